@@ -1,0 +1,65 @@
+"""Generative models for the physical sciences, from data to a verdict with error bars.
+
+    import reverie
+
+    events = reverie.data.load("ring")
+    train, test = events.split(0.65, random_state=0)
+    model = reverie.GAN(max_steps=2000, random_state=0).fit(train)
+    result = reverie.validate(test, model.sample(len(test), random_state=1), random_state=2)
+    print(result)
+
+Everything is loaded when it is first used, so that ``import reverie`` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reverie import data, models, networks, objectives, plots, report, training, validation
+    from reverie.core.measured import Measured
+    from reverie.data import Dataset
+    from reverie.models import GAN, load
+    from reverie.validation import validate
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GAN",
+    "Dataset",
+    "Measured",
+    "__version__",
+    "data",
+    "load",
+    "models",
+    "networks",
+    "objectives",
+    "plots",
+    "report",
+    "training",
+    "validate",
+    "validation",
+]
+
+# name -> where it lives; a folder stands for itself
+_HOMES = {
+    "GAN": "reverie.models",
+    "Dataset": "reverie.data",
+    "Measured": "reverie.core.measured",
+    "load": "reverie.models",
+    "validate": "reverie.validation",
+}
+_FOLDERS = ("data", "models", "networks", "objectives", "plots", "report", "training", "validation")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FOLDERS:
+        return importlib.import_module(f"reverie.{name}")
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'reverie' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

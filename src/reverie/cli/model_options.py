@@ -1,0 +1,92 @@
+"""What `run` and `fit` share: the options of a run, and those of the model that is named.
+
+The options ``--model.NAME`` are made from the signature and docstring of the model's constructor.
+The model is looked for first, in the words or in the configuration file, so that the help of
+``reverie run --help`` needs no model and hence no torch.
+"""
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+
+from reverie.cli.options import Options
+from reverie.core.errors import InputError
+from reverie.experiment.config import RunConfig, looks_like_path, model_class, read_yaml, registered_name
+
+__all__ = ["RunCall", "parse_run", "run_options"]
+
+
+@dataclass(frozen=True)
+class RunCall:
+    """What the command line asked for: the configuration, the folder, and how to go about it."""
+
+    config: RunConfig
+    out: Path
+    how: dict[str, Any]
+
+
+def run_options(verb: str, about: str, *, model: str | None, examples: Sequence[str]) -> Options:
+    """Return the options of a run, with those of `model` if it is named."""
+    usage = f"{model or 'MODEL'} DATA --out FOLDER"
+    if model is None:
+        about += f" Models: gan. Options of a model: reverie {verb} gan --help"
+    options = Options(verb, about, words=("model.name", "data"), usage=usage, examples=examples)
+    options.add_argument("--out", type=str | None, default=None, help="Run folder; runs/DATA-MODEL by default.")
+    options.add_argument("--config", type=str | None, default=None, help="YAML file of values; options override them.")
+    options.add_fields(RunConfig)
+    options.flag("overwrite", "Replace the run that is in the folder.")
+    options.flag("print-config", "Print the resolved configuration and stop.")
+    options.flag("quiet", "No progress.")
+    if model is not None:
+        options.add_class_arguments(model_class(model), "model", skip={"random_state"}, fail_untyped=False)
+    return options
+
+
+def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> RunCall | None:
+    """Return what `argv` asks for, or None when printing the configuration was all it asked.
+
+    Raises
+    ------
+    InputError
+        One sentence: what is missing, unknown or unusable.
+    """
+    name = _model_name(options(None), argv)
+    parser = options(name)
+    values = parser.parse(argv)
+    if not values.model.name or not values.data:
+        missing = "a model and data" if not values.model.name else "data"
+        raise InputError(
+            f"Expected {missing}, got nothing of that kind. Write: reverie {parser.verb} {name or 'gan'} DATA "
+            "--out runs/x (DATA is a path, or a name from 'reverie data list')."
+        )
+    config = _config(values)
+    if values.print_config:
+        print(config.to_yaml(), end="")
+        return None
+    out = Path(values.out or f"runs/{Path(config.data).name.split('.')[0]}-{config.model_name}")
+    command = shlex.join(["reverie", parser.verb, *argv])
+    return RunCall(config, out, {"overwrite": values.overwrite, "quiet": values.quiet, "command": command})
+
+
+def _model_name(options: Options, argv: Sequence[str]) -> str | None:
+    """Return the registered name of the model that `argv` or its configuration file names."""
+    given = options.peek(argv)
+    name = given.get("model.name")
+    if name is None and given.get("config"):
+        model = read_yaml(given["config"]).get("model")
+        name = model.get("name") if isinstance(model, dict) else model
+    if name is None:
+        return None
+    return registered_name(str(name))
+
+
+def _config(values: Namespace) -> RunConfig:
+    names = [f.name for f in fields(RunConfig) if f.name != "model"]
+    content = {name: values[name] for name in names}
+    if looks_like_path(content["data"]):
+        content["data"] = str(Path(content["data"]).absolute())  # the run can be resumed from elsewhere
+    return RunConfig(**content, model=values.model.as_dict())

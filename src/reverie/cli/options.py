@@ -1,0 +1,194 @@
+"""Options of a verb: made by jsonargparse from signatures and docstrings, with our wording of errors.
+
+What this layer adds to jsonargparse: words without dashes in any place between the options; a
+configuration file before or after them, whose values the options override; dashes or underscores
+alike; and one sentence with the nearest right name when something is wrong.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, NoReturn
+
+import docstring_parser
+from jsonargparse import ArgumentParser, Namespace
+
+from reverie.core.errors import InputError, nearest
+from reverie.experiment.config import flatten, read_yaml
+
+__all__ = ["Options"]
+
+
+class Options(ArgumentParser):
+    """The options of one verb.
+
+    Parameters
+    ----------
+    verb : the verb, such as "run".
+    about : what it does, in one or two sentences.
+    words : names of the words without dashes, in order, such as ("model.name", "data").
+    usage : the words as the help shows them, such as "MODEL DATA".
+    examples : commands shown below the help.
+    """
+
+    def __init__(
+        self, verb: str, about: str, *, words: Sequence[str] = (), usage: str = "", examples: Sequence[str] = ()
+    ) -> None:
+        shown = f"reverie {verb} {usage} [options]".replace("  ", " ")
+        epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples) if examples else None
+        super().__init__(prog=f"reverie {verb}", usage=shown, description=about, epilog=epilog, exit_on_error=False)
+        self.verb, self.words = verb, tuple(words)
+        for word in self.words:
+            self.add_argument(f"--{word}", type=str | None, default=None, help="==SUPPRESS==")
+
+    def flag(self, name: str, text: str, *more: str) -> None:
+        """Add an option without a value."""
+        self.add_argument(*more, f"--{name}", action="store_true", help=text)
+
+    def add_fields(self, config: type, *names: str) -> None:
+        """Add one option for each field of the dataclass `config` (or for `names`), help from its docstring."""
+        texts = {p.arg_name: p.description for p in docstring_parser.parse(config.__doc__ or "").params}
+        for f in fields(config):
+            if f.name in self.words or (names and f.name not in names) or f.name == "model":
+                continue
+            option, text = "--" + f.name.replace("_", "-"), " ".join((texts.get(f.name) or "").split())
+            if f.type is bool:
+                self.flag(option[2:], text)
+            else:
+                default = None if f.default is MISSING else f.default
+                self.add_argument(option, type=f.type, default=default, help=text)
+
+    def parse(self, argv: Sequence[str]) -> Namespace:
+        """Return the values of `argv`.
+
+        Raises
+        ------
+        InputError
+            One sentence, with the nearest right name and the help command.
+        """
+        if any(word in ("-h", "--help") for word in argv):
+            self.print_help()
+            raise SystemExit(0)
+        options, config = self._arranged(list(argv))
+        try:
+            if config is not None:
+                self._take_config(config)
+            return self.parse_args(options)
+        except InputError:
+            raise
+        except Exception as error:  # jsonargparse raises several kinds
+            self.error(str(error))
+
+    def peek(self, argv: Sequence[str]) -> dict[str, str]:
+        """Return the words of `argv` and its configuration file, whatever else is right or wrong with it."""
+        rest, words, found = list(argv), list(self.words), {}
+        while rest:
+            token = rest.pop(0)
+            name, equals, value = token.partition("=")
+            if not token.startswith("-") or _is_number(token):
+                if words:
+                    found[words.pop(0)] = token
+                continue
+            action = self._option_string_actions.get(name)
+            takes_value = name.startswith("--model.") if action is None else action.nargs != 0
+            if takes_value and not equals:
+                value = rest.pop(0) if rest else ""
+            found[name[2:]] = value
+        return found
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the one sentence that `message` of jsonargparse amounts to."""
+        raise InputError(f"{_sentence(message)} See: {self._help_command()}")
+
+    def format_help(self) -> str:
+        """Return the help, without the words of the type system that say nothing to a reader."""
+        text = super().format_help()
+        text = re.sub(r",\s+default:\s+null\)", ")", text)
+        text = re.sub(r"\(type: (str|int|float)( \| null)?(, default:\s)?", r"(\3", text)
+        text = text.replace("(, default:", "(default:").replace(" ()", "")
+        return re.sub(r"\s+\(default:\s+False\)", "", text)
+
+    def _arranged(self, argv: list[str]) -> tuple[list[str], str | None]:
+        """Turn words into options, unify the spelling, take out the configuration file, refuse unknown options."""
+        arranged, words, config = [], list(self.words), None
+        while argv:
+            token = argv.pop(0)
+            if not token.startswith("-") or _is_number(token):
+                arranged.append(f"--{self._next_word(words, token)}={token}")
+                continue
+            name, equals, value = token.partition("=")
+            name, takes_value = self._known(name)
+            if takes_value and not equals:
+                value = self._value(name, argv)
+            if name == "--config":
+                config = value
+            else:
+                arranged.append(f"{name}={value}" if takes_value else name)
+        return arranged, config
+
+    def _next_word(self, words: list[str], token: str) -> str:
+        if words:
+            return words.pop(0)
+        raise InputError(f"Expected nothing more than the options, got {token!r}. See: {self._help_command()}")
+
+    def _known(self, name: str) -> tuple[str, bool]:
+        """Return the option as it is known and whether it takes a value."""
+        known = self._option_string_actions
+        for spelling in (name, name.replace("_", "-"), "--" + name[2:].replace("-", "_")):
+            if spelling in known:
+                return spelling, known[spelling].nargs != 0
+        close = nearest(name.replace("_", "-"), [n for n in known if n.startswith("--") and "print_" not in n])
+        hint = f"Did you mean {close}? " if close else ""
+        raise InputError(f"Unknown option {name}. {hint}See: {self._help_command()}")
+
+    def _value(self, name: str, argv: list[str]) -> str:
+        if argv and (not argv[0].startswith("--")):
+            return argv.pop(0)
+        raise InputError(f"Expected a value after {name}, got nothing. See: {self._help_command()}")
+
+    def _take_config(self, path: str) -> None:
+        """Let the values of the file `path` be the defaults, once they are checked."""
+        flat = flatten(read_yaml(path))
+        known = {action.dest for action in self._actions}
+        for key in flat:
+            if key not in known or key in ("help", "config", "model"):
+                close = nearest(key, known - {"help", "config", "model"})
+                hint = f"Did you mean {close!r}? " if close else ""
+                raise InputError(f"Unknown key {key!r} in {path!r}. {hint}See: {self._help_command()}")
+        self.parse_object(_nested(flat))
+        self.set_defaults(flat)
+
+    def _help_command(self) -> str:
+        return f"{self.prog} --help"
+
+
+def _is_number(token: str) -> bool:
+    return re.fullmatch(r"-\d+(\.\d+)?", token) is not None
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *outer, last = key.split(".")
+        place = nested
+        for part in outer:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return nested
+
+
+def _sentence(message: str) -> str:
+    """Turn the several lines of jsonargparse into: expected, got."""
+    key = re.search(r'key "([\w.]+)"', message)
+    types = re.findall(r"Expected an? (?:<class '(\w+)'>|([^\n]+?))(?:\. Got value|\n|$)", message)
+    got = re.search(r"(?:Got value|Given value): (.*)", message)
+    if key and got:
+        names = [_words(a or b) for a, b in types if (a or b) != "NoneType"]
+        wanted = " or ".join(dict.fromkeys(names)) or "another value"
+        return f"Expected --{key[1].replace('_', '-') if '.' not in key[1] else key[1]} to be {wanted}, got {got[1]!r}."
+    return " ".join(message.split()).rstrip(".") + "."
+
+
+def _words(name: str) -> str:
+    names = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "tuple": "a list"}
+    return names.get(name, name)

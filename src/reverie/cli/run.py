@@ -1,0 +1,32 @@
+"""`reverie run MODEL DATA --out FOLDER`: train, sample, validate, report."""
+
+from collections.abc import Sequence
+
+from reverie.cli.model_options import parse_run, run_options
+from reverie.cli.options import Options
+
+__all__ = ["main", "options"]
+
+
+def options(model: str | None = None) -> Options:
+    """Return the options of the verb, with those of `model` if it is named."""
+    return run_options(
+        "run",
+        "Train a model on data, sample it, compare the samples with held-out data and write a report.",
+        model=model,
+        examples=(
+            "reverie run gan dimuon_z --columns pt1,eta1,phi1,pt2,eta2,phi2 --out runs/z",
+            "reverie run gan events.csv --out runs/e --max-time 5m --model.objective wasserstein",
+            "reverie run --config runs/z/config.yaml --out runs/z2 --seed 1",
+        ),
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb and return the exit code."""
+    call = parse_run(options, argv)
+    if call is None:
+        return 0
+    from reverie.experiment.run import ALL_STAGES, start
+
+    return start(call.config, call.out, stages=ALL_STAGES, **call.how)

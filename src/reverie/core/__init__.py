@@ -1,0 +1,1 @@
+"""Words everyone shares: types, protocols, errors, checks, randomness, measured values."""

@@ -1,0 +1,81 @@
+"""Checks of arguments, with one wording for all: expected, got, what to do."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from reverie.core.errors import InputError, UnknownNameError
+
+__all__ = ["check_choice", "check_finite", "check_positive", "check_same_shape", "check_table"]
+
+T = TypeVar("T")
+
+
+def check_choice(what: str, name: str, choices: dict[str, T]) -> T:
+    """Return ``choices[name]``; spelling may differ in case and in - for _.
+
+    Raises
+    ------
+    UnknownNameError
+        Names the nearest choice.
+    """
+    if isinstance(name, str):
+        for candidate in (name, name.lower().replace("-", "_").replace(" ", "_")):
+            if candidate in choices:
+                return choices[candidate]
+    raise UnknownNameError(what, name, choices)
+
+
+def check_positive(name: str, value: float, *, integer: bool = False, allow_zero: bool = False) -> None:
+    """Raise `InputError` unless `value` is a positive (integer) number."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    whole = number and (not integer or float(value).is_integer())
+    if number and whole and (value > 0 or (allow_zero and value == 0)):
+        return
+    kind = ("an integer" if integer else "a number") + (" >= 0" if allow_zero else " > 0")
+    raise InputError(f"Expected {name} to be {kind}, got {value!r}. Give {name} such a value.")
+
+
+def check_same_shape(a: Tensor, b: Tensor, names: tuple[str, str]) -> None:
+    """Raise `InputError` unless both tensors have one shape: (n,) against (n, 1) would broadcast silently."""
+    if a.shape != b.shape:
+        raise InputError(
+            f"Expected {names[0]} and {names[1]} of one shape, got {tuple(a.shape)} and {tuple(b.shape)}. "
+            "Reshape one of them."
+        )
+
+
+def check_table(x: np.ndarray, name: str = "X", *, min_rows: int = 2) -> None:
+    """Raise `InputError` unless `x` is (batch, *event) with enough rows and at least one feature."""
+    if x.ndim < 2:
+        raise InputError(
+            f"Expected 2D array or more for {name}, (n_samples, n_features) or a stack of images, "
+            f"got shape {x.shape}. Reshape your data: rows are samples."
+        )
+    if any(size == 0 for size in x.shape[1:]):
+        raise InputError(f"Found array with 0 feature(s) (shape={x.shape}) while a minimum of 1 is required.")
+    if x.shape[0] < min_rows:
+        raise InputError(
+            f"Expected {name} with at least {min_rows} rows, got n_samples = {x.shape[0]}, shape {x.shape}. "
+            "Give more samples; rows are samples."
+        )
+
+
+def check_finite(x: np.ndarray, names: Iterable[str] | None = None, *, name: str = "X") -> None:
+    """Raise `InputError` that counts NaN and infinite entries, per named column, in `x` (batch, *event)."""
+    if x.dtype.kind != "f" or np.isfinite(x).all():
+        return
+    bad = ~np.isfinite(x)
+    where = _bad_columns(bad, list(names)) if names is not None and x.ndim == 2 else ""
+    raise InputError(
+        f"Expected finite numbers in {name}, got {int(np.isnan(x).sum())} NaN and {int(np.isinf(x).sum())} inf"
+        f"{where}. Drop those rows (--drop-missing, or Dataset.drop_missing()) or fill them in."
+    )
+
+
+def _bad_columns(bad: np.ndarray, names: list[str]) -> str:
+    counts = bad.sum(axis=0)
+    parts = [f"{names[j]}: {int(counts[j])}" for j in np.flatnonzero(counts)]
+    return f" (column {', '.join(parts[:8])}{', ...' if len(parts) > 8 else ''})"

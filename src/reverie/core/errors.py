@@ -1,0 +1,102 @@
+"""The exceptions of reverie: what was expected, what came instead, what to do.
+
+    Exception
+    └── ReverieError
+        ├── InputError (ValueError)            a file, array, name or option that cannot be used
+        │   └── UnknownNameError               no such column, data set, model, ...: names the nearest
+        ├── MissingDependencyError (ImportError)  an optional library: names the extra to install
+        ├── FolderError (OSError)              a run folder that exists, or cannot be written
+        ├── CheckpointError (ValueError)       a saved model or state that is corrupt or foreign
+        └── TrainingError (ArithmeticError)    training cannot go on: step, cause, last good checkpoint
+
+`InputError` is a `ValueError`, so code written for scikit-learn catches it. The command line prints
+any `ReverieError` as one sentence without a traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "CheckpointError",
+    "FolderError",
+    "InputError",
+    "MissingDependencyError",
+    "ReverieError",
+    "TrainingError",
+    "UnknownNameError",
+    "nearest",
+]
+
+
+class ReverieError(Exception):
+    """Parent of every error that reverie raises on purpose."""
+
+
+class InputError(ReverieError, ValueError):
+    """The user's data, name or option cannot be used; the message says why and what to do."""
+
+
+class UnknownNameError(InputError):
+    """A name that is not among the known ones.
+
+    Parameters
+    ----------
+    what : the sort of thing that was named, such as "column" or "objective".
+    name : what the user wrote.
+    known : the names that would have been right.
+    """
+
+    def __init__(self, what: str, name: object, known: Iterable[str]) -> None:
+        self.what, self.name, self.known = what, name, tuple(known)
+        close = nearest(str(name), self.known)
+        hint = f"Did you mean {close!r}? " if close else ""
+        super().__init__(f"Unknown {what} {str(name)!r}. {hint}Known: {_shortened(self.known)}.")
+
+
+class MissingDependencyError(ReverieError, ImportError):
+    """An optional library is needed and absent.
+
+    Parameters
+    ----------
+    library : its import name, such as "uproot".
+    extra : the extra of reverie that installs it, such as "root".
+    purpose : what it was needed for, such as "read ROOT files".
+    """
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        self.library, self.extra = library, extra
+        super().__init__(f"To {purpose}, reverie needs {library!r}. Install it: pip install 'reverie[{extra}]'")
+
+
+class FolderError(ReverieError, OSError):
+    """A run folder that exists already, or that cannot be written."""
+
+
+class CheckpointError(ReverieError, ValueError):
+    """A saved model or training state that is corrupt, foreign or unsafe to load."""
+
+
+class TrainingError(ReverieError, ArithmeticError):
+    """Training cannot go on.
+
+    Attributes
+    ----------
+    step : the step at which the cause was seen.
+    checkpoint : path of the last good state, or None.
+    """
+
+    def __init__(self, message: str, *, step: int, checkpoint: str | None = None) -> None:
+        self.step, self.checkpoint = step, checkpoint
+        super().__init__(message)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name most like `name`, ignoring case, or None when nothing is near."""
+    by_lower = {k.lower(): k for k in known}
+    hits = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.5)
+    return by_lower[hits[0]] if hits else None
+
+
+def _shortened(names: tuple[str, ...], most: int = 12) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown}, ... ({len(names)} in all)" if len(names) > most else shown

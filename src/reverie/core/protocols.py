@@ -1,0 +1,81 @@
+"""The seams between the floors: what one part may know of another.
+
+Trainable   all that the training loop knows of a model
+Kernel      all that the sampling loop knows of a sampler
+Transform   all that a model knows of a change of variables
+Energy, Statistic are plain functions (see `reverie.core.types`)
+Tabular     all that validation and exploration know of a data set
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.core.types import Energy
+
+__all__ = ["Kernel", "Tabular", "Trainable", "Transform"]
+
+State = TypeVar("State")
+Info = TypeVar("Info", covariant=True)
+
+
+class Trainable(Protocol):
+    """A model in training. It owns its optimisers and takes its own steps."""
+
+    def train_step(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """Take one full step on `batch` (batch, *event); return named scalars that stay on the device."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that an exact resume needs: nested dicts and lists of tensors, numbers and strings."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the state that `state_dict` returned."""
+        ...
+
+
+class Kernel(Protocol[State, Info]):
+    """One Markov kernel: State is what the next step needs, Info is what a reader needs."""
+
+    def init(self, x: Tensor, energy: Energy) -> State: ...
+
+    def step(self, state: State, energy: Energy, generator: torch.Generator) -> tuple[State, Info]: ...
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """An invertible change of variables, fitted on data.
+
+    `forward` maps x (batch, *event) to y (batch, *latent event); ``inverse(forward(x)) == x``.
+    `log_det` is log |d forward / dx| summed over the event, (batch,); for an embedding into more
+    dimensions it is half the log determinant of J^T J. Discrete columns contribute zero.
+    `to_json` and the class method `from_json` carry the fitted state without pickle.
+    """
+
+    def fit(self, x: Tensor) -> Self: ...
+
+    def forward(self, x: Tensor) -> Tensor: ...
+
+    def inverse(self, y: Tensor) -> Tensor: ...
+
+    def log_det(self, x: Tensor) -> Tensor: ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class Tabular(Protocol):
+    """Values with names and weights: what statistics need of a data set."""
+
+    @property
+    def values(self) -> np.ndarray: ...  # (batch, *event)
+
+    @property
+    def names(self) -> Sequence[str]: ...  # one per feature
+
+    @property
+    def weights(self) -> np.ndarray | None: ...  # (batch,) or None

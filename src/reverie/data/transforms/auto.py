@@ -1,0 +1,151 @@
+"""The transform that suits a schema, column by column.
+
+| kind                  | transform (continuous = "quantile" / "standardise" / "asinh")                    |
+|-----------------------|----------------------------------------------------------------------------------|
+| continuous            | Quantile / Standardise / Asinh then Standardise                                  |
+| bounded, or any with bounds | Quantile within the bounds / Logit then Standardise (the same for "asinh")  |
+| periodic              | Periodic: cosine and sine                                                        |
+| integer, spin         | Dequantise, then as a continuous column                                          |
+| categorical           | OneHot                                                                           |
+| pixel                 | Rescale to [-1, 1], rounding where the data are integral                         |
+| image or lattice      | Rescale to [-1, 1] for all sites at once                                         |
+| with an atom          | PointMass around what the column would get otherwise                             |
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from reverie.core.checks import check_choice
+from reverie.core.errors import InputError, UnknownNameError
+from reverie.data.transforms.affine import Rescale, Standardise
+from reverie.data.transforms.base import InvertibleTransform
+from reverie.data.transforms.bounded import Asinh, Logit
+from reverie.data.transforms.chain import Chain
+from reverie.data.transforms.columns import Columns
+from reverie.data.transforms.discrete import Dequantise, OneHot
+from reverie.data.transforms.periodic import Periodic
+from reverie.data.transforms.pointmass import PointMass
+from reverie.data.transforms.quantile import Quantile
+from reverie.data.schema import Column, Schema
+
+__all__ = ["auto_transform"]
+
+Bound = float | None
+
+
+def auto_transform(
+    schema: Schema,
+    *,
+    continuous: str = "quantile",
+    overrides: Mapping[str, str | InvertibleTransform] | None = None,
+) -> InvertibleTransform:
+    """Return an unfitted transform for data of this schema.
+
+    Parameters
+    ----------
+    schema : columns with their kinds, bounds, periods, levels and atoms, and the shape of an event.
+    continuous : for continuous, bounded and integer columns: "quantile", "standardise" or "asinh".
+    overrides : for single columns, by name: another of these words, or a transform of your own.
+
+    Raises
+    ------
+    UnknownNameError
+        For an unknown column or word; names the nearest.
+    """
+    overrides = overrides or {}
+    names = [column.name for column in schema.columns]
+    for name in overrides:
+        if name not in names:
+            raise UnknownNameError("column", name, names)
+    check_choice("transform", continuous, CONTINUOUS)
+    if len(schema.event_shape) > 1:
+        return _for_events(schema, overrides)
+    parts = []
+    for j, column in enumerate(schema.columns):
+        choice = overrides.get(column.name, continuous)
+        made = choice if isinstance(choice, InvertibleTransform) else _for_column(column, choice, schema.integral)
+        parts.append((j, made))
+    return Columns(_merged(parts), names=names)
+
+
+def _for_events(schema: Schema, overrides: Mapping[str, str | InvertibleTransform]) -> InvertibleTransform:
+    column = schema.columns[0]
+    own = overrides.get(column.name)
+    if isinstance(own, InvertibleTransform):
+        return own
+    if own is not None:
+        raise InputError(
+            f"Expected a transform for the column {column.name!r} of images, got {own!r}. "
+            "Give one that keeps the shape, such as Rescale() or Standardise()."
+        )
+    return _rescale(column, schema.integral)
+
+
+def _for_column(column: Column, continuous: str, integral: bool) -> InvertibleTransform:
+    if column.kind == "periodic":
+        period = {} if column.period is None else {"period": column.period}
+        return Periodic(origin=column.lower, **period)
+    if column.kind == "categorical":
+        return OneHot(levels=column.levels)
+    if column.kind == "pixel":
+        return _rescale(column, integral)
+    make = check_choice("transform", continuous, CONTINUOUS)
+    if column.kind in ("integer", "spin"):
+        return Chain([Dequantise(lower=column.lower, upper=column.upper, levels=column.levels), make(None, None)])
+    if column.atom is not None:
+        return PointMass(column.atom, make(None, None), lower=column.lower, upper=column.upper)
+    return make(column.lower, column.upper)
+
+
+def _rescale(column: Column, integral: bool) -> Rescale:
+    levels = column.levels
+    if levels is not None and len(levels) > 1:
+        return Rescale(lower=levels[0], upper=levels[-1], step=min(b - a for a, b in zip(levels, levels[1:], strict=False)))
+    if column.kind == "spin":  # two values: the ends of the range
+        lower, upper = _or(column.lower, -1.0), _or(column.upper, 1.0)
+        return Rescale(lower=lower, upper=upper, step=upper - lower)
+    return Rescale(lower=column.lower, upper=column.upper, step=1.0 if integral else None)
+
+
+def _quantile(lower: Bound, upper: Bound) -> InvertibleTransform:
+    return Quantile(lower=lower, upper=upper)
+
+
+def _standardise(lower: Bound, upper: Bound) -> InvertibleTransform:
+    if lower is None and upper is None:
+        return Standardise()
+    return Chain([Logit(lower=lower, upper=upper), Standardise()])
+
+
+def _asinh(lower: Bound, upper: Bound) -> InvertibleTransform:
+    if lower is None and upper is None:
+        return Chain([Asinh(), Standardise()])
+    return _standardise(lower, upper)
+
+
+CONTINUOUS: dict[str, Callable[[Bound, Bound], InvertibleTransform]] = {
+    "quantile": _quantile,
+    "standardise": _standardise,
+    "asinh": _asinh,
+}
+
+
+def _merged(parts: list[tuple[int, InvertibleTransform]]) -> list[tuple[int | list[int], InvertibleTransform]]:
+    """Join neighbouring pixel columns of the same range into one part: 784 columns, one call."""
+    merged: list[tuple[int | list[int], InvertibleTransform]] = []
+    for j, part in parts:
+        last = merged[-1] if merged else None
+        if last is not None and _one_range(part) and _one_range(last[1]) and repr(part) == repr(last[1]):
+            columns = [last[0]] if isinstance(last[0], int) else last[0]
+            merged[-1] = ([*columns, j], part)
+        else:
+            merged.append((j, part))
+    return merged
+
+
+def _one_range(part: InvertibleTransform) -> bool:
+    return isinstance(part, Rescale) and part.lower is not None and part.upper is not None
+
+
+def _or(value: Bound, default: float) -> float:
+    return default if value is None else value

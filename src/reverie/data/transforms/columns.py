@@ -1,0 +1,133 @@
+"""A transform per column of a table; the outputs stand side by side."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from reverie.core.errors import InputError, UnknownNameError
+from reverie.data.transforms.base import InvertibleTransform, Output
+
+__all__ = ["Columns"]
+
+
+class Columns(InvertibleTransform):
+    """Apply a transform to each column, or group of columns, of a table (batch, features).
+
+    The outputs are concatenated in the order of the parts; the inverse puts every column back in
+    its place. Each column must stand in exactly one part.
+
+    Parameters
+    ----------
+    parts : pairs (columns, transform); columns is an index, a name, or a list of them. `fit` works
+        on copies, ``transforms_``.
+    names : the names of all columns, needed where parts speak of names.
+
+    Examples
+    --------
+    >>> Columns([("pt", Quantile()), ("phi", Periodic())], names=["pt", "phi"])
+    Columns(pt: Quantile(), phi: Periodic())
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[tuple[int | str | Sequence[int | str], InvertibleTransform]],
+        *,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.parts = parts
+        self.names = names
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(sum of the output features of all parts,)."""
+        return (sum(part.output_shape[0] for part in self.transforms_),)
+
+    @property
+    def n_noise(self) -> int:
+        """Sum over the parts."""
+        return sum(part.n_noise for part in self.transforms_)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The tags of all parts, with groups numbered through."""
+        tags: list[Output] = []
+        first = 0
+        for part in self.transforms_:
+            new = [tag if tag.group is None else replace(tag, group=tag.group + first) for tag in part.outputs]
+            first = max([first, *(tag.group + 1 for tag in new if tag.group is not None)])
+            tags += new
+        return tuple(tags)
+
+    @property
+    def output_names(self) -> list[str]:
+        """A name per output feature: the column's, with a number where a part has more outputs than columns."""
+        labels = []
+        for columns, part in zip(self.indices_, self.transforms_, strict=True):
+            own = [str(self.names[j]) if self.names is not None else f"x{j}" for j in columns]
+            each = part.output_shape[0] // len(own)
+            labels += own if each == 1 else [f"{name}:{k}" for name in own for k in range(each)]
+        return labels
+
+    def __repr__(self) -> str:
+        return f"Columns({', '.join(f'{_label(columns)}: {part!r}' for columns, part in self.parts)})"
+
+    def _fit(self, x: Tensor) -> None:
+        if x.ndim != 2:
+            raise InputError(f"Expected a table (batch, features) for Columns, got shape {tuple(x.shape)}.")
+        self.indices_ = [self._resolved(columns, x.shape[1]) for columns, _ in self.parts]
+        used = sorted(j for columns in self.indices_ for j in columns)
+        if used != list(range(x.shape[1])):
+            raise InputError(
+                f"Expected each of the {x.shape[1]} columns in exactly one part, got {used}. "
+                "Add the missing ones with Identity()."
+            )
+        self.transforms_ = [copy.deepcopy(part) for _, part in self.parts]
+        for columns, part in zip(self.indices_, self.transforms_, strict=True):
+            try:
+                part.fit(x[:, columns])
+            except InputError as error:
+                raise InputError(f"Column {self._name(columns)}: {error}") from error
+
+    def _forward(self, x: Tensor, u: Tensor) -> Tensor:
+        return torch.cat([part.forward(x[:, c], noise=n) for c, part, n in self._pieces(u)], dim=1)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        sizes = [part.output_shape[0] for part in self.transforms_]
+        x = y.new_empty(len(y), *self.event_shape_)
+        for columns, part, piece in zip(self.indices_, self.transforms_, torch.split(y, sizes, dim=1), strict=True):
+            x[:, columns] = part.inverse(piece)
+        return x
+
+    def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
+        return torch.stack([part.log_det(x[:, c], noise=n) for c, part, n in self._pieces(u)]).sum(0)
+
+    def _pieces(self, u: Tensor) -> list[tuple[list[int], InvertibleTransform, Tensor]]:
+        noise = torch.split(u, [part.n_noise for part in self.transforms_], dim=1)
+        return list(zip(self.indices_, self.transforms_, noise, strict=True))
+
+    def _resolved(self, columns: int | str | Sequence[int | str], n_columns: int) -> list[int]:
+        entries = [columns] if isinstance(columns, (int, str)) else list(columns)
+        names = list(self.names or [])
+        found = []
+        for entry in entries:
+            if isinstance(entry, str):
+                if entry not in names:
+                    raise UnknownNameError("column", entry, names)
+                entry = names.index(entry)
+            if not 0 <= entry < n_columns:
+                raise InputError(f"Expected column indices from 0 to {n_columns - 1}, got {entry}. Correct the part.")
+            found.append(entry)
+        return found
+
+    def _name(self, columns: list[int]) -> str:
+        return ", ".join(repr(self.names[j]) if self.names is not None else str(j) for j in columns[:3])
+
+
+def _label(columns: int | str | Sequence[int | str]) -> str:
+    if isinstance(columns, (int, str)):
+        return str(columns)
+    entries = [str(entry) for entry in columns]
+    return "+".join(entries) if len(entries) <= 4 else f"{entries[0]}..{entries[-1]}"

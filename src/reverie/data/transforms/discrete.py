@@ -1,0 +1,159 @@
+"""Integers and categories as real numbers.
+
+Dequantise   y = x + u, u uniform in (0, 1); x = floor(y): the density of y is that of x, in steps
+             (B. Uria, I. Murray, H. Larochelle, NIPS 2013). Its log-determinant is 0.
+OneHot       category k of K as the k-th unit vector; back by the largest component.
+
+u lies on the midpoints of 2^20 cells: x + u is then exact in floating point and never rounds up to
+x + 1, and a transform that follows may err by 5e-7 without changing the integer.
+"""
+
+import torch
+from torch import Tensor
+
+from reverie.core.errors import InputError
+from reverie.data.transforms.base import TOLERANCE, InvertibleTransform, Output, noise_grid
+
+__all__ = ["Dequantise", "OneHot"]
+
+LARGEST_INTEGER = 2.0**31
+MOST_SPARSE_LEVELS = 32
+
+
+class Dequantise(InvertibleTransform):
+    """Spread each integer x evenly over [x, x + 1).
+
+    The inverse is floor, cut to the bounds: always one of lower, lower + 1, ..., upper. Few values
+    with holes between them (charges -1 and +1, spins, 0.5 and 2.5) are numbered 0, 1, 2, ... first,
+    so that the inverse gives only values that occur.
+
+    Parameters
+    ----------
+    lower, upper : smallest and largest integer allowed; None takes those of the data.
+    levels : the allowed values, ascending, instead of integers from lower to upper; None takes the
+        values of the data where they are at most 32 with holes between them, or not integers.
+    """
+
+    def __init__(
+        self, *, lower: float | None = None, upper: float | None = None, levels: tuple[float, ...] | None = None
+    ) -> None:
+        self.lower = lower
+        self.upper = upper
+        self.levels = levels
+
+    @property
+    def n_noise(self) -> int:
+        """One number per feature."""
+        return int(torch.Size(self.event_shape_).numel())
+
+    def _fit(self, x: Tensor) -> None:
+        self.levels_ = self._find_levels(x)
+        if self.levels_ is not None:
+            self.lower_, self.upper_ = 0.0, float(len(self.levels_) - 1)
+            _codes(x, self.levels_)
+            return
+        self.lower_ = x.amin().round().item() if self.lower is None else float(self.lower)
+        self.upper_ = x.amax().round().item() if self.upper is None else float(self.upper)
+        if max(abs(self.lower_), abs(self.upper_)) > LARGEST_INTEGER:
+            raise InputError(
+                f"Expected integers up to 2^31 in size, got {self.lower_:.6g} to {self.upper_:.6g}. "
+                "Treat the column as continuous."
+            )
+        self._integers(x)
+
+    def _forward(self, x: Tensor, u: Tensor) -> Tensor:
+        return self._integers(x) + noise_grid(u).reshape(x.shape)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        x = torch.floor(y).clamp(self.lower_, self.upper_)
+        return x if self.levels_ is None else self.levels_.to(y.device)[x.long()]
+
+    def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
+        return x.new_zeros(len(x))
+
+    def _integers(self, x: Tensor) -> Tensor:
+        if self.levels_ is not None:
+            return _codes(x, self.levels_)
+        whole = x + (torch.round(x) - x).detach()
+        off = ((x - whole).abs() > TOLERANCE * x.abs().clamp(min=1)) | (whole < self.lower_) | (whole > self.upper_)
+        if off.any():
+            raise InputError(
+                f"Expected integers from {self.lower_:.0f} to {self.upper_:.0f}, got {int(off.sum())} others, such as "
+                f"{x[off][0].item():.6g}. Widen the bounds of the column, or make its kind continuous."
+            )
+        return whole
+
+    def _find_levels(self, x: Tensor) -> Tensor | None:
+        if self.levels is not None:
+            return _sorted_levels(self.levels)
+        found = torch.unique(x.detach())
+        if not len(found) <= MOST_SPARSE_LEVELS or (self.lower is not None and self.upper is not None):
+            return None
+        holes = len(found) > 1 and bool(((found.diff() - 1).abs() > TOLERANCE).any())
+        fractions = bool(((found - found.round()).abs() > TOLERANCE).any())
+        return found.cpu() if holes or fractions else None
+
+
+class OneHot(InvertibleTransform):
+    """Each categorical code becomes a unit vector, one feature per level.
+
+    A column with K levels gives K features, one column after the other. The inverse takes the
+    largest of the K numbers (the first of equal ones), so it gives a level for any y.
+
+    Parameters
+    ----------
+    levels : the codes, ascending; None takes those of the data, of all columns together.
+    """
+
+    def __init__(self, *, levels: tuple[float, ...] | None = None) -> None:
+        self.levels = levels
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(features * levels,)."""
+        return (self.event_shape_[0] * len(self.levels_),)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """A group of tags "simplex" per column."""
+        return tuple(Output("simplex", j) for j in range(self.event_shape_[0]) for _ in range(len(self.levels_)))
+
+    def _fit(self, x: Tensor) -> None:
+        if x.ndim != 2:
+            raise InputError(f"Expected a table (batch, features) for OneHot, got shape {tuple(x.shape)}. Flatten it.")
+        self.levels_ = torch.unique(x.detach()).cpu() if self.levels is None else _sorted_levels(self.levels)
+        _codes(x, self.levels_)
+
+    def _forward(self, x: Tensor, u: Tensor) -> Tensor:
+        codes = _codes(x, self.levels_).long()
+        return torch.nn.functional.one_hot(codes, len(self.levels_)).to(torch.float64).flatten(1)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return self.levels_.to(y.device)[y.unflatten(1, (-1, len(self.levels_))).argmax(-1)]
+
+    def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
+        return x.new_zeros(len(x))
+
+
+def _sorted_levels(levels: tuple[float, ...]) -> Tensor:
+    found = torch.tensor([float(level) for level in levels], dtype=torch.float64)
+    if not len(found) or (found.diff() <= 0).any():
+        raise InputError(f"Expected different levels in ascending order, got {tuple(levels)}. Sort them.")
+    return found
+
+
+def _codes(x: Tensor, levels: Tensor) -> Tensor:
+    """Number the values x by their place among the levels, as float64."""
+    levels = levels.to(x.device)
+    if len(levels) == 1:
+        codes = torch.zeros_like(x)
+    else:
+        codes = torch.searchsorted((levels[1:] + levels[:-1]) / 2, x.detach().contiguous()).to(x.dtype)
+    off = (x - levels[codes.long()]).abs() > TOLERANCE * x.abs().clamp(min=1)
+    if off.any():
+        shown = ", ".join(f"{level:g}" for level in levels[:8].tolist()) + (", ..." if len(levels) > 8 else "")
+        raise InputError(
+            f"Expected one of the levels {shown}, got {int(off.sum())} other values, such as {x[off][0].item():.6g}. "
+            "Add the level to the column, or drop those rows."
+        )
+    return codes

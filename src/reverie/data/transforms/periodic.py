@@ -1,0 +1,104 @@
+"""Angles: one number on a circle becomes the two coordinates of its point.
+
+    theta = 2 pi (x - origin) / period,    y = r (cos theta, sin theta),    r = sqrt(2)
+
+The radius makes both coordinates of a uniform angle have variance 1. dy/dx has the length
+r 2 pi / period everywhere, which gives the log-determinant. With ``scaling="unit_variance"`` each
+coordinate is shifted and scaled by its own mean and standard deviation (an ellipse), which is
+variance 1 for any distribution of the angle. The inverse is atan2, so any point of the plane has
+an angle, (0, 0) included.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from reverie.core.checks import check_choice, check_positive
+from reverie.core.errors import InputError
+from reverie.data.transforms.base import InvertibleTransform, Output
+
+__all__ = ["Periodic"]
+
+SLACK = 1e-6
+
+
+class Periodic(InvertibleTransform):
+    """Map each angle to a pair (cos, sin), so that both ends of its range meet.
+
+    The output has two features per input feature, cosine before sine. The inverse lies in
+    [origin, origin + period); an angle given outside that range comes back inside it.
+
+    Parameters
+    ----------
+    period : length of the range, in units of x, > 0.
+    origin : where the range starts; None takes 0 or -period/2 if the data
+        fit that range, else their smallest value.
+    scaling : "circle" for radius sqrt(2), "unit_variance" for shifted and scaled coordinates.
+    """
+
+    def __init__(self, *, period: float = 2 * math.pi, origin: float | None = None, scaling: str = "circle") -> None:
+        self.period = period
+        self.origin = origin
+        self.scaling = scaling
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(2 * features,)."""
+        return (2 * self.event_shape_[0],)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Pairs of tags "circle"; "linear" where the circle was made an ellipse."""
+        if self.scaling != "circle":
+            return (Output("linear"),) * self.output_shape[0]
+        return tuple(Output("circle", j // 2, math.sqrt(2)) for j in range(self.output_shape[0]))
+
+    def _fit(self, x: Tensor) -> None:
+        check_positive("period", self.period)
+        check_choice("scaling", self.scaling, {"circle": 0, "unit_variance": 1})
+        if x.ndim != 2:
+            raise InputError(f"Expected a table (batch, features) of angles, got shape {tuple(x.shape)}. Flatten it.")
+        low, high = x.amin().item(), x.amax().item()
+        if high - low > self.period * (1 + SLACK):
+            raise InputError(
+                f"Expected angles within one period of {self.period:.6g}, got values from {low:.6g} to {high:.6g}. "
+                "Give the period in the unit of the column (2 pi for radians, 360 for degrees)."
+            )
+        self.origin_ = float(self.origin) if self.origin is not None else _natural_origin(low, high, self.period)
+        self.mean_ = x.new_zeros(2 * x.shape[1])
+        self.scale_ = torch.full_like(self.mean_, math.sqrt(0.5))
+        if self.scaling == "unit_variance":
+            points = self._points(x)
+            self.mean_, spread = points.mean(0), points.std(0, correction=0)
+            self.scale_ = torch.where(spread > 1e-12, spread, torch.ones_like(spread))
+
+    def _forward(self, x: Tensor, u: Tensor) -> Tensor:
+        return (self._points(x) - self.mean_.to(x.device)) / self.scale_.to(x.device)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        points = (y * self.scale_.to(y.device) + self.mean_.to(y.device)).unflatten(1, (-1, 2))
+        theta = torch.atan2(points[..., 1], points[..., 0])
+        turns = torch.where(theta < 0, theta + 2 * math.pi, theta) / (2 * math.pi)
+        end = self.origin_ + self.period
+        return (self.origin_ + self.period * turns).clamp(self.origin_, math.nextafter(end, -math.inf))
+
+    def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
+        theta = self._angle(x)
+        tangent = torch.stack([-theta.sin(), theta.cos()], dim=-1)
+        scale = self.scale_.to(x.device).unflatten(0, (-1, 2))
+        return torch.log(2 * math.pi / self.period * (tangent / scale).norm(dim=-1)).sum(1)
+
+    def _angle(self, x: Tensor) -> Tensor:
+        return 2 * math.pi * ((x - self.origin_) / self.period)
+
+    def _points(self, x: Tensor) -> Tensor:
+        theta = self._angle(x)
+        return torch.stack([theta.cos(), theta.sin()], dim=-1).flatten(1)
+
+
+def _natural_origin(low: float, high: float, period: float) -> float:
+    for origin in (0.0, -period / 2):
+        if low >= origin - SLACK * period and high <= origin + period * (1 + SLACK):
+            return origin
+    return low

@@ -1,0 +1,165 @@
+"""The quantile map: any continuous distribution to the standard normal one, with honest tails.
+
+    z(x) = Phi^-1(F(x)),    F the distribution function of the data, Phi that of N(0, 1)
+
+F is estimated at a limited number of knots, order statistics with their mid-rank probabilities
+p = (rank - 1/2) / n (ties share one knot), and z runs through the knots as a smooth increasing
+spline (`reverie.data.transforms.spline`). Few knots mean many values between neighbours, so the
+slope of the map, which a network has to live with, is not the noise of single values: with about
+n/25 knots, at most 500, an interval holds 25 values or more. Towards the ends the intervals shrink
+geometrically, and the last knot has 30 values beyond it (n/20 for small n).
+
+Beyond the last knots the map follows a fitted tail with the same slope at the joint
+(`reverie.data.transforms.tails`), so that values beyond the training range can be generated, as they
+occur in nature; scikit-learn's QuantileTransformer ends at the training range.
+"""
+
+import torch
+from torch import Tensor
+
+from reverie.core.checks import check_positive
+from reverie.core.errors import InputError
+from reverie.data.transforms.base import Elementwise, check_within
+from reverie.data.transforms.spline import knot_slopes, spline_forward, spline_inverse, spline_log_derivative
+from reverie.data.transforms.tails import Tail, fit_tail, tail_forward, tail_inverse, tail_log_derivative, tail_shape
+
+__all__ = ["Quantile"]
+
+VALUES_PER_KNOT, LEAST_KNOTS, MOST_KNOTS = 25, 8, 500
+VALUES_BEYOND = 30
+TAIL_GROWTH = 1.5
+COINCIDENCE = 1e-13  # knots nearer than this fraction of the largest |x| count as one
+
+
+class Quantile(Elementwise):
+    """Map each column of a table to a standard normal variable.
+
+    Range of the inverse: the training range, widened on both sides by `reach` times its width, and
+    cut to the bounds. A constant column comes back as its constant.
+
+    Parameters
+    ----------
+    lower, upper : hard bounds of all columns, in units of x; None where there is none.
+    n_knots : number of knots in the bulk, >= 2; None takes n/25 within [8, 500].
+    reach : how far beyond the training range the inverse may go, in widths of that range.
+
+    Attributes
+    ----------
+    knots_ : per column a tensor (3, knot): x, z and the slope dz/dx.
+    tails_ : per column the lower and the upper tail.
+    range_ : per column the smallest and largest value of the inverse.
+    """
+
+    def __init__(
+        self,
+        *,
+        lower: float | None = None,
+        upper: float | None = None,
+        n_knots: int | None = None,
+        reach: float = 3.0,
+    ) -> None:
+        self.lower = lower
+        self.upper = upper
+        self.n_knots = n_knots
+        self.reach = reach
+
+    def _fit(self, x: Tensor) -> None:
+        if x.ndim != 2:
+            raise InputError(f"Expected a table (batch, features) for Quantile, got shape {tuple(x.shape)}. Flatten it.")
+        if self.n_knots is not None:
+            check_positive("n_knots", self.n_knots, integer=True)
+        x = check_within(x, self.lower, self.upper)
+        self.knots_: list[Tensor] = []
+        self.tails_: list[list[Tail]] = []
+        self.range_: list[list[float]] = []
+        for column in x.T:
+            self._fit_column(column.contiguous().sort().values)
+
+    def _fit_column(self, x: Tensor) -> None:
+        low, high = x[0].item(), x[-1].item()
+        extra = self.reach * (high - low)
+        ends = [low - extra, high + extra]
+        self.range_.append([max(ends[0], _or(self.lower, ends[0])), min(ends[1], _or(self.upper, ends[1]))])
+        knots, mass = _knots(x, self.n_knots)
+        tails = [
+            self._fit_tail(-x.flip(0), -knots[0].flip(0), -knots[1].flip(0), mass[0], self.lower, -1),
+            self._fit_tail(x, knots[0], knots[1], mass[1], self.upper, 1),
+        ]
+        first, last = (_end_slope(tail) for tail in tails)
+        slopes = knot_slopes(knots[0], knots[1], first, last)
+        self.knots_.append(torch.stack([knots[0], knots[1], slopes]).cpu())
+        self.tails_.append(tails)
+
+    def _fit_tail(self, x: Tensor, kx: Tensor, kz: Tensor, mass: float, bound: float | None, sign: int) -> Tail:
+        end = kx[-1]
+        secant = ((kz[-1] - kz[-2]) / (end - kx[-2])).item()
+        room = None if bound is None else sign * bound - end.item()
+        return fit_tail(x[x > end] - end, mass, secant=secant, shape=tail_shape(x), room=room)
+
+    def _forward(self, x: Tensor, u: Tensor) -> Tensor:
+        x = check_within(x, self.lower, self.upper)
+        return torch.stack([self._column_forward(x[:, j], j) for j in range(x.shape[1])], dim=1)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return torch.stack([self._column_inverse(y[:, j], j) for j in range(y.shape[1])], dim=1)
+
+    def _log_derivative(self, x: Tensor) -> Tensor:
+        x = check_within(x, self.lower, self.upper)
+        return torch.stack([self._column_log_derivative(x[:, j], j) for j in range(x.shape[1])], dim=1)
+
+    def _column_forward(self, x: Tensor, j: int) -> Tensor:
+        knots, (down, up) = self.knots_[j].to(x.device), self.tails_[j]
+        first, last = knots[0, 0], knots[0, -1]
+        z = spline_forward(x.clamp(first, last), knots)
+        z = torch.where(x < first, -tail_forward((first - x).clamp(min=0), down), z)
+        return torch.where(x > last, tail_forward((x - last).clamp(min=0), up), z)
+
+    def _column_inverse(self, z: Tensor, j: int) -> Tensor:
+        knots, (down, up) = self.knots_[j].to(z.device), self.tails_[j]
+        first, last = knots[1, 0], knots[1, -1]
+        x = spline_inverse(z.clamp(first, last), knots)
+        x = torch.where(z < first, knots[0, 0] - tail_inverse(-z, down), x)
+        return torch.where(z > last, knots[0, -1] + tail_inverse(z, up), x).clamp(*self.range_[j])
+
+    def _column_log_derivative(self, x: Tensor, j: int) -> Tensor:
+        knots, (down, up) = self.knots_[j].to(x.device), self.tails_[j]
+        first, last = knots[0, 0], knots[0, -1]
+        slope = spline_log_derivative(x.clamp(first, last), knots)
+        slope = torch.where(x < first, tail_log_derivative((first - x).clamp(min=0), down), slope)
+        return torch.where(x > last, tail_log_derivative((x - last).clamp(min=0), up), slope)
+
+
+def _knots(x: Tensor, n_knots: int | None) -> tuple[Tensor, tuple[float, float]]:
+    """Return knots (2, knot) of x and z for sorted x (n,), and the mass below the first and above the last."""
+    at = x[_ranks(len(x), n_knots).to(x.device)]
+    keep = torch.ones_like(at, dtype=torch.bool)
+    keep[1:] = at.diff() > COINCIDENCE * max(x[0].abs().item(), x[-1].abs().item())
+    at = at[keep]
+    below = torch.searchsorted(x, at) + torch.searchsorted(x, at, right=True)
+    p = below.to(x.dtype) / (2 * len(x))
+    if len(at) == 1:  # one value only: a straight line of any slope will do
+        size = max(abs(at.item()), 1.0)
+        at, p = torch.cat([at - size, at + size]), x.new_tensor([0.25, 0.75])
+    z = torch.special.ndtri(p)
+    return torch.stack([at, z]), (p[0].item(), 1 - p[-1].item())
+
+
+def _ranks(n: int, n_knots: int | None) -> Tensor:
+    """Ranks of the knots among n sorted values: even in the bulk, geometrically closer towards the ends."""
+    beyond = min(max(n // 20, 1), VALUES_BEYOND)
+    n_bulk = min(max(n // VALUES_PER_KNOT, LEAST_KNOTS), MOST_KNOTS) if n_knots is None else max(n_knots, 2)
+    ranks = torch.linspace(min(beyond, n - 1), max(n - 1 - beyond, 0), n_bulk).round().tolist()
+    count = beyond * TAIL_GROWTH
+    while count < 2 * n / n_bulk and count < n / 2:
+        ranks += [round(count), n - 1 - round(count)]
+        count *= TAIL_GROWTH
+    return torch.tensor(sorted(set(ranks))).long()
+
+
+def _end_slope(tail: Tail) -> float:
+    joint = tail_log_derivative(torch.zeros(1, dtype=torch.float64), tail)
+    return joint.exp().item()
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

@@ -1,0 +1,228 @@
+"""What a run is made of, as one frozen record, and its YAML form.
+
+The options of the command line and the keys of `config.yaml` are both made from the signatures and
+docstrings of `RunConfig` and of the model class; there is no second schema to keep in step. The
+file that a run leaves behind holds every value, and runs again as it stands:
+
+    reverie run --config runs/x/config.yaml --out runs/y
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reverie.core.errors import InputError, UnknownNameError
+
+__all__ = [
+    "RunConfig",
+    "flatten",
+    "format_duration",
+    "looks_like_path",
+    "model_class",
+    "parse_columns",
+    "parse_duration",
+    "read_yaml",
+    "registered_name",
+]
+
+SAMPLE_FORMATS = ("npy", "csv", "parquet", "h5", "root")
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """A run: data, split, budget, samples, and a model with its options.
+
+    Parameters
+    ----------
+    data : str
+        A name of the catalogue ('reverie data list') or the path of a file.
+    columns : str, optional
+        Names of the columns to learn, such as pt1,eta1,phi1; all by default.
+    weights : str, optional
+        Name of the column that holds event weights.
+    schema : str, optional
+        YAML file of column kinds and units, as 'reverie data describe DATA --schema FILE' writes it.
+    drop_missing : bool
+        Leave out rows with NaN or infinite entries.
+    held_out : float
+        Fraction of the rows, in (0, 1), that the model never sees and is judged by.
+    seed : int
+        Root of all randomness: split, weights, noise, batches, tests.
+    max_time : str, optional
+        Budget of training time, such as 90s, 5m or 1h30m; without it, training takes all its steps.
+    n_samples : int, optional
+        How many samples to draw; by default as many as rows are held out.
+    samples_format : str
+        File format of the samples: npy, csv, parquet, h5 or root.
+    model : dict
+        Name of the model under "name", and its options.
+    """
+
+    data: str
+    columns: str | None = None
+    weights: str | None = None
+    schema: str | None = None
+    drop_missing: bool = False
+    held_out: float = 0.35
+    seed: int = 0
+    max_time: str | None = None
+    n_samples: int | None = None
+    samples_format: str = "npy"
+    model: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        parse_duration(self.max_time)
+        if not 0.0 < self.held_out < 1.0:
+            raise InputError(f"Expected --held-out between 0 and 1, got {self.held_out}. Try 0.35.")
+        if self.seed < 0:
+            raise InputError(f"Expected --seed to be an integer >= 0, got {self.seed}. Try 0.")
+        if self.n_samples is not None and self.n_samples < 1:
+            raise InputError(f"Expected --n-samples to be an integer > 0, got {self.n_samples}. Try 10000.")
+        if self.samples_format not in SAMPLE_FORMATS:
+            raise UnknownNameError("samples format", self.samples_format, SAMPLE_FORMATS)
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model."""
+        return str(self.model["name"])
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """Constructor arguments of the model, without its seed."""
+        return {key: value for key, value in self.model.items() if key != "name"}
+
+    def to_yaml(self) -> str:
+        """Return the text of `config.yaml`."""
+        content = {f.name: getattr(self, f.name) for f in fields(self)}
+        content["model"] = {key: _plain(value) for key, value in self.model.items()}
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> "RunConfig":
+        """Read the `config.yaml` of a run folder.
+
+        Raises
+        ------
+        InputError
+            If it is no such file; an unknown key is named with its nearest neighbour.
+        """
+        content = read_yaml(path)
+        known = [f.name for f in fields(cls)]
+        for key in content:
+            if key not in known:
+                raise UnknownNameError(f"key in {str(path)!r}:", key, known)
+        if "data" not in content or "name" not in (content.get("model") or {}):
+            raise InputError(f"Expected 'data' and 'model: name' in {str(path)!r}, got {sorted(content)}. Add them.")
+        return cls(**content)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the mapping in the YAML file `path`, its `columns` joined by commas if they are a list."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"Expected a configuration file, got {str(path)!r}, which does not exist.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"Expected YAML in {str(path)!r}, got: {reason}. Correct the file.") from None
+    if not isinstance(content, dict):
+        raise InputError(f"Expected 'key: value' lines in {str(path)!r}, got {type(content).__name__}. Correct the file.")
+    if isinstance(content.get("columns"), list):
+        content["columns"] = ",".join(str(name) for name in content["columns"])
+    return content
+
+
+def registered_name(name: str) -> str:
+    """Return `name` as the registry of models spells it; an unknown one is answered with the nearest."""
+    from reverie.core.checks import check_choice
+    from reverie.models.files import MODELS
+
+    return check_choice("model", name, {known: known for known in MODELS})
+
+
+def model_class(name: str) -> type:
+    """Return the class of the registered model `name`."""
+    from reverie.models.files import MODELS
+
+    return MODELS[registered_name(name)]
+
+
+def looks_like_path(data: str) -> bool:
+    """Tell a path (it has a suffix or a folder) from a name of the catalogue."""
+    return bool(Path(data).suffix) or "/" in data or "\\" in data
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, with dotted keys: ``{"model": {"a": 1}}`` -> ``{"model.a": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if key == "model" and isinstance(value, Mapping):
+            flat.update(flatten(value, prefix=f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def parse_columns(text: str | None) -> list[str] | None:
+    """Return the names in ``"pt1, eta1"``, or None for all columns.
+
+    Raises
+    ------
+    InputError
+        If a name is missing or given twice.
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise InputError(f"Expected names between commas, such as pt1,eta1, got {text!r}. Write it without spaces.")
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise InputError(f"Expected each column once, got {doubled!r} twice. Leave one of them out.")
+    return names
+
+
+def parse_duration(text: str | float | None) -> float | None:
+    """Return seconds from ``"90"``, ``"90s"``, ``"5m"`` or ``"1h30m"``; None stays None.
+
+    Raises
+    ------
+    InputError
+        If it is no positive duration.
+    """
+    if text is None:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)", str(text).strip().lower())
+    whole = re.fullmatch(r"(?:(?:\d+(?:\.\d*)?|\.\d+)\s*[smhd]?\s*)+", str(text).strip().lower())
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts) if whole else 0.0
+    if seconds <= 0:
+        raise InputError(f"Expected a duration such as 90s, 5m or 1h30m, got {str(text)!r}. Write it like these.")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Return seconds as ``"42 s"``, ``"3 min 07 s"`` or ``"1 h 05 min"``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _plain(value: Any) -> Any:
+    """Return what YAML can write and read back: tuples become lists."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    raise InputError(f"Expected an option that YAML can hold, got {value!r}. Use the Python interface for objects.")

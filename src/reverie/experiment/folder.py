@@ -1,0 +1,271 @@
+"""The run folder: one place on disk for all that a run reads, writes and leaves behind.
+
+    runs/x/
+    ├── config.yaml        resolved; `reverie run --config runs/x/config.yaml --out runs/y` runs it again
+    ├── command.txt        the command that made it
+    ├── environment.json   versions, threads, device, git state
+    ├── data.json          where the data came from, their hash, the sizes of the splits
+    ├── status.json        the stages wanted, why training ended
+    ├── history.jsonl      one record per line, appended and flushed
+    ├── checkpoints/       states for an exact resume; `latest` names the newest
+    ├── snapshots/         samples at selected steps
+    ├── model/             the trained model
+    ├── samples.npy        generated samples, original units
+    ├── validation.json    the verdict and every number behind it
+    └── report.html        one page that opens offline
+
+Every file is written beside its final name and moved there in one step, so a reader never meets
+half of one. A lock, given back by the system even when the process is killed, keeps two processes
+out of one folder.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reverie.core.errors import FolderError, InputError
+
+__all__ = ["RunFolder", "check_new", "replace_file", "write_json", "write_text"]
+
+_OWN_FILES = (
+    "command.txt", "environment.json", "data.json", "status.json", "history.jsonl", "validation.json",
+    "report.html", "snapshots", "checkpoints", "model", ".lock", "config.yaml",
+)  # fmt: skip
+_SAMPLE_SUFFIXES = (".npy", ".csv", ".parquet", ".h5", ".root")
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`; move it onto `path` when the block ends well."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` in one step."""
+    with replace_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON to `path` in one step; NaN is refused, since JSON has none."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def check_new(path: str | Path, *, overwrite: bool = False) -> Path:
+    """Return `path` if a run folder can be made there, and touch nothing.
+
+    Raises
+    ------
+    FolderError
+        If something is there already (a run folder needs `overwrite`), or the place cannot be written.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise FolderError(f"Expected {str(path)!r} to be a folder, got a file. Give another --out.")
+    if path.is_dir() and any(path.iterdir()):
+        _check_replaceable(path, overwrite=overwrite)
+    place = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise FolderError(f"Expected to be able to write in {str(place)!r}, got no permission. Give another --out.")
+    return path
+
+
+def _check_replaceable(path: Path, *, overwrite: bool) -> None:
+    is_run = (path / "config.yaml").is_file() and (path / "command.txt").is_file()
+    if not is_run:
+        raise FolderError(
+            f"Expected a new or empty folder, got {str(path)!r}, which holds other files and is no run folder. "
+            "Give another --out."
+        )
+    if not overwrite:
+        raise FolderError(
+            f"Expected a new folder, got {str(path)!r}, which holds a run. "
+            f"Carry it on with 'reverie resume {path}', replace it with --overwrite, or give another --out."
+        )
+
+
+class RunFolder:
+    """A run folder that exists.
+
+    Parameters
+    ----------
+    path : the folder.
+
+    Raises
+    ------
+    InputError
+        If there is no run folder at `path`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise InputError(f"Expected a run folder, got {str(path)!r}, which does not exist. {self._neighbours()}")
+        if not (self.path / "config.yaml").is_file():
+            raise InputError(
+                f"Expected a run folder, got {str(path)!r}, which holds no config.yaml. "
+                "Give the --out folder of a 'reverie run' or 'reverie fit'."
+            )
+
+    @classmethod
+    def create(cls, path: str | Path, *, config: str, command: str, overwrite: bool = False) -> "RunFolder":
+        """Make the folder with its `config` and `command`; replace the files of an older run if `overwrite`."""
+        path = check_new(path, overwrite=overwrite)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if overwrite:
+                _remove_run(path)
+            write_text(path / "command.txt", command + "\n")
+            write_text(path / "config.yaml", config)
+        except PermissionError as error:
+            raise FolderError(f"Expected to be able to write in {str(path)!r}, got: {error.strerror}.") from error
+        return cls(path)
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the training states."""
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path | None:
+        """The file of generated samples, or None before they are drawn."""
+        return next((self / f"samples{s}" for s in _SAMPLE_SUFFIXES if (self / f"samples{s}").is_file()), None)
+
+    @property
+    def command(self) -> str:
+        """The command that made the run."""
+        file = self / "command.txt"
+        return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+
+    def read_json(self, name: str, default: Any = None) -> Any:
+        """Return the content of the JSON file `name`, or `default` when it is not there."""
+        file = self / name
+        if not file.is_file():
+            return default
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"Expected JSON in {str(file)!r}, got: {error}. Delete the file to make it anew.") from error
+
+    def update_status(self, **changes: Any) -> None:
+        """Change entries of status.json."""
+        write_json(self / "status.json", {**self.read_json("status.json", {}), **changes})
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other reverie processes from writing in this folder."""
+        with open(self / ".lock", "a", encoding="utf-8") as file:
+            if not _try_lock(file.fileno()):
+                raise FolderError(f"Expected {str(self.path)!r} to be free, got a run in progress there. Wait for it.")
+            yield
+
+    # history
+
+    def history(self) -> list[dict[str, float]]:
+        """Return the records written so far; a last line cut short by a kill is left out."""
+        file = self / "history.jsonl"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        return [record for record in map(_record, lines) if record is not None]
+
+    def truncate_history(self, step: int) -> None:
+        """Forget the records after `step`: training goes on from there."""
+        kept = [json.dumps(record) for record in self.history() if record["step"] <= step]
+        write_text(self / "history.jsonl", "".join(line + "\n" for line in kept))
+
+    # samples on the way
+
+    def write_snapshot(self, step: int, samples: np.ndarray) -> None:
+        """Keep `samples` (n, *event) drawn after `step` steps of training."""
+        (self / "snapshots").mkdir(exist_ok=True)
+        with replace_file(self / "snapshots" / f"{step:08d}.npy") as temporary, open(temporary, "wb") as file:
+            np.save(file, samples, allow_pickle=False)
+
+    def snapshots(self, up_to: float = float("inf")) -> dict[int, np.ndarray]:
+        """Return the kept samples by step, in order."""
+        files = sorted((self / "snapshots").glob("*.npy"))
+        return {int(f.stem): np.load(f, allow_pickle=False) for f in files if int(f.stem) <= up_to}
+
+    def replace_folder(self, name: str, fill: Callable[[Path], object]) -> None:
+        """Let `fill` write the folder `name` beside its place, then move it there."""
+        temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=self.path))
+        try:
+            fill(temporary / name)
+            os.chmod(temporary / name, 0o777 & ~_umask())
+            if (self / name).exists():
+                os.replace(self / name, temporary / "old")
+            os.replace(temporary / name, self / name)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def forget(self, *names: str) -> None:
+        """Remove the outputs `names`, those that are there."""
+        for name in names:
+            _remove(self / name)
+
+    def forget_results(self) -> None:
+        """Remove all that was made after training."""
+        self.forget("model", "validation.json", "report.html", *(f"samples{s}" for s in _SAMPLE_SUFFIXES))
+
+    def _neighbours(self) -> str:
+        runs = sorted(p.parent.name for p in self.path.absolute().parent.glob("*/config.yaml"))
+        return f"Runs beside it: {', '.join(runs[:12])}." if runs else "Make one with 'reverie run'."
+
+
+def _record(line: str) -> dict[str, float] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "step" in record else None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_run(path: Path) -> None:
+    """Remove what reverie writes, and nothing else that a user may have put beside it."""
+    for name in (*(f"samples{s}" for s in _SAMPLE_SUFFIXES), *_OWN_FILES):
+        _remove(path / name)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # a system without POSIX locks: go on without
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

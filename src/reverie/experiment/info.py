@@ -1,0 +1,117 @@
+"""What a run stands on: versions, device, threads; and a self-test that takes five seconds."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import reverie
+
+__all__ = ["environment", "self_test", "versions"]
+
+_LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow", "h5py", "uproot", "pandas")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of reverie, Python and the libraries that are installed."""
+    found = {"reverie": reverie.__version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def environment(*, device: str = "") -> dict[str, Any]:
+    """Return what a run folder records of the machine; `device` is the one that trained."""
+    import torch
+
+    return {
+        "versions": versions(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "n_cores": _cores(),
+        "torch_threads": torch.get_num_threads(),
+        "devices": _devices(),
+        "device": device,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "git": _git(),
+    }
+
+
+def self_test(seconds: float = 2.0) -> dict[str, Any]:
+    """Train a tiny model for about `seconds`, look whether all is finite, and write to the disk.
+
+    Returns
+    -------
+    dict with "steps_per_second", "finite", "can_write" and "free_gb".
+    """
+    import numpy as np
+
+    from reverie.data import load
+    from reverie.models import GAN
+
+    model, last, began = GAN(max_steps=10**6, random_state=0), None, 0.0
+    deadline = time.monotonic() + seconds + 3.0  # the set-up of torch is not training time
+    for record in model.iter_fit(load("ring"), stop=lambda: began > 0 and time.monotonic() - began > seconds):
+        began, last = began or time.monotonic(), record
+        if time.monotonic() > deadline:
+            break
+    finite = last is not None and all(np.isfinite(v) for v in last.scalars.values())
+    finite = finite and bool(np.isfinite(np.concatenate(list(model.iter_sample(100, random_state=0)))).all())
+    rate = 0.0 if last is None else last.step / max(last.seconds, 1e-9)
+    return {
+        "steps_per_second": round(rate, 1),
+        "finite": finite,
+        "can_write": _can_write(),
+        "free_gb": round(shutil.disk_usage(".").free / 1e9, 1),
+    }
+
+
+def _can_write() -> bool:
+    try:
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            path = Path(folder) / "self-test"
+            path.write_bytes(b"reverie" * 1000)
+            return path.read_bytes() == b"reverie" * 1000
+    except OSError:
+        return False
+
+
+def _devices() -> list[str]:
+    import torch
+
+    return ["cpu", *(f"cuda:{k} {torch.cuda.get_device_name(k)}" for k in range(torch.cuda.device_count()))]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git() -> dict[str, Any] | None:
+    """Return commit and state of the working tree that the command was given in, if it is one."""
+    commit = _ask_git("rev-parse", "HEAD")
+    return None if commit is None else {"commit": commit, "changed_files": bool(_ask_git("status", "--porcelain"))}
+
+
+def _ask_git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

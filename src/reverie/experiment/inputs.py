@@ -1,0 +1,161 @@
+"""From what the user names to the arrays of a run: read, checked, and split once and for all.
+
+The rows are split by a seed into a part the model is trained on and a part it never sees. Validation
+compares generated samples with the held-out part. Its calibration, real against real, is a random
+part of the training rows no larger than the held-out part: two real samples of one law.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reverie.core.checks import check_finite
+from reverie.core.errors import CheckpointError, InputError, UnknownNameError
+from reverie.core.random import child_seed
+from reverie.data import Dataset, catalogue, check_trainable, read
+from reverie.experiment.config import RunConfig, looks_like_path, parse_columns
+
+__all__ = ["Inputs", "load_inputs", "open_data"]
+
+_LEAST_ROWS = 20  # below this neither part of a split says anything
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The data of a run.
+
+    Attributes
+    ----------
+    train : rows the model learns from.
+    held_out : rows it never sees.
+    calibration : rows of `train` that stand in for a perfect generator in the validation.
+    source : all rows.
+    """
+
+    train: Dataset
+    held_out: Dataset
+    calibration: Dataset
+    source: Dataset
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the run folder records of the data."""
+        return {
+            "sha256": self.source.fingerprint(),
+            "n_rows": len(self.source),
+            "n_train": len(self.train),
+            "n_held_out": len(self.held_out),
+            "n_calibration": len(self.calibration),
+            "event_shape": list(self.source.event_shape),
+            "weighted": self.source.weights is not None,
+            "schema": self.source.schema.to_json(),
+            "provenance": {key: str(value) for key, value in self.source.provenance.items()},
+        }
+
+    def check_same(self, recorded: dict[str, Any] | None) -> None:
+        """Raise `CheckpointError` unless these are the data that the run folder `recorded`."""
+        if recorded is not None and recorded["sha256"] != self.source.fingerprint():
+            raise CheckpointError(
+                f"Expected the data of the run ({recorded['n_rows']:,} rows, sha256 {recorded['sha256'][:12]}), got "
+                f"{len(self.source):,} rows with sha256 {self.source.fingerprint()[:12]}. Restore the file."
+            )
+
+
+def load_inputs(config: RunConfig) -> Inputs:
+    """Read, check and split the data of `config`.
+
+    Raises
+    ------
+    InputError
+        For a missing or unreadable file, an unknown name, too few rows, missing values or a constant column.
+    """
+    data = open_data(
+        config.data,
+        columns=config.columns,
+        weights=config.weights,
+        schema=config.schema,
+        drop_missing=config.drop_missing,
+    )
+    n_held_out = round(config.held_out * len(data))
+    if len(data) < _LEAST_ROWS or min(n_held_out, len(data) - n_held_out) < 2:
+        raise InputError(
+            f"Expected at least {_LEAST_ROWS} rows to train on and to hold out, got {len(data)} in {config.data!r}. "
+            "Give more data; rows are samples."
+        )
+    check_trainable(data)
+    order = np.random.default_rng(child_seed(config.seed, "split")).permutation(len(data))
+    held_out, train = data.take(np.sort(order[:n_held_out])), data.take(order[n_held_out:])
+    return Inputs(train, held_out, train.take(np.arange(min(len(train), len(held_out)))), data)
+
+
+def open_data(
+    data: str,
+    *,
+    columns: str | None = None,
+    weights: str | None = None,
+    schema: str | None = None,
+    drop_missing: bool = False,
+) -> Dataset:
+    """Return the data set at a path or of a catalogue name, free of NaN and infinite values.
+
+    Parameters
+    ----------
+    data : path or catalogue name.
+    columns : names between commas; all by default.
+    weights : column of event weights, which is then no feature.
+    schema : YAML file of kinds and units.
+    drop_missing : leave out rows with NaN or infinite entries.
+
+    Raises
+    ------
+    InputError
+        As `load_inputs`.
+    """
+    names = parse_columns(columns)
+    wanted = None if names is None else [*names, *([weights] if weights and weights not in names else [])]
+    dataset = _named(data, wanted, drop_missing=drop_missing)
+    if weights is not None:
+        dataset = _weighted(dataset, weights, names)
+    if schema is not None:
+        dataset = _with_schema(dataset, schema)
+    check_finite(dataset.values, dataset.names, name=repr(data))
+    return dataset
+
+
+def _named(data: str, columns: list[str] | None, *, drop_missing: bool) -> Dataset:
+    path = Path(data)
+    if data in catalogue.entries() and not looks_like_path(data):
+        dataset = catalogue.load(data, columns=columns)
+        return dataset.drop_missing() if drop_missing else dataset
+    if path.is_dir():
+        raise InputError(f"Expected a file of data, got the folder {data!r}. Name a file in it.")
+    if path.exists() or looks_like_path(data):
+        return read(path, columns=columns, drop_missing=drop_missing)
+    raise UnknownNameError("data set or file", data, catalogue.entries())
+
+
+def _weighted(dataset: Dataset, weights: str, names: list[str] | None) -> Dataset:
+    if weights not in dataset.names:
+        raise UnknownNameError("column", weights, dataset.names)
+    values = np.asarray(dataset.values[:, list(dataset.names).index(weights)], dtype=np.float64)
+    if not np.isfinite(values).all() or values.sum() <= 0:
+        raise InputError(f"Expected finite weights with a positive sum in column {weights!r}, got others. Check it.")
+    features = dataset.select([name for name in (names or dataset.names) if name != weights])
+    return Dataset(features.values, weights=values, schema=features.schema, provenance=features.provenance)
+
+
+def _with_schema(dataset: Dataset, path: str) -> Dataset:
+    from reverie.data import Schema
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Expected a schema file, got {path!r}: {error.strerror}. Check the path.") from None
+    schema = Schema.from_yaml(text)
+    if [c.name for c in schema.columns] != list(dataset.names):
+        raise InputError(
+            f"Expected a schema of the columns {', '.join(dataset.names[:8])}, got one of "
+            f"{', '.join(c.name for c in schema.columns[:8])}. Write it anew with 'reverie data describe'."
+        )
+    return Dataset(dataset.values, weights=dataset.weights, schema=replace(schema), provenance=dataset.provenance)

@@ -1,0 +1,125 @@
+"""What a person sees while training runs: a bar on a terminal, a plain line now and then elsewhere.
+
+A bar shows steps, rate, time left and the outputs of both players, D(real) and D(fake). Where the
+output is no terminal, as in the log of a batch job, one line every few seconds says the same.
+Everything goes to standard error, so that standard output holds results only. ``NO_COLOR`` is
+respected by rich.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from reverie.experiment.config import format_duration
+
+__all__ = ["Progress", "describe_scalars", "say"]
+
+_SHOWN = (("d_real", "D(real)"), ("d_fake", "D(fake)"), ("d_loss", "loss D"), ("g_loss", "loss G"))
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """Print a line on standard error unless `quiet`."""
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Progress of one long task, used as a context manager.
+
+    Parameters
+    ----------
+    what : the task, such as "training".
+    total : number of units, such as steps.
+    unit : word for one unit.
+    start : units done by an earlier session.
+    budget : seconds after which the task ends whatever is left, or None.
+    quiet : show nothing.
+    every : seconds between plain lines when the output is no terminal.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        total: int,
+        *,
+        unit: str = "steps",
+        start: int = 0,
+        budget: float | None = None,
+        quiet: bool = False,
+        every: float = 5.0,
+    ) -> None:
+        self.what, self.total, self.unit, self.start, self.budget = what, total, unit, start, budget
+        self.quiet, self.every = quiet, every
+        self._bar: Any = None
+        self._began = self._last = time.monotonic()
+        self._done = start
+
+    def __enter__(self) -> Self:
+        if not self.quiet and sys.stderr.isatty():
+            self._bar = _make_bar()
+            self._task = self._bar.add_task(self.what, total=self.total, completed=self.start, note="", left="")
+            self._bar.start()
+        return self
+
+    def update(self, done: int, scalars: Mapping[str, float] | None = None) -> None:
+        """Show that `done` units are done, and the latest `scalars`."""
+        self._done = done
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, note=self._note(now, scalars), left=self._left(now))
+        elif not self.quiet and now - self._last >= self.every:
+            self._last = now
+            self._line(now, scalars)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elapsed = time.monotonic() - self._began
+        if kind is None and self._done > self.start:
+            rate = (self._done - self.start) / max(elapsed, 1e-9)
+            text = f"{self.what}: {self._done:,} {self.unit} in {format_duration(elapsed)} ({rate:,.0f} {self.unit}/s)"
+            say(text, quiet=self.quiet)
+
+    def _line(self, now: float, scalars: Mapping[str, float] | None) -> None:
+        say(f"{self.what}: {self._done:,}/{self.total:,} {self.unit}  {self._note(now, scalars)}  {self._left(now)}")
+
+    def _rate(self, now: float) -> float:
+        return (self._done - self.start) / max(now - self._began, 1e-9)
+
+    def _note(self, now: float, scalars: Mapping[str, float] | None) -> str:
+        rate = f"{self._rate(now):,.0f}/s"
+        return f"{rate}  {describe_scalars(scalars)}" if scalars else rate
+
+    def _left(self, now: float) -> str:
+        rate = self._rate(now)
+        left = (self.total - self._done) / rate if rate > 0 else float("inf")
+        if self.budget is not None:
+            left = min(left, max(self.budget - (now - self._began), 0.0))
+        return f"{format_duration(left)} left" if left < 1e8 else ""
+
+
+def describe_scalars(scalars: Mapping[str, float]) -> str:
+    """Return the outputs of both players in one line, as far as they are there."""
+    return "  ".join(f"{label} {scalars[key]:.3f}" for key, label in _SHOWN if key in scalars)
+
+
+def _make_bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+    from rich.progress import Progress as RichProgress
+
+    return RichProgress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TextColumn("[cyan]{task.fields[left]}"),
+        console=Console(stderr=True),
+        transient=True,
+        refresh_per_second=8,
+    )

@@ -1,0 +1,172 @@
+"""A run from start to end, and its resumption: the stages in order, around one folder.
+
+    start    check the input, train, then sample, validate and report
+    resume   carry on where the folder stands; training goes on bit for bit as if never interrupted
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from reverie.experiment import stages as stage
+from reverie.experiment.config import RunConfig, format_duration, model_class, parse_duration
+from reverie.experiment.folder import RunFolder, check_new, write_json, write_text
+from reverie.experiment.info import environment
+from reverie.experiment.inputs import Inputs, load_inputs
+from reverie.experiment.progress import say
+from reverie.training import CheckpointFolder, load_state
+
+__all__ = ["ALL_STAGES", "make_model", "resume", "start"]
+
+ALL_STAGES = ("fit", "sample", "validate", "report")
+
+
+def make_model(config: RunConfig) -> Any:
+    """Return the unfitted model of `config`."""
+    options = {key: tuple(v) if isinstance(v, list) else v for key, v in config.model_options.items()}
+    return model_class(config.model_name)(**options, random_state=config.seed)
+
+
+def start(
+    config: RunConfig,
+    out: str | Path,
+    *,
+    stages: Sequence[str] = ALL_STAGES,
+    overwrite: bool = False,
+    quiet: bool = False,
+    command: str = "",
+) -> int:
+    """Run the `stages` of `config` into the new folder `out`; return the exit code.
+
+    Nothing is written before the input has been checked and the first steps of training have gone well.
+
+    Raises
+    ------
+    InputError, FolderError, TrainingError
+        Each one sentence: expected, got, what to do.
+    """
+    check_new(out, overwrite=overwrite)
+    inputs, model = load_inputs(config), make_model(config)
+    _announce(config, inputs, out, quiet=quiet)
+    with ExitStack() as held:
+
+        def open_folder() -> RunFolder:
+            folder = RunFolder.create(out, config=config.to_yaml(), command=command, overwrite=overwrite)
+            held.enter_context(folder.lock())
+            write_json(folder / "environment.json", environment(device=str(model.device_)))
+            write_json(folder / "data.json", inputs.to_json())
+            write_json(folder / "status.json", {"stages": list(stages)})
+            return folder
+
+        trained = stage.fit(model, inputs, config, open_folder, quiet=quiet)
+        return _after_training(RunFolder(out), config, inputs, trained, stages, quiet=quiet)
+
+
+def resume(folder: str | Path, *, max_time: str | None = None, quiet: bool = False) -> int:
+    """Carry on the run in `folder`; return the exit code.
+
+    Parameters
+    ----------
+    folder : the run folder.
+    max_time : new budget for training over all sessions together; also takes up training that ended at its budget.
+    quiet : show no progress.
+
+    Raises
+    ------
+    CheckpointError
+        When the state is corrupt or foreign, or the data have changed.
+    """
+    run = RunFolder(folder)
+    config = RunConfig.from_yaml(run / "config.yaml")
+    if max_time is not None:
+        config = replace(config, max_time=max_time)
+    with run.lock():
+        status = run.read_json("status.json", {})
+        wanted = status.get("stages", list(ALL_STAGES))
+        inputs = load_inputs(config)
+        inputs.check_same(run.read_json("data.json"))
+        trained = stage.Trained(**status["training"]) if (run / "model").is_dir() and "training" in status else None
+        if trained is None or _has_time_again(trained, config, max_time):
+            trained = _train_on(run, config, inputs, quiet=quiet)
+        elif not _missing(run, wanted):
+            say(f"{folder} is complete: {trained.step:,} steps, ended by {trained.ended_by}.", quiet=quiet)
+        return _after_training(run, config, inputs, trained, wanted, quiet=quiet)
+
+
+def _train_on(run: RunFolder, config: RunConfig, inputs: Inputs, *, quiet: bool) -> stage.Trained:
+    latest = CheckpointFolder(run.checkpoints).latest()
+    state = None if latest is None else load_state(latest)
+    step = 0 if state is None else int(state["step"])
+    run.truncate_history(step)
+    history = run.history()
+    spent = history[-1]["seconds"] if history else 0.0
+    say(f"carrying on at step {step:,} after {format_duration(spent)} of training", quiet=quiet)
+
+    def open_folder() -> RunFolder:
+        run.forget_results()
+        write_text(run / "config.yaml", config.to_yaml())
+        return run
+
+    return stage.fit(make_model(config), inputs, config, open_folder, state=state, spent=spent, quiet=quiet)
+
+
+def _has_time_again(trained: stage.Trained, config: RunConfig, max_time: str | None) -> bool:
+    budget = parse_duration(config.max_time)
+    return max_time is not None and trained.ended_by == "max_time" and budget is not None and budget > trained.seconds
+
+
+def _missing(run: RunFolder, wanted: Sequence[str]) -> list[str]:
+    """Return the stages after training whose output is not there yet."""
+    there = {
+        "fit": True,
+        "sample": run.samples is not None,
+        "validate": (run / "validation.json").is_file(),
+        "report": (run / "report.html").is_file(),
+    }
+    return [name for name in ALL_STAGES if name in wanted and not there[name]]
+
+
+def _after_training(
+    run: RunFolder,
+    config: RunConfig,
+    inputs: Inputs,
+    trained: stage.Trained,
+    wanted: Sequence[str],
+    *,
+    quiet: bool,
+) -> int:
+    if trained.ended_by == "interrupted":
+        say(f"Stopped at step {trained.step:,}; the state is saved. Carry on: reverie resume {run.path}")
+        return 130
+    try:
+        _complete(run, config, inputs, wanted, quiet=quiet)
+    except KeyboardInterrupt:
+        say(f"Stopped; the trained model is saved. Carry on: reverie resume {run.path}")
+        return 130
+    if (run / "report.html").is_file():
+        print(f"report: {run / 'report.html'}")
+    else:
+        print(f"model: {run / 'model'}")
+    return 0
+
+
+def _complete(run: RunFolder, config: RunConfig, inputs: Inputs, wanted: Sequence[str], *, quiet: bool) -> None:
+    for name in _missing(run, wanted):
+        if name == "sample":
+            stage.sample(run, config, inputs, quiet=quiet)
+        elif name == "validate":
+            say("validating: generated against held-out data, real against real beside it", quiet=quiet)
+            print(stage.validation(run, config, inputs))
+        elif name == "report":
+            stage.report(run, config, inputs)
+
+
+def _announce(config: RunConfig, inputs: Inputs, out: str | Path, *, quiet: bool) -> None:
+    shape = " x ".join(map(str, inputs.source.event_shape))
+    say(
+        f"{config.model_name} on {config.data}: {len(inputs.train):,} rows to train on, {len(inputs.held_out):,} held out, "
+        f"{shape} values each; into {out}",
+        quiet=quiet,
+    )

@@ -1,0 +1,158 @@
+"""What all generative models share: the scikit-learn contract around their own training.
+
+A model is configuration (the constructor), a way to train (`iter_fit`, a generator of records) and
+a way to draw features from noise (`_draw`). This base adds `fit`, which drains the records,
+sampling in blocks, saving and a goodness of fit. It holds no loop, opens no file and draws no plot.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from reverie.core.checks import check_finite, check_positive, check_table
+from reverie.core.errors import InputError
+from reverie.core.random import as_seed, child_generator
+from reverie.core.types import RandomState
+from reverie.data import Dataset, check_trainable
+from reverie.models.preprocessed import Preprocessing, as_dataset
+from reverie.training.loop import Record
+from reverie.validation.statistics import energy_distance
+
+__all__ = ["GenerativeModel"]
+
+BLOCK = 8192  # rows drawn at a time: small enough for memory, large enough for speed
+_SCORED = 2000  # rows that `score` compares: its error then is a few per cent of a standard deviation
+
+
+class GenerativeModel(BaseEstimator):
+    """Parent of the models: fit, sample, score, save.
+
+    A subclass implements `iter_fit`, `_draw`, `_networks` and `_load_networks`.
+    """
+
+    preprocessing_: Preprocessing
+    history_: list[dict[str, float]]
+    seed_: int
+    device_: torch.device
+
+    @abstractmethod
+    def iter_fit(
+        self, X: Any, *, resume: dict[str, Any] | None = None, stop: Callable[[], bool] | None = None
+    ) -> Iterator[Record]:
+        """Train on `X`, yielding a record after each window of steps."""
+
+    @abstractmethod
+    def _draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return `n` generated feature rows; more may be drawn than are asked for."""
+
+    @abstractmethod
+    def _networks(self) -> dict[str, torch.nn.Module]:
+        """Return the trained networks by name, as they are saved."""
+
+    @abstractmethod
+    def _build_networks(self) -> None:
+        """Make untrained networks of the fitted shapes, to load weights into."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train on `X` and forget what was learnt before.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset.
+        y : ignored; present for scikit-learn.
+
+        Raises
+        ------
+        InputError
+            For data that cannot be trained on; the message names the column.
+        TrainingError
+            When a loss stops being finite.
+        """
+        for _ in self.iter_fit(X):
+            pass
+        return self
+
+    def sample(self, n_samples: int = 1, random_state: RandomState = None) -> Any:
+        """Draw samples in original units, in the container the model was fitted on.
+
+        Parameters
+        ----------
+        n_samples : how many, at least 1.
+        random_state : seed; None draws anew each time. The first k of n samples do not depend on n.
+
+        Returns
+        -------
+        (n_samples, *event) array, tensor, DataFrame or Dataset.
+        """
+        blocks = list(self.iter_sample(n_samples, random_state=random_state))
+        return self.preprocessing_.wrapped(np.concatenate(blocks))
+
+    def iter_sample(self, n_samples: int, random_state: RandomState = None) -> Iterator[np.ndarray]:
+        """Yield `n_samples` samples in blocks of arrays, at constant memory.
+
+        The noise of a block comes from a seed of its own, counted from the root, so a block can be drawn
+        without those before it.
+        """
+        check_is_fitted(self)
+        check_positive("n_samples", n_samples, integer=True)
+        seed = as_seed(random_state)
+        for k, start in enumerate(range(0, n_samples, BLOCK)):
+            n = min(BLOCK, n_samples - start)
+            noise = child_generator(seed, "sample", k, device=self.device_)
+            with torch.no_grad():
+                yield self.preprocessing_.values(self._draw(n, noise)[:n])
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return minus the energy distance between `X` and generated samples: higher is better, 0 is perfect.
+
+        Both sides are compared as features, in units of the training data's standard deviation, on at most
+        2000 rows. This is no likelihood; a generative adversarial network has none. For p-values and error
+        bars use `reverie.validate`.
+        """
+        check_is_fitted(self)
+        values = self._values(X, reset=False)[:_SCORED]
+        real = self.preprocessing_.features(values).flatten(1)
+        with torch.no_grad():
+            fake = self._draw(len(real), child_generator(self.seed_, "score", device=self.device_))[: len(real)]
+        return -float(energy_distance(real.double(), fake.cpu().flatten(1).double()))
+
+    @property
+    def schema_(self):
+        """Schema of the training data: names, units and kinds of the columns."""
+        return self.preprocessing_.schema
+
+    def _values(self, X: Any, *, reset: bool) -> np.ndarray:
+        """Check `X` against the contract and return its values (n_samples, *event)."""
+        if isinstance(X, (Dataset, Tensor)):
+            values = X.values if isinstance(X, Dataset) else X.detach().cpu().numpy()
+            check_table(values)
+            check_finite(values, X.names if isinstance(X, Dataset) else None)
+            if reset:
+                self.n_features_in_ = values.shape[1]
+            elif values.shape[1:] != self.schema_.event_shape:
+                raise InputError(
+                    f"Expected samples of shape {self.schema_.event_shape} as in fit, got {values.shape[1:]}."
+                )
+            return values
+        values = validate_data(
+            self, X, reset=reset, allow_nd=True, ensure_min_samples=2 if reset else 1, ensure_all_finite=False
+        )
+        check_finite(values, getattr(self, "feature_names_in_", None))
+        return values
+
+    def _dataset(self, X: Any) -> Dataset:
+        """Return `X` as a checked Dataset whose values numpy can hold."""
+        values = self._values(X, reset=True)
+        if isinstance(X, Dataset):
+            dataset = X
+        else:
+            names = getattr(self, "feature_names_in_", None)
+            dataset = as_dataset(values, names=None if names is None else list(names))
+        check_trainable(dataset)
+        return dataset

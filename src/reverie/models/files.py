@@ -1,0 +1,196 @@
+"""Models on disk: a folder of text and safetensors, never pickle.
+
+    config.yaml          class of the model and its constructor arguments
+    schema.json          names, units, kinds and types of the data
+    transform.json       the fitted change of variables
+    model.safetensors    weights and buffers of the networks
+    metadata.json        format version, reverie and torch versions, seed, steps
+
+The folder is written beside its place and renamed, so it is there whole or not at all. A network that
+the user passed as a module or a factory has no name to rebuild it from: hand it to `load` again.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+import yaml
+
+from reverie.core.checks import check_choice
+from reverie.core.errors import CheckpointError, FolderError, InputError
+from reverie.data import Schema
+from reverie.data.transforms import transform_from_json
+from reverie.models.base import GenerativeModel
+from reverie.models.gan import GAN
+from reverie.models.preprocessed import Preprocessing
+
+__all__ = ["MODELS", "load_model", "save_model"]
+
+MODELS: dict[str, type[GenerativeModel]] = {"gan": GAN}
+FORMAT, VERSION = "reverie-model", 1
+_PASSED_AGAIN = "<passed by the user>"
+
+
+def save_model(model: GenerativeModel, folder: str | Path) -> Path:
+    """Save a fitted model into a new or empty folder; return its path.
+
+    Raises
+    ------
+    FolderError
+        When the folder holds something else already, or cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and not _is_model_folder(folder):
+        raise FolderError(f"Expected a new folder to save the model in, got {folder}, which exists. Choose another.")
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        _write(model, temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    except PermissionError:
+        raise FolderError(f"Expected a folder that can be written, got {folder}. Choose another place.") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def load_model(folder: str | Path, **passed_again: Any) -> GenerativeModel:
+    """Load a model that `save_model` wrote.
+
+    Parameters
+    ----------
+    folder : the model's folder, or a run folder that holds it as ``model/``.
+    passed_again : constructor arguments that cannot be written to a file, such as ``generator=`` a module.
+
+    Raises
+    ------
+    CheckpointError
+        When the folder is no model, is corrupt, or comes from a newer version.
+    """
+    folder = Path(folder)
+    folder = folder / "model" if (folder / "model" / "metadata.json").exists() else folder
+    metadata = _read_json(folder / "metadata.json")
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"Expected a model saved by reverie in {folder}, got a foreign folder.")
+    if metadata["version"] > VERSION:
+        raise CheckpointError(f"The model in {folder} was saved by a newer reverie. Update reverie to load it.")
+    config = _read_yaml(folder / "config.yaml")
+    model = check_choice("model", config["model"], MODELS)(**_arguments(config["arguments"], passed_again))
+    model.preprocessing_ = _read_preprocessing(folder)
+    model.seed_, model.n_iter_, model.history_ = metadata["seed"], metadata["n_steps"], []
+    model.device_ = torch.device("cpu")
+    model._build_networks()
+    _load_weights(model, folder / "model.safetensors")
+    return model
+
+
+def _write(model: GenerativeModel, folder: Path) -> None:
+    config = {"model": _name_of(model), "arguments": {k: _plain(v) for k, v in model.get_params(deep=False).items()}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    p = model.preprocessing_
+    schema = {"schema": p.schema.to_json(), "container": p.container, "dtype": p.dtype}
+    _write_json(folder / "schema.json", schema)
+    _write_json(folder / "transform.json", p.transform.to_json())
+    tensors = {
+        f"{name}.{key}": value.detach().cpu().contiguous()
+        for name, network in model._networks().items()
+        for key, value in network.state_dict().items()
+    }
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": FORMAT})
+    _write_json(
+        folder / "metadata.json",
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "torch": torch.__version__,
+            "seed": model.seed_,
+            "n_steps": model.n_iter_,  # pyright: ignore[reportAttributeAccessIssue]
+        },
+    )
+
+
+def _read_preprocessing(folder: Path) -> Preprocessing:
+    stored = _read_json(folder / "schema.json")
+    transform = transform_from_json(_read_json(folder / "transform.json"))
+    return Preprocessing(Schema.from_json(stored["schema"]), transform, stored["container"], stored["dtype"])
+
+
+def _load_weights(model: GenerativeModel, path: Path) -> None:
+    try:
+        tensors = safetensors.torch.load_file(path)
+        for name, network in model._networks().items():
+            prefix = f"{name}."
+            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            network.to(model.device_)
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise CheckpointError(
+            f"Expected the weights of this model in {path}, got a file that is corrupt or of another model "
+            f"({str(error).splitlines()[0]}). Restore it from a copy or train again."
+        ) from None
+
+
+def _name_of(model: GenerativeModel) -> str:
+    for name, kind in MODELS.items():
+        if type(model) is kind:
+            return name
+    raise InputError(f"Expected a model of reverie to save, got {type(model).__name__}. Known: {', '.join(MODELS)}.")
+
+
+def _plain(value: Any) -> Any:
+    """Return a constructor argument as YAML can hold it."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (tuple, list)) and all(isinstance(v, (int, float, str)) for v in value):
+        return list(value)
+    return _PASSED_AGAIN
+
+
+def _arguments(stored: dict[str, Any], passed_again: dict[str, Any]) -> dict[str, Any]:
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    for name in [k for k, v in arguments.items() if v == _PASSED_AGAIN]:
+        if name in ("random_state", "transform"):  # not needed again: the seed and the fitted transform are saved
+            arguments[name] = None if name == "random_state" else "auto"
+        elif name not in passed_again:
+            raise CheckpointError(
+                f"Expected {name}= for this model, which was trained with a {name} of your own. "
+                f"Call reverie.load(folder, {name}=...) with it."
+            )
+    return arguments | passed_again
+
+
+def _is_model_folder(folder: Path) -> bool:
+    return folder.is_dir() and (not any(folder.iterdir()) or (folder / "metadata.json").exists())
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise _unreadable(path, error) from None
+    if not isinstance(content, dict):
+        raise _unreadable(path, TypeError())
+    return content
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"Expected a saved model in {path.parent}, could not read its {path.name} ({type(error).__name__}). "
+        "Give the folder that save() or a run wrote."
+    )

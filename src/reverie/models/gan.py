@@ -1,0 +1,330 @@
+"""Generative adversarial networks as an estimator.
+
+A generator G turns noise z into samples; a discriminator D learns to tell them from real ones, and
+the generator learns to leave it no way to. When neither can gain, the generated density equals the
+real one and D gives 1/2 everywhere (Goodfellow et al., arXiv:1406.2661). The losses are those of
+`reverie.objectives.adversarial`, the step is that of `reverie.models.game`, the loop is that of
+`reverie.training`; this module joins them to data in physical units.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from reverie.core.checks import check_choice, check_positive
+from reverie.core.errors import CheckpointError, InputError
+from reverie.core.random import as_seed, child_generator
+from reverie.core.types import RandomState
+from reverie.data import Dataset
+from reverie.data.batches import Batches
+from reverie.data.transforms import auto_transform
+from reverie.models.base import GenerativeModel
+from reverie.models.game import AdversarialGame, GameSettings, draw_noise
+from reverie.models.preprocessed import Preprocessing, container_of
+from reverie.networks.build import build_discriminator, build_generator, has_batch_norm
+from reverie.networks.heads import OutputHead
+from reverie.objectives.adversarial import OBJECTIVES, Objective
+from reverie.training.loop import Record, train
+
+__all__ = ["GAN"]
+
+_TABLE_BATCH, _MOST_AUTO_NOISE, _LEAST_AUTO_NOISE = 256, 128, 16
+
+
+class GAN(GenerativeModel):
+    """Generative adversarial network for tables of events, stacks of images and lattices.
+
+    The defaults are meant to work at once on any numeric table.
+
+    Parameters
+    ----------
+    objective : the game: "relativistic" (with R1 and R2), "non_saturating", "minimax" or
+        "wasserstein_gp".
+    generator : network from noise to samples: "auto", "mlp", "residual", "dcgan", widths of hidden layers
+        such as (100,), a torch module, or a factory called with (n_noise, event_shape).
+    discriminator : network from samples to logits: as `generator`; a factory is called with (event_shape,).
+    n_noise : size of the noise vector; "auto" takes twice the number of features, within 16 and 128.
+    noise_prior : "normal", N(0, 1), or "uniform" on [-1, 1).
+    batch_size : samples in a batch; "auto" takes 256, or all rows of a smaller table.
+    max_steps : rounds of the game in the whole run, at least 1.
+    learning_rate : step size of both players' optimisers, > 0.
+    optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta".
+    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
+    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
+    discriminator_learning_rate : step size of the discriminator alone; None takes `learning_rate`.
+    betas : decay of the optimiser's averages of the gradient and of its square, in [0, 1).
+    schedule : "cosine" holds the learning rate for half of the run, then lowers it; "constant".
+    n_critic : discriminator steps per generator step; None takes the objective's own (5 for
+        "wasserstein_gp", else 1).
+    penalty_weight : gamma of R1 and R2 in the convention (gamma / 2) E |grad D|^2, or lambda of the
+        Wasserstein gradient penalty; None takes the objective's own (0.1; 10), 0 switches it off.
+    ema_decay : decay per step of the average of the generator that draws the samples, in [0, 1).
+    transform : change of variables before the network: "auto", "quantile", "standardise", or a fitted or
+        unfitted `Transform`.
+    record_every : steps between two records of the history.
+
+    Attributes
+    ----------
+    history_ : list of dict, losses and mean outputs of the players over training.
+    n_iter_ : steps taken.
+    seed_ : the seed that was used.
+    schema_ : names, units and kinds of the training data.
+
+    References
+    ----------
+    Goodfellow et al., arXiv:1406.2661; Huang et al., arXiv:2501.05441 (relativistic pairing with R1 and R2).
+
+    Examples
+    --------
+    >>> import reverie
+    >>> model = reverie.GAN(max_steps=20, random_state=0).fit(reverie.data.load("ring"))
+    >>> len(model.sample(100, random_state=1))
+    100
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: str = "relativistic",
+        generator: Any = "auto",
+        discriminator: Any = "auto",
+        n_noise: int | str = "auto",
+        noise_prior: str = "normal",
+        batch_size: int | str = "auto",
+        max_steps: int = 20_000,
+        learning_rate: float = 5e-4,
+        optimizer: str = "adam",
+        device: str = "auto",
+        random_state: RandomState = None,
+        discriminator_learning_rate: float | None = None,
+        betas: tuple[float, float] = (0.0, 0.99),
+        schedule: str = "cosine",
+        n_critic: int | None = None,
+        penalty_weight: float | None = None,
+        ema_decay: float = 0.999,
+        transform: Any = "auto",
+        record_every: int = 50,
+    ) -> None:
+        self.objective = objective
+        self.generator = generator
+        self.discriminator = discriminator
+        self.n_noise = n_noise
+        self.noise_prior = noise_prior
+        self.batch_size = batch_size
+        self.max_steps = max_steps
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.device = device
+        self.random_state = random_state
+        self.discriminator_learning_rate = discriminator_learning_rate
+        self.betas = betas
+        self.schedule = schedule
+        self.n_critic = n_critic
+        self.penalty_weight = penalty_weight
+        self.ema_decay = ema_decay
+        self.transform = transform
+        self.record_every = record_every
+
+    def iter_fit(
+        self, X: Any, *, resume: dict[str, Any] | None = None, stop: Callable[[], bool] | None = None
+    ) -> Iterator[Record]:
+        """Train on `X`, yielding a record after each window of `record_every` steps.
+
+        Parameters
+        ----------
+        X : as in `fit`.
+        resume : a state returned by `training_state` of a run on the same data and configuration; training
+            goes on from there and ends at the same weights, bit for bit, as a run without the break.
+        stop : asked after every step; when true, training ends after a last record.
+
+        Yields
+        ------
+        Record
+            Step, seconds and mean scalars; between two records `training_state` may be saved.
+        """
+        self._check_configuration()
+        dataset = self._dataset(X)
+        self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
+        self.device_ = _device(self.device)
+        self.preprocessing_ = self._fit_preprocessing(dataset, container_of(X))
+        features = self.preprocessing_.features(dataset.values)
+        batch_size = self._resolved_batch_size(len(features))
+        self._build_networks()
+        batches = Batches(features, batch_size=batch_size, seed=self.seed_, device=self.device_)
+        self._noise = child_generator(self.seed_, "noise", device=self.device_)
+        self._data_mark = _mark(features)
+        self.n_iter_, self.history_ = 0, []
+        if resume is not None:
+            self._load_training_state(resume)
+        yield from self._records(batches, stop)
+
+    def _records(self, batches: Batches, stop: Callable[[], bool] | None) -> Iterator[Record]:
+        records = train(
+            self._game,
+            batches.at,
+            generator=self._noise,
+            start=self.n_iter_,
+            max_steps=self.max_steps,
+            record_every=self.record_every,
+            stop=stop,
+        )
+        for record in records:
+            self.n_iter_ = record.step
+            self.history_.append(record.to_json())
+            yield record
+
+    def training_state(self) -> dict[str, Any]:
+        """Return all that an exact resume needs: networks, optimisers, noise generator, step and seed."""
+        check_is_fitted(self)
+        return {
+            "seed": self.seed_,
+            "step": self.n_iter_,
+            "data": self._data_mark,
+            "noise": self._noise.get_state(),
+            "game": self._game.state_dict(),
+        }
+
+    def _load_training_state(self, state: Mapping[str, Any]) -> None:
+        if state["data"] != self._data_mark:
+            raise CheckpointError(
+                "Expected the data that the saved run was trained on, got other values or another order. "
+                "Resume with the same file and columns."
+            )
+        try:
+            self._game.load_state_dict(state["game"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"Expected a state of networks of this configuration, got another ({error}). "
+                "Resume with the configuration of the saved run."
+            ) from None
+        self._noise.set_state(state["noise"].cpu())
+        self.n_iter_ = state["step"]
+
+    def _fit_preprocessing(self, dataset: Dataset, container: str) -> Preprocessing:
+        transform = self.transform
+        if isinstance(transform, str):
+            continuous = "quantile" if transform == "auto" else transform
+            transform = auto_transform(dataset.schema, continuous=continuous)
+        else:
+            transform = copy.deepcopy(transform)
+        transform.fit(torch.from_numpy(dataset.values.astype("float64")))
+        return Preprocessing(dataset.schema, transform, container, str(dataset.values.dtype))
+
+    def _build_networks(self) -> None:
+        outputs = self.preprocessing_.transform.outputs
+        shape = (len(outputs),) if len(self.schema_.event_shape) == 1 else tuple(self.schema_.event_shape)
+        n_noise = self._resolved_n_noise(len(outputs))
+        weights = child_generator(self.seed_, "weights")
+        head = OutputHead([o.kind for o in outputs], [o.group for o in outputs])
+        network = build_generator(self.generator, n_noise=n_noise, event_shape=shape, random_generator=weights)
+        G = _Shaped(network, head, shape)
+        D = build_discriminator(self.discriminator, event_shape=shape, random_generator=weights)
+        objective = check_choice("objective", self.objective, OBJECTIVES)
+        settings = self._settings(objective, n_noise)
+        if settings.penalty_weight > 0 and objective.penalty != "none" and has_batch_norm(D):
+            raise InputError(
+                "Expected a discriminator without batch normalisation under a gradient penalty, which acts on each "
+                "sample alone. Use layer normalisation, or penalty_weight=0."
+            )
+        G, D = G.to(self.device_), D.to(self.device_)
+        self._game = AdversarialGame(G, D, copy.deepcopy(G), objective, settings)
+
+    def _settings(self, objective: Objective, n_noise: int) -> GameSettings:
+        weight = objective.penalty_weight if self.penalty_weight is None else self.penalty_weight
+        rate = self.learning_rate
+        return GameSettings(
+            penalty_weight=weight,
+            n_critic=self._resolved_n_critic(),
+            n_noise=n_noise,
+            noise_prior=self.noise_prior,
+            optimizer=self.optimizer,
+            generator_rate=rate,
+            discriminator_rate=rate if self.discriminator_learning_rate is None else self.discriminator_learning_rate,
+            betas=(float(self.betas[0]), float(self.betas[1])),
+            hold=0.5 if self.schedule == "cosine" else 1.0,
+            ema_decay=self.ema_decay,
+            max_steps=self.max_steps,
+        )
+
+    def _check_configuration(self) -> None:
+        for name in ("max_steps", "record_every"):
+            check_positive(name, getattr(self, name), integer=True)
+        check_positive("learning_rate", self.learning_rate)
+        for name in ("n_noise", "batch_size"):
+            if getattr(self, name) != "auto":
+                check_positive(name, getattr(self, name), integer=True)
+        if self.n_critic is not None:
+            check_positive("n_critic", self.n_critic, integer=True)
+        if self.penalty_weight is not None:
+            check_positive("penalty_weight", self.penalty_weight, allow_zero=True)
+        if not 0 <= self.ema_decay < 1:
+            raise InputError(f"Expected ema_decay in [0, 1), got {self.ema_decay}. 0 switches the average off.")
+        check_choice("objective", self.objective, OBJECTIVES)
+        check_choice("schedule", self.schedule, {"cosine": True, "constant": True})
+        check_choice("noise prior", self.noise_prior, {"normal": True, "uniform": True})
+
+    def _resolved_n_critic(self) -> int:
+        return (
+            check_choice("objective", self.objective, OBJECTIVES).n_critic if self.n_critic is None else self.n_critic
+        )
+
+    def _resolved_batch_size(self, n_rows: int) -> int:
+        """Return the rows of one step: `n_critic` batches of `batch_size`."""
+        n_critic = self._resolved_n_critic()
+        if self.batch_size == "auto":
+            return min(_TABLE_BATCH, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
+        return int(self.batch_size) * n_critic
+
+    def _resolved_n_noise(self, n_features: int) -> int:
+        if self.n_noise != "auto":
+            return int(self.n_noise)
+        return min(max(2 * n_features, _LEAST_AUTO_NOISE), _MOST_AUTO_NOISE)
+
+    def _draw(self, n: int, generator: torch.Generator) -> Tensor:
+        s = self._game.settings
+        noise = draw_noise(n, s.n_noise, prior=s.noise_prior, generator=generator)
+        return self._game.averaged(noise)
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"generator": self._game.averaged, "discriminator": self._game.D}
+
+    def discriminate(self, X: Any) -> Tensor:
+        """Return the discriminator's logit of each sample of `X`, (n_samples,): the higher, the more real it looks."""
+        check_is_fitted(self)
+        features = self.preprocessing_.features(self._values(X, reset=False)).to(self.device_)
+        with torch.no_grad():
+            return self._game.D(features).reshape(len(features)).cpu()
+
+
+class _Shaped(nn.Module):
+    """A generator network with the output head of the data, giving samples (batch, *event)."""
+
+    def __init__(self, network: nn.Module, head: OutputHead, event_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.network, self.head, self.event_shape = network, head, event_shape
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.head(self.network(z).flatten(1)).reshape(-1, *self.event_shape)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"Expected device 'auto', 'cpu' or 'cuda', got {name!r}.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"Expected a device that this machine has, got {name!r} without CUDA. Use device='auto'.")
+    return device
+
+
+def _mark(features: Tensor) -> list[float]:
+    """Return numbers that tell one set of training rows, in its order, from another."""
+    flat = features.flatten(1).double()
+    order = torch.arange(1, len(flat) + 1, dtype=torch.float64)
+    return [float(len(flat)), float(flat.sum()), float(flat.square().sum()), float(order @ flat.sum(dim=1))]

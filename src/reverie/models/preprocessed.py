@@ -1,0 +1,73 @@
+"""Data as they come and as a network sees them, and the way back.
+
+`Preprocessing` remembers how the training data came (array, tensor, DataFrame or Dataset, with
+their types and names), the schema, and the fitted transform; it turns values into float32 features
+and generated features into values of the same container, in original units.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.core.protocols import Transform
+from reverie.data import Dataset, Schema
+
+__all__ = ["Preprocessing", "as_dataset", "container_of"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The invertible way from values to features.
+
+    Parameters
+    ----------
+    schema : names, kinds and types of the values.
+    transform : fitted change of variables.
+    container : "array", "tensor", "frame" or "dataset": what the user fitted on and gets back.
+    dtype : numpy name of the type of the values.
+    """
+
+    schema: Schema
+    transform: Transform
+    container: str
+    dtype: str
+
+    def features(self, values: np.ndarray) -> Tensor:
+        """Return features (batch, *latent event) in float32 of values (batch, *event)."""
+        x = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
+        return self.transform.forward(x).to(torch.float32)
+
+    def values(self, features: Tensor) -> np.ndarray:
+        """Return values (batch, *event) of the original type of generated features."""
+        x = self.transform.inverse(features.detach().to("cpu", torch.float64)).numpy()
+        dtype = np.dtype(self.dtype)
+        if dtype.kind in "iub":
+            x = np.rint(x)
+        return x.astype(dtype)
+
+    def wrapped(self, values: np.ndarray) -> Any:
+        """Return `values` in the container that the model was fitted on."""
+        if self.container == "tensor":
+            return torch.from_numpy(np.ascontiguousarray(values))
+        if self.container == "frame":
+            return Dataset(values, schema=self.schema).to_frame()
+        if self.container == "dataset":
+            return Dataset(values, schema=self.schema, provenance={"source": "generated"})
+        return values
+
+
+def container_of(X: Any) -> str:
+    """Name the container of `X`: "dataset", "tensor", "frame" or "array"."""
+    if isinstance(X, Dataset):
+        return "dataset"
+    if isinstance(X, Tensor):
+        return "tensor"
+    return "frame" if hasattr(X, "iloc") and hasattr(X, "columns") else "array"
+
+
+def as_dataset(X: Any, *, names: list[str] | None = None) -> Dataset:
+    """Return `X` as a Dataset, its schema inferred unless it carries one."""
+    return X if isinstance(X, Dataset) else Dataset(X, names=names)

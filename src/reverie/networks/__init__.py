@@ -1,0 +1,16 @@
+"""Network shapes: multilayer perceptrons, residual perceptrons and convolutional pairs of any image size."""
+
+from reverie.networks.build import build_discriminator, build_generator
+from reverie.networks.conv import ConvDiscriminator, ConvGenerator
+from reverie.networks.heads import OutputHead
+from reverie.networks.mlp import MLP, ResidualMLP
+
+__all__ = [
+    "MLP",
+    "ConvDiscriminator",
+    "ConvGenerator",
+    "OutputHead",
+    "ResidualMLP",
+    "build_discriminator",
+    "build_generator",
+]

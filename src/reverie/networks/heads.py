@@ -1,0 +1,87 @@
+r"""What turns the last linear layer of a generator into values that the data can have.
+
+Each output feature carries a kind:
+
+    linear    y unchanged (a standardised or Gaussianised column)
+    tanh      tanh(y), for pixels in [-1, 1]
+    circle    a pair of features (u, v) -> sqrt(2) (u, v) / |(u, v)|, an angle on the circle
+    simplex   a group of features -> a one-hot vector, argmax forwards, softmax backwards
+              (straight-through estimator: Bengio, Leonard and Courville, arXiv:1308.3432)
+
+so that a discriminator can never win by noticing that an angle left the circle or that a category
+was fractional.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from reverie.core.errors import InputError
+
+__all__ = ["OutputHead"]
+
+_EPSILON = 1e-12  # keeps the gradient of the norm finite at the origin
+
+
+class OutputHead(nn.Module):
+    """Apply the activation of each output feature.
+
+    Parameters
+    ----------
+    kinds : kind of each output feature, "linear", "tanh", "circle" or "simplex".
+    groups : for circle and simplex features the number of their group; equal numbers belong together.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind, or a circle group without exactly two features.
+    """
+
+    def __init__(self, kinds: Sequence[str], groups: Sequence[int] | None = None) -> None:
+        super().__init__()
+        groups = list(groups) if groups is not None else [-1] * len(kinds)
+        unknown = set(kinds) - {"linear", "tanh", "circle", "simplex"}
+        if unknown:
+            raise InputError(f"Expected output kinds linear, tanh, circle or simplex, got {sorted(unknown)}.")
+        self.all_tanh = all(kind == "tanh" for kind in kinds)
+        self.all_linear = all(kind == "linear" for kind in kinds)
+        self._tanh = _columns(kinds, "tanh")
+        members = {g: [j for j, h in enumerate(groups) if h == g and kinds[j] == "circle"] for g in groups}
+        circles = [columns for columns in members.values() if columns]
+        if any(len(columns) != 2 for columns in circles):
+            raise InputError("Expected two features in each circle group. Give cos and sin of an angle one group.")
+        self._circles = [j for pair in circles for j in pair]
+        simplices = {g: [j for j, h in enumerate(groups) if h == g and kinds[j] == "simplex"] for g in groups}
+        self._simplices = [columns for columns in simplices.values() if columns]
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Map raw outputs (batch, feature) to admissible ones of the same shape."""
+        if self.all_linear:
+            return y
+        if self.all_tanh:
+            return torch.tanh(y)
+        out = y.clone()
+        if self._tanh:
+            out[:, self._tanh] = torch.tanh(y[:, self._tanh])
+        if self._circles:
+            out[:, self._circles] = _on_circle(y[:, self._circles])
+        for columns in self._simplices:
+            out[:, columns] = _one_hot(y[:, columns])
+        return out
+
+
+def _columns(kinds: Sequence[str], kind: str) -> list[int]:
+    return [j for j, k in enumerate(kinds) if k == kind]
+
+
+def _on_circle(y: Tensor) -> Tensor:
+    pairs = y.unflatten(1, (-1, 2))
+    norm = (pairs.square().sum(-1, keepdim=True) + _EPSILON).sqrt()
+    return (2**0.5 * pairs / norm).flatten(1)
+
+
+def _one_hot(y: Tensor) -> Tensor:
+    soft = torch.softmax(y, dim=1)
+    hard = torch.zeros_like(soft).scatter_(1, soft.argmax(dim=1, keepdim=True), 1.0)
+    return hard + soft - soft.detach()

@@ -1,0 +1,34 @@
+"""Initial weights drawn from an explicit generator.
+
+torch draws initial weights from its global state. `initialise` draws them again, from the same
+distributions, out of a generator that belongs to the run:
+
+    W ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)),   b ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in))
+
+which is the rule of LeCun et al., "Efficient BackProp" (1998), as torch scales it for `nn.Linear`
+and the convolutions. Layers that a network marked with ``zero_init = True`` start at zero, so that
+a residual block starts as the identity (Fixup: Zhang et al., arXiv:1901.09321).
+"""
+
+import math
+
+import torch
+from torch import nn
+
+__all__ = ["initialise"]
+
+_LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Draw all linear and convolutional weights of `network` anew from `generator`; return the network."""
+    for layer in network.modules():
+        if not isinstance(layer, _LAYERS):
+            continue
+        fan_in, _ = nn.init._calculate_fan_in_and_fan_out(layer.weight)
+        bound = 0.0 if getattr(layer, "zero_init", False) else 1 / math.sqrt(fan_in)
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        if layer.bias is not None:
+            layer.bias.uniform_(-bound, bound, generator=generator)
+    return network

@@ -1,0 +1,43 @@
+"""Results and arrays in, matplotlib figures and axes out; nothing here touches pyplot or a file.
+
+``marginal(s)``            columns one by one, with ratio panels
+``pairs``                  columns two by two, real below and generated above the diagonal
+``losses``, ``discriminator_outputs``, ``gradient_norms``   the training
+``projections``, ``evolution``, ``image_rows``              samples at selected steps
+``image_grids``            real and generated images side by side
+``checks_in_noise_units``, ``auc``, ``importances``         the validation
+``style``                  the house style as a context manager
+"""
+
+from reverie.plots.binning import Binned, bin_columns
+from reverie.plots.images import image_grids, image_rows
+from reverie.plots.marginals import draw_marginal, draw_ratio, marginal, marginals
+from reverie.plots.pairs import choose_columns, pairs
+from reverie.plots.snapshots import evolution, projections
+from reverie.plots.style import style, to_png, to_svg
+from reverie.plots.training import discriminator_outputs, gradient_norms, losses
+from reverie.plots.validation import auc, checks_in_noise_units, importances
+
+__all__ = [
+    "Binned",
+    "auc",
+    "bin_columns",
+    "checks_in_noise_units",
+    "choose_columns",
+    "discriminator_outputs",
+    "draw_marginal",
+    "draw_ratio",
+    "evolution",
+    "gradient_norms",
+    "image_grids",
+    "image_rows",
+    "importances",
+    "losses",
+    "marginal",
+    "marginals",
+    "pairs",
+    "projections",
+    "style",
+    "to_png",
+    "to_svg",
+]

@@ -1,0 +1,200 @@
+r"""Histograms of two samples on common bins, with the numbers that the marginal plots draw.
+
+Real data have counts r_i in bin i, N_r in all; generated data have g_i and N_g. Nothing is weighted.
+
+* Poisson errors of a count n: the central 68.27 % Garwood interval,
+  [Q^{-1}(alpha/2; n), Q^{-1}(1 - alpha/2; n + 1)], Q the gamma distribution (Garwood, Biometrika 28, 437 (1936)).
+* The ratio (g_i / N_g) / (r_i / N_r) compares shapes.
+* The two-histogram statistic
+  chi2 = sum_i (sqrt(N_g/N_r) r_i - sqrt(N_r/N_g) g_i)^2 / (r_i + g_i), with bins - 1 degrees of freedom
+  (Gagunashvili, arXiv:physics/0605123). What falls outside the range counts as one more bin on each
+  side; neighbouring bins are joined until each holds at least 10 entries of both samples together.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaincinv
+
+__all__ = ["Binned", "bin_columns", "chi_square", "ks_distance", "plot_range", "poisson_interval"]
+
+_TAIL = 1.0 - 0.6826894921  # probability outside one standard deviation
+_DISCRETE = ("integer", "categorical", "spin")
+_MOST_BINS = 60
+_FULL_CIRCLES = ((-math.pi, math.pi), (0.0, 2 * math.pi), (-180.0, 180.0), (0.0, 360.0), (0.0, 1.0), (0.0, 24.0))
+
+
+@dataclass(frozen=True)
+class Binned:
+    """Two samples of one column, counted in the same bins.
+
+    Parameters
+    ----------
+    edges : (bin + 1,), ascending, in the unit of the column.
+    real, generated : counts (bin,) inside the range.
+    n_real, n_generated : finite values in all, inside and outside; 0 for a sample that is not there.
+    outside_real, outside_generated : counts (below, above) the range.
+    heavy : whether the tail asks for a logarithmic axis of counts.
+    discrete : whether the bins are centred on the values of a discrete column.
+    """
+
+    edges: np.ndarray
+    real: np.ndarray
+    generated: np.ndarray
+    n_real: int
+    n_generated: int
+    outside_real: tuple[int, int]
+    outside_generated: tuple[int, int]
+    heavy: bool
+    discrete: bool
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Middle of each bin, (bin,)."""
+        return 0.5 * (self.edges[1:] + self.edges[:-1])
+
+    @property
+    def scale(self) -> float:
+        """N_r / N_g: the factor that brings generated counts to the size of the real sample."""
+        return self.n_real / self.n_generated if self.n_real and self.n_generated else 1.0
+
+    def ratio(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return ratio, lower and upper error from the generated counts, each (bin,); nan where r_i = 0."""
+        low, high = poisson_interval(self.generated)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            per_count = np.where(self.real > 0, self.scale / self.real, np.nan)
+        value = self.generated * per_count
+        return value, value - low * per_count, high * per_count - value
+
+    def chi_square(self) -> tuple[float, int]:
+        """Return (chi2, ndf) of the two samples, the outside bins included; (nan, 0) when one is empty."""
+        below, above = zip(self.outside_real, self.outside_generated, strict=True)
+        real = np.concatenate([[below[0]], self.real, [above[0]]])
+        generated = np.concatenate([[below[1]], self.generated, [above[1]]])
+        return chi_square(real, generated)
+
+
+def poisson_interval(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 68.27 % Garwood interval (low, high) of Poisson counts (bin,); low is 0 at 0."""
+    n = np.asarray(counts, dtype=float)
+    low = np.where(n > 0, gammaincinv(np.maximum(n, 1.0), _TAIL / 2), 0.0)
+    return low, gammaincinv(n + 1.0, 1.0 - _TAIL / 2)
+
+
+def chi_square(real: np.ndarray, generated: np.ndarray, least: int = 10) -> tuple[float, int]:
+    """Return (chi2, ndf) of two histograms (bin,); bins are joined until r_i + g_i >= `least`."""
+    r, g = _joined(np.asarray(real, dtype=float), np.asarray(generated, dtype=float), least)
+    n_real, n_generated = r.sum(), g.sum()
+    if not (n_real and n_generated and len(r) > 1):
+        return math.nan, 0
+    difference = math.sqrt(n_generated / n_real) * r - math.sqrt(n_real / n_generated) * g
+    return float(np.sum(difference**2 / (r + g))), len(r) - 1
+
+
+def ks_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the largest distance between the two empirical distribution functions, in [0, 1]; nan if one is empty."""
+    if not (len(a) and len(b)):
+        return math.nan
+    a, b = np.sort(a), np.sort(b)
+    both = np.concatenate([a, b])
+    gap = np.searchsorted(a, both, side="right") / len(a) - np.searchsorted(b, both, side="right") / len(b)
+    return float(np.abs(gap).max())
+
+
+def plot_range(values: np.ndarray, kind: str = "continuous") -> tuple[float, float]:
+    """Return the range (low, high) to show: the whole circle or bound, else the central 99.8 % and a margin."""
+    if not len(values):
+        return 0.0, 1.0
+    least, most = float(values.min()), float(values.max())
+    if kind == "periodic":
+        fits = [c for c in _FULL_CIRCLES if c[0] - 1e-3 <= least and most <= c[1] + 1e-3 and most - least > 0.6 * c[1]]
+        least, most = fits[0] if fits else (least, most)
+    elif kind not in ("bounded", "pixel"):
+        low, high = np.quantile(values, [0.001, 0.999])
+        margin = 0.04 * (high - low)
+        least, most = max(least, float(low - margin)), min(most, float(high + margin))
+    if most > least:
+        return least, most
+    return least - max(0.5, abs(least) * 1e-3), least + max(0.5, abs(least) * 1e-3)
+
+
+def bin_columns(
+    real: np.ndarray,
+    generated: np.ndarray,
+    *,
+    kind: str = "continuous",
+    limits: tuple[float, float] | None = None,
+    n_bins: int | None = None,
+) -> Binned:
+    """Count two samples of one column in bins chosen from the real one (from the generated one if it is alone).
+
+    Parameters
+    ----------
+    real, generated : (n,) each, possibly empty; values that are not finite are left out.
+    kind : one of `reverie.core.types.KINDS`; discrete kinds get bins centred on integers or levels,
+        periodic ones the full circle, bounded ones the full range.
+    limits : range to show instead of the automatic one.
+    n_bins : number of bins instead of the automatic one; ignored for discrete columns.
+    """
+    r, g = _finite(real), _finite(generated)
+    basis = r if len(r) else g
+    discrete = kind in _DISCRETE
+    low, high = limits or plot_range(basis, "bounded" if kind in ("spin", "categorical") else kind)
+    edges = _level_edges(basis, low, high) if discrete else _edges(basis, low, high, n_bins)
+    counts, outside = zip(*(_count(x, edges) for x in (r, g)), strict=True)
+    heavy = not discrete and kind not in ("periodic", "pixel") and _is_heavy(basis)
+    return Binned(edges, counts[0], counts[1], len(r), len(g), outside[0], outside[1], heavy, discrete)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    x = np.asarray(values, dtype=float).ravel()
+    return x[np.isfinite(x)]
+
+
+def _count(values: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    outside = int((values < edges[0]).sum()), int((values > edges[-1]).sum())
+    return np.histogram(values, bins=edges)[0], outside
+
+
+def _edges(values: np.ndarray, low: float, high: float, n_bins: int | None) -> np.ndarray:
+    """Freedman-Diaconis width 2 IQR n^(-1/3), kept between 12 and 60 bins."""
+    if n_bins is None:
+        spread = float(np.subtract(*np.quantile(values, [0.75, 0.25]))) if len(values) else 0.0
+        width = 2.0 * spread / max(len(values), 1) ** (1 / 3)
+        n_bins = int(np.clip((high - low) / width, 12, _MOST_BINS)) if width > 0 else 30
+    return np.linspace(low, high, n_bins + 1)
+
+
+def _level_edges(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    levels = np.unique(values[(values >= low) & (values <= high)])
+    if not len(levels):
+        return np.array([-0.5, 0.5])
+    step = float(np.diff(levels).min()) if len(levels) > 1 else 1.0
+    steps = (levels[-1] - levels[0]) / step
+    step *= max(1, math.ceil((steps + 1) / _MOST_BINS))
+    n_bins = math.floor((levels[-1] - levels[0]) / step + 1e-9) + 1
+    return levels[0] - step / 2 + step * np.arange(n_bins + 1) if step > 0 else np.array([low, high])
+
+
+def _is_heavy(values: np.ndarray) -> bool:
+    """One-sided reach of the 99.9 % quantile in units of the 84 % one: 3.1 for a Gaussian, 12 for a log-normal."""
+    if len(values) < 100:
+        return False
+    q = np.quantile(values, [0.001, 0.16, 0.5, 0.84, 0.999])
+    reach = [(abs(q[end] - q[2]), abs(q[near] - q[2])) for end, near in ((0, 1), (4, 3))]
+    return any(far > 6.0 * near > 0 for far, near in reach)
+
+
+def _joined(r: np.ndarray, g: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+    rows: list[list[float]] = []
+    open_row = [0.0, 0.0]
+    for pair in zip(r, g, strict=True):
+        open_row = [open_row[0] + pair[0], open_row[1] + pair[1]]
+        if sum(open_row) >= least:
+            rows.append(open_row)
+            open_row = [0.0, 0.0]
+    if rows and sum(open_row):
+        rows[-1] = [rows[-1][0] + open_row[0], rows[-1][1] + open_row[1]]
+    table = np.array(rows).reshape(-1, 2)
+    return table[:, 0], table[:, 1]

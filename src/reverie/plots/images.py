@@ -1,0 +1,123 @@
+"""Images and lattices as grids: real beside generated, and one row per selected step of the training.
+
+A stack is (n, height, width) or (n, channel, height, width) with one or three channels. Real and generated
+share one grey scale, taken from the real stack. Spins and other two-valued lattices get two colours.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reverie.core.errors import InputError
+from reverie.plots.snapshots import choose_steps
+from reverie.plots.style import GENERATED, MUTED, REAL, SPIN_MAP, new_figure, style
+
+__all__ = ["as_pictures", "draw_grid", "image_grids", "image_rows", "mosaic"]
+
+_BLANK = np.nan
+
+
+def as_pictures(stack: np.ndarray) -> np.ndarray:
+    """Return a stack as (n, height, width) or, for colours, (n, height, width, 3), in float64.
+
+    Raises
+    ------
+    InputError
+        For another number of axes, or of channels.
+    """
+    x = np.asarray(stack, dtype=float)
+    if x.ndim == 3:
+        return x
+    if x.ndim == 4 and x.shape[1] == 1:
+        return x[:, 0]
+    if x.ndim == 4 and x.shape[1] == 3:
+        return np.moveaxis(x, 1, -1)
+    raise InputError(
+        f"Expected images (n, height, width) or (n, 1 or 3 channels, height, width), got shape {x.shape}. "
+        "Put the channels on the second axis."
+    )
+
+
+def mosaic(pictures: np.ndarray, n_across: int, *, gap: int = 1) -> np.ndarray:
+    """Return pictures (n, height, width[, 3]) side by side in rows of `n_across`, as one array; gaps are nan."""
+    n, height, width = pictures.shape[:3]
+    n_down = -(-n // n_across)
+    shape = (n_down * (height + gap) - gap, n_across * (width + gap) - gap, *pictures.shape[3:])
+    page = np.full(shape, _BLANK)
+    for k in range(n):
+        top, left = (k // n_across) * (height + gap), (k % n_across) * (width + gap)
+        page[top : top + height, left : left + width] = pictures[k]
+    return page
+
+
+def draw_grid(
+    ax: Axes, pictures: np.ndarray, n_across: int, *, limits: tuple[float, float], kind: str = "pixel"
+) -> None:
+    """Draw a mosaic on `ax` without axes; `limits` are black and white, `kind` "spin" takes two colours."""
+    page = mosaic(pictures, n_across, gap=max(1, pictures.shape[2] // 14))
+    low, high = limits
+    if page.ndim == 3:
+        page = np.nan_to_num(np.clip((page - low) / max(high - low, 1e-12), 0, 1), nan=1.0)
+    ax.imshow(page, cmap=SPIN_MAP if kind == "spin" else "gray", vmin=low, vmax=high, interpolation="nearest")
+    ax.set_axis_off()
+
+
+def image_grids(real: np.ndarray, generated: np.ndarray, *, n_side: int = 8, kind: str = "pixel") -> Figure:
+    """Return real images beside generated ones, the first `n_side` squared of each.
+
+    Parameters
+    ----------
+    real, generated : stacks as in `as_pictures`; an empty one is left out.
+    kind : "spin" for two-valued lattices, else "pixel".
+    """
+    stacks = [("real", as_pictures(real), REAL), ("generated", as_pictures(generated), GENERATED)]
+    stacks = [(label, x, color) for label, x, color in stacks if len(x)]
+    limits = _limits(stacks[0][1])
+    height, width = stacks[0][1].shape[1:3]
+    with style():
+        figure = new_figure(5.1 * len(stacks), 5.1 * height / width + 0.35)
+        axes = figure.subplots(1, len(stacks), squeeze=False)[0]
+        figure.subplots_adjust(left=0.005, right=0.995, top=1 - 0.35 / figure.get_figheight(), bottom=0.005, wspace=0.04)
+        for ax, (label, pictures, color) in zip(axes, stacks, strict=True):
+            draw_grid(ax, pictures[: n_side**2], n_side, limits=limits, kind=kind)
+            ax.set_title(label, color=color, fontsize=11)
+    return figure
+
+
+def image_rows(
+    snapshots: Sequence[tuple[int, np.ndarray]], real: np.ndarray | None = None, *, n_across: int = 12, kind: str = "pixel"
+) -> Figure:
+    """Return a row of samples per selected step, and a row of real images below if given.
+
+    Parameters
+    ----------
+    snapshots : pairs (step, stack), at least one; at most six are shown.
+    real : stack to compare with.
+    """
+    rows = [(f"step {step:,}", as_pictures(x)[:n_across], GENERATED) for step, x in choose_steps(snapshots, most=6)]
+    limits = _limits(as_pictures(real) if real is not None and len(real) else rows[-1][1])
+    if real is not None and len(real):
+        rows.append(("real", as_pictures(real)[:n_across], REAL))
+    height, width = rows[0][1].shape[1:3]
+    across = max(len(pictures) for _, pictures, _ in rows)
+    with style():
+        row_height = (9.1 / across) * height / width + 0.05
+        figure = new_figure(10.2, row_height * len(rows))
+        axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+        figure.subplots_adjust(left=0.1, right=0.997, top=0.995, bottom=0.005, hspace=0.06)
+        for ax, (label, pictures, color) in zip(axes, rows, strict=True):
+            draw_grid(ax, pictures, across, limits=limits, kind=kind)
+            ax.annotate(label, (0, 0.5), (-8, 0), xycoords="axes fraction", textcoords="offset points",
+                        ha="right", va="center", color=color, fontweight="bold", annotation_clip=False)  # fmt: skip
+        figure.text(0.0, 0.0, "", color=MUTED)
+    return figure
+
+
+def _limits(pictures: np.ndarray) -> tuple[float, float]:
+    finite = pictures[np.isfinite(pictures)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(np.quantile(finite, 0.9995))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)

@@ -1,0 +1,171 @@
+"""Each column by itself: real points with Poisson errors, generated steps with their band, and the ratio below.
+
+Generated counts are scaled to the size of the real sample, so the two shapes lie on each other. In the
+ratio panel the grey band is the error of the real counts and the bars are those of the generated ones.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, MultipleLocator, NullFormatter
+
+from reverie.plots.binning import Binned, bin_columns, poisson_interval
+from reverie.plots.style import GENERATED, MUTED, REAL, axis_label, new_figure, style
+
+__all__ = ["draw_marginal", "draw_ratio", "marginal", "marginals"]
+
+
+def marginal(
+    real: np.ndarray,
+    generated: np.ndarray,
+    *,
+    name: str = "x",
+    unit: str = "",
+    kind: str = "continuous",
+    p_value: float | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """Return one column as a histogram with its ratio panel.
+
+    Parameters
+    ----------
+    real, generated : (n,) each; an empty array leaves that sample out.
+    name, unit, kind : of the column; the unit stands on the axis.
+    p_value : of a Kolmogorov-Smirnov test made elsewhere, printed if given.
+    limits : range to show; None takes the central 99.8 % and notes what lies outside.
+    """
+    binned = bin_columns(real, generated, kind=kind, limits=limits)
+    with style():
+        figure = new_figure(3.45, 3.15)
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1.0])
+        figure.subplots_adjust(left=0.135, right=0.975, top=0.86, bottom=0.135, hspace=0.08)
+        _draw_both(upper, lower, binned, name=name, unit=unit, p_value=p_value)
+    return figure
+
+
+def marginals(
+    real: np.ndarray,
+    generated: np.ndarray,
+    *,
+    names: Sequence[str],
+    units: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+    p_values: Mapping[str, float] | None = None,
+    n_across: int = 3,
+) -> Figure:
+    """Return all columns of two tables (n, feature) in one figure, `n_across` panels to a row."""
+    n_columns = len(names)
+    n_down = -(-n_columns // n_across)
+    across = min(n_across, n_columns)
+    with style():
+        figure = new_figure(3.45 * across, 3.15 * n_down)
+        outer = figure.add_gridspec(
+            n_down, across, left=0.135 / across, right=1 - 0.025 / across, top=1 - 0.14 / n_down,
+            bottom=0.135 / n_down, wspace=0.2, hspace=0.42,
+        )  # fmt: skip
+        for j, name in enumerate(names):
+            cell = outer[j // n_across, j % n_across].subgridspec(2, 1, height_ratios=[2.6, 1.0], hspace=0.08)
+            upper = figure.add_subplot(cell[0])
+            lower = figure.add_subplot(cell[1], sharex=upper)
+            binned = bin_columns(real[:, j], generated[:, j], kind=kinds[j] if kinds else "continuous")
+            unit = units[j] if units else ""
+            _draw_both(upper, lower, binned, name=name, unit=unit, p_value=(p_values or {}).get(name))
+    return figure
+
+
+def draw_marginal(ax: Axes, binned: Binned, *, p_value: float | None = None) -> None:
+    """Draw the counts per bin of both samples on `ax`, with sizes, chi2/ndf and, if given, the KS p-value."""
+    if binned.n_generated:
+        low, high = poisson_interval(binned.generated)
+        s = binned.scale
+        ax.stairs(binned.generated * s, binned.edges, fill=True, color=GENERATED, alpha=0.16, lw=0)
+        ax.stairs(high * s, binned.edges, baseline=low * s, fill=True, color=GENERATED, alpha=0.30, lw=0)
+        ax.stairs(binned.generated * s, binned.edges, color=GENERATED, lw=1.4, label="generated")
+    if binned.n_real:
+        low, high = poisson_interval(binned.real)
+        seen = binned.real > 0
+        errors = np.stack([binned.real - low, high - binned.real])[:, seen]
+        ax.errorbar(
+            binned.centres[seen], binned.real[seen], yerr=errors, fmt="o", ms=2.6, lw=0.9, color=REAL, label="real"
+        )
+    _scale_counts(ax, binned)
+    ax.set_xlim(binned.edges[0], binned.edges[-1])
+    _headline(ax, binned, p_value)
+
+
+def draw_ratio(ax: Axes, binned: Binned) -> None:
+    """Draw generated/real per bin on `ax`: points with the generated error, a band with the real one, a line at 1."""
+    low, high = poisson_interval(binned.real)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        band = [np.where(binned.real > 0, edge / binned.real, 1.0) for edge in (low, high)]
+    ax.stairs(band[1], binned.edges, baseline=band[0], fill=True, color=REAL, alpha=0.13, lw=0)
+    ax.axhline(1.0, color=MUTED, lw=0.9)
+    value, down, up = binned.ratio()
+    span = _ratio_span(value, down, up)
+    inside = np.isfinite(value) & (np.abs(value - 1.0) <= span)
+    bars = np.stack([down, up])[:, inside]
+    ax.errorbar(binned.centres[inside], value[inside], yerr=bars, fmt="o", ms=2.4, lw=0.9, color=GENERATED)
+    for beyond, edge, marker in ((value > 1 + span, 1 + span, "^"), (value < 1 - span, 1 - span, "v")):
+        x = binned.centres[beyond]
+        ax.plot(x, np.full(len(x), 1 + 0.9 * (edge - 1)), marker, ms=3.4, color=GENERATED, alpha=0.75, lw=0)
+    ax.set_ylim(1 - span, 1 + span)
+    ax.yaxis.set_major_locator(MultipleLocator(span if span >= 0.5 else span / 1.25))
+
+
+def _draw_both(upper: Axes, lower: Axes, binned: Binned, *, name: str, unit: str, p_value: float | None) -> None:
+    draw_marginal(upper, binned, p_value=p_value)
+    upper.tick_params(labelbottom=False)
+    if binned.n_real and binned.n_generated:
+        draw_ratio(lower, binned)
+        lower.set_ylabel("gen./real", fontsize=7.5, color=MUTED, labelpad=2)
+    else:
+        lower.set_yticks([])
+    lower.set_xlabel(axis_label(name, unit, 24), loc="left", fontweight="bold", labelpad=3)
+    ticks = MaxNLocator(6, integer=binned.discrete, steps=[1, 2, 2.5, 5, 10])
+    lower.xaxis.set_major_locator(ticks)
+    _note_outside(lower, binned)
+    for ax in (upper, lower):
+        ax.yaxis.set_label_coords(-0.1, 0.5)
+
+
+def _headline(ax: Axes, binned: Binned, p_value: float | None) -> None:
+    at = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
+    if binned.n_real:
+        ax.annotate(f"● real, n = {binned.n_real:,}", (0, 1), (0, 17), color=REAL, fontsize=8, **at)
+    if binned.n_generated:
+        text = f"▬ generated, n = {binned.n_generated:,}"
+        ax.annotate(text, (1, 1), (0, 17), color=GENERATED, fontsize=8, ha="right", **at)
+    chi2, ndf = binned.chi_square()
+    parts = [f"χ²/ndf = {chi2:.1f}/{ndf}"] if ndf else []
+    parts += [f"KS p = {p_value:.3g}"] if p_value is not None else []
+    ax.annotate("     ".join(parts), (0, 1), (0, 5), color=MUTED, fontsize=8, **at)
+
+
+def _scale_counts(ax: Axes, binned: Binned) -> None:
+    tallest = max(float(np.max(binned.real, initial=0)), float(np.max(binned.generated * binned.scale, initial=0)), 1.0)
+    if binned.heavy:
+        ax.set_yscale("log")
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.set_ylim(0.6, tallest * 2.5)
+    else:
+        ax.set_ylim(0, tallest * 1.14)
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _ratio_span(value: np.ndarray, down: np.ndarray, up: np.ndarray) -> float:
+    """Half width of the ratio axis: 0.25, 0.5 or 1, the least that holds nine of ten well measured bins."""
+    known = np.isfinite(value) & (np.maximum(down, up) < 0.35)
+    reach = float(np.quantile(np.abs(value[known] - 1.0), 0.9)) if known.any() else 1.0
+    return next((span for span in (0.25, 0.5) if reach <= 0.9 * span), 1.0)
+
+
+def _note_outside(ax: Axes, binned: Binned) -> None:
+    real, generated = sum(binned.outside_real), sum(binned.outside_generated)
+    if real or generated:
+        parts = [f"{real} real"] if binned.n_real else []
+        parts += [f"{generated} gen."] if binned.n_generated else []
+        text = "outside: " + ", ".join(parts)
+        ax.annotate(text, (1, 0), (0, -27), xycoords="axes fraction", textcoords="offset points", ha="right",
+                    fontsize=7, color=MUTED, annotation_clip=False)  # fmt: skip

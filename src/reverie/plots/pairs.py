@@ -1,0 +1,152 @@
+"""Pairs of columns: real densities below the diagonal, generated above, both marginals on it.
+
+Over each generated density lie the contours that hold 39 % and 86 % of the real data (one and two
+standard deviations of a Gaussian in two dimensions): where ink and teal part, the dependence is wrong.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy.ndimage import gaussian_filter
+
+from reverie.plots.binning import bin_columns, ks_distance
+from reverie.plots.style import GENERATED, GENERATED_MAP, REAL, REAL_MAP, axis_label, new_figure, style
+
+__all__ = ["choose_columns", "draw_contours", "draw_density", "pairs"]
+
+_LEVELS = (0.3935, 0.8647)  # 1 - exp(-k^2 / 2) for k = 1, 2
+_MOST_ROWS = 200_000
+
+
+def choose_columns(real: np.ndarray, generated: np.ndarray, most: int = 6) -> list[int]:
+    """Return at most `most` column numbers, ascending: all, or those with the largest KS distance.
+
+    Parameters
+    ----------
+    real, generated : (n, feature); with an empty or one-valued column left out while others remain.
+    """
+    columns = [j for j in range(real.shape[1]) if len(np.unique(real[:1000, j])) > 1] or list(range(real.shape[1]))
+    if len(columns) <= most:
+        return columns
+    distance = [ks_distance(real[:, j], generated[:, j]) if len(generated) else 0.0 for j in columns]
+    worst = np.argsort(-np.nan_to_num(np.array(distance)), kind="stable")[:most]
+    return sorted(columns[k] for k in worst)
+
+
+def pairs(
+    real: np.ndarray,
+    generated: np.ndarray,
+    *,
+    names: Sequence[str],
+    units: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+    columns: Sequence[int] | None = None,
+) -> Figure:
+    """Return the pair plot of two tables (n, feature).
+
+    Parameters
+    ----------
+    real, generated : (n, feature) each, same features.
+    names, units, kinds : one per feature.
+    columns : which features to show; None lets `choose_columns` take at most six.
+    """
+    chosen = list(columns) if columns is not None else choose_columns(real, generated)
+    real, generated = real[:_MOST_ROWS], generated[:_MOST_ROWS]
+    kind = [kinds[j] if kinds else "continuous" for j in chosen]
+    edges = [_edges(real[:, j], generated[:, j], k) for j, k in zip(chosen, kind, strict=True)]
+    labels = [axis_label(names[j], units[j] if units else "", 14) for j in chosen]
+    size = len(chosen)
+    side = 9.6 if size > 2 else 3.0 * size + 0.6
+    with style():
+        figure = new_figure(side, side)
+        axes = figure.subplots(size, size, squeeze=False)
+        figure.subplots_adjust(left=0.075, right=0.99, bottom=0.075, top=0.955, wspace=0.07, hspace=0.07)
+        for row in range(size):
+            for column in range(size):
+                ax = axes[row, column]
+                i, j = chosen[row], chosen[column]
+                if row == column:
+                    _draw_diagonal(ax, real[:, i], generated[:, i], edges[row])
+                else:
+                    pair = edges[column], edges[row]
+                    _draw_cell(ax, real[:, [j, i]], generated[:, [j, i]], pair, below=row > column)
+                _dress(ax, row, column, size, labels)
+        _headline(figure)
+    return figure
+
+
+def draw_density(ax: Axes, points: np.ndarray, edges: tuple[np.ndarray, np.ndarray], colors: Colormap) -> None:
+    """Draw the 2-D histogram of `points` (n, 2) on the given edges as one pixel layer; faint counts stay visible."""
+    counts = np.histogram2d(points[:, 0], points[:, 1], bins=list(edges))[0]
+    norm = PowerNorm(0.5, vmin=0, vmax=max(float(np.quantile(counts, 0.998)), 1.0))
+    ax.pcolormesh(edges[0], edges[1], counts.T, cmap=colors, norm=norm, rasterized=True)
+    ax.set_xlim(edges[0][0], edges[0][-1])
+    ax.set_ylim(edges[1][0], edges[1][-1])
+
+
+def draw_contours(ax: Axes, points: np.ndarray, edges: tuple[np.ndarray, np.ndarray], color: str) -> None:
+    """Draw the contours that hold 39 % and 86 % of `points` (n, 2), from a histogram smoothed over one bin."""
+    density = gaussian_filter(np.histogram2d(points[:, 0], points[:, 1], bins=list(edges))[0], 1.2)
+    ordered = np.sort(density.ravel())[::-1]
+    held = np.cumsum(ordered) / max(ordered.sum(), 1e-300)
+    levels = sorted({float(ordered[np.searchsorted(held, level).clip(max=len(held) - 1)]) for level in _LEVELS})
+    levels = [level for level in levels if 0 < level < ordered[0]]
+    if levels:
+        x, y = ((e[1:] + e[:-1]) / 2 for e in edges)
+        ax.contour(x, y, density.T, levels=levels, colors=color, linewidths=0.8, alpha=0.9)
+
+
+def _draw_cell(
+    ax: Axes, real: np.ndarray, generated: np.ndarray, edges: tuple[np.ndarray, np.ndarray], *, below: bool
+) -> None:
+    if below:
+        draw_density(ax, real, edges, REAL_MAP)
+        return
+    draw_density(ax, generated, edges, GENERATED_MAP)
+    draw_contours(ax, real, edges, REAL)
+
+
+def _draw_diagonal(ax: Axes, real: np.ndarray, generated: np.ndarray, edges: np.ndarray) -> None:
+    for values, color, filled in ((generated, GENERATED, True), (real, REAL, False)):
+        counts = np.histogram(values, bins=edges)[0] / max(len(values), 1)
+        if filled:
+            ax.stairs(counts, edges, fill=True, color=color, alpha=0.22, lw=0)
+        ax.stairs(counts, edges, color=color, lw=1.2)
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_ylim(bottom=0)
+    ax.grid(False)
+
+
+def _edges(real: np.ndarray, generated: np.ndarray, kind: str) -> np.ndarray:
+    binned = bin_columns(real, generated, kind=kind)
+    if binned.discrete and len(binned.edges) <= 61:
+        return binned.edges
+    n_bins = 40 if len(real) >= 5000 else 28
+    return np.linspace(binned.edges[0], binned.edges[-1], n_bins + 1)
+
+
+def _dress(ax: Axes, row: int, column: int, size: int, labels: Sequence[str]) -> None:
+    ax.grid(False)
+    for spine in ax.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#d3d9e0")
+    ax.xaxis.set_major_locator(MaxNLocator(3 if size > 3 else 4, prune="both"))
+    ax.yaxis.set_major_locator(MaxNLocator(3 if size > 3 else 4, prune="both"))
+    ax.tick_params(labelsize=7.5, labelbottom=row == size - 1, labelleft=column == 0 and row > 0)
+    if row == column:
+        ax.tick_params(left=False, labelleft=False)
+    if row == size - 1:
+        ax.set_xlabel(labels[column], fontweight="bold")
+    if column == 0:
+        ax.set_ylabel(labels[row], fontweight="bold")
+        ax.yaxis.set_label_coords(-0.34 if size > 3 else -0.2, 0.5)
+
+
+def _headline(figure: Figure) -> None:
+    top = 0.972
+    figure.text(0.075, top, "■ real (below the diagonal; lines above it)", color=REAL, fontsize=9)
+    figure.text(0.99, top, "■ generated (above the diagonal)", color=GENERATED, fontsize=9, ha="right")

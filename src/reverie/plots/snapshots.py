@@ -1,0 +1,118 @@
+"""Samples of a table at selected steps of the training: how the cloud, and each column, took shape."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from reverie.plots.binning import bin_columns, ks_distance, poisson_interval
+from reverie.plots.pairs import draw_contours, draw_density
+from reverie.plots.style import GENERATED_MAP, MUTED, REAL, REAL_MAP, axis_label, new_figure, style
+
+__all__ = ["choose_pair", "choose_steps", "evolution", "projections"]
+
+Snapshots = Sequence[tuple[int, np.ndarray]]
+_AGES = LinearSegmentedColormap.from_list("reverie_ages", ["#e3b587", "#9fb7a8", "#4aa39d", "#064f4c"])
+
+
+def choose_steps(snapshots: Snapshots, most: int = 5) -> list[tuple[int, np.ndarray]]:
+    """Return at most `most` snapshots in order of step: the first, the last, and in between by powers of the step."""
+    ordered = sorted(snapshots, key=lambda pair: pair[0])
+    if len(ordered) <= most:
+        return ordered
+    positions = np.unique(np.round(np.geomspace(1, len(ordered), most)).astype(int) - 1)
+    spare = [i for i in range(len(ordered)) if i not in positions]
+    chosen = sorted([*positions.tolist(), *spare[:: max(1, len(spare) // max(1, most - len(positions)))]])
+    kept = chosen[: most - 1] if len(chosen) > most else chosen[:-1]
+    return [ordered[i] for i in kept] + [ordered[-1]]
+
+
+def choose_pair(real: np.ndarray, last: np.ndarray) -> tuple[int, int]:
+    """Return the two columns whose marginals in `last` are farthest from `real` by KS distance, in column order."""
+    if real.shape[1] < 2:
+        return 0, 0
+    distance = np.nan_to_num([ks_distance(real[:, j], last[:, j]) for j in range(real.shape[1])])
+    i, j = sorted(np.argsort(-distance, kind="stable")[:2].tolist())
+    return i, j
+
+
+def projections(
+    real: np.ndarray,
+    snapshots: Snapshots,
+    *,
+    names: Sequence[str],
+    units: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+    columns: tuple[int, int] | None = None,
+) -> Figure:
+    """Return small multiples of two columns: one panel per step with the real contours over it, real data last.
+
+    Parameters
+    ----------
+    real : (n, feature).
+    snapshots : pairs (step, samples (n, feature)), at least one; at most five are shown.
+    columns : the two features; None takes the two that `choose_pair` finds in the last snapshot.
+    """
+    shown = choose_steps(snapshots)
+    i, j = columns or choose_pair(real, shown[-1][1])
+    kind = [kinds[c] if kinds else "continuous" for c in (i, j)]
+    limits = [bin_columns(real[:, c], real[:0, c], kind=k).edges[[0, -1]] for c, k in zip((i, j), kind, strict=True)]
+    edges = np.linspace(*limits[0], 37), np.linspace(*limits[1], 37)
+    panels = [(f"step {step:,}", x, GENERATED_MAP) for step, x in shown] + [("real", real, REAL_MAP)]
+    with style():
+        figure = new_figure(10.2, 2.55)
+        axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+        figure.subplots_adjust(left=0.06, right=0.995, top=0.88, bottom=0.19, wspace=0.08)
+        for ax, (title, points, colors) in zip(axes, panels, strict=True):
+            draw_density(ax, points[:, [i, j]], edges, colors)
+            draw_contours(ax, real[:, [i, j]], edges, REAL)
+            ax.set_title(title, color=REAL if title == "real" else "#064f4c")
+            ax.grid(False)
+            ax.xaxis.set_major_locator(MaxNLocator(4, prune="both"))
+            ax.set_xlabel(axis_label(names[i], units[i] if units else "", 16))
+        axes[0].set_ylabel(axis_label(names[j], units[j] if units else "", 16))
+    return figure
+
+
+def evolution(
+    real: np.ndarray,
+    snapshots: Snapshots,
+    *,
+    name: str = "x",
+    unit: str = "",
+    kind: str = "continuous",
+) -> Figure:
+    """Return one column at the chosen steps as lines from pale to dark, with the real points over them.
+
+    Parameters
+    ----------
+    real : (n,).
+    snapshots : pairs (step, samples (n,)), at least one.
+    """
+    shown = choose_steps(snapshots)
+    reference = bin_columns(real, real[:0], kind=kind)
+    edges, n_real = reference.edges, max(reference.n_real, 1)
+    with style():
+        figure = new_figure(5.2, 2.9)
+        ax = figure.subplots()
+        figure.subplots_adjust(left=0.115, right=0.975, top=0.84, bottom=0.165)
+        for k, (step, values) in enumerate(shown):
+            counts = np.histogram(values, bins=edges)[0] * n_real / max(len(values), 1)
+            ax.stairs(counts, edges, color=_AGES(k / max(len(shown) - 1, 1)), lw=1.5, label=f"{step:,}")
+        low, high = poisson_interval(reference.real)
+        errors = np.stack([reference.real - low, high - reference.real])
+        ax.errorbar(reference.centres, reference.real, yerr=errors, fmt="o", ms=2.4, lw=0.8, color=REAL, label="real")
+        if reference.heavy:
+            ax.set_yscale("log")
+            ax.set_ylim(bottom=0.6)
+        else:
+            ax.set_ylim(0, 1.9 * max(float(reference.real.max(initial=0)), 1.0))
+            ax.autoscale(False)
+        ax.set_xlim(edges[0], edges[-1])
+        ax.set_xlabel(axis_label(name, unit), fontweight="bold")
+        ax.set_ylabel("entries per bin")
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, columnspacing=1.1, handlelength=1.1,
+                  title="generated at step", alignment="left", title_fontproperties={"size": 8}, labelcolor=MUTED)  # fmt: skip
+    return figure

@@ -1,0 +1,118 @@
+"""The house style: one ink for real data, one accent for generated data, and nothing else that shouts.
+
+=============  =========  ===========================================================
+colour         value      meaning, everywhere
+=============  =========  ===========================================================
+``REAL``       #1b2733    real data (dark ink, points)
+``GENERATED``  #0b7a75    generated data and the generator (deep teal, filled steps)
+``CRITIC``     #c2622d    the discriminator (burnt orange)
+``ALERT``      #b42318    a difference that is statistically significant
+``MUTED``      #52606d    notes and reference lines
+=============  =========  ===========================================================
+
+Real and generated differ in lightness and in form (points against steps) as well as in hue, so the
+figures also read in grey print and with any colour vision. The style is a context manager; the
+process-wide settings of matplotlib are left as they were. pyplot is never imported.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
+
+__all__ = [
+    "ALERT",
+    "CRITIC",
+    "GENERATED",
+    "GENERATED_MAP",
+    "GRID",
+    "MUTED",
+    "REAL",
+    "REAL_MAP",
+    "SPIN_MAP",
+    "axis_label",
+    "new_figure",
+    "safe_text",
+    "style",
+    "to_png",
+    "to_svg",
+]
+
+REAL = "#1b2733"
+GENERATED = "#0b7a75"
+CRITIC = "#c2622d"
+ALERT = "#b42318"
+MUTED = "#52606d"
+GRID = "#e9ecef"
+
+REAL_MAP = LinearSegmentedColormap.from_list("reverie_real", ["#ffffff", "#c3cad3", "#6f7f90", REAL])
+GENERATED_MAP = LinearSegmentedColormap.from_list("reverie_generated", ["#ffffff", "#b5dcd8", "#4aa39d", "#064f4c"])
+SPIN_MAP = ListedColormap(["#f3efe6", GENERATED], name="reverie_spin")
+
+_STYLE_FILE = Path(__file__).with_name("reverie.mplstyle")
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the house style inside the ``with`` block; restore every setting of matplotlib after it."""
+    with matplotlib.rc_context(fname=str(_STYLE_FILE)):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty `Figure` of the given size in inches, outside pyplot. Call it inside `style`."""
+    return Figure(figsize=(width, height))
+
+
+def safe_text(text: object, longest: int = 28) -> str:
+    """Return `text` fit for a label: one printable line, at most `longest` characters, no broken mathtext.
+
+    A name such as ``$p_T$`` stays mathematics; dollar signs that do not parse are drawn as they are.
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    if len(line) > longest:
+        line = line[: longest - 1].rstrip() + "…"
+    if "$" in line and not _is_mathematics(line):
+        line = line.replace("$", r"\$")
+    return line
+
+
+def axis_label(name: object, unit: str = "", longest: int = 28) -> str:
+    """Return ``name (unit)``, or the name alone for a number without unit."""
+    label = safe_text(name, longest)
+    return f"{label} ({safe_text(unit)})" if unit else label
+
+
+def to_svg(figure: Figure) -> bytes:
+    """Return the figure as an SVG document: the same bytes for the same figure, without links or dates."""
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    return _saved(figure, format="svg", metadata=nothing)
+
+
+def to_png(figure: Figure, dpi: int = 170) -> bytes:
+    """Return the figure as a PNG document."""
+    return _saved(figure, format="png", dpi=dpi)
+
+
+def _saved(figure: Figure, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    with style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(buffer, **options)  # pyright: ignore[reportArgumentType]
+    return buffer.getvalue()
+
+
+def _is_mathematics(line: str) -> bool:
+    if line.count("$") % 2:
+        return False
+    try:
+        MathTextParser("path").parse(line)
+    except (ValueError, RuntimeError):
+        return False
+    return True

@@ -1,0 +1,107 @@
+"""The game of the two players over the iterations: losses, the discriminator's outputs, gradient norms.
+
+At the equilibrium of the game the discriminator cannot tell real from generated and answers 1/2 to both
+(Goodfellow et al., arXiv:1406.2661); that line is drawn. Raw records are faint, their running mean is bold.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, style
+
+__all__ = ["curve", "discriminator_outputs", "draw_curve", "gradient_norms", "losses", "smoothed"]
+
+History = Sequence[Mapping[str, float]]
+_MOST_POINTS = 1500
+
+
+def curve(history: History, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return (steps, values) of the finite records of `key`; two empty arrays when there are none."""
+    rows = [(row.get("step", i), row[key]) for i, row in enumerate(history) if row.get(key) is not None]
+    table = np.array(rows, dtype=float).reshape(-1, 2)
+    table = table[np.isfinite(table).all(axis=1)]
+    return table[:, 0], table[:, 1]
+
+
+def smoothed(values: np.ndarray, window: int | None = None) -> np.ndarray:
+    """Return the centred running mean over `window` records (default: a fortieth of them); it narrows at the ends."""
+    n = len(values)
+    half = max(0, (window or n // 40) // 2)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    i = np.arange(n)
+    reach = np.minimum(half, np.minimum(i, n - 1 - i))
+    return (total[i + reach + 1] - total[i - reach]) / (2 * reach + 1)
+
+
+def losses(history: History) -> Figure | None:
+    """Return the losses of both players against the step, or None when the history has none."""
+    parts = (("d_loss", "discriminator", CRITIC), ("g_loss", "generator", GENERATED))
+    return _curves(history, parts, title="Losses of the two players", y_label="loss")
+
+
+def discriminator_outputs(history: History) -> Figure | None:
+    """Return D(real) and D(fake) against the step with the equilibrium line at 1/2, or None without them."""
+    parts = (("d_real", "D(real)", REAL), ("d_fake", "D(fake)", GENERATED))
+    figure = _curves(history, parts, title="What the discriminator answers", y_label="mean output of D")
+    if figure is not None:
+        ax = figure.axes[0]
+        if all(((0 <= line.get_ydata()) & (line.get_ydata() <= 1)).all() for line in ax.get_lines()):  # pyright: ignore
+            ax.set_ylim(0, 1)
+            ax.axhline(0.5, color=MUTED, lw=1.1, ls=(0, (5, 3)), zorder=1, label="equilibrium 1/2")
+            _legend_above(ax)
+    return figure
+
+
+def gradient_norms(history: History) -> Figure | None:
+    """Return the gradient norms of both players on a logarithmic axis, or None when the history has none."""
+    parts = (("d_grad_norm", "discriminator", CRITIC), ("g_grad_norm", "generator", GENERATED))
+    figure = _curves(history, parts, title="Gradient norms", y_label="norm of the gradient")
+    if figure is not None and all((line.get_ydata() > 0).all() for line in figure.axes[0].get_lines()):  # pyright: ignore
+        figure.axes[0].set_yscale("log")
+    return figure
+
+
+def draw_curve(ax: Axes, steps: np.ndarray, values: np.ndarray, *, label: str, color: str) -> None:
+    """Draw raw records faintly (a pixel layer) and their running mean boldly on `ax`."""
+    thin = slice(None, None, -(-len(steps) // _MOST_POINTS))
+    raw = {"lw": 0.7, "alpha": 0.28, "rasterized": len(steps) > 400}
+    ax.plot(steps[thin], values[thin], color=color, marker="." if len(steps) < 3 else None, **raw)
+    ax.plot(steps[thin], smoothed(values)[thin], color=color, lw=1.7, label=label)
+
+
+def _curves(history: History, parts: Sequence[tuple[str, str, str]], *, title: str, y_label: str) -> Figure | None:
+    known = [(curve(history, key), label, color) for key, label, color in parts]
+    known = [part for part in known if len(part[0][0])]
+    if not known:
+        return None
+    with style():
+        figure = new_figure(5.2, 3.0)
+        ax = figure.subplots()
+        figure.subplots_adjust(left=0.115, right=0.975, top=0.83, bottom=0.15)
+        for (steps, values), label, color in known:
+            draw_curve(ax, steps, values, label=label, color=color)
+        ax.set_title(title, pad=22)
+        ax.set_xlabel("training step", labelpad=3)
+        ax.set_ylabel(y_label)
+        ax.margins(x=0.01)
+        ax.xaxis.set_major_locator(MaxNLocator(6))
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+        _robust_limits(ax, [values for (_, values), _, _ in known])
+        _legend_above(ax)
+    return figure
+
+
+def _legend_above(ax: Axes) -> None:
+    with style():
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, columnspacing=1.4, borderpad=0.1)
+
+
+def _robust_limits(ax: Axes, series: Sequence[np.ndarray]) -> None:
+    """Let the first wild steps leave the frame: show the central 99 % and a margin."""
+    low, high = np.quantile(np.concatenate(series), [0.005, 0.995])
+    if high > low:
+        ax.set_ylim(low - 0.1 * (high - low), high + 0.12 * (high - low))

@@ -1,0 +1,163 @@
+"""The validation in one look: every statistic in units of its own noise, and the classifier beside chance.
+
+A statistic t has a band [a, b] that holds the central 90 % of its permutations. Drawn is
+u = (t - (a + b)/2) / ((b - a)/2), so the band is [-1, 1] for all of them; the axis is linear up to 3 and
+logarithmic beyond. Hollow points are the same statistic for real against real at equal size.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reverie.plots.style import ALERT, GENERATED, MUTED, REAL, new_figure, safe_text, style
+
+__all__ = ["Check", "Classifier", "auc", "checks_in_noise_units", "distinguishes", "importances", "in_noise_units"]
+
+_ALPHA = 0.05
+
+
+class Check(Protocol):
+    """What is read of a `reverie.validation.TestResult`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def feature(self) -> str | None: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def noise_low(self) -> float: ...
+    @property
+    def noise_high(self) -> float: ...
+    @property
+    def real_vs_real(self) -> float: ...
+    @property
+    def p_adjusted(self) -> float: ...
+
+
+class Classifier(Protocol):
+    """What is read of a `reverie.validation.ClassifierResult`."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def error(self) -> float: ...
+    @property
+    def real_vs_real(self) -> float: ...
+    @property
+    def real_vs_real_error(self) -> float: ...
+
+
+def distinguishes(check: Check, alpha: float = _ALPHA) -> bool:
+    """Whether the adjusted p-value of the check is below `alpha`."""
+    return check.p_adjusted is not None and check.p_adjusted < alpha
+
+
+def in_noise_units(value: float, low: float, high: float) -> float:
+    """Return u = (value - (low + high)/2) / ((high - low)/2); nan when the band has no width."""
+    half = 0.5 * (high - low)
+    return (value - 0.5 * (low + high)) / half if half > 0 else float("nan")
+
+
+def checks_in_noise_units(checks: Sequence[Check], *, most: int = 30) -> Figure | None:
+    """Return the forest-like chart of all checks, or None without any; beyond `most` the largest are shown."""
+    rows = [(c, *(in_noise_units(v, c.noise_low, c.noise_high) for v in (c.value, c.real_vs_real))) for c in checks]
+    rows = [row for row in rows if np.isfinite(row[1])]
+    if len(rows) > most:
+        least = sorted((abs(row[1]) for row in rows), reverse=True)[most - 1]
+        rows = [row for row in rows if abs(row[1]) >= least][:most]
+    if not rows:
+        return None
+    with style():
+        figure = new_figure(7.6, 0.235 * len(rows) + 1.05)
+        ax = figure.subplots()
+        height = figure.get_figheight()
+        figure.subplots_adjust(left=0.34, right=0.86, top=1 - 0.45 / height, bottom=0.5 / height)
+        _draw_rows(ax, rows)
+        _dress_rows(ax, rows)
+    return figure
+
+
+def auc(result: Classifier) -> Figure:
+    """Return the classifier's area under the curve with its error, beside real against real and chance at 1/2."""
+    rows = [("generated vs real", result.value, result.error, GENERATED, "o")]
+    if result.real_vs_real is not None:
+        rows.append(("real vs real", result.real_vs_real, result.real_vs_real_error, REAL, "s"))
+    with style():
+        figure = new_figure(7.6, 1.55)
+        ax = figure.subplots()
+        figure.subplots_adjust(left=0.19, right=0.86, top=0.96, bottom=0.3)
+        ax.axvline(0.5, color=MUTED, lw=1.1, ls=(0, (5, 3)))
+        for k, (label, value, error, color, marker) in enumerate(rows):
+            known = error if error is not None and np.isfinite(error) else 0.0
+            ax.barh(k, value - 0.5, left=0.5, height=0.52, color=color, alpha=0.16)
+            ax.errorbar(value, k, xerr=known, fmt=marker, color=color, ms=5, lw=1.6, capsize=3)
+            ax.text(1.02, k, f"{value:.3f} ± {known:.3f}", transform=ax.get_yaxis_transform(), va="center", color=color)
+        ax.set_yticks(range(len(rows)), [row[0] for row in rows], color=REAL)
+        ax.set_ylim(len(rows) - 0.45, -0.55)
+        reach = max(abs(value - 0.5) + 2 * (error or 0.0) for _, value, error, _, _ in rows)
+        ax.set_xlim(*_auc_range(reach, min(row[1] for row in rows)))
+        ax.grid(axis="x")
+        ax.grid(False, axis="y")
+        ax.set_xlabel("area under the ROC curve (0.5: cannot tell them apart, 1: always can)")
+    return figure
+
+
+def importances(values: Mapping[str, float], *, most: int = 10) -> Figure | None:
+    """Return what the classifier looked at, the `most` largest first, or None when nothing is known."""
+    ordered = sorted(values.items(), key=lambda item: -item[1])[:most]
+    if not ordered:
+        return None
+    with style():
+        figure = new_figure(7.6, 0.24 * len(ordered) + 0.75)
+        ax = figure.subplots()
+        height = figure.get_figheight()
+        figure.subplots_adjust(left=0.19, right=0.86, top=1 - 0.1 / height, bottom=0.48 / height)
+        ax.barh(range(len(ordered)), [value for _, value in ordered], height=0.62, color=GENERATED, alpha=0.75)
+        ax.set_yticks(range(len(ordered)), [safe_text(name, 22) for name, _ in ordered])
+        ax.set_ylim(len(ordered) - 0.4, -0.6)
+        ax.grid(axis="x")
+        ax.grid(False, axis="y")
+        ax.set_xlabel("importance of the column to the classifier")
+    return figure
+
+
+def _draw_rows(ax: Axes, rows: Sequence[tuple[Check, float, float]]) -> None:
+    ax.axvspan(-1, 1, color=REAL, alpha=0.08, lw=0)
+    ax.axvline(0, color="#c3cad3", lw=0.8)
+    for k, (check, value, reference) in enumerate(rows):
+        alert = distinguishes(check)
+        color = ALERT if alert else GENERATED
+        ax.plot([0, value], [k, k], color=color, lw=1.1, alpha=0.45)
+        ax.plot(reference, k, "o", mfc="white", mec=REAL, mew=1.1, ms=4.5, zorder=3)
+        ax.plot(value, k, "D" if alert else "o", color=color, ms=5, zorder=4)
+        text = f"p = {check.p_adjusted:.3g}" if check.p_adjusted is not None else ""
+        ax.text(1.02, k, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=color)
+
+
+def _dress_rows(ax: Axes, rows: Sequence[tuple[Check, float, float]]) -> None:
+    labels = [c.name if not c.feature else f"{c.name}  {safe_text(c.feature, 20)}" for c, _, _ in rows]
+    ax.set_yticks(range(len(rows)), [safe_text(label, 44) for label in labels])
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_xscale("symlog", linthresh=3, linscale=1.6)
+    most = max(4.0, *(abs(u) for _, a, b in rows for u in (a, b) if np.isfinite(u)))
+    least = min(-2.0, *(u for _, a, b in rows for u in (a, b) if np.isfinite(u)))
+    ax.set_xlim(1.25 * least, 1.35 * most)
+    ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100, 300, 1000, 3000) if 1.25 * least <= t <= 1.35 * most]
+    ax.set_xticks(ticks, [f"{t:,}".replace("-", "−") for t in ticks])
+    ax.set_xticks([], minor=True)
+    ax.grid(axis="x")
+    ax.grid(False, axis="y")
+    ax.set_xlabel("distance from the noise, in half widths of its 90 % band")
+    at = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 8.5, "annotation_clip": False}
+    ax.annotate("● inside the noise", (0, 1), (0, 8), color=GENERATED, **at)
+    ax.annotate("◆ distinguishes", (0.33, 1), (0, 8), color=ALERT, **at)
+    ax.annotate("○ real against real", (0.62, 1), (0, 8), color=REAL, **at)
+
+
+def _auc_range(reach: float, least: float) -> tuple[float, float]:
+    high = next((edge for edge in (0.6, 0.7, 0.8, 0.9) if 0.5 + reach < edge - 0.01), 1.0)
+    return min(0.48, least - 0.04), high

@@ -1,0 +1,157 @@
+"""From results to a page to a file, in the order a reader asks: can I trust it, how did it go, what does it look like.
+
+Every part may be missing; its section is then left out, and the verdict says when nothing was tested.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reverie.report.evidence import validation_section, verdict_section
+from reverie.report.html import save
+from reverie.report.origin import provenance_section, references_section
+from reverie.report.page import Page, Section
+from reverie.report.sections import (
+    Samples,
+    images_section,
+    marginals_section,
+    pairs_section,
+    snapshots_section,
+    training_section,
+)
+
+__all__ = ["build", "write"]
+
+
+def write(
+    path: str | os.PathLike[str],
+    history: Sequence[Mapping[str, float]] | None = None,
+    result: Any = None,
+    **parts: Any,
+) -> Path:
+    """Write the report to one self-contained HTML file, atomically, and return its path.
+
+    Parameters
+    ----------
+    path : of the HTML file; its folder exists.
+    history, result, **parts : as in `build`.
+
+    Raises
+    ------
+    FolderError
+        When the file cannot be written.
+    InputError
+        When real and generated samples do not have one event shape.
+
+    Examples
+    --------
+    >>> reverie.report.write("report.html", model.history_, result)  # doctest: +SKIP
+    """
+    return save(path, build(history, result, **parts))
+
+
+def build(
+    history: Sequence[Mapping[str, float]] | None = None,
+    result: Any = None,
+    *,
+    title: str = "Generative model",
+    subtitle: str = "",
+    real: np.ndarray | None = None,
+    generated: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
+    units: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+    event_shape: Sequence[int] | None = None,
+    snapshots: Sequence[tuple[int, np.ndarray]] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    environment: Mapping[str, Any] | None = None,
+    references: Sequence[tuple[str, str]] | None = None,
+    command: str | None = None,
+) -> Page:
+    """Return the report as a page.
+
+    Parameters
+    ----------
+    history : records of the training; keys step, d_loss, g_loss, d_real, d_fake, d_grad_norm, g_grad_norm,
+        each of which may be missing.
+    result : a `reverie.validation.ValidationResult`, or None.
+    title, subtitle : heading of the page.
+    real, generated : samples (n, *event) in original units.
+    names, units, kinds : one per column; one for all pixels of images.
+    event_shape : shape of one event, if the arrays come flattened as (n, pixel).
+    snapshots : pairs (step, samples (n, *event)) drawn during training.
+    provenance : where the data came from: source, licence, hash, sizes, seeds.
+    config, environment : the resolved settings; versions and machine.
+    references : pairs (key, text or BibTeX entry) of the methods used.
+    command : the line that makes this run again.
+    """
+    samples = _samples(real, generated, names, units, kinds, event_shape)
+    sections: list[Section | None] = [verdict_section(result), training_section(history or ())]
+    if samples is not None:
+        if snapshots:
+            shaped = [(int(step), _shaped(x, samples.real.shape[1:])) for step, x in snapshots]
+            sections.append(snapshots_section(samples, shaped))
+        sections += _sample_sections(samples, result)
+    if result is not None:
+        sections.append(validation_section(result))
+    sections.append(
+        provenance_section(provenance=provenance, config=config, environment=environment, command=command)
+    )
+    if references:
+        sections.append(references_section(references))
+    kept = tuple(section for section in sections if section is not None)
+    return Page(title, subtitle, kept, meta=_meta(samples, result, history))
+
+
+def _sample_sections(samples: Samples, result: Any) -> list[Section | None]:
+    if samples.are_images:
+        return [images_section(samples)]
+    p_values = {c.feature: c.p_value for c in result.checks if c.feature and c.name == "KS"} if result else {}
+    both = len(samples.real) and len(samples.generated)
+    return [marginals_section(samples, p_values), pairs_section(samples) if both else None]
+
+
+def _samples(
+    real: Any, generated: Any, names: Any, units: Any, kinds: Any, event_shape: Sequence[int] | None
+) -> Samples | None:
+    if real is None and generated is None:
+        return None
+    known = np.asarray(real if real is not None else generated)
+    shape = tuple(event_shape) if event_shape else known.shape[1:] or (1,)
+    arrays = [np.empty((0, *shape)) if x is None else _shaped(x, shape) for x in (real, generated)]
+    width = shape[0] if len(shape) == 1 else 1
+    labels = tuple(str(name) for name in names) if names else tuple(f"x{j}" for j in range(width))
+    filled = tuple(str(unit or "") for unit in units) if units else ("",) * width
+    sorts = tuple(kinds) if kinds else (("continuous",) * width if len(shape) == 1 else ("pixel",))
+    return Samples(arrays[0], arrays[1], labels, filled, sorts)
+
+
+def _shaped(values: Any, shape: Sequence[int]) -> np.ndarray:
+    x = np.asarray(values, dtype=float)
+    same_size = x.ndim > 1 and int(np.prod(x.shape[1:])) == int(np.prod(shape))
+    return x.reshape(len(x), *shape) if same_size or x.ndim == 1 else x
+
+
+def _meta(samples: Samples | None, result: Any, history: Sequence[Mapping[str, float]] | None) -> tuple[str, ...]:
+    parts = []
+    if samples is not None:
+        what = " × ".join(str(size) for size in samples.real.shape[1:])
+        parts.append(f"{'images' if samples.are_images else 'columns'}: {what}")
+        parts += [f"real: {len(samples.real):,}"] if len(samples.real) else []
+        parts += [f"generated: {len(samples.generated):,}"] if len(samples.generated) else []
+    if history:
+        last = history[-1]
+        parts.append(f"training steps: {last.get('step', len(history)):,.0f}")
+        parts += [f"training time: {_time(last['seconds'])}"] if last.get("seconds") else []
+    if result is not None:
+        parts.append(f"validation seed: {result.seed}")
+    return tuple(parts)
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -1,0 +1,110 @@
+"""Where everything came from: data, settings, versions, the command, and the works to cite."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reverie.report.page import Block, Cell, Details, Reference, References, Section, Table, Text
+from reverie.report.words import flattened
+
+__all__ = ["provenance_section", "read_bibtex", "references_section"]
+
+_FIELD = re.compile(r"(\w+)\s*=\s*(?=[{\"\d])")
+
+
+def provenance_section(
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    environment: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> Section | None:
+    """Return the section on data, settings, versions and the command to run it again; None when nothing is known."""
+    blocks: list[Block] = []
+    if command:
+        blocks += [Text("To run this again:"), Text(command, "code")]
+    if provenance:
+        blocks.append(_pairs(provenance, "Data and samples"))
+    for values, summary in ((config, "Configuration"), (environment, "Software and machine")):
+        if values:
+            blocks.append(Details(f"{summary} ({len(flattened(values))} entries)", (_pairs(values, ""),)))
+    return Section("provenance", "Where it came from", tuple(blocks), "Provenance") if blocks else None
+
+
+def references_section(references: Sequence[tuple[str, str]]) -> Section:
+    """Return the works used, readable, with their BibTeX behind a summary line.
+
+    Parameters
+    ----------
+    references : pairs (key, text); a text that starts with @ is read as a BibTeX entry.
+    """
+    entries = tuple(read_bibtex(key, text) if text.lstrip().startswith("@") else Reference(key, text)
+                    for key, text in references)  # fmt: skip
+    blocks: list[Block] = [References(entries)]
+    bibtex = "\n\n".join(text.strip() for _, text in references if text.lstrip().startswith("@"))
+    if bibtex:
+        blocks.append(Details("BibTeX", (Text(bibtex, "code"),)))
+    return Section("references", "Methods used, and whom to cite", tuple(blocks), "References")
+
+
+def read_bibtex(key: str, entry: str) -> Reference:
+    """Return a BibTeX entry as one line of text and an address (doi, arXiv or url); unknown forms come back whole."""
+    fields = {name.lower(): value for name, value in _fields(entry)}
+    if "title" not in fields:
+        return Reference(key, " ".join(entry.split()))
+    authors = _authors(fields.get("author", ""))
+    place = fields.get("journal") or fields.get("booktitle") or fields.get("publisher") or ""
+    numbers = " ".join(filter(None, (fields.get("volume"), fields.get("pages", "").replace("--", "–"))))
+    year = f" ({fields['year']})" if "year" in fields else ""
+    where = ", ".join(filter(None, (place, numbers)))
+    text = f"{authors}{year}. {fields['title']}." if authors else f"{fields['title']}{year}."
+    return Reference(key, text + (f" {where}." if where else ""), _address(fields))
+
+
+def _pairs(values: Mapping[str, Any], caption: str) -> Table:
+    rows = tuple((Cell(name), Cell(text, "code")) for name, text in flattened(values))
+    return Table(("Entry", "Value"), rows, caption)
+
+
+def _address(fields: Mapping[str, str]) -> str:
+    if "doi" in fields:
+        return f"https://doi.org/{fields['doi']}"
+    if "eprint" in fields:
+        return f"https://arxiv.org/abs/{fields['eprint']}"
+    url = fields.get("url", "")
+    return url if url.startswith(("https://", "http://")) else ""
+
+
+def _authors(text: str) -> str:
+    names = [" ".join(reversed([part.strip() for part in name.split(",", 1)])) for name in text.split(" and ")]
+    names = [name for name in names if name]
+    if len(names) > 3:
+        return f"{names[0]} et al."
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
+
+
+def _fields(entry: str) -> list[tuple[str, str]]:
+    found = []
+    position = entry.find(",")
+    while position >= 0 and (match := _FIELD.search(entry, position)):
+        value, position = _value(entry, match.end())
+        found.append((match.group(1), _plain(value)))
+    return found
+
+
+def _value(entry: str, start: int) -> tuple[str, int]:
+    """Return the braced, quoted or bare value at `start`, and the position behind it."""
+    if entry[start] not in '{"':
+        end = re.compile(r"[,}\n]|$").search(entry, start)
+        return entry[start : end.start() if end else None], end.start() if end else len(entry)
+    depth, quoted = 0, entry[start] == '"'
+    for i in range(start, len(entry)):
+        depth += (entry[i] == "{") - (entry[i] == "}")
+        if depth == 0 and i > start and (not quoted or entry[i] == '"') or depth == 0 and not quoted and i > start:
+            return entry[start + 1 : i], i + 1
+    return entry[start + 1 :], len(entry)
+
+
+def _plain(text: str) -> str:
+    accents = re.sub(r"\\[`'^\"~=.cvuH]\s*\{?(\w)\}?", r"\1", text)
+    return " ".join(accents.replace("{", "").replace("}", "").replace("\\", "").replace("~", " ").split())

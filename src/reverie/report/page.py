@@ -1,0 +1,168 @@
+"""A page as plain data: sections made of blocks, blocks made of strings and pictures.
+
+    Page ── Section ── Text | Table | Picture | Gallery | Details | Verdict | References
+
+Nothing here knows HTML; `reverie.report.html` turns a page into one file and escapes every string.
+"""
+
+import base64
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeAlias
+
+from reverie.core.errors import InputError
+
+__all__ = [
+    "Block",
+    "Cell",
+    "Details",
+    "Gallery",
+    "Page",
+    "Picture",
+    "Reference",
+    "References",
+    "Section",
+    "Table",
+    "Text",
+    "Tile",
+    "Verdict",
+]
+
+_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """One paragraph. `tone` is "plain", "note" (small print), "warning" or "code" (kept as typed)."""
+
+    text: str
+    tone: str = "plain"
+    template: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One table cell. `tone` is "plain", "number", "good", "bad" or "code"."""
+
+    text: str
+    tone: str = "plain"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under headers; every row has as many cells as there are headers."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    caption: str = ""
+    template: ClassVar[str] = "table"
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.headers):
+                raise InputError(f"Expected {len(self.headers)} cells in each row, got {len(row)}. Fill the row up.")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure.
+
+    Parameters
+    ----------
+    content : the SVG or PNG document.
+    alt : what it shows, for those who cannot see it.
+    caption : the sentence below it.
+    media : "svg" or "png".
+    wide : whether a narrow screen scrolls it sideways instead of shrinking it.
+    """
+
+    content: bytes
+    alt: str
+    caption: str = ""
+    media: str = "svg"
+    wide: bool = False
+    template: ClassVar[str] = "picture"
+
+    @property
+    def source(self) -> str:
+        """The picture as a data address, so that the page needs no second file."""
+        return f"data:{_TYPES[self.media]};base64,{base64.b64encode(self.content).decode()}"
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Small pictures side by side, as many to a row as the screen holds. `size` is "small" or "large"."""
+
+    pictures: tuple[Picture, ...]
+    caption: str = ""
+    size: str = "small"
+    template: ClassVar[str] = "gallery"
+
+
+@dataclass(frozen=True)
+class Details:
+    """Small print behind a summary line; open on paper."""
+
+    summary: str
+    blocks: tuple["Block", ...]
+    template: ClassVar[str] = "details"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A headline number: label, value, and the line below."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The first thing a reader sees. `tone` is "good", "close", "bad" or "unknown"."""
+
+    tone: str
+    headline: str
+    sentence: str
+    tiles: tuple[Tile, ...] = ()
+    template: ClassVar[str] = "verdict"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A work that was used: citation key, readable text, and a web address to go to, if any."""
+
+    key: str
+    text: str
+    address: str = ""
+
+
+@dataclass(frozen=True)
+class References:
+    """A list of works."""
+
+    entries: tuple[Reference, ...]
+    template: ClassVar[str] = "references"
+
+
+Block: TypeAlias = Text | Table | Picture | Gallery | Details | Verdict | References
+
+
+@dataclass(frozen=True)
+class Section:
+    """Blocks under a title. `key` is the anchor, `short` the word in the table of contents."""
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...]
+    short: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report."""
+
+    title: str
+    subtitle: str = ""
+    sections: tuple[Section, ...] = ()
+    footer: str = ""
+    meta: tuple[str, ...] = field(default=())

@@ -1,0 +1,187 @@
+"""The drawn sections of a report: training, samples along the way, marginals, pairs, images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import chdtrc
+
+from reverie.core.errors import InputError
+from reverie.plots.binning import bin_columns, ks_distance
+from reverie.plots.images import image_grids, image_rows
+from reverie.plots.marginals import marginal
+from reverie.plots.pairs import choose_columns, pairs
+from reverie.plots.snapshots import choose_pair, evolution, projections
+from reverie.plots.style import to_png, to_svg
+from reverie.plots.training import discriminator_outputs, gradient_norms, losses
+from reverie.report.page import Block, Cell, Details, Gallery, Picture, Section, Table, Text
+from reverie.report.words import measured, number
+
+__all__ = [
+    "Samples",
+    "images_section",
+    "marginals_section",
+    "pairs_section",
+    "snapshots_section",
+    "training_section",
+]
+
+_MOST_MARGINALS = 18
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Real and generated samples with the names of their columns.
+
+    Parameters
+    ----------
+    real, generated : (n, *event) each, n possibly 0, one event shape.
+    names, units, kinds : one per column; images have one of each for all pixels.
+    """
+
+    real: np.ndarray
+    generated: np.ndarray
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        shapes = self.real.shape[1:], self.generated.shape[1:]
+        if shapes[0] != shapes[1]:
+            raise InputError(
+                f"Expected real and generated samples of one event shape, got {shapes[0]} and {shapes[1]}. "
+                "Give samples of the same columns or image size."
+            )
+
+    @property
+    def are_images(self) -> bool:
+        """Whether an event is an image or a lattice rather than a row of a table."""
+        return self.real.ndim > 2
+
+
+def training_section(history: Sequence[Mapping[str, float]]) -> Section | None:
+    """Return losses, discriminator outputs and gradient norms, or None when the history holds none of them."""
+    drawn = (
+        (losses(history), "Loss of the discriminator and of the generator against the training step."),
+        (discriminator_outputs(history), "Mean output of the discriminator for real and generated data by step."),
+    )
+    pictures = [Picture(to_svg(figure), alt) for figure, alt in drawn if figure is not None]
+    norms = gradient_norms(history)
+    if not pictures and norms is None:
+        return None
+    lead = (
+        "The two players’ losses say little by themselves; the game is balanced when the discriminator answers 1/2 to "
+        "real and generated data alike. Faint: single records. Bold: their running mean."
+    )
+    blocks: list[Block] = [Text(lead), Gallery(tuple(pictures), size="large")]
+    if norms is not None:
+        picture = Picture(to_svg(norms), "Gradient norms of both players against the training step.")
+        blocks.append(Details("Gradient norms", (Gallery((picture,), size="large"),)))
+    return Section("training", "How the game went", tuple(blocks), "Training")
+
+
+def snapshots_section(samples: Samples, snapshots: Sequence[tuple[int, np.ndarray]]) -> Section:
+    """Return the samples at selected steps: rows of images, or projections and columns of a table."""
+    last = max(snapshots, key=lambda pair: pair[0])[1]
+    if samples.are_images:
+        figure = image_rows(snapshots, samples.real, kind=samples.kinds[0])
+        alt = "One row of generated images per selected training step, real images in the last row."
+        blocks: list[Block] = [Picture(to_png(figure), alt, media="png", wide=True)]
+        return Section("snapshots", "Samples along the way", tuple(blocks), "Along the way")
+    real, labels = samples.real, {"names": samples.names, "units": samples.units, "kinds": samples.kinds}
+    i, j = choose_pair(real, last) if len(real) else (0, min(1, last.shape[1] - 1))
+    lead = "Generated samples at selected training steps, in the two columns that still differ most at the end."
+    blocks = [Text(lead)]
+    if i != j and len(real):
+        figure = projections(real, snapshots, columns=(i, j), **labels)
+        alt = f"{samples.names[i]} against {samples.names[j]} at several training steps, real data last."
+        caption = "Ink contours hold 39 % and 86 % of the real data; they are the same in every panel."
+        blocks.append(Picture(to_svg(figure), alt, caption, wide=True))
+    pictures = [_evolution(samples, snapshots, c) for c in dict.fromkeys((i, j))] if len(real) else []
+    blocks += [Gallery(tuple(pictures), size="large")] if pictures else []
+    return Section("snapshots", "Samples along the way", tuple(blocks), "Along the way")
+
+
+def marginals_section(samples: Samples, p_values: Mapping[str, float] | None = None) -> Section:
+    """Return one panel per column with its ratio, and the table of the numbers behind them."""
+    columns = choose_columns(samples.real, samples.generated, most=_MOST_MARGINALS)
+    pictures = tuple(_marginal(samples, j, (p_values or {}).get(samples.names[j])) for j in columns)
+    lead = (
+        "Points are real data with Poisson errors, steps are generated data scaled to the same size. Below each: "
+        "generated over real, where the grey band is the error of the real counts."
+    )
+    blocks: list[Block] = [Text(lead), Gallery(pictures)]
+    if len(columns) < len(samples.names):
+        blocks.insert(1, Text(f"Shown: {len(columns)} of {len(samples.names)} columns, those that differ most.", "note"))
+    if len(samples.real) and len(samples.generated):
+        blocks.append(Details("The numbers behind the panels", (_moments(samples),)))
+    return Section("marginals", "Column by column", tuple(blocks), "Columns")
+
+
+def pairs_section(samples: Samples, most: int = 6) -> Section | None:
+    """Return the pair plot of at most `most` columns, or None for fewer than two."""
+    columns = choose_columns(samples.real, samples.generated, most=most)
+    if len(columns) < 2:
+        return None
+    labels = {"names": samples.names, "units": samples.units, "kinds": samples.kinds}
+    figure = pairs(samples.real, samples.generated, columns=columns, **labels)
+    left_out = len(samples.names) - len(columns)
+    which = f" Shown are the {len(columns)} columns that differ most; {left_out} are left out." if left_out > 0 else ""
+    lead = (
+        "Real data below the diagonal, generated data above it, in the same bins and shades. The ink lines over the "
+        "generated densities are contours of the real data (39 % and 86 % inside): teal should fill them." + which
+    )
+    alt = f"Pair plot of {', '.join(samples.names[j] for j in columns)}: real below, generated above the diagonal."
+    return Section("pairs", "Pair by pair", (Text(lead), Picture(to_svg(figure), alt, wide=True)), "Pairs")
+
+
+def images_section(samples: Samples) -> Section:
+    """Return grids of real and generated images and the distributions of their mean and spread."""
+    figure = image_grids(samples.real, samples.generated, kind=samples.kinds[0])
+    alt = "A grid of real images beside a grid of generated images."
+    caption = "The first images of each, not a selection. Both on the grey scale of the real ones."
+    blocks: list[Block] = [Picture(to_png(figure), alt, caption, media="png")]
+    shape = lambda stack: stack.reshape(len(stack), -1)  # noqa: E731
+    parts = (("mean of the pixels", np.mean), ("spread of the pixels (sd)", np.std))
+    pictures = []
+    for name, summary in parts:
+        both = [summary(shape(x), axis=1) if len(x) else np.empty(0) for x in (samples.real, samples.generated)]
+        drawn = marginal(both[0], both[1], name=name, unit=samples.units[0])
+        pictures.append(Picture(to_svg(drawn), f"Distribution of the {name} per image, real against generated."))
+    blocks += [Text("One number per image, so that the counts are independent:"), Gallery(tuple(pictures))]
+    return Section("images", "Images side by side", tuple(blocks), "Images")
+
+
+def _marginal(samples: Samples, j: int, p_value: float | None) -> Picture:
+    name, unit, kind = samples.names[j], samples.units[j], samples.kinds[j]
+    figure = marginal(
+        samples.real[:, j], samples.generated[:, j], name=name, unit=unit, kind=kind, p_value=p_value
+    )  # fmt: skip
+    return Picture(to_svg(figure), f"Histogram of {name}: real points, generated steps, and their ratio below.")
+
+
+def _evolution(samples: Samples, snapshots: Sequence[tuple[int, np.ndarray]], j: int) -> Picture:
+    columns = [(step, x[:, j]) for step, x in snapshots]
+    name, unit, kind = samples.names[j], samples.units[j], samples.kinds[j]
+    figure = evolution(samples.real[:, j], columns, name=name, unit=unit, kind=kind)
+    return Picture(to_svg(figure), f"Histogram of {name} at several training steps, with the real data as points.")
+
+
+def _moments(samples: Samples) -> Table:
+    headers = ("Column", "Unit", "Mean, real", "Mean, generated", "Sd, real", "Sd, generated", "χ²/ndf", "p of χ²",
+               "KS distance")  # fmt: skip
+    rows = []
+    for j, (name, unit, kind) in enumerate(zip(samples.names, samples.units, samples.kinds, strict=True)):
+        real, generated = samples.real[:, j], samples.generated[:, j]
+        chi2, ndf = bin_columns(real, generated, kind=kind).chi_square()
+        moments = [_mean(real, kind), _mean(generated, kind), number(real.std()), number(generated.std())]
+        test = [f"{chi2:.1f}/{ndf}" if ndf else "–", number(chdtrc(ndf, chi2), 2) if ndf else "–"]
+        cells = [Cell(text, "number") for text in (*moments, *test, number(ks_distance(real, generated)))]
+        rows.append((Cell(name), Cell(unit), *cells))
+    return Table(headers, tuple(rows))
+
+
+def _mean(values: np.ndarray, kind: str) -> str:
+    if kind in ("periodic", "categorical"):
+        return "–"
+    return measured(values.mean(), values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else number(values.mean())

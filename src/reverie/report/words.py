@@ -1,0 +1,62 @@
+"""Numbers as a reader wants them: few digits, errors beside values, nothing that pretends to be exact."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from reverie.core.measured import Measured
+
+__all__ = ["count", "flattened", "measured", "number", "p_value"]
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """Return `value` with `digits` significant digits; "–" for None and nan."""
+    if value is None or not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
+        return "–"
+    x = float(value)
+    if math.isnan(x):
+        return "–"
+    if math.isinf(x):
+        return "∞" if x > 0 else "−∞"
+    return f"{x:.{digits}g}".replace("-", "−")
+
+
+def measured(value: Any, error: Any = None) -> str:
+    """Return ``value ± error``, or the value alone when the error is not known."""
+    if value is None or not math.isfinite(float(value)):
+        return number(value)
+    return str(Measured(float(value), math.nan if error is None else float(error))).replace("-", "−")
+
+
+def p_value(p: Any, n_permutations: int | None = None) -> str:
+    """Return a p-value; one at the resolution 1/(B + 1) of its permutations is written as a bound."""
+    if p is None or math.isnan(float(p)):
+        return "–"
+    if n_permutations and float(p) <= 1.000001 / (n_permutations + 1):
+        return f"≤ {1 / (n_permutations + 1):.2g}"
+    return f"{float(p):.2g}" if float(p) < 0.1 else f"{float(p):.2f}"
+
+
+def count(n: Any) -> str:
+    """Return a number of events, with separators; "∞" when no number suffices; other results speak for themselves."""
+    if n is None:
+        return "–"
+    if isinstance(n, (int, float)):
+        if math.isnan(n):
+            return "–"
+        return "∞" if math.isinf(n) else f"{n:,.0f}"
+    return str(n)
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested mappings as (dotted name, text) pairs, in their order; lists are joined by commas."""
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            rows += flattened(value, f"{name}.")
+        elif isinstance(value, (list, tuple)) and not any(isinstance(v, (Mapping, list, tuple)) for v in value):
+            rows.append((name, ", ".join(str(v) for v in value)))
+        else:
+            rows.append((name, str(value)))
+    return rows

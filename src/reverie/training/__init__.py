@@ -1,0 +1,22 @@
+"""Training: the loop written once, what it records, and states that survive a crash."""
+
+from reverie.training.averaging import ema_decay, ema_update
+from reverie.training.checkpoint import CheckpointFolder, load_state, save_state
+from reverie.training.history import HistoryFile, read_history
+from reverie.training.loop import Record, train
+from reverie.training.optimizers import OPTIMIZERS, learning_rate_factor, make_optimizer
+
+__all__ = [
+    "OPTIMIZERS",
+    "CheckpointFolder",
+    "HistoryFile",
+    "Record",
+    "ema_decay",
+    "ema_update",
+    "learning_rate_factor",
+    "load_state",
+    "make_optimizer",
+    "read_history",
+    "save_state",
+    "train",
+]

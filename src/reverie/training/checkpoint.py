@@ -1,0 +1,136 @@
+"""Training states on disk: atomic to write, safe to read.
+
+A state is a nested dictionary of tensors, numbers and strings. It is written to a temporary file in
+the same folder, flushed to the disk and renamed, so a reader finds the old state or the new one and
+never half of either. It is read with ``weights_only=True``: a file that carries any other Python
+object, which could run code when unpickled, is refused.
+
+    checkpoints/step_00012000.pt    the states, the last few of them
+    checkpoints/latest              text: the name of the newest complete one
+"""
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reverie.core.errors import CheckpointError
+
+__all__ = ["CheckpointFolder", "load_state", "save_state", "write_atomically"]
+
+FORMAT = "reverie-training-state"
+VERSION = 1
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` through a temporary file, flushed to the disk before it is renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+
+
+def save_state(path: str | Path, state: dict[str, Any]) -> None:
+    """Save a training state to the file `path`, atomically.
+
+    Raises
+    ------
+    OSError
+        When the disk is full or the folder cannot be written; the old file, if any, is untouched.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT, "version": VERSION, "state": state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+
+
+def load_state(path: str | Path, *, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """Load the training state of the file `path`.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is missing, corrupt, of another program, of a newer version, or carries pickled objects.
+    """
+    if not Path(path).exists():
+        raise CheckpointError(f"Expected a training state at {path}, found no such file. Give a run folder.")
+    if not zipfile.is_zipfile(path):  # the archive that torch.save writes; a bare pickle is not even opened
+        raise CheckpointError(f"Expected a training state in {path}, got a corrupt or foreign file. Use an older one.")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"Expected a training state of tensors and numbers in {path}, got a file that is corrupt or carries "
+            "pickled Python objects; it was not loaded. Use a checkpoint that reverie wrote."
+        ) from None
+    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"Expected a training state in {path}, got a corrupt file ({type(error).__name__}). "
+            "Use an older checkpoint of the run, or start it again with --overwrite."
+        ) from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"Expected a training state written by reverie in {path}, got a foreign file.")
+    if content["version"] > VERSION:
+        raise CheckpointError(
+            f"Expected a training state of version {VERSION} or less in {path}, got {content['version']}. "
+            "Update reverie."
+        )
+    return content["state"]
+
+
+class CheckpointFolder:
+    """The last few training states of a run.
+
+    Parameters
+    ----------
+    folder : where they are kept; made at the first save.
+    keep : how many states are kept.
+    """
+
+    def __init__(self, folder: str | Path, *, keep: int = 2) -> None:
+        self.folder, self.keep = Path(folder), keep
+
+    def save(self, step: int, state: dict[str, Any]) -> Path:
+        """Save the state of `step`, point `latest` to it and forget the oldest ones; return its path."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"step_{step:08d}.pt"
+        save_state(path, state)
+        write_atomically(self.folder / "latest", path.name.encode())
+        for old in sorted(self.folder.glob("step_*.pt"))[: -self.keep]:
+            if old != path:
+                old.unlink()
+        return path
+
+    def latest(self) -> Path | None:
+        """Return the path of the newest complete state, or None."""
+        pointer = self.folder / "latest"
+        if not pointer.exists():
+            return None
+        path = self.folder / pointer.read_text().strip()
+        if not path.exists():
+            raise CheckpointError(f"Expected the state {path.name} in {self.folder}, found no such file.")
+        return path
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,96 @@
+"""The training loop, written once, as a generator of records.
+
+The loop knows a model only as a `Trainable`: something that takes a step on a batch. It never
+forces the device to wait: the named scalars of the steps stay where they are until a window of
+`record_every` steps is full, and come over together as one `Record` of means. The consumer of the
+records draws progress, writes history, saves states and decides when to stop; between two records
+the model stands at the boundary of a step, so its state may be saved.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reverie.core.errors import TrainingError
+from reverie.core.protocols import Trainable
+from reverie.training.health import first_non_finite
+
+__all__ = ["Record", "train"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What training reports after a window of steps.
+
+    Attributes
+    ----------
+    step : steps taken since the beginning of the run, earlier sessions included.
+    seconds : wall time since this call of `train` began.
+    scalars : mean of each named scalar over the window.
+    """
+
+    step: int
+    seconds: float
+    scalars: Mapping[str, float]
+
+    def to_json(self) -> dict[str, float]:
+        """Return one flat dictionary, a line of the history."""
+        return {"step": self.step, "seconds": round(self.seconds, 3), **self.scalars}
+
+
+def train(
+    model: Trainable,
+    batch_at: Callable[[int], Tensor],
+    *,
+    generator: torch.Generator,
+    start: int = 0,
+    max_steps: int,
+    record_every: int = 50,
+    stop: Callable[[], bool] | None = None,
+) -> Iterator[Record]:
+    """Take steps `start` ... `max_steps` - 1, yielding a record after each window.
+
+    Parameters
+    ----------
+    model : takes the steps.
+    batch_at : the batch of a step, (batch, *event).
+    generator : source of the model's noise; its state belongs to the model's checkpoint.
+    start : number of steps taken before.
+    max_steps : number of steps of the whole run.
+    record_every : steps in a window.
+    stop : asked after every step; true ends training after a last record.
+
+    Raises
+    ------
+    TrainingError
+        When a scalar is not finite; names the step and the scalar.
+    """
+    began = time.perf_counter()
+    window: list[Mapping[str, Tensor]] = []
+    for step in range(start, max_steps):
+        window.append(model.train_step(batch_at(step), generator))
+        done = step + 1
+        stopping = stop is not None and stop()
+        if done % record_every == 0 or done == max_steps or stopping:
+            yield Record(done, time.perf_counter() - began, _means(window, first_step=done - len(window) + 1))
+            window = []
+        if stopping:
+            return
+
+
+def _means(window: list[Mapping[str, Tensor]], *, first_step: int) -> dict[str, float]:
+    names = list(window[0])
+    table = torch.stack([torch.stack([scalars[name].detach() for name in names]) for scalars in window])
+    means = table.mean(dim=0).tolist()  # the one wait for the device per window
+    culprit = first_non_finite(table) if any(m != m or abs(m) == float("inf") for m in means) else None
+    if culprit is not None:
+        row, column = culprit
+        raise TrainingError(
+            f"Training stopped: {names[column]} became {table[row, column].item()} at step {first_step + row}. "
+            "Lower the learning rate, raise the penalty weight, or look for extreme values in the data.",
+            step=first_step + row,
+        )
+    return dict(zip(names, means, strict=True))

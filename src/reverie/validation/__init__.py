@@ -1,0 +1,17 @@
+"""Validation: arrays in, results out. Are generated events distinguishable from real ones?"""
+
+from reverie.validation.multiple import holm
+from reverie.validation.permutation import permutation_test
+from reverie.validation.references import REFERENCES
+from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
+from reverie.validation.suite import validate
+
+__all__ = [
+    "REFERENCES",
+    "ClassifierResult",
+    "TestResult",
+    "ValidationResult",
+    "holm",
+    "permutation_test",
+    "validate",
+]

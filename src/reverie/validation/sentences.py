@@ -1,0 +1,124 @@
+"""Results in words: sentences that can be pasted into a paper, the verdict first."""
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
+
+__all__ = ["check_sentence", "classifier_sentence", "full_text", "verdict"]
+
+
+def verdict(result: "ValidationResult") -> str:
+    """Return the answer, the numbers behind it, and what it means for an analysis."""
+    first = (
+        "The generated sample can be told from the real one"
+        if result.distinguishes
+        else "No test tells the generated sample from the real one at this size"
+    )
+    parts = [f"{first}: global p = {_p(result.p_value)} ({result.n_permutations} permutations){_auc(result)}."]
+    if result.auc is not None:
+        parts.append(_safety(result))
+    worst = _worst(result) if result.distinguishes else []
+    if worst:
+        parts.append(f"Worst: {', '.join(worst)}.")
+    return " ".join(parts)
+
+
+def full_text(result: "ValidationResult") -> str:
+    """Return the verdict, a sentence for each group of checks, sizes and seed, and the warnings."""
+    sizes = result.sizes
+    lines = [result.verdict, "", *_feature_lines(result)]
+    lines += [str(check) for check in result.checks if check.feature is None]
+    if result.auc is not None:
+        lines.append(str(result.auc))
+    lines += [
+        "",
+        f"Sizes: {sizes['n_real']:,} real (reference), {sizes['n_generated']:,} generated, "
+        f"{sizes['n_calibration']:,} real (calibration), {sizes['n_features']:,} features. Seed {result.seed}.",
+        *[f"Note: {warning}" for warning in result.warnings],
+    ]
+    return "\n".join(lines)
+
+
+def check_sentence(check: "TestResult") -> str:
+    """Return one sentence: value, chance band, real against real, p-value."""
+    of = f" of {check.feature}" if check.feature else ""
+    real = "" if check.real_vs_real is None else f", real against real {check.real_vs_real:.3g}"
+    p = f"p = {_p(check.p_value)}"
+    if check.p_adjusted != check.p_value:
+        p += f", adjusted {_p(check.p_adjusted)}"
+    detail = f"; {check.detail}" if check.detail else ""
+    return (
+        f"{_capital(check.name)}{of}: {check.value:.3g} (chance {check.noise_low:.3g} to {check.noise_high:.3g}"
+        f"{real}), {p}{detail}."
+    )
+
+
+def classifier_sentence(auc: "ClassifierResult") -> str:
+    """Return one sentence: AUC ± error, real against real, p-value, what the classifier used."""
+    top = [name for name, loss in sorted(auc.importances.items(), key=lambda item: -item[1])[:3] if loss > auc.error]
+    used = f"; it used mostly {', '.join(top)}" if top and auc.p_value <= 0.05 else ""
+    return (
+        f"Classifier: AUC {auc.measured} on events it has not seen, real against real {auc.measured_real}, "
+        f"p = {_p(auc.p_value)}{used}."
+    )
+
+
+def _auc(result: "ValidationResult") -> str:
+    if result.auc is None:
+        return ""
+    here, real = result.auc.measured, result.auc.measured_real
+    return f", classifier AUC {_short(str(here))} where real against real gives {real}"
+
+
+def _safety(result: "ValidationResult") -> str:
+    low, high = result.n_distinguish_low or 0.0, result.n_distinguish_high or math.inf
+    if result.n_distinguish is None:
+        return ""
+    if result.n_distinguish == math.inf:
+        return f"This classifier would need more than about {_count(low)} events per class to see a difference (95 %)."
+    return (
+        f"Safe for analyses of fewer than about N = {_count(result.n_distinguish)} events per class "
+        f"({_count(low)} to {_count(high)} within one standard error, for this classifier)."
+    )
+
+
+def _worst(result: "ValidationResult", most: int = 3) -> list[str]:
+    features = [c for c in result.checks if c.feature is not None and c.distinguishes]
+    features.sort(key=lambda c: -c.value)
+    words = [f"{c.feature} (KS {c.value:.3g}, chance up to {c.noise_high:.3g})" for c in features[:most]]
+    for check in result.checks:
+        if check.name == "correlation difference" and check.distinguishes and check.detail:
+            words.append(check.detail)
+    if not words:
+        words = [f"{c.name} (p = {_p(c.p_adjusted)})" for c in result.checks if c.distinguishes][:most]
+    return words
+
+
+def _feature_lines(result: "ValidationResult") -> list[str]:
+    features = [c for c in result.checks if c.feature is not None]
+    if not features:
+        return []
+    seen = sorted((c for c in features if c.distinguishes), key=lambda c: -c.value)
+    head = f"KS by feature: {len(seen)} of {len(features)} told apart at {result.alpha:.0%} after Holm's correction."
+    return [head, *[f"  {check}" for check in seen[:10]], *(["  ..."] if len(seen) > 10 else [])]
+
+
+def _p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.0995 else f"{p:.2g}"
+
+
+def _count(number: float) -> str:
+    if not math.isfinite(number):
+        return "infinity"
+    digits = max(0, math.floor(math.log10(max(number, 1))) - 2)
+    return f"{round(number, -digits):,.0f}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _short(text: str) -> str:
+    return text.split(" (n =")[0]

@@ -1,0 +1,26 @@
+"""What all tests share: real data where they lie, one thread, and a watch on torch's global random state."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ALPHA = 1e-4  # false-alarm rate of the whole suite's statistical tests, each
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real data sets; the test is skipped where there is none."""
+    folder = os.environ.get("REVERIE_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("needs real data: set REVERIE_DATA to a folder that holds them")
+    return Path(folder)
+
+
+@pytest.fixture
+def global_random_state_untouched():
+    """Fail a test whose code reseeds or draws from torch's global generator."""
+    before = torch.random.get_rng_state()
+    yield
+    assert torch.equal(before, torch.random.get_rng_state()), "torch's global random state was changed"

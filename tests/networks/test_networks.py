@@ -1,0 +1,106 @@
+"""Networks: shapes for any image size, reproducible weights, and heads that keep outputs admissible."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from reverie.core.errors import InputError, UnknownNameError
+from reverie.networks import MLP, ConvDiscriminator, ConvGenerator, OutputHead, build_discriminator, build_generator
+from reverie.networks.build import has_batch_norm
+
+IMAGES = [(8, 8), (28, 28), (1, 28, 28), (3, 32, 32), (2, 17, 40), (3, 5), (64, 33)]
+
+
+@pytest.mark.parametrize("shape", IMAGES)
+def test_convolutional_pair_fits_any_image(shape):
+    images = ConvGenerator(7, shape, width=4)(torch.zeros(2, 7))
+    assert images.flatten(1).shape == (2, math.prod(shape))
+    assert ConvDiscriminator(shape, width=4)(torch.zeros(2, *shape)).shape == (2, 1)
+
+
+def test_every_pixel_reaches_the_convolutional_discriminator():
+    x = torch.zeros(1, 17, 23, requires_grad=True)
+    ConvDiscriminator((17, 23), width=2)(x).sum().backward()
+    assert (x.grad != 0).all()
+
+
+def test_mlp_of_the_lecture_has_its_size():
+    sizes = [sum(p.numel() for p in MLP(a, b, hidden=(100,)).parameters()) for a, b in ((20, 784), (784, 1))]
+    assert sizes == [20 * 100 + 100 + 100 * 784 + 784, 784 * 100 + 100 + 100 + 1]
+
+
+@pytest.mark.usefixtures("global_random_state_untouched")
+@pytest.mark.parametrize("spec", ["mlp", "residual", "dcgan", (16, 16), "auto"])
+def test_weights_follow_from_the_generator_alone(spec):
+    def weights(seed):
+        source = torch.Generator().manual_seed(seed)
+        G = build_generator(spec, n_noise=5, event_shape=(16, 16), random_generator=source)
+        D = build_discriminator(spec, event_shape=(16, 16), random_generator=source)
+        return torch.cat([p.flatten() for net in (G, D) for p in net.parameters()])
+
+    assert torch.equal(weights(0), weights(0))
+    assert not torch.equal(weights(0), weights(1))
+
+
+def test_users_factory_is_reproducible_and_users_module_is_copied():
+    def factory(n_noise, event_shape):
+        return nn.Linear(n_noise, math.prod(event_shape))
+
+    first, second = (
+        build_generator(factory, n_noise=3, event_shape=(2,), random_generator=torch.Generator().manual_seed(0))
+        for _ in range(2)
+    )
+    assert torch.equal(first.weight, second.weight)
+    module = nn.Linear(3, 2)
+    copy = build_generator(module, n_noise=3, event_shape=(2,), random_generator=torch.Generator())
+    assert copy is not module
+    assert torch.equal(copy.weight, module.weight)
+
+
+def test_unknown_and_unusable_specifications_are_refused():
+    source = torch.Generator()
+    with pytest.raises(UnknownNameError, match="Did you mean 'residual'"):
+        build_generator("residal", n_noise=3, event_shape=(2,), random_generator=source)
+    with pytest.raises(InputError, match="network name, hidden widths"):
+        build_generator(3.5, n_noise=3, event_shape=(2,), random_generator=source)
+    with pytest.raises(InputError, match="torch module, got int"):
+        build_discriminator(lambda shape: 3, event_shape=(2,), random_generator=source)
+    with pytest.raises(InputError, match="Use generator='mlp' for tables"):
+        build_generator("dcgan", n_noise=3, event_shape=(2,), random_generator=source)
+
+
+def test_batch_norm_is_found():
+    assert has_batch_norm(ConvGenerator(3, (8, 8)))
+    assert not has_batch_norm(ConvDiscriminator((8, 8)))
+
+
+def test_head_keeps_every_kind_admissible():
+    head = OutputHead(["linear", "circle", "circle", "simplex", "simplex", "simplex", "tanh"], [0, 1, 1, 2, 2, 2, 3])
+    y = 5 * torch.randn(40, 7, generator=torch.Generator().manual_seed(0))
+    out = head(y)
+    assert torch.equal(out[:, 0], y[:, 0])
+    torch.testing.assert_close(out[:, 1:3].square().sum(1), torch.full((40,), 2.0))
+    torch.testing.assert_close(torch.atan2(out[:, 2], out[:, 1]), torch.atan2(y[:, 2], y[:, 1]))
+    assert torch.equal(out[:, 3:6].round(), out[:, 3:6].round().clamp(0, 1))
+    torch.testing.assert_close(out[:, 3:6].sum(1), torch.ones(40))
+    assert torch.equal(out[:, 3:6].argmax(1), y[:, 3:6].argmax(1))
+    assert out[:, 6].abs().max() <= 1
+
+
+def test_head_passes_gradients_to_every_feature():
+    head = OutputHead(["linear", "circle", "circle", "simplex", "simplex", "tanh"], [0, 1, 1, 2, 2, 3])
+    y = torch.randn(3, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    weights = torch.randn(3, 6, generator=torch.Generator().manual_seed(2))
+    (gradient,) = torch.autograd.grad((head(y) * weights).sum(), y)
+    assert (gradient != 0).all()
+    (at_origin,) = torch.autograd.grad(head(torch.zeros(1, 6, requires_grad=True)).sum(), y, allow_unused=True)
+    assert at_origin is None
+
+
+def test_head_refuses_unknown_kinds_and_odd_circles():
+    with pytest.raises(InputError, match="spherical"):
+        OutputHead(["spherical"])
+    with pytest.raises(InputError, match="two features"):
+        OutputHead(["circle", "circle", "circle"], [0, 0, 0])
