@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from reverie import data, models, networks, objectives, plots, report, training, validation
     from reverie.core.measured import Measured
     from reverie.data import Dataset
-    from reverie.models import GAN, load
+    from reverie.models import GAN
+    from reverie.models import load_model as load
     from reverie.validation import validate
 
 __version__ = "0.1.0"
@@ -40,13 +41,13 @@ __all__ = [
     "validation",
 ]
 
-# name -> where it lives; a folder stands for itself
+# name -> module and name there; a folder stands for itself
 _HOMES = {
-    "GAN": "reverie.models",
-    "Dataset": "reverie.data",
-    "Measured": "reverie.core.measured",
-    "load": "reverie.models",
-    "validate": "reverie.validation",
+    "GAN": ("reverie.models", "GAN"),
+    "Dataset": ("reverie.data", "Dataset"),
+    "Measured": ("reverie.core.measured", "Measured"),
+    "load": ("reverie.models", "load_model"),
+    "validate": ("reverie.validation", "validate"),
 }
 _FOLDERS = ("data", "models", "networks", "objectives", "plots", "report", "training", "validation")
 
@@ -55,7 +56,8 @@ def __getattr__(name: str) -> Any:
     if name in _FOLDERS:
         return importlib.import_module(f"reverie.{name}")
     if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
+        module, attribute = _HOMES[name]
+        value = getattr(importlib.import_module(module), attribute)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'reverie' has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -77,7 +77,7 @@ def test_batch_norm_is_found():
 
 
 def test_head_keeps_every_kind_admissible():
-    head = OutputHead(["linear", "circle", "circle", "simplex", "simplex", "simplex", "tanh"], [0, 1, 1, 2, 2, 2, 3])
+    head = OutputHead(["linear", "circle", "circle", "simplex", "simplex", "simplex", "tanh"], [None, 1, 1, 2, 2, 2, None])
     y = 5 * torch.randn(40, 7, generator=torch.Generator().manual_seed(0))
     out = head(y)
     assert torch.equal(out[:, 0], y[:, 0])
@@ -90,13 +90,17 @@ def test_head_keeps_every_kind_admissible():
 
 
 def test_head_passes_gradients_to_every_feature():
-    head = OutputHead(["linear", "circle", "circle", "simplex", "simplex", "tanh"], [0, 1, 1, 2, 2, 3])
+    head = OutputHead(["linear", "circle", "circle", "simplex", "simplex", "tanh"], [None, 1, 1, 2, 2, None])
     y = torch.randn(3, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
     weights = torch.randn(3, 6, generator=torch.Generator().manual_seed(2))
     (gradient,) = torch.autograd.grad((head(y) * weights).sum(), y)
     assert (gradient != 0).all()
-    (at_origin,) = torch.autograd.grad(head(torch.zeros(1, 6, requires_grad=True)).sum(), y, allow_unused=True)
-    assert at_origin is None
+
+
+def test_head_has_a_finite_gradient_at_the_centre_of_the_circle():
+    y = torch.zeros(1, 2, requires_grad=True)
+    (gradient,) = torch.autograd.grad(OutputHead(["circle", "circle"], [0, 0])(y).sum(), y)
+    assert torch.isfinite(gradient).all()
 
 
 def test_head_refuses_unknown_kinds_and_odd_circles():

@@ -50,15 +50,14 @@ def completion_script(shell: str) -> str:
     """
     if shell not in ("bash", "zsh"):
         raise UnknownNameError("shell", shell, ("bash", "zsh"))
-    from reverie.data.catalogue import entries
-    from reverie.models.files import MODELS
+    from reverie.experiment.describe import catalogue_names, model_names
 
     cases = "\n".join(f'    {verb}) local options="{" ".join(_options(verb))}" ;;' for verb in VERBS)
     script = _BASH.format(
         verbs=" ".join([*VERBS, "--help", "--version"]),
         options=cases,
-        models=" ".join(MODELS),
-        data=" ".join(entries()),
+        models=" ".join(model_names()),
+        data=" ".join(catalogue_names()),
     )
     return _ZSH + script if shell == "zsh" else script
 

@@ -14,7 +14,10 @@ def options(model: str | None = None) -> Options:
         "fit",
         "Train a model on data into a run folder, without sampling and validation.",
         model=model,
-        examples=("reverie fit gan events.parquet --out runs/e --max-time 10m", "reverie sample runs/e -n 10000 -o s.npy"),
+        examples=(
+            "reverie fit gan events.parquet --out runs/e --max-time 10m",
+            "reverie sample runs/e -n 10000 -o s.npy",
+        ),
     )
 
 

@@ -63,9 +63,9 @@ def _dispatch(arguments: list[str]) -> int:
         print(_help())
         return 0
     if first in ("-V", "--version"):
-        from reverie import __version__
+        from importlib.metadata import version
 
-        print(f"reverie {__version__}")
+        print(f"reverie {version('reverie')}")
         return 0
     if first == "--print-completion":
         from reverie.cli.completion import completion_script

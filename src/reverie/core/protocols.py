@@ -53,8 +53,15 @@ class Transform(Protocol):
     `forward` maps x (batch, *event) to y (batch, *latent event); ``inverse(forward(x)) == x``.
     `log_det` is log |d forward / dx| summed over the event, (batch,); for an embedding into more
     dimensions it is half the log determinant of J^T J. Discrete columns contribute zero.
-    `to_json` and the class method `from_json` carry the fitted state without pickle.
+    `to_json` carries the fitted state without pickle. `output_shape` is the shape of one y, and
+    `outputs` tags its features with the values a network may emit (`kind`, `group`).
     """
+
+    @property
+    def output_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def outputs(self) -> Sequence[Any]: ...
 
     def fit(self, x: Tensor) -> Self: ...
 

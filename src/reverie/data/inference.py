@@ -55,7 +55,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ANGLE_WORDS", "infer_column", "infer_event"]
+__all__ = ["ANGLE_WORDS", "circle_around", "infer_column", "infer_event"]
 
 ANGLE_WORDS = frozenset(
     "phi varphi dphi deltaphi azimuth azimuthal azim azi az angle psi theta longitude lon ra heading direction".split()
@@ -118,6 +118,15 @@ def infer_event(values: np.ndarray) -> dict[str, Any]:
     if low == 0 and np.mean(part == 0) > 0.01:
         return {"kind": "continuous", "lower": 0.0, "atom": 0.0}
     return {"kind": "continuous"}
+
+
+def circle_around(low: float, high: float) -> tuple[float, float]:
+    """Return the ends of the first usual circle that holds [low, high]; [-pi, pi] if none does."""
+    for lower, upper in _DOMAINS:
+        slack = 1e-3 * (upper - lower)  # files round pi to 3.14 or 3.142
+        if lower - slack <= low and high <= upper + slack:
+            return lower, upper
+    return _DOMAINS[0]
 
 
 def _finite(x: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from typing import Any, Self
 import numpy as np
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.data.inference import infer_column, infer_event
+from reverie.data.inference import circle_around, infer_column, infer_event
 
 __all__ = ["KIND_NAMES", "Column", "Schema", "infer_schema", "split_unit"]
 
@@ -194,7 +194,7 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary that `json` can write; empty properties are left out."""
-        columns = [{k: v for k, v in _plain(asdict(c)).items() if v not in (None, "", False)} for c in self.columns]
+        columns = [_plain(asdict(column)) for column in self.columns]
         return {"event_shape": list(self.event_shape), "dtype": self.dtype, "columns": columns}
 
     @classmethod
@@ -240,6 +240,9 @@ def infer_schema(
     names: Sequence[str] | None = None,
     units: Sequence[str] | Mapping[str, str] | None = None,
     kind: str | Sequence[str] | Mapping[str, str] | None = None,
+    *,
+    dtypes: Sequence[str] | None = None,
+    labels: Mapping[str, Sequence[str]] | None = None,
 ) -> Schema:
     """Guess the schema of `values` by the rules of `reverie.data.inference`.
 
@@ -249,25 +252,33 @@ def infer_schema(
     names : one per column, such as "pt1" or "pt1 [GeV]"; default x0, x1, ... or "pixel".
     units : one per column, or by name; default what brackets in the names say.
     kind : what is known better than guessed: one kind for all, one per column, or by name.
+    dtypes : the type each column had before it became part of `values`.
+    labels : for columns that were text, the words behind the codes 0, 1, ...
 
     Raises
     ------
     InputError
-        If the number of names, units or kinds is not that of the columns.
+        If the number of names, units or kinds is not that of the columns, or if the values of a
+        column contradict the kind it is told to be.
     """
     table = values.ndim == 2
-    d = values.shape[1] if table else 1
-    default = [f"x{j}" for j in range(d)] if table else ["pixel"]
+    parts = [values[:, j] for j in range(values.shape[1])] if table else [values]
+    default = [f"x{j}" for j in range(len(parts))] if table else ["pixel"]
     pairs = [split_unit(str(name)) for name in _per_column("names", names, default, default)]
     plain = [name for name, _ in pairs]
     given = _per_column("units", units, plain, [unit for _, unit in pairs])
-    kinds = _per_column("kind", [kind] * d if isinstance(kind, str) else kind, plain, [None] * d)
+    kinds = _per_column("kind", [kind] * len(parts) if isinstance(kind, str) else kind, plain, [None] * len(parts))
+    types = list(dtypes) if dtypes is not None else [values.dtype.name] * len(parts)
     columns = []
-    for j, (name, unit, wanted) in enumerate(zip(plain, given, kinds, strict=True)):
-        guess = infer_column(np.asarray(values[:, j]), name, unit) if table else infer_event(values)
-        if wanted is not None and wanted != guess["kind"]:
-            guess = _as_told(values[:, j] if table else values, str(wanted), guess)
-        columns.append(Column(name=name, unit=unit, dtype=values.dtype.name, **guess))
+    for x, name, unit, told, dtype in zip(parts, plain, given, kinds, types, strict=True):
+        if labels and name in labels:
+            words = tuple(labels[name])
+            guess = {"kind": "categorical", "levels": tuple(range(len(words))), "labels": words, "integral": True}
+        else:
+            guess = infer_column(_typed(x, dtype), name, unit) if table else infer_event(x)
+        if told is not None and told != guess["kind"]:
+            guess = _as_told(x, name, str(told), guess)
+        columns.append(Column(name=name, unit=unit, dtype=dtype, **guess))
     return Schema(tuple(columns), values.shape[1:], values.dtype.name)
 
 
@@ -294,22 +305,34 @@ def _per_column(what: str, given: Any, names: Sequence[str], default: Sequence[A
     return list(given)
 
 
-def _as_told(x: np.ndarray, kind: str, guess: dict[str, Any]) -> dict[str, Any]:
+def _typed(x: np.ndarray, dtype: str) -> np.ndarray:
+    exact = np.dtype(dtype).kind in "iub" if dtype != "str" else False
+    return np.asarray(x).astype(dtype) if exact and bool(np.isfinite(x).all()) else np.asarray(x)
+
+
+def _as_told(x: np.ndarray, name: str, kind: str, guess: dict[str, Any]) -> dict[str, Any]:
     if kind not in KIND_NAMES:
         raise UnknownNameError("kind of column", kind, KIND_NAMES)
-    good = x[np.isfinite(x)]
+    good = np.asarray(x[np.isfinite(x)])
     told: dict[str, Any] = {"kind": kind, "integral": guess.get("integral", False)}
-    if kind in ("bounded", "pixel") and good.size:
-        low, high = guess.get("lower"), guess.get("upper")
-        told |= {
-            "lower": float(good.min()) if low is None else low,
-            "upper": float(good.max()) if high is None else high,
-        }
+    if kind in ("spin", "integer") and not _agrees(good, kind):
+        wanted = "-1 and +1 only" if kind == "spin" else "whole numbers only"
+        raise InputError(f"Expected {wanted} in the {kind} column {name!r}, got other values. Give another kind.")
+    if kind == "periodic" and good.size:
+        told["lower"], told["upper"] = circle_around(float(good.min()), float(good.max()))
     elif kind == "categorical":
         told["levels"] = tuple(float(v) for v in np.unique(good))
+    elif kind in ("bounded", "pixel") and good.size:
+        lower, upper = guess.get("lower"), guess.get("upper")
+        told["lower"] = float(good.min()) if lower is None else lower
+        told["upper"] = float(good.max()) if upper is None else upper
     elif kind in ("continuous", "integer"):
         told |= {"lower": guess.get("lower"), "upper": guess.get("upper")}
     return told
+
+
+def _agrees(x: np.ndarray, kind: str) -> bool:
+    return bool((np.abs(x) == 1).all()) if kind == "spin" else bool((x == np.rint(x)).all())
 
 
 def _completed(column: Column) -> dict[str, Any]:
@@ -354,7 +377,9 @@ def _number(value: float | None) -> str:
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in record.items()}
+    empty = {"unit": "", "integral": False}
+    kept = {key: value for key, value in record.items() if value is not None and value != empty.get(key)}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in kept.items()}
 
 
 def _first_repeated(names: Sequence[str]) -> str | None:

@@ -131,7 +131,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         reason = " ".join(str(error).split())
         raise InputError(f"Expected YAML in {str(path)!r}, got: {reason}. Correct the file.") from None
     if not isinstance(content, dict):
-        raise InputError(f"Expected 'key: value' lines in {str(path)!r}, got {type(content).__name__}. Correct the file.")
+        raise InputError(
+            f"Expected 'key: value' lines in {str(path)!r}, got {type(content).__name__}. Correct the file."
+        )
     if isinstance(content.get("columns"), list):
         content["columns"] = ",".join(str(name) for name in content["columns"])
     return content

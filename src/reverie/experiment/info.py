@@ -11,16 +11,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-import reverie
-
 __all__ = ["environment", "self_test", "versions"]
 
-_LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow", "h5py", "uproot", "pandas")
+_LIBRARIES = (
+    "reverie",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "safetensors",
+    "pyarrow",
+    "h5py",
+    "uproot",
+    "pandas",
+)
 
 
 def versions() -> dict[str, str]:
     """Return the versions of reverie, Python and the libraries that are installed."""
-    found = {"reverie": reverie.__version__, "python": platform.python_version()}
+    found = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
             found[name] = importlib.metadata.version(name)

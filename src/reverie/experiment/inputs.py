@@ -19,7 +19,7 @@ from reverie.experiment.config import RunConfig, looks_like_path, parse_columns
 
 __all__ = ["Inputs", "load_inputs", "open_data"]
 
-_LEAST_ROWS = 20  # below this neither part of a split says anything
+_LEAST_ROWS = 20  # in either part of the split: below, no test means anything
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,15 @@ def load_inputs(config: RunConfig) -> Inputs:
         drop_missing=config.drop_missing,
     )
     n_held_out = round(config.held_out * len(data))
-    if len(data) < _LEAST_ROWS or min(n_held_out, len(data) - n_held_out) < 2:
+    if min(n_held_out, len(data) - n_held_out) < _LEAST_ROWS:
         raise InputError(
-            f"Expected at least {_LEAST_ROWS} rows to train on and to hold out, got {len(data)} in {config.data!r}. "
-            "Give more data; rows are samples."
+            f"Expected at least {_LEAST_ROWS} rows to train on and {_LEAST_ROWS} to hold out, got {len(data):,} rows in "
+            f"{config.data!r}. Give more data; rows are samples."
         )
     check_trainable(data)
+    if data.weights is not None:
+        data = _unweighted(data, child_seed(config.seed, "unweighting"))
+        n_held_out = round(config.held_out * len(data))
     order = np.random.default_rng(child_seed(config.seed, "split")).permutation(len(data))
     held_out, train = data.take(np.sort(order[:n_held_out])), data.take(order[n_held_out:])
     return Inputs(train, held_out, train.take(np.arange(min(len(train), len(held_out)))), data)
@@ -143,6 +146,22 @@ def _weighted(dataset: Dataset, weights: str, names: list[str] | None) -> Datase
         raise InputError(f"Expected finite weights with a positive sum in column {weights!r}, got others. Check it.")
     features = dataset.select([name for name in (names or dataset.names) if name != weights])
     return Dataset(features.values, weights=values, schema=features.schema, provenance=features.provenance)
+
+
+def _unweighted(dataset: Dataset, seed: int) -> Dataset:
+    """Return events of weight one with the same law: row i is kept with probability w_i / max w (hit or miss)."""
+    weights = np.asarray(dataset.weights, dtype=np.float64)
+    if (weights < 0).any():
+        raise InputError(f"Expected weights >= 0, got {int((weights < 0).sum())} negative ones. Leave those rows out.")
+    kept = np.flatnonzero(np.random.default_rng(seed).random(len(weights)) * weights.max() < weights)
+    if len(kept) < 3 * _LEAST_ROWS:
+        raise InputError(
+            f"Expected weights of similar size, got {len(kept)} of {len(weights):,} rows after unweighting by w / max w. "
+            "Leave out the rows of extreme weight."
+        )
+    provenance = {**dataset.provenance, "unweighted": f"{len(kept)} of {len(weights)} rows kept with w / max w"}
+    chosen = dataset.take(kept)
+    return Dataset(chosen.values, schema=chosen.schema, provenance=provenance)
 
 
 def _with_schema(dataset: Dataset, path: str) -> Dataset:

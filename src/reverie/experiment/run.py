@@ -1,7 +1,7 @@
 """A run from start to end, and its resumption: the stages in order, around one folder.
 
-    start    check the input, train, then sample, validate and report
-    resume   carry on where the folder stands; training goes on bit for bit as if never interrupted
+start    check the input, train, then sample, validate and report
+resume   carry on where the folder stands; training goes on bit for bit as if never interrupted
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,9 @@ from reverie.experiment.info import environment
 from reverie.experiment.inputs import Inputs, load_inputs
 from reverie.experiment.progress import say
 from reverie.training import CheckpointFolder, load_state
+from reverie.validation import ValidationResult
 
-__all__ = ["ALL_STAGES", "make_model", "resume", "start"]
+__all__ = ["ALL_STAGES", "make_model", "resume", "rewrite_report", "start", "validate_run"]
 
 ALL_STAGES = ("fit", "sample", "validate", "report")
 
@@ -93,6 +94,32 @@ def resume(folder: str | Path, *, max_time: str | None = None, quiet: bool = Fal
         elif not _missing(run, wanted):
             say(f"{folder} is complete: {trained.step:,} steps, ended by {trained.ended_by}.", quiet=quiet)
         return _after_training(run, config, inputs, trained, wanted, quiet=quiet)
+
+
+def rewrite_report(folder: RunFolder) -> Path:
+    """Write the report of `folder` anew and return its path."""
+    config, inputs = _recorded(folder)
+    with folder.lock():
+        stage.report(folder, config, inputs)
+    return folder / "report.html"
+
+
+def validate_run(folder: str | Path) -> ValidationResult:
+    """Compare the samples of a run with its held-out data anew, write `validation.json`, and return the result."""
+    run = RunFolder(folder)
+    config, inputs = _recorded(run)
+    with run.lock():
+        result = stage.validation(run, config, inputs)
+        run.forget("report.html")
+    return result
+
+
+def _recorded(run: RunFolder) -> tuple[RunConfig, Inputs]:
+    """Return the configuration of a run and its data, which must be what they were."""
+    config = RunConfig.from_yaml(run / "config.yaml")
+    inputs = load_inputs(config)
+    inputs.check_same(run.read_json("data.json"))
+    return config, inputs
 
 
 def _train_on(run: RunFolder, config: RunConfig, inputs: Inputs, *, quiet: bool) -> stage.Trained:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -21,15 +22,15 @@ import numpy as np
 from reverie.core.errors import InputError, TrainingError
 from reverie.core.random import child_seed
 from reverie.data import open_sink, read
-from reverie.experiment.config import RunConfig, parse_duration
+from reverie.experiment.config import RunConfig, parse_duration, read_yaml
 from reverie.experiment.folder import RunFolder, write_json
 from reverie.experiment.inputs import Inputs
 from reverie.experiment.progress import Progress
-from reverie.models.files import load_model
+from reverie.models.files import load_model, save_model
 from reverie.training import CheckpointFolder, Record
 from reverie.validation import ValidationResult, validate
 
-__all__ = ["Interrupt", "Trained", "draw", "fit", "report", "sample", "validation"]
+__all__ = ["Interrupt", "Trained", "draw", "draw_from", "fit", "report", "sample", "validation"]
 
 CHECKPOINT_SECONDS = 30.0
 N_SNAPSHOTS = 6
@@ -166,9 +167,17 @@ class _Keeper:
         if ended_by != "interrupted":
             if self.step not in self.folder.snapshots():
                 self.snapshot()
-            self.model.save(self.folder / "model")
+            save_model(self.model, self.folder / "model")
         self.folder.update_status(training=asdict(trained))
         return trained
+
+
+def _with_checkpoint(error: TrainingError, keeper: "_Keeper | None") -> TrainingError:
+    """Return `error` with the place of the last good state, which `reverie resume` would take up."""
+    latest = None if keeper is None else keeper.checkpoints.latest()
+    if latest is None:
+        return TrainingError(f"{error} No state had been kept yet.", step=error.step)
+    return TrainingError(f"{error} Last good state: {latest}.", step=error.step, checkpoint=str(latest))
 
 
 def snapshot_steps(max_steps: int) -> list[int]:
@@ -177,7 +186,7 @@ def snapshot_steps(max_steps: int) -> list[int]:
     return sorted({round(step) for step in np.geomspace(first, max_steps, N_SNAPSHOTS)})
 
 
-def draw(model: Any, path: Any, n: int, *, seed: int, quiet: bool = False) -> None:
+def draw(model: Any, path: Path, n: int, *, seed: int, quiet: bool = False) -> None:
     """Stream `n` samples of `model` into the file `path`, block by block, in original units."""
     dtype = np.dtype(model.preprocessing_.dtype)
     names, shape = [column.name for column in model.schema_.columns], model.schema_.event_shape
@@ -187,6 +196,11 @@ def draw(model: Any, path: Any, n: int, *, seed: int, quiet: bool = False) -> No
             sink.write(block)
             done += len(block)
             bar.update(done)
+
+
+def draw_from(model: str, path: str | Path, n: int, *, seed: int, quiet: bool = False) -> None:
+    """Stream `n` samples of the model saved in a run folder or a model's own folder into the file `path`."""
+    draw(load_model(model), Path(path), n, seed=seed, quiet=quiet)
 
 
 def sample(folder: RunFolder, config: RunConfig, inputs: Inputs, *, quiet: bool = False) -> None:
@@ -220,14 +234,14 @@ def generated_values(folder: RunFolder, inputs: Inputs) -> np.ndarray:
 
 def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
     """Write `report.html` from what the folder holds."""
-    from reverie import report as pages
     from reverie.experiment.cite import references_of
+    from reverie.report import write
 
     saved = folder.read_json("validation.json")
     if saved is None:
         raise InputError(f"Expected validation.json in {str(folder.path)!r}. Make it: reverie resume {folder.path}")
     schema = inputs.source.schema
-    pages.write(
+    write(
         folder / "report.html",
         folder.history(),
         ValidationResult.from_json(saved),
@@ -238,9 +252,16 @@ def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
         units=[column.unit for column in schema.columns],
         kinds=[column.kind for column in schema.columns],
         event_shape=inputs.source.event_shape,
-        snapshots=folder.snapshots(),
-        config=(folder / "config.yaml").read_text(encoding="utf-8"),
+        snapshots=list(folder.snapshots().items()),
+        provenance=_provenance(folder),
+        config=read_yaml(folder / "config.yaml"),
         environment=folder.read_json("environment.json", {}),
         references=references_of(folder),
         command=folder.command,
     )
+
+
+def _provenance(folder: RunFolder) -> dict[str, Any]:
+    """Return what the report says of the data."""
+    data = folder.read_json("data.json", {})
+    return {key: data[key] for key in data if key != "schema"}

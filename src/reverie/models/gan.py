@@ -8,6 +8,7 @@ real one and D gives 1/2 everywhere (Goodfellow et al., arXiv:1406.2661). The lo
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -215,11 +216,13 @@ class GAN(GenerativeModel):
         return Preprocessing(dataset.schema, transform, container, str(dataset.values.dtype))
 
     def _build_networks(self) -> None:
-        outputs = self.preprocessing_.transform.outputs
-        shape = (len(outputs),) if len(self.schema_.event_shape) == 1 else tuple(self.schema_.event_shape)
-        n_noise = self._resolved_n_noise(len(outputs))
+        transform = self.preprocessing_.transform
+        shape = tuple(transform.output_shape)
+        n_features = math.prod(shape)
+        n_noise = self._resolved_n_noise(n_features)
         weights = child_generator(self.seed_, "weights")
-        head = OutputHead([o.kind for o in outputs], [o.group for o in outputs])
+        tags = transform.outputs if len(shape) == 1 else transform.outputs * n_features  # images carry one tag for all
+        head = OutputHead([tag.kind for tag in tags], [tag.group for tag in tags])
         network = build_generator(self.generator, n_noise=n_noise, event_shape=shape, random_generator=weights)
         G = _Shaped(network, head, shape)
         D = build_discriminator(self.discriminator, event_shape=shape, random_generator=weights)

@@ -4,7 +4,7 @@ Each output feature carries a kind:
 
     linear    y unchanged (a standardised or Gaussianised column)
     tanh      tanh(y), for pixels in [-1, 1]
-    circle    a pair of features (u, v) -> sqrt(2) (u, v) / |(u, v)|, an angle on the circle
+    circle    a pair of features (u, v) -> r (u, v) / |(u, v)|, an angle on the circle of radius r
     simplex   a group of features -> a one-hot vector, argmax forwards, softmax backwards
               (straight-through estimator: Bengio, Leonard and Courville, arXiv:1308.3432)
 
@@ -31,6 +31,7 @@ class OutputHead(nn.Module):
     ----------
     kinds : kind of each output feature, "linear", "tanh", "circle" or "simplex".
     groups : for circle and simplex features the number of their group; equal numbers belong together.
+    radius : of the circles, > 0; sqrt(2) gives each of the pair unit variance.
 
     Raises
     ------
@@ -38,47 +39,52 @@ class OutputHead(nn.Module):
         For an unknown kind, or a circle group without exactly two features.
     """
 
-    def __init__(self, kinds: Sequence[str], groups: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, kinds: Sequence[str], groups: Sequence[int | None] | None = None, *, radius: float = 2**0.5
+    ) -> None:
         super().__init__()
-        groups = list(groups) if groups is not None else [-1] * len(kinds)
         unknown = set(kinds) - {"linear", "tanh", "circle", "simplex"}
         if unknown:
             raise InputError(f"Expected output kinds linear, tanh, circle or simplex, got {sorted(unknown)}.")
-        self.all_tanh = all(kind == "tanh" for kind in kinds)
-        self.all_linear = all(kind == "linear" for kind in kinds)
-        self._tanh = _columns(kinds, "tanh")
-        members = {g: [j for j, h in enumerate(groups) if h == g and kinds[j] == "circle"] for g in groups}
-        circles = [columns for columns in members.values() if columns]
+        groups = groups if groups is not None else [None] * len(kinds)
+        circles = _members(kinds, groups, "circle")
         if any(len(columns) != 2 for columns in circles):
             raise InputError("Expected two features in each circle group. Give cos and sin of an angle one group.")
+        self.radius = radius
+        self._kinds = set(kinds)
+        self._tanh = [j for j, kind in enumerate(kinds) if kind == "tanh"]
         self._circles = [j for pair in circles for j in pair]
-        simplices = {g: [j for j, h in enumerate(groups) if h == g and kinds[j] == "simplex"] for g in groups}
-        self._simplices = [columns for columns in simplices.values() if columns]
+        self._simplices = _members(kinds, groups, "simplex")
 
     def forward(self, y: Tensor) -> Tensor:
         """Map raw outputs (batch, feature) to admissible ones of the same shape."""
-        if self.all_linear:
+        if self._kinds == {"linear"}:
             return y
-        if self.all_tanh:
+        if self._kinds == {"tanh"}:
             return torch.tanh(y)
         out = y.clone()
         if self._tanh:
             out[:, self._tanh] = torch.tanh(y[:, self._tanh])
         if self._circles:
-            out[:, self._circles] = _on_circle(y[:, self._circles])
+            out[:, self._circles] = _on_circle(y[:, self._circles], self.radius)
         for columns in self._simplices:
             out[:, columns] = _one_hot(y[:, columns])
         return out
 
 
-def _columns(kinds: Sequence[str], kind: str) -> list[int]:
-    return [j for j, k in enumerate(kinds) if k == kind]
+def _members(kinds: Sequence[str], groups: Sequence[int | None], kind: str) -> list[list[int]]:
+    """Return the feature numbers of each group of the given kind."""
+    members: dict[int | None, list[int]] = {}
+    for j, (k, group) in enumerate(zip(kinds, groups, strict=True)):
+        if k == kind:
+            members.setdefault(group, []).append(j)
+    return list(members.values())
 
 
-def _on_circle(y: Tensor) -> Tensor:
+def _on_circle(y: Tensor, radius: float) -> Tensor:
     pairs = y.unflatten(1, (-1, 2))
     norm = (pairs.square().sum(-1, keepdim=True) + _EPSILON).sqrt()
-    return (2**0.5 * pairs / norm).flatten(1)
+    return (radius * pairs / norm).flatten(1)
 
 
 def _one_hot(y: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from reverie.core.errors import InputError
 from reverie.plots.snapshots import choose_steps
-from reverie.plots.style import GENERATED, MUTED, REAL, SPIN_MAP, new_figure, style
+from reverie.plots.style import GENERATED, REAL, SPIN_MAP, new_figure, style
 
 __all__ = ["as_pictures", "draw_grid", "image_grids", "image_rows", "mosaic"]
 
@@ -79,7 +79,9 @@ def image_grids(real: np.ndarray, generated: np.ndarray, *, n_side: int = 8, kin
     with style():
         figure = new_figure(5.1 * len(stacks), 5.1 * height / width + 0.35)
         axes = figure.subplots(1, len(stacks), squeeze=False)[0]
-        figure.subplots_adjust(left=0.005, right=0.995, top=1 - 0.35 / figure.get_figheight(), bottom=0.005, wspace=0.04)
+        figure.subplots_adjust(
+            left=0.005, right=0.995, top=1 - 0.35 / figure.get_figheight(), bottom=0.005, wspace=0.04
+        )
         for ax, (label, pictures, color) in zip(axes, stacks, strict=True):
             draw_grid(ax, pictures[: n_side**2], n_side, limits=limits, kind=kind)
             ax.set_title(label, color=color, fontsize=11)
@@ -87,7 +89,11 @@ def image_grids(real: np.ndarray, generated: np.ndarray, *, n_side: int = 8, kin
 
 
 def image_rows(
-    snapshots: Sequence[tuple[int, np.ndarray]], real: np.ndarray | None = None, *, n_across: int = 12, kind: str = "pixel"
+    snapshots: Sequence[tuple[int, np.ndarray]],
+    real: np.ndarray | None = None,
+    *,
+    n_across: int = 12,
+    kind: str = "pixel",
 ) -> Figure:
     """Return a row of samples per selected step, and a row of real images below if given.
 
@@ -111,7 +117,6 @@ def image_rows(
             draw_grid(ax, pictures, across, limits=limits, kind=kind)
             ax.annotate(label, (0, 0.5), (-8, 0), xycoords="axes fraction", textcoords="offset points",
                         ha="right", va="center", color=color, fontweight="bold", annotation_clip=False)  # fmt: skip
-        figure.text(0.0, 0.0, "", color=MUTED)
     return figure
 
 

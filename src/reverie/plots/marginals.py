@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, MultipleLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, MultipleLocator, NullFormatter
 
 from reverie.plots.binning import Binned, bin_columns, poisson_interval
-from reverie.plots.style import GENERATED, MUTED, REAL, axis_label, new_figure, style
+from reverie.plots.style import GENERATED, MUTED, REAL, axis_label, divide_ticks, new_figure, power_of_ten, style
 
 __all__ = ["draw_marginal", "draw_ratio", "marginal", "marginals"]
+
+_WIDTH, _HEIGHT = 3.15, 2.95  # inches of one panel with its ratio
+_FEWEST = 4  # real counts below which a ratio says nothing: its error is more than half of it
 
 
 def marginal(
@@ -38,9 +41,9 @@ def marginal(
     """
     binned = bin_columns(real, generated, kind=kind, limits=limits)
     with style():
-        figure = new_figure(3.45, 3.15)
+        figure = new_figure(_WIDTH, _HEIGHT)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1.0])
-        figure.subplots_adjust(left=0.135, right=0.975, top=0.86, bottom=0.135, hspace=0.08)
+        figure.subplots_adjust(left=0.14, right=0.975, top=0.855, bottom=0.14, hspace=0.08)
         _draw_both(upper, lower, binned, name=name, unit=unit, p_value=p_value)
     return figure
 
@@ -60,7 +63,7 @@ def marginals(
     n_down = -(-n_columns // n_across)
     across = min(n_across, n_columns)
     with style():
-        figure = new_figure(3.45 * across, 3.15 * n_down)
+        figure = new_figure(_WIDTH * across, _HEIGHT * n_down)
         outer = figure.add_gridspec(
             n_down, across, left=0.135 / across, right=1 - 0.025 / across, top=1 - 0.14 / n_down,
             bottom=0.135 / n_down, wspace=0.2, hspace=0.42,
@@ -96,7 +99,10 @@ def draw_marginal(ax: Axes, binned: Binned, *, p_value: float | None = None) -> 
 
 
 def draw_ratio(ax: Axes, binned: Binned) -> None:
-    """Draw generated/real per bin on `ax`: points with the generated error, a band with the real one, a line at 1."""
+    """Draw generated/real per bin on `ax`: points with the generated error, a band with the real one, a line at 1.
+
+    Bins with fewer than 4 real counts show the band only. A triangle at the edge is a point beyond it.
+    """
     low, high = poisson_interval(binned.real)
     with np.errstate(divide="ignore", invalid="ignore"):
         band = [np.where(binned.real > 0, edge / binned.real, 1.0) for edge in (low, high)]
@@ -104,11 +110,12 @@ def draw_ratio(ax: Axes, binned: Binned) -> None:
     ax.axhline(1.0, color=MUTED, lw=0.9)
     value, down, up = binned.ratio()
     span = _ratio_span(value, down, up)
-    inside = np.isfinite(value) & (np.abs(value - 1.0) <= span)
+    measured = np.isfinite(value) & (binned.real >= _FEWEST)
+    inside = measured & (np.abs(value - 1.0) <= span)
     bars = np.stack([down, up])[:, inside]
     ax.errorbar(binned.centres[inside], value[inside], yerr=bars, fmt="o", ms=2.4, lw=0.9, color=GENERATED)
     for beyond, edge, marker in ((value > 1 + span, 1 + span, "^"), (value < 1 - span, 1 - span, "v")):
-        x = binned.centres[beyond]
+        x = binned.centres[measured & beyond]
         ax.plot(x, np.full(len(x), 1 + 0.9 * (edge - 1)), marker, ms=3.4, color=GENERATED, alpha=0.75, lw=0)
     ax.set_ylim(1 - span, 1 + span)
     ax.yaxis.set_major_locator(MultipleLocator(span if span >= 0.5 else span / 1.25))
@@ -122,25 +129,32 @@ def _draw_both(upper: Axes, lower: Axes, binned: Binned, *, name: str, unit: str
         lower.set_ylabel("gen./real", fontsize=7.5, color=MUTED, labelpad=2)
     else:
         lower.set_yticks([])
-    lower.set_xlabel(axis_label(name, unit, 24), loc="left", fontweight="bold", labelpad=3)
-    ticks = MaxNLocator(6, integer=binned.discrete, steps=[1, 2, 2.5, 5, 10])
+    power = power_of_ten(binned.edges[0], binned.edges[-1])
+    lower.set_xlabel(axis_label(name, unit, power=power), loc="left", fontweight="bold", labelpad=3)
+    few = binned.discrete and len(binned.centres) <= 8
+    ticks = FixedLocator(binned.centres.tolist()) if few else MaxNLocator(6, integer=binned.discrete)
     lower.xaxis.set_major_locator(ticks)
-    _note_outside(lower, binned)
+    divide_ticks(lower.xaxis, power)
     for ax in (upper, lower):
-        ax.yaxis.set_label_coords(-0.1, 0.5)
+        ax.yaxis.set_label_coords(-0.105, 0.5)
 
 
 def _headline(ax: Axes, binned: Binned, p_value: float | None) -> None:
     at = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
     if binned.n_real:
-        ax.annotate(f"● real, n = {binned.n_real:,}", (0, 1), (0, 17), color=REAL, fontsize=8, **at)
+        ax.annotate(f"● real {binned.n_real:,}", (0, 1), (0, 17), color=REAL, fontsize=8, **at)
     if binned.n_generated:
-        text = f"▬ generated, n = {binned.n_generated:,}"
+        text = f"▬ generated {binned.n_generated:,}"
         ax.annotate(text, (1, 1), (0, 17), color=GENERATED, fontsize=8, ha="right", **at)
     chi2, ndf = binned.chi_square()
     parts = [f"χ²/ndf = {chi2:.1f}/{ndf}"] if ndf else []
     parts += [f"KS p = {p_value:.3g}"] if p_value is not None else []
-    ax.annotate("     ".join(parts), (0, 1), (0, 5), color=MUTED, fontsize=8, **at)
+    ax.annotate("  ·  ".join(parts), (0, 1), (0, 5), color=MUTED, fontsize=8, **at)
+    beyond = (binned.n_real, binned.outside_real), (binned.n_generated, binned.outside_generated)
+    outside = [sum(counts) for n, counts in beyond if n]
+    if any(outside):
+        text = "outside " + " | ".join(f"{n:,}" for n in outside)
+        ax.annotate(text, (1, 1), (0, 5), color=MUTED, fontsize=8, ha="right", **at)
 
 
 def _scale_counts(ax: Axes, binned: Binned) -> None:
@@ -159,13 +173,3 @@ def _ratio_span(value: np.ndarray, down: np.ndarray, up: np.ndarray) -> float:
     known = np.isfinite(value) & (np.maximum(down, up) < 0.35)
     reach = float(np.quantile(np.abs(value[known] - 1.0), 0.9)) if known.any() else 1.0
     return next((span for span in (0.25, 0.5) if reach <= 0.9 * span), 1.0)
-
-
-def _note_outside(ax: Axes, binned: Binned) -> None:
-    real, generated = sum(binned.outside_real), sum(binned.outside_generated)
-    if real or generated:
-        parts = [f"{real} real"] if binned.n_real else []
-        parts += [f"{generated} gen."] if binned.n_generated else []
-        text = "outside: " + ", ".join(parts)
-        ax.annotate(text, (1, 0), (0, -27), xycoords="axes fraction", textcoords="offset points", ha="right",
-                    fontsize=7, color=MUTED, annotation_clip=False)  # fmt: skip

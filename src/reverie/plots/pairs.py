@@ -5,6 +5,7 @@ standard deviations of a Gaussian in two dimensions): where ink and teal part, t
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,9 +15,21 @@ from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter
 
 from reverie.plots.binning import bin_columns, ks_distance
-from reverie.plots.style import GENERATED, GENERATED_MAP, REAL, REAL_MAP, axis_label, new_figure, style
+from reverie.plots.style import (
+    GENERATED,
+    GENERATED_MAP,
+    REAL,
+    REAL_MAP,
+    axis_label,
+    divide_ticks,
+    new_figure,
+    power_of_ten,
+    style,
+)
 
-__all__ = ["choose_columns", "draw_contours", "draw_density", "pairs"]
+__all__ = ["choose_columns", "darkest_shade", "density", "draw_contours", "draw_density", "pair_edges", "pairs"]
+
+Edges: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 _LEVELS = (0.3935, 0.8647)  # 1 - exp(-k^2 / 2) for k = 1, 2
 _MOST_ROWS = 200_000
@@ -35,6 +48,15 @@ def choose_columns(real: np.ndarray, generated: np.ndarray, most: int = 6) -> li
     distance = [ks_distance(real[:, j], generated[:, j]) if len(generated) else 0.0 for j in columns]
     worst = np.argsort(-np.nan_to_num(np.array(distance)), kind="stable")[:most]
     return sorted(columns[k] for k in worst)
+
+
+def pair_edges(real: np.ndarray, kind: str = "continuous") -> np.ndarray:
+    """Return the edges (bin + 1,) of one column (n,) in density panels: 26 to 40 bins, or one per level."""
+    binned = bin_columns(real, real[:0], kind=kind)
+    if binned.discrete:
+        return binned.edges
+    n_bins = 40 if len(real) >= 10_000 else 32 if len(real) >= 3000 else 26
+    return np.linspace(binned.edges[0], binned.edges[-1], n_bins + 1)
 
 
 def pairs(
@@ -57,8 +79,9 @@ def pairs(
     chosen = list(columns) if columns is not None else choose_columns(real, generated)
     real, generated = real[:_MOST_ROWS], generated[:_MOST_ROWS]
     kind = [kinds[j] if kinds else "continuous" for j in chosen]
-    edges = [_edges(real[:, j], generated[:, j], k) for j, k in zip(chosen, kind, strict=True)]
-    labels = [axis_label(names[j], units[j] if units else "", 14) for j in chosen]
+    edges = [pair_edges(real[:, j], k) for j, k in zip(chosen, kind, strict=True)]
+    powers = [power_of_ten(e[0], e[-1]) for e in edges]
+    labels = [axis_label(names[j], units[j] if units else "", 14, p) for j, p in zip(chosen, powers, strict=True)]
     size = len(chosen)
     side = 9.6 if size > 2 else 3.0 * size + 0.6
     with style():
@@ -75,38 +98,58 @@ def pairs(
                     pair = edges[column], edges[row]
                     _draw_cell(ax, real[:, [j, i]], generated[:, [j, i]], pair, below=row > column)
                 _dress(ax, row, column, size, labels)
+                divide_ticks(ax.xaxis, powers[column])
+                divide_ticks(ax.yaxis, powers[row])
         _headline(figure)
     return figure
 
 
-def draw_density(ax: Axes, points: np.ndarray, edges: tuple[np.ndarray, np.ndarray], colors: Colormap) -> None:
-    """Draw the 2-D histogram of `points` (n, 2) on the given edges as one pixel layer; faint counts stay visible."""
-    counts = np.histogram2d(points[:, 0], points[:, 1], bins=list(edges))[0]
-    norm = PowerNorm(0.5, vmin=0, vmax=max(float(np.quantile(counts, 0.998)), 1.0))
-    ax.pcolormesh(edges[0], edges[1], counts.T, cmap=colors, norm=norm, rasterized=True)
+def density(points: np.ndarray, edges: Edges) -> np.ndarray:
+    """Return the fraction of `points` (n, 2) in each bin of the given edges, (bin, bin)."""
+    return np.histogram2d(points[:, 0], points[:, 1], bins=list(edges))[0] / max(len(points), 1)
+
+
+def draw_density(ax: Axes, points: np.ndarray, edges: Edges, colors: Colormap, *, darkest: float) -> None:
+    """Draw the density of `points` (n, 2) as one pixel layer; `darkest` is the fraction per bin that is full colour.
+
+    The shade follows the square root of the density, so that faint regions stay visible.
+    """
+    norm = PowerNorm(0.5, vmin=0, vmax=darkest, clip=True)
+    ax.pcolormesh(edges[0], edges[1], density(points, edges).T, cmap=colors, norm=norm, rasterized=True)
     ax.set_xlim(edges[0][0], edges[0][-1])
     ax.set_ylim(edges[1][0], edges[1][-1])
 
 
-def draw_contours(ax: Axes, points: np.ndarray, edges: tuple[np.ndarray, np.ndarray], color: str) -> None:
-    """Draw the contours that hold 39 % and 86 % of `points` (n, 2), from a histogram smoothed over one bin."""
-    density = gaussian_filter(np.histogram2d(points[:, 0], points[:, 1], bins=list(edges))[0], 1.2)
-    ordered = np.sort(density.ravel())[::-1]
+def darkest_shade(real: np.ndarray, edges: Edges) -> float:
+    """Return the density of `real` (n, 2) that is drawn in full colour, the same for real and generated panels."""
+    filled = density(real, edges)
+    filled = filled[filled > 0]
+    return float(np.quantile(filled, 0.99)) if filled.size else 1.0
+
+
+def draw_contours(ax: Axes, points: np.ndarray, edges: Edges, color: str) -> None:
+    """Draw the contours that hold 39 % and 86 % of `points` (n, 2), from a histogram smoothed over a bin or two.
+
+    A pair with a column of fewer than 8 bins has no contours.
+    """
+    if min(len(e) for e in edges) <= 8:
+        return
+    smooth = gaussian_filter(density(points, edges), 1.2 if len(points) > 20_000 else 1.6)
+    ordered = np.sort(smooth.ravel())[::-1]
     held = np.cumsum(ordered) / max(ordered.sum(), 1e-300)
     levels = sorted({float(ordered[np.searchsorted(held, level).clip(max=len(held) - 1)]) for level in _LEVELS})
     levels = [level for level in levels if 0 < level < ordered[0]]
     if levels:
         x, y = ((e[1:] + e[:-1]) / 2 for e in edges)
-        ax.contour(x, y, density.T, levels=levels, colors=color, linewidths=0.8, alpha=0.9)
+        ax.contour(x, y, smooth.T, levels=levels, colors=color, linewidths=0.8, alpha=0.9)
 
 
-def _draw_cell(
-    ax: Axes, real: np.ndarray, generated: np.ndarray, edges: tuple[np.ndarray, np.ndarray], *, below: bool
-) -> None:
+def _draw_cell(ax: Axes, real: np.ndarray, generated: np.ndarray, edges: Edges, *, below: bool) -> None:
+    darkest = darkest_shade(real, edges)
     if below:
-        draw_density(ax, real, edges, REAL_MAP)
+        draw_density(ax, real, edges, REAL_MAP, darkest=darkest)
         return
-    draw_density(ax, generated, edges, GENERATED_MAP)
+    draw_density(ax, generated, edges, GENERATED_MAP, darkest=darkest)
     draw_contours(ax, real, edges, REAL)
 
 
@@ -119,14 +162,6 @@ def _draw_diagonal(ax: Axes, real: np.ndarray, generated: np.ndarray, edges: np.
     ax.set_xlim(edges[0], edges[-1])
     ax.set_ylim(bottom=0)
     ax.grid(False)
-
-
-def _edges(real: np.ndarray, generated: np.ndarray, kind: str) -> np.ndarray:
-    binned = bin_columns(real, generated, kind=kind)
-    if binned.discrete and len(binned.edges) <= 61:
-        return binned.edges
-    n_bins = 40 if len(real) >= 5000 else 28
-    return np.linspace(binned.edges[0], binned.edges[-1], n_bins + 1)
 
 
 def _dress(ax: Axes, row: int, column: int, size: int, labels: Sequence[str]) -> None:

@@ -8,8 +8,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reverie.plots.binning import bin_columns, ks_distance, poisson_interval
-from reverie.plots.pairs import draw_contours, draw_density
-from reverie.plots.style import GENERATED_MAP, MUTED, REAL, REAL_MAP, axis_label, new_figure, style
+from reverie.plots.pairs import darkest_shade, draw_contours, draw_density, pair_edges
+from reverie.plots.style import (
+    GENERATED_MAP,
+    MUTED,
+    REAL,
+    REAL_MAP,
+    axis_label,
+    divide_ticks,
+    new_figure,
+    power_of_ten,
+    style,
+)
 
 __all__ = ["choose_pair", "choose_steps", "evolution", "projections"]
 
@@ -58,21 +68,23 @@ def projections(
     shown = choose_steps(snapshots)
     i, j = columns or choose_pair(real, shown[-1][1])
     kind = [kinds[c] if kinds else "continuous" for c in (i, j)]
-    limits = [bin_columns(real[:, c], real[:0, c], kind=k).edges[[0, -1]] for c, k in zip((i, j), kind, strict=True)]
-    edges = np.linspace(*limits[0], 37), np.linspace(*limits[1], 37)
+    edges = pair_edges(real[:, i], kind[0]), pair_edges(real[:, j], kind[1])
+    darkest = darkest_shade(real[:, [i, j]], edges)
     panels = [(f"step {step:,}", x, GENERATED_MAP) for step, x in shown] + [("real", real, REAL_MAP)]
     with style():
         figure = new_figure(10.2, 2.55)
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         figure.subplots_adjust(left=0.06, right=0.995, top=0.88, bottom=0.19, wspace=0.08)
         for ax, (title, points, colors) in zip(axes, panels, strict=True):
-            draw_density(ax, points[:, [i, j]], edges, colors)
+            draw_density(ax, points[:, [i, j]], edges, colors, darkest=darkest)
             draw_contours(ax, real[:, [i, j]], edges, REAL)
             ax.set_title(title, color=REAL if title == "real" else "#064f4c")
             ax.grid(False)
             ax.xaxis.set_major_locator(MaxNLocator(4, prune="both"))
-            ax.set_xlabel(axis_label(names[i], units[i] if units else "", 16))
-        axes[0].set_ylabel(axis_label(names[j], units[j] if units else "", 16))
+            ax.set_xlabel(axis_label(names[i], units[i] if units else "", 16, power_of_ten(*edges[0][[0, -1]])))
+        axes[0].set_ylabel(axis_label(names[j], units[j] if units else "", 16, power_of_ten(*edges[1][[0, -1]])))
+        divide_ticks(axes[0].xaxis, power_of_ten(*edges[0][[0, -1]]))
+        divide_ticks(axes[0].yaxis, power_of_ten(*edges[1][[0, -1]]))
     return figure
 
 
@@ -92,10 +104,10 @@ def evolution(
     snapshots : pairs (step, samples (n,)), at least one.
     """
     shown = choose_steps(snapshots)
-    reference = bin_columns(real, real[:0], kind=kind)
+    reference = bin_columns(real, real[:0], kind=kind, n_bins=30)
     edges, n_real = reference.edges, max(reference.n_real, 1)
     with style():
-        figure = new_figure(5.2, 2.9)
+        figure = new_figure(4.8, 2.8)
         ax = figure.subplots()
         figure.subplots_adjust(left=0.115, right=0.975, top=0.84, bottom=0.165)
         for k, (step, values) in enumerate(shown):
@@ -108,10 +120,11 @@ def evolution(
             ax.set_yscale("log")
             ax.set_ylim(bottom=0.6)
         else:
-            ax.set_ylim(0, 1.9 * max(float(reference.real.max(initial=0)), 1.0))
-            ax.autoscale(False)
+            ax.set_ylim(0, 1.6 * max(float(reference.real.max(initial=0)), 1.0))
         ax.set_xlim(edges[0], edges[-1])
-        ax.set_xlabel(axis_label(name, unit), fontweight="bold")
+        power = power_of_ten(edges[0], edges[-1])
+        divide_ticks(ax.xaxis, power)
+        ax.set_xlabel(axis_label(name, unit, power=power), fontweight="bold")
         ax.set_ylabel("entries per bin")
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, columnspacing=1.1, handlelength=1.1,
                   title="generated at step", alignment="left", title_fontproperties={"size": 8}, labelcolor=MUTED)  # fmt: skip

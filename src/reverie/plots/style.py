@@ -16,12 +16,14 @@ process-wide settings of matplotlib are left as they were. pyplot is never impor
 """
 
 import io
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
@@ -37,7 +39,9 @@ __all__ = [
     "REAL_MAP",
     "SPIN_MAP",
     "axis_label",
+    "divide_ticks",
     "new_figure",
+    "power_of_ten",
     "safe_text",
     "style",
     "to_png",
@@ -51,7 +55,7 @@ ALERT = "#b42318"
 MUTED = "#52606d"
 GRID = "#e9ecef"
 
-REAL_MAP = LinearSegmentedColormap.from_list("reverie_real", ["#ffffff", "#c3cad3", "#6f7f90", REAL])
+REAL_MAP = LinearSegmentedColormap.from_list("reverie_real", ["#ffffff", "#b4bec9", "#5f6f82", REAL])
 GENERATED_MAP = LinearSegmentedColormap.from_list("reverie_generated", ["#ffffff", "#b5dcd8", "#4aa39d", "#064f4c"])
 SPIN_MAP = ListedColormap(["#f3efe6", GENERATED], name="reverie_spin")
 
@@ -83,10 +87,23 @@ def safe_text(text: object, longest: int = 28) -> str:
     return line
 
 
-def axis_label(name: object, unit: str = "", longest: int = 28) -> str:
-    """Return ``name (unit)``, or the name alone for a number without unit."""
-    label = safe_text(name, longest)
-    return f"{label} ({safe_text(unit)})" if unit else label
+def axis_label(name: object, unit: str = "", longest: int = 28, power: int = 0) -> str:
+    """Return ``name (unit)``, with the power of ten that the axis was divided by, if any."""
+    label, factor = safe_text(name, longest), rf"$\times 10^{{{power}}}$" if power else ""
+    inside = " ".join(filter(None, (factor, safe_text(unit))))
+    return f"{label} ({inside})" if inside else label
+
+
+def power_of_ten(low: float, high: float) -> int:
+    """Return the exponent (a multiple of 3) that an axis from `low` to `high` is divided by; 0 for handy numbers."""
+    most = max(abs(low), abs(high))
+    return 0 if most == 0 or 1e-2 <= most < 1e5 else 3 * math.floor(math.log10(most) / 3)
+
+
+def divide_ticks(axis: Axis, power: int) -> None:
+    """Write the tick labels of `axis` divided by 10 to the `power`."""
+    if power:
+        axis.set_major_formatter(lambda x, _: f"{x / 10.0**power:.6g}".replace("-", "−"))
 
 
 def to_svg(figure: Figure) -> bytes:

@@ -28,13 +28,13 @@ def curve(history: History, key: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def smoothed(values: np.ndarray, window: int | None = None) -> np.ndarray:
-    """Return the centred running mean over `window` records (default: a fortieth of them); it narrows at the ends."""
+    """Return the running mean over `window` records around each (default: a thirtieth of them), fewer at the ends."""
     n = len(values)
-    half = max(0, (window or n // 40) // 2)
+    half = max(0, (window or n // 30) // 2)
     total = np.concatenate([[0.0], np.cumsum(values)])
     i = np.arange(n)
-    reach = np.minimum(half, np.minimum(i, n - 1 - i))
-    return (total[i + reach + 1] - total[i - reach]) / (2 * reach + 1)
+    first, behind = np.maximum(i - half, 0), np.minimum(i + half + 1, n)
+    return (total[behind] - total[first]) / (behind - first)
 
 
 def losses(history: History) -> Figure | None:
@@ -79,7 +79,7 @@ def _curves(history: History, parts: Sequence[tuple[str, str, str]], *, title: s
     if not known:
         return None
     with style():
-        figure = new_figure(5.2, 3.0)
+        figure = new_figure(4.8, 2.85)
         ax = figure.subplots()
         figure.subplots_adjust(left=0.115, right=0.975, top=0.83, bottom=0.15)
         for (steps, values), label, color in known:

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from reverie.plots.style import ALERT, GENERATED, MUTED, REAL, new_figure, safe_text, style
 
@@ -72,10 +73,10 @@ def checks_in_noise_units(checks: Sequence[Check], *, most: int = 30) -> Figure 
     if not rows:
         return None
     with style():
-        figure = new_figure(7.6, 0.235 * len(rows) + 1.05)
+        figure = new_figure(10.0, 0.25 * len(rows) + 1.05)
         ax = figure.subplots()
         height = figure.get_figheight()
-        figure.subplots_adjust(left=0.34, right=0.86, top=1 - 0.45 / height, bottom=0.5 / height)
+        figure.subplots_adjust(left=0.24, right=0.9, top=1 - 0.45 / height, bottom=0.5 / height)
         _draw_rows(ax, rows)
         _dress_rows(ax, rows)
     return figure
@@ -87,9 +88,9 @@ def auc(result: Classifier) -> Figure:
     if result.real_vs_real is not None:
         rows.append(("real vs real", result.real_vs_real, result.real_vs_real_error, REAL, "s"))
     with style():
-        figure = new_figure(7.6, 1.55)
+        figure = new_figure(4.8, 2.0)
         ax = figure.subplots()
-        figure.subplots_adjust(left=0.19, right=0.86, top=0.96, bottom=0.3)
+        figure.subplots_adjust(left=0.25, right=0.8, top=0.86, bottom=0.24)
         ax.axvline(0.5, color=MUTED, lw=1.1, ls=(0, (5, 3)))
         for k, (label, value, error, color, marker) in enumerate(rows):
             known = error if error is not None and np.isfinite(error) else 0.0
@@ -102,7 +103,9 @@ def auc(result: Classifier) -> Figure:
         ax.set_xlim(*_auc_range(reach, min(row[1] for row in rows)))
         ax.grid(axis="x")
         ax.grid(False, axis="y")
-        ax.set_xlabel("area under the ROC curve (0.5: cannot tell them apart, 1: always can)")
+        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        ax.set_title("Can a classifier tell them apart?")
+        ax.set_xlabel("area under the ROC curve (0.5: no, 1: always)")
     return figure
 
 
@@ -112,16 +115,17 @@ def importances(values: Mapping[str, float], *, most: int = 10) -> Figure | None
     if not ordered:
         return None
     with style():
-        figure = new_figure(7.6, 0.24 * len(ordered) + 0.75)
+        height = max(2.0, 0.2 * len(ordered) + 0.76)
+        figure = new_figure(4.8, height)
         ax = figure.subplots()
-        height = figure.get_figheight()
-        figure.subplots_adjust(left=0.19, right=0.86, top=1 - 0.1 / height, bottom=0.48 / height)
+        figure.subplots_adjust(left=0.3, right=0.96, top=1 - 0.28 / height, bottom=0.48 / height)
         ax.barh(range(len(ordered)), [value for _, value in ordered], height=0.62, color=GENERATED, alpha=0.75)
         ax.set_yticks(range(len(ordered)), [safe_text(name, 22) for name, _ in ordered])
         ax.set_ylim(len(ordered) - 0.4, -0.6)
         ax.grid(axis="x")
         ax.grid(False, axis="y")
-        ax.set_xlabel("importance of the column to the classifier")
+        ax.set_title("Where it finds its evidence")
+        ax.set_xlabel("importance of the column")
     return figure
 
 
@@ -139,14 +143,16 @@ def _draw_rows(ax: Axes, rows: Sequence[tuple[Check, float, float]]) -> None:
 
 
 def _dress_rows(ax: Axes, rows: Sequence[tuple[Check, float, float]]) -> None:
-    labels = [c.name if not c.feature else f"{c.name}  {safe_text(c.feature, 20)}" for c, _, _ in rows]
-    ax.set_yticks(range(len(rows)), [safe_text(label, 44) for label in labels])
+    labels = [c.name if not c.feature else f"{c.name} · {c.feature}" for c, _, _ in rows]
+    ax.set_yticks(range(len(rows)), [safe_text(label, 36) for label in labels])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xscale("symlog", linthresh=3, linscale=1.6)
     most = max(4.0, *(abs(u) for _, a, b in rows for u in (a, b) if np.isfinite(u)))
-    least = min(-2.0, *(u for _, a, b in rows for u in (a, b) if np.isfinite(u)))
+    least = min(-1.4, *(u for _, a, b in rows for u in (a, b) if np.isfinite(u)))
     ax.set_xlim(1.25 * least, 1.35 * most)
-    ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100, 300, 1000, 3000) if 1.25 * least <= t <= 1.35 * most]
+    ticks = [
+        t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100, 300, 1000, 3000) if 1.25 * least <= t <= 1.35 * most
+    ]
     ax.set_xticks(ticks, [f"{t:,}".replace("-", "−") for t in ticks])
     ax.set_xticks([], minor=True)
     ax.grid(axis="x")

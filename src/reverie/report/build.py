@@ -25,6 +25,8 @@ from reverie.report.sections import (
 
 __all__ = ["build", "write"]
 
+_FOOTER = "One self-contained file: no scripts, and nothing is loaded from elsewhere."
+
 
 def write(
     path: str | os.PathLike[str],
@@ -98,13 +100,11 @@ def build(
         sections += _sample_sections(samples, result)
     if result is not None:
         sections.append(validation_section(result))
-    sections.append(
-        provenance_section(provenance=provenance, config=config, environment=environment, command=command)
-    )
+    sections.append(provenance_section(provenance=provenance, config=config, environment=environment, command=command))
     if references:
         sections.append(references_section(references))
     kept = tuple(section for section in sections if section is not None)
-    return Page(title, subtitle, kept, meta=_meta(samples, result, history))
+    return Page(title, subtitle, kept, footer=_FOOTER, meta=_meta(samples, result, history))
 
 
 def _sample_sections(samples: Samples, result: Any) -> list[Section | None]:

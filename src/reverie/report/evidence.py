@@ -13,7 +13,7 @@ from typing import Any
 
 from reverie.plots.style import to_svg
 from reverie.plots.validation import auc, checks_in_noise_units, distinguishes, importances
-from reverie.report.page import Block, Cell, Details, Picture, Section, Table, Text, Tile, Verdict
+from reverie.report.page import Block, Cell, Details, Gallery, Picture, Section, Table, Text, Tile, Verdict
 from reverie.report.words import count, measured, number, p_value
 
 __all__ = ["tone", "validation_section", "verdict_section"]
@@ -46,7 +46,7 @@ _EXPLANATION = (
     "equal size: what a perfect generator would score."
 )
 _RULE = (
-    "How the colour is chosen. Green: global and classifier p-values are at least 0.05. Amber: a test tells the "
+    "Green: global and classifier p-values are at least 0.05. Amber: a test tells the "
     "samples apart, but the classifier’s AUC is at most 0.60. Red: a test tells them apart and the AUC is above 0.60 "
     "or unknown. A test without a difference is no proof of equality: more events see smaller differences."
 )
@@ -71,7 +71,8 @@ def verdict_section(result: Any) -> Section:
         return Section("verdict", "Verdict", (Verdict(kind, _HEADLINES[kind], sentence),))
     blocks: list[Block] = [Verdict(kind, _HEADLINES[kind], str(result.verdict), _tiles(result))]
     blocks += [Text(str(warning), "warning") for warning in result.warnings]
-    return Section("verdict", "Verdict", (*blocks, Text(_RULE, "note")))
+    blocks.append(Details("How the colour is chosen", (Text(_RULE, "note"),)))
+    return Section("verdict", "Verdict", tuple(blocks))
 
 
 def validation_section(result: Any) -> Section:
@@ -95,28 +96,36 @@ def _tiles(result: Any) -> tuple[Tile, ...]:
     permutations = result.n_permutations
     tiles = [Tile("Global p-value", p_value(result.p_value, permutations), f"{len(result.checks)} tests, one answer")]
     if result.auc is not None:
-        reference = measured(result.auc.real_vs_real, result.auc.real_vs_real_error)
-        note = f"real vs real: {reference}"
-        tiles.append(Tile("Classifier AUC (0.5: cannot tell)", measured(result.auc.value, result.auc.error), note))
-        tiles.append(Tile("Events needed to tell them apart", count(result.n_distinguish), "by the trained classifier"))
+        value, reference = _areas(result.auc)
+        tiles.append(Tile("Classifier AUC, chance is 0.5", value, f"real vs real: {reference}"))
+        tiles.append(Tile("Events needed to tell apart", count(result.n_distinguish), "by that classifier"))
     sizes = ((result.sizes or {}).get("n_generated"), (result.sizes or {}).get("n_real"))
     if all(size is not None for size in sizes):
         tiles.append(Tile("Events compared", count(sizes[0]), f"with {count(sizes[1])} real ones"))
     return tuple(tiles)
 
 
+def _areas(classifier: Any) -> tuple[str, str]:
+    """AUC and its real-against-real twin, three decimals each."""
+    pairs = (classifier.value, classifier.error), (classifier.real_vs_real, classifier.real_vs_real_error)
+    value, reference = (f"{a:.3f} ± {e:.3f}" if a is not None and e is not None else measured(a, e) for a, e in pairs)
+    return value, reference
+
+
 def _classifier_blocks(classifier: Any) -> list[Block]:
     if classifier is None:
         return []
-    alt = f"Classifier area under the curve {measured(classifier.value, classifier.error)}, chance is 0.5."
-    caption = "A gradient-boosting classifier, trained to tell generated from real events, judged on events it has not seen."
-    blocks: list[Block] = [Picture(to_svg(auc(classifier)), alt, caption, wide=True)]
+    alt = f"Classifier area under the curve {_areas(classifier)[0]}, chance is 0.5."
+    pictures = [Picture(to_svg(auc(classifier)), alt)]
     looked_at = dict(classifier.importances or {})
     chart = importances(looked_at) if len(looked_at) > 1 else None
     if chart is not None:
-        caption = "Where the classifier finds its evidence: the columns to look at first."
-        blocks.append(Picture(to_svg(chart), "Importance of each column to the classifier.", caption, wide=True))
-    return blocks
+        pictures.append(Picture(to_svg(chart), "Importance of each column to the classifier."))
+    caption = (
+        "A gradient-boosting classifier is trained to tell generated from real events and judged on events that it "
+        "has not seen. The columns it relies on are the ones to look at first."
+    )
+    return [Gallery(tuple(pictures), caption, size="large")]
 
 
 def _table(result: Any) -> Table:
@@ -136,10 +145,11 @@ def _row(check: Any, n_permutations: int) -> tuple[Cell, ...]:
 
 
 def _classifier_row(classifier: Any) -> tuple[Cell, ...]:
+    value, reference = _areas(classifier)
     numbers = (
-        measured(classifier.value, classifier.error),
+        value,
         "–",
-        measured(classifier.real_vs_real, classifier.real_vs_real_error),
+        reference,
         p_value(classifier.p_value),
         "–",
     )

@@ -108,11 +108,14 @@ def marginals_section(samples: Samples, p_values: Mapping[str, float] | None = N
     pictures = tuple(_marginal(samples, j, (p_values or {}).get(samples.names[j])) for j in columns)
     lead = (
         "Points are real data with Poisson errors, steps are generated data scaled to the same size. Below each: "
-        "generated over real, where the grey band is the error of the real counts."
+        "generated over real, where the grey band is the error of the real counts; triangles lie beyond the frame. "
+        "“outside” counts the events beyond the range shown, real | generated."
     )
     blocks: list[Block] = [Text(lead), Gallery(pictures)]
     if len(columns) < len(samples.names):
-        blocks.insert(1, Text(f"Shown: {len(columns)} of {len(samples.names)} columns, those that differ most.", "note"))
+        blocks.insert(
+            1, Text(f"Shown: {len(columns)} of {len(samples.names)} columns, those that differ most.", "note")
+        )
     if len(samples.real) and len(samples.generated):
         blocks.append(Details("The numbers behind the panels", (_moments(samples),)))
     return Section("marginals", "Column by column", tuple(blocks), "Columns")
@@ -184,4 +187,6 @@ def _moments(samples: Samples) -> Table:
 def _mean(values: np.ndarray, kind: str) -> str:
     if kind in ("periodic", "categorical"):
         return "–"
-    return measured(values.mean(), values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else number(values.mean())
+    return (
+        measured(values.mean(), values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else number(values.mean())
+    )

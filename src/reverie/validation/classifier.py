@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import mannwhitneyu, rankdata
+from threadpoolctl import threadpool_limits
 
 from reverie.validation.references import DESCRIPTIONS
 from reverie.validation.result import ClassifierResult
@@ -32,6 +33,7 @@ from reverie.validation.result import ClassifierResult
 __all__ = ["MAX_FEATURES", "area_under_curve", "area_with_error", "classifier_test"]
 
 MAX_FEATURES = 64
+_SMALL_FIT = 1_000_000  # numbers in the training half
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,14 @@ def _train_and_test(x: np.ndarray, y: np.ndarray, names: Sequence[str], seed: in
     if train.shape[1] > MAX_FEATURES:
         train, test = _components(train, test, seed)
         names = [*(f"principal component {j + 1}" for j in range(train.shape[1] - 1)), "rest"]
-    model = _trees(len(train), seed).fit(train, np.repeat([0, 1], [len(x_train), len(y_train)]))
-    scores = model.decision_function(test)
-    split = len(x_test)
-    value, error = area_with_error(scores[:split], scores[split:])
+    target, split = np.repeat([0, 1], [len(x_train), len(y_train)]), len(x_test)
+    # small fits are slower on several threads, much slower where the cores are shared
+    with threadpool_limits(1 if train.size < _SMALL_FIT else None, user_api="openmp"):
+        model = _trees(len(train), seed).fit(train, target)
+        scores = model.decision_function(test)
+        value, error = area_with_error(scores[:split], scores[split:])
+        importances = _importances(model, test, split, value, names, rng)
     p = float(mannwhitneyu(scores[split:], scores[:split], alternative="greater").pvalue)
-    importances = _importances(model, test, split, value, names, rng)
     return _Trained(value, error, p, importances, len(train), len(test))
 
 

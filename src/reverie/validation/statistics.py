@@ -37,7 +37,8 @@ __all__ = [
     "wasserstein_1d",
 ]
 
-_ELEMENTS = 8_000_000  # labels held at once, about 32 MB in single precision
+_ROWS = 128  # rows of labels summed at once: small enough for the cache
+_MOMENTS = 4_000_000  # products held at once, 32 MB
 
 
 def pool(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,31 +72,32 @@ def distribution_distances(values: Tensor, labels: Tensor) -> tuple[Tensor, Tens
     ks, w1 : (B,) each, float64; ks in [0, 1], w1 in the unit of `values`.
     """
     levels, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
-    gaps = levels.diff().to(labels.dtype)
-    if not len(gaps):
-        zero = torch.zeros(labels.shape[1], dtype=torch.float64)
-        return zero, zero.clone()
-    order = torch.argsort(values) if len(levels) == len(values) else None
-    width = max(1, _ELEMENTS // len(values))
-    parts = [_gap_extremes(part, gaps, order, inverse, counts) for part in labels.split(width, dim=1)]
-    ks, w1 = zip(*parts, strict=True)
-    return torch.cat(ks), torch.cat(w1)
-
-
-def _gap_extremes(
-    labels: Tensor, gaps: Tensor, order: Tensor | None, inverse: Tensor, counts: Tensor
-) -> tuple[Tensor, Tensor]:
-    if order is not None:
-        per_level = labels.index_select(0, order)
-    else:
-        per_level = labels.new_zeros(len(counts), labels.shape[1]).index_add_(0, inverse, labels)
     n, total = float(labels[:, 0].sum()), len(labels)
-    # counts of zeros and ones stay exact in single precision up to 2^24 rows
-    difference = per_level.cumsum(0)[:-1]
-    difference -= (counts.cumsum(0)[:-1].double() * (n / total)).to(labels.dtype)[:, None]
-    difference.abs_()
+    expected = (counts.cumsum(0).double() * (n / total)).to(labels.dtype)[:, None]
+    if len(levels) == total:
+        order = torch.argsort(values)
+    else:  # sum the labels of equal values first
+        labels = labels.new_zeros(len(levels), labels.shape[1]).index_add_(0, inverse, labels)
+        order = torch.arange(len(levels))
+    ks, w1 = _extremes(labels, order[:-1], expected, levels.diff().to(labels.dtype))
     unit = 1 / n + 1 / (total - n)
-    return difference.amax(0).double() * unit, (gaps @ difference).double() * unit
+    return ks.double() * unit, w1.double() * unit
+
+
+def _extremes(labels: Tensor, order: Tensor, expected: Tensor, gaps: Tensor) -> tuple[Tensor, Tensor]:
+    # a running sum over rows that fit in the cache is six times as fast as one over all rows;
+    # the sums are whole numbers, exact in single precision up to 2^24 rows
+    largest, area, carry = (labels.new_zeros(labels.shape[1]) for _ in range(3))
+    for start in range(0, len(order), _ROWS):
+        rows = slice(start, start + _ROWS)
+        block = labels.index_select(0, order[rows])
+        block[0] += carry
+        block = block.cumsum(0)
+        carry = block[-1].clone()
+        block.sub_(expected[: len(order)][rows]).abs_()
+        largest = torch.maximum(largest, block.amax(0))
+        area += gaps[rows] @ block
+    return largest, area
 
 
 def draw_directions(n_features: int, n_directions: int, generator: torch.Generator) -> Tensor:
@@ -132,7 +134,7 @@ def correlation_change(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tenso
     z = z.double()
     rows, columns = torch.triu_indices(z.shape[1], z.shape[1])
     n = float(labels[:, 0].sum())
-    step = max(1, _ELEMENTS // len(rows))
+    step = max(1, _MOMENTS // len(rows))
     sums = z.new_zeros(labels.shape[1], z.shape[1] + len(rows))
     total = z.new_zeros(sums.shape[1])
     for block, label in zip(z.split(step), labels.split(step), strict=True):

@@ -43,14 +43,16 @@ class Standardise(Elementwise):
     ----------
     method : "mean" for mean and standard deviation, "median" for median and interquartile range
         over 1.349 (the same scale for normal data), which outliers do not move.
+    shared : one shift and one scale for all features, as for the pixels of an image.
     """
 
-    def __init__(self, *, method: str = "mean") -> None:
+    def __init__(self, *, method: str = "mean", shared: bool = False) -> None:
         self.method = method
+        self.shared = shared
 
     def _fit(self, x: Tensor) -> None:
         centre_and_scale = check_choice("method", self.method, {"mean": _moments, "median": _quartiles})
-        self.mean_, scale = centre_and_scale(x)
+        self.mean_, scale = centre_and_scale(x.flatten() if self.shared else x)
         self.scale_ = torch.where(scale > 0, scale, torch.ones_like(scale))
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:

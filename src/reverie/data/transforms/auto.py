@@ -8,15 +8,17 @@
 | integer, spin         | Dequantise, then as a continuous column                                          |
 | categorical           | OneHot                                                                           |
 | pixel                 | Rescale to [-1, 1], rounding where the data are integral                         |
-| image or lattice      | Rescale to [-1, 1] for all sites at once                                         |
+| image or lattice      | Rescale to [-1, 1], all sites alike; a field without bounds: Standardise, shared |
 | with an atom          | PointMass around what the column would get otherwise                             |
 """
 
+import itertools
+import math
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.data.schema import Column, Schema
 from reverie.data.transforms.affine import Rescale, Standardise
 from reverie.data.transforms.base import InvertibleTransform
 from reverie.data.transforms.bounded import Asinh, Logit
@@ -26,7 +28,6 @@ from reverie.data.transforms.discrete import Dequantise, OneHot
 from reverie.data.transforms.periodic import Periodic
 from reverie.data.transforms.pointmass import PointMass
 from reverie.data.transforms.quantile import Quantile
-from reverie.data.schema import Column, Schema
 
 __all__ = ["auto_transform"]
 
@@ -63,7 +64,7 @@ def auto_transform(
     parts = []
     for j, column in enumerate(schema.columns):
         choice = overrides.get(column.name, continuous)
-        made = choice if isinstance(choice, InvertibleTransform) else _for_column(column, choice, schema.integral)
+        made = choice if isinstance(choice, InvertibleTransform) else _for_column(column, choice)
         parts.append((j, made))
     return Columns(_merged(parts), names=names)
 
@@ -78,17 +79,18 @@ def _for_events(schema: Schema, overrides: Mapping[str, str | InvertibleTransfor
             f"Expected a transform for the column {column.name!r} of images, got {own!r}. "
             "Give one that keeps the shape, such as Rescale() or Standardise()."
         )
-    return _rescale(column, schema.integral)
+    if column.kind == "continuous" and column.lower is None and column.upper is None:
+        return Standardise(shared=True)
+    return _rescale(column)
 
 
-def _for_column(column: Column, continuous: str, integral: bool) -> InvertibleTransform:
+def _for_column(column: Column, continuous: str) -> InvertibleTransform:
     if column.kind == "periodic":
-        period = {} if column.period is None else {"period": column.period}
-        return Periodic(origin=column.lower, **period)
+        return _periodic(column)
     if column.kind == "categorical":
         return OneHot(levels=column.levels)
     if column.kind == "pixel":
-        return _rescale(column, integral)
+        return _rescale(column)
     make = check_choice("transform", continuous, CONTINUOUS)
     if column.kind in ("integer", "spin"):
         return Chain([Dequantise(lower=column.lower, upper=column.upper, levels=column.levels), make(None, None)])
@@ -97,14 +99,20 @@ def _for_column(column: Column, continuous: str, integral: bool) -> InvertibleTr
     return make(column.lower, column.upper)
 
 
-def _rescale(column: Column, integral: bool) -> Rescale:
-    levels = column.levels
-    if levels is not None and len(levels) > 1:
-        return Rescale(lower=levels[0], upper=levels[-1], step=min(b - a for a, b in zip(levels, levels[1:], strict=False)))
-    if column.kind == "spin":  # two values: the ends of the range
-        lower, upper = _or(column.lower, -1.0), _or(column.upper, 1.0)
-        return Rescale(lower=lower, upper=upper, step=upper - lower)
-    return Rescale(lower=column.lower, upper=column.upper, step=1.0 if integral else None)
+def _periodic(column: Column) -> InvertibleTransform:
+    period = 2 * math.pi if column.period is None else column.period
+    origin = -period / 2 if column.lower is None else column.lower
+    angle = Periodic(period=period, origin=origin)
+    if not (column.integral and period == round(period) and origin == round(origin)):
+        return angle
+    return Chain([Dequantise(lower=origin, upper=origin + period), angle])  # whole degrees
+
+
+def _rescale(column: Column) -> Rescale:
+    if column.levels is not None and len(column.levels) > 1:
+        step = min(b - a for a, b in itertools.pairwise(column.levels))
+        return Rescale(lower=column.levels[0], upper=column.levels[-1], step=step)
+    return Rescale(lower=column.lower, upper=column.upper, step=1.0 if column.integral else None)
 
 
 def _quantile(lower: Bound, upper: Bound) -> InvertibleTransform:
@@ -145,7 +153,3 @@ def _merged(parts: list[tuple[int, InvertibleTransform]]) -> list[tuple[int | li
 
 def _one_range(part: InvertibleTransform) -> bool:
     return isinstance(part, Rescale) and part.lower is not None and part.upper is not None
-
-
-def _or(value: Bound, default: float) -> float:
-    return default if value is None else value

@@ -129,9 +129,9 @@ class Logit(Elementwise):
             t = self.scale_ * _sigmoid(-y.abs(), self.eps_)
             return torch.where(y <= 0, self.lower + t, self.upper - t).clamp(self.lower, self.upper)
         y = y.clamp(*self.y_range_)
-        if self.upper is None:
+        if self.lower is not None:
             return (self.lower + self.scale_ * _exp(y, self.eps_)).clamp(min=self.lower)
-        return (self.upper - self.scale_ * _exp(-y, self.eps_)).clamp(max=self.upper)
+        return (-self.scale_ * _exp(-y, self.eps_) + self.upper).clamp(max=self.upper)
 
     def _log_derivative(self, x: Tensor) -> Tensor:
         below, above = self._distances(check_within(x, self.lower, self.upper))
@@ -140,15 +140,10 @@ class Logit(Elementwise):
         return log_dt - torch.log1p(-t) if None not in (self.lower, self.upper) else log_dt
 
     def _distances(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        below = (x - self.lower) / self.scale_ if self.lower is not None else None
-        above = (self.upper - x) / self.scale_ if self.upper is not None else None
-        if below is None:
-            below = above
-        if above is None:
-            above = below
-        assert below is not None  # for the type checker: _check_bounds saw to it
-        assert above is not None
-        return below, above
+        below = [] if self.lower is None else [(x - self.lower) / self.scale_]
+        above = [] if self.upper is None else [(self.upper - x) / self.scale_]
+        both = below + above
+        return both[0], both[-1]  # with one bound, twice the distance to that one
 
     def _width(self, x: Tensor) -> float:
         if self.lower is not None and self.upper is not None:

@@ -5,7 +5,8 @@ Dequantise   y = x + u, u uniform in (0, 1); x = floor(y): the density of y is t
 OneHot       category k of K as the k-th unit vector; back by the largest component.
 
 u lies on the midpoints of 2^20 cells: x + u is then exact in floating point and never rounds up to
-x + 1, and a transform that follows may err by 5e-7 without changing the integer.
+x + 1, and a transform that follows may err by 5e-7 without changing the integer. Where integers
+pass 2^31, u = 1/2.
 """
 
 import torch
@@ -16,22 +17,26 @@ from reverie.data.transforms.base import TOLERANCE, InvertibleTransform, Output,
 
 __all__ = ["Dequantise", "OneHot"]
 
-LARGEST_INTEGER = 2.0**31
+LARGEST_NOISY = 2.0**31  # beyond, x + u would need more than the 53 bits of a float64: u = 1/2
+LARGEST_INTEGER = 2.0**50
 MOST_SPARSE_LEVELS = 32
+VALUES_PER_LEVEL = 50
 
 
 class Dequantise(InvertibleTransform):
     """Spread each integer x evenly over [x, x + 1).
 
-    The inverse is floor, cut to the bounds: always one of lower, lower + 1, ..., upper. Few values
-    with holes between them (charges -1 and +1, spins, 0.5 and 2.5) are numbered 0, 1, 2, ... first,
-    so that the inverse gives only values that occur.
+    The inverse is floor, cut to the bounds, so always one of lower, lower + 1, ..., upper. An end
+    without a bound is open by the width of the training range: counts beyond the largest one seen
+    can be generated. Few values with holes between them (charges -1 and +1, or 0.5 and 2.5) are
+    numbered 0, 1, 2, ... first, so that the inverse gives only values that occur.
 
     Parameters
     ----------
-    lower, upper : smallest and largest integer allowed; None takes those of the data.
+    lower, upper : smallest and largest integer allowed; None where there is none.
     levels : the allowed values, ascending, instead of integers from lower to upper; None takes the
-        values of the data where they are at most 32 with holes between them, or not integers.
+        values of the data where they are at most 32, not integers or with holes between them, and
+        met 50 times each on average.
     """
 
     def __init__(
@@ -49,20 +54,23 @@ class Dequantise(InvertibleTransform):
     def _fit(self, x: Tensor) -> None:
         self.levels_ = self._find_levels(x)
         if self.levels_ is not None:
-            self.lower_, self.upper_ = 0.0, float(len(self.levels_) - 1)
+            self.lower_, self.upper_, self.largest_ = 0.0, float(len(self.levels_) - 1), 0.0
             _codes(x, self.levels_)
             return
-        self.lower_ = x.amin().round().item() if self.lower is None else float(self.lower)
-        self.upper_ = x.amax().round().item() if self.upper is None else float(self.upper)
-        if max(abs(self.lower_), abs(self.upper_)) > LARGEST_INTEGER:
+        low, high = x.amin().round().item(), x.amax().round().item()
+        self.lower_ = low - (high - low) if self.lower is None else float(self.lower)
+        self.upper_ = high + (high - low) if self.upper is None else float(self.upper)
+        self.largest_ = max(abs(self.lower_), abs(self.upper_))
+        if self.largest_ > LARGEST_INTEGER:
             raise InputError(
-                f"Expected integers up to 2^31 in size, got {self.lower_:.6g} to {self.upper_:.6g}. "
-                "Treat the column as continuous."
+                f"Expected integers up to 2^50 in size, got {low:.6g} to {high:.6g}. "
+                "Make the kind of the column continuous."
             )
         self._integers(x)
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
-        return self._integers(x) + noise_grid(u).reshape(x.shape)
+        noise = noise_grid(u).reshape(x.shape) if self.largest_ <= LARGEST_NOISY else 0.5
+        return self._integers(x) + noise
 
     def _inverse(self, y: Tensor) -> Tensor:
         x = torch.floor(y).clamp(self.lower_, self.upper_)
@@ -75,11 +83,13 @@ class Dequantise(InvertibleTransform):
         if self.levels_ is not None:
             return _codes(x, self.levels_)
         whole = x + (torch.round(x) - x).detach()
-        off = ((x - whole).abs() > TOLERANCE * x.abs().clamp(min=1)) | (whole < self.lower_) | (whole > self.upper_)
+        off = (x - whole).abs() > TOLERANCE
+        off |= torch.zeros_like(off) if self.lower is None else whole < self.lower
+        off |= torch.zeros_like(off) if self.upper is None else whole > self.upper
         if off.any():
             raise InputError(
-                f"Expected integers from {self.lower_:.0f} to {self.upper_:.0f}, got {int(off.sum())} others, such as "
-                f"{x[off][0].item():.6g}. Widen the bounds of the column, or make its kind continuous."
+                f"Expected integers within [{_end(self.lower, '-')}, {_end(self.upper, '')}], got {int(off.sum())} "
+                f"others, such as {x[off][0].item():.6g}. Widen the bounds of the column, or make its kind continuous."
             )
         return whole
 
@@ -87,11 +97,10 @@ class Dequantise(InvertibleTransform):
         if self.levels is not None:
             return _sorted_levels(self.levels)
         found = torch.unique(x.detach())
-        if not len(found) <= MOST_SPARSE_LEVELS or (self.lower is not None and self.upper is not None):
+        if len(found) == 1 or len(found) > min(MOST_SPARSE_LEVELS, x.numel() // VALUES_PER_LEVEL):
             return None
-        holes = len(found) > 1 and bool(((found.diff() - 1).abs() > TOLERANCE).any())
-        fractions = bool(((found - found.round()).abs() > TOLERANCE).any())
-        return found.cpu() if holes or fractions else None
+        regular = ((found - found.round()).abs() < TOLERANCE).all() and ((found.diff() - 1).abs() < TOLERANCE).all()
+        return None if regular else found.cpu()
 
 
 class OneHot(InvertibleTransform):
@@ -157,3 +166,7 @@ def _codes(x: Tensor, levels: Tensor) -> Tensor:
             "Add the level to the column, or drop those rows."
         )
     return codes
+
+
+def _end(bound: float | None, sign: str) -> str:
+    return f"{sign}inf" if bound is None else f"{bound:.0f}"

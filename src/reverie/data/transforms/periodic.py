@@ -20,7 +20,7 @@ from reverie.data.transforms.base import InvertibleTransform, Output
 
 __all__ = ["Periodic"]
 
-SLACK = 1e-6
+SLACK = 0.01  # files round pi to 3.14 or 3.142
 
 
 class Periodic(InvertibleTransform):

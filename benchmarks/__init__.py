@@ -1,0 +1,1 @@
+"""Tables that anyone can print again; run as modules from the root of the checkout."""

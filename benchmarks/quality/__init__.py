@@ -1,0 +1,1 @@
+"""How good: figures over seeds beside the perfect sampler and real against real."""

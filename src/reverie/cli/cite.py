@@ -1,0 +1,28 @@
+"""`reverie cite [RUN]`: BibTeX of reverie, or of everything a run used."""
+
+from collections.abc import Sequence
+
+from reverie.cli.options import Options
+
+__all__ = ["main", "options"]
+
+
+def options() -> Options:
+    """Return the options of the verb."""
+    return Options(
+        "cite",
+        "Print BibTeX of reverie; with a run folder, also of the methods, the data and the tests it used.",
+        words=("run",),
+        usage="[RUN]",
+        examples=("reverie cite", "reverie cite runs/z > methods.bib"),
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb and return the exit code."""
+    values = options().parse(argv)
+    from reverie.experiment.cite import bibtex
+    from reverie.experiment.folder import RunFolder
+
+    print(bibtex(None if values.run is None else RunFolder(values.run)))
+    return 0

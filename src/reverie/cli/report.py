@@ -1,0 +1,33 @@
+"""`reverie report RUN`: write the report of a run folder anew."""
+
+from collections.abc import Sequence
+
+from reverie.cli.options import Options
+from reverie.core.errors import InputError
+
+__all__ = ["main", "options"]
+
+
+def options() -> Options:
+    """Return the options of the verb."""
+    return Options(
+        "report",
+        "Write report.html of a run folder anew, from what the folder holds.",
+        words=("run",),
+        usage="RUN",
+        examples=("reverie report runs/z",),
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb and return the exit code."""
+    values = options().parse(argv)
+    if values.run is None:
+        raise InputError("Expected a run folder, got nothing. Write: reverie report runs/x")
+    from reverie.experiment.folder import RunFolder
+
+    folder = RunFolder(values.run)
+    from reverie.experiment.run import rewrite_report
+
+    print(f"report: {rewrite_report(folder)}")
+    return 0

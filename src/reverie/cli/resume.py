@@ -1,0 +1,41 @@
+"""`reverie resume RUN`: carry on an interrupted run, bit for bit, and complete its stages."""
+
+from collections.abc import Sequence
+
+from reverie.cli.options import Options
+from reverie.core.errors import InputError
+
+__all__ = ["main", "options"]
+
+
+def options() -> Options:
+    """Return the options of the verb."""
+    parser = Options(
+        "resume",
+        "Carry on a run that was stopped or killed: training goes on exactly where its last state was kept, then the "
+        "remaining stages follow.",
+        words=("run",),
+        usage="RUN",
+        examples=("reverie resume runs/z", "reverie resume runs/z --max-time 20m"),
+    )
+    parser.add_argument(
+        "--max-time",
+        type=str | None,
+        default=None,
+        help="New budget of training time, all sessions together; a run that ended at its old budget trains on.",
+    )
+    parser.flag("quiet", "No progress.")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb and return the exit code."""
+    values = options().parse(argv)
+    if values.run is None:
+        raise InputError("Expected a run folder, got nothing. Write: reverie resume runs/x")
+    from reverie.experiment.folder import RunFolder
+
+    RunFolder(values.run)  # a wrong folder is answered before torch is loaded
+    from reverie.experiment.run import resume
+
+    return resume(values.run, max_time=values.max_time, quiet=values.quiet)

@@ -1,0 +1,315 @@
+"""Values with names, units, kinds, weights and a record of where they came from.
+
+A `Dataset` is frozen: every change returns a new one, and its arrays cannot be written to. Values
+that rest on a memory map stay there until rows or columns are picked.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from reverie.core.errors import InputError, MissingDependencyError
+from reverie.data.containers import to_raw
+from reverie.data.schema import Schema, infer_schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from reverie.core.types import ArrayLike, RandomState
+
+__all__ = ["Dataset", "check_trainable"]
+
+_BLOCK = 1 << 24  # bytes hashed or searched at once
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Dataset:
+    """Events of one shape, with all that is known about them.
+
+    Parameters
+    ----------
+    values : (n, d) table, (n, height, width) or (n, channel, height, width) images or lattices: an
+        array, tensor, data frame, mapping of columns, or another Dataset.
+    names : one per column, with or without unit ("pt1 [GeV]"); default those of `values`, else x0, x1, ...
+    units : one per column, or a mapping by name.
+    kind : what the columns are, where it is known better than guessed: one word for all
+        (``kind="spin"``), one per column, or a mapping by name. See `reverie.data.schema`.
+    weights : (n,) finite event weights, or the name of the column that holds them.
+    provenance : where the values came from, for the report.
+    schema : a complete schema, instead of names, units and kind.
+
+    Raises
+    ------
+    InputError
+        If `values` is not made of numbers, or if lengths do not agree.
+
+    Examples
+    --------
+    >>> data = Dataset({"pt [GeV]": [20.1, 31.5, 44.0], "n": [1, 0, 2]})
+    >>> data
+    Dataset(3 events x 2 columns: pt [GeV], n)
+    >>> data.select(["n"]).values.ravel()
+    array([1, 0, 2])
+    """
+
+    values: np.ndarray
+    schema: Schema
+    weights: np.ndarray | None
+    provenance: Mapping[str, Any]
+
+    def __init__(
+        self,
+        values: "ArrayLike",
+        names: Sequence[str] | None = None,
+        units: Sequence[str] | Mapping[str, str] | None = None,
+        kind: str | Sequence[str] | Mapping[str, str] | None = None,
+        weights: "ArrayLike | str | None" = None,
+        provenance: Mapping[str, Any] | None = None,
+        schema: Schema | None = None,
+    ) -> None:
+        if isinstance(values, Dataset):
+            weights = values.weights if weights is None else weights
+            provenance = values.provenance if provenance is None else provenance
+            told = names is not None or units is not None or kind is not None
+            schema = values.schema if schema is None and not told else schema
+            names = values.schema.names if names is None else names
+            values = values.values
+        raw = to_raw(values)
+        if schema is None:
+            names = raw.names if names is None else names
+            schema = infer_schema(raw.values, names, units, kind, dtypes=raw.dtypes, labels=raw.labels)
+        array = raw.values
+        if tuple(array.shape[1:]) != schema.event_shape:
+            raise InputError(
+                f"Expected events of shape {schema.event_shape}, got {tuple(array.shape[1:])}. "
+                "Give data of that shape, or another schema."
+            )
+        if isinstance(weights, str):
+            array, schema, weights = _weights_out(array, schema, weights)
+        object.__setattr__(self, "values", _read_only(array))
+        object.__setattr__(self, "schema", schema)
+        object.__setattr__(self, "weights", _checked_weights(weights, len(array)))
+        object.__setattr__(self, "provenance", MappingProxyType(dict(provenance or {})))
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns; a single one for images and lattices."""
+        return self.schema.names
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one event."""
+        return self.schema.event_shape
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        shape = " x ".join(str(n) for n in self.event_shape)
+        extra = "" if self.weights is None else ", weighted"
+        if not self.schema.is_table:
+            return f"Dataset({len(self)} events of {shape}, {self.schema.columns[0].kind}{extra})"
+        titles = [column.title for column in self.schema.columns]
+        shown = ", ".join(titles[:8]) + (", ..." if len(titles) > 8 else "")
+        return f"Dataset({len(self)} events x {shape} column{'s' * (len(titles) > 1)}: {shown}{extra})"
+
+    def __reduce__(self) -> tuple:
+        return _rebuilt, (np.asarray(self.values), self.schema, self.weights, dict(self.provenance))
+
+    def select(self, names: Sequence[str] | str) -> Self:
+        """Return the columns `names` (a list, or one string "a,b,c") of a table, in that order.
+
+        Raises
+        ------
+        UnknownNameError
+            For a column that is not there; the nearest name is given.
+        InputError
+            For images, which have no columns to choose.
+        """
+        wanted = _name_list(names)
+        if not self.schema.is_table:
+            raise InputError(f"Expected a table to choose columns from, got {self!r}. Leave the columns out.")
+        schema = self.schema.select(wanted)
+        if wanted == self.names:
+            return self
+        return self._with(self.values[:, [self.schema.index(name) for name in wanted]], schema=schema)
+
+    def take(self, index: "ArrayLike") -> Self:
+        """Return the events at `index`: integers, a boolean mask, or a slice."""
+        rows = index if isinstance(index, slice) else np.asarray(index)
+        weights = None if self.weights is None else self.weights[rows]
+        return self._with(self.values[rows], weights=weights)
+
+    def drop_missing(self) -> Self:
+        """Return the events without NaN or infinite entries; the number dropped goes to provenance."""
+        good = ~_rows_with_missing(self.values)
+        dropped = int(len(good) - good.sum())
+        if dropped == 0:
+            return self
+        return self.take(good)._noted(dropped_rows=dropped + int(self.provenance.get("dropped_rows", 0)))
+
+    def split(self, fraction: float, *more: float, random_state: "RandomState" = None) -> tuple[Self, ...]:
+        """Return disjoint random parts of the given sizes, and what remains as the last one.
+
+        Parameters
+        ----------
+        fraction, more : sizes as fractions of all events, each in (0, 1), together at most 1. A
+            remainder (sum below 1) becomes one more part: ``split(0.8)`` gives 80 % and 20 %.
+        random_state : the same seed gives the same parts.
+
+        Examples
+        --------
+        >>> data = Dataset([[float(i)] for i in range(10)])
+        >>> [len(part) for part in data.split(0.6, 0.2, random_state=0)]
+        [6, 2, 2]
+        """
+        from reverie.core.random import as_seed, child_seed
+
+        edges = _edges((fraction, *more), len(self))
+        seed = as_seed(random_state)
+        order = np.random.default_rng(child_seed(seed, "split")).permutation(len(self))
+        parts = []
+        for k, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True), start=1):
+            note = f"part {k} of {len(edges) - 1}, rows {start} to {stop} of a permutation, seed {seed}"
+            parts.append(self.take(order[start:stop])._noted(split=note))
+        return tuple(parts)
+
+    def fingerprint(self) -> str:
+        """Return the sha256 of shape, type and values, as 64 hexadecimal digits."""
+        digest = hashlib.sha256(f"{self.values.shape} {self.values.dtype.str}".encode())
+        for block in _blocks(self.values):
+            digest.update(np.ascontiguousarray(block))
+        return digest.hexdigest()
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return the table as a pandas DataFrame, each column in its own type, codes as words again."""
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            raise MissingDependencyError("pandas", "io", "make a data frame") from None
+        if not self.schema.is_table:
+            raise InputError(f"Expected a table for a data frame, got {self!r}. Use values.reshape(len(data), -1).")
+        columns = {}
+        for column, x in zip(self.schema.columns, self.values.T, strict=True):
+            if column.labels is not None:
+                columns[column.name] = pd.Categorical.from_codes(_codes(x), list(column.labels))
+            else:
+                exact = column.dtype != "str" and (np.dtype(column.dtype).kind == "f" or np.isfinite(x).all())
+                columns[column.name] = x.astype(column.dtype) if exact else x
+        return pd.DataFrame(columns)
+
+    def to_tensor(self, dtype: "torch.dtype | None" = None) -> "torch.Tensor":
+        """Return a copy of the values as a torch tensor on the CPU; `dtype` defaults to their own."""
+        import torch
+
+        return torch.as_tensor(np.array(self.values)).to(dtype)
+
+    def _with(self, values: np.ndarray, *, schema: Schema | None = None, weights: np.ndarray | None = None) -> Self:
+        kept = self.weights if weights is None and len(values) == len(self) else weights
+        return type(self)(values, weights=kept, provenance=self.provenance, schema=schema or self.schema)
+
+    def _noted(self, **notes: Any) -> Self:
+        provenance = {**self.provenance, **notes}
+        return type(self)(self.values, weights=self.weights, provenance=provenance, schema=self.schema)
+
+
+def check_trainable(dataset: Dataset) -> None:
+    """Raise `InputError` unless a model can learn from `dataset`.
+
+    Asked for: at least two events, no NaN or infinite entry, and no constant column. Single cells
+    of an image may be constant, a whole stack of images may not.
+    """
+    from reverie.core.checks import check_finite, check_table
+
+    check_table(dataset.values, "the data")
+    check_finite(dataset.values, dataset.names, name="the data")
+    constant = [
+        f"{column.name} = {_shown(column, x)}"
+        for column, x in zip(dataset.schema.columns, _per_column(dataset), strict=True)
+        if bool((x == x.flat[0]).all())
+    ]
+    if constant:
+        shown = ", ".join(constant[:8]) + (", ..." if len(constant) > 8 else "")
+        raise InputError(
+            f"Expected columns that vary, got {len(constant)} constant: {shown}. "
+            "Leave constant columns out (--columns with the others)."
+        )
+
+
+def _per_column(dataset: Dataset) -> list[np.ndarray]:
+    return list(dataset.values.T) if dataset.schema.is_table else [dataset.values]
+
+
+def _shown(column: Any, x: np.ndarray) -> str:
+    value = x.flat[0]
+    return column.labels[int(value)] if column.labels else f"{value:g}"
+
+
+def _rebuilt(values: np.ndarray, schema: Schema, weights: np.ndarray | None, provenance: dict) -> Dataset:
+    return Dataset(values, schema=schema, weights=weights, provenance=provenance)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _checked_weights(weights: Any, n: int) -> np.ndarray | None:
+    if weights is None:
+        return None
+    w = np.asarray(weights, dtype=np.float64)
+    if w.shape != (n,):
+        raise InputError(f"Expected one weight per event, shape ({n},), got {w.shape}. Give as many as events.")
+    bad = int(np.count_nonzero(~np.isfinite(w)))
+    if bad:
+        raise InputError(f"Expected finite event weights, got {bad} NaN or inf. Drop or correct those events.")
+    return _read_only(w)
+
+
+def _weights_out(array: np.ndarray, schema: Schema, name: str) -> tuple[np.ndarray, Schema, np.ndarray]:
+    j = schema.index(name)
+    others = [other for other in schema.names if other != name]
+    if not others:
+        raise InputError(f"Expected columns besides the weights {name!r}, got none. Name another column.")
+    return np.delete(array, j, axis=1), schema.select(others), array[:, j]
+
+
+def _name_list(names: Sequence[str] | str) -> list[str]:
+    wanted = [name.strip() for name in names.split(",")] if isinstance(names, str) else [str(n) for n in names]
+    wanted = [name for name in wanted if name]
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise InputError(f"Expected different column names, got {wanted}. Name each column once, as in a,b,c.")
+    return wanted
+
+
+def _edges(fractions: tuple[float, ...], n: int) -> list[int]:
+    total = sum(fractions)
+    if any(not 0 < f < 1 for f in fractions) or total > 1 + 1e-9:
+        raise InputError(f"Expected fractions in (0, 1) that sum to at most 1, got {fractions}. Correct them.")
+    edges = [0, *(round(float(f) * n) for f in np.cumsum(fractions))]
+    if total < 1 - 1e-9:
+        edges.append(n)
+    if any(stop <= start for start, stop in zip(edges[:-1], edges[1:], strict=True)):
+        raise InputError(f"Expected parts with at least one event, got {n} events for {fractions}. Give more events.")
+    return edges
+
+
+def _blocks(values: np.ndarray) -> Any:
+    rows = max(1, _BLOCK // max(1, values[:1].nbytes))
+    return (values[start : start + rows] for start in range(0, len(values), rows))
+
+
+def _rows_with_missing(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind != "f":
+        return np.zeros(len(values), bool)
+    return np.concatenate([~np.isfinite(b).reshape(len(b), -1).all(axis=1) for b in _blocks(values)])
+
+
+def _codes(x: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(x), x, -1).astype(np.int64)

@@ -1,0 +1,234 @@
+"""Laws of every model: one table of constructors and data, one battery of tests."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from reverie.core.errors import CheckpointError, InputError
+from reverie.data import Dataset
+from reverie.models import GAN, load_model, save_model
+
+pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
+
+
+def _table():
+    rng = np.random.default_rng(0)
+    columns = [
+        rng.normal(size=300),
+        rng.exponential(size=300),
+        rng.uniform(-np.pi, np.pi, 300),
+        rng.integers(0, 30, 300),
+        np.where(rng.uniform(size=300) < 0.3, 0.0, rng.exponential(size=300)),
+    ]
+    return Dataset(np.column_stack(columns), names=["x", "pt", "phi", "hits", "deposit"])
+
+
+def _images():
+    return np.random.default_rng(1).integers(0, 17, (120, 9, 7)).astype(np.uint8)
+
+
+def _colour():
+    return np.random.default_rng(2).uniform(-1, 1, (60, 3, 16, 20)).astype(np.float32)
+
+
+def _spins():
+    return np.random.default_rng(3).choice([-1.0, 1.0], (100, 6, 6))
+
+
+DATA = {"table": _table, "images": _images, "colour": _colour, "spins": _spins}
+TINY = {"max_steps": 6, "batch_size": 16, "record_every": 2, "random_state": 0}
+MODELS = {
+    "relativistic": (GAN(**TINY), "table"),
+    "minimax, mlp": (GAN(objective="minimax", generator=(8,), discriminator=(8,), **TINY), "table"),
+    "non-saturating, uniform": (GAN(objective="non-saturating", noise_prior="uniform", **TINY), "images"),
+    "wasserstein, residual": (
+        GAN(objective="wasserstein_gp", generator="residual", discriminator="residual", **(TINY | {"batch_size": 8})),
+        "table",
+    ),
+    "dcgan": (GAN(generator="dcgan", discriminator="dcgan", **TINY), "colour"),
+    "lattice, rmsprop": (GAN(optimizer="rmsprop", transform="standardise", **TINY), "spins"),
+}
+EVERY = pytest.mark.parametrize("name", list(MODELS))
+
+
+def _made(name):
+    model, data = MODELS[name]
+    return clone(model), DATA[data]()
+
+
+def _array(samples):
+    return samples.values if isinstance(samples, Dataset) else np.asarray(samples)
+
+
+@EVERY
+def test_samples_have_the_shape_the_type_and_the_container_of_the_data(name):
+    model, X = _made(name)
+    samples = model.fit(X).sample(37, random_state=0)
+    assert type(samples) is type(X)
+    assert _array(samples).shape == (37, *_array(X).shape[1:])
+    assert _array(samples).dtype == _array(X).dtype
+    assert np.isfinite(_array(samples)).all()
+
+
+@EVERY
+def test_same_seed_same_model_same_samples(name):
+    first, X = _made(name)
+    second, _ = _made(name)
+    a, b = first.fit(X).sample(20, random_state=3), second.fit(X).sample(20, random_state=3)
+    np.testing.assert_array_equal(_array(a), _array(b))
+    assert not np.array_equal(_array(a), _array(first.sample(20, random_state=4)))
+    other = clone(first).set_params(random_state=1).fit(X)
+    assert not np.array_equal(_array(a), _array(other.sample(20, random_state=3)))
+
+
+@EVERY
+def test_fit_forgets_the_past(name):
+    model, X = _made(name)
+    once = _array(model.fit(X).sample(10, random_state=0))
+    np.testing.assert_array_equal(once, _array(model.fit(X).sample(10, random_state=0)))
+
+
+@EVERY
+def test_the_first_samples_do_not_depend_on_how_many_are_drawn(name):
+    model, X = _made(name)
+    model.fit(X)
+    few, many = _array(model.sample(5, random_state=0)), _array(model.sample(50, random_state=0))
+    np.testing.assert_allclose(few, many[:5], rtol=1e-4, atol=1e-5)
+
+
+@EVERY
+def test_save_and_load_give_the_same_samples(name, tmp_path):
+    model, X = _made(name)
+    save_model(model.fit(X), tmp_path / "model")
+    back = load_model(tmp_path / "model")
+    np.testing.assert_array_equal(
+        _array(back.sample(20, random_state=0)), _array(model.sample(20, random_state=0))
+    )
+    assert back.schema_.names == model.schema_.names
+    assert type(back.sample(2)) is type(X)
+
+
+@EVERY
+def test_a_resumed_run_ends_at_the_same_bits(name, tmp_path):
+    whole, X = _made(name)
+    whole.fit(X)
+    broken, _ = _made(name)
+    calls = iter([False, False, True])  # the third step is the last before the break
+    for _ in broken.iter_fit(X, stop=lambda: next(calls)):
+        pass
+    assert broken.n_iter_ == 3
+    resumed, _ = _made(name)
+    for _ in resumed.iter_fit(X, resume=broken.training_state()):
+        pass
+    for key, network in whole._networks().items():
+        for a, b in zip(network.state_dict().values(), resumed._networks()[key].state_dict().values(), strict=True):
+            assert torch.equal(a, b)
+    np.testing.assert_array_equal(_array(whole.sample(9, random_state=0)), _array(resumed.sample(9, random_state=0)))
+
+
+@EVERY
+def test_score_is_finite_and_not_above_perfect_by_more_than_noise(name):
+    model, X = _made(name)
+    assert -np.inf < model.fit(X).score(X) < 0.2
+
+
+@EVERY
+def test_unfitted_models_say_so(name):
+    model, X = _made(name)
+    with pytest.raises(NotFittedError):
+        model.sample(1)
+    with pytest.raises(NotFittedError):
+        model.score(X)
+
+
+def test_hard_constraints_hold_exactly_in_samples():
+    model, X = _made("relativistic")
+    samples = model.fit(X).sample(500, random_state=0).values
+    phi, hits, deposit = samples[:, 2], samples[:, 3], samples[:, 4]
+    assert np.abs(phi).max() <= np.pi
+    np.testing.assert_array_equal(hits, np.rint(hits))
+    assert deposit.min() >= 0
+    assert (deposit == 0).any()
+    spins, X = _made("lattice, rmsprop")
+    assert set(np.unique(spins.fit(X).sample(50, random_state=0))) <= {-1.0, 1.0}
+    images, X = _made("non-saturating, uniform")
+    assert images.fit(X).sample(50, random_state=0).max() <= 16
+
+
+def test_containers_come_back(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    table = _table()
+    frame = table.to_frame()
+    model = GAN(**TINY).fit(frame)
+    samples = model.sample(4, random_state=0)
+    assert isinstance(samples, pandas.DataFrame)
+    assert list(samples.columns) == list(frame.columns)
+    tensor = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    assert GAN(**TINY).fit(tensor).sample(3).shape == (3, 2)
+
+
+def test_what_a_file_cannot_hold_is_asked_for_again(tmp_path):
+    def factory(n_noise, event_shape):
+        return torch.nn.Linear(n_noise, event_shape[0])
+
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    model = GAN(generator=factory, **TINY).fit(X)
+    save_model(model, tmp_path / "model")
+    with pytest.raises(CheckpointError, match=r"load\(folder, generator=...\)"):
+        load_model(tmp_path / "model")
+    back = load_model(tmp_path / "model", generator=factory)
+    np.testing.assert_array_equal(back.sample(5, random_state=0), model.sample(5, random_state=0))
+
+
+@pytest.mark.parametrize("broken", ["config.yaml", "schema.json", "transform.json", "model.safetensors", "metadata.json"])
+@pytest.mark.parametrize("how", ["missing", "garbage"])
+def test_corrupt_model_folders_are_refused_in_words(tmp_path, broken, how):
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    folder = save_model(GAN(**TINY).fit(X), tmp_path / "model")
+    (folder / broken).unlink() if how == "missing" else (folder / broken).write_bytes(b"\x80\x04garbage")
+    with pytest.raises(CheckpointError):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objective": "relativstic"}, "Did you mean 'relativistic'"),
+        ({"optimizer": "adamm"}, "Did you mean 'adam"),
+        ({"generator": "mpl"}, "Did you mean 'mlp'"),
+        ({"batch_size": 51}, "at most the 50 training rows, got 51"),
+        ({"max_steps": 0}, "max_steps"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+        ({"noise_prior": "gauss"}, "noise prior"),
+        ({"device": "tpu:zero"}, "device"),
+        ({"discriminator": lambda shape: torch.nn.BatchNorm1d(shape[0])}, "without batch normalisation"),
+    ],
+)
+def test_wrong_configurations_are_refused_in_words(options, message):
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    with pytest.raises(InputError, match=message):
+        GAN(**(TINY | options)).fit(X)
+
+
+def test_resuming_on_other_data_or_networks_is_refused():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    state = GAN(**TINY).fit(X).training_state()
+    with pytest.raises(CheckpointError, match="data that the saved run was trained on"):
+        list(GAN(**TINY).iter_fit(X[::-1], resume=state))
+    with pytest.raises(CheckpointError, match="networks of this configuration"):
+        list(GAN(generator=(3,), **TINY).iter_fit(X, resume=state))
+
+
+EXPECTED_FAILURES: dict[str, str] = {}
+
+
+@parametrize_with_checks(
+    [GAN(max_steps=2, batch_size=4, generator=(8,), discriminator=(8,), record_every=1)],
+    expected_failed_checks=lambda _: EXPECTED_FAILURES,
+)
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
