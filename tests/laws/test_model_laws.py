@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from reverie.core.errors import CheckpointError, InputError
-from reverie.data import Dataset
+from reverie.data.dataset import Dataset
 from reverie.models import GAN, load_model, save_model
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
@@ -49,7 +49,7 @@ MODELS = {
         "table",
     ),
     "dcgan": (GAN(generator="dcgan", discriminator="dcgan", **TINY), "colour"),
-    "lattice, rmsprop": (GAN(optimizer="rmsprop", transform="standardise", **TINY), "spins"),
+    "lattice, rmsprop": (GAN(optimizer="rmsprop", preprocessing="standardise", **TINY), "spins"),
 }
 EVERY = pytest.mark.parametrize("name", list(MODELS))
 
@@ -95,8 +95,8 @@ def test_fit_forgets_the_past(name):
 def test_the_first_samples_do_not_depend_on_how_many_are_drawn(name):
     model, X = _made(name)
     model.fit(X)
-    few, many = _array(model.sample(5, random_state=0)), _array(model.sample(50, random_state=0))
-    np.testing.assert_allclose(few, many[:5], rtol=1e-4, atol=1e-5)
+    few, many = _array(model.sample(5, random_state=0)), _array(model.sample(1030, random_state=0))
+    np.testing.assert_array_equal(few, many[:5])
 
 
 @EVERY
@@ -104,9 +104,7 @@ def test_save_and_load_give_the_same_samples(name, tmp_path):
     model, X = _made(name)
     save_model(model.fit(X), tmp_path / "model")
     back = load_model(tmp_path / "model")
-    np.testing.assert_array_equal(
-        _array(back.sample(20, random_state=0)), _array(model.sample(20, random_state=0))
-    )
+    np.testing.assert_array_equal(_array(back.sample(20, random_state=0)), _array(model.sample(20, random_state=0)))
     assert back.schema_.names == model.schema_.names
     assert type(back.sample(2)) is type(X)
 
@@ -146,7 +144,7 @@ def test_unfitted_models_say_so(name):
 
 def test_hard_constraints_hold_exactly_in_samples():
     model, X = _made("relativistic")
-    samples = model.fit(X).sample(500, random_state=0).values
+    samples = model.set_params(max_steps=300).fit(X).sample(500, random_state=0).values
     phi, hits, deposit = samples[:, 2], samples[:, 3], samples[:, 4]
     assert np.abs(phi).max() <= np.pi
     np.testing.assert_array_equal(hits, np.rint(hits))
@@ -183,7 +181,9 @@ def test_what_a_file_cannot_hold_is_asked_for_again(tmp_path):
     np.testing.assert_array_equal(back.sample(5, random_state=0), model.sample(5, random_state=0))
 
 
-@pytest.mark.parametrize("broken", ["config.yaml", "schema.json", "transform.json", "model.safetensors", "metadata.json"])
+@pytest.mark.parametrize(
+    "broken", ["config.yaml", "schema.json", "transform.json", "model.safetensors", "metadata.json"]
+)
 @pytest.mark.parametrize("how", ["missing", "garbage"])
 def test_corrupt_model_folders_are_refused_in_words(tmp_path, broken, how):
     X = np.random.default_rng(0).normal(size=(50, 2))

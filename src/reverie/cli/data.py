@@ -23,7 +23,7 @@ def options() -> Options:
         "--schema",
         type=str | None,
         default=None,
-        help="Write the schema to this YAML file, to edit: run --schema FILE.",
+        help="Write the schema to this YAML file, to edit.",
     )
     parser.flag("drop-missing", "Leave out rows with NaN or infinite entries.")
     parser.flag("overwrite", "Replace the schema file if it is there.")

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import docstring_parser
 from jsonargparse import ArgumentParser, Namespace
 
+from reverie.cli.help import help_text
 from reverie.core.errors import InputError, nearest
 from reverie.experiment.config import flatten, read_yaml
 
@@ -35,9 +36,8 @@ class Options(ArgumentParser):
         self, verb: str, about: str, *, words: Sequence[str] = (), usage: str = "", examples: Sequence[str] = ()
     ) -> None:
         shown = f"reverie {verb} {usage} [options]".replace("  ", " ")
-        epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples) if examples else None
-        super().__init__(prog=f"reverie {verb}", usage=shown, description=about, epilog=epilog, exit_on_error=False)
-        self.verb, self.words = verb, tuple(words)
+        super().__init__(prog=f"reverie {verb}", usage=shown, description=about, exit_on_error=False)
+        self.verb, self.words, self.examples = verb, tuple(words), tuple(examples)
         for word in self.words:
             self.add_argument(f"--{word}", type=str | None, default=None, help="==SUPPRESS==")
 
@@ -80,20 +80,18 @@ class Options(ArgumentParser):
             self.error(str(error))
 
     def peek(self, argv: Sequence[str]) -> dict[str, str]:
-        """Return the words of `argv` and its configuration file, whatever else is right or wrong with it."""
+        """Return words and values in `argv`; options of a model, which is not known yet, may be misspelt."""
         rest, words, found = list(argv), list(self.words), {}
         while rest:
             token = rest.pop(0)
             name, equals, value = token.partition("=")
             if not token.startswith("-") or _is_number(token):
-                if words:
-                    found[words.pop(0)] = token
+                found[words.pop(0) if words else "more"] = token
                 continue
-            action = self._option_string_actions.get(name)
-            takes_value = name.startswith("--model.") if action is None else action.nargs != 0
+            name, takes_value = (name, True) if name.startswith("--model.") else self._known(name)
             if takes_value and not equals:
-                value = rest.pop(0) if rest else ""
-            found[name[2:]] = value
+                value = self._value(name, rest)
+            found[name.lstrip("-")] = value
         return found
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -101,12 +99,8 @@ class Options(ArgumentParser):
         raise InputError(f"{_sentence(message)} See: {self._help_command()}")
 
     def format_help(self) -> str:
-        """Return the help, without the words of the type system that say nothing to a reader."""
-        text = super().format_help()
-        text = re.sub(r",\s+default:\s+null\)", ")", text)
-        text = re.sub(r"\(type: (str|int|float)( \| null)?(, default:\s)?", r"(\3", text)
-        text = text.replace("(, default:", "(default:").replace(" ()", "")
-        return re.sub(r"\s+\(default:\s+False\)", "", text)
+        """Return the help as `reverie.cli.help` lays it out."""
+        return help_text(str(self.usage), str(self.description), self._actions, self.examples)
 
     def _arranged(self, argv: list[str]) -> tuple[list[str], str | None]:
         """Turn words into options, unify the spelling, take out the configuration file, refuse unknown options."""

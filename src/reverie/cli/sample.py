@@ -18,7 +18,7 @@ def options() -> Options:
         usage="RUN -n N -o FILE",
         examples=(
             "reverie sample runs/z -n 1000000 -o samples.parquet",
-            "reverie sample runs/z -n 500 -o s.csv --seed 7",
+            "reverie sample runs/z -n 99 -o s.csv --seed 7",
         ),
     )
     parser.add_argument("-n", "--n-samples", type=int, default=1000, help="How many samples.")

@@ -1,4 +1,4 @@
-"""`reverie validate REAL GENERATED`, or `reverie validate RUN`: can the samples be told from real data?"""
+"""`reverie validate REAL GENERATED`, or `reverie validate RUN`: real or not."""
 
 from collections.abc import Sequence
 from pathlib import Path

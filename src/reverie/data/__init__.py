@@ -1,1 +1,26 @@
-"""To be written."""
+"""Data: arrays with names, units and kinds; files in and out; the catalogue; invertible transforms.
+
+Importing this folder needs NumPy only; torch and the file formats are imported where they are used.
+"""
+
+from reverie.data.catalogue import entries, fetch, load, load_covariance
+from reverie.data.dataset import Dataset, check_trainable
+from reverie.data.schema import Column, Schema, infer_schema
+from reverie.data.sinks import open_sink
+from reverie.data.sources import read
+from reverie.data.summary import describe
+
+__all__ = [
+    "Column",
+    "Dataset",
+    "Schema",
+    "check_trainable",
+    "describe",
+    "entries",
+    "fetch",
+    "infer_schema",
+    "load",
+    "load_covariance",
+    "open_sink",
+    "read",
+]

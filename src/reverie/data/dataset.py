@@ -6,7 +6,7 @@ that rest on a memory map stay there until rows or columns are picked.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -54,7 +54,7 @@ class Dataset:
     >>> data
     Dataset(3 events x 2 columns: pt [GeV], n)
     >>> data.select(["n"]).values.ravel()
-    array([1, 0, 2])
+    array([1., 0., 2.])
     """
 
     values: np.ndarray
@@ -183,7 +183,7 @@ class Dataset:
         """Return the sha256 of shape, type and values, as 64 hexadecimal digits."""
         digest = hashlib.sha256(f"{self.values.shape} {self.values.dtype.str}".encode())
         for block in _blocks(self.values):
-            digest.update(np.ascontiguousarray(block))
+            digest.update(memoryview(np.ascontiguousarray(block)))
         return digest.hexdigest()
 
     def to_frame(self) -> "pd.DataFrame":

@@ -214,7 +214,8 @@ class Schema:
             for key in entry:
                 if key not in known:
                     raise UnknownNameError("property of a column", key, known)
-            columns.append(Column(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}))
+            properties: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+            columns.append(Column(**properties))
         return cls(tuple(columns), tuple(record["event_shape"]), record.get("dtype", "float64"))
 
     def to_yaml(self) -> str:

@@ -55,6 +55,8 @@ class RunConfig:
         Root of all randomness: split, weights, noise, batches, tests.
     max_time : str, optional
         Budget of training time, such as 90s, 5m or 1h30m; without it, training takes all its steps.
+    checkpoint_every : str
+        Time between two kept states; a killed run loses at most this much.
     n_samples : int, optional
         How many samples to draw; by default as many as rows are held out.
     samples_format : str
@@ -71,12 +73,14 @@ class RunConfig:
     held_out: float = 0.35
     seed: int = 0
     max_time: str | None = None
+    checkpoint_every: str = "30s"
     n_samples: int | None = None
     samples_format: str = "npy"
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parse_duration(self.max_time)
+        parse_duration(self.checkpoint_every)
         if not 0.0 < self.held_out < 1.0:
             raise InputError(f"Expected --held-out between 0 and 1, got {self.held_out}. Try 0.35.")
         if self.seed < 0:
@@ -131,9 +135,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         reason = " ".join(str(error).split())
         raise InputError(f"Expected YAML in {str(path)!r}, got: {reason}. Correct the file.") from None
     if not isinstance(content, dict):
-        raise InputError(
-            f"Expected 'key: value' lines in {str(path)!r}, got {type(content).__name__}. Correct the file."
-        )
+        raise InputError(f"Expected 'key: value' lines in {str(path)!r}, got {type(content).__name__}. Correct it.")
     if isinstance(content.get("columns"), list):
         content["columns"] = ",".join(str(name) for name in content["columns"])
     return content

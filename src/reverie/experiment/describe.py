@@ -60,20 +60,9 @@ def _columns(dataset: Dataset) -> str:
     rows = []
     for j, column in enumerate(dataset.schema.columns):
         values = np.asarray(dataset.values[:, j] if dataset.values.ndim == 2 else dataset.values, dtype=np.float64)
-        low, middle, high = np.quantile(values, [0.0, 0.5, 1.0])
-        rows.append(
-            (column.name, column.kind, column.unit, f"{low:.6g}", f"{middle:.6g}", f"{high:.6g}", _range(column))
-        )
-    return _table(("column", "kind", "unit", "least", "median", "greatest", "range"), rows)
-
-
-def _range(column: object) -> str:
-    lower, upper, period = (getattr(column, name, None) for name in ("lower", "upper", "period"))
-    if period is not None:
-        return f"period {period:.6g}"
-    if lower is None and upper is None:
-        return ""
-    return f"[{'-inf' if lower is None else f'{lower:.6g}'}, {'inf' if upper is None else f'{upper:.6g}'}]"
+        numbers = [f"{q:.6g}" for q in np.quantile(values, [0.0, 0.5, 1.0])]
+        rows.append((column.name, column.kind, column.unit, *numbers, column.notes))
+    return _table(("column", "kind", "unit", "least", "median", "greatest", "notes"), rows)
 
 
 def _entry_words(entry: object) -> tuple[str, str, str]:
@@ -83,7 +72,6 @@ def _entry_words(entry: object) -> tuple[str, str, str]:
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     widths = [max(len(row[j]) for row in [head, *rows]) for j in range(len(head))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
-    ]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+    table = [head, tuple("-" * width for width in widths), *rows]
+    padded = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+    return "\n".join(line.rstrip() for line in padded)

@@ -166,9 +166,7 @@ class RunFolder:
         try:
             return json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise InputError(
-                f"Expected JSON in {str(file)!r}, got: {error}. Delete the file to make it anew."
-            ) from error
+            raise InputError(f"Expected JSON in {str(file)!r}, got: {error}. Delete it to make it anew.") from error
 
     def update_status(self, **changes: Any) -> None:
         """Change entries of status.json."""

@@ -5,7 +5,7 @@ compares generated samples with the held-out part. Its calibration, real against
 part of the training rows no larger than the held-out part: two real samples of one law.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,19 +77,12 @@ def load_inputs(config: RunConfig) -> Inputs:
         schema=config.schema,
         drop_missing=config.drop_missing,
     )
-    n_held_out = round(config.held_out * len(data))
-    if min(n_held_out, len(data) - n_held_out) < _LEAST_ROWS:
-        raise InputError(
-            f"Expected at least {_LEAST_ROWS} rows to train on and {_LEAST_ROWS} to hold out, got {len(data):,} rows in "
-            f"{config.data!r}. Give more data; rows are samples."
-        )
+    _check_size(len(data), config)
     check_trainable(data)
     if data.weights is not None:
         data = _unweighted(data, child_seed(config.seed, "unweighting"))
-        n_held_out = round(config.held_out * len(data))
-    order = np.random.default_rng(child_seed(config.seed, "split")).permutation(len(data))
-    held_out, train = data.take(np.sort(order[:n_held_out])), data.take(order[n_held_out:])
-    return Inputs(train, held_out, train.take(np.arange(min(len(train), len(held_out)))), data)
+    train, held_out = data.split(1.0 - config.held_out, random_state=config.seed)
+    return Inputs(train, held_out, train.take(slice(0, len(held_out))), data)
 
 
 def open_data(
@@ -119,7 +112,7 @@ def open_data(
     wanted = None if names is None else [*names, *([weights] if weights and weights not in names else [])]
     dataset = _named(data, wanted, drop_missing=drop_missing)
     if weights is not None:
-        dataset = _weighted(dataset, weights, names)
+        dataset = Dataset(dataset, weights=weights)
     if schema is not None:
         dataset = _with_schema(dataset, schema)
     check_finite(dataset.values, dataset.names, name=repr(data))
@@ -138,14 +131,13 @@ def _named(data: str, columns: list[str] | None, *, drop_missing: bool) -> Datas
     raise UnknownNameError("data set or file", data, catalogue.entries())
 
 
-def _weighted(dataset: Dataset, weights: str, names: list[str] | None) -> Dataset:
-    if weights not in dataset.names:
-        raise UnknownNameError("column", weights, dataset.names)
-    values = np.asarray(dataset.values[:, list(dataset.names).index(weights)], dtype=np.float64)
-    if not np.isfinite(values).all() or values.sum() <= 0:
-        raise InputError(f"Expected finite weights with a positive sum in column {weights!r}, got others. Check it.")
-    features = dataset.select([name for name in (names or dataset.names) if name != weights])
-    return Dataset(features.values, weights=values, schema=features.schema, provenance=features.provenance)
+def _check_size(n: int, config: RunConfig) -> None:
+    n_held_out = round(config.held_out * n)
+    if min(n_held_out, n - n_held_out) < _LEAST_ROWS:
+        raise InputError(
+            f"Expected at least {_LEAST_ROWS} rows to train on and {_LEAST_ROWS} to hold out, got {n:,} rows in "
+            f"{config.data!r}. Give more data; rows are samples."
+        )
 
 
 def _unweighted(dataset: Dataset, seed: int) -> Dataset:
@@ -156,7 +148,7 @@ def _unweighted(dataset: Dataset, seed: int) -> Dataset:
     kept = np.flatnonzero(np.random.default_rng(seed).random(len(weights)) * weights.max() < weights)
     if len(kept) < 3 * _LEAST_ROWS:
         raise InputError(
-            f"Expected weights of similar size, got {len(kept)} of {len(weights):,} rows after unweighting by w / max w. "
+            f"Expected weights of similar size, got {len(kept)} of {len(weights):,} rows after unweighting. "
             "Leave out the rows of extreme weight."
         )
     provenance = {**dataset.provenance, "unweighted": f"{len(kept)} of {len(weights)} rows kept with w / max w"}
@@ -177,4 +169,4 @@ def _with_schema(dataset: Dataset, path: str) -> Dataset:
             f"Expected a schema of the columns {', '.join(dataset.names[:8])}, got one of "
             f"{', '.join(c.name for c in schema.columns[:8])}. Write it anew with 'reverie data describe'."
         )
-    return Dataset(dataset.values, weights=dataset.weights, schema=replace(schema), provenance=dataset.provenance)
+    return Dataset(dataset.values, weights=dataset.weights, schema=schema, provenance=dataset.provenance)

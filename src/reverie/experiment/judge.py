@@ -40,16 +40,14 @@ def validate_files(
         When files cannot be read or do not have the same columns.
     """
     first = open_data(real, columns=columns, drop_missing=drop_missing)
-    others = [
-        None if p is None else open_data(p, columns=columns, drop_missing=drop_missing) for p in (generated, train)
-    ]
-    for path, other in zip((generated, train), others, strict=True):
-        if other is not None:
-            _check_alike(first, other, real, str(path))
-    fake, second = others
+    fake = open_data(generated, columns=columns, drop_missing=drop_missing)
+    second = None if train is None else open_data(train, columns=columns, drop_missing=drop_missing)
+    _check_alike(first, fake, real, generated)
+    if second is not None:
+        _check_alike(first, second, real, str(train))
     _make_folder(out)
     result = validate(first, fake, calibration=second, random_state=seed)
-    if out is not None and fake is not None:
+    if out is not None:
         _write(Path(out), first, fake, result, title=f"{Path(generated).name} against {Path(real).name}")
     return result
 

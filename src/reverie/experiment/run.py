@@ -50,7 +50,7 @@ def start(
     """
     check_new(out, overwrite=overwrite)
     inputs, model = load_inputs(config), make_model(config)
-    _announce(config, inputs, out, quiet=quiet)
+    _announce(config, inputs, quiet=quiet)
     with ExitStack() as held:
 
         def open_folder() -> RunFolder:
@@ -190,10 +190,10 @@ def _complete(run: RunFolder, config: RunConfig, inputs: Inputs, wanted: Sequenc
             stage.report(run, config, inputs)
 
 
-def _announce(config: RunConfig, inputs: Inputs, out: str | Path, *, quiet: bool) -> None:
+def _announce(config: RunConfig, inputs: Inputs, *, quiet: bool) -> None:
     shape = " x ".join(map(str, inputs.source.event_shape))
+    train, held_out = len(inputs.train), len(inputs.held_out)
     say(
-        f"{config.model_name} on {config.data}: {len(inputs.train):,} rows to train on, {len(inputs.held_out):,} held out, "
-        f"{shape} values each; into {out}",
+        f"{config.model_name} on {config.data}: {train:,} rows to train on, {held_out:,} held out, {shape} values each",
         quiet=quiet,
     )

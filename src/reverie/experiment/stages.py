@@ -32,7 +32,6 @@ from reverie.validation import ValidationResult, validate
 
 __all__ = ["Interrupt", "Trained", "draw", "draw_from", "fit", "report", "sample", "validation"]
 
-CHECKPOINT_SECONDS = 30.0
 N_SNAPSHOTS = 6
 _SNAPSHOT_ROWS, _SNAPSHOT_IMAGES = 2000, 64
 
@@ -133,7 +132,8 @@ class _Keeper:
         self.folder, self.model, self.config = folder, model, config
         self.step, self.seconds = start, spent
         self.checkpoints = CheckpointFolder(folder.checkpoints)
-        self._spent, self._start, self._saved_at = spent, start, time.monotonic()
+        self._spent, self._saved_at = spent, time.monotonic()
+        self._every = parse_duration(config.checkpoint_every) or 30.0
         self._targets = [s for s in snapshot_steps(model.max_steps) if s > start]
 
     def take(self, record: Record) -> None:
@@ -145,7 +145,7 @@ class _Keeper:
         if self._targets and record.step >= self._targets[0]:
             self._targets = [s for s in self._targets if s > record.step]
             self.snapshot()
-        if time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS:
+        if time.monotonic() - self._saved_at >= self._every:
             self.checkpoint()
 
     def snapshot(self) -> None:
@@ -217,7 +217,6 @@ def validation(folder: RunFolder, config: RunConfig, inputs: Inputs) -> Validati
         inputs.held_out,
         generated,
         calibration=inputs.calibration,
-        names=list(inputs.source.names),
         random_state=child_seed(config.seed, "validation") % 2**31,
     )
     write_json(folder / "validation.json", result.to_json())

@@ -19,14 +19,15 @@ from reverie.core.checks import check_finite, check_positive, check_table
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator
 from reverie.core.types import RandomState
-from reverie.data import Dataset, check_trainable
+from reverie.data.dataset import Dataset, check_trainable
 from reverie.models.preprocessed import Preprocessing, as_dataset
 from reverie.training.loop import Record
-from reverie.validation.statistics import energy_distance
+from reverie.validation.kernels import energy_distance
 
 __all__ = ["GenerativeModel"]
 
-BLOCK = 8192  # rows drawn at a time: small enough for memory, large enough for speed
+UNIT = 1024  # rows of one pass: its own seed and one shape, so that a sample never depends on how many are drawn
+UNITS_PER_BLOCK = 16
 _SCORED = 2000  # rows that `score` compares: its error then is a few per cent of a standard deviation
 
 
@@ -49,7 +50,7 @@ class GenerativeModel(BaseEstimator):
 
     @abstractmethod
     def _draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return `n` generated feature rows; more may be drawn than are asked for."""
+        """Return `n` generated feature rows, (n, *latent event)."""
 
     @abstractmethod
     def _networks(self) -> dict[str, torch.nn.Module]:
@@ -96,17 +97,21 @@ class GenerativeModel(BaseEstimator):
     def iter_sample(self, n_samples: int, random_state: RandomState = None) -> Iterator[np.ndarray]:
         """Yield `n_samples` samples in blocks of arrays, at constant memory.
 
-        The noise of a block comes from a seed of its own, counted from the root, so a block can be drawn
-        without those before it.
+        The noise of every 1024 rows comes from a seed of its own, counted from the root, so they can be drawn
+        without those before them, on any number of machines.
         """
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
         seed = as_seed(random_state)
-        for k, start in enumerate(range(0, n_samples, BLOCK)):
-            n = min(BLOCK, n_samples - start)
-            noise = child_generator(seed, "sample", k, device=self.device_)
+        n_units = -(-n_samples // UNIT)
+        for first in range(0, n_units, UNITS_PER_BLOCK):
+            units = range(first, min(first + UNITS_PER_BLOCK, n_units))
             with torch.no_grad():
-                yield self.preprocessing_.values(self._draw(n, noise)[:n])
+                features = torch.cat([self._draw(UNIT, self._unit_noise(seed, k)) for k in units])
+            yield self.preprocessing_.values(features[: n_samples - first * UNIT])
+
+    def _unit_noise(self, seed: int, k: int) -> torch.Generator:
+        return child_generator(seed, "sample", k, device=self.device_)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus the energy distance between `X` and generated samples: higher is better, 0 is perfect.
@@ -119,7 +124,7 @@ class GenerativeModel(BaseEstimator):
         values = self._values(X, reset=False)[:_SCORED]
         real = self.preprocessing_.features(values).flatten(1)
         with torch.no_grad():
-            fake = self._draw(len(real), child_generator(self.seed_, "score", device=self.device_))[: len(real)]
+            fake = self._draw(len(real), child_generator(self.seed_, "score", device=self.device_))
         return -float(energy_distance(real.double(), fake.cpu().flatten(1).double()))
 
     @property

@@ -22,7 +22,7 @@ import yaml
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import CheckpointError, FolderError, InputError
-from reverie.data import Schema
+from reverie.data.schema import Schema
 from reverie.data.transforms import transform_from_json
 from reverie.models.base import GenerativeModel
 from reverie.models.gan import GAN
@@ -154,7 +154,7 @@ def _plain(value: Any) -> Any:
 def _arguments(stored: dict[str, Any], passed_again: dict[str, Any]) -> dict[str, Any]:
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
     for name in [k for k, v in arguments.items() if v == _PASSED_AGAIN]:
-        if name in ("random_state", "transform"):  # not needed again: the seed and the fitted transform are saved
+        if name in ("random_state", "preprocessing"):  # not needed again: the seed and the fitted transform are saved
             arguments[name] = None if name == "random_state" else "auto"
         elif name not in passed_again:
             raise CheckpointError(

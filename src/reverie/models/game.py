@@ -7,6 +7,8 @@ rows, then one step of the generator G, then one of its average.
     G:  minimise  loss_G(D(x), D(G(z)))                over the weights of G
     w_ema <- beta w_ema + (1 - beta) w
 
+The penalty may be taken every k-th step only, k times as strong, which leaves its mean pull on the
+weights and saves most of its second derivatives ("lazy regularisation", Karras et al., arXiv:1912.04958).
 Real and generated samples go through D in one forward pass. The last generated batch of the
 discriminator's turn serves the generator's turn too, its graph kept, so G runs forward `n_critic`
 times a step and not once more.
@@ -33,6 +35,7 @@ class GameSettings:
     """Numbers of the game; meanings and ranges stand at `reverie.models.gan.GAN`."""
 
     penalty_weight: float
+    penalty_every: int
     n_critic: int
     n_noise: int
     noise_prior: str
@@ -72,7 +75,7 @@ class AdversarialGame:
         self.step = 0
 
     def train_step(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
-        """Take one round on `batch` (n_critic * batch_size, *event); return losses, D(real), D(fake), penalty."""
+        """Take one round on `batch` (n_critic * batch_size, *event); return losses, D(real), D(fake)."""
         self._set_learning_rates()
         scalars: dict[str, Tensor] = {}
         for real in batch.chunk(self.settings.n_critic):
@@ -95,32 +98,31 @@ class AdversarialGame:
         self._d_optimizer.param_groups[0]["lr"] = s.discriminator_rate * factor
 
     def _discriminator_step(self, real: Tensor, fake: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        zero_centred = self.objective.penalty == "zero_centred" and self.settings.penalty_weight > 0
+        penalised = self._penalised()
         both = torch.cat([real, fake])
-        if zero_centred:
+        if penalised and self.objective.penalty == "zero_centred":
             both.requires_grad_()
         logits = self.D(both)
         a_real, a_fake = logits.chunk(2)
         loss = self.objective.discriminator(a_real, a_fake)
         scalars = {"d_loss": loss.detach()}
-        penalty = self._penalty(logits, both, real, fake, generator)
-        if penalty is not None:
-            loss = loss + penalty
-            scalars["penalty"] = penalty.detach()
+        if penalised:
+            loss = loss + self._penalty(logits, both, generator)
         _descend(self._d_optimizer, self._d_weights, loss)
         with torch.no_grad():
             outputs = equilibrium_outputs(a_real, a_fake, log_odds=self.objective.log_odds)
         scalars["d_real"], scalars["d_fake"] = outputs
         return scalars
 
-    def _penalty(
-        self, logits: Tensor, both: Tensor, real: Tensor, fake: Tensor, generator: torch.Generator
-    ) -> Tensor | None:
-        weight = self.settings.penalty_weight
-        if weight == 0 or self.objective.penalty == "none":
-            return None
+    def _penalised(self) -> bool:
+        s = self.settings
+        return self.objective.penalty != "none" and s.penalty_weight > 0 and self.step % s.penalty_every == 0
+
+    def _penalty(self, logits: Tensor, both: Tensor, generator: torch.Generator) -> Tensor:
+        weight = self.settings.penalty_weight * self.settings.penalty_every
         if self.objective.penalty == "zero_centred":  # R1 + R2: twice the mean over real and generated together
             return 2 * zero_centred_penalty(squared_gradient_norm(logits, both), weight=weight)
+        real, fake = both.chunk(2)
         x = between(real, fake, generator).requires_grad_()
         return gradient_norm_penalty(squared_gradient_norm(self.D(x), x), weight=weight)
 

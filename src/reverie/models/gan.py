@@ -20,8 +20,8 @@ from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import CheckpointError, InputError
 from reverie.core.random import as_seed, child_generator
 from reverie.core.types import RandomState
-from reverie.data import Dataset
 from reverie.data.batches import Batches
+from reverie.data.dataset import Dataset
 from reverie.data.transforms import auto_transform
 from reverie.models.base import GenerativeModel
 from reverie.models.game import AdversarialGame, GameSettings, draw_noise
@@ -63,8 +63,11 @@ class GAN(GenerativeModel):
         "wasserstein_gp", else 1).
     penalty_weight : gamma of R1 and R2 in the convention (gamma / 2) E |grad D|^2, or lambda of the
         Wasserstein gradient penalty; None takes the objective's own (0.1; 10), 0 switches it off.
+    penalty_every : steps between two penalties, each strengthened by this number; None takes the objective's
+        own (4 for "relativistic", else 1).
+    activation : of the perceptrons: "silu", "leaky_relu", "relu", "elu" or "tanh".
     ema_decay : decay per step of the average of the generator that draws the samples, in [0, 1).
-    transform : change of variables before the network: "auto", "quantile", "standardise", or a fitted or
+    preprocessing : change of variables before the network: "auto", "quantile", "standardise", or a fitted or
         unfitted `Transform`.
     record_every : steps between two records of the history.
 
@@ -106,8 +109,10 @@ class GAN(GenerativeModel):
         schedule: str = "cosine",
         n_critic: int | None = None,
         penalty_weight: float | None = None,
+        penalty_every: int | None = None,
+        activation: str = "silu",
         ema_decay: float = 0.999,
-        transform: Any = "auto",
+        preprocessing: Any = "auto",
         record_every: int = 50,
     ) -> None:
         self.objective = objective
@@ -126,8 +131,10 @@ class GAN(GenerativeModel):
         self.schedule = schedule
         self.n_critic = n_critic
         self.penalty_weight = penalty_weight
+        self.penalty_every = penalty_every
+        self.activation = activation
         self.ema_decay = ema_decay
-        self.transform = transform
+        self.preprocessing = preprocessing
         self.record_every = record_every
 
     def iter_fit(
@@ -206,7 +213,7 @@ class GAN(GenerativeModel):
         self.n_iter_ = state["step"]
 
     def _fit_preprocessing(self, dataset: Dataset, container: str) -> Preprocessing:
-        transform = self.transform
+        transform = self.preprocessing
         if isinstance(transform, str):
             continuous = "quantile" if transform == "auto" else transform
             transform = auto_transform(dataset.schema, continuous=continuous)
@@ -223,9 +230,9 @@ class GAN(GenerativeModel):
         weights = child_generator(self.seed_, "weights")
         tags = transform.outputs if len(shape) == 1 else transform.outputs * n_features  # images carry one tag for all
         head = OutputHead([tag.kind for tag in tags], [tag.group for tag in tags])
-        network = build_generator(self.generator, n_noise=n_noise, event_shape=shape, random_generator=weights)
-        G = _Shaped(network, head, shape)
-        D = build_discriminator(self.discriminator, event_shape=shape, random_generator=weights)
+        options = {"event_shape": shape, "random_generator": weights, "activation": self.activation}
+        G = _Shaped(build_generator(self.generator, n_noise=n_noise, **options), head, shape)
+        D = build_discriminator(self.discriminator, **options)
         objective = check_choice("objective", self.objective, OBJECTIVES)
         settings = self._settings(objective, n_noise)
         if settings.penalty_weight > 0 and objective.penalty != "none" and has_batch_norm(D):
@@ -241,6 +248,7 @@ class GAN(GenerativeModel):
         rate = self.learning_rate
         return GameSettings(
             penalty_weight=weight,
+            penalty_every=objective.penalty_every if self.penalty_every is None else self.penalty_every,
             n_critic=self._resolved_n_critic(),
             n_noise=n_noise,
             noise_prior=self.noise_prior,
@@ -260,8 +268,9 @@ class GAN(GenerativeModel):
         for name in ("n_noise", "batch_size"):
             if getattr(self, name) != "auto":
                 check_positive(name, getattr(self, name), integer=True)
-        if self.n_critic is not None:
-            check_positive("n_critic", self.n_critic, integer=True)
+        for name in ("n_critic", "penalty_every"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name), integer=True)
         if self.penalty_weight is not None:
             check_positive("penalty_weight", self.penalty_weight, allow_zero=True)
         if not 0 <= self.ema_decay < 1:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from reverie.core.protocols import Transform
-from reverie.data import Dataset, Schema
+from reverie.data.dataset import Dataset
+from reverie.data.schema import Schema
 
 __all__ = ["Preprocessing", "as_dataset", "container_of"]
 
@@ -37,7 +38,7 @@ class Preprocessing:
 
     def features(self, values: np.ndarray) -> Tensor:
         """Return features (batch, *latent event) in float32 of values (batch, *event)."""
-        x = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
+        x = torch.from_numpy(np.array(values, dtype=np.float64))
         return self.transform.forward(x).to(torch.float32)
 
     def values(self, features: Tensor) -> np.ndarray:

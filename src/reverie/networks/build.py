@@ -27,21 +27,28 @@ from reverie.networks.mlp import MLP, ResidualMLP
 
 __all__ = ["build_discriminator", "build_generator", "has_batch_norm"]
 
-_GENERATORS: dict[str, Callable[[int, tuple[int, ...]], nn.Module]] = {
-    "mlp": lambda n_noise, shape: MLP(n_noise, math.prod(shape)),
-    "residual": lambda n_noise, shape: ResidualMLP(n_noise, math.prod(shape)),
-    "dcgan": lambda n_noise, shape: ConvGenerator(n_noise, shape),
+_GENERATORS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": lambda n_noise, shape, activation: MLP(n_noise, math.prod(shape), activation=activation),
+    "residual": lambda n_noise, shape, activation: ResidualMLP(n_noise, math.prod(shape), activation=activation),
+    "dcgan": lambda n_noise, shape, activation: ConvGenerator(n_noise, shape),
 }
-_DISCRIMINATORS: dict[str, Callable[[tuple[int, ...]], nn.Module]] = {
-    "mlp": lambda shape: nn.Sequential(nn.Flatten(), MLP(math.prod(shape), 1)),
-    "residual": lambda shape: nn.Sequential(nn.Flatten(), ResidualMLP(math.prod(shape), 1)),
-    "dcgan": lambda shape: ConvDiscriminator(shape),
+_DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": lambda shape, activation: nn.Sequential(nn.Flatten(), MLP(math.prod(shape), 1, activation=activation)),
+    "residual": lambda shape, activation: nn.Sequential(
+        nn.Flatten(), ResidualMLP(math.prod(shape), 1, activation=activation)
+    ),
+    "dcgan": lambda shape, activation: ConvDiscriminator(shape),
 }
 _SMALLEST_CONV_SIDE = 16  # below this a perceptron of the same cost is as good
 
 
 def build_generator(
-    spec: Any, *, n_noise: int, event_shape: tuple[int, ...], random_generator: torch.Generator
+    spec: Any,
+    *,
+    n_noise: int,
+    event_shape: tuple[int, ...],
+    random_generator: torch.Generator,
+    activation: str = "silu",
 ) -> nn.Module:
     """Return the generator network, noise (batch, n_noise) -> raw samples, flat or of the event's shape.
 
@@ -51,6 +58,7 @@ def build_generator(
     n_noise : latent size.
     event_shape : shape of one sample as the network sees it.
     random_generator : source of the initial weights.
+    activation : of the perceptrons, a key of `reverie.networks.mlp.ACTIVATIONS`; the others have their own.
 
     Raises
     ------
@@ -63,10 +71,12 @@ def build_generator(
         maker = partial(_perceptron_generator, hidden=tuple(spec))
     else:
         return _user_network(spec, (n_noise, event_shape), random_generator)
-    return _initialised(maker, (n_noise, event_shape), random_generator)
+    return _initialised(maker, (n_noise, event_shape, activation), random_generator)
 
 
-def build_discriminator(spec: Any, *, event_shape: tuple[int, ...], random_generator: torch.Generator) -> nn.Module:
+def build_discriminator(
+    spec: Any, *, event_shape: tuple[int, ...], random_generator: torch.Generator, activation: str = "silu"
+) -> nn.Module:
     """Return the discriminator network, samples (batch, *event) -> logits (batch, 1).
 
     Parameters and errors as in `build_generator`.
@@ -77,7 +87,7 @@ def build_discriminator(spec: Any, *, event_shape: tuple[int, ...], random_gener
         maker = partial(_perceptron_discriminator, hidden=tuple(spec))
     else:
         return _user_network(spec, (event_shape,), random_generator)
-    return _initialised(maker, (event_shape,), random_generator)
+    return _initialised(maker, (event_shape, activation), random_generator)
 
 
 def has_batch_norm(network: nn.Module) -> bool:
@@ -95,12 +105,14 @@ def _is_widths(spec: Any) -> bool:
     return isinstance(spec, (tuple, list)) and all(isinstance(width, int) and width > 0 for width in spec)
 
 
-def _perceptron_generator(n_noise: int, shape: tuple[int, ...], *, hidden: tuple[int, ...]) -> nn.Module:
-    return MLP(n_noise, math.prod(shape), hidden=hidden)
+def _perceptron_generator(
+    n_noise: int, shape: tuple[int, ...], activation: str, *, hidden: tuple[int, ...]
+) -> nn.Module:
+    return MLP(n_noise, math.prod(shape), hidden=hidden, activation=activation)
 
 
-def _perceptron_discriminator(shape: tuple[int, ...], *, hidden: tuple[int, ...]) -> nn.Module:
-    return nn.Sequential(nn.Flatten(), MLP(math.prod(shape), 1, hidden=hidden))
+def _perceptron_discriminator(shape: tuple[int, ...], activation: str, *, hidden: tuple[int, ...]) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), MLP(math.prod(shape), 1, hidden=hidden, activation=activation))
 
 
 def _initialised(maker: Callable[..., nn.Module], arguments: tuple, random_generator: torch.Generator) -> nn.Module:

@@ -3,17 +3,30 @@
     MLP           h_0 = x,  h_l = a(W_l h_{l-1} + b_l),  y = W h_L + b
     ResidualMLP   h_0 = W x + b,  h_l = h_{l-1} + V_l a(W_l a(h_{l-1})),  y = W' a(h_L) + b'
 
-with the activation a = LeakyReLU. Residual blocks start as the identity (V_l = 0), which keeps deep
+with an activation a by name. Residual blocks start as the identity (V_l = 0), which keeps deep
 stacks trainable without normalisation layers: He et al., arXiv:1603.05027.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-__all__ = ["MLP", "ResidualMLP"]
+from reverie.core.checks import check_choice
 
-LEAK = 0.2  # slope below zero, after Radford et al., arXiv:1511.06434
+__all__ = ["ACTIVATIONS", "MLP", "ResidualMLP", "make_activation"]
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "silu": nn.SiLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.2),  # the slope of Radford et al., arXiv:1511.06434
+    "relu": nn.ReLU,
+    "elu": nn.ELU,
+    "tanh": nn.Tanh,
+}
+
+
+def make_activation(name: str) -> nn.Module:
+    """Return the activation called `name`, a key of `ACTIVATIONS`."""
+    return check_choice("activation", name, ACTIVATIONS)()
 
 
 class MLP(nn.Sequential):
@@ -23,7 +36,7 @@ class MLP(nn.Sequential):
     ----------
     n_inputs, n_outputs : features in and out.
     hidden : widths of the hidden layers, such as (128, 128, 128).
-    leak : slope of the LeakyReLU below zero, in [0, 1).
+    activation : a key of `ACTIVATIONS`.
 
     Examples
     --------
@@ -31,18 +44,20 @@ class MLP(nn.Sequential):
     torch.Size([64, 784])
     """
 
-    def __init__(self, n_inputs: int, n_outputs: int, *, hidden: Sequence[int] = (128, 128, 128), leak: float = LEAK):
+    def __init__(
+        self, n_inputs: int, n_outputs: int, *, hidden: Sequence[int] = (128, 128, 128), activation: str = "silu"
+    ) -> None:
         widths = [n_inputs, *hidden]
         layers: list[nn.Module] = []
         for a, b in zip(widths[:-1], widths[1:], strict=True):
-            layers += [nn.Linear(a, b), nn.LeakyReLU(leak)]
+            layers += [nn.Linear(a, b), make_activation(activation)]
         super().__init__(*layers, nn.Linear(widths[-1], n_outputs))
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, leak: float):
+    def __init__(self, width: int, activation: str) -> None:
         super().__init__()
-        self.activation = nn.LeakyReLU(leak)
+        self.activation = make_activation(activation)
         self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
         self.outer.zero_init = True  # pyright: ignore[reportArgumentType]
 
@@ -58,9 +73,12 @@ class ResidualMLP(nn.Sequential):
     n_inputs, n_outputs : features in and out.
     width : width of every hidden layer.
     n_blocks : number of blocks; each holds two layers.
-    leak : slope of the LeakyReLU below zero, in [0, 1).
+    activation : a key of `ACTIVATIONS`.
     """
 
-    def __init__(self, n_inputs: int, n_outputs: int, *, width: int = 128, n_blocks: int = 3, leak: float = LEAK):
-        blocks = [_Block(width, leak) for _ in range(n_blocks)]
-        super().__init__(nn.Linear(n_inputs, width), *blocks, nn.LeakyReLU(leak), nn.Linear(width, n_outputs))
+    def __init__(
+        self, n_inputs: int, n_outputs: int, *, width: int = 128, n_blocks: int = 3, activation: str = "silu"
+    ) -> None:
+        blocks = [_Block(width, activation) for _ in range(n_blocks)]
+        last = [make_activation(activation), nn.Linear(width, n_outputs)]
+        super().__init__(nn.Linear(n_inputs, width), *blocks, *last)

@@ -95,6 +95,7 @@ class Objective:
     penalty : "none"; "norm", the two-sided gradient penalty between real and generated samples;
         "zero_centred", R1 on real and R2 on generated samples.
     penalty_weight : default weight of the penalty, in the convention of its function.
+    penalty_every : default number of steps between two penalties, each as strong as those it stands for.
     n_critic : default number of discriminator steps per generator step.
     generator_needs_real : whether the generator's gradient depends on the real logits.
     log_odds : whether a logit is log p/q with its own zero, so that sigmoid(logit) is a probability.
@@ -105,6 +106,7 @@ class Objective:
     generator: Callable[[Tensor, Tensor], Tensor]
     penalty: Literal["none", "norm", "zero_centred"] = "none"
     penalty_weight: float = 0.0
+    penalty_every: int = 1
     n_critic: int = 1
     generator_needs_real: bool = False
     log_odds: bool = True
@@ -128,6 +130,7 @@ OBJECTIVES: dict[str, Objective] = {
         relativistic_generator,
         penalty="zero_centred",
         penalty_weight=0.1,
+        penalty_every=4,
         generator_needs_real=True,
         log_odds=False,
         references=("jolicoeurmartineau2018", "mescheder2018", "huang2024"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, MultipleLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 
 from reverie.plots.binning import Binned, bin_columns, poisson_interval
 from reverie.plots.style import GENERATED, MUTED, REAL, axis_label, divide_ticks, new_figure, power_of_ten, style
@@ -17,6 +17,7 @@ from reverie.plots.style import GENERATED, MUTED, REAL, axis_label, divide_ticks
 __all__ = ["draw_marginal", "draw_ratio", "marginal", "marginals"]
 
 _WIDTH, _HEIGHT = 3.15, 2.95  # inches of one panel with its ratio
+_TICK = {0.25: 0.2, 0.5: 0.4, 1.0: 0.5}  # half width of the ratio axis -> distance of its ticks from 1
 _FEWEST = 4  # real counts below which a ratio says nothing: its error is more than half of it
 
 
@@ -118,7 +119,7 @@ def draw_ratio(ax: Axes, binned: Binned) -> None:
         x = binned.centres[measured & beyond]
         ax.plot(x, np.full(len(x), 1 + 0.9 * (edge - 1)), marker, ms=3.4, color=GENERATED, alpha=0.75, lw=0)
     ax.set_ylim(1 - span, 1 + span)
-    ax.yaxis.set_major_locator(MultipleLocator(span if span >= 0.5 else span / 1.25))
+    ax.yaxis.set_major_locator(FixedLocator([1 - _TICK[span], 1.0, 1 + _TICK[span]]))
 
 
 def _draw_both(upper: Axes, lower: Axes, binned: Binned, *, name: str, unit: str, p_value: float | None) -> None:
@@ -169,7 +170,7 @@ def _scale_counts(ax: Axes, binned: Binned) -> None:
 
 
 def _ratio_span(value: np.ndarray, down: np.ndarray, up: np.ndarray) -> float:
-    """Half width of the ratio axis: 0.25, 0.5 or 1, the least that holds nine of ten well measured bins."""
+    """Half width of the ratio axis, a key of `_TICK`: the least that holds nine of ten well measured bins."""
     known = np.isfinite(value) & (np.maximum(down, up) < 0.35)
     reach = float(np.quantile(np.abs(value[known] - 1.0), 0.9)) if known.any() else 1.0
-    return next((span for span in (0.25, 0.5) if reach <= 0.9 * span), 1.0)
+    return next((span for span in _TICK if reach <= 0.9 * span), 1.0)

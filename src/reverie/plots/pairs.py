@@ -161,11 +161,11 @@ def _draw_diagonal(ax: Axes, real: np.ndarray, generated: np.ndarray, edges: np.
         ax.stairs(counts, edges, color=color, lw=1.2)
     ax.set_xlim(edges[0], edges[-1])
     ax.set_ylim(bottom=0)
-    ax.grid(False)
+    ax.grid(visible=False)
 
 
 def _dress(ax: Axes, row: int, column: int, size: int, labels: Sequence[str]) -> None:
-    ax.grid(False)
+    ax.grid(visible=False)
     for spine in ax.spines.values():
         spine.set_visible(True)
         spine.set_color("#d3d9e0")

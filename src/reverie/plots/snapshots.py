@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -79,7 +80,7 @@ def projections(
             draw_density(ax, points[:, [i, j]], edges, colors, darkest=darkest)
             draw_contours(ax, real[:, [i, j]], edges, REAL)
             ax.set_title(title, color=REAL if title == "real" else "#064f4c")
-            ax.grid(False)
+            ax.grid(visible=False)
             ax.xaxis.set_major_locator(MaxNLocator(4, prune="both"))
             ax.set_xlabel(axis_label(names[i], units[i] if units else "", 16, power_of_ten(*edges[0][[0, -1]])))
         axes[0].set_ylabel(axis_label(names[j], units[j] if units else "", 16, power_of_ten(*edges[1][[0, -1]])))
@@ -126,6 +127,19 @@ def evolution(
         divide_ticks(ax.xaxis, power)
         ax.set_xlabel(axis_label(name, unit, power=power), fontweight="bold")
         ax.set_ylabel("entries per bin")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, columnspacing=1.1, handlelength=1.1,
-                  title="generated at step", alignment="left", title_fontproperties={"size": 8}, labelcolor=MUTED)  # fmt: skip
+        _legend_above(ax)
     return figure
+
+
+def _legend_above(ax: Axes) -> None:
+    ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncols=6,
+        columnspacing=1.1,
+        handlelength=1.1,
+        title="generated at step",
+        title_fontproperties={"size": 8},
+        alignment="left",
+        labelcolor=MUTED,
+    )

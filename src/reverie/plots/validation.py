@@ -6,7 +6,7 @@ logarithmic beyond. Hollow points are the same statistic for real against real a
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,46 +15,12 @@ from matplotlib.ticker import MaxNLocator
 
 from reverie.plots.style import ALERT, GENERATED, MUTED, REAL, new_figure, safe_text, style
 
-__all__ = ["Check", "Classifier", "auc", "checks_in_noise_units", "distinguishes", "importances", "in_noise_units"]
+__all__ = ["auc", "checks_in_noise_units", "choose_checks", "importances", "in_noise_units"]
 
-_ALPHA = 0.05
+if TYPE_CHECKING:
+    from reverie.validation.result import ClassifierResult, TestResult
 
-
-class Check(Protocol):
-    """What is read of a `reverie.validation.TestResult`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def feature(self) -> str | None: ...
-    @property
-    def value(self) -> float: ...
-    @property
-    def noise_low(self) -> float: ...
-    @property
-    def noise_high(self) -> float: ...
-    @property
-    def real_vs_real(self) -> float: ...
-    @property
-    def p_adjusted(self) -> float: ...
-
-
-class Classifier(Protocol):
-    """What is read of a `reverie.validation.ClassifierResult`."""
-
-    @property
-    def value(self) -> float: ...
-    @property
-    def error(self) -> float: ...
-    @property
-    def real_vs_real(self) -> float: ...
-    @property
-    def real_vs_real_error(self) -> float: ...
-
-
-def distinguishes(check: Check, alpha: float = _ALPHA) -> bool:
-    """Whether the adjusted p-value of the check is below `alpha`."""
-    return check.p_adjusted is not None and check.p_adjusted < alpha
+Row: TypeAlias = tuple["TestResult", float, float]  # the check, its value and real against real in units of its noise
 
 
 def in_noise_units(value: float, low: float, high: float) -> float:
@@ -63,13 +29,17 @@ def in_noise_units(value: float, low: float, high: float) -> float:
     return (value - 0.5 * (low + high)) / half if half > 0 else float("nan")
 
 
-def checks_in_noise_units(checks: Sequence[Check], *, most: int = 30) -> Figure | None:
-    """Return the forest-like chart of all checks, or None without any; beyond `most` the largest are shown."""
-    rows = [(c, *(in_noise_units(v, c.noise_low, c.noise_high) for v in (c.value, c.real_vs_real))) for c in checks]
-    rows = [row for row in rows if np.isfinite(row[1])]
-    if len(rows) > most:
-        least = sorted((abs(row[1]) for row in rows), reverse=True)[most - 1]
-        rows = [row for row in rows if abs(row[1]) >= least][:most]
+def choose_checks(checks: Sequence["TestResult"], most: int = 24) -> list["TestResult"]:
+    """Return about `most` checks at most, in their order: all that see every feature, the worst of single features."""
+    features = [check for check in checks if check.feature is not None]
+    room = max(1, most - (len(checks) - len(features)))
+    worst = sorted(features, key=lambda check: (check.p_value, -check.value))[:room]
+    return [check for check in checks if check.feature is None or any(check is kept for kept in worst)]
+
+
+def checks_in_noise_units(checks: Sequence["TestResult"], *, most: int = 24) -> Figure | None:
+    """Return the forest-like chart of the checks that `choose_checks` takes, or None without any."""
+    rows = [row for row in map(_row, choose_checks(checks, most)) if np.isfinite(row[1])]
     if not rows:
         return None
     with style():
@@ -82,7 +52,7 @@ def checks_in_noise_units(checks: Sequence[Check], *, most: int = 30) -> Figure 
     return figure
 
 
-def auc(result: Classifier) -> Figure:
+def auc(result: "ClassifierResult") -> Figure:
     """Return the classifier's area under the curve with its error, beside real against real and chance at 1/2."""
     rows = [("generated vs real", result.value, result.error, GENERATED, "o")]
     if result.real_vs_real is not None:
@@ -92,7 +62,7 @@ def auc(result: Classifier) -> Figure:
         ax = figure.subplots()
         figure.subplots_adjust(left=0.25, right=0.8, top=0.86, bottom=0.24)
         ax.axvline(0.5, color=MUTED, lw=1.1, ls=(0, (5, 3)))
-        for k, (label, value, error, color, marker) in enumerate(rows):
+        for k, (_, value, error, color, marker) in enumerate(rows):
             known = error if error is not None and np.isfinite(error) else 0.0
             ax.barh(k, value - 0.5, left=0.5, height=0.52, color=color, alpha=0.16)
             ax.errorbar(value, k, xerr=known, fmt=marker, color=color, ms=5, lw=1.6, capsize=3)
@@ -102,7 +72,7 @@ def auc(result: Classifier) -> Figure:
         reach = max(abs(value - 0.5) + 2 * (error or 0.0) for _, value, error, _, _ in rows)
         ax.set_xlim(*_auc_range(reach, min(row[1] for row in rows)))
         ax.grid(axis="x")
-        ax.grid(False, axis="y")
+        ax.grid(visible=False, axis="y")
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.set_title("Can a classifier tell them apart?")
         ax.set_xlabel("area under the ROC curve (0.5: no, 1: always)")
@@ -123,17 +93,23 @@ def importances(values: Mapping[str, float], *, most: int = 10) -> Figure | None
         ax.set_yticks(range(len(ordered)), [safe_text(name, 22) for name, _ in ordered])
         ax.set_ylim(len(ordered) - 0.4, -0.6)
         ax.grid(axis="x")
-        ax.grid(False, axis="y")
+        ax.grid(visible=False, axis="y")
         ax.set_title("Where it finds its evidence")
-        ax.set_xlabel("importance of the column")
+        ax.set_xlabel("loss of AUC when the column is shuffled")
     return figure
 
 
-def _draw_rows(ax: Axes, rows: Sequence[tuple[Check, float, float]]) -> None:
+def _row(check: "TestResult") -> Row:
+    band = check.noise_low, check.noise_high
+    reference = float("nan") if check.real_vs_real is None else check.real_vs_real
+    return check, in_noise_units(check.value, *band), in_noise_units(reference, *band)
+
+
+def _draw_rows(ax: Axes, rows: Sequence[Row]) -> None:
     ax.axvspan(-1, 1, color=REAL, alpha=0.08, lw=0)
     ax.axvline(0, color="#c3cad3", lw=0.8)
     for k, (check, value, reference) in enumerate(rows):
-        alert = distinguishes(check)
+        alert = check.distinguishes
         color = ALERT if alert else GENERATED
         ax.plot([0, value], [k, k], color=color, lw=1.1, alpha=0.45)
         ax.plot(reference, k, "o", mfc="white", mec=REAL, mew=1.1, ms=4.5, zorder=3)
@@ -142,7 +118,7 @@ def _draw_rows(ax: Axes, rows: Sequence[tuple[Check, float, float]]) -> None:
         ax.text(1.02, k, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=color)
 
 
-def _dress_rows(ax: Axes, rows: Sequence[tuple[Check, float, float]]) -> None:
+def _dress_rows(ax: Axes, rows: Sequence[Row]) -> None:
     labels = [c.name if not c.feature else f"{c.name} · {c.feature}" for c, _, _ in rows]
     ax.set_yticks(range(len(rows)), [safe_text(label, 36) for label in labels])
     ax.set_ylim(len(rows) - 0.4, -0.6)
@@ -156,7 +132,7 @@ def _dress_rows(ax: Axes, rows: Sequence[tuple[Check, float, float]]) -> None:
     ax.set_xticks(ticks, [f"{t:,}".replace("-", "−") for t in ticks])
     ax.set_xticks([], minor=True)
     ax.grid(axis="x")
-    ax.grid(False, axis="y")
+    ax.grid(visible=False, axis="y")
     ax.set_xlabel("distance from the noise, in half widths of its 90 % band")
     at = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 8.5, "annotation_clip": False}
     ax.annotate("● inside the noise", (0, 1), (0, 8), color=GENERATED, **at)

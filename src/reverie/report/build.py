@@ -6,7 +6,7 @@ Every part may be missing; its section is then left out, and the verdict says wh
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from reverie.report.sections import (
     training_section,
 )
 
+if TYPE_CHECKING:
+    from reverie.validation.result import ValidationResult
+
 __all__ = ["build", "write"]
 
 _FOOTER = "One self-contained file: no scripts, and nothing is loaded from elsewhere."
@@ -31,7 +34,7 @@ _FOOTER = "One self-contained file: no scripts, and nothing is loaded from elsew
 def write(
     path: str | os.PathLike[str],
     history: Sequence[Mapping[str, float]] | None = None,
-    result: Any = None,
+    result: "ValidationResult | None" = None,
     **parts: Any,
 ) -> Path:
     """Write the report to one self-contained HTML file, atomically, and return its path.
@@ -57,7 +60,7 @@ def write(
 
 def build(
     history: Sequence[Mapping[str, float]] | None = None,
-    result: Any = None,
+    result: "ValidationResult | None" = None,
     *,
     title: str = "Generative model",
     subtitle: str = "",
@@ -88,7 +91,7 @@ def build(
     snapshots : pairs (step, samples (n, *event)) drawn during training.
     provenance : where the data came from: source, licence, hash, sizes, seeds.
     config, environment : the resolved settings; versions and machine.
-    references : pairs (key, text or BibTeX entry) of the methods used.
+    references : pairs (key, text or BibTeX entry) of the methods used; None takes those of the validation.
     command : the line that makes this run again.
     """
     samples = _samples(real, generated, names, units, kinds, event_shape)
@@ -101,13 +104,14 @@ def build(
     if result is not None:
         sections.append(validation_section(result))
     sections.append(provenance_section(provenance=provenance, config=config, environment=environment, command=command))
-    if references:
-        sections.append(references_section(references))
+    cited = references if references is not None else _references(result)
+    if cited:
+        sections.append(references_section(cited))
     kept = tuple(section for section in sections if section is not None)
     return Page(title, subtitle, kept, footer=_FOOTER, meta=_meta(samples, result, history))
 
 
-def _sample_sections(samples: Samples, result: Any) -> list[Section | None]:
+def _sample_sections(samples: Samples, result: "ValidationResult | None") -> list[Section | None]:
     if samples.are_images:
         return [images_section(samples)]
     p_values = {c.feature: c.p_value for c in result.checks if c.feature and c.name == "KS"} if result else {}
@@ -136,7 +140,17 @@ def _shaped(values: Any, shape: Sequence[int]) -> np.ndarray:
     return x.reshape(len(x), *shape) if same_size or x.ndim == 1 else x
 
 
-def _meta(samples: Samples | None, result: Any, history: Sequence[Mapping[str, float]] | None) -> tuple[str, ...]:
+def _references(result: "ValidationResult | None") -> list[tuple[str, str]]:
+    if result is None:
+        return []
+    from reverie.validation.references import REFERENCES  # here, so that a report without result needs no torch
+
+    return [(key, REFERENCES[key]) for key in result.references if key in REFERENCES]
+
+
+def _meta(
+    samples: Samples | None, result: "ValidationResult | None", history: Sequence[Mapping[str, float]] | None
+) -> tuple[str, ...]:
     parts = []
     if samples is not None:
         what = " × ".join(str(size) for size in samples.real.shape[1:])

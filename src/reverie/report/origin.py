@@ -1,6 +1,7 @@
 """Where everything came from: data, settings, versions, the command, and the works to cite."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from reverie.report.words import flattened
 
 __all__ = ["provenance_section", "read_bibtex", "references_section"]
 
+_MARKS = dict(zip("`'^~\"=.cvuH", "\u0300\u0301\u0302\u0303\u0308\u0304\u0307\u0327\u030c\u0306\u030b", strict=True))
+_ACCENT = re.compile(r"""\\([`'^~"=.])\s*\{?(\w)\}?|\\([cvuH])\s*\{(\w)\}""")
 _FIELD = re.compile(r"(\w+)\s*=\s*(?=[{\"\d])")
 
 
@@ -106,5 +109,10 @@ def _value(entry: str, start: int) -> tuple[str, int]:
 
 
 def _plain(text: str) -> str:
-    accents = re.sub(r"\\[`'^\"~=.cvuH]\s*\{?(\w)\}?", r"\1", text)
-    return " ".join(accents.replace("{", "").replace("}", "").replace("\\", "").replace("~", " ").split())
+    accented = _ACCENT.sub(_combined, text)
+    return " ".join(re.sub(r"[{}\\]", "", accented).replace("~", " ").split())
+
+
+def _combined(match: re.Match[str]) -> str:
+    mark, letter = match.group(1) or match.group(3), match.group(2) or match.group(4)
+    return unicodedata.normalize("NFC", letter + _MARKS[mark])

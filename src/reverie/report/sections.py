@@ -1,6 +1,6 @@
 """The drawn sections of a report: training, samples along the way, marginals, pairs, images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,17 +142,55 @@ def images_section(samples: Samples) -> Section:
     """Return grids of real and generated images and the distributions of their mean and spread."""
     figure = image_grids(samples.real, samples.generated, kind=samples.kinds[0])
     alt = "A grid of real images beside a grid of generated images."
-    caption = "The first images of each, not a selection. Both on the grey scale of the real ones."
+    shade = "two colours" if samples.kinds[0] == "spin" else "grey scale"
+    caption = f"The first images of each, not a selection, both on the {shade} of the real ones."
     blocks: list[Block] = [Picture(to_png(figure), alt, caption, media="png")]
-    shape = lambda stack: stack.reshape(len(stack), -1)  # noqa: E731
-    parts = (("mean of the pixels", np.mean), ("spread of the pixels (sd)", np.std))
-    pictures = []
-    for name, summary in parts:
-        both = [summary(shape(x), axis=1) if len(x) else np.empty(0) for x in (samples.real, samples.generated)]
-        drawn = marginal(both[0], both[1], name=name, unit=samples.units[0])
-        pictures.append(Picture(to_svg(drawn), f"Distribution of the {name} per image, real against generated."))
-    blocks += [Text("One number per image, so that the counts are independent:"), Gallery(tuple(pictures))]
+    pictures = tuple(_image_summary(samples, name, summary) for name, summary in _summaries(samples.kinds[0]))
+    blocks += [Text("One number per image, so that the counts are independent:"), Gallery(pictures)]
     return Section("images", "Images side by side", tuple(blocks), "Images")
+
+
+def _summaries(kind: str) -> Sequence[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
+    if kind == "spin":
+        return (("magnetisation, sum of s", _magnetisation), ("neighbour sum of s s′", _neighbour_products))
+    return (("mean of the pixels", _pixel_mean), ("spread of the pixels (sd)", _pixel_spread))
+
+
+def _image_summary(samples: Samples, name: str, summary: Callable[[np.ndarray], np.ndarray]) -> Picture:
+    real, generated = (summary(x) if len(x) else np.empty(0) for x in (samples.real, samples.generated))
+    is_spin = samples.kinds[0] == "spin"
+    figure = marginal(
+        real,
+        generated,
+        name=name,
+        unit="" if is_spin else samples.units[0],
+        kind="integer" if is_spin else "continuous",
+    )
+    return Picture(to_svg(figure), f"Distribution of the {name} per image, real against generated.")
+
+
+def _pixel_mean(stack: np.ndarray) -> np.ndarray:
+    return stack.reshape(len(stack), -1).mean(axis=1)
+
+
+def _pixel_spread(stack: np.ndarray) -> np.ndarray:
+    return stack.reshape(len(stack), -1).std(axis=1)
+
+
+def _magnetisation(stack: np.ndarray) -> np.ndarray:
+    return _spins(stack).reshape(len(stack), -1).sum(axis=1)
+
+
+def _neighbour_products(stack: np.ndarray) -> np.ndarray:
+    """Sum of s s' over neighbours in rows and columns, open borders: minus the energy of an Ising lattice over J."""
+    s = _spins(stack)
+    across, down = s[..., :, 1:] * s[..., :, :-1], s[..., 1:, :] * s[..., :-1, :]
+    return across.reshape(len(s), -1).sum(axis=1) + down.reshape(len(s), -1).sum(axis=1)
+
+
+def _spins(stack: np.ndarray) -> np.ndarray:
+    """Two-valued lattices as -1 and 1, whatever the two values were."""
+    return np.where(stack > 0.5 * (stack.min() + stack.max()), 1.0, -1.0)
 
 
 def _marginal(samples: Samples, j: int, p_value: float | None) -> Picture:

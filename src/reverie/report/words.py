@@ -29,10 +29,10 @@ def measured(value: Any, error: Any = None) -> str:
 
 
 def p_value(p: Any, n_permutations: int | None = None) -> str:
-    """Return a p-value; one at the resolution 1/(B + 1) of its permutations is written as a bound."""
+    """Return a p-value; one equal to the resolution 1/(B + 1) of its permutations is written as a bound."""
     if p is None or math.isnan(float(p)):
         return "–"
-    if n_permutations and float(p) <= 1.000001 / (n_permutations + 1):
+    if n_permutations and math.isclose(float(p), 1 / (n_permutations + 1), rel_tol=1e-6):
         return f"≤ {1 / (n_permutations + 1):.2g}"
     return f"{float(p):.2g}" if float(p) < 0.1 else f"{float(p):.2f}"
 

@@ -15,6 +15,10 @@ Why one split and no cross-validation: under the null hypothesis the AUCs of exc
 strongly correlated (both measure how the fluctuations of the two halves align), so pooling them
 gains little and breaks both the error and the p-value.
 
+The trees are scikit-learn's defaults (100 of 31 leaves, learning rate 0.1). On CMS dimuon events against
+three imperfect generators, 2,000 training events per class, smaller trees, smaller steps and early
+stopping all found less (0.571 ± 0.004 against 0.539 to 0.564 for the hardest of the three).
+
 With more than 64 features (images) the trees see the first 63 principal components of the pooled
 training half and, as the 64th, the length of what these leave out, so that noise in directions
 which real data do not use is seen too.
@@ -122,11 +126,7 @@ def _trees(n_rows: int, seed: int):  # noqa: ANN202
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        learning_rate=0.1,
-        max_iter=100,
-        max_leaf_nodes=15,
         min_samples_leaf=min(20, max(2, n_rows // 20)),
-        l2_regularization=1.0,
         class_weight="balanced",
         early_stopping=False,
         random_state=seed % 2**32,

@@ -24,11 +24,9 @@ __all__ = ["permutation_test", "random_labels"]
 
 def random_labels(n: int, m: int, n_permutations: int, generator: torch.Generator) -> Tensor:
     """Return labels (n + m, n_permutations + 1) of ones (x) and zeros (y), the observed labelling first."""
-    columns = torch.zeros(n_permutations + 1, n + m)
-    columns[0, :n] = 1
-    for column in columns[1:]:
-        column[torch.randperm(n + m, generator=generator)[:n]] = 1
-    return columns.T.contiguous()
+    draws = [torch.randperm(n + m, generator=generator)[:n] for _ in range(n_permutations)]
+    ones = torch.stack([torch.arange(n), *draws])
+    return torch.zeros(n_permutations + 1, n + m).scatter_(1, ones, 1.0).T.contiguous()
 
 
 def permutation_test(

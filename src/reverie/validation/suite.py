@@ -29,6 +29,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 import torch
 from scipy.stats import kstwo
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from reverie.core.checks import check_positive
@@ -179,12 +180,14 @@ def _bench(samples: Samples, n_permutations: int, seed: int) -> tuple[_Bench, li
 def _battery(bench: _Bench, tell: Progress) -> tuple[list[list[_Column]], list[str], dict]:
     notes: list[str] = []
     tell(0.02, "KS by feature")
-    groups = [_ks(bench, notes)]
-    tell(0.15, "correlations")
+    with threadpool_limits(1, user_api="openmp"):  # many small steps: waiting for threads would cost more
+        groups = [_ks(bench, notes)]
+        tell(0.1, "sliced Wasserstein")
+        sliced = _sliced(bench)
+    tell(0.3, "correlations")
     if len(bench.names) > 1:
         groups.append([_correlation(bench, notes)])
-    tell(0.2, "sliced Wasserstein")
-    groups.append([_sliced(bench)])
+    groups.append([sliced])
     tell(0.35, "energy distance and MMD")
     energy, mmds, median = _kernels(bench)
     groups += [[energy], mmds]

@@ -62,10 +62,10 @@ def auto_transform(
     if len(schema.event_shape) > 1:
         return _for_events(schema, overrides)
     parts = []
-    for j, column in enumerate(schema.columns):
+    for column in schema.columns:
         choice = overrides.get(column.name, continuous)
         made = choice if isinstance(choice, InvertibleTransform) else _for_column(column, choice)
-        parts.append((j, made))
+        parts.append((column.name, made))
     return Columns(_merged(parts), names=names)
 
 
@@ -138,16 +138,16 @@ CONTINUOUS: dict[str, Callable[[Bound, Bound], InvertibleTransform]] = {
 }
 
 
-def _merged(parts: list[tuple[int, InvertibleTransform]]) -> list[tuple[int | list[int], InvertibleTransform]]:
+def _merged(parts: list[tuple[str, InvertibleTransform]]) -> list[tuple[str | list[str], InvertibleTransform]]:
     """Join neighbouring pixel columns of the same range into one part: 784 columns, one call."""
-    merged: list[tuple[int | list[int], InvertibleTransform]] = []
-    for j, part in parts:
+    merged: list[tuple[str | list[str], InvertibleTransform]] = []
+    for name, part in parts:
         last = merged[-1] if merged else None
         if last is not None and _one_range(part) and _one_range(last[1]) and repr(part) == repr(last[1]):
-            columns = [last[0]] if isinstance(last[0], int) else last[0]
-            merged[-1] = ([*columns, j], part)
+            columns = [last[0]] if isinstance(last[0], str) else last[0]
+            merged[-1] = ([*columns, name], part)
         else:
-            merged.append((j, part))
+            merged.append((name, part))
     return merged
 
 

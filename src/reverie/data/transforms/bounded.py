@@ -7,6 +7,7 @@ Logit    y = log t - log(1 - t), t = (x - lower) / (upper - lower); with one bou
 A logarithm would send a value *on* a bound to infinity. Within a fraction eps of the bound the
 curve is therefore continued by its tangent, which reaches the bound at a finite y: the map stays
 one-to-one, smooth to first order, and its inverse is exact. Beyond that y the inverse is the bound.
+eps is such that the nearest 1 % of the values lie there, within [1e-12, 0.01].
 """
 
 import math
@@ -20,7 +21,7 @@ from reverie.data.transforms.base import Elementwise, check_within
 
 __all__ = ["Asinh", "Log", "Logit"]
 
-SMALLEST_EPS, LARGEST_EPS = 1e-12, 1e-2
+SMALLEST_EPS, LARGEST_EPS = 1e-12, 1e-2  # as fractions of the width, or of the median distance
 
 
 class Log(Elementwise):
@@ -110,9 +111,8 @@ class Logit(Elementwise):
         self.scale_ = 1.0
         self.scale_ = self._width(x)
         near = torch.minimum(*self._distances(x))
-        inside = near[near > 0]
-        smallest = inside.amin().item() if inside.numel() else LARGEST_EPS
-        self.eps_ = min(max(smallest, SMALLEST_EPS), LARGEST_EPS)
+        nearest = near.flatten().sort().values[near.numel() // 100].item()
+        self.eps_ = min(max(nearest, SMALLEST_EPS), LARGEST_EPS)
         self.y_range_ = _widened(self._forward(x, x), self.reach)
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
@@ -131,7 +131,8 @@ class Logit(Elementwise):
         y = y.clamp(*self.y_range_)
         if self.lower is not None:
             return (self.lower + self.scale_ * _exp(y, self.eps_)).clamp(min=self.lower)
-        return (-self.scale_ * _exp(-y, self.eps_) + self.upper).clamp(max=self.upper)
+        top = 0.0 if self.upper is None else self.upper  # _check_bounds saw to it that it is given
+        return (top - self.scale_ * _exp(-y, self.eps_)).clamp(max=top)
 
     def _log_derivative(self, x: Tensor) -> Tensor:
         below, above = self._distances(check_within(x, self.lower, self.upper))
@@ -163,8 +164,8 @@ def _log(t: Tensor, eps: float) -> Tensor:
 
 
 def _exp(y: Tensor, eps: float) -> Tensor:
-    tangent = eps * (1 + y - math.log(eps))
-    return torch.where(y >= math.log(eps), torch.exp(y), tangent).clamp(min=0)
+    tangent = 1 + y - math.log(eps)
+    return torch.where(y >= math.log(eps), torch.exp(y), eps * _snapped(tangent))
 
 
 def _logit(t: Tensor, eps: float) -> Tensor:
@@ -175,8 +176,12 @@ def _logit(t: Tensor, eps: float) -> Tensor:
 
 def _sigmoid(y: Tensor, eps: float) -> Tensor:
     edge = math.log(eps) - math.log1p(-eps)
-    tangent = eps + eps * (1 - eps) * (y - edge)
-    return torch.where(y >= edge, torch.sigmoid(y), tangent).clamp(min=0)
+    tangent = 1 + (1 - eps) * (y - edge)
+    return torch.where(y >= edge, torch.sigmoid(y), eps * _snapped(tangent))
+
+
+def _snapped(t: Tensor) -> Tensor:
+    return torch.where(t > 1e-13, t, 0.0)  # the bound itself, up to the rounding of y
 
 
 def _positive(x: Tensor) -> Tensor:

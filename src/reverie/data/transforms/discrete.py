@@ -20,7 +20,7 @@ __all__ = ["Dequantise", "OneHot"]
 LARGEST_NOISY = 2.0**31  # beyond, x + u would need more than the 53 bits of a float64: u = 1/2
 LARGEST_INTEGER = 2.0**50
 MOST_SPARSE_LEVELS = 32
-VALUES_PER_LEVEL = 50
+LEAST_PER_LEVEL = 10  # the holes in a thin tail of counts are chance
 
 
 class Dequantise(InvertibleTransform):
@@ -35,8 +35,8 @@ class Dequantise(InvertibleTransform):
     ----------
     lower, upper : smallest and largest integer allowed; None where there is none.
     levels : the allowed values, ascending, instead of integers from lower to upper; None takes the
-        values of the data where they are at most 32, not integers or with holes between them, and
-        met 50 times each on average.
+        values of the data where they are at most 32 and not all integers, or integers with holes
+        between them, each met 10 times.
     """
 
     def __init__(
@@ -96,11 +96,12 @@ class Dequantise(InvertibleTransform):
     def _find_levels(self, x: Tensor) -> Tensor | None:
         if self.levels is not None:
             return _sorted_levels(self.levels)
-        found = torch.unique(x.detach())
-        if len(found) == 1 or len(found) > min(MOST_SPARSE_LEVELS, x.numel() // VALUES_PER_LEVEL):
+        found, met = torch.unique(x.detach(), return_counts=True)
+        if len(found) == 1 or len(found) > MOST_SPARSE_LEVELS:
             return None
-        regular = ((found - found.round()).abs() < TOLERANCE).all() and ((found.diff() - 1).abs() < TOLERANCE).all()
-        return None if regular else found.cpu()
+        whole = bool(((found - found.round()).abs() < TOLERANCE).all())
+        holes = bool((found.diff() > 1.5).any()) and int(met.min()) >= LEAST_PER_LEVEL
+        return found.cpu() if holes or not whole else None
 
 
 class OneHot(InvertibleTransform):

@@ -54,7 +54,7 @@ def transform_from_json(record: Mapping[str, Any]) -> InvertibleTransform:
             f"got {type(record).__name__}. Give what to_json() returned."
         )
     made = check_choice("transform", record["transform"], TRANSFORMS)
-    config = {name: _decoded(value) for name, value in record["config"].items()}
+    config = {name: _as_tuple(_decoded(value)) for name, value in record["config"].items()}
     state = {name: _decoded(value) for name, value in record["state"].items()}
     unknown = set(config) - set(made._parameters())
     if unknown:
@@ -74,3 +74,7 @@ def _decoded(value: Any) -> Any:
     if isinstance(value, list):
         return [_decoded(item) for item in value]
     return value
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value

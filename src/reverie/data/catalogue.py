@@ -1,0 +1,224 @@
+"""Data sets by name: real events and images, and simulated points.
+
+Every entry names its source, its licence, its citation and the sha256 of its files. A file is
+looked for in the folder that the environment variable ``REVERIE_DATA`` names, then in the cache of
+the operating system; only then is it downloaded, by pooch, and only its checksum makes it welcome.
+`digits` comes with scikit-learn and the toys are drawn: these need neither file nor network.
+"""
+
+import gzip
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reverie.core.errors import InputError, UnknownNameError
+from reverie.data.dataset import Dataset
+from reverie.data.entries import ENTRIES, Entry, RemoteFile
+from reverie.data.schema import Column, Schema
+from reverie.data.text import read_text
+from reverie.data.toys import TOYS
+
+if TYPE_CHECKING:
+    from reverie.core.types import RandomState
+
+__all__ = ["Entry", "entries", "entry", "fetch", "listing", "load", "load_covariance"]
+
+DEFAULT_POINTS = 10_000
+PLIK_SPECTRA = {"TT": 215, "TE": 199, "EE": 199}
+
+
+def entries() -> dict[str, Entry]:
+    """Return all entries by name."""
+    return dict(ENTRIES)
+
+
+def entry(name: str) -> Entry:
+    """Return the entry `name`; an unknown name is answered with the nearest."""
+    if name not in ENTRIES:
+        raise UnknownNameError("data set", name, ENTRIES)
+    return ENTRIES[name]
+
+
+def listing() -> str:
+    """Return a line per entry, for ``reverie data list``."""
+    rows = [(e.name, f"{e.n_rows:,}" if e.n_rows else "any", e.title) for e in ENTRIES.values()]
+    widths = [max(len(row[j]) for row in rows) for j in range(2)]
+    return "\n".join(f"{name:{widths[0]}}  {n:>{widths[1]}}  {title}" for name, n, title in rows)
+
+
+def fetch(name: str) -> list[Path]:
+    """Return the paths of the files of `name`, downloading those that are nowhere yet.
+
+    Raises
+    ------
+    UnknownNameError
+        For a name that is not in the catalogue.
+    InputError
+        If a file cannot be had, or has another checksum than it should.
+    """
+    return [_local(name, file) for file in entry(name).files]
+
+
+def load(
+    name: str,
+    columns: Sequence[str] | str | None = None,
+    *,
+    part: str | None = None,
+    n: int | None = None,
+    random_state: "RandomState" = 0,
+) -> Dataset:
+    """Return the data set `name`.
+
+    Parameters
+    ----------
+    name : as in `listing`.
+    columns : names to keep, in this order; default those that a model can train on.
+    part : "train" (default) or "test" for mnist; also "valid" for binarized_mnist.
+    n : number of points of a simulated set, default 10,000.
+    random_state : for the simulated sets; the default draws the same points every time.
+
+    Raises
+    ------
+    UnknownNameError
+        For an unknown data set, column or part.
+    InputError
+        If a file cannot be had, or `n` is given for a set of fixed size.
+
+    Examples
+    --------
+    >>> load("ring", n=1000)
+    Dataset(1000 events x 2 columns: x, y)
+    """
+    found = entry(name)
+    if n is not None and name not in TOYS:
+        raise InputError(f"Expected no n for {name}, which has {found.n_rows} events, got {n}. Use take(slice(n)).")
+    if part is not None and part not in found.parts:
+        raise UnknownNameError(f"part of {name}", part, found.parts or ("(no parts)",))
+    if name in TOYS:
+        values = TOYS[name](DEFAULT_POINTS if n is None else n, random_state)
+        data = _dataset(found, values, simulated=str(random_state))
+    else:
+        data = _LOADERS[name](found, part or "train")
+    wanted = columns if columns is not None else (found.default_columns or None)
+    return data if wanted is None else data.select(wanted)
+
+
+def load_covariance(name: str) -> np.ndarray:
+    """Return the covariance matrix that comes with `name`: planck_plik_lite, (613, 613), symmetric.
+
+    The rows are those of ``load(name)``; the unit is that of the spectrum squared.
+    """
+    if name != "planck_plik_lite":
+        raise UnknownNameError("data set with a covariance", name, ["planck_plik_lite"])
+    raw = _local(name, entry(name).files[1]).read_bytes()
+    n = sum(PLIK_SPECTRA.values())
+    triangle = np.frombuffer(raw, "<f8", count=n * n, offset=4).reshape(n, n)  # 4 bytes: Fortran record mark
+    return np.tril(triangle) + np.tril(triangle, -1).T
+
+
+def _digits(found: Entry, part: str) -> Dataset:
+    from sklearn.datasets import load_digits
+
+    images = np.asarray(load_digits()["images"])
+    return _dataset(found, images.astype(np.uint8))
+
+
+def _mnist(found: Entry, part: str) -> Dataset:
+    path = _local(found.name, found.files[0 if part == "train" else 1])
+    raw = gzip.decompress(path.read_bytes())
+    n, height, width = (int(v) for v in np.frombuffer(raw, ">i4", count=3, offset=4))
+    images = np.frombuffer(raw, np.uint8, offset=16).reshape(n, height, width)
+    return _dataset(found, images, part=part, source_file=path.name)
+
+
+def _binarized_mnist(found: Entry, part: str) -> Dataset:
+    from scipy.io import loadmat
+
+    path = _local(found.name, found.files[found.parts.index(part)])
+    pixels = loadmat(path, variable_names=["X"])["X"]
+    return _dataset(found, np.ascontiguousarray(pixels).reshape(-1, 28, 28), part=part, source_file=path.name)
+
+
+def _table(found: Entry, part: str) -> Dataset:
+    """Text tables with or without header; text columns become codes in alphabetical order."""
+    path = _local(found.name, found.files[0])
+    names = [column.name for column in found.columns]
+    raw = read_text(path, None, names if found.name == "magic" else None)
+    return _dataset(found, raw.values, labels=raw.labels, source_file=path.name)
+
+
+def _planck(found: Entry, part: str) -> Dataset:
+    path = _local(found.name, found.files[0])
+    table = np.loadtxt(path)
+    spectrum = np.repeat(np.arange(len(PLIK_SPECTRA)), list(PLIK_SPECTRA.values()))
+    return _dataset(found, np.column_stack([table, spectrum]), source_file=path.name)
+
+
+_LOADERS: dict[str, Callable[[Entry, str], Dataset]] = {
+    "digits": _digits,
+    "mnist": _mnist,
+    "binarized_mnist": _binarized_mnist,
+    "dimuon_z": _table,
+    "dimuon_upsilon": _table,
+    "magic": _table,
+    "planck_plik_lite": _planck,
+}
+
+
+def _dataset(
+    found: Entry, values: np.ndarray, labels: dict[str, tuple[str, ...]] | None = None, **notes: str
+) -> Dataset:
+    columns: list[Column] = []
+    for column in found.columns:
+        words = (labels or {}).get(column.name)
+        if words is not None:
+            column = replace(column, levels=tuple(float(k) for k in range(len(words))), labels=words)
+        columns.append(column)
+    schema = Schema(tuple(columns), values.shape[1:], values.dtype.name)
+    provenance = {"catalogue": found.name, "source": found.source, "licence": found.licence, **notes}
+    return Dataset(values, schema=schema, provenance={**provenance, "citation": found.key})
+
+
+def _local(name: str, file: RemoteFile) -> Path:
+    folder = os.environ.get("REVERIE_DATA")
+    if folder:
+        path = Path(folder).expanduser() / file.path
+        if path.is_file():
+            return _verified(path, file)
+    return _downloaded(name, file)
+
+
+def _verified(path: Path, file: RemoteFile) -> Path:
+    if hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256:
+        return path
+    raise InputError(
+        f"Expected the sha256 {file.sha256[:12]}... for {path}, got another: the file is damaged or of another "
+        "version. Remove it and fetch it again."
+    )
+
+
+def _downloaded(name: str, file: RemoteFile) -> Path:
+    import pooch
+
+    cache = Path(pooch.os_cache("reverie")) / Path(file.path).parent
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        got = pooch.retrieve(
+            file.url,
+            known_hash=f"sha256:{file.sha256}",
+            fname=Path(file.path).name,
+            path=cache,
+            downloader=pooch.HTTPDownloader(timeout=30),
+        )
+    except Exception as error:  # whatever the network or its libraries raise, the remedy is the same
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(
+            f"Expected to find or download {file.path} of {name}, got {type(error).__name__} from {file.url} "
+            f"({reason}). Download it by hand to a folder, as {file.path}, and set REVERIE_DATA to that folder."
+        ) from None
+    return Path(got)

@@ -1,0 +1,298 @@
+"""Files of events, read by their suffix.
+
+suffix                          format    what is read
+.npy                            NumPy     one array, left on disk as a memory map
+.npz                            NumPy     one array, or one-dimensional arrays of equal length as columns
+.csv .tsv .txt .dat .data       text      see `reverie.data.text`; also compressed, as .csv.gz
+.parquet .pq                    Parquet   columns of numbers or words (extra ``io``)
+.h5 .hdf5                       HDF5      one data set, or one-dimensional ones as columns (extra ``io``)
+.root                           ROOT      a TTree or RNTuple of flat branches (extra ``root``)
+
+Where a file holds several things, write which one after a colon, ``events.root:tree``, or give
+`key`. Pickles are never loaded: they can run code.
+
+`read` answers for the form of a file: that it exists, is not empty, has one shape, and has numbers
+where numbers belong. NaN and constant columns are let through, so that ``reverie data describe`` can
+show them; `reverie.data.dataset.check_trainable` refuses them before a model is trained.
+"""
+
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reverie.core.errors import InputError, MissingDependencyError, UnknownNameError, nearest
+from reverie.data.containers import Raw, join_columns, to_raw
+from reverie.data.dataset import Dataset
+from reverie.data.schema import infer_schema, split_unit
+from reverie.data.text import read_text
+
+__all__ = ["READERS", "read"]
+
+Reader = Callable[[Path, str | None, list[str] | None], Raw]
+
+
+def read(
+    path: str | Path,
+    columns: Sequence[str] | str | None = None,
+    *,
+    drop_missing: bool = False,
+    weights: str | None = None,
+    key: str | None = None,
+    kind: str | Sequence[str] | Mapping[str, str] | None = None,
+) -> Dataset:
+    """Read a file of events.
+
+    Parameters
+    ----------
+    path : the file; ``file.root:tree`` names one of several things inside.
+    columns : names to keep, a list or one string "a,b,c", in that order. Formats that can, read only these.
+    drop_missing : leave out events with NaN or infinite entries.
+    weights : name of the column of event weights; it is taken out of the values.
+    key : what to read from a file of several arrays, data sets or trees.
+    kind : kinds of columns that are known better than guessed; see `Dataset`.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, empty, of an unknown format, or not made of events; the message says
+        what was found, where, and what to do.
+    MissingDependencyError
+        If an optional library is needed; the message says what to install.
+    """
+    file, inner = _located(path, key)
+    names = _chosen(columns, weights)
+    raw = _reader(file)(file, inner, names)
+    provenance: dict[str, Any] = {"source": str(file), "format": _suffix(file), "rows_in_file": len(raw.values)}
+    if inner is not None:
+        provenance["key"] = inner
+    if len(raw.values) == 0:
+        raise InputError(f"Expected events in {file.name}, got none. Check how the file was written.")
+    schema = infer_schema(raw.values, raw.names, kind=kind, dtypes=raw.dtypes, labels=_plain_labels(raw))
+    data = Dataset(raw.values, schema=schema, provenance=provenance)
+    if names is not None and data.names != names:
+        data = data.select(names)
+    if weights is not None:
+        data = Dataset(data.values, schema=data.schema, weights=weights, provenance=provenance)
+    return data.drop_missing() if drop_missing else data
+
+
+def _plain_labels(raw: Raw) -> dict[str, tuple[str, ...]]:
+    return {split_unit(name)[0]: words for name, words in raw.labels.items()}
+
+
+def _chosen(columns: Sequence[str] | str | None, weights: str | None) -> list[str] | None:
+    if columns is None:
+        return None
+    names = [c.strip() for c in columns.split(",") if c.strip()] if isinstance(columns, str) else list(columns)
+    if weights in names:
+        raise InputError(f"Expected the weights {weights!r} outside the columns, got them in both. Leave them out.")
+    return names if weights is None else [*names, weights]
+
+
+def _located(path: str | Path, key: str | None) -> tuple[Path, str | None]:
+    file = Path(path).expanduser()
+    inner = key
+    if not file.exists() and ":" in file.name:
+        head, _, tail = str(file).rpartition(":")
+        if _suffix(Path(head)) in READERS:
+            file, inner = Path(head), tail
+    if not file.exists():
+        raise InputError(_absent(file))
+    if file.is_dir():
+        raise InputError(f"Expected a file of events, got the folder {file}. Name a file inside it.")
+    if file.stat().st_size == 0:
+        raise InputError(f"Expected events in {file.name}, got an empty file (0 bytes). Check how it was written.")
+    return file, inner
+
+
+def _absent(file: Path) -> str:
+    folder = file.parent
+    if not folder.is_dir():
+        return f"Expected a file at {file}, got no folder {folder}. Correct the path."
+    close = nearest(file.name, [entry.name for entry in folder.iterdir() if entry.is_file()])
+    hint = f"Did you mean {folder / close}?" if close else "Correct the path."
+    return f"Expected a file at {file}, got none. {hint}"
+
+
+def _suffix(file: Path) -> str:
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    return suffixes[-2] if len(suffixes) > 1 and suffixes[-1] == ".gz" else (suffixes or [""])[-1]
+
+
+def _reader(file: Path) -> Reader:
+    suffix = _suffix(file)
+    if suffix in READERS:
+        return READERS[suffix]
+    if suffix in {".pkl", ".pickle", ".pt", ".pth", ".joblib"}:
+        raise InputError(
+            f"Expected a file of numbers, got the pickle {file.name}, which can run code. Save it as .npy."
+        )
+    known = " ".join(READERS)
+    raise InputError(f"Expected a file with one of the suffixes {known}, got {file.name}. Convert it to one of these.")
+
+
+def _read_text(path: Path, key: str | None, names: list[str] | None) -> Raw:
+    if key is not None:
+        raise InputError(f"Expected a plain path for text, got {path.name}:{key}. Leave out what follows the colon.")
+    return read_text(path, names)
+
+
+def _read_npy(path: Path, key: str | None, names: list[str] | None) -> Raw:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise _unreadable(path, "a NumPy array of numbers", error) from None
+    return to_raw(_as_events(array))
+
+
+def _as_events(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1, 1) if array.ndim == 1 and array.dtype.names is None else array
+
+
+def _read_npz(path: Path, key: str | None, names: list[str] | None) -> Raw:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return _one_of({name: archive[name] for name in archive.files}, path, key, names)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise _unreadable(path, "a NumPy archive of numbers", error) from None
+
+
+def _read_hdf5(path: Path, key: str | None, names: list[str] | None) -> Raw:
+    try:
+        import h5py
+    except ModuleNotFoundError:
+        raise MissingDependencyError("h5py", "io", "read HDF5 files") from None
+    try:
+        with h5py.File(path, "r") as file:
+            found: dict[str, Any] = {}
+            file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+            return _one_of(found, path, key, names)
+    except (OSError, RuntimeError) as error:
+        raise _unreadable(path, "an HDF5 file", error) from None
+
+
+def _read_parquet(path: Path, key: str | None, names: list[str] | None) -> Raw:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError:
+        raise MissingDependencyError("pyarrow", "io", "read Parquet files") from None
+    try:
+        file = pq.ParquetFile(path)
+        fields = {split_unit(field)[0]: field for field in file.schema_arrow.names}
+        wanted = list(fields) if names is None else [_known(name, fields) for name in names]
+        table = file.read(columns=[fields[name] for name in wanted])
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, "a Parquet file", error) from None
+    return join_columns({fields[name]: _arrow_column(table[fields[name]], name, pa) for name in wanted})
+
+
+def _read_root(path: Path, key: str | None, names: list[str] | None) -> Raw:
+    try:
+        import uproot
+    except ModuleNotFoundError:
+        raise MissingDependencyError("uproot", "root", "read ROOT files") from None
+    try:
+        with uproot.open(path) as file:
+            classes = file.classnames(cycle=False)
+            trees = [
+                name for name, kind in classes.items() if kind in ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
+            ]
+            tree: Any = file[_pick(trees, path, key, "tree")]
+            branches: list[str] = list(tree.keys())
+            wanted = branches if names is None else [_known(name, branches) for name in names]
+            columns = tree.arrays(wanted, library="np")
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise _unreadable(path, "a ROOT file", error) from None
+    return join_columns(_flat(columns, wanted))
+
+
+def _flat(columns: Mapping[str, np.ndarray], wanted: Sequence[str]) -> dict[str, np.ndarray]:
+    jagged = [name for name in wanted if columns[name].dtype == object and not _is_text(columns[name])]
+    flat: dict[str, np.ndarray] = {}
+    for name in wanted:
+        x = columns[name]
+        if x.ndim == 2:
+            flat.update({f"{name}_{k}": x[:, k] for k in range(x.shape[1])})
+        else:
+            flat[name] = x
+    if jagged:
+        rest = ",".join(name for name in wanted if name not in jagged)[:120]
+        raise InputError(
+            f"Expected one number per event in every branch, got a varying number in {', '.join(jagged[:6])}. "
+            f"Choose flat branches, as in --columns {rest or 'a,b'}."
+        )
+    return flat
+
+
+def _is_text(x: np.ndarray) -> bool:
+    return len(x) > 0 and isinstance(x[0], str)
+
+
+def _one_of(found: Mapping[str, Any], path: Path, key: str | None, names: list[str] | None) -> Raw:
+    """Return one array of several, or arrays of one axis and one length as columns."""
+    numbers = {name: item for name, item in found.items() if item.dtype.kind in "biufV" and item.ndim > 0}
+    flat = [name for name, item in numbers.items() if item.ndim == 1 and item.dtype.names is None]
+    columns = len(flat) == len(numbers) and len({len(numbers[name]) for name in flat}) == 1
+    if key is None and columns and (names is not None or len(numbers) > 1):
+        wanted = flat if names is None else [_known(name, flat) for name in names]
+        return join_columns({name: numbers[name][()] for name in wanted})
+    shapes = {name: f"{name} {tuple(item.shape)}" for name, item in numbers.items()}
+    item = numbers[_pick(list(numbers), path, key, "array", shapes)]
+    heads: Any = getattr(item, "attrs", {}).get("names")
+    raw = to_raw(_as_events(item[()]))
+    return raw if heads is None else Raw(raw.values, [h if isinstance(h, str) else h.decode() for h in heads])
+
+
+def _pick(names: Sequence[str], path: Path, key: str | None, what: str, shown: Mapping[str, str] | None = None) -> str:
+    if key is not None:
+        if key not in names:
+            raise UnknownNameError(f"{what} in {path.name}", key, names)
+        return key
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise InputError(f"Expected one {what} of numbers in {path.name}, got none. Check how the file was written.")
+    listed = ", ".join((shown or {}).get(name, name) for name in names)
+    raise InputError(f"Expected one {what} in {path.name}, got {len(names)}: {listed}. Choose one: {path}:{names[0]}")
+
+
+def _known(name: str, names: Any) -> str:
+    if name not in names:
+        raise UnknownNameError("column", name, names)
+    return name
+
+
+def _arrow_column(column: Any, name: str, pa: Any) -> np.ndarray:
+    kind = column.type
+    if pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return np.array(column.to_pylist(), dtype=object)
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise InputError(f"Expected numbers in column {name!r}, got {kind}. Leave the column out (--columns).")
+    filled = column.cast(pa.float64()) if column.null_count else column
+    return filled.to_numpy(zero_copy_only=False)
+
+
+def _unreadable(path: Path, wanted: str, error: Exception) -> InputError:
+    if "pickle" in str(error).lower() and "object" in str(error).lower():
+        reason = "Python objects, which are pickles and are never loaded"
+    else:
+        reason = f"something else ({' '.join(str(error).split())[:120]})"
+    return InputError(f"Expected {wanted} in {path.name}, got {reason}. Write the file again.")
+
+
+READERS: dict[str, Reader] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".dat", ".data"), _read_text),
+    **dict.fromkeys((".parquet", ".pq"), _read_parquet),
+    **dict.fromkeys((".h5", ".hdf5"), _read_hdf5),
+    ".root": _read_root,
+}

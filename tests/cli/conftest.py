@@ -1,0 +1,47 @@
+"""A small table and one finished run, made once for all tests of the command line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reverie.cli.main import main
+
+TINY = ("--model.max_steps", "60", "--model.record_every", "20", "--model.batch_size", "32", "--quiet")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[str, ...]:
+    """Options of a training that takes a moment."""
+    return TINY
+
+
+@pytest.fixture
+def call(capsys):
+    """Run the command line in this process; return exit code, standard output and standard error."""
+
+    def run(*argv: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(part) for part in argv])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory) -> Path:
+    """CSV file of 240 correlated rows in three columns."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(240, 3)) @ np.array([[1.0, 0.5, 0.0], [0.0, 1.0, 0.3], [0.0, 0.0, 1.0]])
+    path = tmp_path_factory.mktemp("data") / "events.csv"
+    np.savetxt(path, x, delimiter=",", header="px,py,pz", comments="", fmt="%.8f")
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(table, tiny, tmp_path_factory) -> Path:
+    """Folder of one complete tiny run."""
+    out = tmp_path_factory.mktemp("runs") / "x"
+    assert main(["run", "gan", str(table), "--out", str(out), "--seed", "5", *tiny]) == 0
+    return out

@@ -1,0 +1,48 @@
+"""`reverie data`: the catalogue, a description, a schema to edit."""
+
+import yaml
+
+from reverie.experiment.folder import RunFolder
+
+
+def test_the_catalogue_is_listed(call):
+    code, out, _ = call("data", "list")
+    assert code == 0
+    for name in ("digits", "mnist", "binarized_mnist", "dimuon_z", "dimuon_upsilon", "magic", "planck_plik_lite", "ring"):
+        assert f"\n{name} " in out
+    assert call("data")[1] == out
+
+
+def test_a_file_is_described(call, table):
+    code, out, _ = call("data", "describe", table, "--columns", "px,pz")
+    assert code == 0
+    assert "240 rows" in out
+    assert "continuous" in out
+    assert "\npx" in out
+    assert "\npy" not in out
+
+
+def test_a_catalogue_name_is_described(call):
+    code, out, _ = call("data", "describe", "ring")
+    assert code == 0
+    assert "sha256" in out
+
+
+def test_an_edited_schema_is_used(call, table, tmp_path, tiny):
+    path = tmp_path / "schema.yaml"
+    assert call("data", "describe", table, "--schema", path)[0] == 0
+    assert call("data", "describe", table, "--schema", path)[0] == 2  # not overwritten unasked
+    content = yaml.safe_load(path.read_text())
+    content["columns"][0]["unit"] = "GeV"
+    path.write_text(yaml.safe_dump(content))
+    out = tmp_path / "x"
+    assert call("fit", "gan", table, "--schema", path, "--out", out, *tiny)[0] == 0
+    assert RunFolder(out).read_json("data.json")["schema"]["columns"][0]["unit"] == "GeV"
+
+
+def test_a_schema_of_other_columns_is_refused(call, table, tmp_path):
+    path = tmp_path / "schema.yaml"
+    assert call("data", "describe", table, "--columns", "px", "--schema", path)[0] == 0
+    code, _, err = call("fit", "gan", table, "--schema", path, "--out", tmp_path / "x")
+    assert code == 2
+    assert "schema" in err

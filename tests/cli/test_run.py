@@ -1,0 +1,190 @@
+"""The main job from the command line, and what can be done with its folder."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from reverie.data import read
+from reverie.experiment.folder import RunFolder
+
+OUTPUTS = (
+    "config.yaml", "command.txt", "environment.json", "data.json", "status.json", "history.jsonl", "checkpoints/latest",
+    "model/model.safetensors", "samples.npy", "validation.json", "report.html",
+)  # fmt: skip
+
+
+def test_a_run_leaves_everything(finished):
+    for name in OUTPUTS:
+        assert (finished / name).is_file(), name
+    assert not list(finished.rglob("*.tmp"))
+    sizes = json.loads((finished / "data.json").read_text())
+    assert (sizes["n_train"], sizes["n_held_out"]) == (156, 84)
+    assert np.load(finished / "samples.npy").shape == (84, 3)
+    assert [record["step"] for record in RunFolder(finished).history()] == [20, 40, 60]
+    assert RunFolder(finished).snapshots()[60].shape[1:] == (3,)
+    assert "<html" in (finished / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_validation_file_holds_what_is_promised(finished):
+    result = json.loads((finished / "validation.json").read_text())
+    assert 0 < result["p_value"] <= 1
+    assert {"value", "error", "real_vs_real"} <= set(result["auc"])
+    assert "n_distinguish" in result
+    assert result["sizes"]["n_generated"] == 84
+
+
+def test_the_configuration_runs_again_to_the_same_samples(call, finished, tmp_path):
+    again = tmp_path / "again"
+    code, out, _ = call("run", "--config", finished / "config.yaml", "--out", again, "--quiet")
+    assert code == 0
+    assert str(again / "report.html") in out
+    assert np.array_equal(np.load(again / "samples.npy"), np.load(finished / "samples.npy"))
+    assert (again / "config.yaml").read_text() == (finished / "config.yaml").read_text()
+
+
+def test_another_seed_gives_other_samples(call, finished, tmp_path):
+    other = tmp_path / "other"
+    code, _, _ = call("fit", "--seed", "6", "--config", finished / "config.yaml", "--out", other, "--quiet")
+    assert code == 0
+    assert not (other / "samples.npy").exists()
+    assert yaml.safe_load((other / "config.yaml").read_text())["seed"] == 6
+    call("sample", other, "-n", 84, "-o", other / "s.npy", "--quiet")
+    assert not np.array_equal(np.load(other / "s.npy"), np.load(finished / "samples.npy"))
+
+
+@pytest.mark.parametrize("suffix", ["npy", "csv", "parquet", "h5", "root"])
+def test_samples_stream_to_each_format(call, finished, tmp_path, suffix):
+    path = tmp_path / f"samples.{suffix}"
+    code, out, err = call("sample", finished, "-n", 9000, "-o", path, "--seed", 1, "--quiet")
+    assert (code, err) == (0, "")
+    assert str(path) in out
+    data = read(path)
+    assert data.values.shape == (9000, 3)
+    if suffix != "npy":
+        assert list(data.names) == ["px", "py", "pz"]
+
+
+def test_samples_do_not_depend_on_how_many_follow(call, finished, tmp_path):
+    for n in (10, 50):
+        assert call("sample", finished, "-n", n, "-o", tmp_path / f"{n}.npy", "--quiet")[0] == 0
+    assert np.array_equal(np.load(tmp_path / "10.npy"), np.load(tmp_path / "50.npy")[:10])
+
+
+def test_the_report_and_the_validation_can_be_made_anew(call, finished, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    code, out, _ = call("validate", folder)
+    assert code == 0
+    assert json.loads((folder / "validation.json").read_text()) == json.loads((finished / "validation.json").read_text())
+    code, out, _ = call("report", folder)
+    assert code == 0
+    assert (folder / "report.html").is_file()
+
+
+def test_two_files_are_validated(call, table, tmp_path):
+    out = tmp_path / "check"
+    code, text, _ = call("validate", table, table, "--train", table, "--columns", "px,py", "--out", out)
+    assert code == 0
+    assert "p" in text
+    assert json.loads((out / "validation.json").read_text())["sizes"]["n_features"] == 2
+    assert (out / "report.html").is_file()
+
+
+def test_resume_of_a_complete_run_says_so(call, finished):
+    code, out, err = call("resume", finished)
+    assert code == 0
+    assert "complete" in err
+    assert str(finished / "report.html") in out
+
+
+def test_resume_makes_what_is_missing(call, finished, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    for name in ("samples.npy", "validation.json", "report.html"):
+        (folder / name).unlink()
+    assert call("resume", folder, "--quiet")[0] == 0
+    assert np.array_equal(np.load(folder / "samples.npy"), np.load(finished / "samples.npy"))
+    assert (folder / "report.html").is_file()
+
+
+def test_max_time_ends_training_cleanly_and_can_be_raised(call, table, tmp_path):
+    out = tmp_path / "timed"
+    code, _, _ = call(
+        "fit", "gan", table, "--out", out, "--max-time", "0.3s", "--model.max_steps", 1000000, "--model.record_every", 5,
+        "--quiet",
+    )  # fmt: skip
+    assert code == 0
+    first = RunFolder(out).read_json("status.json")["training"]
+    assert first["ended_by"] == "max_time"
+    assert first["seconds"] < 3
+    assert (out / "model").is_dir()
+    assert call("resume", out, "--max-time", f"{first['seconds'] + 0.3}s", "--quiet")[0] == 0
+    second = RunFolder(out).read_json("status.json")["training"]
+    assert second["step"] > first["step"]
+    steps = [record["step"] for record in RunFolder(out).history()]
+    assert steps == sorted(set(steps))
+
+
+def test_overwrite_replaces_the_run_and_nothing_else(call, finished, table, tmp_path, tiny):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    (folder / "my notes.txt").write_text("keep me")
+    code, _, _ = call("fit", "gan", table, "--out", folder, "--overwrite", *tiny)
+    assert code == 0
+    assert not (folder / "samples.npy").exists()
+    assert (folder / "my notes.txt").read_text() == "keep me"
+
+
+def test_weights_thin_the_events(call, tmp_path, tiny):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "weighted.csv"
+    rows = np.column_stack([rng.normal(size=(300, 2)), rng.uniform(0.5, 1, 300)])
+    np.savetxt(path, rows, delimiter=",", header="a,b,w", comments="")
+    out = tmp_path / "w"
+    assert call("fit", "gan", path, "--weights", "w", "--out", out, *tiny)[0] == 0
+    recorded = RunFolder(out).read_json("data.json")
+    assert 150 < recorded["n_rows"] < 300
+    assert [c["name"] for c in recorded["schema"]["columns"]] == ["a", "b"]
+
+
+def test_print_config_resolves_and_runs_nothing(call, table, tmp_path):
+    code, out, _ = call("run", "gan", table, "--columns", "px,pz", "--print-config", "--out", tmp_path / "no")
+    assert code == 0
+    content = yaml.safe_load(out)
+    assert content["columns"] == "px,pz"
+    assert content["model"]["name"] == "gan"
+    assert "objective" in content["model"]
+    assert not (tmp_path / "no").exists()
+
+
+def test_cite_names_reverie_and_the_methods(call, finished):
+    _, alone, _ = call("cite")
+    assert alone.count("@") == 1
+    _, all_of_it, _ = call("cite", finished)
+    for key in ("reverie", "goodfellow2014", "gretton2012"):
+        assert f"{{{key}," in all_of_it
+
+
+def test_info_prints_versions_and_json(call):
+    code, out, _ = call("info", "--no-test")
+    assert code == 0
+    assert "torch" in out
+    code, out, _ = call("info", "--json", "--no-test")
+    assert json.loads(out)["n_cores"] >= 1
+
+
+@pytest.mark.slow
+def test_info_tests_itself(call):
+    code, out, _ = call("info", "--json")
+    assert code == 0
+    assert json.loads(out)["self_test"]["steps_per_second"] > 0
+
+
+@pytest.mark.slow
+def test_demo_ends_with_the_report(call, tmp_path):
+    code, out, _ = call("demo", "--out", tmp_path / "demo", "--max-time", "2s", "--quiet")
+    assert code == 0
+    assert out.splitlines()[-1] == f"report: {tmp_path / 'demo' / 'report.html'}"

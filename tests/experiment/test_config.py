@@ -1,0 +1,54 @@
+"""The configuration: durations, columns, YAML there and back."""
+
+import pytest
+
+from reverie.core.errors import InputError
+from reverie.experiment.config import RunConfig, flatten, format_duration, parse_columns, parse_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("5m", 300), ("1.5h", 5400), ("1h30m", 5400), ("1h 30m", 5400), (".5m", 30), (7, 7)],
+)
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "-3", "5 minutes", "m", "5m!", "1:30"])
+def test_bad_durations(text):
+    with pytest.raises(InputError, match="Expected a duration such as 90s, 5m or 1h30m"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3.2, "3.2 s"), (42, "42 s"), (187, "3 min 07 s"), (3900, "1 h 05 min")])
+def test_durations_in_words(seconds, text):
+    assert format_duration(seconds) == text
+
+
+def test_columns():
+    assert parse_columns(None) is None
+    assert parse_columns("a, b") == ["a", "b"]
+    with pytest.raises(InputError, match="twice"):
+        parse_columns("a,a")
+    with pytest.raises(InputError, match="between commas"):
+        parse_columns("a,,b")
+
+
+def test_yaml_there_and_back(tmp_path):
+    config = RunConfig(data="ring", columns="x,y", max_time="5m", model={"name": "gan", "betas": (0.0, 0.9)})
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml())
+    again = RunConfig.from_yaml(path)
+    assert again.model == {"name": "gan", "betas": [0.0, 0.9]}
+    assert again.to_yaml() == config.to_yaml()
+
+
+def test_an_unknown_key_is_answered_with_the_nearest(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("data: ring\nsed: 3\nmodel: {name: gan}\n")
+    with pytest.raises(InputError, match="Did you mean 'seed'"):
+        RunConfig.from_yaml(path)
+
+
+def test_flatten_goes_into_the_model_only():
+    assert flatten({"a": {"b": 1}, "model": {"name": "gan"}}) == {"a": {"b": 1}, "model.name": "gan"}

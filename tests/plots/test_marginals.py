@@ -1,0 +1,89 @@
+"""What is drawn: the counts, the ratio, the sizes; not the pixels."""
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
+
+from reverie.plots import marginal, marginals, style, to_png, to_svg
+from reverie.plots.binning import bin_columns
+from reverie.plots.marginals import draw_marginal, draw_ratio
+from reverie.plots.style import axis_label, power_of_ten, safe_text
+
+RNG = np.random.default_rng(1)
+REAL, GENERATED = RNG.normal(size=1000), RNG.normal(size=3000)
+
+
+def texts(figure):
+    return " ".join(t.get_text() for ax in figure.axes for t in [*ax.texts, ax.xaxis.label, ax.yaxis.label])
+
+
+def test_points_are_real_counts_and_steps_are_scaled_generated_counts():
+    b = bin_columns(REAL, GENERATED)
+    ax = Figure().subplots()
+    draw_marginal(ax, b)
+    drawn = ax.get_lines()[0].get_xydata()
+    np.testing.assert_allclose(drawn, np.column_stack([b.centres, b.real])[b.real > 0])
+    steps = [p.get_data() for p in ax.patches if isinstance(p, StepPatch) and p.get_label() == "generated"]
+    np.testing.assert_allclose(steps[0].values, b.generated / 3)
+    assert steps[0].values.sum() == pytest.approx(1000, abs=20)
+
+
+def test_ratio_points_are_the_ratio():
+    b = bin_columns(REAL, GENERATED)
+    ax = Figure().subplots()
+    draw_ratio(ax, b)
+    points = ax.get_lines()[1].get_xydata()
+    value = dict(zip(b.centres, b.ratio()[0], strict=True))
+    assert len(points) > 5
+    np.testing.assert_allclose([value[x] for x in points[:, 0]], points[:, 1])
+    np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), 1.0)
+
+
+def test_sizes_unit_chi_square_and_p_value_are_printed():
+    words = texts(marginal(REAL, GENERATED, name="pt", unit="GeV", p_value=0.123))
+    for word in ("real 1,000", "generated 3,000", "pt (GeV)", "χ²/ndf", "KS p = 0.123", "outside"):
+        assert word in words
+
+
+def test_one_sample_alone_has_no_ratio():
+    figure = marginal(REAL, np.empty(0))
+    assert "gen./real" not in texts(figure)
+    assert "generated" not in texts(figure)
+    assert "gen./real" in texts(marginal(REAL, GENERATED))
+
+
+def test_heavy_tails_are_logarithmic():
+    assert marginal(RNG.exponential(size=4000), RNG.exponential(size=4000)).axes[0].get_yscale() == "log"
+    assert marginal(REAL, GENERATED).axes[0].get_yscale() == "linear"
+
+
+def test_grid_has_a_ratio_for_each_column():
+    x = RNG.normal(size=(200, 5))
+    assert len(marginals(x, x, names=list("abcde")).axes) == 10
+
+
+def test_style_leaves_no_trace():
+    before = dict(matplotlib.rcParams)
+    with style():
+        assert matplotlib.rcParams["svg.fonttype"] == "none"
+    to_svg(marginal(REAL, GENERATED))
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_svg_is_reproducible_and_png_is_png():
+    assert to_svg(marginal(REAL, GENERATED)) == to_svg(marginal(REAL, GENERATED))
+    assert to_png(marginal(REAL, GENERATED)).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["$", "$E_T$ broken $", r"$\nosuch$", "a\nb\x00", "p" * 200, "", "質量"])
+def test_any_name_can_be_drawn(name):
+    assert b"<svg" in to_svg(marginal(REAL, GENERATED, name=name, unit="$GeV"))
+
+
+def test_labels():
+    assert safe_text("$p_T$") == "$p_T$"
+    assert safe_text("a $ b") == r"a \$ b"
+    assert axis_label("pt", "GeV") == "pt (GeV)"
+    assert (power_of_ten(-1, 3e9), power_of_ten(0, 2e-7), power_of_ten(0, 500)) == (9, -9, 0)

@@ -1,0 +1,253 @@
+"""The report: complete, self-contained, honest, safe against any string, written in one piece."""
+
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from reverie import report
+from reverie.core.errors import FolderError, InputError
+from reverie.report.evidence import tone
+from reverie.report.origin import read_bibtex
+from reverie.report.words import count, flattened, measured, number, p_value
+from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
+
+RNG = np.random.default_rng(4)
+EVIL = "<script>alert('x')</script>"
+NAMES = ["pt", EVIL, "n"]
+REAL, GENERATED = RNG.normal(size=(400, 3)), RNG.normal(size=(300, 3))
+HISTORY = [
+    {"step": i, "seconds": 0.1 * i, "d_loss": 0.7, "g_loss": 0.7, "d_real": 0.6, "d_fake": 0.4} for i in range(30)
+]
+BIBTEX = """@article{good2014, title={Generative {Adversarial} Nets},
+  author={Good, Ian and Fellow, A}, year=2014, doi={10.1/x}}"""
+
+
+def result(p=0.01, area=0.55, p_auc=0.01, n=300.0):
+    checks = (
+        TestResult("KS", "pt", 0.2, 0.01, 0.05, 0.03, p, p, p < 0.05, "Looks at one column.", "smirnov1948"),
+        TestResult("MMD", None, 0.2, -0.01, 0.05, None, 0.5, 0.5, False, "Looks at all.", "gretton2012", "seen pt"),
+    )
+    classifier = ClassifierResult(
+        area, 0.01, 0.5, 0.01, 0.5, p_auc, {"pt": 0.1, EVIL: 0.0}, 9, 9, "Trees.", "lopezpaz2017"
+    )
+    sizes = {"n_real": 300, "n_generated": 300, "n_calibration": 300, "n_features": 3}
+    return ValidationResult(p, p, checks, classifier, n, 200.0, 400.0, sizes, 7, 999, warnings=(EVIL,))
+
+
+def everything():
+    return {
+        "title": EVIL,
+        "subtitle": "a & b",
+        "real": REAL,
+        "generated": GENERATED,
+        "names": NAMES,
+        "units": ["GeV", "", EVIL],
+        "kinds": ["continuous", "continuous", "continuous"],
+        "snapshots": [(0, GENERATED * 2), (29, GENERATED)],
+        "provenance": {"source": EVIL, "rows": {"train": 5}},
+        "config": {"model": {"n_noise": 8}, EVIL: [1, 2]},
+        "environment": {"torch": "2.13.0"},
+        "references": [("good2014", BIBTEX), ("x", EVIL)],
+        "command": "reverie run gan x && echo '<b>'",
+    }
+
+
+class Elements(HTMLParser):
+    """Collects (tag, attributes) and checks that what opens also closes."""
+
+    EMPTY = {"meta", "img", "br", "hr", "link", "input"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.seen, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    path = report.write(tmp_path_factory.mktemp("report") / "report.html", HISTORY, result(), **everything())
+    return path.read_text(encoding="utf-8")
+
+
+def test_sections_in_the_order_of_a_reader(full):
+    keys = re.findall(r'<section id="(\w+)"', full)
+    assert keys == ["verdict", "training", "snapshots", "marginals", "pairs", "validation", "provenance", "references"]
+    assert re.findall(r'href="#(\w+)"', full) == keys
+
+
+def test_html_is_balanced_and_figures_have_words(full):
+    elements = Elements(full)
+    assert elements.open == []
+    pictures = [attributes for tag, attributes in elements.seen if tag == "img"]
+    assert len(pictures) > 8
+    assert all(p["alt"] and p["src"].startswith("data:image/") for p in pictures)
+
+
+def test_nothing_is_loaded_from_elsewhere_and_no_script_runs(full):
+    for tag, attributes in Elements(full).seen:
+        assert tag not in {"script", "link", "iframe", "object", "embed", "base", "form"}
+        assert not any(name.startswith("on") for name in attributes)
+        assert "src" not in attributes or attributes["src"].startswith("data:")
+        assert "href" not in attributes or tag == "a"
+    assert "url(" not in full
+    assert "@import" not in full
+    assert "default-src 'none'" in full
+
+
+def test_every_string_is_escaped(full):
+    assert EVIL not in full
+    assert "&lt;script&gt;" in full
+    assert "echo &#39;&lt;b&gt;&#39;" in full
+
+
+def test_headline_numbers_and_table_are_there(full):
+    for text in (
+        "0.550 ± 0.010",
+        "real vs real: 0.500 ± 0.010",
+        ">300<",
+        "200 to 400",
+        "Looks at one column.",
+        "Seen here",
+    ):
+        assert text in full
+    assert '<a href="https://doi.org/10.1/x"' in full
+
+
+@pytest.mark.parametrize(
+    ("missing", "left_out"),
+    [
+        (("real",), {"pairs"}),
+        (("generated",), {"pairs"}),
+        (("names", "units", "kinds"), set()),
+        (("real", "generated"), {"snapshots", "marginals", "pairs"}),
+        (("provenance", "config", "environment", "command", "references"), {"provenance", "references"}),
+    ],
+)
+def test_missing_pieces_leave_out_their_sections_only(missing, left_out):
+    parts = {key: value for key, value in everything().items() if key not in missing}
+    keys = {section.key for section in report.build(**parts).sections}
+    complete = {"verdict", "snapshots", "marginals", "pairs", "provenance", "references"}
+    assert keys == complete - left_out
+
+
+def test_nothing_at_all_says_not_validated():
+    page = report.render(report.build())
+    assert "Not validated" in page
+    assert re.findall(r'<section id="(\w+)"', page) == ["verdict"]
+
+
+def test_shortest_call_cites_the_validation(tmp_path):
+    text = report.write(tmp_path / "report.html", HISTORY, result()).read_text(encoding="utf-8")
+    assert "Kernel Two-Sample Test" in text
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4), (3, 4, 4)])
+def test_images_instead_of_marginals(shape):
+    stack = RNG.random((20, *shape))
+    page = report.build(real=stack, generated=stack, kinds=["pixel"], snapshots=[(0, stack)])
+    assert [section.key for section in page.sections] == ["verdict", "snapshots", "images"]
+
+
+def test_flat_rows_of_an_event_shape_are_images():
+    page = report.build(real=RNG.random((20, 16)), generated=RNG.random((10, 16)), event_shape=(4, 4), kinds=["pixel"])
+    assert "images" in [section.key for section in page.sections]
+
+
+def test_spins_have_a_magnetisation():
+    spins = RNG.choice([-1, 1], (50, 4, 4))
+    assert "magnetisation" in report.render(report.build(real=spins, generated=spins, kinds=["spin"]))
+
+
+def test_different_columns_are_refused():
+    with pytest.raises(InputError, match="one event shape"):
+        report.build(real=REAL, generated=GENERATED[:, :2])
+
+
+def test_one_column_has_no_pairs():
+    page = report.build(real=REAL[:, :1], generated=GENERATED[:, :1], snapshots=[(1, GENERATED[:, :1])])
+    assert [section.key for section in page.sections] == ["verdict", "snapshots", "marginals"]
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        (None, "unknown"),
+        (result(p=0.4, p_auc=0.3), "good"),
+        (result(p=0.4, p_auc=0.01), "close"),
+        (result(p=0.01, area=0.58), "close"),
+        (result(p=0.01, area=0.7), "bad"),
+        (replace(result(p=0.01), auc=None), "bad"),
+        (replace(result(p=0.4), auc=None), "good"),
+    ],
+)
+def test_colour_follows_the_evidence(case, expected):
+    assert tone(case) == expected
+    assert f'class="verdict {expected}"' in report.render(report.build(None, case))
+
+
+def test_lower_limit_when_no_number_suffices():
+    text = report.render(report.build(None, replace(result(), n_distinguish=math.inf, n_distinguish_high=math.inf)))
+    assert "&gt; 200" in text
+    assert "95 % lower limit" in text
+
+
+def test_many_features_are_shortened_with_all_behind_a_line():
+    one = result().checks[0]
+    many = replace(result(), checks=tuple(replace(one, feature=f"x{i}") for i in range(60)))
+    text = report.render(report.build(None, many))
+    assert "All 60 tests" in text
+    assert "x59" in text
+
+
+def test_writing_is_atomic(tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    report.write(path, title="old")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(FolderError, match="No space left"):
+        report.write(path, title="new")
+    assert "old" in path.read_text(encoding="utf-8")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_missing_folder_is_said(tmp_path):
+    with pytest.raises(FolderError, match="folder"):
+        report.write(tmp_path / "none" / "report.html")
+
+
+def test_table_rows_are_checked():
+    with pytest.raises(InputError, match="2 cells"):
+        report.Table(("a", "b"), ((report.Cell("1"),),))
+
+
+def test_bibtex_is_readable():
+    entry = read_bibtex("good2014", BIBTEX)
+    assert entry.text == "Ian Good and A Fellow (2014). Generative Adversarial Nets."
+    quoted = read_bibtex("k", '@book{k, title = "A {B}, C", author = "M{\\"u}ller, Jos{\\\'e}", eprint = "1.2"}')
+    assert quoted.text == "José Müller. A B, C."
+    assert quoted.address == "https://arxiv.org/abs/1.2"
+    assert read_bibtex("k", "@misc{k, url={javascript:alert(1)}, title={T}}").address == ""
+    assert read_bibtex("k", "@broken").text == "@broken"
+
+
+def test_words():
+    assert (number(-0.00123), number(None), number(math.inf)) == ("−0.00123", "–", "∞")
+    assert (p_value(0.001, 999), p_value(0.0001, 999), p_value(0.5)) == ("≤ 0.001", "0.0001", "0.50")
+    assert (count(12345.6), count(math.inf), count(None)) == ("12,346", "∞", "–")
+    assert measured(1.0, 0.1) == "1.00 ± 0.10"
+    assert flattened({"a": {"b": [1, 2]}, "c": None}) == [("a.b", "1, 2"), ("c", "None")]
