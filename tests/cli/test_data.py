@@ -8,7 +8,16 @@ from reverie.experiment.folder import RunFolder
 def test_the_catalogue_is_listed(call):
     code, out, _ = call("data", "list")
     assert code == 0
-    for name in ("digits", "mnist", "binarized_mnist", "dimuon_z", "dimuon_upsilon", "magic", "planck_plik_lite", "ring"):
+    for name in (
+        "digits",
+        "mnist",
+        "binarized_mnist",
+        "dimuon_z",
+        "dimuon_upsilon",
+        "magic",
+        "planck_plik_lite",
+        "ring",
+    ):
         assert f"\n{name} " in out
     assert call("data")[1] == out
 

@@ -78,7 +78,9 @@ def test_the_report_and_the_validation_can_be_made_anew(call, finished, tmp_path
     shutil.copytree(finished, folder)
     code, out, _ = call("validate", folder)
     assert code == 0
-    assert json.loads((folder / "validation.json").read_text()) == json.loads((finished / "validation.json").read_text())
+    assert json.loads((folder / "validation.json").read_text()) == json.loads(
+        (finished / "validation.json").read_text()
+    )
     code, out, _ = call("report", folder)
     assert code == 0
     assert (folder / "report.html").is_file()

@@ -104,11 +104,11 @@ _DIMUON_NOTE = (
     "Of these columns pt, eta, phi of both muons are independent; E, px, py, pz and M follow from them. "
     "Run, Event, Type1, Type2 can be chosen by name."
 )
-_DIMUON_BIBTEX = """@misc{mccauley2016dimuon,
-  author = {McCauley, Thomas},
-  title  = {Events with two muons from the {CMS} open data of 2011, for education},
-  note   = {CERN Open Data Portal, derived from the DoubleMu primary dataset, Run2011A},
-  url    = {https://github.com/cms-opendata-education/cms-jupyter-materials-english},
+_DIMUON_BIBTEX = """@misc{cms2011dimuon,
+  author       = {{CMS Collaboration}},
+  title        = {Events with two muons from the {CMS} open data of 2011 ({Run2011A}), prepared for education},
+  howpublished = {cms-opendata-education},
+  url          = {https://github.com/cms-opendata-education/cms-jupyter-materials-english},
 }"""
 _MNIST_BIBTEX = """@article{lecun1998gradient,
   author  = {LeCun, Yann and Bottou, L{\\'e}on and Bengio, Yoshua and Haffner, Patrick},

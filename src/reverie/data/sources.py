@@ -198,12 +198,13 @@ def _read_root(path: Path, key: str | None, names: list[str] | None) -> Raw:
     except ModuleNotFoundError:
         raise MissingDependencyError("uproot", "root", "read ROOT files") from None
     try:
-        with uproot.open(path) as file:
+        opened: Any = uproot.open(path)
+        with opened as file:
             classes = file.classnames(cycle=False)
             trees = [
                 name for name, kind in classes.items() if kind in ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
             ]
-            tree: Any = file[_pick(trees, path, key, "tree")]
+            tree = file[_pick(trees, path, key, "tree")]
             branches: list[str] = list(tree.keys())
             wanted = branches if names is None else [_known(name, branches) for name in names]
             columns = tree.arrays(wanted, library="np")

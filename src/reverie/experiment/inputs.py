@@ -14,10 +14,10 @@ import numpy as np
 from reverie.core.checks import check_finite
 from reverie.core.errors import CheckpointError, InputError, UnknownNameError
 from reverie.core.random import child_seed
-from reverie.data import Dataset, catalogue, check_trainable, read
+from reverie.data import Dataset, Schema, catalogue, check_trainable, read
 from reverie.experiment.config import RunConfig, looks_like_path, parse_columns
 
-__all__ = ["Inputs", "load_inputs", "open_data"]
+__all__ = ["Inputs", "find_data", "load_inputs", "open_data", "recoded"]
 
 _LEAST_ROWS = 20  # in either part of the split: below, no test means anything
 
@@ -93,42 +93,54 @@ def open_data(
     schema: str | None = None,
     drop_missing: bool = False,
 ) -> Dataset:
-    """Return the data set at a path or of a catalogue name, free of NaN and infinite values.
+    """Return the data as `find_data` finds them, free of NaN and infinite values.
 
     Parameters
     ----------
-    data : path or catalogue name.
-    columns : names between commas; all by default.
-    weights : column of event weights, which is then no feature.
+    data, columns, weights, drop_missing : as in `find_data`.
     schema : YAML file of kinds and units.
-    drop_missing : leave out rows with NaN or infinite entries.
 
     Raises
     ------
     InputError
-        As `load_inputs`.
+        As `find_data`, and for missing values: by column, with their number.
     """
-    names = parse_columns(columns)
-    wanted = None if names is None else [*names, *([weights] if weights and weights not in names else [])]
-    dataset = _named(data, wanted, drop_missing=drop_missing)
-    if weights is not None:
-        dataset = Dataset(dataset, weights=weights)
+    dataset = find_data(data, columns=columns, weights=weights, drop_missing=drop_missing)
     if schema is not None:
         dataset = _with_schema(dataset, schema)
     check_finite(dataset.values, dataset.names, name=repr(data))
     return dataset
 
 
-def _named(data: str, columns: list[str] | None, *, drop_missing: bool) -> Dataset:
-    path = Path(data)
+def find_data(
+    data: str, *, columns: str | None = None, weights: str | None = None, drop_missing: bool = False
+) -> Dataset:
+    """Return the data set at a path or of a catalogue name.
+
+    Parameters
+    ----------
+    data : path or catalogue name.
+    columns : names between commas; all by default.
+    weights : column of event weights, which is then no feature.
+    drop_missing : leave out rows with NaN or infinite entries.
+
+    Raises
+    ------
+    InputError
+        For a missing or unreadable file, or an unknown name, with the nearest.
+    """
+    wanted = parse_columns(columns)
+    if wanted is not None and weights is not None:
+        wanted = [*(name for name in wanted if name != weights), weights]
     if data in catalogue.entries() and not looks_like_path(data):
-        dataset = catalogue.load(data, columns=columns)
-        return dataset.drop_missing() if drop_missing else dataset
-    if path.is_dir():
-        raise InputError(f"Expected a file of data, got the folder {data!r}. Name a file in it.")
-    if path.exists() or looks_like_path(data):
-        return read(path, columns=columns, drop_missing=drop_missing)
-    raise UnknownNameError("data set or file", data, catalogue.entries())
+        dataset = catalogue.load(data, columns=wanted)
+    elif looks_like_path(data) or Path(data).is_file():
+        dataset = read(data, columns=wanted)
+    else:
+        raise UnknownNameError("data set or file", data, catalogue.entries())
+    if weights is not None:
+        dataset = Dataset(dataset, weights=weights)
+    return dataset.drop_missing() if drop_missing else dataset
 
 
 def _check_size(n: int, config: RunConfig) -> None:
@@ -157,8 +169,6 @@ def _unweighted(dataset: Dataset, seed: int) -> Dataset:
 
 
 def _with_schema(dataset: Dataset, path: str) -> Dataset:
-    from reverie.data import Schema
-
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -170,3 +180,25 @@ def _with_schema(dataset: Dataset, path: str) -> Dataset:
             f"{', '.join(c.name for c in schema.columns[:8])}. Write it anew with 'reverie data describe'."
         )
     return Dataset(dataset.values, weights=dataset.weights, schema=schema, provenance=dataset.provenance)
+
+
+def recoded(dataset: Dataset, schema: Schema) -> np.ndarray:
+    """Return the values (n, *event) with the codes of words as `schema` numbers them.
+
+    A file of words is numbered by the words that occur in it; two files may number them differently.
+
+    Raises
+    ------
+    InputError
+        For a word that `schema` does not have.
+    """
+    values = np.array(dataset.values)
+    if values.ndim != 2 or len(schema.columns) != values.shape[1]:
+        return values.reshape(-1, *schema.event_shape)
+    for j, (have, want) in enumerate(zip(dataset.schema.columns, schema.columns, strict=True)):
+        if have.labels is not None and want.labels is not None and have.labels != want.labels:
+            unknown = set(have.labels) - set(want.labels)
+            if unknown:
+                raise InputError(f"Expected the words {', '.join(want.labels)} in {want.name!r}, got {min(unknown)!r}.")
+            values[:, j] = np.array([want.labels.index(word) for word in have.labels])[values[:, j].astype(int)]
+    return values

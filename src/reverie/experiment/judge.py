@@ -7,7 +7,7 @@ import numpy as np
 from reverie.core.errors import FolderError, InputError
 from reverie.data import Dataset
 from reverie.experiment.folder import write_json
-from reverie.experiment.inputs import open_data
+from reverie.experiment.inputs import open_data, recoded
 from reverie.validation import REFERENCES, ValidationResult, validate
 
 __all__ = ["validate_files"]
@@ -46,9 +46,11 @@ def validate_files(
     if second is not None:
         _check_alike(first, second, real, str(train))
     _make_folder(out)
-    result = validate(first, fake, calibration=second, random_state=seed)
+    values = recoded(fake, first.schema)
+    calibration = None if second is None else recoded(second, first.schema)
+    result = validate(first, values, calibration=calibration, random_state=seed)
     if out is not None:
-        _write(Path(out), first, fake, result, title=f"{Path(generated).name} against {Path(real).name}")
+        _write(Path(out), first, values, result, title=f"{Path(generated).name} against {Path(real).name}")
     return result
 
 
@@ -74,7 +76,7 @@ def _check_alike(first: Dataset, other: Dataset, real: str, path: str) -> None:
         )
 
 
-def _write(folder: Path, real: Dataset, fake: Dataset, result: ValidationResult, *, title: str) -> None:
+def _write(folder: Path, real: Dataset, fake: np.ndarray, result: ValidationResult, *, title: str) -> None:
     from reverie.report import write
 
     write_json(folder / "validation.json", result.to_json())
@@ -85,7 +87,7 @@ def _write(folder: Path, real: Dataset, fake: Dataset, result: ValidationResult,
         result,
         title=title,
         real=np.asarray(real.values),
-        generated=np.asarray(fake.values),
+        generated=fake,
         names=schema.names,
         units=[column.unit for column in schema.columns],
         kinds=[column.kind for column in schema.columns],

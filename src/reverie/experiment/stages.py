@@ -24,7 +24,7 @@ from reverie.core.random import child_seed
 from reverie.data import open_sink, read
 from reverie.experiment.config import RunConfig, parse_duration, read_yaml
 from reverie.experiment.folder import RunFolder, write_json
-from reverie.experiment.inputs import Inputs
+from reverie.experiment.inputs import Inputs, recoded
 from reverie.experiment.progress import Progress
 from reverie.models.files import load_model, save_model
 from reverie.training import CheckpointFolder, Record
@@ -188,9 +188,16 @@ def snapshot_steps(max_steps: int) -> list[int]:
 
 def draw(model: Any, path: Path, n: int, *, seed: int, quiet: bool = False) -> None:
     """Stream `n` samples of `model` into the file `path`, block by block, in original units."""
-    dtype = np.dtype(model.preprocessing_.dtype)
-    names, shape = [column.name for column in model.schema_.columns], model.schema_.event_shape
-    with open_sink(path, names, shape, dtype, n) as sink, Progress("sampling", n, unit="samples", quiet=quiet) as bar:
+    schema = model.schema_
+    sink = open_sink(
+        path,
+        names=schema.names,
+        event_shape=schema.event_shape,
+        dtype=schema.dtypes,
+        n_total=n,
+        labels={column.name: column.labels for column in schema.columns if column.labels is not None},
+    )
+    with sink, Progress("sampling", n, unit="samples", quiet=quiet) as bar:
         done = 0
         for block in model.iter_sample(n, random_state=seed):
             sink.write(block)
@@ -228,7 +235,7 @@ def generated_values(folder: RunFolder, inputs: Inputs) -> np.ndarray:
     path = folder.samples
     if path is None:
         raise InputError(f"Expected samples in {str(folder.path)!r}, got none. Draw them: reverie resume {folder.path}")
-    return np.asarray(read(path).values).reshape(-1, *inputs.source.event_shape)
+    return recoded(read(path), inputs.source.schema)
 
 
 def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
