@@ -72,6 +72,9 @@ def test_a_folder_instead_of_a_file(call, tmp_path):
 def test_a_wrong_image_shape(call, tmp_path):
     np.save(tmp_path / "five.npy", np.random.default_rng(0).normal(size=(100, 2, 3, 4, 5)))
     assert "shape" in refused(call, "run", "gan", tmp_path / "five.npy", "--out", tmp_path / "x")
+    np.save(tmp_path / "last.npy", np.random.default_rng(0).normal(size=(100, 8, 8, 3)))
+    assert "channels last" in refused(call, "run", "gan", tmp_path / "last.npy", "--out", tmp_path / "x")
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_pickle_for_an_array(call, tmp_path):
@@ -255,7 +258,7 @@ def test_a_file_that_cannot_grow_is_one_sentence(finished, tmp_path):
     line = f"ulimit -f 512; '{sys.executable}' -m reverie sample '{finished}' -n 200000 -o '{path}' --quiet"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: Expected room on the disk")
+    assert done.stderr.startswith("error: Expected to write s.npy")
     assert not path.exists()
     assert list(tmp_path.iterdir()) == []
 

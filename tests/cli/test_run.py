@@ -114,10 +114,8 @@ def test_resume_makes_what_is_missing(call, finished, tmp_path):
 
 def test_max_time_ends_training_cleanly_and_can_be_raised(call, table, tmp_path):
     out = tmp_path / "timed"
-    code, _, _ = call(
-        "fit", "gan", table, "--out", out, "--max-time", "0.3s", "--model.max_steps", 1000000, "--model.record_every", 5,
-        "--quiet",
-    )  # fmt: skip
+    steps = ("--model.max_steps", 1000000, "--model.record_every", 5)
+    code, _, _ = call("fit", "gan", table, "--out", out, "--max-time", "0.3s", *steps, "--quiet")
     assert code == 0
     first = RunFolder(out).read_json("status.json")["training"]
     assert first["ended_by"] == "max_time"

@@ -44,6 +44,7 @@ def _entry(action: Action, width: int) -> str:
     if action.nargs != 0:
         head += f" {_value_word(action)}"
     text = " ".join((action.help or "").replace("%%", "%").split())
+    text = text[:1].upper() + text[1:]
     if action.nargs != 0 and action.default not in (None, ""):
         text += f" (default: {_shown(action.default)})"
     gap = " " * _COLUMN

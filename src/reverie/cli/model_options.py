@@ -42,7 +42,7 @@ def run_options(verb: str, about: str, *, model: str | None, examples: Sequence[
     options.flag("print-config", "Print the resolved configuration and stop.")
     options.flag("quiet", "No progress.")
     if model is not None:
-        options.add_class_arguments(model_class(model), "model", skip={"random_state"}, fail_untyped=False)
+        options.add_model(model_class(model))
     return options
 
 

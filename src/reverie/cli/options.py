@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, NoReturn
 
-import docstring_parser
 from jsonargparse import ArgumentParser, Namespace
 
 from reverie.cli.help import help_text
 from reverie.core.errors import InputError, nearest
-from reverie.experiment.config import flatten, read_yaml
+from reverie.experiment.config import flatten, parameter_texts, read_yaml
 
 __all__ = ["Options"]
 
@@ -47,16 +46,25 @@ class Options(ArgumentParser):
 
     def add_fields(self, config: type, *names: str) -> None:
         """Add one option for each field of the dataclass `config` (or for `names`), help from its docstring."""
-        texts = {p.arg_name: p.description for p in docstring_parser.parse(config.__doc__ or "").params}
+        texts = parameter_texts(config)
         for f in fields(config):
             if f.name in self.words or (names and f.name not in names) or f.name == "model":
                 continue
-            option, text = "--" + f.name.replace("_", "-"), " ".join((texts.get(f.name) or "").split())
+            option, text = "--" + f.name.replace("_", "-"), texts.get(f.name, "")
             if f.type is bool:
                 self.flag(option[2:], text)
             else:
                 default = None if f.default is MISSING else f.default
                 self.add_argument(option, type=f.type, default=default, help=text)
+
+    def add_model(self, model: type) -> None:
+        """Add one option for each argument of the constructor of `model`, except its seed, which is the run's."""
+        self.add_class_arguments(model, "model", skip={"random_state"}, fail_untyped=False)
+        texts = parameter_texts(model)
+        for action in self._actions:
+            name = action.dest.removeprefix("model.")
+            if action.dest.startswith("model.") and name in texts:
+                action.help = texts[name]
 
     def parse(self, argv: Sequence[str]) -> Namespace:
         """Return the values of `argv`.

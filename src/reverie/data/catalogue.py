@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -124,8 +124,8 @@ def load_covariance(name: str) -> np.ndarray:
 def _digits(found: Entry, part: str) -> Dataset:
     from sklearn.datasets import load_digits
 
-    images = np.asarray(load_digits()["images"])
-    return _dataset(found, images.astype(np.uint8))
+    bunch: Any = load_digits()
+    return _dataset(found, bunch.images.astype(np.uint8))
 
 
 def _mnist(found: Entry, part: str) -> Dataset:
@@ -206,6 +206,7 @@ def _downloaded(name: str, file: RemoteFile) -> Path:
     import pooch
 
     cache = Path(pooch.os_cache("reverie")) / Path(file.path).parent
+    downloader: Any = pooch.HTTPDownloader(timeout=30)
     pooch.get_logger().setLevel("WARNING")
     try:
         got = pooch.retrieve(
@@ -213,7 +214,7 @@ def _downloaded(name: str, file: RemoteFile) -> Path:
             known_hash=f"sha256:{file.sha256}",
             fname=Path(file.path).name,
             path=cache,
-            downloader=pooch.HTTPDownloader(timeout=30),
+            downloader=downloader,
         )
     except Exception as error:  # whatever the network or its libraries raise, the remedy is the same
         reason = " ".join(str(error).split())[:100]

@@ -17,6 +17,8 @@ __all__ = ["MAX_WORDS", "Raw", "join_columns", "to_raw"]
 
 MAX_WORDS = 100  # more different words than this are no levels but free text
 
+_COMPLEX = "Complex data not supported: expected real numbers. Give real and imaginary parts as columns."
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -58,8 +60,10 @@ def to_raw(data: Any) -> Raw:
         return join_columns({name: array[name] for name in array.dtype.names})
     if array.dtype.kind in "OUS":
         array = _from_objects(array)
+    if array.dtype.kind == "c":
+        raise InputError(_COMPLEX)
     if array.dtype.kind not in "biuf":
-        raise InputError(f"Expected real numbers, got the type {array.dtype}. Convert them, a column per component.")
+        raise InputError(f"Expected real numbers, got the type {array.dtype}. Convert them to numbers.")
     if array.ndim < 2:
         raise InputError(
             "Expected 2D array or more, (n_samples, n_features) or a stack of images, got "
@@ -128,7 +132,7 @@ def _series(series: Any) -> np.ndarray:
 
 def _from_objects(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "O" and any(isinstance(value, complex) for value in array.flat):
-        raise InputError("Complex data not supported: expected real numbers. Give real and imaginary parts as columns.")
+        raise InputError(_COMPLEX)
     try:
         return array.astype(np.float64)
     except TypeError as error:

@@ -183,7 +183,7 @@ class Dataset:
         """Return the sha256 of shape, type and values, as 64 hexadecimal digits."""
         digest = hashlib.sha256(f"{self.values.shape} {self.values.dtype.str}".encode())
         for block in _blocks(self.values):
-            digest.update(memoryview(np.ascontiguousarray(block)))
+            digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 
     def to_frame(self) -> "pd.DataFrame":
@@ -196,7 +196,7 @@ class Dataset:
             raise InputError(f"Expected a table for a data frame, got {self!r}. Use values.reshape(len(data), -1).")
         columns = {}
         for column, x in zip(self.schema.columns, self.values.T, strict=True):
-            if column.labels is not None:
+            if column.labels is not None and column.dtype == "str":
                 columns[column.name] = pd.Categorical.from_codes(_codes(x), list(column.labels))
             else:
                 exact = column.dtype != "str" and (np.dtype(column.dtype).kind == "f" or np.isfinite(x).all())

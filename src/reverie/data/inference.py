@@ -25,14 +25,15 @@ Columns of a table, the first rule that applies:
 Point mass (`atom`) of a continuous column, from 100 rows on: one value in at least 0.5 % of the
 rows (and 10), ten times as frequent as the third most frequent value, among at least 20 others.
 
-Hard ends of a continuous column, from 500 rows on. Let x_(k) be the k-th smallest value, with
-k = max(50, n / 50), and F(b) the share of these k that lies in the half of [b, x_(k)] next to b. A
-uniform density has F = 1/2, a density that falls linearly to zero 1/4, a Gaussian tail below 0.15.
+Hard ends of a continuous column. Let x_(k) be the k-th smallest value and F_k(b) the share of these
+k that lies in the half of [b, x_(k)] next to b. A uniform density has F = 1/2, one that falls
+linearly to zero 1/4, one that falls quadratically 1/8, a Gaussian tail about 0.1.
 
-* b = 0 (and both ends of [0, 1] and [-1, 1]) if nothing lies beyond and F(b) >= 0.2, or if three
-  values are exactly b;
-* a cut: b = the smallest value, moved outward to the roundest number within 8 mean spacings, if
-  F >= 0.4, or if k values are equal to the smallest.
+* b = 0 (and both ends of [0, 1] and [-1, 1]), from 500 rows on: if nothing lies beyond, and
+  F_k(b) >= 0.17 with k = max(100, n / 20) or three values are exactly b;
+* a cut at b = the smallest value, from 2000 rows on: if F_k(b) >= 0.4 with k = max(100, n / 50), or
+  k values are equal to the smallest. b is moved outward to the roundest number within 8 mean
+  spacings, so a window of 60 to 120 is recovered as such.
 
 The upper end mirrors the lower one.
 
@@ -190,11 +191,13 @@ def _atom(levels: np.ndarray, counts: np.ndarray, n: int) -> float | None:
 
 
 def _lower_end(x: np.ndarray, low: float) -> float | None:
-    if len(x) < 500 or x.max() == x.min():
+    if x.max() == x.min():
         return None
     if low >= 0 and _touches(x, 0.0):
         return 0.0
-    near = _lowest(x)
+    if len(x) < 2000:
+        return None
+    near = _lowest(x, max(100, len(x) // 50))
     reach = near[-1] - near[0]
     if reach == 0:
         return low
@@ -203,15 +206,14 @@ def _lower_end(x: np.ndarray, low: float) -> float | None:
 
 
 def _touches(x: np.ndarray, b: float) -> bool:
-    """Whether the lower end of `x` stands on `b`: F(b) >= 0.2, or three values equal to b."""
+    """Whether the lower end of `x` stands on `b`: F(b) >= 0.17, or three values equal to b."""
     if len(x) < 500:
         return False
-    near = _lowest(x)
-    return bool(np.count_nonzero(near == b) >= 3 or np.mean(near - b <= (near[-1] - b) / 2) >= 0.2)
+    near = _lowest(x, max(100, len(x) // 20))
+    return bool(np.count_nonzero(near == b) >= 3 or np.mean(near - b <= (near[-1] - b) / 2) >= 0.17)
 
 
-def _lowest(x: np.ndarray) -> np.ndarray:
-    k = max(50, len(x) // 50)
+def _lowest(x: np.ndarray, k: int) -> np.ndarray:
     return np.sort(np.partition(x, k)[:k]).astype(np.float64)
 
 

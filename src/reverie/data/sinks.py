@@ -209,7 +209,7 @@ class _Npy:
         self._header(sink.n_total or 0)
 
     def write(self, block: np.ndarray) -> None:
-        self._file.write(memoryview(np.ascontiguousarray(_cast(block, self._sink.dtype))).cast("B"))
+        self._file.write(np.ascontiguousarray(_cast(block, self._sink.dtype)).data)
 
     def close(self) -> None:
         try:

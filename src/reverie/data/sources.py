@@ -282,8 +282,12 @@ def _arrow_column(column: Any, name: str, pa: Any) -> np.ndarray:
 
 
 def _unreadable(path: Path, wanted: str, error: Exception) -> InputError:
-    if "pickle" in str(error).lower() and "object" in str(error).lower():
+    with path.open("rb") as file:
+        numpy_file = file.read(6) in (b"\x93NUMPY", b"PK\x03\x04\x14\x00", b"PK\x03\x04-\x00")
+    if "bject" in str(error) and numpy_file:
         reason = "Python objects, which are pickles and are never loaded"
+    elif "pickle" in str(error):
+        reason = "a file that does not start like one"
     else:
         reason = f"something else ({' '.join(str(error).split())[:120]})"
     return InputError(f"Expected {wanted} in {path.name}, got {reason}. Write the file again.")

@@ -28,6 +28,7 @@ __all__ = ["read_text"]
 
 _MISSING = ("", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "null", "NULL", "None")
 _COMMENTS = ("#", "%")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,8 @@ def _from_arrow(column: Any, pa: Any) -> np.ndarray | None:
     kind = column.type
     if pa.types.is_string(kind):
         words = column.unique().to_pylist()
-        return None if any(w is not None and _is_number(w) for w in words) else np.array(column.to_pylist(), object)
+        odd = any(w is not None and (_is_number(w) or _DECIMAL_COMMA.fullmatch(w)) for w in words)
+        return None if odd else np.array(column.to_pylist(), object)
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         return None
     filled = column.cast(pa.float64()) if column.null_count else column
@@ -218,9 +220,10 @@ def _converted(tokens: list[str], numbers: list[int], name: str, path: Path) -> 
     if not odd:
         whole = all(re.fullmatch(r"[-+]?\d{1,18}", token) for token in tokens)
         return np.array([int(t) for t in tokens]) if whole else np.array([np.nan if v is None else v for v in values])
-    if any(v is not None for v in values):
-        token = tokens[odd[0]]
-        hint = "Write decimal points" if re.fullmatch(r"[-+]?\d+,\d+", token) else "Correct it"
+    token = tokens[odd[0]]
+    comma = _DECIMAL_COMMA.fullmatch(token) is not None
+    if comma or any(v is not None for v in values):
+        hint = "Write decimal points" if comma else "Correct it"
         raise InputError(
             f"Expected a number in column {split_unit(name)[0]!r} on line {numbers[odd[0]]} of {path.name}, got "
             f"{token!r}. {hint}, or leave the column out (--columns)."

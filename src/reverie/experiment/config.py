@@ -7,6 +7,7 @@ file that a run leaves behind holds every value, and runs again as it stands:
     reverie run --config runs/x/config.yaml --out runs/y
 """
 
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -23,6 +24,7 @@ __all__ = [
     "format_duration",
     "looks_like_path",
     "model_class",
+    "parameter_texts",
     "parse_columns",
     "parse_duration",
     "read_yaml",
@@ -39,30 +41,18 @@ class RunConfig:
 
     Parameters
     ----------
-    data : str
-        A name of the catalogue ('reverie data list') or the path of a file.
-    columns : str, optional
-        Names of the columns to learn, such as pt1,eta1,phi1; all by default.
-    weights : str, optional
-        Name of the column that holds event weights.
-    schema : str, optional
-        YAML file of column kinds and units, as 'reverie data describe DATA --schema FILE' writes it.
-    drop_missing : bool
-        Leave out rows with NaN or infinite entries.
-    held_out : float
-        Fraction of the rows, in (0, 1), that the model never sees and is judged by.
-    seed : int
-        Root of all randomness: split, weights, noise, batches, tests.
-    max_time : str, optional
-        Budget of training time, such as 90s, 5m or 1h30m; without it, training takes all its steps.
-    checkpoint_every : str
-        Time between two kept states; a killed run loses at most this much.
-    n_samples : int, optional
-        How many samples to draw; by default as many as rows are held out.
-    samples_format : str
-        File format of the samples: npy, csv, parquet, h5 or root.
-    model : dict
-        Name of the model under "name", and its options.
+    data : a name of the catalogue ('reverie data list') or the path of a file.
+    columns : names of the columns to learn, such as pt1,eta1,phi1; all by default.
+    weights : name of the column that holds event weights.
+    schema : YAML file of column kinds and units, as 'reverie data describe DATA --schema FILE' writes it.
+    drop_missing : leave out rows with NaN or infinite entries.
+    held_out : fraction of the rows, in (0, 1), that the model never sees and is judged by.
+    seed : root of all randomness: split, weights, noise, batches, tests.
+    max_time : budget of training time, such as 90s, 5m or 1h30m; without it, training takes all its steps.
+    checkpoint_every : time between two kept states; a killed run loses at most this much.
+    n_samples : how many samples to draw; by default as many as rows are held out.
+    samples_format : file format of the samples: npy, csv, parquet, h5 or root.
+    model : name of the model under "name", and its options.
     """
 
     data: str
@@ -154,6 +144,16 @@ def model_class(name: str) -> type:
     from reverie.models.files import MODELS
 
     return MODELS[registered_name(name)]
+
+
+def parameter_texts(kind: type) -> dict[str, str]:
+    """Return the text of each parameter in the NumPy docstring of a class: ``name : text``, continued indented."""
+    section = re.search(r"\nParameters\n-+\n(.*?)(?:\n\n|\Z)", inspect.cleandoc(kind.__doc__ or ""), flags=re.S)
+    texts: dict[str, str] = {}
+    for entry in re.split(r"\n(?=\S)", section[1] if section else ""):
+        names, _, text = entry.partition(" : ")
+        texts.update((name.strip(), " ".join(text.split())) for name in names.split(","))
+    return texts
 
 
 def looks_like_path(data: str) -> bool:

@@ -77,6 +77,7 @@ def load_inputs(config: RunConfig) -> Inputs:
         schema=config.schema,
         drop_missing=config.drop_missing,
     )
+    _check_shape(data.event_shape, config.data)
     _check_size(len(data), config)
     check_trainable(data)
     if data.weights is not None:
@@ -141,6 +142,20 @@ def find_data(
     if weights is not None:
         dataset = Dataset(dataset, weights=weights)
     return dataset.drop_missing() if drop_missing else dataset
+
+
+def _check_shape(shape: tuple[int, ...], name: str) -> None:
+    """Refuse events that are neither rows, images nor lattices, and images with their channels last."""
+    if len(shape) == 3 and shape[-1] in (1, 3, 4) and shape[0] > 4:
+        raise InputError(
+            f"Expected images (n, channel, height, width) in {name!r}, got (n, {', '.join(map(str, shape))}), which looks "
+            "like channels last. Move them: numpy.moveaxis(images, -1, 1)."
+        )
+    if len(shape) > 3:
+        raise InputError(
+            f"Expected a table (n, d), images (n, height, width) or (n, channel, height, width) in {name!r}, got shape "
+            f"(n, {', '.join(map(str, shape))}). Reshape the events."
+        )
 
 
 def _check_size(n: int, config: RunConfig) -> None:

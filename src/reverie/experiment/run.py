@@ -50,10 +50,10 @@ def start(
     """
     check_new(out, overwrite=overwrite)
     inputs, model = load_inputs(config), make_model(config)
-    _announce(config, inputs, quiet=quiet)
     with ExitStack() as held:
 
         def open_folder() -> RunFolder:
+            _announce(config, inputs, quiet=quiet)
             folder = RunFolder.create(out, config=config.to_yaml(), command=command, overwrite=overwrite)
             held.enter_context(folder.lock())
             write_json(folder / "environment.json", environment(device=str(model.device_)))

@@ -40,6 +40,7 @@ class GenerativeModel(BaseEstimator):
     preprocessing_: Preprocessing
     history_: list[dict[str, float]]
     seed_: int
+    n_iter_: int
     device_: torch.device
 
     @abstractmethod
@@ -145,9 +146,10 @@ class GenerativeModel(BaseEstimator):
                     f"Expected samples of shape {self.schema_.event_shape} as in fit, got {values.shape[1:]}."
                 )
             return values
-        values = validate_data(
+        checked: Any = validate_data(
             self, X, reset=reset, allow_nd=True, ensure_min_samples=2 if reset else 1, ensure_all_finite=False
         )
+        values = np.asarray(checked)
         check_finite(values, getattr(self, "feature_names_in_", None))
         return values
 

@@ -110,7 +110,7 @@ def _write(model: GenerativeModel, folder: Path) -> None:
             "version": VERSION,
             "torch": torch.__version__,
             "seed": model.seed_,
-            "n_steps": model.n_iter_,  # pyright: ignore[reportAttributeAccessIssue]
+            "n_steps": model.n_iter_,
         },
     )
 

@@ -14,7 +14,7 @@ discriminator's turn serves the generator's turn too, its graph kept, so G runs 
 times a step and not once more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,10 @@ class AdversarialGame:
         self.G, self.D, self.averaged = G, D, averaged.eval().requires_grad_(requires_grad=False)
         self.objective, self.settings = objective, settings
         self._g_weights, self._d_weights = list(G.parameters()), list(D.parameters())
-        self._averages, self._buffers = list(averaged.parameters()), list(zip(averaged.buffers(), G.buffers()))  # noqa: B905 - same module twice
+        self._averages, self._buffers = (
+            list(averaged.parameters()),
+            list(zip(averaged.buffers(), G.buffers(), strict=True)),
+        )
         s = settings
         self._g_optimizer = make_optimizer(s.optimizer, self._g_weights, learning_rate=s.generator_rate, betas=s.betas)
         self._d_optimizer = make_optimizer(
@@ -166,7 +169,7 @@ def draw_noise(n: int, n_noise: int, *, prior: str, generator: torch.Generator) 
     raise InputError(f"Expected noise_prior 'normal' or 'uniform', got {prior!r}.")
 
 
-def _descend(optimizer: torch.optim.Optimizer, weights: list[Tensor], loss: Tensor) -> None:
+def _descend(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], loss: Tensor) -> None:
     """Take one optimiser step on `loss` over `weights` alone; no gradient is computed for the other player."""
     for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
         weight.grad = gradient

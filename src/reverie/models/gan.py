@@ -228,7 +228,7 @@ class GAN(GenerativeModel):
         n_features = math.prod(shape)
         n_noise = self._resolved_n_noise(n_features)
         weights = child_generator(self.seed_, "weights")
-        tags = transform.outputs if len(shape) == 1 else transform.outputs * n_features  # images carry one tag for all
+        tags = list(transform.outputs) * (1 if len(shape) == 1 else n_features)  # images carry one tag for all
         head = OutputHead([tag.kind for tag in tags], [tag.group for tag in tags])
         options = {"event_shape": shape, "random_generator": weights, "activation": self.activation}
         G = _Shaped(build_generator(self.generator, n_noise=n_noise, **options), head, shape)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reverie.core.protocols import Transform
 from reverie.data.dataset import Dataset
-from reverie.data.schema import Schema
+from reverie.data.schema import Column, Schema
 
 __all__ = ["Preprocessing", "as_dataset", "container_of"]
 
@@ -46,8 +46,8 @@ class Preprocessing:
         x = self.transform.inverse(features.detach().to("cpu", torch.float64)).numpy()
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iub":
-            x = np.rint(x)
-        return x.astype(dtype)
+            return np.rint(x).astype(dtype)
+        return _within_bounds(x.astype(dtype), self.schema) if dtype.itemsize < x.itemsize else x
 
     def wrapped(self, values: np.ndarray) -> Any:
         """Return `values` in the container that the model was fitted on."""
@@ -72,3 +72,21 @@ def container_of(X: Any) -> str:
 def as_dataset(X: Any, *, names: list[str] | None = None) -> Dataset:
     """Return `X` as a Dataset, its schema inferred unless it carries one."""
     return X if isinstance(X, Dataset) else Dataset(X, names=names)
+
+
+def _within_bounds(x: np.ndarray, schema: Schema) -> np.ndarray:
+    """Undo what rounding to a shorter type did to the bounds, which hold exactly in float64."""
+    if len(schema.event_shape) > 1:
+        return np.clip(x, *_limits(schema.columns[0], x.dtype))
+    for j, column in enumerate(schema.columns):
+        x[:, j] = np.clip(x[:, j], *_limits(column, x.dtype))
+    return x
+
+
+def _limits(column: Column, dtype: np.dtype) -> tuple[np.floating, np.floating]:
+    lower = -np.inf if column.lower is None else column.lower
+    upper = np.inf if column.upper is None else column.upper
+    low, high = dtype.type(lower), dtype.type(upper)
+    low = np.nextafter(low, dtype.type(np.inf)) if low < lower else low
+    reaches = high >= upper if column.kind == "periodic" else high > upper
+    return low, np.nextafter(high, dtype.type(-np.inf)) if reaches and np.isfinite(upper) else high

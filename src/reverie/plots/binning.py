@@ -175,7 +175,7 @@ def _level_edges(values: np.ndarray, low: float, high: float) -> np.ndarray:
         return np.array([-0.5, 0.5])
     step = float(np.diff(levels).min()) if len(levels) > 1 else 1.0
     steps = (levels[-1] - levels[0]) / step
-    step *= max(1, math.ceil((steps + 1) / _MOST_BINS))
+    step *= max(1, math.ceil((steps + 1) / (_MOST_BINS if len(values) > 2000 else 30)))
     n_bins = math.floor((levels[-1] - levels[0]) / step + 1e-9) + 1
     return levels[0] - step / 2 + step * np.arange(n_bins + 1) if step > 0 else np.array([low, high])
 

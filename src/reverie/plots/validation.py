@@ -94,6 +94,7 @@ def importances(values: Mapping[str, float], *, most: int = 10) -> Figure | None
         ax.set_ylim(len(ordered) - 0.4, -0.6)
         ax.grid(axis="x")
         ax.grid(visible=False, axis="y")
+        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         ax.set_title("Where it finds its evidence")
         ax.set_xlabel("loss of AUC when the column is shuffled")
     return figure
@@ -114,7 +115,7 @@ def _draw_rows(ax: Axes, rows: Sequence[Row]) -> None:
         ax.plot([0, value], [k, k], color=color, lw=1.1, alpha=0.45)
         ax.plot(reference, k, "o", mfc="white", mec=REAL, mew=1.1, ms=4.5, zorder=3)
         ax.plot(value, k, "D" if alert else "o", color=color, ms=5, zorder=4)
-        text = f"p = {check.p_adjusted:.3g}" if check.p_adjusted is not None else ""
+        text = f"p = {check.p_adjusted:.2g}" if check.p_adjusted is not None else ""
         ax.text(1.02, k, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=color)
 
 
@@ -135,7 +136,7 @@ def _dress_rows(ax: Axes, rows: Sequence[Row]) -> None:
     ax.grid(visible=False, axis="y")
     ax.set_xlabel("distance from the noise, in half widths of its 90 % band")
     at = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 8.5, "annotation_clip": False}
-    ax.annotate("● inside the noise", (0, 1), (0, 8), color=GENERATED, **at)
+    ax.annotate("● compatible", (0, 1), (0, 8), color=GENERATED, **at)
     ax.annotate("◆ distinguishes", (0.33, 1), (0, 8), color=ALERT, **at)
     ax.annotate("○ real against real", (0.62, 1), (0, 8), color=REAL, **at)
 

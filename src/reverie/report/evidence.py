@@ -2,9 +2,9 @@
 
 The colour follows fixed rules, printed on the page:
 
-* good (green): neither the global p-value nor the classifier's is below the level (0.05 unless set otherwise);
-* close (amber): a test tells the two apart, but the classifier's AUC is at most 0.60;
-* bad (red): a test tells them apart, and the AUC is above 0.60 or unknown;
+* good (green): the global p-value is above the level of the validation (0.05 unless set otherwise);
+* close (amber): it is not, but the classifier's AUC is at most 0.60;
+* bad (red): it is not, and the AUC is above 0.60 or unknown;
 * unknown (grey): nothing was tested.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from reverie.plots.style import to_svg
 from reverie.plots.validation import auc, checks_in_noise_units, choose_checks, importances
 from reverie.report.page import Block, Cell, Details, Gallery, Picture, Section, Table, Text, Tile, Verdict
-from reverie.report.words import count, measured, number, p_value
+from reverie.report.words import count, events, measured, number, p_value
 
 if TYPE_CHECKING:
     from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
@@ -39,9 +39,9 @@ _EXPLANATION = (
     "they share, and is doubled when a classifier stands beside them."
 )
 _RULE = (
-    "Green: neither the global p-value nor the classifier’s is below the level (0.05 unless set otherwise). Amber: a "
-    "test tells the samples apart, but the classifier’s AUC is at most 0.60. Red: a test tells them apart and the AUC "
-    "is above 0.60 or unknown. A test without a difference is no proof of equality: more events see smaller differences."
+    "Green: the global p-value, which combines all tests and the classifier, is above the level (0.05 unless set "
+    "otherwise). Amber: it is not, but the classifier’s AUC is at most 0.60. Red: it is not, and the AUC is above 0.60 "
+    "or unknown. No difference found is no proof of equality: more events see smaller differences."
 )
 
 
@@ -49,7 +49,7 @@ def tone(result: "ValidationResult | None") -> str:
     """Return "good", "close", "bad" or, without a result, "unknown", by the rules above."""
     if result is None:
         return "unknown"
-    if not (result.distinguishes or (result.auc is not None and result.auc.p_value <= result.alpha)):
+    if not result.distinguishes:
         return "good"
     return "close" if result.auc is not None and result.auc.value <= _CLOSE_AUC else "bad"
 
@@ -61,7 +61,8 @@ def verdict_section(result: "ValidationResult | None") -> Section:
         sentence = "There is no validation result in this report. Run reverie validate before you trust the samples."
         return Section("verdict", "Verdict", (Verdict(kind, _HEADLINES[kind], sentence),))
     blocks: list[Block] = [Verdict(kind, _HEADLINES[kind], str(result.verdict), _tiles(result))]
-    blocks += [Text(str(warning), "warning") for warning in result.warnings]
+    if result.warnings:
+        blocks.append(Text("\n".join(result.warnings), "warning"))
     blocks.append(Details("How the colour is chosen", (Text(_RULE, "note"),)))
     return Section("verdict", "Verdict", tuple(blocks))
 
@@ -74,8 +75,8 @@ def validation_section(result: "ValidationResult") -> Section:
         found = sum(check.distinguishes for check in result.checks)
         alt = f"Chart of {len(result.checks)} test statistics in units of their noise; {found} distinguish."
         caption = (
-            "Every statistic in units of its own noise: inside the grey band is what real data against real data "
-            "give. p-values are adjusted for the number of tests."
+            "Every statistic in units of its own noise: the grey band is what chance gives when real and generated "
+            "events are relabelled at random. p-values are adjusted for the number of tests."
         )
         blocks.append(Picture(to_svg(chart), alt, caption, wide=True))
     blocks += _classifier_blocks(result.auc)
@@ -102,8 +103,8 @@ def _events_tile(result: "ValidationResult") -> list[Tile]:
         return []
     label = "Events needed to tell apart"
     if math.isinf(n):
-        return [Tile(label, f"> {count(low)}", "95 % lower limit, this classifier")]
-    return [Tile(label, count(n), f"{count(low)} to {count(high)}, this classifier")]
+        return [Tile(label, f"> {events(low)}", "95 % lower limit, this classifier")]
+    return [Tile(label, events(n), f"{events(low)} to {events(high)}, this classifier")]
 
 
 def _areas(classifier: "ClassifierResult") -> tuple[str, str]:

@@ -57,7 +57,7 @@ def read_bibtex(key: str, entry: str) -> Reference:
         return Reference(key, " ".join(entry.split()))
     authors = _authors(fields.get("author", ""))
     place = fields.get("journal") or fields.get("booktitle") or fields.get("publisher") or ""
-    numbers = " ".join(filter(None, (fields.get("volume"), fields.get("pages", "").replace("--", "–"))))
+    numbers = ", ".join(filter(None, (fields.get("volume"), fields.get("pages", "").replace("--", "–"))))
     year = f" ({fields['year']})" if "year" in fields else ""
     where = ", ".join(filter(None, (place, numbers)))
     text = f"{authors}{year}. {fields['title']}." if authors else f"{fields['title']}{year}."

@@ -142,8 +142,8 @@ def images_section(samples: Samples) -> Section:
     """Return grids of real and generated images and the distributions of their mean and spread."""
     figure = image_grids(samples.real, samples.generated, kind=samples.kinds[0])
     alt = "A grid of real images beside a grid of generated images."
-    shade = "two colours" if samples.kinds[0] == "spin" else "grey scale"
-    caption = f"The first images of each, not a selection, both on the {shade} of the real ones."
+    shade = "in the two colours" if samples.kinds[0] == "spin" else "on the grey scale"
+    caption = f"The first images of each, not a selection, both {shade} of the real ones."
     blocks: list[Block] = [Picture(to_png(figure), alt, caption, media="png")]
     pictures = tuple(_image_summary(samples, name, summary) for name, summary in _summaries(samples.kinds[0]))
     blocks += [Text("One number per image, so that the counts are independent:"), Gallery(pictures)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from reverie.core.measured import Measured
 
-__all__ = ["count", "flattened", "measured", "number", "p_value"]
+__all__ = ["count", "events", "flattened", "measured", "number", "p_value"]
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -46,6 +46,13 @@ def count(n: Any) -> str:
             return "–"
         return "∞" if math.isinf(n) else f"{n:,.0f}"
     return str(n)
+
+
+def events(n: float | None) -> str:
+    """Return an estimated number of events: as `count`, with three significant digits."""
+    if n is None or not math.isfinite(n) or n < 1000:
+        return count(n)
+    return count(round(n, 2 - math.floor(math.log10(n))))
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Validation: arrays in, results out. Are generated events distinguishable from real ones?"""
+"""Validation: arrays in, results out. It answers whether generated events can be told from real ones."""
 
 from reverie.validation.multiple import holm
 from reverie.validation.permutation import permutation_test

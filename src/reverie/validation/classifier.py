@@ -26,6 +26,7 @@ which real data do not use is seen too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import mannwhitneyu, rankdata
@@ -33,6 +34,9 @@ from threadpoolctl import threadpool_limits
 
 from reverie.validation.references import DESCRIPTIONS
 from reverie.validation.result import ClassifierResult
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 __all__ = ["MAX_FEATURES", "area_under_curve", "area_with_error", "classifier_test"]
 
@@ -81,8 +85,8 @@ def classifier_test(
     names : d feature names.
     seed : of splits and trees.
     """
-    here = _train_and_test(reference, generated, names, seed)
-    real = _train_and_test(reference, calibration, names, seed)
+    here = _train_and_test(reference, generated, names, seed, explain=True)
+    real = _train_and_test(reference, calibration, names, seed, explain=False)
     description, key = DESCRIPTIONS["classifier"]
     return ClassifierResult(
         value=here.value,
@@ -99,7 +103,7 @@ def classifier_test(
     )
 
 
-def _train_and_test(x: np.ndarray, y: np.ndarray, names: Sequence[str], seed: int) -> _Trained:
+def _train_and_test(x: np.ndarray, y: np.ndarray, names: Sequence[str], seed: int, *, explain: bool) -> _Trained:
     rng = np.random.default_rng(seed)
     (x_train, x_test), (y_train, y_test) = (_halves(sample, rng) for sample in (x, y))
     train, test = np.concatenate([x_train, y_train]), np.concatenate([x_test, y_test])
@@ -112,7 +116,7 @@ def _train_and_test(x: np.ndarray, y: np.ndarray, names: Sequence[str], seed: in
         model = _trees(len(train), seed).fit(train, target)
         scores = model.decision_function(test)
         value, error = area_with_error(scores[:split], scores[split:])
-        importances = _importances(model, test, split, value, names, rng)
+        importances = _importances(model, test, split, value, names, rng) if explain else {}
     p = float(mannwhitneyu(scores[split:], scores[:split], alternative="greater").pvalue)
     return _Trained(value, error, p, importances, len(train), len(test))
 
@@ -122,15 +126,16 @@ def _halves(sample: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, n
     return sample[order[len(sample) // 2 :]], sample[order[: len(sample) // 2]]
 
 
-def _trees(n_rows: int, seed: int):  # noqa: ANN202
+def _trees(n_rows: int, seed: int) -> "HistGradientBoostingClassifier":
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(
-        min_samples_leaf=min(20, max(2, n_rows // 20)),
-        class_weight="balanced",
-        early_stopping=False,
-        random_state=seed % 2**32,
-    )
+    options: dict[str, Any] = {
+        "min_samples_leaf": min(20, max(2, n_rows // 20)),
+        "class_weight": "balanced",
+        "early_stopping": False,
+        "random_state": seed % 2**32,
+    }
+    return HistGradientBoostingClassifier(**options)
 
 
 def _components(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -147,7 +152,14 @@ def _components(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndar
     return reduced(train), reduced(test)
 
 
-def _importances(model, test, split, value, names, rng) -> dict[str, float]:  # noqa: ANN001
+def _importances(
+    model: "HistGradientBoostingClassifier",
+    test: np.ndarray,
+    split: int,
+    value: float,
+    names: Sequence[str],
+    rng: np.random.Generator,
+) -> dict[str, float]:
     losses = {}
     for j, name in enumerate(names):
         shuffled = test.copy()

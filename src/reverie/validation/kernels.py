@@ -81,9 +81,7 @@ def kernel_distances(
     return _unbiased(biased, within, row_sums.sum(1, keepdim=True), k0, n, total - n)
 
 
-def _quadratic_forms(
-    z: Tensor, centred: Tensor, kernels: Sequence[Kernel], block_size: int
-) -> tuple[Tensor, Tensor]:
+def _quadratic_forms(z: Tensor, centred: Tensor, kernels: Sequence[Kernel], block_size: int) -> tuple[Tensor, Tensor]:
     # the diagonal block counts once, those right of it twice
     norms = z.square().sum(1)
     forms = z.new_zeros(len(kernels), centred.shape[1])

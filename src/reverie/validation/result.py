@@ -62,7 +62,7 @@ class TestResult:
 
 @dataclass(frozen=True)
 class ClassifierResult:
-    """A classifier two-sample test: can a machine tell real from generated?
+    """A classifier two-sample test: how well a machine tells real from generated.
 
     Parameters
     ----------
@@ -187,14 +187,15 @@ class ValidationResult:
             When keys are missing or unknown.
         """
         try:
-            kept = {k: v for k, v in content.items() if k in cls.__dataclass_fields__}
+            kept: dict[str, Any] = {k: v for k, v in content.items() if k in cls.__dataclass_fields__}
             if content.get("n_distinguish_is_lower_bound"):
                 kept["n_distinguish"] = math.inf
             if kept["n_distinguish"] is not None and kept["n_distinguish_high"] is None:
                 kept["n_distinguish_high"] = math.inf
             kept["checks"] = tuple(TestResult(**check) for check in kept["checks"])
             kept["auc"] = None if kept["auc"] is None else ClassifierResult(**kept["auc"])
-            return cls(**kept | {"warnings": tuple(kept["warnings"])})
+            kept["warnings"] = tuple(kept["warnings"])
+            return cls(**kept)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"Expected the content of a validation.json, got something else ({error}). Run the validation again."

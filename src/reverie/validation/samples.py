@@ -11,9 +11,12 @@ In the second case the reference is half of real for *both* comparisons, so the 
 the table always have equal sizes; the price is half of the real events. Give a calibration sample
 (real events, the training sample will do) to use all of `real` as the reference.
 
-Centre and scale come from R alone, by feature: median and interquartile range / 1.349 (which is the
+Centre and scale come from H, by feature: median and interquartile range / 1.349 (which is the
 standard deviation of a normal law), the standard deviation where that range is 0. Images have one
-scale for all their pixels. Never one scale per sample: that would hide a pure error of scale.
+scale for all their pixels. H is real, so the unit does not depend on the generator; and it is neither
+R nor G, so exchanging their rows leaves it alone and permutation tests stay exact. (With the scale of
+R, samples of 60 events with three levels were rejected at 5 % in 10 % of 1,500 null runs.) Never one
+scale per sample: that would hide a pure error of scale.
 """
 
 from dataclasses import dataclass, replace
@@ -49,7 +52,7 @@ class Samples:
     ----------
     reference, generated, calibration : R, G and H; G and H have the same number of rows.
     names : d feature names.
-    centre, scale : (d,), of the reference.
+    centre, scale : (d,), of the calibration sample.
     sizes : rows used and rows given.
     warnings : what was cut, and what that means.
     calibration_source : "given" or "half of real".
@@ -66,7 +69,7 @@ class Samples:
     calibration_source: str
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
-        """Return `values` (n, d) in units of the spread of the reference, about its centre."""
+        """Return `values` (n, d) in units of the spread of real events, about their centre."""
         return (values - self.centre) / self.scale
 
 
@@ -128,7 +131,7 @@ def _numbers(raw: Any, what: str) -> np.ndarray:
 def _default_names(event_shape: tuple[int, ...]) -> tuple[str, ...]:
     if len(event_shape) == 1:
         return tuple(f"x{j}" for j in range(event_shape[0]))
-    return tuple(f"pixel {', '.join(map(str, index))}" for index in np.ndindex(*event_shape))
+    return tuple(f"pixel[{','.join(map(str, index))}]" for index in np.ndindex(*event_shape))
 
 
 def gather_samples(
@@ -140,7 +143,7 @@ def gather_samples(
     seed: int,
     max_samples: int,
 ) -> Samples:
-    """Return the samples in their roles, cut to size by seed and scaled by the reference."""
+    """Return the samples in their roles, cut to size by seed, with the scale of the calibration sample."""
     check_positive("max_samples", max_samples, integer=True)
     given = [("real", real), ("generated", generated), ("calibration", calibration)]
     read = {what: read_sample(sample, what, names) for what, sample in given if sample is not None}
@@ -149,9 +152,9 @@ def gather_samples(
     table = {what: sample.values for what, sample in _one_precision(read).items()}
     roles, notes = _roles(table, seed, max_samples)
     for what, rows in roles.items():
-        _check_rows(what, len(rows), calibration is None)
+        _check_rows(what, len(rows), halved=calibration is None)
     event_shape = read["real"].event_shape
-    centre, scale = _scale(roles["real"], np.concatenate(list(roles.values())), len(event_shape) > 1)
+    centre, scale = _scale(roles["calibration"], np.concatenate(list(roles.values())), image=len(event_shape) > 1)
     sizes = {f"n_{what}": len(rows) for what, rows in roles.items()} | sizes | {"n_features": len(centre)}
     return Samples(
         reference=roles["real"],
@@ -214,7 +217,7 @@ def _roles(table: dict[str, np.ndarray], seed: int, most: int) -> tuple[dict[str
     return {what: table[what][np.sort(order[what][:rows])] for what, rows in keep.items()}, notes
 
 
-def _check_rows(what: str, rows: int, halved: bool) -> None:
+def _check_rows(what: str, rows: int, *, halved: bool) -> None:
     if rows < MIN_ROWS:
         hint = " (half of what was given, as there is no calibration sample)" if halved and what != "generated" else ""
         raise InputError(
@@ -222,12 +225,12 @@ def _check_rows(what: str, rows: int, halved: bool) -> None:
         )
 
 
-def _scale(reference: np.ndarray, everything: np.ndarray, image: bool) -> tuple[np.ndarray, np.ndarray]:
+def _scale(real: np.ndarray, everything: np.ndarray, *, image: bool) -> tuple[np.ndarray, np.ndarray]:
     if image:
-        spread = float(np.sqrt(reference.var(axis=0).mean())) or float(everything.std()) or 1.0
-        return reference.mean(axis=0), np.full(reference.shape[1], spread)
-    low, centre, high = np.quantile(reference, [0.25, 0.5, 0.75], axis=0)
+        spread = float(np.sqrt(real.var(axis=0).mean())) or float(everything.std()) or 1.0
+        return real.mean(axis=0), np.full(real.shape[1], spread)
+    low, centre, high = np.quantile(real, [0.25, 0.5, 0.75], axis=0)
     scale = (high - low) / 1.349
-    for fallback in (reference.std(axis=0), everything.std(axis=0), np.ones(len(scale))):
+    for fallback in (real.std(axis=0), everything.std(axis=0), np.ones(len(scale))):
         scale = np.where(scale > 0, scale, fallback)
     return centre, scale

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
 
-__all__ = ["check_sentence", "classifier_sentence", "full_text", "verdict"]
+__all__ = ["UNLIKE", "check_sentence", "classifier_sentence", "full_text", "verdict"]
+
+UNLIKE = 0.001  # p-value of the classifier between two real samples below which they are said to differ
 
 
 def verdict(result: "ValidationResult") -> str:
@@ -16,7 +18,7 @@ def verdict(result: "ValidationResult") -> str:
         if result.distinguishes
         else "No test tells the generated sample from the real one at this size"
     )
-    parts = [f"{first}: global p = {_p(result.p_value)} ({result.n_permutations} permutations){_auc(result)}."]
+    parts = [f"{first}: global p {_p(result.p_value)} ({result.n_permutations} permutations){_auc(result)}."]
     if result.auc is not None:
         parts.append(_safety(result))
     worst = _worst(result) if result.distinguishes else []
@@ -45,9 +47,9 @@ def check_sentence(check: "TestResult") -> str:
     """Return one sentence: value, chance band, real against real, p-value."""
     of = f" of {check.feature}" if check.feature else ""
     real = "" if check.real_vs_real is None else f", real against real {check.real_vs_real:.3g}"
-    p = f"p = {_p(check.p_value)}"
+    p = f"p {_p(check.p_value)}"
     if check.p_adjusted != check.p_value:
-        p += f", adjusted {_p(check.p_adjusted)}"
+        p += f" (adjusted {_p(check.p_adjusted)})"
     detail = f"; {check.detail}" if check.detail else ""
     return (
         f"{_capital(check.name)}{of}: {check.value:.3g} (chance {check.noise_low:.3g} to {check.noise_high:.3g}"
@@ -61,7 +63,7 @@ def classifier_sentence(auc: "ClassifierResult") -> str:
     used = f"; it used mostly {', '.join(top)}" if top and auc.p_value <= 0.05 else ""
     return (
         f"Classifier: AUC {auc.measured} on events it has not seen, real against real {auc.measured_real}, "
-        f"p = {_p(auc.p_value)}{used}."
+        f"p {_p(auc.p_value)}{used}."
     )
 
 
@@ -76,6 +78,8 @@ def _safety(result: "ValidationResult") -> str:
     low, high = result.n_distinguish_low or 0.0, result.n_distinguish_high or math.inf
     if result.n_distinguish is None:
         return ""
+    if result.auc is not None and result.auc.real_vs_real_p < UNLIKE:
+        return "The two real samples differ from each other (see the notes), so this says little about the generator."
     if result.n_distinguish == math.inf:
         return f"This classifier would need more than about {_count(low)} events per class to see a difference (95 %)."
     return (
@@ -92,7 +96,7 @@ def _worst(result: "ValidationResult", most: int = 3) -> list[str]:
         if check.name == "correlation difference" and check.distinguishes and check.detail:
             words.append(check.detail)
     if not words:
-        words = [f"{c.name} (p = {_p(c.p_adjusted)})" for c in result.checks if c.distinguishes][:most]
+        words = [f"{c.name} (p {_p(c.p_adjusted)})" for c in result.checks if c.distinguishes][:most]
     return words
 
 
@@ -106,7 +110,9 @@ def _feature_lines(result: "ValidationResult") -> list[str]:
 
 
 def _p(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.0995 else f"{p:.2g}"
+    if p < 1e-10:  # so far out the normal approximation behind it is not to be quoted
+        return "< 1e-10"
+    return f"= {p:.3f}" if p >= 0.0995 else f"= {p:.2g}"
 
 
 def _count(number: float) -> str:
