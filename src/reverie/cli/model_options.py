@@ -42,7 +42,7 @@ def run_options(verb: str, about: str, *, model: str | None, examples: Sequence[
     options.flag("print-config", "Print the resolved configuration and stop.")
     options.flag("quiet", "No progress.")
     if model is not None:
-        options.add_model(model_class(model))
+        options.add_model(model, model_class(model))
     return options
 
 
@@ -60,7 +60,7 @@ def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> 
     if not values.model.name or not values.data:
         missing = "a model and data" if not values.model.name else "data"
         raise InputError(
-            f"Expected {missing}, got nothing of that kind. Write: reverie {parser.verb} {name or 'gan'} DATA "
+            f"Expected {missing}, got nothing of that kind. Write: {parser.prog if name else parser.prog + ' gan'} DATA "
             "--out runs/x (DATA is a path, or a name from 'reverie data list')."
         )
     config = _config(values)
@@ -68,7 +68,7 @@ def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> 
         print(config.to_yaml(), end="")
         return None
     out = Path(values.out or f"runs/{Path(config.data).name.split('.')[0]}-{config.model_name}")
-    command = shlex.join(["reverie", parser.verb, *argv])
+    command = shlex.join([*parser.prog.split()[:2], *argv])
     return RunCall(config, out, {"overwrite": values.overwrite, "quiet": values.quiet, "command": command})
 
 

@@ -36,7 +36,7 @@ class Options(ArgumentParser):
     ) -> None:
         shown = f"reverie {verb} {usage} [options]".replace("  ", " ")
         super().__init__(prog=f"reverie {verb}", usage=shown, description=about, exit_on_error=False)
-        self.verb, self.words, self.examples = verb, tuple(words), tuple(examples)
+        self.words, self.examples = tuple(words), tuple(examples)
         for word in self.words:
             self.add_argument(f"--{word}", type=str | None, default=None, help="==SUPPRESS==")
 
@@ -57,8 +57,9 @@ class Options(ArgumentParser):
                 default = None if f.default is MISSING else f.default
                 self.add_argument(option, type=f.type, default=default, help=text)
 
-    def add_model(self, model: type) -> None:
+    def add_model(self, name: str, model: type) -> None:
         """Add one option for each argument of the constructor of `model`, except its seed, which is the run's."""
+        self.prog += f" {name}"
         self.add_class_arguments(model, "model", skip={"random_state"}, fail_untyped=False)
         texts = parameter_texts(model)
         for action in self._actions:
@@ -125,7 +126,7 @@ class Options(ArgumentParser):
             if name == "--config":
                 config = value
             else:
-                arranged.append(f"{name}={value}" if takes_value else name)
+                arranged.append(f"{name}={_as_list(name, value)}" if takes_value else name)
         return arranged, config
 
     def _next_word(self, words: list[str], token: str) -> str:
@@ -162,6 +163,12 @@ class Options(ArgumentParser):
 
     def _help_command(self) -> str:
         return f"{self.prog} --help"
+
+
+def _as_list(name: str, value: str) -> str:
+    """Put numbers between commas, such as 100,100 or 0.5,0.9, into the brackets of a YAML list."""
+    numbers = re.fullmatch(r"[-+.\deE]+(,\s*[-+.\deE]+)+", value) is not None
+    return f"[{value}]" if numbers and name.startswith("--model.") else value
 
 
 def _is_number(token: str) -> bool:

@@ -14,6 +14,7 @@ suffix        format    layout
 
 import contextlib
 import csv
+import io
 import math
 import os
 import secrets
@@ -276,7 +277,8 @@ class _Hdf5:
         self._sink = sink
         shape = sink.event_shape
         rows = max(1, min(sink.n_total or 65536, (1 << 20) // max(1, math.prod(shape) * sink.dtype.itemsize)))
-        self._file = h5py.File(path, "w")
+        self._disk = _FullDiskGuard(path, "w+")
+        self._file = h5py.File(self._disk, "w")
         self._data = self._file.create_dataset(
             "samples", (0, *shape), sink.dtype, maxshape=(None, *shape), chunks=(rows, *shape)
         )
@@ -287,9 +289,43 @@ class _Hdf5:
         start = len(self._data)
         self._data.resize(start + len(block), axis=0)
         self._data[start:] = _cast(block, self._sink.dtype)
+        self._disk.check()
 
     def close(self) -> None:
         self._file.close()
+        self._disk.close()
+        self._disk.check()
+
+
+class _FullDiskGuard(io.FileIO):
+    """A file that remembers a failed write and goes on as if all were well.
+
+    HDF5 keeps data back and writes it while it cleans up, where an error becomes a traceback that
+    nobody can catch. So it never learns of the full disk, and the sink asks with `check`.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        try:
+            while done < len(view) and self.error is None:
+                done += super().write(view[done:])
+        except OSError as error:
+            self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size) if self.error is None else 0
+        except OSError as error:
+            self.error = error
+            return 0
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
 
 
 class _Root:

@@ -95,7 +95,7 @@ def _chosen(columns: Sequence[str] | str | None, weights: str | None) -> list[st
 def _located(path: str | Path, key: str | None) -> tuple[Path, str | None]:
     file = Path(path).expanduser()
     inner = key
-    if not file.exists() and ":" in file.name:
+    if not file.exists() and ":" in str(file):
         head, _, tail = str(file).rpartition(":")
         if _suffix(Path(head)) in READERS:
             file, inner = Path(head), tail

@@ -148,8 +148,8 @@ def _check_shape(shape: tuple[int, ...], name: str) -> None:
     """Refuse events that are neither rows, images nor lattices, and images with their channels last."""
     if len(shape) == 3 and shape[-1] in (1, 3, 4) and shape[0] > 4:
         raise InputError(
-            f"Expected images (n, channel, height, width) in {name!r}, got (n, {', '.join(map(str, shape))}), which looks "
-            "like channels last. Move them: numpy.moveaxis(images, -1, 1)."
+            f"Expected images (n, channel, height, width) in {name!r}, got (n, {', '.join(map(str, shape))}), "
+            "which looks like channels last. Move them: numpy.moveaxis(images, -1, 1)."
         )
     if len(shape) > 3:
         raise InputError(

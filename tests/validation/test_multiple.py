@@ -1,0 +1,70 @@
+"""Corrections for many tests: known answers, exactness, and wrong forms that fail."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from reverie.validation.multiple import holm, min_p, permutation_p, ranked
+
+
+def test_holm_equals_the_worked_example():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_holm_keeps_the_chance_of_any_false_alarm_at_its_level():
+    # 4,000 families of 10 true hypotheses; limits at a false-alarm rate of 1e-4
+    p = np.random.default_rng(0).uniform(size=(4000, 10))
+    alarms = sum(min(holm(row)) <= 0.05 for row in p)
+    low, high = stats.binom.ppf([0.5e-4, 1 - 0.5e-4], 4000, 1 - 0.995**10)
+    assert low <= alarms <= high
+    assert sum(row.min() <= 0.05 for row in p) > high  # twin: no correction
+
+
+@pytest.mark.parametrize(("larger", "p"), [(0, 0.1), (3, 0.4), (9, 1.0)])
+def test_permutation_p_counts_the_observed_one(larger, p):
+    values = np.concatenate([[5.0], np.full(larger, 6.0), np.arange(9 - larger) * 0.1])
+    assert permutation_p(values) == pytest.approx(p)
+
+
+def test_equal_values_up_to_rounding_are_ties():
+    assert permutation_p(np.array([0.3, 0.1 + 0.2 - 1e-12, 0.3 - 1e-12, 0.0])) == pytest.approx(0.75)
+
+
+def test_constant_statistics_decide_nothing():
+    column = ranked(np.ones(20))
+    assert column.observed_p == 1.0
+    assert min_p([column, column]).observed_p == 1.0
+
+
+def _plain_min_p(table):
+    smallest = np.min([ranked(column).p for column in table.T], axis=0)
+    return np.mean(smallest <= smallest[0])
+
+
+def test_min_p_reaches_its_smallest_value_among_many_statistics():
+    table = np.random.default_rng(0).normal(size=(1000, 128))
+    table[0, 5] = 9.0
+    assert min_p([ranked(column) for column in table.T]).observed_p == pytest.approx(1 / 1000)
+    assert _plain_min_p(table) > 0.05  # twin: without an order among equal p-values it cannot
+
+
+def _global_p(combine, seed):
+    r = np.random.default_rng(seed)
+    common = r.normal(size=(100, 1))
+    return combine(np.concatenate([common + r.normal(size=(100, 4)), r.exponential(size=(100, 3))], axis=1))
+
+
+def test_min_p_of_dependent_statistics_is_uniform():
+    # 800 null tables; KS distance from the uniform law on {1/100, ..., 1}; false-alarm rate 1e-4
+    def exact(table):
+        return min_p([ranked(column) for column in table.T]).observed_p
+
+    def smallest(table):
+        return min(permutation_p(column) for column in table.T)
+
+    limit = stats.kstwo.isf(1e-4, 800) + 1 / 100
+    uniform = stats.uniform().cdf
+    assert stats.kstest([_global_p(exact, i) for i in range(800)], uniform).statistic < limit
+    assert stats.kstest([_global_p(smallest, i) for i in range(800)], uniform).statistic > limit  # twin
