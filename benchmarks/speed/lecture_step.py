@@ -61,7 +61,7 @@ def _lecture_steps(images: torch.Tensor):
     data = TensorDataset(images.unsqueeze(1), torch.zeros(len(images)))
     loader = DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True)
     G = nn.Sequential(nn.Linear(N_NOISE, WIDTH), nn.LeakyReLU(), nn.Linear(WIDTH, 784), nn.Tanh())
-    D = nn.Sequential(nn.Linear(784, WIDTH), nn.LeakyReLU(), nn.Dropout(), nn.Linear(WIDTH, 1), nn.Sigmoid())
+    D = nn.Sequential(nn.Linear(784, WIDTH), nn.LeakyReLU(), nn.Linear(WIDTH, 1), nn.Sigmoid())
     loss_fn = nn.BCELoss()
     g_optimizer, d_optimizer = torch.optim.Adam(G.parameters()), torch.optim.Adam(D.parameters())
     kept: list[tuple[float, ...]] = []
@@ -96,6 +96,8 @@ def _our_steps(images: torch.Tensor, record_every: int):
         learning_rate=1e-3,
         betas=(0.9, 0.999),
         schedule="constant",
+        activation="leaky_relu",
+        ema_decay=0.0,
         max_steps=10**9,
         record_every=record_every,
         random_state=1,

@@ -115,7 +115,8 @@ VALUES = {
     "zero steps": ("--model.max_steps", "0", "max_steps"),
     "rate": ("--model.learning_rate", "fast", "number"),
     "batch": ("--model.batch_size", "100000", "batch_size"),
-    "few samples": ("--n-samples", "0", "integer > 0"),
+    "no samples": ("--n-samples", "0", "integer > 0"),
+    "few samples": ("--n-samples", "10", "at least 20"),
     "doubled column": ("--columns", "px,px", "once"),
     "no value": ("--seed", "", "value"),
 }

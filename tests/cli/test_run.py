@@ -55,6 +55,43 @@ def test_another_seed_gives_other_samples(call, finished, tmp_path):
     assert not np.array_equal(np.load(other / "s.npy"), np.load(finished / "samples.npy"))
 
 
+def mixed_table(path):
+    """Columns of five kinds, one of them words, one with a point mass at zero."""
+    rng = np.random.default_rng(1)
+    pt, phi, e0 = (
+        rng.exponential(20, 200),
+        rng.uniform(-3.1, 3.1, 200),
+        rng.exponential(1, 200) * rng.integers(0, 2, 200),
+    )
+    words = rng.choice(["mu", "e", "tau"], 200)
+    rows = [f"{a},{b},{c},{d},{e}" for a, b, c, d, e in zip(pt, phi, rng.poisson(3, 200), words, e0, strict=True)]
+    path.write_text("\n".join(["pt [GeV],phi,n,kind,e0", *rows]))
+
+
+def images(path):
+    np.save(path, np.random.default_rng(1).normal(size=(150, 2, 4, 4)))
+
+
+def spins(path):
+    np.save(path, (2 * np.random.default_rng(1).integers(0, 2, size=(150, 4, 4)) - 1).astype(np.int8))
+
+
+@pytest.mark.parametrize(("make", "name"), [(mixed_table, "m.csv"), (images, "i.npy"), (spins, "s.npy")])
+def test_every_kind_of_data_goes_all_the_way_through_text(call, tmp_path, tiny, make, name):
+    make(tmp_path / name)
+    out = tmp_path / "x"
+    code, text, err = call("run", "gan", tmp_path / name, "--samples-format", "csv", "--out", out, *tiny)
+    assert code == 0, err
+    assert text.splitlines()[-1] == f"report: {out / 'report.html'}"
+    real, generated = read(tmp_path / name), read(out / "samples.csv")
+    assert generated.values[0].size == real.values[0].size
+    if name == "s.npy":
+        assert set(np.unique(generated.values)) <= {-1, 1}
+    if name == "m.csv":
+        assert set(generated.schema["kind"].labels or ()) <= {"mu", "e", "tau"}
+        assert generated.schema["n"].integral
+
+
 @pytest.mark.parametrize("suffix", ["npy", "csv", "parquet", "h5", "root"])
 def test_samples_stream_to_each_format(call, finished, tmp_path, suffix):
     path = tmp_path / f"samples.{suffix}"

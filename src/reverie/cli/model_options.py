@@ -59,8 +59,9 @@ def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> 
     values = parser.parse(argv)
     if not values.model.name or not values.data:
         missing = "a model and data" if not values.model.name else "data"
+        command = parser.prog if name else f"{parser.prog} gan"
         raise InputError(
-            f"Expected {missing}, got nothing of that kind. Write: {parser.prog if name else parser.prog + ' gan'} DATA "
+            f"Expected {missing}, got nothing of that kind. Write: {command} DATA "
             "--out runs/x (DATA is a path, or a name from 'reverie data list')."
         )
     config = _config(values)

@@ -1,8 +1,5 @@
 """BibTeX of reverie and of the methods and data that a run used."""
 
-from typing import Any
-
-from reverie.core.errors import ReverieError
 from reverie.experiment.config import RunConfig
 from reverie.experiment.folder import RunFolder
 
@@ -131,9 +128,5 @@ def bibtex(folder: RunFolder | None = None) -> str:
 def _data_reference(config: RunConfig) -> dict[str, str]:
     from reverie.data import catalogue
 
-    try:
-        entry: Any = catalogue.entries()[config.data]
-    except (KeyError, ReverieError):
-        return {}
-    text = getattr(entry, "citation", "")
-    return {config.data: text} if text else {}
+    entry = catalogue.entries().get(config.data)
+    return {} if entry is None else {entry.key: entry.citation}

@@ -17,9 +17,9 @@ from reverie.core.random import child_seed
 from reverie.data import Dataset, Schema, catalogue, check_trainable, read
 from reverie.experiment.config import RunConfig, looks_like_path, parse_columns
 
-__all__ = ["Inputs", "find_data", "load_inputs", "open_data", "recoded"]
+__all__ = ["LEAST_ROWS", "Inputs", "find_data", "load_inputs", "open_data", "recoded"]
 
-_LEAST_ROWS = 20  # in either part of the split: below, no test means anything
+LEAST_ROWS = 20  # in either part of the split: below, no test means anything
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,9 @@ def _check_shape(shape: tuple[int, ...], name: str) -> None:
 
 def _check_size(n: int, config: RunConfig) -> None:
     n_held_out = round(config.held_out * n)
-    if min(n_held_out, n - n_held_out) < _LEAST_ROWS:
+    if min(n_held_out, n - n_held_out) < LEAST_ROWS:
         raise InputError(
-            f"Expected at least {_LEAST_ROWS} rows to train on and {_LEAST_ROWS} to hold out, got {n:,} rows in "
+            f"Expected at least {LEAST_ROWS} rows to train on and {LEAST_ROWS} to hold out, got {n:,} rows in "
             f"{config.data!r}. Give more data; rows are samples."
         )
 
@@ -173,7 +173,7 @@ def _unweighted(dataset: Dataset, seed: int) -> Dataset:
     if (weights < 0).any():
         raise InputError(f"Expected weights >= 0, got {int((weights < 0).sum())} negative ones. Leave those rows out.")
     kept = np.flatnonzero(np.random.default_rng(seed).random(len(weights)) * weights.max() < weights)
-    if len(kept) < 3 * _LEAST_ROWS:
+    if len(kept) < 3 * LEAST_ROWS:
         raise InputError(
             f"Expected weights of similar size, got {len(kept)} of {len(weights):,} rows after unweighting. "
             "Leave out the rows of extreme weight."

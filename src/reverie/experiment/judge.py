@@ -8,6 +8,7 @@ from reverie.core.errors import FolderError, InputError
 from reverie.data import Dataset
 from reverie.experiment.folder import write_json
 from reverie.experiment.inputs import open_data, recoded
+from reverie.experiment.stages import drawable
 from reverie.validation import REFERENCES, ValidationResult, validate
 
 __all__ = ["validate_files"]
@@ -86,11 +87,10 @@ def _write(folder: Path, real: Dataset, fake: np.ndarray, result: ValidationResu
         None,
         result,
         title=title,
-        real=np.asarray(real.values),
-        generated=fake,
+        real=drawable(real.values),
+        generated=drawable(fake),
         names=schema.names,
         units=[column.unit for column in schema.columns],
         kinds=[column.kind for column in schema.columns],
-        event_shape=schema.event_shape,
         references=[(key, REFERENCES[key]) for key in result.references],
     )

@@ -115,7 +115,7 @@ def _make_bar() -> Any:
     return RichProgress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TextColumn("[cyan]{task.fields[left]}"),

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from reverie.core.errors import InputError
 from reverie.experiment import stages as stage
 from reverie.experiment.config import RunConfig, format_duration, model_class, parse_duration
 from reverie.experiment.folder import RunFolder, check_new, write_json, write_text
 from reverie.experiment.info import environment
-from reverie.experiment.inputs import Inputs, load_inputs
+from reverie.experiment.inputs import LEAST_ROWS, Inputs, load_inputs
 from reverie.experiment.progress import say
 from reverie.training import CheckpointFolder, load_state
 from reverie.validation import ValidationResult
@@ -49,6 +50,11 @@ def start(
         Each one sentence: expected, got, what to do.
     """
     check_new(out, overwrite=overwrite)
+    if "validate" in stages and config.n_samples is not None and config.n_samples < LEAST_ROWS:
+        raise InputError(
+            f"Expected --n-samples of at least {LEAST_ROWS} for a validation, got {config.n_samples}. Give more, or "
+            "use 'reverie fit' and 'reverie sample'."
+        )
     inputs, model = load_inputs(config), make_model(config)
     with ExitStack() as held:
 
@@ -105,12 +111,12 @@ def rewrite_report(folder: RunFolder) -> Path:
 
 
 def validate_run(folder: str | Path) -> ValidationResult:
-    """Compare the samples of a run with its held-out data anew, write `validation.json`, and return the result."""
+    """Compare the samples of a run with its held-out data anew, rewrite validation and report, return the result."""
     run = RunFolder(folder)
     config, inputs = _recorded(run)
     with run.lock():
         result = stage.validation(run, config, inputs)
-        run.forget("report.html")
+        stage.report(run, config, inputs)
     return result
 
 

@@ -30,7 +30,7 @@ from reverie.models.files import load_model, save_model
 from reverie.training import CheckpointFolder, Record
 from reverie.validation import ValidationResult, validate
 
-__all__ = ["Interrupt", "Trained", "draw", "draw_from", "fit", "report", "sample", "validation"]
+__all__ = ["Interrupt", "Trained", "draw", "draw_from", "drawable", "fit", "report", "sample", "validation"]
 
 N_SNAPSHOTS = 6
 _SNAPSHOT_ROWS, _SNAPSHOT_IMAGES = 2000, 64
@@ -252,19 +252,26 @@ def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
         folder.history(),
         ValidationResult.from_json(saved),
         title=f"{config.model_name.upper()} on {config.data.rsplit('/', 1)[-1]}",
-        real=inputs.held_out.values,
-        generated=generated_values(folder, inputs),
+        real=drawable(inputs.held_out.values),
+        generated=drawable(generated_values(folder, inputs)),
         names=schema.names,
         units=[column.unit for column in schema.columns],
         kinds=[column.kind for column in schema.columns],
-        event_shape=inputs.source.event_shape,
-        snapshots=list(folder.snapshots().items()),
+        snapshots=[(step, drawable(values)) for step, values in folder.snapshots().items()],
         provenance=_provenance(folder),
         config=read_yaml(folder / "config.yaml"),
         environment=folder.read_json("environment.json", {}),
         references=references_of(folder),
         command=folder.command,
     )
+
+
+def drawable(values: np.ndarray) -> np.ndarray:
+    """Return images (n, channel, height, width) that are neither grey nor red-green-blue with channels side by side."""
+    values = np.asarray(values)
+    if values.ndim == 4 and values.shape[1] not in (1, 3):
+        return np.concatenate(list(np.moveaxis(values, 1, 0)), axis=-1)
+    return values
 
 
 def _provenance(folder: RunFolder) -> dict[str, Any]:

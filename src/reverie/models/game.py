@@ -14,6 +14,7 @@ discriminator's turn serves the generator's turn too, its graph kept, so G runs 
 times a step and not once more.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,21 +56,15 @@ class AdversarialGame:
     ----------
     G : noise (batch, n_noise) -> samples (batch, *event).
     D : samples (batch, *event) -> logits (batch, 1) or (batch,).
-    averaged : a second network of the shape of G, which takes up the average of its weights.
     objective : losses and sort of penalty.
     settings : numbers of the game.
     """
 
-    def __init__(
-        self, G: nn.Module, D: nn.Module, averaged: nn.Module, objective: Objective, settings: GameSettings
-    ) -> None:
-        self.G, self.D, self.averaged = G, D, averaged.eval().requires_grad_(requires_grad=False)
+    def __init__(self, G: nn.Module, D: nn.Module, objective: Objective, settings: GameSettings) -> None:
+        self.G, self.D = G, D
+        self.averaged = copy.deepcopy(G).eval().requires_grad_(requires_grad=False) if settings.ema_decay > 0 else None
         self.objective, self.settings = objective, settings
         self._g_weights, self._d_weights = list(G.parameters()), list(D.parameters())
-        self._averages, self._buffers = (
-            list(averaged.parameters()),
-            list(zip(averaged.buffers(), G.buffers(), strict=True)),
-        )
         s = settings
         self._g_optimizer = make_optimizer(s.optimizer, self._g_weights, learning_rate=s.generator_rate, betas=s.betas)
         self._d_optimizer = make_optimizer(
@@ -85,11 +80,30 @@ class AdversarialGame:
             fake = self.G(self._noise(len(real), generator))
             scalars = self._discriminator_step(real, fake.detach(), generator)
         scalars["g_loss"] = self._generator_step(real, fake)  # pyright: ignore[reportPossiblyUnboundVariable]
-        ema_update(self._averages, self._g_weights, decay=ema_decay(self.step, self.settings.ema_decay))
-        for average, current in self._buffers:
-            average.copy_(current)
+        if self.averaged is not None:
+            self._update_average(self.averaged)
         self.step += 1
         return scalars
+
+    def draw(self, z: Tensor) -> Tensor:
+        """Return samples (batch, *event) of noise z (batch, n_noise), drawn in evaluation mode without gradients."""
+        network = self.drawing_network
+        training = network.training
+        with torch.no_grad():
+            samples = network.eval()(z)
+        network.train(training)
+        return samples
+
+    @property
+    def drawing_network(self) -> nn.Module:
+        """The network that samples come from: the average of G, or G itself when none is kept."""
+        return self.G if self.averaged is None else self.averaged
+
+    def _update_average(self, averaged: nn.Module) -> None:
+        decay = ema_decay(self.step, self.settings.ema_decay)
+        ema_update(list(averaged.parameters()), self._g_weights, decay=decay)
+        for average, current in zip(averaged.buffers(), self.G.buffers(), strict=True):
+            average.copy_(current)
 
     def _noise(self, n: int, generator: torch.Generator) -> Tensor:
         return draw_noise(n, self.settings.n_noise, prior=self.settings.noise_prior, generator=generator)
@@ -145,7 +159,7 @@ class AdversarialGame:
             "step": self.step,
             "G": self.G.state_dict(),
             "D": self.D.state_dict(),
-            "averaged": self.averaged.state_dict(),
+            "averaged": {} if self.averaged is None else self.averaged.state_dict(),
             "g_optimizer": self._g_optimizer.state_dict(),
             "d_optimizer": self._d_optimizer.state_dict(),
         }
@@ -155,7 +169,8 @@ class AdversarialGame:
         self.step = state["step"]
         self.G.load_state_dict(state["G"])
         self.D.load_state_dict(state["D"])
-        self.averaged.load_state_dict(state["averaged"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
         self._g_optimizer.load_state_dict(state["g_optimizer"])
         self._d_optimizer.load_state_dict(state["d_optimizer"])
 

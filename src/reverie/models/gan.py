@@ -30,6 +30,7 @@ from reverie.networks.build import build_discriminator, build_generator, has_bat
 from reverie.networks.heads import OutputHead
 from reverie.objectives.adversarial import OBJECTIVES, Objective
 from reverie.training.loop import Record, train
+from reverie.training.runtime import suggested_threads, thread_limit
 
 __all__ = ["GAN"]
 
@@ -70,6 +71,8 @@ class GAN(GenerativeModel):
     preprocessing : change of variables before the network: "auto", "quantile", "standardise", or a fitted or
         unfitted `Transform`.
     record_every : steps between two records of the history.
+    n_threads : processor threads while training; "auto" takes one for small perceptrons, which more would
+        only slow down, else torch's number. The last bits of a result can depend on it.
 
     Attributes
     ----------
@@ -100,7 +103,7 @@ class GAN(GenerativeModel):
         noise_prior: str = "normal",
         batch_size: int | str = "auto",
         max_steps: int = 20_000,
-        learning_rate: float = 5e-4,
+        learning_rate: float = 1e-3,
         optimizer: str = "adam",
         device: str = "auto",
         random_state: RandomState = None,
@@ -114,6 +117,7 @@ class GAN(GenerativeModel):
         ema_decay: float = 0.999,
         preprocessing: Any = "auto",
         record_every: int = 50,
+        n_threads: int | str = "auto",
     ) -> None:
         self.objective = objective
         self.generator = generator
@@ -136,6 +140,7 @@ class GAN(GenerativeModel):
         self.ema_decay = ema_decay
         self.preprocessing = preprocessing
         self.record_every = record_every
+        self.n_threads = n_threads
 
     def iter_fit(
         self, X: Any, *, resume: dict[str, Any] | None = None, stop: Callable[[], bool] | None = None
@@ -168,7 +173,8 @@ class GAN(GenerativeModel):
         self.n_iter_, self.history_ = 0, []
         if resume is not None:
             self._load_training_state(resume)
-        yield from self._records(batches, stop)
+        with thread_limit(self._resolved_n_threads(batch_size)):
+            yield from self._records(batches, stop)
 
     def _records(self, batches: Batches, stop: Callable[[], bool] | None) -> Iterator[Record]:
         records = train(
@@ -241,7 +247,7 @@ class GAN(GenerativeModel):
                 "sample alone. Use layer normalisation, or penalty_weight=0."
             )
         G, D = G.to(self.device_), D.to(self.device_)
-        self._game = AdversarialGame(G, D, copy.deepcopy(G), objective, settings)
+        self._game = AdversarialGame(G, D, objective, settings)
 
     def _settings(self, objective: Objective, n_noise: int) -> GameSettings:
         weight = objective.penalty_weight if self.penalty_weight is None else self.penalty_weight
@@ -265,7 +271,7 @@ class GAN(GenerativeModel):
         for name in ("max_steps", "record_every"):
             check_positive(name, getattr(self, name), integer=True)
         check_positive("learning_rate", self.learning_rate)
-        for name in ("n_noise", "batch_size"):
+        for name in ("n_noise", "batch_size", "n_threads"):
             if getattr(self, name) != "auto":
                 check_positive(name, getattr(self, name), integer=True)
         for name in ("n_critic", "penalty_every"):
@@ -296,13 +302,18 @@ class GAN(GenerativeModel):
             return int(self.n_noise)
         return min(max(2 * n_features, _LEAST_AUTO_NOISE), _MOST_AUTO_NOISE)
 
+    def _resolved_n_threads(self, batch_size: int) -> int:
+        return (
+            suggested_threads([self._game.G, self._game.D], batch_size) if self.n_threads == "auto" else self.n_threads
+        )  # pyright: ignore[reportReturnType]
+
     def _draw(self, n: int, generator: torch.Generator) -> Tensor:
         s = self._game.settings
         noise = draw_noise(n, s.n_noise, prior=s.noise_prior, generator=generator)
-        return self._game.averaged(noise)
+        return self._game.draw(noise)
 
     def _networks(self) -> dict[str, nn.Module]:
-        return {"generator": self._game.averaged, "discriminator": self._game.D}
+        return {"generator": self._game.drawing_network, "discriminator": self._game.D}
 
     def discriminate(self, X: Any) -> Tensor:
         """Return the discriminator's logit of each sample of `X`, (n_samples,): the higher, the more real it looks."""

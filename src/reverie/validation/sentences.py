@@ -32,8 +32,10 @@ def full_text(result: "ValidationResult") -> str:
     sizes = result.sizes
     lines = [result.verdict, "", *_feature_lines(result)]
     lines += [str(check) for check in result.checks if check.feature is None]
+    lines.append(f"All statistics together: p {_p(result.battery_p)} (min-P over shared permutations).")
     if result.auc is not None:
         lines.append(str(result.auc))
+        lines.append("The global p is twice the smaller of these two (Bonferroni).")
     lines += [
         "",
         f"Sizes: {sizes['n_real']:,} real (reference), {sizes['n_generated']:,} generated, "

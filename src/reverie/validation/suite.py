@@ -179,6 +179,11 @@ def _cautions(samples: Samples, auc: ClassifierResult | None, n_features: int) -
             f"The classifier tells real from real (AUC {auc.measured_real}): the two real samples differ, by their "
             "order, a drift or a selection. Read every number against its real-against-real partner."
         )
+    if auc is not None and auc.value < 0.5 - 4 * auc.error:
+        notes.append(
+            "The AUC lies far below 1/2, which chance does not do: generated and real sample share events, or near "
+            "copies of them. Validate against real events that the generator has never seen."
+        )
     if auc is not None and n_features > MAX_FEATURES:
         notes.append(
             f"The classifier saw {MAX_FEATURES - 1} principal components and the rest of {n_features:,} features."

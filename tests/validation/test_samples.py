@@ -1,0 +1,122 @@
+"""Samples in: every container, the roles, the common scale, and what is refused."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from reverie.core.errors import InputError, UnknownNameError
+from reverie.validation.samples import gather_samples, read_sample
+
+
+def _table(n, seed=0, d=3):
+    return np.random.default_rng(seed).normal(size=(n, d)) * [1, 10, 0.1][:d] + [0, 100, -1][:d]
+
+
+def _gather(real, generated, calibration=None, *, names=None, seed=0, max_samples=1000):
+    return gather_samples(real, generated, calibration, names=names, seed=seed, max_samples=max_samples)
+
+
+def test_every_container_gives_the_same_numbers():
+    x = _table(5)
+    frame = pd.DataFrame(x, columns=["a", "b", "c"])
+    data_set = SimpleNamespace(values=x, names=["a", "b", "c"], weights=None)
+    for sample in (x, torch.from_numpy(x), x.tolist(), frame, data_set):
+        np.testing.assert_array_equal(read_sample(sample, "real").values, x)
+    assert read_sample(frame, "real").names == read_sample(data_set, "real").names == ("a", "b", "c")
+
+
+def test_images_are_flattened_and_their_pixels_named():
+    images = np.random.default_rng(0).normal(size=(40, 2, 3))
+    one_column = SimpleNamespace(values=images, names=["pixel"], weights=None)
+    samples = _gather(one_column, torch.from_numpy(images), images)
+    assert samples.reference.shape == (40, 6)
+    assert samples.names[:4] == ("pixel[0,0]", "pixel[0,1]", "pixel[0,2]", "pixel[1,0]")
+    assert len(set(samples.scale)) == 1
+
+
+def test_columns_are_matched_by_name():
+    real = pd.DataFrame(_table(40), columns=["a", "b", "c"])
+    samples = _gather(real, real[["c", "a", "b"]], real)
+    np.testing.assert_array_equal(samples.generated, samples.reference)
+
+
+def test_without_calibration_real_is_halved_and_all_sizes_are_equal():
+    real = _table(101)
+    samples = _gather(real, _table(300, 1))
+    assert samples.reference.shape[0] == 51
+    assert len(samples.generated) == len(samples.calibration) == 50
+    both = np.concatenate([samples.reference, samples.calibration])
+    np.testing.assert_array_equal(np.sort(both, axis=0), np.sort(real, axis=0))
+    assert any("halves" in warning for warning in samples.warnings)
+    assert samples.sizes["given_generated"] == 300
+
+
+def test_cuts_are_drawn_at_random_by_seed_and_stated():
+    real, fake = _table(200), np.arange(600.0).reshape(200, 3)
+    first, again, other = (_gather(real, fake, _table(200, 2), seed=s, max_samples=30) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first.generated, again.generated)
+    assert not np.array_equal(first.generated, other.generated)
+    assert first.generated.max() > 300  # not simply the first rows
+    assert sum("max_samples" in warning for warning in first.warnings) == 3
+
+
+def test_the_scale_is_real_and_the_same_for_all():
+    real, other = _table(500), _table(500, 1)
+    wide = _gather(real, 5 * _table(500, 2), other)
+    same = _gather(real, _table(500, 2), other)
+    np.testing.assert_array_equal(wide.scale, same.scale)
+    np.testing.assert_allclose(same.scale, [1, 10, 0.1], rtol=0.2)
+    assert wide.scaled(wide.generated)[:, 0].std() > 4
+
+
+def test_a_feature_of_mostly_one_value_keeps_a_positive_scale():
+    x = np.zeros((100, 2))
+    x[:5, 0] = 3.0
+    samples = _gather(x, x, x)
+    assert (samples.scale > 0).all()
+
+
+def test_single_and_double_precision_of_one_number_are_equal():
+    levels = np.random.default_rng(0).integers(0, 5, (60, 1)) / 10
+    samples = _gather(levels, levels.astype(np.float32), levels)
+    assert set(np.unique(samples.generated)) == set(np.unique(samples.reference))
+
+
+BAD = {
+    "other features": (lambda: _gather(_table(50), _table(50)[:, :2]), "3 features of real, got 2"),
+    "NaN": (
+        lambda: _gather(pd.DataFrame(_table(50), columns=["a", "b", "c"]), np.where(_table(50) > 101, np.nan, 1.0)),
+        "finite numbers in generated.*x1",
+    ),
+    "named NaN": (lambda: _gather(np.full((50, 2), np.nan), _table(50)[:, :2], names=("pt", "eta")), "pt: 50, eta: 50"),
+    "few rows": (lambda: _gather(_table(30), _table(50)), "half of what was given"),
+    "few generated": (lambda: _gather(_table(60), _table(5), _table(60)), "20 generated samples"),
+    "text": (lambda: _gather(_table(50), np.array([["a", "b", "c"]] * 50)), "numbers in generated"),
+    "one axis": (lambda: _gather(np.arange(50.0), _table(50)), "2D array"),
+    "wrong names": (lambda: _gather(_table(50), _table(50), names=("a",)), "one name per feature"),
+    "max_samples": (lambda: _gather(_table(50), _table(50), max_samples=0), "max_samples"),
+    "weights": (
+        lambda: _gather(SimpleNamespace(values=_table(50), names=["a", "b", "c"], weights=np.arange(50)), _table(50)),
+        "in proportion to their weights",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_with_what_to_do(case):
+    call, message = BAD[case]
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_an_unknown_column_is_answered_with_the_nearest_name():
+    real = pd.DataFrame(_table(50), columns=["pt1", "eta1", "phi1"])
+    with pytest.raises(UnknownNameError, match="Did you mean 'eta1'"):
+        _gather(real, real.rename(columns={"eta1": "eta_1"}))
+
+
+def test_equal_weights_are_no_weights():
+    read_sample(SimpleNamespace(values=_table(50), names=None, weights=np.ones(50)), "real")

@@ -1,0 +1,262 @@
+"""The one call: faults are found by the right test, chance is not, and the result speaks and travels."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from reverie.core.errors import InputError
+from reverie.validation import REFERENCES, ValidationResult, validate
+from reverie.validation.result import events_to_distinguish
+
+ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
+SIGMA = np.array([[1, 0.6, 0], [0.6, 1, 0], [0, 0, 1]])
+
+
+def _events(n, seed, sigma=SIGMA, mean=(0, 0, 0)):
+    return np.random.default_rng(seed).multivariate_normal(mean, sigma, size=n) * [1, 20, 0.01]
+
+
+def _check(result, name, feature=None):
+    return next(c for c in result.checks if c.name == name and c.feature == feature)
+
+
+@pytest.fixture(scope="module")
+def shifted():
+    real, fake, other = _events(1200, 10), _events(1200, 11, mean=(0.4, 0, 0)), _events(1200, 12)
+    return validate(real, fake, calibration=other, names=["pt", "eta", "phi"], random_state=0)
+
+
+@pytest.fixture(scope="module")
+def alike():
+    return validate(_events(600, 0), _events(600, 1), calibration=_events(600, 2), random_state=0, n_permutations=199)
+
+
+def test_a_shift_is_told_apart_and_most_of_all_in_its_feature(shifted):
+    assert shifted.distinguishes
+    assert shifted.battery_p == pytest.approx(0.001)
+    assert shifted.p_value == pytest.approx(2 * min(0.001, shifted.auc.p_value))
+    features = {c.feature: c for c in shifted.checks if c.feature}
+    assert features["pt"].distinguishes
+    assert features["pt"].value > 2 * max(features["eta"].value, features["phi"].value)
+    assert all(_check(shifted, name).distinguishes for name in ("sliced Wasserstein", "energy distance", "MMD"))
+    assert not _check(shifted, "correlation difference").distinguishes
+    # KS = 2 Phi(.2) - 1; both empirical functions are off by less than 2.2 / sqrt(n) at the rate of 1e-4
+    assert abs(_check(shifted, "KS", "pt").value - 0.1585) < 2 * 2.2 / math.sqrt(1200)
+
+
+def test_real_against_real_lies_within_chance(shifted):
+    for check in shifted.checks:
+        assert check.real_vs_real is not None
+        assert check.real_vs_real < check.noise_high * 2 + 1e-3
+    assert abs(shifted.auc.real_vs_real - 0.5) < 4 * shifted.auc.real_vs_real_error
+
+
+def test_the_verdict_comes_first_and_names_the_worst(shifted):
+    text = str(shifted)
+    assert text.startswith("The generated sample can be told from the real one: global p = 0.0")
+    assert "(999 permutations), classifier AUC 0." in text
+    assert "where real against real gives" in text
+    assert "Safe for analyses of fewer than about N = " in shifted.verdict
+    assert "Worst: pt (KS" in shifted.verdict
+    assert "1,200 real (reference), 1,200 generated, 1,200 real (calibration)" in text
+
+
+def test_equal_laws_are_not_told_apart(alike):
+    # one fixed seed; a fault in the p-values shows in the tests of uniformity
+    assert not alike.distinguishes
+    assert alike.verdict.startswith("No test tells the generated sample from the real one at this size")
+    assert alike.n_distinguish == math.inf
+    assert 0 < alike.n_distinguish_low < math.inf
+    assert "does not mean that there is none" in str(alike)
+
+
+def test_a_change_of_correlation_alone_is_seen_by_the_correlation_test_and_not_by_ks():
+    fake = _events(1000, 1, sigma=np.array([[1, 0.2, 0], [0.2, 1, 0], [0, 0, 1]]))
+    result = validate(_events(1000, 0), fake, calibration=_events(1000, 2), random_state=0, classifier=False)
+    check = _check(result, "correlation difference")
+    assert check.distinguishes
+    assert result.distinguishes
+    assert "x0 with x1" in check.detail
+    assert "x0 with x1" in result.verdict
+    assert not any(c.distinguishes for c in result.checks if c.feature)
+    # Frobenius norm sqrt(2) .4; standard error of a correlation (1 - r^2) / sqrt(n)
+    assert abs(check.value - 0.4 * math.sqrt(2)) < 0.2
+
+
+def test_json_is_plain_and_comes_back_the_same(shifted, alike):
+    bare = validate(_events(60, 0), _events(60, 1), random_state=0, n_permutations=19, classifier=False)
+    for result in (shifted, alike, bare):
+        text = json.dumps(result.to_json(), allow_nan=False)
+        assert ValidationResult.from_json(json.loads(text)) == result
+    content = alike.to_json()
+    assert content["n_distinguish"] is None
+    assert content["n_distinguish_is_lower_bound"] is True
+    assert content["n_distinguish_low"] > 0
+    assert {"p_value", "auc", "n_distinguish", "sizes", "seed", "verdict", "checks"} <= set(content)
+    assert {"value", "error", "real_vs_real"} <= set(content["auc"])
+
+
+@pytest.mark.parametrize("content", [{}, {"auc": 3}, {"checks": [{}], "auc": None, "n_distinguish": None}])
+def test_foreign_json_is_refused(content):
+    with pytest.raises(InputError, match="validation.json"):
+        ValidationResult.from_json(content)
+
+
+def test_results_are_frozen_and_cite_known_references(shifted):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        shifted.p_value = 1.0
+    assert set(shifted.references) <= set(REFERENCES)
+    assert {"holm1979", "westfall1993", "lopezpaz2017", "gretton2012"} <= set(shifted.references)
+    assert all(text.startswith("@") and key in text for key, text in REFERENCES.items())
+
+
+def test_the_table_has_one_row_per_check_and_the_classifier(shifted):
+    rows = shifted.table()
+    assert len(rows) == 3 + 4 + 1
+    assert rows[-1]["statistic"] == "classifier AUC"
+    assert len({tuple(row) for row in rows}) == 1
+
+
+def test_the_same_seed_gives_the_same_result():
+    real, fake = _events(80, 0), _events(90, 1)
+    first, again, other = (validate(real, fake, random_state=s, n_permutations=39) for s in (5, 5, 6))
+    assert first == again
+    assert first.checks != other.checks
+
+
+@pytest.mark.usefixtures("global_random_state_untouched")
+def test_the_global_generator_is_left_alone():
+    validate(_events(60, 0), _events(60, 1), n_permutations=9, classifier=False)
+
+
+def test_discrete_events_with_many_ties_are_handled():
+    r = np.random.default_rng(0)
+    spins, others, hot = (np.sign(r.normal(size=(300, 4, 4)) + m) for m in (0.3, 0.3, 0.0))
+    result = validate(spins, hot, calibration=others, random_state=0, n_permutations=199, classifier=False)
+    assert result.distinguishes
+    assert all(math.isfinite(c.value) and 0 < c.p_value <= 1 for c in result.checks)
+    same = validate(spins, spins, calibration=others, random_state=0, n_permutations=99, classifier=False)
+    assert same.p_value > 0.5  # identical samples: no statistic is larger than its permutations
+
+
+def test_images_with_many_pixels_are_cut_and_say_so():
+    r = np.random.default_rng(0)
+    images = [torch.from_numpy(r.normal(size=(40, 1, 13, 13)).astype(np.float32)) for _ in range(3)]
+    result = validate(images[0], images[1], calibration=images[2], random_state=0, n_permutations=19)
+    assert sum(c.name == "KS" for c in result.checks) == 128
+    for words in ("128 of 169 features", "64 of 169 features", "63 principal components"):
+        assert any(words in warning for warning in result.warnings)
+
+
+def test_one_feature_is_enough():
+    result = validate(_events(100, 0)[:, :1], _events(100, 1)[:, :1], random_state=0, n_permutations=49)
+    assert {c.name for c in result.checks} == {"KS", "sliced Wasserstein", "energy distance", "MMD"}
+
+
+def test_constant_features_are_left_out_unless_only_the_real_ones_are_constant():
+    real, fake = _events(100, 0), _events(100, 1)
+    real[:, 2] = fake[:, 2] = 3.0
+    real[:, 1] = 0.0
+    result = validate(real, fake, names=["a", "b", "c"], random_state=0, n_permutations=49, classifier=False)
+    assert {c.feature for c in result.checks if c.feature} == {"a", "b"}
+    assert _check(result, "KS", "b").distinguishes
+    assert any("Constant in the real reference" in warning and "b" in warning for warning in result.warnings)
+    with pytest.raises(InputError, match="constant columns only"):
+        validate(np.ones((60, 2)), np.ones((60, 2)))
+
+
+def test_real_samples_that_differ_are_named_before_the_generator_is_blamed():
+    drifted = _events(400, 2, mean=(1.5, 0, 0))
+    result = validate(_events(400, 0), _events(400, 1), calibration=drifted, random_state=0, n_permutations=49)
+    assert "The two real samples differ" in result.verdict
+    assert any("tells real from real" in warning for warning in result.warnings)
+
+
+def test_copies_of_the_reference_are_noticed():
+    real = _events(300, 0)
+    result = validate(real, real, calibration=_events(300, 1), random_state=0, n_permutations=19)
+    assert any("share events" in warning for warning in result.warnings)
+
+
+def test_progress_is_told_and_ends_at_one():
+    told = []
+    validate(
+        _events(60, 0),
+        _events(60, 1),
+        n_permutations=9,
+        random_state=0,
+        progress=lambda fraction, text: told.append((fraction, text)),
+    )
+    assert [fraction for fraction, _ in told] == sorted(fraction for fraction, _ in told)
+    assert told[-1][0] == 1.0
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 5])
+def test_the_level_lies_between_zero_and_one(alpha):
+    with pytest.raises(InputError, match="alpha"):
+        validate(_events(60, 0), _events(60, 1), alpha=alpha)
+
+
+@pytest.mark.parametrize(("auc", "n"), [(0.6, 103), (0.51, 10_300), (0.502, 257_500)])
+def test_events_to_distinguish(auc, n):
+    value, low, high = events_to_distinguish(auc, 0.001, 0.0, 0.05)
+    assert value == pytest.approx(n)
+    assert low < value < high
+    assert events_to_distinguish(auc, 0.3, 0.4, 0.05)[0] == math.inf
+    assert events_to_distinguish(1.0, 0.01, 0.0, 0.05)[0] == pytest.approx(4.12)
+
+
+def test_that_many_events_are_rejected_in_four_of_five_runs():
+    # N(0,1) against N(.2,1): A = Phi(.2 / sqrt 2); 1.03 / (A - 1/2)^2 events per class give 80 % power
+    auc = stats.norm.cdf(0.2 / math.sqrt(2))
+    n = round(events_to_distinguish(auc, 0.0, 0.0, 0.05)[0])
+    r = np.random.default_rng(0)
+    runs = 1000
+    p = [
+        stats.mannwhitneyu(r.normal(size=n) + 0.2, r.normal(size=n), alternative="greater").pvalue for _ in range(runs)
+    ]
+    low, high = stats.binom.ppf([ALPHA / 2, 1 - ALPHA / 2], runs, 0.8)
+    assert low <= sum(np.array(p) <= 0.05) <= high
+
+
+def _null_p_values(runs, n, *, classifier, copies=1, permutations=99):
+    results = []
+    for i in range(runs):
+        real, fake, other = (np.repeat(_events(n // copies, 3 * i + j), copies, axis=0) for j in range(3))
+        results.append(
+            validate(real, fake, calibration=other, random_state=i, n_permutations=permutations, classifier=classifier)
+        )
+    return results
+
+
+def test_battery_p_values_are_uniform_when_nothing_is_wrong():
+    # 60 runs of 40 events; KS distance from the uniform law on {.02, ..., 1}; false-alarm rate 1e-4
+    limit = stats.kstwo.isf(ALPHA, 60) + 0.02
+    good = [r.battery_p for r in _null_p_values(60, 40, classifier=False, permutations=49)]
+    assert stats.kstest(good, stats.uniform().cdf).statistic < limit
+    # twin: every event four times, so that the rows are not independent
+    bad = [r.battery_p for r in _null_p_values(60, 80, classifier=False, copies=4, permutations=49)]
+    assert stats.kstest(bad, stats.uniform().cdf).statistic > limit
+
+
+@pytest.mark.slow
+def test_every_p_value_keeps_its_size_in_400_null_runs():
+    # reference, section 4.4: size within [.03, .07] at 5 %; 400 runs have a standard error of .011
+    results = _null_p_values(400, 120, classifier=True, permutations=199)
+    rejected = {"global": np.mean([r.p_value <= 0.05 for r in results])}
+    rejected |= {"battery": np.mean([r.battery_p <= 0.05 for r in results])}
+    rejected |= {"classifier": np.mean([r.auc.p_value <= 0.05 for r in results])}
+    for k, check in enumerate(results[0].checks[3:], start=3):
+        rejected[check.name] = np.mean([r.checks[k].p_value <= 0.05 for r in results])
+    print("\n".join(f"{name:24s} rejects {rate:.3f} at 5 %" for name, rate in rejected.items()))
+    low, high = stats.binom.ppf([ALPHA / 2, 1 - ALPHA / 2], 400, 0.05) / 400
+    assert all(low <= rate <= high for name, rate in rejected.items() if name not in {"global"})
+    assert rejected["global"] <= high  # Bonferroni may be conservative
+    limit = stats.kstwo.isf(ALPHA, 400) + 1 / 200
+    for p in ([r.battery_p for r in results], [r.auc.p_value for r in results]):
+        assert stats.kstest(p, stats.uniform().cdf).statistic < limit
