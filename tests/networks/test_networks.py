@@ -77,7 +77,9 @@ def test_batch_norm_is_found():
 
 
 def test_head_keeps_every_kind_admissible():
-    head = OutputHead(["linear", "circle", "circle", "simplex", "simplex", "simplex", "tanh"], [None, 1, 1, 2, 2, 2, None])
+    head = OutputHead(
+        ["linear", "circle", "circle", "simplex", "simplex", "simplex", "tanh"], [None, 1, 1, 2, 2, 2, None]
+    )
     y = 5 * torch.randn(40, 7, generator=torch.Generator().manual_seed(0))
     out = head(y)
     assert torch.equal(out[:, 0], y[:, 0])

@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from reverie.core.errors import TrainingError
-from reverie.training import HistoryFile, Record, ema_decay, ema_update, learning_rate_factor, read_history, train
+from reverie.training import (
+    Record,
+    append_record,
+    ema_decay,
+    ema_update,
+    learning_rate_factor,
+    read_history,
+    train,
+    truncate_history,
+)
 from reverie.training.optimizers import OPTIMIZERS, make_optimizer
 
 
@@ -83,12 +92,11 @@ def test_average_is_the_exponential_one():
 
 def test_history_survives_a_torn_last_line_and_forgets_what_is_taken_anew(tmp_path):
     path = tmp_path / "history.jsonl"
-    file = HistoryFile(path)
+    assert read_history(path) == []
     for step in (10, 20, 30):
-        file.append(Record(step, 1.0, {"loss": 0.5}).to_json())
-    file.close()
+        append_record(path, Record(step, 1.0, {"loss": 0.5}).to_json())
     with path.open("a") as raw:
         raw.write('{"step": 40, "lo')
     assert [r["step"] for r in read_history(path)] == [10, 20, 30]
-    HistoryFile(path, keep_until=20).close()
+    truncate_history(path, 20)
     assert [r["step"] for r in read_history(path)] == [10, 20]

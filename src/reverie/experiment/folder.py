@@ -23,7 +23,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from reverie.core.errors import FolderError, InputError
+from reverie.training.history import append_record, read_history, truncate_history
 
 __all__ = ["RunFolder", "check_new", "replace_file", "write_json", "write_text"]
 
@@ -184,14 +185,15 @@ class RunFolder:
 
     def history(self) -> list[dict[str, float]]:
         """Return the records written so far; a last line cut short by a kill is left out."""
-        file = self / "history.jsonl"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        return [record for record in map(_record, lines) if record is not None]
+        return read_history(self / "history.jsonl")
+
+    def append_history(self, record: Mapping[str, float]) -> None:
+        """Add one record."""
+        append_record(self / "history.jsonl", record)
 
     def truncate_history(self, step: int) -> None:
         """Forget the records after `step`: training goes on from there."""
-        kept = [json.dumps(record) for record in self.history() if record["step"] <= step]
-        write_text(self / "history.jsonl", "".join(line + "\n" for line in kept))
+        truncate_history(self / "history.jsonl", step)
 
     # samples on the way
 
@@ -230,14 +232,6 @@ class RunFolder:
     def _neighbours(self) -> str:
         runs = sorted(p.parent.name for p in self.path.absolute().parent.glob("*/config.yaml"))
         return f"Runs beside it: {', '.join(runs[:12])}." if runs else "Make one with 'reverie run'."
-
-
-def _record(line: str) -> dict[str, float] | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and "step" in record else None
 
 
 def _remove(path: Path) -> None:

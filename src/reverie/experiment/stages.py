@@ -6,7 +6,6 @@ selected steps with a seed of their own, and ends training when the budget is sp
 asks. Between two records the model stands at the boundary of a step, so what is kept there is exact.
 """
 
-import json
 import os
 import signal
 import threading
@@ -139,9 +138,7 @@ class _Keeper:
     def take(self, record: Record) -> None:
         """Keep one record, and now and then a state and a few samples."""
         self.step, self.seconds = record.step, round(self._spent + record.seconds, 3)
-        line = json.dumps({**record.to_json(), "seconds": self.seconds})
-        with open(self.folder / "history.jsonl", "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        self.folder.append_history({**record.to_json(), "seconds": self.seconds})
         if self._targets and record.step >= self._targets[0]:
             self._targets = [s for s in self._targets if s > record.step]
             self.snapshot()

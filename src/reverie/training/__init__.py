@@ -2,15 +2,15 @@
 
 from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.checkpoint import CheckpointFolder, load_state, save_state
-from reverie.training.history import HistoryFile, read_history
+from reverie.training.history import append_record, read_history, truncate_history
 from reverie.training.loop import Record, train
 from reverie.training.optimizers import OPTIMIZERS, learning_rate_factor, make_optimizer
 
 __all__ = [
     "OPTIMIZERS",
     "CheckpointFolder",
-    "HistoryFile",
     "Record",
+    "append_record",
     "ema_decay",
     "ema_update",
     "learning_rate_factor",
@@ -19,4 +19,5 @@ __all__ = [
     "read_history",
     "save_state",
     "train",
+    "truncate_history",
 ]

@@ -52,7 +52,7 @@ def gaussian_kernel(bandwidth: float) -> Kernel:
 
 
 def kernel_distances(
-    z: Tensor, labels: Tensor, kernels: Sequence[Kernel], *, unbiased: bool = True, block_size: int = 1024
+    z: Tensor, labels: Tensor, kernels: Sequence[Kernel], *, unbiased: bool = True, block_size: int = 2048
 ) -> Tensor:
     """Return U (or V) of every kernel under every labelling.
 
@@ -133,7 +133,7 @@ def median_distance(z: Tensor, generator: torch.Generator, *, n_rows: int = 1000
     return float(positive.median()) if len(positive) else 1.0
 
 
-def energy_distance(x: Tensor, y: Tensor, *, unbiased: bool = True, block_size: int = 1024) -> Tensor:
+def energy_distance(x: Tensor, y: Tensor, *, unbiased: bool = True, block_size: int = 2048) -> Tensor:
     """Return the squared energy distance of x (n, d) and y (m, d), in their unit, computed in float64."""
     z, labels = pool(x, y)
     centred = z.double() - z.double().mean(0)
@@ -141,7 +141,7 @@ def energy_distance(x: Tensor, y: Tensor, *, unbiased: bool = True, block_size: 
 
 
 def mmd(
-    x: Tensor, y: Tensor, *, bandwidth: float | None = None, unbiased: bool = True, block_size: int = 1024
+    x: Tensor, y: Tensor, *, bandwidth: float | None = None, unbiased: bool = True, block_size: int = 2048
 ) -> Tensor:
     """Return MMD^2 of x (n, d) and y (m, d) with a Gaussian kernel, computed in float64.
 
