@@ -31,6 +31,7 @@ linearly to zero 1/4, one that falls quadratically 1/8, a Gaussian tail about 0.
 
 * b = 0 (and both ends of [0, 1] and [-1, 1]), from 500 rows on: if nothing lies beyond, and
   F_k(b) >= 0.17 with k = max(100, n / 20) or three values are exactly b;
+* a point mass on the smallest value, from 100 rows on;
 * a cut at b = the smallest value, from 2000 rows on: if F_k(b) >= 0.4 with k = max(100, n / 50), or
   k values are equal to the smallest. b is moved outward to the roundest number within 8 mean
   spacings, so a window of 60 to 120 is recovered as such.
@@ -178,8 +179,10 @@ def _continuous(x: np.ndarray, low: float, high: float) -> dict[str, Any]:
     for a, b in ((0.0, 1.0), (-1.0, 1.0)):
         if a <= low and high <= b and _touches(x, a) and _touches(-x, -b):
             lower, upper = a, b
+    atom = _atom(levels, counts, len(x))
+    lower, upper = low if atom == low else lower, high if atom == high else upper
     kind = "bounded" if lower is not None and upper is not None else "continuous"
-    return {"kind": kind, "lower": lower, "upper": upper, "atom": _atom(levels, counts, len(x))}
+    return {"kind": kind, "lower": lower, "upper": upper, "atom": atom}
 
 
 def _atom(levels: np.ndarray, counts: np.ndarray, n: int) -> float | None:

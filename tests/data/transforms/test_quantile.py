@@ -35,7 +35,9 @@ def test_normal_data_are_left_almost_alone():
     assert ((far > 4) & (far < 6.5)).all()
 
 
-@pytest.mark.parametrize("law", [stats.expon, stats.uniform, stats.gamma(0.5), stats.t(3)], ids=str)
+@pytest.mark.parametrize(
+    "law", [stats.expon, stats.uniform, stats.gamma(0.5), stats.t(3)], ids=["exponential", "uniform", "gamma", "t3"]
+)
 def test_output_is_standard_normal_for_new_data(law):
     t = Quantile().fit(sample(law))
     y = t.forward(sample(law, seed=8))
@@ -75,7 +77,10 @@ def test_heavy_tail_is_heavier_than_exponential():
         assert 0.2 < ratio < 5
 
 
-@pytest.mark.parametrize("law", [stats.norm, stats.expon, stats.t(2), stats.uniform], ids=str)
+LAWS = {"normal": stats.norm, "exponential": stats.expon, "t2": stats.t(2), "uniform": stats.uniform}
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 def test_slope_is_continuous_at_the_last_knots_and_in_the_far_tail(law):
     t = Quantile().fit(sample(law, n=5000))
     knots, (down, up) = t.knots_[0], t.tails_[0]
