@@ -37,8 +37,6 @@ _PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, e
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `reverie` with the arguments `argv` and return its exit code."""
-    if argv is None:  # this process is ours: on a busy machine, threads that spin while they wait cost a factor of ten
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = _dispatch(arguments)

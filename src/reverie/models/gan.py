@@ -34,6 +34,7 @@ from reverie.training.runtime import suggested_threads, thread_limit
 
 __all__ = ["GAN"]
 
+_FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of them angles, were tuned on
 _TABLE_BATCH, _MOST_AUTO_NOISE, _LEAST_AUTO_NOISE = 256, 128, 16
 
 
@@ -63,7 +64,8 @@ class GAN(GenerativeModel):
     n_critic : discriminator steps per generator step; None takes the objective's own (5 for
         "wasserstein_gp", else 1).
     penalty_weight : gamma of R1 and R2 in the convention (gamma / 2) E |grad D|^2, or lambda of the
-        Wasserstein gradient penalty; None takes the objective's own (0.1; 10), 0 switches it off.
+        Wasserstein gradient penalty; None takes 0.1 max(1, features / 8) for gamma and 10 for lambda;
+        0 switches it off.
     penalty_every : steps between two penalties, each strengthened by this number; None takes the objective's
         own (4 for "relativistic", else 1).
     activation : of the perceptrons: "silu", "leaky_relu", "relu", "elu" or "tanh".
@@ -240,7 +242,7 @@ class GAN(GenerativeModel):
         G = _Shaped(build_generator(self.generator, n_noise=n_noise, **options), head, shape)
         D = build_discriminator(self.discriminator, **options)
         objective = check_choice("objective", self.objective, OBJECTIVES)
-        settings = self._settings(objective, n_noise)
+        settings = self._settings(objective, n_noise, n_features)
         if settings.penalty_weight > 0 and objective.penalty != "none" and has_batch_norm(D):
             raise InputError(
                 "Expected a discriminator without batch normalisation under a gradient penalty, which acts on each "
@@ -249,11 +251,10 @@ class GAN(GenerativeModel):
         G, D = G.to(self.device_), D.to(self.device_)
         self._game = AdversarialGame(G, D, objective, settings)
 
-    def _settings(self, objective: Objective, n_noise: int) -> GameSettings:
-        weight = objective.penalty_weight if self.penalty_weight is None else self.penalty_weight
+    def _settings(self, objective: Objective, n_noise: int, n_features: int) -> GameSettings:
         rate = self.learning_rate
         return GameSettings(
-            penalty_weight=weight,
+            penalty_weight=self._resolved_penalty_weight(objective, n_features),
             penalty_every=objective.penalty_every if self.penalty_every is None else self.penalty_every,
             n_critic=self._resolved_n_critic(),
             n_noise=n_noise,
@@ -296,6 +297,13 @@ class GAN(GenerativeModel):
         if self.batch_size == "auto":
             return min(_TABLE_BATCH, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
         return int(self.batch_size) * n_critic
+
+    def _resolved_penalty_weight(self, objective: Objective, n_features: int) -> float:
+        """Return gamma or lambda; gamma grows with the features, between which |grad D|^2 is shared out."""
+        if self.penalty_weight is not None:
+            return self.penalty_weight
+        growth = max(1.0, n_features / _FEATURES_OF_GAMMA) if objective.penalty == "zero_centred" else 1.0
+        return objective.penalty_weight * growth
 
     def _resolved_n_noise(self, n_features: int) -> int:
         if self.n_noise != "auto":

@@ -28,12 +28,14 @@ from reverie.networks.mlp import MLP, ResidualMLP
 __all__ = ["build_discriminator", "build_generator", "has_batch_norm"]
 
 _GENERATORS: dict[str, Callable[..., nn.Module]] = {
-    "mlp": lambda n_noise, shape, activation: MLP(n_noise, math.prod(shape), activation=activation),
+    "mlp": lambda n_noise, shape, activation: _perceptron_generator(
+        n_noise, shape, activation, hidden=_hidden(math.prod(shape))
+    ),
     "residual": lambda n_noise, shape, activation: ResidualMLP(n_noise, math.prod(shape), activation=activation),
     "dcgan": lambda n_noise, shape, activation: ConvGenerator(n_noise, shape),
 }
 _DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
-    "mlp": lambda shape, activation: nn.Sequential(nn.Flatten(), MLP(math.prod(shape), 1, activation=activation)),
+    "mlp": lambda shape, activation: _perceptron_discriminator(shape, activation, hidden=_hidden(math.prod(shape))),
     "residual": lambda shape, activation: nn.Sequential(
         nn.Flatten(), ResidualMLP(math.prod(shape), 1, activation=activation)
     ),
@@ -99,6 +101,11 @@ def _resolved(name: str, event_shape: tuple[int, ...]) -> str:
     if name != "auto":
         return name
     return "dcgan" if len(event_shape) > 1 and min(event_shape[-2:]) >= _SMALLEST_CONV_SIDE else "mlp"
+
+
+def _hidden(n_features: int) -> tuple[int, int, int]:
+    width = 128 if n_features <= 32 else 256 if n_features <= 128 else 512
+    return (width, width, width)
 
 
 def _is_widths(spec: Any) -> bool:
