@@ -7,6 +7,8 @@ from reverie.cli.options import Options
 
 __all__ = ["main", "options"]
 
+_STEPS = 5000  # about a minute on two cores
+
 
 def options() -> Options:
     """Return the options of the verb."""
@@ -29,6 +31,7 @@ def main(argv: Sequence[str]) -> int:
     from reverie.cli import run
 
     arguments = ["gan", "digits", "--out", values.out, "--max-time", values.max_time, "--seed", str(values.seed)]
+    arguments += ["--model.max_steps", str(_STEPS)]
     arguments += [f"--{name}" for name in ("overwrite", "quiet") if values[name]]
     print(f"$ reverie run {shlex.join(arguments)}")
     return run.main(arguments)

@@ -40,6 +40,7 @@ class MLP(nn.Sequential):
 
     Examples
     --------
+    >>> import torch
     >>> MLP(20, 784, hidden=(100,))(torch.zeros(64, 20)).shape
     torch.Size([64, 784])
     """

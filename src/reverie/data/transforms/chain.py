@@ -21,6 +21,7 @@ class Chain(InvertibleTransform):
 
     Examples
     --------
+    >>> from reverie.data.transforms import Dequantise, Standardise
     >>> Chain([Dequantise(), Standardise()])
     Chain([Dequantise(), Standardise()])
     """

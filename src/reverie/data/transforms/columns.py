@@ -27,6 +27,7 @@ class Columns(InvertibleTransform):
 
     Examples
     --------
+    >>> from reverie.data.transforms import Periodic, Quantile
     >>> Columns([("pt", Quantile()), ("phi", Periodic())], names=["pt", "phi"])
     Columns(pt: Quantile(), phi: Periodic())
     """

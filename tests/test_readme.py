@@ -1,0 +1,50 @@
+"""The README and the docstrings tell the truth: their Python runs, their files exist, their commands are known."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import reverie
+from reverie.cli.main import VERBS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MODULES = [m.name for m in pkgutil.walk_packages(reverie.__path__, "reverie.") if "__main__" not in m.name]
+
+
+def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
+        exec(compile(block, "README.md", "exec"), {})
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert "real against real" in capsys.readouterr().out
+
+
+def test_commands_of_the_readme_are_known():
+    commands = re.findall(r"^\$ reverie (.*)$", README, flags=re.MULTILINE)
+    assert commands
+    for command in commands:
+        assert shlex.split(command, comments=True)[0] in VERBS
+
+
+def test_links_of_the_readme_and_of_contributing_lead_somewhere():
+    for page in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            assert target.startswith("http") or (ROOT / target).exists(), f"{page}: {target}"
+
+
+def test_vision_is_short():
+    assert len((ROOT / "VISION.md").read_text(encoding="utf-8").split()) < 60
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_run(name):
+    module = importlib.import_module(name)
+    failed, _ = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    assert failed == 0
