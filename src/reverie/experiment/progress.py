@@ -1,14 +1,14 @@
 """What a person sees while training runs: a bar on a terminal, a plain line now and then elsewhere.
 
-A bar shows steps, rate, time left and the outputs of both players, D(real) and D(fake). Where the
-output is no terminal, as in the log of a batch job, one line every few seconds says the same.
-Everything goes to standard error, so that standard output holds results only. ``NO_COLOR`` is
+A bar shows steps, rate, time left and the outputs of both players, D(real) and D(fake); their losses
+too where the terminal is wide. Where the output is no terminal, as in the log of a batch job, one
+line every few seconds says the same. Everything goes to standard error, so that standard output holds results only. ``NO_COLOR`` is
 respected by rich.
 """
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from reverie.experiment.config import format_duration
 
 __all__ = ["Progress", "describe_scalars", "say"]
 
+_WIDE = 120  # columns from which the losses have room beside the bar
 _SHOWN = (("d_real", "D(real)"), ("d_fake", "D(fake)"), ("d_loss", "loss D"), ("g_loss", "loss G"))
 
 
@@ -68,7 +69,9 @@ class Progress:
         self._done = done
         now = time.monotonic()
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, note=self._note(now, scalars), left=self._left(now))
+            shown = _SHOWN if self._bar.console.width >= _WIDE else _SHOWN[:2]
+            note, left = self._note(now, scalars, shown), self._left(now)
+            self._bar.update(self._task, completed=done, note=note, left=left)
         elif not self.quiet and now - self._last >= self.every:
             self._last = now
             self._line(now, scalars)
@@ -85,14 +88,16 @@ class Progress:
             say(text, quiet=self.quiet)
 
     def _line(self, now: float, scalars: Mapping[str, float] | None) -> None:
-        say(f"{self.what}: {self._done:,}/{self.total:,} {self.unit}  {self._note(now, scalars)}  {self._left(now)}")
+        say(
+            f"{self.what}: {self._done:,}/{self.total:,} {self.unit}  {self._note(now, scalars, _SHOWN)}  {self._left(now)}"
+        )
 
     def _rate(self, now: float) -> float:
         return (self._done - self.start) / max(now - self._began, 1e-9)
 
-    def _note(self, now: float, scalars: Mapping[str, float] | None) -> str:
+    def _note(self, now: float, scalars: Mapping[str, float] | None, shown: Sequence[tuple[str, str]]) -> str:
         rate = f"{self._rate(now):,.0f}/s"
-        return f"{rate}  {describe_scalars(scalars)}" if scalars else rate
+        return f"{rate}  {describe_scalars(scalars, shown)}" if scalars else rate
 
     def _left(self, now: float) -> str:
         rate = self._rate(now)
@@ -102,20 +107,19 @@ class Progress:
         return f"{format_duration(left)} left" if left < 1e8 else ""
 
 
-def describe_scalars(scalars: Mapping[str, float]) -> str:
-    """Return the outputs of both players in one line, as far as they are there."""
-    return "  ".join(f"{label} {scalars[key]:.3f}" for key, label in _SHOWN if key in scalars)
+def describe_scalars(scalars: Mapping[str, float], shown: Sequence[tuple[str, str]] = _SHOWN) -> str:
+    """Return the `shown` (key, label) of the scalars in one line, as far as they are there."""
+    return "  ".join(f"{label} {scalars[key]:.3f}" for key, label in shown if key in scalars)
 
 
 def _make_bar() -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as RichProgress
 
     return RichProgress(
-        SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=12),
+        BarColumn(bar_width=5),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TextColumn("[cyan]{task.fields[left]}"),

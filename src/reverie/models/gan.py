@@ -35,7 +35,8 @@ from reverie.training.runtime import suggested_threads, thread_limit
 __all__ = ["GAN"]
 
 _FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of them angles, were tuned on
-_TABLE_BATCH, _MOST_AUTO_NOISE, _LEAST_AUTO_NOISE = 256, 128, 16
+_TABLE_BATCH, _IMAGE_BATCH = 256, 64
+_MOST_AUTO_NOISE, _LEAST_AUTO_NOISE = 128, 16
 
 
 class GAN(GenerativeModel):
@@ -52,7 +53,8 @@ class GAN(GenerativeModel):
     discriminator : network from samples to logits: as `generator`; a factory is called with (event_shape,).
     n_noise : size of the noise vector; "auto" takes twice the number of features, within 16 and 128.
     noise_prior : "normal", N(0, 1), or "uniform" on [-1, 1).
-    batch_size : samples in a batch; "auto" takes 256, or all rows of a smaller table.
+    batch_size : samples in a batch; "auto" takes 256, or 64 of events of more than 256 values (images), or
+        all rows of a smaller table.
     max_steps : rounds of the game in the whole run, at least 1.
     learning_rate : step size of both players' optimisers, > 0.
     optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta".
@@ -167,7 +169,7 @@ class GAN(GenerativeModel):
         self.device_ = _device(self.device)
         self.preprocessing_ = self._fit_preprocessing(dataset, container_of(X))
         features = self.preprocessing_.features(dataset.values)
-        batch_size = self._resolved_batch_size(len(features))
+        batch_size = self._resolved_batch_size(len(features), features[0].numel())
         self._build_networks()
         batches = Batches(features, batch_size=batch_size, seed=self.seed_, device=self.device_)
         self._noise = child_generator(self.seed_, "noise", device=self.device_)
@@ -291,11 +293,12 @@ class GAN(GenerativeModel):
             check_choice("objective", self.objective, OBJECTIVES).n_critic if self.n_critic is None else self.n_critic
         )
 
-    def _resolved_batch_size(self, n_rows: int) -> int:
+    def _resolved_batch_size(self, n_rows: int, n_features: int) -> int:
         """Return the rows of one step: `n_critic` batches of `batch_size`."""
         n_critic = self._resolved_n_critic()
         if self.batch_size == "auto":
-            return min(_TABLE_BATCH, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
+            wanted = _TABLE_BATCH if n_features <= _TABLE_BATCH else _IMAGE_BATCH
+            return min(wanted, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
         return int(self.batch_size) * n_critic
 
     def _resolved_penalty_weight(self, objective: Objective, n_features: int) -> float:
