@@ -2,8 +2,8 @@
 
 A bar shows steps, rate, time left and the outputs of both players, D(real) and D(fake); their losses
 too where the terminal is wide. Where the output is no terminal, as in the log of a batch job, one
-line every few seconds says the same. Everything goes to standard error, so that standard output holds results only. ``NO_COLOR`` is
-respected by rich.
+line every few seconds says the same. Everything goes to standard error, so that standard output
+holds results only. ``NO_COLOR`` is respected by rich.
 """
 
 import sys
@@ -88,9 +88,8 @@ class Progress:
             say(text, quiet=self.quiet)
 
     def _line(self, now: float, scalars: Mapping[str, float] | None) -> None:
-        say(
-            f"{self.what}: {self._done:,}/{self.total:,} {self.unit}  {self._note(now, scalars, _SHOWN)}  {self._left(now)}"
-        )
+        note = f"{self._note(now, scalars, _SHOWN)}  {self._left(now)}"
+        say(f"{self.what}: {self._done:,}/{self.total:,} {self.unit}  {note}")
 
     def _rate(self, now: float) -> float:
         return (self._done - self.start) / max(now - self._began, 1e-9)

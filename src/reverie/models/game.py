@@ -180,7 +180,7 @@ def draw_noise(n: int, n_noise: int, *, prior: str, generator: torch.Generator) 
     if prior == "normal":
         return torch.randn(n, n_noise, generator=generator, device=generator.device)
     if prior == "uniform":
-        return 2 * torch.rand(n, n_noise, generator=generator, device=generator.device) - 1
+        return torch.empty(n, n_noise, device=generator.device).uniform_(-1, 1, generator=generator)
     raise InputError(f"Expected noise_prior 'normal' or 'uniform', got {prior!r}.")
 
 

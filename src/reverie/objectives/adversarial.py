@@ -144,5 +144,7 @@ def equilibrium_outputs(real: Tensor, fake: Tensor, *, log_odds: bool) -> tuple[
     Logits that are fixed only up to a constant (Wasserstein, relativistic) are first centred on the mean of both
     batches.
     """
-    centre = 0.0 if log_odds else (real.mean() + fake.mean()) / 2
-    return torch.sigmoid(real - centre).mean(), torch.sigmoid(fake - centre).mean()
+    if not log_odds:
+        centre = (real.mean() + fake.mean()) / 2
+        real, fake = real - centre, fake - centre
+    return torch.sigmoid(real).mean(), torch.sigmoid(fake).mean()
