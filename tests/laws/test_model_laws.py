@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from reverie.core.errors import CheckpointError, InputError
 from reverie.data.dataset import Dataset
+from reverie.data.transforms import Standardise
 from reverie.models import GAN, load_model, save_model
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
@@ -102,7 +103,7 @@ def test_the_first_samples_do_not_depend_on_how_many_are_drawn(name):
 @EVERY
 def test_save_and_load_give_the_same_samples(name, tmp_path):
     model, X = _made(name)
-    save_model(model.fit(X), tmp_path / "model")
+    assert model.fit(X).save(tmp_path / "model") == tmp_path / "model"
     back = load_model(tmp_path / "model")
     np.testing.assert_array_equal(_array(back.sample(20, random_state=0)), _array(model.sample(20, random_state=0)))
     assert back.schema_.names == model.schema_.names
@@ -154,6 +155,16 @@ def test_hard_constraints_hold_exactly_in_samples():
     assert set(np.unique(spins.fit(X).sample(50, random_state=0))) <= {-1.0, 1.0}
     images, X = _made("non-saturating, uniform")
     assert images.fit(X).sample(50, random_state=0).max() <= 16
+
+
+def test_preprocessing_of_single_columns_can_be_chosen():
+    model = GAN(preprocessing={"x": "standardise", "pt": Standardise()}, **TINY).fit(_table())
+    parts = repr(model.preprocessing_.transform)
+    assert "x: Standardise()" in parts
+    assert "pt: Standardise()" in parts
+    assert "phi: Periodic(" in parts
+    with pytest.raises(InputError, match="Did you mean 'pt'"):
+        GAN(preprocessing={"ptt": "standardise"}, **TINY).fit(_table())
 
 
 def test_containers_come_back(tmp_path):
@@ -212,6 +223,14 @@ def test_wrong_configurations_are_refused_in_words(options, message):
     X = np.random.default_rng(0).normal(size=(50, 2))
     with pytest.raises(InputError, match=message):
         GAN(**(TINY | options)).fit(X)
+
+
+def test_event_weights_are_refused_and_not_ignored():
+    rng = np.random.default_rng(0)
+    X = Dataset(rng.normal(size=(50, 2)), weights=rng.uniform(0.5, 1.5, 50))
+    with pytest.raises(InputError, match="equal weight"):
+        GAN(**TINY).fit(X)
+    assert len(GAN(**TINY).fit(Dataset(X.values, weights=np.ones(50))).sample(3)) == 3
 
 
 def test_resuming_on_other_data_or_networks_is_refused():

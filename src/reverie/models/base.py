@@ -7,6 +7,7 @@ sampling in blocks, saving and a goodness of fit. It holds no loop, opens no fil
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -114,6 +115,19 @@ class GenerativeModel(BaseEstimator):
     def _unit_noise(self, seed: int, k: int) -> torch.Generator:
         return child_generator(seed, "sample", k, device=self.device_)
 
+    def save(self, folder: str | Path) -> Path:
+        """Save the fitted model into a new folder of text and safetensors; `reverie.load` reads it back.
+
+        Raises
+        ------
+        FolderError
+            When the folder holds something else already, or cannot be written.
+        """
+        from reverie.models.files import save_model  # it knows all models, and so imports this module
+
+        check_is_fitted(self)
+        return save_model(self, folder)
+
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus the energy distance between `X` and generated samples: higher is better, 0 is perfect.
 
@@ -162,4 +176,9 @@ class GenerativeModel(BaseEstimator):
             names = getattr(self, "feature_names_in_", None)
             dataset = as_dataset(values, names=None if names is None else list(names))
         check_trainable(dataset)
+        if dataset.weights is not None and np.ptp(dataset.weights) > 0:
+            raise InputError(
+                "Expected events of equal weight, got event weights that differ, which training does not use yet. "
+                "Unweight them first, as 'reverie run --weights COLUMN' does."
+            )
         return dataset

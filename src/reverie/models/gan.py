@@ -72,8 +72,8 @@ class GAN(GenerativeModel):
         own (4 for "relativistic", else 1).
     activation : of the perceptrons: "silu", "leaky_relu", "relu", "elu" or "tanh".
     ema_decay : decay per step of the average of the generator that draws the samples, in [0, 1).
-    preprocessing : change of variables before the network: "auto", "quantile", "standardise", or a fitted or
-        unfitted `Transform`.
+    preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
+        all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
     record_every : steps between two records of the history.
     n_threads : processor threads while training; "auto" takes one for small perceptrons, which more would
         only slow down, else torch's number. The last bits of a result can depend on it.
@@ -223,12 +223,13 @@ class GAN(GenerativeModel):
         self.n_iter_ = state["step"]
 
     def _fit_preprocessing(self, dataset: Dataset, container: str) -> Preprocessing:
-        transform = self.preprocessing
-        if isinstance(transform, str):
-            continuous = "quantile" if transform == "auto" else transform
-            transform = auto_transform(dataset.schema, continuous=continuous)
+        choice = self.preprocessing
+        if isinstance(choice, str):
+            transform = auto_transform(dataset.schema, continuous="quantile" if choice == "auto" else choice)
+        elif isinstance(choice, Mapping):
+            transform = auto_transform(dataset.schema, overrides=choice)
         else:
-            transform = copy.deepcopy(transform)
+            transform = copy.deepcopy(choice)
         transform.fit(torch.from_numpy(dataset.values.astype("float64")))
         return Preprocessing(dataset.schema, transform, container, str(dataset.values.dtype))
 
