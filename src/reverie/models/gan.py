@@ -28,6 +28,7 @@ from reverie.models.game import AdversarialGame, GameSettings, draw_noise
 from reverie.models.preprocessed import Preprocessing, container_of
 from reverie.networks.build import build_discriminator, build_generator, has_batch_norm
 from reverie.networks.heads import OutputHead
+from reverie.networks.whitening import Whitening
 from reverie.objectives.adversarial import OBJECTIVES, Objective
 from reverie.training.loop import Record, train
 from reverie.training.runtime import suggested_threads, thread_limit
@@ -74,6 +75,8 @@ class GAN(GenerativeModel):
     ema_decay : decay per step of the average of the generator that draws the samples, in [0, 1).
     preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
         all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
+    whiten : whether the game on a table is played between linearly uncorrelated features of unit variance,
+        which shows the discriminator the thin directions of the data.
     record_every : steps between two records of the history.
     n_threads : processor threads while training; "auto" takes one for small perceptrons, which more would
         only slow down, else torch's number. The last bits of a result can depend on it.
@@ -120,6 +123,7 @@ class GAN(GenerativeModel):
         activation: str = "silu",
         ema_decay: float = 0.999,
         preprocessing: Any = "auto",
+        whiten: bool = True,
         record_every: int = 50,
         n_threads: int | str = "auto",
     ) -> None:
@@ -143,6 +147,7 @@ class GAN(GenerativeModel):
         self.activation = activation
         self.ema_decay = ema_decay
         self.preprocessing = preprocessing
+        self.whiten = whiten
         self.record_every = record_every
         self.n_threads = n_threads
 
@@ -170,7 +175,8 @@ class GAN(GenerativeModel):
         self.preprocessing_ = self._fit_preprocessing(dataset, container_of(X))
         features = self.preprocessing_.features(dataset.values)
         batch_size = self._resolved_batch_size(len(features), features[0].numel())
-        self._build_networks()
+        self._build_networks(features)
+        features = self._whitening(features.to(self.device_)).to(features.device)
         batches = Batches(features, batch_size=batch_size, seed=self.seed_, device=self.device_)
         self._noise = child_generator(self.seed_, "noise", device=self.device_)
         self._data_mark = _mark(features)
@@ -233,7 +239,8 @@ class GAN(GenerativeModel):
         transform.fit(torch.from_numpy(dataset.values.astype("float64")))
         return Preprocessing(dataset.schema, transform, container, str(dataset.values.dtype))
 
-    def _build_networks(self) -> None:
+    def _build_networks(self, features: Tensor | None = None) -> None:
+        """Make networks of the fitted shapes; `features` are those of the training data, absent when loading."""
         transform = self.preprocessing_.transform
         shape = tuple(transform.output_shape)
         n_features = math.prod(shape)
@@ -242,7 +249,10 @@ class GAN(GenerativeModel):
         tags = list(transform.outputs) * (1 if len(shape) == 1 else n_features)  # images carry one tag for all
         head = OutputHead([tag.kind for tag in tags], [tag.group for tag in tags])
         options = {"event_shape": shape, "random_generator": weights, "activation": self.activation}
-        G = _Shaped(build_generator(self.generator, n_noise=n_noise, **options), head, shape)
+        whitening = Whitening(n_features) if self.whiten and len(shape) == 1 else nn.Identity()
+        if features is not None and isinstance(whitening, Whitening):
+            whitening.fit(features)
+        G = _Shaped(build_generator(self.generator, n_noise=n_noise, **options), head, whitening, shape)
         D = build_discriminator(self.discriminator, **options)
         objective = check_choice("objective", self.objective, OBJECTIVES)
         settings = self._settings(objective, n_noise, n_features)
@@ -322,7 +332,12 @@ class GAN(GenerativeModel):
     def _draw(self, n: int, generator: torch.Generator) -> Tensor:
         s = self._game.settings
         noise = draw_noise(n, s.n_noise, prior=s.noise_prior, generator=generator)
-        return self._game.draw(noise)
+        samples = self._game.draw(noise)
+        return self._whitening.inverse(samples) if isinstance(self._whitening, Whitening) else samples
+
+    @property
+    def _whitening(self) -> nn.Module:
+        return self._game.drawing_network.get_submodule("whitening")
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator": self._game.drawing_network, "discriminator": self._game.D}
@@ -332,18 +347,23 @@ class GAN(GenerativeModel):
         check_is_fitted(self)
         features = self.preprocessing_.features(self._values(X, reset=False)).to(self.device_)
         with torch.no_grad():
-            return self._game.D(features).reshape(len(features)).cpu()
+            return self._game.D(self._whitening(features)).reshape(len(features)).cpu()
 
 
 class _Shaped(nn.Module):
-    """A generator network with the output head of the data, giving samples (batch, *event)."""
+    """A generator: a network, the output head of the data, and the whitened space in which the game is played."""
 
-    def __init__(self, network: nn.Module, head: OutputHead, event_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, network: nn.Module, head: OutputHead, whitening: nn.Module, event_shape: tuple[int, ...]
+    ) -> None:
         super().__init__()
-        self.network, self.head, self.event_shape = network, head, event_shape
+        self.network, self.head, self.whitening, self.event_shape = network, head, whitening, event_shape
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.head(self.network(z).flatten(1)).reshape(-1, *self.event_shape)
+        y = self.network(z).flatten(1)
+        if isinstance(self.whitening, Whitening):
+            return self.whitening(self.head(self.whitening.inverse(y)))
+        return self.head(y).reshape(-1, *self.event_shape)
 
 
 def _device(name: str) -> torch.device:
