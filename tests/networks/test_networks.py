@@ -9,6 +9,7 @@ from torch import nn
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.networks import MLP, ConvDiscriminator, ConvGenerator, OutputHead, build_discriminator, build_generator
 from reverie.networks.build import has_batch_norm
+from reverie.networks.whitening import Whitening
 
 IMAGES = [(8, 8), (28, 28), (1, 28, 28), (3, 32, 32), (2, 17, 40), (3, 5), (64, 33)]
 
@@ -110,3 +111,25 @@ def test_head_refuses_unknown_kinds_and_odd_circles():
         OutputHead(["spherical"])
     with pytest.raises(InputError, match="two features"):
         OutputHead(["circle", "circle", "circle"], [0, 0, 0])
+
+
+def test_whitening_takes_out_correlations_and_comes_back():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(5000, 3, generator=generator) @ torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 0.5]])
+    whitening = Whitening(3).fit(x + 4)
+    y = whitening(x + 4)
+    torch.testing.assert_close(torch.cov(y.T), torch.eye(3), atol=2e-3, rtol=0)
+    torch.testing.assert_close(y.mean(dim=0), torch.zeros(3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(whitening.inverse(y), x + 4, atol=1e-4, rtol=0)
+
+
+def test_whitening_leaves_redundant_directions_small():
+    x = torch.randn(2000, 1, generator=torch.Generator().manual_seed(0))
+    y = Whitening(2).fit(torch.cat([x, x], dim=1))(torch.cat([x, x + 1e-3], dim=1))
+    assert torch.isfinite(y).all()
+    assert (y[:, 1] - y[:, 0]).abs().max() < 0.1
+
+
+def test_an_unfitted_whitening_is_the_identity():
+    x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(Whitening(2)(x), x)

@@ -4,6 +4,7 @@ from reverie.networks.build import build_discriminator, build_generator
 from reverie.networks.conv import ConvDiscriminator, ConvGenerator
 from reverie.networks.heads import OutputHead
 from reverie.networks.mlp import MLP, ResidualMLP
+from reverie.networks.whitening import Whitening
 
 __all__ = [
     "MLP",
@@ -11,6 +12,7 @@ __all__ = [
     "ConvGenerator",
     "OutputHead",
     "ResidualMLP",
+    "Whitening",
     "build_discriminator",
     "build_generator",
 ]
