@@ -107,6 +107,7 @@ def test_save_and_load_give_the_same_samples(name, tmp_path):
     back = load_model(tmp_path / "model")
     np.testing.assert_array_equal(_array(back.sample(20, random_state=0)), _array(model.sample(20, random_state=0)))
     assert back.schema_.names == model.schema_.names
+    assert torch.equal(back.discriminate(X), model.discriminate(X))
     assert type(back.sample(2)) is type(X)
 
 

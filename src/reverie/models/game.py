@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.errors import InputError
+from reverie.models.shaped import ShapedGenerator
 from reverie.objectives.adversarial import Objective, equilibrium_outputs
 from reverie.objectives.penalties import between, gradient_norm_penalty, squared_gradient_norm, zero_centred_penalty
 from reverie.training.averaging import ema_decay, ema_update
@@ -60,7 +61,7 @@ class AdversarialGame:
     settings : numbers of the game.
     """
 
-    def __init__(self, G: nn.Module, D: nn.Module, objective: Objective, settings: GameSettings) -> None:
+    def __init__(self, G: ShapedGenerator, D: nn.Module, objective: Objective, settings: GameSettings) -> None:
         self.G, self.D = G, D
         self.averaged = copy.deepcopy(G).eval().requires_grad_(requires_grad=False) if settings.ema_decay > 0 else None
         self.objective, self.settings = objective, settings
@@ -95,7 +96,7 @@ class AdversarialGame:
         return samples
 
     @property
-    def drawing_network(self) -> nn.Module:
+    def drawing_network(self) -> ShapedGenerator:
         """The network that samples come from: the average of G, or G itself when none is kept."""
         return self.G if self.averaged is None else self.averaged
 

@@ -26,6 +26,7 @@ from reverie.data.transforms import auto_transform
 from reverie.models.base import GenerativeModel
 from reverie.models.game import AdversarialGame, GameSettings, draw_noise
 from reverie.models.preprocessed import Preprocessing, container_of
+from reverie.models.shaped import ShapedGenerator
 from reverie.networks.build import build_discriminator, build_generator, has_batch_norm
 from reverie.networks.heads import OutputHead
 from reverie.networks.whitening import Whitening
@@ -176,7 +177,7 @@ class GAN(GenerativeModel):
         features = self.preprocessing_.features(dataset.values)
         batch_size = self._resolved_batch_size(len(features), features[0].numel())
         self._build_networks(features)
-        features = self._whitening(features.to(self.device_)).to(features.device)
+        features = self._game.G.to_game(features.to(self.device_)).to(features.device)
         batches = Batches(features, batch_size=batch_size, seed=self.seed_, device=self.device_)
         self._noise = child_generator(self.seed_, "noise", device=self.device_)
         self._data_mark = _mark(features)
@@ -249,10 +250,11 @@ class GAN(GenerativeModel):
         tags = list(transform.outputs) * (1 if len(shape) == 1 else n_features)  # images carry one tag for all
         head = OutputHead([tag.kind for tag in tags], [tag.group for tag in tags])
         options = {"event_shape": shape, "random_generator": weights, "activation": self.activation}
-        whitening = Whitening(n_features) if self.whiten and len(shape) == 1 else nn.Identity()
-        if features is not None and isinstance(whitening, Whitening):
+        whitening = Whitening(n_features) if self.whiten and len(shape) == 1 else None
+        if features is not None and whitening is not None:
             whitening.fit(features)
-        G = _Shaped(build_generator(self.generator, n_noise=n_noise, **options), head, whitening, shape)
+        network = build_generator(self.generator, n_noise=n_noise, **options)
+        G = ShapedGenerator(network, head, whitening, shape)
         D = build_discriminator(self.discriminator, **options)
         objective = check_choice("objective", self.objective, OBJECTIVES)
         settings = self._settings(objective, n_noise, n_features)
@@ -332,12 +334,7 @@ class GAN(GenerativeModel):
     def _draw(self, n: int, generator: torch.Generator) -> Tensor:
         s = self._game.settings
         noise = draw_noise(n, s.n_noise, prior=s.noise_prior, generator=generator)
-        samples = self._game.draw(noise)
-        return self._whitening.inverse(samples) if isinstance(self._whitening, Whitening) else samples
-
-    @property
-    def _whitening(self) -> nn.Module:
-        return self._game.drawing_network.get_submodule("whitening")
+        return self._game.drawing_network.from_game(self._game.draw(noise))
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator": self._game.drawing_network, "discriminator": self._game.D}
@@ -347,23 +344,7 @@ class GAN(GenerativeModel):
         check_is_fitted(self)
         features = self.preprocessing_.features(self._values(X, reset=False)).to(self.device_)
         with torch.no_grad():
-            return self._game.D(self._whitening(features)).reshape(len(features)).cpu()
-
-
-class _Shaped(nn.Module):
-    """A generator: a network, the output head of the data, and the whitened space in which the game is played."""
-
-    def __init__(
-        self, network: nn.Module, head: OutputHead, whitening: nn.Module, event_shape: tuple[int, ...]
-    ) -> None:
-        super().__init__()
-        self.network, self.head, self.whitening, self.event_shape = network, head, whitening, event_shape
-
-    def forward(self, z: Tensor) -> Tensor:
-        y = self.network(z).flatten(1)
-        if isinstance(self.whitening, Whitening):
-            return self.whitening(self.head(self.whitening.inverse(y)))
-        return self.head(y).reshape(-1, *self.event_shape)
+            return self._game.D(self._game.drawing_network.to_game(features)).reshape(len(features)).cpu()
 
 
 def _device(name: str) -> torch.device:

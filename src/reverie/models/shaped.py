@@ -1,0 +1,49 @@
+"""A generator network dressed for the data: its output head, and the space in which the game is played.
+
+    z  -> network -> y_0 -> unwhiten -> head -> whiten -> y,      features = unwhiten(y)
+
+The head makes raw features admissible (angles on their circle, one category at a time), so it acts
+between the two linear maps. Images are played as they are.
+"""
+
+from torch import Tensor, nn
+
+from reverie.networks.heads import OutputHead
+from reverie.networks.whitening import Whitening
+
+__all__ = ["ShapedGenerator"]
+
+
+class ShapedGenerator(nn.Module):
+    """Noise (batch, n_noise) to samples of the game (batch, *event).
+
+    Parameters
+    ----------
+    network : noise to raw samples, flat or of the event's shape.
+    head : activation of each feature.
+    whitening : fitted map between features and the game, or None.
+    event_shape : shape of one sample.
+    """
+
+    def __init__(
+        self, network: nn.Module, head: OutputHead, whitening: Whitening | None, event_shape: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        self.network, self.head, self.whitening, self.event_shape = network, head, whitening, event_shape
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return samples of the game (batch, *event)."""
+        y = self.network(z).flatten(1)
+        if self.whitening is not None:
+            y = self.whitening(self.head(self.whitening.inverse(y)))
+        else:
+            y = self.head(y)
+        return y.reshape(-1, *self.event_shape)
+
+    def to_game(self, features: Tensor) -> Tensor:
+        """Return features (batch, *event) of data as the game sees them."""
+        return features if self.whitening is None else self.whitening(features)
+
+    def from_game(self, samples: Tensor) -> Tensor:
+        """Return the features of samples of the game, both (batch, *event)."""
+        return samples if self.whitening is None else self.whitening.inverse(samples)
