@@ -89,21 +89,39 @@ METHODS: dict[str, str] = {
   title = {{ADADELTA}: An Adaptive Learning Rate Method},
   year = {2012}, eprint = {1212.5701}
 }""",
+    "karras2020": """@inproceedings{karras2020,
+  author = {Karras, Tero and Laine, Samuli and Aittala, Miika and Hellsten, Janne and Lehtinen, Jaakko and Aila, Timo},
+  title = {Analyzing and Improving the Image Quality of {StyleGAN}},
+  booktitle = {Conference on Computer Vision and Pattern Recognition},
+  year = {2020}, eprint = {1912.04958}
+}""",
+    "kessy2018": """@article{kessy2018,
+  author = {Kessy, Agnan and Lewin, Alex and Strimmer, Korbinian},
+  title = {Optimal Whitening and Decorrelation},
+  journal = {The American Statistician},
+  volume = {72}, pages = {309--314}, year = {2018}, eprint = {1512.00809}
+}""",
 }
 _OPTIMIZERS = {"adam": "kingma2015", "adamw": "loshchilov2019", "adagrad": "duchi2011", "adadelta": "zeiler2012"}
 
 
-def method_keys(config: RunConfig) -> list[str]:
-    """Return the keys of the works that training with `config` stands on."""
+def method_keys(config: RunConfig, event_shape: tuple[int, ...]) -> list[str]:
+    """Return the keys of the works that training with `config` on events of this shape stands on."""
     from reverie.core.checks import check_choice
+    from reverie.networks.build import resolved_name
     from reverie.objectives import OBJECTIVES
 
     options = config.model_options
-    keys = ["reverie", "pytorch2019", "goodfellow2014"]
-    keys += check_choice("objective", options.get("objective", "relativistic"), OBJECTIVES).references
+    objective = check_choice("objective", options.get("objective", "relativistic"), OBJECTIVES)
+    networks = [options.get(player, "auto") for player in ("generator", "discriminator")]
+    keys = ["reverie", "pytorch2019", "goodfellow2014", *objective.references]
+    keys += ["karras2020"] if (options.get("penalty_every") or objective.penalty_every) > 1 else []
     keys += [_OPTIMIZERS[options.get("optimizer", "adam")]] if options.get("optimizer", "adam") in _OPTIMIZERS else []
     keys += ["yazici2019"] if options.get("ema_decay", 1.0) else []
-    keys += ["radford2016"] if "dcgan" in (options.get("generator"), options.get("discriminator")) else []
+    keys += ["kessy2018"] if options.get("whiten", True) and len(event_shape) == 1 else []
+    keys += (
+        ["radford2016"] if "dcgan" in [resolved_name(n, event_shape) for n in networks if isinstance(n, str)] else []
+    )
     return list(dict.fromkeys(keys))
 
 
@@ -112,7 +130,8 @@ def references_of(folder: RunFolder) -> list[tuple[str, str]]:
     from reverie.validation import REFERENCES
 
     config = RunConfig.from_yaml(folder / "config.yaml")
-    found = {key: METHODS[key] for key in method_keys(config) if key in METHODS}
+    shape = tuple(folder.read_json("data.json", {}).get("event_shape", ()))
+    found = {key: METHODS[key] for key in method_keys(config, shape)}
     found |= _data_reference(config)
     result = folder.read_json("validation.json") or {}
     found |= {key: REFERENCES[key] for key in result.get("references", []) if key in REFERENCES}

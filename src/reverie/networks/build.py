@@ -25,7 +25,7 @@ from reverie.networks.conv import ConvDiscriminator, ConvGenerator
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP, ResidualMLP
 
-__all__ = ["build_discriminator", "build_generator", "has_batch_norm"]
+__all__ = ["build_discriminator", "build_generator", "has_batch_norm", "resolved_name"]
 
 _GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "mlp": lambda n_noise, shape, activation: _perceptron_generator(
@@ -68,7 +68,7 @@ def build_generator(
         For an unknown name or an unusable specification.
     """
     if isinstance(spec, str):
-        maker = check_choice("generator", _resolved(spec, event_shape), _GENERATORS)
+        maker = check_choice("generator", resolved_name(spec, event_shape), _GENERATORS)
     elif _is_widths(spec):
         maker = partial(_perceptron_generator, hidden=tuple(spec))
     else:
@@ -84,7 +84,7 @@ def build_discriminator(
     Parameters and errors as in `build_generator`.
     """
     if isinstance(spec, str):
-        maker = check_choice("discriminator", _resolved(spec, event_shape), _DISCRIMINATORS)
+        maker = check_choice("discriminator", resolved_name(spec, event_shape), _DISCRIMINATORS)
     elif _is_widths(spec):
         maker = partial(_perceptron_discriminator, hidden=tuple(spec))
     else:
@@ -97,7 +97,8 @@ def has_batch_norm(network: nn.Module) -> bool:
     return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
 
 
-def _resolved(name: str, event_shape: tuple[int, ...]) -> str:
+def resolved_name(name: str, event_shape: tuple[int, ...]) -> str:
+    """Return the network that `name` stands for, "auto" resolved by the shape of one sample."""
     if name != "auto":
         return name
     return "dcgan" if len(event_shape) > 1 and min(event_shape[-2:]) >= _SMALLEST_CONV_SIDE else "mlp"

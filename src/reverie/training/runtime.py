@@ -1,9 +1,9 @@
 """The machine that training runs on: how many processor threads pay.
 
 The networks of physics are small. A matrix product of 256 rows and 128 columns takes a tenth of a
-millisecond; sharing it between threads gains nothing on a quiet machine, and on a busy one the
-threads wait for each other: a step of the default game was measured at 6 ms with one thread, 7 ms
-with two on a quiet 2-core machine, and 60 ms with two beside another running program.
+millisecond, and threads that share it wait for each other. A step of the default game was measured
+at 5.2 to 6.3 ms with one thread; with two at 3.7 to 5.5 ms on a quiet 2-core machine, and at 40 to
+200 ms beside another running program. One thread is the safe choice, more are an option.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from torch import nn
 
 __all__ = ["suggested_threads", "thread_limit"]
 
-_WORTH_SHARING = 100_000_000  # multiplications of a forward pass from which more than one thread pays
+_WORTH_SHARING = 100_000_000  # weights times rows of a step from which the default shares; chosen, not measured
 
 
 def suggested_threads(networks: list[nn.Module], batch_size: int) -> int:
-    """Return 1 for networks too small to share between threads, else torch's current number."""
+    """Return 1 for small perceptrons, whose threads would wait on a busy machine, else torch's current number."""
     layers = [layer for network in networks for layer in network.modules()]
     if any(isinstance(layer, nn.modules.conv._ConvNd) for layer in layers):
         return torch.get_num_threads()
