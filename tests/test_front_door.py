@@ -14,6 +14,7 @@ NAMES = [
     "GAN",
     "Dataset",
     "Measured",
+    "SemiSupervisedGAN",
     "__version__",
     "data",
     "load",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reverie import data, models, networks, objectives, plots, report, training, validation
     from reverie.core.measured import Measured
     from reverie.data import Dataset
-    from reverie.models import GAN
+    from reverie.models import GAN, SemiSupervisedGAN
     from reverie.models import load_model as load
     from reverie.validation import validate
 
@@ -28,6 +28,7 @@ __all__ = [
     "GAN",
     "Dataset",
     "Measured",
+    "SemiSupervisedGAN",
     "__version__",
     "data",
     "load",
@@ -46,6 +47,7 @@ _HOMES = {
     "GAN": ("reverie.models", "GAN"),
     "Dataset": ("reverie.data", "Dataset"),
     "Measured": ("reverie.core.measured", "Measured"),
+    "SemiSupervisedGAN": ("reverie.models", "SemiSupervisedGAN"),
     "load": ("reverie.models", "load_model"),
     "validate": ("reverie.validation", "validate"),
 }

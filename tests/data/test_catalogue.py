@@ -76,7 +76,7 @@ def test_digits_need_no_file(no_network, monkeypatch):
     assert catalogue.fetch("digits") == []
 
 
-@pytest.mark.parametrize("name", ["ring", "grid", "swiss_roll"])
+@pytest.mark.parametrize("name", ["ring", "grid", "broad_ring", "broad_grid", "shifted_grid", "swiss_roll"])
 def test_toys(name, no_network):
     data = catalogue.load(name, n=100)
     assert data.names == ["x", "y"]
@@ -168,3 +168,18 @@ def test_planck_covariance(real_data):
     np.testing.assert_array_equal(covariance, covariance.T)
     np.testing.assert_allclose(np.sqrt(np.diag(covariance)), sigma, rtol=1e-12)
     assert np.linalg.eigvalsh(covariance / np.outer(sigma, sigma)).min() > 0
+
+
+def test_labels_belong_to_the_images():
+    images, labels = catalogue.load("digits").values, catalogue.load_labels("digits")
+    assert labels.shape == (len(images),)
+    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    ones, zeros = (images[labels == k].mean(axis=0) for k in (1, 0))
+    assert ones[3:5, 3:5].mean() > 10 > 3 > zeros[3:5, 3:5].mean()  # a nought is empty inside
+    with pytest.raises(UnknownNameError, match="digits, mnist"):
+        catalogue.load_labels("ring")
+
+
+def test_labels_of_mnist(real_data):
+    assert np.bincount(catalogue.load_labels("mnist", part="test"))[:3].tolist() == [980, 1135, 1032]
+    assert catalogue.load_labels("mnist").shape == (60000,)

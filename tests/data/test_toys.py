@@ -51,6 +51,22 @@ def test_mixtures(name):
     assert agrees(toys.TOYS[name](N, 0), centres, sd)
 
 
+def test_shifted_grid_stays_within_half_a_unit_of_the_grid():
+    shifts = toys.SHIFTED_GRID_CENTRES - toys.GRID_CENTRES
+    assert 0.4 < np.abs(shifts).max() <= 0.5
+    np.testing.assert_allclose(shifts[0], [0.1369616873, -0.2302132914])  # the draw must never change
+
+
+@pytest.mark.parametrize(("broad", "narrow"), [("broad_ring", "ring"), ("broad_grid", "grid")])
+def test_broad_modes_have_the_variance_and_the_centres_of_the_benchmark(broad, narrow):
+    """Per axis the variance of a mixture is that of its centres plus 0.05."""
+    centres = {"ring": toys.RING_CENTRES, "grid": toys.GRID_CENTRES}[narrow]
+    x = toys.TOYS[broad](N, 0)
+    expected = centres.var(axis=0) + 0.05
+    spread = np.std((x - x.mean(axis=0)) ** 2, axis=0) / np.sqrt(N)
+    assert (np.abs(x.var(axis=0) - expected) < Z * spread).all()
+
+
 def test_wrong_mixtures_are_noticed():
     points = toys.ring(N, 0)
     assert not agrees(1.05 * (points - points.round()) + points.round(), toys.RING_CENTRES, toys.RING_SD)

@@ -4,7 +4,7 @@ import pytest
 
 from reverie.experiment.cite import METHODS, method_keys
 from reverie.experiment.config import RunConfig
-from reverie.objectives import OBJECTIVES
+from reverie.objectives import OBJECTIVES, PENALTIES
 
 
 def _config(**options):
@@ -18,6 +18,12 @@ def test_every_objective_is_cited(objective):
     assert set(keys) <= set(METHODS)
 
 
+@pytest.mark.parametrize("penalty", list(PENALTIES))
+def test_every_penalty_is_cited(penalty):
+    keys = method_keys(_config(objective="hinge", penalty=penalty), (2,))
+    assert set(PENALTIES[penalty].references) <= set(keys) <= set(METHODS)
+
+
 def test_citations_follow_the_data_and_the_options():
     table, images = method_keys(_config(), (6,)), method_keys(_config(), (28, 28))
     assert "kessy2018" in table
@@ -26,3 +32,46 @@ def test_citations_follow_the_data_and_the_options():
     assert "kessy2018" not in images
     assert "karras2020" not in method_keys(_config(penalty_every=1), (6,))
     assert "kessy2018" not in method_keys(_config(whiten=False), (6,))
+    assert "miyato2018" not in table
+    assert "miyato2018" in method_keys(_config(spectral_norm=True), (6,))
+
+
+def test_the_semi_supervised_model_has_citations_of_its_own():
+    keys = method_keys(RunConfig(data="digits", model={"name": "semi_supervised_gan"}), (8, 8))
+    assert {"salimans2016", "salimanskingma2016", "kingma2015"} <= set(keys) <= set(METHODS)
+    assert "jolicoeurmartineau2018" not in keys
+
+
+NETWORKS = ("auto", "mlp", "residual", "dcgan", "unet", "lecture_mlp", "thesis", "dcgan28", "wgan_conv")
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_has_its_entries(network):
+    keys = method_keys(_config(generator=network, discriminator="auto"), (28, 28), (28, 28))
+    assert set(keys) <= set(METHODS)
+    assert len(keys) == len(set(keys))
+
+
+def test_conditions_are_cited_as_they_are_used():
+    def keys(condition_shape=None, condition="label", **options):
+        config = RunConfig(data="digits", condition=condition, model={"name": "gan", **options})
+        return method_keys(config, (8, 8), condition_shape)
+
+    assert "miyatokoyama2018" in keys()
+    assert "miyatokoyama2018" not in keys(condition=None)
+    assert "mirza2014" in keys(condition_mode="concatenate")
+    assert "odena2017" in keys(condition_mode="auxiliary", auxiliary_weight=1.0)
+    assert "ronneberger2015" in keys(condition_shape=(8, 8))
+    assert "ronneberger2015" not in keys(condition_shape=(3,))
+    assert "isola2017" in keys(reconstruction_weight=1.0)
+
+
+def test_the_watch_and_the_bag_are_cited_when_used():
+    assert "naeem2020" in method_keys(_config(), (2,))
+    assert "naeem2020" not in method_keys(_config(n_checks=0), (2,))
+    assert "azadi2019" in method_keys(_config(), (2,))
+    assert "azadi2019" not in method_keys(_config(refine=False), (2,))
+    assert "azadi2019" not in method_keys(_config(), (8, 8))
+    assert "breiman1996" in method_keys(_config(n_replicas=3), (2,))
+    assert "breiman1996" not in method_keys(_config(n_replicas=3, ensemble="best"), (2,))
+    assert "srivastava2014" in method_keys(_config(generator="dcgan28", discriminator="dcgan28"), (28, 28))

@@ -52,6 +52,18 @@ MODELS = {
     "dcgan": (GAN(generator="dcgan", discriminator="dcgan", **TINY), "colour"),
     "lattice, rmsprop": (GAN(optimizer="rmsprop", preprocessing="standardise", **TINY), "spins"),
 }
+MODELS |= {
+    "hinge, spectral norm": (GAN(objective="hinge", spectral_norm=True, **TINY), "table"),
+    "wasserstein, clipped": (GAN(objective="wasserstein", **(TINY | {"batch_size": 8})), "table"),
+    "least squares, one-sided": (GAN(objective="least_squares", penalty="one_sided", **TINY), "table"),
+    "three replicas": (GAN(n_replicas=3, generator=(8,), discriminator=(8,), n_checks=3, **TINY), "table"),
+    "best of two, bootstrap": (
+        GAN(n_replicas=2, ensemble="best", bootstrap=True, generator=(8,), discriminator=(8,), n_checks=3, **TINY),
+        "table",
+    ),
+    "lattice energy shown": (GAN(observables=["energy"], **TINY), "spins"),
+    "way back": (GAN(on_alarm="rollback", n_checks=3, stop_at_equilibrium=True, **TINY), "table"),
+}
 EVERY = pytest.mark.parametrize("name", list(MODELS))
 
 
@@ -224,14 +236,6 @@ def test_wrong_configurations_are_refused_in_words(options, message):
     X = np.random.default_rng(0).normal(size=(50, 2))
     with pytest.raises(InputError, match=message):
         GAN(**(TINY | options)).fit(X)
-
-
-def test_event_weights_are_refused_and_not_ignored():
-    rng = np.random.default_rng(0)
-    X = Dataset(rng.normal(size=(50, 2)), weights=rng.uniform(0.5, 1.5, 50))
-    with pytest.raises(InputError, match="equal weight"):
-        GAN(**TINY).fit(X)
-    assert len(GAN(**TINY).fit(Dataset(X.values, weights=np.ones(50))).sample(3)) == 3
 
 
 def test_resuming_on_other_data_or_networks_is_refused():

@@ -1,43 +1,114 @@
-"""Adversarial losses: gradients, shape guards, Dirac-GAN and optimal discriminators with known answers."""
+"""Adversarial losses: gradients, shape guards, batch sizes, event weights and values with known answers."""
 
 import math
 
 import pytest
 import torch
-from torch.nn.functional import softplus
 
-from reverie.core.errors import InputError
-from reverie.objectives import OBJECTIVES, equilibrium_outputs, minimax_discriminator, minimax_generator
+from reverie.core.errors import InputError, UnknownNameError
+from reverie.objectives import OBJECTIVES, PENALTIES, equilibrium_outputs, minimax_discriminator, minimax_generator
 
 NAMES = list(OBJECTIVES)
+BOTH_PLAYERS = pytest.mark.parametrize("player", ["discriminator", "generator"])
+EVERY_OBJECTIVE = pytest.mark.parametrize("name", NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("player", ["discriminator", "generator"])
-def test_gradients_agree_with_finite_differences(name, player):
+def _logits(n, seed=0, shape=(1,)):
+    return torch.randn(2, n, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _weights(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+@EVERY_OBJECTIVE
+@BOTH_PLAYERS
+@pytest.mark.parametrize("weight", [None, _weights(2.0, -1.0, 0.0, 3.0, 1.0, 1.0)])
+def test_gradients_agree_with_finite_differences(name, player, weight):
     loss = getattr(OBJECTIVES[name], player)
-    logits = torch.randn(2, 6, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    real, fake = (row.clone().requires_grad_() for row in logits)
-    assert torch.autograd.gradcheck(loss, (real, fake))
+    real, fake = (row.clone().requires_grad_() for row in _logits(6))
+    assert torch.autograd.gradcheck(lambda a, b: loss(a, b, weight), (real, fake))
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@EVERY_OBJECTIVE
+@BOTH_PLAYERS
 def test_shapes_that_would_broadcast_are_refused(name, player):
-    with pytest.raises(InputError, match=r"\(4, 1\) and \(4,\)"):
-        getattr(OBJECTIVES[name], player)(torch.zeros(4, 1), torch.zeros(4))
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("player", ["discriminator", "generator"])
-def test_loss_does_not_depend_on_the_size_of_the_batch(name, player):
     loss = getattr(OBJECTIVES[name], player)
-    real, fake = torch.randn(2, 5, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    torch.testing.assert_close(loss(real, fake), loss(real.repeat(3, 1), fake.repeat(3, 1)))
+    with pytest.raises(InputError, match=r"\(4, 1\) and \(4,\)"):
+        loss(torch.zeros(4, 1), torch.zeros(4))
+    with pytest.raises(InputError, match=r"shape \(4,\), got \(4, 1\)"):
+        loss(torch.zeros(4, 1), torch.zeros(4, 1), torch.ones(4, 1))
+    with pytest.raises(InputError, match=r"shape \(4,\), got \(1,\)"):
+        loss(torch.zeros(4, 1), torch.zeros(4, 1), torch.ones(1))
+
+
+@EVERY_OBJECTIVE
+@BOTH_PLAYERS
+def test_loss_does_not_depend_on_the_size_of_the_batch_or_a_last_axis(name, player):
+    loss = getattr(OBJECTIVES[name], player)
+    (real, fake), weight = _logits(5, seed=1), _weights(1.0, -0.5, 2.0, 2.0, 0.5)
+    expected = loss(real, fake, weight)
+    torch.testing.assert_close(loss(real.repeat(3, 1), fake.repeat(3, 1), weight.repeat(3)), expected)
+    torch.testing.assert_close(loss(real[:, 0], fake[:, 0], weight), expected)
+
+
+# Event weights
+
+
+@EVERY_OBJECTIVE
+@BOTH_PLAYERS
+def test_weights_of_one_change_nothing(name, player):
+    loss = getattr(OBJECTIVES[name], player)
+    real, fake = _logits(7)
+    assert torch.equal(loss(real, fake), loss(real, fake, torch.ones(7, dtype=torch.float64)))
+
+
+@EVERY_OBJECTIVE
+def test_whole_weights_are_repetitions(name):
+    """Events of weight k count k times, and those of weight 0 not at all; weights have mean one."""
+    loss, (real, fake) = OBJECTIVES[name].discriminator, _logits(4, seed=2)
+    times = torch.tensor([2, 0, 1, 1])
+    fake = fake[:1].expand(4, 1)  # a pairing loss then meets the same partner
+    torch.testing.assert_close(loss(real, fake, times.double()), loss(real.repeat_interleave(times, 0), fake))
+
+
+@EVERY_OBJECTIVE
+def test_an_event_of_negative_weight_cancels_its_double(name):
+    loss, (real, fake) = OBJECTIVES[name].discriminator, _logits(3, seed=3)
+    fake = fake[:1].expand(3, 1)
+    a, b = real[0], real[2]
+    cancelling = torch.stack([a, a, b])
+    expected = loss(torch.stack([a, b, b]), fake, _weights(1.0, 1.0, 1.0))
+    torch.testing.assert_close(loss(cancelling, fake, _weights(2.0, -1.0, 2.0)), expected)
+    vanishing = loss(torch.stack([a, a, b]), fake, _weights(1.0, -1.0, 3.0))
+    torch.testing.assert_close(vanishing, loss(b.expand(3, 1), fake, _weights(1.0, 1.0, 1.0)))
+
+
+@EVERY_OBJECTIVE
+def test_loss_is_linear_in_the_weights_so_its_mean_over_batches_is_unbiased(name):
+    """The twin: dividing by the sum of the weights of each batch gives another mean."""
+    loss, (real, fake) = OBJECTIVES[name].discriminator, _logits(6, seed=4)
+    weight = _weights(3.0, 1.0, -1.0, 2.0, 0.5, 0.5)
+    whole = loss(real, fake, weight)
+    parts = [loss(real[i], fake[i], weight[i]) for i in torch.arange(6).chunk(3)]
+    torch.testing.assert_close(torch.stack(parts).mean(), whole)
+    wrong = [loss(real[i], fake[i], weight[i] / weight[i].mean()) for i in torch.arange(6).chunk(3)]
+    assert torch.stack(wrong).mean().item() != pytest.approx(whole.item(), rel=0.01)
+
+
+@EVERY_OBJECTIVE
+def test_only_pairing_objectives_weight_the_generator(name):
+    objective, (real, fake) = OBJECTIVES[name], _logits(4, seed=5)
+    weight = _weights(3.0, -1.0, 1.0, 1.0)
+    changed = objective.generator(real, fake, weight).item() != objective.generator(real, fake).item()
+    assert changed is objective.generator_needs_real
+
+
+# Values
 
 
 def test_minimax_is_a_zero_sum_game():
-    real, fake = torch.randn(2, 7, 1, generator=torch.Generator().manual_seed(2))
+    real, fake = _logits(7, seed=2)
     value = torch.log(torch.sigmoid(real)).mean() + torch.log(1 - torch.sigmoid(fake)).mean()
     torch.testing.assert_close(-minimax_discriminator(real, fake), value)
     torch.testing.assert_close(minimax_generator(real, fake), torch.log(1 - torch.sigmoid(fake)).mean())
@@ -48,90 +119,97 @@ def test_value_at_equality_is_minus_log_4():
     assert -minimax_discriminator(undecided, undecided).item() == pytest.approx(-math.log(4), abs=1e-12)
 
 
-def _expected_logit(name, p, q):
-    """Minimise the expected discriminator loss at one point of densities p and q by Newton's method."""
-    a = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    for _ in range(50):
-        # the weights p and q of a point enter through its own loss on real and on generated samples
-        far = torch.tensor(-60.0, dtype=torch.float64)
-        real = OBJECTIVES[name].discriminator(a.reshape(1), far.reshape(1))
-        fake = OBJECTIVES[name].discriminator(-far.reshape(1), a.reshape(1))
-        loss = p * real + q * fake
-        (first,) = torch.autograd.grad(loss, a, create_graph=True)
-        (second,) = torch.autograd.grad(first, a)
-        with torch.no_grad():
-            a -= first / second
-    return a.item()
+@pytest.mark.parametrize(
+    ("name", "d_loss", "g_loss"),
+    [
+        ("minimax", math.log1p(math.exp(-2)) + math.log1p(math.exp(0.5)), -math.log1p(math.exp(0.5))),
+        ("non_saturating", math.log1p(math.exp(-2)) + math.log1p(math.exp(0.5)), math.log1p(math.exp(-0.5))),
+        ("least_squares", 0.5 * 1.0**2 + 0.5 * 0.5**2, 0.5 * 0.5**2),
+        ("hinge", 0.0 + 1.5, -0.5),
+        ("wasserstein", 0.5 - 2.0, -0.5),
+        ("wasserstein_gp", 0.5 - 2.0, -0.5),
+        ("relativistic", math.log1p(math.exp(-1.5)), math.log1p(math.exp(1.5))),
+    ],
+)
+def test_losses_of_two_logits(name, d_loss, g_loss):
+    real, fake = torch.tensor([2.0], dtype=torch.float64), torch.tensor([0.5], dtype=torch.float64)
+    assert OBJECTIVES[name].discriminator(real, fake).item() == pytest.approx(d_loss)
+    assert OBJECTIVES[name].generator(real, fake).item() == pytest.approx(g_loss)
 
 
-@pytest.mark.parametrize("name", ["minimax", "non_saturating"])
-def test_optimal_discriminator_is_the_log_density_ratio(name):
-    assert _expected_logit(name, 0.3, 0.05) == pytest.approx(math.log(0.3 / 0.05), abs=1e-8)
+@pytest.mark.parametrize(("name", "pull"), [("minimax", 0.0), ("non_saturating", 1.0), ("hinge", 1.0)])
+def test_only_the_minimax_generator_loses_its_gradient_where_d_is_sure(name, pull):
+    fake = torch.full((1,), -20.0, requires_grad=True)
+    (gradient,) = torch.autograd.grad(OBJECTIVES[name].generator(-fake.detach(), fake), fake)
+    assert -gradient.item() == pytest.approx(pull, abs=1e-6)
 
 
-# Dirac-GAN (Mescheder et al., arXiv:1801.04406): data at 0, generator at theta, D(x) = psi x.
-SLOPES = {"non_saturating": 0.5, "relativistic": 0.5, "wasserstein_gp": 1.0, "minimax": 0.5}
+@EVERY_OBJECTIVE
+def test_losses_stay_finite_for_huge_logits(name):
+    huge = torch.tensor([1e4])
+    for real, fake in [(huge, -huge), (-huge, huge)]:
+        assert torch.isfinite(OBJECTIVES[name].discriminator(real, fake))
+        assert torch.isfinite(OBJECTIVES[name].generator(real, fake))
 
 
-def _dirac_field(name, theta, psi, gamma):
-    real, fake = (psi * 0.0).reshape(1), (psi * theta).reshape(1)
+@EVERY_OBJECTIVE
+@BOTH_PLAYERS
+def test_an_undecided_discriminator_gives_finite_gradients(name, player):
+    real, fake = torch.zeros(2, 5, 1, requires_grad=True)
+    gradients = torch.autograd.grad(getattr(OBJECTIVES[name], player)(real, fake), (real, fake), materialize_grads=True)
+    assert all(torch.isfinite(g).all() for g in gradients)
+
+
+@EVERY_OBJECTIVE
+def test_the_table_of_objectives_is_sound(name):
     objective = OBJECTIVES[name]
-    (d_theta,) = torch.autograd.grad(objective.generator(real, fake), theta, retain_graph=True, create_graph=True)
-    penalty = 0.5 * gamma * psi**2  # R1: |dD/dx|^2 = psi^2
-    (d_psi,) = torch.autograd.grad(objective.discriminator(real, fake) + penalty, psi, create_graph=True)
-    return -d_theta, -d_psi
+    assert objective.penalty in PENALTIES
+    assert (objective.penalty_weight > 0) == (objective.penalty != "none")
+    assert (objective.clip == 0.01) == (name == "wasserstein")
+    assert objective.n_critic == (5 if name.startswith("wasserstein") else 1)
 
 
-def _dirac_eigenvalues(name, gamma):
-    theta = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    psi = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    rows = [
-        [
-            g if g is not None else torch.zeros(())
-            for g in torch.autograd.grad(v, (theta, psi), retain_graph=True, allow_unused=True)
-        ]
-        for v in _dirac_field(name, theta, psi, gamma)
-    ]
-    jacobian = torch.stack([torch.stack([x.double() for x in row]) for row in rows])
-    return torch.linalg.eigvals(jacobian)
+# Readings of logits as probabilities
+
+SCALES = ["log_odds", "relative", "probability", "sign"]
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 2.5])
-def test_dirac_gan_eigenvalues(name, gamma):
-    """At the equilibrium: -gamma/2 +- sqrt(gamma^2/4 - f'(0)^2)."""
-    root = torch.sqrt(torch.tensor(gamma**2 / 4 - SLOPES[name] ** 2, dtype=torch.complex128))
-    expected = torch.stack([-gamma / 2 + root, -gamma / 2 - root])
-    got = _dirac_eigenvalues(name, gamma)
-    order = lambda z: sorted(z.tolist(), key=lambda w: (round(w.real, 9), round(w.imag, 9)))  # noqa: E731
-    assert order(got) == pytest.approx(order(expected), abs=1e-7)
+@pytest.mark.parametrize("scale", SCALES)
+def test_outputs_meet_at_one_half_in_equilibrium(scale):
+    undecided = torch.full((5, 1), 0.5 if scale == "probability" else 0.0)
+    d_real, d_fake = equilibrium_outputs(undecided, undecided, scale=scale)
+    assert d_real.item() == d_fake.item() == 0.5
 
 
-@pytest.mark.parametrize(("gamma", "converges"), [(0.0, False), (1.0, True)])
-@pytest.mark.parametrize("name", ["non_saturating", "relativistic", "wasserstein_gp"])
-def test_dirac_gan_converges_with_r1_and_not_without(name, gamma, converges):
-    theta = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
-    psi = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
-    for _ in range(2000):
-        v_theta, v_psi = _dirac_field(name, theta, psi, gamma)
-        with torch.no_grad():
-            theta += 0.05 * v_theta
-            psi += 0.05 * v_psi
-    assert (abs(theta.item()) < 1e-3) is converges
+@pytest.mark.parametrize("scale", SCALES)
+def test_outputs_tell_who_wins_and_stay_in_range(scale):
+    d_real, d_fake = equilibrium_outputs(torch.full((5, 1), 9.0), torch.full((5, 1), -9.0), scale=scale)
+    assert 0.99 < d_real.item() <= 1
+    assert 0 <= d_fake.item() < 0.01
 
 
-def test_outputs_meet_at_one_half_whatever_the_offset_of_relativistic_logits():
-    real = torch.randn(1000, 1, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    d_real, d_fake = equilibrium_outputs(real + 40, real.flip(0) + 40, log_odds=False)
-    assert d_real.item() == pytest.approx(0.5, abs=0.02)
-    torch.testing.assert_close(d_real, d_fake)
-    d_real, d_fake = equilibrium_outputs(real + 40, real + 40, log_odds=True)
+def test_outputs_of_relative_logits_do_not_depend_on_their_offset():
+    real, fake = _logits(1000, seed=3)
+    for a, b in zip(
+        equilibrium_outputs(real + 40, fake + 40, scale="relative"),
+        equilibrium_outputs(real, fake, scale="relative"),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+    d_real, _ = equilibrium_outputs(real + 40, fake + 40, scale="log_odds")
     assert d_real.item() == pytest.approx(1.0)
 
 
-def test_softplus_losses_stay_finite_for_huge_logits():
-    huge = torch.tensor([1e4])
-    for objective in OBJECTIVES.values():
-        assert torch.isfinite(objective.discriminator(huge, -huge))
-        assert torch.isfinite(objective.generator(huge, -huge))
-    assert softplus(huge).item() == pytest.approx(1e4)
+def test_weighted_outputs_meet_where_unweighted_ones_do_not():
+    """A generator that follows the weighted law meets weighted real events at one mean, and others at another."""
+    logits, weight = torch.tensor([[-1.0], [1.0], [0.0], [0.0]], dtype=torch.float64), _weights(0.5, 1.5, 1.0, 1.0)
+    law = logits[[0, 1, 1, 1, 2, 2, 3, 3]]  # eight events of the weighted law, and twice the four real ones
+    d_real, d_fake = equilibrium_outputs(logits.repeat(2, 1), law, scale="log_odds", weight=weight.repeat(2))
+    torch.testing.assert_close(d_real, d_fake)
+    d_real, d_fake = equilibrium_outputs(logits.repeat(2, 1), law, scale="log_odds")
+    assert d_real.item() < d_fake.item() - 0.01
+
+
+def test_unknown_scales_name_the_known_ones():
+    with pytest.raises(UnknownNameError, match="log_odds"):
+        equilibrium_outputs(torch.zeros(2), torch.zeros(2), scale="logodd")  # pyright: ignore[reportArgumentType]

@@ -87,3 +87,64 @@ def test_labels():
     assert safe_text("a $ b") == r"a \$ b"
     assert axis_label("pt", "GeV") == "pt (GeV)"
     assert (power_of_ten(-1, 3e9), power_of_ten(0, 2e-7), power_of_ten(0, 500)) == (9, -9, 0)
+
+
+def test_the_band_reaches_from_the_lowest_to_the_highest_replica():
+    replicas = np.stack([GENERATED[:1000] + shift for shift in (0.0, 0.2, -0.2)])
+    b = bin_columns(REAL, GENERATED, replicas=list(replicas))
+    counts = np.stack([np.histogram(x, bins=b.edges)[0] for x in replicas])  # as many as real: no scale
+    ax = Figure().subplots()
+    draw_marginal(ax, b)
+    band = next(p.get_data() for p in ax.patches if isinstance(p, StepPatch) and p.get_label() == "replicas")
+    np.testing.assert_allclose(band.values, counts.max(axis=0))
+    np.testing.assert_allclose(band.baseline, counts.min(axis=0))
+    assert "3 replicas" in texts(marginal(REAL, GENERATED, replicas=replicas))
+    assert "replicas" not in texts(marginal(REAL, GENERATED))
+
+
+def test_replicas_of_another_size_are_scaled_to_the_real_sample():
+    b = bin_columns(REAL, GENERATED, replicas=[GENERATED[:500], GENERATED[500:2500]])
+    inside = [np.mean((x >= b.edges[0]) & (x <= b.edges[-1])) for x in (GENERATED[:500], GENERATED[500:2500])]
+    np.testing.assert_allclose(b.replicas.sum(axis=1), 1000 * np.array(inside))
+
+
+def test_grids_have_the_bands_of_their_columns():
+    x = RNG.normal(size=(300, 2))
+    figure = marginals(x, x, names=["a", "b"], replicas=np.stack([x, x + 0.1]))
+    bands = [p for ax in figure.axes[::2] for p in ax.patches if p.get_label() == "replicas"]
+    assert len(bands) == 2
+
+
+def test_weighted_points_are_sums_of_weights_with_their_errors():
+    w = np.where(RNG.random(1000) < 0.2, -1.0, 1.0)
+    b = bin_columns(REAL, GENERATED, weights=w)
+    sums = np.histogram(REAL, bins=b.edges, weights=w)[0]
+    counts = np.histogram(REAL, bins=b.edges)[0]
+    np.testing.assert_allclose(b.real, sums)
+    low, high = b.real_interval()
+    np.testing.assert_allclose(high - low, 2 * np.sqrt(counts))  # all weights are +1 or -1
+    assert b.n_real == pytest.approx(w.sum())
+    assert "weighted" in texts(marginal(REAL, GENERATED, weights=w))
+
+
+def test_unit_weights_change_no_count():
+    plain, weighted = bin_columns(REAL, GENERATED), bin_columns(REAL, GENERATED, weights=np.ones(1000))
+    np.testing.assert_allclose(plain.real, weighted.real)
+    assert plain.scale == weighted.scale
+
+
+def test_weighted_chi_square_follows_its_distribution_and_sees_a_shift():
+    """Mean chi2/ndf of 200 null samples within 5 standard errors (false alarm 6e-7); a shift is far outside."""
+    rng = np.random.default_rng(5)
+
+    def mean_ratio(shift):
+        found = []
+        for _ in range(200):
+            w = np.where(rng.random(2000) < 0.2, -1.0, 1.0)
+            chi2, ndf = bin_columns(rng.normal(size=2000), rng.normal(shift, 1, 3000), weights=w).chi_square()
+            found.append(chi2 / ndf)
+        return np.mean(found), np.std(found) / np.sqrt(len(found))
+
+    null, error = mean_ratio(0.0)
+    assert abs(null - 1) < 5 * error + 0.05  # 0.05: bins of few counts are not normal
+    assert mean_ratio(0.3)[0] > 1.5

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reverie.plots.training import curve, discriminator_outputs, gradient_norms, losses, smoothed
+from reverie.plots.training import curve, discriminator_outputs, gradient_norms, losses, replica_band, smoothed
 
 HISTORY = [{"step": 10 * i, "d_loss": 0.7, "g_loss": 1.0 + i, "d_real": 0.6, "d_fake": 0.4} for i in range(100)]
 
@@ -47,3 +47,14 @@ def test_long_histories_are_thinned():
 
 def test_gradient_norms_are_logarithmic():
     assert gradient_norms([{"step": i, "d_grad_norm": 2.0} for i in range(9)]).axes[0].get_yscale() == "log"
+
+
+def test_replicas_in_the_history_are_a_band():
+    history = [{"step": i, "d_loss": 1.0, **{f"d_loss.{r}": 1.0 + r for r in range(3)}} for i in range(40)]
+    steps, low, high = replica_band(history, "d_loss")
+    np.testing.assert_allclose(steps, np.arange(40))
+    np.testing.assert_allclose(low, 1)
+    np.testing.assert_allclose(high, 3)
+    assert len(losses(history).axes[0].collections) == 1
+    assert replica_band(HISTORY, "d_loss") is None
+    assert len(losses(HISTORY).axes[0].collections) == 0

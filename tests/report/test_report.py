@@ -252,3 +252,95 @@ def test_words():
     assert (events(3052.3), events(19399), events(412.4), events(math.inf)) == ("3,050", "19,400", "412", "∞")
     assert measured(1.0, 0.1) == "1.00 ± 0.10"
     assert flattened({"a": {"b": [1, 2]}, "c": None}) == [("a.b", "1, 2"), ("c", "None")]
+
+
+ALARM = {"kind": "mode collapse", "step": 20, "evidence": EVIL, "remedy": "Use R1."}
+WATCHED = [
+    {**row, "score": 1.0 / (i + 1), "score_error": 0.01, "coverage": 0.9, "plausible": 1.0} if i % 5 == 0 else row
+    for i, row in enumerate(HISTORY)
+]
+
+
+def keys(page):
+    return [section.key for section in page.sections]
+
+
+def test_a_watched_run_has_a_section_on_its_health():
+    page = report.build(WATCHED, training={"step": 29, "ended_by": "equilibrium"})
+    text = report.render(page)
+    assert keys(page) == ["verdict", "health"]
+    assert "No alarm in 6 checks" in text
+    assert "Training ended at step 29: the discriminator stood near 1/2" in text
+    assert "The model is that of step 25, with a score of 0.038 ± 0.010" in text
+    assert text.count("<img") == 4
+    assert keys(report.build(HISTORY)) == ["verdict", "training"]
+
+
+def test_alarms_stand_in_a_table_and_below_the_verdict():
+    history = [{**row, "alarms": [ALARM]} if row["step"] == 20 else row for row in WATCHED]
+    text = report.render(report.build(history))
+    assert "1 alarm in 6 checks" in text
+    assert text.count("mode collapse") >= 2
+    assert "Training raised 1 alarm: mode collapse (step 20)" in text
+    assert EVIL not in text
+    assert "Training raised" not in report.render(report.build(WATCHED))
+
+
+def test_an_unvalidated_run_says_why():
+    text = report.render(report.build(unvalidated="Validation was skipped: 3 events have negative weights."))
+    assert "Not validated" in text
+    assert "3 events have negative weights" in text
+    assert "Run reverie validate" not in text
+
+
+def test_weighted_events_are_drawn_weighted_and_not_where_that_is_not_possible():
+    w = np.where(RNG.random(400) < 0.1, -1.0, 1.0)
+    parts = {key: everything()[key] for key in ("real", "generated", "names", "kinds", "snapshots")}
+    page = report.build(real_weights=w, **parts)
+    assert keys(page) == ["verdict", "snapshots", "marginals"]
+    assert "Real events are weighted" in report.render(page)
+
+
+def test_moments_of_weighted_events():
+    from reverie.report.sections import weighted_moments
+
+    x, w = np.array([1.0, 2.0, 2.0, 5.0]), np.array([1.0, 1.0, 1.0, 2.0])
+    repeated = np.array([1.0, 2.0, 2.0, 5.0, 5.0])
+    mean, spread, error = weighted_moments(x, w)
+    assert (mean, spread) == pytest.approx((repeated.mean(), repeated.std()))
+    assert error > repeated.std() / np.sqrt(5)  # two events of weight 2 know less than four of weight 1
+    with_negative = weighted_moments(np.array([1.0, 2.0, 9.0, 9.0]), np.array([1.0, 1.0, 1.0, -1.0]))
+    assert with_negative[0] == pytest.approx(1.5)  # events of opposite weight cancel
+
+
+def test_replicas_have_a_table_and_bands():
+    replicas = np.stack([GENERATED, GENERATED + 0.1, GENERATED - 0.1])
+    page = report.build(real=REAL, generated=GENERATED, replicas=replicas, names=["a", "b"])
+    assert "replicas" in keys(page)
+    section = page.sections[keys(page).index("replicas")]
+    table = section.blocks[-1]
+    assert [row[0].text for row in table.rows] == ["a", "b"]
+    assert table.rows[0][2].text == measured(GENERATED[:, 0].mean(), 0.1)
+    assert "replicas" not in keys(report.build(real=REAL, generated=GENERATED, replicas=replicas[:1]))
+    images = np.stack([RNG.random((20, 4, 4))] * 2)
+    assert "replicas" in keys(report.build(real=images[0], generated=images[1], replicas=images, kinds=["pixel"]))
+
+
+def test_conditions_have_a_section():
+    labels = RNG.integers(0, 2, (400, 1)).astype(float)
+    conditions = {
+        "names": ["kind", "E"],
+        "units": ["", "GeV"],
+        "levels": [{0.0: "mu", 1.0: EVIL}, None],
+        "real": np.hstack([labels, REAL[:, :1]]),
+        "generated": np.hstack([labels[:300], GENERATED[:, :1]]),
+    }
+    page = report.build(real=REAL, generated=GENERATED, names=["pt", "E"], conditions=conditions)
+    text = report.render(page)
+    assert "conditions" in keys(page)
+    assert "Against kind" in text
+    assert "pt in parts of E" in text
+    assert EVIL not in text
+    stack = RNG.random((400, 4, 4))
+    page = report.build(real=stack, generated=stack[:300], kinds=["pixel"], conditions=conditions)
+    assert "one value of kind" in report.render(page)

@@ -29,7 +29,9 @@ def help_text(usage: str, about: str, actions: Iterable[Action], examples: Seque
     parts = [f"usage: {usage}", textwrap.fill(about, width)]
     parts.append("\n".join(["options:", *(_entry(a, width) for a in general)]))
     if special:
-        parts.append("\n".join(["options of the model:", *(_entry(a, width) for a in special)]))
+        parts.append(
+            "\n".join(["options of the model ('model.' may be left out):", *(_entry(a, width) for a in special)])
+        )
     if examples:
         parts.append("\n".join(["examples:", *(f"  {example}" for example in examples)]))
     return "\n\n".join(parts) + "\n"

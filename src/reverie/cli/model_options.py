@@ -1,8 +1,9 @@
 """What `run` and `fit` share: the options of a run, and those of the model that is named.
 
-The options ``--model.NAME`` are made from the signature and docstring of the model's constructor.
-The model is looked for first, in the words or in the configuration file, so that the help of
-``reverie run --help`` needs no model and hence no torch.
+The options ``--model.NAME``, or ``--NAME`` for short, are made from the signature and docstring of the
+model's constructor; ``--preset`` gives several of them at once. The model is looked for first, in the
+words or in the configuration file, so that the help of ``reverie run --help`` needs no model and hence
+no torch.
 """
 
 import shlex
@@ -15,7 +16,16 @@ from jsonargparse import Namespace
 
 from reverie.cli.options import Options
 from reverie.core.errors import InputError
-from reverie.experiment.config import RunConfig, looks_like_path, model_class, read_yaml, registered_name
+from reverie.experiment.config import (
+    RunConfig,
+    looks_like_path,
+    model_class,
+    model_parameters,
+    preset_arguments,
+    preset_words,
+    read_yaml,
+    registered_name,
+)
 
 __all__ = ["RunCall", "parse_run", "run_options"]
 
@@ -42,7 +52,10 @@ def run_options(verb: str, about: str, *, model: str | None, examples: Sequence[
     options.flag("print-config", "Print the resolved configuration and stop.")
     options.flag("quiet", "No progress.")
     if model is not None:
+        options.add_presets(f"Settings of the model to start from: {preset_words()}.", preset_arguments)
         options.add_model(model, model_class(model))
+    else:
+        options.add_argument("--preset", type=str | None, default=None, help="Settings of the model to start from.")
     return options
 
 
@@ -75,7 +88,7 @@ def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> 
 
 def _model_name(options: Options, argv: Sequence[str]) -> str | None:
     """Return the registered name of the model that `argv` or its configuration file names."""
-    given = options.peek(argv)
+    given = options.peek(argv, more=model_parameters)
     name = given.get("model.name")
     if name is None and given.get("config"):
         model = read_yaml(given["config"]).get("model")
@@ -90,4 +103,7 @@ def _config(values: Namespace) -> RunConfig:
     content = {name: values[name] for name in names}
     if looks_like_path(content["data"]):
         content["data"] = str(Path(content["data"]).absolute())  # the run can be resumed from elsewhere
+    condition = content["condition"]
+    if condition is not None and looks_like_path(condition) and Path(condition).is_file():
+        content["condition"] = str(Path(condition).absolute())
     return RunConfig(**content, model=values.model.as_dict())

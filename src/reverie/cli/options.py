@@ -1,12 +1,15 @@
 """Options of a verb: made by jsonargparse from signatures and docstrings, with our wording of errors.
 
 What this layer adds to jsonargparse: words without dashes in any place between the options; a
-configuration file before or after them, whose values the options override; dashes or underscores
-alike; and one sentence with the nearest right name when something is wrong.
+configuration file before or after them, whose values the options override; presets, which go before the
+file and behind the options; dashes or underscores alike; options of a model with or without ``model.``
+in front; lists between commas; and one sentence with the nearest right name when something is wrong.
 """
 
+import inspect
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, NoReturn
 
@@ -16,7 +19,7 @@ from reverie.cli.help import help_text
 from reverie.core.errors import InputError, nearest
 from reverie.experiment.config import flatten, parameter_texts, read_yaml
 
-__all__ = ["Options"]
+__all__ = ["Options", "split_names"]
 
 
 class Options(ArgumentParser):
@@ -37,6 +40,8 @@ class Options(ArgumentParser):
         shown = f"reverie {verb} {usage} [options]".replace("  ", " ")
         super().__init__(prog=f"reverie {verb}", usage=shown, description=about, exit_on_error=False)
         self.words, self.examples = tuple(words), tuple(examples)
+        self._lists: set[str] = set()
+        self._preset: Callable[[str], Mapping[str, Any]] | None = None
         for word in self.words:
             self.add_argument(f"--{word}", type=str | None, default=None, help="==SUPPRESS==")
 
@@ -61,11 +66,18 @@ class Options(ArgumentParser):
         """Add one option for each argument of the constructor of `model`, except its seed, which is the run's."""
         self.prog += f" {name}"
         self.add_class_arguments(model, "model", skip={"random_state"}, fail_untyped=False)
+        parameters = inspect.signature(model).parameters
+        self._lists = {f"--model.{key}" for key, p in parameters.items() if "Sequence" in str(p.annotation)}
         texts = parameter_texts(model)
         for action in self._actions:
             name = action.dest.removeprefix("model.")
             if action.dest.startswith("model.") and name in texts:
                 action.help = texts[name]
+
+    def add_presets(self, text: str, arguments: Callable[[str], Mapping[str, Any]]) -> None:
+        """Add ``--preset``; `arguments` returns those of the model's constructor for a name, or raises."""
+        self.add_argument("--preset", type=str | None, default=None, help=text)
+        self._preset = arguments
 
     def parse(self, argv: Sequence[str]) -> Namespace:
         """Return the values of `argv`.
@@ -78,18 +90,26 @@ class Options(ArgumentParser):
         if any(word in ("-h", "--help") for word in argv):
             self.print_help()
             raise SystemExit(0)
-        options, config = self._arranged(list(argv))
+        options, config, preset = self._arranged(list(argv))
         try:
             if config is not None:
                 self._take_config(config)
+            if preset is not None:
+                self._take_preset(preset)
             return self.parse_args(options)
         except InputError:
             raise
         except Exception as error:  # jsonargparse raises several kinds
             self.error(str(error))
 
-    def peek(self, argv: Sequence[str]) -> dict[str, str]:
-        """Return words and values in `argv`; options of a model, which is not known yet, may be misspelt."""
+    def peek(self, argv: Sequence[str], *, more: Callable[[], Collection[str]] = tuple) -> dict[str, str]:
+        """Return words and values in `argv`; options of a model, which is not known yet, may be misspelt.
+
+        Parameters
+        ----------
+        argv : the command line.
+        more : names of the options of all models, asked for when an option is none of these.
+        """
         rest, words, found = list(argv), list(self.words), {}
         while rest:
             token = rest.pop(0)
@@ -97,7 +117,7 @@ class Options(ArgumentParser):
             if not token.startswith("-") or _is_number(token):
                 found[words.pop(0) if words else "more"] = token
                 continue
-            name, takes_value = (name, True) if name.startswith("--model.") else self._known(name)
+            name, takes_value = (name, True) if name.startswith("--model.") else self._known(name, more)
             if takes_value and not equals:
                 value = self._value(name, rest)
             found[name.lstrip("-")] = value
@@ -111,9 +131,10 @@ class Options(ArgumentParser):
         """Return the help as `reverie.cli.help` lays it out."""
         return help_text(str(self.usage), str(self.description), self._actions, self.examples)
 
-    def _arranged(self, argv: list[str]) -> tuple[list[str], str | None]:
-        """Turn words into options, unify the spelling, take out the configuration file, refuse unknown options."""
-        arranged, words, config = [], list(self.words), None
+    def _arranged(self, argv: list[str]) -> tuple[list[str], str | None, str | None]:
+        """Turn words into options, unify the spelling, take out file and preset, refuse unknown options."""
+        arranged, words = [], list(self.words)
+        apart: dict[str, str | None] = {"--config": None, "--preset": None}
         while argv:
             token = argv.pop(0)
             if not token.startswith("-") or _is_number(token):
@@ -123,24 +144,35 @@ class Options(ArgumentParser):
             name, takes_value = self._known(name)
             if takes_value and not equals:
                 value = self._value(name, argv)
-            if name == "--config":
-                config = value
+            if name in apart:
+                apart[name] = value
             else:
-                arranged.append(f"{name}={_as_list(name, value)}" if takes_value else name)
-        return arranged, config
+                arranged.append(f"{name}={self._as_list(name, value)}" if takes_value else name)
+        return arranged, apart["--config"], apart["--preset"]
+
+    def _as_list(self, name: str, value: str) -> str:
+        """Put what stands between commas, such as 100,100 or mass,delta_r, into the brackets of a YAML list."""
+        if name in self._lists and not value.startswith("[") and value not in ("null", ""):
+            return json.dumps(split_names(value))
+        numbers = re.fullmatch(r"[-+.\deE]+(,\s*[-+.\deE]+)+", value) is not None
+        return f"[{value}]" if numbers and name.startswith("--model.") else value
 
     def _next_word(self, words: list[str], token: str) -> str:
         if words:
             return words.pop(0)
         raise InputError(f"Expected nothing more than the options, got {token!r}. See: {self._help_command()}")
 
-    def _known(self, name: str) -> tuple[str, bool]:
-        """Return the option as it is known and whether it takes a value."""
+    def _known(self, name: str, more: Callable[[], Collection[str]] = tuple) -> tuple[str, bool]:
+        """Return the option as it is known and whether it takes a value; `more` are names of options with values."""
         known = self._option_string_actions
-        for spelling in (name, name.replace("_", "-"), "--" + name[2:].replace("-", "_")):
+        plain = name[2:].replace("-", "_")
+        for spelling in (name, name.replace("_", "-"), f"--{plain}", f"--model.{plain}"):
             if spelling in known:
                 return spelling, known[spelling].nargs != 0
-        close = nearest(name.replace("_", "-"), [n for n in known if n.startswith("--") and "print_" not in n])
+        if plain in more():
+            return f"--model.{plain}", True
+        spellings = [n for n in known if n.startswith("--") and "print_" not in n] + [f"--{n}" for n in more()]
+        close = nearest(name.replace("_", "-"), spellings)
         hint = f"Did you mean {close}? " if close else ""
         raise InputError(f"Unknown option {name}. {hint}See: {self._help_command()}")
 
@@ -152,23 +184,37 @@ class Options(ArgumentParser):
     def _take_config(self, path: str) -> None:
         """Let the values of the file `path` be the defaults, once they are checked."""
         flat = flatten(read_yaml(path))
+        preset = flat.pop("preset", None)
         known = {action.dest for action in self._actions}
         for key in flat:
             if key not in known or key in ("help", "config", "model"):
                 close = nearest(key, known - {"help", "config", "model"})
                 hint = f"Did you mean {close!r}? " if close else ""
                 raise InputError(f"Unknown key {key!r} in {path!r}. {hint}See: {self._help_command()}")
+        if preset is not None:
+            self._take_preset(str(preset))
         self.parse_object(_nested(flat))
         self.set_defaults(flat)
+
+    def _take_preset(self, name: str) -> None:
+        """Let the values of the preset `name` be the defaults of the model."""
+        if self._preset is None:
+            raise InputError(f"Expected a model for the preset {name!r}, got none. Write: {self.prog} gan DATA")
+        values = {f"model.{key}": value for key, value in self._preset(name).items()}
+        unknown = [key for key in values if key not in {action.dest for action in self._actions}]
+        if unknown:
+            raise InputError(
+                f"Expected a model with the option {unknown[0]} of the preset {name!r}, got another. Use gan."
+            )
+        self.set_defaults({key: list(value) if isinstance(value, tuple) else value for key, value in values.items()})
 
     def _help_command(self) -> str:
         return f"{self.prog} --help"
 
 
-def _as_list(name: str, value: str) -> str:
-    """Put numbers between commas, such as 100,100 or 0.5,0.9, into the brackets of a YAML list."""
-    numbers = re.fullmatch(r"[-+.\deE]+(,\s*[-+.\deE]+)+", value) is not None
-    return f"[{value}]" if numbers and name.startswith("--model.") else value
+def split_names(text: str) -> list[str]:
+    """Return what stands between the commas outside parentheses: ``"mass(a, b), delta_r"`` is two names."""
+    return [part.strip() for part in re.split(r",(?![^()]*\))", text) if part.strip()]
 
 
 def _is_number(token: str) -> bool:

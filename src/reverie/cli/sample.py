@@ -19,11 +19,20 @@ def options() -> Options:
         examples=(
             "reverie sample runs/z -n 1000000 -o samples.parquet",
             "reverie sample runs/z -n 99 -o s.csv --seed 7",
+            "reverie sample runs/digits -n 100 -o threes.npy --condition label=3",
         ),
     )
     parser.add_argument("-n", "--n-samples", type=int, default=1000, help="How many samples.")
     parser.add_argument(
         "-o", "--out", type=str | None, default=None, help="File: .npy, .csv, .parquet, .h5 or .root; RUN/samples.npy."
+    )
+    parser.add_argument(
+        "--condition",
+        type=str | None,
+        default=None,
+        help="Of a model trained with conditions: a value for each, such as label=3 or label=3,energy=20.5; by default "
+        "each sample has the conditions of a training event. They are written as the last columns, for images "
+        "into a second file.",
     )
     parser.add_argument("--seed", type=int, default=0, help="Seed of the noise; another seed gives other samples.")
     parser.flag("overwrite", "Replace the file if it is there.")
@@ -47,6 +56,15 @@ def main(argv: Sequence[str]) -> int:
         raise FolderError(f"Expected a new file, got {str(out)!r}, which exists. Give --overwrite or another -o.")
     from reverie.experiment.stages import draw_from
 
-    draw_from(values.run, out, values.n_samples, seed=values.seed, quiet=values.quiet)
-    print(f"samples: {out}")
+    files = draw_from(
+        values.run,
+        out,
+        values.n_samples,
+        seed=values.seed,
+        condition=values.condition,
+        overwrite=values.overwrite,
+        quiet=values.quiet,
+    )
+    for what, file in zip(("samples", "conditions"), files, strict=False):
+        print(f"{what}: {file}")
     return 0

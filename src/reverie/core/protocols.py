@@ -25,8 +25,11 @@ Info = TypeVar("Info", covariant=True)
 class Trainable(Protocol):
     """A model in training. It owns its optimisers and takes its own steps."""
 
-    def train_step(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
-        """Take one full step on `batch` (batch, *event); return named scalars that stay on the device."""
+    def train_step(self, batch: Any, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """Take one full step on `batch`, (batch, *event) or rows of several tensors by name.
+
+        Returns named scalars that stay on the device.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Importing this folder needs NumPy only; torch and the file formats are imported where they are used.
 """
 
-from reverie.data.catalogue import entries, fetch, load, load_covariance
+from reverie.data.catalogue import entries, fetch, load, load_covariance, load_labels
 from reverie.data.dataset import Dataset, check_trainable
 from reverie.data.schema import Column, Schema, infer_schema
 from reverie.data.sinks import open_sink
@@ -21,6 +21,7 @@ __all__ = [
     "infer_schema",
     "load",
     "load_covariance",
+    "load_labels",
     "open_sink",
     "read",
 ]

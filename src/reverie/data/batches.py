@@ -4,7 +4,13 @@ There is no iterator whose state would have to be saved: `Batches.at(step)` gath
 that step, whatever came before, so a resumed run sees exactly the batches of an uninterrupted one.
 Each epoch is a fresh permutation; the rows that do not fill a last batch are left out of that
 epoch and, permuted anew, come back in the next.
+
+Events may come with companions (conditions, weights, observables): `Batches` then takes a
+dictionary of tensors with one row per event and gives back a dictionary with the same keys.
+`ReplicaBatches` gives R replicas of a model their own orders, in one batch.
 """
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +19,9 @@ from torch import Tensor
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "ReplicaBatches"]
+
+Rows = Tensor | Mapping[str, Tensor]
 
 
 class Batches:
@@ -21,35 +29,100 @@ class Batches:
 
     Parameters
     ----------
-    x : (n_rows, *event) tensor; not copied. It may rest on a memory map.
+    rows : (n_rows, *event) tensor, or a dictionary of tensors of n_rows rows each; not copied. They may rest on
+        a memory map.
     batch_size : rows in a batch, at most n_rows.
     seed : root of the order of all epochs.
     device : where the batches are wanted.
+    resample : draw the rows of this run once with replacement, n_rows of n_rows: a bootstrap sample.
 
     Raises
     ------
     InputError
-        If the batch is larger than the data.
+        If the batch is larger than the data, or the tensors differ in length.
     """
 
-    def __init__(self, x: Tensor, *, batch_size: int, seed: int, device: str | torch.device = "cpu") -> None:
-        if batch_size > len(x):
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        batch_size: int,
+        seed: int,
+        device: str | torch.device = "cpu",
+        resample: bool = False,
+    ) -> None:
+        self._rows, self._batch_size, self._seed, self._device = rows, batch_size, seed, torch.device(device)
+        self.n_rows = _common_length(rows)
+        if batch_size > self.n_rows:
             raise InputError(
-                f"Expected batch_size of at most the {len(x)} training rows, got {batch_size}. "
+                f"Expected batch_size of at most the {self.n_rows} training rows, got {batch_size}. "
                 "Give a smaller batch_size or more data."
             )
-        self._x, self._batch_size, self._seed, self._device = x, batch_size, seed, torch.device(device)
-        self.steps_per_epoch = len(x) // batch_size
+        self.steps_per_epoch = self.n_rows // batch_size
+        self._drawn = _bootstrap(self.n_rows, seed) if resample else None
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
-    def at(self, step: int) -> Tensor:
-        """Return the batch of `step` (0, 1, ...), shape (batch_size, *event)."""
+    def index(self, step: int) -> Tensor:
+        """Return the row numbers of the batch of `step` (0, 1, ...), (batch_size,)."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self._permutation(epoch)
-        rows = self._order[position * self._batch_size : (position + 1) * self._batch_size]
-        return self._x.index_select(0, rows).to(self._device, non_blocking=True)
+        return self._order[position * self._batch_size : (position + 1) * self._batch_size]
+
+    def at(self, step: int) -> Tensor | dict[str, Tensor]:
+        """Return the batch of `step`: (batch_size, *event), or a dictionary of such."""
+        return gather(self._rows, self.index(step), self._device)
 
     def _permutation(self, epoch: int) -> Tensor:
-        rng = np.random.default_rng(child_seed(self._seed, "batches", epoch))
-        return torch.from_numpy(rng.permutation(len(self._x))).to(self._x.device)
+        order = np.random.default_rng(child_seed(self._seed, "batches", epoch)).permutation(self.n_rows)
+        return torch.from_numpy(order if self._drawn is None else self._drawn[order])
+
+
+class ReplicaBatches:
+    """Batches of R replicas of a model, each in its own order, as one batch.
+
+    Row i of a batch belongs to replica i mod R, as `reverie.networks.stacked.Stacked` expects.
+
+    Parameters
+    ----------
+    rows, batch_size, device, resample : as in `Batches`; `batch_size` is that of one replica.
+    seeds : root of the orders of each replica.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        batch_size: int,
+        seeds: Sequence[int],
+        device: str | torch.device = "cpu",
+        resample: bool = False,
+    ) -> None:
+        self._rows, self._device = rows, torch.device(device)
+        self._orders = [Batches(rows, batch_size=batch_size, seed=s, resample=resample) for s in seeds]
+        self.steps_per_epoch = self._orders[0].steps_per_epoch
+
+    def at(self, step: int) -> Tensor | dict[str, Tensor]:
+        """Return the batch of `step`: (batch_size * R, *event), or a dictionary of such."""
+        index = torch.stack([order.index(step) for order in self._orders], dim=1).flatten()
+        return gather(self._rows, index, self._device)
+
+
+def gather(rows: Rows, index: Tensor, device: torch.device) -> Tensor | dict[str, Tensor]:
+    """Return the rows of the given numbers on `device`."""
+    if isinstance(rows, Tensor):
+        return rows.index_select(0, index.to(rows.device)).to(device, non_blocking=True)
+    return {key: x.index_select(0, index.to(x.device)).to(device, non_blocking=True) for key, x in rows.items()}
+
+
+def _common_length(rows: Rows) -> int:
+    if isinstance(rows, Tensor):
+        return len(rows)
+    lengths = {key: len(x) for key, x in rows.items()}
+    if len(set(lengths.values())) != 1:
+        raise InputError(f"Expected one row of everything per event, got {lengths}. Give all the same length.")
+    return next(iter(lengths.values()))
+
+
+def _bootstrap(n_rows: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(child_seed(seed, "bootstrap")).integers(n_rows, size=n_rows)

@@ -26,7 +26,7 @@ from reverie.data.toys import TOYS
 if TYPE_CHECKING:
     from reverie.core.types import RandomState
 
-__all__ = ["Entry", "entries", "entry", "fetch", "listing", "load", "load_covariance"]
+__all__ = ["Entry", "entries", "entry", "fetch", "listing", "load", "load_covariance", "load_labels"]
 
 DEFAULT_POINTS = 10_000
 PLIK_SPECTRA = {"TT": 215, "TE": 199, "EE": 199}
@@ -121,6 +121,29 @@ def load_covariance(name: str) -> np.ndarray:
     return np.tril(triangle) + np.tril(triangle, -1).T
 
 
+def load_labels(name: str, part: str | None = None) -> np.ndarray:
+    """Return the class of each image of ``load(name, part=part)``, (n,) int64: the digits 0 ... 9 of digits and mnist.
+
+    Raises
+    ------
+    UnknownNameError
+        For a data set without labels, or an unknown part.
+    InputError
+        If a file cannot be had.
+
+    Examples
+    --------
+    >>> load_labels("digits")[:12]
+    array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1])
+    """
+    if name not in _LABELS:
+        raise UnknownNameError("data set with labels", name, _LABELS)
+    found = entry(name)
+    if part is not None and part not in found.parts:
+        raise UnknownNameError(f"part of {name}", part, found.parts or ("(no parts)",))
+    return _LABELS[name](found, part or "train").astype(np.int64)
+
+
 def _digits(found: Entry, part: str) -> Dataset:
     from sklearn.datasets import load_digits
 
@@ -134,6 +157,18 @@ def _mnist(found: Entry, part: str) -> Dataset:
     n, height, width = (int(v) for v in np.frombuffer(raw, ">i4", count=3, offset=4))
     images = np.frombuffer(raw, np.uint8, offset=16).reshape(n, height, width)
     return _dataset(found, images, part=part, source_file=path.name)
+
+
+def _digit_labels(found: Entry, part: str) -> np.ndarray:
+    from sklearn.datasets import load_digits
+
+    bunch: Any = load_digits()
+    return bunch.target
+
+
+def _mnist_labels(found: Entry, part: str) -> np.ndarray:
+    raw = gzip.decompress(_local(found.name, found.files[2 if part == "train" else 3]).read_bytes())
+    return np.frombuffer(raw, np.uint8, offset=8)  # 8: a magic number and the number of labels
 
 
 def _binarized_mnist(found: Entry, part: str) -> Dataset:
@@ -168,6 +203,9 @@ _LOADERS: dict[str, Callable[[Entry, str], Dataset]] = {
     "magic": _table,
     "planck_plik_lite": _planck,
 }
+
+
+_LABELS: dict[str, Callable[[Entry, str], np.ndarray]] = {"digits": _digit_labels, "mnist": _mnist_labels}
 
 
 def _dataset(

@@ -122,6 +122,12 @@ _VEEGAN_BIBTEX = """@inproceedings{srivastava2017veegan,
   booktitle = {Advances in Neural Information Processing Systems},
   year      = {2017}, eprint = {1705.07761}, archivePrefix = {arXiv},
 }"""
+_CTGAN_BIBTEX = """@inproceedings{xu2019modeling,
+  author    = {Xu, Lei and Skoularidou, Maria and Cuesta-Infante, Alfredo and Veeramachaneni, Kalyan},
+  title     = {Modeling Tabular Data using Conditional {GAN}},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year      = {2019}, eprint = {1907.00503}, archivePrefix = {arXiv},
+}"""
 _PLANE = (Column("x"), Column("y"))
 
 _ALL = (
@@ -160,6 +166,18 @@ _ALL = (
                 "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
                 1648877,
                 _MNIST + "t10k-images-idx3-ubyte.gz",
+            ),
+            RemoteFile(
+                "mnist/train-labels-idx1-ubyte.gz",
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                28881,
+                _MNIST + "train-labels-idx1-ubyte.gz",
+            ),
+            RemoteFile(
+                "mnist/t10k-labels-idx1-ubyte.gz",
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+                4542,
+                _MNIST + "t10k-labels-idx1-ubyte.gz",
             ),
         ),
         parts=("train", "test"),
@@ -329,6 +347,36 @@ _ALL = (
         source="drawn by reverie.data.toys",
         licence="BSD-3-Clause",
         citation=_VEEGAN_BIBTEX,
+    ),
+    Entry(
+        name="broad_ring",
+        title="simulated: 8 Gaussians of variance 0.05 on a circle",
+        n_rows=0,
+        event_shape=(2,),
+        columns=_PLANE,
+        source="drawn by reverie.data.toys",
+        licence="BSD-3-Clause",
+        citation=_CTGAN_BIBTEX,
+    ),
+    Entry(
+        name="broad_grid",
+        title="simulated: 25 Gaussians of variance 0.05 on a 5 x 5 grid",
+        n_rows=0,
+        event_shape=(2,),
+        columns=_PLANE,
+        source="drawn by reverie.data.toys",
+        licence="BSD-3-Clause",
+        citation=_CTGAN_BIBTEX,
+    ),
+    Entry(
+        name="shifted_grid",
+        title="simulated: 25 Gaussians of variance 0.05 on a 5 x 5 grid with displaced centres",
+        n_rows=0,
+        event_shape=(2,),
+        columns=_PLANE,
+        source="drawn by reverie.data.toys",
+        licence="BSD-3-Clause",
+        citation=_CTGAN_BIBTEX,
     ),
     Entry(
         name="swiss_roll",

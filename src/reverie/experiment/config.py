@@ -24,9 +24,13 @@ __all__ = [
     "format_duration",
     "looks_like_path",
     "model_class",
+    "model_parameters",
     "parameter_texts",
     "parse_columns",
+    "parse_condition",
     "parse_duration",
+    "preset_arguments",
+    "preset_words",
     "read_yaml",
     "registered_name",
 ]
@@ -43,7 +47,9 @@ class RunConfig:
     ----------
     data : a name of the catalogue ('reverie data list') or the path of a file.
     columns : names of the columns to learn, such as pt1,eta1,phi1; all by default.
-    weights : name of the column that holds event weights.
+    condition : columns that samples are asked for by, such as energy,kind: p(other columns | these) is learnt; "label"
+        of the digits and of mnist; or a file with one row (or image) for each event.
+    weights : name of the column that holds event weights, negative ones too; training honours them.
     schema : YAML file of column kinds and units, as 'reverie data describe DATA --schema FILE' writes it.
     drop_missing : leave out rows with NaN or infinite entries.
     held_out : fraction of the rows, in (0, 1), that the model never sees and is judged by.
@@ -57,6 +63,7 @@ class RunConfig:
 
     data: str
     columns: str | None = None
+    condition: str | None = None
     weights: str | None = None
     schema: str | None = None
     drop_missing: bool = False
@@ -116,7 +123,7 @@ class RunConfig:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Return the mapping in the YAML file `path`, its `columns` joined by commas if they are a list."""
+    """Return the mapping in the YAML file `path`; `columns` and `condition` may be lists, and are joined by commas."""
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -126,8 +133,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise InputError(f"Expected YAML in {str(path)!r}, got: {reason}. Correct the file.") from None
     if not isinstance(content, dict):
         raise InputError(f"Expected 'key: value' lines in {str(path)!r}, got {type(content).__name__}. Correct it.")
-    if isinstance(content.get("columns"), list):
-        content["columns"] = ",".join(str(name) for name in content["columns"])
+    for key in ("columns", "condition"):
+        if isinstance(content.get(key), list):
+            content[key] = ",".join(str(name) for name in content[key])
     return content
 
 
@@ -144,6 +152,28 @@ def model_class(name: str) -> type:
     from reverie.models.files import MODELS
 
     return MODELS[registered_name(name)]
+
+
+def model_parameters() -> set[str]:
+    """Return the names of the constructor arguments of all registered models."""
+    from reverie.models.files import MODELS
+
+    return {name for model in MODELS.values() for name in inspect.signature(model).parameters}
+
+
+def preset_words() -> str:
+    """Return the presets with what they are for, as the help shows them."""
+    from reverie.models.presets import PRESETS
+
+    return "; ".join(f"{name} ({preset.about})" for name, preset in PRESETS.items())
+
+
+def preset_arguments(name: str) -> Mapping[str, Any]:
+    """Return the constructor arguments of the preset `name`; an unknown one is answered with the nearest."""
+    from reverie.core.checks import check_choice
+    from reverie.models.presets import PRESETS
+
+    return check_choice("preset", name, PRESETS).arguments
 
 
 def parameter_texts(kind: type) -> dict[str, str]:
@@ -189,6 +219,21 @@ def parse_columns(text: str | None) -> list[str] | None:
     if doubled is not None:
         raise InputError(f"Expected each column once, got {doubled!r} twice. Leave one of them out.")
     return names
+
+
+def parse_condition(text: str) -> dict[str, str]:
+    """Return the values by name in ``"label=3, energy=20.5"``, as they are written.
+
+    Raises
+    ------
+    InputError
+        If it is no list of ``name=value``.
+    """
+    pairs = [part.partition("=") for part in text.split(",")]
+    values = {name.strip(): value.strip() for name, _, value in pairs}
+    if not all(equals and name.strip() and value.strip() for name, equals, value in pairs) or len(values) < len(pairs):
+        raise InputError(f"Expected --condition NAME=VALUE,NAME=VALUE, got {text!r}. Write it like label=3.")
+    return values
 
 
 def parse_duration(text: str | float | None) -> float | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from reverie.core.errors import FolderError
 from reverie.data import catalogue, describe
 from reverie.experiment.folder import write_text
-from reverie.experiment.inputs import find_data
+from reverie.experiment.lookup import find_data
 from reverie.models import MODELS
 
 __all__ = ["catalogue_names", "describe_text", "fetch_text", "list_text", "model_names", "write_schema"]

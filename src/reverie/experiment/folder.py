@@ -10,7 +10,9 @@
     ├── checkpoints/       states for an exact resume; `latest` names the newest
     ├── snapshots/         samples at selected steps
     ├── model/             the trained model
-    ├── samples.npy        generated samples, original units
+    ├── samples.npy        generated samples, original units; their conditions are the last columns, ...
+    ├── samples_conditions.npy     ... or, of images, the rows of this file
+    ├── replicas.npy       some samples of each replica, (replica, n, *event)
     ├── validation.json    the verdict and every number behind it
     └── report.html        one page that opens offline
 
@@ -33,13 +35,14 @@ import numpy as np
 from reverie.core.errors import FolderError, InputError
 from reverie.training.history import append_record, read_history, truncate_history
 
-__all__ = ["RunFolder", "check_new", "replace_file", "write_json", "write_text"]
+__all__ = ["RunFolder", "check_new", "conditions_path", "replace_file", "write_json", "write_text"]
 
 _OWN_FILES = (
     "command.txt", "environment.json", "data.json", "status.json", "history.jsonl", "validation.json",
-    "report.html", "snapshots", "checkpoints", "model", ".lock", "config.yaml",
+    "report.html", "replicas.npy", "snapshots", "checkpoints", "model", ".lock", "config.yaml",
 )  # fmt: skip
 _SAMPLE_SUFFIXES = (".npy", ".csv", ".parquet", ".h5", ".root")
+_SAMPLE_FILES = tuple(f"samples{part}{s}" for part in ("", "_conditions") for s in _SAMPLE_SUFFIXES)
 
 
 @contextmanager
@@ -154,6 +157,12 @@ class RunFolder:
         return next((self / f"samples{s}" for s in _SAMPLE_SUFFIXES if (self / f"samples{s}").is_file()), None)
 
     @property
+    def conditions(self) -> Path | None:
+        """The file of the conditions of generated images, or None."""
+        path = None if self.samples is None else conditions_path(self.samples)
+        return path if path is not None and path.is_file() else None
+
+    @property
     def command(self) -> str:
         """The command that made the run."""
         file = self / "command.txt"
@@ -195,13 +204,21 @@ class RunFolder:
         """Forget the records after `step`: training goes on from there."""
         truncate_history(self / "history.jsonl", step)
 
-    # samples on the way
+    # samples on the way, and of each replica
 
     def write_snapshot(self, step: int, samples: np.ndarray) -> None:
         """Keep `samples` (n, *event) drawn after `step` steps of training."""
         (self / "snapshots").mkdir(exist_ok=True)
-        with replace_file(self / "snapshots" / f"{step:08d}.npy") as temporary, open(temporary, "wb") as file:
-            np.save(file, samples, allow_pickle=False)
+        _write_array(self / "snapshots" / f"{step:08d}.npy", samples)
+
+    def write_replicas(self, samples: np.ndarray) -> None:
+        """Keep `samples` (replica, n, *event)."""
+        _write_array(self / "replicas.npy", samples)
+
+    def replicas(self) -> np.ndarray | None:
+        """Return the samples of each replica, (replica, n, *event), or None."""
+        file = self / "replicas.npy"
+        return np.load(file, allow_pickle=False) if file.is_file() else None
 
     def snapshots(self, up_to: float = float("inf")) -> dict[int, np.ndarray]:
         """Return the kept samples by step, in order."""
@@ -227,11 +244,21 @@ class RunFolder:
 
     def forget_results(self) -> None:
         """Remove all that was made after training."""
-        self.forget("model", "validation.json", "report.html", *(f"samples{s}" for s in _SAMPLE_SUFFIXES))
+        self.forget("model", "validation.json", "report.html", "replicas.npy", *_SAMPLE_FILES)
 
     def _neighbours(self) -> str:
         runs = sorted(p.parent.name for p in self.path.absolute().parent.glob("*/config.yaml"))
         return f"Runs beside it: {', '.join(runs[:12])}." if runs else "Make one with 'reverie run'."
+
+
+def conditions_path(samples: Path) -> Path:
+    """Return the file beside that of `samples` that holds the conditions of images."""
+    return samples.with_name(f"{samples.stem}_conditions{samples.suffix}")
+
+
+def _write_array(path: Path, values: np.ndarray) -> None:
+    with replace_file(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, values, allow_pickle=False)
 
 
 def _remove(path: Path) -> None:
@@ -243,7 +270,7 @@ def _remove(path: Path) -> None:
 
 def _remove_run(path: Path) -> None:
     """Remove what reverie writes, and nothing else that a user may have put beside it."""
-    for name in (*(f"samples{s}" for s in _SAMPLE_SUFFIXES), *_OWN_FILES):
+    for name in (*_SAMPLE_FILES, *_OWN_FILES):
         _remove(path / name)
 
 

@@ -3,23 +3,83 @@
 The rows are split by a seed into a part the model is trained on and a part it never sees. Validation
 compares generated samples with the held-out part. Its calibration, real against real, is a random
 part of the training rows no larger than the held-out part: two real samples of one law.
+
+Conditional models are judged by the joint law of events and conditions. Their samples are drawn at the
+conditions of training rows, those of the calibration first, and not at those of the held-out rows: two
+samples that share their conditions row by row resemble each other more than chance allows. (Measured
+with a perfect generator, 600 rows: a classifier then finds AUC 0.463 +- 0.006 instead of 0.5, and no
+p-value in 25 fell below 0.2.)
+
+Event weights go into training as they are. The tests compare events of equal weight, so the real rows
+that they see are thinned: row i is kept with probability w_i / max w (hit or miss). Negative weights
+cannot be thinned away; such a run is not validated, and says so.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from reverie.core.checks import check_finite
-from reverie.core.errors import CheckpointError, InputError, UnknownNameError
+from reverie.core.errors import CheckpointError, InputError
 from reverie.core.random import child_seed
-from reverie.data import Dataset, Schema, catalogue, check_trainable, read
-from reverie.experiment.config import RunConfig, looks_like_path, parse_columns
+from reverie.data import Dataset, Schema, check_trainable
+from reverie.experiment.config import RunConfig
+from reverie.experiment.lookup import open_with_conditions
 
-__all__ = ["LEAST_ROWS", "Inputs", "find_data", "load_inputs", "open_data", "recoded"]
+__all__ = ["LEAST_ROWS", "Inputs", "Part", "appended", "load_inputs"]
 
 LEAST_ROWS = 20  # in either part of the split: below, no test means anything
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows: the events, and what they are conditioned on, if anything."""
+
+    events: Dataset
+    conditions: Dataset | None = None
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def take(self, index: Any) -> Self:
+        """Return the rows at `index`: integers, a boolean mask, or a slice."""
+        return type(self)(self.events.take(index), None if self.conditions is None else self.conditions.take(index))
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """Event weights (n,), or None."""
+        return self.events.weights
+
+    @property
+    def is_one_table(self) -> bool:
+        """Whether the conditions are columns that stand beside those of the events, in one table."""
+        return self.conditions is not None and self.events.schema.is_table and self.conditions.schema.is_table
+
+    @property
+    def schema(self) -> Schema:
+        """Schema of the rows as they are written: with the condition columns last, where there is one table."""
+        return appended(self.events.schema, self.conditions.schema if self.conditions is not None else None)
+
+    @property
+    def values(self) -> np.ndarray:
+        """The rows as they are written, (n, *event) or (n, d + k)."""
+        if not self.is_one_table or self.conditions is None:
+            return self.events.values
+        return np.concatenate([self.events.values, self.conditions.values], axis=1)
+
+    def fingerprint(self) -> str:
+        """Return the sha256 of the values; with conditions, of both, one after the other."""
+        parts = [self.events.fingerprint()] + ([] if self.conditions is None else [self.conditions.fingerprint()])
+        return "+".join(parts)
+
+
+def appended(events: Schema, conditions: Schema | None) -> Schema:
+    """Return the schema of a table of events with their conditions as the last columns; of images, their own."""
+    if conditions is None or not (events.is_table and conditions.is_table):
+        return events
+    columns = events.columns + conditions.columns
+    dtype = np.result_type(events.dtype, conditions.dtype).name
+    return Schema(columns, (len(columns),), dtype)
 
 
 @dataclass(frozen=True)
@@ -28,30 +88,47 @@ class Inputs:
 
     Attributes
     ----------
-    train : rows the model learns from.
-    held_out : rows it never sees.
-    calibration : rows of `train` that stand in for a perfect generator in the validation.
     source : all rows.
+    train : rows the model learns from, weighted if there are weights.
+    held_out : rows it never sees; thinned to equal weights, unless some are negative.
+    prior : rows of `train`, thinned in the same way, in random order: samples are asked for at their conditions.
+    unvalidated : why there is no validation, in a sentence, or "".
     """
 
-    train: Dataset
-    held_out: Dataset
-    calibration: Dataset
-    source: Dataset
+    source: Part
+    train: Part
+    held_out: Part
+    prior: Part
+    unvalidated: str = ""
+
+    @property
+    def calibration(self) -> Part:
+        """Rows that stand in for a perfect generator in the validation."""
+        return self.prior.take(slice(0, len(self.held_out)))
+
+    def conditions(self, n: int) -> Dataset | None:
+        """Return the conditions that `n` samples are asked for at: those of `prior`, again from the first if few."""
+        if self.prior.conditions is None:
+            return None
+        return self.prior.conditions.take(np.arange(n) % len(self.prior))
 
     def to_json(self) -> dict[str, Any]:
         """Return what the run folder records of the data."""
-        return {
+        conditions, weights = self.source.conditions, self.source.weights
+        record = {
             "sha256": self.source.fingerprint(),
             "n_rows": len(self.source),
             "n_train": len(self.train),
             "n_held_out": len(self.held_out),
             "n_calibration": len(self.calibration),
-            "event_shape": list(self.source.event_shape),
-            "weighted": self.source.weights is not None,
-            "schema": self.source.schema.to_json(),
-            "provenance": {key: str(value) for key, value in self.source.provenance.items()},
+            "event_shape": list(self.source.events.event_shape),
+            "weighted": weights is not None,
+            "schema": self.source.events.schema.to_json(),
+            "provenance": {key: str(value) for key, value in self.source.events.provenance.items()},
         }
+        if weights is not None:
+            record["negative_weights"] = int((weights < 0).sum())
+        return record if conditions is None else {**record, "conditions": conditions.schema.to_json()}
 
     def check_same(self, recorded: dict[str, Any] | None) -> None:
         """Raise `CheckpointError` unless these are the data that the run folder `recorded`."""
@@ -70,78 +147,72 @@ def load_inputs(config: RunConfig) -> Inputs:
     InputError
         For a missing or unreadable file, an unknown name, too few rows, missing values or a constant column.
     """
-    data = open_data(
+    events, conditions = open_with_conditions(
         config.data,
+        config.condition,
         columns=config.columns,
         weights=config.weights,
         schema=config.schema,
         drop_missing=config.drop_missing,
     )
-    _check_shape(data.event_shape, config.data)
-    _check_size(len(data), config)
-    check_trainable(data)
-    if data.weights is not None:
-        data = _unweighted(data, child_seed(config.seed, "unweighting"))
-    train, held_out = data.split(1.0 - config.held_out, random_state=config.seed)
-    return Inputs(train, held_out, train.take(slice(0, len(held_out))), data)
+    _check_shape(events.event_shape, config.data)
+    _check_size(len(events), config)
+    for dataset in (events, conditions):
+        if dataset is not None:
+            check_trainable(dataset)
+    source = Part(events, conditions)
+    train, held_out = _split(source, config)
+    if source.weights is None:
+        return Inputs(source, train, held_out, train)
+    return _thinned(source, train, held_out, config.seed)
 
 
-def open_data(
-    data: str,
-    *,
-    columns: str | None = None,
-    weights: str | None = None,
-    schema: str | None = None,
-    drop_missing: bool = False,
-) -> Dataset:
-    """Return the data as `find_data` finds them, free of NaN and infinite values.
-
-    Parameters
-    ----------
-    data, columns, weights, drop_missing : as in `find_data`.
-    schema : YAML file of kinds and units.
-
-    Raises
-    ------
-    InputError
-        As `find_data`, and for missing values: by column, with their number.
-    """
-    dataset = find_data(data, columns=columns, weights=weights, drop_missing=drop_missing)
-    if schema is not None:
-        dataset = _with_schema(dataset, schema)
-    check_finite(dataset.values, dataset.names, name=repr(data))
-    return dataset
+def _split(source: Part, config: RunConfig) -> tuple[Part, Part]:
+    """Return the rows to train on and those to hold out; conditions stay with their events."""
+    options = {"random_state": config.seed}
+    train, held_out = source.events.split(1.0 - config.held_out, **options)
+    if source.conditions is None:
+        return Part(train), Part(held_out)
+    conditions = source.conditions.split(1.0 - config.held_out, **options)
+    return Part(train, conditions[0]), Part(held_out, conditions[1])
 
 
-def find_data(
-    data: str, *, columns: str | None = None, weights: str | None = None, drop_missing: bool = False
-) -> Dataset:
-    """Return the data set at a path or of a catalogue name.
+def _thinned(source: Part, train: Part, held_out: Part, seed: int) -> Inputs:
+    """Return the inputs of weighted events."""
+    weights = np.asarray(source.weights, dtype=np.float64)
+    negative = int((weights < 0).sum())
+    if negative:
+        return Inputs(
+            source,
+            train,
+            held_out,
+            train,
+            f"Validation was skipped: {negative:,} of {len(weights):,} events have negative weights, and the tests "
+            "compare events of equal weight. The histograms of the report show the weighted real events.",
+        )
+    most = weights.max()
+    parts = (_unweighted(part, most, child_seed(seed, "unweighting", k)) for k, part in enumerate((held_out, train)))
+    fewer, prior = parts
+    if min(len(fewer), len(prior)) >= LEAST_ROWS:
+        return Inputs(source, train, fewer, prior)
+    kept = min(len(fewer), len(prior))
+    return Inputs(
+        source,
+        train,
+        held_out,
+        train,
+        f"Validation was skipped: {kept} of {len(held_out):,} events remain when they are thinned to equal weights, "
+        f"fewer than {LEAST_ROWS}. The histograms of the report show the weighted real events.",
+    )
 
-    Parameters
-    ----------
-    data : path or catalogue name.
-    columns : names between commas; all by default.
-    weights : column of event weights, which is then no feature.
-    drop_missing : leave out rows with NaN or infinite entries.
 
-    Raises
-    ------
-    InputError
-        For a missing or unreadable file, or an unknown name, with the nearest.
-    """
-    wanted = parse_columns(columns)
-    if wanted is not None and weights is not None:
-        wanted = [*(name for name in wanted if name != weights), weights]
-    if data in catalogue.entries() and not looks_like_path(data):
-        dataset = catalogue.load(data, columns=wanted)
-    elif looks_like_path(data) or Path(data).is_file():
-        dataset = read(data, columns=wanted)
-    else:
-        raise UnknownNameError("data set or file", data, catalogue.entries())
-    if weights is not None:
-        dataset = Dataset(dataset, weights=weights)
-    return dataset.drop_missing() if drop_missing else dataset
+def _unweighted(part: Part, most: float, seed: int) -> Part:
+    """Return events of weight one with the same law: row i is kept with probability w_i / `most` (hit or miss)."""
+    weights = np.asarray(part.weights, dtype=np.float64)
+    kept = part.take(np.flatnonzero(np.random.default_rng(seed).random(len(weights)) * most < weights))
+    note = f"{len(kept)} of {len(part)} rows kept with w / max w"
+    provenance = {**part.events.provenance, "unweighted": note}
+    return Part(Dataset(kept.events.values, schema=part.events.schema, provenance=provenance), kept.conditions)
 
 
 def _check_shape(shape: tuple[int, ...], name: str) -> None:
@@ -165,55 +236,3 @@ def _check_size(n: int, config: RunConfig) -> None:
             f"Expected at least {LEAST_ROWS} rows to train on and {LEAST_ROWS} to hold out, got {n:,} rows in "
             f"{config.data!r}. Give more data; rows are samples."
         )
-
-
-def _unweighted(dataset: Dataset, seed: int) -> Dataset:
-    """Return events of weight one with the same law: row i is kept with probability w_i / max w (hit or miss)."""
-    weights = np.asarray(dataset.weights, dtype=np.float64)
-    if (weights < 0).any():
-        raise InputError(f"Expected weights >= 0, got {int((weights < 0).sum())} negative ones. Leave those rows out.")
-    kept = np.flatnonzero(np.random.default_rng(seed).random(len(weights)) * weights.max() < weights)
-    if len(kept) < 3 * LEAST_ROWS:
-        raise InputError(
-            f"Expected weights of similar size, got {len(kept)} of {len(weights):,} rows after unweighting. "
-            "Leave out the rows of extreme weight."
-        )
-    provenance = {**dataset.provenance, "unweighted": f"{len(kept)} of {len(weights)} rows kept with w / max w"}
-    chosen = dataset.take(kept)
-    return Dataset(chosen.values, schema=chosen.schema, provenance=provenance)
-
-
-def _with_schema(dataset: Dataset, path: str) -> Dataset:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"Expected a schema file, got {path!r}: {error.strerror}. Check the path.") from None
-    schema = Schema.from_yaml(text)
-    if [c.name for c in schema.columns] != list(dataset.names):
-        raise InputError(
-            f"Expected a schema of the columns {', '.join(dataset.names[:8])}, got one of "
-            f"{', '.join(c.name for c in schema.columns[:8])}. Write it anew with 'reverie data describe'."
-        )
-    return Dataset(dataset.values, weights=dataset.weights, schema=schema, provenance=dataset.provenance)
-
-
-def recoded(dataset: Dataset, schema: Schema) -> np.ndarray:
-    """Return the values (n, *event) with the codes of words as `schema` numbers them.
-
-    A file of words is numbered by the words that occur in it; two files may number them differently.
-
-    Raises
-    ------
-    InputError
-        For a word that `schema` does not have.
-    """
-    values = np.array(dataset.values)
-    if values.ndim != 2 or len(schema.columns) != values.shape[1]:
-        return values.reshape(-1, *schema.event_shape)
-    for j, (have, want) in enumerate(zip(dataset.schema.columns, schema.columns, strict=True)):
-        if have.labels is not None and want.labels is not None and have.labels != want.labels:
-            unknown = set(have.labels) - set(want.labels)
-            if unknown:
-                raise InputError(f"Expected the words {', '.join(want.labels)} in {want.name!r}, got {min(unknown)!r}.")
-            values[:, j] = np.array([want.labels.index(word) for word in have.labels])[values[:, j].astype(int)]
-    return values

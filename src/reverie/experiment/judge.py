@@ -7,7 +7,7 @@ import numpy as np
 from reverie.core.errors import FolderError, InputError
 from reverie.data import Dataset
 from reverie.experiment.folder import write_json
-from reverie.experiment.inputs import open_data, recoded
+from reverie.experiment.lookup import open_data, recoded
 from reverie.experiment.stages import drawable
 from reverie.validation import REFERENCES, ValidationResult, validate
 

@@ -1,8 +1,9 @@
 """What a person sees while training runs: a bar on a terminal, a plain line now and then elsewhere.
 
-A bar shows steps, rate, time left and the outputs of both players, D(real) and D(fake); their losses
-too where the terminal is wide. Where the output is no terminal, as in the log of a batch job, one
-line every few seconds says the same. Everything goes to standard error, so that standard output
+A bar shows steps, rate, time left, the outputs of both players, D(real) and D(fake), and the latest
+alarm; the losses and the held-out score too where the terminal is wide. Where the output is no terminal,
+as in the log of a batch job, one line every few seconds says the same. Alarms are told in a sentence of
+their own when they are raised. Everything goes to standard error, so that standard output
 holds results only. ``NO_COLOR`` is respected by rich.
 """
 
@@ -14,10 +15,10 @@ from typing import Any, Self
 
 from reverie.experiment.config import format_duration
 
-__all__ = ["Progress", "describe_scalars", "say"]
+__all__ = ["Progress", "alarm_sentence", "describe_scalars", "say"]
 
 _WIDE = 120  # columns from which the losses have room beside the bar
-_SHOWN = (("d_real", "D(real)"), ("d_fake", "D(fake)"), ("d_loss", "loss D"), ("g_loss", "loss G"))
+_SHOWN = (("d_real", "D(real)"), ("d_fake", "D(fake)"), ("d_loss", "loss D"), ("g_loss", "loss G"), ("score", "score"))
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -54,27 +55,42 @@ class Progress:
         self.what, self.total, self.unit, self.start, self.budget = what, total, unit, start, budget
         self.quiet, self.every = quiet, every
         self._bar: Any = None
+        self._known: dict[str, float] = {}
+        self._alarm = ""
         self._began = self._last = time.monotonic()
         self._done = start
 
     def __enter__(self) -> Self:
         if not self.quiet and sys.stderr.isatty():
             self._bar = _make_bar()
-            self._task = self._bar.add_task(self.what, total=self.total, completed=self.start, note="", left="")
+            self._task = self._bar.add_task(
+                self.what, total=self.total, completed=self.start, note="", left="", alarm=""
+            )
             self._bar.start()
         return self
 
-    def update(self, done: int, scalars: Mapping[str, float] | None = None) -> None:
-        """Show that `done` units are done, and the latest `scalars`."""
+    def update(
+        self, done: int, scalars: Mapping[str, float] | None = None, *, alarm: Mapping[str, Any] | None = None
+    ) -> None:
+        """Show that `done` units are done, the latest `scalars`, and the latest alarm."""
         self._done = done
+        self._known |= scalars or {}
+        self._alarm = f"! {alarm['kind']} ({alarm['step']:,})" if alarm else ""
         now = time.monotonic()
         if self._bar is not None:
             shown = _SHOWN if self._bar.console.width >= _WIDE else _SHOWN[:2]
-            note, left = self._note(now, scalars, shown), self._left(now)
-            self._bar.update(self._task, completed=done, note=note, left=left)
+            note, left = self._note(now, shown), self._left(now)
+            self._bar.update(self._task, completed=done, note=note, left=left, alarm=self._alarm)
         elif not self.quiet and now - self._last >= self.every:
             self._last = now
-            self._line(now, scalars)
+            self._line(now)
+
+    def tell(self, sentence: str) -> None:
+        """Print a sentence above the bar, or as a line of its own."""
+        if self._bar is not None:
+            self._bar.console.print(sentence, style="yellow", highlight=False, markup=False)
+        else:
+            say(sentence, quiet=self.quiet)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -87,16 +103,15 @@ class Progress:
             text = f"{self.what}: {self._done:,} {self.unit} in {format_duration(elapsed)} ({rate:,.0f} {self.unit}/s)"
             say(text, quiet=self.quiet)
 
-    def _line(self, now: float, scalars: Mapping[str, float] | None) -> None:
-        note = f"{self._note(now, scalars, _SHOWN)}  {self._left(now)}"
+    def _line(self, now: float) -> None:
+        note = f"{self._note(now, _SHOWN)}  {self._left(now)}  {self._alarm}".rstrip()
         say(f"{self.what}: {self._done:,}/{self.total:,} {self.unit}  {note}")
 
     def _rate(self, now: float) -> float:
         return (self._done - self.start) / max(now - self._began, 1e-9)
 
-    def _note(self, now: float, scalars: Mapping[str, float] | None, shown: Sequence[tuple[str, str]]) -> str:
-        rate = f"{self._rate(now):,.0f}/s"
-        return f"{rate}  {describe_scalars(scalars, shown)}" if scalars else rate
+    def _note(self, now: float, shown: Sequence[tuple[str, str]]) -> str:
+        return f"{self._rate(now):,.0f}/s  {describe_scalars(self._known, shown)}".rstrip()
 
     def _left(self, now: float) -> str:
         rate = self._rate(now)
@@ -111,6 +126,17 @@ def describe_scalars(scalars: Mapping[str, float], shown: Sequence[tuple[str, st
     return "  ".join(f"{label} {scalars[key]:.3f}" for key, label in shown if key in scalars)
 
 
+def alarm_sentence(alarm: Mapping[str, Any]) -> str:
+    """Return an alarm (kind, step, evidence, remedy) as a line: what, when, how it is known, what to do."""
+    said = " ".join(_sentence(alarm[key]) for key in ("evidence", "remedy") if alarm.get(key))
+    return f"alarm at step {alarm['step']:,}: {alarm['kind']}. {said}".rstrip()
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(str(text).split())
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def _make_bar() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -122,6 +148,7 @@ def _make_bar() -> Any:
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TextColumn("[cyan]{task.fields[left]}"),
+        TextColumn("[yellow]{task.fields[alarm]}"),
         console=Console(stderr=True),
         transient=True,
         refresh_per_second=8,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.core.errors import InputError
+from reverie.data import Dataset
 from reverie.experiment import stages as stage
 from reverie.experiment.config import RunConfig, format_duration, model_class, parse_duration
 from reverie.experiment.folder import RunFolder, check_new, write_json, write_text
@@ -23,6 +24,10 @@ from reverie.validation import ValidationResult
 __all__ = ["ALL_STAGES", "make_model", "resume", "rewrite_report", "start", "validate_run"]
 
 ALL_STAGES = ("fit", "sample", "validate", "report")
+_ENDINGS = {
+    "equilibrium": "training ended at step {step:,}: equilibrium, and the held-out score no longer improves",
+    "alarm": "training ended at step {step:,} by an alarm; history.jsonl holds it",
+}
 
 
 def make_model(config: RunConfig) -> Any:
@@ -68,6 +73,7 @@ def start(
             return folder
 
         trained = stage.fit(model, inputs, config, open_folder, quiet=quiet)
+        _tell_ending(trained, quiet=quiet)
         return _after_training(RunFolder(out), config, inputs, trained, stages, quiet=quiet)
 
 
@@ -97,7 +103,7 @@ def resume(folder: str | Path, *, max_time: str | None = None, quiet: bool = Fal
         trained = stage.Trained(**status["training"]) if (run / "model").is_dir() and "training" in status else None
         if trained is None or _has_time_again(trained, config, max_time):
             trained = _train_on(run, config, inputs, quiet=quiet)
-        elif not _missing(run, wanted):
+        elif not _missing(run, wanted, inputs):
             say(f"{folder} is complete: {trained.step:,} steps, ended by {trained.ended_by}.", quiet=quiet)
         return _after_training(run, config, inputs, trained, wanted, quiet=quiet)
 
@@ -111,7 +117,13 @@ def rewrite_report(folder: RunFolder) -> Path:
 
 
 def validate_run(folder: str | Path) -> ValidationResult:
-    """Compare the samples of a run with its held-out data anew, rewrite validation and report, return the result."""
+    """Compare the samples of a run with its held-out data anew, rewrite validation and report, return the result.
+
+    Raises
+    ------
+    InputError
+        For events of negative weight, which cannot be validated.
+    """
     run = RunFolder(folder)
     config, inputs = _recorded(run)
     with run.lock():
@@ -142,7 +154,9 @@ def _train_on(run: RunFolder, config: RunConfig, inputs: Inputs, *, quiet: bool)
         write_text(run / "config.yaml", config.to_yaml())
         return run
 
-    return stage.fit(make_model(config), inputs, config, open_folder, state=state, spent=spent, quiet=quiet)
+    trained = stage.fit(make_model(config), inputs, config, open_folder, state=state, spent=spent, quiet=quiet)
+    _tell_ending(trained, quiet=quiet)
+    return trained
 
 
 def _has_time_again(trained: stage.Trained, config: RunConfig, max_time: str | None) -> bool:
@@ -150,12 +164,12 @@ def _has_time_again(trained: stage.Trained, config: RunConfig, max_time: str | N
     return max_time is not None and trained.ended_by == "max_time" and budget is not None and budget > trained.seconds
 
 
-def _missing(run: RunFolder, wanted: Sequence[str]) -> list[str]:
+def _missing(run: RunFolder, wanted: Sequence[str], inputs: Inputs) -> list[str]:
     """Return the stages after training whose output is not there yet."""
     there = {
         "fit": True,
         "sample": run.samples is not None,
-        "validate": (run / "validation.json").is_file(),
+        "validate": (run / "validation.json").is_file() or bool(inputs.unvalidated),
         "report": (run / "report.html").is_file(),
     }
     return [name for name in ALL_STAGES if name in wanted and not there[name]]
@@ -186,7 +200,9 @@ def _after_training(
 
 
 def _complete(run: RunFolder, config: RunConfig, inputs: Inputs, wanted: Sequence[str], *, quiet: bool) -> None:
-    for name in _missing(run, wanted):
+    if inputs.unvalidated and "validate" in wanted:
+        say(inputs.unvalidated, quiet=quiet)
+    for name in _missing(run, wanted, inputs):
         if name == "sample":
             stage.sample(run, config, inputs, quiet=quiet)
         elif name == "validate":
@@ -196,10 +212,28 @@ def _complete(run: RunFolder, config: RunConfig, inputs: Inputs, wanted: Sequenc
             stage.report(run, config, inputs)
 
 
+def _tell_ending(trained: stage.Trained, *, quiet: bool) -> None:
+    if trained.ended_by in _ENDINGS:
+        say(_ENDINGS[trained.ended_by].format(step=trained.step), quiet=quiet)
+
+
 def _announce(config: RunConfig, inputs: Inputs, *, quiet: bool) -> None:
-    shape = " x ".join(map(str, inputs.source.event_shape))
+    events, conditions = inputs.source.events, inputs.source.conditions
+    shape = " x ".join(map(str, events.event_shape))
     train, held_out = len(inputs.train), len(inputs.held_out)
-    say(
-        f"{config.model_name} on {config.data}: {train:,} rows to train on, {held_out:,} held out, {shape} values each",
-        quiet=quiet,
+    text = (
+        f"{config.model_name} on {config.data}: {train:,} rows to train on, {held_out:,} held out, {shape} values each"
     )
+    if conditions is not None:
+        text += f"; conditioned on {_conditions_text(conditions)}"
+    if inputs.source.weights is not None:
+        negative = int((inputs.source.weights < 0).sum())
+        text += "; weighted" + (f", {negative:,} of them negatively" if negative else "")
+    say(text, quiet=quiet)
+
+
+def _conditions_text(conditions: Dataset) -> str:
+    if not conditions.schema.is_table:
+        return f"images of {' x '.join(map(str, conditions.event_shape))}"
+    kinds = [f"{len(c.levels)} levels" if c.levels else c.kind for c in conditions.schema.columns]
+    return ", ".join(f"{c.name} ({kind})" for c, kind in zip(conditions.schema.columns, kinds, strict=True))

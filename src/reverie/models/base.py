@@ -6,7 +6,7 @@ sampling in blocks, saving and a goodness of fit. It holds no loop, opens no fil
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,17 +25,17 @@ from reverie.models.preprocessed import Preprocessing, as_dataset
 from reverie.training.loop import Record
 from reverie.validation.kernels import energy_distance
 
-__all__ = ["GenerativeModel"]
+__all__ = ["N_SCORED", "GenerativeModel"]
 
 UNIT = 1024  # rows of one pass: its own seed and one shape, so that a sample never depends on how many are drawn
 UNITS_PER_BLOCK = 16
-_SCORED = 2000  # rows that `score` compares: its error then is a few per cent of a standard deviation
+N_SCORED = 2000  # rows that `score` compares: its error then is a few per cent of a standard deviation
 
 
 class GenerativeModel(BaseEstimator):
     """Parent of the models: fit, sample, score, save.
 
-    A subclass implements `iter_fit`, `_draw`, `_networks` and `_load_networks`.
+    A subclass implements `iter_fit`, `_drawer`, `_networks` and `_build_networks`.
     """
 
     preprocessing_: Preprocessing
@@ -46,13 +46,13 @@ class GenerativeModel(BaseEstimator):
 
     @abstractmethod
     def iter_fit(
-        self, X: Any, *, resume: dict[str, Any] | None = None, stop: Callable[[], bool] | None = None
+        self, X: Any, y: Any = None, *, resume: dict[str, Any] | None = None, stop: Callable[[], bool] | None = None
     ) -> Iterator[Record]:
         """Train on `X`, yielding a record after each window of steps."""
 
     @abstractmethod
-    def _draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return `n` generated feature rows, (n, *latent event)."""
+    def _drawer(self, n_samples: int, seed: int, **options: Any) -> Callable[[int, int, torch.Generator], Tensor]:
+        """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples from `start` on."""
 
     @abstractmethod
     def _networks(self) -> dict[str, torch.nn.Module]:
@@ -81,23 +81,24 @@ class GenerativeModel(BaseEstimator):
             pass
         return self
 
-    def sample(self, n_samples: int = 1, random_state: RandomState = None) -> Any:
+    def sample(self, n_samples: int = 1, random_state: RandomState = None, **options: Any) -> Any:
         """Draw samples in original units, in the container the model was fitted on.
 
         Parameters
         ----------
         n_samples : how many, at least 1.
         random_state : seed; None draws anew each time. The first k of n samples do not depend on n.
+        options : what the model can be asked besides, such as a condition.
 
         Returns
         -------
         (n_samples, *event) array, tensor, DataFrame or Dataset.
         """
-        blocks = list(self.iter_sample(n_samples, random_state=random_state))
+        blocks = list(self.iter_sample(n_samples, random_state, **options))
         return self.preprocessing_.wrapped(np.concatenate(blocks))
 
-    def iter_sample(self, n_samples: int, random_state: RandomState = None) -> Iterator[np.ndarray]:
-        """Yield `n_samples` samples in blocks of arrays, at constant memory.
+    def iter_sample(self, n_samples: int, random_state: RandomState = None, **options: Any) -> Iterator[np.ndarray]:
+        """Yield `n_samples` samples in blocks of arrays, at constant memory; parameters as in `sample`.
 
         The noise of every 1024 rows comes from a seed of its own, counted from the root, so they can be drawn
         without those before them, on any number of machines.
@@ -105,11 +106,11 @@ class GenerativeModel(BaseEstimator):
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
         seed = as_seed(random_state)
+        draw = self._drawer(n_samples, seed, **options)
         n_units = -(-n_samples // UNIT)
         for first in range(0, n_units, UNITS_PER_BLOCK):
             units = range(first, min(first + UNITS_PER_BLOCK, n_units))
-            with torch.no_grad():
-                features = torch.cat([self._draw(UNIT, self._unit_noise(seed, k)) for k in units])
+            features = torch.cat([draw(k * UNIT, UNIT, self._unit_noise(seed, k)) for k in units])
             yield self.preprocessing_.values(features[: n_samples - first * UNIT])
 
     def _unit_noise(self, seed: int, k: int) -> torch.Generator:
@@ -136,10 +137,10 @@ class GenerativeModel(BaseEstimator):
         bars use `reverie.validate`.
         """
         check_is_fitted(self)
-        values = self._values(X, reset=False)[:_SCORED]
+        values = self._values(X, reset=False)[:N_SCORED]
         real = self.preprocessing_.features(values).flatten(1)
-        with torch.no_grad():
-            fake = self._draw(len(real), child_generator(self.seed_, "score", device=self.device_))
+        noise = child_generator(self.seed_, "score", device=self.device_)
+        fake = self._drawer(len(real), self.seed_)(0, len(real), noise)
         return -float(energy_distance(real.double(), fake.cpu().flatten(1).double()))
 
     @property
@@ -176,9 +177,11 @@ class GenerativeModel(BaseEstimator):
             names = getattr(self, "feature_names_in_", None)
             dataset = as_dataset(values, names=None if names is None else list(names))
         check_trainable(dataset)
-        if dataset.weights is not None and np.ptp(dataset.weights) > 0:
-            raise InputError(
-                "Expected events of equal weight, got event weights that differ, which training does not use yet. "
-                "Unweight them first, as 'reverie run --weights COLUMN' does."
-            )
         return dataset
+
+    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return what a saved model needs besides its weights: JSON content and tensors, by name."""
+        return {}, {}
+
+    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Take up what `_attachments` returned, before the networks are built."""

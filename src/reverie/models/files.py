@@ -3,7 +3,8 @@
     config.yaml          class of the model and its constructor arguments
     schema.json          names, units, kinds and types of the data
     transform.json       the fitted change of variables
-    model.safetensors    weights and buffers of the networks
+    model.safetensors    weights and buffers of the networks, and a stock of conditions
+    attachments.json     fitted conditions and observables, best replica
     metadata.json        format version, reverie and torch versions, seed, steps
 
 The folder is written beside its place and renamed, so it is there whole or not at all. A network that
@@ -22,16 +23,15 @@ import yaml
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import CheckpointError, FolderError, InputError
-from reverie.data.schema import Schema
-from reverie.data.transforms import transform_from_json
 from reverie.models.base import GenerativeModel
 from reverie.models.gan import GAN
 from reverie.models.preprocessed import Preprocessing
+from reverie.models.semi_supervised import SemiSupervisedGAN
 
 __all__ = ["MODELS", "load_model", "save_model"]
 
-MODELS: dict[str, type[GenerativeModel]] = {"gan": GAN}
-FORMAT, VERSION = "reverie-model", 1
+MODELS: dict[str, type[GenerativeModel]] = {"gan": GAN, "semi_supervised_gan": SemiSupervisedGAN}
+FORMAT, VERSION = "reverie-model", 2
 _PASSED_AGAIN = "<passed by the user>"
 
 
@@ -85,8 +85,10 @@ def load_model(folder: str | Path, **passed_again: Any) -> GenerativeModel:
     model.preprocessing_ = _read_preprocessing(folder)
     model.seed_, model.n_iter_, model.history_ = metadata["seed"], metadata["n_steps"], []
     model.device_ = torch.device("cpu")
+    tensors = _read_tensors(folder / "model.safetensors")
+    model._attach(_read_attachments(folder / "attachments.json", metadata["version"]), _of("attachment", tensors))
     model._build_networks()
-    _load_weights(model, folder / "model.safetensors")
+    _load_weights(model, tensors, folder / "model.safetensors")
     return model
 
 
@@ -97,10 +99,13 @@ def _write(model: GenerativeModel, folder: Path) -> None:
     schema = {"schema": p.schema.to_json(), "container": p.container, "dtype": p.dtype}
     _write_json(folder / "schema.json", schema)
     _write_json(folder / "transform.json", p.transform.to_json())
+    texts, attached = model._attachments()
+    _write_json(folder / "attachments.json", texts)
+    states = {"attachment": attached} | {name: network.state_dict() for name, network in model._networks().items()}
     tensors = {
         f"{name}.{key}": value.detach().cpu().contiguous()
-        for name, network in model._networks().items()
-        for key, value in network.state_dict().items()
+        for name, state in states.items()
+        for key, value in state.items()
     }
     safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": FORMAT})
     _write_json(
@@ -117,22 +122,39 @@ def _write(model: GenerativeModel, folder: Path) -> None:
 
 def _read_preprocessing(folder: Path) -> Preprocessing:
     stored = _read_json(folder / "schema.json")
-    transform = transform_from_json(_read_json(folder / "transform.json"))
-    return Preprocessing(Schema.from_json(stored["schema"]), transform, stored["container"], stored["dtype"])
+    return Preprocessing.from_json(stored | {"transform": _read_json(folder / "transform.json")})
 
 
-def _load_weights(model: GenerativeModel, path: Path) -> None:
+def _read_attachments(path: Path, version: int) -> dict[str, Any]:
+    return {} if version < 2 else _read_json(path)
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
-        tensors = safetensors.torch.load_file(path)
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise _foreign_weights(path, error) from None
+
+
+def _load_weights(model: GenerativeModel, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    try:
         for name, network in model._networks().items():
-            prefix = f"{name}."
-            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            network.load_state_dict(_of(name, tensors))
             network.to(model.device_)
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise CheckpointError(
-            f"Expected the weights of this model in {path}, got a file that is corrupt or of another model "
-            f"({str(error).splitlines()[0]}). Restore it from a copy or train again."
-        ) from None
+    except RuntimeError as error:
+        raise _foreign_weights(path, error) from None
+
+
+def _of(name: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors filed under `name`, by their own names."""
+    return {key.removeprefix(f"{name}."): x for key, x in tensors.items() if key.startswith(f"{name}.")}
+
+
+def _foreign_weights(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"Expected the weights of this model in {path}, got a file that is corrupt or of another model "
+        f"({str(error).splitlines()[0]}). Restore it from a copy or train again."
+    )
 
 
 def _name_of(model: GenerativeModel) -> str:

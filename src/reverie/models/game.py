@@ -3,19 +3,29 @@
 One step is one full round, counted once: `n_critic` steps of the discriminator D, each on its own
 rows, then one step of the generator G, then one of its average.
 
-    D:  minimise  loss_D(D(x), D(G(z))) + penalty      over the weights of D
-    G:  minimise  loss_G(D(x), D(G(z)))                over the weights of G
+    D:  minimise  loss_D(D(x), D(G(z))) + penalty + a L(x)                      over the weights of D
+    G:  minimise  loss_G(D(x), D(G(z))) + a L(G(z)) + r E |x - G(z)|            over the weights of G
     w_ema <- beta w_ema + (1 - beta) w
+
+L is the loss of an auxiliary classifier and r E |x - G| the reconstruction of paired images; both
+are off (a = r = 0) in the plain game. What the discriminator sees beside a sample (observables,
+conditions) travels with it in a dictionary of aligned rows:
+
+    x (rows, *event)    observables (rows, k)    condition (rows, c) or (rows, channel, height, width)    weight (rows,)
 
 The penalty may be taken every k-th step only, k times as strong, which leaves its mean pull on the
 weights and saves most of its second derivatives ("lazy regularisation", Karras et al., arXiv:1912.04958).
 Real and generated samples go through D in one forward pass. The last generated batch of the
 discriminator's turn serves the generator's turn too, its graph kept, so G runs forward `n_critic`
 times a step and not once more.
+
+R replicas of the game are played at once when both networks are `reverie.networks.stacked.Stacked`:
+row i belongs to replica i mod R, and the loss is the sum of the R mean losses, whose gradients do
+not mix.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,17 +35,21 @@ from torch import Tensor, nn
 from reverie.core.errors import InputError
 from reverie.models.shaped import ShapedGenerator
 from reverie.objectives.adversarial import Objective, equilibrium_outputs
-from reverie.objectives.penalties import between, gradient_norm_penalty, squared_gradient_norm, zero_centred_penalty
+from reverie.objectives.penalties import PENALTIES, between, squared_gradient_norm
 from reverie.training.averaging import ema_decay, ema_update
-from reverie.training.optimizers import learning_rate_factor, make_optimizer
+from reverie.training.optimizers import learning_rate_factor, make_optimizer, take_step
 
-__all__ = ["AdversarialGame", "GameSettings", "draw_noise"]
+__all__ = ["AdversarialGame", "GameSettings", "Rows", "draw_noise"]
+
+Rows = Mapping[str, Tensor]
+_SEEN = ("x", "observables", "condition")  # what the discriminator sees; the rest are weights
 
 
 @dataclass(frozen=True)
 class GameSettings:
     """Numbers of the game; meanings and ranges stand at `reverie.models.gan.GAN`."""
 
+    penalty: str
     penalty_weight: float
     penalty_every: int
     n_critic: int
@@ -48,6 +62,9 @@ class GameSettings:
     hold: float
     ema_decay: float
     max_steps: int
+    auxiliary_weight: float = 0.0
+    reconstruction_weight: float = 0.0
+    n_replicas: int = 1
 
 
 class AdversarialGame:
@@ -55,16 +72,29 @@ class AdversarialGame:
 
     Parameters
     ----------
-    G : noise (batch, n_noise) -> samples (batch, *event).
-    D : samples (batch, *event) -> logits (batch, 1) or (batch,).
-    objective : losses and sort of penalty.
+    G : noise (rows, n_noise + c) -> samples (rows, *event).
+    D : samples and what goes with them -> logits (rows, 1) or (rows,); with an auxiliary classifier (rows, 1 + c).
+    objective : losses and their defaults.
     settings : numbers of the game.
+    observe : features (rows, *event) -> observables (rows, k) shown to D, or None.
+    auxiliary : loss of the auxiliary classifier, (outputs (rows, c), condition (rows, c)) -> (rows,), or None.
     """
 
-    def __init__(self, G: ShapedGenerator, D: nn.Module, objective: Objective, settings: GameSettings) -> None:
+    def __init__(
+        self,
+        G: ShapedGenerator,
+        D: nn.Module,
+        objective: Objective,
+        settings: GameSettings,
+        *,
+        observe: Callable[[Tensor], Tensor] | None = None,
+        auxiliary: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
         self.G, self.D = G, D
         self.averaged = copy.deepcopy(G).eval().requires_grad_(requires_grad=False) if settings.ema_decay > 0 else None
         self.objective, self.settings = objective, settings
+        self._observe, self._auxiliary = observe, auxiliary
+        self._penalty = PENALTIES[settings.penalty]
         self._g_weights, self._d_weights = list(G.parameters()), list(D.parameters())
         s = settings
         self._g_optimizer = make_optimizer(s.optimizer, self._g_weights, learning_rate=s.generator_rate, betas=s.betas)
@@ -72,26 +102,47 @@ class AdversarialGame:
             s.optimizer, self._d_weights, learning_rate=s.discriminator_rate, betas=s.betas
         )
         self.step = 0
+        self.decay_from, self.end = round(s.hold * s.max_steps), s.max_steps
+        self.rate_factor = 1.0
 
-    def train_step(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
-        """Take one round on `batch` (n_critic * batch_size, *event); return losses, D(real), D(fake)."""
+    def train_step(self, batch: Tensor | Rows, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """Take one round on `batch`, (n_critic * batch_size, *event) or rows of it; return losses, D(real), D(fake)."""
         self._set_learning_rates()
-        scalars: dict[str, Tensor] = {}
-        for real in batch.chunk(self.settings.n_critic):
-            fake = self.G(self._noise(len(real), generator))
-            scalars = self._discriminator_step(real, fake.detach(), generator)
-        scalars["g_loss"] = self._generator_step(real, fake)  # pyright: ignore[reportPossiblyUnboundVariable]
+        real, fake, scalars = {}, {}, {}
+        for real in self._parts(batch):
+            fake = self.generate(self._noise(len(real["x"]), generator), real.get("condition"))
+            scalars = self._discriminator_step(real, fake, generator)
+        scalars["g_loss"] = self._generator_step(real, fake)
         if self.averaged is not None:
             self._update_average(self.averaged)
         self.step += 1
         return scalars
 
-    def draw(self, z: Tensor) -> Tensor:
-        """Return samples (batch, *event) of noise z (batch, n_noise), drawn in evaluation mode without gradients."""
+    def generate(self, z: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
+        """Return rows of samples of the game as the discriminator sees them, differentiable in the weights of G."""
+        return self.seen(self.G(z, condition), condition)
+
+    def seen(self, x: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
+        """Return samples x (rows, *event) with what the discriminator is shown beside them."""
+        rows = {"x": x}
+        if self._observe is not None:
+            rows["observables"] = self._observe(self.G.from_game(x))
+        if condition is not None:
+            rows["condition"] = condition
+        return rows
+
+    def judge(self, rows: Rows) -> Tensor:
+        """Return the outputs of the discriminator on `rows`: logits (rows, 1), then those of the classifier."""
+        extras = {key: rows[key] for key in _SEEN[1:] if key in rows}
+        outputs = self.D(rows["x"], **extras)
+        return outputs if outputs.ndim == 2 else outputs.reshape(len(outputs), -1)
+
+    def draw(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return samples (rows, *event) of noise z (rows, n_noise), drawn in evaluation mode without gradients."""
         network = self.drawing_network
         training = network.training
         with torch.no_grad():
-            samples = network.eval()(z)
+            samples = network.eval()(z, condition)
         network.train(training)
         return samples
 
@@ -99,6 +150,27 @@ class AdversarialGame:
     def drawing_network(self) -> ShapedGenerator:
         """The network that samples come from: the average of G, or G itself when none is kept."""
         return self.G if self.averaged is None else self.averaged
+
+    def sample_gradient(self, real: Rows, z: Tensor) -> Tensor:
+        """Return |d loss_G / d sample| of each sample, (rows,): what the generator has to learn from."""
+        with torch.no_grad():
+            x = self.G(z, real.get("condition"))
+        fake = self.seen(x.requires_grad_(), real.get("condition"))
+        with torch.no_grad():
+            a_real = self.judge(real)[:, :1]
+        loss = self.objective.generator(a_real, self.judge(fake)[:, :1]) * len(x)
+        (gradient,) = torch.autograd.grad(loss, x)
+        return gradient.flatten(1).norm(dim=1)
+
+    def cool_down(self, n_steps: int) -> None:
+        """Begin to lower the learning rate now, and end the game `n_steps` from here at the latest."""
+        if self.step < self.decay_from:
+            self.decay_from, self.end = self.step, min(self.end, self.step + max(1, n_steps))
+
+    def _parts(self, batch: Tensor | Rows) -> list[dict[str, Tensor]]:
+        rows = {"x": batch} if isinstance(batch, Tensor) else batch
+        chunks = [tensor.chunk(self.settings.n_critic) for tensor in rows.values()]
+        return [dict(zip(rows, part, strict=True)) for part in zip(*chunks, strict=True)]
 
     def _update_average(self, averaged: nn.Module) -> None:
         decay = ema_decay(self.step, self.settings.ema_decay)
@@ -111,53 +183,89 @@ class AdversarialGame:
 
     def _set_learning_rates(self) -> None:
         s = self.settings
-        factor = learning_rate_factor(self.step, s.max_steps, hold=s.hold)
+        factor = learning_rate_factor(self.step, self.end, hold=self.decay_from / self.end) * self.rate_factor
         self._g_optimizer.param_groups[0]["lr"] = s.generator_rate * factor
         self._d_optimizer.param_groups[0]["lr"] = s.discriminator_rate * factor
 
-    def _discriminator_step(self, real: Tensor, fake: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def _discriminator_step(self, real: Rows, fake: Rows, generator: torch.Generator) -> dict[str, Tensor]:
         penalised = self._penalised()
-        both = torch.cat([real, fake])
-        if penalised and self.objective.penalty == "zero_centred":
-            both.requires_grad_()
-        logits = self.D(both)
-        a_real, a_fake = logits.chunk(2)
-        loss = self.objective.discriminator(a_real, a_fake)
+        both = {key: torch.cat([real[key], fake[key].detach()]) for key in _SEEN if key in fake}
+        inputs = [both[key] for key in _SEEN[:2] if key in both]
+        if penalised and self._penalty.points != "between":
+            for x in inputs:
+                x.requires_grad_()
+        outputs = self.judge(both)
+        a_real, a_fake = outputs[:, :1].chunk(2)
+        loss = self.objective.discriminator(a_real, a_fake, real.get("weight"))
         scalars = {"d_loss": loss.detach()}
         if penalised:
-            loss = loss + self._penalty(logits, both, generator)
-        _descend(self._d_optimizer, self._d_weights, loss)
+            loss = loss + self._penalty_value(outputs[:, :1], inputs, both, generator)
+        if self._auxiliary is not None:
+            loss = loss + self._classification(outputs.chunk(2)[0], real)
+        _descend(self._d_optimizer, self._d_weights, loss * self.settings.n_replicas)
         with torch.no_grad():
-            outputs = equilibrium_outputs(a_real, a_fake, log_odds=self.objective.log_odds)
-        scalars["d_real"], scalars["d_fake"] = outputs
+            if self.objective.clip is not None:
+                for weight in self._d_weights:
+                    weight.clamp_(-self.objective.clip, self.objective.clip)
+            answers = equilibrium_outputs(a_real, a_fake, scale=self.objective.scale, weight=real.get("weight"))
+        scalars["d_real"], scalars["d_fake"] = answers
         return scalars
 
     def _penalised(self) -> bool:
         s = self.settings
-        return self.objective.penalty != "none" and s.penalty_weight > 0 and self.step % s.penalty_every == 0
+        return self._penalty.points != "none" and s.penalty_weight > 0 and self.step % s.penalty_every == 0
 
-    def _penalty(self, logits: Tensor, both: Tensor, generator: torch.Generator) -> Tensor:
+    def _penalty_value(self, logits: Tensor, inputs: list[Tensor], both: Rows, generator: torch.Generator) -> Tensor:
         weight = self.settings.penalty_weight * self.settings.penalty_every
-        if self.objective.penalty == "zero_centred":  # R1 + R2: twice the mean over real and generated together
-            return 2 * zero_centred_penalty(squared_gradient_norm(logits, both), weight=weight)
-        real, fake = both.chunk(2)
-        x = between(real, fake, generator).requires_grad_()
-        return gradient_norm_penalty(squared_gradient_norm(self.D(x), x), weight=weight)
-
-    def _generator_step(self, real: Tensor, fake: Tensor) -> Tensor:
-        if self.objective.generator_needs_real:
-            a_real, a_fake = self.D(torch.cat([real, fake])).chunk(2)
+        if self._penalty.points == "between":
+            rows = self._between(both, generator)
+            points = [rows[key] for key in _SEEN[:2] if key in rows]
+            squared_norm = squared_gradient_norm(self.judge(rows)[:, :1], points)
         else:
-            a_fake = self.D(fake)
-            a_real = a_fake.detach()  # stands in: these objectives do not read it
-        loss = self.objective.generator(a_real, a_fake)
-        _descend(self._g_optimizer, self._g_weights, loss)
+            squared_norm = squared_gradient_norm(logits, inputs)
+            of_real, of_fake = squared_norm.chunk(2)
+            squared_norm = {"real": of_real, "fake": of_fake, "both": squared_norm}[self._penalty.points]
+        return self._penalty.value(squared_norm, weight)
+
+    def _between(self, both: Rows, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return points on segments from real to generated rows; x and observables share the position of a row."""
+        widths = [both[key][0].numel() for key in _SEEN[:2] if key in both]
+        flat = torch.cat([both[key].flatten(1) for key in _SEEN[:2] if key in both], dim=1)
+        of_real, of_fake = flat.chunk(2)
+        points = between(of_real, of_fake, generator).split(widths, dim=1)
+        rows = {"x": points[0].reshape(-1, *both["x"].shape[1:]).requires_grad_()}
+        if "observables" in both:
+            rows["observables"] = points[1].clone().requires_grad_()
+        if "condition" in both:
+            rows["condition"] = both["condition"].chunk(2)[0]
+        return rows
+
+    def _generator_step(self, real: Rows, fake: Rows) -> Tensor:
+        outputs = self.judge(fake)
+        a_fake = a_real = outputs[:, :1]  # the real logits stand in where an objective does not read them
+        weight = None
+        if self.objective.generator_needs_real:
+            weight = real.get("weight")
+            with torch.no_grad():
+                a_real = self.judge(real)[:, :1]
+        loss = self.objective.generator(a_real, a_fake, weight)
+        total = loss
+        if self._auxiliary is not None:
+            total = total + self._classification(outputs, fake)
+        if self.settings.reconstruction_weight > 0:
+            total = total + self.settings.reconstruction_weight * (real["x"] - fake["x"]).abs().mean()
+        _descend(self._g_optimizer, self._g_weights, total * self.settings.n_replicas)
         return loss.detach()
 
+    def _classification(self, outputs: Tensor, rows: Rows) -> Tensor:
+        losses = self._auxiliary(outputs[:, 1:], rows["condition"])  # pyright: ignore[reportOptionalCall]
+        return self.settings.auxiliary_weight * (losses * rows.get("weight", 1.0)).mean()
+
     def state_dict(self) -> dict[str, Any]:
-        """Return networks, average, optimisers and the step."""
+        """Return networks, average, optimisers, the step and the schedule."""
         return {
             "step": self.step,
+            "schedule": [self.decay_from, self.end, self.rate_factor],
             "G": self.G.state_dict(),
             "D": self.D.state_dict(),
             "averaged": {} if self.averaged is None else self.averaged.state_dict(),
@@ -168,6 +276,7 @@ class AdversarialGame:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a state of a game of the same networks and optimisers."""
         self.step = state["step"]
+        self.decay_from, self.end, self.rate_factor = state["schedule"]
         self.G.load_state_dict(state["G"])
         self.D.load_state_dict(state["D"])
         if self.averaged is not None:
@@ -187,6 +296,4 @@ def draw_noise(n: int, n_noise: int, *, prior: str, generator: torch.Generator) 
 
 def _descend(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], loss: Tensor) -> None:
     """Take one optimiser step on `loss` over `weights` alone; no gradient is computed for the other player."""
-    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
-        weight.grad = gradient
-    optimizer.step()
+    take_step(optimizer, weights, torch.autograd.grad(loss, weights, allow_unused=True))

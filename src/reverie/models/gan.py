@@ -4,53 +4,61 @@ A generator G turns noise z into samples; a discriminator D learns to tell them 
 the generator learns to leave it no way to. When neither can gain, the generated density equals the
 real one and D gives 1/2 everywhere (Goodfellow et al., arXiv:1406.2661). The losses are those of
 `reverie.objectives.adversarial`, the step is that of `reverie.models.game`, the loop is that of
-`reverie.training`; this module joins them to data in physical units.
+`reverie.training`, and `reverie.models.watch` looks after the health of the game on events that
+training never sees; this module joins them to data in physical units.
 """
 
 import copy
-import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
 
+import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.checks import check_choice, check_positive
-from reverie.core.errors import CheckpointError, InputError
-from reverie.core.random import as_seed, child_generator
+from reverie.core.errors import CheckpointError, InputError, TrainingError
+from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
-from reverie.data.batches import Batches
+from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.dataset import Dataset
+from reverie.data.observables import resolve_observables
 from reverie.data.transforms import auto_transform
-from reverie.models.base import GenerativeModel
-from reverie.models.game import AdversarialGame, GameSettings, draw_noise
+from reverie.models.base import N_SCORED, GenerativeModel
+from reverie.models.completion import complete
+from reverie.models.conditions import Conditions
+from reverie.models.drawing import Drawing
+from reverie.models.game import Rows
+from reverie.models.noise_search import Search
+from reverie.models.observed import ObservedFeatures
+from reverie.models.players import check_configuration, make_game, resolved_batch_size
 from reverie.models.preprocessed import Preprocessing, container_of
+from reverie.models.referee import Referee, fit_referee
 from reverie.models.shaped import ShapedGenerator
-from reverie.networks.build import build_discriminator, build_generator, has_batch_norm
-from reverie.networks.heads import OutputHead
-from reverie.networks.whitening import Whitening
-from reverie.objectives.adversarial import OBJECTIVES, Objective
+from reverie.models.watch import Watch, held_out_rows
+from reverie.networks.noise import set_noise_generator
 from reverie.training.loop import Record, train
 from reverie.training.runtime import suggested_threads, thread_limit
+from reverie.validation.kernels import energy_distance
 
 __all__ = ["GAN"]
 
-_FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of them angles, were tuned on
-_TABLE_BATCH, _IMAGE_BATCH = 256, 64
-_MOST_AUTO_NOISE, _LEAST_AUTO_NOISE = 128, 16
+_FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000
+_MOST_REFEREE_STEPS = 4000
 
 
 class GAN(GenerativeModel):
     """Generative adversarial network for tables of events, stacks of images and lattices.
 
-    The defaults are meant to work at once on any numeric table.
+    The defaults are meant to work at once on any numeric table. With conditions (`fit(X, y)`) it learns p(x | y).
 
     Parameters
     ----------
-    objective : the game: "relativistic" (with R1 and R2), "non_saturating", "minimax" or
-        "wasserstein_gp".
-    generator : network from noise to samples: "auto", "mlp", "residual", "dcgan", widths of hidden layers
+    objective : the game: "relativistic" (with R1 and R2), "non_saturating", "minimax", "least_squares", "hinge",
+        "wasserstein" (weight clipping) or "wasserstein_gp".
+    generator : network from noise to samples: "auto", "mlp", "residual", "dcgan", "unet" (from image conditions),
+        an architecture of the lectures ("lecture_mlp", "thesis", "dcgan28", "wgan_conv"), widths of hidden layers
         such as (100,), a torch module, or a factory called with (n_noise, event_shape).
     discriminator : network from samples to logits: as `generator`; a factory is called with (event_shape,).
     n_noise : size of the noise vector; "auto" takes twice the number of features, within 16 and 128.
@@ -58,26 +66,47 @@ class GAN(GenerativeModel):
     batch_size : samples in a batch; "auto" takes 256, or 64 of events of more than 256 values (images), or
         all rows of a smaller table.
     max_steps : rounds of the game in the whole run, at least 1.
-    learning_rate : step size of both players' optimisers, > 0.
+    learning_rate : step size of both players' optimisers, > 0; None takes 0.001, and 0.002 for convolutional pairs.
     optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta".
     device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
     random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
-    discriminator_learning_rate : step size of the discriminator alone; None takes `learning_rate`.
+    discriminator_learning_rate : step size of the discriminator alone; None takes that of the generator.
     betas : decay of the optimiser's averages of the gradient and of its square, in [0, 1).
     schedule : "cosine" holds the learning rate for half of the run, then lowers it; "constant".
     n_critic : discriminator steps per generator step; None takes the objective's own (5 for
-        "wasserstein_gp", else 1).
+        "wasserstein" and "wasserstein_gp", else 1).
+    penalty : "auto" takes the objective's own; "none", "r1", "r2", "r1_r2", "two_sided" or "one_sided".
     penalty_weight : gamma of R1 and R2 in the convention (gamma / 2) E |grad D|^2, or lambda of the
-        Wasserstein gradient penalty; None takes 0.1 max(1, features / 8) for gamma and 10 for lambda;
-        0 switches it off.
+        Wasserstein gradient penalty; None takes 0.1 max(1, features / 8) for gamma, 0.3 for convolutional pairs,
+        and 10 for lambda; 0 switches it off.
     penalty_every : steps between two penalties, each strengthened by this number; None takes the objective's
-        own (4 for "relativistic", else 1).
+        own (4 for "relativistic", 8 with convolutional pairs, else 1).
+    spectral_norm : whether each layer of the discriminator is divided by its largest singular value.
     activation : of the perceptrons: "silu", "leaky_relu", "relu", "elu" or "tanh".
     ema_decay : decay per step of the average of the generator that draws the samples, in [0, 1).
     preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
         all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
     whiten : whether the game on a table is played between linearly uncorrelated features of unit variance,
         which shows the discriminator the thin directions of the data.
+    observables : functions of the physical columns that the discriminator is shown beside them: names such as
+        "mass" or "delta_r" (see `reverie.data.observables`), or torch functions (batch, *event) -> (batch,).
+    condition_mode : how the discriminator sees conditions: "projection", "concatenate", or "auxiliary" (only
+        through a classifier, with `auxiliary_weight`).
+    auxiliary_weight : weight, >= 0, of the loss of an auxiliary classifier that reads the condition off a sample.
+    reconstruction_weight : weight, >= 0, of E |x - G|, for image-to-image translation of paired data.
+    validation_fraction : part of the events, in [0, 1), held out of training to watch its health; at most 2000
+        events, and none of fewer than 200. 0 switches the watch off.
+    n_checks : looks at the health of training in a whole run; 0 switches them off.
+    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns to the last healthy
+        state and halves the learning rates.
+    keep_best : whether the generator that scored best on the held-out events is kept, rather than the last.
+    stop_at_equilibrium : whether training cools down and ends early once D stands near 1/2 on both classes and
+        the held-out score no longer improves within its error.
+    n_replicas : independent games played at once in one batched computation.
+    ensemble : where samples of several replicas come from: "bag" (each alike) or "best" (by held-out score).
+    bootstrap : whether each replica trains on a bootstrap sample of the events.
+    refine : whether a referee, a discriminator trained on the finished generator, accepts or refuses samples of a
+        table: "auto" and True say yes (see `reverie.models.referee`); images are never refused.
     record_every : steps between two records of the history.
     n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
         More speed a small network up by at most half on a quiet machine and slow it down tenfold on a busy
@@ -85,10 +114,12 @@ class GAN(GenerativeModel):
 
     Attributes
     ----------
-    history_ : list of dict, losses and mean outputs of the players over training.
+    history_ : list of dict, losses, outputs of the players and held-out scores over training.
+    alarms_ : list of alarms, each with kind, step, evidence and remedy.
     n_iter_ : steps taken.
     seed_ : the seed that was used.
     schema_ : names, units and kinds of the training data.
+    conditions_ : names and kinds of the conditions, or None.
 
     References
     ----------
@@ -111,8 +142,8 @@ class GAN(GenerativeModel):
         n_noise: int | str = "auto",
         noise_prior: str = "normal",
         batch_size: int | str = "auto",
-        max_steps: int = 20_000,
-        learning_rate: float = 1e-3,
+        max_steps: int = 8_000,
+        learning_rate: float | None = None,
         optimizer: str = "adam",
         device: str = "auto",
         random_state: RandomState = None,
@@ -120,12 +151,27 @@ class GAN(GenerativeModel):
         betas: tuple[float, float] = (0.0, 0.99),
         schedule: str = "cosine",
         n_critic: int | None = None,
+        penalty: str = "auto",
         penalty_weight: float | None = None,
         penalty_every: int | None = None,
+        spectral_norm: bool = False,
         activation: str = "silu",
         ema_decay: float = 0.999,
         preprocessing: Any = "auto",
         whiten: bool = True,
+        observables: Sequence[Any] | None = None,
+        condition_mode: str = "projection",
+        auxiliary_weight: float = 0.0,
+        reconstruction_weight: float = 0.0,
+        validation_fraction: float = 0.1,
+        n_checks: int = 40,
+        on_alarm: str = "warn",
+        keep_best: bool = True,
+        stop_at_equilibrium: bool = False,
+        n_replicas: int = 1,
+        ensemble: str = "bag",
+        bootstrap: bool = False,
+        refine: bool | str = "auto",
         record_every: int = 50,
         n_threads: int | str = "auto",
     ) -> None:
@@ -144,23 +190,66 @@ class GAN(GenerativeModel):
         self.betas = betas
         self.schedule = schedule
         self.n_critic = n_critic
+        self.penalty = penalty
         self.penalty_weight = penalty_weight
         self.penalty_every = penalty_every
+        self.spectral_norm = spectral_norm
         self.activation = activation
         self.ema_decay = ema_decay
         self.preprocessing = preprocessing
         self.whiten = whiten
+        self.observables = observables
+        self.condition_mode = condition_mode
+        self.auxiliary_weight = auxiliary_weight
+        self.reconstruction_weight = reconstruction_weight
+        self.validation_fraction = validation_fraction
+        self.n_checks = n_checks
+        self.on_alarm = on_alarm
+        self.keep_best = keep_best
+        self.stop_at_equilibrium = stop_at_equilibrium
+        self.n_replicas = n_replicas
+        self.ensemble = ensemble
+        self.bootstrap = bootstrap
+        self.refine = refine
         self.record_every = record_every
         self.n_threads = n_threads
 
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Train on `X`, given `y` if there is one, and forget what was learnt before.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset.
+        y : conditions, one or several columns (n_samples,) or (n_samples, k), labels or numbers, or images
+            (n_samples, *image) for image-to-image translation; None learns p(x).
+        sample_weight : (n_samples,) event weights, negative ones too, with a positive sum; those of a Dataset are
+            used without being named. The loss of each real event is multiplied by its weight.
+
+        Raises
+        ------
+        InputError
+            For data that cannot be trained on; the message names the column.
+        TrainingError
+            When a loss stops being finite, and `on_alarm` is not "rollback".
+        """
+        for _ in self.iter_fit(X, y, sample_weight=sample_weight):
+            pass
+        return self
+
     def iter_fit(
-        self, X: Any, *, resume: dict[str, Any] | None = None, stop: Callable[[], bool] | None = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        resume: dict[str, Any] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Iterator[Record]:
         """Train on `X`, yielding a record after each window of `record_every` steps.
 
         Parameters
         ----------
-        X : as in `fit`.
+        X, y, sample_weight : as in `fit`.
         resume : a state returned by `training_state` of a run on the same data and configuration; training
             goes on from there and ends at the same weights, bit for bit, as a run without the break.
         stop : asked after every step; when true, training ends after a last record.
@@ -168,43 +257,124 @@ class GAN(GenerativeModel):
         Yields
         ------
         Record
-            Step, seconds and mean scalars; between two records `training_state` may be saved.
+            Step, seconds, mean scalars, alarms; between two records `training_state` may be saved.
         """
-        self._check_configuration()
+        check_configuration(self)
         dataset = self._dataset(X)
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
         self.device_ = _device(self.device)
-        self.preprocessing_ = self._fit_preprocessing(dataset, container_of(X))
-        features = self.preprocessing_.features(dataset.values)
-        batch_size = self._resolved_batch_size(len(features), features[0].numel())
-        self._build_networks(features)
-        features = self._game.G.to_game(features.to(self.device_)).to(features.device)
-        batches = Batches(features, batch_size=batch_size, seed=self.seed_, device=self.device_)
+        rows = self._prepare(dataset, container_of(X), y, sample_weight)
+        kept, held_out = held_out_rows(len(dataset), fraction=self.validation_fraction, seed=self.seed_)
+        self._game = make_game(self, {key: x[kept] for key, x in rows.items()})
+        rows["x"] = self._game.G.to_game(rows["x"].to(self.device_)).to(rows["x"].device)
+        self._data_mark = _mark(rows["x"])
+        train_rows = {key: x[kept] for key, x in rows.items()}
+        batches = self._batches(train_rows)
         self._noise = child_generator(self.seed_, "noise", device=self.device_)
-        self._data_mark = _mark(features)
-        self.n_iter_, self.history_ = 0, []
+        for network in (self._game.G, self._game.D):
+            set_noise_generator(network, self._noise)
+        self._watch = Watch.of(self, self._game, train_rows, {key: x[held_out] for key, x in rows.items()})
+        self.n_iter_, self.history_, self.alarms_, self.best_replica_ = 0, [], [], 0
+        self._kept, self._referee = None, None
         if resume is not None:
             self._load_training_state(resume)
-        with thread_limit(self._resolved_n_threads(batch_size)):
+        with thread_limit(self._resolved_n_threads()):
             yield from self._records(batches, stop)
+            self._finish(train_rows, {key: x[held_out] for key, x in rows.items()})
 
-    def _records(self, batches: Batches, stop: Callable[[], bool] | None) -> Iterator[Record]:
+    def _prepare(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Tensor]:
+        """Fit the changes of variables and return what is known of each event, as rows of features."""
+        self.preprocessing_ = self._fit_preprocessing(dataset, container)
+        rows = {"x": self.preprocessing_.features(dataset.values)}
+        self._conditions, self._observed = None, None
+        if y is not None:
+            rng = np.random.default_rng(child_seed(self.seed_, "conditions"))
+            self._conditions, values = Conditions.fit(y, len(dataset), rng)
+            rows["condition"] = self._conditions.features(values)
+        if self.observables:
+            functions = resolve_observables(self.observables, dataset.schema)
+            self._observed = ObservedFeatures(functions, self.preprocessing_.transform, dataset.values)
+            rows["observables"] = self._observed.of_values(dataset.values)
+        weight = _weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
+        return rows if weight is None else rows | {"weight": weight}
+
+    def _batches(self, rows: Rows) -> Batches | ReplicaBatches:
+        x = rows["x"]
+        size = resolved_batch_size(self, len(x), x[0].numel())
+        options = {"batch_size": size, "device": self.device_, "resample": self.bootstrap}
+        if self.n_replicas == 1:
+            return Batches(dict(rows), seed=self.seed_, **options)
+        seeds = [child_seed(self.seed_, "replica", r) for r in range(self.n_replicas)]
+        return ReplicaBatches(dict(rows), seeds=seeds, **options)
+
+    def _records(self, batches: Any, stop: Callable[[], bool] | None) -> Iterator[Record]:
+        """Yield the records of the game, from its present step to its last; go on after each way back of the watch."""
+        game, spent = self._game, 0.0
+        while game.step < game.end and not self._watch.is_over:
+            seconds = 0.0
+            try:
+                for record in self._played(batches, stop):
+                    seconds = record.seconds
+                    yield replace(record, seconds=spent + seconds)
+                    if self._watch.is_over or game.step != record.step:
+                        break
+                else:
+                    return
+            except TrainingError as error:
+                alarm = self._watch.recover(error)
+                if alarm is None:
+                    raise
+                self.alarms_.append(alarm)
+            self.n_iter_, spent = game.step, spent + seconds
+
+    def _finish(self, train_rows: Rows, held_out: Rows) -> None:
+        """Keep the best generator, and train the referee when training has run its course."""
+        self._kept, self.best_replica_ = self._watch.best_generator(), self._watch.best_replica
+        over = self._game.step >= self._game.end or self._watch.is_over
+        if not (over and self._referee_steps() > 0 and len(held_out["x"]) > 0):
+            return
+        n_rows = len(train_rows["x"])
+        n = min(max(_FAKES_PER_EVENT * n_rows, _FEWEST_FAKES), _MOST_FAKES)
+        condition = None if "condition" not in train_rows else train_rows["condition"][torch.arange(n) % n_rows]
+        noise, drawing = child_generator(self.seed_, "referee pool", device=self.device_), self._drawing()
+        self._referee = fit_referee(
+            drawing.known(train_rows),
+            drawing.known(held_out),
+            drawing.known(drawing.rows(n, condition, noise)),
+            weight=train_rows.get("weight"),
+            held_out_weight=held_out.get("weight"),
+            max_steps=self._referee_steps(),
+            n_physical=len(self.schema_.columns),
+            seed=self.seed_,
+        )
+
+    def _referee_steps(self) -> int:
+        """Return how long a referee is trained at most: half as long as the game, and not at all for images."""
+        wanted = self.refine in (True, "auto") and len(self.preprocessing_.transform.output_shape) == 1
+        return min(_MOST_REFEREE_STEPS, self.max_steps // 2) if wanted else 0
+
+    def _played(self, batches: Any, stop: Callable[[], bool] | None) -> Iterator[Record]:
+        """Yield the records of the game as it is played on from its present step, each with what the watch saw."""
+        game = self._game
         records = train(
-            self._game,
+            game,
             batches.at,
             generator=self._noise,
-            start=self.n_iter_,
+            start=game.step,
             max_steps=self.max_steps,
             record_every=self.record_every,
-            stop=stop,
+            stop=lambda: (stop is not None and stop()) or game.step >= game.end,
         )
         for record in records:
-            self.n_iter_ = record.step
+            seen = self._watch.look(record.step)
+            record = replace(record, scalars={**record.scalars, **seen.scalars}, alarms=seen.alarms)
+            self.alarms_ += seen.alarms
+            self.n_iter_ = game.step
             self.history_.append(record.to_json())
             yield record
 
     def training_state(self) -> dict[str, Any]:
-        """Return all that an exact resume needs: networks, optimisers, noise generator, step and seed."""
+        """Return all that an exact resume needs: networks, optimisers, noise generator, watch, step and seed."""
         check_is_fitted(self)
         return {
             "seed": self.seed_,
@@ -212,6 +382,7 @@ class GAN(GenerativeModel):
             "data": self._data_mark,
             "noise": self._noise.get_state(),
             "game": self._game.state_dict(),
+            "watch": self._watch.state_dict(),
         }
 
     def _load_training_state(self, state: Mapping[str, Any]) -> None:
@@ -227,6 +398,7 @@ class GAN(GenerativeModel):
                 f"Expected a state of networks of this configuration, got another ({error}). "
                 "Resume with the configuration of the saved run."
             ) from None
+        self._watch.load_state_dict(state["watch"])
         self._noise.set_state(state["noise"].cpu())
         self.n_iter_ = state["step"]
 
@@ -241,111 +413,196 @@ class GAN(GenerativeModel):
         transform.fit(torch.from_numpy(dataset.values.astype("float64")))
         return Preprocessing(dataset.schema, transform, container, str(dataset.values.dtype))
 
-    def _build_networks(self, features: Tensor | None = None) -> None:
-        """Make networks of the fitted shapes; `features` are those of the training data, absent when loading."""
-        transform = self.preprocessing_.transform
-        shape = tuple(transform.output_shape)
-        n_features = math.prod(shape)
-        n_noise = self._resolved_n_noise(n_features)
-        weights = child_generator(self.seed_, "weights")
-        tags = list(transform.outputs) * (1 if len(shape) == 1 else n_features)  # images carry one tag for all
-        head = OutputHead([tag.kind for tag in tags], [tag.group for tag in tags])
-        options = {"event_shape": shape, "random_generator": weights, "activation": self.activation}
-        whitening = Whitening(n_features) if self.whiten and len(shape) == 1 else None
-        if features is not None and whitening is not None:
-            whitening.fit(features)
-        network = build_generator(self.generator, n_noise=n_noise, **options)
-        G = ShapedGenerator(network, head, whitening, shape)
-        D = build_discriminator(self.discriminator, **options)
-        objective = check_choice("objective", self.objective, OBJECTIVES)
-        settings = self._settings(objective, n_noise, n_features)
-        if settings.penalty_weight > 0 and objective.penalty != "none" and has_batch_norm(D):
-            raise InputError(
-                "Expected a discriminator without batch normalisation under a gradient penalty, which acts on each "
-                "sample alone. Use layer normalisation, or penalty_weight=0."
-            )
-        G, D = G.to(self.device_), D.to(self.device_)
-        self._game = AdversarialGame(G, D, objective, settings)
+    def _build_networks(self) -> None:
+        """Make untrained networks of the fitted shapes, to load weights into."""
+        self._game = make_game(self, None)
 
-    def _settings(self, objective: Objective, n_noise: int, n_features: int) -> GameSettings:
-        rate = self.learning_rate
-        return GameSettings(
-            penalty_weight=self._resolved_penalty_weight(objective, n_features),
-            penalty_every=objective.penalty_every if self.penalty_every is None else self.penalty_every,
-            n_critic=self._resolved_n_critic(),
-            n_noise=n_noise,
-            noise_prior=self.noise_prior,
-            optimizer=self.optimizer,
-            generator_rate=rate,
-            discriminator_rate=rate if self.discriminator_learning_rate is None else self.discriminator_learning_rate,
-            betas=(float(self.betas[0]), float(self.betas[1])),
-            hold=0.5 if self.schedule == "cosine" else 1.0,
-            ema_decay=self.ema_decay,
-            max_steps=self.max_steps,
+    def _resolved_n_threads(self) -> int:
+        if self.n_threads != "auto":
+            return int(self.n_threads)
+        features = self.preprocessing_.transform.output_shape
+        rows = resolved_batch_size(self, 1 << 30, int(np.prod(features))) * self.n_replicas
+        return suggested_threads([self._game.G, self._game.D], rows)
+
+    @property
+    def conditions_(self):
+        """Schema of the conditions: their names, kinds and levels; None for a model of p(x)."""
+        return None if self._conditions is None else self._conditions.schema
+
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None, *, condition: Any = None, replica: Any = None
+    ) -> Any:
+        """Draw samples in original units, in the container the model was fitted on.
+
+        Parameters
+        ----------
+        n_samples : how many, at least 1.
+        random_state : seed; None draws anew each time. The first k of n samples do not depend on n.
+        condition : for a model trained with `y`: one condition for all samples, or one for each; by default
+            conditions are drawn from those of the training events (`sample_conditions` gives them).
+        replica : number of the replica to draw from; None draws as `ensemble` says.
+
+        Returns
+        -------
+        (n_samples, *event) array, tensor, DataFrame or Dataset.
+        """
+        return super().sample(n_samples, random_state, condition=condition, replica=replica)
+
+    def sample_conditions(self, n_samples: int, random_state: RandomState = None) -> Any:
+        """Return the conditions that ``sample(n_samples, random_state)`` draws for its samples, (n_samples, k)."""
+        check_is_fitted(self)
+        return self._known_conditions().preprocessing.wrapped(self._condition_values(None, n_samples, random_state))
+
+    def complete(
+        self,
+        X: Any,
+        mask: Any,
+        *,
+        n_draws: int = 1,
+        condition: Any = None,
+        random_state: RandomState = None,
+        discriminator_weight: float = 0.0,
+        search: Search | None = None,
+    ) -> Any:
+        """Return events `X` whose unobserved parts are filled in by the generator; see `reverie.models.completion`.
+
+        Parameters
+        ----------
+        X : (n, *event), as in `fit`; what stands at unobserved places is not read and may be NaN.
+        mask : booleans, True where X is observed: (n, *event), or (*event) for all events alike.
+        n_draws : 1 for the most probable completion, more for different ones.
+        condition : for a model trained with `y`: one condition for all events, or one for each.
+        random_state : seed; None draws anew each time.
+        discriminator_weight : share, >= 0, of the discriminator's logit in what is maximised.
+        search : a `reverie.models.noise_search.Search`, the numbers of the search; None takes its defaults.
+
+        Returns
+        -------
+        (n, *event), or with n_draws > 1 (n_draws, n, *event), a list of them for a DataFrame or Dataset.
+        """
+        options = {"n_draws": n_draws, "condition": condition, "random_state": random_state, "search": search}
+        return complete(self, X, mask, discriminator_weight=discriminator_weight, **options)
+
+    def discriminate(self, X: Any, y: Any = None) -> Tensor:
+        """Return the discriminator's logit of each sample, (n_samples,): the higher, the more real it looks.
+
+        Parameters
+        ----------
+        X : samples, as in `fit`.
+        y : their conditions, for a model trained with some.
+        """
+        check_is_fitted(self)
+        values = self._values(X, reset=False)
+        rows = {"x": self._samples_from().to_game(self.preprocessing_.features(values).to(self.device_))}
+        if self._observed is not None:
+            rows["observables"] = self._observed.of_values(values).to(self.device_)
+        if self._conditions is not None:
+            if y is None:
+                raise InputError("Expected the conditions y of these samples, got none. Call discriminate(X, y).")
+            rows["condition"] = self._conditions.features(self._conditions.given(y, len(values))).to(self.device_)
+        repeated = {key: x.repeat_interleave(self.n_replicas, dim=0) for key, x in rows.items()}
+        self._game.D.eval()
+        with torch.no_grad():
+            logits = self._game.judge(repeated)[:, 0].reshape(len(values), self.n_replicas)
+        self._game.D.train()
+        return logits.mean(dim=1).cpu()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return minus the energy distance between `X` and generated samples: higher is better, 0 is perfect.
+
+        Both sides are compared as features, in units of the training data's standard deviation, on at most
+        2000 rows; with conditions `y`, each event beside a sample of its condition, conditions included. This is
+        no likelihood; a generative adversarial network has none. For p-values and error bars use `reverie.validate`.
+        """
+        check_is_fitted(self)
+        if y is None or self._conditions is None:
+            return super().score(X)
+        values = self._values(X, reset=False)[:N_SCORED]
+        condition = self._conditions.features(self._conditions.given(y[:N_SCORED], len(values))).flatten(1)
+        fake = self._drawer(len(values), self.seed_, condition=y[:N_SCORED])(
+            0, len(values), self._unit_noise(self.seed_, 0)
         )
+        real = self.preprocessing_.features(values)
+        sides = [torch.cat([x.cpu().flatten(1), condition], dim=1).double() for x in (real, fake)]
+        return -float(energy_distance(*sides))
 
-    def _check_configuration(self) -> None:
-        for name in ("max_steps", "record_every"):
-            check_positive(name, getattr(self, name), integer=True)
-        check_positive("learning_rate", self.learning_rate)
-        for name in ("n_noise", "batch_size", "n_threads"):
-            if getattr(self, name) != "auto":
-                check_positive(name, getattr(self, name), integer=True)
-        for name in ("n_critic", "penalty_every"):
-            if getattr(self, name) is not None:
-                check_positive(name, getattr(self, name), integer=True)
-        if self.penalty_weight is not None:
-            check_positive("penalty_weight", self.penalty_weight, allow_zero=True)
-        if not 0 <= self.ema_decay < 1:
-            raise InputError(f"Expected ema_decay in [0, 1), got {self.ema_decay}. 0 switches the average off.")
-        check_choice("objective", self.objective, OBJECTIVES)
-        check_choice("schedule", self.schedule, {"cosine": True, "constant": True})
-        check_choice("noise prior", self.noise_prior, {"normal": True, "uniform": True})
+    def _drawer(
+        self, n_samples: int, seed: int, *, condition: Any = None, replica: int | None = None
+    ) -> Callable[[int, int, torch.Generator], Tensor]:
+        """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples from `start` on."""
+        drawing, features = self._drawing(replica), None
+        if self._conditions is not None or condition is not None:
+            values = self._condition_values(condition, n_samples, seed)
+            features = self._known_conditions().features(values)
 
-    def _resolved_n_critic(self) -> int:
-        return (
-            check_choice("objective", self.objective, OBJECTIVES).n_critic if self.n_critic is None else self.n_critic
-        )
+        def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
+            if features is None:
+                return drawing.features(n, None, noise)
+            last = len(features) - 1  # a unit may go on beyond the last sample asked for
+            return drawing.features(n, features[torch.arange(start, start + n).clamp(max=last)], noise)
 
-    def _resolved_batch_size(self, n_rows: int, n_features: int) -> int:
-        """Return the rows of one step: `n_critic` batches of `batch_size`."""
-        n_critic = self._resolved_n_critic()
-        if self.batch_size == "auto":
-            wanted = _TABLE_BATCH if n_features <= _TABLE_BATCH else _IMAGE_BATCH
-            return min(wanted, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
-        return int(self.batch_size) * n_critic
+        return draw
 
-    def _resolved_penalty_weight(self, objective: Objective, n_features: int) -> float:
-        """Return gamma or lambda; gamma grows with the features, between which |grad D|^2 is shared out."""
-        if self.penalty_weight is not None:
-            return self.penalty_weight
-        growth = max(1.0, n_features / _FEATURES_OF_GAMMA) if objective.penalty == "zero_centred" else 1.0
-        return objective.penalty_weight * growth
+    def _drawing(self, replica: int | None = None) -> Drawing:
+        """Return the way samples are drawn: from all replicas in turn, from the best, or from the one asked for."""
+        network, R, s = self._samples_from(), self.n_replicas, self._game.settings
+        if R > 1 and (replica is not None or self.ensemble == "best"):
+            r = self.best_replica_ if replica is None else int(replica)
+            if not 0 <= r < R:
+                raise InputError(f"Expected replica in 0 ... {R - 1}, got {r}.")
+            single = network.network.replica(r)  # pyright: ignore[reportCallIssue]
+            network, R = ShapedGenerator(single, network.head, network.whitening, network.event_shape).eval(), 1
+        referee = self._referee if replica is None else None
+        return Drawing(network, R, s.n_noise, s.noise_prior, self._game.seen, self._physical, referee)
 
-    def _resolved_n_noise(self, n_features: int) -> int:
-        if self.n_noise != "auto":
-            return int(self.n_noise)
-        return min(max(2 * n_features, _LEAST_AUTO_NOISE), _MOST_AUTO_NOISE)
+    def _physical(self, samples: Tensor) -> Tensor:
+        """Return the physical columns (rows, k) of samples of the game, float32."""
+        features = self._samples_from().from_game(samples.to(self.device_)).to("cpu", torch.float64)
+        return self.preprocessing_.transform.inverse(features).to(self.device_, torch.float32)
 
-    def _resolved_n_threads(self, batch_size: int) -> int:
-        return (
-            suggested_threads([self._game.G, self._game.D], batch_size) if self.n_threads == "auto" else self.n_threads
-        )  # pyright: ignore[reportReturnType]
+    def _samples_from(self) -> ShapedGenerator:
+        """Return the generator kept after training; during it, the present average."""
+        return self._game.drawing_network.eval() if self._kept is None else self._kept
 
-    def _draw(self, n: int, generator: torch.Generator) -> Tensor:
-        s = self._game.settings
-        noise = draw_noise(n, s.n_noise, prior=s.noise_prior, generator=generator)
-        return self._game.drawing_network.from_game(self._game.draw(noise))
+    def _condition_values(self, condition: Any, n: int, random_state: RandomState) -> np.ndarray:
+        conditions = self._known_conditions()
+        if condition is not None:
+            return conditions.given(condition, n)
+        return conditions.drawn(n, child_generator(as_seed(random_state), "condition"))
+
+    def _known_conditions(self) -> Conditions:
+        if self._conditions is None:
+            raise InputError("Expected a model trained with conditions, got one of p(x). Call fit(X, y) first.")
+        return self._conditions
 
     def _networks(self) -> dict[str, nn.Module]:
-        return {"generator": self._game.drawing_network, "discriminator": self._game.D}
+        networks: dict[str, nn.Module] = {"generator": self._samples_from(), "discriminator": self._game.D}
+        return networks if self._referee is None else networks | {"referee": self._referee}
 
-    def discriminate(self, X: Any) -> Tensor:
-        """Return the discriminator's logit of each sample of `X`, (n_samples,): the higher, the more real it looks."""
-        check_is_fitted(self)
-        features = self.preprocessing_.features(self._values(X, reset=False)).to(self.device_)
-        with torch.no_grad():
-            return self._game.D(self._game.drawing_network.to_game(features)).reshape(len(features)).cpu()
+    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        texts: dict[str, Any] = {"best_replica": self.best_replica_, "referee": None}
+        if self._referee is not None:
+            texts["referee"] = [self._referee.n_inputs, self._referee.n_physical]
+        tensors: dict[str, Tensor] = {}
+        if self._conditions is not None:
+            texts["condition"] = self._conditions.preprocessing.to_json()
+            tensors["condition_stock"] = torch.from_numpy(self._conditions.stock)
+        if self._observed is not None:
+            texts["observables"] = self._observed.to_json()
+        return texts, tensors
+
+    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self.best_replica_ = int(texts.get("best_replica", 0))
+        self._conditions, self._observed, self.alarms_ = None, None, []
+        self._kept, sizes = None, texts.get("referee")
+        self._referee = None if sizes is None else Referee(*sizes).eval()
+        if "condition" in texts:
+            prepared = Preprocessing.from_json(texts["condition"])
+            self._conditions = Conditions(prepared, tensors["condition_stock"].numpy())
+        if "observables" in texts:
+            functions = resolve_observables(self.observables or (), self.preprocessing_.schema)
+            transform = self.preprocessing_.transform
+            self._observed = ObservedFeatures.from_json(texts["observables"], functions, transform)
 
 
 def _device(name: str) -> torch.device:
@@ -358,6 +615,19 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"Expected a device that this machine has, got {name!r} without CUDA. Use device='auto'.")
     return device
+
+
+def _weights(weights: Any, n: int) -> Tensor | None:
+    """Return event weights (n,) scaled to mean one, or None where all are alike."""
+    if weights is None:
+        return None
+    w = np.asarray(weights, dtype=np.float64)
+    if w.shape != (n,) or not np.isfinite(w).all() or w.sum() <= 0:
+        raise InputError(
+            f"Expected {n} finite event weights with a positive sum, above zero, got shape {w.shape}, sum {w.sum():g}. "
+            "Give one weight per event; negative ones are welcome as long as the positive ones prevail."
+        )
+    return None if np.ptp(w) == 0 else torch.from_numpy(w / w.mean()).to(torch.float32)
 
 
 def _mark(features: Tensor) -> list[float]:

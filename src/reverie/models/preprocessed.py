@@ -5,8 +5,9 @@ their types and names), the schema, and the fitted transform; it turns values in
 and generated features into values of the same container, in original units.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from reverie.core.protocols import Transform
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Column, Schema
+from reverie.data.transforms import transform_from_json
 
 __all__ = ["Preprocessing", "as_dataset", "container_of"]
 
@@ -46,8 +48,21 @@ class Preprocessing:
         x = self.transform.inverse(features.detach().to("cpu", torch.float64)).numpy()
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iub":
-            return np.rint(x).astype(dtype)
+            limits = np.iinfo(dtype) if dtype.kind in "iu" else None
+            x = np.rint(x) if limits is None else np.rint(x).clip(limits.min, limits.max)
+            return x.astype(dtype)
         return _within_bounds(x.astype(dtype), self.schema) if dtype.itemsize < x.itemsize else x
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        stored = {"schema": self.schema.to_json(), "transform": self.transform.to_json()}
+        return stored | {"container": self.container, "dtype": self.dtype}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return what `to_json` described."""
+        transform = transform_from_json(stored["transform"])
+        return cls(Schema.from_json(stored["schema"]), transform, stored["container"], stored["dtype"])
 
     def wrapped(self, values: np.ndarray) -> Any:
         """Return `values` in the container that the model was fitted on."""
@@ -87,6 +102,7 @@ def _limits(column: Column, dtype: np.dtype) -> tuple[np.floating, np.floating]:
     lower = -np.inf if column.lower is None else column.lower
     upper = np.inf if column.upper is None else column.upper
     low, high = dtype.type(lower), dtype.type(upper)
-    low = np.nextafter(low, dtype.type(np.inf)) if low < lower else low
-    reaches = high >= upper if column.kind == "periodic" else high > upper
+    # compared as Python numbers: NumPy would round the bound to the short type first
+    low = np.nextafter(low, dtype.type(np.inf)) if float(low) < lower else low
+    reaches = float(high) >= upper if column.kind == "periodic" else float(high) > upper
     return low, np.nextafter(high, dtype.type(-np.inf)) if reaches and np.isfinite(upper) else high

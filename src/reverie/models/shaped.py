@@ -1,11 +1,13 @@
 """A generator network dressed for the data: its output head, and the space in which the game is played.
 
-    z  -> network -> y_0 -> unwhiten -> head -> whiten -> y,      features = unwhiten(y)
+    z, c -> network -> y_0 -> unwhiten -> head -> whiten -> y,      features = unwhiten(y)
 
 The head makes raw features admissible (angles on their circle, one category at a time), so it acts
-between the two linear maps. Images are played as they are.
+between the two linear maps. Images are played as they are. A vector c that the sample is conditioned
+on joins the noise; an image goes to the network as it is.
 """
 
+import torch
 from torch import Tensor, nn
 
 from reverie.networks.heads import OutputHead
@@ -15,11 +17,11 @@ __all__ = ["ShapedGenerator"]
 
 
 class ShapedGenerator(nn.Module):
-    """Noise (batch, n_noise) to samples of the game (batch, *event).
+    """Noise (batch, n_noise), and perhaps a condition, to samples of the game (batch, *event).
 
     Parameters
     ----------
-    network : noise to raw samples, flat or of the event's shape.
+    network : noise to raw samples, flat or of the event's shape; with image conditions (noise, image) to them.
     head : activation of each feature.
     whitening : fitted map between features and the game, or None.
     event_shape : shape of one sample.
@@ -31,14 +33,19 @@ class ShapedGenerator(nn.Module):
         super().__init__()
         self.network, self.head, self.whitening, self.event_shape = network, head, whitening, event_shape
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Return samples of the game (batch, *event)."""
-        y = self.network(z).flatten(1)
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return samples of the game (batch, *event) of noise z (batch, n_noise) and the condition of each."""
+        y = self._raw(z, condition).flatten(1)
         if self.whitening is not None:
             y = self.whitening(self.head(self.whitening.inverse(y)))
         else:
             y = self.head(y)
         return y.reshape(-1, *self.event_shape)
+
+    def _raw(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        if condition is None:
+            return self.network(z)
+        return self.network(torch.cat([z, condition], dim=1)) if condition.ndim == 2 else self.network(z, condition)
 
     def to_game(self, features: Tensor) -> Tensor:
         """Return features (batch, *event) of data as the game sees them."""

@@ -1,18 +1,28 @@
-"""Network shapes: multilayer perceptrons, residual perceptrons and convolutional pairs of any image size."""
+"""Network shapes: perceptrons, convolutional pairs, the lectures' pairs, and what they see, draw and share."""
 
 from reverie.networks.build import build_discriminator, build_generator
+from reverie.networks.conditional import ConditionalDiscriminator
 from reverie.networks.conv import ConvDiscriminator, ConvGenerator
 from reverie.networks.heads import OutputHead
 from reverie.networks.mlp import MLP, ResidualMLP
+from reverie.networks.noise import Dropout, GaussianNoise, set_noise_generator
+from reverie.networks.stacked import Stacked
+from reverie.networks.unet import UNetGenerator
 from reverie.networks.whitening import Whitening
 
 __all__ = [
     "MLP",
+    "ConditionalDiscriminator",
     "ConvDiscriminator",
     "ConvGenerator",
+    "Dropout",
+    "GaussianNoise",
     "OutputHead",
     "ResidualMLP",
+    "Stacked",
+    "UNetGenerator",
     "Whitening",
     "build_discriminator",
     "build_generator",
+    "set_noise_generator",
 ]

@@ -1,15 +1,22 @@
 """From what a user writes to a network: a name, hidden widths, a module or a factory.
 
-"mlp"        three hidden layers of 128
+"mlp"        three hidden layers of 128 (256 or 512 for more than 32 or 128 features)
 "residual"   three residual blocks of width 128
 "dcgan"      the convolutional pair of `reverie.networks.conv`
-"auto"       "dcgan" for images of at least 16 pixels a side, else "mlp"
+"unet"       a generator of images from images, `reverie.networks.unet`
+"lecture_mlp", "thesis", "dcgan28", "wgan_conv"   the lectures' pairs, `reverie.networks.lectures`
+"auto"       a generator given images: "unet"; images of at least 16 pixels a side: "dcgan"; else "mlp"
 (100,)       a perceptron with these hidden widths
 nn.Module    a copy of it is trained: noise (batch, n_noise) -> samples, or samples (batch, *event) -> (batch, 1)
 factory      called with (n_noise, event_shape) or (event_shape,), returns such a module
+
+What the user gives is trained as it is, except that each `nn.Dropout` in it becomes our own, which
+draws from the run's seed. How a discriminator sees observables and conditions stands in
+`reverie.networks.conditional`; a discriminator of the user's takes them as ``observables`` and
+``condition`` of its ``forward``, or a factory of one for vectors is called with the shape of
+everything joined.
 """
 
-import copy
 import math
 from collections.abc import Callable
 from functools import partial
@@ -20,12 +27,27 @@ from torch import nn
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
-from reverie.core.random import as_seed
+from reverie.networks.conditional import Beside, conditional
 from reverie.networks.conv import ConvDiscriminator, ConvGenerator
 from reverie.networks.init import initialise
+from reverie.networks.lectures import (
+    dcgan28_discriminator,
+    dcgan28_generator,
+    lecture_discriminator,
+    lecture_generator,
+    thesis_discriminator,
+    thesis_generator,
+    wgan_conv_discriminator,
+    wgan_conv_generator,
+)
 from reverie.networks.mlp import MLP, ResidualMLP
+from reverie.networks.spectral import normalise_spectrum
+from reverie.networks.unet import JoinedGenerator, UNetGenerator
+from reverie.networks.user import user_discriminator, user_network
 
 __all__ = ["build_discriminator", "build_generator", "has_batch_norm", "resolved_name"]
+
+Shape = tuple[int, ...]
 
 _GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "mlp": lambda n_noise, shape, activation: _perceptron_generator(
@@ -33,6 +55,11 @@ _GENERATORS: dict[str, Callable[..., nn.Module]] = {
     ),
     "residual": lambda n_noise, shape, activation: ResidualMLP(n_noise, math.prod(shape), activation=activation),
     "dcgan": lambda n_noise, shape, activation: ConvGenerator(n_noise, shape),
+    "unet": lambda n_noise, shape, activation: _without_image("unet"),
+    "lecture_mlp": lambda n_noise, shape, activation: lecture_generator(n_noise, shape),
+    "thesis": lambda n_noise, shape, activation: thesis_generator(n_noise, shape),
+    "dcgan28": lambda n_noise, shape, activation: dcgan28_generator(n_noise, shape),
+    "wgan_conv": lambda n_noise, shape, activation: wgan_conv_generator(n_noise, shape),
 }
 _DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "mlp": lambda shape, activation: _perceptron_discriminator(shape, activation, hidden=_hidden(math.prod(shape))),
@@ -40,7 +67,12 @@ _DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
         nn.Flatten(), ResidualMLP(math.prod(shape), 1, activation=activation)
     ),
     "dcgan": lambda shape, activation: ConvDiscriminator(shape),
+    "lecture_mlp": lambda shape, activation: lecture_discriminator(shape),
+    "thesis": lambda shape, activation: thesis_discriminator(shape),
+    "dcgan28": lambda shape, activation: dcgan28_discriminator(shape),
+    "wgan_conv": lambda shape, activation: wgan_conv_discriminator(shape),
 }
+_CONVOLUTIONAL = {"dcgan", "unet", "dcgan28", "wgan_conv"}  # the others take and give vectors
 _SMALLEST_CONV_SIDE = 16  # below this a perceptron of the same cost is as good
 
 
@@ -51,45 +83,83 @@ def build_generator(
     event_shape: tuple[int, ...],
     random_generator: torch.Generator,
     activation: str = "silu",
+    condition_shape: tuple[int, ...] | None = None,
 ) -> nn.Module:
     """Return the generator network, noise (batch, n_noise) -> raw samples, flat or of the event's shape.
 
     Parameters
     ----------
     spec : a name, hidden widths, a module or a factory (see the module docstring).
-    n_noise : latent size.
+    n_noise : numbers that the network takes; a condition vector is among them.
     event_shape : shape of one sample as the network sees it.
     random_generator : source of the initial weights.
     activation : of the perceptrons, a key of `reverie.networks.mlp.ACTIVATIONS`; the others have their own.
+    condition_shape : shape of a condition; for images, of two or three axes, the network is called as
+        ``network(z, image)``. A vector changes nothing here.
 
     Raises
     ------
     InputError
         For an unknown name or an unusable specification.
     """
+    image_shape = condition_shape if condition_shape is not None and len(condition_shape) > 1 else None
     if isinstance(spec, str):
-        maker = check_choice("generator", resolved_name(spec, event_shape), _GENERATORS)
+        name = "unet" if spec == "auto" and image_shape is not None else resolved_name(spec, event_shape)
+        maker = check_choice("generator", name, _GENERATORS)
+        if image_shape is not None:
+            maker = _from_image(name, maker, image_shape)
     elif _is_widths(spec):
         maker = partial(_perceptron_generator, hidden=tuple(spec))
+        if image_shape is not None:
+            maker = _from_image("mlp", maker, image_shape)
     else:
-        return _user_network(spec, (n_noise, event_shape), random_generator)
+        return user_network(spec, (n_noise, event_shape), random_generator)
     return _initialised(maker, (n_noise, event_shape, activation), random_generator)
 
 
 def build_discriminator(
-    spec: Any, *, event_shape: tuple[int, ...], random_generator: torch.Generator, activation: str = "silu"
+    spec: Any,
+    *,
+    event_shape: tuple[int, ...],
+    random_generator: torch.Generator,
+    activation: str = "silu",
+    n_observables: int = 0,
+    condition_shape: tuple[int, ...] | None = None,
+    mode: str = "projection",
+    n_aux: int = 0,
+    spectral_norm: bool = False,
 ) -> nn.Module:
-    """Return the discriminator network, samples (batch, *event) -> logits (batch, 1).
+    """Return the discriminator network, samples (batch, *event) -> logits (batch, 1 + n_aux).
 
-    Parameters and errors as in `build_generator`.
+    Parameters
+    ----------
+    spec, event_shape, random_generator, activation : as in `build_generator`.
+    n_observables : observables k shown beside the sample, as ``network(x, observables=...)``, (batch, k).
+    condition_shape : (c,) of a condition vector or the shape of an image, shown as ``network(x, condition=...)``.
+    mode : how a vector enters: "projection", "concatenate", or "auxiliary" (only the classifier answers to it).
+    n_aux : outputs of an auxiliary classifier of the condition, after the logit.
+    spectral_norm : whether every layer is divided by its largest singular value (Miyato et al.,
+        arXiv:1802.05957).
+
+    Raises
+    ------
+    InputError
+        For an unknown name or mode, or a specification that cannot take what it would be shown.
     """
+    beside = Beside(n_observables, condition_shape, mode, n_aux)
     if isinstance(spec, str):
-        maker = check_choice("discriminator", resolved_name(spec, event_shape), _DISCRIMINATORS)
+        name = resolved_name(spec, event_shape)
+        maker = check_choice("discriminator", name, _DISCRIMINATORS)
+        is_flat = name not in _CONVOLUTIONAL
     elif _is_widths(spec):
-        maker = partial(_perceptron_discriminator, hidden=tuple(spec))
+        maker, is_flat = partial(_perceptron_discriminator, hidden=tuple(spec)), True
     else:
-        return _user_network(spec, (event_shape,), random_generator)
-    return _initialised(maker, (event_shape, activation), random_generator)
+        network = user_discriminator(spec, event_shape, random_generator, beside)
+        return normalise_spectrum(network, random_generator) if spectral_norm else network
+    if not beside.is_nothing:
+        maker = partial(conditional, maker, is_flat=is_flat, beside=beside)
+    network = _initialised(maker, (event_shape, activation), random_generator, allow_zero=not spectral_norm)
+    return normalise_spectrum(network, random_generator) if spectral_norm else network
 
 
 def has_batch_norm(network: nn.Module) -> bool:
@@ -113,36 +183,37 @@ def _is_widths(spec: Any) -> bool:
     return isinstance(spec, (tuple, list)) and all(isinstance(width, int) and width > 0 for width in spec)
 
 
-def _perceptron_generator(
-    n_noise: int, shape: tuple[int, ...], activation: str, *, hidden: tuple[int, ...]
-) -> nn.Module:
+def _perceptron_generator(n_noise: int, shape: Shape, activation: str, *, hidden: Shape) -> nn.Module:
     return MLP(n_noise, math.prod(shape), hidden=hidden, activation=activation)
 
 
-def _perceptron_discriminator(shape: tuple[int, ...], activation: str, *, hidden: tuple[int, ...]) -> nn.Module:
+def _perceptron_discriminator(shape: Shape, activation: str, *, hidden: Shape) -> nn.Module:
     return nn.Sequential(nn.Flatten(), MLP(math.prod(shape), 1, hidden=hidden, activation=activation))
 
 
-def _initialised(maker: Callable[..., nn.Module], arguments: tuple, random_generator: torch.Generator) -> nn.Module:
+def _without_image(name: str) -> nn.Module:
+    raise InputError(
+        f"Expected images as conditions for generator={name!r}, got none. Call fit(X, y) with images y, or "
+        "use generator='dcgan'."
+    )
+
+
+def _initialised(
+    maker: Callable[..., nn.Module], arguments: tuple, random_generator: torch.Generator, *, allow_zero: bool = True
+) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
         network = maker(*arguments)
-    return initialise(network, random_generator)
+    return initialise(network, random_generator, allow_zero=allow_zero)
 
 
-def _user_network(spec: Any, arguments: tuple, random_generator: torch.Generator) -> nn.Module:
-    if isinstance(spec, nn.Module):
-        return copy.deepcopy(spec)  # training must not change what the user passed as configuration
-    if not callable(spec):
+def _from_image(name: str, maker: Callable[..., nn.Module], image_shape: Shape) -> Callable[..., nn.Module]:
+    """Return a maker of a generator that is called with noise and an image."""
+    if name == "unet":
+        return lambda n_noise, shape, activation: UNetGenerator(n_noise, shape, image_shape)
+    if name in _CONVOLUTIONAL:
         raise InputError(
-            f"Expected a network name, hidden widths, a torch module or a factory, got {spec!r}. "
-            "Use 'mlp', 'residual', 'dcgan', (128, 128), or your own nn.Module."
+            f"Expected a generator that takes images as conditions, got {name!r}. Use 'unet', 'mlp' or your own "
+            "module, called with (noise, image)."
         )
-    with torch.random.fork_rng(devices=[]):  # a user's factory draws from torch's global state: lend it ours
-        torch.manual_seed(as_seed(random_generator))
-        network = spec(*arguments)
-    if not isinstance(network, nn.Module):
-        raise InputError(
-            f"Expected the network factory to return a torch module, got {type(network).__name__}. "
-            "Return an nn.Module from it."
-        )
-    return network
+    n_pixels = math.prod(image_shape)
+    return lambda n_noise, shape, activation: JoinedGenerator(maker(n_noise + n_pixels, shape, activation))

@@ -21,13 +21,21 @@ _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 @torch.no_grad()
-def initialise(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Draw all linear and convolutional weights of `network` anew from `generator`; return the network."""
+def initialise(network: nn.Module, generator: torch.Generator, *, allow_zero: bool = True) -> nn.Module:
+    """Draw all linear and convolutional weights of `network` anew from `generator`; return the network.
+
+    Parameters
+    ----------
+    network : its weights are overwritten.
+    generator : source of the weights.
+    allow_zero : whether layers marked with ``zero_init`` start at zero; spectral normalisation, which divides
+        by the largest singular value, does not allow it.
+    """
     for layer in network.modules():
         if not isinstance(layer, _LAYERS):
             continue
         fan_in, _ = nn.init._calculate_fan_in_and_fan_out(layer.weight)
-        bound = 0.0 if getattr(layer, "zero_init", False) else 1 / math.sqrt(fan_in)
+        bound = 0.0 if allow_zero and getattr(layer, "zero_init", False) else 1 / math.sqrt(fan_in)
         layer.weight.uniform_(-bound, bound, generator=generator)
         if layer.bias is not None:
             layer.bias.uniform_(-bound, bound, generator=generator)

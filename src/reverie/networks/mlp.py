@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from reverie.core.checks import check_choice
 
-__all__ = ["ACTIVATIONS", "MLP", "ResidualMLP", "make_activation"]
+__all__ = ["ACTIVATIONS", "MLP", "ResidualBlock", "ResidualMLP", "make_activation"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
@@ -55,7 +55,9 @@ class MLP(nn.Sequential):
         super().__init__(*layers, nn.Linear(widths[-1], n_outputs))
 
 
-class _Block(nn.Module):
+class ResidualBlock(nn.Module):
+    """h + V a(W a(h)) for h (batch, width), starting as the identity."""
+
     def __init__(self, width: int, activation: str) -> None:
         super().__init__()
         self.activation = make_activation(activation)
@@ -63,6 +65,7 @@ class _Block(nn.Module):
         self.outer.zero_init = True  # pyright: ignore[reportArgumentType]
 
     def forward(self, h: Tensor) -> Tensor:
+        """Return features of the same shape."""
         return h + self.outer(self.activation(self.inner(self.activation(h))))
 
 
@@ -80,6 +83,6 @@ class ResidualMLP(nn.Sequential):
     def __init__(
         self, n_inputs: int, n_outputs: int, *, width: int = 128, n_blocks: int = 3, activation: str = "silu"
     ) -> None:
-        blocks = [_Block(width, activation) for _ in range(n_blocks)]
+        blocks = [ResidualBlock(width, activation) for _ in range(n_blocks)]
         last = [make_activation(activation), nn.Linear(width, n_outputs)]
         super().__init__(nn.Linear(n_inputs, width), *blocks, *last)

@@ -3,13 +3,17 @@
 ``marginal(s)``            columns one by one, with ratio panels
 ``pairs``                  columns two by two, real below and generated above the diagonal
 ``losses``, ``discriminator_outputs``, ``gradient_norms``   the training
+``held_out_score``, ``coverage``                            its health
 ``projections``, ``evolution``, ``image_rows``              samples at selected steps
 ``image_grids``            real and generated images side by side
+``label_rows``, ``profile``                                 samples by condition
 ``checks_in_noise_units``, ``auc``, ``importances``         the validation
 ``style``                  the house style as a context manager
 """
 
 from reverie.plots.binning import Binned, bin_columns
+from reverie.plots.conditions import Condition, label_rows, profile
+from reverie.plots.health import coverage, held_out_score
 from reverie.plots.images import image_grids, image_rows
 from reverie.plots.marginals import draw_marginal, draw_ratio, marginal, marginals
 from reverie.plots.pairs import choose_columns, pairs
@@ -20,22 +24,27 @@ from reverie.plots.validation import auc, checks_in_noise_units, importances
 
 __all__ = [
     "Binned",
+    "Condition",
     "auc",
     "bin_columns",
     "checks_in_noise_units",
     "choose_columns",
+    "coverage",
     "discriminator_outputs",
     "draw_marginal",
     "draw_ratio",
     "evolution",
     "gradient_norms",
+    "held_out_score",
     "image_grids",
     "image_rows",
     "importances",
+    "label_rows",
     "losses",
     "marginal",
     "marginals",
     "pairs",
+    "profile",
     "projections",
     "style",
     "to_png",

@@ -1,6 +1,6 @@
 r"""Histograms of two samples on common bins, with the numbers that the marginal plots draw.
 
-Real data have counts r_i in bin i, N_r in all; generated data have g_i and N_g. Nothing is weighted.
+Real data have counts r_i in bin i, N_r in all; generated data have g_i and N_g.
 
 * Poisson errors of a count n: the central 68.27 % Garwood interval,
   [Q^{-1}(alpha/2; n), Q^{-1}(1 - alpha/2; n + 1)], Q the gamma distribution (Garwood, Biometrika 28, 437 (1936)).
@@ -9,9 +9,13 @@ Real data have counts r_i in bin i, N_r in all; generated data have g_i and N_g.
   chi2 = sum_i (sqrt(N_g/N_r) r_i - sqrt(N_r/N_g) g_i)^2 / (r_i + g_i), with bins - 1 degrees of freedom
   (Gagunashvili, arXiv:physics/0605123). What falls outside the range counts as one more bin on each
   side; neighbouring bins are joined until each holds at least 10 entries of both samples together.
+* Weighted real events: r_i = sum of w, with error sqrt(v_i), v_i = sum of w^2; then
+  chi2 = sum_i (r_i - s g_i)^2 / (v_i + s^2 g_i), s = N_r / N_g, over bins with 10 generated entries at least.
+* Replicas: the heights of each of R generated samples, scaled to the real one, (R, bin).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,21 +38,26 @@ class Binned:
     ----------
     edges : (bin + 1,), ascending, in the unit of the column.
     real, generated : counts (bin,) inside the range.
-    n_real, n_generated : finite values in all, inside and outside; 0 for a sample that is not there.
+    n_real, n_generated : finite values in all, inside and outside; 0 for a sample that is not there. The sum of the
+        weights if the real sample is weighted.
     outside_real, outside_generated : counts (below, above) the range.
     heavy : whether the tail asks for a logarithmic axis of counts.
     discrete : whether the bins are centred on the values of a discrete column.
+    squares : sums of squared weights of the real sample (bin,), or None without weights.
+    replicas : heights of each replica's sample, scaled to the real one, (replica, bin), or None.
     """
 
     edges: np.ndarray
     real: np.ndarray
     generated: np.ndarray
-    n_real: int
+    n_real: float
     n_generated: int
-    outside_real: tuple[int, int]
-    outside_generated: tuple[int, int]
+    outside_real: tuple[float, float]
+    outside_generated: tuple[float, float]
     heavy: bool
     discrete: bool
+    squares: np.ndarray | None = None
+    replicas: np.ndarray | None = None
 
     @property
     def centres(self) -> np.ndarray:
@@ -60,6 +69,16 @@ class Binned:
         """N_r / N_g: the factor that brings generated counts to the size of the real sample."""
         return self.n_real / self.n_generated if self.n_real and self.n_generated else 1.0
 
+    def real_interval(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends (low, high) of the errors of the real counts, (bin,) each."""
+        if self.squares is None:
+            return poisson_interval(self.real)
+        return self.real - np.sqrt(self.squares), self.real + np.sqrt(self.squares)
+
+    def replica_band(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the lowest and the highest of the replicas in each bin, (bin,) each, or None."""
+        return None if self.replicas is None else (self.replicas.min(axis=0), self.replicas.max(axis=0))
+
     def ratio(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return ratio, lower and upper error from the generated counts, each (bin,); nan where r_i = 0."""
         low, high = poisson_interval(self.generated)
@@ -70,6 +89,8 @@ class Binned:
 
     def chi_square(self) -> tuple[float, int]:
         """Return (chi2, ndf) of the two samples, the outside bins included; (nan, 0) when one is empty."""
+        if self.squares is not None:
+            return weighted_chi_square(self.real, self.squares, self.generated, self.scale)
         below, above = zip(self.outside_real, self.outside_generated, strict=True)
         real = np.concatenate([[below[0]], self.real, [above[0]]])
         generated = np.concatenate([[below[1]], self.generated, [above[1]]])
@@ -91,6 +112,17 @@ def chi_square(real: np.ndarray, generated: np.ndarray, least: int = 10) -> tupl
         return math.nan, 0
     difference = math.sqrt(n_generated / n_real) * r - math.sqrt(n_real / n_generated) * g
     return float(np.sum(difference**2 / (r + g))), len(r) - 1
+
+
+def weighted_chi_square(
+    real: np.ndarray, squares: np.ndarray, generated: np.ndarray, scale: float, least: int = 10
+) -> tuple[float, int]:
+    """Return (chi2, ndf) of a weighted histogram and counts (bin,); bins of fewer than `least` counts are left out."""
+    known = generated >= least
+    if known.sum() < 2 or scale <= 0:
+        return math.nan, 0
+    r, v, g = real[known], squares[known], generated[known]
+    return float(np.sum((r - scale * g) ** 2 / (v + scale**2 * g))), int(known.sum()) - 1
 
 
 def ks_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -127,6 +159,8 @@ def bin_columns(
     kind: str = "continuous",
     limits: tuple[float, float] | None = None,
     n_bins: int | None = None,
+    weights: np.ndarray | None = None,
+    replicas: Sequence[np.ndarray] | None = None,
 ) -> Binned:
     """Count two samples of one column in bins chosen from the real one (from the generated one if it is alone).
 
@@ -137,16 +171,35 @@ def bin_columns(
         periodic ones the full circle, bounded ones the full range.
     limits : range to show instead of the automatic one.
     n_bins : number of bins instead of the automatic one; ignored for discrete columns.
+    weights : (n,) event weights of `real`, negative ones too.
+    replicas : values (n,) of each of several generated samples.
     """
     r, g = _finite(real), _finite(generated)
+    w = None if weights is None else np.asarray(weights, dtype=float)[np.isfinite(np.asarray(real, dtype=float))]
     basis = r if len(r) else g
     discrete = kind in _DISCRETE
     low, high = limits or plot_range(basis, "bounded" if kind in ("spin", "categorical") else kind)
     fewest = _FEWEST_BINS.get(kind, 24)
     edges = _level_edges(basis, low, high) if discrete else _edges(basis, low, high, n_bins, fewest)
-    counts, outside = zip(*(_count(x, edges) for x in (r, g)), strict=True)
-    heavy = kind != "periodic" and _is_heavy(counts[0] if len(r) else counts[1])
-    return Binned(edges, counts[0], counts[1], len(r), len(g), outside[0], outside[1], heavy, discrete)
+    of_real, outside_real = _count(r, edges, w)
+    of_generated, outside_generated = _count(g, edges)
+    heavy = kind != "periodic" and _is_heavy(of_real if len(r) else of_generated)
+    n_real = len(r) if w is None else float(w.sum())
+    squares = None if w is None else np.histogram(r, bins=edges, weights=w**2)[0]
+    heights = None if replicas is None else _heights(replicas, edges, n_real if len(r) else float(len(g)))
+    return Binned(
+        edges=edges,
+        real=of_real,
+        generated=of_generated,
+        n_real=n_real,
+        n_generated=len(g),
+        outside_real=outside_real,
+        outside_generated=outside_generated,
+        heavy=heavy,
+        discrete=discrete,
+        squares=squares,
+        replicas=heights,
+    )
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
@@ -154,9 +207,18 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return x[np.isfinite(x)]
 
 
-def _count(values: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-    outside = int((values < edges[0]).sum()), int((values > edges[-1]).sum())
-    return np.histogram(values, bins=edges)[0], outside
+def _count(
+    values: np.ndarray, edges: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple[float, float]]:
+    beyond = values < edges[0], values > edges[-1]
+    below, above = (float(b.sum() if weights is None else weights[b].sum()) for b in beyond)
+    return np.histogram(values, bins=edges, weights=weights)[0], (below, above)
+
+
+def _heights(replicas: Sequence[np.ndarray], edges: np.ndarray, n_real: float) -> np.ndarray:
+    """Return the counts of each replica, scaled to `n_real` events, (replica, bin)."""
+    samples = [_finite(x) for x in replicas]
+    return np.stack([np.histogram(x, bins=edges)[0] * (n_real / max(len(x), 1)) for x in samples])
 
 
 def _edges(values: np.ndarray, low: float, high: float, n_bins: int | None, fewest: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from reverie.core.errors import InputError
 from reverie.plots.snapshots import choose_steps
 from reverie.plots.style import GENERATED, REAL, SPIN_MAP, new_figure, style
 
-__all__ = ["as_pictures", "draw_grid", "image_grids", "image_rows", "mosaic"]
+__all__ = ["as_pictures", "draw_grid", "image_grids", "image_rows", "intensity_limits", "mosaic"]
 
 _BLANK = np.nan
 
@@ -74,7 +74,7 @@ def image_grids(real: np.ndarray, generated: np.ndarray, *, n_side: int = 8, kin
     """
     stacks = [("real", as_pictures(real), REAL), ("generated", as_pictures(generated), GENERATED)]
     stacks = [(label, x, color) for label, x, color in stacks if len(x)]
-    limits = _limits(stacks[0][1])
+    limits = intensity_limits(stacks[0][1])
     height, width = stacks[0][1].shape[1:3]
     with style():
         figure = new_figure(5.1 * len(stacks), 5.1 * height / width + 0.35)
@@ -103,7 +103,7 @@ def image_rows(
     real : stack to compare with.
     """
     rows = [(f"step {step:,}", as_pictures(x)[:n_across], GENERATED) for step, x in choose_steps(snapshots, most=6)]
-    limits = _limits(as_pictures(real) if real is not None and len(real) else rows[-1][1])
+    limits = intensity_limits(as_pictures(real) if real is not None and len(real) else rows[-1][1])
     if real is not None and len(real):
         rows.append(("real", as_pictures(real)[:n_across], REAL))
     height, width = rows[0][1].shape[1:3]
@@ -120,7 +120,8 @@ def image_rows(
     return figure
 
 
-def _limits(pictures: np.ndarray) -> tuple[float, float]:
+def intensity_limits(pictures: np.ndarray) -> tuple[float, float]:
+    """Return what is drawn black and white: the least value, and the one below which all but 0.05 % lie."""
     finite = pictures[np.isfinite(pictures)]
     if not finite.size:
         return 0.0, 1.0

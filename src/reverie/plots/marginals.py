@@ -2,6 +2,8 @@
 
 Generated counts are scaled to the size of the real sample, so the two shapes lie on each other. In the
 ratio panel the grey band is the error of the real counts and the bars are those of the generated ones.
+Where several replicas of a model were trained, the hatched band reaches from the lowest to the highest of
+them in each bin: what another seed would have given. Weighted real events are drawn as sums of weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +14,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 
 from reverie.plots.binning import Binned, bin_columns, poisson_interval
-from reverie.plots.style import GENERATED, MUTED, REAL, axis_label, divide_ticks, new_figure, power_of_ten, style
+from reverie.plots.style import (
+    GENERATED,
+    MUTED,
+    REAL,
+    REPLICAS,
+    axis_label,
+    divide_ticks,
+    new_figure,
+    power_of_ten,
+    style,
+)
 
-__all__ = ["draw_marginal", "draw_ratio", "marginal", "marginals"]
+__all__ = ["draw_band", "draw_marginal", "draw_ratio", "marginal", "marginals"]
 
 _WIDTH, _HEIGHT = 3.15, 2.95  # inches of one panel with its ratio
 _TICK = {0.25: 0.2, 0.5: 0.4, 1.0: 0.5}  # half width of the ratio axis -> distance of its ticks from 1
@@ -30,6 +42,8 @@ def marginal(
     kind: str = "continuous",
     p_value: float | None = None,
     limits: tuple[float, float] | None = None,
+    weights: np.ndarray | None = None,
+    replicas: np.ndarray | None = None,
 ) -> Figure:
     """Return one column as a histogram with its ratio panel.
 
@@ -39,8 +53,10 @@ def marginal(
     name, unit, kind : of the column; the unit stands on the axis.
     p_value : of a Kolmogorov-Smirnov test made elsewhere, printed if given.
     limits : range to show; None takes the central 99.8 % and notes what lies outside.
+    weights : (n,) event weights of `real`.
+    replicas : (replica, n) samples of each replica, for the band.
     """
-    binned = bin_columns(real, generated, kind=kind, limits=limits)
+    binned = bin_columns(real, generated, kind=kind, limits=limits, weights=weights, replicas=_listed(replicas))
     with style():
         figure = new_figure(_WIDTH, _HEIGHT)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1.0])
@@ -58,8 +74,20 @@ def marginals(
     kinds: Sequence[str] | None = None,
     p_values: Mapping[str, float] | None = None,
     n_across: int = 3,
+    weights: np.ndarray | None = None,
+    replicas: np.ndarray | None = None,
 ) -> Figure:
-    """Return all columns of two tables (n, feature) in one figure, `n_across` panels to a row."""
+    """Return all columns of two tables (n, feature) in one figure, `n_across` panels to a row.
+
+    Parameters
+    ----------
+    real, generated : (n, feature) each.
+    names, units, kinds : one per feature.
+    p_values : of Kolmogorov-Smirnov tests, by name.
+    n_across : panels in a row.
+    weights : (n,) event weights of `real`.
+    replicas : (replica, n, feature) samples of each replica, for the bands.
+    """
     n_columns = len(names)
     n_down = -(-n_columns // n_across)
     across = min(n_across, n_columns)
@@ -73,7 +101,9 @@ def marginals(
             cell = outer[j // n_across, j % n_across].subgridspec(2, 1, height_ratios=[2.6, 1.0], hspace=0.08)
             upper = figure.add_subplot(cell[0])
             lower = figure.add_subplot(cell[1], sharex=upper)
-            binned = bin_columns(real[:, j], generated[:, j], kind=kinds[j] if kinds else "continuous")
+            column = None if replicas is None else replicas[..., j]
+            kind = kinds[j] if kinds else "continuous"
+            binned = bin_columns(real[:, j], generated[:, j], kind=kind, weights=weights, replicas=_listed(column))
             unit = units[j] if units else ""
             _draw_both(upper, lower, binned, name=name, unit=unit, p_value=(p_values or {}).get(name))
     return figure
@@ -87,9 +117,12 @@ def draw_marginal(ax: Axes, binned: Binned, *, p_value: float | None = None) -> 
         ax.stairs(binned.generated * s, binned.edges, fill=True, color=GENERATED, alpha=0.16, lw=0)
         ax.stairs(high * s, binned.edges, baseline=low * s, fill=True, color=GENERATED, alpha=0.30, lw=0)
         ax.stairs(binned.generated * s, binned.edges, color=GENERATED, lw=1.4, label="generated")
+    band = binned.replica_band()
+    if band is not None:
+        draw_band(ax, binned.edges, band)
     if binned.n_real:
-        low, high = poisson_interval(binned.real)
-        seen = binned.real > 0
+        low, high = binned.real_interval()
+        seen = binned.real != 0
         errors = np.stack([binned.real - low, high - binned.real])[:, seen]
         ax.errorbar(
             binned.centres[seen], binned.real[seen], yerr=errors, fmt="o", ms=2.6, lw=0.9, color=REAL, label="real"
@@ -104,14 +137,19 @@ def draw_ratio(ax: Axes, binned: Binned) -> None:
 
     Bins with fewer than 4 real counts show the band only. A triangle at the edge is a point beyond it.
     """
-    low, high = poisson_interval(binned.real)
+    low, high = binned.real_interval()
     with np.errstate(divide="ignore", invalid="ignore"):
         band = [np.where(binned.real > 0, edge / binned.real, 1.0) for edge in (low, high)]
     ax.stairs(band[1], binned.edges, baseline=band[0], fill=True, color=REAL, alpha=0.13, lw=0)
     ax.axhline(1.0, color=MUTED, lw=0.9)
+    between = binned.replica_band()
+    if between is not None:
+        safe = np.where(binned.real > 0, binned.real, np.inf)
+        known = np.isfinite(safe)
+        draw_band(ax, binned.edges, tuple(np.where(known, edge / safe, 1.0) for edge in between))
     value, down, up = binned.ratio()
     span = _ratio_span(value, down, up)
-    measured = np.isfinite(value) & (binned.real >= _FEWEST)
+    measured = np.isfinite(value) & _is_measured(binned)
     inside = measured & (np.abs(value - 1.0) <= span)
     bars = np.stack([down, up])[:, inside]
     ax.errorbar(binned.centres[inside], value[inside], yerr=bars, fmt="o", ms=2.4, lw=0.9, color=GENERATED)
@@ -120,6 +158,26 @@ def draw_ratio(ax: Axes, binned: Binned) -> None:
         ax.plot(x, np.full(len(x), 1 + 0.9 * (edge - 1)), marker, ms=3.4, color=GENERATED, alpha=0.75, lw=0)
     ax.set_ylim(1 - span, 1 + span)
     ax.yaxis.set_major_locator(FixedLocator([1 - _TICK[span], 1.0, 1 + _TICK[span]]))
+
+
+def draw_band(ax: Axes, edges: np.ndarray, band: tuple[np.ndarray, ...]) -> None:
+    """Draw the hatched band between the lowest and the highest replica, (bin,) each, on `ax`."""
+    low, high = band
+    ax.stairs(
+        high, edges, baseline=low, fill=True, facecolor="none", edgecolor=REPLICAS, hatch="//////", lw=0.6,
+        label="replicas", zorder=2,
+    )  # fmt: skip
+
+
+def _listed(replicas: np.ndarray | None) -> list[np.ndarray] | None:
+    return None if replicas is None else list(replicas)
+
+
+def _is_measured(binned: Binned) -> np.ndarray:
+    """Tell the bins with enough real events, or with weights of less than half their size in error."""
+    if binned.squares is None:
+        return binned.real >= _FEWEST
+    return binned.real > 2 * np.sqrt(binned.squares)
 
 
 def _draw_both(upper: Axes, lower: Axes, binned: Binned, *, name: str, unit: str, p_value: float | None) -> None:
@@ -143,9 +201,11 @@ def _draw_both(upper: Axes, lower: Axes, binned: Binned, *, name: str, unit: str
 def _headline(ax: Axes, binned: Binned, p_value: float | None) -> None:
     at = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
     if binned.n_real:
-        ax.annotate(f"● real {binned.n_real:,}", (0, 1), (0, 17), color=REAL, fontsize=8, **at)
+        weighted = "" if binned.squares is None else ", weighted"
+        ax.annotate(f"● real {binned.n_real:,.0f}{weighted}", (0, 1), (0, 17), color=REAL, fontsize=8, **at)
     if binned.n_generated:
-        text = f"▬ generated {binned.n_generated:,}"
+        band = "" if binned.replicas is None else f", ▨ {len(binned.replicas)} replicas"
+        text = f"▬ generated {binned.n_generated:,}{band}"
         ax.annotate(text, (1, 1), (0, 17), color=GENERATED, fontsize=8, ha="right", **at)
     chi2, ndf = binned.chi_square()
     parts = [f"χ²/ndf = {chi2:.1f}/{ndf}"] if ndf else []
@@ -154,18 +214,21 @@ def _headline(ax: Axes, binned: Binned, p_value: float | None) -> None:
     beyond = (binned.n_real, binned.outside_real), (binned.n_generated, binned.outside_generated)
     outside = [sum(counts) for n, counts in beyond if n]
     if any(outside):
-        text = "outside " + " | ".join(f"{n:,}" for n in outside)
+        text = "outside " + " | ".join(f"{n:,.0f}" for n in outside)
         ax.annotate(text, (1, 1), (0, 5), color=MUTED, fontsize=8, ha="right", **at)
 
 
 def _scale_counts(ax: Axes, binned: Binned) -> None:
-    tallest = max(float(np.max(binned.real, initial=0)), float(np.max(binned.generated * binned.scale, initial=0)), 1.0)
+    heights = [binned.real, binned.generated * binned.scale]
+    heights += [] if binned.replicas is None else [binned.replicas.max(axis=0)]
+    tallest = max(1.0 if binned.squares is None else 0.0, *(float(np.max(x, initial=0)) for x in heights)) or 1.0
     if binned.heavy:
         ax.set_yscale("log")
         ax.yaxis.set_minor_formatter(NullFormatter())
         ax.set_ylim(0.6, tallest * 2.5)
     else:
-        ax.set_ylim(0, tallest * 1.14)
+        low = 0.0 if binned.squares is None else min(0.0, float(np.min(binned.real_interval()[0], initial=0)))
+        ax.set_ylim(1.1 * low, tallest * 1.14)
         ax.yaxis.set_major_locator(MaxNLocator(5))
 
 

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter
 
 from reverie.plots.binning import bin_columns, ks_distance
+from reverie.plots.marginals import draw_band
 from reverie.plots.style import (
     GENERATED,
     GENERATED_MAP,
@@ -67,6 +68,7 @@ def pairs(
     units: Sequence[str] | None = None,
     kinds: Sequence[str] | None = None,
     columns: Sequence[int] | None = None,
+    replicas: np.ndarray | None = None,
 ) -> Figure:
     """Return the pair plot of two tables (n, feature).
 
@@ -75,6 +77,7 @@ def pairs(
     real, generated : (n, feature) each, same features.
     names, units, kinds : one per feature.
     columns : which features to show; None lets `choose_columns` take at most six.
+    replicas : (replica, n, feature) samples of each replica: a band between them on the diagonal.
     """
     chosen = list(columns) if columns is not None else choose_columns(real, generated)
     real, generated = real[:_MOST_ROWS], generated[:_MOST_ROWS]
@@ -93,7 +96,8 @@ def pairs(
                 ax = axes[row, column]
                 i, j = chosen[row], chosen[column]
                 if row == column:
-                    _draw_diagonal(ax, real[:, i], generated[:, i], edges[row])
+                    band = None if replicas is None else replicas[..., i]
+                    _draw_diagonal(ax, real[:, i], generated[:, i], edges[row], band)
                 else:
                     pair = edges[column], edges[row]
                     _draw_cell(ax, real[:, [j, i]], generated[:, [j, i]], pair, below=row > column)
@@ -153,7 +157,12 @@ def _draw_cell(ax: Axes, real: np.ndarray, generated: np.ndarray, edges: Edges, 
     draw_contours(ax, real, edges, REAL)
 
 
-def _draw_diagonal(ax: Axes, real: np.ndarray, generated: np.ndarray, edges: np.ndarray) -> None:
+def _draw_diagonal(
+    ax: Axes, real: np.ndarray, generated: np.ndarray, edges: np.ndarray, replicas: np.ndarray | None
+) -> None:
+    if replicas is not None:
+        heights = np.stack([np.histogram(x, bins=edges)[0] / max(len(x), 1) for x in replicas])
+        draw_band(ax, edges, (heights.min(axis=0), heights.max(axis=0)))
     for values, color, filled in ((generated, GENERATED, True), (real, REAL, False)):
         counts = np.histogram(values, bins=edges)[0] / max(len(values), 1)
         if filled:

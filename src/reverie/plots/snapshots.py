@@ -8,7 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reverie.plots.binning import bin_columns, ks_distance, poisson_interval
+from reverie.plots.binning import bin_columns, ks_distance
 from reverie.plots.pairs import darkest_shade, draw_contours, draw_density, pair_edges
 from reverie.plots.style import (
     GENERATED_MAP,
@@ -96,6 +96,7 @@ def evolution(
     name: str = "x",
     unit: str = "",
     kind: str = "continuous",
+    weights: np.ndarray | None = None,
 ) -> Figure:
     """Return one column at the chosen steps as lines from pale to dark, with the real points over them.
 
@@ -103,10 +104,12 @@ def evolution(
     ----------
     real : (n,).
     snapshots : pairs (step, samples (n,)), at least one.
+    name, unit, kind : of the column.
+    weights : (n,) event weights of `real`.
     """
     shown = choose_steps(snapshots)
-    reference = bin_columns(real, real[:0], kind=kind, n_bins=30)
-    edges, n_real = reference.edges, max(reference.n_real, 1)
+    reference = bin_columns(real, real[:0], kind=kind, n_bins=30, weights=weights)
+    edges, n_real = reference.edges, reference.n_real or 1
     with style():
         figure = new_figure(4.8, 2.8)
         ax = figure.subplots()
@@ -114,14 +117,14 @@ def evolution(
         for k, (step, values) in enumerate(shown):
             counts = np.histogram(values, bins=edges)[0] * n_real / max(len(values), 1)
             ax.stairs(counts, edges, color=_AGES(k / max(len(shown) - 1, 1)), lw=1.5, label=f"{step:,}")
-        low, high = poisson_interval(reference.real)
+        low, high = reference.real_interval()
         errors = np.stack([reference.real - low, high - reference.real])
         ax.errorbar(reference.centres, reference.real, yerr=errors, fmt="o", ms=2.4, lw=0.8, color=REAL, label="real")
         if reference.heavy:
             ax.set_yscale("log")
             ax.set_ylim(bottom=0.6)
         else:
-            ax.set_ylim(0, 1.6 * max(float(reference.real.max(initial=0)), 1.0))
+            ax.set_ylim(0, 1.6 * (float(reference.real.max(initial=0)) or 1.0))
         ax.set_xlim(edges[0], edges[-1])
         power = power_of_ten(edges[0], edges[-1])
         divide_ticks(ax.xaxis, power)

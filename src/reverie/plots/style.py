@@ -6,6 +6,7 @@ colour         value      meaning, everywhere
 ``REAL``       #1b2733    real data (dark ink, points)
 ``GENERATED``  #0b7a75    generated data and the generator (deep teal, filled steps)
 ``CRITIC``     #c2622d    the discriminator (burnt orange)
+``REPLICAS``   #3d9c96    the spread between replicas of a generator (pale teal, hatched)
 ``ALERT``      #b42318    a difference that is statistically significant
 ``MUTED``      #52606d    notes and reference lines
 =============  =========  ===========================================================
@@ -37,6 +38,7 @@ __all__ = [
     "MUTED",
     "REAL",
     "REAL_MAP",
+    "REPLICAS",
     "SPIN_MAP",
     "axis_label",
     "divide_ticks",
@@ -53,6 +55,7 @@ GENERATED = "#0b7a75"
 CRITIC = "#c2622d"
 ALERT = "#b42318"
 MUTED = "#52606d"
+REPLICAS = "#3d9c96"
 GRID = "#e9ecef"
 
 REAL_MAP = LinearSegmentedColormap.from_list("reverie_real", ["#ffffff", "#b4bec9", "#5f6f82", REAL])

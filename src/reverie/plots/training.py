@@ -2,9 +2,12 @@
 
 At the equilibrium of the game the discriminator cannot tell real from generated and answers 1/2 to both
 (Goodfellow et al., arXiv:1406.2661); that line is drawn. Raw records are faint, their running mean is bold.
+Where the history holds a quantity replica by replica, as ``d_loss.0``, ``d_loss.1``, ..., a band reaches from
+the lowest to the highest of them.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +18,7 @@ from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, styl
 
 __all__ = ["curve", "discriminator_outputs", "draw_curve", "gradient_norms", "losses", "smoothed"]
 
-History = Sequence[Mapping[str, float]]
+History = Sequence[Mapping[str, Any]]
 _MOST_POINTS = 1500
 
 
@@ -35,6 +38,16 @@ def smoothed(values: np.ndarray, window: int | None = None) -> np.ndarray:
     i = np.arange(n)
     first, behind = np.maximum(i - half, 0), np.minimum(i + half + 1, n)
     return (total[behind] - total[first]) / (behind - first)
+
+
+def replica_band(history: History, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Return (steps, lowest, highest) over the replicas ``key.0``, ``key.1``, ..., each smoothed; None without them."""
+    names = sorted({name for row in history[:1] for name in row if name.rpartition(".")[0] == key})
+    curves = [curve(history, name) for name in names]
+    if not curves or len({len(steps) for steps, _ in curves}) > 1 or not len(curves[0][0]):
+        return None
+    values = np.stack([smoothed(values) for _, values in curves])
+    return curves[0][0], values.min(axis=0), values.max(axis=0)
 
 
 def losses(history: History) -> Figure | None:
@@ -74,6 +87,7 @@ def draw_curve(ax: Axes, steps: np.ndarray, values: np.ndarray, *, label: str, c
 
 
 def _curves(history: History, parts: Sequence[tuple[str, str, str]], *, title: str, y_label: str) -> Figure | None:
+    bands = [(replica_band(history, key), color) for key, _, color in parts]
     known = [(curve(history, key), label, color) for key, label, color in parts]
     known = [part for part in known if len(part[0][0])]
     if not known:
@@ -84,6 +98,9 @@ def _curves(history: History, parts: Sequence[tuple[str, str, str]], *, title: s
         figure.subplots_adjust(left=0.115, right=0.975, top=0.83, bottom=0.15)
         for (steps, values), label, color in known:
             draw_curve(ax, steps, values, label=label, color=color)
+        for band, color in bands:
+            if band is not None:
+                ax.fill_between(*band, color=color, alpha=0.18, lw=0)
         ax.set_title(title, pad=22)
         ax.set_xlabel("training step", labelpad=3)
         ax.set_ylabel(y_label)

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reverie.report.conditions import conditions_section, read_conditions
 from reverie.report.evidence import validation_section, verdict_section
+from reverie.report.health import health_section, health_warning
 from reverie.report.html import save
 from reverie.report.origin import provenance_section, references_section
 from reverie.report.page import Page, Section
+from reverie.report.replicas import replicas_section
 from reverie.report.sections import (
     Samples,
     images_section,
@@ -65,12 +68,17 @@ def build(
     title: str = "Generative model",
     subtitle: str = "",
     real: np.ndarray | None = None,
+    real_weights: np.ndarray | None = None,
     generated: np.ndarray | None = None,
+    replicas: np.ndarray | None = None,
     names: Sequence[str] | None = None,
     units: Sequence[str] | None = None,
     kinds: Sequence[str] | None = None,
     event_shape: Sequence[int] | None = None,
+    conditions: Mapping[str, Any] | None = None,
     snapshots: Sequence[tuple[int, np.ndarray]] | None = None,
+    unvalidated: str = "",
+    training: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
     environment: Mapping[str, Any] | None = None,
@@ -81,26 +89,38 @@ def build(
 
     Parameters
     ----------
-    history : records of the training; keys step, d_loss, g_loss, d_real, d_fake, d_grad_norm, g_grad_norm,
-        each of which may be missing.
+    history : records of the training; keys step, d_loss, g_loss, d_real, d_fake, d_grad_norm, g_grad_norm, and of
+        checks score, score_error, alarms, ...; each of them may be missing.
     result : a `reverie.validation.ValidationResult`, or None.
     title, subtitle : heading of the page.
     real, generated : samples (n, *event) in original units.
+    real_weights : (n,) event weights of `real`, negative ones too: its histograms are weighted.
+    replicas : (replica, n, *event) samples of each of several replicas.
     names, units, kinds : one per column; one for all pixels of images.
     event_shape : shape of one event, if the arrays come flattened as (n, pixel).
+    conditions : what the samples were conditioned on: "names", "units", "levels" (words by value, or None for a
+        number), and "real" (n, k) and "generated" (m, k), row by row with the samples.
     snapshots : pairs (step, samples (n, *event)) drawn during training.
+    unvalidated : why there is no `result`, in a sentence.
+    training : how training ended: "step" and "ended_by".
     provenance : where the data came from: source, licence, hash, sizes, seeds.
     config, environment : the resolved settings; versions and machine.
     references : pairs (key, text or BibTeX entry) of the methods used; None takes those of the validation.
     command : the line that makes this run again.
     """
-    samples = _samples(real, generated, names, units, kinds, event_shape)
-    sections: list[Section | None] = [verdict_section(result), training_section(history or ())]
+    samples = _samples(real, generated, names, units, kinds, event_shape, real_weights, replicas)
+    health = health_section(history or (), training)
+    sections: list[Section | None] = [
+        verdict_section(result, unvalidated=unvalidated, warning=health_warning(history or ())),
+        health,
+        training_section(history or (), is_watched=health is not None),
+    ]
     if samples is not None:
         if snapshots:
             shaped = [(int(step), _shaped(x, samples.real.shape[1:])) for step, x in snapshots]
             sections.append(snapshots_section(samples, shaped))
         sections += _sample_sections(samples, result)
+        sections += [conditions_section(samples, read_conditions(conditions)), replicas_section(samples)]
     if result is not None:
         sections.append(validation_section(result))
     sections.append(provenance_section(provenance=provenance, config=config, environment=environment, command=command))
@@ -115,12 +135,19 @@ def _sample_sections(samples: Samples, result: "ValidationResult | None") -> lis
     if samples.are_images:
         return [images_section(samples)]
     p_values = {c.feature: c.p_value for c in result.checks if c.feature and c.name == "KS"} if result else {}
-    both = len(samples.real) and len(samples.generated)
+    both = len(samples.real) and len(samples.generated) and samples.weights is None
     return [marginals_section(samples, p_values), pairs_section(samples) if both else None]
 
 
 def _samples(
-    real: Any, generated: Any, names: Any, units: Any, kinds: Any, event_shape: Sequence[int] | None
+    real: Any,
+    generated: Any,
+    names: Any,
+    units: Any,
+    kinds: Any,
+    event_shape: Sequence[int] | None,
+    weights: Any,
+    replicas: Any,
 ) -> Samples | None:
     if real is None and generated is None:
         return None
@@ -131,7 +158,9 @@ def _samples(
     labels = tuple(str(name) for name in names) if names else tuple(f"x{j}" for j in range(width))
     filled = tuple(str(unit or "") for unit in units) if units else ("",) * width
     sorts = tuple(kinds) if kinds else (("continuous",) * width if len(shape) == 1 else ("pixel",))
-    return Samples(arrays[0], arrays[1], labels, filled, sorts)
+    w = None if weights is None or real is None else np.asarray(weights, dtype=float)
+    several = None if replicas is None else np.stack([_shaped(x, shape) for x in replicas])
+    return Samples(arrays[0], arrays[1], labels, filled, sorts, w, several)
 
 
 def _shaped(values: Any, shape: Sequence[int]) -> np.ndarray:

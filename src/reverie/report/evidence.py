@@ -54,13 +54,23 @@ def tone(result: "ValidationResult | None") -> str:
     return "close" if result.auc is not None and result.auc.value <= _CLOSE_AUC else "bad"
 
 
-def verdict_section(result: "ValidationResult | None") -> Section:
-    """Return the first section: the verdict in words and its headline numbers (`result` may be None)."""
+def verdict_section(result: "ValidationResult | None", *, unvalidated: str = "", warning: str = "") -> Section:
+    """Return the first section: the verdict in words and its headline numbers.
+
+    Parameters
+    ----------
+    result : of the validation, or None.
+    unvalidated : why there is none.
+    warning : a sentence to stand below the verdict, such as on alarms in training.
+    """
     kind = tone(result)
+    warned: list[Block] = [Text(warning, "warning")] if warning else []
     if result is None:
-        sentence = "There is no validation result in this report. Run reverie validate before you trust the samples."
-        return Section("verdict", "Verdict", (Verdict(kind, _HEADLINES[kind], sentence),))
-    blocks: list[Block] = [Verdict(kind, _HEADLINES[kind], str(result.verdict), _tiles(result))]
+        sentence = unvalidated or (
+            "There is no validation result in this report. Run reverie validate before you trust the samples."
+        )
+        return Section("verdict", "Verdict", (Verdict(kind, _HEADLINES[kind], sentence), *warned))
+    blocks: list[Block] = [Verdict(kind, _HEADLINES[kind], str(result.verdict), _tiles(result)), *warned]
     if result.warnings:
         blocks.append(Text("\n".join(result.warnings), "warning"))
     blocks.append(Details("How the colour is chosen", (Text(_RULE, "note"),)))

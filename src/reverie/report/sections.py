@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from scipy.special import chdtrc
 
 from reverie.core.errors import InputError
@@ -24,6 +26,7 @@ __all__ = [
     "pairs_section",
     "snapshots_section",
     "training_section",
+    "weighted_moments",
 ]
 
 _MOST_MARGINALS = 18
@@ -37,6 +40,8 @@ class Samples:
     ----------
     real, generated : (n, *event) each, n possibly 0, one event shape.
     names, units, kinds : one per column; images have one of each for all pixels.
+    weights : (n,) event weights of `real`, or None.
+    replicas : (replica, n, *event) samples of each replica, or None.
     """
 
     real: np.ndarray
@@ -44,6 +49,8 @@ class Samples:
     names: tuple[str, ...]
     units: tuple[str, ...]
     kinds: tuple[str, ...]
+    weights: np.ndarray | None = None
+    replicas: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shapes = self.real.shape[1:], self.generated.shape[1:]
@@ -58,15 +65,34 @@ class Samples:
         """Whether an event is an image or a lattice rather than a row of a table."""
         return self.real.ndim > 2
 
+    @property
+    def rows_of_numbers(self) -> tuple[str, ...]:
+        """Names of the numbers that an event is summed up by: its columns, or what is taken of an image."""
+        return tuple(name for name, _ in _summaries(self.kinds[0])) if self.are_images else self.names
 
-def training_section(history: Sequence[Mapping[str, float]]) -> Section | None:
-    """Return losses, discriminator outputs and gradient norms, or None when the history holds none of them."""
+    def numbers(self, values: np.ndarray) -> np.ndarray:
+        """Return those numbers of events (n, *event), (n, number)."""
+        if not self.are_images:
+            return values
+        return np.stack([summary(values) for _, summary in _summaries(self.kinds[0])], axis=1)
+
+
+def training_section(history: Sequence[Mapping[str, Any]], *, is_watched: bool = False) -> Section | None:
+    """Return losses, discriminator outputs and gradient norms, or None when the history holds none of them.
+
+    Parameters
+    ----------
+    history : records of the training.
+    is_watched : whether losses and outputs stand in the section on the health of training already.
+    """
+    norms = gradient_norms(history)
+    if is_watched:
+        return None if norms is None else Section("training", "Gradient norms", (_norms(norms),), "Gradients")
     drawn = (
         (losses(history), "Loss of the discriminator and of the generator against the training step."),
         (discriminator_outputs(history), "Mean output of the discriminator for real and generated data by step."),
     )
     pictures = [Picture(to_svg(figure), alt) for figure, alt in drawn if figure is not None]
-    norms = gradient_norms(history)
     if not pictures and norms is None:
         return None
     lead = (
@@ -75,9 +101,13 @@ def training_section(history: Sequence[Mapping[str, float]]) -> Section | None:
     )
     blocks: list[Block] = [Text(lead), Gallery(tuple(pictures), size="large")]
     if norms is not None:
-        picture = Picture(to_svg(norms), "Gradient norms of both players against the training step.")
-        blocks.append(Details("Gradient norms", (Gallery((picture,), size="large"),)))
+        blocks.append(Details("Gradient norms", (_norms(norms),)))
     return Section("training", "How the game went", tuple(blocks), "Training")
+
+
+def _norms(figure: Figure) -> Gallery:
+    picture = Picture(to_svg(figure), "Gradient norms of both players against the training step.")
+    return Gallery((picture,), size="large")
 
 
 def snapshots_section(samples: Samples, snapshots: Sequence[tuple[int, np.ndarray]]) -> Section:
@@ -92,7 +122,7 @@ def snapshots_section(samples: Samples, snapshots: Sequence[tuple[int, np.ndarra
     i, j = choose_pair(real, last) if len(real) else (0, min(1, last.shape[1] - 1))
     lead = "Generated samples at selected training steps, in the two columns that still differ most at the end."
     blocks = [Text(lead)]
-    if i != j and len(real):
+    if i != j and len(real) and samples.weights is None:
         figure = projections(real, snapshots, columns=(i, j), **labels)
         alt = f"{samples.names[i]} against {samples.names[j]} at several training steps, real data last."
         caption = "Ink contours hold 39 % and 86 % of the real data; they are the same in every panel."
@@ -105,13 +135,15 @@ def snapshots_section(samples: Samples, snapshots: Sequence[tuple[int, np.ndarra
 def marginals_section(samples: Samples, p_values: Mapping[str, float] | None = None) -> Section:
     """Return one panel per column with its ratio, and the table of the numbers behind them."""
     columns = choose_columns(samples.real, samples.generated, most=_MOST_MARGINALS)
+    weighted = " Real events are weighted: points are sums of weights." if samples.weights is not None else ""
+    band = " The hatched band reaches from the lowest to the highest replica." if samples.replicas is not None else ""
     pictures = tuple(_marginal(samples, j, (p_values or {}).get(samples.names[j])) for j in columns)
     lead = (
         "Points are real data with Poisson errors, steps are generated data scaled to the same size. Below each: "
         "generated over real, where the grey band is the error of the real counts; triangles lie beyond the frame. "
         "“outside” counts the events beyond the range shown, real | generated."
     )
-    blocks: list[Block] = [Text(lead), Gallery(pictures)]
+    blocks: list[Block] = [Text(lead + band + weighted), Gallery(pictures)]
     if len(columns) < len(samples.names):
         blocks.insert(
             1, Text(f"Shown: {len(columns)} of {len(samples.names)} columns, those that differ most.", "note")
@@ -127,7 +159,7 @@ def pairs_section(samples: Samples, most: int = 6) -> Section | None:
     if len(columns) < 2:
         return None
     labels = {"names": samples.names, "units": samples.units, "kinds": samples.kinds}
-    figure = pairs(samples.real, samples.generated, columns=columns, **labels)
+    figure = pairs(samples.real, samples.generated, columns=columns, replicas=samples.replicas, **labels)
     left_out = len(samples.names) - len(columns)
     which = f" Shown are the {len(columns)} columns that differ most; {left_out} are left out." if left_out > 0 else ""
     lead = (
@@ -145,7 +177,7 @@ def images_section(samples: Samples) -> Section:
     shade = "in the two colours" if samples.kinds[0] == "spin" else "on the grey scale"
     caption = f"The first images of each, not a selection, both {shade} of the real ones."
     blocks: list[Block] = [Picture(to_png(figure), alt, caption, media="png")]
-    pictures = tuple(_image_summary(samples, name, summary) for name, summary in _summaries(samples.kinds[0]))
+    pictures = tuple(_image_summary(samples, j, name) for j, name in enumerate(samples.rows_of_numbers))
     blocks += [Text("One number per image, so that the counts are independent:"), Gallery(pictures)]
     return Section("images", "Images side by side", tuple(blocks), "Images")
 
@@ -156,8 +188,9 @@ def _summaries(kind: str) -> Sequence[tuple[str, Callable[[np.ndarray], np.ndarr
     return (("mean of the pixels", _pixel_mean), ("spread of the pixels (sd)", _pixel_spread))
 
 
-def _image_summary(samples: Samples, name: str, summary: Callable[[np.ndarray], np.ndarray]) -> Picture:
-    real, generated = (summary(x) if len(x) else np.empty(0) for x in (samples.real, samples.generated))
+def _image_summary(samples: Samples, j: int, name: str) -> Picture:
+    real, generated = (samples.numbers(x)[:, j] if len(x) else np.empty(0) for x in (samples.real, samples.generated))
+    replicas = samples.replicas
     is_spin = samples.kinds[0] == "spin"
     figure = marginal(
         real,
@@ -165,6 +198,8 @@ def _image_summary(samples: Samples, name: str, summary: Callable[[np.ndarray], 
         name=name,
         unit="" if is_spin else samples.units[0],
         kind="integer" if is_spin else "continuous",
+        weights=samples.weights,
+        replicas=None if replicas is None else np.stack([samples.numbers(x)[:, j] for x in replicas]),
     )
     return Picture(to_svg(figure), f"Distribution of the {name} per image, real against generated.")
 
@@ -196,15 +231,22 @@ def _spins(stack: np.ndarray) -> np.ndarray:
 def _marginal(samples: Samples, j: int, p_value: float | None) -> Picture:
     name, unit, kind = samples.names[j], samples.units[j], samples.kinds[j]
     figure = marginal(
-        samples.real[:, j], samples.generated[:, j], name=name, unit=unit, kind=kind, p_value=p_value
-    )  # fmt: skip
+        samples.real[:, j],
+        samples.generated[:, j],
+        name=name,
+        unit=unit,
+        kind=kind,
+        p_value=p_value,
+        weights=samples.weights,
+        replicas=None if samples.replicas is None else samples.replicas[..., j],
+    )
     return Picture(to_svg(figure), f"Histogram of {name}: real points, generated steps, and their ratio below.")
 
 
 def _evolution(samples: Samples, snapshots: Sequence[tuple[int, np.ndarray]], j: int) -> Picture:
     columns = [(step, x[:, j]) for step, x in snapshots]
     name, unit, kind = samples.names[j], samples.units[j], samples.kinds[j]
-    figure = evolution(samples.real[:, j], columns, name=name, unit=unit, kind=kind)
+    figure = evolution(samples.real[:, j], columns, name=name, unit=unit, kind=kind, weights=samples.weights)
     return Picture(to_svg(figure), f"Histogram of {name} at several training steps, with the real data as points.")
 
 
@@ -214,17 +256,34 @@ def _moments(samples: Samples) -> Table:
     rows = []
     for j, (name, unit, kind) in enumerate(zip(samples.names, samples.units, samples.kinds, strict=True)):
         real, generated = samples.real[:, j], samples.generated[:, j]
-        chi2, ndf = bin_columns(real, generated, kind=kind).chi_square()
-        moments = [_mean(real, kind), _mean(generated, kind), number(real.std()), number(generated.std())]
+        w = samples.weights
+        chi2, ndf = bin_columns(real, generated, kind=kind, weights=w).chi_square()
+        spread = real.std() if w is None else weighted_moments(real, w)[1]
+        moments = [_mean(real, kind, w), _mean(generated, kind), number(spread), number(generated.std())]
         test = [f"{chi2:.1f}/{ndf}" if ndf else "–", number(chdtrc(ndf, chi2), 2) if ndf else "–"]
-        cells = [Cell(text, "number") for text in (*moments, *test, number(ks_distance(real, generated)))]
+        cells = [
+            Cell(text, "number")
+            for text in (*moments, *test, number(ks_distance(real, generated) if w is None else None))
+        ]
         rows.append((Cell(name), Cell(unit), *cells))
     return Table(headers, tuple(rows))
 
 
-def _mean(values: np.ndarray, kind: str) -> str:
+def weighted_moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
+    """Return mean, standard deviation and error of the mean of weighted values (n,); weights may be negative."""
+    total = float(weights.sum())
+    mean = float((weights * values).sum()) / total
+    variance = float((weights * (values - mean) ** 2).sum()) / total
+    error = float(np.sqrt((weights**2 * (values - mean) ** 2).sum())) / abs(total)
+    return mean, float(np.sqrt(max(variance, 0.0))), error
+
+
+def _mean(values: np.ndarray, kind: str, weights: np.ndarray | None = None) -> str:
     if kind in ("periodic", "categorical"):
         return "–"
+    if weights is not None:
+        mean, _, error = weighted_moments(values, weights)
+        return measured(mean, error)
     return (
         measured(values.mean(), values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else number(values.mean())
     )

@@ -4,7 +4,7 @@ from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.checkpoint import CheckpointFolder, load_state, save_state
 from reverie.training.history import append_record, read_history, truncate_history
 from reverie.training.loop import Record, train
-from reverie.training.optimizers import OPTIMIZERS, learning_rate_factor, make_optimizer
+from reverie.training.optimizers import OPTIMIZERS, learning_rate_factor, make_optimizer, take_step
 
 __all__ = [
     "OPTIMIZERS",
@@ -18,6 +18,7 @@ __all__ = [
     "make_optimizer",
     "read_history",
     "save_state",
+    "take_step",
     "train",
     "truncate_history",
 ]

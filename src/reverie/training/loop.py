@@ -10,13 +10,14 @@ the model stands at the boundary of a step, so its state may be saved.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from reverie.core.errors import TrainingError
 from reverie.core.protocols import Trainable
-from reverie.training.health import first_non_finite
+from reverie.training.finite import first_non_finite
 
 __all__ = ["Record", "train"]
 
@@ -30,20 +31,23 @@ class Record:
     step : steps taken since the beginning of the run, earlier sessions included.
     seconds : wall time since this call of `train` began.
     scalars : mean of each named scalar over the window.
+    alarms : what looked wrong at the end of the window, each with a `to_json`; the model adds them.
     """
 
     step: int
     seconds: float
     scalars: Mapping[str, float]
+    alarms: tuple[Any, ...] = ()
 
-    def to_json(self) -> dict[str, float]:
-        """Return one flat dictionary, a line of the history."""
-        return {"step": self.step, "seconds": round(self.seconds, 3), **self.scalars}
+    def to_json(self) -> dict[str, Any]:
+        """Return one dictionary, a line of the history; "alarms" only when there are any."""
+        line = {"step": self.step, "seconds": round(self.seconds, 3), **self.scalars}
+        return line | {"alarms": [alarm.to_json() for alarm in self.alarms]} if self.alarms else line
 
 
 def train(
     model: Trainable,
-    batch_at: Callable[[int], Tensor],
+    batch_at: Callable[[int], Any],
     *,
     generator: torch.Generator,
     start: int = 0,
@@ -56,7 +60,7 @@ def train(
     Parameters
     ----------
     model : takes the steps.
-    batch_at : the batch of a step, (batch, *event).
+    batch_at : the batch of a step, as the model takes it: (batch, *event), or rows of several tensors.
     generator : source of the model's noise; its state belongs to the model's checkpoint.
     start : number of steps taken before.
     max_steps : number of steps of the whole run.

@@ -12,7 +12,7 @@ cosine to a small fraction of itself in the rest.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from reverie.core.checks import check_choice
 
-__all__ = ["OPTIMIZERS", "learning_rate_factor", "make_optimizer"]
+__all__ = ["OPTIMIZERS", "learning_rate_factor", "make_optimizer", "take_step"]
 
 Maker = Callable[[list[Tensor], float, tuple[float, float]], Optimizer]
 
@@ -52,6 +52,17 @@ def make_optimizer(
         For another name.
     """
     return check_choice("optimizer", name, OPTIMIZERS)(list(weights), learning_rate, betas)
+
+
+def take_step(optimizer: Optimizer, weights: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """Take one step of `optimizer` along given gradients of its weights; None leaves a weight where it is.
+
+    The fused optimisers of torch read a gradient in the order of memory, whatever its strides: that of batched
+    products is a transposed view, and would be scrambled without a word. It is laid out first.
+    """
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight.grad = None if gradient is None else gradient.contiguous()
+    optimizer.step()
 
 
 def learning_rate_factor(step: int, max_steps: int, *, hold: float = 0.5, floor: float = 0.02) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
-from reverie.data.transforms.base import Elementwise, Output, check_within
+from reverie.data.transforms.base import Elementwise, Output, check_within, straight_through
 
 __all__ = ["Identity", "Rescale", "Standardise"]
 
@@ -69,18 +69,24 @@ class Rescale(Elementwise):
     """Map [lower, upper] to [-1, 1] elementwise, for events of any shape.
 
     The inverse cuts to the bounds, so its range is [lower, upper]; with `step` it also rounds to
-    the grid lower, lower + step, ..., upper.
+    the grid lower, lower + step, ..., upper; its gradient is that without rounding. With `gap` the values above
+    `lower` are mapped to [-1 + 2 gap, 1]: all between -1 and there comes back as exactly `lower`, which is how
+    cells without energy stay empty.
 
     Parameters
     ----------
     lower, upper : the bounds; None takes the smallest and largest value of the data.
     step : spacing of the allowed values: 1 for integral pixels, 2 for spins -1 and +1, None for real numbers.
+    gap : share of [-1, 1] that stands for a point mass on `lower`, in [0, 1).
     """
 
-    def __init__(self, *, lower: float | None = None, upper: float | None = None, step: float | None = None) -> None:
+    def __init__(
+        self, *, lower: float | None = None, upper: float | None = None, step: float | None = None, gap: float = 0.0
+    ) -> None:
         self.lower = lower
         self.upper = upper
         self.step = step
+        self.gap = gap
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -97,15 +103,19 @@ class Rescale(Elementwise):
             check_positive("step", self.step)
         check_within(x, lower, upper)
         self.lower_, self.upper_ = lower, upper
-        self.half_ = (upper - lower) / 2 or 1.0
+        if not 0 <= self.gap < 1:
+            raise InputError(f"Expected gap in [0, 1), got {self.gap}. Give the share of [-1, 1] for the point mass.")
+        self.half_ = (upper - lower) / (2 - 2 * self.gap) or 1.0
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
-        return (check_within(x, self.lower_, self.upper_) - self.lower_) / self.half_ - 1
+        y = (check_within(x, self.lower_, self.upper_) - self.lower_) / self.half_ - 1
+        return torch.where(x > self.lower_, y + 2 * self.gap, y) if self.gap else y
 
     def _inverse(self, y: Tensor) -> Tensor:
-        x = self.lower_ + self.half_ * (y.clamp(-1, 1) + 1)
+        above = y.clamp(-1, 1) + 1
+        x = self.lower_ + self.half_ * ((above - 2 * self.gap).clamp(min=0) if self.gap else above)
         if self.step is not None:
-            x = self.lower_ + self.step * torch.round((x - self.lower_) / self.step)
+            x = straight_through(self.lower_ + self.step * torch.round((x - self.lower_) / self.step), x)
         return x.clamp(self.lower_, self.upper_)
 
     def _log_derivative(self, x: Tensor) -> Tensor:

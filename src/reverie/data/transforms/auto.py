@@ -8,13 +8,16 @@
 | integer, spin         | Dequantise, then as a continuous column                                          |
 | categorical           | OneHot                                                                           |
 | pixel                 | Rescale to [-1, 1], rounding where the data are integral                         |
-| image or lattice      | Rescale to [-1, 1], all sites alike; a field without bounds: Standardise, shared |
+| image or lattice      | Rescale to [-1, 1], all sites alike, with a gap above an atom at the lower end;  |
+|                       | a field without bounds: Standardise, shared                                      |
 | with an atom          | PointMass around what the column would get otherwise                             |
 """
 
 import itertools
 import math
 from collections.abc import Callable, Mapping
+
+import numpy as np
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError, UnknownNameError
@@ -32,6 +35,8 @@ from reverie.data.transforms.quantile import Quantile
 __all__ = ["auto_transform"]
 
 Bound = float | None
+
+ATOM_GAP = 0.1  # of [-1, 1], the range of tanh: wide enough to hit, and little loss of resolution
 
 
 def auto_transform(
@@ -93,7 +98,8 @@ def _for_column(column: Column, continuous: str) -> InvertibleTransform:
         return _rescale(column)
     make = check_choice("transform", continuous, CONTINUOUS)
     if column.kind in ("integer", "spin"):
-        return Chain([Dequantise(lower=column.lower, upper=column.upper, levels=column.levels), make(None, None)])
+        whole = Dequantise(lower=column.lower, upper=column.upper, levels=column.levels, ends=_ends(column.dtype))
+        return Chain([whole, make(None, None)])
     if column.atom is not None:
         return PointMass(column.atom, make(None, None), lower=column.lower, upper=column.upper)
     return make(column.lower, column.upper)
@@ -112,7 +118,16 @@ def _rescale(column: Column) -> Rescale:
     if column.levels is not None and len(column.levels) > 1:
         step = min(b - a for a, b in itertools.pairwise(column.levels))
         return Rescale(lower=column.levels[0], upper=column.levels[-1], step=step)
-    return Rescale(lower=column.lower, upper=column.upper, step=1.0 if column.integral else None)
+    gap = ATOM_GAP if column.atom is not None and column.atom == column.lower else 0.0
+    return Rescale(lower=column.lower, upper=column.upper, step=1.0 if column.integral else None, gap=gap)
+
+
+def _ends(dtype: str) -> tuple[float, float] | None:
+    """Return the range of a short integer type; None for types that hold any count."""
+    kind = np.dtype(dtype).kind if dtype != "str" else "U"
+    if kind not in "iu" or np.dtype(dtype).itemsize > 4:
+        return None
+    return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
 
 
 def _quantile(lower: Bound, upper: Bound) -> InvertibleTransform:

@@ -11,7 +11,9 @@ comes from a `torch.Generator`, row by row, so that one generator gives the same
 the rows are cut into batches. T^-1 needs no noise.
 
 The inverse is total: a network may emit any finite y, and gets a finite x that keeps every
-promise of the column (bounds, integers, levels). |y| beyond 1e30 counts as 1e30.
+promise of the column (bounds, integers, levels). |y| beyond 1e30 counts as 1e30. It is differentiable
+by y, with finite gradients: 0 where x is cut to a bound or stays at an atom, that of the unrounded
+number where x is rounded (straight-through), and none for categories.
 
 To add a transform: subclass `InvertibleTransform` (or `Elementwise`), write the abstract methods,
 keep what `fit` learns in attributes that end in "_" (numbers, strings, tensors, lists and
@@ -30,7 +32,7 @@ from torch import Tensor
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 
-__all__ = ["Elementwise", "InvertibleTransform", "Output", "check_within", "noise_grid"]
+__all__ = ["Elementwise", "InvertibleTransform", "Output", "check_within", "noise_grid", "straight_through"]
 
 LARGEST = 1e30  # |y| beyond this is cut, so that no product overflows
 TOLERANCE = 1e-6  # bounds may be missed by this fraction of their size: float32 data against float64 bounds
@@ -267,6 +269,11 @@ def noise_grid(u: Tensor) -> Tensor:
     """
     cells = 2.0**NOISE_BITS
     return (torch.floor(u * cells) + 0.5) / cells
+
+
+def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
+    """Return the values of `hard`, bit for bit, with the gradient of `soft` (Bengio et al., arXiv:1308.3432)."""
+    return hard.detach() + (soft - soft.detach()) if soft.requires_grad else hard
 
 
 def _check_finite(x: Tensor, name: str, advice: str) -> None:

@@ -126,7 +126,7 @@ class Logit(Elementwise):
 
     def _inverse(self, y: Tensor) -> Tensor:
         if self.lower is not None and self.upper is not None:
-            t = self.scale_ * _sigmoid(-y.abs(), self.eps_)
+            t = self.scale_ * _sigmoid(torch.where(y <= 0, y, -y), self.eps_)  # not -|y|, which has no slope at 0
             return torch.where(y <= 0, self.lower + t, self.upper - t).clamp(self.lower, self.upper)
         y = y.clamp(*self.y_range_)
         if self.lower is not None:

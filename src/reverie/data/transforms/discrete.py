@@ -9,11 +9,13 @@ x + 1, and a transform that follows may err by 5e-7 without changing the integer
 pass 2^31, u = 1/2.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 from reverie.core.errors import InputError
-from reverie.data.transforms.base import TOLERANCE, InvertibleTransform, Output, noise_grid
+from reverie.data.transforms.base import TOLERANCE, InvertibleTransform, Output, noise_grid, straight_through
 
 __all__ = ["Dequantise", "OneHot"]
 
@@ -26,7 +28,8 @@ LEAST_PER_LEVEL = 10  # the holes in a thin tail of counts are chance
 class Dequantise(InvertibleTransform):
     """Spread each integer x evenly over [x, x + 1).
 
-    The inverse is floor, cut to the bounds, so always one of lower, lower + 1, ..., upper. An end
+    The inverse is floor, cut to the bounds, so always one of lower, lower + 1, ..., upper; its gradient is that
+    without floor. An end
     without a bound is open by the width of the training range: counts beyond the largest one seen
     can be generated. Few values with holes between them (charges -1 and +1, or 0.5 and 2.5) are
     numbered 0, 1, 2, ... first, so that the inverse gives only values that occur.
@@ -37,14 +40,21 @@ class Dequantise(InvertibleTransform):
     levels : the allowed values, ascending, instead of integers from lower to upper; None takes the
         values of the data where they are at most 32 and not all integers, or integers with holes
         between them, each met 10 times.
+    ends : smallest and largest number that the type of the column holds; an end without a bound stays within.
     """
 
     def __init__(
-        self, *, lower: float | None = None, upper: float | None = None, levels: tuple[float, ...] | None = None
+        self,
+        *,
+        lower: float | None = None,
+        upper: float | None = None,
+        levels: tuple[float, ...] | None = None,
+        ends: tuple[float, float] | None = None,
     ) -> None:
         self.lower = lower
         self.upper = upper
         self.levels = levels
+        self.ends = ends
 
     @property
     def n_noise(self) -> int:
@@ -58,8 +68,9 @@ class Dequantise(InvertibleTransform):
             _codes(x, self.levels_)
             return
         low, high = x.amin().round().item(), x.amax().round().item()
-        self.lower_ = low - (high - low) if self.lower is None else float(self.lower)
-        self.upper_ = high + (high - low) if self.upper is None else float(self.upper)
+        least, most = (-math.inf, math.inf) if self.ends is None else self.ends
+        self.lower_ = max(low - (high - low), least) if self.lower is None else float(self.lower)
+        self.upper_ = min(high + (high - low), most) if self.upper is None else float(self.upper)
         self.largest_ = max(abs(self.lower_), abs(self.upper_))
         if self.largest_ > LARGEST_INTEGER:
             raise InputError(
@@ -73,8 +84,12 @@ class Dequantise(InvertibleTransform):
         return self._integers(x) + noise
 
     def _inverse(self, y: Tensor) -> Tensor:
-        x = torch.floor(y).clamp(self.lower_, self.upper_)
-        return x if self.levels_ is None else self.levels_.to(y.device)[x.long()]
+        x = torch.floor(y.detach()).clamp(self.lower_, self.upper_)
+        soft = y.clamp(self.lower_, self.upper_ + 1)
+        if self.levels_ is None:
+            return straight_through(x, soft)
+        levels = self.levels_.to(y.device)
+        return straight_through(levels[x.long()], soft * ((levels[-1] - levels[0]) / max(len(levels) - 1, 1)))
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
         return x.new_zeros(len(x))
@@ -108,7 +123,8 @@ class OneHot(InvertibleTransform):
     """Each categorical code becomes a unit vector, one feature per level.
 
     A column with K levels gives K features, one column after the other. The inverse takes the
-    largest of the K numbers (the first of equal ones), so it gives a level for any y.
+    largest of the K numbers (the first of equal ones), so it gives a level for any y. It has no gradient: the
+    codes of categories have no order.
 
     Parameters
     ----------

@@ -20,6 +20,7 @@ from reverie.data.transforms.base import InvertibleTransform, Output
 
 __all__ = ["Periodic"]
 
+LEAST_RADIUS2 = 1e-24  # of a point whose angle has a gradient
 SLACK = 0.01  # files round pi to 3.14 or 3.142
 
 
@@ -78,7 +79,7 @@ class Periodic(InvertibleTransform):
 
     def _inverse(self, y: Tensor) -> Tensor:
         points = (y * self.scale_.to(y.device) + self.mean_.to(y.device)).unflatten(1, (-1, 2))
-        theta = torch.atan2(points[..., 1], points[..., 0])
+        theta = _angle_of(points[..., 0], points[..., 1])
         turns = torch.where(theta < 0, theta + 2 * math.pi, theta) / (2 * math.pi)
         end = self.origin_ + self.period
         return (self.origin_ + self.period * turns).clamp(self.origin_, math.nextafter(end, -math.inf))
@@ -95,6 +96,12 @@ class Periodic(InvertibleTransform):
     def _points(self, x: Tensor) -> Tensor:
         theta = self._angle(x)
         return torch.stack([theta.cos(), theta.sin()], dim=-1).flatten(1)
+
+
+def _angle_of(a: Tensor, b: Tensor) -> Tensor:
+    # At the origin atan2 has a value but no gradient: there it gets none.
+    nowhere = a.square() + b.square() < LEAST_RADIUS2
+    return torch.atan2(torch.where(nowhere, b.detach(), b), torch.where(nowhere, a.detach(), a))
 
 
 def _natural_origin(low: float, high: float, period: float) -> float:

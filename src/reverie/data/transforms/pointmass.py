@@ -15,18 +15,22 @@ fraction of atoms, w is such that the gap is filled as densely as the rest is wh
 so that on the normal scale the gap takes the share f of the probability. With `Quantile` as base,
 y is one standard normal variable, atoms and all, without a step.
 
+The atom is the value found in the data: float32 data hold 0.1 as 0.10000000149.
+
 log_det is that of the base at s; for an atom also log w, because the probability of the atom is the
 integral over the gap, w E_u[p(y) |dy/ds|].
 """
 
 import copy
 import math
+from collections.abc import Mapping
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from reverie.core.errors import InputError
-from reverie.data.transforms.base import InvertibleTransform, Output, check_within, noise_grid
+from reverie.data.transforms.base import TOLERANCE, InvertibleTransform, Output, check_within, noise_grid
 
 __all__ = ["PointMass"]
 
@@ -79,7 +83,8 @@ class PointMass(InvertibleTransform):
                 "Give each column its own in Columns."
             )
         x = check_within(x, self.lower, self.upper)
-        self.fraction_, self.width_ = _gap(x[x != self.atom], len(x))
+        self.atom_ = _as_in(x, float(self.atom))
+        self.fraction_, self.width_ = _gap(x[x != self.atom_], len(x))
         u = (torch.arange(len(x), dtype=x.dtype, device=x.device) * (math.sqrt(5) - 1) / 2).frac()[:, None]
         self.base_ = copy.deepcopy(self.base)
         self.base_.fit(self._opened(x, u))
@@ -88,18 +93,31 @@ class PointMass(InvertibleTransform):
         return self.base_.forward(self._opened(check_within(x, self.lower, self.upper), u[:, :1]), noise=u[:, 1:])
 
     def _inverse(self, y: Tensor) -> Tensor:
-        s = self.base_.inverse(y)
-        x = torch.where(s < self.atom, s, (s - self.width_).clamp(min=self.atom))
+        return self.close(self.base_.inverse(y))
+
+    def close(self, s: Tensor) -> Tensor:
+        """Return x (batch, 1) of s with the gap: the atom for all of the gap, and never out of bounds."""
+        x = torch.where(s < self.atom_, s, (s - self.width_).clamp(min=self.atom_))
         return x if self.lower is None and self.upper is None else x.clamp(self.lower, self.upper)
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
         x = check_within(x, self.lower, self.upper)
-        gap = (x == self.atom).to(x.dtype).sum(1) * math.log(self.width_)
+        gap = (x == self.atom_).to(x.dtype).sum(1) * math.log(self.width_)
         return gap + self.base_.log_det(self._opened(x, u[:, :1]), noise=u[:, 1:])
 
     def _opened(self, x: Tensor, u: Tensor) -> Tensor:
-        s = torch.where(x > self.atom, x + self.width_, x)
-        return torch.where(x == self.atom, self.atom + self.width_ * noise_grid(u), s)
+        s = torch.where(x > self.atom_, x + self.width_, x)
+        return torch.where(x == self.atom_, self.atom_ + self.width_ * noise_grid(u), s)
+
+    def _restore(self, state: Mapping[str, Any]) -> Self:
+        older = bool(state) and "atom_" not in state  # written before the atom was looked for in the data
+        return super()._restore({**state, "atom_": float(self.atom)} if older else state)
+
+
+def _as_in(x: Tensor, atom: float) -> float:
+    """Return the commonest of the values x that are the atom up to rounding, else the atom itself."""
+    near = x[(x - atom).abs() <= TOLERANCE * abs(atom)]
+    return near.mode().values.item() if len(near) else atom
 
 
 def _gap(others: Tensor, n: int) -> tuple[float, float]:

@@ -11,6 +11,10 @@ Towards the ends the intervals shrink geometrically, and the last knot has 30 va
 (n/20 for small n). The error of F is then that of the sample, about 0.85 / sqrt(n), not that of the
 knots (measured on normal, exponential, peaked and bimodal data, n = 1,000 to 50,000).
 
+An interval without values, where the density on both sides would let one expect many, is a gap
+between modes. It gets knots of its own on both sides, so that it holds the probability of one value
+in n, and not that of a whole interval between knots: a sample hardly ever falls between two modes.
+
 Beyond the last knots the map follows a fitted tail with the same slope at the joint
 (`reverie.data.transforms.tails`), so that values beyond the training range can be generated, as they
 occur in nature; scikit-learn's QuantileTransformer ends at the training range.
@@ -30,6 +34,9 @@ __all__ = ["Quantile"]
 VALUES_PER_KNOT, LEAST_KNOTS, MOST_KNOTS = 50, 24, 500
 VALUES_BEYOND = 30
 TAIL_GROWTH = 1.5
+GAP_NEIGHBOURS, GAP_EXPECTED = 25, 30  # no value where 30 are expected from the 25 next on either side
+LEAST_GAP, MOST_GAPS = 0.01, 64  # as a fraction of the width of the bulk; more are grains, not modes
+BESIDE_A_GAP = (0, 6, 20)  # values from the edge of a gap to the knots beside it
 COINCIDENCE = 1e-13  # knots nearer than this fraction of the largest |x| count as one
 
 
@@ -135,7 +142,8 @@ class Quantile(Elementwise):
 
 def _knots(x: Tensor, n_knots: int | None) -> tuple[Tensor, tuple[float, float]]:
     """Return knots (2, knot) of x and z for sorted x (n,), and the mass below the first and above the last."""
-    at = x[_ranks(len(x), n_knots).to(x.device)]
+    ranks = torch.cat([_ranks(len(x), n_knots).to(x.device), _gap_ranks(x)])
+    at = x[ranks.unique()]
     keep = torch.ones_like(at, dtype=torch.bool)
     keep[1:] = at.diff() > COINCIDENCE * max(x[0].abs().item(), x[-1].abs().item())
     at = at[keep]
@@ -159,6 +167,23 @@ def _ranks(n: int, n_knots: int | None) -> Tensor:
         ranks += [round(count), n - 1 - round(count)]
         count *= TAIL_GROWTH
     return torch.tensor(sorted(set(ranks))).long()
+
+
+def _gap_ranks(x: Tensor) -> Tensor:
+    """Ranks of the knots beside the gaps in sorted values x (n,); none where the values are too few to tell."""
+    n, k = len(x), GAP_NEIGHBOURS
+    beyond = max(min(max(n // 20, 1), VALUES_BEYOND), k)
+    if n < 4 * beyond:
+        return torch.empty(0, dtype=torch.int64, device=x.device)
+    left = torch.arange(beyond, n - 1 - beyond, device=x.device)  # the last value before each candidate
+    width = x[left + 1] - x[left]
+    spread = torch.maximum(x[left] - x[left - k], x[left + 1 + k] - x[left + 1])
+    gap = (width * k > GAP_EXPECTED * spread) & (width > LEAST_GAP * (x[n - 1 - beyond] - x[beyond]))
+    left = left[gap]
+    if len(left) > MOST_GAPS:
+        return left[:0]
+    beside = torch.tensor(BESIDE_A_GAP, device=x.device)
+    return torch.cat([(left[:, None] - beside).flatten(), (left[:, None] + 1 + beside).flatten()]).clamp(0, n - 1)
 
 
 def _end_slope(tail: Tail) -> float:

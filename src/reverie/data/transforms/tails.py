@@ -33,6 +33,7 @@ MOST_SHAPE = 0.95
 LARGEST_SHAPE = 5.0
 SHRINKAGE = 50.0
 BOUND_MATTERS = 20.0
+MOST_FALL = 20.0  # a bounded tail is followed to exp(-20) of its room, where 1 + xi e / sigma is still exact
 
 
 def tail_shape(x: Tensor, n_most: int = 500) -> float:
@@ -101,10 +102,12 @@ def tail_log_derivative(e: Tensor, tail: Tail) -> Tensor:
 
 def _tail(mass: float, sigma: float, xi: float, *, z_far: float) -> Tail:
     z_end = -_ndtri(mass)
+    if xi < 0:
+        z_far = min(z_far, -_ndtri(mass * math.exp(MOST_FALL / xi)))
     z_far = max(z_far, z_end)
     depth = math.log(mass) - _log_ndtr(-z_far) if z_far > z_end else 0.0
     e_far = sigma * _excess(depth, xi)
-    slope_far = (sigma + xi * e_far) * _hazard(z_far)
+    slope_far = sigma * math.exp(xi * depth) * _hazard(z_far)
     return dict(mass=mass, z_end=z_end, sigma=sigma, xi=xi, z_far=z_far, e_far=e_far, slope_far=slope_far)
 
 

@@ -1,0 +1,301 @@
+"""Observables: physical functions of one event that a discriminator is shown beside the raw columns.
+
+For two particles those of `reverie.data.kinematics`: the mass of both, their distance in angle, the momentum
+of the pair. For lattices of spins s with N sites and periodic edges:
+
+    energy         -(1/N) sum over neighbours s_i s_j       (Ising model with coupling 1)
+    magnetisation  (1/N) sum s_i,   abs_magnetisation its size
+
+A generator learns through these functions, so each must be finite with finite gradients for any event that
+the bounds of the columns allow; `check_observable` tries it.
+
+To add one: a function of tensors, and a row in `OBSERVABLES` with the columns it takes.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reverie.core.errors import InputError, UnknownNameError
+from reverie.data.kinematics import (
+    cos_delta_phi,
+    delta_eta,
+    delta_phi,
+    delta_r,
+    four_vector_mass,
+    four_vector_rapidity,
+    invariant_mass,
+    of_momenta,
+    pt_pair,
+    rapidity_pair,
+)
+from reverie.data.schema import Schema
+
+__all__ = [
+    "OBSERVABLES",
+    "Form",
+    "Observable",
+    "abs_magnetisation",
+    "check_observable",
+    "cos_delta_phi",
+    "delta_eta",
+    "delta_phi",
+    "delta_r",
+    "four_vector_mass",
+    "invariant_mass",
+    "ising_energy",
+    "magnetisation",
+    "pt_pair",
+    "rapidity_pair",
+    "resolve_observables",
+]
+
+Function = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Observable:
+    """A number per event.
+
+    Parameters
+    ----------
+    name : what the user called it; for a named one, `resolve_observables` rebuilds it from this.
+    function : physical events (batch, *event) to values (batch,), differentiable.
+    named : whether it is built of `OBSERVABLES` rather than of a function of the user's.
+    """
+
+    name: str
+    function: Function
+    named: bool = False
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to compute an observable: from the columns `columns` in this order, or from the whole event if none.
+
+    `options` are further arguments that may be absent, with 0 in their place.
+    """
+
+    function: Callable[..., Tensor]
+    columns: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+def ising_energy(x: Tensor) -> Tensor:
+    """Return -(1/N) sum over neighbours s_i s_j (batch,) of lattices (batch, height, width) or with channels before."""
+    return -(x * (x.roll(1, -1) + x.roll(1, -2))).flatten(1).mean(1)
+
+
+def magnetisation(x: Tensor) -> Tensor:
+    """Return the mean over all sites of x (batch, *event), (batch,)."""
+    return x.flatten(1).mean(1)
+
+
+def abs_magnetisation(x: Tensor) -> Tensor:
+    """Return the size of the mean over all sites of x (batch, *event), (batch,)."""
+    return magnetisation(x).abs()
+
+
+_POLAR = ("pt1", "eta1", "phi1", "pt2", "eta2", "phi2")
+_MOMENTA = ("px1", "py1", "pz1", "px2", "py2", "pz2")
+_FOUR_VECTORS = ("E1", *_MOMENTA[:3], "E2", *_MOMENTA[3:])
+
+
+def _angular(function: Callable[..., Tensor], *columns: str) -> tuple[Form, ...]:
+    return Form(function, columns), Form(of_momenta(function, *columns), _MOMENTA)
+
+
+OBSERVABLES: dict[str, tuple[Form, ...]] = {  # the first form whose columns are there is taken
+    "mass": (Form(invariant_mass, _POLAR, ("m1", "m2")), Form(four_vector_mass, _FOUR_VECTORS)),
+    "delta_r": _angular(delta_r, "eta1", "phi1", "eta2", "phi2"),
+    "delta_phi": _angular(delta_phi, "phi1", "phi2"),
+    "cos_delta_phi": _angular(cos_delta_phi, "phi1", "phi2"),
+    "delta_eta": _angular(delta_eta, "eta1", "eta2"),
+    "pt_pair": _angular(pt_pair, "pt1", "phi1", "pt2", "phi2"),
+    "rapidity_pair": (
+        Form(rapidity_pair, ("pt1", "eta1", "pt2", "eta2"), ("m1", "m2")),
+        Form(four_vector_rapidity, _FOUR_VECTORS),
+    ),
+    "energy": (Form(ising_energy),),
+    "magnetisation": (Form(magnetisation),),
+    "abs_magnetisation": (Form(abs_magnetisation),),
+}
+
+
+@dataclass(frozen=True)
+class _OfColumns:
+    """`function` of columns (position, factor) or constants, by argument name."""
+
+    function: Callable[..., Tensor]
+    arguments: tuple[tuple[str, tuple[int, float] | float], ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        columns = x.unbind(1)
+        values = {}
+        for name, source in self.arguments:
+            if isinstance(source, tuple):
+                values[name] = columns[source[0]] if source[1] == 1 else columns[source[0]] * source[1]
+            else:
+                values[name] = source
+        return self.function(*values.values())
+
+
+def resolve_observables(specs: Any, schema: Schema) -> tuple[Observable, ...]:
+    """Return the observables that `specs` name.
+
+    Parameters
+    ----------
+    specs : one or several of
+        - a name in `OBSERVABLES`, such as "mass", whose columns pt1, eta1, phi1, pt2, ... (or E1, px1, py1, pz1,
+          ...) are found in the schema, regardless of case and underscores;
+        - a name with columns, such as "mass(pt_a, eta_a, phi_a, pt_b, eta_b, phi_b, m1=0.106, m2=0.106)";
+          a number stands for a constant;
+        - a differentiable torch function of physical events (batch, *event) in float64 that returns (batch,).
+    schema : of the events. Angles are taken in the unit that their period says, else in radians.
+
+    Raises
+    ------
+    UnknownNameError
+        For an unknown observable, argument or column; names the nearest.
+    InputError
+        For columns that the schema does not have, and for a name given twice.
+    """
+    several = [specs] if isinstance(specs, str) or callable(specs) else list(specs)
+    found: list[Observable] = []
+    for spec in several:
+        taken = [other.name for other in found]
+        one = _named(spec, schema) if isinstance(spec, str) else _of_function(spec, taken)
+        if one.name in taken:
+            raise InputError(f"Expected different observables, got {one.name!r} twice. Give it once.")
+        found.append(one)
+    return tuple(found)
+
+
+def check_observable(observable: Observable, x: Tensor, what: str = "events") -> None:
+    """Try an observable on physical events x (batch, *event), called `what` in messages.
+
+    Raises
+    ------
+    InputError
+        If it fails, returns another shape than (batch,), or values or gradients that are missing or not finite.
+    """
+    x = x.detach().clone().requires_grad_()
+
+    def bad(expected: str, got: str) -> InputError:
+        name = f"the observable {observable.name!r} on {what}"
+        return InputError(f"Expected {expected} from {name}, got {got}.")
+
+    try:
+        values = observable.function(x)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        got = f"an error ({reason}). It is called with a tensor {tuple(x.shape)} of {x.dtype}"
+        raise bad("one number per event", got) from error
+    if not isinstance(values, Tensor) or values.shape != x.shape[:1]:
+        got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+        raise bad(f"a tensor of one number per event, shape ({len(x)},)", f"{got}. Leave the batch axis alone")
+    if not torch.isfinite(values).all():
+        n = int((~torch.isfinite(values)).sum())
+        raise bad("finite values", f"{n} NaN or inf of {len(x)}. Guard its logarithms, roots and divisions")
+    gradient = torch.autograd.grad(values.sum(), x, allow_unused=True)[0] if values.requires_grad else None
+    if gradient is None:
+        raise bad("a gradient with respect to the event", "none. Use torch operations on the event only, not NumPy")
+    if not torch.isfinite(gradient).all():
+        raise bad("finite gradients", "NaN or inf. Guard its roots and divisions near 0, torch.where is not enough")
+
+
+def _of_function(spec: Any, taken: list[str]) -> Observable:
+    if isinstance(spec, Observable):
+        return spec
+    function: Any = spec
+    if not callable(spec):
+        raise InputError(
+            f"Expected an observable as a name or a torch function of events, got {type(spec).__name__}. "
+            f"Names: {', '.join(OBSERVABLES)}."
+        )
+    name = getattr(spec, "__name__", type(spec).__name__)
+    number = 2
+    while name in taken:  # two lambdas are two observables
+        name, number = f"{name.rsplit(' ', 1)[0]} {number}", number + 1
+    return Observable(str(name), function)
+
+
+def _named(spec: str, schema: Schema) -> Observable:
+    match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", spec)
+    name, inside = (match[1], match[2] or "") if match else (spec, "")
+    if name not in OBSERVABLES:
+        raise UnknownNameError("observable", name, OBSERVABLES)
+    forms = OBSERVABLES[name]
+    if bool(forms[0].columns) != schema.is_table:
+        wanted, got = ("a table", "images") if forms[0].columns else ("images or lattices", "a table")
+        raise InputError(f"Expected {wanted} for the observable {name!r}, got {got}. Choose another observable.")
+    if not forms[0].columns:
+        return Observable(name, forms[0].function, named=True)
+    words = [word.strip() for word in inside.split(",") if word.strip()]
+    positional = [word for word in words if "=" not in word]
+    given = {key.strip(): value.strip() for key, _, value in (word.partition("=") for word in words if "=" in word)}
+    form = _form(name, positional, given, schema)
+    given |= dict(zip(form.columns, positional, strict=False))
+    for key in given:
+        if key not in form.columns + form.options:
+            raise UnknownNameError(f"argument of {name}", key, form.columns + form.options)
+    arguments = [(key, _source(name, key, given, schema)) for key in form.columns]
+    for key in form.options:
+        there = key in given or _column_like(key, schema) is not None
+        arguments.append((key, _source(name, key, given, schema) if there else 0.0))
+    return Observable(" ".join(spec.split()), _OfColumns(form.function, tuple(arguments)), named=True)
+
+
+def _form(name: str, positional: Sequence[str], given: Mapping[str, str], schema: Schema) -> Form:
+    """Return the form with as many columns as were given, or the first whose columns are there."""
+    forms = OBSERVABLES[name]
+    for form in forms:
+        if len(form.columns) == len(positional):
+            return form
+    if positional:
+        ways = " or ".join(f"{name}({', '.join(form.columns)})" for form in forms)
+        raise InputError(f"Expected {ways}, got {len(positional)} columns. Give all of them, in this order.")
+    for form in forms:
+        if all(key in given or _column_like(key, schema) is not None for key in form.columns):
+            return form
+    return forms[0]
+
+
+def _source(name: str, key: str, given: Mapping[str, str], schema: Schema) -> tuple[int, float] | float:
+    """Return where the argument `key` comes from: position of a column and factor to radians, or a constant."""
+    if key not in given:
+        column = _column_like(key, schema)
+        if column is None:
+            raise InputError(
+                f"Expected a column {key!r} for the observable {name!r}, got {', '.join(schema.names)}. "
+                f"Rename the columns, or write {name}({', '.join(OBSERVABLES[name][0].columns)}) with your names."
+            )
+    elif given[key] in schema.names:
+        column = given[key]
+    else:
+        return _constant(given[key], schema)
+    period = schema[column].period if schema[column].kind == "periodic" else None
+    return schema.index(column), 1.0 if period is None else 2 * math.pi / period
+
+
+def _constant(word: str, schema: Schema) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        raise UnknownNameError("column", word, schema.names) from None
+    if not math.isfinite(value):
+        raise InputError(f"Expected a finite number as an argument of an observable, got {word}. Correct it.")
+    return value
+
+
+def _column_like(key: str, schema: Schema) -> str | None:
+    """Return the column called `key`, or the only one that is apart from case and underscores."""
+    if key in schema.names:
+        return key
+    like = [name for name in schema.names if name.lower().replace("_", "") == key.lower()]
+    return like[0] if len(like) == 1 else None

@@ -1,0 +1,212 @@
+"""From what the user names to data sets: a path, a name of the catalogue, columns, weights, conditions.
+
+Conditions are columns of the same table, the labels that belong to images of the catalogue, or a file
+of their own with one row for each event. Rows with missing entries in either are left out of both.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from reverie.core.checks import check_finite
+from reverie.core.errors import InputError, UnknownNameError
+from reverie.data import Dataset, Schema, catalogue, read
+from reverie.data.sources import READERS
+from reverie.experiment.config import looks_like_path, parse_columns
+
+__all__ = ["find_data", "is_file_name", "open_data", "open_with_conditions", "recoded"]
+
+_MOST_LEVELS = 20  # a condition of whole numbers with more values than this is a number, not a label
+_LABEL = "label"
+
+
+def open_data(
+    data: str,
+    *,
+    columns: str | None = None,
+    weights: str | None = None,
+    schema: str | None = None,
+    drop_missing: bool = False,
+) -> Dataset:
+    """Return the data as `find_data` finds them, free of NaN and infinite values.
+
+    Parameters
+    ----------
+    data, columns, weights, drop_missing : as in `find_data`.
+    schema : YAML file of kinds and units.
+
+    Raises
+    ------
+    InputError
+        As `find_data`, and for missing values: by column, with their number.
+    """
+    dataset = find_data(data, columns=columns, weights=weights, drop_missing=drop_missing)
+    if schema is not None:
+        dataset = _with_schema(dataset, schema)
+    check_finite(dataset.values, dataset.names, name=repr(data))
+    return dataset
+
+
+def open_with_conditions(
+    data: str,
+    condition: str | None,
+    *,
+    columns: str | None = None,
+    weights: str | None = None,
+    schema: str | None = None,
+    drop_missing: bool = False,
+) -> tuple[Dataset, Dataset | None]:
+    """Return the events to learn and their conditions, row by row, both free of NaN; None without conditions.
+
+    Parameters
+    ----------
+    data, columns, weights, schema, drop_missing : as in `open_data`; `schema` describes the condition columns too.
+    condition : names of columns between commas, "label", or the path of a file.
+
+    Raises
+    ------
+    InputError
+        As `open_data`; for conditions that are not there, leave no column to learn, or have another length.
+    """
+    if condition is None:
+        return open_data(data, columns=columns, weights=weights, schema=schema, drop_missing=drop_missing), None
+    if is_file_name(condition) or (condition == _LABEL and _is_image_set(data)):
+        events = find_data(data, columns=columns, weights=weights)
+        events = events if schema is None else _with_schema(events, schema)
+        conditions = read(condition) if is_file_name(condition) else _labels(data)
+    else:
+        events, conditions = _columns_apart(data, condition, columns=columns, weights=weights, schema=schema)
+    if len(events) != len(conditions):
+        raise InputError(
+            f"Expected a condition for each of the {len(events):,} events of {data!r}, got {len(conditions):,} in "
+            f"{condition!r}. Give one row for each event, in their order."
+        )
+    if drop_missing:
+        complete = np.flatnonzero(_complete(events) & _complete(conditions))
+        events, conditions = events.take(complete), conditions.take(complete)
+    for part in (events, conditions):
+        check_finite(part.values, part.names, name=repr(data if part is events else condition))
+    return events, conditions if schema is not None else _with_categories(conditions)
+
+
+def find_data(
+    data: str, *, columns: str | None = None, weights: str | None = None, drop_missing: bool = False
+) -> Dataset:
+    """Return the data set at a path or of a catalogue name.
+
+    Parameters
+    ----------
+    data : path or catalogue name.
+    columns : names between commas; all by default.
+    weights : column of event weights, which is then no feature.
+    drop_missing : leave out rows with NaN or infinite entries.
+
+    Raises
+    ------
+    InputError
+        For a missing or unreadable file, or an unknown name, with the nearest.
+    """
+    wanted = parse_columns(columns)
+    if wanted is not None and weights is not None:
+        wanted = [*(name for name in wanted if name != weights), weights]
+    if _in_catalogue(data):
+        dataset = catalogue.load(data, columns=wanted)
+    elif looks_like_path(data) or Path(data).is_file():
+        dataset = read(data, columns=wanted)
+    else:
+        raise UnknownNameError("data set or file", data, catalogue.entries())
+    if weights is not None:
+        dataset = Dataset(dataset, weights=weights)
+    return dataset.drop_missing() if drop_missing else dataset
+
+
+def recoded(dataset: Dataset, schema: Schema) -> np.ndarray:
+    """Return the values (n, *event) with the codes of words as `schema` numbers them.
+
+    A file of words is numbered by the words that occur in it; two files may number them differently.
+
+    Raises
+    ------
+    InputError
+        For a word that `schema` does not have.
+    """
+    values = np.array(dataset.values)
+    if values.ndim != 2 or len(schema.columns) != values.shape[1]:
+        return values.reshape(-1, *schema.event_shape)
+    for j, (have, want) in enumerate(zip(dataset.schema.columns, schema.columns, strict=True)):
+        if have.labels is not None and want.labels is not None and have.labels != want.labels:
+            unknown = set(have.labels) - set(want.labels)
+            if unknown:
+                raise InputError(f"Expected the words {', '.join(want.labels)} in {want.name!r}, got {min(unknown)!r}.")
+            values[:, j] = np.array([want.labels.index(word) for word in have.labels])[values[:, j].astype(int)]
+    return values
+
+
+def is_file_name(condition: str) -> bool:
+    """Tell the file of conditions from names of columns, which may hold dots too."""
+    return "/" in condition or "\\" in condition or Path(condition).suffix.lower() in READERS
+
+
+def _in_catalogue(data: str) -> bool:
+    return data in catalogue.entries() and not looks_like_path(data)
+
+
+def _is_image_set(data: str) -> bool:
+    return _in_catalogue(data) and len(catalogue.entry(data).event_shape) > 1
+
+
+def _labels(data: str) -> Dataset:
+    return Dataset(catalogue.load_labels(data)[:, None], names=[_LABEL], kind="categorical")
+
+
+def _columns_apart(
+    data: str, condition: str, *, columns: str | None, weights: str | None, schema: str | None
+) -> tuple[Dataset, Dataset]:
+    names = parse_columns(condition) or []
+    wanted = parse_columns(columns)
+    if wanted is None and _in_catalogue(data):
+        wanted = list(catalogue.entry(data).default_columns) or None
+    if wanted is not None:
+        wanted = [*wanted, *(name for name in names if name not in wanted)]
+    table = find_data(data, columns=None if wanted is None else ",".join(wanted), weights=weights)
+    table = table if schema is None else _with_schema(table, schema)
+    if not table.schema.is_table:
+        raise InputError(
+            f"Expected --condition {_LABEL} (of digits and mnist) or a file with one row for each image of {data!r}, "
+            f"got {condition!r}. Images have no columns."
+        )
+    rest = [name for name in table.names if name not in names]
+    conditions = table.select(names)
+    if not rest:
+        raise InputError(f"Expected columns to learn besides the condition {condition!r}, got none. Leave some out.")
+    return table.select(rest), conditions
+
+
+def _complete(dataset: Dataset) -> np.ndarray:
+    return np.all(np.isfinite(dataset.values.reshape(len(dataset), -1)), axis=1)
+
+
+def _with_categories(conditions: Dataset) -> Dataset:
+    """Return conditions whose columns of a few whole numbers are labels, since nobody said otherwise."""
+    if not conditions.schema.is_table:
+        return conditions
+    schema = conditions.schema
+    for column, x in zip(schema.columns, conditions.values.T, strict=True):
+        levels = np.unique(x)
+        if column.kind == "integer" and len(levels) <= _MOST_LEVELS:
+            schema = schema.edit(column.name, kind="categorical", levels=tuple(float(v) for v in levels))
+    return Dataset(conditions.values, schema=schema, provenance=conditions.provenance)
+
+
+def _with_schema(dataset: Dataset, path: str) -> Dataset:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Expected a schema file, got {path!r}: {error.strerror}. Check the path.") from None
+    schema = Schema.from_yaml(text)
+    if [c.name for c in schema.columns] != list(dataset.names):
+        raise InputError(
+            f"Expected a schema of the columns {', '.join(dataset.names[:8])}, got one of "
+            f"{', '.join(c.name for c in schema.columns[:8])}. Write it anew with 'reverie data describe'."
+        )
+    return Dataset(dataset.values, weights=dataset.weights, schema=schema, provenance=dataset.provenance)

@@ -1,0 +1,191 @@
+"""Missing parts of events and images, filled in by a trained generator.
+
+What is known of an event in original units is turned into known features, noise is searched for that makes the
+generator agree with them (`reverie.models.noise_search` has the theory), and what the generator says of the
+rest goes back to original units, bounds and levels kept. A completion is never better than the generator.
+
+Uniform noise is normal noise through erf(z / sqrt 2), so one search serves both priors.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from reverie.core.checks import check_positive
+from reverie.core.errors import InputError
+from reverie.core.random import as_seed
+from reverie.core.types import RandomState
+from reverie.data.dataset import Dataset
+from reverie.data.transforms import Chain, Columns, Dequantise, Elementwise, OneHot, Periodic, PointMass
+from reverie.models.noise_search import Generate, Search, complete_features
+
+__all__ = ["complete", "observed_features"]
+
+_BY_COLUMN = (Elementwise, Dequantise, PointMass, Periodic, OneHot)  # each column by itself, one after the other
+
+
+def complete(
+    model: Any,
+    X: Any,
+    mask: Any,
+    *,
+    n_draws: int = 1,
+    condition: Any = None,
+    random_state: RandomState = None,
+    discriminator_weight: float = 0.0,
+    search: Search | None = None,
+) -> Any:
+    """Return events `X` whose unobserved parts are filled in by the fitted GAN `model`.
+
+    Parameters
+    ----------
+    model : a fitted `reverie.models.gan.GAN`.
+    X : (n, *event) table, stack, tensor, DataFrame or Dataset; what stands at unobserved places is not read.
+    mask : booleans, True where X is observed: (n, *event), or (*event) for all events alike.
+    n_draws : 1 for the most probable completion, more for different ones.
+    condition : for a model trained with `y`: one condition for all events, or one for each.
+    random_state : seed; None draws anew each time. The first k of n completions do not depend on n.
+    discriminator_weight : w >= 0 of the module docstring.
+    search : numbers of the search.
+
+    Returns
+    -------
+    (n, *event) in the container that the model was fitted on; with n_draws > 1 (n_draws, n, *event), or a list
+    of them for a DataFrame or Dataset. Observed values are those given, in the type of the training data.
+
+    Raises
+    ------
+    InputError
+        For another shape, a mask that is not boolean, observed NaN, or a condition too many or missing.
+    """
+    check_is_fitted(model)
+    check_positive("n_draws", n_draws, integer=True)
+    check_positive("discriminator_weight", discriminator_weight, allow_zero=True)
+    prepared, given = model.preprocessing_, _given(model, X)
+    observed = _observed(mask, given)
+    seed, n = as_seed(random_state), len(given)
+    c = _condition_features(model, condition, n, seed)
+    values = np.broadcast_to(given, (n_draws, *given.shape)).astype(prepared.dtype) if observed.all() else None
+    if values is None:
+        y, m = _features(prepared, given, observed)
+        generate, extra = _players(model, c, discriminator_weight)
+        model._game.D.eval()
+        drawn = complete_features(
+            generate,
+            y.to(model.device_),
+            m.to(model.device_),
+            n_noise=model._game.settings.n_noise,
+            n_draws=n_draws,
+            seed=seed,
+            search=search,
+            extra=extra,
+            is_conditional=c is not None,
+        )
+        model._game.D.train()
+        values = np.stack([prepared.values(x) for x in drawn])
+        values[:, observed] = given[observed].astype(values.dtype)
+    if n_draws == 1:
+        return prepared.wrapped(values[0])
+    listed = prepared.container in ("frame", "dataset")
+    return [prepared.wrapped(x) for x in values] if listed else prepared.wrapped(values)
+
+
+def observed_features(transform: Any, mask: Tensor) -> Tensor:
+    """Return which features are known, (n, *latent event), when the entries `mask` (n, *event) are.
+
+    A column gives all its features: an angle both cosine and sine, a category its whole one-hot vector. A
+    transform that may mix columns gives known features only where all the columns are.
+    """
+    if isinstance(transform, Columns):
+        pieces = zip(transform.indices_, transform.transforms_, strict=True)
+        return torch.cat([observed_features(part, mask[:, columns]) for columns, part in pieces], dim=1)
+    if isinstance(transform, Chain):
+        for step in transform.steps_:
+            mask = observed_features(step, mask)
+        return mask
+    shape = tuple(transform.output_shape)
+    if isinstance(transform, _BY_COLUMN):
+        return mask if shape == tuple(mask.shape[1:]) else mask.repeat_interleave(shape[0] // mask.shape[1], dim=1)
+    known = mask.flatten(1).all(dim=1)
+    return known.reshape(-1, *(1,) * len(shape)).expand(-1, *shape)
+
+
+def _players(model: Any, condition: Tensor | None, weight: float) -> tuple[Generate, Generate | None]:
+    """Return the generator, normal noise to features, and minus w times the logit of the discriminator, or None."""
+    drawing = model._drawing(model.best_replica_)  # rows of one event must not be shared out over replicas
+    uniform, game, R = drawing.noise_prior == "uniform", model._game, model.n_replicas
+
+    def played(z: Tensor, rows: Tensor) -> Tensor:
+        z = torch.erf(z / math.sqrt(2)) if uniform else z
+        return drawing.network(z, None if condition is None else condition[rows])
+
+    def generate(z: Tensor, rows: Tensor) -> Tensor:
+        return drawing.network.from_game(played(z, rows))
+
+    def extra(z: Tensor, rows: Tensor) -> Tensor:
+        seen = game.seen(played(z, rows), None if condition is None else condition[rows])
+        logits = game.judge({key: x.repeat_interleave(R, dim=0) for key, x in seen.items()})[:, 0]
+        return -weight * logits.reshape(-1, R).mean(dim=1)
+
+    return generate, extra if weight > 0 else None
+
+
+def _condition_features(model: Any, condition: Any, n: int, seed: int) -> Tensor | None:
+    if condition is None:
+        if model.conditions_ is None:
+            return None
+        raise InputError("Expected the conditions of these events, got none. Call complete(X, mask, condition=...).")
+    return model._known_conditions().features(model._condition_values(condition, n, seed)).to(model.device_)
+
+
+def _given(model: Any, X: Any) -> np.ndarray:
+    """Return the values (n, *event) of `X`, NaN and all."""
+    names = list(model.schema_.names)
+    if hasattr(X, "columns") and hasattr(X, "iloc") and [str(name) for name in X.columns] != names:
+        raise InputError(f"Expected the columns {names} as in fit, got {list(X.columns)}. Give them in this order.")
+    values = X.values if isinstance(X, Dataset) else X.detach().cpu().numpy() if isinstance(X, Tensor) else X
+    values, shape = np.asarray(values), tuple(model.schema_.event_shape)
+    if values.ndim != len(shape) + 1 or values.shape[1:] != shape or not len(values):
+        raise InputError(
+            f"Expected events of shape (n, {', '.join(map(str, shape))}) as in fit, got {values.shape}. "
+            "Give one event as X[None]."
+        )
+    if values.dtype.kind not in "fiub":
+        raise InputError(f"Expected numbers in X, got {values.dtype}. Put NaN or any number at unobserved places.")
+    return values
+
+
+def _observed(mask: Any, given: np.ndarray) -> np.ndarray:
+    """Return the mask (n, *event) of the values `given`, which must be finite where it is True."""
+    mask = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    if mask.dtype != bool:
+        raise InputError(f"Expected a mask of True (observed) and False, got {mask.dtype}. Use mask == 1, say.")
+    if mask.shape not in (given.shape, given.shape[1:]):
+        raise InputError(
+            f"Expected a mask of shape {given.shape}, or {given.shape[1:]} for all events alike, got {mask.shape}."
+        )
+    mask = np.broadcast_to(mask, given.shape)
+    if not np.isfinite(given[mask]).all():
+        bad = int((~np.isfinite(given[mask])).sum())
+        raise InputError(
+            f"Expected finite numbers at observed places, got {bad} NaN or inf. Set the mask to False there, "
+            "as with mask = numpy.isfinite(X)."
+        )
+    return mask
+
+
+def _features(prepared: Any, given: np.ndarray, observed: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return features of the values, unobserved ones replaced by some admissible value, and which are known."""
+    blank = torch.zeros(1, *prepared.transform.output_shape, dtype=torch.float64)
+    admissible = prepared.transform.inverse(blank).numpy()
+    known = observed_features(prepared.transform, torch.from_numpy(observed.copy()))
+    if observed.any() and not known.any():
+        raise InputError(
+            "Expected a preprocessing that treats columns one by one, got one that mixes observed and unobserved "
+            f"ones: {prepared.transform!r}. Train with preprocessing='auto'."
+        )
+    return prepared.features(np.where(observed, given, admissible)), known

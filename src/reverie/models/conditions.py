@@ -1,0 +1,194 @@
+"""What samples are conditioned on: labels, numbers, several of them, or an image.
+
+Conditions go to the networks as features, like data: categories one-hot, numbers Gaussianised,
+angles as cosine and sine, images rescaled. Whole numbers of few values and words count as
+categories, unless a Dataset with a schema says otherwise.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.core.checks import check_finite
+from reverie.core.errors import InputError
+from reverie.data.dataset import Dataset
+from reverie.data.schema import Column, Schema
+from reverie.data.transforms import auto_transform
+from reverie.models.preprocessed import Preprocessing, container_of
+
+__all__ = ["Conditions"]
+
+_MOST_LEVELS = 100  # whole numbers of more values than this are numbers, not labels
+_MOST_KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The fitted way from conditions to features, and a stock of them to draw from.
+
+    Parameters
+    ----------
+    preprocessing : schema and transform of the conditions.
+    stock : (m, k) or (m, *image) conditions of training events, drawn from when `sample` is given none.
+    """
+
+    preprocessing: Preprocessing
+    stock: np.ndarray
+
+    @classmethod
+    def fit(cls, y: Any, n_rows: int, rng: np.random.Generator) -> tuple["Conditions", np.ndarray]:
+        """Return the fitted conditions and the values (n_rows, k) or (n_rows, *image) of `y`.
+
+        Raises
+        ------
+        InputError
+            If `y` has another length than the events, holds NaN, or does not vary.
+        """
+        dataset = _as_dataset(y)
+        if len(dataset) != n_rows:
+            raise InputError(f"Expected one condition per event, {n_rows}, got {len(dataset)}. Give as many.")
+        values = dataset.values
+        check_finite(values, dataset.names, name="the conditions")
+        constant = [c.name for c, x in zip(dataset.schema.columns, values.T, strict=False) if (x == x.flat[0]).all()]
+        if constant and dataset.schema.is_table:
+            raise InputError(
+                f"Expected conditions that vary, got one value only in: {', '.join(constant)}. Leave those out."
+            )
+        transform = auto_transform(dataset.schema)
+        transform.fit(torch.from_numpy(values.astype("float64")))
+        kept = rng.permutation(n_rows)[:_MOST_KEPT]
+        prepared = Preprocessing(dataset.schema, transform, container_of(y), str(values.dtype))
+        return cls(prepared, np.ascontiguousarray(values[kept])), values
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the features of one condition: (c,), (height, width) or (channel, height, width)."""
+        return tuple(self.preprocessing.transform.output_shape)
+
+    @property
+    def schema(self) -> Schema:
+        """Names and kinds of the conditions."""
+        return self.preprocessing.schema
+
+    def features(self, values: np.ndarray) -> Tensor:
+        """Return features (n, c) or (n, channel, height, width) of the values of conditions."""
+        features = self.preprocessing.features(values)
+        return features.unsqueeze(1) if features.ndim == 3 else features
+
+    def drawn(self, n: int, generator: torch.Generator) -> np.ndarray:
+        """Return `n` conditions drawn from those of the training events."""
+        index = torch.randint(len(self.stock), (n,), generator=generator, device=generator.device)
+        return self.stock[index.cpu().numpy()]
+
+    def given(self, condition: Any, n: int) -> np.ndarray:
+        """Return the values (n, k) of the conditions that a user asks for.
+
+        Parameters
+        ----------
+        condition : one value or word, one row of k of them, a mapping of them by name, or n rows.
+        n : how many samples are wanted.
+
+        Raises
+        ------
+        InputError
+            For another number of columns or rows, an unknown word or level.
+        """
+        shape = self.schema.event_shape
+        values = self._coded(condition)
+        if values.shape == shape:
+            values = np.broadcast_to(values, (n, *shape))
+        elif values.shape[1:] != shape and values.shape == (n,) and shape == (1,):
+            values = values[:, None]
+        if values.shape != (n, *shape):
+            raise InputError(
+                f"Expected one condition of shape {shape} ({', '.join(self.schema.names)}), or {n} of them, "
+                f"got {values.shape}. Give one for all samples, or one for each."
+            )
+        self._check_levels(values)
+        return np.ascontiguousarray(values, dtype=self.stock.dtype)
+
+    def _coded(self, condition: Any) -> np.ndarray:
+        """Return the condition as numbers, words replaced by their codes; shape (k,), (n,) or (n, k)."""
+        if isinstance(condition, Dataset):
+            return np.asarray(condition.values)
+        if hasattr(condition, "columns") and hasattr(condition, "iloc"):  # a data frame
+            condition = {name: condition[name].to_numpy() for name in condition.columns}
+        if isinstance(condition, dict):
+            missing = [name for name in self.schema.names if name not in condition]
+            if missing:
+                raise InputError(f"Expected a condition for {missing}, got {list(condition)}. Give every one.")
+            parts = [np.asarray(condition[name]) for name in self.schema.names]
+            columns = [_codes(x, c) for x, c in zip(parts, self.schema.columns, strict=True)]
+            return np.stack(np.broadcast_arrays(*columns), axis=-1)
+        if isinstance(condition, Tensor):
+            condition = condition.detach().cpu().numpy()
+        values = np.asarray(condition)
+        if values.ndim == 0:
+            values = values[None]
+        if not self.schema.is_table:
+            return values
+        columns = self.schema.columns
+        if len(columns) == 1:
+            return _codes(values, columns[0])
+        return np.stack([_codes(values[..., j], c) for j, c in enumerate(columns)], axis=-1)
+
+    def _check_levels(self, values: np.ndarray) -> None:
+        if not self.schema.is_table:
+            return
+        for column, x in zip(self.schema.columns, values.T, strict=True):
+            unknown = [] if column.levels is None else sorted(set(np.unique(x)) - set(column.levels))
+            if unknown:
+                known = list(column.labels or column.levels or ())
+                raise InputError(
+                    f"Expected {column.name} to be one of {known[:20]}, got {unknown[:5]}. Choose a level that was "
+                    "trained on."
+                )
+
+
+def _as_dataset(y: Any) -> Dataset:
+    """Return conditions as a Dataset whose few-valued whole numbers and words are categories."""
+    if isinstance(y, Dataset):
+        return y
+    if hasattr(y, "columns") and hasattr(y, "iloc"):
+        return Dataset(y, kind={name: "categorical" for name in y.columns if _is_label(y[name].to_numpy())})
+    name = str(getattr(y, "name", None) or "condition")
+    values = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim > 2:
+        return Dataset(values)
+    names = [name] if values.shape[1] == 1 else [f"{name}{j}" for j in range(values.shape[1])]
+    if values.dtype.kind in "OUS":
+        return _of_words(values, names)
+    kinds = {n: "categorical" for n, x in zip(names, values.T, strict=True) if _is_label(x)}
+    return Dataset(values, names=names, kind=kinds)
+
+
+def _is_label(x: np.ndarray) -> bool:
+    if x.dtype.kind in "OUSb":
+        return True
+    return x.dtype.kind in "iu" and len(np.unique(x)) <= _MOST_LEVELS
+
+
+def _of_words(values: np.ndarray, names: list[str]) -> Dataset:
+    columns, codes = [], []
+    for name, x in zip(names, values.T, strict=True):
+        words, inverse = np.unique(x.astype(str), return_inverse=True)
+        levels = tuple(float(k) for k in range(len(words)))
+        columns.append(Column(name, "categorical", levels=levels, labels=tuple(words), integral=True, dtype="str"))
+        codes.append(inverse.reshape(-1))
+    schema = Schema(tuple(columns), (len(names),), "int64")
+    return Dataset(np.stack(codes, axis=1), schema=schema)
+
+
+def _codes(x: np.ndarray, column: Column) -> np.ndarray:
+    """Return words as their codes; numbers stay."""
+    if x.dtype.kind not in "OUS":
+        return x
+    labels = list(column.labels or ())
+    unknown = sorted(set(x.astype(str).ravel()) - set(labels))
+    if unknown:
+        raise InputError(f"Expected {column.name} to be one of {labels[:20]}, got {unknown[:5]}. Choose one of those.")
+    return np.vectorize(labels.index, otypes=[np.int64])(x.astype(str))

@@ -1,0 +1,75 @@
+"""How samples are drawn from a trained game: noise and conditions in, features out.
+
+Replicas draw in turn (row i comes from replica i mod R). A referee, if there is one, accepts or
+refuses each sample, and the refused are drawn anew with the same condition.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reverie.models.game import Rows, draw_noise
+from reverie.models.referee import Referee, accepted
+from reverie.models.shaped import ShapedGenerator
+from reverie.models.watch import flat_rows
+
+__all__ = ["Drawing"]
+
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A way to draw samples.
+
+    Parameters
+    ----------
+    network : the generator, in evaluation mode.
+    n_replicas : how many replicas share the samples; 1 for a plain network.
+    n_noise, noise_prior : of the generator.
+    seen : samples of the game and conditions -> rows as the discriminator sees them.
+    physical : samples of the game -> their physical columns (rows, k), for the referee.
+    referee : accepts or refuses, or None.
+    """
+
+    network: ShapedGenerator
+    n_replicas: int
+    n_noise: int
+    noise_prior: str
+    seen: Callable[[Tensor, Tensor | None], dict[str, Tensor]]
+    physical: Callable[[Tensor], Tensor]
+    referee: Referee | None = None
+
+    def features(self, n: int, condition: Tensor | None, noise: torch.Generator) -> Tensor:
+        """Return the features (n, *latent event) of `n` samples with conditions (n, ...)."""
+        if self.referee is None:
+            return self.network.from_game(self._rows(torch.arange(n), condition, noise)["x"])
+
+        def candidates(index: Tensor) -> tuple[Tensor, Tensor]:
+            rows = self._rows(index, condition, noise)
+            return rows["x"], self.known(rows)
+
+        return self.network.from_game(accepted(self.referee, candidates, n, noise))
+
+    def known(self, rows: Rows) -> Tensor:
+        """Return all that a referee sees of `rows`: what the discriminator saw, then the physical columns."""
+        physical = self.physical(rows["x"])
+        return torch.cat([flat_rows(rows).to(physical.device), physical], dim=1)
+
+    def rows(self, n: int, condition: Tensor | None, noise: torch.Generator) -> dict[str, Tensor]:
+        """Return `n` samples of the game before any referee, with what goes with them; made in blocks."""
+        blocks = torch.arange(n).split(_BLOCK)
+        parts = [self._rows(index, condition, noise) for index in blocks]
+        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+    @torch.no_grad()
+    def _rows(self, index: Tensor, condition: Tensor | None, noise: torch.Generator) -> dict[str, Tensor]:
+        """Return one sample for each row number, with the condition of that row."""
+        n = -(-len(index) // self.n_replicas) * self.n_replicas  # those beyond the last row are left out again
+        z = draw_noise(n, self.n_noise, prior=self.noise_prior, generator=noise)
+        if condition is not None:
+            condition = condition[torch.cat([index, index[-1:].expand(n - len(index))])].to(z.device)
+        seen = self.seen(self.network(z, condition), condition)
+        return {key: x[: len(index)] for key, x in seen.items()}

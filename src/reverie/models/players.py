@@ -1,0 +1,207 @@
+"""From the configuration of a GAN to the two players and their game.
+
+Everything that "auto" and None stand for is resolved here, from the shape of the features and the
+defaults of the objective.
+"""
+
+import math
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from reverie.core.checks import check_choice, check_positive
+from reverie.core.errors import InputError
+from reverie.core.random import child_generator, child_seed
+from reverie.models.game import AdversarialGame, GameSettings, Rows
+from reverie.models.shaped import ShapedGenerator
+from reverie.networks.build import build_discriminator, build_generator, has_batch_norm, resolved_name
+from reverie.networks.heads import OutputHead
+from reverie.networks.stacked import Stacked
+from reverie.networks.whitening import Whitening
+from reverie.objectives.adversarial import OBJECTIVES, Objective
+from reverie.objectives.auxiliary import auxiliary_loss
+from reverie.objectives.penalties import PENALTIES
+
+__all__ = ["check_configuration", "make_game", "resolved_batch_size"]
+
+_FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of them angles, were tuned on
+_TABLE_BATCH, _IMAGE_BATCH = 256, 64
+_TABLE_RATE, _IMAGE_RATE = 1e-3, 2e-3
+_IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
+_MOST_AUTO_NOISE, _LEAST_AUTO_NOISE = 128, 16
+_CHOICES = {
+    "objective": OBJECTIVES,
+    "schedule": ("cosine", "constant"),
+    "noise_prior": ("normal", "uniform"),
+    "penalty": ("auto", *PENALTIES),
+    "condition_mode": ("projection", "concatenate", "auxiliary"),
+    "on_alarm": ("warn", "stop", "rollback"),
+    "ensemble": ("bag", "best"),
+}
+_COUNTS = ("max_steps", "record_every", "n_replicas", "n_noise", "batch_size", "n_threads", "n_critic", "penalty_every")
+_WEIGHTS = ("penalty_weight", "auxiliary_weight", "reconstruction_weight", "n_checks")
+
+
+def check_configuration(model: Any) -> None:
+    """Raise `InputError` for an option of the GAN `model` that is out of range; names the option."""
+    for name, choices in _CHOICES.items():
+        check_choice(name.replace("_", " "), getattr(model, name), dict.fromkeys(choices, True))
+    for name in _COUNTS:
+        if getattr(model, name) not in ("auto", None):
+            check_positive(name, getattr(model, name), integer=True)
+    if model.learning_rate is not None:
+        check_positive("learning_rate", model.learning_rate)
+    for name in _WEIGHTS:
+        if getattr(model, name) is not None:
+            check_positive(name, getattr(model, name), allow_zero=True)
+    for name, hint in (("ema_decay", "0 switches the average off"), ("validation_fraction", "0 switches it off")):
+        if not 0 <= getattr(model, name) < 1:
+            raise InputError(f"Expected {name} in [0, 1), got {getattr(model, name)}. {hint}.")
+
+
+def make_game(model: Any, rows: Rows | None) -> AdversarialGame:
+    """Return the game of the GAN `model`, whose preprocessing is fitted.
+
+    Parameters
+    ----------
+    model : a `reverie.models.gan.GAN`.
+    rows : features of the training events, to fit the whitening on; None when weights are to be loaded.
+    """
+    transform = model.preprocessing_.transform
+    shape = tuple(transform.output_shape)
+    objective = check_choice("objective", model.objective, OBJECTIVES)
+    settings = _settings(model, objective, shape)
+    seeds = [model.seed_] if model.n_replicas == 1 else _replica_seeds(model)
+    networks = [_players(model, shape, settings.n_noise, seed) for seed in seeds]
+    generators, discriminators = zip(*networks, strict=True)
+    _check_discriminator(discriminators[0], settings)
+    many = model.n_replicas > 1
+    G = ShapedGenerator(
+        Stacked(generators) if many else generators[0], _head(transform), _whitening(model, rows), shape
+    )
+    D = Stacked(discriminators) if many else discriminators[0]
+    return AdversarialGame(
+        G.to(model.device_),
+        D.to(model.device_),
+        objective,
+        settings,
+        observe=None if model._observed is None else model._observed.to(model.device_),
+        auxiliary=_auxiliary(model),
+    )
+
+
+def resolved_batch_size(model: Any, n_rows: int, n_features: int) -> int:
+    """Return the rows of one step of one replica: `n_critic` batches of `batch_size`."""
+    n_critic = _resolved_n_critic(model)
+    if model.batch_size == "auto":
+        wanted = _TABLE_BATCH if n_features <= _TABLE_BATCH else _IMAGE_BATCH
+        return min(wanted, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
+    return int(model.batch_size) * n_critic
+
+
+def _players(model: Any, shape: tuple[int, ...], n_noise: int, seed: int) -> tuple[nn.Module, nn.Module]:
+    weights = child_generator(seed, "weights")
+    options: dict[str, Any] = {"event_shape": shape, "random_generator": weights, "activation": model.activation}
+    condition_shape = None if model._conditions is None else model._conditions.shape
+    n_condition = sum(condition_shape) if condition_shape is not None and len(condition_shape) == 1 else 0
+    generator = build_generator(
+        model.generator, n_noise=n_noise + n_condition, condition_shape=condition_shape, **options
+    )
+    discriminator = build_discriminator(
+        model.discriminator,
+        n_observables=0 if model._observed is None else len(model._observed.names),
+        condition_shape=condition_shape,
+        mode=model.condition_mode,
+        n_aux=n_condition if model.auxiliary_weight > 0 else 0,
+        spectral_norm=model.spectral_norm,
+        **options,
+    )
+    return generator, discriminator
+
+
+def _replica_seeds(model: Any) -> list[int]:
+    return [child_seed(model.seed_, "replica", r) for r in range(model.n_replicas)]
+
+
+def _check_discriminator(D: nn.Module, settings: GameSettings) -> None:
+    if settings.penalty_weight > 0 and settings.penalty != "none" and has_batch_norm(D):
+        raise InputError(
+            "Expected a discriminator without batch normalisation under a gradient penalty, which acts on each "
+            "sample alone. Use layer normalisation, or penalty_weight=0."
+        )
+
+
+def _head(transform: Any) -> OutputHead:
+    shape = tuple(transform.output_shape)
+    tags = list(transform.outputs) * (1 if len(shape) == 1 else math.prod(shape))  # images carry one tag for all
+    return OutputHead([tag.kind for tag in tags], [tag.group for tag in tags])
+
+
+def _whitening(model: Any, rows: Rows | None) -> Whitening | None:
+    shape = tuple(model.preprocessing_.transform.output_shape)
+    if not model.whiten or len(shape) != 1:
+        return None
+    whitening = Whitening(shape[0])
+    return whitening if rows is None else whitening.fit(rows["x"])
+
+
+def _auxiliary(model: Any) -> Any:
+    if model.auxiliary_weight == 0:
+        return None
+    if model._conditions is None or len(model._conditions.shape) != 1:
+        raise InputError(
+            "Expected labels or numbers y for auxiliary_weight > 0, got none. Call fit(X, y), or set it to 0."
+        )
+    groups = [tag.group if tag.kind == "simplex" else None for tag in model._conditions.preprocessing.transform.outputs]
+    return partial(auxiliary_loss, groups=groups)
+
+
+def _settings(model: Any, objective: Objective, shape: tuple[int, ...]) -> GameSettings:
+    n_features, images = math.prod(shape), _plays_images(model, shape)
+    rate = (_IMAGE_RATE if images else _TABLE_RATE) if model.learning_rate is None else model.learning_rate
+    penalty = objective.penalty if model.penalty == "auto" else model.penalty
+    every = max(objective.penalty_every, _IMAGE_PENALTY_EVERY if images and penalty == "r1_r2" else 1)
+    return GameSettings(
+        penalty=penalty,
+        penalty_weight=_resolved_penalty_weight(model, penalty, n_features, images=images),
+        penalty_every=every if model.penalty_every is None else model.penalty_every,
+        n_critic=_resolved_n_critic(model),
+        n_noise=_resolved_n_noise(model, n_features),
+        noise_prior=model.noise_prior,
+        optimizer=model.optimizer,
+        generator_rate=rate,
+        discriminator_rate=rate if model.discriminator_learning_rate is None else model.discriminator_learning_rate,
+        betas=(float(model.betas[0]), float(model.betas[1])),
+        hold=0.5 if model.schedule == "cosine" else 1.0,
+        ema_decay=model.ema_decay,
+        max_steps=model.max_steps,
+        auxiliary_weight=model.auxiliary_weight,
+        reconstruction_weight=model.reconstruction_weight,
+        n_replicas=model.n_replicas,
+    )
+
+
+def _resolved_n_critic(model: Any) -> int:
+    return check_choice("objective", model.objective, OBJECTIVES).n_critic if model.n_critic is None else model.n_critic
+
+
+def _plays_images(model: Any, shape: tuple[int, ...]) -> bool:
+    return isinstance(model.discriminator, str) and resolved_name(model.discriminator, shape) == "dcgan"
+
+
+def _resolved_penalty_weight(model: Any, penalty: str, n_features: int, *, images: bool) -> float:
+    """Return gamma or lambda; gamma grows with the features of a table, between which |grad D|^2 is shared out."""
+    if model.penalty_weight is not None:
+        return model.penalty_weight
+    if penalty in ("r1", "r2", "r1_r2"):
+        if images:  # neighbouring pixels say the same: their number means little
+            return _IMAGE_GAMMA
+        return OBJECTIVES["relativistic"].penalty_weight * max(1.0, n_features / _FEATURES_OF_GAMMA)
+    return OBJECTIVES["wasserstein_gp"].penalty_weight if penalty != "none" else 0.0
+
+
+def _resolved_n_noise(model: Any, n_features: int) -> int:
+    if model.n_noise != "auto":
+        return int(model.n_noise)
+    return min(max(2 * n_features, _LEAST_AUTO_NOISE), _MOST_AUTO_NOISE)

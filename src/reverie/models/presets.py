@@ -1,0 +1,165 @@
+"""Settings of the GAN by name: the defaults for each kind of data spelled out, and the games of the lectures.
+
+name           what it is
+=============  =========================================================================================
+"table"        the defaults for events in columns
+"image"        the defaults for images of at least 16 pixels a side
+"lattice"      spins or fields on a lattice; the discriminator is shown energy and |magnetisation|
+"lecture_mlp"  the MLP GAN of the lectures, 20-100-784 for MNIST
+"thesis"       the dense-plus-convolution pair of the lectures' thesis, for vectors of a few features
+"dcgan28"      the DCGAN of the tutorial that the lectures adapt, for images of 28 x 28
+"wgan_conv"    the convolutional Wasserstein GAN with gradient penalty
+=============  =========================================================================================
+
+The first three are what to use. The last four are what the lectures do, on purpose without what was
+learnt since (relativistic pairing, R1 and R2, averaging, whitening, a referee): they are there to be seen, and to be
+compared with. What a source does not state is ours: the optimiser of the thesis is that of Radford et al.,
+arXiv:1511.06434; those of "wgan_conv" are the numbers of Gulrajani et al., arXiv:1704.00028. The networks
+are described in `reverie.networks.lectures`. All are watched like any other run (`reverie.models.watch`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from reverie.core.checks import check_choice
+from reverie.models.gan import GAN
+
+__all__ = ["PRESETS", "Preset", "preset"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Constructor arguments of a `reverie.models.GAN`, and what they are for in one line."""
+
+    about: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _lecture(name: str, **arguments: Any) -> Mapping[str, Any]:
+    """Return the arguments of a plain game between the two networks `name`, as it was played in 2014."""
+    plain: dict[str, Any] = {
+        "generator": name,
+        "discriminator": name,
+        "objective": "non_saturating",
+        "penalty": "none",
+        "schedule": "constant",
+        "ema_decay": 0.0,
+        "whiten": False,
+        "refine": False,
+    }
+    return MappingProxyType(plain | arguments)
+
+
+PRESETS: dict[str, Preset] = {
+    "table": Preset(
+        "events in columns: the defaults, spelled out",
+        MappingProxyType(
+            {
+                "objective": "relativistic",
+                "generator": "mlp",
+                "discriminator": "mlp",
+                "batch_size": 256,
+                "preprocessing": "auto",
+                "whiten": True,
+            }
+        ),
+    ),
+    "image": Preset(
+        "images of at least 16 pixels a side: the defaults, spelled out",
+        MappingProxyType(
+            {
+                "objective": "relativistic",
+                "generator": "dcgan",
+                "discriminator": "dcgan",
+                "batch_size": 64,
+                "n_noise": 128,
+                "whiten": False,
+            }
+        ),
+    ),
+    "lattice": Preset(
+        "spins or fields on a lattice: the discriminator sees energy and |magnetisation| beside the sites",
+        MappingProxyType(
+            {
+                "objective": "relativistic",
+                "generator": "auto",
+                "discriminator": "auto",
+                "observables": ("energy", "abs_magnetisation"),
+                "whiten": False,
+            }
+        ),
+    ),
+    "lecture_mlp": Preset(
+        "the lectures' MLP GAN, 20-100-784 for MNIST",
+        _lecture(
+            "lecture_mlp",
+            n_noise=20,
+            noise_prior="uniform",
+            batch_size=64,
+            learning_rate=1e-3,
+            betas=(0.9, 0.999),
+        ),
+    ),
+    "thesis": Preset(
+        "the thesis's dense-plus-convolution pair, for vectors of a few features",
+        _lecture(
+            "thesis",
+            n_noise=100,
+            noise_prior="uniform",
+            batch_size=64,
+            learning_rate=2e-4,
+            betas=(0.5, 0.999),
+            preprocessing="standardise",
+        ),
+    ),
+    "dcgan28": Preset(
+        "the lectures' DCGAN, for images of 28 x 28",
+        _lecture(
+            "dcgan28",
+            n_noise=100,
+            batch_size=256,
+            learning_rate=1e-4,
+            betas=(0.9, 0.999),
+        ),
+    ),
+    "wgan_conv": Preset(
+        "convolutional Wasserstein GAN with gradient penalty, for images of 28 x 28",
+        _lecture(
+            "wgan_conv",
+            objective="wasserstein_gp",
+            penalty="two_sided",
+            penalty_weight=10.0,
+            penalty_every=1,
+            n_critic=5,
+            n_noise=100,
+            noise_prior="uniform",
+            batch_size=64,
+            learning_rate=1e-4,
+            betas=(0.0, 0.9),
+        ),
+    ),
+}
+
+
+def preset(name: str, **overrides: Any) -> GAN:
+    """Return an unfitted GAN with the settings `name`, some of them overridden.
+
+    Parameters
+    ----------
+    name : a key of `PRESETS`.
+    overrides : constructor arguments of `reverie.models.GAN`, which go before those of the preset.
+
+    Raises
+    ------
+    UnknownNameError
+        For another name; the nearest is given.
+
+    Examples
+    --------
+    >>> preset("lecture_mlp", random_state=0).n_noise
+    20
+    """
+    chosen = check_choice("preset", name, PRESETS)
+    return GAN(**{**chosen.arguments, **overrides})

@@ -1,0 +1,240 @@
+r"""Discriminators that see more than the sample: observables of it, and what it is conditioned on.
+
+Symbols: x a sample, o(x) observables of it, c its condition, phi(x, o) features of a trunk network.
+
+    concatenate   D = v . phi(x, o, c) + b
+    projection    D = v . phi(x, o) + b + (V c) . phi(x, o)
+    auxiliary     D = v . phi(x, o) + b,   and a classifier  c^ = W phi(x, o) + b'
+
+The projection is the form that the log ratio of two conditional densities takes when log p(c|x) is
+linear in c, as it is for classes (Miyato and Koyama, arXiv:1802.05637, eq. 3); V starts at zero, so the
+game starts as the unconditional one. The auxiliary classifier (AC-GAN: Odena, Olah and Shlens,
+arXiv:1610.09585) can stand beside the projection too, whose phi does not see c; its outputs are logits or
+means, without activation.
+
+How the inputs meet depends on the trunk. A flat trunk (perceptrons) takes everything as one vector. A
+convolutional trunk takes a condition vector as constant planes beside the image, an image condition
+as further channels, and observables through a small perceptron of their own beside its features.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from reverie.core.checks import check_choice
+from reverie.core.errors import InputError
+from reverie.networks.conv import as_channels
+from reverie.networks.mlp import MLP
+
+__all__ = ["Beside", "ConditionalDiscriminator", "ProjectionHead", "as_planes", "conditional", "joined", "with_pull"]
+
+_OBSERVABLE_WIDTH = 64  # of the small perceptron that brings observables to the features of an image
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a discriminator is shown beside the sample, and asked for beside the logit.
+
+    Parameters
+    ----------
+    n_observables : number of observables k; 0 for none.
+    condition_shape : (c,) of a vector, (channel, height, width) or (height, width) of an image, None for none.
+    mode : how a condition vector enters: "projection", "concatenate" or "auxiliary" (it does not). An image
+        is always joined, unless the mode is "auxiliary".
+    n_aux : outputs of the auxiliary classifier.
+
+    Raises
+    ------
+    InputError
+        For an unknown mode, or a classifier of a condition that is joined to the sample: it could read it off.
+    """
+
+    n_observables: int = 0
+    condition_shape: Shape | None = None
+    mode: str = "projection"
+    n_aux: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("condition mode", self.mode, {"projection": 1, "concatenate": 1, "auxiliary": 1})
+        if self.n_aux and self.joined is not None:
+            raise InputError(
+                "Expected condition mode 'projection' or 'auxiliary' with an auxiliary classifier, which could read "
+                "a condition joined to the sample off its input. Change the mode, or leave the classifier out."
+            )
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the network is a plain one."""
+        return not self.n_observables and self.condition_shape is None and not self.n_aux
+
+    @property
+    def seen(self) -> Shape | None:
+        """Shape of the condition that enters the logit, or None."""
+        return None if self.mode == "auxiliary" else self.condition_shape
+
+    @property
+    def joined(self) -> Shape | None:
+        """Shape of the condition that is joined to the sample, or None."""
+        return self.seen if self.seen is not None and (len(self.seen) > 1 or self.mode == "concatenate") else None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the inputs beside the sample."""
+        shown = {"observables": self.n_observables > 0, "condition": self.seen is not None}
+        return [name for name in shown if shown[name]]
+
+
+class ProjectionHead(nn.Module):
+    """Features (batch, n_features) and a condition to one logit and `n_aux` outputs of a classifier.
+
+    Parameters
+    ----------
+    n_features : width of phi.
+    n_condition : entries of the condition vector in (V c) . phi; 0 for no such term.
+    n_aux : outputs of the auxiliary classifier.
+    """
+
+    def __init__(self, n_features: int, *, n_condition: int = 0, n_aux: int = 0) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_features, 1 + n_aux)
+        self.embedding = nn.Linear(n_condition, n_features, bias=False) if n_condition else None
+        if self.embedding is not None:
+            self.embedding.zero_init = True  # pyright: ignore[reportArgumentType]
+
+    def forward(self, phi: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return outputs (batch, 1 + n_aux), the logit first."""
+        outputs = self.linear(phi)
+        if self.embedding is None:
+            return outputs
+        return with_pull(outputs, (self.embedding(condition) * phi).sum(dim=-1, keepdim=True))
+
+
+class ConditionalDiscriminator(nn.Module):
+    """Samples, observables and conditions to logits (batch, 1 + n_aux).
+
+    Parameters
+    ----------
+    trunk : joined inputs to features phi (batch, n_features).
+    n_features : width of phi.
+    beside : what is shown and asked for beside the sample and the logit.
+    is_flat : whether the trunk takes vectors, else images.
+
+    References
+    ----------
+    Miyato and Koyama, arXiv:1802.05637; Odena, Olah and Shlens, arXiv:1610.09585.
+    """
+
+    def __init__(self, trunk: nn.Module, n_features: int, beside: Beside, *, is_flat: bool) -> None:
+        super().__init__()
+        self.trunk, self.beside, self.is_flat = trunk, beside, is_flat
+        self.from_observables = None
+        if beside.n_observables and not is_flat:
+            width = _OBSERVABLE_WIDTH
+            self.from_observables = nn.Sequential(MLP(beside.n_observables, width, hidden=(width,)), nn.SiLU())
+            n_features += width
+        projected = beside.seen if beside.joined is None else None
+        n_projected = 0 if projected is None else projected[0]
+        self.head = ProjectionHead(n_features, n_condition=n_projected, n_aux=beside.n_aux)
+
+    def forward(self, x: Tensor, observables: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """Return logits (batch, 1 + n_aux).
+
+        Parameters
+        ----------
+        x : samples (batch, *event).
+        observables : (batch, k), where the network was built for them.
+        condition : (batch, c) or (batch, channel, height, width), where the network was built for one.
+
+        Raises
+        ------
+        InputError
+            When an input that the network was built for is missing.
+        """
+        self.check_inputs(observables, condition)
+        joining = None if self.beside.joined is None else condition
+        if self.is_flat:
+            phi = self.trunk(joined((x, observables, joining), start=1))
+        else:
+            phi = self.trunk(as_planes(x, joining))
+        if self.from_observables is not None:
+            phi = torch.cat([phi, self.from_observables(observables)], dim=1)
+        return self.head(phi, condition)
+
+    def check_inputs(self, observables: Tensor | None, condition: Tensor | None) -> None:
+        """Raise `InputError` when an input that the network was built for is missing."""
+        for name, given in (("observables", observables), ("condition", condition)):
+            if given is None and name in self.beside.names:
+                raise InputError(f"Expected {name} beside the samples, got none. Pass {name}=, as in training.")
+
+
+def conditional(
+    maker: Callable[[Shape, str], nn.Module], event_shape: Shape, activation: str, *, is_flat: bool, beside: Beside
+) -> ConditionalDiscriminator:
+    """Return the discriminator whose trunk is the network of `maker` up to its last linear layer.
+
+    Parameters
+    ----------
+    maker : called with the shape of one joined input and the activation.
+    event_shape : shape of one sample.
+    activation : key of `reverie.networks.mlp.ACTIVATIONS`.
+    is_flat : whether the network takes vectors, else images.
+    beside : what is shown beside the sample.
+
+    Raises
+    ------
+    InputError
+        When an image condition has another size than the sample.
+    """
+    if is_flat:
+        n_joined = 0 if beside.joined is None else math.prod(beside.joined)
+        shape = (math.prod(event_shape) + beside.n_observables + n_joined,)
+    else:
+        channels, height, breadth = as_channels(event_shape)
+        shape = (channels + _n_planes(beside.joined, (height, breadth)), height, breadth)
+    trunk = maker(shape, activation)
+    *_, (path, last) = ((path, layer) for path, layer in trunk.named_modules() if isinstance(layer, nn.Linear))
+    trunk.set_submodule(path, nn.Identity())
+    return ConditionalDiscriminator(trunk, last.in_features, beside, is_flat=is_flat)
+
+
+def _n_planes(shape: Shape | None, size: tuple[int, int]) -> int:
+    """Return how many channels a joined condition adds to images of `size`."""
+    if shape is None or len(shape) == 1:
+        return 0 if shape is None else shape[0]
+    channels, *own = as_channels(shape)
+    if tuple(own) != size:
+        raise InputError(
+            f"Expected an image condition of {size[0]} x {size[1]} pixels like the samples, got shape {shape}. "
+            "Resize one of them, or use discriminator='mlp'."
+        )
+    return channels
+
+
+def joined(parts: Sequence[Tensor | None], *, start: int) -> Tensor:
+    """Return what is present of `parts`, flattened from axis `start` on, as one vector per sample."""
+    flat = [part.flatten(start) for part in parts if part is not None]
+    return flat[0] if len(flat) == 1 else torch.cat(flat, dim=-1)
+
+
+def as_planes(x: Tensor, condition: Tensor | None) -> Tensor:
+    """Return images (batch, *event) with the condition as further channels; a vector becomes constant planes."""
+    x = x.reshape(len(x), -1, *x.shape[-2:])
+    if condition is None:
+        return x
+    if condition.ndim == 2:
+        planes = condition[:, :, None, None].expand(-1, -1, *x.shape[-2:])
+    else:
+        planes = condition.reshape(len(x), -1, *x.shape[-2:])
+    return torch.cat([x, planes], dim=1)
+
+
+def with_pull(outputs: Tensor, pull: Tensor) -> Tensor:
+    """Return outputs (..., 1 + n_aux) with `pull` (..., 1) added to the logit."""
+    if outputs.shape[-1] == 1:
+        return outputs + pull
+    return torch.cat([outputs[..., :1] + pull, outputs[..., 1:]], dim=-1)

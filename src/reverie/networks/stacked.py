@@ -1,0 +1,170 @@
+"""R networks of one structure as one network, for games played side by side.
+
+Weights of the replicas r = 0 .. R - 1 are stacked along a first axis. Rows of a batch are interleaved:
+row i belongs to replica i mod R, so any mean over a batch is a mean over replicas, and any function that
+treats rows one by one (losses, penalties on the gradient) needs to know nothing of them:
+
+    y_i = f(x_i; w_{i mod R}),      d/dw_r sum_i l(y_i) = d/dw_r sum_{i = r mod R} l(f(x_i; w_r))
+
+One row's output depends on the weights of its own replica alone, therefore gradients, second derivatives
+and optimiser steps of the replicas never mix. A mean over a batch of R n rows, however, gives each
+replica 1/R of the gradient that it would have from the mean over its own n rows; sum over replicas, or
+use an optimiser that does not see the scale.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import is_parametrized
+
+from reverie.core.errors import InputError
+from reverie.networks.batched import apply_batched, has_rules
+
+__all__ = ["Stacked"]
+
+Inputs = tuple[Tensor | None, ...]
+Named = dict[str, Tensor | None]
+
+
+class Stacked(nn.Module):
+    """R modules of the same structure, run together.
+
+    Parameters
+    ----------
+    modules : the replicas, at least one; their weights are copied. Layers and attributes that are not
+        tensors are taken from the first of them.
+
+    Attributes
+    ----------
+    stack : a module of that structure whose parameters and buffers are (R, ...). It cannot be called.
+
+    Raises
+    ------
+    InputError
+        For no modules, or different structures.
+
+    Notes
+    -----
+    Perceptrons run as batched matrix products (`reverie.networks.batched`); convolutional and spectrally
+    normalised networks one after the other, since grouped convolutions are slower than that on a CPU and
+    a power iteration works in place; any other network by `torch.func.vmap`, which allows no branch on a
+    value. Batch normalisation is over a replica's own rows and keeps its own statistics.
+
+    Examples
+    --------
+    >>> import torch
+    >>> pair = Stacked([nn.Linear(3, 1), nn.Linear(3, 1)])
+    >>> pair(torch.zeros(10, 3)).shape
+    torch.Size([10, 1])
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__()
+        _check_modules(modules)
+        self.n_replicas = len(modules)
+        self.stack = copy.deepcopy(modules[0])
+        _replace_tensors(
+            self.stack, [torch.stack(group).clone() for group in zip(*map(_tensors, modules), strict=True)]
+        )
+        self._batched = has_rules(self.stack)
+        self._in_turn = any(isinstance(layer, _ConvNd) or is_parametrized(layer) for layer in self.stack.modules())
+
+    def forward(self, *inputs: Tensor | None, **named: Tensor | None) -> Tensor:
+        """Map inputs (batch, ...), rows interleaved, to outputs (batch, ...); None inputs are passed on.
+
+        Raises
+        ------
+        InputError
+            When the rows of an input are not a multiple of the number of replicas.
+        """
+        inputs = tuple(map(self._by_replica, inputs))
+        named = {name: self._by_replica(value) for name, value in named.items()}
+        if self._batched:
+            replicas_first = {name: _turned(value) for name, value in named.items()}
+            outputs = apply_batched(self.stack, *map(_turned, inputs), **replicas_first)
+            return outputs.transpose(0, 1).flatten(0, 1)
+        run = self._one_by_one if self._in_turn else self._mapped
+        return run(inputs, named).flatten(0, 1)
+
+    def replica(self, r: int) -> nn.Module:
+        """Return a copy of module `r` in 0 .. R - 1, with its present weights and on its own."""
+        module = copy.deepcopy(self.stack)
+        _replace_tensors(module, [tensor[r].detach().clone() for tensor in _tensors(self.stack)])
+        return module
+
+    def _mapped(self, inputs: Inputs, named: Named) -> Tensor:
+        """Return outputs (n, R, ...) of inputs (n, R, ...) of any network, by vmap."""
+
+        def one(weights: dict[str, Tensor], present: dict[int | str, Tensor]) -> Tensor:
+            arguments = tuple(present.get(k) for k in range(len(inputs)))
+            keywords = {name: present.get(name) for name in named}
+            return functional_call(self.stack, weights, arguments, keywords, tie_weights=False)
+
+        weights = {name: tensor for _, name, tensor in _slots(self.stack)}
+        present = {key: value for key, value in (*enumerate(inputs), *named.items()) if value is not None}
+        return vmap(one, in_dims=(0, 1), out_dims=1, randomness="different")(weights, present)
+
+    def _one_by_one(self, inputs: Inputs, named: Named) -> Tensor:
+        """Return the same from a loop over replicas, whose buffers are views that a layer may change."""
+        weights = {name: tensor.unbind(0) for _, name, tensor in _slots(self.stack)}
+        outputs = []
+        for r in range(self.n_replicas):
+            own = {name: slices[r] for name, slices in weights.items()}
+            arguments = tuple(None if x is None else x[:, r] for x in inputs)
+            keywords = {name: None if x is None else x[:, r] for name, x in named.items()}
+            outputs.append(functional_call(self.stack, own, arguments, keywords, tie_weights=False))
+        return torch.stack(outputs, dim=1)
+
+    def _by_replica(self, x: Tensor | None) -> Tensor | None:
+        """Return rows (n R, ...) as (n, R, ...)."""
+        if x is None:
+            return None
+        if len(x) % self.n_replicas:
+            raise InputError(
+                f"Expected a multiple of {self.n_replicas} rows, one for each replica in turn, got {len(x)}. "
+                "Give every replica as many rows."
+            )
+        return x.unflatten(0, (-1, self.n_replicas))
+
+
+def _turned(x: Tensor | None) -> Tensor | None:
+    """Return (n, R, ...) as (R, n, ...)."""
+    return None if x is None else x.transpose(0, 1)
+
+
+def _slots(module: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    """Yield owner, full name and tensor of every parameter and buffer, shared ones once for each owner."""
+    for path, owner in module.named_modules():
+        for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
+            if tensor is not None:
+                yield owner, f"{path}.{name}" if path else name, tensor
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    """Return parameters and buffers, each shared one once."""
+    return list({id(tensor): tensor for _, _, tensor in _slots(module)}.values())
+
+
+def _replace_tensors(module: nn.Module, values: Sequence[Tensor]) -> None:
+    """Put `values`, in the order of `_tensors`, in place of the parameters and buffers of `module`."""
+    new = {}
+    for old, value in zip(_tensors(module), values, strict=True):
+        is_parameter = isinstance(old, nn.Parameter)
+        value = value.detach()
+        new[id(old)] = nn.Parameter(value, requires_grad=old.requires_grad) if is_parameter else value
+    for owner, path, old in list(_slots(module)):
+        name = path.rpartition(".")[2]
+        (owner._parameters if name in owner._parameters else owner._buffers)[name] = new[id(old)]
+
+
+def _check_modules(modules: Sequence[nn.Module]) -> None:
+    if not modules:
+        raise InputError("Expected at least one module to stack, got none. Give a list of modules.")
+    layers = [[(path, type(layer).__name__) for path, layer in m.named_modules()] for m in modules]
+    sizes = [[(name, tensor.shape) for _, name, tensor in _slots(m)] for m in modules]
+    if any(layer != layers[0] for layer in layers) or any(size != sizes[0] for size in sizes):
+        raise InputError("Expected modules of one structure, got different layers or sizes. Stack equal networks.")

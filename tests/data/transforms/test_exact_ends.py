@@ -1,0 +1,100 @@
+"""Point masses, ends of integer types and bounds that values pile up on."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from reverie.core.errors import InputError
+from reverie.data.schema import Column, Schema
+from reverie.data.transforms import Chain, Dequantise, PointMass, Quantile, Rescale, auto_transform, transform_from_json
+
+
+def exponential(*shape: int) -> torch.Tensor:
+    return -torch.rand(*shape, generator=torch.Generator().manual_seed(6), dtype=torch.float64).log()
+
+
+def test_a_gap_keeps_empty_cells_empty():
+    x = (exponential(200, 3, 4) - 1).clamp(min=0)
+    t = Rescale(lower=0, gap=0.1).fit(x)
+    y = t.forward(x)
+    assert y.amin() == -1
+    assert y.amax() == 1
+    assert not ((y > -1) & (y < -0.8)).any()
+    torch.testing.assert_close(t.inverse(y), x, rtol=0, atol=1e-12)
+    assert torch.equal(t.inverse(y) == 0, x == 0)
+    near = torch.linspace(-1, -0.8, 12, dtype=torch.float64).reshape(1, 3, 4)
+    assert (t.inverse(near) == 0).all()
+    assert (t.inverse(near + 1e-9)[0, -1, -1]) > 0
+    inside = x[:1].clamp(min=0.01)  # a cell on the point mass has no derivative
+    jacobian = torch.autograd.functional.jacobian(t.forward, inside)
+    assert isinstance(jacobian, torch.Tensor)
+    expected = torch.linalg.slogdet(jacobian.reshape(12, 12)).logabsdet
+    torch.testing.assert_close(t.log_det(inside)[0], expected)
+    read = transform_from_json(json.loads(json.dumps(t.to_json())))
+    assert torch.equal(read.forward(x), y)
+
+
+def test_gap_is_a_share():
+    with pytest.raises(InputError, match=r"gap in \[0, 1\), got 1"):
+        Rescale(gap=1.0).fit(exponential(5, 2))
+
+
+def test_fields_with_a_point_mass_get_the_gap():
+    field = Schema((Column("E", lower=0, atom=0),), (3, 4))
+    assert repr(auto_transform(field)) == "Rescale(lower=0.0, gap=0.1)"
+    assert repr(auto_transform(field.edit("E", atom=None))) == "Rescale(lower=0.0)"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [("int8", 127), ("uint8", 200), ("int16", 200), ("int64", 200), ("float64", 200)]
+)
+def test_counts_stay_within_their_type(dtype, largest):
+    t = auto_transform(Schema((Column("n", "integer", lower=0, dtype=dtype),), (1,), dtype))
+    x = torch.arange(101, dtype=torch.float64)[:, None].repeat(3, 1)
+    t.fit(x)
+    top = t.inverse(torch.full((1, 1), 1e6)).item()
+    assert top == largest
+    assert np.array(top).astype(dtype) == top
+
+
+def test_an_atom_is_that_of_the_data():
+    atom = float(np.float32(0.1))
+    x = torch.where(exponential(500, 1) < 0.3, atom, exponential(500, 1) - 1)
+    t = PointMass(0.1, Quantile()).fit(x)
+    assert t.atom_ == atom
+    back = t.inverse(t.forward(x))
+    assert torch.equal(back == atom, x == atom)
+    assert PointMass(0.1, Quantile()).fit(exponential(50, 1)).atom_ == 0.1
+
+
+def test_a_point_mass_saved_before_it_noted_its_atom_is_read():
+    t = PointMass(0.0, Quantile(), lower=0.0).fit((exponential(300, 1) - 1).clamp(min=0))
+    record = t.to_json()
+    del record["state"]["atom_"]
+    y = torch.linspace(-3, 3, 50, dtype=torch.float64)[:, None]
+    assert torch.equal(transform_from_json(record).inverse(y), t.inverse(y))
+
+
+@pytest.mark.parametrize("power", [1, 3, 6, 12, 30])
+def test_values_piled_up_at_a_bound(power):
+    """Densities x^(1/k - 1): much of the data lies where floating-point numbers near 1 could not tell them apart."""
+    x = torch.rand(400, 1, generator=torch.Generator().manual_seed(9), dtype=torch.float64) ** power
+    for values, t in ((x, Quantile(lower=0, upper=1)), (1 - x, Quantile(lower=0, upper=1))):
+        t.fit(values)
+        z = t.forward(values)
+        assert torch.isfinite(z).all()
+        torch.testing.assert_close(t.inverse(z), values, rtol=0, atol=1e-9)
+        ordered = t.inverse(torch.linspace(-9, 9, 999, dtype=torch.float64)[:, None])
+        assert (ordered.diff(dim=0) >= 0).all()
+        assert ordered[0] == 0
+        assert ordered[-1] == 1
+
+
+def test_ends_apply_where_there_is_no_bound():
+    x = torch.arange(50, dtype=torch.float64)[:, None]
+    chain = Chain([Dequantise(lower=-5, ends=(-10, 60)), Quantile()]).fit(x)
+    low, high = chain.inverse(torch.tensor([[-1e6], [1e6]])).flatten().tolist()
+    assert low == -5
+    assert high == 60
