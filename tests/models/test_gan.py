@@ -12,7 +12,6 @@ from reverie.data.dataset import Dataset
 from reverie.models import GAN, load_model
 from reverie.models import game as game_module
 from reverie.models.game import AdversarialGame
-from reverie.models.shaped import ShapedGenerator
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
 TINY = {
@@ -191,7 +190,7 @@ def test_samples_of_an_ensemble_come_from_all_replicas_in_turn():
 def test_what_is_held_out_is_not_trained_on():
     model = GAN(**(TINY | {"n_checks": 3})).fit(_events(1000))
     assert [line["step"] for line in model.history_ if "score" in line] == [2, 4, 6]
-    assert len(model._watch._held_out["x"]) == 100
+    assert len(model._training.watch._held_out["x"]) == 100
 
 
 def test_a_loss_that_is_not_finite_ends_training_or_is_undone():
@@ -222,7 +221,7 @@ def test_a_replica_takes_the_steps_of_a_game_of_its_own(monkeypatch):
 
 
 def _alone(game, r, settings):
-    G = ShapedGenerator(game.G.network.replica(r), game.G.head, game.G.whitening, game.G.event_shape)
+    G = game.G.alone(game.G.network.replica(r)).train()
     D = game.D.replica(r)
     for network in (G, D):
         network.train().requires_grad_(requires_grad=True)

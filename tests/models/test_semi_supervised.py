@@ -157,7 +157,7 @@ def test_a_resumed_run_ends_at_the_same_bits(name):
 def test_resuming_with_other_labels_or_networks_is_refused():
     X, y = _moons(60)
     state = SemiSupervisedGAN(**TINY).fit(X, _few(y, 3)).training_state()
-    with pytest.raises(CheckpointError, match="data and labels"):
+    with pytest.raises(CheckpointError, match="other values, labels"):
         list(SemiSupervisedGAN(**TINY).iter_fit(X, _few(y, 4), resume=state))
     with pytest.raises(CheckpointError, match="networks of this configuration"):
         list(SemiSupervisedGAN(**(TINY | {"hidden": (5,)})).iter_fit(X, _few(y, 3), resume=state))

@@ -32,14 +32,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reverie.core.errors import InputError
+from reverie.core.errors import CheckpointError, InputError
 from reverie.models.shaped import ShapedGenerator
 from reverie.objectives.adversarial import Objective, equilibrium_outputs
 from reverie.objectives.penalties import PENALTIES, between, squared_gradient_norm
 from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.optimizers import learning_rate_factor, make_optimizer, take_step
 
-__all__ = ["AdversarialGame", "GameSettings", "Rows", "draw_noise"]
+__all__ = ["AdversarialGame", "GameSettings", "Rows", "draw_noise", "restore"]
 
 Rows = Mapping[str, Tensor]
 _SEEN = ("x", "observables", "condition")  # what the discriminator sees; the rest are weights
@@ -126,7 +126,7 @@ class AdversarialGame:
         """Return samples x (rows, *event) with what the discriminator is shown beside them."""
         rows = {"x": x}
         if self._observe is not None:
-            rows["observables"] = self._observe(self.G.from_game(x))
+            rows["observables"] = self._observe(self.drawing_network.from_game(x))  # what a saved model has of G
         if condition is not None:
             rows["condition"] = condition
         return rows
@@ -292,6 +292,36 @@ def draw_noise(n: int, n_noise: int, *, prior: str, generator: torch.Generator) 
     if prior == "uniform":
         return torch.empty(n, n_noise, device=generator.device).uniform_(-1, 1, generator=generator)
     raise InputError(f"Expected noise_prior 'normal' or 'uniform', got {prior!r}.")
+
+
+def restore(game: Any, noise: torch.Generator, state: Mapping[str, Any], mark: Sequence[float]) -> None:
+    """Take up the state of a saved training of the same data and configuration.
+
+    Parameters
+    ----------
+    game : the game, as it stands before the first step.
+    noise : the generator that training draws from.
+    state : what `training_state` of a model returned: "data", "game" and "noise" are read.
+    mark : numbers that tell the present data from others.
+
+    Raises
+    ------
+    CheckpointError
+        For other data or other networks than those of the saved training.
+    """
+    if state["data"] != mark:
+        raise CheckpointError(
+            "Expected the data that the saved run was trained on, got other values, labels or another order. "
+            "Resume with the same file and columns."
+        )
+    try:
+        game.load_state_dict(state["game"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"Expected a state of networks of this configuration, got another ({error}). "
+            "Resume with the configuration of the saved run."
+        ) from None
+    noise.set_state(state["noise"].cpu())
 
 
 def _descend(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], loss: Tensor) -> None:

@@ -3,14 +3,12 @@
 A generator G turns noise z into samples; a discriminator D learns to tell them from real ones, and
 the generator learns to leave it no way to. When neither can gain, the generated density equals the
 real one and D gives 1/2 everywhere (Goodfellow et al., arXiv:1406.2661). The losses are those of
-`reverie.objectives.adversarial`, the step is that of `reverie.models.game`, the loop is that of
-`reverie.training`, and `reverie.models.watch` looks after the health of the game on events that
+`reverie.objectives.adversarial`, the step is that of `reverie.models.game`, a training of it that of
+`reverie.models.gan_training`, and `reverie.models.watch` looks after its health on events that
 training never sees; this module joins them to data in physical units.
 """
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,34 +16,27 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.errors import CheckpointError, InputError, TrainingError
+from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
-from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.dataset import Dataset
 from reverie.data.observables import resolve_observables
-from reverie.data.transforms import auto_transform
 from reverie.models.base import N_SCORED, GenerativeModel
 from reverie.models.completion import complete
 from reverie.models.conditions import Conditions
 from reverie.models.drawing import Drawing
-from reverie.models.game import Rows
+from reverie.models.gan_training import Training
 from reverie.models.noise_search import Search
 from reverie.models.observed import ObservedFeatures
-from reverie.models.players import check_configuration, make_game, resolved_batch_size
-from reverie.models.preprocessed import Preprocessing, container_of
-from reverie.models.referee import Referee, fit_referee
+from reverie.models.players import check_configuration, make_game
+from reverie.models.preprocessed import Preprocessing, container_of, fitted_preprocessing
+from reverie.models.referee import Referee
 from reverie.models.shaped import ShapedGenerator
-from reverie.models.watch import Watch, held_out_rows
-from reverie.networks.noise import set_noise_generator
-from reverie.training.loop import Record, train
-from reverie.training.runtime import suggested_threads, thread_limit
+from reverie.training.loop import Record
+from reverie.training.runtime import resolved_device, thread_limit
 from reverie.validation.kernels import energy_distance
 
 __all__ = ["GAN"]
-
-_FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000
-_MOST_REFEREE_STEPS = 4000
 
 
 class GAN(GenerativeModel):
@@ -90,6 +81,9 @@ class GAN(GenerativeModel):
         which shows the discriminator the thin directions of the data.
     observables : functions of the physical columns that the discriminator is shown beside them: names such as
         "mass" or "delta_r" (see `reverie.data.observables`), or torch functions (batch, *event) -> (batch,).
+    kinematic_fit : whether each generated event is moved until its observables have the values that the generator
+        asks for (see `reverie.models.kinematic_fit`); "auto" says yes for perceptrons on tables without
+        discrete columns. It makes thin peaks in the observables thin at once.
     condition_mode : how the discriminator sees conditions: "projection", "concatenate", or "auxiliary" (only
         through a classifier, with `auxiliary_weight`).
     auxiliary_weight : weight, >= 0, of the loss of an auxiliary classifier that reads the condition off a sample.
@@ -160,6 +154,7 @@ class GAN(GenerativeModel):
         preprocessing: Any = "auto",
         whiten: bool = True,
         observables: Sequence[Any] | None = None,
+        kinematic_fit: bool | str = "auto",
         condition_mode: str = "projection",
         auxiliary_weight: float = 0.0,
         reconstruction_weight: float = 0.0,
@@ -199,6 +194,7 @@ class GAN(GenerativeModel):
         self.preprocessing = preprocessing
         self.whiten = whiten
         self.observables = observables
+        self.kinematic_fit = kinematic_fit
         self.condition_mode = condition_mode
         self.auxiliary_weight = auxiliary_weight
         self.reconstruction_weight = reconstruction_weight
@@ -262,29 +258,27 @@ class GAN(GenerativeModel):
         check_configuration(self)
         dataset = self._dataset(X)
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
-        self.device_ = _device(self.device)
+        self.device_ = resolved_device(self.device)
         rows = self._prepare(dataset, container_of(X), y, sample_weight)
-        kept, held_out = held_out_rows(len(dataset), fraction=self.validation_fraction, seed=self.seed_)
-        self._game = make_game(self, {key: x[kept] for key, x in rows.items()})
-        rows["x"] = self._game.G.to_game(rows["x"].to(self.device_)).to(rows["x"].device)
-        self._data_mark = _mark(rows["x"])
-        train_rows = {key: x[kept] for key, x in rows.items()}
-        batches = self._batches(train_rows)
-        self._noise = child_generator(self.seed_, "noise", device=self.device_)
-        for network in (self._game.G, self._game.D):
-            set_noise_generator(network, self._noise)
-        self._watch = Watch.of(self, self._game, train_rows, {key: x[held_out] for key, x in rows.items()})
+        self._training = Training(self, rows)
+        self._game = self._training.game
         self.n_iter_, self.history_, self.alarms_, self.best_replica_ = 0, [], [], 0
         self._kept, self._referee = None, None
         if resume is not None:
-            self._load_training_state(resume)
-        with thread_limit(self._resolved_n_threads()):
-            yield from self._records(batches, stop)
-            self._finish(train_rows, {key: x[held_out] for key, x in rows.items()})
+            self._training.load_state_dict(resume)
+            self.n_iter_ = resume["step"]
+        with thread_limit(self._training.n_threads):
+            for record in self._training.records(stop):
+                self.n_iter_ = self._game.step  # after a way back it lies before that of the record
+                self.history_.append(record.to_json())
+                self.alarms_ += record.alarms
+                yield record
+            self._kept, self.best_replica_ = self._training.best()
+            self._referee = self._training.referee(self._drawing())
 
     def _prepare(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Tensor]:
         """Fit the changes of variables and return what is known of each event, as rows of features."""
-        self.preprocessing_ = self._fit_preprocessing(dataset, container)
+        self.preprocessing_ = fitted_preprocessing(dataset, container, self.preprocessing)
         rows = {"x": self.preprocessing_.features(dataset.values)}
         self._conditions, self._observed = None, None
         if y is not None:
@@ -298,131 +292,14 @@ class GAN(GenerativeModel):
         weight = _weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
         return rows if weight is None else rows | {"weight": weight}
 
-    def _batches(self, rows: Rows) -> Batches | ReplicaBatches:
-        x = rows["x"]
-        size = resolved_batch_size(self, len(x), x[0].numel())
-        options = {"batch_size": size, "device": self.device_, "resample": self.bootstrap}
-        if self.n_replicas == 1:
-            return Batches(dict(rows), seed=self.seed_, **options)
-        seeds = [child_seed(self.seed_, "replica", r) for r in range(self.n_replicas)]
-        return ReplicaBatches(dict(rows), seeds=seeds, **options)
-
-    def _records(self, batches: Any, stop: Callable[[], bool] | None) -> Iterator[Record]:
-        """Yield the records of the game, from its present step to its last; go on after each way back of the watch."""
-        game, spent = self._game, 0.0
-        while game.step < game.end and not self._watch.is_over:
-            seconds = 0.0
-            try:
-                for record in self._played(batches, stop):
-                    seconds = record.seconds
-                    yield replace(record, seconds=spent + seconds)
-                    if self._watch.is_over or game.step != record.step:
-                        break
-                else:
-                    return
-            except TrainingError as error:
-                alarm = self._watch.recover(error)
-                if alarm is None:
-                    raise
-                self.alarms_.append(alarm)
-            self.n_iter_, spent = game.step, spent + seconds
-
-    def _finish(self, train_rows: Rows, held_out: Rows) -> None:
-        """Keep the best generator, and train the referee when training has run its course."""
-        self._kept, self.best_replica_ = self._watch.best_generator(), self._watch.best_replica
-        over = self._game.step >= self._game.end or self._watch.is_over
-        if not (over and self._referee_steps() > 0 and len(held_out["x"]) > 0):
-            return
-        n_rows = len(train_rows["x"])
-        n = min(max(_FAKES_PER_EVENT * n_rows, _FEWEST_FAKES), _MOST_FAKES)
-        condition = None if "condition" not in train_rows else train_rows["condition"][torch.arange(n) % n_rows]
-        noise, drawing = child_generator(self.seed_, "referee pool", device=self.device_), self._drawing()
-        self._referee = fit_referee(
-            drawing.known(train_rows),
-            drawing.known(held_out),
-            drawing.known(drawing.rows(n, condition, noise)),
-            weight=train_rows.get("weight"),
-            held_out_weight=held_out.get("weight"),
-            max_steps=self._referee_steps(),
-            n_physical=len(self.schema_.columns),
-            seed=self.seed_,
-        )
-
-    def _referee_steps(self) -> int:
-        """Return how long a referee is trained at most: half as long as the game, and not at all for images."""
-        wanted = self.refine in (True, "auto") and len(self.preprocessing_.transform.output_shape) == 1
-        return min(_MOST_REFEREE_STEPS, self.max_steps // 2) if wanted else 0
-
-    def _played(self, batches: Any, stop: Callable[[], bool] | None) -> Iterator[Record]:
-        """Yield the records of the game as it is played on from its present step, each with what the watch saw."""
-        game = self._game
-        records = train(
-            game,
-            batches.at,
-            generator=self._noise,
-            start=game.step,
-            max_steps=self.max_steps,
-            record_every=self.record_every,
-            stop=lambda: (stop is not None and stop()) or game.step >= game.end,
-        )
-        for record in records:
-            seen = self._watch.look(record.step)
-            record = replace(record, scalars={**record.scalars, **seen.scalars}, alarms=seen.alarms)
-            self.alarms_ += seen.alarms
-            self.n_iter_ = game.step
-            self.history_.append(record.to_json())
-            yield record
-
     def training_state(self) -> dict[str, Any]:
         """Return all that an exact resume needs: networks, optimisers, noise generator, watch, step and seed."""
         check_is_fitted(self)
-        return {
-            "seed": self.seed_,
-            "step": self.n_iter_,
-            "data": self._data_mark,
-            "noise": self._noise.get_state(),
-            "game": self._game.state_dict(),
-            "watch": self._watch.state_dict(),
-        }
-
-    def _load_training_state(self, state: Mapping[str, Any]) -> None:
-        if state["data"] != self._data_mark:
-            raise CheckpointError(
-                "Expected the data that the saved run was trained on, got other values or another order. "
-                "Resume with the same file and columns."
-            )
-        try:
-            self._game.load_state_dict(state["game"])
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise CheckpointError(
-                f"Expected a state of networks of this configuration, got another ({error}). "
-                "Resume with the configuration of the saved run."
-            ) from None
-        self._watch.load_state_dict(state["watch"])
-        self._noise.set_state(state["noise"].cpu())
-        self.n_iter_ = state["step"]
-
-    def _fit_preprocessing(self, dataset: Dataset, container: str) -> Preprocessing:
-        choice = self.preprocessing
-        if isinstance(choice, str):
-            transform = auto_transform(dataset.schema, continuous="quantile" if choice == "auto" else choice)
-        elif isinstance(choice, Mapping):
-            transform = auto_transform(dataset.schema, overrides=choice)
-        else:
-            transform = copy.deepcopy(choice)
-        transform.fit(torch.from_numpy(dataset.values.astype("float64")))
-        return Preprocessing(dataset.schema, transform, container, str(dataset.values.dtype))
+        return {"seed": self.seed_, "step": self.n_iter_} | self._training.state_dict()
 
     def _build_networks(self) -> None:
         """Make untrained networks of the fitted shapes, to load weights into."""
         self._game = make_game(self, None)
-
-    def _resolved_n_threads(self) -> int:
-        if self.n_threads != "auto":
-            return int(self.n_threads)
-        features = self.preprocessing_.transform.output_shape
-        rows = resolved_batch_size(self, 1 << 30, int(np.prod(features))) * self.n_replicas
-        return suggested_threads([self._game.G, self._game.D], rows)
 
     @property
     def conditions_(self):
@@ -551,7 +428,7 @@ class GAN(GenerativeModel):
             if not 0 <= r < R:
                 raise InputError(f"Expected replica in 0 ... {R - 1}, got {r}.")
             single = network.network.replica(r)  # pyright: ignore[reportCallIssue]
-            network, R = ShapedGenerator(single, network.head, network.whitening, network.event_shape).eval(), 1
+            network, R = network.alone(single), 1
         referee = self._referee if replica is None else None
         return Drawing(network, R, s.n_noise, s.noise_prior, self._game.seen, self._physical, referee)
 
@@ -605,18 +482,6 @@ class GAN(GenerativeModel):
             self._observed = ObservedFeatures.from_json(texts["observables"], functions, transform)
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"Expected device 'auto', 'cpu' or 'cuda', got {name!r}.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"Expected a device that this machine has, got {name!r} without CUDA. Use device='auto'.")
-    return device
-
-
 def _weights(weights: Any, n: int) -> Tensor | None:
     """Return event weights (n,) scaled to mean one, or None where all are alike."""
     if weights is None:
@@ -628,10 +493,3 @@ def _weights(weights: Any, n: int) -> Tensor | None:
             "Give one weight per event; negative ones are welcome as long as the positive ones prevail."
         )
     return None if np.ptp(w) == 0 else torch.from_numpy(w / w.mean()).to(torch.float32)
-
-
-def _mark(features: Tensor) -> list[float]:
-    """Return numbers that tell one set of training rows, in its order, from another."""
-    flat = features.flatten(1).double()
-    order = torch.arange(1, len(flat) + 1, dtype=torch.float64)
-    return [float(len(flat)), float(flat.sum()), float(flat.square().sum()), float(order @ flat.sum(dim=1))]

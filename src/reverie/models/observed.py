@@ -42,6 +42,8 @@ _SCALES_TRIED = (1.0, 3.0, 30.0)  # of features, as an untrained generator may e
 class ObservedFeatures(nn.Module):
     """Standardised observables of generated features and of real values.
 
+    The spread of an observable is half the width of the central 68 % of its real values.
+
     Parameters
     ----------
     observables : from `reverie.data.observables.resolve_observables`.
@@ -56,6 +58,8 @@ class ObservedFeatures(nn.Module):
         For an observable that is not a finite, differentiable number for each event, be it of the data or of
         an untrained generator.
     """
+
+    spreads: Tensor  # (k,)
 
     def __init__(
         self,
@@ -76,7 +80,10 @@ class ObservedFeatures(nn.Module):
             self._try(values, transform)
             fitted = made.fit(self._raw(values))
         self._fitted = fitted
-        self._map = FastQuantile([fitted]) if isinstance(fitted, Quantile) else _Line(fitted)
+        self._map: FastQuantile | _Line = FastQuantile([fitted]) if isinstance(fitted, Quantile) else _Line(fitted)
+        z = torch.tensor([-1.0, 1.0], dtype=torch.float64).expand(len(self.observables), 2).contiguous()
+        ends, _ = self._map.x_and_slope(z)
+        self.register_buffer("spreads", ((ends[:, 1] - ends[:, 0]) / 2).clamp(min=1e-30), persistent=False)
 
     @property
     def names(self) -> list[str]:
@@ -95,6 +102,15 @@ class ObservedFeatures(nn.Module):
         device = next(self.buffers()).device
         z = [self._z_and_slope(part.t().contiguous().to(device))[0].t() for part in raw.split(_ROWS_AT_ONCE)]
         return torch.cat(z).to("cpu", torch.float32)
+
+    def in_spreads(self, features: Tensor) -> Tensor:
+        """Return raw observables (batch, k), float64, in units of their spread; differentiable once in `features`."""
+        return self._of_events(self._inverse(features)).t() / self.spreads
+
+    def values_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return q^-1(z) in units of its spread and the slope by z, both (batch, k) as z."""
+        x, slope = self._map.x_and_slope(z.t().to(torch.float64))
+        return x.t() / self.spreads, slope.t() / self.spreads
 
     def to_json(self) -> dict[str, Any]:
         """Return names and fitted maps as dictionaries, lists, numbers and strings."""
@@ -157,6 +173,9 @@ class _Line(nn.Module):
 
     def z_and_slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return (x - self.mean) / self.scale, (1 / self.scale).expand_as(x)
+
+    def x_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return self.mean + self.scale * z, self.scale.expand_as(z)
 
 
 class _Monotone(torch.autograd.Function):

@@ -14,6 +14,7 @@ from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.models.game import AdversarialGame, GameSettings, Rows
+from reverie.models.kinematic_fit import KinematicFit
 from reverie.models.shaped import ShapedGenerator
 from reverie.networks.build import build_discriminator, build_generator, has_batch_norm, resolved_name
 from reverie.networks.heads import OutputHead
@@ -30,6 +31,7 @@ _TABLE_BATCH, _IMAGE_BATCH = 256, 64
 _TABLE_RATE, _IMAGE_RATE = 1e-3, 2e-3
 _IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
 _MOST_AUTO_NOISE, _LEAST_AUTO_NOISE = 128, 16
+_PERCEPTRONS, _SMOOTH = {"mlp", "residual"}, {"continuous", "periodic", "bounded"}  # what a kinematic fit is for
 _CHOICES = {
     "objective": OBJECTIVES,
     "schedule": ("cosine", "constant"),
@@ -47,6 +49,8 @@ def check_configuration(model: Any) -> None:
     """Raise `InputError` for an option of the GAN `model` that is out of range; names the option."""
     for name, choices in _CHOICES.items():
         check_choice(name.replace("_", " "), getattr(model, name), dict.fromkeys(choices, True))
+    if model.kinematic_fit not in ("auto", True, False):
+        raise InputError(f"Expected kinematic_fit 'auto', True or False, got {model.kinematic_fit!r}.")
     for name in _COUNTS:
         if getattr(model, name) not in ("auto", None):
             check_positive(name, getattr(model, name), integer=True)
@@ -77,16 +81,19 @@ def make_game(model: Any, rows: Rows | None) -> AdversarialGame:
     generators, discriminators = zip(*networks, strict=True)
     _check_discriminator(discriminators[0], settings)
     many = model.n_replicas > 1
-    G = ShapedGenerator(
-        Stacked(generators) if many else generators[0], _head(transform), _whitening(model, rows), shape
-    )
+    observed = None if model._observed is None else model._observed.to(model.device_)
+    fit = KinematicFit(observed, settings.noise_prior) if observed is not None and _is_fitted(model, shape) else None
+    network = Stacked(generators) if many else generators[0]
+    G = ShapedGenerator(network, _head(transform), _whitening(model, rows), shape, fit).to(model.device_)
+    if fit is not None and rows is not None:
+        fit.fit(G.to_game(rows["x"].to(model.device_)), G.from_game)
     D = Stacked(discriminators) if many else discriminators[0]
     return AdversarialGame(
-        G.to(model.device_),
+        G,
         D.to(model.device_),
         objective,
         settings,
-        observe=None if model._observed is None else model._observed.to(model.device_),
+        observe=observed,
         auxiliary=_auxiliary(model),
     )
 
@@ -105,8 +112,10 @@ def _players(model: Any, shape: tuple[int, ...], n_noise: int, seed: int) -> tup
     options: dict[str, Any] = {"event_shape": shape, "random_generator": weights, "activation": model.activation}
     condition_shape = None if model._conditions is None else model._conditions.shape
     n_condition = sum(condition_shape) if condition_shape is not None and len(condition_shape) == 1 else 0
+    n_asked = len(model._observed.names) if _is_fitted(model, shape) else 0
+    emitted: dict[str, Any] = {"event_shape": (shape[0] + n_asked, *shape[1:])}
     generator = build_generator(
-        model.generator, n_noise=n_noise + n_condition, condition_shape=condition_shape, **options
+        model.generator, n_noise=n_noise + n_condition, condition_shape=condition_shape, **options | emitted
     )
     discriminator = build_discriminator(
         model.discriminator,
@@ -118,6 +127,24 @@ def _players(model: Any, shape: tuple[int, ...], n_noise: int, seed: int) -> tup
         **options,
     )
     return generator, discriminator
+
+
+def _is_fitted(model: Any, shape: tuple[int, ...]) -> bool:
+    """Tell whether generated events go through a kinematic fit."""
+    if model._observed is None or model.kinematic_fit is False:
+        return False
+    names_a_perceptron = isinstance(model.generator, str) and resolved_name(model.generator, shape) in _PERCEPTRONS
+    widths = isinstance(model.generator, (tuple, list))
+    columns = model.preprocessing_.schema.columns
+    smooth = all(c.kind in _SMOOTH and c.atom is None and not c.integral for c in columns)
+    can = len(shape) == 1 and (names_a_perceptron or widths)
+    can = can and _resolved_n_noise(model, math.prod(shape)) >= len(model._observed.names)
+    if model.kinematic_fit is True and not can:
+        raise InputError(
+            "Expected a table, a perceptron as generator and a noise number for each observable for "
+            "kinematic_fit=True. Use kinematic_fit='auto', which leaves it out where it cannot be."
+        )
+    return can and (smooth or model.kinematic_fit is True)
 
 
 def _replica_seeds(model: Any) -> list[int]:

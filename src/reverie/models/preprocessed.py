@@ -5,6 +5,7 @@ their types and names), the schema, and the fitted transform; it turns values in
 and generated features into values of the same container, in original units.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,9 +17,9 @@ from torch import Tensor
 from reverie.core.protocols import Transform
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Column, Schema
-from reverie.data.transforms import transform_from_json
+from reverie.data.transforms import auto_transform, transform_from_json
 
-__all__ = ["Preprocessing", "as_dataset", "container_of"]
+__all__ = ["Preprocessing", "as_dataset", "container_of", "data_mark", "fitted_preprocessing"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,32 @@ class Preprocessing:
         if self.container == "dataset":
             return Dataset(values, schema=self.schema, provenance={"source": "generated"})
         return values
+
+
+def fitted_preprocessing(dataset: Dataset, container: str, choice: Any) -> Preprocessing:
+    """Return the way from values to features, fitted.
+
+    Parameters
+    ----------
+    dataset : training data.
+    container : what the user gave, see `container_of`.
+    choice : "auto", a word for all continuous columns, words or transforms by column, or a transform.
+    """
+    if isinstance(choice, str):
+        transform = auto_transform(dataset.schema, continuous="quantile" if choice == "auto" else choice)
+    elif isinstance(choice, Mapping):
+        transform = auto_transform(dataset.schema, overrides=choice)
+    else:
+        transform = copy.deepcopy(choice)
+    transform.fit(torch.from_numpy(dataset.values.astype("float64")))
+    return Preprocessing(dataset.schema, transform, container, str(dataset.values.dtype))
+
+
+def data_mark(rows: Tensor) -> list[float]:
+    """Return numbers that tell one set of training rows, in its order, from another."""
+    flat = rows.flatten(1).double()
+    order = torch.arange(1, len(flat) + 1, dtype=torch.float64)
+    return [float(len(flat)), float(flat.sum()), float(flat.square().sum()), float(order @ flat.sum(dim=1))]
 
 
 def container_of(X: Any) -> str:

@@ -7,7 +7,6 @@ is that of `reverie.models.semi_supervised_game`; this module joins them to data
 to scikit-learn's contract of a classifier.
 """
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, cast
 
@@ -17,19 +16,18 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.errors import CheckpointError, InputError
+from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
 from reverie.data.batches import Batches
 from reverie.data.dataset import Dataset
-from reverie.data.transforms import auto_transform
 from reverie.models.base import GenerativeModel
-from reverie.models.game import draw_noise
+from reverie.models.game import draw_noise, restore
 from reverie.models.labels import UNLABELLED, encoded_labels
-from reverie.models.preprocessed import Preprocessing, container_of
+from reverie.models.preprocessed import container_of, data_mark, fitted_preprocessing
 from reverie.models.semi_supervised_players import batch_sizes, check_configuration, make_game
 from reverie.training.loop import Record, train
-from reverie.training.runtime import suggested_threads, thread_limit
+from reverie.training.runtime import resolved_device, suggested_threads, thread_limit
 
 __all__ = ["SemiSupervisedGAN"]
 
@@ -183,15 +181,16 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         codes = torch.from_numpy(numbers)
         self.n_labelled_ = int((codes != UNLABELLED).sum())
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
-        self.device_ = _device(self.device)
-        self.preprocessing_ = self._fit_preprocessing(dataset, container_of(X))
+        self.device_ = resolved_device(self.device)
+        self.preprocessing_ = fitted_preprocessing(dataset, container_of(X), self.preprocessing)
         rows = self.preprocessing_.features(dataset.values)
-        self._data_mark = [*_mark(rows), *_mark(codes[:, None])]
+        self._data_mark = [*data_mark(rows), *data_mark(codes[:, None])]
         self._game = make_game(self, rows)
         self._noise = child_generator(self.seed_, "noise", device=self.device_)
         self.n_iter_, self.history_ = 0, []
         if resume is not None:
-            self._load_training_state(resume)
+            restore(self._game, self._noise, resume, self._data_mark)
+            self.n_iter_ = resume["step"]
         with thread_limit(self._resolved_n_threads(len(rows))):
             yield from self._records(self._batch_at(rows, codes), stop)
 
@@ -219,33 +218,6 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         check_is_fitted(self)
         state = {"seed": self.seed_, "step": self.n_iter_, "data": self._data_mark}
         return state | {"noise": self._noise.get_state(), "game": self._game.state_dict()}
-
-    def _load_training_state(self, state: Mapping[str, Any]) -> None:
-        if state["data"] != self._data_mark:
-            raise CheckpointError(
-                "Expected the data and labels that the saved run was trained on, got other values or another order. "
-                "Resume with the same file, columns and labels."
-            )
-        try:
-            self._game.load_state_dict(state["game"])
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise CheckpointError(
-                f"Expected a state of networks of this configuration, got another ({error}). "
-                "Resume with the configuration of the saved run."
-            ) from None
-        self._noise.set_state(state["noise"].cpu())
-        self.n_iter_ = state["step"]
-
-    def _fit_preprocessing(self, dataset: Dataset, container: str) -> Preprocessing:
-        choice = self.preprocessing
-        if isinstance(choice, str):
-            transform = auto_transform(dataset.schema, continuous="quantile" if choice == "auto" else choice)
-        elif isinstance(choice, Mapping):
-            transform = auto_transform(dataset.schema, overrides=choice)
-        else:
-            transform = copy.deepcopy(choice)
-        transform.fit(torch.from_numpy(dataset.values.astype("float64")))
-        return Preprocessing(dataset.schema, transform, container, str(dataset.values.dtype))
 
     def _build_networks(self) -> None:
         """Make untrained networks of the fitted shapes, to load weights into."""
@@ -330,22 +302,3 @@ def _refuse_weights(dataset: Dataset) -> None:
             "Expected events of equal weight, got different ones: a classifier of single events has no use for the "
             "weights of a density. Drop the weights, or thin the events out by them."
         )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"Expected device 'auto', 'cpu' or 'cuda', got {name!r}.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"Expected a device that this machine has, got {name!r} without CUDA. Use device='auto'.")
-    return device
-
-
-def _mark(rows: Tensor) -> list[float]:
-    """Return numbers that tell one set of training rows, in its order, from another."""
-    flat = rows.flatten(1).double()
-    order = torch.arange(1, len(flat) + 1, dtype=torch.float64)
-    return [float(len(flat)), float(flat.sum()), float(flat.square().sum()), float(order @ flat.sum(dim=1))]

@@ -2,14 +2,17 @@
 
     z, c -> network -> y_0 -> unwhiten -> head -> whiten -> y,      features = unwhiten(y)
 
-The head makes raw features admissible (angles on their circle, one category at a time), so it acts
-between the two linear maps. Images are played as they are. A vector c that the sample is conditioned
-on joins the noise; an image goes to the network as it is.
+With a kinematic fit (`reverie.models.kinematic_fit`) the network emits k numbers more, and y is moved to where k
+observables have the values they ask for; the head then acts once more. The head makes raw features
+admissible (angles on their circle, one category at a time), so it acts between the two linear
+maps. Images are played as they are. A vector c that the sample is conditioned on joins the noise; an image
+goes to the network as it is.
 """
 
 import torch
 from torch import Tensor, nn
 
+from reverie.models.kinematic_fit import KinematicFit
 from reverie.networks.heads import OutputHead
 from reverie.networks.whitening import Whitening
 
@@ -25,22 +28,35 @@ class ShapedGenerator(nn.Module):
     head : activation of each feature.
     whitening : fitted map between features and the game, or None.
     event_shape : shape of one sample.
+    fit : moves samples of a table to the observables they ask for, or None.
     """
 
     def __init__(
-        self, network: nn.Module, head: OutputHead, whitening: Whitening | None, event_shape: tuple[int, ...]
+        self,
+        network: nn.Module,
+        head: OutputHead,
+        whitening: Whitening | None,
+        event_shape: tuple[int, ...],
+        fit: KinematicFit | None = None,
     ) -> None:
         super().__init__()
+        self.fit = fit
         self.network, self.head, self.whitening, self.event_shape = network, head, whitening, event_shape
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return samples of the game (batch, *event) of noise z (batch, n_noise) and the condition of each."""
         y = self._raw(z, condition).flatten(1)
-        if self.whitening is not None:
-            y = self.whitening(self.head(self.whitening.inverse(y)))
-        else:
-            y = self.head(y)
-        return y.reshape(-1, *self.event_shape)
+        if self.fit is None:
+            return self._admissible(y).reshape(-1, *self.event_shape)
+        y, shift = y[:, : -self.fit.n_values], y[:, -self.fit.n_values :]
+        return self._admissible(self.fit(self._admissible(y), shift, z, self.from_game))
+
+    def alone(self, network: nn.Module) -> "ShapedGenerator":
+        """Return a generator dressed alike around another network, such as one replica's, in evaluation mode."""
+        return ShapedGenerator(network, self.head, self.whitening, self.event_shape, self.fit).eval()
+
+    def _admissible(self, y: Tensor) -> Tensor:
+        return self.head(y) if self.whitening is None else self.whitening(self.head(self.whitening.inverse(y)))
 
     def _raw(self, z: Tensor, condition: Tensor | None) -> Tensor:
         if condition is None:

@@ -1,4 +1,4 @@
-"""The machine that training runs on: how many processor threads pay.
+"""The machine that training runs on: its device, and how many processor threads pay.
 
 The networks of physics are small. A matrix product of 256 rows and 128 columns takes a tenth of a
 millisecond, and threads that share it wait for each other. A step of the default game was measured
@@ -12,9 +12,24 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-__all__ = ["suggested_threads", "thread_limit"]
+from reverie.core.errors import InputError
+
+__all__ = ["resolved_device", "suggested_threads", "thread_limit"]
 
 _WORTH_SHARING = 100_000_000  # weights times rows of a step from which the default shares; chosen, not measured
+
+
+def resolved_device(name: str) -> torch.device:
+    """Return the device called `name`; "auto" is a CUDA device when there is one. `InputError` if it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"Expected device 'auto', 'cpu' or 'cuda', got {name!r}.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"Expected a device that this machine has, got {name!r} without CUDA. Use device='auto'.")
+    return device
 
 
 def suggested_threads(networks: list[nn.Module], batch_size: int) -> int:

@@ -1,0 +1,167 @@
+"""One training of a GAN: the game, its batches and noise, the watch over it, and the referee after it.
+
+The events are divided once into rows to train on and rows to hold out. `records` plays the game to its end,
+looks at its health after each window of steps, and goes on after each way back that the watch takes. What is
+left when training is over are the best generator and, for tables, a referee.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.core.errors import TrainingError
+from reverie.core.random import child_generator, child_seed
+from reverie.data.batches import Batches, ReplicaBatches
+from reverie.models.drawing import Drawing
+from reverie.models.game import Rows, restore
+from reverie.models.players import make_game, resolved_batch_size
+from reverie.models.preprocessed import data_mark
+from reverie.models.referee import Referee, fit_referee
+from reverie.models.shaped import ShapedGenerator
+from reverie.models.watch import Watch, held_out_rows
+from reverie.networks.noise import set_noise_generator
+from reverie.training.health import Alarm
+from reverie.training.loop import Record, train
+from reverie.training.runtime import suggested_threads
+
+__all__ = ["Training"]
+
+_FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000
+_MOST_REFEREE_STEPS = 4000
+
+
+class Training:
+    """A game with all that it is played with.
+
+    Parameters
+    ----------
+    model : a `reverie.models.gan.GAN` with seed, device and fitted preprocessing.
+    rows : features of the events (n, *event) as "x", with observables, conditions and weights if there are any.
+
+    Attributes
+    ----------
+    game : the game; its `step` is that of the training.
+    n_threads : processor threads to train on.
+    """
+
+    def __init__(self, model: Any, rows: Rows) -> None:
+        self._model, self._seed, device = model, model.seed_, model.device_
+        kept, out = held_out_rows(len(rows["x"]), fraction=model.validation_fraction, seed=self._seed)
+        self.game = make_game(model, {key: x[kept] for key, x in rows.items()})
+        rows = {**rows, "x": self.game.G.to_game(rows["x"].to(device)).to(rows["x"].device)}
+        self._data_mark = data_mark(rows["x"])
+        self._train = {key: x[kept] for key, x in rows.items()}
+        self._held_out = {key: x[out] for key, x in rows.items()}
+        self._batches = self._made_batches()
+        self._noise = child_generator(self._seed, "noise", device=device)
+        for network in (self.game.G, self.game.D):
+            set_noise_generator(network, self._noise)
+        self.watch = Watch.of(model, self.game, self._train, self._held_out)
+        self.n_threads = self._resolved_n_threads()
+
+    def records(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
+        """Yield the records of the game from its present step to its last, each with what the watch saw.
+
+        Raises
+        ------
+        TrainingError
+            When a value stops being finite and the watch knows no way back.
+        """
+        game, spent, recovered = self.game, 0.0, ()
+        while game.step < game.end and not self.watch.is_over:
+            seconds = 0.0
+            try:
+                for record in self._played(stop):
+                    seconds = record.seconds
+                    yield replace(record, seconds=spent + seconds, alarms=(*recovered, *record.alarms))
+                    recovered = ()
+                    if self.watch.is_over or game.step != record.step:
+                        break
+                else:
+                    return
+            except TrainingError as error:
+                alarm = self.watch.recover(error)
+                if alarm is None:
+                    raise
+                recovered: tuple[Alarm, ...] = (*recovered, alarm)
+            spent += seconds
+
+    def best(self) -> tuple[ShapedGenerator, int]:
+        """Return the generator to keep and the number of the replica that scored best."""
+        return self.watch.best_generator(), self.watch.best_replica
+
+    def referee(self, drawing: Drawing) -> Referee | None:
+        """Return a referee of samples of `drawing`, or None before the end of training and where none is wanted."""
+        over = self.game.step >= self.game.end or self.watch.is_over
+        if not (over and self._referee_steps() > 0 and len(self._held_out["x"]) > 0):
+            return None
+        n_rows = len(self._train["x"])
+        n = min(max(_FAKES_PER_EVENT * n_rows, _FEWEST_FAKES), _MOST_FAKES)
+        condition = None if "condition" not in self._train else self._train["condition"][torch.arange(n) % n_rows]
+        noise = child_generator(self._seed, "referee pool", device=self._model.device_)
+        return fit_referee(
+            drawing.known(self._train),
+            drawing.known(self._held_out),
+            drawing.known(drawing.rows(n, condition, noise)),
+            weight=self._train.get("weight"),
+            held_out_weight=self._held_out.get("weight"),
+            max_steps=self._referee_steps(),
+            n_physical=len(self._model.schema_.columns),
+            seed=self._seed,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what an exact resume needs: networks, optimisers, noise and watch, and a mark of the data."""
+        return {
+            "data": self._data_mark,
+            "noise": self._noise.get_state(),
+            "game": self.game.state_dict(),
+            "watch": self.watch.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a state of a training of the same data and configuration; `CheckpointError` for any other."""
+        restore(self.game, self._noise, state, self._data_mark)
+        self.watch.load_state_dict(state["watch"])
+
+    def _played(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
+        """Yield the records of the game as it is played on from its present step."""
+        game = self.game
+        records = train(
+            game,
+            self._batches.at,
+            generator=self._noise,
+            start=game.step,
+            max_steps=self._model.max_steps,
+            record_every=self._model.record_every,
+            stop=lambda: (stop is not None and stop()) or game.step >= game.end,
+        )
+        for record in records:
+            seen = self.watch.look(record.step)
+            yield replace(record, scalars={**record.scalars, **seen.scalars}, alarms=seen.alarms)
+
+    def _made_batches(self) -> Batches | ReplicaBatches:
+        x: Tensor = self._train["x"]
+        size = resolved_batch_size(self._model, len(x), x[0].numel())
+        options = {"batch_size": size, "device": self._model.device_, "resample": self._model.bootstrap}
+        if self._model.n_replicas == 1:
+            return Batches(dict(self._train), seed=self._seed, **options)
+        seeds = [child_seed(self._seed, "replica", r) for r in range(self._model.n_replicas)]
+        return ReplicaBatches(dict(self._train), seeds=seeds, **options)
+
+    def _referee_steps(self) -> int:
+        """Return how long a referee is trained at most: half as long as the game, and not at all for images."""
+        model = self._model
+        wanted = model.refine in (True, "auto") and len(model.preprocessing_.transform.output_shape) == 1
+        return min(_MOST_REFEREE_STEPS, model.max_steps // 2) if wanted else 0
+
+    def _resolved_n_threads(self) -> int:
+        if self._model.n_threads != "auto":
+            return int(self._model.n_threads)
+        features = self._model.preprocessing_.transform.output_shape
+        rows = resolved_batch_size(self._model, 1 << 30, int(np.prod(features))) * self._model.n_replicas
+        return suggested_threads([self.game.G, self.game.D], rows)
