@@ -75,3 +75,9 @@ def test_the_watch_and_the_bag_are_cited_when_used():
     assert "breiman1996" in method_keys(_config(n_replicas=3), (2,))
     assert "breiman1996" not in method_keys(_config(n_replicas=3, ensemble="best"), (2,))
     assert "srivastava2014" in method_keys(_config(generator="dcgan28", discriminator="dcgan28"), (28, 28))
+
+
+def test_a_kinematic_fit_is_cited_where_there_are_observables():
+    assert "nocedal2006" in method_keys(_config(observables=["mass"]), (6,))
+    assert "nocedal2006" not in method_keys(_config(), (6,))
+    assert "nocedal2006" not in method_keys(_config(observables=["mass"], kinematic_fit=False), (6,))

@@ -140,6 +140,11 @@ METHODS: dict[str, str] = {
   journal = {The American Statistician},
   volume = {72}, pages = {309--314}, year = {2018}, eprint = {1512.00809}
 }""",
+    "nocedal2006": """@book{nocedal2006,
+  author = {Nocedal, Jorge and Wright, Stephen J.},
+  title = {Numerical Optimization},
+  publisher = {Springer}, edition = {2nd}, year = {2006}
+}""",
     "mirza2014": """@misc{mirza2014,
   author = {Mirza, Mehdi and Osindero, Simon},
   title = {Conditional Generative Adversarial Nets},
@@ -254,6 +259,8 @@ def method_keys(
     keys += [_OPTIMIZERS[options.get("optimizer", "adam")]] if options.get("optimizer", "adam") in _OPTIMIZERS else []
     keys += ["yazici2019"] if options.get("ema_decay", 1.0) else []
     keys += ["kessy2018"] if options.get("whiten", True) and len(event_shape) == 1 else []
+    fitted = options.get("observables") and options.get("kinematic_fit", "auto") and len(event_shape) == 1
+    keys += ["nocedal2006"] if fitted else []
     keys += _network_keys(options, event_shape, condition_shape)
     keys += _condition_keys(options) if config.condition is not None or condition_shape is not None else []
     keys += ["breiman1996"] if options.get("n_replicas", 1) > 1 and options.get("ensemble", "bag") == "bag" else []

@@ -9,8 +9,7 @@ noise; from that one pass come the gradients of both players, at the same weight
 
 The generator starts at the mean of the data. Where it starts elsewhere, the discriminator needs ten
 steps to tell the two apart by that mean alone, and the generator, chasing it, drives its last layer
-into the flat ends of the tanh, where it stays: measured on MNIST, 23 % error instead of 11 % after a
-thousand steps. Losses: `reverie.objectives.semi_supervised`.
+into the flat ends of the tanh, where it stays. Losses: `reverie.objectives.semi_supervised`.
 """
 
 import copy
