@@ -19,6 +19,4 @@ def least_squares_generator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 # one row of OBJECTIVES
-LEAST_SQUARES = Objective(
-    least_squares_discriminator, least_squares_generator, log_odds=False, references=("mao2017",)
-)
+LEAST_SQUARES = Objective(least_squares_discriminator, least_squares_generator, log_odds=False, references=("mao2017",))

@@ -57,12 +57,18 @@ def make_optimizer(
 def take_step(optimizer: Optimizer, weights: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
     """Take one step of `optimizer` along given gradients of its weights; None leaves a weight where it is.
 
-    The fused optimisers of torch read a gradient in the order of memory, whatever its strides: that of batched
-    products is a transposed view, and would be scrambled without a word. It is laid out first.
+    The fused optimisers of torch read a gradient in the order of memory, whatever its strides, and take it for that
+    of the weight: the gradient of batched products is a transposed view, that of a convolution with the channels last
+    lies like its weight, and either would be scrambled in the order of the other without a word.
     """
     for weight, gradient in zip(weights, gradients, strict=True):
-        weight.grad = None if gradient is None else gradient.contiguous()
+        weight.grad = None if gradient is None else _laid_out(gradient, weight)
     optimizer.step()
+
+
+def _laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
+    """Return `gradient` in the memory order of `weight`."""
+    return gradient if gradient.stride() == weight.stride() else torch.empty_like(weight).copy_(gradient)
 
 
 def learning_rate_factor(step: int, max_steps: int, *, hold: float = 0.5, floor: float = 0.02) -> float:
