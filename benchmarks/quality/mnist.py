@@ -41,7 +41,7 @@ import reverie
 from reverie.core.random import child_generator
 
 N_JUDGED, N_CLASSES, N_FEATURES = 10_000, 10, 64
-SETTINGS = {"max_steps": 5000, "n_threads": 1}  # the rest are the defaults for images
+SETTINGS = {"max_steps": 8000, "n_threads": 1}  # the rest are the defaults for images
 _JUDGE_EPOCHS, _JUDGE_BATCH, _JUDGE_RATE, _SHIFT = 8, 128, 3e-3, 2
 
 

@@ -23,6 +23,7 @@ __all__ = ["ConvDiscriminator", "ConvGenerator", "as_channels", "grids", "halvin
 _SMALLEST_SIDE = 4
 _LEAST_HALVED = 2 * _SMALLEST_SIDE  # 7 stays as it is: digits came out better, and cheaper, than from 4
 _G_WIDTH, _D_WIDTH = 16, 32  # channels of the finest grid; of 16, D soon sees no more difference
+_DENSE = 4  # width of the discriminator's dense layer over that of its finest grid
 _LEAK = 0.2  # as in the DCGAN paper
 
 
@@ -98,7 +99,10 @@ class ConvGenerator(nn.Module):
 
 
 class ConvDiscriminator(nn.Module):
-    """Images to one logit each: halve by convolutions, then one linear layer.
+    """Images to one logit each: halve by convolutions, then a dense layer and a linear one.
+
+    The dense layer is what sees a picture as a whole: a linear layer on the grid adds up what its places look
+    like, and lets pass digits whose strokes are right one by one.
 
     Parameters
     ----------
@@ -111,13 +115,15 @@ class ConvDiscriminator(nn.Module):
         super().__init__()
         self.shape = as_channels(tuple(event_shape))
         channels, height, breadth = self.shape
+        dense = _DENSE * width
         layers: list[nn.Module] = []
         sizes = grids(height, breadth, least=_LEAST_HALVED)
         for size in sizes[:-1]:
             layers += [*halving(channels, width, size), nn.LeakyReLU(_LEAK)]
             channels, width = width, width * 2
         h, w = sizes[-1]
-        layers += [nn.Flatten(), nn.Linear(channels * h * w, n_outputs)]
+        layers += [nn.Flatten(), nn.Linear(channels * h * w, dense), nn.LeakyReLU(_LEAK)]
+        layers += [nn.Linear(dense, n_outputs)]
         self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, x: Tensor) -> Tensor:
