@@ -248,6 +248,7 @@ def test_bibtex_is_readable():
 def test_words():
     assert (number(-0.00123), number(None), number(math.inf)) == ("−0.00123", "–", "∞")
     assert (p_value(0.001, 999), p_value(0.0001, 999), p_value(0.5)) == ("≤ 0.001", "0.0001", "0.50")
+    assert p_value(0.0) == "< 1e-10"
     assert (count(12345.6), count(math.inf), count(None)) == ("12,346", "∞", "–")
     assert (events(3052.3), events(19399), events(412.4), events(math.inf)) == ("3,050", "19,400", "412", "∞")
     assert measured(1.0, 0.1) == "1.00 ± 0.10"

@@ -8,6 +8,8 @@ from reverie.core.measured import Measured
 
 __all__ = ["count", "events", "flattened", "measured", "number", "p_value"]
 
+_LEAST_QUOTED = 1e-10  # the normal approximation behind a smaller p-value is not to be believed
+
 
 def number(value: Any, digits: int = 3) -> str:
     """Return `value` with `digits` significant digits; "–" for None and nan."""
@@ -34,6 +36,8 @@ def p_value(p: Any, n_permutations: int | None = None) -> str:
         return "–"
     if n_permutations and math.isclose(float(p), 1 / (n_permutations + 1), rel_tol=1e-6):
         return f"≤ {1 / (n_permutations + 1):.2g}"
+    if float(p) < _LEAST_QUOTED:
+        return f"< {_LEAST_QUOTED:.0e}"
     return f"{float(p):.2g}" if float(p) < 0.1 else f"{float(p):.2f}"
 
 
