@@ -226,3 +226,12 @@ def _alone(game, r, settings):
     for network in (G, D):
         network.train().requires_grad_(requires_grad=True)
     return AdversarialGame(G, D, game.objective, replace(settings, n_replicas=1))
+
+
+def test_a_frame_with_words_is_refused_with_the_way_out():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": np.arange(300.0), "b": ["mu", "e", "tau"] * 100})
+    with pytest.raises(InputError, match="Dataset"):
+        GAN(max_steps=2).fit(frame)
+    samples = GAN(max_steps=2, random_state=0).fit(Dataset(frame)).sample(20, random_state=0)
+    assert set(samples.to_frame()["b"]) <= {"mu", "e", "tau"}

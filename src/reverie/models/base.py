@@ -161,9 +161,16 @@ class GenerativeModel(BaseEstimator):
                     f"Expected samples of shape {self.schema_.event_shape} as in fit, got {values.shape[1:]}."
                 )
             return values
-        checked: Any = validate_data(
-            self, X, reset=reset, allow_nd=True, ensure_min_samples=2 if reset else 1, ensure_all_finite=False
-        )
+        options = {"allow_nd": True, "ensure_min_samples": 2 if reset else 1, "ensure_all_finite": False}
+        try:
+            checked: Any = validate_data(self, X, reset=reset, **options)
+        except ValueError as error:
+            if "could not convert string" not in str(error):
+                raise
+            raise InputError(
+                f"Expected numbers, got words ({error}). Give reverie.data.Dataset(X), which makes categories of them, "
+                "or leave the column out."
+            ) from None
         values = np.asarray(checked)
         check_finite(values, getattr(self, "feature_names_in_", None))
         return values
