@@ -69,8 +69,8 @@ def test_the_move_along_a_line_is_the_least(monkeypatch):
     assert torch.allclose(move.double(), distance[:, None] * normal, atol=1e-4)
 
 
-def test_what_flows_back_is_the_derivative_and_the_pull(monkeypatch):
-    """Against central differences of the fit itself, converged; the pull adds (0.3 / n)(y - moved) to the gradient."""
+def test_what_flows_back_is_the_derivative(monkeypatch):
+    """Against central differences of the fit itself, converged."""
     monkeypatch.setattr(module, "_STEPS", 30)
     y, fit = made(circle)
     y, random = y[:50], torch.Generator().manual_seed(2)
@@ -84,7 +84,6 @@ def test_what_flows_back_is_the_derivative_and_the_pull(monkeypatch):
     start, given = y.clone().requires_grad_(), shift.clone().requires_grad_()
     moved = fit(start, given, z, same)
     by_y, by_shift = torch.autograd.grad((weight * moved).sum(), [start, given])
-    by_y = by_y - 0.3 / 50 * (y - moved.detach())
     h = 1e-2
     wanted = (value(0, h) - value(0, -h)) / (2 * h)
     small = (y - moved.detach()).norm(dim=1) < 0.02  # J at the end, where first order is exact
@@ -94,6 +93,21 @@ def test_what_flows_back_is_the_derivative_and_the_pull(monkeypatch):
         step = h * torch.eye(D)[j]
         wanted = (value(step, 0) - value(-step, 0)) / (2 * h)
         assert torch.allclose(by_y[small, j].double(), wanted[small], atol=0.1)
+
+
+def test_in_training_each_event_is_pulled_towards_where_it_was_moved(monkeypatch):
+    """What training adds to the gradient is that of the mean over rows of (0.3 / 2) |y - moved|^2."""
+    monkeypatch.setattr(module, "_TRAINING_STEPS", module._STEPS)
+    y, fit = made(circle)
+    z = torch.randn(N, 1, generator=torch.Generator().manual_seed(4))
+    start = y.clone().requires_grad_()
+    gradients = []
+    for training in (True, False):
+        moved = fit.train(training)(start, torch.zeros(N, 1), z, same)
+        gradients.append(torch.autograd.grad(moved.sum(), start)[0])
+    pull = gradients[0] - gradients[1]
+    assert float(pull.abs().max()) > 1e-5
+    assert torch.allclose(pull, 0.3 / N * (y - moved.detach()), atol=1e-6)
 
 
 def test_where_an_observable_is_stationary_the_move_is_bounded():

@@ -22,7 +22,7 @@ first order in what the network emits,
     dy = (1 - J^+ J) dy_0 + J^+ dv,
 
 which is what flows back, J being a constant. Along J the network then feels nothing, so y_0 would drift
-away from the shell; a pull (0.3 / 2) |y_0 - y|^2 on each event keeps it near.
+away from the shell; in training a pull (0.3 / 2) |y_0 - y|^2 on each event keeps it near.
 
 References
 ----------
@@ -91,7 +91,8 @@ class KinematicFit(nn.Module):
         linear: tuple[Tensor, Tensor] = (now, now)
         for _ in range(_TRAINING_STEPS if self.training else _STEPS):
             now, linear = self._step(now, values, to_features)
-        return _first_order(now, y, z, linear, slope)
+        start: Tensor = _Pulled.apply(y, now) if self.training else y  # pyright: ignore[reportAssignmentType]
+        return _first_order(now, start, z, linear, slope)
 
     @torch.no_grad()
     def _step(self, y: Tensor, values: Tensor, to_features: ToFeatures) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -113,10 +114,9 @@ class KinematicFit(nn.Module):
 
 
 def _first_order(moved: Tensor, y: Tensor, z: Tensor, linear: tuple[Tensor, Tensor], slope: Tensor) -> Tensor:
-    """Return `moved` with the first-order dependence on y and z, and the pull of y towards it."""
+    """Return `moved` with the first-order dependence on y and z."""
     J, inverse = linear
-    start: Tensor = _Pulled.apply(y, moved)  # pyright: ignore[reportAssignmentType]
-    dy, dz = start - y.detach(), z - z.detach()
+    dy, dz = y - y.detach(), z - z.detach()
     along = slope.to(y.dtype) * dz - (J @ dy[:, :, None])[:, :, 0]
     return moved + dy + (inverse @ along[:, :, None])[:, :, 0]
 
