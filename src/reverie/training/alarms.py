@@ -15,7 +15,7 @@ A run that is far but not at rest is learning; none of the first three alarms di
     generator winning          D(x) - D(G) < 0.05 while far and at rest: D cannot tell what S can
     mode collapse              the generator is at rest, S is five times its scatter, and regions that
                                hold 10 % of the data get less than a fifth of their share, or fewer than
-                               60 % of the held-out rows have a sample among their neighbours; unless one
+                               45 % of the held-out rows have a sample among their neighbours; unless one
                                of the two above holds and fewer than half of the samples are plausible:
                                then they are no part of the data, and the cause lies deeper
     oscillation                over 6 checks at rest the samples of one and the same noise move between the
@@ -43,7 +43,7 @@ _WINDOW = 6
 _FAR, _FAR_WIDTHS = 0.05, 10.0
 _LEAST_DROP, _LEAST_RISE = 0.2, 0.05
 _SURE, _UNSURE, _VANISHED = 0.5, 0.05, 0.01
-_LOST, _UNCOVERED, _PLAUSIBLE, _SEEN_WIDTHS = 0.10, 0.6, 0.5, 5.0
+_LOST, _UNCOVERED, _PLAUSIBLE, _SEEN_WIDTHS = 0.10, 0.45, 0.5, 5.0
 _MOVED, _MOVED_OF_DISTANCE = 0.15, 0.6
 _CLOSE, _COPY_Z, _MEMORY_Z, _MEMORY_AUC = 0.25, 3.0, 4.0, 0.8
 
