@@ -61,6 +61,12 @@ def test_missing_values_are_named_by_column_and_can_be_dropped(call, tmp_path, t
     assert call("fit", "gan", path, "--drop-missing", "--out", tmp_path / "x", *tiny)[0] == 0
 
 
+def test_a_classifier_is_no_model_of_samples(call, tmp_path):
+    words = refused(call, "run", "semi_supervised_gan", "digits", "--out", str(tmp_path / "x"))
+    assert "SemiSupervisedGAN().fit(X, y)" in words
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_missing_file(call, tmp_path):
     assert "nothere.csv" in refused(call, "run", "gan", tmp_path / "nothere.csv", "--out", tmp_path / "x")
 

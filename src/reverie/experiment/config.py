@@ -140,11 +140,22 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def registered_name(name: str) -> str:
-    """Return `name` as the registry of models spells it; an unknown one is answered with the nearest."""
+    """Return `name` as the registry of models spells it; an unknown one is answered with the nearest.
+
+    A classifier is refused: the labels that it learns are no conditions of its samples, which a run takes them for.
+    """
+    from sklearn.base import ClassifierMixin
+
     from reverie.core.checks import check_choice
     from reverie.models.files import MODELS
 
-    return check_choice("model", name, {known: known for known in MODELS})
+    found = check_choice("model", name, {known: known for known in MODELS})
+    if issubclass(MODELS[found], ClassifierMixin):
+        raise InputError(
+            f"Expected a model of samples for a run, got {found}, a classifier. Use it from Python: "
+            f"reverie.{MODELS[found].__name__}().fit(X, y)."
+        )
+    return found
 
 
 def model_class(name: str) -> type:

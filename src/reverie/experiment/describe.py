@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sklearn.base import ClassifierMixin
+
 from reverie.core.errors import FolderError
 from reverie.data import catalogue, describe
 from reverie.experiment.folder import write_text
@@ -17,8 +19,8 @@ def catalogue_names() -> list[str]:
 
 
 def model_names() -> list[str]:
-    """Return the names of the models."""
-    return list(MODELS)
+    """Return the names of the models that can be run; classifiers are used from Python."""
+    return [name for name, model in MODELS.items() if not issubclass(model, ClassifierMixin)]
 
 
 def list_text() -> str:
