@@ -35,6 +35,7 @@ _MOST_HELD_OUT, _FEWEST_EVENTS = 2000, 200
 _MOST_TRAINING_ROWS = 10_000  # that the reference keeps; the nearest of them are searched for copies
 _MOST_ROLLBACKS = 3
 _GRADIENT_ROWS = 256
+_BANDS = ("score", "coverage", "plausible")
 
 
 @dataclass(frozen=True)
@@ -242,5 +243,9 @@ def _weights_of(network: nn.Module, r: int) -> list[Tensor]:
 
 
 def _scalars(checks: list[Check]) -> dict[str, float]:
-    """Return the mean of each number over the replicas."""
-    return {key: sum(check.scalars[key] for check in checks) / len(checks) for key in checks[0].scalars}
+    """Return the mean of each number over the replicas, and for several the ends of those that are drawn as bands."""
+    found = {key: [check.scalars[key] for check in checks] for key in checks[0].scalars}
+    bands = (
+        {f"{key}_{end.__name__}": end(found[key]) for key in _BANDS for end in (min, max)} if len(checks) > 1 else {}
+    )
+    return {key: sum(values) / len(values) for key, values in found.items()} | bands

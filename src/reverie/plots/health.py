@@ -1,9 +1,10 @@
 """The health of training: the held-out score with its error, and other signs, over the checks of a run.
 
 The score compares generated samples with events that training never saw; 0 is what a perfect generator has in
-expectation, and less is better. The error is that of the comparison, not of another training. What real
-events score against real ones is drawn where the history holds it (``score_real``), and the checkpoint that
-was kept is marked (the last with ``kept`` > 0; the lowest score where the history does not say).
+expectation, and less is better. Of several replicas the mean is drawn, and the range over them shaded. The error is
+that of the comparison, not of another training. What real events score against real ones is drawn where the
+history holds it (``score_real``), and the checkpoint that was kept is marked (the last with ``kept`` > 0; the lowest
+score where the history does not say).
 """
 
 from collections.abc import Sequence
@@ -47,6 +48,7 @@ def held_out_score(history: History, alarms: Sequence[dict[str, Any]] = ()) -> F
     with style():
         figure, ax = _panel("Distance from events that training never saw", "held-out score")
         _draw_reference(ax, history)
+        _draw_band(ax, history, "score", GENERATED)
         error = _matching(history, "score_error", steps)
         ax.errorbar(steps, scores, yerr=error, fmt="o-", ms=3, lw=1.2, elinewidth=0.9, color=GENERATED, label="score")
         _mark_best(ax, steps, scores, best_step(history))
@@ -68,6 +70,8 @@ def coverage(history: History) -> Figure | None:
         ax.axhline(1.0, color=MUTED, lw=1.1, ls=(0, (5, 3)), zorder=1)
         for (steps, values), label, color in known:
             ax.plot(steps, values, "o-", ms=2.6, lw=1.3, color=color, label=label)
+        for key, _, color in parts:
+            _draw_band(ax, history, key, color)
         ax.set_ylim(0, max(1.08, *(float(values.max()) * 1.05 for (_, values), _, _ in known)))
         _legend(ax)
     return figure
@@ -95,6 +99,14 @@ def _draw_reference(ax: Axes, history: History) -> None:
     value = float(level[-1]) if len(level) else 0.0
     label = "real against real" if len(level) else "perfect generator"
     ax.axhline(value, color=MUTED, lw=1.1, ls=(0, (5, 3)), zorder=1, label=label)
+
+
+def _draw_band(ax: Axes, history: History, key: str, color: str) -> None:
+    """Shade the range over replicas, where the history holds it."""
+    steps, lowest = curve(history, f"{key}_min")
+    _, highest = curve(history, f"{key}_max")
+    if len(steps):
+        ax.fill_between(steps, lowest, highest, color=color, alpha=0.15, lw=0, zorder=0)
 
 
 def _matching(history: History, key: str, steps: np.ndarray) -> np.ndarray | None:
