@@ -6,11 +6,13 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch import nn
 
 from reverie.core.errors import CheckpointError, InputError
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Standardise
 from reverie.models import GAN, load_model, save_model
+from reverie.models.shaped import ShapedGenerator
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
 
@@ -50,6 +52,7 @@ MODELS = {
         "table",
     ),
     "dcgan": (GAN(generator="dcgan", discriminator="dcgan", **TINY), "colour"),
+    "dcgan, no average": (GAN(generator="dcgan", discriminator="dcgan", ema_decay=0.0, **TINY), "colour"),
     "lattice, rmsprop": (GAN(optimizer="rmsprop", preprocessing="standardise", **TINY), "spins"),
 }
 MODELS |= {
@@ -139,6 +142,28 @@ def test_a_resumed_run_ends_at_the_same_bits(name, tmp_path):
         for a, b in zip(network.state_dict().values(), resumed._networks()[key].state_dict().values(), strict=True):
             assert torch.equal(a, b)
     np.testing.assert_array_equal(_array(whole.sample(9, random_state=0)), _array(resumed.sample(9, random_state=0)))
+
+
+def _drawn_from_on_the_way(name):
+    """Return samples after a training that was drawn from at every record."""
+    model, X = _made(name)
+    for _ in model.iter_fit(X):
+        model.sample(3, random_state=5)
+    return _array(model.sample(9, random_state=0))
+
+
+@EVERY
+def test_drawing_between_records_leaves_training_alone(name):
+    model, X = _made(name)
+    np.testing.assert_array_equal(_array(model.fit(X).sample(9, random_state=0)), _drawn_from_on_the_way(name))
+
+
+def test_a_generator_left_in_evaluation_mode_would_be_seen(monkeypatch):
+    """The twin: samples put the generator into evaluation mode, and nothing brings it back."""
+    model, X = _made("dcgan, no average")
+    straight = _array(model.fit(X).sample(9, random_state=0))
+    monkeypatch.setattr(ShapedGenerator, "train", lambda self, mode=True: self if mode else nn.Module.train(self, mode))
+    assert not np.array_equal(straight, _drawn_from_on_the_way("dcgan, no average"))
 
 
 @EVERY

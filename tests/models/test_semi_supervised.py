@@ -154,6 +154,18 @@ def test_a_resumed_run_ends_at_the_same_bits(name):
     np.testing.assert_array_equal(whole.sample(9, random_state=0), resumed.sample(9, random_state=0))
 
 
+@EVERY
+def test_drawing_between_records_leaves_training_alone(name):
+    X, y = DATA[name]()
+    few = _few(y, 2)
+    straight, watched = SemiSupervisedGAN(**TINY).fit(X, few), SemiSupervisedGAN(**TINY)
+    for _ in watched.iter_fit(X, few):
+        watched.sample(3, random_state=5)
+        watched.predict(X[:5])
+    np.testing.assert_array_equal(straight.sample(9, random_state=0), watched.sample(9, random_state=0))
+    np.testing.assert_array_equal(straight.predict_proba(X), watched.predict_proba(X))
+
+
 def test_resuming_with_other_labels_or_networks_is_refused():
     X, y = _moons(60)
     state = SemiSupervisedGAN(**TINY).fit(X, _few(y, 3)).training_state()

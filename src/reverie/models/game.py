@@ -107,6 +107,7 @@ class AdversarialGame:
 
     def train_step(self, batch: Tensor | Rows, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Take one round on `batch`, (n_critic * batch_size, *event) or rows of it; return losses, D(real), D(fake)."""
+        self.G.train()  # samples may have been drawn since the last step, in evaluation mode
         self._set_learning_rates()
         real, fake, scalars = {}, {}, {}
         for real in self._parts(batch):

@@ -84,6 +84,7 @@ class SemiSupervisedGame:
         batch : "labelled" (m, *event) with "labels" (m,) of int64, and "unlabelled" (n, *event), n >= 2.
         generator : source of the generator's noise; that inside D is a function of the step.
         """
+        self.G.train()  # samples may have been drawn since the last step, in evaluation mode
         self._set_learning_rates()
         noise = None if self._stock is None else self._stock.at(self.step)
         labelled, unlabelled, labels = batch["labelled"], batch["unlabelled"], batch["labels"]
