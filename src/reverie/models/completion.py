@@ -41,21 +41,7 @@ def complete(
 ) -> Any:
     """Return events `X` whose unobserved parts are filled in by the fitted GAN `model`.
 
-    Parameters
-    ----------
-    model : a fitted `reverie.models.gan.GAN`.
-    X : (n, *event) table, stack, tensor, DataFrame or Dataset; what stands at unobserved places is not read.
-    mask : booleans, True where X is observed: (n, *event), or (*event) for all events alike.
-    n_draws : 1 for the most probable completion, more for different ones.
-    condition : for a model trained with `y`: one condition for all events, or one for each.
-    random_state : seed; None draws anew each time. The first k of n completions do not depend on n.
-    discriminator_weight : w >= 0 of the module docstring.
-    search : numbers of the search.
-
-    Returns
-    -------
-    (n, *event) in the container that the model was fitted on; with n_draws > 1 (n_draws, n, *event), or a list
-    of them for a DataFrame or Dataset. Observed values are those given, in the type of the training data.
+    Parameters and result are those of `reverie.models.gan.GAN.complete`.
 
     Raises
     ------

@@ -349,13 +349,19 @@ class GAN(GenerativeModel):
         mask : booleans, True where X is observed: (n, *event), or (*event) for all events alike.
         n_draws : 1 for the most probable completion, more for different ones.
         condition : for a model trained with `y`: one condition for all events, or one for each.
-        random_state : seed; None draws anew each time.
-        discriminator_weight : share, >= 0, of the discriminator's logit in what is maximised.
+        random_state : seed; None draws anew each time. The first k of n completions do not depend on n.
+        discriminator_weight : share w >= 0 of the discriminator's logit in what is maximised.
         search : a `reverie.models.noise_search.Search`, the numbers of the search; None takes its defaults.
 
         Returns
         -------
-        (n, *event), or with n_draws > 1 (n_draws, n, *event), a list of them for a DataFrame or Dataset.
+        (n, *event) in the container that the model was fitted on; with n_draws > 1 (n_draws, n, *event), or a list
+        of them for a DataFrame or Dataset. Observed values are those given, in the type of the training data.
+
+        Raises
+        ------
+        InputError
+            For another shape, a mask that is not boolean, observed NaN, or a condition too many or missing.
         """
         options = {"n_draws": n_draws, "condition": condition, "random_state": random_state, "search": search}
         return complete(self, X, mask, discriminator_weight=discriminator_weight, **options)

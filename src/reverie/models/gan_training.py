@@ -71,7 +71,8 @@ class Training:
         TrainingError
             When a value stops being finite and the watch knows no way back.
         """
-        game, spent, recovered = self.game, 0.0, ()
+        game, spent = self.game, 0.0
+        recovered: tuple[Alarm, ...] = ()  # since the last record
         while game.step < game.end and not self.watch.is_over:
             seconds = 0.0
             try:
@@ -87,7 +88,7 @@ class Training:
                 alarm = self.watch.recover(error)
                 if alarm is None:
                     raise
-                recovered: tuple[Alarm, ...] = (*recovered, alarm)
+                recovered = (*recovered, alarm)
             spent += seconds
 
     def best(self) -> tuple[ShapedGenerator, int]:

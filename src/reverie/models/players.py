@@ -15,9 +15,8 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.models.game import AdversarialGame, GameSettings, Rows
 from reverie.models.kinematic_fit import KinematicFit
-from reverie.models.shaped import ShapedGenerator
+from reverie.models.shaped import ShapedGenerator, head_of
 from reverie.networks.build import build_discriminator, build_generator, has_batch_norm, resolved_name
-from reverie.networks.heads import OutputHead
 from reverie.networks.stacked import Stacked
 from reverie.networks.whitening import Whitening
 from reverie.objectives.adversarial import OBJECTIVES, Objective
@@ -84,7 +83,7 @@ def make_game(model: Any, rows: Rows | None) -> AdversarialGame:
     observed = None if model._observed is None else model._observed.to(model.device_)
     fit = KinematicFit(observed, settings.noise_prior) if observed is not None and _is_fitted(model, shape) else None
     network = Stacked(generators) if many else generators[0]
-    G = ShapedGenerator(network, _head(transform), _whitening(model, rows), shape, fit).to(model.device_)
+    G = ShapedGenerator(network, head_of(transform), _whitening(model, rows), shape, fit).to(model.device_)
     if fit is not None and rows is not None:
         fit.fit(G.to_game(rows["x"].to(model.device_)), G.from_game)
     D = Stacked(discriminators) if many else discriminators[0]
@@ -157,12 +156,6 @@ def _check_discriminator(D: nn.Module, settings: GameSettings) -> None:
             "Expected a discriminator without batch normalisation under a gradient penalty, which acts on each "
             "sample alone. Use layer normalisation, or penalty_weight=0."
         )
-
-
-def _head(transform: Any) -> OutputHead:
-    shape = tuple(transform.output_shape)
-    tags = list(transform.outputs) * (1 if len(shape) == 1 else math.prod(shape))  # images carry one tag for all
-    return OutputHead([tag.kind for tag in tags], [tag.group for tag in tags])
 
 
 def _whitening(model: Any, rows: Rows | None) -> Whitening | None:

@@ -21,9 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from reverie.models.game import draw_noise
-from reverie.models.shaped import ShapedGenerator
+from reverie.models.shaped import ShapedGenerator, head_of
 from reverie.networks.classifier import NoiseStock, NoisyClassifier
-from reverie.networks.heads import OutputHead
 from reverie.networks.init import initialise
 from reverie.objectives.semi_supervised import feature_matching, generated_loss, labelled_loss, real_loss, realness
 from reverie.training.averaging import ema_decay, ema_update
@@ -163,11 +162,10 @@ def matching_generator(
             layers += [nn.Linear(a, b), nn.LeakyReLU(0.2), nn.BatchNorm1d(b)]
         last = nn.Linear(widths[-1], n_outputs)
     network = initialise(nn.Sequential(*layers, last), random_generator)
-    tags = list(transform.outputs) * (1 if len(shape) == 1 else n_outputs)  # images carry one tag for all
-    kinds = [tag.kind for tag in tags]
+    head = head_of(transform)
     if start is not None:
-        _start_at(last, start.flatten(), kinds)
-    return ShapedGenerator(network, OutputHead(kinds, [tag.group for tag in tags]), None, shape)
+        _start_at(last, start.flatten(), head.kinds)
+    return ShapedGenerator(network, head, None, shape)
 
 
 @torch.no_grad()

@@ -9,6 +9,9 @@ maps. Images are played as they are. A vector c that the sample is conditioned o
 goes to the network as it is.
 """
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +19,7 @@ from reverie.models.kinematic_fit import KinematicFit
 from reverie.networks.heads import OutputHead
 from reverie.networks.whitening import Whitening
 
-__all__ = ["ShapedGenerator"]
+__all__ = ["ShapedGenerator", "head_of"]
 
 
 class ShapedGenerator(nn.Module):
@@ -70,3 +73,10 @@ class ShapedGenerator(nn.Module):
     def from_game(self, samples: Tensor) -> Tensor:
         """Return the features of samples of the game, both (batch, *event)."""
         return samples if self.whitening is None else self.whitening.inverse(samples)
+
+
+def head_of(transform: Any) -> OutputHead:
+    """Return the output head for features of a fitted change of variables, from its `outputs` and `output_shape`."""
+    shape = tuple(transform.output_shape)
+    tags = list(transform.outputs) * (1 if len(shape) == 1 else math.prod(shape))  # images carry one tag for all
+    return OutputHead([tag.kind for tag in tags], [tag.group for tag in tags])

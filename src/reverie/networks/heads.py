@@ -50,7 +50,7 @@ class OutputHead(nn.Module):
         circles = _members(kinds, groups, "circle")
         if any(len(columns) != 2 for columns in circles):
             raise InputError("Expected two features in each circle group. Give cos and sin of an angle one group.")
-        self.radius = radius
+        self.radius, self.kinds = radius, list(kinds)
         self._kinds = set(kinds)
         self._tanh = [j for j, kind in enumerate(kinds) if kind == "tanh"]
         self._circles = [j for pair in circles for j in pair]
