@@ -87,7 +87,7 @@ def test_samples_are_asked_for_at_conditions_of_training_rows(table):
 
 def test_weights_stay_in_training_and_the_other_rows_are_thinned_to_the_weighted_law(table):
     """Held-out and prior rows have the weighted mean; 5 standard errors: one false alarm in 1.7e6."""
-    inputs = inputs_of(table, columns="x,y", weights="w", held_out=0.5)
+    inputs = inputs_of(table, columns="x,y", condition="n", weights="w", held_out=0.5)
     assert inputs.train.weights is not None
     assert len(inputs.train) == N // 2
     assert inputs.held_out.weights is None
@@ -101,8 +101,15 @@ def test_weights_stay_in_training_and_the_other_rows_are_thinned_to_the_weighted
     assert abs(unweighted - wanted) > 5 * error  # the twin: thinning by nothing would fail
 
 
-def test_negative_weights_are_trained_on_and_the_validation_says_why_not(table):
+def test_weights_reach_the_validation_where_nothing_is_conditioned_on(table):
     inputs = inputs_of(table, columns="x,y", weights="v")
+    assert inputs.unvalidated == ""
+    assert (inputs.held_out.weights < 0).any()
+    assert len(inputs.calibration.weights) == len(inputs.calibration) == len(inputs.held_out)
+
+
+def test_negative_weights_with_conditions_are_trained_on_and_the_validation_says_why_not(table):
+    inputs = inputs_of(table, columns="x,y", condition="n", weights="v")
     assert (inputs.train.weights < 0).any()
     assert "negative weights" in inputs.unvalidated
     assert inputs.held_out.weights is not None
@@ -114,7 +121,9 @@ def test_extreme_weights_leave_too_few_to_validate(tmp_path):
     w[0] = 1.0
     path = tmp_path / "w.csv"
     np.savetxt(path, np.column_stack([RNG.normal(size=(200, 2)), w]), delimiter=",", header="x,y,w", comments="")
-    assert "remain when they are thinned" in inputs_of(str(path), weights="w").unvalidated
+    assert "of equal weight, fewer than" in inputs_of(str(path), weights="w").unvalidated
+    conditional = inputs_of(str(path), columns="x", condition="y", weights="w")
+    assert "remain when they are thinned" in conditional.unvalidated
 
 
 def test_the_fingerprint_sees_the_conditions(table):

@@ -15,55 +15,129 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from reverie.validation.kernels import energy_distance, energy_kernel, gaussian_kernel, kernel_distances, mmd
-from reverie.validation.multiple import permutation_p
-from reverie.validation.permutation import random_labels
-from reverie.validation.statistics import (
-    correlation_change,
-    correlation_difference,
-    distribution_distances,
-    draw_directions,
+from reverie.validation import features, paths
+from reverie.validation.correlation import correlation_columns, correlation_difference
+from reverie.validation.features import draw_frequencies, fourier_columns, polynomial_columns
+from reverie.validation.kernels import (
+    energy_distance,
+    energy_kernel,
+    gaussian_kernel,
+    kernel_columns,
+    mmd,
+    polynomial_block_columns,
+    polynomial_mmd,
+)
+from reverie.validation.marginal import (
+    Marginal,
+    anderson_darling,
+    energy_distance_1d,
     ks_distance,
-    sliced_wasserstein,
-    sliced_wasserstein_labelled,
+    marginal_columns,
     wasserstein_1d,
+)
+from reverie.validation.multiple import permutation_p
+from reverie.validation.relabel import Computed, Relabellings, relabellings
+from reverie.validation.sliced import (
+    draw_directions,
+    energy_by_slices,
+    sliced_columns,
+    sliced_energy_distance,
+    sliced_wasserstein,
 )
 
 ALPHA = 1e-4
+SIZE = 10_000  # a block that holds all rows
+
+Columns = Callable[[Tensor, Relabellings], Computed]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A statistic of two samples, the same for many labellings, and a fault it must see."""
+    """A statistic of two samples, the same for all relabellings, and a fault it must see.
 
-    plain: Callable[[Tensor, Tensor], Tensor]
-    labelled: Callable[[Tensor, Tensor], Tensor]
+    Parameters
+    ----------
+    plain : what is shown for x and y; None takes it from `columns`.
+    blocked : `columns` with a block size, where it has one.
+    moves : whether both samples may be moved together.
+    grows : whether it is proportional to nm/N rather than a function of the two measures alone.
+    """
+
+    columns: Columns
+    plain: Callable[[Tensor, Tensor], Tensor] | None = None
+    blocked: Callable[[Tensor, Relabellings, int], Computed] | None = None
     fault: str = "shift"
+    moves: bool = True
+    grows: bool = False
+
+    def shown(self, x: Tensor, y: Tensor) -> float:
+        """Return the plain form of two samples."""
+        if self.plain is not None:
+            return float(self.plain(x, y))
+        return self.columns(torch.cat([x, y]), _relabel(len(x), len(y))).value
 
 
-DIRECTIONS = draw_directions(3, 20, torch.Generator().manual_seed(0))
+def _relabel(n: int, m: int, n_permutations: int = 0, seed: int = 0, **settings) -> Relabellings:
+    return relabellings(n, m, n_permutations, torch.Generator().manual_seed(seed), **settings)
 
 
-def _sliced(x: Tensor, y: Tensor) -> Tensor:
-    return sliced_wasserstein(x, y, n_directions=20)
+DIRECTIONS = draw_directions(3, 9, torch.Generator().manual_seed(0))
+FREQUENCIES = draw_frequencies(3, 50, torch.Generator().manual_seed(0))
+SLICES = {"n_directions": 9}
+
+
+def _first(z: Tensor, relabel: Relabellings) -> Marginal:
+    return marginal_columns(z, relabel, [0])[0]
+
+
+def _in_blocks(module: object, columns: Columns) -> Callable[[Tensor, Relabellings, int], Computed]:
+    def blocked(z: Tensor, relabel: Relabellings, block_size: int) -> Computed:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_ROWS", block_size)
+            return columns(z, relabel)
+
+    return blocked
+
+
+def _along_paths(columns: Columns, plain: Callable[[Tensor, Tensor], Tensor], **settings) -> Case:
+    return Case(columns, plain, _in_blocks(paths, columns), **settings)
+
+
+def _of_distances(kernel: Callable[[Tensor], Tensor], plain: Callable[[Tensor, Tensor], Tensor]) -> Case:
+    return Case(
+        lambda z, relabel: kernel_columns(z, relabel, [kernel])[0],
+        plain,
+        lambda z, relabel, size: kernel_columns(z, relabel, [kernel], block_size=size)[0],
+    )
+
+
+def _of_features(columns: Columns, plain: Callable[[Tensor, Tensor], Tensor] | None = None, **settings) -> Case:
+    return Case(columns, plain, _in_blocks(features, columns), **settings)
 
 
 CASES = {
-    "KS": Case(
-        ks_distance,
-        lambda z, labels: torch.stack([distribution_distances(c, labels)[0] for c in z.T]).amax(0),
+    "KS": _along_paths(lambda z, r: _first(z, r).ks, lambda x, y: ks_distance(x[:, :1], y[:, :1])),
+    "Anderson-Darling": _along_paths(
+        lambda z, r: _first(z, r).ad, lambda x, y: anderson_darling(x[:, :1], y[:, :1]), grows=True
     ),
-    "W1": Case(
-        lambda x, y: wasserstein_1d(x[:, 0], y[:, 0]), lambda z, labels: distribution_distances(z[:, 0], labels)[1]
+    "W1": _along_paths(lambda z, r: _first(z, r).w1, lambda x, y: wasserstein_1d(x[:, 0], y[:, 0])),
+    "energy in 1-D": _along_paths(lambda z, r: _first(z, r).energy, lambda x, y: energy_distance_1d(x[:, 0], y[:, 0])),
+    "sliced Wasserstein": _along_paths(
+        lambda z, r: sliced_columns(z, r, DIRECTIONS).w1, lambda x, y: sliced_wasserstein(x, y, **SLICES)
     ),
-    "sliced Wasserstein": Case(_sliced, lambda z, labels: sliced_wasserstein_labelled(z, labels, DIRECTIONS)),
-    "energy distance": Case(energy_distance, lambda z, labels: kernel_distances(z, labels, [energy_kernel])[0]),
-    "MMD": Case(
-        lambda x, y: mmd(x, y, bandwidth=1.5),
-        lambda z, labels: kernel_distances(z, labels, [gaussian_kernel(1.5)])[0],
+    "sliced energy": _along_paths(
+        lambda z, r: energy_by_slices(z, r, DIRECTIONS), lambda x, y: sliced_energy_distance(x, y, **SLICES)
     ),
-    "correlation difference": Case(
-        correlation_difference, lambda z, labels: correlation_change(z, labels)[0], fault="correlation"
+    "correlation difference": Case(correlation_columns, correlation_difference, fault="correlation"),
+    "energy distance": _of_distances(energy_kernel, energy_distance),
+    "MMD": _of_distances(gaussian_kernel(1.5), lambda x, y: mmd(x, y, bandwidth=1.5)),
+    "MMD, random features": _of_features(lambda z, r: fourier_columns(z, r, [1.5], FREQUENCIES)[0]),
+    "polynomial MMD, monomials": _of_features(polynomial_columns, polynomial_mmd, moves=False),
+    "polynomial MMD, blocks": Case(
+        polynomial_block_columns,
+        polynomial_mmd,
+        lambda z, r, size: polynomial_block_columns(z, r, block_size=size),
+        moves=False,
     ),
 }
 
@@ -80,49 +154,106 @@ def _sample(n: int, seed: int, fault: str = "none") -> Tensor:
 def symmetry(case: Case) -> None:
     """Exchanging the samples changes nothing."""
     x, y = _sample(40, 0), _sample(30, 1, "shift")
-    torch.testing.assert_close(case.plain(x, y), case.plain(y, x), rtol=1e-5, atol=1e-9)
+    assert case.shown(x, y) == pytest.approx(case.shown(y, x), rel=1e-5, abs=1e-9)
 
 
 def order_of_rows(case: Case) -> None:
     """Rows are a set: their order changes nothing."""
     x, y = _sample(40, 0), _sample(30, 1, "shift")
-    torch.testing.assert_close(case.plain(x, y), case.plain(x.flip(0), y.roll(7, 0)), rtol=1e-5, atol=1e-9)
+    assert case.shown(x, y) == pytest.approx(case.shown(x.flip(0), y.roll(7, 0)), rel=1e-5, abs=1e-9)
 
 
 def translation(case: Case) -> None:
-    """Moving both samples together changes nothing."""
+    """Moving both samples together changes nothing, unless the origin counts."""
     x, y = _sample(40, 0), _sample(30, 1, "shift")
-    torch.testing.assert_close(case.plain(x, y), case.plain(x + 3, y + 3), rtol=1e-4, atol=1e-7)
+    same = case.shown(x, y) == pytest.approx(case.shown(x + 3, y + 3), rel=1e-4, abs=1e-7)
+    assert same == case.moves
 
 
 def agreement(case: Case) -> None:
-    """The labelled form equals the plain form, labelling by labelling."""
-    z, labels = _sample(70, 0), random_labels(40, 30, 3, torch.Generator().manual_seed(0))
-    values = case.labelled(z, labels)
+    """The columns equal the plain form, labelling by labelling."""
+    z, relabel = _sample(70, 0), _relabel(40, 30, 3)
+    together = case.columns(z, relabel)
     for b in range(4):
-        chosen = labels[:, b].bool()
-        torch.testing.assert_close(values[b].double(), case.plain(z[chosen], z[~chosen]).double(), rtol=1e-4, atol=1e-6)
+        x, y = z[relabel.labels[:, b]], z[~relabel.labels[:, b]]
+        alone = case.columns(torch.cat([x, y]), _relabel(40, 30))
+        assert together.values[b] == pytest.approx(alone.values[0], rel=1e-5, abs=1e-7)
+        assert alone.value == pytest.approx(case.shown(x, y), rel=1e-5, abs=1e-6)
+
+
+def blocks(case: Case) -> None:
+    """Block sizes change no value, error or shift by more than 1e-6."""
+    if case.blocked is None:
+        return
+    z, relabel = _sample(130, 0).round(decimals=1), _relabel(60, 70, 20)
+    whole = case.blocked(z, relabel, SIZE)
+    scale = max(1.0, float(np.abs(whole.values).max()))
+    for size in (1, 7, 64):
+        part = case.blocked(z, relabel, size)
+        for name in ("values", "error", "shift"):
+            np.testing.assert_allclose(getattr(part, name), getattr(whole, name), rtol=0, atol=1e-6 * scale)
 
 
 def power(case: Case) -> None:
     """A plain fault gives the smallest p-value that 99 permutations allow."""
     z = torch.cat([_sample(150, 0), _sample(150, 1, case.fault)])
-    labels = random_labels(150, 150, 99, torch.Generator().manual_seed(0))
-    assert permutation_p(case.labelled(z, labels).numpy()) == pytest.approx(0.01)
+    assert permutation_p(case.columns(z, _relabel(150, 150, 99)).values) == pytest.approx(0.01)
 
 
-def uniform_under_the_null(case: Case, runs: int = 200) -> None:
+def uniform_under_the_null(case: Case, runs: int = 120) -> None:
     """P-values of equal laws are uniform; equal values are put in random order, which makes that exact."""
     limit = stats.kstwo.isf(ALPHA / len(CASES), runs)
     r, p = np.random.default_rng(0), []
     for i in range(runs):
-        labels = random_labels(20, 25, 49, torch.Generator().manual_seed(i))
-        values = case.labelled(_sample(45, 1000 + i), labels).numpy().round(7)
+        values = case.columns(_sample(45, 1000 + i), _relabel(20, 25, 49, seed=i)).values.round(7)
         p.append(((values > values[0]).sum() + r.uniform() * (values == values[0]).sum()) / 50)
     assert stats.kstest(p, stats.uniform().cdf).statistic < limit
 
 
-LAWS = (symmetry, order_of_rows, translation, agreement, power, uniform_under_the_null)
+def unit_of_weights(case: Case) -> None:
+    """A common factor of all weights of a sample changes nothing."""
+    z, w = _sample(60, 0), torch.rand(60, generator=torch.Generator().manual_seed(1)).double() + 0.1
+    w = w / w.view(2, 30).mean(1).repeat_interleave(30)
+    relabel = _relabel(30, 30, 5, weights=w)
+    in_another_unit = replace(relabel, weights=7 * w, weight_of_x=7 * relabel.weight_of_x)
+    one, other = (case.columns(z, r) for r in (relabel, in_another_unit))
+    np.testing.assert_allclose(one.values, other.values, rtol=1e-5, atol=1e-6)  # contrasts have seven digits
+    assert (one.error, one.shift) == pytest.approx((other.error, other.shift), rel=1e-4, abs=1e-6)
+
+
+def weights_repeat_rows(case: Case) -> None:
+    """A weight of three is the same as three equal rows."""
+    z, w = _sample(60, 0), torch.tensor([1, 2, 3] * 10 + [3] * 10 + [1] * 10 + [2] * 10)
+    weighted, repeated = _relabel(30, 30, weights=w.double()), _relabel(60, 60)
+    first, second = case.columns(z, weighted).values[0], case.columns(z.repeat_interleave(w, 0), repeated).values[0]
+    factor = repeated.unit / weighted.unit if case.grows else 1.0
+    assert first == pytest.approx(second * factor, rel=1e-5, abs=1e-7)
+
+
+def error_bars(case: Case, runs: int = 120, n: int = 100) -> None:
+    """The jackknife error is the spread of repeated experiments, where the samples differ."""
+    results = [
+        case.columns(torch.cat([_sample(n, 2 * i), _sample(n, 2 * i + 1, case.fault)]), _relabel(n, n))
+        for i in range(runs)
+    ]
+    variance = np.var([result.value for result in results], ddof=1)
+    ratio = (runs - 1) * variance / np.mean([result.error**2 for result in results])
+    low, high = stats.chi2(runs - 1).interval(1 - ALPHA / len(CASES))
+    assert low < ratio < high
+
+
+LAWS = (
+    symmetry,
+    order_of_rows,
+    translation,
+    agreement,
+    blocks,
+    power,
+    uniform_under_the_null,
+    unit_of_weights,
+    weights_repeat_rows,
+    error_bars,
+)
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
@@ -131,22 +262,46 @@ def test_law(name, law):
     law(CASES[name])
 
 
-def _wrong_null(z: Tensor, labels: Tensor) -> Tensor:
+def _wrong_null(z: Tensor, relabel: Relabellings) -> Computed:
     # the permutations use a quarter of the rows: their noise is not that of the observed value
-    values = CASES["energy distance"].labelled(z, labels)
-    few = torch.cat([z[:6], z[-6:]])
-    values[1:] = kernel_distances(few, random_labels(6, 6, 48, torch.Generator().manual_seed(0)), [energy_kernel])[0]
-    return values
+    result = CASES["energy distance"].columns(z, relabel)
+    few = CASES["energy distance"].columns(torch.cat([z[:6], z[-6:]]), _relabel(6, 6, 48))
+    return replace(result, values=np.concatenate([result.values[:1], few.values]))
 
 
-MEAN = Case(lambda x, y: (x.mean() - y.mean()).abs(), CASES["MMD"].labelled)
+def _half_the_error(z: Tensor, relabel: Relabellings) -> Computed:
+    # of two equally large samples, the fluctuations of one
+    result = CASES["energy distance"].columns(z, relabel)
+    return replace(result, error=result.error / 2**0.5)
+
+
+def _deaf(z: Tensor, relabel: Relabellings) -> Computed:
+    return CASES["energy distance"].columns(z, replace(relabel, weights=None))
+
+
+def _in_its_unit(z: Tensor, relabel: Relabellings) -> Computed:
+    # the unit of the weights becomes that of the data
+    assert relabel.weights is not None
+    return CASES["energy distance"].columns(z * relabel.weights.mean(), relabel)
+
+
+def _without_carry(z: Tensor, relabel: Relabellings, size: int) -> Computed:
+    # only the rows of the first block
+    return CASES["energy distance"].columns(z * (torch.arange(len(z)) < size)[:, None], relabel)
+
+
+MEAN = Case(CASES["MMD"].columns, lambda x, y: (x.mean() - y.mean()).abs())
 BROKEN = {
     symmetry: replace(MEAN, plain=lambda x, y: x.mean() - y.mean()),
     order_of_rows: replace(MEAN, plain=lambda x, y: (x[0] - y[0]).abs().sum()),
     translation: replace(MEAN, plain=lambda x, y: (x.square().mean() - y.square().mean()).abs()),
     agreement: MEAN,
+    blocks: replace(MEAN, blocked=_without_carry),
     power: replace(CASES["correlation difference"], fault="shift"),  # correlations do not see a shift
-    uniform_under_the_null: replace(MEAN, labelled=_wrong_null),
+    uniform_under_the_null: replace(MEAN, columns=_wrong_null),
+    unit_of_weights: replace(MEAN, columns=_in_its_unit),
+    weights_repeat_rows: replace(MEAN, columns=_deaf),
+    error_bars: replace(MEAN, columns=_half_the_error),
 }
 
 

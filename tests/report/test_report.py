@@ -35,7 +35,7 @@ def result(p=0.01, area=0.55, p_auc=0.01, n=300.0):
         area, 0.01, 0.5, 0.01, 0.5, p_auc, {"pt": 0.1, EVIL: 0.0}, 9, 9, "Trees.", "lopezpaz2017"
     )
     sizes = {"n_real": 300, "n_generated": 300, "n_calibration": 300, "n_features": 3}
-    return ValidationResult(p, p, checks, classifier, n, 200.0, 400.0, sizes, 7, 999, warnings=(EVIL,))
+    return ValidationResult(p, p, checks, (classifier,), n, 200.0, 400.0, sizes, 7, 999, warnings=(EVIL,))
 
 
 def everything():
@@ -188,8 +188,8 @@ def test_one_column_has_no_pairs():
         (result(p=0.06, area=0.7), "good"),
         (result(p=0.01, area=0.58), "close"),
         (result(p=0.01, area=0.7), "bad"),
-        (replace(result(p=0.01), auc=None), "bad"),
-        (replace(result(p=0.4), auc=None), "good"),
+        (replace(result(p=0.01), classifiers=()), "bad"),
+        (replace(result(p=0.4), classifiers=()), "good"),
     ],
 )
 def test_colour_follows_the_evidence(case, expected):

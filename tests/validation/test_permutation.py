@@ -1,11 +1,12 @@
-"""Permutation labels and the general permutation test."""
+"""The general permutation test: blocks, weights and its p-values."""
 
 import pytest
 import torch
+from scipy import stats
 
 from reverie.core.errors import InputError
 from reverie.validation import TestResult, permutation_test
-from reverie.validation.permutation import random_labels
+from reverie.validation.marginal import ks_distance
 
 
 def _mean_difference(x, y):
@@ -16,20 +17,6 @@ def _sample(n, shift=0.0, seed=0):
     return torch.randn(n, 2, generator=torch.Generator().manual_seed(seed)) + shift
 
 
-def test_labels_keep_the_sizes_and_put_the_observed_one_first():
-    labels = random_labels(4, 7, 50, torch.Generator().manual_seed(0))
-    assert labels.shape == (11, 51)
-    assert labels[:, 0].tolist() == [1.0] * 4 + [0.0] * 7
-    assert set(labels.unique().tolist()) == {0.0, 1.0}
-    assert (labels.sum(0) == 4).all()
-
-
-def test_every_row_is_labelled_equally_often():
-    # 2,000 labellings, binomial limits at a rate of 1e-4 over all rows: 4.4 standard errors
-    labels = random_labels(5, 5, 2000, torch.Generator().manual_seed(1))[:, 1:]
-    assert ((labels.mean(1) - 0.5).abs() < 4.4 * 0.5 / 2000**0.5).all()
-
-
 def test_a_shift_gives_the_smallest_possible_p_and_never_zero():
     result = permutation_test(_mean_difference, _sample(50), _sample(50, 2.0, 1), n_permutations=99, random_state=0)
     assert isinstance(result, TestResult)
@@ -37,6 +24,53 @@ def test_a_shift_gives_the_smallest_possible_p_and_never_zero():
     assert result.distinguishes
     assert result.noise_low < result.noise_high < result.value
     assert result.name == "_mean_difference"
+
+
+def test_all_relabellings_of_six_rows_are_equally_likely():
+    # exact p: 2 of the 20 labellings (and their mirror) are as extreme; binomial limits at a rate of 1e-4
+    x, y = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[4.0], [5.0], [6.0]])
+    result = permutation_test(_mean_difference, x, y, n_permutations=4000, random_state=0)
+    hits = round(result.p_value * 4001) - 1
+    assert stats.binomtest(hits, 4000, 0.1).pvalue > 1e-4
+    assert stats.binomtest(hits, 4000, 0.05).pvalue < 1e-4  # twin: one side only
+
+
+def _chain(n, seed, rho=0.9):
+    noise = torch.randn(n, generator=torch.Generator().manual_seed(seed)) * (1 - rho**2) ** 0.5
+    x = torch.zeros(n, 1)
+    for i in range(n):
+        x[i] = noise[i] + (rho * x[i - 1] if i else 0)
+    return x
+
+
+def test_blocks_make_the_test_of_a_chain_fair():
+    # AR(1), rho = 0.9, 2 tau_int = 19: rows one by one reject four of five times, blocks of 60 about 8 %
+    runs, p = 40, {}
+    chains = [(_chain(600, 2 * i), _chain(600, 2 * i + 1)) for i in range(runs)]
+    for block in (1, 60):
+        results = (
+            permutation_test(_mean_difference, x, y, n_permutations=59, block=block, random_state=i)
+            for i, (x, y) in enumerate(chains)
+        )
+        p[block] = sum(result.p_value <= 0.05 for result in results)
+    assert p[60] <= stats.binom.isf(1e-4, runs, 0.1)
+    assert p[1] > stats.binom.isf(1e-4, runs, 0.1)  # twin
+
+
+def test_blocks_are_named_in_the_description():
+    result = permutation_test(_mean_difference, _sample(30), _sample(30), n_permutations=9, block=5, random_state=0)
+    assert result.description == "Permutation test with 9 permutations of blocks of 5 rows."
+
+
+def test_weights_reach_the_statistic_with_their_rows():
+    # x is shifted, its weights undo the shift: importance weights exp(-mu x + mu^2/2) of N(mu, 1) to N(0, 1)
+    x, y = _sample(1000, 0.4, 0)[:, :1], _sample(1000, 0.0, 1)[:, :1]
+    weights = (torch.exp(-0.4 * x[:, 0] + 0.08), torch.ones(1000))
+    undone = permutation_test(ks_distance, x, y, weights=weights, n_permutations=99, random_state=0)
+    ignored = permutation_test(ks_distance, x, y, n_permutations=99, random_state=0)
+    assert undone.p_value > 1e-4
+    assert not undone.distinguishes
+    assert ignored.p_value == pytest.approx(0.01)  # twin
 
 
 def test_the_same_seed_gives_the_same_result():
@@ -53,6 +87,13 @@ def test_the_global_generator_is_left_alone():
     permutation_test(_mean_difference, _sample(20), _sample(20), n_permutations=5, random_state=None)
 
 
-def test_the_number_of_permutations_must_be_positive():
+def test_impossible_settings_are_refused():
+    x, y = _sample(5), _sample(5)
     with pytest.raises(InputError, match="n_permutations"):
-        permutation_test(_mean_difference, _sample(5), _sample(5), n_permutations=0)
+        permutation_test(_mean_difference, x, y, n_permutations=0)
+    with pytest.raises(InputError, match="two blocks"):
+        permutation_test(_mean_difference, x, y, block=6)
+    with pytest.raises(InputError, match="one weight per row"):
+        permutation_test(ks_distance, x, y, weights=(torch.ones(4), torch.ones(5)))
+    with pytest.raises(InputError, match="one size"):
+        permutation_test(ks_distance, x, y[:4], weights=(torch.ones(5), torch.ones(4)))

@@ -15,6 +15,10 @@ def _table(n, seed=0, d=3):
     return np.random.default_rng(seed).normal(size=(n, d)) * [1, 10, 0.1][:d] + [0, 100, -1][:d]
 
 
+def _weighted(n, weights, seed=0):
+    return SimpleNamespace(values=_table(n, seed), names=["a", "b", "c"], weights=weights)
+
+
 def _gather(real, generated, calibration=None, *, names=None, seed=0, max_samples=1000):
     return gather_samples(real, generated, calibration, names=names, seed=seed, max_samples=max_samples)
 
@@ -32,7 +36,7 @@ def test_images_are_flattened_and_their_pixels_named():
     images = np.random.default_rng(0).normal(size=(40, 2, 3))
     one_column = SimpleNamespace(values=images, names=["pixel"], weights=None)
     samples = _gather(one_column, torch.from_numpy(images), images)
-    assert samples.reference.shape == (40, 6)
+    assert samples.reference.values.shape == (40, 6)
     assert samples.names[:4] == ("pixel[0,0]", "pixel[0,1]", "pixel[0,2]", "pixel[1,0]")
     assert len(set(samples.scale)) == 1
 
@@ -40,15 +44,15 @@ def test_images_are_flattened_and_their_pixels_named():
 def test_columns_are_matched_by_name():
     real = pd.DataFrame(_table(40), columns=["a", "b", "c"])
     samples = _gather(real, real[["c", "a", "b"]], real)
-    np.testing.assert_array_equal(samples.generated, samples.reference)
+    np.testing.assert_array_equal(samples.generated.values, samples.reference.values)
 
 
 def test_without_calibration_real_is_halved_and_all_sizes_are_equal():
     real = _table(101)
     samples = _gather(real, _table(300, 1))
-    assert samples.reference.shape[0] == 51
-    assert len(samples.generated) == len(samples.calibration) == 50
-    both = np.concatenate([samples.reference, samples.calibration])
+    assert samples.reference.values.shape[0] == 51
+    assert len(samples.generated.values) == len(samples.calibration.values) == 50
+    both = np.concatenate([samples.reference.values, samples.calibration.values])
     np.testing.assert_array_equal(np.sort(both, axis=0), np.sort(real, axis=0))
     assert any("halves" in warning for warning in samples.warnings)
     assert samples.sizes["given_generated"] == 300
@@ -57,9 +61,9 @@ def test_without_calibration_real_is_halved_and_all_sizes_are_equal():
 def test_cuts_are_drawn_at_random_by_seed_and_stated():
     real, fake = _table(200), np.arange(600.0).reshape(200, 3)
     first, again, other = (_gather(real, fake, _table(200, 2), seed=s, max_samples=30) for s in (1, 1, 2))
-    np.testing.assert_array_equal(first.generated, again.generated)
-    assert not np.array_equal(first.generated, other.generated)
-    assert first.generated.max() > 300  # not simply the first rows
+    np.testing.assert_array_equal(first.generated.values, again.generated.values)
+    assert not np.array_equal(first.generated.values, other.generated.values)
+    assert first.generated.values.max() > 300  # not simply the first rows
     assert sum("max_samples" in warning for warning in first.warnings) == 3
 
 
@@ -69,7 +73,7 @@ def test_the_scale_is_real_and_the_same_for_all():
     same = _gather(real, _table(500, 2), other)
     np.testing.assert_array_equal(wide.scale, same.scale)
     np.testing.assert_allclose(same.scale, [1, 10, 0.1], rtol=0.2)
-    assert wide.scaled(wide.generated)[:, 0].std() > 4
+    assert wide.scaled(wide.generated.values)[:, 0].std() > 4
 
 
 def test_a_feature_of_mostly_one_value_keeps_a_positive_scale():
@@ -82,7 +86,7 @@ def test_a_feature_of_mostly_one_value_keeps_a_positive_scale():
 def test_single_and_double_precision_of_one_number_are_equal():
     levels = np.random.default_rng(0).integers(0, 5, (60, 1)) / 10
     samples = _gather(levels, levels.astype(np.float32), levels)
-    assert set(np.unique(samples.generated)) == set(np.unique(samples.reference))
+    assert set(np.unique(samples.generated.values)) == set(np.unique(samples.reference.values))
 
 
 BAD = {
@@ -98,10 +102,8 @@ BAD = {
     "one axis": (lambda: _gather(np.arange(50.0), _table(50)), "2D array"),
     "wrong names": (lambda: _gather(_table(50), _table(50), names=("a",)), "one name per feature"),
     "max_samples": (lambda: _gather(_table(50), _table(50), max_samples=0), "max_samples"),
-    "weights": (
-        lambda: _gather(SimpleNamespace(values=_table(50), names=["a", "b", "c"], weights=np.arange(50)), _table(50)),
-        "in proportion to their weights",
-    ),
+    "weights of another length": (lambda: _gather(_weighted(50, np.ones(40)), _table(50)), "one finite weight per"),
+    "weights that cancel": (lambda: _gather(_weighted(50, np.repeat([1.0, -1.0], 25)), _table(50)), "positive sum"),
 }
 
 
@@ -119,4 +121,29 @@ def test_an_unknown_column_is_answered_with_the_nearest_name():
 
 
 def test_equal_weights_are_no_weights():
-    read_sample(SimpleNamespace(values=_table(50), names=None, weights=np.ones(50)), "real")
+    assert read_sample(_weighted(50, np.full(50, 3.0)), "real").weights is None
+    assert not _gather(_weighted(50, np.ones(50)), _table(50), _table(50)).is_weighted
+
+
+def test_weights_stay_with_their_events_and_samples_are_cut_to_one_size():
+    weights = np.arange(1.0, 101.0)
+    real = _weighted(100, weights)
+    real.values[:, 0] = weights
+    samples = _gather(real, _table(60, 1), _table(80, 2))
+    assert samples.is_weighted
+    assert {len(s.values) for s in (samples.reference, samples.generated, samples.calibration)} == {60}
+    np.testing.assert_array_equal(samples.reference.weights, samples.reference.values[:, 0])
+    np.testing.assert_array_equal(samples.generated.weights, np.ones(60))
+
+
+def test_rows_of_a_chain_keep_their_order():
+    noise = np.random.default_rng(0).normal(size=(3000, 2))
+    chain = np.empty_like(noise)
+    chain[0] = noise[0]
+    for t in range(1, len(chain)):
+        chain[t] = 0.8 * chain[t - 1] + 0.6 * noise[t]
+    samples = _gather(chain, chain[::-1], max_samples=900)
+    assert samples.chains.block > 30
+    np.testing.assert_array_equal(samples.calibration.values, chain[:900])
+    np.testing.assert_array_equal(samples.reference.values, chain[1500:2400])
+    assert any("first and its second half" in warning for warning in samples.warnings)

@@ -1,6 +1,8 @@
 """Distances between distributions against closed forms (validation reference, section 5.1) and SciPy."""
 
+import inspect
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,17 +10,23 @@ import torch
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.validation.permutation import random_labels
-from reverie.validation.statistics import (
-    correlation_change,
-    correlation_difference,
-    distribution_distances,
-    draw_directions,
+from reverie.validation.correlation import correlation_columns, correlation_difference
+from reverie.validation.kernels import energy_distance
+from reverie.validation.marginal import (
+    anderson_darling,
+    energy_distance_1d,
     ks_distance,
-    sliced_wasserstein,
-    sliced_wasserstein_labelled,
-    sphere_constant,
+    marginal_columns,
     wasserstein_1d,
+)
+from reverie.validation.paths import over_threads
+from reverie.validation.relabel import relabellings
+from reverie.validation.sliced import (
+    draw_directions,
+    sliced_columns,
+    sliced_energy_distance,
+    sliced_wasserstein,
+    sphere_constant,
 )
 
 GRID = torch.from_numpy(stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000))  # N(0, 1) without noise
@@ -35,6 +43,10 @@ CLOSED_FORMS = [
 ]
 
 
+def _relabel(n, m, n_permutations=0, **settings):
+    return relabellings(n, m, n_permutations, torch.Generator().manual_seed(0), **settings)
+
+
 @pytest.mark.parametrize(("other", "ks", "w1", "w2"), CLOSED_FORMS)
 def test_normal_laws_have_their_closed_form_distances(other, ks, w1, w2):
     assert float(ks_distance(GRID[:, None], other[:, None])) == pytest.approx(ks, abs=1e-4)
@@ -42,34 +54,96 @@ def test_normal_laws_have_their_closed_form_distances(other, ks, w1, w2):
     assert float(wasserstein_1d(GRID, other, p=2)) == pytest.approx(w2, abs=2e-3)
 
 
+@pytest.mark.parametrize(("shift", "expected"), [(0.5, 0.1395963147), (1.0, 0.5418065793)])
+def test_energy_distance_of_shifted_normals(shift, expected):
+    assert float(energy_distance_1d(GRID, GRID + shift)) == pytest.approx(expected, abs=2e-4)
+
+
+def _scholz_stephens(x, y):
+    # equation 6 of Scholz and Stephens (1987), term by term
+    z, counts = np.unique(np.concatenate([x, y]), return_counts=True)
+    N, total = len(x) + len(y), 0.0
+    for sample in (x, y):
+        for t, count in zip(z[:-1], counts[:-1], strict=True):
+            B, M = (np.concatenate([x, y]) <= t).sum(), (sample <= t).sum()
+            total += count / N * (N * M - len(sample) * B) ** 2 / (B * (N - B)) / len(sample)
+    return total
+
+
 @pytest.mark.parametrize("levels", [3, 20, 10**9])
-def test_ks_and_w1_equal_scipy_for_unequal_sizes_and_ties(levels):
+def test_marginals_equal_scipy_for_unequal_sizes_and_ties(levels):
     r = np.random.default_rng(levels)
-    x, y = r.integers(0, levels, 57) / 7, r.integers(0, levels, 101) / 7 + 0.0
-    values = torch.from_numpy(np.concatenate([x, y]))
-    labels = random_labels(57, 101, 5, torch.Generator().manual_seed(0))
-    ks, w1 = distribution_distances(values, labels)
-    for b in range(6):
-        chosen = labels[:, b].bool()
-        a, c = values[chosen].numpy(), values[~chosen].numpy()
-        assert float(ks[b]) == pytest.approx(stats.ks_2samp(a, c).statistic, abs=1e-6)
-        assert float(w1[b]) == pytest.approx(stats.wasserstein_distance(a, c), rel=1e-5)
-    assert float(wasserstein_1d(torch.from_numpy(x), torch.from_numpy(y))) == pytest.approx(float(w1[0]), rel=1e-5)
+    z = np.concatenate([r.integers(0, levels, 57), r.integers(0, levels, 101)]) / 7
+    relabel = _relabel(57, 101, 5)
+    (result,) = marginal_columns(torch.from_numpy(z)[:, None], relabel)
+    for b, of_x in enumerate(relabel.labels.T.numpy()):
+        x, y = z[of_x], z[~of_x]
+        assert result.ks.values[b] == pytest.approx(stats.ks_2samp(x, y).statistic, abs=1e-7)
+        assert result.w1.values[b] == pytest.approx(stats.wasserstein_distance(x, y), rel=1e-5)
+        assert result.energy.values[b] == pytest.approx(stats.energy_distance(x, y) ** 2, rel=1e-5)
+        assert result.ad.values[b] == pytest.approx(_scholz_stephens(x, y), rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:p-value")
+def test_anderson_darling_is_that_of_scipy_up_to_its_standardisation():
+    # (A^2 - 1)/sigma, where sigma depends on the sizes alone
+    options = inspect.signature(stats.anderson_ksamp).parameters
+    right = {"variant": "right"} if "variant" in options else {"midrank": False}
+    r, sigma = np.random.default_rng(0), []
+    for shift in (0.0, 0.3, 1.0):
+        x, y = r.normal(size=40).round(1), (r.normal(size=70) + shift).round(1)
+        ours = float(anderson_darling(torch.from_numpy(x)[:, None], torch.from_numpy(y)[:, None]))
+        sigma.append((ours - 1) / stats.anderson_ksamp([x, y], **right).statistic)
+    np.testing.assert_allclose(sigma, sigma[0], rtol=1e-9)
+
+
+def test_ks_of_equal_sizes_is_an_exact_fraction():
+    z = torch.from_numpy(np.random.default_rng(0).normal(size=(3000, 1)))
+    steps = marginal_columns(z, _relabel(1500, 1500, 50))[0].ks.values * 1500
+    np.testing.assert_allclose(steps, steps.round(), rtol=1e-14)
+    assert len(np.unique(steps)) == len(np.unique(steps.round()))  # equal ones are equal to the last digit
 
 
 def test_equal_values_everywhere_have_no_distance():
-    ks, w1 = distribution_distances(torch.full((8,), 3.0), random_labels(4, 4, 2, torch.Generator().manual_seed(0)))
-    assert ks.tolist() == w1.tolist() == [0.0] * 3
+    (result,) = marginal_columns(torch.full((8, 1), 3.0), _relabel(4, 4, 2))
+    for computed in (result.ks, result.ad, result.w1, result.energy):
+        assert computed.values.tolist() == [0.0] * 3
 
 
 def test_long_samples_cross_the_blocks_of_the_running_sum():
     r = np.random.default_rng(0)
     x, y = r.normal(size=1000), r.normal(size=777) + 0.1
-    ks, w1 = distribution_distances(
-        torch.from_numpy(np.concatenate([x, y])), random_labels(1000, 777, 0, torch.Generator())
-    )
-    assert float(ks[0]) == pytest.approx(stats.ks_2samp(x, y).statistic, abs=1e-6)
-    assert float(w1[0]) == pytest.approx(stats.wasserstein_distance(x, y), rel=1e-5)
+    (result,) = marginal_columns(torch.from_numpy(np.concatenate([x, y]))[:, None], _relabel(1000, 777))
+    assert result.ks.value == pytest.approx(stats.ks_2samp(x, y).statistic, abs=1e-9)  # whole counts
+    assert result.w1.value == pytest.approx(stats.wasserstein_distance(x, y), rel=1e-5)  # single precision
+
+
+def test_threads_change_nothing_and_leave_the_setting_alone():
+    z, relabel = torch.randn(300, 5, generator=torch.Generator().manual_seed(0)), _relabel(150, 150, 20)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = [result.w1.values for result in marginal_columns(z, relabel)]
+        torch.set_num_threads(2)
+        together = [result.w1.values for result in marginal_columns(z, relabel)]
+        assert over_threads(lambda _: torch.get_num_threads(), range(4)) == [1] * 4
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_negative_weights_are_part_of_the_measure():
+    # a row of weight -1 takes an equal row away
+    x, y = torch.tensor([1.0, 2.0, 5.0, 5.0]), torch.tensor([1.0, 3.0, 4.0, 4.0])
+    signed = torch.tensor([1.0, 1.0, 1.0, -1.0])
+    for distance in (ks_distance, partial(energy_distance, unbiased=False)):
+        with_rest = float(distance(x[:, None], y[:, None], signed, signed))
+        assert with_rest == pytest.approx(float(distance(x[:2, None], y[:2, None])))
+    z, w = (torch.cat([half.repeat(10) for half in pair]) for pair in ((x, y), (signed, signed)))
+    (result,) = marginal_columns(z[:, None], _relabel(40, 40, 20, weights=w))
+    assert result.w1.values[0] == pytest.approx(stats.wasserstein_distance(x[:2], y[:2]))
+    assert np.isfinite(result.ad.values).all()
 
 
 def _null_w1(n, n_used, runs=60):
@@ -89,16 +163,46 @@ def test_w1_of_equal_laws_has_the_mean_of_theory():
     assert abs(halves.mean() - expected) > limit
 
 
-def test_directions_are_unit_vectors_and_one_axis_in_one_dimension():
-    theta = draw_directions(7, 20, torch.Generator().manual_seed(0))
-    assert theta.shape == (7, 20)
-    torch.testing.assert_close(theta.norm(dim=0), torch.ones(20, dtype=torch.float64))
+def test_anderson_darling_of_equal_laws_has_mean_one():
+    # exactly, without ties (Scholz and Stephens 1987: k - 1); false-alarm rate 1e-4 over 4,000 permutations
+    z = torch.randn(60, 1, generator=torch.Generator().manual_seed(0))
+    relabel = _relabel(20, 40, 4000)
+    result = marginal_columns(z, relabel)[0]
+    limit = stats.norm.isf(0.5e-4) * result.ad.values.std() / math.sqrt(4000)
+    assert abs(result.ad.values[1:].mean() - 1) < limit
+    tied = marginal_columns(z.sign(), relabel)[0].ad.values[1:]  # twin: two levels are one place, not N - 1
+    assert abs(tied.mean() - 1) > limit
+
+
+def test_directions_are_orthonormal_frames_and_one_axis_in_one_dimension():
+    theta = draw_directions(7, 17, torch.Generator().manual_seed(0))
+    assert theta.shape == (7, 17)
+    for frame in (theta[:, :7], theta[:, 7:14]):
+        torch.testing.assert_close(frame.T @ frame, torch.eye(7, dtype=torch.float64))
+    torch.testing.assert_close(theta.norm(dim=0), torch.ones(17, dtype=torch.float64))
     assert draw_directions(1, 20, torch.Generator()).tolist() == [[1.0]]
+
+
+def _mean_direction_error(theta):
+    # (mean of the first component) in standard errors: its variance is 1/d
+    return float(theta[0].mean().abs()) * math.sqrt(theta.shape[1] * theta.shape[0])
+
+
+def test_directions_are_uniform_on_the_sphere():
+    # one direction of each of 2,000 frames: mean 0 and E|theta_1| = 1/c_D; false-alarm rate 1e-4 each
+    generator = torch.Generator().manual_seed(0)
+    first = torch.cat([draw_directions(3, 1, generator) for _ in range(2000)], dim=1)
+    z = stats.norm.isf(0.5e-4)
+    assert _mean_direction_error(first) < z
+    assert _mean_direction_error(first.abs()) > z  # twin: the frames of QR without their signs lie in a half space
+    spread = math.sqrt((1 / 3 - 1 / sphere_constant(3) ** 2) / 2000)
+    assert abs(float(first[0].abs().mean()) - 1 / sphere_constant(3)) < z * spread
 
 
 @pytest.mark.parametrize("d", [2, 10, 50])
 def test_sliced_wasserstein_of_a_shift(d):
-    # SW2^2 = |mu|^2 / D and SW1 = |mu| / c_D, up to the spread over directions; false-alarm rate 1e-4 each
+    # SW2^2 = |mu|^2 / D, exact over whole frames; SW1 = |mu| / c_D up to the spread over directions, at most
+    # that of independent ones; false-alarm rate 1e-4
     generator = torch.Generator().manual_seed(d)
     x = torch.randn(6, d, generator=generator, dtype=torch.float64)
     mu = torch.zeros(d, dtype=torch.float64)
@@ -106,30 +210,49 @@ def test_sliced_wasserstein_of_a_shift(d):
     n, z = 800, stats.norm.isf(0.5e-4)
     w2 = float(sliced_wasserstein(x, x + mu, p=2, n_directions=n, generator=generator)) ** 2
     w1 = float(sliced_wasserstein(x, x + mu, n_directions=n, generator=generator))
-    assert abs(w2 - 1.5**2 / d) < z * 1.5**2 * math.sqrt(2 * (d - 1) / (d**2 * (d + 2)) / n)
+    assert w2 == pytest.approx(1.5**2 / d, rel=1e-9)
     assert abs(w1 - 1.5 / sphere_constant(d)) < z * 1.5 * math.sqrt((1 / d - 1 / sphere_constant(d) ** 2) / n)
 
 
-def test_labelled_and_plain_sliced_wasserstein_agree():
-    generator = torch.Generator().manual_seed(1)
-    x, y = torch.randn(40, 3, generator=generator).double(), torch.randn(55, 3, generator=generator).double()
+@pytest.mark.parametrize("d", [2, 10])
+def test_sliced_energy_is_the_energy_distance(d):
+    # the identity |x| = c_D E|theta.x| holds for every pair; false-alarm rate 1e-4 over 30 sets of directions
+    generator = torch.Generator().manual_seed(d)
+    x, y = torch.randn(80, d, generator=generator).double(), torch.randn(60, d, generator=generator).double() + 0.5
+    values = [float(sliced_energy_distance(x, y, n_directions=40, generator=generator)) for _ in range(30)]
+    limit = stats.t.isf(0.5e-4, 29) * np.std(values, ddof=1) / math.sqrt(30)
+    assert abs(np.mean(values) - float(energy_distance(x, y))) < limit
+    one = [float(sliced_energy_distance(x, y, n_directions=40, generator=generator)) for _ in range(30)]
+    assert abs(np.mean(one) / sphere_constant(d) - float(energy_distance(x, y))) > limit  # twin: without c_D
+
+
+def test_both_sliced_distances_come_from_the_same_directions():
+    x, y = torch.randn(40, 3, generator=torch.Generator().manual_seed(1)).double(), torch.zeros(55, 3).double()
     theta = draw_directions(3, 50, torch.Generator().manual_seed(0))
-    labelled = sliced_wasserstein_labelled(torch.cat([x, y]), random_labels(40, 55, 0, generator), theta)
-    assert float(labelled[0]) == pytest.approx(float(sliced_wasserstein(x, y)), rel=1e-5)
+    result = sliced_columns(torch.cat([x, y]), _relabel(40, 55), theta)
+    assert result.w1.value == pytest.approx(float(sliced_wasserstein(x, y)), rel=1e-5)
+    shadows = [stats.energy_distance(*(s.numpy() @ t for s in (x, y))) ** 2 for t in theta.T.numpy()]
+    assert result.energy.values[0] == pytest.approx(np.mean(shadows), rel=1e-5)
 
 
-def test_correlation_change_equals_numpy_for_every_labelling():
+def test_correlations_equal_numpy_for_every_labelling():
     r = np.random.default_rng(0)
     z = r.normal(size=(90, 4)) @ r.normal(size=(4, 4)) + 5
-    labels = random_labels(40, 50, 3, torch.Generator().manual_seed(0))
-    norm, r_x, r_y = correlation_change(torch.from_numpy(z), labels)
-    above = np.triu_indices(4, 1)
-    for b in range(4):
-        chosen = labels[:, b].bool().numpy()
-        first, second = np.corrcoef(z[chosen].T), np.corrcoef(z[~chosen].T)
-        np.testing.assert_allclose(r_x[b], first[above], atol=1e-10)
-        np.testing.assert_allclose(r_y[b], second[above], atol=1e-10)
-        assert float(norm[b]) == pytest.approx(np.linalg.norm(first - second), rel=1e-9)
+    relabel = _relabel(40, 50, 3)
+    values = correlation_columns(torch.from_numpy(z), relabel).values
+    for value, of_x in zip(values, relabel.labels.T.numpy(), strict=True):
+        assert value == pytest.approx(np.linalg.norm(np.corrcoef(z[of_x].T) - np.corrcoef(z[~of_x].T)), rel=1e-5)
+
+
+def test_the_pair_that_changed_most_is_named():
+    r = np.random.default_rng(0)
+    z = r.normal(size=(800, 4))
+    z[400:, 2] = 0.6 * z[400:, 1] + 0.8 * z[400:, 2]
+    detail = correlation_columns(
+        torch.from_numpy(z), _relabel(400, 400, 20), names=["a", "b", "c", "d"], sides=("real", "generated")
+    ).detail
+    assert detail.startswith("correlation of b with c (")
+    assert detail.endswith("in generated)")
 
 
 def test_a_constant_feature_has_no_correlation_and_no_nan():
@@ -137,8 +260,13 @@ def test_a_constant_feature_has_no_correlation_and_no_nan():
     y = x.clone()
     y[:, 2] = 4.0
     assert torch.isfinite(correlation_difference(x, y))
+    assert np.isfinite(correlation_columns(torch.cat([x, y]), _relabel(30, 30, 5)).values).all()
 
 
-def test_samples_of_other_shapes_are_refused():
+def test_samples_that_cannot_be_compared_are_refused():
     with pytest.raises(InputError, match="same features"):
         ks_distance(torch.zeros(4, 2), torch.zeros(4, 3))
+    with pytest.raises(InputError, match="one weight per row"):
+        ks_distance(torch.zeros(4, 2), torch.zeros(4, 2), torch.ones(3), torch.ones(4))
+    with pytest.raises(InputError, match="at least two features"):
+        correlation_columns(torch.zeros(8, 1), _relabel(4, 4))

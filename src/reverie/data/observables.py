@@ -9,6 +9,9 @@ of the pair. For lattices of spins s with N sites and periodic edges:
 A generator learns through these functions, so each must be finite with finite gradients for any event that
 the bounds of the columns allow; `check_observable` tries it.
 
+`SPECTRA` are functions of one lattice or image with several numbers each. Validation compares their means with
+their covariance; discriminators do not take them.
+
 To add one: a function of tensors, and a row in `OBSERVABLES` with the columns it takes.
 """
 
@@ -38,10 +41,12 @@ from reverie.data.schema import Schema
 
 __all__ = [
     "OBSERVABLES",
+    "SPECTRA",
     "Form",
     "Observable",
     "abs_magnetisation",
     "check_observable",
+    "correlation_function",
     "cos_delta_phi",
     "delta_eta",
     "delta_phi",
@@ -50,6 +55,7 @@ __all__ = [
     "invariant_mass",
     "ising_energy",
     "magnetisation",
+    "power_spectrum",
     "pt_pair",
     "rapidity_pair",
     "resolve_observables",
@@ -100,6 +106,34 @@ def abs_magnetisation(x: Tensor) -> Tensor:
     """Return the size of the mean over all sites of x (batch, *event), (batch,)."""
     return magnetisation(x).abs()
 
+
+def correlation_function(x: Tensor) -> Tensor:
+    """Return G(r) = (1/N) sum over sites of s_i (s_{i + r x} + s_{i + r y}) / 2, r = 1 ... L/2, periodic, (batch, L/2).
+
+    x : lattices (batch, height, width) or with channels before; L the shorter side. The mean is not subtracted.
+    """
+    reach = max(1, min(x.shape[-2:]) // 2)
+    pairs = [x * (x.roll(r, -1) + x.roll(r, -2)) / 2 for r in range(1, reach + 1)]
+    return torch.stack([pair.flatten(1).mean(1) for pair in pairs], dim=1)
+
+
+def power_spectrum(x: Tensor) -> Tensor:
+    """Return log of the mean power |F(k)|^2 in rings of wave number |k| = 1 ... L/2, (batch, L/2).
+
+    x : images (batch, height, width) or with channels before; L the shorter side, k in cycles per image.
+    """
+    power = torch.fft.fft2(x).abs().square().reshape(len(x), -1, *x.shape[-2:]).mean(1)
+    height, width = x.shape[-2:]
+    k_y, k_x = torch.fft.fftfreq(height, 1 / height), torch.fft.fftfreq(width, 1 / width)
+    ring = torch.hypot(k_y[:, None], k_x).round().long()
+    rings = [power[:, ring == k].mean(1) for k in range(1, max(1, min(height, width) // 2) + 1)]
+    return torch.stack(rings, dim=1).clamp_min(1e-12).log()
+
+
+SPECTRA: dict[str, Function] = {  # several numbers per event: for validation
+    "correlation_function": correlation_function,
+    "power_spectrum": power_spectrum,
+}
 
 _POLAR = ("pt1", "eta1", "phi1", "pt2", "eta2", "phi2")
 _MOMENTA = ("px1", "py1", "pz1", "px2", "py2", "pz2")

@@ -10,9 +10,10 @@ samples that share their conditions row by row resemble each other more than cha
 with a perfect generator, 600 rows: a classifier then finds AUC 0.463 +- 0.006 instead of 0.5, and no
 p-value in 25 fell below 0.2.)
 
-Event weights go into training as they are. The tests compare events of equal weight, so the real rows
-that they see are thinned: row i is kept with probability w_i / max w (hit or miss). Negative weights
-cannot be thinned away; such a run is not validated, and says so.
+Event weights, negative ones too, go into training and into the tests as they are. Where there are conditions as
+well, samples are asked for at those of unweighted rows: the real rows that the tests see are then thinned, row i being
+kept with probability w_i / max w (hit or miss). Negative weights cannot be thinned away; such a run
+is not validated, and says so.
 """
 
 from dataclasses import dataclass
@@ -90,8 +91,8 @@ class Inputs:
     ----------
     source : all rows.
     train : rows the model learns from, weighted if there are weights.
-    held_out : rows it never sees; thinned to equal weights, unless some are negative.
-    prior : rows of `train`, thinned in the same way, in random order: samples are asked for at their conditions.
+    held_out : rows it never sees; with weights and conditions thinned to equal weights, unless some are negative.
+    prior : rows of `train`, treated in the same way, in random order: samples are asked for at their conditions.
     unvalidated : why there is no validation, in a sentence, or "".
     """
 
@@ -164,7 +165,9 @@ def load_inputs(config: RunConfig) -> Inputs:
     train, held_out = _split(source, config)
     if source.weights is None:
         return Inputs(source, train, held_out, train)
-    return _thinned(source, train, held_out, config.seed)
+    if source.conditions is not None:
+        return _thinned(source, train, held_out, config.seed)
+    return Inputs(source, train, held_out, train, _too_few(held_out))
 
 
 def _split(source: Part, config: RunConfig) -> tuple[Part, Part]:
@@ -175,6 +178,18 @@ def _split(source: Part, config: RunConfig) -> tuple[Part, Part]:
         return Part(train), Part(held_out)
     conditions = source.conditions.split(1.0 - config.held_out, **options)
     return Part(train, conditions[0]), Part(held_out, conditions[1])
+
+
+def _too_few(held_out: Part) -> str:
+    """Return why weighted events cannot be validated, or ""."""
+    w = np.asarray(held_out.weights, dtype=np.float64)
+    effective = float(w.sum() ** 2 / (w**2).sum()) if w.sum() > 0 else 0.0
+    if effective >= LEAST_ROWS:
+        return ""
+    return (
+        f"Validation was skipped: {len(w):,} held-out events with these weights are worth {effective:.1f} of equal "
+        f"weight, fewer than {LEAST_ROWS}. The histograms of the report show the weighted real events."
+    )
 
 
 def _thinned(source: Part, train: Part, held_out: Part, seed: int) -> Inputs:

@@ -1,13 +1,16 @@
 """Validation outside a run: two files, real and generated, and perhaps a third, the training data."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from reverie.core.errors import FolderError, InputError
+from reverie.core.errors import FolderError, InputError, UnknownNameError
 from reverie.data import Dataset
+from reverie.experiment.config import parse_columns
 from reverie.experiment.folder import write_json
 from reverie.experiment.lookup import open_data, recoded
+from reverie.experiment.observing import observables_of
 from reverie.experiment.stages import drawable
 from reverie.validation import REFERENCES, ValidationResult, validate
 
@@ -19,40 +22,60 @@ def validate_files(
     generated: str,
     *,
     train: str | None = None,
+    calibration: str | None = None,
     columns: str | None = None,
+    weights: str | None = None,
+    observables: str | None = None,
     seed: int = 0,
     out: str | None = None,
     drop_missing: bool = False,
+    **options: Any,
 ) -> ValidationResult:
     """Compare the samples in two files and, with `out`, write ``validation.json`` and ``report.html`` there.
 
     Parameters
     ----------
     real, generated : paths or catalogue names, with the same columns.
-    train : a second real sample, the calibration; without it `real` is split.
+    train : the events that the generator was trained on; asks whether it copied them.
+    calibration : other real events; without it those of `train` are taken, without both `real` is split.
     columns : names between commas; all by default.
+    weights : column with the event weights, of every file that has it.
+    observables : names between commas, as in `reverie.data.observables`.
     seed : root of all randomness.
     out : folder to write into; made if it is not there.
     drop_missing : leave out rows with NaN or infinite entries.
+    options : others of `reverie.validate`.
 
     Raises
     ------
     InputError
-        When files cannot be read or do not have the same columns.
+        For files that cannot be read, or with other columns or shapes than `real`.
     """
-    first = open_data(real, columns=columns, drop_missing=drop_missing)
-    fake = open_data(generated, columns=columns, drop_missing=drop_missing)
-    second = None if train is None else open_data(train, columns=columns, drop_missing=drop_missing)
-    _check_alike(first, fake, real, generated)
-    if second is not None:
-        _check_alike(first, second, real, str(train))
+    paths = {"generated": generated, "train": train, "calibration": calibration}
+    first = open_data(real, columns=columns, weights=weights, drop_missing=drop_missing)
+    others = {}
+    for what, path in paths.items():
+        if path is not None:
+            found = _open_like(first, path, columns=columns, weights=weights, drop_missing=drop_missing)
+            _check_alike(first, found, real, path)
+            others[what] = Dataset(recoded(found, first.schema), schema=first.schema, weights=found.weights)
+    functions = observables_of(first.schema, asked=parse_columns(observables) or ())
     _make_folder(out)
-    values = recoded(fake, first.schema)
-    calibration = None if second is None else recoded(second, first.schema)
-    result = validate(first, values, calibration=calibration, random_state=seed)
+    result = validate(first, **others, observables=functions, random_state=seed, **options)
     if out is not None:
-        _write(Path(out), first, values, result, title=f"{Path(generated).name} against {Path(real).name}")
+        title = f"{Path(generated).name} against {Path(real).name}"
+        _write(Path(out), first, others["generated"].values, result, title=title)
     return result
+
+
+def _open_like(first: Dataset, path: str, *, columns: str | None, weights: str | None, drop_missing: bool) -> Dataset:
+    """Open a file; generated events need not have the column of the weights."""
+    try:
+        return open_data(path, columns=columns, weights=weights, drop_missing=drop_missing)
+    except UnknownNameError:
+        if weights is None:
+            raise
+        return open_data(path, columns=columns or ",".join(first.names), drop_missing=drop_missing)
 
 
 def _make_folder(out: str | None) -> None:
@@ -88,6 +111,7 @@ def _write(folder: Path, real: Dataset, fake: np.ndarray, result: ValidationResu
         result,
         title=title,
         real=drawable(real.values),
+        real_weights=real.weights,
         generated=drawable(fake),
         names=schema.names,
         units=[column.unit for column in schema.columns],

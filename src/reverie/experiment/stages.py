@@ -17,6 +17,7 @@ from reverie.experiment.folder import RunFolder, write_json
 from reverie.experiment.inputs import Inputs, Part
 from reverie.experiment.joint import joined, joint_names, joint_rows
 from reverie.experiment.lookup import recoded
+from reverie.experiment.observing import observables_of
 from reverie.validation import ValidationResult, validate
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "fit",
     "generated",
     "report",
+    "run_observables",
     "sample",
     "snapshot_steps",
     "validation",
@@ -52,11 +54,18 @@ def validation(folder: RunFolder, config: RunConfig, inputs: Inputs) -> Validati
         joint_rows(inputs, inputs.held_out),
         joined(inputs, part.events.values, conditions),
         calibration=joint_rows(inputs, inputs.calibration),
+        train=joint_rows(inputs, inputs.train),
         names=joint_names(inputs),
+        observables=None if conditions is not None else run_observables(config, inputs),
         random_state=child_seed(config.seed, "validation") % 2**31,
     )
     write_json(folder / "validation.json", result.to_json())
     return result
+
+
+def run_observables(config: RunConfig, inputs: Inputs) -> dict[str, Any]:
+    """Return the observables that a run is judged by: those its model was shown, and those of lattices."""
+    return observables_of(inputs.source.events.schema, shown=config.model_options.get("observables") or ())
 
 
 def generated(folder: RunFolder, inputs: Inputs) -> Part:

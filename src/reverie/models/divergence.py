@@ -183,18 +183,17 @@ def _divergence(terms_p: Tensor, terms_q: Tensor, weight: Tensor, *, resolution:
 
 def _read(real: ArrayLike, generated: ArrayLike) -> tuple[np.ndarray, np.ndarray, Tensor]:
     """Return real events (n, d), generated events (m, d) in the same columns, and weights (n,) of mean one."""
-    weights = getattr(real, "weights", None)
-    weighted = weights is not None and not callable(weights)
-    p = read_sample(real.values, "real", tuple(real.names)) if weighted else read_sample(real, "real")
-    q = read_sample(generated, "generated")
+    p, q = read_sample(real, "real"), read_sample(generated, "generated")
+    if q.weights is not None:
+        raise InputError(
+            "Expected generated without event weights, got unequal weights. Give weights of the real events only."
+        )
     if p.values.shape[1] != q.values.shape[1]:
         raise InputError(
             f"Expected generated with the {p.values.shape[1]} features of real, got {q.values.shape[1]}. "
             "Select the same columns in both."
         )
-    weight = torch.tensor(weights if weighted else np.ones(len(p.values)), dtype=torch.float64)
-    if weight.mean() <= 0:
-        raise InputError(f"Expected event weights of positive sum, got {float(weight.sum()):g}. Check their signs.")
+    weight = torch.tensor(np.ones(len(p.values)) if p.weights is None else p.weights, dtype=torch.float64)
     return p.values, q.values[:, _order(p.names, q.names, q.values.shape[1])], (weight / weight.mean()).float()
 
 

@@ -1,1 +1,25 @@
-"""To be written."""
+"""Samplers: Markov kernels for energies, the loop that runs them, and what their chains are worth."""
+
+from reverie.samplers.chains import Chains
+from reverie.samplers.cluster import SwendsenWang, Wolff
+from reverie.samplers.cycle import Cycle
+from reverie.samplers.diagnostics import effective_sample_size, rank_normalised_r_hat, split_r_hat
+from reverie.samplers.lattice import IsingEnergy
+from reverie.samplers.metropolis import Checkerboard, RandomWalk, SpinFlip
+from reverie.samplers.run import run, steps
+
+__all__ = [
+    "Chains",
+    "Checkerboard",
+    "Cycle",
+    "IsingEnergy",
+    "RandomWalk",
+    "SpinFlip",
+    "SwendsenWang",
+    "Wolff",
+    "effective_sample_size",
+    "rank_normalised_r_hat",
+    "run",
+    "split_r_hat",
+    "steps",
+]

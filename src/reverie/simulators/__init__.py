@@ -1,5 +1,30 @@
 """Simulators: distributions and physical models whose truth is known."""
 
+from reverie.simulators.averages import correlation_function, lattice_averages
+from reverie.simulators.ising import Ising
+from reverie.simulators.ising_exact import (
+    CRITICAL_BETA,
+    density_of_states,
+    enumerate_ising,
+    infinite_energy,
+    infinite_magnetisation,
+    infinite_specific_heat,
+    kaufman,
+)
 from reverie.simulators.targets import TARGETS, GaussianMixture, target
 
-__all__ = ["TARGETS", "GaussianMixture", "target"]
+__all__ = [
+    "CRITICAL_BETA",
+    "TARGETS",
+    "GaussianMixture",
+    "Ising",
+    "correlation_function",
+    "density_of_states",
+    "enumerate_ising",
+    "infinite_energy",
+    "infinite_magnetisation",
+    "infinite_specific_heat",
+    "kaufman",
+    "lattice_averages",
+    "target",
+]

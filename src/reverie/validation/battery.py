@@ -1,177 +1,241 @@
 """The battery: every statistic on the same pooled rows, with the same permutations.
 
-`Bench` holds what they share: rows and labels of both comparisons, generated against real and real
-against real. Each statistic is a small function Bench -> `Column`, the values of all permutations
-with the observed one first. Columns come in groups (all features of KS, all bandwidths of MMD), which
-`reverie.validation.suite` combines.
+    by feature         KS, Anderson-Darling, tails; observables of one number per event stand among the features
+    all features       correlations, sliced Wasserstein, energy distance, MMD (Gaussian and polynomial), Frechet
+    neighbourhoods     kNN labels, precision, recall, density, coverage
+    regions            k-means bins
+    learned            kernel likelihood ratio
+    observables        their means, with covariance
+
+Each statistic is a small function of a comparison (`reverie.validation.bench`) that returns columns: what it is for
+every labelling, and what is shown. `STATISTICS` lists them in groups; the columns of a group, such as all features of
+KS or all bandwidths of MMD, are combined first. To add a statistic, write such a function, add a row
+here and its description to `reverie.validation.references`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
-from torch import Tensor
 
-from reverie.core.errors import InputError
-from reverie.core.random import child_generator
+from reverie.core.random import child_generator, child_seed
+from reverie.validation.balls import BallStatistic, ball_statistics, list_length
+from reverie.validation.bench import Bench, Comparison
+from reverie.validation.bins import Bins, bin_regions, bin_statistic
+from reverie.validation.correlation import correlation_columns
+from reverie.validation.features import draw_frequencies, fourier_columns, n_monomials, polynomial_columns
+from reverie.validation.frechet import frechet_columns
 from reverie.validation.kernels import (
     BANDWIDTH_FACTORS,
     energy_kernel,
     gaussian_kernel,
-    kernel_distances,
-    median_distance,
+    kernel_columns,
+    polynomial_block_columns,
 )
-from reverie.validation.permutation import random_labels
-from reverie.validation.samples import Samples
-from reverie.validation.statistics import (
-    correlation_change,
-    distribution_distances,
-    draw_directions,
-    sliced_wasserstein_labelled,
-)
+from reverie.validation.likelihood_ratio import likelihood_ratio_columns
+from reverie.validation.marginal import marginal_columns
+from reverie.validation.neighbours import label_share, neighbour_graph
+from reverie.validation.observables import mean_columns
+from reverie.validation.relabel import Computed
+from reverie.validation.shapes import change_of_shape, tail_columns
+from reverie.validation.sliced import draw_directions, energy_by_slices, sliced_columns
 
-__all__ = ["Bench", "Column", "Progress", "run_battery", "set_bench"]
+__all__ = ["STATISTICS", "Column", "Progress", "run_battery"]
 
-MAX_KS_FEATURES = 128
-MAX_CORRELATION_FEATURES = 64
 N_DIRECTIONS = 50
+N_NEIGHBOURS = 5
+N_FREQUENCIES = 1000
+MAX_EXACT = 50_000  # pooled rows up to which energy distance and Gaussian MMD are computed from all pairs
 
 Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One statistic: values (B + 1,), observed first, beside that of real against real."""
+    """One statistic, ready to be judged.
+
+    Parameters
+    ----------
+    name, feature : of the statistic, and the feature it looked at, None for all.
+    values : (B + 1,), observed first; large means different.
+    value, low, high : what is shown, and the band that holds the central 90 % of chance on the same scale.
+    error : jackknife error of `value`, nan where it is not defined.
+    real : the same for real against real; None if that was not asked for.
+    detail : what else it saw.
+    is_falling : whether what is shown falls where `values` rises, as for a coverage.
+    extra : degrees of freedom of an observable.
+    """
 
     name: str
     feature: str | None
     values: np.ndarray
-    real: float
+    value: float
+    low: float
+    high: float
+    error: float
+    real: float | None = None
     detail: str = ""
+    is_falling: bool = False
+    extra: float = 0.0
 
 
-@dataclass(frozen=True)
-class Bench:
-    """Everything the statistics share: pooled rows and labels of both comparisons, and the seed."""
-
-    z: Tensor  # reference and generated, pooled, scaled
-    labels: Tensor
-    z_real: Tensor  # reference and calibration
-    labels_real: Tensor
-    names: tuple[str, ...]
-    seed: int
+Groups = dict[str, list[Column]]  # by name of the group
+Statistic = Callable[[Bench, Comparison], Groups]
 
 
-def set_bench(samples: Samples, n_permutations: int, seed: int) -> tuple[Bench, list[str]]:
-    """Return the scaled, pooled rows with their permutations, and notes on features left out.
+def run_battery(bench: Bench, tell: Progress) -> Groups:
+    """Return the groups of statistics with real against real in each column."""
+    groups: Groups = {}
+    for k, (what, statistic) in enumerate(STATISTICS):
+        tell(0.7 * k / len(STATISTICS), what)
+        here = statistic(bench, bench.here)
+        beside = statistic(bench, bench.real) if bench.real is not None else None
+        for name, columns in here.items():
+            groups[name] = [
+                replace(column, real=None if beside is None else beside[name][j].value)
+                for j, column in enumerate(columns)
+            ]
+    return groups
 
-    Raises
-    ------
-    InputError
-        When no feature varies.
-    """
-    n, m = len(samples.reference), len(samples.generated)
-    pooled = np.concatenate([samples.reference, samples.generated])
-    everything = np.concatenate([pooled, samples.calibration])
-    varies = np.ptp(everything, axis=0) > 0
-    if not varies.any():
-        raise InputError("Expected features that vary, got constant columns only. There is nothing to compare.")
-    names = tuple(name for name, keep in zip(samples.names, varies, strict=True) if keep)
-    notes = [f"{(~varies).sum()} features are constant and equal in all samples; they were left out."]
-    frozen = [name for name, keep in zip(samples.names, np.ptp(samples.reference, axis=0) == 0, strict=True) if keep]
-    frozen = [name for name in frozen if name in names]
-    if frozen:
-        notes.append(f"Constant in the real reference but not elsewhere: {_listed(frozen)}.")
-    z_real = np.concatenate([samples.reference, samples.calibration])
-    bench = Bench(
-        z=torch.from_numpy(samples.scaled(pooled)[:, varies]),
-        labels=random_labels(n, m, n_permutations, child_generator(seed, "permutations")),
-        z_real=torch.from_numpy(samples.scaled(z_real)[:, varies]),
-        labels_real=random_labels(n, m, 0, child_generator(seed, "permutations")),
-        names=names,
-        seed=seed,
+
+def _column(name: str, computed: Computed, feature: str | None = None) -> Column:
+    chance = computed.values[1:] + computed.shift
+    low, high = np.quantile(chance, [0.05, 0.95]) if len(chance) else (np.nan, np.nan)
+    return Column(
+        name, feature, computed.values, computed.value, float(low), float(high), computed.error, detail=computed.detail
     )
-    return bench, notes if not varies.all() else notes[1:]
 
 
-def run_battery(bench: Bench, tell: Progress) -> tuple[list[list[Column]], list[str], dict[str, Any]]:
-    """Return the groups of statistics, KS first, with notes on what was cut and the settings."""
-    notes: list[str] = []
-    tell(0.02, "KS by feature")
-    with threadpool_limits(1, user_api="openmp"):  # many small steps: waiting for threads would cost more
-        groups = [_ks(bench, notes)]
-        tell(0.1, "sliced Wasserstein")
-        sliced = _sliced(bench)
-    tell(0.3, "correlations")
-    if len(bench.names) > 1:
-        groups.append([_correlation(bench, notes)])
-    groups.append([sliced])
-    tell(0.35, "energy distance and MMD")
-    energy, mmds, median = _kernels(bench)
-    groups += [[energy], mmds]
-    settings = {
-        "n_directions": N_DIRECTIONS,
-        "median_distance": median,
-        "bandwidth_factors": list(BANDWIDTH_FACTORS),
-        "max_ks_features": MAX_KS_FEATURES,
-        "max_correlation_features": MAX_CORRELATION_FEATURES,
+def _by_feature(bench: Bench, c: Comparison) -> Groups:
+    found = marginal_columns(c.single, c.relabel)
+    tails = tail_columns(c.single, c.relabel, bench.edges)
+    names = bench.single_names
+    changes = [_change(c, j) for j in range(len(names))]
+    groups: Groups = {
+        "KS": [
+            replace(_column("KS", m.ks, name), detail=change)
+            for m, name, change in zip(found, names, changes, strict=True)
+        ],
+        "Anderson-Darling": [
+            replace(_column("Anderson-Darling", m.ad, name), detail=change)
+            for m, name, change in zip(found, names, changes, strict=True)
+        ],
+        "tails": [_column("tails", t, name) for t, name in zip(tails, names, strict=True)],
     }
-    return groups, notes, settings
+    return groups
 
 
-def _widest(bench: Bench, most: int, what: str, notes: list[str]) -> list[int]:
-    d = len(bench.names)
-    if d <= most:
-        return list(range(d))
-    notes.append(f"{what} looked at the {most} of {d:,} features with the largest variance.")
-    return bench.z.var(0).argsort(descending=True, stable=True)[:most].sort().values.tolist()
+def _change(c: Comparison, j: int) -> str:
+    of_x, x = c.relabel.labels[:, 0].numpy(), c.single[:, j].numpy()
+    w = None if c.relabel.weights is None else c.relabel.weights.numpy()
+    return change_of_shape(x[of_x], x[~of_x], None if w is None else w[of_x], None if w is None else w[~of_x])
 
 
-def _ks(bench: Bench, notes: list[str]) -> list[Column]:
-    columns = []
-    for j in _widest(bench, MAX_KS_FEATURES, "KS", notes):
-        values = distribution_distances(bench.z[:, j], bench.labels)[0]
-        real = distribution_distances(bench.z_real[:, j], bench.labels_real)[0]
-        columns.append(Column("KS", bench.names[j], values.numpy(), float(real[0])))
-    return columns
+def _correlations(bench: Bench, c: Comparison) -> Groups:
+    if c.few.shape[1] < 2:
+        return {}
+    sides = ("real", "generated")
+    found = correlation_columns(c.few, c.relabel, names=bench.few_names, sides=sides)
+    return {"correlation difference": [_column("correlation difference", found)]}
 
 
-def _correlation(bench: Bench, notes: list[str]) -> Column:
-    keep = _widest(bench, MAX_CORRELATION_FEATURES, "The correlation test", notes)
-    norm, r_x, r_y = correlation_change(bench.z[:, keep], bench.labels)
-    real = correlation_change(bench.z_real[:, keep], bench.labels_real)[0]
-    change = r_y - r_x
-    spread = change[1:].square().mean(0).sqrt().clamp_min(1e-12)
-    pair = int((change[0].abs() / spread).argmax())
-    a, b = (keep[int(index)] for index in torch.triu_indices(len(keep), len(keep), 1)[:, pair])
-    detail = (
-        f"correlation of {bench.names[a]} with {bench.names[b]} "
-        f"({float(r_x[0, pair]):.2f} in real, {float(r_y[0, pair]):.2f} in generated)"
-    )
-    return Column("correlation difference", None, norm.numpy(), float(real[0]), detail)
+def _sliced(bench: Bench, c: Comparison) -> Groups:
+    directions = draw_directions(c.z.shape[1], N_DIRECTIONS, child_generator(bench.seed, "directions"))
+    return {"sliced Wasserstein": [_column("sliced Wasserstein", sliced_columns(c.z, c.relabel, directions).w1)]}
 
 
-def _sliced(bench: Bench) -> Column:
-    directions = draw_directions(len(bench.names), N_DIRECTIONS, child_generator(bench.seed, "directions"))
-    values = sliced_wasserstein_labelled(bench.z, bench.labels, directions)
-    real = sliced_wasserstein_labelled(bench.z_real, bench.labels_real, directions)
-    return Column("sliced Wasserstein", None, values.numpy(), float(real[0]))
-
-
-def _kernels(bench: Bench) -> tuple[Column, list[Column], float]:
-    median = median_distance(bench.z, child_generator(bench.seed, "bandwidth"))
-    kernels = [energy_kernel, *(gaussian_kernel(factor * median) for factor in BANDWIDTH_FACTORS)]
-    values = kernel_distances(bench.z, bench.labels, kernels).numpy()
-    real = kernel_distances(bench.z_real, bench.labels_real, kernels)[:, 0].tolist()
+def _kernels(bench: Bench, c: Comparison) -> Groups:
+    widths = [factor * bench.median for factor in BANDWIDTH_FACTORS]
+    exact = len(c.z) <= MAX_EXACT
+    how = "" if exact else "; estimated"
+    if exact:
+        energy, *gaussians = kernel_columns(c.z, c.relabel, [energy_kernel, *map(gaussian_kernel, widths)])
+    else:
+        d = c.z.shape[1]
+        frequencies = draw_frequencies(d, N_FREQUENCIES, child_generator(bench.seed, "frequencies"))
+        gaussians = fourier_columns(c.z, c.relabel, widths, frequencies)
+        directions = draw_directions(d, 4 * N_DIRECTIONS, child_generator(bench.seed, "directions"))
+        energy = energy_by_slices(c.z, c.relabel, directions)
     mmds = [
-        Column("MMD", None, row, here, f"strongest at {factor:g} times the median distance")
-        for factor, row, here in zip(BANDWIDTH_FACTORS, values[1:], real[1:], strict=True)
+        replace(_column("MMD", one), detail=f"strongest at {factor:g} times the median distance{how}")
+        for factor, one in zip(BANDWIDTH_FACTORS, gaussians, strict=True)
     ]
-    return Column("energy distance", None, values[0], real[0]), mmds, median
+    return {"energy distance": [replace(_column("energy distance", energy), detail=how[2:])], "MMD": mmds}
 
 
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+def _polynomial(bench: Bench, c: Comparison) -> Groups:
+    by_features = n_monomials(c.few.shape[1]) < len(c.few) / 2
+    found = (polynomial_columns if by_features else polynomial_block_columns)(c.few, c.relabel)
+    return {"polynomial MMD": [_column("polynomial MMD", found)]}
+
+
+def _frechet(bench: Bench, c: Comparison) -> Groups:
+    return {"Frechet distance": [_column("Frechet distance", frechet_columns(c.few, c.relabel))]}
+
+
+def _neighbourhoods(bench: Bench, c: Comparison) -> Groups:
+    n, m = c.relabel.n, c.relabel.m
+    graph = neighbour_graph(c.few, list_length(n, m, N_NEIGHBOURS), child_generator(bench.seed, "ties"))
+    groups: Groups = {"kNN labels": [_column("kNN labels", label_share(graph, c.relabel, N_NEIGHBOURS))]}
+    if c.relabel.weights is None:  # balls count events
+        groups |= {ball.name: [_ball(ball)] for ball in ball_statistics(graph, c.relabel, N_NEIGHBOURS)}
+    return groups
+
+
+def _ball(ball: BallStatistic) -> Column:
+    """Return precision, recall, density or coverage as it is: it falls where the test statistic rises."""
+    chance = ball.expected - ball.computed.values[1:]
+    low, high = np.quantile(chance, [0.05, 0.95]) if len(chance) else (np.nan, np.nan)
+    return Column(
+        ball.name,
+        None,
+        ball.computed.values,
+        ball.value,
+        float(low),
+        float(high),
+        ball.computed.error,
+        detail=ball.computed.detail,
+        is_falling=True,
+    )
+
+
+def _bins(bench: Bench, c: Comparison) -> Groups:
+    smaller = min(c.relabel.n, c.relabel.m)
+    bins = bin_regions(c.few, bench.everything, smaller, seed=child_seed(bench.seed, "bins"))
+    return {"bins": [_column("bins", bin_statistic(bins, c.relabel))]}
+
+
+def _modes(bench: Bench, c: Comparison) -> Groups:
+    if c.modes is None:
+        return {}
+    bins = Bins(torch.empty(int(c.modes.max()) + 1, 0), c.modes)
+    return {"modes": [_column("modes", bin_statistic(bins, c.relabel))]}
+
+
+def _likelihood_ratio(bench: Bench, c: Comparison) -> Groups:
+    found = likelihood_ratio_columns(c.few, c.relabel, generator=child_generator(bench.seed, "centres"))
+    return {"likelihood ratio": [_column("likelihood ratio", found)]}
+
+
+def _observables(bench: Bench, c: Comparison) -> Groups:
+    columns = []
+    for name, v in c.observables.items():
+        found, dof = mean_columns(v, c.relabel)
+        columns.append(replace(_column("observable mean", found, name), extra=dof))
+    return {"observable mean": columns} if columns else {}
+
+
+STATISTICS: tuple[tuple[str, Statistic], ...] = (
+    ("features one by one", _by_feature),
+    ("correlations", _correlations),
+    ("sliced Wasserstein", _sliced),
+    ("Frechet distance", _frechet),
+    ("neighbourhoods", _neighbourhoods),
+    ("bins", _bins),
+    ("modes", _modes),
+    ("likelihood ratio", _likelihood_ratio),
+    ("observables", _observables),
+    ("polynomial MMD", _polynomial),
+    ("energy distance and MMD", _kernels),
+)

@@ -1,7 +1,7 @@
 """The classifier two-sample test (C2ST): if a classifier cannot tell two samples apart, they are alike.
 
-Both samples are split once, at random, into a half for training and a half for testing. Gradient
-boosted trees learn to tell them apart on the first half; on the second, which they have not seen,
+Both samples are split once into a half for training and a half for testing. A learner
+(`reverie.validation.learners`) learns to tell them apart on the first half; on the second, which it has not seen,
 
     AUC = P(f(generated) > f(real)) + P(equal) / 2,     1/2 if both have one law   (Lopez-Paz, Oquab 2017)
 
@@ -9,161 +9,242 @@ p-value: given the training half, the scores of the test events are independent 
 hypothesis, of one law, so the AUC is exactly the Mann-Whitney statistic; one-sided, with ties.
 Error: the standard error of DeLong et al. (1988), from the placements of each test event among the
 events of the other class, so it holds for unequal laws too and covers the fluctuation of both test
-samples. It is the error of the AUC *of this trained classifier*.
+samples. It is the error of the AUC *of this trained classifier*. Weights, and the blocks of correlated rows,
+change both as `reverie.validation.areas` says.
 
 Why one split and no cross-validation: under the null hypothesis the AUCs of exchanged halves are
 strongly correlated (both measure how the fluctuations of the two halves align), so pooling them
 gains little and breaks both the error and the p-value.
 
-The trees are scikit-learn's defaults (100 of 31 leaves, learning rate 0.1). On CMS dimuon events against
-three imperfect generators, 2,000 training events per class, smaller trees, smaller steps and early
-stopping all found less (0.571 ± 0.004 against 0.539 to 0.564 for the hardest of the three).
-
-With more than 64 features (images) the trees see the first 63 principal components of the pooled
-training half and, as the 64th, the length of what these leave out, so that noise in directions
-which real data do not use is seen too.
+The split depends on `seed` and sizes alone, so all learners see the same one. Plain rows are split at random.
+Rows of a Markov chain (`block` > 1) are split in time, the first half for training, the second for testing, with
+a gap of one block between them: a random split would put neighbours on both sides.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import mannwhitneyu, rankdata
-from threadpoolctl import threadpool_limits
 
+from reverie.core.checks import check_choice, check_positive
+from reverie.core.errors import InputError
+from reverie.core.random import child_seed
+from reverie.validation.areas import area_p_value, area_under_curve, area_with_error, effective_blocks
+from reverie.validation.learners import LEARNERS, MAX_FEATURES, Events, Trained, train_learner
 from reverie.validation.references import DESCRIPTIONS
 from reverie.validation.result import ClassifierResult
 
-if TYPE_CHECKING:
-    from sklearn.ensemble import HistGradientBoostingClassifier
+__all__ = [
+    "MAX_FEATURES",
+    "Halves",
+    "Separation",
+    "area_under_curve",
+    "area_with_error",
+    "classifier_test",
+    "halves",
+    "separate",
+]
 
-__all__ = ["MAX_FEATURES", "area_under_curve", "area_with_error", "classifier_test"]
-
-MAX_FEATURES = 64
-_SMALL_FIT = 1_000_000  # numbers in the training half
+MIN_BLOCKS = 5  # of each class in the test half: 252 labellings, so p can reach 0.004
+MIN_EFFECTIVE = 10  # weighted events of each class in the test half
+Weights = np.ndarray | None
 
 
 @dataclass(frozen=True)
-class _Trained:
+class Halves:
+    """Rows of both samples for training and for testing: integers, the real sample first."""
+
+    train: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How well one learner tells two samples apart on events it has not seen.
+
+    Parameters
+    ----------
+    value, error : AUC on the test half and its standard error.
+    p_value : one-sided, of the test half.
+    importances : feature -> loss of AUC when that feature is shuffled among the test events; empty for the
+        more than 64 pixels that "cnn" sees.
+    n_train, n_test : events of both classes together.
+    n_effective : of the test half, (sum w)^2 / sum w^2 over blocks, the smaller class.
+    scores_real, scores_generated : log-odds of the test events, large for generated-like.
+    """
+
     value: float
     error: float
     p_value: float
     importances: dict[str, float]
     n_train: int
     n_test: int
-
-
-def area_under_curve(negative: np.ndarray, positive: np.ndarray) -> float:
-    """Return the AUC of scores (n,) of the negative class and (m,) of the positive one; ties count half."""
-    n, m = len(negative), len(positive)
-    ranks = rankdata(np.concatenate([negative, positive]))
-    return float((ranks[n:].sum() - m * (m + 1) / 2) / (n * m))
-
-
-def area_with_error(negative: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
-    """Return AUC and standard error of DeLong et al. (1988) for scores (n,) and (m,), n, m >= 2.
-
-    The error is at least 1 / (2 min(n, m)), which keeps complete separation from looking exact.
-    """
-    n, m = len(negative), len(positive)
-    ranks = rankdata(np.concatenate([negative, positive]))
-    above = 1 - (ranks[:n] - rankdata(negative)) / m  # per negative: fraction of positives above it
-    below = (ranks[n:] - rankdata(positive)) / n  # per positive: fraction of negatives below it
-    variance = above.var(ddof=1) / n + below.var(ddof=1) / m
-    return float(below.mean()), float(max(np.sqrt(variance), 0.5 / min(n, m)))
+    n_effective: float
+    scores_real: np.ndarray
+    scores_generated: np.ndarray
 
 
 def classifier_test(
-    reference: np.ndarray, generated: np.ndarray, calibration: np.ndarray, *, names: Sequence[str], seed: int
+    reference: np.ndarray,
+    generated: np.ndarray,
+    calibration: np.ndarray | None,
+    *,
+    names: Sequence[str],
+    seed: int,
+    learner: str = "boosting",
+    weights: tuple[Weights, Weights, Weights] = (None, None, None),
+    block: int = 1,
+    event_shape: tuple[int, ...] | None = None,
+    periodic: bool = False,
 ) -> ClassifierResult:
     """Tell `generated` from `reference`, and `calibration` from `reference`, with the same recipe.
 
     Parameters
     ----------
-    reference, generated, calibration : (rows, d), on one common scale; the last two of equal size.
+    reference, generated, calibration : (rows, d), on one common scale; the last two of equal size. Without
+        calibration real against real is nan.
     names : d feature names.
-    seed : of splits and trees.
+    seed : of splits and learners.
+    learner : "boosting", "forest", "mlp" or "cnn".
+    weights : of the three samples in this order, (rows,) each, of any unit and sign, or None.
+    block : number of neighbouring rows that belong together; 1 for independent rows.
+    event_shape, periodic : of images and lattices, for "cnn".
+
+    Raises
+    ------
+    InputError
+        For an unknown learner, a wrong event shape, or too few blocks or effective events.
     """
-    here = _train_and_test(reference, generated, names, seed, explain=True)
-    real = _train_and_test(reference, calibration, names, seed, explain=False)
-    description, key = DESCRIPTIONS["classifier"]
+    options = {"names": names, "seed": seed, "learner": learner, "block": block}
+    options |= {"event_shape": event_shape, "periodic": periodic}
+    of_real, of_generated, of_calibration = weights
+    here = separate(reference, generated, weights=(of_real, of_generated), explain=True, **options)
+    real = None
+    if calibration is not None:
+        real = separate(reference, calibration, weights=(of_real, of_calibration), explain=False, **options)
     return ClassifierResult(
         value=here.value,
         error=here.error,
-        real_vs_real=real.value,
-        real_vs_real_error=real.error,
-        real_vs_real_p=real.p_value,
+        real_vs_real=math.nan if real is None else real.value,
+        real_vs_real_error=math.nan if real is None else real.error,
+        real_vs_real_p=1.0 if real is None else real.p_value,
         p_value=here.p_value,
         importances=here.importances,
         n_train=here.n_train,
         n_test=here.n_test,
-        description=description,
-        reference=key,
+        description=check_choice("learner", learner, LEARNERS).description,
+        reference=DESCRIPTIONS["classifier"][1],
+        learner=learner,
     )
 
 
-def _train_and_test(x: np.ndarray, y: np.ndarray, names: Sequence[str], seed: int, *, explain: bool) -> _Trained:
-    rng = np.random.default_rng(seed)
-    (x_train, x_test), (y_train, y_test) = (_halves(sample, rng) for sample in (x, y))
-    train, test = np.concatenate([x_train, y_train]), np.concatenate([x_test, y_test])
-    if train.shape[1] > MAX_FEATURES:
-        train, test = _components(train, test, seed)
-        names = [*(f"principal component {j + 1}" for j in range(train.shape[1] - 1)), "rest"]
-    target, split = np.repeat([0, 1], [len(x_train), len(y_train)]), len(x_test)
-    # small fits are slower on several threads, much slower where the cores are shared
-    with threadpool_limits(1 if train.size < _SMALL_FIT else None, user_api="openmp"):
-        model = _trees(len(train), seed).fit(train, target)
-        scores = model.decision_function(test)
-        value, error = area_with_error(scores[:split], scores[split:])
-        importances = _importances(model, test, split, value, names, rng) if explain else {}
-    p = float(mannwhitneyu(scores[split:], scores[:split], alternative="greater").pvalue)
-    return _Trained(value, error, p, importances, len(train), len(test))
-
-
-def _halves(sample: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    order = rng.permutation(len(sample))
-    return sample[order[len(sample) // 2 :]], sample[order[: len(sample) // 2]]
-
-
-def _trees(n_rows: int, seed: int) -> "HistGradientBoostingClassifier":
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    options: dict[str, Any] = {
-        "min_samples_leaf": min(20, max(2, n_rows // 20)),
-        "class_weight": "balanced",
-        "early_stopping": False,
-        "random_state": seed % 2**32,
-    }
-    return HistGradientBoostingClassifier(**options)
-
-
-def _components(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.decomposition import PCA
-
-    keep = min(MAX_FEATURES - 1, len(train) - 1)
-    pca = PCA(n_components=keep, random_state=seed % 2**32).fit(train)
-
-    def reduced(rows: np.ndarray) -> np.ndarray:
-        inside = pca.transform(rows)
-        rest = np.square(rows - pca.mean_).sum(1) - np.square(inside).sum(1)
-        return np.column_stack([inside, np.sqrt(np.maximum(rest, 0))])
-
-    return reduced(train), reduced(test)
-
-
-def _importances(
-    model: "HistGradientBoostingClassifier",
-    test: np.ndarray,
-    split: int,
-    value: float,
+def separate(
+    real: np.ndarray,
+    generated: np.ndarray,
+    *,
     names: Sequence[str],
-    rng: np.random.Generator,
-) -> dict[str, float]:
-    losses = {}
-    for j, name in enumerate(names):
-        shuffled = test.copy()
+    seed: int,
+    learner: str = "boosting",
+    weights: tuple[Weights, Weights] = (None, None),
+    block: int = 1,
+    event_shape: tuple[int, ...] | None = None,
+    periodic: bool = False,
+    explain: bool = False,
+) -> Separation:
+    """Train a learner on one half of both samples (rows, d) and count on the other; arguments as `classifier_test`.
+
+    `explain` computes the importances, d more passes over the test half.
+    """
+    events = Events(real, weights[0]), Events(generated, weights[1])
+    split = halves(*events, seed=seed, block=block)
+    x, y = (sample.take(rows) for sample, rows in zip(events, split.test, strict=True))
+    train = [sample.take(rows) for sample, rows in zip(events, split.train, strict=True)]
+    more = {"names": names, "seed": seed, "event_shape": event_shape, "periodic": periodic}
+    trained = train_learner(learner, *train, **more)
+    scores, of_test = (trained.scores(x.rows), trained.scores(y.rows)), (x.weights, y.weights)
+    value, error = area_with_error(*scores, of_test, block=block)
+    return Separation(
+        value=value,
+        error=error,
+        p_value=area_p_value(*scores, of_test, block=block, seed=child_seed(seed, "permutations")),
+        importances=_importances(trained, x, y, seed) if explain and len(trained.names) <= MAX_FEATURES else {},
+        n_train=sum(len(sample.rows) for sample in train),
+        n_test=len(x.rows) + len(y.rows),
+        n_effective=min(effective_blocks(sample.filled, block) for sample in (x, y)),
+        scores_real=scores[0],
+        scores_generated=scores[1],
+    )
+
+
+def halves(real: Events, generated: Events, *, seed: int, block: int = 1) -> Halves:
+    """Return the rows of both samples that train and those that test.
+
+    At random for block 1; else in time, with a gap of one block between, and whole blocks in the test half.
+
+    Raises
+    ------
+    InputError
+        For fewer than 5 test blocks in a sample, weights of another length, or fewer than 10 effective test events.
+    """
+    check_positive("block", block, integer=True)
+    rng = np.random.default_rng(seed)
+    rows = [
+        _random_halves(len(s.rows), rng) if block == 1 else _halves_in_time(len(s.rows), block)
+        for s in (real, generated)
+    ]
+    for sample, (_, test), what in zip((real, generated), rows, ("real", "generated"), strict=True):
+        _check(sample, test, block, what)
+    (x_train, x_test), (y_train, y_test) = rows
+    return Halves((x_train, y_train), (x_test, y_test))
+
+
+def _random_halves(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    order = rng.permutation(n)
+    return order[n // 2 :], order[: n // 2]
+
+
+def _halves_in_time(n: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+    blocks = (n - block) // 2 // block
+    if blocks < MIN_BLOCKS:
+        raise InputError(
+            f"Expected at least {(2 * MIN_BLOCKS + 1) * block} rows for blocks of {block} ({MIN_BLOCKS} blocks to test "
+            f"on, as many rows to train on, and a gap of one), got {n}. Give more rows, or thin them and use "
+            "smaller blocks."
+        )
+    return np.arange(n - (blocks + 1) * block), np.arange(n - blocks * block, n)
+
+
+def _check(sample: Events, test: np.ndarray, block: int, what: str) -> None:
+    if sample.weights is None:
+        return
+    if np.shape(sample.weights) != (len(sample.rows),):
+        raise InputError(
+            f"Expected one weight for each of the {len(sample.rows)} {what} events, got shape "
+            f"{np.shape(sample.weights)}. Give an array (n_events,), or None for equal weights."
+        )
+    weights = sample.filled[test]
+    effective = effective_blocks(weights, block)
+    if not weights.sum() > 0 or effective < min(MIN_EFFECTIVE, len(test) // block):
+        raise InputError(
+            f"Expected {what} weights with a positive sum and at least {MIN_EFFECTIVE} effective events in the test "
+            f"half, got sum {weights.sum():.4g} and (sum w)^2 / sum w^2 = {effective:.3g}. Give more events, or "
+            "weights of less spread."
+        )
+
+
+def _importances(trained: Trained, x: Events, y: Events, seed: int) -> dict[str, float]:
+    rng = np.random.default_rng(child_seed(seed, "importances"))
+    rows = trained.features(np.concatenate([x.rows, y.rows]))
+    split, weights = len(x.rows), (x.weights, y.weights)
+
+    def area(rows: np.ndarray) -> float:
+        scores = trained.log_odds(rows)
+        return area_under_curve(scores[:split], scores[split:], weights)
+
+    value, losses = area(rows), {}
+    for j, name in enumerate(trained.names):
+        shuffled = rows.copy()
         shuffled[:, j] = rng.permutation(shuffled[:, j])
-        scores = model.decision_function(shuffled)
-        losses[name] = value - area_under_curve(scores[:split], scores[split:])
+        losses[name] = value - area(shuffled)
     return losses

@@ -1,20 +1,18 @@
-"""Energy distance and maximum mean discrepancy, in blocks, for all permutations in one pass.
+"""Energy distance and maximum mean discrepancies, in blocks, for all relabellings in one sweep.
 
-Both are a quadratic form. With a kernel k, pooled rows z (N, d) and a labelling l (1 for the n rows
-of x, 0 for the m rows of y), s = l/n - (1-l)/m gives the biased statistic V = s^T K s. The N x N
-matrix K is never stored: blocks K_IJ of its upper triangle meet the matrix of all labellings in one
-matrix product, N^2 (d + B) operations for B labellings (validation reference, "K_block @ S").
+All are quadratic forms V = s^T K s of a signed measure s with a kernel k:
 
-    energy distance  k = -|x - y|                   2E|X-Y| - E|X-X'| - E|Y-Y'|   (Szekely and Rizzo 2013)
-    MMD^2            k = exp(-|x-y|^2 / (2 s^2))    E k(X,X') + E k(Y,Y') - 2 E k(X,Y)  (Gretton et al. 2012)
+    energy distance   k = -|x - y|                      2E|X-Y| - E|X-X'| - E|Y-Y'|        (Szekely and Rizzo 2013)
+    Gaussian MMD^2    k = exp(-|x - y|^2 / (2 sigma^2)) E k(X,X') + E k(Y,Y') - 2 E k(X,Y)    (Gretton et al. 2012)
+    polynomial MMD^2  k = (x.y / d + 1)^4, as the kernel physics distance                        (Kansal et al. 2023)
 
-The unbiased form U leaves out the pairs (i, i). With A, C, D the sums of K over x-x, x-y and y-y
-pairs, row sums r = K 1, p = l^T r = A + C and q = 1^T r - p = D + C, the cross sum follows from V,
+The N x N matrix K is never stored: blocks of its upper triangle meet the matrix S of all columns
+(`reverie.validation.columns`) in one product, N^2 (d + columns) operations per kernel. Distances are computed
+in double precision and rounded, so that equal rows are exactly equal; products are in single precision and
+added up in double. The value that is shown is the unbiased one, with mean 0 under the null: it may be negative.
 
-    C (1/n + 1/m)^2 = p/n^2 + q/m^2 - V,     U = (A - n k0)/(n(n-1)) + (D - m k0)/(m(m-1)) - 2C/(nm),
-
-k0 = k(x, x). U has mean 0 under the null hypothesis and may be negative.
-The energy distance here is the squared one; `scipy.stats.energy_distance` is the root of V in 1-D.
+The energy distance here is the squared one; `scipy.stats.energy_distance` is the root of V in 1-D. The
+polynomial kernel depends on the origin, all others do not.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,21 +21,30 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_positive
-from reverie.validation.statistics import pool
+from reverie.validation.columns import as_computed, measures, observed_masses, signed_columns, within_shift
+from reverie.validation.labelled import kernel_distances  # until the battery has changed over to columns
+from reverie.validation.relabel import Computed, Relabellings
 
 __all__ = [
     "BANDWIDTH_FACTORS",
+    "Kernel",
     "energy_distance",
     "energy_kernel",
     "gaussian_kernel",
+    "kernel_columns",
     "kernel_distances",
     "median_distance",
     "mmd",
+    "polynomial_block_columns",
+    "polynomial_kernel",
+    "polynomial_mmd",
 ]
 
-Kernel = Callable[[Tensor], Tensor]  # squared distances -> kernel values
+Kernel = Callable[[Tensor], Tensor]  # squared distances, or inner products, -> kernel values
+Pairs = Callable[[Tensor, Tensor], Tensor]  # rows (r, d) and (q, d) -> (r, q)
 
 BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # times the median distance, validation reference section 4.3
+_SMALLEST = -80.0  # exp of less is soon a denormal number, which slows products down on some processors
 
 
 def energy_kernel(squared: Tensor) -> Tensor:
@@ -48,75 +55,82 @@ def energy_kernel(squared: Tensor) -> Tensor:
 def gaussian_kernel(bandwidth: float) -> Kernel:
     """Return the kernel exp(-|x - y|^2 / (2 bandwidth^2)) as a function of squared distances."""
     check_positive("bandwidth", bandwidth)
-    return lambda squared: torch.exp(squared * (-0.5 / bandwidth**2))
+    return lambda squared: (squared * (-0.5 / bandwidth**2)).clamp_(min=_SMALLEST).exp_()
 
 
-def kernel_distances(
-    z: Tensor, labels: Tensor, kernels: Sequence[Kernel], *, unbiased: bool = True, block_size: int = 2048
-) -> Tensor:
-    """Return U (or V) of every kernel under every labelling.
+def polynomial_kernel(n_features: int, degree: int = 4) -> Kernel:
+    """Return the kernel (x.y / d + 1)^degree as a function of inner products."""
+    check_positive("degree", degree, integer=True)
+    return lambda products: (products / n_features).add_(1).pow_(degree)
+
+
+def kernel_columns(
+    z: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], *, block_size: int = 512
+) -> list[Computed]:
+    """Return the statistic of every kernel of squared distances under every labelling, in N^2 operations.
 
     Parameters
     ----------
-    z : (N, d), the pooled sample, centred; distances are computed in float64.
-    labels : (N, B) of zeros and ones with n ones in every column; its dtype is that of the products.
-    kernels : functions of squared distances.
-    unbiased : U, which leaves out the pairs (i, i); else the biased V-statistic.
+    z : (N, d), pooled rows, x first.
+    kernels : functions of squared distances; they may not change their argument.
     block_size : rows per block; the result does not depend on it.
-
-    Returns
-    -------
-    values : (len(kernels), B), float64.
     """
-    n, total = float(labels[:, 0].sum()), len(z)
-    forms, row_sums = _quadratic_forms(z.double(), labels - n / total, kernels, block_size)
-    unit = 1 / n + 1 / (total - n)
-    biased = forms * unit**2
-    if not unbiased:
-        return biased
-    within = torch.zeros_like(biased)
-    for start in range(0, total, block_size):
-        within += row_sums[:, start : start + block_size] @ labels[start : start + block_size].double()
-    k0 = torch.stack([kernel(z.new_zeros(1).double())[0] for kernel in kernels])[:, None]
-    return _unbiased(biased, within, row_sums.sum(1, keepdim=True), k0, n, total - n)
+    return _block_columns(z.double() - z.double().mean(0), relabel, kernels, _squared_distances, block_size)
 
 
-def _quadratic_forms(z: Tensor, centred: Tensor, kernels: Sequence[Kernel], block_size: int) -> tuple[Tensor, Tensor]:
-    # the diagonal block counts once, those right of it twice
-    norms = z.square().sum(1)
-    forms = z.new_zeros(len(kernels), centred.shape[1])
-    row_sums = z.new_zeros(len(kernels), len(z))
-    blocks = list(torch.arange(len(z)).split(block_size))
-    for i, rows in enumerate(blocks):
-        here = slice(int(rows[0]), int(rows[-1]) + 1)
-        products = [centred.new_zeros(len(rows), centred.shape[1]) for _ in kernels]
-        for columns in blocks[i:]:
-            there = slice(int(columns[0]), int(columns[-1]) + 1)
-            squared = _squared_distances(z, norms, here, there).to(centred.dtype)
-            for k, kernel in enumerate(kernels):
-                values = kernel(squared)
-                row_sums[k, here] += values.sum(1, dtype=torch.float64)
-                if here != there:
-                    row_sums[k, there] += values.sum(0, dtype=torch.float64)
-                products[k].addmm_(values, centred[there], alpha=1.0 if here == there else 2.0)
-        for k, product in enumerate(products):
-            forms[k] += product.mul_(centred[here]).sum(0, dtype=torch.float64)
-    return forms, row_sums
+def polynomial_block_columns(z: Tensor, relabel: Relabellings, *, degree: int = 4, block_size: int = 512) -> Computed:
+    """Return the polynomial MMD^2 of pooled z (N, d) under every labelling, in N^2 operations."""
+    kernel = polynomial_kernel(z.shape[1], degree)
+    return _block_columns(z.double(), relabel, [kernel], _inner_products, block_size)[0]
 
 
-def _squared_distances(z: Tensor, norms: Tensor, here: slice, there: slice) -> Tensor:
-    squared = torch.addmm(norms[there], z[here], z[there].T, alpha=-2.0).add_(norms[here, None]).clamp_(min=0)
-    if here == there:
-        squared.fill_diagonal_(0)
-    return squared
+def _block_columns(
+    z: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], pairs: Pairs, block_size: int
+) -> list[Computed]:
+    # rows in random order: sums of the observed column, x first, would grow large before y cancels them
+    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(0))
+    forms = _quadratic_forms(z[order], signed_columns(relabel)[order], kernels, pairs, block_size) * relabel.unit**2
+    shifts = _shifts(z, forms, observed_masses(relabel), kernels, pairs)
+    return [as_computed(form, relabel, shift=shift) for form, shift in zip(forms, shifts, strict=True)]
 
 
-def _unbiased(biased: Tensor, p: Tensor, total: Tensor, k0: Tensor, n: float, m: float) -> Tensor:
-    q = total - p
-    cross = (p / n**2 + q / m**2 - biased) / (1 / n + 1 / m) ** 2
-    x_pairs = (p - cross - n * k0) / (n * max(n - 1, 1))
-    y_pairs = (q - cross - m * k0) / (m * max(m - 1, 1))
-    return x_pairs + y_pairs - 2 * cross / (n * m)
+def _quadratic_forms(z: Tensor, S: Tensor, kernels: Sequence[Kernel], pairs: Pairs, block_size: int) -> Tensor:
+    # (kernels, columns): the diagonal block counts once, those right of it twice
+    forms = z.new_zeros(len(kernels), S.shape[1])
+    for start in range(0, len(z), block_size):
+        here = slice(start, start + block_size)
+        products = [S.new_zeros(len(z[here]), S.shape[1]) for _ in kernels]
+        for other in range(start, len(z), block_size):
+            there = slice(other, other + block_size)
+            base = pairs(z[here], z[there])
+            if other == start and pairs is _squared_distances:
+                base.fill_diagonal_(0)
+            base = base.to(S.dtype)
+            for product, kernel in zip(products, kernels, strict=True):
+                product.addmm_(kernel(base), S[there], alpha=1.0 if other == start else 2.0)
+        for form, product in zip(forms, products, strict=True):
+            form += product.mul_(S[here]).sum(0, dtype=torch.float64)
+    return forms
+
+
+def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    squared = torch.addmm(y.square().sum(1), x, y.T, alpha=-2.0)
+    return squared.add_(x.square().sum(1, keepdim=True)).clamp_(min=0)
+
+
+def _inner_products(x: Tensor, y: Tensor) -> Tensor:
+    return x @ y.T
+
+
+def _shifts(
+    z: Tensor, forms: Tensor, masses: tuple[Tensor, Tensor], kernels: Sequence[Kernel], pairs: Pairs
+) -> list[float]:
+    # U - V of every kernel; the last two columns of the forms are A and D
+    diagonal = z.new_zeros(len(z)) if pairs is _squared_distances else z.square().sum(1)
+    return [
+        sum(within_shift(mass, float(A), kernel(diagonal)) for mass, A in zip(masses, form[-2:], strict=True))
+        for form, kernel in zip(forms, kernels, strict=True)
+    ]
 
 
 def median_distance(z: Tensor, generator: torch.Generator, *, n_rows: int = 1000) -> float:
@@ -133,23 +147,58 @@ def median_distance(z: Tensor, generator: torch.Generator, *, n_rows: int = 1000
     return float(positive.median()) if len(positive) else 1.0
 
 
-def energy_distance(x: Tensor, y: Tensor, *, unbiased: bool = True, block_size: int = 2048) -> Tensor:
+def energy_distance(
+    x: Tensor,
+    y: Tensor,
+    x_weights: Tensor | None = None,
+    y_weights: Tensor | None = None,
+    *,
+    unbiased: bool = True,
+    block_size: int = 2048,
+) -> Tensor:
     """Return the squared energy distance of x (n, d) and y (m, d), in their unit, computed in float64."""
-    z, labels = pool(x, y)
-    centred = z.double() - z.double().mean(0)
-    return kernel_distances(centred, labels.double(), [energy_kernel], unbiased=unbiased, block_size=block_size)[0, 0]
+    z, a, c = measures(x, y, x_weights, y_weights)
+    return _plain(z - z.mean(0), a, c, energy_kernel, _squared_distances, unbiased=unbiased, block_size=block_size)
 
 
 def mmd(
-    x: Tensor, y: Tensor, *, bandwidth: float | None = None, unbiased: bool = True, block_size: int = 2048
+    x: Tensor,
+    y: Tensor,
+    x_weights: Tensor | None = None,
+    y_weights: Tensor | None = None,
+    *,
+    bandwidth: float | None = None,
+    unbiased: bool = True,
+    block_size: int = 2048,
 ) -> Tensor:
     """Return MMD^2 of x (n, d) and y (m, d) with a Gaussian kernel, computed in float64.
 
-    `bandwidth` is s in the unit of the data; None takes the median distance of the pooled sample.
+    `bandwidth` is sigma in the unit of the data; None takes the median distance of the pooled sample.
     """
-    z, labels = pool(x, y)
-    z = z.double() - z.double().mean(0)
+    z, a, c = measures(x, y, x_weights, y_weights)
+    z = z - z.mean(0)
     if bandwidth is None:
         bandwidth = median_distance(z, torch.Generator().manual_seed(0))
-    kernel = gaussian_kernel(bandwidth)
-    return kernel_distances(z, labels.double(), [kernel], unbiased=unbiased, block_size=block_size)[0, 0]
+    return _plain(z, a, c, gaussian_kernel(bandwidth), _squared_distances, unbiased=unbiased, block_size=block_size)
+
+
+def polynomial_mmd(
+    x: Tensor,
+    y: Tensor,
+    x_weights: Tensor | None = None,
+    y_weights: Tensor | None = None,
+    *,
+    degree: int = 4,
+    unbiased: bool = True,
+    block_size: int = 2048,
+) -> Tensor:
+    """Return MMD^2 of x (n, d) and y (m, d) with the kernel (x.y / d + 1)^degree, computed in float64."""
+    z, a, c = measures(x, y, x_weights, y_weights)
+    return _plain(
+        z, a, c, polynomial_kernel(z.shape[1], degree), _inner_products, unbiased=unbiased, block_size=block_size
+    )
+
+
+def _plain(z: Tensor, a: Tensor, c: Tensor, kernel: Kernel, pairs: Pairs, *, unbiased: bool, block_size: int) -> Tensor:
+    forms = _quadratic_forms(z, torch.stack([a - c, a, c], dim=1), [kernel], pairs, block_size)
+    return forms[0, 0] + (_shifts(z, forms, (a, c), [kernel], pairs)[0] if unbiased else 0.0)

@@ -5,36 +5,37 @@ equally likely, and the observed statistic is one of the equally likely values. 
 (1 + k) / (B + 1), k of B random permutations being at least as large (Phipson and Smyth 2010: the
 observed labelling counts as one, so p is never 0). The Monte Carlo error is sqrt(p (1 - p) / B).
 
-Rows must be independent. Chains with autocorrelation have to be thinned first.
+Rows of a Markov chain keep their neighbours: with `block` > 1 runs of that many rows change sides
+together. Weights stay with their rows. Both are explained in `reverie.validation.relabel`.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from reverie.core.checks import check_positive
+from reverie.core.errors import InputError
 from reverie.core.random import as_generator
-from reverie.core.types import RandomState, Statistic
+from reverie.core.types import RandomState
+from reverie.validation.columns import pool
+from reverie.validation.labelled import random_labels  # until the battery has changed over to columns
 from reverie.validation.multiple import permutation_p
+from reverie.validation.relabel import relabellings
 from reverie.validation.result import TestResult
-from reverie.validation.statistics import pool
 
 __all__ = ["permutation_test", "random_labels"]
 
 
-def random_labels(n: int, m: int, n_permutations: int, generator: torch.Generator) -> Tensor:
-    """Return labels (n + m, n_permutations + 1) of ones (x) and zeros (y), the observed labelling first."""
-    draws = [torch.randperm(n + m, generator=generator)[:n] for _ in range(n_permutations)]
-    ones = torch.stack([torch.arange(n), *draws])
-    return torch.zeros(n_permutations + 1, n + m).scatter_(1, ones, 1.0).T.contiguous()
-
-
 def permutation_test(
-    statistic: Statistic,
+    statistic: Callable[..., Tensor | float],
     x: Tensor,
     y: Tensor,
     *,
     n_permutations: int = 999,
+    block: int = 1,
+    weights: tuple[Tensor, Tensor] | None = None,
     random_state: RandomState = None,
     name: str | None = None,
 ) -> TestResult:
@@ -42,17 +43,30 @@ def permutation_test(
 
     Parameters
     ----------
-    statistic : function of the two samples, called n_permutations + 1 times.
+    statistic : function of the two samples, called n_permutations + 1 times; with weights, a function of
+        (x, y, weights of x, weights of y), such as `reverie.validation.statistics.ks_distance`.
+    block : neighbouring rows that change sides together; at least ten autocorrelation times of a chain.
+    weights : those of the rows of x (n,) and of y (m,), n = m; both are scaled to mean one.
     name : what the result calls it; None takes the name of the function.
 
     Returns
     -------
     result : TestResult with the 5 to 95 % band of the permutations as noise.
+
+    Raises
+    ------
+    InputError
+        For a block that leaves fewer than two blocks, or for weights of samples of unequal size.
     """
     check_positive("n_permutations", n_permutations, integer=True)
+    check_positive("block", block, integer=True)
     z, _ = pool(x, y)
-    labels = random_labels(len(x), len(y), n_permutations, as_generator(random_state)).bool()
-    values = np.array([float(statistic(z[column], z[~column])) for column in labels.T])
+    if block > len(z) // 2:
+        raise InputError(f"Expected at least two blocks, got block = {block} for {len(z)} rows. Use shorter blocks.")
+    w = None if weights is None else _pooled_weights(weights, len(x), len(y))
+    generator = as_generator(random_state)
+    relabel = relabellings(len(x), len(y), n_permutations, generator, weights=w, block=block)
+    values = np.array([float(statistic(*_sides(z, relabel.weights, column))) for column in relabel.labels.T])
     low, high = np.quantile(values[1:], [0.05, 0.95])
     p = permutation_p(values)
     return TestResult(
@@ -65,6 +79,21 @@ def permutation_test(
         p_value=p,
         p_adjusted=p,
         distinguishes=p <= 0.05,
-        description=f"Permutation test with {n_permutations} permutations.",
+        description=f"Permutation test with {n_permutations} permutations"
+        + (f" of blocks of {block} rows." if block > 1 else "."),
         reference="phipson2010",
     )
+
+
+def _pooled_weights(weights: tuple[Tensor, Tensor], n: int, m: int) -> Tensor:
+    if [len(w) for w in weights] != [n, m]:
+        raise InputError(
+            f"Expected one weight per row, {n} and {m}, got {len(weights[0])} and {len(weights[1])}. "
+            "Give the weights of x and of y."
+        )
+    return torch.cat(list(weights))
+
+
+def _sides(z: Tensor, weights: Tensor | None, of_x: Tensor) -> tuple[Tensor, ...]:
+    rows = z[of_x], z[~of_x]
+    return rows if weights is None else (*rows, weights[of_x], weights[~of_x])

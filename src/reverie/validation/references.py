@@ -24,6 +24,54 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
         "Distance of the mean Gaussian-kernel features over five bandwidths; sees structure from fine to coarse.",
         "gretton2012",
     ),
+    "Anderson-Darling": (
+        "Distance of the two cumulative distributions of one feature that gives the tails their full weight.",
+        "scholz1987",
+    ),
+    "tails": (
+        "Difference of the shares of events in the outer 2 % of one feature.",
+        "westfall1993",
+    ),
+    "polynomial MMD": (
+        "Distance of the moments up to the fourth order of all features together (the kernel of KPD).",
+        "kansal2023",
+    ),
+    "Frechet distance": (
+        "Distance of means and covariances, its bias removed; blind to everything else.",
+        "dowson1982",
+    ),
+    "kNN labels": (
+        "Share of the five nearest neighbours that come from the same sample.",
+        "schilling1986",
+    ),
+    "precision": (
+        "Share of generated events in a ball about a real one (five neighbours); low where events lie outside.",
+        "kynkaanniemi2019",
+    ),
+    "recall": (
+        "Share of real events in a ball about a generated one (five neighbours); low where variety is missing.",
+        "kynkaanniemi2019",
+    ),
+    "density": (
+        "Generated events per ball about a real one, relative to what equal laws give, which is 1.",
+        "naeem2020",
+    ),
+    "coverage": (
+        "Share of real events whose ball holds a generated one; low where events are missing.",
+        "naeem2020",
+    ),
+    "bins": (
+        "Chi-squared of the numbers of events in k-means regions; sees missing and surplus modes.",
+        "richardson2018",
+    ),
+    "modes": (
+        "Chi-squared of the numbers of events in the given modes.",
+        "pearson1900",
+    ),
+    "likelihood ratio": (
+        "Learned log-likelihood ratio of the two laws; the best test there is, as far as it was learned.",
+        "letizia2022",
+    ),
     "classifier": (
         "Boosted trees learn to tell real from generated; the area under the ROC curve on events they have not seen.",
         "lopezpaz2017",
@@ -105,5 +153,86 @@ REFERENCES: dict[str, str] = {
   title = {Revisiting Classifier Two-Sample Tests},
   booktitle = {International Conference on Learning Representations},
   year = {2017}, eprint = {1610.06545}, archiveprefix = {arXiv}
+}""",
+    "pearson1900": """@article{pearson1900,
+  author = {Pearson, Karl},
+  title = {On the Criterion that a Given System of Deviations from the Probable in the Case of a Correlated System
+           of Variables is such that it can be Reasonably Supposed to have Arisen from Random Sampling},
+  journal = {Philosophical Magazine},
+  volume = {50}, number = {302}, pages = {157--175}, year = {1900}, doi = {10.1080/14786440009463897}
+}""",
+    "clopper1934": """@article{clopper1934,
+  author = {Clopper, C. J. and Pearson, E. S.},
+  title = {The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial},
+  journal = {Biometrika},
+  volume = {26}, number = {4}, pages = {404--413}, year = {1934}, doi = {10.1093/biomet/26.4.404}
+}""",
+    "dowson1982": """@article{dowson1982,
+  author = {Dowson, D. C. and Landau, B. V.},
+  title = {The {Fr\\'echet} Distance between Multivariate Normal Distributions},
+  journal = {Journal of Multivariate Analysis},
+  volume = {12}, number = {3}, pages = {450--455}, year = {1982}, doi = {10.1016/0047-259X(82)90077-X}
+}""",
+    "schilling1986": """@article{schilling1986,
+  author = {Schilling, Mark F.},
+  title = {Multivariate Two-Sample Tests Based on Nearest Neighbors},
+  journal = {Journal of the American Statistical Association},
+  volume = {81}, number = {395}, pages = {799--806}, year = {1986}, doi = {10.1080/01621459.1986.10478337}
+}""",
+    "scholz1987": """@article{scholz1987,
+  author = {Scholz, F. W. and Stephens, M. A.},
+  title = {K-Sample {Anderson--Darling} Tests},
+  journal = {Journal of the American Statistical Association},
+  volume = {82}, number = {399}, pages = {918--924}, year = {1987}, doi = {10.1080/01621459.1987.10478517}
+}""",
+    "benjamini1995": """@article{benjamini1995,
+  author = {Benjamini, Yoav and Hochberg, Yosef},
+  title = {Controlling the False Discovery Rate: A Practical and Powerful Approach to Multiple Testing},
+  journal = {Journal of the Royal Statistical Society B},
+  volume = {57}, number = {1}, pages = {289--300}, year = {1995}, doi = {10.1111/j.2517-6161.1995.tb02031.x}
+}""",
+    "wolff2004": """@article{wolff2004,
+  author = {Wolff, Ulli},
+  title = {Monte Carlo Errors with Less Errors},
+  journal = {Computer Physics Communications},
+  volume = {156}, number = {2}, pages = {143--153}, year = {2004}, eprint = {hep-lat/0306017}
+}""",
+    "richardson2018": """@inproceedings{richardson2018,
+  author = {Richardson, Eitan and Weiss, Yair},
+  title = {On {GANs} and {GMMs}},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {31}, year = {2018}, eprint = {1805.12462}
+}""",
+    "kynkaanniemi2019": """@inproceedings{kynkaanniemi2019,
+  author = {Kynk{\\"a}{\\"a}nniemi, Tuomas and Karras, Tero and Laine, Samuli and Lehtinen, Jaakko and Aila, Timo},
+  title = {Improved Precision and Recall Metric for Assessing Generative Models},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {32}, year = {2019}, eprint = {1904.06991}
+}""",
+    "naeem2020": """@inproceedings{naeem2020,
+  author = {Naeem, Muhammad Ferjad and Oh, Seong Joon and Uh, Youngjung and Choi, Yunjey and Yoo, Jaejun},
+  title = {Reliable Fidelity and Diversity Metrics for Generative Models},
+  booktitle = {International Conference on Machine Learning},
+  year = {2020}, eprint = {2002.09797}
+}""",
+    "meehan2020": """@inproceedings{meehan2020,
+  author = {Meehan, Casey and Chaudhuri, Kamalika and Dasgupta, Sanjoy},
+  title = {A Non-Parametric Test to Detect Data-Copying in Generative Models},
+  booktitle = {International Conference on Artificial Intelligence and Statistics},
+  year = {2020}, eprint = {2004.05675}
+}""",
+    "letizia2022": """@article{letizia2022,
+  author = {Letizia, Marco and Losapio, Gianvito and Rando, Marco and Grosso, Gaia and Wulzer, Andrea and
+            Pierini, Maurizio and Zanetti, Marco and Rosasco, Lorenzo},
+  title = {Learning New Physics Efficiently with Nonparametric Methods},
+  journal = {European Physical Journal C},
+  volume = {82}, pages = {879}, year = {2022}, eprint = {2204.02317}
+}""",
+    "kansal2023": """@article{kansal2023,
+  author = {Kansal, Raghav and Li, Anni and Duarte, Javier and Chernyavskaya, Nadezda and Pierini, Maurizio and
+            Orzari, Breno and Tomei, Thiago},
+  title = {Evaluating Generative Models in High Energy Physics},
+  journal = {Physical Review D},
+  volume = {107}, pages = {076017}, year = {2023}, eprint = {2211.10295}
 }""",
 }

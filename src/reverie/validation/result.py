@@ -11,12 +11,19 @@ difference that this classifier found; a better classifier might. When the AUC i
 """
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.validation import sentences
+from reverie.validation.chains import ChainReport
+from reverie.validation.constraints import ConstraintResult
+from reverie.validation.findings import Finding
+from reverie.validation.memorisation import MemorisationResult
+from reverie.validation.observables import ObservableMeans
+from reverie.validation.occupancy import Occupancy
+from reverie.validation.plain import from_plain, to_plain
 
 __all__ = ["ClassifierResult", "TestResult", "ValidationResult", "events_to_distinguish"]
 
@@ -39,6 +46,10 @@ class TestResult:
     distinguishes : whether p_adjusted is at most the level of the validation.
     description, reference : what it does, and the key of its citation.
     detail : what else it saw, such as the pair of features that changed most.
+    error : standard error of `value`, of the fluctuations of both samples (jackknife); None if not defined.
+    q_value : p corrected by Benjamini and Hochberg, which bounds the share of false discoveries, not their chance.
+    detectable : the value that would be found with 80 % power at this size: the 95 % quantile of chance plus 0.84
+        of its standard deviations.
     """
 
     __test__: ClassVar[bool] = False  # the name is not for test collectors
@@ -55,9 +66,25 @@ class TestResult:
     description: str
     reference: str
     detail: str = ""
+    error: float | None = None
+    q_value: float | None = None
+    detectable: float | None = None
 
     def __str__(self) -> str:
         return sentences.check_sentence(self)
+
+    @property
+    def excess(self) -> float:
+        """How far `value` lies from the middle of the band of chance, in half widths of it."""
+        half = 0.5 * (self.noise_high - self.noise_low)
+        return abs(self.value - 0.5 * (self.noise_low + self.noise_high)) / half if half > 0 else math.inf
+
+    @property
+    def score(self) -> float:
+        """Q = (value - real against real) / (standard deviation of chance); nan where one is not known."""
+        width = (self.noise_high - self.noise_low) / (2 * _Z95)
+        known = self.real_vs_real is not None and width > 0
+        return (self.value - self.real_vs_real) / width if known else math.nan  # pyright: ignore[reportOperatorIssue]
 
 
 @dataclass(frozen=True)
@@ -71,6 +98,7 @@ class ClassifierResult:
     p_value : one-sided, Mann-Whitney on the test events.
     importances : feature -> loss of AUC when that feature is shuffled among the test events.
     n_train, n_test : events of both classes together.
+    learner : what was trained: "boosting", "forest", "mlp" or "cnn".
     """
 
     value: float
@@ -84,6 +112,7 @@ class ClassifierResult:
     n_test: int
     description: str
     reference: str
+    learner: str = "boosting"
 
     @property
     def measured(self) -> Measured:
@@ -105,14 +134,20 @@ class ValidationResult:
 
     Parameters
     ----------
-    p_value : global, over all statistics and the classifier.
+    p_value : global, over all statistics, classifiers and constraints.
     battery_p : of the statistics alone (min-P over shared permutations).
     checks : one `TestResult` per statistic and feature.
-    auc : the classifier test, None if it was not asked for.
-    n_distinguish : events per class at which the classifier tells the samples apart; inf when the AUC
+    classifiers : one result per learner.
+    n_distinguish : events per class at which the best classifier tells the samples apart; inf when its AUC
         is compatible with 1/2, None without classifier.
     n_distinguish_low, n_distinguish_high : its interval, from AUC ± one standard error; when
         n_distinguish is inf, the 95 % lower limit and inf.
+    findings : what is wrong, in sentences, the plainest first.
+    constraints : hard constraints that were given, or that some event breaks.
+    regions : occupancy of the bins; None if unknown.
+    observables : means of the observables in both samples.
+    memorisation : whether training events were copied; None without training events.
+    chains : whether rows depend on their neighbours.
     sizes : n_real, n_generated, n_calibration (used); given_... (before cuts); n_features.
     alpha : the level of the verdict.
     warnings : what to keep in mind, in sentences.
@@ -122,17 +157,28 @@ class ValidationResult:
     p_value: float
     battery_p: float
     checks: tuple[TestResult, ...]
-    auc: ClassifierResult | None
+    classifiers: tuple[ClassifierResult, ...]
     n_distinguish: float | None
     n_distinguish_low: float | None
     n_distinguish_high: float | None
     sizes: dict[str, int]
     seed: int
     n_permutations: int
+    findings: tuple[Finding, ...] = ()
+    constraints: tuple[ConstraintResult, ...] = ()
+    regions: Occupancy | None = None
+    observables: tuple[ObservableMeans, ...] = ()
+    memorisation: MemorisationResult | None = None
+    chains: ChainReport = ChainReport()
     alpha: float = 0.05
     warnings: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     version: str = ""
+
+    @property
+    def auc(self) -> ClassifierResult | None:
+        """The classifier with the smallest p-value, of several with equal ones that of largest AUC; None without."""
+        return min(self.classifiers, key=lambda one: (one.p_value, -one.value), default=None)
 
     @property
     def distinguishes(self) -> bool:
@@ -141,41 +187,41 @@ class ValidationResult:
 
     @property
     def verdict(self) -> str:
-        """One to three sentences: the answer, the number behind it, and what it means for an analysis."""
+        """A few sentences: the answer, the number behind it, what it means for an analysis, and what is wrong."""
         return sentences.verdict(self)
 
     @property
     def references(self) -> list[str]:
         """Citation keys of the methods used, for `reverie.validation.REFERENCES`."""
-        keys = {check.reference for check in self.checks} | {"phipson2010", "westfall1993", "holm1979"}
-        keys |= {"kolmogorov1933"} if "smirnov1948" in keys else set()
+        keys = {check.reference for check in self.checks} | {"phipson2010", "westfall1993", "benjamini1995", "holm1979"}
         keys |= {"rabin2012"} if "bonneel2015" in keys else set()
-        return sorted(keys | ({"lopezpaz2017", "mann1947", "delong1988"} if self.auc else set()))
+        keys |= {"lopezpaz2017", "mann1947", "delong1988"} if self.classifiers else set()
+        keys |= {"clopper1934"} if self.constraints or self.memorisation is not None else set()
+        keys |= {"meehan2020"} if self.memorisation is not None else set()
+        keys |= {"wolff2004"} if self.chains.is_chain else set()
+        return sorted(keys)
 
     def __str__(self) -> str:
         return sentences.full_text(self)
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row per check, the classifier last.
+        """Return one row per check, the classifiers last.
 
         The keys are statistic, feature, value, error, noise_low, noise_high, real_vs_real, p_value, p_adjusted,
-        distinguishes, detail.
+        q_value, detectable, distinguishes, detail.
         """
-        rows = [_row(check) for check in self.checks]
-        if self.auc is not None:
-            rows.append(_classifier_row(self.auc, self.alpha))
-        return rows
+        return [_row(check) for check in self.checks] + [_classifier_row(one, self.alpha) for one in self.classifiers]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries, lists, numbers and strings; what is not finite becomes None."""
-        content = asdict(self) | {"checks": [asdict(check) for check in self.checks]}
-        content |= {
+        more = {
             "verdict": self.verdict,
             "distinguishes": self.distinguishes,
+            "auc": self.auc,
             "n_distinguish_is_lower_bound": self.n_distinguish == math.inf,
             "references": self.references,
         }
-        return _plain(content)
+        return to_plain(self) | to_plain(more)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "ValidationResult":
@@ -187,16 +233,13 @@ class ValidationResult:
             When keys are missing or unknown.
         """
         try:
-            kept: dict[str, Any] = {k: v for k, v in content.items() if k in cls.__dataclass_fields__}
-            if content.get("n_distinguish_is_lower_bound"):
+            kept = dict(content)
+            if kept.get("n_distinguish_is_lower_bound"):
                 kept["n_distinguish"] = math.inf
             if kept["n_distinguish"] is not None and kept["n_distinguish_high"] is None:
                 kept["n_distinguish_high"] = math.inf
-            kept["checks"] = tuple(TestResult(**check) for check in kept["checks"])
-            kept["auc"] = None if kept["auc"] is None else ClassifierResult(**kept["auc"])
-            kept["warnings"] = tuple(kept["warnings"])
-            return cls(**kept)
-        except (KeyError, TypeError, AttributeError) as error:
+            return from_plain(cls, kept)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(
                 f"Expected the content of a validation.json, got something else ({error}). Run the validation again."
             ) from None
@@ -218,24 +261,14 @@ def _events(auc: float) -> float:
 
 
 def _row(check: TestResult) -> dict[str, Any]:
-    return {
-        "statistic": check.name,
-        "feature": check.feature,
-        "value": check.value,
-        "error": None,
-        "noise_low": check.noise_low,
-        "noise_high": check.noise_high,
-        "real_vs_real": check.real_vs_real,
-        "p_value": check.p_value,
-        "p_adjusted": check.p_adjusted,
-        "distinguishes": check.distinguishes,
-        "detail": check.detail,
-    }
+    keys = ("feature", "value", "error", "noise_low", "noise_high", "real_vs_real", "p_value", "p_adjusted")
+    keys += ("q_value", "detectable", "distinguishes", "detail")
+    return {"statistic": check.name} | {key: getattr(check, key) for key in keys}
 
 
 def _classifier_row(auc: ClassifierResult, alpha: float) -> dict[str, Any]:
     return {
-        "statistic": "classifier AUC",
+        "statistic": "classifier AUC" if auc.learner == "boosting" else f"classifier AUC ({auc.learner})",
         "feature": None,
         "value": auc.value,
         "error": auc.error,
@@ -244,16 +277,8 @@ def _classifier_row(auc: ClassifierResult, alpha: float) -> dict[str, Any]:
         "real_vs_real": auc.real_vs_real,
         "p_value": auc.p_value,
         "p_adjusted": auc.p_value,
+        "q_value": None,
+        "detectable": None,
         "distinguishes": auc.p_value <= alpha,
         "detail": f"real against real {auc.measured_real}",
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

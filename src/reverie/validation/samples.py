@@ -17,6 +17,10 @@ scale for all their pixels. H is real, so the unit does not depend on the genera
 R nor G, so exchanging their rows leaves it alone and permutation tests stay exact. (With the scale of
 R, samples of 60 events with three levels were rejected at 5 % in 10 % of 1,500 null runs.) Never one
 scale per sample: that would hide a pure error of scale.
+
+Event weights, negative ones too, stay with their events. Weighted samples are cut to one size, which the
+permutations need (`reverie.validation.relabel`). Rows of Markov chains (`reverie.validation.chains`) keep
+their order: halves and cuts are then contiguous instead of random.
 """
 
 from dataclasses import dataclass, replace
@@ -29,6 +33,7 @@ from reverie.core.checks import check_finite, check_positive, check_table
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.random import child_seed
 from reverie.core.types import ArrayLike
+from reverie.validation.chains import ChainReport, inspect_chains
 
 __all__ = ["Sample", "Samples", "gather_samples", "read_sample"]
 
@@ -37,36 +42,51 @@ MIN_ROWS = 20  # in each sample, after all cuts: below, no test here means anyth
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample as a table: values (n, d) float, d names, and whether the rows were images."""
+    """One sample as a table: values (n, d) float, d names, the shape of one event, and its weights (n,), if any."""
 
     values: np.ndarray
     names: tuple[str, ...] | None
     event_shape: tuple[int, ...]
+    weights: np.ndarray | None = None
+
+    def take(self, rows: Any) -> "Sample":
+        """Return the rows at an index or slice."""
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, values=self.values[rows], weights=weights)
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The three samples of a validation, (rows, d) each, in original units, with their common scale.
+    """The three samples of a validation, in original units, with their common scale.
 
     Parameters
     ----------
     reference, generated, calibration : R, G and H; G and H have the same number of rows.
     names : d feature names.
+    event_shape : shape of one event.
     centre, scale : (d,), of the calibration sample.
     sizes : rows used and rows given.
     warnings : what was cut, and what that means.
-    calibration_source : "given" or "half of real".
+    calibration_source : "given", "training" or "half of real".
+    chains : whether rows depend on their neighbours, and the blocks to exchange.
     """
 
-    reference: np.ndarray
-    generated: np.ndarray
-    calibration: np.ndarray
+    reference: Sample
+    generated: Sample
+    calibration: Sample
     names: tuple[str, ...]
+    event_shape: tuple[int, ...]
     centre: np.ndarray
     scale: np.ndarray
     sizes: dict[str, int]
     warnings: tuple[str, ...]
     calibration_source: str
+    chains: ChainReport = ChainReport()
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether any event weighs more than another."""
+        return any(sample.weights is not None for sample in (self.reference, self.generated, self.calibration))
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """Return `values` (n, d) in units of the spread of real events, about their centre."""
@@ -79,9 +99,9 @@ def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = No
     Raises
     ------
     InputError
-        For text, NaN or infinity (with the column), fewer than two axes, no rows, or unequal weights.
+        For text, NaN or infinity (with the column), fewer than two axes, no rows, or weights of another length.
     """
-    raw, own_names = _raw(sample, what)
+    raw, own_names, weights = _raw(sample, what)
     values = _numbers(raw, what)
     check_table(values, what, min_rows=1)
     event_shape = values.shape[1:]
@@ -92,29 +112,33 @@ def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = No
             raise InputError(f"Expected one name per feature of {what}, got {len(found)} names for {values.shape[1]}.")
         found = None
     check_finite(values, found or _default_names(event_shape), name=what)
-    return Sample(values, found, event_shape)
+    return Sample(values, found, event_shape, _weights(weights, len(values), what))
 
 
-def _raw(sample: ArrayLike, what: str) -> tuple[Any, tuple[str, ...] | None]:
+def _raw(sample: ArrayLike, what: str) -> tuple[Any, tuple[str, ...] | None, Any]:
     columns, names = getattr(sample, "columns", None), getattr(sample, "names", None)
     if isinstance(sample, torch.Tensor):
-        return sample.detach().cpu().numpy(), None
+        return sample.detach().cpu().numpy(), None, None
     if isinstance(sample, np.ndarray):
-        return sample, sample.dtype.names
-    _check_weights(getattr(sample, "weights", None), what)
+        return sample, sample.dtype.names, None
+    weights = None if columns is not None else getattr(sample, "weights", None)  # a column of a frame is no weight
     found = names if names is not None else columns
     values = getattr(sample, "values", sample)
     values = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
-    return values, None if found is None else tuple(str(name) for name in found)
+    return values, None if found is None else tuple(str(name) for name in found), weights
 
 
-def _check_weights(weights: Any, what: str) -> None:
-    if weights is None or callable(weights) or len(np.unique(np.asarray(weights))) <= 1:
-        return
-    raise InputError(
-        f"Expected {what} without event weights, got unequal weights. Permutation tests exchange whole events, "
-        "which weights forbid: draw events in proportion to their weights first, then validate."
-    )
+def _weights(weights: Any, n: int, what: str) -> np.ndarray | None:
+    """Return weights that differ, or None."""
+    if weights is None or callable(weights):
+        return None
+    w = np.asarray(weights, dtype=np.float64)
+    if w.shape != (n,) or not np.isfinite(w).all() or w.sum() <= 0:
+        raise InputError(
+            f"Expected one finite weight per event of {what}, with a positive sum, got shape {w.shape} for {n:,} "
+            f"events and the sum {w.sum():.4g}. Give the weights of these events."
+        )
+    return w if np.ptp(w) > 0 else None
 
 
 def _numbers(raw: Any, what: str) -> np.ndarray:
@@ -142,31 +166,47 @@ def gather_samples(
     names: tuple[str, ...] | None,
     seed: int,
     max_samples: int,
+    correlated: str = "auto",
+    calibration_source: str = "given",
 ) -> Samples:
-    """Return the samples in their roles, cut to size by seed, with the scale of the calibration sample."""
+    """Return the samples in their roles, cut to size, with the scale of the calibration sample.
+
+    `correlated` is that of `reverie.validation.chains.inspect_chains`; weights are made one for all events of a
+    sample without weights as soon as another sample has some.
+    """
     check_positive("max_samples", max_samples, integer=True)
     given = [("real", real), ("generated", generated), ("calibration", calibration)]
     read = {what: read_sample(sample, what, names) for what, sample in given if sample is not None}
-    read = _aligned(read)
+    read = _one_precision(_aligned(read))
     sizes = {f"given_{what}": len(sample.values) for what, sample in read.items()}
-    table = {what: sample.values for what, sample in _one_precision(read).items()}
-    roles, notes = _roles(table, seed, max_samples)
-    for what, rows in roles.items():
-        _check_rows(what, len(rows), halved=calibration is None)
+    found = read["real"].names or _default_names(read["real"].event_shape)
+    chains = inspect_chains({what: sample.values for what, sample in read.items()}, found, correlated)
+    read = {what: _all_weighted(sample.take(slice(None, None, chains.thinning)), read) for what, sample in read.items()}
+    roles, notes = _roles(read, seed, max_samples, in_order=chains.block > 1)
+    for what, sample in roles.items():
+        _check_rows(what, len(sample.values), halved=calibration is None)
     event_shape = read["real"].event_shape
-    centre, scale = _scale(roles["calibration"], np.concatenate(list(roles.values())), image=len(event_shape) > 1)
-    sizes = {f"n_{what}": len(rows) for what, rows in roles.items()} | sizes | {"n_features": len(centre)}
+    table = {what: sample.values for what, sample in roles.items()}
+    centre, scale = _scale(table["calibration"], np.concatenate(list(table.values())), image=len(event_shape) > 1)
     return Samples(
         reference=roles["real"],
         generated=roles["generated"],
         calibration=roles["calibration"],
-        names=read["real"].names or _default_names(event_shape),
+        names=found,
+        event_shape=event_shape,
         centre=centre,
         scale=scale,
-        sizes=sizes,
-        warnings=tuple(notes),
-        calibration_source="half of real" if calibration is None else "given",
+        sizes={f"n_{what}": len(rows) for what, rows in table.items()} | sizes | {"n_features": len(centre)},
+        warnings=(*notes, *chains.warnings),
+        calibration_source="half of real" if calibration is None else calibration_source,
+        chains=chains,
     )
+
+
+def _all_weighted(sample: Sample, read: dict[str, Sample]) -> Sample:
+    if sample.weights is not None or all(other.weights is None for other in read.values()):
+        return sample
+    return replace(sample, weights=np.ones(len(sample.values)))
 
 
 def _aligned(read: dict[str, Sample]) -> dict[str, Sample]:
@@ -197,24 +237,34 @@ def _one_precision(read: dict[str, Sample]) -> dict[str, Sample]:
     return {w: replace(s, values=s.values.astype(kind).astype(np.float64)) for w, s in read.items()}
 
 
-def _roles(table: dict[str, np.ndarray], seed: int, most: int) -> tuple[dict[str, np.ndarray], list[str]]:
-    order = {what: np.random.default_rng(child_seed(seed, what)).permutation(len(v)) for what, v in table.items()}
+def _roles(read: dict[str, Sample], seed: int, most: int, *, in_order: bool) -> tuple[dict[str, Sample], list[str]]:
+    """Return R, G and H, cut to size; at random, or from the first row on where the order matters."""
+
+    def shuffled(what: str, n: int) -> np.ndarray:
+        return np.arange(n) if in_order else np.random.default_rng(child_seed(seed, what)).permutation(n)
+
+    order = {what: shuffled(what, len(sample.values)) for what, sample in read.items()}
     notes = []
-    if "calibration" not in table:
-        real, half = table["real"], len(table["real"]) // 2
-        table = table | {"real": real[order["real"][half:]], "calibration": real[order["real"][:half]]}
-        order |= {"real": np.arange(len(real) - half), "calibration": np.arange(half)}
+    if "calibration" not in read:
+        first, second = np.split(order["real"], [len(order["real"]) // 2])
+        read = read | {"calibration": read["real"]}
+        order |= {"real": second, "calibration": first}
+        how = "into its first and its second half" if in_order else "at random into two halves"
         notes.append(
-            "No calibration sample was given: real was split at random into two halves, reference and calibration. "
+            f"No calibration sample was given: real was split {how}, reference and calibration. "
             "Every number compares samples of that size."
         )
-    size = min(most, len(table["generated"]), len(table["calibration"]))
-    keep = {"real": min(most, len(table["real"])), "generated": size, "calibration": size}
+    size = min(most, len(order["generated"]), len(order["calibration"]))
+    weighted = read["real"].weights is not None
+    keep = {"real": min(size if weighted else most, len(order["real"])), "generated": size, "calibration": size}
+    if weighted:
+        keep = dict.fromkeys(keep, keep["real"])
     for what, rows in keep.items():
-        if rows < len(table[what]):
-            why = "max_samples" if rows == most else "equal sizes of generated and calibration"
-            notes.append(f"{rows:,} of {len(table[what]):,} {what} events were used, drawn at random ({why}).")
-    return {what: table[what][np.sort(order[what][:rows])] for what, rows in keep.items()}, notes
+        if rows < len(order[what]):
+            why = "max_samples" if rows == most else "equal sizes of the samples"
+            how = "the first of the chain" if in_order else "drawn at random"
+            notes.append(f"{rows:,} of {len(order[what]):,} {what} events were used, {how} ({why}).")
+    return {what: read[what].take(np.sort(order[what][:rows])) for what, rows in keep.items()}, notes
 
 
 def _check_rows(what: str, rows: int, *, halved: bool) -> None:

@@ -4,6 +4,9 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reverie.validation.findings import Finding
     from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
 
 __all__ = ["UNLIKE", "check_sentence", "classifier_sentence", "full_text", "verdict"]
@@ -12,7 +15,7 @@ UNLIKE = 0.001  # p-value of the classifier between two real samples below which
 
 
 def verdict(result: "ValidationResult") -> str:
-    """Return the answer, the numbers behind it, and what it means for an analysis."""
+    """Return the answer, the numbers behind it, what it means for an analysis, and what is wrong."""
     first = (
         "The generated sample can be told from the real one"
         if result.distinguishes
@@ -21,21 +24,29 @@ def verdict(result: "ValidationResult") -> str:
     parts = [f"{first}: global p {_p(result.p_value)} ({result.n_permutations} permutations){_auc(result)}."]
     if result.auc is not None:
         parts.append(_safety(result))
-    worst = _worst(result) if result.distinguishes else []
-    if worst:
-        parts.append(f"Worst: {', '.join(worst)}.")
+    if result.distinguishes:
+        parts += [str(finding) for finding in _plainest(result.findings)]
+    if result.memorisation is not None and result.memorisation.memorised:
+        parts.append(result.memorisation.verdict)
     return " ".join(parts)
 
 
 def full_text(result: "ValidationResult") -> str:
     """Return the verdict, a sentence for each group of checks, sizes and seed, and the warnings."""
     sizes = result.sizes
-    lines = [result.verdict, "", *_feature_lines(result)]
+    lines = [result.verdict]
+    if result.findings:
+        lines += ["", "What was seen:", *[f"  {finding}" for finding in result.findings]]
+    lines += ["", *_feature_lines(result)]
     lines += [str(check) for check in result.checks if check.feature is None]
     lines.append(f"All statistics together: p {_p(result.battery_p)} (min-P over shared permutations).")
-    if result.auc is not None:
-        lines.append(str(result.auc))
-        lines.append("The global p is twice the smaller of these two (Bonferroni).")
+    lines += [str(one) for one in result.classifiers]
+    lines += [str(rule) for rule in result.constraints]
+    lines += [str(one) for one in result.observables]
+    if result.classifiers or result.constraints:
+        lines.append("The global p is the smallest of these, times their number (Bonferroni).")
+    if result.memorisation is not None:
+        lines += ["", "Training events:", *[f"  {line}" for line in str(result.memorisation).splitlines()]]
     lines += [
         "",
         f"Sizes: {sizes['n_real']:,} real (reference), {sizes['n_generated']:,} generated, "
@@ -43,6 +54,12 @@ def full_text(result: "ValidationResult") -> str:
         *[f"Note: {warning}" for warning in result.warnings],
     ]
     return "\n".join(lines)
+
+
+def _plainest(findings: "Sequence[Finding]", most: int = 3) -> "list[Finding]":
+    """Return the first finding of each kind, at most `most`."""
+    first = {finding.kind: finding for finding in reversed(findings)}
+    return [finding for finding in findings if first[finding.kind] is finding][:most]
 
 
 def check_sentence(check: "TestResult") -> str:
@@ -53,8 +70,9 @@ def check_sentence(check: "TestResult") -> str:
     if check.p_adjusted != check.p_value:
         p += f" (adjusted {_p(check.p_adjusted)})"
     detail = f"; {check.detail}" if check.detail else ""
+    error = "" if check.error is None else f" ± {check.error:.2g}"
     return (
-        f"{_capital(check.name)}{of}: {check.value:.3g} (chance {check.noise_low:.3g} to {check.noise_high:.3g}"
+        f"{_capital(check.name)}{of}: {check.value:.3g}{error} (chance {check.noise_low:.3g} to {check.noise_high:.3g}"
         f"{real}), {p}{detail}."
     )
 
@@ -63,8 +81,9 @@ def classifier_sentence(auc: "ClassifierResult") -> str:
     """Return one sentence: AUC ± error, real against real, p-value, what the classifier used."""
     top = [name for name, loss in sorted(auc.importances.items(), key=lambda item: -item[1])[:3] if loss > auc.error]
     used = f"; it used mostly {', '.join(top)}" if top and auc.p_value <= 0.05 else ""
+    beside = "" if math.isnan(auc.real_vs_real) else f", real against real {auc.measured_real}"
     return (
-        f"Classifier: AUC {auc.measured} on events it has not seen, real against real {auc.measured_real}, "
+        f"Classifier ({auc.learner}): AUC {auc.measured} on events it has not seen{beside}, "
         f"p {_p(auc.p_value)}{used}."
     )
 
@@ -73,7 +92,8 @@ def _auc(result: "ValidationResult") -> str:
     if result.auc is None:
         return ""
     here, real = result.auc.measured, result.auc.measured_real
-    return f", classifier AUC {_short(str(here))} where real against real gives {real}"
+    beside = "" if math.isnan(result.auc.real_vs_real) else f" where real against real gives {real}"
+    return f", classifier AUC {_short(str(here))}{beside}"
 
 
 def _safety(result: "ValidationResult") -> str:
@@ -90,25 +110,17 @@ def _safety(result: "ValidationResult") -> str:
     )
 
 
-def _worst(result: "ValidationResult", most: int = 3) -> list[str]:
-    features = [c for c in result.checks if c.feature is not None and c.distinguishes]
-    features.sort(key=lambda c: -c.value)
-    words = [f"{c.feature} (KS {c.value:.3g}, chance up to {c.noise_high:.3g})" for c in features[:most]]
-    for check in result.checks:
-        if check.name == "correlation difference" and check.distinguishes and check.detail:
-            words.append(check.detail)
-    if not words:
-        words = [f"{c.name} (p {_p(c.p_adjusted)})" for c in result.checks if c.distinguishes][:most]
-    return words
-
-
 def _feature_lines(result: "ValidationResult") -> list[str]:
-    features = [c for c in result.checks if c.feature is not None]
-    if not features:
-        return []
-    seen = sorted((c for c in features if c.distinguishes), key=lambda c: -c.value)
-    head = f"KS by feature: {len(seen)} of {len(features)} told apart at {result.alpha:.0%} after Holm's correction."
-    return [head, *[f"  {check}" for check in seen[:10]], *(["  ..."] if len(seen) > 10 else [])]
+    lines = []
+    for name in dict.fromkeys(c.name for c in result.checks if c.feature is not None):
+        group = [c for c in result.checks if c.name == name]
+        seen = sorted((c for c in group if c.distinguishes), key=lambda c: -c.value)
+        lines.append(
+            f"{name} by feature: {len(seen)} of {len(group)} told apart at {result.alpha:.0%}, corrected for "
+            "their number."
+        )
+        lines += [*[f"  {check}" for check in seen[:5]], *(["  ..."] if len(seen) > 5 else [])]
+    return lines
 
 
 def _p(p: float) -> str:

@@ -1,49 +1,46 @@
 """One call that answers whether generated samples can be distinguished from real ones.
 
-The battery, each statistic on the same pooled rows with the same permutations:
+The battery (`reverie.validation.battery`) computes every statistic on the same pooled rows with the same
+permutations. p = (1 + k)/(B + 1) for each; the columns of a group, such as all features of KS, are first combined
+within it, then the groups, by min-P (see `reverie.validation.multiple`), into one p-value for the battery. Classifiers
+and hard constraints cannot share the permutations, so the global p-value is Bonferroni's over these parts: the
+smallest p times their number. It is valid whatever the dependence between them.
 
-    KS by feature, correlation difference, sliced Wasserstein, energy distance, MMD at five bandwidths
+Adjusted p-values are those of Westfall and Young, step-down: by feature within each test, the strongest of each group
+among the groups. q-values (Benjamini and Hochberg) stand beside them.
 
-p = (1 + k)/(B + 1) for each; the features and the bandwidths are first combined within their group,
-then the groups, by min-P (see `reverie.validation.multiple`), into one p-value for the battery. The
-classifier cannot share the permutations, so the global p-value is Bonferroni's: the smaller of both,
-doubled. It is valid whatever the dependence between them.
-
-Adjusted p-values are Holm's: KS among the features, the other statistics among themselves. A feature's
-own KS p-value comes from the permutations; when there are so many features that Holm's correction of
-the smallest possible p, 1/(B + 1), could not reach 1 %, it is Kolmogorov's instead (asymptotic; too
-large, hence safe, for tied values).
-
-Roles of the samples, equal sizes, and the common scale are explained in `reverie.validation.samples`.
-The scale comes from the calibration sample, bandwidths and the choice of features from the pooled rows:
-neither depends on the labels that are permuted, so the permutation tests are exact at any size.
-
-Bounds on cost: at most `max_samples` rows of each sample (drawn by seed and reported); constant
-features are left out; KS runs on the 128 and the correlation test on the 64 features of largest
-pooled variance. Each cut is stated in the warnings of the result.
+Roles of the samples, equal sizes, weights, and the common scale are explained in `reverie.validation.samples`, chains
+in `reverie.validation.chains`. Whether training events were copied is another question with a p-value of its
+own (`reverie.validation.memorisation`), asked when `train` is given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
-from scipy.stats import kstwo
 
-from reverie.core.checks import check_positive
+from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.validation.battery import Bench, Column, Progress, run_battery, set_bench
-from reverie.validation.classifier import MAX_FEATURES, classifier_test
+from reverie.validation.battery import Progress, run_battery
+from reverie.validation.bench import set_bench
+from reverie.validation.classifier import classifier_test
+from reverie.validation.constraints import Constraint, ConstraintResult, check_constraints
+from reverie.validation.findings import find
+from reverie.validation.judgement import judged, observables_judged, regions_judged
+from reverie.validation.memorisation import MemorisationResult, memorisation
 from reverie.validation.multiple import holm, min_p, ranked
-from reverie.validation.references import DESCRIPTIONS
-from reverie.validation.result import ClassifierResult, TestResult, ValidationResult, events_to_distinguish
-from reverie.validation.samples import Samples, gather_samples
+from reverie.validation.observables import named_observables
+from reverie.validation.result import ClassifierResult, ValidationResult, events_to_distinguish
+from reverie.validation.samples import Samples, gather_samples, read_sample
 from reverie.validation.sentences import UNLIKE
 
 __all__ = ["validate"]
 
 SMALL = 1000  # events per sample below which "not rejected" says little (validation reference, 4.9)
+_CORRELATED = {"auto": "auto", "blocks": "auto", "thin": "thin", "ignore": "ignore"}
 
 
 def validate(
@@ -51,11 +48,17 @@ def validate(
     generated: ArrayLike,
     *,
     calibration: ArrayLike | None = None,
+    train: ArrayLike | None = None,
     names: Sequence[str] | None = None,
+    observables: Any = None,
+    constraints: Mapping[str, Constraint] | None = None,
+    modes: Callable[[np.ndarray], np.ndarray] | None = None,
+    classifiers: str | Sequence[str] = "auto",
+    correlated: str = "auto",
+    calibrate: bool = True,
     random_state: RandomState = None,
     n_permutations: int = 999,
-    classifier: bool = True,
-    max_samples: int = 5000,
+    max_samples: int = 10_000,
     alpha: float = 0.05,
     progress: Progress | None = None,
 ) -> ValidationResult:
@@ -63,13 +66,24 @@ def validate(
 
     Parameters
     ----------
-    real : (n, *event) array, tensor, DataFrame or data set: real events the generator has not seen.
+    real : (n, *event) array, tensor, DataFrame or data set: real events the generator has not seen. Weights of a data
+        set are honoured, here and below.
     generated : (m, *event), events of the generator, in the same units.
-    calibration : (h, *event), other real events, such as those of the training; None splits `real` in halves.
+    calibration : (h, *event), other real events. None takes `train`; without that `real` is split in halves.
+    train : (t, *event), the events that the generator was trained on: asks whether it copied them.
     names : one per feature; None takes those of the data.
-    random_state : seed of splits, permutations, projections and trees.
+    observables : functions of events, a float64 tensor (n, *event), to one number (n,) or several (n, k) per
+        event; one, several, or by name.
+    constraints : name -> function of events that says for each whether it holds, or by how much it fails.
+        Others are read off the real events (see `reverie.validation.constraints`).
+    modes : labels of events (n, d) -> (n,), such as `predict` of clusters found in real events: their occupancy is
+        compared.
+    classifiers : of "boosting", "forest", "mlp", "cnn"; "auto" takes boosting, and cnn besides for images. () for none.
+    correlated : "auto" looks for chains and exchanges blocks of them, "thin" keeps every few rows instead,
+        "ignore" takes rows as independent.
+    calibrate : whether to compute every number for real against real too.
+    random_state : seed of splits, permutations, projections and learners.
     n_permutations : B; the smallest p-value of one test is 1/(B + 1).
-    classifier : whether to run the classifier test.
     max_samples : most rows used of each sample.
     alpha : level of the verdict, in (0, 1).
     progress : called with the fraction done and the name of the next step.
@@ -77,116 +91,146 @@ def validate(
     Raises
     ------
     InputError
-        For samples with different features, NaN, text, fewer than 20 rows, or event weights.
+        For samples with different features, NaN, text or fewer than 20 rows, or an observable that fails.
     """
     check_positive("n_permutations", n_permutations, integer=True)
     if not 0 < alpha < 1:
         raise InputError(f"Expected alpha between 0 and 1, got {alpha!r}. The usual level is 0.05.")
-    tell = progress or (lambda fraction, text: None)
-    seed = as_seed(random_state)
-    given = None if names is None else tuple(str(name) for name in names)
-    samples = gather_samples(real, generated, calibration, names=given, seed=seed, max_samples=max_samples)
-    bench, notes = set_bench(samples, n_permutations, seed)
-    groups, more, settings = run_battery(bench, tell)
-    battery = min_p([min_p([ranked(column.values) for column in group]) for group in groups]).observed_p
-    tell(0.75, "classifier")
-    auc = _classify(bench, samples, seed) if classifier else None
+    tell, seed = progress or (lambda fraction, text: None), as_seed(random_state)
+    samples = gather_samples(
+        real,
+        generated,
+        train if calibration is None else calibration,
+        names=None if names is None else tuple(str(name) for name in names),
+        seed=seed,
+        max_samples=max_samples,
+        correlated=check_choice("treatment of correlated rows", correlated, _CORRELATED),
+        calibration_source="training events" if calibration is None else "given",
+    )
+    bench = set_bench(samples, named_observables(observables), n_permutations, seed, calibrate=calibrate, modes=modes)
+    groups = run_battery(bench, tell)
+    battery = min_p([min_p([ranked(column.values) for column in group]) for group in groups.values()]).observed_p
+    learners = _learners(classifiers, samples)
+    tell(0.75, "classifiers")
+    tested = [_classify(name, samples, seed, calibrate=calibrate) for name in learners]
+    tell(0.95, "constraints and copies")
+    rules = _constraints(samples, constraints)
+    checks = judged(groups, alpha)
+    means = observables_judged(groups, bench, alpha)
+    regions = regions_judged(bench, samples, alpha)
+    copies = None if train is None else _memorisation(train, samples, seed, n_permutations, max_samples, alpha)
     tell(1.0, "done")
-    settings |= {"max_samples": max_samples, "calibration": samples.calibration_source, "classifier": classifier}
+    parts = [battery, *(one.p_value for one in tested), *_smallest(rules)]
+    p_value = min(1.0, len(parts) * min(parts))
+    findings = find(checks, constraints=rules, regions=regions, observables=means, alpha=alpha)
+    best = min(tested, key=lambda one: (one.p_value, -one.value), default=None)
     return ValidationResult(
-        p_value=battery if auc is None else min(1.0, 2 * min(battery, auc.p_value)),
+        p_value=p_value,
         battery_p=battery,
-        checks=tuple(_checks(groups, bench, alpha)),
-        auc=auc,
-        **_events(auc, alpha),
+        checks=tuple(checks),
+        classifiers=tuple(tested),
+        **_events(best, alpha),
+        findings=findings if p_value <= alpha else (),
+        constraints=rules,
+        regions=regions,
+        observables=means,
+        memorisation=copies,
+        chains=samples.chains,
         sizes=samples.sizes,
         seed=seed,
         n_permutations=n_permutations,
         alpha=alpha,
-        warnings=(*samples.warnings, *notes, *more, *_cautions(samples, auc, len(bench.names))),
-        settings=settings,
+        warnings=(*samples.warnings, *bench.notes, *_cautions(samples, best)),
+        settings={
+            "max_samples": max_samples,
+            "calibration": samples.calibration_source,
+            "classifiers": list(learners),
+            "correlated": correlated,
+            "calibrate": calibrate,
+            "weighted": samples.is_weighted,
+        },
         version=_version(),
     )
 
 
-def _classify(bench: Bench, samples: Samples, seed: int) -> ClassifierResult:
-    n = len(samples.reference)
-    z, z_real = bench.z.numpy(), bench.z_real.numpy()
-    return classifier_test(z[:n], z[n:], z_real[n:], names=bench.names, seed=child_seed(seed, "classifier"))
+def _learners(classifiers: str | Sequence[str], samples: Samples) -> tuple[str, ...]:
+    if isinstance(classifiers, str) and classifiers != "auto":
+        return (classifiers,)
+    if not isinstance(classifiers, str):
+        return tuple(classifiers)
+    is_image = len(samples.event_shape) in (2, 3) and min(samples.event_shape[-2:]) >= 8
+    return ("boosting", "cnn") if is_image else ("boosting",)
 
 
-def _checks(groups: list[list[Column]], bench: Bench, alpha: float) -> list[TestResult]:
-    features, others = groups[0], groups[1:]
-    p = [_feature_p(column, bench, len(features)) for column in features]
-    results = [_test(c, p_, adj, alpha) for c, p_, adj in zip(features, p, holm(p), strict=True)]
-    combined = [(_strongest(group), min_p([ranked(c.values) for c in group]).observed_p) for group in others]
-    adjusted = holm([p_ for _, p_ in combined])
-    return results + [_test(c, p_, adj, alpha) for (c, p_), adj in zip(combined, adjusted, strict=True)]
-
-
-def _feature_p(column: Column, bench: Bench, n_features: int) -> float:
-    if n_features / len(column.values) <= 0.01:
-        return ranked(column.values).observed_p
-    n = float(bench.labels[:, 0].sum())
-    effective = n * (len(bench.z) - n) / len(bench.z)
-    return float(np.clip(kstwo.sf(column.values[0], max(1, round(effective))), 0, 1))
-
-
-def _strongest(group: list[Column]) -> Column:
-    def strength(column: Column) -> tuple[float, float]:
-        rank = ranked(column.values)
-        return -rank.observed_p, float(rank.excess[0])
-
-    return max(group, key=strength)
-
-
-def _test(column: Column, p_value: float, p_adjusted: float, alpha: float) -> TestResult:
-    low, high = np.quantile(column.values[1:], [0.05, 0.95])
-    description, reference = DESCRIPTIONS[column.name]
-    return TestResult(
-        name=column.name,
-        feature=column.feature,
-        value=float(column.values[0]),
-        noise_low=float(low),
-        noise_high=float(high),
-        real_vs_real=column.real,
-        p_value=p_value,
-        p_adjusted=p_adjusted,
-        distinguishes=p_adjusted <= alpha,
-        description=description,
-        reference=reference,
-        detail=column.detail,
+def _classify(learner: str, samples: Samples, seed: int, *, calibrate: bool) -> ClassifierResult:
+    roles = samples.reference, samples.generated, samples.calibration
+    real, generated, other = (samples.scaled(sample.values) for sample in roles)
+    weights = samples.reference.weights, samples.generated.weights, samples.calibration.weights
+    return classifier_test(
+        real,
+        generated,
+        other if calibrate else None,
+        names=samples.names,
+        seed=child_seed(seed, "classifier"),
+        learner=learner,
+        weights=weights,
+        block=samples.chains.block,
+        event_shape=samples.event_shape,
     )
 
 
-def _events(auc: ClassifierResult | None, alpha: float) -> dict[str, float | None]:
+def _constraints(samples: Samples, constraints: Mapping[str, Constraint] | None) -> tuple[ConstraintResult, ...]:
+    x, y = (s.values.reshape(-1, *samples.event_shape) for s in (samples.reference, samples.generated))
+    found = check_constraints(x, y, names=samples.names, constraints=constraints)
+    return tuple(one for one in found if not one.inferred or one.broken_generated or one.broken_real)
+
+
+def _smallest(rules: Sequence[ConstraintResult]) -> list[float]:
+    return [min(holm([rule.p_value for rule in rules]))] if rules else []
+
+
+def _memorisation(
+    train: ArrayLike, samples: Samples, seed: int, n_permutations: int, max_samples: int, alpha: float
+) -> MemorisationResult:
+    rows = read_sample(train, "train", samples.names).values
+    if len(rows) > max_samples:  # in their order, which blocks need
+        kept = np.random.default_rng(child_seed(seed, "train")).permutation(len(rows))[:max_samples]
+        rows = rows[np.sort(kept)]
+    return memorisation(
+        rows,
+        samples.reference.values,
+        samples.generated.values,
+        n_permutations=n_permutations,
+        block=samples.chains.block,
+        alpha=alpha,
+        random_state=child_seed(seed, "copies"),
+    )
+
+
+def _events(best: ClassifierResult | None, alpha: float) -> dict[str, float | None]:
     keys = ("n_distinguish", "n_distinguish_low", "n_distinguish_high")
-    if auc is None:
+    if best is None:
         return dict.fromkeys(keys)
-    return dict(zip(keys, events_to_distinguish(auc.value, auc.error, auc.p_value, alpha), strict=True))
+    return dict(zip(keys, events_to_distinguish(best.value, best.error, best.p_value, alpha), strict=True))
 
 
-def _cautions(samples: Samples, auc: ClassifierResult | None, n_features: int) -> list[str]:
+def _cautions(samples: Samples, best: ClassifierResult | None) -> list[str]:
     notes = []
-    smallest = min(len(samples.reference), len(samples.generated))
+    smallest = min(len(samples.reference.values), len(samples.generated.values))
     if smallest < SMALL:
         notes.append(
             f"Only {smallest:,} events in the smaller sample: that no difference is found does not mean that there "
             f"is none. Use at least {SMALL:,} real and generated events for a verdict that means something."
         )
-    if auc is not None and auc.real_vs_real_p < UNLIKE:
+    if best is not None and best.real_vs_real_p < UNLIKE:
         notes.append(
-            f"The classifier tells real from real (AUC {auc.measured_real}): the two real samples differ, by their "
+            f"The classifier tells real from real (AUC {best.measured_real}): the two real samples differ, by their "
             "order, a drift or a selection. Read every number against its real-against-real partner."
         )
-    if auc is not None and auc.value < 0.5 - 4 * auc.error:
+    if best is not None and best.value < 0.5 - 4 * best.error:
         notes.append(
             "The AUC lies far below 1/2, which chance does not do: generated and real sample share events, or near "
             "copies of them. Validate against real events that the generator has never seen."
-        )
-    if auc is not None and n_features > MAX_FEATURES:
-        notes.append(
-            f"The classifier saw {MAX_FEATURES - 1} principal components and the rest of {n_features:,} features."
         )
     return notes
 

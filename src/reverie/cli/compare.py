@@ -1,0 +1,58 @@
+"""`reverie compare RUN RUN ...`: which run is best, and which differences are significant."""
+
+import json
+from collections.abc import Sequence
+
+from reverie.cli.options import Options
+from reverie.core.errors import InputError
+
+__all__ = ["main", "options"]
+
+_MOST = 256  # runs; beyond, a file of results and a script of one's own serve better
+
+
+def options() -> Options:
+    """Return the options of the verb."""
+    parser = Options(
+        "compare",
+        "Rank runs on the same data, with errors, and say which differences are significant. Runs that differ in "
+        "nothing but the seed are also compared as groups.",
+        usage="RUN RUN ...",
+        examples=(
+            "reverie compare runs/a runs/b runs/c",
+            "reverie compare runs/* --by energy --out comparison",
+            "reverie compare runs/a runs/b --json > comparison.json",
+        ),
+    )
+    parser.add_argument("--runs", type=list[str], default=[], help="==SUPPRESS==")
+    parser.words = ("runs+",) * _MOST  # each word without dashes is appended to the list
+    parser.add_argument(
+        "--by",
+        type=str | None,
+        default=None,
+        help="Statistic that ranks the runs, or how its name begins: auc, energy, 'KS pt1'. The AUC by default.",
+    )
+    parser.add_argument("--alpha", type=float, default=0.05, help="Level of significance.")
+    parser.add_argument("--out", type=str | None, default=None, help="Folder for comparison.json and comparison.html.")
+    parser.flag("json", "Print JSON.")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb and return the exit code."""
+    values = options().parse(argv)
+    if len(values.runs) < 2:
+        raise InputError(
+            f"Expected two or more run folders, got {len(values.runs)}. Write: reverie compare runs/a runs/b"
+        )
+    if not 0 < values.alpha < 1:
+        raise InputError(f"Expected --alpha between 0 and 1, got {values.alpha}. Try --alpha 0.05.")
+    from reverie.experiment.compare import compare_runs
+
+    result = compare_runs(values.runs, by=values.by, alpha=values.alpha)
+    print(json.dumps(result.to_json(), indent=1, ensure_ascii=False) if values.json else result)
+    if values.out is not None:
+        page = result.write(values.out)
+        if not values.json:
+            print(f"page: {page}")
+    return 0

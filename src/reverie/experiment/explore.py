@@ -1,0 +1,218 @@
+"""`reverie explore`: a data set goes through the stages of `reverie.explore`, and the findings come back as one.
+
+Above `WIDE` features, clusters, dimension, forest and t-SNE look at the leading components only: distances
+among more features are mostly noise, and cost time.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reverie.core.checks import check_choice, check_positive
+from reverie.core.errors import FolderError, InputError
+from reverie.core.random import child_seed
+from reverie.data import Dataset
+from reverie.experiment.covariance import CovarianceExploration
+from reverie.experiment.features import Features, read_features
+from reverie.experiment.folder import write_json
+from reverie.explore.bitwise import MIN_ROWS, MISFIT, BitwiseDimension, bitwise_dimension
+from reverie.explore.cluster import kmeans
+from reverie.explore.dimension import DimensionScan, gride
+from reverie.explore.embedding import Embedding, biplot, tsne
+from reverie.explore.exploration import Exploration
+from reverie.explore.forest import ForestResult, forest
+from reverie.explore.hierarchy import hierarchy
+from reverie.explore.linkage import LINKAGES
+from reverie.explore.reduce import PCAResult, principal_components
+
+__all__ = ["explore_data", "write"]
+
+WIDE = 50  # features, as for t-SNE (van der Maaten and Hinton 2008)
+KEPT = 200  # components of wide data
+WIDE_ROWS = 5_000  # rows whose neighbours are looked for: time grows with their square
+CHOICES, CHOICE_ROWS = range(2, 13), 2_000  # numbers of clusters tried, on so many rows of wide data, else twice
+TREES, FOREST_VALUES = 100, 400_000  # trees, and rows times features they grow on: half a minute
+RANGE_MAX = 64
+QUANTILES = (1.0, 0.5, 0.2, 0.1, 0.05)  # shares of the pairs of rows, those at the smallest distances
+
+Say = Callable[[str], None]
+
+
+def explore_data(
+    data: str,
+    *,
+    n_clusters: int | None = None,
+    linkage: str = "ward",
+    with_tsne: bool = False,
+    seed: int = 0,
+    say: Say = lambda _: None,
+    **options: Any,
+) -> Exploration:
+    """Return what is found about the data at a path or of a catalogue name.
+
+    Parameters
+    ----------
+    data : path or catalogue name.
+    n_clusters : of K-means and of the tree; None chooses by their own rules.
+    linkage : "ward", "single", "complete" or "average".
+    with_tsne : whether to make the t-SNE picture.
+    seed : root of all randomness.
+    say : told the name of each stage that begins.
+    columns : names between commas; all by default.
+    target : a column, "label" of digits and mnist, or a file of one column, for a forest to predict.
+    weights : column of event weights.
+    standardise : None: a table is, unless all its columns have the same unit.
+    max_rows : more rows, by default 20,000, are cut at random.
+    drop_missing : leave out rows with NaN or infinite entries.
+
+    Raises
+    ------
+    InputError
+        For data that cannot be read, an unknown column, fewer than two columns or 20 rows.
+    """
+    check_choice("linkage", linkage, LINKAGES)
+    if n_clusters is not None:
+        check_positive("clusters", n_clusters, integer=True)
+    rows = read_features(data, seed=seed, **options)
+    say("principal components")
+    pca = _components(rows, seed)
+    near, scaled, narrowed = _near(rows, pca)
+    say("intrinsic dimension")
+    scan, bits, doubts = _bits(rows, seed) if rows.bits else _dimension(near, rows, scaled=scaled, seed=seed)
+    say("clusters")
+    common: dict[str, Any] = {"n_clusters": n_clusters, "standardise": scaled}
+    most = CHOICE_ROWS if narrowed else 2 * CHOICE_ROWS
+    clusters = kmeans(near, choices=CHOICES, max_rows=most, random_state=child_seed(seed, "clusters"), **common)
+    tree = hierarchy(near, linkage=linkage, random_state=child_seed(seed, "tree"), **common)
+    grown, cut = (None, ()) if rows.answers is None else _forest(near, rows.answers, seed, say)
+    picture = _tsne(near, rows, scaled=scaled, seed=seed, say=say) if with_tsne else None
+    parts = (clusters, tree, grown)
+    warnings = [note for part in parts if part is not None for note in part.warnings]
+    seen = () if picture is None else picture.notes
+    return Exploration(
+        name=Path(data).name,
+        n=len(rows.events),
+        n_given=rows.n_given,
+        event_shape=tuple(rows.events.event_shape),
+        standardised=rows.standardise,
+        pca=pca,
+        plane=biplot(pca, rows.events),
+        dimension=scan,
+        bits=bits,
+        clusters=clusters,
+        tree=tree,
+        forest=grown,
+        target=rows.target,
+        answers=rows.answers,
+        picture=picture,
+        seed=seed,
+        notes=tuple(dict.fromkeys((*rows.notes, *narrowed, *doubts, *warnings, *cut, *seen))),
+    )
+
+
+def _components(rows: Features, seed: int) -> PCAResult:
+    n, d = len(rows.events), int(np.prod(rows.events.event_shape))
+    kept = None if d <= WIDE else min(KEPT, n - 1, d)
+    return principal_components(
+        rows.events, n_components=kept, standardise=rows.standardise, random_state=child_seed(seed, "components")
+    )
+
+
+def _near(rows: Features, pca: PCAResult) -> tuple[Dataset, bool, tuple[str, ...]]:
+    """Return rows whose distances mean something, whether they are still to be standardised, and a note."""
+    if len(pca.names) <= WIDE:
+        return rows.events, rows.standardise, ()
+    scores = pca.transform(rows.events)[:, :WIDE]
+    names = [f"component {k + 1}" for k in range(scores.shape[1])]
+    held = 100 * pca.explained_variance_ratio[: len(names)].sum()
+    said = ["clusters", "tree"] + ([] if rows.bits else ["dimension"]) + ([] if rows.answers is None else ["forest"])
+    note = f"{', '.join(said).capitalize()}: in the leading {len(names)} components, {held:.0f} % of the variance."
+    return Dataset(scores, names=names, kind="continuous", weights=rows.events.weights), False, (note,)
+
+
+def _dimension(
+    near: Dataset, rows: Features, *, scaled: bool, seed: int
+) -> tuple[DimensionScan | None, None, tuple[str, ...]]:
+    values = _values(near, scaled=scaled)[rows.even]
+    distinct = len(np.unique(values, axis=0))
+    reach = min(RANGE_MAX, 2 ** int(np.log2(max(2, distinct // 10))))
+    most = WIDE_ROWS if values.shape[1] > WIDE // 2 else len(values)
+    try:
+        scan = gride(values, reach, max_rows=most, random_state=child_seed(seed, "dimension"))
+    except InputError as error:
+        return None, None, (f"No intrinsic dimension. {error}",)
+    return scan, None, tuple(f"Dimension: {note[0].lower()}{note[1:]}" for note in scan.results[0].notes)
+
+
+def _bits(rows: Features, seed: int) -> tuple[None, BitwiseDimension | None, tuple[str, ...]]:
+    """Return the dimension of bits, from as many of the nearest pairs as the law fits."""
+    values, found = np.asarray(rows.events.values)[rows.even], None
+    if len(values) < MIN_ROWS:
+        return None, None, (f"No intrinsic dimension: it takes {MIN_ROWS} rows of bits.",)
+    fit = partial(bitwise_dimension, values, max_rows=WIDE_ROWS, random_state=child_seed(seed, "dimension"))
+    found, share = None, 1.0
+    for quantile in QUANTILES:
+        try:
+            found, share = fit(quantile=quantile), quantile
+        except InputError as error:  # fewer than three distances
+            return None, found, (f"Dimension: {error}",)
+        if found.log_kl < np.log(MISFIT):
+            break
+    notes = tuple(f"Dimension: {note[0].lower()}{note[1:]}" for note in found.notes) if found is not None else ()
+    if share == 1:
+        return None, found, notes
+    few = f"Dimension: fitted to the {100 * share:.0f} % of pairs at the smallest distances; the law misses the others."
+    return None, found, (few, *notes)
+
+
+def _forest(near: Dataset, answers: np.ndarray, seed: int, say: Say) -> tuple[ForestResult, tuple[str, ...]]:
+    say("forest")
+    most, n = FOREST_VALUES // int(np.prod(near.event_shape)), len(near)
+    note: tuple[str, ...] = ()
+    if n > most:
+        kept = np.sort(np.random.default_rng(child_seed(seed, "forest rows")).choice(n, most, replace=False))
+        near, answers = near.take(kept), answers[kept]
+        note = (f"The forest has seen {most:,} of these rows, drawn at random.",)
+    return forest(near, answers, n_estimators=TREES, random_state=child_seed(seed, "forest")), note
+
+
+def _tsne(near: Dataset, rows: Features, *, scaled: bool, seed: int, say: Say) -> Embedding:
+    say("t-SNE")
+    values = _values(near, scaled=scaled)[rows.even]
+    perplexity = min(30.0, (len(values) - 1) / 3)
+    found = tsne(values, perplexity=perplexity, random_state=child_seed(seed, "tsne"))
+    notes = tuple(f"t-SNE: {note[0].lower()}{note[1:]}" for note in found.notes)
+    return replace(found, rows=rows.even[found.rows], notes=notes)
+
+
+def _values(near: Dataset, *, scaled: bool) -> np.ndarray:
+    """Return the rows (n, d) flat, centred and divided by their standard deviations if `scaled`."""
+    values = np.asarray(near.values, dtype=float).reshape(len(near), -1)
+    return (values - values.mean(0)) / values.std(0) if scaled else values
+
+
+def write(found: Exploration | CovarianceExploration, out: str | Path) -> Path:
+    """Write exploration.json and exploration.html into the folder `out`, made if need be; return the page.
+
+    Raises
+    ------
+    FolderError
+        When the folder cannot be written.
+    """
+    from reverie.report import save
+    from reverie.report.exploration import covariance_page, exploration_page
+
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        write_json(Path(out) / "exploration.json", found.to_json())
+    except OSError as error:
+        raise FolderError(f"Expected a folder to write in at {str(out)!r}, got: {error.strerror}.") from error
+    if isinstance(found, Exploration):
+        return save(Path(out) / "exploration.html", exploration_page(found))
+    parts = {"result": found.result, "correlation": found.correlation, "names": found.names}
+    page = covariance_page(name=found.name, sentences=found.sentences, notes=found.notes, **parts)
+    return save(Path(out) / "exploration.html", page)

@@ -1,0 +1,216 @@
+"""Why many dimensions are strange: numbers behind four demonstrations.
+
+Edges        a uniform point of the cube [-1/2, 1/2]^D lies in the inscribed ball with probability
+             pi^(D/2) / (2^D Gamma(D/2 + 1)), 0.785 for D = 2 and 0.0025 for D = 10; for
+             large D that is (pi e / (2 D))^(D/2) / sqrt(pi D), by Stirling's formula
+Surface      the share of the cube within eps of its surface is 1 - (1 - 2 eps)^D
+Distances    pairs of uniform points of the cube have a squared distance of mean D / 6 and variance
+             7 D / 180, so distances have a relative spread of sqrt(7 / 20 / D) for large D: all points
+             become equally far (Beyer et al., ICDT 1999)
+Crowding     D + 1 points can be equally far from each other, three in the plane; the shell from r to 2 r
+             holds 2^D - 1 times the volume of the ball r, three times in the plane. A picture in two
+             dimensions lacks room at moderate distances (van der Maaten and Hinton 2008, section 3.2)
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reverie.core.checks import check_positive
+from reverie.core.errors import InputError
+from reverie.core.measured import Measured
+from reverie.core.random import as_seed, child_seed
+from reverie.core.types import RandomState
+
+__all__ = [
+    "BallInCube",
+    "CrowdedNeighbours",
+    "DistanceConcentration",
+    "SurfaceShare",
+    "ball_in_cube",
+    "ball_share",
+    "crowded_neighbours",
+    "distance_concentration",
+    "surface_share",
+    "surface_shares",
+]
+
+Inside = Callable[[np.ndarray], np.ndarray]  # points (n, D) of the cube -> (n,) bool
+
+DIMENSIONS = (1, 2, 3, 5, 10, 20, 50, 100)
+# the largest number of unit balls that touch one: known in these dimensions only (Conway and Sloane 1999)
+KISSING_NUMBERS = {1: 2, 2: 6, 3: 12, 4: 24, 8: 240, 24: 196_560}
+BLOCK_VALUES = 2**22
+
+
+@dataclass(frozen=True)
+class BallInCube:
+    """Share of the cube in its inscribed ball: dimensions (k,), exact (k,), and k simulated shares."""
+
+    dimensions: np.ndarray
+    exact: np.ndarray
+    simulated: tuple[Measured, ...]
+
+
+@dataclass(frozen=True)
+class SurfaceShare:
+    """Share of the cube within `eps` of its surface: dimensions (k,), exact (k,), and k simulated shares."""
+
+    dimensions: np.ndarray
+    eps: float
+    exact: np.ndarray
+    simulated: tuple[Measured, ...]
+
+
+@dataclass(frozen=True)
+class DistanceConcentration:
+    """Distances between points of the unit cube.
+
+    Parameters
+    ----------
+    dimensions : (k,). limit : (k,), sqrt(7 / 20 / D), the relative spread for large D.
+    spread : k standard deviations of the distance over its mean, of independent pairs, with errors.
+    contrast : (k,), (farthest - nearest) / nearest distance from the centre point among `n_points`.
+    """
+
+    dimensions: np.ndarray
+    limit: np.ndarray
+    spread: tuple[Measured, ...]
+    contrast: np.ndarray
+    n_points: int
+
+
+@dataclass(frozen=True)
+class CrowdedNeighbours:
+    """What fits at one distance in D dimensions, and in a picture of `picture` dimensions.
+
+    Parameters
+    ----------
+    dimensions : (k,).
+    equidistant : (k,), points that are all equally far from each other, D + 1.
+    kissing : (k,), equal balls that touch one; nan where the number is not known.
+    shell : (k,), volume between r and 2 r over that of the ball r, 2^D - 1.
+    needed_radius : (k,), how many times larger than 2 r a picture must be to hold the neighbours within 2 r
+        at the density that it has within r: 2^(D / picture) / 2.
+    picture : dimensions of the picture, picture_equidistant, picture_shell : what it holds.
+    """
+
+    dimensions: np.ndarray
+    equidistant: np.ndarray
+    kissing: np.ndarray
+    shell: np.ndarray
+    needed_radius: np.ndarray
+    picture: int
+    picture_equidistant: int
+    picture_shell: float
+
+
+def ball_share(dimension: float) -> float:
+    """Return the exact share of a cube of `dimension` >= 0 that lies in its inscribed ball."""
+    check_positive("dimension", dimension, allow_zero=True)
+    return math.exp(dimension / 2 * math.log(math.pi) - dimension * math.log(2) - math.lgamma(dimension / 2 + 1))
+
+
+def surface_share(dimension: float, eps: float) -> float:
+    """Return the exact share of the unit cube within `eps` in [0, 1/2] of its surface."""
+    check_positive("dimension", dimension, allow_zero=True)
+    if not 0 <= eps <= 0.5:
+        raise InputError(f"Expected eps in [0, 0.5], half the edge of the cube, got {eps!r}. Choose it there.")
+    return 1 - (1 - 2 * eps) ** dimension
+
+
+def ball_in_cube(
+    dimensions: Sequence[int] = DIMENSIONS, *, n_points: int = 100_000, random_state: RandomState = None
+) -> BallInCube:
+    """Return the share of the cube in its inscribed ball, exact and from `n_points` uniform points each.
+
+    A simulation that hits nothing has the error of one hit, 1 / n_points.
+    """
+    chosen = _checked(dimensions)
+    simulated = _simulate(chosen, n_points, random_state, lambda x: np.square(x).sum(1) <= 0.25)
+    return BallInCube(chosen, np.array([ball_share(d) for d in chosen]), simulated)
+
+
+def surface_shares(
+    dimensions: Sequence[int] = DIMENSIONS,
+    *,
+    eps: float = 0.05,
+    n_points: int = 100_000,
+    random_state: RandomState = None,
+) -> SurfaceShare:
+    """Return the share of the unit cube within `eps` of its surface, exact and simulated."""
+    chosen = _checked(dimensions)
+    exact = np.array([surface_share(d, eps) for d in chosen])
+    return SurfaceShare(chosen, eps, exact, _simulate(chosen, n_points, random_state, _near_surface(eps)))
+
+
+def distance_concentration(
+    dimensions: Sequence[int] = DIMENSIONS, *, n_points: int = 20_000, random_state: RandomState = None
+) -> DistanceConcentration:
+    """Return how distances between uniform points of the unit cube concentrate.
+
+    `n_points` independent pairs make the spread, so its error is that of independent values.
+    """
+    chosen, seed = _checked(dimensions), as_seed(random_state)
+    check_positive("n_points", n_points, integer=True)
+    spread, contrast = [], []
+    for d in chosen:
+        rng = np.random.default_rng(child_seed(seed, "distances", int(d)))
+        pairs, centre = [], []
+        for size in _sizes(n_points, int(d)):
+            x = rng.random((size, d)) - 0.5
+            pairs.append(np.linalg.norm(x - rng.random((size, d)) + 0.5, axis=1))
+            centre.append(np.linalg.norm(x, axis=1))
+        spread.append(_relative_spread(np.concatenate(pairs)))
+        from_centre = np.concatenate(centre)
+        contrast.append(float(np.ptp(from_centre) / from_centre.min()))
+    return DistanceConcentration(chosen, np.sqrt(7 / 20 / chosen), tuple(spread), np.array(contrast), n_points)
+
+
+def crowded_neighbours(dimensions: Sequence[int] = DIMENSIONS, *, picture: int = 2) -> CrowdedNeighbours:
+    """Return what fits at one distance in each dimension, beside what a picture holds."""
+    chosen = _checked(dimensions)
+    check_positive("picture", picture, integer=True)
+    kissing = np.array([KISSING_NUMBERS.get(int(d), math.nan) for d in chosen], dtype=float)
+    shell = 2.0**chosen - 1
+    return CrowdedNeighbours(
+        chosen, chosen + 1, kissing, shell, 2.0 ** (chosen / picture - 1), picture, picture + 1, 2.0**picture - 1
+    )
+
+
+def _checked(dimensions: Sequence[int]) -> np.ndarray:
+    for d in dimensions:
+        check_positive("dimension", d, integer=True)
+    return np.array([int(d) for d in dimensions])
+
+
+def _sizes(n_points: int, d: int) -> list[int]:
+    step = max(1, BLOCK_VALUES // d)
+    return [min(step, n_points - start) for start in range(0, n_points, step)]
+
+
+def _near_surface(eps: float) -> Inside:
+    return lambda x: np.abs(x).max(1) >= 0.5 - eps
+
+
+def _simulate(dimensions: np.ndarray, n_points: int, random_state: RandomState, inside: Inside) -> tuple[Measured, ...]:
+    check_positive("n_points", n_points, integer=True)
+    seed, found = as_seed(random_state), []
+    for d in dimensions:
+        rng = np.random.default_rng(child_seed(seed, "cube", int(d)))
+        hits = sum(int(inside(rng.random((size, d)) - 0.5).sum()) for size in _sizes(n_points, int(d)))
+        share = hits / n_points
+        # binomial error; of one point where all hit or none does
+        found.append(Measured(share, max(math.sqrt(share * (1 - share) / n_points), 1 / n_points), n_points))
+    return tuple(found)
+
+
+def _relative_spread(distances: np.ndarray) -> Measured:
+    """Return standard deviation over mean, with the error that the moments of the sample give."""
+    n, mean, deviation = len(distances), distances.mean(), distances.std(ddof=1)
+    z = (distances - mean) / deviation
+    ratio = deviation / mean
+    influence = (z**2 - 1) / 2 - z * ratio  # of the logarithm of the ratio
+    return Measured(float(ratio), float(ratio * influence.std() / math.sqrt(n)), n)

@@ -1,0 +1,212 @@
+"""Intrinsic dimension from ratios of distances to neighbours: TwoNN and Gride.
+
+If the density hardly changes over a few neighbours, the volumes between successive neighbours of a
+point are exponential variables, whatever the density is. With r_k the distance to the k-th neighbour
+and mu = r_n2 / r_n1, n2 > n1, the density of mu depends on the dimension d alone,
+
+    f(mu) = d (mu^d - 1)^(n2 - n1 - 1) / (B(n2 - n1, n1) mu^((n2 - 1) d + 1)).
+
+TwoNN (Facco et al., Sci. Rep. 7 (2017) 12140): n1 = 1, n2 = 2, mu is Pareto and the maximum of the
+likelihood, without bias, is d = (N - 1) / sum log mu. The largest ratios suffer most from a varying
+density; of N ratios the K = fraction N smallest are kept as a sample censored above,
+
+    d = (K - 1) / (sum_{i<=K} log mu_i + (N - K) log mu_K).
+
+Gride (Denti et al., Sci. Rep. 12 (2022) 20005): n2 = 2 n1 for n1 = 1, 2, 4, ...; the likelihood is
+concave in d and solved by Newton steps. Larger n1 look at larger distances: noise shows as a
+dimension that falls with scale, curvature as one that changes at large scales.
+
+Errors. Fisher's information, d / sqrt(K) for TwoNN, takes points as independent, yet points share
+neighbours: for normal points in 2 to 5 dimensions the true error is 1.2 to 1.4 times larger. So the
+scores of the likelihood are summed over cells of 2 n2 to 4 n2 neighbouring points, and their spread
+between cells gives the error (clustered sandwich estimator; White, Econometrica 50 (1982) 1; Liang and
+Zeger, Biometrika 73 (1986) 13); the larger of both is reported. It is an error of chance only. In many
+dimensions the density does change over a few neighbours, and the estimate is too low whatever the
+error: 1,000 normal points have 9.5 in 10 dimensions and 16.6 in 20.
+
+Distances mix all features: bring them to comparable units first. Rows that repeat an earlier row are
+dropped and counted. On lattices and integers many distances are equal and neither estimator applies:
+see `reverie.explore.bitwise`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reverie.core.checks import check_positive
+from reverie.core.errors import InputError
+from reverie.core.measured import Measured
+from reverie.core.types import ArrayLike, RandomState
+from reverie.explore.neighbours import Neighbours, find_neighbours, spatial_blocks
+
+__all__ = ["DimensionResult", "DimensionScan", "gride", "two_nn"]
+
+MANY_TIES = 0.01  # share of equal distances above which the data look discrete
+MIN_CELLS = 8  # a spread between fewer is no error
+NEWTON_STEPS, PRECISION = 100, 1e-12
+
+
+@dataclass(frozen=True)
+class DimensionResult:
+    """An intrinsic dimension at one scale.
+
+    Parameters
+    ----------
+    dimension : estimate with its standard error, and the number of points.
+    n1, n2 : the neighbours whose distances were compared.
+    scale : mean distance to neighbour n2, in the unit of the data.
+    n_duplicates : rows dropped because they repeat another.
+    notes : what was left out, or why the estimate is doubtful.
+    """
+
+    dimension: Measured
+    n1: int
+    n2: int
+    scale: float
+    n_duplicates: int
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        notes = "".join(f" {note}" for note in self.notes)
+        return f"Intrinsic dimension {self.dimension} at distance {self.scale:.3g}.{notes}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary that `json` can write."""
+        plain = {name: getattr(self, name) for name in ("n1", "n2", "scale", "n_duplicates")}
+        return {"dimension": self.dimension.to_json(), **plain, "notes": list(self.notes)}
+
+
+@dataclass(frozen=True)
+class DimensionScan:
+    """The intrinsic dimension against scale: one result for each n1 = 1, 2, 4, ..."""
+
+    results: tuple[DimensionResult, ...]
+
+    @property
+    def dimension(self) -> np.ndarray:
+        """Estimates, one per scale."""
+        return np.array([result.dimension.value for result in self.results])
+
+    @property
+    def error(self) -> np.ndarray:
+        """Their standard errors; estimates at neighbouring scales are correlated."""
+        return np.array([result.dimension.error for result in self.results])
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Mean distances to neighbour n2, in the unit of the data, rising."""
+        return np.array([result.scale for result in self.results])
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{Measured(d, e)} at {s:.3g}" for d, e, s in zip(*self._columns(), strict=True))
+        notes = "".join(f" {note}" for note in self.results[0].notes)
+        return f"Intrinsic dimension by distance (n = {self.results[0].dimension.n}): {parts}.{notes}"
+
+    def _columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.dimension, self.error, self.scale
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary that `json` can write."""
+        return {"results": [result.to_json() for result in self.results]}
+
+
+def two_nn(
+    X: ArrayLike, fraction: float = 0.9, *, max_rows: int = 20_000, random_state: RandomState = None
+) -> DimensionResult:
+    """Return the TwoNN intrinsic dimension of `X`.
+
+    Parameters
+    ----------
+    X : (n, *event), at least 10 different rows, features in comparable units.
+    fraction : share of the smallest ratios that is kept, in (0, 1].
+    max_rows : more rows are cut at random; the scale then grows.
+    random_state : of that cut.
+
+    Raises
+    ------
+    InputError
+        For data that cannot be read, unequal weights, too few rows, or no ratio above 1.
+    """
+    if not 0 < fraction <= 1:
+        raise InputError(f"Expected fraction in (0, 1], got {fraction!r}. Facco et al. keep 0.9.")
+    near = find_neighbours(X, 8, max_rows=max_rows, random_state=random_state)
+    log_mu = _log_ratios(near, 1, 2)
+    n, kept = len(log_mu), max(2, round(fraction * len(log_mu)))
+    order = np.argsort(log_mu, kind="stable")
+    censored = np.minimum(log_mu, log_mu[order[kept - 1]])
+    d = (kept - 1) / float(censored.sum())
+    seen = np.zeros(n)
+    seen[order[:kept]] = 1
+    return _result(near, (1, 2), d, scores=seen / d - censored, information=kept / d**2)
+
+
+def gride(
+    X: ArrayLike, range_max: int = 64, *, max_rows: int = 20_000, random_state: RandomState = None
+) -> DimensionScan:
+    """Return the Gride intrinsic dimension of `X` for n1 = 1, 2, 4, ..., with n2 = 2 n1 <= `range_max`.
+
+    Parameters
+    ----------
+    X : (n, *event), more different rows than `range_max`, features in comparable units.
+    range_max : the farthest neighbour looked at, 2 or more; time and memory grow with it.
+    max_rows, random_state : see `two_nn`.
+
+    Raises
+    ------
+    InputError
+        For data that cannot be read, unequal weights, or too few rows.
+    """
+    check_positive("range_max", range_max, integer=True)
+    if range_max < 2:
+        raise InputError(f"Expected range_max >= 2, got {range_max}. Two neighbours are the least.")
+    near = find_neighbours(X, int(range_max), max_rows=max_rows, random_state=random_state)
+    steps = int(np.log2(range_max))
+    return DimensionScan(tuple(_gride_at(near, 2**j) for j in range(steps)))
+
+
+def _gride_at(near: Neighbours, n1: int) -> DimensionResult:
+    n2, log_mu = 2 * n1, _log_ratios(near, n1, 2 * n1)
+    d = float((1 / np.arange(n1, n2)).sum() / log_mu.mean())  # moments: log mu has mean sum 1/j over d
+    scores = information = np.zeros(1)
+    for _ in range(NEWTON_STEPS):
+        scores, information = _derivatives(log_mu, d, n1, n2)
+        step = float(scores.sum() / information.sum())
+        d = max(d + step, d / 2)
+        if abs(step) < PRECISION * d:
+            break
+    return _result(near, (n1, n2), d, scores=scores, information=float(information.sum()))
+
+
+def _derivatives(log_mu: np.ndarray, d: float, n1: int, n2: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return d log f / dd and minus its derivative, for each point."""
+    t = np.maximum(d * log_mu, 1e-12)  # t / (1 - exp(-t)) tends to 1 where distances are equal
+    inverse = -1 / np.expm1(-t)
+    score = 1 / d + (n2 - n1 - 1) * t * inverse / d - (n2 - 1) * log_mu
+    information = (1 + (n2 - n1 - 1) * t**2 * np.exp(-t) * inverse**2) / d**2
+    return score, information
+
+
+def _log_ratios(near: Neighbours, n1: int, n2: int) -> np.ndarray:
+    log_mu = np.log(near.distances[:, n2 - 1] / near.distances[:, n1 - 1])
+    if not log_mu.any():
+        raise InputError(
+            f"Expected distances that differ, got r_{n1} = r_{n2} at every point. The data lie on a lattice: "
+            "use bitwise_dimension."
+        )
+    return log_mu
+
+
+def _result(
+    near: Neighbours, n: tuple[int, int], d: float, *, scores: np.ndarray, information: float
+) -> DimensionResult:
+    n_points, reach = near.distances[:, n[1] - 1].shape[0], near.distances[:, n[1] - 1]
+    cells = spatial_blocks(near.points, min(2 * n[1], n_points // MIN_CELLS))
+    sums = np.bincount(cells, weights=scores)
+    clustered = np.sqrt(np.square(sums).sum() * len(sums) / (len(sums) - 1)) / information
+    ties = float(np.mean(reach == near.distances[:, n[0] - 1]))
+    notes = near.notes
+    if ties > MANY_TIES:
+        notes += (f"{100 * ties:.0f} % of the distances are equal: discrete data, do not trust this estimate.",)
+    error = max(float(clustered), information**-0.5)
+    return DimensionResult(Measured(d, error, n_points), *n, float(reach.mean()), near.n_duplicates, notes)

@@ -1,0 +1,274 @@
+"""Random forests: trees on bootstrap samples that ask random features, and which features matter.
+
+Each tree is grown on its own bootstrap sample, and each of its questions is the best of max_features
+random features (Breiman 2001). The second makes the trees less alike: with PE the mean squared error on
+rows that were not trained on, and r_t = target - vote of tree t on them,
+
+    PE(mean of n trees) = rho PE(tree) + (1 - rho) PE(tree)/n,     rho = mean_{s != t} <r_s r_t> / mean_t <r_t^2>,
+
+as exact as any sum of squares; <> averages over rows, and for a classification over the one-hot classes
+too (Brier score). rho falls with max_features, PE(tree) rises: the best forest lies between.
+
+Which features matter: `reverie.explore.importance`.
+"""
+
+import math
+import warnings as python_warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reverie.core.checks import check_choice, check_positive
+from reverie.core.errors import InputError
+from reverie.core.measured import Measured
+from reverie.core.random import as_seed, child_seed
+from reverie.core.types import ArrayLike, RandomState
+from reverie.explore.ensemble import measured_score, outputs, read_targets
+from reverie.explore.importance import impurity_importance, permutation_importance
+from reverie.explore.nearest import read_like, sklearn_seed
+from reverie.explore.tables import read_table
+
+__all__ = ["ForestResult", "TreeCorrelation", "forest", "tree_correlation"]
+
+KINDS = {name: name for name in ("auto", "classification", "regression")}
+_MOST_CLASSES = 20  # whole numbers with more values than this are taken for a regression
+_HELD_OUT = 0.25
+_MOST_HELD_OUT = 10_000  # rows; more only take time, the error is small
+_CURVE_TREES = 50  # of each forest along max_features; rho does not depend on their number
+
+
+@dataclass(frozen=True)
+class TreeCorrelation:
+    """How alike the trees of a forest are on held-out rows.
+
+    Parameters
+    ----------
+    max_features : features that each question may choose from.
+    rho : correlation of the errors of two trees.
+    tree_error, forest_error : mean squared error (Brier score) of one tree and of the forest.
+    """
+
+    max_features: int
+    rho: float
+    tree_error: float
+    forest_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class ForestResult:
+    """A random forest, its score, and what it says about the features.
+
+    Parameters
+    ----------
+    estimator : the fitted scikit-learn forest.
+    kind : "classification" or "regression".
+    classes : (K,) class labels, None for a regression.
+    out_of_bag, held_out : accuracy or R^2 of rows by the trees that did not see them, and of held-out rows.
+    chance : the accuracy of always naming the most frequent class; 0 for R^2.
+    impurity, permutation : importance of each feature by name, with standard errors.
+    correlation : one `TreeCorrelation` per max_features tried, in increasing order.
+    max_features : the one that the forest has.
+    names : d feature names.
+    settings : n_estimators, rows trained on and held out, seed.
+    warnings : what to keep in mind, in sentences.
+    """
+
+    estimator: Any
+    kind: str
+    classes: np.ndarray | None
+    out_of_bag: Measured
+    held_out: Measured
+    chance: float
+    impurity: dict[str, Measured]
+    permutation: dict[str, Measured]
+    correlation: tuple[TreeCorrelation, ...]
+    max_features: int
+    names: tuple[str, ...]
+    settings: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Return the class or the value (n,) of each row of `X` (n, *event)."""
+        return self.estimator.predict(read_like(X, self.names).values)
+
+    @property
+    def rho(self) -> float:
+        """Correlation of the errors of two trees of this forest."""
+        return next(c.rho for c in self.correlation if c.max_features == self.max_features)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary that `json` can write, without the forest itself."""
+        importances = {
+            name: {feature: m.to_json() for feature, m in getattr(self, name).items()}
+            for name in ("impurity", "permutation")
+        }
+        return importances | {
+            "kind": self.kind,
+            "classes": None if self.classes is None else self.classes.tolist(),
+            "out_of_bag": self.out_of_bag.to_json(),
+            "held_out": self.held_out.to_json(),
+            "chance": self.chance,
+            "correlation": [vars(c) for c in self.correlation],
+            "max_features": self.max_features,
+            "names": list(self.names),
+            "settings": dict(self.settings),
+            "warnings": list(self.warnings),
+        }
+
+    def __str__(self) -> str:
+        score = "R^2" if self.classes is None else "accuracy"
+        best = sorted(self.permutation.items(), key=lambda item: -item[1].value)[:3]
+        others = ", ".join(f"{c.rho:.2f} at {c.max_features}" for c in self.correlation if c.rho != self.rho)
+        sentences = [
+            f"{self.settings['n_estimators']} trees reach an out-of-bag {score} of {self.out_of_bag}; "
+            f"chance is {self.chance:.3g}.",
+            f"Most is lost when these are shuffled: {', '.join(f'{name} ({m})' for name, m in best)}.",
+            f"The errors of two trees have correlation {self.rho:.2f} at {self.max_features} features per question"
+            f"{f' ({others})' if others else ''}.",
+        ]
+        return " ".join([*sentences, *self.warnings])
+
+
+def forest(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    kind: str = "auto",
+    n_estimators: int = 300,
+    max_features: int | None = None,
+    names: Sequence[str] | None = None,
+    random_state: RandomState = None,
+) -> ForestResult:
+    """Grow a random forest and judge its features.
+
+    Parameters
+    ----------
+    X, y : (n, *event) and (n,). Event weights weigh the training, not the scores.
+    kind : "classification", "regression" or "auto": a regression for fractional numbers and for more than 20
+        different whole numbers.
+    n_estimators : number of trees, at least 2.
+    max_features : features each question may choose from, 1 ... d; None is the root of d for a
+        classification and d/3 for a regression.
+    names : d feature names.
+    random_state : int, generator or None.
+
+    Returns
+    -------
+    result : `ForestResult`. A random quarter of the rows, at most 10,000, is held out for the permutation
+        importances and the correlation of trees; the forest itself is grown on the others.
+
+    Raises
+    ------
+    InputError
+        For fewer than 8 rows, one class alone, or an option out of range.
+    """
+    table, seed = read_table(X, names), as_seed(random_state)
+    targets = read_targets(y, len(table.values))
+    kind = _kind(check_choice("kind", kind, KINDS), targets)
+    classes = np.unique(targets) if kind == "classification" else None
+    _check_size(len(targets), n_estimators, classes)
+    d = table.values.shape[1]
+    chosen = _max_features(max_features, d, kind)
+    train, held = _split(len(targets), child_seed(seed, "held out"))
+    weights = None if table.weights is None else table.weights[train]
+
+    def grow(features: int, n_trees: int, *path: str | int) -> Any:
+        fresh = _fresh(kind, n_trees, features, sklearn_seed(seed, *path))
+        return _fitted(fresh, table.values[train], targets[train], weights)
+
+    grown = grow(chosen, n_estimators, "forest")
+    test, answers = table.values[held], targets[held]
+    curve = [
+        tree_correlation(grown if k == chosen else grow(k, min(n_estimators, _CURVE_TREES), "curve", k), test, answers)
+        for k in sorted({1, d, chosen})
+    ]
+    return ForestResult(
+        estimator=grown,
+        kind=kind,
+        classes=classes,
+        out_of_bag=_out_of_bag(grown, targets[train], classes),
+        held_out=measured_score(outputs(grown, test, classes), answers, classes),
+        chance=float(max(np.mean(answers == c) for c in classes)) if classes is not None else 0.0,
+        impurity=impurity_importance(grown, table.names),
+        permutation=permutation_importance(grown, test, answers, table.names, child_seed(seed, "permutation")),
+        correlation=tuple(curve),
+        max_features=chosen,
+        names=table.names,
+        settings={"n_estimators": n_estimators, "n_train": len(train), "n_held_out": len(held), "seed": seed},
+        warnings=("Event weights are used in the training, not in the scores.",) if weights is not None else (),
+    )
+
+
+def tree_correlation(grown: Any, X: np.ndarray, y: np.ndarray) -> TreeCorrelation:
+    """Return how alike the trees of a fitted scikit-learn forest are on rows `X` (n, d) with targets `y` (n,)."""
+    classes = getattr(grown, "classes_", None)
+    truth = np.asarray(y, dtype=np.float64) if classes is None else (y[:, None] == classes).astype(np.float64)
+    total, squares = np.zeros_like(truth), 0.0
+    numbered = None if classes is None else np.arange(len(classes), dtype=np.float64)  # trees know classes by number
+    for tree in grown.estimators_:
+        error = truth - outputs(tree, X, numbered)
+        total += error
+        squares += float(np.square(error).sum())
+    n, rows = len(grown.estimators_), len(truth)
+    both = float(np.square(total).sum())
+    rho = (both - squares) / ((n - 1) * squares) if squares > 0 else math.nan
+    return TreeCorrelation(int(grown.estimators_[0].max_features_), rho, squares / n / rows, both / n**2 / rows)
+
+
+def _kind(kind: str, targets: np.ndarray) -> str:
+    numbers = targets.dtype.kind in "iuf"
+    if kind == "regression" and not numbers:
+        raise InputError("Expected numbers in y for a regression, got labels. Leave kind at auto, or encode y.")
+    if kind != "auto" or not numbers:
+        return "classification" if kind == "auto" else kind
+    whole = bool(np.all(targets == np.round(targets)))
+    return "classification" if whole and len(np.unique(targets)) <= _MOST_CLASSES else "regression"
+
+
+def _check_size(n: int, n_estimators: int, classes: np.ndarray | None) -> None:
+    check_positive("n_estimators", n_estimators, integer=True)
+    if n < 8 or n_estimators < 2:
+        raise InputError(f"Expected at least 8 rows and 2 trees, got {n} and {n_estimators}. Give more.")
+    if classes is not None and len(classes) < 2:
+        raise InputError(f"Expected at least two classes in y, got {classes.tolist()}. There is nothing to tell apart.")
+
+
+def _max_features(max_features: int | None, d: int, kind: str) -> int:
+    if max_features is None:
+        return max(1, round(math.sqrt(d)) if kind == "classification" else d // 3)
+    check_positive("max_features", max_features, integer=True)
+    if max_features > d:
+        raise InputError(f"Expected max_features <= {d} features, got {max_features}. Give a smaller number.")
+    return int(max_features)
+
+
+def _split(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    order = np.random.default_rng(seed).permutation(n)
+    n_held = min(_MOST_HELD_OUT, max(2, int(_HELD_OUT * n)))
+    return order[n_held:], order[:n_held]
+
+
+def _fresh(kind: str, n_trees: int, max_features: int, seed: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    options: dict[str, Any] = {"max_features": max_features, "oob_score": True, "random_state": seed}
+    return (RandomForestClassifier if kind == "classification" else RandomForestRegressor)(n_trees, **options)
+
+
+def _fitted(fresh: Any, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> Any:
+    with python_warnings.catch_warnings():  # rows without out-of-bag trees are left out of the score
+        python_warnings.filterwarnings("ignore", message="Some inputs do not have OOB")
+        python_warnings.filterwarnings("ignore", message="invalid value encountered in divide")
+        return fresh.fit(X, y, sample_weight=weights)
+
+
+def _out_of_bag(grown: Any, targets: np.ndarray, classes: np.ndarray | None) -> Measured:
+    if classes is None:
+        return measured_score(grown.oob_prediction_, targets, None)
+    votes = grown.oob_decision_function_
+    scored = np.isfinite(votes).all(axis=1)
+    spread = np.zeros((int(scored.sum()), len(classes)))
+    spread[:, np.searchsorted(classes, grown.classes_)] = votes[scored]
+    return measured_score(spread, targets[scored], classes)

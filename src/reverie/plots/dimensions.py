@@ -1,0 +1,111 @@
+"""The lecture's figures: many dimensions are strange, and averages of correlated models keep a floor."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, style
+
+__all__ = ["averaging", "crowding", "cube", "distances"]
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reverie.core.measured import Measured
+    from reverie.explore.crowding import BallInCube, CrowdedNeighbours, DistanceConcentration, SurfaceShare
+    from reverie.explore.variance import VarianceDecomposition
+
+
+def cube(ball: "BallInCube", surface: "SurfaceShare") -> Figure:
+    """Return the share of a cube in its inscribed ball, and within a distance of its surface, by dimension."""
+    with style():
+        figure, (left, right) = _pair()
+        _compared(left, ball.dimensions, ball.exact, ball.simulated, GENERATED)
+        _logarithmic(left.yaxis)
+        left.set_ylim(0.2 / (ball.simulated[0].n or 1e5), 2)
+        left.set_title("Share of a cube in its inscribed ball")
+        _compared(right, surface.dimensions, surface.exact, surface.simulated, CRITIC)
+        right.set_ylim(0, 1.05)
+        right.set_title(f"Share within {surface.eps:g} edges of the surface")
+    return figure
+
+
+def distances(found: "DistanceConcentration") -> Figure:
+    """Return the relative spread of distances, and how much farther the farthest point is than the nearest."""
+    with style():
+        figure, (left, right) = _pair()
+        _compared(left, found.dimensions, found.limit, found.spread, GENERATED)
+        _logarithmic(left.yaxis)
+        left.set_title("Spread of distances over their mean")
+        right.plot(found.dimensions, found.contrast, "o-", ms=4, lw=1.2, color=CRITIC)
+        _logarithmic(right.yaxis)
+        right.set_title(f"(farthest − nearest)/nearest of {found.n_points:,} points")
+    return figure
+
+
+def crowding(found: "CrowdedNeighbours") -> Figure:
+    """Return what fits at one distance in D dimensions, and how large a picture would have to be to hold it."""
+    with style():
+        figure, (left, right) = _pair()
+        left.plot(found.dimensions, found.equidistant, "o-", ms=4, lw=1.2, color=GENERATED)
+        left.axhline(found.picture_equidistant, color=MUTED, lw=0.9, ls=(0, (5, 3)))
+        _logarithmic(left.yaxis)
+        left.set_title(f"Points equally far from each other (dashed: {found.picture_equidistant} in the plane)")
+        right.plot(found.dimensions, found.needed_radius, "o-", ms=4, lw=1.2, color=CRITIC)
+        _logarithmic(right.yaxis)
+        right.set_title("How many times larger a picture would have to be")
+    return figure
+
+
+def averaging(whole: "VarianceDecomposition", measured: "Mapping[int, Measured]") -> Figure:
+    """Return the variance of the mean of n models: measured, predicted, and what uncorrelated models would have."""
+    n = np.geomspace(1, 100, 200)
+    sigma2, rho = whole.sigma2.value, whole.rho.value
+    with style():
+        figure = new_figure(4.8, 3.4)
+        ax = figure.subplots()
+        figure.subplots_adjust(left=0.15, right=0.97, top=0.9, bottom=0.15)
+        ax.plot(n, rho * sigma2 + (1 - rho) * sigma2 / n, "-", color=GENERATED, lw=1.5)
+        ax.plot(n, sigma2 / n, ":", color=MUTED, lw=1.3)
+        ax.axhline(rho * sigma2, color=CRITIC, lw=1, ls=(0, (5, 3)))
+        x, values = list(measured), list(measured.values())
+        ax.errorbar(x, [v.value for v in values], yerr=[v.error for v in values], fmt="o", ms=4, lw=1.2, color=REAL)
+        _logarithmic(ax.xaxis)
+        _logarithmic(ax.yaxis)
+        ax.set_ylim(0.3 * rho * sigma2, 2 * sigma2)
+        ax.set_xlabel("models averaged")
+        ax.set_title("Variance of the mean of n trees")
+        marks = [("● measured", REAL, 0.62), ("ρσ² + (1 − ρ)σ²/n", GENERATED, 0.55)]
+        marks += [("σ²/n, uncorrelated", MUTED, 0.48), ("ρσ², the floor", CRITIC, 0.41)]
+        for text, color, height in marks:
+            ax.text(0.98, height + 0.34, text, transform=ax.transAxes, ha="right", color=color, fontsize=8.5)
+    return figure
+
+
+def _logarithmic(axis: Axis) -> None:
+    """Let `axis` be logarithmic, with a plain number at each power of ten that fits one."""
+    (axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale)("log")
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}" if 1e-5 <= v <= 1e5 else f"{v:.0e}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _pair() -> tuple[Figure, tuple[Axes, Axes]]:
+    figure = new_figure(9.8, 3.1)
+    left, right = figure.subplots(1, 2)
+    figure.subplots_adjust(left=0.07, right=0.985, top=0.89, bottom=0.16, wspace=0.18)
+    for ax in (left, right):
+        _logarithmic(ax.xaxis)
+        ax.set_xlabel("dimension D")
+    return figure, (left, right)
+
+
+def _compared(ax: Axes, x: np.ndarray, exact: np.ndarray, simulated: "Sequence[Measured]", color: str) -> None:
+    """Draw the formula as a line and the simulation as points with errors; what hit nothing is not drawn."""
+    ax.plot(x, exact, "-", color=color, lw=1.4)
+    seen = [k for k, m in enumerate(simulated) if m.value > 0]
+    values, errors = [simulated[k].value for k in seen], [simulated[k].error for k in seen]
+    ax.errorbar(x[seen], values, yerr=errors, fmt="o", ms=4, lw=1.2, color=REAL)

@@ -1,0 +1,241 @@
+"""Components and dimensions: how much each component holds, what it looks like, how the dimension depends on scale."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
+
+from reverie.plots.images import as_pictures
+from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, safe_text, style
+
+__all__ = ["biplane", "component_images", "correlations", "dimension", "hamming", "scree", "spectrum"]
+
+if TYPE_CHECKING:
+    from reverie.explore.bitwise import BitwiseDimension
+    from reverie.explore.dimension import DimensionScan
+    from reverie.explore.embedding import Biplot
+
+SIGNED_MAP = LinearSegmentedColormap.from_list("reverie_signed", [CRITIC, "#f0c9b4", "#ffffff", "#b5dcd8", GENERATED])
+MOST_POINTS = 4_000  # of a scatter plot: more hide each other
+MOST_ARROWS = 12
+AXES = {"left": 0.13, "right": 0.97, "top": 0.89, "bottom": 0.16}
+SQUARE = {"left": 0.13, "right": 0.97, "top": 0.92, "bottom": 0.12}
+SHOWN = (0.005, 0.995)  # quantiles of the rows that a plane shows
+NEAR = 0.06  # of the frame: tips of arrows that are closer share a label
+
+
+def scree(ratio: np.ndarray, error: np.ndarray, *, share: float = 0.9, most: int = 30) -> Figure:
+    """Return the share of the variance of each component with its error, and the sum so far.
+
+    Parameters
+    ----------
+    ratio, error : (k,), falling shares and their standard errors, nan where not known.
+    share : where the line is drawn that the sum should reach.
+    most : components shown.
+    """
+    shown = min(most, len(ratio))
+    k, total = np.arange(1, shown + 1), np.cumsum(ratio)[:shown]
+    with style():
+        figure = new_figure(4.8, 4.2)
+        ax = figure.subplots()
+        figure.subplots_adjust(**SQUARE)
+        ax.bar(k, ratio[:shown], width=0.72, color=GENERATED, alpha=0.25)
+        known = np.nan_to_num(error[:shown])
+        ax.errorbar(k, ratio[:shown], yerr=known, fmt="o", ms=3.2, lw=1.2, color=GENERATED)
+        ax.plot(k, total, "-", color=REAL, lw=1.3, marker=".", ms=4)
+        ax.axhline(share, color=MUTED, lw=0.9, ls=(0, (5, 3)))
+        ax.set_ylim(0, 1.04)
+        ax.set_xlim(0.4, shown + 0.6)
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+        ax.set_xlabel("component")
+        ax.set_title("Share of the variance")
+        _key(ax, [("● each, ± one error", GENERATED), ("● sum so far", REAL)])
+    return figure
+
+
+def biplane(plane: "Biplot", *, with_arrows: bool = True) -> Figure:
+    """Return the rows as points in the plane of two components, and the longest arrows of the features.
+
+    Two arrows in one direction belong to correlated features; a short arrow to one that this plane does not show.
+    """
+    with style():
+        figure = new_figure(4.8, 4.2)
+        ax = figure.subplots()
+        figure.subplots_adjust(**SQUARE)
+        x = plane.scores[:MOST_POINTS]
+        ax.plot(x[:, 0], x[:, 1], ".", ms=2.4, color=REAL, alpha=0.22, mew=0)
+        if with_arrows:
+            _draw_arrows(ax, plane)
+        dress_plane(ax, plane)
+        ax.set_title("Rows and columns in the leading plane" if with_arrows else "Rows in the leading plane")
+    return figure
+
+
+def dress_plane(ax: Axes, plane: "Biplot") -> None:
+    """Label the axes with the components and their shares; keep the central 99 % of the rows in sight."""
+    for axis, component, share in zip((ax.xaxis, ax.yaxis), plane.components, plane.shares, strict=True):
+        axis.set_label_text(f"component {component + 1} ({100 * share:.1f} %)")
+        axis.set_major_locator(MaxNLocator(6))
+    low, high = np.quantile(plane.scores, SHOWN, axis=0)
+    pad = 0.06 * (high - low)
+    ax.set_xlim(low[0] - pad[0], high[0] + pad[0])
+    ax.set_ylim(low[1] - pad[1], high[1] + pad[1])
+    ax.grid(visible=True, axis="both")
+
+
+def _draw_arrows(ax: Axes, plane: "Biplot") -> None:
+    low, high = np.quantile(plane.scores, SHOWN, axis=0)
+    longest = np.argsort(-np.linalg.norm(plane.arrows, axis=1), kind="stable")[:MOST_ARROWS]
+    arrows = plane.arrows[longest]
+    room = np.where(arrows > 0, high, low) / np.where(arrows == 0, 1e-300, arrows)
+    arrows = 0.85 * arrows * np.abs(room).min()  # one factor for all: the longest ends inside the frame
+    for x, y in arrows:
+        ax.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "-|>", "color": CRITIC, "lw": 1.2, "shrinkB": 0})
+    for group in _close(arrows / (high - low)):
+        x, y = arrows[group[0]]
+        ax.annotate(
+            ", ".join(safe_text(plane.names[longest[k]], 14) for k in group), (x, y),
+            (3 if x >= 0 else -3, 3 if y >= 0 else -3), ha="left" if x >= 0 else "right",
+            va="bottom" if y >= 0 else "top", textcoords="offset points", fontsize=8, color=CRITIC,
+            bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7},
+        )  # fmt: skip
+
+
+def _close(tips: np.ndarray) -> list[list[int]]:
+    """Return which of the tips (k, 2), in units of the frame, lie so close that they share a label."""
+    groups: list[list[int]] = []
+    for k, tip in enumerate(tips):
+        home = next((group for group in groups if np.linalg.norm(tips[group[0]] - tip) < NEAR), None)
+        if home is None:
+            groups.append([k])
+        else:
+            home.append(k)
+    return groups
+
+
+def component_images(
+    mean: np.ndarray, components: np.ndarray, ratio: np.ndarray, event_shape: Sequence[int], *, most: int = 11
+) -> Figure:
+    """Return the mean image and the leading components as images: teal adds, orange takes away.
+
+    Parameters
+    ----------
+    mean, components, ratio : (d,), (k, d) and (k,) shares of the variance.
+    event_shape : of an image, as in `reverie.plots.images.as_pictures`; of three channels the mean is shown.
+    """
+    shown, across = min(most, len(components)), 6
+    pictures = as_pictures(np.concatenate([mean[None], components[:shown]]).reshape(-1, *event_shape))
+    pictures = pictures.mean(-1) if pictures.ndim == 4 else pictures
+    down = -(-(shown + 1) // across)
+    height = 1.6 * pictures.shape[1] / pictures.shape[2] + 0.3
+    with style():
+        figure = new_figure(1.6 * across, height * down)
+        axes = figure.subplots(down, across, squeeze=False).ravel()
+        figure.subplots_adjust(
+            left=0.01, right=0.99, top=1 - 0.26 / (height * down), bottom=0.01, wspace=0.06, hspace=0.2
+        )
+        for k, ax in enumerate(axes):
+            ax.set_axis_off()
+            if k > shown:
+                continue
+            reach = np.abs(pictures[k]).max() or 1.0
+            options = {"cmap": "gray"} if k == 0 else {"cmap": SIGNED_MAP, "vmin": -reach, "vmax": reach}
+            ax.imshow(pictures[k], interpolation="nearest", **options)
+            ax.set_title("mean" if k == 0 else f"{k}: {100 * ratio[k - 1]:.1f} %", fontsize=8.5, pad=3)
+    return figure
+
+
+def dimension(scan: "DimensionScan", n_features: int) -> Figure:
+    """Return the intrinsic dimension with its error against the distance it was looked at."""
+    with style():
+        figure = new_figure(4.8, 3.1)
+        ax = figure.subplots()
+        figure.subplots_adjust(**AXES)
+        ax.errorbar(scan.scale, scan.dimension, yerr=scan.error, fmt="o-", ms=4, lw=1.3, color=GENERATED)
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(FixedLocator(_round_ticks(scan.scale)))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}"))
+        top = 1.15 * float((scan.dimension + scan.error).max())
+        if n_features <= 1.5 * top:
+            top = max(top, 1.08 * n_features)
+            ax.axhline(n_features, color=MUTED, lw=0.9, ls=(0, (5, 3)))
+            ax.annotate(f"{n_features} features", (1, n_features), (-2, 3), xycoords=("axes fraction", "data"),
+                        textcoords="offset points", ha="right", fontsize=8, color=MUTED)  # fmt: skip
+        ax.set_ylim(0, top)
+        ax.set_xlabel("mean distance to the farther neighbour")
+        ax.set_title("Intrinsic dimension against scale")
+    return figure
+
+
+def hamming(found: "BitwiseDimension") -> Figure:
+    """Return the histogram of Hamming distances and the law fitted to it."""
+    with style():
+        figure = new_figure(4.8, 3.1)
+        ax = figure.subplots()
+        figure.subplots_adjust(**AXES)
+        ax.plot(found.distance, found.fitted, "-", color=GENERATED, lw=1.5)
+        ax.plot(found.distance, found.observed, "o", ms=3, color=REAL)
+        ax.set_ylim(bottom=0)
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        ax.set_xlabel("bits in which two rows differ")
+        ax.set_title("Pairs of rows by Hamming distance")
+        _key(ax, [("● share of the pairs", REAL), ("▬ law of effective bits", GENERATED)])
+    return figure
+
+
+def spectrum(eigenvalues: np.ndarray, *, tolerance: float) -> Figure:
+    """Return positive eigenvalues (p,) on a logarithmic scale, relative to the largest, with the line of zero."""
+    relative = eigenvalues[eigenvalues > 0] / eigenvalues[0]
+    with style():
+        figure = new_figure(4.8, 4.2)
+        ax = figure.subplots()
+        figure.subplots_adjust(**SQUARE)
+        ax.plot(np.arange(1, len(relative) + 1), relative, "o-", ms=3, lw=1, color=GENERATED)
+        ax.set_yscale("log")
+        if tolerance > 1e-3 * relative[-1]:
+            ax.axhline(tolerance, color=MUTED, lw=0.9, ls=(0, (5, 3)))
+            ax.annotate("zero within rounding", (1, tolerance), (-2, -10), xycoords=("axes fraction", "data"),
+                        textcoords="offset points", ha="right", fontsize=8, color=MUTED)  # fmt: skip
+            ax.set_ylim(bottom=0.05 * tolerance)
+        ax.set_xlim(0.5, len(relative) + 0.5)
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        ax.set_xlabel("eigenvector")
+        ax.set_title("Eigenvalues over the largest")
+    return figure
+
+
+def correlations(matrix: np.ndarray, names: Sequence[str], *, most_names: int = 25) -> Figure:
+    """Return a correlation matrix (d, d) as a heat map; names are written if there are few."""
+    with style():
+        figure = new_figure(4.8, 4.2)
+        ax = figure.subplots()
+        few = len(names) <= most_names
+        figure.subplots_adjust(left=0.2 if few else 0.1, right=0.91, top=0.92, bottom=0.2 if few else 0.08)
+        image = ax.imshow(matrix, cmap=SIGNED_MAP, vmin=-1, vmax=1, interpolation="nearest")
+        figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03, ticks=[-1, -0.5, 0, 0.5, 1])
+        ax.grid(visible=False)
+        if few:
+            labels = [safe_text(name, 14) for name in names]
+            ax.set_xticks(range(len(names)), labels, rotation=90, fontsize=7)
+            ax.set_yticks(range(len(names)), labels, fontsize=7)
+        ax.set_title("Correlations")
+    return figure
+
+
+def _key(ax: Axes, entries: Sequence[tuple[str, str]]) -> None:
+    """Write what is drawn in its own colour, above the right end of the title line."""
+    for k, (text, color) in enumerate(reversed(entries)):
+        ax.annotate(text, (1, 1), (0, 4 + 11 * k), xycoords="axes fraction", textcoords="offset points", ha="right",
+                    fontsize=8, color=color, annotation_clip=False)  # fmt: skip
+
+
+def _round_ticks(x: np.ndarray) -> list[float]:
+    """Return the scales to be labelled: every one of a few, every second of more."""
+    step = 1 if len(x) <= 5 else 2
+    return [float(v) for v in x[::step]]

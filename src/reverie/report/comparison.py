@@ -1,0 +1,302 @@
+"""A comparison of runs as text and as a page, both made from what comparison.json holds.
+
+With up to `MOST_PAIRS` pairs of runs each has its sentence; with more, the best run is set against the others in two
+sentences. The page has a table of them all.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from reverie.plots.comparison import Bar, comparison
+from reverie.plots.style import to_svg
+from reverie.report.page import Block, Cell, Details, Page, Picture, Section, Table, Text, Tile, Verdict
+from reverie.report.words import events, measured, number, p_value
+
+__all__ = ["MOST_PAIRS", "as_text", "comparison_page", "sentences"]
+
+Values: TypeAlias = Mapping[str, tuple[float, float | None]]
+
+MOST_PAIRS = 6
+_AUC = "AUC"
+_SHORT = ("Rank", "Run", "Model", "{by}", "Real vs real", "Global p", "Events to tell apart", "Training")
+_METHOD = (
+    "Two runs are compared by z = difference / √(error₁² + error₂²), two-sided, and the p-values of all pairs are "
+    "corrected together by Holm’s method. Runs that were judged by the same real events have correlated errors, which "
+    "z leaves out: it is too small, by up to √2, where both generators err in one direction, and too large, by up to "
+    "1.22, where they err in opposite directions."
+)
+_RECIPES = (
+    "The errors above are those of the test of one trained generator. Another seed gives another generator: which "
+    "configuration is better is asked of groups of runs that differ in nothing but the seed. Errors are standard "
+    "errors of the mean over the runs; groups of at least two are compared by Welch’s t-test, corrected by Holm’s "
+    "method."
+)
+
+
+def as_text(content: Mapping[str, Any]) -> str:
+    """Return the tables and the sentences for a terminal."""
+    parts = [_aligned(*_ranking(content))]
+    headers, rows = _statistics(content)
+    if len(headers) > 1:
+        parts.append(_aligned(headers, rows))
+    if content["groups"]:
+        parts.append(_aligned(*_groups(content)))
+    parts.append("\n".join(content["sentences"]))
+    if content["notes"]:
+        parts.append("\n".join(f"Note: {note}" for note in content["notes"]))
+    return "\n\n".join(parts)
+
+
+def sentences(content: Mapping[str, Any]) -> list[str]:
+    """Return what is significant and what is not: sentences on runs, then on groups of them."""
+    return [*_on_runs(content), *_on_groups(content)]
+
+
+def comparison_page(content: Mapping[str, Any]) -> Page:
+    """Return the page.
+
+    Parameters
+    ----------
+    content : what comparison.json holds.
+    """
+    runs = content["runs"]
+    sections = [_verdict(content), _ranking_section(content)]
+    if any(pair["p_adjusted"] is not None for pair in content["pairs"]):
+        sections.append(_pairs_section(content))
+    if content["groups"]:
+        sections.append(_groups_section(content))
+    if content["differences"]:
+        sections.append(_differences_section(content))
+    footer = "One self-contained file: no scripts, and nothing is loaded from elsewhere."
+    meta = (f"ranked by: {content['by']}", f"level: {content['alpha']:g}", f"pairs: {len(content['pairs'])}")
+    return Page(f"{len(runs)} runs compared", _listed([run["name"] for run in runs]), tuple(sections), footer, meta)
+
+
+# tables
+
+
+def _ranking(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    by = content["by"]
+    return [header.format(by=by) for header in _SHORT], [
+        [
+            run["rank"],
+            run["name"],
+            run["model"],
+            *_score_texts(run["scores"][by]),
+            p_value(run["p_value"], run["n_permutations"]),
+            _events(run),
+            run["time"],
+        ]
+        for run in content["runs"]
+    ]
+
+
+def _statistics(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The other statistics of all columns together, real against real in brackets."""
+    names = [name for name in content["statistics"] if name != content["by"]]
+    headers = ["Run", *(f"{name} (real)" for name in names)]
+    rows = [[run["name"], *(_with_real(run["scores"][name]) for name in names)] for run in content["runs"]]
+    return headers, rows
+
+
+def _groups(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    headers = ["Configuration", "Runs", f"Mean {content['by']}", "Names"]
+    return headers, [
+        [
+            group["name"],
+            str(len(group["runs"])),
+            _measured(group["mean"], group["error"]),
+            _listed(sorted(group["runs"])),
+        ]
+        for group in content["groups"]
+    ]
+
+
+def _score_texts(score: Mapping[str, Any]) -> tuple[str, str]:
+    return _measured(score["value"], score["error"]), _measured(score["real_vs_real"], score["real_vs_real_error"])
+
+
+def _with_real(score: Mapping[str, Any]) -> str:
+    value, real = _score_texts(score)
+    return f"{value} ({real})"
+
+
+def _events(run: Mapping[str, Any]) -> str:
+    if run["n_distinguish_is_lower_bound"]:
+        return f"> {events(run['n_distinguish_low'])}"
+    return events(run["n_distinguish"])
+
+
+def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table with columns of equal width, two spaces between them."""
+    lines = [list(headers), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+# sentences
+
+
+def _on_runs(content: Mapping[str, Any]) -> list[str]:
+    pairs, best = content["pairs"], content["runs"][0]["name"]
+    values = {run["name"]: _value(run, content) for run in content["runs"]}
+    known = [pair for pair in pairs if pair["p_adjusted"] is not None]
+    if len(pairs) <= MOST_PAIRS:
+        return [_sentence(pair, values, content["by"], len(known)) for pair in known]
+    alike = [pair for pair in known if pair["better"] == best and not pair["is_significant"]]
+    worse = [pair for pair in known if pair["better"] == best and pair["is_significant"]]
+    said = []
+    if alike:
+        least = min(pair["p_adjusted"] for pair in alike)
+        said.append(
+            f"{best} is not told apart from {_listed([pair['worse'] for pair in alike])} ({_p(least, 'or more')})."
+        )
+    if worse:
+        largest = max(pair["p_adjusted"] for pair in worse)
+        said.append(f"{best} is better than {_listed([pair['worse'] for pair in worse])} ({_p(largest, 'or less')}).")
+    if known:
+        found = sum(pair["is_significant"] for pair in known)
+        said.append(f"Of {len(known)} pairs of runs {found} differ significantly; p-values are corrected for them all.")
+    return said
+
+
+def _on_groups(content: Mapping[str, Any]) -> list[str]:
+    pairs = content["group_pairs"]
+    if len(content["groups"]) > 1 and not pairs:
+        return ["Some configurations have one run only: train them with another --seed to compare configurations."]
+    values = {group["name"]: (group["mean"], group["error"]) for group in content["groups"]}
+    n_tested = sum(pair["p_adjusted"] is not None for pair in pairs)
+    return [_sentence(pair, values, content["by"], n_tested) for pair in pairs]
+
+
+def _sentence(pair: Mapping[str, Any], values: Values, by: str, n_pairs: int) -> str:
+    better, worse = pair["better"], pair["worse"]
+    if pair["p_adjusted"] is None:
+        return f"{better} and {worse}: no spread between their runs, and so no test."
+    p = _p(pair["p_adjusted"])
+    if not pair["is_significant"]:
+        return f"{better} and {worse} are not told apart ({p})."
+    corrected = f" after Holm’s correction for {n_pairs} pairs" if n_pairs > 1 else ""
+    figures = f"{by} {_measured(*values[better])} against {_measured(*values[worse])}"
+    return f"{better} is better than {worse} ({figures}, {p}{corrected})."
+
+
+def _p(p: float, more: str = "") -> str:
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text} {more}".rstrip()
+
+
+def _measured(value: float | None, error: float | None) -> str:
+    return number(value) if error is None else measured(value, error)
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join(names) if len(names) <= most else f"{', '.join(names[: most - 1])}, … ({len(names)} in all)"
+
+
+# the page
+
+
+def _verdict(content: Mapping[str, Any]) -> Section:
+    runs, pairs = content["runs"], content["pairs"]
+    best, known = runs[0], [pair for pair in pairs if pair["p_adjusted"] is not None]
+    tied = [run["name"] for run in runs if run["rank"] == "=1"]
+    if not known:
+        tone, headline = "unknown", f"{best['name']} has the smallest {content['by']}; no error is known"
+    elif tied:
+        tone, headline = "close", f"{_listed(tied, 3)} share the first place"
+    else:
+        tone, headline = "good", f"{best['name']} is the best"
+    found = sum(pair["is_significant"] for pair in known)
+    tiles = (
+        Tile(f"Smallest {content['by']}", _measured(*_value(best, content)), f"of {best['name']}"),
+        Tile(f"Largest {content['by']}", _measured(*_value(runs[-1], content)), f"of {runs[-1]['name']}"),
+        Tile(
+            "Pairs that differ",
+            f"{found} of {len(pairs)}" if known else "not tested",
+            f"at the level {content['alpha']:g}, Holm",
+        ),
+    )
+    blocks: list[Block] = [Verdict(tone, headline, " ".join(_on_runs(content)), tiles)]
+    if content["notes"]:
+        blocks.append(Text("\n".join(content["notes"]), "warning"))
+    return Section("verdict", "Verdict", tuple(blocks))
+
+
+def _ranking_section(content: Mapping[str, Any]) -> Section:
+    by, best = content["by"], content["runs"][0]["name"]
+    worse = {pair["worse"] for pair in content["pairs"] if pair["better"] == best and pair["is_significant"]}
+    bars = [Bar(run["name"], **run["scores"][by], is_worse=run["name"] in worse) for run in content["runs"]]
+    chart = to_svg(comparison(bars, statistic=by, chance=0.5 if by == _AUC else None))
+    caption = (
+        "Each run with its standard error; squares, and the grey bands of one standard error, are real against real."
+    )
+    blocks: list[Block] = [Picture(chart, f"Chart of the {by} of {len(bars)} runs.", caption, wide=True)]
+    blocks.append(_table(*_ranking(content), "“=1”: not told apart from the best.", words=("Run", "Model")))
+    headers, rows = _statistics(content)
+    if len(headers) > 1:
+        blocks.append(_table(headers, rows, "The other statistics, real against real in brackets.", words=("Run",)))
+    paths = [[run["name"], run["path"], str(run["seed"])] for run in content["runs"]]
+    blocks.append(Details("Folders and seeds", (_table(["Run", "Folder", "Seed"], paths, words=("Run", "Folder")),)))
+    return Section("ranking", "The runs, best first", tuple(blocks), "Ranking")
+
+
+def _pairs_section(content: Mapping[str, Any]) -> Section:
+    pairs, best = content["pairs"], content["runs"][0]["name"]
+    if len(pairs) <= MOST_PAIRS:
+        blocks: list[Block] = [Text(_METHOD), _pair_table(pairs, "z")]
+    else:
+        first = _pair_table([pair for pair in pairs if pair["better"] == best], "z")
+        blocks = [Text(_METHOD), first, Details(f"All {len(pairs)} pairs", (_pair_table(pairs, "z"),))]
+    return Section("pairs", "Which differences are significant", tuple(blocks), "Pairs")
+
+
+def _groups_section(content: Mapping[str, Any]) -> Section:
+    by, best = content["by"], content["groups"][0]["name"]
+    worse = {pair["worse"] for pair in content["group_pairs"] if pair["better"] == best and pair["is_significant"]}
+    bars = [Bar(g["name"], g["mean"], g["error"], is_worse=g["name"] in worse) for g in content["groups"]]
+    chart = to_svg(comparison(bars, statistic=f"mean {by}", chance=0.5 if by == _AUC else None))
+    alt = f"Chart of the mean {by} of {len(bars)} configurations."
+    blocks: list[Block] = [Text(_RECIPES), Picture(chart, alt, wide=True)]
+    blocks.append(_table(*_groups(content), words=("Configuration", "Names")))
+    blocks += [Text(" ".join(_on_groups(content)))] if len(content["groups"]) > 1 else []
+    if content["group_pairs"]:
+        blocks.append(_pair_table(content["group_pairs"], "t"))
+    return Section("configurations", "Configurations, over seeds", tuple(blocks), "Seeds")
+
+
+def _differences_section(content: Mapping[str, Any]) -> Section:
+    names = [run["name"] for run in content["runs"]]
+    rows = [[key, *(_option(values, name) for name in names)] for key, values in content["differences"].items()]
+    cells = tuple((Cell(row[0], "code"), *(Cell(text, "number") for text in row[1:])) for row in rows)
+    table = Table(("Key", *names), cells, "Keys of config.yaml that are not the same in all runs.")
+    return Section("differences", "What differs between the runs", (table,), "Differences")
+
+
+def _pair_table(pairs: Sequence[Mapping[str, Any]], distance: str) -> Table:
+    headers = ("Better", "Worse", "Difference", distance, "p", "p adjusted", "Significant")
+    rows = []
+    for pair in pairs:
+        figures = (number(pair["difference"]), number(pair["distance"]), p_value(pair["p_value"]))
+        cells = [Cell(text, "number") for text in (*figures, p_value(pair["p_adjusted"]))]
+        answer = "not tested" if pair["p_adjusted"] is None else "yes" if pair["is_significant"] else "no"
+        rows.append((Cell(pair["better"]), Cell(pair["worse"]), *cells, Cell(answer)))
+    return Table(headers, tuple(rows))
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", *, words: Sequence[str]) -> Table:
+    """Return a table of texts; all columns but those of `words` hold numbers."""
+    tones = ["plain" if header in words else "number" for header in headers]
+    cells = tuple(tuple(Cell(text, tone) for text, tone in zip(row, tones, strict=True)) for row in rows)
+    return Table(tuple(headers), cells, caption)
+
+
+def _option(values: Mapping[str, Any], name: str) -> str:
+    if name not in values:
+        return "–"
+    return "none" if values[name] is None else str(values[name])
+
+
+def _value(run: Mapping[str, Any], content: Mapping[str, Any]) -> tuple[float, float | None]:
+    score = run["scores"][content["by"]]
+    return score["value"], score["error"]

@@ -1,0 +1,75 @@
+"""What a run leaves behind: positions of parallel chains, step by step, and averages with honest errors."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.core.errors import InputError
+from reverie.core.measured import Measured
+from reverie.core.series import AutocorrelationTime, autocorrelation_time, mean_with_error
+
+__all__ = ["Chains", "Moves", "Positions"]
+
+
+@dataclass(frozen=True)
+class Positions:
+    """State of a kernel that needs nothing but where its chains are: x (chain, *event)."""
+
+    x: Tensor
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What a reader wants to know of one step: the share of proposed changes that were made, (chain,)."""
+
+    accepted: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Chains:
+    """Positions of parallel Markov chains.
+
+    Parameters
+    ----------
+    x : (step, chain, *event), the kept steps in order.
+    info : what the kernel told of each kept step, by name, (step, chain).
+    thin : kernel steps between two kept ones.
+
+    Raises
+    ------
+    InputError
+        If `x` has no axes of steps and chains.
+    """
+
+    x: Tensor
+    info: Mapping[str, Tensor] = field(default_factory=dict)
+    thin: int = 1
+
+    def __post_init__(self) -> None:
+        if self.x.ndim < 2:
+            raise InputError(f"Expected x (step, chain, *event), got shape {tuple(self.x.shape)}. Add the axes.")
+
+    def __str__(self) -> str:
+        steps, chains, *event = self.x.shape
+        return f"{chains} chains of {steps} steps (thin = {self.thin}) of events {tuple(event)}"
+
+    def pooled(self) -> Tensor:
+        """Return all positions, (step * chain, *event), step by step."""
+        return self.x.flatten(0, 1)
+
+    def observe(self, observable: Callable[[Tensor], Tensor]) -> np.ndarray:
+        """Return an observable (batch, *event) -> (batch,) along every chain, (chain, step), float64."""
+        with torch.no_grad():
+            values = torch.stack([observable(x) for x in self.x])
+        return values.double().cpu().numpy().T
+
+    def mean(self, observable: Callable[[Tensor], Tensor]) -> Measured:
+        """Return the mean of an observable; its error knows the autocorrelation."""
+        return mean_with_error(self.observe(observable))
+
+    def autocorrelation(self, observable: Callable[[Tensor], Tensor]) -> AutocorrelationTime:
+        """Return the integrated autocorrelation time of an observable, in kept steps."""
+        return autocorrelation_time(self.observe(observable))

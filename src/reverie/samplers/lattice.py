@@ -1,0 +1,83 @@
+"""The energy of Ising lattices, with all that lattice kernels need of it.
+
+Spins s_i = +-1 on a side x side square lattice with periodic edges, J = 1 and k_B = 1, have the Hamiltonian
+
+    H = - sum_<ij> s_i s_j - field sum_i s_i,     p(s) = exp(-beta H) / Z,     E(s) = beta H,
+
+where every site is joined to its right and its lower neighbour: 2 side^2 bonds, also on side 2, where two
+bonds join the same pair. E follows the sign of `reverie.core.types`: low energy is probable.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reverie.core.errors import InputError
+from reverie.core.types import Energy
+
+__all__ = ["IsingEnergy", "as_ising", "colours"]
+
+
+@dataclass(frozen=True)
+class IsingEnergy:
+    """E = beta H of spins (batch, side, side), a function that also says its parameters.
+
+    Parameters
+    ----------
+    beta : inverse temperature in units of 1/J; negative for an antiferromagnet.
+    field : external field in units of J.
+
+    Raises
+    ------
+    InputError
+        If a parameter is not finite.
+    """
+
+    beta: float
+    field: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.beta) and math.isfinite(self.field)):
+            raise InputError(f"Expected finite beta and field, got {self.beta} and {self.field}. Correct them.")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return E (batch,), float64 and exact to rounding, of spins x (batch, side, side)."""
+        bonds = (x * (x.roll(-1, -1) + x.roll(-1, -2))).sum((-2, -1), dtype=torch.float64)
+        return -self.beta * (bonds + self.field * x.sum((-2, -1), dtype=torch.float64))
+
+    def local_field(self, x: Tensor) -> Tensor:
+        """Return b, the sum of the neighbours plus the field, at every site (batch, side, side).
+
+        Flipping s_i alone changes E by 2 beta s_i b_i.
+        """
+        neighbours = x.roll(1, -1) + x.roll(-1, -1) + x.roll(1, -2) + x.roll(-1, -2)
+        return neighbours + self.field if self.field else neighbours
+
+
+def as_ising(energy: Energy) -> IsingEnergy:
+    """Return `energy` itself when a lattice kernel can use it.
+
+    Raises
+    ------
+    InputError
+        For any other function: these kernels rest on bonds between neighbours, which a function does not show.
+    """
+    if isinstance(energy, IsingEnergy):
+        return energy
+    raise InputError(
+        f"Expected an IsingEnergy for a lattice kernel, got {type(energy).__name__}. "
+        "For other energies of spins take SpinFlip, for continuous variables RandomWalk."
+    )
+
+
+def colours(side: int) -> Tensor:
+    """Return a colouring (side, side) of the periodic lattice in which no two neighbours are alike.
+
+    Two colours, a checkerboard, for an even side; three for an odd one, whose edges do not fit a checkerboard.
+    """
+    along = torch.arange(side) % 2
+    if side % 2:
+        along[-1] = 2
+    return (along[:, None] + along) % (2 + side % 2)

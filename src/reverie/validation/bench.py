@@ -1,0 +1,218 @@
+"""The bench: what all statistics of a validation share.
+
+Two comparisons, generated against real and real against real, each with its pooled rows and their
+relabellings (`reverie.validation.relabel`). What is chosen from data, such as the edges of the tails, the
+principal components and the bins, is chosen from all rows of R, G and H together, and so does not depend on which of
+them are called real: the permutation tests stay exact.
+
+Many features are cut: those looked at one by one to the `MAX_FEATURES` of largest variance, those that statistics of
+cost d^2 see to the first `MAX_COMPONENTS` - 1 principal components and the length of what these leave out.
+Each cut is stated in the notes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.core.errors import InputError
+from reverie.core.random import child_generator
+from reverie.validation.kernels import median_distance
+from reverie.validation.observables import evaluate_observables
+from reverie.validation.relabel import Relabellings, relabellings
+from reverie.validation.samples import Sample, Samples
+from reverie.validation.shapes import TAIL
+
+__all__ = ["MAX_COMPONENTS", "MAX_FEATURES", "Bench", "Comparison", "set_bench"]
+
+MAX_FEATURES = 128
+MAX_COMPONENTS = 64
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two samples, pooled, x (real) first.
+
+    Parameters
+    ----------
+    z : (N, d), all features that vary, scaled.
+    few : (N, k), the same or, of many features, their components (see the module).
+    single : (N, f), the features and observables that are looked at one by one.
+    observables : name -> (N, k).
+    relabel : labels and weights.
+    modes : (N,), the mode of each row, 0 ... K - 1, if modes were given.
+    """
+
+    z: Tensor
+    few: Tensor
+    single: Tensor
+    observables: dict[str, Tensor]
+    relabel: Relabellings
+    modes: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything the statistics share.
+
+    Parameters
+    ----------
+    here, real : generated against real, and real against real (None if that was not asked for).
+    names, few_names, single_names : of the columns of `Comparison.z`, `few` and `single`.
+    edges : (2, f), where the tails of `single` begin.
+    everything : (rows, k), `few` of R, G and H together, on which bins are fitted.
+    median : median distance of real events (H), the unit of bandwidths: the same for every generator.
+    seed : root of directions, bandwidths and ties.
+    notes : what was left out, in sentences.
+    """
+
+    here: Comparison
+    real: Comparison | None
+    names: tuple[str, ...]
+    few_names: tuple[str, ...]
+    single_names: tuple[str, ...]
+    edges: Tensor
+    everything: Tensor
+    median: float
+    seed: int
+    notes: tuple[str, ...]
+
+
+def set_bench(
+    samples: Samples,
+    observables: Mapping[str, Any],
+    n_permutations: int,
+    seed: int,
+    *,
+    calibrate: bool,
+    modes: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Bench:
+    """Return the pooled, scaled rows of both comparisons with their relabellings.
+
+    Raises
+    ------
+    InputError
+        When no feature varies, or an observable fails.
+    """
+    roles = {"real": samples.reference, "generated": samples.generated, "calibration": samples.calibration}
+    rows = {what: sample.values for what, sample in roles.items()}
+    everything = np.concatenate(list(rows.values()))
+    varies = np.ptp(everything, axis=0) > 0
+    if not varies.any():
+        raise InputError("Expected features that vary, got constant columns only. There is nothing to compare.")
+    names = tuple(name for name, keep in zip(samples.names, varies, strict=True) if keep)
+    notes = _frozen_notes(samples, varies)
+    scaled = {what: torch.from_numpy(samples.scaled(values)[:, varies]) for what, values in rows.items()}
+    seen = {what: evaluate_observables(observables, v, samples.event_shape, what) for what, v in rows.items()}
+    labels = _mode_labels(modes, rows)
+    few, few_names = _components(scaled, names, notes)
+    single, single_names = _single(scaled, names, seen, notes)
+    pooled = torch.cat(list(single.values()))
+    edges = torch.stack([torch.quantile(pooled, level, dim=0) for level in (TAIL, 1 - TAIL)])
+
+    def compare(y: str, n_permutations: int) -> Comparison:
+        def join(parts: dict[str, Any]) -> Any:
+            return torch.cat([parts["real"], parts[y]])
+
+        values = {name: join({k: torch.from_numpy(v[name]) for k, v in seen.items()}) for name in observables}
+        relabel = _relabellings(roles["real"], roles[y], n_permutations, samples.chains.block, seed)
+        return Comparison(join(scaled), join(few), join(single), values, relabel, join(labels) if labels else None)
+
+    return Bench(
+        here=compare("generated", n_permutations),
+        real=compare("calibration", 0) if calibrate else None,
+        names=names,
+        few_names=few_names,
+        single_names=single_names,
+        edges=edges,
+        everything=torch.cat(list(few.values())),
+        median=median_distance(scaled["calibration"], child_generator(seed, "bandwidth")),
+        seed=seed,
+        notes=tuple(notes),
+    )
+
+
+def _mode_labels(
+    modes: Callable[[np.ndarray], np.ndarray] | None, rows: dict[str, np.ndarray]
+) -> dict[str, Tensor] | None:
+    if modes is None:
+        return None
+    found = {what: np.asarray(modes(values)) for what, values in rows.items()}
+    for what, labels in found.items():
+        if labels.shape != (len(rows[what]),):
+            raise InputError(
+                f"Expected one mode per event from `modes`, got shape {labels.shape} for {len(rows[what])} events. "
+                "Give a function like `predict` of clusters."
+            )
+    names = np.unique(np.concatenate(list(found.values())))
+    return {what: torch.from_numpy(np.searchsorted(names, labels)) for what, labels in found.items()}
+
+
+def _relabellings(x: Sample, y: Sample, n_permutations: int, block: int, seed: int) -> Relabellings:
+    weights = None if x.weights is None or y.weights is None else np.concatenate([x.weights, y.weights])
+    return relabellings(
+        len(x.values),
+        len(y.values),
+        n_permutations,
+        child_generator(seed, "permutations"),
+        weights=None if weights is None else torch.from_numpy(weights),
+        block=block,
+    )
+
+
+def _frozen_notes(samples: Samples, varies: np.ndarray) -> list[str]:
+    notes = []
+    if not varies.all():
+        notes.append(f"{(~varies).sum()} features are constant and equal in all samples; they were left out.")
+    still = np.ptp(samples.reference.values, axis=0) == 0
+    frozen = [name for name, one, keep in zip(samples.names, still, varies, strict=True) if one and keep]
+    if frozen:
+        more = f", ... ({len(frozen)} in all)" if len(frozen) > 8 else ""
+        notes.append(f"Constant in the real reference but not elsewhere: {', '.join(frozen[:8])}{more}.")
+    return notes
+
+
+def _components(
+    scaled: dict[str, Tensor], names: tuple[str, ...], notes: list[str]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    if len(names) <= MAX_COMPONENTS:
+        return scaled, names
+    everything = torch.cat(list(scaled.values()))
+    mean = everything.mean(0)
+    _, axes = torch.linalg.eigh(torch.cov(everything.T))
+    leading = axes[:, -(MAX_COMPONENTS - 1) :].flip(1)
+
+    def reduced(z: Tensor) -> Tensor:
+        inside = (z - mean) @ leading
+        rest = (z - mean).square().sum(1) - inside.square().sum(1)
+        return torch.cat([inside, rest.clamp_min(0).sqrt()[:, None]], dim=1)
+
+    notes.append(
+        f"Correlations, Frechet distance, neighbourhoods, bins and likelihood ratio saw {MAX_COMPONENTS - 1} principal "
+        f"components and the rest of {len(names):,} features."
+    )
+    few = {what: reduced(z) for what, z in scaled.items()}
+    return few, (*(f"principal component {k + 1}" for k in range(MAX_COMPONENTS - 1)), "rest")
+
+
+def _single(
+    scaled: dict[str, Tensor], names: tuple[str, ...], seen: dict[str, dict[str, np.ndarray]], notes: list[str]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return what is looked at one by one: the widest features and observables of one number per event."""
+    keep = list(range(len(names)))
+    if len(names) > MAX_FEATURES:
+        variance = torch.cat(list(scaled.values())).var(0)
+        keep = variance.argsort(descending=True, stable=True)[:MAX_FEATURES].sort().values.tolist()
+        notes.append(
+            f"Tests by feature looked at the {MAX_FEATURES} of {len(names):,} features with the largest variance."
+        )
+    scalars = [name for name, values in seen["real"].items() if values.shape[1] == 1]
+    scale = {name: max(float(seen["calibration"][name].std()), 1e-300) for name in scalars}
+    single = {
+        what: torch.cat([z[:, keep], *(torch.from_numpy(seen[what][name]) / scale[name] for name in scalars)], dim=1)
+        for what, z in scaled.items()
+    }
+    return single, (*(names[j] for j in keep), *scalars)

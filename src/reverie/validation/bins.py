@@ -1,0 +1,155 @@
+"""Regions of feature space: how many real and how many generated events each one holds.
+
+k-means cells that are fitted on one sample fit its fluctuations, so the sample itself is no fair reference for
+them. Here the cells come from a third sample of real events, and n events x are compared with m events y. With
+counts x_k and y_k of bin k, T_k = x_k + y_k and s_k = x_k / n - y_k / m,
+
+    chi^2 = n m sum_k s_k^2 / Q_k,     Q_k = sum of w^2 in the bin, which is T_k without weights    (Pearson 1900)
+
+has K - 1 degrees of freedom. With weights of mean one x_k and y_k are sums of weights. Q_k does not know the
+labels, so one matrix product gives chi^2 for all labellings, and negative weights do no harm. To leading order
+chi^2 = 8 JS / (1/n + 1/m), JS the Jensen-Shannon divergence of the two histograms in nats.
+
+A single bin differs at level alpha if its two-proportion z,
+
+    z_k = -s_k / sqrt(Q_k (1 - T_k/N) / (n m)),         positive where generated events are too many
+
+is too large. The number of bins that do (NDB, Richardson and Weiss 2018) is alpha K +- sqrt(K alpha (1 - alpha)) by
+chance; which bins those are is decided with Holm's correction. Bins in which fewer than 5 events of the smaller
+sample are expected are first merged with the bin of the nearest centre.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.core.errors import InputError
+from reverie.validation.columns import pool
+from reverie.validation.occupancy import Occupancy, occupancy
+from reverie.validation.relabel import Computed, Relabellings, jackknife_error
+
+__all__ = ["Bins", "bin_regions", "bin_statistic", "compare_bins", "region_names"]
+
+LEAST_EXPECTED = 5
+MAX_BINS = 100
+_EVENTS_PER_BIN = 20
+_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Regions around centres, with the region of each pooled row.
+
+    Parameters
+    ----------
+    centres : (K, d), the mean of the fitted events in each region, in the unit of the rows.
+    of_row : (N,) int64, 0 ... K - 1.
+    """
+
+    centres: Tensor
+    of_row: Tensor
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+
+def bin_regions(z: Tensor, fit_on: Tensor, smaller: int, *, n_bins: int | None = None, seed: int = 0) -> Bins:
+    """Return k-means regions of the pooled rows z (N, d), fitted on `fit_on` (r, d), other events of the same unit.
+
+    Parameters
+    ----------
+    smaller : events of the smaller of the two samples, min(n, m).
+    n_bins : regions before merging; None takes one per 20 events of the smaller sample, at most 100.
+
+    Raises
+    ------
+    InputError
+        For fewer than two events to fit on, or other features.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import pairwise_distances_argmin
+
+    if fit_on.ndim != 2 or len(fit_on) < 2 or fit_on.shape[1] != z.shape[1]:
+        raise InputError(
+            f"Expected at least two rows of {z.shape[1]} features to fit the regions on, got {tuple(fit_on.shape)}. "
+            "Give a third sample of real events."
+        )
+    wanted = min(MAX_BINS, smaller // _EVENTS_PER_BIN) if n_bins is None else n_bins
+    spots = np.ascontiguousarray(fit_on.double().cpu().numpy())
+    k = max(1, min(wanted, len(np.unique(spots, axis=0))))
+    fitted = KMeans(n_clusters=k, random_state=seed % 2**32).fit(spots)
+    rows = pairwise_distances_argmin(z.double().cpu().numpy(), fitted.cluster_centers_)
+    sizes = np.bincount(fitted.predict(spots), minlength=k).astype(float)
+    return _merged(fitted.cluster_centers_, sizes, rows, LEAST_EXPECTED * len(z) / smaller)
+
+
+def bin_statistic(bins: Bins, relabel: Relabellings) -> Computed:
+    """Return chi^2 of homogeneity under every labelling (see the module)."""
+    n, m, k = relabel.n, relabel.m, len(bins)
+    weights = torch.ones(n + m, dtype=torch.float64) if relabel.weights is None else relabel.weights
+    squares = torch.zeros(k, dtype=torch.float64).index_add_(0, bins.of_row, weights.square())
+    shares = torch.zeros(k, relabel.labels.shape[1], dtype=torch.float64)
+    left_out = torch.zeros(k, relabel.n_groups, dtype=torch.float64)
+    for start in range(0, n + m, _ROWS):
+        rows = slice(start, start + _ROWS)
+        one_hot = torch.nn.functional.one_hot(bins.of_row[rows], k).T
+        shares += (one_hot.float() @ relabel.contrasts(rows)).double()
+        left_out += (one_hot.float() @ relabel.jackknife(rows)).double()
+    scale = n * m * relabel.unit**2
+    values, kept = ((scale * part.square() / squares[:, None]).sum(0).numpy() for part in (shares, left_out))
+    return Computed(values, jackknife_error(kept), detail=f"{k} regions, {k - 1} expected")
+
+
+def compare_bins(
+    real: Tensor,
+    generated: Tensor,
+    fit_on: Tensor,
+    *,
+    names: Sequence[str] | None = None,
+    n_bins: int | None = None,
+    seed: int = 0,
+    alpha: float = 0.05,
+) -> Occupancy:
+    """Return the occupancy of k-means regions of `fit_on` (r, d) by real (n, d) and generated (m, d).
+
+    Features should have comparable spreads; a region is named by its centre, in the unit of the arguments.
+    """
+    z, _ = pool(real, generated)
+    bins = bin_regions(z, fit_on, min(len(real), len(generated)), n_bins=n_bins, seed=seed)
+    here = bins.of_row.numpy()
+    called = region_names(bins.centres.numpy(), names)
+    return occupancy(here[: len(real)], here[len(real) :], called, alpha=alpha)
+
+
+def region_names(centres: np.ndarray, names: Sequence[str] | None = None, *, most: int = 2) -> list[str]:
+    """Return words for each centre (K, d): the features in which it is farthest from the others.
+
+    Give centres in the unit that the reader knows.
+    """
+    names = [f"x{j}" for j in range(centres.shape[1])] if names is None else names
+    spread = centres.std(0)
+    away = np.abs(centres - centres.mean(0)) / np.where(spread > 0, spread, np.inf)
+    chosen = np.sort(np.argsort(-away, axis=1, kind="stable")[:, :most], axis=1)
+    words = [[f"{names[j]} = {centre[j]:.3g}" for j in row] for centre, row in zip(centres, chosen, strict=True)]
+    return [f"the region near {', '.join(parts)}" for parts in words]
+
+
+def _merged(centres: np.ndarray, sizes: np.ndarray, rows: np.ndarray, least: float) -> Bins:
+    # decided by the pooled counts, which do not know the labels
+    alive = np.arange(len(centres))
+    where = np.arange(len(centres))
+    pooled = np.bincount(rows, minlength=len(centres)).astype(float)
+    centres = centres.copy()
+    while len(alive) > 1 and pooled[alive].min() < least:
+        small = alive[np.argmin(pooled[alive])]
+        alive = alive[alive != small]
+        into = alive[np.square(centres[alive] - centres[small]).sum(1).argmin()]
+        both = sizes[into] + sizes[small]
+        centres[into] = (sizes[into] * centres[into] + sizes[small] * centres[small]) / both
+        sizes[into], pooled[into] = both, pooled[into] + pooled[small]
+        where[where == small] = into
+    of_row = np.searchsorted(alive, where[rows])
+    return Bins(torch.from_numpy(centres[alive]), torch.from_numpy(of_row))

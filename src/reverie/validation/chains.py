@@ -1,0 +1,120 @@
+"""Whether rows are independent and, if not, in which blocks they may be exchanged.
+
+Rows of a Markov chain (lattices, Boltzmann machines, Langevin samples) resemble their neighbours, and every
+two-sample test for independent rows then rejects equal laws: Kolmogorov-Smirnov "at 5 %" in 78 % of the
+runs for autoregressive chains with coefficient 0.9 (validation reference, section 1). So before anything is tested,
+the integrated autocorrelation time tau (`reverie.core.series`) is measured on quantities that chains
+forget slowly: the features of largest variance, their sum, its distance from the mean (for spins: magnetisation and
+its size), the first principal components, and the user's observables.
+
+    2 tau > 1.2    and    tau - 1/2 > 4.5 sqrt(W / n)        the rows are a chain, n_eff = n / (2 tau)
+
+For independent rows tau - 1/2 is a sum of W autocorrelations of variance 1/n. With the window W that the
+Gamma method chooses, 1 of 1,000 series of independent rows exceeds 3.3 of these units, and 1 of 5,000 exceeds 4.2
+(simulated, n = 300 to 5,000).
+
+Blocks of ten tau, at least, are then exchanged as a whole. Fewer than `LEAST_BLOCKS` blocks in a sample leave
+too few different permutations: sorted tables of independent events look like this too. Then rows
+are treated as independent, in random order, and a warning says what that means.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from reverie.core.series import AutocorrelationTime, autocorrelation_time
+
+__all__ = ["LEAST_BLOCKS", "ChainReport", "inspect_chains"]
+
+LEAST_BLOCKS = 8  # in each sample
+_LEAST = 1.2
+_SIGMAS = 4.5
+_MOST_SERIES = 32
+
+
+@dataclass(frozen=True)
+class ChainReport:
+    """What was found out about the order of the rows.
+
+    Parameters
+    ----------
+    tau : the largest integrated autocorrelation time, in rows; 1/2 for independent rows.
+    sample, series : where it was found, such as "generated" and "sum of all features".
+    block : rows that change their label together; 1 for independent rows.
+    thinning : every which row was kept.
+    warnings : sentences for the user.
+    """
+
+    tau: float = 0.5
+    sample: str = ""
+    series: str = ""
+    block: int = 1
+    thinning: int = 1
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether rows depend on each other."""
+        return self.block > 1 or self.thinning > 1
+
+
+def inspect_chains(table: Mapping[str, np.ndarray], names: tuple[str, ...], correlated: str) -> ChainReport:
+    """Return the report on samples (n, d) by name, in the order of their rows.
+
+    Parameters
+    ----------
+    correlated : "auto" and "blocks" exchange blocks of a chain, "thin" keeps every few rows, "ignore" does not look.
+    """
+    if correlated == "ignore":
+        return ChainReport()
+    found = [(time, what, series) for what, rows in table.items() for series, time in _times(rows, names).items()]
+    slow = [(time.value, what, series) for time, what, series in found if _is_slow(time)]
+    if not slow:
+        return ChainReport()
+    tau, what, series = max(slow)
+    size = min(len(rows) for rows in table.values())
+    where = f"Rows of the {what} sample depend on their neighbours ({series}: autocorrelation time {tau:.3g} rows)"
+    if correlated == "thin":
+        step = math.ceil(4 * tau)  # twice the 2 tau that make rows all but independent
+        note = f"{where}; every {step}th row of each sample was used."
+        return ChainReport(tau, what, series, thinning=step, warnings=(note,))
+    block = math.ceil(10 * tau)
+    if size // block < LEAST_BLOCKS:
+        note = (
+            f"{where}, and {size:,} rows hold fewer than {LEAST_BLOCKS} blocks of {block:,}. Rows were treated as "
+            "independent: right for independent events in sorted order, but p-values are too small if this is a chain. "
+            "Give a longer or thinned chain."
+        )
+        return ChainReport(tau, what, series, warnings=(note,))
+    effective = f"Effective size about {size / (2 * tau):,.0f}."
+    note = f"{where}; p-values and errors come from blocks of {block:,} rows. {effective}"
+    return ChainReport(tau, what, series, block=block, warnings=(note,))
+
+
+def _is_slow(time: AutocorrelationTime) -> bool:
+    return 2 * time.value > _LEAST and time.value - 0.5 > _SIGMAS * math.sqrt(max(time.window, 1) / time.n)
+
+
+def _times(rows: np.ndarray, names: tuple[str, ...]) -> dict[str, AutocorrelationTime]:
+    return {name: autocorrelation_time(series) for name, series in _series(rows, names).items()}
+
+
+def _series(rows: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    spread = rows.std(axis=0)
+    scaled = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    widest = np.sort(np.argsort(-spread, kind="stable")[:_MOST_SERIES])
+    series = {names[j]: scaled[:, j] for j in widest if spread[j] > 0}
+    if rows.shape[1] > 1:
+        total = rows.sum(axis=1)
+        series |= {"sum of all features": total, "distance of the sum from its mean": np.abs(total - total.mean())}
+        series |= {f"principal component {k + 1}": score for k, score in enumerate(_leading(scaled))}
+    return {name: values for name, values in series.items() if np.ptp(values) > 0}
+
+
+def _leading(scaled: np.ndarray, n_components: int = 3) -> np.ndarray:
+    # the directions are found on at most a thousand rows: any direction will do
+    step = max(1, len(scaled) // 1000)
+    _, _, directions = np.linalg.svd(scaled[::step], full_matrices=False)
+    return (scaled @ directions[:n_components].T).T

@@ -1,0 +1,116 @@
+"""Signed measures as the columns of one matrix, and results read off them.
+
+A labelling is the signed measure s = a - c, a and c the normalised masses of x and y
+(see `reverie.validation.relabel`; h s are its contrasts). Statistics of the two empirical measures take
+them all together,
+
+    S = [ h s of B + 1 labellings | h s of 2J jackknife subsets | h a and h c, observed ]      (N, B + 1 + 2J + 2)
+
+and do the same with each column: a norm of its cumulative sum (`marginal`, `sliced`) or a quadratic form
+s^T K s (`kernels`, `features`).
+
+The quadratic form V = s^T K s is positive on average under the null, because it holds the pairs (i, i). With
+A = a^T K a, alpha = sum a_i^2 and the same for y, the unbiased form U has instead of A
+
+    A_u = (A - sum a_i^2 k_ii) / (1 - alpha),      A_u - A = (alpha A - sum a_i^2 k_ii) / (1 - alpha),
+
+which is the mean over pairs i != j with weights a_i a_j. U - V = (A_u - A) + (D_u - D) is the `shift` of the
+results: no difference of large numbers, since the cross term is the same in both.
+"""
+
+import torch
+from torch import Tensor
+
+from reverie.core.errors import InputError
+from reverie.validation.relabel import Computed, Relabellings, jackknife_error
+
+__all__ = ["as_computed", "measures", "observed_masses", "pool", "signed_columns", "within_shift"]
+
+_ROWS = 4096
+
+
+def signed_columns(relabel: Relabellings) -> Tensor:
+    """Return S (N, B + 1 + 2J + 2), float32, filled in blocks of rows."""
+    n_labellings = relabel.labels.shape[1]
+    S = torch.empty(len(relabel.labels), n_labellings + relabel.n_groups + 2)
+    masses = torch.stack(observed_masses(relabel), dim=1) / relabel.unit
+    for start in range(0, len(S), _ROWS):
+        rows = slice(start, start + _ROWS)
+        S[rows, :n_labellings] = relabel.contrasts(rows)
+        S[rows, n_labellings:-2] = relabel.jackknife(rows)
+        S[rows, -2:] = masses[rows].float()
+    return S
+
+
+def observed_masses(relabel: Relabellings) -> tuple[Tensor, Tensor]:
+    """Return the normalised masses a of x and c of y, (N,) float64 each, of the observed labelling."""
+    of_x = relabel.labels[:, 0].double()
+    w = torch.ones_like(of_x) if relabel.weights is None else relabel.weights
+    return w * of_x / (w @ of_x), w * (1 - of_x) / (w @ (1 - of_x))
+
+
+def as_computed(columns: Tensor, relabel: Relabellings, *, shift: float = 0.0, detail: str = "") -> Computed:
+    """Return the result of a statistic from its values (B + 1 + 2J, ...) for the columns of S; masses are ignored."""
+    values = columns.double().numpy()
+    n_labellings = relabel.labels.shape[1]
+    error = jackknife_error(values[n_labellings : n_labellings + relabel.n_groups])
+    return Computed(values[:n_labellings], error, shift, detail)
+
+
+def within_shift(mass: Tensor, form: float, diagonal: Tensor | float) -> float:
+    """Return A_u - A for one sample.
+
+    Parameters
+    ----------
+    mass : (N,), a.
+    form : A = a^T K a.
+    diagonal : (N,), k_ii, or one number for all.
+    """
+    alpha = float(mass.square().sum())
+    if alpha > 1 - 1e-12:  # a single row has no pairs
+        return -form
+    return (alpha * form - float((mass.square() * diagonal).sum())) / (1 - alpha)
+
+
+def pool(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows of `x` (n, d) and `y` (m, d) as one (N, d), and their labelling (N, 1), 1 for x.
+
+    Raises
+    ------
+    InputError
+        Unless both are (rows, features) with the same features and at least one row.
+    """
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or not len(x) or not len(y):
+        raise InputError(
+            f"Expected two samples (rows, features) with the same features, got {tuple(x.shape)} and "
+            f"{tuple(y.shape)}. Rows are samples; reshape one of them."
+        )
+    labels = torch.zeros(len(x) + len(y), 1)
+    labels[: len(x)] = 1
+    return torch.cat([x, y]), labels
+
+
+def measures(
+    x: Tensor, y: Tensor, x_weights: Tensor | None = None, y_weights: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return pooled rows z (N, d) of x (n, d) and y (m, d), and the masses a and c (N,), all float64.
+
+    Raises
+    ------
+    InputError
+        Unless both are (rows, features) with the same features and at least one row, and weights, where
+        given, are one per row with a positive sum.
+    """
+    z, _ = pool(x, y)
+    a, c = (_mass(*pair) for pair in ((x, x_weights), (y, y_weights)))
+    return z.double(), torch.cat([a, 0 * c]), torch.cat([0 * a, c])
+
+
+def _mass(x: Tensor, weights: Tensor | None) -> Tensor:
+    w = torch.ones(len(x), dtype=torch.float64, device=x.device) if weights is None else weights.double()
+    if w.shape != (len(x),) or not w.sum() > 0:
+        raise InputError(
+            f"Expected one weight per row with a positive sum, got shape {tuple(w.shape)} for {len(x)} rows, "
+            f"sum {float(w.sum()):.4g}. Give weights (rows,)."
+        )
+    return w / w.sum()

@@ -1,0 +1,126 @@
+"""From the columns of the battery to results: p-values, corrections, what is detectable, regions, observables."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from reverie.core.random import child_seed
+from reverie.validation.battery import Column
+from reverie.validation.bench import Bench
+from reverie.validation.bins import bin_regions, region_names
+from reverie.validation.multiple import benjamini_hochberg, min_p, ranked, step_down
+from reverie.validation.observables import ObservableMeans, observable_means
+from reverie.validation.occupancy import Occupancy, occupancy
+from reverie.validation.references import DESCRIPTIONS
+from reverie.validation.result import TestResult
+from reverie.validation.samples import Samples
+
+__all__ = ["judged", "observables_judged", "regions_judged"]
+
+_POWER = 0.8416212335729143  # z of 80 % power
+
+
+def judged(groups: Mapping[str, Sequence[Column]], alpha: float) -> list[TestResult]:
+    """Return the results of all groups but observables: one per feature, or the strongest of a group.
+
+    Adjusted within each test by feature, and among the other groups.
+    """
+    by_feature = {name: group for name, group in groups.items() if group[0].feature and name != _MEANS}
+    others = {name: group for name, group in groups.items() if not group[0].feature}
+    columns, p, adjusted = [], [], []
+    for group in by_feature.values():
+        own = [ranked(column.values) for column in group]
+        columns, p, adjusted = [*columns, *group], [*p, *(o.observed_p for o in own)], [*adjusted, *step_down(own)]
+    combined = [min_p([ranked(column.values) for column in group]) for group in others.values()]
+    columns += [_strongest(group) for group in others.values()]
+    p += [one.observed_p for one in combined]
+    adjusted += step_down(combined)
+    q = benjamini_hochberg(p)
+    return [_test(*row, alpha) for row in zip(columns, p, adjusted, q, strict=True)]
+
+
+_MEANS = "observable mean"
+
+
+def _strongest(group: Sequence[Column]) -> Column:
+    def strength(column: Column) -> tuple[float, float]:
+        rank = ranked(column.values)
+        return -rank.observed_p, float(rank.excess[0])
+
+    return max(group, key=strength)
+
+
+def _test(column: Column, p_value: float, p_adjusted: float, q_value: float, alpha: float) -> TestResult:
+    description, reference = DESCRIPTIONS[column.name]
+    return TestResult(
+        name=column.name,
+        feature=column.feature,
+        value=column.value,
+        noise_low=column.low,
+        noise_high=column.high,
+        real_vs_real=column.real,
+        p_value=p_value,
+        p_adjusted=p_adjusted,
+        distinguishes=p_adjusted <= alpha,
+        description=description,
+        reference=reference,
+        detail=column.detail,
+        error=column.error if np.isfinite(column.error) else None,
+        q_value=q_value,
+        detectable=_detectable(column),
+    )
+
+
+def _detectable(column: Column) -> float:
+    """Return the value found with 80 % power, on the scale that is shown."""
+    chance, shown = column.values[1:], column.value
+    reach = float(np.quantile(chance, 0.95) + _POWER * chance.std()) - float(column.values[0])
+    return shown - reach if column.is_falling else shown + reach
+
+
+def observables_judged(
+    groups: Mapping[str, Sequence[Column]], bench: Bench, alpha: float
+) -> tuple[ObservableMeans, ...]:
+    """Return the means of all observables, in both samples."""
+    columns = groups.get(_MEANS, ())
+    own = [ranked(column.values) for column in columns]
+    results = []
+    for column, rank, adjusted in zip(columns, own, step_down(own), strict=True):
+        v = bench.here.observables[str(column.feature)]
+        x, x_error, y, y_error = (tuple(part.tolist()) for part in observable_means(v, bench.here.relabel))
+        results.append(
+            ObservableMeans(
+                name=str(column.feature),
+                real=x,
+                real_error=x_error,
+                generated=y,
+                generated_error=y_error,
+                chi2=column.value,
+                dof=int(column.extra),
+                n_cut=v.shape[1] - int(column.extra),
+                p_value=rank.observed_p,
+                p_adjusted=adjusted,
+                real_vs_real=column.real,
+                distinguishes=adjusted <= alpha,
+            )
+        )
+    return tuple(results)
+
+
+def regions_judged(bench: Bench, samples: Samples, alpha: float) -> Occupancy:
+    """Return the occupancy of the bins of the battery, their names in original units."""
+    c = bench.here
+    bins = bin_regions(c.few, bench.everything, min(c.relabel.n, c.relabel.m), seed=child_seed(bench.seed, "bins"))
+    centres = bins.centres.numpy()
+    if bench.few_names == bench.names:
+        keep = [samples.names.index(name) for name in bench.names]
+        centres = centres * samples.scale[keep] + samples.centre[keep]
+    of_row, n = bins.of_row.numpy(), c.relabel.n
+    return occupancy(
+        of_row[:n],
+        of_row[n:],
+        region_names(centres, bench.few_names),
+        real_weights=samples.reference.weights,
+        generated_weights=samples.generated.weights,
+        alpha=alpha,
+    )

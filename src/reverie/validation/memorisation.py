@@ -1,0 +1,140 @@
+"""Has the generator memorised its training events? Exact tests, copy counts and the closest pairs.
+
+The verdict rests on the exact exchange test of `reverie.validation.copies`, where the theory is. Beside it stand
+C_T, authenticity, the number of generated events equal to a training event within a tolerance, and the share of
+generated events that lie closer to a training event than all but 1 % of the held-out events do.
+
+Features are scaled by median and interquartile range / 1.349 of T u H (images: one scale for all pixels), which does
+not know which of the real events were trained on. Distances are in this unit.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.core.checks import check_finite, check_positive, check_table
+from reverie.core.errors import InputError
+from reverie.core.random import as_seed, child_seed
+from reverie.core.types import RandomState
+from reverie.validation.copies import (
+    authenticity,
+    copying_p,
+    copying_score,
+    distances_to_train,
+    exchange_test,
+)
+from reverie.validation.memorisation_result import MemorisationResult, NearCopy
+from reverie.validation.proportions import clopper_pearson
+
+__all__ = ["MemorisationResult", "NearCopy", "memorisation"]
+
+MIN_ROWS = 20
+NEAR = 0.01  # quantile of the distances of held-out events
+
+
+def memorisation(
+    train: np.ndarray | Tensor,
+    holdout: np.ndarray | Tensor,
+    generated: np.ndarray | Tensor,
+    *,
+    n_permutations: int = 999,
+    block: int = 1,
+    tolerance: float = 1e-6,
+    n_pairs: int = 10,
+    alpha: float = 0.05,
+    random_state: RandomState = None,
+) -> MemorisationResult:
+    """Compare the distances of generated events to training and to held-out events.
+
+    Parameters
+    ----------
+    train : (t, *event), the events that the generator was trained on.
+    holdout : (h, *event), real events of the same law that it has not seen.
+    generated : (m, *event).
+    n_permutations : B; the smallest p-value is 1/(B + 1).
+    block : neighbouring real events that change their label together, at least ten autocorrelation times of a chain.
+    tolerance : distance in units of the spread up to which a generated event counts as a duplicate.
+    n_pairs : closest pairs to list.
+    alpha : level of the verdict.
+
+    Raises
+    ------
+    InputError
+        For fewer than 20 events of a kind, NaN, or different features.
+    """
+    check_positive("n_permutations", n_permutations, integer=True)
+    check_positive("block", block, integer=True)
+    seed = as_seed(random_state)
+    t, h, g = _scaled(train, holdout, generated)
+    exchange = exchange_test(t, h, g, n_permutations=n_permutations, block=block, seed=child_seed(seed, "memorisation"))
+    (to_g, row_g), (to_h, row_h) = distances_to_train(t, g, seed), distances_to_train(t, h, seed)
+    limit = float(np.quantile(to_h, NEAR))
+    n_near = int((to_g < limit).sum())
+    near_low, near_high = clopper_pearson(n_near, len(g))
+    score, spread = copying_score(t, h, g, (to_g, to_h), seed=seed)
+    defined = math.isfinite(score)
+    return MemorisationResult(
+        p_value=exchange.p_value,
+        share=exchange.shares[0],
+        share_error=exchange.error,
+        share_expected=exchange.expected,
+        share_p=exchange.p_values[0],
+        weighted_share=exchange.shares[1],
+        weighted_p=exchange.p_values[1],
+        closest_share=exchange.shares[2],
+        closest_p=exchange.p_values[2],
+        n_closest=exchange.n_closest,
+        near=n_near / len(g),
+        near_low=float(near_low),
+        near_high=float(near_high),
+        near_distance=limit,
+        c_t=score if defined else None,
+        c_t_spread=spread if defined else None,
+        c_t_p=copying_p(score, spread) if defined else None,
+        authenticity=authenticity(t, to_g, row_g, seed),
+        authenticity_holdout=authenticity(t, to_h, row_h, seed),
+        duplicates=int((to_g <= tolerance).sum()),
+        duplicates_holdout=int((to_h <= tolerance).sum()),
+        closest=_closest_pairs(to_g, row_g, n_pairs),
+        n_train=len(t),
+        n_holdout=len(h),
+        n_generated=len(g),
+        n_permutations=n_permutations,
+        block=block,
+        tolerance=tolerance,
+        seed=seed,
+        alpha=alpha,
+    )
+
+
+def _scaled(*samples: np.ndarray | Tensor) -> tuple[Tensor, ...]:
+    arrays = [s.detach().cpu().numpy() if isinstance(s, Tensor) else np.asarray(s) for s in samples]
+    for array, what in zip(arrays, ("train", "holdout", "generated"), strict=True):
+        check_table(array, what, min_rows=MIN_ROWS)
+        check_finite(array, name=what)
+    if len({array.shape[1:] for array in arrays}) > 1:
+        raise InputError(
+            f"Expected train, holdout and generated with the same features, got shapes "
+            f"{', '.join(str(array.shape) for array in arrays)}. Select the same columns in all."
+        )
+    tables = [array.reshape(len(array), -1).astype(np.float64) for array in arrays]
+    if any(array.dtype == np.float32 for array in arrays):  # 0.1 in single precision is not 0.1 in double
+        tables = [table.astype(np.float32).astype(np.float64) for table in tables]
+    centre, scale = _robust_scale(np.concatenate(tables[:2]), image=arrays[0].ndim > 2)
+    return tuple(torch.from_numpy((table - centre) / scale) for table in tables)
+
+
+def _robust_scale(real: np.ndarray, *, image: bool) -> tuple[np.ndarray, np.ndarray | float]:
+    if image:
+        return real.mean(0), float(np.sqrt(real.var(0).mean())) or 1.0
+    low, centre, high = np.quantile(real, [0.25, 0.5, 0.75], axis=0)
+    scale = (high - low) / 1.349
+    scale = np.where(scale > 0, scale, real.std(0))
+    return centre, np.where(scale > 0, scale, 1.0)
+
+
+def _closest_pairs(distances: np.ndarray, rows: np.ndarray, most: int) -> tuple[NearCopy, ...]:
+    order = np.argsort(distances, kind="stable")[:most]
+    return tuple(NearCopy(int(g), int(rows[g]), float(distances[g])) for g in order)

@@ -1,0 +1,73 @@
+"""How one feature differs, in words: its place, its width, its tails.
+
+The tails of feature j are what lies outside [q_.01, q_.99] of the calibration sample, which is neither x nor y, so
+the edges depend on no label. Their share in x minus that in y, in absolute value, is a test of its own:
+distances between whole distributions hardly see the outer two per cent.
+
+Place and width are the weighted median and interquartile range, in units of the real interquartile range
+divided by 1.349, the standard deviation of a normal law.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.validation.relabel import Computed, Relabellings, jackknife_error
+
+__all__ = ["change_of_shape", "tail_columns", "weighted_quantile"]
+
+TAIL = 0.01  # on either side
+_ROWS = 4096
+
+
+def tail_columns(z: Tensor, relabel: Relabellings, edges: Tensor) -> list[Computed]:
+    """Return for each feature |share of x - share of y| beyond its edges, under every labelling.
+
+    Parameters
+    ----------
+    z : (N, d), the pooled rows.
+    edges : (2, d), lower and upper edge of each feature, not from these rows' labels.
+    """
+    outside = (z < edges[0]) | (z > edges[1])
+    parts, left_out = [], []
+    for start in range(0, len(z), _ROWS):
+        rows = slice(start, start + _ROWS)
+        part = outside[rows].T.double()
+        parts.append(part @ relabel.contrasts(rows).double())
+        left_out.append(part @ relabel.jackknife(rows).double())
+    values, jackknife = (sum(p, torch.zeros(())) * relabel.unit for p in (parts, left_out))
+    results = []
+    for j in range(z.shape[1]):
+        x, y = _shares(outside[:, j], relabel)
+        detail = f"{y:.2%} of generated and {x:.2%} of real events lie beyond its outer {2 * TAIL:.0%}"
+        results.append(Computed(values[j].abs().numpy(), jackknife_error(jackknife[j].numpy()), detail=detail))
+    return results
+
+
+def _shares(outside: Tensor, relabel: Relabellings) -> tuple[float, float]:
+    w = torch.ones(len(outside), dtype=torch.float64) if relabel.weights is None else relabel.weights
+    of_x = relabel.labels[:, 0]
+    x, y = (float(w[side & outside].sum() / w[side].sum()) for side in (of_x, ~of_x))
+    return x, y
+
+
+def change_of_shape(x: np.ndarray, y: np.ndarray, w_x: np.ndarray | None = None, w_y: np.ndarray | None = None) -> str:
+    """Return how y (m,) lies relative to x (n,): moved and wider, in units of the width of x."""
+    (a, b, c), (p, q, r) = (weighted_quantile(v, w, (0.25, 0.5, 0.75)) for v, w in ((x, w_x), (y, w_y)))
+    width = (c - a) / 1.349
+    if width <= 0:
+        return ""
+    moved, ratio = (q - b) / width, (r - p) / (c - a)
+    parts = [f"median {abs(moved):.2g} widths {'higher' if moved > 0 else 'lower'}"] if abs(moved) >= 0.005 else []
+    if abs(ratio - 1) >= 0.01:
+        parts.append(f"core {abs(ratio - 1):.0%} {'wider' if ratio > 1 else 'narrower'}")
+    return ", ".join(parts)
+
+
+def weighted_quantile(x: np.ndarray, w: np.ndarray | None, levels: tuple[float, ...]) -> np.ndarray:
+    """Return quantiles of x (n,) with weights (n,); negative weights count as none here."""
+    if w is None:
+        return np.quantile(x, levels)
+    order = np.argsort(x, kind="stable")
+    total = np.cumsum(np.clip(w[order], 0, None))
+    return np.interp(np.asarray(levels) * total[-1], total, x[order])

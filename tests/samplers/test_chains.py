@@ -1,0 +1,105 @@
+"""Chains and their diagnostics: what converged chains, stuck ones and drifting ones show."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from reverie.core.errors import InputError
+from reverie.core.series import mean_with_error
+from reverie.samplers import (
+    Chains,
+    Cycle,
+    RandomWalk,
+    effective_sample_size,
+    rank_normalised_r_hat,
+    run,
+    split_r_hat,
+    steps,
+)
+
+R_HATS = (split_r_hat, rank_normalised_r_hat)
+
+
+def _noise(shape: tuple[int, int] = (8, 1000)) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape)
+
+
+def _energy(x: torch.Tensor) -> torch.Tensor:
+    return x.square().sum(1) / 2
+
+
+@pytest.mark.parametrize("r_hat", R_HATS)
+def test_r_hat_of_one_law_is_one_and_of_different_means_is_not(r_hat):
+    assert r_hat(_noise()) == pytest.approx(1, abs=0.005)
+    assert r_hat(_noise() + np.arange(8)[:, None]) > 1.5
+
+
+def test_r_hat_is_its_formula():
+    halves = _noise((3, 10)).reshape(6, 5)
+    within, between = halves.var(axis=1, ddof=1).mean(), 5 * halves.mean(1).var(ddof=1)
+    assert split_r_hat(_noise((3, 10))) == pytest.approx(math.sqrt((4 / 5 * within + between / 5) / within))
+
+
+def test_a_drift_shows_because_chains_are_split():
+    drifting = _noise() + np.linspace(-2, 2, 1000)
+    assert split_r_hat(drifting) > 1.2
+    assert split_r_hat(drifting[0]) > 1.2
+
+
+def test_unequal_widths_and_missing_moments_show_in_ranks():
+    widths = _noise() * np.array([1, 1, 1, 1, 4, 4, 4, 4])[:, None]
+    assert split_r_hat(widths) < 1.01
+    assert rank_normalised_r_hat(widths) > 1.1
+    assert rank_normalised_r_hat(np.tan(np.pi * (np.random.default_rng(0).random((8, 1000)) - 0.5))) < 1.01
+
+
+def test_constant_chains():
+    assert split_r_hat(np.ones((2, 8))) == rank_normalised_r_hat(np.ones((2, 8))) == 1
+    assert split_r_hat(np.repeat([[0.0], [1.0]], 8, axis=1)) == math.inf
+
+
+def test_effective_size_of_noise_and_of_repeated_values():
+    assert effective_sample_size(_noise()) == pytest.approx(8000, rel=0.05)
+    assert effective_sample_size(np.repeat(_noise(), 5, axis=1)) == pytest.approx(8000, rel=0.1)
+
+
+def test_observables_of_chains_are_series_along_each_chain():
+    chains = Chains(torch.from_numpy(_noise((50, 3)))[:, :, None])  # (step, chain, feature)
+    values = chains.observe(lambda x: x[:, 0])
+    np.testing.assert_array_equal(values, _noise((50, 3)).T)
+    assert chains.mean(lambda x: x[:, 0]) == mean_with_error(values)
+    assert chains.pooled().shape == (150, 1)
+    assert str(chains) == "3 chains of 50 steps (thin = 1) of events (1,)"
+
+
+def test_the_loop_can_be_left_and_taken_up():
+    start, kernel = torch.zeros(5, 2), RandomWalk(1.0)
+    whole = run(kernel, start, _energy, n_steps=6, generator=torch.Generator().manual_seed(0)).x
+    generator = torch.Generator().manual_seed(0)
+    states = steps(kernel, start, _energy, generator=generator)
+    third = [next(states) for _ in range(3)][-1][0]
+    rest = run(kernel, third.x, _energy, n_steps=3, generator=generator).x
+    assert torch.equal(rest, whole[3:])
+
+
+@pytest.mark.parametrize("numbers", [{"n_steps": 0}, {"n_steps": 3, "thin": 4}, {"n_steps": 3, "burn_in": -1}])
+def test_numbers_out_of_range_are_refused(numbers):
+    with pytest.raises(InputError):
+        run(RandomWalk(1.0), torch.zeros(1, 1), _energy, generator=torch.Generator(), **numbers)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: Cycle(()),
+        lambda: Chains(torch.zeros(3)),
+        lambda: split_r_hat(np.zeros((2, 3))),
+        lambda: split_r_hat(np.full((2, 9), np.nan)),
+        lambda: RandomWalk(0.0).init(torch.zeros(1, 1), _energy),
+    ],
+)
+def test_what_cannot_be_is_refused(call):
+    with pytest.raises(InputError):
+        call()

@@ -1,0 +1,58 @@
+"""Rows that depend on each other are found, independent ones are left in peace."""
+
+import numpy as np
+import pytest
+
+from reverie.validation.chains import LEAST_BLOCKS, inspect_chains
+
+NAMES = ("a", "b", "c")
+
+
+def _chain(n, rho, seed, d=3):
+    noise = np.random.default_rng(seed).normal(size=(n, d))
+    x = noise.copy()
+    for t in range(1, n):
+        x[t] = rho * x[t - 1] + np.sqrt(1 - rho**2) * noise[t]
+    return x
+
+
+def test_a_chain_is_found_with_its_autocorrelation_time():
+    # AR(1): tau = (1 + rho) / (2 (1 - rho)) = 9.5; the largest of several series lies above it
+    report = inspect_chains({"real": _chain(8000, 0, 0), "generated": _chain(8000, 0.9, 1)}, NAMES, "auto")
+    assert report.is_chain
+    assert report.sample == "generated"
+    assert 7 < report.tau < 15
+    assert report.block == np.ceil(10 * report.tau)
+    assert "blocks of" in report.warnings[0]
+
+
+def test_independent_rows_are_no_chain():
+    # about 1e-4 for each of 16 series: 1 false alarm in some 600 runs
+    reports = [
+        inspect_chains({"real": _chain(500, 0, 2 * i), "generated": _chain(500, 0, 2 * i + 1)}, NAMES, "auto")
+        for i in range(60)
+    ]
+    assert sum(report.is_chain for report in reports) <= 2  # P(more) = 2e-4 at most
+
+
+def test_thinning_keeps_rows_that_are_far_apart():
+    report = inspect_chains({"real": _chain(4000, 0.5, 0)}, NAMES, "thin")
+    assert report.block == 1
+    assert report.thinning == np.ceil(4 * report.tau)
+
+
+def test_a_chain_that_is_too_short_is_named_and_not_cut_in_blocks():
+    sorted_rows = np.sort(_chain(300, 0, 0), axis=0)
+    report = inspect_chains({"real": sorted_rows}, NAMES, "auto")
+    assert not report.is_chain
+    assert f"fewer than {LEAST_BLOCKS} blocks" in report.warnings[0]
+
+
+def test_nothing_is_looked_at_when_not_wanted():
+    assert not inspect_chains({"real": _chain(4000, 0.9, 0)}, NAMES, "ignore").warnings
+
+
+@pytest.mark.parametrize("shape", [(200, 1), (200, 40)])
+def test_constant_features_do_no_harm(shape):
+    rows = np.ones(shape)
+    assert not inspect_chains({"real": rows}, tuple(map(str, range(shape[1]))), "auto").is_chain
