@@ -31,12 +31,15 @@ __all__ = [
     "SemiSupervisedGAN",
     "__version__",
     "data",
+    "explore",
     "load",
     "models",
     "networks",
     "objectives",
     "plots",
     "report",
+    "samplers",
+    "simulators",
     "training",
     "validate",
     "validation",
@@ -51,7 +54,19 @@ _HOMES = {
     "load": ("reverie.models", "load_model"),
     "validate": ("reverie.validation", "validate"),
 }
-_FOLDERS = ("data", "models", "networks", "objectives", "plots", "report", "training", "validation")
+_FOLDERS = (
+    "data",
+    "explore",
+    "models",
+    "networks",
+    "objectives",
+    "plots",
+    "report",
+    "samplers",
+    "simulators",
+    "training",
+    "validation",
+)
 
 
 def __getattr__(name: str) -> Any:

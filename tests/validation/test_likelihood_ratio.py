@@ -9,11 +9,11 @@ from scipy import optimize, stats
 
 from reverie.core.errors import InputError
 from reverie.validation.frechet import frechet_columns
-from reverie.validation.kernels import gaussian_kernel, kernel_distances, median_distance
+from reverie.validation.kernels import gaussian_kernel, kernel_columns, median_distance
 from reverie.validation.likelihood_ratio import LogRatio, likelihood_ratio_columns, likelihood_ratio_test
+from reverie.validation.marginal import marginal_columns
 from reverie.validation.multiple import permutation_p
 from reverie.validation.relabel import relabellings
-from reverie.validation.statistics import distribution_distances
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 
@@ -155,14 +155,13 @@ def test_bad_input_is_refused():
 
 
 def _all_tests(z, relabel):
-    labels = relabel.labels.float()
     kernel = gaussian_kernel(median_distance(z, torch.Generator().manual_seed(0)))
     return {
         "ratio": likelihood_ratio_columns(z, relabel).values,
         "smooth ratio": likelihood_ratio_columns(z, relabel, ridge=1e-2, quantile=0.9).values,
         "rough ratio": likelihood_ratio_columns(z, relabel, ridge=1e-5).values,
-        "KS": torch.stack([distribution_distances(c, labels)[0] for c in z.T]).amax(0).numpy(),
-        "MMD": kernel_distances(z, labels, [kernel])[0].numpy(),
+        "KS": np.max([m.ks.values for m in marginal_columns(z, relabel)], axis=0),
+        "MMD": kernel_columns(z, relabel, [kernel])[0].values,
         "FD": frechet_columns(z, relabel).values,
     }
 

@@ -19,7 +19,7 @@ from reverie.data import Dataset
 from reverie.experiment.covariance import CovarianceExploration
 from reverie.experiment.features import Features, read_features
 from reverie.experiment.folder import write_json
-from reverie.explore.bitwise import MIN_ROWS, MISFIT, BitwiseDimension, bitwise_dimension
+from reverie.explore.bitwise import MIN_ROWS, BitwiseDimension, bitwise_dimension
 from reverie.explore.cluster import kmeans
 from reverie.explore.dimension import DimensionScan, gride
 from reverie.explore.embedding import Embedding, biplot, tsne
@@ -37,7 +37,8 @@ WIDE_ROWS = 5_000  # rows whose neighbours are looked for: time grows with their
 CHOICES, CHOICE_ROWS = range(2, 13), 2_000  # numbers of clusters tried, on so many rows of wide data, else twice
 TREES, FOREST_VALUES = 100, 400_000  # trees, and rows times features they grow on: half a minute
 RANGE_MAX = 64
-QUANTILES = (1.0, 0.5, 0.2, 0.1, 0.05)  # shares of the pairs of rows, those at the smallest distances
+QUANTILES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05)  # shares of the pairs of rows, those at the smallest distances
+GOOD_FIT = 1e-3  # nats between the histogram of these pairs and the law: the next smaller share changes little
 
 Say = Callable[[str], None]
 
@@ -160,7 +161,7 @@ def _bits(rows: Features, seed: int) -> tuple[None, BitwiseDimension | None, tup
             found, share = fit(quantile=quantile), quantile
         except InputError as error:  # fewer than three distances
             return None, found, (f"Dimension: {error}",)
-        if found.log_kl < np.log(MISFIT):
+        if found.log_kl < np.log(GOOD_FIT):
             break
     notes = tuple(f"Dimension: {note[0].lower()}{note[1:]}" for note in found.notes) if found is not None else ()
     if share == 1:

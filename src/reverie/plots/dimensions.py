@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, style
 
@@ -39,7 +39,7 @@ def distances(found: "DistanceConcentration") -> Figure:
     with style():
         figure, (left, right) = _pair()
         _compared(left, found.dimensions, found.limit, found.spread, GENERATED)
-        _logarithmic(left.yaxis)
+        _logarithmic(left.yaxis, fine=True)
         left.set_title("Spread of distances over their mean")
         right.plot(found.dimensions, found.contrast, "o-", ms=4, lw=1.2, color=CRITIC)
         _logarithmic(right.yaxis)
@@ -53,7 +53,7 @@ def crowding(found: "CrowdedNeighbours") -> Figure:
         figure, (left, right) = _pair()
         left.plot(found.dimensions, found.equidistant, "o-", ms=4, lw=1.2, color=GENERATED)
         left.axhline(found.picture_equidistant, color=MUTED, lw=0.9, ls=(0, (5, 3)))
-        _logarithmic(left.yaxis)
+        _logarithmic(left.yaxis, fine=True)
         left.set_title(f"Points equally far from each other (dashed: {found.picture_equidistant} in the plane)")
         right.plot(found.dimensions, found.needed_radius, "o-", ms=4, lw=1.2, color=CRITIC)
         _logarithmic(right.yaxis)
@@ -75,7 +75,7 @@ def averaging(whole: "VarianceDecomposition", measured: "Mapping[int, Measured]"
         x, values = list(measured), list(measured.values())
         ax.errorbar(x, [v.value for v in values], yerr=[v.error for v in values], fmt="o", ms=4, lw=1.2, color=REAL)
         _logarithmic(ax.xaxis)
-        _logarithmic(ax.yaxis)
+        _logarithmic(ax.yaxis, fine=True)
         ax.set_ylim(0.3 * rho * sigma2, 2 * sigma2)
         ax.set_xlabel("models averaged")
         ax.set_title("Variance of the mean of n trees")
@@ -86,9 +86,10 @@ def averaging(whole: "VarianceDecomposition", measured: "Mapping[int, Measured]"
     return figure
 
 
-def _logarithmic(axis: Axis) -> None:
-    """Let `axis` be logarithmic, with a plain number at each power of ten that fits one."""
+def _logarithmic(axis: Axis, *, fine: bool = False) -> None:
+    """Let `axis` be logarithmic with plain numbers at the powers of ten; `fine`: at 1, 2 and 5 times them."""
     (axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale)("log")
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if fine else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}" if 1e-5 <= v <= 1e5 else f"{v:.0e}"))
     axis.set_minor_formatter(NullFormatter())
 

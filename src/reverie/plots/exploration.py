@@ -68,12 +68,17 @@ def biplane(plane: "Biplot", *, with_arrows: bool = True) -> Figure:
         ax = figure.subplots()
         figure.subplots_adjust(**SQUARE)
         x = plane.scores[:MOST_POINTS]
-        ax.plot(x[:, 0], x[:, 1], ".", ms=2.4, color=REAL, alpha=0.22, mew=0)
+        ax.plot(x[:, 0], x[:, 1], ".", ms=3.2, color=REAL, alpha=opacity(len(x)), mew=0)
         if with_arrows:
             _draw_arrows(ax, plane)
         dress_plane(ax, plane)
         ax.set_title("Rows and columns in the leading plane" if with_arrows else "Rows in the leading plane")
     return figure
+
+
+def opacity(n_points: int) -> float:
+    """Return how opaque points are drawn: few of them fully, thousands so that dense places stand out."""
+    return float(np.clip(800 / max(n_points, 1), 0.25, 0.65))
 
 
 def dress_plane(ax: Axes, plane: "Biplot") -> None:
@@ -119,7 +124,13 @@ def _close(tips: np.ndarray) -> list[list[int]]:
 
 
 def component_images(
-    mean: np.ndarray, components: np.ndarray, ratio: np.ndarray, event_shape: Sequence[int], *, most: int = 11
+    mean: np.ndarray,
+    components: np.ndarray,
+    ratio: np.ndarray,
+    event_shape: Sequence[int],
+    *,
+    margin: float = 0.0,
+    most: int = 11,
 ) -> Figure:
     """Return the mean image and the leading components as images: teal adds, orange takes away.
 
@@ -127,6 +138,8 @@ def component_images(
     ----------
     mean, components, ratio : (d,), (k, d) and (k,) shares of the variance.
     event_shape : of an image, as in `reverie.plots.images.as_pictures`; of three channels the mean is shown.
+    margin : black and white lie this far beyond the mean image, so that one without contrast looks so.
+    most : components shown.
     """
     shown, across = min(most, len(components)), 6
     pictures = as_pictures(np.concatenate([mean[None], components[:shown]]).reshape(-1, *event_shape))
@@ -144,8 +157,8 @@ def component_images(
             if k > shown:
                 continue
             reach = np.abs(pictures[k]).max() or 1.0
-            options = {"cmap": "gray"} if k == 0 else {"cmap": SIGNED_MAP, "vmin": -reach, "vmax": reach}
-            ax.imshow(pictures[k], interpolation="nearest", **options)
+            low, high = (pictures[0].min() - margin, pictures[0].max() + margin) if k == 0 else (-reach, reach)
+            ax.imshow(pictures[k], cmap="gray" if k == 0 else SIGNED_MAP, vmin=low, vmax=high, interpolation="nearest")
             ax.set_title("mean" if k == 0 else f"{k}: {100 * ratio[k - 1]:.1f} %", fontsize=8.5, pad=3)
     return figure
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reverie.plots.exploration import MOST_POINTS, SQUARE, dress_plane
+from reverie.plots.exploration import MOST_POINTS, SQUARE, dress_plane, opacity
 from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, safe_text, style
 
 __all__ = ["cluster_plane", "criteria", "embedding", "feature_importances", "tree", "tree_correlations"]
@@ -155,7 +155,7 @@ def _points(ax: Axes, x: np.ndarray, labels: np.ndarray, names: Sequence[str]) -
     for k, name in enumerate(names):
         chosen = labels == k
         color = COLORS[k % len(COLORS)]
-        ax.plot(x[chosen, 0], x[chosen, 1], ".", ms=3, color=color, alpha=0.4, mew=0)
+        ax.plot(x[chosen, 0], x[chosen, 1], ".", ms=3.4, color=color, alpha=1.5 * opacity(len(x)), mew=0)
         ax.plot([], [], "o", ms=4, color=color, label=safe_text(name, 24))
     if len(names) > 1:
         legend = ax.legend(loc="best", fontsize=7.5, handletextpad=0.2, labelspacing=0.25)

@@ -55,7 +55,7 @@ def checks_in_noise_units(checks: Sequence["TestResult"], *, most: int = 24) -> 
 def auc(result: "ClassifierResult") -> Figure:
     """Return the classifier's area under the curve with its error, beside real against real and chance at 1/2."""
     rows = [("generated vs real", result.value, result.error, GENERATED, "o")]
-    if result.real_vs_real is not None:
+    if np.isfinite(result.real_vs_real):
         rows.append(("real vs real", result.real_vs_real, result.real_vs_real_error, REAL, "s"))
     with style():
         figure = new_figure(4.8, 2.0)

@@ -25,6 +25,7 @@ from reverie.report.sections import (
     snapshots_section,
     training_section,
 )
+from reverie.report.where import copies_section, where_section
 
 if TYPE_CHECKING:
     from reverie.validation.result import ValidationResult
@@ -122,7 +123,7 @@ def build(
         sections += _sample_sections(samples, result)
         sections += [conditions_section(samples, read_conditions(conditions)), replicas_section(samples)]
     if result is not None:
-        sections.append(validation_section(result))
+        sections += [where_section(result), validation_section(result), copies_section(result.memorisation)]
     sections.append(provenance_section(provenance=provenance, config=config, environment=environment, command=command))
     cited = references if references is not None else _references(result)
     if cited:

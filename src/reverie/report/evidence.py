@@ -33,10 +33,11 @@ _HEADLINES = {
 _HEADERS = ("Statistic", "Column", "Value", "Noise, 5–95 %", "Real vs real", "p", "p adjusted", "Distinguishes")
 _EXPLANATION = (
     "Each p-value is the fraction of random relabellings of real and generated events that give a statistic at least "
-    "as large, (1 + k)/(B + 1). Adjusted p-values account for the number of tests (Holm). The noise band holds the "
-    "central 90 % of the relabellings. The column “real vs real” is the same statistic between two real samples of "
-    "equal size: what a perfect generator would score. The global p-value combines all of them with the relabellings "
-    "they share, and is doubled when a classifier stands beside them."
+    "as large, (1 + k)/(B + 1); all tests see the same relabellings. Adjusted p-values account for the number of tests "
+    "with these (Westfall and Young, step-down): by feature within a test, and among the tests of all features. The "
+    "noise band holds the central 90 % of the relabellings; errors are those of the jackknife and cover both samples. "
+    "The column “real vs real” is the same statistic between two real samples of equal size: what a perfect generator "
+    "would score. The global p-value combines all tests, classifiers and constraints."
 )
 _RULE = (
     "Green: the global p-value, which combines all tests and the classifier, is above the level (0.05 unless set "
@@ -96,7 +97,8 @@ def validation_section(result: "ValidationResult") -> Section:
 
 def _tiles(result: "ValidationResult") -> tuple[Tile, ...]:
     permutations = result.n_permutations
-    tiles = [Tile("Global p-value", p_value(result.p_value, permutations), f"{len(result.checks)} tests, one answer")]
+    tests = len({check.name for check in result.checks}) + len(result.classifiers)
+    tiles = [Tile("Global p-value", p_value(result.p_value, permutations), f"{tests} tests, one answer")]
     if result.auc is not None:
         value, reference = _areas(result.auc)
         tiles.append(Tile("Classifier AUC, chance is 0.5", value, f"real vs real: {reference}"))
@@ -118,9 +120,9 @@ def _events_tile(result: "ValidationResult") -> list[Tile]:
 
 
 def _areas(classifier: "ClassifierResult") -> tuple[str, str]:
-    """AUC and its real-against-real twin, three decimals each."""
+    """AUC and its real-against-real twin, three decimals each; "–" where real against real was not asked for."""
     pairs = (classifier.value, classifier.error), (classifier.real_vs_real, classifier.real_vs_real_error)
-    value, reference = (f"{a:.3f} ± {e:.3f}" if a is not None and e is not None else measured(a, e) for a, e in pairs)
+    value, reference = ("–" if math.isnan(a) else f"{a:.3f} ± {e:.3f}" for a, e in pairs)
     return value, reference
 
 
@@ -136,8 +138,8 @@ def _classifier_blocks(classifier: "ClassifierResult | None") -> list[Block]:
         pictures.append(Picture(to_svg(chart), "Importance of each column to the classifier."))
         advice = " The columns it relies on are the ones to look at first."
     caption = (
-        "A gradient-boosting classifier is trained to tell generated from real events and judged on events that it "
-        "has not seen."
+        f"A classifier ({classifier.learner}) is trained to tell generated from real events and judged on events that "
+        "it has not seen."
     )
     return [Gallery(tuple(pictures), caption + advice, size="large")]
 
@@ -146,7 +148,7 @@ def _tables(result: "ValidationResult") -> list[Block]:
     """The table of the checks; with many features the worst ones, and all of them behind a summary line."""
     shown = choose_checks(result.checks)
     rows = [_row(check, result.n_permutations) for check in shown]
-    rows += [_classifier_row(result.auc, result.alpha)] if result.auc is not None else []
+    rows += [_classifier_row(one, result.alpha) for one in result.classifiers]
     caption = "Every test, with the same number for real against real beside it."
     if len(shown) == len(result.checks):
         return [Table(_HEADERS, tuple(rows), caption)]
@@ -160,7 +162,8 @@ def _tables(result: "ValidationResult") -> list[Block]:
 
 def _row(check: "TestResult", n_permutations: int) -> tuple[Cell, ...]:
     band = f"{number(check.noise_low)} … {number(check.noise_high)}"
-    numbers = (number(check.value), band, number(check.real_vs_real), p_value(check.p_value, n_permutations))
+    value = measured(check.value, check.error)
+    numbers = (value, band, number(check.real_vs_real), p_value(check.p_value, n_permutations))
     adjusted = Cell(p_value(check.p_adjusted), "number")
     cells = [Cell(text, "number") for text in numbers]
     return (Cell(check.name), Cell(check.feature or "all"), *cells, adjusted, _answer(check.distinguishes))
@@ -169,7 +172,7 @@ def _row(check: "TestResult", n_permutations: int) -> tuple[Cell, ...]:
 def _classifier_row(classifier: "ClassifierResult", alpha: float) -> tuple[Cell, ...]:
     value, reference = _areas(classifier)
     cells = [Cell(text, "number") for text in (value, "–", reference, p_value(classifier.p_value), "–")]
-    return (Cell("classifier AUC"), Cell("all"), *cells, _answer(classifier.p_value <= alpha))
+    return (Cell(f"classifier AUC ({classifier.learner})"), Cell("all"), *cells, _answer(classifier.p_value <= alpha))
 
 
 def _answer(yes: object) -> Cell:
@@ -178,8 +181,7 @@ def _answer(yes: object) -> Cell:
 
 def _meanings(result: "ValidationResult") -> Sequence[Text]:
     said = {check.name: check.description for check in result.checks}
-    if result.auc is not None:
-        said["classifier AUC"] = result.auc.description
+    said |= {f"classifier AUC ({one.learner})": one.description for one in result.classifiers}
     details = [check.detail for check in result.checks if check.detail]
     texts = [Text(f"{name}. {sentence}") for name, sentence in said.items() if sentence]
     return [*texts, *(Text(f"Seen here: {detail}.", "note") for detail in details)]

@@ -119,7 +119,8 @@ def _components(found: "Exploration") -> Section:
     if table:
         blocks.append(_component_table(found))
     else:
-        drawn = component_images(pca.mean, pca.components, ratio, found.event_shape)
+        margin = float(np.sqrt(pca.explained_variance.sum() / len(pca.mean)))
+        drawn = component_images(pca.mean, pca.components, ratio, found.event_shape, margin=margin)
         caption = "The mean and the leading components: teal cells rise together, orange ones fall."
         blocks.append(_png(drawn, "Leading components as images.", caption, wide=True))
     return Section("components", "Principal components", tuple(blocks), "Components")

@@ -1,7 +1,29 @@
-"""Validation: arrays in, results out. It answers whether generated events can be told from real ones."""
+"""Validation: arrays in, results out. It answers whether generated events can be told from real ones.
 
-from reverie.validation.multiple import holm
+`validate` is the one call. Beside it stand its parts, for those who want one number:
+
+    distances         reverie.validation.statistics, frechet_distance, likelihood_ratio_test
+    the field's own   fpd_jetnet, kpd_jetnet, kid
+    neighbourhoods    precision_recall_density_coverage, mode_occupancy, compare_bins
+    divergences       histogram_divergences, knn_divergences, discriminator_divergences
+    copies, rules     memorisation, check_constraints, conserved, mass_shell
+    power             power_study, detectable_auc, events_for_auc, and the faults it plants
+    any statistic     permutation_test
+"""
+
+from reverie.validation import faults, statistics
+from reverie.validation.balls import precision_recall_density_coverage
+from reverie.validation.bins import compare_bins
+from reverie.validation.constraints import check_constraints, conserved, mass_shell
+from reverie.validation.divergence import discriminator_divergences, histogram_divergences, knn_divergences
+from reverie.validation.frechet import frechet_distance
+from reverie.validation.legacy import fpd_jetnet, kid, kpd_jetnet
+from reverie.validation.likelihood_ratio import likelihood_ratio_test
+from reverie.validation.memorisation import MemorisationResult, memorisation
+from reverie.validation.multiple import benjamini_hochberg, holm
+from reverie.validation.occupancy import mode_occupancy
 from reverie.validation.permutation import permutation_test
+from reverie.validation.power import detectable_auc, events_for_auc, power_study
 from reverie.validation.references import REFERENCES
 from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
 from reverie.validation.suite import validate
@@ -9,9 +31,31 @@ from reverie.validation.suite import validate
 __all__ = [
     "REFERENCES",
     "ClassifierResult",
+    "MemorisationResult",
     "TestResult",
     "ValidationResult",
+    "benjamini_hochberg",
+    "check_constraints",
+    "compare_bins",
+    "conserved",
+    "detectable_auc",
+    "discriminator_divergences",
+    "events_for_auc",
+    "faults",
+    "fpd_jetnet",
+    "frechet_distance",
+    "histogram_divergences",
     "holm",
+    "kid",
+    "knn_divergences",
+    "kpd_jetnet",
+    "likelihood_ratio_test",
+    "mass_shell",
+    "memorisation",
+    "mode_occupancy",
     "permutation_test",
+    "power_study",
+    "precision_recall_density_coverage",
+    "statistics",
     "validate",
 ]

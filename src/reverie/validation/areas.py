@@ -160,7 +160,7 @@ def _columns(
     area = (y * middle_x).sum(0) / y.sum(0)
     influence = y / y.sum(0) * (middle_x - area) + x / x.sum(0) * (1 - middle_y - area)
     squares = np.square(_unsorted_block_sums(influence, order, block))
-    masses = _unsorted_block_sums(np.broadcast_to(w[:, None], x.shape), order, block)
+    masses = _unsorted_block_sums(w[:, None], order, block)
     variance = sum((_class_variance(squares, masses, of_class) for of_class in (labels, ~labels)), np.zeros(x.shape[1]))
     fewest = np.minimum(_blocks_of(w[:, None], positive), _blocks_of(w[:, None], ~positive))
     return (area - 0.5) / np.maximum(np.sqrt(variance), 0.5 / fewest)
@@ -172,7 +172,7 @@ def _middle(mass: np.ndarray, edges: tuple[np.ndarray, np.ndarray]) -> np.ndarra
 
 
 def _unsorted_block_sums(values: np.ndarray, order: np.ndarray, block: int) -> np.ndarray:
-    rows = np.empty_like(values, shape=values.shape)
+    rows = np.empty_like(values)
     rows[order] = values
     return rows.reshape(-1, block, values.shape[1]).sum(1)
 

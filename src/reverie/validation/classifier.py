@@ -224,10 +224,10 @@ def _check(sample: Events, test: np.ndarray, block: int, what: str) -> None:
             f"{np.shape(sample.weights)}. Give an array (n_events,), or None for equal weights."
         )
     weights = sample.filled[test]
-    effective = effective_blocks(weights, block)
-    if not weights.sum() > 0 or effective < min(MIN_EFFECTIVE, len(test) // block):
+    effective, enough = effective_blocks(weights, block), min(MIN_EFFECTIVE, len(test) // block / 2)
+    if not weights.sum() > 0 or effective < enough:
         raise InputError(
-            f"Expected {what} weights with a positive sum and at least {MIN_EFFECTIVE} effective events in the test "
+            f"Expected {what} weights with a positive sum and at least {enough:g} effective events in the test "
             f"half, got sum {weights.sum():.4g} and (sum w)^2 / sum w^2 = {effective:.3g}. Give more events, or "
             "weights of less spread."
         )

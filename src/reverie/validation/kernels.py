@@ -22,7 +22,6 @@ from torch import Tensor
 
 from reverie.core.checks import check_positive
 from reverie.validation.columns import as_computed, measures, observed_masses, signed_columns, within_shift
-from reverie.validation.labelled import kernel_distances  # until the battery has changed over to columns
 from reverie.validation.relabel import Computed, Relabellings
 
 __all__ = [
@@ -32,7 +31,6 @@ __all__ = [
     "energy_kernel",
     "gaussian_kernel",
     "kernel_columns",
-    "kernel_distances",
     "median_distance",
     "mmd",
     "polynomial_block_columns",

@@ -20,12 +20,11 @@ from reverie.core.errors import InputError
 from reverie.core.random import as_generator
 from reverie.core.types import RandomState
 from reverie.validation.columns import pool
-from reverie.validation.labelled import random_labels  # until the battery has changed over to columns
 from reverie.validation.multiple import permutation_p
 from reverie.validation.relabel import relabellings
 from reverie.validation.result import TestResult
 
-__all__ = ["permutation_test", "random_labels"]
+__all__ = ["permutation_test"]
 
 
 def permutation_test(

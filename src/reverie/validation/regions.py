@@ -14,7 +14,8 @@ with the effective numbers (sum w)^2 / sum w^2 of weighted events for n and m. p
 corrected for the number of boxes by Holm's method.
 
 Features with few distinct values (charges, multiplicities) are given by their levels, all others by a range.
-Images have no useful single features: use their principal components, and `difference_map` for the pixels.
+Images have no useful single features: use their principal components (`reverie.validation.learners`), and
+`difference_map` for the pixels. Events must be independent: thin a chain before.
 """
 
 import math

@@ -83,8 +83,7 @@ def classifier_sentence(auc: "ClassifierResult") -> str:
     used = f"; it used mostly {', '.join(top)}" if top and auc.p_value <= 0.05 else ""
     beside = "" if math.isnan(auc.real_vs_real) else f", real against real {auc.measured_real}"
     return (
-        f"Classifier ({auc.learner}): AUC {auc.measured} on events it has not seen{beside}, "
-        f"p {_p(auc.p_value)}{used}."
+        f"Classifier ({auc.learner}): AUC {auc.measured} on events it has not seen{beside}, p {_p(auc.p_value)}{used}."
     )
 
 

@@ -6,19 +6,12 @@ Each is the observed column of what the battery computes for all relabellings at
 from reverie.validation.columns import pool
 from reverie.validation.correlation import correlation_difference
 from reverie.validation.kernels import energy_distance, mmd, polynomial_mmd
-from reverie.validation.labelled import (  # until the battery has changed over to columns
-    correlation_change,
-    distribution_distances,
-    sliced_wasserstein_labelled,
-)
 from reverie.validation.marginal import anderson_darling, energy_distance_1d, ks_distance, wasserstein_1d
 from reverie.validation.sliced import draw_directions, sliced_energy_distance, sliced_wasserstein, sphere_constant
 
 __all__ = [
     "anderson_darling",
-    "correlation_change",
     "correlation_difference",
-    "distribution_distances",
     "draw_directions",
     "energy_distance",
     "energy_distance_1d",
@@ -28,7 +21,6 @@ __all__ = [
     "pool",
     "sliced_energy_distance",
     "sliced_wasserstein",
-    "sliced_wasserstein_labelled",
     "sphere_constant",
     "wasserstein_1d",
 ]

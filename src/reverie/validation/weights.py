@@ -34,7 +34,6 @@ Elkan (2002), "Transforming classifier scores into accurate multiclass probabili
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,100 +43,15 @@ from reverie.core.measured import Measured
 from reverie.validation.areas import effective_blocks, weighted_mean
 from reverie.validation.classifier import halves
 from reverie.validation.learners import Events, train_learner
-from reverie.validation.shares import Share, share_of
+from reverie.validation.shares import share_of
+from reverie.validation.weights_result import CalibratedWeights, Closure, WeightHistogram
 
-__all__ = ["CalibratedWeights", "Closure", "WeightHistogram", "calibrated_weights"]
+__all__ = ["METHODS", "calibrated_weights"]
 
 N_FOLDS = 4
 _BINS = 40
 Weights = np.ndarray | None
 Pair = tuple[np.ndarray, np.ndarray]  # of real and of generated events
-
-
-@dataclass(frozen=True)
-class Closure:
-    """The mean of one feature over real events, and over generated ones without and with weights, in its unit.
-
-    Parameters
-    ----------
-    name : of the feature.
-    real, before, after : means with errors of the test half.
-    """
-
-    name: str
-    real: Measured
-    before: Measured
-    after: Measured
-
-    @property
-    def pull_before(self) -> float:
-        """(generated - real)/error without weights."""
-        return _pull(self.before, self.real)
-
-    @property
-    def pull(self) -> float:
-        """(generated - real)/error with weights: within about 3 where the weights close."""
-        return _pull(self.after, self.real)
-
-
-@dataclass(frozen=True)
-class WeightHistogram:
-    """Shares of test events in bins of log w: edges (k + 1,), real (k,), generated (k,); the end bins hold the rest."""
-
-    edges: np.ndarray
-    real: np.ndarray
-    generated: np.ndarray
-
-
-@dataclass(frozen=True)
-class CalibratedWeights:
-    """Log-weights of the test half, and what they say.
-
-    Parameters
-    ----------
-    log_weights_real, log_weights_generated : log p_real/p_generated of each test event.
-    rows_real, rows_generated : which rows of the samples these are.
-    mean_weight : E_G[w] with error, 1 when the weights are calibrated.
-    closure : one per feature.
-    histogram : of log w.
-    low_real, low_generated : shares with w < 1/2, produced too often.
-    high_real, high_generated : shares with w > 2, produced too rarely.
-    divergence : lower bound of the Jensen-Shannon divergence in nats.
-    n_effective : of the weighted generated test events, (sum w)^2 / sum w^2.
-    learner, method, seed : what was asked for.
-    """
-
-    log_weights_real: np.ndarray
-    log_weights_generated: np.ndarray
-    rows_real: np.ndarray
-    rows_generated: np.ndarray
-    mean_weight: Measured
-    closure: tuple[Closure, ...]
-    histogram: WeightHistogram
-    low_real: Share
-    low_generated: Share
-    high_real: Share
-    high_generated: Share
-    divergence: Measured
-    n_effective: float
-    learner: str
-    method: str
-    seed: int
-
-    @property
-    def worst_closure(self) -> Closure:
-        """The feature whose weighted mean is furthest off, in errors."""
-        return max(self.closure, key=lambda c: abs(c.pull))
-
-    def __str__(self) -> str:
-        worst = self.worst_closure
-        return (
-            f"{self.low_generated} of generated events are in regions produced at least twice too often (w < 1/2), "
-            f"{self.high_real} of real events in regions produced at least twice too rarely (w > 2). "
-            f"Jensen-Shannon divergence at least {self.divergence} nats. Mean weight {self.mean_weight} (1 if "
-            f"calibrated); worst closure of a mean after weighting: {worst.name}, {worst.pull:+.1f} errors "
-            f"({worst.pull_before:+.1f} before)."
-        )
 
 
 def calibrated_weights(
@@ -290,11 +204,6 @@ def _divergence(log_w: Pair, x: Events, y: Events, block: int) -> Measured:
     real, generated = np.logaddexp(0, -log_w[0]), np.logaddexp(0, log_w[1])
     (a, error_a), (b, error_b) = (weighted_mean(v, s.weights, block=block) for v, s in ((real, x), (generated, y)))
     return Measured(math.log(2) - (a + b) / 2, math.hypot(error_a, error_b) / 2, len(x.rows) + len(y.rows))
-
-
-def _pull(generated: Measured, real: Measured) -> float:
-    error = math.hypot(generated.error, real.error)
-    return (generated.value - real.value) / error if error > 0 else 0.0
 
 
 def _check_positive(events: tuple[Events, Events]) -> None:
