@@ -25,6 +25,14 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert "real against real" in capsys.readouterr().out
 
 
+def test_python_of_the_page_on_validation_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "how-to" / "validate.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(compile(block, "validate.md", "exec"), {})
+    assert "pt differs" in capsys.readouterr().out
+
+
 def test_commands_of_the_readme_are_known():
     commands = re.findall(r"^\$ reverie (.*)$", README, flags=re.MULTILINE)
     assert commands

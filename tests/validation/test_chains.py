@@ -45,7 +45,7 @@ def test_a_chain_that_is_too_short_is_named_and_not_cut_in_blocks():
     sorted_rows = np.sort(_chain(300, 0, 0), axis=0)
     report = inspect_chains({"real": sorted_rows}, NAMES, "auto")
     assert not report.is_chain
-    assert f"fewer than {LEAST_BLOCKS} blocks" in report.warnings[0]
+    assert f"fewer than {LEAST_BLOCKS} blocks of five" in report.warnings[0]
 
 
 def test_nothing_is_looked_at_when_not_wanted():

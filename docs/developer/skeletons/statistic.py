@@ -1,18 +1,29 @@
-"""A statistic to copy into `reverie/validation/statistics.py`, with the row of its law test."""
+"""The shift of the mean: a statistic to copy into `reverie/validation/`, with what the battery asks of it.
+
+    t = |mean of x - mean of y| = |sum_i s_i z_i|
+
+s is the signed measure of a labelling (`reverie.validation.relabel`): one matrix product gives t for all of them.
+"""
 
 import torch
 from torch import Tensor
 
+from reverie.validation.columns import as_computed, measures, signed_columns
+from reverie.validation.relabel import Computed, Relabellings
 
-def mean_shift(x: Tensor, y: Tensor) -> Tensor:
-    """Return |mean(x) - mean(y)|, the length of the shift between two samples.
+__all__ = ["mean_shift", "mean_shift_columns"]
 
-    Parameters
-    ----------
-    x, y : (n, feature) and (m, feature), standardised with the real sample's centre and scale.
 
-    Returns
-    -------
-    Scalar, 0 for equal means. Sees a shift of the mean and nothing else.
-    """
-    return torch.linalg.vector_norm(x.mean(dim=0) - y.mean(dim=0))
+def mean_shift_columns(z: Tensor, relabel: Relabellings) -> Computed:
+    """Return |mean of x - mean of y| of pooled z (N, d), x first, under every labelling."""
+    return as_computed(_length(z.double(), signed_columns(relabel).double() * relabel.unit), relabel)
+
+
+def mean_shift(x: Tensor, y: Tensor, x_weights: Tensor | None = None, y_weights: Tensor | None = None) -> Tensor:
+    """Return the same of x (n, d) and y (m, d), in their unit; 0 for equal means. Sees nothing but the mean."""
+    z, a, c = measures(x, y, x_weights, y_weights)
+    return _length(z.double(), (a - c)[:, None])[0]
+
+
+def _length(z: Tensor, s: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(z.T @ s, dim=0)

@@ -12,8 +12,9 @@ from reverie.plots.style import ALERT, GENERATED, MUTED, REAL, new_figure, safe_
 if TYPE_CHECKING:
     from reverie.validation.observables import ObservableMeans
     from reverie.validation.occupancy import Occupancy, Region
+    from reverie.validation.result import Located
 
-__all__ = ["observable_means", "region_shares"]
+__all__ = ["log_weights", "observable_means", "region_shares"]
 
 
 def region_shares(occupancy: "Occupancy", *, most: int = 12) -> Figure | None:
@@ -83,6 +84,25 @@ def observable_means(observables: Sequence["ObservableMeans"]) -> Figure | None:
         ax.grid(axis="y")
         ax.grid(visible=False, axis="x")
         ax.set_title("Means of observables (components of a spectrum are joined)")
+    return figure
+
+
+def log_weights(located: "Located") -> Figure:
+    """Return the shares of real and generated events by log w, w = p_real/p_generated from a calibrated classifier."""
+    with style():
+        figure = new_figure(10.0, 2.6)
+        ax = figure.subplots()
+        figure.subplots_adjust(left=0.08, right=0.98, top=0.86, bottom=0.2)
+        ax.stairs(located.generated, located.edges, color=GENERATED, fill=True, alpha=0.25)
+        ax.stairs(located.generated, located.edges, color=GENERATED, lw=1.2)
+        ax.stairs(located.real, located.edges, color=REAL, lw=1.4)
+        ax.axvline(0, color=MUTED, lw=0.9, ls=(0, (5, 3)))
+        ax.set_xlabel("log w,   w = real density / generated density")
+        ax.set_ylabel("share of events")
+        ax.set_title("Too many generated events on the left, too few on the right")
+        at = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 8.5, "annotation_clip": False}
+        ax.annotate("— real", (0.86, 1), (0, 7), color=REAL, **at)
+        ax.annotate("■ generated", (0.91, 1), (0, 7), color=GENERATED, **at)
     return figure
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reverie.plots.regions import observable_means, region_shares
+from reverie.plots.regions import log_weights, observable_means, region_shares
 from reverie.plots.style import to_svg
 from reverie.report.page import Block, Cell, Details, Picture, Section, Table, Text
 from reverie.report.words import count, measured, number, p_value
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from reverie.validation.memorisation_result import MemorisationResult
     from reverie.validation.observables import ObservableMeans
     from reverie.validation.occupancy import Occupancy
-    from reverie.validation.result import ValidationResult
+    from reverie.validation.result import Located, ValidationResult
 
 __all__ = ["copies_section", "where_section"]
 
@@ -25,7 +25,7 @@ def where_section(result: "ValidationResult") -> Section | None:
         blocks.append(Text("\n".join(str(finding) for finding in result.findings)))
     elif not result.distinguishes:
         blocks.append(Text("No test distinguishes the samples, so what follows shows fluctuations, no faults.", "note"))
-    blocks += _constraints(result.constraints)
+    blocks += _constraints(result.constraints) + _located(result.located)
     blocks += _regions(result.regions) + _observables(result.observables)
     return Section("where", "Where they differ", tuple(blocks), "Where") if len(blocks) > 1 else None
 
@@ -57,6 +57,32 @@ def _constraints(constraints: Sequence["ConstraintResult"]) -> list[Block]:
         rows.append((Cell(one.name), *cells, Cell("read off" if one.inferred else "given")))
     headers = ("Constraint", "Generated events that break it", "Real events", "p", "Source")
     return [Table(headers, tuple(rows), "Hard constraints, with 95 % intervals.")]
+
+
+def _located(located: "Located | None") -> list[Block]:
+    if located is None:
+        return []
+    alt = "Histogram of the logarithm of the calibrated weights of real and generated events."
+    blocks: list[Block] = [Picture(to_svg(log_weights(located)), alt, located.sentence, wide=True)]
+    rows = tuple(
+        (
+            Cell(" and ".join(str(condition) for condition in box.conditions)),
+            *(
+                Cell(text, "number")
+                for text in (
+                    f"{box.share_real:.2%}",
+                    f"{box.share_generated:.2%}",
+                    f"{box.z:+.1f}",
+                    p_value(box.p_adjusted),
+                )
+            ),
+        )
+        for box in located.boxes
+    )
+    if rows:
+        headers = ("Where", "Real", "Generated", "z", "p adjusted")
+        blocks.append(Table(headers, rows, "Ranges that the classifier found, counted on events that it had not seen."))
+    return blocks
 
 
 def _regions(occupancy: "Occupancy | None") -> list[Block]:

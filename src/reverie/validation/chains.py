@@ -13,9 +13,10 @@ For independent rows tau - 1/2 is a sum of W autocorrelations of variance 1/n. W
 Gamma method chooses, 1 of 1,000 series of independent rows exceeds 3.3 of these units, and 1 of 5,000 exceeds 4.2
 (simulated, n = 300 to 5,000).
 
-Blocks of ten tau, at least, are then exchanged as a whole. Fewer than `LEAST_BLOCKS` blocks in a sample leave
-too few different permutations: sorted tables of independent events look like this too. Then rows
-are treated as independent, in random order, and a warning says what that means.
+Blocks of ten tau are then exchanged as a whole, somewhat shorter ones, five tau at least, where a sample would hold
+fewer than `LEAST_BLOCKS`. A sample that is shorter than that leaves too few different permutations; sorted
+tables of independent events look like this too. Then rows are treated as independent, in random order, and
+a warning says what that means.
 """
 
 import math
@@ -28,7 +29,7 @@ from reverie.core.series import AutocorrelationTime, autocorrelation_time
 
 __all__ = ["LEAST_BLOCKS", "ChainReport", "inspect_chains"]
 
-LEAST_BLOCKS = 8  # in each sample
+LEAST_BLOCKS = 11  # in each sample: five for a classifier to test on, as many to train on, a gap
 _LEAST = 1.2
 _SIGMAS = 4.5
 _MOST_SERIES = 32
@@ -80,10 +81,10 @@ def inspect_chains(table: Mapping[str, np.ndarray], names: tuple[str, ...], corr
         step = math.ceil(4 * tau)  # twice the 2 tau that make rows all but independent
         note = f"{where}; every {step}th row of each sample was used."
         return ChainReport(tau, what, series, thinning=step, warnings=(note,))
-    block = math.ceil(10 * tau)
-    if size // block < LEAST_BLOCKS:
+    block = min(math.ceil(10 * tau), size // LEAST_BLOCKS)
+    if block < 5 * tau:
         note = (
-            f"{where}, and {size:,} rows hold fewer than {LEAST_BLOCKS} blocks of {block:,}. Rows were treated as "
+            f"{where}, and {size:,} rows are fewer than {LEAST_BLOCKS} blocks of five times that. Rows were treated as "
             "independent: right for independent events in sorted order, but p-values are too small if this is a chain. "
             "Give a longer or thinned chain."
         )

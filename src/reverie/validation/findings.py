@@ -9,6 +9,7 @@
     observable      the mean of an observable                               both means, with errors
     outside         precision                                               share far from all real events
     coverage        recall or coverage                                      share of real events that nothing resembles
+    range           the classifier                                          ranges of features with too many, too few
     structure       only tests of all features together                     which of them
 
 Several tests see the same fault. A sentence stands here when the global p-value is below the level of the validation
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from reverie.validation.constraints import ConstraintResult
     from reverie.validation.observables import ObservableMeans
     from reverie.validation.occupancy import Occupancy, Region
+    from reverie.validation.regions import Region as Box
     from reverie.validation.result import TestResult
 
 __all__ = ["Finding", "find"]
@@ -63,6 +65,7 @@ def find(
     constraints: Sequence["ConstraintResult"] = (),
     regions: "Occupancy | None" = None,
     observables: Sequence["ObservableMeans"] = (),
+    boxes: Sequence["Box"] = (),
     alpha: float = 0.05,
 ) -> tuple[Finding, ...]:
     """Return what is wrong, the strongest kind first; nothing when no test distinguishes."""
@@ -80,6 +83,7 @@ def find(
         if one.distinguishes
     ][:_MOST]
     found += _of_neighbourhoods(seen)
+    found += [Finding("range", f"{box}.", box.p_adjusted, abs(box.z) / 1.96) for box in boxes[:_MOST]]
     if not found and seen:
         names = ", ".join(dict.fromkeys(check.name for check in seen))
         sentence = f"Single features and their correlations agree; the samples differ in finer structure ({names})."

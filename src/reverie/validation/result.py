@@ -24,8 +24,9 @@ from reverie.validation.memorisation import MemorisationResult
 from reverie.validation.observables import ObservableMeans
 from reverie.validation.occupancy import Occupancy
 from reverie.validation.plain import from_plain, to_plain
+from reverie.validation.regions import Region
 
-__all__ = ["ClassifierResult", "TestResult", "ValidationResult", "events_to_distinguish"]
+__all__ = ["ClassifierResult", "Located", "TestResult", "ValidationResult", "events_to_distinguish"]
 
 _EVENTS = 1.03  # (z_.95 + z_.80)^2 / 6
 _Z95 = 1.6448536269514722  # one-sided 95 %
@@ -129,6 +130,28 @@ class ClassifierResult:
 
 
 @dataclass(frozen=True)
+class Located:
+    """Where the strongest classifier finds its evidence.
+
+    Parameters
+    ----------
+    sentence : the calibrated weights w = p_real/p_generated in words.
+    boxes : ranges of features with too many or too few generated events, the most significant first.
+    edges, real, generated : histogram of log w, (k + 1,) and (k,) each, as shares of the events of each sample.
+    divergence : lower bound of the Jensen-Shannon divergence in nats, 0 to ln 2.
+    mean_weight : mean of w over generated events; 1 if the calibration holds.
+    """
+
+    sentence: str
+    boxes: tuple[Region, ...]
+    edges: tuple[float, ...]
+    real: tuple[float, ...]
+    generated: tuple[float, ...]
+    divergence: Measured
+    mean_weight: Measured
+
+
+@dataclass(frozen=True)
 class ValidationResult:
     """The verdict on a generated sample.
 
@@ -147,6 +170,7 @@ class ValidationResult:
     regions : occupancy of the bins; None if unknown.
     observables : means of the observables in both samples.
     memorisation : whether training events were copied; None without training events.
+    located : where the strongest classifier finds its evidence; None if it finds none.
     chains : whether rows depend on their neighbours.
     sizes : n_real, n_generated, n_calibration (used); given_... (before cuts); n_features.
     alpha : the level of the verdict.
@@ -169,6 +193,7 @@ class ValidationResult:
     regions: Occupancy | None = None
     observables: tuple[ObservableMeans, ...] = ()
     memorisation: MemorisationResult | None = None
+    located: Located | None = None
     chains: ChainReport = ChainReport()
     alpha: float = 0.05
     warnings: tuple[str, ...] = ()

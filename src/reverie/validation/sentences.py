@@ -41,6 +41,7 @@ def full_text(result: "ValidationResult") -> str:
     lines += [str(check) for check in result.checks if check.feature is None]
     lines.append(f"All statistics together: p {_p(result.battery_p)} (min-P over shared permutations).")
     lines += [str(one) for one in result.classifiers]
+    lines += [] if result.located is None else [result.located.sentence]
     lines += [str(rule) for rule in result.constraints]
     lines += [str(one) for one in result.observables]
     if result.classifiers or result.constraints:

@@ -30,6 +30,7 @@ from reverie.validation.classifier import classifier_test
 from reverie.validation.constraints import Constraint, ConstraintResult, check_constraints
 from reverie.validation.findings import find
 from reverie.validation.judgement import judged, observables_judged, regions_judged
+from reverie.validation.located import locate as find_evidence
 from reverie.validation.memorisation import MemorisationResult, memorisation
 from reverie.validation.multiple import holm, min_p, ranked
 from reverie.validation.observables import named_observables
@@ -56,6 +57,7 @@ def validate(
     classifiers: str | Sequence[str] = "auto",
     correlated: str = "auto",
     calibrate: bool = True,
+    locate: bool = True,
     random_state: RandomState = None,
     n_permutations: int = 999,
     max_samples: int = 10_000,
@@ -81,6 +83,7 @@ def validate(
     classifiers : of "boosting", "forest", "mlp", "cnn"; "auto" takes boosting, and cnn besides for images. () for none.
     correlated : "auto" looks for chains and exchanges blocks of them, "thin" keeps every few rows instead,
         "ignore" takes rows as independent.
+    locate : whether to ask where a classifier that tells the samples apart finds its evidence.
     calibrate : whether to compute every number for real against real too.
     random_state : seed of splits, permutations, projections and learners.
     n_permutations : B; the smallest p-value of one test is 1/(B + 1).
@@ -120,10 +123,12 @@ def validate(
     regions = regions_judged(bench, samples, alpha)
     copies = None if train is None else _memorisation(train, samples, seed, n_permutations, max_samples, alpha)
     tell(1.0, "done")
+    best = min(tested, key=lambda one: (one.p_value, -one.value), default=None)
+    located = find_evidence(samples, best, seed, alpha) if locate else None
     parts = [battery, *(one.p_value for one in tested), *_smallest(rules)]
     p_value = min(1.0, len(parts) * min(parts))
-    findings = find(checks, constraints=rules, regions=regions, observables=means, alpha=alpha)
-    best = min(tested, key=lambda one: (one.p_value, -one.value), default=None)
+    boxes = () if located is None else located.boxes
+    findings = find(checks, constraints=rules, regions=regions, observables=means, boxes=boxes, alpha=alpha)
     return ValidationResult(
         p_value=p_value,
         battery_p=battery,
@@ -135,6 +140,7 @@ def validate(
         regions=regions,
         observables=means,
         memorisation=copies,
+        located=located,
         chains=samples.chains,
         sizes=samples.sizes,
         seed=seed,
