@@ -17,7 +17,7 @@ from reverie.core.errors import FolderError, InputError
 from reverie.core.random import child_seed
 from reverie.data import Dataset
 from reverie.experiment.covariance import CovarianceExploration
-from reverie.experiment.features import Features, read_features
+from reverie.experiment.features import LEAST_ROWS, Features, read_features
 from reverie.experiment.folder import write_json
 from reverie.explore.bitwise import MIN_ROWS, BitwiseDimension, bitwise_dimension
 from reverie.explore.cluster import kmeans
@@ -140,6 +140,8 @@ def _dimension(
 ) -> tuple[DimensionScan | None, None, tuple[str, ...]]:
     values = _values(near, scaled=scaled)[rows.even]
     distinct = len(np.unique(values, axis=0))
+    if distinct < LEAST_ROWS:
+        return None, None, (f"No intrinsic dimension: only {distinct} rows differ.",)
     reach = min(RANGE_MAX, 2 ** int(np.log2(max(2, distinct // 10))))
     most = WIDE_ROWS if values.shape[1] > WIDE // 2 else len(values)
     try:

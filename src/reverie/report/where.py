@@ -22,7 +22,8 @@ def where_section(result: "ValidationResult") -> Section | None:
     """Return what is wrong and where, or None when there is nothing to show."""
     blocks: list[Block] = []
     if result.findings:
-        blocks.append(Text("\n".join(str(finding) for finding in result.findings)))
+        rows = tuple((Cell(finding.kind), Cell(finding.sentence)) for finding in result.findings)
+        blocks.append(Table(("Kind", "What was seen"), rows, "What is wrong, the strongest kind first."))
     elif not result.distinguishes:
         blocks.append(Text("No test distinguishes the samples, so what follows shows fluctuations, no faults.", "note"))
     blocks += _constraints(result.constraints) + _located(result.located)
@@ -35,7 +36,7 @@ def copies_section(result: "MemorisationResult | None") -> Section | None:
     if result is None:
         return None
     lines = str(result).splitlines()
-    blocks: list[Block] = [Text(lines[0], "warning" if result.memorised else "plain"), Text("\n".join(lines[1:]))]
+    blocks: list[Block] = [Text(lines[0], "warning" if result.memorised else "plain"), *map(Text, lines[1:])]
     rows = tuple(
         tuple(Cell(text, "number") for text in (count(pair.generated), count(pair.train), number(pair.distance)))
         for pair in result.closest
