@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reverie import data, models, networks, objectives, plots, report, training, validation
+    from reverie import data, explore, models, networks, objectives, plots, report, training, validation
     from reverie.core.measured import Measured
     from reverie.data import Dataset
     from reverie.models import GAN, SemiSupervisedGAN

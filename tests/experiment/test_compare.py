@@ -2,15 +2,17 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import binom, norm, ttest_ind
 
 from reverie.core.errors import FolderError, InputError, UnknownNameError
-from reverie.experiment.compare import Score, compare_runs, difference, welch
+from reverie.experiment.compare import Score, _scores, compare_runs, difference, welch
 from reverie.experiment.folder import RunFolder, write_json
-from reverie.validation.result import ClassifierResult, TestResult, ValidationResult, events_to_distinguish
+from reverie.validation.reach import events_to_distinguish
+from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test here
 LEVEL = 0.05
@@ -176,18 +178,18 @@ def test_another_statistic_without_errors_ranks_and_tests_nothing(make):
     assert str(result)
 
 
-def test_a_statistic_with_errors_is_tested(make, monkeypatch):
+def test_a_statistic_with_errors_is_tested(make):
     runs = [make("a", energy=0.03, energy_error=0.001), make("b", energy=0.01, energy_error=0.001)]
-    table = ValidationResult.table
-
-    def with_errors(self):
-        errors = {c.name: c.error for c in self.checks}
-        return [{**row, "error": errors.get(row["statistic"], row["error"])} for row in table(self)]
-
-    monkeypatch.setattr(ValidationResult, "table", with_errors)
     result = compare_runs(runs, by="energy")
     assert result.pairs[0].is_significant
     assert result.pairs[0].distance == pytest.approx(0.02 / math.hypot(0.001, 0.001))
+
+
+def test_what_falls_with_the_difference_is_turned_round():
+    checks = (check("coverage", None, 0.9, 0.01), check("KS", "x", 0.1, None))
+    result = replace(validation(), checks=checks)
+    assert _scores(result)["1 - coverage"].value == pytest.approx(0.1)
+    assert "coverage" not in _scores(result)
 
 
 def test_one_feature_by_name(three):

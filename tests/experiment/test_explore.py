@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.data import Dataset, catalogue
+from reverie.data import catalogue
+from reverie.experiment import lecture
 from reverie.experiment.covariance import explore_covariance
 from reverie.experiment.explore import explore_data, write
 from reverie.experiment.features import read_features
-from reverie.experiment.lecture import write_lecture
+from reverie.experiment.lecture import tree_averages, write_lecture
 
 Z = 3.9  # two-sided, 1e-4
 
@@ -28,7 +29,7 @@ def blobs(tmp_path_factory):
     r = np.random.default_rng(0)
     k = np.repeat([0, 1, 2], (200, 150, 100))
     a, b = 6.0 * np.array([[0, 0], [1, 0], [0.5, 1]])[k].T + r.normal(0, 0.3, (2, len(k)))
-    columns = {"a [GeV]": a, "b [GeV]": b, "c [rad]": r.normal(size=len(k))}
+    columns = {"a [GeV]": a, "b [GeV]": b, "c [GeV]": r.normal(0, 0.3, len(k))}
     path = tmp_path_factory.mktemp("explore") / "blobs.csv"
     return save(path, columns | {"kind": np.array(["x", "y", "z"])[k], "one": np.ones(len(k))})
 
@@ -121,13 +122,13 @@ def test_answers_stay_with_their_rows(tmp_path):
 def test_weights_are_honoured(tmp_path):
     """Rows of weight 0.01 count for nothing: the component is that of the heavy ones."""
     r = np.random.default_rng(4)
-    x = np.concatenate([r.normal(size=(400, 2)) * [1, 0.1], r.normal(size=(400, 2)) * [0.1, 1]])
+    x = np.concatenate([r.normal(size=(400, 2)) * [1, 0.1], r.normal(size=(400, 2)) * [0.1, 3]])
     w = np.repeat([1.0, 0.01], 400)
     path = save(tmp_path / "x.csv", {"a": x[:, 0], "b": x[:, 1], "w": w})
     found = explore_data(path, weights="w", standardise=False, n_clusters=2)
     assert abs(found.pca.components[0, 0]) > 0.99
     assert any(note.startswith("Dimension and t-SNE know no weights") for note in found.notes)
-    assert abs(explore_data(path, columns="a,b", standardise=False, n_clusters=2).pca.components[0, 0]) < 0.99
+    assert abs(explore_data(path, columns="a,b", standardise=False, n_clusters=2).pca.components[0, 0]) < 0.01
 
 
 def test_independent_bits_have_as_many_dimensions(tmp_path):
@@ -213,7 +214,8 @@ def test_all_parts_of_the_planck_covariance(real_data):
     assert found.result.rank == len(catalogue.load_covariance("planck_plik_lite")) == 613
 
 
-def test_the_lecture(tmp_path):
+def test_the_lecture(tmp_path, monkeypatch):
+    monkeypatch.setattr(lecture, "REPLICAS", 8)
     sentences = write_lecture(tmp_path, seed=0)
     names = [sentence.split(":")[0] for sentence in sentences]
     assert names == ["cube.svg", "distances.svg", "crowding.svg", "averaging.svg"]
@@ -221,6 +223,20 @@ def test_the_lecture(tmp_path):
     assert "0.785" in sentences[0]  # pi / 4
 
 
-def test_a_table_of_spins_beside_columns_leaves_the_spins_out():
-    values = np.column_stack([np.random.default_rng(9).normal(size=(60, 2)), np.tile([-1.0, 1.0], 30)])
-    assert Dataset(values, names=["a", "b", "Q"]).schema["Q"].kind == "spin"
+@pytest.mark.slow
+def test_averages_of_trees_follow_the_formula():
+    """rho sigma^2 + (1 - rho) sigma^2 / n at each n, and not the formula with rho sigma."""
+    whole, measured = tree_averages(0)
+    for n, m in measured.items():
+        assert abs(m.value - whole.at(n)) < Z * np.hypot(m.error, whole.var_mean.error)
+    sigma2, rho = whole.sigma2.value, whole.rho.value
+    misprint = sigma2 / 25 + 24 / 25 * rho * np.sqrt(sigma2)
+    assert abs(measured[25].value - misprint) > Z * measured[25].error
+
+
+def test_spins_beside_columns_are_left_out(tmp_path):
+    r = np.random.default_rng(9)
+    path = save(tmp_path / "x.csv", {"a": r.normal(size=60), "b": r.normal(size=60), "Q": np.tile([-1, 1], 30)})
+    rows = read_features(path)
+    assert rows.events.names == ["a", "b"]
+    assert rows.notes == ("Q was left out: it has two values only.",)

@@ -18,7 +18,8 @@ from reverie.validation.faults import (
     shift,
     shrink_tails,
 )
-from reverie.validation.power import classifier_p, detectable_auc, events_for_auc, power_study
+from reverie.validation.power import classifier_p, power_study
+from reverie.validation.reach import detectable_auc, events_for_auc
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 

@@ -11,7 +11,7 @@ from scipy import stats
 
 from reverie.core.errors import InputError
 from reverie.validation import REFERENCES, ValidationResult, validate
-from reverie.validation.result import events_to_distinguish
+from reverie.validation.reach import events_to_distinguish
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 SIGMA = np.array([[1, 0.6, 0], [0.6, 1, 0], [0, 0, 1]])

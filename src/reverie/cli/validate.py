@@ -30,6 +30,12 @@ def options() -> Options:
     }
     for name, text in texts.items():
         parser.add_argument(f"--{name}", type=str | None, default=None, help=text)
+    parser.add_argument(
+        "--modes",
+        type=int | None,
+        default=None,
+        help="Compare this many clusters of real events; 0: as many as there are.",
+    )
     parser.add_argument("--classifiers", type=str, default="auto", help="Of boosting, forest, mlp, cnn; or none.")
     parser.add_argument(
         "--correlated", type=str, default="auto", help="Rows of a chain: auto (blocks), thin, or ignore."
@@ -65,6 +71,7 @@ def main(argv: Sequence[str]) -> int:
         columns=values.columns,
         weights=values.weights,
         observables=values.observables,
+        modes=values.modes,
         seed=values.seed,
         out=values.out,
         drop_missing=values.drop_missing,

@@ -297,14 +297,15 @@ def _read(path: str | Path, name: str) -> Run:
 
 def _scores(result: ValidationResult) -> dict[str, Score]:
     """Return the statistics by name, the AUC first; values that are not finite are left out."""
-    scores, auc = {}, result.auc
+    scores: dict[str, Score] = {}
+    auc = next((one for one in result.classifiers if one.learner == "boosting"), result.auc)  # the same in all runs
     if auc is not None and _finite(auc.value) is not None:
         scores[AUC] = Score(*map(_finite, (auc.value, auc.error, auc.real_vs_real, auc.real_vs_real_error)))  # pyright: ignore[reportArgumentType]
     for row in result.table():
         value = _finite(row["value"])
         if row["statistic"] != _CLASSIFIER_ROW and value is not None:
             name = " ".join(filter(None, (row["statistic"], row["feature"])))
-            scores[name] = Score(value, _finite(row.get("error")), _finite(row.get("real_vs_real")))
+            scores.update([_growing(name, value, _finite(row.get("error")), _finite(row.get("real_vs_real")))])
     return scores
 
 
@@ -428,6 +429,13 @@ def _differences(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     keys = dict.fromkeys(key for values in flat.values() for key in values)
     rows = {key: {name: values[key] for name, values in flat.items() if key in values} for key in keys}
     return {key: row for key, row in rows.items() if len(row) < len(runs) or len(set(map(str, row.values()))) > 1}
+
+
+def _growing(name: str, value: float, error: float | None, real: float | None) -> tuple[str, Score]:
+    """Return name and score of a statistic that grows with the difference; of a coverage, what it lacks to 1."""
+    if name not in ("precision", "recall", "density", "coverage"):
+        return name, Score(value, error, real)
+    return f"1 - {name}", Score(1 - value, error, None if real is None else 1 - real)
 
 
 def _finite(value: Any) -> float | None:

@@ -12,6 +12,7 @@ from reverie.experiment.folder import write_json
 from reverie.experiment.lookup import open_data, recoded
 from reverie.experiment.observing import observables_of
 from reverie.experiment.stages import drawable
+from reverie.explore import kmeans
 from reverie.validation import REFERENCES, ValidationResult, validate
 
 __all__ = ["validate_files"]
@@ -26,6 +27,7 @@ def validate_files(
     columns: str | None = None,
     weights: str | None = None,
     observables: str | None = None,
+    modes: int | None = None,
     seed: int = 0,
     out: str | None = None,
     drop_missing: bool = False,
@@ -41,6 +43,7 @@ def validate_files(
     columns : names between commas; all by default.
     weights : column with the event weights, of every file that has it.
     observables : names between commas, as in `reverie.data.observables`.
+    modes : clusters (k-means) found in real events, whose occupancy is compared; 0 lets the data choose how many.
     seed : root of all randomness.
     out : folder to write into; made if it is not there.
     drop_missing : leave out rows with NaN or infinite entries.
@@ -61,6 +64,9 @@ def validate_files(
             others[what] = Dataset(recoded(found, first.schema), schema=first.schema, weights=found.weights)
     functions = observables_of(first.schema, asked=parse_columns(observables) or ())
     _make_folder(out)
+    if modes is not None:
+        known = others.get("train", others.get("calibration", first))
+        options["modes"] = kmeans(known, modes or None, random_state=seed).predict
     result = validate(first, **others, observables=functions, random_state=seed, **options)
     if out is not None:
         title = f"{Path(generated).name} against {Path(real).name}"

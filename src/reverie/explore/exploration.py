@@ -4,6 +4,7 @@ The stages are those of this folder; `reverie.experiment.explore` runs them. Eac
 result, says what it was measured on, and does not hide that criteria disagree.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,10 +94,10 @@ class Exploration:
         return len(set(self.clusters.preferred.values())) < 2
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dictionary that `json` can write; of long lists the leading parts."""
+        """Return a dictionary that `json` can write; of long lists the leading parts, None for what is not finite."""
         plain = ("name", "n", "n_given", "standardised", "target", "seed")
         parts = {key: getattr(self, key) for key in ("dimension", "bits", "clusters", "forest")}
-        return {
+        content = {
             **{key: getattr(self, key) for key in plain},
             "event_shape": list(self.event_shape),
             "sentences": list(self.sentences),
@@ -107,12 +108,13 @@ class Exploration:
             "tree": {
                 "linkage": self.tree.linkage,
                 "n_clusters": self.tree.n_clusters,
-                "cophenetic": float(self.tree.cophenetic) if np.isfinite(self.tree.cophenetic) else None,
+                "cophenetic": self.tree.cophenetic,
                 "sizes": np.bincount(self.tree.labels()).tolist(),
                 "largest_heights": self.tree.heights[: -LISTED - 1 : -1].tolist(),
             },
             "tsne": None if self.picture is None else self.picture.to_json(),
         }
+        return _finite(content)
 
     def __str__(self) -> str:
         return "\n".join([*self.sentences, *(f"Note: {note}" for note in self.notes)])
@@ -207,6 +209,15 @@ class Exploration:
 
 def _plain(measured: Measured) -> str:
     return str(Measured(measured.value, measured.error))
+
+
+def _finite(content: Any) -> Any:
+    """Return nested dictionaries and lists with None for nan and infinity, which JSON does not know."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _clusters(count: int) -> str:

@@ -23,7 +23,8 @@ from reverie.validation.memorisation import MemorisationResult, memorisation
 from reverie.validation.multiple import benjamini_hochberg, holm
 from reverie.validation.occupancy import mode_occupancy
 from reverie.validation.permutation import permutation_test
-from reverie.validation.power import detectable_auc, events_for_auc, power_study
+from reverie.validation.power import power_study
+from reverie.validation.reach import detectable_auc, events_for_auc
 from reverie.validation.references import REFERENCES
 from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
 from reverie.validation.suite import validate

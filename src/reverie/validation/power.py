@@ -1,12 +1,9 @@
 """How small a fault a test finds at a given number of events: what "not rejected" is worth.
 
-In closed form, for a classifier with area A and N test events per class (null variance of the area 1/(6N)):
-
-    N = (z_alpha + z_power)^2 / (6 (A - 1/2)^2) = 1.03 / (A - 1/2)^2        at alpha = 5 %, power = 80 %
-
-By experiment, for any test: n real events are drawn, and from the rest as many again with a planted fault of known
-strength (`reverie.validation.faults`); the test returns a p-value; the share of p <= alpha over many repeats is
-its power, with the interval of Clopper and Pearson. Without a fault the same share is the size of the test, which
+For a classifier there is a closed form (`reverie.validation.reach`). By experiment, for any test: n real events are
+drawn, and from the rest as many again with a planted fault of known strength (`reverie.validation.faults`); the test
+returns a p-value; the share of p <= alpha over many repeats is its power, with the interval of Clopper and Pearson.
+Without a fault the same share is the size of the test, which
 must be alpha. Strengths are tried in rising order until the lower limit of the power is above the target.
 
 The smallest strength that is found with power P: the powers are made rising (isotonic regression) and interpolated
@@ -21,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
@@ -29,6 +25,7 @@ from reverie.core.random import as_seed, child_seed
 from reverie.core.types import RandomState
 from reverie.validation.classifier import separate
 from reverie.validation.faults import FAULTS, Fault
+from reverie.validation.reach import TARGET, check_levels
 from reverie.validation.shares import Share
 
 __all__ = [
@@ -36,32 +33,10 @@ __all__ = [
     "PowerResult",
     "SmallestFault",
     "classifier_p",
-    "detectable_auc",
-    "events_for_auc",
     "power_study",
 ]
 
 Test = Callable[[np.ndarray, np.ndarray, int], float]  # real, generated, seed -> p-value
-TARGET = 0.8
-
-
-def events_for_auc(auc: float, *, power: float = TARGET, alpha: float = 0.05) -> float:
-    """Return the test events per class at which a classifier of area `auc` > 1/2 rejects with that power.
-
-    Raises
-    ------
-    InputError
-        For an area outside (1/2, 1], or power or alpha outside (0, 1).
-    """
-    if not 0.5 < auc <= 1:
-        raise InputError(f"Expected auc above 1/2 and at most 1, got {auc!r}. At 1/2 no number of events is enough.")
-    return _quantiles(power, alpha) ** 2 / (6 * (auc - 0.5) ** 2)
-
-
-def detectable_auc(n_test: float, *, power: float = TARGET, alpha: float = 0.05) -> float:
-    """Return the smallest area that is told from 1/2 with that power by `n_test` test events per class; at most 1."""
-    check_positive("n_test", n_test)
-    return min(1.0, 0.5 + _quantiles(power, alpha) / math.sqrt(6 * n_test))
 
 
 @dataclass(frozen=True)
@@ -183,7 +158,7 @@ def power_study(
         For too few real events, or an alpha outside (0, 1).
     """
     check_positive("n_repeats", n_repeats, integer=True)
-    _quantiles(target, alpha)
+    check_levels(target, alpha)
     largest = max(sizes)
     if len(real) < 2 * largest:
         raise InputError(
@@ -235,10 +210,3 @@ def _crossing(strengths: Sequence[float], powers: Sequence[float], target: float
         return float(strengths[0])
     share = (target - rising[k - 1]) / (rising[k] - rising[k - 1])
     return float(strengths[k - 1] * (strengths[k] / strengths[k - 1]) ** share)
-
-
-def _quantiles(power: float, alpha: float) -> float:
-    for name, value in (("power", power), ("alpha", alpha)):
-        if not 0 < value < 1:
-            raise InputError(f"Expected {name} between 0 and 1, got {value!r}. Usual values are 0.8 and 0.05.")
-    return float(norm.isf(alpha) + norm.ppf(power))

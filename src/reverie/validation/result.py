@@ -1,14 +1,4 @@
-"""What a validation found: frozen results that print sentences and travel as JSON.
-
-The AUC of a classifier, A, turns into a number of events: a rank test on N test events per class
-rejects at 5 % with 80 % power when
-
-    N = (z_.95 + z_.80)^2 / (6 (A - 1/2)^2) = 1.03 / (A - 1/2)^2
-
-(null variance of the AUC about 1/(6N)). Analyses of fewer events are not likely to notice the
-difference that this classifier found; a better classifier might. When the AUC is compatible with
-1/2, N is infinite, and its 95 % lower limit is what the test can promise.
-"""
+"""What a validation found: frozen results that print sentences and travel as JSON."""
 
 import math
 from dataclasses import dataclass, field
@@ -26,9 +16,8 @@ from reverie.validation.occupancy import Occupancy
 from reverie.validation.plain import from_plain, to_plain
 from reverie.validation.regions import Region
 
-__all__ = ["ClassifierResult", "Located", "TestResult", "ValidationResult", "events_to_distinguish"]
+__all__ = ["ClassifierResult", "Located", "TestResult", "ValidationResult"]
 
-_EVENTS = 1.03  # (z_.95 + z_.80)^2 / 6
 _Z95 = 1.6448536269514722  # one-sided 95 %
 
 
@@ -268,21 +257,6 @@ class ValidationResult:
             raise InputError(
                 f"Expected the content of a validation.json, got something else ({error}). Run the validation again."
             ) from None
-
-
-def events_to_distinguish(auc: float, error: float, p_value: float, alpha: float) -> tuple[float, float, float]:
-    """Return N = 1.03 / (AUC - 1/2)^2 with its interval from AUC ± error (see the module).
-
-    When p_value > alpha the AUC is compatible with 1/2: N is inf, and the interval runs from the
-    one-sided 95 % lower limit to inf.
-    """
-    if p_value > alpha or auc <= 0.5:
-        return math.inf, _events(max(auc, 0.5) + _Z95 * error), math.inf
-    return _events(auc), _events(min(auc + error, 1.0)), _events(auc - error)
-
-
-def _events(auc: float) -> float:
-    return _EVENTS / (min(auc, 1.0) - 0.5) ** 2 if auc > 0.5 else math.inf
 
 
 def _row(check: TestResult) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING
 
+from reverie.validation.reach import detectable_auc
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -41,6 +43,7 @@ def full_text(result: "ValidationResult") -> str:
     lines += [str(check) for check in result.checks if check.feature is None]
     lines.append(f"All statistics together: p {_p(result.battery_p)} (min-P over shared permutations).")
     lines += [str(one) for one in result.classifiers]
+    lines += _power_lines(result)
     lines += [] if result.located is None else [result.located.sentence]
     lines += [str(rule) for rule in result.constraints]
     lines += [str(one) for one in result.observables]
@@ -55,6 +58,17 @@ def full_text(result: "ValidationResult") -> str:
         *[f"Note: {warning}" for warning in result.warnings],
     ]
     return "\n".join(lines)
+
+
+def _power_lines(result: "ValidationResult") -> list[str]:
+    """Return what would be found at this size, so that "not told apart" means something."""
+    found = result.auc
+    if found is None:
+        return []
+    seen = detectable_auc(found.n_test / 2, alpha=result.alpha)
+    ks = [c for c in result.checks if c.name == "KS" and c.detectable is not None]
+    shapes = f", and a KS distance of {max(c.detectable or 0.0 for c in ks):.3f} of a single feature" if ks else ""
+    return [f"At this size a classifier of AUC {seen:.3f} is found with 80 % power{shapes}."]
 
 
 def _plainest(findings: "Sequence[Finding]", most: int = 3) -> "list[Finding]":

@@ -34,7 +34,8 @@ from reverie.validation.located import locate as find_evidence
 from reverie.validation.memorisation import MemorisationResult, memorisation
 from reverie.validation.multiple import holm, min_p, ranked
 from reverie.validation.observables import named_observables
-from reverie.validation.result import ClassifierResult, ValidationResult, events_to_distinguish
+from reverie.validation.reach import events_to_distinguish
+from reverie.validation.result import ClassifierResult, ValidationResult
 from reverie.validation.samples import Samples, gather_samples, read_sample
 from reverie.validation.sentences import UNLIKE
 
