@@ -15,7 +15,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reverie import data, explore, models, networks, objectives, plots, report, training, validation
+    from reverie import (
+        data,
+        explore,
+        models,
+        networks,
+        objectives,
+        plots,
+        report,
+        samplers,
+        simulators,
+        training,
+        validation,
+    )
     from reverie.core.measured import Measured
     from reverie.data import Dataset
     from reverie.models import GAN, SemiSupervisedGAN

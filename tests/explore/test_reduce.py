@@ -10,9 +10,9 @@ from sklearn.decomposition import PCA
 
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
-from reverie.explore import decompose as routes
-from reverie.explore.decompose import centred, decompose
+from reverie.explore import svd as routes
 from reverie.explore.reduce import principal_components
+from reverie.explore.svd import centred, decompose
 
 ALPHA = 1e-4
 SPECTRUM = np.array([9.0, 4.0, 1.0, 0.25])

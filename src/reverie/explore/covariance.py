@@ -26,8 +26,8 @@ import numpy as np
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.types import ArrayLike
-from reverie.explore.decompose import fix_signs
 from reverie.explore.shifts import ChiSquare, ShiftProjection, chi_square, project_shift
+from reverie.explore.svd import fix_signs
 from reverie.explore.tables import read_table
 
 __all__ = [

@@ -8,7 +8,7 @@ the eigenvectors V and the eigenvalues
 and the scores of x are V^T (x - m) (Pearson 1901; Jolliffe, Principal Component Analysis, 2002).
 Rows with weights w count w_i / mean(w) times; only the ratio of the weights matters.
 
-Three routes lead there, chosen by size alone (`reverie.explore.decompose`).
+Three routes lead there, chosen by size alone (`reverie.explore.svd`).
 
 Errors of the shares come from the bootstrap (Efron and Tibshirani 1993): rows are drawn again with
 replacement. The decomposition is not repeated on d features. Each replica is diagonalised in the space
@@ -27,7 +27,7 @@ from reverie.core.checks import check_positive, check_table
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.decompose import Centred, centred, centred_blocks, decompose, route
+from reverie.explore.svd import Centred, centred, centred_blocks, decompose, route
 from reverie.explore.tables import read_table
 
 __all__ = ["PCAResult", "principal_components"]
