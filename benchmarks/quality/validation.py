@@ -76,7 +76,7 @@ def _null(kind: str, seed: int) -> ValidationResult:
     draw: dict[str, tuple[Callable[..., Any], int]] = {
         "table": (events, 1000),
         "chain": (chain, 2000),
-        "ising": (ising, 3000),
+        "ising": (ising, 2000),
         "weighted": (weighted, 1000),
     }
     function, n = draw[kind]

@@ -201,7 +201,7 @@ def _result(
     near: Neighbours, n: tuple[int, int], d: float, *, scores: np.ndarray, information: float
 ) -> DimensionResult:
     n_points, reach = near.distances[:, n[1] - 1].shape[0], near.distances[:, n[1] - 1]
-    cells = spatial_blocks(near.points, min(2 * n[1], n_points // MIN_CELLS))
+    cells = spatial_blocks(near.points, max(1, min(2 * n[1], n_points // MIN_CELLS)))
     sums = np.bincount(cells, weights=scores)
     clustered = np.sqrt(np.square(sums).sum() * len(sums) / (len(sums) - 1)) / information
     ties = float(np.mean(reach == near.distances[:, n[0] - 1]))

@@ -153,10 +153,10 @@ class Exploration:
         if self.dimension is None:
             return ""
         near, far = self.dimension.results[0], self.dimension.results[-1]
-        said = f"The intrinsic dimension is {_plain(near.dimension)} of {d} at distance {near.scale:.3g}"
+        said = f"The intrinsic dimension is {_plain(near.dimension)} of {d} at distance {_short(near.scale)}"
         if far is near:
             return f"{said}."
-        return f"{said} (neighbours 1 and 2), {_plain(far.dimension)} at {far.scale:.3g} ({far.n1} and {far.n2})."
+        return f"{said} (neighbours 1 and 2), {_plain(far.dimension)} at {_short(far.scale)} ({far.n1} and {far.n2})."
 
     def _clusters(self) -> str:
         found, choices = self.clusters, self.clusters.preferred
@@ -218,6 +218,10 @@ def _finite(content: Any) -> Any:
     if isinstance(content, (list, tuple)):
         return [_finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def _short(x: float) -> str:
+    return f"{x:.3g}" if x < 1000 else f"{x:,.0f}"
 
 
 def _clusters(count: int) -> str:

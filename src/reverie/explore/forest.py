@@ -110,7 +110,10 @@ class ForestResult:
             "out_of_bag": self.out_of_bag.to_json(),
             "held_out": self.held_out.to_json(),
             "chance": self.chance,
-            "correlation": [vars(c) for c in self.correlation],
+            "correlation": [
+                {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in vars(c).items()}
+                for c in self.correlation
+            ],
             "max_features": self.max_features,
             "names": list(self.names),
             "settings": dict(self.settings),

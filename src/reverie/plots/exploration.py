@@ -23,7 +23,7 @@ SIGNED_MAP = LinearSegmentedColormap.from_list("reverie_signed", [CRITIC, "#f0c9
 MOST_POINTS = 4_000  # of a scatter plot: more hide each other
 MOST_ARROWS = 12
 AXES = {"left": 0.13, "right": 0.97, "top": 0.89, "bottom": 0.16}
-SQUARE = {"left": 0.13, "right": 0.97, "top": 0.92, "bottom": 0.12}
+SQUARE = {"left": 0.15, "right": 0.97, "top": 0.92, "bottom": 0.12}
 SHOWN = (0.005, 0.995)  # quantiles of the rows that a plane shows
 NEAR = 0.06  # of the frame: tips of arrows that are closer share a label
 
@@ -173,7 +173,7 @@ def dimension(scan: "DimensionScan", n_features: int) -> Figure:
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(FixedLocator(_round_ticks(scan.scale)))
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}"))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}" if x < 1000 else f"{x:,.0f}"))
         top = 1.15 * float((scan.dimension + scan.error).max())
         if n_features <= 1.5 * top:
             top = max(top, 1.08 * n_features)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["covariance_page", "exploration_page"]
 
 _FOOTER = "One self-contained file: no scripts, and nothing is loaded from elsewhere."
+_CRITERIA = (
+    " Diamonds mark what each criterion would choose. The gap statistic can find one cluster, that is none; the others "
+    "cannot."
+)
 _SHOWN = 8  # components with a row in the table
 _LOADINGS = 4  # columns named for each, if their loading is above this share of the largest
 _LEAST_LOADING = 0.1
@@ -169,13 +173,11 @@ def _clusters(found: "Exploration") -> Section:
     pictures = [
         _png(cluster_plane(found.plane, clusters.labels), f"{clusters.n_clusters} clusters in the leading plane.")
     ]
+    text = "K-means takes clusters to be round and equally wide."
     if len(clusters.criteria) > 1:
+        text += _CRITERIA
         chart = criteria(clusters.criteria, clusters.preferred)
         pictures.append(Picture(to_svg(chart), "Gap statistic and silhouette by number of clusters."))
-    text = (
-        "Diamonds mark what each criterion would choose. The gap statistic can find one cluster, that is none; the "
-        "others cannot. K-means takes clusters to be round and equally wide."
-    )
     n_clusters = int(found.tree.labels().max()) + 1
     leaves = min(30, len(found.tree.centres))
     chart = tree(found.tree.dendrogram(leaves), linkage=found.tree.linkage, n_clusters=n_clusters)
@@ -195,8 +197,8 @@ def _forest(found: "Exploration") -> Section | None:
         "training, which favours columns of many values."
     )
     more = (
-        "Trees that may choose from fewer columns are worse, but less alike, and their average gains more: the error "
-        "of the forest is ρ E + (1 − ρ) E/n, with E the error of one tree and ρ the correlation of two."
+        "Fewer columns to choose from make a tree worse and, as a rule, two trees less alike, so that their average "
+        "gains more: the error of the forest is ρ E + (1 − ρ) E/n, with E that of one tree and ρ the correlation."
     )
     blocks = (
         Picture(to_svg(matter), f"Importance of {len(forest.names)} columns.", text, wide=True),

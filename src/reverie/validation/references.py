@@ -235,4 +235,16 @@ REFERENCES: dict[str, str] = {
   journal = {Physical Review D},
   volume = {107}, pages = {076017}, year = {2023}, eprint = {2211.10295}
 }""",
+    "das2023": """@article{das2023,
+  author = {Das, Ranit and Favaro, Luigi and Heimel, Theo and Krause, Claudius and Plehn, Tilman and Shih, David},
+  title = {How to Understand Limitations of Generative Networks},
+  journal = {SciPost Physics},
+  volume = {16}, pages = {031}, year = {2024}, eprint = {2305.16774}
+}""",
+    "platt1999": """@incollection{platt1999,
+  author = {Platt, John},
+  title = {Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized Likelihood Methods},
+  booktitle = {Advances in Large Margin Classifiers},
+  publisher = {MIT Press}, year = {1999}
+}""",
 }

@@ -85,7 +85,7 @@ class ClassifierResult:
     ----------
     value, error : AUC on test events, and its standard error with the fluctuations of both test samples.
     real_vs_real, real_vs_real_error, real_vs_real_p : the same for real against real.
-    p_value : one-sided, Mann-Whitney on the test events.
+    p_value : one-sided, Mann-Whitney on the test events; with weights or chains from permutations of blocks of them.
     importances : feature -> loss of AUC when that feature is shuffled among the test events.
     n_train, n_test : events of both classes together.
     learner : what was trained: "boosting", "forest", "mlp" or "cnn".
@@ -212,6 +212,7 @@ class ValidationResult:
         keys |= {"lopezpaz2017", "mann1947", "delong1988"} if self.classifiers else set()
         keys |= {"clopper1934"} if self.constraints or self.memorisation is not None else set()
         keys |= {"meehan2020"} if self.memorisation is not None else set()
+        keys |= {"das2023", "platt1999"} if self.located is not None else set()
         keys |= {"wolff2004"} if self.chains.is_chain else set()
         return sorted(keys)
 
