@@ -209,10 +209,10 @@ def test_the_level_lies_between_zero_and_one(alpha):
 @pytest.mark.parametrize(("auc", "n"), [(0.6, 103), (0.51, 10_300), (0.502, 257_500)])
 def test_events_to_distinguish(auc, n):
     value, low, high = events_to_distinguish(auc, 0.001, 0.0, 0.05)
-    assert value == pytest.approx(n)
+    assert value == pytest.approx(n, rel=1e-3)  # the published 1.03 has three digits
     assert low < value < high
     assert events_to_distinguish(auc, 0.3, 0.4, 0.05)[0] == math.inf
-    assert events_to_distinguish(1.0, 0.01, 0.0, 0.05)[0] == pytest.approx(4.12)
+    assert events_to_distinguish(1.0, 0.01, 0.0, 0.05)[0] == pytest.approx(4.12, rel=1e-3)
 
 
 def test_that_many_events_are_rejected_in_four_of_five_runs():

@@ -9,6 +9,7 @@ import torch
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data import Dataset
 from reverie.validation import ValidationResult, validate
+from reverie.validation.shapes import weighted_quantile
 
 QUICK = {"n_permutations": 99, "classifiers": (), "random_state": 0}
 
@@ -142,3 +143,10 @@ def test_the_learners_can_be_chosen():
     assert [one.learner for one in result.classifiers] == ["forest", "mlp"]
     with pytest.raises(UnknownNameError, match="boosting"):
         validate(images[0], images[1], **options | {"classifiers": "bosting"})
+
+
+def test_quantiles_with_negative_weights_are_those_of_the_signal():
+    signal, background = _normal(4000, 0, d=1)[:, 0], _normal(800, 1, d=1, mean=3)[:, 0]
+    x, w = np.concatenate([signal, background, background]), np.repeat([1.0, 1.0, -1.0], [4000, 800, 800])
+    found = weighted_quantile(x, w, (0.25, 0.5, 0.75))
+    np.testing.assert_allclose(found, np.quantile(signal, (0.25, 0.5, 0.75)), atol=2e-3)

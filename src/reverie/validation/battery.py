@@ -215,6 +215,8 @@ def _modes(bench: Bench, c: Comparison) -> Groups:
 
 def _likelihood_ratio(bench: Bench, c: Comparison) -> Groups:
     """Return a smooth and a rough fit: none sees both a small shift of everything and a change in fine structure."""
+    if c.relabel.weights is not None and (c.relabel.weights < 0).any():
+        return {}  # the loss has no minimum
     columns = []
     for words, ridge, quantile in (("smooth", 1e-2, 0.9), ("rough", 1e-5, 0.5)):
         generator = child_generator(bench.seed, "centres")

@@ -65,9 +65,9 @@ def change_of_shape(x: np.ndarray, y: np.ndarray, w_x: np.ndarray | None = None,
 
 
 def weighted_quantile(x: np.ndarray, w: np.ndarray | None, levels: tuple[float, ...]) -> np.ndarray:
-    """Return quantiles of x (n,) with weights (n,); negative weights count as none here."""
+    """Return quantiles of x (n,) with weights (n,) of positive sum; negative ones take away what lies below."""
     if w is None:
         return np.quantile(x, levels)
     order = np.argsort(x, kind="stable")
-    total = np.cumsum(np.clip(w[order], 0, None))
+    total = np.maximum.accumulate(np.cumsum(w[order]))  # rising, as a distribution function is
     return np.interp(np.asarray(levels) * total[-1], total, x[order])
