@@ -203,23 +203,11 @@ METHODS: dict[str, str] = {
   journal = {Machine Learning},
   volume = {24}, pages = {123--140}, year = {1996}
 }""",
-    "naeem2020": """@inproceedings{naeem2020,
-  author = {Naeem, Muhammad Ferjad and Oh, Seong Joon and Uh, Youngjung and Choi, Yunjey and Yoo, Jaejun},
-  title = {Reliable Fidelity and Diversity Metrics for Generative Models},
-  booktitle = {Proceedings of the 37th International Conference on Machine Learning},
-  year = {2020}, eprint = {2002.09797}
-}""",
     "azadi2019": """@inproceedings{azadi2019,
   author = {Azadi, Samaneh and Olsson, Catherine and Darrell, Trevor and Goodfellow, Ian and Odena, Augustus},
   title = {Discriminator Rejection Sampling},
   booktitle = {International Conference on Learning Representations},
   year = {2019}, eprint = {1810.06758}
-}""",
-    "meehan2020": """@inproceedings{meehan2020,
-  author = {Meehan, Casey and Chaudhuri, Kamalika and Dasgupta, Sanjoy},
-  title = {A Non-Parametric Test to Detect Data-Copying in Generative Models},
-  booktitle = {International Conference on Artificial Intelligence and Statistics},
-  year = {2020}, eprint = {2004.05675}
 }""",
 }
 _OPTIMIZERS = {"adam": "kingma2015", "adamw": "loshchilov2019", "adagrad": "duchi2011", "adadelta": "zeiler2012"}
@@ -303,8 +291,8 @@ def references_of(folder: RunFolder) -> list[tuple[str, str]]:
     data = folder.read_json("data.json", {})
     condition = tuple(data["conditions"]["event_shape"]) if "conditions" in data else None
     keys = method_keys(config, tuple(data.get("event_shape", ())), condition)
-    found = {key: METHODS[key] for key in keys}
-    found |= _data_reference(config)
+    known = REFERENCES | METHODS
+    found = {key: known[key] for key in keys} | _data_reference(config)
     result = folder.read_json("validation.json") or {}
     found |= {key: REFERENCES[key] for key in result.get("references", []) if key in REFERENCES}
     return list(found.items())

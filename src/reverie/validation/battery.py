@@ -41,7 +41,7 @@ from reverie.validation.relabel import Computed
 from reverie.validation.shapes import change_of_shape, tail_columns
 from reverie.validation.sliced import draw_directions, energy_by_slices, sliced_columns
 
-__all__ = ["STATISTICS", "Column", "Progress", "run_battery"]
+__all__ = ["STATISTICS", "Column", "Groups", "Progress", "run_battery"]
 
 N_DIRECTIONS = 50
 N_NEIGHBOURS = 5

@@ -1,6 +1,7 @@
 """What a validation found: frozen results that print sentences and travel as JSON."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from reverie.validation.occupancy import Occupancy
 from reverie.validation.plain import from_plain, to_plain
 from reverie.validation.regions import Region
 
-__all__ = ["ClassifierResult", "Located", "TestResult", "ValidationResult"]
+__all__ = ["ClassifierResult", "Located", "TestResult", "ValidationResult", "strongest"]
 
 _Z95 = 1.6448536269514722  # one-sided 95 %
 
@@ -118,6 +119,11 @@ class ClassifierResult:
         return sentences.classifier_sentence(self)
 
 
+def strongest(classifiers: Sequence[ClassifierResult]) -> ClassifierResult | None:
+    """Return the one with the smallest p-value, of several with equal ones that of largest AUC; None of none."""
+    return min(classifiers, key=lambda one: (one.p_value, -one.value), default=None)
+
+
 @dataclass(frozen=True)
 class Located:
     """Where the strongest classifier finds its evidence.
@@ -192,7 +198,7 @@ class ValidationResult:
     @property
     def auc(self) -> ClassifierResult | None:
         """The classifier with the smallest p-value, of several with equal ones that of largest AUC; None without."""
-        return min(self.classifiers, key=lambda one: (one.p_value, -one.value), default=None)
+        return strongest(self.classifiers)
 
     @property
     def distinguishes(self) -> bool:

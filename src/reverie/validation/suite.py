@@ -15,6 +15,7 @@ own (`reverie.validation.memorisation`), asked when `train` is given.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -24,8 +25,8 @@ from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.validation.battery import Progress, run_battery
-from reverie.validation.bench import set_bench
+from reverie.validation.battery import Groups, Progress, run_battery
+from reverie.validation.bench import Bench, set_bench
 from reverie.validation.classifier import classifier_test
 from reverie.validation.constraints import Constraint, ConstraintResult, check_constraints
 from reverie.validation.findings import find
@@ -35,7 +36,7 @@ from reverie.validation.memorisation import MemorisationResult, memorisation
 from reverie.validation.multiple import holm, min_p, ranked
 from reverie.validation.observables import named_observables
 from reverie.validation.reach import events_to_distinguish
-from reverie.validation.result import ClassifierResult, ValidationResult
+from reverie.validation.result import ClassifierResult, Located, ValidationResult, strongest
 from reverie.validation.samples import Samples, gather_samples, read_sample
 from reverie.validation.sentences import UNLIKE
 
@@ -113,49 +114,63 @@ def validate(
     )
     bench = set_bench(samples, named_observables(observables), n_permutations, seed, calibrate=calibrate, modes=modes)
     groups = run_battery(bench, tell)
-    battery = min_p([min_p([ranked(column.values) for column in group]) for group in groups.values()]).observed_p
-    learners = _learners(classifiers, samples)
     tell(0.75, "classifiers")
-    tested = [_classify(name, samples, seed, calibrate=calibrate) for name in learners]
+    learners = _learners(classifiers, samples)
+    tested = tuple(_classify(name, samples, seed, calibrate=calibrate) for name in learners)
+    located = find_evidence(samples, strongest(tested), seed, alpha) if locate else None
     tell(0.95, "constraints and copies")
     rules = _constraints(samples, constraints)
-    checks = judged(groups, alpha)
-    means = observables_judged(groups, bench, alpha)
-    regions = regions_judged(bench, samples, alpha)
     copies = None if train is None else _memorisation(train, samples, seed, n_permutations, max_samples, alpha)
     tell(1.0, "done")
-    best = min(tested, key=lambda one: (one.p_value, -one.value), default=None)
-    located = find_evidence(samples, best, seed, alpha) if locate else None
-    parts = [battery, *(one.p_value for one in tested), *_smallest(rules)]
+    settings = {"max_samples": max_samples, "calibration": samples.calibration_source, "classifiers": list(learners)}
+    settings |= {"correlated": correlated, "calibrate": calibrate, "weighted": samples.is_weighted}
+    evidence = _Evidence(samples, bench, groups, tested, located, rules, copies)
+    return _result(evidence, seed=seed, n_permutations=n_permutations, alpha=alpha, settings=settings)
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    samples: Samples
+    bench: Bench
+    groups: Groups
+    tested: tuple[ClassifierResult, ...]
+    located: Located | None
+    rules: tuple[ConstraintResult, ...]
+    copies: MemorisationResult | None
+
+
+def _result(
+    e: _Evidence, *, seed: int, n_permutations: int, alpha: float, settings: dict[str, Any]
+) -> ValidationResult:
+    battery = min_p([min_p([ranked(column.values) for column in group]) for group in e.groups.values()]).observed_p
+    parts = [battery, *(one.p_value for one in e.tested), *_smallest(e.rules)]
     p_value = min(1.0, len(parts) * min(parts))
-    boxes = () if located is None else located.boxes
-    findings = find(checks, constraints=rules, regions=regions, observables=means, boxes=boxes, alpha=alpha)
+    checks = tuple(judged(e.groups, alpha))
+    seen = {
+        "constraints": e.rules,
+        "regions": regions_judged(e.bench, e.samples, alpha),
+        "observables": observables_judged(e.groups, e.bench, alpha),
+    }
+    boxes = () if e.located is None else e.located.boxes
+    findings = find(checks, **seen, boxes=boxes, alpha=alpha)
+    best = strongest(e.tested)
     return ValidationResult(
         p_value=p_value,
         battery_p=battery,
-        checks=tuple(checks),
-        classifiers=tuple(tested),
+        checks=checks,
+        classifiers=e.tested,
         **_events(best, alpha),
         findings=findings if p_value <= alpha else (),
-        constraints=rules,
-        regions=regions,
-        observables=means,
-        memorisation=copies,
-        located=located,
-        chains=samples.chains,
-        sizes=samples.sizes,
+        **seen,
+        memorisation=e.copies,
+        located=e.located,
+        chains=e.samples.chains,
+        sizes=e.samples.sizes,
         seed=seed,
         n_permutations=n_permutations,
         alpha=alpha,
-        warnings=(*samples.warnings, *bench.notes, *_cautions(samples, best)),
-        settings={
-            "max_samples": max_samples,
-            "calibration": samples.calibration_source,
-            "classifiers": list(learners),
-            "correlated": correlated,
-            "calibrate": calibrate,
-            "weighted": samples.is_weighted,
-        },
+        warnings=(*e.samples.warnings, *e.bench.notes, *_cautions(e.samples, best)),
+        settings=settings,
         version=_version(),
     )
 
