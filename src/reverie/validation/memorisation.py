@@ -25,13 +25,12 @@ from reverie.validation.copies import (
     distances_to_train,
     exchange_test,
 )
-from reverie.validation.memorisation_result import MemorisationResult, NearCopy
+from reverie.validation.memorisation_result import NEAR, MemorisationResult, NearCopy
 from reverie.validation.proportions import clopper_pearson
 
 __all__ = ["MemorisationResult", "NearCopy", "memorisation"]
 
 MIN_ROWS = 20
-NEAR = 0.01  # quantile of the distances of held-out events
 
 
 def memorisation(

@@ -8,7 +8,9 @@ from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.validation.proportions import percent
 
-__all__ = ["MemorisationResult", "NearCopy"]
+__all__ = ["NEAR", "MemorisationResult", "NearCopy"]
+
+NEAR = 0.01  # quantile of the distances of held-out events to training events, below which an event is near
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,13 @@ class MemorisationResult:
     def verdict(self) -> str:
         """One sentence: memorised or not, with the p-value."""
         p = f"p = {self.p_value:.2g}, {self.n_permutations} permutations"
-        if self.memorised:
+        if self.memorised and (self.near_low > NEAR or self.duplicates > self.duplicates_holdout):
             return f"Generated events lie too close to training events: some are copied ({p})."
+        if self.memorised:
+            return (
+                f"Generated events lie nearer to training than to held-out events, though not as near as copies ({p}): "
+                "the model has begun to learn its training events by heart."
+            )
         return f"No sign that training events were copied at this size ({p})."
 
     def __str__(self) -> str:
