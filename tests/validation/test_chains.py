@@ -23,6 +23,10 @@ def test_a_chain_is_found_with_its_autocorrelation_time():
     assert report.sample == "generated"
     assert 7 < report.tau < 15
     assert report.block == np.ceil(10 * report.tau)
+    kept = report.kept(8000)
+    assert len(kept) % report.block == 0
+    assert np.flatnonzero(np.diff(kept) > 1)[0] == report.block - 1
+    assert kept[report.block] == report.block + report.gap
     assert "blocks of" in report.warnings[0]
 
 

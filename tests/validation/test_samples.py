@@ -143,7 +143,11 @@ def test_rows_of_a_chain_keep_their_order():
     for t in range(1, len(chain)):
         chain[t] = 0.8 * chain[t - 1] + 0.6 * noise[t]
     samples = _gather(chain, chain[::-1], max_samples=900)
-    assert samples.chains.block > 30
-    np.testing.assert_array_equal(samples.calibration.values, chain[:900])
-    np.testing.assert_array_equal(samples.reference.values, chain[1500:2400])
+    block, step = samples.chains.block, samples.chains.block + samples.chains.gap
+    assert block > 30
+    assert samples.chains.gap == np.floor(0.2 * block)
+    for sample, start in ((samples.calibration, 0), (samples.reference, 1500)):
+        assert len(sample.values) % block == 0
+        np.testing.assert_array_equal(sample.values[:block], chain[start : start + block])
+        np.testing.assert_array_equal(sample.values[block : 2 * block], chain[start + step : start + step + block])
     assert any("first and its second half" in warning for warning in samples.warnings)

@@ -22,7 +22,7 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.validation.kernels import median_distance
 from reverie.validation.observables import evaluate_observables
-from reverie.validation.relabel import Relabellings, relabellings
+from reverie.validation.relabel import N_GROUPS, Relabellings, relabellings
 from reverie.validation.samples import Sample, Samples
 from reverie.validation.shapes import TAIL
 
@@ -160,6 +160,7 @@ def _relabellings(x: Sample, y: Sample, n_permutations: int, block: int, seed: i
         child_generator(seed, "permutations"),
         weights=None if weights is None else torch.from_numpy(weights),
         block=block,
+        n_groups=min(N_GROUPS, len(x.values) // block, len(y.values) // block),  # a group is a block at least
     )
 
 

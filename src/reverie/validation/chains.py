@@ -13,10 +13,12 @@ For independent rows tau - 1/2 is a sum of W autocorrelations of variance 1/n. W
 Gamma method chooses, 1 of 1,000 series of independent rows exceeds 3.3 of these units, and 1 of 5,000 exceeds 4.2
 (simulated, n = 300 to 5,000).
 
-Blocks of ten tau are then exchanged as a whole, somewhat shorter ones, five tau at least, where a sample would hold
-fewer than `LEAST_BLOCKS`. A sample that is shorter than that leaves too few different permutations; sorted
-tables of independent events look like this too. Then rows are treated as independent, in random order, and
-a warning says what that means.
+Blocks of ten tau are then exchanged as a whole. The two tau of rows between a block and the next are left out, since
+neighbouring blocks would remember each other, and so is what is left of a sample after its last whole block: what is
+exchanged is then all but exchangeable. Blocks are shorter, five tau at least, where a sample would hold fewer than
+`LEAST_BLOCKS`. A sample that is shorter than that leaves too few different permutations; sorted tables of
+independent events look like this too. Then rows are treated as independent, in random order, and a warning says what
+that means.
 """
 
 import math
@@ -30,6 +32,7 @@ from reverie.core.series import AutocorrelationTime, autocorrelation_time
 __all__ = ["LEAST_BLOCKS", "ChainReport", "inspect_chains"]
 
 LEAST_BLOCKS = 11  # in each sample: five for a classifier to test on, as many to train on, a gap
+_GAP = 0.2  # of a block
 _LEAST = 1.2
 _SIGMAS = 4.5
 _MOST_SERIES = 32
@@ -44,6 +47,7 @@ class ChainReport:
     tau : the largest integrated autocorrelation time, in rows; 1/2 for independent rows.
     sample, series : where it was found, such as "generated" and "sum of all features".
     block : rows that change their label together; 1 for independent rows.
+    gap : rows left out after each block.
     thinning : every which row was kept.
     warnings : sentences for the user.
     """
@@ -52,6 +56,7 @@ class ChainReport:
     sample: str = ""
     series: str = ""
     block: int = 1
+    gap: int = 0
     thinning: int = 1
     warnings: tuple[str, ...] = ()
 
@@ -60,13 +65,23 @@ class ChainReport:
         """Whether rows depend on each other."""
         return self.block > 1 or self.thinning > 1
 
+    def kept(self, n: int) -> np.ndarray:
+        """Return the rows, of n in their order, that are used: thinned, or whole blocks without the gaps."""
+        if self.block == 1:
+            return np.arange(0, n, self.thinning)
+        step = self.block + self.gap
+        return (np.arange((n + self.gap) // step)[:, None] * step + np.arange(self.block)).ravel()
 
-def inspect_chains(table: Mapping[str, np.ndarray], names: tuple[str, ...], correlated: str) -> ChainReport:
+
+def inspect_chains(
+    table: Mapping[str, np.ndarray], names: tuple[str, ...], correlated: str, size: int | None = None
+) -> ChainReport:
     """Return the report on samples (n, d) by name, in the order of their rows.
 
     Parameters
     ----------
     correlated : "auto" and "blocks" exchange blocks of a chain, "thin" keeps every few rows, "ignore" does not look.
+    size : rows that will be used of the smallest sample; None takes all.
     """
     if correlated == "ignore":
         return ChainReport()
@@ -75,13 +90,13 @@ def inspect_chains(table: Mapping[str, np.ndarray], names: tuple[str, ...], corr
     if not slow:
         return ChainReport()
     tau, what, series = max(slow)
-    size = min(len(rows) for rows in table.values())
+    size = min(len(rows) for rows in table.values()) if size is None else size
     where = f"Rows of the {what} sample depend on their neighbours ({series}: autocorrelation time {tau:.3g} rows)"
     if correlated == "thin":
         step = math.ceil(4 * tau)  # twice the 2 tau that make rows all but independent
         note = f"{where}; every {step}th row of each sample was used."
         return ChainReport(tau, what, series, thinning=step, warnings=(note,))
-    block = min(math.ceil(10 * tau), size // LEAST_BLOCKS)
+    block = min(math.ceil(10 * tau), math.floor(size / LEAST_BLOCKS / (1 + _GAP)))
     if block < 5 * tau:
         note = (
             f"{where}, and {size:,} rows are fewer than {LEAST_BLOCKS} blocks of five times that. Rows were treated as "
@@ -90,8 +105,8 @@ def inspect_chains(table: Mapping[str, np.ndarray], names: tuple[str, ...], corr
         )
         return ChainReport(tau, what, series, warnings=(note,))
     effective = f"Effective size about {size / (2 * tau):,.0f}."
-    note = f"{where}; p-values and errors come from blocks of {block:,} rows. {effective}"
-    return ChainReport(tau, what, series, block=block, warnings=(note,))
+    note = f"{where}; p-values and errors come from blocks of {block:,} rows, with gaps between. {effective}"
+    return ChainReport(tau, what, series, block=block, gap=math.floor(_GAP * block), warnings=(note,))
 
 
 def _is_slow(time: AutocorrelationTime) -> bool:

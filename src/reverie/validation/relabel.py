@@ -38,7 +38,7 @@ from torch import Tensor
 
 from reverie.core.errors import InputError
 
-__all__ = ["Computed", "Relabellings", "jackknife_error", "relabellings"]
+__all__ = ["N_GROUPS", "Computed", "Relabellings", "jackknife_error", "relabellings"]
 
 N_GROUPS = 20  # of the jackknife, in each sample
 _ROWS = 4096

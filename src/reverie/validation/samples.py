@@ -180,9 +180,11 @@ def gather_samples(
     read = _one_precision(_aligned(read))
     sizes = {f"given_{what}": len(sample.values) for what, sample in read.items()}
     found = read["real"].names or _default_names(read["real"].event_shape)
-    chains = inspect_chains({what: sample.values for what, sample in read.items()}, found, correlated)
-    read = {what: _all_weighted(sample.take(slice(None, None, chains.thinning)), read) for what, sample in read.items()}
-    roles, notes = _roles(read, seed, max_samples, in_order=chains.block > 1)
+    chains = inspect_chains({k: s.values for k, s in read.items()}, found, correlated, _usable(sizes, max_samples))
+    in_order = chains.block > 1
+    read = {what: _all_weighted(s if in_order else _kept(s, chains), read) for what, s in read.items()}
+    roles, notes = _roles(read, seed, max_samples, in_order=in_order)
+    roles = {what: _kept(sample, chains) if in_order else sample for what, sample in roles.items()}
     for what, sample in roles.items():
         _check_rows(what, len(sample.values), halved=calibration is None)
     event_shape = read["real"].event_shape
@@ -201,6 +203,16 @@ def gather_samples(
         calibration_source="half of real" if calibration is None else calibration_source,
         chains=chains,
     )
+
+
+def _usable(sizes: dict[str, int], most: int) -> int:
+    """Return the rows of the smallest role; real is halved where there is no calibration sample."""
+    real = sizes["given_real"] // (1 if "given_calibration" in sizes else 2)
+    return min(real, most, *(n for what, n in sizes.items() if what != "given_real"))
+
+
+def _kept(sample: Sample, chains: ChainReport) -> Sample:
+    return sample.take(chains.kept(len(sample.values)))
 
 
 def _all_weighted(sample: Sample, read: dict[str, Sample]) -> Sample:

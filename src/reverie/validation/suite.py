@@ -215,9 +215,10 @@ def _memorisation(
     train: ArrayLike, samples: Samples, seed: int, n_permutations: int, max_samples: int, alpha: float
 ) -> MemorisationResult:
     rows = read_sample(train, "train", samples.names).values
-    if len(rows) > max_samples:  # in their order, which blocks need
-        kept = np.random.default_rng(child_seed(seed, "train")).permutation(len(rows))[:max_samples]
-        rows = rows[np.sort(kept)]
+    if samples.chains.is_chain:
+        rows = rows[samples.chains.kept(len(rows))]
+    elif len(rows) > max_samples:
+        rows = rows[np.random.default_rng(child_seed(seed, "train")).permutation(len(rows))[:max_samples]]
     return memorisation(
         rows,
         samples.reference.values,
