@@ -41,10 +41,11 @@ from reverie.validation.relabel import Computed
 from reverie.validation.shapes import change_of_shape, tail_columns
 from reverie.validation.sliced import draw_directions, energy_by_slices, sliced_columns
 
-__all__ = ["STATISTICS", "Column", "Groups", "Progress", "run_battery"]
+__all__ = ["STATISTICS", "Column", "Groups", "Progress", "regions", "run_battery"]
 
 N_DIRECTIONS = 50
 N_NEIGHBOURS = 5
+WEIGHTED_PER_BIN = 100
 N_FREQUENCIES = 1000
 MAX_EXACT = 50_000  # pooled rows up to which energy distance and Gaussian MMD are computed from all pairs
 
@@ -121,8 +122,9 @@ def _by_feature(bench: Bench, c: Comparison) -> Groups:
             replace(_column("Anderson-Darling", m.ad, name), detail=change)
             for m, name, change in zip(found, names, changes, strict=True)
         ],
-        "tails": [_column("tails", t, name) for t, name in zip(tails, names, strict=True)],
     }
+    if c.relabel.weights is None:  # few weighted events lie there: the permutations hold for many only
+        groups["tails"] = [_column("tails", t, name) for t, name in zip(tails, names, strict=True)]
     return groups
 
 
@@ -200,9 +202,15 @@ def _ball(ball: BallStatistic) -> Column:
     )
 
 
-def _bins(bench: Bench, c: Comparison) -> Groups:
+def regions(bench: Bench, c: Comparison) -> Bins:
+    """Return the k-means regions of a comparison: of weighted events fewer, since permutations hold for many events."""
     smaller = min(c.relabel.n, c.relabel.m)
-    bins = bin_regions(c.few, bench.everything, smaller, seed=child_seed(bench.seed, "bins"))
+    n_bins = None if c.relabel.weights is None else max(2, smaller // WEIGHTED_PER_BIN)
+    return bin_regions(c.few, bench.everything, smaller, n_bins=n_bins, seed=child_seed(bench.seed, "bins"))
+
+
+def _bins(bench: Bench, c: Comparison) -> Groups:
+    bins = regions(bench, c)
     return {"bins": [_column("bins", bin_statistic(bins, c.relabel))]}
 
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reverie.core.random import child_seed
-from reverie.validation.battery import Column
+from reverie.validation.battery import Column, regions
 from reverie.validation.bench import Bench
-from reverie.validation.bins import bin_regions, region_names
+from reverie.validation.bins import region_names
 from reverie.validation.multiple import benjamini_hochberg, min_p, ranked, step_down
 from reverie.validation.observables import ObservableMeans, observable_means
 from reverie.validation.occupancy import Occupancy, occupancy
@@ -110,7 +109,7 @@ def observables_judged(
 def regions_judged(bench: Bench, samples: Samples, alpha: float) -> Occupancy:
     """Return the occupancy of the bins of the battery, their names in original units."""
     c = bench.here
-    bins = bin_regions(c.few, bench.everything, min(c.relabel.n, c.relabel.m), seed=child_seed(bench.seed, "bins"))
+    bins = regions(bench, c)
     centres = bins.centres.numpy()
     if bench.few_names == bench.names:
         keep = [samples.names.index(name) for name in bench.names]
