@@ -9,9 +9,9 @@ import torch
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.validation.bins import bin_regions, bin_statistic, compare_bins, region_names
+from reverie.core.proportions import clopper_pearson, percent
+from reverie.validation.bins import bin_regions, bin_statistic, compare_bins, fit_cells, region_names
 from reverie.validation.occupancy import mode_occupancy, occupancy
-from reverie.validation.proportions import clopper_pearson, percent
 from reverie.validation.relabel import relabellings
 
 Z = 3.89  # two-sided 1e-4
@@ -25,13 +25,17 @@ def _normal(*shape, seed=0):
     return torch.randn(*shape, generator=_gen(seed), dtype=torch.float64)
 
 
+def _regions(z, fit_on, smaller, **options):
+    return bin_regions(z, fit_cells(fit_on, smaller, **options), smaller)
+
+
 # --- laws
 
 
 @pytest.mark.parametrize(("n", "m"), [(300, 300), (200, 500)])
 def test_chi2_of_every_labelling_is_that_of_its_contingency_table(n, m):
     z = _normal(n + m, 2)
-    bins, relabel = bin_regions(z, _normal(400, 2, seed=1), min(n, m), n_bins=15), relabellings(n, m, 4, _gen())
+    bins, relabel = _regions(z, _normal(400, 2, seed=1), min(n, m), n_bins=15), relabellings(n, m, 4, _gen())
     values = bin_statistic(bins, relabel).values
     for b, label in enumerate(relabel.labels.T):
         table = [torch.bincount(bins.of_row[part], minlength=len(bins)).numpy() for part in (label, ~label)]
@@ -40,14 +44,14 @@ def test_chi2_of_every_labelling_is_that_of_its_contingency_table(n, m):
 
 def test_the_plain_form_is_the_observed_column():
     x, y, fit_on = _normal(300, 2), _normal(200, 2, seed=1) + 0.2, _normal(400, 2, seed=2)
-    bins = bin_regions(torch.cat([x, y]), fit_on, 200, seed=3)
+    bins = _regions(torch.cat([x, y]), fit_on, 200, seed=3)
     column = bin_statistic(bins, relabellings(300, 200, 0, _gen())).value
     assert compare_bins(x, y, fit_on, seed=3).chi2 == pytest.approx(column, rel=1e-5)
 
 
 def test_every_region_expects_five_events_of_the_smaller_sample():
     z = _normal(1000, 2)
-    bins = bin_regions(z, _normal(1000, 2, seed=1), 200, n_bins=100)
+    bins = _regions(z, _normal(1000, 2, seed=1), 200, n_bins=100)
     counts = torch.bincount(bins.of_row, minlength=len(bins))
     assert len(bins) > 10
     assert float(counts.min()) * 200 / 1000 >= 5
@@ -59,7 +63,7 @@ def test_chi2_has_the_mean_of_its_law_under_the_null(weighted):
 
     def excess(seed):
         weights = torch.rand(1200, generator=_gen(seed)) * 2 - 0.3 if weighted else None  # 15 % negative
-        bins = bin_regions(_normal(1200, 2, seed=seed), _normal(300, 2, seed=seed + 999), 600, n_bins=10, seed=seed)
+        bins = _regions(_normal(1200, 2, seed=seed), _normal(300, 2, seed=seed + 999), 600, n_bins=10, seed=seed)
         chi2 = bin_statistic(bins, relabellings(600, 600, 0, _gen(), weights=weights)).value
         return chi2 - (len(bins) - 1)
 
@@ -163,7 +167,7 @@ def test_regions_are_named_by_the_features_that_set_them_apart():
 
 def test_unusable_input_is_refused():
     with pytest.raises(InputError, match="third sample"):
-        bin_regions(torch.ones(5, 2), torch.ones(5, 3), 2)
+        _regions(torch.ones(5, 2), torch.ones(5, 3), 2)
     with pytest.raises(InputError, match="regions"):
         occupancy(np.array([0, 3]), np.array([0]), ["a"])
     with pytest.raises(InputError, match="weight"):

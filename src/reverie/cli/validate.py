@@ -13,7 +13,7 @@ def options() -> Options:
     """Return the options of the verb."""
     parser = Options(
         "validate",
-        "Compare generated with real data, and real with real: some fifteen tests with one global p-value, "
+        "Compare generated with real data, and real with real: sixteen tests with one global p-value, "
         "classifiers, hard constraints, copies of training events, and a verdict in sentences. "
         "With a run folder, its samples are compared with its held-out data.",
         words=("real", "generated"),

@@ -1,8 +1,8 @@
 """How many rows fall into each cluster, with exact intervals.
 
-The number of rows in a cluster is binomial; its Clopper-Pearson interval (1934) covers the true share with
-at least its level, and an empty cluster still has an upper limit, about 3/n at 95 % on one side. With
-event weights the interval is that of the effective number of events, (sum w)^2 / sum w^2.
+The number of rows in a cluster is binomial; its interval is that of Clopper and Pearson (`reverie.core.proportions`),
+so an empty cluster still has an upper limit. With event weights it is that of the effective number of events,
+(sum w)^2 / sum w^2.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from reverie.core.errors import InputError
+from reverie.core.proportions import clopper_pearson
 
 __all__ = ["Occupancy", "occupancy"]
 
@@ -53,14 +54,10 @@ def occupancy(
 
     `level` is the confidence of each interval, in (0, 1).
     """
-    from scipy.stats import beta
-
     if not 0 < level < 1:
         raise InputError(f"Expected level between 0 and 1, got {level!r}. Give for instance 0.95.")
     w = np.ones(len(labels)) if weights is None else weights
     counts = np.bincount(labels, weights=w, minlength=n_clusters)
     n, fractions = w.sum() ** 2 / np.square(w).sum(), counts / w.sum()
-    k, tail = fractions * n, (1 - level) / 2
-    low = np.where(k > 0, beta.ppf(tail, np.maximum(k, 1e-12), n - k + 1), 0.0)
-    high = np.where(k < n, beta.isf(tail, k + 1, np.maximum(n - k, 1e-12)), 1.0)
+    low, high = clopper_pearson(fractions * n, n, level)
     return Occupancy(counts, fractions, low, high, level, float(n))

@@ -17,12 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
-from reverie.core.random import child_generator, child_seed
+from reverie.core.random import child_generator
 from reverie.validation.balls import BallStatistic, ball_statistics, list_length
 from reverie.validation.bench import Bench, Comparison
-from reverie.validation.bins import Bins, bin_regions, bin_statistic
+from reverie.validation.bins import bin_statistic
 from reverie.validation.correlation import correlation_columns
 from reverie.validation.features import draw_frequencies, fourier_columns, n_monomials, polynomial_columns
 from reverie.validation.frechet import frechet_columns
@@ -41,11 +40,11 @@ from reverie.validation.relabel import Computed
 from reverie.validation.shapes import change_of_shape, tail_columns
 from reverie.validation.sliced import draw_directions, energy_by_slices, sliced_columns
 
-__all__ = ["STATISTICS", "Column", "Groups", "Progress", "regions", "run_battery"]
+__all__ = ["OBSERVABLE_MEANS", "STATISTICS", "Column", "Groups", "Progress", "run_battery"]
 
+OBSERVABLE_MEANS = "observable mean"  # the group whose results are of their own kind
 N_DIRECTIONS = 50
 N_NEIGHBOURS = 5
-WEIGHTED_PER_BIN = 100
 N_FREQUENCIES = 1000
 MAX_EXACT = 50_000  # pooled rows up to which energy distance and Gaussian MMD are computed from all pairs
 
@@ -109,22 +108,15 @@ def _column(name: str, computed: Computed, feature: str | None = None) -> Column
 
 
 def _by_feature(bench: Bench, c: Comparison) -> Groups:
-    found = marginal_columns(c.single, c.relabel)
-    tails = tail_columns(c.single, c.relabel, bench.edges)
     names = bench.single_names
-    changes = [_change(c, j) for j in range(len(names))]
-    groups: Groups = {
-        "KS": [
-            replace(_column("KS", m.ks, name), detail=change)
-            for m, name, change in zip(found, names, changes, strict=True)
-        ],
-        "Anderson-Darling": [
-            replace(_column("Anderson-Darling", m.ad, name), detail=change)
-            for m, name, change in zip(found, names, changes, strict=True)
-        ],
-    }
+    groups: Groups = {"KS": [], "Anderson-Darling": []}
+    for j, (name, found) in enumerate(zip(names, marginal_columns(c.single, c.relabel), strict=True)):
+        change = _change(c, j)
+        groups["KS"].append(replace(_column("KS", found.ks, name), detail=change))
+        groups["Anderson-Darling"].append(replace(_column("Anderson-Darling", found.ad, name), detail=change))
     if c.relabel.weights is None:  # few weighted events lie there: the permutations hold for many only
-        groups["tails"] = [_column("tails", t, name) for t, name in zip(tails, names, strict=True)]
+        tails = tail_columns(c.single, c.relabel, bench.edges)
+        groups["tails"] = [_column("tails", tail, name) for tail, name in zip(tails, names, strict=True)]
     return groups
 
 
@@ -202,23 +194,12 @@ def _ball(ball: BallStatistic) -> Column:
     )
 
 
-def regions(bench: Bench, c: Comparison) -> Bins:
-    """Return the k-means regions of a comparison: of weighted events fewer, since permutations hold for many events."""
-    smaller = min(c.relabel.n, c.relabel.m)
-    n_bins = None if c.relabel.weights is None else max(2, smaller // WEIGHTED_PER_BIN)
-    return bin_regions(c.few, bench.everything, smaller, n_bins=n_bins, seed=child_seed(bench.seed, "bins"))
-
-
 def _bins(bench: Bench, c: Comparison) -> Groups:
-    bins = regions(bench, c)
-    return {"bins": [_column("bins", bin_statistic(bins, c.relabel))]}
+    return {"bins": [_column("bins", bin_statistic(c.bins, c.relabel))]}
 
 
 def _modes(bench: Bench, c: Comparison) -> Groups:
-    if c.modes is None:
-        return {}
-    bins = Bins(torch.empty(int(c.modes.max()) + 1, 0), c.modes)
-    return {"modes": [_column("modes", bin_statistic(bins, c.relabel))]}
+    return {} if c.modes is None else {"modes": [_column("modes", bin_statistic(c.modes, c.relabel))]}
 
 
 def _likelihood_ratio(bench: Bench, c: Comparison) -> Groups:
@@ -237,8 +218,8 @@ def _observables(bench: Bench, c: Comparison) -> Groups:
     columns = []
     for name, v in c.observables.items():
         found, dof = mean_columns(v, c.relabel)
-        columns.append(replace(_column("observable mean", found, name), extra=dof))
-    return {"observable mean": columns} if columns else {}
+        columns.append(replace(_column(OBSERVABLE_MEANS, found, name), extra=dof))
+    return {OBSERVABLE_MEANS: columns} if columns else {}
 
 
 STATISTICS: tuple[tuple[str, Statistic], ...] = (

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from reverie.core.errors import InputError
-from reverie.core.random import child_generator
+from reverie.core.random import child_generator, child_seed
+from reverie.validation.bins import Bins, Cells, bin_regions, fit_cells
 from reverie.validation.kernels import median_distance
 from reverie.validation.observables import evaluate_observables
 from reverie.validation.relabel import N_GROUPS, Relabellings, relabellings
@@ -30,6 +31,7 @@ __all__ = ["MAX_COMPONENTS", "MAX_FEATURES", "Bench", "Comparison", "set_bench"]
 
 MAX_FEATURES = 128
 MAX_COMPONENTS = 64
+_WEIGHTED_PER_BIN = 100
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Comparison:
     single : (N, f), the features and observables that are looked at one by one.
     observables : name -> (N, k).
     relabel : labels and weights.
-    modes : (N,), the mode of each row, 0 ... K - 1, if modes were given.
+    bins : regions of `few`.
+    modes : the same for the modes of the user, if any were given.
     """
 
     z: Tensor
@@ -51,7 +54,8 @@ class Comparison:
     single: Tensor
     observables: dict[str, Tensor]
     relabel: Relabellings
-    modes: Tensor | None = None
+    bins: Bins
+    modes: Bins | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,6 @@ class Bench:
     here, real : generated against real, and real against real (None if that was not asked for).
     names, few_names, single_names : of the columns of `Comparison.z`, `few` and `single`.
     edges : (2, f), where the tails of `single` begin.
-    everything : (rows, k), `few` of R, G and H together, on which bins are fitted.
     median : median distance of real events (H), the unit of bandwidths: the same for every generator.
     seed : root of directions, bandwidths and ties.
     notes : what was left out, in sentences.
@@ -75,7 +78,6 @@ class Bench:
     few_names: tuple[str, ...]
     single_names: tuple[str, ...]
     edges: Tensor
-    everything: Tensor
     median: float
     seed: int
     notes: tuple[str, ...]
@@ -112,6 +114,8 @@ def set_bench(
     single, single_names = _single(scaled, names, seen, notes)
     pooled = torch.cat(list(single.values()))
     edges = torch.stack([torch.quantile(pooled, level, dim=0) for level in (TAIL, 1 - TAIL)])
+    smaller = min(len(rows["real"]), len(rows["generated"]))
+    cells = _cells(few, smaller, seed, is_weighted=samples.is_weighted)
 
     def compare(y: str, n_permutations: int) -> Comparison:
         def join(parts: dict[str, Any]) -> Any:
@@ -119,7 +123,8 @@ def set_bench(
 
         values = {name: join({k: torch.from_numpy(v[name]) for k, v in seen.items()}) for name in observables}
         relabel = _relabellings(roles["real"], roles[y], n_permutations, samples.chains.block, seed)
-        return Comparison(join(scaled), join(few), join(single), values, relabel, join(labels) if labels else None)
+        regions = bin_regions(join(few), cells, smaller), None if labels is None else _modes(join(labels))
+        return Comparison(join(scaled), join(few), join(single), values, relabel, *regions)
 
     return Bench(
         here=compare("generated", n_permutations),
@@ -128,11 +133,20 @@ def set_bench(
         few_names=few_names,
         single_names=single_names,
         edges=edges,
-        everything=torch.cat(list(few.values())),
         median=median_distance(scaled["calibration"], child_generator(seed, "bandwidth")),
         seed=seed,
         notes=tuple(notes),
     )
+
+
+def _cells(few: dict[str, Tensor], smaller: int, seed: int, *, is_weighted: bool) -> Cells:
+    # permutations of weighted events hold for many events only, so there are fewer regions
+    n_bins = max(2, smaller // _WEIGHTED_PER_BIN) if is_weighted else None
+    return fit_cells(torch.cat(list(few.values())), smaller, n_bins=n_bins, seed=child_seed(seed, "bins"))
+
+
+def _modes(labels: Tensor) -> Bins:
+    return Bins(torch.empty(int(labels.max()) + 1, 0), labels)
 
 
 def _mode_labels(

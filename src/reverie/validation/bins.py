@@ -1,7 +1,8 @@
 """Regions of feature space: how many real and how many generated events each one holds.
 
 k-means cells that are fitted on one sample fit its fluctuations, so the sample itself is no fair reference for
-them. Here the cells come from a third sample of real events, and n events x are compared with m events y. With
+them. Here the cells come from other events (`compare_bins`), or from those of all samples together, as in the
+battery: neither knows the labels that are exchanged. Then n events x are compared with m events y. With
 counts x_k and y_k of bin k, T_k = x_k + y_k and s_k = x_k / n - y_k / m,
 
     chi^2 = n m sum_k s_k^2 / Q_k,     Q_k = sum of w^2 in the bin, which is T_k without weights    (Pearson 1900)
@@ -31,7 +32,7 @@ from reverie.validation.columns import pool
 from reverie.validation.occupancy import Occupancy, occupancy
 from reverie.validation.relabel import Computed, Relabellings, jackknife_error
 
-__all__ = ["Bins", "bin_regions", "bin_statistic", "compare_bins", "region_names"]
+__all__ = ["Bins", "Cells", "bin_regions", "bin_statistic", "compare_bins", "fit_cells", "region_names"]
 
 LEAST_EXPECTED = 5
 MAX_BINS = 100
@@ -56,34 +57,58 @@ class Bins:
         return len(self.centres)
 
 
-def bin_regions(z: Tensor, fit_on: Tensor, smaller: int, *, n_bins: int | None = None, seed: int = 0) -> Bins:
-    """Return k-means regions of the pooled rows z (N, d), fitted on `fit_on` (r, d), other events of the same unit.
+@dataclass(frozen=True)
+class Cells:
+    """Fitted k-means cells: centres (k, d) in the unit of the rows, and the fitted events of each, (k,)."""
+
+    centres: np.ndarray
+    sizes: np.ndarray
+
+
+def fit_cells(fit_on: Tensor, smaller: int, *, n_bins: int | None = None, seed: int = 0) -> Cells:
+    """Return k-means cells of `fit_on` (r, d).
 
     Parameters
     ----------
-    smaller : events of the smaller of the two samples, min(n, m).
-    n_bins : regions before merging; None takes one per 20 events of the smaller sample, at most 100.
+    smaller : events of the smaller of the two samples that will be compared, min(n, m).
+    n_bins : cells before merging; None takes one per 20 events of the smaller sample, at most 100.
 
     Raises
     ------
     InputError
-        For fewer than two events to fit on, or other features.
+        For fewer than two events.
     """
     from sklearn.cluster import KMeans
-    from sklearn.metrics import pairwise_distances_argmin
 
-    if fit_on.ndim != 2 or len(fit_on) < 2 or fit_on.shape[1] != z.shape[1]:
+    if fit_on.ndim != 2 or len(fit_on) < 2:
         raise InputError(
-            f"Expected at least two rows of {z.shape[1]} features to fit the regions on, got {tuple(fit_on.shape)}. "
+            f"Expected at least two rows (rows, features) to fit the regions on, got {tuple(fit_on.shape)}. "
             "Give a third sample of real events."
         )
     wanted = min(MAX_BINS, smaller // _EVENTS_PER_BIN) if n_bins is None else n_bins
     spots = np.ascontiguousarray(fit_on.double().cpu().numpy())
     k = max(1, min(wanted, len(np.unique(spots, axis=0))))
     fitted = KMeans(n_clusters=k, random_state=seed % 2**32).fit(spots)
-    rows = pairwise_distances_argmin(z.double().cpu().numpy(), fitted.cluster_centers_)
-    sizes = np.bincount(fitted.predict(spots), minlength=k).astype(float)
-    return _merged(fitted.cluster_centers_, sizes, rows, LEAST_EXPECTED * len(z) / smaller)
+    return Cells(fitted.cluster_centers_, np.bincount(fitted.predict(spots), minlength=k).astype(float))
+
+
+def bin_regions(z: Tensor, cells: Cells, smaller: int) -> Bins:
+    """Return the regions of the pooled rows z (N, d): cells with too few of them are merged.
+
+    Raises
+    ------
+    InputError
+        For other features than those of the cells.
+    """
+    from sklearn.metrics import pairwise_distances_argmin
+
+    if z.shape[1] != cells.centres.shape[1]:
+        raise InputError(
+            f"Expected the {cells.centres.shape[1]} features of the third sample that the regions were fitted on, got "
+            f"{z.shape[1]}. Select the same columns."
+        )
+    rows = pairwise_distances_argmin(z.double().cpu().numpy(), cells.centres)
+    return _merged(cells.centres, cells.sizes.copy(), rows, LEAST_EXPECTED * len(z) / smaller)
 
 
 def bin_statistic(bins: Bins, relabel: Relabellings) -> Computed:
@@ -118,7 +143,8 @@ def compare_bins(
     Features should have comparable spreads; a region is named by its centre, in the unit of the arguments.
     """
     z, _ = pool(real, generated)
-    bins = bin_regions(z, fit_on, min(len(real), len(generated)), n_bins=n_bins, seed=seed)
+    smaller = min(len(real), len(generated))
+    bins = bin_regions(z, fit_cells(fit_on, smaller, n_bins=n_bins, seed=seed), smaller)
     here = bins.of_row.numpy()
     called = region_names(bins.centres.numpy(), names)
     return occupancy(here[: len(real)], here[len(real) :], called, alpha=alpha)

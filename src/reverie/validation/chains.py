@@ -5,7 +5,7 @@ two-sample test for independent rows then rejects equal laws: Kolmogorov-Smirnov
 runs for autoregressive chains with coefficient 0.9 (validation reference, section 1). So before anything is tested,
 the integrated autocorrelation time tau (`reverie.core.series`) is measured on quantities that chains
 forget slowly: the features of largest variance, their sum, its distance from the mean (for spins: magnetisation and
-its size), the first principal components, and the user's observables.
+its size), and the first principal components.
 
     2 tau > 1.2    and    tau - 1/2 > 4.5 sqrt(W / n)        the rows are a chain, n_eff = n / (2 tau)
 

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from reverie.core.checks import check_positive, check_table
 from reverie.core.errors import InputError
+from reverie.core.proportions import clopper_pearson, percent
 from reverie.validation.inferred import inferred_constraints
-from reverie.validation.proportions import clopper_pearson, percent
 
 __all__ = ["Constraint", "ConstraintResult", "check_constraints", "conserved", "mass_shell"]
 

@@ -136,7 +136,8 @@ def _of_neighbourhoods(seen: Sequence["TestResult"]) -> list[Finding]:
     found = []
     for check in seen:
         beside = "" if check.real_vs_real is None else f", real against real {check.real_vs_real:.3f}"
-        lost = max(0.0, (check.real_vs_real or 1.0) - check.value)
+        chance = 0.5 * (check.noise_low + check.noise_high)
+        lost = max(0.0, (chance if check.real_vs_real is None else check.real_vs_real) - check.value)
         numbers = f"({check.name} {check.value:.3f}{beside})"
         if check.name == "precision":
             sentence = f"About {lost:.1%} of generated events lie where real ones are all but absent {numbers}."

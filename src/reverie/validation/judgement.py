@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reverie.validation.battery import Column, regions
+from reverie.validation.battery import OBSERVABLE_MEANS, Column
 from reverie.validation.bench import Bench
 from reverie.validation.bins import region_names
 from reverie.validation.multiple import benjamini_hochberg, min_p, ranked, step_down
@@ -24,7 +24,7 @@ def judged(groups: Mapping[str, Sequence[Column]], alpha: float) -> list[TestRes
 
     Adjusted within each test by feature, and among the other groups.
     """
-    by_feature = {name: group for name, group in groups.items() if group[0].feature and name != _MEANS}
+    by_feature = {name: group for name, group in groups.items() if group[0].feature and name != OBSERVABLE_MEANS}
     others = {name: group for name, group in groups.items() if not group[0].feature}
     columns, p, adjusted = [], [], []
     for group in by_feature.values():
@@ -36,9 +36,6 @@ def judged(groups: Mapping[str, Sequence[Column]], alpha: float) -> list[TestRes
     adjusted += step_down(combined)
     q = benjamini_hochberg(p)
     return [_test(*row, alpha) for row in zip(columns, p, adjusted, q, strict=True)]
-
-
-_MEANS = "observable mean"
 
 
 def _strongest(group: Sequence[Column]) -> Column:
@@ -81,7 +78,7 @@ def observables_judged(
     groups: Mapping[str, Sequence[Column]], bench: Bench, alpha: float
 ) -> tuple[ObservableMeans, ...]:
     """Return the means of all observables, in both samples."""
-    columns = groups.get(_MEANS, ())
+    columns = groups.get(OBSERVABLE_MEANS, ())
     own = [ranked(column.values) for column in columns]
     results = []
     for column, rank, adjusted in zip(columns, own, step_down(own), strict=True):
@@ -108,13 +105,11 @@ def observables_judged(
 
 def regions_judged(bench: Bench, samples: Samples, alpha: float) -> Occupancy:
     """Return the occupancy of the bins of the battery, their names in original units."""
-    c = bench.here
-    bins = regions(bench, c)
-    centres = bins.centres.numpy()
+    bins, n = bench.here.bins, bench.here.relabel.n
+    centres, of_row = bins.centres.numpy(), bins.of_row.numpy()
     if bench.few_names == bench.names:
         keep = [samples.names.index(name) for name in bench.names]
         centres = centres * samples.scale[keep] + samples.centre[keep]
-    of_row, n = bins.of_row.numpy(), c.relabel.n
     return occupancy(
         of_row[:n],
         of_row[n:],

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from reverie.core.checks import check_finite, check_positive, check_table
 from reverie.core.errors import InputError
+from reverie.core.proportions import clopper_pearson
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import RandomState
 from reverie.validation.copies import (
@@ -26,7 +27,7 @@ from reverie.validation.copies import (
     exchange_test,
 )
 from reverie.validation.memorisation_result import NEAR, MemorisationResult, NearCopy
-from reverie.validation.proportions import clopper_pearson
+from reverie.validation.samples import robust_scale
 
 __all__ = ["MemorisationResult", "NearCopy", "memorisation"]
 
@@ -121,17 +122,9 @@ def _scaled(*samples: np.ndarray | Tensor) -> tuple[Tensor, ...]:
     tables = [array.reshape(len(array), -1).astype(np.float64) for array in arrays]
     if any(array.dtype == np.float32 for array in arrays):  # 0.1 in single precision is not 0.1 in double
         tables = [table.astype(np.float32).astype(np.float64) for table in tables]
-    centre, scale = _robust_scale(np.concatenate(tables[:2]), image=arrays[0].ndim > 2)
+    real = np.concatenate(tables[:2])
+    centre, scale = robust_scale(real, real, image=arrays[0].ndim > 2)
     return tuple(torch.from_numpy((table - centre) / scale) for table in tables)
-
-
-def _robust_scale(real: np.ndarray, *, image: bool) -> tuple[np.ndarray, np.ndarray | float]:
-    if image:
-        return real.mean(0), float(np.sqrt(real.var(0).mean())) or 1.0
-    low, centre, high = np.quantile(real, [0.25, 0.5, 0.75], axis=0)
-    scale = (high - low) / 1.349
-    scale = np.where(scale > 0, scale, real.std(0))
-    return centre, np.where(scale > 0, scale, 1.0)
 
 
 def _closest_pairs(distances: np.ndarray, rows: np.ndarray, most: int) -> tuple[NearCopy, ...]:

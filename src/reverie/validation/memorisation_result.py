@@ -1,12 +1,12 @@
 """What a memorisation test found: a frozen result that speaks and travels as JSON."""
 
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
-from reverie.validation.proportions import percent
+from reverie.core.proportions import percent
+from reverie.validation.plain import from_plain, to_plain
 
 __all__ = ["NEAR", "MemorisationResult", "NearCopy"]
 
@@ -117,9 +117,7 @@ class MemorisationResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries, lists, numbers and strings."""
-        content = asdict(self) | {"verdict": self.verdict, "memorised": self.memorised}
-        content["closest"] = [asdict(pair) for pair in self.closest]
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in content.items()}
+        return to_plain(self) | {"verdict": self.verdict, "memorised": self.memorised}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "MemorisationResult":
@@ -131,10 +129,8 @@ class MemorisationResult:
             When keys are missing or unknown.
         """
         try:
-            kept: dict[str, Any] = {k: v for k, v in content.items() if k in cls.__dataclass_fields__}
-            kept["closest"] = tuple(NearCopy(**pair) for pair in kept["closest"])
-            return cls(**kept)
-        except (KeyError, TypeError, AttributeError) as error:
+            return from_plain(cls, content)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(
                 f"Expected the content of a memorisation result, got something else ({error}). Run it again."
             ) from None

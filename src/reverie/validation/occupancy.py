@@ -11,8 +11,8 @@ import numpy as np
 from scipy.special import chdtrc, ndtr
 
 from reverie.core.errors import InputError
+from reverie.core.proportions import clopper_pearson, percent
 from reverie.validation.multiple import holm
-from reverie.validation.proportions import clopper_pearson, percent
 
 __all__ = ["Occupancy", "Region", "mode_occupancy", "occupancy"]
 

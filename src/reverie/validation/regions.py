@@ -27,9 +27,9 @@ import numpy as np
 from scipy.stats import norm
 
 from reverie.core.errors import InputError
+from reverie.core.proportions import percent
 from reverie.validation.areas import effective_blocks
 from reverie.validation.multiple import holm
-from reverie.validation.proportions import percent
 
 __all__ = ["Condition", "DifferenceMap", "Region", "difference_map", "worst_regions"]
 

@@ -35,7 +35,7 @@ from reverie.core.random import child_seed
 from reverie.core.types import ArrayLike
 from reverie.validation.chains import ChainReport, inspect_chains
 
-__all__ = ["Sample", "Samples", "gather_samples", "read_sample"]
+__all__ = ["Sample", "Samples", "gather_samples", "read_sample", "robust_scale"]
 
 MIN_ROWS = 20  # in each sample, after all cuts: below, no test here means anything
 
@@ -189,7 +189,7 @@ def gather_samples(
         _check_rows(what, len(sample.values), halved=calibration is None)
     event_shape = read["real"].event_shape
     table = {what: sample.values for what, sample in roles.items()}
-    centre, scale = _scale(table["calibration"], np.concatenate(list(table.values())), image=len(event_shape) > 1)
+    centre, scale = robust_scale(table["calibration"], np.concatenate(list(table.values())), image=len(event_shape) > 1)
     return Samples(
         reference=roles["real"],
         generated=roles["generated"],
@@ -287,7 +287,8 @@ def _check_rows(what: str, rows: int, *, halved: bool) -> None:
         )
 
 
-def _scale(real: np.ndarray, everything: np.ndarray, *, image: bool) -> tuple[np.ndarray, np.ndarray]:
+def robust_scale(real: np.ndarray, everything: np.ndarray, *, image: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return centre and scale (d,) of real rows (n, d) as in the module; `everything` lends it where none varies."""
     if image:
         spread = float(np.sqrt(real.var(axis=0).mean())) or float(everything.std()) or 1.0
         return real.mean(axis=0), np.full(real.shape[1], spread)

@@ -1,6 +1,6 @@
 """A share of events with its interval, also for weights and for correlated rows.
 
-The interval is that of Clopper and Pearson (`reverie.validation.proportions`) for k = p n of n events. With weights,
+The interval is that of Clopper and Pearson (`reverie.core.proportions`) for k = p n of n events. With weights,
 or blocks of rows that belong together, n is the number of independent events that would have the same error,
 p (1 - p)/error^2 (Korn and Graubard 1998).
 """
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reverie.core.proportions import clopper_pearson, percent
 from reverie.validation.areas import effective_blocks, weighted_mean
-from reverie.validation.proportions import clopper_pearson, percent
 
 __all__ = ["Share", "share_of"]
 
