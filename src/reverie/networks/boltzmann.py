@@ -1,0 +1,122 @@
+r"""The energy of a restricted Boltzmann machine: visible units v, hidden units h in {0, 1}, nothing within a layer.
+
+Binary visible units, v in {0, 1}:
+
+    E(v, h) = - a.v - b.h - v^T W h
+    p(h_j = 1 | v) = sigmoid(b + v W)_j          p(v_i = 1 | h) = sigmoid(a + W h)_i
+    F(v) = - a.v - sum_j softplus(b + v W)_j                p(v) = exp(-F(v)) / Z
+    F(h) = - b.h - sum_i softplus(a + W h)_i                p(h) = exp(-F(h)) / Z
+
+Gaussian visible units of variance s^2, v real (the convention v_i W_ij / s_i^2; others write v_i W_ij / s_i):
+
+    E(v, h) = sum_i (v_i - a_i)^2 / (2 s_i^2) - b.h - (v / s^2)^T W h
+    p(h_j = 1 | v) = sigmoid(b + (v / s^2) W)_j             p(v | h) = N(a + W h, s^2)
+    F(v) = sum_i (v_i - a_i)^2 / (2 s_i^2) - sum_j softplus(b + (v / s^2) W)_j
+    F(h) = - b.h - sum_i { log(2 pi s_i^2) / 2 + [(a + W h)_i^2 - a_i^2] / (2 s_i^2) }
+
+so p(v) is a mixture of 2^n_hidden Gaussians. W is visible x hidden throughout. F(v) and F(h) have the same Z.
+
+References
+----------
+Smolensky (1986); Hinton, Neural Computation 14, 1771 (2002); Cho, Ilin and Raiko, ICANN 2011 (Gaussian units).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from reverie.core.checks import check_choice
+
+__all__ = ["VISIBLE", "BoltzmannEnergy"]
+
+VISIBLE = ("binary", "gaussian")
+
+
+class BoltzmannEnergy(nn.Module):
+    """Energy of a restricted Boltzmann machine; called on v it is the free energy F(v), log p(v) = -F(v) - log Z.
+
+    Parameters
+    ----------
+    n_visible, n_hidden : units of the two layers.
+    visible : "binary", v in {0, 1}, or "gaussian", v real.
+
+    Attributes
+    ----------
+    W : (visible, hidden) weights, zero at first.
+    visible_bias, hidden_bias : a (visible,) and b (hidden,), zero at first.
+    log_variance : log s^2 (visible,) of Gaussian units, zero at first; None for binary ones.
+    """
+
+    log_variance: nn.Parameter | None
+
+    def __init__(self, n_visible: int, n_hidden: int, *, visible: str = "binary") -> None:
+        super().__init__()
+        check_choice("visible", visible, dict.fromkeys(VISIBLE, True))
+        self.visible = visible
+        self.W = nn.Parameter(torch.zeros(n_visible, n_hidden))
+        self.visible_bias = nn.Parameter(torch.zeros(n_visible))
+        self.hidden_bias = nn.Parameter(torch.zeros(n_hidden))
+        gaussian = nn.Parameter(torch.zeros(n_visible)) if visible == "gaussian" else None
+        self.register_parameter("log_variance", gaussian)
+
+    def forward(self, v: Tensor) -> Tensor:
+        """Return the free energy F(v) of v (batch, visible), (batch,)."""
+        return self.visible_term(v) - softplus(self.hidden_input(v)).sum(dim=1)
+
+    def joint(self, v: Tensor, h: Tensor) -> Tensor:
+        """Return E(v, h) of v (batch, visible) and h (batch, hidden), (batch,)."""
+        return self.visible_term(v) - (h * self.hidden_input(v)).sum(dim=1)
+
+    def hidden_free_energy(self, h: Tensor) -> Tensor:
+        """Return F(h) of h (batch, hidden), (batch,): -log of the sum or integral of exp(-E) over v."""
+        x = self.visible_input(h)
+        if self.log_variance is None:
+            return -(h @ self.hidden_bias) - softplus(x).sum(dim=1)
+        shift = (x.square() - self.visible_bias.square()) * (-self.log_variance).exp() / 2
+        volume = (self.log_variance + math.log(2 * math.pi)).sum() / 2
+        return -(h @ self.hidden_bias) - shift.sum(dim=1) - volume
+
+    def visible_term(self, v: Tensor) -> Tensor:
+        """Return the part of E(v, h) that does not depend on h, (batch,)."""
+        if self.log_variance is None:
+            return -(v @ self.visible_bias)
+        return ((v - self.visible_bias).square() * (-self.log_variance).exp()).sum(dim=1) / 2
+
+    def hidden_input(self, v: Tensor) -> Tensor:
+        """Return b + v W, or b + (v / s^2) W, (batch, hidden): the log odds of each hidden unit given v."""
+        scaled = v if self.log_variance is None else v * (-self.log_variance).exp()
+        return torch.addmm(self.hidden_bias, scaled, self.W)
+
+    def visible_input(self, h: Tensor) -> Tensor:
+        """Return a + W h, (batch, visible): the log odds of binary units given h, the mean of Gaussian ones."""
+        return torch.addmm(self.visible_bias, h, self.W.T)
+
+    def hidden_mean(self, v: Tensor) -> Tensor:
+        """Return the mean of h given v, (batch, hidden)."""
+        return self.hidden_input(v).sigmoid()
+
+    def visible_mean(self, h: Tensor) -> Tensor:
+        """Return the mean of v given h, (batch, visible)."""
+        x = self.visible_input(h)
+        return x.sigmoid() if self.log_variance is None else x
+
+    @torch.no_grad()
+    def sample_hidden(self, v: Tensor, generator: torch.Generator) -> Tensor:
+        """Return h drawn given v, (batch, hidden) of 0 and 1."""
+        return _bernoulli(self.hidden_mean(v), generator)
+
+    @torch.no_grad()
+    def sample_visible(self, h: Tensor, generator: torch.Generator) -> Tensor:
+        """Return v drawn given h, (batch, visible)."""
+        mean = self.visible_mean(h)
+        if self.log_variance is None:
+            return _bernoulli(mean, generator)
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        return mean + noise * (self.log_variance / 2).exp()
+
+
+def _bernoulli(p: Tensor, generator: torch.Generator) -> Tensor:
+    """Return 0 and 1 of the type of `p`; comparing uniforms is several times as fast as `torch.bernoulli`."""
+    return (torch.rand(p.shape, generator=generator, dtype=p.dtype, device=p.device) < p).to(p.dtype)
