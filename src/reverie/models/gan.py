@@ -11,27 +11,27 @@ training never sees; this module joins them to data in physical units.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from reverie.core.errors import InputError
-from reverie.core.random import as_seed, child_generator, child_seed
+from reverie.core.random import as_seed
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.observables import resolve_observables
-from reverie.models.base import N_SCORED, GenerativeModel
+from reverie.models.base import N_SCORED
 from reverie.models.completion import complete
-from reverie.models.conditions import Conditions
+from reverie.models.conditional import ConditionalModel, rows_of_conditions
 from reverie.models.drawing import Drawing
 from reverie.models.gan_training import Training
 from reverie.models.noise_search import Search
 from reverie.models.observed import ObservedFeatures
 from reverie.models.players import check_configuration, make_game
-from reverie.models.preprocessed import Preprocessing, container_of, fitted_preprocessing
+from reverie.models.preprocessed import container_of, fitted_preprocessing
 from reverie.models.referee import Referee
 from reverie.models.shaped import ShapedGenerator
+from reverie.models.weights import event_weights
 from reverie.training.loop import Record
 from reverie.training.runtime import resolved_device, thread_limit
 from reverie.validation.kernels import energy_distance
@@ -39,7 +39,7 @@ from reverie.validation.kernels import energy_distance
 __all__ = ["GAN"]
 
 
-class GAN(GenerativeModel):
+class GAN(ConditionalModel):
     """Generative adversarial network for tables of events, stacks of images and lattices.
 
     The defaults are meant to work at once on any numeric table. With conditions (`fit(X, y)`) it learns p(x | y).
@@ -280,16 +280,13 @@ class GAN(GenerativeModel):
         """Fit the changes of variables and return what is known of each event, as rows of features."""
         self.preprocessing_ = fitted_preprocessing(dataset, container, self.preprocessing)
         rows = {"x": self.preprocessing_.features(dataset.values)}
-        self._conditions, self._observed = None, None
-        if y is not None:
-            rng = np.random.default_rng(child_seed(self.seed_, "conditions"))
-            self._conditions, values = Conditions.fit(y, len(dataset), rng)
-            rows["condition"] = self._conditions.features(values)
+        rows |= self._fitted_conditions(y, len(dataset))
+        self._observed = None
         if self.observables:
             functions = resolve_observables(self.observables, dataset.schema)
             self._observed = ObservedFeatures(functions, self.preprocessing_.transform, dataset.values)
             rows["observables"] = self._observed.of_values(dataset.values)
-        weight = _weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
+        weight = event_weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
         return rows if weight is None else rows | {"weight": weight}
 
     def training_state(self) -> dict[str, Any]:
@@ -300,11 +297,6 @@ class GAN(GenerativeModel):
     def _build_networks(self) -> None:
         """Make untrained networks of the fitted shapes, to load weights into."""
         self._game = make_game(self, None)
-
-    @property
-    def conditions_(self):
-        """Schema of the conditions: their names, kinds and levels; None for a model of p(x)."""
-        return None if self._conditions is None else self._conditions.schema
 
     def sample(
         self, n_samples: int = 1, random_state: RandomState = None, *, condition: Any = None, replica: Any = None
@@ -324,11 +316,6 @@ class GAN(GenerativeModel):
         (n_samples, *event) array, tensor, DataFrame or Dataset.
         """
         return super().sample(n_samples, random_state, condition=condition, replica=replica)
-
-    def sample_conditions(self, n_samples: int, random_state: RandomState = None) -> Any:
-        """Return the conditions that ``sample(n_samples, random_state)`` draws for its samples, (n_samples, k)."""
-        check_is_fitted(self)
-        return self._known_conditions().preprocessing.wrapped(self._condition_values(None, n_samples, random_state))
 
     def complete(
         self,
@@ -413,16 +400,11 @@ class GAN(GenerativeModel):
         self, n_samples: int, seed: int, *, condition: Any = None, replica: int | None = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples from `start` on."""
-        drawing, features = self._drawing(replica), None
-        if self._conditions is not None or condition is not None:
-            values = self._condition_values(condition, n_samples, seed)
-            features = self._known_conditions().features(values)
+        drawing, features = self._drawing(replica), self._condition_features(condition, n_samples, seed)
 
         def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
-            if features is None:
-                return drawing.features(n, None, noise)
-            last = len(features) - 1  # a unit may go on beyond the last sample asked for
-            return drawing.features(n, features[torch.arange(start, start + n).clamp(max=last)], noise)
+            asked = None if features is None else rows_of_conditions(features, start, n)
+            return drawing.features(n, asked, noise)
 
         return draw
 
@@ -447,55 +429,26 @@ class GAN(GenerativeModel):
         """Return the generator kept after training; during it, the present average."""
         return self._game.drawing_network.eval() if self._kept is None else self._kept
 
-    def _condition_values(self, condition: Any, n: int, random_state: RandomState) -> np.ndarray:
-        conditions = self._known_conditions()
-        if condition is not None:
-            return conditions.given(condition, n)
-        return conditions.drawn(n, child_generator(as_seed(random_state), "condition"))
-
-    def _known_conditions(self) -> Conditions:
-        if self._conditions is None:
-            raise InputError("Expected a model trained with conditions, got one of p(x). Call fit(X, y) first.")
-        return self._conditions
-
     def _networks(self) -> dict[str, nn.Module]:
         networks: dict[str, nn.Module] = {"generator": self._samples_from(), "discriminator": self._game.D}
         return networks if self._referee is None else networks | {"referee": self._referee}
 
     def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        texts: dict[str, Any] = {"best_replica": self.best_replica_, "referee": None}
+        texts, tensors = super()._attachments()
+        texts |= {"best_replica": self.best_replica_, "referee": None}
         if self._referee is not None:
             texts["referee"] = [self._referee.n_inputs, self._referee.n_physical]
-        tensors: dict[str, Tensor] = {}
-        if self._conditions is not None:
-            texts["condition"] = self._conditions.preprocessing.to_json()
-            tensors["condition_stock"] = torch.from_numpy(self._conditions.stock)
         if self._observed is not None:
             texts["observables"] = self._observed.to_json()
         return texts, tensors
 
     def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        super()._attach(texts, tensors)
         self.best_replica_ = int(texts.get("best_replica", 0))
-        self._conditions, self._observed, self.alarms_ = None, None, []
+        self._observed, self.alarms_ = None, []
         self._kept, sizes = None, texts.get("referee")
         self._referee = None if sizes is None else Referee(*sizes).eval()
-        if "condition" in texts:
-            prepared = Preprocessing.from_json(texts["condition"])
-            self._conditions = Conditions(prepared, tensors["condition_stock"].numpy())
         if "observables" in texts:
             functions = resolve_observables(self.observables or (), self.preprocessing_.schema)
             transform = self.preprocessing_.transform
             self._observed = ObservedFeatures.from_json(texts["observables"], functions, transform)
-
-
-def _weights(weights: Any, n: int) -> Tensor | None:
-    """Return event weights (n,) scaled to mean one, or None where all are alike."""
-    if weights is None:
-        return None
-    w = np.asarray(weights, dtype=np.float64)
-    if w.shape != (n,) or not np.isfinite(w).all() or w.sum() <= 0:
-        raise InputError(
-            f"Expected {n} finite event weights with a positive sum, above zero, got shape {w.shape}, sum {w.sum():g}. "
-            "Give one weight per event; negative ones are welcome as long as the positive ones prevail."
-        )
-    return None if np.ptp(w) == 0 else torch.from_numpy(w / w.mean()).to(torch.float32)

@@ -1,0 +1,180 @@
+"""What the models without an opponent share: from data to a course of training and back.
+
+A subclass says which networks it has, how they learn (`reverie.models.course.Learner`) and how samples are drawn
+from them; preparing the data, conditions, weights, the loop, the watch, the best state, exact resume and saving are
+written here and in the modules below, once.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from reverie.core.checks import check_choice, check_positive
+from reverie.core.errors import InputError
+from reverie.core.random import as_seed
+from reverie.data.dataset import Dataset
+from reverie.models.conditional import ConditionalModel
+from reverie.models.course import Course, Learner, Plan
+from reverie.models.preprocessed import Preprocessing, container_of, fitted_preprocessing
+from reverie.models.weights import event_weights
+from reverie.training.loop import Record
+from reverie.training.runtime import resolved_device, thread_limit
+
+__all__ = ["TrainedModel"]
+
+Rows = Mapping[str, Tensor]
+_OF_THE_PLAN = (
+    "max_steps", "record_every", "n_checks", "validation_fraction", "keep_best", "on_alarm", "n_threads",
+)  # fmt: skip
+
+
+class TrainedModel(ConditionalModel):
+    """Parent of the models that learn without an opponent.
+
+    The constructor of a subclass stores, besides its own, `max_steps`, `batch_size` (an int or "auto"), `device`,
+    `random_state`, `validation_fraction`, `n_checks`, `keep_best`, `on_alarm`, `record_every` and `n_threads`.
+    """
+
+    takes_conditions: ClassVar[bool] = False
+    preprocessing: Any = "auto"
+
+    @abstractmethod
+    def _check_configuration(self) -> None:
+        """Raise `InputError` for an option of the subclass that is out of range; names the option."""
+
+    @abstractmethod
+    def _fresh_networks(self) -> dict[str, nn.Module]:
+        """Return untrained networks of the fitted shapes by name, their first weights drawn from `seed_`."""
+
+    @abstractmethod
+    def _learner(self, networks: dict[str, nn.Module], train: Rows) -> Learner:
+        """Return the learner that trains `networks`, on the device already, on these rows."""
+
+    def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
+        """Return the fitted way from values to the features that the model learns."""
+        return fitted_preprocessing(dataset, container, self.preprocessing)
+
+    def _batch_size(self, n_rows: int, n_features: int) -> int:
+        """Return the rows of a step that `batch_size` "auto" stands for."""
+        return min(n_rows, 256)
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Train on `X`, given `y` if the model takes conditions, and forget what was learnt before.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset.
+        y : conditions, one or several columns (n_samples,) or (n_samples, k); None learns p(x).
+        sample_weight : (n_samples,) event weights with a positive sum; those of a Dataset are used without being
+            named.
+
+        Raises
+        ------
+        InputError
+            For data that cannot be trained on; the message names the column.
+        TrainingError
+            When training diverges and knows no way back.
+        """
+        for _ in self.iter_fit(X, y, sample_weight=sample_weight):
+            pass
+        return self
+
+    def iter_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        resume: dict[str, Any] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Record]:
+        """Train on `X`, yielding a record after each window of `record_every` steps.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in `fit`.
+        resume : a state returned by `training_state` of a run on the same data and configuration; training
+            goes on from there and ends at the same weights, bit for bit, as a run without the break.
+        stop : asked after every step; when true, training ends after a last record.
+
+        Yields
+        ------
+        Record
+            Step, seconds, mean scalars, alarms; between two records `training_state` may be saved.
+        """
+        self._check_common()
+        self._check_configuration()
+        dataset = self._dataset(X)
+        self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]  # pyright: ignore[reportAttributeAccessIssue]
+        self.device_ = resolved_device(self.device)  # pyright: ignore[reportAttributeAccessIssue]
+        rows = self._rows(dataset, container_of(X), y, sample_weight)
+        self.n_iter_, self.history_, self.alarms_, self._kept = 0, [], [], None
+        self._course = Course(self._made_learner, rows, self._plan(rows["x"]), seed=self.seed_, device=self.device_)
+        if resume is not None:
+            self._course.load_state_dict(resume)
+            self.n_iter_ = self._course.learner.step
+        with thread_limit(self._course.n_threads):
+            for record in self._course.records(stop):
+                self.n_iter_ = self._course.learner.step  # after a way back it lies before that of the record
+                self.history_.append(record.to_json())
+                self.alarms_ += record.alarms
+                yield record
+            self._kept = self._course.kept_networks()
+
+    def training_state(self) -> dict[str, Any]:
+        """Return all that an exact resume needs: networks, optimiser, chains, noise, watch, step and seed."""
+        check_is_fitted(self)
+        return {"seed": self.seed_, "step": self.n_iter_} | self._course.state_dict()
+
+    def _rows(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Tensor]:
+        """Fit the changes of variables and return what is known of each event, as rows of features."""
+        self.preprocessing_ = self._prepared(dataset, container)
+        rows = {"x": self.preprocessing_.features(dataset.values)}
+        if y is not None and not self.takes_conditions:
+            raise InputError(
+                f"Expected no conditions, got some: {type(self).__name__} learns p(x). Use a GAN, a VAE or a Flow."
+            )
+        rows |= self._fitted_conditions(y, len(dataset))
+        weight = event_weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
+        return rows if weight is None else rows | {"weight": weight}
+
+    def _plan(self, x: Tensor) -> Plan:
+        given: dict[str, Any] = self.get_params(deep=False)
+        size = given["batch_size"]
+        size = self._batch_size(len(x), x[0].numel()) if size == "auto" else int(size)
+        if size > len(x):
+            raise InputError(
+                f"Expected batch_size of at most the {len(x)} training rows, got {size}. "
+                "Give a smaller batch_size or more data."
+            )
+        return Plan(batch_size=size, **{name: given[name] for name in _OF_THE_PLAN})
+
+    def _made_learner(self, train: Rows) -> Learner:
+        networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
+        return self._learner(networks, train)
+
+    def _check_common(self) -> None:
+        given = self.get_params(deep=False)
+        check_choice("on_alarm", given["on_alarm"], dict.fromkeys(("warn", "stop", "rollback"), True))
+        for name in ("max_steps", "record_every", "batch_size", "n_threads"):
+            if given[name] != "auto":
+                check_positive(name, given[name], integer=True)
+        check_positive("n_checks", given["n_checks"], integer=True, allow_zero=True)
+        if not 0 <= given["validation_fraction"] < 1:
+            raise InputError(
+                f"Expected validation_fraction in [0, 1), got {given['validation_fraction']}. 0 switches it off."
+            )
+
+    def _networks(self) -> dict[str, nn.Module]:
+        """Return the networks that are kept after training; during it, the present ones."""
+        return dict(self._course.learner.networks()) if self._kept is None else self._kept
+
+    def _build_networks(self) -> None:
+        self._kept = {name: network.eval() for name, network in self._fresh_networks().items()}
+
+    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        super()._attach(texts, tensors)
+        self.alarms_ = []
