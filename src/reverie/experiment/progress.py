@@ -1,7 +1,7 @@
 """What a person sees while training runs: a bar on a terminal, a plain line now and then elsewhere.
 
-A bar shows steps, rate, time left, the outputs of both players, D(real) and D(fake), and the latest
-alarm; the losses and the held-out score too where the terminal is wide. Where the output is no terminal,
+A bar shows steps, rate, time left, the outputs of both players, D(real) and D(fake), or the loss of a model
+without an opponent, and the latest alarm; more where the terminal is wide. Where the output is no terminal,
 as in the log of a batch job, one line every few seconds says the same. Alarms are told in a sentence of
 their own when they are raised. Everything goes to standard error, so that standard output
 holds results only. ``NO_COLOR`` is respected by rich.
@@ -18,7 +18,10 @@ from reverie.experiment.config import format_duration
 __all__ = ["Progress", "alarm_sentence", "describe_scalars", "say"]
 
 _WIDE = 120  # columns from which the losses have room beside the bar
-_SHOWN = (("d_real", "D(real)"), ("d_fake", "D(fake)"), ("d_loss", "loss D"), ("g_loss", "loss G"), ("score", "score"))
+_SHOWN = (
+    ("d_real", "D(real)"), ("d_fake", "D(fake)"), ("loss", "loss"), ("held_out_loss", "held out"), ("d_loss", "loss D"),
+    ("g_loss", "loss G"), ("score", "score"),
+)  # fmt: skip
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -78,7 +81,7 @@ class Progress:
         self._alarm = f"! {alarm['kind']} ({alarm['step']:,})" if alarm else ""
         now = time.monotonic()
         if self._bar is not None:
-            shown = _SHOWN if self._bar.console.width >= _WIDE else _SHOWN[:2]
+            shown = _SHOWN if self._bar.console.width >= _WIDE else _SHOWN[:4]
             note, left = self._note(now, shown), self._left(now)
             self._bar.update(self._task, completed=done, note=note, left=left, alarm=self._alarm)
         elif not self.quiet and now - self._last >= self.every:

@@ -169,7 +169,7 @@ def _missing(run: RunFolder, wanted: Sequence[str], inputs: Inputs) -> list[str]
     there = {
         "fit": True,
         "sample": run.samples is not None,
-        "validate": (run / "validation.json").is_file() or bool(inputs.unvalidated),
+        "validate": (run / ("assessment.json" if inputs.unvalidated else "validation.json")).is_file(),
         "report": (run / "report.html").is_file(),
     }
     return [name for name in ALL_STAGES if name in wanted and not there[name]]
@@ -206,8 +206,12 @@ def _complete(run: RunFolder, config: RunConfig, inputs: Inputs, wanted: Sequenc
         if name == "sample":
             stage.sample(run, config, inputs, quiet=quiet)
         elif name == "validate":
-            say("validating: generated against held-out data, real against real beside it", quiet=quiet)
-            print(stage.validation(run, config, inputs))
+            found = stage.assessment(run, config, inputs)
+            if found:
+                print(found)
+            if not inputs.unvalidated:
+                say("validating: generated against held-out data, real against real beside it", quiet=quiet)
+                print(stage.validation(run, config, inputs))
         elif name == "report":
             stage.report(run, config, inputs)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.assessment import Assessment
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
 from reverie.data import Dataset, read
@@ -18,11 +19,13 @@ from reverie.experiment.inputs import Inputs, Part
 from reverie.experiment.joint import joined, joint_names, joint_rows
 from reverie.experiment.lookup import recoded
 from reverie.experiment.observing import observables_of
+from reverie.models.files import load_model
 from reverie.validation import ValidationResult, validate
 
 __all__ = [
     "Interrupt",
     "Trained",
+    "assessment",
     "draw",
     "draw_from",
     "drawable",
@@ -63,6 +66,16 @@ def validation(folder: RunFolder, config: RunConfig, inputs: Inputs) -> Validati
     return result
 
 
+def assessment(folder: RunFolder, config: RunConfig, inputs: Inputs) -> Assessment:
+    """Ask the model of the run what it can say of itself, and write `assessment.json`."""
+    parts = [part.events if part.conditions is None else (part.events, part.conditions)
+             for part in (inputs.train, inputs.held_out)]  # fmt: skip
+    seed = child_seed(config.seed, "assessment")
+    found = load_model(folder / "model").assess(*parts, random_state=seed)
+    write_json(folder / "assessment.json", found.to_json())
+    return found
+
+
 def run_observables(config: RunConfig, inputs: Inputs) -> dict[str, Any]:
     """Return the observables that a run is judged by: those its model was shown, and those of lattices."""
     return observables_of(inputs.source.events.schema, shown=config.model_options.get("observables") or ())
@@ -92,7 +105,7 @@ def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
     from reverie.experiment.cite import references_of
     from reverie.report import write
 
-    saved = folder.read_json("validation.json")
+    saved, of_model = folder.read_json("validation.json"), folder.read_json("assessment.json")
     if saved is None and not inputs.unvalidated:
         raise InputError(f"Expected validation.json in {str(folder.path)!r}. Make it: reverie resume {folder.path}")
     write(
@@ -101,6 +114,7 @@ def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
         None if saved is None else ValidationResult.from_json(saved),
         title=f"{config.model_name.upper()} on {config.data.rsplit('/', 1)[-1]}",
         unvalidated=inputs.unvalidated,
+        assessment=None if of_model is None else Assessment.from_json(of_model),
         snapshots=[(step, drawable(values)) for step, values in folder.snapshots().items()],
         training=folder.read_json("status.json", {}).get("training"),
         provenance=_provenance(folder),

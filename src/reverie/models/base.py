@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from reverie.core.assessment import Assessment
 from reverie.core.checks import check_finite, check_positive, check_table
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator
@@ -142,6 +143,17 @@ class GenerativeModel(BaseEstimator):
         noise = child_generator(self.seed_, "score", device=self.device_)
         fake = self._drawer(len(real), self.seed_)(0, len(real), noise)
         return -float(energy_distance(real.double(), fake.cpu().flatten(1).double()))
+
+    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+        """Return what the model can say of itself: likelihoods, chains, codes; nothing unless it knows better.
+
+        Parameters
+        ----------
+        train, held_out : events that it was trained on, and events that it never saw; pairs (X, y) where it was
+            trained with conditions.
+        random_state : seed of whatever is drawn.
+        """
+        return Assessment()
 
     @property
     def schema_(self):

@@ -18,10 +18,13 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from reverie.core.assessment import Assessment, Quantity
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_generator
 from reverie.core.types import RandomState
+from reverie.data.dataset import Dataset
+from reverie.models.base import N_SCORED
 from reverie.models.trained import TrainedModel
 
 __all__ = ["DensityModel", "LogLikelihood"]
@@ -35,17 +38,26 @@ class LogLikelihood:
     ----------
     values : (n,) log p of each event, float64.
     common_error : standard error that all values share, such as that of log Z; 0 where log p is exact.
+    weights : (n,) event weights, or None.
     """
 
     values: np.ndarray
     common_error: float = 0.0
+    weights: np.ndarray | None = None
 
     @property
     def mean(self) -> Measured:
         """Mean per event; its error joins the scatter over events and the common error."""
+        value = float(np.average(self.values, weights=self.weights))
+        return Measured(value, float(np.hypot(self.scatter, self.common_error)), len(self.values))
+
+    @property
+    def scatter(self) -> float:
+        """Standard error of the mean from the scatter over events alone; nan for one event."""
         n = len(self.values)
-        scatter = float(self.values.std(ddof=1)) / n**0.5 if n > 1 else float("nan")
-        return Measured(float(self.values.mean()), float(np.hypot(scatter, self.common_error)), n)
+        w = np.ones(n) if self.weights is None else self.weights
+        residual = w * (self.values - np.average(self.values, weights=w))
+        return float(np.sqrt(n / (n - 1) * np.square(residual).sum()) / abs(w.sum())) if n > 1 else float("nan")
 
     def __str__(self) -> str:
         common = f", of which ± {self.common_error:.2g} common to all" if self.common_error > 0 else ""
@@ -80,7 +92,8 @@ class DensityModel(TrainedModel):
         with torch.no_grad():
             inside, common = self._log_prob(features.to(self.device_), self._given(y, len(values)), generator)
         stretch = self.preprocessing_.transform.log_det(torch.from_numpy(np.array(values, dtype=np.float64)))
-        return LogLikelihood((inside.double().cpu() + stretch.double()).numpy(), common)
+        weights = X.weights if isinstance(X, Dataset) else None
+        return LogLikelihood((inside.double().cpu() + stretch.double()).numpy(), common, weights)
 
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
         """Return log p of each event in nats, (n_samples,); see `log_likelihood`."""
@@ -90,9 +103,34 @@ class DensityModel(TrainedModel):
         """Return the mean log p per event in nats, higher is better; see `log_likelihood`."""
         return float(self.log_likelihood(X, y).mean.value)
 
+    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+        """Return log-likelihoods of training and held-out events (at most 2000 each), with errors, and their gap."""
+        pairs = [part if isinstance(part, tuple) else (part, None) for part in (train, held_out)]
+        few = [(_first(X), None if y is None else _first(y)) for X, y in pairs]
+        of_train, of_held_out = (self.log_likelihood(X, y, random_state) for X, y in few)
+        gap = of_train.mean.value - of_held_out.mean.value
+        gap_error = float(np.hypot(of_train.scatter, of_held_out.scatter))  # what is common drops out
+        numbers = (
+            _quantity("log-likelihood of held-out events", of_held_out.mean, "nats per event; higher is better"),
+            _quantity("log-likelihood of training events", of_train.mean, "nats per event"),
+            Quantity("gap between the two", gap, gap_error, "nats; well above its error: the model is overfitted"),
+        )
+        return Assessment(numbers)
+
     def _given(self, y: Any, n: int) -> Tensor | None:
         if self._conditions is None:
             return None
         if y is None:
             raise InputError("Expected the conditions y of these events, got none. Give them beside X.")
         return self._conditions.features(self._conditions.given(y, n)).to(self.device_)
+
+
+def _first(rows: Any) -> Any:
+    """Return at most 2000 of the rows: their mean is known well enough."""
+    if isinstance(rows, Dataset):
+        return rows.take(slice(0, N_SCORED))
+    return rows.iloc[:N_SCORED] if hasattr(rows, "iloc") else rows[:N_SCORED]
+
+
+def _quantity(name: str, measured: Measured, meaning: str) -> Quantity:
+    return Quantity(name, measured.value, measured.error, meaning)

@@ -2,7 +2,7 @@
 
 ``marginal(s)``            columns one by one, with ratio panels
 ``pairs``                  columns two by two, real below and generated above the diagonal
-``losses``, ``discriminator_outputs``, ``gradient_norms``   the training
+``losses``, ``discriminator_outputs``, ``gradient_norms``, ``learning_curves``   the training
 ``held_out_score``, ``coverage``                            its health
 ``projections``, ``evolution``, ``image_rows``              samples at selected steps
 ``image_grids``            real and generated images side by side
@@ -19,7 +19,7 @@ from reverie.plots.marginals import draw_marginal, draw_ratio, marginal, margina
 from reverie.plots.pairs import choose_columns, pairs
 from reverie.plots.snapshots import evolution, projections
 from reverie.plots.style import style, to_png, to_svg
-from reverie.plots.training import discriminator_outputs, gradient_norms, losses
+from reverie.plots.training import discriminator_outputs, gradient_norms, learning_curves, losses
 from reverie.plots.validation import auc, checks_in_noise_units, importances
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "image_rows",
     "importances",
     "label_rows",
+    "learning_curves",
     "losses",
     "marginal",
     "marginals",

@@ -1,4 +1,4 @@
-"""The game of the two players over the iterations: losses, the discriminator's outputs, gradient norms.
+"""Training over the iterations: losses, the discriminator's outputs, gradient norms, energies.
 
 At the equilibrium of the game the discriminator cannot tell real from generated and answers 1/2 to both
 (Goodfellow et al., arXiv:1406.2661); that line is drawn. Raw records are faint, their running mean is bold.
@@ -16,10 +16,16 @@ from matplotlib.ticker import MaxNLocator
 
 from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, style
 
-__all__ = ["curve", "discriminator_outputs", "draw_curve", "gradient_norms", "losses", "smoothed"]
+__all__ = ["curve", "discriminator_outputs", "draw_curve", "gradient_norms", "learning_curves", "losses", "smoothed"]
 
 History = Sequence[Mapping[str, Any]]
 _MOST_POINTS = 1500
+_LEARNING = (
+    ("Loss", "loss", (("loss", "training", REAL), ("held_out_loss", "held out", GENERATED))),
+    ("Parts of the loss", "nats", (("reconstruction", "reconstruction", REAL), ("kl", "KL of the code", CRITIC))),
+    ("Energies", "energy", (("energy_data", "data", REAL), ("energy_samples", "samples", GENERATED))),
+    ("Free energy", "nats", (("free_energy_train", "training", REAL), ("free_energy_held_out", "held out", GENERATED))),
+)  # fmt: skip
 
 
 def curve(history: History, key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -67,6 +73,12 @@ def discriminator_outputs(history: History) -> Figure | None:
             ax.axhline(0.5, color=MUTED, lw=1.1, ls=(0, (5, 3)), zorder=1, label="equilibrium 1/2")
             _legend_above(ax)
     return figure
+
+
+def learning_curves(history: History) -> list[Figure]:
+    """Return what a model without an opponent learns by, as far as it is there: losses, their parts, energies."""
+    drawn = [_curves(history, parts, title=title, y_label=label) for title, label, parts in _LEARNING]
+    return [figure for figure in drawn if figure is not None]
 
 
 def gradient_norms(history: History) -> Figure | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reverie.core.assessment import Assessment
+from reverie.report.assessment import assessment_section
 from reverie.report.conditions import conditions_section, read_conditions
 from reverie.report.evidence import validation_section, verdict_section
 from reverie.report.health import health_section, health_warning
@@ -79,6 +81,7 @@ def build(
     conditions: Mapping[str, Any] | None = None,
     snapshots: Sequence[tuple[int, np.ndarray]] | None = None,
     unvalidated: str = "",
+    assessment: Assessment | None = None,
     training: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
@@ -103,6 +106,7 @@ def build(
         number), and "real" (n, k) and "generated" (m, k), row by row with the samples.
     snapshots : pairs (step, samples (n, *event)) drawn during training.
     unvalidated : why there is no `result`, in a sentence.
+    assessment : what the model says of itself, or None.
     training : how training ended: "step" and "ended_by".
     provenance : where the data came from: source, licence, hash, sizes, seeds.
     config, environment : the resolved settings; versions and machine.
@@ -115,6 +119,7 @@ def build(
         verdict_section(result, unvalidated=unvalidated, warning=health_warning(history or ())),
         health,
         training_section(history or (), is_watched=health is not None),
+        assessment_section(assessment),
     ]
     if samples is not None:
         if snapshots:

@@ -5,7 +5,7 @@ from typing import Any
 
 from reverie.plots.health import best_step, coverage, held_out_score
 from reverie.plots.style import to_svg
-from reverie.plots.training import discriminator_outputs, losses
+from reverie.plots.training import discriminator_outputs, learning_curves, losses
 from reverie.report.page import Block, Cell, Details, Gallery, Picture, Section, Table, Text
 from reverie.report.words import measured, number
 
@@ -17,7 +17,15 @@ _LEAD = (
     "generator; its bars are the error of the comparison. The checkpoint that was kept is the one with the best "
     "score within its error, not the one with the least loss: the losses of the two players say little by themselves."
 )
+_LEAD_ALONE = (
+    "A part of the training events was kept from training. At every check the model’s loss on them was measured, and "
+    "samples of it were compared with them. The score is a distance, 0 in expectation for a perfect generator; its "
+    "bars are the error of the comparison. The checkpoint that was kept is the one with the least loss on those "
+    "events, or, where there is none, with the least score."
+)
 _MEANINGS = {
+    "held_out_loss": "mean loss on held-out events; nats where the model has a likelihood",
+    "held_out_error": "standard error of that mean",
     "score": "distance of generated from held-out events",
     "score_error": "standard error of the score",
     "score_real": "the same distance for real events",
@@ -60,7 +68,8 @@ def health_section(history: Sequence[Mapping[str, Any]], training: Mapping[str, 
     history : records; those of checks hold "score", any may hold "alarms".
     training : how training ended: "step" and "ended_by".
     """
-    alarms, n_checks = alarms_of(history), sum("score" in row for row in history)
+    checks = [row for row in history if "score" in row or "held_out_loss" in row]
+    alarms, n_checks = alarms_of(history), len(checks)
     if not alarms and not n_checks:
         return None
     blocks: list[Block] = [Text(_ending(training) + _count_text(alarms, n_checks) + _best_text(history))]
@@ -76,10 +85,14 @@ def health_section(history: Sequence[Mapping[str, Any]], training: Mapping[str, 
         (losses(history), "Loss of the discriminator and of the generator against the training step."),
     )
     pictures = tuple(Picture(to_svg(figure), alt) for figure, alt in drawn if figure is not None)
+    pictures += tuple(
+        Picture(to_svg(figure), f"{figure.axes[0].get_title()} by training step.")
+        for figure in learning_curves(history)
+    )
     blocks += [Gallery(pictures, size="large")] if pictures else []
     if n_checks:
-        blocks.append(Text(_LEAD, "note"))
-        last = next(row for row in reversed(history) if "score" in row)
+        last = checks[-1]
+        blocks.append(Text(_LEAD if "d_auc" in last else _LEAD_ALONE, "note"))
         blocks.append(Details(f"What the last check measured (step {last['step']:,})", (_last_check(last),)))
     return Section("health", "Health of training", tuple(blocks), "Health")
 

@@ -1,0 +1,91 @@
+"""What a model can say of itself: likelihoods, log Z, chains and codes, as numbers with a sentence each.
+
+Unlike validation, which sees samples only, this looks inside. A model returns an `Assessment`; the report prints it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from reverie.core.measured import Measured
+
+__all__ = ["Assessment", "Curves", "Quantity"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number that describes a model.
+
+    Parameters
+    ----------
+    name : what it is, in a few words.
+    value, error : the number and its standard error, or None where it is not known.
+    meaning : one plain sentence.
+    """
+
+    name: str
+    value: float
+    error: float | None = None
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines of one small figure.
+
+    Parameters
+    ----------
+    title, x_label, y_label : of the figure.
+    lines : name -> (x, y), as many numbers in both.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Numbers, warnings and curves, in the order in which they are to be read.
+
+    Parameters
+    ----------
+    numbers : what was measured.
+    warnings : sentences that must not be overlooked.
+    curves : small figures.
+    """
+
+    numbers: tuple[Quantity, ...] = ()
+    warnings: tuple[str, ...] = ()
+    curves: tuple[Curves, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.numbers or self.warnings or self.curves)
+
+    def __add__(self, other: "Assessment") -> "Assessment":
+        return Assessment(self.numbers + other.numbers, self.warnings + other.warnings, self.curves + other.curves)
+
+    def __str__(self) -> str:
+        width = max((len(q.name) for q in self.numbers), default=0)
+        lines = [
+            f"{q.name:<{width}}  {Measured(q.value, math.nan if q.error is None else q.error)}" for q in self.numbers
+        ]
+        return "\n".join([*lines, *self.warnings])
+
+    def __getitem__(self, name: str) -> Quantity:
+        return next(quantity for quantity in self.numbers if quantity.name == name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary that `json` can write."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return what `to_json` described."""
+        curves = tuple(
+            Curves(c["title"], c["x_label"], c["y_label"], {k: tuple(xy) for k, xy in c["lines"].items()})
+            for c in stored["curves"]
+        )
+        return cls(tuple(Quantity(**q) for q in stored["numbers"]), tuple(stored["warnings"]), curves)
