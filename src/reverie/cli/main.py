@@ -22,6 +22,7 @@ VERBS = {
     "compare": "rank runs with error bars; which differences are significant",
     "report": "write the report of a run folder anew",
     "resume": "carry on an interrupted run",
+    "simulate": "draw configurations of an Ising model into a file",
     "explore": "components, dimension, clusters, forests: what the data say",
     "data": "list, fetch and describe data",
     "info": "versions, devices, threads and a five-second self-test",

@@ -27,7 +27,9 @@ from reverie.experiment.config import (
     registered_name,
 )
 
-__all__ = ["RunCall", "parse_run", "run_options"]
+__all__ = ["MODEL_NAMES", "RunCall", "parse_run", "run_options"]
+
+MODEL_NAMES = ("gan", "rbm", "ebm", "vae", "autoencoder", "flow")  # written down: the help needs no torch
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def run_options(verb: str, about: str, *, model: str | None, examples: Sequence[
     """Return the options of a run, with those of `model` if it is named."""
     usage = f"{model or 'MODEL'} DATA --out FOLDER"
     if model is None:
-        about += f" Models: gan. Options of a model: reverie {verb} gan --help"
+        about += f" Models: {', '.join(MODEL_NAMES)}. Options of a model: reverie {verb} gan --help"
     options = Options(verb, about, words=("model.name", "data"), usage=usage, examples=examples)
     options.add_argument("--out", type=str | None, default=None, help="Run folder; runs/DATA-MODEL by default.")
     options.add_argument("--config", type=str | None, default=None, help="YAML file of values; options override them.")

@@ -1,0 +1,55 @@
+"""`reverie simulate ising --side L --beta B -n N -o FILE`: configurations of a simulator into a file."""
+
+from collections.abc import Sequence
+
+from reverie.cli.options import Options
+from reverie.core.errors import InputError, UnknownNameError
+
+__all__ = ["main", "options"]
+
+_SIMULATORS = ("ising",)
+
+
+def options() -> Options:
+    """Return the options of the verb."""
+    parser = Options(
+        "simulate",
+        "Draw nearly independent configurations of a two-dimensional Ising model, with averages beside exact values.",
+        words=("simulator",),
+        usage="ising -n N -o FILE",
+        examples=(
+            "reverie simulate ising --side 16 --beta 0.44 -n 20000 -o spins.npy",
+            "reverie run rbm spins.npy --out runs/spins",
+        ),
+    )
+    parser.add_argument("--side", type=int, default=16, help="Sites along an edge of the periodic lattice, at least 2.")
+    parser.add_argument("--beta", type=float, default=0.44, help="Inverse temperature in units of 1/J, at least 0.")
+    parser.add_argument("--field", type=float, default=0.0, help="External field in units of J.")
+    parser.add_argument("-n", "--n-samples", type=int, default=10_000, help="How many configurations.")
+    parser.add_argument(
+        "-o", "--out", type=str | None, default=None, help="File: .npy, .csv, .parquet, .h5 or .root; spins.npy."
+    )
+    parser.add_argument("--seed", type=int, default=0, help="Seed; another seed gives other configurations.")
+    parser.flag("overwrite", "Replace the file if it is there.")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb and return the exit code."""
+    values = options().parse(argv)
+    name = values.simulator or "ising"
+    if name not in _SIMULATORS:
+        raise UnknownNameError("simulator", name, _SIMULATORS)
+    if values.n_samples < 1:
+        raise InputError(f"Expected -n to be an integer > 0, got {values.n_samples}. Try -n 1000.")
+    if values.seed < 0:
+        raise InputError(f"Expected --seed to be an integer >= 0, got {values.seed}. Try --seed 0.")
+    from reverie.experiment.simulate import simulate_ising
+
+    out = values.out or "spins.npy"
+    how = {"side": values.side, "beta": values.beta, "field": values.field}
+    averages = simulate_ising(out, values.n_samples, **how, seed=values.seed, overwrite=values.overwrite)
+    if averages:
+        print(averages)
+    print(f"configurations: {out}")
+    return 0

@@ -1,0 +1,58 @@
+"""Configurations of a simulator into a file, with averages of them beside exact values."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from reverie.core.errors import FolderError
+from reverie.data import open_sink
+from reverie.simulators import Ising, kaufman, lattice_averages
+
+__all__ = ["simulate_ising"]
+
+_BLOCK = 4096  # configurations written at once
+
+
+def simulate_ising(
+    path: str | Path,
+    n: int,
+    *,
+    side: int,
+    beta: float,
+    field: float = 0.0,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> str:
+    """Write `n` nearly independent configurations of an Ising model into the file `path`; return a table of averages.
+
+    Parameters
+    ----------
+    path : of a file that `reverie.data.open_sink` can write.
+    n, seed : how many, and of which randomness.
+    side, beta, field : of `reverie.simulators.Ising`.
+    overwrite : whether a file that is there is replaced.
+
+    Raises
+    ------
+    InputError
+        For values out of range or an unknown suffix.
+    FolderError
+        If the file is there already.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise FolderError(f"Expected a new file, got {str(path)!r}, which exists. Give --overwrite or another -o.")
+    spins = Ising(side=side, beta=beta, field=field).sample(n, random_state=seed)
+    with open_sink(path, names=["spin"], event_shape=(side, side), dtype="int8", n_total=n) as sink:
+        for block in spins.split(_BLOCK):
+            sink.write(block.numpy().astype("int8"))
+    return _averages(spins, side, beta, field)
+
+
+def _averages(spins: Tensor, side: int, beta: float, field: float) -> str:
+    """Return averages with errors; without a field the exact energy and specific heat beside them."""
+    if len(spins) < 4 or field != 0 or beta == 0:
+        return ""
+    exact = kaufman(side, beta)
+    known = f"exact (Kaufman): energy {exact.energy:.6f}, specific heat {exact.specific_heat:.6f} per site"
+    return f"{lattice_averages(spins, beta)}\n{known}"
