@@ -170,6 +170,22 @@ def test_planck_covariance(real_data):
     assert np.linalg.eigvalsh(covariance / np.outer(sigma, sigma)).min() > 0
 
 
+@pytest.mark.parametrize(("name", "sites"), [("tfim1d", 10), ("qubits", 2)])
+def test_quantum_states_stand_behind_their_measurements(name, sites, real_data):
+    outcomes, psi = catalogue.load(name).values, catalogue.load_state(name)
+    assert psi.shape == (1 << sites,)
+    assert np.linalg.norm(psi) == pytest.approx(1, abs=1e-8)
+    if name == "qubits":
+        bases = catalogue.load_bases(name)
+        assert [bases.count(basis) for basis in ("ZZ", "XZ", "ZX", "YZ", "ZY")] == [200] * 5
+        outcomes = outcomes[np.array(bases) == "ZZ"]
+    numbers = outcomes @ (1 << np.arange(sites)[::-1])  # the first site is the most significant bit
+    share = np.bincount(numbers, minlength=1 << sites) / len(numbers)
+    assert np.sqrt(share) @ np.abs(psi) > 0.98
+    with pytest.raises(UnknownNameError, match="tfim1d"):
+        catalogue.load_state("ring")
+
+
 def test_labels_belong_to_the_images():
     images, labels = catalogue.load("digits").values, catalogue.load_labels("digits")
     assert labels.shape == (len(images),)

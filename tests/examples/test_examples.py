@@ -33,6 +33,12 @@ def test_an_example_is_short_and_runs(run, name):
     assert f"picture: {name}.png" in printed
 
 
+def test_a_wave_function_is_learnt(run, real_data):
+    printed = run("tfim1d", "--max-steps", "20")
+    assert "fidelity" in printed
+    assert "picture: tfim1d.png" in printed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LECTURES)
 def test_an_example_runs_on_its_own_data(run, name, real_data):

@@ -21,11 +21,30 @@ from scipy import stats
 from torch import Tensor
 
 from reverie.core.errors import InputError
-from reverie.samplers import Checkerboard, Cycle, IsingEnergy, RandomWalk, SpinFlip, SwendsenWang, Wolff, run
+from reverie.networks.boltzmann import BoltzmannEnergy
+from reverie.networks.enumeration import all_states, state_number
+from reverie.samplers import (
+    MALA,
+    SGLD,
+    ULA,
+    BlockGibbs,
+    Checkerboard,
+    Cycle,
+    IsingEnergy,
+    MinibatchEnergy,
+    RandomWalk,
+    ReplicaExchange,
+    SpinFlip,
+    SwendsenWang,
+    Wolff,
+    run,
+)
 from reverie.samplers import cluster as cluster_module
+from reverie.samplers import tempering as tempering_module
 from reverie.samplers.cluster import Bonds, draw_bonds, free_clusters
 from reverie.samplers.lattice import colours
 from reverie.samplers.metropolis import RULES, flip_probability
+from reverie.samplers.tempering import swap
 
 ALPHA = 1e-4
 N_CHAINS = 8_000
@@ -43,6 +62,10 @@ def plain_energy(s: Tensor, beta: float, h: float) -> Tensor:
     for i, j in itertools.product(range(side), range(side)):
         total += s[:, i, j] * (s[:, (i + 1) % side, j] + s[:, i, (j + 1) % side] + h)
     return -beta * total
+
+
+def _generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 @dataclass(frozen=True)
@@ -71,14 +94,50 @@ def _ising(kernel: Any, side: int = 3, beta: float = 0.35, h: float = 0.15, n_st
     )
 
 
-def _normal(kernel: Any) -> Case:
+def _half_square(x: Tensor) -> Tensor:
+    return x.square().sum(1) / 2
+
+
+def _normal(
+    kernel: Any, energy: Callable[[Tensor], Tensor] = _half_square, variance: float = 1.0, n_steps: int = 60
+) -> Case:
+    """Return a case of two independent coordinates N(0, variance), in 64 cells of equal probability."""
+    scale = variance**0.5
     return Case(
         kernel,
-        lambda x: x.square().sum(1) / 2,
-        lambda n, generator: torch.randn(n, 2, generator=generator),
-        lambda x: (torch.special.ndtr(x).clamp(max=1 - 1e-6) * 8).long() @ torch.tensor([1, 8]),
+        energy,
+        lambda n, generator: scale * torch.randn(n, 2, generator=generator),
+        lambda x: (torch.special.ndtr(x / scale).clamp(max=1 - 1e-6) * 8).long() @ torch.tensor([1, 8]),
         np.full(64, 1 / 64),
-        n_steps=60,
+        n_steps,
+    )
+
+
+def _all_rows() -> MinibatchEnergy:
+    """Return the posterior N(0, 1 / 4) of a mean: a prior N(0, 1) and three rows of variance 1, in full."""
+    rows = torch.tensor([[-1.0, 0.5], [0.0, 0.5], [1.0, -1.0]])
+    return MinibatchEnergy(lambda x: -_half_square(x), lambda x, r: -(r - x[:, None]).square().sum(2) / 2, rows)
+
+
+def _machine(beta: float = 1.0) -> BoltzmannEnergy:
+    """Return a small machine with all its parameters times beta, which is its joint energy times beta."""
+    energy = BoltzmannEnergy(5, 3)
+    with torch.no_grad():
+        for p in energy.parameters():
+            p.copy_(beta * torch.randn(p.shape, generator=_generator(8)))
+    return energy.requires_grad_(requires_grad=False)
+
+
+def _gibbs(kernel: Any, n_steps: int = 25) -> Case:
+    states, energy = all_states(5, dtype=torch.float32), _machine()
+    p = torch.softmax(-energy(states).double(), 0)
+    return Case(
+        kernel,
+        energy,
+        lambda n, generator: states[torch.multinomial(p, n, replacement=True, generator=generator)],
+        state_number,
+        p.numpy(),
+        n_steps,
     )
 
 
@@ -97,11 +156,15 @@ CASES = {
     "Wolff, no field": _ising(Wolff(), h=0.0, n_steps=40),
     "cycle": _ising(Cycle((SwendsenWang(), Checkerboard()))),
     "random walk": _normal(RandomWalk(1.2)),
+    "ULA, with its bias": _normal(ULA(0.3), variance=1 / (1 - 0.3 / 2)),
+    "MALA": _normal(MALA(0.8)),
+    "MALA, falling steps": _normal(MALA(lambda t: 1.5 / (1 + t) ** 0.3)),
+    "SGLD, all rows, with its bias": _normal(SGLD(0.1), _all_rows(), variance=(1 / 4) / (1 - 0.1 * 4 / 2)),
+    "replica exchange, MALA": _normal(ReplicaExchange(MALA(0.8), (1.0, 0.6, 0.3)), n_steps=30),
+    "replica exchange, random walk": _normal(ReplicaExchange(RandomWalk(1.2), (1.0, 0.5), n_steps=3), n_steps=30),
+    "block Gibbs": _gibbs(BlockGibbs()),
+    "block Gibbs, three sweeps": _gibbs(BlockGibbs(n_sweeps=3), n_steps=10),
 }
-
-
-def _generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def _chi_square(case: Case, x: Tensor) -> float:
@@ -177,7 +240,13 @@ class _TooWarm:
 
     @staticmethod
     def _wrong(energy):
-        return replace(energy, beta=0.8 * energy.beta) if isinstance(energy, IsingEnergy) else lambda x: 0.8 * energy(x)
+        if isinstance(energy, IsingEnergy):
+            return replace(energy, beta=0.8 * energy.beta)
+        if isinstance(energy, BoltzmannEnergy):
+            return _machine(0.8)
+        if isinstance(energy, MinibatchEnergy):
+            return replace(energy, log_prior=lambda x: 0.2 * energy.log_prior(x))  # 3.2 of 4
+        return lambda x: 0.8 * energy(x)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -192,6 +261,55 @@ def test_five_such_steps_are_enough_to_see_it(name):
     case = CASES[name]
     with pytest.raises(AssertionError):
         invariance(replace(case, kernel=_TooWarm(_TooWarm(case.kernel))))
+
+
+class _Unadjusted(MALA):
+    """MALA that forgets to accept."""
+
+    def step(self, state: Any, energy, generator):
+        moved, info = ULA(self.step_size).step(state, energy, generator)
+        return self.init(moved.x, energy), info
+
+
+class _LinearNoise(ULA):
+    """Langevin steps whose noise is 2 eta instead of its root."""
+
+    def step(self, state, energy, generator):
+        eta: Any = self.step_size
+        return ULA(eta, temperature=2 * eta).step(state, energy, generator)
+
+
+class _WrongSign(BoltzmannEnergy):
+    """A machine that draws its hidden units with the weights turned round."""
+
+    def sample_hidden(self, v, generator):
+        return 1 - super().sample_hidden(v, generator)
+
+
+def test_mala_without_acceptance_fails():
+    with pytest.raises(AssertionError):
+        convergence(replace(CASES["MALA"], kernel=_Unadjusted(0.8)))
+
+
+@pytest.mark.parametrize("name", ["ULA, with its bias", "SGLD, all rows, with its bias"])
+def test_noise_that_scales_with_the_step_itself_fails(name):
+    case = CASES[name]
+    with pytest.raises(AssertionError):
+        convergence(replace(case, kernel=_LinearNoise(case.kernel.step_size)))
+
+
+def test_gibbs_with_a_wrong_sign_fails():
+    wrong = _WrongSign(5, 3)
+    wrong.load_state_dict(_machine().state_dict())
+    with pytest.raises(AssertionError):
+        convergence(replace(CASES["block Gibbs"], energy=wrong))
+
+
+@pytest.mark.parametrize("name", ["replica exchange, MALA", "replica exchange, random walk"])
+def test_swaps_with_a_wrong_sign_fail(name, monkeypatch):
+    monkeypatch.setattr(tempering_module, "swap", lambda a, parity, generator: swap(-a, parity, generator))
+    with pytest.raises(AssertionError):
+        convergence(CASES[name])
 
 
 @pytest.mark.parametrize("name", ["Swendsen-Wang", "Wolff"])

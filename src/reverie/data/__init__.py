@@ -3,7 +3,7 @@
 Importing this folder needs NumPy only; torch and the file formats are imported where they are used.
 """
 
-from reverie.data.catalogue import entries, fetch, load, load_covariance, load_labels
+from reverie.data.catalogue import entries, fetch, load, load_bases, load_covariance, load_labels, load_state
 from reverie.data.dataset import Dataset, check_trainable
 from reverie.data.schema import Column, Schema, infer_schema
 from reverie.data.sinks import open_sink
@@ -20,8 +20,10 @@ __all__ = [
     "fetch",
     "infer_schema",
     "load",
+    "load_bases",
     "load_covariance",
     "load_labels",
+    "load_state",
     "open_sink",
     "read",
 ]

@@ -26,7 +26,18 @@ from reverie.data.toys import TOYS
 if TYPE_CHECKING:
     from reverie.core.types import RandomState
 
-__all__ = ["Entry", "entries", "entry", "fetch", "listing", "load", "load_covariance", "load_labels"]
+__all__ = [
+    "Entry",
+    "entries",
+    "entry",
+    "fetch",
+    "listing",
+    "load",
+    "load_bases",
+    "load_covariance",
+    "load_labels",
+    "load_state",
+]
 
 DEFAULT_POINTS = 10_000
 PLIK_SPECTRA = {"TT": 215, "TE": 199, "EE": 199}
@@ -144,6 +155,40 @@ def load_labels(name: str, part: str | None = None) -> np.ndarray:
     return _LABELS[name](found, part or "train").astype(np.int64)
 
 
+def load_state(name: str) -> np.ndarray:
+    """Return the amplitudes of the quantum state behind the measurements `name`, complex128 (2^n_sites,).
+
+    The first site is the most significant bit: tfim1d (1024,) and qubits (4,).
+
+    Raises
+    ------
+    UnknownNameError
+        For a data set that is not of measurements.
+    InputError
+        If the file cannot be had.
+    """
+    if name not in _STATES:
+        raise UnknownNameError("data set with a quantum state", name, _STATES)
+    real, imaginary = np.loadtxt(_local(name, entry(name).files[1])).T
+    return real + 1j * imaginary
+
+
+def load_bases(name: str) -> list[str]:
+    """Return the basis in which each row of ``load(name)`` was measured, a letter X, Y or Z per site: qubits.
+
+    Raises
+    ------
+    UnknownNameError
+        For a data set that is not of measurements in several bases.
+    InputError
+        If the file cannot be had.
+    """
+    if name != "qubits":
+        raise UnknownNameError("data set with bases", name, ["qubits"])
+    lines = _local(name, entry(name).files[2]).read_text().splitlines()
+    return [line.replace(" ", "") for line in lines]
+
+
 def _digits(found: Entry, part: str) -> Dataset:
     from sklearn.datasets import load_digits
 
@@ -187,6 +232,11 @@ def _table(found: Entry, part: str) -> Dataset:
     return _dataset(found, raw.values, labels=raw.labels, source_file=path.name)
 
 
+def _measurements(found: Entry, part: str) -> Dataset:
+    path = _local(found.name, found.files[0])
+    return _dataset(found, np.loadtxt(path, dtype=np.int64), source_file=path.name)
+
+
 def _planck(found: Entry, part: str) -> Dataset:
     path = _local(found.name, found.files[0])
     table = np.loadtxt(path)
@@ -202,7 +252,10 @@ _LOADERS: dict[str, Callable[[Entry, str], Dataset]] = {
     "dimuon_upsilon": _table,
     "magic": _table,
     "planck_plik_lite": _planck,
+    "tfim1d": _measurements,
+    "qubits": _measurements,
 }
+_STATES = ("tfim1d", "qubits")
 
 
 _LABELS: dict[str, Callable[[Entry, str], np.ndarray]] = {"digits": _digit_labels, "mnist": _mnist_labels}

@@ -81,6 +81,8 @@ _PLIK += "data/planck2018_plik_lite/"
 _MAGIC = "https://raw.githubusercontent.com/TanishaSharma01/MAGIC-gamma-hadron-classification/"
 _MAGIC += "8895e72ade7e042cc154730da133fa3ec298414c/"
 
+_QUCUMBER = "https://raw.githubusercontent.com/PIQuIL/QuCumber/b2959318eec6b9d20575c5278e5dee7362cc7f5c/examples/"
+
 
 def _muon(k: int) -> tuple[Column, ...]:
     return (
@@ -115,6 +117,13 @@ _MNIST_BIBTEX = """@article{lecun1998gradient,
   title   = {Gradient-based learning applied to document recognition},
   journal = {Proceedings of the IEEE},
   volume  = {86}, number = {11}, pages = {2278--2324}, year = {1998},
+}"""
+_QUCUMBER_BIBTEX = """@article{beach2019qucumber,
+  author  = {Beach, Matthew J. S. and De Vlugt, Isaac and Golubeva, Anna and Huembeli, Patrick and Kulchytskyy, Bohdan
+             and Luo, Xiuzhe and Melko, Roger G. and Merali, Ejaaz and Torlai, Giacomo},
+  title   = {{QuCumber}: wavefunction reconstruction with neural networks},
+  journal = {SciPost Physics},
+  volume  = {7}, pages = {009}, year = {2019}, eprint = {1812.09329}, archivePrefix = {arXiv},
 }"""
 _VEEGAN_BIBTEX = """@inproceedings{srivastava2017veegan,
   author    = {Srivastava, Akash and Valkov, Lazar and Russell, Chris and Gutmann, Michael U. and Sutton, Charles},
@@ -327,6 +336,62 @@ _ALL = (
             ),
         ),
         note="One measured vector, not events: a target for samplers. load_covariance gives its 613 x 613 matrix.",
+    ),
+    Entry(
+        name="tfim1d",
+        title="measurements of ten spins of the transverse field Ising chain in its critical ground state",
+        n_rows=10_000,
+        event_shape=(10,),
+        columns=tuple(Column(f"bit{i}", "integer", lower=0, upper=1, integral=True, dtype="int64") for i in range(10)),
+        source="https://github.com/PIQuIL/QuCumber",
+        licence="Apache-2.0",
+        citation=_QUCUMBER_BIBTEX,
+        files=(
+            RemoteFile(
+                "qucumber/tfim1d_data.txt",
+                "1a27d2c5516772d33abb2882e426fa9c336532262315fec023b4c763e11a076c",
+                210000,
+                _QUCUMBER + "Tutorial1_TrainPosRealWaveFunction/tfim1d_data.txt",
+            ),
+            RemoteFile(
+                "qucumber/tfim1d_psi.txt",
+                "7fc13543ab5f6bff51d0b2a1a7c9e7b9da52e886130f0aa0e9fd49d53e002ddc",
+                26625,
+                _QUCUMBER + "Tutorial1_TrainPosRealWaveFunction/tfim1d_psi.txt",
+            ),
+        ),
+        note="Open chain, J = h = 1; the spin is 1 - 2 bit. load_state gives its 1024 amplitudes.",
+    ),
+    Entry(
+        name="qubits",
+        title="measurements of two qubits in five bases, of a state with complex amplitudes",
+        n_rows=1000,
+        event_shape=(2,),
+        columns=tuple(Column(f"bit{i}", "integer", lower=0, upper=1, integral=True, dtype="int64") for i in range(2)),
+        source="https://github.com/PIQuIL/QuCumber",
+        licence="Apache-2.0",
+        citation=_QUCUMBER_BIBTEX,
+        files=(
+            RemoteFile(
+                "qucumber/qubits_train.txt",
+                "379f93ecc6729c79c0a66ded4d75e14e3dcf608da4396870dec4c85bc788eaad",
+                5000,
+                _QUCUMBER + "Tutorial2_TrainComplexWaveFunction/qubits_train.txt",
+            ),
+            RemoteFile(
+                "qucumber/qubits_psi.txt",
+                "d0bb793921ffac2e716f490b3d9b4a1504e78258d751fdba3347469dad53ba88",
+                109,
+                _QUCUMBER + "Tutorial2_TrainComplexWaveFunction/qubits_psi.txt",
+            ),
+            RemoteFile(
+                "qucumber/qubits_train_bases.txt",
+                "47653aa6d7193b40c2fcf717db0ee396e6c1ce316fa408c0d095cfbfb60d8e95",
+                5000,
+                _QUCUMBER + "Tutorial2_TrainComplexWaveFunction/qubits_train_bases.txt",
+            ),
+        ),
+        note="Bases ZZ, XZ, ZX, YZ, ZY, 200 rows each: load_bases. load_state gives the four amplitudes.",
     ),
     Entry(
         name="ring",

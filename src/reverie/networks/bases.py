@@ -40,9 +40,9 @@ def rotate(psi: Tensor, basis: str) -> Tensor:
             "Amplitudes are 2^n for n qubits."
         )
     batch = psi.shape[:-1]
-    turned = psi.to(torch.complex128).reshape(-1, *(2,) * n)
-    for site, letter in enumerate(basis, start=1):
+    turned = psi.to(torch.complex128).reshape(-1, 1 << n)
+    for site, letter in enumerate(basis):
         if letter != "Z":
             unitary = torch.tensor(_UNITARY[letter], dtype=torch.complex128)
-            turned = torch.tensordot(unitary, turned, dims=([1], [site])).movedim(0, site)
+            turned = unitary @ turned.reshape(-1, 2, 1 << (n - 1 - site))  # the qubit of this site in the middle
     return turned.reshape(*batch, -1)

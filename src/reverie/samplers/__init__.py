@@ -4,22 +4,33 @@ from reverie.samplers.chains import Chains
 from reverie.samplers.cluster import SwendsenWang, Wolff
 from reverie.samplers.cycle import Cycle
 from reverie.samplers.diagnostics import effective_sample_size, rank_normalised_r_hat, split_r_hat
+from reverie.samplers.gibbs import BlockGibbs
+from reverie.samplers.langevin import MALA, ULA, tuned_step_size
 from reverie.samplers.lattice import IsingEnergy
 from reverie.samplers.metropolis import Checkerboard, RandomWalk, SpinFlip
 from reverie.samplers.run import run, steps
+from reverie.samplers.sgld import SGLD, MinibatchEnergy
+from reverie.samplers.tempering import ReplicaExchange
 
 __all__ = [
+    "BlockGibbs",
     "Chains",
     "Checkerboard",
     "Cycle",
     "IsingEnergy",
+    "MALA",
+    "MinibatchEnergy",
     "RandomWalk",
+    "ReplicaExchange",
+    "SGLD",
     "SpinFlip",
     "SwendsenWang",
+    "ULA",
     "Wolff",
     "effective_sample_size",
     "rank_normalised_r_hat",
     "run",
     "split_r_hat",
     "steps",
+    "tuned_step_size",
 ]

@@ -11,6 +11,7 @@ from reverie.simulators.ising_exact import (
     infinite_specific_heat,
     kaufman,
 )
+from reverie.simulators.spin_chain import SpinHamiltonian, heisenberg, transverse_field_ising
 from reverie.simulators.targets import TARGETS, GaussianMixture, target
 
 __all__ = [
@@ -18,13 +19,16 @@ __all__ = [
     "TARGETS",
     "GaussianMixture",
     "Ising",
+    "SpinHamiltonian",
     "correlation_function",
     "density_of_states",
     "enumerate_ising",
+    "heisenberg",
     "infinite_energy",
     "infinite_magnetisation",
     "infinite_specific_heat",
     "kaufman",
     "lattice_averages",
     "target",
+    "transverse_field_ising",
 ]

@@ -27,6 +27,7 @@ Pfeuty, Ann. Phys. 57, 79 (1970); Marshall, Proc. R. Soc. A 232, 48 (1955). Meas
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,7 +115,7 @@ class SpinHamiltonian:
         return float(np.vdot(psi, self.matrix() @ psi).real)
 
     def matrix(self):
-        """Return H as a sparse matrix (2^n_sites, 2^n_sites), scipy CSR, real where every string has an even number of Y.
+        """Return H as a sparse matrix (2^n_sites, 2^n_sites), scipy CSR, real where no string has an odd number of Y.
 
         Raises
         ------
@@ -141,7 +142,7 @@ class SpinHamiltonian:
         """
         from scipy.sparse.linalg import eigsh
 
-        H = self.matrix()
+        H: Any = self.matrix()
         if self.n_sites <= _DENSE:
             values, vectors = np.linalg.eigh(H.toarray())
         else:
@@ -185,7 +186,7 @@ def transverse_field_ising(n_sites: int, *, J: float = 1.0, h: float = 1.0, peri
     >>> round(transverse_field_ising(10).ground_state().energy, 8)
     -12.38149
     """
-    bonds = [(-J, {i: "Z", j: "Z"}) for i, j in _bonds(n_sites, periodic)]
+    bonds = [(-J, {i: "Z", j: "Z"}) for i, j in _bonds(n_sites, periodic=periodic)]
     fields = [(-h, {i: "X"}) for i in range(n_sites)]
     return SpinHamiltonian(n_sites, tuple((c, _string(n_sites, sites)) for c, sites in bonds + fields))
 
@@ -208,7 +209,7 @@ def heisenberg(n_sites: int, *, J: float = 1.0, periodic: bool = False, marshall
     across = -J / 4 if marshall else J / 4
     strings = [
         (c, _string(n_sites, {i: letter, j: letter}))
-        for i, j in _bonds(n_sites, periodic)
+        for i, j in _bonds(n_sites, periodic=periodic)
         for c, letter in ((J / 4, "Z"), (across, "X"), (across, "Y"))
     ]
     return SpinHamiltonian(n_sites, tuple(strings))
@@ -241,12 +242,12 @@ def entropy(psi: np.ndarray, basis: str | None = None) -> float:
 
 
 def renyi_entropy(psi: np.ndarray, n_left: int) -> float:
-    """Return the second Renyi entropy -log tr rho^2 of the first `n_left` sites, in nats: entanglement with the rest."""
+    """Return the second Renyi entropy -log tr rho^2 of the first `n_left` sites, in nats; 0 for a product."""
     schmidt = np.linalg.svd(_as_amplitudes(psi).reshape(1 << n_left, -1), compute_uv=False)
     return float(-np.log((schmidt**4).sum()))
 
 
-def _bonds(n_sites: int, periodic: bool) -> list[tuple[int, int]]:
+def _bonds(n_sites: int, *, periodic: bool) -> list[tuple[int, int]]:
     check_positive("n_sites", n_sites, integer=True)
     if n_sites < (3 if periodic else 2):
         raise InputError(f"Expected a chain of 2 sites, or a ring of 3, or more, got {n_sites}. Add sites.")

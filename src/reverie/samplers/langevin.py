@@ -1,0 +1,220 @@
+"""Langevin kernels: downhill on the energy, with just the noise that makes exp(-E) stationary.
+
+    ULA    x' = x - eta grad E(x) + sqrt(2 eta T) xi,   xi ~ N(0, 1)
+    MALA   the same at T = 1, accepted with probability min(1, exp(a)),
+           a = E(x) - E(x') - [|x - x' + eta grad E(x')|^2 - |x' - x + eta grad E(x)|^2] / (4 eta)
+
+Here eta is the step size; others write eps / 2 for it, and sqrt(eps) for the noise. MALA leaves exp(-E) / Z
+invariant at any step size. ULA does not: of N(0, s^2) it makes variance s^2 / (1 - eta / (2 s^2)) and beyond
+eta = 2 s^2 it explodes. T is the temperature that its noise belongs to: the recipe of image models, step 10 and
+noise 0.005, is T = 1.25e-6, which is gradient descent and no sample of exp(-E).
+
+References
+----------
+Roberts and Tweedie, Bernoulli 2, 341 (1996); optimal acceptance 0.574: Roberts and Rosenthal, J. R. Stat. Soc. B
+60, 255 (1998); stochastic approximation of it: Andrieu and Thoms, Stat. Comput. 18, 343 (2008).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from reverie.core.checks import check_positive
+from reverie.core.errors import InputError
+from reverie.core.protocols import Kernel
+from reverie.core.types import Energy
+from reverie.samplers.chains import Moves
+
+__all__ = ["MALA", "ULA", "Drift", "Slope", "StepSize", "Tuned", "energy_and_gradient", "tuned_step_size"]
+
+StepSize: TypeAlias = float | Tensor | Callable[[int], float]  # one, one per chain (chain,), or a schedule
+
+
+def energy_and_gradient(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return E (chain,) and its gradient (chain, *event) at x (chain, *event), both detached."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        value = energy(x)
+        (gradient,) = torch.autograd.grad(value.sum(), x)
+    return value.detach(), gradient
+
+
+@dataclass(frozen=True)
+class Drift:
+    """State of an unadjusted kernel: x (chain, *event) and the number of steps taken, for schedules."""
+
+    x: Tensor
+    step: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ULA:
+    """Unadjusted Langevin: every step is taken, at a bias of order `step_size`.
+
+    Parameters
+    ----------
+    step_size : eta > 0, in the unit of x squared: a number, one for each chain (chain,), or a function of the
+        number of steps taken.
+    temperature : T >= 0 of the noise; 0 is gradient descent.
+    clip : largest length of a chain's gradient, None for no bound. A bound changes the stationary distribution
+        wherever it acts. It is for training: a network's energy that grows faster than a parabola outside the
+        data throws ULA to infinity at any step size, and there is nothing to sample there yet.
+    """
+
+    step_size: StepSize
+    temperature: float = 1.0
+    clip: float | None = None
+
+    def init(self, x: Tensor, energy: Energy) -> Drift:  # noqa: ARG002 - the protocol of kernels
+        """Return the state of chains at x (chain, *event)."""
+        check_step_size(self.step_size, x)
+        check_positive("temperature", self.temperature, allow_zero=True)
+        if self.clip is not None:
+            check_positive("clip", self.clip)
+        return Drift(x)
+
+    def step(self, state: Drift, energy: Energy, generator: torch.Generator) -> tuple[Drift, Moves]:
+        """Return the next state; every chain moves."""
+        x, eta = state.x, step_size_at(self.step_size, state.step, state.x)
+        _, gradient = energy_and_gradient(energy, x)
+        if self.clip is not None:
+            gradient = _clipped(gradient, self.clip)
+        noise = _noise(x, generator)
+        moved = x - eta * gradient + (2 * self.temperature * eta) ** 0.5 * noise
+        return Drift(moved, state.step + 1), Moves(torch.ones(len(x), device=x.device))
+
+
+@dataclass(frozen=True)
+class Slope:
+    """State of an adjusted kernel: x (chain, *event), E (chain,), grad E (chain, *event), and the steps taken."""
+
+    x: Tensor
+    energy: Tensor
+    gradient: Tensor
+    step: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class MALA:
+    """Metropolis-adjusted Langevin: exact at any step size; one gradient a step, as its last is remembered.
+
+    Parameters
+    ----------
+    step_size : as in `ULA`. At about 0.57 acceptance chains forget fastest: see `tuned_step_size`.
+    """
+
+    step_size: StepSize
+
+    def init(self, x: Tensor, energy: Energy) -> Slope:
+        """Return the state of chains at x (chain, *event)."""
+        check_step_size(self.step_size, x)
+        return Slope(x, *energy_and_gradient(energy, x))
+
+    def step(self, state: Slope, energy: Energy, generator: torch.Generator) -> tuple[Slope, Moves]:
+        """Return the next state and whether each chain moved; a proposal whose energy is not finite is refused."""
+        eta = step_size_at(self.step_size, state.step, state.x)
+        noise = _noise(state.x, generator)
+        x = state.x - eta * state.gradient + (2 * eta) ** 0.5 * noise
+        proposed = Slope(x, *energy_and_gradient(energy, x), state.step + 1)
+        uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=torch.float64)
+        accepted = uniform.log() < _log_acceptance(state, proposed, eta, noise)
+        wide = accepted.reshape(-1, *[1] * (x.ndim - 1))
+        kept = Slope(
+            torch.where(wide, proposed.x, state.x),
+            torch.where(accepted, proposed.energy, state.energy),
+            torch.where(wide, proposed.gradient, state.gradient),
+            proposed.step,
+        )
+        return kept, Moves(accepted.float())
+
+
+def _log_acceptance(state: Slope, proposed: Slope, eta: float | Tensor, noise: Tensor) -> Tensor:
+    """Return a (chain,), float64; the way forward is |noise|^2 / 2 exactly."""
+    back = (state.x - proposed.x + eta * proposed.gradient) / (2 * eta) ** 0.5
+    ways = (back.square() - noise.square()).flatten(1).sum(1, dtype=torch.float64) / 2
+    return (state.energy - proposed.energy).double() - ways
+
+
+def step_size_at(step_size: StepSize, step: int, x: Tensor) -> float | Tensor:
+    """Return eta of this step as a number, or shaped to multiply x (chain, *event)."""
+    if isinstance(step_size, Tensor):
+        return step_size.to(x).reshape(-1, *[1] * (x.ndim - 1))
+    return step_size(step) if callable(step_size) else step_size
+
+
+def check_step_size(step_size: StepSize, x: Tensor) -> None:
+    """Raise `InputError` unless the step size is a schedule, a number > 0, or one such number for each chain."""
+    if isinstance(step_size, Tensor):
+        if step_size.shape != (len(x),) or not bool((step_size > 0).all()):
+            raise InputError(
+                f"Expected a step size > 0 for each of {len(x)} chains, got shape {tuple(step_size.shape)}. "
+                "Give one number, or a tensor (chain,)."
+            )
+    elif not callable(step_size):
+        check_positive("step_size", step_size)
+
+
+def _noise(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+
+
+def _clipped(gradient: Tensor, most: float) -> Tensor:
+    length = gradient.flatten(1).norm(dim=1).reshape(-1, *[1] * (gradient.ndim - 1))
+    return gradient * (most / length.clamp(min=most))
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """A step size that was found, the acceptance it gave, and x (chain, *event) where the chains then were."""
+
+    step_size: float
+    acceptance: float
+    x: Tensor
+
+
+def tuned_step_size(
+    kernel: Callable[[float], Kernel[Any, Any]],
+    energy: Energy,
+    x: Tensor,
+    generator: torch.Generator,
+    *,
+    target_acceptance: float = 0.574,
+    n_steps: int = 400,
+    first: float = 0.1,
+) -> Tuned:
+    """Return the step size at which a kernel accepts the asked share, found along chains from x (chain, *event).
+
+    log eta moves by 2 k^-0.6 (acceptance - target) after step k, and is averaged over the second half. A kernel
+    that adapts is no Markov chain: these steps are burn-in, and the result is then held.
+
+    Parameters
+    ----------
+    kernel : makes a kernel of a step size, such as `MALA`; its info tells `accepted`.
+    target_acceptance : 0.574 for `MALA`, 0.234 for `RandomWalk`; both are optimal in many dimensions.
+    n_steps : steps to take; the chains agree on one step size, so a few hundred do.
+    first : where to begin.
+
+    Raises
+    ------
+    InputError
+        For an acceptance that is not between 0 and 1, or numbers that are not positive.
+    """
+    check_positive("n_steps", n_steps, integer=True)
+    check_positive("first", first)
+    if not 0 < target_acceptance < 1:
+        raise InputError(f"Expected 0 < target_acceptance < 1, got {target_acceptance}. For MALA take 0.574.")
+    log_eta, state = math.log(first), kernel(first).init(x, energy)
+    kept: list[tuple[float, float]] = []
+    for k in range(1, n_steps + 1):
+        state, info = kernel(math.exp(log_eta)).step(state, energy, generator)
+        acceptance = float(info.accepted.mean())
+        kept.append((log_eta, acceptance))
+        log_eta += 2 * k**-0.6 * (acceptance - target_acceptance)
+    late = kept[n_steps // 2 :]
+    return Tuned(
+        math.exp(sum(log for log, _ in late) / len(late)), sum(accepted for _, accepted in late) / len(late), state.x
+    )
