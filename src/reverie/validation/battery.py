@@ -115,7 +115,7 @@ def _by_feature(bench: Bench, c: Comparison) -> Groups:
         groups["KS"].append(replace(_column("KS", found.ks, name), detail=change))
         groups["Anderson-Darling"].append(replace(_column("Anderson-Darling", found.ad, name), detail=change))
     if c.relabel.weights is None:  # few weighted events lie there: the permutations hold for many only
-        tails = tail_columns(c.single, c.relabel, bench.edges)
+        tails = tail_columns(c.single, c.relabel, bench.edges, c.third)
         groups["tails"] = [_column("tails", tail, name) for tail, name in zip(tails, names, strict=True)]
     return groups
 

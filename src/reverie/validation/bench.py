@@ -43,6 +43,7 @@ class Comparison:
     z : (N, d), all features that vary, scaled.
     few : (N, k), the same or, of many features, their components (see the module).
     single : (N, f), the features and observables that are looked at one by one.
+    third : (M, f), the same features of the sample that is not compared; it takes part in the edges of the tails.
     observables : name -> (N, k).
     relabel : labels and weights.
     bins : regions of `few`.
@@ -52,6 +53,7 @@ class Comparison:
     z: Tensor
     few: Tensor
     single: Tensor
+    third: Tensor
     observables: dict[str, Tensor]
     relabel: Relabellings
     bins: Bins
@@ -124,7 +126,8 @@ def set_bench(
         values = {name: join({k: torch.from_numpy(v[name]) for k, v in seen.items()}) for name in observables}
         relabel = _relabellings(roles["real"], roles[y], n_permutations, samples.chains.block, seed)
         regions = bin_regions(join(few), cells, smaller), None if labels is None else _modes(join(labels))
-        return Comparison(join(scaled), join(few), join(single), values, relabel, *regions)
+        third = single["calibration" if y == "generated" else "generated"]
+        return Comparison(join(scaled), join(few), join(single), third, values, relabel, *regions)
 
     return Bench(
         here=compare("generated", n_permutations),

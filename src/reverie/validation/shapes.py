@@ -1,8 +1,16 @@
 """How one feature differs, in words: its place, its width, its tails.
 
-The tails of feature j are what lies outside [q_.01, q_.99] of the calibration sample, which is neither x nor y, so
-the edges depend on no label. Their share in x minus that in y, in absolute value, is a test of its own:
+The tails of feature j are what lies outside [q_.01, q_.99] of x, y and other rows of their kind together, so the
+edges depend on no label. Their share in x minus that in y, in absolute value, is a test of its own:
 distances between whole distributions hardly see the outer two per cent.
+
+The edges move with the rows: more rows of y in a tail push its edge outwards, and fewer are counted. The error needs
+this. A share c of x minus that of y beyond an edge, and the share p of all rows beyond it, become without a group g
+
+    c_(g) + s (TAIL - p_(g)),      s = dc/dp, the contrast per share of all rows at the edge,
+
+since the edge moves until p is TAIL again. s is taken from the rows between half and one and a half times as far in
+rank as the edge. To leave the groups out of the quantiles themselves would take s from the next row or two.
 
 Place and width are the weighted median and interquartile range, in units of the real interquartile range
 divided by 1.349, the standard deviation of a normal law.
@@ -20,28 +28,43 @@ TAIL = 0.01  # on either side
 _ROWS = 4096
 
 
-def tail_columns(z: Tensor, relabel: Relabellings, edges: Tensor) -> list[Computed]:
+def tail_columns(z: Tensor, relabel: Relabellings, edges: Tensor, others: Tensor | None = None) -> list[Computed]:
     """Return for each feature |share of x - share of y| beyond its edges, under every labelling.
 
     Parameters
     ----------
     z : (N, d), the pooled rows.
     edges : (2, d), lower and upper edge of each feature, not from these rows' labels.
+    others : (M, d), the rows that with z gave the edges as `TAIL` quantiles; None for edges that these rows have no
+        part in.
     """
     outside = (z < edges[0]) | (z > edges[1])
-    parts, left_out = [], []
+    values = torch.zeros(z.shape[1], relabel.labels.shape[1], dtype=torch.float64)
     for start in range(0, len(z), _ROWS):
         rows = slice(start, start + _ROWS)
-        part = outside[rows].T.double()
-        parts.append(part @ relabel.contrasts(rows).double())
-        left_out.append(part @ relabel.jackknife(rows).double())
-    values, jackknife = (sum(p, torch.zeros(())) * relabel.unit for p in (parts, left_out))
+        values += outside[rows].T.double() @ relabel.contrasts(rows).double()
     results = []
     for j in range(z.shape[1]):
         x, y = _shares(outside[:, j], relabel)
         detail = f"{y:.2%} of generated and {x:.2%} of real events lie beyond its outer {2 * TAIL:.0%}"
-        results.append(Computed(values[j].abs().numpy(), jackknife_error(jackknife[j].numpy()), detail=detail))
+        left_out = relabel.jackknife(outside[:, j].nonzero()[:, 0]).sum(0, dtype=torch.float64)
+        if others is not None:
+            for side, edge in ((1, edges[0, j]), (-1, -edges[1, j])):
+                left_out += _moved_edge(side * z[:, j], side * others[:, j], edge, relabel)
+        error = jackknife_error(left_out.numpy() * relabel.unit)
+        results.append(Computed(values[j].abs().numpy() * relabel.unit, error, detail=detail))
     return results
+
+
+def _moved_edge(z: Tensor, others: Tensor, edge: Tensor, relabel: Relabellings) -> Tensor:
+    """Return what a lower edge adds to the contrast (2J,) by moving when one group each is left out."""
+    pool, sizes = torch.cat([z, others]), torch.bincount(relabel.groups)
+    inner, outer = (max(1, round(part * TAIL * len(pool))) for part in (0.5, 1.5))
+    near = pool.topk(min(outer + 1, len(pool)), largest=False).indices[inner:]
+    contrast = relabel.contrasts(near[near < len(z)])[:, 0].sum()
+    below = torch.bincount(relabel.groups[z < edge], minlength=len(sizes))
+    share = ((pool < edge).sum() - below) / (len(pool) - sizes).double()
+    return contrast / (len(near) / len(pool)) * (TAIL - share)
 
 
 def _shares(outside: Tensor, relabel: Relabellings) -> tuple[float, float]:
