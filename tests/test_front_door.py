@@ -11,10 +11,16 @@ import pytest
 import reverie
 
 NAMES = [
+    "EBM",
     "GAN",
+    "RBM",
+    "VAE",
+    "Autoencoder",
     "Dataset",
+    "Flow",
     "Measured",
     "SemiSupervisedGAN",
+    "WaveFunctionRBM",
     "__version__",
     "data",
     "explore",

@@ -30,17 +30,23 @@ if TYPE_CHECKING:
     )
     from reverie.core.measured import Measured
     from reverie.data import Dataset
-    from reverie.models import GAN, SemiSupervisedGAN
+    from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, SemiSupervisedGAN, WaveFunctionRBM
     from reverie.models import load_model as load
     from reverie.validation import validate
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "EBM",
     "GAN",
+    "RBM",
+    "VAE",
+    "Autoencoder",
     "Dataset",
+    "Flow",
     "Measured",
     "SemiSupervisedGAN",
+    "WaveFunctionRBM",
     "__version__",
     "data",
     "explore",
@@ -59,10 +65,12 @@ __all__ = [
 
 # name -> module and name there; a folder stands for itself
 _HOMES = {
-    "GAN": ("reverie.models", "GAN"),
+    **{
+        name: ("reverie.models", name)
+        for name in ("EBM", "GAN", "RBM", "VAE", "Autoencoder", "Flow", "SemiSupervisedGAN", "WaveFunctionRBM")
+    },
     "Dataset": ("reverie.data", "Dataset"),
     "Measured": ("reverie.core.measured", "Measured"),
-    "SemiSupervisedGAN": ("reverie.models", "SemiSupervisedGAN"),
     "load": ("reverie.models", "load_model"),
     "validate": ("reverie.validation", "validate"),
 }

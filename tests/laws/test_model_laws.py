@@ -1,5 +1,7 @@
 """Laws of every model: one table of constructors and data, one battery of tests."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +10,14 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
+from reverie.core.assessment import Assessment
 from reverie.core.errors import CheckpointError, InputError
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Standardise
-from reverie.models import GAN, load_model, save_model
+from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, load_model, save_model
+from reverie.models.density import DensityModel
 from reverie.models.shaped import ShapedGenerator
+from reverie.models.trained import TrainedModel
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
 
@@ -41,8 +46,17 @@ def _spins():
     return np.random.default_rng(3).choice([-1.0, 1.0], (100, 6, 6))
 
 
-DATA = {"table": _table, "images": _images, "colour": _colour, "spins": _spins}
+def _bits():
+    return np.random.default_rng(4).integers(0, 2, (100, 6)).astype(bool)
+
+
+def _numbers():
+    return np.random.default_rng(5).normal(size=(250, 3)) * np.array([1.0, 10.0, 0.1])
+
+
+DATA = {"table": _table, "images": _images, "colour": _colour, "spins": _spins, "bits": _bits, "numbers": _numbers}
 TINY = {"max_steps": 6, "batch_size": 16, "record_every": 2, "random_state": 0}
+TINY_EBM = TINY | {"n_sample_steps": 5, "n_temperatures": 20, "n_annealed": 16, "buffer_size": 64}
 MODELS = {
     "relativistic": (GAN(**TINY), "table"),
     "minimax, mlp": (GAN(objective="minimax", generator=(8,), discriminator=(8,), **TINY), "table"),
@@ -66,6 +80,30 @@ MODELS |= {
     ),
     "lattice energy shown": (GAN(observables=["energy"], **TINY), "spins"),
     "way back": (GAN(on_alarm="rollback", n_checks=3, stop_at_equilibrium=True, **TINY), "table"),
+}
+MODELS |= {
+    "rbm, spins": (RBM(n_hidden=5, **TINY), "spins"),
+    "rbm, exact": (RBM(n_hidden=4, method="exact", n_restarts=1, **TINY), "bits"),
+    "rbm, contrastive divergence": (RBM(n_hidden=5, method="cd", n_gibbs=2, centred=False, **TINY), "bits"),
+    "rbm, tempering": (RBM(n_hidden=5, method="tempering", n_levels=3, n_chains=4, **TINY), "bits"),
+    "rbm, gaussian": (RBM(n_hidden=6, **TINY), "numbers"),
+    "ebm": (EBM(energy=(8,), **TINY_EBM), "table"),
+    "ebm, lattice": (EBM(n_langevin=1, **TINY_EBM), "spins"),
+    "ebm, score matching": (EBM(energy=(8,), method="score_matching", **TINY_EBM), "numbers"),
+    "vae": (VAE(encoder=(8,), decoder=(8,), n_draws=20, **TINY), "table"),
+    "vae, bernoulli, importance weighted": (
+        VAE(encoder=(8,), decoder=(8,), n_latent=3, n_importance=3, n_draws=20, **TINY),
+        "spins",
+    ),
+    "vae, images": (VAE(encoder="conv", decoder="conv", n_draws=5, **TINY), "colour"),
+    "vae, full posterior": (VAE(encoder=(8,), decoder=(8,), posterior="full", n_draws=20, **TINY), "numbers"),
+    "autoencoder": (Autoencoder(encoder=(8,), decoder=(8,), n_latent=3, **TINY), "table"),
+    "autoencoder, denoising, sparse": (
+        Autoencoder(encoder=(8,), decoder=(8,), noise=0.1, sparsity="l1", n_latent=3, **TINY),
+        "images",
+    ),
+    "flow": (Flow(hidden=(8,), n_transforms=2, n_bins=4, **TINY), "table"),
+    "flow, affine": (Flow(kind="realnvp", hidden=(8,), n_transforms=2, **TINY), "numbers"),
 }
 EVERY = pytest.mark.parametrize("name", list(MODELS))
 
@@ -122,8 +160,11 @@ def test_save_and_load_give_the_same_samples(name, tmp_path):
     back = load_model(tmp_path / "model")
     np.testing.assert_array_equal(_array(back.sample(20, random_state=0)), _array(model.sample(20, random_state=0)))
     assert back.schema_.names == model.schema_.names
-    assert torch.equal(back.discriminate(X), model.discriminate(X))
     assert type(back.sample(2)) is type(X)
+    if isinstance(model, GAN):
+        assert torch.equal(back.discriminate(X), model.discriminate(X))
+    if isinstance(model, DensityModel):
+        np.testing.assert_array_equal(back.score_samples(X), model.score_samples(X))
 
 
 @EVERY
@@ -169,7 +210,23 @@ def test_a_generator_left_in_evaluation_mode_would_be_seen(monkeypatch):
 @EVERY
 def test_score_is_finite_and_not_above_perfect_by_more_than_noise(name):
     model, X = _made(name)
-    assert -np.inf < model.fit(X).score(X) < 0.2
+    score = model.fit(X).score(X)
+    assert np.isfinite(score)
+    if isinstance(model, DensityModel):
+        likelihood = model.log_likelihood(X)
+        assert likelihood.values.shape == (len(_array(X)),)
+        assert score == likelihood.mean.value
+    else:
+        assert score < 0.2
+
+
+@EVERY
+def test_what_a_model_says_of_itself_is_finite_and_can_be_written(name):
+    model, X = _made(name)
+    said = model.fit(X).assess(X, X, random_state=0)
+    assert Assessment.from_json(json.loads(json.dumps(said.to_json()))) == said
+    assert all(np.isfinite(quantity.value) for quantity in said.numbers)
+    assert bool(said.numbers) == isinstance(model, TrainedModel)
 
 
 @EVERY
@@ -272,12 +329,26 @@ def test_resuming_on_other_data_or_networks_is_refused():
         list(GAN(generator=(3,), **TINY).iter_fit(X, resume=state))
 
 
-EXPECTED_FAILURES: dict[str, str] = {}
+NO_CONDITION = "the check trains with y, so the model is one of p(x | y), and log p(x | y) needs y, which it is not given"
+EXPECTED_FAILURES = {
+    name: dict.fromkeys(("check_methods_sample_order_invariance", "check_methods_subset_invariance"), NO_CONDITION)
+    for name in ("VAE", "Flow")
+}
+
+
+SMALLEST = {"max_steps": 2, "batch_size": 4, "record_every": 1}
 
 
 @parametrize_with_checks(
-    [GAN(max_steps=2, batch_size=4, generator=(8,), discriminator=(8,), record_every=1)],
-    expected_failed_checks=lambda _: EXPECTED_FAILURES,
+    [
+        GAN(generator=(8,), discriminator=(8,), **SMALLEST),
+        RBM(n_hidden=3, **SMALLEST),
+        EBM(energy=(4,), **(TINY_EBM | SMALLEST)),
+        VAE(encoder=(4,), decoder=(4,), n_draws=4, **SMALLEST),
+        Autoencoder(encoder=(4,), decoder=(4,), **SMALLEST),
+        Flow(hidden=(4,), n_transforms=1, n_bins=4, **SMALLEST),
+    ],
+    expected_failed_checks=lambda estimator: EXPECTED_FAILURES.get(type(estimator).__name__, {}),
 )
 def test_scikit_learn_contract(estimator, check):
     check(estimator)

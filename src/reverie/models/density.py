@@ -27,7 +27,7 @@ from reverie.data.dataset import Dataset
 from reverie.models.base import N_SCORED
 from reverie.models.trained import TrainedModel
 
-__all__ = ["DensityModel", "LogLikelihood"]
+__all__ = ["DensityModel", "LogLikelihood", "first_rows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ class DensityModel(TrainedModel):
     def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
         """Return log-likelihoods of training and held-out events (at most 2000 each), with errors, and their gap."""
         pairs = [part if isinstance(part, tuple) else (part, None) for part in (train, held_out)]
-        few = [(_first(X), None if y is None else _first(y)) for X, y in pairs]
+        few = [(first_rows(X), None if y is None else first_rows(y)) for X, y in pairs]
         of_train, of_held_out = (self.log_likelihood(X, y, random_state) for X, y in few)
         gap = of_train.mean.value - of_held_out.mean.value
         gap_error = float(np.hypot(of_train.scatter, of_held_out.scatter))  # what is common drops out
@@ -125,7 +125,7 @@ class DensityModel(TrainedModel):
         return self._conditions.features(self._conditions.given(y, n)).to(self.device_)
 
 
-def _first(rows: Any) -> Any:
+def first_rows(rows: Any) -> Any:
     """Return at most 2000 of the rows: their mean is known well enough."""
     if isinstance(rows, Dataset):
         return rows.take(slice(0, N_SCORED))

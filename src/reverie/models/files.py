@@ -23,14 +23,27 @@ import yaml
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import CheckpointError, FolderError, InputError
+from reverie.models.autoencoder import Autoencoder
 from reverie.models.base import GenerativeModel
+from reverie.models.ebm import EBM
+from reverie.models.flow import Flow
 from reverie.models.gan import GAN
 from reverie.models.preprocessed import Preprocessing
+from reverie.models.rbm import RBM
 from reverie.models.semi_supervised import SemiSupervisedGAN
+from reverie.models.vae import VAE
 
 __all__ = ["MODELS", "load_model", "save_model"]
 
-MODELS: dict[str, type[GenerativeModel]] = {"gan": GAN, "semi_supervised_gan": SemiSupervisedGAN}
+MODELS: dict[str, type[GenerativeModel]] = {
+    "gan": GAN,
+    "rbm": RBM,
+    "ebm": EBM,
+    "vae": VAE,
+    "autoencoder": Autoencoder,
+    "flow": Flow,
+    "semi_supervised_gan": SemiSupervisedGAN,
+}
 FORMAT, VERSION = "reverie-model", 2
 _PASSED_AGAIN = "<passed by the user>"
 

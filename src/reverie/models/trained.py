@@ -67,7 +67,8 @@ class TrainedModel(ConditionalModel):
         Parameters
         ----------
         X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset.
-        y : conditions, one or several columns (n_samples,) or (n_samples, k); None learns p(x).
+        y : conditions, one or several columns (n_samples,) or (n_samples, k); None learns p(x). Ignored by models that
+            take none, as scikit-learn wants it.
         sample_weight : (n_samples,) event weights with a positive sum; those of a Dataset are used without being
             named.
 
@@ -78,7 +79,7 @@ class TrainedModel(ConditionalModel):
         TrainingError
             When training diverges and knows no way back.
         """
-        for _ in self.iter_fit(X, y, sample_weight=sample_weight):
+        for _ in self.iter_fit(X, y if self.takes_conditions else None, sample_weight=sample_weight):
             pass
         return self
 

@@ -25,6 +25,15 @@ from reverie.objectives.penalties import (
     two_sided_penalty,
     zero_centred_penalty,
 )
+from reverie.objectives.reconstruction import (
+    bernoulli_log_likelihood,
+    categorical_log_likelihood,
+    circle_log_likelihood,
+    gaussian_log_likelihood,
+    kl_sparsity,
+    l1_sparsity,
+    squared_error,
+)
 from reverie.objectives.semi_supervised import (
     feature_matching,
     generated_loss,
@@ -32,17 +41,39 @@ from reverie.objectives.semi_supervised import (
     real_loss,
     realness,
 )
+from reverie.objectives.variational import (
+    Posterior,
+    active_units,
+    diagonal_kl,
+    elbo,
+    full_kl,
+    importance_estimate,
+    iwae_bound,
+)
 
 __all__ = [
     "OBJECTIVES",
     "PENALTIES",
     "Objective",
     "Penalty",
+    "Posterior",
+    "active_units",
+    "bernoulli_log_likelihood",
     "between",
+    "categorical_log_likelihood",
+    "circle_log_likelihood",
+    "diagonal_kl",
+    "elbo",
     "equilibrium_outputs",
     "feature_matching",
+    "full_kl",
+    "gaussian_log_likelihood",
     "generated_loss",
     "hinge_discriminator",
+    "importance_estimate",
+    "iwae_bound",
+    "kl_sparsity",
+    "l1_sparsity",
     "labelled_loss",
     "least_squares_discriminator",
     "least_squares_generator",
@@ -55,6 +86,7 @@ __all__ = [
     "realness",
     "relativistic_discriminator",
     "relativistic_generator",
+    "squared_error",
     "squared_gradient_norm",
     "two_sided_penalty",
     "wasserstein_discriminator",

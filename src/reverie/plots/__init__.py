@@ -7,6 +7,7 @@
 ``projections``, ``evolution``, ``image_rows``              samples at selected steps
 ``image_grids``            real and generated images side by side
 ``label_rows``, ``profile``                                 samples by condition
+``latent_traversals``, ``latent_manifold``, ``latent_codes``   the latent space of an autoencoder
 ``checks_in_noise_units``, ``auc``, ``importances``         the validation
 ``style``                  the house style as a context manager
 """
@@ -15,6 +16,7 @@ from reverie.plots.binning import Binned, bin_columns
 from reverie.plots.conditions import Condition, label_rows, profile
 from reverie.plots.health import coverage, held_out_score
 from reverie.plots.images import image_grids, image_rows
+from reverie.plots.latent import latent_codes, latent_manifold, latent_traversals
 from reverie.plots.marginals import draw_marginal, draw_ratio, marginal, marginals
 from reverie.plots.pairs import choose_columns, pairs
 from reverie.plots.snapshots import evolution, projections
@@ -41,6 +43,9 @@ __all__ = [
     "importances",
     "label_rows",
     "learning_curves",
+    "latent_codes",
+    "latent_manifold",
+    "latent_traversals",
     "losses",
     "marginal",
     "marginals",

@@ -1,5 +1,6 @@
 """Samplers: Markov kernels for energies, the loop that runs them, and what their chains are worth."""
 
+from reverie.samplers.annealing import anneal, annealed_estimate, bridge, schedule
 from reverie.samplers.chains import Chains
 from reverie.samplers.cluster import SwendsenWang, Wolff
 from reverie.samplers.cycle import Cycle
@@ -27,9 +28,13 @@ __all__ = [
     "SwendsenWang",
     "ULA",
     "Wolff",
+    "anneal",
+    "annealed_estimate",
+    "bridge",
     "effective_sample_size",
     "rank_normalised_r_hat",
     "run",
+    "schedule",
     "split_r_hat",
     "steps",
     "tuned_step_size",

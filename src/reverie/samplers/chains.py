@@ -35,7 +35,7 @@ class Chains:
     Parameters
     ----------
     x : (step, chain, *event), the kept steps in order.
-    info : what the kernel told of each kept step, by name, (step, chain).
+    info : what the kernel told of each kept step, by name, (step, chain), or (step, pair) of neighbouring temperatures.
     thin : kernel steps between two kept ones.
 
     Raises

@@ -1,0 +1,222 @@
+r"""How an energy-based model learns: contrastive divergence with chains that are kept, or score matching.
+
+The gradient of the mean log-likelihood of p = exp(-E) / Z needs no Z:
+
+    d/dtheta <log p> = - < dE/dtheta >_data + < dE/dtheta >_model
+
+Contrastive: a step descends the loss <E>_+ - <E>_- + alpha (<E^2>_+ + <E^2>_-), the positive phase over a batch of
+events, the negative one over chains that were drawn from a store, moved (`reverie.models.ebm_chains`) and written
+back. The chains are held fixed, so no gradient runs through them. alpha > 0 keeps energies near zero; it biases the
+model. The Langevin step size follows the acceptance, log eta += (acceptance - 0.574) / 5 after every update.
+
+Score matching takes no chains to learn (`reverie.objectives.score_matching`); the store is moved all the same, so that
+there is something to look at and to draw from.
+
+What is kept is an exponential average of the weights. Training diverges when energies of events and chains come
+apart: the difference of the phases, over the spread of the energies, is noise around zero while the chains keep up.
+
+References
+----------
+Hinton, Neural Computation 14, 1771 (2002); Tieleman, ICML 2008; Du and Mordatch, arXiv:1903.08689.
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reverie.core.errors import TrainingError
+from reverie.core.types import Energy
+from reverie.models.ebm_chains import Jumps
+from reverie.models.ebm_constant import grid_log_z
+from reverie.models.replay import ReplayBuffer
+from reverie.networks.whitening import Whitening
+from reverie.objectives.score_matching import denoising_loss
+from reverie.training.averaging import ema_decay, ema_update
+from reverie.training.monitor import Observation
+from reverie.training.optimizers import learning_rate_factor, make_optimizer
+
+__all__ = ["EnergyLearner", "Recipe", "contrastive_loss"]
+
+Rows = Mapping[str, Tensor]
+_ACCEPTANCE = 0.574  # of Langevin steps in many dimensions: Roberts and Rosenthal (1998)
+_GAIN = 0.2
+_APART = 50.0  # nats per square root of a feature between the phases, which differ by noise in a healthy run
+_FARTHEST = 1e3  # whitened features are of order one
+_HOLD = 0.4  # share of the run at full learning rate
+_GRID = 300  # cells per axis of log Z at a check
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a step is made of; the options of `EBM` by the same names."""
+
+    method: str
+    max_steps: int
+    learning_rate: float
+    n_langevin: int
+    step_size: float | str
+    adjusted: bool
+    temperature: float
+    restart_fraction: float
+    jumps: bool
+    spread: float
+    energy_penalty: float
+    sigma: float
+    ema_decay: float
+    gradient_clip: float
+
+
+def contrastive_loss(
+    energy: Energy, x: Tensor, chains: Tensor, *, penalty: float = 0.0, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the loss, the positive and the negative phase (means of E), scalars.
+
+    Parameters
+    ----------
+    energy : (batch, *event) -> (batch,).
+    x : (batch, *event) events.
+    chains : (chain, *event) samples of the model; no gradient runs through them.
+    penalty : alpha >= 0 of the squared energies.
+    weight : (batch,) of the events, mean one, or None.
+    """
+    of_all = energy(torch.cat([x, chains.detach()]))
+    e, below = of_all[: len(x)], of_all[len(x) :]
+    weighted = e if weight is None else e * weight
+    positive, negative = weighted.mean(), below.mean()
+    loss = positive - negative
+    if penalty > 0:
+        squares = e.square() if weight is None else e.square() * weight
+        loss = loss + penalty * (squares.mean() + below.square().mean())
+    return loss, positive, negative
+
+
+class EnergyLearner:
+    """Trains an energy; a `reverie.models.course.Learner`.
+
+    Parameters
+    ----------
+    network : to train, of whitened features.
+    whitening : features to coordinates of the chains, fitted; None leaves them.
+    chains : first positions (slot, *event).
+    recipe : how.
+    """
+
+    def __init__(self, network: nn.Module, whitening: Whitening | None, chains: Tensor, recipe: Recipe) -> None:
+        self.network, self.whitening, self.recipe = network.train(), whitening, recipe
+        self.average = copy.deepcopy(network).requires_grad_(requires_grad=False).eval()
+        self.buffer = ReplayBuffer(chains)
+        self.step, self.rate_factor = 0, 1.0
+        first = 0.1 if recipe.step_size == "auto" else float(recipe.step_size)
+        self.log_eta = torch.tensor(math.log(first), device=chains.device)
+        self._weights = [p for p in network.parameters() if p.requires_grad]
+        rate, betas = recipe.learning_rate, (0.0, 0.999)
+        self._optimizer = make_optimizer("adam", self._weights, learning_rate=rate, betas=betas)
+
+    def whitened(self, x: Tensor) -> Tensor:
+        """Return features x (batch, *event) in the coordinates of the chains."""
+        return x if self.whitening is None else self.whitening(x)
+
+    def train_step(self, batch: Rows, generator: torch.Generator) -> dict[str, Tensor]:
+        """Move chains, then take a step on a batch of features "x", with "weight" if there is one."""
+        x = self.whitened(batch["x"])
+        chains, told = self._moved(x, generator)
+        loss, positive, negative = contrastive_loss(
+            self.network, x, chains, penalty=self.recipe.energy_penalty, weight=batch.get("weight")
+        )
+        if self.recipe.method == "score_matching":
+            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            losses = denoising_loss(self.network, x, noise, self.recipe.sigma)
+            loss = (losses * batch["weight"] if "weight" in batch else losses).mean()
+        told |= {"loss": loss.detach(), "positive_phase": positive.detach(), "negative_phase": negative.detach()}
+        return told | {"gradient": self._descend(loss)}
+
+    def _moved(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Draw chains, move them n_langevin steps, and write them back to their slots."""
+        slots, chains = self.buffer.draw(min(len(x), len(self.buffer)), generator)
+        if self.recipe.restart_fraction > 0:
+            again = torch.rand(len(chains), generator=generator, device=x.device) < self.recipe.restart_fraction
+            fresh = self.recipe.spread * torch.randn(chains.shape, generator=generator, device=x.device)
+            chains = torch.where(again.reshape(-1, *[1] * (x.ndim - 1)), fresh, chains)
+        kernel = self.kernel(x)
+        state = kernel.init(chains, self.network)
+        for _ in range(self.recipe.n_langevin):
+            state, _ = kernel.step(state, self.network, generator)
+        self.buffer.write(slots, state.x)
+        accepted, jumped = kernel.shares(state)
+        if self.recipe.step_size == "auto" and self.recipe.adjusted:
+            self.log_eta = self.log_eta + _GAIN * (accepted - _ACCEPTANCE)
+        return state.x, {"acceptance": accepted, "jumps": jumped, "step_size": self.log_eta.exp()}
+
+    def kernel(self, stock: Tensor) -> Jumps:
+        """Return the kernel of the chains, whose jumps take differences of `stock`."""
+        options: Any = {name: getattr(self.recipe, name) for name in ("spread", "adjusted", "temperature", "jumps")}
+        return Jumps(self.log_eta.exp(), stock, **options)
+
+    def _descend(self, loss: Tensor) -> Tensor:
+        factor = learning_rate_factor(self.step, self.recipe.max_steps, hold=_HOLD) * self.rate_factor
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * factor
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self._weights, self.recipe.gradient_clip)
+        self._optimizer.step()
+        current = [p.detach() for p in self.network.parameters()]
+        ema_update(list(self.average.parameters()), current, decay=ema_decay(self.step, self.recipe.ema_decay))
+        self.step += 1
+        return norm.detach()
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Return the averaged energy, and the whitening where there is one."""
+        return {"energy": self.average} | ({} if self.whitening is None else {"whitening": self.whitening})
+
+    @torch.no_grad()
+    def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
+        """Return the chains as samples, and for one or two features -log p of the held-out rows."""
+        x, chains = self.whitened(held_out["x"]), self.buffer.x[: len(held_out["x"])]
+        e, e_chains = self.average(x), self.average(chains)
+        self._check(e, e_chains, chains)
+        losses = None
+        if x[0].numel() <= 2:
+            losses = e + grid_log_z(self.average, torch.cat([self.whitened(train["x"]), x]), _GRID)[0]
+            losses = losses * held_out["weight"] if "weight" in held_out else losses
+        generated = chains if self.whitening is None else self.whitening.inverse(chains)
+        scalars = {"held_out_energy": float(e.mean()), "chain_energy": float(e_chains.mean())}
+        return Observation(self.step, losses=losses, generated=generated, scalars=scalars)
+
+    def _check(self, e: Tensor, e_chains: Tensor, chains: Tensor) -> None:
+        """Raise `TrainingError` where chains have gone away or energies have come apart."""
+        farthest, apart = float(chains.abs().max()), abs(float(e.mean() - e_chains.mean()))
+        bound = _APART * max(1.0, chains[0].numel() ** 0.5)
+        if not (farthest <= _FARTHEST and apart <= bound):
+            raise TrainingError(
+                f"Training diverged: chains are up to {farthest:.3g} from the origin, and energies of events and of "
+                f"chains {apart:.3g} apart (at most {_FARTHEST:g} and {bound:.3g}). "
+                "Lower the learning rate, take more Langevin steps, or give an energy_penalty.",
+                step=self.step,
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that an exact resume needs, the chains too."""
+        return {
+            "step": self.step,
+            "rate_factor": self.rate_factor,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "chains": self.buffer.x.clone(),
+            "log_eta": self.log_eta,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` returned."""
+        self.step, self.rate_factor = state["step"], state["rate_factor"]
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.buffer = ReplayBuffer(state["chains"].to(self.log_eta.device))
+        self.log_eta = state["log_eta"].to(self.log_eta.device)

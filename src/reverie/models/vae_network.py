@@ -1,0 +1,250 @@
+r"""Encoder, decoder and the law of an event given its latent vector, as one network.
+
+The decoder gives a raw number per feature; what it means depends on the feature:
+
+    bits            log odds of a Bernoulli law
+    real numbers    mean of a Gaussian, with a standard deviation per column (one for all pixels of an image), learnt
+                    or fixed
+    angles          a pair (u, v): mean of a Gaussian of unit variance in the plane, of which the direction counts
+    categories      logits of their probabilities
+
+so that log p(x | z) is a density, or a probability, of the features that data can have. A learnt standard deviation has
+a floor,
+
+    s = s_0 + sp(10 a),    sp(t) = log(1 + e^t),
+
+since a Gaussian that narrows on a constant column would have any likelihood: s_0 is 0.01 of a column's own standard
+deviation, and for values on a grid, such as grey levels, step / sqrt(2 pi), with which no level gets a probability
+above one. The concentration of an angle is bounded by 1 / s_0 alike. The decoder of learnt s: Rybkin, Daniilidis and
+Levine, arXiv:2006.13202.
+
+What the decoder gives is added to an offset made of the mean of the training data, so that it starts there.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, softplus
+
+from reverie.data.transforms import Rescale
+from reverie.objectives.reconstruction import (
+    bernoulli_log_likelihood,
+    categorical_log_likelihood,
+    circle_log_likelihood,
+    gaussian_log_likelihood,
+)
+from reverie.objectives.variational import Posterior, standard_normal_log_prob
+
+__all__ = ["LEAST_SD", "EventLaw", "VariationalNetwork", "drawn_bits", "law_of", "n_spread"]
+
+LEAST_SD = 0.01
+_WIDEST = 7.0  # of log s of the posterior, smoothly: e^7 and e^-7 are beyond what float32 sums can tell apart
+_SURE = 1e-3  # of mean bits, from 0 and 1, that make the offset
+_FIRST_SD = 0.5
+_SWIFT = 10.0  # s follows the error of the decoder, which falls faster than steps of one weight could follow
+
+
+class EventLaw(nn.Module):
+    """p(x | z) of an event, given the raw numbers of a decoder.
+
+    Parameters
+    ----------
+    kinds, groups : of each feature, as in `reverie.networks.heads.OutputHead`.
+    is_binary : whether features are bits, -1 and 1.
+    n_sds : standard deviations: one per feature, or 1.
+    sd : their value; None learns them.
+    least_sd : s_0 > 0.
+    radius : of circles.
+    """
+
+    offset: Tensor
+
+    def __init__(
+        self,
+        kinds: Sequence[str],
+        groups: Sequence[int | None],
+        *,
+        is_binary: bool,
+        n_sds: int,
+        sd: float | None = None,
+        least_sd: float = LEAST_SD,
+        radius: float = 2**0.5,
+    ) -> None:
+        super().__init__()
+        self.is_binary, self.least_sd, self.radius = is_binary, least_sd, radius
+        self._real = [j for j, kind in enumerate(kinds) if kind not in ("circle", "simplex")]
+        self._circles = _groups(kinds, groups, "circle")
+        self._simplices = _groups(kinds, groups, "simplex")
+        self.register_buffer("offset", torch.zeros(len(kinds)))
+        self._fixed = sd
+        free = None if sd is not None or is_binary or not self._real else torch.zeros(min(n_sds, len(self._real)))
+        self.raw_sd = None if free is None else nn.Parameter(free + _inverse_softplus(_FIRST_SD) / _SWIFT)
+
+    @property
+    def sd(self) -> Tensor:
+        """Standard deviation of the real features, or one for all, in feature units."""
+        if self.raw_sd is None:
+            return torch.as_tensor(self._fixed or 1.0, dtype=self.offset.dtype, device=self.offset.device)
+        return self.least_sd + softplus(_SWIFT * self.raw_sd)
+
+    @torch.no_grad()
+    def start_at(self, x: Tensor) -> None:
+        """Put the offset at the mean of events x (batch, features)."""
+        mean = x.double().mean(dim=0)
+        if self.is_binary:
+            mean = torch.logit(((mean + 1) / 2).clamp(_SURE, 1 - _SURE))
+        for levels in self._simplices:
+            mean[levels] = mean[levels].clamp(min=_SURE).log()
+        for pair in self._circles:
+            mean[pair] = 0.0
+        self.offset.copy_(mean)
+
+    def log_likelihood(self, raw: Tensor, x: Tensor) -> Tensor:
+        """Return log p(x | z), (..., batch), of raw (..., batch, features) and events x (batch, features)."""
+        y = raw + self.offset
+        if self.is_binary:
+            return bernoulli_log_likelihood(y, (x + 1) / 2)
+        if len(self._real) == x.shape[-1]:
+            return gaussian_log_likelihood(x, y, self.sd.log())
+        total = gaussian_log_likelihood(x[..., self._real], y[..., self._real], self.sd.log())
+        for pair in self._circles:
+            total = total + circle_log_likelihood(x[..., pair], self._bounded(y[..., pair]), radius=self.radius)
+        for levels in self._simplices:
+            total = total + categorical_log_likelihood(y[..., levels], x[..., levels])
+        return total
+
+    def mean(self, raw: Tensor) -> Tensor:
+        """Return the mean event (batch, features): directions for angles, and the likeliest category."""
+        y = raw + self.offset
+        if self.is_binary:
+            return torch.tanh(y / 2)  # 2 p - 1
+        return self._discrete(y.clone(), y)
+
+    def draw(self, raw: Tensor, generator: torch.Generator) -> Tensor:
+        """Return an event drawn from p(x | z), (batch, features)."""
+        y = raw + self.offset
+        if self.is_binary:
+            return drawn_bits(y.sigmoid(), generator)
+        noise = torch.randn(y.shape, generator=generator, dtype=y.dtype, device=y.device)
+        uniform = torch.rand(y.shape, generator=generator, dtype=y.dtype, device=y.device)
+        out = y.clone()
+        out[:, self._real] += self.sd * noise[:, self._real]
+        for pair in self._circles:
+            out[:, pair] = self._bounded(y[:, pair]) + noise[:, pair]
+        gumbel = -(-uniform.clamp(min=1e-12).log()).log()
+        return self._discrete(out, y + gumbel)
+
+    def _discrete(self, out: Tensor, logits: Tensor) -> Tensor:
+        """Put angles of `out` on their circles, and categories where `logits` are largest."""
+        for pair in self._circles:
+            out[:, pair] = self.radius * nn.functional.normalize(out[:, pair], dim=1, eps=1e-12)
+        for levels in self._simplices:
+            out[:, levels] = one_hot(logits[:, levels].argmax(dim=1), len(levels)).to(out.dtype)
+        return out
+
+    def _bounded(self, m: Tensor) -> Tensor:
+        """Return m with a length below 1 / s_0."""
+        return m * (1 + (self.least_sd * m).square().sum(dim=-1, keepdim=True)).rsqrt()
+
+
+class VariationalNetwork(nn.Module):
+    """Encoder, prior, decoder and law.
+
+    Parameters
+    ----------
+    encoder : (events, condition) to mean and spread, (batch, n_latent + n_spread).
+    decoder : (latent vectors, condition) to raw events (..., features).
+    law : p(x | z).
+    n_latent : latent dimensions.
+    is_full : whether the posterior is a full Gaussian.
+    """
+
+    centre: Tensor
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, law: EventLaw, *, n_latent: int, is_full: bool) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.law = encoder, decoder, law
+        self.n_latent, self.is_full = n_latent, is_full
+        self.register_buffer("centre", torch.zeros_like(law.offset))
+
+    @torch.no_grad()
+    def start_at(self, x: Tensor) -> None:
+        """Start from the mean of training events x (batch, *event): it is subtracted before, and added after."""
+        self.centre.copy_(x.flatten(1).double().mean(dim=0))
+        self.law.start_at(x.flatten(1))
+
+    def posterior(self, x: Tensor, condition: Tensor | None = None) -> Posterior:
+        """Return q(z | x) of events x (batch, *event)."""
+        h = self.encoder(x - self.centre.reshape(x.shape[1:]), condition)
+        mean, rest = h[:, : self.n_latent], h[:, self.n_latent :]
+        log_sd = _WIDEST * torch.tanh(rest[:, : self.n_latent] / _WIDEST)
+        if not self.is_full:
+            return Posterior(mean, log_sd)
+        scale = torch.diag_embed(log_sd.exp())
+        row, column = torch.tril_indices(self.n_latent, self.n_latent, offset=-1, device=x.device)
+        scale[:, row, column] = rest[:, self.n_latent :]
+        return Posterior(mean, scale)
+
+    def terms(self, x: Tensor, condition: Tensor | None, noise: Tensor) -> tuple[Posterior, Tensor]:
+        """Return q(z | x) and log p(x | z) (draw, batch), for noise (draw, batch, latent)."""
+        posterior = self.posterior(x, condition)
+        raw = self.decoder(posterior.at(noise), condition)
+        return posterior, self.law.log_likelihood(raw, x.flatten(1))
+
+    def log_weights(self, x: Tensor, condition: Tensor | None, noise: Tensor, *, beta: float = 1.0) -> Tensor:
+        """Return log w = log p(x | z) + beta {log p(z) - log q(z | x)}, (draw, batch)."""
+        posterior, log_likelihood = self.terms(x, condition, noise)
+        return log_likelihood + beta * (standard_normal_log_prob(posterior.at(noise)) - posterior.log_prob(noise))
+
+
+def law_of(transform: Any, *, is_binary: bool, variance: float | str) -> EventLaw:
+    """Return the law for features of a fitted change of variables.
+
+    Parameters
+    ----------
+    transform : its `outputs` tell the kinds of the features.
+    is_binary : whether they are bits.
+    variance : "learnt", or the fixed variance of real features.
+    """
+    shape = tuple(transform.output_shape)
+    is_image = len(shape) > 1
+    tags = list(transform.outputs) * (math.prod(shape) if is_image else 1)  # images carry one tag for all
+    return EventLaw(
+        [tag.kind for tag in tags],
+        [tag.group for tag in tags],
+        is_binary=is_binary,
+        n_sds=1 if is_image else len(tags),
+        sd=None if isinstance(variance, str) else float(variance) ** 0.5,
+        least_sd=_least_sd(transform),
+    )
+
+
+def n_spread(n_latent: int, *, is_full: bool) -> int:
+    """Return how many numbers describe the spread of a posterior: a diagonal, or a triangle."""
+    return n_latent * (n_latent + 1) // 2 if is_full else n_latent
+
+
+def drawn_bits(p: Tensor, generator: torch.Generator) -> Tensor:
+    """Return -1 or 1, with probability p of 1, of the shape of p."""
+    return 2 * (torch.rand(p.shape, generator=generator, dtype=p.dtype, device=p.device) < p).to(p.dtype) - 1
+
+
+def _least_sd(transform: Any) -> float:
+    step = transform.step if isinstance(transform, Rescale) else None
+    return LEAST_SD if step is None else step / transform.half_ / math.sqrt(2 * math.pi)
+
+
+def _groups(kinds: Sequence[str], groups: Sequence[int | None], kind: str) -> list[list[int]]:
+    """Return the feature numbers of each group of the kind."""
+    members: dict[Any, list[int]] = {}
+    for j, (k, group) in enumerate(zip(kinds, groups, strict=True)):
+        if k == kind:
+            members.setdefault(group, []).append(j)
+    return list(members.values())
+
+
+def _inverse_softplus(y: float) -> float:
+    return math.log(math.expm1(y))

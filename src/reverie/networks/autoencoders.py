@@ -1,0 +1,225 @@
+"""Encoders and decoders: from events to a few numbers and back.
+
+"mlp"        two hidden layers of 128 (256 or 512 for more than 32 or 128 features); the decoder mirrors them
+"conv"       images halved by convolutions down to a small grid, and doubled back (see `reverie.networks.conv`)
+"auto"       images of more than 1024 values: "conv"; else "mlp"
+(100, 50)    perceptrons with these hidden widths; () is a linear map
+nn.Module    a copy of it is trained
+factory      called with (event_shape, n_outputs) for an encoder, (n_latent, event_shape) for a decoder
+
+An encoder maps events (batch, *event) to n_outputs numbers, a decoder latent vectors (batch, n_latent) to raw events of
+n_features numbers, flat or shaped. A condition, flattened to a vector c, is joined to the inputs of perceptrons and
+to the latent vector; a convolutional encoder meets it after its convolutions. A module of the user's with conditions
+is called with events flattened and joined, and a factory is told the joined shape.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reverie.core.checks import check_choice
+from reverie.core.errors import InputError
+from reverie.networks.conv import ConvDiscriminator, as_channels, grids
+from reverie.networks.init import initialise
+from reverie.networks.mlp import MLP, make_activation
+from reverie.networks.user import user_network
+
+__all__ = ["ConvDecoder", "Decoder", "Encoder", "build_decoder", "build_encoder"]
+
+_MOST_FLAT = 1024  # values of an image up to which a perceptron is taken; a step on 28 x 28 costs 0.3 of "conv"
+_SMALLEST_GRID = 8  # a side of 7 is not halved again, as in `reverie.networks.conv`
+_WIDTH = 16  # channels of the finest grid of a decoder; doubled at every coarser one
+_BODY = 128  # features of a convolutional encoder before the condition joins
+
+
+class Encoder(nn.Module):
+    """Events, and perhaps a condition, to the numbers of a code.
+
+    Parameters
+    ----------
+    body : (batch, inputs) to (batch, outputs); for images (batch, *event) to features.
+    head : features joined with the condition, to (batch, outputs); None where the body takes both.
+    """
+
+    def __init__(self, body: nn.Module, head: nn.Module | None = None) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return (batch, outputs) of events x (batch, *event) and conditions (batch, *c)."""
+        if self.head is not None:
+            return self.head(_joined(self.body(x), condition))
+        return self.body(x if condition is None else _joined(x.flatten(1), condition))
+
+
+class Decoder(nn.Module):
+    """Latent vectors, and perhaps a condition, to raw events (batch, features).
+
+    Parameters
+    ----------
+    body : (batch, inputs) to raw events, flat or shaped.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return raw events (..., features) of z (..., batch, latent) and conditions (batch, *c)."""
+        if condition is not None:
+            c = condition.flatten(1)
+            z = torch.cat([z, c.expand(*z.shape[:-1], c.shape[-1])], dim=-1)
+        return self.body(z.flatten(0, -2)).reshape(*z.shape[:-1], -1)
+
+
+class ConvDecoder(nn.Sequential):
+    """Latent vectors to images: project onto a small grid, then double by transposed convolutions.
+
+    Unlike the generator of `reverie.networks.conv` it has no batch normalisation, which would let the events of a
+    batch see each other: their likelihoods would not be theirs alone.
+
+    Parameters
+    ----------
+    n_inputs : latent size.
+    event_shape : (height, width) or (channel, height, width).
+    width : channels before the last layer; doubled at every coarser grid.
+    activation : between the layers.
+    """
+
+    def __init__(self, n_inputs: int, event_shape: tuple[int, ...], *, width: int = _WIDTH, activation: str = "silu"):
+        channels, height, breadth = as_channels(tuple(event_shape))
+        smallest, *larger = grids(height, breadth, least=_SMALLEST_GRID)[::-1]
+        top = width * 2 ** len(larger)
+        layers: list[nn.Module] = [
+            nn.Linear(n_inputs, top * math.prod(smallest)),
+            nn.Unflatten(1, (top, *smallest)),
+            make_activation(activation),
+        ]
+        for size in larger:
+            layers += [_doubling(top, top // 2, size), make_activation(activation)]
+            top //= 2
+        super().__init__(*layers, nn.Conv2d(top, channels, kernel_size=3, padding=1))
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def build_encoder(
+    spec: Any,
+    *,
+    event_shape: tuple[int, ...],
+    n_outputs: int,
+    random_generator: torch.Generator,
+    activation: str = "silu",
+    n_conditions: int = 0,
+) -> Encoder:
+    """Return an encoder, events (batch, *event) and conditions (batch, n_conditions) -> (batch, n_outputs).
+
+    Parameters
+    ----------
+    spec : a name, hidden widths, a module or a factory (see the module docstring).
+    event_shape : shape of one event as the network sees it.
+    n_outputs : numbers that describe a code.
+    random_generator : source of the initial weights.
+    activation : of the layers, a key of `reverie.networks.mlp.ACTIVATIONS`.
+    n_conditions : length of the condition vector, 0 for none.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, or a network with other outputs.
+    """
+    kind = _kind("encoder", spec, event_shape)
+    n_features = math.prod(event_shape)
+    if kind == "own":
+        shape = (n_features + n_conditions,) if n_conditions else event_shape
+        encoder = Encoder(user_network(spec, (shape, n_outputs), random_generator))
+        return _checked(encoder, "encoder", torch.zeros(2, *event_shape), n_conditions, n_outputs)
+    with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
+        if kind == "conv":
+            body = nn.Sequential(ConvDiscriminator(event_shape, n_outputs=_BODY), make_activation(activation))
+            encoder = Encoder(body, MLP(_BODY + n_conditions, n_outputs, hidden=(_BODY,), activation=activation))
+        else:
+            hidden = _hidden(spec, n_features)
+            perceptron = MLP(n_features + n_conditions, n_outputs, hidden=hidden, activation=activation)
+            encoder = Encoder(nn.Sequential(nn.Flatten(), perceptron))
+    initialise(encoder, random_generator)
+    return encoder
+
+
+def build_decoder(
+    spec: Any,
+    *,
+    n_latent: int,
+    event_shape: tuple[int, ...],
+    random_generator: torch.Generator,
+    activation: str = "silu",
+    n_conditions: int = 0,
+) -> Decoder:
+    """Return a decoder, latent vectors (batch, n_latent) and conditions -> raw events (batch, features).
+
+    Parameters
+    ----------
+    spec, event_shape, random_generator, activation, n_conditions : as in `build_encoder`.
+    n_latent : size of the latent vector.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, or a network with other outputs.
+    """
+    kind, n_inputs = _kind("decoder", spec, event_shape), n_latent + n_conditions
+    n_features = math.prod(event_shape)
+    if kind == "own":
+        decoder = Decoder(user_network(spec, (n_inputs, event_shape), random_generator))
+        return _checked(decoder, "decoder", torch.zeros(2, n_latent), n_conditions, n_features)
+    with torch.random.fork_rng(devices=[]):
+        if kind == "conv":
+            decoder = Decoder(ConvDecoder(n_inputs, event_shape, activation=activation))
+        else:
+            hidden = _hidden(spec, n_features)[::-1]
+            decoder = Decoder(MLP(n_inputs, n_features, hidden=hidden, activation=activation))
+    initialise(decoder, random_generator)
+    return decoder
+
+
+def _kind(what: str, spec: Any, event_shape: tuple[int, ...]) -> str:
+    """Return "mlp", "conv" or "own"."""
+    if isinstance(spec, (tuple, list)) and all(isinstance(width, int) and width > 0 for width in spec):
+        return "mlp"
+    if not isinstance(spec, str):
+        return "own"
+    is_image = len(event_shape) > 1 and math.prod(event_shape) > _MOST_FLAT
+    return check_choice(what, spec, {"auto": "conv" if is_image else "mlp", "mlp": "mlp", "conv": "conv"})
+
+
+def _hidden(spec: Any, n_features: int) -> tuple[int, ...]:
+    if not isinstance(spec, str):
+        return tuple(spec)
+    width = 128 if n_features <= 32 else 256 if n_features <= 128 else 512
+    return (width, width)
+
+
+def _doubling(n_inputs: int, n_outputs: int, size: tuple[int, int]) -> nn.Module:
+    """Return the transposed convolution onto a grid of `size` from one of half of it, rounded up."""
+    kernel = (4 - size[0] % 2, 4 - size[1] % 2)
+    return nn.ConvTranspose2d(n_inputs, n_outputs, kernel, stride=2, padding=1)
+
+
+def _joined(h: Tensor, condition: Tensor | None) -> Tensor:
+    return h if condition is None else torch.cat([h, condition.flatten(1)], dim=1)
+
+
+@torch.no_grad()
+def _checked(network: Any, what: str, example: Tensor, n_conditions: int, n_outputs: int) -> Any:
+    """Return a network of the user's; raise `InputError` unless it gives `n_outputs` numbers for each of two rows."""
+    was_training = network.training
+    condition = torch.zeros(2, n_conditions) if n_conditions else None
+    outputs = network.eval()(example, condition)
+    network.train(was_training)
+    if outputs.shape != (2, n_outputs):
+        raise InputError(
+            f"Expected an {what} with {n_outputs} outputs for each row, got shape {tuple(outputs.shape)} for two rows. "
+            "An encoder gives mean and spread of the code, a decoder the features of an event."
+        )
+    return network

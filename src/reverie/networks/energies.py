@@ -1,0 +1,209 @@
+r"""Networks whose output is an energy: log p(x) = -E(x) - log Z.
+
+    E(x) = f(x) + |x|^2 / (2 s^2)
+
+f is a network with one output per event, and the parabola the confinement: f of a perceptron grows at most linearly,
+so with it exp(-E) can be normalised whatever the weights, and at f = 0 the model is a normal distribution of width s.
+Langevin chains follow grad E, so activations are smooth.
+
+"mlp"        three hidden layers of 128 (256 for more than 32 features). Each unit of the first layer is a ridge
+             a(g u.(x - c)) with a random direction u, a place c drawn like the features, N(0, 1), and a sharpness g
+             that is log-uniform in [1, 32]: distributions of events have edges far finer than their width, which
+             layers that all start smooth take very long to find
+"conv"       images: halved by convolutions down to a small grid, then a dense layer. On a periodic lattice: circular
+             convolutions, and f is the sum of one local energy over all sites, so it is the same for a shifted event
+             and grows with the number of sites, as an energy should
+"auto"       images and lattices: "conv"; else "mlp"
+(64, 64)     a perceptron with these hidden widths
+nn.Module    a copy of it is trained: events (batch, *event) -> (batch,) or (batch, 1); also a factory of one, called
+             with (event_shape,)
+
+References
+----------
+Du and Mordatch, arXiv:1903.08689 (energies of images, smooth activations); LeCun et al., "A tutorial on energy-based
+learning" (2006).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reverie.core.checks import check_choice
+from reverie.core.errors import InputError
+from reverie.networks.conv import as_channels, grids, halving
+from reverie.networks.init import initialise
+from reverie.networks.mlp import make_activation
+from reverie.networks.user import user_network
+
+__all__ = ["SMOOTH", "ConvEnergy", "EnergyNetwork", "LatticeEnergy", "RidgeMLP", "build_energy"]
+
+SMOOTH = ("silu", "tanh", "elu")  # a kink of E is a jump of the force
+_SHARPEST = 32.0
+_SMALLEST_GRID = 8  # a side of 7 is not halved again
+_WIDTH, _LATTICE_WIDTH = 32, 16  # channels of the first convolution
+
+
+class EnergyNetwork(nn.Module):
+    """E(x) of a network f, (batch, *event) -> (batch,).
+
+    Parameters
+    ----------
+    network : f, with one output per event.
+    confinement : width s > 0 of the normal distribution at f = 0; None leaves the parabola out.
+    """
+
+    def __init__(self, network: nn.Module, *, confinement: float | None = 1.0) -> None:
+        super().__init__()
+        self.network = network
+        self._precision = 0.0 if confinement is None else confinement**-2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the energy of each event."""
+        f = self.network(x)
+        if f.numel() != len(x):
+            raise InputError(
+                f"Expected one energy per event, got an output of shape {tuple(f.shape)} for {len(x)} events. "
+                "Give the last layer one output."
+            )
+        f = f.reshape(len(x))
+        return f + 0.5 * self._precision * x.flatten(1).square().sum(1) if self._precision else f
+
+
+class RidgeMLP(nn.Module):
+    """Perceptron of flattened events whose first layer starts as ridges of all widths down to 1/32.
+
+    Parameters
+    ----------
+    n_features : values of an event.
+    hidden : widths of the hidden layers, at least one.
+    activation : one of `SMOOTH`.
+    """
+
+    def __init__(self, n_features: int, *, hidden: Sequence[int] = (128, 128, 128), activation: str = "silu") -> None:
+        super().__init__()
+        self.first = nn.Linear(n_features, hidden[0])
+        widths = [*hidden, 1]
+        layers: list[nn.Module] = [make_activation(activation)]
+        for a, b in zip(widths[:-2], widths[1:-1], strict=True):
+            layers += [nn.Linear(a, b), make_activation(activation)]
+        self.rest = nn.Sequential(*layers, nn.Linear(widths[-2], 1))
+
+    @torch.no_grad()
+    def sharpen(self, generator: torch.Generator) -> None:
+        """Draw the first layer anew as ridges; see the module."""
+        u = torch.randn(self.first.weight.shape, generator=generator)
+        g = torch.rand(len(u), 1, generator=generator).mul_(math.log(_SHARPEST)).exp_()
+        u *= g / u.norm(dim=1, keepdim=True)
+        c = torch.randn(u.shape, generator=generator)
+        self.first.weight.copy_(u)
+        self.first.bias.copy_(-(u * c).sum(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return f (batch, 1) of x (batch, *event)."""
+        return self.rest(self.first(x.flatten(1)))
+
+
+class ConvEnergy(nn.Module):
+    """Images to one number each: halved by convolutions, then a dense layer.
+
+    Parameters
+    ----------
+    event_shape : (height, width) or (channel, height, width).
+    width : channels after the first layer; doubled at every coarser grid.
+    activation : one of `SMOOTH`.
+    """
+
+    def __init__(self, event_shape: tuple[int, ...], *, width: int = _WIDTH, activation: str = "silu") -> None:
+        super().__init__()
+        self.shape = as_channels(tuple(event_shape))
+        channels, height, breadth = self.shape
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, kernel_size=3, padding=1), make_activation(activation)]
+        sizes = grids(height, breadth, least=_SMALLEST_GRID)
+        for size in sizes[:-1]:
+            layers += [*halving(width, 2 * width, size), make_activation(activation)]
+            width *= 2
+        layers += [nn.Flatten(), nn.Linear(width * math.prod(sizes[-1]), 128), make_activation(activation)]
+        self.layers = nn.Sequential(*layers, nn.Linear(128, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return f (batch, 1) of x (batch, *event)."""
+        return self.layers(x.reshape(len(x), *self.shape))
+
+
+class LatticeEnergy(nn.Module):
+    """Sum over the sites of a periodic lattice of one local energy; the same for a shifted event.
+
+    Parameters
+    ----------
+    event_shape : (height, width) or (channel, height, width).
+    width : channels of the hidden layers.
+    depth : convolutions of kernel 3; a local energy sees sites up to `depth` away.
+    activation : one of `SMOOTH`.
+    """
+
+    def __init__(
+        self, event_shape: tuple[int, ...], *, width: int = _LATTICE_WIDTH, depth: int = 3, activation: str = "silu"
+    ) -> None:
+        super().__init__()
+        self.shape = as_channels(tuple(event_shape))
+        channels = [self.shape[0], *[width] * depth]
+        layers: list[nn.Module] = []
+        for a, b in zip(channels[:-1], channels[1:], strict=True):
+            layers += [nn.Conv2d(a, b, kernel_size=3, padding=1, padding_mode="circular"), make_activation(activation)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, 1, kernel_size=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return f (batch,) of x (batch, *event)."""
+        return self.layers(x.reshape(len(x), *self.shape)).sum((1, 2, 3))
+
+
+def build_energy(
+    spec: Any,
+    *,
+    event_shape: tuple[int, ...],
+    random_generator: torch.Generator,
+    activation: str = "silu",
+    periodic: bool = False,
+    confinement: float | None = 1.0,
+) -> EnergyNetwork:
+    """Return the energy network that `spec` stands for.
+
+    Parameters
+    ----------
+    spec : a name, hidden widths, a module or a factory (see the module docstring).
+    event_shape : shape of one event as the network sees it.
+    random_generator : source of the initial weights.
+    activation : one of `SMOOTH`.
+    periodic : whether an image is a lattice whose opposite edges touch.
+    confinement : width of the parabola, or None.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, widths that are none, or a table given to "conv".
+    """
+    check_choice("activation", activation, dict.fromkeys(SMOOTH, True))
+    if isinstance(spec, str) and spec == "auto":
+        spec = "mlp" if len(event_shape) == 1 else "conv"
+    if not isinstance(spec, (str, list, tuple)):
+        return EnergyNetwork(user_network(spec, (event_shape,), random_generator), confinement=confinement)
+    with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
+        network = _made(spec, event_shape, activation, periodic=periodic)
+    initialise(network, random_generator)
+    if isinstance(network, RidgeMLP):
+        network.sharpen(random_generator)
+    return EnergyNetwork(network, confinement=confinement)
+
+
+def _made(spec: Any, shape: tuple[int, ...], activation: str, *, periodic: bool) -> nn.Module:
+    if isinstance(spec, str):
+        name = check_choice("energy", spec, {"mlp": "mlp", "conv": "conv"})
+        if name == "conv":
+            return (LatticeEnergy if periodic else ConvEnergy)(shape, activation=activation)
+        spec = (128,) * 3 if math.prod(shape) <= 32 else (256,) * 3
+    if not spec or not all(isinstance(width, int) and width > 0 for width in spec):
+        raise InputError(f"Expected hidden widths of at least one layer, got {spec!r}. Give such as (128, 128).")
+    return RidgeMLP(math.prod(shape), hidden=tuple(spec), activation=activation)

@@ -1,0 +1,109 @@
+r"""The gradient of a Boltzmann machine's likelihood: what the data see minus what the model sees.
+
+For p(v) = sum_h exp(-E(v, h)) / Z (`reverie.networks.boltzmann`) the gradient of the mean log-likelihood is
+
+    d/dtheta <log p> = < -dE/dtheta >_data - < -dE/dtheta >_model,
+
+with h averaged given v on both sides. Both averages are sums over rows with weights r_n that add up to zero: weights
+of events, positive, and of model rows (chains, or all states with their probabilities), negative:
+
+    binary      W: sum r v h^T                  a: sum r v                      b: sum r h
+    Gaussian    W: sum r (v / s^2) h^T          a: sum r (v - a) / s^2          b: sum r h
+                log s^2: sum r [(v - a)^2 / 2 - v (W h)] / s^2
+
+Contrastive divergence takes the rows of the model from k Gibbs sweeps that start at the data (it is not the gradient
+of any function), persistent contrastive divergence from chains that are kept between updates.
+
+Centring measures v and h from offsets mu and lambda, the means of the data side. It does not change the family of
+distributions but the direction of the step, which no longer depends on which state of a unit is called 1:
+
+    W: sum r (v - mu) (h - lambda)^T      a: sum r v - dW lambda      b: sum r h - mu^T dW
+
+for a step dW in W; of Gaussian units W and a are measured in the metric of s^2, which makes steps independent of the
+units of v, and b gets - (mu / s^2)^T dW. With mu = lambda = 0 this is the plain gradient.
+
+References
+----------
+Hinton, Neural Computation 14, 1771 (2002); Tieleman, ICML 2008; Melchior, Fischer and Wiskott, JMLR 17, 99 (2016);
+Cho, Ilin and Raiko, ICANN 2011 (log s^2).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["Gradient", "centred", "combined", "likelihood_gradient"]
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """A direction in the parameters of a Boltzmann machine.
+
+    Parameters
+    ----------
+    W : (visible, hidden).
+    visible_bias, hidden_bias : (visible,) and (hidden,).
+    log_variance : (visible,) of Gaussian units, None for binary ones.
+    """
+
+    W: Tensor
+    visible_bias: Tensor
+    hidden_bias: Tensor
+    log_variance: Tensor | None = None
+
+
+def likelihood_gradient(
+    v: Tensor, h: Tensor, r: Tensor, *, W: Tensor, visible_bias: Tensor, log_variance: Tensor | None = None
+) -> Gradient:
+    """Return sum_n r_n (-dE/dtheta)(v_n, h_n), the gradient of the mean log-likelihood.
+
+    Parameters
+    ----------
+    v : (row, visible), the data and the rows of the model.
+    h : (row, hidden), the mean of the hidden units given each row.
+    r : (row,), weights of the data that add up to 1, and of the model that add up to -1.
+    W, visible_bias, log_variance : parameters; the last of Gaussian units only.
+    """
+    weighted = r[:, None] * h
+    G, a, b = v.T @ weighted, r @ v, weighted.sum(0)
+    if log_variance is None:
+        return Gradient(G, a, b)
+    precision = (-log_variance).exp()
+    spread = r @ (v - visible_bias).square() / 2
+    return Gradient(
+        G * precision[:, None],
+        (a - visible_bias * r.sum()) * precision,
+        b,
+        (spread - (W * G).sum(1)) * precision,
+    )
+
+
+def combined(gradients: Sequence[Gradient], factors: Sequence[float | Tensor]) -> Gradient:
+    """Return the sum of gradients times factors."""
+    pairs = list(zip(gradients, factors, strict=True))
+
+    def total(name: str) -> Any:
+        parts = [getattr(gradient, name) for gradient, _ in pairs]
+        return None if parts[0] is None else sum(part * factor for part, (_, factor) in zip(parts, pairs, strict=True))
+
+    return Gradient(total("W"), total("visible_bias"), total("hidden_bias"), total("log_variance"))
+
+
+def centred(gradient: Gradient, mu: Tensor, lambda_: Tensor, log_variance: Tensor | None = None) -> Gradient:
+    """Return the direction of a step that is taken with units measured from their offsets.
+
+    Parameters
+    ----------
+    gradient : from `likelihood_gradient`.
+    mu, lambda_ : offsets (visible,) and (hidden,); zeros for none.
+    log_variance : of Gaussian units.
+    """
+    W, a, scaled = gradient.W, gradient.visible_bias, mu
+    if log_variance is not None:
+        variance = log_variance.exp()
+        W, a, scaled = W * variance[:, None], a * variance, mu / variance
+    step = W.addr(mu, gradient.hidden_bias, alpha=-1).addr_(a, lambda_, alpha=-1)
+    bias = gradient.hidden_bias - scaled @ step
+    return Gradient(step, a - step @ lambda_, bias, gradient.log_variance)

@@ -1,0 +1,163 @@
+"""The latent space of an autoencoder: what each dimension does, what a plane of it holds, where events lie.
+
+The functions take arrays: mean events at latent vectors, as the models give them. Images are drawn as pictures, tables
+as a line per column, in units of that column's spread.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reverie.core.errors import InputError
+from reverie.plots.images import as_pictures, draw_grid, intensity_limits
+from reverie.plots.style import GENERATED, MUTED, REAL, axis_label, new_figure, safe_text, style
+
+__all__ = ["latent_codes", "latent_manifold", "latent_traversals"]
+
+_MOST_LABELS = 12
+_COLOURS = ("#0b7a75", "#c2622d", "#1b2733", "#7a5195", "#3d9c96", "#b8860b")
+
+
+def latent_traversals(
+    events: np.ndarray,
+    values: np.ndarray,
+    *,
+    dimensions: Sequence[int] | None = None,
+    names: Sequence[str] | None = None,
+    kind: str = "pixel",
+) -> Figure:
+    """Return a row of mean events per latent dimension, that dimension going through its values from left to right.
+
+    Parameters
+    ----------
+    events : (n_dimensions, n_values, *event) of images or columns.
+    values : of the dimension, (n_values,).
+    dimensions : their numbers, for the labels; None counts from 0.
+    names : of the columns of a table.
+    kind : "spin" for two-valued lattices, else "pixel".
+
+    Raises
+    ------
+    InputError
+        When the shapes do not fit.
+    """
+    events, values = np.asarray(events, dtype=float), np.asarray(values, dtype=float)
+    if events.ndim < 3 or events.shape[1] != len(values):
+        raise InputError(
+            f"Expected events of shape (n_dimensions, {len(values)}, *event), one per value, got {events.shape}. "
+            "Stack the traversals of the dimensions."
+        )
+    labels = [f"$z_{{{j}}}$" for j in (range(len(events)) if dimensions is None else dimensions)]
+    if events.ndim == 3:
+        return _lines(events, values, labels, names)
+    return _pictures(events, labels, values, kind)
+
+
+def latent_manifold(events: np.ndarray, *, dimensions: tuple[int, int] = (0, 1), kind: str = "pixel") -> Figure:
+    """Return mean events on a grid of two latent dimensions, as one picture.
+
+    Parameters
+    ----------
+    events : (n_side, n_side, *image), the first dimension growing to the right and the second upwards.
+    dimensions : their numbers, for the labels.
+    kind : "spin" for two-valued lattices, else "pixel".
+
+    Raises
+    ------
+    InputError
+        For events that are no images.
+    """
+    events = np.asarray(events, dtype=float)
+    pictures = as_pictures(events.reshape(-1, *events.shape[2:]))
+    with style():
+        figure = new_figure(6.2, 6.2 * events.shape[0] * pictures.shape[1] / (events.shape[1] * pictures.shape[2]))
+        ax = figure.subplots()
+        figure.subplots_adjust(left=0.06, right=0.995, top=0.995, bottom=0.06)
+        draw_grid(ax, pictures, events.shape[1], limits=intensity_limits(pictures), kind=kind)
+        for k, (x, y) in zip(dimensions, ((0.5, -0.02), (-0.02, 0.5)), strict=True):
+            arrow = f"$z_{{{k}}}$ →"
+            ax.annotate(arrow, (x, y), xycoords="axes fraction", ha="center", va="center", color=MUTED,
+                        rotation=90 if x < 0 else 0, annotation_clip=False)  # fmt: skip
+    return figure
+
+
+def latent_codes(
+    codes: np.ndarray, labels: np.ndarray | None = None, *, dimensions: tuple[int, int] = (0, 1), is_prior: bool = True
+) -> Figure:
+    """Return where events lie in two latent dimensions, by label if there are any.
+
+    Parameters
+    ----------
+    codes : posterior means or codes (n, latent).
+    labels : (n,) of few values, or of a number that colours the points.
+    dimensions : which two to draw.
+    is_prior : whether circles hold 39 % and 86 % of N(0, 1), one and two standard deviations.
+    """
+    codes = np.asarray(codes, dtype=float)[:, list(dimensions)]
+    with style():
+        figure = new_figure(5.2, 4.6)
+        ax = figure.subplots()
+        if is_prior:
+            angle = np.linspace(0, 2 * np.pi, 200)
+            for r in (1, 2):
+                ax.plot(r * np.cos(angle), r * np.sin(angle), color=MUTED, lw=0.8, ls="--", zorder=1)
+        _scatter(figure, ax, codes, labels)
+        ax.set_xlabel(f"$z_{{{dimensions[0]}}}$")
+        ax.set_ylabel(f"$z_{{{dimensions[1]}}}$")
+        ax.set_aspect("equal", adjustable="datalim")
+    return figure
+
+
+def _scatter(figure: Figure, ax: Axes, codes: np.ndarray, labels: np.ndarray | None) -> None:
+    size = {"s": 5, "lw": 0, "alpha": 0.6, "zorder": 2}
+    if labels is None:
+        ax.scatter(*codes.T, color=GENERATED, **size)
+        return
+    labels = np.asarray(labels)
+    levels = np.unique(labels)
+    if len(levels) > _MOST_LABELS and labels.dtype.kind in "iuf":
+        figure.colorbar(ax.scatter(*codes.T, c=labels, cmap="viridis", **size), ax=ax)
+        return
+    for k, level in enumerate(levels[:_MOST_LABELS]):
+        chosen, colour = labels == level, _COLOURS[k % len(_COLOURS)]
+        marker = "osD"[k // len(_COLOURS) % 3]
+        ax.scatter(*codes[chosen].T, color=colour, marker=marker, label=safe_text(level), **size)
+    ax.legend(markerscale=2.5, fontsize=8, loc="upper right")
+
+
+def _pictures(events: np.ndarray, labels: list[str], values: np.ndarray, kind: str) -> Figure:
+    pictures = [as_pictures(row) for row in events]
+    limits = intensity_limits(np.stack(pictures))
+    height, width = pictures[0].shape[1:3]
+    with style():
+        row_height = 8.6 / len(values) * height / width + 0.06
+        figure = new_figure(9.4, row_height * len(labels) + 0.3)
+        axes = figure.subplots(len(labels), 1, squeeze=False)[:, 0]
+        top = 1 - 0.3 / figure.get_figheight()
+        figure.subplots_adjust(left=0.07, right=0.997, top=top, bottom=0.005, hspace=0.06)
+        for ax, row, label in zip(axes, pictures, labels, strict=True):
+            draw_grid(ax, row, len(values), limits=limits, kind=kind)
+            ax.annotate(label, (0, 0.5), (-8, 0), xycoords="axes fraction", textcoords="offset points", ha="right",
+                        va="center", color=GENERATED, annotation_clip=False)  # fmt: skip
+        axes[0].set_title(f"from {values[0]:.3g} to {values[-1]:.3g}", color=MUTED, fontsize=9)
+    return figure
+
+
+def _lines(events: np.ndarray, values: np.ndarray, labels: list[str], names: Sequence[str] | None) -> Figure:
+    n_columns = events.shape[2]
+    names = [f"x{j}" for j in range(n_columns)] if names is None else list(names)
+    if len(names) != n_columns:
+        raise InputError(f"Expected {n_columns} names, one per column, got {len(names)}. Give as many.")
+    with style():
+        figure = new_figure(min(2.6 * n_columns, 13.0), 2.2)
+        axes = figure.subplots(1, n_columns, squeeze=False, sharex=True)[0]
+        figure.subplots_adjust(left=0.06, right=0.99, top=0.86, bottom=0.24, wspace=0.35)
+        for j, (ax, name) in enumerate(zip(axes, names, strict=True)):
+            for k, label in enumerate(labels):
+                ax.plot(values, events[k, :, j], color=_COLOURS[k % len(_COLOURS)], lw=1.3, label=label)
+            ax.set_title(axis_label(name), fontsize=9, color=REAL)
+            ax.set_xlabel("$z$")
+        axes[0].legend(fontsize=7, loc="best")
+    return figure
