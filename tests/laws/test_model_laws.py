@@ -88,7 +88,7 @@ MODELS |= {
     "rbm, tempering": (RBM(n_hidden=5, method="tempering", n_levels=3, n_chains=4, **TINY), "bits"),
     "rbm, gaussian": (RBM(n_hidden=6, **TINY), "numbers"),
     "ebm": (EBM(energy=(8,), **TINY_EBM), "table"),
-    "ebm, lattice": (EBM(n_langevin=1, **TINY_EBM), "spins"),
+    "ebm, lattice": (EBM(energy=(8,), n_langevin=1, **TINY_EBM), "spins"),
     "ebm, score matching": (EBM(energy=(8,), method="score_matching", **TINY_EBM), "numbers"),
     "vae": (VAE(encoder=(8,), decoder=(8,), n_draws=20, **TINY), "table"),
     "vae, bernoulli, importance weighted": (
@@ -329,7 +329,9 @@ def test_resuming_on_other_data_or_networks_is_refused():
         list(GAN(generator=(3,), **TINY).iter_fit(X, resume=state))
 
 
-NO_CONDITION = "the check trains with y, so the model is one of p(x | y), and log p(x | y) needs y, which it is not given"
+NO_CONDITION = (
+    "the check trains with y, so the model is one of p(x | y), and log p(x | y) needs y, which it is not given"
+)
 EXPECTED_FAILURES = {
     name: dict.fromkeys(("check_methods_sample_order_invariance", "check_methods_subset_invariance"), NO_CONDITION)
     for name in ("VAE", "Flow")

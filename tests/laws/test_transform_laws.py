@@ -17,6 +17,7 @@ from reverie.core.protocols import Transform
 from reverie.data.transforms import (
     TRANSFORMS,
     Asinh,
+    Bits,
     Chain,
     Columns,
     Dequantise,
@@ -164,6 +165,8 @@ CASES: dict[str, Case] = {
         lambda x: (x == x.round()) & (x >= 0),
         exact=True,
     ),
+    "bits": Case(Bits, lambda n: spins(n, 3), among(-1, 1), exact=True, smooth=False),
+    "bits, lattice": Case(Bits, lambda n: spins(n, 4).reshape(n, 2, 2), among(-1, 1), exact=True, smooth=False),
     "one-hot": Case(OneHot, lambda n: counts(n).clamp(max=4), among(0, 1, 2, 3, 4), exact=True, smooth=False),
     "point mass": Case(lambda: PointMass(0.0, Quantile(), lower=0), zero_inflated, within(0, 1e30), atom=0.0),
     "point mass, inside": Case(

@@ -23,6 +23,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from reverie.core.assessment import Assessment
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_generator, as_seed, child_generator
@@ -299,10 +300,11 @@ class RBM(DensityModel):
         listed = prepared.container in ("frame", "dataset")
         return [prepared.wrapped(x) for x in draws] if listed else prepared.wrapped(np.stack(draws))
 
-    def assess(self, train: Any, held_out: Any, random_state: RandomState = None) -> dict[str, Any]:
-        """Return what a report shows of this model: likelihoods with errors, log Z both ways, how its chains mix."""
-        check_is_fitted(self)
-        return assessment(self, train, held_out, as_seed(self.seed_ if random_state is None else random_state))
+    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+        """Return likelihoods with errors, log Z both ways, and how the chains mix; see `GenerativeModel.assess`."""
+        likelihoods = super().assess(train, held_out, random_state=random_state)
+        seed = as_seed(self.seed_ if random_state is None else random_state)
+        return likelihoods + assessment(self, train, held_out, seed)
 
     def _completed(self, y: Tensor, known: Tensor, noise: torch.Generator, n_sweeps: int) -> Tensor:
         """Return features with the unknown ones drawn; chains start at states of the machine elsewhere."""

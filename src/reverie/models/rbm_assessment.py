@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from reverie.core.measured import Measured
+from reverie.core.assessment import Assessment, Curves, Quantity
 from reverie.core.random import child_generator
 from reverie.core.series import autocorrelation_time
+from reverie.models.density import first_rows
 from reverie.models.rbm_path import BoltzmannPath
 from reverie.samplers.diagnostics import rank_normalised_r_hat
 
@@ -16,54 +17,42 @@ __all__ = ["assessment"]
 
 _CHAINS, _SWEEPS = 16, 400
 _MIXED = 1.05  # R-hat of chains that are good enough to draw from
-_WATCHED = 5000  # events that likelihoods are averaged over
 _GAP = 3.0  # standard errors
 
 
-def assessment(model: Any, train: Any, held_out: Any, seed: int) -> dict[str, Any]:
-    """Return numbers, warnings and curves of a fitted `reverie.models.rbm.RBM`, as JSON can hold them.
+def assessment(model: Any, train: Any, held_out: Any, seed: int) -> Assessment:
+    """Return what is known of a fitted `reverie.models.rbm.RBM` besides its likelihoods.
 
     Parameters
     ----------
     model : the machine.
-    train, held_out : events it was trained on, and events it has never seen, or None.
+    train, held_out : events it was trained on, and events it has never seen.
     seed : of the chains.
     """
-    numbers: list[list[Any]] = []
-    log_z = model.log_partition()
-    numbers.append(["log Z", log_z.value, log_z.error, f"By the {log_z.method} method, of the features."])
-    if log_z.forward is not None:
-        forward, backward = log_z.forward, log_z.backward
-        numbers.append(["log Z forwards", forward.value, forward.error, "Too low on average."])
-        numbers.append(["effective chains", forward.ess, None, f"Of {forward.n_chains} forward chains."])
-        if backward is not None:
-            numbers.append(["log Z backwards", backward.value, backward.error, "Too high on average."])
-    train, held_out = _some(model, train), _some(model, held_out)
-    found, warnings = _likelihoods(model, train, held_out), list(log_z.warnings)
-    for name, measured in found.items():
-        numbers.append([f"log-likelihood, {name}", measured.value, measured.error, "Mean per event, in nats."])
-    if len(found) == 2:
-        gap, error = _gap(model, train, held_out)
-        numbers.append(["free-energy gap", gap, error, "Held-out minus training events: grows with overfitting."])
-        if gap > _GAP * error:
-            warnings.append("Training events have a lower free energy than held-out ones: the machine has overfitted.")
-    series = _free_energies_of_chains(model, seed)
-    mixing, doubts = _mixing(series)
+    gap, error = _gap(model, first_rows(train), first_rows(held_out))
+    said = "nats, held-out minus training events: grows with overfitting"
+    numbers = (*_of_log_z(model.log_partition()), Quantity("free-energy gap", gap, error, said))
+    warnings = list(model.log_partition().warnings)
+    if gap > _GAP * error:
+        warnings.append("Training events have a lower free energy than held-out ones: the machine has overfitted.")
     if model.visible_ == "gaussian" and not model.schema_.is_table:
         warnings.append("Grey images got Gaussian units. For binary ones, make two values of them: X > threshold.")
-    return {"numbers": numbers + mixing, "warnings": warnings + doubts, "curves": {"free energy": series[:4].tolist()}}
+    series = _free_energies_of_chains(model, seed)
+    mixing, doubts = _mixing(series)
+    lines = {f"chain {i}": (list(range(series.shape[1])), line.tolist()) for i, line in enumerate(series[:4])}
+    curves = Curves("Gibbs chains", "sweep", "free energy", lines)
+    return Assessment((*numbers, *mixing), (*warnings, *doubts), (curves,))
 
 
-def _likelihoods(model: Any, train: Any, held_out: Any) -> dict[str, Measured]:
-    given = {"training events": train, "held-out events": held_out}
-    return {name: model.log_likelihood(x).mean for name, x in given.items() if x is not None}
-
-
-def _some(model: Any, X: Any) -> Any:
-    """Return the first of the events X in the container of the model, or None."""
-    if X is None or not len(X):
-        return None
-    return model.preprocessing_.wrapped(model._values(X, reset=False)[:_WATCHED])
+def _of_log_z(log_z: Any) -> list[Quantity]:
+    numbers = [Quantity("log Z", log_z.value, log_z.error, f"by the {log_z.method} method, of the features")]
+    if log_z.forward is not None:
+        forward, backward = log_z.forward, log_z.backward
+        numbers.append(Quantity("log Z forwards", forward.value, forward.error, "too low on average"))
+        numbers.append(Quantity("effective chains", forward.ess, None, f"of {forward.n_chains} forward chains"))
+        if backward is not None:
+            numbers.append(Quantity("log Z backwards", backward.value, backward.error, "too high on average"))
+    return numbers
 
 
 def _gap(model: Any, train: Any, held_out: Any) -> tuple[float, float]:
@@ -85,12 +74,12 @@ def _free_energies_of_chains(model: Any, seed: int) -> np.ndarray:
     return torch.stack(series, dim=1).cpu().numpy()
 
 
-def _mixing(series: np.ndarray) -> tuple[list[list[Any]], list[str]]:
+def _mixing(series: np.ndarray) -> tuple[list[Quantity], list[str]]:
     tau, r_hat = autocorrelation_time(series), rank_normalised_r_hat(series)
     numbers = [
-        ["autocorrelation time", tau.value, tau.error, "Of the free energy along Gibbs chains, in sweeps."],
-        ["R-hat", r_hat, None, f"Of {len(series)} chains of {series.shape[1]} sweeps; 1 for chains that agree."],
-        ["effective size", tau.n_eff, None, f"Independent draws that {series.size} sweeps are worth."],
+        Quantity("autocorrelation time", tau.value, tau.error, "of the free energy along Gibbs chains, in sweeps"),
+        Quantity("R-hat", r_hat, None, f"of {len(series)} chains of {series.shape[1]} sweeps; 1 for chains that agree"),
+        Quantity("effective size", tau.n_eff, None, f"independent draws that {series.size} sweeps are worth"),
     ]
     if r_hat < _MIXED:
         return numbers, []

@@ -9,54 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Column, Schema
-from reverie.data.transforms import TRANSFORMS, Chain, Elementwise, Identity, Standardise
-from reverie.data.transforms.base import TOLERANCE
+from reverie.data.transforms import Bits, Chain, Identity, Standardise
 from reverie.models.preprocessed import Preprocessing, fitted_preprocessing
 
-__all__ = ["Bits", "has_two_values", "plain_units", "prepared_units"]
-
-
-class Bits(Elementwise):
-    """The smaller of two values becomes 0 and the larger 1; the inverse takes the nearer one.
-
-    Features are judged one by one in a table, and together in events of more axes. Probabilities of states are not
-    changed, so `log_det` is 0.
-    """
-
-    def __init__(self) -> None: ...
-
-    def _fit(self, x: Tensor) -> None:
-        ends = (lambda f: f(x, 0)) if x.ndim == 2 else (lambda f: f(x.flatten(), 0).reshape((1,) * (x.ndim - 1)))
-        self.low_, self.high_ = ends(torch.amin), ends(torch.amax)
-        self._bits(x)
-
-    def _forward(self, x: Tensor, u: Tensor) -> Tensor:
-        return self._bits(x)
-
-    def _inverse(self, y: Tensor) -> Tensor:
-        return torch.where(y > 0.5, self.high_.to(y.device), self.low_.to(y.device))
-
-    def _log_derivative(self, x: Tensor) -> Tensor:
-        return torch.zeros_like(x)
-
-    def _bits(self, x: Tensor) -> Tensor:
-        low, high = self.low_.to(x.device), self.high_.to(x.device)
-        bits = (x > (low + high) / 2).to(x.dtype)
-        off = (x - torch.where(bits > 0, high, low)).abs() > TOLERANCE * torch.maximum(low.abs(), high.abs())
-        if off.any():
-            raise InputError(
-                f"Expected two values per column for binary units, got {int(off.sum())} others, such as "
-                f"{x[off][0].item():.6g}. Take visible='gaussian', or make two values of them, as X > threshold does."
-            )
-        return bits
-
-
-TRANSFORMS["Bits"] = Bits  # so that a saved model finds it
+__all__ = ["has_two_values", "plain_units", "prepared_units"]
 
 
 def has_two_values(values: np.ndarray) -> bool:

@@ -169,24 +169,22 @@ def estimated_log_prob(
     draws_bits : whether x are grey values, of which bits are drawn first.
     """
     dtype = network.centre.dtype
-    n_events = max(1, _ROWS_AT_ONCE // n_draws)
+    n_events = min(max(1, _ROWS_AT_ONCE // n_draws), len(x))
     row = torch.Generator()
-    values, errors = [], []
+    noise = torch.empty(n_events, n_draws, network.n_latent)  # one buffer: millions of small draws fragment the memory
+    found = torch.empty(2, len(x), dtype=torch.float64, device=x.device)
     for i in range(0, len(x), n_events):
         events = x[i : i + n_events].to(dtype)
         given = _rows(condition, i, n_events)
-        noise = []
         for j, event in enumerate(x[i : i + n_events].cpu().numpy()):
             row.manual_seed(child_seed(seed, zlib.crc32(event.tobytes())))
             if draws_bits:
                 events[j] = bits_of(events[j].cpu(), row).to(x.device)
-            noise.append(torch.randn(n_draws, network.n_latent, generator=row))
-        drawn = torch.stack(noise, dim=1).to(x.device, dtype)
+            noise[j].normal_(generator=row)
+        drawn = noise[: len(events)].transpose(0, 1).to(x.device, dtype)
         given = given if given is None else given.to(dtype)
-        value, error = importance_estimate(_weights(network, events, given, drawn))
-        values.append(value)
-        errors.append(error)
-    return torch.cat(values).double(), torch.cat(errors).double()
+        found[:, i : i + n_events] = torch.stack(importance_estimate(_weights(network, events, given, drawn)))
+    return found[0], found[1]
 
 
 def _weights(network: VariationalNetwork, x: Tensor, condition: Tensor | None, noise: Tensor) -> Tensor:

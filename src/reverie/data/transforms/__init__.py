@@ -6,7 +6,7 @@ from reverie.data.transforms.base import Elementwise, InvertibleTransform, Outpu
 from reverie.data.transforms.bounded import Asinh, Log, Logit
 from reverie.data.transforms.chain import Chain
 from reverie.data.transforms.columns import Columns
-from reverie.data.transforms.discrete import Dequantise, OneHot
+from reverie.data.transforms.discrete import Bits, Dequantise, OneHot
 from reverie.data.transforms.periodic import Periodic
 from reverie.data.transforms.pointmass import PointMass
 from reverie.data.transforms.quantile import Quantile
@@ -15,6 +15,7 @@ from reverie.data.transforms.registry import TRANSFORMS, transform_from_json
 __all__ = [
     "TRANSFORMS",
     "Asinh",
+    "Bits",
     "Chain",
     "Columns",
     "Dequantise",

@@ -3,6 +3,7 @@
 Dequantise   y = x + u, u uniform in (0, 1); x = floor(y): the density of y is that of x, in steps
              (B. Uria, I. Murray, H. Larochelle, NIPS 2013). Its log-determinant is 0.
 OneHot       category k of K as the k-th unit vector; back by the largest component.
+Bits         the smaller of two values as 0, the larger as 1.
 
 u lies on the midpoints of 2^20 cells: x + u is then exact in floating point and never rounds up to
 x + 1, and a transform that follows may err by 5e-7 without changing the integer. Where integers
@@ -15,9 +16,16 @@ import torch
 from torch import Tensor
 
 from reverie.core.errors import InputError
-from reverie.data.transforms.base import TOLERANCE, InvertibleTransform, Output, noise_grid, straight_through
+from reverie.data.transforms.base import (
+    TOLERANCE,
+    Elementwise,
+    InvertibleTransform,
+    Output,
+    noise_grid,
+    straight_through,
+)
 
-__all__ = ["Dequantise", "OneHot"]
+__all__ = ["Bits", "Dequantise", "OneHot"]
 
 LARGEST_NOISY = 2.0**31  # beyond, x + u would need more than the 53 bits of a float64: u = 1/2
 LARGEST_INTEGER = 2.0**50
@@ -159,6 +167,41 @@ class OneHot(InvertibleTransform):
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
         return x.new_zeros(len(x))
+
+
+class Bits(Elementwise):
+    """The smaller of two values becomes 0 and the larger 1; the inverse takes the nearer one.
+
+    Features are judged one by one in a table, and together in events of more axes. Probabilities of states are not
+    changed, so `log_det` is 0.
+    """
+
+    def __init__(self) -> None: ...
+
+    def _fit(self, x: Tensor) -> None:
+        ends = (lambda f: f(x, 0)) if x.ndim == 2 else (lambda f: f(x.flatten(), 0).reshape((1,) * (x.ndim - 1)))
+        self.low_, self.high_ = ends(torch.amin), ends(torch.amax)
+        self._bits(x)
+
+    def _forward(self, x: Tensor, u: Tensor) -> Tensor:
+        return self._bits(x)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return torch.where(y > 0.5, self.high_.to(y.device), self.low_.to(y.device))
+
+    def _log_derivative(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+    def _bits(self, x: Tensor) -> Tensor:
+        low, high = self.low_.to(x.device), self.high_.to(x.device)
+        bits = (x > (low + high) / 2).to(x.dtype)
+        off = (x - torch.where(bits > 0, high, low)).abs() > TOLERANCE * torch.maximum(low.abs(), high.abs())
+        if off.any():
+            raise InputError(
+                f"Expected two values per column, bits, got {int(off.sum())} others, such as "
+                f"{x[off][0].item():.6g}. Make two values of them, as X > threshold does, or take real numbers."
+            )
+        return bits
 
 
 def _sorted_levels(levels: tuple[float, ...]) -> Tensor:

@@ -16,7 +16,7 @@ from reverie.data.transforms.base import InvertibleTransform
 from reverie.data.transforms.bounded import Asinh, Log, Logit
 from reverie.data.transforms.chain import Chain
 from reverie.data.transforms.columns import Columns
-from reverie.data.transforms.discrete import Dequantise, OneHot
+from reverie.data.transforms.discrete import Bits, Dequantise, OneHot
 from reverie.data.transforms.periodic import Periodic
 from reverie.data.transforms.pointmass import PointMass
 from reverie.data.transforms.quantile import Quantile
@@ -25,6 +25,7 @@ __all__ = ["TRANSFORMS", "transform_from_json"]
 
 TRANSFORMS: dict[str, type[InvertibleTransform]] = {
     "Asinh": Asinh,
+    "Bits": Bits,
     "Chain": Chain,
     "Columns": Columns,
     "Dequantise": Dequantise,
