@@ -3,60 +3,151 @@
 Symbols, equations and the paper they come from stand here; the code below uses these symbols.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from reverie.core.checks import check_positive
+from reverie.core.random import child_generator
 from reverie.core.types import RandomState
-from reverie.models.base import GenerativeModel
-from reverie.training.loop import Record
+from reverie.models.course import Learner
+from reverie.models.density import DensityModel
+from reverie.networks.init import initialise
+from reverie.training.monitor import Observation
+from reverie.training.optimizers import learning_rate_factor, make_optimizer
 
 __all__ = ["X"]
 
 
-class X(GenerativeModel):
-    """One sentence.
+class X(DensityModel):
+    """One sentence. A model without a likelihood derives from `TrainedModel` and has no `_log_prob`.
 
     Parameters
     ----------
     max_steps : steps of the whole run, at least 1.
+    learning_rate : step size of the optimiser, > 0.
+    batch_size : rows of a step; "auto" takes 256.
+    preprocessing : change of variables before the network, as in `reverie.GAN`.
+    device : "auto", "cpu", "cuda", ...
     random_state : seed of weights, batches and noise.
+    validation_fraction : part of the events, in [0, 1), held out of training to watch it.
+    n_checks : looks at the held-out events in a whole run.
+    keep_best : whether the state with the least held-out loss is kept, rather than the last.
+    on_alarm : "warn", "stop" or "rollback".
+    record_every : steps between two records of the history.
+    n_threads : processor threads while training, or "auto".
 
     References
     ----------
     Author et al., arXiv:0000.00000.
     """
 
-    def __init__(self, *, max_steps: int = 10_000, random_state: RandomState = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_steps: int = 5_000,
+        learning_rate: float = 1e-3,
+        batch_size: int | str = "auto",
+        preprocessing: Any = "auto",
+        device: str = "auto",
+        random_state: RandomState = None,
+        validation_fraction: float = 0.1,
+        n_checks: int = 40,
+        keep_best: bool = True,
+        on_alarm: str = "rollback",
+        record_every: int = 50,
+        n_threads: int | str = "auto",
+    ) -> None:
         self.max_steps = max_steps
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.preprocessing = preprocessing
+        self.device = device
         self.random_state = random_state
+        self.validation_fraction = validation_fraction
+        self.n_checks = n_checks
+        self.keep_best = keep_best
+        self.on_alarm = on_alarm
+        self.record_every = record_every
+        self.n_threads = n_threads
 
-    def iter_fit(
-        self, X: Any, *, resume: dict[str, Any] | None = None, stop: Callable[[], bool] | None = None
-    ) -> Iterator[Record]:
-        """Train on `X`, yielding records: prepare as `GAN.iter_fit` does, then ``yield from train(...)``."""
-        raise NotImplementedError
+    def _check_configuration(self) -> None:
+        check_positive("learning_rate", self.learning_rate)
 
-    def _draw(self, n: int, generator: torch.Generator) -> Tensor:
-        raise NotImplementedError
+    def _fresh_networks(self) -> dict[str, nn.Module]:
+        n = self.preprocessing_.transform.output_shape[0]
+        return {"law": initialise(_Normal(n), child_generator(self.seed_, "weights"))}
 
-    def _networks(self) -> dict[str, nn.Module]:
-        raise NotImplementedError
+    def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> Learner:
+        return _Learner(networks["law"], self.learning_rate, self.max_steps)
 
-    def _build_networks(self) -> None:
-        raise NotImplementedError
+    def _log_prob(
+        self, features: Tensor, condition: Tensor | None, generator: torch.Generator
+    ) -> tuple[Tensor, float]:
+        return -self._networks()["law"](features).double(), 0.0
+
+    def _drawer(
+        self, n_samples: int, seed: int, *, condition: Any = None
+    ) -> Callable[[int, int, torch.Generator], Tensor]:
+        law: Any = self._networks()["law"]
+        return lambda start, n, noise: law.draw(n, noise)
 
 
-class _Trainee:
-    """A `Trainable`: owns the optimiser, takes one step, returns named scalars that stay on the device."""
+class _Normal(nn.Module):
+    """Independent normal features: -log p(x) = sum_i (x_i - m_i)^2 / 2 + log(2 pi) / 2."""
 
-    def train_step(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
-        raise NotImplementedError
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.m = nn.Parameter(torch.zeros(n))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ((x - self.m).square() + 1.8378770664093453).sum(dim=1) / 2
+
+    @torch.no_grad()
+    def draw(self, n: int, noise: torch.Generator) -> Tensor:
+        return self.m + torch.randn(n, len(self.m), generator=noise, device=noise.device)
+
+
+class _Learner:
+    """A `Learner`: owns the optimiser, takes one step, returns named scalars that stay on the device."""
+
+    def __init__(self, law: nn.Module, learning_rate: float, max_steps: int) -> None:
+        self.law, self.learning_rate, self.max_steps = law, learning_rate, max_steps
+        self.step, self.rate_factor = 0, 1.0
+        self._optimizer = make_optimizer("adam", law.parameters(), learning_rate=learning_rate, betas=(0.9, 0.999))
+
+    def train_step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
+        rate = self.learning_rate * self.rate_factor * learning_rate_factor(self.step, self.max_steps)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        loss = (self.law(batch["x"]) * batch.get("weight", 1.0)).mean()
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        self.step += 1
+        return {"loss": loss.detach()}
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        return {"law": self.law}
+
+    @torch.no_grad()
+    def observe(
+        self, held_out: Mapping[str, Tensor], train: Mapping[str, Tensor], generator: torch.Generator
+    ) -> Observation:
+        law: Any = self.law
+        return Observation(self.step, losses=law(held_out["x"]), generated=law.draw(len(held_out["x"]), generator))
 
     def state_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
+        return {
+            "step": self.step,
+            "rate_factor": self.rate_factor,
+            "law": self.law.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        raise NotImplementedError
+        self.step, self.rate_factor = state["step"], state["rate_factor"]
+        self.law.load_state_dict(state["law"])
+        self._optimizer.load_state_dict(state["optimizer"])

@@ -1,0 +1,106 @@
+"""The course of a model without an opponent, tried on the skeleton that developers copy."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reverie.core.errors import InputError, TrainingError
+
+SKELETON = runpy.run_path(str(Path(__file__).parents[2] / "docs/developer/skeletons/model.py"))
+TINY = {"max_steps": 60, "record_every": 5, "n_checks": 12, "random_state": 0}
+
+
+@pytest.fixture
+def events():
+    return np.random.default_rng(0).normal(3.0, 2.0, (600, 3))
+
+
+def _model(**options):
+    return SKELETON["X"](**(TINY | options))
+
+
+def _spoilt(model, *, at, times):
+    """Let the loss of the first steps numbered `at` become NaN, so many times."""
+    left = [times]
+    make = model._learner
+
+    def learner(networks, train):
+        made = make(networks, train)
+        step = made.train_step
+
+        def train_step(batch, generator):
+            scalars = step(batch, generator)
+            if made.step == at and left[0] > 0:
+                left[0] -= 1
+                with torch.no_grad():
+                    made.law.m.fill_(float("nan"))
+                return {"loss": scalars["loss"] * float("nan")}
+            return scalars
+
+        made.train_step = train_step
+        return made
+
+    model._learner = learner
+    return model
+
+
+def test_the_skeleton_learns_and_knows_its_likelihood(events):
+    model = _model(max_steps=600, learning_rate=0.02).fit(events)
+    exact = -3 * (np.log(2.0) + 0.5 * np.log(2 * np.pi) + 0.5)
+    found = model.log_likelihood(np.random.default_rng(1).normal(3.0, 2.0, (600, 3)))
+    assert abs(found.mean.value - exact) < 0.2  # of a quantile map learnt on 540 rows
+    assert "nats per event" in str(found)
+
+
+def test_a_loss_that_is_not_finite_leads_back_to_a_healthy_state(events):
+    model = _spoilt(_model(), at=32, times=2).fit(events)
+    assert [alarm.kind for alarm in model.alarms_] == ["divergence", "divergence"]
+    assert model.n_iter_ == 60
+    assert model._course.learner.rate_factor == 0.25
+    assert np.isfinite(model.sample(50, random_state=0)).all()
+
+
+def test_a_training_that_never_stays_finite_stops_with_the_reason(events):
+    with pytest.raises(TrainingError, match=r"loss became nan at step 32.*went back 5 times"):
+        _spoilt(_model(), at=32, times=100).fit(events)
+    with pytest.raises(TrainingError, match="loss became nan"):
+        _spoilt(_model(on_alarm="warn"), at=32, times=1).fit(events)
+
+
+def test_the_kept_weights_are_those_of_the_least_held_out_loss(events):
+    model = _model(max_steps=200, learning_rate=0.5).fit(events)  # it overshoots
+    losses = {row["step"]: row["held_out_loss"] for row in model.history_ if "held_out_loss" in row}
+    held_out = model._course._held_out["x"]
+    kept = float(model._networks()["law"](held_out).mean())
+    assert kept == pytest.approx(min(losses.values()), rel=1e-6)
+    last = float(model.set_params(keep_best=False).fit(events)._networks()["law"](held_out).mean())
+    assert last == pytest.approx(losses[200], rel=1e-6)
+
+
+def test_a_rollback_is_part_of_an_exact_resume(events):
+    whole = _spoilt(_model(), at=32, times=1).fit(events)
+    broken = _spoilt(_model(), at=32, times=1)
+    for record in broken.iter_fit(events):
+        if record.alarms:
+            state = broken.training_state()
+            break
+    resumed = _model()
+    for _ in resumed.iter_fit(events, resume=state):
+        pass
+    np.testing.assert_array_equal(resumed.sample(20, random_state=0), whole.sample(20, random_state=0))
+
+
+def test_wrong_options_are_refused_in_words(events):
+    for options, word in (
+        ({"on_alarm": "rolback"}, "Did you mean 'rollback'"),
+        ({"max_steps": 0}, "max_steps"),
+        ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"batch_size": 601}, "at most the 600 training rows"),
+    ):
+        with pytest.raises(InputError, match=word):
+            _model(**options).fit(events)
+    with pytest.raises(InputError, match=r"learns p\(x\)"):
+        list(_model().iter_fit(events, events[:, 0]))

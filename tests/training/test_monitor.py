@@ -1,0 +1,71 @@
+"""The health of a model without an opponent, on invented losses and samples."""
+
+import pytest
+import torch
+
+from reverie.training.monitor import Monitor, Observation
+from reverie.training.reference import HealthReference
+
+
+def _rows(n, seed, *, shift=0.0):
+    return torch.randn(n, 2, generator=torch.Generator().manual_seed(seed)) + shift
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return HealthReference(_rows(2000, 0), _rows(400, 1), seed=0)
+
+
+def _losses(level, seed=3):
+    return torch.randn(300, generator=torch.Generator().manual_seed(seed)) * 5 + level
+
+
+def test_the_least_loss_is_kept_and_overfitting_is_said_once():
+    monitor, kept, alarms = Monitor(None), [], []
+    for step, level in enumerate((3.0, 2.0, 1.0, 1.5, 1.6, 1.7, 1.8, 1.9)):
+        check = monitor.check(Observation(step, losses=_losses(level) + 0.1 * torch.arange(300) / 300))
+        kept.append(check.improved)
+        alarms += check.alarms
+    assert kept == [True, True, True] + 5 * [False]
+    assert [(alarm.kind, alarm.step) for alarm in alarms] == [("overfitting", 5)]  # the third check in a row
+    assert alarms[0].remedy
+
+
+def test_losses_that_scatter_about_the_best_are_no_overfitting():
+    """False alarms: 200 checks of a loss at rest, each with errors of its own, at z > 4 three times in a row."""
+    monitor = Monitor(None)
+    base = _losses(0.0)
+    monitor.check(Observation(0, losses=base - 0.01))
+    for step in range(1, 201):
+        noise = torch.randn(300, generator=torch.Generator().manual_seed(step))
+        assert not monitor.check(Observation(step, losses=base + noise)).alarms
+
+
+def test_samples_far_from_the_data_are_an_alarm_when_they_no_longer_get_better(reference):
+    monitor = Monitor(reference)
+    raised = [
+        alarm.kind
+        for k in range(12)
+        for alarm in monitor.check(Observation(k, generated=_rows(400, k, shift=2.0))).alarms
+    ]
+    assert "far from the data" in raised
+    assert "lost regions" in raised
+    healthy = Monitor(reference)
+    assert not any(healthy.check(Observation(k, generated=_rows(400, k + 10))).alarms for k in range(12))
+
+
+def test_what_is_not_finite_is_an_alarm_at_once(reference):
+    check = Monitor(reference).check(Observation(7, generated=_rows(400, 5) * float("nan")))
+    assert [alarm.kind for alarm in check.alarms] == ["non-finite values"]
+    assert not check.improved
+
+
+def test_a_monitor_goes_on_from_its_state(reference):
+    whole, first = Monitor(reference), Monitor(reference)
+    seen = [Observation(k, losses=_losses(k % 3, seed=k), generated=_rows(400, k)) for k in range(8)]
+    for observation in seen[:4]:
+        whole.check(observation)
+        first.check(observation)
+    second = Monitor(reference)
+    second.load_state_dict(first.state_dict())
+    assert [whole.check(o) for o in seen[4:]] == [second.check(o) for o in seen[4:]]
