@@ -41,6 +41,15 @@ def test_losses_that_scatter_about_the_best_are_no_overfitting():
         assert not monitor.check(Observation(step, losses=base + noise)).alarms
 
 
+def test_an_error_that_all_losses_share_is_no_overfitting():
+    """log Z of one check is too high by 0.05 for all rows alike: row by row that would look certain."""
+    for common, expected in ((0.05, []), (0.0, ["overfitting"])):
+        monitor = Monitor(None)
+        monitor.check(Observation(0, losses=_losses(0.0), common_error=common))
+        checks = [monitor.check(Observation(k, losses=_losses(0.05), common_error=common)) for k in range(1, 5)]
+        assert [alarm.kind for check in checks for alarm in check.alarms] == expected
+
+
 def test_samples_far_from_the_data_are_an_alarm_when_they_no_longer_get_better(reference):
     monitor = Monitor(reference)
     raised = [

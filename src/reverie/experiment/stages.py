@@ -112,7 +112,7 @@ def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
         folder / "report.html",
         folder.history(),
         None if saved is None else ValidationResult.from_json(saved),
-        title=f"{config.model_name.upper()} on {config.data.rsplit('/', 1)[-1]}",
+        title=f"{_titled(config.model_name)} on {config.data.rsplit('/', 1)[-1]}",
         unvalidated=inputs.unvalidated,
         assessment=None if of_model is None else Assessment.from_json(of_model),
         snapshots=[(step, drawable(values)) for step, values in folder.snapshots().items()],
@@ -124,6 +124,11 @@ def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
         command=folder.command,
         **_samples(folder, inputs),
     )
+
+
+def _titled(model: str) -> str:
+    """Return the name of a model as a title has it: GAN, RBM, Flow."""
+    return model.upper() if len(model) < 4 else model.capitalize()
 
 
 def _samples(folder: RunFolder, inputs: Inputs) -> dict[str, Any]:

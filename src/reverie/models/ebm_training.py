@@ -180,13 +180,14 @@ class EnergyLearner:
         x, chains = self.whitened(held_out["x"]), self.buffer.x[: len(held_out["x"])]
         e, e_chains = self.average(x), self.average(chains)
         self._check(e, e_chains, chains)
-        losses = None
+        losses, error = None, 0.0
         if x[0].numel() <= 2:
-            losses = e + grid_log_z(self.average, torch.cat([self.whitened(train["x"]), x]), _GRID)[0]
+            log_z, error = grid_log_z(self.average, torch.cat([self.whitened(train["x"]), x]), _GRID)
+            losses = e + log_z
             losses = losses * held_out["weight"] if "weight" in held_out else losses
         generated = chains if self.whitening is None else self.whitening.inverse(chains)
         scalars = {"held_out_energy": float(e.mean()), "chain_energy": float(e_chains.mean())}
-        return Observation(self.step, losses=losses, generated=generated, scalars=scalars)
+        return Observation(self.step, losses, error, generated, scalars)
 
     def _check(self, e: Tensor, e_chains: Tensor, chains: Tensor) -> None:
         """Raise `TrainingError` where chains have gone away or energies have come apart."""

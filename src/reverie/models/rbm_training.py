@@ -33,7 +33,7 @@ from reverie.models.rbm_exact import ExactSum, gradient_of, smaller_layer, uniqu
 from reverie.models.rbm_likelihood import exact_log_partition, pilot
 from reverie.models.rbm_path import BoltzmannPath, base_rate
 from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.objectives.contrastive import Gradient, centred, combined
+from reverie.objectives.contrastive import Gradient, centred, combined, compensation
 from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.monitor import Observation
 from reverie.training.optimizers import learning_rate_factor, make_optimizer, take_step
@@ -223,7 +223,11 @@ class BoltzmannLearner:
         for group in self.optimizers[k].param_groups:
             group["lr"] = settings.learning_rate * factor
         parts = [step.W, step.visible_bias, step.hidden_bias, step.log_variance]
+        before = machine.W.clone()
         take_step(self.optimizers[k], list(machine.parameters()), [-part for part in parts if part is not None])
+        a, b = compensation(machine.W - before, mu, offset, machine.log_variance)
+        machine.visible_bias.add_(a)
+        machine.hidden_bias.add_(b)
         if machine.log_variance is not None:
             machine.log_variance.clamp_(2 * math.log(NARROWEST), 2 * math.log(WIDEST))
 

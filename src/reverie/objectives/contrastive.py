@@ -14,13 +14,15 @@ of events, positive, and of model rows (chains, or all states with their probabi
 Contrastive divergence takes the rows of the model from k Gibbs sweeps that start at the data (it is not the gradient
 of any function), persistent contrastive divergence from chains that are kept between updates.
 
-Centring measures v and h from offsets mu and lambda, the means of the data side. It does not change the family of
-distributions but the direction of the step, which no longer depends on which state of a unit is called 1:
+Centring measures v and h from offsets mu and lambda, the means of the data side: the coupling is
+(v - mu)^T W (h - lambda). That does not change the family of distributions but the direction of a step, which no
+longer depends on which state of a unit is called 1. The gradient by W is then sum r (v - mu) (h - lambda)^T, those by
+the biases are as above, and a step dW also moves the plain biases,
 
-    W: sum r (v - mu) (h - lambda)^T      a: sum r v - dW lambda      b: sum r h - mu^T dW
+    a: - dW lambda        b: - mu^T dW        (Gaussian units: - (mu / s^2)^T dW),
 
-for a step dW in W; of Gaussian units W and a are measured in the metric of s^2, which makes steps independent of the
-units of v, and b gets - (mu / s^2)^T dW. With mu = lambda = 0 this is the plain gradient.
+after the optimiser, which may scale each component by itself. Of Gaussian units W and a are measured in the metric of
+s^2, which makes steps independent of the units of v. With mu = lambda = 0 this is the plain gradient.
 
 References
 ----------
@@ -34,7 +36,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["Gradient", "centred", "combined", "likelihood_gradient"]
+__all__ = ["Gradient", "centred", "combined", "compensation", "likelihood_gradient"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +94,7 @@ def combined(gradients: Sequence[Gradient], factors: Sequence[float | Tensor]) -
 
 
 def centred(gradient: Gradient, mu: Tensor, lambda_: Tensor, log_variance: Tensor | None = None) -> Gradient:
-    """Return the direction of a step that is taken with units measured from their offsets.
+    """Return the gradient by centred parameters; `compensation` says what a step in W then does to the biases.
 
     Parameters
     ----------
@@ -100,10 +102,17 @@ def centred(gradient: Gradient, mu: Tensor, lambda_: Tensor, log_variance: Tenso
     mu, lambda_ : offsets (visible,) and (hidden,); zeros for none.
     log_variance : of Gaussian units.
     """
-    W, a, scaled = gradient.W, gradient.visible_bias, mu
+    W, a = gradient.W, gradient.visible_bias
     if log_variance is not None:
         variance = log_variance.exp()
-        W, a, scaled = W * variance[:, None], a * variance, mu / variance
-    step = W.addr(mu, gradient.hidden_bias, alpha=-1).addr_(a, lambda_, alpha=-1)
-    bias = gradient.hidden_bias - scaled @ step
-    return Gradient(step, a - step @ lambda_, bias, gradient.log_variance)
+        W, a = W * variance[:, None], a * variance
+    W = W.addr(mu, gradient.hidden_bias, alpha=-1).addr_(a, lambda_, alpha=-1)
+    return Gradient(W, a, gradient.hidden_bias, gradient.log_variance)
+
+
+def compensation(
+    step: Tensor, mu: Tensor, lambda_: Tensor, log_variance: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return what a step (visible, hidden) in W adds to the biases (visible,) and (hidden,)."""
+    scaled = mu if log_variance is None else mu * (-log_variance).exp()
+    return -(step @ lambda_), -(scaled @ step)

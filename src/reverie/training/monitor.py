@@ -7,7 +7,7 @@ At a check the model gives its loss on each held-out row (nats where it has a li
                  of the samples (`reverie.training.scores`, 0 for a perfect generator)
     alarms       signs that have lasted for three checks:
                  overfitting          the losses lie above those of the best state by more than 4 standard errors
-                                      of the mean of their differences, row by row
+                                      of the mean of their differences, row by row, and of what they share
                  far from the data    the samples are far (`reverie.training.alarms`), and at rest
                  lost regions         regions with 10 % of the data get less than a fifth of their share, at rest
                  and what the model itself has noticed
@@ -48,6 +48,7 @@ class Observation:
     ----------
     step : steps taken.
     losses : (m,) loss of each held-out row, lower is better; None without them.
+    common_error : error that all losses share, such as that of a log Z.
     generated : (n, d) samples as features; None without them.
     scalars : further numbers for the history, by name.
     signs : what the model finds wrong itself: kind -> (evidence, remedy).
@@ -55,6 +56,7 @@ class Observation:
 
     step: int
     losses: Tensor | None = None
+    common_error: float = 0.0
     generated: Tensor | None = None
     scalars: Mapping[str, float] = field(default_factory=dict)
     signs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -78,6 +80,7 @@ class Monitor:
         self.reference = reference
         self._findings: list[Finding] = []
         self._best: Tensor | None = None
+        self._best_error = 0.0
         self._least = math.inf
         self._lasted: dict[str, int] = {}
 
@@ -91,12 +94,13 @@ class Monitor:
         if seen.generated is not None and self.reference is not None:
             scalars |= self._compare(self.reference, seen.step, seen.generated, signs)
         if seen.losses is not None:
-            scalars |= self._weigh(seen.losses.double().cpu(), signs)
+            scalars |= self._weigh(seen.losses.double().cpu(), seen.common_error, signs)
         value = scalars.get("held_out_loss", scalars.get("score", math.inf))
         improved = value < self._least
         if improved:
             self._least = value
             self._best = None if seen.losses is None else seen.losses.double().cpu().clone()
+            self._best_error = seen.common_error
         alarms = self._raised(seen.step, signs, after=_PERSISTENCE)
         scalars["kept"] = float(improved)
         return Check(scalars, alarms, improved, at_equilibrium=False, healthy=not signs)
@@ -119,11 +123,12 @@ class Monitor:
         of_score = {"score_error": scored["error"], "score_width": scored["width"]}
         return {"score": scored["score"], **of_score, "score_real": reference.real_against_real, **parts}
 
-    def _weigh(self, losses: Tensor, signs: dict[str, tuple[str, str]]) -> dict[str, float]:
+    def _weigh(self, losses: Tensor, common: float, signs: dict[str, tuple[str, str]]) -> dict[str, float]:
         mean, error = float(losses.mean()), float(losses.std() / len(losses) ** 0.5)
         if self._best is not None and len(losses) > 1:
             excess = losses - self._best
-            z = float(excess.mean() / (excess.std() / len(excess) ** 0.5).clamp(min=1e-12))
+            paired = float(excess.std()) / len(excess) ** 0.5
+            z = float(excess.mean()) / max(math.hypot(paired, common, self._best_error), 1e-12)
             if z > _OVERFITTED:
                 said = f"The held-out loss is {mean:.4g}, {float(excess.mean()):.2g} above its best ({z:.0f} errors)."
                 signs["overfitting"] = (said, "")
@@ -140,6 +145,7 @@ class Monitor:
         return {
             "findings": [asdict(finding) for finding in self._findings],
             "best": self._best,
+            "best_error": self._best_error,
             "least": self._least,
             "lasted": dict(self._lasted),
         }
@@ -147,7 +153,8 @@ class Monitor:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a state of a monitor of the same reference."""
         self._findings = [Finding(**finding) for finding in state["findings"]]
-        self._best, self._least, self._lasted = state["best"], state["least"], dict(state["lasted"])
+        self._best, self._best_error, self._least = state["best"], state["best_error"], state["least"]
+        self._lasted = dict(state["lasted"])
 
 
 def _finding(step: int, measured: Mapping[str, float], *, n_lost: int, n_regions: int) -> Finding:
