@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--gibbs", type=int, default=1)
     parser.add_argument("--part", choices=["valid", "test"], default="valid")
     parser.add_argument("--long", action="store_true", help="14,500 temperatures for mnist")
-    parser.add_argument("--ising-steps", type=int, default=3000)
+    parser.add_argument("--ising-steps", type=int, default=2000)
     parser.add_argument("--events", type=int, default=50_000, help="lattices of ising")
     options = parser.parse_args()
     for name in options.parts or [name for name in PARTS if name != "mnist"]:
@@ -143,7 +143,7 @@ def ising(options: argparse.Namespace) -> None:
     for temperature in TEMPERATURES:
         began = time.perf_counter()
         spins = Ising(side=4, beta=1 / temperature).sample(options.events, random_state=options.seeds[0])
-        model = RBM(n_hidden=32, max_steps=options.ising_steps, random_state=options.seeds[0]).fit(spins)
+        model = RBM(n_hidden=32, method="exact", max_steps=options.ising_steps, random_state=options.seeds[0]).fit(spins)
         log_q = model.score_samples(lattices.float())
         seconds = time.perf_counter() - began
         exact, log_p = enumerate_ising(4, 1 / temperature), bonds / temperature

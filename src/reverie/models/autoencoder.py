@@ -14,7 +14,7 @@ drawn from.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,6 @@ from reverie.models.trained import TrainedModel
 from reverie.networks.autoencoders import build_decoder, build_encoder
 from reverie.networks.heads import OutputHead
 from reverie.networks.mlp import ACTIVATIONS
-from reverie.training.loop import Record
 
 __all__ = ["Autoencoder"]
 
@@ -148,23 +147,6 @@ class Autoencoder(TrainedModel):
         n_features = int(np.prod(self.preprocessing_.transform.output_shape))
         return min(max(1, n_features // 2), _MOST_LATENT) if self.n_latent == "auto" else int(self.n_latent)
 
-    def iter_fit(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        sample_weight: Any = None,
-        resume: dict[str, Any] | None = None,
-        stop: Callable[[], bool] | None = None,
-    ) -> Iterator[Record]:
-        """Train on `X`, yielding a record after each window of `record_every` steps; `y` is ignored.
-
-        Parameters and records are those of `TrainedModel.iter_fit`.
-        """
-        self._codes = None
-        yield from super().iter_fit(X, sample_weight=sample_weight, resume=resume, stop=stop)
-        self._codes = self._fitted_codes()
-
     def encode(self, X: Any) -> np.ndarray:
         """Return the codes (n_samples, n_latent) of events, as in `fit`."""
         check_is_fitted(self)
@@ -203,6 +185,12 @@ class Autoencoder(TrainedModel):
         line = {"": (list(range(1, len(sd) + 1)), sd.tolist())}
         curves = Curves("Spread of the codes", "unit, by rank", "standard deviation", line)
         return Assessment(numbers, (), (curves,))
+
+    def _begin(self) -> None:
+        self._codes = None
+
+    def _finish(self) -> None:
+        self._codes = self._fitted_codes()
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         shape = tuple(self.preprocessing_.transform.output_shape)

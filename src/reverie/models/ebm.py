@@ -36,7 +36,6 @@ from reverie.models.preprocessed import Preprocessing, fitted_preprocessing
 from reverie.networks.energies import SMOOTH, build_energy
 from reverie.networks.whitening import Whitening
 from reverie.samplers.run import run
-from reverie.training.loop import Record
 
 __all__ = ["EBM", "METHODS", "energy_preprocessing"]
 
@@ -189,21 +188,6 @@ class EBM(DensityModel):
         self.record_every = record_every
         self.n_threads = n_threads
 
-    def iter_fit(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        sample_weight: Any = None,
-        resume: dict[str, Any] | None = None,
-        stop: Callable[[], bool] | None = None,
-    ) -> Iterator[Record]:
-        """Train on `X`, yielding a record after each window; parameters as in `TrainedModel.iter_fit`."""
-        self._memory: Memory | None = None
-        self._log_z: LogZ | None = None
-        yield from super().iter_fit(X, y, sample_weight=sample_weight, resume=resume, stop=stop)
-        self._stock, self._memory = self._settled()
-
     @property
     def log_z_(self) -> LogZ:
         """Log Z over preprocessed, whitened features."""
@@ -313,6 +297,13 @@ class EBM(DensityModel):
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         return min(n_rows, 64 if n_features > _WIDE else 512)
+
+    def _begin(self) -> None:
+        self._memory: Memory | None = None
+        self._log_z: LogZ | None = None
+
+    def _finish(self) -> None:
+        self._stock, self._memory = self._settled()
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         shape = tuple(self.preprocessing_.transform.output_shape)

@@ -77,9 +77,9 @@ class Settings:
 
 
 def fresh_energy(n_visible: int, n_hidden: int, visible: str, generator: torch.Generator) -> BoltzmannEnergy:
-    """Return a machine of small random weights: of size 0.01, or 0.1 where units are few or Gaussian."""
+    """Return a machine of small random weights: of size 0.1, or 0.01 where they are many binary units'."""
     energy = BoltzmannEnergy(n_visible, n_hidden, visible=visible)
-    size = 0.01 if visible == "binary" and min(n_visible, n_hidden) > _SOON_EXACT else 0.1
+    size = 0.01 if visible == "binary" and n_visible * n_hidden > _MANY_WEIGHTS else 0.1
     with torch.no_grad():
         energy.W.normal_(0.0, size, generator=generator)
     return energy

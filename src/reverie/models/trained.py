@@ -57,6 +57,12 @@ class TrainedModel(ConditionalModel):
         """Return the fitted way from values to the features that the model learns."""
         return fitted_preprocessing(dataset, container, self.preprocessing)
 
+    def _begin(self) -> None:
+        """Forget what was derived from the weights of an earlier training."""
+
+    def _finish(self) -> None:
+        """Derive from the weights that are kept what samples or likelihoods need besides."""
+
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         """Return the rows of a step that `batch_size` "auto" stands for."""
         return min(n_rows, 256)
@@ -113,6 +119,7 @@ class TrainedModel(ConditionalModel):
         self.device_ = resolved_device(self.device)  # pyright: ignore[reportAttributeAccessIssue]
         rows = self._rows(dataset, container_of(X), y, sample_weight)
         self.n_iter_, self.history_, self.alarms_, self._kept = 0, [], [], None
+        self._begin()
         self._course = Course(self._made_learner, rows, self._plan(rows["x"]), seed=self.seed_, device=self.device_)
         if resume is not None:
             self._course.load_state_dict(resume)
@@ -124,6 +131,7 @@ class TrainedModel(ConditionalModel):
                 self.alarms_ += record.alarms
                 yield record
             self._kept = self._course.kept_networks()
+            self._finish()
 
     def training_state(self) -> dict[str, Any]:
         """Return all that an exact resume needs: networks, optimiser, chains, noise, watch, step and seed."""
