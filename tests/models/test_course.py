@@ -55,6 +55,12 @@ def test_the_skeleton_learns_and_knows_its_likelihood(events):
     assert "nats per event" in str(found)
 
 
+def test_events_known_by_heart_are_said(events):
+    model = _model(max_steps=600, learning_rate=0.02).fit(events)
+    assert not model.assess(events[:300], events[300:]).warnings
+    assert "by heart" in model.assess(events[:300], events[300:] + 3.0).warnings[0]
+
+
 def test_a_loss_that_is_not_finite_leads_back_to_a_healthy_state(events):
     model = _spoilt(_model(), at=32, times=2).fit(events)
     assert [alarm.kind for alarm in model.alarms_] == ["divergence", "divergence"]

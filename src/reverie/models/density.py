@@ -29,6 +29,8 @@ from reverie.models.trained import TrainedModel
 
 __all__ = ["DensityModel", "LogLikelihood", "first_rows"]
 
+_BY_HEART = 4.0  # standard errors of the gap between training and held-out events
+
 
 @dataclass(frozen=True, eq=False)
 class LogLikelihood:
@@ -115,7 +117,7 @@ class DensityModel(TrainedModel):
             _quantity("log-likelihood of training events", of_train.mean, "nats per event"),
             Quantity("gap between the two", gap, gap_error, "nats; well above its error: the model is overfitted"),
         )
-        return Assessment(numbers)
+        return Assessment(numbers, () if gap < _BY_HEART * gap_error else (_overfitted(gap, gap_error),))
 
     def _given(self, y: Any, n: int) -> Tensor | None:
         if self._conditions is None:
@@ -123,6 +125,13 @@ class DensityModel(TrainedModel):
         if y is None:
             raise InputError("Expected the conditions y of these events, got none. Give them beside X.")
         return self._conditions.features(self._conditions.given(y, n)).to(self.device_)
+
+
+def _overfitted(gap: float, error: float) -> str:
+    return (
+        f"Training events are {gap:.3g} ± {error:.2g} nats likelier than held-out ones: the model knows some by heart. "
+        "Use more events, fewer steps or a smaller model."
+    )
 
 
 def first_rows(rows: Any) -> Any:

@@ -74,8 +74,8 @@ class RBM(DensityModel):
         smaller layers of up to 10 units, else 1.
     batch_size : samples in a batch; "auto" takes 100, or all different rows in exact training if they are few.
     max_steps : updates in the whole run.
-    learning_rate : step size; "auto" takes 0.2 for "sgd", 0.1 for exact training of binary units and 0.01
-        else. It falls to a hundredth along half a cosine.
+    learning_rate : step size; "auto" takes 0.2 for "sgd", 0.1 for exact training (0.03 of Gaussian units) and
+        0.01 else. It falls to a hundredth along half a cosine.
     optimizer : "sgd", "adam", ...; "auto" takes "sgd" for binary units that learn by sampling, else "adam".
     momentum : of "sgd", and decay of the mean gradient of "adam"; "auto" takes 0 and 0.9.
     weight_decay : pulls W to zero, in units of the gradient.
@@ -349,7 +349,7 @@ class RBM(DensityModel):
         exact = method == "exact"
         sgd = energy.visible == "binary" and not exact
         optimizer = ("sgd" if sgd else "adam") if self.optimizer == "auto" else self.optimizer
-        rate = 0.2 if optimizer == "sgd" else 0.1 if exact and energy.visible == "binary" else 0.01
+        rate = 0.2 if optimizer == "sgd" else (0.1 if energy.visible == "binary" else 0.03) if exact else 0.01
         restarts = (_RESTARTS if exact and small <= _RESTARTED else 1) if self.n_restarts == "auto" else self.n_restarts
         return Settings(
             method=method,
