@@ -143,8 +143,8 @@ def ising(options: argparse.Namespace) -> None:
     for temperature in TEMPERATURES:
         began = time.perf_counter()
         spins = Ising(side=4, beta=1 / temperature).sample(options.events, random_state=options.seeds[0])
-        model = RBM(n_hidden=32, method="exact", max_steps=options.ising_steps, random_state=options.seeds[0]).fit(spins)
-        log_q = model.score_samples(lattices.float())
+        model = RBM(n_hidden=32, method="exact", max_steps=options.ising_steps, random_state=options.seeds[0])
+        log_q = model.fit(spins).score_samples(lattices.float())
         seconds = time.perf_counter() - began
         exact, log_p = enumerate_ising(4, 1 / temperature), bonds / temperature
         log_p = log_p - exact.log_z
