@@ -258,6 +258,7 @@ def test_a_full_disk_is_one_sentence(call, table, tmp_path, monkeypatch, tiny):
     assert not list((tmp_path / "x").rglob("*.tmp"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs file size limits")
 def test_a_file_that_cannot_grow_is_one_sentence(finished, tmp_path):
     """The same with a real limit of the system: half a file is not left under its name."""

@@ -168,6 +168,7 @@ def test_a_bent_density_of_the_plane_is_learnt_and_integrates_to_one():
     assert (exact - independent.score_samples(fresh)).mean() > 0.3
 
 
+@pytest.mark.slow
 def test_conditional_density_of_a_linear_gaussian_problem():
     rng = np.random.default_rng(0)
     y = rng.normal(size=3000)

@@ -169,6 +169,7 @@ def test_a_state_is_found_again_by_sums_and_by_sampling():
     assert WaveFunctionRBM(random_state=0, max_steps=1).fit(bits).kl(psi) > 20 * floor
 
 
+@pytest.mark.slow
 def test_a_phase_is_found_from_several_bases():
     psi = np.array([0.3, 0.6j, 0.5 * np.exp(2j), 0.4])
     psi = psi / np.linalg.norm(psi)

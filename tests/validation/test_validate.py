@@ -234,6 +234,7 @@ def _null_results(runs, n, *, copies=1, permutations=99, **options):
         yield validate(real, fake, calibration=other, random_state=i, n_permutations=permutations, **options)
 
 
+@pytest.mark.slow
 def test_battery_p_values_are_uniform_when_nothing_is_wrong():
     # 40 runs of 40 events; KS distance from the uniform law on {.02, ..., 1}; false-alarm rate 1e-4
     limit = stats.kstwo.isf(ALPHA, 40) + 0.02

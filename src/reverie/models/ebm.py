@@ -114,7 +114,7 @@ class EBM(DensityModel):
     >>> import numpy as np
     >>> from reverie.models.ebm import EBM
     >>> x = np.random.default_rng(0).normal(size=(300, 2))
-    >>> model = EBM(max_steps=20, random_state=0).fit(x)
+    >>> model = EBM(energy=(8,), max_steps=20, random_state=0).fit(x)
     >>> model.score_samples(x[:5]).shape
     (5,)
     """
