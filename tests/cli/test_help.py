@@ -7,7 +7,10 @@ import sys
 import pytest
 
 from reverie.cli.main import VERBS
-from reverie.models import GAN
+from reverie.cli.model_options import MODEL_NAMES
+from reverie.experiment.config import parameter_texts
+from reverie.experiment.describe import model_names
+from reverie.models import GAN, MODELS
 
 
 def test_help_names_every_verb_and_shows_examples(call):
@@ -35,6 +38,21 @@ def test_the_help_of_a_model_lists_its_constructor(call):
     for name in GAN().get_params():
         assert bool(re.search(rf"--model\.{name}[ ,]", out)) == (name != "random_state"), name
     assert "R1 and R2" in out  # from the docstring
+
+
+def test_help_names_the_models_that_can_be_run(call):
+    assert list(MODEL_NAMES) == model_names()
+    assert ", ".join(MODEL_NAMES) in " ".join(call("run", "--help")[1].split())
+
+
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_every_model_explains_all_its_options(call, name):
+    code, out, _ = call("run", name, "--help")
+    assert code == 0
+    texts = parameter_texts(MODELS[name])
+    for option in MODELS[name]().get_params():
+        assert texts.get(option), option
+        assert bool(re.search(rf"--model\.{option}[ ,]", out)) == (option != "random_state"), option
 
 
 def test_help_of_verbs_needs_no_torch():

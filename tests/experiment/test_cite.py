@@ -2,7 +2,8 @@
 
 import pytest
 
-from reverie.experiment.cite import METHODS, method_keys
+from reverie.cli.model_options import MODEL_NAMES
+from reverie.experiment.cite import _OF_OPTIONS, METHODS, method_keys
 from reverie.experiment.config import RunConfig
 from reverie.objectives import OBJECTIVES, PENALTIES
 from reverie.validation import REFERENCES
@@ -43,6 +44,24 @@ def test_the_semi_supervised_model_has_citations_of_its_own():
     keys = method_keys(RunConfig(data="digits", model={"name": "semi_supervised_gan"}), (8, 8))
     assert {"salimans2016", "salimanskingma2016", "kingma2015"} <= set(keys) <= KNOWN
     assert "jolicoeurmartineau2018" not in keys
+
+
+@pytest.mark.parametrize("name", [name for name in MODEL_NAMES if name != "gan"])
+def test_every_model_without_an_opponent_is_cited(name):
+    keys = method_keys(RunConfig(data="ring", model={"name": name}), (2,))
+    assert len(keys) > 3
+    assert set(keys) <= KNOWN
+
+
+def test_options_of_models_without_an_opponent_are_cited_when_they_are_used():
+    def keys(name, **options):
+        return set(method_keys(RunConfig(data="ring", model={"name": name, **options}), (2,)))
+
+    assert keys("vae", n_importance=5, beta=2.0) - keys("vae") == {"burda2016", "higgins2017"}
+    assert keys("flow", kind="maf") - keys("flow") == {"papamakarios2017"}
+    assert "durkan2019" in keys("flow")
+    assert keys("autoencoder", noise=0.1) - keys("autoencoder") == {"vincent2010"}
+    assert all(key in KNOWN for _, _, _, key in _OF_OPTIONS)
 
 
 NETWORKS = ("auto", "mlp", "residual", "dcgan", "unet", "lecture_mlp", "thesis", "dcgan28", "wgan_conv")

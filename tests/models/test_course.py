@@ -58,6 +58,7 @@ def test_the_skeleton_learns_and_knows_its_likelihood(events):
 def test_events_known_by_heart_are_said(events):
     model = _model(max_steps=600, learning_rate=0.02).fit(events)
     assert not model.assess(events[:300], events[300:]).warnings
+    assert not model.assess(events[:300], events[300:301]).warnings  # of one event nothing is known
     assert "by heart" in model.assess(events[:300], events[300:] + 3.0).warnings[0]
 
 

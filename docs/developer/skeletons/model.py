@@ -35,7 +35,8 @@ class X(DensityModel):
     validation_fraction : part of the events, in [0, 1), held out of training to watch it.
     n_checks : looks at the held-out events in a whole run.
     keep_best : whether the state with the least held-out loss is kept, rather than the last.
-    on_alarm : "warn", "stop" or "rollback".
+    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
+        last healthy state at half the learning rate.
     record_every : steps between two records of the history.
     n_threads : processor threads while training, or "auto".
 

@@ -1,6 +1,6 @@
 """BibTeX of reverie and of the methods and data that a run used."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from reverie.experiment.config import RunConfig
@@ -16,15 +16,18 @@ _OF_MODELS = {
     "autoencoder": ("hintonsalakhutdinov2006",),
     "flow": ("zuko2022",),
 }
-_OF_OPTIONS = {  # of models without an opponent: (model, option, value) -> key; None stands for any that is set
-    ("rbm", "visible", "gaussian"): "cho2011",
-    ("rbm", "method", "tempering"): "desjardins2010",
-    ("ebm", "method", "score_matching"): "vincent2011",
-    ("autoencoder", "noise", None): "vincent2010",
-    ("flow", "kind", "maf"): "papamakarios2017",
-    ("flow", "kind", "realnvp"): "dinh2017",
-    ("flow", "kind", "spline"): "durkan2019",
-}
+_OF_OPTIONS: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (  # model, option, when -> key
+    ("rbm", "visible", lambda value: value == "gaussian", "cho2011"),
+    ("rbm", "method", lambda value: value == "tempering", "desjardins2010"),
+    ("ebm", "method", lambda value: value == "score_matching", "vincent2011"),
+    ("vae", "n_importance", lambda value: value > 1, "burda2016"),
+    ("vae", "beta", lambda value: value != 1, "higgins2017"),
+    ("vae", "decoder_variance", lambda value: value == "learnt", "rybkin2021"),
+    ("autoencoder", "noise", lambda value: value > 0, "vincent2010"),
+    ("flow", "kind", lambda value: value in ("auto", "spline", "spline_coupling"), "durkan2019"),
+    ("flow", "kind", lambda value: value == "maf", "papamakarios2017"),
+    ("flow", "kind", lambda value: value == "realnvp", "dinh2017"),
+)
 _OPTIMIZERS = {"adam": "kingma2015", "adamw": "loshchilov2019", "adagrad": "duchi2011", "adadelta": "zeiler2012"}
 _NETWORKS = {
     "dcgan": ("radford2016",),
@@ -101,13 +104,12 @@ def _semi_supervised_keys(options: Mapping[str, Any]) -> list[str]:
 
 
 def _keys_alone(model: str, options: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a model without an opponent."""
-    keys = ["reverie", "pytorch2019", *_OF_MODELS[model]]
-    for (name, option, value), key in _OF_OPTIONS.items():
-        set_to = options.get(option)
-        if name == model and (set_to == value if value is not None else bool(set_to)):
-            keys.append(key)
-    return keys + ["naeem2020"]
+    """Return the keys of a model without an opponent; options that are not given have their defaults."""
+    from reverie.experiment.config import model_class
+
+    given = model_class(model)().get_params() | dict(options)
+    keys = [key for name, option, applies, key in _OF_OPTIONS if name == model and applies(given[option])]
+    return ["reverie", "pytorch2019", *_OF_MODELS[model], *keys, "naeem2020"]
 
 
 def references_of(folder: RunFolder) -> list[tuple[str, str]]:

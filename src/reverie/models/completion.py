@@ -23,7 +23,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.transforms import Chain, Columns, Dequantise, Elementwise, OneHot, Periodic, PointMass
 from reverie.models.noise_search import Generate, Search, complete_features
 
-__all__ = ["complete", "observed_features"]
+__all__ = ["complete", "completion_features", "given_values", "observed_features", "observed_places"]
 
 _BY_COLUMN = (Elementwise, Dequantise, PointMass, Periodic, OneHot)  # each column by itself, one after the other
 
@@ -51,13 +51,13 @@ def complete(
     check_is_fitted(model)
     check_positive("n_draws", n_draws, integer=True)
     check_positive("discriminator_weight", discriminator_weight, allow_zero=True)
-    prepared, given = model.preprocessing_, _given(model, X)
-    observed = _observed(mask, given)
+    prepared, given = model.preprocessing_, given_values(model, X)
+    observed = observed_places(mask, given)
     seed, n = as_seed(random_state), len(given)
     c = _condition_features(model, condition, n, seed)
     values = np.broadcast_to(given, (n_draws, *given.shape)).astype(prepared.dtype) if observed.all() else None
     if values is None:
-        y, m = _features(prepared, given, observed)
+        y, m = completion_features(prepared, given, observed)
         generate, extra = _players(model, c, discriminator_weight)
         model._game.D.eval()
         drawn = complete_features(
@@ -128,7 +128,7 @@ def _condition_features(model: Any, condition: Any, n: int, seed: int) -> Tensor
     return model._known_conditions().features(model._condition_values(condition, n, seed)).to(model.device_)
 
 
-def _given(model: Any, X: Any) -> np.ndarray:
+def given_values(model: Any, X: Any) -> np.ndarray:
     """Return the values (n, *event) of `X`, NaN and all."""
     names = list(model.schema_.names)
     if hasattr(X, "columns") and hasattr(X, "iloc") and [str(name) for name in X.columns] != names:
@@ -145,7 +145,7 @@ def _given(model: Any, X: Any) -> np.ndarray:
     return values
 
 
-def _observed(mask: Any, given: np.ndarray) -> np.ndarray:
+def observed_places(mask: Any, given: np.ndarray) -> np.ndarray:
     """Return the mask (n, *event) of the values `given`, which must be finite where it is True."""
     mask = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
     if mask.dtype != bool:
@@ -164,7 +164,7 @@ def _observed(mask: Any, given: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _features(prepared: Any, given: np.ndarray, observed: np.ndarray) -> tuple[Tensor, Tensor]:
+def completion_features(prepared: Any, given: np.ndarray, observed: np.ndarray) -> tuple[Tensor, Tensor]:
     """Return features of the values, unobserved ones replaced by some admissible value, and which are known."""
     blank = torch.zeros(1, *prepared.transform.output_shape, dtype=torch.float64)
     admissible = prepared.transform.inverse(blank).numpy()

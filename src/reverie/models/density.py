@@ -117,7 +117,7 @@ class DensityModel(TrainedModel):
             _quantity("log-likelihood of training events", of_train.mean, "nats per event"),
             Quantity("gap between the two", gap, gap_error, "nats; well above its error: the model is overfitted"),
         )
-        return Assessment(numbers, () if gap < _BY_HEART * gap_error else (_overfitted(gap, gap_error),))
+        return Assessment(numbers, (_overfitted(gap, gap_error),) if gap > _BY_HEART * gap_error else ())
 
     def _given(self, y: Any, n: int) -> Tensor | None:
         if self._conditions is None:

@@ -29,7 +29,7 @@ from reverie.core.errors import InputError
 from reverie.core.random import as_generator, as_seed, child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
-from reverie.models.completion import _features, _given, _observed
+from reverie.models.completion import completion_features, given_values, observed_places
 from reverie.models.course import Learner
 from reverie.models.density import DensityModel
 from reverie.models.preprocessed import Preprocessing
@@ -89,7 +89,8 @@ class RBM(DensityModel):
     validation_fraction : part of the events, in [0, 1), held out of training to watch its likelihood.
     n_checks : looks at the held-out likelihood in a whole run; 0 switches them off.
     keep_best : whether the machine of the least held-out loss is kept, rather than the last.
-    on_alarm : what an alarm does: "warn", "stop" or "rollback" (to the last healthy state, at half the rate).
+    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
+        last healthy state at half the learning rate.
     record_every : updates between two records of the history.
     n_threads : processor threads while training; "auto" takes one for small machines.
 
@@ -284,9 +285,9 @@ class RBM(DensityModel):
         check_is_fitted(self)
         check_positive("n_draws", n_draws, integer=True)
         check_positive("n_sweeps", n_sweeps, integer=True)
-        prepared, given = self.preprocessing_, _given(self, X)
-        observed = _observed(mask, given)
-        y, known = _features(prepared, given, observed)
+        prepared, given = self.preprocessing_, given_values(self, X)
+        observed = observed_places(mask, given)
+        y, known = completion_features(prepared, given, observed)
         seed = as_seed(random_state)
         draws = []
         for k in range(n_draws):
@@ -406,11 +407,14 @@ class RBM(DensityModel):
         return drawn
 
     def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
-        found = self._log_z
-        if found is None:
-            found = self.log_partition()
-            self._log_z = None if self._kept is None else found
-        return -self._free_energies(features.flatten(1)) - found.value, found.error
+        log_z = self._known_log_z()
+        return -self._free_energies(features.flatten(1)) - log_z.value, log_z.error
+
+    def _known_log_z(self) -> LogPartition:
+        """Return log Z, estimated once; during training anew, since the weights still change."""
+        found = self.log_partition() if self._log_z is None else self._log_z
+        self._log_z = None if self._kept is None else found
+        return found
 
     def _free_energies(self, v: Tensor) -> Tensor:
         """Return F of v (n, visible), (n,) float64."""

@@ -31,8 +31,9 @@ def assessment(model: Any, train: Any, held_out: Any, seed: int) -> Assessment:
     """
     gap, error = _gap(model, first_rows(train), first_rows(held_out))
     said = "nats, held-out minus training events: grows with overfitting"
-    numbers = (*_of_log_z(model.log_partition()), Quantity("free-energy gap", gap, error, said))
-    warnings = list(model.log_partition().warnings)
+    log_z = model._known_log_z()
+    numbers = (*_of_log_z(log_z), Quantity("free-energy gap", gap, error, said))
+    warnings = list(log_z.warnings)
     if gap > _GAP * error:
         warnings.append("Training events have a lower free energy than held-out ones: the machine has overfitted.")
     if model.visible_ == "gaussian" and not model.schema_.is_table:
