@@ -20,7 +20,7 @@ from reverie.plots.training import History, curve
 
 __all__ = ["best_step", "coverage", "held_out_score"]
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 0.125, 0.975, 0.83, 0.15
+_LEFT, _RIGHT, _TOP, _BOTTOM = 0.165, 0.975, 0.83, 0.15
 
 
 def best_step(history: History) -> int | None:

@@ -107,7 +107,7 @@ def _curves(history: History, parts: Sequence[tuple[str, str, str]], *, title: s
     with style():
         figure = new_figure(4.8, 2.85)
         ax = figure.subplots()
-        figure.subplots_adjust(left=0.115, right=0.975, top=0.83, bottom=0.15)
+        figure.subplots_adjust(left=0.15, right=0.975, top=0.83, bottom=0.15)
         for (steps, values), label, color in known:
             draw_curve(ax, steps, values, label=label, color=color)
         for band, color in bands:
