@@ -15,8 +15,8 @@ tune. Per seed:
 """
 
 import argparse
-import statistics
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def _print_table(name: str, part: str, seeds: list[int], settings: dict[str, Any
         measured = _figures(name, model, train.values, held_out, seed)
         print(f"  {seed:6d} {seconds:8.1f}" + "".join(f"{value:10.4f} ±{error:6.4f}" for value, error in measured))
         rows.append([seconds, *(value for value, _ in measured)])
-    for word, of in (("mean", statistics.mean), ("sd", statistics.stdev)):
+    for word, of in (("mean", np.mean), ("sd", partial(np.std, ddof=1))):  # of NaN too
         if len(rows) > 1:
             seconds, *values = (of(column) for column in zip(*rows, strict=True))
             print(f"  {word:>6s} {seconds:8.1f}" + "".join(f"{value:10.4f}" + " " * 8 for value in values))

@@ -1,1 +1,1 @@
-"""How fast: our time, the reference and the ratio, in one run."""
+"""How fast: our time, the peers' and the floor in one run, by `python -m benchmarks.speed`."""

@@ -28,7 +28,7 @@ FEATURES = 20
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[2000, 20_000, 100_000])
     parser.add_argument("--features", type=int, default=FEATURES)
     parser.add_argument("--permutations", type=int, default=500)

@@ -32,7 +32,7 @@ from reverie.validation.sliced import draw_directions, energy_by_slices, sliced_
 
 def main() -> None:
     """Print the time of each part."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=40_000, help="of both samples together")
     parser.add_argument("--features", type=int, default=20)
     parser.add_argument("--permutations", type=int, default=500)

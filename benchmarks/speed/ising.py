@@ -26,7 +26,7 @@ SHOWN = (1.0, 2.3, 3.5)  # temperatures of the reference
 
 def main() -> None:
     """Print the times of ours, temperature by temperature, and the ratios to the reference."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--side", type=int, default=40)
     parser.add_argument("--n", type=int, default=1000)
     parser.add_argument("--temperatures", type=int, default=20)

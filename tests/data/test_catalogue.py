@@ -37,7 +37,7 @@ def test_every_entry_is_complete(name):
     assert entry.source in str(entry)
     for file in entry.files:
         assert re.fullmatch("[0-9a-f]{64}", file.sha256)
-        assert file.url.startswith("https://")
+        assert file.url.startswith("https://") or (not file.url and entry.note)  # derived: the note says from what
         assert file.size > 0
     if len(entry.columns) > 1:
         assert set(entry.default_columns) <= {column.name for column in entry.columns}
@@ -184,6 +184,23 @@ def test_quantum_states_stand_behind_their_measurements(name, sites, real_data):
     assert np.sqrt(share) @ np.abs(psi) > 0.98
     with pytest.raises(UnknownNameError, match="tfim1d"):
         catalogue.load_state("ring")
+
+
+def test_a_published_machine_comes_with_its_images(real_data, no_network, monkeypatch, tmp_path):
+    weights = catalogue.load_weights("rbm_cd25_500")
+    assert [x.shape for x in weights.values()] == [(784, 500), (784,), (500,)]
+    images = catalogue.load("rbm_cd25_500", part="test").values
+    assert images.shape == (10000, 28, 28)
+    v = images.reshape(-1, 784).astype(float)
+    free = -v @ weights["visible_bias"] - np.logaddexp(0, v @ weights["W"] + weights["hidden_bias"]).sum(axis=1)
+    assert -free.mean() - 451.28 == pytest.approx(-86.34, abs=0.02)  # Salakhutdinov and Murray (2008), Table 1
+    height, width = (np.ptp(np.nonzero(images[:500].mean(axis=0).max(axis=a) > 0.1)[0]) for a in (1, 0))
+    assert height > width
+    with pytest.raises(UnknownNameError, match="rbm_cd25_500"):
+        catalogue.load_weights("mnist")
+    monkeypatch.setenv("REVERIE_DATA", str(tmp_path))
+    with pytest.raises(InputError, match=r"no public file has this form. Make it from https://github.com/gpapamak"):
+        catalogue.load_weights("rbm_cd25_500")
 
 
 def test_labels_belong_to_the_images():

@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import binom, norm, ttest_ind
 
 from reverie.core.errors import FolderError, InputError, UnknownNameError
-from reverie.experiment.compare import Score, _scores, compare_runs, difference, welch
+from reverie.experiment.compare import compare_runs, difference, welch
+from reverie.experiment.compared import Score, scores_of
 from reverie.experiment.folder import RunFolder, write_json
 from reverie.validation.reach import events_to_distinguish
 from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
@@ -188,8 +189,8 @@ def test_a_statistic_with_errors_is_tested(make):
 def test_what_falls_with_the_difference_is_turned_round():
     checks = (check("coverage", None, 0.9, 0.01), check("KS", "x", 0.1, None))
     result = replace(validation(), checks=checks)
-    assert _scores(result)["1 - coverage"].value == pytest.approx(0.1)
-    assert "coverage" not in _scores(result)
+    assert scores_of(result)["1 - coverage"].value == pytest.approx(0.1)
+    assert "coverage" not in scores_of(result)
 
 
 def test_one_feature_by_name(three):

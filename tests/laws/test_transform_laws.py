@@ -166,6 +166,9 @@ CASES: dict[str, Case] = {
         exact=True,
     ),
     "bits": Case(Bits, lambda n: spins(n, 3), among(-1, 1), exact=True, smooth=False),
+    "bits, grey": Case(
+        lambda: Bits(centred=True, grey=(0, 255)), lambda n: 255 * spins(n, 2).clamp(min=0), among(0, 255), smooth=False
+    ),
     "bits, lattice": Case(Bits, lambda n: spins(n, 4).reshape(n, 2, 2), among(-1, 1), exact=True, smooth=False),
     "one-hot": Case(OneHot, lambda n: counts(n).clamp(max=4), among(0, 1, 2, 3, 4), exact=True, smooth=False),
     "point mass": Case(lambda: PointMass(0.0, Quantile(), lower=0), zero_inflated, within(0, 1e30), atom=0.0),

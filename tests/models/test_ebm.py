@@ -294,6 +294,7 @@ def test_assessment_names_log_z_the_phases_and_the_chains():
         {"step_size": -1.0},
         {"activation": "relu"},
         {"confinement": 0.0},
+        {"sharpness": 0.5},
         {"buffer_size": 0},
         {"n_sample_steps": 0},
     ],

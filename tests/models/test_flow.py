@@ -11,7 +11,8 @@ from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.random import child_generator
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Columns, OneHot, Standardise
-from reverie.models.flow import KINDS, Flow, FlowNetwork
+from reverie.models.flow import Flow
+from reverie.models.flow_network import KINDS, FlowNetwork
 from reverie.models.flow_training import FlowLearner, density_transform
 from reverie.networks.init import initialise
 

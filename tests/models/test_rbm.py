@@ -11,11 +11,11 @@ from torch.nn.functional import softplus
 
 from reverie.core.errors import InputError
 from reverie.data.transforms import Bits
+from reverie.models.bits import has_two_values
 from reverie.models.rbm import RBM
 from reverie.models.rbm_exact import ExactSum
 from reverie.models.rbm_likelihood import annealed_log_partition
 from reverie.models.rbm_path import BoltzmannPath, base_rate
-from reverie.models.rbm_preprocessing import has_two_values
 from reverie.networks.boltzmann import BoltzmannEnergy
 from reverie.networks.enumeration import all_states, log_partition, state_number
 
@@ -303,6 +303,9 @@ def test_bits_are_exact_both_ways_and_refuse_a_third_value():
     assert torch.equal(back.inverse(torch.tensor([[0.0, 1.0]])), torch.tensor([[-1.0, 7.3]], dtype=torch.float64))
     with pytest.raises(InputError, match="two values per column"):
         Bits().fit(torch.tensor([[0.0], [1.0], [2.0]]))
+    centred = Bits(centred=True).fit(x)
+    assert centred.forward(x).tolist() == [[-1, -1], [1, 1], [-1, 1]]
+    assert torch.equal(centred.inverse(centred.forward(x)), x)
     assert has_two_values(x.numpy())
     assert not has_two_values(np.array([[0, 1], [1, 2], [0, 3]]))
 

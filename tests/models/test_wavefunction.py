@@ -4,12 +4,15 @@ import copy
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from scipy import stats
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from reverie.core.errors import InputError
+import reverie
+from reverie.core.errors import CheckpointError, FolderError, InputError
+from reverie.experiment.drawing import draw_from
 from reverie.models.wavefunction import WaveFunctionRBM
 from reverie.models.wavefunction_energy import log_derivatives, natural_direction
 from reverie.models.wavefunction_sampling import TurningGibbs, gibbs_chains, pseudo_likelihood, start_sampling
@@ -299,6 +302,24 @@ def test_the_contract(method):
     np.testing.assert_array_equal(loaded.sample(9, random_state=1), first.sample(9, random_state=1))
     assert first.seed_ == 3
     assert first.state_dict()["amplitude.W"].shape == (3, 2)
+
+
+def test_a_state_with_a_phase_comes_back_from_its_folder(tmp_path):
+    state = {f"amplitude.{name}": p for name, p in machine(3, 2).named_parameters()}
+    state |= {f"phase.{name}": p for name, p in machine(3, 2, seed=1).named_parameters()}
+    model = WaveFunctionRBM(phase=True, units="spins", random_state=4).load_state_dict(state)
+    folder = model.save(tmp_path / "state")
+    back = reverie.load(folder)
+    np.testing.assert_array_equal(back.psi(), model.psi())
+    assert back.get_params() == model.get_params()
+    with pytest.raises(InputError, match=r"Draw them from Python: reverie.load\(folder\).sample"):
+        draw_from(str(folder), tmp_path / "x.npy", 3, seed=0)
+    with pytest.raises(FolderError, match="exists"):
+        model.save(tmp_path)
+    weights = {name: p for name, p in model.state_dict().items() if name != "phase.W"}
+    safetensors.torch.save_file(weights, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match="corrupt or of another model"):
+        reverie.load(folder)
 
 
 def test_a_large_chain_is_sampled():

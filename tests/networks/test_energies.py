@@ -101,3 +101,10 @@ def test_names_are_checked():
         _built(activation="relu")
     with pytest.raises(InputError, match="images"):
         _built("conv", (3,))
+
+
+@pytest.mark.parametrize(("n_features", "sharpness", "largest"), [(2, "auto", 32.0), (3, "auto", 1.0), (6, 8, 8.0)])
+def test_ridges_start_sharp_for_few_features_only(n_features, sharpness, largest):
+    norms = _built((4000,), (n_features,), sharpness=sharpness).network.first.weight.detach().norm(dim=1)
+    assert float(norms.max()) == pytest.approx(largest, rel=0.01)
+    assert float(norms.min()) == pytest.approx(1.0, rel=0.01)

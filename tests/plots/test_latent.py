@@ -30,6 +30,13 @@ def test_a_line_per_dimension_in_every_column_of_a_table():
             np.testing.assert_array_equal(line.get_ydata(), events[k, :, j])
 
 
+def test_many_columns_go_into_rows():
+    figure = latent_traversals(RNG.random((2, 5, 7)), np.linspace(-2, 2, 5))
+    assert len(figure.axes) == 7
+    assert [bool(ax.get_xlabel()) for ax in figure.axes] == [False, False, True, True, True, True, True]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["$z_{0}$", "$z_{1}$"]
+
+
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="one per value"):
         latent_traversals(np.zeros((2, 5, 3)), np.zeros(4))

@@ -10,6 +10,7 @@ import pytest
 
 from reverie import report
 from reverie.core.errors import FolderError, InputError
+from reverie.core.latent import LatentView
 from reverie.report.evidence import tone, verdict_section
 from reverie.report.origin import read_bibtex
 from reverie.report.words import count, events, flattened, measured, number, p_value
@@ -325,6 +326,26 @@ def test_replicas_have_a_table_and_bands():
     assert "replicas" not in keys(report.build(real=REAL, generated=GENERATED, replicas=replicas[:1]))
     images = np.stack([RNG.random((20, 4, 4))] * 2)
     assert "replicas" in keys(report.build(real=images[0], generated=images[1], replicas=images, kinds=["pixel"]))
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 5)])
+def test_a_latent_space_has_a_section(shape):
+    stack = RNG.random((20, *shape))
+    view = LatentView(
+        dimensions=np.array([3, 0]),
+        n_latent=4,
+        values=np.linspace(-3, 3, 5),
+        traversals=RNG.random((2, 5, *shape)),
+        manifold=RNG.random((3, 3, *shape)) if len(shape) > 1 else np.empty((0, 0)),
+        codes=RNG.normal(size=(20, 2)),
+        is_prior=True,
+    )
+    page = report.build(real=stack, generated=stack, kinds=["pixel"] if len(shape) > 1 else None, latent=view)
+    assert keys(page)[-1] == "latent"
+    text = report.render(page)
+    assert "The 2 of 4 dimensions that differ most from the prior." in text
+    assert ("normal quantiles" in text) == (len(shape) > 1)
+    assert "latent" not in keys(report.build(real=stack, generated=stack, kinds=["pixel"] * shape[0]))
 
 
 def test_conditions_have_a_section():

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.checks import check_positive
+from reverie.core.compiled import Compiled
 from reverie.core.random import child_generator
 from reverie.core.types import RandomState
 from reverie.models.course import Learner
 from reverie.models.density import DensityModel
 from reverie.networks.init import initialise
+from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
-from reverie.training.optimizers import learning_rate_factor, make_optimizer
+from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["X"]
 
@@ -39,6 +41,7 @@ class X(DensityModel):
         last healthy state at half the learning rate.
     record_every : steps between two records of the history.
     n_threads : processor threads while training, or "auto".
+    compile : whether steps are compiled: True, False, or "auto" for runs that repay it.
 
     References
     ----------
@@ -60,6 +63,7 @@ class X(DensityModel):
         on_alarm: str = "rollback",
         record_every: int = 50,
         n_threads: int | str = "auto",
+        compile: bool | str = "auto",
     ) -> None:
         self.max_steps = max_steps
         self.learning_rate = learning_rate
@@ -73,6 +77,7 @@ class X(DensityModel):
         self.on_alarm = on_alarm
         self.record_every = record_every
         self.n_threads = n_threads
+        self.compile = compile
 
     def _check_configuration(self) -> None:
         check_positive("learning_rate", self.learning_rate)
@@ -82,7 +87,7 @@ class X(DensityModel):
         return {"law": initialise(_Normal(n), child_generator(self.seed_, "weights"))}
 
     def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> Learner:
-        return _Learner(networks["law"], self.learning_rate, self.max_steps)
+        return _Learner(networks["law"], self.learning_rate, self.max_steps, self.compile)
 
     def _log_prob(
         self, features: Tensor, condition: Tensor | None, generator: torch.Generator
@@ -112,22 +117,27 @@ class _Normal(nn.Module):
 
 
 class _Learner:
-    """A `Learner`: owns the optimiser, takes one step, returns named scalars that stay on the device."""
+    """A `Learner`: owns the optimiser, takes one step, returns named scalars that stay on the device.
 
-    def __init__(self, law: nn.Module, learning_rate: float, max_steps: int) -> None:
+    `_update` may be compiled: it changes tensors in place, binds none anew, and draws only from `generator`.
+    """
+
+    def __init__(self, law: nn.Module, learning_rate: float, max_steps: int, compile: bool | str) -> None:
         self.law, self.learning_rate, self.max_steps = law, learning_rate, max_steps
         self.step, self.rate_factor = 0, 1.0
-        self._optimizer = make_optimizer("adam", law.parameters(), learning_rate=learning_rate, betas=(0.9, 0.999))
+        self._descent = Descent(law.parameters(), "adam", learning_rate=learning_rate, betas=(0.9, 0.999))
+        self._compiled = Compiled(self._update, mode=compile, n_calls=max_steps)
 
     def train_step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
         rate = self.learning_rate * self.rate_factor * learning_rate_factor(self.step, self.max_steps)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        loss = (self.law(batch["x"]) * batch.get("weight", 1.0)).mean()
-        self._optimizer.zero_grad()
-        loss.backward()
-        self._optimizer.step()
+        told = self._compiled((dict(batch), rate), generator)
         self.step += 1
+        return told
+
+    def _update(self, inputs: tuple[Mapping[str, Tensor], Any], generator: torch.Generator) -> Mapping[str, Tensor]:
+        batch, rate = inputs
+        loss = (self.law(batch["x"]) * batch.get("weight", 1.0)).mean()
+        self._descent.along(loss, rate)
         return {"loss": loss.detach()}
 
     def networks(self) -> Mapping[str, nn.Module]:
@@ -145,10 +155,10 @@ class _Learner:
             "step": self.step,
             "rate_factor": self.rate_factor,
             "law": self.law.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self._descent.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step, self.rate_factor = state["step"], state["rate_factor"]
         self.law.load_state_dict(state["law"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._descent.load_state_dict(state["optimizer"])

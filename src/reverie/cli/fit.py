@@ -26,6 +26,4 @@ def main(argv: Sequence[str]) -> int:
     call = parse_run(options, argv)
     if call is None:
         return 0
-    from reverie.experiment.run import start
-
-    return start(call.config, call.out, stages=("fit",), **call.how)
+    return call.start(("fit",))

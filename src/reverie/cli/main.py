@@ -1,6 +1,6 @@
 """The command `reverie`: finds the verb, imports it, and words its errors.
 
-Exit codes: 0 done; 1 training could not go on; 2 the input cannot be used; 130 stopped by Ctrl-C.
+Exit codes: 0 done; 1 training or a worker could not go on; 2 the input cannot be used; 130 stopped by Ctrl-C.
 An error that we expect is one sentence on standard error. A traceback means a fault of ours.
 """
 
@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from reverie.core.errors import InputError, ReverieError, TrainingError, nearest
+from reverie.core.errors import InputError, ReverieError, TrainingError, WorkerError, nearest
 
 __all__ = ["VERBS", "main"]
 
@@ -22,6 +22,8 @@ VERBS = {
     "compare": "rank runs with error bars; which differences are significant",
     "report": "write the report of a run folder anew",
     "resume": "carry on an interrupted run",
+    "tune": "search for better options of a model, judged by held-out events",
+    "export": "write a trained model as a graph for C++: ONNX or torch.export",
     "simulate": "draw configurations of an Ising model into a file",
     "explore": "components, dimension, clusters, forests: what the data say",
     "data": "list, fetch and describe data",
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
         return _say("Stopped.", 130)
-    except TrainingError as error:
+    except (TrainingError, WorkerError) as error:
         return _say(str(error), 1)
     except ReverieError as error:
         return _say(str(error), 2)

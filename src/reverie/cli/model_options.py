@@ -39,10 +39,24 @@ class RunCall:
     config: RunConfig
     out: Path
     how: dict[str, Any]
+    seeds: int | None = None
+    workers: int | None = None
+
+    def start(self, stages: Sequence[str]) -> int:
+        """Start the run, or one for each of several seeds; return the exit code."""
+        if self.seeds is None:
+            from reverie.experiment.run import start
+
+            return start(self.config, self.out, stages=stages, **self.how)
+        from reverie.experiment.seeds import run_seeds
+
+        return run_seeds(self.config, self.out, self.seeds, workers=self.workers, stages=stages, **self.how)
 
 
-def run_options(verb: str, about: str, *, model: str | None, examples: Sequence[str]) -> Options:
-    """Return the options of a run, with those of `model` if it is named."""
+def run_options(
+    verb: str, about: str, *, model: str | None, examples: Sequence[str], with_seeds: bool = True
+) -> Options:
+    """Return the options of a run, with those of `model` if it is named, and of several seeds unless told otherwise."""
     usage = f"{model or 'MODEL'} DATA --out FOLDER"
     if model is None:
         about += f" Models: {', '.join(MODEL_NAMES)}. Options of a model: reverie {verb} gan --help"
@@ -50,6 +64,16 @@ def run_options(verb: str, about: str, *, model: str | None, examples: Sequence[
     options.add_argument("--out", type=str | None, default=None, help="Run folder; runs/DATA-MODEL by default.")
     options.add_argument("--config", type=str | None, default=None, help="YAML file of values; options override them.")
     options.add_fields(RunConfig)
+    if with_seeds:
+        options.add_argument(
+            "--seeds",
+            type=int | None,
+            default=None,
+            help="Number of runs that differ in nothing but the seed: FOLDER/seed-0, ...; again carries them on.",
+        )
+        options.add_argument(
+            "--workers", type=int | None, default=None, help="Runs at a time with --seeds; by default one per core."
+        )
     options.flag("overwrite", "Replace the run that is in the folder.")
     options.flag("print-config", "Print the resolved configuration and stop.")
     options.flag("quiet", "No progress.")
@@ -80,12 +104,15 @@ def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> 
             "--out runs/x (DATA is a path, or a name from 'reverie data list')."
         )
     config = _config(values)
+    if "seeds" in values and values.workers is not None and values.seeds is None:
+        raise InputError("Expected --seeds N with --workers: one run is one process. Try --seeds 4.")
     if values.print_config:
         print(config.to_yaml(), end="")
         return None
     out = Path(values.out or f"runs/{Path(config.data).name.split('.')[0]}-{config.model_name}")
     command = shlex.join([*parser.prog.split()[:2], *argv])
-    return RunCall(config, out, {"overwrite": values.overwrite, "quiet": values.quiet, "command": command})
+    how = {"overwrite": values.overwrite, "quiet": values.quiet, "command": command}
+    return RunCall(config, out, how, values.get("seeds"), values.get("workers"))
 
 
 def _model_name(options: Options, argv: Sequence[str]) -> str | None:

@@ -19,6 +19,7 @@ def options(model: str | None = None) -> Options:
             "reverie run gan events.csv --out runs/e --max-time 5m --model.objective minimax",
             "reverie run rbm ising_4x4 --out runs/i --model.n_hidden 32",
             "reverie run --config runs/z/config.yaml --out runs/z2 --seed 1",
+            "reverie run gan events.csv --out runs/e --seeds 5 --workers 2; reverie compare runs/e/seed-*",
         ),
     )
 
@@ -28,6 +29,6 @@ def main(argv: Sequence[str]) -> int:
     call = parse_run(options, argv)
     if call is None:
         return 0
-    from reverie.experiment.run import ALL_STAGES, start
+    from reverie.experiment.run import ALL_STAGES
 
-    return start(call.config, call.out, stages=ALL_STAGES, **call.how)
+    return call.start(ALL_STAGES)

@@ -1,7 +1,8 @@
-"""`reverie sample RUN -n N -o FILE`: stream samples of a trained model into a file."""
+"""`reverie sample RUN -n N -o OUT`: stream samples of a trained model into a file, or a folder of part files."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from reverie.cli.options import Options
 from reverie.core.errors import FolderError, InputError
@@ -13,18 +14,30 @@ def options() -> Options:
     """Return the options of the verb."""
     parser = Options(
         "sample",
-        "Draw samples from a trained model, in original units, block by block: memory stays constant.",
+        "Draw samples from a trained model, in original units, block by block: memory stays constant. The same seed "
+        "gives the same samples for any engine and any number of workers. With several workers the samples are drawn "
+        "in shards; after a crash the same command carries on with those that are missing.",
         words=("run",),
-        usage="RUN -n N -o FILE",
+        usage="RUN -n N -o OUT",
         examples=(
             "reverie sample runs/z -n 1000000 -o samples.parquet",
             "reverie sample runs/z -n 99 -o s.csv --seed 7",
             "reverie sample runs/digits -n 100 -o threes.npy --condition label=3",
+            "reverie sample runs/z -n 100000000 -o samples.parquet --workers 4      # one file",
+            "reverie sample runs/z -n 1000000000 -o samples --workers 16            # part files and a manifest",
+            "reverie sample runs/z -n 1000000000 -o samples --engine dask --scheduler-file cluster.json",
+            "reverie sample runs/z -n 1000000000 -o samples --engine slurm --workers 20 > job.sh; sbatch job.sh",
+            "reverie sample runs/z -n 1000000000 -o samples --shard 3/20            # the third of twenty tasks",
         ),
     )
     parser.add_argument("-n", "--n-samples", type=int, default=1000, help="How many samples.")
     parser.add_argument(
-        "-o", "--out", type=str | None, default=None, help="File: .npy, .csv, .parquet, .h5 or .root; RUN/samples.npy."
+        "-o",
+        "--out",
+        type=str | None,
+        default=None,
+        help="A file: .npy, .csv, .parquet, .h5 or .root; or, without a suffix, a folder of part files with "
+        "_manifest.json, for many samples. RUN/samples.npy by default.",
     )
     parser.add_argument(
         "--condition",
@@ -35,7 +48,35 @@ def options() -> Options:
         "into a second file.",
     )
     parser.add_argument("--seed", type=int, default=0, help="Seed of the noise; another seed gives other samples.")
-    parser.flag("overwrite", "Replace the file if it is there.")
+    parser.add_argument(
+        "--workers",
+        type=int | None,
+        default=None,
+        help="Processes; by default one for a file, one per core for a folder. With --engine slurm: tasks.",
+    )
+    parser.add_argument(
+        "--engine",
+        type=str,
+        default="pool",
+        help="pool: processes of this machine; dask: workers of a Dask cluster, which must see RUN and OUT; slurm: "
+        "draw nothing, print the script of a job array.",
+    )
+    parser.add_argument(
+        "--scheduler-file",
+        type=str | None,
+        default=None,
+        help="Of the Dask cluster: what 'dask scheduler --scheduler-file FILE' wrote; by default one on this machine.",
+    )
+    parser.add_argument(
+        "--shard",
+        type=str | None,
+        default=None,
+        help="I/K: draw the shards of task I of K only. When all are done, the same command without it joins them.",
+    )
+    parser.add_argument(
+        "--format", type=str, default="parquet", help="Of part files in a folder: parquet, csv, npy, h5 or root."
+    )
+    parser.flag("overwrite", "Replace the file, or the shards of other samples, if there are any.")
     parser.flag("quiet", "No progress.")
     return parser
 
@@ -43,28 +84,70 @@ def options() -> Options:
 def main(argv: Sequence[str]) -> int:
     """Run the verb and return the exit code."""
     values = options().parse(argv)
+    _check(values)
+    out = Path(values.out or Path(values.run) / "samples.npy")
+    if values.engine == "slurm":
+        print(_script(values, out), end="")
+        return 0
+    from reverie.experiment.sharding import is_one_file, parts_of
+
+    if is_one_file(out) and out.exists() and not values.overwrite:
+        raise FolderError(f"Expected a new file, got {str(out)!r}, which exists. Give --overwrite or another -o.")
+    alone = values.engine == "pool" and values.workers in (None, 1) and values.shard is None
+    if is_one_file(out) and alone and not parts_of(out).exists():
+        files = _stream(values, out)
+    else:
+        files = _in_shards(values, out, one_worker=is_one_file(out) or values.shard is not None)
+    for what, file in zip(("samples", "conditions"), files, strict=False):
+        print(f"{what}: {file}")
+    return 0
+
+
+def _check(values: Any) -> None:
     if values.run is None:
         raise InputError("Expected a run folder, got nothing. Write: reverie sample runs/x -n 1000 -o samples.npy")
     if values.n_samples < 1:
         raise InputError(f"Expected -n to be an integer > 0, got {values.n_samples}. Try -n 1000.")
     if values.seed < 0:
         raise InputError(f"Expected --seed to be an integer >= 0, got {values.seed}. Try --seed 0.")
+    if values.workers is not None and values.workers < 1:
+        raise InputError(f"Expected --workers to be an integer > 0, got {values.workers}. Leave it out for all cores.")
     if not Path(values.run).is_dir():
         raise InputError(f"Expected a run folder or a saved model, got {values.run!r}, which does not exist.")
-    out = Path(values.out or Path(values.run) / "samples.npy")
-    if out.exists() and not values.overwrite:
-        raise FolderError(f"Expected a new file, got {str(out)!r}, which exists. Give --overwrite or another -o.")
-    from reverie.experiment.stages import draw_from
 
-    files = draw_from(
+
+def _stream(values: Any, out: Path) -> list[Path]:
+    from reverie.experiment.drawing import draw_from
+
+    chosen = {key: getattr(values, key) for key in ("seed", "condition", "overwrite", "quiet")}
+    return draw_from(values.run, out, values.n_samples, **chosen)
+
+
+def _in_shards(values: Any, out: Path, *, one_worker: bool) -> list[Path]:
+    from reverie.experiment.sharding import draw_sharded
+    from reverie.scale.array import parse_task
+
+    chosen = {
+        key: getattr(values, key) for key in ("seed", "condition", "engine", "scheduler_file", "overwrite", "quiet")
+    }
+    return draw_sharded(
         values.run,
         out,
         values.n_samples,
-        seed=values.seed,
-        condition=values.condition,
-        overwrite=values.overwrite,
-        quiet=values.quiet,
+        file_format=values.format.lstrip("."),
+        workers=1 if values.workers is None and one_worker and values.engine == "pool" else values.workers,
+        task=None if values.shard is None else parse_task(values.shard),
+        **chosen,
     )
-    for what, file in zip(("samples", "conditions"), files, strict=False):
-        print(f"{what}: {file}")
-    return 0
+
+
+def _script(values: Any, out: Path) -> str:
+    """Return the script of the job array that does what `values` ask for."""
+    from reverie.scale.array import array_script
+
+    if values.workers is None or values.shard is not None:
+        raise InputError("Expected --workers N tasks and no --shard with --engine slurm. Try --workers 20.")
+    command = ["reverie", "sample", values.run, "-n", str(values.n_samples), "-o", str(out)]
+    command += ["--seed", str(values.seed), "--format", values.format]
+    command += [] if values.condition is None else ["--condition", values.condition]
+    return array_script(command, values.workers)

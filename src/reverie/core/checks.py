@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.core.lazy import LazyTable, Summary, is_large
 
 __all__ = ["check_choice", "check_finite", "check_positive", "check_same_shape", "check_table"]
 
@@ -47,7 +48,7 @@ def check_same_shape(a: Tensor, b: Tensor, names: tuple[str, str]) -> None:
         )
 
 
-def check_table(x: np.ndarray, name: str = "X", *, min_rows: int = 2) -> None:
+def check_table(x: np.ndarray | LazyTable, name: str = "X", *, min_rows: int = 2) -> None:
     """Raise `InputError` unless `x` is (batch, *event) with enough rows and at least one feature."""
     if x.ndim < 2:
         raise InputError(
@@ -63,19 +64,21 @@ def check_table(x: np.ndarray, name: str = "X", *, min_rows: int = 2) -> None:
         )
 
 
-def check_finite(x: np.ndarray, names: Iterable[str] | None = None, *, name: str = "X") -> None:
+def check_finite(x: np.ndarray | LazyTable, names: Iterable[str] | None = None, *, name: str = "X") -> None:
     """Raise `InputError` that counts NaN and infinite entries, per named column, in `x` (batch, *event)."""
-    if x.dtype.kind != "f" or np.isfinite(x).all():
+    if x.dtype.kind != "f" or (not is_large(x) and np.isfinite(x).all()):
         return
-    bad = ~np.isfinite(x)
+    found = x.summary if isinstance(x, LazyTable) else Summary.of(x)
+    if not found.has_missing:
+        return
+    bad = found.n_nan + found.n_infinite
     where = _bad_columns(bad, list(names)) if names is not None and x.ndim == 2 else ""
     raise InputError(
-        f"Expected finite numbers in {name}, got {int(np.isnan(x).sum())} NaN and {int(np.isinf(x).sum())} inf"
+        f"Expected finite numbers in {name}, got {int(found.n_nan.sum())} NaN and {int(found.n_infinite.sum())} inf"
         f"{where}. Drop those rows (--drop-missing, or Dataset.drop_missing()) or fill them in."
     )
 
 
-def _bad_columns(bad: np.ndarray, names: list[str]) -> str:
-    counts = bad.sum(axis=0)
+def _bad_columns(counts: np.ndarray, names: list[str]) -> str:
     parts = [f"{names[j]}: {int(counts[j])}" for j in np.flatnonzero(counts)]
     return f" (column {', '.join(parts[:8])}{', ...' if len(parts) > 8 else ''})"

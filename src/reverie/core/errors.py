@@ -7,7 +7,8 @@
         ├── MissingDependencyError (ImportError)  an optional library: names the extra to install
         ├── FolderError (OSError)              a run folder that exists, or cannot be written
         ├── CheckpointError (ValueError)       a saved model or state that is corrupt or foreign
-        └── TrainingError (ArithmeticError)    training cannot go on: step, cause, last good checkpoint
+        ├── TrainingError (ArithmeticError)    training cannot go on: step, cause, last good checkpoint
+        └── WorkerError (RuntimeError)         a process of several died, or cannot be reached
 
 `InputError` is a `ValueError`, so code written for scikit-learn catches it. The command line prints
 any `ReverieError` as one sentence without a traceback.
@@ -15,6 +16,7 @@ any `ReverieError` as one sentence without a traceback.
 
 import difflib
 from collections.abc import Iterable
+from functools import partial
 
 __all__ = [
     "CheckpointError",
@@ -24,6 +26,7 @@ __all__ = [
     "ReverieError",
     "TrainingError",
     "UnknownNameError",
+    "WorkerError",
     "nearest",
 ]
 
@@ -52,6 +55,9 @@ class UnknownNameError(InputError):
         hint = f"Did you mean {close!r}? " if close else ""
         super().__init__(f"Unknown {what} {str(name)!r}. {hint}Known: {_shortened(self.known)}.")
 
+    def __reduce__(self):
+        return type(self), (self.what, self.name, self.known)  # as it comes back from another process
+
 
 class MissingDependencyError(ReverieError, ImportError):
     """An optional library is needed and absent.
@@ -64,8 +70,11 @@ class MissingDependencyError(ReverieError, ImportError):
     """
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
-        self.library, self.extra = library, extra
+        self.library, self.extra, self.purpose = library, extra, purpose
         super().__init__(f"To {purpose}, reverie needs {library!r}. Install it: pip install 'reverie[{extra}]'")
+
+    def __reduce__(self):
+        return type(self), (self.library, self.extra, self.purpose)
 
 
 class FolderError(ReverieError, OSError):
@@ -88,6 +97,13 @@ class TrainingError(ReverieError, ArithmeticError):
     def __init__(self, message: str, *, step: int, checkpoint: str | None = None) -> None:
         self.step, self.checkpoint = step, checkpoint
         super().__init__(message)
+
+    def __reduce__(self):
+        return partial(type(self), step=self.step, checkpoint=self.checkpoint), self.args
+
+
+class WorkerError(ReverieError, RuntimeError):
+    """A process of several died, or a cluster cannot be reached."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

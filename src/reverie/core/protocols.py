@@ -5,6 +5,7 @@ Kernel      all that the sampling loop knows of a sampler
 Transform   all that a model knows of a change of variables
 Energy, Statistic are plain functions (see `reverie.core.types`)
 Tabular     all that validation and exploration know of a data set
+Runtime     all that training knows of the processes that share it
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from reverie.core.types import Energy
 
-__all__ = ["Kernel", "Tabular", "Trainable", "Transform"]
+__all__ = ["Kernel", "Runtime", "Tabular", "Trainable", "Transform"]
 
 State = TypeVar("State")
 Info = TypeVar("Info", covariant=True)
@@ -39,6 +40,25 @@ class Trainable(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the state that `state_dict` returned."""
         ...
+
+
+class Runtime(Protocol):
+    """The processes that train one model together, seen from one of them.
+
+    `rank` counts from 0, the process that writes files; `world_size` is their number. `mean` averages tensors over
+    the processes, which must all call it with the same shapes; None stays None. Gradients of any order run through
+    `differentiable_mean` of one tensor.
+    """
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def world_size(self) -> int: ...
+
+    def mean(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]: ...
+
+    def differentiable_mean(self, x: Tensor) -> Tensor: ...
 
 
 class Kernel(Protocol[State, Info]):

@@ -15,9 +15,10 @@ import torch
 from reverie.core.errors import InputError
 from reverie.core.types import RandomState
 
-__all__ = ["as_generator", "as_seed", "child_generator", "child_seed"]
+__all__ = ["UNIT", "as_generator", "as_seed", "child_generator", "child_seed"]
 
 _MAX_SEED = 2**63 - 1
+UNIT = 1024  # generated rows that share a seed: any unit can be drawn without those before it
 
 
 def as_seed(random_state: RandomState) -> int:

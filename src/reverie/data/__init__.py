@@ -3,7 +3,16 @@
 Importing this folder needs NumPy only; torch and the file formats are imported where they are used.
 """
 
-from reverie.data.catalogue import entries, fetch, load, load_bases, load_covariance, load_labels, load_state
+from reverie.data.catalogue import (
+    entries,
+    fetch,
+    load,
+    load_bases,
+    load_covariance,
+    load_labels,
+    load_state,
+    load_weights,
+)
 from reverie.data.dataset import Dataset, check_trainable
 from reverie.data.schema import Column, Schema, infer_schema
 from reverie.data.sinks import open_sink
@@ -24,6 +33,7 @@ __all__ = [
     "load_covariance",
     "load_labels",
     "load_state",
+    "load_weights",
     "open_sink",
     "read",
 ]

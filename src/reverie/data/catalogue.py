@@ -37,6 +37,7 @@ __all__ = [
     "load_covariance",
     "load_labels",
     "load_state",
+    "load_weights",
 ]
 
 DEFAULT_POINTS = 10_000
@@ -89,7 +90,7 @@ def load(
     ----------
     name : as in `listing`.
     columns : names to keep, in this order; default those that a model can train on.
-    part : "train" (default) or "test" for mnist; also "valid" for binarized_mnist.
+    part : "train" (default) or "test" for mnist and rbm_cd25_500; also "valid" for binarized_mnist.
     n : number of points of a simulated set, default 10,000.
     random_state : for the simulated sets; the default draws the same points every time.
 
@@ -189,6 +190,25 @@ def load_bases(name: str) -> list[str]:
     return [line.replace(" ", "") for line in lines]
 
 
+def load_weights(name: str) -> dict[str, Any]:
+    """Return the published Boltzmann machine that comes with `name`, as `RBM.from_weights` takes it: rbm_cd25_500.
+
+    Arrays of float64: W (784, 500), visible_bias (784,) and hidden_bias (500,).
+
+    Raises
+    ------
+    UnknownNameError
+        For a data set without a machine.
+    InputError
+        If the file cannot be had.
+    """
+    if name != "rbm_cd25_500":
+        raise UnknownNameError("data set with weights", name, ["rbm_cd25_500"])
+    rows = np.arange(784).reshape(28, 28).T.ravel()  # the file runs down the columns of an image
+    with np.load(_local(name, entry(name).files[1])) as stored:
+        return {"W": stored["W"][rows], "visible_bias": stored["a"][rows], "hidden_bias": stored["b"]}
+
+
 def _digits(found: Entry, part: str) -> Dataset:
     from sklearn.datasets import load_digits
 
@@ -224,6 +244,15 @@ def _binarized_mnist(found: Entry, part: str) -> Dataset:
     return _dataset(found, np.ascontiguousarray(pixels).reshape(-1, 28, 28), part=part, source_file=path.name)
 
 
+def _columns_of_bits(found: Entry, part: str) -> Dataset:
+    from scipy.io import loadmat
+
+    path, key = _local(found.name, found.files[0]), {"train": "x_trn", "test": "x_tst"}[part]
+    pixels = loadmat(path, variable_names=[key])[key].astype(np.uint8)
+    images = pixels.T.reshape(-1, 28, 28).transpose(0, 2, 1)  # an image is a column of the file, column by column
+    return _dataset(found, np.ascontiguousarray(images), part=part, source_file=path.name)
+
+
 def _table(found: Entry, part: str) -> Dataset:
     """Text tables with or without header; text columns become codes in alphabetical order."""
     path = _local(found.name, found.files[0])
@@ -248,6 +277,7 @@ _LOADERS: dict[str, Callable[[Entry, str], Dataset]] = {
     "digits": _digits,
     "mnist": _mnist,
     "binarized_mnist": _binarized_mnist,
+    "rbm_cd25_500": _columns_of_bits,
     "dimuon_z": _table,
     "dimuon_upsilon": _table,
     "magic": _table,
@@ -281,6 +311,11 @@ def _local(name: str, file: RemoteFile) -> Path:
         path = Path(folder).expanduser() / file.path
         if path.is_file():
             return _verified(path, file)
+    if not file.url:
+        raise InputError(
+            f"Expected {file.path} of {name} in the folder that REVERIE_DATA names, got none; no public file has this "
+            f"form. Make it from {entry(name).source} and put it there."
+        )
     return _downloaded(name, file)
 
 

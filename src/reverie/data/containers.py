@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from reverie.core.errors import InputError
+from reverie.core.lazy import LazyTable
 
 __all__ = ["MAX_WORDS", "Raw", "join_columns", "to_raw"]
 
@@ -26,7 +27,7 @@ class Raw:
 
     Parameters
     ----------
-    values : (n, *event).
+    values : (n, *event); a `LazyTable` stays one.
     names : one per column, or None where the container had no names.
     dtypes : NumPy name of each column's type ("str" for words), or None for one type.
     labels : the words of the columns that held words.
@@ -111,9 +112,9 @@ def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return out
 
 
-def _as_array(data: Any) -> np.ndarray:
+def _as_array(data: Any) -> Any:
     try:
-        return data if isinstance(data, np.ndarray) else np.asarray(data)
+        return data if isinstance(data, (np.ndarray, LazyTable)) else np.asarray(data)
     except ValueError:
         raise InputError(
             "Expected rows of equal length, got an inhomogeneous shape. Pad or cut the events to one shape."

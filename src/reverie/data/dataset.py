@@ -1,7 +1,8 @@
 """Values with names, units, kinds, weights and a record of where they came from.
 
 A `Dataset` is frozen: every change returns a new one, and its arrays cannot be written to. Values
-that rest on a memory map stay there until rows or columns are picked.
+that rest on a memory map stay there until rows or columns are picked; those of a large table
+(`reverie.core.lazy`) stay there even then, unless few rows are asked for by their numbers.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from reverie.core.errors import InputError, MissingDependencyError
+from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows
 from reverie.data.containers import to_raw
 from reverie.data.schema import Schema, infer_schema
 
@@ -22,9 +24,7 @@ if TYPE_CHECKING:
 
     from reverie.core.types import ArrayLike, RandomState
 
-__all__ = ["Dataset", "check_trainable"]
-
-_BLOCK = 1 << 24  # bytes hashed or searched at once
+__all__ = ["Dataset", "check_trainable", "constant_columns"]
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -80,10 +80,10 @@ class Dataset:
             names = values.schema.names if names is None else names
             values = values.values
         raw = to_raw(values)
+        array: Any = LazyTable(_read_only(raw.values)) if _is_new_and_large(raw.values) else raw.values
         if schema is None:
             names = raw.names if names is None else names
-            schema = infer_schema(raw.values, names, units, kind, dtypes=raw.dtypes, labels=raw.labels)
-        array = raw.values
+            schema = infer_schema(array, names, units, kind, dtypes=raw.dtypes, labels=raw.labels)
         if tuple(array.shape[1:]) != schema.event_shape:
             raise InputError(
                 f"Expected events of shape {schema.event_shape}, got {tuple(array.shape[1:])}. "
@@ -137,7 +137,7 @@ class Dataset:
         schema = self.schema.select(wanted)
         if wanted == self.names:
             return self
-        return self._with(self.values[:, [self.schema.index(name) for name in wanted]], schema=schema)
+        return self._with(_columns(self.values, [self.schema.index(name) for name in wanted]), schema=schema)
 
     def take(self, index: "ArrayLike") -> Self:
         """Return the events at `index`: integers, a boolean mask, or a slice."""
@@ -145,13 +145,25 @@ class Dataset:
         weights = None if self.weights is None else self.weights[rows]
         return self._with(self.values[rows], weights=weights)
 
+    def without(self, rows: np.ndarray) -> Self:
+        """Return all events but those of the given numbers, in their order."""
+        if isinstance(self.values, LazyTable):
+            weights = None if self.weights is None else np.delete(self.weights, rows)
+            return self._with(self.values.without(rows), weights=weights)
+        kept = np.ones(len(self), dtype=bool)
+        kept[rows] = False
+        return self.take(kept)
+
+    def missing_rows(self) -> np.ndarray:
+        """Return the numbers of the events with NaN or infinite entries."""
+        return _rows_with_missing(self.values)
+
     def drop_missing(self) -> Self:
         """Return the events without NaN or infinite entries; the number dropped goes to provenance."""
-        good = ~_rows_with_missing(self.values)
-        dropped = int(len(good) - good.sum())
-        if dropped == 0:
+        bad = self.missing_rows()
+        if len(bad) == 0:
             return self
-        return self.take(good)._noted(dropped_rows=dropped + int(self.provenance.get("dropped_rows", 0)))
+        return self.without(bad)._noted(dropped_rows=len(bad) + int(self.provenance.get("dropped_rows", 0)))
 
     def split(self, fraction: float, *more: float, random_state: "RandomState" = None) -> tuple[Self, ...]:
         """Return disjoint random parts of the given sizes, and what remains as the last one.
@@ -179,10 +191,30 @@ class Dataset:
             parts.append(self.take(order[start:stop])._noted(split=note))
         return tuple(parts)
 
+    def hold_out(self, n: int, random_state: "RandomState" = None) -> tuple[Self, Self]:
+        """Return all events but `n`, in their order, and these `n`, drawn at random, in random order.
+
+        It is `split` for large tables: nothing but the `n` events is copied.
+
+        Parameters
+        ----------
+        n : at least one, and fewer than there are.
+        random_state : the same seed gives the same events.
+        """
+        from reverie.core.random import as_seed, child_seed
+
+        if not 0 < n < len(self):
+            raise InputError(f"Expected 1 to {len(self) - 1} events to hold out, got {n}. Give another number.")
+        seed = as_seed(random_state)
+        out = sample_rows(len(self), n, child_seed(seed, "hold out"))
+        order = np.random.default_rng(child_seed(seed, "order of held out")).permutation(n)
+        rest, held_out = self.without(out), self.take(out[order])
+        return rest._noted(split=f"all but {n}, seed {seed}"), held_out._noted(split=f"{n} at random, seed {seed}")
+
     def fingerprint(self) -> str:
         """Return the sha256 of shape, type and values, as 64 hexadecimal digits."""
         digest = hashlib.sha256(f"{self.values.shape} {self.values.dtype.str}".encode())
-        for block in _blocks(self.values):
+        for block in row_blocks(self.values):
             digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 
@@ -228,11 +260,7 @@ def check_trainable(dataset: Dataset) -> None:
 
     check_table(dataset.values, "the data")
     check_finite(dataset.values, dataset.names, name="the data")
-    constant = [
-        f"{column.name} = {_shown(column, x)}"
-        for column, x in zip(dataset.schema.columns, _per_column(dataset), strict=True)
-        if bool((x == x.flat[0]).all())
-    ]
+    constant = [f"{name} = {value}" for name, value in constant_columns(dataset).items()]
     if constant:
         shown = ", ".join(constant[:8]) + (", ..." if len(constant) > 8 else "")
         raise InputError(
@@ -241,12 +269,21 @@ def check_trainable(dataset: Dataset) -> None:
         )
 
 
+def constant_columns(dataset: Dataset) -> dict[str, str]:
+    """Return the columns of one value only, and that value in print."""
+    columns, values = dataset.schema.columns, dataset.values
+    if isinstance(values, LazyTable):
+        low, high = values.summary.low, values.summary.high
+        return {c.name: _shown(c, a) for c, a, b in zip(columns, low, high, strict=True) if a == b}
+    parts = zip(columns, _per_column(dataset), strict=True)
+    return {column.name: _shown(column, x.flat[0]) for column, x in parts if bool((x == x.flat[0]).all())}
+
+
 def _per_column(dataset: Dataset) -> list[np.ndarray]:
     return list(dataset.values.T) if dataset.schema.is_table else [dataset.values]
 
 
-def _shown(column: Any, x: np.ndarray) -> str:
-    value = x.flat[0]
+def _shown(column: Any, value: Any) -> str:
     return column.labels[int(value)] if column.labels else f"{value:g}"
 
 
@@ -254,7 +291,17 @@ def _rebuilt(values: np.ndarray, schema: Schema, weights: np.ndarray | None, pro
     return Dataset(values, schema=schema, weights=weights, provenance=provenance)
 
 
-def _read_only(array: np.ndarray) -> np.ndarray:
+def _is_new_and_large(values: Any) -> bool:
+    return not isinstance(values, LazyTable) and is_large(values)
+
+
+def _columns(values: Any, index: list[int]) -> Any:
+    return values.select(index) if isinstance(values, LazyTable) else values[:, index]
+
+
+def _read_only(array: Any) -> Any:
+    if isinstance(array, LazyTable):
+        return array
     view = array.view()
     view.flags.writeable = False
     return view
@@ -277,7 +324,10 @@ def _weights_out(array: np.ndarray, schema: Schema, name: str) -> tuple[np.ndarr
     others = [other for other in schema.names if other != name]
     if not others:
         raise InputError(f"Expected columns besides the weights {name!r}, got none. Name another column.")
-    return np.delete(array, j, axis=1), schema.select(others), array[:, j]
+    weights = np.asarray(array[:, j])
+    if isinstance(array, LazyTable):
+        return array.select([k for k in range(array.shape[1]) if k != j]), schema.select(others), weights  # pyright: ignore[reportReturnType]
+    return np.delete(array, j, axis=1), schema.select(others), weights
 
 
 def _name_list(names: Sequence[str] | str) -> list[str]:
@@ -300,15 +350,15 @@ def _edges(fractions: tuple[float, ...], n: int) -> list[int]:
     return edges
 
 
-def _blocks(values: np.ndarray) -> Any:
-    rows = max(1, _BLOCK // max(1, values[:1].nbytes))
-    return (values[start : start + rows] for start in range(0, len(values), rows))
-
-
-def _rows_with_missing(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind != "f":
-        return np.zeros(len(values), bool)
-    return np.concatenate([~np.isfinite(b).reshape(len(b), -1).all(axis=1) for b in _blocks(values)])
+def _rows_with_missing(values: Any) -> np.ndarray:
+    """Return the numbers of the rows with NaN or infinite entries."""
+    if values.dtype.kind != "f" or (isinstance(values, LazyTable) and not values.summary.has_missing):
+        return np.empty(0, np.int64)
+    start, found = 0, []
+    for block in row_blocks(values):
+        found.append(start + np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1)))
+        start += len(block)
+    return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
 def _codes(x: np.ndarray) -> np.ndarray:

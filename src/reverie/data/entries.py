@@ -14,7 +14,10 @@ __all__ = ["ENTRIES", "Entry", "RemoteFile"]
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a data set: path below REVERIE_DATA and the cache, checksum, size in bytes, address."""
+    """A file of a data set: path below REVERIE_DATA and the cache, checksum, size in bytes, address.
+
+    The address is empty for a file that was derived from a public one, and must be put into REVERIE_DATA by hand.
+    """
 
     path: str
     sha256: str
@@ -80,7 +83,8 @@ _PLIK = "https://raw.githubusercontent.com/heatherprince/planck-lite-py/2c0d0f67
 _PLIK += "data/planck2018_plik_lite/"
 _MAGIC = "https://raw.githubusercontent.com/TanishaSharma01/MAGIC-gamma-hadron-classification/"
 _MAGIC += "8895e72ade7e042cc154730da133fa3ec298414c/"
-
+_DISTILLING = "https://raw.githubusercontent.com/gpapamak/distilling_intractable_generative_models/"
+_DISTILLING += "419afd8b853179b5cc3412eb8dfaa66917a81bba/outdir/"
 _QUCUMBER = "https://raw.githubusercontent.com/PIQuIL/QuCumber/b2959318eec6b9d20575c5278e5dee7362cc7f5c/examples/"
 
 
@@ -117,6 +121,12 @@ _MNIST_BIBTEX = """@article{lecun1998gradient,
   title   = {Gradient-based learning applied to document recognition},
   journal = {Proceedings of the IEEE},
   volume  = {86}, number = {11}, pages = {2278--2324}, year = {1998},
+}"""
+_AIS_BIBTEX = """@inproceedings{salakhutdinov2008quantitative,
+  author    = {Salakhutdinov, Ruslan and Murray, Iain},
+  title     = {On the quantitative analysis of deep belief networks},
+  booktitle = {Proceedings of the 25th International Conference on Machine Learning},
+  year      = {2008}, doi = {10.1145/1390156.1390266},
 }"""
 _QUCUMBER_BIBTEX = """@article{beach2019qucumber,
   author  = {Beach, Matthew J. S. and De Vlugt, Isaac and Golubeva, Anna and Huembeli, Patrick and Kulchytskyy, Bohdan
@@ -199,12 +209,7 @@ _ALL = (
         columns=(Column("pixel", "pixel", lower=0, upper=1, integral=True, dtype="uint8"),),
         source="https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
         licence="commonly cited as CC BY-SA 3.0 (as MNIST)",
-        citation="""@inproceedings{salakhutdinov2008quantitative,
-  author    = {Salakhutdinov, Ruslan and Murray, Iain},
-  title     = {On the quantitative analysis of deep belief networks},
-  booktitle = {Proceedings of the 25th International Conference on Machine Learning},
-  year      = {2008}, doi = {10.1145/1390156.1390266},
-}""",
+        citation=_AIS_BIBTEX,
         files=(
             RemoteFile(
                 "binarized_mnist/binarized_mnist_train.mat",
@@ -226,6 +231,33 @@ _ALL = (
             ),
         ),
         parts=("train", "valid", "test"),
+    ),
+    Entry(
+        name="rbm_cd25_500",
+        title="a published Boltzmann machine of 500 hidden units, and the binary MNIST that it was trained on",
+        n_rows=60000,
+        event_shape=(28, 28),
+        columns=(Column("pixel", "pixel", lower=0, upper=1, integral=True, dtype="uint8"),),
+        source="https://github.com/gpapamak/distilling_intractable_generative_models",
+        licence="BSD-2-Clause (weights); MNIST is commonly cited as CC BY-SA 3.0",
+        citation=_AIS_BIBTEX,
+        files=(
+            RemoteFile(
+                "rbm_cd25_500/randomly_binarized_mnist.mat",
+                "de1a93505c4561bbc3e3e2fbb6d911e31fb0e840bcea5f7c010848fba7d4f89a",
+                3307942,
+                _DISTILLING + "randomly_binarized_mnist.mat",
+            ),
+            RemoteFile(
+                "rbm_cd25_500/rbm_cd25_500.npz",
+                "f412300d2134b7dbd43281120a56d907d9cb2a24340eba52a052dd2e39d45e1f",
+                3012494,
+                "",
+            ),
+        ),
+        parts=("train", "test"),
+        note="Another binarisation than binarized_mnist. load_weights gives the machine for RBM.from_weights; its file "
+        "holds W, a and b of rbm_CD25_500.mat at the source.",
     ),
     Entry(
         name="dimuon_z",

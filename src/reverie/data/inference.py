@@ -57,23 +57,24 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ANGLE_WORDS", "circle_around", "infer_column", "infer_event"]
+__all__ = ["ANGLE_WORDS", "MOST_CELLS", "MOST_ROWS", "circle_around", "infer_column", "infer_event"]
 
 ANGLE_WORDS = frozenset(
     "phi varphi dphi deltaphi azimuth azimuthal azim azi az angle psi theta longitude lon ra heading direction".split()
 )
 _DOMAINS = ((-math.pi, math.pi), (0.0, 2 * math.pi), (-180.0, 180.0), (0.0, 360.0))
-_MAX_ROWS = 200_000
-_MAX_CELLS = 2_000_000
+MOST_ROWS = 200_000  # that the rules look at, every k-th of all
+MOST_CELLS = 2_000_000  # of images
 
 
-def infer_column(x: np.ndarray, name: str, unit: str = "") -> dict[str, Any]:
+def infer_column(x: np.ndarray, name: str, unit: str = "", ends: tuple[float, float] | None = None) -> dict[str, Any]:
     """Return the properties of one column of a table (see the rules above).
 
     Parameters
     ----------
     x : (n,) numbers; NaN allowed.
     name, unit : as given by the user.
+    ends : least and greatest finite value, where `x` is only a part of the column.
 
     Returns
     -------
@@ -85,8 +86,8 @@ def infer_column(x: np.ndarray, name: str, unit: str = "") -> dict[str, Any]:
     x = np.asarray(x) if whole_type else _finite(np.asarray(x))
     if len(x) == 0:
         return {"kind": "continuous"}
-    part = x[:: max(1, -(-len(x) // _MAX_ROWS))]
-    low, high = float(x.min()), float(x.max())
+    part = x[:: max(1, -(-len(x) // MOST_ROWS))]
+    low, high = (float(x.min()), float(x.max())) if ends is None else ends
     pair = _pair(part, low, high)
     if pair is not None:
         return pair
@@ -100,15 +101,15 @@ def infer_column(x: np.ndarray, name: str, unit: str = "") -> dict[str, Any]:
     return _continuous(part, low, high)
 
 
-def infer_event(values: np.ndarray) -> dict[str, Any]:
-    """Return the properties shared by all cells of images or lattices (n, *event)."""
+def infer_event(values: np.ndarray, ends: tuple[float, float] | None = None) -> dict[str, Any]:
+    """Return the properties shared by all cells of images or lattices (n, *event); `ends` as in `infer_column`."""
     if values.dtype.kind == "b":
         return {"kind": "pixel", "lower": 0.0, "upper": 1.0, "integral": True}
-    rows = max(1, _MAX_CELLS // max(1, math.prod(values.shape[1:])))
+    rows = max(1, MOST_CELLS // max(1, math.prod(values.shape[1:])))
     part = _finite(np.asarray(values[:: max(1, -(-len(values) // rows))]).ravel())
     if part.size == 0:
         return {"kind": "continuous"}
-    low, high = _extremes(values, part)
+    low, high = _extremes(values, part) if ends is None else ends
     if low == -1 and high == 1 and bool((np.abs(part) == 1).all()):
         return {"kind": "spin", "lower": -1.0, "upper": 1.0, "levels": (-1.0, 1.0), "integral": True}
     whole = values.dtype.kind in "iu" or _is_whole(part)

@@ -25,7 +25,8 @@ from typing import Any, Self
 import numpy as np
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.data.inference import circle_around, infer_column, infer_event
+from reverie.core.lazy import LazyTable
+from reverie.data.inference import MOST_CELLS, MOST_ROWS, circle_around, infer_column, infer_event
 
 __all__ = ["KIND_NAMES", "Column", "Schema", "infer_schema", "split_unit"]
 
@@ -249,7 +250,7 @@ def infer_schema(
 
     Parameters
     ----------
-    values : (n, *event) numbers.
+    values : (n, *event) numbers; of a `LazyTable` every k-th row is looked at, and the extremes of all.
     names : one per column, such as "pt1" or "pt1 [GeV]"; default x0, x1, ... or "pixel".
     units : one per column, or by name; default what brackets in the names say.
     kind : what is known better than guessed: one kind for all, one per column, or by name.
@@ -262,7 +263,9 @@ def infer_schema(
         If the number of names, units or kinds is not that of the columns, or if the values of a
         column contradict the kind it is told to be.
     """
-    table = values.ndim == 2
+    table, ends = values.ndim == 2, None
+    if isinstance(values, LazyTable):
+        values, ends = _looked_at(values)
     parts = [values[:, j] for j in range(values.shape[1])] if table else [values]
     default = [f"x{j}" for j in range(len(parts))] if table else ["pixel"]
     pairs = [split_unit(str(name)) for name in _per_column("names", names, default, default)]
@@ -271,12 +274,13 @@ def infer_schema(
     kinds = _per_column("kind", [kind] * len(parts) if isinstance(kind, str) else kind, plain, [None] * len(parts))
     types = list(dtypes) if dtypes is not None else [values.dtype.name] * len(parts)
     columns = []
-    for x, name, unit, told, dtype in zip(parts, plain, given, kinds, types, strict=True):
+    limits = [None] * len(parts) if ends is None else ends
+    for x, name, unit, told, dtype, limit in zip(parts, plain, given, kinds, types, limits, strict=True):
         if labels and name in labels:
             words = tuple(labels[name])
             guess = {"kind": "categorical", "levels": tuple(range(len(words))), "labels": words, "integral": True}
         else:
-            guess = infer_column(_typed(x, dtype), name, unit) if table else infer_event(x)
+            guess = infer_column(_typed(x, dtype), name, unit, limit) if table else infer_event(x, limit)
         if told is not None and told != guess["kind"]:
             guess = _as_told(x, name, str(told), guess)
         columns.append(Column(name=name, unit=unit, dtype=dtype, **guess))
@@ -304,6 +308,14 @@ def _per_column(what: str, given: Any, names: Sequence[str], default: Sequence[A
         n = 1 if isinstance(given, str) else len(given)
         raise InputError(f"Expected {what} for {len(names)} column(s), got {n}. Give one per column, as a list.")
     return list(given)
+
+
+def _looked_at(values: LazyTable) -> tuple[np.ndarray, list[tuple[float, float]]]:
+    """Return some rows of a large table, and the least and the greatest value of each column in all of it."""
+    most = MOST_ROWS if values.ndim == 2 else max(1, MOST_CELLS // math.prod(values.shape[1:]))
+    low, high = values.summary.low, values.summary.high
+    some = values[:: max(1, -(-len(values) // most))]
+    return some, [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
 def _typed(x: np.ndarray, dtype: str) -> np.ndarray:

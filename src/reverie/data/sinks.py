@@ -8,7 +8,7 @@ suffix        format    layout
 .npy          NumPy     one array (n, *event)
 .h5 .hdf5     HDF5      data set "samples" (n, *event) with the attribute "names" (extra ``io``)
 .csv          text      a header and a line per event; images flattened
-.parquet .pq  Parquet   a column per feature, a row group per block; images flattened (extra ``io``)
+.parquet .pq  Parquet   a column per feature, row groups of 4 MiB; images flattened (extra ``io``)
 .root         ROOT      TTree "samples", a branch per feature; images flattened (extra ``root``)
 """
 
@@ -28,6 +28,9 @@ import numpy as np
 from reverie.core.errors import FolderError, InputError, MissingDependencyError
 
 __all__ = ["WRITERS", "Sink", "open_sink"]
+
+
+ROW_GROUP_BYTES = 1 << 22  # small blocks are held back until they fill one: a group costs a reader time of its own
 
 
 class _Writer(Protocol):
@@ -257,15 +260,28 @@ class _Parquet:
         self._pa, self._sink = pa, sink
         kinds = [pa.string() if n in sink.labels else pa.from_numpy_dtype(t) for n, t in _pairs(sink)]
         self._schema = pa.schema(list(zip(sink.names, kinds, strict=True)))
-        self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
+        # No two floats are the same: a dictionary of them takes five times as long to write and half as much room more
+        repeated: Any = [n for n, t in _pairs(sink) if n in sink.labels or t.kind != "f"] or False
+        self._file = pq.ParquetWriter(path, self._schema, compression="zstd", use_dictionary=repeated)
+        self._held: list[Any] = []
 
     def write(self, block: np.ndarray) -> None:
         labels = self._sink.labels
         columns = {n: _words(x, labels[n]) if n in labels else x for n, x in self._sink.columns(block).items()}
-        self._file.write_table(self._pa.table(columns, schema=self._schema))
+        self._held.append(self._pa.table(columns, schema=self._schema))
+        if sum(table.nbytes for table in self._held) >= ROW_GROUP_BYTES:
+            self._write_group()
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self._write_group()
+        finally:
+            self._file.close()
+
+    def _write_group(self) -> None:
+        if self._held:
+            held, self._held = self._held, []
+            self._file.write_table(self._pa.concat_tables(held))
 
 
 class _Hdf5:

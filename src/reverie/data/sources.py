@@ -8,6 +8,9 @@ suffix                          format    what is read
 .h5 .hdf5                       HDF5      one data set, or one-dimensional ones as columns (extra ``io``)
 .root                           ROOT      a TTree or RNTuple of flat branches (extra ``root``)
 
+A large table (`reverie.core.lazy`) in Parquet, HDF5 or ROOT is unpacked once into a memory map (see
+`reverie.data.conversion`); an HDF5 data set in one piece is one already.
+
 Where a file holds several things, write which one after a colon, ``events.root:tree``, or give
 `key`. Pickles are never loaded: they can run code.
 
@@ -17,19 +20,23 @@ show them; `reverie.data.dataset.check_trainable` refuses them before a model is
 """
 
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reverie.core.errors import InputError, MissingDependencyError, UnknownNameError, nearest
+from reverie.core.lazy import exceeds_memory
 from reverie.data.containers import Raw, join_columns, to_raw
+from reverie.data.conversion import mapped
 from reverie.data.dataset import Dataset
 from reverie.data.schema import infer_schema, split_unit
 from reverie.data.text import read_text
 
 __all__ = ["READERS", "read"]
+
+_ROWS_AT_ONCE = 1 << 17  # unpacked into a memory map
 
 Reader = Callable[[Path, str | None, list[str] | None], Raw]
 
@@ -68,6 +75,9 @@ def read(
     provenance: dict[str, Any] = {"source": str(file), "format": _suffix(file), "rows_in_file": len(raw.values)}
     if inner is not None:
         provenance["key"] = inner
+    mapped_from = getattr(raw.values, "filename", None)
+    if mapped_from is not None and Path(mapped_from) != file.resolve():
+        provenance["memory_map"] = str(mapped_from)
     if len(raw.values) == 0:
         raise InputError(f"Expected events in {file.name}, got none. Check how the file was written.")
     schema = infer_schema(raw.values, raw.names, kind=kind, dtypes=raw.dtypes, labels=_plain_labels(raw))
@@ -186,10 +196,37 @@ def _read_parquet(path: Path, key: str | None, names: list[str] | None) -> Raw:
         file = pq.ParquetFile(path)
         fields = {split_unit(field)[0]: field for field in file.schema_arrow.names}
         wanted = list(fields) if names is None else [_known(name, fields) for name in names]
+        if exceeds_memory((file.metadata.num_rows, len(wanted))):
+            found = _mapped_parquet(path, file, {fields[name]: name for name in wanted}, pa)
+            if found is not None:
+                return found
         table = file.read(columns=[fields[name] for name in wanted])
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, "a Parquet file", error) from None
     return join_columns({fields[name]: _arrow_column(table[fields[name]], name, pa) for name in wanted})
+
+
+def _mapped_parquet(path: Path, file: Any, wanted: Mapping[str, str], pa: Any) -> Raw | None:
+    """Return the columns of numbers of a large file from a memory map; None where some hold words."""
+    kinds = [file.schema_arrow.field(name).type for name in wanted]
+    if not all(pa.types.is_integer(k) or pa.types.is_floating(k) or pa.types.is_boolean(k) for k in kinds):
+        return None
+    dtypes = [np.dtype(k.to_pandas_dtype()) for k in kinds]
+    groups = [file.metadata.row_group(g) for g in range(file.metadata.num_row_groups)]
+    places = [file.schema_arrow.get_field_index(name) for name in wanted]
+    for j, place in enumerate(places):
+        found = [group.column(place).statistics for group in groups]
+        if dtypes[j].kind != "f" and any(one is None or one.null_count for one in found):
+            dtypes[j] = np.dtype(np.float64)  # what is missing becomes NaN
+
+    def blocks() -> Iterator[np.ndarray]:
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(wanted)):
+            columns = [_arrow_column(batch.column(name), shown, pa) for name, shown in wanted.items()]
+            yield np.stack([x.astype(dtype) for x, dtype in zip(columns, dtypes, strict=True)], axis=1)
+
+    shape, n_rows, dtype = (len(wanted),), file.metadata.num_rows, np.result_type(*dtypes)
+    values = mapped(path, list(wanted), event_shape=shape, dtype=dtype, n_rows=n_rows, blocks=blocks)
+    return Raw(values, list(wanted), [dtype.name for dtype in dtypes])
 
 
 def _read_root(path: Path, key: str | None, names: list[str] | None) -> Raw:
@@ -207,12 +244,29 @@ def _read_root(path: Path, key: str | None, names: list[str] | None) -> Raw:
             tree = file[_pick(trees, path, key, "tree")]
             branches: list[str] = list(tree.keys())
             wanted = branches if names is None else [_known(name, branches) for name in names]
+            if exceeds_memory((tree.num_entries, len(wanted))):
+                return _mapped_root(path, tree, wanted)
             columns = tree.arrays(wanted, library="np")
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         if isinstance(error, InputError):
             raise
         raise _unreadable(path, "a ROOT file", error) from None
     return join_columns(_flat(columns, wanted))
+
+
+def _mapped_root(path: Path, tree: Any, wanted: list[str]) -> Raw:
+    """Return the branches of a large tree from a memory map."""
+    first = join_columns(_flat(tree.arrays(wanted, library="np", entry_stop=2), wanted))
+    if first.labels:
+        return join_columns(_flat(tree.arrays(wanted, library="np"), wanted))
+
+    def blocks() -> Iterator[np.ndarray]:
+        for columns in tree.iterate(wanted, library="np", step_size=_ROWS_AT_ONCE):
+            yield join_columns(_flat(columns, wanted)).values
+
+    shape, dtype, n_rows = first.values.shape[1:], first.values.dtype, tree.num_entries
+    values = mapped(path, [tree.name, *wanted], event_shape=shape, dtype=dtype, n_rows=n_rows, blocks=blocks)
+    return Raw(values, first.names, first.dtypes)
 
 
 def _flat(columns: Mapping[str, np.ndarray], wanted: Sequence[str]) -> dict[str, np.ndarray]:
@@ -244,12 +298,45 @@ def _one_of(found: Mapping[str, Any], path: Path, key: str | None, names: list[s
     columns = len(flat) == len(numbers) and len({len(numbers[name]) for name in flat}) == 1
     if key is None and columns and (names is not None or len(numbers) > 1):
         wanted = flat if names is None else [_known(name, flat) for name in names]
+        still_packed = not isinstance(numbers[wanted[0]], np.ndarray)
+        if still_packed and exceeds_memory((len(numbers[wanted[0]]), len(wanted))):
+            return _mapped_columns(path, {name: numbers[name] for name in wanted})
         return join_columns({name: numbers[name][()] for name in wanted})
     shapes = {name: f"{name} {tuple(item.shape)}" for name, item in numbers.items()}
     item = numbers[_pick(list(numbers), path, key, "array", shapes)]
     heads: Any = getattr(item, "attrs", {}).get("names")
-    raw = to_raw(_as_events(item[()]))
+    is_to_map = item.ndim > 1 and item.dtype.fields is None and exceeds_memory(item.shape)
+    raw = to_raw(_as_events(_mapped_item(path, item) if is_to_map else item[()]))
     return raw if heads is None else Raw(raw.values, [h if isinstance(h, str) else h.decode() for h in heads])
+
+
+def _mapped_columns(path: Path, columns: Mapping[str, Any]) -> Raw:
+    """Return columns of one length, of a large table, from a memory map."""
+    dtypes, n_rows = [item.dtype for item in columns.values()], len(next(iter(columns.values())))
+
+    def blocks() -> Iterator[np.ndarray]:
+        for start in range(0, n_rows, _ROWS_AT_ONCE):
+            yield np.stack([item[start : start + _ROWS_AT_ONCE] for item in columns.values()], axis=1)
+
+    shape, dtype = (len(columns),), np.result_type(*dtypes)
+    values = mapped(path, list(columns), event_shape=shape, dtype=dtype, n_rows=n_rows, blocks=blocks)
+    return Raw(values, list(columns), [dtype.name for dtype in dtypes])
+
+
+def _mapped_item(path: Path, item: Any) -> np.ndarray:
+    """Return a large array of an open file as a memory map: of an HDF5 data set in one piece, in the file itself."""
+    if isinstance(item, np.ndarray):  # of an archive, which has been read
+        return item
+    offset = item.id.get_offset()
+    if offset is not None and not item.external:
+        return np.memmap(path, dtype=item.dtype, mode="r", offset=offset, shape=item.shape)
+    size = max(1, _ROWS_AT_ONCE * 8 // max(1, item[:1].size))
+
+    def blocks() -> Iterator[np.ndarray]:
+        return (item[start : start + size] for start in range(0, len(item), size))
+
+    shape = item.shape[1:]
+    return mapped(path, [item.name], event_shape=shape, dtype=item.dtype, n_rows=len(item), blocks=blocks)
 
 
 def _pick(names: Sequence[str], path: Path, key: str | None, what: str, shown: Mapping[str, str] | None = None) -> str:

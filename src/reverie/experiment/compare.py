@@ -19,9 +19,7 @@ another generator. Whether one configuration is better than another is asked of 
 but the seed: mean and standard error over the runs, and Welch's t-test (1947) between groups of at least two.
 """
 
-import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -31,75 +29,17 @@ from typing import Any
 import numpy as np
 
 from reverie.core.errors import FolderError, InputError, UnknownNameError
-from reverie.experiment.config import RunConfig, flatten, format_duration
-from reverie.experiment.folder import RunFolder, write_json
+from reverie.experiment.compared import AUC, CLASSIFIER_ROW, Run, Score, check_comparable, read_runs
+from reverie.experiment.config import flatten
+from reverie.experiment.folder import write_json
 from reverie.validation.multiple import holm
-from reverie.validation.result import ValidationResult
 
-__all__ = ["AUC", "Comparison", "Group", "Pair", "Run", "Score", "compare_runs", "difference", "read_runs", "welch"]
+__all__ = ["Comparison", "Group", "Pair", "compare_runs", "difference", "welch"]
 
-AUC = "AUC"
-_CLASSIFIER_ROW = "classifier AUC"  # as `ValidationResult.table` calls it
 _NO_ERRORS = (
     "{by} has no standard errors in these runs: the order is that of the values, and no difference is called "
     "significant."
 )
-
-
-@dataclass(frozen=True)
-class Score:
-    """One statistic of a run: value and real against real, each with its standard error (None if unknown)."""
-
-    value: float
-    error: float | None = None
-    real_vs_real: float | None = None
-    real_vs_real_error: float | None = None
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as it is compared.
-
-    Parameters
-    ----------
-    name : its path, as far as it differs from those of the others.
-    path : as given.
-    config, data : config.yaml and data.json.
-    result : its validation.
-    seconds : of training, None if unknown.
-    scores : statistics by name; those of single features as "KS pt1".
-    """
-
-    name: str
-    path: str
-    config: RunConfig
-    data: dict[str, Any]
-    result: ValidationResult
-    seconds: float | None
-    scores: dict[str, Score]
-
-    @property
-    def recipe(self) -> str:
-        """All of the configuration but the seed, as text."""
-        return json.dumps({**asdict(self.config), "seed": None}, sort_keys=True, default=str)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what comparison.json says of the run."""
-        result = self.result
-        return {
-            "name": self.name,
-            "path": self.path,
-            "model": self.config.model_name,
-            "seed": self.config.seed,
-            "p_value": result.p_value,
-            "n_permutations": result.n_permutations,
-            "n_distinguish": _finite(result.n_distinguish),
-            "n_distinguish_low": _finite(result.n_distinguish_low),
-            "n_distinguish_is_lower_bound": result.n_distinguish == math.inf,
-            "seconds": self.seconds,
-            "time": "–" if self.seconds is None else format_duration(self.seconds),
-            "scores": {name: asdict(score) for name, score in self.scores.items()},
-        }
 
 
 @dataclass(frozen=True)
@@ -213,7 +153,7 @@ def compare_runs(paths: Sequence[str | Path], *, by: str | None = None, alpha: f
         For fewer than two runs, one run twice, no run folder, no validation, different data, an unknown statistic.
     """
     runs = read_runs(paths)
-    notes = _check_comparable(runs)
+    notes = check_comparable(runs)
     shared = [name for name in runs[0].scores if all(name in run.scores for run in runs)]
     by = _chosen(by, shared)
     runs.sort(key=lambda run: run.scores[by].value)
@@ -260,102 +200,6 @@ def welch(a: Sequence[float], b: Sequence[float]) -> tuple[float, float | None, 
     return gap, float(t), float(p)
 
 
-def read_runs(paths: Sequence[str | Path]) -> list[Run]:
-    """Return the runs in the folders `paths`, in this order; raises as `compare_runs` does."""
-    if len(paths) < 2:
-        raise InputError(f"Expected two or more run folders, got {len(paths)}. Write: reverie compare runs/a runs/b")
-    real = [Path(path).resolve() for path in paths]
-    doubled = next((path for path, place in zip(paths, real, strict=True) if real.count(place) > 1), None)
-    if doubled is not None:
-        raise InputError(f"Expected each run once, got {str(doubled)!r} twice. Leave one of them out.")
-    places = [Path(os.path.abspath(path)) for path in paths]
-    common = os.path.commonpath([place.parent for place in places])
-    return [_read(path, str(place.relative_to(common))) for path, place in zip(paths, places, strict=True)]
-
-
-def _read(path: str | Path, name: str) -> Run:
-    folder = RunFolder(path)
-    config = RunConfig.from_yaml(folder / "config.yaml")
-    if not (folder / "validation.json").is_file():
-        verb = "resume" if folder.samples is None else "validate"
-        raise InputError(f"Expected validation.json in {str(path)!r}, got none. Make it: reverie {verb} {path}")
-    content = folder.read_json("validation.json")
-    try:
-        result = ValidationResult.from_json(content)
-        scores = _scores(result)
-    except (TypeError, ValueError) as error:  # an InputError is a ValueError
-        file = str(folder / "validation.json")
-        raise InputError(
-            f"Expected a validation in {file!r}, got something else. Make it anew: reverie validate {path}"
-        ) from error
-    data, status = folder.read_json("data.json"), folder.read_json("status.json", {})
-    if not isinstance(data, dict) or "sha256" not in data:
-        raise InputError(f"Expected data.json with a sha256 in {str(path)!r}, got none. Train the run again.")
-    training = status.get("training") if isinstance(status, dict) else None
-    return Run(name, str(path), config, data, result, (training or {}).get("seconds"), scores)
-
-
-def _scores(result: ValidationResult) -> dict[str, Score]:
-    """Return the statistics by name, the AUC first; values that are not finite are left out."""
-    scores: dict[str, Score] = {}
-    auc = next((one for one in result.classifiers if one.learner == "boosting"), result.auc)  # the same in all runs
-    if auc is not None and _finite(auc.value) is not None:
-        scores[AUC] = Score(*map(_finite, (auc.value, auc.error, auc.real_vs_real, auc.real_vs_real_error)))  # pyright: ignore[reportArgumentType]
-    for row in result.table():
-        value = _finite(row["value"])
-        if row["statistic"] != _CLASSIFIER_ROW and value is not None:
-            name = " ".join(filter(None, (row["statistic"], row["feature"])))
-            scores.update([_growing(name, value, _finite(row.get("error")), _finite(row.get("real_vs_real")))])
-    return scores
-
-
-def _check_comparable(runs: Sequence[Run]) -> list[str]:
-    """Refuse runs on different data or splits; return notes on what differs but is not decisive."""
-    first = runs[0]
-    for run in runs[1:]:
-        if run.data["sha256"] != first.data["sha256"]:
-            raise InputError(
-                f"Expected runs on the same data, got {_data_text(first)} and {_data_text(run)}. "
-                "Compare runs on one file with the same columns and conditions."
-            )
-        if run.config.held_out != first.config.held_out:
-            raise InputError(
-                f"Expected runs that hold out the same part of the data, got {first.config.held_out:g} in "
-                f"{first.name!r} and {run.config.held_out:g} in {run.name!r}. Run one of them again with --held-out."
-            )
-    notes = []
-    if len({run.config.seed for run in runs}) > 1:
-        notes.append(
-            "The seeds differ, and with them the rows held out: runs of different seeds share about "
-            f"{first.config.held_out:.0%} of these rows. Errors are taken as independent."
-        )
-    if len({_test_text(run) for run in runs}) > 1:
-        texts = "; ".join(f"{run.name}: {_test_text(run)}" for run in runs)
-        notes.append(f"The validations differ, and so may the scale of their statistics: {texts}.")
-    below = [run.name for run in runs if _is_below_chance(run.scores.get(AUC))]
-    if below:
-        notes.append(
-            f"The AUC of {', '.join(below)} is below 1/2 by more than three errors. No difference of laws does that; "
-            "samples that repeat the real events do."
-        )
-    return notes
-
-
-def _data_text(run: Run) -> str:
-    return f"{run.name!r} on {run.config.data} ({run.data.get('n_rows', 0):,} rows, sha256 {run.data['sha256'][:12]})"
-
-
-def _test_text(run: Run) -> str:
-    """Return what the size of a statistic depends on besides the samples."""
-    sizes, auc = run.result.sizes, run.result.auc
-    learner = "no classifier" if auc is None else f"classifier {auc.learner}"
-    return f"{sizes.get('n_real', 0):,} real and {sizes.get('n_generated', 0):,} generated events, {learner}"
-
-
-def _is_below_chance(score: Score | None) -> bool:
-    return score is not None and score.value + 3 * (score.error or math.inf) < 0.5
-
-
 def _chosen(by: str | None, shared: Sequence[str]) -> str:
     """Return the statistic that `by` names, in any case, whole or by its beginning."""
     if not shared:
@@ -363,7 +207,7 @@ def _chosen(by: str | None, shared: Sequence[str]) -> str:
     if by is None:
         return shared[0]
     wanted = by.lower().strip()
-    wanted = AUC.lower() if wanted == _CLASSIFIER_ROW.lower() else wanted
+    wanted = AUC.lower() if wanted == CLASSIFIER_ROW.lower() else wanted
     hits = [name for name in shared if name.lower() == wanted] or [n for n in shared if n.lower().startswith(wanted)]
     if not hits:
         raise UnknownNameError("statistic", by, shared)
@@ -429,14 +273,3 @@ def _differences(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     keys = dict.fromkeys(key for values in flat.values() for key in values)
     rows = {key: {name: values[key] for name, values in flat.items() if key in values} for key in keys}
     return {key: row for key, row in rows.items() if len(row) < len(runs) or len(set(map(str, row.values()))) > 1}
-
-
-def _growing(name: str, value: float, error: float | None, real: float | None) -> tuple[str, Score]:
-    """Return name and score of a statistic that grows with the difference; of a coverage, what it lacks to 1."""
-    if name not in ("precision", "recall", "density", "coverage"):
-        return name, Score(value, error, real)
-    return f"1 - {name}", Score(1 - value, error, None if real is None else 1 - real)
-
-
-def _finite(value: Any) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)

@@ -4,47 +4,76 @@ A table has its conditions as the last columns. Images have theirs in a second f
 ``samples.npy`` and ``samples_conditions.npy``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reverie.core.errors import FolderError, InputError, UnknownNameError
+from reverie.core.errors import FolderError, InputError
 from reverie.core.random import child_seed
-from reverie.data import Column, Dataset, Schema, open_sink
-from reverie.experiment.config import RunConfig, parse_condition
+from reverie.data import Dataset, Schema, open_sink
+from reverie.data.sinks import Sink
+from reverie.experiment.asking import Asked, asked_for, asked_rows
+from reverie.experiment.config import RunConfig
 from reverie.experiment.folder import RunFolder, conditions_path
 from reverie.experiment.inputs import Inputs, appended
 from reverie.experiment.progress import Progress
+from reverie.models.base import GenerativeModel
 from reverie.models.files import load_model
 
-__all__ = ["draw", "draw_from", "draw_replicas", "drawn_rows", "one_of_each_in_turn", "sample"]
+__all__ = [
+    "draw",
+    "draw_from",
+    "draw_replicas",
+    "drawn_rows",
+    "load_generator",
+    "one_of_each_in_turn",
+    "sample",
+    "sink_of",
+    "written_files",
+    "written_schema",
+]
 
 _REPLICA_ROWS, _REPLICA_IMAGES = 3000, 300
 
 
-def draw(model: Any, path: Path, n: int, *, seed: int, conditions: Dataset | None = None, quiet: bool = False) -> None:
+def draw(
+    model: Any,
+    path: Path,
+    n: int,
+    *,
+    seed: int,
+    asked: Asked | None = None,
+    start: int = 0,
+    tell: Callable[[int], object] = lambda done: None,
+) -> None:
     """Stream `n` samples of `model` into the file `path`, block by block, in original units.
+
+    Conditions of images go into a second file; see `conditions_path`.
 
     Parameters
     ----------
     model : trained model.
     path : of the samples.
     n, seed : how many, and of which noise.
-    conditions : n rows of conditions for a conditional model, else None.
-    quiet : show no progress.
+    asked : conditions for a conditional model, else None.
+    start : number of the first sample of that noise.
+    tell : called with the number of samples done, after each block.
     """
-    schema = _written_schema(model, conditions)
-    with _sink(path, schema, n) as sink, Progress("sampling", n, unit="samples", quiet=quiet) as bar:
-        done = 0
-        for block in _blocks(model, n, seed=seed, conditions=conditions):
+    schema = written_schema(model, asked)
+    of_images = asked if schema == model.schema_ else None
+    done = 0
+    with ExitStack() as opened:
+        sink = opened.enter_context(sink_of(path, schema, n))
+        second = opened.enter_context(sink_of(conditions_path(path), of_images.schema, n)) if of_images else None
+        for block in _blocks(model, n, seed=seed, asked=asked, start=start):
             sink.write(block)
+            if of_images and second:
+                second.write(of_images.rows(start + done, len(block)))
             done += len(block)
-            bar.update(done)
-    if conditions is not None and schema == model.schema_:
-        with _sink(conditions_path(path), conditions.schema, n) as sink:
-            sink.write(np.asarray(conditions.values))
+            tell(done)
 
 
 def draw_from(
@@ -74,14 +103,32 @@ def draw_from(
     FolderError
         If a file is there already.
     """
-    loaded, files = load_model(model), [Path(path)]
-    conditions = _conditions_of(loaded, condition, n, seed)
-    if conditions is not None and _written_schema(loaded, conditions) == loaded.schema_:
-        files.append(conditions_path(files[0]))
+    loaded = load_generator(model)
+    asked = asked_for(loaded, condition, seed)
+    files = written_files(loaded, Path(path), asked, overwrite=overwrite)
+    with Progress("sampling", n, unit="samples", quiet=quiet) as bar:
+        draw(loaded, files[0], n, seed=seed, asked=asked, tell=bar.update)
+    return files
+
+
+def load_generator(folder: str | Path) -> GenerativeModel:
+    """Return the model in a folder if it makes events; `InputError` for one of measurements."""
+    loaded: Any = load_model(folder)
+    if not isinstance(loaded, GenerativeModel):
+        raise InputError(
+            f"Expected a model of events in {folder}, got a {type(loaded).__name__}, which has measurements. "
+            "Draw them from Python: reverie.load(folder).sample(n)."
+        )
+    return loaded
+
+
+def written_files(model: Any, path: Path, asked: Asked | None, *, overwrite: bool = False) -> list[Path]:
+    """Return the files that samples will be written to; `FolderError` if one is there already."""
+    images = asked is not None and written_schema(model, asked) == model.schema_
+    files = [path, conditions_path(path)] if images else [path]
     for file in files:
         if file.exists() and not overwrite:
             raise FolderError(f"Expected a new file, got {str(file)!r}, which exists. Give --overwrite or another -o.")
-    draw(loaded, files[0], n, seed=seed, conditions=conditions, quiet=quiet)
     return files
 
 
@@ -90,7 +137,9 @@ def sample(folder: RunFolder, config: RunConfig, inputs: Inputs, *, quiet: bool 
     n = config.n_samples or len(inputs.held_out)
     path = folder / f"samples.{config.samples_format}"
     model = load_model(folder / "model")
-    draw(model, path, n, seed=child_seed(config.seed, "samples"), conditions=inputs.conditions(n), quiet=quiet)
+    asked, seed = asked_rows(inputs.conditions(n)), child_seed(config.seed, "samples")
+    with Progress("sampling", n, unit="samples", quiet=quiet) as bar:
+        draw(model, path, n, seed=seed, asked=asked, tell=bar.update)
     replicas = draw_replicas(model, inputs, n, seed=config.seed)
     if replicas is not None:
         folder.write_replicas(replicas)
@@ -109,7 +158,7 @@ def draw_replicas(model: Any, inputs: Inputs, n: int, *, seed: int) -> np.ndarra
 
 def drawn_rows(model: Any, n: int, *, seed: int, conditions: Dataset | None = None, **options: Any) -> np.ndarray:
     """Return `n` samples as they are written, (n, *event) or (n, d + k) with the condition columns."""
-    return np.concatenate(list(_blocks(model, n, seed=seed, conditions=conditions, **options)))
+    return np.concatenate(list(_blocks(model, n, seed=seed, asked=asked_rows(conditions), **options)))
 
 
 def one_of_each_in_turn(conditions: Dataset) -> np.ndarray:
@@ -129,23 +178,26 @@ def one_of_each_in_turn(conditions: Dataset) -> np.ndarray:
     return np.lexsort((x, turn))
 
 
-def _blocks(model: Any, n: int, *, seed: int, conditions: Dataset | None, **options: Any) -> Iterator[np.ndarray]:
-    if conditions is None:
-        yield from model.iter_sample(n, random_state=seed, **options)
-        return
-    beside = _written_schema(model, conditions) != model.schema_
-    done = 0
-    for block in model.iter_sample(n, random_state=seed, condition=conditions, **options):
-        asked = np.asarray(conditions.values[done : done + len(block)])
-        yield np.concatenate([block, asked], axis=1) if beside else block
+def _blocks(
+    model: Any, n: int, *, seed: int, asked: Asked | None, start: int = 0, **options: Any
+) -> Iterator[np.ndarray]:
+    """Yield samples as they are written: where a table has conditions, they are its last columns."""
+    beside = asked is not None and written_schema(model, asked) != model.schema_
+    options |= {} if asked is None else {"condition": asked.told}
+    options |= {"start": start} if start else {}
+    done = start
+    for block in model.iter_sample(n, random_state=seed, **options):
+        yield np.concatenate([block, asked.rows(done, len(block))], axis=1) if asked is not None and beside else block
         done += len(block)
 
 
-def _written_schema(model: Any, conditions: Dataset | None) -> Schema:
-    return appended(model.schema_, None if conditions is None else conditions.schema)
+def written_schema(model: Any, asked: Asked | None) -> Schema:
+    """Return the schema of the file of samples: that of the model, of a table with its conditions at the end."""
+    return appended(model.schema_, None if asked is None else asked.schema)
 
 
-def _sink(path: Path, schema: Schema, n: int) -> Any:
+def sink_of(path: Path, schema: Schema, n: int) -> Sink:
+    """Return an open file for `n` events of `schema`."""
     return open_sink(
         path,
         names=schema.names,
@@ -154,56 +206,3 @@ def _sink(path: Path, schema: Schema, n: int) -> Any:
         n_total=n,
         labels={column.name: column.labels for column in schema.columns if column.labels is not None},
     )
-
-
-def _conditions_of(model: Any, condition: str | None, n: int, seed: int) -> Dataset | None:
-    """Return `n` rows of the condition that was asked for, or of those of training events."""
-    schema = getattr(model, "conditions_", None)
-    if schema is None:
-        if condition is not None:
-            raise InputError(
-                f"Expected a model trained with conditions for --condition {condition}, got one without. Train it "
-                "with 'reverie run ... --condition COLUMN'."
-            )
-        return None
-    if condition is None:
-        return Dataset(np.asarray(_values(model.sample_conditions(n, seed))), schema=schema)
-    if not schema.is_table:
-        raise InputError("Expected no --condition for a model trained on image conditions. Use the Python interface.")
-    row = _row(parse_condition(condition), schema)
-    return Dataset(np.tile(row, (n, 1)), schema=schema)
-
-
-def _values(conditions: Any) -> Any:
-    return conditions.values if isinstance(conditions, Dataset) or hasattr(conditions, "iloc") else conditions
-
-
-def _row(asked: Mapping[str, str], schema: Schema) -> np.ndarray:
-    """Return the one row (k,) of values that `asked` names, words as their codes."""
-    unknown = next((name for name in asked if name not in schema.names), None)
-    if unknown is not None:
-        raise UnknownNameError("condition", unknown, schema.names)
-    missing = [name for name in schema.names if name not in asked]
-    if missing:
-        raise InputError(
-            f"Expected a value for each condition ({', '.join(schema.names)}), got none for {', '.join(missing)}. "
-            f"Write --condition {','.join(f'{name}=...' for name in schema.names)}."
-        )
-    return np.array([_number(asked[column.name], column) for column in schema.columns])
-
-
-def _number(word: str, column: Column) -> float:
-    if column.labels is not None:
-        if word not in column.labels:
-            raise UnknownNameError(f"value of {column.name}", word, column.labels)
-        return float(column.labels.index(word))
-    try:
-        value = float(word)
-    except ValueError:
-        raise InputError(f"Expected a number for the condition {column.name}, got {word!r}. Correct it.") from None
-    if column.levels is not None and value not in column.levels:
-        levels = ", ".join(f"{level:g}" for level in column.levels[:20])
-        raise InputError(
-            f"Expected {column.name} to be one of {levels}, got {word}. Choose a level that was trained on."
-        )
-    return value

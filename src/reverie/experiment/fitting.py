@@ -21,6 +21,7 @@ from typing import Any, Self
 import numpy as np
 
 from reverie.core.errors import TrainingError
+from reverie.core.protocols import Runtime
 from reverie.core.random import child_seed
 from reverie.data import Dataset
 from reverie.experiment.config import RunConfig, parse_duration
@@ -31,7 +32,7 @@ from reverie.experiment.progress import Progress, alarm_sentence
 from reverie.models.files import save_model
 from reverie.training import CheckpointFolder, Record
 
-__all__ = ["Interrupt", "Trained", "fit", "snapshot_steps"]
+__all__ = ["Interrupt", "Trained", "fit", "help_to_fit", "snapshot_steps"]
 
 N_SNAPSHOTS = 6
 _SNAPSHOT_ROWS, _SNAPSHOT_IMAGES = 2000, 64
@@ -81,6 +82,7 @@ def fit(
     state: dict[str, Any] | None = None,
     spent: float = 0.0,
     quiet: bool = False,
+    runtime: Runtime | None = None,
 ) -> Trained:
     """Train `model` and keep the run in the folder that `open_folder` gives.
 
@@ -95,6 +97,7 @@ def fit(
     state : training state to carry on from.
     spent : seconds of training in earlier sessions.
     quiet : show no progress.
+    runtime : the processes that share the training, of which this is the first; None for one.
 
     Raises
     ------
@@ -118,9 +121,8 @@ def fit(
     ):
         train, stopped = inputs.train, False
         try:
-            for record in model.iter_fit(
-                train.events, train.conditions, resume=state, stop=lambda: interrupt.asked or is_over()
-            ):
+            options = _shared(runtime) | {"resume": state, "stop": lambda: interrupt.asked or is_over()}
+            for record in model.iter_fit(train.events, train.conditions, **options):
                 keeper = keeper or new_keeper()
                 for alarm in keeper.take(record):
                     progress.tell(alarm_sentence(alarm))
@@ -130,6 +132,19 @@ def fit(
             raise _with_checkpoint(error, keeper) from None
     keeper = keeper or new_keeper()  # without a record, the state was that of the last step
     return keeper.finish(_ended_by(model, keeper, stopped=stopped, interrupted=interrupt.asked))
+
+
+def help_to_fit(model: Any, inputs: Inputs, runtime: Runtime, state: dict[str, Any] | None = None) -> None:
+    """Train `model` as one of the processes that keep nothing: the first one does."""
+    with Interrupt() as interrupt:
+        train = inputs.train
+        options = _shared(runtime) | {"resume": state, "stop": lambda: interrupt.asked}
+        for _ in model.iter_fit(train.events, train.conditions, **options):
+            pass
+
+
+def _shared(runtime: Runtime | None) -> dict[str, Any]:
+    return {} if runtime is None else {"runtime": runtime}
 
 
 def _ended_by(model: Any, keeper: "_Keeper", *, stopped: bool, interrupted: bool) -> str:

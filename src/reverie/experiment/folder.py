@@ -13,6 +13,7 @@
     ├── samples.npy        generated samples, original units; their conditions are the last columns, ...
     ├── samples_conditions.npy     ... or, of images, the rows of this file
     ├── replicas.npy       some samples of each replica, (replica, n, *event)
+    ├── assessment.json    what the model says of itself; latent.npz, a look into its latent space
     ├── validation.json    the verdict and every number behind it
     └── report.html        one page that opens offline
 
@@ -39,7 +40,8 @@ __all__ = ["RunFolder", "check_new", "conditions_path", "replace_file", "write_j
 
 _OWN_FILES = (
     "command.txt", "environment.json", "data.json", "status.json", "history.jsonl", "validation.json",
-    "report.html", "replicas.npy", "snapshots", "checkpoints", "model", ".lock", "config.yaml",
+    "assessment.json", "latent.npz", "report.html", "replicas.npy", "snapshots", "checkpoints", "model", ".lock",
+    "config.yaml",
 )  # fmt: skip
 _SAMPLE_SUFFIXES = (".npy", ".csv", ".parquet", ".h5", ".root")
 _SAMPLE_FILES = tuple(f"samples{part}{s}" for part in ("", "_conditions") for s in _SAMPLE_SUFFIXES)
@@ -220,6 +222,19 @@ class RunFolder:
         file = self / "replicas.npy"
         return np.load(file, allow_pickle=False) if file.is_file() else None
 
+    def write_latent(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep the arrays of a look into the latent space."""
+        with replace_file(self.path / "latent.npz") as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    def latent(self) -> dict[str, np.ndarray] | None:
+        """Return the arrays of the look into the latent space, or None."""
+        file = self / "latent.npz"
+        if not file.is_file():
+            return None
+        with np.load(file, allow_pickle=False) as stored:
+            return dict(stored)
+
     def snapshots(self, up_to: float = float("inf")) -> dict[int, np.ndarray]:
         """Return the kept samples by step, in order."""
         files = sorted((self / "snapshots").glob("*.npy"))
@@ -244,7 +259,8 @@ class RunFolder:
 
     def forget_results(self) -> None:
         """Remove all that was made after training."""
-        self.forget("model", "validation.json", "report.html", "replicas.npy", *_SAMPLE_FILES)
+        outputs = ("validation.json", "assessment.json", "latent.npz", "report.html", "replicas.npy")
+        self.forget("model", *outputs, *_SAMPLE_FILES)
 
     def _neighbours(self) -> str:
         runs = sorted(p.parent.name for p in self.path.absolute().parent.glob("*/config.yaml"))

@@ -22,13 +22,16 @@ from typing import Any, Self
 import numpy as np
 
 from reverie.core.errors import CheckpointError, InputError
+from reverie.core.lazy import LazyTable, sample_size
 from reverie.core.random import child_seed
+from reverie.core.shuffle import shuffled
 from reverie.data import Dataset, Schema, check_trainable
 from reverie.experiment.config import RunConfig
 from reverie.experiment.lookup import open_with_conditions
 
-__all__ = ["LEAST_ROWS", "Inputs", "Part", "appended", "load_inputs"]
+__all__ = ["LEAST_ROWS", "Inputs", "Part", "appended", "drawn_from", "load_inputs"]
 
+MOST_HELD_OUT = 100_000  # rows of a large table
 LEAST_ROWS = 20  # in either part of the split: below, no test means anything
 
 
@@ -41,6 +44,12 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.events)
+
+    def hold_out(self, n: int, seed: int) -> tuple[Self, Self]:
+        """Return all rows but `n`, and these, drawn at random; conditions stay with their events."""
+        events = self.events.hold_out(n, random_state=seed)
+        conditions = (None, None) if self.conditions is None else self.conditions.hold_out(n, random_state=seed)
+        return type(self)(events[0], conditions[0]), type(self)(events[1], conditions[1])
 
     def take(self, index: Any) -> Self:
         """Return the rows at `index`: integers, a boolean mask, or a slice."""
@@ -92,7 +101,8 @@ class Inputs:
     source : all rows.
     train : rows the model learns from, weighted if there are weights.
     held_out : rows it never sees; with weights and conditions thinned to equal weights, unless some are negative.
-    prior : rows of `train`, treated in the same way, in random order: samples are asked for at their conditions.
+    prior : rows of `train`, treated in the same way, in random order: samples are asked for at their conditions. Of
+        a large table a sample, which stands for `train` wherever all of it would be too much.
     unvalidated : why there is no validation, in a sentence, or "".
     """
 
@@ -101,6 +111,11 @@ class Inputs:
     held_out: Part
     prior: Part
     unvalidated: str = ""
+
+    @property
+    def known(self) -> Part:
+        """Rows that the model learnt from, as tests are given them: `train`, or `prior` of a large table."""
+        return self.prior if isinstance(self.train.events.values, LazyTable) else self.train
 
     @property
     def calibration(self) -> Part:
@@ -163,15 +178,39 @@ def load_inputs(config: RunConfig) -> Inputs:
             check_trainable(dataset)
     source = Part(events, conditions)
     train, held_out = _split(source, config)
+    known = _known(train, config.seed)
     if source.weights is None:
-        return Inputs(source, train, held_out, train)
+        return Inputs(source, train, held_out, known)
     if source.conditions is not None:
-        return _thinned(source, train, held_out, config.seed)
-    return Inputs(source, train, held_out, train, _too_few(held_out))
+        return _thinned(source, train, held_out, known, config.seed)
+    return Inputs(source, train, held_out, known, _too_few(held_out))
+
+
+def _known(train: Part, seed: int) -> Part:
+    """Return the training rows in random order; a sample of those of a large table."""
+    if not isinstance(train.events.values, LazyTable):
+        return train
+    return train.take(_drawn(train.events, seed))
+
+
+def drawn_from(dataset: Dataset, seed: int) -> Dataset:
+    """Return a sample of the events of a large table, in random order; other events as they are."""
+    return dataset.take(_drawn(dataset, seed)) if isinstance(dataset.values, LazyTable) else dataset
+
+
+def _drawn(dataset: Dataset, seed: int) -> np.ndarray:
+    n = len(dataset)
+    return shuffled(np.arange(sample_size(n, dataset.event_shape)), n, child_seed(seed, "known rows"))
 
 
 def _split(source: Part, config: RunConfig) -> tuple[Part, Part]:
-    """Return the rows to train on and those to hold out; conditions stay with their events."""
+    """Return the rows to train on and those to hold out; conditions stay with their events.
+
+    Of a large table at most 100,000 rows are held out: more of them make no test sharper.
+    """
+    if isinstance(source.events.values, LazyTable):
+        most = min(MOST_HELD_OUT, sample_size(len(source), source.events.event_shape))
+        return source.hold_out(min(round(config.held_out * len(source)), most), config.seed)
     options = {"random_state": config.seed}
     train, held_out = source.events.split(1.0 - config.held_out, **options)
     if source.conditions is None:
@@ -192,8 +231,8 @@ def _too_few(held_out: Part) -> str:
     )
 
 
-def _thinned(source: Part, train: Part, held_out: Part, seed: int) -> Inputs:
-    """Return the inputs of weighted events."""
+def _thinned(source: Part, train: Part, held_out: Part, known: Part, seed: int) -> Inputs:
+    """Return the inputs of weighted events; `known` are the training rows, or a sample of them."""
     weights = np.asarray(source.weights, dtype=np.float64)
     negative = int((weights < 0).sum())
     if negative:
@@ -201,12 +240,12 @@ def _thinned(source: Part, train: Part, held_out: Part, seed: int) -> Inputs:
             source,
             train,
             held_out,
-            train,
+            known,
             f"Validation was skipped: {negative:,} of {len(weights):,} events have negative weights, and the tests "
             "compare events of equal weight. The histograms of the report show the weighted real events.",
         )
     most = weights.max()
-    parts = (_unweighted(part, most, child_seed(seed, "unweighting", k)) for k, part in enumerate((held_out, train)))
+    parts = (_unweighted(part, most, child_seed(seed, "unweighting", k)) for k, part in enumerate((held_out, known)))
     fewer, prior = parts
     if min(len(fewer), len(prior)) >= LEAST_ROWS:
         return Inputs(source, train, fewer, prior)
@@ -215,7 +254,7 @@ def _thinned(source: Part, train: Part, held_out: Part, seed: int) -> Inputs:
         source,
         train,
         held_out,
-        train,
+        known,
         f"Validation was skipped: {kept} of {len(held_out):,} events remain when they are thinned to equal weights, "
         f"fewer than {LEAST_ROWS}. The histograms of the report show the weighted real events.",
     )

@@ -9,6 +9,7 @@ from reverie.core.errors import FolderError, InputError, UnknownNameError
 from reverie.data import Dataset
 from reverie.experiment.config import parse_columns
 from reverie.experiment.folder import write_json
+from reverie.experiment.inputs import drawn_from
 from reverie.experiment.lookup import open_data, recoded
 from reverie.experiment.observing import observables_of
 from reverie.experiment.stages import drawable
@@ -66,11 +67,11 @@ def validate_files(
     _make_folder(out)
     if modes is not None:
         known = others.get("train", others.get("calibration", first))
-        options["modes"] = kmeans(known, modes or None, random_state=seed).predict
+        options["modes"] = kmeans(drawn_from(known, seed), modes or None, random_state=seed).predict
     result = validate(first, **others, observables=functions, random_state=seed, **options)
     if out is not None:
         title = f"{Path(generated).name} against {Path(real).name}"
-        _write(Path(out), first, others["generated"].values, result, title=title)
+        _write(Path(out), drawn_from(first, seed), drawn_from(others["generated"], seed).values, result, title=title)
     return result
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from reverie.core.checks import check_finite
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.core.lazy import LazyTable
 from reverie.data import Dataset, Schema, catalogue, read
 from reverie.data.sources import READERS
 from reverie.experiment.config import looks_like_path, parse_columns
@@ -82,8 +83,8 @@ def open_with_conditions(
             f"{condition!r}. Give one row for each event, in their order."
         )
     if drop_missing:
-        complete = np.flatnonzero(_complete(events) & _complete(conditions))
-        events, conditions = events.take(complete), conditions.take(complete)
+        missing = np.union1d(events.missing_rows(), conditions.missing_rows())
+        events, conditions = events.without(missing), conditions.without(missing)
     for part in (events, conditions):
         check_finite(part.values, part.names, name=repr(data if part is events else condition))
     return events, conditions if schema is not None else _with_categories(conditions)
@@ -130,6 +131,8 @@ def recoded(dataset: Dataset, schema: Schema) -> np.ndarray:
     InputError
         For a word that `schema` does not have.
     """
+    if isinstance(dataset.values, LazyTable) and not any(column.labels for column in dataset.schema.columns):
+        return dataset.values  # no words, and too much for a copy
     values = np.array(dataset.values)
     if values.ndim != 2 or len(schema.columns) != values.shape[1]:
         return values.reshape(-1, *schema.event_shape)
@@ -180,10 +183,6 @@ def _columns_apart(
     if not rest:
         raise InputError(f"Expected columns to learn besides the condition {condition!r}, got none. Leave some out.")
     return table.select(rest), conditions
-
-
-def _complete(dataset: Dataset) -> np.ndarray:
-    return np.all(np.isfinite(dataset.values.reshape(len(dataset), -1)), axis=1)
 
 
 def _with_categories(conditions: Dataset) -> Dataset:

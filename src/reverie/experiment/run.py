@@ -5,7 +5,7 @@ resume   carry on where the folder stands; training goes on bit for bit as if ne
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from reverie.experiment.folder import RunFolder, check_new, write_json, write_te
 from reverie.experiment.info import environment
 from reverie.experiment.inputs import LEAST_ROWS, Inputs, load_inputs
 from reverie.experiment.progress import say
+from reverie.scale.distributed import Distributed, runtime_from_environment
 from reverie.training import CheckpointFolder, load_state
 from reverie.validation import ValidationResult
 
@@ -54,6 +55,24 @@ def start(
     InputError, FolderError, TrainingError
         Each one sentence: expected, got, what to do.
     """
+    runtime = _runtime(config)
+    with runtime or nullcontext():
+        if runtime is not None and runtime.rank > 0:
+            stage.help_to_fit(make_model(config), load_inputs(config), runtime)
+            return 0
+        return _started(config, Path(out), stages, runtime, overwrite=overwrite, quiet=quiet, command=command)
+
+
+def _started(
+    config: RunConfig,
+    out: Path,
+    stages: Sequence[str],
+    runtime: Distributed | None,
+    *,
+    overwrite: bool,
+    quiet: bool,
+    command: str,
+) -> int:
     check_new(out, overwrite=overwrite)
     if "validate" in stages and config.n_samples is not None and config.n_samples < LEAST_ROWS:
         raise InputError(
@@ -72,7 +91,7 @@ def start(
             write_json(folder / "status.json", {"stages": list(stages)})
             return folder
 
-        trained = stage.fit(model, inputs, config, open_folder, quiet=quiet)
+        trained = stage.fit(model, inputs, config, open_folder, quiet=quiet, runtime=runtime)
         _tell_ending(trained, quiet=quiet)
         return _after_training(RunFolder(out), config, inputs, trained, stages, quiet=quiet)
 
@@ -95,6 +114,18 @@ def resume(folder: str | Path, *, max_time: str | None = None, quiet: bool = Fal
     config = RunConfig.from_yaml(run / "config.yaml")
     if max_time is not None:
         config = replace(config, max_time=max_time)
+    runtime = _runtime(config)
+    with runtime or nullcontext():
+        if runtime is not None and runtime.rank > 0:
+            if not (run / "model").is_dir():
+                stage.help_to_fit(make_model(config), load_inputs(config), runtime, _last_state(run))
+            return 0
+        return _carried_on(run, config, max_time, runtime, quiet=quiet)
+
+
+def _carried_on(
+    run: RunFolder, config: RunConfig, max_time: str | None, runtime: Distributed | None, *, quiet: bool
+) -> int:
     with run.lock():
         status = run.read_json("status.json", {})
         wanted = status.get("stages", list(ALL_STAGES))
@@ -102,9 +133,9 @@ def resume(folder: str | Path, *, max_time: str | None = None, quiet: bool = Fal
         inputs.check_same(run.read_json("data.json"))
         trained = stage.Trained(**status["training"]) if (run / "model").is_dir() and "training" in status else None
         if trained is None or _has_time_again(trained, config, max_time):
-            trained = _train_on(run, config, inputs, quiet=quiet)
+            trained = _train_on(run, config, inputs, runtime, quiet=quiet)
         elif not _missing(run, wanted, inputs):
-            say(f"{folder} is complete: {trained.step:,} steps, ended by {trained.ended_by}.", quiet=quiet)
+            say(f"{run.path} is complete: {trained.step:,} steps, ended by {trained.ended_by}.", quiet=quiet)
         return _after_training(run, config, inputs, trained, wanted, quiet=quiet)
 
 
@@ -140,9 +171,20 @@ def _recorded(run: RunFolder) -> tuple[RunConfig, Inputs]:
     return config, inputs
 
 
-def _train_on(run: RunFolder, config: RunConfig, inputs: Inputs, *, quiet: bool) -> stage.Trained:
+def _runtime(config: RunConfig) -> Distributed | None:
+    """Return the processes of a launcher such as torchrun, or None where there is none."""
+    return runtime_from_environment(str(config.model_options.get("device", "auto")))
+
+
+def _last_state(run: RunFolder) -> dict[str, Any] | None:
     latest = CheckpointFolder(run.checkpoints).latest()
-    state = None if latest is None else load_state(latest)
+    return None if latest is None else load_state(latest)
+
+
+def _train_on(
+    run: RunFolder, config: RunConfig, inputs: Inputs, runtime: Distributed | None, *, quiet: bool
+) -> stage.Trained:
+    state = _last_state(run)
     step = 0 if state is None else int(state["step"])
     run.truncate_history(step)
     history = run.history()
@@ -154,7 +196,8 @@ def _train_on(run: RunFolder, config: RunConfig, inputs: Inputs, *, quiet: bool)
         write_text(run / "config.yaml", config.to_yaml())
         return run
 
-    trained = stage.fit(make_model(config), inputs, config, open_folder, state=state, spent=spent, quiet=quiet)
+    options: Any = {"state": state, "spent": spent, "quiet": quiet, "runtime": runtime}
+    trained = stage.fit(make_model(config), inputs, config, open_folder, **options)
     _tell_ending(trained, quiet=quiet)
     return trained
 
@@ -230,6 +273,8 @@ def _announce(config: RunConfig, inputs: Inputs, *, quiet: bool) -> None:
     )
     if conditions is not None:
         text += f"; conditioned on {_conditions_text(conditions)}"
+    if "memory_map" in events.provenance:
+        text += f"; unpacked once into {events.provenance['memory_map']}, from which it is read"
     if inputs.source.weights is not None:
         negative = int((inputs.source.weights < 0).sum())
         text += "; weighted" + (f", {negative:,} of them negatively" if negative else "")

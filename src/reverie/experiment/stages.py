@@ -9,11 +9,12 @@ import numpy as np
 
 from reverie.core.assessment import Assessment
 from reverie.core.errors import InputError
+from reverie.core.latent import LatentView
 from reverie.core.random import child_seed
 from reverie.data import Dataset, read
 from reverie.experiment.config import RunConfig, read_yaml
 from reverie.experiment.drawing import draw, draw_from, sample
-from reverie.experiment.fitting import Interrupt, Trained, fit, snapshot_steps
+from reverie.experiment.fitting import Interrupt, Trained, fit, help_to_fit, snapshot_steps
 from reverie.experiment.folder import RunFolder, write_json
 from reverie.experiment.inputs import Inputs, Part
 from reverie.experiment.joint import joined, joint_names, joint_rows
@@ -31,6 +32,7 @@ __all__ = [
     "drawable",
     "fit",
     "generated",
+    "help_to_fit",
     "report",
     "run_observables",
     "sample",
@@ -57,7 +59,7 @@ def validation(folder: RunFolder, config: RunConfig, inputs: Inputs) -> Validati
         joint_rows(inputs, inputs.held_out),
         joined(inputs, part.events.values, conditions),
         calibration=joint_rows(inputs, inputs.calibration),
-        train=joint_rows(inputs, inputs.train),
+        train=joint_rows(inputs, inputs.known),
         names=joint_names(inputs),
         observables=None if conditions is not None else run_observables(config, inputs),
         random_state=child_seed(config.seed, "validation") % 2**31,
@@ -67,11 +69,15 @@ def validation(folder: RunFolder, config: RunConfig, inputs: Inputs) -> Validati
 
 
 def assessment(folder: RunFolder, config: RunConfig, inputs: Inputs) -> Assessment:
-    """Ask the model of the run what it can say of itself, and write `assessment.json`."""
+    """Ask the model of the run what it can say of itself, and write `assessment.json` and `latent.npz`."""
     parts = [part.events if part.conditions is None else (part.events, part.conditions)
-             for part in (inputs.train, inputs.held_out)]  # fmt: skip
+             for part in (inputs.known, inputs.held_out)]  # fmt: skip
     seed = child_seed(config.seed, "assessment")
-    found = load_model(folder / "model").assess(*parts, random_state=seed)
+    model = load_model(folder / "model")
+    latent = model.latent_view(inputs.held_out.events, inputs.held_out.conditions)
+    if latent is not None:
+        folder.write_latent(latent.arrays())
+    found = model.assess(*parts, random_state=seed)
     write_json(folder / "assessment.json", found.to_json())
     return found
 
@@ -115,6 +121,7 @@ def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
         title=f"{_titled(config.model_name)} on {config.data.rsplit('/', 1)[-1]}",
         unvalidated=inputs.unvalidated,
         assessment=None if of_model is None else Assessment.from_json(of_model),
+        latent=_latent(folder),
         snapshots=[(step, drawable(values)) for step, values in folder.snapshots().items()],
         training=folder.read_json("status.json", {}).get("training"),
         provenance=_provenance(folder),
@@ -154,6 +161,18 @@ def _samples(folder: RunFolder, inputs: Inputs) -> dict[str, Any]:
             "generated": np.asarray(part.conditions.values),
         }
     return content
+
+
+def _latent(folder: RunFolder) -> LatentView | None:
+    stored = folder.latent()
+    if stored is None:
+        return None
+    for name in ("traversals", "manifold"):
+        events = stored[name]
+        if events.size:
+            flat = drawable(events.reshape(-1, *events.shape[2:]))
+            stored[name] = flat.reshape(*events.shape[:2], *flat.shape[1:])
+    return LatentView.from_arrays(stored)
 
 
 def _levels(column: Any) -> dict[float, str] | None:

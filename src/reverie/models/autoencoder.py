@@ -15,7 +15,7 @@ drawn from.
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,9 +26,13 @@ from torch import Tensor, nn
 from reverie.core.assessment import Assessment, Curves, Quantity
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
+from reverie.core.latent import LatentView
 from reverie.core.random import child_generator, child_seed
 from reverie.core.types import RandomState
 from reverie.models.autoencoder_training import Plan, Reconstruction, in_evaluation
+from reverie.models.density import first_rows
+from reverie.models.latent import latent_view
+from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.trained import TrainedModel
 from reverie.networks.autoencoders import build_decoder, build_encoder
 from reverie.networks.heads import OutputHead
@@ -39,6 +43,7 @@ __all__ = ["Autoencoder"]
 _MOST_LATENT = 32
 _MOST_CODES = 5000  # training events whose codes the mixture is fitted to
 _PENALTIES = ("none", "l1", "kl")
+_FLAT = 0.01  # share of the largest spread of codes below which a dimension is not worth a look
 _CODES = ("code_weights", "code_means", "code_scales")
 
 
@@ -73,6 +78,8 @@ class Autoencoder(TrainedModel):
         last healthy state at half the learning rate.
     record_every : steps between two records of the history.
     n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
 
     Attributes
     ----------
@@ -93,6 +100,8 @@ class Autoencoder(TrainedModel):
     >>> model.encode(reverie.data.load("ring")).shape
     (10000, 1)
     """
+
+    trains_on_several: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -118,6 +127,7 @@ class Autoencoder(TrainedModel):
         on_alarm: str = "rollback",
         record_every: int = 50,
         n_threads: int | str = "auto",
+        compile: bool | str = "auto",
     ) -> None:
         self.n_latent = n_latent
         self.encoder = encoder
@@ -140,6 +150,7 @@ class Autoencoder(TrainedModel):
         self.on_alarm = on_alarm
         self.record_every = record_every
         self.n_threads = n_threads
+        self.compile = compile
 
     @property
     def n_latent_(self) -> int:
@@ -186,6 +197,17 @@ class Autoencoder(TrainedModel):
         curves = Curves("Spread of the codes", "unit, by rank", "standard deviation", line)
         return Assessment(numbers, (), (curves,))
 
+    def latent_view(self, X: Any, y: Any = None) -> LatentView:
+        """Return what the dimensions do that codes spread in; see `GenerativeModel.latent_view`."""
+        codes = self.encode(first_rows(X))
+        sd = codes.std(axis=0)
+
+        def decode(z: np.ndarray) -> np.ndarray:
+            return self.preprocessing_.values(self._decoded(torch.from_numpy(z.astype(np.float32))))
+
+        n_shown, is_image = int((sd > _FLAT * sd.max()).sum()), not self.schema_.is_table
+        return latent_view(codes, sd, decode, n_shown=n_shown, is_prior=False, is_image=is_image)
+
     def _begin(self) -> None:
         self._codes = None
 
@@ -204,7 +226,7 @@ class Autoencoder(TrainedModel):
         self._train = train["x"]
         target = self.sparsity_target if self.sparsity == "kl" else None
         weight = 0.0 if self.sparsity == "none" else self.sparsity_weight
-        plan = Plan(self.max_steps, self.learning_rate, self.noise, weight, target)
+        plan = Plan(self.max_steps, self.learning_rate, self.noise, weight, target, self.compile)
         return Reconstruction(networks, plan)
 
     def _check_configuration(self) -> None:
@@ -234,6 +256,17 @@ class Autoencoder(TrainedModel):
             return self._shaped(in_evaluation(decoder, z))
 
         return draw
+
+    def _one_pass(self, inverse: Inverse) -> OnePass:
+        weights, means, scales = self._fitted_codes() if self._codes is None else self._codes
+        decoder, ends = self._networks()["decoder"].eval(), weights.cumsum(0)[:-1] / weights.sum()
+
+        def features(noise: Tensor, condition: Tensor | None) -> Tensor:  # noqa: ARG001 - it takes none
+            chosen = (noise[:, :1] >= ends).sum(dim=1)
+            z = means[chosen] + (scales[chosen] @ noise[:, 1:, None])[:, :, 0]
+            return self._shaped(decoder(z))
+
+        return OnePass(features, [Noise("uniform", 1), Noise("normal", self.n_latent_)], [decoder])
 
     def _fitted_codes(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return weights (K,), means (K, latent) and Cholesky factors of a mixture of the codes of training events."""

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reverie.core.compiled import Compiled
 from reverie.networks.noise import set_noise_generator
 from reverie.objectives.reconstruction import kl_sparsity, l1_sparsity, squared_error
+from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
-from reverie.training.optimizers import learning_rate_factor, make_optimizer
+from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["Plan", "Reconstruction", "in_evaluation"]
 
@@ -34,6 +36,7 @@ class Plan:
     noise: float
     weight: float
     target: float | None
+    compile: bool | str = False
 
 
 class Reconstruction:
@@ -49,27 +52,33 @@ class Reconstruction:
         self.encoder, self.decoder = networks["encoder"].train(), networks["decoder"].train()
         self.plan, self.step, self.rate_factor = plan, 0, 1.0
         weights = [*self.encoder.parameters(), *self.decoder.parameters()]
-        self.optimizer = make_optimizer("adam", weights, learning_rate=plan.learning_rate, betas=(0.9, 0.999))
+        self.descent = Descent(weights, "adam", learning_rate=plan.learning_rate, betas=(0.9, 0.999))
+        self.compiled = Compiled(self._update, mode=plan.compile, n_calls=plan.max_steps)
 
     def train_step(self, batch: Rows, generator: torch.Generator) -> dict[str, Tensor]:
         """Take a step; return loss and squared error per event."""
-        x, plan = batch["x"], self.plan
         for network in (self.encoder, self.decoder):
             set_noise_generator(network, generator)
+        rate = self.plan.learning_rate * learning_rate_factor(self.step, self.plan.max_steps) * self.rate_factor
+        told = self.compiled((dict(batch), rate), generator)
+        self.step += 1
+        return told
+
+    def _update(self, inputs: tuple[Rows, Any], generator: torch.Generator) -> dict[str, Tensor]:
+        (batch, rate), plan = inputs, self.plan
+        x = batch["x"]
         noise = torch.randn(x.shape, generator=generator, device=x.device) if plan.noise else None
         code = self.encoder(x if noise is None else x + plan.noise * noise)
         error = squared_error(x.flatten(1), self.decoder(code))
         penalty = l1_sparsity(code) if plan.target is None else kl_sparsity(code, target=plan.target).expand(len(x))
         each = error + plan.weight * penalty if plan.weight else error
         loss = (each * batch["weight"] if "weight" in batch else each).mean()
-        factor = self.rate_factor * learning_rate_factor(self.step, plan.max_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = plan.learning_rate * factor
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.step += 1
+        self.descent.along(loss, rate)
         return {"loss": loss.detach(), "reconstruction": error.detach().mean()}
+
+    def trained(self) -> list[nn.Module]:
+        """Return the networks whose weights are trained."""
+        return [self.encoder, self.decoder]
 
     def networks(self) -> Mapping[str, nn.Module]:
         """Return both networks."""
@@ -85,13 +94,13 @@ class Reconstruction:
     def state_dict(self) -> dict[str, Any]:
         """Return all that an exact resume needs."""
         state = {name: network.state_dict() for name, network in self.networks().items()}
-        return {"step": self.step, "rate_factor": self.rate_factor, "optimizer": self.optimizer.state_dict(), **state}
+        return {"step": self.step, "rate_factor": self.rate_factor, "optimizer": self.descent.state_dict(), **state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what `state_dict` returned."""
         for name, network in self.networks().items():
             network.load_state_dict(state[name])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.descent.load_state_dict(state["optimizer"])
         self.step, self.rate_factor = state["step"], state["rate_factor"]
 
 

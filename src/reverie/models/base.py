@@ -19,16 +19,17 @@ from torch import Tensor
 from reverie.core.assessment import Assessment
 from reverie.core.checks import check_finite, check_positive, check_table
 from reverie.core.errors import InputError
-from reverie.core.random import as_seed, child_generator
+from reverie.core.latent import LatentView
+from reverie.core.random import UNIT, as_seed, child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset, check_trainable
+from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.preprocessed import Preprocessing, as_dataset
 from reverie.training.loop import Record
 from reverie.validation.kernels import energy_distance
 
 __all__ = ["N_SCORED", "GenerativeModel"]
 
-UNIT = 1024  # rows of one pass: its own seed and one shape, so that a sample never depends on how many are drawn
 UNITS_PER_BLOCK = 16
 N_SCORED = 2000  # rows that `score` compares: its error then is a few per cent of a standard deviation
 
@@ -98,21 +99,42 @@ class GenerativeModel(BaseEstimator):
         blocks = list(self.iter_sample(n_samples, random_state, **options))
         return self.preprocessing_.wrapped(np.concatenate(blocks))
 
-    def iter_sample(self, n_samples: int, random_state: RandomState = None, **options: Any) -> Iterator[np.ndarray]:
+    def iter_sample(
+        self, n_samples: int, random_state: RandomState = None, *, start: int = 0, **options: Any
+    ) -> Iterator[np.ndarray]:
         """Yield `n_samples` samples in blocks of arrays, at constant memory; parameters as in `sample`.
 
         The noise of every 1024 rows comes from a seed of its own, counted from the root, so they can be drawn
         without those before them, on any number of machines.
+
+        Parameters
+        ----------
+        n_samples, random_state, options : as in `sample`; where each sample has a condition of its own, the
+            conditions are those of samples 0 ... start + n_samples - 1.
+        start : number of the first sample. ``iter_sample(n, seed, start=k)`` gives the rows from k on of
+            ``iter_sample(k + n, seed)``, bit for bit.
         """
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
-        seed = as_seed(random_state)
-        draw = self._drawer(n_samples, seed, **options)
-        n_units = -(-n_samples // UNIT)
-        for first in range(0, n_units, UNITS_PER_BLOCK):
-            units = range(first, min(first + UNITS_PER_BLOCK, n_units))
-            features = torch.cat([draw(k * UNIT, UNIT, self._unit_noise(seed, k)) for k in units])
-            yield self.preprocessing_.values(features[: n_samples - first * UNIT])
+        check_positive("start", start, integer=True, allow_zero=True)
+        seed, end = as_seed(random_state), start + n_samples
+        draw = self._drawer(end, seed, **options)
+        first, last = start // UNIT, -(-end // UNIT)
+        for k in range(first, last, UNITS_PER_BLOCK):
+            units = range(k, min(k + UNITS_PER_BLOCK, last))
+            features = torch.cat([draw(u * UNIT, UNIT, self._unit_noise(seed, u)) for u in units])
+            values = self.preprocessing_.values(features)  # of whole units: their last bits then depend on no other
+            yield values[max(start - k * UNIT, 0) : end - k * UNIT]
+
+    def _one_pass(self, inverse: Inverse) -> OnePass:
+        """Return the way from noise to features in one pass; raise `InputError` where there is none.
+
+        `inverse` takes features to values in original units, for models that look at those.
+        """
+        raise InputError(
+            f"Expected a model that makes a sample of noise in one pass, got {type(self).__name__}, whose samples come "
+            "from Markov chains. Draw them with sample(), or train a GAN, VAE, Flow or Autoencoder to export."
+        )
 
     def _unit_noise(self, seed: int, k: int) -> torch.Generator:
         return child_generator(seed, "sample", k, device=self.device_)
@@ -154,6 +176,10 @@ class GenerativeModel(BaseEstimator):
         random_state : seed of whatever is drawn.
         """
         return Assessment()
+
+    def latent_view(self, X: Any, y: Any = None) -> LatentView | None:
+        """Return a look into the latent space by events X and their conditions y; None where there is none to draw."""
+        return None
 
     @property
     def schema_(self):

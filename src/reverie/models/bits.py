@@ -1,20 +1,27 @@
-"""Data of two values, as the features -1 and 1: spins, black and white images, yes and no.
+"""Data of two values per column: bits, spins, black and white images, yes and no.
 
-Grey values may stand for probabilities: of a value x in [low, high] the bit is 1 with probability
-(x - low) / (high - low). That must be said, since a law of bits on the grey values themselves is not normalised.
+Whatever the two values are (0 and 1, False and True, spins -1 and +1, codes of two classes), the transform `Bits` makes
+bits of them and brings them back exactly; a lattice or an image has one pair of values for all its cells.
+
+Grey values may stand for probabilities of bits. That must be said, since a law of bits on the grey values themselves is
+not normalised.
 """
 
-from typing import Any
-
 import numpy as np
-import torch
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
-from reverie.data.transforms import Rescale
+from reverie.data.transforms import Bits
 
-__all__ = ["grey_values", "resolved_likelihood", "two_valued", "values_of_bits"]
+__all__ = ["grey_bits", "has_two_values", "resolved_likelihood"]
+
+
+def has_two_values(values: np.ndarray) -> bool:
+    """Return whether each column of a table (n, d), or a stack (n, *event) as a whole, has at most two values."""
+    columns = values if values.ndim == 2 else values.reshape(-1, 1)
+    low, high = columns.min(axis=0), columns.max(axis=0)
+    return bool(((columns == low) | (columns == high)).all())
 
 
 def resolved_likelihood(name: str, values: np.ndarray, *, is_told: bool) -> str:
@@ -37,40 +44,24 @@ def resolved_likelihood(name: str, values: np.ndarray, *, is_told: bool) -> str:
             "Expected likelihood='bernoulli' with dynamic_binarisation, which draws bits, got 'gaussian'. "
             "Choose one of the two."
         )
-    is_binary = is_told or _has_two_values(values)
+    is_binary = is_told or has_two_values(values)
     if name == "bernoulli" and not is_binary:
-        raise grey_values("more than two values")
+        raise InputError(
+            "Expected two values, bits, for likelihood='bernoulli', got more than two values. Binarise the data, set "
+            "dynamic_binarisation=True if grey values are probabilities of bits, or use likelihood='gaussian'."
+        )
     return "bernoulli" if is_binary and name != "gaussian" else "gaussian"
 
 
-def two_valued(dataset: Dataset, *, is_told: bool) -> Rescale:
-    """Return the unfitted map onto -1 and 1 of data of two values, or, if told, of grey values within their bounds."""
+def grey_bits(dataset: Dataset) -> Bits:
+    """Return the unfitted map onto [-1, 1] of grey values that are probabilities of bits.
+
+    Pixels reach from the lower to the upper bound of their column, or of the data where it has none; the values of a
+    table are probabilities, within 0 and 1 at least.
+    """
     low, high = float(dataset.values.min()), float(dataset.values.max())
+    if dataset.schema.is_table:
+        return Bits(centred=True, grey=(min(low, 0.0), max(high, 1.0)))
     column = dataset.schema.columns[0]
-    if is_told and len(dataset.schema.event_shape) > 1:
-        low = low if column.lower is None else column.lower
-        high = high if column.upper is None else column.upper
-    elif is_told:
-        low, high = min(low, 0.0), max(high, 1.0)
-    return Rescale(lower=low, upper=high, step=high - low)
-
-
-def values_of_bits(transform: Any) -> tuple[float, float]:
-    """Return the values that the features -1 and 1 stand for."""
-    ends = torch.ones(2, *transform.output_shape)
-    ends[0] = -1
-    low, high = transform.inverse(ends).flatten(1)[:, 0].tolist()
-    return low, high
-
-
-def grey_values(got: str) -> InputError:
-    """Return the error for data that are no bits."""
-    return InputError(
-        f"Expected two values, bits, for likelihood='bernoulli', got {got}. Binarise the data, set "
-        "dynamic_binarisation=True if grey values are probabilities of bits, or use likelihood='gaussian'."
-    )
-
-
-def _has_two_values(values: np.ndarray) -> bool:
-    low, high = values.min(), values.max()
-    return bool(low < high and ((values == low) | (values == high)).all())
+    low, high = (low if column.lower is None else column.lower), (high if column.upper is None else column.upper)
+    return Bits(centred=True, grey=(low, high))

@@ -14,7 +14,10 @@ from torch import Tensor
 
 from reverie.core.checks import check_finite
 from reverie.core.errors import InputError
-from reverie.data.dataset import Dataset
+from reverie.core.lazy import sample_size
+from reverie.core.random import UNIT, as_seed, child_generator
+from reverie.core.shuffle import shuffled
+from reverie.data.dataset import Dataset, constant_columns
 from reverie.data.schema import Column, Schema
 from reverie.data.transforms import auto_transform
 from reverie.models.preprocessed import Preprocessing, container_of
@@ -39,8 +42,12 @@ class Conditions:
     stock: np.ndarray
 
     @classmethod
-    def fit(cls, y: Any, n_rows: int, rng: np.random.Generator) -> tuple["Conditions", np.ndarray]:
+    def fit(
+        cls, y: Any, n_rows: int, rng: np.random.Generator, *, lazy: bool = False
+    ) -> tuple["Conditions", np.ndarray]:
         """Return the fitted conditions and the values (n_rows, k) or (n_rows, *image) of `y`.
+
+        With `lazy`, for the conditions of a large table, they are fitted on a sample of its rows.
 
         Raises
         ------
@@ -52,16 +59,19 @@ class Conditions:
             raise InputError(f"Expected one condition per event, {n_rows}, got {len(dataset)}. Give as many.")
         values = dataset.values
         check_finite(values, dataset.names, name="the conditions")
-        constant = [c.name for c, x in zip(dataset.schema.columns, values.T, strict=False) if (x == x.flat[0]).all()]
+        constant = list(constant_columns(dataset))
         if constant and dataset.schema.is_table:
             raise InputError(
                 f"Expected conditions that vary, got one value only in: {', '.join(constant)}. Leave those out."
             )
+        fitted = values
+        if lazy:
+            fitted = values[shuffled(np.arange(sample_size(n_rows, values.shape[1:])), n_rows, as_seed(rng))]
         transform = auto_transform(dataset.schema)
-        transform.fit(torch.from_numpy(values.astype("float64")))
-        kept = rng.permutation(n_rows)[:_MOST_KEPT]
+        transform.fit(torch.from_numpy(fitted.astype("float64")))
+        kept = rng.permutation(len(fitted))[:_MOST_KEPT]
         prepared = Preprocessing(dataset.schema, transform, container_of(y), str(values.dtype))
-        return cls(prepared, np.ascontiguousarray(values[kept])), values
+        return cls(prepared, np.ascontiguousarray(fitted[kept])), values
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -75,16 +85,36 @@ class Conditions:
 
     def features(self, values: np.ndarray) -> Tensor:
         """Return features (n, c) or (n, channel, height, width) of the values of conditions."""
-        features = self.preprocessing.features(values)
-        return features.unsqueeze(1) if features.ndim == 3 else features
+        return _with_channels(self.preprocessing.features(values))
 
-    def drawn(self, n: int, generator: torch.Generator) -> np.ndarray:
-        """Return `n` conditions drawn from those of the training events."""
-        index = torch.randint(len(self.stock), (n,), generator=generator, device=generator.device)
-        return self.stock[index.cpu().numpy()]
+    def features_of(self, values: Tensor, noise: Tensor) -> Tensor:
+        """Return the same of a tensor (n, ...), with the noise (n, n_noise) that spreads whole numbers over cells."""
+        transform: Any = self.preprocessing.transform
+        return _with_channels(transform.forward(values, noise=noise).to(torch.float32))
+
+    @property
+    def n_noise(self) -> int:
+        """Uniform random numbers that the features of one condition take."""
+        transform: Any = self.preprocessing.transform
+        return transform.n_noise
+
+    def drawn(self, start: int, n: int, seed: int) -> np.ndarray:
+        """Return conditions start ... start + n - 1 of the endless sequence drawn from those of the training events.
+
+        Every 1024 come from a seed of their own, as samples do, so those before them need not be drawn.
+        """
+        first, last = start // UNIT, -(-(start + n) // UNIT)
+        generators = [child_generator(seed, "condition", unit) for unit in range(first, last)]
+        index = torch.cat([torch.randint(len(self.stock), (UNIT,), generator=g) for g in generators])
+        return self.stock[index[start - first * UNIT :][:n].numpy()]
 
     def given(self, condition: Any, n: int) -> np.ndarray:
-        """Return the values (n, k) of the conditions that a user asks for.
+        """Return the values (n, k) of the conditions that a user asks for; parameters as in `asked`."""
+        values = self.asked(condition, n)
+        return np.ascontiguousarray(np.broadcast_to(values, (n, *values.shape[1:])))
+
+    def asked(self, condition: Any, n: int) -> np.ndarray:
+        """Return the values of the conditions that a user asks for: (n, k), or (1, k) where one serves all samples.
 
         Parameters
         ----------
@@ -99,7 +129,7 @@ class Conditions:
         shape = self.schema.event_shape
         values = self._coded(condition)
         if values.shape == shape:
-            values = np.broadcast_to(values, (n, *shape))
+            values, n = values[None], 1
         elif values.shape[1:] != shape and values.shape == (n,) and shape == (1,):
             values = values[:, None]
         if values.shape != (n, *shape):
@@ -146,6 +176,10 @@ class Conditions:
                     f"Expected {column.name} to be one of {known[:20]}, got {unknown[:5]}. Choose a level that was "
                     "trained on."
                 )
+
+
+def _with_channels(features: Tensor) -> Tensor:
+    return features.unsqueeze(1) if features.ndim == 3 else features
 
 
 def _as_dataset(y: Any) -> Dataset:

@@ -21,14 +21,17 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.errors import CheckpointError, TrainingError
-from reverie.core.protocols import Trainable
+from reverie.core.protocols import Runtime, Trainable
 from reverie.core.random import child_generator
 from reverie.data.batches import Batches
+from reverie.data.lazy import divided, some_rows
 from reverie.models.preprocessed import data_mark
-from reverie.models.watch import held_out_rows
+from reverie.models.watch import held_out_numbers
+from reverie.networks.shared_norm import share_batch_norm
 from reverie.training.health import Alarm, HealthReference
 from reverie.training.loop import Record, train
 from reverie.training.monitor import Monitor, Observation
+from reverie.training.parallel import Parallel, share
 from reverie.training.runtime import suggested_threads
 
 __all__ = ["Course", "Learner", "Plan"]
@@ -95,9 +98,11 @@ class Course:
     Parameters
     ----------
     make_learner : training rows -> the learner, before its first step.
-    rows : features of the events (n, *event) as "x", with "condition" and "weight" if there are any, on the CPU.
+    rows : features of the events (n, *event) as "x", with "condition" and "weight" if there are any, on the CPU;
+        `make_learner` sees a sample of those of a large table.
     plan : length and watch.
     seed, device : of the training.
+    runtime : the processes that share it; None for one.
     """
 
     def __init__(
@@ -108,14 +113,16 @@ class Course:
         *,
         seed: int,
         device: torch.device,
+        runtime: Runtime | None = None,
     ) -> None:
+        self._runtime = runtime
         self.plan, self._seed, self._device = plan, seed, device
-        kept, out = held_out_rows(len(rows["x"]), fraction=plan.validation_fraction, seed=seed)
+        out = held_out_numbers(rows, fraction=plan.validation_fraction, seed=seed)
         self._data_mark = data_mark(rows["x"])
-        self._train = {key: x[kept] for key, x in rows.items()}
-        self._held_out = {key: x[out].to(device) for key, x in rows.items()}
-        self.learner = make_learner(self._train)
-        size = min(plan.batch_size, len(kept))
+        self._train, held_out = divided(rows, out)
+        self._held_out = {key: x.to(device) for key, x in held_out.items()}
+        self.learner = make_learner(some_rows(self._train, seed=seed))
+        size = min(plan.batch_size, len(self._train["x"]))
         self._batches = Batches(dict(self._train), batch_size=size, seed=seed, device=device)
         self._noise = child_generator(seed, "noise", device=device)
         self._watched = _some(self._train, len(out), seed, device)
@@ -125,6 +132,8 @@ class Course:
         self._rollbacks, self.is_over = 0, False
         networks = list(self.learner.networks().values())
         self.n_threads = suggested_threads(networks, size) if plan.n_threads == "auto" else int(plan.n_threads)
+        if runtime is not None:
+            self._share(runtime, size)
 
     def records(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
         """Yield the records of the training from its present step to its last.
@@ -193,17 +202,25 @@ class Course:
         self._best, self._good = state["best"], state["good"]
         self._rollbacks, self.is_over = state["rollbacks"], state["is_over"]
 
+    def _share(self, runtime: Runtime, batch_size: int) -> None:
+        """Divide batches among processes, and average gradients and batch statistics over them."""
+        learner: Any = self.learner
+        for network in learner.trained():
+            share_batch_norm(network, runtime.differentiable_mean, runtime.world_size)
+        share(runtime, batch_size, [learner.descent], [learner.compiled], self._data_mark)
+
     def _taken(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
         """Yield the records of the steps from the present one on."""
         every = self.plan.steps_between_checks
         records = train(
-            self.learner,
+            self.learner if self._runtime is None else Parallel(self.learner, self._runtime, self._seed),
             self._batches.at,
             generator=self._noise,
             start=self.learner.step,
             max_steps=self.plan.max_steps,
             record_every=self.plan.record_every,
             stop=stop,
+            runtime=self._runtime,
         )
         for record in records:
             if self._monitor is None or (record.step % every and record.step < self.plan.max_steps):
@@ -254,8 +271,7 @@ class Course:
 
 def _some(rows: Rows, n: int, seed: int, device: torch.device) -> dict[str, Tensor]:
     """Return at most `n` of the rows, chosen by `seed`."""
-    index = torch.randperm(len(rows["x"]), generator=child_generator(seed, "watched rows"))[:n]
-    return {key: x[index].to(device) for key, x in rows.items()}
+    return {key: x.to(device) for key, x in some_rows(rows, n, seed=seed, name="watched rows").items()}
 
 
 def _copied(network: nn.Module) -> dict[str, Tensor]:

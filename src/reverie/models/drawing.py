@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from reverie.models.game import Rows, draw_noise
+from reverie.models.one_pass import Noise
 from reverie.models.referee import Referee, accepted
 from reverie.models.shaped import ShapedGenerator
 from reverie.models.watch import flat_rows
@@ -53,6 +54,29 @@ class Drawing:
 
         return self.network.from_game(accepted(self.referee, candidates, n, noise))
 
+    def features_of(self, noise: Tensor, condition: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
+        """Return features (n, *latent event) of noise (n, n_noise), and with a referee the acceptance (n,) of each.
+
+        A bag of replicas takes one column more, uniform on [0, 1), which chooses the replica of each row.
+        """
+        R, z = self.n_replicas, noise[:, : self.n_noise]
+        if R > 1:
+            z, condition = _repeated(z, R), None if condition is None else _repeated(condition, R)
+        rows = self.seen(self.network(z, condition), condition)
+        if R > 1:
+            chosen = (noise[:, self.n_noise] * R).long().clamp(max=R - 1)
+            rows = {key: _chosen(x.unflatten(0, (-1, R)), chosen) for key, x in rows.items()}
+        features = self.network.from_game(rows["x"])
+        return features if self.referee is None else (features, self.referee.acceptance(self.known(rows)))
+
+    @property
+    def laws(self) -> list[Noise]:
+        """Laws of the noise that `features_of` takes."""
+        own = Noise("normal", self.n_noise)
+        if self.noise_prior == "uniform":
+            own = Noise("uniform", self.n_noise, -1.0, 1.0)
+        return [own, Noise("uniform", 1)] if self.n_replicas > 1 else [own]
+
     def known(self, rows: Rows) -> Tensor:
         """Return all that a referee sees of `rows`: what the discriminator saw, then the physical columns."""
         physical = self.physical(rows["x"])
@@ -73,3 +97,14 @@ class Drawing:
             condition = condition[torch.cat([index, index[-1:].expand(n - len(index))])].to(z.device)
         seen = self.seen(self.network(z, condition), condition)
         return {key: x[: len(index)] for key, x in seen.items()}
+
+
+def _repeated(x: Tensor, n: int) -> Tensor:
+    """Return every row `n` times, one after the other."""
+    return x.unsqueeze(1).expand(-1, n, *x.shape[1:]).flatten(0, 1)
+
+
+def _chosen(x: Tensor, which: Tensor) -> Tensor:
+    """Return x[i, which[i]] of x (n, R, ...)."""
+    index = which.reshape(-1, *[1] * (x.ndim - 1)).expand(-1, 1, *x.shape[2:])
+    return x.gather(1, index).squeeze(1)

@@ -62,6 +62,9 @@ class EBM(DensityModel):
     activation : of the networks, all smooth: "silu", "tanh" or "elu".
     confinement : width, in units of the preprocessed data, of a normal distribution that the energy is added to, or
         None; without it exp(-E) may have no normalisation.
+    sharpness : largest sharpness, at least 1, of the ridges that the first layer of a perceptron starts as: edges of
+        the preprocessed data down to its inverse are seen at once; "auto" takes 32 for one or two features and 1 for
+        more, where sharp ridges learn events by heart.
     n_langevin : steps of the chains for each training step, at least 1.
     step_size : of a Langevin step, eta in x - eta grad E + sqrt(2 eta) xi; "auto" follows the acceptance.
     adjusted : whether Langevin steps are accepted by the Metropolis rule (MALA), else all are taken (ULA), which needs
@@ -76,7 +79,7 @@ class EBM(DensityModel):
     whiten : whether the features of a table are decorrelated before the network and the chains.
     n_sample_steps : steps of the chains of a sample; "auto" takes 4 times their memory, within 50 and 1000.
     n_temperatures : steps of the annealing that finds log Z of more than two features.
-    n_annealed : chains of that annealing.
+    n_annealed : chains of that annealing, each way.
     batch_size : events in a step; "auto" takes 512, 64 of events of more than 64 values, or all rows of a smaller
         table.
     max_steps : steps in the whole run, at least 1.
@@ -87,7 +90,7 @@ class EBM(DensityModel):
         all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
     validation_fraction : part of the events, in [0, 1), held out of training to watch its health.
     n_checks : looks at the health of training in a whole run; 0 switches them off.
-    keep_best : whether the weights of the best check are kept, rather than the last: by likelihood for one or two
+    keep_best : whether the weights of the best check are kept, rather than the last: by held-out likelihood up to 32
         features, else by the samples.
     on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
         last healthy state at half the learning rate.
@@ -95,6 +98,8 @@ class EBM(DensityModel):
     random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
     record_every : steps between two records of the history.
     n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
 
     Attributes
     ----------
@@ -127,6 +132,7 @@ class EBM(DensityModel):
         periodic: bool | str = "auto",
         activation: str = "silu",
         confinement: float | None = 1.0,
+        sharpness: float | str = "auto",
         n_langevin: int = 4,
         step_size: float | str = "auto",
         adjusted: bool = True,
@@ -154,12 +160,14 @@ class EBM(DensityModel):
         random_state: RandomState = None,
         record_every: int = 50,
         n_threads: int | str = "auto",
+        compile: bool | str = "auto",
     ) -> None:
         self.energy = energy
         self.method = method
         self.periodic = periodic
         self.activation = activation
         self.confinement = confinement
+        self.sharpness = sharpness
         self.n_langevin = n_langevin
         self.step_size = step_size
         self.adjusted = adjusted
@@ -187,6 +195,7 @@ class EBM(DensityModel):
         self.random_state = random_state
         self.record_every = record_every
         self.n_threads = n_threads
+        self.compile = compile
 
     @property
     def log_z_(self) -> LogZ:
@@ -315,6 +324,7 @@ class EBM(DensityModel):
             activation=self.activation,
             periodic=column.kind == "spin" if self.periodic == "auto" else bool(self.periodic),
             confinement=self.confinement,
+            sharpness=self.sharpness,
         )
         networks: dict[str, nn.Module] = {"energy": network}
         return networks | ({"whitening": Whitening(shape[0])} if self.whiten and len(shape) == 1 else {})
@@ -344,6 +354,8 @@ class EBM(DensityModel):
             if getattr(self, name) not in ("auto", None):
                 check_positive(name, getattr(self, name))
         check_positive("energy_penalty", self.energy_penalty, allow_zero=True)
+        if self.sharpness != "auto" and not (isinstance(self.sharpness, (int, float)) and self.sharpness >= 1):
+            raise InputError(f"Expected sharpness of at least 1, got {self.sharpness!r}. Give such as 4, or 'auto'.")
         for name in ("restart_fraction", "ema_decay"):
             value = getattr(self, name)
             if value != "auto" and not 0 <= value < 1:

@@ -9,7 +9,8 @@ More features: annealed importance sampling (`reverie.samplers.annealing`) along
     E_beta(x) = (1 - beta) |x|^2 / (2 s^2) + beta E(x),     log Z_0 = d log(2 pi s^2) / 2,
 
 from independent normal draws, each step a Metropolis-adjusted Langevin step, so that every E_beta is left invariant.
-Its step size goes geometrically from that of the normal distribution to that found for E.
+Inverse step sizes go linearly from that of the normal distribution to that found for E, as the curvature of E_beta
+does.
 
 References
 ----------
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from reverie.core.types import Energy
 from reverie.samplers.annealing import AnnealedEstimate, anneal, annealed_estimate, schedule
-from reverie.samplers.langevin import MALA, Slope, energy_and_gradient
+from reverie.samplers.langevin import Slope, energy_and_gradient, log_acceptance
 
 __all__ = ["EnergyPath", "annealed_log_z", "grid_log_z"]
 
@@ -83,30 +84,46 @@ class EnergyPath:
     def __init__(self, energy: Energy, event_shape: tuple[int, ...], *, step_size: float, spread: float = 1.0) -> None:
         self.energy, self.event_shape, self.spread = energy, event_shape, spread
         first = _NORMAL_STEP * spread**2 * math.prod(event_shape) ** (-1 / 3)
-        self._log_steps = math.log(first), math.log(step_size)
+        self._inverse_steps = 1 / first, 1 / step_size
 
     @property
     def log_z0(self) -> float:
         """Log Z at beta = 0."""
         return 0.5 * math.prod(self.event_shape) * math.log(2 * math.pi * self.spread**2)
 
-    def start(self, n_chains: int, generator: torch.Generator) -> Tensor:
-        """Return independent draws at beta = 0, (chain, *event)."""
-        return self.spread * torch.randn(n_chains, *self.event_shape, generator=generator, device=generator.device)
+    def start(self, n_chains: int, generator: torch.Generator) -> Slope:
+        """Return independent draws at beta = 0, with energies and gradients of the energy at beta = 1."""
+        shape = (n_chains, *self.event_shape)
+        return self.at(self.spread * torch.randn(*shape, generator=generator, device=generator.device))
 
-    def log_weight(self, state: Tensor, beta: float, to: float) -> Tensor:
+    def at(self, x: Tensor) -> Slope:
+        """Return the state of chains at x (chain, *event)."""
+        return Slope(x, *energy_and_gradient(self.energy, x))
+
+    def log_weight(self, state: Slope, beta: float, to: float) -> Tensor:
         """Return log p*_to - log p*_beta at the chains, (chain,) float64."""
-        return (to - beta) * (self._normal(state) - self.energy(state)).double()
+        return (to - beta) * (self._normal(state.x) - state.energy).double()
 
-    def move(self, state: Tensor, beta: float, generator: torch.Generator) -> Tensor:
-        """Return chains after one step of MALA at `beta`."""
-        a, b = self._log_steps
+    def move(self, state: Slope, beta: float, generator: torch.Generator) -> Slope:
+        """Return chains after one Metropolis-adjusted Langevin step at `beta`; one gradient of the energy."""
+        a, b = self._inverse_steps
+        eta, x = 1 / ((1 - beta) * a + beta * b), state.x
+        here = self._between(state, beta)
+        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        proposed = self.at(x - eta * here.gradient + (2 * eta) ** 0.5 * noise)
+        uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=torch.float64)
+        accepted = uniform.log() < log_acceptance(here, self._between(proposed, beta), eta, noise)
+        wide = accepted.reshape(-1, *[1] * (x.ndim - 1))
+        return Slope(
+            torch.where(wide, proposed.x, x),
+            torch.where(accepted, proposed.energy, state.energy),
+            torch.where(wide, proposed.gradient, state.gradient),
+        )
 
-        def between(x: Tensor) -> Tensor:
-            return (1 - beta) * self._normal(x) + beta * self.energy(x)
-
-        slope = Slope(state, *energy_and_gradient(between, state))
-        return MALA(math.exp((1 - beta) * a + beta * b)).step(slope, between, generator)[0].x
+    def _between(self, state: Slope, beta: float) -> Slope:
+        """Return energies and gradients of E_beta."""
+        energy = (1 - beta) * self._normal(state.x) + beta * state.energy
+        return Slope(state.x, energy, (1 - beta) / self.spread**2 * state.x + beta * state.gradient)
 
     def _normal(self, x: Tensor) -> Tensor:
         return x.flatten(1).square().sum(1) / (2 * self.spread**2)

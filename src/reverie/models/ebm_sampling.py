@@ -6,7 +6,6 @@ A sample starts at chains drawn from those and takes 4 tau steps more, within 50
 values: 20 and 1000), so that it no longer knows where it started.
 """
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -16,7 +15,8 @@ from torch import Tensor
 from reverie.core.series import autocorrelation_time
 from reverie.core.types import Energy
 from reverie.models.ebm_chains import Jumps
-from reverie.models.ebm_constant import EnergyPath, annealed_log_z, grid_log_z
+from reverie.models.ebm_constant import EnergyPath, grid_log_z
+from reverie.models.ebm_held_out import two_ways
 from reverie.samplers.diagnostics import rank_normalised_r_hat
 from reverie.samplers.run import run
 
@@ -38,7 +38,7 @@ class LogZ:
     Parameters
     ----------
     value, error : in nats.
-    ess : effective number of chains; None where a grid was summed.
+    ess : effective number of forward chains; None where a grid was summed.
     warning : what is doubtful about it, or nothing.
     """
 
@@ -85,7 +85,7 @@ def steps_of_a_sample(memory: Memory | None, n_values: int) -> int:
 def settled(kernel: Jumps, energy: Energy, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Memory]:
     """Return where chains from x (chain, *event) end after some hundreds of steps, and how they mix."""
     share = 4 if x[0].numel() > LARGE else 1
-    steps = {"n_steps": _MEASURED // share, "burn_in": _SETTLING // share}
+    steps: dict[str, Any] = {"n_steps": _MEASURED // share, "burn_in": _SETTLING // share}
     chains = run(kernel, x, energy, generator=generator, **steps).x
     few = chains[:, :_LOOKED_AT]
     with torch.no_grad():
@@ -100,20 +100,18 @@ def settled(kernel: Jumps, energy: Energy, x: Tensor, generator: torch.Generator
 def found_log_z(
     energy: Energy, kernel: Jumps, *, n_temperatures: int, n_chains: int, generator: torch.Generator
 ) -> LogZ:
-    """Return log Z of an energy: on a grid for one or two features, else by annealing.
+    """Return log Z of an energy: on a grid for one or two features, else by annealing both ways.
 
     Parameters
     ----------
     energy : (batch, *event) -> (batch,).
-    kernel : of chains of it; its stock shows where events are, its spread is the width of the annealing's start.
-    n_temperatures, n_chains : of the annealing.
+    kernel : of chains of it; its stock are samples of the energy, its spread is the width of the annealing's start.
+    n_temperatures, n_chains : of the annealing, each way.
     generator : of the annealing.
     """
     if kernel.stock[0].numel() <= 2:
         return LogZ(*grid_log_z(energy, kernel.stock, _CELLS))
     shape, eta = tuple(kernel.stock.shape[1:]), float(kernel.step_size)
     path = EnergyPath(energy, shape, step_size=eta, spread=kernel.spread)
-    found = annealed_log_z(path, n_temperatures, n_chains, generator)
-    if math.isfinite(found.value):
-        return LogZ(found.value, found.error, found.ess, found.warning)
-    return LogZ(found.value, found.error, found.ess, "Annealing failed: energies are not finite along the way.")
+    found = two_ways(path, kernel.stock, n_temperatures=n_temperatures, n_chains=n_chains, generator=generator)
+    return LogZ(found.value, found.error, found.forward.ess, found.warning)

@@ -29,16 +29,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reverie.core.compiled import Compiled
 from reverie.core.errors import TrainingError
 from reverie.core.types import Energy
 from reverie.models.ebm_chains import Jumps
-from reverie.models.ebm_constant import grid_log_z
+from reverie.models.ebm_constant import EnergyPath, grid_log_z
+from reverie.models.ebm_held_out import energy_gap, signs_of_overfitting, two_ways
+from reverie.models.ebm_sampling import LARGE
 from reverie.models.replay import ReplayBuffer
 from reverie.networks.whitening import Whitening
 from reverie.objectives.score_matching import denoising_loss
 from reverie.training.averaging import ema_decay, ema_update
+from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
-from reverie.training.optimizers import learning_rate_factor, make_optimizer
+from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["EnergyLearner", "Recipe", "contrastive_loss"]
 
@@ -49,6 +53,7 @@ _APART = 50.0  # nats per square root of a feature between the phases, which dif
 _FARTHEST = 1e3  # whitened features are of order one
 _HOLD = 0.4  # share of the run at full learning rate
 _GRID = 300  # cells per axis of log Z at a check
+_CHECK_TEMPERATURES, _CHECK_CHAINS = 100, 128  # of log Z at a check, each way
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Recipe:
     sigma: float
     ema_decay: float
     gradient_clip: float
+    compile: bool | str = False
 
 
 def contrastive_loss(
@@ -113,9 +119,10 @@ class EnergyLearner:
         self.step, self.rate_factor = 0, 1.0
         first = 0.1 if recipe.step_size == "auto" else float(recipe.step_size)
         self.log_eta = torch.tensor(math.log(first), device=chains.device)
-        self._weights = [p for p in network.parameters() if p.requires_grad]
-        rate, betas = recipe.learning_rate, (0.0, 0.999)
-        self._optimizer = make_optimizer("adam", self._weights, learning_rate=rate, betas=betas)
+        weights = [p for p in network.parameters() if p.requires_grad]
+        options: Any = {"learning_rate": recipe.learning_rate, "betas": (0.0, 0.999), "clip": recipe.gradient_clip}
+        self.descent = Descent(weights, "adam", **options)
+        self.compiled = Compiled(self._update, mode=recipe.compile, n_calls=recipe.max_steps)
 
     def whitened(self, x: Tensor) -> Tensor:
         """Return features x (batch, *event) in the coordinates of the chains."""
@@ -123,6 +130,14 @@ class EnergyLearner:
 
     def train_step(self, batch: Rows, generator: torch.Generator) -> dict[str, Tensor]:
         """Move chains, then take a step on a batch of features "x", with "weight" if there is one."""
+        factor = learning_rate_factor(self.step, self.recipe.max_steps, hold=_HOLD) * self.rate_factor
+        numbers = {"rate": self.recipe.learning_rate * factor, "decay": ema_decay(self.step, self.recipe.ema_decay)}
+        told = self.compiled((dict(batch), numbers), generator)
+        self.step += 1
+        return told
+
+    def _update(self, inputs: tuple[Rows, Mapping[str, Any]], generator: torch.Generator) -> dict[str, Tensor]:
+        batch, numbers = inputs
         x = self.whitened(batch["x"])
         chains, told = self._moved(x, generator)
         loss, positive, negative = contrastive_loss(
@@ -133,7 +148,10 @@ class EnergyLearner:
             losses = denoising_loss(self.network, x, noise, self.recipe.sigma)
             loss = (losses * batch["weight"] if "weight" in batch else losses).mean()
         told |= {"loss": loss.detach(), "positive_phase": positive.detach(), "negative_phase": negative.detach()}
-        return told | {"gradient": self._descend(loss)}
+        norm: Any = self.descent.along(loss, numbers["rate"])
+        current = [p.detach() for p in self.network.parameters()]
+        ema_update(list(self.average.parameters()), current, decay=numbers["decay"])
+        return told | {"gradient": norm}
 
     def _moved(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Draw chains, move them n_langevin steps, and write them back to their slots."""
@@ -149,7 +167,7 @@ class EnergyLearner:
         self.buffer.write(slots, state.x)
         accepted, jumped = kernel.shares(state)
         if self.recipe.step_size == "auto" and self.recipe.adjusted:
-            self.log_eta = self.log_eta + _GAIN * (accepted - _ACCEPTANCE)
+            self.log_eta.add_(_GAIN * (accepted - _ACCEPTANCE))
         return state.x, {"acceptance": accepted, "jumps": jumped, "step_size": self.log_eta.exp()}
 
     def kernel(self, stock: Tensor) -> Jumps:
@@ -157,37 +175,37 @@ class EnergyLearner:
         options: Any = {name: getattr(self.recipe, name) for name in ("spread", "adjusted", "temperature", "jumps")}
         return Jumps(self.log_eta.exp(), stock, **options)
 
-    def _descend(self, loss: Tensor) -> Tensor:
-        factor = learning_rate_factor(self.step, self.recipe.max_steps, hold=_HOLD) * self.rate_factor
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * factor
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self._weights, self.recipe.gradient_clip)
-        self._optimizer.step()
-        current = [p.detach() for p in self.network.parameters()]
-        ema_update(list(self.average.parameters()), current, decay=ema_decay(self.step, self.recipe.ema_decay))
-        self.step += 1
-        return norm.detach()
-
     def networks(self) -> Mapping[str, nn.Module]:
         """Return the averaged energy, and the whitening where there is one."""
         return {"energy": self.average} | ({} if self.whitening is None else {"whitening": self.whitening})
 
     @torch.no_grad()
     def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
-        """Return the chains as samples, and for one or two features -log p of the held-out rows."""
+        """Return the chains as samples, and -log p of the held-out rows unless they have too many features."""
         x, chains = self.whitened(held_out["x"]), self.buffer.x[: len(held_out["x"])]
+        x_train = self.whitened(train["x"])
         e, e_chains = self.average(x), self.average(chains)
         self._check(e, e_chains, chains)
-        losses, error = None, 0.0
-        if x[0].numel() <= 2:
-            log_z, error = grid_log_z(self.average, torch.cat([self.whitened(train["x"]), x]), _GRID)
-            losses = e + log_z
-            losses = losses * held_out["weight"] if "weight" in held_out else losses
-        generated = chains if self.whitening is None else self.whitening.inverse(chains)
+        gap = energy_gap(_weighted(e, held_out), _weighted(self.average(x_train), train))
+        losses, error, signs = None, 0.0, {}
         scalars = {"held_out_energy": float(e.mean()), "chain_energy": float(e_chains.mean())}
-        return Observation(self.step, losses, error, generated, scalars)
+        scalars |= {"energy_gap": gap.value, "energy_gap_error": gap.error}
+        if x[0].numel() <= LARGE:
+            log_z, error = self._log_z(torch.cat([x_train, x]), generator)
+            losses, signs = _weighted(e + log_z, held_out), signs_of_overfitting(gap, error)
+            scalars |= {"log_z": log_z, "log_z_error": error}
+        generated = chains if self.whitening is None else self.whitening.inverse(chains)
+        return Observation(self.step, losses, error, generated, scalars, signs)
+
+    def _log_z(self, x: Tensor, generator: torch.Generator) -> tuple[float, float]:
+        """Return log Z of the averaged energy and its error; whitened events x (batch, feature) are where it is low."""
+        if x[0].numel() <= 2:
+            return grid_log_z(self.average, x, _GRID)
+        shape, eta = tuple(x.shape[1:]), float(self.log_eta.exp())
+        path = EnergyPath(self.average, shape, step_size=eta, spread=self.recipe.spread)
+        sizes = {"n_temperatures": _CHECK_TEMPERATURES, "n_chains": _CHECK_CHAINS}
+        found = two_ways(path, self.buffer.x, **sizes, generator=generator)
+        return found.value, found.error
 
     def _check(self, e: Tensor, e_chains: Tensor, chains: Tensor) -> None:
         """Raise `TrainingError` where chains have gone away or energies have come apart."""
@@ -208,9 +226,9 @@ class EnergyLearner:
             "rate_factor": self.rate_factor,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self.descent.state_dict(),
             "chains": self.buffer.x.clone(),
-            "log_eta": self.log_eta,
+            "log_eta": self.log_eta.clone(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -218,6 +236,10 @@ class EnergyLearner:
         self.step, self.rate_factor = state["step"], state["rate_factor"]
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self.buffer = ReplayBuffer(state["chains"].to(self.log_eta.device))
-        self.log_eta = state["log_eta"].to(self.log_eta.device)
+        self.descent.load_state_dict(state["optimizer"])
+        self.buffer.x.copy_(state["chains"])
+        self.log_eta.copy_(state["log_eta"])
+
+
+def _weighted(values: Tensor, rows: Rows) -> Tensor:
+    return values * rows["weight"] if "weight" in rows else values

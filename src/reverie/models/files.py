@@ -9,6 +9,8 @@
 
 The folder is written beside its place and renamed, so it is there whole or not at all. A network that
 the user passed as a module or a factory has no name to rebuild it from: hand it to `load` again.
+
+A wave function has no data and so no schema, transform or attachments: its folder holds the other three files.
 """
 
 import json
@@ -32,8 +34,9 @@ from reverie.models.preprocessed import Preprocessing
 from reverie.models.rbm import RBM
 from reverie.models.semi_supervised import SemiSupervisedGAN
 from reverie.models.vae import VAE
+from reverie.models.wavefunction import WaveFunctionRBM
 
-__all__ = ["MODELS", "load_model", "save_model"]
+__all__ = ["MODELS", "WAVE_FUNCTIONS", "load_model", "save_model"]
 
 MODELS: dict[str, type[GenerativeModel]] = {
     "gan": GAN,
@@ -44,11 +47,12 @@ MODELS: dict[str, type[GenerativeModel]] = {
     "flow": Flow,
     "semi_supervised_gan": SemiSupervisedGAN,
 }
+WAVE_FUNCTIONS: dict[str, type[WaveFunctionRBM]] = {"wavefunction_rbm": WaveFunctionRBM}
 FORMAT, VERSION = "reverie-model", 2
 _PASSED_AGAIN = "<passed by the user>"
 
 
-def save_model(model: GenerativeModel, folder: str | Path) -> Path:
+def save_model(model: GenerativeModel | WaveFunctionRBM, folder: str | Path) -> Path:
     """Save a fitted model into a new or empty folder; return its path.
 
     Raises
@@ -73,8 +77,8 @@ def save_model(model: GenerativeModel, folder: str | Path) -> Path:
     return folder
 
 
-def load_model(folder: str | Path, **passed_again: Any) -> GenerativeModel:
-    """Load a model that `save_model` wrote.
+def load_model(folder: str | Path, **passed_again: Any) -> Any:
+    """Load a model that `save_model` wrote: a `GenerativeModel`, or a `WaveFunctionRBM`.
 
     Parameters
     ----------
@@ -94,20 +98,42 @@ def load_model(folder: str | Path, **passed_again: Any) -> GenerativeModel:
     if metadata["version"] > VERSION:
         raise CheckpointError(f"The model in {folder} was saved by a newer reverie. Update reverie to load it.")
     config = _read_yaml(folder / "config.yaml")
-    model = check_choice("model", config["model"], MODELS)(**_arguments(config["arguments"], passed_again))
+    kind = check_choice("model", config["model"], MODELS | WAVE_FUNCTIONS)
+    model = kind(**_arguments(config["arguments"], passed_again))
+    tensors = _read_tensors(folder / "model.safetensors")
+    if isinstance(model, WaveFunctionRBM):
+        _load_state(model, tensors, folder / "model.safetensors")
+        model.seed_, model.n_iter_ = metadata["seed"], metadata["n_steps"]
+        return model
     model.preprocessing_ = _read_preprocessing(folder)
     model.seed_, model.n_iter_, model.history_ = metadata["seed"], metadata["n_steps"], []
     model.device_ = torch.device("cpu")
-    tensors = _read_tensors(folder / "model.safetensors")
-    model._attach(_read_attachments(folder / "attachments.json", metadata["version"]), _of("attachment", tensors))
+    texts = _read_attachments(folder / "attachments.json", metadata["version"])
+    model._attach(texts, _of("attachment", tensors))
     model._build_networks()
     _load_weights(model, tensors, folder / "model.safetensors")
     return model
 
 
-def _write(model: GenerativeModel, folder: Path) -> None:
+def _load_state(model: WaveFunctionRBM, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except (RuntimeError, KeyError, AttributeError, ValueError) as error:
+        raise _foreign_weights(path, error) from None
+
+
+def _write(model: GenerativeModel | WaveFunctionRBM, folder: Path) -> None:
     config = {"model": _name_of(model), "arguments": {k: _plain(v) for k, v in model.get_params(deep=False).items()}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    tensors = model.state_dict() if isinstance(model, WaveFunctionRBM) else _write_preparation(model, folder)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": FORMAT})
+    versions = {"format": FORMAT, "version": VERSION, "torch": torch.__version__}
+    _write_json(folder / "metadata.json", versions | {"seed": model.seed_, "n_steps": model.n_iter_})
+
+
+def _write_preparation(model: GenerativeModel, folder: Path) -> dict[str, torch.Tensor]:
+    """Write what stands between data and networks; return the tensors of the attachments and the networks by name."""
     p = model.preprocessing_
     schema = {"schema": p.schema.to_json(), "container": p.container, "dtype": p.dtype}
     _write_json(folder / "schema.json", schema)
@@ -115,22 +141,7 @@ def _write(model: GenerativeModel, folder: Path) -> None:
     texts, attached = model._attachments()
     _write_json(folder / "attachments.json", texts)
     states = {"attachment": attached} | {name: network.state_dict() for name, network in model._networks().items()}
-    tensors = {
-        f"{name}.{key}": value.detach().cpu().contiguous()
-        for name, state in states.items()
-        for key, value in state.items()
-    }
-    safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": FORMAT})
-    _write_json(
-        folder / "metadata.json",
-        {
-            "format": FORMAT,
-            "version": VERSION,
-            "torch": torch.__version__,
-            "seed": model.seed_,
-            "n_steps": model.n_iter_,
-        },
-    )
+    return {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
 
 
 def _read_preprocessing(folder: Path) -> Preprocessing:
@@ -170,11 +181,12 @@ def _foreign_weights(path: Path, error: Exception) -> CheckpointError:
     )
 
 
-def _name_of(model: GenerativeModel) -> str:
-    for name, kind in MODELS.items():
+def _name_of(model: Any) -> str:
+    known = MODELS | WAVE_FUNCTIONS
+    for name, kind in known.items():
         if type(model) is kind:
             return name
-    raise InputError(f"Expected a model of reverie to save, got {type(model).__name__}. Known: {', '.join(MODELS)}.")
+    raise InputError(f"Expected a model of reverie to save, got {type(model).__name__}. Known: {', '.join(known)}.")
 
 
 def _plain(value: Any) -> Any:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reverie.core.compiled import Compiled
 from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Column, Schema
@@ -37,8 +38,9 @@ from reverie.data.transforms import (
     auto_transform,
 )
 from reverie.training.averaging import ema_decay, ema_update
+from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
-from reverie.training.optimizers import learning_rate_factor, make_optimizer
+from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["FlowLearner", "circles_of", "density_transform", "repeated_values"]
 
@@ -167,7 +169,7 @@ def _of_images(dataset: Dataset) -> InvertibleTransform:
 
 
 class FlowLearner:
-    """Maximum likelihood of a flow (`reverie.models.flow.FlowNetwork`) by AdamW.
+    """Maximum likelihood of a flow (`reverie.models.flow_network.FlowNetwork`) by AdamW.
 
     Parameters
     ----------
@@ -176,6 +178,7 @@ class FlowLearner:
     learning_rate, weight_decay : first step size, and the share of it by which a step shrinks the weights.
     gradient_clip : largest norm of the gradient.
     ema_decay : of the average of the weights, in [0, 1).
+    compile : as in `reverie.core.compiled.Compiled`.
     """
 
     def __init__(
@@ -187,28 +190,33 @@ class FlowLearner:
         weight_decay: float,
         gradient_clip: float,
         ema_decay: float,
+        compile: bool | str = False,
     ) -> None:
         self.network, self.average = network, copy.deepcopy(network).requires_grad_(requires_grad=False)
         self.step, self.rate_factor = 0, 1.0
-        self._max_steps, self._rate, self._clip, self._decay = max_steps, learning_rate, gradient_clip, ema_decay
-        self._weights = list(network.parameters())
-        self._optimizer = make_optimizer("adamw", self._weights, learning_rate=learning_rate, betas=(0.9, 0.999))
-        for group in self._optimizer.param_groups:
-            group["weight_decay"] = weight_decay
+        self._max_steps, self._rate, self._decay = max_steps, learning_rate, ema_decay
+        options: Any = {"betas": (0.9, 0.999), "weight_decay": weight_decay, "clip": gradient_clip}
+        self.descent = Descent(network.parameters(), "adamw", learning_rate=learning_rate, **options)
+        self.compiled = Compiled(self._update, mode=compile, n_calls=max_steps)
 
     def train_step(self, batch: Rows, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step on a batch of features "x", with "condition" and "weight" if there are any."""
         factor = learning_rate_factor(self.step, self._max_steps, hold=0.0) * self.rate_factor
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._rate * factor
-        self._optimizer.zero_grad(set_to_none=True)
-        loss = _losses(self.network, batch).mean()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self._weights, self._clip)
-        self._optimizer.step()
-        ema_update(list(self.average.parameters()), self._weights, decay=ema_decay(self.step, self._decay))
+        numbers = {"rate": self._rate * factor, "decay": ema_decay(self.step, self._decay)}
+        told = self.compiled((dict(batch), numbers), generator)
         self.step += 1
-        return {"loss": loss.detach(), "gradient": norm.detach()}
+        return told
+
+    def _update(self, inputs: tuple[Rows, Mapping[str, Any]], generator: torch.Generator) -> dict[str, Tensor]:
+        batch, numbers = inputs
+        loss = _losses(self.network, batch).mean()
+        norm: Any = self.descent.along(loss, numbers["rate"])
+        ema_update(list(self.average.parameters()), self.descent.weights, decay=numbers["decay"])
+        return {"loss": loss.detach(), "gradient": norm}
+
+    def trained(self) -> list[nn.Module]:
+        """Return the networks whose weights are trained."""
+        return [self.network]
 
     def networks(self) -> dict[str, nn.Module]:
         """Return the averaged network."""
@@ -231,7 +239,7 @@ class FlowLearner:
             "rate_factor": self.rate_factor,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self.descent.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -239,7 +247,7 @@ class FlowLearner:
         self.step, self.rate_factor = state["step"], state["rate_factor"]
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self.descent.load_state_dict(state["optimizer"])
 
 
 def _losses(network: Any, rows: Rows) -> Tensor:

@@ -19,6 +19,9 @@ Real and generated samples go through D in one forward pass. The last generated 
 discriminator's turn serves the generator's turn too, its graph kept, so G runs forward `n_critic`
 times a step and not once more.
 
+A round changes weights, moments and averages in place and draws from one generator, so that it can be compiled whole
+(`reverie.core.compiled`); rounds with and without a penalty are two computations.
+
 R replicas of the game are played at once when both networks are `reverie.networks.stacked.Stacked`:
 row i belongs to replica i mod R, and the loss is the sum of the R mean losses, whose gradients do
 not mix.
@@ -27,17 +30,20 @@ not mix.
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from reverie.core.compiled import Compiled
 from reverie.core.errors import CheckpointError, InputError
 from reverie.models.shaped import ShapedGenerator
 from reverie.objectives.adversarial import Objective, equilibrium_outputs
 from reverie.objectives.penalties import PENALTIES, between, squared_gradient_norm
 from reverie.training.averaging import ema_decay, ema_update
-from reverie.training.optimizers import learning_rate_factor, make_optimizer, take_step
+from reverie.training.descent import Descent
+from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["AdversarialGame", "GameSettings", "Rows", "draw_noise", "restore"]
 
@@ -65,6 +71,7 @@ class GameSettings:
     auxiliary_weight: float = 0.0
     reconstruction_weight: float = 0.0
     n_replicas: int = 1
+    compile: bool | str = False
 
 
 class AdversarialGame:
@@ -95,12 +102,15 @@ class AdversarialGame:
         self.objective, self.settings = objective, settings
         self._observe, self._auxiliary = observe, auxiliary
         self._penalty = PENALTIES[settings.penalty]
-        self._g_weights, self._d_weights = list(G.parameters()), list(D.parameters())
         s = settings
-        self._g_optimizer = make_optimizer(s.optimizer, self._g_weights, learning_rate=s.generator_rate, betas=s.betas)
-        self._d_optimizer = make_optimizer(
-            s.optimizer, self._d_weights, learning_rate=s.discriminator_rate, betas=s.betas
-        )
+        self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, betas=s.betas)
+        self.d_descent = Descent(D.parameters(), s.optimizer, learning_rate=s.discriminator_rate, betas=s.betas)
+        self.rounds = {
+            penalised: Compiled(
+                partial(self._round, penalised=penalised), mode=s.compile, n_calls=self._n_rounds(penalised=penalised)
+            )
+            for penalised in (True, False)
+        }
         self.step = 0
         self.decay_from, self.end = round(s.hold * s.max_steps), s.max_steps
         self.rate_factor = 1.0
@@ -108,15 +118,23 @@ class AdversarialGame:
     def train_step(self, batch: Tensor | Rows, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Take one round on `batch`, (n_critic * batch_size, *event) or rows of it; return losses, D(real), D(fake)."""
         self.G.train()  # samples may have been drawn since the last step, in evaluation mode
-        self._set_learning_rates()
-        real, fake, scalars = {}, {}, {}
-        for real in self._parts(batch):
-            fake = self.generate(self._noise(len(real["x"]), generator), real.get("condition"))
-            scalars = self._discriminator_step(real, fake, generator)
-        scalars["g_loss"] = self._generator_step(real, fake)
-        if self.averaged is not None:
-            self._update_average(self.averaged)
+        rows = {"x": batch} if isinstance(batch, Tensor) else dict(batch)
+        scalars = self.rounds[self._penalised()]((rows, self._numbers()), generator)
         self.step += 1
+        return scalars
+
+    def _round(
+        self, inputs: tuple[Rows, Mapping[str, Any]], generator: torch.Generator, *, penalised: bool
+    ) -> dict[str, Tensor]:
+        """Take one round, penalised or not, on rows and the numbers of this step; return its scalars."""
+        rows, numbers = inputs
+        real, fake, scalars = {}, {}, {}
+        for real in self._parts(rows):
+            fake = self.generate(self._noise(len(real["x"]), generator), real.get("condition"))
+            scalars = self._discriminator_step(real, fake, numbers["d_rate"], generator, penalised=penalised)
+        scalars["g_loss"] = self._generator_step(real, fake, numbers["g_rate"])
+        if self.averaged is not None:
+            self._update_average(self.averaged, numbers["decay"])
         return scalars
 
     def generate(self, z: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
@@ -168,28 +186,34 @@ class AdversarialGame:
         if self.step < self.decay_from:
             self.decay_from, self.end = self.step, min(self.end, self.step + max(1, n_steps))
 
-    def _parts(self, batch: Tensor | Rows) -> list[dict[str, Tensor]]:
-        rows = {"x": batch} if isinstance(batch, Tensor) else batch
+    def _parts(self, rows: Rows) -> list[dict[str, Tensor]]:
         chunks = [tensor.chunk(self.settings.n_critic) for tensor in rows.values()]
         return [dict(zip(rows, part, strict=True)) for part in zip(*chunks, strict=True)]
 
-    def _update_average(self, averaged: nn.Module) -> None:
-        decay = ema_decay(self.step, self.settings.ema_decay)
-        ema_update(list(averaged.parameters()), self._g_weights, decay=decay)
+    def _update_average(self, averaged: nn.Module, decay: float | Tensor) -> None:
+        ema_update(list(averaged.parameters()), self.g_descent.weights, decay=decay)
         for average, current in zip(averaged.buffers(), self.G.buffers(), strict=True):
             average.copy_(current)
 
     def _noise(self, n: int, generator: torch.Generator) -> Tensor:
         return draw_noise(n, self.settings.n_noise, prior=self.settings.noise_prior, generator=generator)
 
-    def _set_learning_rates(self) -> None:
+    def _numbers(self) -> dict[str, float]:
+        """Return the learning rates and the decay of the average at this step."""
         s = self.settings
         factor = learning_rate_factor(self.step, self.end, hold=self.decay_from / self.end) * self.rate_factor
-        self._g_optimizer.param_groups[0]["lr"] = s.generator_rate * factor
-        self._d_optimizer.param_groups[0]["lr"] = s.discriminator_rate * factor
+        rates = {"g_rate": s.generator_rate * factor, "d_rate": s.discriminator_rate * factor}
+        return rates | {"decay": ema_decay(self.step, s.ema_decay)}
 
-    def _discriminator_step(self, real: Rows, fake: Rows, generator: torch.Generator) -> dict[str, Tensor]:
-        penalised = self._penalised()
+    def _n_rounds(self, *, penalised: bool) -> int:
+        """Return how many rounds of the whole run are penalised, or are not."""
+        s = self.settings
+        n = -(-s.max_steps // s.penalty_every) if self._penalty.points != "none" and s.penalty_weight > 0 else 0
+        return n if penalised else s.max_steps - n
+
+    def _discriminator_step(
+        self, real: Rows, fake: Rows, rate: float | Tensor, generator: torch.Generator, *, penalised: bool
+    ) -> dict[str, Tensor]:
         both = {key: torch.cat([real[key], fake[key].detach()]) for key in _SEEN if key in fake}
         inputs = [both[key] for key in _SEEN[:2] if key in both]
         if penalised and self._penalty.points != "between":
@@ -203,10 +227,10 @@ class AdversarialGame:
             loss = loss + self._penalty_value(outputs[:, :1], inputs, both, generator)
         if self._auxiliary is not None:
             loss = loss + self._classification(outputs.chunk(2)[0], real)
-        _descend(self._d_optimizer, self._d_weights, loss * self.settings.n_replicas)
+        self.d_descent.along(loss * self.settings.n_replicas, rate)
         with torch.no_grad():
             if self.objective.clip is not None:
-                for weight in self._d_weights:
+                for weight in self.d_descent.weights:
                     weight.clamp_(-self.objective.clip, self.objective.clip)
             answers = equilibrium_outputs(a_real, a_fake, scale=self.objective.scale, weight=real.get("weight"))
         scalars["d_real"], scalars["d_fake"] = answers
@@ -241,7 +265,7 @@ class AdversarialGame:
             rows["condition"] = both["condition"].chunk(2)[0]
         return rows
 
-    def _generator_step(self, real: Rows, fake: Rows) -> Tensor:
+    def _generator_step(self, real: Rows, fake: Rows, rate: float | Tensor) -> Tensor:
         outputs = self.judge(fake)
         a_fake = a_real = outputs[:, :1]  # the real logits stand in where an objective does not read them
         weight = None
@@ -255,7 +279,7 @@ class AdversarialGame:
             total = total + self._classification(outputs, fake)
         if self.settings.reconstruction_weight > 0:
             total = total + self.settings.reconstruction_weight * (real["x"] - fake["x"]).abs().mean()
-        _descend(self._g_optimizer, self._g_weights, total * self.settings.n_replicas)
+        self.g_descent.along(total * self.settings.n_replicas, rate)
         return loss.detach()
 
     def _classification(self, outputs: Tensor, rows: Rows) -> Tensor:
@@ -270,8 +294,8 @@ class AdversarialGame:
             "G": self.G.state_dict(),
             "D": self.D.state_dict(),
             "averaged": {} if self.averaged is None else self.averaged.state_dict(),
-            "g_optimizer": self._g_optimizer.state_dict(),
-            "d_optimizer": self._d_optimizer.state_dict(),
+            "g_optimizer": self.g_descent.state_dict(),
+            "d_optimizer": self.d_descent.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -282,8 +306,8 @@ class AdversarialGame:
         self.D.load_state_dict(state["D"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
-        self._g_optimizer.load_state_dict(state["g_optimizer"])
-        self._d_optimizer.load_state_dict(state["d_optimizer"])
+        self.g_descent.load_state_dict(state["g_optimizer"])
+        self.d_descent.load_state_dict(state["d_optimizer"])
 
 
 def draw_noise(n: int, n_noise: int, *, prior: str, generator: torch.Generator) -> Tensor:
@@ -323,8 +347,3 @@ def restore(game: Any, noise: torch.Generator, state: Mapping[str, Any], mark: S
             "Resume with the configuration of the saved run."
         ) from None
     noise.set_state(state["noise"].cpu())
-
-
-def _descend(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], loss: Tensor) -> None:
-    """Take one optimiser step on `loss` over `weights` alone; no gradient is computed for the other player."""
-    take_step(optimizer, weights, torch.autograd.grad(loss, weights, allow_unused=True))

@@ -9,6 +9,7 @@ training never sees; this module joins them to data in physical units.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
@@ -16,9 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from reverie.core.errors import InputError
+from reverie.core.protocols import Runtime
 from reverie.core.random import as_seed
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
+from reverie.data.lazy import is_lazy, lazily
 from reverie.data.observables import resolve_observables
 from reverie.models.base import N_SCORED
 from reverie.models.completion import complete
@@ -27,8 +30,9 @@ from reverie.models.drawing import Drawing
 from reverie.models.gan_training import Training
 from reverie.models.noise_search import Search
 from reverie.models.observed import ObservedFeatures
+from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.players import check_configuration, make_game
-from reverie.models.preprocessed import container_of, fitted_preprocessing
+from reverie.models.preprocessed import container_of, fitted_on, fitted_preprocessing
 from reverie.models.referee import Referee
 from reverie.models.shaped import ShapedGenerator
 from reverie.models.weights import event_weights
@@ -103,6 +107,8 @@ class GAN(ConditionalModel):
         table: "auto" and True say yes (see `reverie.models.referee`); images are never refused.
     record_every : steps between two records of the history.
     n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
         More speed a small network up by at most half on a quiet machine and slow it down tenfold on a busy
         one. The last bits of a result can depend on it.
 
@@ -169,6 +175,7 @@ class GAN(ConditionalModel):
         refine: bool | str = "auto",
         record_every: int = 50,
         n_threads: int | str = "auto",
+        compile: bool | str = "auto",
     ) -> None:
         self.objective = objective
         self.generator = generator
@@ -209,6 +216,7 @@ class GAN(ConditionalModel):
         self.refine = refine
         self.record_every = record_every
         self.n_threads = n_threads
+        self.compile = compile
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Train on `X`, given `y` if there is one, and forget what was learnt before.
@@ -240,6 +248,7 @@ class GAN(ConditionalModel):
         sample_weight: Any = None,
         resume: dict[str, Any] | None = None,
         stop: Callable[[], bool] | None = None,
+        runtime: Runtime | None = None,
     ) -> Iterator[Record]:
         """Train on `X`, yielding a record after each window of `record_every` steps.
 
@@ -249,6 +258,8 @@ class GAN(ConditionalModel):
         resume : a state returned by `training_state` of a run on the same data and configuration; training
             goes on from there and ends at the same weights, bit for bit, as a run without the break.
         stop : asked after every step; when true, training ends after a last record.
+        runtime : the processes that share this training (`reverie.scale.distributed`), each of which calls this with
+            the same data; None for one.
 
         Yields
         ------
@@ -260,7 +271,7 @@ class GAN(ConditionalModel):
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
         self.device_ = resolved_device(self.device)
         rows = self._prepare(dataset, container_of(X), y, sample_weight)
-        self._training = Training(self, rows)
+        self._training = Training(self, rows, runtime)
         self._game = self._training.game
         self.n_iter_, self.history_, self.alarms_, self.best_replica_ = 0, [], [], 0
         self._kept, self._referee = None, None
@@ -276,16 +287,18 @@ class GAN(ConditionalModel):
             self._kept, self.best_replica_ = self._training.best()
             self._referee = self._training.referee(self._drawing())
 
-    def _prepare(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Tensor]:
+    def _prepare(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Any]:
         """Fit the changes of variables and return what is known of each event, as rows of features."""
-        self.preprocessing_ = fitted_preprocessing(dataset, container, self.preprocessing)
-        rows = {"x": self.preprocessing_.features(dataset.values)}
-        rows |= self._fitted_conditions(y, len(dataset))
+        self.preprocessing_ = fitted_on(
+            dataset, lambda some: fitted_preprocessing(some, container, self.preprocessing), seed=self.seed_
+        )
+        rows = {"x": lazily(dataset.values, self.preprocessing_.features)}
+        rows |= self._fitted_conditions(y, len(dataset), lazy=is_lazy(rows))
         self._observed = None
         if self.observables:
             functions = resolve_observables(self.observables, dataset.schema)
-            self._observed = ObservedFeatures(functions, self.preprocessing_.transform, dataset.values)
-            rows["observables"] = self._observed.of_values(dataset.values)
+            self._observed = ObservedFeatures(functions, self.preprocessing_.transform, dataset.values, seed=self.seed_)
+            rows["observables"] = lazily(dataset.values, self._observed.of_values)
         weight = event_weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
         return rows if weight is None else rows | {"weight": weight}
 
@@ -400,13 +413,21 @@ class GAN(ConditionalModel):
         self, n_samples: int, seed: int, *, condition: Any = None, replica: int | None = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples from `start` on."""
-        drawing, features = self._drawing(replica), self._condition_features(condition, n_samples, seed)
+        drawing, features = self._drawing(replica), self._asked_conditions(condition, n_samples, seed)
 
         def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
             asked = None if features is None else rows_of_conditions(features, start, n)
             return drawing.features(n, asked, noise)
 
         return draw
+
+    def _one_pass(self, inverse: Inverse) -> OnePass:
+        def physical(samples: Tensor) -> Tensor:
+            return inverse(self._samples_from().from_game(samples).to(torch.float64)).to(torch.float32)
+
+        drawing = replace(self._drawing(), physical=physical)
+        networks: list[nn.Module] = [drawing.network] if drawing.referee is None else [drawing.network, drawing.referee]
+        return OnePass(drawing.features_of, drawing.laws, networks)
 
     def _drawing(self, replica: int | None = None) -> Drawing:
         """Return the way samples are drawn: from all replicas in turn, from the best, or from the one asked for."""

@@ -13,19 +13,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.errors import TrainingError
+from reverie.core.errors import InputError, TrainingError
+from reverie.core.protocols import Runtime
 from reverie.core.random import child_generator, child_seed
 from reverie.data.batches import Batches, ReplicaBatches
+from reverie.data.lazy import LazyRows, divided, some_rows
 from reverie.models.drawing import Drawing
 from reverie.models.game import Rows, restore
 from reverie.models.players import make_game, resolved_batch_size
 from reverie.models.preprocessed import data_mark
 from reverie.models.referee import Referee, fit_referee
 from reverie.models.shaped import ShapedGenerator
-from reverie.models.watch import Watch, held_out_rows
+from reverie.models.watch import Watch, held_out_numbers
 from reverie.networks.noise import set_noise_generator
+from reverie.networks.shared_norm import share_batch_norm
 from reverie.training.health import Alarm
 from reverie.training.loop import Record, train
+from reverie.training.parallel import Parallel, share
 from reverie.training.runtime import suggested_threads
 
 __all__ = ["Training"]
@@ -41,6 +45,7 @@ class Training:
     ----------
     model : a `reverie.models.gan.GAN` with seed, device and fitted preprocessing.
     rows : features of the events (n, *event) as "x", with observables, conditions and weights if there are any.
+    runtime : the processes that share the training; None for one.
 
     Attributes
     ----------
@@ -48,20 +53,22 @@ class Training:
     n_threads : processor threads to train on.
     """
 
-    def __init__(self, model: Any, rows: Rows) -> None:
+    def __init__(self, model: Any, rows: Rows, runtime: Runtime | None = None) -> None:
         self._model, self._seed, device = model, model.seed_, model.device_
-        kept, out = held_out_rows(len(rows["x"]), fraction=model.validation_fraction, seed=self._seed)
-        self.game = make_game(model, {key: x[kept] for key, x in rows.items()})
-        rows = {**rows, "x": self.game.G.to_game(rows["x"].to(device)).to(rows["x"].device)}
+        self._runtime = runtime
+        out = held_out_numbers(rows, fraction=model.validation_fraction, seed=self._seed)
+        self.game = make_game(model, some_rows(divided(rows, out)[0], seed=self._seed))
+        rows = {**rows, "x": self._in_game(rows["x"])}
         self._data_mark = data_mark(rows["x"])
-        self._train = {key: x[kept] for key, x in rows.items()}
-        self._held_out = {key: x[out] for key, x in rows.items()}
+        self._train, self._held_out = divided(rows, out)
         self._batches = self._made_batches()
         self._noise = child_generator(self._seed, "noise", device=device)
         for network in (self.game.G, self.game.D):
             set_noise_generator(network, self._noise)
         self.watch = Watch.of(model, self.game, self._train, self._held_out)
         self.n_threads = self._resolved_n_threads()
+        if runtime is not None:
+            self._share(runtime)
 
     def records(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
         """Yield the records of the game from its present step to its last, each with what the watch saw.
@@ -98,17 +105,19 @@ class Training:
     def referee(self, drawing: Drawing) -> Referee | None:
         """Return a referee of samples of `drawing`, or None before the end of training and where none is wanted."""
         over = self.game.step >= self.game.end or self.watch.is_over
-        if not (over and self._referee_steps() > 0 and len(self._held_out["x"]) > 0):
+        helps = self._runtime is not None and self._runtime.rank > 0  # the first process alone keeps the model
+        if helps or not (over and self._referee_steps() > 0 and len(self._held_out["x"]) > 0):
             return None
-        n_rows = len(self._train["x"])
+        real = some_rows(self._train, seed=self._seed)
+        n_rows = len(real["x"])
         n = min(max(_FAKES_PER_EVENT * n_rows, _FEWEST_FAKES), _MOST_FAKES)
-        condition = None if "condition" not in self._train else self._train["condition"][torch.arange(n) % n_rows]
+        condition = None if "condition" not in real else real["condition"][torch.arange(n) % n_rows]
         noise = child_generator(self._seed, "referee pool", device=self._model.device_)
         return fit_referee(
-            drawing.known(self._train),
+            drawing.known(real),
             drawing.known(self._held_out),
             drawing.known(drawing.rows(n, condition, noise)),
-            weight=self._train.get("weight"),
+            weight=real.get("weight"),
             held_out_weight=self._held_out.get("weight"),
             max_steps=self._referee_steps(),
             n_physical=len(self._model.schema_.columns),
@@ -133,17 +142,37 @@ class Training:
         """Yield the records of the game as it is played on from its present step."""
         game = self.game
         records = train(
-            game,
+            game if self._runtime is None else Parallel(game, self._runtime, self._seed),
             self._batches.at,
             generator=self._noise,
             start=game.step,
             max_steps=self._model.max_steps,
             record_every=self._model.record_every,
             stop=lambda: (stop is not None and stop()) or game.step >= game.end,
+            runtime=self._runtime,
         )
         for record in records:
             seen = self.watch.look(record.step)
             yield replace(record, scalars={**record.scalars, **seen.scalars}, alarms=seen.alarms)
+
+    def _in_game(self, x: Any) -> Any:
+        """Return features (n, *event) of data as the game sees them, still on the CPU."""
+        if isinstance(x, LazyRows):
+            return x.mapped(self._in_game)
+        return self.game.G.to_game(x.to(self._model.device_)).to(x.device)
+
+    def _share(self, runtime: Runtime) -> None:
+        """Divide batches among processes, and average gradients and batch statistics over them."""
+        if self._model.n_replicas > 1:
+            raise InputError(
+                f"Expected one replica for a training of {runtime.world_size} processes, got {self._model.n_replicas}. "
+                "Train replicas on one process, or one model on several."
+            )
+        game = self.game
+        for network in (game.G, game.D):
+            share_batch_norm(network, runtime.differentiable_mean, runtime.world_size)
+        size = resolved_batch_size(self._model, len(self._train["x"]), self._train["x"][0].numel())
+        share(runtime, size, [game.g_descent, game.d_descent], game.rounds.values(), self._data_mark)
 
     def _made_batches(self) -> Batches | ReplicaBatches:
         x: Tensor = self._train["x"]

@@ -24,8 +24,9 @@ from torch.autograd.function import once_differentiable
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import CheckpointError, InputError
+from reverie.core.lazy import LazyTable, sample_rows, sample_size
 from reverie.core.protocols import Transform
-from reverie.core.random import child_generator
+from reverie.core.random import child_generator, child_seed
 from reverie.data.observables import Observable, check_observable
 from reverie.data.transforms import InvertibleTransform, Quantile, Standardise, transform_from_json
 from reverie.data.transforms.fast_inverse import FastInverse
@@ -48,9 +49,11 @@ class ObservedFeatures(nn.Module):
     ----------
     observables : from `reverie.data.observables.resolve_observables`.
     transform : fitted transform of the data.
-    values : physical training values (n, *event); None where `fitted` is given.
+    values : physical training values (n, *event), of which a sample is looked at if they are a large table; None
+        where `fitted` is given.
     standardise : "quantile" or "standardise", see the module's notes.
     fitted : the maps q, fitted before.
+    seed : of the sample of a large table.
 
     Raises
     ------
@@ -65,10 +68,11 @@ class ObservedFeatures(nn.Module):
         self,
         observables: Sequence[Observable],
         transform: Transform,
-        values: np.ndarray | None,
+        values: Any,
         *,
         standardise: str = "quantile",
         fitted: InvertibleTransform | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         made = check_choice("standardise", standardise, _STANDARDISED)()
@@ -77,6 +81,9 @@ class ObservedFeatures(nn.Module):
         if fitted is None:
             if values is None:
                 raise InputError("Expected values to fit the observables on, got none. Give the training values.")
+            if isinstance(values, LazyTable):
+                n = len(values)
+                values = values[sample_rows(n, sample_size(n, values.shape[1:]), child_seed(seed, "observed"))]
             self._try(values, transform)
             fitted = made.fit(self._raw(values))
         self._fitted = fitted

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from reverie.core.checks import check_choice, check_positive
+from reverie.core.compiled import check_compile
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.models.game import AdversarialGame, GameSettings, Rows
@@ -48,6 +49,7 @@ def check_configuration(model: Any) -> None:
     """Raise `InputError` for an option of the GAN `model` that is out of range; names the option."""
     for name, choices in _CHOICES.items():
         check_choice(name.replace("_", " "), getattr(model, name), dict.fromkeys(choices, True))
+    check_compile(model.compile)
     if model.kinematic_fit not in ("auto", True, False):
         raise InputError(f"Expected kinematic_fit 'auto', True or False, got {model.kinematic_fit!r}.")
     for name in _COUNTS:
@@ -199,6 +201,7 @@ def _settings(model: Any, objective: Objective, shape: tuple[int, ...]) -> GameS
         auxiliary_weight=model.auxiliary_weight,
         reconstruction_weight=model.reconstruction_weight,
         n_replicas=model.n_replicas,
+        compile=model.compile,
     )
 
 

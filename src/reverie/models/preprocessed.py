@@ -3,10 +3,13 @@
 `Preprocessing` remembers how the training data came (array, tensor, DataFrame or Dataset, with
 their types and names), the schema, and the fitted transform; it turns values into float32 features
 and generated features into values of the same container, in original units.
+
+Transforms of a large table (`reverie.core.lazy`) are fitted on a sample of its rows, 2^18 of up to 64 columns: the
+error that this adds to a distribution function, 0.85 / sqrt(2^18) = 0.0017, is less than the distance of the knots.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,12 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.errors import InputError
+from reverie.core.lazy import LazyTable, sample_rows, sample_size
 from reverie.core.protocols import Transform
+from reverie.core.random import child_seed
 from reverie.data.dataset import Dataset
+from reverie.data.lazy import LazyRows, some_rows
 from reverie.data.schema import Column, Schema
 from reverie.data.transforms import auto_transform, transform_from_json
 
-__all__ = ["Preprocessing", "as_dataset", "container_of", "data_mark", "fitted_preprocessing"]
+__all__ = ["Preprocessing", "as_dataset", "container_of", "data_mark", "fitted_on", "fitted_preprocessing"]
 
 
 @dataclass(frozen=True)
@@ -95,8 +102,30 @@ def fitted_preprocessing(dataset: Dataset, container: str, choice: Any) -> Prepr
     return Preprocessing(dataset.schema, transform, container, str(dataset.values.dtype))
 
 
-def data_mark(rows: Tensor) -> list[float]:
-    """Return numbers that tell one set of training rows, in its order, from another."""
+def fitted_on(dataset: Dataset, fit: Callable[[Dataset], Preprocessing], *, seed: int) -> Preprocessing:
+    """Return what `fit` makes of the data; of a large table, of a sample of its rows.
+
+    A transform that refuses the least and greatest values of the table, since the sample has lesser ones, is
+    fitted on these too.
+    """
+    values: Any = dataset.values
+    if not isinstance(values, LazyTable):
+        return fit(dataset)
+    n = len(values)
+    sample = dataset.take(sample_rows(n, sample_size(n, values.shape[1:]), child_seed(seed, "fitted on")))
+    prepared, found = fit(sample), values.summary
+    ends = np.stack([np.broadcast_to(end, values.shape[1:]) for end in (found.low, found.high)]).astype(values.dtype)
+    try:
+        prepared.features(ends)
+    except InputError:
+        return fit(Dataset(np.concatenate([sample.values, ends]), schema=dataset.schema))
+    return prepared
+
+
+def data_mark(rows: Tensor | LazyRows) -> list[float]:
+    """Return numbers that tell one set of training rows, in its order, from another; of a large one by a sample."""
+    if isinstance(rows, LazyRows):
+        return [float(len(rows)), *data_mark(some_rows({"x": rows}, 10_000, seed=0, name="mark")["x"])]
     flat = rows.flatten(1).double()
     order = torch.arange(1, len(flat) + 1, dtype=torch.float64)
     return [float(len(flat)), float(flat.sum()), float(flat.square().sum()), float(order @ flat.sum(dim=1))]

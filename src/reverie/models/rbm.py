@@ -24,17 +24,16 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from reverie.core.assessment import Assessment
-from reverie.core.checks import check_choice, check_positive
-from reverie.core.errors import InputError
+from reverie.core.checks import check_choice
 from reverie.core.random import as_generator, as_seed, child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
-from reverie.models.completion import completion_features, given_values, observed_places
+from reverie.models.bits import has_two_values
 from reverie.models.course import Learner
 from reverie.models.density import DensityModel
 from reverie.models.preprocessed import Preprocessing
 from reverie.models.rbm_assessment import assessment
-from reverie.models.rbm_exact import smaller_layer
+from reverie.models.rbm_completion import complete
 from reverie.models.rbm_likelihood import (
     LogPartition,
     annealed_log_partition,
@@ -44,18 +43,16 @@ from reverie.models.rbm_likelihood import (
     pseudo_log_likelihood,
 )
 from reverie.models.rbm_path import BoltzmannPath, base_rate
-from reverie.models.rbm_preprocessing import has_two_values, plain_units, prepared_units
-from reverie.models.rbm_sampling import N_SWEEPS, completed, drawer
-from reverie.models.rbm_training import METHODS, BoltzmannLearner, Settings, fresh_energy
+from reverie.models.rbm_preprocessing import plain_units, prepared_units
+from reverie.models.rbm_sampling import N_SWEEPS, drawer
+from reverie.models.rbm_settings import check_options, resolved_settings
+from reverie.models.rbm_training import BoltzmannLearner, fresh_energy
+from reverie.models.rbm_weights import energy_of_weights
 from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy
-from reverie.training.optimizers import OPTIMIZERS
 
 __all__ = ["RBM"]
 
-_EXACT_TRAINING = 12  # units of the smaller layer up to which method "auto" trains exactly
-_RESTARTS, _RESTARTED = 5, 10  # machines side by side, for smaller layers of so many units
 _BLOCK = 8192  # rows whose free energies are taken at once
-_COMPLETED = 1024  # rows completed at once, with noise of their own
 
 
 class RBM(DensityModel):
@@ -93,6 +90,8 @@ class RBM(DensityModel):
         last healthy state at half the learning rate.
     record_every : updates between two records of the history.
     n_threads : processor threads while training; "auto" takes one for small machines.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
 
     Attributes
     ----------
@@ -137,6 +136,7 @@ class RBM(DensityModel):
         on_alarm: str = "rollback",
         record_every: int = 50,
         n_threads: int | str = "auto",
+        compile: bool | str = "auto",
     ) -> None:
         self.n_hidden, self.visible, self.method = n_hidden, visible, method
         self.n_gibbs, self.n_chains, self.n_levels, self.n_restarts = n_gibbs, n_chains, n_levels, n_restarts
@@ -146,6 +146,7 @@ class RBM(DensityModel):
         self.device, self.random_state = device, random_state
         self.validation_fraction, self.n_checks, self.keep_best = validation_fraction, n_checks, keep_best
         self.on_alarm, self.record_every, self.n_threads = on_alarm, record_every, n_threads
+        self.compile = compile
 
     @classmethod
     def from_weights(
@@ -173,16 +174,11 @@ class RBM(DensityModel):
         InputError
             For shapes that do not agree.
         """
-        weights = torch.as_tensor(np.asarray(W)).clone()
-        weights = weights if weights.dtype in (torch.float32, torch.float64) else weights.double()
-        if weights.ndim != 2:
-            raise InputError(f"Expected W (visible, hidden), got shape {tuple(weights.shape)}. Give a matrix.")
-        energy = BoltzmannEnergy(*weights.shape, visible="binary" if log_variance is None else "gaussian")
-        state = {"W": weights, "visible_bias": visible_bias, "hidden_bias": hidden_bias, "log_variance": log_variance}
-        energy.to(weights.dtype).load_state_dict(_filled(state, energy))
-        energy.eval().requires_grad_(requires_grad=False)
-        model = cls(n_hidden=weights.shape[1], visible=energy.visible, device="cpu", random_state=as_seed(random_state))
-        model.preprocessing_ = plain_units(tuple(event_shape or weights.shape[:1]), len(weights), energy.visible)
+        biases = {"visible_bias": visible_bias, "hidden_bias": hidden_bias}
+        energy = energy_of_weights(W, **biases, log_variance=log_variance)
+        n_visible, n_hidden = energy.W.shape
+        model = cls(n_hidden=n_hidden, visible=energy.visible, device="cpu", random_state=as_seed(random_state))
+        model.preprocessing_ = plain_units(tuple(event_shape or (n_visible,)), n_visible, energy.visible)
         model.seed_, model.n_iter_, model.history_, model.alarms_ = as_seed(random_state), 0, [], []
         model.device_, model._conditions, model._kept = torch.device("cpu"), None, {"boltzmann": energy}
         model._forget()
@@ -283,39 +279,13 @@ class RBM(DensityModel):
             For another shape, a mask that is not boolean, or observed values that are not finite.
         """
         check_is_fitted(self)
-        check_positive("n_draws", n_draws, integer=True)
-        check_positive("n_sweeps", n_sweeps, integer=True)
-        prepared, given = self.preprocessing_, given_values(self, X)
-        observed = observed_places(mask, given)
-        y, known = completion_features(prepared, given, observed)
-        seed = as_seed(random_state)
-        draws = []
-        for k in range(n_draws):
-            noise = [child_generator(seed, "complete", k, i, device=self.device_) for i in range(0, len(y), _COMPLETED)]
-            blocks = zip(y.split(_COMPLETED), known.split(_COMPLETED), noise, strict=True)
-            values = prepared.values(torch.cat([self._completed(*block, n_sweeps) for block in blocks]))
-            values[observed] = given[observed].astype(values.dtype)
-            draws.append(values)
-        if n_draws == 1:
-            return prepared.wrapped(draws[0])
-        listed = prepared.container in ("frame", "dataset")
-        return [prepared.wrapped(x) for x in draws] if listed else prepared.wrapped(np.stack(draws))
+        return complete(self, X, mask, n_draws=n_draws, n_sweeps=n_sweeps, random_state=random_state)
 
     def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
         """Return likelihoods with errors, log Z both ways, and how the chains mix; see `GenerativeModel.assess`."""
         likelihoods = super().assess(train, held_out, random_state=random_state)
         seed = as_seed(self.seed_ if random_state is None else random_state)
         return likelihoods + assessment(self, train, held_out, seed)
-
-    def _completed(self, y: Tensor, known: Tensor, noise: torch.Generator, n_sweeps: int) -> Tensor:
-        """Return features with the unknown ones drawn; chains start at states of the machine elsewhere."""
-        energy = self._energy
-        states = self._pilot_states()
-        index = torch.randint(len(states), (len(y),), generator=noise, device=noise.device)
-        v, clamped = y.flatten(1).to(self.device_, energy.W.dtype), known.flatten(1).to(self.device_)
-        v = torch.where(clamped, v, states.to(self.device_, energy.W.dtype)[index])
-        with torch.no_grad():
-            return completed(energy, v, clamped, noise, n_sweeps=n_sweeps).reshape(y.shape)
 
     @property
     def _energy(self) -> BoltzmannEnergy:
@@ -342,50 +312,10 @@ class RBM(DensityModel):
     def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> Learner:
         self._forget()
         energy: Any = networks["boltzmann"]
-        return BoltzmannLearner(energy, self._settings(energy), train)
-
-    def _settings(self, energy: BoltzmannEnergy) -> Settings:
-        small = smaller_layer(energy)
-        method = ("exact" if small <= _EXACT_TRAINING else "pcd") if self.method == "auto" else self.method
-        exact = method == "exact"
-        sgd = energy.visible == "binary" and not exact
-        optimizer = ("sgd" if sgd else "adam") if self.optimizer == "auto" else self.optimizer
-        rate = 0.2 if optimizer == "sgd" else (0.1 if energy.visible == "binary" else 0.03) if exact else 0.01
-        restarts = (_RESTARTS if exact and small <= _RESTARTED else 1) if self.n_restarts == "auto" else self.n_restarts
-        return Settings(
-            method=method,
-            max_steps=int(self.max_steps),
-            learning_rate=rate if self.learning_rate == "auto" else float(self.learning_rate),
-            optimizer=optimizer,
-            momentum=(0.0 if optimizer == "sgd" else 0.9) if self.momentum == "auto" else float(self.momentum),
-            weight_decay=self.weight_decay,
-            centred=self.centred,
-            n_gibbs=int(self.n_gibbs),
-            n_chains=int(self.n_chains),
-            n_levels=int(self.n_levels),
-            n_restarts=int(restarts) if exact else 1,
-            ema_decay=(0.0 if exact else 0.999) if self.ema_decay == "auto" else float(self.ema_decay),
-            all_rows=self.batch_size == "auto",
-            seed=self.seed_,
-        )
+        return BoltzmannLearner(energy, resolved_settings(self, energy), train)
 
     def _check_configuration(self) -> None:
-        check_choice("method", self.method, dict.fromkeys(METHODS, True))
-        check_choice("visible", self.visible, dict.fromkeys(("auto", *VISIBLE), True))
-        if self.optimizer != "auto":
-            check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        for name in ("n_hidden", "n_gibbs", "n_chains", "n_restarts"):
-            if getattr(self, name) != "auto":
-                check_positive(name, getattr(self, name), integer=True)
-        if self.learning_rate != "auto":
-            check_positive("learning_rate", self.learning_rate)  # pyright: ignore[reportArgumentType]
-        check_positive("weight_decay", self.weight_decay, allow_zero=True)
-        for name in ("momentum", "ema_decay"):
-            value = getattr(self, name)
-            if value != "auto" and not 0 <= value < 1:
-                raise InputError(f"Expected {name} in [0, 1), got {value}. Try 0.9.")
-        if not isinstance(self.n_levels, int) or self.n_levels < 2:
-            raise InputError(f"Expected n_levels of at least 2, got {self.n_levels!r}. Try 10.")
+        check_options(self)
 
     def _drawer(
         self,
@@ -488,14 +418,3 @@ class RBM(DensityModel):
     def _build_networks(self) -> None:
         energy = BoltzmannEnergy(*self._shape, visible=self._visible).to(getattr(torch, self._dtype))
         self._kept = {"boltzmann": energy.eval().requires_grad_(requires_grad=False)}
-
-
-def _filled(state: dict[str, Any], energy: BoltzmannEnergy) -> dict[str, Tensor]:
-    """Return given parameters as tensors of the shapes and the type of `energy`, zeros for those that are not given."""
-    filled = {}
-    for name, own in energy.state_dict().items():
-        value = own if state[name] is None else torch.as_tensor(np.asarray(state[name])).to(own.dtype)
-        if value.shape != own.shape:
-            raise InputError(f"Expected {name} of shape {tuple(own.shape)}, got {tuple(value.shape)}. Check W's order.")
-        filled[name] = value
-    return filled

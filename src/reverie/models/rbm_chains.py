@@ -69,7 +69,7 @@ class ModelChains:
             h = machine.hidden_mean(v)
             bits = _bits(h, generator)
         if self.method == "pcd":
-            self.state = bits
+            self.state.copy_(bits)
         return v, h
 
     def states(self, machine: BoltzmannEnergy, generator: torch.Generator) -> Tensor:
@@ -83,8 +83,9 @@ class ModelChains:
     def _tempered(self, machine: BoltzmannEnergy, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         path = self._path(machine)
         betas = self.betas.to(self.state.device)
-        v, self.swaps = exchange(path, self.state, betas, generator, n_sweeps=self.n_gibbs)
-        self.state = v
+        v, made = exchange(path, self.state, betas, generator, n_sweeps=self.n_gibbs)
+        self.swaps.copy_(made)
+        self.state.copy_(v)
         return v[: self.n_chains], machine.hidden_mean(v[: self.n_chains])
 
     def _path(self, machine: BoltzmannEnergy) -> BoltzmannPath:

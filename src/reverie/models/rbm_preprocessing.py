@@ -1,8 +1,7 @@
 """Data as the visible units of a Boltzmann machine see them: bits, or standardised real numbers.
 
-Columns with two values each, whatever they are (0 and 1, False and True, spins -1 and +1, codes of two classes),
-become bits, and come back exactly; a lattice or an image has one pair of values for all its cells. Anything else is
-real numbers, which Gaussian units see with mean 0 and standard deviation 1, so that no learning rate depends on units.
+Columns with two values each become bits (`reverie.models.bits`). Anything else is real numbers, which Gaussian units
+see with mean 0 and standard deviation 1, so that no learning rate depends on units.
 """
 
 from typing import Any
@@ -16,14 +15,7 @@ from reverie.data.schema import Column, Schema
 from reverie.data.transforms import Bits, Chain, Identity, Standardise
 from reverie.models.preprocessed import Preprocessing, fitted_preprocessing
 
-__all__ = ["has_two_values", "plain_units", "prepared_units"]
-
-
-def has_two_values(values: np.ndarray) -> bool:
-    """Return whether each column of a table (n, d), or a stack (n, *event) as a whole, has at most two values."""
-    columns = values if values.ndim == 2 else values.reshape(-1, 1)
-    low, high = columns.min(axis=0), columns.max(axis=0)
-    return bool(((columns == low) | (columns == high)).all())
+__all__ = ["plain_units", "prepared_units"]
 
 
 def prepared_units(dataset: Dataset, container: str, choice: Any, visible: str) -> Preprocessing:

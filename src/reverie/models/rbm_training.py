@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reverie.core.compiled import Compiled
 from reverie.core.errors import TrainingError
 from reverie.core.random import child_generator
 from reverie.models.rbm_chains import ModelChains
@@ -35,16 +36,18 @@ from reverie.models.rbm_path import BoltzmannPath, base_rate
 from reverie.networks.boltzmann import BoltzmannEnergy
 from reverie.objectives.contrastive import Gradient, centred, combined, compensation
 from reverie.training.averaging import ema_decay, ema_update
+from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
-from reverie.training.optimizers import learning_rate_factor, make_optimizer, take_step
+from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["METHODS", "BoltzmannLearner", "Settings", "fresh_energy"]
 
 METHODS = ("auto", "exact", "pcd", "cd", "tempering")
 NARROWEST, WIDEST = 0.03, 1.1  # s of Gaussian units, in standard deviations of the data
 _MOST_ODDS = 999.0  # of first visible biases: a unit that is off in all data must still be able to learn
-_SOON_EXACT = 14  # units that are enumerated at every check
+_SOON_SUMMED = 1 << 24  # terms of log Z that are summed at every check
 _OFFSET_MEMORY = 0.99
+_NOISY_MEMORY, _EXACT_MEMORY = 0.999, 0.95  # of Adam's squares: exact gradients are not noisy and shrink a lot
 _OVERFITTED = 4.0  # standard errors above the least held-out loss
 _CHECK_TEMPERATURES, _CHECK_CHAINS = 300, 64
 _FEW_ROWS = 4096  # different rows that an exact step takes all at once
@@ -74,6 +77,7 @@ class Settings:
     ema_decay: float
     all_rows: bool
     seed: int
+    compile: bool | str = False
 
 
 def fresh_energy(n_visible: int, n_hidden: int, visible: str, generator: torch.Generator) -> BoltzmannEnergy:
@@ -103,11 +107,13 @@ class BoltzmannLearner:
         self.mu = (v.mean(0) if weight is None else (weight.to(v.dtype) @ v) / weight.sum()).to(device)
         self.machines = [self._started(energy, k) for k in range(settings.n_restarts)]
         self.averages = [copy.deepcopy(machine) for machine in self.machines]
-        self.optimizers = [_optimizer(machine, settings) for machine in self.machines]
-        self.offsets = [torch.full_like(machine.hidden_bias, 0.5).detach() for machine in self.machines]
-        self.likelihood = torch.zeros(settings.n_restarts, dtype=torch.float64, device=device)
         self.sums = ExactSum(energy) if settings.method == "exact" else None
         self.rows = self._all_rows(v, weight, device)
+        memory = _NOISY_MEMORY if self.rows is None else _EXACT_MEMORY
+        self.descents = [_descent(machine, settings, memory) for machine in self.machines]
+        self.compiled = Compiled(self._update, mode=settings.compile, n_calls=settings.max_steps)
+        self.offsets = [torch.full_like(machine.hidden_bias, 0.5).detach() for machine in self.machines]
+        self.likelihood = torch.zeros(settings.n_restarts, dtype=torch.float64, device=device)
         sizes = {"n_gibbs": settings.n_gibbs, "n_chains": settings.n_chains, "n_levels": settings.n_levels}
         self.chains = ModelChains(settings.method, self.base, **sizes)
         with torch.no_grad():
@@ -117,9 +123,10 @@ class BoltzmannLearner:
 
     def train_step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step of every machine; return what it met, on the device."""
+        settings = self.settings
+        factor = self.rate_factor * learning_rate_factor(self.step, settings.max_steps, hold=_HOLD, floor=_FLOOR)
         with torch.no_grad():
-            v, r = self._data(batch)
-            scalars = self._sampled_step(v, r, generator) if self.sums is None else self._exact_step(self.sums, v, r)
+            scalars = self.compiled((dict(batch), settings.learning_rate * factor), generator)
             self.step += 1
             every = _AVERAGE_EVERY if self.mu.numel() * len(self.offsets[0]) > _MANY_WEIGHTS else 1
             if self.step % every == 0:
@@ -147,7 +154,7 @@ class BoltzmannLearner:
             energy: Any = self.networks()["boltzmann"]
             free = energy(held_out["x"].flatten(1)).double()
             gap = float(free.mean() - energy(train["x"].flatten(1)).double().mean())
-            if smaller_layer(energy) <= _SOON_EXACT:
+            if self._is_soon_summed(energy):
                 log_z = exact_log_partition(energy).value
                 scalars = {"free_energy_gap": gap, "log_z": log_z}
                 return Observation(self.step, losses=free + log_z, scalars=scalars)
@@ -164,21 +171,23 @@ class BoltzmannLearner:
             "rate_factor": self.rate_factor,
             "machines": [machine.state_dict() for machine in self.machines],
             "averages": [average.state_dict() for average in self.averages],
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "offsets": list(self.offsets),
-            "likelihood": self.likelihood,
-            "chains": self.chains.state,
+            "descents": [descent.state_dict() for descent in self.descents],
+            "offsets": [offset.clone() for offset in self.offsets],
+            "likelihood": self.likelihood.clone(),
+            "chains": self.chains.state.clone(),
             "least": [self.least, self.least_error],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what `state_dict` returned."""
         self.step, self.rate_factor = state["step"], state["rate_factor"]
-        for name in ("machines", "averages", "optimizers"):
+        for name in ("machines", "averages", "descents"):
             for part, stored in zip(getattr(self, name), state[name], strict=True):
                 part.load_state_dict(stored)
-        self.offsets = [offset.clone() for offset in state["offsets"]]
-        self.likelihood, self.chains.state = state["likelihood"].clone(), state["chains"].clone()
+        for offset, stored in zip(self.offsets, state["offsets"], strict=True):
+            offset.copy_(stored)
+        self.likelihood.copy_(state["likelihood"])
+        self.chains.state.copy_(state["chains"])
         self.least, self.least_error = state["least"]
 
     def _data(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -188,30 +197,37 @@ class BoltzmannLearner:
         v, weight = batch["x"].flatten(1), batch.get("weight")
         return v, torch.full_like(v[:, 0], 1 / len(v)) if weight is None else weight.to(v.dtype) / len(v)
 
-    def _exact_step(self, sums: ExactSum, v: Tensor, r: Tensor) -> dict[str, Tensor]:
+    def _update(self, inputs: tuple[Mapping[str, Tensor], Any], generator: torch.Generator) -> dict[str, Tensor]:
+        batch, rate = inputs
+        v, r = self._data(batch)
+        if self.sums is not None:
+            return self._exact_step(self.sums, v, r, rate)
+        return self._sampled_step(v, r, rate, generator)
+
+    def _exact_step(self, sums: ExactSum, v: Tensor, r: Tensor, rate: Any) -> dict[str, Tensor]:
         for k, machine in enumerate(self.machines):
             h = machine.hidden_mean(v)
             model, log_z = sums.gradient(machine)
             self.likelihood[k] = -(r.double() @ machine(v).double()) - r.double().sum() * log_z
-            self._update(k, combined([gradient_of(machine, v, h, r), model], [1.0, -r.sum()]), h)
+            self._move(k, combined([gradient_of(machine, v, h, r), model], [1.0, -r.sum()]), h, rate)
         return {"loss": -self.likelihood.max()}
 
-    def _sampled_step(self, v: Tensor, r: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def _sampled_step(self, v: Tensor, r: Tensor, rate: Any, generator: torch.Generator) -> dict[str, Tensor]:
         machine = self.machines[0]
         h = machine.hidden_mean(v)
         model_v, model_h = self.chains.rows(machine, h, generator)
         r_model = torch.full_like(model_v[:, 0], 1 / len(model_v)) * -r.sum()
         gradient = gradient_of(machine, torch.cat([v, model_v]), torch.cat([h, model_h]), torch.cat([r, r_model]))
-        self._update(0, gradient, h)
+        self._move(0, gradient, h, rate)
         if machine.log_variance is not None:
-            self.farthest = model_v.abs().max()
+            self.farthest.copy_(model_v.abs().max())
         told = {
             "mean_gap": (model_v.mean(0) - self.mu).square().mean().sqrt(),
             "weight": machine.W.square().mean().sqrt(),
         }
         return told | ({"swaps": self.chains.swaps} if self.settings.method == "tempering" else {})
 
-    def _update(self, k: int, gradient: Gradient, h: Tensor) -> None:
+    def _move(self, k: int, gradient: Gradient, h: Tensor, rate: Any) -> None:
         """Move machine `k` along the gradient, centred by the hidden means h of the data."""
         machine, settings, offset = self.machines[k], self.settings, self.offsets[k]
         mu = self.mu if settings.centred else torch.zeros_like(self.mu)
@@ -219,12 +235,9 @@ class BoltzmannLearner:
         step = centred(gradient, mu, offset, machine.log_variance)
         if settings.weight_decay:
             step.W.sub_(machine.W, alpha=settings.weight_decay)
-        factor = self.rate_factor * learning_rate_factor(self.step, settings.max_steps, hold=_HOLD, floor=_FLOOR)
-        for group in self.optimizers[k].param_groups:
-            group["lr"] = settings.learning_rate * factor
         parts = [step.W, step.visible_bias, step.hidden_bias, step.log_variance]
         before = machine.W.clone()
-        take_step(self.optimizers[k], list(machine.parameters()), [-part for part in parts if part is not None])
+        self.descents[k].step([-part for part in parts if part is not None], rate)
         a, b = compensation(machine.W - before, mu, offset, machine.log_variance)
         machine.visible_bias.add_(a)
         machine.hidden_bias.add_(b)
@@ -238,6 +251,10 @@ class BoltzmannLearner:
         if excess <= max(_OVERFITTED * math.hypot(error, self.least_error), 0.5):
             return {}
         return {"overfitting": (f"The held-out loss is {loss:.4g}, {excess:.2g} above its best.", "")}
+
+    def _is_soon_summed(self, energy: BoltzmannEnergy) -> bool:
+        """Return whether checks sum log Z: states whose estimate is too low would pass for the best."""
+        return self.sums is not None or max(energy.W.shape) << smaller_layer(energy) <= _SOON_SUMMED
 
     def _check_chains(self) -> None:
         farthest = float(self.farthest)
@@ -272,6 +289,6 @@ class BoltzmannLearner:
         return (rows.to(device), r.to(device)) if len(rows) <= most else None
 
 
-def _optimizer(machine: BoltzmannEnergy, settings: Settings) -> torch.optim.Optimizer:
-    betas = (settings.momentum, 0.999)
-    return make_optimizer(settings.optimizer, machine.parameters(), learning_rate=settings.learning_rate, betas=betas)
+def _descent(machine: BoltzmannEnergy, settings: Settings, memory: float) -> Descent:
+    betas = (settings.momentum, memory)
+    return Descent(machine.parameters(), settings.optimizer, learning_rate=settings.learning_rate, betas=betas)

@@ -24,6 +24,7 @@ from reverie.data.dataset import Dataset
 from reverie.models.base import GenerativeModel
 from reverie.models.game import draw_noise, restore
 from reverie.models.labels import UNLABELLED, encoded_labels
+from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.preprocessed import container_of, data_mark, fitted_preprocessing
 from reverie.models.semi_supervised_players import batch_sizes, check_configuration, make_game
 from reverie.training.loop import Record, train
@@ -66,6 +67,8 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
     random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
     record_every : steps between two records of the history.
     n_threads : processor threads while training; "auto" takes one for small networks, else torch's number.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
 
     Attributes
     ----------
@@ -114,6 +117,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         random_state: RandomState = None,
         record_every: int = 50,
         n_threads: int | str = "auto",
+        compile: bool | str = "auto",
     ) -> None:
         self.hidden = hidden
         self.generator_hidden = generator_hidden
@@ -135,6 +139,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         self.random_state = random_state
         self.record_every = record_every
         self.n_threads = n_threads
+        self.compile = compile
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on `X`, of which `y` labels some, and forget what was learnt before.
@@ -207,7 +212,11 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         )
 
     def _records(self, batch_at: Callable[[int], Any], stop: Callable[[], bool] | None) -> Iterator[Record]:
-        options = {"start": self.n_iter_, "max_steps": self.max_steps, "record_every": self.record_every}
+        options: dict[str, Any] = {
+            "start": self.n_iter_,
+            "max_steps": self.max_steps,
+            "record_every": self.record_every,
+        }
         for record in train(self._game, batch_at, generator=self._noise, stop=stop, **options):
             self.n_iter_ = record.step
             self.history_.append(record.to_json())
@@ -283,6 +292,10 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
                 return network(draw_noise(n, int(self.n_noise), prior="uniform", generator=noise))
 
         return draw
+
+    def _one_pass(self, inverse: Inverse) -> OnePass:
+        network = self._game.G.eval()
+        return OnePass(lambda z, _: network(z), [Noise("uniform", int(self.n_noise), -1.0, 1.0)], [network])
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator": self._game.G, "discriminator": self._game.averaged}

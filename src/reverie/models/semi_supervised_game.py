@@ -20,13 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reverie.core.compiled import Compiled
 from reverie.models.game import draw_noise
 from reverie.models.shaped import ShapedGenerator, head_of
 from reverie.networks.classifier import NoiseStock, NoisyClassifier
 from reverie.networks.init import initialise
 from reverie.objectives.semi_supervised import feature_matching, generated_loss, labelled_loss, real_loss, realness
 from reverie.training.averaging import ema_decay, ema_update
-from reverie.training.optimizers import learning_rate_factor, make_optimizer, take_step
+from reverie.training.descent import Descent
+from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["SemiSupervisedGame", "SemiSupervisedSettings", "matching_generator"]
 
@@ -46,6 +48,7 @@ class SemiSupervisedSettings:
     hold: float
     ema_decay: float
     max_steps: int
+    compile: bool | str = False
 
 
 class SemiSupervisedGame:
@@ -64,15 +67,13 @@ class SemiSupervisedGame:
     ) -> None:
         self.G, self.D, self.settings, self._stock = G, D, settings, stock
         self.averaged = copy.deepcopy(D).requires_grad_(requires_grad=False)
-        self._g_weights = list(G.parameters())
-        self._d_weights = [weight for weight in D.parameters() if weight.requires_grad]
+        d_weights = [weight for weight in D.parameters() if weight.requires_grad]
         trained = [weight.requires_grad for weight in D.parameters()]
         self._averages = [a for a, is_trained in zip(self.averaged.parameters(), trained, strict=True) if is_trained]
         s = settings
-        self._g_optimizer = make_optimizer(s.optimizer, self._g_weights, learning_rate=s.generator_rate, betas=s.betas)
-        self._d_optimizer = make_optimizer(
-            s.optimizer, self._d_weights, learning_rate=s.discriminator_rate, betas=s.betas
-        )
+        self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, betas=s.betas)
+        self.d_descent = Descent(d_weights, s.optimizer, learning_rate=s.discriminator_rate, betas=s.betas)
+        self.compiled = Compiled(self._round, mode=s.compile, n_calls=s.max_steps)
         self.step = 0
 
     def train_step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
@@ -84,8 +85,13 @@ class SemiSupervisedGame:
         generator : source of the generator's noise; that inside D is a function of the step.
         """
         self.G.train()  # samples may have been drawn since the last step, in evaluation mode
-        self._set_learning_rates()
         noise = None if self._stock is None else self._stock.at(self.step)
+        scalars = self.compiled((dict(batch), noise, self._numbers()), generator)
+        self.step += 1
+        return scalars
+
+    def _round(self, inputs: tuple[Mapping[str, Tensor], Any, Mapping[str, Any]], generator: torch.Generator) -> Any:
+        batch, noise, numbers = inputs
         labelled, unlabelled, labels = batch["labelled"], batch["unlabelled"], batch["labels"]
         logits, features = self.D(torch.cat([labelled, unlabelled]), noise)
         of_labelled, of_real = logits.split([len(labelled), len(unlabelled)])
@@ -94,20 +100,16 @@ class SemiSupervisedGame:
         label_loss = labelled_loss(of_labelled, labels)
         d_loss = label_loss + self.settings.unlabelled_weight * (real_loss(of_real) + generated_loss(of_fake))
         g_loss = feature_matching(features[len(labelled) :].detach(), fake_features)
-        self._descend(d_loss, g_loss)
-        self.step += 1
+        self._descend(d_loss, g_loss, numbers)
         return self._scalars(d_loss, g_loss, label_loss, of_real, of_fake)
 
-    def _descend(self, d_loss: Tensor, g_loss: Tensor) -> None:
+    def _descend(self, d_loss: Tensor, g_loss: Tensor, numbers: Mapping[str, Any]) -> None:
         """Take one step of each player, with gradients at the weights that both had."""
-        d_gradients = torch.autograd.grad(d_loss, self._d_weights, retain_graph=True)
-        g_gradients = torch.autograd.grad(g_loss, self._g_weights)
-        for optimizer, weights, gradients in (
-            (self._d_optimizer, self._d_weights, d_gradients),
-            (self._g_optimizer, self._g_weights, g_gradients),
-        ):
-            take_step(optimizer, weights, gradients)
-        ema_update(self._averages, self._d_weights, decay=ema_decay(self.step, self.settings.ema_decay))
+        d_gradients = torch.autograd.grad(d_loss, self.d_descent.weights, retain_graph=True)
+        g_gradients = torch.autograd.grad(g_loss, self.g_descent.weights)
+        self.d_descent.step(d_gradients, numbers["d_rate"])
+        self.g_descent.step(g_gradients, numbers["g_rate"])
+        ema_update(self._averages, self.d_descent.weights, decay=numbers["decay"])
 
     @staticmethod
     @torch.no_grad()
@@ -118,16 +120,17 @@ class SemiSupervisedGame:
         outputs = {"d_real": realness(of_real).sigmoid().mean(), "d_fake": realness(of_fake).sigmoid().mean()}
         return {name: value.detach() for name, value in (losses | outputs).items()}
 
-    def _set_learning_rates(self) -> None:
+    def _numbers(self) -> dict[str, float]:
+        """Return the learning rates and the decay of the average at this step."""
         s = self.settings
         factor = learning_rate_factor(self.step, s.max_steps, hold=s.hold)
-        self._g_optimizer.param_groups[0]["lr"] = s.generator_rate * factor
-        self._d_optimizer.param_groups[0]["lr"] = s.discriminator_rate * factor
+        rates = {"g_rate": s.generator_rate * factor, "d_rate": s.discriminator_rate * factor}
+        return rates | {"decay": ema_decay(self.step, s.ema_decay)}
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, average, optimisers and the step."""
         parts = {"G": self.G, "D": self.D, "averaged": self.averaged}
-        parts |= {"g_optimizer": self._g_optimizer, "d_optimizer": self._d_optimizer}
+        parts |= {"g_optimizer": self.g_descent, "d_optimizer": self.d_descent}
         return {"step": self.step} | {name: part.state_dict() for name, part in parts.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -136,8 +139,8 @@ class SemiSupervisedGame:
         self.G.load_state_dict(state["G"])
         self.D.load_state_dict(state["D"])
         self.averaged.load_state_dict(state["averaged"])
-        self._g_optimizer.load_state_dict(state["g_optimizer"])
-        self._d_optimizer.load_state_dict(state["d_optimizer"])
+        self.g_descent.load_state_dict(state["g_optimizer"])
+        self.d_descent.load_state_dict(state["d_optimizer"])
 
 
 def matching_generator(

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from reverie.core.checks import check_choice, check_positive
+from reverie.core.compiled import check_compile
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.models.semi_supervised_game import SemiSupervisedGame, SemiSupervisedSettings, matching_generator
@@ -21,6 +22,7 @@ _IMAGE_NOISE, _TABLE_NOISE = (0.6, 0.5), (0.1, 0.1)  # input, hidden; 0.3 of pix
 def check_configuration(model: Any) -> None:
     """Raise `InputError` for an option of the `SemiSupervisedGAN` `model` that is out of range; names the option."""
     check_choice("schedule", model.schedule, {"cosine": True, "constant": True})
+    check_compile(model.compile)
     for name in ("hidden", "generator_hidden"):
         if len(getattr(model, name)) == 0:
             raise InputError(f"Expected at least one width in {name}, got none. Give some, such as (250,).")
@@ -103,6 +105,7 @@ def _settings(model: Any) -> SemiSupervisedSettings:
         hold=0.5 if model.schedule == "cosine" else 1.0,
         ema_decay=model.ema_decay,
         max_steps=model.max_steps,
+        compile=model.compile,
     )
 
 

@@ -13,12 +13,15 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from reverie.core.checks import check_choice, check_positive
+from reverie.core.compiled import check_compile
 from reverie.core.errors import InputError
+from reverie.core.protocols import Runtime
 from reverie.core.random import as_seed
 from reverie.data.dataset import Dataset
+from reverie.data.lazy import is_lazy, lazily
 from reverie.models.conditional import ConditionalModel
 from reverie.models.course import Course, Learner, Plan
-from reverie.models.preprocessed import Preprocessing, container_of, fitted_preprocessing
+from reverie.models.preprocessed import Preprocessing, container_of, fitted_on, fitted_preprocessing
 from reverie.models.weights import event_weights
 from reverie.training.loop import Record
 from reverie.training.runtime import resolved_device, thread_limit
@@ -35,10 +38,12 @@ class TrainedModel(ConditionalModel):
     """Parent of the models that learn without an opponent.
 
     The constructor of a subclass stores, besides its own, `max_steps`, `batch_size` (an int or "auto"), `device`,
-    `random_state`, `validation_fraction`, `n_checks`, `keep_best`, `on_alarm`, `record_every` and `n_threads`.
+    `random_state`, `validation_fraction`, `n_checks`, `keep_best`, `on_alarm`, `record_every`, `n_threads` and
+    `compile`.
     """
 
     takes_conditions: ClassVar[bool] = False
+    trains_on_several: ClassVar[bool] = False  # processes; the learner then has one `descent`, and no state of its own
     preprocessing: Any = "auto"
 
     @abstractmethod
@@ -97,6 +102,7 @@ class TrainedModel(ConditionalModel):
         sample_weight: Any = None,
         resume: dict[str, Any] | None = None,
         stop: Callable[[], bool] | None = None,
+        runtime: Runtime | None = None,
     ) -> Iterator[Record]:
         """Train on `X`, yielding a record after each window of `record_every` steps.
 
@@ -106,6 +112,8 @@ class TrainedModel(ConditionalModel):
         resume : a state returned by `training_state` of a run on the same data and configuration; training
             goes on from there and ends at the same weights, bit for bit, as a run without the break.
         stop : asked after every step; when true, training ends after a last record.
+        runtime : the processes that share this training (`reverie.scale.distributed`), each of which calls this with
+            the same data; None for one.
 
         Yields
         ------
@@ -114,13 +122,19 @@ class TrainedModel(ConditionalModel):
         """
         self._check_common()
         self._check_configuration()
+        if runtime is not None and not self.trains_on_several:
+            raise InputError(
+                f"Expected a model that {runtime.world_size} processes can train, got {type(self).__name__}, whose "
+                "chains belong to one. Train a GAN, VAE, Autoencoder or Flow, or one model on each process."
+            )
         dataset = self._dataset(X)
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]  # pyright: ignore[reportAttributeAccessIssue]
         self.device_ = resolved_device(self.device)  # pyright: ignore[reportAttributeAccessIssue]
         rows = self._rows(dataset, container_of(X), y, sample_weight)
         self.n_iter_, self.history_, self.alarms_, self._kept = 0, [], [], None
         self._begin()
-        self._course = Course(self._made_learner, rows, self._plan(rows["x"]), seed=self.seed_, device=self.device_)
+        plan = self._plan(rows["x"])
+        self._course = Course(self._made_learner, rows, plan, seed=self.seed_, device=self.device_, runtime=runtime)
         if resume is not None:
             self._course.load_state_dict(resume)
             self.n_iter_ = self._course.learner.step
@@ -138,19 +152,19 @@ class TrainedModel(ConditionalModel):
         check_is_fitted(self)
         return {"seed": self.seed_, "step": self.n_iter_} | self._course.state_dict()
 
-    def _rows(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Tensor]:
+    def _rows(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Any]:
         """Fit the changes of variables and return what is known of each event, as rows of features."""
-        self.preprocessing_ = self._prepared(dataset, container)
-        rows = {"x": self.preprocessing_.features(dataset.values)}
+        self.preprocessing_ = fitted_on(dataset, lambda some: self._prepared(some, container), seed=self.seed_)
+        rows = {"x": lazily(dataset.values, self.preprocessing_.features)}
         if y is not None and not self.takes_conditions:
             raise InputError(
                 f"Expected no conditions, got some: {type(self).__name__} learns p(x). Use a GAN, a VAE or a Flow."
             )
-        rows |= self._fitted_conditions(y, len(dataset))
+        rows |= self._fitted_conditions(y, len(dataset), lazy=is_lazy(rows))
         weight = event_weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
         return rows if weight is None else rows | {"weight": weight}
 
-    def _plan(self, x: Tensor) -> Plan:
+    def _plan(self, x: Any) -> Plan:
         given: dict[str, Any] = self.get_params(deep=False)
         size = given["batch_size"]
         size = self._batch_size(len(x), x[0].numel()) if size == "auto" else int(size)
@@ -168,6 +182,7 @@ class TrainedModel(ConditionalModel):
     def _check_common(self) -> None:
         given = self.get_params(deep=False)
         check_choice("on_alarm", given["on_alarm"], dict.fromkeys(("warn", "stop", "rollback"), True))
+        check_compile(given["compile"])
         for name in ("max_steps", "record_every", "batch_size", "n_threads"):
             if given[name] != "auto":
                 check_positive(name, given[name], integer=True)

@@ -2,59 +2,47 @@ r"""Variational autoencoders as an estimator.
 
 Events x are explained by a few numbers z, drawn from N(0, 1): a decoder gives p(x | z), and an encoder q(z | x), which
 stands in for the posterior that cannot be computed. Both are trained on the bound of `reverie.objectives.variational`;
-the laws p(x | z) are those of `reverie.models.vae_network`, the step and the estimate of log p(x) those of
-`reverie.models.vae_training`. Sampling is one pass: z from the prior, x from p(x | z).
+the laws p(x | z) are those of `reverie.models.vae_network`, the step that of `reverie.models.vae_training`, and the
+estimate of log p(x) that of `reverie.models.vae_likelihood`. Sampling is one pass: z from the prior, x from p(x | z).
 """
 
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.special import ndtri
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from reverie.core.assessment import Assessment, Curves, Quantity
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
+from reverie.core.latent import LatentView
 from reverie.core.random import as_seed, child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
-from reverie.models.bits import grey_values, resolved_likelihood, two_valued, values_of_bits
+from reverie.data.transforms import Bits
+from reverie.models.bits import grey_bits, resolved_likelihood
 from reverie.models.conditional import rows_of_conditions
-from reverie.models.density import DensityModel, LogLikelihood, first_rows
+from reverie.models.density import DensityModel, first_rows
+from reverie.models.latent import latent_plane, latent_view
+from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.preprocessed import Preprocessing, fitted_preprocessing
+from reverie.models.vae_likelihood import ImportanceLogLikelihood, estimated_log_prob, latent_means
 from reverie.models.vae_network import VariationalNetwork, law_of, n_spread
-from reverie.models.vae_training import Schedule, VariationalLearner, estimated_log_prob, latent_means
+from reverie.models.vae_training import Schedule, VariationalLearner
 from reverie.networks.autoencoders import build_decoder, build_encoder
 from reverie.networks.mlp import ACTIVATIONS
 from reverie.objectives.variational import active_units
 
-__all__ = ["VAE", "ImportanceLogLikelihood"]
+__all__ = ["VAE"]
 
 _MOST_LATENT = 32
 _RATES = (3e-3, 1e-3)  # tables; images and lattices
 _MOST_ASSESSED = 1000  # events whose likelihood a report estimates
 _MOST_BIAS = 0.1  # nats, beyond which a report warns
-
-
-@dataclass(frozen=True, eq=False)
-class ImportanceLogLikelihood(LogLikelihood):
-    """Log-likelihood of events by importance sampling, in nats.
-
-    The error common to all events is the bias of the logarithm of a mean, - error^2 / 2 to leading order; the errors of
-    single events are part of their scatter.
-
-    Parameters
-    ----------
-    errors : (n,) standard error of each value.
-    """
-
-    errors: np.ndarray = field(default_factory=lambda: np.empty(0))
 
 
 class VAE(DensityModel):
@@ -71,7 +59,7 @@ class VAE(DensityModel):
         a torch module, or a factory called with (event_shape, n_outputs).
     decoder : network from z to events: as `encoder`; a factory is called with (n_latent, event_shape).
     likelihood : law of an event given z: "bernoulli" for bits, "gaussian" for everything else (angles and categories
-        have laws of their own); "auto" takes bits where the data have two values.
+        have laws of their own); "auto" takes bits where each column has two values.
     decoder_variance : variance of the Gaussian law in units of the preprocessed data: "learnt", one per column or one
         for all pixels of an image, or a fixed number > 0.
     posterior : "diagonal", or "full" for correlated latent dimensions.
@@ -96,6 +84,8 @@ class VAE(DensityModel):
         last healthy state at half the learning rate.
     record_every : steps between two records of the history.
     n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
 
     Attributes
     ----------
@@ -118,6 +108,7 @@ class VAE(DensityModel):
     """
 
     takes_conditions: ClassVar[bool] = True
+    trains_on_several: ClassVar[bool] = True
     likelihood_: str
 
     def __init__(
@@ -147,6 +138,7 @@ class VAE(DensityModel):
         on_alarm: str = "rollback",
         record_every: int = 50,
         n_threads: int | str = "auto",
+        compile: bool | str = "auto",
     ) -> None:
         self.n_latent = n_latent
         self.encoder = encoder
@@ -172,6 +164,7 @@ class VAE(DensityModel):
         self.on_alarm = on_alarm
         self.record_every = record_every
         self.n_threads = n_threads
+        self.compile = compile
 
     @property
     def n_latent_(self) -> int:
@@ -256,11 +249,23 @@ class VAE(DensityModel):
         condition : for a model trained with some, one for all.
         """
         check_is_fitted(self)
-        q = ndtri((np.arange(n_side) + 0.5) / n_side)
-        z = np.zeros((n_side, n_side, self.n_latent_))
-        z[..., dimensions[0]], z[..., dimensions[1]] = q[None, :], q[::-1, None]
+        z = latent_plane(self.n_latent_, dimensions, n_side)
         events = self.decode(z.reshape(-1, self.n_latent_), condition)
         return events.reshape(n_side, n_side, *events.shape[1:])
+
+    def latent_view(self, X: Any, y: Any = None) -> LatentView:
+        """Return what the active dimensions do, by their divergence from the prior; of a p(x | y) at the first y."""
+        x, given = first_rows(X), None if y is None else first_rows(y)
+        mean, sd = self.encode(x, given)
+        values = None if given is None else np.asarray(given.values if isinstance(given, Dataset) else given)[0]
+        return latent_view(
+            mean,
+            _divergence(mean, sd),
+            lambda z: self.decode(z, values),
+            n_shown=int(active_units(torch.from_numpy(mean)).sum()),
+            is_prior=True,
+            is_image=not self.schema_.is_table,
+        )
 
     def active_units(self, X: Any, y: Any = None) -> np.ndarray:
         """Return which latent dimensions are active on these events, (n_latent,) bool: Var_x(E_q[z | x]) > 0.01."""
@@ -297,7 +302,7 @@ class VAE(DensityModel):
         """Return likelihoods, and how much of the code is used; parameters as in `GenerativeModel.assess`."""
         x, y = held_out if isinstance(held_out, tuple) else (held_out, None)
         mean, sd = self.encode(first_rows(x), None if y is None else first_rows(y))
-        kl = 0.5 * (mean**2 + sd**2 - 1 - 2 * np.log(sd)).mean(axis=0)
+        kl = _divergence(mean, sd)
         n_active = int(active_units(torch.from_numpy(mean)).sum())
         used = Quantity("active latent units", n_active, None, f"of {self.n_latent_}; the others carry no information")
         said = [] if n_active else ["No latent unit is active: samples have independent features."]
@@ -313,16 +318,12 @@ class VAE(DensityModel):
     def _estimate(self, x: Tensor, condition: Tensor | None, seed: int, n_draws: int) -> tuple[Tensor, Tensor]:
         network = copy.deepcopy(self._network()).double()
         options = {"n_draws": n_draws, "seed": seed, "draws_bits": self.dynamic_binarisation}
-        values, errors = estimated_log_prob(network, x, condition, **options)
-        if self.likelihood_ == "bernoulli":  # a probability, which has no Jacobian: take back what will be added
-            transform = self.preprocessing_.transform
-            values = values - transform.log_det(transform.inverse(torch.ones(1, *transform.output_shape))).to(x.device)
-        return values, errors
+        return estimated_log_prob(network, x, condition, **options)
 
     def _drawer(
         self, n_samples: int, seed: int, *, condition: Any = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
-        network, features = self._network(), self._condition_features(condition, n_samples, seed)
+        network, features = self._network(), self._asked_conditions(condition, n_samples, seed)
 
         @torch.no_grad()
         def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
@@ -333,28 +334,33 @@ class VAE(DensityModel):
 
         return draw
 
+    def _one_pass(self, inverse: Inverse) -> OnePass:
+        network, n = self._network(), self.n_latent_
+        law, shape = network.law, tuple(self.preprocessing_.transform.output_shape)
+
+        def features(noise: Tensor, condition: Tensor | None) -> Tensor:
+            z, normal, uniform = noise.split([n, law.n_normal, law.n_uniform], dim=1)
+            return law.event(network.decoder(z, condition), normal, uniform).reshape(-1, *shape)
+
+        return OnePass(features, [Noise("normal", n + law.n_normal), Noise("uniform", law.n_uniform)], [network])
+
     @torch.no_grad()
     def _decoded(self, z: Tensor, condition: Tensor | None) -> np.ndarray:
         network = self._network()
         mean = network.law.mean(network.decoder(z, condition))
         mean = mean.reshape(len(z), *self.preprocessing_.transform.output_shape).cpu()
-        if self.likelihood_ != "bernoulli":
-            return self.preprocessing_.values(mean)
-        low, high = values_of_bits(self.preprocessing_.transform)
-        return low + (high - low) * (mean.numpy() + 1) / 2
+        transform = self.preprocessing_.transform
+        return transform.means(mean).numpy() if isinstance(transform, Bits) else self.preprocessing_.values(mean)
 
     def _features(self, X: Any) -> Tensor:
-        x = self.preprocessing_.features(self._values(X, reset=False))
-        if self.likelihood_ == "bernoulli" and not self.dynamic_binarisation and bool((x.abs() < 1 - 1e-6).any()):
-            low, high = values_of_bits(self.preprocessing_.transform)
-            raise grey_values(f"others than {low:g} and {high:g}, which it was trained on")
-        return x.to(self.device_)
+        return self.preprocessing_.features(self._values(X, reset=False)).to(self.device_)
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
         self.likelihood_ = resolved_likelihood(self.likelihood, dataset.values, is_told=self.dynamic_binarisation)
         if self.likelihood_ == "gaussian":
             return fitted_preprocessing(dataset, container, self.preprocessing)
-        return fitted_preprocessing(dataset, container, two_valued(dataset, is_told=self.dynamic_binarisation))
+        bits = grey_bits(dataset) if self.dynamic_binarisation else Bits(centred=True)
+        return fitted_preprocessing(dataset, container, bits)
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         transform, n, is_full = self.preprocessing_.transform, self.n_latent_, self.posterior == "full"
@@ -383,6 +389,7 @@ class VAE(DensityModel):
             n_importance=int(self.n_importance),
             draws_bits=self.dynamic_binarisation,
             ema_decay=self.ema_decay,
+            compile=self.compile,
         )
         return VariationalLearner(network, schedule)
 
@@ -412,3 +419,8 @@ class VAE(DensityModel):
     def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self.likelihood_ = texts["likelihood"]
+
+
+def _divergence(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """Return the mean KL divergence of N(mean, sd^2) from N(0, 1) in each dimension, (n_latent,), in nats."""
+    return 0.5 * (mean**2 + sd**2 - 1 - 2 * np.log(sd)).mean(axis=0)

@@ -125,15 +125,32 @@ class EventLaw(nn.Module):
 
     def draw(self, raw: Tensor, generator: torch.Generator) -> Tensor:
         """Return an event drawn from p(x | z), (batch, features)."""
+        if self.is_binary:
+            return drawn_bits((raw + self.offset).sigmoid(), generator)
+        options: dict[str, Any] = {"generator": generator, "dtype": raw.dtype, "device": raw.device}
+        return self.event(raw, torch.randn(raw.shape, **options), torch.rand(raw.shape, **options))
+
+    @property
+    def n_normal(self) -> int:
+        """Normal numbers that one event takes."""
+        return 0 if self.is_binary else len(self.offset)
+
+    @property
+    def n_uniform(self) -> int:
+        """Numbers on [0, 1) that one event takes."""
+        return len(self.offset) if self.is_binary or self._simplices else 0
+
+    def event(self, raw: Tensor, normal: Tensor, uniform: Tensor) -> Tensor:
+        """Return the event (batch, features) that these numbers (batch, n_normal), (batch, n_uniform) draw."""
         y = raw + self.offset
         if self.is_binary:
-            return drawn_bits(y.sigmoid(), generator)
-        noise = torch.randn(y.shape, generator=generator, dtype=y.dtype, device=y.device)
-        uniform = torch.rand(y.shape, generator=generator, dtype=y.dtype, device=y.device)
+            return 2 * (uniform < y.sigmoid()).to(y.dtype) - 1
         out = y.clone()
-        out[:, self._real] += self.sd * noise[:, self._real]
+        out[:, self._real] += self.sd * normal[:, self._real]
         for pair in self._circles:
-            out[:, pair] = self._bounded(y[:, pair]) + noise[:, pair]
+            out[:, pair] = self._bounded(y[:, pair]) + normal[:, pair]
+        if not self._simplices:
+            return self._discrete(out, y)
         gumbel = -(-uniform.clamp(min=1e-12).log()).log()
         return self._discrete(out, y + gumbel)
 

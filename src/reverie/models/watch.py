@@ -15,6 +15,7 @@ steps with and without it, unless it interferes.
 """
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -22,14 +23,16 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.errors import TrainingError
-from reverie.core.random import child_generator
+from reverie.core.lazy import sample_rows
+from reverie.core.random import child_generator, child_seed
+from reverie.data.lazy import is_lazy, some_rows
 from reverie.models.game import AdversarialGame, Rows, draw_noise
 from reverie.models.shaped import ShapedGenerator
 from reverie.networks.stacked import Stacked
 from reverie.objectives.adversarial import equilibrium_outputs
 from reverie.training.health import Alarm, Check, Evidence, HealthMonitor, HealthReference
 
-__all__ = ["Look", "Watch", "flat_rows", "held_out_rows"]
+__all__ = ["Look", "Watch", "flat_rows", "held_out_numbers"]
 
 _MOST_HELD_OUT, _FEWEST_EVENTS = 2000, 200
 _MOST_TRAINING_ROWS = 10_000  # that the reference keeps; the nearest of them are searched for copies
@@ -46,11 +49,14 @@ class Look:
     alarms: tuple[Alarm, ...] = ()
 
 
-def held_out_rows(n: int, *, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Return the row numbers to train on, in their order, and those to hold out (none of fewer than 200 events)."""
+def held_out_numbers(rows: Mapping[str, Any], *, fraction: float, seed: int) -> Tensor:
+    """Return the numbers of the rows to hold out of training, increasing; none of fewer than 200 events."""
+    n = len(rows["x"])
     n_out = min(round(fraction * n), _MOST_HELD_OUT) if n >= _FEWEST_EVENTS else 0
+    if is_lazy(rows):
+        return torch.from_numpy(sample_rows(n, n_out, child_seed(seed, "held out")))
     order = torch.randperm(n, generator=child_generator(seed, "held out"))
-    return order[n_out:].sort().values, order[:n_out].sort().values
+    return order[:n_out].sort().values
 
 
 class Watch:
@@ -88,8 +94,7 @@ class Watch:
         if self._every:
             device = next(game.D.parameters()).device
             self._held_out = {key: x.repeat_interleave(R, dim=0).to(device) for key, x in held_out.items()}
-            rows = torch.randperm(len(train["x"]), generator=child_generator(seed, "watched rows"))
-            some = {key: x[rows[:_MOST_TRAINING_ROWS]] for key, x in train.items()}
+            some = some_rows(train, _MOST_TRAINING_ROWS, seed=seed, name="watched rows")
             self._train = {k: x[: len(held_out["x"])].repeat_interleave(R, dim=0).to(device) for k, x in some.items()}
             self._z = draw_noise(
                 len(self._held_out["x"]),

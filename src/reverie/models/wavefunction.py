@@ -22,6 +22,7 @@ Beach et al., SciPost Phys. 7, 009 (2019), arXiv:1812.09329 (conventions).
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -31,26 +32,23 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from reverie.core.checks import check_choice, check_positive
-from reverie.core.errors import InputError, TrainingError
+from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
-from reverie.models.wavefunction_energy import Hamiltonian, natural_step
+from reverie.models.wavefunction_energy import Hamiltonian, descend
 from reverie.models.wavefunction_inputs import UNITS, as_amplitudes, as_bases, as_bits
-from reverie.models.wavefunction_sampling import TurningGibbs, gibbs_chains, start_sampling
+from reverie.models.wavefunction_sampling import start_sampling
+from reverie.models.wavefunction_state import QuantumState
 from reverie.models.wavefunction_training import Fit, Training, initial_energy, start_exact
 from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.networks.enumeration import all_states, log_partition
-from reverie.samplers.chains import Chains
-from reverie.samplers.run import run
+from reverie.networks.enumeration import log_partition
 from reverie.training.loop import Record, train
 
 __all__ = ["METHODS", "WaveFunctionRBM"]
 
 METHODS = ("auto", "exact", "sampling")
 MOST_SITES = 16  # that "auto" sums over
-_UNIT = 1024  # chains of one seed, so that a sample never depends on how many are drawn
-_CHAINS = 500  # that averages are measured with
 _RATE = {True: 0.03, False: 0.01}  # of exact sums, of sampling
 
 
@@ -217,10 +215,9 @@ class WaveFunctionRBM(BaseEstimator):
         check_positive("damping", damping)
         self.seed_, self.history_ = as_seed(self.random_state), []
         self._start(hamiltonian.n_sites, None)
-        for step, (s, p) in zip(range(n_steps), self._weighted_states(n_samples), strict=False):
-            energy = float(natural_step(self.amplitude_, hamiltonian, s, p, step_size=step_size, damping=damping))
-            if not math.isfinite(energy):
-                raise TrainingError(f"The energy became {energy} at step {step}. Lower step_size.", step=step)
+        states = self._state.weighted_states(n_samples, self.seed_)
+        options = {"n_steps": n_steps, "step_size": step_size, "damping": damping}
+        for step, energy in enumerate(descend(self.amplitude_, hamiltonian, states, **options)):
             self.history_.append({"step": step + 1, "energy": energy})
         self.n_iter_ = n_steps
         return self.energy(hamiltonian, random_state=child_seed(self.seed_, "energy"))
@@ -228,7 +225,7 @@ class WaveFunctionRBM(BaseEstimator):
     def log_psi(self, s: Any) -> np.ndarray:
         """Return the log of the amplitude of each row s (batch, n_sites), up to a constant; complex with a phase."""
         check_is_fitted(self)
-        return self._log_psi(as_bits(s, self.units, self.n_sites_)).numpy()
+        return self._state.log_psi(as_bits(s, self.units, self.n_sites_)).numpy()
 
     def psi(self) -> np.ndarray:
         """Return the normalised amplitudes of all states, (2^n_sites,); the first site is the most significant bit.
@@ -239,8 +236,7 @@ class WaveFunctionRBM(BaseEstimator):
             For more than 20 sites.
         """
         check_is_fitted(self)
-        log_psi = self._log_psi(all_states(self.n_sites_))
-        return torch.exp(log_psi - torch.logsumexp(2 * log_psi.real, dim=0) / 2).numpy()
+        return self._state.psi().numpy()
 
     def fidelity(self, target: np.ndarray) -> float:
         """Return |<target|psi>|^2 of amplitudes target (2^n_sites,), normalised first."""
@@ -273,7 +269,9 @@ class WaveFunctionRBM(BaseEstimator):
         self, hamiltonian: Hamiltonian, *, n_samples: int = 50_000, random_state: RandomState = None
     ) -> Measured:
         """Return <psi| H |psi>: of error zero by exact sums, else over `n_samples` states with a standard error."""
-        return self._mean(lambda s: hamiltonian.local_energy(s, self._log_psi).real, n_samples, random_state)
+        check_is_fitted(self)
+        state = self._state
+        return self._mean(lambda s: hamiltonian.local_energy(s, state.log_psi).real, n_samples, random_state)
 
     def observable(
         self, function: Callable[[Tensor], Tensor], *, n_samples: int = 50_000, random_state: RandomState = None
@@ -298,15 +296,21 @@ class WaveFunctionRBM(BaseEstimator):
         """
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
-        seed = as_seed(random_state)
-        if self._exact:
-            cumulative = np.cumsum(self._probabilities().numpy())
-            places = np.random.default_rng(seed).random(n_samples) * cumulative[-1]
-            bits = all_states(self.n_sites_)[np.searchsorted(cumulative, places, side="right")]
-        else:
-            n_units = -(-n_samples // _UNIT)
-            bits = torch.cat([self._chains(_UNIT, 1, child_seed(seed, k)).x[-1] for k in range(n_units)])[:n_samples]
+        bits = self._state.outcomes(n_samples, as_seed(random_state))
         return (bits if self.units == "bits" else 1 - 2 * bits).numpy().astype(np.int8)
+
+    def save(self, folder: str | Path) -> Path:
+        """Save the state into a new folder of text and safetensors; `reverie.load` reads it back.
+
+        Raises
+        ------
+        FolderError
+            When the folder holds something else already, or cannot be written.
+        """
+        from reverie.models.files import save_model  # it knows all models, and so imports this module
+
+        check_is_fitted(self)
+        return save_model(self, folder)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the weights by name, such as "amplitude.W" (n_sites, n_hidden)."""
@@ -327,8 +331,8 @@ class WaveFunctionRBM(BaseEstimator):
         return self
 
     @property
-    def _exact(self) -> bool:
-        return self._sums_over(self.n_sites_)
+    def _state(self) -> QuantumState:
+        return QuantumState(self.amplitude_, self.phase_, self._sums_over(self.n_sites_), self.n_gibbs)
 
     def _sums_over(self, n_sites: int) -> bool:
         return self.method == "exact" or (self.method == "auto" and n_sites <= MOST_SITES)
@@ -354,42 +358,10 @@ class WaveFunctionRBM(BaseEstimator):
         start = start_exact if exact else start_sampling
         return start(energies, bits, bases, settings, self.seed_)
 
-    def _weighted_states(self, n_samples: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield states and their probabilities under the present weights: all states, or those of chains that go on."""
-        if self._exact:
-            s = all_states(self.n_sites_)
-            while True:
-                yield s, self._probabilities()
-        generator = child_generator(self.seed_, "noise")
-        s = self._chains(n_samples, 1, child_seed(self.seed_, "first")).x[-1]
-        p = torch.full((n_samples,), 1 / n_samples, dtype=torch.float64)
-        while True:
-            yield s, p
-            s = run(TurningGibbs(), s, self.amplitude_, n_steps=self.n_gibbs, thin=self.n_gibbs, generator=generator).x[
-                0
-            ]
-
     def _mean(self, function: Callable[[Tensor], Tensor], n_samples: int, random_state: RandomState) -> Measured:
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
-        with torch.no_grad():
-            if self._exact:
-                return Measured(float(self._probabilities() @ function(all_states(self.n_sites_))), 0.0)
-            n_kept = max(4, -(-n_samples // _CHAINS))
-            return self._chains(_CHAINS, n_kept, as_seed(random_state)).mean(function)
-
-    def _chains(self, n_chains: int, n_kept: int, seed: int) -> Chains:
-        return gibbs_chains(self.amplitude_, n_chains=n_chains, n_kept=n_kept, n_gibbs=self.n_gibbs, seed=seed)
-
-    @torch.no_grad()
-    def _log_psi(self, bits: Tensor) -> Tensor:
-        log_modulus = -self.amplitude_(bits) / 2
-        return log_modulus if self.phase_ is None else torch.complex(log_modulus, -self.phase_(bits) / 2)
-
-    @torch.no_grad()
-    def _probabilities(self) -> Tensor:
-        """Return p of all states, (2^n_sites,)."""
-        return torch.softmax(-self.amplitude_(all_states(self.n_sites_)), dim=0)
+        return self._state.mean(function, n_samples, as_seed(random_state))
 
     def _check_configuration(self) -> None:
         check_choice("units", self.units, UNITS)

@@ -18,15 +18,17 @@ References
 Carleo and Troyer, Science 355, 602 (2017); Chen and Heyl, Nature Phys. 20, 1476 (2024) (the second system).
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from reverie.core.errors import TrainingError
 from reverie.networks.boltzmann import BoltzmannEnergy
 
-__all__ = ["Hamiltonian", "log_derivatives", "natural_direction", "natural_step"]
+__all__ = ["Hamiltonian", "descend", "log_derivatives", "natural_direction", "natural_step"]
 
 
 class Hamiltonian(Protocol):
@@ -87,3 +89,27 @@ def natural_step(
     for weight, part in zip((energy.W, energy.visible_bias, energy.hidden_bias), parts, strict=True):
         weight.sub_(step_size * part.reshape(weight.shape))
     return p @ local
+
+
+def descend(
+    energy: BoltzmannEnergy,
+    hamiltonian: Hamiltonian,
+    states: Iterator[tuple[Tensor, Tensor]],
+    *,
+    n_steps: int,
+    step_size: float,
+    damping: float,
+) -> Iterator[float]:
+    """Take `n_steps` steps of `natural_step`, each on the next s and p of `states`; yield the energy before each.
+
+    Raises
+    ------
+    TrainingError
+        When the energy stops being finite.
+    """
+    for step in range(n_steps):
+        s, p = next(states)
+        found = float(natural_step(energy, hamiltonian, s, p, step_size=step_size, damping=damping))
+        if not math.isfinite(found):
+            raise TrainingError(f"The energy became {found} at step {step}. Lower step_size.", step=step)
+        yield found

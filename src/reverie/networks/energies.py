@@ -8,8 +8,9 @@ Langevin chains follow grad E, so activations are smooth.
 
 "mlp"        three hidden layers of 128 (256 for more than 32 features). Each unit of the first layer is a ridge
              a(g u.(x - c)) with a random direction u, a place c drawn like the features, N(0, 1), and a sharpness g
-             that is log-uniform in [1, 32]: distributions of events have edges far finer than their width, which
-             layers that all start smooth take very long to find
+             that is log-uniform in [1, s]. For one or two features s = 32: distributions of events have edges far
+             finer than their width, which layers that all start smooth take very long to find. For more features
+             s = 1: there events are so far apart that sharp ridges learn each of them by heart
 "conv"       images: halved by convolutions down to a small grid, then a dense layer. On a periodic lattice: circular
              convolutions, and f is the sum of one local energy over all sites, so it is the same for a shifted event
              and grows with the number of sites, as an energy should
@@ -41,7 +42,7 @@ from reverie.networks.user import user_network
 __all__ = ["SMOOTH", "ConvEnergy", "EnergyNetwork", "LatticeEnergy", "RidgeMLP", "build_energy"]
 
 SMOOTH = ("silu", "tanh", "elu")  # a kink of E is a jump of the force
-_SHARPEST = 32.0
+_SHARPEST, _SHARP_FEATURES = 32.0, 2  # of more features than that ridges start with sharpness 1
 _SMALLEST_GRID = 8  # a side of 7 is not halved again
 _WIDTH, _LATTICE_WIDTH = 32, 16  # channels of the first convolution
 
@@ -73,7 +74,7 @@ class EnergyNetwork(nn.Module):
 
 
 class RidgeMLP(nn.Module):
-    """Perceptron of flattened events whose first layer starts as ridges of all widths down to 1/32.
+    """Perceptron of flattened events whose first layer starts as ridges of all widths down to 1 / sharpness.
 
     Parameters
     ----------
@@ -92,10 +93,10 @@ class RidgeMLP(nn.Module):
         self.rest = nn.Sequential(*layers, nn.Linear(widths[-2], 1))
 
     @torch.no_grad()
-    def sharpen(self, generator: torch.Generator) -> None:
-        """Draw the first layer anew as ridges; see the module."""
+    def sharpen(self, sharpest: float, generator: torch.Generator) -> None:
+        """Draw the first layer anew as ridges of sharpness 1 to `sharpest`; see the module."""
         u = torch.randn(self.first.weight.shape, generator=generator)
-        g = torch.rand(len(u), 1, generator=generator).mul_(math.log(_SHARPEST)).exp_()
+        g = torch.rand(len(u), 1, generator=generator).mul_(math.log(sharpest)).exp_()
         u *= g / u.norm(dim=1, keepdim=True)
         c = torch.randn(u.shape, generator=generator)
         self.first.weight.copy_(u)
@@ -168,6 +169,7 @@ def build_energy(
     activation: str = "silu",
     periodic: bool = False,
     confinement: float | None = 1.0,
+    sharpness: float | str = "auto",
 ) -> EnergyNetwork:
     """Return the energy network that `spec` stands for.
 
@@ -179,6 +181,8 @@ def build_energy(
     activation : one of `SMOOTH`.
     periodic : whether an image is a lattice whose opposite edges touch.
     confinement : width of the parabola, or None.
+    sharpness : largest sharpness at which ridges of a perceptron start, at least 1; "auto" takes 32 for one or two
+        features, else 1.
 
     Raises
     ------
@@ -194,7 +198,8 @@ def build_energy(
         network = _made(spec, event_shape, activation, periodic=periodic)
     initialise(network, random_generator)
     if isinstance(network, RidgeMLP):
-        network.sharpen(random_generator)
+        few = math.prod(event_shape) <= _SHARP_FEATURES
+        network.sharpen((_SHARPEST if few else 1.0) if sharpness == "auto" else float(sharpness), random_generator)
     return EnergyNetwork(network, confinement=confinement)
 
 

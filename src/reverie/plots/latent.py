@@ -17,6 +17,7 @@ from reverie.plots.style import GENERATED, MUTED, REAL, axis_label, new_figure, 
 __all__ = ["latent_codes", "latent_manifold", "latent_traversals"]
 
 _MOST_LABELS = 12
+_COLUMNS_ACROSS = 5
 _COLOURS = ("#0b7a75", "#c2622d", "#1b2733", "#7a5195", "#3d9c96", "#b8860b")
 
 
@@ -72,19 +73,24 @@ def latent_manifold(events: np.ndarray, *, dimensions: tuple[int, int] = (0, 1),
     events = np.asarray(events, dtype=float)
     pictures = as_pictures(events.reshape(-1, *events.shape[2:]))
     with style():
-        figure = new_figure(6.2, 6.2 * events.shape[0] * pictures.shape[1] / (events.shape[1] * pictures.shape[2]))
+        figure = new_figure(4.6, 4.6 * events.shape[0] * pictures.shape[1] / (events.shape[1] * pictures.shape[2]))
         ax = figure.subplots()
-        figure.subplots_adjust(left=0.06, right=0.995, top=0.995, bottom=0.06)
+        figure.subplots_adjust(left=0.07, right=0.995, top=0.995, bottom=0.07)
         draw_grid(ax, pictures, events.shape[1], limits=intensity_limits(pictures), kind=kind)
-        for k, (x, y) in zip(dimensions, ((0.5, -0.02), (-0.02, 0.5)), strict=True):
+        for k, (x, y) in zip(dimensions, ((0.5, -0.035), (-0.035, 0.5)), strict=True):
             arrow = f"$z_{{{k}}}$ →"
-            ax.annotate(arrow, (x, y), xycoords="axes fraction", ha="center", va="center", color=MUTED,
+            ax.annotate(arrow, (x, y), xycoords="axes fraction", ha="center", va="center", color=MUTED, fontsize=12,
                         rotation=90 if x < 0 else 0, annotation_clip=False)  # fmt: skip
     return figure
 
 
 def latent_codes(
-    codes: np.ndarray, labels: np.ndarray | None = None, *, dimensions: tuple[int, int] = (0, 1), is_prior: bool = True
+    codes: np.ndarray,
+    labels: np.ndarray | None = None,
+    *,
+    dimensions: tuple[int, int] = (0, 1),
+    names: Sequence[int] | None = None,
+    is_prior: bool = True,
 ) -> Figure:
     """Return where events lie in two latent dimensions, by label if there are any.
 
@@ -93,19 +99,21 @@ def latent_codes(
     codes : posterior means or codes (n, latent).
     labels : (n,) of few values, or of a number that colours the points.
     dimensions : which two to draw.
+    names : what to call them, where `codes` holds some of the dimensions only; None takes `dimensions`.
     is_prior : whether circles hold 39 % and 86 % of N(0, 1), one and two standard deviations.
     """
     codes = np.asarray(codes, dtype=float)[:, list(dimensions)]
     with style():
-        figure = new_figure(5.2, 4.6)
+        figure = new_figure(4.6, 4.6)
         ax = figure.subplots()
         if is_prior:
             angle = np.linspace(0, 2 * np.pi, 200)
             for r in (1, 2):
                 ax.plot(r * np.cos(angle), r * np.sin(angle), color=MUTED, lw=0.8, ls="--", zorder=1)
         _scatter(figure, ax, codes, labels)
-        ax.set_xlabel(f"$z_{{{dimensions[0]}}}$")
-        ax.set_ylabel(f"$z_{{{dimensions[1]}}}$")
+        x_name, y_name = dimensions if names is None else names
+        ax.set_xlabel(f"$z_{{{x_name}}}$", fontsize=12)
+        ax.set_ylabel(f"$z_{{{y_name}}}$", fontsize=12)
         ax.set_aspect("equal", adjustable="datalim")
     return figure
 
@@ -140,8 +148,8 @@ def _pictures(events: np.ndarray, labels: list[str], values: np.ndarray, kind: s
         for ax, row, label in zip(axes, pictures, labels, strict=True):
             draw_grid(ax, row, len(values), limits=limits, kind=kind)
             ax.annotate(label, (0, 0.5), (-8, 0), xycoords="axes fraction", textcoords="offset points", ha="right",
-                        va="center", color=GENERATED, annotation_clip=False)  # fmt: skip
-        axes[0].set_title(f"from {values[0]:.3g} to {values[-1]:.3g}", color=MUTED, fontsize=9)
+                        va="center", color=GENERATED, fontsize=13, annotation_clip=False)  # fmt: skip
+        axes[0].set_title(f"from {values[0]:.3g} to {values[-1]:.3g}".replace("-", "−"), fontsize=9)
     return figure
 
 
@@ -150,14 +158,24 @@ def _lines(events: np.ndarray, values: np.ndarray, labels: list[str], names: Seq
     names = [f"x{j}" for j in range(n_columns)] if names is None else list(names)
     if len(names) != n_columns:
         raise InputError(f"Expected {n_columns} names, one per column, got {len(names)}. Give as many.")
+    across = min(n_columns, _COLUMNS_ACROSS)
+    down = -(-n_columns // across)
     with style():
-        figure = new_figure(min(2.6 * n_columns, 13.0), 2.2)
-        axes = figure.subplots(1, n_columns, squeeze=False, sharex=True)[0]
-        figure.subplots_adjust(left=0.06, right=0.99, top=0.86, bottom=0.24, wspace=0.35)
-        for j, (ax, name) in enumerate(zip(axes, names, strict=True)):
+        width, height = max(2.4 * across, 3.2), 1.75 * down + 0.75
+        figure = new_figure(width, height)
+        grid = figure.subplots(down, across, squeeze=False, sharex=True).ravel()
+        edges = {"top": 1 - 0.65 / height, "bottom": 0.45 / height, "left": 0.5 / width, "right": 1 - 0.1 / width}
+        figure.subplots_adjust(**edges, wspace=0.3, hspace=0.42)
+        for ax in grid[n_columns:]:
+            ax.remove()
+        for j, (ax, name) in enumerate(zip(grid, names, strict=False)):
             for k, label in enumerate(labels):
-                ax.plot(values, events[k, :, j], color=_COLOURS[k % len(_COLOURS)], lw=1.3, label=label)
+                colour, dashes = _COLOURS[k % len(_COLOURS)], "-" if k < len(_COLOURS) else "--"
+                ax.plot(values, events[k, :, j], color=colour, ls=dashes, lw=1.3, label=label)
             ax.set_title(axis_label(name), fontsize=9, color=REAL)
-            ax.set_xlabel("$z$")
-        axes[0].legend(fontsize=7, loc="best")
+            if j + across >= n_columns:
+                ax.set_xlabel("$z$")
+                ax.tick_params(labelbottom=True)
+        lines = grid[0].get_legend_handles_labels()
+        figure.legend(*lines, ncols=len(labels), fontsize=8, loc="upper left", bbox_to_anchor=(0.0, 1.0))
     return figure

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reverie.core.assessment import Assessment
+from reverie.core.latent import LatentView
 from reverie.report.assessment import assessment_section
 from reverie.report.conditions import conditions_section, read_conditions
 from reverie.report.evidence import validation_section, verdict_section
 from reverie.report.health import health_section, health_warning
 from reverie.report.html import save
+from reverie.report.latent import latent_section
 from reverie.report.origin import provenance_section, references_section
 from reverie.report.page import Page, Section
 from reverie.report.replicas import replicas_section
@@ -82,6 +84,7 @@ def build(
     snapshots: Sequence[tuple[int, np.ndarray]] | None = None,
     unvalidated: str = "",
     assessment: Assessment | None = None,
+    latent: LatentView | None = None,
     training: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
@@ -107,6 +110,7 @@ def build(
     snapshots : pairs (step, samples (n, *event)) drawn during training.
     unvalidated : why there is no `result`, in a sentence.
     assessment : what the model says of itself, or None.
+    latent : a look into its latent space, or None.
     training : how training ended: "step" and "ended_by".
     provenance : where the data came from: source, licence, hash, sizes, seeds.
     config, environment : the resolved settings; versions and machine.
@@ -127,6 +131,7 @@ def build(
             sections.append(snapshots_section(samples, shaped))
         sections += _sample_sections(samples, result)
         sections += [conditions_section(samples, read_conditions(conditions)), replicas_section(samples)]
+        sections.append(latent_section(latent, samples.names, samples.kinds))
     if result is not None:
         sections += [where_section(result), validation_section(result), copies_section(result.memorisation)]
     sections.append(provenance_section(provenance=provenance, config=config, environment=environment, command=command))

@@ -29,7 +29,17 @@ from reverie.core.protocols import Kernel
 from reverie.core.types import Energy
 from reverie.samplers.chains import Moves
 
-__all__ = ["MALA", "ULA", "Drift", "Slope", "StepSize", "Tuned", "energy_and_gradient", "tuned_step_size"]
+__all__ = [
+    "MALA",
+    "ULA",
+    "Drift",
+    "Slope",
+    "StepSize",
+    "Tuned",
+    "energy_and_gradient",
+    "log_acceptance",
+    "tuned_step_size",
+]
 
 StepSize: TypeAlias = float | Tensor | Callable[[int], float]  # one, one per chain (chain,), or a schedule
 
@@ -68,6 +78,11 @@ class ULA:
     step_size: StepSize
     temperature: float = 1.0
     clip: float | None = None
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether every step does the same: not where the step size follows a schedule."""
+        return not callable(self.step_size)
 
     def init(self, x: Tensor, energy: Energy) -> Drift:  # noqa: ARG002 - the protocol of kernels
         """Return the state of chains at x (chain, *event)."""
@@ -109,6 +124,11 @@ class MALA:
 
     step_size: StepSize
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether every step does the same: not where the step size follows a schedule."""
+        return not callable(self.step_size)
+
     def init(self, x: Tensor, energy: Energy) -> Slope:
         """Return the state of chains at x (chain, *event)."""
         check_step_size(self.step_size, x)
@@ -121,7 +141,7 @@ class MALA:
         x = state.x - eta * state.gradient + (2 * eta) ** 0.5 * noise
         proposed = Slope(x, *energy_and_gradient(energy, x), state.step + 1)
         uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=torch.float64)
-        accepted = uniform.log() < _log_acceptance(state, proposed, eta, noise)
+        accepted = uniform.log() < log_acceptance(state, proposed, eta, noise)
         wide = accepted.reshape(-1, *[1] * (x.ndim - 1))
         kept = Slope(
             torch.where(wide, proposed.x, state.x),
@@ -132,8 +152,15 @@ class MALA:
         return kept, Moves(accepted.float())
 
 
-def _log_acceptance(state: Slope, proposed: Slope, eta: float | Tensor, noise: Tensor) -> Tensor:
-    """Return a (chain,), float64; the way forward is |noise|^2 / 2 exactly."""
+def log_acceptance(state: Slope, proposed: Slope, eta: float | Tensor, noise: Tensor) -> Tensor:
+    """Return a of a Langevin proposal (chain,), float64; the way forward is |noise|^2 / 2 exactly.
+
+    Parameters
+    ----------
+    state, proposed : where chains are and where they would go, with energies and gradients of what is sampled.
+    eta : the step size.
+    noise : xi of the proposal, of the shape of x.
+    """
     back = (state.x - proposed.x + eta * proposed.gradient) / (2 * eta) ** 0.5
     ways = (back.square() - noise.square()).flatten(1).sum(1, dtype=torch.float64) / 2
     return (state.energy - proposed.energy).double() - ways

@@ -2,10 +2,14 @@
 
 A kernel is any object with `init` and `step` (`reverie.core.protocols.Kernel`) whose state has the positions
 of its chains as `x` (chain, *event). It neither loops nor stores.
+
+A kernel that does the same at every step says so by `is_constant`; its steps can be compiled together with the
+energy (`reverie.core.compiled`), which pays for long chains on small networks. Its state is flat: tensors, and
+perhaps the number of steps taken.
 """
 
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from itertools import islice
 from typing import Any
 
@@ -13,6 +17,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_positive
+from reverie.core.compiled import Compiled, check_compile
 from reverie.core.errors import InputError
 from reverie.core.protocols import Kernel
 from reverie.core.types import Energy
@@ -22,15 +27,23 @@ __all__ = ["run", "steps"]
 
 
 def steps(
-    kernel: Kernel[Any, Any], x: Tensor, energy: Energy, *, generator: torch.Generator
+    kernel: Kernel[Any, Any],
+    x: Tensor,
+    energy: Energy,
+    *,
+    generator: torch.Generator,
+    compile: bool | str = False,
+    n_steps: int = 0,
 ) -> Iterator[tuple[Any, Any]]:
     """Yield (state, info) after each step of `kernel` from positions x (chain, *event), without end.
 
-    Stopping is leaving the loop; the last state is where to go on.
+    Stopping is leaving the loop; the last state is where to go on. `compile` is as in `run`, where "auto" judges by
+    `n_steps`.
     """
     state = kernel.init(x, energy)
+    step = _step(kernel, energy, compile, n_steps)
     while True:
-        state, info = kernel.step(state, energy, generator)
+        state, info = step(state, generator)
         yield state, info
 
 
@@ -43,6 +56,7 @@ def run(
     generator: torch.Generator,
     thin: int = 1,
     burn_in: int = 0,
+    compile: bool | str = "auto",
 ) -> Chains:
     """Return the positions of parallel chains that start at x (chain, *event).
 
@@ -54,6 +68,8 @@ def run(
     n_steps : steps after burn-in; every `thin`-th of them is kept, n_steps // thin in all.
     generator : all randomness; the same generator state gives the same chains.
     burn_in : steps that are taken first and forgotten.
+    compile : whether steps are compiled for this machine: True, False, or "auto" for chains that repay the seconds
+        that it takes; what cannot be compiled runs as it is, to the same numbers up to rounding.
 
     Raises
     ------
@@ -67,9 +83,41 @@ def run(
         raise InputError(f"Expected n_steps >= thin, got {n_steps} and {thin}. Nothing would be kept; take more steps.")
     kept = torch.empty((n_steps // thin, *x.shape), dtype=x.dtype, device=x.device)
     told: dict[str, list[Tensor]] = {}
-    passed = islice(steps(kernel, x, energy, generator=generator), burn_in + thin - 1, burn_in + n_steps, thin)
+    check_compile(compile)
+    walk = steps(kernel, x, energy, generator=generator, compile=compile, n_steps=burn_in + n_steps)
+    passed = islice(walk, burn_in + thin - 1, burn_in + n_steps, thin)
     for i, (state, info) in enumerate(passed):
         kept[i] = state.x
         for field in fields(info):
             told.setdefault(field.name, []).append(getattr(info, field.name))
     return Chains(kept, {name: torch.stack(values) for name, values in told.items()}, thin)
+
+
+def _step(
+    kernel: Kernel[Any, Any], energy: Energy, mode: object, n_steps: int
+) -> Callable[[Any, torch.Generator], tuple[Any, Any]]:
+    """Return (state, generator) -> (state, info): the step of the kernel, compiled where that is asked for."""
+    if mode is False or not getattr(kernel, "is_constant", False):
+        return lambda state, generator: kernel.step(state, energy, generator)
+    seen: dict[str, Any] = {}
+
+    def flat(tensors: dict[str, Tensor], generator: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        state, info = kernel.step(replace(seen["state"], **tensors), energy, generator)
+        seen["info"] = info
+        return _tensors(state), _tensors(info)
+
+    compiled = Compiled(flat, mode=mode, n_calls=n_steps)
+
+    def step(state: Any, generator: torch.Generator) -> tuple[Any, Any]:
+        seen["state"] = state
+        moved, told = compiled(_tensors(state), generator)
+        counted = {"step": state.step + 1} if hasattr(state, "step") else {}
+        return replace(state, **moved, **counted), replace(seen["info"], **told)
+
+    return step
+
+
+def _tensors(record: Any) -> dict[str, Tensor]:
+    """Return the fields of a dataclass that are tensors."""
+    named = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: value for name, value in named.items() if isinstance(value, Tensor)}

@@ -20,6 +20,13 @@ def ema_decay(step: int, decay: float) -> float:
 
 
 @torch.no_grad()
-def ema_update(average: Sequence[Tensor], current: Sequence[Tensor], *, decay: float) -> None:
-    """Move `average` towards `current` in place; both are lists of tensors of equal shapes."""
-    torch._foreach_lerp_(list(average), list(current), 1 - decay)
+def ema_update(average: Sequence[Tensor], current: Sequence[Tensor], *, decay: float | Tensor) -> None:
+    """Move `average` towards `current` in place; both are lists of tensors of equal shapes.
+
+    A decay that is a scalar tensor keeps the update inside a compiled step (`reverie.core.compiled`).
+    """
+    if isinstance(decay, Tensor):
+        for a, c in zip(average, current, strict=True):
+            a.add_((1 - decay) * (c - a))
+    else:
+        torch._foreach_lerp_(list(average), list(current), 1 - decay)

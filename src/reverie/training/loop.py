@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.errors import TrainingError
-from reverie.core.protocols import Trainable
+from reverie.core.protocols import Runtime, Trainable
 from reverie.training.finite import first_non_finite
 
 __all__ = ["Record", "train"]
@@ -54,6 +54,7 @@ def train(
     max_steps: int,
     record_every: int = 50,
     stop: Callable[[], bool] | None = None,
+    runtime: Runtime | None = None,
 ) -> Iterator[Record]:
     """Take steps `start` ... `max_steps` - 1, yielding a record after each window.
 
@@ -66,6 +67,8 @@ def train(
     max_steps : number of steps of the whole run.
     record_every : steps in a window.
     stop : asked after every step; true ends training after a last record.
+    runtime : the processes that share this training; records are then of all of them, and `stop` is asked at the end
+        of a window, for all.
 
     Raises
     ------
@@ -77,17 +80,26 @@ def train(
     for step in range(start, max_steps):
         window.append(model.train_step(batch_at(step), generator))
         done = step + 1
-        stopping = stop is not None and stop()
+        stopping = runtime is None and stop is not None and stop()
         if done % record_every == 0 or done == max_steps or stopping:
-            yield Record(done, time.perf_counter() - began, _means(window, first_step=done - len(window) + 1))
+            means = _means(window, done - len(window) + 1, runtime)
+            stopping = stopping or (runtime is not None and _agreed(stop, runtime))
+            yield Record(done, time.perf_counter() - began, means)
             window = []
         if stopping:
             return
 
 
-def _means(window: list[Mapping[str, Tensor]], *, first_step: int) -> dict[str, float]:
+def _agreed(stop: Callable[[], bool] | None, runtime: Runtime) -> bool:
+    """Return whether any of the processes wants to stop."""
+    (share,) = runtime.mean([torch.tensor([float(stop is not None and stop())])])
+    return share is not None and float(share) > 0
+
+
+def _means(window: list[Mapping[str, Tensor]], first_step: int, runtime: Runtime | None) -> dict[str, float]:
     names = list(window[0])
-    table = torch.stack([torch.stack([scalars[name].detach() for name in names]) for scalars in window])
+    table: Any = torch.stack([torch.stack([scalars[name].detach() for name in names]) for scalars in window])
+    table = table if runtime is None else runtime.mean([table])[0]
     means = table.mean(dim=0).tolist()  # the one wait for the device per window
     culprit = first_non_finite(table) if any(m != m or abs(m) == float("inf") for m in means) else None
     if culprit is not None:

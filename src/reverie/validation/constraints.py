@@ -26,7 +26,7 @@ from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.validation.inferred import inferred_constraints
 
-__all__ = ["Constraint", "ConstraintResult", "check_constraints", "conserved", "mass_shell"]
+__all__ = ["Constraint", "ConstraintResult", "breaks", "check_constraints", "conserved", "mass_shell"]
 
 Constraint = Callable[[np.ndarray], np.ndarray]  # events -> booleans (True: holds) or residuals (0: holds)
 
@@ -119,7 +119,7 @@ def check_constraints(
     if not len(x) or not len(y):
         return tuple(results)
     for name, holds in (constraints or {}).items():
-        results.append(_result(name, *(_breaks(name, holds, part, tolerance) for part in (x, y)), inferred=False))
+        results.append(_result(name, *(breaks(name, holds, part, tolerance) for part in (x, y)), inferred=False))
     if infer:
         results += _inferred(x, y, called, tolerance)
         results.append(_duplicates(x, y))
@@ -177,7 +177,8 @@ def _one_precision(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return x.astype(np.float64), y.astype(np.float64)
 
 
-def _breaks(name: str, holds: Constraint, events: np.ndarray, tolerance: float) -> np.ndarray:
+def breaks(name: str, holds: Constraint, events: np.ndarray, tolerance: float) -> np.ndarray:
+    """Return which events (n, *event) break the constraint `holds`, booleans (n,)."""
     returned = np.asarray(holds(events))
     if returned.ndim == 0 or len(returned) != len(events):
         raise InputError(

@@ -16,6 +16,7 @@ from reverie.validation.observables import ObservableMeans
 from reverie.validation.occupancy import Occupancy
 from reverie.validation.plain import from_plain, to_plain
 from reverie.validation.regions import Region
+from reverie.validation.stream import Streamed
 
 __all__ = ["ClassifierResult", "Located", "TestResult", "ValidationResult", "strongest"]
 
@@ -167,7 +168,8 @@ class ValidationResult:
     memorisation : whether training events were copied; None without training events.
     located : where the strongest classifier finds its evidence; None if it finds none.
     chains : whether rows depend on their neighbours.
-    sizes : n_real, n_generated, n_calibration (used); given_... (before cuts); n_features.
+    sizes : n_real, n_generated, n_calibration (used); given_... (before cuts, of large samples the part); n_features.
+    streamed : what one pass over all rows of large samples found; None where the tests could draw from all rows.
     alpha : the level of the verdict.
     warnings : what to keep in mind, in sentences.
     settings : every option that was in force.
@@ -190,6 +192,7 @@ class ValidationResult:
     memorisation: MemorisationResult | None = None
     located: Located | None = None
     chains: ChainReport = ChainReport()
+    streamed: Streamed | None = None
     alpha: float = 0.05
     warnings: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)

@@ -35,7 +35,7 @@ from reverie.core.random import child_seed
 from reverie.core.types import ArrayLike
 from reverie.validation.chains import ChainReport, inspect_chains
 
-__all__ = ["Sample", "Samples", "gather_samples", "read_sample", "robust_scale"]
+__all__ = ["Sample", "Samples", "gather_samples", "raw_values", "read_sample", "robust_scale"]
 
 MIN_ROWS = 20  # in each sample, after all cuts: below, no test here means anything
 
@@ -101,7 +101,7 @@ def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = No
     InputError
         For text, NaN or infinity (with the column), fewer than two axes, no rows, or weights of another length.
     """
-    raw, own_names, weights = _raw(sample, what)
+    raw, own_names, weights = raw_values(sample)
     values = _numbers(raw, what)
     check_table(values, what, min_rows=1)
     event_shape = values.shape[1:]
@@ -115,7 +115,8 @@ def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = No
     return Sample(values, found, event_shape, _weights(weights, len(values), what))
 
 
-def _raw(sample: ArrayLike, what: str) -> tuple[Any, tuple[str, ...] | None, Any]:
+def raw_values(sample: ArrayLike) -> tuple[Any, tuple[str, ...] | None, Any]:
+    """Return values as they come, names and weights, both None where there are none."""
     columns, names = getattr(sample, "columns", None), getattr(sample, "names", None)
     if isinstance(sample, torch.Tensor):
         return sample.detach().cpu().numpy(), None, None

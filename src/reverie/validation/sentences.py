@@ -51,6 +51,8 @@ def full_text(result: "ValidationResult") -> str:
         lines.append("The global p is the smallest of these, times their number (Bonferroni).")
     if result.memorisation is not None:
         lines += ["", "Training events:", *[f"  {line}" for line in str(result.memorisation).splitlines()]]
+    if result.streamed is not None:
+        lines += ["", *str(result.streamed).splitlines()]
     lines += [
         "",
         f"Sizes: {sizes['n_real']:,} real (reference), {sizes['n_generated']:,} generated, "

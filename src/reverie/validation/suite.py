@@ -39,6 +39,7 @@ from reverie.validation.reach import events_to_distinguish
 from reverie.validation.result import ClassifierResult, Located, ValidationResult, strongest
 from reverie.validation.samples import Samples, gather_samples, read_sample
 from reverie.validation.sentences import UNLIKE
+from reverie.validation.stream import Streamed, part_of, stream
 
 __all__ = ["validate"]
 
@@ -89,7 +90,8 @@ def validate(
     calibrate : whether to compute every number for real against real too.
     random_state : seed of splits, permutations, projections and learners.
     n_permutations : B; the smallest p-value of one test is 1/(B + 1).
-    max_samples : most rows used of each sample.
+    max_samples : most rows used of each sample. Of a sample too large for copies they are drawn from a random part
+        of it, and one pass over all rows is added (see `reverie.validation.stream`).
     alpha : level of the verdict, in (0, 1).
     progress : called with the fraction done and the name of the next step.
 
@@ -102,10 +104,15 @@ def validate(
     if not 0 < alpha < 1:
         raise InputError(f"Expected alpha between 0 and 1, got {alpha!r}. The usual level is 0.05.")
     tell, seed = progress or (lambda fraction, text: None), as_seed(random_state)
+    given = {"real": real, "generated": generated, "calibration": calibration, "train": train}
+    parts = {
+        what: None if sample is None else part_of(sample, what, most=max_samples, seed=child_seed(seed, "part", what))
+        for what, sample in given.items()
+    }
     samples = gather_samples(
-        real,
-        generated,
-        train if calibration is None else calibration,
+        parts["real"],
+        parts["generated"],
+        parts["train" if calibration is None else "calibration"],
         names=None if names is None else tuple(str(name) for name in names),
         seed=seed,
         max_samples=max_samples,
@@ -120,11 +127,14 @@ def validate(
     located = find_evidence(samples, strongest(tested), seed, alpha) if locate else None
     tell(0.95, "constraints and copies")
     rules = _constraints(samples, constraints)
-    copies = None if train is None else _memorisation(train, samples, seed, n_permutations, max_samples, alpha)
+    learnt = parts["train"]
+    copies = None if learnt is None else _memorisation(learnt, samples, seed, n_permutations, max_samples, alpha)
+    pair = parts["real"], parts["generated"]
+    streamed = stream((real, generated), pair, samples.names, constraints=constraints)
     tell(1.0, "done")
     settings = {"max_samples": max_samples, "calibration": samples.calibration_source, "classifiers": list(learners)}
     settings |= {"correlated": correlated, "calibrate": calibrate, "weighted": samples.is_weighted}
-    evidence = _Evidence(samples, bench, groups, tested, located, rules, copies)
+    evidence = _Evidence(samples, bench, groups, tested, located, rules, copies, streamed)
     return _result(evidence, seed=seed, n_permutations=n_permutations, alpha=alpha, settings=settings)
 
 
@@ -137,6 +147,7 @@ class _Evidence:
     located: Located | None
     rules: tuple[ConstraintResult, ...]
     copies: MemorisationResult | None
+    streamed: Streamed | None
 
 
 def _result(
@@ -166,6 +177,7 @@ def _result(
         located=e.located,
         chains=e.samples.chains,
         sizes=e.samples.sizes,
+        streamed=e.streamed,
         seed=seed,
         n_permutations=n_permutations,
         alpha=alpha,

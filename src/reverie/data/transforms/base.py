@@ -22,7 +22,9 @@ dictionaries of them, other transforms), and add one row to ``registry.TRANSFORM
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -32,11 +34,22 @@ from torch import Tensor
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 
-__all__ = ["Elementwise", "InvertibleTransform", "Output", "check_within", "noise_grid", "straight_through"]
+__all__ = [
+    "Elementwise",
+    "InvertibleTransform",
+    "Output",
+    "check_within",
+    "found",
+    "noise_grid",
+    "straight_through",
+    "unchecked",
+]
 
 LARGEST = 1e30  # |y| beyond this is cut, so that no product overflows
 TOLERANCE = 1e-6  # bounds may be missed by this fraction of their size: float32 data against float64 bounds
 NOISE_BITS = 20
+
+_CHECKED = ContextVar("checked", default=True)
 
 
 @dataclass(frozen=True)
@@ -181,11 +194,11 @@ class InvertibleTransform(ABC):
     def _noise(self, x: Tensor, generator: torch.Generator | None, noise: Tensor | None) -> Tensor:
         if noise is None:
             if not self.n_noise:
-                return x.new_zeros(len(x), 0)
+                return x.new_zeros(x.shape[0], 0)
             generator = child_generator(0, "transform noise") if generator is None else generator
             shape = (len(x), self.n_noise)
             noise = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
-        if tuple(noise.shape) != (len(x), self.n_noise):
+        if tuple(noise.shape) != (x.shape[0], self.n_noise):
             raise InputError(
                 f"Expected noise of shape {(len(x), self.n_noise)}, got {tuple(noise.shape)}. "
                 "Draw n_noise uniform numbers per row."
@@ -238,6 +251,25 @@ class Elementwise(InvertibleTransform):
         return self._log_derivative(x).flatten(1).sum(1)
 
 
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Let transforms take values as they are within this block, without a look at them.
+
+    In a graph that is being traced numbers are symbols, of which nothing can be asked. Values that are not finite
+    then stay so, and values out of bounds are cut to them.
+    """
+    token = _CHECKED.set(False)
+    try:
+        yield
+    finally:
+        _CHECKED.reset(token)
+
+
+def found(bad: Tensor) -> bool:
+    """Tell whether any entry of `bad` is true; under `unchecked` nobody looks, and the answer is no."""
+    return _CHECKED.get() and bool(bad.any())
+
+
 def check_within(x: Tensor, lower: float | None, upper: float | None) -> Tensor:
     """Return x (any shape) cut to [lower, upper]; None is no bound.
 
@@ -248,17 +280,10 @@ def check_within(x: Tensor, lower: float | None, upper: float | None) -> Tensor:
     InputError
         For a value that is further out.
     """
-    sizes = [abs(bound) for bound in (lower, upper) if bound is not None]
-    slack = TOLERANCE * max(sizes, default=0.0)
-    low, high = x.detach().amin().item() if x.numel() else 0.0, x.detach().amax().item() if x.numel() else 0.0
-    if x.numel() and ((lower is not None and low < lower - slack) or (upper is not None and high > upper + slack)):
-        ends = f"[{'-inf' if lower is None else lower:}, {'inf' if upper is None else upper:}]"
-        raise InputError(
-            f"Expected values within {ends}, got values from {low:.6g} to {high:.6g}. "
-            "Widen the bounds of the column, or drop those rows."
-        )
     if lower is None and upper is None:
         return x
+    if _CHECKED.get() and x.numel():
+        _refuse_outside(x.detach(), lower, upper)
     return x.clamp(lower, upper)
 
 
@@ -276,8 +301,19 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     return hard.detach() + (soft - soft.detach()) if soft.requires_grad else hard
 
 
+def _refuse_outside(x: Tensor, lower: float | None, upper: float | None) -> None:
+    slack = TOLERANCE * max(abs(bound) for bound in (lower, upper) if bound is not None)
+    low, high = x.amin().item(), x.amax().item()
+    if (lower is not None and low < lower - slack) or (upper is not None and high > upper + slack):
+        ends = f"[{'-inf' if lower is None else lower:}, {'inf' if upper is None else upper:}]"
+        raise InputError(
+            f"Expected values within {ends}, got values from {low:.6g} to {high:.6g}. "
+            "Widen the bounds of the column, or drop those rows."
+        )
+
+
 def _check_finite(x: Tensor, name: str, advice: str) -> None:
-    if not torch.isfinite(x).all():
+    if found(~torch.isfinite(x)):
         bad = int((~torch.isfinite(x)).sum())
         raise InputError(f"Expected finite numbers in {name}, got {bad} NaN or inf. {advice}")
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.data.transforms.base import Elementwise, check_within
+from reverie.data.transforms.base import Elementwise, check_within, found
 
 __all__ = ["Asinh", "Log", "Logit"]
 
@@ -185,7 +185,7 @@ def _snapped(t: Tensor) -> Tensor:
 
 
 def _positive(x: Tensor) -> Tensor:
-    if (x <= 0).any():
+    if found(x <= 0):
         raise InputError(
             f"Expected values > 0 for Log, got {int((x <= 0).sum())} that are not, down to {x.min().item():.6g}. "
             "Use Logit(lower=...) where the bound itself occurs, Asinh where both signs do."

@@ -97,10 +97,11 @@ class Columns(InvertibleTransform):
 
     def _inverse(self, y: Tensor) -> Tensor:
         sizes = [part.output_shape[0] for part in self.transforms_]
-        x = y.new_empty(len(y), *self.event_shape_)
-        for columns, part, piece in zip(self.indices_, self.transforms_, torch.split(y, sizes, dim=1), strict=True):
-            x[:, columns] = part.inverse(piece)
-        return x
+        pieces = torch.split(y, sizes, dim=1)
+        x = torch.cat([part._inverse(piece) for part, piece in zip(self.transforms_, pieces, strict=True)], dim=1)
+        found = [j for columns in self.indices_ for j in columns]
+        order = sorted(range(len(found)), key=found.__getitem__)
+        return x if order == list(range(len(order))) else x[:, order]
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
         return torch.stack([part.log_det(x[:, c], noise=n) for c, part, n in self._pieces(u)]).sum(0)

@@ -3,7 +3,7 @@
 Dequantise   y = x + u, u uniform in (0, 1); x = floor(y): the density of y is that of x, in steps
              (B. Uria, I. Murray, H. Larochelle, NIPS 2013). Its log-determinant is 0.
 OneHot       category k of K as the k-th unit vector; back by the largest component.
-Bits         the smaller of two values as 0, the larger as 1.
+Bits         the smaller of two values as 0 (or -1), the larger as 1; grey values as probabilities.
 
 u lies on the midpoints of 2^20 cells: x + u is then exact in floating point and never rounds up to
 x + 1, and a transform that follows may err by 5e-7 without changing the integer. Where integers
@@ -21,6 +21,8 @@ from reverie.data.transforms.base import (
     Elementwise,
     InvertibleTransform,
     Output,
+    check_within,
+    found,
     noise_grid,
     straight_through,
 )
@@ -109,7 +111,7 @@ class Dequantise(InvertibleTransform):
         off = (x - whole).abs() > TOLERANCE
         off |= torch.zeros_like(off) if self.lower is None else whole < self.lower
         off |= torch.zeros_like(off) if self.upper is None else whole > self.upper
-        if off.any():
+        if found(off):
             raise InputError(
                 f"Expected integers within [{_end(self.lower, '-')}, {_end(self.upper, '')}], got {int(off.sum())} "
                 f"others, such as {x[off][0].item():.6g}. Widen the bounds of the column, or make its kind continuous."
@@ -174,34 +176,60 @@ class Bits(Elementwise):
 
     Features are judged one by one in a table, and together in events of more axes. Probabilities of states are not
     changed, so `log_det` is 0.
+
+    Parameters
+    ----------
+    centred : whether the bits are -1 and 1 instead.
+    grey : the values that stand for the probabilities 0 and 1 of a bit, where those between them stand for
+        probabilities too and stay between; None allows two values.
     """
 
-    def __init__(self) -> None: ...
+    def __init__(self, *, centred: bool = False, grey: tuple[float, float] | None = None) -> None:
+        self.centred = centred
+        self.grey = grey
+
+    def means(self, y: Tensor) -> Tensor:
+        """Return the mean values (batch, *event) where the bits have the means y (batch, *event)."""
+        low, high = self._ends(y)
+        return low + (high - low) * ((y + 1) / 2 if self.centred else y)
 
     def _fit(self, x: Tensor) -> None:
-        ends = (lambda f: f(x, 0)) if x.ndim == 2 else (lambda f: f(x.flatten(), 0).reshape((1,) * (x.ndim - 1)))
-        self.low_, self.high_ = ends(torch.amin), ends(torch.amax)
+        if self.grey is None:
+            ends = (lambda f: f(x, 0)) if x.ndim == 2 else (lambda f: f(x.flatten(), 0).reshape((1,) * (x.ndim - 1)))
+            self.low_, self.high_ = ends(torch.amin), ends(torch.amax)
+        else:
+            low, high = self.grey
+            if not low < high:
+                raise InputError(f"Expected grey values from low to high, got {low:g} and {high:g}. Give other bounds.")
+            self.low_, self.high_ = (torch.full((1,) * (x.ndim - 1), float(end), dtype=x.dtype) for end in (low, high))
         self._bits(x)
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
-        return self._bits(x)
+        bits = self._bits(x)
+        return 2 * bits - 1 if self.centred else bits
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return torch.where(y > 0.5, self.high_.to(y.device), self.low_.to(y.device))
+        low, high = self._ends(y)
+        return torch.where(y > (0 if self.centred else 0.5), high, low).expand(y.shape)
 
     def _log_derivative(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)
 
     def _bits(self, x: Tensor) -> Tensor:
-        low, high = self.low_.to(x.device), self.high_.to(x.device)
+        low, high = self._ends(x)
+        if self.grey is not None:
+            return (check_within(x, *self.grey) - low) / (high - low)
         bits = (x > (low + high) / 2).to(x.dtype)
         off = (x - torch.where(bits > 0, high, low)).abs() > TOLERANCE * torch.maximum(low.abs(), high.abs())
-        if off.any():
+        if found(off):
             raise InputError(
                 f"Expected two values per column, bits, got {int(off.sum())} others, such as "
                 f"{x[off][0].item():.6g}. Make two values of them, as X > threshold does, or take real numbers."
             )
         return bits
+
+    def _ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.low_.to(x.device), self.high_.to(x.device)
 
 
 def _sorted_levels(levels: tuple[float, ...]) -> Tensor:
@@ -219,7 +247,7 @@ def _codes(x: Tensor, levels: Tensor) -> Tensor:
     else:
         codes = torch.searchsorted((levels[1:] + levels[:-1]) / 2, x.detach().contiguous()).to(x.dtype)
     off = (x - levels[codes.long()]).abs() > TOLERANCE * x.abs().clamp(min=1)
-    if off.any():
+    if found(off):
         shown = ", ".join(f"{level:g}" for level in levels[:8].tolist()) + (", ..." if len(levels) > 8 else "")
         raise InputError(
             f"Expected one of the levels {shown}, got {int(off.sum())} other values, such as {x[off][0].item():.6g}. "

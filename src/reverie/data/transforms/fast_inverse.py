@@ -19,7 +19,7 @@ from reverie.core.protocols import Transform
 from reverie.data.transforms.base import InvertibleTransform
 from reverie.data.transforms.chain import Chain
 from reverie.data.transforms.columns import Columns
-from reverie.data.transforms.fast_quantile import FastQuantile
+from reverie.data.transforms.fast_quantile import LOG_SLOPE_STEP, FastQuantile
 from reverie.data.transforms.periodic import Periodic
 from reverie.data.transforms.pointmass import PointMass
 from reverie.data.transforms.quantile import Quantile
@@ -40,6 +40,7 @@ class FastInverse(nn.Module):
     Parameters
     ----------
     transform : fitted; of any class that has an `inverse`.
+    log_slope_step : of the quantile maps, see `reverie.data.transforms.fast_quantile.FastQuantile`.
     """
 
     features: Tensor  # of the maps, the cosines and the sines
@@ -48,9 +49,9 @@ class FastInverse(nn.Module):
     sources: Tensor  # where each feature is among maps, cosines, sines and 0
     angles: Tensor  # (3, angle, 1): origin, x per radian, largest x
 
-    def __init__(self, transform: Transform) -> None:
+    def __init__(self, transform: Transform, *, log_slope_step: float = LOG_SLOPE_STEP) -> None:
         super().__init__()
-        self.transform = transform
+        self.transform, self._step = transform, log_slope_step
         self._undo = None if isinstance(transform, Columns) else _undo(transform)
         self._steps: list[tuple[list[int], Undo]] = []  # what follows the quantile map of some columns
         self._slow: list[tuple[slice, list[int], Undo]] = []
@@ -103,7 +104,7 @@ class FastInverse(nn.Module):
             maps.append((features, own, quantile))
             self._steps += [] if step is None else [(own, step)]
         self.shape = (transform.event_shape_[0], transform.output_shape[0])
-        self.maps = FastQuantile([quantile for *_, quantile in maps]) if maps else None
+        self.maps = FastQuantile([q for *_, q in maps], log_slope_step=self._step) if maps else None
         self._lay_out(maps, angles)
 
     def _lay_out(self, maps: list[Any], angles: list[Any]) -> None:

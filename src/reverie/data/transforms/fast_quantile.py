@@ -32,6 +32,8 @@ class FastQuantile(nn.Module):
     Parameters
     ----------
     maps : fitted `Quantile` transforms; their columns are joined, in order.
+    log_slope_step : most that the logarithm of the slope changes between two knots of a tail; the error falls as
+        its fourth power.
     """
 
     edges: Tensor  # (2, column, cell - 1): x and z where a cell ends and the next begins
@@ -40,10 +42,10 @@ class FastQuantile(nn.Module):
     to_z: Tensor  # (column * cell, 8)
     to_x: Tensor  # (column * cell, 8)
 
-    def __init__(self, maps: Sequence[Quantile]) -> None:
+    def __init__(self, maps: Sequence[Quantile], *, log_slope_step: float = LOG_SLOPE_STEP) -> None:
         super().__init__()
         columns = [(q, j) for q in maps for j in range(len(q.knots_))]
-        knots = [_with_tails(q.knots_[j], q.tails_[j], q.range_[j]) for q, j in columns]
+        knots = [_with_tails(q.knots_[j], q.tails_[j], q.range_[j], log_slope_step) for q, j in columns]
         width = max(k.shape[1] for k in knots) - 1
         tables = [_tables(k, q.range_[j]) for k, (q, j) in zip(knots, columns, strict=True)]
         edges = [_padded(k[:2, 1:-1], width - 1, math.inf) for k in knots]
@@ -84,11 +86,11 @@ class FastQuantile(nn.Module):
         self.register_buffer(name, value.contiguous(), persistent=False)
 
 
-def _with_tails(knots: Tensor, tails: Sequence[Tail], reach: Sequence[float]) -> Tensor:
+def _with_tails(knots: Tensor, tails: Sequence[Tail], reach: Sequence[float], step: float) -> Tensor:
     """Return the knots (3, knot) x, z, slope of a map with its tails as far as it reaches."""
     x, z, d = knots.to(torch.float64)
-    low = _tail_knots(tails[0], (x[0] - reach[0]).item())
-    high = _tail_knots(tails[1], (reach[1] - x[-1]).item())
+    low = _tail_knots(tails[0], (x[0] - reach[0]).item(), step)
+    high = _tail_knots(tails[1], (reach[1] - x[-1]).item(), step)
     below = torch.stack([x[0] - low[0], -low[1], low[2]]).flip(1)
     above = torch.stack([x[-1] + high[0], high[1], high[2]])
     joined = torch.cat([below, torch.stack([x, z, d]), above], dim=1)
@@ -96,7 +98,7 @@ def _with_tails(knots: Tensor, tails: Sequence[Tail], reach: Sequence[float]) ->
     return joined[:, torch.cat([torch.ones_like(apart[:1]), apart])]
 
 
-def _tail_knots(tail: Tail, room: float) -> Tensor:
+def _tail_knots(tail: Tail, room: float, step: float) -> Tensor:
     """Return distance, z and slope dz/de (3, knot) from beyond the joint to the distance `room`."""
     if room <= 0:
         return torch.zeros(3, 0, dtype=torch.float64)
@@ -106,7 +108,7 @@ def _tail_knots(tail: Tail, room: float) -> Tensor:
     for _ in range(2):  # first to see how much the tail bends
         z = torch.linspace(tail["z_end"], z_curved, n_cells + 1, dtype=torch.float64)
         bend = tail_log_derivative(tail_inverse(z, tail), tail).diff().abs().sum().item()
-        n_cells = min(max(math.ceil(bend / LOG_SLOPE_STEP), LEAST_CELLS), MOST_CELLS)
+        n_cells = min(max(math.ceil(bend / step), LEAST_CELLS), MOST_CELLS)
     e = tail_inverse(z, tail)
     inner = (e > 0) & (e < room * (1 - 1e-9))
     e = torch.cat([e[inner], ends[1:]])

@@ -20,12 +20,14 @@ Beyond the last knots the map follows a fitted tail with the same slope at the j
 occur in nature; scikit-learn's QuantileTransformer ends at the training range.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.data.transforms.base import Elementwise, check_within
+from reverie.data.transforms.base import Elementwise, check_within, found
 from reverie.data.transforms.spline import knot_slopes, spline_forward, spline_inverse, spline_log_derivative
 from reverie.data.transforms.tails import Tail, fit_tail, tail_forward, tail_inverse, tail_log_derivative, tail_shape
 
@@ -129,8 +131,9 @@ class Quantile(Elementwise):
         knots, (down, up) = self.knots_[j].to(z.device), self.tails_[j]
         first, last = knots[1, 0], knots[1, -1]
         x = spline_inverse(z.clamp(first, last), knots)
-        x = torch.where(z < first, knots[0, 0] - tail_inverse(-z, down), x)
-        return torch.where(z > last, knots[0, -1] + tail_inverse(z, up), x).clamp(*self.range_[j])
+        x = _replaced(x, z, z < first, lambda low: knots[0, 0] - tail_inverse(-low, down))
+        x = _replaced(x, z, z > last, lambda high: knots[0, -1] + tail_inverse(high, up))
+        return x.clamp(*self.range_[j])
 
     def _column_log_derivative(self, x: Tensor, j: int) -> Tensor:
         knots, (down, up) = self.knots_[j].to(x.device), self.tails_[j]
@@ -138,6 +141,14 @@ class Quantile(Elementwise):
         slope = spline_log_derivative(x.clamp(first, last), knots)
         slope = torch.where(x < first, tail_log_derivative((first - x).clamp(min=0), down), slope)
         return torch.where(x > last, tail_log_derivative((x - last).clamp(min=0), up), slope)
+
+
+def _replaced(x: Tensor, z: Tensor, where: Tensor, tail: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return x with tail(z) in the few places `where` it holds; in a graph that is being traced, from a full column."""
+    if found(torch.ones(1, dtype=torch.bool)):
+        rows = where.nonzero().squeeze(1)
+        return x.index_copy(0, rows, tail(z.index_select(0, rows))) if len(rows) else x
+    return torch.where(where, tail(z), x)
 
 
 def _knots(x: Tensor, n_knots: int | None) -> tuple[Tensor, tuple[float, float]]:

@@ -12,10 +12,17 @@ quadratic, in the form that does not cancel (C. Durkan et al., arXiv:1906.04032,
 A table of knots is a tensor (3, knot) with rows x, z, d.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
-__all__ = ["knot_slopes", "spline_forward", "spline_inverse", "spline_log_derivative"]
+from reverie.data.transforms.base import found
+
+__all__ = ["knot_slopes", "ranks", "spline_forward", "spline_inverse", "spline_log_derivative"]
+
+STEPS_PER_EDGE, MOST_WITHIN = 4, 8  # of the table that stands in for a search
+LEAST_RANGE = 1e-100  # of its edges, so that no number of steps overflows
 
 
 def knot_slopes(x: Tensor, z: Tensor, first: float, last: float) -> Tensor:
@@ -32,18 +39,15 @@ def knot_slopes(x: Tensor, z: Tensor, first: float, last: float) -> Tensor:
 
 def spline_forward(x: Tensor, knots: Tensor) -> Tensor:
     """Return z at x (any shape) within the knots."""
-    (x0, h), (z0, dz), (d0, d1) = _cell(x, knots, 0)
+    x0, h, z0, dz, d0, _, s, bend = _of_cells(x, knots, 0)
     t = (x - x0) / h
-    s = dz / h
-    return z0 + dz * (s * t * t + d0 * t * (1 - t)) / (s + (d0 + d1 - 2 * s) * t * (1 - t))
+    return z0 + dz * (s * t * t + d0 * t * (1 - t)) / (s + bend * t * (1 - t))
 
 
 def spline_inverse(z: Tensor, knots: Tensor) -> Tensor:
     """Return x at z (any shape) within the knots."""
-    (x0, h), (z0, dz), (d0, d1) = _cell(z, knots, 1)
-    s = dz / h
+    x0, h, z0, dz, d0, _, s, bend = _of_cells(z, knots, 1)
     r = (z - z0) / dz
-    bend = d0 + d1 - 2 * s
     a, b, c = s - d0 + r * bend, d0 - r * bend, -s * r
     root = torch.sqrt((b * b - 4 * a * c).clamp(min=0))
     return x0 + h * (2 * c / (-b - root)).clamp(0, 1)
@@ -51,15 +55,51 @@ def spline_inverse(z: Tensor, knots: Tensor) -> Tensor:
 
 def spline_log_derivative(x: Tensor, knots: Tensor) -> Tensor:
     """Return log dz/dx at x (any shape) within the knots."""
-    (x0, h), (_, dz), (d0, d1) = _cell(x, knots, 0)
+    x0, h, _, _, d0, d1, s, bend = _of_cells(x, knots, 0)
     t = (x - x0) / h
-    s = dz / h
     upper = d1 * t * t + 2 * s * t * (1 - t) + d0 * (1 - t) ** 2
-    lower = s + (d0 + d1 - 2 * s) * t * (1 - t)
+    lower = s + bend * t * (1 - t)
     return 2 * torch.log(s) + torch.log(upper) - 2 * torch.log(lower)
 
 
-def _cell(v: Tensor, knots: Tensor, row: int) -> tuple[tuple[Tensor, Tensor], ...]:
-    k = (torch.searchsorted(knots[row], v.detach().contiguous(), right=True) - 1).clamp(0, knots.shape[1] - 2)
-    x, z, d = knots[0], knots[1], knots[2]
-    return (x[k], x[k + 1] - x[k]), (z[k], z[k + 1] - z[k]), (d[k], d[k + 1])
+def ranks(v: Tensor, edges: Tensor) -> Tensor:
+    """Return how many of the sorted edges (n,) are <= v (m,): `searchsorted` from the right, for many values faster.
+
+    A binary search among 500 edges waits at each of its nine turns for a branch that nobody can foresee. Here
+    the axis is cut into even steps, a table tells how many edges lie below each step, and the few edges within the
+    step are counted. The step of a number grows with the number, rounding included, so the counts are exact.
+    """
+    n_steps = STEPS_PER_EDGE * len(edges)
+    if not _spread(edges) or len(v) < n_steps:
+        return torch.searchsorted(edges, v, right=True)
+    step = _steps(edges, edges, n_steps)
+    below = torch.searchsorted(step, torch.arange(n_steps, device=v.device))
+    most = int(step.bincount().amax())
+    if most > MOST_WITHIN:
+        return torch.searchsorted(edges, v, right=True)
+    k = below.index_select(0, _steps(v, edges, n_steps))
+    further = torch.cat([edges, edges.new_full((1,), math.inf)])
+    for _ in range(most):
+        k += further.index_select(0, k) <= v
+    return k
+
+
+def _steps(v: Tensor, edges: Tensor, n_steps: int) -> Tensor:
+    per_unit = n_steps / (edges[-1] - edges[0])
+    return (v - edges[0]).mul_(per_unit).long().clamp_(0, n_steps - 1)
+
+
+def _spread(edges: Tensor) -> bool:
+    """Tell whether the table of even steps can be had: not on an accelerator, nor in a graph that is being traced."""
+    return edges.device.type == "cpu" and found(edges[-1:] - edges[:1] > LEAST_RANGE)
+
+
+def _of_cells(v: Tensor, knots: Tensor, row: int) -> list[Tensor]:
+    """Return x0, h, z0, dz, d0, d1, s and d0 + d1 - 2 s of the cells that v (any shape) falls into, by x or z."""
+    x, z, d = knots
+    h, dz = x.diff(), z.diff()
+    s = dz / h
+    flat = v.detach().reshape(-1).contiguous()
+    k = (ranks(flat, knots[row].contiguous()) - 1).clamp(0, knots.shape[1] - 2)
+    of_cell = x[:-1], h, z[:-1], dz, d[:-1], d[1:], s, d[:-1] + d[1:] - 2 * s
+    return [t.index_select(0, k).view(v.shape) for t in of_cell]

@@ -1,0 +1,77 @@
+"""`reverie export RUN --to onnx|pt2 -o FILE`: a trained model as a graph for C++ and other programs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from reverie.cli.options import Options
+from reverie.core.errors import FolderError, InputError, UnknownNameError
+
+__all__ = ["main", "options"]
+
+_FORMATS = ("onnx", "pt2")
+
+
+def options() -> Options:
+    """Return the options of the verb."""
+    parser = Options(
+        "export",
+        "Write a trained model as a graph: noise (and conditions) in, values in original units out. Names, units and "
+        "the laws of the noise are in its metadata; how far it is from the model on the same noise is written beside.",
+        words=("run",),
+        usage="RUN",
+        examples=(
+            "reverie export runs/z",
+            "reverie export runs/z --to onnx -o muons.onnx",
+            "reverie export runs/z --to pt2 -o muons.pt2",
+        ),
+    )
+    parser.add_argument(
+        "--to",
+        type=str | None,
+        default=None,
+        help="Format: onnx (for ONNX Runtime) or pt2 (for torch.export.load); by default that of the file, else onnx.",
+    )
+    parser.add_argument(
+        "-o", "--out", type=str | None, default=None, help="File, .onnx or .pt2; by default RUN/model.onnx."
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float | None,
+        default=None,
+        help="Largest difference from the model, relative to a value or the spread of its column; 1e-5.",
+    )
+    parser.flag("overwrite", "Replace the files if they are there.")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb and return the exit code."""
+    values = options().parse(argv)
+    if values.run is None:
+        raise InputError("Expected a run folder, got nothing. Write: reverie export runs/x --to onnx")
+    if not Path(values.run).is_dir():
+        raise InputError(f"Expected a run folder or a saved model, got {values.run!r}, which does not exist.")
+    if values.tolerance is not None and not values.tolerance > 0:
+        raise InputError(f"Expected --tolerance to be a number > 0, got {values.tolerance:g}. Try --tolerance 1e-5.")
+    to = _format(values.to, values.out)
+    out = Path(values.out or Path(values.run) / f"model.{to}")
+    parity = out.with_suffix(".parity.json")
+    for file in (out, parity):
+        if file.exists() and not values.overwrite:
+            raise FolderError(f"Expected a new file, got {str(file)!r}, which exists. Give --overwrite or another -o.")
+    from reverie.experiment.exporting import export_run
+
+    made = export_run(values.run, out, to=to, tolerance=values.tolerance, overwrite=values.overwrite)
+    print(f"graph: {made.path}")
+    print(f"parity: {made.parity_path}: {made.parity}")
+    return 0
+
+
+def _format(to: str | None, out: str | None) -> str:
+    """Return the format that `--to` or the suffix of the file names."""
+    if to is None:
+        suffix = Path(out or "").suffix.removeprefix(".")
+        to = suffix or _FORMATS[0]
+    if to not in _FORMATS:
+        raise UnknownNameError("format", to, _FORMATS)
+    return to

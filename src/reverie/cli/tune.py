@@ -1,0 +1,71 @@
+"""`reverie tune MODEL DATA --out FOLDER`: search for better options than the default."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from reverie.cli.model_options import parse_run, run_options
+from reverie.cli.options import Options
+from reverie.core.errors import InputError
+
+__all__ = ["main", "options"]
+
+
+def options(model: str | None = None) -> Options:
+    """Return the options of the verb, with those of `model` if it is named."""
+    parser = run_options(
+        "tune",
+        "Search for options with which a model does better on held-out events than with its defaults, and say by how "
+        "much. The same command goes on where it stands; several at once share the work.",
+        model=model,
+        examples=(
+            "reverie tune gan dimuon_z --columns pt1,eta1,phi1,pt2,eta2,phi2 --out tunes/z --trials 30",
+            "reverie tune flow events.csv --out tunes/e --workers 4 --max-steps 2000",
+            "reverie tune vae events.csv --out tunes/v --space 'learning_rate=1e-4:1e-2:log,batch_size=64|128|256'",
+            "reverie run --config tunes/z/best.yaml --out runs/z-best",
+        ),
+        with_seeds=False,
+    )
+    for action in parser._actions:
+        if action.dest in _TEXTS:
+            action.help = _TEXTS[action.dest]
+    add = parser.add_argument
+    add("--trials", type=int, default=30, help="Configurations that are tried in all; the first is the default.")
+    add("--workers", type=int, default=1, help="Processes that share the work.")
+    add("--space", type=str | None, default=None, help=f"What is searched: {_SPACE}")
+    add("--by", type=str, default="auto", help="What judges: likelihood, samples, or auto: the first, if there is one.")
+    add("--tune-fraction", type=float, default=0.25, help="Part of the training rows that judges the trials.")
+    add("--repeats", type=int, default=3, help="Trainings of winner and default that are quoted in the end.")
+    parser.flag("no-prune", "Let every trial take all its steps; else those that lag behind are stopped.")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb and return the exit code."""
+    call = parse_run(options, argv)
+    if call is None:
+        return 0
+    values = options(call.config.model_name).parse(argv)
+    for name in ("trials", "workers", "repeats"):
+        if values[name] < 1:
+            raise InputError(f"Expected --{name} to be an integer > 0, got {values[name]}. Leave it out for a default.")
+    from reverie.experiment.tune import tune
+
+    out = call.out if values.out is not None else Path("tunes") / call.out.name
+    chosen = {name: values[name] for name in ("trials", "workers", "space", "by", "tune_fraction", "repeats")}
+    return tune(call.config, out, prune=not values.no_prune, **chosen, **call.how)
+
+
+_SPACE = (
+    "NAME=LOW:HIGH, NAME=LOW:HIGH:log or NAME=A|B|C between commas, for options of the model; by default those that "
+    "matter most and that you have not set."
+)
+_TEXTS = {
+    "out": "Folder of the study; tunes/DATA-MODEL by default.",
+    "overwrite": "Forget the study that is in the folder.",
+    "max_time": "Budget of time for each training, such as 90s, 5m or 1h30m; results then depend on the machine.",
+    "held_out": "Fraction of the rows, in (0, 1), that no trial sees and by which winner and default are quoted.",
+    "seed": "Root of all randomness: splits, proposals, weights, noise, batches.",
+    "checkpoint_every": "Kept in best.yaml: time between two kept states of a run.",
+    "n_samples": "Kept in best.yaml: how many samples a run draws.",
+    "samples_format": "Kept in best.yaml: file format of the samples of a run.",
+}

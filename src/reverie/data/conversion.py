@@ -1,0 +1,59 @@
+"""Large tables in formats that cannot be memory mapped, converted once into one that can.
+
+Columns of Parquet, compressed HDF5 and ROOT files have to be unpacked to be read. Of a table of more than
+`reverie.core.lazy.LARGE` numbers this is done once, block by block, into a file ``.npy`` in the folder ``tables`` of
+the cache, which the environment variable REVERIE_CACHE moves elsewhere; the name of the file holds a hash of the path,
+size and time of the original, so a changed file is converted anew. Text and ``.npz`` files are read as a whole.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from reverie.data.sinks import open_sink
+
+__all__ = ["cache_folder", "mapped"]
+
+
+def cache_folder() -> Path:
+    """Return the folder of converted tables: in REVERIE_CACHE, or else where caches of the user are kept."""
+    import pooch
+
+    return Path(os.environ.get("REVERIE_CACHE") or pooch.os_cache("reverie")) / "tables"
+
+
+def mapped(
+    path: Path,
+    what: Sequence[str],
+    *,
+    event_shape: tuple[int, ...],
+    dtype: np.dtype,
+    n_rows: int,
+    blocks: Callable[[], Iterator[np.ndarray]],
+) -> np.ndarray:
+    """Return the table in `path` as a memory map, (n_rows, *event), made of its `blocks` unless it was made before.
+
+    Parameters
+    ----------
+    path : original file.
+    what : names of what is read from it.
+    event_shape, dtype, n_rows : of the table.
+    blocks : gives its rows, one block after the other.
+
+    Raises
+    ------
+    FolderError
+        If the disk is full or cannot be written to.
+    """
+    state = path.stat()
+    told = (str(path.resolve()), state.st_size, state.st_mtime_ns, *what, event_shape, dtype.str)
+    file = cache_folder() / f"{path.stem}-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.npy"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open_sink(file, event_shape=event_shape, dtype=dtype, n_total=n_rows) as sink:
+            for block in blocks():
+                sink.write(block)
+    return np.load(file, mmap_mode="r", allow_pickle=False)

@@ -1,0 +1,199 @@
+"""Which options of a model a search varies, and over what: one line of text, read into checked options.
+
+    learning_rate=1e-4:1e-2:log      numbers from 1e-4 to 1e-2, evenly in their logarithm
+    n_hidden=16:512:log              whole numbers, where both ends are written as such
+    batch_size=64|128|256            one of these words or numbers
+    hidden=[64,64]|[128,128]         one of these lists
+
+Commas separate options. The names are those of the constructor of the model. Without a text a space of the options
+that matter most is searched, `DEFAULT_SPACES`; an option that the user has set, so that it differs from the
+constructor's default, is left as it is.
+"""
+
+import inspect
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from reverie.core.errors import InputError, UnknownNameError
+from reverie.experiment.config import model_class
+
+__all__ = ["DEFAULT_SPACES", "Choice", "Range", "SearchSpace", "search_space"]
+
+DEFAULT_SPACES: dict[str, str] = {
+    "gan": "learning_rate=2e-4:5e-3:log,batch_size=auto|128|512,penalty_weight=0.01:10:log,ema_decay=0.99|0.999|0.9997",
+    "vae": "learning_rate=3e-4:1e-2:log,n_latent=auto|2|4|8|16,posterior=diagonal|full,n_importance=1|5",
+    "autoencoder": "learning_rate=3e-4:1e-2:log,n_latent=auto|1|2|4|8|16,noise=0.0:0.5,n_components=2:50:log",
+    "rbm": "learning_rate=0.003:0.5:log,n_hidden=16:500:log,n_gibbs=1|2|5,weight_decay=0.0|0.0001|0.001",
+    "ebm": "learning_rate=5e-4:1e-2:log,n_langevin=2|4|8,energy=auto|[64,64]|[256,256,256],batch_size=auto|128",
+    "flow": "learning_rate=5e-4:1e-2:log,n_transforms=2:6,hidden=[64,64]|[128,128]|[256,256],n_bins=8|12|16,"
+    "batch_size=auto|128|2048",
+}
+_ONLY_WITH = {("gan", "penalty_weight"): {"objective": "relativistic", "penalty": "auto"}}  # else another convention
+_NOT_SEARCHED = ("random_state", "device", "n_threads", "record_every", "n_checks")
+_FORM = "Write it like learning_rate=1e-4:1e-2:log,batch_size=64|128|256."
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included; `is_log` searches evenly in the logarithm."""
+
+    low: float
+    high: float
+    is_log: bool = False
+    is_integer: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Tell whether the search could come upon `value`."""
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and self.low <= value <= self.high and (not self.is_integer or float(value).is_integer())
+
+    def suggest(self, trial: Any, name: str) -> float | int:
+        """Return the value that the trial of Optuna proposes, with four significant digits."""
+        if self.is_integer:
+            return trial.suggest_int(name, int(self.low), int(self.high), log=self.is_log)
+        value = trial.suggest_float(name, float(self.low), float(self.high), log=self.is_log)
+        return min(max(float(f"{value:.4g}"), self.low), self.high)
+
+    def encoded(self, value: Any) -> Any:
+        """Return `value` as Optuna knows it."""
+        return int(value) if self.is_integer else float(value)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several values, by the words they are written in."""
+
+    values: Mapping[str, Any]
+
+    def holds(self, value: Any) -> bool:
+        """Tell whether `value` is one of them."""
+        return any(_is_same(known, value) for known in self.values.values())
+
+    def suggest(self, trial: Any, name: str) -> Any:
+        """Return the value that the trial of Optuna proposes."""
+        return self.values[trial.suggest_categorical(name, list(self.values))]
+
+    def encoded(self, value: Any) -> str:
+        """Return the word for `value`."""
+        return next(word for word, known in self.values.items() if _is_same(known, value))
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Options by name, in their order.
+
+    Attributes
+    ----------
+    options : a `Range` or a `Choice` for each name.
+    text : how it is written.
+    """
+
+    options: Mapping[str, Range | Choice]
+    text: str
+
+    def suggest(self, trial: Any, held: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the values of a trial of Optuna; of the default, only those that the search could come upon."""
+        names = [name for name, option in self.options.items() if held is None or option.holds(held[name])]
+        return {name: self.options[name].suggest(trial, name) for name in names}
+
+    def encoded(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those `values` that the search could come upon, as Optuna knows them."""
+        return {name: o.encoded(values[name]) for name, o in self.options.items() if o.holds(values[name])}
+
+
+def search_space(text: str | None, model: str, base: Mapping[str, Any]) -> SearchSpace:
+    """Return the space that `text` describes, or the default one of the model.
+
+    Parameters
+    ----------
+    text : see above, or None.
+    model : registered name of the model.
+    base : its options as they are without a search.
+
+    Raises
+    ------
+    InputError
+        For a text of another form, an unknown option (the nearest is named), or nothing left to search.
+    """
+    known = inspect.signature(model_class(model)).parameters
+    options = {}
+    for part in _parts(text if text is not None else DEFAULT_SPACES[model]):
+        name, equals, values = part.partition("=")
+        name = name.strip().removeprefix("model.").replace("-", "_")
+        if not equals or not values.strip():
+            raise InputError(f"Expected --space NAME=VALUES,NAME=VALUES, got {part!r}. {_FORM}")
+        if name not in known or name in _NOT_SEARCHED:
+            raise UnknownNameError(f"option of {model} in --space:", name, [n for n in known if n not in _NOT_SEARCHED])
+        if name in options:
+            raise InputError(f"Expected each option of --space once, got {name!r} twice. Leave one of them out.")
+        if text is not None or _is_free(model, name, base, known):
+            options[name] = values.strip(), _option(name, values.strip())
+    if not options:
+        raise InputError("Expected options to search, got none: those of the default space are all set. Give --space.")
+    text = ",".join(f"{name}={values}" for name, (values, _) in options.items())
+    return SearchSpace({name: option for name, (_, option) in options.items()}, text)
+
+
+def _is_free(model: str, name: str, base: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> bool:
+    """Tell whether an option of the default space is searched: nothing that the user has set says otherwise."""
+    if not _is_same(base.get(name, known[name].default), known[name].default):
+        return False
+    needs = _ONLY_WITH.get((model, name), {})
+    return all(base.get(other, value) == value for other, value in needs.items())
+
+
+def _parts(text: str) -> list[str]:
+    """Split at commas outside brackets."""
+    return [part.strip() for part in re.split(r",(?![^\[(]*[\])])", text) if part.strip()]
+
+
+def _option(name: str, text: str) -> Range | Choice:
+    if "|" in text or ":" not in text:
+        return _choice(name, [word.strip() for word in text.split("|")])
+    low, high, *more = (word.strip() for word in text.split(":"))
+    if more not in ([], ["log"]):
+        raise InputError(f"Expected {name}=LOW:HIGH or {name}=LOW:HIGH:log, got {text!r}. {_FORM}")
+    first, last = _number(low), _number(high)
+    if first is None or last is None or not first < last or (more and first <= 0):
+        above = "0 < LOW < HIGH" if more else "LOW < HIGH"
+        raise InputError(f"Expected {name}=LOW:HIGH with numbers {above}, got {text!r}. {_FORM}")
+    whole = all(re.fullmatch(r"[-+]?\d+", word) for word in (low, high))
+    return Range(first, last, is_log=bool(more), is_integer=whole)
+
+
+def _choice(name: str, words: Sequence[str]) -> Choice:
+    if not all(words) or len(set(words)) < max(2, len(words)):
+        raise InputError(f"Expected two or more different values for {name}, got {'|'.join(words)!r}. {_FORM}")
+    return Choice({word: _value(word) for word in words})
+
+
+def _number(word: str) -> float | None:
+    try:
+        value = float(word)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _value(word: str) -> Any:
+    """Return what a word means: a number (YAML takes 1e-3 for text), true, null, a list, or the word itself."""
+    number = _number(word)
+    if number is not None:
+        return int(word) if re.fullmatch(r"[-+]?\d+", word) else number
+    try:
+        value = yaml.safe_load(word)
+    except yaml.YAMLError:
+        return word
+    return value if value is None or isinstance(value, (bool, list)) else word
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    """Compare two option values; lists and tuples are alike, true and 1 are not."""
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(_is_same(x, y) for x, y in zip(a, b, strict=True))
+    return isinstance(a, bool) == isinstance(b, bool) and a == b

@@ -1,0 +1,119 @@
+"""One configuration with several seeds, each a run of its own, in as many processes at a time as there are workers.
+
+    runs/z/seed-0    runs/z/seed-1    ...
+
+The runs know nothing of each other, so engines and numbers of workers change none of them. One that fails does not
+stop the others. The same command again carries on those that were interrupted and leaves the complete ones alone;
+`reverie compare runs/z/seed-*` takes them as one group.
+"""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reverie.core.checks import check_positive
+from reverie.core.errors import FolderError, ReverieError
+from reverie.experiment.config import RunConfig
+from reverie.experiment.progress import Progress
+from reverie.experiment.run import ALL_STAGES, resume, start
+from reverie.scale.executors import completed, open_executor
+
+__all__ = ["SeedRun", "run_seeds"]
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """One of the runs, as a worker is told of it; see `run_seeds`."""
+
+    config: RunConfig
+    out: str
+    stages: tuple[str, ...]
+    command: str
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a run ended: its exit code, what it printed, and the sentence of an error or ""."""
+
+    code: int
+    printed: str
+    error: str = ""
+
+
+def run_seeds(
+    config: RunConfig,
+    out: str | Path,
+    n_seeds: int,
+    *,
+    engine: str | Executor = "pool",
+    workers: int | None = None,
+    stages: Sequence[str] = ALL_STAGES,
+    overwrite: bool = False,
+    quiet: bool = False,
+    command: str = "",
+) -> int:
+    """Run `config` with the seeds s, s + 1, ..., s + n_seeds - 1, s its own; return the largest exit code.
+
+    Parameters
+    ----------
+    config : of all runs.
+    out : folder of the run folders, ``seed-0`` and so on.
+    n_seeds : how many, at least 1.
+    engine, workers : see `reverie.scale.executors.open_executor`; each run computes with one thread.
+    stages, overwrite, quiet, command : as in `reverie.experiment.run.start`.
+
+    Raises
+    ------
+    WorkerError
+        If a worker died; the runs are carried on by the same command.
+    FolderError
+        If a run folder there is of another configuration.
+    """
+    check_positive("n_seeds", n_seeds, integer=True)
+    jobs = []
+    for seed in range(config.seed, config.seed + int(n_seeds)):
+        own, place = replace(config, seed=seed), Path(out) / f"seed-{seed}"
+        _check_same(place, own, overwrite=overwrite)
+        jobs.append(SeedRun(own, str(place.absolute()), tuple(stages), command, overwrite))
+    Path(out).mkdir(parents=True, exist_ok=True)
+    opened = open_executor(engine, workers=None if workers is None else min(workers, len(jobs)))
+    ended: dict[str, _Ended] = {}
+    with opened as executor, Progress("running", len(jobs), unit="runs", quiet=quiet, every=0.0) as bar:
+        for job, how in completed(executor, _one, jobs):
+            ended[job.out] = how
+            bar.update(len(ended))
+            bar.tell(f"{Path(job.out).name}: {how.error or 'done'}")
+    for job in jobs:
+        print(ended[job.out].printed, end="")
+    return max(how.code for how in ended.values())
+
+
+def _one(job: SeedRun) -> _Ended:
+    """Start one run, or carry it on; what it prints is returned, so that the runs do not talk at once."""
+    out, printed = Path(job.out), io.StringIO()
+    begun = (out / "config.yaml").is_file() and not job.overwrite
+    try:
+        with contextlib.redirect_stdout(printed):
+            code = resume(out, quiet=True) if begun else _start(job)
+    except ReverieError as error:
+        return _Ended(1, printed.getvalue(), str(error))
+    return _Ended(code, printed.getvalue())
+
+
+def _start(job: SeedRun) -> int:
+    how: Any = {"overwrite": job.overwrite, "command": job.command, "quiet": True}
+    return start(job.config, job.out, stages=job.stages, **how)
+
+
+def _check_same(place: Path, config: RunConfig, *, overwrite: bool) -> None:
+    file = place / "config.yaml"
+    if file.is_file() and not overwrite and file.read_text(encoding="utf-8") != config.to_yaml():
+        raise FolderError(
+            f"Expected a run of the same configuration in {str(place)!r}, got another. Give another --out, or "
+            "--overwrite."
+        )

@@ -1,0 +1,207 @@
+"""Samples of a trained model drawn in shards, by many processes or machines, into one file or a folder of parts.
+
+Each shard is drawn and written where its worker runs; all that travels is an `Order`, a few lines of plain data, so
+memory stays constant everywhere and the folder of the parts must be one that all workers see. A run that was stopped,
+or whose machine went down, is carried on by the same command: finished shards are kept (`reverie.scale.shards`).
+
+One file is made of parts too: NumPy arrays in a folder beside it, joined at the end and removed. What is joined is the
+file that one process alone would have written, byte for byte where its format holds no time stamps.
+"""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reverie.core.errors import FolderError, InputError
+from reverie.core.random import UNIT
+from reverie.data.sinks import WRITERS
+from reverie.experiment.asking import Asked, asked_for
+from reverie.experiment.drawing import draw, load_generator, sink_of, written_files, written_schema
+from reverie.experiment.folder import conditions_path
+from reverie.experiment.progress import Progress, say
+from reverie.models.base import UNITS_PER_BLOCK
+from reverie.scale.executors import completed, open_executor
+from reverie.scale.shards import Shard, ShardFolder, digest_of_folder, shard_rows, shards_of, share
+
+__all__ = ["Order", "draw_sharded", "is_one_file", "parts_of", "write_shard"]
+
+_BLOCK = UNIT * UNITS_PER_BLOCK  # rows of a block, as the model draws them
+_loaded = threading.local()  # the model that this thread drew from last, by its order
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which samples, and where to: what a worker is told.
+
+    Parameters
+    ----------
+    model : folder of the model, as all workers see it.
+    digests : SHA-256 of each file in it.
+    n, seed, condition : as `reverie sample` takes them.
+    folder, suffix : of the parts.
+    rows : of a shard.
+    """
+
+    model: str
+    digests: tuple[tuple[str, str], ...]
+    n: int
+    seed: int
+    condition: str | None
+    folder: str
+    suffix: str
+    rows: int
+
+    def shards(self) -> ShardFolder:
+        """Return the folder of the shards."""
+        asked = {"n_samples": self.n, "seed": self.seed, "condition": self.condition, "format": self.suffix}
+        asked |= {"rows_per_shard": self.rows, "model": dict(self.digests)}
+        return ShardFolder(self.folder, asked, shards_of(self.n, self.rows), self.suffix)
+
+
+def draw_sharded(
+    model: str,
+    out: str | Path,
+    n: int,
+    *,
+    seed: int,
+    condition: str | None = None,
+    file_format: str = "parquet",
+    engine: str | Executor = "pool",
+    workers: int | None = None,
+    scheduler_file: str | None = None,
+    task: tuple[int, int] | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> list[Path]:
+    """Draw samples of the model in a folder in shards; return the files or the folder written.
+
+    Parameters
+    ----------
+    model : run folder, or a model's own folder.
+    out : a file, whose suffix chooses the format, or a folder for part files.
+    n, seed, condition : as in `reverie.experiment.drawing.draw_from`; the samples are the same, bit for bit.
+    file_format : of the parts in a folder: parquet, csv, npy, h5 or root.
+    engine, workers, scheduler_file : see `reverie.scale.executors.open_executor`.
+    task : (i, k) draws the shards of the i-th of k tasks only, 1 <= i <= k, and joins nothing.
+    overwrite : whether what is there is replaced.
+    quiet : show no progress.
+
+    Raises
+    ------
+    FolderError
+        If the file is there, or the folder holds other samples.
+    InputError
+        For a condition that the model does not know, or an unknown engine or format.
+    WorkerError
+        If a worker died; what is finished is kept.
+    """
+    loaded, target = load_generator(model), Path(out)
+    asked = asked_for(loaded, condition, seed)
+    one_file = is_one_file(target)
+    files = written_files(loaded, target, asked, overwrite=overwrite) if one_file else [target]
+    order = _order(model, loaded, asked, target, n, seed, condition, ".npy" if one_file else f".{file_format}")
+    folder = order.shards()
+    wanted = folder.shards if task is None else share(folder.shards, *task)
+    opened = open_executor(engine, workers=workers, scheduler_file=scheduler_file)
+    if overwrite and folder.is_ours:
+        folder.remove()
+    folder.open()
+    with opened as executor:
+        _draw_missing(executor, order, folder, wanted, quiet=quiet)
+    if task is not None:
+        return [folder.path]
+    folder.tidy()
+    if one_file:
+        _join(loaded, asked, folder, files)
+        folder.remove()
+    return files
+
+
+def is_one_file(out: Path) -> bool:
+    """Tell whether `out` names a file of samples; otherwise it is a folder of parts."""
+    return bool(out.suffix) and not out.is_dir()
+
+
+def parts_of(out: Path) -> Path:
+    """Return the folder of the parts of `out`: itself, or one beside the file."""
+    return out.with_name(f"{out.name}.parts") if is_one_file(out) else out
+
+
+def write_shard(order: Order, shard: Shard) -> None:
+    """Draw and write one shard, in any process on any machine that sees the folders of the order.
+
+    Raises
+    ------
+    InputError
+        If the model here is not that of the order.
+    """
+    if getattr(_loaded, "order", None) != order:
+        if tuple(digest_of_folder(order.model).items()) != order.digests:
+            raise InputError(f"Expected the same model in {order.model} on every machine, got another. Copy it there.")
+        model = load_generator(order.model)
+        _loaded.order, _loaded.model, _loaded.asked = order, model, asked_for(model, order.condition, order.seed)
+    folder = order.shards()
+    draw(_loaded.model, folder.part(shard), shard.n_rows, seed=order.seed, asked=_loaded.asked, start=shard.start)
+    folder.finish(shard)
+
+
+def _order(
+    model: str, loaded: Any, asked: Asked | None, target: Path, n: int, seed: int, condition: str | None, suffix: str
+) -> Order:
+    if suffix not in WRITERS:
+        raise InputError(f"Expected a format of {' '.join(WRITERS)}, got {suffix}. Choose one with --format.")
+    place = Path(model).absolute()
+    place = place / "model" if (place / "model" / "metadata.json").exists() else place
+    event_bytes = sum(np.dtype("int64" if t == "str" else t).itemsize for t in _types(written_schema(loaded, asked)))
+    digests = tuple(digest_of_folder(place).items())
+    folder = str(parts_of(target.absolute()))
+    return Order(str(place), digests, n, seed, condition, folder, suffix, shard_rows(n, event_bytes))
+
+
+def _types(schema: Any) -> list[str]:
+    n_values = int(np.prod(schema.event_shape))
+    return list(schema.dtypes) if len(schema.dtypes) == n_values else [schema.dtypes[0]] * n_values
+
+
+def _draw_missing(executor: Any, order: Order, folder: ShardFolder, wanted: Sequence[Shard], *, quiet: bool) -> None:
+    missing = folder.missing(wanted)
+    done = sum(shard.n_rows for shard in wanted) - sum(shard.n_rows for shard in missing)
+    total = sum(shard.n_rows for shard in wanted)
+    if len(missing) < len(wanted):
+        say(f"{len(wanted) - len(missing)} of {len(wanted)} shards are there already", quiet=quiet)
+    try:
+        with Progress("sampling", total, unit="samples", start=done, quiet=quiet) as bar:
+            for shard, _ in completed(executor, partial(write_shard, order), missing):
+                done += shard.n_rows
+                bar.update(done)
+    finally:
+        folder.write_manifest()
+        n_done = len(wanted) - len(folder.missing(wanted))
+        if n_done < len(wanted):
+            say(f"{n_done} of {len(wanted)} shards are finished and kept; the same command carries on", quiet=quiet)
+
+
+def _join(model: Any, asked: Asked | None, folder: ShardFolder, files: Sequence[Path]) -> None:
+    """Write the parts, one after another, into the files of the samples and, of images, of their conditions."""
+    n = sum(shard.n_rows for shard in folder.shards)
+    schemas = [written_schema(model, asked), *([] if asked is None else [asked.schema])]
+    for k, (file, schema) in enumerate(zip(files, schemas, strict=False)):
+        with sink_of(file, schema, n) as sink:
+            for shard in folder.shards:
+                part = folder.part(shard)
+                rows = _mapped(part if k == 0 else conditions_path(part), shard)
+                for start in range(0, len(rows), _BLOCK):
+                    sink.write(np.asarray(rows[start : start + _BLOCK]))
+
+
+def _mapped(part: Path, shard: Shard) -> np.ndarray:
+    rows = np.load(part, mmap_mode="r", allow_pickle=False)
+    if len(rows) != shard.n_rows:
+        raise FolderError(f"Expected {shard.n_rows} events in {str(part)!r}, got {len(rows)}. Delete it and draw anew.")
+    return rows

@@ -1,0 +1,154 @@
+"""The folder of a search: what it is about, and who may join it.
+
+study.yaml       the settings: configuration of the default, space, how trials are judged; never changed
+data.json        the data, by their sha256
+journal.jsonl    all trials, as Optuna keeps them
+scores/          what each event adds to the scores of the default and of the best trials
+quotes/          the same of the trainings that are quoted
+best.yaml, tune.json, tune.html     the results
+"""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from reverie.core.checks import check_positive
+from reverie.core.errors import FolderError, InputError
+from reverie.experiment.config import RunConfig, flatten, read_yaml
+from reverie.experiment.folder import write_json, write_text
+from reverie.experiment.inputs import Inputs
+from reverie.experiment.study import JOURNAL
+from reverie.experiment.workers import living
+
+__all__ = ["StudySettings", "forget_study", "open_study_folder", "read_settings"]
+
+_SETTINGS, _DATA = "study.yaml", "data.json"
+_OWN = (
+    JOURNAL, f"{JOURNAL}.lock", "turn", "turn.lock", "workers", "scores", "quotes", _DATA, "command.txt", "best.yaml",
+    "tune.json", "tune.html", _SETTINGS,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """What a study is; processes that join it must agree on all of it.
+
+    Parameters
+    ----------
+    run : configuration of the default: data, split, seed, model with all its options.
+    space : the search space, as it is written.
+    by : "likelihood" or "samples".
+    tune_fraction : part of the training rows, in (0, 1), that judges the trials.
+    repeats : trainings of the winner and of the default that are quoted, at least 1.
+    prune : whether the median rule stops trials early.
+    """
+
+    run: RunConfig
+    space: str
+    by: str
+    tune_fraction: float = 0.25
+    repeats: int = 3
+    prune: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tune_fraction < 1:
+            raise InputError(f"Expected --tune-fraction between 0 and 1, got {self.tune_fraction}. Try 0.25.")
+        check_positive("--repeats", self.repeats, integer=True)
+
+    def to_yaml(self) -> str:
+        """Return the text of `study.yaml`."""
+        content = asdict(self) | {"run": yaml.safe_load(self.run.to_yaml())}
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None)
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> Self:
+        """Read what `to_yaml` wrote."""
+        content = read_yaml(path)
+        names = {f.name for f in fields(cls)}
+        if set(content) != names or not isinstance(content["run"], dict):
+            raise InputError(f"Expected {', '.join(sorted(names))} in {str(path)!r}, got {', '.join(content)}.")
+        return cls(**{**content, "run": RunConfig(**content["run"])})
+
+
+def read_settings(folder: Path) -> StudySettings:
+    """Return the settings of the study in `folder`.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if not (folder / _SETTINGS).is_file():
+        raise InputError(f"Expected the folder of a study, got {str(folder)!r}. Make one with 'reverie tune'.")
+    return StudySettings.from_yaml(folder / _SETTINGS)
+
+
+def open_study_folder(
+    folder: Path, settings: StudySettings, inputs: Inputs, *, overwrite: bool = False, command: str = ""
+) -> bool:
+    """Make the folder of a study, or join the one that is there; tell whether it was there.
+
+    Raises
+    ------
+    FolderError
+        When the folder holds something else, or a study of other settings.
+    CheckpointError
+        When the data have changed.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FolderError(f"Expected {str(folder)!r} to be a folder, got a file. Give another --out.")
+    if overwrite and (folder / _SETTINGS).is_file() and not forget_study(folder):
+        raise FolderError(f"Expected {str(folder)!r} to be free, got a study in progress there. Wait for it.")
+    if (folder / _SETTINGS).is_file():
+        _check_same(folder, settings, inputs)
+        return True
+    if folder.is_dir() and any(path.name not in _OWN and path.name[0] != "." for path in folder.iterdir()):
+        raise FolderError(
+            f"Expected a new or empty folder, got {str(folder)!r}, which holds other files and no study. "
+            "Give another --out."
+        )
+    try:
+        for part in ("scores", "quotes", "workers"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+    except PermissionError as error:
+        raise FolderError(f"Expected to be able to write in {str(folder)!r}, got: {error.strerror}.") from error
+    write_text(folder / "command.txt", command + "\n")
+    write_json(folder / _DATA, inputs.to_json())
+    write_text(folder / _SETTINGS, settings.to_yaml())
+    return False
+
+
+def _check_same(folder: Path, settings: StudySettings, inputs: Inputs) -> None:
+    there = _flat(StudySettings.from_yaml(folder / _SETTINGS))
+    differing = [name for name, value in _flat(settings).items() if there.get(name) != value]
+    if differing:
+        name = differing[0]
+        raise FolderError(
+            f"Expected the settings of the study in {str(folder)!r} ({name} = {there.get(name)}), got "
+            f"{_flat(settings)[name]}. Give the same command to go on, --overwrite to begin anew, or another --out."
+        )
+    inputs.check_same(json.loads((folder / _DATA).read_text(encoding="utf-8")))
+
+
+def _flat(settings: StudySettings) -> dict[str, Any]:
+    content = yaml.safe_load(settings.to_yaml())
+    return {**flatten(content.pop("run")), **content}
+
+
+def forget_study(folder: Path) -> bool:
+    """Remove what a study writes, and nothing else; return False, and touch nothing, while somebody works on it."""
+    if living(folder):
+        return False
+    for name in _OWN:
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+    return True

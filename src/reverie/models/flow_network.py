@@ -1,0 +1,248 @@
+r"""The network of a normalizing flow: an invertible map of features to noise, made of splines and perceptrons.
+
+Every f_t changes coordinate i by a monotonic function h whose parameters come from a masked perceptron that sees the
+coordinates before i (and the condition y):
+
+    "spline"            h a rational-quadratic spline on [-5, 5], the identity outside (Durkan et al., 2019);
+                        coordinates one after the other, in turn from the first and from the last
+    "maf"               h affine, the same order (Papamakarios et al., 2017)
+    "spline_coupling"   one half of the coordinates given the other half: a sample takes two passes a layer
+    "realnvp"           the same with h affine (Dinh et al., 2017)
+
+An angle is one coordinate on the circle, uniform at the end: h is a rotation in a direction that the perceptron gives,
+then a spline from -pi to pi (Rezende et al., 2020); the perceptron sees its cosine and sine, so nothing is special
+about the place where the period is cut. Before training every spline is the identity.
+
+Maps, masks and splines are those of zuko, an optional library.
+
+References
+----------
+Papamakarios, Pavlakou and Murray, arXiv:1705.07057; Dinh, Sohl-Dickstein and Bengio, arXiv:1605.08803.
+Durkan, Bekasov, Murray and Papamakarios, arXiv:1906.04032; Rezende et al., arXiv:2002.02428.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Transform, constraints
+
+from reverie.core.checks import check_choice
+from reverie.core.errors import MissingDependencyError
+
+__all__ = ["KINDS", "FlowNetwork", "need_zuko"]
+
+KINDS = {  # name -> (whether h is a spline, whether by halves)
+    "spline": (True, False),
+    "spline_coupling": (True, True),
+    "maf": (False, False),
+    "realnvp": (False, True),
+}
+_RADIUS = math.sqrt(2)  # of the circles that angles are prepared as
+
+
+def need_zuko() -> Any:
+    """Return the library zuko; missing, raise the error that names the extra to install."""
+    try:
+        import zuko
+    except ImportError:
+        raise MissingDependencyError("zuko", "flow", "train a normalizing flow") from None
+    return zuko
+
+
+class FlowNetwork(nn.Module):
+    """A density of vectors of features; pairs of them that lie on circles count as one angle each.
+
+    Parameters
+    ----------
+    n_features : features of an event.
+    circles : pairs (column of the cosine, column of the sine).
+    n_context : numbers in a condition.
+    kind : a key of `KINDS`.
+    n_transforms : maps f_t.
+    hidden : widths of the hidden layers of each perceptron.
+    n_bins : bins of a spline.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        circles: Sequence[tuple[int, int]] = (),
+        n_context: int = 0,
+        *,
+        kind: str = "spline",
+        n_transforms: int = 3,
+        hidden: Sequence[int] = (128, 128),
+        n_bins: int = 12,
+    ) -> None:
+        super().__init__()
+        self.is_spline, by_halves = check_choice("kind of flow", kind, KINDS)
+        on_circles = {j for pair in circles for j in pair}
+        self.n_features, self.circles, self.n_bins = n_features, [list(pair) for pair in circles], n_bins
+        self.lines = [j for j in range(n_features) if j not in on_circles]
+        n = len(self.lines) + len(self.circles)
+        self.passes = min(2, n) if by_halves else n
+        self.perceptrons = nn.ModuleList(
+            self._perceptron(_places(n, t, by_halves=by_halves), n_context, hidden) for t in range(n_transforms)
+        )
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return log q (batch,) of features x (batch, n_features), per unit of length along each circle."""
+        z, stretch = self._map(context).call_and_ladj(self._coordinates(x))
+        n = len(self.lines)
+        base = -0.5 * (z[:, :n].square() + math.log(2 * math.pi)).sum(1)
+        return base + stretch - len(self.circles) * math.log(2 * math.pi * _RADIUS)
+
+    def draw(self, n: int, generator: torch.Generator, context: Tensor | None = None) -> Tensor:
+        """Return `n` samples (n, n_features) in the type of the weights; context (n, n_context)."""
+        like: dict[str, Any] = {"dtype": next(self.parameters()).dtype, "device": generator.device}
+        normal = torch.randn(n, len(self.lines), generator=generator, **like)
+        turns = torch.rand(n, len(self.circles), generator=generator, **like)
+        return self.event(normal, turns, context)
+
+    def event(self, normal: Tensor, turns: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return the samples that normal numbers, one per line, and uniform ones on [0, 1), one per circle, make."""
+        return self._features(self._map(context).inv(torch.cat([normal, math.pi * (2 * turns - 1)], dim=1)))
+
+    def noise(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return z = f(x) of features x: normal coordinates, then angles in [-pi, pi]."""
+        return self._map(context)(self._coordinates(x))
+
+    def _perceptron(self, place: Tensor, n_context: int, hidden: Sequence[int]) -> nn.Module:
+        """Return the masked perceptron of a map: a coordinate depends on those of lower `place`, and on the context."""
+        n_lines, n = len(self.lines), len(place)
+        sees = place[:, None] > place  # (coordinate, coordinate)
+        beside = torch.ones(n, n_context if n > 1 or n_context else 1, dtype=torch.bool)
+        inputs = torch.cat([sees, sees[:, n_lines:], beside], dim=1)  # an angle enters as cosine and sine
+        rows = torch.arange(n).repeat_interleave(
+            torch.tensor([self._n_line] * n_lines + [self._n_circle] * (n - n_lines))
+        )
+        perceptron = need_zuko().nn.MaskedMLP(inputs[rows], hidden_features=list(hidden), activation=nn.SiLU)
+        perceptron[-1].zero_init = True
+        return perceptron
+
+    @property
+    def _n_line(self) -> int:
+        return 3 * self.n_bins - 1 if self.is_spline else 2
+
+    @property
+    def _n_circle(self) -> int:
+        return 3 * self.n_bins + 1
+
+    def _map(self, context: Tensor | None) -> Any:
+        transforms = need_zuko().transforms
+        return transforms.ComposedTransform(
+            *(
+                transforms.AutoregressiveTransform(partial(self._change, perceptron, context), self.passes)
+                for perceptron in self.perceptrons
+            )
+        )
+
+    def _change(self, perceptron: nn.Module, context: Tensor | None, u: Tensor) -> Transform:
+        """Return the change of all coordinates, given those u (batch, n) that each one may see."""
+        n = len(self.lines)
+        angles = u[:, n:]
+        seen = [u[:, :n], angles.cos(), angles.sin()]
+        if context is not None:
+            seen.append(context.to(u))
+        elif u.shape[1] == 1:  # a perceptron needs something to see
+            seen.append(torch.ones_like(u))
+        raw = perceptron(torch.cat(seen, dim=1))
+        sides = (n, self._n_line, self._line), (len(self.circles), self._n_circle, self._circle)
+        cut = raw.split([width * size for width, size, _ in sides], dim=1)
+        made = [
+            (width, make(part.unflatten(1, (width, size))))
+            for part, (width, size, make) in zip(cut, sides, strict=True)
+            if width
+        ]
+        return _SideBySide([h for _, h in made], [width for width, _ in made])
+
+    def _line(self, raw: Tensor) -> Transform:
+        transforms = need_zuko().transforms
+        if not self.is_spline:
+            return transforms.MonotonicAffineTransform(raw[..., 0], raw[..., 1])
+        return transforms.MonotonicRQSTransform(*_spline(raw, self.n_bins))
+
+    def _circle(self, raw: Tensor) -> Transform:
+        transforms = need_zuko().transforms
+        shift = torch.atan2(raw[..., 1], 1 + raw[..., 0])  # a direction, which may wind round as the inputs do
+        spline = transforms.MonotonicRQSTransform(*_spline(raw[..., 2:], self.n_bins), bound=math.pi)
+        return transforms.ComposedTransform(_Rotation(shift), spline)
+
+    def _coordinates(self, x: Tensor) -> Tensor:
+        cosine, sine = ([pair[k] for pair in self.circles] for k in (0, 1))
+        return torch.cat([x[:, self.lines], torch.atan2(x[:, sine], x[:, cosine])], dim=1)
+
+    def _features(self, u: Tensor) -> Tensor:
+        x = u.new_empty(u.shape[0], self.n_features)
+        x[:, self.lines] = u[:, : len(self.lines)]
+        for k, (cosine, sine) in enumerate(self.circles):
+            angle = u[:, len(self.lines) + k]
+            x[:, cosine], x[:, sine] = _RADIUS * angle.cos(), _RADIUS * angle.sin()
+        return x
+
+
+class _SideBySide(Transform):
+    """Neighbouring coordinates changed by different elementwise maps; `widths` counts those of each."""
+
+    domain, codomain, bijective = constraints.real_vector, constraints.real_vector, True
+
+    def __init__(self, maps: Sequence[Any], widths: Sequence[int]) -> None:
+        super().__init__()
+        self.maps, self.widths = maps, list(widths)
+
+    def _call(self, x: Tensor) -> Tensor:
+        return torch.cat([h(part) for h, part in zip(self.maps, self._parts(x), strict=True)], dim=1)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return torch.cat([h.inv(part) for h, part in zip(self.maps, self._parts(y), strict=True)], dim=1)
+
+    def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return y and log |det dy/dx| (batch,), in one go."""
+        done: list[Any] = [h.call_and_ladj(part) for h, part in zip(self.maps, self._parts(x), strict=True)]
+        return torch.cat([y for y, _ in done], dim=1), torch.cat([ladj for _, ladj in done], dim=1).sum(1)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.call_and_ladj(x)[1]
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        return x.split(self.widths, dim=1)
+
+
+class _Rotation(Transform):
+    """Angles in [-pi, pi) turned by `shift`, elementwise."""
+
+    domain, codomain, bijective = constraints.real, constraints.real, True
+
+    def __init__(self, shift: Tensor) -> None:
+        super().__init__()
+        self.shift = shift
+
+    def _call(self, x: Tensor) -> Tensor:
+        return _wrapped(x + self.shift)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return _wrapped(y - self.shift)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
+def _wrapped(angle: Tensor) -> Tensor:
+    return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
+
+
+def _spline(raw: Tensor, n_bins: int) -> tuple[Tensor, ...]:
+    """Return the raw widths, heights and inner slopes of a spline."""
+    return raw.split([n_bins, n_bins, n_bins - 1], dim=-1)
+
+
+def _places(n: int, t: int, *, by_halves: bool) -> Tensor:
+    """Return the place of each of n coordinates in the order of map t; coordinates of one half share a place."""
+    place = torch.arange(n)
+    if by_halves:  # neighbours apart, then the first from the last: pixels and columns meet in both ways
+        place = place % 2 if t // 2 % 2 == 0 else (place >= n / 2).long()
+    return place if t % 2 == 0 else place.max() - place

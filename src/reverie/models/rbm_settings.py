@@ -1,0 +1,63 @@
+"""The options of a restricted Boltzmann machine, checked and resolved: what "auto" comes to."""
+
+from typing import Any
+
+from reverie.core.checks import check_choice, check_positive
+from reverie.core.errors import InputError
+from reverie.models.rbm_exact import smaller_layer
+from reverie.models.rbm_training import METHODS, Settings
+from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy
+from reverie.training.optimizers import OPTIMIZERS
+
+__all__ = ["check_options", "resolved_settings"]
+
+_EXACT_TRAINING = 12  # units of the smaller layer up to which method "auto" trains exactly
+_RESTARTS, _RESTARTED = 5, 10  # machines side by side, for smaller layers of so many units
+
+
+def resolved_settings(model: Any, energy: BoltzmannEnergy) -> Settings:
+    """Return how the machine `energy` is to learn: the options of `model`, each "auto" resolved."""
+    small = smaller_layer(energy)
+    method = ("exact" if small <= _EXACT_TRAINING else "pcd") if model.method == "auto" else model.method
+    exact = method == "exact"
+    sgd = energy.visible == "binary" and not exact
+    optimizer = ("sgd" if sgd else "adam") if model.optimizer == "auto" else model.optimizer
+    rate = 0.2 if optimizer == "sgd" else (0.1 if energy.visible == "binary" else 0.03) if exact else 0.01
+    restarts = (_RESTARTS if exact and small <= _RESTARTED else 1) if model.n_restarts == "auto" else model.n_restarts
+    return Settings(
+        method=method,
+        max_steps=int(model.max_steps),
+        learning_rate=rate if model.learning_rate == "auto" else float(model.learning_rate),
+        optimizer=optimizer,
+        momentum=(0.0 if optimizer == "sgd" else 0.9) if model.momentum == "auto" else float(model.momentum),
+        weight_decay=model.weight_decay,
+        centred=model.centred,
+        n_gibbs=int(model.n_gibbs),
+        n_chains=int(model.n_chains),
+        n_levels=int(model.n_levels),
+        n_restarts=int(restarts) if exact else 1,
+        ema_decay=(0.0 if exact else 0.999) if model.ema_decay == "auto" else float(model.ema_decay),
+        all_rows=model.batch_size == "auto",
+        seed=model.seed_,
+        compile=model.compile,
+    )
+
+
+def check_options(model: Any) -> None:
+    """Raise `InputError` for options of `model` that are out of range."""
+    check_choice("method", model.method, dict.fromkeys(METHODS, True))
+    check_choice("visible", model.visible, dict.fromkeys(("auto", *VISIBLE), True))
+    if model.optimizer != "auto":
+        check_choice("optimizer", model.optimizer, OPTIMIZERS)
+    for name in ("n_hidden", "n_gibbs", "n_chains", "n_restarts"):
+        if getattr(model, name) != "auto":
+            check_positive(name, getattr(model, name), integer=True)
+    if model.learning_rate != "auto":
+        check_positive("learning_rate", model.learning_rate)  # pyright: ignore[reportArgumentType]
+    check_positive("weight_decay", model.weight_decay, allow_zero=True)
+    for name in ("momentum", "ema_decay"):
+        value = getattr(model, name)
+        if value != "auto" and not 0 <= value < 1:
+            raise InputError(f"Expected {name} in [0, 1), got {value}. Try 0.9.")
+    if not isinstance(model.n_levels, int) or model.n_levels < 2:
+        raise InputError(f"Expected n_levels of at least 2, got {model.n_levels!r}. Try 10.")

@@ -1,0 +1,66 @@
+"""The latent space as a section: what each dimension does, what the plane of the first two holds, where events lie."""
+
+from collections.abc import Sequence
+
+from reverie.core.latent import LatentView
+from reverie.plots.latent import latent_codes, latent_manifold, latent_traversals
+from reverie.plots.style import to_png, to_svg
+from reverie.report.page import Block, Gallery, Picture, Section, Text
+
+__all__ = ["latent_section"]
+
+
+def latent_section(view: LatentView | None, names: Sequence[str], kinds: Sequence[str]) -> Section | None:
+    """Return the section, or None where there is nothing to see.
+
+    Parameters
+    ----------
+    view : the latent space, or None.
+    names, kinds : of the columns of a table; of images one for all pixels.
+    """
+    if view is None:
+        return None
+    is_image = view.traversals.ndim > 3
+    blocks: list[Block] = [Text(_lead(view)), _traversals(view, names, kinds[0] if is_image else None)]
+    pictures = [_manifold(view, kinds[0])] if view.manifold.size else []
+    pictures += [_codes(view)] if len(view.dimensions) > 1 else []
+    blocks += [Gallery(tuple(pictures))] if pictures else []
+    return Section("latent", "A look into the latent space", tuple(blocks), "Latent space")
+
+
+def _lead(view: LatentView) -> str:
+    n, d = view.n_latent, len(view.dimensions)
+    which = "All" if d == n else f"{d} of {n}"
+    order = "that differ most from the prior" if view.is_prior else "in which the codes spread most"
+    scale = "of the prior N(0, 1)" if view.is_prior else "of the codes, from their mean"
+    shown = f"{which} dimensions are shown, those {order} first." if d == n else f"The {which} dimensions {order}."
+    return f"{shown} Latent vectors are counted in standard deviations {scale}."
+
+
+def _traversals(view: LatentView, names: Sequence[str], kind: str | None) -> Picture:
+    ends = f"from {view.values[0]:g} to {view.values[-1]:g} standard deviations".replace("-", "−")
+    if kind is None:
+        figure = latent_traversals(view.traversals, view.values, dimensions=view.dimensions.tolist(), names=names)
+        alt = f"Every column of the mean event as one latent dimension goes {ends}."
+        caption = f"A line per dimension: the columns of the mean event as it goes {ends}, the others at 0."
+        return Picture(to_svg(figure), alt, caption, wide=True)
+    figure = latent_traversals(view.traversals, view.values, dimensions=view.dimensions.tolist(), kind=kind)
+    alt = f"A row of mean events per latent dimension, which goes {ends}."
+    caption = f"A row per dimension: the mean event as it goes {ends}, the others at 0."
+    return Picture(to_png(figure), alt, caption, media="png", wide=True)
+
+
+def _manifold(view: LatentView, kind: str) -> Picture:
+    i, j = (int(k) for k in view.dimensions[:2])
+    figure = latent_manifold(view.manifold, dimensions=(i, j), kind=kind)
+    alt = f"Mean events on a grid of latent dimensions {i} and {j}."
+    caption = "The plane of the first two at normal quantiles: each picture stands for as much probability."
+    return Picture(to_png(figure), alt, caption, media="png")
+
+
+def _codes(view: LatentView) -> Picture:
+    names = tuple(int(k) for k in view.dimensions[:2])
+    figure = latent_codes(view.codes, dimensions=(0, 1), names=names, is_prior=view.is_prior)
+    alt = "Where held-out events lie in the first two latent dimensions."
+    circles = " Circles: one and two standard deviations of the prior." if view.is_prior else ""
+    return Picture(to_svg(figure), alt, f"{len(view.codes):,} held-out events in the first two.{circles}")

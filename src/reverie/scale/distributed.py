@@ -1,0 +1,139 @@
+"""Training on several processes with torch.distributed: the `Runtime` behind torchrun and srun.
+
+    torchrun --nproc_per_node 2 -m reverie run gan events.parquet --out runs/x
+    srun reverie run gan events.parquet --out runs/x
+
+Processes are found by the variables that torchrun sets (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT), or by
+those of a step of SLURM (SLURM_PROCID, SLURM_STEP_NUM_TASKS, SLURM_LOCALID). They talk by gloo, with a CUDA device by
+NCCL, one device per local process. A process that ends leaves the others waiting for it: they notice, within `timeout`
+at the latest, and end with a sentence.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Self
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from reverie.core.errors import InputError, WorkerError
+
+__all__ = ["Distributed", "runtime_from_environment"]
+
+_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+_SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
+_PORT, _PORTS = 20_000, 20_000
+
+
+class Distributed:
+    """A `reverie.core.protocols.Runtime` on torch.distributed.
+
+    Parameters
+    ----------
+    rank, world_size : number of this process, and of all.
+    device : of training; it chooses gloo or NCCL.
+    init_method : where processes meet, as torch has it.
+    timeout : seconds that a process waits for another.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        world_size: int,
+        *,
+        device: str | torch.device = "cpu",
+        init_method: str = "env://",
+        timeout: float = 300.0,
+    ) -> None:
+        self.rank, self.world_size = rank, world_size
+        self._device = torch.device(device)
+        backend = "nccl" if self._device.type == "cuda" else "gloo"
+        options: Any = {"rank": rank, "world_size": world_size, "timeout": timedelta(seconds=timeout)}
+        self._talk(lambda: dist.init_process_group(backend, init_method=init_method, **options))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the group of processes."""
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+    def mean(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Return the mean over processes of each tensor, in one exchange; None stays None."""
+        there = [x for x in tensors if x is not None]
+        if not there:
+            return list(tensors)
+        flat = torch.cat([x.detach().reshape(-1).to(self._device) for x in there])
+        self._talk(lambda: dist.all_reduce(flat))
+        parts = iter(flat.div_(self.world_size).split([x.numel() for x in there]))
+        return [None if x is None else next(parts).view(x.shape).to(x) for x in tensors]
+
+    def differentiable_mean(self, x: Tensor) -> Tensor:
+        """Return the mean of `x` over processes; gradients of any order run through it."""
+        from torch.distributed.nn.functional import all_reduce
+
+        total: list[Tensor] = []
+        self._talk(lambda: total.append(all_reduce(x)))
+        return total[0] / self.world_size
+
+    def _talk(self, exchange: Callable[[], object]) -> None:
+        try:
+            exchange()
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise WorkerError(
+                f"Training stopped: process {self.rank} of {self.world_size} waited for another that has ended "
+                f"({reason}). Look at the output of the others; the last state is kept: carry on with the same "
+                "launcher and 'reverie resume'."
+            ) from None
+
+
+def runtime_from_environment(
+    device: str = "auto", environment: Mapping[str, str] | None = None, *, timeout: float = 300.0
+) -> Distributed | None:
+    """Return the runtime that torchrun or srun asks for, or None for one process.
+
+    Parameters
+    ----------
+    device : "auto", "cpu" or "cuda"; with CUDA every local process takes its own device.
+    environment : variables; those of the process by default.
+    timeout : seconds that a process waits for another.
+
+    Raises
+    ------
+    InputError
+        For more local processes than CUDA devices.
+    """
+    found = _place(os.environ if environment is None else environment)
+    if found is None:
+        return None
+    rank, size, local = found
+    on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if on_gpu:
+        if local >= torch.cuda.device_count():
+            raise InputError(
+                f"Expected a CUDA device for each local process, got {torch.cuda.device_count()} for process {local}. "
+                "Start fewer processes, or give --device cpu."
+            )
+        torch.cuda.set_device(local)
+    return Distributed(rank, size, device="cuda" if on_gpu else "cpu", timeout=timeout)
+
+
+def _place(environment: Mapping[str, str]) -> tuple[int, int, int] | None:
+    """Return rank, number of processes and rank on this machine, or None for one process."""
+    for names in (_TORCHRUN, _SLURM):
+        if all(name in environment for name in names):
+            rank, size, local = (int(environment[name]) for name in names)
+            if size < 2:
+                return None
+            job = int(environment.get("SLURM_JOB_ID", "0"))
+            os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+            os.environ.setdefault("MASTER_PORT", str(_PORT + job % _PORTS))
+            return rank, size, local
+    return None

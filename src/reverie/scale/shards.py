@@ -1,0 +1,208 @@
+"""Many samples in shards: which rows each holds, what is finished, and a manifest that says so.
+
+    samples/
+    ├── part-00000.parquet     the first shard; the next goes on where it ends
+    ├── part-00001.parquet
+    ├── .part-00000.json       its digest, until all are there: it is finished
+    └── _manifest.json         what was asked for, and every shard: rows, SHA-256 of the file, done or not
+
+The cut into shards is a function of the number of events and their size alone,
+
+    rows = 1024 k,    k as large as 16 shards, and 32 MiB a shard, allow    (k >= 1)
+
+and the noise of every 1024 rows has a seed of its own, counted from the root. So neither engine, nor number of
+workers, nor order changes a bit. A shard is written beside its place and moved there when whole, then its digest: what
+a killed process leaves behind is either finished or missing. Tools that read a folder of Parquet files skip names that
+begin with a dot or an underscore.
+"""
+
+import hashlib
+import json
+import math
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reverie.core.errors import FolderError, InputError
+from reverie.core.random import UNIT
+
+__all__ = ["MANIFEST", "Shard", "ShardFolder", "digest_of_file", "digest_of_folder", "share", "shard_rows", "shards_of"]
+
+MANIFEST = "_manifest.json"
+FORMAT, VERSION = "reverie-samples", 1
+LEAST_SHARDS, MOST_BYTES = 16, 1 << 25
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows `start` ... `start` + `n_rows` - 1 of all samples."""
+
+    index: int
+    start: int
+    n_rows: int
+
+
+def shard_rows(n: int, event_bytes: int) -> int:
+    """Return how many rows a shard of `n` events of `event_bytes` bytes each has (the last one may have fewer)."""
+    fit = MOST_BYTES // (UNIT * max(event_bytes, 1))
+    return UNIT * max(min(math.ceil(n / (LEAST_SHARDS * UNIT)), fit), 1)
+
+
+def shards_of(n: int, rows: int) -> list[Shard]:
+    """Return the shards of `n` events, `rows` each."""
+    return [Shard(k, start, min(rows, n - start)) for k, start in enumerate(range(0, n, rows))]
+
+
+def share(shards: Sequence[Shard], task: int, n_tasks: int) -> list[Shard]:
+    """Return the shards of one of `n_tasks` tasks, counted from 1: every n-th, so that all tasks have as many."""
+    return list(shards[task - 1 :: n_tasks])
+
+
+class ShardFolder:
+    """A folder of shards.
+
+    Parameters
+    ----------
+    path : the folder.
+    asked : all that the samples depend on, as JSON: a folder of other samples is refused.
+    shards : all of them.
+    suffix : of the part files.
+    """
+
+    def __init__(self, path: str | Path, asked: Mapping[str, Any], shards: Sequence[Shard], suffix: str) -> None:
+        self.path, self.asked, self.shards, self.suffix = Path(path), dict(asked), list(shards), suffix
+
+    def open(self) -> None:
+        """Make the folder, or take up one of the same samples.
+
+        Raises
+        ------
+        FolderError
+            If it holds other samples or other files.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        manifest = self._manifest()
+        if manifest is None:
+            if any(not item.name.startswith(".") for item in self.path.iterdir()):
+                raise FolderError(
+                    f"Expected a new or empty folder, got {str(self.path)!r}, which holds other files and no "
+                    f"{MANIFEST}. Give another -o."
+                )
+            self.write_manifest()
+            return
+        different = [key for key, value in self.asked.items() if manifest.get("asked", {}).get(key) != value]
+        if different:
+            words = [f"{key.replace('_', ' ')}{self._versus(manifest, key)}" for key in different]
+            raise FolderError(
+                f"Expected shards of the same samples in {str(self.path)!r}, got those of another "
+                f"{', another '.join(words)}. Give another -o, or --overwrite."
+            )
+
+    def part(self, shard: Shard) -> Path:
+        """Return the file of a shard."""
+        return self.path / f"part-{shard.index:05d}{self.suffix}"
+
+    def finished(self) -> dict[int, str]:
+        """Return the digests of the finished shards by number; their files are there, and of the size they had."""
+        manifest = self._manifest() or {}
+        found = {entry["index"]: entry for entry in manifest.get("shards", ()) if entry["done"]}
+        for file in self.path.glob(".part-*.json"):
+            entry = _read(file)
+            if entry is not None:
+                found[entry["index"]] = entry
+        return {shard.index: found[shard.index]["sha256"] for shard in self.shards if self._is_whole(shard, found)}
+
+    def missing(self, shards: Sequence[Shard]) -> list[Shard]:
+        """Return those of `shards` that are not finished."""
+        finished = self.finished()
+        return [shard for shard in shards if shard.index not in finished]
+
+    def finish(self, shard: Shard) -> None:
+        """Note that the file of `shard` is whole."""
+        file = self.part(shard)
+        entry = {"index": shard.index, "bytes": file.stat().st_size, "sha256": digest_of_file(file)}
+        _write(self.path / f".part-{shard.index:05d}.json", entry)
+
+    def write_manifest(self) -> None:
+        """Write down what is there now."""
+        digests = self.finished()
+        shards = [self._entry(shard, digests) for shard in self.shards]
+        counts = {"n_done": len(digests), "n_shards": len(self.shards)}
+        content = {"format": FORMAT, "version": VERSION, "asked": self.asked, **counts, "shards": shards}
+        _write(self.path / MANIFEST, content)
+
+    def tidy(self) -> None:
+        """Remove the notes of single shards, which the manifest holds, and what killed processes left behind.
+
+        To be called when all shards are finished, by one process.
+        """
+        for pattern in (".part-*.json", ".part-*.tmp"):
+            for left in self.path.glob(pattern):
+                left.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove shards, notes and manifest, and the folder if nothing else is in it."""
+        for pattern in ("part-*", ".part-*", MANIFEST):
+            for file in self.path.glob(pattern):
+                file.unlink(missing_ok=True)
+        if self.path.is_dir() and not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a manifest of shards is there."""
+        return self._manifest() is not None
+
+    def _entry(self, shard: Shard, digests: Mapping[int, str]) -> dict[str, Any]:
+        file, done = self.part(shard), shard.index in digests
+        where = {"index": shard.index, "file": file.name, "start": shard.start, "rows": shard.n_rows, "done": done}
+        return where | ({"bytes": file.stat().st_size, "sha256": digests[shard.index]} if done else {})
+
+    def _is_whole(self, shard: Shard, found: Mapping[int, Mapping[str, Any]]) -> bool:
+        file = self.part(shard)
+        return shard.index in found and file.is_file() and file.stat().st_size == found[shard.index]["bytes"]
+
+    def _manifest(self) -> dict[str, Any] | None:
+        file = self.path / MANIFEST
+        if not file.is_file():
+            return None
+        content = _read(file)
+        if content is None or content.get("format") != FORMAT:
+            raise InputError(f"Expected the manifest of shards in {str(file)!r}, got other content. Give another -o.")
+        return content
+
+    def _versus(self, manifest: Mapping[str, Any], key: str) -> str:
+        here, there = self.asked[key], manifest.get("asked", {}).get(key)
+        short = all(isinstance(value, (int, str, type(None))) and len(str(value)) < 60 for value in (here, there))
+        return f" ({there}, not {here})" if short else ""
+
+
+def digest_of_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file, as `sha256sum` prints it."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of_folder(folder: str | Path) -> dict[str, str]:
+    """Return the SHA-256 of each file in `folder` by name, those with a dot in front left out."""
+    files = sorted(file for file in Path(folder).iterdir() if file.is_file() and not file.name.startswith("."))
+    return {file.name: digest_of_file(file) for file in files}
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    temporary = path.with_name(f"{path.stem}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary if temporary.name.startswith(".") else temporary.with_name(f".part-{temporary.name}")
+    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the content of a JSON file, or None if it is none (any more)."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

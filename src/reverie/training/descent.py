@@ -1,0 +1,100 @@
+"""Weights with their optimiser, taking steps along gradients.
+
+What a player of a game or an energy owns: its weights, the optimiser's state, which is there from the start so that a
+compiled step finds it, and, for training on several processes, the mean of their gradients. A step is that of torch's
+optimiser, or, given its learning rate as a tensor, the same formula in tensors alone (`reverie.training.rules`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reverie.training.optimizers import make_optimizer, take_step
+from reverie.training.rules import apply_rule
+
+__all__ = ["Descent"]
+
+Reduce = Callable[[list[Tensor | None]], list[Tensor | None]]
+
+
+class Descent:
+    """An optimiser over `weights`.
+
+    Parameters
+    ----------
+    weights : parameters to train.
+    name, learning_rate, betas : as in `reverie.training.optimizers.make_optimizer`.
+    weight_decay : lambda of AdamW.
+    clip : largest norm of the gradient of all weights together; longer ones are shortened. None for no bound.
+
+    Attributes
+    ----------
+    reduce : gradients of this process -> their mean over all processes; None on one process.
+    """
+
+    def __init__(
+        self,
+        weights: Iterable[Tensor],
+        name: str,
+        *,
+        learning_rate: float,
+        betas: tuple[float, float],
+        weight_decay: float | None = None,
+        clip: float | None = None,
+    ) -> None:
+        self.weights, self._clip = list(weights), clip
+        self.optimizer = make_optimizer(name, self.weights, learning_rate=learning_rate, betas=betas)
+        if weight_decay is not None:
+            self.optimizer.param_groups[0]["weight_decay"] = weight_decay
+        self.reduce: Reduce | None = None
+        _fill_state(self.optimizer, self.weights)
+
+    def along(self, loss: Tensor, rate: float | Tensor) -> Tensor | None:
+        """Take a step on `loss` over these weights alone; return the norm of the gradient if it is bounded."""
+        return self.step(torch.autograd.grad(loss, self.weights, allow_unused=True), rate)
+
+    def step(self, gradients: Sequence[Tensor | None], rate: float | Tensor) -> Tensor | None:
+        """Take a step along `gradients` at learning rate `rate`; a tensor keeps it inside a compiled graph."""
+        found = list(gradients) if self.reduce is None else self.reduce(list(gradients))
+        norm = None
+        if self._clip is not None:
+            norm = nn.utils.get_total_norm([g for g in found if g is not None])
+            factor = (self._clip / (norm + 1e-6)).clamp(max=1.0)
+            found = [None if g is None else g * factor for g in found]
+        if isinstance(rate, Tensor):
+            apply_rule(self.optimizer, self.weights, found, rate)
+        else:
+            self.optimizer.param_groups[0]["lr"] = rate
+            take_step(self.optimizer, self.weights, found)
+        return norm
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the optimiser."""
+        return self.optimizer.state_dict()
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a state, into the tensors that are there: a compiled step knows no others."""
+        kept = {weight: dict(self.optimizer.state[weight]) for weight in self.weights}
+        self.optimizer.load_state_dict(dict(state))
+        for weight, tensors in kept.items():
+            loaded = self.optimizer.state[weight]
+            for name, tensor in tensors.items():
+                if isinstance(tensor, Tensor):
+                    tensor.copy_(loaded[name]) if name in loaded else tensor.zero_()
+                    loaded[name] = tensor
+
+
+def _fill_state(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> None:
+    """Let the optimiser make its state, all zeros, by a step of length zero."""
+    group = optimizer.param_groups[0]
+    rate, group["lr"] = group["lr"], 0.0
+    take_step(optimizer, weights, [torch.zeros_like(weight) for weight in weights])
+    group["lr"] = rate
+    for weight in weights:
+        weight.grad = None
+        for value in optimizer.state[weight].values():
+            if isinstance(value, Tensor):
+                value.zero_()

@@ -1,0 +1,76 @@
+"""Steps of torch's optimisers and of our formulas for compiled ones are the same; states are taken up in place."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from reverie.training.descent import Descent
+from reverie.training.optimizers import OPTIMIZERS, make_optimizer, take_step
+
+OPTIONS = {"learning_rate": 0.03, "betas": (0.5, 0.9)}
+
+
+def weights(dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return [torch.randn(*shape, generator=random, dtype=dtype).requires_grad_() for shape in [(4, 3), (3,)]]
+
+
+def loss_of(w: list[Tensor], step: int) -> Tensor:
+    return ((w[0] @ w[1] - step).square().sum() + w[0].sin().sum()) / 4
+
+
+def trained(name: str, rate, n_steps: int = 6, **options) -> list[Tensor]:
+    w = weights()
+    descent = Descent(w, name, **OPTIONS, **options)
+    for step in range(n_steps):
+        descent.along(loss_of(w, step), rate)
+    return w
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_the_formula_is_the_optimiser_of_torch(name):
+    """The twin: another rate gives other weights, so the comparison sees a difference of a tenth."""
+    options = {"weight_decay": 0.1} if name == "adamw" else {}
+    plain = trained(name, 0.03, **options)
+    ours = trained(name, torch.tensor(0.03, dtype=torch.float64), **options)
+    wrong = trained(name, torch.tensor(0.033, dtype=torch.float64), **options)
+    for a, b, c in zip(plain, ours, wrong, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+        assert not torch.allclose(a, c, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_a_state_that_is_there_from_the_start_changes_no_step(name):
+    ours, plain = trained(name, 0.03), weights()
+    optimizer = make_optimizer(name, plain, **OPTIONS)
+    optimizer.param_groups[0]["lr"] = 0.03
+    for step in range(6):
+        take_step(optimizer, plain, torch.autograd.grad(loss_of(plain, step), plain))
+    for a, b in zip(ours, plain, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_a_state_is_taken_up_in_place(name):
+    w = weights()
+    descent = Descent(w, name, **OPTIONS)
+    before = [value for weight in w for value in descent.optimizer.state[weight].values() if torch.is_tensor(value)]
+    descent.along(loss_of(w, 0), 0.1)
+    state = descent.state_dict()
+    other = Descent(weights(), name, **OPTIONS)
+    tensors = [v for weight in other.weights for v in other.optimizer.state[weight].values() if torch.is_tensor(v)]
+    other.load_state_dict(state)
+    after = [v for weight in other.weights for v in other.optimizer.state[weight].values() if torch.is_tensor(v)]
+    assert all(a is b for a, b in zip(tensors, after, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
+
+
+def test_a_long_gradient_is_shortened_to_the_bound():
+    w = weights()
+    descent = Descent(w, "sgd", learning_rate=1.0, betas=(0.0, 0.0), clip=0.5)
+    start = [weight.detach().clone() for weight in w]
+    norm = descent.along(100 * loss_of(w, 0), 1.0)
+    moved = nn.utils.get_total_norm([a - b for a, b in zip(start, w, strict=True)])
+    assert norm is not None
+    assert float(norm.detach()) > 0.5
+    assert float(moved) == pytest.approx(0.5, rel=1e-4)
