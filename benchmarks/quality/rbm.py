@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--gibbs", type=int, default=1)
     parser.add_argument("--part", choices=["valid", "test"], default="valid")
     parser.add_argument("--long", action="store_true", help="14,500 temperatures for mnist")
-    parser.add_argument("--ising-steps", type=int, default=1000)
+    parser.add_argument("--ising-steps", type=int, default=800)
     parser.add_argument("--events", type=int, default=1_000_000, help="lattices of ising")
     parser.add_argument("--temperatures", type=float, nargs="+", default=TEMPERATURES, help="of ising")
     options = parser.parse_args()
@@ -128,7 +128,8 @@ def xor(options: argparse.Namespace) -> None:
 def ising(options: argparse.Namespace) -> None:
     """Print exact KL of machines of 32 hidden units, and how far energy, specific heat and |m| are from exact, in %.
 
-    Beside each deviation stands the standard error, in %, that as many independent lattices leave it.
+    Beside each deviation stands the standard error, in %, that as many independent lattices leave it. None are held
+    out: the differences in question are too small for 2,000 of them to choose the best state by.
     """
     states = 2 * all_states(16) - 1
     lattices = states.view(-1, 4, 4)
@@ -139,8 +140,8 @@ def ising(options: argparse.Namespace) -> None:
         for seed in options.seeds:
             began = time.perf_counter()
             spins = Ising(side=4, beta=1 / temperature).sample(options.events, random_state=seed)
-            model = RBM(n_hidden=32, method="exact", max_steps=options.ising_steps, random_state=seed)
-            log_q = model.fit(spins).score_samples(lattices.float())
+            learnt = {"method": "exact", "max_steps": options.ising_steps, "validation_fraction": 0}
+            log_q = RBM(n_hidden=32, **learnt, random_state=seed).fit(spins).score_samples(lattices.float())
             log_p = bonds / temperature - enumerate_ising(4, 1 / temperature).log_z
             p, q = np.exp(log_p), np.exp(log_q)
             exact, error = _averages(p, bonds, size)

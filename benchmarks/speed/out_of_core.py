@@ -91,13 +91,15 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024.0 if sys.platform != "darwin" else 1024.0**2)
 
 
-def _rows(sizes: list[int], tasks: list[str], folder: Path, steps: int) -> Iterator[dict[str, Any]]:
+def _rows(
+    sizes: list[int], tasks: list[str], paths_taken: tuple[bool, ...], folder: Path, steps: int
+) -> Iterator[dict[str, Any]]:
     for n in sizes:
         paths = [folder / "real.npy", folder / "generated.npy"]
         for k, path in enumerate(paths):
             write_table(path, n, seed=k, shift=0.01 * k)
         for task in tasks:
-            for lazily in (True, False):
+            for lazily in paths_taken:
                 yield {"rows": n, "table_mib": round(n * _COLUMNS * 4 / 2**20)} | measured(
                     task, paths, lazily=lazily, steps=steps
                 )
@@ -108,6 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", type=float, default=[1e6, 4e6, 1.6e7])
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--disk-only", action="store_true", help="leave the plain path out")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--folder", help="where the tables are written; default a temporary folder")
     parser.add_argument("--out", help="JSON file of the lines")
@@ -118,7 +121,8 @@ def main() -> None:
         return
     lines = []
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        for line in _rows([int(n) for n in given.rows], given.tasks, Path(folder), given.steps):
+        taken = (True,) if given.disk_only else (True, False)
+        for line in _rows([int(n) for n in given.rows], given.tasks, taken, Path(folder), given.steps):
             lines.append(line)
             print("  ".join(f"{key} {value}" for key, value in line.items()), flush=True)
     if given.out:

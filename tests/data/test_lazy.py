@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from reverie.core.errors import InputError
 from reverie.core.lazy import LazyTable
 from reverie.data import Dataset
 from reverie.data.batches import Batches, ReplicaBatches
@@ -130,3 +131,21 @@ def test_batches_of_a_sorted_file_are_as_mixed_as_a_shuffled_one():
     expected = 1 / np.sqrt(12 * batch)
     assert 0.9 * expected < means.std() < 1.15 * expected  # 1,500 batches: 1.8 % error
     assert x[: n // batch * batch].reshape(-1, batch).mean(axis=1).std() > 10 * expected
+
+
+@pytest.mark.parametrize("limit", ["100", "1e9"])
+def test_events_are_held_out_at_random_and_alike_in_memory_or_not(limit, monkeypatch):
+    monkeypatch.setenv("REVERIE_LARGE", limit)
+    data = Dataset(VALUES, weights=np.arange(N) + 1.0)
+    rest, held_out = data.hold_out(40, random_state=1)
+    assert isinstance(rest.values, LazyTable) == (limit == "100")
+    numbers = np.asarray(rest.values)[:, 0], np.asarray(held_out.values)[:, 0]
+    assert sorted(np.concatenate(numbers).tolist()) == list(range(N))
+    assert (np.diff(numbers[0]) > 0).all()
+    assert (np.diff(numbers[1]) < 0).any()  # in random order
+    for part, rows in zip((rest, held_out), numbers, strict=True):
+        assert np.array_equal(part.weights, rows + 1)
+    monkeypatch.setenv("REVERIE_LARGE", "1e9")
+    assert np.array_equal(Dataset(VALUES).hold_out(40, random_state=1)[1].values, np.asarray(held_out.values))
+    with pytest.raises(InputError, match="Expected 1 to 1002 events to hold out, got 1003"):
+        data.hold_out(N)

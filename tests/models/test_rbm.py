@@ -11,11 +11,13 @@ from torch.nn.functional import softplus
 
 from reverie.core.errors import InputError
 from reverie.data.transforms import Bits
+from reverie.models import rbm_training
 from reverie.models.bits import has_two_values
 from reverie.models.rbm import RBM
 from reverie.models.rbm_exact import ExactSum
 from reverie.models.rbm_likelihood import annealed_log_partition
 from reverie.models.rbm_path import BoltzmannPath, base_rate
+from reverie.models.rbm_settings import resolved_settings
 from reverie.networks.boltzmann import BoltzmannEnergy
 from reverie.networks.enumeration import all_states, log_partition, state_number
 
@@ -144,6 +146,36 @@ def test_xor_is_learnt_from_any_start():
     """Single starts may end with three of the four patterns; restarts must not."""
     model = RBM(n_hidden=4, max_steps=400, n_checks=0, random_state=0).fit(XOR)
     assert np.exp(model.score_samples(XOR[:4])).sum() >= 0.99
+
+
+def test_checks_of_exact_training_sum_log_z():
+    """Annealed estimates that are too low would make early states pass for the best."""
+    bits = np.random.default_rng(0).integers(0, 2, (300, 1)) ^ (np.random.default_rng(1).random((300, 15)) < 0.02)
+    options = {"n_hidden": 17, "max_steps": 4, "record_every": 1, "n_checks": 4, "keep_best": False, "random_state": 0}
+    model = RBM(method="exact", **options).fit(bits)
+    assert model.history_[-1]["log_z"] == pytest.approx(model.log_partition("exact").value, rel=1e-9)
+
+
+@pytest.mark.parametrize(("memory", "right"), [(0.95, True), (0.999, False)])
+def test_exact_training_finds_rare_states(memory, right, monkeypatch):
+    """The gradient of states of a two-hundredth of the mass is small, and a long memory of early squares hides it."""
+    monkeypatch.setattr(rbm_training, "_EXACT_MEMORY", memory)
+    states = np.array([[0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1], [1, 0, 1, 0, 1, 0]])
+    model = RBM(n_hidden=8, max_steps=400, n_restarts=1, validation_fraction=0, random_state=0)
+    model.fit(states.repeat((99, 99, 1, 1), axis=0))
+    assert (np.exp(model.score_samples(states[2:])) == pytest.approx([0.005, 0.005], rel=0.1)) == right
+
+
+def test_gibbs_sweeps_by_kind_of_units():
+    assert [_sweeps(visible, method) for visible, method in (("gaussian", "pcd"), ("gaussian", "cd"))] == [10, 1]
+    assert _sweeps("binary", "pcd") == 1
+    assert _sweeps("gaussian", "pcd", n_gibbs=3) == 3
+
+
+def _sweeps(visible, method, **options):
+    model = RBM(method=method, **options)
+    model.seed_ = 0
+    return resolved_settings(model, energy_of(visible)).n_gibbs
 
 
 @pytest.mark.parametrize("coupling", [-1.0, pytest.param(2.0, marks=pytest.mark.slow)])

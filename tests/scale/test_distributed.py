@@ -182,6 +182,7 @@ def test_a_killed_process_ends_the_job_with_a_sentence_and_the_run_goes_on(tmp_p
     first, second = launch(tmp_path, *RUN)
     wait_for(lambda: list((tmp_path / "run" / "checkpoints").glob("*")), first)
     second.send_signal(signal.SIGKILL)
+    second.communicate()
     said, _ = first.communicate(timeout=120)
     assert first.returncode == 1
     assert "process 0 of 2 waited for another" in said

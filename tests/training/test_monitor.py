@@ -50,6 +50,16 @@ def test_an_error_that_all_losses_share_is_no_overfitting():
         assert [alarm.kind for check in checks for alarm in check.alarms] == expected
 
 
+@pytest.mark.parametrize(("grown", "kind"), [(0.3, "overfitting"), (0.01, "getting worse"), (None, "overfitting")])
+def test_a_rise_that_training_rows_share_is_no_overfitting(grown, kind):
+    monitor = Monitor(None)
+    monitor.check(Observation(0, losses=_losses(0.0), gap=0.2))
+    gap = None if grown is None else 0.2 + grown
+    checks = [monitor.check(Observation(k, losses=_losses(0.4), gap=gap)) for k in range(1, 5)]
+    assert [alarm.kind for check in checks for alarm in check.alarms] == [kind]
+    assert checks[2].alarms[0].remedy
+
+
 def test_samples_far_from_the_data_are_an_alarm_when_they_no_longer_get_better(reference):
     monitor = Monitor(reference)
     raised = [

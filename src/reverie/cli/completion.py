@@ -25,7 +25,7 @@ _reverie() {{
 {options}
   esac
   case "$verb" in
-    run|fit) if [ "$COMP_CWORD" -eq 2 ]; then names="{models}"; else names="{data}"; fi ;;
+    run|fit|tune) if [ "$COMP_CWORD" -eq 2 ]; then names="{models}"; else names="{data}"; fi ;;
     data) if [ "$COMP_CWORD" -eq 2 ]; then names="list fetch describe"; else names="{data}"; fi ;;
   esac
   if [[ "$word" == -* ]]; then
@@ -64,6 +64,6 @@ def completion_script(shell: str) -> str:
 
 def _options(verb: str) -> list[str]:
     module = importlib.import_module(f"reverie.cli.{verb}")
-    parser = module.options("gan") if verb in ("run", "fit") else module.options()
+    parser = module.options("gan") if verb in ("run", "fit", "tune") else module.options()
     hidden = {f"--{word}" for word in parser.words} | {"--model", "--print_shtab"}
     return sorted(name for name in parser._option_string_actions if name.startswith("--") and name not in hidden)

@@ -22,6 +22,7 @@ from reverie.experiment.inputs import Inputs, appended
 from reverie.experiment.progress import Progress
 from reverie.models.base import GenerativeModel
 from reverie.models.files import load_model
+from reverie.training.runtime import thread_limit
 
 __all__ = [
     "draw",
@@ -65,7 +66,7 @@ def draw(
     schema = written_schema(model, asked)
     of_images = asked if schema == model.schema_ else None
     done = 0
-    with ExitStack() as opened:
+    with ExitStack() as opened, thread_limit(model._sampling_threads()):
         sink = opened.enter_context(sink_of(path, schema, n))
         second = opened.enter_context(sink_of(conditions_path(path), of_images.schema, n)) if of_images else None
         for block in _blocks(model, n, seed=seed, asked=asked, start=start):

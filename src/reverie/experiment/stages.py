@@ -10,6 +10,7 @@ import numpy as np
 from reverie.core.assessment import Assessment
 from reverie.core.errors import InputError
 from reverie.core.latent import LatentView
+from reverie.core.lazy import LazyTable, sample_size
 from reverie.core.random import child_seed
 from reverie.data import Dataset, read
 from reverie.experiment.config import RunConfig, read_yaml
@@ -88,12 +89,12 @@ def run_observables(config: RunConfig, inputs: Inputs) -> dict[str, Any]:
 
 
 def generated(folder: RunFolder, inputs: Inputs) -> Part:
-    """Return the samples of the run and the conditions that they were asked for."""
+    """Return the samples of the run and the conditions that they were asked for; of very many the first."""
     path = folder.samples
     if path is None:
         raise InputError(f"Expected samples in {str(folder.path)!r}, got none. Draw them: reverie resume {folder.path}")
     source = inputs.source
-    values = recoded(read(path), source.schema)
+    values = recoded(_first(read(path)), source.schema)
     conditions = None
     if source.conditions is not None and source.is_one_table:
         width = source.events.event_shape[0]
@@ -101,9 +102,16 @@ def generated(folder: RunFolder, inputs: Inputs) -> Part:
     elif source.conditions is not None:
         if folder.conditions is None:
             raise InputError(f"Expected the conditions of the samples beside {str(path)!r}, got no file. Draw anew.")
-        conditions = recoded(read(folder.conditions), source.conditions.schema)
+        conditions = recoded(read(folder.conditions), source.conditions.schema)[: len(values)]
     events = Dataset(values, schema=source.events.schema)
     return Part(events, None if conditions is None else Dataset(conditions, schema=source.conditions.schema))  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def _first(samples: Dataset) -> Dataset:
+    """Return the samples; of a file too large for memory the first, which are as random as any."""
+    if not isinstance(samples.values, LazyTable):
+        return samples
+    return samples.take(slice(0, sample_size(len(samples), samples.event_shape)))
 
 
 def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:

@@ -26,6 +26,7 @@ from reverie.data.dataset import Dataset, check_trainable
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.preprocessed import Preprocessing, as_dataset
 from reverie.training.loop import Record
+from reverie.training.runtime import suggested_threads, thread_limit
 from reverie.validation.kernels import energy_distance
 
 __all__ = ["N_SCORED", "GenerativeModel"]
@@ -96,7 +97,8 @@ class GenerativeModel(BaseEstimator):
         -------
         (n_samples, *event) array, tensor, DataFrame or Dataset.
         """
-        blocks = list(self.iter_sample(n_samples, random_state, **options))
+        with thread_limit(self._sampling_threads()):
+            blocks = list(self.iter_sample(n_samples, random_state, **options))
         return self.preprocessing_.wrapped(np.concatenate(blocks))
 
     def iter_sample(
@@ -135,6 +137,11 @@ class GenerativeModel(BaseEstimator):
             f"Expected a model that makes a sample of noise in one pass, got {type(self).__name__}, whose samples come "
             "from Markov chains. Draw them with sample(), or train a GAN, VAE, Flow or Autoencoder to export."
         )
+
+    def _sampling_threads(self) -> int:
+        """Return how many processor threads pay for a unit: those of a small network wait for each other."""
+        check_is_fitted(self)
+        return suggested_threads(list(self._networks().values()), UNIT)
 
     def _unit_noise(self, seed: int, k: int) -> torch.Generator:
         return child_generator(seed, "sample", k, device=self.device_)

@@ -64,7 +64,7 @@ class RBM(DensityModel):
     visible : "binary" for two values per column, "gaussian" for real numbers; "auto" looks at the data.
     method : how it learns: "exact" (sums, up to 20 units in the smaller layer), "pcd" (persistent chains), "cd"
         (chains from the data), "tempering" (persistent chains at several temperatures); "auto" takes "exact" up to 12.
-    n_gibbs : Gibbs sweeps between two updates, k of CD-k.
+    n_gibbs : Gibbs sweeps between two updates, k of CD-k; "auto" takes 10 for Gaussian units by "pcd", else 1.
     n_chains : persistent chains.
     n_levels : inverse temperatures of "tempering", between 1 and 0.
     n_restarts : machines that exact training starts side by side, of which the likeliest is kept; "auto" takes 5 for
@@ -115,7 +115,7 @@ class RBM(DensityModel):
         n_hidden: int | str = "auto",
         visible: str = "auto",
         method: str = "auto",
-        n_gibbs: int = 1,
+        n_gibbs: int | str = "auto",
         n_chains: int = 100,
         n_levels: int = 10,
         n_restarts: int | str = "auto",

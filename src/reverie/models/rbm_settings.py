@@ -12,6 +12,7 @@ from reverie.training.optimizers import OPTIMIZERS
 __all__ = ["check_options", "resolved_settings"]
 
 _EXACT_TRAINING = 12  # units of the smaller layer up to which method "auto" trains exactly
+_GAUSSIAN_SWEEPS = 10  # their persistent chains are slow: with one sweep the machine runs away from its chains
 _RESTARTS, _RESTARTED = 5, 10  # machines side by side, for smaller layers of so many units
 
 
@@ -23,6 +24,7 @@ def resolved_settings(model: Any, energy: BoltzmannEnergy) -> Settings:
     sgd = energy.visible == "binary" and not exact
     optimizer = ("sgd" if sgd else "adam") if model.optimizer == "auto" else model.optimizer
     rate = 0.2 if optimizer == "sgd" else (0.1 if energy.visible == "binary" else 0.03) if exact else 0.01
+    sweeps = _GAUSSIAN_SWEEPS if method == "pcd" and energy.visible == "gaussian" else 1
     restarts = (_RESTARTS if exact and small <= _RESTARTED else 1) if model.n_restarts == "auto" else model.n_restarts
     return Settings(
         method=method,
@@ -32,7 +34,7 @@ def resolved_settings(model: Any, energy: BoltzmannEnergy) -> Settings:
         momentum=(0.0 if optimizer == "sgd" else 0.9) if model.momentum == "auto" else float(model.momentum),
         weight_decay=model.weight_decay,
         centred=model.centred,
-        n_gibbs=int(model.n_gibbs),
+        n_gibbs=sweeps if model.n_gibbs == "auto" else int(model.n_gibbs),
         n_chains=int(model.n_chains),
         n_levels=int(model.n_levels),
         n_restarts=int(restarts) if exact else 1,

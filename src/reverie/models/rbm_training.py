@@ -37,7 +37,7 @@ from reverie.networks.boltzmann import BoltzmannEnergy
 from reverie.objectives.contrastive import Gradient, centred, combined, compensation
 from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.descent import Descent
-from reverie.training.monitor import Observation
+from reverie.training.monitor import Observation, kind_of_rise
 from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["METHODS", "BoltzmannLearner", "Settings", "fresh_energy"]
@@ -119,7 +119,7 @@ class BoltzmannLearner:
         with torch.no_grad():
             self.chains.begin(self.machines[0], child_generator(settings.seed, "chains", device=device))
         self.farthest, self._reach = torch.zeros((), device=device), float(v.abs().max())
-        self.least, self.least_error = math.inf, 0.0
+        self.least, self.least_error, self.least_gap = math.inf, 0.0, 0.0
 
     def train_step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step of every machine; return what it met, on the device."""
@@ -157,12 +157,12 @@ class BoltzmannLearner:
             if self._is_soon_summed(energy):
                 log_z = exact_log_partition(energy).value
                 scalars = {"free_energy_gap": gap, "log_z": log_z}
-                return Observation(self.step, losses=free + log_z, scalars=scalars)
+                return Observation(self.step, losses=free + log_z, gap=gap, scalars=scalars)
             path = BoltzmannPath(energy, self.base)
             estimate, _ = pilot(path, _CHECK_CHAINS, generator, n_temperatures=_CHECK_TEMPERATURES)
         loss, error = float(free.mean()) + estimate.value, estimate.error
         scalars = {"free_energy_gap": gap, "log_z": estimate.value, "held_out_loss": loss, "held_out_error": error}
-        return Observation(self.step, scalars=scalars, signs=self._signs(loss, error))
+        return Observation(self.step, scalars=scalars, signs=self._signs(loss, error, gap))
 
     def state_dict(self) -> dict[str, Any]:
         """Return machines, averages, optimisers, chains and all else that the next step needs."""
@@ -175,7 +175,7 @@ class BoltzmannLearner:
             "offsets": [offset.clone() for offset in self.offsets],
             "likelihood": self.likelihood.clone(),
             "chains": self.chains.state.clone(),
-            "least": [self.least, self.least_error],
+            "least": [self.least, self.least_error, self.least_gap],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -188,7 +188,7 @@ class BoltzmannLearner:
             offset.copy_(stored)
         self.likelihood.copy_(state["likelihood"])
         self.chains.state.copy_(state["chains"])
-        self.least, self.least_error = state["least"]
+        self.least, self.least_error, self.least_gap = state["least"]
 
     def _data(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return rows of the data and their weights, which add up to one on average."""
@@ -244,13 +244,14 @@ class BoltzmannLearner:
         if machine.log_variance is not None:
             machine.log_variance.clamp_(2 * math.log(NARROWEST), 2 * math.log(WIDEST))
 
-    def _signs(self, loss: float, error: float) -> dict[str, tuple[str, str]]:
+    def _signs(self, loss: float, error: float, gap: float) -> dict[str, tuple[str, str]]:
         if loss < self.least:
-            self.least, self.least_error = loss, error
+            self.least, self.least_error, self.least_gap = loss, error, gap
         excess = loss - self.least
         if excess <= max(_OVERFITTED * math.hypot(error, self.least_error), 0.5):
             return {}
-        return {"overfitting": (f"The held-out loss is {loss:.4g}, {excess:.2g} above its best.", "")}
+        kind = kind_of_rise(excess, gap, self.least_gap)
+        return {kind: (f"The held-out loss is {loss:.4g}, {excess:.2g} above its best.", "")}
 
     def _is_soon_summed(self, energy: BoltzmannEnergy) -> bool:
         """Return whether checks sum log Z: states whose estimate is too low would pass for the best."""

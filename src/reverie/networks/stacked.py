@@ -123,7 +123,7 @@ class Stacked(nn.Module):
         """Return rows (n R, ...) as (n, R, ...)."""
         if x is None:
             return None
-        if len(x) % self.n_replicas:
+        if x.shape[0] % self.n_replicas:
             raise InputError(
                 f"Expected a multiple of {self.n_replicas} rows, one for each replica in turn, got {len(x)}. "
                 "Give every replica as many rows."

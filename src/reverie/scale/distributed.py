@@ -116,6 +116,7 @@ def runtime_from_environment(
     rank, size, local = found
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if on_gpu:
+        local = 0 if torch.cuda.device_count() == 1 else local  # a scheduler may show each process its own device alone
         if local >= torch.cuda.device_count():
             raise InputError(
                 f"Expected a CUDA device for each local process, got {torch.cuda.device_count()} for process {local}. "

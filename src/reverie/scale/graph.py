@@ -43,9 +43,10 @@ def to_onnx(
     """Return the ONNX model of a traced sampler, with the names of its inputs and outputs and its metadata."""
     onnx = onnx_libraries()[0]
     with quiet(), torch.no_grad():
-        lowered = program.run_decompositions(ONNX_TABLE)
+        if any(node.target in ONNX_TABLE for node in program.graph.nodes):
+            program = program.run_decompositions(ONNX_TABLE)
         made = torch.onnx.export(
-            lowered, dynamo=True, opset_version=OPSET, verbose=False, input_names=inputs, output_names=outputs
+            program, dynamo=True, opset_version=OPSET, verbose=False, input_names=inputs, output_names=outputs
         )
         if made is None:
             raise RuntimeError("torch.onnx.export returned no program")

@@ -37,6 +37,7 @@ def searchsorted(
     """Return where each v (..., n) belongs among ascending edges (K,) or (..., K); as `torch.searchsorted`."""
     n_bits = edges.shape[-1].bit_length()
     edges = pad(edges, (0, 2**n_bits - 1 - edges.shape[-1]), value=math.inf)
+    v = v.contiguous()  # as the order of the answer in memory is
     k = torch.zeros_like(v, dtype=torch.int64)
     for step in (1 << bit for bit in reversed(range(n_bits))):
         at = k + (step - 1)

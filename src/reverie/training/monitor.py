@@ -8,6 +8,7 @@ At a check the model gives its loss on each held-out row (nats where it has a li
     alarms       signs that have lasted for three checks:
                  overfitting          the losses lie above those of the best state by more than 4 standard errors
                                       of the mean of their differences, row by row, and of what they share
+                 getting worse        the same, but at least half of the rise is met on training rows too
                  far from the data    the samples are far (`reverie.training.alarms`), and at rest
                  lost regions         regions with 10 % of the data get less than a fifth of their share, at rest
                  and what the model itself has noticed
@@ -27,13 +28,14 @@ from reverie.training.alarms import WARM_UP, Alarm, Finding, is_at_rest, is_far
 from reverie.training.health import Check
 from reverie.training.reference import HealthReference
 
-__all__ = ["Monitor", "Observation"]
+__all__ = ["Monitor", "Observation", "kind_of_rise"]
 
 _PERSISTENCE = 3
 _OVERFITTED = 4.0  # standard errors of a paired difference
 _EMPTY, _RARE, _LOST, _SEEN_WIDTHS = 0.2, 8.0, 0.10, 5.0  # as in `reverie.training.alarms`
 _REMEDIES = {
     "overfitting": "Use fewer steps, a smaller model or more weight decay; the best state by held-out loss is kept.",
+    "getting worse": "Lower the learning rate, or give chains more sweeps; the best state by held-out loss is kept.",
     "far from the data": "Train for more steps, raise the learning rate, or give the model more units.",
     "lost regions": "Train for more steps, or give the model more units and its chains more steps.",
     "non-finite values": "Lower the learning rate, or look for extreme values in the data.",
@@ -49,6 +51,7 @@ class Observation:
     step : steps taken.
     losses : (m,) loss of each held-out row, lower is better; None without them.
     common_error : error that all losses share, such as that of a log Z.
+    gap : mean loss of held-out rows minus that of training rows, in which a log Z cancels; None where it is unknown.
     generated : (n, d) samples as features; None without them.
     scalars : further numbers for the history, by name.
     signs : what the model finds wrong itself: kind -> (evidence, remedy).
@@ -57,6 +60,7 @@ class Observation:
     step: int
     losses: Tensor | None = None
     common_error: float = 0.0
+    gap: float | None = None
     generated: Tensor | None = None
     scalars: Mapping[str, float] = field(default_factory=dict)
     signs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -81,6 +85,7 @@ class Monitor:
         self._findings: list[Finding] = []
         self._best: Tensor | None = None
         self._best_error = 0.0
+        self._best_gap: float | None = None
         self._least = math.inf
         self._lasted: dict[str, int] = {}
 
@@ -94,13 +99,13 @@ class Monitor:
         if seen.generated is not None and self.reference is not None:
             scalars |= self._compare(self.reference, seen.step, seen.generated, signs)
         if seen.losses is not None:
-            scalars |= self._weigh(seen.losses.double().cpu(), seen.common_error, signs)
+            scalars |= self._weigh(seen.losses.double().cpu(), seen, signs)
         value = scalars.get("held_out_loss", scalars.get("score", math.inf))
         improved = value < self._least
         if improved:
             self._least = value
             self._best = None if seen.losses is None else seen.losses.double().cpu().clone()
-            self._best_error = seen.common_error
+            self._best_error, self._best_gap = seen.common_error, seen.gap
         alarms = self._raised(seen.step, signs, after=_PERSISTENCE)
         scalars["kept"] = float(improved)
         return Check(scalars, alarms, improved, at_equilibrium=False, healthy=not signs)
@@ -123,15 +128,15 @@ class Monitor:
         of_score = {"score_error": scored["error"], "score_width": scored["width"]}
         return {"score": scored["score"], **of_score, "score_real": reference.real_against_real, **parts}
 
-    def _weigh(self, losses: Tensor, common: float, signs: dict[str, tuple[str, str]]) -> dict[str, float]:
+    def _weigh(self, losses: Tensor, seen: Observation, signs: dict[str, tuple[str, str]]) -> dict[str, float]:
         mean, error = float(losses.mean()), float(losses.std() / len(losses) ** 0.5)
         if self._best is not None and len(losses) > 1:
             excess = losses - self._best
             paired = float(excess.std()) / len(excess) ** 0.5
-            z = float(excess.mean()) / max(math.hypot(paired, common, self._best_error), 1e-12)
+            z = float(excess.mean()) / max(math.hypot(paired, seen.common_error, self._best_error), 1e-12)
             if z > _OVERFITTED:
                 said = f"The held-out loss is {mean:.4g}, {float(excess.mean()):.2g} above its best ({z:.0f} errors)."
-                signs["overfitting"] = (said, "")
+                signs[kind_of_rise(float(excess.mean()), seen.gap, self._best_gap)] = (said, "")
         return {"held_out_loss": mean, "held_out_error": error}
 
     def _raised(self, step: int, signs: Mapping[str, tuple[str, str]], *, after: int) -> tuple[Alarm, ...]:
@@ -146,6 +151,7 @@ class Monitor:
             "findings": [asdict(finding) for finding in self._findings],
             "best": self._best,
             "best_error": self._best_error,
+            "best_gap": self._best_gap,
             "least": self._least,
             "lasted": dict(self._lasted),
         }
@@ -153,8 +159,21 @@ class Monitor:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a state of a monitor of the same reference."""
         self._findings = [Finding(**finding) for finding in state["findings"]]
-        self._best, self._best_error, self._least = state["best"], state["best_error"], state["least"]
+        self._best, self._best_error, self._best_gap = state["best"], state["best_error"], state["best_gap"]
+        self._least = state["least"]
         self._lasted = dict(state["lasted"])
+
+
+def kind_of_rise(excess: float, gap: float | None, gap_then: float | None) -> str:
+    """Return "getting worse" where training rows share at least half of a rise of the held-out loss, or "overfitting".
+
+    Parameters
+    ----------
+    excess : the rise since the best state.
+    gap, gap_then : held-out minus training loss now and in the best state, None where it is unknown.
+    """
+    shared = gap is not None and gap_then is not None and gap - gap_then <= excess / 2
+    return "getting worse" if shared else "overfitting"
 
 
 def _finding(step: int, measured: Mapping[str, float], *, n_lost: int, n_regions: int) -> Finding:

@@ -97,11 +97,11 @@ class Columns(InvertibleTransform):
 
     def _inverse(self, y: Tensor) -> Tensor:
         sizes = [part.output_shape[0] for part in self.transforms_]
-        pieces = torch.split(y, sizes, dim=1)
-        x = torch.cat([part._inverse(piece) for part, piece in zip(self.transforms_, pieces, strict=True)], dim=1)
+        pieces = torch.split(y.t().contiguous(), sizes)  # the parts work on columns, which now lie side by side
+        x = torch.cat([part._inverse(rows.t()).t() for part, rows in zip(self.transforms_, pieces, strict=True)])
         found = [j for columns in self.indices_ for j in columns]
         order = sorted(range(len(found)), key=found.__getitem__)
-        return x if order == list(range(len(order))) else x[:, order]
+        return (x if order == list(range(len(order))) else x[order]).t().contiguous()
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
         return torch.stack([part.log_det(x[:, c], noise=n) for c, part, n in self._pieces(u)]).sum(0)

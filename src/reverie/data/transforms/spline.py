@@ -99,7 +99,7 @@ def _of_cells(v: Tensor, knots: Tensor, row: int) -> list[Tensor]:
     x, z, d = knots
     h, dz = x.diff(), z.diff()
     s = dz / h
-    flat = v.detach().reshape(-1).contiguous()
+    flat = v.detach().reshape(-1)
     k = (ranks(flat, knots[row].contiguous()) - 1).clamp(0, knots.shape[1] - 2)
     of_cell = x[:-1], h, z[:-1], dz, d[:-1], d[1:], s, d[:-1] + d[1:] - 2 * s
     return [t.index_select(0, k).view(v.shape) for t in of_cell]
