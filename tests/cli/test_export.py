@@ -20,7 +20,7 @@ def test_a_run_becomes_a_graph_with_its_comparison_beside(graph):
     metadata = {entry.key: entry.value for entry in onnx.load(graph).metadata_props}
     assert metadata["names"] == "px\npy\npz"
     assert metadata["model"] == "GAN"
-    written = json.loads((graph.parent / "x.parity.json").read_text())
+    written = json.loads((graph.parent / "x.onnx.parity.json").read_text())
     assert written["holds"]
     assert written["columns"][0]["largest_relative"] < 1e-5
 
@@ -50,7 +50,7 @@ def test_a_graph_beyond_tolerance_is_an_error(call, finished, tmp_path, monkeypa
     assert code == 2
     assert "Expected a graph that gives the samples of the model" in err
     assert not (tmp_path / "x.onnx").exists()
-    assert (tmp_path / "x.parity.json").exists()
+    assert (tmp_path / "x.onnx.parity.json").exists()
 
 
 def test_wrong_words_are_answered(call, finished, tmp_path):

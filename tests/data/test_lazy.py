@@ -1,12 +1,15 @@
 """Features that are computed when they are asked for, and the order in which batches go through a large table."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+from reverie.core import lazy
 from reverie.core.errors import InputError
 from reverie.core.lazy import LazyTable
-from reverie.data import Dataset
+from reverie.data import Dataset, check_trainable, read
 from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.lazy import LazyRows, Windows, divided, is_lazy, lazily, some_rows
 
@@ -149,3 +152,27 @@ def test_events_are_held_out_at_random_and_alike_in_memory_or_not(limit, monkeyp
     assert np.array_equal(Dataset(VALUES).hold_out(40, random_state=1)[1].values, np.asarray(held_out.values))
     with pytest.raises(InputError, match="Expected 1 to 1002 events to hold out, got 1003"):
         data.hold_out(N)
+
+
+def _resident_mib():
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssFile")) / 1024
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are counted as Linux counts them")
+def test_pages_of_a_file_are_given_back_when_they_have_been_read(tmp_path, monkeypatch):
+    path = tmp_path / "x.npy"
+    np.save(path, np.random.default_rng(0).standard_normal((1 << 19, 8)))  # 32 MiB
+    monkeypatch.setattr(lazy, "_BLOCK", 1 << 17)
+    monkeypatch.setenv("REVERIE_LARGE", "1e5")
+    before = _resident_mib()
+    data = read(path)
+    check_trainable(data)
+    data.fingerprint()
+    rest, held_out = data.hold_out(1000, random_state=0)
+    assert _resident_mib() - before < 8
+    assert (len(rest), len(held_out)) == ((1 << 19) - 1000, 1000)
+    plain = np.load(path, mmap_mode="r")  # twin
+    before = _resident_mib()
+    plain.sum()
+    assert _resident_mib() - before > 24

@@ -199,8 +199,8 @@ def test_a_graph_beyond_tolerance_is_not_left_behind(small, tmp_path, monkeypatc
     monkeypatch.setattr("reverie.scale.export.to_onnx", lambda *_, **__: _foreign(small))
     with pytest.raises(ParityError, match="See .*parity.json"):
         export_model(small, tmp_path / "x.onnx")
-    assert [file.name for file in tmp_path.iterdir()] == ["x.parity.json"]
-    assert not json.loads((tmp_path / "x.parity.json").read_text())["holds"]
+    assert [file.name for file in tmp_path.iterdir()] == ["x.onnx.parity.json"]
+    assert not json.loads((tmp_path / "x.onnx.parity.json").read_text())["holds"]
 
 
 def _foreign(model):

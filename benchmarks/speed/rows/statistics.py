@@ -2,7 +2,7 @@
 
     sliced        10,000 against 10,000 events of 20 features, 100 directions; floor: projections and sorting
     energy        2,000 against 2,000 events of 10 features; floor: the products behind the distances and their roots
-    energy test   500 against 500, 200 permutations; floor as before, since all labellings can share the distances,
+    energy test   300 against 300, 100 permutations; floor as before, since all labellings can share the distances,
                   and one product of the distances with all labellings
 
 Products, roots and sorting of the floor are in float64 too.
@@ -22,18 +22,18 @@ PEER = "benchmarks.speed.peers.transport"
 def rows(threads: int) -> list[Row]:
     """Return the rows of the family."""
     wide = {"rows": 10_000, "features": 20, "directions": 100}
-    pairs, few = {"rows": 2000, "features": 10}, {"rows": 500, "features": 10, "permutations": 200}
+    pairs, few = {"rows": 2000, "features": 10}, {"rows": 300, "features": 10, "permutations": 100}
     sorts: Term = {"kind": "sort", "shape": [wide["directions"], wide["rows"]], "count": 2, "dtype": "float64"}
     projections = gemm(wide["rows"], wide["features"], wide["directions"], 2, "float64")
-    labellings = gemm(1000, 1000, few["permutations"] + 1, 1, "float64")
+    labellings = gemm(600, 600, few["permutations"] + 1, 1, "float64")
     return [
         _row("sliced", "sliced Wasserstein, 10,000 x 20, 100 directions", wide, [projections, sorts], "POT", threads),
         _row("energy", "energy distance, 2,000 x 10", pairs, _distances(2000, 10), "hyppo", threads),
         _row(
             "energy test",
-            "energy distance, 500 x 10, 200 permutations",
+            "energy distance, 300 x 10, 100 permutations",
             few,
-            [*_distances(500, 10), labellings],
+            [*_distances(300, 10), labellings],
             "hyppo",
             threads,
         ),

@@ -55,8 +55,7 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(f"Expected --tolerance to be a number > 0, got {values.tolerance:g}. Try --tolerance 1e-5.")
     to = _format(values.to, values.out)
     out = Path(values.out or Path(values.run) / f"model.{to}")
-    parity = out.with_suffix(".parity.json")
-    for file in (out, parity):
+    for file in (out, Path(f"{out}.parity.json")):
         if file.exists() and not values.overwrite:
             raise FolderError(f"Expected a new file, got {str(file)!r}, which exists. Give --overwrite or another -o.")
     from reverie.experiment.exporting import export_run

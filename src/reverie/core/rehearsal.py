@@ -15,6 +15,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as tree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from reverie.core.products import with_fast_products
+
 __all__ = ["Ready", "Rehearsal", "UnsuitableError"]
 
 Step = Callable[[Any, torch.Generator], Any]
@@ -162,7 +164,7 @@ class Rehearsal:
 
     def compiled(self, graph: torch.fx.GraphModule) -> "Ready":
         """Return the compiled graph, after it has agreed with the plain function."""
-        outer = _lifted(graph)
+        outer = _lifted(with_fast_products(graph))
         values = [draw.value for draw in self._draws]
         self.put_back()
         call = _inductor(graph, [*self._inputs, *values, *outer])

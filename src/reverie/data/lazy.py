@@ -171,10 +171,14 @@ def divided(rows: Rows, out: Tensor) -> tuple[dict[str, Any], dict[str, Tensor]]
     """Return all rows but those of the numbers `out`, increasing, in their order; and those."""
     held_out = {key: x[out] for key, x in rows.items()}
     gone = out.cpu().numpy()
-    kept = torch.ones(len(rows["x"]), dtype=torch.bool)
-    kept[out] = False
-    train = {key: x.without(gone) if isinstance(x, LazyRows) else x[kept] for key, x in rows.items()}
+    train = {key: x.without(gone) if isinstance(x, LazyRows) else _without(x, out) for key, x in rows.items()}
     return train, held_out
+
+
+def _without(x: Tensor, out: Tensor) -> Tensor:
+    kept = torch.ones(len(x), dtype=torch.bool)
+    kept[out] = False
+    return x[kept]
 
 
 def event_size(rows: Sequence[Any]) -> int:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from reverie.core.errors import InputError, MissingDependencyError, UnknownNameError, nearest
-from reverie.core.lazy import exceeds_memory
+from reverie.core.lazy import LazyTable, exceeds_memory, is_large
 from reverie.data.containers import Raw, join_columns, to_raw
 from reverie.data.conversion import mapped
 from reverie.data.dataset import Dataset
@@ -80,8 +80,9 @@ def read(
         provenance["memory_map"] = str(mapped_from)
     if len(raw.values) == 0:
         raise InputError(f"Expected events in {file.name}, got none. Check how the file was written.")
-    schema = infer_schema(raw.values, raw.names, kind=kind, dtypes=raw.dtypes, labels=_plain_labels(raw))
-    data = Dataset(raw.values, schema=schema, provenance=provenance)
+    values: Any = LazyTable(raw.values) if is_large(raw.values) else raw.values
+    schema = infer_schema(values, raw.names, kind=kind, dtypes=raw.dtypes, labels=_plain_labels(raw))
+    data = Dataset(values, schema=schema, provenance=provenance)
     if names is not None and data.names != names:
         data = data.select(names)
     if weights is not None:

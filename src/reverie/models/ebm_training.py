@@ -195,7 +195,8 @@ class EnergyLearner:
             losses, signs = _weighted(e + log_z, held_out), signs_of_overfitting(gap, error)
             scalars |= {"log_z": log_z, "log_z_error": error}
         generated = chains if self.whitening is None else self.whitening.inverse(chains)
-        return Observation(self.step, losses, error, generated, scalars, signs)
+        told: dict[str, Any] = {"generated": generated, "scalars": scalars, "signs": signs}
+        return Observation(self.step, losses, error, **told)
 
     def _log_z(self, x: Tensor, generator: torch.Generator) -> tuple[float, float]:
         """Return log Z of the averaged energy and its error; whitened events x (batch, feature) are where it is low."""

@@ -1,8 +1,8 @@
 """Export of a trained model for programs that know nothing of reverie.
 
-    model.onnx          noise (and condition) in, values in physical units out; for ONNX Runtime in any language
-    model.pt2           the same as a torch.export program, for PyTorch
-    model.parity.json   how far the graph is from the model on the same noise
+    model.onnx                noise (and condition) in, values in physical units out; for ONNX Runtime
+    model.pt2                 the same as a torch.export program, for PyTorch
+    model.onnx.parity.json    how far the graph is from the model on the same noise
 
 Inverse transforms, and the transform of the conditions, are inside the graph. Values are float64. A model with a
 referee has a second output, the probability with which each sample is to be accepted; what is refused is drawn
@@ -119,8 +119,8 @@ def export_model(
 
 
 def parity_path(path: str | Path) -> Path:
-    """Return the file of the comparison that belongs to a graph: x.onnx -> x.parity.json."""
-    return Path(path).with_suffix(".parity.json")
+    """Return the file of the comparison that belongs to a graph: x.onnx -> x.onnx.parity.json."""
+    return Path(f"{path}.parity.json")
 
 
 def _write_onnx(sampler: PhysicalSampler, path: Path, metadata: dict[str, str]) -> Any:

@@ -182,6 +182,8 @@ ONNX_TABLE: dict[Any, Callable[..., Any]] = {
     _aten.cosh.default: _in_float64(lambda x: (torch.exp(x) + torch.exp(-x)) / 2),
     _aten.tan.default: _in_float64(lambda x: x.sin() / x.cos()),
     _aten.hypot.default: _in_float64(lambda x, y: torch.sqrt(x * x + y * y)),
+    _aten.signbit.default: lambda x: x < 0,
+    _aten.copysign.Tensor: lambda x, y: torch.where(y < 0, -x.abs(), x.abs()),
     _aten.linalg_vector_norm.default: _in_float64(_norm),
     _aten.leaky_relu.default: _in_float64(lambda x, slope=0.01: torch.where(x > 0, x, slope * x)),
     _aten.elu.default: _in_float64(

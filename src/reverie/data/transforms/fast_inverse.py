@@ -19,7 +19,7 @@ from reverie.core.protocols import Transform
 from reverie.data.transforms.base import InvertibleTransform
 from reverie.data.transforms.chain import Chain
 from reverie.data.transforms.columns import Columns
-from reverie.data.transforms.fast_quantile import LOG_SLOPE_STEP, FastQuantile
+from reverie.data.transforms.fast_quantile import FastQuantile
 from reverie.data.transforms.periodic import Periodic
 from reverie.data.transforms.pointmass import PointMass
 from reverie.data.transforms.quantile import Quantile
@@ -49,7 +49,7 @@ class FastInverse(nn.Module):
     sources: Tensor  # where each feature is among maps, cosines, sines and 0
     angles: Tensor  # (3, angle, 1): origin, x per radian, largest x
 
-    def __init__(self, transform: Transform, *, log_slope_step: float = LOG_SLOPE_STEP) -> None:
+    def __init__(self, transform: Transform, *, log_slope_step: float | None = None) -> None:
         super().__init__()
         self.transform, self._step = transform, log_slope_step
         self._undo = None if isinstance(transform, Columns) else _undo(transform)
