@@ -7,8 +7,8 @@ The floor of a task is the time of its parts one after the other, nothing in bet
 
 with each t measured on this machine, with as many threads, in the turns of the task it belongs to:
 
-    t_GEMM      one product of exactly that shape, by torch's library, operands in cache; of less than SMALL operations
-                alone or in a batch, which spreads the cost of a call, whichever is faster
+    t_GEMM      one product of exactly that shape, operands in cache, by the faster of torch's two libraries (its BLAS
+                and oneDNN); of less than SMALL operations alone or in a batch, which spreads the cost of a call
     t_conv      one isolated convolution kernel of that shape (forward, to the input, to the weights; where the input
                 and the weights are both asked for, one call gives both), in the faster of the two layouts of memory
     t_normal, t_uniform   a number of a block of BLOCK float32 numbers of torch's generator
@@ -18,8 +18,8 @@ with each t measured on this machine, with as many threads, in the turns of the 
 
 Adam moves 28 bytes a weight (reads weight, gradient and two averages; writes all but the gradient), plain gradient
 descent 12, an average of the weights 12. Nonlinearities, losses and the choice of a batch are not in the floor.
-The library is torch's, because that is what anyone who stands on torch has: an implementation with a faster one, such
-as JAX's, can come below this floor. The rate of NumPy's is listed beside torch's for comparison.
+The libraries are torch's, because that is what anyone who stands on torch has: an implementation with a faster one
+can come below this floor. The rate of torch's BLAS alone and of NumPy's is listed beside it for comparison.
 
     python -m benchmarks.speed.machine '{"threads": 1, "cores": [0]}'      prints the rates as JSON
 
@@ -89,12 +89,14 @@ def _timed(call: Callable[[], Any], n: int) -> float:
 
 
 def _gemm(term: Term) -> tuple[Callable[[], Any], float]:
-    """Return the fastest of a plain product, a batch of MANY and, for vectors, what is made for them."""
+    """Return the fastest of a plain product, one by oneDNN, a batch of MANY and, for vectors, what is made for them."""
     import torch
 
     (m, k, n), dtype = term["shape"], getattr(torch, term.get("dtype", "float32"))
     a, b, c = torch.randn(m, k, dtype=dtype), torch.randn(k, n, dtype=dtype), torch.empty(m, n, dtype=dtype)
     ways: list[tuple[Callable[[], Any], float]] = [(lambda: torch.mm(a, b, out=c), 1.0)]
+    if dtype == torch.float32 and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        ways.append((lambda: torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], ""), 1.0))
     if n == 1:
         ways.append((lambda: torch.mv(a, b[:, 0], out=c[:, 0]), 1.0))
     if m == 1:
@@ -185,24 +187,24 @@ SHAPES = ([64, 100, 784], [256, 128, 128], [200, 784, 500], [1024, 128, 128], [1
 
 def measured_rates() -> dict[str, float]:
     """Return rates by name: GFLOP/s of GEMM and GEMV by shape, millions of random numbers a second, GB/s by size."""
+    import torch
+
     found: dict[str, float] = {}
     for m, k, n in SHAPES:
         found[f"GEMM {m} x {k} x {n}, GFLOP/s"] = 2e-9 * m * k * n / _seconds({"kind": "gemm", "shape": [m, k, n]})
     found["GEMM 1024 x 1024 x 1024 float64, GFLOP/s"] = (
         2e-9 * 1024**3 / _seconds({"kind": "gemm", "shape": [1024] * 3, "dtype": "float64"})
     )
-    found["GEMM 1024 x 1024 x 1024 by NumPy's library, GFLOP/s"] = 2e-9 * 1024**3 / _by_numpy(1024)
+    a, b, c = (np.random.default_rng(0).random((1024, 1024), dtype=np.float32) for _ in range(3))
+    A, B, C = (torch.from_numpy(x) for x in (a, b, c))
+    for name, call in (("torch's BLAS", lambda: torch.mm(A, B, out=C)), ("NumPy", lambda: np.matmul(a, b, out=c))):
+        found[f"GEMM 1024 x 1024 x 1024 by {name}, GFLOP/s"] = 2e-9 * 1024**3 / _median(call, 2)
     found["GEMV 1024 x 1024, GFLOP/s"] = 2e-9 * 1024**2 / _seconds({"kind": "gemm", "shape": [1024, 1024, 1]})
     for kind in ("normal", "uniform"):
         found[f"{kind} numbers, million/s"] = 1e-6 / _seconds({"kind": kind})
     for name, size in (("1 MB", 1e6), ("16 MB", 16e6), ("256 MB", 256e6)):
         found[f"memory, arrays of {name}, GB/s"] = 1e-9 / _seconds({"kind": "bytes", "footprint": size})
     return found
-
-
-def _by_numpy(n: int) -> float:
-    a, b, c = (np.random.default_rng(0).random((n, n), dtype=np.float32) for _ in range(3))
-    return _median(lambda: np.matmul(a, b, out=c), 2)
 
 
 def _seconds(term: Term) -> float:

@@ -35,7 +35,7 @@ def main() -> None:
     try:
         wall, processor = time.perf_counter(), time.process_time()
         window = _made(spec["task"], spec.get("params", {}))
-        _say(out, {"seconds": time.perf_counter() - wall, "processor": time.process_time() - processor, "setup": 0.0})
+        _say(out, {"seconds": time.perf_counter() - wall, "processor": time.process_time() - processor})
         for line in sys.stdin:
             _say(out, _turn(window, json.loads(line)["run"]))
     except KeyboardInterrupt:

@@ -1,6 +1,11 @@
 """`reverie sample` in shards: part files, tasks of an array, the script of one, and wrong words."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -75,3 +80,23 @@ def test_shards_of_other_samples_are_not_mixed(call, refused, finished, tmp_path
     assert call(*argv)[0] == 0
     assert "another seed (0, not 1)" in refused(*argv, "--seed", 1)
     assert call(*argv, "--seed", 1, "--overwrite")[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_ctrl_c_keeps_what_is_finished_and_leaves_no_halves(finished, tmp_path):
+    """The signal goes to all processes of the group, as from a terminal."""
+    out = tmp_path / "s"
+    words = [sys.executable, "-m", "reverie", "sample", finished, "-n", 60_000_000, "-o", out, "--workers", 2]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([str(word) for word in words], start_new_session=True, **streams)
+    while not list(out.glob(".part-*.json")) and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, said = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (130, "")
+    assert "Traceback" not in said
+    assert said.endswith("shards are finished and kept; the same command carries on\nreverie: Stopped.\n")
+    assert list(out.glob("*.tmp")) == list(out.glob(".*.tmp")) == []
+    manifest = json.loads((out / "_manifest.json").read_text())
+    assert 1 <= manifest["n_done"] < manifest["n_shards"]

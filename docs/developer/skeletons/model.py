@@ -122,7 +122,7 @@ class _Learner:
     `_update` may be compiled: it changes tensors in place, binds none anew, and draws only from `generator`.
     """
 
-    def __init__(self, law: nn.Module, learning_rate: float, max_steps: int, compile: bool | str) -> None:
+    def __init__(self, law: nn.Module, learning_rate: float, max_steps: int, compile: object) -> None:
         self.law, self.learning_rate, self.max_steps = law, learning_rate, max_steps
         self.step, self.rate_factor = 0, 1.0
         self._descent = Descent(law.parameters(), "adam", learning_rate=learning_rate, betas=(0.9, 0.999))

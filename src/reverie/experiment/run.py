@@ -25,6 +25,7 @@ from reverie.validation import ValidationResult
 __all__ = ["ALL_STAGES", "make_model", "resume", "rewrite_report", "start", "validate_run"]
 
 ALL_STAGES = ("fit", "sample", "validate", "report")
+_COMPILES_FROM = 120.0  # seconds of training
 _ENDINGS = {
     "equilibrium": "training ended at step {step:,}: equilibrium, and the held-out score no longer improves",
     "alarm": "training ended at step {step:,} by an alarm; history.jsonl holds it",
@@ -55,7 +56,7 @@ def start(
     InputError, FolderError, TrainingError
         Each one sentence: expected, got, what to do.
     """
-    runtime = _runtime(config)
+    config, runtime = _within_budget(config), _runtime(config)
     with runtime or nullcontext():
         if runtime is not None and runtime.rank > 0:
             stage.help_to_fit(make_model(config), load_inputs(config), runtime)
@@ -169,6 +170,14 @@ def _recorded(run: RunFolder) -> tuple[RunConfig, Inputs]:
     inputs = load_inputs(config)
     inputs.check_same(run.read_json("data.json"))
     return config, inputs
+
+
+def _within_budget(config: RunConfig) -> RunConfig:
+    """Return `config`, without compiled steps where the budget would go into the compiler; resumption keeps to it."""
+    budget = parse_duration(config.max_time)
+    if budget is None or budget >= _COMPILES_FROM or config.model_options.get("compile", "auto") != "auto":
+        return config
+    return replace(config, model={**config.model, "compile": False})
 
 
 def _runtime(config: RunConfig) -> Distributed | None:

@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from reverie.core.products import product
 from reverie.networks.boltzmann import BoltzmannEnergy
 
 __all__ = ["BASE_RATE_CLIP", "BoltzmannPath", "Level", "base_rate"]
@@ -116,7 +117,7 @@ class BoltzmannPath:
 
     def at(self, v: Tensor) -> Level:
         """Return chains at v (chain, visible)."""
-        return Level(v, torch.addmm(self.b, v if self.precision is None else v * self.precision, self.W))
+        return Level(v, product(v if self.precision is None else v * self.precision, self.W, self.b))
 
     def log_weight(self, state: Level, beta: float, to: float) -> Tensor:
         """Return log p*_to(v) - log p*_beta(v), (chain,) float64; keeps p(h | v) at `to` for the move."""
@@ -143,7 +144,7 @@ class BoltzmannPath:
 
     def draw_visible(self, h: Tensor, beta: Beta, generator: torch.Generator) -> Tensor:
         """Return v (chain, visible) drawn at `beta` given h."""
-        drive = torch.mm(h, self.W.T)
+        drive = product(h, self.W.T)
         if self.precision is None or self.precision0 is None:
             return _bits(drive.add_(self.a - self.a0).mul_(beta).add_(self.a0).sigmoid_(), generator)
         own, base = beta * self.precision, (1 - beta) * self.precision0

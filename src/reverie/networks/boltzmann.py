@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from reverie.core.checks import check_choice
+from reverie.core.products import product
 
 __all__ = ["VISIBLE", "BoltzmannEnergy"]
 
@@ -87,11 +88,11 @@ class BoltzmannEnergy(nn.Module):
     def hidden_input(self, v: Tensor) -> Tensor:
         """Return b + v W, or b + (v / s^2) W, (batch, hidden): the log odds of each hidden unit given v."""
         scaled = v if self.log_variance is None else v * (-self.log_variance).exp()
-        return torch.addmm(self.hidden_bias, scaled, self.W)
+        return _affine(scaled, self.W, self.hidden_bias)
 
     def visible_input(self, h: Tensor) -> Tensor:
         """Return a + W h, (batch, visible): the log odds of binary units given h, the mean of Gaussian ones."""
-        return torch.addmm(self.visible_bias, h, self.W.T)
+        return _affine(h, self.W.T, self.visible_bias)
 
     def hidden_mean(self, v: Tensor) -> Tensor:
         """Return the mean of h given v, (batch, hidden)."""
@@ -115,6 +116,11 @@ class BoltzmannEnergy(nn.Module):
             return _bernoulli(mean, generator)
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         return mean + noise * (self.log_variance / 2).exp()
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return x W + b; the fast product knows no gradient."""
+    return torch.addmm(bias, x, weight) if torch.is_grad_enabled() else product(x, weight, bias)
 
 
 def _bernoulli(p: Tensor, generator: torch.Generator) -> Tensor:

@@ -99,7 +99,7 @@ def completed(
     if isinstance(executor, InThisProcess):  # one by one, not all before the first is told of
         yield from ((job, function(job)) for job in jobs)
         return
-    futures = {executor.submit(function, job): job for job in jobs}
+    futures = {executor.submit(_do, function, job): job for job in jobs}
     try:
         for future in as_completed(futures):
             yield futures[future], _result(future)
@@ -116,6 +116,16 @@ def _check_scheduler_file(engine: str, file: Path) -> None:
             f"Expected the file of a running Dask scheduler, got {str(file)!r}, which does not exist. "
             f"Start one: dask scheduler --scheduler-file {file}"
         )
+
+
+def _do(function: Callable[[Job], Result], job: Job) -> Result:
+    """Do one job. A process of ours that is told to stop ends here: its pool would take that for an error and go on."""
+    try:
+        return function(job)
+    except SystemExit:
+        if multiprocessing.parent_process() is None:
+            raise
+        os._exit(1)
 
 
 def _result(future: Future) -> Any:
