@@ -198,6 +198,7 @@ def measured_rates() -> dict[str, float]:
     a, b, c = (np.random.default_rng(0).random((1024, 1024), dtype=np.float32) for _ in range(3))
     A, B, C = (torch.from_numpy(x) for x in (a, b, c))
     for name, call in (("torch's BLAS", lambda: torch.mm(A, B, out=C)), ("NumPy", lambda: np.matmul(a, b, out=c))):
+        call()
         found[f"GEMM 1024 x 1024 x 1024 by {name}, GFLOP/s"] = 2e-9 * 1024**3 / _median(call, 2)
     found["GEMV 1024 x 1024, GFLOP/s"] = 2e-9 * 1024**2 / _seconds({"kind": "gemm", "shape": [1024, 1024, 1]})
     for kind in ("normal", "uniform"):

@@ -17,6 +17,7 @@ __all__ = ["product", "with_fast_products"]
 
 _WORTH = 500_000  # multiplications; below it a call of oneDNN costs more than it saves
 _MM, _ADDMM = torch.ops.aten.mm.default, torch.ops.aten.addmm.default
+_BMM, _BADDBMM = torch.ops.aten.bmm.default, torch.ops.aten.baddbmm.default
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -34,10 +35,21 @@ def _shaped(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ARG00
     return a.new_empty(a.shape[0], b.shape[1])
 
 
+def _each_by_onednn(a: Tensor, b: Tensor) -> Tensor:
+    return torch.stack([_by_onednn(x, y, None) for x, y in zip(a.unbind(), b.unbind(), strict=True)])
+
+
+def _each_shaped(a: Tensor, b: Tensor) -> Tensor:
+    return a.new_empty(*a.shape[:2], b.shape[2])
+
+
 _LIBRARY = torch.library.Library("reverie", "FRAGMENT")  # a name of our own: the compiler has other plans for theirs
 _LIBRARY.define("product(Tensor a, Tensor b, Tensor? bias) -> Tensor")
 _LIBRARY.impl("product", _by_onednn, "CPU")
 _LIBRARY.impl("product", _shaped, "Meta")
+_LIBRARY.define("products(Tensor a, Tensor b) -> Tensor")
+_LIBRARY.impl("products", _each_by_onednn, "CPU")
+_LIBRARY.impl("products", _each_shaped, "Meta")
 
 
 def with_fast_products(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
@@ -45,9 +57,11 @@ def with_fast_products(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
     if not _prefers_onednn():
         return graph
     for node in list(graph.graph.nodes):
-        if node.target in (_MM, _ADDMM) and not node.kwargs:
-            a, b, bias = (*node.args[-2:], node.args[0] if node.target is _ADDMM else None)
-            if _is_faster(a.meta["val"], b.meta["val"]) and (bias is None or bias.meta["val"].ndim == 1):
+        if node.target in (_MM, _ADDMM, _BMM, _BADDBMM) and not node.kwargs:
+            bias, (a, b) = node.args[:-2], node.args[-2:]
+            many = node.target in (_BMM, _BADDBMM)
+            first = (a.meta["val"][0], b.meta["val"][0]) if many else (a.meta["val"], b.meta["val"])
+            if _is_faster(*first) and (many or not bias or bias[0].meta["val"].ndim == 1):
                 _replace(graph, node, a, b, bias)
     graph.recompile()
     return graph
@@ -55,7 +69,14 @@ def with_fast_products(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
 
 def _replace(graph: torch.fx.GraphModule, node: Any, a: Any, b: Any, bias: Any) -> None:
     with graph.graph.inserting_before(node):
-        found = graph.graph.call_function(torch.ops.reverie.product.default, (a, b, bias))
+        if node.target in (_MM, _ADDMM):
+            added = bias[0] if bias else None
+            found = graph.graph.call_function(torch.ops.reverie.product.default, (a, b, added))
+        else:
+            found = graph.graph.call_function(torch.ops.reverie.products.default, (a, b))
+            if bias:
+                found.meta.update(node.meta)
+                found = graph.graph.call_function(torch.ops.aten.add.Tensor, (found, bias[0]))
     found.meta.update(node.meta)
     node.replace_all_uses_with(found)
     graph.graph.erase_node(node)

@@ -62,7 +62,8 @@ class Drawing:
         R, z = self.n_replicas, noise[:, : self.n_noise]
         if R > 1:
             z, condition = _repeated(z, R), None if condition is None else _repeated(condition, R)
-        rows = self.seen(self.network(z, condition), condition)
+        x = self.network(z, condition)
+        rows = {"x": x} if self.referee is None else self.seen(x, condition)
         if R > 1:
             chosen = (noise[:, self.n_noise] * R).long().clamp(max=R - 1)
             rows = {key: _chosen(x.unflatten(0, (-1, R)), chosen) for key, x in rows.items()}

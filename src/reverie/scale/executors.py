@@ -45,6 +45,10 @@ class InThisProcess(Executor):
         return future
 
 
+class _Pool(ProcessPoolExecutor):
+    """A pool of ours, which ends with its block and not before."""
+
+
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -103,9 +107,13 @@ def completed(
     try:
         for future in as_completed(futures):
             yield futures[future], _result(future)
-    finally:
-        for future in futures:
-            future.cancel()
+    except WorkerError:
+        raise  # the executor is broken, and busy with saying so to all futures
+    except BaseException:
+        if not isinstance(executor, _Pool):  # which cancels them itself
+            for future in futures:
+                future.cancel()
+        raise
 
 
 def _check_scheduler_file(engine: str, file: Path) -> None:
@@ -147,14 +155,14 @@ def _pool(workers: int, scheduler_file: str | Path | None) -> Iterator[Executor]
         return
     others = {child.pid for child in multiprocessing.active_children()}
     spawn = multiprocessing.get_context("spawn")
-    with _one_thread_each(), ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin) as pool:
+    with _one_thread_each(), _Pool(workers, mp_context=spawn, initializer=_begin) as pool:
         try:
             yield pool
         except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
                 if child.pid not in others:
                     child.terminate()  # a shard may take minutes more, and nobody waits for it
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
