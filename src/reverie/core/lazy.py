@@ -37,7 +37,7 @@ __all__ = [
 LARGE = 1 << 26  # numbers: 512 MiB in double precision, of which training in memory makes several copies
 SAMPLE_ROWS, SAMPLE_NUMBERS = 1 << 18, 1 << 24  # of a large table, where a part of it must do
 _BLOCK = 1 << 21  # numbers read at once
-_SCATTERED = 1024  # rows gathered at once: each may bring in 64 KiB of pages
+_SCATTERED = 64  # rows gathered at once: each may bring in 64 KiB of pages, or 2 MiB where these are huge
 
 
 def is_large(values: Any) -> bool:
@@ -69,11 +69,15 @@ def row_blocks(values: Any) -> Iterator[np.ndarray]:
 
 
 def read_rows(values: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Return rows of an array at integers `index` (k,); of a memory map a few at a time, whose pages are given back."""
+    """Return rows of an array at integers `index` (k,), read from its beginning to its end.
+
+    Of a memory map a few are read at a time, and their pages given back.
+    """
     out = np.empty((len(index), *values.shape[1:]), values.dtype)
+    order = np.argsort(index, kind="stable")
     for start in range(0, len(index), _SCATTERED):
-        part = index[start : start + _SCATTERED]
-        out[start : start + len(part)] = values[part]
+        part = order[start : start + _SCATTERED]
+        out[part] = values[index[part]]
         _give_back(values)
     return out
 

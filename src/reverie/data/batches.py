@@ -98,9 +98,8 @@ class Batches:
 
     def _read(self, index: np.ndarray) -> dict[str, Tensor]:
         rows = self._rows if isinstance(self._rows, Mapping) else {"x": self._rows}
-        order = np.argsort(index, kind="stable")  # a file is read from its beginning to its end
-        there, back = torch.from_numpy(index[order]), torch.from_numpy(np.argsort(order))
-        return {key: x[there].index_select(0, back) for key, x in rows.items()}
+        there = torch.from_numpy(index)
+        return {key: x[there] for key, x in rows.items()}
 
     def _permutation(self, epoch: int) -> Tensor:
         order = np.random.default_rng(child_seed(self._seed, "batches", epoch)).permutation(self.n_rows)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError, MissingDependencyError, WorkerError
@@ -29,6 +29,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE = 30  # seconds for a scheduler to answer
 
 
@@ -206,8 +207,14 @@ def _one_thread_each() -> Iterator[None]:
 
 def _begin() -> None:
     """Prepare a process of the pool: told to stop, by Ctrl-C too, it cleans up and ends without a word."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(1))
+    for number in _STOPS:
+        signal.signal(number, _stop)
+
+
+def _stop(*_: object) -> NoReturn:
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)  # a second one would break off the cleaning up
+    sys.exit(1)
 
 
 ENGINES: dict[str, Callable[[int, str | Path | None], AbstractContextManager[Executor]]] = {
