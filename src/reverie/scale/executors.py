@@ -213,7 +213,7 @@ def _begin() -> None:
 
 def _stop(*_: object) -> NoReturn:
     for number in _STOPS:
-        signal.signal(number, signal.SIG_IGN)  # a second one would break off the cleaning up
+        signal.signal(number, lambda *_: None)  # a second one would break off the cleaning up
     sys.exit(1)
 
 

@@ -1,7 +1,7 @@
 """A model's sampler as a graph of tensor operations with a free batch size, and as ONNX.
 
 A kinematic fit takes derivatives inside the sampler. Those are first written out as operations of their own, which
-costs a minute for two observables; everything else is traced once.
+costs minutes for two observables; everything else is traced once.
 """
 
 import contextlib

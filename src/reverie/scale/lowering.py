@@ -184,6 +184,8 @@ ONNX_TABLE: dict[Any, Callable[..., Any]] = {
     _aten.hypot.default: _in_float64(lambda x, y: torch.sqrt(x * x + y * y)),
     _aten.signbit.default: lambda x: x < 0,
     _aten.copysign.Tensor: lambda x, y: torch.where(y < 0, -x.abs(), x.abs()),
+    _aten.hardtanh_backward.default: lambda g, x, low, high: torch.where((x > low) & (x < high), g, 0.0),
+    _aten.threshold_backward.default: lambda g, x, least: torch.where(x <= least, 0.0, g),
     _aten.linalg_vector_norm.default: _in_float64(_norm),
     _aten.leaky_relu.default: _in_float64(lambda x, slope=0.01: torch.where(x > 0, x, slope * x)),
     _aten.elu.default: _in_float64(

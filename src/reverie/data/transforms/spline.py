@@ -86,7 +86,8 @@ def ranks(v: Tensor, edges: Tensor) -> Tensor:
 
 def _steps(v: Tensor, edges: Tensor, n_steps: int) -> Tensor:
     per_unit = n_steps / (edges[-1] - edges[0])
-    return (v - edges[0]).mul_(per_unit).long().clamp_(0, n_steps - 1)
+    steps = (v - edges[0]).mul_(per_unit).clamp_(0, n_steps - 1)
+    return steps.long().clamp_(min=0)  # NaN has no step; any will do
 
 
 def _spread(edges: Tensor) -> bool:
