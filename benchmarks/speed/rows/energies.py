@@ -1,7 +1,7 @@
 """Energies of perceptrons: Langevin steps, and training by contrastive divergence.
 
-    langevin    1,024 chains in the plane on a perceptron of 128 x 128; ours is `reverie.samplers.run` with `ULA`, in
-                runs of 200 steps of which the last is kept
+    langevin    1,024 chains in the plane on a perceptron of 128 x 128; ours is `reverie.samplers.steps` with `ULA`, as
+                a chain of more than 100,000 steps runs
     ebm         a training step of `reverie.EBM` on batches of 256 with 10 unadjusted Langevin steps of stored chains,
                 records every 50 steps; its energy is confined, its weights averaged, which torchebm does without
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.speed.floors import AVERAGE, descent, energy_gradient, mlp_pass, n_weights, rows_of
-from benchmarks.speed.suite import OURS, Row, Side, both_ways
+from benchmarks.speed.suite import Row, Side, both_ways
 
 __all__ = ["learn", "rows", "walk"]
 
@@ -28,7 +28,7 @@ def rows(threads: int) -> list[Row]:
 def _langevin(threads: int) -> Row:
     size = {"widths": WIDTHS, "chains": CHAINS}
     sides = [
-        Side(OURS, f"{__name__}:walk", {**size, "threads": threads}, RUN, ours=True),
+        *both_ways(f"{__name__}:walk", {**size, "threads": threads}, RUN),
         Side("JAX scan", "benchmarks.speed.peers.jax_langevin:walk", {**size, "chunk": RUN}, RUN),
         Side("torchebm", "benchmarks.speed.peers.torchebm_peer:walk", {**size, "threads": threads}, RUN),
     ]
@@ -49,11 +49,11 @@ def _learning(threads: int) -> Row:
     return Row("ebm", f"EBM MLP 128 x 128, batch {BATCH}, {N_LANGEVIN} Langevin steps", "step", sides, floor)
 
 
-def walk(*, widths: list[int], chains: int, threads: int) -> Callable[[int], None]:
+def walk(*, widths: list[int], chains: int, threads: int, compile: bool = True) -> Callable[[int], None]:
     """Return the window of our chains on a user's perceptron."""
     import torch
 
-    from reverie.samplers import ULA, run
+    from reverie.samplers import ULA, steps
 
     torch.set_num_threads(threads)
     generator = torch.Generator().manual_seed(0)
@@ -64,10 +64,11 @@ def walk(*, widths: list[int], chains: int, threads: int) -> Callable[[int], Non
     network = torch.nn.Sequential(*layers, torch.nn.Flatten(0)).requires_grad_(requires_grad=False)
     x = torch.randn(chains, widths[0], generator=generator)
 
+    chain = steps(ULA(0.01), x, network, generator=generator, compile=compile)
+
     def window(n: int) -> None:
-        nonlocal x
-        for _ in range(n // RUN):
-            x = run(ULA(0.01), x, network, n_steps=RUN, thin=RUN, generator=generator).x[-1]
+        for _ in range(n):
+            next(chain)
 
     return window
 
