@@ -16,7 +16,7 @@ def latent_section(view: LatentView | None, names: Sequence[str], kinds: Sequenc
     Parameters
     ----------
     view : the latent space, or None.
-    names, kinds : of the columns of a table; of images one for all pixels.
+    names, kinds : of the columns of a table, those of its conditions after them; of images one for all pixels.
     """
     if view is None:
         return None
@@ -40,7 +40,8 @@ def _lead(view: LatentView) -> str:
 def _traversals(view: LatentView, names: Sequence[str], kind: str | None) -> Picture:
     ends = f"from {view.values[0]:g} to {view.values[-1]:g} standard deviations".replace("-", "−")
     if kind is None:
-        figure = latent_traversals(view.traversals, view.values, dimensions=view.dimensions.tolist(), names=names)
+        own = names[: view.traversals.shape[-1]]  # without the conditions
+        figure = latent_traversals(view.traversals, view.values, dimensions=view.dimensions.tolist(), names=own)
         alt = f"Every column of the mean event as one latent dimension goes {ends}."
         caption = f"A line per dimension: the columns of the mean event as it goes {ends}, the others at 0."
         return Picture(to_svg(figure), alt, caption, wide=True)
