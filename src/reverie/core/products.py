@@ -23,12 +23,12 @@ _BMM, _BADDBMM = torch.ops.aten.bmm.default, torch.ops.aten.baddbmm.default
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return a b (+ bias), (m, n) of a (m, k), b (k, n) and bias (n,); no gradient runs through it."""
     if _is_faster(a, b):
-        return torch.ops.reverie.product(a, b, bias)
+        return torch.ops.reverie.product.default(a, b, bias)
     return torch.mm(a, b) if bias is None else torch.addmm(bias, a, b)
 
 
 def _by_onednn(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(a, b.t(), bias, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise.default(a, b.t(), bias, "none", [], "")
 
 
 def _shaped(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ARG001 - the signature of the operation
@@ -71,6 +71,7 @@ def _replace(graph: torch.fx.GraphModule, node: Any, a: Any, b: Any, bias: Any) 
     with graph.graph.inserting_before(node):
         if node.target in (_MM, _ADDMM):
             added = bias[0] if bias else None
+            a = _by_rows(graph, a)
             found = graph.graph.call_function(torch.ops.reverie.product.default, (a, b, added))
         else:
             found = graph.graph.call_function(torch.ops.reverie.products.default, (a, b))
@@ -80,6 +81,16 @@ def _replace(graph: torch.fx.GraphModule, node: Any, a: Any, b: Any, bias: Any) 
     found.meta.update(node.meta)
     node.replace_all_uses_with(found)
     graph.graph.erase_node(node)
+
+
+def _by_rows(graph: torch.fx.GraphModule, a: Any) -> Any:
+    """Return a node of `a` with its rows in one piece: oneDNN copies others, the compiler writes them so at once."""
+    value = a.meta["val"]
+    if value.is_contiguous():
+        return a
+    copy = graph.graph.call_function(torch.ops.aten.clone.default, (a,), {"memory_format": torch.contiguous_format})
+    copy.meta["val"] = value.contiguous()
+    return copy
 
 
 def _is_faster(a: Tensor, b: Tensor) -> bool:

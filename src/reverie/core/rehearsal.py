@@ -164,7 +164,7 @@ class Rehearsal:
 
     def compiled(self, graph: torch.fx.GraphModule) -> "Ready":
         """Return the compiled graph, after it has agreed with the plain function."""
-        outer = _lifted(with_fast_products(graph))
+        outer = _lifted(_with_scalars_apart(with_fast_products(graph)))
         values = [draw.value for draw in self._draws]
         self.put_back()
         call = _inductor(graph, [*self._inputs, *values, *outer])
@@ -213,6 +213,24 @@ def _is_gather(node: Any) -> bool:
     return all(i is None or i.meta["val"].dtype not in (torch.bool, torch.uint8) for i in node.args[1])
 
 
+def _with_scalars_apart(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
+    """Have each single number that goes into a larger tensor computed once, not again for every entry of it."""
+    for node in list(graph.graph.nodes):
+        if node.op == "call_function" and _n_entries(node) == 1 and any(_n_entries(user) > 1 for user in node.users):
+            with graph.graph.inserting_after(node):
+                layout = (list(node.meta["val"].shape), list(node.meta["val"].stride()))
+                apart = graph.graph.call_function(torch.ops.aten.as_strided.default, (node, *layout))
+            apart.meta.update(node.meta)
+            node.replace_all_uses_with(apart, delete_user_cb=lambda user, apart=apart: user is not apart)
+    graph.recompile()
+    return graph
+
+
+def _n_entries(node: Any) -> int:
+    value = node.meta.get("val")
+    return value.numel() if isinstance(value, Tensor) else 0
+
+
 def _lifted(graph: torch.fx.GraphModule) -> list[Tensor]:
     """Turn the attributes of the graph that are tensors into inputs after the others; return them, detached."""
     found: dict[str, tuple[Tensor, Any]] = {}
@@ -236,10 +254,17 @@ def _lifted(graph: torch.fx.GraphModule) -> list[Tensor]:
 def _inductor(graph: torch.fx.GraphModule, example: list[Any]) -> Callable[..., Any]:
     from torch._inductor import config
     from torch._inductor.compile_fx import compile_fx
+    from torch._inductor.utils import fresh_cache
 
     settings: Mapping[str, Any] = {"size_asserts": False, "fallback_random": True}
     with torch.no_grad(), config.patch(settings):
-        call: Any = compile_fx(graph, example)
+        try:
+            call: Any = compile_fx(graph, example)
+        except Exception as error:
+            if "ImportError" not in repr(error):
+                raise
+            with fresh_cache():  # a machine that stopped while it compiled leaves half a file, found broken ever after
+                call = compile_fx(graph, example)
     return call
 
 
