@@ -203,7 +203,8 @@ def _initialised(
 ) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
         network = maker(*arguments)
-    return initialise(network, random_generator, allow_zero=allow_zero)
+    initialised = initialise(network, random_generator, allow_zero=allow_zero)
+    return initialised.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _from_image(name: str, maker: Callable[..., nn.Module], image_shape: Shape) -> Callable[..., nn.Module]:

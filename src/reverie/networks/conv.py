@@ -50,7 +50,7 @@ def halving(n_inputs: int, n_outputs: int, size: tuple[int, int], *, kernel_size
     """Return the layers that halve a grid of `size`, rounding up: an odd side is padded once more."""
     before = (kernel_size - 1) // 2
     h, w = (kernel_size - 2 - before + side % 2 for side in size)
-    if h == w == before:  # the convolution pads both ends alike, and needs no copy to do so
+    if max(h, w) <= before:  # the convolution pads both ends alike without a copy; one more row at the end goes unseen
         return [nn.Conv2d(n_inputs, n_outputs, kernel_size, stride=2, padding=before)]
     return [nn.ZeroPad2d((before, w, before, h)), nn.Conv2d(n_inputs, n_outputs, kernel_size, stride=2)]
 
