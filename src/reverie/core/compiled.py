@@ -34,7 +34,8 @@ from typing import Any
 import torch
 
 from reverie.core.errors import InputError
-from reverie.core.rehearsal import Ready, Rehearsal, Step, UnsuitableError
+from reverie.core.inductor import Ready
+from reverie.core.rehearsal import Rehearsal, Step, UnsuitableError
 
 __all__ = ["WORTH", "Compiled", "check_compile"]
 

@@ -160,7 +160,7 @@ class LazyTable(NDArrayOperatorsMixin):
         return math.prod(self.shape)
 
     def without(self, rows: np.ndarray) -> Self:
-        """Return all rows but those at `rows`; 8 bytes of memory for each of these."""
+        """Return all rows but those at `rows`; 16 bytes of memory for each of these."""
         gone = self._in_base(np.unique(np.asarray(rows, dtype=np.int64)))
         excluded = np.union1d(self._excluded, gone)
         known = None if self._summary is None or self._summary.has_missing else self._summary

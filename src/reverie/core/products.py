@@ -69,9 +69,9 @@ def with_fast_products(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
 
 def _replace(graph: torch.fx.GraphModule, node: Any, a: Any, b: Any, bias: Any) -> None:
     with graph.graph.inserting_before(node):
+        a = _by_rows(graph, a)
         if node.target in (_MM, _ADDMM):
             added = bias[0] if bias else None
-            a = _by_rows(graph, a)
             found = graph.graph.call_function(torch.ops.reverie.product.default, (a, b, added))
         else:
             found = graph.graph.call_function(torch.ops.reverie.products.default, (a, b))
@@ -86,7 +86,7 @@ def _replace(graph: torch.fx.GraphModule, node: Any, a: Any, b: Any, bias: Any) 
 def _by_rows(graph: torch.fx.GraphModule, a: Any) -> Any:
     """Return a node of `a` with its rows in one piece: oneDNN copies others, the compiler writes them so at once."""
     value = a.meta["val"]
-    if value.is_contiguous():
+    if value.stride(-1) == 1:
         return a
     copy = graph.graph.call_function(torch.ops.aten.clone.default, (a,), {"memory_format": torch.contiguous_format})
     copy.meta["val"] = value.contiguous()

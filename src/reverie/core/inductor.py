@@ -1,0 +1,161 @@
+"""A flat graph turned into machine code by TorchInductor, and what the graph needs for that.
+
+Tensors from outside become inputs, products go to the library that is fast here (`reverie.core.products`), and single
+numbers are computed once: left to itself, the compiler puts the powers of Adam's correction into the loop over the
+weights, where they cost more than all the rest of the update.
+
+A compiled step asks for the same buffers at every call. The C library returns large ones to the system when they are
+freed, and the system clears them anew, which took a tenth of some steps; it is told to keep up to `KEPT` bytes.
+"""
+
+import ctypes
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as tree
+
+from reverie.core.products import with_fast_products
+
+__all__ = ["KEPT", "Ready", "compiled_graph", "scalars_as_tensors"]
+
+KEPT = 1 << 28
+_MMAP_THRESHOLD, _LARGEST_ON_HEAP, _TRIM_THRESHOLD = -3, 1 << 25, -1  # numbers of mallopt(3), GNU's C library
+
+
+def compiled_graph(
+    graph: torch.fx.GraphModule, example: list[Tensor], makers: list[Callable[[torch.Generator], Tensor]], shape: Any
+) -> "Ready":
+    """Return a graph of inputs and drawn values, compiled; tensors that it holds are read and changed in place.
+
+    Parameters
+    ----------
+    graph : of `make_fx`; it is changed.
+    example : its inputs and drawn values.
+    makers : for each drawn value a function that draws it.
+    shape : how its flat outputs are nested.
+    """
+    outer = _lifted(_with_scalars_apart(with_fast_products(graph)))
+    _keep_memory()
+    return Ready(_inductor(graph, [*example, *outer]), outer, makers, shape)
+
+
+def scalars_as_tensors(leaves: list[Any]) -> list[Tensor]:
+    """Return the leaves, numbers as scalar tensors, which may change without compiling anew."""
+    return [x if isinstance(x, Tensor) else torch.tensor(float(x), dtype=torch.float64) for x in leaves]
+
+
+def _with_scalars_apart(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
+    """Have each single number that goes into a larger tensor computed once, not again for every entry of it."""
+    for node in list(graph.graph.nodes):
+        if node.op == "call_function" and _n_entries(node) == 1 and any(_n_entries(user) > 1 for user in node.users):
+            with graph.graph.inserting_after(node):
+                layout = (list(node.meta["val"].shape), list(node.meta["val"].stride()))
+                apart = graph.graph.call_function(torch.ops.aten.as_strided.default, (node, *layout))
+            apart.meta.update(node.meta)
+            node.replace_all_uses_with(apart, delete_user_cb=lambda user, apart=apart: user is not apart)
+    graph.recompile()
+    return graph
+
+
+def _n_entries(node: Any) -> int:
+    value = node.meta.get("val")
+    return value.numel() if isinstance(value, Tensor) else 0
+
+
+def _lifted(graph: torch.fx.GraphModule) -> list[Tensor]:
+    """Turn the attributes of the graph that are tensors into inputs after the others; return them, detached."""
+    found: dict[str, tuple[Tensor, Any]] = {}
+    last = [node for node in graph.graph.nodes if node.op == "placeholder"][-1]
+    for node in [node for node in graph.graph.nodes if node.op == "get_attr"]:
+        value = getattr(graph, node.target)
+        if not isinstance(value, Tensor):
+            continue
+        if node.target not in found:
+            with graph.graph.inserting_after(last):
+                last = graph.graph.placeholder(f"outer_{len(found)}")
+            found[node.target] = (value.data, last)  # no view of it, which would be rebuilt at every call
+        node.replace_all_uses_with(found[node.target][1])
+        graph.graph.erase_node(node)
+    for target in found:  # what stays attached is handed to the compiler a second time
+        delattr(graph, target)
+    graph.recompile()
+    return [value for value, _ in found.values()]
+
+
+def _inductor(graph: torch.fx.GraphModule, example: list[Any]) -> Callable[..., Any]:
+    from torch._inductor import config
+    from torch._inductor.compile_fx import compile_fx
+    from torch._inductor.utils import fresh_cache
+
+    settings: Mapping[str, Any] = {"size_asserts": False, "fallback_random": True}
+    with torch.no_grad(), config.patch(settings):
+        try:
+            call: Any = compile_fx(graph, example)
+        except Exception as error:
+            if "ImportError" not in repr(error):
+                raise
+            with fresh_cache():  # a machine that stopped while it compiled leaves half a file, found broken ever after
+                call = compile_fx(graph, example)
+    return call
+
+
+@cache
+def _keep_memory() -> None:
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, _LARGEST_ON_HEAP)
+        library.mallopt(_TRIM_THRESHOLD, KEPT)
+
+
+@contextmanager
+def _side_stream() -> Iterator[None]:
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        yield
+    torch.cuda.current_stream().wait_stream(stream)
+
+
+class Ready:
+    """A compiled function with the outer tensors that it changes."""
+
+    def __init__(self, call: Any, outer: list[Tensor], makers: list[Any], shape: Any) -> None:
+        self._call, self._outer, self._makers, self._shape = call, outer, makers, shape
+        self._replay: Callable[[list[Tensor]], list[Any]] | None = None
+
+    def __call__(self, inputs: Any, generator: torch.Generator) -> Any:
+        """Return what the function returns, of nested inputs, with numbers drawn from `generator`."""
+        values = [make(generator) for make in self._makers]
+        return tree.tree_unflatten(self.flat(scalars_as_tensors(tree.tree_leaves(inputs)), values), self._shape)
+
+    def flat(self, inputs: list[Any], values: list[Tensor]) -> list[Any]:
+        """Return the outputs of flat inputs and drawn values."""
+        if self._replay is not None:
+            return self._replay([*inputs, *values])
+        with torch.no_grad():
+            return list(self._call(*inputs, *values, *self._outer))
+
+    def capture(self, inputs: list[Tensor], values: list[Tensor]) -> None:
+        """Capture a call on a GPU as a CUDA graph: one launch a step, its inputs in fixed places."""
+        if not any(x.is_cuda for x in self._outer):
+            return
+        fixed = [x.clone() for x in (*inputs, *values)]
+        with torch.no_grad(), _side_stream():
+            for _ in range(3):
+                self._call(*fixed, *self._outer)
+        graph = torch.cuda.CUDAGraph()
+        with torch.no_grad(), torch.cuda.graph(graph):
+            outputs = list(self._call(*fixed, *self._outer))
+
+        def replay(given: list[Tensor]) -> list[Any]:
+            for place, x in zip(fixed, given, strict=True):
+                place.copy_(x)
+            graph.replay()
+            return [x.clone() if isinstance(x, Tensor) else x for x in outputs]
+
+        self._replay = replay
