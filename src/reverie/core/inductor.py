@@ -21,7 +21,7 @@ from torch.utils import _pytree as tree
 
 from reverie.core.products import with_fast_products
 
-__all__ = ["KEPT", "Ready", "compiled_graph", "scalars_as_tensors"]
+__all__ = ["KEPT", "Ready", "compiled_graph", "scalars_apart", "scalars_as_tensors"]
 
 KEPT = 1 << 28
 _MMAP_THRESHOLD, _LARGEST_ON_HEAP, _TRIM_THRESHOLD = -3, 1 << 25, -1  # numbers of mallopt(3), GNU's C library
@@ -39,7 +39,7 @@ def compiled_graph(
     makers : for each drawn value a function that draws it.
     shape : how its flat outputs are nested.
     """
-    outer = _lifted(_with_scalars_apart(with_fast_products(graph)))
+    outer = _lifted(scalars_apart(with_fast_products(graph)))
     _keep_memory()
     return Ready(_inductor(graph, [*example, *outer]), outer, makers, shape)
 
@@ -49,10 +49,10 @@ def scalars_as_tensors(leaves: list[Any]) -> list[Tensor]:
     return [x if isinstance(x, Tensor) else torch.tensor(float(x), dtype=torch.float64) for x in leaves]
 
 
-def _with_scalars_apart(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
+def scalars_apart(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
     """Have each single number that goes into a larger tensor computed once, not again for every entry of it."""
     for node in list(graph.graph.nodes):
-        if node.op == "call_function" and _n_entries(node) == 1 and any(_n_entries(user) > 1 for user in node.users):
+        if _n_entries(node) == 1 and _is_own(node) and any(_n_entries(user) > 1 for user in node.users):
             with graph.graph.inserting_after(node):
                 layout = (list(node.meta["val"].shape), list(node.meta["val"].stride()))
                 apart = graph.graph.call_function(torch.ops.aten.as_strided.default, (node, *layout))
@@ -60,6 +60,14 @@ def _with_scalars_apart(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
             node.replace_all_uses_with(apart, delete_user_cb=lambda user, apart=apart: user is not apart)
     graph.recompile()
     return graph
+
+
+def _is_own(node: Any) -> bool:
+    """Whether a node makes a tensor that is neither a view of another nor changed later."""
+    schemas = [getattr(other.target, "_schema", None) for other in (node, *node.users)]
+    if node.op != "call_function" or any(schema is None or schema.is_mutable for schema in schemas):
+        return False
+    return all(found.alias_info is None for found in node.target._schema.returns)
 
 
 def _n_entries(node: Any) -> int:
