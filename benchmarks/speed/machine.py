@@ -12,7 +12,7 @@ with each t measured on this machine, with as many threads, in the turns of the 
     t_conv      one isolated convolution kernel of that shape (forward, to the input, to the weights; where the input
                 and the weights are both asked for, one call gives both), in the faster of the two layouts of memory
     t_normal, t_uniform   a number of a block of BLOCK float32 numbers of torch's generator
-    t_sort      sorting columns of that length;  t_root  a square root
+    t_sort      sorting rows of that length, by NumPy;  t_root  a square root
     t_byte      adding two arrays to a third, all three together as large as the arrays that the step runs over (at
                 most LARGEST bytes): the update of weights is bound by memory
 
@@ -139,8 +139,8 @@ def _sort(term: Term) -> tuple[Callable[[], Any], float]:
     import torch
 
     rows, n = term["shape"]
-    x = torch.randn(rows, n, dtype=getattr(torch, term.get("dtype", "float32")))
-    return lambda: x.sort(dim=1), 1.0
+    x = torch.randn(rows, n, dtype=getattr(torch, term.get("dtype", "float32"))).numpy()
+    return lambda: np.sort(x, axis=1), 1.0
 
 
 def _root(term: Term) -> tuple[Callable[[], Any], float]:

@@ -81,8 +81,9 @@ def _ladder(rows: list[dict[str, Any]]) -> Figure:
             for name, seconds in sides.items():
                 ax.plot(seconds / unit, y, zorder=3, **_mark(name, labelled=y == len(rows) - 1))
             named = sorted((s / unit, name) for name, s in sides.items() if not name.startswith((OURS, "JAX")))
-            for i, (x, name) in enumerate(named):  # above and below by turns, so that neighbours stay readable
-                look = {"textcoords": "offset points", "ha": "center", "fontsize": 5.5, "color": MUTED}
+            for i, (x, name) in enumerate(named):  # above and below by turns, away from each other, to stay readable
+                side = "center" if i % 2 or len(named) < 3 else ("right", "left")[i > 0]
+                look = {"textcoords": "offset points", "ha": side, "fontsize": 5.5, "color": MUTED}
                 ax.annotate(name, (x, y), (0, -9 if i % 2 else 5), **look)
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

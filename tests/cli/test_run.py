@@ -132,6 +132,14 @@ def test_two_files_are_validated(call, table, tmp_path):
     assert (out / "report.html").is_file()
 
 
+def test_workers_that_share_the_tests_are_not_seen_in_the_verdict(call, table, tmp_path):
+    asked = ("validate", table, table, "--permutations", 19, "--classifiers", "none", "--out")
+    assert call(*asked, tmp_path / "a")[0] == call(*asked, tmp_path / "b", "--workers", 1)[0] == 0
+    assert (tmp_path / "a" / "validation.json").read_bytes() == (tmp_path / "b" / "validation.json").read_bytes()
+    assert "--workers" in call(*asked, tmp_path / "c", "--workers", 0)[2]
+    assert "dask" in call(*asked, tmp_path / "c", "--engine", "dusk")[2]
+
+
 def test_resume_of_a_complete_run_says_so(call, finished):
     code, out, err = call("resume", finished)
     assert code == 0

@@ -1,5 +1,6 @@
 """Normalizing flows: inverse, volume and seam of untrained networks, then densities that are known."""
 
+import math
 import sys
 
 import numpy as np
@@ -59,6 +60,44 @@ def test_samples_go_back_to_their_noise(kind, shape):
     lines = z[:, : len(network.lines)]
     expected = torch.randn(50, len(network.lines), generator=child_generator(2), dtype=torch.float64)
     assert torch.allclose(lines, expected, atol=1e-8)
+
+
+def _by_passes(network, z, context):
+    """Return features by zuko's own inverse, which runs the whole perceptron once for each place."""
+    return network._features(network._map(context).inv(z))
+
+
+@EVERY
+@SHAPED
+def test_samples_are_those_of_the_inverse_by_passes(kind, shape):
+    network, context = _network(kind, shape)
+    n_lines, n_circles = len(network.lines), len(network.circles)
+    normal = 3 * torch.randn(50, n_lines, generator=child_generator(3), dtype=torch.float64)  # beyond the splines too
+    turns = torch.rand(50, n_circles, generator=child_generator(4), dtype=torch.float64)
+    with torch.no_grad():
+        ours = network.event(normal, turns, context)
+        zukos = _by_passes(network, torch.cat([normal, math.pi * (2 * turns - 1)], dim=1), context)
+        torch.testing.assert_close(ours, zukos, rtol=1e-10, atol=1e-10)  # maf makes 1e6 of a large z
+        if n_lines + n_circles > 1:  # the order of another map leaves what a unit sees out, or has it too early
+            network._places = network._places[1:] + network._places[:1]
+            network._places[0] = network._places[0].flip(0)
+            assert not torch.allclose(network.event(normal, turns, context), zukos, atol=1e-3)
+
+
+def test_units_of_many_coordinates_and_uneven_layers_are_computed_once():
+    with torch.random.fork_rng(devices=[]):
+        network = FlowNetwork(9, ((2, 5),), 3, n_transforms=2, hidden=(40, 7, 25), n_bins=4)
+    initialise(network, child_generator(0, "weights"), allow_zero=False)
+    network.double()
+    context = torch.randn(20, 3, generator=child_generator(1), dtype=torch.float64)
+    z = torch.randn(20, 8, generator=child_generator(2), dtype=torch.float64)
+    with torch.no_grad():
+        ours = network.event(z[:, :7], (z[:, 7:].tanh() + 1) / 2, context)
+        z[:, 7:] = math.pi * z[:, 7:].tanh()
+        torch.testing.assert_close(ours, _by_passes(network, z, context), rtol=0, atol=1e-10)
+    for stages in network.stages():
+        for k, width in enumerate((40, 7, 25)):
+            assert sum(len(stage.hidden[k][1]) for stage in stages.parts) == width
 
 
 @EVERY

@@ -14,8 +14,9 @@ import reverie
 from reverie.core.errors import CheckpointError, FolderError, InputError
 from reverie.experiment.drawing import draw_from
 from reverie.models.wavefunction import WaveFunctionRBM
+from reverie.models.wavefunction_chains import TurningGibbs, gibbs_chains
 from reverie.models.wavefunction_energy import log_derivatives, natural_direction
-from reverie.models.wavefunction_sampling import TurningGibbs, gibbs_chains, pseudo_likelihood, start_sampling
+from reverie.models.wavefunction_sampling import pseudo_likelihood, start_sampling
 from reverie.models.wavefunction_training import ExactLikelihood, Fit, histograms, initial_energy, start_exact
 from reverie.networks.boltzmann import BoltzmannEnergy
 from reverie.networks.enumeration import all_states, log_partition, state_number
@@ -252,7 +253,25 @@ def invariance_p(kernel) -> float:
 
 def test_the_kernel_leaves_the_distribution_as_it_is():
     assert invariance_p(TurningGibbs()) > ALPHA
+    assert invariance_p(TurningGibbs(17)) > ALPHA  # numbers for 16 sweeps are drawn together
     assert invariance_p(AlwaysTurned()) < 1e-12
+
+
+def test_every_state_turns_around_at_the_rate_of_its_free_energies():
+    """Of states where both ways differ by much, so that min(1, exp(F(s) - F(1 - s))) is nearly 0 or 1."""
+    energy = machine(5, 4, seed=3)
+    with torch.no_grad():
+        for p in energy.parameters():
+            p.mul_(40)
+        s = all_states(5)
+        gain = energy(s) - energy(1 - s)
+        noise = torch.Generator().manual_seed(0)
+        after, told = TurningGibbs().step(Layers(s), energy, noise)
+        before = torch.where(told.accepted[:, None] > 0, 1 - after.x, after.x)
+        offered = gain[state_number(before)]
+    clear = offered.abs() > 30
+    assert clear.sum() > 10
+    assert torch.equal(told.accepted[clear] > 0, offered[clear] > 0)
 
 
 def test_chains_visit_both_signs_of_a_magnet():

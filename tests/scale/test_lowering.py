@@ -40,7 +40,7 @@ ELEMENTWISE = {
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
-@pytest.mark.parametrize("scale", [1e-9, 1.0, 30.0])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 30.0, 500.0])
 def test_functions_of_one_number(name, scale):
     op, expected = ELEMENTWISE[name]
     x = _normal(2000, scale=scale)

@@ -19,8 +19,8 @@ from reverie.validation.marginal import (
     marginal_columns,
     wasserstein_1d,
 )
-from reverie.validation.paths import over_threads
 from reverie.validation.relabel import relabellings
+from reverie.validation.sharing import shared
 from reverie.validation.sliced import (
     draw_directions,
     sliced_columns,
@@ -126,7 +126,7 @@ def test_threads_change_nothing_and_leave_the_setting_alone():
         alone = [result.w1.values for result in marginal_columns(z, relabel)]
         torch.set_num_threads(2)
         together = [result.w1.values for result in marginal_columns(z, relabel)]
-        assert over_threads(lambda _: torch.get_num_threads(), range(4)) == [1] * 4
+        assert list(shared(lambda _: torch.get_num_threads(), range(4))) == [1] * 4
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -212,6 +212,21 @@ def test_sliced_wasserstein_of_a_shift(d):
     w1 = float(sliced_wasserstein(x, x + mu, n_directions=n, generator=generator))
     assert w2 == pytest.approx(1.5**2 / d, rel=1e-9)
     assert abs(w1 - 1.5 / sphere_constant(d)) < z * 1.5 * math.sqrt((1 / d - 1 / sphere_constant(d) ** 2) / n)
+
+
+@pytest.mark.parametrize("m", [40, 55])
+def test_sliced_wasserstein_is_the_mean_over_its_directions(m, monkeypatch):
+    x, y = (
+        torch.randn(40, 3, generator=torch.Generator().manual_seed(1)).double(),
+        torch.rand(m, 3, generator=torch.Generator().manual_seed(2)).double(),
+    )
+    shadows = [
+        (t @ x.numpy().T, t @ y.numpy().T) for t in draw_directions(3, 50, torch.Generator().manual_seed(0)).T.numpy()
+    ]
+    whole = float(sliced_wasserstein(x, y))
+    assert whole == pytest.approx(np.mean([stats.wasserstein_distance(*pair) for pair in shadows]), rel=1e-12)
+    monkeypatch.setattr("reverie.validation.sliced._AT_ONCE", 7 * m)
+    assert float(sliced_wasserstein(x, y)) == pytest.approx(whole, rel=1e-14)
 
 
 @pytest.mark.parametrize("d", [2, 10])

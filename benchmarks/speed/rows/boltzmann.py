@@ -3,7 +3,8 @@
     pcd, cd     one sweep between updates; ours is `reverie.RBM` through `iter_fit`, centred, with its average of the
                 weights and its records every 50 updates, checks of health left out
     ais         1,000 temperatures with 100 chains, forwards; a unit is one temperature
-    quantum     a wave function of 10 spins by sampling, 10 hidden units, 10 sweeps, batches of 100, float64
+    quantum     a wave function of 10 spins by sampling, 10 hidden units, 10 sweeps, batches of 100, float64; ours
+                offers to turn all spins around after each sweep, takes steps of Adam and averages the weights
 
 The floor of an update: the hidden units of the batch and of the chains in one product, the visible ones in another,
 the gradient in a third, a uniform number for each drawn unit, and W read and written with its gradient.
@@ -66,7 +67,7 @@ def _annealing(threads: int) -> Row:
 def _quantum(threads: int) -> Row:
     size = {"sites": SITES, "hidden": SITES, "batch": BATCH, "n_gibbs": SWEEPS, "rows": ROWS, "threads": threads}
     sides = [
-        Side(OURS, f"{__name__}:measured_state", size, RECORD, ours=True),
+        *both_ways(f"{__name__}:measured_state", size, RECORD),
         Side("QuCumber style", "benchmarks.speed.peers.qucumber_style:learn", size, 20),
     ]
     word = "float64"

@@ -1,10 +1,11 @@
-"""Flows: samples of a neural spline flow, and its training step. Ours rests on zuko's maps and splines too.
+"""Flows: samples of a neural spline flow, and its training step. Ours trains zuko's maps and splines too.
 
     flow sampling   10,000 events of 8 features, 3 transforms, perceptrons of 128 x 128, 12 bins; ours is `Flow.sample`
-                    to physical units, in float64 as always; zuko draws features in float32
+                    to physical units, in float64 as always, each unit computed once; zuko draws features in float32,
+                    with a pass of each perceptron for each feature
     flow            a step on a batch of 512 events of the same flow
 
-The floor of a draw: one pass of each perceptron for each feature, in float32. Splines are not in it.
+The floor of a draw: one pass of each perceptron, without its masks, in float32. Splines are not in it.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ def rows(threads: int) -> list[Row]:
     """Return the rows of the family."""
     size = {"features": FEATURES, "transforms": TRANSFORMS, "hidden": HIDDEN, "bins": BINS, "threads": threads}
     widths = [FEATURES, *HIDDEN, FEATURES * (3 * BINS - 1)]
-    drawing = mlp_pass(widths, EVENTS, "forward", count=TRANSFORMS * FEATURES)
+    drawing = mlp_pass(widths, EVENTS, "forward", count=TRANSFORMS)
     learning = mlp_pass(widths, BATCH, "forward", count=TRANSFORMS)
     learning += mlp_pass(widths, BATCH, "weights", count=TRANSFORMS)
     updates = [descent(TRANSFORMS * n_weights(widths)), descent(TRANSFORMS * n_weights(widths), AVERAGE)]

@@ -1,7 +1,9 @@
 """`reverie validate REAL GENERATED`, or `reverie validate RUN`: real or not."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from reverie.cli.options import Options
 from reverie.core.errors import InputError
@@ -18,7 +20,12 @@ def options() -> Options:
         "With a run folder, its samples are compared with its held-out data.",
         words=("real", "generated"),
         usage="REAL GENERATED | RUN",
-        examples=("reverie validate held_out.csv samples.csv --train train.csv --out check", "reverie validate runs/z"),
+        examples=(
+            "reverie validate held_out.csv samples.csv --train train.csv --out check",
+            "reverie validate runs/z",
+            "reverie validate runs/z --workers 4",
+            "reverie validate held_out.npy samples.npy --engine dask --scheduler-file cluster.json",
+        ),
     )
     texts = {
         "train": "The events that the generator was trained on: asks whether it copied them; calibrates too.",
@@ -43,6 +50,21 @@ def options() -> Options:
     parser.add_argument("--permutations", type=int, default=999, help="The smallest p-value is 1 over this plus one.")
     parser.add_argument("--max-samples", type=int, default=10_000, help="Most rows used of each sample.")
     parser.add_argument("--seed", type=int, default=0, help="Seed of the permutations.")
+    parser.add_argument(
+        "--workers",
+        type=int | None,
+        default=None,
+        help="Processes that share the tests; the verdict is the same to the last bit. By default threads of this one.",
+    )
+    parser.add_argument(
+        "--engine", type=str, default="pool", help="pool: processes of this machine; dask: workers of a Dask cluster."
+    )
+    parser.add_argument(
+        "--scheduler-file",
+        type=str | None,
+        default=None,
+        help="Of the Dask cluster: what 'dask scheduler --scheduler-file FILE' wrote; by default one on this machine.",
+    )
     parser.flag("drop-missing", "Leave out rows with NaN or infinite entries.")
     return parser
 
@@ -56,14 +78,32 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(f"Expected generated data beside {values.real!r}, got nothing. Name a second file.")
     if values.seed < 0:
         raise InputError(f"Expected --seed to be an integer >= 0, got {values.seed}. Try --seed 0.")
+    if values.workers is not None and values.workers < 1:
+        raise InputError(
+            f"Expected --workers to be an integer > 0, got {values.workers}. Leave it out for one process."
+        )
+    with _executor(values) as executor:
+        print(_validated(values, executor))
+    return 0
+
+
+def _executor(values: Any) -> AbstractContextManager[Any]:
+    """Return a context manager that gives those who share the tests, or None for this process alone."""
+    from reverie.scale.executors import open_executor
+
+    if values.engine == "pool" and values.workers is None and values.scheduler_file is None:
+        return nullcontext()
+    return open_executor(values.engine, workers=values.workers, scheduler_file=values.scheduler_file)
+
+
+def _validated(values: Any, executor: Any) -> Any:
     from reverie.experiment.judge import validate_files
     from reverie.experiment.run import validate_run
 
     if values.generated is None:
-        print(validate_run(values.real))
-        return 0
+        return validate_run(values.real, executor=executor)
     listed = () if values.classifiers == "none" else tuple(values.classifiers.split(","))
-    result = validate_files(
+    return validate_files(
         values.real,
         values.generated,
         train=values.train,
@@ -79,6 +119,5 @@ def main(argv: Sequence[str]) -> int:
         correlated=values.correlated,
         n_permutations=values.permutations,
         max_samples=values.max_samples,
+        executor=executor,
     )
-    print(result)
-    return 0

@@ -5,6 +5,7 @@ resume   carry on where the folder stands; training goes on bit for bit as if ne
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -148,8 +149,12 @@ def rewrite_report(folder: RunFolder) -> Path:
     return folder / "report.html"
 
 
-def validate_run(folder: str | Path) -> ValidationResult:
+def validate_run(folder: str | Path, *, executor: Executor | None = None) -> ValidationResult:
     """Compare the samples of a run with its held-out data anew, rewrite validation and report, return the result.
+
+    Parameters
+    ----------
+    executor : who shares the tests, see `reverie.validate`.
 
     Raises
     ------
@@ -159,7 +164,7 @@ def validate_run(folder: str | Path) -> ValidationResult:
     run = RunFolder(folder)
     config, inputs = _recorded(run)
     with run.lock():
-        result = stage.validation(run, config, inputs)
+        result = stage.validation(run, config, inputs, executor=executor)
         stage.report(run, config, inputs)
     return result
 

@@ -3,6 +3,7 @@
 `fit` stands in `reverie.experiment.fitting`, `sample` in `reverie.experiment.drawing`.
 """
 
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -42,10 +43,12 @@ __all__ = [
 ]
 
 
-def validation(folder: RunFolder, config: RunConfig, inputs: Inputs) -> ValidationResult:
+def validation(
+    folder: RunFolder, config: RunConfig, inputs: Inputs, *, executor: Executor | None = None
+) -> ValidationResult:
     """Compare the samples of the run with the held-out data and write `validation.json`.
 
-    With conditions, rows of events and conditions are compared: the joint law.
+    With conditions, rows of events and conditions are compared: the joint law. `executor` shares the tests.
 
     Raises
     ------
@@ -64,6 +67,7 @@ def validation(folder: RunFolder, config: RunConfig, inputs: Inputs) -> Validati
         names=joint_names(inputs),
         observables=None if conditions is not None else run_observables(config, inputs),
         random_state=child_seed(config.seed, "validation") % 2**31,
+        executor=executor,
     )
     write_json(folder / "validation.json", result.to_json())
     return result

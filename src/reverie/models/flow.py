@@ -36,7 +36,7 @@ from reverie.networks.init import initialise
 
 __all__ = ["Flow"]
 
-_MOST_AUTOREGRESSIVE, _MOST_SPLINE = 32, 256  # features up to which "auto" takes them: a sample costs a pass for each
+_MOST_AUTOREGRESSIVE, _MOST_SPLINE = 32, 256  # features up to which "auto" takes them: a sample takes a step for each
 _NUMBERS_AT_ONCE = 1 << 18  # features evaluated at once, which bounds the memory of their splines
 
 
@@ -205,25 +205,25 @@ class Flow(DensityModel):
         self, n_samples: int, seed: int, *, condition: Any = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         network, asked = self._exact(), self._asked_conditions(condition, n_samples, seed)
-        shape = self.preprocessing_.transform.output_shape
+        shape, stages = self.preprocessing_.transform.output_shape, network.stages()
 
         @torch.no_grad()
         def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
             given = None
             if asked is not None:
                 given = rows_of_conditions(asked, start, n).flatten(1).to(noise.device, torch.float64)
-            return network.draw(n, noise, given).reshape(n, *shape)
+            return network.draw(n, noise, given, stages).reshape(n, *shape)
 
         return draw
 
     def _one_pass(self, inverse: Inverse) -> OnePass:
         network, shape = self._exact(), tuple(self.preprocessing_.transform.output_shape)
-        n_lines, n_circles = len(network.lines), len(network.circles)
+        n_lines, n_circles, stages = len(network.lines), len(network.circles), network.stages()
 
         def features(noise: Tensor, condition: Tensor | None) -> Tensor:
             given = None if condition is None else condition.flatten(1).double()
             normal, turns = noise.double().split([n_lines, n_circles], dim=1)
-            return network.event(normal, turns, given).reshape(-1, *shape)
+            return network.event(normal, turns, given, stages).reshape(-1, *shape)
 
         return OnePass(features, [Noise("normal", n_lines), Noise("uniform", n_circles)], [network])
 

@@ -13,7 +13,8 @@ An angle is one coordinate on the circle, uniform at the end: h is a rotation in
 then a spline from -pi to pi (Rezende et al., 2020); the perceptron sees its cosine and sine, so nothing is special
 about the place where the period is cut. Before training every spline is the identity.
 
-Maps, masks and splines are those of zuko, an optional library.
+Maps, masks and splines are those of zuko, an optional library; samples come from the same maps undone place by place
+(`reverie.models.flow_inverse`).
 
 References
 ----------
@@ -28,10 +29,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Transform, constraints
+from torch.distributions import Transform
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import MissingDependencyError
+from reverie.models.flow_inverse import Stages, solve, spline_inverse, stages_of
+from reverie.models.flow_maps import Rotation, SideBySide
 
 __all__ = ["KINDS", "FlowNetwork", "need_zuko"]
 
@@ -85,9 +88,8 @@ class FlowNetwork(nn.Module):
         self.lines = [j for j in range(n_features) if j not in on_circles]
         n = len(self.lines) + len(self.circles)
         self.passes = min(2, n) if by_halves else n
-        self.perceptrons = nn.ModuleList(
-            self._perceptron(_places(n, t, by_halves=by_halves), n_context, hidden) for t in range(n_transforms)
-        )
+        self._places = [_places(n, t, by_halves=by_halves) for t in range(n_transforms)]
+        self.perceptrons = nn.ModuleList(self._perceptron(place, n_context, hidden) for place in self._places)
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return log q (batch,) of features x (batch, n_features), per unit of length along each circle."""
@@ -96,16 +98,34 @@ class FlowNetwork(nn.Module):
         base = -0.5 * (z[:, :n].square() + math.log(2 * math.pi)).sum(1)
         return base + stretch - len(self.circles) * math.log(2 * math.pi * _RADIUS)
 
-    def draw(self, n: int, generator: torch.Generator, context: Tensor | None = None) -> Tensor:
-        """Return `n` samples (n, n_features) in the type of the weights; context (n, n_context)."""
+    def draw(
+        self, n: int, generator: torch.Generator, context: Tensor | None = None, stages: Sequence[Stages] | None = None
+    ) -> Tensor:
+        """Return `n` samples (n, n_features) in the type of the weights, given context (n, n_context)."""
         like: dict[str, Any] = {"dtype": next(self.parameters()).dtype, "device": generator.device}
         normal = torch.randn(n, len(self.lines), generator=generator, **like)
         turns = torch.rand(n, len(self.circles), generator=generator, **like)
-        return self.event(normal, turns, context)
+        return self.event(normal, turns, context, stages)
 
-    def event(self, normal: Tensor, turns: Tensor, context: Tensor | None = None) -> Tensor:
-        """Return the samples that normal numbers, one per line, and uniform ones on [0, 1), one per circle, make."""
-        return self._features(self._map(context).inv(torch.cat([normal, math.pi * (2 * turns - 1)], dim=1)))
+    def event(
+        self, normal: Tensor, turns: Tensor, context: Tensor | None = None, stages: Sequence[Stages] | None = None
+    ) -> Tensor:
+        """Return the samples that normal numbers, one per line, and uniform ones on [0, 1), one per circle, make.
+
+        `stages` are those of `stages()`, which many samples of the same weights can share.
+        """
+        u = torch.cat([normal, math.pi * (2 * turns - 1)], dim=1)
+        beside = self._beside(u, context)
+        for of_map in reversed(self.stages() if stages is None else stages):
+            u = solve(of_map, u, beside, self._undone)
+        return self._features(u)
+
+    @torch.no_grad()
+    def stages(self) -> list[Stages]:
+        """Return what each place adds to each map, constants of the present weights (`reverie.models.flow_inverse`)."""
+        sizes = self._n_line, self._n_circle
+        pairs = zip(self.perceptrons, self._places, strict=True)
+        return [stages_of(perceptron, place, len(self.lines), sizes) for perceptron, place in pairs]
 
     def noise(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return z = f(x) of features x: normal coordinates, then angles in [-pi, pi]."""
@@ -145,12 +165,7 @@ class FlowNetwork(nn.Module):
         """Return the change of all coordinates, given those u (batch, n) that each one may see."""
         n = len(self.lines)
         angles = u[:, n:]
-        seen = [u[:, :n], angles.cos(), angles.sin()]
-        if context is not None:
-            seen.append(context.to(u))
-        elif u.shape[1] == 1:  # a perceptron needs something to see
-            seen.append(torch.ones_like(u))
-        raw = perceptron(torch.cat(seen, dim=1))
+        raw = perceptron(torch.cat([u[:, :n], angles.cos(), angles.sin(), self._beside(u, context)], dim=1))
         sides = (n, self._n_line, self._line), (len(self.circles), self._n_circle, self._circle)
         cut = raw.split([width * size for width, size, _ in sides], dim=1)
         made = [
@@ -158,19 +173,39 @@ class FlowNetwork(nn.Module):
             for part, (width, size, make) in zip(cut, sides, strict=True)
             if width
         ]
-        return _SideBySide([h for _, h in made], [width for width, _ in made])
+        return SideBySide([h for _, h in made], [width for width, _ in made])
+
+    def _undone(self, raw: Tensor, z: Tensor, n_lines: int) -> Tensor:
+        """Return the coordinates u that maps of parameters raw (parameter, batch) carry to z; u, z (coordinate, batch).
+
+        The first `n_lines` of them are lines.
+        """
+        done, cut = [], n_lines * self._n_line
+        if n_lines:
+            line = raw[:cut].unflatten(0, (n_lines, self._n_line))
+            done.append(spline_inverse(z[:n_lines], line) if self.is_spline else _affine(line, dim=1).inv(z[:n_lines]))
+        if n_lines < len(z):
+            circle = raw[cut:].unflatten(0, (len(z) - n_lines, self._n_circle))
+            angle = spline_inverse(z[n_lines:], circle[:, 2:], math.pi)
+            done.append(Rotation(_direction(circle, dim=1)).inv(angle))
+        return torch.cat(done)
+
+    def _beside(self, u: Tensor, context: Tensor | None) -> Tensor:
+        """Return what a perceptron sees besides coordinates u (batch, n), (batch, numbers)."""
+        if context is not None:
+            return context.to(u)
+        return u.new_ones(len(u), 1) if u.shape[1] == 1 else u[:, :0]  # it needs something to see
 
     def _line(self, raw: Tensor) -> Transform:
         transforms = need_zuko().transforms
         if not self.is_spline:
-            return transforms.MonotonicAffineTransform(raw[..., 0], raw[..., 1])
+            return _affine(raw, dim=-1)
         return transforms.MonotonicRQSTransform(*_spline(raw, self.n_bins))
 
     def _circle(self, raw: Tensor) -> Transform:
         transforms = need_zuko().transforms
-        shift = torch.atan2(raw[..., 1], 1 + raw[..., 0])  # a direction, which may wind round as the inputs do
         spline = transforms.MonotonicRQSTransform(*_spline(raw[..., 2:], self.n_bins), bound=math.pi)
-        return transforms.ComposedTransform(_Rotation(shift), spline)
+        return transforms.ComposedTransform(Rotation(_direction(raw, dim=-1)), spline)
 
     def _coordinates(self, x: Tensor) -> Tensor:
         cosine, sine = ([pair[k] for pair in self.circles] for k in (0, 1))
@@ -185,54 +220,13 @@ class FlowNetwork(nn.Module):
         return x
 
 
-class _SideBySide(Transform):
-    """Neighbouring coordinates changed by different elementwise maps; `widths` counts those of each."""
-
-    domain, codomain, bijective = constraints.real_vector, constraints.real_vector, True
-
-    def __init__(self, maps: Sequence[Any], widths: Sequence[int]) -> None:
-        super().__init__()
-        self.maps, self.widths = maps, list(widths)
-
-    def _call(self, x: Tensor) -> Tensor:
-        return torch.cat([h(part) for h, part in zip(self.maps, self._parts(x), strict=True)], dim=1)
-
-    def _inverse(self, y: Tensor) -> Tensor:
-        return torch.cat([h.inv(part) for h, part in zip(self.maps, self._parts(y), strict=True)], dim=1)
-
-    def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return y and log |det dy/dx| (batch,), in one go."""
-        done: list[Any] = [h.call_and_ladj(part) for h, part in zip(self.maps, self._parts(x), strict=True)]
-        return torch.cat([y for y, _ in done], dim=1), torch.cat([ladj for _, ladj in done], dim=1).sum(1)
-
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        return self.call_and_ladj(x)[1]
-
-    def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
-        return x.split(self.widths, dim=1)
+def _affine(raw: Tensor, *, dim: int) -> Any:
+    return need_zuko().transforms.MonotonicAffineTransform(raw.select(dim, 0), raw.select(dim, 1))
 
 
-class _Rotation(Transform):
-    """Angles in [-pi, pi) turned by `shift`, elementwise."""
-
-    domain, codomain, bijective = constraints.real, constraints.real, True
-
-    def __init__(self, shift: Tensor) -> None:
-        super().__init__()
-        self.shift = shift
-
-    def _call(self, x: Tensor) -> Tensor:
-        return _wrapped(x + self.shift)
-
-    def _inverse(self, y: Tensor) -> Tensor:
-        return _wrapped(y - self.shift)
-
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        return torch.zeros_like(x)
-
-
-def _wrapped(angle: Tensor) -> Tensor:
-    return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
+def _direction(raw: Tensor, *, dim: int) -> Tensor:
+    """Return the angle of a rotation, a direction, which may wind round as the inputs do."""
+    return torch.atan2(raw.select(dim, 1), 1 + raw.select(dim, 0))
 
 
 def _spline(raw: Tensor, n_bins: int) -> tuple[Tensor, ...]:

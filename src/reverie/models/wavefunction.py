@@ -32,6 +32,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from reverie.core.checks import check_choice, check_positive
+from reverie.core.compiled import check_compile
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator, child_seed
@@ -71,6 +72,8 @@ class WaveFunctionRBM(BaseEstimator):
     batch_size : rows of a step of sampling.
     n_chains, n_gibbs : persistent chains of sampling, and their sweeps between two steps.
     record_every : steps between two records of the history.
+    compile : whether steps of sampling are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
     random_state : seed of weights, folds, batches and chains; None draws one, kept as `seed_`.
 
     Attributes
@@ -108,6 +111,7 @@ class WaveFunctionRBM(BaseEstimator):
         n_chains: int = 500,
         n_gibbs: int = 5,
         record_every: int = 50,
+        compile: bool | str = "auto",
         random_state: RandomState = None,
     ) -> None:
         self.n_hidden = n_hidden
@@ -123,6 +127,7 @@ class WaveFunctionRBM(BaseEstimator):
         self.n_chains = n_chains
         self.n_gibbs = n_gibbs
         self.record_every = record_every
+        self.compile = compile
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, *, bases: Sequence[str] | None = None) -> Self:
@@ -353,7 +358,8 @@ class WaveFunctionRBM(BaseEstimator):
         """Return the training and the function from a step to its batch."""
         exact = self._sums_over(bits.shape[1])
         rate = _RATE[exact] if self.learning_rate is None else self.learning_rate
-        settings = Fit(self.max_steps, rate, self.n_folds, self.patience, self.batch_size, self.n_chains, self.n_gibbs)
+        names = ("max_steps", "n_folds", "patience", "batch_size", "n_chains", "n_gibbs", "compile")
+        settings = Fit(learning_rate=rate, **{name: getattr(self, name) for name in names})
         energies = [self.amplitude_] if self.phase_ is None else [self.amplitude_, self.phase_]
         start = start_exact if exact else start_sampling
         return start(energies, bits, bases, settings, self.seed_)
@@ -366,6 +372,7 @@ class WaveFunctionRBM(BaseEstimator):
     def _check_configuration(self) -> None:
         check_choice("units", self.units, UNITS)
         check_choice("method", self.method, dict.fromkeys(METHODS, True))
+        check_compile(self.compile)
         names = ("max_steps", "patience", "batch_size", "n_chains", "n_gibbs", "record_every")
         for name in names:
             check_positive(name, getattr(self, name), integer=True)

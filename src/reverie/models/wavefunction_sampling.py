@@ -4,55 +4,37 @@ r"""Wave functions of Boltzmann machines too large for exact sums: block Gibbs c
 weights it keeps those at which a part of the rows held out was most likely: by exact log Z where one layer is small,
 else by the pseudolikelihood, the mean over rows of sum_i log p(s_i | all others), log p(s_i | others) =
 log sigmoid(F(s with s_i flipped) - F(s)).
+
+A step changes weights, moments, average and chains in place, so that it can be compiled whole.
 """
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, softplus
 
+from reverie.core.compiled import Compiled
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
-from reverie.core.types import Energy
+from reverie.models.wavefunction_chains import TurningGibbs
 from reverie.models.wavefunction_training import Fit, folds
 from reverie.networks.boltzmann import BoltzmannEnergy
 from reverie.networks.enumeration import log_partition
-from reverie.samplers.chains import Chains, Moves
-from reverie.samplers.gibbs import BlockGibbs, Layers
-from reverie.samplers.run import run
+from reverie.objectives.contrastive import likelihood_gradient
+from reverie.samplers.gibbs import Layers
+from reverie.training.averaging import ema_update
+from reverie.training.descent import Descent
 
-__all__ = ["SampledLikelihood", "TurningGibbs", "gibbs_chains", "pseudo_likelihood", "start_sampling"]
+__all__ = ["SampledLikelihood", "pseudo_likelihood", "start_sampling"]
 
 _SMALL_LAYER = 12  # units that are enumerated at every check
 _CHECKS_IN_PATIENCE = 10
 _MEMORY = 0.99  # of the average of the weights, per step
-_BURN_IN = 200  # sweeps before a chain is believed
-
-
-@dataclass(frozen=True)
-class TurningGibbs:
-    """A sweep of `reverie.samplers.BlockGibbs`, then an offer to turn all units around, s -> 1 - s.
-
-    It is accepted with probability min(1, exp(F(s) - F(1 - s))). States of a magnet that differ by their sign alone
-    are far apart for single units.
-    """
-
-    def init(self, x: Tensor, energy: Energy) -> Layers:
-        """Return the state of chains at x (chain, n_sites) of bits; `energy` is a binary `BoltzmannEnergy`."""
-        return BlockGibbs().init(x, energy)
-
-    @torch.no_grad()
-    def step(self, state: Layers, energy: Energy, generator: torch.Generator) -> tuple[Layers, Moves]:
-        """Return the next state, and which chains turned around."""
-        x = BlockGibbs().step(state, energy, generator)[0].x
-        uniform = torch.rand(len(x), generator=generator, dtype=x.dtype, device=x.device)
-        turned = uniform.log() < energy(x) - energy(1 - x)
-        return Layers(torch.where(turned[:, None], 1 - x, x)), Moves(turned.double())
+_BETAS = (0.9, 0.999)  # of Adam
 
 
 def start_sampling(
@@ -79,13 +61,6 @@ def start_sampling(
     return SampledLikelihood(energies[0], held, settings, child_generator(seed, "chains")), batch_at
 
 
-def gibbs_chains(energy: BoltzmannEnergy, *, n_chains: int, n_kept: int, n_gibbs: int, seed: int) -> Chains:
-    """Return block Gibbs chains from random bits, after 200 sweeps, `n_gibbs` sweeps between kept positions."""
-    generator = child_generator(seed, "chains")
-    s = torch.randint(2, (n_chains, energy.W.shape[0]), generator=generator).to(energy.W.dtype)
-    return run(TurningGibbs(), s, energy, n_steps=n_kept * n_gibbs, thin=n_gibbs, burn_in=_BURN_IN, generator=generator)
-
-
 class SampledLikelihood:
     """Training with persistent chains; a `Trainable` whose batches are rows of bits (batch, n_sites).
 
@@ -109,28 +84,38 @@ class SampledLikelihood:
     ) -> None:
         self._energy, self._held, self._settings = energy, held_out, settings
         half = torch.full((settings.n_chains, energy.W.shape[0]), 0.5, dtype=torch.float64)
-        self._chains = Layers(torch.bernoulli(half, generator=generator))
-        self._optimizer = torch.optim.Adam(energy.parameters(), lr=settings.learning_rate)
+        self._chains = torch.bernoulli(half, generator=generator)
+        self._kernel = TurningGibbs(settings.n_gibbs)
+        weights = [energy.W, energy.visible_bias, energy.hidden_bias]
+        self._descent = Descent(weights, "adam", learning_rate=settings.learning_rate, betas=_BETAS)
         self._average = copy.deepcopy(energy)
+        self.compiled = Compiled(self._update, mode=settings.compile, n_calls=settings.max_steps)
         self.least, self.best_step, self._step, self._kept = float("inf"), 0, 0, _copied(energy)
         self._check_every = max(1, settings.patience // _CHECKS_IN_PATIENCE)
         self._told = torch.tensor(0.0, dtype=torch.float64)
 
     def train_step(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step; return the gap of mean free energies, data minus chains, and the last held-out figure."""
-        for _ in range(self._settings.n_gibbs):
-            self._chains, _ = TurningGibbs().step(self._chains, self._energy, generator)
-        gap = self._energy(batch).mean() - self._energy(self._chains.x).mean()
-        self._optimizer.zero_grad()
-        gap.backward()
-        self._optimizer.step()
-        with torch.no_grad():
-            for mean, p in zip(self._average.parameters(), self._energy.parameters(), strict=True):
-                mean.lerp_(p, 1 - _MEMORY)
+        numbers = {"rate": self._settings.learning_rate, "decay": _MEMORY}
+        told = self.compiled((batch, numbers), generator)
         self._step += 1
         if self._held is not None and self._step % self._check_every == 0:
             self._check(self._held)
-        return {"free_energy_gap": gap.detach(), "held_out_nll": self._told}
+        return {**told, "held_out_nll": self._told}
+
+    @torch.no_grad()
+    def _update(self, inputs: tuple[Tensor, Mapping[str, Any]], generator: torch.Generator) -> dict[str, Tensor]:
+        batch, numbers = inputs
+        energy = self._energy
+        self._chains.copy_(self._kernel.step(Layers(self._chains), energy, generator)[0].x)
+        s = torch.cat([batch, self._chains])
+        share = torch.cat([_shares(batch, -1), _shares(self._chains, 1)])
+        u = energy.hidden_input(s)
+        gap = share @ (softplus(u).sum(1) - energy.visible_term(s))
+        descent = likelihood_gradient(s, u.sigmoid(), share, W=energy.W, visible_bias=energy.visible_bias)
+        self._descent.step([descent.W, descent.visible_bias, descent.hidden_bias], numbers["rate"])
+        ema_update(list(self._average.parameters()), list(energy.parameters()), decay=numbers["decay"])
+        return {"free_energy_gap": gap}
 
     def finish(self) -> int:
         """Copy the averaged weights of the best step into the machine; return the step."""
@@ -145,17 +130,18 @@ class SampledLikelihood:
     def state_dict(self) -> dict[str, Any]:
         """Return all that an exact resume needs."""
         best = {"least": self.least, "best_step": self.best_step, "kept": self._kept, "step": self._step}
-        now = {"chains": self._chains.x, "weights": _copied(self._energy), "told": self._told}
+        now = {"chains": self._chains.clone(), "weights": _copied(self._energy), "told": self._told}
         now |= {"average": _copied(self._average)}
-        return best | now | {"optimizer": self._optimizer.state_dict()}
+        return best | now | {"optimizer": self._descent.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the state that `state_dict` returned."""
         self.least, self.best_step, self._kept = state["least"], state["best_step"], state["kept"]
-        self._step, self._chains, self._told = state["step"], Layers(state["chains"]), state["told"]
+        self._step, self._told = state["step"], state["told"]
+        self._chains.copy_(state["chains"])
         self._energy.load_state_dict(state["weights"])
         self._average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._descent.load_state_dict(state["optimizer"])
 
     @torch.no_grad()
     def _check(self, held_out: Tensor) -> None:
@@ -175,6 +161,11 @@ def pseudo_likelihood(energy: BoltzmannEnergy, bits: Tensor) -> Tensor:
         flipped[:, i] = 1 - flipped[:, i]
         total += logsigmoid(energy(flipped) - here)
     return total
+
+
+def _shares(s: Tensor, total: float) -> Tensor:
+    """Return equal weights of rows s (batch, n_sites) that add up to `total`, (batch,)."""
+    return torch.full_like(s[:, 0], total / len(s))
 
 
 def _copied(energy: BoltzmannEnergy) -> dict[str, Tensor]:

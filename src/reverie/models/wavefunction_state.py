@@ -8,7 +8,6 @@ errors that know the autocorrelation.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from reverie.core.measured import Measured
 from reverie.core.random import child_generator, child_seed
-from reverie.models.wavefunction_sampling import TurningGibbs, gibbs_chains
+from reverie.models.wavefunction_chains import TurningGibbs, gibbs_chains
 from reverie.networks.boltzmann import BoltzmannEnergy
 from reverie.networks.enumeration import all_states
 from reverie.samplers.chains import Chains
@@ -84,10 +83,9 @@ class QuantumState:
         generator = child_generator(seed, "noise")
         s = self._chains(n_samples, 1, child_seed(seed, "first")).x[-1]
         p = torch.full((n_samples,), 1 / n_samples, dtype=torch.float64)
-        sweeps: dict[str, Any] = {"n_steps": self.n_gibbs, "thin": self.n_gibbs}
         while True:
             yield s, p
-            s = run(TurningGibbs(), s, self.amplitude, generator=generator, **sweeps).x[0]
+            s = run(TurningGibbs(self.n_gibbs), s, self.amplitude, n_steps=1, generator=generator).x[0]
 
     def _states(self) -> Tensor:
         return all_states(self.amplitude.W.shape[0])

@@ -45,6 +45,7 @@ class Fit:
     n_folds : parts of the rows; of the sampled training one is held out; 0 takes all rows for `max_steps`.
     patience : steps without a better likelihood of rows left out after which training ends.
     batch_size, n_chains, n_gibbs : rows of a batch, persistent chains, and sweeps between two steps.
+    compile : of the sampled training, as in `reverie.core.compiled.Compiled`.
     """
 
     max_steps: int
@@ -54,6 +55,7 @@ class Fit:
     batch_size: int
     n_chains: int
     n_gibbs: int
+    compile: bool | str = False
 
 
 class Training(Trainable, Protocol):

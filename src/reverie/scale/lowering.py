@@ -126,8 +126,9 @@ def _erf(x: Tensor) -> Tensor:
 
 
 def _expm1(x: Tensor) -> Tensor:
-    u = torch.exp(x)  # W. Kahan's way to keep the digits near 0
-    return torch.where(u == 1, x, (u - 1) * x / torch.where(u == 1, 1.0, torch.log(u)))
+    u = torch.exp(x)
+    near = torch.where(u == 1, x, (u - 1) * x / torch.where(u == 1, 1.0, torch.log(u)))  # W. Kahan keeps the digits
+    return torch.where(x.abs() < 1, near, u - 1)
 
 
 def _log1p(x: Tensor) -> Tensor:

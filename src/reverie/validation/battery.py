@@ -10,13 +10,14 @@
 Each statistic is a small function of a comparison (`reverie.validation.bench`) that returns columns: what it is for
 every labelling, and what is shown. `STATISTICS` lists them in groups; the columns of a group, such as all features of
 KS or all bandwidths of MMD, are combined first. To add a statistic, write such a function, add a row
-here and its description to `reverie.validation.references`.
+here and its description to `reverie.validation.references`. `reverie.validation.tasks` runs them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from torch import Tensor
 
 from reverie.core.random import child_generator
 from reverie.validation.balls import BallStatistic, ball_statistics, list_length
@@ -27,9 +28,11 @@ from reverie.validation.features import draw_frequencies, fourier_columns, n_mon
 from reverie.validation.frechet import frechet_columns
 from reverie.validation.kernels import (
     BANDWIDTH_FACTORS,
+    Kernel,
     energy_kernel,
     gaussian_kernel,
     kernel_columns,
+    kernel_share,
     polynomial_block_columns,
 )
 from reverie.validation.likelihood_ratio import likelihood_ratio_columns
@@ -40,15 +43,23 @@ from reverie.validation.relabel import Computed
 from reverie.validation.shapes import change_of_shape, tail_columns
 from reverie.validation.sliced import draw_directions, energy_by_slices, sliced_columns
 
-__all__ = ["OBSERVABLE_MEANS", "STATISTICS", "Column", "Groups", "Progress", "run_battery"]
+__all__ = [
+    "OBSERVABLE_MEANS",
+    "STATISTICS",
+    "Column",
+    "Groups",
+    "Share",
+    "Statistic",
+    "has_shares",
+    "kernel_statistics",
+    "share_of_kernels",
+]
 
 OBSERVABLE_MEANS = "observable mean"  # the group whose results are of their own kind
 N_DIRECTIONS = 50
 N_NEIGHBOURS = 5
 N_FREQUENCIES = 1000
 MAX_EXACT = 50_000  # pooled rows up to which energy distance and Gaussian MMD are computed from all pairs
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -81,22 +92,8 @@ class Column:
 
 
 Groups = dict[str, list[Column]]  # by name of the group
+Share = list[Tensor]  # of the work of one statistic
 Statistic = Callable[[Bench, Comparison], Groups]
-
-
-def run_battery(bench: Bench, tell: Progress) -> Groups:
-    """Return the groups of statistics with real against real in each column."""
-    groups: Groups = {}
-    for k, (what, statistic) in enumerate(STATISTICS):
-        tell(0.7 * k / len(STATISTICS), what)
-        here = statistic(bench, bench.here)
-        beside = statistic(bench, bench.real) if bench.real is not None else None
-        for name, columns in here.items():
-            groups[name] = [
-                replace(column, real=None if beside is None else beside[name][j].value)
-                for j, column in enumerate(columns)
-            ]
-    return groups
 
 
 def _column(name: str, computed: Computed, feature: str | None = None) -> Column:
@@ -139,14 +136,14 @@ def _sliced(bench: Bench, c: Comparison) -> Groups:
     return {"sliced Wasserstein": [_column("sliced Wasserstein", sliced_columns(c.z, c.relabel, directions).w1)]}
 
 
-def _kernels(bench: Bench, c: Comparison) -> Groups:
-    widths = [factor * bench.median for factor in BANDWIDTH_FACTORS]
-    exact = len(c.z) <= MAX_EXACT
+def kernel_statistics(bench: Bench, c: Comparison, shares: Sequence[Share] | None = None) -> Groups:
+    """Return energy distance and MMD, of the shares of the work where it is done already."""
+    exact = has_shares(c)
     how = "" if exact else "; estimated"
     if exact:
-        energy, *gaussians = kernel_columns(c.z, c.relabel, [energy_kernel, *map(gaussian_kernel, widths)])
+        energy, *gaussians = kernel_columns(c.z, c.relabel, _kernels(bench), shares=shares)
     else:
-        d = c.z.shape[1]
+        d, widths = c.z.shape[1], _widths(bench)
         frequencies = draw_frequencies(d, N_FREQUENCIES, child_generator(bench.seed, "frequencies"))
         gaussians = fourier_columns(c.z, c.relabel, widths, frequencies)
         directions = draw_directions(d, 4 * N_DIRECTIONS, child_generator(bench.seed, "directions"))
@@ -156,6 +153,24 @@ def _kernels(bench: Bench, c: Comparison) -> Groups:
         for factor, one in zip(BANDWIDTH_FACTORS, gaussians, strict=True)
     ]
     return {"energy distance": [replace(_column("energy distance", energy), detail=how[2:])], "MMD": mmds}
+
+
+def has_shares(c: Comparison) -> bool:
+    """Tell whether energy distance and MMD are computed from all pairs, which takes longest and can be shared."""
+    return len(c.z) <= MAX_EXACT
+
+
+def share_of_kernels(bench: Bench, c: Comparison, share: tuple[int, int]) -> Share:
+    """Return share k of n of the work of `kernel_statistics`, as (k, n)."""
+    return kernel_share(c.z, c.relabel, _kernels(bench), share=share)
+
+
+def _widths(bench: Bench) -> list[float]:
+    return [factor * bench.median for factor in BANDWIDTH_FACTORS]
+
+
+def _kernels(bench: Bench) -> list[Kernel]:
+    return [energy_kernel, *map(gaussian_kernel, _widths(bench))]
 
 
 def _polynomial(bench: Bench, c: Comparison) -> Groups:
@@ -233,5 +248,5 @@ STATISTICS: tuple[tuple[str, Statistic], ...] = (
     ("likelihood ratio", _likelihood_ratio),
     ("observables", _observables),
     ("polynomial MMD", _polynomial),
-    ("energy distance and MMD", _kernels),
+    ("energy distance and MMD", kernel_statistics),
 )

@@ -26,6 +26,7 @@ from reverie.validation.observables import evaluate_observables
 from reverie.validation.relabel import N_GROUPS, Relabellings, relabellings
 from reverie.validation.samples import Sample, Samples
 from reverie.validation.shapes import TAIL
+from reverie.validation.sharing import one_thread
 
 __all__ = ["MAX_COMPONENTS", "MAX_FEATURES", "Bench", "Comparison", "set_bench"]
 
@@ -193,6 +194,7 @@ def _frozen_notes(samples: Samples, varies: np.ndarray) -> list[str]:
     return notes
 
 
+@one_thread()
 def _components(
     scaled: dict[str, Tensor], names: tuple[str, ...], notes: list[str]
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:

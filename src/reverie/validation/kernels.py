@@ -15,7 +15,9 @@ The energy distance here is the squared one; `scipy.stats.energy_distance` is th
 polynomial kernel depends on the origin, all others do not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -31,6 +33,7 @@ __all__ = [
     "energy_kernel",
     "gaussian_kernel",
     "kernel_columns",
+    "kernel_share",
     "median_distance",
     "mmd",
     "polynomial_block_columns",
@@ -63,7 +66,12 @@ def polynomial_kernel(n_features: int, degree: int = 4) -> Kernel:
 
 
 def kernel_columns(
-    z: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], *, block_size: int = 512
+    z: Tensor,
+    relabel: Relabellings,
+    kernels: Sequence[Kernel],
+    *,
+    block_size: int = 512,
+    shares: Sequence[Sequence[Tensor]] | None = None,
 ) -> list[Computed]:
     """Return the statistic of every kernel of squared distances under every labelling, in N^2 operations.
 
@@ -72,30 +80,71 @@ def kernel_columns(
     z : (N, d), pooled rows, x first.
     kernels : functions of squared distances; they may not change their argument.
     block_size : rows per block; the result does not depend on it.
+    shares : of `kernel_share`, all of them in order, where the work is done already; their number changes nothing.
     """
-    return _block_columns(z.double() - z.double().mean(0), relabel, kernels, _squared_distances, block_size)
+    z = _centred(z)
+    forms = _forms(z, relabel, kernels, _squared_distances, block_size) if shares is None else _joined(shares)
+    return _columns(z, forms, relabel, kernels, _squared_distances)
+
+
+def kernel_share(
+    z: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], *, share: tuple[int, int], block_size: int = 512
+) -> list[Tensor]:
+    """Return one share of the work of `kernel_columns`: what each of some blocks of rows adds, (kernels, columns).
+
+    Parameters
+    ----------
+    share : (k, n), every n-th block from the k-th on. Blocks have ever fewer pairs, so shares take about as long.
+    """
+    return list(_parts(_centred(z), relabel, kernels, _squared_distances, block_size, share))
 
 
 def polynomial_block_columns(z: Tensor, relabel: Relabellings, *, degree: int = 4, block_size: int = 512) -> Computed:
     """Return the polynomial MMD^2 of pooled z (N, d) under every labelling, in N^2 operations."""
-    kernel = polynomial_kernel(z.shape[1], degree)
-    return _block_columns(z.double(), relabel, [kernel], _inner_products, block_size)[0]
+    z, kernels = z.double(), [polynomial_kernel(z.shape[1], degree)]
+    return _columns(z, _forms(z, relabel, kernels, _inner_products, block_size), relabel, kernels, _inner_products)[0]
 
 
-def _block_columns(
-    z: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], pairs: Pairs, block_size: int
+def _centred(z: Tensor) -> Tensor:
+    return z.double() - z.double().mean(0)
+
+
+def _columns(
+    z: Tensor, forms: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], pairs: Pairs
 ) -> list[Computed]:
-    # rows in random order: sums of the observed column, x first, would grow large before y cancels them
-    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(0))
-    forms = _quadratic_forms(z[order], signed_columns(relabel)[order], kernels, pairs, block_size) * relabel.unit**2
+    forms = forms * relabel.unit**2
     shifts = _shifts(z, forms, observed_masses(relabel), kernels, pairs)
     return [as_computed(form, relabel, shift=shift) for form, shift in zip(forms, shifts, strict=True)]
 
 
-def _quadratic_forms(z: Tensor, S: Tensor, kernels: Sequence[Kernel], pairs: Pairs, block_size: int) -> Tensor:
-    # (kernels, columns): the diagonal block counts once, those right of it twice
-    forms = z.new_zeros(len(kernels), S.shape[1])
-    for start in range(0, len(z), block_size):
+def _forms(z: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], pairs: Pairs, block_size: int) -> Tensor:
+    return reduce(torch.add, _parts(z, relabel, kernels, pairs, block_size, (0, 1)))
+
+
+def _joined(shares: Sequence[Sequence[Tensor]]) -> Tensor:
+    # added up in the order of the rows, as `_forms` does: the last bits then depend on no number of shares
+    return reduce(torch.add, (part for turn in zip_longest(*shares) for part in turn if part is not None))
+
+
+def _parts(
+    z: Tensor,
+    relabel: Relabellings,
+    kernels: Sequence[Kernel],
+    pairs: Pairs,
+    block_size: int,
+    share: tuple[int, int],
+) -> Iterator[Tensor]:
+    # rows in random order: sums of the observed column, x first, would grow large before y cancels them
+    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(0))
+    return _quadratic_parts(z[order], signed_columns(relabel)[order], kernels, pairs, block_size, share)
+
+
+def _quadratic_parts(
+    z: Tensor, S: Tensor, kernels: Sequence[Kernel], pairs: Pairs, block_size: int, share: tuple[int, int] = (0, 1)
+) -> Iterator[Tensor]:
+    # (kernels, columns) of each block of rows: its diagonal block counts once, those right of it twice
+    first, step = share
+    for start in range(first * block_size, len(z), step * block_size):
         here = slice(start, start + block_size)
         products = [S.new_zeros(len(z[here]), S.shape[1]) for _ in kernels]
         for other in range(start, len(z), block_size):
@@ -106,9 +155,7 @@ def _quadratic_forms(z: Tensor, S: Tensor, kernels: Sequence[Kernel], pairs: Pai
             base = base.to(S.dtype)
             for product, kernel in zip(products, kernels, strict=True):
                 product.addmm_(kernel(base), S[there], alpha=1.0 if other == start else 2.0)
-        for form, product in zip(forms, products, strict=True):
-            form += product.mul_(S[here]).sum(0, dtype=torch.float64)
-    return forms
+        yield torch.stack([product.mul_(S[here]).sum(0, dtype=torch.float64) for product in products])
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -198,5 +245,5 @@ def polynomial_mmd(
 
 
 def _plain(z: Tensor, a: Tensor, c: Tensor, kernel: Kernel, pairs: Pairs, *, unbiased: bool, block_size: int) -> Tensor:
-    forms = _quadratic_forms(z, torch.stack([a - c, a, c], dim=1), [kernel], pairs, block_size)
+    forms = reduce(torch.add, _quadratic_parts(z, torch.stack([a - c, a, c], dim=1), [kernel], pairs, block_size))
     return forms[0, 0] + (_shifts(z, forms, (a, c), [kernel], pairs)[0] if unbiased else 0.0)

@@ -18,12 +18,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from reverie.validation.columns import as_computed, measures, observed_masses, signed_columns
-from reverie.validation.paths import over_threads, path_of, path_shift, sweep
+from reverie.validation.paths import path_of, path_shift, sweep
 from reverie.validation.relabel import Computed, Relabellings
+from reverie.validation.sharing import shared
 
 __all__ = [
     "Marginal",
@@ -32,6 +34,7 @@ __all__ = [
     "ks_distance",
     "marginal_columns",
     "wasserstein_1d",
+    "wasserstein_powers",
 ]
 
 
@@ -66,7 +69,7 @@ def marginal_columns(z: Tensor, relabel: Relabellings, features: Sequence[int] |
             energy=as_computed(energy * relabel.unit**2, relabel, shift=path_shift(path, a, c)),
         )
 
-    return over_threads(one, range(z.shape[1]) if features is None else features)
+    return list(shared(one, range(z.shape[1]) if features is None else features))
 
 
 def ks_distance(x: Tensor, y: Tensor, x_weights: Tensor | None = None, y_weights: Tensor | None = None) -> Tensor:
@@ -93,11 +96,26 @@ def wasserstein_1d(x: Tensor, y: Tensor, *, p: int = 1) -> Tensor:
 
     W_p^p = integral_0^1 |F^-1(u) - G^-1(u)|^p du, exact for the two empirical laws.
     """
-    n, m = len(x), len(y)
+    return wasserstein_powers(x[None], y[None], p=p)[0].pow(1 / p)
+
+
+def wasserstein_powers(x: Tensor, y: Tensor, *, p: int = 1) -> Tensor:
+    """Return W_p^p of each row of x (k, n) and the same row of y (k, m), (k,)."""
+    x, y, n, m = _in_order(x), _in_order(y), x.shape[1], y.shape[1]
+    if n == m:
+        return (x - y).abs().double().pow(p).mean(1)
     steps = torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n]).unique()  # u in units of 1/(nm)
     left = torch.cat([steps.new_zeros(1), steps[:-1]])
-    distance = (x.sort().values[left // m] - y.sort().values[left // n]).abs().double()
-    return (distance.pow(p) * (steps - left) / (n * m)).sum().pow(1 / p)
+    distance = (x[:, left // m] - y[:, left // n]).abs().double()
+    return (distance.pow(p) * (steps - left) / (n * m)).sum(1)
+
+
+def _in_order(x: Tensor) -> Tensor:
+    """Return x (k, n) with each row in rising order.
+
+    NumPy sorts with the vector instructions of the processor, ten times as fast as torch where it has AVX-512.
+    """
+    return x.sort(dim=1).values if x.requires_grad else torch.from_numpy(np.sort(x.numpy(), axis=1))
 
 
 def _plain(x: Tensor, y: Tensor, x_weights: Tensor | None, y_weights: Tensor | None) -> Tensor:

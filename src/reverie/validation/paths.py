@@ -8,22 +8,16 @@ Cost: about ten operations per row and column, in blocks of rows that stay in th
 feature: threads within operations of this size would mostly wait for each other.
 """
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from reverie.validation.columns import within_shift
 
-__all__ = ["Path", "over_threads", "path_of", "path_shift", "sweep"]
+__all__ = ["Path", "path_of", "path_shift", "sweep"]
 
 _ROWS = 256  # rows of 500 columns: half a megabyte, within the cache of one core
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -90,16 +84,3 @@ def path_shift(path: Path, a: Tensor, c: Tensor) -> float:
         F = mass[path.order].cumsum(0)
         shift += within_shift(mass, -2 * float(path.gaps @ (F * (1 - F))), 0.0)
     return shift
-
-
-def over_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return the function of every item, computed by as many threads as torch uses, each of which works alone."""
-    n_threads = torch.get_num_threads()
-    if n_threads == 1:
-        return [function(item) for item in items]
-    torch.set_num_threads(1)  # threads that start now inherit it
-    try:
-        with ThreadPoolExecutor(n_threads) as pool:
-            return list(pool.map(function, items))
-    finally:
-        torch.set_num_threads(n_threads)

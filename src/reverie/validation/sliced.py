@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from reverie.validation.columns import as_computed, measures, observed_masses, signed_columns
-from reverie.validation.marginal import wasserstein_1d
-from reverie.validation.paths import over_threads, path_of, path_shift, sweep
+from reverie.validation.marginal import wasserstein_powers
+from reverie.validation.paths import path_of, path_shift, sweep
 from reverie.validation.relabel import Computed, Relabellings
+from reverie.validation.sharing import shared
 
 __all__ = [
     "Sliced",
@@ -32,6 +33,8 @@ __all__ = [
     "sliced_wasserstein",
     "sphere_constant",
 ]
+
+_AT_ONCE = 1 << 20  # shadows of rows that are sorted together, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def sliced_columns(z: Tensor, relabel: Relabellings, directions: Tensor) -> Slic
         _, _, w1, energy = sweep(S, path)
         return w1, energy, path_shift(path, a, c)
 
-    shadows = over_threads(one, directions.T)
+    shadows = list(shared(one, directions.T))
     w1, energy, shifts = zip(*shadows, strict=True)
     return Sliced(
         w1=as_computed(torch.stack(w1).mean(0) * relabel.unit, relabel),
@@ -86,9 +89,9 @@ def sliced_wasserstein(
     """
     measures(x, y)
     theta = draw_directions(x.shape[1], n_directions, _generator(generator))
-    x, y = x.double() @ theta, y.double() @ theta
-    powers = [wasserstein_1d(x[:, j], y[:, j], p=p).pow(p) for j in range(theta.shape[1])]
-    return torch.stack(powers).mean().pow(1 / p)
+    x, y, n_at_once = x.double().T, y.double().T, max(1, _AT_ONCE // max(len(x), len(y)))
+    powers = [wasserstein_powers(some @ x, some @ y, p=p) for some in theta.T.split(n_at_once)]
+    return torch.cat(powers).mean().pow(1 / p)
 
 
 def sliced_energy_distance(

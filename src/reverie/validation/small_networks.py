@@ -14,8 +14,7 @@ Periodic padding makes opposite edges neighbours. Everything is drawn from `seed
 is left alone, and one thread is used, so the result does not depend on the machine's load.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +24,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils import skip_init
 
 from reverie.core.random import child_generator
+from reverie.validation.sharing import one_thread
 
 __all__ = ["fit_convolutions", "fit_perceptron"]
 
@@ -103,12 +103,12 @@ def _fit(
     tensors = [torch.as_tensor(a, dtype=torch.float32) for a in (prepare(rows), targets, weights / weights.mean())]
     held_out = _last_of_each(targets)
     fit, stop = ([tensor[mask] for tensor in tensors] for mask in (~held_out, held_out))
-    with _one_thread():
+    with one_thread():
         _initialise(network, child_generator(seed, "weights"))
         _train(network, fit, stop, recipe, child_generator(seed, "batches"))
 
     def scores(rows: np.ndarray) -> np.ndarray:
-        with _one_thread():
+        with one_thread():
             return _logits(network, torch.as_tensor(prepare(rows), dtype=torch.float32)).double().numpy()
 
     return scores
@@ -157,13 +157,3 @@ def _state(network: nn.Module) -> dict[str, Tensor]:
 def _logits(network: nn.Module, rows: Tensor) -> Tensor:
     with torch.no_grad():
         return torch.cat([network(part) for part in rows.split(1024)])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

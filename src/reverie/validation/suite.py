@@ -15,6 +15,7 @@ own (`reverie.validation.memorisation`), asked when `train` is given.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -25,7 +26,7 @@ from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.validation.battery import Groups, Progress, run_battery
+from reverie.validation.battery import Groups
 from reverie.validation.bench import Bench, set_bench
 from reverie.validation.classifier import classifier_test
 from reverie.validation.constraints import Constraint, ConstraintResult, check_constraints
@@ -40,6 +41,7 @@ from reverie.validation.result import ClassifierResult, Located, ValidationResul
 from reverie.validation.samples import Samples, gather_samples, read_sample
 from reverie.validation.sentences import UNLIKE
 from reverie.validation.stream import Streamed, part_of, stream
+from reverie.validation.tasks import Progress, run_battery
 
 __all__ = ["validate"]
 
@@ -66,6 +68,7 @@ def validate(
     max_samples: int = 10_000,
     alpha: float = 0.05,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> ValidationResult:
     """Compare a generated sample with a real one, and real with real, and give one verdict.
 
@@ -94,11 +97,15 @@ def validate(
         of it, and one pass over all rows is added (see `reverie.validation.stream`).
     alpha : level of the verdict, in (0, 1).
     progress : called with the fraction done and the name of the next step.
+    executor : of `concurrent.futures`, which shares the tests out; the result is the same to the last bit. None takes
+        as many threads as torch uses. Classifiers and the search for copies stay in this process.
 
     Raises
     ------
     InputError
         For samples with different features, NaN, text or fewer than 20 rows, or an observable that fails.
+    WorkerError
+        If a worker of the executor died.
     """
     check_positive("n_permutations", n_permutations, integer=True)
     if not 0 < alpha < 1:
@@ -120,7 +127,7 @@ def validate(
         calibration_source="training events" if calibration is None else "given",
     )
     bench = set_bench(samples, named_observables(observables), n_permutations, seed, calibrate=calibrate, modes=modes)
-    groups = run_battery(bench, tell)
+    groups = run_battery(bench, tell, executor)
     tell(0.75, "classifiers")
     learners = _learners(classifiers, samples)
     tested = tuple(_classify(name, samples, seed, calibrate=calibrate) for name in learners)

@@ -1,0 +1,163 @@
+"""Tests of the battery shared out: who does them changes no bit of the verdict."""
+
+import os
+import pickle
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+import torch
+
+from reverie.core.errors import WorkerError
+from reverie.data import Dataset
+from reverie.scale.executors import open_executor
+from reverie.validation.bench import set_bench
+from reverie.validation.kernels import energy_kernel, gaussian_kernel, kernel_columns, kernel_share
+from reverie.validation.relabel import relabellings
+from reverie.validation.samples import gather_samples
+from reverie.validation.sharing import shared
+from reverie.validation.suite import validate
+from reverie.validation.tasks import Task
+
+
+def _table(k, n=300, d=3):
+    return np.random.default_rng(k).normal(size=(n, d)) + 0.03 * k
+
+
+def _chain(k, n=600):
+    x = np.random.default_rng(k).normal(size=(n, 2))
+    for i in range(1, n):
+        x[i] += 0.8 * x[i - 1]
+    return x
+
+
+def _weighted(k):
+    return Dataset(_table(k), weights=np.random.default_rng(k).uniform(0.5, 1.5, 300))
+
+
+SAMPLES = {
+    "table": _table,
+    "chain": _chain,
+    "weights": _weighted,
+    "images": lambda k: np.random.default_rng(k).normal(size=(150, 9, 9)),
+}
+OPTIONS = {"n_permutations": 39, "classifiers": (), "random_state": 0}
+
+
+def _verdict(sample, executor=None):
+    extra = {"modes": lambda x: x[:, 0] > 0, "observables": {"sum": lambda x: x.flatten(1).sum(1)}}
+    found = validate(sample(0), sample(1), calibration=sample(2), executor=executor, **OPTIONS, **extra)
+    return found.to_json()
+
+
+class _Backwards(Executor):
+    """Does what it is given when the first result is asked for, the last job first."""
+
+    def __init__(self):
+        self.jobs = []
+
+    def submit(self, fn, /, *args, **kwargs):
+        owner = self
+
+        class Late(Future):
+            def result(self, timeout=None):
+                while owner.jobs:
+                    future, job = owner.jobs.pop()
+                    future.set_result(job())
+                return super().result(timeout)
+
+        future = Late()
+        self.jobs.append((future, lambda: fn(*args, **kwargs)))
+        return future
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "chain" else n for n in SAMPLES])
+def test_threads_and_their_number_change_no_bit(name):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = _verdict(SAMPLES[name])
+        torch.set_num_threads(3)
+        assert _verdict(SAMPLES[name]) == alone
+        with ThreadPoolExecutor(2) as executor:
+            assert _verdict(SAMPLES[name], executor) == alone
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_samples_too_large_for_all_pairs_are_shared_out_too(monkeypatch):
+    monkeypatch.setattr("reverie.validation.battery.MAX_EXACT", 300)
+    alone = _verdict(_table)
+    assert any(check["detail"] == "estimated" for check in alone["checks"])
+    with ThreadPoolExecutor(2) as executor:
+        assert _verdict(_table, executor) == alone
+
+
+def test_the_order_of_the_tasks_changes_no_bit():
+    assert _verdict(_table, _Backwards()) == _verdict(_table)
+    assert _verdict(_table) != _verdict(lambda k: _table(k + 1))  # twin: other samples are told apart
+
+
+@pytest.mark.slow
+def test_processes_and_their_number_change_no_bit():
+    alone = {name: _verdict(sample) for name, sample in SAMPLES.items()}
+    for workers in (1, 2, 3):
+        with open_executor("pool", workers=workers) as executor:
+            assert {name: _verdict(sample, executor) for name, sample in SAMPLES.items()} == alone
+
+
+@pytest.mark.slow
+def test_dask_changes_no_bit():
+    pytest.importorskip("distributed")
+    with open_executor("dask", workers=2) as executor:
+        assert _verdict(_table, executor) == _verdict(_table)
+
+
+@pytest.mark.parametrize("n_shares", [1, 2, 3, 8, 50])
+def test_shares_of_the_kernels_add_up_to_the_same_bits(n_shares):
+    z = torch.from_numpy(_table(0, 600))
+    relabel = relabellings(300, 300, 20, torch.Generator().manual_seed(0))
+    kernels = [energy_kernel, gaussian_kernel(1.0)]
+    whole = kernel_columns(z, relabel, kernels, block_size=64)
+    shares = [kernel_share(z, relabel, kernels, share=(k, n_shares), block_size=64) for k in range(n_shares)]
+    for one, other in zip(whole, kernel_columns(z, relabel, kernels, shares=shares), strict=True):
+        assert np.array_equal(one.values, other.values)
+        assert (one.error, one.shift) == (other.error, other.shift)
+    lost = kernel_columns(z, relabel, kernels, shares=[[torch.zeros_like(shares[0][0])], *shares[1:]])
+    assert not np.array_equal(lost[0].values, whole[0].values)  # twin: a share that is lost is noticed
+
+
+def test_a_task_travels_as_plain_arrays_and_arrives_as_it_was():
+    samples = gather_samples(*(_weighted(k) for k in range(3)), names=None, seed=0, max_samples=300)
+    bench = set_bench(samples, {}, 19, 0, calibrate=False, modes=lambda x: x[:, 0] > 0)
+    task = Task(bench, 3, (1, 8))
+    sent = pickle.dumps(task)
+    assert b"torch" not in sent.replace(b"torch.dtype", b"")
+    again = pickle.loads(sent)
+    assert (again.row, again.share, again.bench.names) == (3, (1, 8), bench.names)
+    for name in ("labels", "weights", "weight_of_x", "groups"):
+        assert torch.equal(getattr(again.bench.here.relabel, name), getattr(bench.here.relabel, name))
+    for name in ("z", "few", "single", "third"):
+        assert torch.equal(getattr(again.bench.here, name), getattr(bench.here, name))
+    for modes, expected in ((again.bench.here.modes, bench.here.modes), (again.bench.here.bins, bench.here.bins)):
+        assert modes is not None
+        assert expected is not None
+        assert torch.equal(modes.of_row, expected.of_row)
+
+
+def test_what_is_shared_out_is_computed_by_one_thread_each_and_errors_arrive():
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(2) as executor:
+        assert list(shared(lambda _: torch.get_num_threads(), range(4), executor)) == [1] * 4
+        with pytest.raises(ZeroDivisionError):
+            list(shared(lambda k: 1 / k, [1, 0, 1], executor))
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_an_error_in_words():
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        with pytest.raises(WorkerError, match="fewer workers"):
+            list(shared(os._exit, [1], executor))
