@@ -249,6 +249,10 @@ def test_two_files_with_different_columns(call, table, tmp_path):
     refused(call, "validate", table)
 
 
+def test_a_run_folder_is_judged_as_its_configuration_says(call, finished):
+    assert "--permutations" in refused(call, "validate", finished, "--permutations", 19)
+
+
 def test_a_full_disk_is_one_sentence(call, table, tmp_path, monkeypatch, tiny):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x" / "data.json"))

@@ -10,6 +10,8 @@ from reverie.core.errors import InputError
 
 __all__ = ["main", "options"]
 
+_SHARING = ("workers", "engine", "scheduler_file")  # what may be said beside a run folder
+
 
 def options() -> Options:
     """Return the options of the verb."""
@@ -82,9 +84,21 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(
             f"Expected --workers to be an integer > 0, got {values.workers}. Leave it out for one process."
         )
+    if values.generated is None:
+        _check_options_of_a_run(values)
     with _executor(values) as executor:
         print(_validated(values, executor))
     return 0
+
+
+def _check_options_of_a_run(values: Any) -> None:
+    defaults = options().parse([values.real])
+    told = [name for name, value in vars(values).items() if value != getattr(defaults, name) and name not in _SHARING]
+    if told:
+        raise InputError(
+            f"Expected a run folder alone, which is judged as its config.yaml says, got --{told[0].replace('_', '-')} "
+            "too. Leave it out, or name two files."
+        )
 
 
 def _executor(values: Any) -> AbstractContextManager[Any]:
