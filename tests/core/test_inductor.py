@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from reverie.core.inductor import scalars_apart
+from reverie.core.inductor import parts_apart
 
 TWICE = """
 import sys, torch
@@ -32,7 +32,7 @@ def corrected(weight: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
 
 def test_a_number_is_computed_once_and_not_for_every_weight():
     weight, t = torch.randn(100), torch.tensor(3.0)
-    graph = scalars_apart(make_fx(corrected)(weight, t))
+    graph = parts_apart(make_fx(corrected)(weight, t))
     apart = [node for node in graph.graph.nodes if node.target is torch.ops.aten.as_strided.default]
     assert [node.args[0].meta["val"].numel() for node in apart] == [1]
     assert all(user.meta["val"].numel() == 100 for user in apart[0].users)

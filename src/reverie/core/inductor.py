@@ -2,7 +2,8 @@
 
 Tensors from outside become inputs, products go to the library that is fast here (`reverie.core.products`), and single
 numbers are computed once: left to itself, the compiler puts the powers of Adam's correction into the loop over the
-weights, where they cost more than all the rest of the update.
+weights, where they cost more than all the rest of the update. Copies into another order in memory are made on their
+own too; inside a loop over other sums they would be read number by number.
 
 A compiled step asks for the same buffers at every call. The C library returns large ones to the system when they are
 freed, and the system clears them anew, which took a tenth of some steps; it is told to keep up to `KEPT` bytes.
@@ -21,7 +22,7 @@ from torch.utils import _pytree as tree
 
 from reverie.core.products import with_fast_products
 
-__all__ = ["KEPT", "Ready", "compiled_graph", "scalars_apart", "scalars_as_tensors"]
+__all__ = ["KEPT", "Ready", "compiled_graph", "parts_apart", "scalars_as_tensors"]
 
 KEPT = 1 << 28
 _MMAP_THRESHOLD, _LARGEST_ON_HEAP, _TRIM_THRESHOLD = -3, 1 << 25, -1  # numbers of mallopt(3), GNU's C library
@@ -39,7 +40,7 @@ def compiled_graph(
     makers : for each drawn value a function that draws it.
     shape : how its flat outputs are nested.
     """
-    outer = _lifted(scalars_apart(with_fast_products(graph)))
+    outer = _lifted(parts_apart(with_fast_products(graph)))
     _keep_memory()
     return Ready(_inductor(graph, [*example, *outer]), outer, makers, shape)
 
@@ -49,10 +50,13 @@ def scalars_as_tensors(leaves: list[Any]) -> list[Tensor]:
     return [x if isinstance(x, Tensor) else torch.tensor(float(x), dtype=torch.float64) for x in leaves]
 
 
-def scalars_apart(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
-    """Have each single number that goes into a larger tensor computed once, not again for every entry of it."""
+def parts_apart(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
+    """Have some values of a flat graph computed on their own, not again in every loop that reads them.
+
+    These are single numbers that go into larger tensors, and copies into another order in memory.
+    """
     for node in list(graph.graph.nodes):
-        if _n_entries(node) == 1 and _is_own(node) and any(_n_entries(user) > 1 for user in node.users):
+        if _is_own(node) and (_is_scalar_of_a_loop(node) or _is_reordered(node)):
             with graph.graph.inserting_after(node):
                 layout = (list(node.meta["val"].shape), list(node.meta["val"].stride()))
                 apart = graph.graph.call_function(torch.ops.aten.as_strided.default, (node, *layout))
@@ -60,6 +64,16 @@ def scalars_apart(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
             node.replace_all_uses_with(apart, delete_user_cb=lambda user, apart=apart: user is not apart)
     graph.recompile()
     return graph
+
+
+def _is_scalar_of_a_loop(node: Any) -> bool:
+    return _n_entries(node) == 1 and any(_n_entries(user) > 1 for user in node.users)
+
+
+def _is_reordered(node: Any) -> bool:
+    if node.target is not torch.ops.aten.clone.default:
+        return False
+    return node.args[0].meta["val"].stride() != node.meta["val"].stride()
 
 
 def _is_own(node: Any) -> bool:
