@@ -89,9 +89,7 @@ class X(DensityModel):
     def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> Learner:
         return _Learner(networks["law"], self.learning_rate, self.max_steps, self.compile)
 
-    def _log_prob(
-        self, features: Tensor, condition: Tensor | None, generator: torch.Generator
-    ) -> tuple[Tensor, float]:
+    def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
         return -self._networks()["law"](features).double(), 0.0
 
     def _drawer(
