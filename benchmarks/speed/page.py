@@ -132,11 +132,17 @@ def _curve(curve: dict[str, Any]) -> Figure:
             if found:
                 line = "--" if name == FLOOR else "o-"
                 ax.plot(*zip(*found, strict=True), line, color=colour, label=name, ms=4, lw=1.4)
-        ax.set_xscale("log", base=2)
+        ax.set_xscale("log")
         ax.set_yscale("log")
+        xs = [point["x"] for point in curve["points"]]
+        ax.set_xticks(xs, [f"{x:,}" for x in xs])
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_minor_formatter(NullFormatter())
         ax.set_xlabel(curve["axis"])
         ax.set_ylabel("ms per step")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, columnspacing=1.2, borderpad=0.1)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, fontsize=7, columnspacing=1.2, borderpad=0.1)
     return figure
 
 
