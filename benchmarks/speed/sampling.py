@@ -10,7 +10,6 @@ time) is the rate of one core left alone. Asked: 1,000,000 events/s on two cores
 """
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,13 @@ from pathlib import Path
 import numpy as np
 
 import reverie
+
+_WATCH = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+"""
 
 NAMES = ["pt1", "eta1", "phi1", "pt2", "eta2", "phi2", "mass", "quality"]
 
@@ -57,17 +63,21 @@ def table(n: int) -> np.ndarray:
 
 def _round(model: Path, n: int, workers: int) -> tuple[float, float, float, float, float]:
     """Return wall and processor seconds of n/4 and of n events, and the memory of the largest process in MiB."""
-    short, long = _run(model, n // 4, workers), _run(model, n, workers)
-    return (*short, *long, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+    (*short, _), (*long, memory) = _run(model, n // 4, workers), _run(model, n, workers)
+    return (*short, *long, memory)
 
 
-def _run(model: Path, n: int, workers: int) -> tuple[float, float]:
+def _run(model: Path, n: int, workers: int) -> tuple[float, float, float]:
+    """Return wall and processor seconds and MiB of a run, watched by a small process: children start with its size."""
     with tempfile.TemporaryDirectory(dir=model.parent) as out:
         words = [sys.executable, "-m", "reverie", "sample", model, "-n", n, "-o", f"{out}/s", "--workers", workers]
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run([*map(str, words), "--quiet"], check=True, stdout=subprocess.DEVNULL)
-        wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        began = time.perf_counter()
+        told = subprocess.run(
+            [sys.executable, "-c", _WATCH, *map(str, words), "--quiet"], check=True, capture_output=True, text=True
+        )
+        wall = time.perf_counter() - began
+    processor, memory = map(float, told.stdout.split())
+    return wall, processor, memory
 
 
 def _line(workers: int, n: int, rounds: list[tuple[float, ...]]) -> str:
