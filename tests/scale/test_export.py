@@ -125,9 +125,12 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
 @pytest.mark.usefixtures("fewer_steps")
 @pytest.mark.parametrize("name", MODELS)
 def test_onnx_gives_the_samples_of_the_model(name, tmp_path):
-    made = export_model(MODELS[name](), tmp_path / "model.onnx")
+    model = MODELS[name]()
+    made = export_model(model, tmp_path / "model.onnx")
     assert made.parity.holds
-    assert made.parity.largest_relative < 1e-4  # of angles near the origin; all else is within 1e-5
+    angles = {column.name for column in model.schema_.columns if column.kind == "periodic"}
+    for column in made.parity.columns:  # an angle of a point near the origin turns by more than its rounding
+        assert column.largest_relative < (1e-4 if column.name in angles else 1e-5), column
     assert sum(made.parity.sizes) > 100
 
 

@@ -135,4 +135,5 @@ def _choose_scale(ax: Axes, scores: np.ndarray, error: float) -> None:
 
 
 def _legend(ax: Axes) -> None:
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, columnspacing=1.2, borderpad=0.1, handletextpad=0.5)
+    spaces = {"columnspacing": 0.9, "borderpad": 0.1, "handletextpad": 0.4, "handlelength": 1.4}
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, **spaces)

@@ -115,7 +115,9 @@ def _in_order(x: Tensor) -> Tensor:
 
     NumPy sorts with the vector instructions of the processor, ten times as fast as torch where it has AVX-512.
     """
-    return x.sort(dim=1).values if x.requires_grad else torch.from_numpy(np.sort(x.numpy(), axis=1))
+    if x.requires_grad or x.device.type != "cpu":
+        return x.sort(dim=1).values
+    return torch.from_numpy(np.sort(x.numpy(), axis=1))
 
 
 def _plain(x: Tensor, y: Tensor, x_weights: Tensor | None, y_weights: Tensor | None) -> Tensor:
