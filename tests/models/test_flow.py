@@ -2,6 +2,7 @@
 
 import math
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from reverie.core.random import child_generator
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Columns, OneHot, Standardise
 from reverie.models.flow import Flow
-from reverie.models.flow_network import KINDS, FlowNetwork
+from reverie.models.flow_network import KINDS, FlowNetwork, inverse_holds
 from reverie.models.flow_training import FlowLearner, density_transform
 from reverie.networks.init import initialise
 
@@ -98,6 +99,63 @@ def test_units_of_many_coordinates_and_uneven_layers_are_computed_once():
     for stages in network.stages():
         for k, width in enumerate((40, 7, 25)):
             assert sum(len(stage.hidden[k][1]) for stage in stages.parts) == width
+
+
+@pytest.fixture
+def another_zuko(monkeypatch):
+    """Return a function that puts zuko's maps under another least slope: as its default, or whatever is asked."""
+    import zuko
+
+    def put(least, *, is_default):
+        for name in ("MonotonicRQSTransform", "MonotonicAffineTransform"):
+            made = getattr(zuko.transforms, name)
+            other = partial(made, slope=least) if is_default else _deaf(made, least)
+            monkeypatch.setattr(zuko.transforms, name, other)
+        inverse_holds.cache_clear()
+
+    yield put
+    inverse_holds.cache_clear()
+
+
+def _deaf(made, least):
+    def build(*raw, slope=None, **options):
+        return made(*raw, slope=least, **options)
+
+    return build
+
+
+@EVERY
+@SHAPED
+def test_another_default_of_zuko_changes_neither_density_nor_samples(kind, shape, another_zuko):
+    network, context = _network(kind, shape, far=30.0)  # raw parameters at which the least slope matters
+    with torch.no_grad():
+        x = network.draw(50, child_generator(2), context)
+        log_q = network.log_prob(x, context)
+        another_zuko(1e-3, is_default=True)  # as zuko 1.5 has it; 1.4 has 1e-4
+        assert torch.equal(network.draw(50, child_generator(2), context), x)
+        assert torch.equal(network.log_prob(x, context), log_q)
+
+
+@EVERY
+def test_maps_that_zuko_computes_otherwise_are_undone_by_zuko_and_said(kind, another_zuko):
+    assert inverse_holds(kind)
+    network, _ = _network(kind, "line, circle, line", far=30.0)
+    ours = network.stages()
+    another_zuko(1e-3, is_default=False)
+    z = torch.rand(50, 3, generator=child_generator(3), dtype=torch.float64) * 6 - 3
+    noise = z[:, :2], z[:, 2:] / (2 * math.pi) + 0.5
+    with torch.no_grad():
+        assert (network.noise(network.event(*noise, stages=ours)) - z).abs().max() > 1e-2  # the twin
+        with pytest.warns(UserWarning, match="zuko's own inverse"):
+            x = network.event(*noise)
+        assert torch.allclose(network.noise(x), z, atol=1e-7)
+        network.event(*noise)  # it is said once
+
+
+def test_the_least_slope_of_saved_models_stays():
+    network, _ = _network("maf", "line")
+    steepest = network._line(torch.tensor([[[0.0, -1e12]]], dtype=torch.float64))
+    assert steepest.scale.item() == pytest.approx(1e-4)
 
 
 @EVERY

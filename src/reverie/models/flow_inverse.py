@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, silu
 
-__all__ = ["Stage", "Stages", "solve", "spline_inverse", "stages_of"]
+__all__ = ["LEAST_SLOPE", "Stage", "Stages", "solve", "spline_inverse", "stages_of"]
 
-_SLOPE = math.log(1e-4)  # bounds of raw parameters, as `zuko.transforms.MonotonicRQSTransform` has them
+LEAST_SLOPE = 1e-4  # of the map of a bin, also in models that were saved long ago
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,8 @@ def _layer(weight: Tensor, bias: Tensor, below: Tensor) -> Tensor:
 def spline_inverse(y: Tensor, raw: Tensor, bound: float = 5.0) -> Tensor:
     """Return x with h(x) = y of rational-quadratic splines h: [-bound, bound] to itself, the identity outside.
 
-    It is the inverse of `zuko.transforms.MonotonicRQSTransform`, for parameters that lie beside each other.
+    It is the inverse of `zuko.transforms.MonotonicRQSTransform` of slope `LEAST_SLOPE`, for parameters that lie
+    beside each other.
 
     Parameters
     ----------
@@ -163,4 +164,4 @@ def _knots(raw: Tensor, bound: float) -> Tensor:
 
 
 def _bounded(raw: Tensor, factor: float) -> Tensor:
-    return raw / (1 + (raw * (factor / _SLOPE)).abs())
+    return raw / (1 + (raw * (factor / math.log(LEAST_SLOPE))).abs())

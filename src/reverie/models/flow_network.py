@@ -14,7 +14,8 @@ then a spline from -pi to pi (Rezende et al., 2020); the perceptron sees its cos
 about the place where the period is cut. Before training every spline is the identity.
 
 Maps, masks and splines are those of zuko, an optional library; samples come from the same maps undone place by place
-(`reverie.models.flow_inverse`).
+(`reverie.models.flow_inverse`), which is compared with them once for the installed version of zuko: where the two
+disagree, samples come from zuko's own inverse, which is slower, and a warning says so.
 
 References
 ----------
@@ -23,8 +24,9 @@ Durkan, Bekasov, Murray and Papamakarios, arXiv:1906.04032; Rezende et al., arXi
 """
 
 import math
+import warnings
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -33,10 +35,10 @@ from torch.distributions import Transform
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import MissingDependencyError
-from reverie.models.flow_inverse import Stages, solve, spline_inverse, stages_of
+from reverie.models.flow_inverse import LEAST_SLOPE, Stages, solve, spline_inverse, stages_of
 from reverie.models.flow_maps import Rotation, SideBySide
 
-__all__ = ["KINDS", "FlowNetwork", "need_zuko"]
+__all__ = ["KINDS", "FlowNetwork", "inverse_holds", "need_zuko"]
 
 KINDS = {  # name -> (whether h is a spline, whether by halves)
     "spline": (True, False),
@@ -45,6 +47,7 @@ KINDS = {  # name -> (whether h is a spline, whether by halves)
     "realnvp": (False, True),
 }
 _RADIUS = math.sqrt(2)  # of the circles that angles are prepared as
+_AGREE = 1e-6  # between z and the noise of its sample in float64: rounding leaves 1e-9, another formula 0.01 and more
 
 
 def need_zuko() -> Any:
@@ -54,6 +57,32 @@ def need_zuko() -> Any:
     except ImportError:
         raise MissingDependencyError("zuko", "flow", "train a normalizing flow") from None
     return zuko
+
+
+@cache
+@torch.no_grad()
+def inverse_holds(kind: str) -> bool:
+    """Return whether maps of `kind`, undone place by place, are undone on the installed version of zuko.
+
+    A small network of large random weights, whose least slopes matter, carries samples back to their noise; where they
+    do not arrive, a warning says so, once.
+    """
+    noise = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        network = FlowNetwork(4, [(2, 3)], kind=kind, n_transforms=2, hidden=(8, 8), n_bins=4).double()
+    for p in network.parameters():
+        p.normal_(generator=noise)
+    z = torch.rand(64, 3, generator=noise, dtype=torch.float64) * 6 - 3  # within both splines and circle
+    x = network.event(z[:, :2], z[:, 2:] / (2 * math.pi) + 0.5, stages=network._own_stages())
+    holds = bool((network.noise(x) - z).abs().max() < _AGREE)
+    if not holds:
+        warnings.warn(
+            f"zuko {need_zuko().__version__} computes maps of {kind!r} flows by other formulas than reverie undoes: "
+            "samples come from zuko's own inverse, which is slower, and a model that was trained with another version "
+            "of zuko may mean another density. Use the version it was trained with, or train it anew.",
+            stacklevel=2,
+        )
+    return holds
 
 
 class FlowNetwork(nn.Module):
@@ -82,6 +111,7 @@ class FlowNetwork(nn.Module):
         n_bins: int = 12,
     ) -> None:
         super().__init__()
+        self.kind = kind
         self.is_spline, by_halves = check_choice("kind of flow", kind, KINDS)
         on_circles = {j for pair in circles for j in pair}
         self.n_features, self.circles, self.n_bins = n_features, [list(pair) for pair in circles], n_bins
@@ -115,14 +145,23 @@ class FlowNetwork(nn.Module):
         `stages` are those of `stages()`, which many samples of the same weights can share.
         """
         u = torch.cat([normal, math.pi * (2 * turns - 1)], dim=1)
+        stages = self.stages() if stages is None else stages
+        if not stages:
+            return self._features(self._map(context).inv(u))
         beside = self._beside(u, context)
-        for of_map in reversed(self.stages() if stages is None else stages):
+        for of_map in reversed(stages):
             u = solve(of_map, u, beside, self._undone)
         return self._features(u)
 
-    @torch.no_grad()
     def stages(self) -> list[Stages]:
-        """Return what each place adds to each map, constants of the present weights (`reverie.models.flow_inverse`)."""
+        """Return what each place adds to each map, constants of the present weights (`reverie.models.flow_inverse`).
+
+        None at all where zuko's own inverse is to be taken.
+        """
+        return self._own_stages() if inverse_holds(self.kind) else []
+
+    @torch.no_grad()
+    def _own_stages(self) -> list[Stages]:
         sizes = self._n_line, self._n_circle
         pairs = zip(self.perceptrons, self._places, strict=True)
         return [stages_of(perceptron, place, len(self.lines), sizes) for perceptron, place in pairs]
@@ -200,11 +239,12 @@ class FlowNetwork(nn.Module):
         transforms = need_zuko().transforms
         if not self.is_spline:
             return _affine(raw, dim=-1)
-        return transforms.MonotonicRQSTransform(*_spline(raw, self.n_bins))
+        return transforms.MonotonicRQSTransform(*_spline(raw, self.n_bins), slope=LEAST_SLOPE)
 
     def _circle(self, raw: Tensor) -> Transform:
         transforms = need_zuko().transforms
-        spline = transforms.MonotonicRQSTransform(*_spline(raw[..., 2:], self.n_bins), bound=math.pi)
+        parameters = _spline(raw[..., 2:], self.n_bins)
+        spline = transforms.MonotonicRQSTransform(*parameters, bound=math.pi, slope=LEAST_SLOPE)
         return transforms.ComposedTransform(Rotation(_direction(raw, dim=-1)), spline)
 
     def _coordinates(self, x: Tensor) -> Tensor:
@@ -221,7 +261,7 @@ class FlowNetwork(nn.Module):
 
 
 def _affine(raw: Tensor, *, dim: int) -> Any:
-    return need_zuko().transforms.MonotonicAffineTransform(raw.select(dim, 0), raw.select(dim, 1))
+    return need_zuko().transforms.MonotonicAffineTransform(raw.select(dim, 0), raw.select(dim, 1), slope=LEAST_SLOPE)
 
 
 def _direction(raw: Tensor, *, dim: int) -> Tensor:
