@@ -1,16 +1,20 @@
 """The command `reverie`: finds the verb, imports it, and words its errors.
 
-Exit codes: 0 done; 1 training or a worker could not go on; 2 the input cannot be used; 130 stopped by Ctrl-C.
-An error that we expect is one sentence on standard error. A traceback means a fault of ours.
+Exit codes: 0 done; 1 training, a worker or the memory could not go on; 2 the input or a file cannot be used; 70 a fault
+of reverie; 130 stopped by Ctrl-C. Every error is one sentence on standard error. That of a fault says which file holds
+the traceback.
 """
 
 import errno
 import importlib
-import os
+import shlex
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 
 from reverie.core.errors import InputError, ReverieError, TrainingError, WorkerError, nearest
+from reverie.core.streams import lenient_streams
 
 __all__ = ["VERBS", "main"]
 
@@ -37,21 +41,26 @@ _EXAMPLES = (
     "reverie sample runs/z -n 1000000 -o samples.parquet",
 )
 _DISK = {errno.ENOSPC: "no space left", errno.EDQUOT: "quota exceeded", errno.EFBIG: "file size limit reached"}
-_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")  # as torch words it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `reverie` with the arguments `argv` and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        code = _dispatch(arguments)
-        sys.stdout.flush()
+    with lenient_streams() as (out, _):
+        code = _guarded(arguments)
+        out.flush()
+        if isinstance(out.error, OSError) and out.error.errno and not isinstance(out.error, BrokenPipeError):
+            code = code or _say(f"Expected to print the results, got: {out.error.strerror}. Files are complete.", 2)
         return code
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _guarded(arguments: list[str]) -> int:
+    """Return the exit code; all errors are worded."""
+    try:
+        return _dispatch(arguments)
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 0
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else _say(str(stop.code), 1)
     except KeyboardInterrupt:
         return _say("Stopped.", 130)
     except (TrainingError, WorkerError) as error:
@@ -60,6 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(str(error), 2)
     except OSError as error:
         return _say(_system_sentence(error), 2)
+    except Exception as error:  # the last net: what nobody thought of
+        if _was_interrupted(error):
+            return _say("Stopped.", 130)
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+            return _say(f"Expected room in the memory, got: {_first_line(error)}. Ask for less at a time.", 1)
+        return _say(_fault_sentence(arguments, error), 70)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -104,7 +119,8 @@ def _help() -> str:
 
 
 def _say(sentence: str, code: int) -> int:
-    print(f"reverie: {sentence}" if code == 130 else f"error: {sentence}", file=sys.stderr)
+    line = " ".join(sentence.splitlines())
+    print(f"reverie: {line}" if code == 130 else f"error: {line}", file=sys.stderr)
     return code
 
 
@@ -112,6 +128,34 @@ def _system_sentence(error: OSError) -> str:
     where = f" at {str(error.filename)!r}" if error.filename else ""
     if error.errno in _DISK:
         return f"Expected room on the disk, got: {_DISK[error.errno]}{where}. Free some space, then 'reverie resume'."
-    if error.errno in _PLACE:
-        return f"Expected a file or folder that can be used, got: {error.strerror}{where}. Check the path."
-    raise error
+    said = error.strerror or _first_line(error)
+    return f"Expected a file or folder that can be used, got: {said}{where}. Check the path."
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind an error: a library that is stopped while it loads raises one of its own."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return (text.splitlines()[0] if text else type(error).__name__).rstrip(".")[:300]
+
+
+def _fault_sentence(arguments: list[str], error: Exception) -> str:
+    """Write the trace to a file and return the sentence that names it."""
+    trace = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="reverie-", suffix=".txt", delete=False, encoding="utf-8", errors="replace"
+        ) as file:
+            file.write(f"$ reverie {shlex.join(arguments)}\n\n{trace}")
+        place = f"The traceback is in {file.name}; please report it with that file."
+    except OSError:
+        place = "Its traceback could not be written. Please report the command."
+    what = f"{type(error).__name__}: {_first_line(error)}"
+    return f"Expected this to work, got a fault of reverie, not of yours ({what}). {place}"

@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -70,7 +71,8 @@ class Interrupt:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        os.write(2, b"\nStopping after this step; Ctrl-C again quits at once.\n")
+        with suppress(OSError):  # nobody may read it any more
+            os.write(2, b"\nStopping after this step; Ctrl-C again quits at once.\n")
 
 
 def fit(

@@ -24,6 +24,7 @@ import torch
 
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError, ReverieError, TrainingError
+from reverie.core.streams import lenient_streams
 from reverie.experiment.config import RunConfig, model_class
 from reverie.experiment.fitting import Interrupt
 from reverie.experiment.inputs import Inputs, load_inputs
@@ -112,6 +113,7 @@ def tune(
     return 0 if is_complete else 130
 
 
+@lenient_streams()
 def work_in(folder: str, trials: str, quiet: str, threads: str) -> int:
     """Take part in the study in `folder` until it is complete; what a helper process runs."""
     asked = threading.Event()
