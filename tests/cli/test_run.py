@@ -123,6 +123,39 @@ def test_the_report_and_the_validation_can_be_made_anew(call, finished, tmp_path
     assert (folder / "report.html").is_file()
 
 
+def test_a_run_without_verdict_can_be_judged_later(call, finished, table, tmp_path, tiny):
+    out = tmp_path / "x"
+    assert call("run", "gan", table, "--out", out, "--seed", 5, "--no-validate", *tiny)[0] == 0
+    assert yaml.safe_load((out / "config.yaml").read_text())["no_validate"] is True
+    code, _, err = call("resume", out)
+    assert code == 0
+    assert "complete" in err
+    assert not (out / "validation.json").exists()
+    assert f"reverie validate {out}" in (out / "report.html").read_text(encoding="utf-8")
+    assert call("validate", out)[0] == 0
+    assert (out / "validation.json").read_bytes() == (finished / "validation.json").read_bytes()
+    assert "--no-validate" not in (out / "report.html").read_text(encoding="utf-8").split("</section>")[0]
+
+
+def test_the_report_of_an_unfinished_run_says_what_is_missing(call, finished, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    samples = (folder / "samples.npy").read_bytes()
+    for name in ("samples.npy", "validation.json", "assessment.json", "report.html"):
+        (folder / name).unlink()
+    assert call("report", folder)[0] == 0
+    assert f"reverie validate {folder}" in (folder / "report.html").read_text(encoding="utf-8")
+    shutil.move(folder / "model", tmp_path / "model")
+    assert call("report", folder)[0] == 0
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "stands at step 60 of 60" in page
+    assert f"reverie resume {folder}" in page
+    assert "reverie resume" in call("validate", folder)[2]  # nothing to judge yet: the same sentence, as an error
+    shutil.move(tmp_path / "model", folder / "model")
+    assert call("validate", folder)[0] == 0  # draws the samples
+    assert (folder / "samples.npy").read_bytes() == samples
+
+
 def test_two_files_are_validated(call, table, tmp_path):
     out = tmp_path / "check"
     code, text, _ = call("validate", table, table, "--train", table, "--columns", "px,py", "--out", out)

@@ -58,6 +58,7 @@ class RunConfig:
     checkpoint_every : time between two kept states; a killed run loses at most this much.
     n_samples : how many samples to draw; by default as many as rows are held out.
     samples_format : file format of the samples: npy, csv, parquet, h5 or root.
+    no_validate : leave the verdict out: train, draw samples and write the report; 'reverie validate FOLDER' adds it.
     model : name of the model under "name", and its options.
     """
 
@@ -73,6 +74,7 @@ class RunConfig:
     checkpoint_every: str = "30s"
     n_samples: int | None = None
     samples_format: str = "npy"
+    no_validate: bool = False
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

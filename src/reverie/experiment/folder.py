@@ -154,6 +154,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def is_trained(self) -> bool:
+        """Whether training has ended and the model is there."""
+        return (self / "model").is_dir()
+
+    @property
     def samples(self) -> Path | None:
         """The file of generated samples, or None before they are drawn."""
         return next((self / f"samples{s}" for s in _SAMPLE_SUFFIXES if (self / f"samples{s}").is_file()), None)

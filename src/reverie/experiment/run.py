@@ -76,10 +76,11 @@ def _started(
     command: str,
 ) -> int:
     check_new(out, overwrite=overwrite)
-    if "validate" in stages and config.n_samples is not None and config.n_samples < LEAST_ROWS:
+    is_judged = "validate" in stages and not config.no_validate
+    if is_judged and config.n_samples is not None and config.n_samples < LEAST_ROWS:
         raise InputError(
             f"Expected --n-samples of at least {LEAST_ROWS} for a validation, got {config.n_samples}. Give more, or "
-            "use 'reverie fit' and 'reverie sample'."
+            "leave the verdict out with --no-validate."
         )
     inputs, model = load_inputs(config), make_model(config)
     with ExitStack() as held:
@@ -119,7 +120,7 @@ def resume(folder: str | Path, *, max_time: str | None = None, quiet: bool = Fal
     runtime = _runtime(config)
     with runtime or nullcontext():
         if runtime is not None and runtime.rank > 0:
-            if not (run / "model").is_dir():
+            if not run.is_trained:
                 stage.help_to_fit(make_model(config), load_inputs(config), runtime, _last_state(run))
             return 0
         return _carried_on(run, config, max_time, runtime, quiet=quiet)
@@ -133,10 +134,10 @@ def _carried_on(
         wanted = status.get("stages", list(ALL_STAGES))
         inputs = load_inputs(config)
         inputs.check_same(run.read_json("data.json"))
-        trained = stage.Trained(**status["training"]) if (run / "model").is_dir() and "training" in status else None
+        trained = stage.Trained(**status["training"]) if run.is_trained and "training" in status else None
         if trained is None or _has_time_again(trained, config, max_time):
             trained = _train_on(run, config, inputs, runtime, quiet=quiet)
-        elif not _missing(run, wanted, inputs):
+        elif not _missing(run, wanted, config, inputs):
             say(f"{run.path} is complete: {trained.step:,} steps, ended by {trained.ended_by}.", quiet=quiet)
         return _after_training(run, config, inputs, trained, wanted, quiet=quiet)
 
@@ -152,6 +153,8 @@ def rewrite_report(folder: RunFolder) -> Path:
 def validate_run(folder: str | Path, *, executor: Executor | None = None) -> ValidationResult:
     """Compare the samples of a run with its held-out data anew, rewrite validation and report, return the result.
 
+    Samples that are not there yet are drawn first.
+
     Parameters
     ----------
     executor : who shares the tests, see `reverie.validate`.
@@ -159,11 +162,15 @@ def validate_run(folder: str | Path, *, executor: Executor | None = None) -> Val
     Raises
     ------
     InputError
-        For events of negative weight, which cannot be validated.
+        For events of negative weight, which cannot be validated, and for a run whose training has not ended.
     """
     run = RunFolder(folder)
     config, inputs = _recorded(run)
     with run.lock():
+        if not run.is_trained:
+            raise InputError(stage.missing(run, config, inputs))
+        if run.samples is None:
+            stage.sample(run, config, inputs)
         result = stage.validation(run, config, inputs, executor=executor)
         stage.report(run, config, inputs)
     return result
@@ -221,12 +228,13 @@ def _has_time_again(trained: stage.Trained, config: RunConfig, max_time: str | N
     return max_time is not None and trained.ended_by == "max_time" and budget is not None and budget > trained.seconds
 
 
-def _missing(run: RunFolder, wanted: Sequence[str], inputs: Inputs) -> list[str]:
+def _missing(run: RunFolder, wanted: Sequence[str], config: RunConfig, inputs: Inputs) -> list[str]:
     """Return the stages after training whose output is not there yet."""
+    is_judged = not (inputs.unvalidated or config.no_validate)
     there = {
         "fit": True,
         "sample": run.samples is not None,
-        "validate": (run / ("assessment.json" if inputs.unvalidated else "validation.json")).is_file(),
+        "validate": (run / ("validation.json" if is_judged else "assessment.json")).is_file(),
         "report": (run / "report.html").is_file(),
     }
     return [name for name in ALL_STAGES if name in wanted and not there[name]]
@@ -259,14 +267,14 @@ def _after_training(
 def _complete(run: RunFolder, config: RunConfig, inputs: Inputs, wanted: Sequence[str], *, quiet: bool) -> None:
     if inputs.unvalidated and "validate" in wanted:
         say(inputs.unvalidated, quiet=quiet)
-    for name in _missing(run, wanted, inputs):
+    for name in _missing(run, wanted, config, inputs):
         if name == "sample":
             stage.sample(run, config, inputs, quiet=quiet)
         elif name == "validate":
             found = stage.assessment(run, config, inputs)
             if found:
                 print(found)
-            if not inputs.unvalidated:
+            if not (inputs.unvalidated or config.no_validate):
                 say("validating: generated against held-out data, real against real beside it", quiet=quiet)
                 print(stage.validation(run, config, inputs))
         elif name == "report":

@@ -35,6 +35,7 @@ __all__ = [
     "fit",
     "generated",
     "help_to_fit",
+    "missing",
     "report",
     "run_observables",
     "sample",
@@ -118,20 +119,34 @@ def _first(samples: Dataset) -> Dataset:
     return samples.take(slice(0, sample_size(len(samples), samples.event_shape)))
 
 
+def missing(folder: RunFolder, config: RunConfig, inputs: Inputs) -> str:
+    """Return why the run has no verdict, in sentences: what is not there yet and the command that makes it."""
+    if not folder.is_trained:
+        history = folder.history()
+        step, of = int(history[-1]["step"]) if history else 0, config.model_options.get("max_steps")
+        return (
+            f"Training has not ended: it stands at step {step:,}{f' of {of:,}' if of else ''}, and there are no model, "
+            f"no samples and no verdict yet. Carry it on: reverie resume {folder.path}"
+        )
+    if inputs.unvalidated:
+        return inputs.unvalidated
+    what = "the samples have not been compared with held-out data" if folder.samples else "no samples have been drawn"
+    why = " (--no-validate)" if config.no_validate else ""
+    return f"There is no verdict{why}: {what}. Add it: reverie validate {folder.path}"
+
+
 def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
-    """Write `report.html` from what the folder holds."""
+    """Write `report.html` from what the folder holds; of an unfinished run the page says what is missing."""
     from reverie.experiment.cite import references_of
     from reverie.report import write
 
     saved, of_model = folder.read_json("validation.json"), folder.read_json("assessment.json")
-    if saved is None and not inputs.unvalidated:
-        raise InputError(f"Expected validation.json in {str(folder.path)!r}. Make it: reverie resume {folder.path}")
     write(
         folder / "report.html",
         folder.history(),
         None if saved is None else ValidationResult.from_json(saved),
         title=f"{_titled(config.model_name)} on {config.data.rsplit('/', 1)[-1]}",
-        unvalidated=inputs.unvalidated,
+        unvalidated="" if saved is not None else missing(folder, config, inputs),
         assessment=None if of_model is None else Assessment.from_json(of_model),
         latent=_latent(folder),
         snapshots=[(step, drawable(values)) for step, values in folder.snapshots().items()],
@@ -152,18 +167,21 @@ def _titled(model: str) -> str:
 
 def _samples(folder: RunFolder, inputs: Inputs) -> dict[str, Any]:
     """Return what the report draws: real and generated rows, conditions, replicas, names."""
-    part, schema = generated(folder, inputs), inputs.source.schema
+    part = None if folder.samples is None else generated(folder, inputs)
+    schema = inputs.source.schema
     replicas = folder.replicas()
     content: dict[str, Any] = {
         "real": drawable(inputs.held_out.values),
         "real_weights": inputs.held_out.weights,
-        "generated": drawable(part.values),
+        "generated": None if part is None else drawable(part.values),
         "replicas": None if replicas is None else np.stack([drawable(x) for x in replicas]),
         "names": schema.names,
         "units": [column.unit for column in schema.columns],
         "kinds": [column.kind for column in schema.columns],
     }
-    if part.conditions is not None and inputs.held_out.conditions is not None and part.conditions.schema.is_table:
+    if part is None or part.conditions is None or inputs.held_out.conditions is None:
+        return content
+    if part.conditions.schema.is_table:
         columns = part.conditions.schema.columns
         content["conditions"] = {
             "names": [column.name for column in columns],

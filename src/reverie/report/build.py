@@ -129,7 +129,8 @@ def build(
         if snapshots:
             shaped = [(int(step), _shaped(x, samples.real.shape[1:])) for step, x in snapshots]
             sections.append(snapshots_section(samples, shaped))
-        sections += _sample_sections(samples, result)
+        if len(samples.generated) or not snapshots:  # without samples those along the way stand for them
+            sections += _sample_sections(samples, result)
         sections += [conditions_section(samples, read_conditions(conditions)), replicas_section(samples)]
         sections.append(latent_section(latent, samples.names, samples.kinds))
     if result is not None:
