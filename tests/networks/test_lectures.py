@@ -46,7 +46,7 @@ def test_thesis_discriminator_has_its_101513_parameters():
 @pytest.mark.parametrize(
     ("name", "n_noise", "generator", "running", "discriminator"),
     [
-        ("lecture_mlp", 20, 20 * 100 + 100 + 100 * 784 + 784, 0, 784 * 100 + 100 + 100 + 1),
+        ("lecture_mlp", 20, 20 * 100 + 100 + 100 * 784 + 784, 0, 784 * 100 + 100 + 1),
         ("dcgan28", 100, 2_330_944 - 25_472, 25_472, 212_865),
         ("wgan_conv", 100, 16 * 100 * 128 + 9 * 128 * 64 + 16 * (64 * 32 + 32), 0, 16 * (32 + 2048 + 128) + 9 * 8192),
     ],
@@ -54,6 +54,22 @@ def test_thesis_discriminator_has_its_101513_parameters():
 def test_image_pairs_have_their_parameters(name, n_noise, generator, running, discriminator):
     G, D = _pair(name, (28, 28), n_noise)
     assert (_trained(G), _running(G), _trained(D)) == (generator, running, discriminator)
+
+
+LAYERS = {  # of the discriminators, as the listings print them; without the layers that only change shapes
+    "lecture_mlp": "Linear LeakyReLU Dropout(0.5) Linear",
+    "thesis": "Linear Conv2d LeakyReLU Conv2d LeakyReLU Conv2d LeakyReLU Conv2d LeakyReLU Dropout(0.2) Linear",
+    "dcgan28": "Conv2d LeakyReLU Dropout(0.3) Conv2d LeakyReLU Dropout(0.3) Linear",
+    "wgan_conv": "Conv2d LeakyReLU Conv2d InstanceNorm2d LeakyReLU Conv2d InstanceNorm2d LeakyReLU Linear",
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_discriminators_have_the_layers_of_the_listings(name):
+    """Parameters alone would not show a missing dropout, without which the lecture's game collapses."""
+    leaves = [layer for layer in _pair(name, (28, 28))[1].modules() if not list(layer.children())]
+    words = [f"Dropout({m.p})" if isinstance(m, Dropout) else type(m).__name__ for m in leaves]
+    assert " ".join(w for w in words if w not in ("Flatten", "Unflatten", "AsImages", "ZeroPad2d")) == LAYERS[name]
 
 
 @pytest.mark.parametrize("name", ["dcgan28", "wgan_conv", "lecture_mlp", "thesis"])

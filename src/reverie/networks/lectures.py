@@ -1,8 +1,11 @@
 """The networks of the lectures on generative adversarial networks, layer by layer.
 
-"lecture_mlp"   the MLP GAN of the lecture "Writing Our First Generative Adversarial Network", after chapter 17
-                of Raschka and Mirjalili, "Python Machine Learning" (3rd edition, 2019): one hidden layer of
-                100, LeakyReLU(0.01), 20-100-784 and 784-100-1 for MNIST
+"lecture_mlp"   the MLP GAN of the lecture "Writing Our First Generative Adversarial Network", whose listing is
+                that of chapter 17 of Raschka, Liu and Mirjalili, "Machine Learning with PyTorch and
+                Scikit-Learn" (2022): one hidden layer of 100, LeakyReLU(0.01), 20-100-784 and 784-100-1 for
+                MNIST. The slide cuts the listing off within the discriminator; the book goes on with a first
+                layer without bias and Dropout(0.5) before the last. 81,284 and 78,501 parameters (the book's
+                TensorFlow edition of 2019 has the bias: 78,601; dropout both)
 "thesis"        the dense-plus-convolution pair for vectors of the lectures' thesis (section 3.5): a dense
                 layer onto two planes of 10 x 10, four convolutions 3 x 3 of 128, 64, 32 and 16 filters, a
                 dense layer. With 100 numbers of noise and 3 generated features the generator has 125,835
@@ -18,9 +21,20 @@
                 the gradient penalty asks (Gulrajani et al., arXiv:1704.00028); 311,808 and 109,056 parameters
 
 The last activation of a generator (tanh or none) is left to the output head, that of a discriminator (a
-sigmoid) to the objective, and first weights are drawn as for all networks (`reverie.networks.init`). The
-image pairs fit other sizes than 28 x 28 too. Keras and torch pad strided 5 x 5 convolutions of an even
-side differently by one pixel; sizes and numbers of parameters agree.
+sigmoid) to the objective, and first weights are drawn as for all networks (`reverie.networks.init`), which is
+torch's rule; Keras' is another one. The image pairs fit other sizes than 28 x 28 too. Keras and torch pad strided
+5 x 5 convolutions of an even side differently by one pixel; sizes and numbers of parameters agree.
+
+Where the documents contradict themselves or their method, these networks follow the method:
+
+* The listing of "wgan_conv" ends its critic in a sigmoid. A critic estimates a Wasserstein distance, for which it
+  must be free to take any value (Arjovsky et al., arXiv:1701.07875, section 3): ours ends in its last convolution.
+* The thesis calls the 125,835 parameters of its generator trainable; 880 of them are running statistics. Its
+  generator gives three features and its discriminator takes two (figures 3.7 and 3.8), so that this pair cannot
+  be played: here both have as many as the data. "Each layer is followed by batch normalisation" holds in its
+  table for all layers but the last.
+* The lecture minimises E log(1 - D(G(h))) in its formulas, and in its listing the cross-entropy between D(G(h))
+  and ones, which is the game called "non_saturating" here. The presets follow the listings.
 """
 
 import math
@@ -44,7 +58,7 @@ __all__ = [
     "wgan_conv_generator",
 ]
 
-_WIDTH, _LECTURE_LEAK = 100, 0.01  # of the lecture's layers; torch's default slope
+_WIDTH, _LECTURE_LEAK, _LECTURE_DROPOUT = 100, 0.01, 0.5  # of the lecture's layers; torch's default slope
 _PLANES, _FILTERS, _THESIS_LEAK, _THESIS_DROPOUT = (2, 10, 10), (128, 64, 32, 16), 0.2, 0.2
 _DCGAN_FILTERS = (256, 128, 64)
 _KERAS_LEAK, _DCGAN_DROPOUT = 0.3, 0.3  # Keras' default slope; the tutorial's rate
@@ -78,12 +92,14 @@ class AsImages(nn.Module):
 
 def lecture_generator(n_noise: int, event_shape: tuple[int, ...]) -> nn.Module:
     """Return noise (batch, n_noise) -> 100 -> (batch, features)."""
-    return _one_hidden(n_noise, math.prod(event_shape))
+    n_features = math.prod(event_shape)
+    return nn.Sequential(nn.Linear(n_noise, _WIDTH), nn.LeakyReLU(_LECTURE_LEAK), nn.Linear(_WIDTH, n_features))
 
 
 def lecture_discriminator(event_shape: tuple[int, ...]) -> nn.Module:
     """Return samples (batch, *event) -> 100 -> logits (batch, 1)."""
-    return nn.Sequential(nn.Flatten(), _one_hidden(math.prod(event_shape), 1))
+    layers = [nn.Flatten(), nn.Linear(math.prod(event_shape), _WIDTH, bias=False), nn.LeakyReLU(_LECTURE_LEAK)]
+    return nn.Sequential(*layers, Dropout(_LECTURE_DROPOUT), nn.Linear(_WIDTH, 1))
 
 
 def thesis_generator(n_noise: int, event_shape: tuple[int, ...]) -> nn.Module:
@@ -161,10 +177,6 @@ def wgan_conv_discriminator(event_shape: tuple[int, ...], *, n_filters: int = 32
         layers += [nn.LeakyReLU(_WGAN_LEAK)]
         channels = filters
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * math.prod(sizes[-1]), 1, bias=False))
-
-
-def _one_hidden(n_inputs: int, n_outputs: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(n_inputs, _WIDTH), nn.LeakyReLU(_LECTURE_LEAK), nn.Linear(_WIDTH, n_outputs))
 
 
 def _keras_norm(layer: Callable[..., nn.Module], n_features: int) -> nn.Module:
