@@ -287,8 +287,11 @@ def test_float32_and_float64_estimates_agree(bars):
         ({"posterior": "fully"}, "Did you mean 'full'"),
         ({"likelihood": "bernouli"}, "Did you mean 'bernoulli'"),
         ({"encoder": "mpl"}, "Did you mean 'mlp'"),
-        ({"encoder": torch.nn.Linear(2, 3)}, "encoder with 4 outputs"),
-        ({"decoder": lambda n_latent, shape: torch.nn.Linear(n_latent, 5)}, "decoder with 2 outputs"),
+        ({"encoder": torch.nn.Linear(2, 3)}, r"as encoder .* outputs \(batch, 4\)"),
+        (
+            {"decoder": lambda n_latent, shape: torch.nn.Linear(n_latent, 5)},
+            r"as decoder .* outputs \(batch, 2\), got \(batch, 5\)",
+        ),
         ({"encoder": "conv"}, "Expected images"),
     ],
 )

@@ -139,8 +139,8 @@ def test_noise_layers_refuse_impossible_settings():
 
 @pytest.mark.parametrize("deep", [True, False])
 def test_users_dropout_becomes_ours(deep):
-    network = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Dropout(0.3))) if deep else nn.Dropout(0.3)
-    D = build_discriminator(network, event_shape=(2,), random_generator=_source())
+    network = nn.Sequential(nn.Linear(1, 1), nn.Sequential(nn.Dropout(0.3))) if deep else nn.Dropout(0.3)
+    D = build_discriminator(network, event_shape=(1,), random_generator=_source())
     assert not any(type(layer) is nn.Dropout for layer in D.modules())
     assert [layer.p for layer in D.modules() if isinstance(layer, Dropout)] == [0.3]
     assert any(type(layer) is nn.Dropout for layer in network.modules())

@@ -1,6 +1,7 @@
 """Networks: shapes for any image size, reproducible weights, and heads that keep outputs admissible."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -133,3 +134,48 @@ def test_whitening_leaves_redundant_directions_small():
 def test_an_unfitted_whitening_is_the_identity():
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
     assert torch.equal(Whitening(2)(x), x)
+
+
+DENSE = nn.Sequential(nn.Linear(64, 3), nn.LeakyReLU(), nn.Linear(3, 1))  # of vectors, as lectures write it
+LOGITS = nn.Sequential(nn.Flatten(), DENSE)
+
+
+class Bounded(nn.Module):
+    """A discriminator that ends in a sigmoid, which no layer of it shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = LOGITS
+
+    def forward(self, x):
+        return torch.sigmoid(self.layers(x))
+
+
+@pytest.mark.usefixtures("global_random_state_untouched")
+@pytest.mark.parametrize(
+    ("role", "network", "message"),
+    [
+        ("discriminator", DENSE, r"takes \(batch, 8, 8\).*mat1 and mat2.*nn.Flatten\(\) comes first"),
+        ("discriminator", nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), r"outputs \(batch, 1\), got \(batch, 2\)"),
+        ("discriminator", nn.Sequential(LOGITS, nn.Sigmoid()), r"logits.*within \[0, 1\].*Leave its sigmoid out"),
+        ("discriminator", Bounded(), r"logits.*within \[0, 1\].*Leave its sigmoid out"),
+        ("generator", nn.Linear(5, 65), r"outputs \(batch, 64\), got \(batch, 65\).*shape \(8, 8\)"),
+        ("generator", nn.Linear(6, 64), r"takes \(batch, 5\).*mat1 and mat2.*shape \(8, 8\)"),
+    ],
+)
+def test_networks_of_the_user_are_tried_before_training(role, network, message):
+    build = build_discriminator if role == "discriminator" else partial(build_generator, n_noise=5)
+    with pytest.raises(InputError, match=message):
+        build(network, event_shape=(8, 8), random_generator=torch.Generator().manual_seed(0))
+
+
+def test_networks_that_fit_are_left_alone():
+    """Logits that a zero first weight makes all alike are no sigmoid's; least squares asks for numbers in [0, 1]."""
+    source, flat = torch.Generator().manual_seed(0), nn.Sequential(nn.Flatten(), nn.Linear(64, 1), nn.Flatten(0))
+    nn.init.zeros_(flat[1].weight)
+    nn.init.constant_(flat[1].bias, 0.5)
+    for network, may_be_bounded in ((LOGITS, False), (flat, False), (Bounded(), True)):
+        D = build_discriminator(network, event_shape=(8, 8), random_generator=source, may_be_bounded=may_be_bounded)
+        assert D.training
+        assert all(torch.equal(a, b) for a, b in zip(D.parameters(), network.parameters(), strict=True))
+    assert build_generator(nn.Linear(5, 64), n_noise=5, event_shape=(8, 8), random_generator=source)

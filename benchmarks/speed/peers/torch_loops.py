@@ -83,7 +83,8 @@ def _lecture_steps(data: Any, batch: int, n_noise: int, width: int) -> Iterator[
     torch.manual_seed(1)
     loader = DataLoader(data, batch_size=batch, shuffle=True, drop_last=True)
     G = nn.Sequential(nn.Linear(n_noise, width), nn.LeakyReLU(), nn.Linear(width, 784), nn.Tanh())
-    D = nn.Sequential(nn.Linear(784, width), nn.LeakyReLU(), nn.Linear(width, 1), nn.Sigmoid())
+    hidden = nn.Sequential(nn.Linear(784, width, bias=False), nn.LeakyReLU(), nn.Dropout(0.5))
+    D = nn.Sequential(hidden, nn.Linear(width, 1), nn.Sigmoid())
     loss_fn = nn.BCELoss()
     g_optimizer, d_optimizer = torch.optim.Adam(G.parameters()), torch.optim.Adam(D.parameters())
     kept: list[tuple[float, ...]] = []

@@ -1,6 +1,7 @@
 """Training steps of adversarial networks, in ms: records included, checks of health left out.
 
-    lecture       the lecture's MLP GAN, 20-100-784, batch 64, Adam, noise uniform on [-1, 1], on 60,000 images
+    lecture       the lecture's MLP GAN, 20-100-784, batch 64, Adam, noise uniform on [-1, 1], on 60,000 images; the
+                  collection's style and JAX play it without the dropout of the discriminator
     toy           both players with three hidden layers of 128, 16 numbers of noise, batch 256, on points of the plane
     toy default   the same networks in the game that `reverie.GAN` plays unasked: relativistic, with R1 and R2 every
                   fourth step, an average of the generator, whitening; its floor counts no penalty

@@ -9,6 +9,7 @@ no torch.
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ def run_options(
     options.flag("print-config", "Print the resolved configuration and stop.")
     options.flag("quiet", "No progress.")
     if model is not None:
-        options.add_presets(f"Settings of the model to start from: {preset_words()}.", preset_arguments)
+        text = f"Settings of the model to start from: {preset_words(model)}."
+        options.add_presets(text, partial(preset_arguments, model))
         options.add_model(model, model_class(model))
     else:
         options.add_argument("--preset", type=str | None, default=None, help="Settings of the model to start from.")

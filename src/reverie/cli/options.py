@@ -201,11 +201,6 @@ class Options(ArgumentParser):
         if self._preset is None:
             raise InputError(f"Expected a model for the preset {name!r}, got none. Write: {self.prog} gan DATA")
         values = {f"model.{key}": value for key, value in self._preset(name).items()}
-        unknown = [key for key in values if key not in {action.dest for action in self._actions}]
-        if unknown:
-            raise InputError(
-                f"Expected a model with the option {unknown[0]} of the preset {name!r}, got another. Use gan."
-            )
         self.set_defaults({key: list(value) if isinstance(value, tuple) else value for key, value in values.items()})
 
     def _help_command(self) -> str:

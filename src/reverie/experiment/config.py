@@ -174,19 +174,36 @@ def model_parameters() -> set[str]:
     return {name for model in MODELS.values() for name in inspect.signature(model).parameters}
 
 
-def preset_words() -> str:
-    """Return the presets with what they are for, as the help shows them."""
+def preset_words(model: str) -> str:
+    """Return the presets of the registered model with what they are for, as the help shows them."""
     from reverie.models.presets import PRESETS
 
-    return "; ".join(f"{name} ({preset.about})" for name, preset in PRESETS.items())
+    own = {name: preset for name, preset in PRESETS.items() if preset.model is model_class(model)}
+    return "; ".join(f"{name} ({preset.about})" for name, preset in own.items()) or "none for this model"
 
 
-def preset_arguments(name: str) -> Mapping[str, Any]:
-    """Return the constructor arguments of the preset `name`; an unknown one is answered with the nearest."""
+def preset_arguments(model: str, name: str) -> Mapping[str, Any]:
+    """Return the constructor arguments of the preset `name` of the registered model.
+
+    Raises
+    ------
+    UnknownNameError
+        For an unknown preset; the nearest is given.
+    InputError
+        For a preset of another model; that model is named.
+    """
     from reverie.core.checks import check_choice
+    from reverie.models.files import MODELS
     from reverie.models.presets import PRESETS
 
-    return check_choice("preset", name, PRESETS).arguments
+    found = check_choice("preset", name, PRESETS)
+    if found.model is not model_class(model):
+        (owner,) = (key for key, kind in MODELS.items() if kind is found.model)
+        raise InputError(
+            f"Expected a preset of {model}, got {name!r}, which is one of {owner}. Write {owner} in place of {model}, "
+            "or leave --preset out."
+        )
+    return found.arguments
 
 
 def parameter_texts(kind: type) -> dict[str, str]:

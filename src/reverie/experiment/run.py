@@ -90,6 +90,7 @@ def _started(
             folder = RunFolder.create(out, config=config.to_yaml(), command=command, overwrite=overwrite)
             held.enter_context(folder.lock())
             write_json(folder / "environment.json", environment(device=str(model.device_)))
+            write_json(folder / "resolved.json", model.resolved_)
             write_json(folder / "data.json", inputs.to_json())
             write_json(folder / "status.json", {"stages": list(stages)})
             return folder

@@ -153,6 +153,7 @@ def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
         training=folder.read_json("status.json", {}).get("training"),
         provenance=_provenance(folder),
         config=read_yaml(folder / "config.yaml"),
+        resolved=folder.read_json("resolved.json", {}),
         environment=folder.read_json("environment.json", {}),
         references=references_of(folder),
         command=folder.command,

@@ -229,6 +229,9 @@ class Autoencoder(TrainedModel):
         plan = Plan(self.max_steps, self.learning_rate, self.noise, weight, target, self.compile)
         return Reconstruction(networks, plan)
 
+    def _resolved(self) -> dict[str, Any]:
+        return {"n_latent": self.n_latent_}
+
     def _check_configuration(self) -> None:
         for name in ("n_latent", "n_components"):
             if getattr(self, name) != "auto":

@@ -220,6 +220,11 @@ class GenerativeModel(BaseEstimator):
         check_finite(values, getattr(self, "feature_names_in_", None))
         return values
 
+    def _left_open(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the resolved `values` whose option of the same name was left to the model: "auto" or None."""
+        given = self.get_params(deep=False)
+        return {name: value for name, value in values.items() if given[name] is None or str(given[name]) == "auto"}
+
     def _dataset(self, X: Any) -> Dataset:
         """Return `X` as a checked Dataset whose values numpy can hold."""
         values = self._values(X, reset=True)

@@ -344,6 +344,10 @@ class EBM(DensityModel):
         chains = torch.randn(n_chains, *train["x"].shape[1:], generator=generator, device=self.device_)
         return EnergyLearner(networks["energy"], whitening, recipe.spread * chains, recipe)
 
+    def _resolved(self) -> dict[str, Any]:
+        learner: Any = self._course.learner
+        return {"restart_fraction": learner.recipe.restart_fraction, "buffer_size": len(learner.buffer)}
+
     def _check_configuration(self) -> None:
         check_choice("method", self.method, dict.fromkeys(METHODS, True))
         check_choice("activation", self.activation, dict.fromkeys(SMOOTH, True))
@@ -367,6 +371,22 @@ class EBM(DensityModel):
             raise InputError("Expected a step_size for unadjusted steps, got 'auto', which follows an acceptance.")
         if self.adjusted and self.temperature != 1:
             raise InputError(f"Expected temperature 1 with adjusted steps, got {self.temperature}. Use adjusted=False.")
+        if self.jumps and self.temperature != 1:
+            raise InputError(
+                f"Expected temperature 1 with jumps, which sample exp(-E) itself, got {self.temperature}: by turns the "
+                "chains would sample two distributions. Use jumps=False."
+            )
+        if not self.adjusted and self.confinement is not None and float(self.step_size) >= 2 * self.confinement**2:
+            raise InputError(
+                f"Expected a step_size below 2 confinement^2 = {2 * self.confinement**2:g} for unadjusted steps, got "
+                f"{self.step_size:g}: each would take a chain farther up the other side of the parabola that confines "
+                "it. Use confinement=None, a smaller step_size or adjusted=True."
+            )
+        if self.method == "score_matching" and self.energy_penalty > 0:
+            raise InputError(
+                f"Expected energy_penalty 0 with method 'score_matching', whose loss holds no energies, got "
+                f"{self.energy_penalty:g}. Use method 'contrastive', or leave the penalty out."
+            )
 
     def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         texts, tensors = super()._attachments()

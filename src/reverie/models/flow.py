@@ -194,6 +194,9 @@ class Flow(DensityModel):
             compile=self.compile,
         )
 
+    def _resolved(self) -> dict[str, Any]:
+        return {"kind": _resolved(self.kind, math.prod(self.preprocessing_.transform.output_shape))}
+
     def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
         network = self._exact()
         x = features.flatten(1).double()

@@ -61,12 +61,14 @@ class GAN(ConditionalModel):
     batch_size : samples in a batch; "auto" takes 256, or 64 of events of more than 256 values (images), or
         all rows of a smaller table.
     max_steps : rounds of the game in the whole run, at least 1.
-    learning_rate : step size of both players' optimisers, > 0; None takes 0.001, and 0.002 for convolutional pairs.
+    learning_rate : step size of both players' optimisers, > 0; None takes the optimiser's and objective's row of
+        `reverie.models.learning_rates`: 0.001 for Adam, 0.002 for convolutional pairs.
     optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta".
     device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
     random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
     discriminator_learning_rate : step size of the discriminator alone; None takes that of the generator.
-    betas : decay of the optimiser's averages of the gradient and of its square, in [0, 1).
+    betas : decay of the optimiser's averages of the gradient (momentum, in SGD) and of its square, in [0, 1); None
+        takes the optimiser's row of `reverie.models.learning_rates`, (0, 0.99) for Adam.
     schedule : "cosine" holds the learning rate for half of the run, then lowers it; "constant".
     n_critic : discriminator steps per generator step; None takes the objective's own (5 for
         "wasserstein" and "wasserstein_gp", else 1).
@@ -77,7 +79,8 @@ class GAN(ConditionalModel):
     penalty_every : steps between two penalties, each strengthened by this number; None takes the objective's
         own (4 for "relativistic", 8 with convolutional pairs, else 1).
     spectral_norm : whether each layer of the discriminator is divided by its largest singular value.
-    activation : of the perceptrons: "silu", "leaky_relu", "relu", "elu" or "tanh".
+    activation : of the perceptrons: "silu", "leaky_relu", "relu", "elu" or "tanh"; "auto" takes "silu", and
+        "leaky_relu" for "wasserstein", whose clipped weights leave a smooth one a straight line.
     ema_decay : decay per step of the average of the generator that draws the samples, in [0, 1).
     preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
         all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
@@ -117,6 +120,7 @@ class GAN(ConditionalModel):
     history_ : list of dict, losses, outputs of the players and held-out scores over training.
     alarms_ : list of alarms, each with kind, step, evidence and remedy.
     n_iter_ : steps taken.
+    resolved_ : dict, what each option that was left open, by "auto" or None, came to.
     seed_ : the seed that was used.
     schema_ : names, units and kinds of the training data.
     conditions_ : names and kinds of the conditions, or None.
@@ -148,14 +152,14 @@ class GAN(ConditionalModel):
         device: str = "auto",
         random_state: RandomState = None,
         discriminator_learning_rate: float | None = None,
-        betas: tuple[float, float] = (0.0, 0.99),
+        betas: tuple[float, float] | None = None,
         schedule: str = "cosine",
         n_critic: int | None = None,
         penalty: str = "auto",
         penalty_weight: float | None = None,
         penalty_every: int | None = None,
         spectral_norm: bool = False,
-        activation: str = "silu",
+        activation: str = "auto",
         ema_decay: float = 0.999,
         preprocessing: Any = "auto",
         whiten: bool = True,
@@ -273,6 +277,7 @@ class GAN(ConditionalModel):
         rows = self._prepare(dataset, container_of(X), y, sample_weight)
         self._training = Training(self, rows, runtime)
         self._game = self._training.game
+        self.resolved_ = self._left_open(self._training.resolved())
         self.n_iter_, self.history_, self.alarms_, self.best_replica_ = 0, [], [], 0
         self._kept, self._referee = None, None
         if resume is not None:

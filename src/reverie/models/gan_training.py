@@ -20,11 +20,12 @@ from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.lazy import LazyRows, divided, some_rows
 from reverie.models.drawing import Drawing
 from reverie.models.game import Rows, restore
-from reverie.models.players import make_game, resolved_batch_size
+from reverie.models.players import make_game, resolved_activation, resolved_batch_size
 from reverie.models.preprocessed import data_mark
 from reverie.models.referee import Referee, fit_referee
 from reverie.models.shaped import ShapedGenerator
 from reverie.models.watch import Watch, held_out_numbers
+from reverie.networks.build import resolved_name
 from reverie.networks.noise import set_noise_generator
 from reverie.networks.shared_norm import share_batch_norm
 from reverie.training.health import Alarm
@@ -123,6 +124,26 @@ class Training:
             n_physical=len(self._model.schema_.columns),
             seed=self._seed,
         )
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what the options that can be left open come to, by name."""
+        model, s, x = self._model, self.game.settings, self._train["x"]
+        shape = tuple(x.shape[1:])
+        rows = resolved_batch_size(model, len(x), x[0].numel())
+        values = {name: getattr(s, name) for name in ("n_noise", "n_critic", "penalty", "penalty_weight")}
+        return values | {
+            "batch_size": rows // s.n_critic,
+            "learning_rate": s.generator_rate,
+            "discriminator_learning_rate": s.discriminator_rate,
+            "betas": list(s.betas),
+            "penalty_every": s.penalty_every,
+            "activation": resolved_activation(model),
+            "discriminator": resolved_name(str(model.discriminator), shape),
+            "kinematic_fit": self.game.G.fit is not None,
+            "refine": self._referee_steps() > 0,
+            "n_threads": self.n_threads,
+            "device": str(model.device_),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Return what an exact resume needs: networks, optimisers, noise and watch, and a mark of the data."""

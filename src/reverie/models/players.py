@@ -16,19 +16,20 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.models.game import AdversarialGame, GameSettings, Rows
 from reverie.models.kinematic_fit import KinematicFit
+from reverie.models.learning_rates import learning_rate_of
 from reverie.models.shaped import ShapedGenerator, head_of
 from reverie.networks.build import build_discriminator, build_generator, has_batch_norm, resolved_name
+from reverie.networks.energies import SMOOTH
 from reverie.networks.stacked import Stacked
 from reverie.networks.whitening import Whitening
 from reverie.objectives.adversarial import OBJECTIVES, Objective
 from reverie.objectives.auxiliary import auxiliary_loss
 from reverie.objectives.penalties import PENALTIES
 
-__all__ = ["check_configuration", "make_game", "resolved_batch_size"]
+__all__ = ["check_configuration", "make_game", "resolved_activation", "resolved_batch_size"]
 
 _FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of them angles, were tuned on
 _TABLE_BATCH, _IMAGE_BATCH = 256, 64
-_TABLE_RATE, _IMAGE_RATE = 1e-3, 2e-3
 _IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
 _MOST_AUTO_NOISE, _LEAST_AUTO_NOISE = 128, 16
 _PERCEPTRONS, _SMOOTH = {"mlp", "residual"}, {"continuous", "periodic", "bounded"}  # what a kinematic fit is for
@@ -80,7 +81,7 @@ def make_game(model: Any, rows: Rows | None) -> AdversarialGame:
     seeds = [model.seed_] if model.n_replicas == 1 else _replica_seeds(model)
     networks = [_players(model, shape, settings.n_noise, seed) for seed in seeds]
     generators, discriminators = zip(*networks, strict=True)
-    _check_discriminator(discriminators[0], settings)
+    _check_discriminator(model, discriminators[0], settings, shape)
     many = model.n_replicas > 1
     observed = None if model._observed is None else model._observed.to(model.device_)
     fit = KinematicFit(observed, settings.noise_prior) if observed is not None and _is_fitted(model, shape) else None
@@ -99,6 +100,13 @@ def make_game(model: Any, rows: Rows | None) -> AdversarialGame:
     )
 
 
+def resolved_activation(model: Any) -> str:
+    """Return the activation of the perceptrons: of weights within the clip a smooth one sees a straight line only."""
+    if model.activation != "auto":
+        return model.activation
+    return "silu" if OBJECTIVES[model.objective].clip is None else "leaky_relu"
+
+
 def resolved_batch_size(model: Any, n_rows: int, n_features: int) -> int:
     """Return the rows of one step of one replica: `n_critic` batches of `batch_size`."""
     n_critic = _resolved_n_critic(model)
@@ -110,7 +118,11 @@ def resolved_batch_size(model: Any, n_rows: int, n_features: int) -> int:
 
 def _players(model: Any, shape: tuple[int, ...], n_noise: int, seed: int) -> tuple[nn.Module, nn.Module]:
     weights = child_generator(seed, "weights")
-    options: dict[str, Any] = {"event_shape": shape, "random_generator": weights, "activation": model.activation}
+    options: dict[str, Any] = {
+        "event_shape": shape,
+        "random_generator": weights,
+        "activation": resolved_activation(model),
+    }
     condition_shape = None if model._conditions is None else model._conditions.shape
     n_condition = sum(condition_shape) if condition_shape is not None and len(condition_shape) == 1 else 0
     n_asked = len(model._observed.names) if _is_fitted(model, shape) else 0
@@ -125,6 +137,7 @@ def _players(model: Any, shape: tuple[int, ...], n_noise: int, seed: int) -> tup
         mode=model.condition_mode,
         n_aux=n_condition if model.auxiliary_weight > 0 else 0,
         spectral_norm=model.spectral_norm,
+        may_be_bounded=OBJECTIVES[model.objective].scale == "probability",
         **options,
     )
     return generator, discriminator
@@ -152,7 +165,17 @@ def _replica_seeds(model: Any) -> list[int]:
     return [child_seed(model.seed_, "replica", r) for r in range(model.n_replicas)]
 
 
-def _check_discriminator(D: nn.Module, settings: GameSettings) -> None:
+def _check_discriminator(model: Any, D: nn.Module, settings: GameSettings, shape: tuple[int, ...]) -> None:
+    clip, spec = OBJECTIVES[model.objective].clip, model.discriminator
+    is_perceptron = (
+        isinstance(spec, (tuple, list)) or isinstance(spec, str) and resolved_name(spec, shape) in _PERCEPTRONS
+    )
+    if clip is not None and is_perceptron and model.activation in SMOOTH:
+        raise InputError(
+            f"Expected an activation with a kink for objective {model.objective!r}, got {model.activation!r}: weights "
+            f"within {clip:g} keep its units where it is a straight line, and the critic learns nothing. Use "
+            "'leaky_relu', 'relu' or 'auto', or objective='wasserstein_gp'."
+        )
     if settings.penalty_weight > 0 and settings.penalty != "none" and has_batch_norm(D):
         raise InputError(
             "Expected a discriminator without batch normalisation under a gradient penalty, which acts on each "
@@ -181,7 +204,9 @@ def _auxiliary(model: Any) -> Any:
 
 def _settings(model: Any, objective: Objective, shape: tuple[int, ...]) -> GameSettings:
     n_features, images = math.prod(shape), _plays_images(model, shape)
-    rate = (_IMAGE_RATE if images else _TABLE_RATE) if model.learning_rate is None else model.learning_rate
+    default = learning_rate_of(model.optimizer, model.objective, images=images)
+    rate = default.learning_rate if model.learning_rate is None else model.learning_rate
+    betas = default.betas if model.betas is None else model.betas
     penalty = objective.penalty if model.penalty == "auto" else model.penalty
     every = max(objective.penalty_every, _IMAGE_PENALTY_EVERY if images and penalty == "r1_r2" else 1)
     return GameSettings(
@@ -194,7 +219,7 @@ def _settings(model: Any, objective: Objective, shape: tuple[int, ...]) -> GameS
         optimizer=model.optimizer,
         generator_rate=rate,
         discriminator_rate=rate if model.discriminator_learning_rate is None else model.discriminator_learning_rate,
-        betas=(float(model.betas[0]), float(model.betas[1])),
+        betas=(float(betas[0]), float(betas[1])),
         hold=0.5 if model.schedule == "cosine" else 1.0,
         ema_decay=model.ema_decay,
         max_steps=model.max_steps,

@@ -1,4 +1,4 @@
-"""Settings of the GAN by name: the defaults for each kind of data spelled out, and the games of the lectures.
+"""Settings of a model by name: the defaults of the GAN spelled out, the games of the lectures, a known recipe.
 
 name           what it is
 =============  =========================================================================================
@@ -9,13 +9,18 @@ name           what it is
 "thesis"       the dense-plus-convolution pair of the lectures' thesis, for vectors of a few features
 "dcgan28"      the DCGAN of the tutorial that the lectures adapt, for images of 28 x 28
 "wgan_conv"    the convolutional Wasserstein GAN with gradient penalty
+"du_mordatch"  the energy-based model of Du and Mordatch: short chains, large steps, hardly any noise
 =============  =========================================================================================
 
-The first three are what to use. The last four are what the lectures do, on purpose without what was
+The first three are what to use. The next four are what the lectures do, on purpose without what was
 learnt since (relativistic pairing, R1 and R2, averaging, whitening, a referee): they are there to be seen, and to be
 compared with. What a source does not state is ours: the optimiser of the thesis is that of Radford et al.,
 arXiv:1511.06434; those of "wgan_conv" are the numbers of Gulrajani et al., arXiv:1704.00028. The networks
-are described in `reverie.networks.lectures`. All are watched like any other run (`reverie.models.watch`).
+are described in `reverie.networks.lectures`. "du_mordatch" has the numbers of Du and Mordatch, arXiv:1903.08689, and of
+their code: steps x - 10 grad E + 0.005 xi, which are Langevin steps at the temperature 0.005^2 / (2 10), of chains
+out of a store of 10,000, one in twenty of them new; Adam with 3e-4. Ours are the 20 steps of a chain (theirs: 60, for
+colour images), 2,000 updates, our network in place of theirs, and no spectral normalisation. It descends rather than
+samples, so its likelihoods mean little. All are watched like any other run (`reverie.models.watch`).
 """
 
 from collections.abc import Mapping
@@ -24,6 +29,8 @@ from types import MappingProxyType
 from typing import Any
 
 from reverie.core.checks import check_choice
+from reverie.models.base import GenerativeModel
+from reverie.models.ebm import EBM
 from reverie.models.gan import GAN
 
 __all__ = ["PRESETS", "Preset", "preset"]
@@ -31,10 +38,11 @@ __all__ = ["PRESETS", "Preset", "preset"]
 
 @dataclass(frozen=True)
 class Preset:
-    """Constructor arguments of a `reverie.models.GAN`, and what they are for in one line."""
+    """Constructor arguments of a model, and what they are for in one line."""
 
     about: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    model: type[GenerativeModel] = GAN
 
 
 def _lecture(name: str, **arguments: Any) -> Mapping[str, Any]:
@@ -140,16 +148,36 @@ PRESETS: dict[str, Preset] = {
             betas=(0.0, 0.9),
         ),
     ),
+    "du_mordatch": Preset(
+        "the energy-based model of Du and Mordatch, for images",
+        MappingProxyType(
+            {
+                "adjusted": False,
+                "step_size": 10.0,
+                "temperature": 0.005**2 / 20.0,
+                "jumps": False,
+                "confinement": None,
+                "n_langevin": 20,
+                "buffer_size": 10_000,
+                "restart_fraction": 0.05,
+                "energy_penalty": 1.0,
+                "batch_size": 128,
+                "max_steps": 2000,
+                "learning_rate": 3e-4,
+            }
+        ),
+        EBM,
+    ),
 }
 
 
-def preset(name: str, **overrides: Any) -> GAN:
-    """Return an unfitted GAN with the settings `name`, some of them overridden.
+def preset(name: str, **overrides: Any) -> GenerativeModel:
+    """Return an unfitted model with the settings `name`, some of them overridden: a GAN, or what the table says.
 
     Parameters
     ----------
     name : a key of `PRESETS`.
-    overrides : constructor arguments of `reverie.models.GAN`, which go before those of the preset.
+    overrides : constructor arguments of the model, which go before those of the preset.
 
     Raises
     ------
@@ -162,4 +190,4 @@ def preset(name: str, **overrides: Any) -> GAN:
     20
     """
     chosen = check_choice("preset", name, PRESETS)
-    return GAN(**{**chosen.arguments, **overrides})
+    return chosen.model(**{**chosen.arguments, **overrides})

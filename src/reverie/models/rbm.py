@@ -314,6 +314,12 @@ class RBM(DensityModel):
         energy: Any = networks["boltzmann"]
         return BoltzmannLearner(energy, resolved_settings(self, energy), train)
 
+    def _resolved(self) -> dict[str, Any]:
+        learner: Any = self._course.learner
+        names = ("method", "n_gibbs", "n_restarts", "learning_rate", "optimizer", "momentum", "ema_decay")
+        values = {name: getattr(learner.settings, name) for name in names}
+        return values | {"visible": self._visible, "n_hidden": len(learner.machines[0].hidden_bias)}
+
     def _check_configuration(self) -> None:
         check_options(self)
 

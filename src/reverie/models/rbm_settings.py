@@ -1,5 +1,7 @@
 """The options of a restricted Boltzmann machine, checked and resolved: what "auto" comes to."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from reverie.core.checks import check_choice, check_positive
@@ -9,10 +11,22 @@ from reverie.models.rbm_training import METHODS, Settings
 from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy
 from reverie.training.optimizers import OPTIMIZERS
 
-__all__ = ["check_options", "resolved_settings"]
+__all__ = ["LEARNING_RATES", "check_options", "resolved_settings"]
 
 _EXACT_TRAINING = 12  # units of the smaller layer up to which method "auto" trains exactly
 _GAUSSIAN_SWEEPS = 10  # their persistent chains are slow: with one sweep the machine runs away from its chains
+LEARNING_RATES: Mapping[tuple[str, str, str], tuple[float, str]] = MappingProxyType(
+    {  # (optimiser, gradient, visible units) -> rate, and where it comes from; other optimisers go by Adam's rows
+        ("sgd", "sampled", "binary"): (0.2, "the run of 500 hidden units on binarised MNIST in docs/theory/rbm.md"),
+        ("sgd", "sampled", "gaussian"): (0.2, "as for binary units; not measured: the default optimiser is Adam"),
+        ("sgd", "exact", "binary"): (0.2, "as for sampled gradients; not measured: the default optimiser is Adam"),
+        ("sgd", "exact", "gaussian"): (0.2, "as for sampled gradients; not measured: the default optimiser is Adam"),
+        ("adam", "exact", "binary"): (0.1, "the runs on Ising lattices and XOR in docs/theory/rbm.md, of 800 steps"),
+        ("adam", "exact", "gaussian"): (0.03, "between 0.01 and 0.1, which end alike in the table of Gaussian units"),
+        ("adam", "sampled", "binary"): (0.01, "as for Gaussian units; not measured: the default optimiser is SGD"),
+        ("adam", "sampled", "gaussian"): (0.01, "the best of the four rates of pcd in the table of Gaussian units"),
+    }
+)
 _RESTARTS, _RESTARTED = 5, 10  # machines side by side, for smaller layers of so many units
 
 
@@ -23,7 +37,8 @@ def resolved_settings(model: Any, energy: BoltzmannEnergy) -> Settings:
     exact = method == "exact"
     sgd = energy.visible == "binary" and not exact
     optimizer = ("sgd" if sgd else "adam") if model.optimizer == "auto" else model.optimizer
-    rate = 0.2 if optimizer == "sgd" else (0.1 if energy.visible == "binary" else 0.03) if exact else 0.01
+    key = ("sgd" if optimizer == "sgd" else "adam", "exact" if exact else "sampled", energy.visible)
+    rate, _ = LEARNING_RATES[key]
     sweeps = _GAUSSIAN_SWEEPS if method == "pcd" and energy.visible == "gaussian" else 1
     restarts = (_RESTARTS if exact and small <= _RESTARTED else 1) if model.n_restarts == "auto" else model.n_restarts
     return Settings(

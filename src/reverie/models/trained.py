@@ -40,6 +40,10 @@ class TrainedModel(ConditionalModel):
     The constructor of a subclass stores, besides its own, `max_steps`, `batch_size` (an int or "auto"), `device`,
     `random_state`, `validation_fraction`, `n_checks`, `keep_best`, `on_alarm`, `record_every`, `n_threads` and
     `compile`.
+
+    Attributes
+    ----------
+    resolved_ : dict, what each option that was left open, by "auto" or None, came to.
     """
 
     takes_conditions: ClassVar[bool] = False
@@ -64,6 +68,10 @@ class TrainedModel(ConditionalModel):
 
     def _begin(self) -> None:
         """Forget what was derived from the weights of an earlier training."""
+
+    def _resolved(self) -> dict[str, Any]:
+        """Return what the options of the subclass that can be left open came to, by name; the course stands."""
+        return {}
 
     def _finish(self) -> None:
         """Derive from the weights that are kept what samples or likelihoods need besides."""
@@ -135,6 +143,8 @@ class TrainedModel(ConditionalModel):
         self._begin()
         plan = self._plan(rows["x"])
         self._course = Course(self._made_learner, rows, plan, seed=self.seed_, device=self.device_, runtime=runtime)
+        common = {"batch_size": plan.batch_size, "n_threads": self._course.n_threads, "device": str(self.device_)}
+        self.resolved_ = self._left_open(self._resolved() | common)
         if resume is not None:
             self._course.load_state_dict(resume)
             self.n_iter_ = self._course.learner.step

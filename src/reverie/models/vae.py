@@ -393,6 +393,11 @@ class VAE(DensityModel):
         )
         return VariationalLearner(network, schedule)
 
+    def _resolved(self) -> dict[str, Any]:
+        learner: Any = self._course.learner
+        rate = learner.schedule.learning_rate
+        return {"learning_rate": rate, "n_latent": self.n_latent_, "likelihood": self.likelihood_}
+
     def _network(self) -> Any:
         """Return the network that samples are drawn from, in evaluation mode."""
         return self._networks()["network"].eval()

@@ -20,11 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.checks import check_choice
-from reverie.core.errors import InputError
 from reverie.networks.conv import ConvDiscriminator, as_channels, grids
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP, make_activation
-from reverie.networks.user import user_network
+from reverie.networks.user import check_trial, user_network
 
 __all__ = ["ConvDecoder", "Decoder", "Encoder", "build_decoder", "build_encoder"]
 
@@ -210,16 +209,9 @@ def _joined(h: Tensor, condition: Tensor | None) -> Tensor:
     return h if condition is None else torch.cat([h, condition.flatten(1)], dim=1)
 
 
-@torch.no_grad()
 def _checked(network: Any, what: str, example: Tensor, n_conditions: int, n_outputs: int) -> Any:
     """Return a network of the user's; raise `InputError` unless it gives `n_outputs` numbers for each of two rows."""
-    was_training = network.training
-    condition = torch.zeros(2, n_conditions) if n_conditions else None
-    outputs = network.eval()(example, condition)
-    network.train(was_training)
-    if outputs.shape != (2, n_outputs):
-        raise InputError(
-            f"Expected an {what} with {n_outputs} outputs for each row, got shape {tuple(outputs.shape)} for two rows. "
-            "An encoder gives mean and spread of the code, a decoder the features of an event."
-        )
+    inputs = [example] + ([torch.zeros(2, n_conditions)] if n_conditions else [])
+    do = "An encoder gives mean and spread of the code, a decoder the features of an event."
+    check_trial(network, what, inputs, n_outputs, named={}, do=do)
     return network

@@ -43,7 +43,7 @@ from reverie.networks.lectures import (
 from reverie.networks.mlp import MLP, ResidualMLP
 from reverie.networks.spectral import normalise_spectrum
 from reverie.networks.unet import JoinedGenerator, UNetGenerator
-from reverie.networks.user import user_discriminator, user_network
+from reverie.networks.user import user_discriminator, user_generator
 
 __all__ = ["build_discriminator", "build_generator", "has_batch_norm", "resolved_name"]
 
@@ -113,7 +113,8 @@ def build_generator(
         if image_shape is not None:
             maker = _from_image("mlp", maker, image_shape)
     else:
-        return user_network(spec, (n_noise, event_shape), random_generator)
+        sizes: dict[str, Any] = {"n_noise": n_noise, "event_shape": event_shape, "image_shape": image_shape}
+        return user_generator(spec, random_generator=random_generator, **sizes)
     return _initialised(maker, (n_noise, event_shape, activation), random_generator)
 
 
@@ -128,6 +129,7 @@ def build_discriminator(
     mode: str = "projection",
     n_aux: int = 0,
     spectral_norm: bool = False,
+    may_be_bounded: bool = False,
 ) -> nn.Module:
     """Return the discriminator network, samples (batch, *event) -> logits (batch, 1 + n_aux).
 
@@ -140,6 +142,7 @@ def build_discriminator(
     n_aux : outputs of an auxiliary classifier of the condition, after the logit.
     spectral_norm : whether every layer is divided by its largest singular value (Miyato et al.,
         arXiv:1802.05957).
+    may_be_bounded : whether a network of the user's may give outputs between 0 and 1, as a sigmoid does.
 
     Raises
     ------
@@ -154,7 +157,7 @@ def build_discriminator(
     elif _is_widths(spec):
         maker, is_flat = partial(_perceptron_discriminator, hidden=tuple(spec)), True
     else:
-        network = user_discriminator(spec, event_shape, random_generator, beside)
+        network = user_discriminator(spec, event_shape, random_generator, beside, may_be_bounded=may_be_bounded)
         return normalise_spectrum(network, random_generator) if spectral_norm else network
     if not beside.is_nothing:
         maker = partial(conditional, maker, is_flat=is_flat, beside=beside)

@@ -37,7 +37,7 @@ from reverie.core.errors import InputError
 from reverie.networks.conv import as_channels, grids, halving
 from reverie.networks.init import initialise
 from reverie.networks.mlp import make_activation
-from reverie.networks.user import user_network
+from reverie.networks.user import check_trial, user_network
 
 __all__ = ["SMOOTH", "ConvEnergy", "EnergyNetwork", "LatticeEnergy", "RidgeMLP", "build_energy"]
 
@@ -193,7 +193,10 @@ def build_energy(
     if isinstance(spec, str) and spec == "auto":
         spec = "mlp" if len(event_shape) == 1 else "conv"
     if not isinstance(spec, (str, list, tuple)):
-        return EnergyNetwork(user_network(spec, (event_shape,), random_generator), confinement=confinement)
+        network = user_network(spec, (event_shape,), random_generator)
+        do = "Give one energy per event" + ("." if len(event_shape) == 1 else ", and begin with nn.Flatten().")
+        check_trial(network, "energy", [torch.zeros(2, *event_shape)], 1, named={}, do=do)
+        return EnergyNetwork(network, confinement=confinement)
     with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
         network = _made(spec, event_shape, activation, periodic=periodic)
     initialise(network, random_generator)

@@ -1,7 +1,8 @@
 """Networks that the user brings: a module, which is copied, or a factory, which is called.
 
 Both are trained as they are, except that each `nn.Dropout` becomes our own, which draws from the seed
-of the run. A discriminator is given what its ``forward`` takes by the names ``observables`` and
+of the run. Before that they are tried on a few rows, so that a shape that does not fit, or a sigmoid where a logit is
+asked for, is said in words. A discriminator is given what its ``forward`` takes by the names ``observables`` and
 ``condition``; one that takes samples alone gets everything joined to one vector, for which a factory is
 called with the joined shape.
 """
@@ -9,7 +10,7 @@ called with the joined shape.
 import copy
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,9 @@ from reverie.core.random import as_seed
 from reverie.networks.conditional import Beside, joined
 from reverie.networks.noise import seeded
 
-__all__ = ["UserDiscriminator", "user_discriminator", "user_network"]
+__all__ = ["UserDiscriminator", "check_trial", "user_discriminator", "user_generator", "user_network"]
+
+_TRIED, _WIDTHS = 64, (1.0, 30.0, 1000.0)  # rows that a discriminator is tried on, and their widths
 
 
 class UserDiscriminator(nn.Module):
@@ -72,8 +75,82 @@ def user_network(spec: Any, arguments: tuple, random_generator: torch.Generator)
     return seeded(network)
 
 
+def check_trial(
+    network: nn.Module, role: str, inputs: Sequence[Tensor], n_outputs: int, *, named: Mapping[str, Tensor], do: str
+) -> Tensor:
+    """Return the outputs of a network of the user's on a few rows, drawn in evaluation mode and without gradients.
+
+    Parameters
+    ----------
+    network : is left as it is.
+    role : what it is to be: "generator", "discriminator", "energy", "encoder", "decoder".
+    inputs, named : what it is called with, a row for each event.
+    n_outputs : numbers that it is to give for each row, in any shape.
+    do : what to do when it does not, in a sentence.
+
+    Raises
+    ------
+    InputError
+        When it cannot be called so, or gives something else.
+    """
+    was_training = network.training
+    device = next((weight.device for weight in network.parameters()), torch.device("cpu"))
+    shapes = ", ".join(_of_batch(x.shape) for x in (*inputs, *named.values()))
+    expected = f"Expected as {role} a network that takes {shapes} and gives outputs (batch, {n_outputs})"
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):  # what it may draw is not the state of the caller
+            outputs = network.eval()(*(x.to(device) for x in inputs), **{k: x.to(device) for k, x in named.items()})
+    except InputError:
+        raise
+    except Exception as error:  # whatever a network of the user's may raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise InputError(f"{expected}, got {type(network).__name__}, which fails on that: {reason}. {do}") from error
+    finally:
+        network.train(was_training)
+    n_rows = len(inputs[0])
+    if not isinstance(outputs, Tensor) or outputs.shape[:1] != (n_rows,) or outputs.numel() != n_rows * n_outputs:
+        got = type(outputs).__name__
+        if isinstance(outputs, Tensor):
+            got = _of_batch(outputs.shape) if outputs.shape[:1] == (n_rows,) else str(tuple(outputs.shape))
+        raise InputError(f"{expected}, got {got}. {do}")
+    return outputs
+
+
+def _of_batch(shape: Sequence[int]) -> str:
+    return f"({', '.join(['batch', *map(str, shape[1:])])})"
+
+
+def user_generator(
+    spec: Any,
+    *,
+    n_noise: int,
+    event_shape: tuple[int, ...],
+    random_generator: torch.Generator,
+    image_shape: tuple[int, ...] | None = None,
+) -> nn.Module:
+    """Return the user's generator `spec`, tried on noise; see `reverie.networks.build.build_generator`.
+
+    Raises
+    ------
+    InputError
+        When it cannot take the noise, or its outputs do not fill an event.
+    """
+    network = user_network(spec, (n_noise, event_shape), random_generator)
+    inputs = [torch.zeros(2, n_noise)] + ([] if image_shape is None else [torch.zeros(2, *image_shape)])
+    do = (
+        f"An event has shape {event_shape}, flat or not; write a factory called with (n_noise, event_shape) to fit any."
+    )
+    check_trial(network, "generator", inputs, math.prod(event_shape), named={}, do=do)
+    return network
+
+
 def user_discriminator(
-    spec: Any, event_shape: tuple[int, ...], random_generator: torch.Generator, beside: Beside
+    spec: Any,
+    event_shape: tuple[int, ...],
+    random_generator: torch.Generator,
+    beside: Beside,
+    *,
+    may_be_bounded: bool = False,
 ) -> nn.Module:
     """Return the user's discriminator `spec`, called as all discriminators are.
 
@@ -83,14 +160,17 @@ def user_discriminator(
     event_shape : shape of one sample.
     random_generator : source of what a factory draws.
     beside : what is shown beside the sample.
+    may_be_bounded : whether outputs between 0 and 1, such as those of a sigmoid, are what the objective asks for.
 
     Raises
     ------
     InputError
-        When it cannot take what it would be shown, or does not return the outputs that are asked for.
+        When it cannot take what it would be shown, or does not return the outputs that are asked for: a logit, which
+        may be any number.
     """
     network = user_network(spec, (event_shape,), random_generator)
     if beside.is_nothing:
+        _check_discriminator(network, event_shape, beside, may_be_bounded=may_be_bounded)
         return network
     taken = [name for name in beside.names if _takes(network, name)]
     if taken == beside.names:
@@ -108,8 +188,7 @@ def user_discriminator(
         width = math.prod(event_shape) + beside.n_observables + shown
         network = user_network(spec, ((width,),), random_generator)
         dressed = UserDiscriminator(network, joins=beside.names)
-    if beside.n_aux:
-        _check_outputs(dressed, event_shape, beside)
+    _check_discriminator(dressed, event_shape, beside, may_be_bounded=may_be_bounded)
     return dressed
 
 
@@ -118,18 +197,28 @@ def _takes(network: nn.Module, name: str) -> bool:
     return any(p.name == name or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-@torch.no_grad()
-def _check_outputs(network: nn.Module, event_shape: tuple[int, ...], beside: Beside) -> None:
-    """Raise `InputError` unless the network gives a logit and `n_aux` outputs for each of two samples."""
-    was_training = network.training
-    outputs = network.eval()(
-        torch.zeros(2, *event_shape),
-        observables=torch.zeros(2, beside.n_observables) if beside.n_observables else None,
-        condition=None if beside.seen is None else torch.zeros(2, *beside.seen),
-    )
-    network.train(was_training)
-    if outputs.shape != (2, 1 + beside.n_aux):
+def _check_discriminator(
+    network: nn.Module, event_shape: tuple[int, ...], beside: Beside, *, may_be_bounded: bool
+) -> None:
+    """Raise `InputError` unless the network gives a logit and `n_aux` outputs for each sample.
+
+    Outputs within [0, 1] however wide the samples, and their mirror images, come out of a sigmoid.
+    """
+    draws = torch.Generator().manual_seed(0)
+    half = torch.cat([width * torch.randn(_TRIED, *event_shape, generator=draws) for width in _WIDTHS])
+    x = torch.cat([half, -half])
+    named = {} if not beside.n_observables else {"observables": torch.zeros(len(x), beside.n_observables)}
+    if beside.seen is not None:
+        named["condition"] = torch.zeros(len(x), *beside.seen)
+    n_outputs = 1 + beside.n_aux
+    do = f"Its last layer gives one logit{f' and {beside.n_aux} of the auxiliary classifier' * (n_outputs > 1)}"
+    do += "; nn.Flatten() comes first in one for vectors." if len(event_shape) > 1 else "."
+    outputs = check_trial(network, "discriminator", [x], n_outputs, named=named, do=do)
+    logits = outputs.reshape(len(x), -1)[:, 0]
+    ends_so = next((type(layer) is nn.Sigmoid for layer in reversed(list(network.modules()))), False)
+    is_bounded = bool(((logits >= 0) & (logits <= 1)).all()) and (ends_so or bool(logits.max() > logits.min()))
+    if is_bounded and not may_be_bounded:
         raise InputError(
-            f"Expected a discriminator with outputs (batch, {1 + beside.n_aux}), one logit and {beside.n_aux} of the "
-            f"auxiliary classifier, got {tuple(outputs.shape)} for two samples. Give its last layer as many outputs."
+            f"Expected a discriminator that gives logits, any real number, got {type(network).__name__}, whose outputs "
+            "lie within [0, 1] for any input. Leave its sigmoid out: the objective applies it."
         )

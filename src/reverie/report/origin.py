@@ -19,6 +19,7 @@ def provenance_section(
     *,
     provenance: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
+    resolved: Mapping[str, Any] | None = None,
     environment: Mapping[str, Any] | None = None,
     command: str | None = None,
 ) -> Section | None:
@@ -28,7 +29,8 @@ def provenance_section(
         blocks += [Text("To run this again:"), Text(command, "code")]
     if provenance:
         blocks.append(_pairs(provenance, "Data and samples"))
-    for values, summary in ((config, "Configuration"), (environment, "Software and machine")):
+    settings = ((config, "Configuration"), (resolved, "What options left open came to"))
+    for values, summary in (*settings, (environment, "Software and machine")):
         if values:
             blocks.append(Details(f"{summary} ({len(flattened(values))} entries)", (_pairs(values, ""),)))
     return Section("provenance", "Where it came from", tuple(blocks), "Provenance") if blocks else None

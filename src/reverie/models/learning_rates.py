@@ -1,0 +1,59 @@
+"""The learning rates that a game is played with where none is given: one table, and for each row where it comes from.
+
+A rate belongs to its optimiser, whose steps have their own scale: Adam and RMSprop move a weight by about the rate
+whatever the gradient, SGD by the rate times the gradient, Adadelta by what it has moved before. It also belongs to
+the objective and to the networks: an exception to the row of the optimiser is a row of its own.
+
+    rate of D = rate of G,    betas = decay of the averages of the gradient (momentum, in SGD) and of its square
+                                      (alpha, in RMSprop); Adagrad and Adadelta read neither
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from reverie.core.checks import check_choice
+from reverie.training.optimizers import OPTIMIZERS
+
+__all__ = ["ANY", "LEARNING_RATES", "Rate", "learning_rate_of"]
+
+ANY = "any"  # objective, or any networks, for which there is no row of its own
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Learning rate and betas of an optimiser in a game, and the source of both in words."""
+
+    learning_rate: float
+    betas: tuple[float, float]
+    source: str
+
+
+_OURS = "chosen on the toy set ring, seed 0"
+LEARNING_RATES: Mapping[tuple[str, str, str], Rate] = MappingProxyType(
+    {  # (optimiser, objective, networks): "image" is the pair "dcgan", "table" all others
+        ("adam", ANY, "table"): Rate(1e-3, (0.0, 0.99), "betas of Huang et al., arXiv:2501.05441; rate " + _OURS),
+        ("adam", ANY, "image"): Rate(2e-3, (0.0, 0.99), "rate chosen on training digits of MNIST with labels"),
+        ("adamw", ANY, "table"): Rate(1e-3, (0.0, 0.99), "as Adam, which it is up to the decay of the weights"),
+        ("adamw", ANY, "image"): Rate(2e-3, (0.0, 0.99), "as Adam, which it is up to the decay of the weights"),
+        ("rmsprop", ANY, ANY): Rate(1e-3, (0.0, 0.99), "as Adam without momentum, which it is up to its first steps"),
+        ("rmsprop", "wasserstein", ANY): Rate(5e-5, (0.0, 0.99), "Arjovsky et al., arXiv:1701.07875, algorithm 1"),
+        ("adagrad", ANY, ANY): Rate(1e-2, (0.0, 0.99), "torch's default; Duchi et al. leave it open"),
+        ("adadelta", ANY, ANY): Rate(1.0, (0.0, 0.99), "Zeiler, arXiv:1212.5701: the method has no rate"),
+        ("sgd", ANY, ANY): Rate(0.1, (0.5, 0.99), _OURS),
+    }
+)
+
+
+def learning_rate_of(optimizer: str, objective: str, *, images: bool) -> Rate:
+    """Return the row of the table for an optimiser, an objective and the kind of networks: the most special one.
+
+    Raises
+    ------
+    UnknownNameError
+        For an optimiser that is not in `reverie.training.optimizers.OPTIMIZERS`; the nearest is given.
+    """
+    check_choice("optimizer", optimizer, OPTIMIZERS)
+    networks = "image" if images else "table"
+    keys = [(optimizer, o, n) for o in (objective, ANY) for n in (networks, ANY)]
+    return next(LEARNING_RATES[key] for key in keys if key in LEARNING_RATES)
