@@ -131,7 +131,7 @@ def build(
         if snapshots:
             shaped = [(int(step), _shaped(x, samples.real.shape[1:])) for step, x in snapshots]
             sections.append(snapshots_section(samples, shaped))
-        if len(samples.generated) or not snapshots:  # without samples those along the way stand for them
+        if len(samples.generated) or result is not None or not snapshots:  # else those along the way are all there is
             sections += _sample_sections(samples, result)
         sections += [conditions_section(samples, read_conditions(conditions)), replicas_section(samples)]
         sections.append(latent_section(latent, samples.names, samples.kinds))
