@@ -88,7 +88,6 @@ def build(
     training: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
-    resolved: Mapping[str, Any] | None = None,
     environment: Mapping[str, Any] | None = None,
     references: Sequence[tuple[str, str]] | None = None,
     command: str | None = None,
@@ -114,8 +113,7 @@ def build(
     latent : a look into its latent space, or None.
     training : how training ended: "step" and "ended_by".
     provenance : where the data came from: source, licence, hash, sizes, seeds.
-    config, environment : the settings; versions and machine.
-    resolved : what the options of the model that were left open, by "auto" or null, came to.
+    config, environment : the resolved settings; versions and machine.
     references : pairs (key, text or BibTeX entry) of the methods used; None takes those of the validation.
     command : the line that makes this run again.
     """
@@ -131,14 +129,12 @@ def build(
         if snapshots:
             shaped = [(int(step), _shaped(x, samples.real.shape[1:])) for step, x in snapshots]
             sections.append(snapshots_section(samples, shaped))
-        if len(samples.generated) or result is not None or not snapshots:  # else those along the way are all there is
-            sections += _sample_sections(samples, result)
+        sections += _sample_sections(samples, result)
         sections += [conditions_section(samples, read_conditions(conditions)), replicas_section(samples)]
         sections.append(latent_section(latent, samples.names, samples.kinds))
     if result is not None:
         sections += [where_section(result), validation_section(result), copies_section(result.memorisation)]
-    origin = {"config": config, "resolved": resolved, "environment": environment}
-    sections.append(provenance_section(provenance=provenance, command=command, **origin))
+    sections.append(provenance_section(provenance=provenance, config=config, environment=environment, command=command))
     cited = references if references is not None else _references(result)
     if cited:
         sections.append(references_section(cited))
