@@ -88,6 +88,7 @@ def build(
     training: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
+    resolved: Mapping[str, Any] | None = None,
     environment: Mapping[str, Any] | None = None,
     references: Sequence[tuple[str, str]] | None = None,
     command: str | None = None,
@@ -113,7 +114,8 @@ def build(
     latent : a look into its latent space, or None.
     training : how training ended: "step" and "ended_by".
     provenance : where the data came from: source, licence, hash, sizes, seeds.
-    config, environment : the resolved settings; versions and machine.
+    config, environment : the settings; versions and machine.
+    resolved : what the options of the model that were left open, by "auto" or null, came to.
     references : pairs (key, text or BibTeX entry) of the methods used; None takes those of the validation.
     command : the line that makes this run again.
     """
@@ -134,7 +136,8 @@ def build(
         sections.append(latent_section(latent, samples.names, samples.kinds))
     if result is not None:
         sections += [where_section(result), validation_section(result), copies_section(result.memorisation)]
-    sections.append(provenance_section(provenance=provenance, config=config, environment=environment, command=command))
+    origin = {"config": config, "resolved": resolved, "environment": environment}
+    sections.append(provenance_section(provenance=provenance, command=command, **origin))
     cited = references if references is not None else _references(result)
     if cited:
         sections.append(references_section(cited))
