@@ -19,6 +19,7 @@ from reverie.models.base import GenerativeModel
 from reverie.models.density import DensityModel
 from reverie.models.shaped import ShapedGenerator
 from reverie.models.trained import TrainedModel
+from reverie.training.monitor import Monitor
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
 
@@ -229,6 +230,36 @@ def test_score_is_finite_and_not_above_perfect_by_more_than_noise(name):
         assert score == likelihood.mean.value
     else:
         assert score < 0.2
+
+
+WATCHED = {  # one of each learner that judges itself by a held-out loss, and both ways of the RBM to log Z
+    "rbm, log Z summed": RBM(n_hidden=4, **TINY),
+    "rbm, log Z annealed": RBM(n_hidden=24, visible="binary", **TINY),
+    "ebm": EBM(energy=(8,), **TINY_EBM),
+    "vae": VAE(encoder=(8,), decoder=(8,), **TINY),
+    "autoencoder": Autoencoder(encoder=(8,), decoder=(8,), n_latent=2, **TINY),
+    "flow": Flow(hidden=(8,), n_transforms=2, n_bins=4, **TINY),
+}
+
+
+@pytest.mark.parametrize("name", list(WATCHED))
+def test_held_out_events_count_by_their_weights_at_checks(name):
+    """Those of weight zero may be any others; without weights, the twin, they would not."""
+    rng = np.random.default_rng(6)
+    X = rng.integers(0, 2, (250, 24)) if "annealed" in name else _numbers()
+    model = clone(WATCHED[name]).set_params(n_checks=1, validation_fraction=0.4)
+    course = model.fit(X, sample_weight=rng.choice([0.0, 2.0], 250))._course
+    rows = course._held_out
+    others = rows | {"x": torch.where(rows["weight"][:, None] > 0, rows["x"], rows["x"].flip(0))}
+
+    def judged(held_out):
+        seen = course.learner.observe(held_out, course._watched, torch.Generator().manual_seed(0))
+        told = Monitor(None, held_out.get("weight")).check(seen).scalars
+        return {key: told[key] for key in told if key.startswith("held_out") or "gap" in key}
+
+    assert judged(others) == pytest.approx(judged(rows), rel=1e-5)
+    plain, of_others = ({key: x for key, x in held_out.items() if key != "weight"} for held_out in (rows, others))
+    assert judged(of_others) != pytest.approx(judged(plain), rel=1e-3)
 
 
 @EVERY

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from reverie.core.errors import InputError, TrainingError
+from reverie.models import RBM, VAE
 
 SKELETON = runpy.run_path(str(Path(__file__).parents[2] / "docs/developer/skeletons/model.py"))
 TINY = {"max_steps": 60, "record_every": 5, "n_checks": 12, "random_state": 0}
@@ -111,3 +112,17 @@ def test_wrong_options_are_refused_in_words(events):
             _model(**options).fit(events)
     with pytest.raises(InputError, match=r"learns p\(x\)"):
         list(_model().iter_fit(events, events[:, 0]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [VAE(max_steps=1_500, random_state=0), RBM(max_steps=1_500, random_state=0)])
+def test_weighted_events_are_judged_by_their_weights(model):
+    """Half of the events have weight zero and a law of their own, which the model must get worse on as it learns."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 2)) * [1.0, 0.2] + [0.0, 1.0]
+    is_out = rng.uniform(size=3000) < 0.5
+    X[is_out] = X[is_out][:, ::-1]
+    model.fit(X, sample_weight=np.where(is_out, 0.0, 2.0))
+    kept = [row["step"] for row in model.history_ if row.get("kept", 0) > 0]
+    assert kept[-1] > 500  # by unweighted losses one of the first
+    assert not model.alarms_  # they said overfitting, or getting worse

@@ -109,11 +109,14 @@ def test_the_held_out_loss_is_minus_log_p_and_ranks_models_by_their_divergence()
     assert not np.array_equal(twin, order)
 
 
-def test_weights_of_events_enter_the_loss_and_the_gap():
+def test_weights_of_events_enter_the_mean_energy_and_the_gap():
     held_out, train = (_Normal(1.0).draw(500, seed) for seed in (7, 8))
     weight = torch.linspace(0.1, 1.9, 500)
     plain, weighted = _observed(1.0, held_out, train), _observed(1.0, held_out, train, weight)
-    torch.testing.assert_close(weighted.losses, plain.losses * weight)
+    torch.testing.assert_close(weighted.losses, plain.losses)  # the monitor weighs them
+    e = held_out.square().sum(1) / 2
+    rise = weighted.scalars["held_out_energy"] - plain.scalars["held_out_energy"]
+    assert rise == pytest.approx(float(weight @ e / weight.sum() - e.mean()), rel=1e-3)
     assert weighted.scalars["energy_gap"] != plain.scalars["energy_gap"]
 
 

@@ -41,6 +41,22 @@ def test_losses_that_scatter_about_the_best_are_no_overfitting():
         assert not monitor.check(Observation(step, losses=base + noise)).alarms
 
 
+def test_weighted_losses_are_judged_by_their_weighted_mean():
+    """Events of weight zero get worse, the others better: the state improves, and there is nothing to say."""
+    weight = torch.tensor([0.0, 2.0]).repeat(150)
+    worse = torch.where(weight > 0, -0.1, 1.0)
+    for w, kept, said in ((weight, [True] * 6, []), (None, [True] + [False] * 5, ["overfitting"])):  # None: the twin
+        monitor = Monitor(None, w)
+        checks = [monitor.check(Observation(k, losses=_losses(0.0) + k * worse)) for k in range(6)]
+        assert [check.improved for check in checks] == kept
+        assert [alarm.kind for check in checks for alarm in check.alarms] == said
+        expected = (_losses(0.0) + 5 * worse)[weight > 0]
+        found = checks[-1].scalars
+        if w is not None:
+            assert found["held_out_loss"] == pytest.approx(float(expected.mean()), abs=1e-5)
+            assert found["held_out_error"] == pytest.approx(float(expected.std()) / 150**0.5, rel=0.01)
+
+
 def test_an_error_that_all_losses_share_is_no_overfitting():
     """log Z of one check is too high by 0.05 for all rows alike: row by row that would look certain."""
     for common, expected in ((0.05, []), (0.0, ["overfitting"])):

@@ -3,7 +3,9 @@
 import math
 from dataclasses import dataclass
 
-__all__ = ["Measured"]
+import numpy as np
+
+__all__ = ["Measured", "measured_mean"]
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,19 @@ class Measured:
         error = self.error if math.isfinite(self.error) else None
         value = self.value if math.isfinite(self.value) else None
         return {"value": value, "error": error, "n": self.n}
+
+
+def measured_mean(values: np.ndarray, weights: np.ndarray | None = None) -> Measured:
+    """Return the mean sum w x / sum w of independent values x (n,), with its standard error.
+
+    Parameters
+    ----------
+    values : (n,) numbers; of a single one the error is nan.
+    weights : (n,) event weights with a positive sum, negative ones among them or not; None for all alike. The error is
+        that of the scatter of w (x - mean), so a number added to all values changes nothing else.
+    """
+    n = len(values)
+    x, w = np.asarray(values, dtype=np.float64), np.ones(n) if weights is None else np.asarray(weights, np.float64)
+    mean = float(np.average(x, weights=w))
+    scatter = np.square(w * (x - mean)).sum()
+    return Measured(mean, float(np.sqrt(n / (n - 1) * scatter)) / abs(w.sum()) if n > 1 else math.nan, n)

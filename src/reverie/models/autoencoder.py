@@ -29,6 +29,7 @@ from reverie.core.errors import InputError
 from reverie.core.latent import LatentView
 from reverie.core.random import child_generator, child_seed
 from reverie.core.types import RandomState
+from reverie.data.dataset import Dataset
 from reverie.models.autoencoder_training import Plan, Reconstruction, in_evaluation
 from reverie.models.density import first_rows
 from reverie.models.latent import latent_view
@@ -178,12 +179,14 @@ class Autoencoder(TrainedModel):
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus the mean squared error of the preprocessed features: higher is better, 0 is perfect.
 
-        The mean is over events and features, of which most have unit variance: about -1 is no better than the mean.
+        The mean is over events, by the weights of a Dataset, and features, of which most have unit variance: about -1
+        is no better than the mean.
         """
         check_is_fitted(self)
         features = self.preprocessing_.features(self._values(X, reset=False))
         raw = self._decoded(self._encoded(features), admissible=False)
-        return -float((features.flatten(1) - raw.flatten(1)).double().square().mean())
+        errors = (features.flatten(1) - raw.flatten(1)).double().square().mean(dim=1)
+        return -float(np.average(errors.numpy(), weights=X.weights if isinstance(X, Dataset) else None))
 
     def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
         """Return the errors of reconstruction and the spread of the codes."""

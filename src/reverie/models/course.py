@@ -126,7 +126,7 @@ class Course:
         self._batches = Batches(dict(self._train), batch_size=size, seed=seed, device=device)
         self._noise = child_generator(seed, "noise", device=device)
         self._watched = _some(self._train, len(out), seed, device)
-        self._monitor = Monitor(self._reference()) if len(out) and plan.n_checks else None
+        self._monitor = Monitor(self._reference(), self._held_out.get("weight")) if len(out) and plan.n_checks else None
         self._best: dict[str, dict[str, Tensor]] | None = None
         self._good = copy.deepcopy(self.learner.state_dict()) if plan.on_alarm == "rollback" else None
         self._rollbacks, self.is_over = 0, False

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from reverie.core.assessment import Assessment, Quantity
 from reverie.core.errors import InputError
-from reverie.core.measured import Measured
+from reverie.core.measured import Measured, measured_mean
 from reverie.core.random import as_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
@@ -50,16 +50,13 @@ class LogLikelihood:
     @property
     def mean(self) -> Measured:
         """Mean per event; its error joins the scatter over events and the common error."""
-        value = float(np.average(self.values, weights=self.weights))
-        return Measured(value, float(np.hypot(self.scatter, self.common_error)), len(self.values))
+        mean = measured_mean(self.values, self.weights)
+        return Measured(mean.value, float(np.hypot(mean.error, self.common_error)), mean.n)
 
     @property
     def scatter(self) -> float:
         """Standard error of the mean from the scatter over events alone; nan for one event."""
-        n = len(self.values)
-        w = np.ones(n) if self.weights is None else self.weights
-        residual = w * (self.values - np.average(self.values, weights=w))
-        return float(np.sqrt(n / (n - 1) * np.square(residual).sum()) / abs(w.sum())) if n > 1 else float("nan")
+        return measured_mean(self.values, self.weights).error
 
     def __str__(self) -> str:
         common = f", of which ± {self.common_error:.2g} common to all" if self.common_error > 0 else ""

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reverie.core.measured import Measured
+from reverie.core.measured import Measured, measured_mean
 from reverie.models.ebm_constant import EnergyPath
 from reverie.samplers.annealing import AnnealedEstimate, anneal, annealed_estimate, bridge, schedule
 
@@ -98,10 +98,16 @@ def two_ways(
     return TwoWays(both.value, both.error, forward, backward)
 
 
-def energy_gap(held_out: Tensor, train: Tensor) -> Measured:
-    """Return <E>_held-out - <E>_train with its error, from energies (m,) and (n,) of at least two events each."""
-    gap = float(held_out.mean() - train.mean())
-    return Measured(gap, math.sqrt(float(held_out.var() / len(held_out) + train.var() / len(train))))
+def energy_gap(
+    held_out: Tensor, train: Tensor, weight: Tensor | None = None, train_weight: Tensor | None = None
+) -> Measured:
+    """Return <E>_held-out - <E>_train with its error, from energies (m,) and (n,) of at least two events each.
+
+    `weight` (m,) and `train_weight` (n,) are their event weights, or None for all alike.
+    """
+    pairs = ((held_out, weight), (train, train_weight))
+    of_held_out, of_train = (measured_mean(e.cpu().numpy(), None if w is None else w.cpu().numpy()) for e, w in pairs)
+    return Measured(of_held_out.value - of_train.value, math.hypot(of_held_out.error, of_train.error))
 
 
 def signs_of_overfitting(gap: Measured, log_z_error: float) -> dict[str, tuple[str, str]]:

@@ -43,6 +43,7 @@ from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
 from reverie.training.optimizers import learning_rate_factor
+from reverie.training.scores import weighted_mean
 
 __all__ = ["EnergyLearner", "Recipe", "contrastive_loss"]
 
@@ -185,14 +186,15 @@ class EnergyLearner:
         x, chains = self.whitened(held_out["x"]), self.buffer.x[: len(held_out["x"])]
         x_train = self.whitened(train["x"])
         e, e_chains = self.average(x), self.average(chains)
-        self._check(e, e_chains, chains)
-        gap = energy_gap(_weighted(e, held_out), _weighted(self.average(x_train), train))
+        mean_e = weighted_mean(e, held_out.get("weight"))
+        self._check(mean_e, e_chains, chains)
+        gap = energy_gap(e, self.average(x_train), held_out.get("weight"), train.get("weight"))
         losses, error, signs = None, 0.0, {}
-        scalars = {"held_out_energy": float(e.mean()), "chain_energy": float(e_chains.mean())}
+        scalars = {"held_out_energy": float(mean_e), "chain_energy": float(e_chains.mean())}
         scalars |= {"energy_gap": gap.value, "energy_gap_error": gap.error}
         if x[0].numel() <= LARGE:
             log_z, error = self._log_z(torch.cat([x_train, x]), generator)
-            losses, signs = _weighted(e + log_z, held_out), signs_of_overfitting(gap, error)
+            losses, signs = e + log_z, signs_of_overfitting(gap, error)
             scalars |= {"log_z": log_z, "log_z_error": error}
         generated = chains if self.whitening is None else self.whitening.inverse(chains)
         told: dict[str, Any] = {"generated": generated, "scalars": scalars, "signs": signs}
@@ -208,9 +210,9 @@ class EnergyLearner:
         found = two_ways(path, self.buffer.x, **sizes, generator=generator)
         return found.value, found.error
 
-    def _check(self, e: Tensor, e_chains: Tensor, chains: Tensor) -> None:
-        """Raise `TrainingError` where chains have gone away or energies have come apart."""
-        farthest, apart = float(chains.abs().max()), abs(float(e.mean() - e_chains.mean()))
+    def _check(self, mean_e: Tensor, e_chains: Tensor, chains: Tensor) -> None:
+        """Raise `TrainingError` where chains have gone away, or mean energies of events and chains come apart."""
+        farthest, apart = float(chains.abs().max()), abs(float(mean_e - e_chains.mean()))
         bound = _APART * max(1.0, chains[0].numel() ** 0.5)
         if not (farthest <= _FARTHEST and apart <= bound):
             raise TrainingError(
@@ -240,7 +242,3 @@ class EnergyLearner:
         self.descent.load_state_dict(state["optimizer"])
         self.buffer.x.copy_(state["chains"])
         self.log_eta.copy_(state["log_eta"])
-
-
-def _weighted(values: Tensor, rows: Rows) -> Tensor:
-    return values * rows["weight"] if "weight" in rows else values

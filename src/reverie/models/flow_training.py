@@ -209,7 +209,8 @@ class FlowLearner:
 
     def _update(self, inputs: tuple[Rows, Mapping[str, Any]], generator: torch.Generator) -> dict[str, Tensor]:
         batch, numbers = inputs
-        loss = _losses(self.network, batch).mean()
+        losses = _losses(self.network, batch)
+        loss = (losses * batch["weight"] if "weight" in batch else losses).mean()
         norm: Any = self.descent.along(loss, numbers["rate"])
         ema_update(list(self.average.parameters()), self.descent.weights, decay=numbers["decay"])
         return {"loss": loss.detach(), "gradient": norm}
@@ -223,7 +224,7 @@ class FlowLearner:
         return {"flow": self.average}
 
     def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
-        """Return -log q of the held-out rows, weighted, and as many samples."""
+        """Return -log q of the held-out rows, and as many samples."""
         x, given = held_out["x"], held_out.get("condition")
         exact = copy.deepcopy(self.average).double()
         with torch.no_grad():
@@ -251,7 +252,6 @@ class FlowLearner:
 
 
 def _losses(network: Any, rows: Rows) -> Tensor:
-    """Return -log q (batch,) of rows, each times its weight."""
+    """Return -log q (batch,) of rows."""
     given = rows.get("condition")
-    losses = -network.log_prob(rows["x"].flatten(1), None if given is None else given.flatten(1))
-    return losses * rows["weight"] if "weight" in rows else losses
+    return -network.log_prob(rows["x"].flatten(1), None if given is None else given.flatten(1))

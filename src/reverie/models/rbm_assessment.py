@@ -7,8 +7,10 @@ import numpy as np
 import torch
 
 from reverie.core.assessment import Assessment, Curves, Quantity
+from reverie.core.measured import measured_mean
 from reverie.core.random import child_generator
 from reverie.core.series import autocorrelation_time
+from reverie.data.dataset import Dataset
 from reverie.models.density import first_rows
 from reverie.models.rbm_path import BoltzmannPath
 from reverie.samplers.diagnostics import rank_normalised_r_hat
@@ -57,8 +59,10 @@ def _of_log_z(log_z: Any) -> list[Quantity]:
 
 
 def _gap(model: Any, train: Any, held_out: Any) -> tuple[float, float]:
-    a, b = model.free_energy(train), model.free_energy(held_out)
-    return float(b.mean() - a.mean()), math.sqrt(a.var() / len(a) + b.var() / len(b))
+    a, b = (
+        measured_mean(model.free_energy(X), X.weights if isinstance(X, Dataset) else None) for X in (train, held_out)
+    )
+    return b.value - a.value, math.hypot(a.error, b.error)
 
 
 def _free_energies_of_chains(model: Any, seed: int) -> np.ndarray:

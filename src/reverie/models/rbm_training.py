@@ -39,6 +39,7 @@ from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation, kind_of_rise
 from reverie.training.optimizers import learning_rate_factor
+from reverie.training.scores import weighted_mean
 
 __all__ = ["METHODS", "BoltzmannLearner", "Settings", "fresh_energy"]
 
@@ -153,14 +154,16 @@ class BoltzmannLearner:
             self._check_chains()
             energy: Any = self.networks()["boltzmann"]
             free = energy(held_out["x"].flatten(1)).double()
-            gap = float(free.mean() - energy(train["x"].flatten(1)).double().mean())
+            of_train = energy(train["x"].flatten(1)).double()
+            mean_free = float(weighted_mean(free, held_out.get("weight")))
+            gap = mean_free - float(weighted_mean(of_train, train.get("weight")))
             if self._is_soon_summed(energy):
                 log_z = exact_log_partition(energy).value
                 scalars = {"free_energy_gap": gap, "log_z": log_z}
                 return Observation(self.step, losses=free + log_z, gap=gap, scalars=scalars)
             path = BoltzmannPath(energy, self.base)
             estimate, _ = pilot(path, _CHECK_CHAINS, generator, n_temperatures=_CHECK_TEMPERATURES)
-        loss, error = float(free.mean()) + estimate.value, estimate.error
+        loss, error = mean_free + estimate.value, estimate.error
         scalars = {"free_energy_gap": gap, "log_z": estimate.value, "held_out_loss": loss, "held_out_error": error}
         return Observation(self.step, scalars=scalars, signs=self._signs(loss, error, gap))
 

@@ -21,6 +21,7 @@ from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
 from reverie.training.optimizers import learning_rate_factor
+from reverie.training.scores import weighted_mean
 
 __all__ = ["Schedule", "VariationalLearner", "bits_of"]
 
@@ -101,7 +102,8 @@ class VariationalLearner:
         z = torch.randn(len(x), network.n_latent, generator=generator, device=x.device)
         generated = network.law.draw(network.decoder(z, condition), generator).reshape(x.shape)
         n_active = int(active_units(network.posterior(x, condition).mean).sum()) if len(x) > 1 else network.n_latent
-        scalars = {"active_units": float(n_active)} | {f"held_out_{k}": float(v.mean()) for k, v in told.items()}
+        scalars = {"active_units": float(n_active)}
+        scalars |= {f"held_out_{k}": float(weighted_mean(v, held_out.get("weight"))) for k, v in told.items()}
         settled = self.step >= _SETTLED * self.schedule.max_steps
         signs = {"posterior collapse": _COLLAPSED} if n_active == 0 and settled else {}
         return Observation(self.step, losses=-bound, generated=generated, scalars=scalars, signs=signs)

@@ -3,8 +3,8 @@
 At a check the model gives its loss on each held-out row (nats where it has a likelihood), samples, or both
 (`Observation`). `Monitor` says
 
-    improved     whether this state is to be kept: the least mean loss so far, or without losses the least score
-                 of the samples (`reverie.training.scores`, 0 for a perfect generator)
+    improved     whether this state is to be kept: the least mean loss so far, of weighted rows the weighted mean,
+                 or without losses the least score of the samples (`reverie.training.scores`, 0 for a perfect generator)
     alarms       signs that have lasted for three checks:
                  overfitting          the losses lie above those of the best state by more than 4 standard errors
                                       of the mean of their differences, row by row, and of what they share
@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reverie.core.measured import measured_mean
 from reverie.training.alarms import WARM_UP, Alarm, Finding, is_at_rest, is_far
 from reverie.training.health import Check
 from reverie.training.reference import HealthReference
@@ -49,9 +50,10 @@ class Observation:
     Attributes
     ----------
     step : steps taken.
-    losses : (m,) loss of each held-out row, lower is better; None without them.
+    losses : (m,) loss of each held-out row, lower is better, not weighted: the monitor weighs. None without them.
     common_error : error that all losses share, such as that of a log Z.
-    gap : mean loss of held-out rows minus that of training rows, in which a log Z cancels; None where it is unknown.
+    gap : mean loss of held-out rows minus that of training rows, both weighted, in which a log Z cancels; None where it
+        is unknown.
     generated : (n, d) samples as features; None without them.
     scalars : further numbers for the history, by name.
     signs : what the model finds wrong itself: kind -> (evidence, remedy).
@@ -78,10 +80,12 @@ class Monitor:
     Parameters
     ----------
     reference : prepared held-out and training rows, or None where samples are not looked at.
+    weight : (m,) event weights of the held-out rows, by which their losses are weighted; None for all alike.
     """
 
-    def __init__(self, reference: HealthReference | None) -> None:
+    def __init__(self, reference: HealthReference | None, weight: Tensor | None = None) -> None:
         self.reference = reference
+        self._weight = None if weight is None else weight.double().cpu().numpy()
         self._findings: list[Finding] = []
         self._best: Tensor | None = None
         self._best_error = 0.0
@@ -129,15 +133,14 @@ class Monitor:
         return {"score": scored["score"], **of_score, "score_real": reference.real_against_real, **parts}
 
     def _weigh(self, losses: Tensor, seen: Observation, signs: dict[str, tuple[str, str]]) -> dict[str, float]:
-        mean, error = float(losses.mean()), float(losses.std() / len(losses) ** 0.5)
+        found = measured_mean(losses.numpy(), self._weight)
         if self._best is not None and len(losses) > 1:
-            excess = losses - self._best
-            paired = float(excess.std()) / len(excess) ** 0.5
-            z = float(excess.mean()) / max(math.hypot(paired, seen.common_error, self._best_error), 1e-12)
+            excess = measured_mean((losses - self._best).numpy(), self._weight)
+            z = excess.value / max(math.hypot(excess.error, seen.common_error, self._best_error), 1e-12)
             if z > _OVERFITTED:
-                said = f"The held-out loss is {mean:.4g}, {float(excess.mean()):.2g} above its best ({z:.0f} errors)."
-                signs[kind_of_rise(float(excess.mean()), seen.gap, self._best_gap)] = (said, "")
-        return {"held_out_loss": mean, "held_out_error": error}
+                said = f"The held-out loss is {found.value:.4g}, {excess.value:.2g} above its best ({z:.0f} errors)."
+                signs[kind_of_rise(excess.value, seen.gap, self._best_gap)] = (said, "")
+        return {"held_out_loss": found.value, "held_out_error": found.error}
 
     def _raised(self, step: int, signs: Mapping[str, tuple[str, str]], *, after: int) -> tuple[Alarm, ...]:
         """Count how long each sign has lasted; return the alarms of those that have just lasted long enough."""

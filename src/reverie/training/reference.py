@@ -69,7 +69,7 @@ class HealthReference:
     Raises
     ------
     InputError
-        Unless both are finite tables of equal width with two rows at least.
+        Unless both are finite tables of equal width with two rows at least, and held-out weights have a positive sum.
     """
 
     def __init__(
@@ -83,6 +83,12 @@ class HealthReference:
         max_rows: int = 2000,
     ) -> None:
         train, held_out = _checked(train), _checked(held_out)
+        if weight is not None and not float(weight.sum()) > 0:
+            raise InputError(
+                f"Expected held-out events whose weights have a positive sum, got {float(weight.sum()):.3g} for "
+                f"{len(weight)} events: negative weights prevail among them. Give a larger validation_fraction, or 0 "
+                "to train without checks."
+            )
         random = child_generator(seed, "health")
         self._centre, self._axes = _components(train)
         self._reach = float("inf")

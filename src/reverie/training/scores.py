@@ -149,7 +149,7 @@ def _finest_width(x: Tensor) -> float:
 
 def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
     """Return the mean over the first axis of `values` (n, ...) with weights (n,), or None for all alike."""
-    return values.mean(dim=0) if weight is None else weight @ values / weight.sum()
+    return values.mean(dim=0) if weight is None else weight.to(values.dtype) @ values / weight.to(values.dtype).sum()
 
 
 def auc(positive: Tensor, negative: Tensor) -> float:
