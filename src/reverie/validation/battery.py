@@ -6,6 +6,7 @@
     regions            k-means bins
     learned            kernel likelihood ratio
     observables        their means, with covariance
+    hard constraints   the shares of events that break them, equal events
 
 Each statistic is a small function of a comparison (`reverie.validation.bench`) that returns columns: what it is for
 every labelling, and what is shown. `STATISTICS` lists them in groups; the columns of a group, such as all features of
@@ -23,6 +24,7 @@ from reverie.core.random import child_generator
 from reverie.validation.balls import BallStatistic, ball_statistics, list_length
 from reverie.validation.bench import Bench, Comparison
 from reverie.validation.bins import bin_statistic
+from reverie.validation.constraints import TWINS, constraint_columns
 from reverie.validation.correlation import correlation_columns
 from reverie.validation.features import draw_frequencies, fourier_columns, n_monomials, polynomial_columns
 from reverie.validation.frechet import frechet_columns
@@ -42,8 +44,10 @@ from reverie.validation.observables import mean_columns
 from reverie.validation.relabel import Computed
 from reverie.validation.shapes import change_of_shape, tail_columns
 from reverie.validation.sliced import draw_directions, energy_by_slices, sliced_columns
+from reverie.validation.twins import twin_columns
 
 __all__ = [
+    "CONSTRAINTS",
     "OBSERVABLE_MEANS",
     "STATISTICS",
     "Column",
@@ -55,7 +59,8 @@ __all__ = [
     "share_of_kernels",
 ]
 
-OBSERVABLE_MEANS = "observable mean"  # the group whose results are of their own kind
+OBSERVABLE_MEANS = "observable mean"  # a group whose results are of their own kind
+CONSTRAINTS = "hard constraints"  # another
 N_DIRECTIONS = 50
 N_NEIGHBOURS = 5
 N_FREQUENCIES = 1000
@@ -237,6 +242,16 @@ def _observables(bench: Bench, c: Comparison) -> Groups:
     return {OBSERVABLE_MEANS: columns} if columns else {}
 
 
+def _constraints(bench: Bench, c: Comparison) -> Groups:
+    names = [*bench.given, *bench.inferred]
+    found = list(constraint_columns(c.broken, c.relabel))
+    if c.sets is not None:
+        names.append(TWINS)
+        found.append(twin_columns(c.sets, c.relabel))
+    columns = [_column(CONSTRAINTS, Computed(values), name) for name, values in zip(names, found, strict=True)]
+    return {CONSTRAINTS: columns} if columns else {}
+
+
 STATISTICS: tuple[tuple[str, Statistic], ...] = (
     ("features one by one", _by_feature),
     ("correlations", _correlations),
@@ -247,6 +262,7 @@ STATISTICS: tuple[tuple[str, Statistic], ...] = (
     ("modes", _modes),
     ("likelihood ratio", _likelihood_ratio),
     ("observables", _observables),
+    ("hard constraints", _constraints),
     ("polynomial MMD", _polynomial),
     ("energy distance and MMD", kernel_statistics),
 )

@@ -2,15 +2,16 @@
 
 Two comparisons, generated against real and real against real, each with its pooled rows and their
 relabellings (`reverie.validation.relabel`). What is chosen from data, such as the edges of the tails, the
-principal components and the bins, is chosen from all rows of R, G and H together, and so does not depend on which of
-them are called real: the permutation tests stay exact.
+principal components and the bins, is chosen from all rows of R, G and H together, or from those of H alone, such as
+the hard constraints that are read off real events. It does not depend on which of the rows that are compared are
+called real: the permutation tests stay exact.
 
 Many features are cut: those looked at one by one to the `MAX_FEATURES` of largest variance, those that statistics of
 cost d^2 see to the first `MAX_COMPONENTS` - 1 principal components and the length of what these leave out.
 Each cut is stated in the notes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +22,15 @@ from torch import Tensor
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.validation.bins import Bins, Cells, bin_regions, fit_cells
+from reverie.validation.constraints import TOLERANCE, Constraint, breaks, learnt_rules
+from reverie.validation.inferred import Rule
 from reverie.validation.kernels import median_distance
 from reverie.validation.observables import evaluate_observables
 from reverie.validation.relabel import N_GROUPS, Relabellings, relabellings
 from reverie.validation.samples import Sample, Samples
 from reverie.validation.shapes import TAIL
 from reverie.validation.sharing import one_thread
+from reverie.validation.twins import row_sets
 
 __all__ = ["MAX_COMPONENTS", "MAX_FEATURES", "Bench", "Comparison", "set_bench"]
 
@@ -48,7 +52,10 @@ class Comparison:
     observables : name -> (N, k).
     relabel : labels and weights.
     bins : regions of `few`.
-    modes : the same for the modes of the user, if any were given.
+    broken : (N, K) booleans, which rows break which of the constraints of the bench.
+    sets : (N,) int64, equal rows have the same number; None where there are none, and for weighted events, whose
+        twins are not tested.
+    modes : the same as `bins` for the modes of the user, if any were given.
     """
 
     z: Tensor
@@ -58,6 +65,8 @@ class Comparison:
     observables: dict[str, Tensor]
     relabel: Relabellings
     bins: Bins
+    broken: Tensor
+    sets: Tensor | None
     modes: Bins | None = None
 
 
@@ -73,6 +82,7 @@ class Bench:
     median : median distance of real events (H), the unit of bandwidths: the same for every generator.
     seed : root of directions, bandwidths and ties.
     notes : what was left out, in sentences.
+    given, inferred : names of the hard constraints, of the user and of those read off H that some event breaks.
     """
 
     here: Comparison
@@ -84,6 +94,8 @@ class Bench:
     median: float
     seed: int
     notes: tuple[str, ...]
+    given: tuple[str, ...]
+    inferred: tuple[str, ...]
 
 
 def set_bench(
@@ -94,13 +106,14 @@ def set_bench(
     *,
     calibrate: bool,
     modes: Callable[[np.ndarray], np.ndarray] | None = None,
+    constraints: Mapping[str, Constraint] | None = None,
 ) -> Bench:
     """Return the pooled, scaled rows of both comparisons with their relabellings.
 
     Raises
     ------
     InputError
-        When no feature varies, or an observable fails.
+        When no feature varies, or an observable or a constraint fails.
     """
     roles = {"real": samples.reference, "generated": samples.generated, "calibration": samples.calibration}
     rows = {what: sample.values for what, sample in roles.items()}
@@ -113,6 +126,11 @@ def set_bench(
     scaled = {what: torch.from_numpy(samples.scaled(values)[:, varies]) for what, values in rows.items()}
     seen = {what: evaluate_observables(observables, v, samples.event_shape, what) for what, v in rows.items()}
     labels = _mode_labels(modes, rows)
+    given = dict(constraints or {})
+    events = {what: values.reshape(-1, *samples.event_shape) for what, values in rows.items()}
+    learnt = [r for r in learnt_rules(events["calibration"], samples.names) if r.breaks(everything).any()]
+    broken = {what: _broken(part, given, learnt) for what, part in events.items()}
+    sets = None if samples.is_weighted else _sets(rows)
     few, few_names = _components(scaled, names, notes)
     single, single_names = _single(scaled, names, seen, notes)
     pooled = torch.cat(list(single.values()))
@@ -128,7 +146,18 @@ def set_bench(
         relabel = _relabellings(roles["real"], roles[y], n_permutations, samples.chains.block, seed)
         regions = bin_regions(join(few), cells, smaller), None if labels is None else _modes(join(labels))
         third = single["calibration" if y == "generated" else "generated"]
-        return Comparison(join(scaled), join(few), join(single), third, values, relabel, *regions)
+        return Comparison(
+            z=join(scaled),
+            few=join(few),
+            single=join(single),
+            third=third,
+            observables=values,
+            relabel=relabel,
+            bins=regions[0],
+            broken=join(broken),
+            sets=None if sets is None else join(sets),
+            modes=regions[1],
+        )
 
     return Bench(
         here=compare("generated", n_permutations),
@@ -140,7 +169,23 @@ def set_bench(
         median=median_distance(scaled["calibration"], child_generator(seed, "bandwidth")),
         seed=seed,
         notes=tuple(notes),
+        given=tuple(given),
+        inferred=tuple(rule.name for rule in learnt),
     )
+
+
+def _broken(events: np.ndarray, given: Mapping[str, Constraint], learnt: Sequence[Rule]) -> Tensor:
+    """Return which events (n, *event) break which constraint, (n, K) booleans, given ones first."""
+    columns = [breaks(name, holds, events, TOLERANCE) for name, holds in given.items()]
+    columns += [rule.breaks(events.reshape(len(events), -1)) for rule in learnt]
+    return torch.from_numpy(np.stack(columns, axis=1)) if columns else torch.zeros(len(events), 0, dtype=torch.bool)
+
+
+def _sets(rows: Mapping[str, np.ndarray]) -> dict[str, Tensor] | None:
+    """Return the set of equal rows of each event, by sample, or None where no two are equal."""
+    sets = torch.from_numpy(row_sets(np.concatenate(list(rows.values()))))
+    parts = dict(zip(rows, sets.split([len(values) for values in rows.values()]), strict=True))
+    return parts if len(sets.unique()) < len(sets) else None
 
 
 def _cells(few: dict[str, Tensor], smaller: int, seed: int, *, is_weighted: bool) -> Cells:

@@ -65,6 +65,11 @@ class ChainReport:
         """Whether rows depend on each other."""
         return self.block > 1 or self.thinning > 1
 
+    @property
+    def inflation(self) -> float:
+        """Variance of a mean over that of as many independent rows: 2 tau where blocks are exchanged."""
+        return 2 * self.tau if self.block > 1 else 1.0
+
     def kept(self, n: int) -> np.ndarray:
         """Return the rows, of n in their order, that are used: thinned, or whole blocks without the gaps."""
         if self.block == 1:

@@ -1,36 +1,64 @@
 """Hard constraints: what holds for every real event and must hold for every generated one.
 
 A constraint is a function of the events that says for each of them whether it holds, or by how much it fails. The
-share of events that break it comes with its Clopper-Pearson interval, for generated and real events, and with
+share of events that break it comes with its Clopper-Pearson interval. The statistic is the generated share minus the
+real one, one-sided: large means that generated events break it more often. In a validation it is computed for the
+relabellings that all statistics share (`reverie.validation.relabel`), with the weights of the events and the blocks of
+a chain, and the constraints are one group of the battery. Their p-values are therefore never below 1/(B + 1), however
+hard the constraint: the counts beside them say how hard. For independent events without weights the relabellings need
+not be drawn, and `check_constraints` gives what infinitely many of them would,
 
     p = P(at least b_G of the b_G + b_R broken events fall among the m generated ones)        (Fisher's exact test)
 
-Constraints are also read off the real events, by rules in `reverie.validation.inferred`: finite numbers, few levels,
-integers, hard edges, zero-padding. They are read off every second real event and checked on the others, so that
-"none of 2,500 real ones" is a measurement; a rule that more than 0.1 % of those others break is dropped.
+Constraints are also read off real events, by rules in `reverie.validation.inferred`: finite numbers, few levels,
+integers, hard edges, zero-padding. They are read off every second event and checked on the others; a rule that more
+than 0.1 % of those others break is dropped. A validation reads them off the calibration sample, which no relabelling
+touches, and measures them on all events of the reference; `check_constraints`, which has two samples only, measures
+them on the second half of the real ones. "None of 2,500 real ones" is a measurement in both.
 
-Duplicates within the generated sample are counted at the size of the real one (birthday test, Arora and Zhang 2018):
-n events of a law with point masses p_i are expected to hold n (n - 1) / 2 sum p_i^2 equal pairs, so a sample with
-many more of them than real data has a smaller support.
+That no two events are equal is asked of both samples too (`reverie.validation.twins`), where events count alike: equal
+pairs of weighted events say nothing about the law that the weights make of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import torch
 from scipy.stats import hypergeom
 from torch import Tensor
 
 from reverie.core.checks import check_positive, check_table
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
-from reverie.validation.inferred import inferred_constraints
+from reverie.core.random import as_generator
+from reverie.core.types import RandomState
+from reverie.validation.inferred import Rule, inferred_constraints
+from reverie.validation.multiple import holm, permutation_p
+from reverie.validation.relabel import Relabellings, relabellings
+from reverie.validation.twins import row_sets, twin_columns
 
-__all__ = ["Constraint", "ConstraintResult", "breaks", "check_constraints", "conserved", "mass_shell"]
+__all__ = [
+    "TWINS",
+    "Constraint",
+    "ConstraintResult",
+    "breaks",
+    "check_constraints",
+    "conserved",
+    "constraint_columns",
+    "constraint_result",
+    "learnt_rules",
+    "mass_shell",
+    "twin_result",
+]
 
 Constraint = Callable[[np.ndarray], np.ndarray]  # events -> booleans (True: holds) or residuals (0: holds)
 
 MAX_BROKEN = 0.001  # share of real events that may break an inferred rule, above which it is none
+TOLERANCE = 1e-6  # of residuals, and of levels, integers and edges in units of the spread of the column
+TWINS = "no two events are equal"
+_COLUMNS = 64  # labellings at once
 
 
 @dataclass(frozen=True)
@@ -40,10 +68,14 @@ class ConstraintResult:
     Parameters
     ----------
     name : in words, such as "charge is -1 or +1".
-    fraction, low, high : share of generated events that break it, with its 95 % interval.
+    fraction, low, high : share of generated events that break it, by weight where they have one, with its 95 %
+        interval.
+    real_fraction : the same share of real events.
     n_generated, n_real : events looked at.
-    broken_generated, broken_real : events that break it.
-    p_value : Fisher's exact test, one-sided: small if generated events break it more often than real ones.
+    broken_generated, broken_real : number of events that break it.
+    p_value : one-sided, small if generated events break it more often than real ones: from relabellings, or of
+        Fisher's exact test (see the module).
+    p_adjusted : corrected for the number of constraints.
     inferred : read off the real events, as opposed to given.
     detail : what else there is to say, as the end of a sentence.
     """
@@ -52,18 +84,15 @@ class ConstraintResult:
     fraction: float
     low: float
     high: float
+    real_fraction: float
     n_generated: int
     n_real: int
     broken_generated: int
     broken_real: int
     p_value: float
+    p_adjusted: float
     inferred: bool
     detail: str = ""
-
-    @property
-    def real_fraction(self) -> float:
-        """Share of real events that break it."""
-        return self.broken_real / self.n_real if self.n_real else 0.0
 
     def broken(self, alpha: float = 0.05) -> bool:
         """Whether generated events break it more often than real ones, at level `alpha`."""
@@ -87,9 +116,13 @@ def check_constraints(
     names: Sequence[str] | None = None,
     constraints: Mapping[str, Constraint] | None = None,
     infer: bool = True,
-    tolerance: float = 1e-6,
+    tolerance: float = TOLERANCE,
+    n_permutations: int = 999,
+    random_state: RandomState = 0,
 ) -> tuple[ConstraintResult, ...]:
     """Return how often generated events break each constraint, given and inferred, and real ones beside them.
+
+    Events are taken as independent, and each counts once: `reverie.validate` knows about weights and chains.
 
     Parameters
     ----------
@@ -99,6 +132,7 @@ def check_constraints(
         (n,) or (n, r), which hold where all are within `tolerance` of 0. NaN is broken. Without NaN or inf only.
     infer : whether to add the rules read off the real events.
     tolerance : of residuals; and of levels, integers and edges, in units of the spread of the column.
+    n_permutations, random_state : relabellings, and their seed, for the p-value of equal events.
 
     Raises
     ------
@@ -114,16 +148,19 @@ def check_constraints(
     x, y = _one_precision(x, y)
     called = _names(names, int(np.prod(x.shape[1:])))
     whole_x, whole_y = (np.asarray(np.isfinite(part.reshape(len(part), -1)).all(axis=1)) for part in (x, y))
-    results = [_result("all numbers are finite", ~whole_x, ~whole_y, inferred=True)]
+    results = [_exact("all numbers are finite", ~whole_x, ~whole_y, inferred=True)]
     x, y = x[whole_x], y[whole_y]
-    if not len(x) or not len(y):
-        return tuple(results)
-    for name, holds in (constraints or {}).items():
-        results.append(_result(name, *(breaks(name, holds, part, tolerance) for part in (x, y)), inferred=False))
-    if infer:
-        results += _inferred(x, y, called, tolerance)
-        results.append(_duplicates(x, y))
-    return tuple(results)
+    if len(x) and len(y):
+        for name, holds in (constraints or {}).items():
+            results.append(_exact(name, *(breaks(name, holds, part, tolerance) for part in (x, y)), inferred=False))
+        if infer:
+            check = x[1::2].reshape(len(x[1::2]), -1)
+            for rule in learnt_rules(x, called, tolerance):
+                broken = rule.breaks(check), rule.breaks(y.reshape(len(y), -1))
+                results.append(_exact(rule.name, *broken, inferred=True))
+            results.append(_twins(x, y, n_permutations, random_state))
+    adjusted = holm([one.p_value for one in results])
+    return tuple(replace(one, p_adjusted=p) for one, p in zip(results, adjusted, strict=True))
 
 
 def conserved(columns: Sequence[int], *, total: float = 0.0, tolerance: float = 1e-4) -> Constraint:
@@ -190,46 +227,103 @@ def breaks(name: str, holds: Constraint, events: np.ndarray, tolerance: float) -
     return ~np.asarray(fine.all(axis=1))
 
 
-def _result(
-    name: str, real: np.ndarray, generated: np.ndarray, *, inferred: bool, detail: str = ""
+def learnt_rules(real: np.ndarray, names: Sequence[str], tolerance: float = TOLERANCE) -> list[Rule]:
+    """Return the rules read off every second event of `real` (n, *event) that the others obey too, up to 0.1 %."""
+    learn, check = (part.reshape(len(part), -1) for part in (real[::2], real[1::2]))
+    rules = inferred_constraints(learn, list(names), tolerance=tolerance, padding=real.ndim == 2)
+    return [rule for rule in rules if rule.breaks(check).sum() <= MAX_BROKEN * len(check)]
+
+
+def constraint_columns(broken: Tensor, relabel: Relabellings) -> np.ndarray:
+    """Return the share of y that breaks each constraint minus that of x, (K, B + 1), for every labelling.
+
+    Parameters
+    ----------
+    broken : (N, K) booleans, which of the pooled rows break which constraint, x first.
+    """
+    rows = torch.nonzero(broken.any(1))[:, 0]
+    w = torch.ones(len(broken), dtype=torch.float64) if relabel.weights is None else relabel.weights
+    masses = broken[rows].T * w[rows]
+    found = []
+    for labels, of_x in zip(relabel.labels[rows].split(_COLUMNS, 1), relabel.weight_of_x.split(_COLUMNS), strict=True):
+        in_x = masses @ labels.double()
+        found.append((masses.sum(1, keepdim=True) - in_x) / (w.sum() - of_x) - in_x / of_x)
+    return torch.cat(found, dim=1).numpy()
+
+
+def constraint_result(
+    name: str,
+    real: np.ndarray,
+    generated: np.ndarray,
+    *,
+    p_value: float,
+    inferred: bool,
+    p_adjusted: float = 1.0,
+    weights: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
+    inflation: float = 1.0,
+    detail: str = "",
 ) -> ConstraintResult:
-    n, m, b_real, b_generated = len(real), len(generated), int(real.sum()), int(generated.sum())
-    low, high = clopper_pearson(b_generated, m)
+    """Return the counts of one constraint with their interval.
+
+    Parameters
+    ----------
+    name, p_value, p_adjusted, inferred, detail : as in `ConstraintResult`.
+    real, generated : (n,) and (m,) booleans, which events break it.
+    weights : those of the real and of the generated events, or None for events that count alike.
+    inflation : variance of a mean over that of independent events: twice the autocorrelation time of a chain.
+    """
+    of_real, of_generated = (
+        np.ones(len(b)) if w is None else w for b, w in zip((real, generated), weights, strict=True)
+    )
+    real_share, share = (float(w @ b / w.sum()) for w, b in ((of_real, real), (of_generated, generated)))
+    effective = float(of_generated.sum() ** 2 / np.square(of_generated).sum()) / inflation
+    low, high = clopper_pearson(min(max(share, 0.0), 1.0) * effective, effective)
     return ConstraintResult(
         name=name,
-        fraction=b_generated / m,
+        fraction=share,
         low=float(low),
         high=float(high),
-        n_generated=m,
-        n_real=n,
-        broken_generated=b_generated,
-        broken_real=b_real,
-        p_value=float(hypergeom.sf(b_generated - 1, n + m, b_generated + b_real, m)),
+        real_fraction=real_share,
+        n_generated=len(generated),
+        n_real=len(real),
+        broken_generated=int(generated.sum()),
+        broken_real=int(real.sum()),
+        p_value=p_value,
+        p_adjusted=p_adjusted,
         inferred=inferred,
         detail=detail,
     )
 
 
-def _inferred(x: np.ndarray, y: np.ndarray, names: list[str], tolerance: float) -> list[ConstraintResult]:
-    learn, check = (part.reshape(len(part), -1) for part in (x[::2], x[1::2]))
-    table = y.reshape(len(y), -1)
-    found = []
-    for rule in inferred_constraints(learn, names, tolerance=tolerance, padding=x.ndim == 2):
-        broken_real = rule.breaks(check)
-        if broken_real.sum() <= MAX_BROKEN * len(check):
-            found.append(_result(rule.name, broken_real, rule.breaks(table), inferred=True))
-    return found
+def twin_result(sets_x: np.ndarray, sets_y: np.ndarray, **options: Any) -> ConstraintResult:
+    """Return how many events have a twin in their own sample, in equal numbers of real and generated events.
 
-
-def _duplicates(x: np.ndarray, y: np.ndarray) -> ConstraintResult:
-    size = min(len(x), len(y))
-    copies, pairs = zip(*(_equal_rows(part[:size].reshape(size, -1)) for part in (x, y)), strict=True)
+    Parameters
+    ----------
+    sets_x, sets_y : (n,) and (m,), the set of equal rows of each real and generated event.
+    options : of `constraint_result`.
+    """
+    size = min(len(sets_x), len(sets_y))
+    twins, pairs = [], []
+    for sets in (sets_x[:size], sets_y[:size]):
+        _, place, counts = np.unique(sets, return_inverse=True, return_counts=True)
+        twins.append(counts[place] > 1)
+        pairs.append(int((counts * (counts - 1) // 2).sum()))
     detail = f"{pairs[1]:,} equal pairs where real events of that number have {pairs[0]:,}" if any(pairs) else ""
-    return _result("no two events are equal", copies[0], copies[1], inferred=True, detail=detail)
+    return constraint_result(TWINS, *twins, inferred=True, detail=detail, **options)
 
 
-def _equal_rows(table: np.ndarray) -> tuple[np.ndarray, int]:
-    # which rows have a twin, and the number of equal pairs
-    whole = np.ascontiguousarray(table + 0.0).view(np.dtype((np.void, table.shape[1] * 8))).ravel()  # -0 is 0
-    _, inverse, counts = np.unique(whole, return_inverse=True, return_counts=True)
-    return counts[inverse] > 1, int((counts * (counts - 1) // 2).sum())
+def _exact(name: str, real: np.ndarray, generated: np.ndarray, *, inferred: bool) -> ConstraintResult:
+    n, m, b_generated = len(real), len(generated), int(generated.sum())
+    p = float(hypergeom.sf(b_generated - 1, n + m, b_generated + int(real.sum()), m))
+    return constraint_result(name, real, generated, p_value=p, inferred=inferred)
+
+
+def _twins(x: np.ndarray, y: np.ndarray, n_permutations: int, random_state: RandomState) -> ConstraintResult:
+    n, m = len(x), len(y)
+    sets = row_sets(np.concatenate([x, y]).reshape(n + m, -1))
+    p = 1.0
+    if len(np.unique(sets)) < n + m:
+        relabel = relabellings(n, m, n_permutations, as_generator(random_state))
+        p = permutation_p(twin_columns(torch.from_numpy(sets), relabel))
+    return twin_result(sets[:n], sets[n:], p_value=p)

@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reverie.validation.multiple import holm
-
 if TYPE_CHECKING:
     from reverie.validation.constraints import ConstraintResult
     from reverie.validation.observables import ObservableMeans
@@ -70,8 +68,8 @@ def find(
 ) -> tuple[Finding, ...]:
     """Return what is wrong, the strongest kind first; nothing when no test distinguishes."""
     seen = [check for check in checks if check.distinguishes]
-    broken = zip(constraints, holm([one.p_value for one in constraints]), strict=True)
-    found = [Finding("constraint", str(one), p, math.inf) for one, p in broken if p <= alpha][:_MOST]
+    broken = [one for one in constraints if one.p_adjusted <= alpha]
+    found = [Finding("constraint", str(one), one.p_adjusted, math.inf) for one in broken][:_MOST]
     found += _of_regions(seen, regions)
     found += _of_features(seen)
     found += [

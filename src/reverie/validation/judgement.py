@@ -1,12 +1,13 @@
-"""From the columns of the battery to results: p-values, corrections, what is detectable, regions, observables."""
+"""From the columns of the battery to results: p-values, corrections, what is detectable, and the special kinds."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reverie.validation.battery import OBSERVABLE_MEANS, Column
+from reverie.validation.battery import CONSTRAINTS, OBSERVABLE_MEANS, Column
 from reverie.validation.bench import Bench
 from reverie.validation.bins import region_names
+from reverie.validation.constraints import ConstraintResult, constraint_result, twin_result
 from reverie.validation.multiple import benjamini_hochberg, min_p, ranked, step_down
 from reverie.validation.observables import ObservableMeans, observable_means
 from reverie.validation.occupancy import Occupancy, occupancy
@@ -14,17 +15,18 @@ from reverie.validation.references import DESCRIPTIONS
 from reverie.validation.result import TestResult
 from reverie.validation.samples import Samples
 
-__all__ = ["judged", "observables_judged", "regions_judged"]
+__all__ = ["constraints_judged", "judged", "observables_judged", "regions_judged"]
 
 _POWER = 0.8416212335729143  # z of 80 % power
 
 
 def judged(groups: Mapping[str, Sequence[Column]], alpha: float) -> list[TestResult]:
-    """Return the results of all groups but observables: one per feature, or the strongest of a group.
+    """Return the results of all groups but observables and constraints: one per feature, or the strongest of a group.
 
     Adjusted within each test by feature, and among the other groups.
     """
-    by_feature = {name: group for name, group in groups.items() if group[0].feature and name != OBSERVABLE_MEANS}
+    special = (OBSERVABLE_MEANS, CONSTRAINTS)
+    by_feature = {name: group for name, group in groups.items() if group[0].feature and name not in special}
     others = {name: group for name, group in groups.items() if not group[0].feature}
     columns, p, adjusted = [], [], []
     for group in by_feature.values():
@@ -101,6 +103,25 @@ def observables_judged(
             )
         )
     return tuple(results)
+
+
+def constraints_judged(
+    groups: Mapping[str, Sequence[Column]], bench: Bench, samples: Samples
+) -> tuple[ConstraintResult, ...]:
+    """Return the constraints that were given, and those read off real events that some event breaks."""
+    columns = groups.get(CONSTRAINTS, ())
+    own = [ranked(column.values) for column in columns]
+    p = [{"p_value": one.observed_p, "p_adjusted": q} for one, q in zip(own, step_down(own), strict=True)]
+    here, n, inflation = bench.here, bench.here.relabel.n, samples.chains.inflation
+    weights, n_given = (samples.reference.weights, samples.generated.weights), len(bench.given)
+    results = []
+    for k, name in enumerate((*bench.given, *bench.inferred)):
+        x, y = here.broken[:n, k].numpy(), here.broken[n:, k].numpy()
+        more = {"inferred": k >= n_given, "weights": weights, "inflation": inflation}
+        results.append(constraint_result(name, x, y, **p[k], **more))
+    if here.sets is not None:
+        results.append(twin_result(here.sets[:n].numpy(), here.sets[n:].numpy(), **p[-1], inflation=inflation))
+    return tuple(one for one in results if not one.inferred or one.broken_generated or one.broken_real)
 
 
 def regions_judged(bench: Bench, samples: Samples, alpha: float) -> Occupancy:

@@ -47,8 +47,8 @@ def full_text(result: "ValidationResult") -> str:
     lines += [] if result.located is None else [result.located.sentence]
     lines += [str(rule) for rule in result.constraints]
     lines += [str(one) for one in result.observables]
-    if result.classifiers or result.constraints:
-        lines.append("The global p is the smallest of these, times their number (Bonferroni).")
+    if result.classifiers:
+        lines.append("The global p is the smaller of this p and that of a classifier, times their number (Bonferroni).")
     if result.memorisation is not None:
         lines += ["", "Training events:", *[f"  {line}" for line in str(result.memorisation).splitlines()]]
     if result.streamed is not None:

@@ -26,9 +26,9 @@ import numpy as np
 
 from reverie.core.checks import check_finite
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows, sample_size
-from reverie.core.shuffle import hashed
 from reverie.validation.constraints import Constraint, breaks
 from reverie.validation.samples import raw_values
+from reverie.validation.twins import row_hashes
 
 __all__ = ["Part", "Streamed", "StreamedFeature", "part_of", "stream"]
 
@@ -220,7 +220,7 @@ class _Hashes:
         self.kept, self.counts = np.empty(0, np.uint64), np.empty(0, np.int64)
 
     def add(self, table: np.ndarray) -> None:
-        found, counts = np.unique(_row_hashes(table), return_counts=True)
+        found, counts = np.unique(row_hashes(table), return_counts=True)
         below = found <= self.limit
         self.kept, place = np.unique(np.concatenate([self.kept, found[below]]), return_inverse=True)
         every = np.concatenate([self.counts, counts[below]])
@@ -300,14 +300,6 @@ def _below(table: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.stack(
         [np.searchsorted(np.sort(x), e, side="right") for x, e in zip(table.T, edges.T, strict=True)], axis=1
     )
-
-
-def _row_hashes(table: np.ndarray) -> np.ndarray:
-    bits = np.ascontiguousarray(table + 0.0).view(np.uint64)  # -0 is 0
-    found = np.zeros(len(table), np.uint64)
-    for j in range(table.shape[1]):
-        found = hashed(found ^ hashed(bits[:, j], j), j + 1)
-    return found
 
 
 def _common(x: _Hashes, y: _Hashes) -> tuple[float, int]:

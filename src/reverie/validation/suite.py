@@ -2,9 +2,10 @@
 
 The battery (`reverie.validation.battery`) computes every statistic on the same pooled rows with the same
 permutations. p = (1 + k)/(B + 1) for each; the columns of a group, such as all features of KS, are first combined
-within it, then the groups, by min-P (see `reverie.validation.multiple`), into one p-value for the battery. Classifiers
-and hard constraints cannot share the permutations, so the global p-value is Bonferroni's over these parts: the
-smallest p times their number. It is valid whatever the dependence between them.
+within it, then the groups, by min-P (see `reverie.validation.multiple`), into one p-value for the battery. Hard
+constraints are one of these groups. Classifiers cannot share the permutations, so the global p-value is Bonferroni's
+over the battery and the classifiers: the smallest p times their number. It is valid whatever the dependence between
+them.
 
 Adjusted p-values are those of Westfall and Young, step-down: by feature within each test, the strongest of each group
 among the groups. q-values (Benjamini and Hochberg) stand beside them.
@@ -29,12 +30,12 @@ from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.battery import Groups
 from reverie.validation.bench import Bench, set_bench
 from reverie.validation.classifier import classifier_test
-from reverie.validation.constraints import Constraint, ConstraintResult, check_constraints
+from reverie.validation.constraints import Constraint
 from reverie.validation.findings import find
-from reverie.validation.judgement import judged, observables_judged, regions_judged
+from reverie.validation.judgement import constraints_judged, judged, observables_judged, regions_judged
 from reverie.validation.located import locate as find_evidence
 from reverie.validation.memorisation import MemorisationResult, memorisation
-from reverie.validation.multiple import holm, min_p, ranked
+from reverie.validation.multiple import min_p, ranked
 from reverie.validation.observables import named_observables
 from reverie.validation.reach import events_to_distinguish
 from reverie.validation.result import ClassifierResult, Located, ValidationResult, strongest
@@ -83,7 +84,7 @@ def validate(
     observables : functions of events, a float64 tensor (n, *event), to one number (n,) or several (n, k) per
         event; one, several, or by name.
     constraints : name -> function of events that says for each whether it holds, or by how much it fails.
-        Others are read off the real events (see `reverie.validation.constraints`).
+        Others are read off the calibration sample (see `reverie.validation.constraints`).
     modes : labels of events (n, d) -> (n,), such as `predict` of clusters found in real events: their occupancy is
         compared.
     classifiers : of "boosting", "forest", "mlp", "cnn"; "auto" takes boosting, and cnn besides for images. () for none.
@@ -126,14 +127,14 @@ def validate(
         correlated=check_choice("treatment of correlated rows", correlated, _CORRELATED),
         calibration_source="training events" if calibration is None else "given",
     )
-    bench = set_bench(samples, named_observables(observables), n_permutations, seed, calibrate=calibrate, modes=modes)
+    more = {"calibrate": calibrate, "modes": modes, "constraints": constraints}
+    bench = set_bench(samples, named_observables(observables), n_permutations, seed, **more)
     groups = run_battery(bench, tell, executor)
     tell(0.75, "classifiers")
     learners = _learners(classifiers, samples)
     tested = tuple(_classify(name, samples, seed, calibrate=calibrate) for name in learners)
     located = find_evidence(samples, strongest(tested), seed, alpha) if locate else None
-    tell(0.95, "constraints and copies")
-    rules = _constraints(samples, constraints)
+    tell(0.95, "copies")
     learnt = parts["train"]
     copies = None if learnt is None else _memorisation(learnt, samples, seed, n_permutations, max_samples, alpha)
     pair = parts["real"], parts["generated"]
@@ -141,7 +142,7 @@ def validate(
     tell(1.0, "done")
     settings = {"max_samples": max_samples, "calibration": samples.calibration_source, "classifiers": list(learners)}
     settings |= {"correlated": correlated, "calibrate": calibrate, "weighted": samples.is_weighted}
-    evidence = _Evidence(samples, bench, groups, tested, located, rules, copies, streamed)
+    evidence = _Evidence(samples, bench, groups, tested, located, copies, streamed)
     return _result(evidence, seed=seed, n_permutations=n_permutations, alpha=alpha, settings=settings)
 
 
@@ -152,7 +153,6 @@ class _Evidence:
     groups: Groups
     tested: tuple[ClassifierResult, ...]
     located: Located | None
-    rules: tuple[ConstraintResult, ...]
     copies: MemorisationResult | None
     streamed: Streamed | None
 
@@ -161,11 +161,11 @@ def _result(
     e: _Evidence, *, seed: int, n_permutations: int, alpha: float, settings: dict[str, Any]
 ) -> ValidationResult:
     battery = min_p([min_p([ranked(column.values) for column in group]) for group in e.groups.values()]).observed_p
-    parts = [battery, *(one.p_value for one in e.tested), *_smallest(e.rules)]
+    parts = [battery, *(one.p_value for one in e.tested)]
     p_value = min(1.0, len(parts) * min(parts))
     checks = tuple(judged(e.groups, alpha))
     seen = {
-        "constraints": e.rules,
+        "constraints": constraints_judged(e.groups, e.bench, e.samples),
         "regions": regions_judged(e.bench, e.samples, alpha),
         "observables": observables_judged(e.groups, e.bench, alpha),
     }
@@ -218,16 +218,6 @@ def _classify(learner: str, samples: Samples, seed: int, *, calibrate: bool) -> 
         block=samples.chains.block,
         event_shape=samples.event_shape,
     )
-
-
-def _constraints(samples: Samples, constraints: Mapping[str, Constraint] | None) -> tuple[ConstraintResult, ...]:
-    x, y = (s.values.reshape(-1, *samples.event_shape) for s in (samples.reference, samples.generated))
-    found = check_constraints(x, y, names=samples.names, constraints=constraints)
-    return tuple(one for one in found if not one.inferred or one.broken_generated or one.broken_real)
-
-
-def _smallest(rules: Sequence[ConstraintResult]) -> list[float]:
-    return [min(holm([rule.p_value for rule in rules]))] if rules else []
 
 
 def _memorisation(
