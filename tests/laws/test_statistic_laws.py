@@ -6,8 +6,10 @@ purpose, that must fail it. To add a statistic, add a row.
 Statistical laws use fixed seeds and the false-alarm rate ALPHA for each, over all rows of the table.
 """
 
+import runpy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,6 +117,7 @@ def _of_features(columns: Columns, plain: Callable[[Tensor, Tensor], Tensor] | N
     return Case(columns, plain, _in_blocks(features, columns), **settings)
 
 
+SKELETON = runpy.run_path(str(Path(__file__).parents[2] / "docs/developer/skeletons/statistic.py"))
 CASES = {
     "KS": _along_paths(lambda z, r: _first(z, r).ks, lambda x, y: ks_distance(x[:, :1], y[:, :1])),
     "Anderson-Darling": _along_paths(
@@ -139,6 +142,7 @@ CASES = {
         lambda z, r, size: polynomial_block_columns(z, r, block_size=size),
         moves=False,
     ),
+    "mean shift, which developers copy": Case(SKELETON["mean_shift_columns"], SKELETON["mean_shift"]),
 }
 
 

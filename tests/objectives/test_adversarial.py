@@ -1,6 +1,8 @@
 """Adversarial losses: gradients, shape guards, batch sizes, event weights and values with known answers."""
 
 import math
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +10,9 @@ import torch
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.objectives import OBJECTIVES, PENALTIES, equilibrium_outputs, minimax_discriminator, minimax_generator
 
-NAMES = list(OBJECTIVES)
+SKELETON = runpy.run_path(str(Path(__file__).parents[2] / "docs/developer/skeletons/objective.py"))
+GAMES = OBJECTIVES | {"skeleton": SKELETON["LEAST_SQUARES"]}  # which developers copy
+NAMES = list(GAMES)
 BOTH_PLAYERS = pytest.mark.parametrize("player", ["discriminator", "generator"])
 EVERY_OBJECTIVE = pytest.mark.parametrize("name", NAMES)
 
@@ -25,7 +29,7 @@ def _weights(*values):
 @BOTH_PLAYERS
 @pytest.mark.parametrize("weight", [None, _weights(2.0, -1.0, 0.0, 3.0, 1.0, 1.0)])
 def test_gradients_agree_with_finite_differences(name, player, weight):
-    loss = getattr(OBJECTIVES[name], player)
+    loss = getattr(GAMES[name], player)
     real, fake = (row.clone().requires_grad_() for row in _logits(6))
     assert torch.autograd.gradcheck(lambda a, b: loss(a, b, weight), (real, fake))
 
@@ -33,7 +37,7 @@ def test_gradients_agree_with_finite_differences(name, player, weight):
 @EVERY_OBJECTIVE
 @BOTH_PLAYERS
 def test_shapes_that_would_broadcast_are_refused(name, player):
-    loss = getattr(OBJECTIVES[name], player)
+    loss = getattr(GAMES[name], player)
     with pytest.raises(InputError, match=r"\(4, 1\) and \(4,\)"):
         loss(torch.zeros(4, 1), torch.zeros(4))
     with pytest.raises(InputError, match=r"shape \(4,\), got \(4, 1\)"):
@@ -45,7 +49,7 @@ def test_shapes_that_would_broadcast_are_refused(name, player):
 @EVERY_OBJECTIVE
 @BOTH_PLAYERS
 def test_loss_does_not_depend_on_the_size_of_the_batch_or_a_last_axis(name, player):
-    loss = getattr(OBJECTIVES[name], player)
+    loss = getattr(GAMES[name], player)
     (real, fake), weight = _logits(5, seed=1), _weights(1.0, -0.5, 2.0, 2.0, 0.5)
     expected = loss(real, fake, weight)
     torch.testing.assert_close(loss(real.repeat(3, 1), fake.repeat(3, 1), weight.repeat(3)), expected)
@@ -58,7 +62,7 @@ def test_loss_does_not_depend_on_the_size_of_the_batch_or_a_last_axis(name, play
 @EVERY_OBJECTIVE
 @BOTH_PLAYERS
 def test_weights_of_one_change_nothing(name, player):
-    loss = getattr(OBJECTIVES[name], player)
+    loss = getattr(GAMES[name], player)
     real, fake = _logits(7)
     assert torch.equal(loss(real, fake), loss(real, fake, torch.ones(7, dtype=torch.float64)))
 
@@ -66,7 +70,7 @@ def test_weights_of_one_change_nothing(name, player):
 @EVERY_OBJECTIVE
 def test_whole_weights_are_repetitions(name):
     """Events of weight k count k times, and those of weight 0 not at all; weights have mean one."""
-    loss, (real, fake) = OBJECTIVES[name].discriminator, _logits(4, seed=2)
+    loss, (real, fake) = GAMES[name].discriminator, _logits(4, seed=2)
     times = torch.tensor([2, 0, 1, 1])
     fake = fake[:1].expand(4, 1)  # a pairing loss then meets the same partner
     torch.testing.assert_close(loss(real, fake, times.double()), loss(real.repeat_interleave(times, 0), fake))
@@ -74,7 +78,7 @@ def test_whole_weights_are_repetitions(name):
 
 @EVERY_OBJECTIVE
 def test_an_event_of_negative_weight_cancels_its_double(name):
-    loss, (real, fake) = OBJECTIVES[name].discriminator, _logits(3, seed=3)
+    loss, (real, fake) = GAMES[name].discriminator, _logits(3, seed=3)
     fake = fake[:1].expand(3, 1)
     a, b = real[0], real[2]
     cancelling = torch.stack([a, a, b])
@@ -87,7 +91,7 @@ def test_an_event_of_negative_weight_cancels_its_double(name):
 @EVERY_OBJECTIVE
 def test_loss_is_linear_in_the_weights_so_its_mean_over_batches_is_unbiased(name):
     """The twin: dividing by the sum of the weights of each batch gives another mean."""
-    loss, (real, fake) = OBJECTIVES[name].discriminator, _logits(6, seed=4)
+    loss, (real, fake) = GAMES[name].discriminator, _logits(6, seed=4)
     weight = _weights(3.0, 1.0, -1.0, 2.0, 0.5, 0.5)
     whole = loss(real, fake, weight)
     parts = [loss(real[i], fake[i], weight[i]) for i in torch.arange(6).chunk(3)]
@@ -98,7 +102,7 @@ def test_loss_is_linear_in_the_weights_so_its_mean_over_batches_is_unbiased(name
 
 @EVERY_OBJECTIVE
 def test_only_pairing_objectives_weight_the_generator(name):
-    objective, (real, fake) = OBJECTIVES[name], _logits(4, seed=5)
+    objective, (real, fake) = GAMES[name], _logits(4, seed=5)
     weight = _weights(3.0, -1.0, 1.0, 1.0)
     changed = objective.generator(real, fake, weight).item() != objective.generator(real, fake).item()
     assert changed is objective.generator_needs_real
@@ -133,14 +137,14 @@ def test_value_at_equality_is_minus_log_4():
 )
 def test_losses_of_two_logits(name, d_loss, g_loss):
     real, fake = torch.tensor([2.0], dtype=torch.float64), torch.tensor([0.5], dtype=torch.float64)
-    assert OBJECTIVES[name].discriminator(real, fake).item() == pytest.approx(d_loss)
-    assert OBJECTIVES[name].generator(real, fake).item() == pytest.approx(g_loss)
+    assert GAMES[name].discriminator(real, fake).item() == pytest.approx(d_loss)
+    assert GAMES[name].generator(real, fake).item() == pytest.approx(g_loss)
 
 
 @pytest.mark.parametrize(("name", "pull"), [("minimax", 0.0), ("non_saturating", 1.0), ("hinge", 1.0)])
 def test_only_the_minimax_generator_loses_its_gradient_where_d_is_sure(name, pull):
     fake = torch.full((1,), -20.0, requires_grad=True)
-    (gradient,) = torch.autograd.grad(OBJECTIVES[name].generator(-fake.detach(), fake), fake)
+    (gradient,) = torch.autograd.grad(GAMES[name].generator(-fake.detach(), fake), fake)
     assert -gradient.item() == pytest.approx(pull, abs=1e-6)
 
 
@@ -148,21 +152,21 @@ def test_only_the_minimax_generator_loses_its_gradient_where_d_is_sure(name, pul
 def test_losses_stay_finite_for_huge_logits(name):
     huge = torch.tensor([1e4])
     for real, fake in [(huge, -huge), (-huge, huge)]:
-        assert torch.isfinite(OBJECTIVES[name].discriminator(real, fake))
-        assert torch.isfinite(OBJECTIVES[name].generator(real, fake))
+        assert torch.isfinite(GAMES[name].discriminator(real, fake))
+        assert torch.isfinite(GAMES[name].generator(real, fake))
 
 
 @EVERY_OBJECTIVE
 @BOTH_PLAYERS
 def test_an_undecided_discriminator_gives_finite_gradients(name, player):
     real, fake = torch.zeros(2, 5, 1, requires_grad=True)
-    gradients = torch.autograd.grad(getattr(OBJECTIVES[name], player)(real, fake), (real, fake), materialize_grads=True)
+    gradients = torch.autograd.grad(getattr(GAMES[name], player)(real, fake), (real, fake), materialize_grads=True)
     assert all(torch.isfinite(g).all() for g in gradients)
 
 
 @EVERY_OBJECTIVE
 def test_the_table_of_objectives_is_sound(name):
-    objective = OBJECTIVES[name]
+    objective = GAMES[name]
     assert objective.penalty in PENALTIES
     assert (objective.penalty_weight > 0) == (objective.penalty != "none")
     assert (objective.clip == 0.01) == (name == "wasserstein")

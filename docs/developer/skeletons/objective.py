@@ -1,22 +1,31 @@
-"""An objective to copy into `reverie/objectives/`; symbols and references as in `adversarial.py`."""
+"""An objective to copy into `reverie/objectives/`; symbols, weights and references as in `adversarial.py`.
+
+    L_D = (a_r - 1)^2 / 2 + a_f^2 / 2,    L_G = (a_f - 1)^2 / 2,    optimal D = p / (p + q)
+
+Both losses are called with the logits of a batch of real and of generated samples, and with the event weights (batch,)
+of the real ones, or None: terms of a real sample are weighted, the others are not.
+"""
 
 from torch import Tensor
 
-from reverie.core.checks import check_same_shape
-from reverie.objectives.adversarial import Objective
+from reverie.objectives.adversarial import Objective, check_logits, weighted_mean
+
+__all__ = ["LEAST_SQUARES", "least_squares_discriminator", "least_squares_generator"]
 
 
-def least_squares_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+def least_squares_discriminator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return 1/2 E (a_r - 1)^2 + 1/2 E a_f^2 (Mao et al., arXiv:1611.04076, eq. 9)."""
-    check_same_shape(real, fake, ("real logits", "fake logits"))
-    return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
+    check_logits(real, fake, weight)
+    return 0.5 * weighted_mean((real - 1).square(), weight) + 0.5 * fake.square().mean()
 
 
-def least_squares_generator(real: Tensor, fake: Tensor) -> Tensor:
+def least_squares_generator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return 1/2 E (a_f - 1)^2."""
-    check_same_shape(real, fake, ("real logits", "fake logits"))
+    check_logits(real, fake, weight)
     return 0.5 * (fake - 1).square().mean()
 
 
-# one row of OBJECTIVES
-LEAST_SQUARES = Objective(least_squares_discriminator, least_squares_generator, log_odds=False, references=("mao2017",))
+# one row of OBJECTIVES; scale says how a logit reads as a number in [0, 1] (see `equilibrium_outputs`)
+LEAST_SQUARES = Objective(
+    least_squares_discriminator, least_squares_generator, scale="probability", references=("mao2017",)
+)

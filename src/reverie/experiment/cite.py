@@ -32,7 +32,7 @@ _OPTIMIZERS = {"adam": "kingma2015", "adamw": "loshchilov2019", "adagrad": "duch
 _NETWORKS = {
     "dcgan": ("radford2016",),
     "dcgan28": ("radford2016", "srivastava2014"),
-    "lecture_mlp": ("raschka2019",),
+    "lecture_mlp": ("raschka2022", "srivastava2014"),
     "thesis": ("radford2016", "srivastava2014"),
     "unet": ("ronneberger2015", "isola2017", "wuhe2018"),
     "wgan_conv": ("raschka2022",),

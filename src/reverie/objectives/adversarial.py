@@ -52,6 +52,7 @@ __all__ = [
     "Loss",
     "Objective",
     "Scale",
+    "check_logits",
     "equilibrium_outputs",
     "hinge_discriminator",
     "least_squares_discriminator",
@@ -63,6 +64,7 @@ __all__ = [
     "relativistic_generator",
     "wasserstein_discriminator",
     "wasserstein_generator",
+    "weighted_mean",
 ]
 
 Loss: TypeAlias = Callable[..., Tensor]  # (real logits, fake logits, weight (batch,) or None) -> scalar
@@ -71,31 +73,31 @@ Scale: TypeAlias = Literal["log_odds", "relative", "probability", "sign"]
 
 def minimax_discriminator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return -V(D, G) estimated from logits: the loss of the minimax and the non-saturating discriminator."""
-    _check(real, fake, weight)
-    return _mean(softplus(-real), weight) + softplus(fake).mean()
+    check_logits(real, fake, weight)
+    return weighted_mean(softplus(-real), weight) + softplus(fake).mean()
 
 
 def minimax_generator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return E log(1 - D(G(z))): the generator's side of the zero-sum game. Saturates where D is sure."""
-    _check(real, fake, weight)
+    check_logits(real, fake, weight)
     return -softplus(fake).mean()
 
 
 def non_saturating_generator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return -E log D(G(z)), whose gradient does not vanish where D is sure of a fake."""
-    _check(real, fake, weight)
+    check_logits(real, fake, weight)
     return softplus(-fake).mean()
 
 
 def least_squares_discriminator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return half the squared distance of real logits from 1 and of generated ones from 0."""
-    _check(real, fake, weight)
-    return 0.5 * _mean((real - 1).square(), weight) + 0.5 * fake.square().mean()
+    check_logits(real, fake, weight)
+    return 0.5 * weighted_mean((real - 1).square(), weight) + 0.5 * fake.square().mean()
 
 
 def least_squares_generator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return half the squared distance of generated logits from 1: far samples are pulled hardest."""
-    _check(real, fake, weight)
+    check_logits(real, fake, weight)
     return 0.5 * (fake - 1).square().mean()
 
 
@@ -104,32 +106,32 @@ def hinge_discriminator(real: Tensor, fake: Tensor, weight: Tensor | None = None
 
     Its generator minimises `wasserstein_generator`.
     """
-    _check(real, fake, weight)
-    return _mean(relu(1 - real), weight) + relu(1 + fake).mean()
+    check_logits(real, fake, weight)
+    return weighted_mean(relu(1 - real), weight) + relu(1 + fake).mean()
 
 
 def wasserstein_discriminator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return minus the critic's estimate of the Wasserstein-1 distance (times its Lipschitz constant)."""
-    _check(real, fake, weight)
-    return fake.mean() - _mean(real, weight)
+    check_logits(real, fake, weight)
+    return fake.mean() - weighted_mean(real, weight)
 
 
 def wasserstein_generator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return minus the critic's mean on generated samples."""
-    _check(real, fake, weight)
+    check_logits(real, fake, weight)
     return -fake.mean()
 
 
 def relativistic_discriminator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the pairing loss: each real sample should score above the generated one beside it."""
-    _check(real, fake, weight)
-    return _mean(softplus(fake - real), weight)
+    check_logits(real, fake, weight)
+    return weighted_mean(softplus(fake - real), weight)
 
 
 def relativistic_generator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the pairing loss with the roles exchanged; its gradient also depends on the real logits."""
-    _check(real, fake, weight)
-    return _mean(softplus(real - fake), weight)
+    check_logits(real, fake, weight)
+    return weighted_mean(softplus(real - fake), weight)
 
 
 @dataclass(frozen=True)
@@ -217,12 +219,12 @@ def equilibrium_outputs(
     UnknownNameError
         For another scale.
     """
-    _check(real, fake, weight)
+    check_logits(real, fake, weight)
     if scale == "relative":
-        centre = (_mean(real, weight) + fake.mean()) / 2
+        centre = (weighted_mean(real, weight) + fake.mean()) / 2
         real, fake = real - centre, fake - centre
     reading = check_choice("scale", scale, _READINGS)
-    return _mean(reading(real), weight), reading(fake).mean()
+    return weighted_mean(reading(real), weight), reading(fake).mean()
 
 
 _READINGS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -233,14 +235,15 @@ _READINGS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _mean(terms: Tensor, weight: Tensor | None) -> Tensor:
+def weighted_mean(terms: Tensor, weight: Tensor | None) -> Tensor:
     """Return the plain mean of w_i terms_i; the weights (batch,) hold for all axes of a sample."""
     if weight is None:
         return terms.mean()
     return (weight.reshape(-1, *[1] * (terms.ndim - 1)) * terms).mean()
 
 
-def _check(real: Tensor, fake: Tensor, weight: Tensor | None) -> None:
+def check_logits(real: Tensor, fake: Tensor, weight: Tensor | None) -> None:
+    """Raise `InputError` unless real and fake logits have one shape, and there is a weight for each real sample."""
     check_same_shape(real, fake, ("real logits", "fake logits"))
     if weight is not None and weight.shape != real.shape[:1]:
         raise InputError(
