@@ -20,10 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import Whole
+
 __all__ = ["ArrayLike", "Energy", "KINDS", "Kind", "RandomState", "Statistic"]
 
 ArrayLike: TypeAlias = Any  # what numpy.asarray, or a pandas or torch container, can turn into numbers
-RandomState: TypeAlias = int | np.random.Generator | np.random.RandomState | torch.Generator | None
+RandomState: TypeAlias = Whole | np.random.Generator | np.random.RandomState | torch.Generator | None
 Energy: TypeAlias = Callable[[Tensor], Tensor]  # (batch, *event) -> (batch,)
 Statistic: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # two sample sets -> number
 

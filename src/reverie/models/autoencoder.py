@@ -15,7 +15,7 @@ drawn from.
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,8 +23,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from reverie.core.arguments import Count, Level, NonNegative, Positive, Share, Whole
 from reverie.core.assessment import Assessment, Curves, Quantity
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.latent import LatentView
 from reverie.core.random import child_generator, child_seed
@@ -34,6 +35,7 @@ from reverie.models.autoencoder_training import Plan, Reconstruction, in_evaluat
 from reverie.models.density import first_rows
 from reverie.models.latent import latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
+from reverie.models.preprocessed import ChangeOfVariables
 from reverie.models.trained import TrainedModel
 from reverie.networks.autoencoders import build_decoder, build_encoder
 from reverie.networks.heads import OutputHead
@@ -107,28 +109,28 @@ class Autoencoder(TrainedModel):
     def __init__(
         self,
         *,
-        n_latent: int | str = "auto",
+        n_latent: Count | Literal["auto"] = "auto",
         encoder: Any = "auto",
         decoder: Any = "auto",
-        noise: float = 0.0,
+        noise: NonNegative = 0.0,
         sparsity: str = "none",
-        sparsity_weight: float = 0.1,
-        sparsity_target: float = 0.05,
+        sparsity_weight: NonNegative = 0.1,
+        sparsity_target: Level = 0.05,
         activation: str = "silu",
-        n_components: int = 10,
-        batch_size: int | str = "auto",
-        max_steps: int = 5_000,
-        learning_rate: float = 1e-3,
+        n_components: Count = 10,
+        batch_size: Count | Literal["auto"] = "auto",
+        max_steps: Count = 5_000,
+        learning_rate: Positive = 1e-3,
         device: str = "auto",
         random_state: RandomState = None,
-        preprocessing: Any = "auto",
-        validation_fraction: float = 0.1,
-        n_checks: int = 40,
+        preprocessing: ChangeOfVariables = "auto",
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
         keep_best: bool = True,
         on_alarm: str = "rollback",
-        record_every: int = 50,
-        n_threads: int | str = "auto",
-        compile: bool | str = "auto",
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
     ) -> None:
         self.n_latent = n_latent
         self.encoder = encoder
@@ -236,16 +238,8 @@ class Autoencoder(TrainedModel):
         return {"n_latent": self.n_latent_}
 
     def _check_configuration(self) -> None:
-        for name in ("n_latent", "n_components"):
-            if getattr(self, name) != "auto":
-                check_positive(name, getattr(self, name), integer=True)
-        check_positive("learning_rate", self.learning_rate)
-        for name in ("noise", "sparsity_weight"):
-            check_positive(name, getattr(self, name), allow_zero=True)
         check_choice("sparsity", self.sparsity, dict.fromkeys(_PENALTIES))
         check_choice("activation", self.activation, ACTIVATIONS)
-        if not 0 < self.sparsity_target < 1:
-            raise InputError(f"Expected sparsity_target in (0, 1), got {self.sparsity_target}. Try 0.05.")
 
     def _drawer(
         self, n_samples: int, seed: int, *, condition: Any = None

@@ -14,15 +14,16 @@ How samples are drawn from the finished model is told in `reverie.models.ebm_sam
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
 from reverie.core.assessment import Assessment, Curves, Quantity
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.core.types import RandomState
@@ -32,7 +33,7 @@ from reverie.models.ebm_chains import Jumps
 from reverie.models.ebm_sampling import LogZ, Memory, found_log_z, settled, steps_of_a_sample
 from reverie.models.ebm_training import EnergyLearner, Recipe
 from reverie.models.flow_training import density_transform
-from reverie.models.preprocessed import Preprocessing, fitted_preprocessing
+from reverie.models.preprocessed import ChangeOfVariables, Preprocessing, fitted_preprocessing
 from reverie.networks.energies import SMOOTH, build_energy
 from reverie.networks.whitening import Whitening
 from reverie.samplers.run import run
@@ -129,38 +130,38 @@ class EBM(DensityModel):
         *,
         energy: Any = "auto",
         method: str = "contrastive",
-        periodic: bool | str = "auto",
+        periodic: bool | Literal["auto"] = "auto",
         activation: str = "silu",
-        confinement: float | None = 1.0,
-        sharpness: float | str = "auto",
-        n_langevin: int = 4,
-        step_size: float | str = "auto",
+        confinement: Positive | None = 1.0,
+        sharpness: Annotated[float, Interval(1)] | Literal["auto"] = "auto",
+        n_langevin: Count = 4,
+        step_size: Positive | Literal["auto"] = "auto",
         adjusted: bool = True,
-        temperature: float = 1.0,
+        temperature: Positive = 1.0,
         jumps: bool = True,
-        buffer_size: int | str = "auto",
-        restart_fraction: float | str = "auto",
-        energy_penalty: float = 0.0,
-        sigma: float = 0.1,
+        buffer_size: Count | Literal["auto"] = "auto",
+        restart_fraction: Share | Literal["auto"] = "auto",
+        energy_penalty: NonNegative = 0.0,
+        sigma: Positive = 0.1,
         whiten: bool = True,
-        n_sample_steps: int | str = "auto",
-        n_temperatures: int = 1000,
-        n_annealed: int = 256,
-        batch_size: int | str = "auto",
-        max_steps: int = 5000,
-        learning_rate: float = 2e-3,
-        gradient_clip: float = 10.0,
-        ema_decay: float = 0.999,
-        preprocessing: Any = "auto",
-        validation_fraction: float = 0.1,
-        n_checks: int = 40,
+        n_sample_steps: Count | Literal["auto"] = "auto",
+        n_temperatures: Count = 1000,
+        n_annealed: Count = 256,
+        batch_size: Count | Literal["auto"] = "auto",
+        max_steps: Count = 5000,
+        learning_rate: Positive = 2e-3,
+        gradient_clip: Positive = 10.0,
+        ema_decay: Share = 0.999,
+        preprocessing: ChangeOfVariables = "auto",
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
         keep_best: bool = True,
         on_alarm: str = "rollback",
         device: str = "auto",
         random_state: RandomState = None,
-        record_every: int = 50,
-        n_threads: int | str = "auto",
-        compile: bool | str = "auto",
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
     ) -> None:
         self.energy = energy
         self.method = method
@@ -351,19 +352,6 @@ class EBM(DensityModel):
     def _check_configuration(self) -> None:
         check_choice("method", self.method, dict.fromkeys(METHODS, True))
         check_choice("activation", self.activation, dict.fromkeys(SMOOTH, True))
-        for name in ("n_langevin", "n_temperatures", "n_annealed", "buffer_size", "n_sample_steps"):
-            if getattr(self, name) != "auto":
-                check_positive(name, getattr(self, name), integer=True)
-        for name in ("learning_rate", "gradient_clip", "sigma", "temperature", "confinement", "step_size"):
-            if getattr(self, name) not in ("auto", None):
-                check_positive(name, getattr(self, name))
-        check_positive("energy_penalty", self.energy_penalty, allow_zero=True)
-        if self.sharpness != "auto" and not (isinstance(self.sharpness, (int, float)) and self.sharpness >= 1):
-            raise InputError(f"Expected sharpness of at least 1, got {self.sharpness!r}. Give such as 4, or 'auto'.")
-        for name in ("restart_fraction", "ema_decay"):
-            value = getattr(self, name)
-            if value != "auto" and not 0 <= value < 1:
-                raise InputError(f"Expected {name} in [0, 1), got {value}. 0 switches it off.")
         self._check_steps()
 
     def _check_steps(self) -> None:

@@ -15,14 +15,14 @@ Tabak and Turner, Commun. Pure Appl. Math. 66, 145 (2013); Rezende and Mohamed, 
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
 from reverie.core.assessment import Assessment
-from reverie.core.checks import check_choice, check_positive
-from reverie.core.errors import InputError
+from reverie.core.checks import check_choice
 from reverie.core.random import child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
@@ -31,7 +31,7 @@ from reverie.models.density import DensityModel
 from reverie.models.flow_network import KINDS, FlowNetwork, need_zuko
 from reverie.models.flow_training import FlowLearner, circles_of, density_transform, repeated_values
 from reverie.models.one_pass import Inverse, Noise, OnePass
-from reverie.models.preprocessed import Preprocessing, fitted_preprocessing
+from reverie.models.preprocessed import ChangeOfVariables, Preprocessing, fitted_preprocessing
 from reverie.networks.init import initialise
 
 __all__ = ["Flow"]
@@ -100,25 +100,25 @@ class Flow(DensityModel):
         self,
         *,
         kind: str = "auto",
-        n_transforms: int = 3,
-        hidden: Sequence[int] = (128, 128),
-        n_bins: int = 12,
-        max_steps: int = 2_500,
-        batch_size: int | str = "auto",
-        learning_rate: float = 3e-3,
-        weight_decay: float = 0.01,
-        gradient_clip: float = 5.0,
-        ema_decay: float = 0.998,
-        preprocessing: Any = "auto",
-        validation_fraction: float = 0.1,
-        n_checks: int = 40,
+        n_transforms: Count = 3,
+        hidden: Sequence[Count] = (128, 128),
+        n_bins: Annotated[int, Interval(2)] = 12,
+        max_steps: Count = 2_500,
+        batch_size: Count | Literal["auto"] = "auto",
+        learning_rate: Positive = 3e-3,
+        weight_decay: NonNegative = 0.01,
+        gradient_clip: Positive = 5.0,
+        ema_decay: Share = 0.998,
+        preprocessing: ChangeOfVariables = "auto",
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
         keep_best: bool = True,
         on_alarm: str = "rollback",
         device: str = "auto",
         random_state: RandomState = None,
-        record_every: int = 50,
-        n_threads: int | str = "auto",
-        compile: bool | str = "auto",
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
     ) -> None:
         self.kind = kind
         self.n_transforms = n_transforms
@@ -151,17 +151,6 @@ class Flow(DensityModel):
     def _check_configuration(self) -> None:
         need_zuko()  # a missing library is better known before the data are prepared
         check_choice("kind of flow", self.kind, {"auto": None, **KINDS})
-        for name in ("learning_rate", "gradient_clip"):
-            check_positive(name, getattr(self, name))
-        check_positive("weight_decay", self.weight_decay, allow_zero=True)
-        for name in ("n_transforms", "n_bins"):
-            check_positive(name, getattr(self, name), integer=True)
-        for width in self.hidden:
-            check_positive("hidden", width, integer=True)
-        if self.n_bins < 2:
-            raise InputError(f"Expected n_bins of at least 2, got {self.n_bins}. Give more bins.")
-        if not 0 <= self.ema_decay < 1:
-            raise InputError(f"Expected ema_decay in [0, 1), got {self.ema_decay}. 0 switches it off.")
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
         transform = density_transform(dataset, self.preprocessing)

@@ -10,12 +10,13 @@ training never sees; this module joins them to data in physical units.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole
 from reverie.core.errors import InputError
 from reverie.core.protocols import Runtime
 from reverie.core.random import as_seed
@@ -32,7 +33,7 @@ from reverie.models.noise_search import Search
 from reverie.models.observed import ObservedFeatures
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.players import check_configuration, make_game
-from reverie.models.preprocessed import container_of, fitted_on, fitted_preprocessing
+from reverie.models.preprocessed import ChangeOfVariables, container_of, fitted_on, fitted_preprocessing
 from reverie.models.referee import Referee
 from reverie.models.shaped import ShapedGenerator
 from reverie.models.weights import event_weights
@@ -143,43 +144,43 @@ class GAN(ConditionalModel):
         objective: str = "relativistic",
         generator: Any = "auto",
         discriminator: Any = "auto",
-        n_noise: int | str = "auto",
+        n_noise: Count | Literal["auto"] = "auto",
         noise_prior: str = "normal",
-        batch_size: int | str = "auto",
-        max_steps: int = 8_000,
-        learning_rate: float | None = None,
+        batch_size: Count | Literal["auto"] = "auto",
+        max_steps: Count = 8_000,
+        learning_rate: Positive | None = None,
         optimizer: str = "adam",
         device: str = "auto",
         random_state: RandomState = None,
-        discriminator_learning_rate: float | None = None,
-        betas: tuple[float, float] | None = None,
+        discriminator_learning_rate: Positive | None = None,
+        betas: tuple[Share, Share] | None = None,
         schedule: str = "cosine",
-        n_critic: int | None = None,
+        n_critic: Count | None = None,
         penalty: str = "auto",
-        penalty_weight: float | None = None,
-        penalty_every: int | None = None,
+        penalty_weight: NonNegative | None = None,
+        penalty_every: Count | None = None,
         spectral_norm: bool = False,
         activation: str = "auto",
-        ema_decay: float = 0.999,
-        preprocessing: Any = "auto",
+        ema_decay: Share = 0.999,
+        preprocessing: ChangeOfVariables = "auto",
         whiten: bool = True,
         observables: Sequence[Any] | None = None,
-        kinematic_fit: bool | str = "auto",
+        kinematic_fit: bool | Literal["auto"] = "auto",
         condition_mode: str = "projection",
-        auxiliary_weight: float = 0.0,
-        reconstruction_weight: float = 0.0,
-        validation_fraction: float = 0.1,
-        n_checks: int = 40,
+        auxiliary_weight: NonNegative = 0.0,
+        reconstruction_weight: NonNegative = 0.0,
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
         on_alarm: str = "warn",
         keep_best: bool = True,
         stop_at_equilibrium: bool = False,
-        n_replicas: int = 1,
+        n_replicas: Count = 1,
         ensemble: str = "bag",
         bootstrap: bool = False,
-        refine: bool | str = "auto",
-        record_every: int = 50,
-        n_threads: int | str = "auto",
-        compile: bool | str = "auto",
+        refine: bool | Literal["auto"] = "auto",
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
     ) -> None:
         self.objective = objective
         self.generator = generator

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from reverie.core.checks import check_choice, check_positive
-from reverie.core.compiled import check_compile
+from reverie.core.arguments import check_arguments
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.models.game import AdversarialGame, GameSettings, Rows
@@ -42,28 +42,13 @@ _CHOICES = {
     "on_alarm": ("warn", "stop", "rollback"),
     "ensemble": ("bag", "best"),
 }
-_COUNTS = ("max_steps", "record_every", "n_replicas", "n_noise", "batch_size", "n_threads", "n_critic", "penalty_every")
-_WEIGHTS = ("penalty_weight", "auxiliary_weight", "reconstruction_weight", "n_checks")
 
 
 def check_configuration(model: Any) -> None:
     """Raise `InputError` for an option of the GAN `model` that is out of range; names the option."""
+    check_arguments(type(model), model.get_params(deep=False), of=type(model).__name__)
     for name, choices in _CHOICES.items():
         check_choice(name.replace("_", " "), getattr(model, name), dict.fromkeys(choices, True))
-    check_compile(model.compile)
-    if model.kinematic_fit not in ("auto", True, False):
-        raise InputError(f"Expected kinematic_fit 'auto', True or False, got {model.kinematic_fit!r}.")
-    for name in _COUNTS:
-        if getattr(model, name) not in ("auto", None):
-            check_positive(name, getattr(model, name), integer=True)
-    if model.learning_rate is not None:
-        check_positive("learning_rate", model.learning_rate)
-    for name in _WEIGHTS:
-        if getattr(model, name) is not None:
-            check_positive(name, getattr(model, name), allow_zero=True)
-    for name, hint in (("ema_decay", "0 switches the average off"), ("validation_fraction", "0 switches it off")):
-        if not 0 <= getattr(model, name) < 1:
-            raise InputError(f"Expected {name} in [0, 1), got {getattr(model, name)}. {hint}.")
 
 
 def make_game(model: Any, rows: Rows | None) -> AdversarialGame:

@@ -11,7 +11,7 @@ error that this adds to a distribution function, 0.85 / sqrt(2^18) = 0.0017, is 
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -26,7 +26,18 @@ from reverie.data.lazy import LazyRows, some_rows
 from reverie.data.schema import Column, Schema
 from reverie.data.transforms import auto_transform, transform_from_json
 
-__all__ = ["Preprocessing", "as_dataset", "container_of", "data_mark", "fitted_on", "fitted_preprocessing"]
+__all__ = [
+    "ChangeOfVariables",
+    "Preprocessing",
+    "as_dataset",
+    "container_of",
+    "data_mark",
+    "fitted_on",
+    "fitted_preprocessing",
+]
+
+# What `preprocessing` of a model may be: a word for all columns, words or transforms for some by name, or a transform.
+ChangeOfVariables: TypeAlias = Mapping[str, Transform | str] | Transform | str
 
 
 @dataclass(frozen=True)

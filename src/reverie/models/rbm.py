@@ -16,13 +16,14 @@ ICML 2008; Melchior, Fischer and Wiskott, JMLR 17, 99 (2016).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
 from reverie.core.assessment import Assessment
 from reverie.core.checks import check_choice
 from reverie.core.random import as_generator, as_seed, child_generator
@@ -31,7 +32,7 @@ from reverie.data.dataset import Dataset
 from reverie.models.bits import has_two_values
 from reverie.models.course import Learner
 from reverie.models.density import DensityModel
-from reverie.models.preprocessed import Preprocessing
+from reverie.models.preprocessed import ChangeOfVariables, Preprocessing
 from reverie.models.rbm_assessment import assessment
 from reverie.models.rbm_completion import complete
 from reverie.models.rbm_likelihood import (
@@ -112,31 +113,31 @@ class RBM(DensityModel):
     def __init__(
         self,
         *,
-        n_hidden: int | str = "auto",
+        n_hidden: Count | Literal["auto"] = "auto",
         visible: str = "auto",
         method: str = "auto",
-        n_gibbs: int | str = "auto",
-        n_chains: int = 100,
-        n_levels: int = 10,
-        n_restarts: int | str = "auto",
-        batch_size: int | str = "auto",
-        max_steps: int = 3000,
-        learning_rate: float | str = "auto",
+        n_gibbs: Count | Literal["auto"] = "auto",
+        n_chains: Count = 100,
+        n_levels: Annotated[int, Interval(2)] = 10,
+        n_restarts: Count | Literal["auto"] = "auto",
+        batch_size: Count | Literal["auto"] = "auto",
+        max_steps: Count = 3000,
+        learning_rate: Positive | Literal["auto"] = "auto",
         optimizer: str = "auto",
-        momentum: float | str = "auto",
-        weight_decay: float = 0.0,
+        momentum: Share | Literal["auto"] = "auto",
+        weight_decay: NonNegative = 0.0,
         centred: bool = True,
-        ema_decay: float | str = "auto",
-        preprocessing: Any = "auto",
+        ema_decay: Share | Literal["auto"] = "auto",
+        preprocessing: ChangeOfVariables = "auto",
         device: str = "auto",
         random_state: RandomState = None,
-        validation_fraction: float = 0.1,
-        n_checks: int = 40,
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
         keep_best: bool = True,
         on_alarm: str = "rollback",
-        record_every: int = 50,
-        n_threads: int | str = "auto",
-        compile: bool | str = "auto",
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
     ) -> None:
         self.n_hidden, self.visible, self.method = n_hidden, visible, method
         self.n_gibbs, self.n_chains, self.n_levels, self.n_restarts = n_gibbs, n_chains, n_levels, n_restarts

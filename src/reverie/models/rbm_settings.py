@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from reverie.core.checks import check_choice, check_positive
-from reverie.core.errors import InputError
+from reverie.core.checks import check_choice
 from reverie.models.rbm_exact import smaller_layer
 from reverie.models.rbm_training import METHODS, Settings
 from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy
@@ -66,15 +65,3 @@ def check_options(model: Any) -> None:
     check_choice("visible", model.visible, dict.fromkeys(("auto", *VISIBLE), True))
     if model.optimizer != "auto":
         check_choice("optimizer", model.optimizer, OPTIMIZERS)
-    for name in ("n_hidden", "n_gibbs", "n_chains", "n_restarts"):
-        if getattr(model, name) != "auto":
-            check_positive(name, getattr(model, name), integer=True)
-    if model.learning_rate != "auto":
-        check_positive("learning_rate", model.learning_rate)  # pyright: ignore[reportArgumentType]
-    check_positive("weight_decay", model.weight_decay, allow_zero=True)
-    for name in ("momentum", "ema_decay"):
-        value = getattr(model, name)
-        if value != "auto" and not 0 <= value < 1:
-            raise InputError(f"Expected {name} in [0, 1), got {value}. Try 0.9.")
-    if not isinstance(model.n_levels, int) or model.n_levels < 2:
-        raise InputError(f"Expected n_levels of at least 2, got {model.n_levels!r}. Try 10.")

@@ -8,7 +8,7 @@ to scikit-learn's contract of a classifier.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from reverie.core.arguments import Count, NonNegative, Positive, Share
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
@@ -25,7 +26,7 @@ from reverie.models.base import GenerativeModel
 from reverie.models.game import draw_noise, restore
 from reverie.models.labels import UNLABELLED, encoded_labels
 from reverie.models.one_pass import Inverse, Noise, OnePass
-from reverie.models.preprocessed import container_of, data_mark, fitted_preprocessing
+from reverie.models.preprocessed import ChangeOfVariables, container_of, data_mark, fitted_preprocessing
 from reverie.models.semi_supervised_players import batch_sizes, check_configuration, make_game
 from reverie.training.loop import Record, train
 from reverie.training.runtime import resolved_device, suggested_threads, thread_limit
@@ -97,27 +98,27 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
     def __init__(
         self,
         *,
-        hidden: Sequence[int] = (1000, 500, 250, 250, 250),
-        generator_hidden: Sequence[int] = (500, 500),
-        n_noise: int = 100,
-        input_noise: float | str = "auto",
-        hidden_noise: float | str = "auto",
-        unlabelled_weight: float = 1.0,
-        batch_size: int | str = "auto",
-        labelled_batch_size: int | str = "auto",
-        max_steps: int = 20_000,
-        learning_rate: float = 3e-3,
-        generator_learning_rate: float | None = None,
+        hidden: Sequence[Count] = (1000, 500, 250, 250, 250),
+        generator_hidden: Sequence[Count] = (500, 500),
+        n_noise: Count = 100,
+        input_noise: NonNegative | Literal["auto"] = "auto",
+        hidden_noise: NonNegative | Literal["auto"] = "auto",
+        unlabelled_weight: NonNegative = 1.0,
+        batch_size: Count | Literal["auto"] = "auto",
+        labelled_batch_size: Count | Literal["auto"] = "auto",
+        max_steps: Count = 20_000,
+        learning_rate: Positive = 3e-3,
+        generator_learning_rate: Positive | None = None,
         optimizer: str = "adam",
-        betas: tuple[float, float] = (0.5, 0.999),
+        betas: tuple[Share, Share] = (0.5, 0.999),
         schedule: str = "cosine",
-        ema_decay: float = 0.999,
-        preprocessing: Any = "auto",
+        ema_decay: Share = 0.999,
+        preprocessing: ChangeOfVariables = "auto",
         device: str = "auto",
         random_state: RandomState = None,
-        record_every: int = 50,
-        n_threads: int | str = "auto",
-        compile: bool | str = "auto",
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
     ) -> None:
         self.hidden = hidden
         self.generator_hidden = generator_hidden

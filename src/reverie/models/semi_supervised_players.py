@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from reverie.core.checks import check_choice, check_positive
-from reverie.core.compiled import check_compile
+from reverie.core.arguments import check_arguments
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.models.semi_supervised_game import SemiSupervisedGame, SemiSupervisedSettings, matching_generator
@@ -21,21 +21,13 @@ _IMAGE_NOISE, _TABLE_NOISE = (0.6, 0.5), (0.1, 0.1)  # input, hidden; 0.3 of pix
 
 def check_configuration(model: Any) -> None:
     """Raise `InputError` for an option of the `SemiSupervisedGAN` `model` that is out of range; names the option."""
+    check_arguments(type(model), model.get_params(deep=False), of=type(model).__name__)
     check_choice("schedule", model.schedule, {"cosine": True, "constant": True})
-    check_compile(model.compile)
     for name in ("hidden", "generator_hidden"):
         if len(getattr(model, name)) == 0:
             raise InputError(f"Expected at least one width in {name}, got none. Give some, such as (250,).")
-        for width in getattr(model, name):
-            check_positive(f"each width in {name}", width, integer=True)
-    _check_numbers(model, ("max_steps", "record_every", "n_noise"), integer=True)
-    _check_numbers(model, ("batch_size", "labelled_batch_size", "n_threads"), integer=True)
-    _check_numbers(model, ("learning_rate", "generator_learning_rate"))
-    _check_numbers(model, ("input_noise", "hidden_noise", "unlabelled_weight"), allow_zero=True)
     if model.batch_size == 1:
         raise InputError("Expected batch_size of at least 2, which batch normalisation needs, got 1. Give more.")
-    if not 0 <= model.ema_decay < 1:
-        raise InputError(f"Expected ema_decay in [0, 1), got {model.ema_decay}. 0 switches the average off.")
 
 
 def batch_sizes(model: Any, n_rows: int) -> tuple[int, int]:
@@ -107,10 +99,3 @@ def _settings(model: Any) -> SemiSupervisedSettings:
         max_steps=model.max_steps,
         compile=model.compile,
     )
-
-
-def _check_numbers(model: Any, names: tuple[str, ...], **kind: bool) -> None:
-    for name in names:
-        value = getattr(model, name)
-        if value is not None and value != "auto":  # both stand for a choice made from the data
-            check_positive(name, value, **kind)

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Self
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.checks import check_choice, check_positive
-from reverie.core.compiled import check_compile
+from reverie.core.arguments import check_arguments
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.protocols import Runtime
 from reverie.core.random import as_seed
@@ -21,7 +21,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.lazy import is_lazy, lazily
 from reverie.models.conditional import ConditionalModel
 from reverie.models.course import Course, Learner, Plan
-from reverie.models.preprocessed import Preprocessing, container_of, fitted_on, fitted_preprocessing
+from reverie.models.preprocessed import ChangeOfVariables, Preprocessing, container_of, fitted_on, fitted_preprocessing
 from reverie.models.weights import event_weights
 from reverie.training.loop import Record
 from reverie.training.runtime import resolved_device, thread_limit
@@ -48,7 +48,7 @@ class TrainedModel(ConditionalModel):
 
     takes_conditions: ClassVar[bool] = False
     trains_on_several: ClassVar[bool] = False  # processes; the learner then has one `descent`, and no state of its own
-    preprocessing: Any = "auto"
+    preprocessing: ChangeOfVariables = "auto"
 
     @abstractmethod
     def _check_configuration(self) -> None:
@@ -191,16 +191,8 @@ class TrainedModel(ConditionalModel):
 
     def _check_common(self) -> None:
         given = self.get_params(deep=False)
+        check_arguments(type(self), given, of=type(self).__name__)
         check_choice("on_alarm", given["on_alarm"], dict.fromkeys(("warn", "stop", "rollback"), True))
-        check_compile(given["compile"])
-        for name in ("max_steps", "record_every", "batch_size", "n_threads"):
-            if given[name] != "auto":
-                check_positive(name, given[name], integer=True)
-        check_positive("n_checks", given["n_checks"], integer=True, allow_zero=True)
-        if not 0 <= given["validation_fraction"] < 1:
-            raise InputError(
-                f"Expected validation_fraction in [0, 1), got {given['validation_fraction']}. 0 switches it off."
-            )
 
     def _networks(self) -> dict[str, nn.Module]:
         """Return the networks that are kept after training; during it, the present ones."""

@@ -9,15 +9,16 @@ estimate of log p(x) that of `reverie.models.vae_likelihood`. Sampling is one pa
 import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole
 from reverie.core.assessment import Assessment, Curves, Quantity
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.latent import LatentView
 from reverie.core.random import as_seed, child_generator
@@ -29,7 +30,7 @@ from reverie.models.conditional import rows_of_conditions
 from reverie.models.density import DensityModel, first_rows
 from reverie.models.latent import latent_plane, latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
-from reverie.models.preprocessed import Preprocessing, fitted_preprocessing
+from reverie.models.preprocessed import ChangeOfVariables, Preprocessing, fitted_preprocessing
 from reverie.models.vae_likelihood import ImportanceLogLikelihood, estimated_log_prob, latent_means
 from reverie.models.vae_network import VariationalNetwork, law_of, n_spread
 from reverie.models.vae_training import Schedule, VariationalLearner
@@ -114,31 +115,31 @@ class VAE(DensityModel):
     def __init__(
         self,
         *,
-        n_latent: int | str = "auto",
+        n_latent: Count | Literal["auto"] = "auto",
         encoder: Any = "auto",
         decoder: Any = "auto",
         likelihood: str = "auto",
-        decoder_variance: float | str = "learnt",
+        decoder_variance: Positive | Literal["learnt"] = "learnt",
         posterior: str = "diagonal",
-        beta: float = 1.0,
-        n_importance: int = 1,
+        beta: NonNegative = 1.0,
+        n_importance: Count = 1,
         dynamic_binarisation: bool = False,
         activation: str = "silu",
-        n_draws: int = 500,
-        batch_size: int | str = "auto",
-        max_steps: int = 10_000,
-        learning_rate: float | None = None,
-        ema_decay: float = 0.999,
+        n_draws: Count = 500,
+        batch_size: Count | Literal["auto"] = "auto",
+        max_steps: Count = 10_000,
+        learning_rate: Positive | None = None,
+        ema_decay: Share = 0.999,
         device: str = "auto",
         random_state: RandomState = None,
-        preprocessing: Any = "auto",
-        validation_fraction: float = 0.1,
-        n_checks: int = 40,
+        preprocessing: ChangeOfVariables = "auto",
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
         keep_best: bool = True,
         on_alarm: str = "rollback",
-        record_every: int = 50,
-        n_threads: int | str = "auto",
-        compile: bool | str = "auto",
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
     ) -> None:
         self.n_latent = n_latent
         self.encoder = encoder
@@ -403,19 +404,8 @@ class VAE(DensityModel):
         return self._networks()["network"].eval()
 
     def _check_configuration(self) -> None:
-        for name in ("n_latent", "n_importance", "n_draws"):
-            value = getattr(self, name)
-            if not (name == "n_latent" and value == "auto"):
-                check_positive(name, value, integer=True)
-        if self.learning_rate is not None:
-            check_positive("learning_rate", self.learning_rate)
-        check_positive("beta", self.beta, allow_zero=True)
-        if not (isinstance(self.decoder_variance, str) and self.decoder_variance == "learnt"):
-            check_positive("decoder_variance ('learnt' or a number)", self.decoder_variance)  # pyright: ignore[reportArgumentType]
         check_choice("posterior", self.posterior, dict.fromkeys(("diagonal", "full")))
         check_choice("activation", self.activation, ACTIVATIONS)
-        if not 0 <= self.ema_decay < 1:
-            raise InputError(f"Expected ema_decay in [0, 1), got {self.ema_decay}. 0 takes the last weights.")
 
     def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         texts, tensors = super()._attachments()

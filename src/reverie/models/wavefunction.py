@@ -23,7 +23,7 @@ Beach et al., SciPost Phys. 7, 009 (2019), arXiv:1812.09329 (conventions).
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -31,8 +31,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from reverie.core.arguments import Count, Positive, Whole, check_arguments
 from reverie.core.checks import check_choice, check_positive
-from reverie.core.compiled import check_compile
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator, child_seed
@@ -98,20 +98,20 @@ class WaveFunctionRBM(BaseEstimator):
     def __init__(
         self,
         *,
-        n_hidden: int | None = None,
+        n_hidden: Count | None = None,
         phase: bool = False,
         units: str = "bits",
         method: str = "auto",
-        max_steps: int = 4000,
-        learning_rate: float | None = None,
-        n_folds: int = 5,
-        n_starts: int | None = None,
-        patience: int = 250,
-        batch_size: int = 500,
-        n_chains: int = 500,
-        n_gibbs: int = 5,
-        record_every: int = 50,
-        compile: bool | str = "auto",
+        max_steps: Count = 4000,
+        learning_rate: Positive | None = None,
+        n_folds: Whole = 5,
+        n_starts: Count | None = None,
+        patience: Count = 250,
+        batch_size: Count = 500,
+        n_chains: Count = 500,
+        n_gibbs: Count = 5,
+        record_every: Count = 50,
+        compile: bool | Literal["auto"] = "auto",
         random_state: RandomState = None,
     ) -> None:
         self.n_hidden = n_hidden
@@ -370,14 +370,10 @@ class WaveFunctionRBM(BaseEstimator):
         return self._state.mean(function, n_samples, as_seed(random_state))
 
     def _check_configuration(self) -> None:
+        check_arguments(type(self), self.get_params(deep=False), of=type(self).__name__)
         check_choice("units", self.units, UNITS)
         check_choice("method", self.method, dict.fromkeys(METHODS, True))
-        check_compile(self.compile)
-        names = ("max_steps", "patience", "batch_size", "n_chains", "n_gibbs", "record_every")
-        for name in names:
-            check_positive(name, getattr(self, name), integer=True)
-        if self.n_folds != 0 and self.n_folds < 2:
+        if self.n_folds == 1:
             raise InputError(f"Expected n_folds of 0, or 2 and more, got {self.n_folds}. 5 is a good choice.")
-        check_positive("n_starts", self._n_starts, integer=True)
         if self._n_starts > 1 and self.n_folds == 0:
             raise InputError("Expected n_folds of 2 and more to choose among starts, got 0. Set n_starts=1.")
