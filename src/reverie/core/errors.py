@@ -3,6 +3,7 @@
     Exception
     └── ReverieError
         ├── InputError (ValueError)            a file, array, name or option that cannot be used
+        │   ├── InputTypeError (TypeError)     objects where numbers belong
         │   └── UnknownNameError               no such column, data set, model, ...: names the nearest
         ├── MissingDependencyError (ImportError)  an optional library: names the extra to install
         ├── FolderError (OSError)              a run folder that exists, or cannot be written
@@ -22,6 +23,7 @@ __all__ = [
     "CheckpointError",
     "FolderError",
     "InputError",
+    "InputTypeError",
     "MissingDependencyError",
     "ReverieError",
     "TrainingError",
@@ -37,6 +39,10 @@ class ReverieError(Exception):
 
 class InputError(ReverieError, ValueError):
     """The user's data, name or option cannot be used; the message says why and what to do."""
+
+
+class InputTypeError(InputError, TypeError):
+    """Objects where numbers belong; scikit-learn asks for a `TypeError` then."""
 
 
 class UnknownNameError(InputError):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from reverie.core.containers import to_raw
 from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows
-from reverie.data.containers import to_raw
 from reverie.data.schema import Schema, infer_schema
 
 if TYPE_CHECKING:

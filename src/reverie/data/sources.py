@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.containers import Raw, join_columns, to_raw
 from reverie.core.errors import InputError, MissingDependencyError, UnknownNameError, nearest
 from reverie.core.lazy import LazyTable, exceeds_memory, is_large
-from reverie.data.containers import Raw, join_columns, to_raw
 from reverie.data.conversion import mapped
 from reverie.data.dataset import Dataset
 from reverie.data.schema import infer_schema, split_unit

@@ -20,8 +20,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from reverie.core.containers import Raw, join_columns
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.data.containers import Raw, join_columns
 from reverie.data.schema import split_unit
 
 __all__ = ["read_text"]

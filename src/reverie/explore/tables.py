@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from reverie.core.checks import check_finite, check_table
+from reverie.core.containers import as_array, tabular
 from reverie.core.errors import InputError
 from reverie.core.types import ArrayLike
 
@@ -47,38 +47,14 @@ def read_table(X: ArrayLike, names: Sequence[str] | None = None) -> Table:
         For text, NaN or infinity (with the column), fewer than two axes, no rows, or names or
         weights of a wrong number.
     """
-    raw, own_names, weights = _parts(X)
-    values = _numbers(raw)
+    values, own_names, weights = tabular(X)
+    values = np.asarray(values).astype(np.float64, copy=False)
     check_table(values, min_rows=1)
     event_shape = values.shape[1:]
     values = values.reshape(len(values), -1)
     found = _checked_names(names, own_names, event_shape)
     check_finite(values, found)
     return Table(values, found, event_shape, _checked_weights(weights, len(values)))
-
-
-def _parts(X: Any) -> tuple[Any, Sequence[Any] | None, Any]:
-    """Return values, names and weights; a column of a DataFrame called "weights" is a column."""
-    if isinstance(X, torch.Tensor):
-        return X.detach().cpu().numpy(), None, None
-    if isinstance(X, np.ndarray):
-        return (X if X.dtype.names is None else np.stack([X[name] for name in X.dtype.names], 1)), X.dtype.names, None
-    columns = getattr(X, "columns", None)
-    if columns is not None and not isinstance(getattr(X, "values", None), torch.Tensor):
-        return X.values, list(columns), None
-    values, names, weights = (getattr(X, part, None) for part in ("values", "names", "weights"))
-    if values is None or callable(values):
-        return X, None, None
-    return (values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values), names, weights
-
-
-def _numbers(raw: Any) -> np.ndarray:
-    try:
-        return np.asarray(raw).astype(np.float64, copy=False)
-    except (TypeError, ValueError):
-        raise InputError(
-            "Expected numbers in X, got values that are not. Drop or encode the columns with text."
-        ) from None
 
 
 def _checked_names(
@@ -98,7 +74,7 @@ def _checked_names(
 def _checked_weights(weights: Any, n: int) -> np.ndarray | None:
     if weights is None:
         return None
-    found = _numbers(weights)
+    found = as_array(weights, "the weights").astype(np.float64)
     if found.shape != (n,) or not np.isfinite(found).all() or found.min() < 0 or found.sum() <= 0:
         raise InputError(
             f"Expected {n} finite weights >= 0, one per row, got shape {found.shape}. Give one weight per row, or None."

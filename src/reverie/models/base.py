@@ -18,7 +18,8 @@ from torch import Tensor
 
 from reverie.core.assessment import Assessment
 from reverie.core.checks import check_finite, check_positive, check_table
-from reverie.core.errors import InputError
+from reverie.core.containers import Raw, to_raw
+from reverie.core.errors import InputError, InputTypeError
 from reverie.core.latent import LatentView
 from reverie.core.random import UNIT, as_seed, child_generator
 from reverie.core.types import RandomState
@@ -195,30 +196,26 @@ class GenerativeModel(BaseEstimator):
 
     def _values(self, X: Any, *, reset: bool) -> np.ndarray:
         """Check `X` against the contract and return its values (n_samples, *event)."""
-        if isinstance(X, (Dataset, Tensor)):
-            values = X.values if isinstance(X, Dataset) else X.detach().cpu().numpy()
-            check_table(values)
-            check_finite(values, X.names if isinstance(X, Dataset) else None)
-            if reset:
-                self.n_features_in_ = values.shape[1]
-            elif values.shape[1:] != self.schema_.event_shape:
-                raise InputError(
-                    f"Expected samples of shape {self.schema_.event_shape} as in fit, got {values.shape[1:]}."
-                )
-            return values
-        options = {"allow_nd": True, "ensure_min_samples": 2 if reset else 1, "ensure_all_finite": False}
-        try:
-            checked: Any = validate_data(self, X, reset=reset, **options)
-        except ValueError as error:
-            if "could not convert string" not in str(error):
-                raise
+        raw = Raw(X.values, X.names) if isinstance(X, Dataset) else to_raw(X)
+        if raw.labels:
             raise InputError(
-                f"Expected numbers, got words ({error}). Give reverie.data.Dataset(X), which makes categories of them, "
-                "or leave the column out."
-            ) from None
-        values = np.asarray(checked)
-        check_finite(values, getattr(self, "feature_names_in_", None))
-        return values
+                f"Expected numbers, got words in the column {next(iter(raw.labels))!r}. Give reverie.data.Dataset(X), "
+                "which makes categories of them, or leave the column out."
+            )
+        check_table(raw.values, min_rows=2 if reset else 1)
+        check_finite(raw.values, raw.names)
+        if isinstance(X, (Dataset, Tensor)):
+            self.n_features_in_ = raw.values.shape[1]
+        else:
+            try:  # scikit-learn keeps names and number of the features, and compares later ones with them
+                validate_data(self, X, reset=reset, skip_check_array=True)
+            except (TypeError, ValueError) as error:
+                raise InputTypeError(str(error)) from None
+        if not reset and raw.values.shape[1:] != self.schema_.event_shape:
+            raise InputError(
+                f"Expected samples of shape {self.schema_.event_shape} as in fit, got {raw.values.shape[1:]}."
+            )
+        return raw.values
 
     def _left_open(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the resolved `values` whose option of the same name was left to the model: "auto" or None."""
@@ -231,8 +228,7 @@ class GenerativeModel(BaseEstimator):
         if isinstance(X, Dataset):
             dataset = X
         else:
-            names = getattr(self, "feature_names_in_", None)
-            dataset = as_dataset(values, names=None if names is None else list(names))
+            dataset = as_dataset(values, names=to_raw(X).names)
         check_trainable(dataset)
         return dataset
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from reverie.core.checks import check_positive
+from reverie.core.containers import Raw, as_array, frame_library, to_raw
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed
 from reverie.core.types import RandomState
@@ -131,23 +132,21 @@ def _condition_features(model: Any, condition: Any, n: int, seed: int) -> Tensor
 def given_values(model: Any, X: Any) -> np.ndarray:
     """Return the values (n, *event) of `X`, NaN and all."""
     names = list(model.schema_.names)
-    if hasattr(X, "columns") and hasattr(X, "iloc") and [str(name) for name in X.columns] != names:
-        raise InputError(f"Expected the columns {names} as in fit, got {list(X.columns)}. Give them in this order.")
-    values = X.values if isinstance(X, Dataset) else X.detach().cpu().numpy() if isinstance(X, Tensor) else X
-    values, shape = np.asarray(values), tuple(model.schema_.event_shape)
+    raw = Raw(X.values) if isinstance(X, Dataset) else to_raw(X) if frame_library(X) else Raw(as_array(X))
+    if frame_library(X) and raw.names != names:
+        raise InputError(f"Expected the columns {names} as in fit, got {raw.names}. Give them in this order.")
+    values, shape = np.asarray(raw.values), tuple(model.schema_.event_shape)
     if values.ndim != len(shape) + 1 or values.shape[1:] != shape or not len(values):
         raise InputError(
             f"Expected events of shape (n, {', '.join(map(str, shape))}) as in fit, got {values.shape}. "
             "Give one event as X[None]."
         )
-    if values.dtype.kind not in "fiub":
-        raise InputError(f"Expected numbers in X, got {values.dtype}. Put NaN or any number at unobserved places.")
     return values
 
 
 def observed_places(mask: Any, given: np.ndarray) -> np.ndarray:
     """Return the mask (n, *event) of the values `given`, which must be finite where it is True."""
-    mask = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    mask = np.asarray(as_array(mask, "the mask"))
     if mask.dtype != bool:
         raise InputError(f"Expected a mask of True (observed) and False, got {mask.dtype}. Use mask == 1, say.")
     if mask.shape not in (given.shape, given.shape[1:]):

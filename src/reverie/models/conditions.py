@@ -5,6 +5,7 @@ angles as cosine and sine, images rescaled. Whole numbers of few values and word
 categories, unless a Dataset with a schema says otherwise.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_finite
+from reverie.core.containers import as_array, as_column, frame_library, named_columns
 from reverie.core.errors import InputError
 from reverie.core.lazy import sample_size
 from reverie.core.random import UNIT, as_seed, child_generator
@@ -138,24 +140,23 @@ class Conditions:
                 f"got {values.shape}. Give one for all samples, or one for each."
             )
         self._check_levels(values)
+        check_finite(values, name="the condition")
         return np.ascontiguousarray(values, dtype=self.stock.dtype)
 
     def _coded(self, condition: Any) -> np.ndarray:
         """Return the condition as numbers, words replaced by their codes; shape (k,), (n,) or (n, k)."""
         if isinstance(condition, Dataset):
             return np.asarray(condition.values)
-        if hasattr(condition, "columns") and hasattr(condition, "iloc"):  # a data frame
-            condition = {name: condition[name].to_numpy() for name in condition.columns}
-        if isinstance(condition, dict):
+        if frame_library(condition):
+            condition = named_columns(condition)
+        if isinstance(condition, Mapping):
             missing = [name for name in self.schema.names if name not in condition]
             if missing:
                 raise InputError(f"Expected a condition for {missing}, got {list(condition)}. Give every one.")
-            parts = [np.asarray(condition[name]) for name in self.schema.names]
+            parts = [_numbers_or_words(condition[name]) for name in self.schema.names]
             columns = [_codes(x, c) for x, c in zip(parts, self.schema.columns, strict=True)]
             return np.stack(np.broadcast_arrays(*columns), axis=-1)
-        if isinstance(condition, Tensor):
-            condition = condition.detach().cpu().numpy()
-        values = np.asarray(condition)
+        values = _numbers_or_words(condition)
         if values.ndim == 0:
             values = values[None]
         if not self.schema.is_table:
@@ -163,6 +164,8 @@ class Conditions:
         columns = self.schema.columns
         if len(columns) == 1:
             return _codes(values, columns[0])
+        if values.shape[-1] != len(columns):
+            return values  # its shape is refused
         return np.stack([_codes(values[..., j], c) for j, c in enumerate(columns)], axis=-1)
 
     def _check_levels(self, values: np.ndarray) -> None:
@@ -186,10 +189,11 @@ def _as_dataset(y: Any) -> Dataset:
     """Return conditions as a Dataset whose few-valued whole numbers and words are categories."""
     if isinstance(y, Dataset):
         return y
-    if hasattr(y, "columns") and hasattr(y, "iloc"):
-        return Dataset(y, kind={name: "categorical" for name in y.columns if _is_label(y[name].to_numpy())})
+    if frame_library(y):
+        labels = [name for name, x in named_columns(y).items() if _is_label(x)]
+        return Dataset(y, kind=dict.fromkeys(labels, "categorical"))
     name = str(getattr(y, "name", None) or "condition")
-    values = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    values = _numbers_or_words(y)
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim > 2:
         return Dataset(values)
@@ -198,6 +202,11 @@ def _as_dataset(y: Any) -> Dataset:
         return _of_words(values, names)
     kinds = {n: "categorical" for n, x in zip(names, values.T, strict=True) if _is_label(x)}
     return Dataset(values, names=names, kind=kinds)
+
+
+def _numbers_or_words(data: Any) -> np.ndarray:
+    x = as_column(data, "condition")
+    return x if x.dtype.kind in "OUS" else as_array(x, "the condition")
 
 
 def _is_label(x: np.ndarray) -> bool:

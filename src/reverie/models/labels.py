@@ -7,6 +7,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
+from reverie.core.containers import as_array
 from reverie.core.errors import InputError
 
 __all__ = ["UNLABELLED", "encoded_labels"]
@@ -51,7 +52,10 @@ def _checked(y: Any, n_rows: int) -> np.ndarray:
             "A semi-supervised model requires y to be passed, but the target y is None. "
             "Give labels, with -1 for unlabelled samples."
         )
-    labels = column_or_1d(y.detach().cpu().numpy() if isinstance(y, Tensor) else y, warn=True)
+    try:
+        labels = column_or_1d(as_array(y, "y") if isinstance(y, Tensor) else y, warn=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Expected one label per sample in y, got something else: {error}") from None
     if len(labels) != n_rows:
         raise InputError(
             f"Expected one label per sample, {n_rows}, got {len(labels)} (inconsistent numbers of samples). "

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.containers import frame_library
 from reverie.core.errors import InputError
 from reverie.core.lazy import LazyTable, sample_rows, sample_size
 from reverie.core.protocols import Transform
@@ -48,7 +49,7 @@ class Preprocessing:
     ----------
     schema : names, kinds and types of the values.
     transform : fitted change of variables.
-    container : "array", "tensor", "frame" or "dataset": what the user fitted on and gets back.
+    container : "array", "tensor", "frame", "polars", "arrow" or "dataset": what the user fitted on and gets back.
     dtype : numpy name of the type of the values.
     """
 
@@ -89,6 +90,14 @@ class Preprocessing:
             return torch.from_numpy(np.ascontiguousarray(values))
         if self.container == "frame":
             return Dataset(values, schema=self.schema).to_frame()
+        if self.container == "polars":
+            import polars
+
+            return polars.DataFrame(dict(zip(self.schema.names, values.T, strict=True)))
+        if self.container == "arrow":
+            import pyarrow
+
+            return pyarrow.table(dict(zip(self.schema.names, values.T, strict=True)))
         if self.container == "dataset":
             return Dataset(values, schema=self.schema, provenance={"source": "generated"})
         return values
@@ -143,12 +152,12 @@ def data_mark(rows: Tensor | LazyRows) -> list[float]:
 
 
 def container_of(X: Any) -> str:
-    """Name the container of `X`: "dataset", "tensor", "frame" or "array"."""
+    """Name the container of `X`: "dataset", "tensor", "frame" (pandas), "polars", "arrow" or "array"."""
     if isinstance(X, Dataset):
         return "dataset"
     if isinstance(X, Tensor):
         return "tensor"
-    return "frame" if hasattr(X, "iloc") and hasattr(X, "columns") else "array"
+    return {"pandas": "frame", "polars": "polars", "pyarrow": "arrow"}.get(frame_library(X), "array")
 
 
 def as_dataset(X: Any, *, names: list[str] | None = None) -> Dataset:

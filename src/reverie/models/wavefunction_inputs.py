@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_choice, check_table
+from reverie.core.containers import to_raw
 from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 
@@ -25,7 +26,7 @@ def as_bits(X: Any, units: str, n_sites: int | None = None) -> Tensor:
         For other values, another shape, or a number of sites other than `n_sites` if that is given.
     """
     low, high = check_choice("units", units, UNITS)
-    values = np.asarray(X.values if isinstance(X, Dataset) else X)
+    values = np.asarray(X.values if isinstance(X, Dataset) else to_raw(X).values)
     check_table(values, min_rows=1)
     if values.ndim != 2 or not np.isin(values, (low, high)).all():
         other = "spins" if units == "bits" else "bits"
@@ -66,7 +67,7 @@ def as_amplitudes(target: Any, n_sites: int) -> np.ndarray:
     InputError
         For another shape, or no finite norm above zero.
     """
-    array = np.asarray(target)
+    array = target.detach().cpu().numpy() if isinstance(target, Tensor) else np.asarray(target)
     norm = float(np.linalg.norm(array)) if array.shape == (1 << n_sites,) else 0.0
     if not (np.isfinite(norm) and norm > 0):
         raise InputError(

@@ -30,6 +30,7 @@ from scipy.stats import hypergeom
 from torch import Tensor
 
 from reverie.core.checks import check_positive, check_table
+from reverie.core.containers import tabular
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_generator
@@ -193,10 +194,8 @@ def mass_shell(energy: int, momentum: Sequence[int], mass: float, *, tolerance: 
 
 
 def _events(sample: np.ndarray | Tensor, what: str) -> np.ndarray:
-    values = sample.detach().cpu().numpy() if isinstance(sample, Tensor) else np.asarray(sample)
+    values = np.asarray(tabular(sample, what)[0])
     check_table(values, what)
-    if values.dtype.kind not in "fiub":
-        raise InputError(f"Expected numbers in {what}, got {values.dtype}. Drop or encode the columns with text.")
     return values
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_finite, check_positive, check_table
+from reverie.core.containers import tabular
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson
 from reverie.core.random import as_seed, child_seed
@@ -110,8 +111,9 @@ def memorisation(
 
 
 def _scaled(*samples: np.ndarray | Tensor) -> tuple[Tensor, ...]:
-    arrays = [s.detach().cpu().numpy() if isinstance(s, Tensor) else np.asarray(s) for s in samples]
-    for array, what in zip(arrays, ("train", "holdout", "generated"), strict=True):
+    roles = ("train", "holdout", "generated")
+    arrays = [np.asarray(tabular(sample, what)[0]) for sample, what in zip(samples, roles, strict=True)]
+    for array, what in zip(arrays, roles, strict=True):
         check_table(array, what, min_rows=MIN_ROWS)
         check_finite(array, name=what)
     if len({array.shape[1:] for array in arrays}) > 1:

@@ -27,15 +27,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from reverie.core.checks import check_finite, check_positive, check_table
+from reverie.core.containers import as_array, tabular
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.random import child_seed
 from reverie.core.types import ArrayLike
 from reverie.validation.chains import ChainReport, inspect_chains
 
-__all__ = ["Sample", "Samples", "gather_samples", "raw_values", "read_sample", "robust_scale"]
+__all__ = ["Sample", "Samples", "gather_samples", "read_sample", "robust_scale"]
 
 MIN_ROWS = 20  # in each sample, after all cuts: below, no test here means anything
 
@@ -101,8 +101,9 @@ def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = No
     InputError
         For text, NaN or infinity (with the column), fewer than two axes, no rows, or weights of another length.
     """
-    raw, own_names, weights = raw_values(sample)
-    values = _numbers(raw, what)
+    values, own_names, weights = tabular(sample, what)
+    # single precision stays visible as such until both samples have been compared
+    values = np.asarray(values, dtype=np.float32 if values.dtype == np.float32 else np.float64)
     check_table(values, what, min_rows=1)
     event_shape = values.shape[1:]
     values = values.reshape(len(values), -1)
@@ -115,42 +116,17 @@ def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = No
     return Sample(values, found, event_shape, _weights(weights, len(values), what))
 
 
-def raw_values(sample: ArrayLike) -> tuple[Any, tuple[str, ...] | None, Any]:
-    """Return values as they come, names and weights, both None where there are none."""
-    columns, names = getattr(sample, "columns", None), getattr(sample, "names", None)
-    if isinstance(sample, torch.Tensor):
-        return sample.detach().cpu().numpy(), None, None
-    if isinstance(sample, np.ndarray):
-        return sample, sample.dtype.names, None
-    weights = None if columns is not None else getattr(sample, "weights", None)  # a column of a frame is no weight
-    found = names if names is not None else columns
-    values = getattr(sample, "values", sample)
-    values = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
-    return values, None if found is None else tuple(str(name) for name in found), weights
-
-
 def _weights(weights: Any, n: int, what: str) -> np.ndarray | None:
     """Return weights that differ, or None."""
     if weights is None or callable(weights):
         return None
-    w = np.asarray(weights, dtype=np.float64)
+    w = as_array(weights, f"the weights of {what}").astype(np.float64)
     if w.shape != (n,) or not np.isfinite(w).all() or w.sum() <= 0:
         raise InputError(
             f"Expected one finite weight per event of {what}, with a positive sum, got shape {w.shape} for {n:,} "
             f"events and the sum {w.sum():.4g}. Give the weights of these events."
         )
     return w if np.ptp(w) > 0 else None
-
-
-def _numbers(raw: Any, what: str) -> np.ndarray:
-    try:
-        values = np.asarray(raw)
-        # single precision stays visible as such until both samples have been compared
-        return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"Expected numbers in {what}, got values that are not. Drop or encode the columns with text."
-        ) from None
 
 
 def _default_names(event_shape: tuple[int, ...]) -> tuple[str, ...]:

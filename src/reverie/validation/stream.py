@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from reverie.core.checks import check_finite
+from reverie.core.containers import tabular
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows, sample_size
 from reverie.validation.constraints import Constraint, breaks
-from reverie.validation.samples import raw_values
 from reverie.validation.twins import row_hashes
 
 __all__ = ["Part", "Streamed", "StreamedFeature", "part_of", "stream"]
@@ -149,8 +149,8 @@ def part_of(sample: Any, what: str, *, most: int, seed: int) -> Any:
     InputError
         For NaN or infinite entries anywhere.
     """
-    values, names, weights = raw_values(sample)
-    if not hasattr(values, "shape") or not is_large(values):
+    values, names, weights = tabular(sample, what)
+    if not is_large(values):
         return sample
     n = len(values)
     check_finite(values, names, name=what)
@@ -178,9 +178,9 @@ def stream(
     if not any(isinstance(part, Part) for part in parts):
         return None
     real, generated = (_in_order(sample, names) for sample in samples)
-    used = [len(raw_values(part)[0]) for part in parts]
+    used = [len(tabular(part)[0]) for part in parts]
     single = np.float32 in (real.dtype, generated.dtype)
-    edges = np.quantile(_rounded(raw_values(parts[0])[0], single=single), _QUANTILES, axis=0)
+    edges = np.quantile(_rounded(tabular(parts[0])[0], single=single), _QUANTILES, axis=0)
     x, y = (_passed(values, edges, constraints or {}, tolerance, single=single) for values in (real, generated))
     low, high = x.low, x.high
     outside = y.beyond(generated, low, high, single=single)
@@ -204,8 +204,7 @@ def stream(
 
 def _in_order(sample: Any, names: Sequence[str]) -> Any:
     """Return all values of a sample, its columns in the order of `names` where it has such names."""
-    values, own, _ = raw_values(sample)
-    values = values if hasattr(values, "shape") else np.asarray(values)
+    values, own, _ = tabular(sample)
     if own is None or list(own) == list(names) or set(own) != set(names):
         return values
     order = [own.index(name) for name in names]

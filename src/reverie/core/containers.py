@@ -1,0 +1,386 @@
+"""The one reader of data from Python: arrays, tensors, frames and columns by name become arrays of real numbers.
+
+Every public function that takes data reads it here, so that they all take the same things, and refuse the others in
+the same words:
+
+    NumPy        arrays; structured ones by column; what a mask hides becomes NaN
+    torch        tensors of any device and precision, with or without gradient
+    frames       pandas, polars, Arrow tables: by column, with their names
+    Python       nested lists of equal length, mappings of columns
+
+A column of words becomes codes 0, 1, ... in alphabetical order, and its words are kept as labels.
+Numbers of different types meet in the smallest floating-point or integer type that holds them all;
+the type of each column is remembered. Refused are complex numbers, times, sparse arrays (dense ones may not fit
+in memory), tensors without values, and rows of different lengths.
+
+Importing this module needs NumPy only: whoever gives a tensor has imported torch.
+"""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from reverie.core.errors import InputError, InputTypeError
+from reverie.core.lazy import LazyTable
+
+__all__ = [
+    "MAX_COLUMNS",
+    "MAX_WORDS",
+    "Raw",
+    "as_array",
+    "as_column",
+    "check_width",
+    "frame_library",
+    "join_columns",
+    "named_columns",
+    "tabular",
+    "to_raw",
+]
+
+MAX_WORDS = 100  # more different words than this are no levels but free text
+MAX_COLUMNS = 10_000  # of a table: each has a schema, a transform and a line of its own in every result
+
+_COMPLEX = "Complex data not supported: expected real numbers. Give real and imaginary parts as columns."
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Numbers as they came in, before a schema is guessed.
+
+    Parameters
+    ----------
+    values : (n, *event); a `LazyTable` stays one.
+    names : one per column, or None where the container had no names.
+    dtypes : NumPy name of each column's type ("str" for words), or None for one type.
+    labels : the words of the columns that held words.
+    """
+
+    values: np.ndarray
+    names: list[str] | None = None
+    dtypes: list[str] | None = None
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def to_raw(data: Any, name: str = "X") -> Raw:
+    """Return the numbers in an array, list, tensor, data frame, or mapping of columns, with what is known of them.
+
+    Parameters
+    ----------
+    data : see the module.
+    name : what it is, for messages.
+
+    Raises
+    ------
+    InputError
+        If `data` cannot be read as numbers, is complex, has no axis of events, or more columns than `MAX_COLUMNS`.
+    """
+    columns = named_columns(data)
+    if columns is not None:
+        return join_columns(columns)
+    array = as_array(data, name)
+    if array.ndim < 2:
+        raise InputError(
+            f"Expected 2D array or more for {name}, (n_samples, n_features) or a stack of images, got "
+            f"{array.ndim}D array of shape {array.shape}. Reshape your data: rows are samples, "
+            "array.reshape(-1, 1) makes one column."
+        )
+    if array.ndim == 2:
+        check_width(array.shape[1], name)
+    return Raw(array)
+
+
+def as_array(data: Any, name: str = "X") -> Any:
+    """Return one array of real numbers, of any shape, in its own type; a `LazyTable` stays one.
+
+    Parameters
+    ----------
+    data : array, tensor, nested list, or a frame whose columns are all of numbers.
+    name : what it is, for messages.
+
+    Raises
+    ------
+    InputError
+        For what is not made of real numbers, or not one array.
+    InputTypeError
+        For objects where numbers belong.
+    """
+    if isinstance(data, LazyTable):
+        return data
+    columns = named_columns(data)
+    if columns is not None:
+        raw = join_columns(columns)
+        if raw.labels:
+            raise InputError(f"Expected numbers in {name}, got words in {next(iter(raw.labels))!r}. Leave them out.")
+        return raw.values
+    if _is(data, "torch", "Tensor"):
+        data = _of_tensor(data, name)
+    if hasattr(data, "toarray") and hasattr(data, "nnz"):
+        raise InputError(
+            f"Expected dense numbers in {name}, got a sparse {type(data).__name__} of shape {data.shape}. "
+            f"Give {name}.toarray() if that fits in memory."
+        )
+    if isinstance(data, np.ma.MaskedArray):
+        data = data.astype(np.float64).filled(np.nan) if np.ma.getmaskarray(data).any() else data.data
+    return _real(_asarray(data, name), name)
+
+
+def tabular(data: Any, name: str = "X") -> tuple[Any, tuple[str, ...] | None, Any]:
+    """Return values (n, *event), names and event weights of a data set, frame or array; None for what it lacks.
+
+    Parameters
+    ----------
+    data : what `to_raw` takes, or an object with `values`, `names` and `weights` (`reverie.core.protocols.Tabular`).
+    name : what it is, for messages.
+
+    Raises
+    ------
+    InputError
+        As `to_raw`, and for columns of words, whose codes in two samples could differ.
+    """
+    is_tabular = hasattr(data, "values") and hasattr(data, "names") and not hasattr(data, "columns")
+    weights = getattr(data, "weights", None) if is_tabular else None
+    raw = to_raw(data.values if is_tabular else data, name)
+    if raw.labels:
+        raise InputError(
+            f"Expected numbers in {name}, got words in the column {next(iter(raw.labels))!r}. Drop or encode it."
+        )
+    names = data.names if is_tabular and data.names is not None else raw.names
+    return raw.values, None if names is None else tuple(str(one) for one in names), weights
+
+
+def check_width(n: int, name: str = "X") -> None:
+    """Raise `InputError` for more than `MAX_COLUMNS` columns."""
+    if n > MAX_COLUMNS:
+        raise InputError(
+            f"Expected at most {MAX_COLUMNS:,} columns in {name}, got {n:,}. Choose some (--columns a,b,c), or give "
+            "images as a stack (n, height, width), whose cells are one quantity."
+        )
+
+
+def join_columns(columns: Mapping[str, Any]) -> Raw:
+    """Return the table whose columns are given by name; words become codes.
+
+    Raises
+    ------
+    InputError
+        If there is no column, if lengths differ, or if a column is neither numbers nor few words.
+    """
+    if not columns:
+        raise InputError("Expected at least one column, got none. Give columns by name.")
+    check_width(len(columns), "the table")
+    _check_different([str(name) for name in columns])
+    arrays: dict[str, np.ndarray] = {}
+    dtypes, labels = [], {}
+    for name, column in columns.items():
+        x = as_column(column, str(name))
+        if x.ndim != 1:
+            raise InputError(f"Expected one number per event in column {name!r}, got shape {x.shape}. Leave it out.")
+        dtypes.append(x.dtype.name if x.dtype.kind in "biuf" else "str")
+        if x.dtype.kind not in "biuf":
+            x, words = _coded(x, str(name))
+            if words is not None:
+                labels[str(name)] = words
+            else:
+                dtypes[-1] = "float64"
+        arrays[str(name)] = x
+    lengths = {name: len(x) for name, x in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"Expected columns of one length, got {_first(lengths)}. Choose columns that belong together.")
+    return Raw(_stacked(list(arrays.values())), list(arrays), dtypes, labels)
+
+
+def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    dtype = np.result_type(*arrays)
+    out = np.empty((len(arrays[0]), len(arrays)), dtype)
+    for j, x in enumerate(arrays):
+        out[:, j] = x
+    return out
+
+
+def frame_library(data: Any) -> str:
+    """Return the library of a data frame, "pandas" (or one like it), "polars" or "pyarrow"; "" for all else."""
+    if hasattr(data, "columns") and hasattr(data, "iloc"):
+        return "pandas"
+    if _is(data, "polars", "DataFrame"):
+        return "polars"
+    return "pyarrow" if _is(data, "pyarrow", "Table") else ""
+
+
+def named_columns(data: Any) -> Mapping[str, Any] | None:
+    """Return the columns of a table by name, each as its container gives it; None for what has none."""
+    if isinstance(data, Mapping):
+        return data
+    if isinstance(data, np.ndarray) and data.dtype.names is not None:
+        return {name: data[name] for name in data.dtype.names}
+    library = frame_library(data)
+    if not library:
+        return None
+    if library == "pandas":
+        names, series = [str(name) for name in data.columns], (data.iloc[:, j] for j in range(data.shape[1]))
+        columns: Any = (_series(one) for one in series)
+    elif library == "polars":
+        names, columns = data.columns, (_arrow(one) for one in data.get_columns())
+    else:
+        names, columns = data.schema.names, (_arrow(one) for one in data.columns)
+    check_width(len(names), "the table")
+    _check_different(names)
+    return dict(zip(names, columns, strict=True))
+
+
+def as_column(column: Any, name: str) -> np.ndarray:
+    """Return a column, or an array of several, as it came: numbers in their type, words and gaps as objects."""
+    if hasattr(column, "iloc"):
+        return _series(column)
+    if _is(column, "torch", "Tensor") or isinstance(column, np.ma.MaskedArray) or hasattr(column, "nnz"):
+        return as_array(column, f"column {name!r}")
+    x = _asarray(column, f"column {name!r}")
+    return _real(x, name) if x.dtype.kind == "f" else x
+
+
+def _is(data: Any, library: str, kind: str) -> bool:
+    """Whether `data` is of a type of a library that may not be there: it then is not."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(data, getattr(module, kind))
+
+
+def _check_different(names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"Expected different column names, got {twice!r} twice. Rename one of them.")
+
+
+def _of_tensor(tensor: Any, name: str) -> np.ndarray:
+    """Return the values of a tensor; types that NumPy does not know, such as bfloat16, in single precision."""
+    torch = sys.modules["torch"]
+    whole = f"a sparse or nested tensor of layout {tensor.layout}"
+    odd = "a tensor on the device 'meta', which has no values" if tensor.is_meta else whole
+    if tensor.is_meta or tensor.layout is not torch.strided or tensor.is_nested:
+        raise InputError(f"Expected a tensor of numbers for {name}, got {odd}. Give a dense one with values.")
+    plain = tensor.detach().cpu().dequantize() if tensor.is_quantized else tensor.detach().cpu()
+    if plain.is_floating_point() and plain.dtype not in (torch.float64, torch.float32, torch.float16):
+        plain = plain.to(torch.float32)
+    try:
+        return plain.resolve_conj().resolve_neg().numpy()
+    except (TypeError, RuntimeError) as error:  # a subclass that hides its values
+        raise InputError(f"Expected a tensor of numbers for {name}, got none ({_short(error)}). Give one.") from None
+
+
+def _real(array: np.ndarray, name: str) -> np.ndarray:
+    """Return an array of real numbers; objects and words that spell numbers are turned into such."""
+    if array.dtype.kind in "OUS":
+        array = _from_objects(array, name)
+    if array.dtype.kind == "c":
+        raise InputError(_COMPLEX)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"Expected real numbers in {name}, got the type {array.dtype}. Convert them to numbers.")
+    if array.dtype.itemsize > 8:  # long double: nothing further on computes in it
+        with np.errstate(over="ignore"):
+            return array.astype(np.float64)
+    return array
+
+
+def _asarray(data: Any, name: str) -> np.ndarray:
+    """Return what NumPy makes of `data`; memory maps stay such."""
+    if isinstance(data, np.ndarray) and not isinstance(data, np.matrix):
+        return data
+    try:
+        return np.asarray(data)
+    except Exception as error:  # a foreign container may raise anything; the remedy is the same
+        reason = _short(error)
+    if "inhomogeneous" in reason:
+        raise InputError(
+            "Expected rows of equal length, got an inhomogeneous shape. Pad or cut the events to one shape."
+        )
+    raise InputError(f"Expected an array of numbers for {name}, got {_kind(data)} ({reason}). Give a NumPy array.")
+
+
+def _from_objects(array: np.ndarray, name: str) -> np.ndarray:
+    if array.dtype.kind == "O" and any(isinstance(value, (complex, np.complexfloating)) for value in array.flat):
+        raise InputError(_COMPLEX)
+    try:
+        return array.astype(np.float64)
+    except ValueError as error:
+        raise InputError(
+            f"Expected numbers in {name}, got text or rows of different lengths ({_short(error)}). Drop or encode "
+            "words, and give events of one shape."
+        ) from None
+    except Exception as error:  # objects of the user, whose conversion may raise anything
+        raise InputTypeError(
+            f"Expected numbers in {name}, got objects: {_short(error)}. argument must be a string or a number."
+        ) from None
+
+
+def _series(series: Any) -> np.ndarray:
+    """Return the values of a pandas series: numbers in their type, all else as objects."""
+    kind, dtype = getattr(series.dtype, "kind", "O"), getattr(series.dtype, "numpy_dtype", None)
+    if kind not in "biuf" or (dtype is None and not isinstance(series.dtype, np.dtype)):
+        return series.to_numpy(dtype=object)
+    if isinstance(series.dtype, np.dtype):
+        return series.to_numpy()
+    missing = bool(series.isna().any())
+    return series.to_numpy(dtype=np.float64, na_value=np.nan) if missing else series.to_numpy(dtype)
+
+
+def _arrow(column: Any) -> np.ndarray:
+    """Return the values of a column of Arrow or polars: numbers in their type, NaN where missing, else objects."""
+    kind = str(getattr(column, "type", getattr(column, "dtype", ""))).lower()
+    n_missing = column.null_count() if callable(column.null_count) else column.null_count
+    if re.fullmatch(r"u?int\d+|float\d*|double|halffloat|bool(ean)?", kind) is None or (n_missing and "bool" in kind):
+        values = column.to_pylist() if hasattr(column, "to_pylist") else column.to_list()
+        return np.array([*values, None], dtype=object)[:-1]  # None: else lists would become a second axis
+    return column.to_numpy(zero_copy_only=False) if type(column).__name__.endswith("Array") else column.to_numpy()
+
+
+def _kind(data: Any) -> str:
+    return f"a value of type {type(data).__name__}"
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
+
+
+def _coded(x: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Return codes (NaN where missing) and words; or numbers and None if all objects are numbers."""
+    values = x.tolist()
+    if any(isinstance(value, (complex, np.complexfloating)) for value in values):
+        raise InputError(f"Expected real numbers in column {name!r}, got complex ones. Give two columns.")
+    if x.dtype.kind in "mM":
+        raise InputError(f"Expected numbers in column {name!r}, got times. Give seconds since some moment instead.")
+    missing = np.array([_is_missing(value) for value in values], bool)
+    present = [v for v, gone in zip(values, missing, strict=True) if not gone]
+    if not any(isinstance(v, (str, bytes)) for v in present):
+        return _numbers(values, missing, name), None
+    texts = np.array([v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in present])
+    words, codes = np.unique(texts, return_inverse=True)
+    if len(words) > MAX_WORDS:
+        raise InputError(
+            f"Expected numbers or at most {MAX_WORDS} different words in column {name!r}, got {len(words)} words "
+            f"such as {str(words[0])!r}. Leave the column out (--columns a,b,c)."
+        )
+    out = np.full(len(values), np.nan) if missing.any() else np.empty(len(values), np.int64)
+    out[~missing] = codes
+    return out, tuple(str(word) for word in words)
+
+
+def _is_missing(value: Any) -> bool:
+    nan = isinstance(value, (float, np.floating)) and value != value
+    return nan or value is None or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _numbers(values: list, missing: np.ndarray, name: str) -> np.ndarray:
+    try:
+        return np.array([np.nan if gone else float(v) for v, gone in zip(values, missing, strict=True)])
+    except Exception:  # objects of the user, whose conversion may raise anything
+        odd = next(type(v).__name__ for v, gone in zip(values, missing, strict=True) if not gone)
+        raise InputError(
+            f"Expected numbers in column {name!r}, got objects of type {odd}. Leave it out (--columns a,b,c)."
+        ) from None
+
+
+def _first(lengths: Mapping[str, int]) -> str:
+    parts = [f"{name}: {n}" for name, n in lengths.items()]
+    return ", ".join(parts[:6]) + (", ..." if len(parts) > 6 else "")

@@ -1,0 +1,194 @@
+"""Data from Python: every container that holds a table is read as one, what holds none is refused in one sentence."""
+
+import datetime
+import decimal
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+
+from reverie.core.containers import as_array, tabular, to_raw
+from reverie.core.errors import InputError
+from reverie.data.dataset import Dataset
+from reverie.explore.tables import read_table
+from reverie.models import GAN
+from reverie.validation.samples import read_sample
+
+pd = pytest.importorskip("pandas")
+pa = pytest.importorskip("pyarrow")
+
+NUMBERS = [[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]]
+
+
+class _Own(torch.Tensor):
+    pass
+
+
+def _frame():
+    return pd.DataFrame(NUMBERS, columns=["a", "b"])
+
+
+def _masked():
+    return np.ma.MaskedArray(NUMBERS, mask=[[False, False], [False, True], [False, False]])
+
+
+def _structured():
+    return np.array([tuple(row) for row in NUMBERS], dtype=[("a", "f4"), ("b", "f8")])
+
+
+TABLES = {
+    "list": NUMBERS,
+    "array": np.array(NUMBERS),
+    "integers": np.array(NUMBERS).astype(np.int16),
+    "objects": np.array(NUMBERS, dtype=object),
+    "words that spell numbers": [["1", "2"], ["3", "4"], ["5", "7"]],
+    "decimals": [[decimal.Decimal(int(x)) for x in row] for row in NUMBERS],
+    "long double": np.array(NUMBERS, dtype=np.longdouble),
+    "matrix": np.array(NUMBERS).view(np.matrix),
+    "structured": _structured(),
+    "records": _structured().view(np.recarray),
+    "nothing masked": np.ma.MaskedArray(NUMBERS, mask=False),
+    "big endian": np.array(NUMBERS).astype(">f8"),
+    "backwards": np.array(NUMBERS)[::-1][::-1],
+    "tensor": torch.tensor(NUMBERS),
+    "tensor with gradient": torch.tensor(NUMBERS, requires_grad=True),
+    "parameter": torch.nn.Parameter(torch.tensor(NUMBERS)),
+    "bfloat16": torch.tensor(NUMBERS, dtype=torch.bfloat16),
+    "float8": torch.tensor(NUMBERS).to(torch.float8_e4m3fn),
+    "half": torch.tensor(NUMBERS, dtype=torch.float16),
+    "own tensor": torch.tensor(NUMBERS).as_subclass(_Own),
+    "list of tensors": list(torch.tensor(NUMBERS)),
+    "frame": _frame(),
+    "frame of several types": _frame().astype({"a": "int8", "b": "float32"}),
+    "nullable": _frame().astype({"a": "Int64", "b": "Float32"}),
+    "sparse columns": _frame().astype(pd.SparseDtype("float64", 0.0)),
+    "Arrow types of pandas": _frame().convert_dtypes(dtype_backend="pyarrow"),
+    "numbers as categories": _frame().astype({"a": "category"}),
+    "objects in a frame": _frame().astype(object),
+    "Arrow": pa.table({"a": [1, 3, 5], "b": [2.0, 4.0, 7.0]}),
+    "columns": {"a": [1, 3, 5], "b": torch.tensor([2.0, 4.0, 7.0], requires_grad=True)},
+}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_a_table_is_read_from_every_container(table):
+    np.testing.assert_array_equal(np.asarray(to_raw(table).values, dtype=float), NUMBERS)
+    np.testing.assert_array_equal(Dataset(table).values, NUMBERS)
+    np.testing.assert_array_equal(read_table(table).values, NUMBERS)
+    np.testing.assert_array_equal(read_sample(table, "real").values, NUMBERS)
+
+
+def _polars(**columns):
+    return pytest.importorskip("polars").DataFrame(columns)
+
+
+def test_polars_frames_are_tables():
+    frame = _polars(a=[1, 3, None], b=[2.0, None, 7.0], c=["x", "y", "x"])
+    raw = to_raw(frame)
+    np.testing.assert_array_equal(raw.values, [[1.0, 2.0, 0.0], [3.0, np.nan, 1.0], [np.nan, 7.0, 0.0]])
+    assert (raw.names, raw.labels) == (["a", "b", "c"], {"c": ("x", "y")})
+
+
+@pytest.mark.parametrize("make", [_polars, lambda **columns: pa.table(columns)], ids=["polars", "Arrow"])
+def test_samples_come_back_in_the_frame_that_was_given(make):
+    X = make(a=np.arange(40.0), b=np.arange(40) % 7 + 0.5)
+    samples = GAN(max_steps=2, random_state=0).fit(X).sample(5, random_state=0)
+    assert type(samples) is type(X)
+    assert list(getattr(samples, "column_names", None) or samples.columns) == ["a", "b"]
+
+
+def test_gaps_become_nan():
+    expected = [[1.0, 2.0], [3.0, np.nan], [5.0, 7.0]]
+    nullable = pd.DataFrame({"a": pd.array([1, 3, 5], "Int64"), "b": pd.array([2, None, 7], "Int64")})
+    for table in (
+        _masked(),
+        nullable,
+        pa.table({"a": [1, 3, 5], "b": [2, None, 7]}),
+        {"a": [1, 3, 5], "b": [2, None, 7]},
+    ):
+        np.testing.assert_array_equal(to_raw(table).values, expected)
+
+
+class _Hostile:
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("no\nway")
+
+
+class _HostileNumber:
+    def __float__(self):
+        raise KeyError("no number")
+
+
+TWICE = pd.DataFrame(NUMBERS, columns=["a", "a"])
+WORDS = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [f"word {i}" for i in range(3)]})
+TIMES = pd.DataFrame({"a": [1.0, 2.0, 3.0], "t": pd.date_range("2020-01-01", periods=3)})
+REFUSED = {
+    "equal names": (TWICE, "'a' twice"),
+    "equal names as words": ({"1": [1.0], 1: [2.0]}, "'1' twice"),
+    "times in a frame": (TIMES, "'t'"),
+    "times": (np.array([["2020-01-01"]], dtype="datetime64[D]"), "datetime64"),
+    "times in a column": ({"t": np.array(["2020-01-01"], dtype="datetime64[ns]")}, "times"),
+    "time spans": (np.ones((2, 2), dtype="timedelta64[s]"), "timedelta64"),
+    "dates": ([[datetime.date(2020, 1, 1)]], "objects"),
+    "scipy sparse": (scipy.sparse.eye(3).tocsr(), "sparse"),
+    "scipy sparse array": (scipy.sparse.coo_array(np.eye(3)), "sparse"),
+    "torch sparse": (torch.eye(3).to_sparse(), "sparse"),
+    "meta tensor": (torch.ones(3, 2, device="meta"), "meta"),
+    "complex tensor": (torch.ones(3, 2, dtype=torch.complex64), "Complex"),
+    "complex": (np.ones((3, 2)) * 1j, "Complex"),
+    "complex objects": ([[1 + 2j, object()]], "Complex"),
+    "number": (3.0, "0D"),
+    "tensor of no axis": (torch.tensor(3.0), "0D"),
+    "one axis": (np.ones(3), "1D"),
+    "none": (None, "X"),
+    "word": ("events.csv", "X"),
+    "ragged": ([[1.0, 2.0], [3.0]], "equal length"),
+    "ragged objects": (np.array([np.ones(2), np.ones(3)], dtype=object), "different lengths"),
+    "sets": ([{1, 2}, {3, 4}], "objects"),
+    "generator": ((row for row in NUMBERS), "objects"),
+    "nested records": (np.zeros(3, dtype=[("a", "f4"), ("b", [("c", "f4")])]), "'b'"),
+    "columns of several numbers": (np.zeros(3, dtype=[("a", "f4", (2,))]), "'a'"),
+    "no columns": ({}, "at least one column"),
+    "columns of two lengths": ({"a": [1, 2], "b": [1]}, "one length"),
+    "hostile": (_Hostile(), "no way"),
+    "hostile number": ([[_HostileNumber()]], "objects"),
+    "too wide": (np.zeros((2, 20_000)), "at most 10,000 columns"),
+    "wide frame": (pd.DataFrame(np.zeros((2, 20_000))), "at most 10,000 columns"),
+    "integers beyond all floats": ({"a": [10**400, 1]}, "'a'"),
+}
+
+
+@pytest.mark.parametrize(("table", "word"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_table_is_refused_in_one_sentence(table, word):
+    for read in (to_raw, Dataset, read_table, lambda x: read_sample(x, "X")):
+        with pytest.raises(InputError, match=word) as caught:
+            read(table)
+        assert "\n" not in str(caught.value)
+
+
+def test_words_of_two_samples_could_have_different_codes():
+    assert to_raw(WORDS).labels == {"b": ("word 0", "word 1", "word 2")}
+    with pytest.raises(InputError, match="words in the column 'b'"):
+        tabular(WORDS)
+
+
+def test_names_and_weights_of_a_data_set_are_kept():
+    data = Dataset(NUMBERS, names=["p", "q"], weights=[1.0, 2.0, 3.0])
+    values, names, weights = tabular(data)
+    assert names == ("p", "q")
+    np.testing.assert_array_equal(weights, [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(values, NUMBERS)
+
+
+def test_a_memory_map_stays_one(tmp_path):
+    np.save(tmp_path / "x.npy", np.array(NUMBERS))
+    assert isinstance(as_array(np.load(tmp_path / "x.npy", mmap_mode="r")), np.memmap)
+
+
+def test_the_reader_does_not_import_torch():
+    import subprocess
+
+    code = "import sys, reverie.core.containers; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
