@@ -134,6 +134,7 @@ REFUSED = {
     "dates": ([[datetime.date(2020, 1, 1)]], "objects"),
     "scipy sparse": (scipy.sparse.eye(3).tocsr(), "sparse"),
     "scipy sparse array": (scipy.sparse.coo_array(np.eye(3)), "sparse"),
+    "scipy sparse by key": (scipy.sparse.eye(3).todok(), "sparse"),
     "torch sparse": (torch.eye(3).to_sparse(), "sparse"),
     "meta tensor": (torch.ones(3, 2, device="meta"), "meta"),
     "complex tensor": (torch.ones(3, 2, dtype=torch.complex64), "Complex"),

@@ -78,6 +78,7 @@ def to_raw(data: Any, name: str = "X") -> Raw:
     InputError
         If `data` cannot be read as numbers, is complex, has no axis of events, or more columns than `MAX_COLUMNS`.
     """
+    _refuse_sparse(data, name)
     columns = named_columns(data)
     if columns is not None:
         return join_columns(columns)
@@ -110,6 +111,7 @@ def as_array(data: Any, name: str = "X") -> Any:
     """
     if isinstance(data, LazyTable):
         return data
+    _refuse_sparse(data, name)
     columns = named_columns(data)
     if columns is not None:
         raw = join_columns(columns)
@@ -118,11 +120,6 @@ def as_array(data: Any, name: str = "X") -> Any:
         return raw.values
     if _is(data, "torch", "Tensor"):
         data = _of_tensor(data, name)
-    if hasattr(data, "toarray") and hasattr(data, "nnz"):
-        raise InputError(
-            f"Expected dense numbers in {name}, got a sparse {type(data).__name__} of shape {data.shape}. "
-            f"Give {name}.toarray() if that fits in memory."
-        )
     if isinstance(data, np.ma.MaskedArray):
         data = data.astype(np.float64).filled(np.nan) if np.ma.getmaskarray(data).any() else data.data
     return _real(_asarray(data, name), name)
@@ -239,6 +236,14 @@ def as_column(column: Any, name: str) -> np.ndarray:
         return as_array(column, f"column {name!r}")
     x = _asarray(column, f"column {name!r}")
     return _real(x, name) if x.dtype.kind == "f" else x
+
+
+def _refuse_sparse(data: Any, name: str) -> None:
+    if hasattr(data, "toarray") and hasattr(data, "nnz"):
+        raise InputError(
+            f"Expected dense numbers in {name}, got a sparse {type(data).__name__} of shape {data.shape}. "
+            f"Give {name}.toarray() if that fits in memory."
+        )
 
 
 def _is(data: Any, library: str, kind: str) -> bool:
