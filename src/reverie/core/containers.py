@@ -121,7 +121,8 @@ def as_array(data: Any, name: str = "X") -> Any:
     if _is(data, "torch", "Tensor"):
         data = _of_tensor(data, name)
     if isinstance(data, np.ma.MaskedArray):
-        data = data.astype(np.float64).filled(np.nan) if np.ma.getmaskarray(data).any() else data.data
+        hidden = np.ma.getmaskarray(data)
+        data = np.where(hidden, np.nan, np.asarray(data.data, dtype=np.float64)) if hidden.any() else data.data
     return _real(_asarray(data, name), name)
 
 
@@ -213,16 +214,17 @@ def named_columns(data: Any) -> Mapping[str, Any] | None:
         return data
     if isinstance(data, np.ndarray) and data.dtype.names is not None:
         return {name: data[name] for name in data.dtype.names}
-    library = frame_library(data)
-    if not library:
-        return None
+    frame: Any = data
+    library = frame_library(frame)
     if library == "pandas":
-        names, series = [str(name) for name in data.columns], (data.iloc[:, j] for j in range(data.shape[1]))
-        columns: Any = (_series(one) for one in series)
+        names = [str(name) for name in frame.columns]
+        columns = (_series(frame.iloc[:, j]) for j in range(len(names)))
     elif library == "polars":
-        names, columns = data.columns, (_arrow(one) for one in data.get_columns())
+        names, columns = frame.columns, (_arrow(one) for one in frame.get_columns())
+    elif library == "pyarrow":
+        names, columns = frame.schema.names, (_arrow(one) for one in frame.columns)
     else:
-        names, columns = data.schema.names, (_arrow(one) for one in data.columns)
+        return None
     check_width(len(names), "the table")
     _check_different(names)
     return dict(zip(names, columns, strict=True))

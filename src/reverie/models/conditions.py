@@ -190,7 +190,7 @@ def _as_dataset(y: Any) -> Dataset:
     if isinstance(y, Dataset):
         return y
     if frame_library(y):
-        labels = [name for name, x in named_columns(y).items() if _is_label(x)]
+        labels = [name for name, x in (named_columns(y) or {}).items() if _is_label(x)]
         return Dataset(y, kind=dict.fromkeys(labels, "categorical"))
     name = str(getattr(y, "name", None) or "condition")
     values = _numbers_or_words(y)
