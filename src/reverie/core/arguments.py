@@ -20,7 +20,6 @@ import functools
 import inspect
 import math
 import numbers
-import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -117,11 +116,12 @@ def check_arguments(call: Callable[..., Any], given: Mapping[str, Any], *, of: s
 def _parameters(call: Callable[..., Any]) -> dict[str, tuple[Any, Any, Any]]:
     """Return annotation, default and kind of each parameter by name."""
     found = {}
+    function = inspect.unwrap(call.__init__ if isinstance(call, type) else call)
+    names = getattr(function, "__globals__", {})
     for name, parameter in inspect.signature(call).parameters.items():
         annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
         try:
             holder = types.SimpleNamespace(__annotations__={name: annotation})
-            names = vars(sys.modules[call.__module__])
             annotation = get_type_hints(holder, globalns=names, include_extras=True)[name]
         except NameError:  # imported for type checkers only
             annotation = Any
