@@ -265,6 +265,8 @@ def test_what_cannot_be_resampled_is_refused():
         bootstrap(np.mean, np.arange(5.0), level=2)
     with pytest.raises(InputError, match="weights"):
         bootstrap(np.average, np.arange(5.0), weights=[1.0])
+    with pytest.raises(InputError, match=r"bootstrap\(np.median, values\)"):
+        bootstrap(np.arange(5.0), np.median)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="at least 2 rows"):
         bootstrap(np.mean, [1.0])
 

@@ -1,6 +1,8 @@
 """Chains and their diagnostics: what converged chains, stuck ones and drifting ones show."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,3 +105,28 @@ def test_numbers_out_of_range_are_refused(numbers):
 def test_what_cannot_be_is_refused(call):
     with pytest.raises(InputError):
         call()
+
+
+def test_the_call_on_the_page_runs():
+    page = (Path(__file__).parents[2] / "docs" / "theory" / "samplers.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    names = {}
+    exec(compile(block, "samplers.md", "exec"), names)
+    assert names["chains"].x.shape == (500, 64, 2)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "third", "message"),
+    [
+        (RandomWalk(0.5), _energy, torch.zeros(3, 2), r"got function and Tensor.*run\(kernel, x, energy"),
+        (RandomWalk(0.5), np.zeros((3, 2)), _energy, r"got ndarray and function.*torch.as_tensor\(x\)"),
+        (torch.zeros(3, 2), RandomWalk(0.5), _energy, "a kernel first, got Tensor"),
+        (RandomWalk, torch.zeros(3, 2), _energy, "a kernel first, got RandomWalk, a class"),
+    ],
+)
+def test_arguments_in_another_order_are_refused_with_the_right_call(first, second, third, message):
+    source = torch.Generator().manual_seed(0)
+    with pytest.raises(InputError, match=message):
+        run(first, second, third, n_steps=2, generator=source)
+    with pytest.raises(InputError, match=message):
+        next(steps(first, second, third, generator=source))

@@ -67,7 +67,8 @@ class GAN(ConditionalModel):
     optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta".
     device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
     random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
-    discriminator_learning_rate : step size of the discriminator alone; None takes that of the generator.
+    discriminator_learning_rate : step size of the discriminator alone; None takes that of the generator, and 0.5 for
+        "sgd" where `learning_rate` is None too.
     betas : decay of the optimiser's averages of the gradient (momentum, in SGD) and of its square, in [0, 1); None
         takes the optimiser's row of `reverie.models.learning_rates`, (0, 0.99) for Adam.
     schedule : "cosine" holds the learning rate for half of the run, then lowers it; "constant".

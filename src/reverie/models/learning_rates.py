@@ -4,8 +4,10 @@ A rate belongs to its optimiser, whose steps have their own scale: Adam and RMSp
 whatever the gradient, SGD by the rate times the gradient, Adadelta by what it has moved before. It also belongs to
 the objective and to the networks: an exception to the row of the optimiser is a row of its own.
 
-    rate of D = rate of G,    betas = decay of the averages of the gradient (momentum, in SGD) and of its square
-                                      (alpha, in RMSprop); Adagrad and Adadelta read neither
+    betas    decay of the averages of the gradient (momentum, in SGD) and of its square (alpha, in RMSprop); Adagrad and
+             Adadelta read neither
+
+`python -m benchmarks.quality.learning_rates` shows that a game with each row learns.
 """
 
 from collections.abc import Mapping
@@ -22,11 +24,20 @@ ANY = "any"  # objective, or any networks, for which there is no row of its own
 
 @dataclass(frozen=True)
 class Rate:
-    """Learning rate and betas of an optimiser in a game, and the source of both in words."""
+    """Learning rate and betas of an optimiser in a game, and the source of both in words.
+
+    Parameters
+    ----------
+    learning_rate : of the generator, > 0.
+    betas : see the module.
+    source : where they come from.
+    discriminator : learning rate of the discriminator; None is that of the generator.
+    """
 
     learning_rate: float
     betas: tuple[float, float]
     source: str
+    discriminator: float | None = None
 
 
 _OURS = "chosen on the toy set ring, seed 0"
@@ -40,7 +51,7 @@ LEARNING_RATES: Mapping[tuple[str, str, str], Rate] = MappingProxyType(
         ("rmsprop", "wasserstein", ANY): Rate(5e-5, (0.0, 0.99), "Arjovsky et al., arXiv:1701.07875, algorithm 1"),
         ("adagrad", ANY, ANY): Rate(1e-2, (0.0, 0.99), "torch's default; Duchi et al. leave it open"),
         ("adadelta", ANY, ANY): Rate(1.0, (0.0, 0.99), "Zeiler, arXiv:1212.5701: the method has no rate"),
-        ("sgd", ANY, ANY): Rate(0.1, (0.5, 0.99), _OURS),
+        ("sgd", ANY, ANY): Rate(0.2, (0.0, 0.99), _OURS + "; with momentum 0.9 it diverged at 0.05 to 0.3", 0.5),
     }
 )
 

@@ -191,6 +191,8 @@ def _settings(model: Any, objective: Objective, shape: tuple[int, ...]) -> GameS
     n_features, images = math.prod(shape), _plays_images(model, shape)
     default = learning_rate_of(model.optimizer, model.objective, images=images)
     rate = default.learning_rate if model.learning_rate is None else model.learning_rate
+    d_rate = default.discriminator if model.learning_rate is None else None
+    d_rate = d_rate if model.discriminator_learning_rate is None else model.discriminator_learning_rate
     betas = default.betas if model.betas is None else model.betas
     penalty = objective.penalty if model.penalty == "auto" else model.penalty
     every = max(objective.penalty_every, _IMAGE_PENALTY_EVERY if images and penalty == "r1_r2" else 1)
@@ -203,7 +205,7 @@ def _settings(model: Any, objective: Objective, shape: tuple[int, ...]) -> GameS
         noise_prior=model.noise_prior,
         optimizer=model.optimizer,
         generator_rate=rate,
-        discriminator_rate=rate if model.discriminator_learning_rate is None else model.discriminator_learning_rate,
+        discriminator_rate=rate if d_rate is None else d_rate,
         betas=(float(betas[0]), float(betas[1])),
         hold=0.5 if model.schedule == "cosine" else 1.0,
         ema_decay=model.ema_decay,

@@ -40,6 +40,7 @@ def steps(
     Stopping is leaving the loop; the last state is where to go on. `compile` is as in `run`, where "auto" judges by
     `n_steps`.
     """
+    _check_order(kernel, x, energy)
     state = kernel.init(x, energy)
     step = _step(kernel, energy, compile, n_steps)
     while True:
@@ -74,8 +75,17 @@ def run(
     Raises
     ------
     InputError
-        If a number is out of range or nothing would be kept.
+        If a number is out of range, nothing would be kept, or kernel, positions and energy are not in this order.
+
+    Examples
+    --------
+    >>> from reverie.samplers import ULA
+    >>> source = torch.Generator().manual_seed(0)
+    >>> chains = run(ULA(0.1), torch.zeros(8, 2), lambda x: x.square().sum(1) / 2, n_steps=50, generator=source)
+    >>> chains.x.shape
+    torch.Size([50, 8, 2])
     """
+    _check_order(kernel, x, energy)
     for name, value in (("n_steps", n_steps), ("thin", thin)):
         check_positive(name, value, integer=True)
     check_positive("burn_in", burn_in, integer=True, allow_zero=True)
@@ -91,6 +101,19 @@ def run(
         for field in fields(info):
             told.setdefault(field.name, []).append(getattr(info, field.name))
     return Chains(kept, {name: torch.stack(values) for name, values in told.items()}, thin)
+
+
+def _check_order(kernel: object, x: object, energy: object) -> None:
+    """Raise `InputError` unless these are a kernel, positions and an energy."""
+    if isinstance(kernel, type) or not callable(getattr(kernel, "step", None)):
+        wrong = f"{kernel.__name__}, a class" if isinstance(kernel, type) else type(kernel).__name__
+        raise InputError(f"Expected a kernel first, got {wrong}. Write run(ULA(0.1), x, energy, ...).")
+    if not isinstance(x, Tensor) or not callable(energy):
+        raise InputError(
+            "Expected positions (chain, *event) as a tensor after the kernel and then the energy, a function of them, "
+            f"got {type(x).__name__} and {type(energy).__name__}. Write run(kernel, x, energy, ...), with "
+            "torch.as_tensor(x) for an array."
+        )
 
 
 def _step(
