@@ -4,17 +4,18 @@ Symbols, equations and the paper they come from stand here; the code below uses 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, Positive, Share, Whole
 from reverie.core.compiled import Compiled
 from reverie.core.random import child_generator
 from reverie.core.types import RandomState
 from reverie.models.course import Learner
 from reverie.models.density import DensityModel
+from reverie.models.preprocessed import ChangeOfVariables
 from reverie.networks.init import initialise
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
@@ -51,19 +52,19 @@ class X(DensityModel):
     def __init__(
         self,
         *,
-        max_steps: int = 5_000,
-        learning_rate: float = 1e-3,
-        batch_size: int | str = "auto",
-        preprocessing: Any = "auto",
+        max_steps: Count = 5_000,
+        learning_rate: Positive = 1e-3,
+        batch_size: Count | Literal["auto"] = "auto",
+        preprocessing: ChangeOfVariables = "auto",
         device: str = "auto",
         random_state: RandomState = None,
-        validation_fraction: float = 0.1,
-        n_checks: int = 40,
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
         keep_best: bool = True,
         on_alarm: str = "rollback",
-        record_every: int = 50,
-        n_threads: int | str = "auto",
-        compile: bool | str = "auto",
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
     ) -> None:
         self.max_steps = max_steps
         self.learning_rate = learning_rate
@@ -78,9 +79,6 @@ class X(DensityModel):
         self.record_every = record_every
         self.n_threads = n_threads
         self.compile = compile
-
-    def _check_configuration(self) -> None:
-        check_positive("learning_rate", self.learning_rate)
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         n = self.preprocessing_.transform.output_shape[0]

@@ -50,9 +50,8 @@ class TrainedModel(ConditionalModel):
     trains_on_several: ClassVar[bool] = False  # processes; the learner then has one `descent`, and no state of its own
     preprocessing: ChangeOfVariables = "auto"
 
-    @abstractmethod
     def _check_configuration(self) -> None:
-        """Raise `InputError` for an option of the subclass that is out of range; names the option."""
+        """Raise `InputError` for options of the subclass that its annotations allow and that do not go together."""
 
     @abstractmethod
     def _fresh_networks(self) -> dict[str, nn.Module]:
