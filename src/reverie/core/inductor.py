@@ -162,10 +162,10 @@ class Ready:
         with torch.no_grad():
             return list(self._call(*inputs, *values, *self._outer))
 
-    def capture(self, inputs: list[Tensor], values: list[Tensor]) -> None:
-        """Capture a call on a GPU as a CUDA graph: one launch a step, its inputs in fixed places."""
+    def capture(self, inputs: list[Tensor], values: list[Tensor]) -> bool:
+        """Capture a call on a GPU as a CUDA graph: one launch a step, its inputs in fixed places; whether it did."""
         if not any(x.is_cuda for x in self._outer):
-            return
+            return False
         fixed = [x.clone() for x in (*inputs, *values)]
         with torch.no_grad(), _side_stream():
             for _ in range(3):
@@ -181,3 +181,4 @@ class Ready:
             return [x.clone() if isinstance(x, Tensor) else x for x in outputs]
 
         self._replay = replay
+        return True

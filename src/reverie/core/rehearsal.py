@@ -3,7 +3,6 @@
 How the steps of a preparation go together stands at `reverie.core.compiled`.
 """
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,14 +12,15 @@ from torch import Tensor
 from torch.utils import _pytree as tree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from reverie.core.agreement import Deviation, agrees, deviation, is_known, nudged
 from reverie.core.draws import Draws
 from reverie.core.inductor import Ready, compiled_graph, scalars_as_tensors
+from reverie.core.random import child_generator
 
 __all__ = ["Rehearsal", "UnsuitableError"]
 
 Step = Callable[[Any, torch.Generator], Any]
-_TOLERANCE = 1e-3  # of the largest entry of a tensor, after one step in single precision
-_MOST_OFF = 0.005  # share of entries that may be further off
+_NUDGES = 3  # plain steps from starts that are a rounding off
 _BAD_TAGS = (torch.Tag.nondeterministic_seeded, torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
 
@@ -106,32 +106,54 @@ class Rehearsal:
         values = [draw.value for draw in self._draws]
         self.put_back()
         ready = compiled_graph(graph, [*self._inputs, *values], [draw.make for draw in self._draws], self._shape)
+        roundings = self._roundings()
         self.put_back()
-        self._compare(ready.flat(self._inputs, values))
-        ready.capture(self._inputs, values)
+        self._compare(ready.flat(self._inputs, values), roundings)
+        if ready.capture(self._inputs, values):
+            self.put_back()
+            self._compare(ready.flat(self._inputs, values), roundings)
         return ready
 
-    def _compare(self, outputs: list[Any]) -> None:
-        pairs = itertools.chain(
-            zip(outputs, self._outputs, strict=True),
-            zip((tensor for tensor, _ in self._witness.seen.values()), self._after, strict=True),
-        )
-        entries = [_agreement(ours, plain) for ours, plain in pairs if isinstance(plain, Tensor)]
-        n_all = sum(n for _, n in entries)
-        if sum(n_agreed for n_agreed, _ in entries) < (1 - _MOST_OFF) * n_all:
-            raise UnsuitableError("the compiled step disagreed with the plain one")
+    def _roundings(self) -> list[list[Deviation]]:
+        """Return what a start that is off by roundings does to each returned and to each changed tensor."""
+        found: list[list[Deviation]] = []
+        for k in range(_NUDGES):
+            self.put_back()
+            moved = []
+            with torch.no_grad():
+                for j, (tensor, before) in enumerate(self._witness.seen.values()):
+                    moved.append(nudged(before, child_generator(k, "nudge", j, device=tensor.device)))
+                    tensor.copy_(moved[-1])
+            draws = (nudged(d.value, child_generator(k, "draw", device=d.value.device)) for d in self._draws)
+            with Draws(self._generator, draws):
+                outputs = self._fn(tree.tree_unflatten(self._leaves, self._structure), self._generator)
+            found.append(self._deviations(tree.tree_leaves(outputs), moved))
+        return [list(of_one) for of_one in zip(*found, strict=True)]
+
+    def _deviations(self, outputs: list[Any], moved: list[Tensor] | None = None) -> list[Deviation]:
+        """Return how far the outputs, and then the outer tensors as they stand, are from those of the plain step."""
+        returned = [deviation(_as_tensor(a), _as_tensor(b)) for a, b in zip(outputs, self._outputs, strict=True)]
+        outer = zip(self._witness.seen.values(), self._after, moved or [None] * len(self._after), strict=True)
+        return returned + [deviation(now, after, before, start) for (now, before), after, start in outer]
+
+    def _compare(self, outputs: list[Any], roundings: list[list[Deviation]]) -> None:
+        """Raise `UnsuitableError` unless each returned and each changed tensor is that of the plain step."""
+        deviations = self._deviations(outputs)
+        tensors = [*map(_as_tensor, self._outputs), *self._after]
+        for k, (found, by_rounding, x) in enumerate(zip(deviations, roundings, tensors, strict=True)):
+            if not agrees(found, by_rounding):
+                what = "returned" if k < len(outputs) else "made of"
+                raise UnsuitableError(
+                    f"the compiled step disagreed with the plain one in what it {what} a tensor of shape "
+                    f"{tuple(x.shape)}: |error| {found.error:.2g}, |change| {found.change:.2g}"
+                )
+        changed = [(d.change, r) for d, r in list(zip(deviations, roundings, strict=True))[len(outputs) :] if d.change]
+        if changed and not any(is_known(change, by_rounding) for change, by_rounding in changed):
+            raise UnsuitableError("the change that a step makes is lost in rounding, so that none could be checked")
 
 
-def _agreement(ours: Tensor, plain: Tensor) -> tuple[int, int]:
-    """Return how many entries agree, and how many there are; whole numbers are not compared.
-
-    A few may disagree: an optimiser that divides by the size of the gradient makes a step out of the rounding of a
-    gradient that is zero, and a rounding may flip a draw.
-    """
-    if not plain.is_floating_point() or plain.numel() == 0:
-        return 0, 0
-    off = (ours - plain).abs() > _TOLERANCE * float(plain.abs().max())
-    return plain.numel() - int(off.sum()), plain.numel()
+def _as_tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else torch.tensor(float("nan") if x is None else float(x), dtype=torch.float64)
 
 
 def _refuse_dependence(graph: torch.fx.GraphModule) -> None:
