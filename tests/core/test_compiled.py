@@ -1,10 +1,13 @@
 """A compiled step gives the numbers of the plain one, prepares without a trace, and declines what it cannot do."""
 
+import warnings
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from reverie.core.compiled import WORTH, Compiled, check_compile
+from reverie.core.compiled import WORTH, Compiled, check_compile, outcome, take_up
+from reverie.core.compiled import declined as declined_before
 from reverie.core.errors import InputError
 
 RATE = 0.05
@@ -73,9 +76,11 @@ def declined(step, *, mode=True, n_calls: int = 0) -> str:
     weight, random = torch.zeros(3), torch.Generator().manual_seed(0)
     other, same = torch.zeros(3), torch.Generator().manual_seed(0)
     compiled = Compiled(lambda x, g: step(x, g, weight), mode=mode, n_calls=n_calls)
-    for _ in range(3):
-        ours, plain = compiled(torch.ones(3), random), step(torch.ones(3), same, other)
-        assert torch.equal(ours, plain)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of True that cannot be had
+        for _ in range(3):
+            ours, plain = compiled(torch.ones(3), random), step(torch.ones(3), same, other)
+            assert torch.equal(ours, plain)
     assert torch.equal(weight, other)
     assert torch.equal(random.get_state(), same.get_state())
     assert not compiled.is_compiled
@@ -125,3 +130,24 @@ def test_a_compilation_is_spent_where_it_is_repaid():
 def test_an_unknown_mode_is_refused():
     with pytest.raises(InputError, match="compile"):
         check_compile("yes")
+
+
+def test_what_was_asked_to_be_compiled_and_is_not_warns_once_and_says_why():
+    toy, random = Toy(), torch.Generator()
+
+    def branching(inputs, generator):
+        return float(toy.weight.detach().sum()) > 0
+
+    compiled = Compiled(branching, mode=True)
+    assert outcome([compiled]) == "not compiled: no step was taken"
+    with pytest.warns(UserWarning, match="compile=True"):
+        compiled({"x": rows()}, random)
+    compiled({"x": rows()}, random)  # a second warning would be an error here
+    assert outcome([compiled, Compiled(branching, mode=False)]) == f"not compiled: {compiled.reason}"
+
+
+def test_a_step_that_was_plain_before_an_interruption_is_plain_after_it():
+    first, again = Compiled(added, mode=False), Compiled(lambda x, g: x + 1, mode="auto", n_calls=10**9)
+    take_up([again], declined_before([first]))
+    again(torch.ones(3), torch.Generator())
+    assert again.reason == "not asked for"

@@ -13,7 +13,8 @@ compiled. Before the first compiled call
     2. it runs again, put back to the start and watched by `make_fx`, on the numbers drawn before: one flat graph,
        both players, gradients of gradients and optimisers included
     3. the graph is compiled for this machine by TorchInductor, for a GPU also captured as a CUDA graph
-    4. the compiled step is taken from the start, and must agree with the plain one in every tensor
+    4. the compiled step is taken from the start, and must agree with the plain one in every number that it returns and
+       in the change of every tensor (`reverie.core.agreement`)
     5. all is put back to the start
 
 Random numbers are drawn outside the graph, in the listed order, from the same generator: both ways take the same
@@ -21,13 +22,15 @@ trajectory, up to rounding. Nothing of this depends on a clock, so a resumed run
 
 What cannot be compiled runs as it is: where a size or a branch depends on values, where numbers are drawn with
 probabilities that change or without the generator, where there is no C++ compiler, and where step 4 fails. `reason`
-says which. A function that binds new tensors to attributes instead of changing the old ones breaks the contract.
+says which, models say it in `compiled_`, a run in its log, status and report, and mode True warns. A function that
+binds new tensors to attributes instead of changing the old ones breaks the contract.
 
 A compilation takes seconds. With mode "auto" it is spent where it is repaid, by the number of operations in the graph
 and of calls to come (`WORTH`); torch keeps its result on disk for the next run of the same configuration.
 """
 
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +40,7 @@ from reverie.core.errors import InputError
 from reverie.core.inductor import Ready
 from reverie.core.rehearsal import Rehearsal, Step, UnsuitableError
 
-__all__ = ["WORTH", "Compiled", "check_compile"]
+__all__ = ["WORTH", "Compiled", "check_compile", "declined", "outcome", "take_up", "warn_plain"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,38 @@ def check_compile(mode: object) -> None:
         raise InputError(f"Expected compile to be True, False or 'auto', got {mode!r}. Use 'auto'.")
 
 
+def outcome(steps: Iterable["Compiled"]) -> str:
+    """Return how the steps of a training were taken so far: "compiled", or "not compiled: " and the reasons."""
+    taken = [step for step in steps if step.is_begun]
+    reasons = list(dict.fromkeys(step.reason for step in taken if step.reason))
+    if not taken or not reasons:
+        return "compiled" if taken else "not compiled: no step was taken"
+    some = "compiled in part; others not" if len(reasons) < len({step.reason for step in taken}) else "not compiled"
+    return f"{some}: {'; '.join(reasons)}"
+
+
+def warn_plain(reason: str) -> None:
+    """Warn that steps which were asked to be compiled are not, and why."""
+    warnings.warn(
+        f"Expected steps that can be compiled (compile=True), got: {reason}. They run as they are: the numbers are the "
+        "same up to rounding, and come slower. compile='auto' does so without this warning.",
+        UserWarning,
+        stacklevel=2,
+    )
+
+
+def declined(steps: Iterable["Compiled"]) -> list[str]:
+    """Return why each of the steps is plain, "" for those that are not; part of the state of a training."""
+    return [step.reason for step in steps]
+
+
+def take_up(steps: Iterable["Compiled"], reasons: Sequence[str]) -> None:
+    """Let steps that were plain before an interruption be plain after it, so that the same bits come out."""
+    for step, reason in zip(steps, reasons, strict=False):
+        if reason:
+            step.decline(reason)
+
+
 class Compiled:
     """A function of tensors and a generator, compiled where that is possible and worth it.
 
@@ -82,19 +117,19 @@ class Compiled:
     Attributes
     ----------
     reason : why calls are plain, or "" for compiled ones and before the first call.
+    is_begun : whether there was a call.
     """
 
     def __init__(self, fn: Step, *, mode: object = "auto", n_calls: int = 0) -> None:
         self._fn, self._mode, self._n_calls = fn, mode, n_calls
         self._ready: Ready | None = None
         self.reason = _hopeless(mode, n_calls)
+        self.is_begun = False
 
     def __call__(self, inputs: Any, generator: torch.Generator) -> Any:
         """Return fn(inputs, generator)."""
-        if self.reason:
-            return self._fn(inputs, generator)
-        if self._ready is None:
-            self._ready = self._prepared(inputs, generator)
+        if not self.is_begun:
+            self._begin(inputs, generator)
         return self._fn(inputs, generator) if self._ready is None else self._ready(inputs, generator)
 
     def decline(self, reason: str) -> None:
@@ -102,12 +137,19 @@ class Compiled:
         self._ready, self.reason = None, self.reason or reason
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_ready": None}  # machine code is neither copied nor stored
+        return {**self.__dict__, "_ready": None, "is_begun": False}  # machine code is neither copied nor stored
 
     @property
     def is_compiled(self) -> bool:
         """Whether calls are compiled; False before the first one."""
         return self._ready is not None
+
+    def _begin(self, inputs: Any, generator: torch.Generator) -> None:
+        self.is_begun = True
+        if not self.reason:
+            self._ready = self._prepared(inputs, generator)
+        if self._mode is True and self.reason:
+            warn_plain(self.reason)
 
     def _prepared(self, inputs: Any, generator: torch.Generator) -> Ready | None:
         """Return the compiled function, or None with the reason; every tensor is left as it was."""

@@ -33,7 +33,7 @@ from reverie.experiment.progress import Progress, alarm_sentence
 from reverie.models.files import save_model
 from reverie.training import CheckpointFolder, Record
 
-__all__ = ["Interrupt", "Trained", "fit", "help_to_fit", "snapshot_steps"]
+__all__ = ["Interrupt", "Trained", "fit", "help_to_fit", "n_open_steps", "snapshot_steps"]
 
 N_SNAPSHOTS = 6
 _SNAPSHOT_ROWS, _SNAPSHOT_IMAGES = 2000, 64
@@ -41,11 +41,15 @@ _SNAPSHOT_ROWS, _SNAPSHOT_IMAGES = 2000, 64
 
 @dataclass(frozen=True)
 class Trained:
-    """How training ended: steps, seconds in all sessions, and why (see the module docstring)."""
+    """How training ended: steps, seconds in all sessions, and why (see the module docstring).
+
+    `compiled` says whether steps were compiled, and if not why; "" in runs of earlier versions.
+    """
 
     step: int
     seconds: float
     ended_by: str
+    compiled: str = ""
 
 
 class Interrupt:
@@ -115,7 +119,7 @@ def fit(
         return left is not None and time.monotonic() - began >= left
 
     def new_keeper() -> _Keeper:
-        return _Keeper(open_folder(), model, inputs, config, spent=spent, start=start)
+        return _Keeper(open_folder(), model, inputs, config, spent=spent, start=start, n_open=n_open_steps(state))
 
     with (
         Interrupt() as interrupt,
@@ -125,7 +129,9 @@ def fit(
         try:
             options = _shared(runtime) | {"resume": state, "stop": lambda: interrupt.asked or is_over()}
             for record in model.iter_fit(train.events, train.conditions, **options):
-                keeper = keeper or new_keeper()
+                if keeper is None:
+                    keeper = new_keeper()
+                    progress.tell(f"steps {getattr(model, 'compiled_', 'not compiled: the model knows no way')}")
                 for alarm in keeper.take(record):
                     progress.tell(alarm_sentence(alarm))
                 progress.update(record.step, record.scalars, alarm=keeper.alarm)
@@ -162,7 +168,15 @@ class _Keeper:
     """Writes what a training run leaves behind."""
 
     def __init__(
-        self, folder: RunFolder, model: Any, inputs: Inputs, config: RunConfig, *, spent: float, start: int
+        self,
+        folder: RunFolder,
+        model: Any,
+        inputs: Inputs,
+        config: RunConfig,
+        *,
+        spent: float,
+        start: int,
+        n_open: int,
     ) -> None:
         self.folder, self.model, self.config = folder, model, config
         self.step, self.seconds = start, spent
@@ -171,7 +185,7 @@ class _Keeper:
         self._standing: set[str] = set()
         self._spent, self._saved_at = spent, time.monotonic()
         self._every = parse_duration(config.checkpoint_every) or 30.0
-        self._targets = [s for s in snapshot_steps(model.max_steps) if s > start]
+        self._targets = [s for s in snapshot_steps(model.max_steps) if s > start - n_open]
         self._conditions = _snapshot_conditions(inputs)
 
     def take(self, record: Record) -> Sequence[Mapping[str, Any]]:
@@ -179,7 +193,7 @@ class _Keeper:
         self.step, self.seconds = record.step, round(self._spent + record.seconds, 3)
         line = {**record.to_json(), "seconds": self.seconds}
         self.folder.append_history(line)
-        if self._targets and record.step >= self._targets[0]:
+        if self._targets and record.step >= self._targets[0] and not record.window:
             self._targets = [s for s in self._targets if s > record.step]
             self.snapshot()
         if time.monotonic() - self._saved_at >= self._every:
@@ -217,13 +231,18 @@ class _Keeper:
     def finish(self, ended_by: str) -> Trained:
         """Keep the last state and, unless the run was interrupted, the model."""
         self.checkpoint()
-        trained = Trained(self.step, self.seconds, ended_by)
+        trained = Trained(self.step, self.seconds, ended_by, getattr(self.model, "compiled_", ""))
         if ended_by != "interrupted":
             if self.step not in self.folder.snapshots():
                 self.snapshot()
             save_model(self.model, self.folder / "model")
         self.folder.update_status(training=asdict(trained))
         return trained
+
+
+def n_open_steps(state: Mapping[str, Any] | None) -> int:
+    """Return how many steps a stop left in an open window; the record of them is of no run without a break."""
+    return 0 if state is None else len(state.get("window", ()))
 
 
 def snapshot_steps(max_steps: int) -> list[int]:

@@ -267,6 +267,16 @@ class RunFolder:
         outputs = ("validation.json", "assessment.json", "latent.npz", "report.html", "replicas.npy")
         self.forget("model", *outputs, *_SAMPLE_FILES)
 
+    def remove_leftovers(self) -> None:
+        """Remove temporary files of writers that were killed; only for who holds the lock."""
+        own = tuple(f".{name}" for name in (*_OWN_FILES, *_SAMPLE_FILES))
+        for path in (*self.path.glob(".*.tmp"), *self.path.glob(".tmp-*.html")):
+            if path.name.startswith((*own, ".tmp-")):
+                _remove(path)
+        for folder in (self.checkpoints, self / "snapshots"):
+            for path in folder.glob(".*.tmp"):
+                _remove(path)
+
     def _neighbours(self) -> str:
         runs = sorted(p.parent.name for p in self.path.absolute().parent.glob("*/config.yaml"))
         return f"Runs beside it: {', '.join(runs[:12])}." if runs else "Make one with 'reverie run'."

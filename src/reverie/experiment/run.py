@@ -89,6 +89,7 @@ def _started(
             _announce(config, inputs, quiet=quiet)
             folder = RunFolder.create(out, config=config.to_yaml(), command=command, overwrite=overwrite)
             held.enter_context(folder.lock())
+            folder.remove_leftovers()
             write_json(folder / "environment.json", environment(device=str(model.device_)))
             write_json(folder / "resolved.json", model.resolved_)
             write_json(folder / "data.json", inputs.to_json())
@@ -131,6 +132,7 @@ def _carried_on(
     run: RunFolder, config: RunConfig, max_time: str | None, runtime: Distributed | None, *, quiet: bool
 ) -> int:
     with run.lock():
+        run.remove_leftovers()
         status = run.read_json("status.json", {})
         wanted = status.get("stages", list(ALL_STAGES))
         inputs = load_inputs(config)
@@ -211,6 +213,7 @@ def _train_on(
     run.truncate_history(step)
     history = run.history()
     spent = history[-1]["seconds"] if history else 0.0
+    run.truncate_history(step - stage.n_open_steps(state))
     say(f"carrying on at step {step:,} after {format_duration(spent)} of training", quiet=quiet)
 
     def open_folder() -> RunFolder:

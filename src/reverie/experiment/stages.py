@@ -16,7 +16,7 @@ from reverie.core.random import child_seed
 from reverie.data import Dataset, read
 from reverie.experiment.config import RunConfig, read_yaml
 from reverie.experiment.drawing import draw, draw_from, sample
-from reverie.experiment.fitting import Interrupt, Trained, fit, help_to_fit, snapshot_steps
+from reverie.experiment.fitting import Interrupt, Trained, fit, help_to_fit, n_open_steps, snapshot_steps
 from reverie.experiment.folder import RunFolder, write_json
 from reverie.experiment.inputs import Inputs, Part
 from reverie.experiment.joint import joined, joint_names, joint_rows
@@ -36,6 +36,7 @@ __all__ = [
     "generated",
     "help_to_fit",
     "missing",
+    "n_open_steps",
     "report",
     "run_observables",
     "sample",

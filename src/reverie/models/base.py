@@ -39,13 +39,15 @@ N_SCORED = 2000  # rows that `score` compares: its error then is a few per cent 
 class GenerativeModel(BaseEstimator):
     """Parent of the models: fit, sample, score, save.
 
-    A subclass implements `iter_fit`, `_drawer`, `_networks` and `_build_networks`.
+    A subclass implements `iter_fit`, `_drawer`, `_networks` and `_build_networks`. After `fit`, `compiled_` says
+    whether training steps were compiled: "compiled", or "not compiled: " and why.
     """
 
     preprocessing_: Preprocessing
     history_: list[dict[str, float]]
     seed_: int
     n_iter_: int
+    compiled_: str
     device_: torch.device
 
     @abstractmethod

@@ -13,13 +13,14 @@ unless they interfere.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from reverie.core.compiled import Compiled, declined, take_up
 from reverie.core.errors import CheckpointError, TrainingError
 from reverie.core.protocols import Runtime, Trainable
 from reverie.core.random import child_generator
@@ -45,12 +46,14 @@ _WENT_BACK = "Training went back to the last healthy state and goes on at half t
 class Learner(Trainable, Protocol):
     """What a course trains: it owns its networks and optimiser.
 
-    `step` counts the steps taken; `rate_factor` multiplies its learning rate; both are part of its state.
+    `step` counts the steps taken; `rate_factor` multiplies its learning rate; both are part of its state. `compiled`
+    takes them.
     A `TrainingError` raised by `train_step` or `observe` says that it diverges.
     """
 
     step: int
     rate_factor: float
+    compiled: Compiled
 
     def networks(self) -> Mapping[str, nn.Module]:
         """Return the networks that samples are drawn from, averaged where the learner averages."""
@@ -130,6 +133,7 @@ class Course:
         self._best: dict[str, dict[str, Tensor]] | None = None
         self._good = copy.deepcopy(self.learner.state_dict()) if plan.on_alarm == "rollback" else None
         self._rollbacks, self.is_over = 0, False
+        self._window: Sequence[Mapping[str, Tensor]] = ()  # scalars of a window that a stop left open
         networks = list(self.learner.networks().values())
         self.n_threads = suggested_threads(networks, size) if plan.n_threads == "auto" else int(plan.n_threads)
         if runtime is not None:
@@ -149,7 +153,7 @@ class Course:
             seconds = 0.0
             try:
                 for record in self._taken(stop):
-                    seconds = record.seconds
+                    seconds, self._window = record.seconds, record.window
                     yield replace(record, seconds=spent + seconds, alarms=(*recovered, *record.alarms))
                     recovered = ()
                     if self.is_over:
@@ -180,6 +184,8 @@ class Course:
             "good": self._good,
             "rollbacks": self._rollbacks,
             "is_over": self.is_over,
+            "declined": declined([self.learner.compiled]),
+            "window": [dict(scalars) for scalars in self._window],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -201,6 +207,8 @@ class Course:
             self._monitor.load_state_dict(state["monitor"])
         self._best, self._good = state["best"], state["good"]
         self._rollbacks, self.is_over = state["rollbacks"], state["is_over"]
+        take_up([self.learner.compiled], state.get("declined", ()))
+        self._window = [{k: x.to(self._device) for k, x in scalars.items()} for scalars in state.get("window", ())]
 
     def _share(self, runtime: Runtime, batch_size: int) -> None:
         """Divide batches among processes, and average gradients and batch statistics over them."""
@@ -212,6 +220,7 @@ class Course:
     def _taken(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
         """Yield the records of the steps from the present one on."""
         every = self.plan.steps_between_checks
+        window, self._window = self._window, ()
         records = train(
             self.learner if self._runtime is None else Parallel(self.learner, self._runtime, self._seed),
             self._batches.at,
@@ -221,6 +230,7 @@ class Course:
             record_every=self.plan.record_every,
             stop=stop,
             runtime=self._runtime,
+            window=window,
         )
         for record in records:
             if self._monitor is None or (record.step % every and record.step < self.plan.max_steps):

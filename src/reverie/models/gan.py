@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole
+from reverie.core.compiled import outcome
 from reverie.core.errors import InputError
 from reverie.core.protocols import Runtime
 from reverie.core.random import as_seed
@@ -288,6 +289,7 @@ class GAN(ConditionalModel):
         with thread_limit(self._training.n_threads):
             for record in self._training.records(stop):
                 self.n_iter_ = self._game.step  # after a way back it lies before that of the record
+                self.compiled_ = outcome(self._game.rounds.values())
                 self.history_.append(record.to_json())
                 self.alarms_ += record.alarms
                 yield record

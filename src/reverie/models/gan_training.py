@@ -5,7 +5,7 @@ looks at its health after each window of steps, and goes on after each way back 
 left when training is over are the best generator and, for tables, a referee.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.compiled import declined, take_up
 from reverie.core.errors import InputError, TrainingError
 from reverie.core.protocols import Runtime
 from reverie.core.random import child_generator, child_seed
@@ -68,6 +69,7 @@ class Training:
             set_noise_generator(network, self._noise)
         self.watch = Watch.of(model, self.game, self._train, self._held_out)
         self.n_threads = self._resolved_n_threads()
+        self._window: Sequence[Mapping[str, Tensor]] = ()  # scalars of a window that a stop left open
         if runtime is not None:
             self._share(runtime)
 
@@ -85,7 +87,7 @@ class Training:
             seconds = 0.0
             try:
                 for record in self._played(stop):
-                    seconds = record.seconds
+                    seconds, self._window = record.seconds, record.window
                     yield replace(record, seconds=spent + seconds, alarms=(*recovered, *record.alarms))
                     recovered = ()
                     if self.watch.is_over or game.step != record.step:
@@ -152,16 +154,22 @@ class Training:
             "noise": self._noise.get_state(),
             "game": self.game.state_dict(),
             "watch": self.watch.state_dict(),
+            "declined": declined(self.game.rounds.values()),
+            "window": [dict(scalars) for scalars in self._window],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a state of a training of the same data and configuration; `CheckpointError` for any other."""
         restore(self.game, self._noise, state, self._data_mark)
         self.watch.load_state_dict(state["watch"])
+        take_up(self.game.rounds.values(), state.get("declined", ()))
+        device = self._model.device_
+        self._window = [{k: x.to(device) for k, x in scalars.items()} for scalars in state.get("window", ())]
 
     def _played(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
         """Yield the records of the game as it is played on from its present step."""
         game = self.game
+        window, self._window = self._window, ()
         records = train(
             game if self._runtime is None else Parallel(game, self._runtime, self._seed),
             self._batches.at,
@@ -171,6 +179,7 @@ class Training:
             record_every=self._model.record_every,
             stop=lambda: (stop is not None and stop()) or game.step >= game.end,
             runtime=self._runtime,
+            window=window,
         )
         for record in records:
             seen = self.watch.look(record.step)

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from reverie.core.arguments import Count, NonNegative, Positive, Share
+from reverie.core.compiled import declined, outcome, take_up
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
@@ -193,9 +194,11 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         self._data_mark = [*data_mark(rows), *data_mark(codes[:, None])]
         self._game = make_game(self, rows)
         self._noise = child_generator(self.seed_, "noise", device=self.device_)
-        self.n_iter_, self.history_ = 0, []
+        self.n_iter_, self.history_, self._window = 0, [], []
         if resume is not None:
             restore(self._game, self._noise, resume, self._data_mark)
+            take_up([self._game.compiled], resume.get("declined", ()))
+            self._window = [{k: x.to(self.device_) for k, x in told.items()} for told in resume.get("window", ())]
             self.n_iter_ = resume["step"]
         with thread_limit(self._resolved_n_threads(len(rows))):
             yield from self._records(self._batch_at(rows, codes), stop)
@@ -217,9 +220,11 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
             "start": self.n_iter_,
             "max_steps": self.max_steps,
             "record_every": self.record_every,
+            "window": self._window,
         }
         for record in train(self._game, batch_at, generator=self._noise, stop=stop, **options):
-            self.n_iter_ = record.step
+            self.n_iter_, self.compiled_ = record.step, outcome([self._game.compiled])
+            self._window = [dict(scalars) for scalars in record.window]
             self.history_.append(record.to_json())
             yield record
 
@@ -227,7 +232,8 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         """Return all that an exact resume needs: networks, optimisers, noise generator, step and seed."""
         check_is_fitted(self)
         state = {"seed": self.seed_, "step": self.n_iter_, "data": self._data_mark}
-        return state | {"noise": self._noise.get_state(), "game": self._game.state_dict()}
+        state |= {"noise": self._noise.get_state(), "game": self._game.state_dict()}
+        return state | {"declined": declined([self._game.compiled]), "window": self._window}
 
     def _build_networks(self) -> None:
         """Make untrained networks of the fitted shapes, to load weights into."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from reverie.core.arguments import check_arguments
 from reverie.core.checks import check_choice
+from reverie.core.compiled import outcome
 from reverie.core.errors import InputError
 from reverie.core.protocols import Runtime
 from reverie.core.random import as_seed
@@ -150,6 +151,7 @@ class TrainedModel(ConditionalModel):
         with thread_limit(self._course.n_threads):
             for record in self._course.records(stop):
                 self.n_iter_ = self._course.learner.step  # after a way back it lies before that of the record
+                self.compiled_ = outcome([self._course.learner.compiled])
                 self.history_.append(record.to_json())
                 self.alarms_ += record.alarms
                 yield record

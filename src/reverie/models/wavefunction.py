@@ -33,6 +33,7 @@ from torch import Tensor
 
 from reverie.core.arguments import Count, Positive, Whole, check_arguments
 from reverie.core.checks import check_choice, check_positive
+from reverie.core.compiled import outcome, warn_plain
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator, child_seed
@@ -51,6 +52,7 @@ __all__ = ["METHODS", "WaveFunctionRBM"]
 METHODS = ("auto", "exact", "sampling")
 MOST_SITES = 16  # that "auto" sums over
 _RATE = {True: 0.03, False: 0.01}  # of exact sums, of sampling
+_NOT_COMPILED = "sums over all states run as they are"
 
 
 class WaveFunctionRBM(BaseEstimator):
@@ -82,6 +84,7 @@ class WaveFunctionRBM(BaseEstimator):
     n_sites_ : number of sites.
     history_ : list of dict, likelihoods or energies over training; of `fit` with the number of the start.
     n_iter_ : steps behind the weights that were kept.
+    compiled_ : whether steps of `fit` were compiled: "compiled", or "not compiled: " and why.
     seed_ : the seed that was used.
 
     Examples
@@ -160,6 +163,8 @@ class WaveFunctionRBM(BaseEstimator):
         names = as_bases(bases, *bits.shape)
         if self.phase and set(names) == {"Z" * bits.shape[1]}:
             raise InputError("Expected bases other than Z to learn a phase, got none. Give bases, or phase=False.")
+        if self.compile is True and self._sums_over(bits.shape[1]):
+            warn_plain(_NOT_COMPILED)
         kept, least = None, math.inf
         for start in range(self._n_starts):
             self._start(bits.shape[1], bits, start)
@@ -174,6 +179,7 @@ class WaveFunctionRBM(BaseEstimator):
             )
             for record in records:
                 self.history_.append(record.to_json() | {"start": start})
+                self.compiled_ = outcome(training.steps) if training.steps else f"not compiled: {_NOT_COMPILED}"
                 yield record
             self.n_iter_ = training.finish()
             if kept is None or training.least < least:

@@ -14,7 +14,7 @@ log likelihood of the parts left out was highest. On 10,000 rows of a chain of t
 divergence of the maximum of the likelihood, which has learnt the noise as well.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
+from reverie.core.compiled import Compiled
 from reverie.core.protocols import Trainable
 from reverie.core.random import child_generator
 from reverie.networks.bases import rotate
@@ -59,9 +60,13 @@ class Fit:
 
 
 class Training(Trainable, Protocol):
-    """A training that chooses its own end; `least` is the best loss on rows left out so far, nats a row."""
+    """A training that chooses its own end.
+
+    `least` is the best loss on rows left out so far, nats a row; `steps` are those that may be compiled.
+    """
 
     least: float
+    steps: Sequence[Compiled]
 
     def exhausted(self) -> bool:
         """Return whether rows left out have become no more likely for `patience` steps."""
@@ -128,6 +133,7 @@ class ExactLikelihood:
         self._optimizer = torch.optim.Adam(flat, lr=settings.learning_rate)
         self._states = all_states(energies[0].W.shape[0])
         self.least, self.best_step, self._step, self._kept = float("inf"), 0, 0, self._last()
+        self.steps: Sequence[Compiled] = ()
 
     def train_step(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step; return minus the log likelihood of all rows and of those left out, nats a row."""

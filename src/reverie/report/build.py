@@ -112,7 +112,7 @@ def build(
     unvalidated : why there is no `result`, in a sentence.
     assessment : what the model says of itself, or None.
     latent : a look into its latent space, or None.
-    training : how training ended: "step" and "ended_by".
+    training : how training ended: "step" and "ended_by", and whether steps were "compiled".
     provenance : where the data came from: source, licence, hash, sizes, seeds.
     config, environment : the settings; versions and machine.
     resolved : what the options of the model that were left open, by "auto" or null, came to.
@@ -142,7 +142,7 @@ def build(
     if cited:
         sections.append(references_section(cited))
     kept = tuple(section for section in sections if section is not None)
-    return Page(title, subtitle, kept, footer=_FOOTER, meta=_meta(samples, result, history))
+    return Page(title, subtitle, kept, footer=_FOOTER, meta=_meta(samples, result, history, training))
 
 
 def _sample_sections(samples: Samples, result: "ValidationResult | None") -> list[Section | None]:
@@ -192,7 +192,10 @@ def _references(result: "ValidationResult | None") -> list[tuple[str, str]]:
 
 
 def _meta(
-    samples: Samples | None, result: "ValidationResult | None", history: Sequence[Mapping[str, float]] | None
+    samples: Samples | None,
+    result: "ValidationResult | None",
+    history: Sequence[Mapping[str, float]] | None,
+    training: Mapping[str, Any] | None,
 ) -> tuple[str, ...]:
     parts = []
     if samples is not None:
@@ -204,6 +207,7 @@ def _meta(
         last = history[-1]
         parts.append(f"training steps: {last.get('step', len(history)):,.0f}")
         parts += [f"training time: {_time(last['seconds'])}"] if last.get("seconds") else []
+    parts += [f"steps {training['compiled']}"] if training and training.get("compiled") else []
     if result is not None:
         parts.append(f"validation seed: {result.seed}")
     return tuple(parts)

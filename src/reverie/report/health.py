@@ -99,7 +99,9 @@ def health_section(history: Sequence[Mapping[str, Any]], training: Mapping[str, 
 
 def _ending(training: Mapping[str, Any] | None) -> str:
     reason = _ENDINGS.get(str((training or {}).get("ended_by")))
-    return f"Training ended at step {(training or {})['step']:,}: {reason}. " if reason else ""
+    steps = (training or {}).get("compiled")
+    said = f"Training ended at step {(training or {})['step']:,}: {reason}. " if reason else ""
+    return f"{said}Steps were {steps}. " if steps else said
 
 
 def _count_text(alarms: Sequence[Mapping[str, Any]], n_checks: int) -> str:

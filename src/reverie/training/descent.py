@@ -66,8 +66,10 @@ class Descent:
         if isinstance(rate, Tensor):
             apply_rule(self.optimizer, self.weights, found, rate)
         else:
-            self.optimizer.param_groups[0]["lr"] = rate
+            group = self.optimizer.param_groups[0]
+            base, group["lr"] = group["lr"], rate
             take_step(self.optimizer, self.weights, found)
+            group["lr"] = base  # the rate of a step is an argument and no state, which compiled steps do not change
         return norm
 
     def state_dict(self) -> dict[str, Any]:
@@ -78,7 +80,9 @@ class Descent:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a state, into the tensors that are there: a compiled step knows no others."""
         kept = {weight: dict(self.optimizer.state[weight]) for weight in self.weights}
+        base = self.optimizer.param_groups[0]["lr"]
         self.optimizer.load_state_dict(dict(state))
+        self.optimizer.param_groups[0]["lr"] = base
         for weight, tensors in kept.items():
             loaded = self.optimizer.state[weight]
             for name, tensor in tensors.items():

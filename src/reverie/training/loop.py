@@ -8,7 +8,7 @@ the model stands at the boundary of a step, so its state may be saved.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +32,14 @@ class Record:
     seconds : wall time since this call of `train` began.
     scalars : mean of each named scalar over the window.
     alarms : what looked wrong at the end of the window, each with a `to_json`; the model adds them.
+    window : scalars of each of its steps, where training stopped before the window was full; else none.
     """
 
     step: int
     seconds: float
     scalars: Mapping[str, float]
     alarms: tuple[Any, ...] = ()
+    window: tuple[Mapping[str, Tensor], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return one dictionary, a line of the history; "alarms" only when there are any."""
@@ -55,6 +57,7 @@ def train(
     record_every: int = 50,
     stop: Callable[[], bool] | None = None,
     runtime: Runtime | None = None,
+    window: Sequence[Mapping[str, Tensor]] = (),
 ) -> Iterator[Record]:
     """Take steps `start` ... `max_steps` - 1, yielding a record after each window.
 
@@ -69,6 +72,8 @@ def train(
     stop : asked after every step; true ends training after a last record.
     runtime : the processes that share this training; records are then of all of them, and `stop` is asked at the end
         of a window, for all.
+    window : scalars of the last steps before `start` where these left a window open (`Record.window`), so that its
+        record is that of a run without a break.
 
     Raises
     ------
@@ -76,16 +81,17 @@ def train(
         When a scalar is not finite; names the step and the scalar.
     """
     began = time.perf_counter()
-    window: list[Mapping[str, Tensor]] = []
+    steps = list(window)
     for step in range(start, max_steps):
-        window.append(model.train_step(batch_at(step), generator))
+        steps.append(model.train_step(batch_at(step), generator))
         done = step + 1
         stopping = runtime is None and stop is not None and stop()
-        if done % record_every == 0 or done == max_steps or stopping:
-            means = _means(window, done - len(window) + 1, runtime)
+        is_full = done % record_every == 0 or done == max_steps
+        if is_full or stopping:
+            means = _means(steps, done - len(steps) + 1, runtime)
             stopping = stopping or (runtime is not None and _agreed(stop, runtime))
-            yield Record(done, time.perf_counter() - began, means)
-            window = []
+            yield Record(done, time.perf_counter() - began, means, window=() if is_full else tuple(steps))
+            steps = []
         if stopping:
             return
 

@@ -1,0 +1,103 @@
+"""A run that was stopped in the middle of a window ends as an unbroken one does: records, samples, state, files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from reverie.experiment import fitting
+from reverie.experiment.config import RunConfig
+from reverie.experiment.folder import RunFolder
+from reverie.experiment.run import resume, start
+from reverie.training import CheckpointFolder, load_state
+
+STEPS, EVERY = 60, 20
+MODELS = {
+    "gan": {"generator": [8], "discriminator": [8], "penalty_every": 4},
+    "vae": {"encoder": [8], "decoder": [8]},
+}
+
+
+class StopsAt(fitting.Interrupt):
+    """The user presses Ctrl-C after a number of steps; training asks after every step."""
+
+    def __init__(self, n_steps: int) -> None:
+        super().__init__()
+        self.n_steps, self.n_asked = n_steps, 0
+
+    @property
+    def asked(self) -> bool:
+        self.n_asked += 1
+        return self.n_asked >= self.n_steps
+
+    @asked.setter
+    def asked(self, value: bool) -> None:
+        pass
+
+
+def config_of(name: str, data: Path, compile: bool) -> RunConfig:
+    model = {"name": name, "max_steps": STEPS, "record_every": EVERY, "n_checks": 3, "batch_size": 16}
+    return RunConfig(data=str(data), model=model | MODELS[name] | {"compile": compile}, seed=1)
+
+
+def leaves(state: Any, name: str = "") -> dict[str, Any]:
+    """Return the numbers, texts and tensors of a nested state by their paths."""
+    if isinstance(state, dict):
+        return {k: x for key, value in state.items() for k, x in leaves(value, f"{name}/{key}").items()}
+    if isinstance(state, (list, tuple)):
+        return {k: x for i, value in enumerate(state) for k, x in leaves(value, f"{name}/{i}").items()}
+    return {name: state}
+
+
+def assert_same_run(ours: RunFolder, unbroken: RunFolder) -> None:
+    histories = [[{**record, "seconds": 0} for record in run.history()] for run in (ours, unbroken)]
+    assert histories[0] == histories[1]
+    assert list(ours.snapshots()) == list(unbroken.snapshots())
+    a, b = (leaves(load_state(CheckpointFolder(run.checkpoints).latest())) for run in (ours, unbroken))  # type: ignore
+    assert a.keys() == b.keys()
+    different = [key for key in a if not same(a[key], b[key])]
+    assert not different
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(torch.nan_to_num(a.double()), torch.nan_to_num(b.double()))
+    return a == b or (a != a and b != b)
+
+
+def files(run: RunFolder) -> set[str]:
+    found = (path.relative_to(run.path) for path in run.path.rglob("*") if path.is_file())
+    return {str(path) for path in found if path.suffix != ".pt"}
+
+
+WAYS = [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+
+
+@pytest.mark.parametrize("compile", WAYS)
+@pytest.mark.parametrize("name", list(MODELS))
+def test_stopped_within_a_window_and_killed_while_writing(name, compile, tmp_path, monkeypatch):
+    """Ctrl-C after 13 steps, 7 before the first record; then as a kill leaves the folder."""
+    data = tmp_path / "points.npy"
+    np.save(data, np.random.default_rng(2).normal(size=(300, 2)))
+    options: Any = {"stages": ["fit"], "quiet": True}
+    config = config_of(name, data, compile)
+    assert start(config, tmp_path / "unbroken", **options) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "Interrupt", lambda: StopsAt(13))
+        assert start(config, tmp_path / "stopped", **options) == 130
+    stopped, unbroken = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "unbroken")
+    assert [record["step"] for record in stopped.history()] == [13]
+    mine = stopped / ".notes.tmp"
+    left = [stopped.checkpoints / ".step_00000013.pt.4242.tmp", stopped / ".status.json.x1.tmp", mine]
+    for path in left:
+        path.write_bytes(b"half")
+    (stopped / ".model.tmp").mkdir()
+    assert resume(stopped.path, quiet=True) == 0
+    assert mine.exists()  # it is the user's
+    mine.unlink()
+    assert_same_run(stopped, unbroken)
+    assert files(stopped) == files(unbroken)
+    told = stopped.read_json("status.json")["training"]["compiled"]
+    assert told == ("compiled" if compile else "not compiled: not asked for")
