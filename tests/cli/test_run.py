@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -266,3 +267,17 @@ def test_demo_ends_with_the_report(call, tmp_path):
     code, out, _ = call("demo", "--out", tmp_path / "demo", "--max-time", "2s", "--quiet")
     assert code == 0
     assert out.splitlines()[-1] == f"report: {tmp_path / 'demo' / 'report.html'}"
+
+
+def test_the_self_test_ends_in_its_time_and_says_what_it_measured(monkeypatch):
+    """Steps that take 0.2 s each, as on a busy machine: a handful of them, not the window of a record."""
+    from reverie.experiment.info import self_test
+    from reverie.models.game import AdversarialGame
+
+    take = AdversarialGame.train_step
+    monkeypatch.setattr(AdversarialGame, "train_step", lambda *given: (time.sleep(0.2), take(*given))[1])
+    began = time.monotonic()
+    told = self_test(seconds=0.5)
+    assert 1 <= told["steps"] <= 3
+    assert 0.5 <= told["seconds"] <= time.monotonic() - began
+    assert told["finite"]

@@ -12,7 +12,7 @@ def options() -> Options:
     """Return the options of the verb."""
     parser = Options(
         "info",
-        "Print versions, devices and threads; then train a tiny model for two seconds and write to the disk.",
+        "Print versions, devices and threads; then train a small GAN for two seconds and write to the disk.",
         examples=("reverie info", "reverie info --json > info.json"),
     )
     parser.flag("json", "Print JSON.")
@@ -40,7 +40,9 @@ def main(argv: Sequence[str]) -> int:
     print(f"{'devices':<14} {', '.join(facts['devices'])}")
     if test is not None:
         state = "passed" if good else "FAILED"
-        print(f"{'self-test':<14} {state}: {test['steps_per_second']:,.0f} steps/s on the ring, losses and samples "
+        taken = f"{test['steps']:,} steps of a small GAN on the ring in {test['seconds']:.1f} s"
+        rate = f"{test['steps_per_second']:,.0f} steps/s; {test['processor_seconds']:.1f} s of processor time"
+        print(f"{'self-test':<14} {state}: {taken} ({rate}), losses and samples "
               f"{'finite' if test['finite'] else 'NOT FINITE'}, disk {'can' if test['can_write'] else 'CANNOT'} be "
               f"written, {test['free_gb']:.0f} GB free")  # fmt: skip
     return 0 if good else 1

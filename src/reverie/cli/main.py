@@ -31,7 +31,7 @@ VERBS = {
     "simulate": "draw configurations of an Ising model into a file",
     "explore": "components, dimension, clusters, forests: what the data say",
     "data": "list, fetch and describe data",
-    "info": "versions, devices, threads and a five-second self-test",
+    "info": "versions, devices, threads and a self-test of two seconds",
     "cite": "BibTeX of reverie and of the methods used",
     "demo": "the whole path on handwritten digits, in a few minutes",
 }
