@@ -9,7 +9,7 @@ A step changes weights, moments, average and chains in place, so that it can be 
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ class SampledLikelihood:
         self._descent = Descent(weights, "adam", learning_rate=settings.learning_rate, betas=_BETAS)
         self._average = copy.deepcopy(energy)
         self.compiled = Compiled(self._update, mode=settings.compile, n_calls=settings.max_steps)
-        self.steps = [self.compiled]
+        self.steps: Sequence[Compiled] = [self.compiled]
         self.least, self.best_step, self._step, self._kept = float("inf"), 0, 0, _copied(energy)
         self._check_every = max(1, settings.patience // _CHECKS_IN_PATIENCE)
         self._told = torch.tensor(0.0, dtype=torch.float64)
