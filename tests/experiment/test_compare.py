@@ -12,7 +12,7 @@ from reverie.core.errors import FolderError, InputError, UnknownNameError
 from reverie.experiment.compare import compare_runs, difference, welch
 from reverie.experiment.compared import Score, scores_of
 from reverie.experiment.folder import RunFolder, write_json
-from reverie.validation.reach import events_to_distinguish
+from reverie.validation.reach import events_for_auc
 from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test here
@@ -24,7 +24,7 @@ def check(name, feature, value, error):
 
 
 def validation(auc=0.55, error=0.007, *, n_real=1000, energy=0.02, energy_error=None):
-    n = events_to_distinguish(auc, error, 0.0, LEVEL)
+    n = events_for_auc(auc), events_for_auc(auc + error), math.inf
     classifier = ClassifierResult(auc, error, 0.498, 0.008, 0.5, 0.01, {"x": 0.1}, 100, 100, "", "")
     checks = (
         check("KS", "pt1", 0.1, None),

@@ -17,7 +17,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from reverie.validation import features, paths
+from reverie.validation import features, moments, paths
 from reverie.validation.correlation import correlation_columns, correlation_difference
 from reverie.validation.features import draw_frequencies, fourier_columns, polynomial_columns
 from reverie.validation.kernels import (
@@ -37,6 +37,7 @@ from reverie.validation.marginal import (
     marginal_columns,
     wasserstein_1d,
 )
+from reverie.validation.moments import hotelling
 from reverie.validation.multiple import permutation_p
 from reverie.validation.relabel import Computed, Relabellings, relabellings
 from reverie.validation.sliced import (
@@ -117,6 +118,10 @@ def _of_features(columns: Columns, plain: Callable[[Tensor, Tensor], Tensor] | N
     return Case(columns, plain, _in_blocks(features, columns), **settings)
 
 
+def _all_moments(z: Tensor, relabel: Relabellings) -> Computed:
+    return hotelling(z, relabel, "means, widths and correlations")
+
+
 SKELETON = runpy.run_path(str(Path(__file__).parents[2] / "docs/developer/skeletons/statistic.py"))
 CASES = {
     "KS": _along_paths(lambda z, r: _first(z, r).ks, lambda x, y: ks_distance(x[:, :1], y[:, :1])),
@@ -136,6 +141,8 @@ CASES = {
     "MMD": _of_distances(gaussian_kernel(1.5), lambda x, y: mmd(x, y, bandwidth=1.5)),
     "MMD, random features": _of_features(lambda z, r: fourier_columns(z, r, [1.5], FREQUENCIES)[0]),
     "polynomial MMD, monomials": _of_features(polynomial_columns, polynomial_mmd, moves=False),
+    "Hotelling T², means": Case(hotelling, None, _in_blocks(moments, hotelling)),
+    "Hotelling T², correlations": Case(_all_moments, None, _in_blocks(moments, _all_moments), fault="correlation"),
     "polynomial MMD, blocks": Case(
         polynomial_block_columns,
         polynomial_mmd,

@@ -4,6 +4,7 @@ Statistical tests have a false-alarm rate of 1e-4.
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,23 @@ def test_lattice_events_that_equal_training_events_by_chance_are_no_copies():
         return memorisation(*spins, n_permutations=99, random_state=seed).p_value
 
     assert sum(p(seed) <= 0.05 for seed in range(60)) <= stats.binom.ppf(1 - 1e-4, 60, 0.05)
+
+
+@pytest.mark.parametrize("states", [0, 400])
+def test_copies_are_told_from_rates_at_samples_of_different_sizes(states):
+    # perfect generators, 1,500 generated beside 150 held-out events; the rule is asked at 5 % whatever the p-value
+    said, by_counts, runs = 0, 0, 100
+    for seed in range(runs):
+        r = np.random.default_rng(seed)
+        train, holdout, generated = (
+            r.integers(0, states, (n, 1)).astype(float) if states else r.normal(size=(n, 2)) for n in (300, 150, 1500)
+        )
+        result = replace(memorisation(train, holdout, generated, n_permutations=9, random_state=seed), p_value=0.01)
+        said += "some are copied" in result.verdict
+        by_counts += result.near_low > 0.01 or result.duplicates > result.duplicates_holdout
+    most = stats.binom.ppf(1 - 1e-4, runs, 0.05)
+    assert said <= most
+    assert by_counts > most  # the twin: a bare count, and 1 % as if it were known without error
 
 
 def test_blocks_keep_the_size_for_chains():

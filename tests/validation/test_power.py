@@ -6,8 +6,10 @@ from functools import partial
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.signal import lfilter
 
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.validation.areas import area_p_value, effective_sizes
 from reverie.validation.faults import (
     FAULTS,
     Fault,
@@ -145,8 +147,8 @@ def test_events_for_an_area():
 
 @pytest.mark.parametrize(("n", "resolution"), [(1000, 0.021), (10_000, 0.0067), (100_000, 0.0021)])
 def test_the_area_that_can_be_told(n, resolution):
-    assert detectable_auc(n, power=0.5) - 0.5 == pytest.approx(resolution, rel=0.02)
-    assert events_for_auc(detectable_auc(n)) == pytest.approx(n)
+    assert detectable_auc(n, n, power=0.5) - 0.5 == pytest.approx(resolution, rel=0.02)
+    assert events_for_auc(detectable_auc(n, n)) == pytest.approx(n)
 
 
 @pytest.mark.parametrize("auc", [0.5, 0.4, 1.1])
@@ -155,17 +157,32 @@ def test_impossible_areas_are_refused(auc):
         events_for_auc(auc)
 
 
-def test_the_formula_holds_for_normal_scores():
-    # N(0, 1) against a shift whose area is detectable_auc(n): Mann-Whitney rejects 80 % of the time
-    n, runs = 300, 400
-    move = math.sqrt(2) * stats.norm.ppf(detectable_auc(n))
+@pytest.mark.parametrize(("n", "m"), [(300, 300), (1500, 150)])
+def test_the_area_that_can_be_told_is_rejected_in_four_of_five_runs_at_any_sizes(n, m):
+    runs, limits = 400, stats.binom.ppf([ALPHA / 2, 1 - ALPHA / 2], 400, 0.8)
+
+    def found(area):
+        r, move = np.random.default_rng(0), math.sqrt(2) * stats.norm.ppf(area)
+        return sum(area_p_value(r.normal(size=n), r.normal(size=m) + move) <= 0.05 for _ in range(runs))
+
+    assert limits[0] <= found(detectable_auc(n, m)) <= limits[1]
+    if n != m:  # the twin: the mean of both sizes
+        assert found(detectable_auc((n + m) / 2, (n + m) / 2)) < limits[0]
+
+
+def test_effective_sizes_are_those_of_chains_and_weights():
+    # AR(1), rho = 0.9: 2 tau = 19 for a linear function, 14 or so for ranks; 60 chains average the noise of 20 blocks
+    def sizes(r):
+        chains = (lfilter([math.sqrt(0.19)], [1, -0.9], r.normal(size=4000 + 200))[200:] for _ in range(2))
+        return effective_sizes(*chains, block=200)
+
     r = np.random.default_rng(0)
-    found = sum(
-        stats.mannwhitneyu(r.normal(size=n) + move, r.normal(size=n), alternative="greater").pvalue <= 0.05
-        for _ in range(runs)
-    )
-    low, high = stats.binom.ppf([ALPHA / 2, 1 - ALPHA / 2], runs, 0.8)
-    assert low <= found <= high
+    found = np.mean([sizes(r) for _ in range(60)])
+    assert 4000 / 25 < found < 4000 / 14
+    x, y = r.normal(size=(2, 4000))
+    w = np.repeat([0.5, 1.5], 2000)  # (sum w)^2 / sum w^2 = 0.8 n, since the weights do not depend on the values
+    assert effective_sizes(x, y) == (4000, 4000)
+    assert effective_sizes(x, y, (w, None)) == (pytest.approx(3200, rel=0.05), pytest.approx(4000, rel=0.01))
 
 
 # the study

@@ -18,6 +18,8 @@ from reverie.report.page import Block, Cell, Details, Gallery, Picture, Section,
 from reverie.report.words import count, events, measured, number, p_value
 
 if TYPE_CHECKING:
+    from reverie.validation.biases import Bias
+    from reverie.validation.reach import EventsNeeded
     from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
 
 __all__ = ["tone", "validation_section", "verdict_section"]
@@ -37,7 +39,17 @@ _EXPLANATION = (
     "with these (Westfall and Young, step-down): by feature within a test, and among the tests of all features. The "
     "noise band holds the central 90 % of the relabellings; errors are those of the jackknife and cover both samples. "
     "The column “real vs real” is the same statistic between two real samples of equal size: what a perfect generator "
-    "would score. The global p-value combines all tests, classifiers and constraints."
+    "would score. The p-value of a classifier is that of a rank test of its scores on fresh events. The global one is "
+    "the smallest of the battery’s (min-P over all of its tests), the classifiers’ and the constraints’, times their "
+    "number; the verdict names the one it comes from."
+)
+_BIASES = 9
+_REACH = (
+    "From how many events the difference shows. A test sees it when it rejects at 5 % with 80 % power in samples of N "
+    "independent events of either class; a better test may need fewer, and a comparison with a law known exactly half "
+    "as many. A bias equals the statistical error of an analysis of N events: its mean, its width (standard "
+    "deviation), its tails (share beyond the 1 % and 99 % quantiles of real events). The limits hold for all tests, "
+    "and for all biases, at once."
 )
 _RULE = (
     "Green: the global p-value, which combines all tests and the classifier, is above the level (0.05 unless set "
@@ -90,7 +102,7 @@ def validation_section(result: "ValidationResult") -> Section:
             "events are relabelled at random. p-values are adjusted for the number of tests."
         )
         blocks.append(Picture(to_svg(chart), alt, caption, wide=True))
-    blocks += _classifier_blocks(result.auc)
+    blocks += _classifier_blocks(result.auc) + _reach_blocks(result)
     blocks += [*_tables(result), Details("What each test sees", tuple(_meanings(result)))]
     return Section("validation", "The tests, one by one", tuple(blocks), "Validation")
 
@@ -115,8 +127,34 @@ def _events_tile(result: "ValidationResult") -> list[Tile]:
         return []
     label = "Events needed to tell apart"
     if math.isinf(n):
-        return [Tile(label, f"> {events(low)}", "95 % lower limit, this classifier")]
-    return [Tile(label, events(n), f"{events(low)} to {events(high)}, this classifier")]
+        return [Tile(label, f"> {events(low)}", f"95 % lower limit, {_tests(result)}")]
+    between = f"from {events(low)}" if math.isinf(high or math.inf) else f"{events(low)} to {events(high)}"
+    return [Tile(label, events(n), f"{between}, {_tests(result)}")]
+
+
+def _tests(result: "ValidationResult") -> str:
+    return f"best of {result.n_distinguish_of} tests" if result.n_distinguish_of else "this classifier"
+
+
+def _reach_blocks(result: "ValidationResult") -> list[Block]:
+    """The events that the strongest tests need, and those at which biases equal the statistical error."""
+    rows = [_reach_row(f"seen by: {one.test}", one) for one in result.needs]
+    ordered = sorted(result.biases, key=lambda one: (one.events is None, one.events or one.low))
+    biased = [_reach_row(f"{one.quantity} of {one.column} off by its error", one) for one in ordered]
+    if not rows and not biased:
+        return []
+    headers = ("What happens", "At N events", "95 % limits")
+    blocks: list[Block] = [Table(headers, (*rows, *biased[:_BIASES]), _REACH)]
+    if len(biased) > _BIASES:
+        blocks.append(Details(f"All {len(biased)} means, widths and tails", (Table(headers, tuple(biased)),)))
+    return blocks
+
+
+def _reach_row(what: str, one: "EventsNeeded | Bias") -> tuple[Cell, ...]:
+    if one.events is None:
+        return (Cell(what), Cell("not seen", "number"), Cell(f"> {events(one.low)}", "number"))
+    between = f"> {events(one.low)}" if one.high is None else f"{events(one.low)} … {events(one.high)}"
+    return (Cell(what), Cell(events(one.events), "number"), Cell(between, "number"))
 
 
 def _areas(classifier: "ClassifierResult") -> tuple[str, str]:

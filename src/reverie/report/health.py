@@ -29,8 +29,11 @@ _MEANINGS = {
     "score": "distance of generated from held-out events",
     "score_error": "standard error of the score",
     "score_real": "the same distance for real events",
-    "coverage": "share of real events with generated ones near them, relative to a perfect generator",
-    "plausible": "share of generated events near real ones",
+    "coverage": (
+        "share of held-out events with a generated one nearer than their fifth nearest held-out one (coverage, as "
+        "among the tests, here of up to 2,000 events), over that of a perfect generator"
+    ),
+    "plausible": "share of generated events nearer to a held-out one than its fifth nearest held-out one",
     "lost": "share of the real events in regions that the generator (nearly) leaves out",
     "d_auc": "how well the discriminator ranks held-out above generated events (0.5: not at all)",
     "d_memory": "how well it ranks training above held-out events (0.5: it has not memorised)",
@@ -81,7 +84,11 @@ def health_section(history: Sequence[Mapping[str, Any]], training: Mapping[str, 
             "Held-out score with error by training step, with the kept checkpoint marked.",
         ),
         (discriminator_outputs(history), "Mean output of the discriminator for real and generated data by step."),
-        (coverage(history), "Share of real events covered and of generated events that are plausible, by step."),
+        (
+            coverage(history),
+            "Share of held-out events with a generated one nearer than their fifth nearest held-out one, over that of "
+            "a perfect generator, and of generated events so near to a held-out one, by step.",
+        ),
         (losses(history), "Loss of the discriminator and of the generator against the training step."),
     )
     pictures = tuple(Picture(to_svg(figure), alt) for figure, alt in drawn if figure is not None)

@@ -36,7 +36,9 @@ __all__ = [
     "area_p_value",
     "area_under_curve",
     "area_with_error",
+    "deflection",
     "effective_blocks",
+    "effective_sizes",
     "weighted_mean",
 ]
 
@@ -75,6 +77,53 @@ def area_with_error(
     variance = _variance(above - area, w, block) + _variance(below - area, v, block)
     fewest = min(effective_blocks(w), effective_blocks(v))
     return area, max(float(np.sqrt(variance)), 0.5 / fewest)
+
+
+def deflection(
+    negative: np.ndarray,
+    positive: np.ndarray,
+    weights: tuple[Weights, Weights] = (None, None),
+    *,
+    block: int = 1,
+) -> tuple[float, float]:
+    """Return the difference of the mean scores over sqrt(V + W), the variances of both classes, and its error.
+
+    The mean score as a test needs N = (z_a + z_p)^2 over the square of it, of independent events of either class.
+    """
+    samples = (negative, positive)
+    w, v = (np.ones(len(s)) if u is None else u for s, u in zip(samples, weights, strict=True))
+    (a, error_a), (b, error_b) = (weighted_mean(s, u, block=block) for s, u in zip(samples, (w, v), strict=True))
+    masses = (np.abs(u) / np.abs(u).sum() for u in (w, v))
+    spread = np.sqrt(sum(float(p @ np.square(s - m)) for p, s, m in zip(masses, samples, (a, b), strict=True)))
+    return (float((b - a) / spread), float(np.hypot(error_a, error_b) / spread)) if spread > 0 else (0.0, np.inf)
+
+
+def effective_sizes(
+    negative: np.ndarray,
+    positive: np.ndarray,
+    weights: tuple[Weights, Weights] = (None, None),
+    *,
+    block: int = 1,
+) -> tuple[float, float]:
+    """Return how many independent events of weight one would give each class its part of the error of the AUC.
+
+    The variance of the placements of a class over the variance of their mean (see the module); at most the number of
+    rows, and for plain rows that number.
+    """
+    samples = (negative, positive)
+    if weights[0] is None and weights[1] is None and block == 1:
+        return float(len(negative)), float(len(positive))
+    w, v = (np.ones(len(s)) if u is None else u for s, u in zip(samples, weights, strict=True))
+    placements = _share_below(negative, positive, v), _share_below(positive, negative, w)
+    return tuple(_effective(p, u, block) for p, u in zip(placements, (w, v), strict=True))
+
+
+def _effective(placements: np.ndarray, weights: np.ndarray, block: int) -> float:
+    mass = np.abs(weights) / np.abs(weights).sum()
+    centre = float(mass @ placements)
+    spread = float(mass @ np.square(placements - centre))
+    variance = _variance(placements - float(weights @ placements / weights.sum()), weights, block)
+    return min(float(len(placements)), spread / variance) if variance > 0 else float(len(placements))
 
 
 def area_p_value(

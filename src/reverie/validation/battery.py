@@ -1,7 +1,8 @@
 """The battery: every statistic on the same pooled rows, with the same permutations.
 
     by feature         KS, Anderson-Darling, tails; observables of one number per event stand among the features
-    all features       correlations, sliced Wasserstein, energy distance, MMD (Gaussian and polynomial), Frechet
+    all features       Hotelling T², correlations, sliced Wasserstein, energy distance, MMD (Gaussian and
+                       polynomial), Frechet
     neighbourhoods     kNN labels, precision, recall, density, coverage
     regions            k-means bins
     learned            kernel likelihood ratio
@@ -39,6 +40,7 @@ from reverie.validation.kernels import (
 )
 from reverie.validation.likelihood_ratio import likelihood_ratio_columns
 from reverie.validation.marginal import marginal_columns
+from reverie.validation.moments import hotelling_columns
 from reverie.validation.neighbours import label_share, neighbour_graph
 from reverie.validation.observables import mean_columns
 from reverie.validation.relabel import Computed
@@ -80,7 +82,7 @@ class Column:
     real : the same for real against real; None if that was not asked for.
     detail : what else it saw.
     is_falling : whether what is shown falls where `values` rises, as for a coverage.
-    extra : degrees of freedom of an observable.
+    extra : degrees of freedom of an observable and of Hotelling's T².
     """
 
     name: str
@@ -126,6 +128,15 @@ def _change(c: Comparison, j: int) -> str:
     of_x, x = c.relabel.labels[:, 0].numpy(), c.single[:, j].numpy()
     w = None if c.relabel.weights is None else c.relabel.weights.numpy()
     return change_of_shape(x[of_x], x[~of_x], None if w is None else w[of_x], None if w is None else w[~of_x])
+
+
+def _moments(bench: Bench, c: Comparison) -> Groups:
+    return {
+        "Hotelling T²": [
+            replace(_column("Hotelling T²", found), detail=f"strongest in the {words}", extra=dof)
+            for words, found, dof in hotelling_columns(c.few, c.relabel)
+        ]
+    }
 
 
 def _correlations(bench: Bench, c: Comparison) -> Groups:
@@ -254,6 +265,7 @@ def _constraints(bench: Bench, c: Comparison) -> Groups:
 
 STATISTICS: tuple[tuple[str, Statistic], ...] = (
     ("features one by one", _by_feature),
+    ("moments", _moments),
     ("correlations", _correlations),
     ("sliced Wasserstein", _sliced),
     ("Frechet distance", _frechet),

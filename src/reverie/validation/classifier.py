@@ -30,7 +30,14 @@ import numpy as np
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
-from reverie.validation.areas import area_p_value, area_under_curve, area_with_error, effective_blocks
+from reverie.validation.areas import (
+    area_p_value,
+    area_under_curve,
+    area_with_error,
+    deflection,
+    effective_blocks,
+    effective_sizes,
+)
 from reverie.validation.learners import LEARNERS, MAX_FEATURES, Events, Trained, train_learner
 from reverie.validation.references import DESCRIPTIONS
 from reverie.validation.result import ClassifierResult
@@ -71,6 +78,8 @@ class Separation:
         more than 64 pixels that "cnn" sees.
     n_train, n_test : events of both classes together.
     n_effective : of the test half, (sum w)^2 / sum w^2 over blocks, the smaller class.
+    deflection, deflection_error : difference of the mean scores over the root of the sum of both variances.
+    sizes : independent test events of weight one of each class that would give the AUC its error, real first.
     scores_real, scores_generated : log-odds of the test events, large for generated-like.
     """
 
@@ -81,6 +90,9 @@ class Separation:
     n_train: int
     n_test: int
     n_effective: float
+    deflection: float
+    deflection_error: float
+    sizes: tuple[float, float]
     scores_real: np.ndarray
     scores_generated: np.ndarray
 
@@ -136,6 +148,9 @@ def classifier_test(
         description=check_choice("learner", learner, LEARNERS).description,
         reference=DESCRIPTIONS["classifier"][1],
         learner=learner,
+        n_effective=here.sizes,
+        deflection=here.deflection,
+        deflection_error=here.deflection_error,
     )
 
 
@@ -164,6 +179,7 @@ def separate(
     trained = train_learner(learner, *train, **more)
     scores, of_test = (trained.scores(x.rows), trained.scores(y.rows)), (x.weights, y.weights)
     value, error = area_with_error(*scores, of_test, block=block)
+    difference, its_error = deflection(*scores, of_test, block=block)
     return Separation(
         value=value,
         error=error,
@@ -172,6 +188,9 @@ def separate(
         n_train=sum(len(sample.rows) for sample in train),
         n_test=len(x.rows) + len(y.rows),
         n_effective=min(effective_blocks(sample.filled, block) for sample in (x, y)),
+        deflection=difference,
+        deflection_error=its_error,
+        sizes=effective_sizes(*scores, of_test, block=block),
         scores_real=scores[0],
         scores_generated=scores[1],
     )

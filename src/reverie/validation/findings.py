@@ -8,7 +8,8 @@
     correlation     the correlation test                                    the pair that changed most
     observable      the mean of an observable                               both means, with errors
     outside         precision                                               share far from all real events
-    coverage        recall or coverage                                      share of real events that nothing resembles
+    coverage        coverage                                                share of real events that nothing resembles
+    variety         recall                                                  share that the generated balls do not reach
     range           the classifier                                          ranges of features with too many, too few
     structure       only tests of all features together                     which of them
 
@@ -138,9 +139,21 @@ def _of_neighbourhoods(seen: Sequence["TestResult"]) -> list[Finding]:
         lost = max(0.0, (chance if check.real_vs_real is None else check.real_vs_real) - check.value)
         numbers = f"({check.name} {check.value:.3f}{beside})"
         if check.name == "precision":
-            sentence = f"About {lost:.1%} of generated events lie where real ones are all but absent {numbers}."
+            sentence = (
+                f"About {lost:.1%} of generated events lie where real ones are all but absent: outside every ball from "
+                f"a real event to its fifth nearest real one {numbers}."
+            )
             found.append(_finding("outside", check, sentence))
-        elif check.name in ("recall", "coverage") and lost > 0:
-            sentence = f"About {lost:.1%} of real events have no generated ones about them {numbers}."
+        elif check.name == "coverage" and lost > 0:
+            sentence = (
+                f"About {lost:.1%} of real events have no generated ones about them: none within the distance to the "
+                f"fifth nearest real one {numbers}."
+            )
             found.append(_finding("coverage", check, sentence))
+        elif check.name == "recall" and lost > 0:
+            sentence = (
+                f"About {lost:.1%} of real events lie outside every ball from a generated event to its fifth nearest "
+                f"generated one {numbers}: the generated events spread over less than the real ones do."
+            )
+            found.append(_finding("variety", check, sentence))
     return found

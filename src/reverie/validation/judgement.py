@@ -1,21 +1,26 @@
 """From the columns of the battery to results: p-values, corrections, what is detectable, and the special kinds."""
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from reverie.validation.battery import CONSTRAINTS, OBSERVABLE_MEANS, Column
 from reverie.validation.bench import Bench
+from reverie.validation.biases import biases
 from reverie.validation.bins import region_names
-from reverie.validation.constraints import ConstraintResult, constraint_result, twin_result
+from reverie.validation.constraints import TWINS, ConstraintResult, constraint_result, twin_result
+from reverie.validation.moments import column_distances
 from reverie.validation.multiple import benjamini_hochberg, min_p, ranked, step_down
 from reverie.validation.observables import ObservableMeans, observable_means
 from reverie.validation.occupancy import Occupancy, occupancy
+from reverie.validation.reach import events_needed, smallest_need, strongest_needs
 from reverie.validation.references import DESCRIPTIONS
-from reverie.validation.result import TestResult
+from reverie.validation.result import ClassifierResult, TestResult
 from reverie.validation.samples import Samples
 
-__all__ = ["constraints_judged", "judged", "observables_judged", "regions_judged"]
+__all__ = ["constraints_judged", "judged", "observables_judged", "reached", "regions_judged"]
 
 _POWER = 0.8416212335729143  # z of 80 % power
 
@@ -122,6 +127,35 @@ def constraints_judged(
     if here.sets is not None:
         results.append(twin_result(here.sets[:n].numpy(), here.sets[n:].numpy(), **p[-1], inflation=inflation))
     return tuple(one for one in results if not one.inferred or one.broken_generated or one.broken_real)
+
+
+def reached(
+    groups: Mapping[str, Sequence[Column]],
+    bench: Bench,
+    classifiers: Sequence[ClassifierResult],
+    constraints: Sequence[ConstraintResult],
+    *,
+    seen: bool,
+) -> dict[str, Any]:
+    """Return how many events each test needs, the smallest of them, and the biases, by field of the result.
+
+    `seen` says whether the global test tells the samples apart.
+    """
+    here = bench.here
+    columns = dict(zip(bench.single_names, column_distances(here.single, here.relabel), strict=True))
+    tests = {name: group for name, group in groups.items() if name != CONSTRAINTS}
+    rules = [one for one in constraints if one.name != TWINS]  # equal pairs grow as the square of the events
+    needs = events_needed(tests, classifiers, rules, columns, here.relabel, seen=seen)
+    least, found = smallest_need(needs), {"needs": strongest_needs(needs), "biases": biases(bench, seen=seen)}
+    if least is None:
+        return found | dict.fromkeys(("n_distinguish", "n_distinguish_low", "n_distinguish_high"))
+    return found | {
+        "n_distinguish": math.inf if least.events is None else least.events,
+        "n_distinguish_low": least.low,
+        "n_distinguish_high": math.inf if least.high is None else least.high,
+        "n_distinguish_test": least.test,
+        "n_distinguish_of": len(needs),
+    }
 
 
 def regions_judged(bench: Bench, samples: Samples, alpha: float) -> Occupancy:

@@ -1,7 +1,10 @@
 """What a memorisation test found: a frozen result that speaks and travels as JSON."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
+
+from scipy.stats import hypergeom
 
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -85,6 +88,22 @@ class MemorisationResult:
         return self.p_value <= self.alpha
 
     @property
+    def near_p(self) -> float:
+        """Chance of so many generated events closer to training events than `near_distance`, without copies.
+
+        Exact: that distance lies between the r-th and the next of the h held-out distances, r = 1 + 1 % of h - 1. Of
+        the k + r closest of both samples together at most r are then held-out events.
+        """
+        below, k = 1 + math.floor(NEAR * (self.n_holdout - 1)), round(self.near * self.n_generated)
+        return float(hypergeom.cdf(below, self.n_generated + self.n_holdout, self.n_holdout, k + below)) if k else 1.0
+
+    @property
+    def duplicates_p(self) -> float:
+        """Fisher's exact test, one-sided: small if the rate of duplicates is higher in generated than held-out."""
+        both, everything = self.duplicates + self.duplicates_holdout, self.n_generated + self.n_holdout
+        return float(hypergeom.sf(self.duplicates - 1, everything, both, self.n_generated))
+
+    @property
     def measured_share(self) -> Measured:
         """Share of generated events nearest to a training event, with error."""
         return Measured(self.share, self.share_error, self.n_generated)
@@ -93,7 +112,7 @@ class MemorisationResult:
     def verdict(self) -> str:
         """One sentence: memorised or not, with the p-value."""
         p = f"p = {self.p_value:.2g}, {self.n_permutations} permutations"
-        if self.memorised and (self.near_low > NEAR or self.duplicates > self.duplicates_holdout):
+        if self.memorised and min(self.near_p, self.duplicates_p) <= self.alpha / 2:
             return f"Generated events lie too close to training events: some are copied ({p})."
         if self.memorised:
             return (
@@ -155,5 +174,7 @@ def _near_sentence(result: MemorisationResult) -> str:
 def _duplicate_sentence(result: MemorisationResult) -> str:
     return (
         f"{result.duplicates:,} of {result.n_generated:,} generated and {result.duplicates_holdout:,} of "
-        f"{result.n_holdout:,} held-out events equal a training event (within {result.tolerance:g} of the spread)."
+        f"{result.n_holdout:,} held-out events equal a training event (within {result.tolerance:g} of the spread), "
+        f"{percent(result.duplicates / result.n_generated)} and "
+        f"{percent(result.duplicates_holdout / result.n_holdout)}."
     )

@@ -12,6 +12,10 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
         "Frobenius norm of the difference of the two correlation matrices; blind to the shape of single features.",
         "westfall1993",
     ),
+    "Hotelling T²": (
+        "Squared Mahalanobis distance of means, widths and correlations of normal scores; blind to everything else.",
+        "hotelling1931",
+    ),
     "sliced Wasserstein": (
         "Mean distance that events must be moved, over random projections, in units of the real spread.",
         "bonneel2015",
@@ -45,19 +49,23 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
         "schilling1986",
     ),
     "precision": (
-        "Share of generated events in a ball about a real one (five neighbours); low where events lie outside.",
+        "Share of generated events within some ball from a real event to its fifth nearest real one, in units of "
+        "the real spread and among the events compared here; low where events lie outside.",
         "kynkaanniemi2019",
     ),
     "recall": (
-        "Share of real events in a ball about a generated one (five neighbours); low where variety is missing.",
+        "Share of real events within some ball from a generated event to its fifth nearest generated one; low "
+        "where they spread over less. These balls shrink with the generated sample: no share of what is missing.",
         "kynkaanniemi2019",
     ),
     "density": (
-        "Generated events per ball about a real one, relative to what equal laws give, which is 1.",
+        "Generated events per ball from a real event to its fifth nearest real one; equal laws give 1.",
         "naeem2020",
     ),
     "coverage": (
-        "Share of real events whose ball holds a generated one; low where events are missing.",
+        "Share of real events with a generated one within the distance to the fifth nearest real one, in units of "
+        "the real spread and among the events compared here; low where events are missing. Training watches the same "
+        "share on up to 2,000 held-out events in at most 32 components, divided by what a perfect generator gives.",
         "naeem2020",
     ),
     "bins": (
@@ -121,6 +129,17 @@ REFERENCES: dict[str, str] = {
            Randomly Drawn},
   journal = {Statistical Applications in Genetics and Molecular Biology},
   volume = {9}, number = {1}, year = {2010}, doi = {10.2202/1544-6115.1585}
+}""",
+    "hotelling1931": """@article{hotelling1931,
+  author = {Hotelling, Harold},
+  title = {The Generalization of {Student's} Ratio},
+  journal = {The Annals of Mathematical Statistics},
+  volume = {2}, number = {3}, pages = {360--378}, year = {1931}, doi = {10.1214/aoms/1177732979}
+}""",
+    "puri1971": """@book{puri1971,
+  author = {Puri, Madan Lal and Sen, Pranab Kumar},
+  title = {Nonparametric Methods in Multivariate Analysis},
+  publisher = {Wiley}, year = {1971}
 }""",
     "rabin2012": """@inproceedings{rabin2012,
   author = {Rabin, Julien and Peyr{\\'e}, Gabriel and Delon, Julie and Bernot, Marc},

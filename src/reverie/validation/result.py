@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.validation import sentences
+from reverie.validation.biases import Bias
 from reverie.validation.chains import ChainReport
 from reverie.validation.constraints import ConstraintResult
 from reverie.validation.findings import Finding
@@ -15,6 +16,7 @@ from reverie.validation.memorisation import MemorisationResult
 from reverie.validation.observables import ObservableMeans
 from reverie.validation.occupancy import Occupancy
 from reverie.validation.plain import from_plain, to_plain
+from reverie.validation.reach import EventsNeeded
 from reverie.validation.regions import Region
 from reverie.validation.stream import Streamed
 
@@ -90,6 +92,10 @@ class ClassifierResult:
     p_value : one-sided, Mann-Whitney on the test events; with weights or chains from permutations of blocks of them.
     importances : feature -> loss of AUC when that feature is shuffled among the test events.
     n_train, n_test : events of both classes together.
+    n_effective : test events of each class, real first: of chains and weighted events as many independent ones as
+        would give the AUC its error.
+    deflection, deflection_error : difference of the mean log-odds of both classes of test events over the root of the
+        sum of their variances. These three are None in results of older versions.
     learner : what was trained: "boosting", "forest", "mlp" or "cnn".
     """
 
@@ -105,6 +111,9 @@ class ClassifierResult:
     description: str
     reference: str
     learner: str = "boosting"
+    n_effective: tuple[float, float] | None = None
+    deflection: float | None = None
+    deflection_error: float | None = None
 
     @property
     def measured(self) -> Measured:
@@ -157,10 +166,15 @@ class ValidationResult:
     battery_p : of the statistics alone (min-P over shared permutations).
     checks : one `TestResult` per statistic and feature.
     classifiers : one result per learner.
-    n_distinguish : events per class at which the best classifier tells the samples apart; inf when its AUC
-        is compatible with 1/2, None without classifier.
-    n_distinguish_low, n_distinguish_high : its interval, from AUC ± one standard error; when
-        n_distinguish is inf, the 95 % lower limit and inf.
+    n_distinguish : events per class at which the best of all tests rejects at 5 % with 80 % power
+        (`reverie.validation.reach`); inf when the global test does not tell the samples apart, None when no test has
+        such a number.
+    n_distinguish_low, n_distinguish_high : its 95 % interval for all tests at once; when n_distinguish is inf, the
+        95 % lower limit and inf.
+    n_distinguish_test, n_distinguish_of : the test with this number, and of how many it is the smallest; "" and 0 in
+        results of older versions, where the numbers are those of the classifier within one standard error.
+    needs : the same number of the strongest tests, the fewest events first.
+    biases : of mean, width and tails of each column and observable, beside the statistical error of an analysis.
     findings : what is wrong, in sentences, the plainest first.
     constraints : hard constraints that were given, or that some event breaks.
     regions : occupancy of the bins; None if unknown.
@@ -193,6 +207,10 @@ class ValidationResult:
     located: Located | None = None
     chains: ChainReport = ChainReport()
     streamed: Streamed | None = None
+    n_distinguish_test: str = ""
+    n_distinguish_of: int = 0
+    needs: tuple[EventsNeeded, ...] = ()
+    biases: tuple[Bias, ...] = ()
     alpha: float = 0.05
     warnings: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
@@ -222,6 +240,7 @@ class ValidationResult:
         keys |= {"clopper1934"} if self.constraints or self.memorisation is not None else set()
         keys |= {"meehan2020"} if self.memorisation is not None else set()
         keys |= {"das2023", "platt1999"} if self.located is not None else set()
+        keys |= {"puri1971"} if "hotelling1931" in keys else set()
         keys |= {"wolff2004"} if self.chains.is_chain else set()
         return sorted(keys)
 

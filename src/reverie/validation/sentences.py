@@ -8,6 +8,7 @@ from reverie.validation.reach import detectable_auc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reverie.validation.biases import Bias
     from reverie.validation.findings import Finding
     from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
 
@@ -23,9 +24,8 @@ def verdict(result: "ValidationResult") -> str:
         if result.distinguishes
         else "No test tells the generated sample from the real one at this size"
     )
-    parts = [f"{first}: global p {_p(result.p_value)} ({result.n_permutations} permutations){_auc(result)}."]
-    if result.auc is not None:
-        parts.append(_safety(result))
+    parts = [f"{first}: global p {_p(result.p_value)} ({_source(result)}){_auc(result)}."]
+    parts += [sentence for sentence in [_reach(result)] if sentence]
     if result.distinguishes:
         parts += [str(finding) for finding in _plainest(result.findings)]
     if result.memorisation is not None and result.memorisation.memorised:
@@ -43,7 +43,7 @@ def full_text(result: "ValidationResult") -> str:
     lines += [str(check) for check in result.checks if check.feature is None]
     lines.append(f"All statistics together: p {_p(result.battery_p)} (min-P over shared permutations).")
     lines += [str(one) for one in result.classifiers]
-    lines += _power_lines(result)
+    lines += _power_lines(result) + _event_lines(result)
     lines += [] if result.located is None else [result.located.sentence]
     lines += [str(rule) for rule in result.constraints]
     lines += [str(one) for one in result.observables]
@@ -62,15 +62,43 @@ def full_text(result: "ValidationResult") -> str:
     return "\n".join(lines)
 
 
+def _source(result: "ValidationResult") -> str:
+    """Return which test the global p-value comes from: only the battery's is one of permutations."""
+    permuted = f"min-P of the battery over {result.n_permutations:,} permutations"
+    parts = [(result.battery_p, permuted)]
+    in_blocks = result.chains.block > 1 or bool(result.settings.get("weighted"))
+    ranks = "permutations of the AUC" if in_blocks else "Mann-Whitney test of the scores"
+    parts += [(one.p_value, f"{ranks} of the classifier ({one.learner})") for one in result.classifiers]
+    least, words = min(parts, key=lambda part: part[0])
+    if not math.isclose(result.p_value, min(1.0, len(parts) * least), rel_tol=1e-6):
+        return "the smallest of several tests, corrected for their number"  # of an older version
+    return words if len(parts) == 1 else f"{words}, times {len(parts)} after Bonferroni"
+
+
 def _power_lines(result: "ValidationResult") -> list[str]:
     """Return what would be found at this size, so that "not told apart" means something."""
     found = result.auc
     if found is None:
         return []
-    seen = detectable_auc(found.n_test / 2, alpha=result.alpha)
+    sizes = found.n_effective or (found.n_test / 2, found.n_test / 2)  # results of older versions lack them
+    level = result.alpha / (1 + len(result.classifiers))
+    seen = detectable_auc(*sizes, alpha=level)
     ks = [c for c in result.checks if c.name == "KS" and c.detectable is not None]
     shapes = f", and a KS distance of {max(c.detectable or 0.0 for c in ks):.3f} of a single feature" if ks else ""
-    return [f"At this size a classifier of AUC {seen:.3f} is found with 80 % power{shapes}."]
+    return [
+        f"At this size a classifier of AUC {seen:.3f} on its test events makes the global p at most {result.alpha:g} "
+        f"with 80 % power{shapes}."
+    ]
+
+
+def _event_lines(result: "ValidationResult") -> list[str]:
+    """Return the events that the strongest tests need, and the biases that are seen."""
+    seen = [one for one in result.needs if one.events is not None]
+    said = [f"{one.test} {_count(one.events or 0)}" for one in seen]
+    lines = [f"Events per class for 80 % power at 5 %: {', '.join(said)}."] if said else []
+    biased = sorted((one for one in result.biases if one.events is not None), key=lambda one: one.events or 0)[:5]
+    said = [f"{one.quantity} of {one.column} {_count(one.events or 0)}" for one in biased]
+    return [*lines, f"Events at which a bias equals the statistical error: {', '.join(said)}."] if said else lines
 
 
 def _plainest(findings: "Sequence[Finding]", most: int = 3) -> "list[Finding]":
@@ -112,18 +140,40 @@ def _auc(result: "ValidationResult") -> str:
     return f", classifier AUC {_short(str(here))}{beside}"
 
 
-def _safety(result: "ValidationResult") -> str:
-    low, high = result.n_distinguish_low or 0.0, result.n_distinguish_high or math.inf
-    if result.n_distinguish is None:
-        return ""
+def _reach(result: "ValidationResult") -> str:
+    """Return how many events show the difference, and how many make a bias matter."""
+    n, low, high = result.n_distinguish, result.n_distinguish_low or 0.0, result.n_distinguish_high
     if result.auc is not None and result.auc.real_vs_real_p < UNLIKE:
         return "The two real samples differ from each other (see the notes), so this says little about the generator."
-    if result.n_distinguish == math.inf:
-        return f"This classifier would need more than about {_count(low)} events per class to see a difference (95 %)."
-    return (
-        f"Safe for analyses of fewer than about N = {_count(result.n_distinguish)} events per class "
-        f"({_count(low)} to {_count(high)} within one standard error, for this classifier)."
-    )
+    if n is None:
+        return ""
+    if not result.n_distinguish_test:  # of an older version
+        text = f"This classifier tells them apart with 80 % power from about N = {_count(n)} events per class"
+        return f"{text} (lower limit {_count(low)}); a better test may need fewer."
+    of = f"{result.n_distinguish_of} tests"
+    if n == math.inf:
+        text = (
+            f"Each of {of} would need more than N = {_count(low)} events per class to see a difference with 80 % power"
+        )
+        text += " (95 % limit)"
+    else:
+        between = f"at least {_count(low)}" if high in (None, math.inf) else f"{_count(low)} to {_count(high)}"
+        text = f"The strongest of {of} ({result.n_distinguish_test}) tells them apart at 5 % with 80 % power from "
+        text += f"N = {_count(n)} events per class (95 % interval: {between})"
+    return f"{text}, a better test may need fewer{_worst_bias(result.biases)}."
+
+
+def _worst_bias(biases: "Sequence[Bias]") -> str:
+    seen = [one for one in biases if one.events is not None]
+    if seen:
+        one = min(seen, key=lambda one: one.events or math.inf)
+        what = f"the {one.quantity} of {one.column} {'are' if one.quantity == 'tails' else 'is'} off by"
+        between = f"{_count(one.low)} to {_count(one.high or math.inf)}"
+        return f", and {what} the statistical error of an analysis of N = {_count(one.events or 0)} events ({between})"
+    if not biases:
+        return ""
+    least = _count(min(one.low for one in biases))
+    return f", and no mean, width or tail is off by the statistical error of an analysis of N = {least} events (95 %)"
 
 
 def _feature_lines(result: "ValidationResult") -> list[str]:

@@ -32,12 +32,11 @@ from reverie.validation.bench import Bench, set_bench
 from reverie.validation.classifier import classifier_test
 from reverie.validation.constraints import Constraint
 from reverie.validation.findings import find
-from reverie.validation.judgement import constraints_judged, judged, observables_judged, regions_judged
+from reverie.validation.judgement import constraints_judged, judged, observables_judged, reached, regions_judged
 from reverie.validation.located import locate as find_evidence
 from reverie.validation.memorisation import MemorisationResult, memorisation
 from reverie.validation.multiple import min_p, ranked
 from reverie.validation.observables import named_observables
-from reverie.validation.reach import events_to_distinguish
 from reverie.validation.result import ClassifierResult, Located, ValidationResult, strongest
 from reverie.validation.samples import Samples, gather_samples, read_sample
 from reverie.validation.sentences import UNLIKE
@@ -177,7 +176,7 @@ def _result(
         battery_p=battery,
         checks=checks,
         classifiers=e.tested,
-        **_events(best, alpha),
+        **reached(e.groups, e.bench, e.tested, seen["constraints"], seen=p_value <= alpha),
         findings=findings if p_value <= alpha else (),
         **seen,
         memorisation=e.copies,
@@ -237,13 +236,6 @@ def _memorisation(
         alpha=alpha,
         random_state=child_seed(seed, "copies"),
     )
-
-
-def _events(best: ClassifierResult | None, alpha: float) -> dict[str, float | None]:
-    keys = ("n_distinguish", "n_distinguish_low", "n_distinguish_high")
-    if best is None:
-        return dict.fromkeys(keys)
-    return dict(zip(keys, events_to_distinguish(best.value, best.error, best.p_value, alpha), strict=True))
 
 
 def _cautions(samples: Samples, best: ClassifierResult | None) -> list[str]:
