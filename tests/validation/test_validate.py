@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,8 +59,10 @@ def test_real_against_real_lies_within_chance(shifted):
 def test_the_verdict_comes_first_and_names_the_worst(shifted):
     text = str(shifted)
     assert text.startswith("The generated sample can be told from the real one: global p = 0.0")
-    # the rank test of the classifier gives this p, which 999 permutations cannot
-    assert "(Mann-Whitney test of the scores of the classifier (boosting), times 2 after Bonferroni), " in text
+    assert "(min-P of the battery over 999 permutations, times 2 after Bonferroni), " in text
+    # 999 permutations cannot give 2e-6: the rank test of the classifier does
+    smaller = replace(shifted, p_value=2e-6, classifiers=(replace(shifted.auc, p_value=1e-6),))
+    assert "p = 2e-06 (Mann-Whitney test of the scores of the classifier (boosting), times 2" in smaller.verdict
     assert "classifier AUC 0." in text
     assert "where real against real gives" in text
     assert "tells them apart at 5 % with 80 % power from N = " in shifted.verdict

@@ -114,8 +114,8 @@ def effective_sizes(
     if weights[0] is None and weights[1] is None and block == 1:
         return float(len(negative)), float(len(positive))
     w, v = (np.ones(len(s)) if u is None else u for s, u in zip(samples, weights, strict=True))
-    placements = _share_below(negative, positive, v), _share_below(positive, negative, w)
-    return tuple(_effective(p, u, block) for p, u in zip(placements, (w, v), strict=True))
+    above, below = _share_below(negative, positive, v), _share_below(positive, negative, w)
+    return _effective(above, w, block), _effective(below, v, block)
 
 
 def _effective(placements: np.ndarray, weights: np.ndarray, block: int) -> float:

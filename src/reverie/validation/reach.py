@@ -10,7 +10,8 @@ chains the effective numbers, from the permutations), u' = 2/N, z_a = 1.645 and 
                       D u/u' = G,    G = k + z_p^2 c/2 + z_p sqrt(c k + v + z_p^2 c^2/4),    so N = 2 G / (u D)
 
                   with k the 95 % quantile of chance less mu, and c the third cumulant of chance over v, which is
-                  exact for a noncentral chi-squared (v = 2 d, c = 4). Distances that are no squares (KS, tails,
+                  exact for a noncentral chi-squared (v = 2 d, c = 4), or what the jackknife says if that is more.
+                  Distances that are no squares (KS, tails,
                   sliced Wasserstein, correlations) are squared first.
     linear        kNN labels and coverage: D does not depend on N, its spread s goes as 1/sqrt(N),
                   N = (2/u) ((k + z_p s)/D)^2
@@ -138,7 +139,11 @@ def events_needed(
     known = [one for group in groups.values() for column in group if (one := _of_column(column, unit)) is not None]
     known += [
         _Difference(
-            f"likelihood ratio of mean and width of {name}", d - dof * unit, 2 * dof * unit**2, 4 * unit, _of_distance
+            f"Gaussian likelihood ratio of mean and width of {name}",
+            d - dof * unit,
+            2 * dof * unit**2,
+            4 * unit,
+            _of_distance,
         )
         for name, (d, dof) in columns.items()
         if dof
@@ -218,18 +223,21 @@ def _of_column(column: "Column", unit: float) -> _Difference | None:
     observed, chance = float(column.values[0]), np.asarray(column.values[1:])
     if len(chance) < _LEAST_PERMUTATIONS or not chance.std() > 0 or column.name in _WITHOUT_LAW:
         return None
+    error = column.error
     if column.name in _SQUARED:
-        observed, chance = observed**2, chance**2
+        observed, chance, error = observed**2, chance**2, 2 * observed * error
     mean, v = float(chance.mean()), float(chance.var())
     d, quantile = observed - mean, float(np.quantile(chance, 1 - LEVEL)) - mean
     if column.name == _MOMENTS:
         words = column.detail.removeprefix("strongest in the ")
-        return _Difference(f"likelihood ratio of {words}", d, v, 4 * unit, _of_distance)
+        return _Difference(f"Gaussian likelihood ratio of {words}", d, v, 4 * unit, _of_distance)
     if column.name in _LINEAR:
-        error = column.error if column.error > 0 else math.sqrt(v)  # nan is no error
+        error = error if error > 0 else math.sqrt(v)  # nan is no error
         far = quantile + float(ndtri(TARGET)) * error
         return _Difference(name, d, error**2, 0.0, lambda d: 2 / unit * (far / d) ** 2)
     c = max(0.0, float(np.mean((chance - mean) ** 3)) / v)
+    if d > 0 and error > 0:
+        c = max(c, (error**2 - v) / d)
     enough = _at(quantile, float(ndtri(TARGET)), v, c)
     return _Difference(name, d, v, c, lambda d: 2 * enough / (unit * d))
 
