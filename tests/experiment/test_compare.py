@@ -24,7 +24,7 @@ def check(name, feature, value, error):
 
 
 def validation(auc=0.55, error=0.007, *, n_real=1000, energy=0.02, energy_error=None):
-    n = events_for_auc(auc), events_for_auc(auc + error), math.inf
+    n = (events_for_auc(auc) if auc > 0.5 else math.inf), 100.0, math.inf
     classifier = ClassifierResult(auc, error, 0.498, 0.008, 0.5, 0.01, {"x": 0.1}, 100, 100, "", "")
     checks = (
         check("KS", "pt1", 0.1, None),
