@@ -1,5 +1,6 @@
 """Checks of arguments, with one wording for all: expected, got, what to do."""
 
+import os
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -9,9 +10,11 @@ from torch import Tensor
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.lazy import LazyTable, Summary, is_large
 
-__all__ = ["check_choice", "check_finite", "check_positive", "check_same_shape", "check_table"]
+__all__ = ["check_choice", "check_finite", "check_memory", "check_positive", "check_same_shape", "check_table"]
 
 T = TypeVar("T")
+
+_LARGEST = 1e70  # squares of squares, and sums of a billion of these, stay below the largest double, 1.8e308
 
 
 def check_choice(what: str, name: str, choices: dict[str, T]) -> T:
@@ -64,12 +67,39 @@ def check_table(x: np.ndarray | LazyTable, name: str = "X", *, min_rows: int = 2
         )
 
 
+def check_memory(n_bytes: float, what: str, remedy: str) -> None:
+    """Raise `InputError` for what could not be held in the memory of this machine, before it is asked for.
+
+    Parameters
+    ----------
+    n_bytes : its size.
+    what : what is so large, such as "10^9 samples".
+    remedy : a sentence: what to do.
+    """
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if n_bytes > whole:
+        raise InputError(
+            f"Expected {what} to fit in the memory of this machine, {whole / 2**30:.3g} GiB, got "
+            f"{n_bytes / 2**30:.3g} GiB. {remedy}"
+        )
+
+
 def check_finite(x: np.ndarray | LazyTable, names: Iterable[str] | None = None, *, name: str = "X") -> None:
-    """Raise `InputError` that counts NaN and infinite entries, per named column, in `x` (batch, *event)."""
-    if x.dtype.kind != "f" or (not is_large(x) and np.isfinite(x).all()):
+    """Raise `InputError` for numbers that cannot be computed with, per named column, in `x` (batch, *event).
+
+    These are NaN and infinite entries, which are counted, and columns whose largest entry is above 1e70 in size or
+    below 1e-70: fourth powers of such numbers, and sums of them, are no longer numbers of double precision.
+    """
+    if x.dtype.kind != "f":
         return
-    found = x.summary if isinstance(x, LazyTable) else Summary.of(x)
-    if not found.has_missing:
+    found = x.summary if isinstance(x, LazyTable) else None
+    if found is None and not is_large(x) and np.isfinite(x).all():
+        size = np.abs(x).max(axis=0 if x.ndim == 2 else None, initial=0.0)
+    else:
+        found = Summary.of(x) if found is None else found
+        size = np.fmax(np.abs(found.low), np.abs(found.high))
+    if found is None or not found.has_missing:
+        _check_size(np.atleast_1d(np.asarray(size, dtype=np.float64)), names, name)
         return
     bad = found.n_nan + found.n_infinite
     where = _bad_columns(bad, list(names)) if names is not None and x.ndim == 2 else ""
@@ -77,6 +107,17 @@ def check_finite(x: np.ndarray | LazyTable, names: Iterable[str] | None = None, 
         f"Expected finite numbers in {name}, got {int(found.n_nan.sum())} NaN and {int(found.n_infinite.sum())} inf"
         f"{where}. Drop those rows (--drop-missing, or Dataset.drop_missing()) or fill them in."
     )
+
+
+def _check_size(size: np.ndarray, names: Iterable[str] | None, name: str) -> None:
+    odd = np.flatnonzero((size > _LARGEST) | ((size > 0) & (size < 1 / _LARGEST)))
+    if len(odd):
+        called = list(names) if names is not None else []
+        where = f"the column {called[odd[0]]}" if len(called) == len(size) else name
+        raise InputError(
+            f"Expected numbers in {name} of at most {_LARGEST:g} in size that reach {1 / _LARGEST:g}, got a largest "
+            f"one of {size[odd[0]]:g} in {where}. Use another unit, such as a power of ten."
+        )
 
 
 def _bad_columns(counts: np.ndarray, names: list[str]) -> str:

@@ -7,12 +7,15 @@ size and time of the original, so a changed file is converted anew. Text and ``.
 """
 
 import hashlib
+import math
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from reverie.core.errors import FolderError
 from reverie.data.sinks import open_sink
 
 __all__ = ["cache_folder", "mapped"]
@@ -53,6 +56,12 @@ def mapped(
     file = cache_folder() / f"{path.stem}-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.npy"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
+        needed, free = n_rows * math.prod(event_shape) * dtype.itemsize, shutil.disk_usage(file.parent).free
+        if needed > free:
+            raise FolderError(
+                f"Expected {needed / 2**30:.3g} GiB for the unpacked table of {path.name} in {file.parent}, got "
+                f"{free / 2**30:.3g} GiB free. Set REVERIE_CACHE to a folder on a larger disk."
+            )
         with open_sink(file, event_shape=event_shape, dtype=dtype, n_total=n_rows) as sink:
             for block in blocks():
                 sink.write(block)

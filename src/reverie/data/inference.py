@@ -65,6 +65,7 @@ ANGLE_WORDS = frozenset(
 _DOMAINS = ((-math.pi, math.pi), (0.0, 2 * math.pi), (-180.0, 180.0), (0.0, 360.0))
 MOST_ROWS = 200_000  # that the rules look at, every k-th of all
 MOST_CELLS = 2_000_000  # of images
+_LARGEST = 1e150  # nothing is guessed of larger numbers, whose differences and squares may be no numbers
 
 
 def infer_column(x: np.ndarray, name: str, unit: str = "", ends: tuple[float, float] | None = None) -> dict[str, Any]:
@@ -88,6 +89,8 @@ def infer_column(x: np.ndarray, name: str, unit: str = "", ends: tuple[float, fl
         return {"kind": "continuous"}
     part = x[:: max(1, -(-len(x) // MOST_ROWS))]
     low, high = (float(x.min()), float(x.max())) if ends is None else ends
+    if max(-low, high) > _LARGEST:
+        return {"kind": "continuous"}
     pair = _pair(part, low, high)
     if pair is not None:
         return pair
@@ -110,6 +113,8 @@ def infer_event(values: np.ndarray, ends: tuple[float, float] | None = None) -> 
     if part.size == 0:
         return {"kind": "continuous"}
     low, high = _extremes(values, part) if ends is None else ends
+    if max(-low, high) > _LARGEST:
+        return {"kind": "continuous"}
     if low == -1 and high == 1 and bool((np.abs(part) == 1).all()):
         return {"kind": "spin", "lower": -1.0, "upper": 1.0, "levels": (-1.0, 1.0), "integral": True}
     whole = values.dtype.kind in "iu" or _is_whole(part)

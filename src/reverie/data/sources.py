@@ -20,14 +20,16 @@ show them; `reverie.data.dataset.check_trainable` refuses them before a model is
 """
 
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reverie.core.containers import Raw, join_columns, to_raw
-from reverie.core.errors import InputError, MissingDependencyError, UnknownNameError, nearest
+from reverie.core.checks import check_memory
+from reverie.core.containers import Raw, check_width, join_columns, to_raw
+from reverie.core.errors import InputError, MissingDependencyError, ReverieError, UnknownNameError, nearest
 from reverie.core.lazy import LazyTable, exceeds_memory, is_large
 from reverie.data.conversion import mapped
 from reverie.data.dataset import Dataset
@@ -69,9 +71,20 @@ def read(
     MissingDependencyError
         If an optional library is needed; the message says what to install.
     """
-    file, inner = _located(path, key)
+    try:
+        file, inner = _located(path, key)
+    except (OSError, ValueError) as error:
+        if isinstance(error, ReverieError):
+            raise
+        raise InputError(f"Expected a path of a file, got {_printable(path)} ({_short(error)}). Correct it.") from None
     names = _chosen(columns, weights)
-    raw = _reader(file)(file, inner, names)
+    form, reader = _form(file)
+    try:
+        raw = reader(file, inner, names)
+    except ReverieError:
+        raise
+    except Exception as error:  # what a library raises over a damaged file is not foreseen; the remedy is the same
+        raise _unreadable(file, form, error) from None
     provenance: dict[str, Any] = {"source": str(file), "format": _suffix(file), "rows_in_file": len(raw.values)}
     if inner is not None:
         provenance["key"] = inner
@@ -106,6 +119,8 @@ def _chosen(columns: Sequence[str] | str | None, weights: str | None) -> list[st
 def _located(path: str | Path, key: str | None) -> tuple[Path, str | None]:
     file = Path(path).expanduser()
     inner = key
+    if any(letter < " " or letter == "\x7f" or "\ud800" <= letter <= "\udfff" for letter in str(file)):
+        raise InputError(f"Expected a path of printable letters in UTF-8, got {_printable(path)}. Rename the file.")
     if not file.exists() and ":" in str(file):
         head, _, tail = str(file).rpartition(":")
         if _suffix(Path(head)) in READERS:
@@ -114,6 +129,8 @@ def _located(path: str | Path, key: str | None) -> tuple[Path, str | None]:
         raise InputError(_absent(file))
     if file.is_dir():
         raise InputError(f"Expected a file of events, got the folder {file}. Name a file inside it.")
+    if not file.is_file():  # reading a pipe or a device could wait for ever
+        raise InputError(f"Expected a file of events, got {file}, a pipe or a device. Write its content to a file.")
     if file.stat().st_size == 0:
         raise InputError(f"Expected events in {file.name}, got an empty file (0 bytes). Check how it was written.")
     return file, inner
@@ -121,6 +138,8 @@ def _located(path: str | Path, key: str | None) -> tuple[Path, str | None]:
 
 def _absent(file: Path) -> str:
     folder = file.parent
+    if file.is_symlink():
+        return f"Expected a file at {file}, got a link that leads to none. Correct the link."
     if not folder.is_dir():
         return f"Expected a file at {file}, got no folder {folder}. Correct the path."
     close = nearest(file.name, [entry.name for entry in folder.iterdir() if entry.is_file()])
@@ -133,7 +152,8 @@ def _suffix(file: Path) -> str:
     return suffixes[-2] if len(suffixes) > 1 and suffixes[-1] == ".gz" else (suffixes or [""])[-1]
 
 
-def _reader(file: Path) -> Reader:
+def _form(file: Path) -> tuple[str, Reader]:
+    """Return what a file of this suffix should be, and its reader."""
     suffix = _suffix(file)
     if suffix in READERS:
         return READERS[suffix]
@@ -152,11 +172,7 @@ def _read_text(path: Path, key: str | None, names: list[str] | None) -> Raw:
 
 
 def _read_npy(path: Path, key: str | None, names: list[str] | None) -> Raw:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise _unreadable(path, "a NumPy array of numbers", error) from None
-    return to_raw(_as_events(array))
+    return to_raw(_as_events(np.load(path, mmap_mode="r", allow_pickle=False)))
 
 
 def _as_events(array: np.ndarray) -> np.ndarray:
@@ -164,13 +180,12 @@ def _as_events(array: np.ndarray) -> np.ndarray:
 
 
 def _read_npz(path: Path, key: str | None, names: list[str] | None) -> Raw:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return _one_of({name: archive[name] for name in archive.files}, path, key, names)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise _unreadable(path, "a NumPy archive of numbers", error) from None
+    with zipfile.ZipFile(path) as archive:
+        sizes = [entry.file_size for entry in archive.infolist()]
+    check_memory(sum(sizes), f"the arrays in {path.name}", "Save each as .npy, which is read where it lies.")
+    with np.load(path, allow_pickle=False) as archive:
+        found = {name: archive[name] for name in archive.files}
+    return _one_of({name: x for name, x in found.items() if isinstance(x, np.ndarray)}, path, key, names)
 
 
 def _read_hdf5(path: Path, key: str | None, names: list[str] | None) -> Raw:
@@ -178,13 +193,10 @@ def _read_hdf5(path: Path, key: str | None, names: list[str] | None) -> Raw:
         import h5py
     except ModuleNotFoundError:
         raise MissingDependencyError("h5py", "io", "read HDF5 files") from None
-    try:
-        with h5py.File(path, "r") as file:
-            found: dict[str, Any] = {}
-            file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
-            return _one_of(found, path, key, names)
-    except (OSError, RuntimeError) as error:
-        raise _unreadable(path, "an HDF5 file", error) from None
+    with h5py.File(path, "r") as file:
+        found: dict[str, Any] = {}
+        file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+        return _one_of(found, path, key, names)
 
 
 def _read_parquet(path: Path, key: str | None, names: list[str] | None) -> Raw:
@@ -193,17 +205,19 @@ def _read_parquet(path: Path, key: str | None, names: list[str] | None) -> Raw:
         import pyarrow.parquet as pq
     except ModuleNotFoundError:
         raise MissingDependencyError("pyarrow", "io", "read Parquet files") from None
-    try:
-        file = pq.ParquetFile(path)
-        fields = {split_unit(field)[0]: field for field in file.schema_arrow.names}
-        wanted = list(fields) if names is None else [_known(name, fields) for name in names]
-        if exceeds_memory((file.metadata.num_rows, len(wanted))):
-            found = _mapped_parquet(path, file, {fields[name]: name for name in wanted}, pa)
-            if found is not None:
-                return found
-        table = file.read(columns=[fields[name] for name in wanted])
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, "a Parquet file", error) from None
+    file = pq.ParquetFile(path)
+    plain = [split_unit(field)[0] for field in file.schema_arrow.names]
+    _check_names(plain, path)
+    fields = dict(zip(plain, file.schema_arrow.names, strict=True))
+    wanted = plain if names is None else [_known(name, fields) for name in names]
+    check_width(len(wanted), path.name)
+    if exceeds_memory((file.metadata.num_rows, len(wanted))):
+        found = _mapped_parquet(path, file, {fields[name]: name for name in wanted}, pa)
+        if found is not None:
+            return found
+    # a name with a dot would be taken for a field within a column, so all are read where there is one
+    dotted = any("." in fields[name] for name in wanted)
+    table = file.read(columns=None if dotted else [fields[name] for name in wanted])
     return join_columns({fields[name]: _arrow_column(table[fields[name]], name, pa) for name in wanted})
 
 
@@ -235,23 +249,17 @@ def _read_root(path: Path, key: str | None, names: list[str] | None) -> Raw:
         import uproot
     except ModuleNotFoundError:
         raise MissingDependencyError("uproot", "root", "read ROOT files") from None
-    try:
-        opened: Any = uproot.open(path)
-        with opened as file:
-            classes = file.classnames(cycle=False)
-            trees = [
-                name for name, kind in classes.items() if kind in ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
-            ]
-            tree = file[_pick(trees, path, key, "tree")]
-            branches: list[str] = list(tree.keys())
-            wanted = branches if names is None else [_known(name, branches) for name in names]
-            if exceeds_memory((tree.num_entries, len(wanted))):
-                return _mapped_root(path, tree, wanted)
-            columns = tree.arrays(wanted, library="np")
-    except (OSError, ValueError, KeyError, NotImplementedError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise _unreadable(path, "a ROOT file", error) from None
+    opened: Any = uproot.open(path)
+    with opened as file:
+        classes = file.classnames(cycle=False)
+        trees = [name for name, kind in classes.items() if kind in ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")]
+        tree = file[_pick(trees, path, key, "tree")]
+        branches: list[str] = list(tree.keys())
+        wanted = branches if names is None else [_known(name, branches) for name in names]
+        check_width(len(wanted), path.name)
+        if exceeds_memory((tree.num_entries, len(wanted))):
+            return _mapped_root(path, tree, wanted)
+        columns = tree.arrays(wanted, library="np")
     return join_columns(_flat(columns, wanted))
 
 
@@ -370,22 +378,46 @@ def _arrow_column(column: Any, name: str, pa: Any) -> np.ndarray:
 
 
 def _unreadable(path: Path, wanted: str, error: Exception) -> InputError:
-    with path.open("rb") as file:
-        numpy_file = file.read(6) in (b"\x93NUMPY", b"PK\x03\x04\x14\x00", b"PK\x03\x04-\x00")
-    if "bject" in str(error) and numpy_file:
+    try:
+        with path.open("rb") as file:
+            numpy_file = file.read(6) in (b"\x93NUMPY", b"PK\x03\x04\x14\x00", b"PK\x03\x04-\x00")
+    except OSError as denied:
+        return InputError(
+            f"Expected {wanted} in {path.name}, got no access ({_short(denied)}). Change its permissions."
+        )
+    if isinstance(error, MemoryError):
+        reason = f"more than the memory holds ({_short(error)})"
+    elif "bject" in str(error) and numpy_file:
         reason = "Python objects, which are pickles and are never loaded"
     elif "pickle" in str(error):
         reason = "a file that does not start like one"
     else:
-        reason = f"something else ({' '.join(str(error).split())[:120]})"
+        reason = f"something else ({_short(error)})"
     return InputError(f"Expected {wanted} in {path.name}, got {reason}. Write the file again.")
 
 
-READERS: dict[str, Reader] = {
-    ".npy": _read_npy,
-    ".npz": _read_npz,
-    **dict.fromkeys((".csv", ".tsv", ".txt", ".dat", ".data"), _read_text),
-    **dict.fromkeys((".parquet", ".pq"), _read_parquet),
-    **dict.fromkeys((".h5", ".hdf5"), _read_hdf5),
-    ".root": _read_root,
+def _check_names(names: Sequence[str], path: Path) -> None:
+    twice = next((name for name, n in Counter(names).items() if n > 1), None)
+    if twice is not None:
+        raise InputError(f"Expected different column names in {path.name}, got {twice!r} twice. Rename one.")
+
+
+def _printable(path: str | Path) -> str:
+    """Return a path of any bytes as a message can hold it."""
+    text = repr(str(path))
+    return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} letters)"
+
+
+def _short(error: Exception) -> str:
+    words = " ".join(str(error).encode("utf-8", "backslashreplace").decode().split())
+    return words[:120] or type(error).__name__
+
+
+READERS: dict[str, tuple[str, Reader]] = {
+    ".npy": ("a NumPy array of numbers", _read_npy),
+    ".npz": ("a NumPy archive of numbers", _read_npz),
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".dat", ".data"), ("a table of numbers", _read_text)),
+    **dict.fromkeys((".parquet", ".pq"), ("a Parquet file", _read_parquet)),
+    **dict.fromkeys((".h5", ".hdf5"), ("an HDF5 file", _read_hdf5)),
+    ".root": ("a ROOT file", _read_root),
 }

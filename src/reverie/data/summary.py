@@ -42,7 +42,7 @@ def _row(column: Any, x: np.ndarray) -> tuple[str, ...]:
         notes = "; ".join(filter(None, (notes, "constant: leave it out")))
     marks = [""] * 3
     if good.size and column.labels is None:
-        marks = [f"{value:.6g}" for value in (good.min(), np.median(good), good.max())]
+        marks = [f"{value:.6g}" for value in (good.min(), 2 * np.median(good / 2), good.max())]
     return (column.name, column.kind, column.unit, *marks, str(missing) if missing else "", notes)
 
 

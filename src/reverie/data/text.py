@@ -13,6 +13,7 @@ import csv
 import gzip
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from reverie.core.containers import Raw, join_columns
+from reverie.core.containers import Raw, check_width, join_columns
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data.schema import split_unit
 
@@ -28,6 +29,7 @@ __all__ = ["read_text"]
 
 _MISSING = ("", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "null", "NULL", "None")
 _COMMENTS = ("#", "%")
+_LONGEST_LINE = 1 << 25  # letters: of ten thousand columns each has thousands
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 
@@ -76,6 +78,7 @@ def _layout(path: Path, names: Sequence[str] | None) -> _Layout:
     skip, first, comment = _first_line(path)
     delimiter = next((d for d in ("\t", ";", ",") if d in first), None)
     fields = _fields(first, delimiter)
+    check_width(len(fields), path.name)
     header = None
     if names is None and not any(_is_number(field) for field in fields):
         header, skip = fields, skip + 1
@@ -91,7 +94,10 @@ def _first_line(path: Path) -> tuple[int, str, str]:
     """Return number and text of the first line that is no comment, and the comment above it."""
     comment = ""
     with _open(path) as lines:
-        for number, line in enumerate(lines):
+        for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), "")):
+            if len(line) == _LONGEST_LINE or "\0" in line:
+                what = "zero bytes, as UTF-16 or a binary file has" if "\0" in line else "a line without an end"
+                raise InputError(f"Expected lines of text in UTF-8 in {path.name}, got {what}. Write it as UTF-8 text.")
             stripped = line.strip()
             if stripped.startswith(_COMMENTS):
                 comment = stripped.lstrip("#% ")
@@ -105,7 +111,7 @@ def _named(header: list[str] | None, n: int, path: Path) -> list[str]:
         return [f"x{j}" for j in range(n)]
     names = [name or f"column{j + 1}" for j, name in enumerate(header)]
     plain = [split_unit(name)[0] for name in names]
-    twice = next((name for name in plain if plain.count(name) > 1), None)
+    twice = next((name for name, n_times in Counter(plain).items() if n_times > 1), None)
     if twice is not None:
         raise InputError(f"Expected different column names in {path.name}, got {twice!r} twice. Rename one.")
     return names
