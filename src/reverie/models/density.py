@@ -82,9 +82,11 @@ class DensityModel(TrainedModel):
         Raises
         ------
         InputError
-            For another shape, or conditions that are missing.
+            For another shape, conditions that are missing, or features that have no density.
         """
         check_is_fitted(self)
+        if self._without_likelihood():
+            raise InputError(self._without_likelihood())
         values = self._values(X, reset=False)
         features = self.preprocessing_.features(values)
         generator = as_generator(self.seed_ if random_state is None else random_state, self.device_)
@@ -104,6 +106,8 @@ class DensityModel(TrainedModel):
 
     def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
         """Return log-likelihoods of training and held-out events (at most 2000 each), with errors, and their gap."""
+        if self._without_likelihood():
+            return Assessment(warnings=(self._without_likelihood(),))
         pairs = [part if isinstance(part, tuple) else (part, None) for part in (train, held_out)]
         few = [(first_rows(X), None if y is None else first_rows(y)) for X, y in pairs]
         of_train, of_held_out = (self.log_likelihood(X, y, random_state) for X, y in few)
@@ -115,6 +119,10 @@ class DensityModel(TrainedModel):
             Quantity("gap between the two", gap, gap_error, "nats; well above its error: the model is overfitted"),
         )
         return Assessment(numbers, (_overfitted(gap, gap_error),) if gap > _BY_HEART * gap_error else ())
+
+    def _without_likelihood(self) -> str:
+        """Return why log p of these data cannot be given, as an error or a warning says it; nothing where it can."""
+        return ""
 
     def _given(self, y: Any, n: int) -> Tensor | None:
         if self._conditions is None:

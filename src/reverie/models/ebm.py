@@ -32,13 +32,13 @@ from reverie.models.density import DensityModel
 from reverie.models.ebm_chains import Jumps
 from reverie.models.ebm_sampling import LogZ, Memory, found_log_z, settled, steps_of_a_sample
 from reverie.models.ebm_training import EnergyLearner, Recipe
-from reverie.models.flow_training import density_transform
-from reverie.models.preprocessed import ChangeOfVariables, Preprocessing, fitted_preprocessing
+from reverie.models.energy_features import energy_preprocessing, without_density
+from reverie.models.preprocessed import ChangeOfVariables, Preprocessing
 from reverie.networks.energies import SMOOTH, build_energy
 from reverie.networks.whitening import Whitening
 from reverie.samplers.run import run
 
-__all__ = ["EBM", "METHODS", "energy_preprocessing"]
+__all__ = ["EBM", "METHODS"]
 
 METHODS = ("contrastive", "score_matching")
 _STOCK = 1024  # chains that are kept with the model
@@ -239,6 +239,9 @@ class EBM(DensityModel):
         found = Assessment(tuple(numbers), tuple(filter(None, said)), tuple(self._curves()))
         return super().assess(train, held_out, random_state=random_state) + found
 
+    def _without_likelihood(self) -> str:
+        return without_density(self.preprocessing_)
+
     def _of_temperature(self) -> str:
         is_one = self.adjusted or self.temperature == 1
         return "" if is_one else f"Samples are drawn at temperature {self.temperature:g}, not from exp(-E)."
@@ -394,14 +397,3 @@ _TOLD = (
     ("acceptance", "of Langevin steps in the last window"),
     ("jumps", "accepted share of jumps in the last window"),
 )
-
-
-def energy_preprocessing(dataset: Dataset, container: str, choice: Any) -> Preprocessing:
-    """Return the fitted way from values to features with a density on all of space: angles lie on an interval."""
-    schema = dataset.schema
-    for column in schema.columns if schema.is_table else ():
-        if column.kind == "periodic" and column.lower is not None and column.period is not None:
-            ends = {"lower": column.lower, "upper": column.lower + column.period}
-            schema = schema.edit(column.name, kind="bounded", **ends)
-    flat = Dataset(dataset.values, schema=schema)
-    return fitted_preprocessing(dataset, container, density_transform(flat, choice))

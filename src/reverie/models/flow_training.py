@@ -117,8 +117,12 @@ def repeated_values(values: np.ndarray, schema: Schema) -> list[str]:
 def _chosen(schema: Schema, choice: Any, spread: Mapping[str, InvertibleTransform]) -> InvertibleTransform:
     own = choice if isinstance(choice, Mapping) else {}
     word = choice if isinstance(choice, str) and choice != "auto" else "quantile"
-    if choice == "auto" or own:
-        spread = {**_smoothed(schema), **spread}
+    smoothed = _smoothed(schema)
+    if (
+        choice != "auto" and not own
+    ):  # a word is for columns without a point mass, whose gap must not leak at the bounds
+        smoothed = {c.name: smoothed[c.name] for c in schema.columns if c.atom is not None and c.name in smoothed}
+    spread = {**smoothed, **spread}
     return auto_transform(schema, continuous=word, overrides={**spread, **own})
 
 

@@ -32,6 +32,7 @@ from reverie.data.dataset import Dataset
 from reverie.models.bits import has_two_values
 from reverie.models.course import Learner
 from reverie.models.density import DensityModel
+from reverie.models.energy_features import without_density
 from reverie.models.preprocessed import ChangeOfVariables, Preprocessing
 from reverie.models.rbm_assessment import assessment
 from reverie.models.rbm_completion import complete
@@ -80,8 +81,9 @@ class RBM(DensityModel):
     centred : whether steps are taken with units measured from their means.
     ema_decay : decay per update of the average of the weights that is kept, in [0, 1); "auto" takes 0.999, or none in
         exact training.
-    preprocessing : of Gaussian units, before they are standardised: "auto", "quantile", "standardise", "asinh", words
-        or transforms by column, or a transform.
+    preprocessing : of Gaussian units, before they are standardised: "auto" (numbers without bounds as they are, angles
+        on an interval, categories and point masses as cells), "quantile", "standardise", "asinh", words or transforms
+        by column, or a transform.
     device : "auto" (a CUDA device when there is one), "cpu", "cuda", ...
     random_state : seed of weights, batches, chains and noise; None draws one, kept as `seed_`.
     validation_fraction : part of the events, in [0, 1), held out of training to watch its likelihood.
@@ -287,6 +289,9 @@ class RBM(DensityModel):
         likelihoods = super().assess(train, held_out, random_state=random_state)
         seed = as_seed(self.seed_ if random_state is None else random_state)
         return likelihoods + assessment(self, train, held_out, seed)
+
+    def _without_likelihood(self) -> str:
+        return without_density(self.preprocessing_)
 
     @property
     def _energy(self) -> BoltzmannEnergy:

@@ -1,7 +1,8 @@
 """Data as the visible units of a Boltzmann machine see them: bits, or standardised real numbers.
 
 Columns with two values each become bits (`reverie.models.bits`). Anything else is real numbers, which Gaussian units
-see with mean 0 and standard deviation 1, so that no learning rate depends on units.
+see with mean 0 and standard deviation 1, so that no learning rate depends on units. Columns of a table get features
+with a density on the line first (`reverie.models.energy_features`), which p(v) of Gaussian units then is one of.
 """
 
 from typing import Any
@@ -13,6 +14,7 @@ from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Column, Schema
 from reverie.data.transforms import Bits, Chain, Identity, Standardise
+from reverie.models.energy_features import energy_preprocessing
 from reverie.models.preprocessed import Preprocessing, fitted_preprocessing
 
 __all__ = ["plain_units", "prepared_units"]
@@ -30,8 +32,12 @@ def prepared_units(dataset: Dataset, container: str, choice: Any, visible: str) 
     """
     if visible == "binary":
         return fitted_preprocessing(dataset, container, Bits())
-    word = "standardise" if isinstance(choice, str) and choice == "auto" and dataset.schema.is_table else choice
-    first = fitted_preprocessing(dataset, container, word)
+    if not dataset.schema.is_table:
+        first = fitted_preprocessing(dataset, container, choice)
+    else:
+        columns = dataset.schema.columns if isinstance(choice, str) and choice == "auto" else ()
+        free = [c.name for c in columns if c.kind == "continuous" and c.lower is c.upper is c.atom is None]
+        first = energy_preprocessing(dataset, container, dict.fromkeys(free, "standardise") or choice)
     steps: list[Any] = [first.transform, Standardise(shared=not dataset.schema.is_table)]
     return fitted_preprocessing(dataset, container, Chain(steps))
 
