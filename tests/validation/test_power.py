@@ -185,6 +185,25 @@ def test_effective_sizes_are_those_of_chains_and_weights():
     assert effective_sizes(x, y, (w, None)) == (pytest.approx(3200, rel=0.05), pytest.approx(4000, rel=0.01))
 
 
+@pytest.mark.slow
+def test_the_area_that_can_be_told_from_chains_is_rejected_as_often_as_stated():
+    # scores that are AR(1) chains, rho = 0.9, in 20 blocks of each class, which cost a little of the power
+    n, block, runs = 4000, 200, 60
+
+    def chain(r):
+        return lfilter([math.sqrt(0.19)], [1, -0.9], r.normal(size=n + 200))[200:]
+
+    def found(area):
+        r, move = np.random.default_rng(1), math.sqrt(2) * stats.norm.ppf(area)
+        options = {"block": block, "n_permutations": 99}
+        return sum(area_p_value(chain(r), chain(r) + move, **options, seed=i) <= 0.05 for i in range(runs))
+
+    r = np.random.default_rng(0)
+    sizes = np.mean([effective_sizes(chain(r), chain(r), block=block) for _ in range(20)], axis=0)
+    assert stats.binom.ppf(ALPHA / 2, runs, 0.75) <= found(detectable_auc(*sizes)) <= runs
+    assert found(detectable_auc(n, n)) < stats.binom.ppf(ALPHA / 2, runs, 0.75)  # the twin: rows as if independent
+
+
 # the study
 
 

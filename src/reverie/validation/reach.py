@@ -212,10 +212,11 @@ def _quantiles(power: float, alpha: float) -> float:
 
 def _unit(groups: "Mapping[str, Sequence[Column]]", relabel: Relabellings) -> float:
     """Return 1/n + 1/m: of weighted events and chains that which the permutations of D^2 show per degree of freedom."""
-    if relabel.weights is None and relabel.block == 1:
+    plain = relabel.weights is None and relabel.block == 1
+    if plain or _MOMENTS not in groups or len(groups[_MOMENTS][0].values) == 1:
         return relabel.unit
     means = groups[_MOMENTS][0]
-    return float(np.mean(means.values[1:])) / means.extra if len(means.values) > 1 else relabel.unit
+    return float(np.mean(means.values[1:])) / means.extra
 
 
 def _of_column(column: "Column", unit: float) -> _Difference | None:
