@@ -8,6 +8,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from reverie.core.errors import WorkerError
 from reverie.data import Dataset
@@ -161,3 +162,23 @@ def test_a_worker_that_dies_is_an_error_in_words():
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         with pytest.raises(WorkerError, match="fewer workers"):
             list(shared(os._exit, [1], executor))
+
+
+def test_a_piece_has_one_thread_of_linear_algebra_and_all_are_given_back():
+    """Of OpenBLAS, which NumPy and SciPy carry, however many torch uses."""
+
+    def counts(_: int) -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before, of_torch = counts(0), torch.get_num_threads()
+    with threadpool_limits(3, user_api="blas"):
+        given = counts(0)
+        assert set(given) == {3}
+        try:
+            for n in (1, 2):
+                torch.set_num_threads(n)
+                assert all(set(found) == {1} for found in shared(counts, range(3)))
+                assert counts(0) == given
+        finally:
+            torch.set_num_threads(of_torch)
+    assert counts(0) == before

@@ -33,7 +33,7 @@ from reverie.training.health import Alarm, HealthReference
 from reverie.training.loop import Record, train
 from reverie.training.monitor import Monitor, Observation
 from reverie.training.parallel import Parallel, share
-from reverie.training.runtime import suggested_threads
+from reverie.training.threads import chosen_threads
 
 __all__ = ["Course", "Learner", "Plan"]
 
@@ -135,7 +135,7 @@ class Course:
         self._rollbacks, self.is_over = 0, False
         self._window: Sequence[Mapping[str, Tensor]] = ()  # scalars of a window that a stop left open
         networks = list(self.learner.networks().values())
-        self.n_threads = suggested_threads(networks, size) if plan.n_threads == "auto" else int(plan.n_threads)
+        self.n_threads, self._threads = chosen_threads(plan.n_threads, networks, size, device, runtime)
         if runtime is not None:
             self._share(runtime, size)
 
@@ -186,6 +186,7 @@ class Course:
             "is_over": self.is_over,
             "declined": declined([self.learner.compiled]),
             "window": [dict(scalars) for scalars in self._window],
+            "threads": 0 if self._threads is None else self._threads.kept,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -209,6 +210,8 @@ class Course:
         self._rollbacks, self.is_over = state["rollbacks"], state["is_over"]
         take_up([self.learner.compiled], state.get("declined", ()))
         self._window = [{k: x.to(self._device) for k, x in scalars.items()} for scalars in state.get("window", ())]
+        if self._threads is not None:
+            self._threads.kept = state.get("threads", 0)
 
     def _share(self, runtime: Runtime, batch_size: int) -> None:
         """Divide batches among processes, and average gradients and batch statistics over them."""
@@ -231,6 +234,7 @@ class Course:
             stop=stop,
             runtime=self._runtime,
             window=window,
+            threads=self._threads,
         )
         for record in records:
             if self._monitor is None or (record.step % every and record.step < self.plan.max_steps):

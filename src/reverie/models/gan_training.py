@@ -32,7 +32,7 @@ from reverie.networks.shared_norm import share_batch_norm
 from reverie.training.health import Alarm
 from reverie.training.loop import Record, train
 from reverie.training.parallel import Parallel, share
-from reverie.training.runtime import suggested_threads
+from reverie.training.threads import chosen_threads
 
 __all__ = ["Training"]
 
@@ -68,7 +68,10 @@ class Training:
         for network in (self.game.G, self.game.D):
             set_noise_generator(network, self._noise)
         self.watch = Watch.of(model, self.game, self._train, self._held_out)
-        self.n_threads = self._resolved_n_threads()
+        features = model.preprocessing_.transform.output_shape
+        n_rows = resolved_batch_size(model, 1 << 30, int(np.prod(features))) * model.n_replicas
+        players = [self.game.G, self.game.D]
+        self.n_threads, self._threads = chosen_threads(model.n_threads, players, n_rows, device, runtime)
         self._window: Sequence[Mapping[str, Tensor]] = ()  # scalars of a window that a stop left open
         if runtime is not None:
             self._share(runtime)
@@ -156,6 +159,7 @@ class Training:
             "watch": self.watch.state_dict(),
             "declined": declined(self.game.rounds.values()),
             "window": [dict(scalars) for scalars in self._window],
+            "threads": 0 if self._threads is None else self._threads.kept,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -165,6 +169,8 @@ class Training:
         take_up(self.game.rounds.values(), state.get("declined", ()))
         device = self._model.device_
         self._window = [{k: x.to(device) for k, x in scalars.items()} for scalars in state.get("window", ())]
+        if self._threads is not None:
+            self._threads.kept = state.get("threads", 0)
 
     def _played(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
         """Yield the records of the game as it is played on from its present step."""
@@ -180,6 +186,7 @@ class Training:
             stop=lambda: (stop is not None and stop()) or game.step >= game.end,
             runtime=self._runtime,
             window=window,
+            threads=self._threads,
         )
         for record in records:
             seen = self.watch.look(record.step)
@@ -218,10 +225,3 @@ class Training:
         model = self._model
         wanted = model.refine in (True, "auto") and len(model.preprocessing_.transform.output_shape) == 1
         return min(_MOST_REFEREE_STEPS, model.max_steps // 2) if wanted else 0
-
-    def _resolved_n_threads(self) -> int:
-        if self._model.n_threads != "auto":
-            return int(self._model.n_threads)
-        features = self._model.preprocessing_.transform.output_shape
-        rows = resolved_batch_size(self._model, 1 << 30, int(np.prod(features))) * self._model.n_replicas
-        return suggested_threads([self.game.G, self.game.D], rows)

@@ -30,7 +30,8 @@ from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.preprocessed import ChangeOfVariables, container_of, data_mark, fitted_preprocessing
 from reverie.models.semi_supervised_players import batch_sizes, check_configuration, make_game
 from reverie.training.loop import Record, train
-from reverie.training.runtime import resolved_device, suggested_threads, thread_limit
+from reverie.training.runtime import resolved_device, thread_limit
+from reverie.training.threads import chosen_threads
 
 __all__ = ["SemiSupervisedGAN"]
 
@@ -195,12 +196,17 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         self._game = make_game(self, rows)
         self._noise = child_generator(self.seed_, "noise", device=self.device_)
         self.n_iter_, self.history_, self._window = 0, [], []
+        size, n_labelled = batch_sizes(self, len(rows))
+        players = [self._game.G, self._game.D]
+        n_threads, self._threads = chosen_threads(self.n_threads, players, 2 * size + n_labelled, self.device_)
         if resume is not None:
             restore(self._game, self._noise, resume, self._data_mark)
             take_up([self._game.compiled], resume.get("declined", ()))
             self._window = [{k: x.to(self.device_) for k, x in told.items()} for told in resume.get("window", ())]
+            if self._threads is not None:
+                self._threads.kept = resume.get("threads", 0)
             self.n_iter_ = resume["step"]
-        with thread_limit(self._resolved_n_threads(len(rows))):
+        with thread_limit(n_threads):
             yield from self._records(self._batch_at(rows, codes), stop)
 
     def _batch_at(self, rows: Tensor, codes: Tensor) -> Callable[[int], dict[str, Tensor]]:
@@ -221,6 +227,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
             "max_steps": self.max_steps,
             "record_every": self.record_every,
             "window": self._window,
+            "threads": self._threads,
         }
         for record in train(self._game, batch_at, generator=self._noise, stop=stop, **options):
             self.n_iter_, self.compiled_ = record.step, outcome([self._game.compiled])
@@ -233,17 +240,12 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         check_is_fitted(self)
         state = {"seed": self.seed_, "step": self.n_iter_, "data": self._data_mark}
         state |= {"noise": self._noise.get_state(), "game": self._game.state_dict()}
-        return state | {"declined": declined([self._game.compiled]), "window": self._window}
+        state |= {"declined": declined([self._game.compiled]), "window": self._window}
+        return state | {"threads": 0 if self._threads is None else self._threads.kept}
 
     def _build_networks(self) -> None:
         """Make untrained networks of the fitted shapes, to load weights into."""
         self._game = make_game(self, None)
-
-    def _resolved_n_threads(self, n_rows: int) -> int:
-        if self.n_threads != "auto":
-            return int(self.n_threads)
-        size, n_labelled = batch_sizes(self, n_rows)
-        return suggested_threads([self._game.G, self._game.D], 2 * size + n_labelled)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each sample, (n_samples,) of the labels that `fit` was given.

@@ -46,6 +46,8 @@ from reverie.models.wavefunction_training import Fit, Training, initial_energy, 
 from reverie.networks.boltzmann import BoltzmannEnergy
 from reverie.networks.enumeration import log_partition
 from reverie.training.loop import Record, train
+from reverie.training.runtime import thread_limit
+from reverie.training.threads import Threads, chosen_threads
 
 __all__ = ["METHODS", "WaveFunctionRBM"]
 
@@ -169,6 +171,7 @@ class WaveFunctionRBM(BaseEstimator):
         for start in range(self._n_starts):
             self._start(bits.shape[1], bits, start)
             training, batch_at = self._training(bits, names)
+            n_threads, threads = self._threads(len(bits))
             records = train(
                 training,
                 batch_at,
@@ -176,11 +179,13 @@ class WaveFunctionRBM(BaseEstimator):
                 max_steps=self.max_steps,
                 record_every=self.record_every,
                 stop=lambda training=training: training.exhausted() or (stop is not None and stop()),
+                threads=threads,
             )
-            for record in records:
-                self.history_.append(record.to_json() | {"start": start})
-                self.compiled_ = outcome(training.steps) if training.steps else f"not compiled: {_NOT_COMPILED}"
-                yield record
+            with thread_limit(n_threads):
+                for record in records:
+                    self.history_.append(record.to_json() | {"start": start})
+                    self.compiled_ = outcome(training.steps) if training.steps else f"not compiled: {_NOT_COMPILED}"
+                    yield record
             self.n_iter_ = training.finish()
             if kept is None or training.least < least:
                 kept, least = (self.amplitude_, self.phase_, self.n_iter_), training.least
@@ -369,6 +374,13 @@ class WaveFunctionRBM(BaseEstimator):
         energies = [self.amplitude_] if self.phase_ is None else [self.amplitude_, self.phase_]
         start = start_exact if exact else start_sampling
         return start(energies, bits, bases, settings, self.seed_)
+
+    def _threads(self, n_rows: int) -> tuple[int, Threads | None]:
+        n_states = (
+            1 << self.n_sites_ if self._sums_over(self.n_sites_) else min(n_rows, self.batch_size) + self.n_chains
+        )
+        machines = [self.amplitude_] if self.phase_ is None else [self.amplitude_, self.phase_]
+        return chosen_threads("auto", machines, n_states, torch.device("cpu"))
 
     def _mean(self, function: Callable[[Tensor], Tensor], n_samples: int, random_state: RandomState) -> Measured:
         check_is_fitted(self)

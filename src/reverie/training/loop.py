@@ -18,6 +18,7 @@ from torch import Tensor
 from reverie.core.errors import TrainingError
 from reverie.core.protocols import Runtime, Trainable
 from reverie.training.finite import first_non_finite
+from reverie.training.threads import Threads
 
 __all__ = ["Record", "train"]
 
@@ -58,6 +59,7 @@ def train(
     stop: Callable[[], bool] | None = None,
     runtime: Runtime | None = None,
     window: Sequence[Mapping[str, Tensor]] = (),
+    threads: Threads | None = None,
 ) -> Iterator[Record]:
     """Take steps `start` ... `max_steps` - 1, yielding a record after each window.
 
@@ -74,6 +76,7 @@ def train(
         of a window, for all.
     window : scalars of the last steps before `start` where these left a window open (`Record.window`), so that its
         record is that of a run without a break.
+    threads : chooses how many threads take the steps; None leaves that to torch.
 
     Raises
     ------
@@ -82,8 +85,11 @@ def train(
     """
     began = time.perf_counter()
     steps = list(window)
+    if threads is not None:
+        threads.try_out(model, batch_at, generator, range(start, max_steps))
+    take = (lambda call: call()) if threads is None else threads.take
     for step in range(start, max_steps):
-        steps.append(model.train_step(batch_at(step), generator))
+        steps.append(take(lambda step=step: model.train_step(batch_at(step), generator)))
         done = step + 1
         stopping = runtime is None and stop is not None and stop()
         is_full = done % record_every == 0 or done == max_steps

@@ -1,7 +1,8 @@
 """Pieces of work that many do: the threads of this process, or any executor of `concurrent.futures`.
 
 A sum over the rows depends in its last bits on how many threads add it up. Every piece is therefore computed by one
-thread alone, here as in other processes, so that who did it changes no bit.
+thread alone, here as in other processes, so that who did it changes no bit; of the linear algebra behind NumPy and
+SciPy too, whose threads would besides wait for each other where another program runs.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from reverie.core.errors import WorkerError
 
@@ -35,9 +37,11 @@ def shared(function: Callable[[T], R], items: Iterable[T], executor: Executor | 
     """
     n_threads = torch.get_num_threads()
     if executor is None and n_threads == 1:
-        yield from map(function, items)
+        with threadpool_limits(1, user_api="blas"):
+            yield from map(function, items)
         return
-    with one_thread(), ThreadPoolExecutor(n_threads) if executor is None else nullcontext(executor) as workers:
+    alone = threadpool_limits(1, user_api="blas")
+    with alone, one_thread(), ThreadPoolExecutor(n_threads) if executor is None else nullcontext(executor) as workers:
         futures = [workers.submit(_alone, function, item) for item in items]
         try:
             for future in futures:
