@@ -1,11 +1,14 @@
 """The number of threads is chosen by the clock, and only where it leaves no trace in the result."""
 
+import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from reverie.models import GAN, VAE
 from reverie.training.loop import train
 from reverie.training.runtime import thread_limit
 from reverie.training.threads import Threads, chosen_threads, same_bits
@@ -99,3 +102,20 @@ def test_a_number_that_is_given_is_kept():
 def test_bits_that_differ(a, b):
     assert not same_bits({"k": a}, {"k": b})
     assert same_bits({"k": [a, float("nan")]}, {"k": [a, float("nan")]})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [VAE, GAN])
+def test_a_training_of_images_carries_on_at_the_same_bits_whatever_was_chosen(kind):
+    """From a state in the middle of the run, with threads that the clock chose for it."""
+    images = np.random.default_rng(0).random((60, 8, 8))
+    options = {"max_steps": 210, "record_every": 70, "batch_size": 16, "n_checks": 0, "random_state": 0}
+    with thread_limit(2):
+        whole, states = kind(**options), {}
+        for record in whole.iter_fit(images):
+            states[record.step] = copy.deepcopy(whole.training_state())
+        again = kind(**options)
+        for _ in again.iter_fit(images, resume=copy.deepcopy(states[70])):
+            pass
+        assert torch.get_num_threads() == 2
+    assert same_bits(again.training_state(), states[210])
