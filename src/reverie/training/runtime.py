@@ -6,7 +6,7 @@ at 5.2 to 6.3 ms with one thread; with two at 3.7 to 5.5 ms on a quiet 2-core ma
 200 ms beside another running program. One thread is the safe choice, more are an option.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -32,7 +32,7 @@ def resolved_device(name: str) -> torch.device:
     return device
 
 
-def suggested_threads(networks: list[nn.Module], batch_size: int) -> int:
+def suggested_threads(networks: Sequence[nn.Module], batch_size: int) -> int:
     """Return 1 for small perceptrons, whose threads would wait on a busy machine, else torch's current number."""
     layers = [layer for network in networks for layer in network.modules()]
     if any(isinstance(layer, nn.modules.conv._ConvNd) for layer in layers):

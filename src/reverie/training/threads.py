@@ -47,7 +47,7 @@ _REST = 50.0  # times the time of a look in vain passes before the next
 
 
 def chosen_threads(
-    asked: int | str, networks: list[nn.Module], n_rows: int, device: torch.device, runtime: Runtime | None = None
+    asked: int | str, networks: Sequence[nn.Module], n_rows: int, device: torch.device, runtime: Runtime | None = None
 ) -> tuple[int, "Threads | None"]:
     """Return the number of threads of a training, and the choice of another for its steps where that is open.
 
@@ -175,7 +175,7 @@ def same_bits(a: Any, b: Any) -> bool:
 
 def _same(a: Any, b: Any) -> bool:
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
-        return a == b or (a != a and b != b)
+        return bool(a == b or (a != a and b != b))
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     return bool(((a == b) | ((a != a) & (b != b))).all())
