@@ -25,7 +25,7 @@ from reverie.core.random import child_seed
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows, some_rows
 from reverie.data.schema import Column, Schema
-from reverie.data.transforms import auto_transform, transform_from_json
+from reverie.data.transforms import InvertibleTransform, auto_transform, transform_from_json
 
 __all__ = [
     "ChangeOfVariables",
@@ -38,7 +38,8 @@ __all__ = [
 ]
 
 # What `preprocessing` of a model may be: a word for all columns, words or transforms for some by name, or a transform.
-ChangeOfVariables: TypeAlias = Mapping[str, Transform | str] | Transform | str
+# The class, not the protocol: whether an object has the properties of that is only known once it is fitted.
+ChangeOfVariables: TypeAlias = Mapping[str, InvertibleTransform | str] | InvertibleTransform | str
 
 
 @dataclass(frozen=True)
