@@ -26,7 +26,11 @@ def test_a_run_leaves_everything(finished):
     assert np.load(finished / "samples.npy").shape == (84, 3)
     assert [record["step"] for record in RunFolder(finished).history()] == [20, 40, 60]
     assert RunFolder(finished).snapshots()[60].shape[1:] == (3,)
-    assert "<html" in (finished / "report.html").read_text(encoding="utf-8")
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    assert "<html" in page
+    resolved = json.loads((finished / "resolved.json").read_text())
+    assert (resolved["learning_rate"], resolved["penalty"]) == (0.001, "r1_r2")
+    assert "What options left open came to" in page
 
 
 def test_the_validation_file_holds_what_is_promised(finished):

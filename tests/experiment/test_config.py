@@ -3,7 +3,15 @@
 import pytest
 
 from reverie.core.errors import InputError
-from reverie.experiment.config import RunConfig, flatten, format_duration, parse_columns, parse_duration
+from reverie.experiment.config import (
+    RunConfig,
+    flatten,
+    format_duration,
+    parse_columns,
+    parse_duration,
+    preset_arguments,
+    preset_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +60,13 @@ def test_an_unknown_key_is_answered_with_the_nearest(tmp_path):
 
 def test_flatten_goes_into_the_model_only():
     assert flatten({"a": {"b": 1}, "model": {"name": "gan"}}) == {"a": {"b": 1}, "model.name": "gan"}
+
+
+def test_a_preset_belongs_to_its_model():
+    assert preset_arguments("ebm", "du_mordatch")["step_size"] == 10.0
+    assert "du_mordatch" in preset_words("ebm")
+    assert "du_mordatch" not in preset_words("gan")
+    with pytest.raises(InputError, match=r"preset of vae, got 'du_mordatch', which is one of ebm"):
+        preset_arguments("vae", "du_mordatch")
+    with pytest.raises(InputError, match="Did you mean 'lecture_mlp'"):
+        preset_arguments("gan", "lecture_mpl")

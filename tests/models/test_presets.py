@@ -1,6 +1,7 @@
 """What options come to that are left open: learning rates by optimiser, presets, pairs that cannot go together."""
 
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +45,22 @@ def test_every_optimiser_has_a_rate_for_every_game_and_a_source():
         learning_rate_of("adm", "hinge", images=False)
 
 
+def test_the_page_has_the_rows_of_the_table():
+    page = (Path(__file__).parents[2] / "docs" / "theory" / "gan.md").read_text(encoding="utf-8")
+    rows = [
+        line.split("|")[1:-1]
+        for line in page.split("## Learning rates")[1].split("##")[0].splitlines()
+        if '| `"' in line
+    ]
+    for names, rate, discriminator, betas, _ in rows:
+        objective = "wasserstein" if "wasserstein" in names else ANY
+        for optimizer in [word for word in OPTIMIZERS if f'"{word}"' in names]:
+            row = learning_rate_of(optimizer, objective, images=False)
+            assert (float(rate), tuple(map(float, betas.split(",")))) == (row.learning_rate, row.betas)
+            assert (float(discriminator) if discriminator.strip() else None) == row.discriminator
+    assert len(rows) == 6
+
+
 @pytest.mark.parametrize(
     ("options", "rate", "betas"),
     [
@@ -51,6 +68,7 @@ def test_every_optimiser_has_a_rate_for_every_game_and_a_source():
         ({"optimizer": "adadelta"}, 1.0, (0.0, 0.99)),
         ({"optimizer": "rmsprop", "objective": "wasserstein"}, 5e-5, (0.0, 0.99)),
         ({"optimizer": "adadelta", "learning_rate": 0.001, "betas": (0.5, 0.9)}, 0.001, (0.5, 0.9)),
+        ({"optimizer": "sgd", "learning_rate": 0.001}, 0.001, (0.0, 0.99)),  # the table's rate of D goes with its rate
     ],
 )
 def test_a_game_takes_the_row_of_its_optimiser_and_explicit_values_as_they_are(options, rate, betas):
