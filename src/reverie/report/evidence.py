@@ -128,8 +128,7 @@ def _events_tile(result: "ValidationResult") -> list[Tile]:
     label = "Events needed to tell apart"
     if math.isinf(n):
         return [Tile(label, f"> {events(low)}", f"95 % lower limit, {_tests(result)}")]
-    between = f"from {events(low)}" if math.isinf(high or math.inf) else f"{events(low)} to {events(high)}"
-    return [Tile(label, events(n), f"{between}, {_tests(result)}")]
+    return [Tile(label, events(n), f"{events(low)} to {events(high)}, {_tests(result)}")]
 
 
 def _tests(result: "ValidationResult") -> str:
@@ -152,9 +151,8 @@ def _reach_blocks(result: "ValidationResult") -> list[Block]:
 
 def _reach_row(what: str, one: "EventsNeeded | Bias") -> tuple[Cell, ...]:
     if one.events is None:
-        return (Cell(what), Cell("not seen", "number"), Cell(f"> {events(one.low)}", "number"))
-    between = f"> {events(one.low)}" if one.high is None else f"{events(one.low)} … {events(one.high)}"
-    return (Cell(what), Cell(events(one.events), "number"), Cell(between, "number"))
+        return (Cell(what), Cell("not known", "number"), Cell(f"> {events(one.low)}", "number"))
+    return (Cell(what), Cell(events(one.events), "number"), Cell(f"{events(one.low)} … {events(one.high)}", "number"))
 
 
 def _areas(classifier: "ClassifierResult") -> tuple[str, str]:

@@ -27,9 +27,10 @@ Precision, recall and density have no law of this kind: their balls shrink as ev
 
 The smallest N of K columns of tests is too small by selection. Each D, delta, A or share therefore has an interval
 that holds with 95 % for all K at once (Bonferroni); the smallest of the lower and the smallest of the upper limits
-then hold the smallest of the true N. Quoted is the estimate of the test with the smallest upper limit. When the global
-test sees nothing, there is no estimate, and the smallest of the one-sided 95 % lower limits is what the tests can
-promise, D being taken as zero where it is negative.
+then hold the smallest of the true N. Quoted is the estimate of the test with the smallest upper limit; where no test
+has one, the difference is too close to chance for an estimate. When the global test sees nothing there is none either,
+and the smallest of the one-sided 95 % lower limits is what the tests can promise, D being taken as zero where it is
+negative.
 
 All of this is a statement on these tests: a better one may need fewer events, and a comparison with a law that is
 known exactly needs half as many.
@@ -83,8 +84,8 @@ class EventsNeeded:
     ----------
     test : its name, with the feature where it has one.
     events : the estimate; None where the difference is compatible with zero.
-    low, high : 95 % limits for all tests at once; high is None without upper limit. Without estimate low is the
-        one-sided 95 % limit.
+    low, high : 95 % limits for all tests at once. Without estimate high is None; low is one-sided where the global
+        test sees nothing.
     """
 
     test: str
@@ -278,8 +279,11 @@ def _need(one: _Difference, n_tests: int, *, seen: bool) -> EventsNeeded | None:
         return EventsNeeded(one.test, None, one.needed(_at(max(one.d, 0.0), z, one.v, one.c)), None)
     z = float(ndtri(1 - LEVEL / 2 / n_tests))
     far, near = (_at(one.d, sign * z, one.v, one.c) for sign in (1, -1))
-    high = one.needed(near) if near > 0 else None
-    return EventsNeeded(one.test, one.needed(one.d) if one.d > 0 else None, one.needed(far), high) if far > 0 else None
+    if far <= 0:
+        return None
+    if near <= 0:  # compatible with no difference at all
+        return EventsNeeded(one.test, None, one.needed(far), None)
+    return EventsNeeded(one.test, one.needed(one.d), one.needed(far), one.needed(near))
 
 
 def _at(d: float, z: float, v: float, c: float) -> float:

@@ -167,8 +167,8 @@ class ValidationResult:
     checks : one `TestResult` per statistic and feature.
     classifiers : one result per learner.
     n_distinguish : events per class at which the best of all tests rejects at 5 % with 80 % power
-        (`reverie.validation.reach`); inf when the global test does not tell the samples apart, None when no test has
-        such a number.
+        (`reverie.validation.reach`); inf when the global test does not tell the samples apart, or they are
+        too close for an estimate; None when no test has such a number.
     n_distinguish_low, n_distinguish_high : its 95 % interval for all tests at once; when n_distinguish is inf, the
         95 % lower limit and inf.
     n_distinguish_test, n_distinguish_of : the test with this number, and of how many it is the smallest; "" and 0 in

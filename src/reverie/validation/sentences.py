@@ -148,18 +148,18 @@ def _reach(result: "ValidationResult") -> str:
     if n is None:
         return ""
     if not result.n_distinguish_test:  # of an older version
-        text = f"This classifier tells them apart with 80 % power from about N = {_count(n)} events per class"
-        return f"{text} (lower limit {_count(low)}); a better test may need fewer."
+        about = f"more than N = {_count(low)}" if n == math.inf else f"about N = {_count(n)}"
+        return f"This classifier needs {about} events per class for 80 % power; a better test may need fewer."
     of = f"{result.n_distinguish_of} tests"
-    if n == math.inf:
-        text = (
-            f"Each of {of} would need more than N = {_count(low)} events per class to see a difference with 80 % power"
-        )
-        text += " (95 % limit)"
+    if n == math.inf and result.distinguishes:
+        text = f"The difference is too close to chance to say how many events the best of {of} needs: more than "
+        text += f"N = {_count(low)} per class for 80 % power (95 % limit)"
+    elif n == math.inf:
+        text = f"Each of {of} would need more than N = {_count(low)} events per class to see a difference with "
+        text += "80 % power (95 % limit)"
     else:
-        between = f"at least {_count(low)}" if high in (None, math.inf) else f"{_count(low)} to {_count(high)}"
         text = f"The strongest of {of} ({result.n_distinguish_test}) tells them apart at 5 % with 80 % power from "
-        text += f"N = {_count(n)} events per class (95 % interval: {between})"
+        text += f"N = {_count(n)} events per class (95 % interval: {_count(low)} to {_count(high or math.inf)})"
     return f"{text}, a better test may need fewer{_worst_bias(result.biases)}."
 
 
