@@ -144,6 +144,22 @@ def test_the_largest_step_that_is_let_through_stays_on_the_parabola():
         assert bool(x.abs() < 1) == stays
 
 
+@pytest.mark.parametrize(
+    ("options", "labels", "message"),
+    [
+        ({"stop_at_equilibrium": True, "n_checks": 0}, False, "n_checks > 0.*stop_at_equilibrium=False"),
+        ({"stop_at_equilibrium": True, "validation_fraction": 0.0, "n_checks": 3}, False, "validation_fraction > 0"),
+        ({"reconstruction_weight": 10.0}, False, r"conditions y.*reconstruction_weight=10"),
+        ({"condition_mode": "auxiliary"}, True, "auxiliary_weight > 0.*'projection'"),
+    ],
+)
+def test_options_of_a_game_that_wait_for_what_is_not_there_are_refused(options, labels, message):
+    X = _ring(60)
+    y = np.arange(60) % 3 if labels else None
+    with pytest.raises(InputError, match=message):
+        GAN(**(TINY | options)).fit(X, y)
+
+
 # ----------------------------------------------------------------------------------------------------------- presets
 
 

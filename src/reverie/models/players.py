@@ -49,6 +49,26 @@ def check_configuration(model: Any) -> None:
     check_arguments(type(model), model.get_params(deep=False), of=type(model).__name__)
     for name, choices in _CHOICES.items():
         check_choice(name.replace("_", " "), getattr(model, name), dict.fromkeys(choices, True))
+    if model.stop_at_equilibrium and 0 in (model.n_checks, model.validation_fraction):
+        off = "n_checks" if model.n_checks == 0 else "validation_fraction"
+        raise InputError(
+            f"Expected {off} > 0 with stop_at_equilibrium=True, got 0: nobody would look whether the game is at rest. "
+            f"Leave {off} at its default, or stop_at_equilibrium=False."
+        )
+
+
+def _check_conditions(model: Any) -> None:
+    """Raise `InputError` for options that wait for conditions, or for a weight, that are not there."""
+    if model._conditions is None and model.reconstruction_weight > 0:
+        raise InputError(
+            f"Expected conditions y for reconstruction_weight={model.reconstruction_weight:g}, which holds a sample "
+            "against the event that its condition belongs to, got none. Call fit(X, y), or leave it at 0."
+        )
+    if model._conditions is not None and model.condition_mode == "auxiliary" and model.auxiliary_weight == 0:
+        raise InputError(
+            "Expected auxiliary_weight > 0 with condition_mode='auxiliary', where only the classifier sees the "
+            "condition, got 0: no player would look at it. Give auxiliary_weight=1, or condition_mode='projection'."
+        )
 
 
 def make_game(model: Any, rows: Rows | None) -> AdversarialGame:
@@ -62,6 +82,7 @@ def make_game(model: Any, rows: Rows | None) -> AdversarialGame:
     transform = model.preprocessing_.transform
     shape = tuple(transform.output_shape)
     objective = check_choice("objective", model.objective, OBJECTIVES)
+    _check_conditions(model)
     settings = _settings(model, objective, shape)
     seeds = [model.seed_] if model.n_replicas == 1 else _replica_seeds(model)
     networks = [_players(model, shape, settings.n_noise, seed) for seed in seeds]
