@@ -5,7 +5,7 @@
 
 Every job runs in a process of its own with all defaults, alone and beside k programs that each keep one core busy:
 
-    gan        a GAN on the ring of eight normals, 1500 steps          what `reverie run gan ring` does first
+    gan        a GAN on the ring of eight normals, 600 steps           what `reverie run gan ring` does first
     dcgan      a convolutional GAN on 2000 images of 28 x 28, 40 steps
     validate   5000 x 5 normal values against as many, all tests
 
@@ -50,7 +50,7 @@ def _gan() -> Callable[[], object]:
 
     rows = reverie.data.load("ring")
     reverie.GAN(max_steps=2, random_state=0).fit(rows)
-    return lambda: reverie.GAN(max_steps=1500, refine=False, random_state=0).fit(rows)
+    return lambda: reverie.GAN(max_steps=600, refine=False, random_state=0).fit(rows)
 
 
 def _dcgan() -> Callable[[], object]:
