@@ -173,18 +173,19 @@ class VAE(DensityModel):
         n_features = int(np.prod(self.preprocessing_.transform.output_shape))
         return min(max(2, n_features), _MOST_LATENT) if self.n_latent == "auto" else int(self.n_latent)
 
-    def encode(self, X: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard deviation of q(z | x) of each event, each (n_samples, n_latent).
+    def encode(self, X: Any, y: Any = None, *, return_std: bool = False) -> Any:
+        """Return the codes of events, the means of q(z | x), (n_samples, n_latent); if asked for their spreads too.
 
         Parameters
         ----------
         X : (n_samples, *event), as in `fit`; of grey values that are probabilities, as they are.
         y : their conditions, for a model trained with some.
+        return_std : whether the standard deviations of q(z | x), (n_samples, n_latent), come as a second array.
         """
         check_is_fitted(self)
         x = self._features(X)
         mean, sd = latent_means(self._network(), x, self._given(y, len(x)))
-        return mean.cpu().numpy(), sd.cpu().numpy()
+        return (mean.cpu().numpy(), sd.cpu().numpy()) if return_std else mean.cpu().numpy()
 
     def decode(self, z: Any, condition: Any = None) -> np.ndarray:
         """Return the mean event of p(x | z) in original units, (n, *event).
@@ -257,7 +258,7 @@ class VAE(DensityModel):
     def latent_view(self, X: Any, y: Any = None) -> LatentView:
         """Return what the active dimensions do, by their divergence from the prior; of a p(x | y) at the first y."""
         x, given = first_rows(X), None if y is None else first_rows(y)
-        mean, sd = self.encode(x, given)
+        mean, sd = self.encode(x, given, return_std=True)
         values = None if given is None else np.asarray(given.values if isinstance(given, Dataset) else given)[0]
         return latent_view(
             mean,
@@ -270,7 +271,7 @@ class VAE(DensityModel):
 
     def active_units(self, X: Any, y: Any = None) -> np.ndarray:
         """Return which latent dimensions are active on these events, (n_latent,) bool: Var_x(E_q[z | x]) > 0.01."""
-        return active_units(torch.from_numpy(self.encode(X, y)[0])).numpy()
+        return active_units(torch.from_numpy(self.encode(X, y))).numpy()
 
     def log_likelihood(
         self, X: Any, y: Any = None, random_state: RandomState = None, *, n_draws: int | None = None
@@ -302,7 +303,7 @@ class VAE(DensityModel):
     def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
         """Return likelihoods, and how much of the code is used; parameters as in `GenerativeModel.assess`."""
         x, y = held_out if isinstance(held_out, tuple) else (held_out, None)
-        mean, sd = self.encode(first_rows(x), None if y is None else first_rows(y))
+        mean, sd = self.encode(first_rows(x), None if y is None else first_rows(y), return_std=True)
         kl = _divergence(mean, sd)
         n_active = int(active_units(torch.from_numpy(mean)).sum())
         used = Quantity("active latent units", n_active, None, f"of {self.n_latent_}; the others carry no information")

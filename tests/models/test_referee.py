@@ -1,0 +1,75 @@
+"""Rejection after training: whether a referee is used is a test, and what it cannot mend is said."""
+
+import math
+from contextlib import nullcontext
+
+import pytest
+import torch
+from scipy.stats import binomtest
+from torch.nn.functional import softplus
+
+from reverie.models.referee import Referee, accepted, fit_referee, is_gain
+
+ALPHA = 1e-4
+
+
+def _gains(m, seed, *, shift):
+    """Return gains of a classifier on its way, of m events from N(0, 1) and 4 m samples from N(shift, 1)."""
+    generator = torch.Generator().manual_seed(seed)
+    real = torch.randn(m, 3, generator=generator)
+    fake = torch.randn(4 * m, 3, generator=generator) + shift
+    way = (
+        torch.randn(12, 3, generator=generator) / math.sqrt(m) - shift * torch.linspace(0.3, 1.2, 12)[:, None]
+    ).cumsum(0)
+    slopes = way / torch.arange(1, 13)[:, None].sqrt()
+    c_real, c_fake = (slopes @ (x - shift / 2).T for x in (real, fake))
+    return math.log(2) - softplus(-c_real), math.log(2) - softplus(c_fake)
+
+
+@pytest.mark.parametrize("m", [100, 1000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_samples_of_the_right_law_are_left_alone(m):
+    """At most 5 % of 300 fits; the least held-out loss, the twin, is taken for a gain in most."""
+    gains = [_gains(m, seed, shift=0.0) for seed in range(300)]
+    n_used = sum(is_gain(*both, None) for both in gains)
+    assert binomtest(n_used, 300, 0.05, alternative="greater").pvalue > ALPHA
+    n_seeming = sum(float((a.mean(1) + b.mean(1)).max()) > 0 for a, b in gains)
+    assert binomtest(n_seeming, 300, 0.05, alternative="greater").pvalue < ALPHA
+
+
+def test_a_generator_that_is_off_is_refereed():
+    """Power: a shift of a third of a standard deviation in three columns is seen by 1,000 events nearly always."""
+    n_used = sum(is_gain(*_gains(1000, seed, shift=-0.3), None) for seed in range(100))
+    assert n_used > 95
+
+
+def test_weights_of_held_out_events_count():
+    """Events that stand out have weight zero: what is left is one law."""
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randn(1, 2000, generator=generator)
+    weight = torch.tensor([0.0, 2.0]).repeat(1000).roll(1)[torch.randperm(2000, generator=generator)]
+    of_real = torch.where(weight > 0, 0.05 * real, 0.5)
+    of_generated = 0.05 * torch.randn(1, 4000, generator=generator) - 0.005
+    assert not is_gain(of_real, of_generated, weight)
+    assert is_gain(of_real, of_generated, None)
+
+
+@pytest.mark.parametrize("level", [1e3, -1e3])
+def test_samples_that_were_refused_to_the_end_are_said(level):
+    referee = Referee(2, 0)
+    referee.level.fill_(level)  # every sample is refused, or none
+    said = pytest.warns(UserWarning, match="refused 64 times") if level > 0 else nullcontext()
+    with said:
+        x = accepted(referee, lambda rows: (torch.ones(len(rows), 2),) * 2, 5, torch.Generator().manual_seed(0))
+    assert torch.equal(x, torch.ones(5, 2))
+
+
+@pytest.mark.slow
+def test_a_trained_referee_is_used_on_a_wide_generator_and_refuses_its_tails():
+    generator = torch.Generator().manual_seed(0)
+    real, held_out = torch.randn(4500, 2, generator=generator), torch.randn(500, 2, generator=generator)
+    fake = 1.5 * torch.randn(20_000, 2, generator=generator)
+    options = {"weight": None, "held_out_weight": None, "max_steps": 600, "n_physical": 0, "seed": 0}
+    referee = fit_referee(real, held_out, fake, **options)
+    fresh = 1.5 * torch.randn(20_000, 2, generator=generator)
+    kept = fresh[torch.rand(20_000, generator=generator) < referee.acceptance(fresh)]
+    assert float(kept.std()) == pytest.approx(1.0, abs=0.1)
