@@ -12,7 +12,8 @@
 Each statistic is a small function of a comparison (`reverie.validation.bench`) that returns columns: what it is for
 every labelling, and what is shown. `STATISTICS` lists them in groups; the columns of a group, such as all features of
 KS or all bandwidths of MMD, are combined first. To add a statistic, write such a function, add a row
-here and its description to `reverie.validation.references`. `reverie.validation.tasks` runs them.
+here and its description to `reverie.validation.references`; one that is not quadratic in the difference of the laws
+also needs its law in `reverie.validation.reach`. `reverie.validation.tasks` runs them.
 """
 
 from collections.abc import Callable, Sequence
