@@ -95,6 +95,15 @@ def test_the_bias_is_found_without_the_noise_of_its_average():
     assert abs(unbiased.value) < Z * unbiased.error
     naive = np.square((x - 0.5).mean(axis=(0, 1))).mean()
     assert naive > Z * unbiased.error
+    assert "The squared bias is 0.2" in str(found)
+
+
+def test_a_negative_square_is_told_as_a_limit():
+    x = members(0.2, 1.0, (20, 4, 400), 4)
+    found = variance_decomposition(x - x.mean(axis=(0, 1)), np.zeros(400))
+    assert found.bias2 is not None
+    assert found.bias2.value < 0
+    assert f"No bias is seen: its square is below {1.645 * found.bias2.error:.2g} (95 %)." in str(found)
 
 
 def test_the_variance_of_a_least_squares_fit_is_found():
@@ -138,7 +147,9 @@ def test_predictions_of_another_shape_are_refused():
     with pytest.raises(InputError, match="truth"):
         variance_decomposition(np.zeros((5, 2, 3)), np.zeros(4))
     with pytest.raises(InputError, match="X_test"):
-        decompose(LinearRegression(), *data(50, 0), truth=[0.0])
+        decompose(LinearRegression(), *data(50, 0), truth=[0.0], disjoint=True)
+    with pytest.raises(InputError, match="disjoint"):  # the fluctuation of one data set is no bias
+        decompose(LinearRegression(), *data(50, 0), X_test=[[0.0, 0.0]], truth=[0.0])
 
 
 # --- bagging ----------------------------------------------------------------------------------

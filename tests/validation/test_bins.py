@@ -172,3 +172,28 @@ def test_unusable_input_is_refused():
         occupancy(np.array([0, 3]), np.array([0]), ["a"])
     with pytest.raises(InputError, match="weight"):
         occupancy(np.array([0]), np.array([0]), ["a"], real_weights=np.array([-1.0]))
+
+
+def test_regions_of_a_chain_differ_as_often_as_they_say():
+    # 40 pairs of chains of one law, in 20 bins; counts of p <= 5 % against the binomial law at 1e-4
+    r, p, different, expected, plain, n = np.random.default_rng(0), [], 0, 0.0, [], 1140
+    for run in range(40):
+        chain = np.empty((n, 2))
+        chain[0], noise = r.normal(size=2), np.sqrt(0.19) * r.normal(size=(n, 2))
+        for t in range(1, n):
+            chain[t] = 0.9 * chain[t - 1] + noise[t]
+        labels = np.floor(20 * stats.norm.cdf(chain)).T
+        found = mode_occupancy(*labels, block=95, n_permutations=99, random_state=run)
+        p.append(found.p_value)
+        different, expected = different + found.n_different, expected + found.expected_different[0]
+        plain.append(mode_occupancy(*labels).p_value)
+    most = stats.binom.isf(1e-4, 40, 0.05)
+    assert sum(value <= 0.05 for value in p) <= most
+    assert different < 2 * expected  # neighbouring bins are correlated: their number has no binomial law
+    assert expected == pytest.approx(40 * 20 * 0.05, rel=0.2)
+    assert sum(value <= 0.05 for value in plain) > most
+
+
+def test_blocks_that_leave_no_permutation_are_refused():
+    with pytest.raises(InputError, match="two blocks"):
+        mode_occupancy(np.zeros(10), np.zeros(10), block=6)

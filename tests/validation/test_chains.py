@@ -60,3 +60,21 @@ def test_nothing_is_looked_at_when_not_wanted():
 def test_constant_features_do_no_harm(shape):
     rows = np.ones(shape)
     assert not inspect_chains({"real": rows}, tuple(map(str, range(shape[1]))), "auto").is_chain
+
+
+def test_columns_of_zeros_are_no_chain():
+    # 20 columns with 99 % zeros: at 1 % a run, 6 of 60 would have a chance below 1e-4; it was 15 % a run
+    r = np.random.default_rng(0)
+    names = tuple(map(str, range(20)))
+    runs = [r.normal(size=(1000, 20)) * (r.random((1000, 20)) < 0.01) for _ in range(60)]
+    assert sum(inspect_chains({"real": rows}, names, "auto").tau > 0.5 for rows in runs) < 6
+
+
+def test_a_chain_with_one_huge_entry_or_without_a_variance_is_a_chain():
+    chain = _chain(4000, 0.9, 0, d=1)
+    huge = chain.copy()
+    huge[100] = 1e12
+    for rows in (huge, np.sign(chain) * np.expm1(np.abs(chain) * 4)):
+        report = inspect_chains({"real": rows}, ("a",), "auto")
+        assert report.block > 1
+        assert 6 < report.tau < 13  # of ranks: a little less than 9.5

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+import reverie
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.validation.samples import gather_samples, read_sample
 
@@ -151,3 +152,44 @@ def test_rows_of_a_chain_keep_their_order():
         np.testing.assert_array_equal(sample.values[:block], chain[start : start + block])
         np.testing.assert_array_equal(sample.values[block : 2 * block], chain[start + step : start + step + block])
     assert any("first and its second half" in warning for warning in samples.warnings)
+
+
+def test_jackknife_groups_of_a_sorted_table_are_drawn_at_random():
+    # the error of a mean is sd / sqrt(n) in any order of independent rows
+    rows = np.sort(np.random.default_rng(0).normal(size=(800, 1)), axis=0)
+    options = {"n_permutations": 9, "classifiers": (), "calibrate": False, "random_state": 0}
+    found = reverie.validate(rows[::2], rows[1::2], calibration=rows, observables=lambda x: x[:, 0], **options)
+    assert found.observables[0].real_error[0] == pytest.approx(1 / np.sqrt(400), rel=0.5)
+
+
+def test_events_that_stand_twice_are_taken_once_and_it_is_said():
+    real, generated = (np.repeat(_table(150, seed), 2, axis=0) for seed in (0, 1))
+    r = np.random.default_rng(0)
+    real, generated = real[r.permutation(300)], generated[r.permutation(300)]
+    samples = gather_samples(real, generated, None, names=None, seed=0, max_samples=300)
+    roles = samples.reference, samples.generated, samples.calibration
+    assert [len(sample.values) for sample in roles] == [75, 75, 75]
+    assert not samples.is_weighted
+    assert "100 % of the real events equal another real one, too evenly for chance" in samples.warnings[0]
+    pooled = np.concatenate([sample.values for sample in roles])
+    assert len(np.unique(pooled, axis=0)) == len(pooled)
+
+
+def test_events_that_stand_once_or_twice_are_weighted():
+    real = _table(400, 0)
+    real = np.concatenate([real, real[:300]])
+    samples = gather_samples(real, _table(400, 1), real + 1, names=None, seed=0, max_samples=400)
+    assert set(samples.calibration.weights) == {1.0, 2.0}
+    assert (samples.generated.weights == 1).all()
+
+
+def test_repeats_that_chance_makes_are_left_alone():
+    r = np.random.default_rng(0)
+    discrete = [np.floor(r.exponential(30, (600, 1))) for _ in range(2)]
+    assert len(gather_samples(*discrete, None, names=None, seed=0, max_samples=600).generated.values) == 300
+    table = np.repeat(_table(300), 2, axis=0)[r.permutation(600)]  # its halves share their events
+    samples = gather_samples(table[:300], table[300:], None, names=None, seed=0, max_samples=600)
+    assert len(samples.generated.values) == 150
+    assert not any("stand" in note for note in samples.warnings)
+    drawn = [_table(200, k)[r.integers(0, 200, 300)] for k in range(2)]  # as uneven as chance, but not shared
+    assert "leave them out" in gather_samples(*drawn, None, names=None, seed=0, max_samples=300).warnings[0]

@@ -15,7 +15,10 @@ extrapolates. Errors are those of a jackknife over replicates. Where the truth f
 
     bias^2 = mean over points of (average prediction - f)^2 - Var(mean)/R,
 
-the last term for the noise of the average; it may come out negative.
+the last term for the noise of the average. The estimate has no bias of its own and may come out negative where the
+bias is small, and is then told as an upper limit. It needs replicates that are independent of each other. Bootstrap
+samples of one data set all share its fluctuation, which would be taken for a bias: their average differs from the
+truth by about as much as one data set from another.
 """
 
 import math
@@ -73,7 +76,7 @@ class VarianceDecomposition:
 
     def __str__(self) -> str:
         floor = self.rho.value * self.sigma2.value
-        bias = "" if self.bias2 is None else f" The squared bias is {self.bias2}."
+        bias = "" if self.bias2 is None else f" {_bias_sentence(self.bias2)}"
         return (
             f"One member has variance {self.sigma2} over {self.n_replicates} training sets, two members have "
             f"correlation {self.rho}, and the mean of {self.n_members} has variance {self.var_mean}. "
@@ -143,16 +146,26 @@ def decompose(
     estimator, X, y, n_estimators, fraction : as for `bagging`; a classifier predicts probabilities, and each
         class at each point counts as a point.
     X_test : (P, *event), where to predict; None holds out a fifth of the rows, at most 500.
-    truth : (P,), or (P, K) for a classifier of K classes, at `X_test`.
+    truth : (P,), or (P, K) for a classifier of K classes, at `X_test`; needs `disjoint`.
     n_replicates : R, number of data sets, at least 3.
     disjoint : the data sets are R disjoint parts of the rows: independent, and R times smaller. Otherwise
         they are bootstrap samples, which share rows with each other: the variance around these data.
     random_state : int, generator or None.
+
+    Raises
+    ------
+    InputError
+        For truth without `X_test` or with data sets that share rows, and as `variance_decomposition`.
     """
     from sklearn.base import is_classifier
 
     if truth is not None and X_test is None:
         raise InputError("Expected X_test along with truth, got truth alone. Give the points it belongs to.")
+    if truth is not None and not disjoint:
+        raise InputError(
+            "Expected disjoint=True along with truth, got bootstrap samples of one data set. They all share its "
+            "fluctuation, which would be taken for a bias. Use disjoint=True, or leave truth out."
+        )
     table, seed = read_table(X), as_seed(random_state)
     targets = read_targets(y, len(table.values))
     classes = np.unique(targets) if is_classifier(estimator) else None
@@ -190,6 +203,13 @@ def _jackknife(function: Callable[..., np.ndarray], *q: np.ndarray) -> Measured:
     without = function(*((part.sum() - part * R / (R - 1)) / (R - 2) for part in q))
     error = math.sqrt((R - 1) / R * np.square(without - without.mean()).sum())
     return Measured(float(value), error, R)
+
+
+def _bias_sentence(bias2: Measured) -> str:
+    limit = max(bias2.value, 0.0) + 1.645 * bias2.error
+    if bias2.value < 1.645 * bias2.error:
+        return f"No bias is seen: its square is below {limit:.2g} (95 %)."
+    return f"The squared bias is {bias2}."
 
 
 def _bias2(means: np.ndarray, truth: np.ndarray, var_mean: float) -> Measured:

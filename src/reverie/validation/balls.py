@@ -157,23 +157,25 @@ def precision_recall_density_coverage(real: Tensor, generated: Tensor, k: int = 
     n, m = len(real), len(generated)
     if min(n, m) <= k:
         raise InputError(f"Expected more than k = {k} rows in each sample, got {n} and {m}.")
-    centre = real.double().mean(0)
+    centre = real.double().median(0).values  # not the mean, which one row far out would move
     x, y = real.double() - centre, generated.double() - centre
-    (low_x, high_x), (low_y, high_y) = _boundaries(x, y, k), _boundaries(y, x, k)
-    norms = y.square().sum(1)
+    (low_x, high_x), (low_y, high_y) = _boundaries(x, k), _boundaries(y, k)
+    norms_x, norms_y = x.square().sum(1), y.square().sum(1)
     in_real, on_edge = torch.zeros(m, dtype=torch.bool), torch.zeros(m, dtype=torch.bool)
     held, recalled, covered, ties = 0, 0, 0, 0
     for start in range(0, n, block_size):
         rows = slice(start, start + block_size)
-        squared = torch.addmm(norms, x[rows], y.T, alpha=-2.0).add_(x[rows].square().sum(1)[:, None])
-        within = squared <= high_x[rows, None]
+        norms = norms_x[rows, None] + norms_y
+        squared, rounding = torch.addmm(norms, x[rows], y.T, alpha=-2.0), 1e-14 * norms
+        least, most = squared - rounding, squared + rounding
+        within = least <= high_x[rows, None]
         in_real |= within.any(0)
         held += int(torch.count_nonzero(within))
         covered += int(torch.count_nonzero(within.any(1)))
-        ties += int(torch.count_nonzero((within & (squared >= low_x[rows, None])).any(1)))
-        within = squared <= high_y
+        ties += int(torch.count_nonzero((within & (most >= low_x[rows, None])).any(1)))
+        within = least <= high_y
         recalled += int(torch.count_nonzero(within.any(1)))
-        on_edge |= (within & (squared >= low_y)).any(0)
+        on_edge |= (within & (most >= low_y)).any(0)
     ties += int(torch.count_nonzero(on_edge))
     return PRDC(float(in_real.double().mean()), recalled / n, held / (k * m), covered / n, ties / (n + m))
 
@@ -183,9 +185,8 @@ def _statistic(name: str, values: np.ndarray, expected: float, error: float, cut
     return BallStatistic(name, Computed(expected - values, error), float(values[0]), expected, cut)
 
 
-def _boundaries(x: Tensor, others: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    # squared distance to the k-th nearest other row of x, less and more the rounding of a product with `others`
+def _boundaries(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    # squared distance to the k-th nearest other row of x, a little less and a little more
     distances, _ = nearest(x, x, k + 1, torch.Generator().manual_seed(0))  # the row itself is one, at distance 0
     squared = torch.from_numpy(distances[:, k]).square()
-    rounding = 1e-14 * (x.square().sum(1) + others.square().sum(1).amax())
-    return squared * (1 - TIE) - rounding, squared * (1 + TIE) + rounding
+    return squared * (1 - TIE), squared * (1 + TIE)

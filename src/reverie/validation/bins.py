@@ -28,8 +28,9 @@ import torch
 from torch import Tensor
 
 from reverie.core.errors import InputError
+from reverie.core.random import child_seed
 from reverie.validation.columns import pool
-from reverie.validation.occupancy import Occupancy, occupancy
+from reverie.validation.occupancy import Occupancy, blocks_relabelled, occupancy, region_contrasts
 from reverie.validation.relabel import Computed, Relabellings, jackknife_error
 
 __all__ = ["Bins", "Cells", "bin_regions", "bin_statistic", "compare_bins", "fit_cells", "region_names"]
@@ -116,12 +117,11 @@ def bin_statistic(bins: Bins, relabel: Relabellings) -> Computed:
     n, m, k = relabel.n, relabel.m, len(bins)
     weights = torch.ones(n + m, dtype=torch.float64) if relabel.weights is None else relabel.weights
     squares = torch.zeros(k, dtype=torch.float64).index_add_(0, bins.of_row, weights.square())
-    shares = torch.zeros(k, relabel.labels.shape[1], dtype=torch.float64)
+    shares = region_contrasts(bins.of_row, k, relabel)
     left_out = torch.zeros(k, relabel.n_groups, dtype=torch.float64)
     for start in range(0, n + m, _ROWS):
         rows = slice(start, start + _ROWS)
         one_hot = torch.nn.functional.one_hot(bins.of_row[rows], k).T
-        shares += (one_hot.float() @ relabel.contrasts(rows)).double()
         left_out += (one_hot.float() @ relabel.jackknife(rows)).double()
     scale = n * m * relabel.unit**2
     values, kept = ((scale * part.square() / squares[:, None]).sum(0).numpy() for part in (shares, left_out))
@@ -135,19 +135,31 @@ def compare_bins(
     *,
     names: Sequence[str] | None = None,
     n_bins: int | None = None,
+    block: int = 1,
+    n_permutations: int = 999,
     seed: int = 0,
     alpha: float = 0.05,
 ) -> Occupancy:
     """Return the occupancy of k-means regions of `fit_on` (r, d) by real (n, d) and generated (m, d).
 
     Features should have comparable spreads; a region is named by its centre, in the unit of the arguments.
+
+    Parameters
+    ----------
+    real, generated, fit_on : events; the last are other real ones, on which the regions are fitted.
+    names : one per feature.
+    n_bins : regions before merging; None takes one per 20 events of the smaller sample, at most 100.
+    block, n_permutations : as in `mode_occupancy`.
+    seed : of the regions, and of the permutations of blocks.
+    alpha : level of what differs.
     """
     z, _ = pool(real, generated)
     smaller = min(len(real), len(generated))
     bins = bin_regions(z, fit_cells(fit_on, smaller, n_bins=n_bins, seed=seed), smaller)
     here = bins.of_row.numpy()
     called = region_names(bins.centres.numpy(), names)
-    return occupancy(here[: len(real)], here[len(real) :], called, alpha=alpha)
+    relabel = blocks_relabelled(len(real), len(generated), block, n_permutations, child_seed(seed, "permutations"))
+    return occupancy(here[: len(real)], here[len(real) :], called, relabel=relabel, alpha=alpha)
 
 
 def region_names(centres: np.ndarray, names: Sequence[str] | None = None, *, most: int = 2) -> list[str]:

@@ -38,7 +38,7 @@ from reverie.core.types import RandomState
 from reverie.validation.inferred import Rule, inferred_constraints
 from reverie.validation.multiple import holm, permutation_p
 from reverie.validation.relabel import Relabellings, relabellings
-from reverie.validation.twins import row_sets, twin_columns
+from reverie.validation.twins import n_pairs, row_sets, twin_columns
 
 __all__ = [
     "TWINS",
@@ -303,11 +303,9 @@ def twin_result(sets_x: np.ndarray, sets_y: np.ndarray, **options: Any) -> Const
     options : of `constraint_result`.
     """
     size = min(len(sets_x), len(sets_y))
-    twins, pairs = [], []
-    for sets in (sets_x[:size], sets_y[:size]):
-        _, place, counts = np.unique(sets, return_inverse=True, return_counts=True)
-        twins.append(counts[place] > 1)
-        pairs.append(int((counts * (counts - 1) // 2).sum()))
+    samples = (sets_x[:size], sets_y[:size])
+    counted = [np.unique(sets, return_inverse=True, return_counts=True)[1:] for sets in samples]
+    twins, pairs = [counts[place] > 1 for place, counts in counted], [n_pairs(sets) for sets in samples]
     detail = f"{pairs[1]:,} equal pairs where real events of that number have {pairs[0]:,}" if any(pairs) else ""
     return constraint_result(TWINS, *twins, inferred=True, detail=detail, **options)
 

@@ -164,12 +164,13 @@ def regions_judged(bench: Bench, samples: Samples, alpha: float) -> Occupancy:
     centres, of_row = bins.centres.numpy(), bins.of_row.numpy()
     if bench.few_names == bench.names:
         keep = [samples.names.index(name) for name in bench.names]
-        centres = centres * samples.scale[keep] + samples.centre[keep]
+        centres = samples.unscaled(centres, keep)
     return occupancy(
         of_row[:n],
         of_row[n:],
         region_names(centres, bench.few_names),
         real_weights=samples.reference.weights,
         generated_weights=samples.generated.weights,
+        relabel=bench.here.relabel,
         alpha=alpha,
     )

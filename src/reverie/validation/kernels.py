@@ -106,7 +106,8 @@ def polynomial_block_columns(z: Tensor, relabel: Relabellings, *, degree: int = 
 
 
 def _centred(z: Tensor) -> Tensor:
-    return z.double() - z.double().mean(0)
+    # about the median: one entry far out would move the mean, and all squares would lose their digits
+    return z.double() - z.double().median(0).values
 
 
 def _columns(
@@ -203,7 +204,7 @@ def energy_distance(
 ) -> Tensor:
     """Return the squared energy distance of x (n, d) and y (m, d), in their unit, computed in float64."""
     z, a, c = measures(x, y, x_weights, y_weights)
-    return _plain(z - z.mean(0), a, c, energy_kernel, _squared_distances, unbiased=unbiased, block_size=block_size)
+    return _plain(_centred(z), a, c, energy_kernel, _squared_distances, unbiased=unbiased, block_size=block_size)
 
 
 def mmd(
@@ -221,7 +222,7 @@ def mmd(
     `bandwidth` is sigma in the unit of the data; None takes the median distance of the pooled sample.
     """
     z, a, c = measures(x, y, x_weights, y_weights)
-    z = z - z.mean(0)
+    z = _centred(z)
     if bandwidth is None:
         bandwidth = median_distance(z, torch.Generator().manual_seed(0))
     return _plain(z, a, c, gaussian_kernel(bandwidth), _squared_distances, unbiased=unbiased, block_size=block_size)

@@ -95,7 +95,7 @@ def neighbour_graph(z: Tensor, k: int, generator: torch.Generator) -> NeighbourG
     k = min(k, len(values) - 1)
     order = torch.randperm(len(values), generator=generator).numpy()
     first, member, count = _groups_of_equals(values[order])
-    centred = values - values.mean(0)
+    centred = values - np.median(values, axis=0)  # not the mean, which one row far out would move
     distinct = centred[order][first]
     found = _search(distinct, None, min(k, len(first) - 1))
     if len(first) < len(values):
@@ -112,7 +112,7 @@ def nearest(points: Tensor, queries: Tensor, k: int, generator: torch.Generator)
     Rows of `points` at equal distance are ordered at random by `generator`; k <= p.
     """
     order = torch.randperm(len(points), generator=generator).numpy()
-    centre = points.double().mean(0)
+    centre = points.double().median(0).values
     spots, asked = ((part.double() - centre).cpu().numpy() for part in (points, queries))
     found = _search(spots[order], asked, k)
     graph = _sorted(spots, order[found], asked)

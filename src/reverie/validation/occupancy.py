@@ -2,19 +2,33 @@
 
 Formulas are those of `reverie.validation.bins`. A mode of share p stays empty in n events with probability
 (1 - p)^n: below p = 3/n a missing mode cannot be seen at 95 % (rule of three).
+
+p-values are those of the normal law for independent events without relabellings. With relabellings
+(`reverie.validation.relabel`) they are those of each gap y_k - x_k, and of chi^2, among the labellings, with the
+step-down correction of `reverie.validation.multiple`. For blocks of a chain the variance of a gap over the labellings,
+in units of that of independent events, says how many of its events are worth an independent one: z and intervals
+take this into account, region by region.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.special import chdtrc, ndtr
+from torch import Tensor
 
+from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
-from reverie.validation.multiple import holm
+from reverie.core.random import as_generator
+from reverie.core.types import RandomState
+from reverie.validation.multiple import holm, permutation_p, ranked, step_down
+from reverie.validation.relabel import Relabellings, relabellings
 
-__all__ = ["Occupancy", "Region", "mode_occupancy", "occupancy"]
+__all__ = ["Occupancy", "Region", "mode_occupancy", "blocks_relabelled", "occupancy", "region_contrasts"]
+
+_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -27,7 +41,7 @@ class Region:
     real, generated : shares, each in [0, 1].
     real_interval, generated_interval : (low, high).
     z : two-proportion z, positive where generated events are too many.
-    p_adjusted : of z, two-sided, corrected for the number of regions (Holm).
+    p_adjusted : two-sided, corrected for the number of regions: Holm's of z, or step-down of the relabellings.
     """
 
     name: str
@@ -52,10 +66,11 @@ class Occupancy:
     Parameters
     ----------
     regions : one `Region` each, in their order.
-    chi2, dof, p_value : homogeneity of all regions, asymptotic; permutations give the exact one.
+    chi2, dof, p_value : homogeneity of all regions; p is asymptotic, or from relabellings where there are some.
     n_real, n_generated : events, effective ones where they are weighted.
     alpha : level of `n_different` and `worst`.
     n_different : regions with p <= alpha before correction (NDB).
+    expected_different : mean and standard deviation of that number by chance.
     """
 
     regions: tuple[Region, ...]
@@ -66,12 +81,7 @@ class Occupancy:
     n_generated: float
     alpha: float
     n_different: int
-
-    @property
-    def expected_different(self) -> tuple[float, float]:
-        """Mean and standard deviation of `n_different` by chance."""
-        k = len(self.regions)
-        return self.alpha * k, (k * self.alpha * (1 - self.alpha)) ** 0.5
+    expected_different: tuple[float, float]
 
     @property
     def worst(self) -> tuple[Region, ...]:
@@ -109,6 +119,7 @@ def occupancy(
     *,
     real_weights: np.ndarray | None = None,
     generated_weights: np.ndarray | None = None,
+    relabel: Relabellings | None = None,
     alpha: float = 0.05,
 ) -> Occupancy:
     """Return the table of regions 0 ... K - 1 of n real and m generated events.
@@ -118,6 +129,8 @@ def occupancy(
     real, generated : (n,) and (m,) whole numbers, the region of each event.
     names : K names.
     real_weights, generated_weights : event weights of any unit, each with a positive sum; None counts events.
+    relabel : labellings of these events, real ones first, that give the p-values (see the module); None for
+        independent events and the normal law.
 
     Raises
     ------
@@ -133,34 +146,96 @@ def occupancy(
     used = squares > 0
     gap = np.where(used, y / m - x / n, 0.0)
     spread = squares / (n * m)
+    variance = spread * (1 - (x + y) / (n + m))
     chi2 = float((gap[used] ** 2 / spread[used]).sum())
-    rest = 1 - (x + y) / (n + m)
-    z = np.divide(gap, np.sqrt(spread * rest), out=np.zeros(k), where=used & (rest > 0))
-    p = 2 * ndtr(-np.abs(z))
     dof = int(used.sum()) - 1
+    inflation, expected = np.ones(k), (alpha * k, (k * alpha * (1 - alpha)) ** 0.5)
+    if relabel is not None:
+        gaps = region_contrasts(torch.from_numpy(np.concatenate([real, generated])), k, relabel).numpy() * relabel.unit
+        if relabel.block > 1:
+            np.divide(np.square(gaps[:, 1:]).mean(1), variance, out=inflation, where=variance > 0)
+    z = np.divide(gap, np.sqrt(variance * inflation), out=np.zeros(k), where=variance * inflation > 0)
+    if relabel is None:
+        p = 2 * ndtr(-np.abs(z))
+        adjusted, p_value = holm(p.tolist()), float(chdtrc(dof, chi2)) if dof > 0 else 1.0
+    else:
+        ranks = [ranked(np.abs(row)) for row in gaps]
+        different = np.sum([rank.p <= alpha for rank in ranks], axis=0)
+        p, expected = np.array([rank.observed_p for rank in ranks]), (different[1:].mean(), different[1:].std())
+        adjusted, p_value = step_down(ranks), permutation_p((gaps[used] ** 2 / spread[used, None]).sum(0))
     return Occupancy(
-        regions=_regions(names, (x / n, n_eff), (y / m, m_eff), z, holm(p.tolist())),
+        regions=_regions(names, (x / n, n_eff / inflation), (y / m, m_eff / inflation), z, adjusted),
         chi2=chi2,
         dof=dof,
-        p_value=float(chdtrc(dof, chi2)) if dof > 0 else 1.0,
+        p_value=p_value,
         n_real=n_eff,
         n_generated=m_eff,
         alpha=alpha,
         n_different=int((p <= alpha).sum()),
+        expected_different=(float(expected[0]), float(expected[1])),
     )
 
 
-def mode_occupancy(real_labels: np.ndarray, generated_labels: np.ndarray, *, alpha: float = 0.05) -> Occupancy:
+def region_contrasts(of_row: Tensor, k: int, relabel: Relabellings) -> Tensor:
+    """Return h sum of s over the rows of each region, (k, B + 1) float64, for every labelling.
+
+    Parameters
+    ----------
+    of_row : (N,), the region of each pooled row, 0 to k - 1.
+    """
+    shares = torch.zeros(k, relabel.labels.shape[1], dtype=torch.float64)
+    for start in range(0, len(of_row), _ROWS):
+        rows = slice(start, start + _ROWS)
+        one_hot = torch.nn.functional.one_hot(of_row[rows], k).T
+        shares += (one_hot.float() @ relabel.contrasts(rows)).double()
+    return shares
+
+
+def mode_occupancy(
+    real_labels: np.ndarray,
+    generated_labels: np.ndarray,
+    *,
+    block: int = 1,
+    n_permutations: int = 999,
+    random_state: RandomState = 0,
+    alpha: float = 0.05,
+) -> Occupancy:
     """Return how real and generated events fill given modes, such as the clusters of `reverie.explore`.
 
     Parameters
     ----------
     real_labels, generated_labels : (n,) and (m,), the mode of each event, numbers or words.
+    block : neighbouring events of a chain that belong together, at least ten autocorrelation times; p-values then
+        come from permutations of whole blocks. 1 for independent events.
+    n_permutations, random_state : permutations, and their seed, for blocks.
     """
     both = np.concatenate([np.asarray(real_labels).ravel(), np.asarray(generated_labels).ravel()])
     modes, place = np.unique(both, return_inverse=True)
     n = np.asarray(real_labels).size
-    return occupancy(place[:n], place[n:], [f"mode {mode}" for mode in modes.tolist()], alpha=alpha)
+    relabel = blocks_relabelled(n, len(place) - n, block, n_permutations, random_state)
+    called = [f"mode {mode}" for mode in modes.tolist()]
+    return occupancy(place[:n], place[n:], called, relabel=relabel, alpha=alpha)
+
+
+def blocks_relabelled(
+    n: int, m: int, block: int, n_permutations: int, random_state: RandomState
+) -> Relabellings | None:
+    """Return the relabellings of blocks of n + m events, None for blocks of one.
+
+    Raises
+    ------
+    InputError
+        For a block that leaves fewer than two blocks in a sample.
+    """
+    check_positive("block", block, integer=True)
+    if block == 1:
+        return None
+    if block > min(n, m) // 2:
+        raise InputError(
+            f"Expected at least two blocks in each sample, got block = {block} for {n:,} and {m:,} events. Use shorter "
+            "blocks, or longer chains."
+        )
+    return relabellings(n, m, n_permutations, as_generator(random_state), block=block)
 
 
 def _sums(regions: np.ndarray, weights: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray, float]:
@@ -175,8 +250,8 @@ def _sums(regions: np.ndarray, weights: np.ndarray | None, k: int) -> tuple[np.n
 
 def _regions(
     names: Sequence[str],
-    real: tuple[np.ndarray, float],
-    generated: tuple[np.ndarray, float],
+    real: tuple[np.ndarray, np.ndarray],
+    generated: tuple[np.ndarray, np.ndarray],
     z: np.ndarray,
     p_adjusted: list[float],
 ) -> tuple[Region, ...]:

@@ -21,8 +21,9 @@ neighbouring rows change their label together; blocks of at least ten autocorrel
 neighbouring blocks all but independent (validation reference, section 4.1). The number of rows called x
 stays n: the one block that would exceed it is cut.
 
-Errors come from the jackknife: each sample is divided into J groups of neighbouring rows, each is left out in
-turn, and
+Errors come from the jackknife: each sample is divided into J groups, of neighbouring rows where blocks of a chain are
+exchanged and at random otherwise (tables sorted by a column would have groups as unlike as can be), each is left out
+in turn, and
 
     error^2 = sum over both samples of (J - 1)/J sum_j (t_(j) - mean t_(.))^2          (Efron and Tibshirani 1993)
 
@@ -81,7 +82,7 @@ class Relabellings:
     @property
     def n_groups(self) -> int:
         """2J, the number of jackknife groups of both samples."""
-        return int(self.groups[-1]) + 1
+        return int(self.groups.max()) + 1
 
     def contrasts(self, rows: Tensor | slice = slice(None)) -> Tensor:
         """Return h s (rows, B + 1), float32, of the given rows: column sums over all N rows are zero."""
@@ -148,7 +149,7 @@ def relabellings(
     Parameters
     ----------
     weights : (n + m,), any unit, each sample with a positive sum; needs n = m. None without weights.
-    block : rows that change their label together.
+    block : rows that change their label together; 1 for rows whose order means nothing.
     n_groups : J, jackknife groups in each sample; at most its number of rows.
 
     Raises
@@ -161,7 +162,11 @@ def relabellings(
     if weights is not None:
         weights = _mean_one(weights.double(), n)
     of_x = torch.full((n_permutations + 1,), float(n)).double() if weights is None else _weight_of_x(labels, weights)
-    groups = torch.cat([_groups(n, min(n_groups, n, m)), min(n_groups, n, m) + _groups(m, min(n_groups, n, m))])
+    J = min(n_groups, n, m)
+    of_rows = [torch.arange(size) * J // size for size in (n, m)]
+    if block == 1:
+        of_rows = [groups[torch.randperm(len(groups), generator=generator)] for groups in of_rows]
+    groups = torch.cat([of_rows[0], J + of_rows[1]])
     return Relabellings(labels, weights, of_x, groups, block)
 
 
@@ -194,7 +199,3 @@ def _weight_of_x(labels: Tensor, weights: Tensor) -> Tensor:
     # in blocks of rows: labels in double precision would be eight times as large
     parts = zip(labels.split(_ROWS), weights.split(_ROWS), strict=True)
     return sum((w @ rows.double() for rows, w in parts), torch.zeros(labels.shape[1], dtype=torch.float64))
-
-
-def _groups(n: int, n_groups: int) -> Tensor:
-    return torch.arange(n) * n_groups // n

@@ -16,13 +16,25 @@ standard deviation of a normal law), the standard deviation where that range is 
 scale for all their pixels. H is real, so the unit does not depend on the generator; and it is neither
 R nor G, so exchanging their rows leaves it alone and permutation tests stay exact. (With the scale of
 R, samples of 60 events with three levels were rejected at 5 % in 10 % of 1,500 null runs.) Never one
-scale per sample: that would hide a pure error of scale.
+scale per sample: that would hide a pure error of scale. Beyond 50 units from the centre the scale is logarithmic,
+
+    u -> sign(u) 50 (1 + log(|u| / 50)),
+
+the same for all samples and one to one, so no test loses its size and ranks stay what they are. On a linear scale
+one entry of 10^12 would leave no digits of float32 to the distances between all other events.
 
 Event weights, negative ones too, stay with their events. Weighted samples are cut to one size, which the
 permutations need (`reverie.validation.relabel`). Rows of Markov chains (`reverie.validation.chains`) keep
 their order: halves and cuts are then contiguous instead of random.
+
+Events that stand in the tables more than once (`reverie.validation.twins`) are taken once, with the number of their
+rows as weight: rows that are copies of each other are not independent, and a classifier that meets one of them in
+training and the other in testing tells any two samples apart. They are recognised by the evenness of the repeats in
+`real`, unless the generated sample holds the same rows, as it does if both are random parts of one table or if
+the law is discrete.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,13 +43,20 @@ import numpy as np
 from reverie.core.checks import check_finite, check_positive, check_table
 from reverie.core.containers import as_array, tabular
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.core.proportions import percent
 from reverie.core.random import child_seed
 from reverie.core.types import ArrayLike
 from reverie.validation.chains import ChainReport, inspect_chains
+from reverie.validation.twins import evenness, n_pairs, row_hashes
 
 __all__ = ["Sample", "Samples", "gather_samples", "read_sample", "robust_scale"]
 
 MIN_ROWS = 20  # in each sample, after all cuts: below, no test here means anything
+_FAR = 50.0  # units from the centre beyond which the scale is logarithmic
+_DOMINANT = 1 / 3  # share of the variance in one event from which on moments see little else
+_UNEVEN = -4.0  # z below which repeats are too even for chance, which it exceeds in 1 of 30,000 tables at most
+_LEAST_SETS = 10  # of equal real rows that make it worth a word
+_SHARED = 0.1  # of the equal pairs expected between real and generated rows of one law, below which there are few
 
 
 @dataclass(frozen=True)
@@ -89,8 +108,14 @@ class Samples:
         return any(sample.weights is not None for sample in (self.reference, self.generated, self.calibration))
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
-        """Return `values` (n, d) in units of the spread of real events, about their centre."""
-        return (values - self.centre) / self.scale
+        """Return `values` (n, d) in units of the spread of real events, about their centre; far out as logarithms."""
+        u = (values - self.centre) / self.scale
+        return np.where(np.abs(u) > _FAR, np.sign(u) * _FAR * (1 + np.log(np.maximum(np.abs(u), _FAR) / _FAR)), u)
+
+    def unscaled(self, u: np.ndarray, features: Sequence[int]) -> np.ndarray:
+        """Return values (n, k) in the unit of the data from what `scaled` makes of the given features."""
+        linear = np.where(np.abs(u) > _FAR, np.sign(u) * _FAR * np.exp(np.abs(u) / _FAR - 1), u)
+        return linear * self.scale[list(features)] + self.centre[list(features)]
 
 
 def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = None) -> Sample:
@@ -159,6 +184,7 @@ def gather_samples(
     found = read["real"].names or _default_names(read["real"].event_shape)
     chains = inspect_chains({k: s.values for k, s in read.items()}, found, correlated, _usable(sizes, max_samples))
     in_order = chains.block > 1
+    read, copied = (read, []) if chains.is_chain else _each_once(read)
     read = {what: _all_weighted(s if in_order else _kept(s, chains), read) for what, s in read.items()}
     roles, notes = _roles(read, seed, max_samples, in_order=in_order)
     roles = {what: _kept(sample, chains) if in_order else sample for what, sample in roles.items()}
@@ -167,7 +193,7 @@ def gather_samples(
     event_shape = read["real"].event_shape
     table = {what: sample.values for what, sample in roles.items()}
     centre, scale = robust_scale(table["calibration"], np.concatenate(list(table.values())), image=len(event_shape) > 1)
-    return Samples(
+    samples = Samples(
         reference=roles["real"],
         generated=roles["generated"],
         calibration=roles["calibration"],
@@ -176,10 +202,69 @@ def gather_samples(
         centre=centre,
         scale=scale,
         sizes={f"n_{what}": len(rows) for what, rows in table.items()} | sizes | {"n_features": len(centre)},
-        warnings=(*notes, *chains.warnings),
+        warnings=(*copied, *notes, *chains.warnings),
         calibration_source="half of real" if calibration is None else calibration_source,
         chains=chains,
     )
+    return replace(samples, warnings=(*samples.warnings, *_far_notes(samples)))
+
+
+def _far_notes(samples: Samples) -> list[str]:
+    """Return which features have entries far out, and what that does to the tests."""
+    roles = (samples.reference, samples.generated, samples.calibration)
+    u = np.concatenate([samples.scaled(sample.values) for sample in roles])
+    squares, notes = np.square(u - u.mean(axis=0)), []
+    far = np.flatnonzero((np.abs(u) > _FAR).any(axis=0))
+    if len(far):
+        notes.append(
+            f"{_listed(samples.names, far)}: entries lie more than {_FAR:g} widths of the real events from their "
+            "median. Beyond that, tests of several features together measure distances on a logarithmic scale."
+        )
+    few = np.flatnonzero(squares.max(axis=0) > _DOMINANT * squares.sum(axis=0))
+    if len(few) and len(samples.event_shape) == 1:
+        notes.append(
+            f"{_listed(samples.names, few)}: one event holds more than a third of the variance. Correlations, Frechet "
+            "distance and polynomial MMD see little besides it; tests of single features go by rank and do."
+        )
+    return notes
+
+
+def _listed(names: Sequence[str], chosen: np.ndarray, most: int = 4) -> str:
+    more = f", ... ({len(chosen)} features)" if len(chosen) > most else ""
+    return ", ".join(names[j] for j in chosen[:most]) + more
+
+
+def _each_once(read: dict[str, Sample]) -> tuple[dict[str, Sample], list[str]]:
+    """Return the samples with events that stand in them more than once taken once, and what there is to say."""
+    sets = {what: row_hashes(sample.values) for what, sample in read.items()}
+    real, generated = sets["real"], sets["generated"]
+    counts = np.unique(real, return_counts=True)[1]
+    expected = 2 * n_pairs(real) * len(generated) / max(len(real) - 1, 1)
+    is_shared = n_pairs(real, generated) > _SHARED * expected
+    if (counts > 1).sum() < _LEAST_SETS or is_shared:
+        return read, []
+    repeated = f"{percent(float(counts[counts > 1].sum() / len(real)))} of the real events equal another real one"
+    if evenness(real) > _UNEVEN:
+        note = (
+            f"{repeated}, and next to no generated event equals one. Are events copied in the table? Tests take the "
+            "copies for independent events, and then reject too easily: leave them out."
+        )
+        return read, [note]
+    once = {what: _merged(sample, sets[what]) for what, sample in read.items()}
+    sizes = ", ".join(f"{len(sample.values):,} of {len(sets[what]):,} {what}" for what, sample in once.items())
+    note = (
+        f"{repeated}, too evenly for chance: events stand in the table more than once. Equal rows of a sample were "
+        f"taken as one event with their number as its weight, which leaves {sizes} events."
+    )
+    return once, [note]
+
+
+def _merged(sample: Sample, sets: np.ndarray) -> Sample:
+    """Return the first of each set of equal rows, in their order, with the sum of the weights of the set."""
+    _, first, place = np.unique(sets, return_index=True, return_inverse=True)
+    rows = np.sort(first)
+    weights = np.bincount(place, sample.weights)[place[rows]]
+    return replace(sample, values=sample.values[rows], weights=weights if np.ptp(weights) > 0 else None)
 
 
 def _usable(sizes: dict[str, int], most: int) -> int:
