@@ -16,7 +16,9 @@ from scipy.special import betaincinv
 __all__ = ["clopper_pearson", "percent"]
 
 
-def clopper_pearson(count: np.ndarray | float, n: float, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+def clopper_pearson(
+    count: np.ndarray | float, n: np.ndarray | float, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the limits of the share behind `count` of n events; counts need not be whole (weighted events)."""
     k = np.clip(np.asarray(count, dtype=float), 0, n)
     tail = (1 - level) / 2

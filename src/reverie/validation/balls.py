@@ -33,11 +33,12 @@ from scipy.special import bdtr
 from torch import Tensor
 
 from reverie.core.errors import InputError
+from reverie.core.types import ArrayLike
 from reverie.validation.ball_errors import ball_errors
 from reverie.validation.ball_walk import TIE, column_sums, packed, unpacked, walk
-from reverie.validation.columns import pool
 from reverie.validation.neighbours import NeighbourGraph, nearest
 from reverie.validation.relabel import Computed, Relabellings
+from reverie.validation.tables import as_rows
 
 __all__ = [
     "PRDC",
@@ -145,7 +146,9 @@ def ball_statistics(graph: NeighbourGraph, relabel: Relabellings, k: int = 5) ->
     ]
 
 
-def precision_recall_density_coverage(real: Tensor, generated: Tensor, k: int = 5, *, block_size: int = 64) -> PRDC:
+def precision_recall_density_coverage(
+    real: ArrayLike, generated: ArrayLike, k: int = 5, *, block_size: int = 64
+) -> PRDC:
     """Return precision, recall, density and coverage of real (n, d) and generated (m, d), in blocks of rows.
 
     Raises
@@ -153,7 +156,7 @@ def precision_recall_density_coverage(real: Tensor, generated: Tensor, k: int = 
     InputError
         Unless both samples have the same features and more than k rows.
     """
-    pool(real, generated)
+    real, generated = (rows.detach() for rows in as_rows(real=real, generated=generated))
     n, m = len(real), len(generated)
     if min(n, m) <= k:
         raise InputError(f"Expected more than k = {k} rows in each sample, got {n} and {m}.")

@@ -29,9 +29,10 @@ from torch import Tensor
 
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
-from reverie.validation.columns import pool
+from reverie.core.types import ArrayLike
 from reverie.validation.occupancy import Occupancy, blocks_relabelled, occupancy, region_contrasts
 from reverie.validation.relabel import Computed, Relabellings, jackknife_error
+from reverie.validation.tables import as_rows
 
 __all__ = ["Bins", "Cells", "bin_regions", "bin_statistic", "compare_bins", "fit_cells", "region_names"]
 
@@ -129,9 +130,9 @@ def bin_statistic(bins: Bins, relabel: Relabellings) -> Computed:
 
 
 def compare_bins(
-    real: Tensor,
-    generated: Tensor,
-    fit_on: Tensor,
+    real: ArrayLike,
+    generated: ArrayLike,
+    fit_on: ArrayLike,
     *,
     names: Sequence[str] | None = None,
     n_bins: int | None = None,
@@ -153,7 +154,8 @@ def compare_bins(
     seed : of the regions, and of the permutations of blocks.
     alpha : level of what differs.
     """
-    z, _ = pool(real, generated)
+    real, generated, fit_on = (rows.detach() for rows in as_rows(real=real, generated=generated, fit_on=fit_on))
+    z = torch.cat([real, generated])
     smaller = min(len(real), len(generated))
     bins = bin_regions(z, fit_cells(fit_on, smaller, n_bins=n_bins, seed=seed), smaller)
     here = bins.of_row.numpy()

@@ -18,11 +18,15 @@ which is the mean over pairs i != j with weights a_i a_j. U - V = (A_u - A) + (D
 results: no difference of large numbers, since the cross term is the same in both.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from reverie.core.errors import InputError
+from reverie.core.types import ArrayLike
 from reverie.validation.relabel import Computed, Relabellings, jackknife_error
+from reverie.validation.tables import as_rows, as_weights
 
 __all__ = ["as_computed", "measures", "observed_masses", "pool", "signed_columns", "within_shift"]
 
@@ -57,22 +61,23 @@ def as_computed(columns: Tensor, relabel: Relabellings, *, shift: float = 0.0, d
     return Computed(values[:n_labellings], error, shift, detail)
 
 
-def within_shift(mass: Tensor, form: float, diagonal: Tensor | float) -> float:
+def within_shift(mass: Tensor, form: Any, diagonal: Tensor | float) -> Any:
     """Return A_u - A for one sample.
 
     Parameters
     ----------
     mass : (N,), a.
-    form : A = a^T K a.
+    form : A = a^T K a, a number or a tensor with its graph, as is what comes back.
     diagonal : (N,), k_ii, or one number for all.
     """
     alpha = float(mass.square().sum())
     if alpha > 1 - 1e-12:  # a single row has no pairs
         return -form
-    return (alpha * form - float((mass.square() * diagonal).sum())) / (1 - alpha)
+    own = (mass.square() * diagonal).sum()
+    return (alpha * form - (own if isinstance(form, Tensor) else float(own))) / (1 - alpha)
 
 
-def pool(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def pool(x: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:
     """Return the rows of `x` (n, d) and `y` (m, d) as one (N, d), and their labelling (N, 1), 1 for x.
 
     Raises
@@ -80,18 +85,14 @@ def pool(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     InputError
         Unless both are (rows, features) with the same features and at least one row.
     """
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or not len(x) or not len(y):
-        raise InputError(
-            f"Expected two samples (rows, features) with the same features, got {tuple(x.shape)} and "
-            f"{tuple(y.shape)}. Rows are samples; reshape one of them."
-        )
+    x, y = as_rows(x=x, y=y)
     labels = torch.zeros(len(x) + len(y), 1)
     labels[: len(x)] = 1
     return torch.cat([x, y]), labels
 
 
 def measures(
-    x: Tensor, y: Tensor, x_weights: Tensor | None = None, y_weights: Tensor | None = None
+    x: ArrayLike, y: ArrayLike, x_weights: ArrayLike | None = None, y_weights: ArrayLike | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return pooled rows z (N, d) of x (n, d) and y (m, d), and the masses a and c (N,), all float64.
 
@@ -101,16 +102,14 @@ def measures(
         Unless both are (rows, features) with the same features and at least one row, and weights, where
         given, are one per row with a positive sum.
     """
-    z, _ = pool(x, y)
-    a, c = (_mass(*pair) for pair in ((x, x_weights), (y, y_weights)))
+    z, of_x = pool(x, y)
+    a, c = (_mass(int(n), w, z.device) for n, w in ((of_x.sum(), x_weights), ((1 - of_x).sum(), y_weights)))
     return z.double(), torch.cat([a, 0 * c]), torch.cat([0 * a, c])
 
 
-def _mass(x: Tensor, weights: Tensor | None) -> Tensor:
-    w = torch.ones(len(x), dtype=torch.float64, device=x.device) if weights is None else weights.double()
-    if w.shape != (len(x),) or not w.sum() > 0:
-        raise InputError(
-            f"Expected one weight per row with a positive sum, got shape {tuple(w.shape)} for {len(x)} rows, "
-            f"sum {float(w.sum()):.4g}. Give weights (rows,)."
-        )
+def _mass(n: int, weights: ArrayLike | None, device: torch.device) -> Tensor:
+    given = as_weights(weights, n)
+    w = torch.ones(n, dtype=torch.float64, device=device) if given is None else given
+    if not w.sum() > 0:
+        raise InputError(f"Expected weights with a positive sum, got {float(w.sum()):.4g}. Give weights (rows,).")
     return w / w.sum()

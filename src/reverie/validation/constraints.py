@@ -34,10 +34,11 @@ from reverie.core.containers import tabular
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_generator
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.inferred import Rule, inferred_constraints
 from reverie.validation.multiple import holm, permutation_p
 from reverie.validation.relabel import Relabellings, relabellings
+from reverie.validation.samples import checked_weights
 from reverie.validation.twins import n_pairs, row_sets, twin_columns
 
 __all__ = [
@@ -111,8 +112,8 @@ class ConstraintResult:
 
 
 def check_constraints(
-    real: np.ndarray | Tensor,
-    generated: np.ndarray | Tensor,
+    real: ArrayLike,
+    generated: ArrayLike,
     *,
     names: Sequence[str] | None = None,
     constraints: Mapping[str, Constraint] | None = None,
@@ -128,7 +129,7 @@ def check_constraints(
     Parameters
     ----------
     real, generated : (n, *event) and (m, *event) in one unit; NaN and inf are counted, not refused.
-    names : one per feature, flattened; None numbers them.
+    names : one per feature, flattened; None takes those of the data, or numbers them.
     constraints : name -> function of events (n, *event) that returns n booleans (True: holds) or residuals
         (n,) or (n, r), which hold where all are within `tolerance` of 0. NaN is broken. Without NaN or inf only.
     infer : whether to add the rules read off the real events.
@@ -141,13 +142,15 @@ def check_constraints(
         For other features, fewer than two events, or a constraint that does not return one value per event.
     """
     check_positive("tolerance", tolerance, allow_zero=True)
-    x, y = _events(real, "real"), _events(generated, "generated")
+    (x, own), (y, others) = _events(real, "real"), _events(generated, "generated")
+    if own and others and own != others and set(own) == set(others):
+        y = y[:, [others.index(name) for name in own]]
     if x.shape[1:] != y.shape[1:]:
         raise InputError(
             f"Expected the features of real, {x.shape[1:]}, in generated, got {y.shape[1:]}. Select the same columns."
         )
     x, y = _one_precision(x, y)
-    called = _names(names, int(np.prod(x.shape[1:])))
+    called = _names(own if names is None and x.ndim == 2 else names, int(np.prod(x.shape[1:])))
     whole_x, whole_y = (np.asarray(np.isfinite(part.reshape(len(part), -1)).all(axis=1)) for part in (x, y))
     results = [_exact("all numbers are finite", ~whole_x, ~whole_y, inferred=True)]
     x, y = x[whole_x], y[whole_y]
@@ -193,10 +196,16 @@ def mass_shell(energy: int, momentum: Sequence[int], mass: float, *, tolerance: 
     return holds
 
 
-def _events(sample: np.ndarray | Tensor, what: str) -> np.ndarray:
-    values = np.asarray(tabular(sample, what)[0])
+def _events(sample: ArrayLike, what: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    values, names, weights = tabular(sample, what)
+    values = np.asarray(values)
     check_table(values, what)
-    return values
+    if checked_weights(weights, len(values), what) is not None:
+        raise InputError(
+            f"Expected {what} events that count alike, got a data set with weights that differ. Pass its values, or "
+            "use reverie.validate(..., constraints=...), which honours weights."
+        )
+    return values, names
 
 
 def _names(names: Sequence[str] | None, d: int) -> list[str]:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.errors import InputError
+from reverie.core.types import ArrayLike
 from reverie.validation.columns import as_computed, measures
 from reverie.validation.relabel import Computed, Relabellings
 
@@ -68,7 +69,7 @@ def correlation_columns(
 
 
 def correlation_difference(
-    x: Tensor, y: Tensor, x_weights: Tensor | None = None, y_weights: Tensor | None = None
+    x: ArrayLike, y: ArrayLike, x_weights: ArrayLike | None = None, y_weights: ArrayLike | None = None
 ) -> Tensor:
     """Return the Frobenius norm of the difference of the correlation matrices of x (n, d) and y (m, d)."""
     z, a, c = measures(x, y, x_weights, y_weights)

@@ -46,6 +46,7 @@ from reverie.core.measured import Measured
 from reverie.core.random import as_seed
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.relabel import jackknife_error
+from reverie.validation.tables import as_rows, as_values
 
 __all__ = [
     "Divergences",
@@ -187,7 +188,7 @@ def discriminator_divergences(
     InputError
         For probabilities outside [0, 1], or fewer than two events of a kind.
     """
-    cs = [np.asarray(c, dtype=float).ravel() for c in (p_x, p_y)]
+    cs = [as_values(c, what).detach().cpu().double().numpy() for c, what in ((p_x, "p_x"), (p_y, "p_y"))]
     if any(len(c) < 2 or not (c.min() >= 0 and c.max() <= 1) for c in cs) or not 0 < prior < 1:
         raise InputError(
             f"Expected probabilities in [0, 1] of at least two events of x and of y, and a prior between 0 and 1, got "
@@ -267,14 +268,17 @@ def _own(a: np.ndarray, p: np.ndarray) -> float:
 
 
 def _tables(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    x, y = (np.asarray(s, dtype=float) for s in (x, y))
-    x, y = (s[:, None] if s.ndim == 1 else s for s in (x, y))
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or not len(x) or not len(y):
-        raise InputError(
-            f"Expected two samples (rows, features) with the same features, got {x.shape} and {y.shape}. "
-            "Rows are samples; reshape one of them."
-        )
+    x, y = (_as_column(s) for s in (x, y))
+    x, y = (rows.detach().cpu().double().numpy() for rows in as_rows(x=x, y=y))
     return x, y
+
+
+def _as_column(sample: ArrayLike) -> ArrayLike:
+    """Return a sample of one number per event, (n,), as (n, 1), another as it is."""
+    try:
+        return as_values(sample, "a sample of one feature")[:, None] if np.ndim(sample) == 1 else sample
+    except ValueError:  # rows of different lengths, which are refused in words when they are read
+        return sample
 
 
 def _quantile_bins(values: np.ndarray, n_bins: int) -> np.ndarray:

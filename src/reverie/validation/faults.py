@@ -24,6 +24,8 @@ from scipy.stats import norm, rankdata
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
+from reverie.core.types import ArrayLike
+from reverie.validation.tables import as_events
 
 __all__ = [
     "FAULTS",
@@ -62,11 +64,12 @@ class Fault:
         return self.words.format(number)
 
 
-def drop_mode(events: np.ndarray, strength: float, generator: np.random.Generator, *, n_modes: int = 10) -> np.ndarray:
+def drop_mode(events: ArrayLike, strength: float, generator: np.random.Generator, *, n_modes: int = 10) -> np.ndarray:
     """Return `events` without a share `strength` of one of `n_modes` k-means clusters, drawn at random.
 
     Fewer rows come back, in their order. Features count in units of their standard deviation.
     """
+    events = _array(events)
     from sklearn.cluster import KMeans
 
     _check_share(strength)
@@ -83,7 +86,7 @@ def drop_mode(events: np.ndarray, strength: float, generator: np.random.Generato
 
 
 def contaminate(
-    events: np.ndarray, strength: float, generator: np.random.Generator, *, kind: str = "uniform"
+    events: ArrayLike, strength: float, generator: np.random.Generator, *, kind: str = "uniform"
 ) -> np.ndarray:
     """Return `events` with a share `strength` replaced.
 
@@ -91,6 +94,7 @@ def contaminate(
     ----------
     kind : "uniform" in the smallest box that holds all events, or "shuffled": each feature from another event.
     """
+    events = _array(events)
     _check_share(strength)
     draw = check_choice("kind of contamination", kind, _CONTAMINATIONS)
     table = _flat(events).copy()
@@ -99,12 +103,13 @@ def contaminate(
     return table.reshape(events.shape)
 
 
-def decorrelate(events: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
+def decorrelate(events: ArrayLike, strength: float, generator: np.random.Generator) -> np.ndarray:
     """Return `events` with weaker dependence between features; the values of each feature stay the same set.
 
     Each feature's normal scores s become sqrt(1 - strength) s + sqrt(strength) noise, and its values are put in the
     order of these: correlations of normal scores shrink by the factor 1 - strength.
     """
+    events = _array(events)
     _check_share(strength)
     if strength == 0:
         return events.copy()
@@ -118,12 +123,13 @@ def decorrelate(events: np.ndarray, strength: float, generator: np.random.Genera
 
 
 def shrink_tails(
-    events: np.ndarray, strength: float, generator: np.random.Generator, *, tail: float = 0.05
+    events: ArrayLike, strength: float, generator: np.random.Generator, *, tail: float = 0.05
 ) -> np.ndarray:
     """Return `events` whose features reach less far beyond their tail/2 and 1 - tail/2 quantiles.
 
     The distance beyond is multiplied by 1 - strength; `generator` is not used.
     """
+    events = _array(events)
     _check_share(strength)
     table = _flat(events)
     low, high = np.quantile(table, [tail / 2, 1 - tail / 2], axis=0)
@@ -131,13 +137,12 @@ def shrink_tails(
     return (inside + (1 - strength) * (table - inside)).astype(events.dtype, copy=False).reshape(events.shape)
 
 
-def shift(
-    events: np.ndarray, strength: float, generator: np.random.Generator, *, feature: int | None = 0
-) -> np.ndarray:
+def shift(events: ArrayLike, strength: float, generator: np.random.Generator, *, feature: int | None = 0) -> np.ndarray:
     """Return `events` with one feature (None: all of them) larger by `strength` of its standard deviations.
 
     `generator` is not used.
     """
+    events = _array(events)
     table = _flat(events).copy()
     which = slice(None) if feature is None else feature
     table[:, which] += strength * table[:, which].std(0)
@@ -145,7 +150,7 @@ def shift(
 
 
 def copy_training(
-    events: np.ndarray, strength: float, generator: np.random.Generator, *, training: np.ndarray
+    events: ArrayLike, strength: float, generator: np.random.Generator, *, training: ArrayLike
 ) -> np.ndarray:
     """Return `events` with a share `strength` replaced by events of `training` (t, *event), each used once.
 
@@ -154,8 +159,9 @@ def copy_training(
     InputError
         For more copies than training events.
     """
+    events = _array(events)
     _check_share(strength)
-    rows = _some(len(events), strength, generator)
+    training, rows = _array(training), _some(len(events), strength, generator)
     if len(rows) > len(training):
         raise InputError(
             f"Expected at least {len(rows)} training events to copy, got {len(training)}. Lower the strength, or give "
@@ -176,6 +182,10 @@ def _shuffled(table: np.ndarray, n: int, generator: np.random.Generator) -> np.n
 
 
 _CONTAMINATIONS = {"uniform": _uniform, "shuffled": _shuffled}
+
+
+def _array(events: ArrayLike) -> np.ndarray:
+    return events if isinstance(events, np.ndarray) else as_events(events, "events")
 
 
 def _flat(events: np.ndarray) -> np.ndarray:

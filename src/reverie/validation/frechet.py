@@ -38,9 +38,9 @@ from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_generator
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.relabel import Computed, Relabellings, jackknife_error, relabellings
-from reverie.validation.statistics import pool
+from reverie.validation.tables import as_rows, as_weights
 
 __all__ = ["Debias", "frechet_between", "frechet_bias", "frechet_columns", "frechet_distance"]
 
@@ -135,11 +135,11 @@ def frechet_columns(z: Tensor, relabel: Relabellings) -> Computed:
 
 
 def frechet_distance(
-    x: Tensor,
-    y: Tensor,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     debias: Debias | None = "analytic",
-    weights: Tensor | None = None,
+    weights: ArrayLike | None = None,
     n_permutations: int = 100,
     random_state: RandomState = 0,
 ) -> Measured:
@@ -155,21 +155,24 @@ def frechet_distance(
     Returns
     -------
     measured : the value, below zero by chance when the laws agree; the error from a delete-group jackknife of
-        both samples, through the whole procedure ("permutation": of the plain value). n is the smaller size.
+        both samples, through the whole procedure ("permutation": of the plain value), for independent rows. n is the
+        smaller size.
 
     Raises
     ------
     InputError
         For samples of different features or fewer than two rows.
     """
-    z, _ = pool(x, y)
+    x, y = (rows.detach() for rows in as_rows(x=x, y=y))
+    z = torch.cat([x, y])
     if min(len(x), len(y)) < 2:
         raise InputError(f"Expected at least two rows in each sample, got {len(x)} and {len(y)}. Give more samples.")
     if debias is not None:
         check_choice("debias", debias, {"analytic": 0, "permutation": 0, "extrapolation": 0})
     generator = as_generator(random_state)
     n_permutations = n_permutations if debias == "permutation" else 0
-    relabel = relabellings(len(x), len(y), n_permutations, generator, weights=weights)
+    w = as_weights(weights, len(z))
+    relabel = relabellings(len(x), len(y), n_permutations, generator, weights=w)
     if debias == "extrapolation":
         values = _extrapolated(z, relabel, generator)
     else:

@@ -18,11 +18,13 @@ polynomial kernel depends on the origin, all others do not.
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from itertools import zip_longest
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from reverie.core.checks import check_positive
+from reverie.core.types import ArrayLike
 from reverie.validation.columns import as_computed, measures, observed_masses, signed_columns, within_shift
 from reverie.validation.relabel import Computed, Relabellings
 
@@ -115,7 +117,7 @@ def _columns(
 ) -> list[Computed]:
     forms = forms * relabel.unit**2
     shifts = _shifts(z, forms, observed_masses(relabel), kernels, pairs)
-    return [as_computed(form, relabel, shift=shift) for form, shift in zip(forms, shifts, strict=True)]
+    return [as_computed(form, relabel, shift=float(shift)) for form, shift in zip(forms, shifts, strict=True)]
 
 
 def _forms(z: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], pairs: Pairs, block_size: int) -> Tensor:
@@ -170,11 +172,11 @@ def _inner_products(x: Tensor, y: Tensor) -> Tensor:
 
 def _shifts(
     z: Tensor, forms: Tensor, masses: tuple[Tensor, Tensor], kernels: Sequence[Kernel], pairs: Pairs
-) -> list[float]:
+) -> list[Any]:
     # U - V of every kernel; the last two columns of the forms are A and D
     diagonal = z.new_zeros(len(z)) if pairs is _squared_distances else z.square().sum(1)
     return [
-        sum(within_shift(mass, float(A), kernel(diagonal)) for mass, A in zip(masses, form[-2:], strict=True))
+        sum(within_shift(mass, A, kernel(diagonal)) for mass, A in zip(masses, form[-2:], strict=True))
         for form, kernel in zip(forms, kernels, strict=True)
     ]
 
@@ -185,7 +187,7 @@ def median_distance(z: Tensor, generator: torch.Generator, *, n_rows: int = 1000
     The median of the positive distances, where more than half of all pairs coincide; 1 if all do.
     """
     keep = torch.randperm(len(z), generator=generator)[:n_rows]
-    distances = torch.pdist(z[keep].double())
+    distances = torch.pdist(z.detach()[keep].double())
     median = float(distances.median()) if len(distances) else 0.0
     if median > 0:
         return median
@@ -194,10 +196,10 @@ def median_distance(z: Tensor, generator: torch.Generator, *, n_rows: int = 1000
 
 
 def energy_distance(
-    x: Tensor,
-    y: Tensor,
-    x_weights: Tensor | None = None,
-    y_weights: Tensor | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    x_weights: ArrayLike | None = None,
+    y_weights: ArrayLike | None = None,
     *,
     unbiased: bool = True,
     block_size: int = 2048,
@@ -208,10 +210,10 @@ def energy_distance(
 
 
 def mmd(
-    x: Tensor,
-    y: Tensor,
-    x_weights: Tensor | None = None,
-    y_weights: Tensor | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    x_weights: ArrayLike | None = None,
+    y_weights: ArrayLike | None = None,
     *,
     bandwidth: float | None = None,
     unbiased: bool = True,
@@ -229,10 +231,10 @@ def mmd(
 
 
 def polynomial_mmd(
-    x: Tensor,
-    y: Tensor,
-    x_weights: Tensor | None = None,
-    y_weights: Tensor | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    x_weights: ArrayLike | None = None,
+    y_weights: ArrayLike | None = None,
     *,
     degree: int = 4,
     unbiased: bool = True,

@@ -36,6 +36,7 @@ from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.types import ArrayLike
 from reverie.validation.frechet import frechet_between
+from reverie.validation.tables import as_rows
 
 __all__ = ["LegacyDistance", "fpd_jetnet", "kid", "kpd_jetnet"]
 
@@ -142,8 +143,8 @@ def kid(
 
 
 def _prepared(real: ArrayLike, generated: ArrayLike, normalise: bool) -> tuple[np.ndarray, np.ndarray]:  # noqa: FBT001
-    x, y = (np.asarray(sample, dtype=np.float64) for sample in (real, generated))
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
+    x, y = (rows.detach().cpu().double().numpy() for rows in as_rows(real=real, generated=generated))
+    if min(len(x), len(y)) < 2:
         raise InputError(
             f"Expected two samples (rows, features) with the same features and at least two rows, got {x.shape} "
             f"and {y.shape}. Rows are samples; reshape one of them."

@@ -47,11 +47,11 @@ from torch.nn.functional import softplus
 
 from reverie.core.checks import check_positive
 from reverie.core.random import as_generator
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.kernels import gaussian_kernel
 from reverie.validation.multiple import permutation_p
 from reverie.validation.relabel import Computed, Relabellings, relabellings
-from reverie.validation.statistics import pool
+from reverie.validation.tables import as_rows, as_weights
 
 __all__ = ["LikelihoodRatio", "LogRatio", "likelihood_ratio_columns", "likelihood_ratio_test"]
 
@@ -164,14 +164,14 @@ def likelihood_ratio_columns(
 
 
 def likelihood_ratio_test(
-    x: Tensor,
-    y: Tensor,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     n_permutations: int = 199,
     n_centres: int = N_CENTRES,
     ridge: float = RIDGE,
     quantile: float = QUANTILE,
-    weights: Tensor | None = None,
+    weights: ArrayLike | None = None,
     random_state: RandomState = 0,
 ) -> LikelihoodRatio:
     """Test whether x (n, d) and y (m, d), scaled to unit spread, share one law.
@@ -185,8 +185,9 @@ def likelihood_ratio_test(
     """
     check_positive("n_permutations", n_permutations, integer=True)
     generator = as_generator(random_state)
-    z, _ = pool(x, y)
-    relabel = relabellings(len(x), len(y), n_permutations, generator, weights=weights)
+    x, y = (rows.detach() for rows in as_rows(x=x, y=y))
+    z = torch.cat([x, y])
+    relabel = relabellings(len(x), len(y), n_permutations, generator, weights=as_weights(weights, len(z)))
     basis = _basis(z, relabel, n_centres, quantile, generator)
     fitted = _fit(basis, relabel, ridge)
     values = _statistic(basis, relabel, fitted.coefficients).numpy()

@@ -22,10 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.types import ArrayLike
 from reverie.validation.columns import as_computed, measures, observed_masses, signed_columns
 from reverie.validation.paths import path_of, path_shift, sweep
 from reverie.validation.relabel import Computed, Relabellings
 from reverie.validation.sharing import shared
+from reverie.validation.tables import as_rows, as_values
 
 __all__ = [
     "Marginal",
@@ -72,31 +74,36 @@ def marginal_columns(z: Tensor, relabel: Relabellings, features: Sequence[int] |
     return list(shared(one, range(z.shape[1]) if features is None else features))
 
 
-def ks_distance(x: Tensor, y: Tensor, x_weights: Tensor | None = None, y_weights: Tensor | None = None) -> Tensor:
+def ks_distance(
+    x: ArrayLike, y: ArrayLike, x_weights: ArrayLike | None = None, y_weights: ArrayLike | None = None
+) -> Tensor:
     """Return the largest Kolmogorov-Smirnov distance over the features of x (n, d) and y (m, d)."""
     return _plain(x, y, x_weights, y_weights)[0].amax()
 
 
-def anderson_darling(x: Tensor, y: Tensor, x_weights: Tensor | None = None, y_weights: Tensor | None = None) -> Tensor:
+def anderson_darling(
+    x: ArrayLike, y: ArrayLike, x_weights: ArrayLike | None = None, y_weights: ArrayLike | None = None
+) -> Tensor:
     """Return the largest two-sample Anderson-Darling statistic A^2 over the features of x (n, d) and y (m, d)."""
+    x, y = as_rows(x=x, y=y)
     return _plain(x, y, x_weights, y_weights)[1].amax() / (1 / len(x) + 1 / len(y))
 
 
 def energy_distance_1d(
-    x: Tensor, y: Tensor, x_weights: Tensor | None = None, y_weights: Tensor | None = None
+    x: ArrayLike, y: ArrayLike, x_weights: ArrayLike | None = None, y_weights: ArrayLike | None = None
 ) -> Tensor:
     """Return the squared energy distance of x (n,) and y (m,), unbiased, in N log N operations."""
-    z, a, c = measures(x[:, None], y[:, None], x_weights, y_weights)
+    z, a, c = measures(as_values(x, "x")[:, None], as_values(y, "y")[:, None], x_weights, y_weights)
     path = path_of(z[:, 0])
     return sweep((a - c)[:, None], path)[3][0] + path_shift(path, a, c)
 
 
-def wasserstein_1d(x: Tensor, y: Tensor, *, p: int = 1) -> Tensor:
+def wasserstein_1d(x: ArrayLike, y: ArrayLike, *, p: int = 1) -> Tensor:
     """Return the Wasserstein distance W_p of x (n,) and y (m,), in their unit.
 
     W_p^p = integral_0^1 |F^-1(u) - G^-1(u)|^p du, exact for the two empirical laws.
     """
-    return wasserstein_powers(x[None], y[None], p=p)[0].pow(1 / p)
+    return wasserstein_powers(as_values(x, "x")[None], as_values(y, "y")[None], p=p)[0].pow(1 / p)
 
 
 def wasserstein_powers(x: Tensor, y: Tensor, *, p: int = 1) -> Tensor:
@@ -120,8 +127,9 @@ def _in_order(x: Tensor) -> Tensor:
     return torch.from_numpy(np.sort(x.numpy(), axis=1))
 
 
-def _plain(x: Tensor, y: Tensor, x_weights: Tensor | None, y_weights: Tensor | None) -> Tensor:
+def _plain(x: ArrayLike, y: ArrayLike, x_weights: ArrayLike | None, y_weights: ArrayLike | None) -> Tensor:
     # (4, d), what `sweep` returns
+    x, y = as_rows(x=x, y=y)
     z, a, c = measures(x, y, x_weights, y_weights)
     weights = len(x) * a + len(y) * c
     return torch.stack([torch.cat(sweep((a - c)[:, None], path_of(values, weights))) for values in z.T], dim=1)

@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.checks import check_finite, check_positive, check_table
-from reverie.core.containers import tabular
+from reverie.core.checks import check_positive, check_table
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson
 from reverie.core.random import as_seed, child_seed
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.copies import (
     authenticity,
     copying_p,
@@ -28,7 +27,7 @@ from reverie.validation.copies import (
     exchange_test,
 )
 from reverie.validation.memorisation_result import NEAR, MemorisationResult, NearCopy
-from reverie.validation.samples import robust_scale
+from reverie.validation.samples import aligned, read_sample, robust_scale
 
 __all__ = ["MemorisationResult", "NearCopy", "memorisation"]
 
@@ -36,9 +35,9 @@ MIN_ROWS = 20
 
 
 def memorisation(
-    train: np.ndarray | Tensor,
-    holdout: np.ndarray | Tensor,
-    generated: np.ndarray | Tensor,
+    train: ArrayLike,
+    holdout: ArrayLike,
+    generated: ArrayLike,
     *,
     n_permutations: int = 999,
     block: int = 1,
@@ -110,12 +109,13 @@ def memorisation(
     )
 
 
-def _scaled(*samples: np.ndarray | Tensor) -> tuple[Tensor, ...]:
-    roles = ("train", "holdout", "generated")
-    arrays = [np.asarray(tabular(sample, what)[0]) for sample, what in zip(samples, roles, strict=True)]
-    for array, what in zip(arrays, roles, strict=True):
+def _scaled(*samples: ArrayLike) -> tuple[Tensor, ...]:
+    whats = ("train", "holdout", "generated")
+    read = [read_sample(sample, what) for sample, what in zip(samples, whats, strict=True)]
+    read = [read[0], *(aligned(read[0], one, what) for one, what in zip(read[1:], whats[1:], strict=True))]
+    arrays = [one.values.reshape(-1, *one.event_shape) for one in read]
+    for array, what in zip(arrays, whats, strict=True):
         check_table(array, what, min_rows=MIN_ROWS)
-        check_finite(array, name=what)
     if len({array.shape[1:] for array in arrays}) > 1:
         raise InputError(
             f"Expected train, holdout and generated with the same features, got shapes "

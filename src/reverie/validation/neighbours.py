@@ -43,8 +43,9 @@ from torch import Tensor
 
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.validation.columns import pool
+from reverie.core.types import ArrayLike
 from reverie.validation.relabel import Computed, Relabellings, jackknife_error, relabellings
+from reverie.validation.tables import as_rows
 
 __all__ = [
     "NeighbourGraph",
@@ -144,15 +145,15 @@ def label_share(graph: NeighbourGraph, relabel: Relabellings, k: int = 5) -> Com
     return Computed((same / total).numpy(), error)
 
 
-def neighbour_share(x: Tensor, y: Tensor, *, k: int = 5, generator: torch.Generator | None = None) -> float:
+def neighbour_share(x: ArrayLike, y: ArrayLike, *, k: int = 5, generator: torch.Generator | None = None) -> float:
     """Return T_k of x (n, d) and y (m, d): the share of the k nearest neighbours from the row's own sample.
 
     `generator` breaks ties; None uses a fixed order.
     """
     generator = torch.Generator().manual_seed(0) if generator is None else generator
-    z, _ = pool(x, y)
+    x, y = (rows.detach() for rows in as_rows(x=x, y=y))
     relabel = relabellings(len(x), len(y), 0, generator)
-    return label_share(neighbour_graph(z, k, generator), relabel, k).value
+    return label_share(neighbour_graph(torch.cat([x, y]), k, generator), relabel, k).value
 
 
 def one_nn_null(n: int, m: int | None = None) -> float:

@@ -22,7 +22,7 @@ from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_generator
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.multiple import holm, permutation_p, ranked, step_down
 from reverie.validation.relabel import Relabellings, relabellings
 
@@ -192,8 +192,8 @@ def region_contrasts(of_row: Tensor, k: int, relabel: Relabellings) -> Tensor:
 
 
 def mode_occupancy(
-    real_labels: np.ndarray,
-    generated_labels: np.ndarray,
+    real_labels: ArrayLike,
+    generated_labels: ArrayLike,
     *,
     block: int = 1,
     n_permutations: int = 999,
@@ -209,9 +209,10 @@ def mode_occupancy(
         come from permutations of whole blocks. 1 for independent events.
     n_permutations, random_state : permutations, and their seed, for blocks.
     """
-    both = np.concatenate([np.asarray(real_labels).ravel(), np.asarray(generated_labels).ravel()])
-    modes, place = np.unique(both, return_inverse=True)
-    n = np.asarray(real_labels).size
+    given = (real_labels, generated_labels)
+    labels = [np.asarray(s.detach().cpu() if isinstance(s, Tensor) else s).ravel() for s in given]
+    modes, place = np.unique(np.concatenate(labels), return_inverse=True)
+    n = len(labels[0])
     relabel = blocks_relabelled(n, len(place) - n, block, n_permutations, random_state)
     called = [f"mode {mode}" for mode in modes.tolist()]
     return occupancy(place[:n], place[n:], called, relabel=relabel, alpha=alpha)

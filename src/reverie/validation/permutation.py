@@ -18,23 +18,23 @@ from torch import Tensor
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_generator
-from reverie.core.types import RandomState
-from reverie.validation.columns import pool
+from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.multiple import permutation_p
 from reverie.validation.relabel import relabellings
 from reverie.validation.result import TestResult
+from reverie.validation.tables import as_rows, as_values
 
 __all__ = ["permutation_test"]
 
 
 def permutation_test(
     statistic: Callable[..., Tensor | float],
-    x: Tensor,
-    y: Tensor,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     n_permutations: int = 999,
     block: int = 1,
-    weights: tuple[Tensor, Tensor] | None = None,
+    weights: tuple[ArrayLike, ArrayLike] | None = None,
     random_state: RandomState = None,
     name: str | None = None,
 ) -> TestResult:
@@ -59,7 +59,8 @@ def permutation_test(
     """
     check_positive("n_permutations", n_permutations, integer=True)
     check_positive("block", block, integer=True)
-    z, _ = pool(x, y)
+    x, y = (rows.detach() for rows in as_rows(x=x, y=y))
+    z = torch.cat([x, y])
     if block > len(z) // 2:
         raise InputError(f"Expected at least two blocks, got block = {block} for {len(z)} rows. Use shorter blocks.")
     w = None if weights is None else _pooled_weights(weights, len(x), len(y))
@@ -84,13 +85,13 @@ def permutation_test(
     )
 
 
-def _pooled_weights(weights: tuple[Tensor, Tensor], n: int, m: int) -> Tensor:
+def _pooled_weights(weights: tuple[ArrayLike, ArrayLike], n: int, m: int) -> Tensor:
     if [len(w) for w in weights] != [n, m]:
         raise InputError(
             f"Expected one weight per row, {n} and {m}, got {len(weights[0])} and {len(weights[1])}. "
             "Give the weights of x and of y."
         )
-    return torch.cat(list(weights))
+    return torch.cat([as_values(w, "weights").double() for w in weights])
 
 
 def _sides(z: Tensor, weights: Tensor | None, of_x: Tensor) -> tuple[Tensor, ...]:

@@ -22,11 +22,12 @@ import numpy as np
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.classifier import separate
 from reverie.validation.faults import FAULTS, Fault
 from reverie.validation.reach import TARGET, check_levels
 from reverie.validation.shares import Share
+from reverie.validation.tables import as_events
 
 __all__ = [
     "PowerPoint",
@@ -129,7 +130,7 @@ class PowerResult:
 
 
 def power_study(
-    real: np.ndarray,
+    real: ArrayLike,
     *,
     sizes: Sequence[int],
     test: Test | None = None,
@@ -159,6 +160,7 @@ def power_study(
     """
     check_positive("n_repeats", n_repeats, integer=True)
     check_levels(target, alpha)
+    real = as_events(real, "real")
     largest = max(sizes)
     if len(real) < 2 * largest:
         raise InputError(

@@ -49,7 +49,7 @@ from reverie.core.types import ArrayLike
 from reverie.validation.chains import ChainReport, inspect_chains
 from reverie.validation.twins import evenness, n_pairs, row_hashes
 
-__all__ = ["Sample", "Samples", "gather_samples", "read_sample", "robust_scale"]
+__all__ = ["Sample", "Samples", "aligned", "checked_weights", "gather_samples", "read_sample", "robust_scale"]
 
 MIN_ROWS = 20  # in each sample, after all cuts: below, no test here means anything
 _FAR = 50.0  # units from the centre beyond which the scale is logarithmic
@@ -138,11 +138,11 @@ def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = No
             raise InputError(f"Expected one name per feature of {what}, got {len(found)} names for {values.shape[1]}.")
         found = None
     check_finite(values, found or _default_names(event_shape), name=what)
-    return Sample(values, found, event_shape, _weights(weights, len(values), what))
+    return Sample(values, found, event_shape, checked_weights(weights, len(values), what))
 
 
-def _weights(weights: Any, n: int, what: str) -> np.ndarray | None:
-    """Return weights that differ, or None."""
+def checked_weights(weights: Any, n: int, what: str) -> np.ndarray | None:
+    """Return weights (n,) that differ, or None where there are none or all are alike."""
     if weights is None or callable(weights):
         return None
     w = as_array(weights, f"the weights of {what}").astype(np.float64)
@@ -229,9 +229,9 @@ def _far_notes(samples: Samples) -> list[str]:
     return notes
 
 
-def _listed(names: Sequence[str], chosen: np.ndarray, most: int = 4) -> str:
+def _listed(names: tuple[str, ...], chosen: np.ndarray, most: int = 4) -> str:
     more = f", ... ({len(chosen)} features)" if len(chosen) > most else ""
-    return ", ".join(names[j] for j in chosen[:most]) + more
+    return ", ".join(names[int(j)] for j in chosen[:most]) + more
 
 
 def _each_once(read: dict[str, Sample]) -> tuple[dict[str, Sample], list[str]]:
@@ -285,18 +285,26 @@ def _all_weighted(sample: Sample, read: dict[str, Sample]) -> Sample:
 
 def _aligned(read: dict[str, Sample]) -> dict[str, Sample]:
     real = read["real"]
-    return {what: sample if sample is real else _like(real, sample, what) for what, sample in read.items()}
+    return {what: sample if sample is real else aligned(real, sample, what) for what, sample in read.items()}
 
 
-def _like(real: Sample, sample: Sample, what: str) -> Sample:
+def aligned(real: Sample, sample: Sample, what: str) -> Sample:
+    """Return `sample` with its columns in the order of those of `real`, where both have names.
+
+    Raises
+    ------
+    InputError
+        For other features.
+    """
     if real.names and sample.names and set(real.names) != set(sample.names):
         missing = [name for name in sample.names if name not in real.names]
         if missing:
             raise UnknownNameError(f"column of {what}", missing[0], real.names)
     if real.values.shape[1] != sample.values.shape[1]:
         raise InputError(
-            f"Expected {what} with the {real.values.shape[1]} features of real, got {sample.values.shape[1]} "
-            f"(event shapes {real.event_shape} and {sample.event_shape}). Select the same columns in both."
+            f"Expected {what} with the {real.values.shape[1]} features of the first sample, got "
+            f"{sample.values.shape[1]} (event shapes {real.event_shape} and {sample.event_shape}). "
+            "Select the same columns in both."
         )
     if real.names and sample.names and real.names != sample.names:
         order = [sample.names.index(name) for name in real.names]

@@ -18,11 +18,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from reverie.core.types import ArrayLike
 from reverie.validation.columns import as_computed, measures, observed_masses, signed_columns
 from reverie.validation.marginal import wasserstein_powers
 from reverie.validation.paths import path_of, path_shift, sweep
 from reverie.validation.relabel import Computed, Relabellings
 from reverie.validation.sharing import shared
+from reverie.validation.tables import as_rows
 
 __all__ = [
     "Sliced",
@@ -81,13 +83,13 @@ def energy_by_slices(z: Tensor, relabel: Relabellings, directions: Tensor) -> Co
 
 
 def sliced_wasserstein(
-    x: Tensor, y: Tensor, *, p: int = 1, n_directions: int = 50, generator: torch.Generator | None = None
+    x: ArrayLike, y: ArrayLike, *, p: int = 1, n_directions: int = 50, generator: torch.Generator | None = None
 ) -> Tensor:
     """Return (mean over directions of W_p^p)^(1/p) of x (n, d) and y (m, d).
 
     `generator` draws the directions; None uses directions of the fixed seed 0.
     """
-    measures(x, y)
+    x, y = as_rows(x=x, y=y)
     theta = draw_directions(x.shape[1], n_directions, _generator(generator))
     x, y, n_at_once = x.double().T, y.double().T, max(1, _AT_ONCE // max(len(x), len(y)))
     powers = [wasserstein_powers(some @ x, some @ y, p=p) for some in theta.T.split(n_at_once)]
@@ -95,10 +97,10 @@ def sliced_wasserstein(
 
 
 def sliced_energy_distance(
-    x: Tensor,
-    y: Tensor,
-    x_weights: Tensor | None = None,
-    y_weights: Tensor | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    x_weights: ArrayLike | None = None,
+    y_weights: ArrayLike | None = None,
     *,
     n_directions: int = 50,
     generator: torch.Generator | None = None,
