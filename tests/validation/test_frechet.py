@@ -61,10 +61,10 @@ def test_every_labelling_equals_the_plain_form():
 
 def test_jackknife_is_that_of_plain_distances():
     x, y = _normal(0, 60, 2), _normal(1, 60, 2, 0.5)
-    computed = frechet_columns(torch.cat([x, y]), relabellings(60, 60, 0, torch.Generator(), n_groups=4))
-    groups = np.array_split(np.arange(60), 4)
-    kept = [np.setdiff1d(np.arange(60), group) for group in groups]
-    halves = [[_dense(x[rows], y) for rows in kept], [_dense(x, y[rows]) for rows in kept]]
+    relabel = relabellings(60, 60, 0, torch.Generator(), n_groups=4)
+    computed = frechet_columns(torch.cat([x, y]), relabel)
+    of_x, of_y = relabel.groups[:60], relabel.groups[60:] - 4
+    halves = [[_dense(x[of_x != j], y) for j in range(4)], [_dense(x, y[of_y != j]) for j in range(4)]]
     assert computed.error == pytest.approx(np.sqrt(sum(3 / 4 * np.square(h - np.mean(h)).sum() for h in halves)))
 
 

@@ -112,7 +112,7 @@ def memorisation(
 def _scaled(*samples: ArrayLike) -> tuple[Tensor, ...]:
     whats = ("train", "holdout", "generated")
     read = [read_sample(sample, what) for sample, what in zip(samples, whats, strict=True)]
-    read = [read[0], *(aligned(read[0], one, what) for one, what in zip(read[1:], whats[1:], strict=True))]
+    read = [read[0], *(aligned(read[0], one, what, "train") for one, what in zip(read[1:], whats[1:], strict=True))]
     arrays = [one.values.reshape(-1, *one.event_shape) for one in read]
     for array, what in zip(arrays, whats, strict=True):
         check_table(array, what, min_rows=MIN_ROWS)

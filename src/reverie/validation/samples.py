@@ -288,8 +288,8 @@ def _aligned(read: dict[str, Sample]) -> dict[str, Sample]:
     return {what: sample if sample is real else aligned(real, sample, what) for what, sample in read.items()}
 
 
-def aligned(real: Sample, sample: Sample, what: str) -> Sample:
-    """Return `sample` with its columns in the order of those of `real`, where both have names.
+def aligned(real: Sample, sample: Sample, what: str, first: str = "real") -> Sample:
+    """Return `sample` with its columns in the order of those of `real`, which messages call `first`.
 
     Raises
     ------
@@ -302,7 +302,7 @@ def aligned(real: Sample, sample: Sample, what: str) -> Sample:
             raise UnknownNameError(f"column of {what}", missing[0], real.names)
     if real.values.shape[1] != sample.values.shape[1]:
         raise InputError(
-            f"Expected {what} with the {real.values.shape[1]} features of the first sample, got "
+            f"Expected {what} with the {real.values.shape[1]} features of {first}, got "
             f"{sample.values.shape[1]} (event shapes {real.event_shape} and {sample.event_shape}). "
             "Select the same columns in both."
         )

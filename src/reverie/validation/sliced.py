@@ -110,7 +110,9 @@ def sliced_energy_distance(
     `generator` draws the directions; None uses directions of the fixed seed 0.
     """
     z, a, c = measures(x, y, x_weights, y_weights)
-    paths = [path_of(shadow) for shadow in (z @ draw_directions(z.shape[1], n_directions, _generator(generator))).T]
+    paths = [
+        path_of(shadow) for shadow in (z.detach() @ draw_directions(z.shape[1], n_directions, _generator(generator))).T
+    ]
     values = [float(sweep((a - c)[:, None], path)[3]) + path_shift(path, a, c) for path in paths]
     return sphere_constant(z.shape[1]) * torch.tensor(values, dtype=torch.float64).mean()
 

@@ -29,9 +29,9 @@ def as_rows(**samples: ArrayLike) -> list[Tensor]:
     """
     read = {what: None if isinstance(s, Tensor) else _unweighted(s, what) for what, s in samples.items()}
     tables = [s for s in read.values() if s is not None]
-    first = tables[0] if tables else None
+    first, called = (tables[0] if tables else None), next(iter(samples))
     found = [
-        _rows(samples[what], what) if s is None or first is None else _tensor(aligned(first, s, what).values)
+        _rows(samples[what], what) if s is None or first is None else _tensor(aligned(first, s, what, called).values)
         for what, s in read.items()
     ]
     if len({x.dtype for x in found}) > 1:  # 0.1 in single precision is not 0.1 in double: round all alike
