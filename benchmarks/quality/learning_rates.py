@@ -3,7 +3,7 @@
     python -m benchmarks.quality.learning_rates [--data ring swiss_roll] [--seeds 0 1 2 3 4] [--max-steps 600]
 
 Each row is a game with every option left open but objective and optimiser, `refine=False`, on a toy set of 10,000
-points; figures are energy distances from 2,000 of them, in units of the standard deviation, 0 for a perfect sampler:
+points; figures are energy distances from 2,000 of them as the model sees them, near 0 for a perfect sampler:
 
     before    after one step
     after     after a tenth of the default number of steps, mean over the seeds; beside it the worst seed
