@@ -14,11 +14,12 @@ import pytest
 
 import reverie
 from reverie.core.errors import FolderError, InputError, WorkerError
+from reverie.core.typed_files import digest_of_file
 from reverie.data import Dataset, read
 from reverie.experiment import sharding
 from reverie.experiment.drawing import draw_from
 from reverie.experiment.sharding import draw_sharded
-from reverie.scale.shards import MANIFEST, digest_of_file
+from reverie.scale.shards import MANIFEST
 
 TINY = {"max_steps": 3, "batch_size": 16, "random_state": 0, "n_checks": 0}
 N = 5000  # five shards of 1024 rows, the last one not full

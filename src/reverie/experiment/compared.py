@@ -95,19 +95,14 @@ def _read(path: str | Path, name: str) -> Run:
         verb = "resume" if folder.samples is None else "validate"
         raise InputError(f"Expected validation.json in {str(path)!r}, got none. Make it: reverie {verb} {path}")
     content = folder.read_json("validation.json")
-    try:
-        result = ValidationResult.from_json(content)
+    remedy = f"Make it anew: reverie validate {path}"
+    with rebuilt("a validation", folder / "validation.json", remedy=remedy, error=InputError):
+        result = folder.validation()
         scores = scores_of(result)
-    except (TypeError, ValueError) as error:  # an InputError is a ValueError
-        file = str(folder / "validation.json")
-        raise InputError(
-            f"Expected a validation in {file!r}, got something else. Make it anew: reverie validate {path}"
-        ) from error
     data, status = folder.read_json("data.json"), folder.read_json("status.json", {})
-    if not isinstance(data, dict) or "sha256" not in data:
-        raise InputError(f"Expected data.json with a sha256 in {str(path)!r}, got none. Train the run again.")
-    training = status.get("training") if isinstance(status, dict) else None
-    return Run(name, str(path), config, data, result, (training or {}).get("seconds"), scores)
+    if data is None:
+        raise InputError(f"Expected data.json in {str(path)!r}, got none. Restore it from a copy, or train again.")
+    return Run(name, str(path), config, data, result, status.get("training", {}).get("seconds"), scores)
 
 
 def scores_of(result: ValidationResult) -> dict[str, Score]:

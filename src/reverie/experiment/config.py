@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
+from reverie.core import typed_files
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.core.typed_files import checked
 
 __all__ = [
     "RunConfig",
@@ -119,25 +122,38 @@ class RunConfig:
         for key in content:
             if key not in known:
                 raise UnknownNameError(f"key in {str(path)!r}:", key, known)
-        if "data" not in content or "name" not in (content.get("model") or {}):
-            raise InputError(f"Expected 'data' and 'model: name' in {str(path)!r}, got {sorted(content)}. Add them.")
-        return cls(**content)
+        cls.check_content(content, path)
+        return checked(content, cls, path, remedy=_REMEDY)
+
+    @staticmethod
+    def check_content(content: Any, path: str | Path) -> None:
+        """Raise `InputError` unless the `content` of a file has what no run can do without: data, and a model's name."""
+        checked(content, _Needed, path, remedy=_REMEDY)
+
+
+class _Named(Struct):
+    name: str
+
+
+class _Needed(Struct):
+    data: str
+    model: _Named
+
+
+_REMEDY = "Correct the file."
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Return the mapping in the YAML file `path`; `columns` and `condition` may be lists, and are joined by commas."""
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"Expected a configuration file, got {str(path)!r}, which does not exist.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"Expected YAML in {str(path)!r}, got: {reason}. Correct the file.") from None
-    if not isinstance(content, dict):
-        raise InputError(f"Expected 'key: value' lines in {str(path)!r}, got {type(content).__name__}. Correct it.")
+    if not Path(path).exists():
+        raise InputError(f"Expected a configuration file, got {str(path)!r}, which does not exist.")
+    content = typed_files.read_yaml(path, dict[str, Any], remedy=_REMEDY)
     for key in ("columns", "condition"):
         if isinstance(content.get(key), list):
             content[key] = ",".join(str(name) for name in content[key])
+    for key in ("max_time", "checkpoint_every"):  # 90 is as good as 90s
+        if isinstance(content.get(key), (int, float)) and not isinstance(content[key], bool):
+            content[key] = str(content[key])
     return content
 
 

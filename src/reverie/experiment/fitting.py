@@ -51,6 +51,11 @@ class Trained:
     ended_by: str
     compiled: str = ""
 
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return what status.json holds under "training"."""
+        return cls(stored["step"], stored["seconds"], stored["ended_by"])
+
 
 class Interrupt:
     """Turns the first Ctrl-C (or SIGTERM) into a wish to stop, and the second into a stop at once."""
@@ -233,7 +238,7 @@ class _Keeper:
         self.checkpoint()
         trained = Trained(self.step, self.seconds, ended_by, getattr(self.model, "compiled_", ""))
         if ended_by != "interrupted":
-            if self.step not in self.folder.snapshots():
+            if self.step not in self.folder.snapshot_files():
                 self.snapshot()
             save_model(self.model, self.folder / "model")
         self.folder.update_status(training=asdict(trained))

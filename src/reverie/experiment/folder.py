@@ -24,17 +24,24 @@ out of one folder.
 
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reverie.core.assessment import Assessment
 from reverie.core.errors import FolderError, InputError
+from reverie.core.latent import LatentView
+from reverie.core.typed_files import checked, read_array, read_arrays, read_json, rebuilt
+from reverie.experiment.records import REMEDIES, kind_of_file
 from reverie.training.history import append_record, read_history, truncate_history
+from reverie.validation import ValidationResult
 
 __all__ = ["RunFolder", "check_new", "conditions_path", "replace_file", "write_json", "write_text"]
 
@@ -173,17 +180,33 @@ class RunFolder:
     def command(self) -> str:
         """The command that made the run."""
         file = self / "command.txt"
-        return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+        return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
 
     def read_json(self, name: str, default: Any = None) -> Any:
-        """Return the content of the JSON file `name`, or `default` when it is not there."""
+        """Return the content of the JSON file `name`, or `default` when it is not there.
+
+        Raises
+        ------
+        InputError
+            For a damaged file: one sentence with the entry that is wrong (`reverie.experiment.records`).
+        """
         file = self / name
         if not file.is_file():
             return default
-        try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"Expected JSON in {str(file)!r}, got: {error}. Delete it to make it anew.") from error
+        return read_json(file, kind_of_file(name), remedy=REMEDIES[name])
+
+    def validation(self) -> ValidationResult | None:
+        """Return the validation, or None before there is one; a damaged file is an `InputError`."""
+        content, place = self.read_json("validation.json"), self / "validation.json"
+        with rebuilt("a validation", place, remedy=REMEDIES["validation.json"], error=InputError):
+            return None if content is None else ValidationResult.from_json(content)
+
+    def assessment(self) -> Assessment | None:
+        """Return what the model says of itself, or None where nothing is known; a damaged file is an `InputError`."""
+        content, place = self.read_json("assessment.json"), self / "assessment.json"
+        if content is None:
+            return None
+        return checked(content, Assessment, place, remedy=REMEDIES["assessment.json"])
 
     def update_status(self, **changes: Any) -> None:
         """Change entries of status.json."""
@@ -222,10 +245,12 @@ class RunFolder:
         """Keep `samples` (replica, n, *event)."""
         _write_array(self / "replicas.npy", samples)
 
-    def replicas(self) -> np.ndarray | None:
+    def replicas(self, event_shape: Sequence[int]) -> np.ndarray | None:
         """Return the samples of each replica, (replica, n, *event), or None."""
         file = self / "replicas.npy"
-        return np.load(file, allow_pickle=False) if file.is_file() else None
+        if not file.is_file():
+            return None
+        return read_array(file, event_shape=event_shape, axes=2 + len(event_shape), remedy=REMEDIES["replicas.npy"])
 
     def write_latent(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep the arrays of a look into the latent space."""
@@ -237,13 +262,18 @@ class RunFolder:
         file = self / "latent.npz"
         if not file.is_file():
             return None
-        with np.load(file, allow_pickle=False) as stored:
-            return dict(stored)
+        return read_arrays(file, [f.name for f in fields(LatentView)], remedy=REMEDIES["latent.npz"])
 
-    def snapshots(self, up_to: float = float("inf")) -> dict[int, np.ndarray]:
-        """Return the kept samples by step, in order."""
-        files = sorted((self / "snapshots").glob("*.npy"))
-        return {int(f.stem): np.load(f, allow_pickle=False) for f in files if int(f.stem) <= up_to}
+    def snapshots(self, event_shape: Sequence[int] | None = None) -> dict[int, np.ndarray]:
+        """Return the kept samples (n, *event) by step, in order; `event_shape` is what they are to have, if known."""
+        how: Any = {"event_shape": event_shape, "axes": None if event_shape is None else 1 + len(event_shape)}
+        files = self.snapshot_files().items()
+        return {step: read_array(file, remedy=REMEDIES["snapshots"], **how) for step, file in files}
+
+    def snapshot_files(self) -> dict[int, Path]:
+        """Return the files of the kept samples by step, in order."""
+        files = (file for file in (self / "snapshots").glob("*.npy") if re.fullmatch(r"\d{1,15}", file.stem))
+        return dict(sorted((int(file.stem), file) for file in files))
 
     def replace_folder(self, name: str, fill: Callable[[Path], object]) -> None:
         """Let `fill` write the folder `name` beside its place, then move it there."""

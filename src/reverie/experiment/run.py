@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reverie.core.errors import InputError
+from reverie.core.errors import CheckpointError, InputError, ReverieError
 from reverie.data import Dataset
 from reverie.experiment import stages as stage
 from reverie.experiment.config import RunConfig, format_duration, model_class, parse_duration
@@ -20,7 +20,7 @@ from reverie.experiment.info import environment
 from reverie.experiment.inputs import LEAST_ROWS, Inputs, load_inputs
 from reverie.experiment.progress import say
 from reverie.scale.distributed import Distributed, runtime_from_environment
-from reverie.training import CheckpointFolder, load_state
+from reverie.training import CheckpointFolder
 from reverie.validation import ValidationResult
 
 __all__ = ["ALL_STAGES", "make_model", "resume", "rewrite_report", "start", "validate_run"]
@@ -137,7 +137,8 @@ def _carried_on(
         wanted = status.get("stages", list(ALL_STAGES))
         inputs = load_inputs(config)
         inputs.check_same(run.read_json("data.json"))
-        trained = stage.Trained(**status["training"]) if run.is_trained and "training" in status else None
+        ended = status.get("training") if run.is_trained else None
+        trained = None if ended is None else stage.Trained.from_json(ended)
         if trained is None or _has_time_again(trained, config, max_time):
             trained = _train_on(run, config, inputs, runtime, quiet=quiet)
         elif not _missing(run, wanted, config, inputs):
@@ -201,8 +202,9 @@ def _runtime(config: RunConfig) -> Distributed | None:
 
 
 def _last_state(run: RunFolder) -> dict[str, Any] | None:
-    latest = CheckpointFolder(run.checkpoints).latest()
-    return None if latest is None else load_state(latest)
+    """Return the newest training state that can be read, or None where none was kept."""
+    found = CheckpointFolder(run.checkpoints).newest_good(lambda sentence: say(f"warning: {sentence}"))
+    return None if found is None else found[1]
 
 
 def _train_on(
@@ -210,19 +212,30 @@ def _train_on(
 ) -> stage.Trained:
     state = _last_state(run)
     step = 0 if state is None else int(state["step"])
-    run.truncate_history(step)
-    history = run.history()
-    spent = history[-1]["seconds"] if history else 0.0
-    run.truncate_history(step - stage.n_open_steps(state))
+    history = [record for record in run.history() if record["step"] <= step]
+    spent = history[-1].get("seconds", 0.0) if history else 0.0
     say(f"carrying on at step {step:,} after {format_duration(spent)} of training", quiet=quiet)
 
-    def open_folder() -> RunFolder:
+    goes_on = False
+
+    def open_folder() -> RunFolder:  # once the state has proved good: until then the folder stays as it is
+        nonlocal goes_on
+        goes_on = True
+        run.truncate_history(step - stage.n_open_steps(state))
         run.forget_results()
         write_text(run / "config.yaml", config.to_yaml())
         return run
 
     options: Any = {"state": state, "spent": spent, "quiet": quiet, "runtime": runtime}
-    trained = stage.fit(make_model(config), inputs, config, open_folder, **options)
+    try:
+        trained = stage.fit(make_model(config), inputs, config, open_folder, **options)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        if goes_on or state is None or isinstance(error, ReverieError):
+            raise
+        raise CheckpointError(
+            f"Expected a training state of this configuration in {str(run.checkpoints)!r}, got one that does not fit "
+            f"({type(error).__name__}). Restore the folder from a copy, or train anew with --overwrite."
+        ) from error
     _tell_ending(trained, quiet=quiet)
     return trained
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from reverie.core.errors import FolderError, InputError
 from reverie.core.random import UNIT
+from reverie.core.typed_files import rebuilt
 from reverie.data.sinks import WRITERS
 from reverie.experiment.asking import Asked, asked_for
 from reverie.experiment.drawing import draw, load_generator, sink_of, written_files, written_schema
@@ -201,7 +202,8 @@ def _join(model: Any, asked: Asked | None, folder: ShardFolder, files: Sequence[
 
 
 def _mapped(part: Path, shard: Shard) -> np.ndarray:
-    rows = np.load(part, mmap_mode="r", allow_pickle=False)
+    with rebuilt("a shard", part, remedy="Delete it and draw anew.", error=FolderError):
+        rows = np.load(part, mmap_mode="r", allow_pickle=False)
     if len(rows) != shard.n_rows:
         raise FolderError(f"Expected {shard.n_rows} events in {str(part)!r}, got {len(rows)}. Delete it and draw anew.")
     return rows

@@ -4,6 +4,7 @@
 """
 
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from reverie.core.errors import InputError
 from reverie.core.latent import LatentView
 from reverie.core.lazy import LazyTable, sample_size
 from reverie.core.random import child_seed
-from reverie.data import Dataset, read
+from reverie.core.typed_files import rebuilt
+from reverie.data import Dataset, Schema, read
 from reverie.experiment.config import RunConfig, read_yaml
 from reverie.experiment.drawing import draw, draw_from, sample
 from reverie.experiment.fitting import Interrupt, Trained, fit, help_to_fit, n_open_steps, snapshot_steps
@@ -22,6 +24,7 @@ from reverie.experiment.inputs import Inputs, Part
 from reverie.experiment.joint import joined, joint_names, joint_rows
 from reverie.experiment.lookup import recoded
 from reverie.experiment.observing import observables_of
+from reverie.experiment.records import REMEDIES
 from reverie.models.files import load_model
 from reverie.validation import ValidationResult, validate
 
@@ -100,7 +103,7 @@ def generated(folder: RunFolder, inputs: Inputs) -> Part:
     if path is None:
         raise InputError(f"Expected samples in {str(folder.path)!r}, got none. Draw them: reverie resume {folder.path}")
     source = inputs.source
-    values = recoded(_first(read(path)), source.schema)
+    values = _readable(path, source.schema)
     conditions = None
     if source.conditions is not None and source.is_one_table:
         width = source.events.event_shape[0]
@@ -108,9 +111,30 @@ def generated(folder: RunFolder, inputs: Inputs) -> Part:
     elif source.conditions is not None:
         if folder.conditions is None:
             raise InputError(f"Expected the conditions of the samples beside {str(path)!r}, got no file. Draw anew.")
-        conditions = recoded(read(folder.conditions), source.conditions.schema)[: len(values)]
+        conditions = _readable(folder.conditions, source.conditions.schema)[: len(values)]
+        if len(conditions) < len(values):
+            raise InputError(
+                f"Expected a condition for each of the {len(values):,} samples in {str(folder.conditions)!r}, got "
+                f"{len(conditions):,}. {REMEDIES['samples']}"
+            )
     events = Dataset(values, schema=source.events.schema)
     return Part(events, None if conditions is None else Dataset(conditions, schema=source.conditions.schema))  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def _readable(path: Path, schema: Schema) -> np.ndarray:
+    """Return the samples in a file of the run; refuse those of another shape, and numbers that are not finite."""
+    with rebuilt("samples of the run", path, remedy=REMEDIES["samples"], error=InputError):
+        found = _first(read(path))
+        shape = tuple(found.event_shape)
+        if shape != schema.event_shape:
+            raise InputError(
+                f"Expected samples of shape {schema.event_shape} in {str(path)!r}, got {shape}. {REMEDIES['samples']}"
+            )
+        values = recoded(found, schema)
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).sum())
+        raise InputError(f"Expected finite samples in {str(path)!r}, got {bad} that are not. {REMEDIES['samples']}")
+    return values
 
 
 def _first(samples: Dataset) -> Dataset:
@@ -141,16 +165,15 @@ def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
     from reverie.experiment.cite import references_of
     from reverie.report import write
 
-    saved, of_model = folder.read_json("validation.json"), folder.read_json("assessment.json")
+    saved, of_model = folder.validation(), folder.assessment()
     write(
         folder / "report.html",
         folder.history(),
-        None if saved is None else ValidationResult.from_json(saved),
+        saved,
         title=f"{_titled(config.model_name)} on {config.data.rsplit('/', 1)[-1]}",
         unvalidated="" if saved is not None else missing(folder, config, inputs),
-        assessment=None if of_model is None else Assessment.from_json(of_model),
+        assessment=of_model,
         latent=_latent(folder),
-        snapshots=[(step, drawable(values)) for step, values in folder.snapshots().items()],
         training=folder.read_json("status.json", {}).get("training"),
         provenance=_provenance(folder),
         config=read_yaml(folder / "config.yaml"),
@@ -171,12 +194,13 @@ def _samples(folder: RunFolder, inputs: Inputs) -> dict[str, Any]:
     """Return what the report draws: real and generated rows, conditions, replicas, names."""
     part = None if folder.samples is None else generated(folder, inputs)
     schema = inputs.source.schema
-    replicas = folder.replicas()
+    replicas, snapshots = folder.replicas(schema.event_shape), folder.snapshots(schema.event_shape)
     content: dict[str, Any] = {
         "real": drawable(inputs.held_out.values),
         "real_weights": inputs.held_out.weights,
         "generated": None if part is None else drawable(part.values),
         "replicas": None if replicas is None else np.stack([drawable(x) for x in replicas]),
+        "snapshots": [(step, drawable(values)) for step, values in snapshots.items()],
         "names": schema.names,
         "units": [column.unit for column in schema.columns],
         "kinds": [column.kind for column in schema.columns],
@@ -199,12 +223,13 @@ def _latent(folder: RunFolder) -> LatentView | None:
     stored = folder.latent()
     if stored is None:
         return None
-    for name in ("traversals", "manifold"):
-        events = stored[name]
-        if events.size:
-            flat = drawable(events.reshape(-1, *events.shape[2:]))
-            stored[name] = flat.reshape(*events.shape[:2], *flat.shape[1:])
-    return LatentView.from_arrays(stored)
+    with rebuilt("a latent space", folder / "latent.npz", remedy=REMEDIES["latent.npz"], error=InputError):
+        for name in ("traversals", "manifold"):
+            events = stored[name]
+            if events.size:
+                flat = drawable(events.reshape(-1, *events.shape[2:]))
+                stored[name] = flat.reshape(*events.shape[:2], *flat.shape[1:])
+        return LatentView.from_arrays(stored)
 
 
 def _levels(column: Any) -> dict[float, str] | None:

@@ -8,9 +8,8 @@ quotes/          the same of the trainings that are quoted
 best.yaml, tune.json, tune.html     the results
 """
 
-import json
 import shutil
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,15 +17,18 @@ import yaml
 
 from reverie.core.checks import check_positive
 from reverie.core.errors import FolderError, InputError
+from reverie.core.typed_files import checked, read_json
 from reverie.experiment.config import RunConfig, flatten, read_yaml
 from reverie.experiment.folder import write_json, write_text
 from reverie.experiment.inputs import Inputs
+from reverie.experiment.records import DataRecord
 from reverie.experiment.study import JOURNAL
 from reverie.experiment.workers import living
 
 __all__ = ["StudySettings", "forget_study", "open_study_folder", "read_settings"]
 
 _SETTINGS, _DATA = "study.yaml", "data.json"
+_REMEDY = "Restore it from a copy, or begin anew with --overwrite."
 _OWN = (
     JOURNAL, f"{JOURNAL}.lock", "turn", "turn.lock", "workers", "scores", "quotes", _DATA, "command.txt", "best.yaml",
     "tune.json", "tune.html", _SETTINGS,
@@ -68,10 +70,8 @@ class StudySettings:
     def from_yaml(cls, path: Path) -> Self:
         """Read what `to_yaml` wrote."""
         content = read_yaml(path)
-        names = {f.name for f in fields(cls)}
-        if set(content) != names or not isinstance(content["run"], dict):
-            raise InputError(f"Expected {', '.join(sorted(names))} in {str(path)!r}, got {', '.join(content)}.")
-        return cls(**{**content, "run": RunConfig(**content["run"])})
+        RunConfig.check_content(content.get("run"), path)
+        return checked(content, cls, path, remedy=_REMEDY)
 
 
 def read_settings(folder: Path) -> StudySettings:
@@ -131,7 +131,8 @@ def _check_same(folder: Path, settings: StudySettings, inputs: Inputs) -> None:
             f"Expected the settings of the study in {str(folder)!r} ({name} = {there.get(name)}), got "
             f"{_flat(settings)[name]}. Give the same command to go on, --overwrite to begin anew, or another --out."
         )
-    inputs.check_same(json.loads((folder / _DATA).read_text(encoding="utf-8")))
+    if (folder / _DATA).is_file():
+        inputs.check_same(read_json(folder / _DATA, DataRecord, remedy=_REMEDY))
 
 
 def _flat(settings: StudySettings) -> dict[str, Any]:

@@ -28,6 +28,7 @@ import numpy as np
 
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
+from reverie.core.typed_files import read_arrays, rebuilt
 from reverie.experiment.folder import replace_file
 
 __all__ = ["Difference", "Scored", "average", "difference"]
@@ -63,7 +64,9 @@ class Scored:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as stored:
+        remedy = "Restore it from a copy, or begin anew with --overwrite."
+        stored = read_arrays(path, ("numbers", "of_real", "of_generated"), remedy=remedy)
+        with rebuilt("a score", path, remedy=remedy, error=InputError):
             value, common = (float(x) for x in stored["numbers"])
             return cls(value, stored["of_real"].astype(float), stored["of_generated"].astype(float), common)
 

@@ -5,7 +5,7 @@
     transform.json       the fitted change of variables
     model.safetensors    weights and buffers of the networks, and a stock of conditions
     attachments.json     fitted conditions and observables, best replica
-    metadata.json        format version, reverie and torch versions, seed, steps
+    metadata.json        format version, torch version, seed, steps, and the sha256 of the files of data and weights
 
 The folder is written beside its place and renamed, so it is there whole or not at all. A network that
 the user passed as a module or a factory has no name to rebuild it from: hand it to `load` again.
@@ -15,16 +15,19 @@ A wave function has no data and so no schema, transform or attachments: its fold
 
 import json
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import safetensors
 import safetensors.torch
 import torch
 import yaml
+from msgspec import Meta, Struct
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import CheckpointError, FolderError, InputError
+from reverie.core.typed_files import digest_of_file, read_json, read_yaml, rebuilt
 from reverie.models.autoencoder import Autoencoder
 from reverie.models.base import GenerativeModel
 from reverie.models.ebm import EBM
@@ -50,6 +53,8 @@ MODELS: dict[str, type[GenerativeModel]] = {
 WAVE_FUNCTIONS: dict[str, type[WaveFunctionRBM]] = {"wavefunction_rbm": WaveFunctionRBM}
 FORMAT, VERSION = "reverie-model", 2
 _PASSED_AGAIN = "<passed by the user>"
+_DIGESTED = ("schema.json", "transform.json", "attachments.json", "model.safetensors")  # config.yaml may be edited
+_REMEDY = "Give the folder that save() or a run wrote, restore it from a copy, or train again."
 
 
 def save_model(model: GenerativeModel | WaveFunctionRBM, folder: str | Path) -> Path:
@@ -92,14 +97,56 @@ def load_model(folder: str | Path, **passed_again: Any) -> Any:
     """
     folder = Path(folder)
     folder = folder / "model" if (folder / "model" / "metadata.json").exists() else folder
-    metadata = _read_json(folder / "metadata.json")
-    if metadata.get("format") != FORMAT:
+    if not (folder / "metadata.json").is_file():
+        raise CheckpointError(f"Expected a saved model in {folder}, got no metadata.json there. {_REMEDY}")
+    metadata = _read(read_json, folder / "metadata.json", _Metadata)
+    if metadata["format"] != FORMAT:
         raise CheckpointError(f"Expected a model saved by reverie in {folder}, got a foreign folder.")
     if metadata["version"] > VERSION:
         raise CheckpointError(f"The model in {folder} was saved by a newer reverie. Update reverie to load it.")
-    config = _read_yaml(folder / "config.yaml")
+    _check_digests(folder, metadata.get("sha256", {}))
+    config = _read(read_yaml, folder / "config.yaml", _Config)
     kind = check_choice("model", config["model"], MODELS | WAVE_FUNCTIONS)
-    model = kind(**_arguments(config["arguments"], passed_again))
+    with rebuilt(f"a saved {config['model']}", folder, remedy=_REMEDY, error=CheckpointError):
+        return _rebuilt_model(kind(**_arguments(config["arguments"], passed_again)), folder, metadata)
+
+
+class _Metadata(Struct):
+    version: Annotated[int, Meta(ge=1)]
+    seed: int
+    n_steps: Annotated[int, Meta(ge=0)]
+    format: str = ""
+    sha256: dict[str, str] = {}
+
+
+class _Config(Struct):
+    model: str
+    arguments: dict[str, Any]
+
+
+class _Data(Struct):
+    schema: dict[str, Any]
+    container: Literal["array", "tensor", "frame", "dataset"]
+    dtype: str
+
+
+def _read(read: Callable[..., Any], path: Path, kind: Any) -> Any:
+    return read(path, kind, remedy=_REMEDY, error=CheckpointError)
+
+
+def _check_digests(folder: Path, digests: Mapping[str, str]) -> None:
+    """Refuse a model whose files are not as they were written; folders of older versions hold no digests."""
+    for name, digest in digests.items():
+        file = folder / name
+        if not file.is_file():
+            raise CheckpointError(f"Expected {name} in the model {folder}, got no such file. {_REMEDY}")
+        if digest_of_file(file) != digest:
+            raise CheckpointError(
+                f"Expected {str(file)!r} as it was saved, got a file that has changed or is damaged. {_REMEDY}"
+            )
+
+
+def _rebuilt_model(model: Any, folder: Path, metadata: Mapping[str, Any]) -> Any:
     tensors = _read_tensors(folder / "model.safetensors")
     if isinstance(model, WaveFunctionRBM):
         _load_state(model, tensors, folder / "model.safetensors")
@@ -129,7 +176,9 @@ def _write(model: GenerativeModel | WaveFunctionRBM, folder: Path) -> None:
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": FORMAT})
     versions = {"format": FORMAT, "version": VERSION, "torch": torch.__version__}
-    _write_json(folder / "metadata.json", versions | {"seed": model.seed_, "n_steps": model.n_iter_})
+    digests = {name: digest_of_file(folder / name) for name in _DIGESTED if (folder / name).is_file()}
+    numbers = {"seed": model.seed_, "n_steps": model.n_iter_}
+    _write_json(folder / "metadata.json", versions | numbers | {"sha256": digests})
 
 
 def _write_preparation(model: GenerativeModel, folder: Path) -> dict[str, torch.Tensor]:
@@ -145,12 +194,12 @@ def _write_preparation(model: GenerativeModel, folder: Path) -> dict[str, torch.
 
 
 def _read_preprocessing(folder: Path) -> Preprocessing:
-    stored = _read_json(folder / "schema.json")
-    return Preprocessing.from_json(stored | {"transform": _read_json(folder / "transform.json")})
+    stored = _read(read_json, folder / "schema.json", _Data)
+    return Preprocessing.from_json(stored | {"transform": _read(read_json, folder / "transform.json", dict[str, Any])})
 
 
 def _read_attachments(path: Path, version: int) -> dict[str, Any]:
-    return {} if version < 2 else _read_json(path)
+    return {} if version < 2 else _read(read_json, path, dict[str, Any])
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -217,27 +266,3 @@ def _is_model_folder(folder: Path) -> bool:
 
 def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise _unreadable(path, error) from None
-    if not isinstance(content, dict):
-        raise _unreadable(path, TypeError())
-    return content
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"Expected a saved model in {path.parent}, could not read its {path.name} ({type(error).__name__}). "
-        "Give the folder that save() or a run wrote."
-    )

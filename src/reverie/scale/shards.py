@@ -16,7 +16,6 @@ a killed process leaves behind is either finished or missing. Tools that read a 
 begin with a dot or an underscore.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -24,16 +23,38 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
 
 from reverie.core.errors import FolderError, InputError
 from reverie.core.random import UNIT
+from reverie.core.typed_files import checked, digest_of_file
 
-__all__ = ["MANIFEST", "Shard", "ShardFolder", "digest_of_file", "digest_of_folder", "share", "shard_rows", "shards_of"]
+__all__ = ["MANIFEST", "Shard", "ShardFolder", "digest_of_folder", "share", "shard_rows", "shards_of"]
 
 MANIFEST = "_manifest.json"
 FORMAT, VERSION = "reverie-samples", 1
 LEAST_SHARDS, MOST_BYTES = 16, 1 << 25
+
+
+_REMEDY = "Give another -o, or delete that folder."
+
+
+class _Entry(Struct):
+    index: Annotated[int, Meta(ge=0)]
+    done: bool
+
+
+class _Finished(Struct):
+    index: Annotated[int, Meta(ge=0)]
+    bytes: Annotated[int, Meta(ge=0)]
+    sha256: str
+
+
+class _Manifest(Struct):
+    asked: dict[str, Any]
+    shards: list[_Entry]
 
 
 @dataclass(frozen=True)
@@ -112,6 +133,7 @@ class ShardFolder:
         for file in self.path.glob(".part-*.json"):
             entry = _read(file)
             if entry is not None:
+                checked(entry, _Finished, file, remedy=_REMEDY)
                 found[entry["index"]] = entry
         return {shard.index: found[shard.index]["sha256"] for shard in self.shards if self._is_whole(shard, found)}
 
@@ -171,19 +193,17 @@ class ShardFolder:
             return None
         content = _read(file)
         if content is None or content.get("format") != FORMAT:
-            raise InputError(f"Expected the manifest of shards in {str(file)!r}, got other content. Give another -o.")
+            raise InputError(f"Expected the manifest of shards in {str(file)!r}, got other content. {_REMEDY}")
+        checked(content, _Manifest, file, remedy=_REMEDY)
+        for entry in content["shards"]:
+            if entry["done"]:
+                checked(entry, _Finished, file, where=f"shard {entry['index']}", remedy=_REMEDY)
         return content
 
     def _versus(self, manifest: Mapping[str, Any], key: str) -> str:
         here, there = self.asked[key], manifest.get("asked", {}).get(key)
         short = all(isinstance(value, (int, str, type(None))) and len(str(value)) < 60 for value in (here, there))
         return f" ({there}, not {here})" if short else ""
-
-
-def digest_of_file(path: str | Path) -> str:
-    """Return the SHA-256 of a file, as `sha256sum` prints it."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_of_folder(folder: str | Path) -> dict[str, str]:

@@ -12,6 +12,8 @@ object, which could run code when unpickled, is refused.
 import os
 import pickle
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,19 +75,28 @@ def load_state(path: str | Path, *, device: str | torch.device = "cpu") -> dict[
     if not zipfile.is_zipfile(path):  # the archive that torch.save writes; a bare pickle is not even opened
         raise CheckpointError(f"Expected a training state in {path}, got a corrupt or foreign file. Use an older one.")
     try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch itself does not look at the check sums
+        if damaged is not None:
+            raise zipfile.BadZipFile(damaged)
         content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError:
         raise CheckpointError(
             f"Expected a training state of tensors and numbers in {path}, got a file that is corrupt or carries "
             "pickled Python objects; it was not loaded. Use a checkpoint that reverie wrote."
         ) from None
-    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
+    except (
+        RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, OSError, ValueError, KeyError,
+        TypeError, AttributeError, IndexError, MemoryError,
+    ) as error:  # fmt: skip
         raise CheckpointError(
             f"Expected a training state in {path}, got a corrupt file ({type(error).__name__}). "
             "Use an older checkpoint of the run, or start it again with --overwrite."
         ) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"Expected a training state written by reverie in {path}, got a foreign file.")
+    if not isinstance(content.get("version"), int) or not isinstance(content.get("state"), dict):
+        raise CheckpointError(f"Expected a training state with its version in {path}, got none. Use an older one.")
     if content["version"] > VERSION:
         raise CheckpointError(
             f"Expected a training state of version {VERSION} or less in {path}, got {content['version']}. "
@@ -120,12 +131,36 @@ class CheckpointFolder:
     def latest(self) -> Path | None:
         """Return the path of the newest complete state, or None."""
         pointer = self.folder / "latest"
-        if not pointer.exists():
-            return None
-        path = self.folder / pointer.read_text().strip()
-        if not path.exists():
-            raise CheckpointError(f"Expected the state {path.name} in {self.folder}, found no such file.")
-        return path
+        name = pointer.read_text(errors="replace").strip() if pointer.is_file() else ""
+        states = {path.name: path for path in sorted(self.folder.glob("step_*.pt"))}
+        return states.get(name) or next(reversed(states.values()), None)
+
+    def newest_good(self, tell: Callable[[str], object]) -> tuple[Path, dict[str, Any]] | None:
+        """Return the newest state that can be read, with its path, or None where none was kept.
+
+        Parameters
+        ----------
+        tell : called with a sentence for each damaged state that is passed over.
+
+        Raises
+        ------
+        CheckpointError
+            When states were kept and all of them are damaged.
+        """
+        latest, failed = self.latest(), None
+        older = [path for path in sorted(self.folder.glob("step_*.pt"), reverse=True) if path != latest]
+        for path in [] if latest is None else [latest, *older]:
+            try:
+                state = load_state(path)
+                if isinstance(state.get("step"), int):
+                    return path, state
+                raise CheckpointError(f"Expected a training state with its step in {path}, got none.")
+            except CheckpointError as error:
+                failed = failed or error
+                tell(f"{str(error).split('. ')[0].rstrip('.')}. An older state is used, if there is one.")
+        if failed is not None:
+            raise failed
+        return None
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,9 +1,16 @@
-"""The history of a run as JSON lines: append-only, readable after any crash."""
+"""The history of a run as JSON lines: append-only, readable after any crash.
+
+A record holds "step", "seconds" and numbers by name, which may be NaN or infinite; "alarms" are named entries.
+"""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
+from msgspec import Meta, Struct
+
+from reverie.core.typed_files import checked, read_lines
 from reverie.training.checkpoint import write_atomically
 
 __all__ = ["append_record", "read_history", "truncate_history"]
@@ -16,10 +23,15 @@ def append_record(path: str | Path, record: Mapping[str, float]) -> None:
 
 
 def read_history(path: str | Path) -> list[dict[str, float]]:
-    """Return the records of the file, none if there is no file; a last line cut short by a crash is left out."""
+    """Return the records of the file, none if there is no file; a last line cut short by a crash is left out.
+
+    Raises
+    ------
+    InputError
+        For a damaged line.
+    """
     path = Path(path)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [record for record in map(_record, lines) if record is not None]
+    return _checked_records(path) if path.is_file() else []
 
 
 def truncate_history(path: str | Path, step: int) -> None:
@@ -28,9 +40,23 @@ def truncate_history(path: str | Path, step: int) -> None:
     write_atomically(Path(path), "".join(kept).encode())
 
 
-def _record(line: str) -> dict[str, float] | None:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return record if isinstance(record, dict) and "step" in record else None
+class _Alarm(Struct):
+    step: Annotated[int, Meta(ge=0)]
+    kind: str
+    evidence: str
+    remedy: str
+
+
+class _Record(Struct):
+    step: Annotated[int, Meta(ge=0)]
+    seconds: Annotated[float, Meta(ge=0, le=1e12)] = 0.0
+    alarms: list[_Alarm] = []
+
+
+def _checked_records(path: Path) -> list[Any]:
+    remedy = "Restore it from a copy, or delete that line."
+    records = read_lines(path, _Record, remedy=remedy)
+    for number, record in enumerate(records, 1):
+        numbers = {name: value for name, value in record.items() if name not in ("step", "seconds", "alarms")}
+        checked(numbers, dict[str, float | bool | None], path, where=f"line {number}", remedy=remedy)
+    return records

@@ -7,10 +7,12 @@ type of each field says what a list or a dictionary was; None is nan where the t
 import math
 import types
 import typing
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+
+from reverie.core.errors import InputError
 
 __all__ = ["from_plain", "to_plain"]
 
@@ -32,37 +34,78 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(cls: type[T], content: Any) -> T:
+def from_plain(cls: type[T], content: Any, place: str = "") -> T:
     """Return the dataclass `cls` that `to_plain` wrote; unknown keys are left out, absent ones take their default.
+
+    Parameters
+    ----------
+    cls : the dataclass.
+    content : what JSON held.
+    place : where in a file that stands, such as "checks[3]"; for the error.
 
     Raises
     ------
-    KeyError, TypeError, AttributeError
-        For another content.
+    InputError
+        For another content: names the place.
     """
-    hints = typing.get_type_hints(cls)
-    known = {field.name for field in fields(typing.cast(Any, cls))}
-    return cls(**{key: _as_type(hints[key], value) for key, value in content.items() if key in known})
+    if not isinstance(content, dict):
+        raise _unlike("named entries", content, place)
+    hints, values = typing.get_type_hints(cls), {}
+    for field in fields(typing.cast(Any, cls)):
+        inner = f"{place}.{field.name}" if place else field.name
+        if field.name in content:
+            values[field.name] = _as_type(hints[field.name], content[field.name], inner)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise InputError(f"Expected the entry {inner!r}, got none.")
+    return cls(**values)
 
 
-def _as_type(hint: Any, value: Any) -> Any:
+def _as_type(hint: Any, value: Any, place: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         inner = [a for a in arguments if a is not type(None)]
-        return None if value is None else _as_type(inner[0], value) if len(inner) == 1 else value
+        return None if value is None else _as_type(inner[0], value, place) if len(inner) == 1 else value
     if hint is float:
-        return math.nan if value is None else float(value)
+        return math.nan if value is None else float(_checked(value, (int, float), "a number", place))
     if hint is np.ndarray:
-        return np.asarray([np.nan if v is None else v for v in value]) if _is_flat(value) else np.asarray(value)
+        return _as_array(value, place)
     if origin is tuple:
+        _checked(value, (list,), "a list", place)
         each = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
-        return tuple(_as_type(a, v) for a, v in zip(each, value, strict=True))
+        if len(each) != len(value):
+            raise _unlike(f"{len(each)} values", value, place)
+        return tuple(_as_type(a, v, f"{place}[{k}]") for k, (a, v) in enumerate(zip(each, value, strict=True)))
     if origin is dict:
-        return {k: _as_type(arguments[1], v) for k, v in value.items()}
+        _checked(value, (dict,), "named entries", place)
+        return {k: _as_type(arguments[1], v, f"{place}.{k}") for k, v in value.items()}
     if is_dataclass(hint) and isinstance(hint, type):
-        return from_plain(hint, value)
+        return from_plain(hint, value, place)
+    if hint in _PLAIN:
+        return _checked(value, (hint,), _PLAIN[hint], place)
     return value
 
 
-def _is_flat(value: Any) -> bool:
-    return not any(isinstance(v, (list, dict)) for v in value)
+_PLAIN: dict[Any, str] = {str: "text", int: "a whole number", bool: "true or false"}
+
+
+def _checked(value: Any, kinds: tuple[type, ...], words: str, place: str) -> Any:
+    """Return `value` if it is of one of the `kinds`; true and false are no numbers."""
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise _unlike(words, value, place)
+    return value
+
+
+def _as_array(value: Any, place: str) -> np.ndarray:
+    is_flat = not any(isinstance(v, (list, dict)) for v in _checked(value, (list,), "a list", place))
+    try:
+        array = np.asarray([np.nan if v is None else v for v in value] if is_flat else value)
+    except ValueError:  # rows of several lengths
+        raise _unlike("rows of one length", value, place) from None
+    if array.size and array.dtype.kind not in "fiub":
+        raise _unlike("numbers", value, place)
+    return array
+
+
+def _unlike(words: str, value: Any, place: str) -> InputError:
+    got = "null" if value is None else repr(value)
+    return InputError(f"Expected {words} at {place or 'the top'}, got {got[:60]}{'...' if len(got) > 60 else ''}.")

@@ -282,9 +282,10 @@ class ValidationResult:
             if kept["n_distinguish"] is not None and kept["n_distinguish_high"] is None:
                 kept["n_distinguish_high"] = math.inf
             return from_plain(cls, kept)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            said = str(error).rstrip(".")
             raise InputError(
-                f"Expected the content of a validation.json, got something else ({error}). Run the validation again."
+                f"Expected the content of a validation.json, got something else ({said}). Run the validation again."
             ) from None
 
 
