@@ -316,8 +316,10 @@ def test_a_value_that_is_no_number(make):
 
 def test_no_record_of_the_data(make):
     runs = [make("a"), make("b")]
-    write_json(runs[1] / "data.json", [])
+    write_json(runs[1] / "data.json", {})
     refused(runs, "sha256")
+    write_json(runs[1] / "data.json", [])
+    refused(runs, "data.json")
 
 
 # files

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from reverie.core.errors import InputError
+from reverie.core.typed_files import rebuilt
 from reverie.experiment.config import RunConfig
 from reverie.experiment.folder import RunFolder
+from reverie.experiment.records import REMEDIES
 from reverie.experiment.works import METHODS
 
 __all__ = ["METHODS", "bibtex", "method_keys", "references_of"]
@@ -119,7 +122,8 @@ def references_of(folder: RunFolder) -> list[tuple[str, str]]:
     config = RunConfig.from_yaml(folder / "config.yaml")
     data = folder.read_json("data.json", {})
     condition = tuple(data["conditions"]["event_shape"]) if "conditions" in data else None
-    keys = method_keys(config, tuple(data.get("event_shape", ())), condition)
+    with rebuilt("options of a model", folder / "config.yaml", remedy=REMEDIES["config.yaml"], error=InputError):
+        keys = method_keys(config, tuple(data.get("event_shape", ())), condition)
     known = REFERENCES | METHODS
     found = {key: known[key] for key in keys} | _data_reference(config)
     result = folder.read_json("validation.json") or {}

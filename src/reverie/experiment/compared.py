@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.core.errors import InputError
+from reverie.core.typed_files import rebuilt
 from reverie.experiment.config import RunConfig, format_duration
 from reverie.experiment.folder import RunFolder
 from reverie.validation.result import ValidationResult
@@ -94,10 +95,9 @@ def _read(path: str | Path, name: str) -> Run:
     if not (folder / "validation.json").is_file():
         verb = "resume" if folder.samples is None else "validate"
         raise InputError(f"Expected validation.json in {str(path)!r}, got none. Make it: reverie {verb} {path}")
-    content = folder.read_json("validation.json")
     remedy = f"Make it anew: reverie validate {path}"
     with rebuilt("a validation", folder / "validation.json", remedy=remedy, error=InputError):
-        result = folder.validation()
+        result: Any = folder.validation()
         scores = scores_of(result)
     data, status = folder.read_json("data.json"), folder.read_json("status.json", {})
     if data is None:

@@ -127,7 +127,7 @@ class RunConfig:
 
     @staticmethod
     def check_content(content: Any, path: str | Path) -> None:
-        """Raise `InputError` unless the `content` of a file has what no run can do without: data, and a model's name."""
+        """Raise `InputError` unless the `content` of a file holds data and the name of a model."""
         checked(content, _Needed, path, remedy=_REMEDY)
 
 

@@ -38,7 +38,7 @@ import numpy as np
 from reverie.core.assessment import Assessment
 from reverie.core.errors import FolderError, InputError
 from reverie.core.latent import LatentView
-from reverie.core.typed_files import checked, read_array, read_arrays, read_json, rebuilt
+from reverie.core.typed_files import checked, read_array, read_arrays, read_json
 from reverie.experiment.records import REMEDIES, kind_of_file
 from reverie.training.history import append_record, read_history, truncate_history
 from reverie.validation import ValidationResult
@@ -197,9 +197,8 @@ class RunFolder:
 
     def validation(self) -> ValidationResult | None:
         """Return the validation, or None before there is one; a damaged file is an `InputError`."""
-        content, place = self.read_json("validation.json"), self / "validation.json"
-        with rebuilt("a validation", place, remedy=REMEDIES["validation.json"], error=InputError):
-            return None if content is None else ValidationResult.from_json(content)
+        content = self.read_json("validation.json")
+        return None if content is None else ValidationResult.from_json(content, file=str(self / "validation.json"))
 
     def assessment(self) -> Assessment | None:
         """Return what the model says of itself, or None where nothing is known; a damaged file is an `InputError`."""

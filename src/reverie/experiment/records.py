@@ -80,7 +80,7 @@ REMEDIES = {
     "status.json": "Delete the file: 'reverie resume' makes it anew.",
     "data.json": "Restore it from a copy, or delete it: the data are then taken as they are.",
     "environment.json": "Delete the file: only the report shows it.",
-    "validation.json": "Delete the file: 'reverie resume' makes it anew.",
+    "validation.json": "Make it anew: reverie validate RUN",
     "assessment.json": "Delete the file: 'reverie resume' makes it anew.",
     "latent.npz": "Delete the file: the report does without it.",
     "replicas.npy": "Delete the file: the report does without it.",

@@ -124,7 +124,10 @@ def generated(folder: RunFolder, inputs: Inputs) -> Part:
 def _readable(path: Path, schema: Schema) -> np.ndarray:
     """Return the samples in a file of the run; refuse those of another shape, and numbers that are not finite."""
     with rebuilt("samples of the run", path, remedy=REMEDIES["samples"], error=InputError):
-        found = _first(read(path))
+        try:
+            found = _first(read(path))
+        except InputError as error:
+            raise InputError(f"Expected samples in {str(path)!r}, got others. {error} {REMEDIES['samples']}") from None
         shape = tuple(found.event_shape)
         if shape != schema.event_shape:
             raise InputError(

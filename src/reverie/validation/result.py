@@ -267,8 +267,8 @@ class ValidationResult:
         return to_plain(self) | to_plain(more)
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "ValidationResult":
-        """Return the result that `to_json` wrote.
+    def from_json(cls, content: dict[str, Any], *, file: str = "validation.json") -> "ValidationResult":
+        """Return the result that `to_json` wrote; the error names the `file`.
 
         Raises
         ------
@@ -279,13 +279,13 @@ class ValidationResult:
             kept = dict(content)
             if kept.get("n_distinguish_is_lower_bound"):
                 kept["n_distinguish"] = math.inf
-            if kept["n_distinguish"] is not None and kept["n_distinguish_high"] is None:
+            if kept.get("n_distinguish") is not None and kept.get("n_distinguish_high") is None:
                 kept["n_distinguish_high"] = math.inf
             return from_plain(cls, kept)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             said = str(error).rstrip(".")
             raise InputError(
-                f"Expected the content of a validation.json, got something else ({said}). Run the validation again."
+                f"Expected a validation in {file}, got something else ({said}). Make it anew: reverie validate RUN"
             ) from None
 
 
