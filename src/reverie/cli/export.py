@@ -73,4 +73,6 @@ def _format(to: str | None, out: str | None) -> str:
         to = suffix or _FORMATS[0]
     if to not in _FORMATS:
         raise UnknownNameError("format", to, _FORMATS)
+    if out is not None and Path(out).suffix != f".{to}":
+        raise InputError(f"Expected a file name that ends in .{to} for --to {to}, got {out!r}. Change one of the two.")
     return to

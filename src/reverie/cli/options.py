@@ -138,12 +138,12 @@ class Options(ArgumentParser):
         while argv:
             token = argv.pop(0)
             if not token.startswith("-") or _is_number(token):
-                arranged.append(f"--{self._next_word(words, token)}={token}")
+                arranged.append(f"--{self._next_word(words, self._not_empty('a word', token))}={token}")
                 continue
             name, equals, value = token.partition("=")
             name, takes_value = self._known(name)
-            if takes_value and not equals:
-                value = self._value(name, argv)
+            if takes_value:
+                value = self._not_empty(name, value) if equals else self._value(name, argv)
             if name in apart:
                 apart[name] = value
             else:
@@ -178,8 +178,13 @@ class Options(ArgumentParser):
 
     def _value(self, name: str, argv: list[str]) -> str:
         if argv and (not argv[0].startswith("--")):
-            return argv.pop(0)
+            return self._not_empty(name, argv.pop(0))
         raise InputError(f"Expected a value after {name}, got nothing. See: {self._help_command()}")
+
+    def _not_empty(self, name: str, value: str) -> str:
+        if value.strip():
+            return value
+        raise InputError(f"Expected a value for {name}, got an empty text. Is a variable of the shell not set?")
 
     def _take_config(self, path: str) -> None:
         """Let the values of the file `path` be the defaults, once they are checked."""

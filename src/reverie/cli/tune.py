@@ -45,9 +45,11 @@ def main(argv: Sequence[str]) -> int:
     if call is None:
         return 0
     values = options(call.config.model_name).parse(argv)
-    for name in ("trials", "workers", "repeats"):
-        if values[name] < 1:
-            raise InputError(f"Expected --{name} to be an integer > 0, got {values[name]}. Leave it out for a default.")
+    for name, most in (("trials", 1_000_000), ("workers", 1024), ("repeats", 1000)):
+        if not 1 <= values[name] <= most:
+            raise InputError(
+                f"Expected --{name} to be an integer from 1 to {most:,}, got {values[name]}. Leave it out."
+            )
     from reverie.experiment.tune import tune
 
     out = call.out if values.out is not None else Path("tunes") / call.out.name

@@ -10,6 +10,7 @@ from reverie.core.errors import InputError
 
 __all__ = ["main", "options"]
 
+_MOST_PERMUTATIONS = 1_000_000  # more would neither fit nor end
 _SHARING = ("workers", "engine", "scheduler_file")  # what may be said beside a run folder
 
 
@@ -80,6 +81,10 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(f"Expected generated data beside {values.real!r}, got nothing. Name a second file.")
     if values.seed < 0:
         raise InputError(f"Expected --seed to be an integer >= 0, got {values.seed}. Try --seed 0.")
+    if not 1 <= values.permutations <= _MOST_PERMUTATIONS:
+        raise InputError(
+            f"Expected --permutations from 1 to {_MOST_PERMUTATIONS:,}, got {values.permutations:,}. Try 999."
+        )
     if values.workers is not None and values.workers < 1:
         raise InputError(
             f"Expected --workers to be an integer > 0, got {values.workers}. Leave it out for one process."

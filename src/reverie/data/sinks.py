@@ -26,8 +26,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from reverie.core.errors import FolderError, InputError, MissingDependencyError
+from reverie.core.room import check_disk
 
-__all__ = ["WRITERS", "Sink", "open_sink"]
+__all__ = ["WRITERS", "Sink", "check_regular", "check_room", "open_sink"]
 
 
 ROW_GROUP_BYTES = 1 << 22  # small blocks are held back until they fill one: a group costs a reader time of its own
@@ -168,9 +169,27 @@ def open_sink(
         raise InputError(f"Expected a file name with one of the suffixes {known}, got {target.name!r}. Choose one.")
     if not target.parent.is_dir():
         raise FolderError(f"Expected a folder to write to, got no folder {target.parent}. Make it first.")
-    if target.is_dir() or not os.access(target.parent, os.W_OK):
+    check_regular(target)
+    if not os.access(target.parent, os.W_OK):
         raise FolderError(f"Expected to write {target}, got a folder that forbids it. Choose another place.")
-    return Sink(target, _feature_names(names, shape), shape, _types(dtype, shape), n_total, labels or {})
+    types = _types(dtype, shape)
+    if n_total is not None:
+        check_room(target, n_total, sum(t.itemsize for t in types))
+    return Sink(target, _feature_names(names, shape), shape, types, n_total, labels or {})
+
+
+def check_regular(path: Path) -> None:
+    """Raise `FolderError` for what is there and is no file: a folder, a device, a pipe, which cannot be replaced."""
+    if path.exists() and not path.is_file():
+        sort = "a folder" if path.is_dir() else "a device or pipe"
+        raise FolderError(f"Expected the name of a file to write, got {str(path)!r}, {sort}. Choose another name.")
+
+
+def check_room(path: str | Path, n: int, event_bytes: int) -> None:
+    """Raise `FolderError` when `n` events of `event_bytes` bytes each cannot fit on the disk of `path`."""
+    n_bytes = n * event_bytes
+    least = n_bytes if Path(path).suffix.lower() == ".npy" else n_bytes // 20  # others compress, or shorten numbers
+    check_disk(path, least, f"{n:,} samples")
 
 
 def _feature_names(names: Sequence[str] | None, shape: tuple[int, ...]) -> list[str]:

@@ -4,6 +4,7 @@ A table has its conditions as the last columns. Images have theirs in a second f
 ``samples.npy`` and ``samples_conditions.npy``.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +26,7 @@ from reverie.models.files import load_model
 from reverie.training.runtime import thread_limit
 
 __all__ = [
+    "bytes_of_event",
     "draw",
     "draw_from",
     "draw_replicas",
@@ -195,6 +197,13 @@ def _blocks(
 def written_schema(model: Any, asked: Asked | None) -> Schema:
     """Return the schema of the file of samples: that of the model, of a table with its conditions at the end."""
     return appended(model.schema_, None if asked is None else asked.schema)
+
+
+def bytes_of_event(schema: Schema) -> int:
+    """Return how many bytes one event of `schema` takes in memory; words are counted as their codes."""
+    n_values, types = math.prod(schema.event_shape), schema.dtypes
+    types = types if len(types) == n_values else types[:1] * n_values
+    return sum(np.dtype("int64" if name == "str" else name).itemsize for name in types)
 
 
 def sink_of(path: Path, schema: Schema, n: int) -> Sink:

@@ -120,6 +120,10 @@ def _weighted(rows: Dataset) -> tuple[Dataset, np.ndarray]:
             "clusters are defined with them; leave --weights out, or drop these events."
         )
     kept = np.flatnonzero(rows.weights)
+    if len(kept) < LEAST_ROWS:
+        raise InputError(
+            f"Expected at least {LEAST_ROWS} rows with a weight, got {len(kept)}. Name another column, or none."
+        )
     return rows.take(kept), kept
 
 

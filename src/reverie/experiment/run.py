@@ -13,8 +13,10 @@ from typing import Any
 
 from reverie.core.errors import CheckpointError, InputError, ReverieError
 from reverie.data import Dataset
+from reverie.data.sinks import check_room
 from reverie.experiment import stages as stage
 from reverie.experiment.config import RunConfig, format_duration, model_class, parse_duration
+from reverie.experiment.drawing import bytes_of_event
 from reverie.experiment.folder import RunFolder, check_new, write_json, write_text
 from reverie.experiment.info import environment
 from reverie.experiment.inputs import LEAST_ROWS, Inputs, load_inputs
@@ -83,6 +85,8 @@ def _started(
             "leave the verdict out with --no-validate."
         )
     inputs, model = load_inputs(config), make_model(config)
+    if "sample" in stages and config.n_samples is not None:
+        check_room(out / f"samples.{config.samples_format}", config.n_samples, bytes_of_event(inputs.source.schema))
     with ExitStack() as held:
 
         def open_folder() -> RunFolder:

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from reverie.core.checks import check_positive
-from reverie.core.errors import FolderError, ReverieError
+from reverie.core.errors import FolderError, InputError, ReverieError
 from reverie.experiment.config import RunConfig
 from reverie.experiment.progress import Progress
 from reverie.experiment.run import ALL_STAGES, resume, start
 from reverie.scale.executors import completed, open_executor
 
 __all__ = ["SeedRun", "run_seeds"]
+
+MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def run_seeds(
         If a run folder there is of another configuration.
     """
     check_positive("n_seeds", n_seeds, integer=True)
+    if n_seeds > MOST_SEEDS:
+        raise InputError(f"Expected at most {MOST_SEEDS:,} seeds, got {n_seeds:,}. Give several folders of them.")
     jobs = []
     for seed in range(config.seed, config.seed + int(n_seeds)):
         own, place = replace(config, seed=seed), Path(out) / f"seed-{seed}"

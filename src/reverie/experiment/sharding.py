@@ -21,9 +21,9 @@ import numpy as np
 from reverie.core.errors import FolderError, InputError
 from reverie.core.random import UNIT
 from reverie.core.typed_files import rebuilt
-from reverie.data.sinks import WRITERS
+from reverie.data.sinks import WRITERS, check_room
 from reverie.experiment.asking import Asked, asked_for
-from reverie.experiment.drawing import draw, load_generator, sink_of, written_files, written_schema
+from reverie.experiment.drawing import bytes_of_event, draw, load_generator, sink_of, written_files, written_schema
 from reverie.experiment.folder import conditions_path
 from reverie.experiment.progress import Progress, say
 from reverie.models.base import UNITS_PER_BLOCK
@@ -159,15 +159,11 @@ def _order(
         raise InputError(f"Expected a format of {' '.join(WRITERS)}, got {suffix}. Choose one with --format.")
     place = Path(model).absolute()
     place = place / "model" if (place / "model" / "metadata.json").exists() else place
-    event_bytes = sum(np.dtype("int64" if t == "str" else t).itemsize for t in _types(written_schema(loaded, asked)))
+    event_bytes = bytes_of_event(written_schema(loaded, asked))
+    check_room(target, n, event_bytes)
     digests = tuple(digest_of_folder(place).items())
     folder = str(parts_of(target.absolute()))
     return Order(str(place), digests, n, seed, condition, folder, suffix, shard_rows(n, event_bytes))
-
-
-def _types(schema: Any) -> list[str]:
-    n_values = int(np.prod(schema.event_shape))
-    return list(schema.dtypes) if len(schema.dtypes) == n_values else [schema.dtypes[0]] * n_values
 
 
 def _draw_missing(executor: Any, order: Order, folder: ShardFolder, wanted: Sequence[Shard], *, quiet: bool) -> None:

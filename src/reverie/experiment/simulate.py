@@ -5,7 +5,9 @@ from pathlib import Path
 from torch import Tensor
 
 from reverie.core.errors import FolderError
+from reverie.core.room import check_memory
 from reverie.data import open_sink
+from reverie.data.sinks import check_regular
 from reverie.simulators import Ising, kaufman, lattice_averages
 
 __all__ = ["simulate_ising"]
@@ -42,6 +44,9 @@ def simulate_ising(
     path = Path(path)
     if path.exists() and not overwrite:
         raise FolderError(f"Expected a new file, got {str(path)!r}, which exists. Give --overwrite or another -o.")
+    check_regular(path)
+    n_chains = max(n, 16)  # as many at least run side by side
+    check_memory(8 * n_chains * side**2, f"{n_chains:,} lattices of {side:,} x {side:,} sites")
     spins = Ising(side=side, beta=beta, field=field).sample(n, random_state=seed)
     with open_sink(path, names=["spin"], event_shape=(side, side), dtype="int8", n_total=n) as sink:
         for block in spins.split(_BLOCK):

@@ -30,6 +30,7 @@ Result = TypeVar("Result")
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _STOPS = (signal.SIGINT, signal.SIGTERM)
+MOST_WORKERS = 1024  # processes; more would take a machine down before the first of them works
 _PATIENCE = 30  # seconds for a scheduler to answer
 
 
@@ -80,6 +81,8 @@ def open_executor(
     made = check_choice("engine", engine, ENGINES)
     if workers is not None:
         check_positive("workers", workers, integer=True)
+        if workers > MOST_WORKERS:
+            raise InputError(f"Expected at most {MOST_WORKERS:,} workers, got {workers:,}. Leave it out for all cores.")
     if scheduler_file is not None:
         _check_scheduler_file(engine, Path(scheduler_file))
     return made(available_cores() if workers is None else int(workers), scheduler_file)

@@ -16,6 +16,7 @@ from reverie.core.errors import InputError
 
 __all__ = ["resolved_device", "suggested_threads", "thread_limit"]
 
+MOST_THREADS = 1024  # the library behind torch crashes for numbers that no machine can start
 _WORTH_SHARING = 100_000_000  # weights times rows of a step from which the default shares; chosen, not measured
 
 
@@ -27,6 +28,10 @@ def resolved_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise InputError(f"Expected device 'auto', 'cpu' or 'cuda', got {name!r}.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"Expected device 'auto', 'cpu' or 'cuda', got {name!r}. Models are tested on these.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count() > 0:
+        raise InputError(f"Expected a device that this machine has, got {name!r}. It has {torch.cuda.device_count()}.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"Expected a device that this machine has, got {name!r} without CUDA. Use device='auto'.")
     return device
@@ -43,7 +48,9 @@ def suggested_threads(networks: Sequence[nn.Module], batch_size: int) -> int:
 
 @contextmanager
 def thread_limit(n_threads: int) -> Iterator[None]:
-    """Use `n_threads` threads inside, and as many as before outside."""
+    """Use `n_threads` threads inside, and as many as before outside; `InputError` for more than a machine can start."""
+    if n_threads > MOST_THREADS:
+        raise InputError(f"Expected at most {MOST_THREADS:,} threads, got {n_threads:,}. Leave n_threads out.")
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
