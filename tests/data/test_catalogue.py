@@ -114,6 +114,26 @@ def test_real_files(name, real_data, no_network):
         assert column.levels is None or set(np.unique(x)) <= set(column.levels)
 
 
+def test_ising_spins_have_the_exact_energy(real_data):
+    """Mean energy per site within 5 standard errors of Kaufman's at the critical point: a wrong unpacking misses it."""
+    from reverie.simulators import kaufman
+
+    for side in (4, 8):
+        spins = catalogue.load(f"ising_{side}x{side}").values.astype(float)
+        bonds = spins * np.roll(spins, 1, 1) + spins * np.roll(spins, 1, 2)
+        energy = -bonds.mean(axis=(1, 2))
+        exact = kaufman(side, np.log(1 + np.sqrt(2)) / 2).energy
+        assert abs(energy.mean() - exact) < 5 * energy.std() / np.sqrt(len(energy) / 10)
+
+
+def test_covariances_alone(real_data):
+    for name, size, rank in (("theory_covariance", 205, 3), ("drell_yan_covariance", 132, 132)):
+        matrix = catalogue.load_covariance(name)
+        np.testing.assert_array_equal(matrix, matrix.T)
+        values = np.linalg.eigvalsh(matrix)
+        assert (len(matrix), int((values > 1e-9 * values.max()).sum())) == (size, rank)
+
+
 def mass(data: Dataset) -> np.ndarray:
     """Invariant mass of two muons from their transverse momenta and directions, masses neglected."""
     pt1, eta1, phi1, pt2, eta2, phi2 = data.select("pt1,eta1,phi1,pt2,eta2,phi2").values.T

@@ -22,7 +22,7 @@ def options() -> Options:
         examples=(
             "reverie explore dimuon_upsilon --columns pt1,eta1,phi1,pt2,eta2,phi2 --out look",
             "reverie explore magic --target class",
-            "reverie explore theory.csv --covariance --out look",
+            "reverie explore theory_covariance --covariance --out look",
             "reverie explore --lecture --out figures",
         ),
     )

@@ -8,6 +8,7 @@ the operating system; only then is it downloaded, by pooch, and only its checksu
 
 import gzip
 import hashlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.data.covariances import read_covariance
 from reverie.data.dataset import Dataset
 from reverie.data.entries import ENTRIES, Entry, RemoteFile
 from reverie.data.schema import Column, Schema
@@ -121,12 +123,22 @@ def load(
 
 
 def load_covariance(name: str) -> np.ndarray:
-    """Return the covariance matrix that comes with `name`: planck_plik_lite, (613, 613), symmetric.
+    """Return the covariance matrix that comes with `name`, symmetric.
 
-    The rows are those of ``load(name)``; the unit is that of the spectrum squared.
+    planck_plik_lite, (613, 613), has the rows of ``load(name)`` and the unit of the spectrum squared.
+    theory_covariance, (205, 205), and drell_yan_covariance, (132, 132), are nothing but such a matrix.
+
+    Raises
+    ------
+    UnknownNameError
+        For a data set without a covariance.
+    InputError
+        If the file cannot be had.
     """
+    if name not in _COVARIANCES:
+        raise UnknownNameError("data set with a covariance", name, _COVARIANCES)
     if name != "planck_plik_lite":
-        raise UnknownNameError("data set with a covariance", name, ["planck_plik_lite"])
+        return read_covariance(_local(name, entry(name).files[0]))[0]
     raw = _local(name, entry(name).files[1]).read_bytes()
     n = sum(PLIK_SPECTRA.values())
     triangle = np.frombuffer(raw, "<f8", count=n * n, offset=4).reshape(n, n)  # 4 bytes: Fortran record mark
@@ -266,6 +278,18 @@ def _measurements(found: Entry, part: str) -> Dataset:
     return _dataset(found, np.loadtxt(path, dtype=np.int64), source_file=path.name)
 
 
+def _matrix(found: Entry, part: str) -> Dataset:
+    path = _local(found.name, found.files[0])
+    return _dataset(found, read_covariance(path)[0], source_file=path.name)
+
+
+def _packed_spins(found: Entry, part: str) -> Dataset:
+    path = _local(found.name, found.files[0])
+    with np.load(path) as stored:
+        bits = np.unpackbits(stored["packed"], axis=1)[:, : math.prod(found.event_shape)]
+    return _dataset(found, 2 * bits.astype(np.int8).reshape(-1, *found.event_shape) - 1, source_file=path.name)
+
+
 def _planck(found: Entry, part: str) -> Dataset:
     path = _local(found.name, found.files[0])
     table = np.loadtxt(path)
@@ -282,10 +306,15 @@ _LOADERS: dict[str, Callable[[Entry, str], Dataset]] = {
     "dimuon_upsilon": _table,
     "magic": _table,
     "planck_plik_lite": _planck,
+    "theory_covariance": _matrix,
+    "drell_yan_covariance": _matrix,
+    "ising_4x4": _packed_spins,
+    "ising_8x8": _packed_spins,
     "tfim1d": _measurements,
     "qubits": _measurements,
 }
 _STATES = ("tfim1d", "qubits")
+_COVARIANCES = ("planck_plik_lite", "theory_covariance", "drell_yan_covariance")
 
 
 _LABELS: dict[str, Callable[[Entry, str], np.ndarray]] = {"digits": _digit_labels, "mnist": _mnist_labels}

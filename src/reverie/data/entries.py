@@ -66,7 +66,9 @@ class Entry:
         shape = " x ".join(str(n) for n in self.event_shape)
         size = sum(file.size for file in self.files)
         lines = [f"{self.name}: {self.title}", f"events: {self.n_rows or 'any number'}, each {shape}"]
-        lines += [f"columns: {', '.join(column.title for column in self.columns)}"] if len(self.columns) > 1 else []
+        lines += (
+            [f"columns: {', '.join(column.title for column in self.columns)}"] if 1 < len(self.columns) <= 30 else []
+        )
         lines += [f"default columns: {', '.join(self.default_columns)}"] if self.default_columns else []
         lines += [f"parts: {', '.join(self.parts)}"] if self.parts else []
         lines += [self.note] if self.note else []
@@ -85,6 +87,7 @@ _MAGIC = "https://raw.githubusercontent.com/TanishaSharma01/MAGIC-gamma-hadron-c
 _MAGIC += "8895e72ade7e042cc154730da133fa3ec298414c/"
 _DISTILLING = "https://raw.githubusercontent.com/gpapamak/distilling_intractable_generative_models/"
 _DISTILLING += "419afd8b853179b5cc3412eb8dfaa66917a81bba/outdir/"
+_NNPDF = "https://raw.githubusercontent.com/NNPDF/nnpdf/e6c72e55443a46165cdc635015862a1c31dea68a/"
 _QUCUMBER = "https://raw.githubusercontent.com/PIQuIL/QuCumber/b2959318eec6b9d20575c5278e5dee7362cc7f5c/examples/"
 
 
@@ -147,6 +150,9 @@ _CTGAN_BIBTEX = """@inproceedings{xu2019modeling,
   booktitle = {Advances in Neural Information Processing Systems},
   year      = {2019}, eprint = {1907.00503}, archivePrefix = {arXiv},
 }"""
+_ISING_NOTE = (
+    "Derived from the benchmark samples at the source, a bit for each site. Any other lattice: reverie simulate ising."
+)
 _PLANE = (Column("x"), Column("y"))
 
 _ALL = (
@@ -368,6 +374,94 @@ _ALL = (
             ),
         ),
         note="One measured vector, not events: a target for samplers. load_covariance gives its 613 x 613 matrix.",
+    ),
+    Entry(
+        name="theory_covariance",
+        title="205 x 205 covariance of theory errors of a fit of parton distributions, from scale variations",
+        n_rows=205,
+        event_shape=(205,),
+        columns=tuple(Column(f"point{i}") for i in range(205)),
+        source="https://github.com/NNPDF/nnpdf",
+        licence="GPL-3.0 (repository)",
+        citation="""@article{abdulkhalek2019theory,
+  author  = {{NNPDF Collaboration} and Abdul Khalek, Rabah and others},
+  title   = {Parton distributions with theory uncertainties: general formalism and first phenomenological studies},
+  journal = {European Physical Journal C},
+  volume  = {79}, pages = {931}, year = {2019}, eprint = {1906.10698}, archivePrefix = {arXiv},
+}""",
+        files=(
+            RemoteFile(
+                "covariance/theory_covmat_custom.csv",
+                "ed3e43647a74cd7f58eeb5724c541eaef4623e912b629b5b69b8ae474e9b25c0",
+                597051,
+                _NNPDF + "extra_tests/regression_fits/setupfits/thcovmat/tables/"
+                "datacuts_theory_theorycovmatconfig_theory_covmat_custom.csv",
+            ),
+        ),
+        note="A matrix, not events: reverie explore theory_covariance --covariance.",
+    ),
+    Entry(
+        name="drell_yan_covariance",
+        title="132 x 132 covariance of the double-differential Drell-Yan cross section of CMS, 7 TeV",
+        n_rows=132,
+        event_shape=(132,),
+        columns=tuple(Column(f"bin{i}") for i in range(132)),
+        source="https://github.com/NNPDF/nnpdf",
+        licence="GPL-3.0 (repository)",
+        citation="""@article{cms2013drellyan,
+  author  = {{CMS Collaboration}},
+  title   = {Measurement of the differential and double-differential {Drell-Yan} cross sections in proton-proton
+             collisions at 7 {TeV}},
+  journal = {Journal of High Energy Physics},
+  volume  = {12}, pages = {030}, year = {2013}, eprint = {1310.7291}, archivePrefix = {arXiv},
+}""",
+        files=(
+            RemoteFile(
+                "covariance/CMS_Z0_7TEV_DIMUON_covmat.corr",
+                "cc42a72796584de60dd1177815d6b33d04ef784cddda894164820341aeaf4181",
+                211615,
+                _NNPDF + "nnpdf_data/nnpdf_data/commondata/CMS_Z0_7TEV_DIMUON/rawdata/covmat.corr",
+            ),
+        ),
+        note="A matrix, not events: reverie explore drell_yan_covariance --covariance.",
+    ),
+    Entry(
+        name="ising_4x4",
+        title="spins of the two-dimensional Ising model on 4 x 4 sites at the critical temperature, periodic",
+        n_rows=100_000,
+        event_shape=(4, 4),
+        columns=(Column("spin", "spin", dtype="int8"),),
+        source="https://github.com/PIQuIL/QuCumber",
+        licence="Apache-2.0",
+        citation=_QUCUMBER_BIBTEX,
+        files=(
+            RemoteFile(
+                "ising2d/L4.npz",
+                "a9d273ca264e79760a92b1706a5f55b9023451d157f39c09e2929a42a401991a",
+                105457,
+                "",
+            ),
+        ),
+        note=_ISING_NOTE,
+    ),
+    Entry(
+        name="ising_8x8",
+        title="spins of the two-dimensional Ising model on 8 x 8 sites at the critical temperature, periodic",
+        n_rows=100_000,
+        event_shape=(8, 8),
+        columns=(Column("spin", "spin", dtype="int8"),),
+        source="https://github.com/PIQuIL/QuCumber",
+        licence="Apache-2.0",
+        citation=_QUCUMBER_BIBTEX,
+        files=(
+            RemoteFile(
+                "ising2d/L8.npz",
+                "a8c3bf4aa21e83b3c200cde4a558d8d9edac148e9d99a16ba6d196a1ffc698ea",
+                447287,
+                "",
+            ),
+        ),
+        note=_ISING_NOTE,
     ),
     Entry(
         name="tfim1d",
