@@ -86,6 +86,9 @@ def test_completion_knows_verbs_options_and_names(call, shell):
         (("run", "g"), ["gan"]),
         (("run", "gan", "ri"), ["ring"]),
         (("run", "gan", "ring", "--max"), ["--max-time"]),
+        (("run", "gan", "ring", "--model.obj"), ["--model.objective"]),
+        (("run", "rbm", "ring", "--model.obj"), []),
+        (("fit", "rbm", "ring", "--model.n_gib"), ["--model.n_gibbs"]),
         (("resume", "--qu"), ["--quiet"]),
     ],
 )

@@ -5,12 +5,12 @@ from typing import Any
 
 from reverie.core.errors import InputError
 from reverie.core.typed_files import rebuilt
-from reverie.experiment.config import RunConfig
+from reverie.experiment.config import RunConfig, model_class
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.records import REMEDIES
 from reverie.experiment.works import METHODS
 
-__all__ = ["METHODS", "bibtex", "method_keys", "references_of"]
+__all__ = ["METHODS", "bibtex", "method_keys", "own_references", "references_of"]
 
 _OF_MODELS = {
     "rbm": ("hinton2002", "tieleman2008", "melchior2016", "neal2001", "salakhutdinovmurray2008"),
@@ -19,6 +19,7 @@ _OF_MODELS = {
     "autoencoder": ("hintonsalakhutdinov2006",),
     "flow": ("zuko2022",),
 }
+_CITED = ("gan", "semi_supervised_gan", *_OF_MODELS)
 _OF_OPTIONS: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (  # model, option, when -> key
     ("rbm", "visible", lambda value: value == "gaussian", "cho2011"),
     ("rbm", "method", lambda value: value == "tempering", "desjardins2010"),
@@ -61,6 +62,8 @@ def method_keys(
         return _semi_supervised_keys(options)
     if config.model_name in _OF_MODELS:
         return _keys_alone(config.model_name, options)
+    if config.model_name != "gan":
+        return ["reverie", "pytorch2019", *own_references(config.model_name)]
     objective = check_choice("objective", options.get("objective", "relativistic"), OBJECTIVES)
     chosen = options.get("penalty", "auto")
     penalty = PENALTIES[objective.penalty] if chosen == "auto" else check_choice("penalty", chosen, PENALTIES)
@@ -80,6 +83,11 @@ def method_keys(
     refined = options.get("refine", "auto") in (True, "auto") and len(event_shape) == 1
     keys += ["azadi2019"] if refined else []
     return list(dict.fromkeys(keys))
+
+
+def own_references(model: str) -> dict[str, str]:
+    """Return the BibTeX entries by key that the class of a model names in `references`; none without them."""
+    return dict(getattr(model_class(model), "references", {}))
 
 
 def _network_keys(
@@ -108,8 +116,6 @@ def _semi_supervised_keys(options: Mapping[str, Any]) -> list[str]:
 
 def _keys_alone(model: str, options: Mapping[str, Any]) -> list[str]:
     """Return the keys of a model without an opponent; options that are not given have their defaults."""
-    from reverie.experiment.config import model_class
-
     given = model_class(model)().get_params() | dict(options)
     keys = [key for name, option, applies, key in _OF_OPTIONS if name == model and applies(given[option])]
     return ["reverie", "pytorch2019", *_OF_MODELS[model], *keys, "naeem2020"]
@@ -124,7 +130,7 @@ def references_of(folder: RunFolder) -> list[tuple[str, str]]:
     condition = tuple(data["conditions"]["event_shape"]) if "conditions" in data else None
     with rebuilt("options of a model", folder / "config.yaml", remedy=REMEDIES["config.yaml"], error=InputError):
         keys = method_keys(config, tuple(data.get("event_shape", ())), condition)
-    known = REFERENCES | METHODS
+    known = REFERENCES | METHODS | own_references(config.model_name)
     found = {key: known[key] for key in keys} | _data_reference(config)
     result = folder.read_json("validation.json") or {}
     found |= {key: REFERENCES[key] for key in result.get("references", []) if key in REFERENCES}
@@ -133,8 +139,14 @@ def references_of(folder: RunFolder) -> list[tuple[str, str]]:
 
 def bibtex(folder: RunFolder | None = None) -> str:
     """Return the BibTeX entries of reverie alone, or of all that the run in `folder` used."""
-    entries = [("reverie", METHODS["reverie"])] if folder is None else references_of(folder)
-    return "\n\n".join(entry for _, entry in entries)
+    if folder is None:
+        return METHODS["reverie"]
+    model = RunConfig.from_yaml(folder / "config.yaml").model_name
+    unknown = (
+        f"% The works behind the model {model!r} are not known: name them in the attribute references of its class."
+    )
+    known = model in _CITED or own_references(model)
+    return "\n\n".join([*([] if known else [unknown]), *(entry for _, entry in references_of(folder))])
 
 
 def _data_reference(config: RunConfig) -> dict[str, str]:

@@ -100,7 +100,7 @@ def load_model(folder: str | Path, **passed_again: Any) -> Any:
     if not (folder / "metadata.json").is_file():
         raise CheckpointError(f"Expected a saved model in {folder}, got no metadata.json there. {_REMEDY}")
     metadata = _read(read_json, folder / "metadata.json", _Metadata)
-    if metadata["format"] != FORMAT:
+    if metadata.get("format") != FORMAT:
         raise CheckpointError(f"Expected a model saved by reverie in {folder}, got a foreign folder.")
     if metadata["version"] > VERSION:
         raise CheckpointError(f"The model in {folder} was saved by a newer reverie. Update reverie to load it.")
