@@ -57,8 +57,8 @@ def test_refused(call, monkeypatch, tmp_path, table, finished, command, words):
 
 ODD = (
     "nan", "inf", "-inf", "1e300", "-1", "0", "1.5", "-0.0", "1e-300", HUGE, "maybe", "null", "[]", "{}", "[1,2",
-    "true", "auto", "../x", "/dev/full", ".", "a,b", "x" * 300, "é", "0x10", "1_000", "!!python/name:os.system", "[[1],[2]]",
-    "{a: 1}", "px", "label=3", "5m", "*", "'", "pz,px",
+    "true", "auto", "../x", "/dev/full", ".", "a,b", "x" * 300, "é", "0x10", "1_000", "[[1],[2]]",
+    "!!python/name:os.system", "{a: 1}", "px", "label=3", "5m", "*", "'", "pz,px",
 )  # fmt: skip
 NOT_DRAWN = (
     "--help",
