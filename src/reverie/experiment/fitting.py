@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -54,7 +54,7 @@ class Trained:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Return what status.json holds under "training"."""
-        return cls(stored["step"], stored["seconds"], stored["ended_by"])
+        return cls(**{field.name: stored[field.name] for field in fields(cls) if field.name in stored})
 
 
 class Interrupt:

@@ -18,6 +18,7 @@ class Training(Struct):
     step: Count
     seconds: Annotated[float, Meta(ge=0, le=1e12)]
     ended_by: str
+    compiled: str = ""
 
 
 class RunStatus(Struct):
@@ -80,6 +81,7 @@ REMEDIES = {
     "status.json": "Delete the file: 'reverie resume' makes it anew.",
     "data.json": "Restore it from a copy, or delete it: the data are then taken as they are.",
     "environment.json": "Delete the file: only the report shows it.",
+    "resolved.json": "Delete the file: only the report shows it.",
     "validation.json": "Make it anew: reverie validate RUN",
     "assessment.json": "Delete the file: 'reverie resume' makes it anew.",
     "latent.npz": "Delete the file: the report does without it.",
