@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.cli.main import main
 from reverie.experiment import folder as folder_module
 
 
@@ -273,14 +272,3 @@ def test_a_file_that_cannot_grow_is_one_sentence(finished, tmp_path):
     assert done.stderr.startswith("error: Expected to write s.npy")
     assert not path.exists()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_fault_of_ours_shows_its_traceback(monkeypatch):
-    from reverie.cli import cite
-
-    def broken(argv):
-        raise RuntimeError("a fault")
-
-    monkeypatch.setattr(cite, "main", broken)
-    with pytest.raises(RuntimeError, match="a fault"):
-        main(["cite"])

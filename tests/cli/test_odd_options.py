@@ -23,7 +23,7 @@ REFUSED = {
     "device without values": ("run gan TABLE --device meta --out x", "meta"),
     "a million threads": ("run gan TABLE --n_threads 1000000 --out x", "threads"),
     "averages without end": ("run gan TABLE --betas 0.5,1.0 --out x", "betas"),
-    "samples beyond the disk, by run": (f"run gan TABLE -n {HUGE} --out x", "room"),
+    "samples beyond the disk, by run": (f"run gan TABLE --n-samples {HUGE} --out x", "room"),
     "samples beyond the disk": (f"sample RUN -n {HUGE} -o s.npy", "room"),
     "samples beyond the disk, in parts": (f"sample RUN -n {HUGE} -o parts", "room"),
     "permutations without end": ("validate TABLE TABLE --permutations 1000000000000", "--permutations"),

@@ -26,7 +26,17 @@ __all__ = ["checked", "digest_of_file", "read_array", "read_arrays", "read_json"
 T = TypeVar("T")
 _WORDS = {"object": "named entries", "array": "a list", "str": "text", "int": "a whole number", "float": "a number",
           "bool": "true or false", "null": "null"}  # fmt: skip
-_MISFITS = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, ArithmeticError, MemoryError)
+_MISFITS = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    AssertionError,
+)
 
 
 def read_json(path: str | Path, kind: Any, *, remedy: str, error: Callable[[str], ReverieError] = InputError) -> Any:

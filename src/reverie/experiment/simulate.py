@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from reverie.core.errors import FolderError
+from reverie.core.errors import FolderError, InputError
 from reverie.core.room import check_memory
 from reverie.data import open_sink
 from reverie.data.sinks import check_regular
@@ -12,6 +12,7 @@ from reverie.simulators import Ising, kaufman, lattice_averages
 
 __all__ = ["simulate_ising"]
 
+MOST_BETA = 1e4
 _BLOCK = 4096  # configurations written at once
 
 
@@ -42,9 +43,11 @@ def simulate_ising(
         If the file is there already.
     """
     path = Path(path)
+    check_regular(path)
+    if beta > MOST_BETA:
+        raise InputError(f"Expected beta of at most {MOST_BETA:,.0f}, got {beta:g}. All spins are alike long before.")
     if path.exists() and not overwrite:
         raise FolderError(f"Expected a new file, got {str(path)!r}, which exists. Give --overwrite or another -o.")
-    check_regular(path)
     n_chains = max(n, 16)  # as many at least run side by side
     check_memory(8 * n_chains * side**2, f"{n_chains:,} lattices of {side:,} x {side:,} sites")
     spins = Ising(side=side, beta=beta, field=field).sample(n, random_state=seed)
@@ -58,6 +61,9 @@ def _averages(spins: Tensor, side: int, beta: float, field: float) -> str:
     """Return averages with errors; without a field the exact energy and specific heat beside them."""
     if len(spins) < 4 or field != 0 or beta == 0:
         return ""
-    exact = kaufman(side, beta)
+    try:
+        exact = kaufman(side, beta)
+    except OverflowError:  # sums of exponentials of beta side^2 beyond the range of numbers
+        return str(lattice_averages(spins, beta))
     known = f"exact (Kaufman): energy {exact.energy:.6f}, specific heat {exact.specific_heat:.6f} per site"
     return f"{lattice_averages(spins, beta)}\n{known}"

@@ -16,13 +16,14 @@ number of the slot, so that one process makes the same study again, in one sessi
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.random import child_seed
+from reverie.core.typed_files import rebuilt
 from reverie.experiment.workers import Worker, is_alive
 
 __all__ = ["Slot", "Study", "Task", "optuna_library"]
@@ -171,11 +172,12 @@ class Study:
     def slots(self) -> list[Slot]:
         """Return what is known of each slot, in their order."""
         found = []
-        for number, trial in sorted(self._trials().items()):
-            state = _state(trial)
-            if state != "lost":
-                value = float(trial.value) if state == "done" else math.nan
-                found.append(Slot(number, state, value, dict(trial.user_attrs.get("notes", {}))))
+        with self._reading():
+            for number, trial in sorted(self._trials().items()):
+                state = _state(trial)
+                if state != "lost":
+                    value = float(trial.value) if state == "done" else math.nan
+                    found.append(Slot(number, state, value, dict(trial.user_attrs.get("notes", {}))))
         return found
 
     def tell(self, trial: Any, state: str, value: float | None, notes: Mapping[str, Any]) -> None:
@@ -223,7 +225,7 @@ class Study:
 
     def _opened(self, name: str, warm_up: int) -> Any:
         optuna, path = self._optuna, self._folder / JOURNAL
-        try:
+        with self._reading():
             backend = optuna.storages.journal.JournalFileBackend(str(path))
             with self._turn(path):
                 _mend(path)
@@ -234,11 +236,11 @@ class Study:
                 load_if_exists=True,
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=_FIRST_COMPARED, n_warmup_steps=warm_up),
             )
-        except (ValueError, KeyError) as error:
-            raise InputError(
-                f"Expected the journal of a study in {str(path)!r}, got: {error}. Restore it from a copy, or begin "
-                "anew with --overwrite."
-            ) from None
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """Word what Optuna says of a damaged journal."""
+        remedy = "Restore it from a copy, or begin anew with --overwrite."
+        return rebuilt("the journal of a study", self._folder / JOURNAL, remedy=remedy, error=InputError)
 
     @contextmanager
     def _turn(self, mark: Path | None = None) -> Iterator[None]:

@@ -140,26 +140,28 @@ class CheckpointFolder:
 
         Parameters
         ----------
-        tell : called with a sentence for each damaged state that is passed over.
+        tell : called with a sentence for each damaged state that is passed over for an older one.
 
         Raises
         ------
         CheckpointError
             When states were kept and all of them are damaged.
         """
-        latest, failed = self.latest(), None
+        latest, failed = self.latest(), []
         older = [path for path in sorted(self.folder.glob("step_*.pt"), reverse=True) if path != latest]
         for path in [] if latest is None else [latest, *older]:
             try:
                 state = load_state(path)
-                if isinstance(state.get("step"), int):
-                    return path, state
-                raise CheckpointError(f"Expected a training state with its step in {path}, got none.")
+                if not isinstance(state.get("step"), int):
+                    raise CheckpointError(f"Expected a training state with its step in {path}, got none. Use another.")
             except CheckpointError as error:
-                failed = failed or error
-                tell(f"{str(error).split('. ')[0].rstrip('.')}. An older state is used, if there is one.")
-        if failed is not None:
-            raise failed
+                failed.append(error)
+                continue
+            for error in failed:
+                tell(f"{str(error).split('. ')[0].rstrip('.')}; the older state {path.name} is used.")
+            return path, state
+        if failed:
+            raise failed[0]
         return None
 
 
