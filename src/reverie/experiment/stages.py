@@ -3,6 +3,7 @@
 `fit` stands in `reverie.experiment.fitting`, `sample` in `reverie.experiment.drawing`.
 """
 
+import math
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,7 @@ def _readable(path: Path, schema: Schema) -> np.ndarray:
         except InputError as error:
             raise InputError(f"Expected samples in {str(path)!r}, got others. {error} {REMEDIES['samples']}") from None
         shape = tuple(found.event_shape)
-        if shape != schema.event_shape:
+        if shape not in (schema.event_shape, (math.prod(schema.event_shape),)):  # text and columns are flat
             raise InputError(
                 f"Expected samples of shape {schema.event_shape} in {str(path)!r}, got {shape}. {REMEDIES['samples']}"
             )
