@@ -81,7 +81,7 @@ def _as_type(hint: Any, value: Any, place: str) -> Any:
     if is_dataclass(hint) and isinstance(hint, type):
         return from_plain(hint, value, place)
     if hint in _PLAIN:
-        return _checked(value, (hint,), _PLAIN[hint], place)
+        return _checked(value, (typing.cast(Any, hint),), _PLAIN[hint], place)
     return value
 
 
