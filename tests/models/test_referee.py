@@ -68,8 +68,8 @@ def test_a_trained_referee_is_used_on_a_wide_generator_and_refuses_its_tails():
     generator = torch.Generator().manual_seed(0)
     real, held_out = torch.randn(4500, 2, generator=generator), torch.randn(500, 2, generator=generator)
     fake = 1.5 * torch.randn(20_000, 2, generator=generator)
-    options = {"weight": None, "held_out_weight": None, "max_steps": 600, "n_physical": 0, "seed": 0}
-    referee = fit_referee(real, held_out, fake, **options)
+    options = {"weight": None, "held_out_weight": None, "max_steps": 600, "n_physical": 2, "seed": 0}
+    referee = fit_referee(*(torch.cat([x, x], 1) for x in (real, held_out, fake)), **options)
     fresh = 1.5 * torch.randn(20_000, 2, generator=generator)
-    kept = fresh[torch.rand(20_000, generator=generator) < referee.acceptance(fresh)]
+    kept = fresh[torch.rand(20_000, generator=generator) < referee.acceptance(torch.cat([fresh, fresh], 1))]
     assert float(kept.std()) == pytest.approx(1.0, abs=0.1)
