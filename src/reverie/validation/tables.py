@@ -69,7 +69,7 @@ def as_weights(weights: ArrayLike | None, n: int, what: str = "weights") -> Tens
     w = as_values(weights, what).double()
     if len(w) != n:
         raise InputError(
-            f"Expected one weight per event, {n:,}, in {what}, got {len(w):,}. Give those of these events."
+            f"Expected one weight per row, {n:,}, in {what}, got {len(w):,}. Give those of these events."
         )
     return w
 
