@@ -68,9 +68,7 @@ def as_weights(weights: ArrayLike | None, n: int, what: str = "weights") -> Tens
         return None
     w = as_values(weights, what).double()
     if len(w) != n:
-        raise InputError(
-            f"Expected one weight per row, {n:,}, in {what}, got {len(w):,}. Give those of these events."
-        )
+        raise InputError(f"Expected one weight per row, {n:,}, in {what}, got {len(w):,}. Give those of these events.")
     return w
 
 
