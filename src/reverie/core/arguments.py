@@ -11,7 +11,8 @@ an estimator, which scikit-learn wants stored as they came and looked at in `fit
 
 Numbers of NumPy count as those of Python. A whole number must be of an integer type, for 4.0 is more often the outcome
 of a wrong division than a number of events; True and False are no numbers. Numbers are finite and integers below
-2^63 in size, unless the default of the parameter is not. Where an annotation is a protocol, a type variable or a name
+2^63 in size, unless the default of the parameter is not. Where an array is asked for, all that NumPy makes one of will
+do. Where an annotation is a protocol, a type variable or a name
 that only a type checker knows, every value passes, and the function answers for it.
 """
 
@@ -198,10 +199,11 @@ _PLAIN: dict[Any, Callable[[Any], bool]] = {
     float: _is_real,
     complex: lambda value: isinstance(value, (complex, np.complexfloating)) or _is_real(value),
     Path: lambda value: isinstance(value, Path),
+    np.ndarray: lambda value: hasattr(value, "__array__") or isinstance(value, (list, tuple)),
 }
 _WORDS = {
     None: "None", type(None): "None", bool: "True or False", int: "an integer", float: "a finite number",
-    str: "a word", Path: "a path", Any: "any value", dict: "a mapping",
+    str: "a word", Path: "a path", Any: "any value", dict: "a mapping", np.ndarray: "an array",
 }  # fmt: skip
 
 

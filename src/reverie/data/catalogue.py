@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data.covariances import read_covariance
 from reverie.data.dataset import Dataset
@@ -46,6 +47,7 @@ DEFAULT_POINTS = 10_000
 PLIK_SPECTRA = {"TT": 215, "TE": 199, "EE": 199}
 
 
+@checked
 def entries() -> dict[str, Entry]:
     """Return all entries by name."""
     return dict(ENTRIES)
@@ -65,6 +67,7 @@ def listing() -> str:
     return "\n".join(f"{name:{widths[0]}}  {n:>{widths[1]}}  {title}" for name, n, title in rows)
 
 
+@checked
 def fetch(name: str) -> list[Path]:
     """Return the paths of the files of `name`, downloading those that are nowhere yet.
 
@@ -78,6 +81,7 @@ def fetch(name: str) -> list[Path]:
     return [_local(name, file) for file in entry(name).files]
 
 
+@checked
 def load(
     name: str,
     columns: Sequence[str] | str | None = None,
@@ -122,6 +126,7 @@ def load(
     return data if wanted is None else data.select(wanted)
 
 
+@checked
 def load_covariance(name: str) -> np.ndarray:
     """Return the covariance matrix that comes with `name`, symmetric.
 
@@ -145,6 +150,7 @@ def load_covariance(name: str) -> np.ndarray:
     return np.tril(triangle) + np.tril(triangle, -1).T
 
 
+@checked
 def load_labels(name: str, part: str | None = None) -> np.ndarray:
     """Return the class of each image of ``load(name, part=part)``, (n,) int64: the digits 0 ... 9 of digits and mnist.
 
@@ -168,6 +174,7 @@ def load_labels(name: str, part: str | None = None) -> np.ndarray:
     return _LABELS[name](found, part or "train").astype(np.int64)
 
 
+@checked
 def load_state(name: str) -> np.ndarray:
     """Return the amplitudes of the quantum state behind the measurements `name`, complex128 (2^n_sites,).
 
@@ -186,6 +193,7 @@ def load_state(name: str) -> np.ndarray:
     return real + 1j * imaginary
 
 
+@checked
 def load_bases(name: str) -> list[str]:
     """Return the basis in which each row of ``load(name)`` was measured, a letter X, Y or Z per site: qubits.
 
@@ -202,6 +210,7 @@ def load_bases(name: str) -> list[str]:
     return [line.replace(" ", "") for line in lines]
 
 
+@checked
 def load_weights(name: str) -> dict[str, Any]:
     """Return the published Boltzmann machine that comes with `name`, as `RBM.from_weights` takes it: rbm_cd25_500.
 

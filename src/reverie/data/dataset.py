@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.containers import to_raw
 from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows
@@ -250,6 +251,7 @@ class Dataset:
         return type(self)(self.values, weights=self.weights, provenance=provenance, schema=self.schema)
 
 
+@checked
 def check_trainable(dataset: Dataset) -> None:
     """Raise `InputError` unless a model can learn from `dataset`.
 

@@ -24,6 +24,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.lazy import LazyTable
 from reverie.data.inference import MOST_CELLS, MOST_ROWS, circle_around, infer_column, infer_event
@@ -237,6 +238,7 @@ class Schema:
         return cls.from_json(record)
 
 
+@checked
 def infer_schema(
     values: np.ndarray,
     names: Sequence[str] | None = None,

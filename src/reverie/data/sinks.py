@@ -25,6 +25,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.errors import FolderError, InputError, MissingDependencyError
 from reverie.core.room import check_disk
 
@@ -135,6 +136,7 @@ class Sink:
             raise
 
 
+@checked
 def open_sink(
     path: str | Path,
     *,

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_memory
 from reverie.core.containers import Raw, check_width, join_columns, to_raw
 from reverie.core.errors import InputError, MissingDependencyError, ReverieError, UnknownNameError, nearest
@@ -43,6 +44,7 @@ _ROWS_AT_ONCE = 1 << 17  # unpacked into a memory map
 Reader = Callable[[Path, str | None, list[str] | None], Raw]
 
 
+@checked
 def read(
     path: str | Path,
     columns: Sequence[str] | str | None = None,

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.data.dataset import Dataset
 
 __all__ = ["describe"]
@@ -11,6 +12,7 @@ __all__ = ["describe"]
 _HEAD = ("column", "kind", "unit", "min", "median", "max", "missing", "notes")
 
 
+@checked
 def describe(dataset: Dataset) -> str:
     """Return a summary: a sentence, then a line per column with kind, unit, range, missing entries and notes.
 

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -77,6 +78,7 @@ class BitwiseDimension:
         }
 
 
+@checked
 def bitwise_dimension(
     X: ArrayLike,
     *,

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -79,6 +80,7 @@ class Bootstrap:
         return " ".join([found, *self.warnings])
 
 
+@checked
 def bootstrap(
     statistic: Callable[..., float],
     X: ArrayLike,

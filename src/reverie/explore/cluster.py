@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
@@ -102,6 +103,7 @@ class Clustering:
         return " ".join([found, *self.warnings])
 
 
+@checked
 def kmeans(
     X: ArrayLike,
     n_clusters: int | None = None,

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.types import ArrayLike
@@ -125,6 +126,7 @@ class CovarianceResult:
         }
 
 
+@checked
 def principal_components_of_covariance(
     C: ArrayLike, *, names: Sequence[str] | None = None, rank_tolerance: float | None = None
 ) -> CovarianceResult:
@@ -162,6 +164,7 @@ def principal_components_of_covariance(
     )
 
 
+@checked
 def correlation_matrix(C: ArrayLike) -> np.ndarray:
     """Return C_ij / sqrt(C_ii C_jj), (d, d).
 
@@ -181,6 +184,7 @@ def correlation_matrix(C: ArrayLike) -> np.ndarray:
     return correlation
 
 
+@checked
 def symmetrised(C: ArrayLike, *, lower: bool = True) -> np.ndarray:
     """Return the symmetric matrix (d, d) of which C holds the lower (or upper) triangle with diagonal.
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -121,6 +122,7 @@ def surface_share(dimension: float, eps: float) -> float:
     return 1 - (1 - 2 * eps) ** dimension
 
 
+@checked
 def ball_in_cube(
     dimensions: Sequence[int] = DIMENSIONS, *, n_points: int = 100_000, random_state: RandomState = None
 ) -> BallInCube:
@@ -133,6 +135,7 @@ def ball_in_cube(
     return BallInCube(chosen, np.array([ball_share(d) for d in chosen]), simulated)
 
 
+@checked
 def surface_shares(
     dimensions: Sequence[int] = DIMENSIONS,
     *,
@@ -146,6 +149,7 @@ def surface_shares(
     return SurfaceShare(chosen, eps, exact, _simulate(chosen, n_points, random_state, _near_surface(eps)))
 
 
+@checked
 def distance_concentration(
     dimensions: Sequence[int] = DIMENSIONS, *, n_points: int = 20_000, random_state: RandomState = None
 ) -> DistanceConcentration:
@@ -169,6 +173,7 @@ def distance_concentration(
     return DistanceConcentration(chosen, np.sqrt(7 / 20 / chosen), tuple(spread), np.array(contrast), n_points)
 
 
+@checked
 def crowded_neighbours(dimensions: Sequence[int] = DIMENSIONS, *, picture: int = 2) -> CrowdedNeighbours:
     """Return what fits at one distance in each dimension, beside what a picture holds."""
     chosen = _checked(dimensions)

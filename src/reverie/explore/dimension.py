@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -111,6 +112,7 @@ class DimensionScan:
         return {"results": [result.to_json() for result in self.results]}
 
 
+@checked
 def two_nn(
     X: ArrayLike, fraction: float = 0.9, *, max_rows: int = 20_000, random_state: RandomState = None
 ) -> DimensionResult:
@@ -141,6 +143,7 @@ def two_nn(
     return _result(near, (1, 2), d, scores=seen / d - censored, information=kept / d**2)
 
 
+@checked
 def gride(
     X: ArrayLike, range_max: int = 64, *, max_rows: int = 20_000, random_state: RandomState = None
 ) -> DimensionScan:

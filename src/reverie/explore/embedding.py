@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
@@ -88,6 +89,7 @@ class Biplot:
     shares: np.ndarray
 
 
+@checked
 def tsne(
     X: ArrayLike,
     *,
@@ -153,6 +155,7 @@ def _place(scores: np.ndarray, perplexity: float, n_components: int, seed: int) 
     return model.fit_transform(scores).astype(float)
 
 
+@checked
 def trustworthiness(
     X: ArrayLike, points: np.ndarray, *, n_neighbours: int = NEIGHBOURS, random_state: RandomState = 0
 ) -> float:
@@ -181,6 +184,7 @@ def trustworthiness(
     return float(venna_kaski(values, points, n_neighbors=n_neighbours))
 
 
+@checked
 def biplot(result: PCAResult, X: ArrayLike, components: tuple[int, int] = (0, 1)) -> Biplot:
     """Return rows `X` (n, *event) and the features of `result` in the plane of two of its components.
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_finite, check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -91,6 +92,7 @@ class Bagged:
         return " ".join([found, *self.warnings])
 
 
+@checked
 def bagging(
     estimator: Any,
     X: ArrayLike,

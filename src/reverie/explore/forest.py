@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -134,6 +135,7 @@ class ForestResult:
         return " ".join([*sentences, *self.warnings])
 
 
+@checked
 def forest(
     X: ArrayLike,
     y: ArrayLike,

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed
@@ -168,6 +169,7 @@ class Hierarchy:
         return rank[nodes]
 
 
+@checked
 def hierarchy(
     X: ArrayLike,
     *,

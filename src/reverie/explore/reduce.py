@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive, check_table
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
@@ -126,6 +127,7 @@ class PCAResult:
         }
 
 
+@checked
 def principal_components(
     X: ArrayLike,
     *,

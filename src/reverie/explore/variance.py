@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_finite, check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -84,6 +85,7 @@ class VarianceDecomposition:
         )
 
 
+@checked
 def variance_decomposition(predictions: ArrayLike, truth: ArrayLike | None = None) -> VarianceDecomposition:
     """Return sigma^2, rho and the variance of the mean of an ensemble, with errors.
 
@@ -126,6 +128,7 @@ def variance_decomposition(predictions: ArrayLike, truth: ArrayLike | None = Non
     )
 
 
+@checked
 def decompose(
     estimator: Any,
     X: ArrayLike,

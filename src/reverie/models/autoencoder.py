@@ -23,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, Level, NonNegative, Positive, Share, Whole
+from reverie.core.arguments import Count, Level, NonNegative, Positive, Share, Whole, checked
 from reverie.core.assessment import Assessment, Curves, Quantity
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
@@ -161,11 +161,13 @@ class Autoencoder(TrainedModel):
         n_features = int(np.prod(self.preprocessing_.transform.output_shape))
         return min(max(1, n_features // 2), _MOST_LATENT) if self.n_latent == "auto" else int(self.n_latent)
 
+    @checked
     def encode(self, X: Any) -> np.ndarray:
         """Return the codes (n_samples, n_latent) of events, as in `fit`."""
         check_is_fitted(self)
         return self._encoded(self.preprocessing_.features(self._values(X, reset=False))).numpy()
 
+    @checked
     def decode(self, z: Any) -> Any:
         """Return the events of codes z (n, n_latent) in original units, in the container of the training data."""
         check_is_fitted(self)

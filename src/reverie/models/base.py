@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.assessment import Assessment
 from reverie.core.checks import check_finite, check_positive, check_table
 from reverie.core.containers import Raw, to_raw
@@ -87,6 +88,7 @@ class GenerativeModel(BaseEstimator):
             pass
         return self
 
+    @checked
     def sample(self, n_samples: int = 1, random_state: RandomState = None, **options: Any) -> Any:
         """Draw samples in original units, in the container the model was fitted on.
 
@@ -104,6 +106,7 @@ class GenerativeModel(BaseEstimator):
             blocks = list(self.iter_sample(n_samples, random_state, **options))
         return self.preprocessing_.wrapped(np.concatenate(blocks))
 
+    @checked
     def iter_sample(
         self, n_samples: int, random_state: RandomState = None, *, start: int = 0, **options: Any
     ) -> Iterator[np.ndarray]:
@@ -149,6 +152,7 @@ class GenerativeModel(BaseEstimator):
     def _unit_noise(self, seed: int, k: int) -> torch.Generator:
         return child_generator(seed, "sample", k, device=self.device_)
 
+    @checked
     def save(self, folder: str | Path) -> Path:
         """Save the fitted model into a new folder of text and safetensors; `reverie.load` reads it back.
 
@@ -162,6 +166,7 @@ class GenerativeModel(BaseEstimator):
         check_is_fitted(self)
         return save_model(self, folder)
 
+    @checked
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus the energy distance between `X` and generated samples: higher is better, 0 is perfect.
 
@@ -176,6 +181,7 @@ class GenerativeModel(BaseEstimator):
         fake = self._drawer(len(real), self.seed_)(0, len(real), noise)
         return -float(energy_distance(real.double(), fake.cpu().flatten(1).double()))
 
+    @checked
     def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
         """Return what the model can say of itself: likelihoods, chains, codes; nothing unless it knows better.
 

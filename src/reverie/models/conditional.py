@@ -9,6 +9,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import RandomState
@@ -30,6 +31,7 @@ class ConditionalModel(GenerativeModel):
         """Schema of the conditions: their names, kinds and levels; None for a model of p(x)."""
         return None if self._conditions is None else self._conditions.schema
 
+    @checked
     def sample(self, n_samples: int = 1, random_state: RandomState = None, *, condition: Any = None, **options: Any):
         """Draw samples in original units, in the container the model was fitted on.
 
@@ -47,6 +49,7 @@ class ConditionalModel(GenerativeModel):
         """
         return super().sample(n_samples, random_state, condition=condition, **options)
 
+    @checked
     def sample_conditions(self, n_samples: int, random_state: RandomState = None, *, start: int = 0) -> Any:
         """Return the conditions that ``sample(n_samples, random_state)`` draws for its samples, (n_samples, k).
 

@@ -18,6 +18,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.assessment import Assessment, Quantity
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured, measured_mean
@@ -70,6 +71,7 @@ class DensityModel(TrainedModel):
     def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
         """Return log q of features (n, *latent event), (n,) float64, and the error common to all of them."""
 
+    @checked
     def log_likelihood(self, X: Any, y: Any = None, random_state: RandomState = None) -> LogLikelihood:
         """Return log p of each event in nats, in the units of the data, and its mean with error.
 
@@ -96,10 +98,12 @@ class DensityModel(TrainedModel):
         weights = X.weights if isinstance(X, Dataset) else None
         return LogLikelihood((inside.double().cpu() + stretch.double()).numpy(), common, weights)
 
+    @checked
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
         """Return log p of each event in nats, (n_samples,); see `log_likelihood`."""
         return self.log_likelihood(X, y).values
 
+    @checked
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean log p per event in nats, higher is better; see `log_likelihood`."""
         return float(self.log_likelihood(X, y).mean.value)

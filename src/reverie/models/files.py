@@ -25,6 +25,7 @@ import torch
 import yaml
 from msgspec import Meta, Struct
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_choice
 from reverie.core.errors import CheckpointError, FolderError, InputError
 from reverie.core.typed_files import digest_of_file, read_json, read_yaml, rebuilt
@@ -82,6 +83,7 @@ def save_model(model: GenerativeModel | WaveFunctionRBM, folder: str | Path) -> 
     return folder
 
 
+@checked
 def load_model(folder: str | Path, **passed_again: Any) -> Any:
     """Load a model that `save_model` wrote: a `GenerativeModel`, or a `WaveFunctionRBM`.
 

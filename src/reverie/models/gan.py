@@ -16,7 +16,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole
+from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole, checked
 from reverie.core.compiled import outcome
 from reverie.core.errors import InputError
 from reverie.core.protocols import Runtime
@@ -320,6 +320,7 @@ class GAN(ConditionalModel):
         """Make untrained networks of the fitted shapes, to load weights into."""
         self._game = make_game(self, None)
 
+    @checked
     def sample(
         self, n_samples: int = 1, random_state: RandomState = None, *, condition: Any = None, replica: Any = None
     ) -> Any:
@@ -339,6 +340,7 @@ class GAN(ConditionalModel):
         """
         return super().sample(n_samples, random_state, condition=condition, replica=replica)
 
+    @checked
     def complete(
         self,
         X: Any,
@@ -375,6 +377,7 @@ class GAN(ConditionalModel):
         options = {"n_draws": n_draws, "condition": condition, "random_state": random_state, "search": search}
         return complete(self, X, mask, discriminator_weight=discriminator_weight, **options)
 
+    @checked
     def discriminate(self, X: Any, y: Any = None) -> Tensor:
         """Return the discriminator's logit of each sample, (n_samples,): the higher, the more real it looks.
 

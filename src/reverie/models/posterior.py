@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError, TrainingError
 from reverie.core.measured import Measured
@@ -132,6 +133,7 @@ class Posterior:
             lines.append(f"  ... {len(self.quantities)} in all")
         return "\n".join(lines + [f"  ! {warning}" for warning in self.warnings])
 
+    @checked
     def draws(self, n: int | None = None) -> Tensor:
         """Return draws of theta (draw, *event), all or `n` spread evenly over steps and chains."""
         pooled = self.chains.pooled()
@@ -140,6 +142,7 @@ class Posterior:
         check_positive("n", n, integer=True)
         return pooled[torch.linspace(0, len(pooled) - 1, n).round().long()]
 
+    @checked
     def predict(
         self, f: Callable[..., Tensor], *inputs: Tensor, level: float = 0.683, n_draws: int = 1000
     ) -> PosteriorBand:
@@ -166,6 +169,7 @@ class Posterior:
         return PosteriorBand(array.mean(axis=0), low, high, level)
 
 
+@checked
 def sample_posterior(
     log_prior: Callable[[Tensor], Tensor],
     log_likelihood: Callable[..., Tensor],

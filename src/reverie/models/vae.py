@@ -16,7 +16,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole
+from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole, checked
 from reverie.core.assessment import Assessment, Curves, Quantity
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
@@ -187,6 +187,7 @@ class VAE(DensityModel):
         mean, sd = latent_means(self._network(), x, self._given(y, len(x)))
         return (mean.cpu().numpy(), sd.cpu().numpy()) if return_std else mean.cpu().numpy()
 
+    @checked
     def decode(self, z: Any, condition: Any = None) -> np.ndarray:
         """Return the mean event of p(x | z) in original units, (n, *event).
 
@@ -219,6 +220,7 @@ class VAE(DensityModel):
         mean, _ = latent_means(self._network(), x, given)
         return self._decoded(mean, given)
 
+    @checked
     def traversal(
         self, dimension: int, *, values: Any = None, at: Any = None, condition: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -241,6 +243,7 @@ class VAE(DensityModel):
         z[:, dimension] = values
         return values, self.decode(z, condition)
 
+    @checked
     def manifold(self, n_side: int = 15, *, dimensions: tuple[int, int] = (0, 1), condition: Any = None) -> np.ndarray:
         """Return mean events on a grid of normal quantiles of two latent dimensions, (n_side, n_side, *event).
 
@@ -273,6 +276,7 @@ class VAE(DensityModel):
         """Return which latent dimensions are active on these events, (n_latent,) bool: Var_x(E_q[z | x]) > 0.01."""
         return active_units(torch.from_numpy(self.encode(X, y))).numpy()
 
+    @checked
     def log_likelihood(
         self, X: Any, y: Any = None, random_state: RandomState = None, *, n_draws: int | None = None
     ) -> ImportanceLogLikelihood:
@@ -295,6 +299,7 @@ class VAE(DensityModel):
             total, bias, X.weights if isinstance(X, Dataset) else None, errors=errors.cpu().numpy()
         )
 
+    @checked
     def score_samples(self, X: Any, y: Any = None, *, return_error: bool = False) -> Any:
         """Return log p of each event in nats, (n_samples,), and if asked for its standard error, (n_samples,)."""
         found = self.log_likelihood(X, y)

@@ -31,7 +31,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from reverie.core.arguments import Count, Positive, Whole, check_arguments
+from reverie.core.arguments import Count, Positive, Whole, check_arguments, checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.compiled import outcome, warn_plain
 from reverie.core.errors import InputError
@@ -194,6 +194,7 @@ class WaveFunctionRBM(BaseEstimator):
         if kept is not None:
             self.amplitude_, self.phase_, self.n_iter_ = kept
 
+    @checked
     def minimise(
         self,
         hamiltonian: Hamiltonian,
@@ -254,6 +255,7 @@ class WaveFunctionRBM(BaseEstimator):
         check_is_fitted(self)
         return self._state.psi().numpy()
 
+    @checked
     def fidelity(self, target: np.ndarray) -> float:
         """Return |<target|psi>|^2 of amplitudes target (2^n_sites,), normalised first."""
         check_is_fitted(self)
@@ -281,6 +283,7 @@ class WaveFunctionRBM(BaseEstimator):
                 -self.amplitude_(as_bits(X, self.units, self.n_sites_)).mean() - log_partition(self.amplitude_)
             )
 
+    @checked
     def energy(
         self, hamiltonian: Hamiltonian, *, n_samples: int = 50_000, random_state: RandomState = None
     ) -> Measured:
@@ -305,6 +308,7 @@ class WaveFunctionRBM(BaseEstimator):
         """
         return self._mean(lambda s: function(1 - 2 * s), n_samples, random_state)
 
+    @checked
     def sample(self, n_samples: int = 1, random_state: RandomState = None) -> np.ndarray:
         """Return outcomes of measurements in the basis Z, (n_samples, n_sites) int8, bits or spins as `units` says.
 

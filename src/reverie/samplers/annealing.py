@@ -37,6 +37,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -101,6 +102,7 @@ class AnnealedEstimate:
         )
 
 
+@checked
 def schedule(n_temperatures: int | str | Sequence[float] | Tensor) -> list[float]:
     """Return inverse temperatures that rise from 0 to 1.
 
@@ -136,6 +138,7 @@ def _long() -> list[float]:
     return betas
 
 
+@checked
 def anneal(path: Path, state: Any, betas: Sequence[float], generator: torch.Generator) -> tuple[Any, Tensor]:
     """Take chains along the inverse temperatures; return where they end and log w (chain,), float64.
 
@@ -154,6 +157,7 @@ def anneal(path: Path, state: Any, betas: Sequence[float], generator: torch.Gene
     return state, total
 
 
+@checked
 def annealed_estimate(
     log_w: Tensor, log_z0: float, n_temperatures: int, *, backwards: bool = False
 ) -> AnnealedEstimate:
@@ -177,6 +181,7 @@ def annealed_estimate(
     return AnnealedEstimate(log_z0 - log_mean if backwards else log_z0 + log_mean, error, ess, n, n_temperatures)
 
 
+@checked
 def bridge(log_w: Tensor, log_w_back: Tensor, log_z0: float) -> Measured:
     """Return log Z from the log weights (chain,) of forward chains and of as many backward ones.
 

@@ -20,6 +20,7 @@ import math
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_finite
 from reverie.core.errors import InputError
 from reverie.core.series import autocorrelation_time
@@ -27,11 +28,13 @@ from reverie.core.series import autocorrelation_time
 __all__ = ["effective_sample_size", "rank_normalised_r_hat", "split_r_hat"]
 
 
+@checked
 def effective_sample_size(x: np.ndarray) -> float:
     """Return n / (2 tau_int) of a series x (step,) or of pooled chains x (chain, step)."""
     return autocorrelation_time(x).n_eff
 
 
+@checked
 def split_r_hat(x: np.ndarray) -> float:
     """Return R-hat of the halves of chains x (chain, step) or of one chain (step,); 1 for a constant.
 
@@ -51,6 +54,7 @@ def split_r_hat(x: np.ndarray) -> float:
     return math.sqrt((n - 1) / n + between / within)
 
 
+@checked
 def rank_normalised_r_hat(x: np.ndarray) -> float:
     """Return the larger R-hat of normal scores of x and of |x - median|, for x as in `split_r_hat`."""
     halves = _halves(x)

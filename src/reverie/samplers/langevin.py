@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.protocols import Kernel
@@ -203,6 +204,7 @@ class Tuned:
     x: Tensor
 
 
+@checked
 def tuned_step_size(
     kernel: Callable[[float], Kernel[Any, Any]],
     energy: Energy,

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.compiled import Compiled, check_compile
 from reverie.core.errors import InputError
@@ -48,6 +49,7 @@ def steps(
         yield state, info
 
 
+@checked
 def run(
     kernel: Kernel[Any, Any],
     x: Tensor,

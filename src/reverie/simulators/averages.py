@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -105,6 +106,7 @@ class Correlation:
         return np.sqrt(np.diag(self.covariance))
 
 
+@checked
 def lattice_averages(spins: Tensor, beta: float) -> LatticeAverages:
     """Return averages of configurations without field.
 
@@ -142,6 +144,7 @@ def lattice_averages(spins: Tensor, beta: float) -> LatticeAverages:
     )
 
 
+@checked
 def correlation_function(spins: Tensor) -> Correlation:
     """Return G(r) with its covariance, for spins as in `lattice_averages`."""
     chains = _as_chains(spins)

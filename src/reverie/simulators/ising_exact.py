@@ -33,6 +33,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 
@@ -107,6 +108,7 @@ def density_of_states(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pairs[0], pairs[1], counts
 
 
+@checked
 def enumerate_ising(side: int, beta: float, field: float = 0.0) -> IsingAverages:
     """Return exact averages by enumeration of all states, for side 2, 3 or 4 and any beta and field.
 
@@ -136,6 +138,7 @@ def enumerate_ising(side: int, beta: float, field: float = 0.0) -> IsingAverages
     )
 
 
+@checked
 def kaufman(side: int, beta: float) -> TorusAverages:
     """Return exact averages of the side x side torus without field, in float64: ten digits at side 64.
 
@@ -212,6 +215,7 @@ def _ratio(log: np.ndarray, factor: np.ndarray) -> np.ndarray:
     return math.exp(log[0]) * np.array([f0, l1 * f0 + f1, l2 * f0 + 2 * l1 * f1 + f2])
 
 
+@checked
 def infinite_energy(beta: float) -> float:
     """Return e of the infinite lattice without field (Onsager); beta > 0."""
     k_prime, k_integral, _ = _elliptic(beta)
@@ -219,6 +223,7 @@ def infinite_energy(beta: float) -> float:
     return -bracket / math.tanh(2 * beta)
 
 
+@checked
 def infinite_specific_heat(beta: float) -> float:
     """Return c of the infinite lattice without field (Onsager); inf at the critical point."""
     k_prime, k_integral, e_integral = _elliptic(beta)
@@ -228,6 +233,7 @@ def infinite_specific_heat(beta: float) -> float:
     return 2 / math.pi * (beta / math.tanh(2 * beta)) ** 2 * braces
 
 
+@checked
 def infinite_magnetisation(beta: float) -> float:
     """Return the spontaneous magnetisation of the infinite lattice (Yang); 0 above T_c."""
     _check_beta(beta)

@@ -33,6 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.networks.bases import rotate
@@ -178,6 +179,7 @@ def _grouped(terms: tuple[tuple[float, str], ...]) -> Iterator[tuple[Tensor, Ten
         yield torch.tensor(flipped), coefficients.real.clone() if real else coefficients, signs
 
 
+@checked
 def transverse_field_ising(n_sites: int, *, J: float = 1.0, h: float = 1.0, periodic: bool = False) -> SpinHamiltonian:
     """Return H = - J sum Z_i Z_(i+1) - h sum X_i of a chain; critical at J = h.
 
@@ -191,6 +193,7 @@ def transverse_field_ising(n_sites: int, *, J: float = 1.0, h: float = 1.0, peri
     return SpinHamiltonian(n_sites, tuple((c, _string(n_sites, sites)) for c, sites in bonds + fields))
 
 
+@checked
 def heisenberg(n_sites: int, *, J: float = 1.0, periodic: bool = False, marshall: bool = True) -> SpinHamiltonian:
     """Return the Heisenberg chain J sum S_i S_(i+1) of spins 1/2, antiferromagnetic for J > 0.
 

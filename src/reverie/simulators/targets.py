@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator
@@ -119,6 +120,7 @@ TARGETS: dict[str, GaussianMixture] = {
 }
 
 
+@checked
 def target(name: str) -> GaussianMixture:
     """Return the exact density of the simulated data set `name`; an unknown name is answered with the nearest."""
     return check_choice("target", name, TARGETS)

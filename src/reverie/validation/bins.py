@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
 from reverie.core.types import ArrayLike
@@ -129,6 +130,7 @@ def bin_statistic(bins: Bins, relabel: Relabellings) -> Computed:
     return Computed(values, jackknife_error(kept), detail=f"{k} regions, {k - 1} expected")
 
 
+@checked
 def compare_bins(
     real: ArrayLike,
     generated: ArrayLike,

@@ -29,6 +29,7 @@ import torch
 from scipy.stats import hypergeom
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive, check_table
 from reverie.core.containers import tabular
 from reverie.core.errors import InputError
@@ -111,6 +112,7 @@ class ConstraintResult:
         return f"{percent(self.fraction)} of generated events break '{self.name}' ({interval}), {real}{detail}."
 
 
+@checked
 def check_constraints(
     real: ArrayLike,
     generated: ArrayLike,
@@ -167,6 +169,7 @@ def check_constraints(
     return tuple(replace(one, p_adjusted=p) for one, p in zip(results, adjusted, strict=True))
 
 
+@checked
 def conserved(columns: Sequence[int], *, total: float = 0.0, tolerance: float = 1e-4) -> Constraint:
     """Return the constraint that the sum of `columns` is `total`, within `tolerance` times the sum of their sizes."""
     chosen = list(columns)
@@ -178,6 +181,7 @@ def conserved(columns: Sequence[int], *, total: float = 0.0, tolerance: float = 
     return holds
 
 
+@checked
 def mass_shell(energy: int, momentum: Sequence[int], mass: float, *, tolerance: float = 1e-3) -> Constraint:
     """Return the constraint E^2 - p^2 = m^2, within `tolerance` times E^2.
 

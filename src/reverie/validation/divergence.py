@@ -40,6 +40,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from scipy.special import digamma, logit, xlogy
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -122,6 +123,7 @@ def binned_divergences(
     return _in_unit(unit, kl, _measured(_kl_form(q, p), q, p, m, n, debias), js, power, int(min(n, m)))
 
 
+@checked
 def histogram_divergences(
     x: ArrayLike,
     y: ArrayLike,
@@ -144,6 +146,7 @@ def histogram_divergences(
     return binned_divergences(*counts, debias=debias, unit=unit)
 
 
+@checked
 def knn_divergences(x: ArrayLike, y: ArrayLike, *, k: int = 5, n_groups: int = 10, unit: Unit = "nats") -> Divergences:
     """Return the divergences of samples x (n, d) and y (m, d) from their k nearest neighbours.
 
@@ -172,6 +175,7 @@ def knn_divergences(x: ArrayLike, y: ArrayLike, *, k: int = 5, n_groups: int = 1
     return _in_unit(unit, kl, reverse, js, None, min(len(x), len(y)))
 
 
+@checked
 def discriminator_divergences(
     p_x: ArrayLike, p_y: ArrayLike, *, prior: float = 0.5, unit: Unit = "nats"
 ) -> Divergences:

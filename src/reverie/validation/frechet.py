@@ -34,6 +34,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -134,6 +135,7 @@ def frechet_columns(z: Tensor, relabel: Relabellings) -> Computed:
     )
 
 
+@checked
 def frechet_distance(
     x: ArrayLike,
     y: ArrayLike,

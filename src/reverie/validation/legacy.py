@@ -31,6 +31,7 @@ import torch
 from scipy.linalg import LinAlgWarning, sqrtm
 from scipy.optimize import curve_fit
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
@@ -69,6 +70,7 @@ class LegacyDistance:
         return f"{self.name} = {Measured(self.value, self.error)}. {self.caveat}"
 
 
+@checked
 def fpd_jetnet(
     real: ArrayLike,
     generated: ArrayLike,
@@ -101,6 +103,7 @@ def fpd_jetnet(
     return LegacyDistance("FPD (JetNet)", float(fit[0]), float(np.sqrt(covariance[0, 0])), _FPD_CAVEAT)
 
 
+@checked
 def kpd_jetnet(
     real: ArrayLike,
     generated: ArrayLike,
@@ -124,6 +127,7 @@ def kpd_jetnet(
     return LegacyDistance("KPD (JetNet)", float(np.median(values)), float(high - low) / 2, _KPD_CAVEAT)
 
 
+@checked
 def kid(
     real: ArrayLike, generated: ArrayLike, *, seed: int = 42, n_subsets: int = 100, subset_size: int = 1_000
 ) -> LegacyDistance:

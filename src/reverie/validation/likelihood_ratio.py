@@ -45,6 +45,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.random import as_generator
 from reverie.core.types import ArrayLike, RandomState
@@ -163,6 +164,7 @@ def likelihood_ratio_columns(
     return Computed(_statistic(basis, relabel, fitted.coefficients).numpy(), detail=detail)
 
 
+@checked
 def likelihood_ratio_test(
     x: ArrayLike,
     y: ArrayLike,

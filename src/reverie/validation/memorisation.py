@@ -34,6 +34,7 @@ __all__ = ["MemorisationResult", "NearCopy", "memorisation"]
 MIN_ROWS = 20
 
 
+@checked
 def memorisation(
     train: ArrayLike,
     holdout: ArrayLike,

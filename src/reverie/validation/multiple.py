@@ -26,6 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import false_discovery_control
 
+from reverie.core.arguments import checked
+
 __all__ = ["Ranked", "benjamini_hochberg", "holm", "min_p", "permutation_p", "ranked", "step_down"]
 
 
@@ -83,6 +85,7 @@ def step_down(columns: Sequence[Ranked]) -> list[float]:
     return adjusted
 
 
+@checked
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return Holm's adjusted p-values, which control the chance of any false alarm among them (Holm 1979)."""
     p = np.asarray(p_values, dtype=float)
@@ -93,6 +96,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
+@checked
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """Return q-values: rejecting all q <= a keeps the expected share of false alarms among them below a.
 

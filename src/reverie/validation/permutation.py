@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_generator
@@ -27,6 +28,7 @@ from reverie.validation.tables import as_rows, as_values
 __all__ = ["permutation_test"]
 
 
+@checked
 def permutation_test(
     statistic: Callable[..., Tensor | float],
     x: ArrayLike,

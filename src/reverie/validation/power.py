@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
@@ -129,6 +130,7 @@ class PowerResult:
         return "\n".join([*lines, *(self.sentence(*pair) for pair in pairs)])
 
 
+@checked
 def power_study(
     real: ArrayLike,
     *,

@@ -44,6 +44,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson
@@ -172,6 +173,7 @@ def strongest_needs(needs: Sequence[EventsNeeded], most: int = 6) -> tuple[Event
     return tuple(one for one in needs if first[one.test.split(" of ")[0]] is one)[:most]
 
 
+@checked
 def events_for_auc(auc: float, *, power: float = TARGET, alpha: float = LEVEL) -> float:
     """Return the test events per class at which a classifier of area `auc` > 1/2 rejects with that power.
 
@@ -185,6 +187,7 @@ def events_for_auc(auc: float, *, power: float = TARGET, alpha: float = LEVEL) -
     return _quantiles(power, alpha) ** 2 / (6 * (auc - 0.5) ** 2)
 
 
+@checked
 def detectable_auc(n_real: float, n_generated: float, *, power: float = TARGET, alpha: float = LEVEL) -> float:
     """Return the smallest area that is told from 1/2 with that power, at most 1.
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.arguments import checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
@@ -49,6 +50,7 @@ SMALL = 1000  # events per sample below which "not rejected" says little (valida
 _CORRELATED = {"auto": "auto", "blocks": "auto", "thin": "thin", "ignore": "ignore"}
 
 
+@checked
 def validate(
     real: ArrayLike,
     generated: ArrayLike,
