@@ -31,7 +31,19 @@ import numpy as np
 
 from reverie.core.errors import InputError, nearest
 
-__all__ = ["Count", "Interval", "Level", "NonNegative", "Positive", "Share", "Whole", "check_arguments", "checked"]
+__all__ = [
+    "Count",
+    "Interval",
+    "Level",
+    "NonNegative",
+    "Positive",
+    "Share",
+    "Whole",
+    "check_arguments",
+    "check_fields",
+    "checked",
+    "shown",
+]
 
 _LARGEST = 2**63  # integers of torch and NumPy are below it in size
 
@@ -109,8 +121,13 @@ def check_arguments(call: Callable[..., Any], given: Mapping[str, Any], *, of: s
                 continue
             whose = f"{name} of {of}" if of else name
             raise InputError(
-                f"Expected {whose} to be {_wanted(annotation)}, got {_shown(one)}. {_hint(annotation, one)}"
+                f"Expected {whose} to be {_wanted(annotation)}, got {shown(one)}. {_hint(annotation, one)}"
             )
+
+
+def check_fields(instance: Any) -> None:
+    """Raise `InputError` for the first field of a dataclass that is not what its annotation says."""
+    check_arguments(type(instance), vars(instance), of=type(instance).__name__)
 
 
 @functools.cache
@@ -168,7 +185,7 @@ def _accepts_several(origin: Any, parts: tuple[Any, ...], value: Any) -> bool:
         return _is_sequence(value) and all(_accepts(parts[0], part) for part in value)
     if origin in (abc.Iterable, abc.Iterator, abc.Collection):
         return isinstance(value, origin) and not isinstance(value, (str, bytes))
-    return isinstance(value, origin) if isinstance(origin, type) else True
+    return _accepts(origin, value)
 
 
 def _is_sequence(value: Any) -> bool:
@@ -252,13 +269,13 @@ def _one_of(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a value in short: numbers and words as they are, others by their type."""
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
         text = repr(value.item() if isinstance(value, np.generic) else value) if _is_short(value) else "a huge integer"
         return text if len(text) <= 60 else f"{text[:57]}..."
     if isinstance(value, (list, tuple)) and len(value) <= 8:
-        return f"({', '.join(_shown(part) for part in value)})" if value else "an empty list"
+        return f"({', '.join(shown(part) for part in value)})" if value else "an empty list"
     return f"a value of type {type(value).__name__}"
 
 

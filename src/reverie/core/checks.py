@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
+from reverie.core.arguments import shown
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.lazy import LazyTable, Summary, is_large
 
@@ -39,7 +40,7 @@ def check_positive(name: str, value: float, *, integer: bool = False, allow_zero
     if number and whole and (value > 0 or (allow_zero and value == 0)):
         return
     kind = ("an integer" if integer else "a number") + (" >= 0" if allow_zero else " > 0")
-    raise InputError(f"Expected {name} to be {kind}, got {value!r}. Give {name} such a value.")
+    raise InputError(f"Expected {name} to be {kind}, got {shown(value)}. Give {name} such a value.")
 
 
 def check_same_shape(a: Tensor, b: Tensor, names: tuple[str, str]) -> None:

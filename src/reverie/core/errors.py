@@ -57,9 +57,9 @@ class UnknownNameError(InputError):
 
     def __init__(self, what: str, name: object, known: Iterable[str]) -> None:
         self.what, self.name, self.known = what, name, tuple(known)
-        close = nearest(str(name), self.known)
+        close = nearest(str(name)[:200], self.known)
         hint = f"Did you mean {close!r}? " if close else ""
-        super().__init__(f"Unknown {what} {str(name)!r}. {hint}Known: {_shortened(self.known)}.")
+        super().__init__(f"Unknown {what} {str(name)[:60]!r}. {hint}Known: {_shortened(self.known)}.")
 
     def __reduce__(self):
         return type(self), (self.what, self.name, self.known)  # as it comes back from another process

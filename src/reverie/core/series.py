@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reverie.core.checks import check_finite
+from reverie.core.containers import as_array
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 
@@ -116,7 +117,7 @@ def autocovariance(x: np.ndarray) -> np.ndarray:
 
 
 def _as_chains(x: np.ndarray) -> np.ndarray:
-    array = np.asarray(x, dtype=np.float64)
+    array = np.asarray(as_array(x, "the series"), dtype=np.float64)
     if array.ndim not in (1, 2) or array.shape[-1] < _FEWEST or len(array) == 0:
         raise InputError(
             f"Expected a series (step,) or (chain, step) with at least {_FEWEST} steps, got shape {array.shape}. "

@@ -30,6 +30,7 @@ import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_finite, check_positive
+from reverie.core.containers import as_array
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
@@ -99,7 +100,7 @@ def variance_decomposition(predictions: ArrayLike, truth: ArrayLike | None = Non
     InputError
         For another shape, or predictions that are not finite.
     """
-    x = np.asarray(predictions, dtype=np.float64)
+    x = np.asarray(as_array(predictions, "predictions"), dtype=np.float64)
     if x.ndim != 3 or x.shape[0] < _FEWEST_REPLICATES or x.shape[1] < 2 or x.shape[2] < 1:
         raise InputError(
             f"Expected predictions (replicate, member, point) with at least {_FEWEST_REPLICATES} replicates and 2 "

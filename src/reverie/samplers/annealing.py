@@ -39,6 +39,7 @@ from torch import Tensor
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
+from reverie.core.containers import as_array
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 
@@ -123,7 +124,7 @@ def schedule(n_temperatures: int | str | Sequence[float] | Tensor) -> list[float
     if isinstance(n_temperatures, (int, np.integer)):
         check_positive("n_temperatures", n_temperatures, integer=True)
         return [k / int(n_temperatures) for k in range(int(n_temperatures) + 1)]
-    betas = [float(beta) for beta in n_temperatures]
+    betas = as_array(n_temperatures, "n_temperatures").astype(float).ravel().tolist()
     if len(betas) < 2 or betas[0] != 0 or betas[-1] != 1 or not all(a < b for a, b in pairwise(betas)):
         raise InputError("Expected inverse temperatures that rise from 0 to 1, got others. Try numpy.linspace(0, 1).")
     return betas

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import check_fields
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.series import AutocorrelationTime, autocorrelation_time, mean_with_error
@@ -49,6 +50,7 @@ class Chains:
     thin: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.x.ndim < 2:
             raise InputError(f"Expected x (step, chain, *event), got shape {tuple(self.x.shape)}. Add the axes.")
 

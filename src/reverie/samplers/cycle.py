@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import check_fields
 from reverie.core.errors import InputError
 from reverie.core.protocols import Kernel
 from reverie.core.types import Energy
@@ -31,6 +32,7 @@ class Cycle:
     kernels: Sequence[Kernel[Any, Any]]
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.kernels:
             raise InputError("Expected at least one kernel, got none. Name the kernels to run in turn.")
 

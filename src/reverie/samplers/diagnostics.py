@@ -22,6 +22,7 @@ import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_finite
+from reverie.core.containers import as_array
 from reverie.core.errors import InputError
 from reverie.core.series import autocorrelation_time
 
@@ -70,10 +71,10 @@ def _normal_scores(x: np.ndarray) -> np.ndarray:
 
 
 def _halves(x: np.ndarray) -> np.ndarray:
-    chains = np.atleast_2d(np.asarray(x, dtype=np.float64))
+    chains = np.atleast_2d(np.asarray(as_array(x, "the chains"), dtype=np.float64))
     if chains.ndim != 2 or chains.shape[1] < 4:
         raise InputError(
-            f"Expected chains (chain, step) with at least 4 steps, got shape {np.shape(x)}. "
+            f"Expected chains (chain, step) with at least 4 steps, got shape {chains.shape}. "
             "Give one number per step; steps run along the last axis."
         )
     check_finite(chains, name="the chains")

@@ -8,12 +8,12 @@ where every site is joined to its right and its lower neighbour: 2 side^2 bonds,
 bonds join the same pair. E follows the sign of `reverie.core.types`: low energy is probable.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import check_fields
 from reverie.core.errors import InputError
 from reverie.core.types import Energy
 
@@ -39,8 +39,7 @@ class IsingEnergy:
     field: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.beta) and math.isfinite(self.field)):
-            raise InputError(f"Expected finite beta and field, got {self.beta} and {self.field}. Correct them.")
+        check_fields(self)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return E (batch,), float64 and exact to rounding, of spins x (batch, side, side)."""

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import check_fields
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.types import Energy
@@ -60,6 +61,7 @@ class MinibatchEnergy:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.batch_size is not None:
             check_positive("batch_size", self.batch_size, integer=True)
         lengths = {len(table) for table in self.tables}

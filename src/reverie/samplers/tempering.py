@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reverie.core.arguments import check_fields
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.protocols import Kernel
@@ -136,6 +137,7 @@ class ReplicaExchange:
     n_steps: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_positive("n_steps", self.n_steps, integer=True)
         falling = all(a > b > 0 for a, b in zip(self.betas, self.betas[1:], strict=False))
         if len(self.betas) < 2 or self.betas[0] != 1 or not falling:

@@ -16,12 +16,13 @@ Exact values: `reverie.simulators.ising_exact`. Averages with errors: `reverie.s
 import math
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.arguments import Interval, check_fields, checked
+from reverie.core.checks import check_choice, check_memory, check_positive
 from reverie.core.errors import InputError
 from reverie.core.protocols import Kernel
 from reverie.core.random import as_seed, child_generator
@@ -29,7 +30,7 @@ from reverie.core.series import autocorrelation_time
 from reverie.core.types import RandomState
 from reverie.data.observables import abs_magnetisation, magnetisation
 from reverie.samplers import Checkerboard, Cycle, IsingEnergy, SwendsenWang, Wolff, run, steps
-from reverie.simulators.ising_exact import CRITICAL_BETA
+from reverie.simulators.ising_exact import CRITICAL_BETA, Beta
 
 __all__ = ["SAMPLERS", "Ising"]
 
@@ -68,16 +69,12 @@ class Ising:
     torch.Size([100, 8, 8])
     """
 
-    side: int
-    beta: float
+    side: Annotated[int, Interval(2)]
+    beta: Beta
     field: float = 0.0
 
     def __post_init__(self) -> None:
-        check_positive("side", self.side, integer=True)
-        if self.side < 2:
-            raise InputError(f"Expected side >= 2, got {self.side}. One site has no neighbours.")
-        check_positive("beta", self.beta, allow_zero=True)
-        _ = self.reduced_energy  # refuses a field that is not finite
+        check_fields(self)
 
     @property
     def reduced_energy(self) -> IsingEnergy:
@@ -97,6 +94,7 @@ class Ising:
             raise InputError(f"Expected spins (batch, {self.side}, {self.side}), got {got}. Give one lattice per row.")
         return IsingEnergy(1.0, float(self.field))(spins)
 
+    @checked
     def sample(
         self, n: int, random_state: RandomState = None, *, independent: bool = True, sampler: str = "cycle"
     ) -> Tensor:
@@ -119,6 +117,8 @@ class Ising:
         kernel = check_choice("sampler", sampler, SAMPLERS)
         generator = child_generator(as_seed(random_state), "ising")
         n_chains = max(min(int(n), _SITES // self.side**2), _FEWEST_CHAINS)
+        size = 4 * self.side**2 * (int(n) + 16 * n_chains)  # of an update: a cluster number and bonds of each site
+        check_memory(size, f"{n} lattices of {self.side} x {self.side}", "Choose a smaller side, or fewer at a time.")
         if independent:
             x, thin = self._equilibrate(kernel, n_chains, generator)
             n_steps = -(-int(n) // n_chains) * thin

@@ -30,10 +30,11 @@ Ferdinand and Fisher, Phys. Rev. 185, 832 (1969).
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated, TypeAlias
 
 import numpy as np
 
-from reverie.core.arguments import checked
+from reverie.core.arguments import Interval, checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 
@@ -49,6 +50,7 @@ __all__ = [
     "kaufman",
 ]
 
+Beta: TypeAlias = Annotated[float, Interval(0, 1_000_000)]  # beyond it every lattice is frozen, and squares overflow
 CRITICAL_BETA = math.log(1 + math.sqrt(2)) / 2
 _LARGEST_SIDE = 4  # 2^16 states; 2^25 would take minutes
 
@@ -85,6 +87,7 @@ class IsingAverages(TorusAverages):
     binder: float
 
 
+@checked
 @lru_cache(maxsize=4)
 def density_of_states(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return bond sums B, magnetisation sums M and their counts g(B, M), three integer arrays (pair,).
@@ -109,7 +112,7 @@ def density_of_states(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @checked
-def enumerate_ising(side: int, beta: float, field: float = 0.0) -> IsingAverages:
+def enumerate_ising(side: int, beta: Beta, field: float = 0.0) -> IsingAverages:
     """Return exact averages by enumeration of all states, for side 2, 3 or 4 and any beta and field.
 
     Raises
@@ -139,7 +142,7 @@ def enumerate_ising(side: int, beta: float, field: float = 0.0) -> IsingAverages
 
 
 @checked
-def kaufman(side: int, beta: float) -> TorusAverages:
+def kaufman(side: Annotated[int, Interval(2, 1_000_000)], beta: Beta) -> TorusAverages:
     """Return exact averages of the side x side torus without field, in float64: ten digits at side 64.
 
     Raises
@@ -216,7 +219,7 @@ def _ratio(log: np.ndarray, factor: np.ndarray) -> np.ndarray:
 
 
 @checked
-def infinite_energy(beta: float) -> float:
+def infinite_energy(beta: Beta) -> float:
     """Return e of the infinite lattice without field (Onsager); beta > 0."""
     k_prime, k_integral, _ = _elliptic(beta)
     bracket = 1 + 2 / math.pi * k_prime * k_integral if k_prime else 1.0
@@ -224,7 +227,7 @@ def infinite_energy(beta: float) -> float:
 
 
 @checked
-def infinite_specific_heat(beta: float) -> float:
+def infinite_specific_heat(beta: Beta) -> float:
     """Return c of the infinite lattice without field (Onsager); inf at the critical point."""
     k_prime, k_integral, e_integral = _elliptic(beta)
     if not math.isfinite(k_integral):
@@ -234,10 +237,12 @@ def infinite_specific_heat(beta: float) -> float:
 
 
 @checked
-def infinite_magnetisation(beta: float) -> float:
+def infinite_magnetisation(beta: Beta) -> float:
     """Return the spontaneous magnetisation of the infinite lattice (Yang); 0 above T_c."""
     _check_beta(beta)
-    return max(0.0, 1 - math.sinh(2 * beta) ** -4) ** 0.125
+    if beta < CRITICAL_BETA:
+        return 0.0
+    return max(0.0, 1 - math.sinh(min(2 * beta, 40.0)) ** -4) ** 0.125  # at 40 it is one already
 
 
 def _elliptic(beta: float) -> tuple[float, float, float]:

@@ -27,13 +27,13 @@ Pfeuty, Ann. Phys. 57, 79 (1970); Marshall, Proc. R. Soc. A 232, 48 (1955). Meas
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import checked
+from reverie.core.arguments import Interval, check_fields, checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.networks.bases import rotate
@@ -51,6 +51,8 @@ __all__ = [
 ]
 
 _DENSE = 6  # sites up to which the dense matrix is as quick
+
+Sites: TypeAlias = Annotated[int, Interval(1, 1000)]  # each term of a chain is a word of so many letters
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,7 @@ class SpinHamiltonian:
     terms: tuple[tuple[float, str], ...]
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for _, string in self.terms:
             if len(string) != self.n_sites or set(string) - set("IXYZ"):
                 raise InputError(
@@ -180,7 +183,9 @@ def _grouped(terms: tuple[tuple[float, str], ...]) -> Iterator[tuple[Tensor, Ten
 
 
 @checked
-def transverse_field_ising(n_sites: int, *, J: float = 1.0, h: float = 1.0, periodic: bool = False) -> SpinHamiltonian:
+def transverse_field_ising(
+    n_sites: Sites, *, J: float = 1.0, h: float = 1.0, periodic: bool = False
+) -> SpinHamiltonian:
     """Return H = - J sum Z_i Z_(i+1) - h sum X_i of a chain; critical at J = h.
 
     Examples
@@ -194,7 +199,7 @@ def transverse_field_ising(n_sites: int, *, J: float = 1.0, h: float = 1.0, peri
 
 
 @checked
-def heisenberg(n_sites: int, *, J: float = 1.0, periodic: bool = False, marshall: bool = True) -> SpinHamiltonian:
+def heisenberg(n_sites: Sites, *, J: float = 1.0, periodic: bool = False, marshall: bool = True) -> SpinHamiltonian:
     """Return the Heisenberg chain J sum S_i S_(i+1) of spins 1/2, antiferromagnetic for J > 0.
 
     Parameters

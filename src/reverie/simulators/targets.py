@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import checked
+from reverie.core.arguments import check_fields, checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator
@@ -63,6 +63,7 @@ class GaussianMixture:
     sd: float
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.centres.ndim != 2 or len(self.centres) == 0:
             raise InputError(
                 f"Expected centres (mode, feature), got shape {tuple(self.centres.shape)}. Give one row per mode."

@@ -295,7 +295,7 @@ def _cluster_bins(z: np.ndarray, n_bins: int, seed: int) -> np.ndarray:
 
     rows = np.random.default_rng(seed).permutation(len(z))[:_CLUSTERED]
     options: dict[str, Any] = {"n_init": 1, "random_state": seed % 2**32}
-    model = KMeans(min(n_bins, len(rows)), **options).fit(z[rows])
+    model = KMeans(min(n_bins, len(np.unique(z[rows], axis=0))), **options).fit(z[rows])
     return np.asarray(model.predict(z))
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reverie.core.arguments import checked
+from reverie.core.arguments import Count, checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
@@ -134,7 +134,7 @@ class PowerResult:
 def power_study(
     real: ArrayLike,
     *,
-    sizes: Sequence[int],
+    sizes: Sequence[Count],
     test: Test | None = None,
     faults: Mapping[str, Fault] = FAULTS,
     n_repeats: int = 100,
