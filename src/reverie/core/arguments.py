@@ -190,7 +190,7 @@ def _accepts_several(origin: Any, parts: tuple[Any, ...], value: Any) -> bool:
 
 def _is_sequence(value: Any) -> bool:
     """Whether `value` is a list, tuple, range or one-dimensional array: a word is no sequence of letters."""
-    if isinstance(value, np.ndarray):
+    if hasattr(value, "ndim") and hasattr(value, "__len__"):
         return value.ndim == 1
     return isinstance(value, abc.Sequence) and not isinstance(value, (str, bytes))
 
