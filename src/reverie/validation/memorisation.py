@@ -34,7 +34,6 @@ __all__ = ["MemorisationResult", "NearCopy", "memorisation"]
 MIN_ROWS = 20
 
 
-@checked
 def memorisation(
     train: ArrayLike,
     holdout: ArrayLike,

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reverie.core.arguments import Count, checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
@@ -130,11 +129,10 @@ class PowerResult:
         return "\n".join([*lines, *(self.sentence(*pair) for pair in pairs)])
 
 
-@checked
 def power_study(
     real: ArrayLike,
     *,
-    sizes: Sequence[Count],
+    sizes: Sequence[int],
     test: Test | None = None,
     faults: Mapping[str, Fault] = FAULTS,
     n_repeats: int = 100,
