@@ -140,7 +140,7 @@ def test_a_task_travels_as_plain_arrays_and_arrives_as_it_was():
     assert (again.row, again.share, again.bench.names) == (3, (1, 8), bench.names)
     for name in ("labels", "weights", "weight_of_x", "groups"):
         assert torch.equal(getattr(again.bench.here.relabel, name), getattr(bench.here.relabel, name))
-    for name in ("z", "few", "single", "third"):
+    for name in ("few", "single", "third"):
         assert torch.equal(getattr(again.bench.here, name), getattr(bench.here, name))
     for modes, expected in ((again.bench.here.modes, bench.here.modes), (again.bench.here.bins, bench.here.bins)):
         assert modes is not None

@@ -11,7 +11,7 @@ from reverie.core.errors import InputError
 __all__ = ["main", "options"]
 
 _MOST_PERMUTATIONS = 1_000_000  # more would neither fit nor end
-_SHARING = ("workers", "engine", "scheduler_file")  # what may be said beside a run folder
+_SHARING = ("workers", "engine", "scheduler_file", "max_time", "quiet")  # what may be said beside a run folder
 
 
 def options() -> Options:
@@ -52,6 +52,13 @@ def options() -> Options:
     )
     parser.add_argument("--permutations", type=int, default=999, help="The smallest p-value is 1 over this plus one.")
     parser.add_argument("--max-samples", type=int, default=10_000, help="Most rows used of each sample.")
+    parser.add_argument(
+        "--max-time",
+        type=str | None,
+        default=None,
+        help="Most time, such as 90s or 5m: the cheapest tests come first, what does not fit is left out and named. "
+        "By default no limit; for a run folder that of the run.",
+    )
     parser.add_argument("--seed", type=int, default=0, help="Seed of the permutations.")
     parser.add_argument(
         "--workers",
@@ -68,6 +75,7 @@ def options() -> Options:
         default=None,
         help="Of the Dask cluster: what 'dask scheduler --scheduler-file FILE' wrote; by default one on this machine.",
     )
+    parser.flag("quiet", "No progress.")
     parser.flag("drop-missing", "Leave out rows with NaN or infinite entries.")
     return parser
 
@@ -120,7 +128,7 @@ def _validated(values: Any, executor: Any) -> Any:
     from reverie.experiment.run import validate_run
 
     if values.generated is None:
-        return validate_run(values.real, executor=executor)
+        return validate_run(values.real, max_time=values.max_time, executor=executor, quiet=values.quiet)
     listed = () if values.classifiers == "none" else tuple(values.classifiers.split(","))
     return validate_files(
         values.real,
@@ -138,5 +146,7 @@ def _validated(values: Any, executor: Any) -> Any:
         correlated=values.correlated,
         n_permutations=values.permutations,
         max_samples=values.max_samples,
+        max_time=values.max_time,
+        quiet=values.quiet,
         executor=executor,
     )

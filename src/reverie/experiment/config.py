@@ -61,6 +61,8 @@ class RunConfig:
     checkpoint_every : time between two kept states; a killed run loses at most this much.
     n_samples : how many samples to draw; by default as many as rows are held out.
     samples_format : file format of the samples: npy, csv, parquet, h5 or root.
+    validation_time : most time for the validation, such as 90s or 5m; what does not fit is left out and named. By
+        default as much as training took, and a minute.
     no_validate : leave the verdict out: train, draw samples and write the report; 'reverie validate FOLDER' adds it.
     model : name of the model under "name", and its options.
     """
@@ -77,11 +79,13 @@ class RunConfig:
     checkpoint_every: str = "30s"
     n_samples: int | None = None
     samples_format: str = "npy"
+    validation_time: str | None = None
     no_validate: bool = False
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parse_duration(self.max_time)
+        parse_duration(self.validation_time)
         parse_duration(self.checkpoint_every)
         if not 0.0 < self.held_out < 1.0:
             raise InputError(f"Expected --held-out between 0 and 1, got {self.held_out}. Try 0.35.")

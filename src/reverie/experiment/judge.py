@@ -7,11 +7,12 @@ import numpy as np
 
 from reverie.core.errors import FolderError, InputError, UnknownNameError
 from reverie.data import Dataset
-from reverie.experiment.config import parse_columns
+from reverie.experiment.config import parse_columns, parse_duration
 from reverie.experiment.folder import write_json
 from reverie.experiment.inputs import drawn_from
 from reverie.experiment.lookup import open_data, recoded
 from reverie.experiment.observing import observables_of
+from reverie.experiment.progress import StageProgress
 from reverie.experiment.stages import drawable
 from reverie.explore import kmeans
 from reverie.validation import REFERENCES, ValidationResult, validate
@@ -32,6 +33,8 @@ def validate_files(
     seed: int = 0,
     out: str | None = None,
     drop_missing: bool = False,
+    max_time: str | None = None,
+    quiet: bool = False,
     **options: Any,
 ) -> ValidationResult:
     """Compare the samples in two files and, with `out`, write ``validation.json`` and ``report.html`` there.
@@ -48,6 +51,8 @@ def validate_files(
     seed : root of all randomness.
     out : folder to write into; made if it is not there.
     drop_missing : leave out rows with NaN or infinite entries.
+    max_time : most time for the tests, such as "5m"; None for no limit.
+    quiet : show no progress.
     options : others of `reverie.validate`.
 
     Raises
@@ -68,7 +73,9 @@ def validate_files(
     if modes is not None:
         known = others.get("train", others.get("calibration", first))
         options["modes"] = kmeans(drawn_from(known, seed), modes or None, random_state=seed).predict
-    result = validate(first, **others, observables=functions, random_state=seed, **options)
+    options |= {"observables": functions, "random_state": seed, "max_time": parse_duration(max_time)}
+    with StageProgress("validating", budget=options["max_time"], quiet=quiet) as bar:
+        result = validate(first, **others, progress=bar.update, **options)
     if out is not None:
         title = f"{Path(generated).name} against {Path(real).name}"
         _write(Path(out), drawn_from(first, seed), drawn_from(others["generated"], seed).values, result, title=title)

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from reverie.experiment.config import format_duration
 
-__all__ = ["Progress", "alarm_sentence", "describe_scalars", "say"]
+__all__ = ["Progress", "StageProgress", "alarm_sentence", "describe_scalars", "say"]
 
 _WIDE = 120  # columns from which the losses have room beside the bar
 _SHOWN = (
@@ -124,6 +124,49 @@ class Progress:
         return f"{format_duration(left)} left" if left < 1e8 else ""
 
 
+class StageProgress:
+    """Progress of a task that is made of stages with names, used as a context manager.
+
+    Parameters
+    ----------
+    what : the task, such as "validating".
+    budget : seconds that it may take, or None.
+    quiet : show nothing.
+    every : seconds between plain lines when the output is no terminal.
+    """
+
+    def __init__(self, what: str, *, budget: float | None = None, quiet: bool = False, every: float = 5.0) -> None:
+        self.what, self.budget, self.quiet, self.every = what, budget, quiet, every
+        self._began = self._last = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        if not self.quiet and sys.stderr.isatty():
+            self._bar = _make_bar(counts=False)
+            self._task = self._bar.add_task(self.what, total=1.0, note="", left="", alarm="")
+            self._bar.start()
+        return self
+
+    def update(self, fraction: float, stage: str) -> None:
+        """Show the fraction that is done and the name of the stage that is being done."""
+        now = time.monotonic()
+        spent = format_duration(now - self._began)
+        spent += "" if self.budget is None else f" of at most {format_duration(self.budget)}"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=fraction, note=f"{100 * fraction:.0f} %  {stage}", left=spent)
+        elif not self.quiet and now - self._last >= self.every:
+            self._last = now
+            say(f"{self.what}: {100 * fraction:.0f} %  {stage}  {spent}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if kind is None:
+            say(f"{self.what}: done in {format_duration(time.monotonic() - self._began)}", quiet=self.quiet)
+
+
 def describe_scalars(scalars: Mapping[str, float], shown: Sequence[tuple[str, str]] = _SHOWN) -> str:
     """Return the `shown` (key, label) of the scalars in one line, as far as they are there."""
     return "  ".join(f"{label} {scalars[key]:.3f}" for key, label in shown if key in scalars)
@@ -140,7 +183,7 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _make_bar() -> Any:
+def _make_bar(*, counts: bool = True) -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as RichProgress
@@ -148,7 +191,7 @@ def _make_bar() -> Any:
     return RichProgress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=5),
-        MofNCompleteColumn(),
+        *([MofNCompleteColumn()] if counts else []),
         TextColumn("{task.fields[note]}"),
         TextColumn("[cyan]{task.fields[left]}"),
         TextColumn("[yellow]{task.fields[alarm]}"),

@@ -158,14 +158,18 @@ def rewrite_report(folder: RunFolder) -> Path:
     return folder / "report.html"
 
 
-def validate_run(folder: str | Path, *, executor: Executor | None = None) -> ValidationResult:
+def validate_run(
+    folder: str | Path, *, max_time: str | None = None, executor: Executor | None = None, quiet: bool = False
+) -> ValidationResult:
     """Compare the samples of a run with its held-out data anew, rewrite validation and report, return the result.
 
     Samples that are not there yet are drawn first.
 
     Parameters
     ----------
+    max_time : most time for it; None takes that of the run, see `RunConfig`.
     executor : who shares the tests, see `reverie.validate`.
+    quiet : show no progress.
 
     Raises
     ------
@@ -179,7 +183,7 @@ def validate_run(folder: str | Path, *, executor: Executor | None = None) -> Val
             raise InputError(stage.missing(run, config, inputs))
         if run.samples is None:
             stage.sample(run, config, inputs)
-        result = stage.validation(run, config, inputs, executor=executor)
+        result = stage.validation(run, config, inputs, max_time=max_time, executor=executor, quiet=quiet)
         stage.report(run, config, inputs)
     return result
 
@@ -297,7 +301,7 @@ def _complete(run: RunFolder, config: RunConfig, inputs: Inputs, wanted: Sequenc
                 print(found)
             if not (inputs.unvalidated or config.no_validate):
                 say("validating: generated against held-out data, real against real beside it", quiet=quiet)
-                print(stage.validation(run, config, inputs))
+                print(stage.validation(run, config, inputs, quiet=quiet))
         elif name == "report":
             stage.report(run, config, inputs)
 

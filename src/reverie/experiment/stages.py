@@ -17,7 +17,7 @@ from reverie.core.lazy import LazyTable, sample_size
 from reverie.core.random import child_seed
 from reverie.core.typed_files import rebuilt
 from reverie.data import Dataset, Schema, read
-from reverie.experiment.config import RunConfig, read_yaml
+from reverie.experiment.config import RunConfig, parse_duration, read_yaml
 from reverie.experiment.drawing import draw, draw_from, sample
 from reverie.experiment.fitting import Interrupt, Trained, fit, help_to_fit, n_open_steps, snapshot_steps
 from reverie.experiment.folder import RunFolder, write_json
@@ -25,6 +25,7 @@ from reverie.experiment.inputs import Inputs, Part
 from reverie.experiment.joint import joined, joint_names, joint_rows
 from reverie.experiment.lookup import recoded
 from reverie.experiment.observing import observables_of
+from reverie.experiment.progress import StageProgress
 from reverie.experiment.records import REMEDIES
 from reverie.models.files import load_model
 from reverie.validation import ValidationResult, validate
@@ -48,13 +49,27 @@ __all__ = [
     "validation",
 ]
 
+_MORE_THAN_TRAINING = 60.0  # seconds that a validation may take beyond the time of training
+
 
 def validation(
-    folder: RunFolder, config: RunConfig, inputs: Inputs, *, executor: Executor | None = None
+    folder: RunFolder,
+    config: RunConfig,
+    inputs: Inputs,
+    *,
+    max_time: str | None = None,
+    executor: Executor | None = None,
+    quiet: bool = False,
 ) -> ValidationResult:
     """Compare the samples of the run with the held-out data and write `validation.json`.
 
-    With conditions, rows of events and conditions are compared: the joint law. `executor` shares the tests.
+    With conditions, rows of events and conditions are compared: the joint law.
+
+    Parameters
+    ----------
+    max_time : most time for it; None takes that of `config`, and without one the time of training and a minute.
+    executor : who shares the tests.
+    quiet : show no progress.
 
     Raises
     ------
@@ -65,16 +80,22 @@ def validation(
         raise InputError(inputs.unvalidated)
     part = generated(folder, inputs).take(slice(0, len(inputs.held_out)))
     conditions = None if part.conditions is None else part.conditions.values
-    result = validate(
-        joint_rows(inputs, inputs.held_out),
-        joined(inputs, part.events.values, conditions),
-        calibration=joint_rows(inputs, inputs.calibration),
-        train=joint_rows(inputs, inputs.known),
-        names=joint_names(inputs),
-        observables=None if conditions is not None else run_observables(config, inputs),
-        random_state=child_seed(config.seed, "validation") % 2**31,
-        executor=executor,
-    )
+    budget = parse_duration(max_time or config.validation_time)
+    if budget is None:
+        budget = folder.read_json("status.json", {}).get("training", {}).get("seconds", 0.0) + _MORE_THAN_TRAINING
+    with StageProgress("validating", budget=budget, quiet=quiet) as bar:
+        result = validate(
+            joint_rows(inputs, inputs.held_out),
+            joined(inputs, part.events.values, conditions),
+            calibration=joint_rows(inputs, inputs.calibration),
+            train=joint_rows(inputs, inputs.known),
+            names=joint_names(inputs),
+            observables=None if conditions is not None else run_observables(config, inputs),
+            random_state=child_seed(config.seed, "validation") % 2**31,
+            max_time=budget,
+            progress=bar.update,
+            executor=executor,
+        )
     write_json(folder / "validation.json", result.to_json())
     return result
 

@@ -149,8 +149,8 @@ def _correlations(bench: Bench, c: Comparison) -> Groups:
 
 
 def _sliced(bench: Bench, c: Comparison) -> Groups:
-    directions = draw_directions(c.z.shape[1], N_DIRECTIONS, child_generator(bench.seed, "directions"))
-    return {"sliced Wasserstein": [_column("sliced Wasserstein", sliced_columns(c.z, c.relabel, directions).w1)]}
+    directions = draw_directions(c.few.shape[1], N_DIRECTIONS, child_generator(bench.seed, "directions"))
+    return {"sliced Wasserstein": [_column("sliced Wasserstein", sliced_columns(c.few, c.relabel, directions).w1)]}
 
 
 def kernel_statistics(bench: Bench, c: Comparison, shares: Sequence[Share] | None = None) -> Groups:
@@ -158,13 +158,13 @@ def kernel_statistics(bench: Bench, c: Comparison, shares: Sequence[Share] | Non
     exact = has_shares(c)
     how = "" if exact else "; estimated"
     if exact:
-        energy, *gaussians = kernel_columns(c.z, c.relabel, _kernels(bench), shares=shares)
+        energy, *gaussians = kernel_columns(c.few, c.relabel, _kernels(bench), shares=shares)
     else:
-        d, widths = c.z.shape[1], _widths(bench)
+        d, widths = c.few.shape[1], _widths(bench)
         frequencies = draw_frequencies(d, N_FREQUENCIES, child_generator(bench.seed, "frequencies"))
-        gaussians = fourier_columns(c.z, c.relabel, widths, frequencies)
+        gaussians = fourier_columns(c.few, c.relabel, widths, frequencies)
         directions = draw_directions(d, 4 * N_DIRECTIONS, child_generator(bench.seed, "directions"))
-        energy = energy_by_slices(c.z, c.relabel, directions)
+        energy = energy_by_slices(c.few, c.relabel, directions)
     mmds = [
         replace(_column("MMD", one), detail=f"strongest at {factor:g} times the median distance{how}")
         for factor, one in zip(BANDWIDTH_FACTORS, gaussians, strict=True)
@@ -174,12 +174,12 @@ def kernel_statistics(bench: Bench, c: Comparison, shares: Sequence[Share] | Non
 
 def has_shares(c: Comparison) -> bool:
     """Tell whether energy distance and MMD are computed from all pairs, which takes longest and can be shared."""
-    return len(c.z) <= MAX_EXACT
+    return len(c.few) <= MAX_EXACT
 
 
 def share_of_kernels(bench: Bench, c: Comparison, share: tuple[int, int]) -> Share:
     """Return share k of n of the work of `kernel_statistics`, as (k, n)."""
-    return kernel_share(c.z, c.relabel, _kernels(bench), share=share)
+    return kernel_share(c.few, c.relabel, _kernels(bench), share=share)
 
 
 def _widths(bench: Bench) -> list[float]:

@@ -6,9 +6,9 @@ principal components and the bins, is chosen from all rows of R, G and H togethe
 the hard constraints that are read off real events. It does not depend on which of the rows that are compared are
 called real: the permutation tests stay exact.
 
-Many features are cut: those looked at one by one to the `MAX_FEATURES` of largest variance, those that statistics of
-cost d^2 see to the first `MAX_COMPONENTS` - 1 principal components and the length of what these leave out.
-Each cut is stated in the notes.
+Many features are cut: those looked at one by one to the `MAX_FEATURES`, pixels to the `MAX_PIXELS`, of largest
+variance, and those looked at together to principal components (`reverie.validation.components`). Each cut is stated in
+the notes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +22,7 @@ from torch import Tensor
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.validation.bins import Bins, Cells, bin_regions, fit_cells
+from reverie.validation.components import MAX_COMPONENTS, fit_components
 from reverie.validation.constraints import TOLERANCE, Constraint, breaks, learnt_rules
 from reverie.validation.inferred import Rule
 from reverie.validation.kernels import median_distance
@@ -29,13 +30,12 @@ from reverie.validation.observables import evaluate_observables
 from reverie.validation.relabel import N_GROUPS, Relabellings, relabellings
 from reverie.validation.samples import Sample, Samples
 from reverie.validation.shapes import TAIL
-from reverie.validation.sharing import one_thread
 from reverie.validation.twins import row_sets
 
-__all__ = ["MAX_COMPONENTS", "MAX_FEATURES", "Bench", "Comparison", "set_bench"]
+__all__ = ["MAX_FEATURES", "MAX_PIXELS", "Bench", "Comparison", "set_bench"]
 
 MAX_FEATURES = 128
-MAX_COMPONENTS = 64
+MAX_PIXELS = 32  # of images: one pixel by itself says little, and its neighbours the same
 _WEIGHTED_PER_BIN = 100
 
 
@@ -45,8 +45,7 @@ class Comparison:
 
     Parameters
     ----------
-    z : (N, d), all features that vary, scaled.
-    few : (N, k), the same or, of many features, their components (see the module).
+    few : (N, k), all features that vary, scaled, or of many features their components (see the module).
     single : (N, f), the features and observables that are looked at one by one.
     third : (M, f), the same features of the sample that is not compared; it takes part in the edges of the tails.
     observables : name -> (N, k).
@@ -58,7 +57,6 @@ class Comparison:
     modes : the same as `bins` for the modes of the user, if any were given.
     """
 
-    z: Tensor
     few: Tensor
     single: Tensor
     third: Tensor
@@ -77,7 +75,7 @@ class Bench:
     Parameters
     ----------
     here, real : generated against real, and real against real (None if that was not asked for).
-    names, few_names, single_names : of the columns of `Comparison.z`, `few` and `single`.
+    names, few_names, single_names : of the features that vary, and of the columns of `few` and `single`.
     edges : (2, f), where the tails of `single` begin.
     median : median distance of real events (H), the unit of bandwidths: the same for every generator.
     seed : root of directions, bandwidths and ties.
@@ -131,8 +129,9 @@ def set_bench(
     learnt = [r for r in learnt_rules(events["calibration"], samples.names) if r.breaks(everything).any()]
     broken = {what: _broken(part, given, learnt) for what, part in events.items()}
     sets = None if samples.is_weighted else _sets(rows)
-    few, few_names = _components(scaled, names, notes)
-    single, single_names = _single(scaled, names, seen, notes)
+    few, few_names = _components(scaled, names, notes, seed)
+    most = MAX_FEATURES if len(samples.event_shape) == 1 else MAX_PIXELS
+    single, single_names = _single(scaled, names, seen, notes, most)
     pooled = torch.cat(list(single.values()))
     edges = torch.stack([torch.quantile(pooled, level, dim=0) for level in (TAIL, 1 - TAIL)])
     smaller = min(len(rows["real"]), len(rows["generated"]))
@@ -147,7 +146,6 @@ def set_bench(
         regions = bin_regions(join(few), cells, smaller), None if labels is None else _modes(join(labels))
         third = single["calibration" if y == "generated" else "generated"]
         return Comparison(
-            z=join(scaled),
             few=join(few),
             single=join(single),
             third=third,
@@ -166,7 +164,7 @@ def set_bench(
         few_names=few_names,
         single_names=single_names,
         edges=edges,
-        median=median_distance(scaled["calibration"], child_generator(seed, "bandwidth")),
+        median=median_distance(few["calibration"], child_generator(seed, "bandwidth")),
         seed=seed,
         notes=tuple(notes),
         given=tuple(given),
@@ -239,41 +237,32 @@ def _frozen_notes(samples: Samples, varies: np.ndarray) -> list[str]:
     return notes
 
 
-@one_thread()
 def _components(
-    scaled: dict[str, Tensor], names: tuple[str, ...], notes: list[str]
+    scaled: dict[str, Tensor], names: tuple[str, ...], notes: list[str], seed: int
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     if len(names) <= MAX_COMPONENTS:
         return scaled, names
-    everything = torch.cat(list(scaled.values()))
-    mean = everything.mean(0)
-    _, axes = torch.linalg.eigh(torch.cov(everything.T))
-    leading = axes[:, -(MAX_COMPONENTS - 1) :].flip(1)
-
-    def reduced(z: Tensor) -> Tensor:
-        inside = (z - mean) @ leading
-        rest = (z - mean).square().sum(1) - inside.square().sum(1)
-        return torch.cat([inside, rest.clamp_min(0).sqrt()[:, None]], dim=1)
-
+    reduced = fit_components(torch.cat(list(scaled.values())), seed)
     notes.append(
-        f"Correlations, Frechet distance, neighbourhoods, bins and likelihood ratio saw {MAX_COMPONENTS - 1} principal "
-        f"components and the rest of {len(names):,} features."
+        f"Tests of all {len(names):,} features together saw {MAX_COMPONENTS - 1} principal components and the rest."
     )
     few = {what: reduced(z) for what, z in scaled.items()}
     return few, (*(f"principal component {k + 1}" for k in range(MAX_COMPONENTS - 1)), "rest")
 
 
 def _single(
-    scaled: dict[str, Tensor], names: tuple[str, ...], seen: dict[str, dict[str, np.ndarray]], notes: list[str]
+    scaled: dict[str, Tensor],
+    names: tuple[str, ...],
+    seen: dict[str, dict[str, np.ndarray]],
+    notes: list[str],
+    most: int,
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Return what is looked at one by one: the widest features and observables of one number per event."""
     keep = list(range(len(names)))
-    if len(names) > MAX_FEATURES:
+    if len(names) > most:
         variance = torch.cat(list(scaled.values())).var(0)
-        keep = variance.argsort(descending=True, stable=True)[:MAX_FEATURES].sort().values.tolist()
-        notes.append(
-            f"Tests by feature looked at the {MAX_FEATURES} of {len(names):,} features with the largest variance."
-        )
+        keep = variance.argsort(descending=True, stable=True)[:most].sort().values.tolist()
+        notes.append(f"Tests by feature looked at the {most} of {len(names):,} features with the largest variance.")
     scalars = [name for name, values in seen["real"].items() if values.shape[1] == 1]
     scale = {name: max(float(seen["calibration"][name].std()), 1e-300) for name in scalars}
     single = {

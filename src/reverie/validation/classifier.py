@@ -24,6 +24,7 @@ a gap of one block between them: a random split would put neighbours on both sid
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -44,11 +45,14 @@ from reverie.validation.result import ClassifierResult
 
 __all__ = [
     "MAX_FEATURES",
+    "Fit",
     "Halves",
     "Separation",
     "area_under_curve",
     "area_with_error",
+    "classifier_result",
     "classifier_test",
+    "fits_of",
     "halves",
     "separate",
 ]
@@ -128,13 +132,44 @@ def classifier_test(
     InputError
         For an unknown learner, a wrong event shape, or too few blocks or effective events.
     """
-    options = {"names": names, "seed": seed, "learner": learner, "block": block}
+    options = {"names": tuple(names), "seed": seed, "learner": learner, "block": block}
     options |= {"event_shape": event_shape, "periodic": periodic}
+    fits = fits_of(reference, generated, calibration, weights=weights, **options)
+    return classifier_result(learner, *(fit.done() for fit in fits))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One call of `separate`, which any process can make; the fields are its arguments."""
+
+    real: np.ndarray
+    generated: np.ndarray
+    weights: tuple[Weights, Weights]
+    options: dict[str, Any]
+
+    def done(self) -> "Separation":
+        """Make it."""
+        return separate(self.real, self.generated, weights=self.weights, **self.options)
+
+
+def fits_of(
+    reference: np.ndarray,
+    generated: np.ndarray,
+    calibration: np.ndarray | None,
+    *,
+    weights: tuple[Weights, Weights, Weights] = (None, None, None),
+    **options: Any,
+) -> tuple[Fit, ...]:
+    """Return the fits of `classifier_test`: generated against real and, with calibration, real against real."""
     of_real, of_generated, of_calibration = weights
-    here = separate(reference, generated, weights=(of_real, of_generated), explain=True, **options)
-    real = None
-    if calibration is not None:
-        real = separate(reference, calibration, weights=(of_real, of_calibration), explain=False, **options)
+    here = Fit(reference, generated, (of_real, of_generated), {**options, "explain": True})
+    if calibration is None:
+        return (here,)
+    return here, Fit(reference, calibration, (of_real, of_calibration), options)
+
+
+def classifier_result(learner: str, here: Separation, real: Separation | None = None) -> ClassifierResult:
+    """Return the result of `classifier_test` from its separations."""
     return ClassifierResult(
         value=here.value,
         error=here.error,

@@ -28,6 +28,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from threadpoolctl import threadpool_limits
 
 from reverie.core.checks import check_choice
@@ -191,7 +192,8 @@ def _boosting(training: Training, seed: int) -> RowMap:
     }
     model = HistGradientBoostingClassifier(**options)
     # small fits are slower on several threads, much slower where the cores are shared
-    threads = partial(threadpool_limits, 1 if training.rows.size < _SMALL_FIT else None, user_api="openmp")
+    is_alone = torch.get_num_threads() == 1 or training.rows.size < _SMALL_FIT
+    threads = partial(threadpool_limits, 1 if is_alone else None, user_api="openmp")
     with threads():
         model.fit(training.rows, training.targets, sample_weight=training.weights)
 

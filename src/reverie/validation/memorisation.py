@@ -5,7 +5,9 @@ C_T, authenticity, the number of generated events equal to a training event with
 generated events that lie closer to a training event than all but 1 % of the held-out events do.
 
 Features are scaled by median and interquartile range / 1.349 of T u H (images: one scale for all pixels), which does
-not know which of the real events were trained on. Distances are in this unit.
+not know which of the real events were trained on. Distances are in this unit. Of many features, as of images,
+neighbours are searched among the components of T u H (`reverie.validation.components`), and distances are those of
+components, except of the closest pairs and of duplicates, which are compared in all features.
 """
 
 import math
@@ -19,6 +21,7 @@ from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
+from reverie.validation.components import MAX_COMPONENTS, fit_components
 from reverie.validation.copies import (
     authenticity,
     copying_p,
@@ -67,9 +70,15 @@ def memorisation(
     check_positive("n_permutations", n_permutations, integer=True)
     check_positive("block", block, integer=True)
     seed = as_seed(random_state)
-    t, h, g = _scaled(train, holdout, generated)
+    whole = t, h, g = _scaled(train, holdout, generated)
+    if t.shape[1] > MAX_COMPONENTS:
+        reduced = fit_components(torch.cat([t, h]), child_seed(seed, "memorisation"))
+        t, h, g = (reduced(part) for part in whole)
     exchange = exchange_test(t, h, g, n_permutations=n_permutations, block=block, seed=child_seed(seed, "memorisation"))
     (to_g, row_g), (to_h, row_h) = distances_to_train(t, g, seed), distances_to_train(t, h, seed)
+    gaps = to_g, to_h
+    if t is not whole[0]:
+        gaps = tuple((x - whole[0][rows]).norm(dim=1).numpy() for x, rows in ((whole[2], row_g), (whole[1], row_h)))
     limit = float(np.quantile(to_h, NEAR))
     n_near = int((to_g < limit).sum())
     near_low, near_high = clopper_pearson(n_near, len(g))
@@ -95,9 +104,9 @@ def memorisation(
         c_t_p=copying_p(score, spread) if defined else None,
         authenticity=authenticity(t, to_g, row_g, seed),
         authenticity_holdout=authenticity(t, to_h, row_h, seed),
-        duplicates=int((to_g <= tolerance).sum()),
-        duplicates_holdout=int((to_h <= tolerance).sum()),
-        closest=_closest_pairs(to_g, row_g, n_pairs),
+        duplicates=int((gaps[0] <= tolerance).sum()),
+        duplicates_holdout=int((gaps[1] <= tolerance).sum()),
+        closest=_closest_pairs(gaps[0], row_g, n_pairs),
         n_train=len(t),
         n_holdout=len(h),
         n_generated=len(g),

@@ -184,6 +184,7 @@ class ValidationResult:
     chains : whether rows depend on their neighbours.
     sizes : n_real, n_generated, n_calibration (used); given_... (before cuts, of large samples the part); n_features.
     streamed : what one pass over all rows of large samples found; None where the tests could draw from all rows.
+    left_out : tests that did not run, for want of time or since they would not end with so many rows.
     alpha : the level of the verdict.
     warnings : what to keep in mind, in sentences.
     settings : every option that was in force.
@@ -211,6 +212,7 @@ class ValidationResult:
     n_distinguish_of: int = 0
     needs: tuple[EventsNeeded, ...] = ()
     biases: tuple[Bias, ...] = ()
+    left_out: tuple[str, ...] = ()
     alpha: float = 0.05
     warnings: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)

@@ -5,9 +5,11 @@ thread alone, here as in other processes, so that who did it changes no bit; of 
 SciPy too, whose threads would besides wait for each other where another program runs.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -27,7 +29,7 @@ def shared(function: Callable[[T], R], items: Iterable[T], executor: Executor | 
     Parameters
     ----------
     function : for other processes one of a module.
-    items : for other processes plain data.
+    items : for other processes plain data. Threads of this process ask for one when they are free to do it.
     executor : who does it; None takes as many threads as torch uses.
 
     Raises
@@ -40,12 +42,21 @@ def shared(function: Callable[[T], R], items: Iterable[T], executor: Executor | 
         with threadpool_limits(1, user_api="blas"):
             yield from map(function, items)
         return
+    todo, futures = iter(items), deque[Future[R]]()
     alone = threadpool_limits(1, user_api="blas")
     with alone, one_thread(), ThreadPoolExecutor(n_threads) if executor is None else nullcontext(executor) as workers:
-        futures = [workers.submit(_alone, function, item) for item in items]
         try:
-            for future in futures:
-                yield future.result()
+            while True:
+                running = [future for future in futures if not future.done()] if executor is None else []
+                free = n_threads - len(running) if executor is None else None  # an executor has a queue of its own
+                new = [workers.submit(_alone, function, item) for item in islice(todo, free)]
+                futures.extend(new)
+                if not futures:
+                    return
+                if executor is None and not futures[0].done() and len(new) == free:
+                    wait([*running, *new], return_when=FIRST_COMPLETED)
+                else:
+                    yield futures.popleft().result()
         except Exception as error:
             if isinstance(error, BrokenExecutor) or type(error).__module__.startswith("distributed"):
                 raise WorkerError(

@@ -30,8 +30,9 @@ from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.battery import Groups
 from reverie.validation.bench import Bench, set_bench
-from reverie.validation.classifier import classifier_test
+from reverie.validation.classifier import classifier_result, fits_of
 from reverie.validation.constraints import Constraint
+from reverie.validation.costs import seconds_of_copies, seconds_of_learner
 from reverie.validation.findings import find
 from reverie.validation.judgement import constraints_judged, judged, observables_judged, reached, regions_judged
 from reverie.validation.located import locate as find_evidence
@@ -40,13 +41,15 @@ from reverie.validation.multiple import min_p, ranked
 from reverie.validation.observables import named_observables
 from reverie.validation.result import ClassifierResult, Located, ValidationResult, strongest
 from reverie.validation.samples import Samples, gather_samples, read_sample
+from reverie.validation.schedule import Budget, Progress, Stage, n_workers, run_stages
 from reverie.validation.sentences import UNLIKE
 from reverie.validation.stream import Streamed, part_of, stream
-from reverie.validation.tasks import Progress, run_battery
+from reverie.validation.tasks import Task, battery_groups, battery_stages
 
 __all__ = ["validate"]
 
 SMALL = 1000  # events per sample below which "not rejected" says little (validation reference, 4.9)
+COPIES, LOCATION = "copies of training events", "where the classifier finds its evidence"
 _CORRELATED = {"auto": "auto", "blocks": "auto", "thin": "thin", "ignore": "ignore"}
 
 
@@ -69,6 +72,8 @@ def validate(
     n_permutations: int = 999,
     max_samples: int = 10_000,
     alpha: float = 0.05,
+    max_time: float | None = None,
+    tests: Sequence[str] | None = None,
     progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> ValidationResult:
@@ -98,18 +103,27 @@ def validate(
     max_samples : most rows used of each sample. Of a sample too large for copies they are drawn from a random part
         of it, and one pass over all rows is added (see `reverie.validation.stream`).
     alpha : level of the verdict, in (0, 1).
-    progress : called with the fraction done and the name of the next step.
+    max_time : seconds after which no test begins that is not expected to end in time: the cheapest come first, and what
+        was left out is said. Which tests run depends on sizes and on the clock, never on their results, and the global
+        p corrects for those that ran. None for no limit.
+    tests : those to run, by the names in `settings["tests"]` of a result, whose numbers come out again; None for all.
+    progress : called with the fraction done and the name of the next test.
     executor : of `concurrent.futures`, which shares the tests out; the result is the same to the last bit. None takes
-        as many threads as torch uses. Classifiers and the search for copies stay in this process.
+        as many threads as torch uses. With `max_time` it is chosen at the start what runs.
 
     Raises
     ------
+    UnknownNameError
+        For a test that there is not.
     InputError
         For samples with different features, NaN, text or fewer than 20 rows, or an observable that fails.
     WorkerError
         If a worker of the executor died.
     """
     check_positive("n_permutations", n_permutations, integer=True)
+    if max_time is not None:
+        check_positive("max_time", max_time)
+    budget = Budget(max_time, n_workers(executor))
     if not 0 < alpha < 1:
         raise InputError(f"Expected alpha between 0 and 1, got {alpha!r}. The usual level is 0.05.")
     tell, seed = progress or (lambda fraction, text: None), as_seed(random_state)
@@ -130,20 +144,33 @@ def validate(
     )
     more = {"calibrate": calibrate, "modes": modes, "constraints": constraints}
     bench = set_bench(samples, named_observables(observables), n_permutations, seed, **more)
-    groups = run_battery(bench, tell, executor)
-    tell(0.75, "classifiers")
-    learners = _learners(classifiers, samples)
-    tested = tuple(_classify(name, samples, seed, calibrate=calibrate) for name in learners)
-    located = find_evidence(samples, strongest(tested), seed, alpha) if locate else None
-    tell(0.95, "copies")
-    learnt = parts["train"]
-    copies = None if learnt is None else _memorisation(learnt, samples, seed, n_permutations, max_samples, alpha)
+    learners, learnt = _learners(classifiers, samples), parts["train"]
+    stages, endless = battery_stages(bench)
+    stages += [_fits(name, samples, seed, calibrate=calibrate) for name in learners]
+    if learnt is not None:
+        search = _copies(learnt, samples, seed, n_permutations, max_samples, alpha)
+        stages += [search] if search is not None else []
+        endless += [COPIES] if search is None else []
+    results = run_stages(_asked(stages, tests), budget, tell, executor)
+    left_out = [stage.name for stage in _asked(stages, tests) if stage.name not in results]
+    groups = battery_groups(bench, results)
+    tested = tuple(classifier_result(name, *results[name]) for name in learners if name in results)
+    best = strongest(tested)
+    located = None
+    if locate and best is not None:
+        tell(1.0, LOCATION)
+        if budget.has_time_for(_fits(best.learner, samples, seed, calibrate=False).seconds):
+            located = find_evidence(samples, best, seed, alpha)
+        elif best.p_value <= alpha:
+            left_out.append(LOCATION)
+    copies = results[COPIES][0] if COPIES in results else None
     pair = parts["real"], parts["generated"]
     streamed = stream((real, generated), pair, samples.names, constraints=constraints)
     tell(1.0, "done")
     settings = {"max_samples": max_samples, "calibration": samples.calibration_source, "classifiers": list(learners)}
     settings |= {"correlated": correlated, "calibrate": calibrate, "weighted": samples.is_weighted}
-    evidence = _Evidence(samples, bench, groups, tested, located, copies, streamed)
+    settings |= {"tests": [stage.name for stage in stages if stage.name in results]}
+    evidence = _Evidence(samples, bench, groups, tested, located, copies, streamed, left_out, endless)
     return _result(evidence, seed=seed, n_permutations=n_permutations, alpha=alpha, settings=settings)
 
 
@@ -156,6 +183,8 @@ class _Evidence:
     located: Located | None
     copies: MemorisationResult | None
     streamed: Streamed | None
+    left_out: list[str]
+    endless: list[str]
 
 
 def _result(
@@ -186,10 +215,11 @@ def _result(
         chains=e.samples.chains,
         sizes=e.samples.sizes,
         streamed=e.streamed,
+        left_out=(*e.endless, *e.left_out),
         seed=seed,
         n_permutations=n_permutations,
         alpha=alpha,
-        warnings=(*e.samples.warnings, *e.bench.notes, *_cautions(e.samples, best)),
+        warnings=(*_left_out(e), *e.samples.warnings, *e.bench.notes, *_cautions(e.samples, best)),
         settings=settings,
         version=_version(),
     )
@@ -204,40 +234,73 @@ def _learners(classifiers: str | Sequence[str], samples: Samples) -> tuple[str, 
     return ("boosting", "cnn") if is_image else ("boosting",)
 
 
-def _classify(learner: str, samples: Samples, seed: int, *, calibrate: bool) -> ClassifierResult:
+def _asked(stages: list[Stage], tests: Sequence[str] | None) -> list[Stage]:
+    if tests is None:
+        return stages
+    names = {stage.name: stage for stage in stages}
+    asked = [check_choice("test", name, names) for name in tests]
+    if not any(isinstance(piece, Task) for stage in asked for piece in stage.pieces):
+        raise InputError(f"Expected a statistic among the tests, got {list(tests)}. Add {stages[0].name!r}.")
+    return asked
+
+
+def _fits(learner: str, samples: Samples, seed: int, *, calibrate: bool) -> Stage:
     roles = samples.reference, samples.generated, samples.calibration
     real, generated, other = (samples.scaled(sample.values) for sample in roles)
-    weights = samples.reference.weights, samples.generated.weights, samples.calibration.weights
-    return classifier_test(
+    fits = fits_of(
         real,
         generated,
         other if calibrate else None,
+        weights=(samples.reference.weights, samples.generated.weights, samples.calibration.weights),
         names=samples.names,
         seed=child_seed(seed, "classifier"),
         learner=learner,
-        weights=weights,
         block=samples.chains.block,
         event_shape=samples.event_shape,
     )
+    return Stage(learner, len(fits) * seconds_of_learner(learner, len(real) + len(generated), real.shape[1]), fits)
 
 
-def _memorisation(
+@dataclass(frozen=True)
+class _Copies:
+    """One call of `memorisation`, which any process can make."""
+
+    samples: tuple[np.ndarray, np.ndarray, np.ndarray]
+    options: dict[str, Any]
+
+    def done(self) -> MemorisationResult:
+        return memorisation(*self.samples, **self.options)
+
+
+def _copies(
     train: ArrayLike, samples: Samples, seed: int, n_permutations: int, max_samples: int, alpha: float
-) -> MemorisationResult:
+) -> Stage | None:
+    """Return the search for copies as a stage; None if it would not end."""
     rows = read_sample(train, "train", samples.names).values
     if samples.chains.is_chain:
         rows = rows[samples.chains.kept(len(rows))]
     elif len(rows) > max_samples:
         rows = rows[np.random.default_rng(child_seed(seed, "train")).permutation(len(rows))[:max_samples]]
-    return memorisation(
-        rows,
-        samples.reference.values,
-        samples.generated.values,
-        n_permutations=n_permutations,
-        block=samples.chains.block,
-        alpha=alpha,
-        random_state=child_seed(seed, "copies"),
-    )
+    arrays = rows, samples.reference.values, samples.generated.values
+    options = {"n_permutations": n_permutations, "block": samples.chains.block, "alpha": alpha}
+    options["random_state"] = child_seed(seed, "copies")
+    seconds = seconds_of_copies(*map(len, arrays), n_features=rows.shape[1])
+    return None if seconds is None else Stage(COPIES, seconds, (_Copies(arrays, options),))
+
+
+def _left_out(e: _Evidence) -> list[str]:
+    notes = []
+    if e.left_out:
+        notes.append(
+            f"Left out for want of time: {', '.join(e.left_out)}. The verdict and its global p rest on the other "
+            "tests; give more time to have these too."
+        )
+    if e.endless:
+        notes.append(
+            f"Left out with so many rows: {', '.join(e.endless)}. What they take grows as the square of the rows; "
+            "give a smaller max_samples to have them."
+        )
+    return notes
 
 
 def _cautions(samples: Samples, best: ClassifierResult | None) -> list[str]:

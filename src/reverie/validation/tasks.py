@@ -7,8 +7,7 @@ order they are done, by one thread each.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
@@ -19,19 +18,18 @@ from torch import Tensor
 from reverie.validation.battery import (
     STATISTICS,
     Groups,
-    Share,
     has_shares,
     kernel_statistics,
     share_of_kernels,
 )
 from reverie.validation.bench import Bench, Comparison
-from reverie.validation.sharing import shared
+from reverie.validation.costs import seconds_of_statistic
+from reverie.validation.schedule import Stage
 
-__all__ = ["Progress", "Task", "run_battery"]
-
-Progress = Callable[[float, str], None]
+__all__ = ["Task", "battery_groups", "battery_stages"]
 
 _N_SHARES = 8
+_FIRST = ("features one by one", "hard constraints")  # cheap, and the plainest
 
 
 @dataclass(frozen=True)
@@ -49,62 +47,70 @@ class Task:
     row: int
     share: tuple[int, int] | None = None
 
+    def done(self) -> Groups | list[np.ndarray]:
+        """Return the groups of the statistic, or what its share adds."""
+        if self.share is not None:
+            return [part.numpy() for part in share_of_kernels(self.bench, self.bench.here, self.share)]
+        return STATISTICS[self.row][1](self.bench, self.bench.here)
+
     def __reduce__(self) -> Any:
         return _task, (_packed(self.bench), self.row, self.share)
 
 
-def run_battery(bench: Bench, tell: Progress, executor: Executor | None = None) -> Groups:
-    """Return the groups of statistics with real against real in each column.
+def battery_stages(bench: Bench) -> tuple[list[Stage], list[str]]:
+    """Return a stage for each statistic, and the names of those that would not end with so many rows.
+
+    The pieces of a stage are those of generated against real, then those of real against real.
+    """
+    stages, endless = [], []
+    for row, (name, _) in enumerate(STATISTICS):
+        seconds = seconds_of_statistic(name, bench)
+        if seconds is None:
+            endless.append(name)
+        elif seconds > 0:
+            pieces = tuple(task for c in _comparisons(bench) for task in _tasks(replace(bench, here=c, real=None), row))
+            stages.append(Stage(name, seconds, pieces, is_first=name in _FIRST))
+    return stages, endless
+
+
+def battery_groups(bench: Bench, results: Mapping[str, Sequence[Any]]) -> Groups:
+    """Return the groups of the statistics that ran, with real against real in each column.
 
     Parameters
     ----------
-    tell : called with the fraction of the whole validation that is done, and words.
-    executor : who does the tasks; None takes as many threads as torch uses.
+    results : name of a statistic -> results of the pieces of its stage.
     """
-    comparisons = [bench.here] if bench.real is None else [bench.here, bench.real]
-    parts = [list(_tasks(replace(bench, here=c, real=None))) for c in comparisons]
-    tasks, done = sum(parts, []), []
-    tell(0.0, "statistics")
-    for task, result in zip(tasks, shared(_done, tasks, executor), strict=True):
-        done.append(result)
-        tell(0.7 * len(done) / len(tasks), f"statistics ({STATISTICS[task.row][0]} done)")
-    results = iter(done)
-    here, *beside = [_gathered(bench, c, part, results) for c, part in zip(comparisons, parts, strict=True)]
-    return {
-        name: [replace(column, real=beside[0][name][j].value if beside else None) for j, column in enumerate(columns)]
-        for name, columns in here.items()
-    }
-
-
-def _tasks(bench: Bench) -> Iterator[Task]:
-    """Yield the tasks of one comparison, the longest first."""
-    n = _N_SHARES if has_shares(bench.here) else 0
-    for row, (_, statistic) in reversed(list(enumerate(STATISTICS))):
-        if statistic is kernel_statistics and n:
-            yield from (Task(bench, row, (k, n)) for k in range(n))
-        else:
-            yield Task(bench, row)
-
-
-def _done(task: Task) -> Groups | list[np.ndarray]:
-    if task.share is not None:
-        return [part.numpy() for part in share_of_kernels(task.bench, task.bench.here, task.share)]
-    return STATISTICS[task.row][1](task.bench, task.bench.here)
-
-
-def _gathered(bench: Bench, c: Comparison, tasks: list[Task], results: Iterator[Any]) -> Groups:
-    """Return the groups of a comparison in the order of `STATISTICS`, the shares of its kernels put together."""
-    shares: list[Share] = []
-    whole: dict[int, Groups] = {}
-    for task, result in zip(tasks, results, strict=False):
-        if task.share is None:
-            whole[task.row] = result
-        else:
-            shares.append([torch.from_numpy(part) for part in result])
     groups: Groups = {}
-    for row in range(len(STATISTICS)):
-        groups |= whole[row] if row in whole else kernel_statistics(bench, c, shares)
+    for row, (name, _) in enumerate(STATISTICS):
+        if name not in results:
+            continue
+        comparisons = _comparisons(bench)
+        n = len(results[name]) // len(comparisons)
+        parts = [results[name][k * n : (k + 1) * n] for k in range(len(comparisons))]
+        here, *beside = [_gathered(bench, c, row, part) for c, part in zip(comparisons, parts, strict=True)]
+        for group, columns in here.items():
+            real = [column.value for column in beside[0][group]] if beside else [None] * len(columns)
+            groups[group] = [replace(column, real=value) for column, value in zip(columns, real, strict=True)]
     return groups
+
+
+def _comparisons(bench: Bench) -> list[Comparison]:
+    return [bench.here] if bench.real is None else [bench.here, bench.real]
+
+
+def _tasks(bench: Bench, row: int) -> Iterator[Task]:
+    """Yield the tasks of one statistic of one comparison."""
+    if STATISTICS[row][1] is kernel_statistics and has_shares(bench.here):
+        yield from (Task(bench, row, (k, _N_SHARES)) for k in range(_N_SHARES))
+    else:
+        yield Task(bench, row)
+
+
+def _gathered(bench: Bench, c: Comparison, row: int, results: Sequence[Any]) -> Groups:
+    """Return the groups of one statistic of a comparison, the shares of kernels put together."""
+    if STATISTICS[row][1] is not kernel_statistics or not has_shares(c):
+        return results[0]
+    return kernel_statistics(bench, c, [[torch.from_numpy(part) for part in share] for share in results])
 
 
 class _Array(NamedTuple):
