@@ -24,6 +24,7 @@ import numpy as np
 
 FEW = 3  # permutations of the one-liners that are timed; the rest is extrapolated
 FEATURES = 20
+IMAGES = "battery, images of 28 x 28"
 
 
 def main() -> None:
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--permutations", type=int, default=500)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dense", type=int, default=10_000, help="rows per sample up to which dense one-liners run")
+    parser.add_argument("--images", type=int, default=10_000, help="rows per sample up to which images are judged")
     parser.add_argument("--only", help="one line, in this process: for the table itself")
     options = parser.parse_args()
     if options.only:
@@ -43,7 +45,11 @@ def main() -> None:
     print(f"{'rows per sample':>15s}  {'':34s} {'time':>10s} {'peak memory':>12s}")
     base = _child("nothing", 10, options)["megabytes"]
     for n in options.sizes:
-        names = ["battery", *(name for name in ONE_LINERS if n <= options.dense or name in LEAN)]
+        names = [
+            "battery",
+            *([IMAGES] if n <= options.images else []),
+            *(name for name in ONE_LINERS if n <= options.dense or name in LEAN),
+        ]
         for name in names:
             found = _child(name, n, options)
             memory = max(0.0, found["megabytes"] - base)
@@ -68,9 +74,9 @@ def _measured(name: str, n: int, options: argparse.Namespace) -> dict[str, Any]:
 
     torch.set_num_threads(options.threads)
     rng = np.random.default_rng(0)
-    real, generated, other = (rng.normal(size=(n, options.features)) for _ in range(3))
+    real, generated, other = (_events(rng, n, options.features, is_image=name == IMAGES) for _ in range(3))
     began, factor, note = time.perf_counter(), 1.0, ""
-    if name == "battery":
+    if name in ("battery", IMAGES):
         result = reverie.validate(
             real, generated, calibration=other, n_permutations=options.permutations, max_samples=n, random_state=0
         )
@@ -80,6 +86,15 @@ def _measured(name: str, n: int, options: argparse.Namespace) -> dict[str, Any]:
         note = f"{FEW} permutations timed, {options.permutations} extrapolated" if factor > 1 else ""
     seconds = (time.perf_counter() - began) * factor
     return {"seconds": seconds, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "note": note}
+
+
+def _events(rng: np.random.Generator, n: int, n_features: int, *, is_image: bool) -> np.ndarray:
+    """Return normal rows, or images of 28 x 28 pixels: smooth fields of twelve waves with a little noise."""
+    if not is_image:
+        return rng.normal(size=(n, n_features))
+    waves = np.cos(np.pi * np.outer(np.arange(12), (np.arange(28) + 0.5) / 28)) / (1 + np.arange(12))[:, None]
+    smooth = np.einsum("nij,ia,jb->nab", rng.normal(size=(n, 12, 12)), waves, waves)
+    return (smooth + 0.05 * rng.normal(size=(n, 28, 28))).astype(np.float32)
 
 
 def _permuted(statistic: Callable[[np.ndarray], float], n: int, n_permutations: int) -> float:
