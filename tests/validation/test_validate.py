@@ -156,9 +156,9 @@ def test_images_with_many_pixels_are_cut_and_say_so():
     r = np.random.default_rng(0)
     images = [torch.from_numpy(r.normal(size=(40, 1, 13, 13)).astype(np.float32)) for _ in range(3)]
     result = validate(images[0], images[1], calibration=images[2], random_state=0, n_permutations=19)
-    assert sum(c.name == "KS" for c in result.checks) == 128
+    assert sum(c.name == "KS" for c in result.checks) == 32
     assert {one.learner for one in result.classifiers} == {"boosting", "cnn"}
-    for words in ("128 of 169 features", "63 principal components"):
+    for words in ("32 of 169 features", "63 principal components"):
         assert any(words in warning for warning in result.warnings)
 
 

@@ -17,7 +17,7 @@ own (`reverie.validation.memorisation`), asked when `train` is given.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -146,20 +146,21 @@ def validate(
     bench = set_bench(samples, named_observables(observables), n_permutations, seed, **more)
     learners, learnt = _learners(classifiers, samples), parts["train"]
     stages, endless = battery_stages(bench)
-    stages += [_fits(name, samples, seed, calibrate=calibrate) for name in learners]
+    stages += _fits(learners, samples, seed, calibrate=calibrate)
     if learnt is not None:
         search = _copies(learnt, samples, seed, n_permutations, max_samples, alpha)
         stages += [search] if search is not None else []
         endless += [COPIES] if search is None else []
-    results = run_stages(_asked(stages, tests), budget, tell, executor)
-    left_out = [stage.name for stage in _asked(stages, tests) if stage.name not in results]
+    asked = _asked(stages, tests)
+    results = run_stages(asked, budget, tell, executor)
+    left_out = [stage.name for stage in asked if stage.name not in results]
     groups = battery_groups(bench, results)
     tested = tuple(classifier_result(name, *results[name]) for name in learners if name in results)
     best = strongest(tested)
     located = None
     if locate and best is not None:
         tell(1.0, LOCATION)
-        if budget.has_time_for(_fits(best.learner, samples, seed, calibrate=False).seconds):
+        if budget.has_time_for(next(stage.seconds for stage in stages if stage.name == best.learner)):
             located = find_evidence(samples, best, seed, alpha)
         elif best.p_value <= alpha:
             left_out.append(LOCATION)
@@ -238,27 +239,26 @@ def _asked(stages: list[Stage], tests: Sequence[str] | None) -> list[Stage]:
     if tests is None:
         return stages
     names = {stage.name: stage for stage in stages}
-    asked = [check_choice("test", name, names) for name in tests]
-    if not any(isinstance(piece, Task) for stage in asked for piece in stage.pieces):
+    asked = [check_choice("test", name, names) for name in dict.fromkeys(tests)]
+    first = next((k for k, stage in enumerate(asked) if isinstance(stage.pieces[0], Task)), None)
+    if first is None:
         raise InputError(f"Expected a statistic among the tests, got {list(tests)}. Add {stages[0].name!r}.")
+    asked[first] = replace(asked[first], is_first=True)  # so that one runs, however little time there is
     return asked
 
 
-def _fits(learner: str, samples: Samples, seed: int, *, calibrate: bool) -> Stage:
+def _fits(learners: Sequence[str], samples: Samples, seed: int, *, calibrate: bool) -> list[Stage]:
     roles = samples.reference, samples.generated, samples.calibration
     real, generated, other = (samples.scaled(sample.values) for sample in roles)
-    fits = fits_of(
-        real,
-        generated,
-        other if calibrate else None,
-        weights=(samples.reference.weights, samples.generated.weights, samples.calibration.weights),
-        names=samples.names,
-        seed=child_seed(seed, "classifier"),
-        learner=learner,
-        block=samples.chains.block,
-        event_shape=samples.event_shape,
-    )
-    return Stage(learner, len(fits) * seconds_of_learner(learner, len(real) + len(generated), real.shape[1]), fits)
+    options = {"names": samples.names, "seed": child_seed(seed, "classifier"), "block": samples.chains.block}
+    options |= {"event_shape": samples.event_shape}
+    weights = samples.reference.weights, samples.generated.weights, samples.calibration.weights
+    stages = []
+    for learner in learners:
+        fits = fits_of(real, generated, other if calibrate else None, weights=weights, learner=learner, **options)
+        seconds = seconds_of_learner(learner, len(real) + len(generated), real.shape[1])
+        stages.append(Stage(learner, len(fits) * seconds, fits))
+    return stages
 
 
 @dataclass(frozen=True)
