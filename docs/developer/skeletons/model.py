@@ -122,11 +122,11 @@ class _Learner:
         self.law, self.learning_rate, self.max_steps = law, learning_rate, max_steps
         self.step, self.rate_factor = 0, 1.0
         self._descent = Descent(law.parameters(), "adam", learning_rate=learning_rate, betas=(0.9, 0.999))
-        self._compiled = Compiled(self._update, mode=compile, n_calls=max_steps)
+        self.compiled = Compiled(self._update, mode=compile, n_calls=max_steps)
 
     def train_step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
         rate = self.learning_rate * self.rate_factor * learning_rate_factor(self.step, self.max_steps)
-        told = self._compiled((dict(batch), rate), generator)
+        told = self.compiled((dict(batch), rate), generator)
         self.step += 1
         return told
 

@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from torch import Tensor
 
 from reverie.core.arguments import shown
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.lazy import LazyTable, Summary, is_large
+
+if TYPE_CHECKING:  # tables of the catalogue are listed without torch
+    from torch import Tensor
 
 __all__ = ["check_choice", "check_finite", "check_memory", "check_positive", "check_same_shape", "check_table"]
 
@@ -43,7 +45,7 @@ def check_positive(name: str, value: float, *, integer: bool = False, allow_zero
     raise InputError(f"Expected {name} to be {kind}, got {shown(value)}. Give {name} such a value.")
 
 
-def check_same_shape(a: Tensor, b: Tensor, names: tuple[str, str]) -> None:
+def check_same_shape(a: "Tensor", b: "Tensor", names: tuple[str, str]) -> None:
     """Raise `InputError` unless both tensors have one shape: (n,) against (n, 1) would broadcast silently."""
     if a.shape != b.shape:
         raise InputError(

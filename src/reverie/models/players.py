@@ -110,7 +110,8 @@ def resolved_activation(model: Any) -> str:
     """Return the activation of the perceptrons: of weights within the clip a smooth one sees a straight line only."""
     if model.activation != "auto":
         return model.activation
-    return "silu" if OBJECTIVES[model.objective].clip is None else "leaky_relu"
+    objective = check_choice("objective", model.objective, OBJECTIVES)
+    return "silu" if objective.clip is None else "leaky_relu"
 
 
 def resolved_batch_size(model: Any, n_rows: int, n_features: int) -> int:
@@ -143,7 +144,7 @@ def _players(model: Any, shape: tuple[int, ...], n_noise: int, seed: int) -> tup
         mode=model.condition_mode,
         n_aux=n_condition if model.auxiliary_weight > 0 else 0,
         spectral_norm=model.spectral_norm,
-        may_be_bounded=OBJECTIVES[model.objective].scale == "probability",
+        may_be_bounded=check_choice("objective", model.objective, OBJECTIVES).scale == "probability",
         **options,
     )
     return generator, discriminator
@@ -172,7 +173,7 @@ def _replica_seeds(model: Any) -> list[int]:
 
 
 def _check_discriminator(model: Any, D: nn.Module, settings: GameSettings, shape: tuple[int, ...]) -> None:
-    clip, spec = OBJECTIVES[model.objective].clip, model.discriminator
+    clip, spec = check_choice("objective", model.objective, OBJECTIVES).clip, model.discriminator
     is_perceptron = (
         isinstance(spec, (tuple, list)) or isinstance(spec, str) and resolved_name(spec, shape) in _PERCEPTRONS
     )
