@@ -79,12 +79,15 @@ def _fitted(name: str, m: int, seed: int, max_steps: int) -> tuple[float, float]
         refused = 1 - float(referee.acceptance(known(fresh)).mean())
     n_candidates = [0]
 
-    def draw(index: Tensor) -> tuple[Tensor, Tensor]:
+    noise = torch.Generator().manual_seed(seed)
+
+    @torch.no_grad()
+    def draw(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = draw_fake(len(index), rng)
         n_candidates[0] += len(index)
-        return x, known(x)
+        return x, referee.log_acceptance(known(x)), torch.rand(len(index), generator=noise)
 
-    kept = accepted(referee, draw, N_DRAWN, torch.Generator().manual_seed(seed))
+    kept = accepted(draw, N_DRAWN)
     moved = ((kept.mean(dim=0) - fresh.mean(dim=0)) / spread).abs().max()
     return refused, float(moved)
 

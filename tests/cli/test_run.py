@@ -3,12 +3,16 @@
 import json
 import shutil
 import time
+import warnings
 
 import numpy as np
 import pytest
 import yaml
 
+from reverie.core.errors import SamplingWarning
 from reverie.data import read
+from reverie.experiment import drawing
+from reverie.experiment.drawing import draw
 from reverie.experiment.folder import RunFolder
 
 OUTPUTS = (
@@ -285,3 +289,23 @@ def test_the_self_test_ends_in_its_time_and_says_what_it_measured(monkeypatch):
     assert 1 <= told["steps"] <= 3
     assert 0.5 <= told["seconds"] <= time.monotonic() - began
     assert told["finite"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_doubts_about_samples_are_said_on_the_screen_and_in_the_report(finished, call, tmp_path, monkeypatch):
+    def doubtful(*args, **options):
+        warnings.warn("Some samples\nwere refused.", SamplingWarning, stacklevel=1)
+        warnings.warn("A library grows old.", FutureWarning, stacklevel=1)
+        draw(*args, **options)
+
+    folder = tmp_path / "x"
+    shutil.copytree(finished, folder)
+    for name in ("samples.npy", "report.html"):
+        (folder / name).unlink()
+    monkeypatch.setattr(drawing, "draw", doubtful)
+    code, _, err = call("resume", folder)
+    assert code == 0
+    notes = [line for line in err.splitlines() if "refused" in line or "old" in line or "warn" in line]
+    assert notes == ["note: Some samples were refused.", "note: A library grows old."]
+    assert "Some samples\nwere refused." in (folder / "report.html").read_text(encoding="utf-8")
+    assert json.loads((folder / "status.json").read_text())["notes"] == ["Some samples\nwere refused."]

@@ -10,7 +10,7 @@ import torch
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data import catalogue
 from reverie.models import EBM, GAN, MODELS, PRESETS, RBM, preset
-from reverie.models.learning_rates import ANY, LEARNING_RATES, learning_rate_of
+from reverie.models.learning_rates import ANY, FEATURE_MATCHING, LEARNING_RATES, learning_rate_of
 from reverie.models.rbm_settings import LEARNING_RATES as RBM_RATES
 from reverie.networks.build import build_discriminator
 from reverie.networks.energies import SMOOTH
@@ -38,7 +38,7 @@ def test_every_optimiser_has_a_rate_for_every_game_and_a_source():
                 assert learning_rate_of(optimizer, objective, images=images).learning_rate > 0
     for (optimizer, objective, networks), row in LEARNING_RATES.items():
         assert optimizer in OPTIMIZERS
-        assert objective in (ANY, *OBJECTIVES)
+        assert objective in (ANY, FEATURE_MATCHING, *OBJECTIVES)
         assert networks in (ANY, "table", "image")
         assert len(row.source) > 10
     with pytest.raises(UnknownNameError, match="Did you mean 'adam'"):

@@ -8,6 +8,7 @@ import torch
 from scipy.stats import binomtest
 from torch.nn.functional import softplus
 
+from reverie.core.errors import SamplingWarning
 from reverie.models.referee import Referee, accepted, fit_referee, is_gain
 
 ALPHA = 1e-4
@@ -57,10 +58,30 @@ def test_weights_of_held_out_events_count():
 def test_samples_that_were_refused_to_the_end_are_said(level):
     referee = Referee(2, 0)
     referee.level.fill_(level)  # every sample is refused, or none
-    said = pytest.warns(UserWarning, match="refused 64 times") if level > 0 else nullcontext()
-    with said:
-        x = accepted(referee, lambda rows: (torch.ones(len(rows), 2),) * 2, 5, torch.Generator().manual_seed(0))
+    said = pytest.warns(SamplingWarning, match="refused 64 times") if level > 0 else nullcontext()
+
+    def draw(rows):
+        x = torch.ones(len(rows), 2)
+        return x, referee.log_acceptance(x), torch.rand(len(rows))
+
+    with said, torch.random.fork_rng():
+        torch.manual_seed(0)
+        x = accepted(draw, 5)
     assert torch.equal(x, torch.ones(5, 2))
+
+
+def test_what_is_refused_to_the_end_is_chosen_by_the_ratio():
+    """Samples 0 and 1, both hopeless, 1 three times as likely; the twin, the last one refused, is 1 half of the time."""
+    generator, last = torch.Generator().manual_seed(0), torch.zeros(4000)
+
+    def draw(rows):
+        last[rows] = torch.randint(2, (len(rows),), generator=generator).float()
+        return last[rows], math.log(3) * last[rows] - 50, torch.rand(len(rows), generator=generator)
+
+    with pytest.warns(SamplingWarning):
+        n_ones = int(accepted(draw, 4000).sum())
+    assert binomtest(n_ones, 4000, 0.75).pvalue > ALPHA
+    assert binomtest(int(last.sum()), 4000, 0.75).pvalue < ALPHA
 
 
 @pytest.mark.slow

@@ -11,7 +11,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from reverie.core.errors import CheckpointError, InputError
 from reverie.data.dataset import Dataset
 from reverie.models.files import load_model, save_model
+from reverie.models.learning_rates import FEATURE_MATCHING, learning_rate_of
 from reverie.models.semi_supervised import SemiSupervisedGAN
+from reverie.training.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
 
@@ -256,6 +258,21 @@ def test_unfitted_models_say_so_and_scores_need_the_truth():
         model.fit(X, _few(y, 3)).score(X)
     with pytest.raises(InputError, match="no options"):
         model.sample(1, condition=1)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_players_take_the_rates_of_their_optimiser(optimizer):
+    """SGD at Adam's 0.003 and momentum 0.5 hardly moved, at the rates of other games it diverges within ten steps."""
+    X, y = _moons(100)
+    options = TINY | {"max_steps": 20, "optimizer": optimizer}
+    model = SemiSupervisedGAN(**options).fit(X, _few(y, 5))
+    row, used = learning_rate_of(optimizer, FEATURE_MATCHING, images=False), model._game.settings
+    assert used.discriminator_rate == (row.discriminator or row.learning_rate)
+    assert (used.generator_rate, used.betas) == (row.learning_rate, row.betas)
+    if optimizer == "adam":
+        assert (used.discriminator_rate, used.generator_rate, used.betas) == (3e-3, 1e-3, (0.5, 0.999))
+    given = SemiSupervisedGAN(**options, learning_rate=3e-4, betas=(0.1, 0.9)).fit(X, _few(y, 5))._game.settings
+    assert (given.discriminator_rate, given.generator_rate, given.betas) == (3e-4, pytest.approx(1e-4), (0.1, 0.9))
 
 
 EXPECTED_FAILURES = {

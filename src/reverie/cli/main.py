@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 training, a worker or the memory could not go on; 2 the input or a file cannot be used; 70 a fault
 of reverie; 130 stopped by Ctrl-C. Every error is one sentence on standard error. That of a fault says which file holds
-the traceback.
+the traceback. A warning is one sentence there too, `note: ...`.
 """
 
 import errno
@@ -11,10 +11,11 @@ import shlex
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Sequence
 
 from reverie.core.errors import InputError, ReverieError, TrainingError, WorkerError, nearest
-from reverie.core.streams import lenient_streams
+from reverie.core.streams import lenient_streams, print_note
 
 __all__ = ["VERBS", "main"]
 
@@ -47,7 +48,8 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `reverie` with the arguments `argv` and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with lenient_streams() as (out, _):
+    with lenient_streams() as (out, _), warnings.catch_warnings():
+        warnings.showwarning = print_note
         code = _guarded(arguments)
         out.flush()
         if isinstance(out.error, OSError) and out.error.errno and not isinstance(out.error, BrokenPipeError):

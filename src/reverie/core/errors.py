@@ -26,6 +26,7 @@ __all__ = [
     "InputTypeError",
     "MissingDependencyError",
     "ReverieError",
+    "SamplingWarning",
     "TrainingError",
     "UnknownNameError",
     "WorkerError",
@@ -106,6 +107,10 @@ class TrainingError(ReverieError, ArithmeticError):
 
     def __reduce__(self):
         return partial(type(self), step=self.step, checkpoint=self.checkpoint), self.args
+
+
+class SamplingWarning(UserWarning):
+    """Samples came out, but not all of them as they were asked for."""
 
 
 class WorkerError(ReverieError, RuntimeError):

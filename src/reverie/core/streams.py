@@ -2,7 +2,7 @@
 
 What a long run prints is less than what it makes. So a stream that cannot be written to any more is given up, and the
 command goes on: `head` has seen enough, a terminal was closed, the disk behind a log is full. Why standard output was
-given up is kept, for who ends the command.
+given up is kept, for who ends the command. A warning of Python is a sentence there, without the line of code it is from.
 """
 
 import io
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["LenientStream", "lenient_streams"]
+__all__ = ["LenientStream", "lenient_streams", "print_note"]
 
 
 class LenientStream(io.TextIOBase):
@@ -93,3 +93,9 @@ def lenient_streams() -> Iterator[tuple[LenientStream, LenientStream]]:
         for stream in both:
             stream.flush()
         sys.stdout, sys.stderr = before
+
+
+def print_note(message: Warning | str, *_: object) -> None:
+    """Print a warning as one line, `note: ...`, on standard error; made to stand in for `warnings.showwarning`."""
+    with suppress(OSError, ValueError):
+        print(f"note: {' '.join(str(message).split())}", file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ A table has its conditions as the last columns. Images have theirs in a second f
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie.core.errors import FolderError, InputError
+from reverie.core.errors import FolderError, InputError, SamplingWarning
 from reverie.core.random import child_seed
 from reverie.data import Dataset, Schema, open_sink
 from reverie.data.sinks import Sink
@@ -136,13 +137,20 @@ def written_files(model: Any, path: Path, asked: Asked | None, *, overwrite: boo
 
 
 def sample(folder: RunFolder, config: RunConfig, inputs: Inputs, *, quiet: bool = False) -> None:
-    """Draw the samples of the run: `n_samples`, or as many as rows were held out; and some of each replica."""
+    """Draw the samples of the run: `n_samples`, or as many as rows were held out; and some of each replica.
+
+    What a `SamplingWarning` says of them is kept in status.json, for the report.
+    """
     n = config.n_samples or len(inputs.held_out)
     path = folder / f"samples.{config.samples_format}"
     model = load_model(folder / "model")
     asked, seed = asked_rows(inputs.conditions(n)), child_seed(config.seed, "samples")
-    with Progress("sampling", n, unit="samples", quiet=quiet) as bar:
+    with Progress("sampling", n, unit="samples", quiet=quiet) as bar, warnings.catch_warnings(record=True) as said:
         draw(model, path, n, seed=seed, asked=asked, tell=bar.update)
+    for warning in said:  # recorded warnings were not shown
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    doubts = (str(warning.message) for warning in said if issubclass(warning.category, SamplingWarning))
+    folder.update_status(notes=list(dict.fromkeys(doubts)))
     replicas = draw_replicas(model, inputs, n, seed=config.seed)
     if replicas is not None:
         folder.write_replicas(replicas)

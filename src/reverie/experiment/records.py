@@ -22,9 +22,10 @@ class Training(Struct):
 
 
 class RunStatus(Struct):
-    """status.json: the stages that are wanted, and how training ended, if it has."""
+    """status.json: the stages that are wanted, how training ended, if it has, and what is doubtful about the samples."""
 
     stages: list[str] = []
+    notes: list[str] = []
     training: Training | UnsetType = UNSET
 
 

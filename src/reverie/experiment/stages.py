@@ -190,16 +190,17 @@ def report(folder: RunFolder, config: RunConfig, inputs: Inputs) -> None:
     from reverie.experiment.cite import references_of
     from reverie.report import write
 
-    saved, of_model = folder.validation(), folder.assessment()
+    saved, status = folder.validation(), folder.read_json("status.json", {})
+    doubts = Assessment(warnings=tuple(status.get("notes", ())))
     write(
         folder / "report.html",
         folder.history(),
         saved,
         title=f"{_titled(config.model_name)} on {config.data.rsplit('/', 1)[-1]}",
         unvalidated="" if saved is not None else missing(folder, config, inputs),
-        assessment=of_model,
+        assessment=(folder.assessment() or Assessment()) + doubts,
         latent=_latent(folder),
-        training=folder.read_json("status.json", {}).get("training"),
+        training=status.get("training"),
         provenance=_provenance(folder),
         config=read_yaml(folder / "config.yaml"),
         resolved=folder.read_json("resolved.json", {}),

@@ -43,16 +43,25 @@ class Drawing:
     physical: Callable[[Tensor], Tensor]
     referee: Referee | None = None
 
+    @torch.no_grad()
     def features(self, n: int, condition: Tensor | None, noise: torch.Generator) -> Tensor:
         """Return the features (n, *latent event) of `n` samples with conditions (n, ...)."""
-        if self.referee is None:
+        referee = self.referee
+        if referee is None:
             return self.network.from_game(self._rows(torch.arange(n), condition, noise)["x"])
 
-        def candidates(index: Tensor) -> tuple[Tensor, Tensor]:
+        def candidates(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             rows = self._rows(index, condition, noise)
-            return rows["x"], self.known(rows)
+            u = torch.rand(len(index), generator=noise, device=noise.device)
+            return rows["x"], referee.log_acceptance(self.known(rows)), u
 
-        return self.network.from_game(accepted(self.referee, candidates, n, noise))
+        return self.network.from_game(accepted(candidates, n))
+
+    def log_acceptance(self, features: Tensor, condition: Tensor | None) -> Tensor:
+        """Return the logarithm of the probability with which the referee accepts features (n, *latent event), (n,)."""
+        if self.referee is None:
+            return features.new_zeros(len(features))
+        return self.referee.log_acceptance(self.known(self.seen(self.network.to_game(features), condition)))
 
     def features_of(self, noise: Tensor, condition: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
         """Return features (n, *latent event) of noise (n, n_noise), and with a referee the acceptance (n,) of each.

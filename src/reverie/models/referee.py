@@ -12,7 +12,8 @@ with probability
     min(1, exp(c(x) - m)),    m a high quantile of c over samples of q,
 
 else drawn anew with the same condition, so that accepted samples follow q p/q = p as far as c knows
-the ratio. This is discriminator rejection sampling (Azadi et al., arXiv:1810.06758; the choice of m
+the ratio. With u uniform on (0, 1) a sample is accepted where log u - min(0, c(x) - m) < 0. What is refused to the end is
+the sample of least log u - min(0, c(x) - m): among rare ones each is the least in proportion to its exp(c(x)). This is discriminator rejection sampling (Azadi et al., arXiv:1810.06758; the choice of m
 there is shifted by a constant). Besides what D saw, c sees the physical columns v themselves, as
 asinh((v - mean) / sd): where the change of variables closed a gap between two modes, only they tell a
 stray sample from a good one.
@@ -37,6 +38,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from reverie.core.errors import SamplingWarning
 from reverie.core.measured import measured_mean
 from reverie.core.random import child_generator
 from reverie.networks.init import initialise
@@ -85,7 +87,11 @@ class Referee(nn.Module):
 
     def acceptance(self, x: Tensor) -> Tensor:
         """Return the probability, in [0, 1], with which each row is accepted, (batch,)."""
-        return (self(x) - self.level).clamp(max=0).exp()
+        return self.log_acceptance(x).exp()
+
+    def log_acceptance(self, x: Tensor) -> Tensor:
+        """Return the logarithm of `acceptance`, which stays finite, (batch,)."""
+        return (self(x) - self.level).clamp(max=0)
 
 
 def fit_referee(
@@ -151,41 +157,36 @@ def fit_referee(
     return kept.eval().requires_grad_(requires_grad=False)
 
 
-@torch.no_grad()
-def accepted(
-    referee: Referee,
-    draw: Callable[[Tensor], tuple[Tensor, Tensor]],
-    n: int,
-    generator: torch.Generator,
-) -> Tensor:
-    """Return `n` accepted samples (n, *event); a warning says so where some were refused to the end.
+def accepted(draw: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], n: int) -> Tensor:
+    """Return `n` accepted samples (n, *event); a `SamplingWarning` says so where some were refused to the end.
 
     Parameters
     ----------
-    referee : says with which probability.
-    draw : row numbers (k,) -> k samples of those rows (k, *event), and what the referee sees of them (k, d).
+    draw : row numbers (k,) -> k samples of those rows (k, *event), the logarithm of the probability with which a referee
+        accepts each (k,), and numbers uniform on [0, 1) (k,), which decide.
     n : how many.
-    generator : source of the decisions.
     """
     pending = torch.arange(n)
+    least = torch.full((n,), math.inf)  # of log u - log acceptance so far
     samples: Tensor | None = None
-    for turn in range(_MOST_ROUNDS):
-        drawn, seen = draw(pending)
-        u = torch.rand(len(drawn), generator=generator, device=generator.device)
-        good = (u < referee.acceptance(seen)).cpu()
+    for _ in range(_MOST_ROUNDS):
+        drawn, log_acceptance, u = draw(pending)
+        distance = (u.log() - log_acceptance).float().cpu()
         samples = drawn.clone() if samples is None else samples
-        samples[pending[good]] = drawn[good]
-        pending = pending[~good]
+        nearer = distance < least[pending]
+        samples[pending[nearer]] = drawn[nearer]
+        least[pending[nearer]] = distance[nearer]
+        pending = pending[~(distance < 0)]
         if len(pending) == 0:
             break
-        if turn == _MOST_ROUNDS - 1:  # what was refused so often is taken as it comes
-            samples[pending] = drawn[~good]
-            warnings.warn(
-                f"Some samples were refused {_MOST_ROUNDS} times and are given as they came: the generator makes "
-                "hardly anything that the data hold, under their condition if there is one. Train it for longer or on "
-                "more events, or fit with refine=False to see it as it is.",
-                stacklevel=2,
-            )
+    else:
+        warnings.warn(
+            f"Some samples were refused {_MOST_ROUNDS} times, and the best of these is given: the generator makes "
+            "hardly anything that the data hold, under their condition if there is one. Train it for longer or on "
+            "more events, or fit with refine=False to see it as it is.",
+            SamplingWarning,
+            stacklevel=2,
+        )
     return samples  # pyright: ignore[reportReturnType]
 
 

@@ -58,10 +58,13 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
     batch_size : unlabelled rows in a batch, and generated ones; "auto" takes 100, or all rows of a smaller set.
     labelled_batch_size : labelled rows in a batch; "auto" takes a quarter of `batch_size`, or all labelled rows.
     max_steps : rounds of the game in the whole run, at least 1.
-    learning_rate : step size of the discriminator's optimiser, > 0.
-    generator_learning_rate : step size of the generator's; None takes a third of `learning_rate`.
+    learning_rate : step size of the discriminator's optimiser, > 0; None takes that of the optimiser, 0.003 for Adam
+        (`reverie.models.learning_rates`).
+    generator_learning_rate : step size of the generator's; None takes a third of a given `learning_rate`, else that of
+        the optimiser, 0.001 for Adam.
     optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta".
-    betas : decay of the optimiser's averages of the gradient and of its square, in [0, 1).
+    betas : decay of the optimiser's averages of the gradient (momentum, in SGD) and of its square, in [0, 1); None
+        takes those of the optimiser, 0.5 and 0.999 for Adam.
     schedule : "cosine" holds the learning rate for half of the run, then lowers it; "constant".
     ema_decay : decay per step of the average of the discriminator that predicts, in [0, 1).
     preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
@@ -109,10 +112,10 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         batch_size: Count | Literal["auto"] = "auto",
         labelled_batch_size: Count | Literal["auto"] = "auto",
         max_steps: Count = 20_000,
-        learning_rate: Positive = 3e-3,
+        learning_rate: Positive | None = None,
         generator_learning_rate: Positive | None = None,
         optimizer: str = "adam",
-        betas: tuple[Share, Share] = (0.5, 0.999),
+        betas: tuple[Share, Share] | None = None,
         schedule: str = "cosine",
         ema_decay: Share = 0.999,
         preprocessing: ChangeOfVariables = "auto",

@@ -9,6 +9,7 @@ from reverie.core.arguments import check_arguments
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
+from reverie.models.learning_rates import FEATURE_MATCHING, learning_rate_of
 from reverie.models.semi_supervised_game import SemiSupervisedGame, SemiSupervisedSettings, matching_generator
 from reverie.networks.classifier import NoiseStock, NoisyClassifier
 
@@ -86,14 +87,18 @@ def _resolved_noise(model: Any, event_shape: tuple[int, ...]) -> tuple[float, fl
 
 
 def _settings(model: Any) -> SemiSupervisedSettings:
-    slower = model.generator_learning_rate
+    default = learning_rate_of(model.optimizer, FEATURE_MATCHING, images=False)
+    d_rate, g_rate = default.discriminator or default.learning_rate, default.learning_rate
+    if model.learning_rate is not None:
+        d_rate, g_rate = model.learning_rate, model.learning_rate / 3
+    betas = default.betas if model.betas is None else model.betas
     return SemiSupervisedSettings(
         n_noise=int(model.n_noise),
         unlabelled_weight=model.unlabelled_weight,
         optimizer=model.optimizer,
-        generator_rate=model.learning_rate / 3 if slower is None else slower,
-        discriminator_rate=model.learning_rate,
-        betas=(float(model.betas[0]), float(model.betas[1])),
+        generator_rate=g_rate if model.generator_learning_rate is None else model.generator_learning_rate,
+        discriminator_rate=d_rate,
+        betas=(float(betas[0]), float(betas[1])),
         hold=0.5 if model.schedule == "cosine" else 1.0,
         ema_decay=model.ema_decay,
         max_steps=model.max_steps,

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,6 +23,7 @@ from typing import Any, NoReturn, TypeVar
 
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError, MissingDependencyError, WorkerError
+from reverie.core.streams import print_note
 
 __all__ = ["ENGINES", "InThisProcess", "available_cores", "completed", "open_executor"]
 
@@ -210,6 +212,7 @@ def _one_thread_each() -> Iterator[None]:
 
 def _begin() -> None:
     """Prepare a process of the pool: told to stop, by Ctrl-C too, it cleans up and ends without a word."""
+    warnings.showwarning = print_note
     for number in _STOPS:
         signal.signal(number, _stop)
 
