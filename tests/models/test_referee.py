@@ -71,7 +71,7 @@ def test_samples_that_were_refused_to_the_end_are_said(level):
 
 
 def test_what_is_refused_to_the_end_is_chosen_by_the_ratio():
-    """Samples 0 and 1, both hopeless, 1 three times as likely; the twin, the last one refused, is 1 half of the time."""
+    """Samples 0 and 1, both hopeless, 1 three times as likely; the twin, the last refused, is 1 half of the time."""
     generator, last = torch.Generator().manual_seed(0), torch.zeros(4000)
 
     def draw(rows):

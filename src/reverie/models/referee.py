@@ -162,8 +162,8 @@ def accepted(draw: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], n: int) ->
 
     Parameters
     ----------
-    draw : row numbers (k,) -> k samples of those rows (k, *event), the logarithm of the probability with which a referee
-        accepts each (k,), and numbers uniform on [0, 1) (k,), which decide.
+    draw : row numbers (k,) -> k samples of those rows (k, *event), the logarithm of the probability of acceptance
+        of each (k,), and numbers uniform on [0, 1) (k,), which decide.
     n : how many.
     """
     pending = torch.arange(n)
