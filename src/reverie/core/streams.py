@@ -2,7 +2,7 @@
 
 What a long run prints is less than what it makes. So a stream that cannot be written to any more is given up, and the
 command goes on: `head` has seen enough, a terminal was closed, the disk behind a log is full. Why standard output was
-given up is kept, for who ends the command. A warning of Python is a sentence there, without the line of code it is from.
+given up is kept, for who ends the command. A warning of Python is one sentence there, without a line of code.
 """
 
 import io

@@ -22,7 +22,7 @@ class Training(Struct):
 
 
 class RunStatus(Struct):
-    """status.json: the stages that are wanted, how training ended, if it has, and what is doubtful about the samples."""
+    """status.json: the stages that are wanted, how training ended, if it has, and doubts about the samples."""
 
     stages: list[str] = []
     notes: list[str] = []

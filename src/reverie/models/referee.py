@@ -12,8 +12,11 @@ with probability
     min(1, exp(c(x) - m)),    m a high quantile of c over samples of q,
 
 else drawn anew with the same condition, so that accepted samples follow q p/q = p as far as c knows
-the ratio. With u uniform on (0, 1) a sample is accepted where log u - min(0, c(x) - m) < 0. What is refused to the end is
-the sample of least log u - min(0, c(x) - m): among rare ones each is the least in proportion to its exp(c(x)). This is discriminator rejection sampling (Azadi et al., arXiv:1810.06758; the choice of m
+the ratio. With u uniform on (0, 1) a sample is accepted where log u < min(0, c(x) - m). Of samples that are
+refused to the end the one of least log u - min(0, c(x) - m) is given: where all are unlikely, each of them is
+that in proportion to its exp(c(x)).
+
+This is discriminator rejection sampling (Azadi et al., arXiv:1810.06758; the choice of m
 there is shifted by a constant). Besides what D saw, c sees the physical columns v themselves, as
 asinh((v - mean) / sd): where the change of variables closed a gap between two modes, only they tell a
 stray sample from a good one.
