@@ -14,6 +14,7 @@ from reverie.data.transforms import Chain, Columns, OneHot, Periodic, Standardis
 from reverie.models import GAN
 from reverie.models.completion import observed_features
 from reverie.models.noise_search import Search, complete_features
+from reverie.models.referee import Referee
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
 Z = 5.0  # standard errors: a false alarm in 2 million numbers
@@ -190,6 +191,52 @@ def test_a_seed_repeats_a_completion_and_another_does_not(linear):
     assert a.equals(b)
     assert not a.equals(c)
     assert (a.iloc[:, 0] == 1).all()
+
+
+class _RefusesPositive(nn.Module):
+    """The log ratio of a referee that refuses events whose second physical column is positive."""
+
+    def forward(self, x):
+        return -60.0 * (x[:, 4:5] > 0)
+
+
+@pytest.fixture
+def refereed(linear, monkeypatch):
+    referee = Referee(6, 3)
+    referee.network = _RefusesPositive()
+    monkeypatch.setattr(linear[0], "_referee", referee)
+    return linear
+
+
+def test_completions_follow_the_law_of_accepted_events(refereed, monkeypatch):
+    """The closed form, cut at b = 0, is the answer; the twin without a referee, as with refine=False, draws b > 0."""
+    model, scale = refereed
+    X, mask = np.array([[1.5, np.nan, np.nan], [np.nan] * 3]), np.array([[True, False, False], [False] * 3])
+
+    def completed(n_draws):
+        return np.stack(model.complete(X, mask, n_draws=n_draws, random_state=0, search=search))
+
+    search = Search(TOLERANCE, n_candidates=64, n_steps=50, learning_rate=0.2)
+    draws, likeliest = completed(200), model.complete(X, mask, random_state=0, search=search).to_numpy()
+    assert (draws[:, 0, 0] == 1.5).all()
+    assert (draws[..., 1] <= 0).all()
+    assert (likeliest[:, 1] <= 0).all()
+    y, m = torch.tensor([1.5, 0, 0]), torch.tensor([1.0, 0, 0]) / torch.tensor(scale) ** 2
+    mean, covariance = (part.numpy() for part in _posterior(y, m))
+    known = np.random.default_rng(0).multivariate_normal(mean, covariance, size=100_000, method="eigh")
+    known = known[known[:, 1] <= 0, 1:]
+    error = known.std(axis=0) / math.sqrt(len(draws))
+    assert (np.abs(draws[:, 0, 1:].mean(axis=0) - known.mean(axis=0)) < Z * error + CONVERGENCE).all()
+    monkeypatch.setattr(model, "_referee", None)
+    assert (completed(200)[:, 0, 1] > 0).mean() > 0.4
+
+
+def test_refereed_completions_do_not_depend_on_later_rows(refereed):
+    model, _ = refereed
+    X, mask = np.ones((4, 3)), np.array([True, False, False])
+    many, few = (model.complete(x, mask, n_draws=3, random_state=0, search=QUICK) for x in (X, X[:2]))
+    for a, b in zip(many, few, strict=True):
+        assert np.allclose(a[:2], b, atol=1e-6)
 
 
 def test_all_observed_comes_back_as_it_is(linear):

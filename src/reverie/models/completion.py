@@ -4,10 +4,15 @@ What is known of an event in original units is turned into known features, noise
 generator agree with them (`reverie.models.noise_search` has the theory), and what the generator says of the
 rest goes back to original units, bounds and levels kept. A completion is never better than the generator.
 
+A referee (`reverie.models.referee`) accepts a completed event x, observed values put in, with probability a(x).
+Draws from q(x_missing | x_observed) go through it as samples do: one that is refused is drawn anew from other noise,
+so that accepted ones follow q a, normalised. The most probable completion has -log a(x) in its energy instead.
+
 Uniform noise is normal noise through erf(z / sqrt 2), so one search serves both priors.
 """
 
 import math
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -18,11 +23,13 @@ from torch import Tensor
 from reverie.core.checks import check_positive
 from reverie.core.containers import Raw, as_array, frame_library, to_raw
 from reverie.core.errors import InputError
-from reverie.core.random import as_seed
+from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Chain, Columns, Dequantise, Elementwise, OneHot, Periodic, PointMass
+from reverie.models.drawing import Drawing
 from reverie.models.noise_search import Generate, Search, complete_features
+from reverie.models.referee import accepted
 
 __all__ = ["complete", "completion_features", "given_values", "observed_features", "observed_places"]
 
@@ -58,20 +65,9 @@ def complete(
     c = _condition_features(model, condition, n, seed)
     values = np.broadcast_to(given, (n_draws, *given.shape)).astype(prepared.dtype) if observed.all() else None
     if values is None:
-        y, m = completion_features(prepared, given, observed)
-        generate, extra = _players(model, c, discriminator_weight)
+        y, m = (x.to(model.device_) for x in completion_features(prepared, given, observed))
         model._game.D.eval()
-        drawn = complete_features(
-            generate,
-            y.to(model.device_),
-            m.to(model.device_),
-            n_noise=model._game.settings.n_noise,
-            n_draws=n_draws,
-            seed=seed,
-            search=search,
-            extra=extra,
-            is_conditional=c is not None,
-        )
+        drawn = _completed(model, y, m, c, n_draws, discriminator_weight, seed, search)
         model._game.D.train()
         values = np.stack([prepared.values(x) for x in drawn])
         values[:, observed] = given[observed].astype(values.dtype)
@@ -101,9 +97,52 @@ def observed_features(transform: Any, mask: Tensor) -> Tensor:
     return known.reshape(-1, *(1,) * len(shape)).expand(-1, *shape)
 
 
-def _players(model: Any, condition: Tensor | None, weight: float) -> tuple[Generate, Generate | None]:
+def _completed(
+    model: Any, y: Tensor, m: Tensor, c: Tensor | None, n_draws: int, weight: float, seed: int, search: Search | None
+) -> Tensor:
+    """Return completed features (n_draws, n, *latent event) of y, known where m; a referee has its say in them."""
+    drawing = model._drawing()
+    if drawing.n_replicas > 1:  # rows of one event must not be shared out over replicas
+        drawing = model._drawing(model.best_replica_)
+    generate, judged = _players(model, drawing, c, weight)
+    options: dict[str, Any] = {"n_noise": drawing.n_noise, "search": search, "is_conditional": c is not None}
+    if drawing.referee is None:
+        return complete_features(generate, y, m, n_draws=n_draws, seed=seed, extra=judged, **options)
+    one, free = n_draws == 1, ~m.flatten(1).any(dim=1)
+
+    def log_acceptance(features: Tensor, rows: Tensor) -> Tensor:
+        whole = torch.where(m[rows], y[rows].to(features.dtype), features)  # the event as it is given back
+        return drawing.log_acceptance(whole, None if c is None else c[rows])
+
+    def extra(z: Tensor, rows: Tensor) -> Tensor:
+        energy = torch.zeros_like(z[:, 0]) if judged is None else judged(z, rows)
+        if one:  # what is most probable by the law of the accepted events; an event without a known part is a draw
+            energy = energy - log_acceptance(generate(z, rows), rows).masked_fill(free[rows], 0.0)
+        return energy
+
+    turns = count()
+
+    def candidates(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        turn, rows = next(turns), (numbers // n_draws).to(y.device)  # row by row: a draw must not depend on later rows
+        drawn = complete_features(
+            lambda z, k: generate(z, rows[k]),
+            y[rows],
+            m[rows],
+            seed=child_seed(seed, "round", turn),
+            extra=lambda z, k: extra(z, rows[k]),
+            most_probable=one,
+            **options,
+        )[0]
+        with torch.no_grad():
+            log_probability = log_acceptance(drawn, rows)
+        u = torch.rand(len(rows), generator=child_generator(seed, "acceptance", turn)).to(y.device)
+        return drawn, log_probability.masked_fill(~free[rows], 0.0) if one else log_probability, u
+
+    return accepted(candidates, n_draws * len(y)).unflatten(0, (len(y), n_draws)).transpose(0, 1)
+
+
+def _players(model: Any, drawing: Drawing, condition: Tensor | None, weight: float) -> tuple[Generate, Generate | None]:
     """Return the generator, normal noise to features, and minus w times the logit of the discriminator, or None."""
-    drawing = model._drawing(model.best_replica_)  # rows of one event must not be shared out over replicas
     uniform, game, R = drawing.noise_prior == "uniform", model._game, model.n_replicas
 
     def played(z: Tensor, rows: Tensor) -> Tensor:

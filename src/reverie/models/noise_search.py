@@ -8,7 +8,7 @@ into features, so a completion is G(z) for a z from
 with m = 1 at observed features and 0 elsewhere, s the tolerance and w = 0 unless asked for (semantic inpainting:
 Yeh et al., arXiv:1607.07539; with w = 0 the inverse problem of Bora et al., arXiv:1703.03208).
 
-One draw is the most probable z: of many candidates the one of lowest E, refined by Adam. For several draws,
+The most probable z is, of many candidates, the one of lowest E, refined by Adam. For draws,
 each k has noise of its own and minimises a perturbed energy,
 
     E_k(z) = 1/2 |m (G(z) - y - s e_k)|^2 / s^2 + 1/2 |z - a_k|^2,    e_k, a_k ~ N(0, 1)
@@ -74,6 +74,7 @@ def complete_features(
     search: Search | None = None,
     extra: Generate | None = None,
     is_conditional: bool = False,
+    most_probable: bool | None = None,
 ) -> Tensor:
     """Return completed features (n_draws, n, *event): samples G(z) that agree with `features` where observed.
 
@@ -85,7 +86,9 @@ def complete_features(
     n_noise, n_draws, seed, search : size of z; how many completions; root of all noise; numbers of the search.
     extra : more energy (rows,), with the arguments of `generate`; or None.
     is_conditional : whether what `generate` gives depends on the number of the event.
+    most_probable : whether the most probable completions are searched for, or draws; None: for one, for several.
     """
+    mode = n_draws == 1 if most_probable is None else most_probable
     search, device = search or Search(), features.device
     noise = child_generator(seed, "candidates", device=device)
     pool = torch.randn(search.n_candidates, n_noise, generator=noise, device=device)
@@ -95,9 +98,12 @@ def complete_features(
     for k, event in enumerate(torch.arange(len(features), device=device).split(size)):
         noise = child_generator(seed, "completion", k, device=device)
         misfit = _misfits(generate, pool, target[event], m[event], event, is_conditional=is_conditional)
-        start, anchor = _starts(pool, misfit / search.tolerance**2, m[event], size, n_draws, noise)
+        misfit = misfit / search.tolerance**2
+        if mode and extra is not None:
+            misfit += 2 * _of_pairs(extra, pool, event).double()
+        start, anchor = _starts(pool, misfit, m[event], size, n_draws, noise, mode=mode)
         rows = event.repeat(n_draws)
-        shift = _cut(size, n_draws, target.shape[1], len(event), noise) * (search.tolerance if n_draws > 1 else 0.0)
+        shift = _cut(size, n_draws, target.shape[1], len(event), noise) * (0.0 if mode else search.tolerance)
         precision = m[rows] / search.tolerance**2
         energy = _Energy(generate, extra, target[rows] + shift, precision, anchor, rows)
         z = _descend(start, energy, search)
@@ -141,14 +147,23 @@ def _misfits(
     return torch.cat(found)
 
 
+@torch.no_grad()
+def _of_pairs(energy: Generate, pool: Tensor, event: Tensor) -> Tensor:
+    """Return the energy of every event and candidate, (events, candidates)."""
+    parts = event.split(max(1, _ROWS // len(pool)))
+    return torch.cat(
+        [energy(pool.repeat(len(e), 1), e.repeat_interleave(len(pool))).unflatten(0, (len(e), -1)) for e in parts]
+    )
+
+
 def _starts(
-    pool: Tensor, misfit: Tensor, m: Tensor, size: int, n_draws: int, noise: torch.Generator
+    pool: Tensor, misfit: Tensor, m: Tensor, size: int, n_draws: int, noise: torch.Generator, *, mode: bool
 ) -> tuple[Tensor, Tensor]:
     """Return first z and anchors a, both (n_draws * events, n_noise), draw by draw."""
     n = len(misfit)
     free = (m == 0).all(dim=1).repeat(n_draws)[:, None]
     prior = _cut(size, n_draws, pool.shape[1], n, noise)
-    if n_draws == 1:
+    if mode:
         chosen = (misfit + pool.square().sum(dim=1)).argmin(dim=1)
         return torch.where(free, prior, pool[chosen]), torch.where(free, prior, 0.0)
     cumulated = torch.softmax(-0.5 * misfit, dim=1).cumsum(dim=1)
