@@ -33,6 +33,7 @@ __all__ = [
     "Raw",
     "as_array",
     "as_column",
+    "check_dense",
     "check_width",
     "frame_library",
     "join_columns",
@@ -260,13 +261,19 @@ def _check_different(names: Sequence[str]) -> None:
         raise InputError(f"Expected different column names, got {twice!r} twice. Rename one of them.")
 
 
-def _of_tensor(tensor: Any, name: str) -> np.ndarray:
-    """Return the values of a tensor; types that NumPy does not know, such as bfloat16, in single precision."""
+def check_dense(tensor: Any, name: str) -> None:
+    """Raise `InputError` for a tensor without values, or one that is sparse or nested."""
     torch = sys.modules["torch"]
     whole = f"a sparse or nested tensor of layout {tensor.layout}"
     odd = "a tensor on the device 'meta', which has no values" if tensor.is_meta else whole
     if tensor.is_meta or tensor.layout is not torch.strided or tensor.is_nested:
         raise InputError(f"Expected a tensor of numbers for {name}, got {odd}. Give a dense one with values.")
+
+
+def _of_tensor(tensor: Any, name: str) -> np.ndarray:
+    """Return the values of a tensor; types that NumPy does not know, such as bfloat16, in single precision."""
+    check_dense(tensor, name)
+    torch = sys.modules["torch"]
     plain = tensor.detach().cpu().dequantize() if tensor.is_quantized else tensor.detach().cpu()
     if plain.is_floating_point() and plain.dtype not in (torch.float64, torch.float32, torch.float16):
         plain = plain.to(torch.float32)

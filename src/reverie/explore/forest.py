@@ -178,6 +178,10 @@ def forest(
     chosen = _max_features(max_features, d, kind)
     train, held = _split(len(targets), child_seed(seed, "held out"))
     weights = None if table.weights is None else table.weights[train]
+    if weights is not None and not weights.any():
+        raise InputError(
+            f"Expected positive weights among the {len(train)} rows of the training, got none. Drop rows of weight 0."
+        )
 
     def grow(features: int, n_trees: int, *path: str | int) -> Any:
         fresh = _fresh(kind, n_trees, features, sklearn_seed(seed, *path))

@@ -200,6 +200,9 @@ def hierarchy(
     table, seed = read_table(X), as_seed(random_state)
     location, scale = units(table, standardise=standardise)
     z = (table.values - location) / scale
+    if table.weights is not None and table.weights.min() <= 0:
+        n_zero = int(np.count_nonzero(table.weights <= 0))
+        raise InputError(f"Expected weights > 0, got {n_zero} that are 0. Drop those rows.")
     leaves = _leaves(z, condense, table.weights, seed)
     centres, sizes = _means(z, leaves, table.weights)
     merges = link(centres, sizes, linkage)
@@ -253,8 +256,6 @@ def _small_clusters(z: np.ndarray, condense: int, weights: np.ndarray | None, se
 def _means(z: np.ndarray, leaves: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return means (m, d) and sizes (m,) of the leaves."""
     w = np.ones(len(z)) if weights is None else weights
-    if w.min() <= 0:
-        raise InputError(f"Expected weights > 0, got {int((w <= 0).sum())} that are 0. Drop those rows.")
     sizes = np.bincount(leaves, weights=w)
     sums = np.stack([np.bincount(leaves, weights=w * column) for column in z.T], axis=1)
     return sums / sizes[:, None], sizes

@@ -215,19 +215,23 @@ def _ratio_errors(matrix: Centred, components: np.ndarray, n_bootstrap: int, see
         scores.append(block @ leading.T)
         squares.append(np.square(block).sum(1))
     replicas = _replicas(np.concatenate(scores), np.concatenate(squares), matrix.weights[rows], n_bootstrap, rng)
-    error[: len(leading)] = replicas.std(0, ddof=1) * np.sqrt(len(rows) / n)
+    if len(replicas) > 1:
+        error[: len(leading)] = replicas.std(0, ddof=1) * np.sqrt(len(rows) / n)
     return error
 
 
 def _replicas(
     scores: np.ndarray, squares: np.ndarray, weights: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the shares (count, m) of bootstrap replicas, from scores (n, m) and squared norms (n,)."""
+    """Return the shares (count, m) of bootstrap replicas that vary, from scores (n, m) and squared norms (n,)."""
     n, shares = len(scores), []
     for _ in range(count):
         times = np.bincount(rng.integers(n, size=n), minlength=n) * weights
         times /= max(times.sum(), 1e-300)
         shift = times @ scores
         spread = (times[:, None] * scores).T @ scores - np.outer(shift, shift)
-        shares.append(np.linalg.eigvalsh(spread)[::-1] / (times @ squares - shift @ shift))
+        size = times @ squares
+        total = size - shift @ shift
+        if total > 1e-12 * size:  # all rows drawn may be one and the same, and then have no shares
+            shares.append(np.linalg.eigvalsh(spread)[::-1] / total)
     return np.array(shares)

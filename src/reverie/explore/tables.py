@@ -75,8 +75,12 @@ def _checked_weights(weights: Any, n: int) -> np.ndarray | None:
     if weights is None:
         return None
     found = as_array(weights, "the weights").astype(np.float64)
-    if found.shape != (n,) or not np.isfinite(found).all() or found.min() < 0 or found.sum() <= 0:
+    if found.shape != (n,):
+        raise InputError(f"Expected {n} weights, one per row, got shape {found.shape}. Give one weight per row, or None.")
+    check_finite(found, name="the weights")  # first, for the sum of finite ones may be beyond all numbers
+    if found.min() < 0 or found.sum() <= 0:
         raise InputError(
-            f"Expected {n} finite weights >= 0, one per row, got shape {found.shape}. Give one weight per row, or None."
+            f"Expected weights >= 0 with a positive sum, got {int((found < 0).sum())} below 0 and the sum "
+            f"{found.sum():.4g}. Explore the rows without weights, or those with positive ones."
         )
     return found

@@ -32,6 +32,7 @@ import torch
 from scipy.special import bdtr
 from torch import Tensor
 
+from reverie.core.arguments import Count, checked
 from reverie.core.errors import InputError
 from reverie.core.types import ArrayLike
 from reverie.validation.ball_errors import ball_errors
@@ -146,8 +147,9 @@ def ball_statistics(graph: NeighbourGraph, relabel: Relabellings, k: int = 5) ->
     ]
 
 
+@checked
 def precision_recall_density_coverage(
-    real: ArrayLike, generated: ArrayLike, k: int = 5, *, block_size: int = 64
+    real: ArrayLike, generated: ArrayLike, k: Count = 5, *, block_size: Count = 64
 ) -> PRDC:
     """Return precision, recall, density and coverage of real (n, d) and generated (m, d), in blocks of rows.
 

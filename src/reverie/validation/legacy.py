@@ -25,13 +25,15 @@ leave 1e-9. The CaloChallenge used FPD with ``min_samples=10_000`` and KPD with 
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
 import numpy as np
 import torch
 from scipy.linalg import LinAlgWarning, sqrtm
 from scipy.optimize import curve_fit
 
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Interval, Whole, checked
+from reverie.core.checks import check_memory
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.types import ArrayLike
@@ -41,6 +43,8 @@ from reverie.validation.tables import as_rows
 __all__ = ["LegacyDistance", "fpd_jetnet", "kid", "kpd_jetnet"]
 
 _ROWS = 2048
+_Repeats: TypeAlias = Annotated[int, Interval(1, 100_000)]  # beyond, a call would take days
+_Rows: TypeAlias = Annotated[int, Interval(2, 2**31 - 1)]  # two for a variance; JetNet counts in 32 bits
 _FPD_CAVEAT = (
     "Batches with replacement keep the bias of finite samples, and the error is that of a line through them: "
     "compare with real against real at the same sizes before reading it."
@@ -69,16 +73,17 @@ class LegacyDistance:
         return f"{self.name} = {Measured(self.value, self.error)}. {self.caveat}"
 
 
+@checked
 def fpd_jetnet(
     real: ArrayLike,
     generated: ArrayLike,
     *,
     normalise: bool = True,
-    seed: int = 42,
-    min_samples: int = 20_000,
-    max_samples: int = 50_000,
-    n_batches: int = 20,
-    n_points: int = 10,
+    seed: Whole = 42,
+    min_samples: _Rows = 20_000,
+    max_samples: _Rows = 50_000,
+    n_batches: _Repeats = 20,
+    n_points: Annotated[int, Interval(3, 1_000)] = 10,
 ) -> LegacyDistance:
     """Return the Frechet physics distance of `real` (n, d) and `generated` (m, d), as JetNet computes it.
 
@@ -88,6 +93,11 @@ def fpd_jetnet(
     min_samples, max_samples : smallest and largest batch; `n_points` sizes lie between, equidistant in 1/n.
     n_batches : batches per size.
 
+    Raises
+    ------
+    InputError
+        For fewer than two rows, or sizes that do not differ: the line has two parameters and needs three points.
+
     Notes
     -----
     The batches are drawn with replacement, so no sample is too small for them, and none large enough: see the
@@ -95,26 +105,34 @@ def fpd_jetnet(
     """
     x, y = _prepared(real, generated, normalise)
     sizes = (1 / np.linspace(1 / min_samples, 1 / max_samples, n_points)).astype(np.int32)
+    if len(set(sizes.tolist())) < 3:
+        raise InputError(
+            f"Expected at least three different sizes between min_samples and max_samples, got {min_samples} and "
+            f"{max_samples}. Set them further apart."
+        )
+    _check_batch(max_samples, x)
     rng = np.random.default_rng(seed)
     means = [np.mean([_batch_distance(x, y, int(size), rng) for _ in range(n_batches)]) for size in sizes]
     fit, covariance = curve_fit(_line, 1 / sizes, means, bounds=([0, 0], [np.inf, np.inf]))
     return LegacyDistance("FPD (JetNet)", float(fit[0]), float(np.sqrt(covariance[0, 0])), _FPD_CAVEAT)
 
 
+@checked
 def kpd_jetnet(
     real: ArrayLike,
     generated: ArrayLike,
     *,
     normalise: bool = True,
-    seed: int = 42,
-    n_batches: int = 10,
-    batch_size: int = 5_000,
+    seed: Whole = 42,
+    n_batches: _Repeats = 10,
+    batch_size: _Rows = 5_000,
 ) -> LegacyDistance:
     """Return the kernel physics distance of `real` (n, d) and `generated` (m, d), as JetNet computes it.
 
     `normalise` divides each feature by its largest |real| value; batches are drawn with replacement.
     """
     x, y = _prepared(real, generated, normalise)
+    _check_batch(batch_size, x)
     values = []
     for i in range(n_batches):
         rng = np.random.default_rng(seed + 1000 * i)
@@ -124,8 +142,9 @@ def kpd_jetnet(
     return LegacyDistance("KPD (JetNet)", float(np.median(values)), float(high - low) / 2, _KPD_CAVEAT)
 
 
+@checked
 def kid(
-    real: ArrayLike, generated: ArrayLike, *, seed: int = 42, n_subsets: int = 100, subset_size: int = 1_000
+    real: ArrayLike, generated: ArrayLike, *, seed: Whole = 42, n_subsets: _Repeats = 100, subset_size: _Rows = 1_000
 ) -> LegacyDistance:
     """Return the kernel inception distance of features `real` (n, d) and `generated` (m, d).
 
@@ -134,7 +153,6 @@ def kid(
     whole.
     """
     x, y = _prepared(real, generated, normalise=False)
-    check_positive("n_subsets", n_subsets, integer=True)
     rng = np.random.default_rng(seed)
     size = min(subset_size, len(x), len(y))
     drawn = ((rng.choice(len(s), size=size, replace=False) for s in (x, y)) for _ in range(n_subsets))
@@ -154,6 +172,10 @@ def _prepared(real: ArrayLike, generated: ArrayLike, normalise: bool) -> tuple[n
     largest = np.abs(x).max(axis=0)
     largest[largest == 0] = 1
     return x / largest, y / largest
+
+
+def _check_batch(size: int, x: np.ndarray) -> None:
+    check_memory(16.0 * size * x.shape[1], f"batches of {size:,} rows", "Give smaller batches.")
 
 
 def _batch_distance(x: np.ndarray, y: np.ndarray, size: int, rng: np.random.Generator) -> float:

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.checks import check_positive, check_table
+from reverie.core.arguments import Count, Level, NonNegative, Whole, checked
+from reverie.core.checks import check_table
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson
 from reverie.core.random import as_seed, child_seed
@@ -37,16 +38,17 @@ __all__ = ["MemorisationResult", "NearCopy", "memorisation"]
 MIN_ROWS = 20
 
 
+@checked
 def memorisation(
     train: ArrayLike,
     holdout: ArrayLike,
     generated: ArrayLike,
     *,
-    n_permutations: int = 999,
-    block: int = 1,
-    tolerance: float = 1e-6,
-    n_pairs: int = 10,
-    alpha: float = 0.05,
+    n_permutations: Count = 999,
+    block: Count = 1,
+    tolerance: NonNegative = 1e-6,
+    n_pairs: Whole = 10,
+    alpha: Level = 0.05,
     random_state: RandomState = None,
 ) -> MemorisationResult:
     """Compare the distances of generated events to training and to held-out events.
@@ -67,8 +69,6 @@ def memorisation(
     InputError
         For fewer than 20 events of a kind, NaN, or different features.
     """
-    check_positive("n_permutations", n_permutations, integer=True)
-    check_positive("block", block, integer=True)
     seed = as_seed(random_state)
     whole = t, h, g = _scaled(train, holdout, generated)
     if t.shape[1] > MAX_COMPONENTS:

@@ -18,7 +18,9 @@ import torch
 from scipy.special import chdtrc, ndtr
 from torch import Tensor
 
+from reverie.core.arguments import Count, Level, checked
 from reverie.core.checks import check_positive
+from reverie.core.containers import as_column
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_generator
@@ -191,14 +193,15 @@ def region_contrasts(of_row: Tensor, k: int, relabel: Relabellings) -> Tensor:
     return shares
 
 
+@checked
 def mode_occupancy(
     real_labels: ArrayLike,
     generated_labels: ArrayLike,
     *,
-    block: int = 1,
-    n_permutations: int = 999,
+    block: Count = 1,
+    n_permutations: Count = 999,
     random_state: RandomState = 0,
-    alpha: float = 0.05,
+    alpha: Level = 0.05,
 ) -> Occupancy:
     """Return how real and generated events fill given modes, such as the clusters of `reverie.explore`.
 
@@ -208,14 +211,34 @@ def mode_occupancy(
     block : neighbouring events of a chain that belong together, at least ten autocorrelation times; p-values then
         come from permutations of whole blocks. 1 for independent events.
     n_permutations, random_state : permutations, and their seed, for blocks.
+
+    Raises
+    ------
+    InputError
+        For labels that are neither numbers nor words, or numbers in one sample and words in the other.
     """
-    given = (real_labels, generated_labels)
-    labels = [np.asarray(s.detach().cpu() if isinstance(s, Tensor) else s).ravel() for s in given]
+    given = {"real_labels": real_labels, "generated_labels": generated_labels}
+    labels = [_modes(values, what) for what, values in given.items()]
+    if len({x.dtype.kind == "U" for x in labels}) > 1:
+        raise InputError("Expected labels of one kind, got numbers in one sample and words in the other. Give one kind.")
     modes, place = np.unique(np.concatenate(labels), return_inverse=True)
     n = len(labels[0])
     relabel = blocks_relabelled(n, len(place) - n, block, n_permutations, random_state)
     called = [f"mode {mode}" for mode in modes.tolist()]
     return occupancy(place[:n], place[n:], called, relabel=relabel, alpha=alpha)
+
+
+def _modes(labels: ArrayLike, what: str) -> np.ndarray:
+    """Return one label per event, (n,): numbers, or words as fixed-width text."""
+    x = as_column(labels, what).ravel()
+    if x.dtype.kind == "O" and all(isinstance(one, str) for one in x):
+        x = x.astype(str)
+    if x.dtype.kind not in "biufU" or (x.dtype.kind == "f" and np.isnan(x).any()):
+        raise InputError(
+            f"Expected the mode of each event in {what}, a number or a word, got entries that are neither. Leave those "
+            "events out, or name their mode."
+        )
+    return x
 
 
 def blocks_relabelled(

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, Level, checked
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.classifier import separate
 from reverie.validation.faults import FAULTS, Fault
-from reverie.validation.reach import TARGET, check_levels
+from reverie.validation.reach import TARGET
 from reverie.validation.shares import Share
 from reverie.validation.tables import as_events
 
@@ -129,15 +129,16 @@ class PowerResult:
         return "\n".join([*lines, *(self.sentence(*pair) for pair in pairs)])
 
 
+@checked
 def power_study(
     real: ArrayLike,
     *,
-    sizes: Sequence[int],
+    sizes: Sequence[Count],
     test: Test | None = None,
     faults: Mapping[str, Fault] = FAULTS,
-    n_repeats: int = 100,
-    alpha: float = 0.05,
-    target: float = TARGET,
+    n_repeats: Count = 100,
+    alpha: Level = 0.05,
+    target: Level = TARGET,
     random_state: RandomState = None,
 ) -> PowerResult:
     """Plant faults in real events and count how often the test finds them.
@@ -158,9 +159,9 @@ def power_study(
     InputError
         For too few real events, or an alpha outside (0, 1).
     """
-    check_positive("n_repeats", n_repeats, integer=True)
-    check_levels(target, alpha)
     real = as_events(real, "real")
+    if not len(sizes):
+        raise InputError("Expected at least one size, got none. Give numbers of events, such as sizes=[500, 2000].")
     largest = max(sizes)
     if len(real) < 2 * largest:
         raise InputError(

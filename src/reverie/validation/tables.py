@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_finite, check_table
-from reverie.core.containers import as_array
+from reverie.core.containers import as_array, check_dense
 from reverie.core.errors import InputError
 from reverie.core.types import ArrayLike
 from reverie.validation.samples import Sample, aligned, read_sample
@@ -87,6 +87,7 @@ def _tensor(x: np.ndarray) -> Tensor:
 
 
 def _rows(x: Tensor, what: str) -> Tensor:
+    check_dense(x, what)
     if x.is_complex():
         raise InputError(f"Expected real numbers in {what}, got {x.dtype}. Give real and imaginary parts as columns.")
     if x.ndim < 2 or 0 in x.shape:
