@@ -144,7 +144,7 @@ class Autoencoder(TrainedModel):
         self.batch_size = batch_size
         self.max_steps = max_steps
         self.learning_rate = learning_rate
-        self.device = device
+        self.device = str(device)
         self.random_state = random_state
         self.preprocessing = preprocessing
         self.validation_fraction = validation_fraction

@@ -192,7 +192,7 @@ class EBM(DensityModel):
         self.n_checks = n_checks
         self.keep_best = keep_best
         self.on_alarm = on_alarm
-        self.device = device
+        self.device = str(device)
         self.random_state = random_state
         self.record_every = record_every
         self.n_threads = n_threads

@@ -193,7 +193,7 @@ class GAN(ConditionalModel):
         self.max_steps = max_steps
         self.learning_rate = learning_rate
         self.optimizer = optimizer
-        self.device = device
+        self.device = str(device)
         self.random_state = random_state
         self.discriminator_learning_rate = discriminator_learning_rate
         self.betas = betas

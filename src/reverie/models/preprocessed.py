@@ -65,14 +65,20 @@ class Preprocessing:
         return self.transform.forward(x).to(torch.float32)
 
     def values(self, features: Tensor) -> np.ndarray:
-        """Return values (batch, *event) of the original type of generated features."""
+        """Return values (batch, *event) of the original type of generated features.
+
+        Raises
+        ------
+        InputError
+            For finite values that a floating-point type of the training data cannot hold.
+        """
         x = self.transform.inverse(features.detach().to("cpu", torch.float64)).numpy()
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iub":
             limits = np.iinfo(dtype) if dtype.kind in "iu" else None
             x = np.rint(x) if limits is None else np.rint(x).clip(limits.min, limits.max)
             return x.astype(dtype)
-        return _within_bounds(x.astype(dtype), self.schema) if dtype.itemsize < x.itemsize else x
+        return _within_bounds(_shortened(x, dtype), self.schema) if dtype.itemsize < x.itemsize else x
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
@@ -166,6 +172,19 @@ def as_dataset(X: Any, *, names: list[str] | None = None) -> Dataset:
     return X if isinstance(X, Dataset) else Dataset(X, names=names)
 
 
+def _shortened(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return `x` in a shorter floating-point type; values beyond it are refused, for infinity would hide them."""
+    with np.errstate(over="ignore"):
+        short = x.astype(dtype)
+    beyond = np.isinf(short) & np.isfinite(x)
+    if beyond.any():
+        raise InputError(
+            f"Expected samples of at most {np.finfo(dtype).max:.4g} in size, the largest number of {dtype}, the type of "
+            f"the training data, got {x[beyond][0]:.4g}. Train on the same data as float64."
+        )
+    return short
+
+
 def _within_bounds(x: np.ndarray, schema: Schema) -> np.ndarray:
     """Undo what rounding to a shorter type did to the bounds, which hold exactly in float64."""
     if len(schema.event_shape) > 1:
@@ -178,7 +197,8 @@ def _within_bounds(x: np.ndarray, schema: Schema) -> np.ndarray:
 def _limits(column: Column, dtype: np.dtype) -> tuple[np.floating, np.floating]:
     lower = -np.inf if column.lower is None else column.lower
     upper = np.inf if column.upper is None else column.upper
-    low, high = dtype.type(lower), dtype.type(upper)
+    with np.errstate(over="ignore"):  # a bound beyond the type is none
+        low, high = dtype.type(lower), dtype.type(upper)
     # compared as Python numbers: NumPy would round the bound to the short type first
     low = np.nextafter(low, dtype.type(np.inf)) if float(low) < lower else low
     reaches = float(high) >= upper if column.kind == "periodic" else float(high) > upper

@@ -146,7 +146,7 @@ class RBM(DensityModel):
         self.batch_size, self.max_steps, self.learning_rate = batch_size, max_steps, learning_rate
         self.optimizer, self.momentum, self.weight_decay = optimizer, momentum, weight_decay
         self.centred, self.ema_decay, self.preprocessing = centred, ema_decay, preprocessing
-        self.device, self.random_state = device, random_state
+        self.device, self.random_state = str(device), random_state
         self.validation_fraction, self.n_checks, self.keep_best = validation_fraction, n_checks, keep_best
         self.on_alarm, self.record_every, self.n_threads = on_alarm, record_every, n_threads
         self.compile = compile

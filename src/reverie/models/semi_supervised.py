@@ -141,7 +141,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         self.schedule = schedule
         self.ema_decay = ema_decay
         self.preprocessing = preprocessing
-        self.device = device
+        self.device = str(device)
         self.random_state = random_state
         self.record_every = record_every
         self.n_threads = n_threads

@@ -156,7 +156,7 @@ class VAE(DensityModel):
         self.max_steps = max_steps
         self.learning_rate = learning_rate
         self.ema_decay = ema_decay
-        self.device = device
+        self.device = str(device)
         self.random_state = random_state
         self.preprocessing = preprocessing
         self.validation_fraction = validation_fraction
