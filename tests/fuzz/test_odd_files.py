@@ -191,9 +191,7 @@ def tables(draw):
     n, columns = draw(st.integers(0, 6)), draw(st.integers(1, 4))
     numbers = st.floats(-9, 9).map(repr)
     some = st.one_of(numbers, numbers, numbers, CELLS) if draw(st.booleans()) else CELLS
-    rows = [
-        draw(st.lists(some, min_size=columns, max_size=columns + (draw(st.integers(0, 9)) == 0))) for _ in range(n)
-    ]
+    rows = [draw(st.lists(some, min_size=columns, max_size=columns + (draw(st.integers(0, 9)) == 0))) for _ in range(n)]
     head = [["a [GeV]", "b", "c", "d"][:columns]] if draw(st.booleans()) else []
     text = end.join(separator.join(row) for row in [*head, *rows]) + draw(st.sampled_from(["", end, end + end]))
     return text.encode(draw(st.sampled_from(["utf-8", "utf-8", "utf-16", "utf-8-sig", "latin-1"])), "replace")

@@ -82,7 +82,7 @@ class Bootstrap:
 
 @checked
 def bootstrap(
-    statistic: Callable[..., float],
+    statistic: Any,  # a function; the body tells one that stands in the place of the rows
     X: ArrayLike,
     *,
     n_resamples: int = 2_000,

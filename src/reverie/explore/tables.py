@@ -76,7 +76,9 @@ def _checked_weights(weights: Any, n: int) -> np.ndarray | None:
         return None
     found = as_array(weights, "the weights").astype(np.float64)
     if found.shape != (n,):
-        raise InputError(f"Expected {n} weights, one per row, got shape {found.shape}. Give one weight per row, or None.")
+        raise InputError(
+            f"Expected {n} weights, one per row, got shape {found.shape}. Give one weight per row, or None."
+        )
     check_finite(found, name="the weights")  # first, for the sum of finite ones may be beyond all numbers
     if found.min() < 0 or found.sum() <= 0:
         raise InputError(

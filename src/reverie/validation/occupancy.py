@@ -220,7 +220,9 @@ def mode_occupancy(
     given = {"real_labels": real_labels, "generated_labels": generated_labels}
     labels = [_modes(values, what) for what, values in given.items()]
     if len({x.dtype.kind == "U" for x in labels}) > 1:
-        raise InputError("Expected labels of one kind, got numbers in one sample and words in the other. Give one kind.")
+        raise InputError(
+            "Expected labels of one kind, got numbers in one sample and words in the other. Give one kind."
+        )
     modes, place = np.unique(np.concatenate(labels), return_inverse=True)
     n = len(labels[0])
     relabel = blocks_relabelled(n, len(place) - n, block, n_permutations, random_state)
