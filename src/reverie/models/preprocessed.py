@@ -179,8 +179,8 @@ def _shortened(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     beyond = np.isinf(short) & np.isfinite(x)
     if beyond.any():
         raise InputError(
-            f"Expected samples of at most {np.finfo(dtype).max:.4g} in size, the largest number of {dtype}, the type of "
-            f"the training data, got {x[beyond][0]:.4g}. Train on the same data as float64."
+            f"Expected samples of at most {np.finfo(dtype).max:.4g} in size, the largest number of {dtype}, the type "
+            f"of the training data, got {x[beyond][0]:.4g}. Train on the same data as float64."
         )
     return short
 
