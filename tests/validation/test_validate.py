@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from scipy import stats
 
 from reverie.core.errors import InputError
+from reverie.report import build, render
 from reverie.validation import REFERENCES, ValidationResult, validate
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
@@ -107,6 +109,19 @@ def test_json_is_plain_and_comes_back_the_same(shifted, alike):
     assert content["n_distinguish_low"] > 0
     assert {"p_value", "auc", "n_distinguish", "sizes", "seed", "verdict", "checks"} <= set(content)
     assert {"value", "error", "real_vs_real"} <= set(content["auc"])
+
+
+def test_a_file_of_the_last_version_still_loads_and_prints():
+    # written by 0.1.0, then shortened to few checks and regions: no real_fraction, p_adjusted, expected_different
+    content = json.loads((Path(__file__).parent / "data" / "validation_of_version_0.json").read_text())
+    result = ValidationResult.from_json(content)
+    (one,) = result.constraints
+    assert (one.real_fraction, one.p_adjusted) == (one.broken_real / one.n_real, one.p_value)
+    text = str(result)
+    assert "49 % of generated events break 'energy is positive'" in text
+    assert ValidationResult.from_json(result.to_json()) == result
+    page = render(build([], result))
+    assert "4 differ at 5%; 1 still do after correction" in page
 
 
 @pytest.mark.parametrize("content", [{}, {"auc": 3}, {"checks": [{}], "auc": None, "n_distinguish": None}])

@@ -90,12 +90,10 @@ def _regions(occupancy: "Occupancy | None") -> list[Block]:
     figure = None if occupancy is None else region_shares(occupancy)
     if occupancy is None or figure is None:
         return []
-    mean, spread = occupancy.expected_different
     caption = (
         f"Shares of events in the regions that differ most, of {len(occupancy.regions)} k-means regions. "
-        f"{occupancy.n_different} differ at {occupancy.alpha:.0%}, where chance gives {mean:.1f} ± {spread:.1f}; "
-        f"{len(occupancy.worst)} still do after correction. A mode of less than {occupancy.blind_below:.2%} of the "
-        "events could be missing unseen."
+        f"{occupancy.counted}; {len(occupancy.worst)} still do after correction. A mode of less than "
+        f"{occupancy.blind_below:.2%} of the events could be missing unseen."
     )
     alt = f"Shares of real and generated events by region; {len(occupancy.worst)} regions differ."
     return [Picture(to_svg(figure), alt, caption, wide=True)]

@@ -20,6 +20,7 @@ That no two events are equal is asked of both samples too (`reverie.validation.t
 pairs of weighted events say nothing about the law that the weights make of them.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -73,29 +74,35 @@ class ConstraintResult:
     name : in words, such as "charge is -1 or +1".
     fraction, low, high : share of generated events that break it, by weight where they have one, with its 95 %
         interval.
-    real_fraction : the same share of real events.
     n_generated, n_real : events looked at.
     broken_generated, broken_real : number of events that break it.
     p_value : one-sided, small if generated events break it more often than real ones: from relabellings, or of
         Fisher's exact test (see the module).
-    p_adjusted : corrected for the number of constraints.
     inferred : read off the real events, as opposed to given.
     detail : what else there is to say, as the end of a sentence.
+    real_fraction : the same share of real events; by default broken_real / n_real, as in files of older versions.
+    p_adjusted : corrected for the number of constraints; by default p_value, of one constraint.
     """
 
     name: str
     fraction: float
     low: float
     high: float
-    real_fraction: float
     n_generated: int
     n_real: int
     broken_generated: int
     broken_real: int
     p_value: float
-    p_adjusted: float
     inferred: bool
     detail: str = ""
+    real_fraction: float = math.nan
+    p_adjusted: float = math.nan
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.real_fraction):
+            object.__setattr__(self, "real_fraction", self.broken_real / self.n_real if self.n_real else math.nan)
+        if math.isnan(self.p_adjusted):
+            object.__setattr__(self, "p_adjusted", self.p_value)
 
     def broken(self, alpha: float = 0.05) -> bool:
         """Whether generated events break it more often than real ones, at level `alpha`."""

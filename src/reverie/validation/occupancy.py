@@ -72,7 +72,7 @@ class Occupancy:
     n_real, n_generated : events, effective ones where they are weighted.
     alpha : level of `n_different` and `worst`.
     n_different : regions with p <= alpha before correction (NDB).
-    expected_different : mean and standard deviation of that number by chance.
+    expected_different : mean and standard deviation of that number by chance; None in files of older versions.
     """
 
     regions: tuple[Region, ...]
@@ -83,7 +83,7 @@ class Occupancy:
     n_generated: float
     alpha: float
     n_different: int
-    expected_different: tuple[float, float]
+    expected_different: tuple[float, float] | None = None
 
     @property
     def worst(self) -> tuple[Region, ...]:
@@ -100,13 +100,20 @@ class Occupancy:
         """Share of a mode below which its absence would not be seen, 3/n of the smaller sample."""
         return min(1.0, 3 / min(self.n_real, self.n_generated))
 
-    def __str__(self) -> str:
+    @property
+    def counted(self) -> str:
+        """How many regions differ, beside what chance gives, as part of a sentence."""
+        text = f"{self.n_different} differ at {self.alpha:.0%}"
+        if self.expected_different is None:
+            return text
         mean, spread = self.expected_different
+        return f"{text} where chance gives {mean:.1f} ± {spread:.1f}"
+
+    def __str__(self) -> str:
         p = f"= {self.p_value:.2g}" if self.p_value > 1e-10 else "< 1e-10"  # the asymptotic law ends before that
         lines = [
             f"{len(self.regions)} regions: chi2 = {self.chi2:.4g} for {self.dof} degrees of freedom, p {p}; "
-            f"{self.n_different} differ at {self.alpha:.0%} where chance gives {mean:.1f} ± "
-            f"{spread:.1f}."
+            f"{self.counted}."
         ]
         lines += [f"{str(region)[:1].upper()}{str(region)[1:]}." for region in self.worst[:3]]
         lines += [f"Missing: {', '.join(region.name for region in self.missing)}."] if self.missing else []
