@@ -1,9 +1,13 @@
 """Rows that depend on each other are found, independent ones are left in peace."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
-from reverie.validation.chains import LEAST_BLOCKS, inspect_chains
+from reverie.core.errors import ShortChainError
+from reverie.validation import validate
+from reverie.validation.chains import FEWEST_BLOCKS, LEAST_BLOCKS, inspect_chains
 
 NAMES = ("a", "b", "c")
 
@@ -45,11 +49,41 @@ def test_thinning_keeps_rows_that_are_far_apart():
     assert report.thinning == np.ceil(4 * report.tau)
 
 
-def test_a_chain_that_is_too_short_is_named_and_not_cut_in_blocks():
-    sorted_rows = np.sort(_chain(300, 0, 0), axis=0)
-    report = inspect_chains({"real": sorted_rows}, NAMES, "auto")
-    assert not report.is_chain
-    assert f"fewer than {LEAST_BLOCKS} blocks of five" in report.warnings[0]
+def test_a_short_chain_is_cut_into_few_long_blocks_not_taken_as_independent():
+    # tau = 9.5: of 500 rows 11 blocks with gaps have 37 rows, fewer than five tau; 4 or 5 blocks have enough
+    report = inspect_chains({"real": _chain(500, 0.9, 0)}, NAMES, "auto")
+    assert report.block >= 5 * report.tau
+    assert FEWEST_BLOCKS <= report.n_blocks(500) < LEAST_BLOCKS
+    assert len(report.kept(500)) == report.n_blocks(500) * report.block
+    assert "too few for classifiers" in report.warnings[0]
+
+
+@pytest.mark.parametrize("rows", [np.sort(_chain(300, 0, 0), axis=0), _chain(300, 0.95, 0)])
+def test_a_chain_too_short_for_any_blocks_has_no_p_value(rows):
+    with pytest.raises(ShortChainError, match=r"independent ones: too few for a p-value\. Give [\d,]+ rows of each"):
+        inspect_chains({"real": rows}, NAMES, "auto")
+
+
+@pytest.mark.slow
+def test_short_chains_of_one_law_are_told_apart_no_more_often_than_at_the_level():
+    # tau = 9.5 and 500 rows of each role: taken as independent, more than 8 of 40 pairs are rejected at 5 %.
+    # At 5 % more than 7 of 40 are rejected in 0.07 % of all choices of seeds.
+    options = {"classifiers": (), "n_permutations": 99, "calibrate": False}
+    found = []
+    for seed in range(40):
+        chains = [_chain(n, 0.9, 2 * seed + k, d=2) for k, n in enumerate((1000, 500))]
+        with contextlib.suppress(ShortChainError):
+            found.append(validate(*chains, random_state=seed, **options))
+    assert len(found) > 25
+    assert sum(one.chains.n_blocks(500) < LEAST_BLOCKS for one in found) > 25
+    assert sum(one.p_value <= 0.05 for one in found) <= 7
+
+
+def test_classifiers_are_left_out_of_short_chains():
+    chains = _chain(1000, 0.9, 0, d=1), _chain(500, 0.9, 1, d=1)
+    result = validate(*chains, n_permutations=19, tests=["moments", "features one by one"], random_state=0)
+    assert result.chains.n_blocks(500) < LEAST_BLOCKS
+    assert not result.classifiers
 
 
 def test_nothing_is_looked_at_when_not_wanted():

@@ -4,6 +4,7 @@
     └── ReverieError
         ├── InputError (ValueError)            a file, array, name or option that cannot be used
         │   ├── InputTypeError (TypeError)     objects where numbers belong
+        │   ├── ShortChainError                too few rows of a Markov chain for a p-value
         │   └── UnknownNameError               no such column, data set, model, ...: names the nearest
         ├── MissingDependencyError (ImportError)  an optional library: names the extra to install
         ├── FolderError (OSError)              a run folder that exists, or cannot be written
@@ -27,6 +28,7 @@ __all__ = [
     "MissingDependencyError",
     "ReverieError",
     "SamplingWarning",
+    "ShortChainError",
     "TrainingError",
     "UnknownNameError",
     "WorkerError",
@@ -44,6 +46,10 @@ class InputError(ReverieError, ValueError):
 
 class InputTypeError(InputError, TypeError):
     """Objects where numbers belong; scikit-learn asks for a `TypeError` then."""
+
+
+class ShortChainError(InputError):
+    """Rows of a Markov chain that are worth too few independent ones for a p-value."""
 
 
 class UnknownNameError(InputError):

@@ -21,23 +21,28 @@ one huge entry is still a chain.
 Blocks of ten tau are then exchanged as a whole. The two tau of rows between a block and the next are left out, since
 neighbouring blocks would remember each other, and so is what is left of a sample after its last whole block: what is
 exchanged is then all but exchangeable. Blocks are shorter, five tau at least, where a sample would hold fewer than
-`LEAST_BLOCKS`. A sample that is shorter than that leaves too few different permutations; sorted tables of
-independent events look like this too. Then rows are treated as independent, in random order, and a warning says what
-that means.
+`LEAST_BLOCKS`. Where it would even so, there is no classifier, and `FEWEST_BLOCKS` are enough for the other tests:
+4 + 4 blocks have 70 labellings, of which the observed one and its mirror image can be the most extreme, p = 2/70.
+
+A sample that is shorter than that gets no p-value but a `ShortChainError`: taken as independent, equal laws would be
+told apart in most runs. Sorted tables of independent events look like such a chain; only who made them knows that they
+are none, and says so with "ignore".
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import rankdata
 
+from reverie.core.errors import ShortChainError
 from reverie.core.series import autocorrelation_time
 
-__all__ = ["LEAST_BLOCKS", "ChainReport", "inspect_chains"]
+__all__ = ["FEWEST_BLOCKS", "LEAST_BLOCKS", "ChainReport", "inspect_chains"]
 
 LEAST_BLOCKS = 11  # in each sample: five for a classifier to test on, as many to train on, a gap
+FEWEST_BLOCKS = 4  # in each sample: with three, all 20 labellings together leave no p below 2/20
 _GAP = 0.2  # of a block
 _LEAST = 1.2
 _SIGMAS = 4.5
@@ -81,8 +86,12 @@ class ChainReport:
         """Return the rows, of n in their order, that are used: thinned, or whole blocks without the gaps."""
         if self.block == 1:
             return np.arange(0, n, self.thinning)
-        step = self.block + self.gap
-        return (np.arange((n + self.gap) // step)[:, None] * step + np.arange(self.block)).ravel()
+        starts = np.arange(self.n_blocks(n)) * (self.block + self.gap)
+        return (starts[:, None] + np.arange(self.block)).ravel()
+
+    def n_blocks(self, n: int) -> int:
+        """Return the number of whole blocks in n rows."""
+        return (n + self.gap) // (self.block + self.gap)
 
 
 def inspect_chains(
@@ -94,6 +103,11 @@ def inspect_chains(
     ----------
     correlated : "auto" and "blocks" exchange blocks of a chain, "thin" keeps every few rows, "ignore" does not look.
     size : rows that will be used of the smallest sample; None takes all.
+
+    Raises
+    ------
+    ShortChainError
+        For a chain with fewer than `FEWEST_BLOCKS` blocks of five autocorrelation times.
     """
     if correlated == "ignore":
         return ChainReport()
@@ -108,17 +122,30 @@ def inspect_chains(
         step = math.ceil(4 * tau)  # twice the 2 tau that make rows all but independent
         note = f"{where}; every {step}th row of each sample was used."
         return ChainReport(tau, what, series, thinning=step, warnings=(note,))
-    block = min(math.ceil(10 * tau), math.floor(size / LEAST_BLOCKS / (1 + _GAP)))
-    if block < 5 * tau:
-        note = (
-            f"{where}, and {size:,} rows are fewer than {LEAST_BLOCKS} blocks of five times that. Rows were treated as "
-            "independent: right for independent events in sorted order, but p-values are too small if this is a chain. "
-            "Give a longer or thinned chain."
+    effective = size / (2 * tau)
+    block = next((b for k in (LEAST_BLOCKS, FEWEST_BLOCKS) if (b := _block(tau, size, k)) >= 5 * tau), None)
+    if block is None:
+        least = math.ceil(FEWEST_BLOCKS * (1 + _GAP) * 5 * tau)
+        raise ShortChainError(
+            f"{where}, and {size:,} rows of each sample are worth {effective:,.0f} independent ones: too few for a "
+            f"p-value. Give {least:,} rows of each or more, twice that of real where it is halved; or, for independent "
+            "events in sorted order, correlated = 'ignore'."
         )
-        return ChainReport(tau, what, series, warnings=(note,))
-    effective = f"Effective size about {size / (2 * tau):,.0f}."
-    note = f"{where}; p-values and errors come from blocks of {block:,} rows, with gaps between. {effective}"
-    return ChainReport(tau, what, series, block=block, gap=math.floor(_GAP * block), warnings=(note,))
+    note = f"{where}; p-values and errors come from blocks of {block:,} rows, with gaps between. "
+    note += f"Effective size about {effective:,.0f}."
+    report = ChainReport(tau, what, series, block=block, gap=math.floor(_GAP * block))
+    blocks = report.n_blocks(size)
+    if blocks < LEAST_BLOCKS:
+        note += (
+            f" {blocks} blocks in each sample are too few for classifiers, and no p-value lies below "
+            f"1 in {math.comb(2 * blocks, blocks)}: a longer chain would see more."
+        )
+    return replace(report, warnings=(note,))
+
+
+def _block(tau: float, size: int, fewest: int) -> int:
+    """Return the rows of a block, ten tau or as many as leave room for the `fewest` blocks and their gaps."""
+    return min(math.ceil(10 * tau), math.floor(size / fewest / (1 + _GAP)))
 
 
 def _slow_time(x: np.ndarray) -> float | None:

@@ -30,6 +30,7 @@ from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.battery import Groups
 from reverie.validation.bench import Bench, set_bench
+from reverie.validation.chains import LEAST_BLOCKS
 from reverie.validation.classifier import classifier_result, fits_of
 from reverie.validation.constraints import Constraint
 from reverie.validation.costs import seconds_of_copies, seconds_of_learner
@@ -117,6 +118,8 @@ def validate(
         For a test that there is not.
     InputError
         For samples with different features, NaN, text or fewer than 20 rows, or an observable that fails.
+    ShortChainError
+        For rows of a chain that are worth too few independent ones for a p-value.
     WorkerError
         If a worker of the executor died.
     """
@@ -227,6 +230,9 @@ def _result(
 
 
 def _learners(classifiers: str | Sequence[str], samples: Samples) -> tuple[str, ...]:
+    rows = min(len(samples.reference.values), len(samples.generated.values))
+    if samples.chains.block > 1 and rows // samples.chains.block < LEAST_BLOCKS:
+        return ()
     if isinstance(classifiers, str) and classifiers != "auto":
         return (classifiers,)
     if not isinstance(classifiers, str):
