@@ -20,6 +20,7 @@ from reverie.models.rbm_path import BoltzmannPath, base_rate
 from reverie.models.rbm_settings import resolved_settings
 from reverie.networks.boltzmann import BoltzmannEnergy
 from reverie.networks.enumeration import all_states, log_partition, state_number
+from reverie.training.optimizers import OPTIMIZERS
 
 ALPHA = 1e-4
 SIGMAS = float(stats.norm.isf(ALPHA / 2))
@@ -140,6 +141,14 @@ def test_what_a_file_keeps_of_log_z(tmp_path):
 
 
 # Learning
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_xor_is_learnt_by_every_optimiser_at_its_own_rate(optimizer):
+    """The start has log p = -3 log 2 = -2.08 and the truth -1.386; at Adam's rate Adadelta stayed at the start."""
+    model = RBM(n_hidden=8, optimizer=optimizer, max_steps=1000, n_checks=0, random_state=1).fit(XOR)
+    assert model.score(XOR) > -1.45
 
 
 def test_xor_is_learnt_from_any_start():
