@@ -74,7 +74,7 @@ class RBM(DensityModel):
     batch_size : samples in a batch; "auto" takes 100, or all different rows in exact training if they are few.
     max_steps : updates in the whole run.
     learning_rate : step size; "auto" takes that of the optimiser (`reverie.models.rbm_settings.LEARNING_RATES`): for
-        "adam" 0.1 in exact training, 0.03 of Gaussian units, and 0.01 else. It falls to a hundredth along half a cosine.
+        "adam" 0.1 in exact training, 0.03 of Gaussian units, and 0.01 else. It falls to a hundredth as half a cosine.
     optimizer : "sgd", "adam", ...; "auto" takes "sgd" for binary units that learn by sampling, else "adam".
     momentum : of "sgd", and decay of the mean gradient of "adam"; "auto" takes 0 and 0.9.
     weight_decay : pulls W to zero, in units of the gradient.
