@@ -337,7 +337,7 @@ def test_a_state_with_a_phase_comes_back_from_its_folder(tmp_path):
         model.save(tmp_path)
     weights = {name: p for name, p in model.state_dict().items() if name != "phase.W"}
     safetensors.torch.save_file(weights, folder / "model.safetensors")
-    with pytest.raises(CheckpointError, match="corrupt or of another model"):
+    with pytest.raises(CheckpointError, match="has changed or is damaged"):
         reverie.load(folder)
 
 

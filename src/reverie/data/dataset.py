@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows
 from reverie.data.schema import Schema, infer_schema
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from reverie.core.types import ArrayLike, RandomState
@@ -219,14 +218,32 @@ class Dataset:
             digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 
-    def to_frame(self) -> "pd.DataFrame":
-        """Return the table as a pandas DataFrame, each column in its own type, codes as words again."""
-        try:
-            import pandas as pd
-        except ModuleNotFoundError:
-            raise MissingDependencyError("pandas", "io", "make a data frame") from None
+    def to_frame(self, library: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
+        """Return the table as a data frame of `library`.
+
+        One of pandas has each column in its own type, and codes as words again; the others have the numbers.
+
+        Raises
+        ------
+        MissingDependencyError
+            Where the library is not installed.
+        InputError
+            For a stack of images, which is no table.
+        """
         if not self.schema.is_table:
             raise InputError(f"Expected a table for a data frame, got {self!r}. Use values.reshape(len(data), -1).")
+        try:
+            if library == "polars":
+                import polars
+
+                return polars.DataFrame(dict(zip(self.names, self.values.T, strict=True)))
+            if library == "pyarrow":
+                import pyarrow
+
+                return pyarrow.table(dict(zip(self.names, self.values.T, strict=True)))
+            import pandas as pd
+        except ModuleNotFoundError:
+            raise MissingDependencyError(library, "io", "make a data frame") from None
         columns = {}
         for column, x in zip(self.schema.columns, self.values.T, strict=True):
             if column.labels is not None and column.dtype == "str":

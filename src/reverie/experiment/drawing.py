@@ -16,7 +16,7 @@ import numpy as np
 from reverie.core.errors import FolderError, InputError, SamplingWarning
 from reverie.core.random import child_seed
 from reverie.data import Dataset, Schema, open_sink
-from reverie.data.sinks import Sink
+from reverie.data.sinks import Sink, check_room
 from reverie.experiment.asking import Asked, asked_for, asked_rows
 from reverie.experiment.config import RunConfig
 from reverie.experiment.folder import RunFolder, conditions_path
@@ -215,7 +215,8 @@ def bytes_of_event(schema: Schema) -> int:
 
 
 def sink_of(path: Path, schema: Schema, n: int) -> Sink:
-    """Return an open file for `n` events of `schema`."""
+    """Return an open file for `n` events of `schema`, for which there must be room."""
+    check_room(path, n, bytes_of_event(schema))  # in words, also for numbers beyond those of a file
     return open_sink(
         path,
         names=schema.names,

@@ -11,7 +11,7 @@ error that this adds to a distribution function, 0.85 / sqrt(2^18) = 0.0017, is 
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -40,6 +40,13 @@ __all__ = [
 # What `preprocessing` of a model may be: a word for all columns, words or transforms for some by name, or a transform.
 # The class, not the protocol: whether an object has the properties of that is only known once it is fitted.
 ChangeOfVariables: TypeAlias = Mapping[str, InvertibleTransform | str] | InvertibleTransform | str
+
+
+_FRAMES: Mapping[str, Literal["pandas", "polars", "pyarrow"]] = {
+    "frame": "pandas",
+    "polars": "polars",
+    "arrow": "pyarrow",
+}
 
 
 @dataclass(frozen=True)
@@ -95,16 +102,8 @@ class Preprocessing:
         """Return `values` in the container that the model was fitted on."""
         if self.container == "tensor":
             return torch.from_numpy(np.ascontiguousarray(values))
-        if self.container == "frame":
-            return Dataset(values, schema=self.schema).to_frame()
-        if self.container == "polars":
-            import polars
-
-            return polars.DataFrame(dict(zip(self.schema.names, values.T, strict=True)))
-        if self.container == "arrow":
-            import pyarrow
-
-            return pyarrow.table(dict(zip(self.schema.names, values.T, strict=True)))
+        if self.container in _FRAMES:
+            return Dataset(values, schema=self.schema).to_frame(_FRAMES[self.container])
         if self.container == "dataset":
             return Dataset(values, schema=self.schema, provenance={"source": "generated"})
         return values

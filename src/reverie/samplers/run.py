@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.compiled import Compiled, check_compile
 from reverie.core.errors import InputError
@@ -49,7 +48,6 @@ def steps(
         yield state, info
 
 
-@checked
 def run(
     kernel: Kernel[Any, Any],
     x: Tensor,
