@@ -132,6 +132,7 @@ def test_the_report_and_the_validation_can_be_made_anew(call, finished, tmp_path
     assert (folder / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_without_verdict_can_be_judged_later(call, finished, table, tmp_path, tiny):
     out = tmp_path / "x"
     assert call("run", "gan", table, "--out", out, "--seed", 5, "--no-validate", *tiny)[0] == 0
@@ -287,7 +288,7 @@ def test_the_self_test_ends_in_its_time_and_says_what_it_measured(monkeypatch):
     began = time.monotonic()
     told = self_test(seconds=0.5)
     assert 1 <= told["steps"] <= 3
-    assert 0.5 <= told["seconds"] <= time.monotonic() - began
+    assert 0.5 <= told["seconds"] <= time.monotonic() - began + 0.005  # it is rounded to hundredths
     assert told["finite"]
 
 
