@@ -118,9 +118,8 @@ def _chosen(schema: Schema, choice: Any, spread: Mapping[str, InvertibleTransfor
     own = choice if isinstance(choice, Mapping) else {}
     word = choice if isinstance(choice, str) and choice != "auto" else "quantile"
     smoothed = _smoothed(schema)
-    if (
-        choice != "auto" and not own
-    ):  # a word is for columns without a point mass, whose gap must not leak at the bounds
+    if choice != "auto" and not own:
+        # A word is for columns without a point mass: the gap of one must not leak at the bounds.
         smoothed = {c.name: smoothed[c.name] for c in schema.columns if c.atom is not None and c.name in smoothed}
     spread = {**smoothed, **spread}
     return auto_transform(schema, continuous=word, overrides={**spread, **own})
