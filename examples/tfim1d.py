@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from reverie.data import catalogue
-from reverie.models.wavefunction import WaveFunctionRBM
+from reverie.models.wavefunction.estimator import WaveFunctionRBM
 from reverie.plots.style import new_figure, to_png
 from reverie.simulators import transverse_field_ising
 

@@ -42,7 +42,7 @@ from benchmarks.quality import flow
 from reverie.core.random import child_seed
 from reverie.data.dataset import Dataset
 from reverie.data.toys import SWISS_ROLL_NOISE_SD, SWISS_ROLL_SCALE, TOYS
-from reverie.models.ebm import EBM
+from reverie.models.ebm.estimator import EBM
 from reverie.simulators.targets import TARGETS, GaussianMixture
 from reverie.validation.classifier import classifier_test
 

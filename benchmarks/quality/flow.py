@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 import reverie
-from reverie.models.flow import Flow
+from reverie.models.flow.estimator import Flow
 from reverie.simulators.targets import TARGETS, target
 from reverie.validation.classifier import classifier_test
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 
 from reverie.data import catalogue
-from reverie.models.wavefunction import WaveFunctionRBM
+from reverie.models.wavefunction.estimator import WaveFunctionRBM
 from reverie.simulators import transverse_field_ising
 
 Row = dict[str, float]

@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks.quality.alarms import interval
 from reverie.core.errors import TrainingError
-from reverie.models.rbm import RBM
+from reverie.models.rbm.estimator import RBM
 from reverie.simulators import Ising
 
 SHORT: dict[str, Any] = {"max_steps": 600, "n_threads": 1}

@@ -25,10 +25,10 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from reverie.models.referee import accepted, fit_referee
+from reverie.models.gan.rejection import accepted, fit_referee
 from reverie.simulators.targets import TARGETS
 
-FAKES_PER_EVENT, FEWEST, MOST = 16, 20_000, 200_000  # as `reverie.models.gan_training` has them
+FAKES_PER_EVENT, FEWEST, MOST = 16, 20_000, 200_000  # as `reverie.models.gan.training` has them
 N_DRAWN = 20_000
 
 

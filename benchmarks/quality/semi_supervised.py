@@ -30,7 +30,7 @@ from sklearn.linear_model import LogisticRegression
 
 import reverie
 from reverie.core.random import child_seed
-from reverie.models.semi_supervised import SemiSupervisedGAN
+from reverie.models.gan.semi_supervised import SemiSupervisedGAN
 
 N_PER_CLASS, N_VALIDATION, N_SUPERVISED_STEPS = 10, 10_000, 1_000
 

@@ -3,7 +3,7 @@
     python -m benchmarks.quality.theory [--seeds 0 1 2 3 4] [--events 5000]
 
 For pairs of known densities p and q and each seed, `--events` of each are drawn, the Jensen-Shannon
-divergence is estimated from them (`reverie.models.divergence`) and compared with quadrature, and a
+divergence is estimated from them (`reverie.models.gan.divergence`) and compared with quadrature, and a
 discriminator trained on them is compared with the optimal one on as many events as it has not seen.
 
     JS exact     by quadrature, nats
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import multivariate_normal
 
-from reverie.models.divergence import fit_discriminator, jensen_shannon
+from reverie.models.gan.divergence import fit_discriminator, jensen_shannon
 
 HALF_WIDTH, POINTS = 10.0, 8001  # of the grid of the quadrature, along the one axis in which p and q differ
 

@@ -281,7 +281,7 @@ def test_demo_ends_with_the_report(call, tmp_path):
 def test_the_self_test_ends_in_its_time_and_says_what_it_measured(monkeypatch):
     """Steps that take 0.2 s each, as on a busy machine: a handful of them, not the window of a record."""
     from reverie.experiment.info import self_test
-    from reverie.models.game import AdversarialGame
+    from reverie.models.gan.game import AdversarialGame
 
     take = AdversarialGame.train_step
     monkeypatch.setattr(AdversarialGame, "train_step", lambda *given: (time.sleep(0.2), take(*given))[1])

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow
-from reverie.models.wavefunction_sampling import start_sampling
-from reverie.models.wavefunction_training import Fit, initial_energy
+from reverie.models.wavefunction.sampling import start_sampling
+from reverie.models.wavefunction.training import Fit, initial_energy
 from reverie.training.loop import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

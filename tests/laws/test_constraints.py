@@ -16,7 +16,7 @@ import reverie
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Column, Schema
 from reverie.data.transforms import InvertibleTransform, Standardise, auto_transform
-from reverie.models.preprocessed import Preprocessing
+from reverie.models.preprocessing import Preprocessing
 from reverie.networks.heads import OutputHead
 
 N = 600

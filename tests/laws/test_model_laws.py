@@ -17,7 +17,7 @@ from reverie.data.transforms import Standardise
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, WaveFunctionRBM, load_model, save_model
 from reverie.models.base import GenerativeModel
 from reverie.models.density import DensityModel
-from reverie.models.shaped import ShapedGenerator
+from reverie.models.gan.generator import ShapedGenerator
 from reverie.models.trained import TrainedModel
 from reverie.training.monitor import Monitor
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import subspace_angles
 
 from reverie.core.errors import InputError
-from reverie.models.autoencoder import Autoencoder
+from reverie.models.autoencoder.estimator import Autoencoder
 
 TINY = {"max_steps": 4, "batch_size": 16, "record_every": 2, "random_state": 0}
 LINEAR = {"encoder": (), "decoder": (), "n_latent": 2, "preprocessing": "standardise", "validation_fraction": 0.0}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow
-from reverie.models.semi_supervised import SemiSupervisedGAN
-from reverie.models.wavefunction import WaveFunctionRBM
+from reverie.models.gan.semi_supervised import SemiSupervisedGAN
+from reverie.models.wavefunction.estimator import WaveFunctionRBM
 
 SHORT = {"max_steps": 2, "random_state": 0}
 NUMBERS = np.random.default_rng(0).normal(size=(60, 2))

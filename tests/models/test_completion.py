@@ -12,9 +12,9 @@ from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Chain, Columns, OneHot, Periodic, Standardise
 from reverie.models import GAN
-from reverie.models.completion import observed_features
-from reverie.models.noise_search import Search, complete_features
-from reverie.models.referee import Referee
+from reverie.models.gan.completion import observed_features
+from reverie.models.gan.noise_search import Search, complete_features
+from reverie.models.gan.rejection import Referee
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
 Z = 5.0  # standard errors: a false alarm in 2 million numbers

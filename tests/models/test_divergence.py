@@ -14,8 +14,8 @@ from scipy.stats import norm
 
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data import Dataset
-from reverie.models import divergence
-from reverie.models.divergence import fit_discriminator, jensen_shannon
+from reverie.models.gan import divergence
+from reverie.models.gan.divergence import fit_discriminator, jensen_shannon
 
 SIGMAS = 4
 QUICK = {"random_state": 0, "hidden": (32,), "max_steps": 200}

@@ -12,10 +12,10 @@ from scipy import stats
 from torch import nn
 
 from reverie.core.measured import Measured
-from reverie.models.ebm import EBM
-from reverie.models.ebm_constant import EnergyPath
-from reverie.models.ebm_held_out import energy_gap, signs_of_overfitting, two_ways
-from reverie.models.ebm_training import EnergyLearner, Recipe
+from reverie.models.ebm.estimator import EBM
+from reverie.models.ebm.likelihood import energy_gap, signs_of_overfitting, two_ways
+from reverie.models.ebm.partition_function import EnergyPath
+from reverie.models.ebm.training import EnergyLearner, Recipe
 from reverie.networks.energies import EnergyNetwork
 
 ALPHA = 1e-4

@@ -10,8 +10,8 @@ import torch
 from reverie.core.errors import InputError, TrainingError
 from reverie.data.dataset import Dataset
 from reverie.models import GAN, load_model
-from reverie.models import game as game_module
-from reverie.models.game import AdversarialGame
+from reverie.models.gan import game as game_module
+from reverie.models.gan.game import AdversarialGame
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
 TINY = {

@@ -9,9 +9,9 @@ from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.data.observables import resolve_observables
 from reverie.data.transforms import auto_transform
-from reverie.models import kinematic_fit as module
-from reverie.models.kinematic_fit import KinematicFit
-from reverie.models.observed import ObservedFeatures
+from reverie.models.gan import kinematic_fit as module
+from reverie.models.gan.kinematic_fit import KinematicFit
+from reverie.models.observables import ObservedFeatures
 
 N, D = 500, 3
 A = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)

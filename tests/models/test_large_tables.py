@@ -11,7 +11,7 @@ from reverie.data import Dataset
 from reverie.data.lazy import LazyRows
 from reverie.data.transforms import Rescale, Standardise
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder
-from reverie.models.preprocessed import Preprocessing, data_mark, fitted_on
+from reverie.models.preprocessing import Preprocessing, data_mark, fitted_on
 
 N = 1500
 

@@ -15,7 +15,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.observables import Observable, invariant_mass, resolve_observables
 from reverie.data.schema import Column, Schema
 from reverie.data.transforms import auto_transform
-from reverie.models.observed import ObservedFeatures
+from reverie.models.observables import ObservedFeatures
 
 NAMES = ("pt1", "eta1", "phi1", "pt2", "eta2", "phi2")
 N = 4000

@@ -11,7 +11,7 @@ from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.data.transforms.base import check_within, unchecked
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, SemiSupervisedGAN
-from reverie.models.game import draw_noise
+from reverie.models.gan.game import draw_noise
 from reverie.models.one_pass import Noise, physical_sampler
 
 N, SEED, UNIT = 300, 5, 1024
@@ -178,7 +178,7 @@ def test_a_referee_gives_acceptances_instead_of_drawing_again():
     model = GAN(**{**GAME, "refine": "auto", "max_steps": 40}).fit(_columns().select(["pt", "eta"]))
     drawing = model._drawing()
     if drawing.referee is None:  # it learnt nothing that holds: make one that refuses
-        from reverie.models.referee import Referee
+        from reverie.models.gan.rejection import Referee
 
         model._referee = Referee(4, 2).eval()
     sampler = physical_sampler(model)

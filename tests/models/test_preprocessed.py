@@ -10,7 +10,7 @@ from reverie.data import Dataset, Schema
 from reverie.data.schema import Column
 from reverie.data.transforms import Standardise
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow
-from reverie.models.preprocessed import Preprocessing, fitted_preprocessing
+from reverie.models.preprocessing import Preprocessing, fitted_preprocessing
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from torch.nn.functional import softplus
 
 from reverie.core.errors import SamplingWarning
-from reverie.models.referee import Referee, accepted, fit_referee, is_gain
+from reverie.models.gan.rejection import Referee, accepted, fit_referee, is_gain
 
 ALPHA = 1e-4
 

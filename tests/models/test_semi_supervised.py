@@ -11,8 +11,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from reverie.core.errors import CheckpointError, InputError
 from reverie.data.dataset import Dataset
 from reverie.models.files import load_model, save_model
-from reverie.models.learning_rates import FEATURE_MATCHING, learning_rate_of
-from reverie.models.semi_supervised import SemiSupervisedGAN
+from reverie.models.gan.learning_rates import FEATURE_MATCHING, learning_rate_of
+from reverie.models.gan.semi_supervised import SemiSupervisedGAN
 from reverie.training.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")

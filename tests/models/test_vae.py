@@ -12,9 +12,9 @@ from scipy import stats
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.data.dataset import Dataset
-from reverie.models.vae import VAE
-from reverie.models.vae_likelihood import estimated_log_prob
-from reverie.models.vae_network import EventLaw
+from reverie.models.vae.estimator import VAE
+from reverie.models.vae.likelihood import estimated_log_prob
+from reverie.models.vae.networks import EventLaw
 from reverie.objectives.variational import Posterior, iwae_bound
 
 ALPHA = 1e-4

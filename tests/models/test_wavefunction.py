@@ -13,11 +13,11 @@ from sklearn.exceptions import NotFittedError
 import reverie
 from reverie.core.errors import CheckpointError, FolderError, InputError
 from reverie.experiment.drawing import draw_from
-from reverie.models.wavefunction import WaveFunctionRBM
-from reverie.models.wavefunction_chains import TurningGibbs, gibbs_chains
-from reverie.models.wavefunction_energy import log_derivatives, natural_direction
-from reverie.models.wavefunction_sampling import pseudo_likelihood, start_sampling
-from reverie.models.wavefunction_training import ExactLikelihood, Fit, histograms, initial_energy, start_exact
+from reverie.models.wavefunction.chains import TurningGibbs, gibbs_chains
+from reverie.models.wavefunction.energy import log_derivatives, natural_direction
+from reverie.models.wavefunction.estimator import WaveFunctionRBM
+from reverie.models.wavefunction.sampling import pseudo_likelihood, start_sampling
+from reverie.models.wavefunction.training import ExactLikelihood, Fit, histograms, initial_energy, start_exact
 from reverie.networks.boltzmann import BoltzmannEnergy
 from reverie.networks.enumeration import all_states, log_partition, state_number
 from reverie.samplers.chains import Moves

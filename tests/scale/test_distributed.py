@@ -16,12 +16,12 @@ from torch import nn
 
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
-from reverie.models import game as games
-from reverie.models.autoencoder import Autoencoder
-from reverie.models.flow import Flow
-from reverie.models.gan import GAN
-from reverie.models.rbm import RBM
-from reverie.models.vae import VAE
+from reverie.models.autoencoder.estimator import Autoencoder
+from reverie.models.flow.estimator import Flow
+from reverie.models.gan import game as games
+from reverie.models.gan.estimator import GAN
+from reverie.models.rbm.estimator import RBM
+from reverie.models.vae.estimator import VAE
 from reverie.networks.shared_norm import SharedBatchNorm, share_batch_norm
 from reverie.scale.distributed import Distributed, runtime_from_environment
 

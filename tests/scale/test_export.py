@@ -67,7 +67,7 @@ def _digits(side: int = 8):
 
 
 def _refereed() -> GAN:
-    from reverie.models.referee import Referee
+    from reverie.models.gan.rejection import Referee
 
     model = GAN(**GAME).fit(_columns("pt", "eta"))
     model._referee = Referee(4, 2).eval()
@@ -104,7 +104,7 @@ MODELS = {
 @pytest.fixture
 def fewer_steps(monkeypatch):
     """Two steps of a kinematic fit instead of eight: the same path, in a quarter of the time."""
-    monkeypatch.setattr("reverie.models.kinematic_fit._STEPS", 2)
+    monkeypatch.setattr("reverie.models.gan.kinematic_fit._STEPS", 2)
 
 
 @pytest.fixture(scope="module")

@@ -47,6 +47,12 @@ def test_a_linear_test_needs_what_the_normal_law_says():
     assert stats.norm.sf(stats.norm.isf(0.05) - 5 * math.sqrt(found / 1000)) == pytest.approx(0.8, abs=0.002)
 
 
+@pytest.mark.parametrize("chance", [np.full(99, 0.2), 0.2 + 1e-17 * np.arange(99), 1e-91 * np.arange(99)])
+def test_a_statistic_that_all_relabellings_give_alike_says_nothing(chance):  # the last by its underflowing squares
+    column = Column("KS", None, np.append(0.3, chance), 0.3, 0.0, 0.0, math.nan)
+    assert not events_needed({"KS": [column]}, (), (), {}, _relabel(1000, 1000), seen=True)
+
+
 def _of_columns(shift, n, seed, *, seen=True, d=3):
     x, y = np.random.default_rng(seed).normal(size=(2, n, d))
     y[:, 0] += shift

@@ -132,7 +132,7 @@ def measured_state(
     """Return the window of our wave function on random measurements."""
     import torch
 
-    from reverie.models.wavefunction import WaveFunctionRBM
+    from reverie.models.wavefunction.estimator import WaveFunctionRBM
 
     torch.set_num_threads(threads)
     bits = torch.randint(0, 2, (rows, sites), generator=torch.Generator().manual_seed(0))

@@ -79,7 +79,7 @@ def learn(
     """Return the window of our training on random points."""
     import torch
 
-    from reverie.models.ebm import EBM
+    from reverie.models.ebm.estimator import EBM
 
     x = torch.randn(rows, widths[0], generator=torch.Generator().manual_seed(0))
     model = EBM(

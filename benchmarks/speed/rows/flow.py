@@ -90,7 +90,7 @@ def learn(
 
 
 def _flow(features: int, transforms: int, hidden: list[int], bins: int, threads: int, **more: Any) -> Any:
-    from reverie.models.flow import Flow
+    from reverie.models.flow.estimator import Flow
 
     return Flow(
         kind="spline",

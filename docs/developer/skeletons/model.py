@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.arguments import Count, Positive, Share, Whole
-from reverie.core.compiled import Compiled
+from reverie.compile.step import Compiled
 from reverie.core.random import child_generator
 from reverie.core.types import RandomState
-from reverie.models.course import Learner
+from reverie.models.training_run import Learner
 from reverie.models.density import DensityModel
-from reverie.models.preprocessed import ChangeOfVariables
+from reverie.models.preprocessing import ChangeOfVariables
 from reverie.networks.init import initialise
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation

@@ -1,17 +1,17 @@
 """Models: estimators with fit, sample, score and save."""
 
-from reverie.models.autoencoder import Autoencoder
-from reverie.models.bayesian import logistic_regression, network_regression, two_gaussians
-from reverie.models.ebm import EBM
+from reverie.models.autoencoder.estimator import Autoencoder
+from reverie.models.bayesian.likelihoods import logistic_regression, network_regression, two_gaussians
+from reverie.models.bayesian.posterior import Posterior, sample_posterior
+from reverie.models.ebm.estimator import EBM
 from reverie.models.files import MODELS, load_model, save_model
-from reverie.models.flow import Flow
-from reverie.models.gan import GAN
-from reverie.models.posterior import Posterior, sample_posterior
+from reverie.models.flow.estimator import Flow
+from reverie.models.gan.estimator import GAN
+from reverie.models.gan.semi_supervised import SemiSupervisedGAN
 from reverie.models.presets import PRESETS, preset
-from reverie.models.rbm import RBM
-from reverie.models.semi_supervised import SemiSupervisedGAN
-from reverie.models.vae import VAE
-from reverie.models.wavefunction import WaveFunctionRBM
+from reverie.models.rbm.estimator import RBM
+from reverie.models.vae.estimator import VAE
+from reverie.models.wavefunction.estimator import WaveFunctionRBM
 
 __all__ = [
     "EBM",

@@ -26,7 +26,7 @@ from reverie.core.random import UNIT, as_seed, child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset, check_trainable
 from reverie.models.one_pass import Inverse, OnePass
-from reverie.models.preprocessed import Preprocessing, as_dataset
+from reverie.models.preprocessing import Preprocessing, as_dataset
 from reverie.training.loop import Record
 from reverie.training.runtime import suggested_threads, thread_limit
 from reverie.validation.kernels import energy_distance

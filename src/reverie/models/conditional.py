@@ -16,7 +16,7 @@ from reverie.core.types import RandomState
 from reverie.data.lazy import lazily
 from reverie.models.base import GenerativeModel
 from reverie.models.conditions import Conditions
-from reverie.models.preprocessed import Preprocessing
+from reverie.models.preprocessing import Preprocessing
 
 __all__ = ["ConditionalModel", "DrawnConditions", "rows_of_conditions"]
 

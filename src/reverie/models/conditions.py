@@ -22,7 +22,7 @@ from reverie.core.shuffle import shuffled
 from reverie.data.dataset import Dataset, constant_columns
 from reverie.data.schema import Column, Schema
 from reverie.data.transforms import auto_transform
-from reverie.models.preprocessed import Preprocessing, container_of
+from reverie.models.preprocessing import Preprocessing, container_of
 
 __all__ = ["Conditions"]
 

@@ -4,7 +4,7 @@ exp(-E(y)) / Z is a density of features y in R^d. It is one of events x only whe
 x, each of which may take any value. An angle as cosine and sine or a category as one-hot vector lies on a part of R^d
 that has no volume, and beyond the end of a range lies density of no event. So angles lie on an interval, categories and
 whole numbers become cells filled by noise, point masses gaps, and bounded columns are stretched over the line
-(`reverie.models.flow_training.density_transform`). Where a preprocessing of the user's says otherwise, the model can be
+(`reverie.models.flow.training.density_transform`). Where a preprocessing of the user's says otherwise, the model can be
 trained and drawn from, but it has no log p.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Chain, Columns
-from reverie.models.flow_training import density_transform
-from reverie.models.preprocessed import Preprocessing, fitted_preprocessing
+from reverie.models.flow.training import density_transform
+from reverie.models.preprocessing import Preprocessing, fitted_preprocessing
 
 __all__ = ["energy_preprocessing", "without_density"]
 
@@ -25,7 +25,7 @@ def energy_preprocessing(dataset: Dataset, container: str, choice: Any) -> Prepr
     Parameters
     ----------
     dataset : training data.
-    container : see `reverie.models.preprocessed.container_of`.
+    container : see `reverie.models.preprocessing.container_of`.
     choice : "auto", a word for all numbers, words or transforms by column, or a transform for all.
     """
     schema = dataset.schema

@@ -29,16 +29,16 @@ from reverie.core.arguments import checked
 from reverie.core.checks import check_choice
 from reverie.core.errors import CheckpointError, FolderError, InputError
 from reverie.core.typed_files import digest_of_file, read_json, read_yaml, rebuilt
-from reverie.models.autoencoder import Autoencoder
+from reverie.models.autoencoder.estimator import Autoencoder
 from reverie.models.base import GenerativeModel
-from reverie.models.ebm import EBM
-from reverie.models.flow import Flow
-from reverie.models.gan import GAN
-from reverie.models.preprocessed import Preprocessing
-from reverie.models.rbm import RBM
-from reverie.models.semi_supervised import SemiSupervisedGAN
-from reverie.models.vae import VAE
-from reverie.models.wavefunction import WaveFunctionRBM
+from reverie.models.ebm.estimator import EBM
+from reverie.models.flow.estimator import Flow
+from reverie.models.gan.estimator import GAN
+from reverie.models.gan.semi_supervised import SemiSupervisedGAN
+from reverie.models.preprocessing import Preprocessing
+from reverie.models.rbm.estimator import RBM
+from reverie.models.vae.estimator import VAE
+from reverie.models.wavefunction.estimator import WaveFunctionRBM
 
 __all__ = ["MODELS", "WAVE_FUNCTIONS", "load_model", "save_model"]
 

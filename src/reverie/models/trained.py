@@ -1,6 +1,6 @@
 """What the models without an opponent share: from data to a course of training and back.
 
-A subclass says which networks it has, how they learn (`reverie.models.course.Learner`) and how samples are drawn
+A subclass says which networks it has, how they learn (`reverie.models.training_run.Learner`) and how samples are drawn
 from them; preparing the data, conditions, weights, the loop, the watch, the best state, exact resume and saving are
 written here and in the modules below, once.
 """
@@ -12,17 +12,17 @@ from typing import Any, ClassVar, Self
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from reverie.compile.step import outcome
 from reverie.core.arguments import check_arguments
 from reverie.core.checks import check_choice
-from reverie.core.compiled import outcome
 from reverie.core.errors import InputError
 from reverie.core.protocols import Runtime
 from reverie.core.random import as_seed
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import is_lazy, lazily
 from reverie.models.conditional import ConditionalModel
-from reverie.models.course import Course, Learner, Plan
-from reverie.models.preprocessed import ChangeOfVariables, Preprocessing, container_of, fitted_on, fitted_preprocessing
+from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, container_of, fitted_on, fitted_preprocessing
+from reverie.models.training_run import Course, Learner, Plan
 from reverie.models.weights import event_weights
 from reverie.training.loop import Record
 from reverie.training.runtime import resolved_device, thread_limit

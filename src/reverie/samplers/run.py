@@ -4,7 +4,7 @@ A kernel is any object with `init` and `step` (`reverie.core.protocols.Kernel`) 
 of its chains as `x` (chain, *event). It neither loops nor stores.
 
 A kernel that does the same at every step says so by `is_constant`; its steps can be compiled together with the
-energy (`reverie.core.compiled`), which pays for long chains on small networks. Its state is flat: tensors, and
+energy (`reverie.compile.step`), which pays for long chains on small networks. Its state is flat: tensors, and
 perhaps the number of steps taken.
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reverie.compile.step import Compiled, check_compile
 from reverie.core.checks import check_positive
-from reverie.core.compiled import Compiled, check_compile
 from reverie.core.errors import InputError
 from reverie.core.protocols import Kernel
 from reverie.core.types import Energy

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from reverie.core.errors import MissingDependencyError
-from reverie.models.kinematic_fit import KinematicFit
+from reverie.models.gan.kinematic_fit import KinematicFit
 from reverie.models.one_pass import PhysicalSampler
 from reverie.scale.lowering import ONNX_TABLE, SOLVE_TABLE
 

@@ -23,7 +23,7 @@ def ema_decay(step: int, decay: float) -> float:
 def ema_update(average: Sequence[Tensor], current: Sequence[Tensor], *, decay: float | Tensor) -> None:
     """Move `average` towards `current` in place; both are lists of tensors of equal shapes.
 
-    A decay that is a scalar tensor keeps the update inside a compiled step (`reverie.core.compiled`).
+    A decay that is a scalar tensor keeps the update inside a compiled step (`reverie.compile.step`).
     """
     if isinstance(decay, Tensor):
         for a, c in zip(average, current, strict=True):

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reverie.core.compiled import Compiled
+from reverie.compile.step import Compiled
 from reverie.core.errors import InputError
 from reverie.core.protocols import Runtime
 from reverie.core.random import child_seed

@@ -226,12 +226,12 @@ def _unit(groups: "Mapping[str, Sequence[Column]]", relabel: Relabellings) -> fl
 def _of_column(column: "Column", unit: float) -> _Difference | None:
     name = f"{column.name} of {column.feature}" if column.feature else column.name
     observed, chance = float(column.values[0]), np.asarray(column.values[1:])
-    if len(chance) < _LEAST_PERMUTATIONS or not chance.std() > 0 or column.name in _WITHOUT_LAW:
-        return None
     error = column.error
     if column.name in _SQUARED:
         observed, chance, error = observed**2, chance**2, 2 * observed * error
-    mean, v = float(chance.mean()), float(chance.var())
+    mean, v = (float(chance.mean()), float(chance.var())) if len(chance) >= _LEAST_PERMUTATIONS else (0.0, 0.0)
+    if not v > (1e-12 * mean) ** 2 or column.name in _WITHOUT_LAW:  # few relabellings can all give one distance
+        return None
     d, quantile = observed - mean, float(np.quantile(chance, 1 - LEVEL)) - mean
     if column.name == _MOMENTS:
         words = column.detail.removeprefix("strongest in the ")

@@ -1,0 +1,171 @@
+"""A function run for what it draws and changes, and its flat graph; the workshop of `Compiled`.
+
+How the steps of a preparation go together stands at `reverie.compile.step`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as tree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from reverie.compile.agreement import Deviation, agrees, deviation, is_known, nudged
+from reverie.compile.draws import Draws
+from reverie.compile.inductor import Ready, compiled_graph, scalars_as_tensors
+from reverie.core.random import child_generator
+
+__all__ = ["Rehearsal", "UnsuitableError"]
+
+Step = Callable[[Any, torch.Generator], Any]
+_NUDGES = 3  # plain steps from starts that are a rounding off
+_BAD_TAGS = (torch.Tag.nondeterministic_seeded, torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+
+
+class UnsuitableError(Exception):
+    """Why a function is not compiled."""
+
+
+@dataclass
+class _Witness(TorchDispatchMode):
+    """Copies every tensor from outside before the first operation that sees it."""
+
+    seen: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)  # storage -> tensor, copy of it
+    own: dict[int, Tensor] = field(default_factory=dict)  # made inside; kept, so that no storage is reused
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Look at the tensors of an operation, then let it run."""
+        for leaf in tree.tree_leaves((args, kwargs)):
+            if isinstance(leaf, Tensor) and _storage(leaf) not in self.own:
+                self._copy(leaf)
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree.tree_leaves(result):
+            if isinstance(leaf, Tensor) and _storage(leaf) not in self.seen:
+                self.own[_storage(leaf)] = leaf.detach()
+        return result
+
+    def _copy(self, x: Tensor) -> None:
+        if _storage(x) not in self.seen:
+            whole = torch.empty(0, dtype=x.dtype, device=x.device).set_(x.untyped_storage())
+            self.seen[_storage(x)] = (whole, whole.clone())
+
+
+def _storage(x: Tensor) -> int:
+    return x.untyped_storage()._cdata
+
+
+class Rehearsal:
+    """Runs of a function whose effects on outer tensors are known and undone."""
+
+    def __init__(self, fn: Step, inputs: Any, generator: torch.Generator) -> None:
+        self._fn, self._generator = fn, generator
+        self._leaves, self._structure = tree.tree_flatten(inputs)
+        self._inputs = scalars_as_tensors(self._leaves)
+        self._witness = _Witness()
+
+    def record(self) -> None:
+        """Run the function plainly: what it draws, returns and changes."""
+        draws = Draws(self._generator)
+        with self._witness, draws:
+            outputs = self._fn(tree.tree_unflatten(self._leaves, self._structure), self._generator)
+        if draws.refusal:
+            raise UnsuitableError(draws.refusal)
+        self._draws = draws.listed
+        self._outputs, self._shape = tree.tree_flatten(outputs)
+        self._after = [tensor.clone() for tensor, _ in self._witness.seen.values()]
+
+    def put_back(self) -> None:
+        """Give every outer tensor the values that it had at the start."""
+        with torch.no_grad():
+            for tensor, before in self._witness.seen.values():
+                tensor.copy_(before)
+
+    def graph(self) -> torch.fx.GraphModule:
+        """Return the flat graph of inputs and draws; outer tensors are attributes of it."""
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        n = len(self._inputs)
+
+        def flat(*leaves: Tensor) -> list[Any]:
+            with Draws(self._generator, iter(leaves[n:])):
+                outputs = self._fn(tree.tree_unflatten(list(leaves[:n]), self._structure), self._generator)
+            return tree.tree_leaves(outputs)
+
+        self.put_back()
+        graph = make_fx(flat)(*self._inputs, *(draw.value for draw in self._draws))
+        _refuse_dependence(graph)
+        return graph
+
+    def compiled(self, graph: torch.fx.GraphModule) -> Ready:
+        """Return the compiled graph, after it has agreed with the plain function."""
+        values = [draw.value for draw in self._draws]
+        self.put_back()
+        ready = compiled_graph(graph, [*self._inputs, *values], [draw.make for draw in self._draws], self._shape)
+        roundings = self._roundings()
+        self.put_back()
+        self._compare(ready.flat(self._inputs, values), roundings)
+        if ready.capture(self._inputs, values):
+            self.put_back()
+            self._compare(ready.flat(self._inputs, values), roundings)
+        return ready
+
+    def _roundings(self) -> list[list[Deviation]]:
+        """Return what a start that is off by roundings does to each returned and to each changed tensor."""
+        found: list[list[Deviation]] = []
+        for k in range(_NUDGES):
+            self.put_back()
+            moved = []
+            with torch.no_grad():
+                for j, (tensor, before) in enumerate(self._witness.seen.values()):
+                    moved.append(nudged(before, child_generator(k, "nudge", j, device=tensor.device)))
+                    tensor.copy_(moved[-1])
+            draws = (nudged(d.value, child_generator(k, "draw", device=d.value.device)) for d in self._draws)
+            with Draws(self._generator, draws):
+                outputs = self._fn(tree.tree_unflatten(self._leaves, self._structure), self._generator)
+            found.append(self._deviations(tree.tree_leaves(outputs), moved))
+        return [list(of_one) for of_one in zip(*found, strict=True)]
+
+    def _deviations(self, outputs: list[Any], moved: list[Tensor] | None = None) -> list[Deviation]:
+        """Return how far the outputs, and then the outer tensors as they stand, are from those of the plain step."""
+        returned = [deviation(_as_tensor(a), _as_tensor(b)) for a, b in zip(outputs, self._outputs, strict=True)]
+        outer = zip(self._witness.seen.values(), self._after, moved or [None] * len(self._after), strict=True)
+        return returned + [deviation(now, after, before, start) for (now, before), after, start in outer]
+
+    def _compare(self, outputs: list[Any], roundings: list[list[Deviation]]) -> None:
+        """Raise `UnsuitableError` unless each returned and each changed tensor is that of the plain step."""
+        deviations = self._deviations(outputs)
+        tensors = [*map(_as_tensor, self._outputs), *self._after]
+        for k, (found, by_rounding, x) in enumerate(zip(deviations, roundings, tensors, strict=True)):
+            if not agrees(found, by_rounding):
+                what = "returned" if k < len(outputs) else "made of"
+                raise UnsuitableError(
+                    f"the compiled step disagreed with the plain one in what it {what} a tensor of shape "
+                    f"{tuple(x.shape)}: |error| {found.error:.2g}, |change| {found.change:.2g}"
+                )
+        changed = [(d.change, r) for d, r in list(zip(deviations, roundings, strict=True))[len(outputs) :] if d.change]
+        if changed and not any(is_known(change, by_rounding) for change, by_rounding in changed):
+            raise UnsuitableError("the change that a step makes is lost in rounding, so that none could be checked")
+
+
+def _as_tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else torch.tensor(float("nan") if x is None else float(x), dtype=torch.float64)
+
+
+def _refuse_dependence(graph: torch.fx.GraphModule) -> None:
+    for node in graph.graph.nodes:
+        if node.op != "call_function" or _is_gather(node):
+            continue
+        if any(tag in _BAD_TAGS for tag in getattr(node.target, "tags", ())):
+            raise UnsuitableError(f"{node.target} depends on values or on a random state that is not the run's")
+
+
+def _is_gather(node: Any) -> bool:
+    """Whether the node indexes by numbers; a mask would give a size that depends on values."""
+    if node.target not in (torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default):
+        return False
+    return all(i is None or i.meta["val"].dtype not in (torch.bool, torch.uint8) for i in node.args[1])

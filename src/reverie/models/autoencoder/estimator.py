@@ -1,0 +1,313 @@
+r"""Autoencoders: a code of a few numbers for each event, and the way back.
+
+An encoder f and a decoder g minimise the squared error of the preprocessed features,
+
+    E |x - g(f(x + s e))|^2 + w S(f(x)),      e ~ N(0, 1)
+
+with noise s for a denoising autoencoder, and with S = |h|_1 or the divergence KL(rho | mean h) of the activations for a
+sparse one (`reverie.objectives.reconstruction`). Linear, without noise and penalty, the reconstructions at the minimum
+are projections onto the first principal components (Baldi and Hornik, Neural Networks 2, 53, 1989).
+
+An autoencoder has no likelihood and no law of its codes. To draw samples, a mixture of Gaussians is fitted to the codes
+of training events, and what it draws is decoded; this is a stopgap beside a `VAE`, whose codes have the law they are
+drawn from.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from reverie.core.arguments import Count, Level, NonNegative, Positive, Share, Whole, checked
+from reverie.core.assessment import Assessment, Curves, Quantity
+from reverie.core.checks import check_choice
+from reverie.core.errors import InputError
+from reverie.core.latent import LatentView
+from reverie.core.random import child_generator, child_seed
+from reverie.core.types import RandomState
+from reverie.data.dataset import Dataset
+from reverie.models.autoencoder.training import Plan, Reconstruction, in_evaluation
+from reverie.models.density import first_rows
+from reverie.models.latent import latent_view
+from reverie.models.one_pass import Inverse, Noise, OnePass
+from reverie.models.preprocessing import ChangeOfVariables
+from reverie.models.trained import TrainedModel
+from reverie.networks.autoencoders import build_decoder, build_encoder
+from reverie.networks.heads import OutputHead
+from reverie.networks.mlp import ACTIVATIONS
+
+__all__ = ["Autoencoder"]
+
+_MOST_LATENT = 32
+_MOST_CODES = 5000  # training events whose codes the mixture is fitted to
+_PENALTIES = ("none", "l1", "kl")
+_FLAT = 0.01  # share of the largest spread of codes below which a dimension is not worth a look
+_CODES = ("code_weights", "code_means", "code_scales")
+
+
+class Autoencoder(TrainedModel):
+    """Autoencoder for tables of events, images and lattices: plain, denoising or sparse.
+
+    Parameters
+    ----------
+    n_latent : numbers in a code; "auto" takes half of the features, within 1 and 32.
+    encoder : network from events to codes: "auto", "mlp", "conv", widths of hidden layers such as (200, 200), () for
+        a linear map, a torch module, or a factory called with (event_shape, n_outputs).
+    decoder : network from codes to events: as `encoder`; a factory is called with (n_latent, event_shape).
+    noise : standard deviation >= 0, in units of the preprocessed data, of the noise that a denoising autoencoder
+        learns to remove.
+    sparsity : penalty on the activations of the code: "none", "l1", or "kl", for which codes are squeezed
+        into (0, 1).
+    sparsity_weight : weight >= 0 of the penalty.
+    sparsity_target : mean activation, in (0, 1), that "kl" asks for.
+    activation : of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
+    n_components : Gaussians in the mixture of codes that samples are drawn from.
+    batch_size : events in a batch; "auto" takes 256, or all of a smaller table.
+    max_steps : steps in the whole run, at least 1.
+    learning_rate : step size of Adam, > 0; held for half of the run, then lowered along a cosine.
+    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
+    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
+    preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
+        all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
+    validation_fraction : part of the events, in [0, 1), held out of training to watch its health.
+    n_checks : looks at the error of the events held out in a whole run; 0 switches them off.
+    keep_best : whether the weights with the least error on the events held out are kept, rather than the last.
+    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
+        last healthy state at half the learning rate.
+    record_every : steps between two records of the history.
+    n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
+
+    Attributes
+    ----------
+    n_latent_ : numbers in a code, as resolved.
+    history_ : list of dict, losses and checks over training.
+    alarms_ : list of alarms, each with kind, step, evidence and remedy.
+
+    References
+    ----------
+    Hinton and Salakhutdinov, Science 313, 504 (2006); Vincent et al., ICML 2008 (denoising); Ng, CS294A lecture
+    notes, Stanford 2011 (sparse).
+
+    Examples
+    --------
+    >>> import reverie
+    >>> from reverie.models.autoencoder.estimator import Autoencoder
+    >>> model = Autoencoder(max_steps=20, n_latent=1, random_state=0).fit(reverie.data.load("ring"))
+    >>> model.encode(reverie.data.load("ring")).shape
+    (10000, 1)
+    """
+
+    trains_on_several: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        n_latent: Count | Literal["auto"] = "auto",
+        encoder: Any = "auto",
+        decoder: Any = "auto",
+        noise: NonNegative = 0.0,
+        sparsity: str = "none",
+        sparsity_weight: NonNegative = 0.1,
+        sparsity_target: Level = 0.05,
+        activation: str = "silu",
+        n_components: Count = 10,
+        batch_size: Count | Literal["auto"] = "auto",
+        max_steps: Count = 5_000,
+        learning_rate: Positive = 1e-3,
+        device: str = "auto",
+        random_state: RandomState = None,
+        preprocessing: ChangeOfVariables = "auto",
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
+        keep_best: bool = True,
+        on_alarm: str = "rollback",
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
+    ) -> None:
+        self.n_latent = n_latent
+        self.encoder = encoder
+        self.decoder = decoder
+        self.noise = noise
+        self.sparsity = sparsity
+        self.sparsity_weight = sparsity_weight
+        self.sparsity_target = sparsity_target
+        self.activation = activation
+        self.n_components = n_components
+        self.batch_size = batch_size
+        self.max_steps = max_steps
+        self.learning_rate = learning_rate
+        self.device = str(device)
+        self.random_state = random_state
+        self.preprocessing = preprocessing
+        self.validation_fraction = validation_fraction
+        self.n_checks = n_checks
+        self.keep_best = keep_best
+        self.on_alarm = on_alarm
+        self.record_every = record_every
+        self.n_threads = n_threads
+        self.compile = compile
+
+    @property
+    def n_latent_(self) -> int:
+        """Numbers in a code."""
+        n_features = int(np.prod(self.preprocessing_.transform.output_shape))
+        return min(max(1, n_features // 2), _MOST_LATENT) if self.n_latent == "auto" else int(self.n_latent)
+
+    @checked
+    def encode(self, X: Any) -> np.ndarray:
+        """Return the codes (n_samples, n_latent) of events, as in `fit`."""
+        check_is_fitted(self)
+        return self._encoded(self.preprocessing_.features(self._values(X, reset=False))).numpy()
+
+    @checked
+    def decode(self, z: Any) -> Any:
+        """Return the events of codes z (n, n_latent) in original units, in the container of the training data."""
+        check_is_fitted(self)
+        z = torch.from_numpy(np.array(z, dtype=np.float32))
+        if z.ndim != 2 or z.shape[1] != self.n_latent_:
+            raise InputError(f"Expected z of shape (n, {self.n_latent_}), got {tuple(z.shape)}. Give a row per event.")
+        return self.preprocessing_.wrapped(self.preprocessing_.values(self._decoded(z)))
+
+    def reconstruct(self, X: Any) -> Any:
+        """Return events decoded from their own codes, in original units, in the container of the training data."""
+        return self.decode(self.encode(X))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return minus the mean squared error of the preprocessed features: higher is better, 0 is perfect.
+
+        The mean is over events, by the weights of a Dataset, and features, of which most have unit variance: about -1
+        is no better than the mean.
+        """
+        check_is_fitted(self)
+        features = self.preprocessing_.features(self._values(X, reset=False))
+        raw = self._decoded(self._encoded(features), admissible=False)
+        errors = (features.flatten(1) - raw.flatten(1)).double().square().mean(dim=1)
+        return -float(np.average(errors.numpy(), weights=X.weights if isinstance(X, Dataset) else None))
+
+    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+        """Return the errors of reconstruction and the spread of the codes."""
+        said = "mean squared error per preprocessed feature, of unit variance for most"
+        numbers = (
+            Quantity("reconstruction of held-out events", -self.score(held_out), None, said),
+            Quantity("reconstruction of training events", -self.score(train), None, said),
+        )
+        sd = np.sort(self.encode(held_out).std(axis=0))[::-1]
+        line = {"": (list(range(1, len(sd) + 1)), sd.tolist())}
+        curves = Curves("Spread of the codes", "unit, by rank", "standard deviation", line)
+        return Assessment(numbers, (), (curves,))
+
+    def latent_view(self, X: Any, y: Any = None) -> LatentView:
+        """Return what the dimensions do that codes spread in; see `GenerativeModel.latent_view`."""
+        codes = self.encode(first_rows(X))
+        sd = codes.std(axis=0)
+
+        def decode(z: np.ndarray) -> np.ndarray:
+            return self.preprocessing_.values(self._decoded(torch.from_numpy(z.astype(np.float32))))
+
+        n_shown, is_image = int((sd > _FLAT * sd.max()).sum()), not self.schema_.is_table
+        return latent_view(codes, sd, decode, n_shown=n_shown, is_prior=False, is_image=is_image)
+
+    def _begin(self) -> None:
+        self._codes = None
+
+    def _finish(self) -> None:
+        self._codes = self._fitted_codes()
+
+    def _fresh_networks(self) -> dict[str, nn.Module]:
+        shape = tuple(self.preprocessing_.transform.output_shape)
+        generator = child_generator(self.seed_, "weights")
+        options = {"event_shape": shape, "activation": self.activation, "random_generator": generator}
+        encoder: nn.Module = build_encoder(self.encoder, n_outputs=self.n_latent_, **options)
+        encoder = nn.Sequential(encoder, nn.Sigmoid()) if self.sparsity == "kl" else encoder
+        return {"encoder": encoder, "decoder": build_decoder(self.decoder, n_latent=self.n_latent_, **options)}
+
+    def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> Reconstruction:
+        self._train = train["x"]
+        target = self.sparsity_target if self.sparsity == "kl" else None
+        weight = 0.0 if self.sparsity == "none" else self.sparsity_weight
+        plan = Plan(self.max_steps, self.learning_rate, self.noise, weight, target, self.compile)
+        return Reconstruction(networks, plan)
+
+    def _resolved(self) -> dict[str, Any]:
+        return {"n_latent": self.n_latent_}
+
+    def _check_configuration(self) -> None:
+        check_choice("sparsity", self.sparsity, dict.fromkeys(_PENALTIES))
+        check_choice("activation", self.activation, ACTIVATIONS)
+
+    def _drawer(
+        self, n_samples: int, seed: int, *, condition: Any = None
+    ) -> Callable[[int, int, torch.Generator], Tensor]:
+        self._condition_features(condition, n_samples, seed)  # refuses one
+        weights, means, scales = self._fitted_codes() if self._codes is None else self._codes
+        decoder = self._networks()["decoder"]
+
+        @torch.no_grad()
+        def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
+            chosen = torch.multinomial(weights, n, replacement=True, generator=noise)
+            e = torch.randn(n, self.n_latent_, generator=noise, device=self.device_)
+            z = means[chosen] + torch.einsum("bij,bj->bi", scales[chosen], e)
+            return self._shaped(in_evaluation(decoder, z))
+
+        return draw
+
+    def _one_pass(self, inverse: Inverse) -> OnePass:
+        weights, means, scales = self._fitted_codes() if self._codes is None else self._codes
+        decoder, ends = self._networks()["decoder"].eval(), weights.cumsum(0)[:-1] / weights.sum()
+
+        def features(noise: Tensor, condition: Tensor | None) -> Tensor:  # noqa: ARG001 - it takes none
+            chosen = (noise[:, :1] >= ends).sum(dim=1)
+            z = means[chosen] + (scales[chosen] @ noise[:, 1:, None])[:, :, 0]
+            return self._shaped(decoder(z))
+
+        return OnePass(features, [Noise("uniform", 1), Noise("normal", self.n_latent_)], [decoder])
+
+    def _fitted_codes(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return weights (K,), means (K, latent) and Cholesky factors of a mixture of the codes of training events."""
+        from sklearn.mixture import GaussianMixture
+
+        codes = self._encoded(self._train[:_MOST_CODES]).double().numpy()
+        K = min(self.n_components, max(1, len(codes) // (2 * self.n_latent_ + 2)))
+        scale = max(float(codes.var()), 1e-12)
+        mixture = GaussianMixture(K, reg_covar=1e-6 * scale, random_state=child_seed(self.seed_, "codes") % 2**31)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a mixture that is not at its optimum still draws
+            mixture.fit(codes)
+        scales = np.linalg.cholesky(np.asarray(mixture.covariances_))
+        parts = mixture.weights_, mixture.means_, scales
+        return tuple(torch.from_numpy(part).to(self.device_, torch.float32) for part in parts)  # pyright: ignore[reportReturnType]
+
+    @torch.no_grad()
+    def _encoded(self, x: Tensor) -> Tensor:
+        encoder = self._networks()["encoder"]
+        return in_evaluation(encoder, x.to(self.device_)).cpu()
+
+    @torch.no_grad()
+    def _decoded(self, z: Tensor, *, admissible: bool = True) -> Tensor:
+        raw = in_evaluation(self._networks()["decoder"], z.to(self.device_)).cpu()
+        return self._shaped(raw) if admissible else raw
+
+    def _shaped(self, raw: Tensor) -> Tensor:
+        """Return raw features on their circles, one category at a time, in the shape of an event."""
+        transform = self.preprocessing_.transform
+        if len(transform.output_shape) == 1:
+            kinds = [tag.kind if tag.kind in ("circle", "simplex") else "linear" for tag in transform.outputs]
+            raw = OutputHead(kinds, [tag.group for tag in transform.outputs])(raw)
+        return raw.reshape(-1, *transform.output_shape)
+
+    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        texts, tensors = super()._attachments()
+        parts = self._fitted_codes() if self._codes is None else self._codes
+        return texts, tensors | dict(zip(_CODES, parts, strict=True))
+
+    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        super()._attach(texts, tensors)
+        self._codes = tuple(tensors[name] for name in _CODES)

@@ -1,0 +1,5 @@
+"""Bayesian learning: parameters drawn from their posterior, ready-made likelihoods and priors."""
+
+from reverie.models.bayesian.posterior import Posterior, sample_posterior
+
+__all__ = ["Posterior", "sample_posterior"]

@@ -1,0 +1,269 @@
+"""Bayesian learning: parameters are drawn from their posterior instead of being fitted.
+
+    from reverie.models import sample_posterior
+
+    def log_prior(theta):                     # one parameter vector -> one number
+        return -theta.square().sum() / 2
+
+    def log_likelihood(theta, x, y):          # rows of the data -> one number for each
+        return -(y - x @ theta).square() / 2
+
+    posterior = sample_posterior(log_prior, log_likelihood, (x, y), torch.randn(4, 3))
+    print(posterior)                          # means with errors, R-hat, effective size, what is doubtful
+    band = posterior.predict(lambda theta, x: x @ theta, x_new)
+    band.mean, band.low, band.high
+
+Functions see one theta; `torch.func.vmap` makes chains of them. With all rows at every step the kernel is MALA,
+which is exact. With `batch_size` it is SGLD (`reverie.samplers.sgld`), which costs a batch a step and widens the
+posterior by a share that is asked for and estimated. That share sets the step size, and SGLD then needs some
+(1 + N / n) / bias steps to forget: it is for data of which even one pass a step is too dear.
+
+References
+----------
+Welling and Teh, ICML 2011; Vehtari et al., Bayesian Anal. 16, 667 (2021) (R-hat < 1.01, effective size > 400).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.core.arguments import checked
+from reverie.core.checks import check_positive
+from reverie.core.errors import InputError, TrainingError
+from reverie.core.measured import Measured
+from reverie.core.random import as_generator
+from reverie.core.series import mean_with_error
+from reverie.core.types import RandomState
+from reverie.models.bayesian.step_size import found_step_size, stiffness
+from reverie.samplers import (
+    MALA,
+    SGLD,
+    Chains,
+    MinibatchEnergy,
+    effective_sample_size,
+    rank_normalised_r_hat,
+    run,
+)
+
+__all__ = ["Posterior", "PosteriorBand", "Quantity", "sample_posterior"]
+
+_LARGEST_R_HAT = 1.01
+_FEWEST_DRAWS = 400
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What the chains say of one number.
+
+    Parameters
+    ----------
+    mean : posterior mean, its error from the autocorrelation of the chains.
+    sd : posterior standard deviation.
+    r_hat : rank-normalised R-hat; above 1.01 the chains disagree.
+    effective_size : independent draws that the chains are worth.
+    """
+
+    mean: Measured
+    sd: float
+    r_hat: float
+    effective_size: float
+
+    def __str__(self) -> str:
+        return f"{self.mean}, sd {self.sd:.3g}, R-hat {self.r_hat:.3f}, effective size {self.effective_size:.0f}"
+
+
+@dataclass(frozen=True, eq=False)
+class PosteriorBand:
+    """A prediction with its uncertainty of parameters; all of the shape of the prediction.
+
+    Parameters
+    ----------
+    mean : average over the posterior.
+    low, high : quantiles that hold `level` between them, equal tails.
+    level : the share.
+    """
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    level: float
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Draws from a posterior and what they are worth.
+
+    Parameters
+    ----------
+    chains : positions theta (step, chain, *event).
+    watched : (quantity, chain, step) float64, the numbers by which convergence is judged.
+    step_size : eta.
+    batch_size : rows in a batch; None for MALA on all rows.
+    acceptance : share of proposals accepted; 1 for SGLD, which asks nobody.
+    bias : estimated relative growth of the largest variance by the step size; 0 for MALA.
+    """
+
+    chains: Chains
+    watched: np.ndarray
+    step_size: float
+    batch_size: int | None
+    acceptance: float
+    bias: float
+
+    @cached_property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """One for each watched number."""
+        return tuple(_quantity(series) for series in self.watched)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful, and what to do; empty if nothing is."""
+        return tuple(_doubts(self))
+
+    def __str__(self) -> str:
+        kernel = "MALA on all rows" if self.batch_size is None else f"SGLD with batches of {self.batch_size}"
+        lines = [f"{self.chains}; {kernel}, step size {self.step_size:.3g}, acceptance {self.acceptance:.2f}"]
+        lines += [f"  [{i}] {quantity}" for i, quantity in enumerate(self.quantities[:20])]
+        if len(self.quantities) > 20:
+            lines.append(f"  ... {len(self.quantities)} in all")
+        return "\n".join(lines + [f"  ! {warning}" for warning in self.warnings])
+
+    @checked
+    def draws(self, n: int | None = None) -> Tensor:
+        """Return draws of theta (draw, *event), all or `n` spread evenly over steps and chains."""
+        pooled = self.chains.pooled()
+        if n is None or n >= len(pooled):
+            return pooled
+        check_positive("n", n, integer=True)
+        return pooled[torch.linspace(0, len(pooled) - 1, n).round().long()]
+
+    @checked
+    def predict(
+        self, f: Callable[..., Tensor], *inputs: Tensor, level: float = 0.683, n_draws: int = 1000
+    ) -> PosteriorBand:
+        """Return the mean and the band of f(theta, *inputs), any shape, over draws of theta.
+
+        Parameters
+        ----------
+        f : of one theta and the inputs.
+        inputs : passed on to `f` unchanged.
+        level : share of the posterior between `low` and `high`.
+        n_draws : draws that are used, at most.
+
+        Raises
+        ------
+        InputError
+            For a level that is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise InputError(f"Expected 0 < level < 1, got {level}. One standard deviation is 0.683.")
+        with torch.no_grad():
+            values = torch.func.vmap(lambda theta: f(theta, *inputs), chunk_size=100)(self.draws(n_draws))
+        array = values.double().cpu().numpy()
+        low, high = np.quantile(array, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return PosteriorBand(array.mean(axis=0), low, high, level)
+
+
+@checked
+def sample_posterior(
+    log_prior: Callable[[Tensor], Tensor],
+    log_likelihood: Callable[..., Tensor],
+    data: Tensor | tuple[Tensor, ...],
+    theta0: Tensor,
+    *,
+    batch_size: int | None = None,
+    step_size: float | None = None,
+    bias: float = 0.05,
+    n_steps: int = 4000,
+    burn_in: int = 1000,
+    thin: int = 1,
+    watch: Callable[[Tensor], Tensor] | None = None,
+    random_state: RandomState = None,
+) -> Posterior:
+    """Return draws from the posterior of theta.
+
+    Parameters
+    ----------
+    log_prior : one theta (*event) -> a number; a constant may be missing.
+    log_likelihood : one theta and rows of each tensor of the data -> a number for each row, (row,).
+    data : rows, one tensor or several of equal length, which `log_likelihood` gets one by one.
+    theta0 : (chain, *event), where the chains start: at least two for R-hat, and best further apart than the
+        posterior is wide, such as draws from the prior.
+    batch_size : rows in a batch of SGLD; None takes all rows and MALA.
+    step_size : eta; None finds one.
+    bias : growth of the variance that SGLD may have when the step size is found, in (0, 1).
+    n_steps, burn_in, thin : as in `reverie.samplers.run`; finding the step size comes before.
+    watch : one theta -> numbers (quantity,) by which convergence is judged, such as predictions at some inputs; None
+        for theta itself. Weights of a network can be exchanged without a change, so their R-hat says nothing.
+    random_state : seed or generator.
+
+    Raises
+    ------
+    InputError
+        For arguments out of range.
+    TrainingError
+        When theta does not stay finite: the step size is too large.
+    """
+    _check(theta0, bias)
+    generator = as_generator(random_state, theta0.device)
+    energy = MinibatchEnergy(torch.func.vmap(log_prior), torch.func.vmap(log_likelihood), data, batch_size)
+    start, eta = theta0, step_size
+    if eta is None:
+        eta, start = found_step_size(energy, theta0, generator, bias, burn_in)
+        if not math.isfinite(eta):
+            raise TrainingError("No step size found: the posterior is not finite. Start nearer to it.", step=0)
+    kernel = MALA(eta) if batch_size is None else SGLD(eta)
+    chains = run(kernel, start, energy, n_steps=n_steps, burn_in=burn_in, thin=thin, generator=generator)
+    if not bool(chains.x[-1].isfinite().all()):
+        raise TrainingError(f"theta is not finite at step size {eta:.3g}. Lower step_size.", step=burn_in + n_steps)
+    growth = 0.0 if batch_size is None else eta * stiffness(energy, chains.x[-1], generator) / 2
+    watched = _watch(chains.x, watch)
+    return Posterior(chains, watched, eta, batch_size, float(chains.info["accepted"].mean()), growth)
+
+
+def _check(theta0: Tensor, bias: float) -> None:
+    if theta0.ndim < 2 or not theta0.is_floating_point():
+        raise InputError(
+            f"Expected theta0 (chain, *event) of floats, got shape {tuple(theta0.shape)}, {theta0.dtype}. "
+            "Start several chains: one row each."
+        )
+    if not 0 < bias < 1:
+        raise InputError(f"Expected 0 < bias < 1, got {bias}. 0.05 widens the posterior by 5 % in variance.")
+
+
+def _watch(x: Tensor, watch: Callable[[Tensor], Tensor] | None) -> np.ndarray:
+    """Return the watched numbers (quantity, chain, step) of theta (step, chain, *event)."""
+    steps, chains = x.shape[:2]
+    with torch.no_grad():
+        flat = x.flatten(0, 1)
+        values = flat if watch is None else torch.func.vmap(watch, chunk_size=1000)(flat)
+    return values.reshape(steps, chains, -1).permute(2, 1, 0).double().cpu().numpy()
+
+
+def _quantity(series: np.ndarray) -> Quantity:
+    mean = mean_with_error(series)
+    return Quantity(mean, float(series.std()), rank_normalised_r_hat(series), effective_sample_size(series))
+
+
+def _doubts(posterior: Posterior) -> list[str]:
+    r_hat = max(q.r_hat for q in posterior.quantities)
+    size = min(q.effective_size for q in posterior.quantities)
+    steps = posterior.watched.shape[2] * posterior.chains.thin
+    needed = math.ceil(_FEWEST_DRAWS / size) * steps
+    doubts = []
+    if posterior.watched.shape[1] < 2:
+        doubts.append("One chain: nothing to compare it with. Start several.")
+    if not r_hat <= _LARGEST_R_HAT:
+        doubts.append(
+            f"R-hat up to {r_hat:.3f}, above {_LARGEST_R_HAT}: the chains disagree. Take more steps, or fewer chains."
+        )
+    if size < _FEWEST_DRAWS:
+        doubts.append(f"Effective size down to {size:.0f}, below {_FEWEST_DRAWS}. Take about {needed} steps.")
+    if posterior.bias > 0.1:
+        doubts.append(f"The step size widens variances by up to {posterior.bias:.0%}: take less, or larger batches.")
+    return doubts

@@ -1,0 +1,399 @@
+r"""Energy-based models as an estimator: any network as an energy, p(x) = exp(-E(x)) / Z.
+
+Nothing about the network is restricted: no inverse, no bottleneck, no order of the coordinates. What it costs is Z: the
+gradient needs samples of the model while it learns (`reverie.models.ebm.training`), samples are chains
+(`reverie.models.ebm.chains`), and the likelihood needs log Z (`reverie.models.ebm.partition_function`).
+
+Whole numbers, categories, spins and pixels are spread over cells by noise and then learnt as real numbers; a sample
+is rounded back. Of an angle the period is cut: it is learnt on an interval. The temperature is 1 throughout:
+samples are of exp(-E), unless another one is asked for.
+
+How samples are drawn from the finished model is told in `reverie.models.ebm.sampling`.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
+from reverie.core.assessment import Assessment, Curves, Quantity
+from reverie.core.checks import check_choice
+from reverie.core.errors import InputError
+from reverie.core.random import child_generator
+from reverie.core.types import RandomState
+from reverie.data.dataset import Dataset
+from reverie.models.density import DensityModel
+from reverie.models.ebm.chains import Jumps
+from reverie.models.ebm.sampling import LogZ, Memory, found_log_z, settled, steps_of_a_sample
+from reverie.models.ebm.training import EnergyLearner, Recipe
+from reverie.models.energy_features import energy_preprocessing, without_density
+from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
+from reverie.networks.energies import SMOOTH, build_energy
+from reverie.networks.whitening import Whitening
+from reverie.samplers.run import run
+
+__all__ = ["EBM", "METHODS"]
+
+METHODS = ("contrastive", "score_matching")
+_STOCK = 1024  # chains that are kept with the model
+_ROWS_AT_ONCE = 4096
+_WIDE = 64  # values of an event beyond which batches are small
+
+
+class EBM(DensityModel):
+    """Energy-based model p(x) = exp(-E(x)) / Z for tables of events, images and lattices, with any network as E.
+
+    The defaults are meant to work at once on any numeric table. Samples and likelihood cost more than those of other
+    models; in return E may be any function.
+
+    Parameters
+    ----------
+    energy : network from events to energies: "auto" (a perceptron for tables, convolutions for images), "mlp", "conv",
+        widths of hidden layers such as (128, 128), a torch module with one output per event, or a factory called with
+        (event_shape,).
+    method : "contrastive" (contrastive divergence with a store of chains) or "score_matching" (denoising).
+    periodic : whether opposite edges of an image touch, which makes its energy the same for shifted events; "auto"
+        says yes for spins.
+    activation : of the networks, all smooth: "silu", "tanh" or "elu".
+    confinement : width, in units of the preprocessed data, of a normal distribution that the energy is added to, or
+        None; without it exp(-E) may have no normalisation.
+    sharpness : largest sharpness, at least 1, of the ridges that the first layer of a perceptron starts as: edges of
+        the preprocessed data down to its inverse are seen at once; "auto" takes 32 for one or two features and 1 for
+        more, where sharp ridges learn events by heart.
+    n_langevin : steps of the chains for each training step, at least 1.
+    step_size : of a Langevin step, eta in x - eta grad E + sqrt(2 eta) xi; "auto" follows the acceptance.
+    adjusted : whether Langevin steps are accepted by the Metropolis rule (MALA), else all are taken (ULA), which needs
+        a step_size.
+    temperature : of the noise of unadjusted steps; only at 1 are samples those of exp(-E).
+    jumps : whether a part of the steps are jumps across the space, by the Metropolis rule.
+    buffer_size : chains that are kept; "auto" takes twice the batch.
+    restart_fraction : part of the drawn chains, in [0, 1), that start anew from the normal distribution whether or not
+        the energy allows it; with jumps, which do so by the Metropolis rule, "auto" takes 0, else 0.05.
+    energy_penalty : weight >= 0 of the mean squared energy, which keeps energies small and biases them.
+    sigma : blur of score matching, in units of the preprocessed data, > 0.
+    whiten : whether the features of a table are decorrelated before the network and the chains.
+    n_sample_steps : steps of the chains of a sample; "auto" takes 4 times their memory, within 50 and 1000.
+    n_temperatures : steps of the annealing that finds log Z of more than two features.
+    n_annealed : chains of that annealing, each way.
+    batch_size : events in a step; "auto" takes 512, 64 of events of more than 64 values, or all rows of a smaller
+        table.
+    max_steps : steps in the whole run, at least 1.
+    learning_rate : step size of Adam, > 0; it falls along a cosine after two fifths of the run.
+    gradient_clip : largest norm of the gradient in a step, > 0; longer ones are shortened to it.
+    ema_decay : decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.
+    preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
+        all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
+    validation_fraction : part of the events, in [0, 1), held out of training to watch its health.
+    n_checks : looks at the health of training in a whole run; 0 switches them off.
+    keep_best : whether the weights of the best check are kept, rather than the last: by held-out likelihood up to 32
+        features, else by the samples.
+    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
+        last healthy state at half the learning rate.
+    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
+    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
+    record_every : steps between two records of the history.
+    n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
+
+    Attributes
+    ----------
+    history_ : list of dict, both phases, acceptance and checks over training.
+    alarms_ : list of alarms, each with kind, step, evidence and remedy.
+    log_z_ : log Z of the energy over the preprocessed, whitened features, with its error; found when first needed.
+    n_sample_steps_ : steps of the chains of a sample.
+    n_iter_, seed_, schema_ : steps taken, seed used, what the data are.
+
+    References
+    ----------
+    Hinton, Neural Computation 14, 1771 (2002); Tieleman, ICML 2008; Du and Mordatch, arXiv:1903.08689.
+    Vincent, Neural Computation 23, 1661 (2011).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reverie.models.ebm.estimator import EBM
+    >>> x = np.random.default_rng(0).normal(size=(300, 2))
+    >>> model = EBM(energy=(8,), max_steps=20, random_state=0).fit(x)
+    >>> model.score_samples(x[:5]).shape
+    (5,)
+    """
+
+    def __init__(
+        self,
+        *,
+        energy: Any = "auto",
+        method: str = "contrastive",
+        periodic: bool | Literal["auto"] = "auto",
+        activation: str = "silu",
+        confinement: Positive | None = 1.0,
+        sharpness: Annotated[float, Interval(1)] | Literal["auto"] = "auto",
+        n_langevin: Count = 4,
+        step_size: Positive | Literal["auto"] = "auto",
+        adjusted: bool = True,
+        temperature: Positive = 1.0,
+        jumps: bool = True,
+        buffer_size: Count | Literal["auto"] = "auto",
+        restart_fraction: Share | Literal["auto"] = "auto",
+        energy_penalty: NonNegative = 0.0,
+        sigma: Positive = 0.1,
+        whiten: bool = True,
+        n_sample_steps: Count | Literal["auto"] = "auto",
+        n_temperatures: Count = 1000,
+        n_annealed: Count = 256,
+        batch_size: Count | Literal["auto"] = "auto",
+        max_steps: Count = 5000,
+        learning_rate: Positive = 2e-3,
+        gradient_clip: Positive = 10.0,
+        ema_decay: Share = 0.999,
+        preprocessing: ChangeOfVariables = "auto",
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
+        keep_best: bool = True,
+        on_alarm: str = "rollback",
+        device: str = "auto",
+        random_state: RandomState = None,
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
+    ) -> None:
+        self.energy = energy
+        self.method = method
+        self.periodic = periodic
+        self.activation = activation
+        self.confinement = confinement
+        self.sharpness = sharpness
+        self.n_langevin = n_langevin
+        self.step_size = step_size
+        self.adjusted = adjusted
+        self.temperature = temperature
+        self.jumps = jumps
+        self.buffer_size = buffer_size
+        self.restart_fraction = restart_fraction
+        self.energy_penalty = energy_penalty
+        self.sigma = sigma
+        self.whiten = whiten
+        self.n_sample_steps = n_sample_steps
+        self.n_temperatures = n_temperatures
+        self.n_annealed = n_annealed
+        self.batch_size = batch_size
+        self.max_steps = max_steps
+        self.learning_rate = learning_rate
+        self.gradient_clip = gradient_clip
+        self.ema_decay = ema_decay
+        self.preprocessing = preprocessing
+        self.validation_fraction = validation_fraction
+        self.n_checks = n_checks
+        self.keep_best = keep_best
+        self.on_alarm = on_alarm
+        self.device = str(device)
+        self.random_state = random_state
+        self.record_every = record_every
+        self.n_threads = n_threads
+        self.compile = compile
+
+    @property
+    def log_z_(self) -> LogZ:
+        """Log Z over preprocessed, whitened features."""
+        check_is_fitted(self)
+        if self._memory is None:
+            return self._found_log_z()  # of weights that still change
+        if self._log_z is None:
+            self._log_z = self._found_log_z()
+        return self._log_z
+
+    @property
+    def n_sample_steps_(self) -> int:
+        """Steps of the chains of a sample: those asked for, or 4 times their memory within bounds."""
+        check_is_fitted(self)
+        if self.n_sample_steps != "auto":
+            return int(self.n_sample_steps)
+        return steps_of_a_sample(self._memory, math.prod(self.preprocessing_.transform.output_shape))
+
+    def energies(self, X: Any) -> np.ndarray:
+        """Return E of each event, (n_samples,): minus the log density of its whitened features, up to log Z."""
+        check_is_fitted(self)
+        x = self.preprocessing_.features(self._values(X, reset=False)).to(self.device_)
+        return self._energies(self._whitened(x)).cpu().numpy()
+
+    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+        """Return likelihoods, log Z, both phases and how well the chains mix, with warnings and curves."""
+        log_z, told, memory = self.log_z_, self.history_[-1] if self.history_ else {}, self._memory
+        numbers = [Quantity("log Z", log_z.value, log_z.error, "nats, of the energy over whitened features")]
+        if log_z.ess is not None:
+            numbers += [Quantity("effective chains of log Z", log_z.ess, None, f"of {self.n_annealed}")]
+        if memory is not None:
+            numbers += [
+                Quantity("memory of the chains", memory.tau, None, "steps, the longest of energy and coordinates"),
+                Quantity("R-hat of the chains", memory.r_hat, None, "the largest; above 1.05 they do not agree"),
+            ]
+        numbers += [Quantity("steps of a sample", float(self.n_sample_steps_), None, "Langevin steps and jumps")]
+        numbers += [Quantity(name.replace("_", " "), told[name], None, said) for name, said in _TOLD if name in told]
+        said = [log_z.warning, "" if memory is None else memory.warning, self._of_temperature()]
+        found = Assessment(tuple(numbers), tuple(filter(None, said)), tuple(self._curves()))
+        return super().assess(train, held_out, random_state=random_state) + found
+
+    def _without_likelihood(self) -> str:
+        return without_density(self.preprocessing_)
+
+    def _of_temperature(self) -> str:
+        is_one = self.adjusted or self.temperature == 1
+        return "" if is_one else f"Samples are drawn at temperature {self.temperature:g}, not from exp(-E)."
+
+    def _curves(self) -> Iterator[Curves]:
+        names = [name for name in ("positive_phase", "negative_phase") if self.history_ and name in self.history_[0]]
+        if names:
+            steps = [line["step"] for line in self.history_]
+            lines = {name.replace("_", " "): (steps, [line[name] for line in self.history_]) for name in names}
+            yield Curves("Energies of events and of chains", "step", "mean energy", lines)
+
+    def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
+        log_z = self.log_z_
+        values = -self._energies(self._whitened(features)) - log_z.value
+        whitening: Any = self._networks().get("whitening")
+        if whitening is not None:
+            values = values + torch.linalg.slogdet(whitening.matrix.double())[1]
+        return values, log_z.error
+
+    @torch.no_grad()
+    def _energies(self, x: Tensor) -> Tensor:
+        network = self._networks()["energy"]
+        return torch.cat([network(part).double() for part in x.split(_ROWS_AT_ONCE)])
+
+    def _whitened(self, x: Tensor) -> Tensor:
+        whitening: Any = self._networks().get("whitening")
+        return x if whitening is None else whitening(x)
+
+    def _drawer(
+        self, n_samples: int, seed: int, *, condition: Any = None
+    ) -> Callable[[int, int, torch.Generator], Tensor]:
+        self._condition_features(condition, n_samples, seed)  # a condition is refused there
+        networks: Any = self._networks()
+        network, whitening = networks["energy"], networks.get("whitening")
+        kernel, n_steps = self._kernel(), self.n_sample_steps_
+
+        def draw(start: int, n: int, noise: torch.Generator) -> Tensor:  # noqa: ARG001 - rows differ by their noise
+            x = kernel.stock[torch.randint(len(kernel.stock), (n,), generator=noise, device=noise.device)]
+            x = run(kernel, x, network, n_steps=1, burn_in=n_steps - 1, generator=noise).x[-1]
+            return x if whitening is None else whitening.inverse(x)
+
+        return draw
+
+    def _kernel(self) -> Jumps:
+        """Return the kernel of a sample, whose stock is what it starts from."""
+        options: dict[str, Any] = {name: getattr(self, name) for name in ("adjusted", "temperature", "jumps")}
+        options |= {"spread": self.confinement or 1.0}
+        if self._memory is not None:
+            return Jumps(self._memory.eta, self._stock, **options)
+        learner: Any = self._course.learner
+        return Jumps(float(learner.log_eta.exp()), learner.buffer.x[:_STOCK].clone(), **options)
+
+    def _settled(self) -> tuple[Tensor, Memory]:
+        """Return chains under the present weights, and how they mix."""
+        generator = child_generator(self.seed_, "settle", device=self.device_)
+        kernel = self._kernel()
+        return settled(kernel, self._networks()["energy"], kernel.stock, generator)
+
+    def _found_log_z(self) -> LogZ:
+        generator = child_generator(self.seed_, "log z", device=self.device_)
+        options = {"n_temperatures": self.n_temperatures, "n_chains": self.n_annealed, "generator": generator}
+        return found_log_z(self._networks()["energy"], self._kernel(), **options)
+
+    def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
+        return energy_preprocessing(dataset, container, self.preprocessing)
+
+    def _batch_size(self, n_rows: int, n_features: int) -> int:
+        return min(n_rows, 64 if n_features > _WIDE else 512)
+
+    def _begin(self) -> None:
+        self._memory: Memory | None = None
+        self._log_z: LogZ | None = None
+
+    def _finish(self) -> None:
+        self._stock, self._memory = self._settled()
+
+    def _fresh_networks(self) -> dict[str, nn.Module]:
+        shape = tuple(self.preprocessing_.transform.output_shape)
+        column = self.schema_.columns[0]
+        network = build_energy(
+            self.energy,
+            event_shape=shape,
+            random_generator=child_generator(self.seed_, "weights"),
+            activation=self.activation,
+            periodic=column.kind == "spin" if self.periodic == "auto" else bool(self.periodic),
+            confinement=self.confinement,
+            sharpness=self.sharpness,
+        )
+        networks: dict[str, nn.Module] = {"energy": network}
+        return networks | ({"whitening": Whitening(shape[0])} if self.whiten and len(shape) == 1 else {})
+
+    def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> EnergyLearner:
+        whitening: Any = networks.get("whitening")
+        if whitening is not None:
+            whitening.fit(train["x"])
+        names = [name for name in Recipe.__dataclass_fields__ if name not in ("spread", "restart_fraction")]
+        options = {name: getattr(self, name) for name in names}
+        restart = (0.0 if self.jumps else 0.05) if self.restart_fraction == "auto" else self.restart_fraction
+        recipe = Recipe(**options, spread=self.confinement or 1.0, restart_fraction=float(restart))
+        size = self.batch_size
+        size = self._batch_size(len(train["x"]), train["x"][0].numel()) if size == "auto" else size
+        n_chains = 2 * int(size) if self.buffer_size == "auto" else int(self.buffer_size)
+        generator = child_generator(self.seed_, "chains", device=self.device_)
+        chains = torch.randn(n_chains, *train["x"].shape[1:], generator=generator, device=self.device_)
+        return EnergyLearner(networks["energy"], whitening, recipe.spread * chains, recipe)
+
+    def _resolved(self) -> dict[str, Any]:
+        learner: Any = self._course.learner
+        return {"restart_fraction": learner.recipe.restart_fraction, "buffer_size": len(learner.buffer)}
+
+    def _check_configuration(self) -> None:
+        check_choice("method", self.method, dict.fromkeys(METHODS, True))
+        check_choice("activation", self.activation, dict.fromkeys(SMOOTH, True))
+        self._check_steps()
+
+    def _check_steps(self) -> None:
+        if not self.adjusted and self.step_size == "auto":
+            raise InputError("Expected a step_size for unadjusted steps, got 'auto', which follows an acceptance.")
+        if self.adjusted and self.temperature != 1:
+            raise InputError(f"Expected temperature 1 with adjusted steps, got {self.temperature}. Use adjusted=False.")
+        if self.jumps and self.temperature != 1:
+            raise InputError(
+                f"Expected temperature 1 with jumps, which sample exp(-E) itself, got {self.temperature}: by turns the "
+                "chains would sample two distributions. Use jumps=False."
+            )
+        if not self.adjusted and self.confinement is not None and float(self.step_size) >= 2 * self.confinement**2:
+            raise InputError(
+                f"Expected a step_size below 2 confinement^2 = {2 * self.confinement**2:g} for unadjusted steps, got "
+                f"{self.step_size:g}: each would take a chain farther up the other side of the parabola that confines "
+                "it. Use confinement=None, a smaller step_size or adjusted=True."
+            )
+        if self.method == "score_matching" and self.energy_penalty > 0:
+            raise InputError(
+                f"Expected energy_penalty 0 with method 'score_matching', whose loss holds no energies, got "
+                f"{self.energy_penalty:g}. Use method 'contrastive', or leave the penalty out."
+            )
+
+    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        texts, tensors = super()._attachments()
+        stock, memory = self._settled() if self._memory is None else (self._stock, self._memory)
+        texts |= {"memory": memory.to_json(), "log_z": asdict(self.log_z_)}
+        return texts, tensors | {"chains": stock}
+
+    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        super()._attach(texts, tensors)
+        self._stock = tensors["chains"].to(self.device_)
+        self._memory, self._log_z = Memory.from_json(texts["memory"]), LogZ(**texts["log_z"])
+
+
+_TOLD = (
+    ("positive_phase", "mean energy of events in the last window"),
+    ("negative_phase", "mean energy of chains in the last window"),
+    ("acceptance", "of Langevin steps in the last window"),
+    ("jumps", "accepted share of jumps in the last window"),
+)

@@ -1,0 +1,233 @@
+r"""Normalizing flows as an estimator: the baseline with an exact likelihood.
+
+An invertible map f = f_T o ... o f_1 with parameters theta carries features x to noise z of a known density:
+
+    log q(x) = log p_z(f(x)) + log |det df/dx|,        x = f^-1(z) draws a sample
+
+and theta maximises the mean of log q over the events. The maps f_t and their kinds are those of
+`reverie.models.flow.networks`. Sampling and likelihood are computed in float64, so that f^-1 undoes f to about 1e-9.
+
+References
+----------
+Tabak and Turner, Commun. Pure Appl. Math. 66, 145 (2013); Rezende and Mohamed, arXiv:1505.05770.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
+from reverie.core.assessment import Assessment
+from reverie.core.checks import check_choice
+from reverie.core.random import child_generator
+from reverie.core.types import RandomState
+from reverie.data.dataset import Dataset
+from reverie.models.conditional import rows_of_conditions
+from reverie.models.density import DensityModel
+from reverie.models.flow.networks import KINDS, FlowNetwork, need_zuko
+from reverie.models.flow.training import FlowLearner, circles_of, density_transform, repeated_values
+from reverie.models.one_pass import Inverse, Noise, OnePass
+from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
+from reverie.networks.init import initialise
+
+__all__ = ["Flow"]
+
+_MOST_AUTOREGRESSIVE, _MOST_SPLINE = 32, 256  # features up to which "auto" takes them: a sample takes a step for each
+_NUMBERS_AT_ONCE = 1 << 18  # features evaluated at once, which bounds the memory of their splines
+
+
+class Flow(DensityModel):
+    """Normalizing flow: exact log-likelihood and samples, for tables of events and small images.
+
+    The defaults train at once on any numeric table. With conditions (`fit(X, y)`) it learns p(x | y). Whole numbers,
+    categories and values with a point mass are spread over cells by noise; `score_samples` then gives a draw of
+    log q(x + u), whose mean over u is at most the log-probability of x (Theis et al., arXiv:1511.01844).
+
+    Parameters
+    ----------
+    kind : "spline", "maf" (one coordinate after the other), "spline_coupling" or "realnvp" (by halves); "auto" takes
+        "spline" up to 32 features, "spline_coupling" up to 256, then "realnvp".
+    n_transforms : invertible maps after one another, at least 1; two or more, so that every coordinate is seen.
+    hidden : widths of the hidden layers of each map's perceptron.
+    n_bins : bins of each spline, at least 2; more resolve sharper edges.
+    max_steps : gradient steps in the whole run, at least 1.
+    batch_size : events in a step; "auto" takes 512, or all rows of a smaller table.
+    learning_rate : step size of AdamW, > 0; it falls to nearly nothing along a cosine.
+    weight_decay : share of the step size by which each step shrinks the weights, >= 0.
+    gradient_clip : largest norm of the gradient in a step, > 0; longer ones are shortened to it.
+    ema_decay : decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.
+    preprocessing : change of variables before the flow: "auto", "quantile", "standardise" or "asinh" for
+        all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
+    validation_fraction : part of the events, in [0, 1), held out to choose the best state; at most 2000 events, and
+        none of fewer than 200.
+    n_checks : looks at the held-out likelihood in a whole run; 0 switches them off.
+    keep_best : whether the state of the best held-out likelihood is kept, rather than the last.
+    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns to the last healthy state
+        and halves the learning rate when training diverges.
+    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
+    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
+    record_every : steps between two records of the history.
+    n_threads : processor threads while training; "auto" takes one for small networks.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
+
+    Attributes
+    ----------
+    history_ : list of dict, losses and held-out likelihood over training.
+    alarms_ : list of alarms, each with kind, step, evidence and remedy.
+    n_iter_, seed_, schema_, conditions_ : steps taken, seed used, what the data and the conditions are.
+
+    References
+    ----------
+    Durkan et al., arXiv:1906.04032; Rezende et al., arXiv:2002.02428. See `reverie.models.flow.estimator` for all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = Flow(max_steps=20, random_state=0).fit(np.random.default_rng(0).normal(size=(300, 2)))
+    >>> model.score_samples(np.zeros((1, 2))).shape
+    (1,)
+    """
+
+    takes_conditions: ClassVar[bool] = True
+    trains_on_several: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        kind: str = "auto",
+        n_transforms: Count = 3,
+        hidden: Sequence[Count] = (128, 128),
+        n_bins: Annotated[int, Interval(2)] = 12,
+        max_steps: Count = 2_500,
+        batch_size: Count | Literal["auto"] = "auto",
+        learning_rate: Positive = 3e-3,
+        weight_decay: NonNegative = 0.01,
+        gradient_clip: Positive = 5.0,
+        ema_decay: Share = 0.998,
+        preprocessing: ChangeOfVariables = "auto",
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
+        keep_best: bool = True,
+        on_alarm: str = "rollback",
+        device: str = "auto",
+        random_state: RandomState = None,
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
+    ) -> None:
+        self.kind = kind
+        self.n_transforms = n_transforms
+        self.hidden = hidden
+        self.n_bins = n_bins
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.gradient_clip = gradient_clip
+        self.ema_decay = ema_decay
+        self.preprocessing = preprocessing
+        self.validation_fraction = validation_fraction
+        self.n_checks = n_checks
+        self.keep_best = keep_best
+        self.on_alarm = on_alarm
+        self.device = str(device)
+        self.random_state = random_state
+        self.record_every = record_every
+        self.n_threads = n_threads
+        self.compile = compile
+
+    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+        """Return likelihoods, which are exact, and warnings; parameters as in `GenerativeModel.assess`."""
+        likelihoods = super().assess(train, held_out, random_state=random_state)
+        events = train[0] if isinstance(train, tuple) else train
+        warnings = repeated_values(self._values(events, reset=False), self.schema_)
+        return likelihoods + Assessment(warnings=tuple(warnings))
+
+    def _check_configuration(self) -> None:
+        need_zuko()  # a missing library is better known before the data are prepared
+        check_choice("kind of flow", self.kind, {"auto": None, **KINDS})
+
+    def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
+        transform = density_transform(dataset, self.preprocessing)
+        prepared = fitted_preprocessing(dataset, container, transform)
+        circles_of(prepared.transform)  # refuses one-hot features before training
+        return prepared
+
+    def _batch_size(self, n_rows: int, n_features: int) -> int:
+        return min(n_rows, 512)
+
+    def _fresh_networks(self) -> dict[str, nn.Module]:
+        transform = self.preprocessing_.transform
+        n_features = math.prod(transform.output_shape)
+        n_context = 0 if self._conditions is None else math.prod(self._conditions.shape)
+        options = {"n_transforms": int(self.n_transforms), "hidden": self.hidden, "n_bins": int(self.n_bins)}
+        with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
+            network = FlowNetwork(
+                n_features, circles_of(transform), n_context, kind=_resolved(self.kind, n_features), **options
+            )
+        return {"flow": initialise(network, child_generator(self.seed_, "weights"))}
+
+    def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> FlowLearner:
+        return FlowLearner(
+            networks["flow"],
+            max_steps=self.max_steps,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            gradient_clip=self.gradient_clip,
+            ema_decay=self.ema_decay,
+            compile=self.compile,
+        )
+
+    def _resolved(self) -> dict[str, Any]:
+        return {"kind": _resolved(self.kind, math.prod(self.preprocessing_.transform.output_shape))}
+
+    def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
+        network = self._exact()
+        x = features.flatten(1).double()
+        size = max(1, _NUMBERS_AT_ONCE // x.shape[1])
+        given = [None] * len(x.split(size)) if condition is None else condition.flatten(1).double().split(size)
+        return torch.cat([network.log_prob(*block) for block in zip(x.split(size), given, strict=True)]), 0.0
+
+    def _drawer(
+        self, n_samples: int, seed: int, *, condition: Any = None
+    ) -> Callable[[int, int, torch.Generator], Tensor]:
+        network, asked = self._exact(), self._asked_conditions(condition, n_samples, seed)
+        shape, stages = self.preprocessing_.transform.output_shape, network.stages()
+
+        @torch.no_grad()
+        def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
+            given = None
+            if asked is not None:
+                given = rows_of_conditions(asked, start, n).flatten(1).to(noise.device, torch.float64)
+            return network.draw(n, noise, given, stages).reshape(n, *shape)
+
+        return draw
+
+    def _one_pass(self, inverse: Inverse) -> OnePass:
+        network, shape = self._exact(), tuple(self.preprocessing_.transform.output_shape)
+        n_lines, n_circles, stages = len(network.lines), len(network.circles), network.stages()
+
+        def features(noise: Tensor, condition: Tensor | None) -> Tensor:
+            given = None if condition is None else condition.flatten(1).double()
+            normal, turns = noise.double().split([n_lines, n_circles], dim=1)
+            return network.event(normal, turns, given, stages).reshape(-1, *shape)
+
+        return OnePass(features, [Noise("normal", n_lines), Noise("uniform", n_circles)], [network])
+
+    def _exact(self) -> FlowNetwork:
+        """Return the kept network in float64."""
+        network: Any = copy.deepcopy(self._networks()["flow"])
+        return network.double().eval()
+
+
+def _resolved(kind: str, n_features: int) -> str:
+    if kind != "auto":
+        return kind
+    if n_features <= _MOST_AUTOREGRESSIVE:
+        return "spline"
+    return "spline_coupling" if n_features <= _MOST_SPLINE else "realnvp"

@@ -1,0 +1,282 @@
+r"""The network of a normalizing flow: an invertible map of features to noise, made of splines and perceptrons.
+
+Every f_t changes coordinate i by a monotonic function h whose parameters come from a masked perceptron that sees the
+coordinates before i (and the condition y):
+
+    "spline"            h a rational-quadratic spline on [-5, 5], the identity outside (Durkan et al., 2019);
+                        coordinates one after the other, in turn from the first and from the last
+    "maf"               h affine, the same order (Papamakarios et al., 2017)
+    "spline_coupling"   one half of the coordinates given the other half: a sample takes two passes a layer
+    "realnvp"           the same with h affine (Dinh et al., 2017)
+
+An angle is one coordinate on the circle, uniform at the end: h is a rotation in a direction that the perceptron gives,
+then a spline from -pi to pi (Rezende et al., 2020); the perceptron sees its cosine and sine, so nothing is special
+about the place where the period is cut. Before training every spline is the identity.
+
+Maps, masks and splines are those of zuko, an optional library; samples come from the same maps undone place by place
+(`reverie.models.flow.inverse`), which is compared with them once for the installed version of zuko: where the two
+disagree, samples come from zuko's own inverse, which is slower, and a warning says so.
+
+References
+----------
+Papamakarios, Pavlakou and Murray, arXiv:1705.07057; Dinh, Sohl-Dickstein and Bengio, arXiv:1605.08803.
+Durkan, Bekasov, Murray and Papamakarios, arXiv:1906.04032; Rezende et al., arXiv:2002.02428.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Transform
+
+from reverie.core.checks import check_choice
+from reverie.core.errors import MissingDependencyError
+from reverie.models.flow.elementwise import Rotation, SideBySide
+from reverie.models.flow.inverse import LEAST_SLOPE, Stages, solve, spline_inverse, stages_of
+
+__all__ = ["KINDS", "FlowNetwork", "inverse_holds", "need_zuko"]
+
+KINDS = {  # name -> (whether h is a spline, whether by halves)
+    "spline": (True, False),
+    "spline_coupling": (True, True),
+    "maf": (False, False),
+    "realnvp": (False, True),
+}
+_RADIUS = math.sqrt(2)  # of the circles that angles are prepared as
+_AGREE = 1e-6  # between z and the noise of its sample in float64: rounding leaves 1e-9, another formula 0.01 and more
+
+
+def need_zuko() -> Any:
+    """Return the library zuko; missing, raise the error that names the extra to install."""
+    try:
+        import zuko
+    except ImportError:
+        raise MissingDependencyError("zuko", "flow", "train a normalizing flow") from None
+    return zuko
+
+
+@cache
+@torch.no_grad()
+def inverse_holds(kind: str) -> bool:
+    """Return whether maps of `kind`, undone place by place, are undone on the installed version of zuko.
+
+    A small network of large random weights, whose least slopes matter, carries samples back to their noise; where they
+    do not arrive, a warning says so, once.
+    """
+    noise = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        network = FlowNetwork(4, [(2, 3)], kind=kind, n_transforms=2, hidden=(8, 8), n_bins=4).double()
+    for p in network.parameters():
+        p.normal_(generator=noise)
+    z = torch.rand(64, 3, generator=noise, dtype=torch.float64) * 6 - 3  # within both splines and circle
+    x = network.event(z[:, :2], z[:, 2:] / (2 * math.pi) + 0.5, stages=network._own_stages())
+    holds = bool((network.noise(x) - z).abs().max() < _AGREE)
+    if not holds:
+        warnings.warn(
+            f"zuko {need_zuko().__version__} computes maps of {kind!r} flows by other formulas than reverie undoes: "
+            "samples come from zuko's own inverse, which is slower, and a model that was trained with another version "
+            "of zuko may mean another density. Use the version it was trained with, or train it anew.",
+            stacklevel=2,
+        )
+    return holds
+
+
+class FlowNetwork(nn.Module):
+    """A density of vectors of features; pairs of them that lie on circles count as one angle each.
+
+    Parameters
+    ----------
+    n_features : features of an event.
+    circles : pairs (column of the cosine, column of the sine).
+    n_context : numbers in a condition.
+    kind : a key of `KINDS`.
+    n_transforms : maps f_t.
+    hidden : widths of the hidden layers of each perceptron.
+    n_bins : bins of a spline.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        circles: Sequence[tuple[int, int]] = (),
+        n_context: int = 0,
+        *,
+        kind: str = "spline",
+        n_transforms: int = 3,
+        hidden: Sequence[int] = (128, 128),
+        n_bins: int = 12,
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.is_spline, by_halves = check_choice("kind of flow", kind, KINDS)
+        on_circles = {j for pair in circles for j in pair}
+        self.n_features, self.circles, self.n_bins = n_features, [list(pair) for pair in circles], n_bins
+        self.lines = [j for j in range(n_features) if j not in on_circles]
+        n = len(self.lines) + len(self.circles)
+        self.passes = min(2, n) if by_halves else n
+        self._places = [_places(n, t, by_halves=by_halves) for t in range(n_transforms)]
+        self.perceptrons = nn.ModuleList(self._perceptron(place, n_context, hidden) for place in self._places)
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return log q (batch,) of features x (batch, n_features), per unit of length along each circle."""
+        z, stretch = self._map(context).call_and_ladj(self._coordinates(x))
+        n = len(self.lines)
+        base = -0.5 * (z[:, :n].square() + math.log(2 * math.pi)).sum(1)
+        return base + stretch - len(self.circles) * math.log(2 * math.pi * _RADIUS)
+
+    def draw(
+        self, n: int, generator: torch.Generator, context: Tensor | None = None, stages: Sequence[Stages] | None = None
+    ) -> Tensor:
+        """Return `n` samples (n, n_features) in the type of the weights, given context (n, n_context)."""
+        like: dict[str, Any] = {"dtype": next(self.parameters()).dtype, "device": generator.device}
+        normal = torch.randn(n, len(self.lines), generator=generator, **like)
+        turns = torch.rand(n, len(self.circles), generator=generator, **like)
+        return self.event(normal, turns, context, stages)
+
+    def event(
+        self, normal: Tensor, turns: Tensor, context: Tensor | None = None, stages: Sequence[Stages] | None = None
+    ) -> Tensor:
+        """Return the samples that normal numbers, one per line, and uniform ones on [0, 1), one per circle, make.
+
+        `stages` are those of `stages()`, which many samples of the same weights can share.
+        """
+        u = torch.cat([normal, math.pi * (2 * turns - 1)], dim=1)
+        stages = self.stages() if stages is None else stages
+        if not stages:
+            return self._features(self._map(context).inv(u))
+        beside = self._beside(u, context)
+        for of_map in reversed(stages):
+            u = solve(of_map, u, beside, self._undone)
+        return self._features(u)
+
+    def stages(self) -> list[Stages]:
+        """Return what each place adds to each map, constants of the present weights (`reverie.models.flow.inverse`).
+
+        None at all where zuko's own inverse is to be taken.
+        """
+        return self._own_stages() if inverse_holds(self.kind) else []
+
+    @torch.no_grad()
+    def _own_stages(self) -> list[Stages]:
+        sizes = self._n_line, self._n_circle
+        pairs = zip(self.perceptrons, self._places, strict=True)
+        return [stages_of(perceptron, place, len(self.lines), sizes) for perceptron, place in pairs]
+
+    def noise(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return z = f(x) of features x: normal coordinates, then angles in [-pi, pi]."""
+        return self._map(context)(self._coordinates(x))
+
+    def _perceptron(self, place: Tensor, n_context: int, hidden: Sequence[int]) -> nn.Module:
+        """Return the masked perceptron of a map: a coordinate depends on those of lower `place`, and on the context."""
+        n_lines, n = len(self.lines), len(place)
+        sees = place[:, None] > place  # (coordinate, coordinate)
+        beside = torch.ones(n, n_context if n > 1 or n_context else 1, dtype=torch.bool)
+        inputs = torch.cat([sees, sees[:, n_lines:], beside], dim=1)  # an angle enters as cosine and sine
+        rows = torch.arange(n).repeat_interleave(
+            torch.tensor([self._n_line] * n_lines + [self._n_circle] * (n - n_lines))
+        )
+        perceptron = need_zuko().nn.MaskedMLP(inputs[rows], hidden_features=list(hidden), activation=nn.SiLU)
+        perceptron[-1].zero_init = True
+        return perceptron
+
+    @property
+    def _n_line(self) -> int:
+        return 3 * self.n_bins - 1 if self.is_spline else 2
+
+    @property
+    def _n_circle(self) -> int:
+        return 3 * self.n_bins + 1
+
+    def _map(self, context: Tensor | None) -> Any:
+        transforms = need_zuko().transforms
+        return transforms.ComposedTransform(
+            *(
+                transforms.AutoregressiveTransform(partial(self._change, perceptron, context), self.passes)
+                for perceptron in self.perceptrons
+            )
+        )
+
+    def _change(self, perceptron: nn.Module, context: Tensor | None, u: Tensor) -> Transform:
+        """Return the change of all coordinates, given those u (batch, n) that each one may see."""
+        n = len(self.lines)
+        angles = u[:, n:]
+        raw = perceptron(torch.cat([u[:, :n], angles.cos(), angles.sin(), self._beside(u, context)], dim=1))
+        sides = (n, self._n_line, self._line), (len(self.circles), self._n_circle, self._circle)
+        cut = raw.split([width * size for width, size, _ in sides], dim=1)
+        made = [
+            (width, make(part.unflatten(1, (width, size))))
+            for part, (width, size, make) in zip(cut, sides, strict=True)
+            if width
+        ]
+        return SideBySide([h for _, h in made], [width for width, _ in made])
+
+    def _undone(self, raw: Tensor, z: Tensor, n_lines: int) -> Tensor:
+        """Return the coordinates u that maps of parameters raw (parameter, batch) carry to z; u, z (coordinate, batch).
+
+        The first `n_lines` of them are lines.
+        """
+        done, cut = [], n_lines * self._n_line
+        if n_lines:
+            line = raw[:cut].unflatten(0, (n_lines, self._n_line))
+            done.append(spline_inverse(z[:n_lines], line) if self.is_spline else _affine(line, dim=1).inv(z[:n_lines]))
+        if n_lines < len(z):
+            circle = raw[cut:].unflatten(0, (len(z) - n_lines, self._n_circle))
+            angle = spline_inverse(z[n_lines:], circle[:, 2:], math.pi)
+            done.append(Rotation(_direction(circle, dim=1)).inv(angle))
+        return torch.cat(done)
+
+    def _beside(self, u: Tensor, context: Tensor | None) -> Tensor:
+        """Return what a perceptron sees besides coordinates u (batch, n), (batch, numbers)."""
+        if context is not None:
+            return context.to(u)
+        return u.new_ones(len(u), 1) if u.shape[1] == 1 else u[:, :0]  # it needs something to see
+
+    def _line(self, raw: Tensor) -> Transform:
+        transforms = need_zuko().transforms
+        if not self.is_spline:
+            return _affine(raw, dim=-1)
+        return transforms.MonotonicRQSTransform(*_spline(raw, self.n_bins), slope=LEAST_SLOPE)
+
+    def _circle(self, raw: Tensor) -> Transform:
+        transforms = need_zuko().transforms
+        parameters = _spline(raw[..., 2:], self.n_bins)
+        spline = transforms.MonotonicRQSTransform(*parameters, bound=math.pi, slope=LEAST_SLOPE)
+        return transforms.ComposedTransform(Rotation(_direction(raw, dim=-1)), spline)
+
+    def _coordinates(self, x: Tensor) -> Tensor:
+        cosine, sine = ([pair[k] for pair in self.circles] for k in (0, 1))
+        return torch.cat([x[:, self.lines], torch.atan2(x[:, sine], x[:, cosine])], dim=1)
+
+    def _features(self, u: Tensor) -> Tensor:
+        x = u.new_empty(u.shape[0], self.n_features)
+        x[:, self.lines] = u[:, : len(self.lines)]
+        for k, (cosine, sine) in enumerate(self.circles):
+            angle = u[:, len(self.lines) + k]
+            x[:, cosine], x[:, sine] = _RADIUS * angle.cos(), _RADIUS * angle.sin()
+        return x
+
+
+def _affine(raw: Tensor, *, dim: int) -> Any:
+    return need_zuko().transforms.MonotonicAffineTransform(raw.select(dim, 0), raw.select(dim, 1), slope=LEAST_SLOPE)
+
+
+def _direction(raw: Tensor, *, dim: int) -> Tensor:
+    """Return the angle of a rotation, a direction, which may wind round as the inputs do."""
+    return torch.atan2(raw.select(dim, 1), 1 + raw.select(dim, 0))
+
+
+def _spline(raw: Tensor, n_bins: int) -> tuple[Tensor, ...]:
+    """Return the raw widths, heights and inner slopes of a spline."""
+    return raw.split([n_bins, n_bins, n_bins - 1], dim=-1)
+
+
+def _places(n: int, t: int, *, by_halves: bool) -> Tensor:
+    """Return the place of each of n coordinates in the order of map t; coordinates of one half share a place."""
+    place = torch.arange(n)
+    if by_halves:  # neighbours apart, then the first from the last: pixels and columns meet in both ways
+        place = place % 2 if t // 2 % 2 == 0 else (place >= n / 2).long()
+    return place if t % 2 == 0 else place.max() - place

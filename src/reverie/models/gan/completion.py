@@ -1,0 +1,215 @@
+"""Missing parts of events and images, filled in by a trained generator.
+
+What is known of an event in original units is turned into known features, noise is searched for that makes the
+generator agree with them (`reverie.models.gan.noise_search` has the theory), and what the generator says of the
+rest goes back to original units, bounds and levels kept. A completion is never better than the generator.
+
+A referee (`reverie.models.gan.rejection`) accepts a completed event x, observed values put in, with probability a(x).
+Draws from q(x_missing | x_observed) go through it as samples do: one that is refused is drawn anew from other noise,
+so that accepted ones follow q a, normalised. The most probable completion has -log a(x) in its energy instead.
+
+Uniform noise is normal noise through erf(z / sqrt 2), so one search serves both priors.
+"""
+
+import math
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from reverie.core.checks import check_positive
+from reverie.core.containers import Raw, as_array, frame_library, to_raw
+from reverie.core.errors import InputError
+from reverie.core.random import as_seed, child_generator, child_seed
+from reverie.core.types import RandomState
+from reverie.data.dataset import Dataset
+from reverie.data.transforms import Chain, Columns, Dequantise, Elementwise, OneHot, Periodic, PointMass
+from reverie.models.gan.noise_search import Generate, Search, complete_features
+from reverie.models.gan.rejection import accepted
+from reverie.models.gan.sampling import Drawing
+
+__all__ = ["complete", "completion_features", "given_values", "observed_features", "observed_places"]
+
+_BY_COLUMN = (Elementwise, Dequantise, PointMass, Periodic, OneHot)  # each column by itself, one after the other
+
+
+def complete(
+    model: Any,
+    X: Any,
+    mask: Any,
+    *,
+    n_draws: int = 1,
+    condition: Any = None,
+    random_state: RandomState = None,
+    discriminator_weight: float = 0.0,
+    search: Search | None = None,
+) -> Any:
+    """Return events `X` whose unobserved parts are filled in by the fitted GAN `model`.
+
+    Parameters and result are those of `reverie.models.gan.GAN.complete`.
+
+    Raises
+    ------
+    InputError
+        For another shape, a mask that is not boolean, observed NaN, or a condition too many or missing.
+    """
+    check_is_fitted(model)
+    check_positive("n_draws", n_draws, integer=True)
+    check_positive("discriminator_weight", discriminator_weight, allow_zero=True)
+    prepared, given = model.preprocessing_, given_values(model, X)
+    observed = observed_places(mask, given)
+    seed, n = as_seed(random_state), len(given)
+    c = _condition_features(model, condition, n, seed)
+    values = np.broadcast_to(given, (n_draws, *given.shape)).astype(prepared.dtype) if observed.all() else None
+    if values is None:
+        y, m = (x.to(model.device_) for x in completion_features(prepared, given, observed))
+        model._game.D.eval()
+        drawn = _completed(model, y, m, c, n_draws, discriminator_weight, seed, search)
+        model._game.D.train()
+        values = np.stack([prepared.values(x) for x in drawn])
+        values[:, observed] = given[observed].astype(values.dtype)
+    if n_draws == 1:
+        return prepared.wrapped(values[0])
+    listed = prepared.container in ("frame", "dataset")
+    return [prepared.wrapped(x) for x in values] if listed else prepared.wrapped(values)
+
+
+def observed_features(transform: Any, mask: Tensor) -> Tensor:
+    """Return which features are known, (n, *latent event), when the entries `mask` (n, *event) are.
+
+    A column gives all its features: an angle both cosine and sine, a category its whole one-hot vector. A
+    transform that may mix columns gives known features only where all the columns are.
+    """
+    if isinstance(transform, Columns):
+        pieces = zip(transform.indices_, transform.transforms_, strict=True)
+        return torch.cat([observed_features(part, mask[:, columns]) for columns, part in pieces], dim=1)
+    if isinstance(transform, Chain):
+        for step in transform.steps_:
+            mask = observed_features(step, mask)
+        return mask
+    shape = tuple(transform.output_shape)
+    if isinstance(transform, _BY_COLUMN):
+        return mask if shape == tuple(mask.shape[1:]) else mask.repeat_interleave(shape[0] // mask.shape[1], dim=1)
+    known = mask.flatten(1).all(dim=1)
+    return known.reshape(-1, *(1,) * len(shape)).expand(-1, *shape)
+
+
+def _completed(
+    model: Any, y: Tensor, m: Tensor, c: Tensor | None, n_draws: int, weight: float, seed: int, search: Search | None
+) -> Tensor:
+    """Return completed features (n_draws, n, *latent event) of y, known where m; a referee has its say in them."""
+    drawing = model._drawing()
+    if drawing.n_replicas > 1:  # rows of one event must not be shared out over replicas
+        drawing = model._drawing(model.best_replica_)
+    generate, judged = _players(model, drawing, c, weight)
+    options: dict[str, Any] = {"n_noise": drawing.n_noise, "search": search, "is_conditional": c is not None}
+    if drawing.referee is None:
+        return complete_features(generate, y, m, n_draws=n_draws, seed=seed, extra=judged, **options)
+    one, free = n_draws == 1, ~m.flatten(1).any(dim=1)
+
+    def log_acceptance(features: Tensor, rows: Tensor) -> Tensor:
+        whole = torch.where(m[rows], y[rows].to(features.dtype), features)  # the event as it is given back
+        return drawing.log_acceptance(whole, None if c is None else c[rows])
+
+    def extra(z: Tensor, rows: Tensor) -> Tensor:
+        energy = torch.zeros_like(z[:, 0]) if judged is None else judged(z, rows)
+        if one:  # what is most probable by the law of the accepted events; an event without a known part is a draw
+            energy = energy - log_acceptance(generate(z, rows), rows).masked_fill(free[rows], 0.0)
+        return energy
+
+    turns = count()
+
+    def candidates(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        turn, rows = next(turns), (numbers // n_draws).to(y.device)  # row by row: a draw must not depend on later rows
+        drawn = complete_features(
+            lambda z, k: generate(z, rows[k]),
+            y[rows],
+            m[rows],
+            seed=child_seed(seed, "round", turn),
+            extra=lambda z, k: extra(z, rows[k]),
+            most_probable=one,
+            **options,
+        )[0]
+        with torch.no_grad():
+            log_probability = log_acceptance(drawn, rows)
+        u = torch.rand(len(rows), generator=child_generator(seed, "acceptance", turn)).to(y.device)
+        return drawn, log_probability.masked_fill(~free[rows], 0.0) if one else log_probability, u
+
+    return accepted(candidates, n_draws * len(y)).unflatten(0, (len(y), n_draws)).transpose(0, 1)
+
+
+def _players(model: Any, drawing: Drawing, condition: Tensor | None, weight: float) -> tuple[Generate, Generate | None]:
+    """Return the generator, normal noise to features, and minus w times the logit of the discriminator, or None."""
+    uniform, game, R = drawing.noise_prior == "uniform", model._game, model.n_replicas
+
+    def played(z: Tensor, rows: Tensor) -> Tensor:
+        z = torch.erf(z / math.sqrt(2)) if uniform else z
+        return drawing.network(z, None if condition is None else condition[rows])
+
+    def generate(z: Tensor, rows: Tensor) -> Tensor:
+        return drawing.network.from_game(played(z, rows))
+
+    def extra(z: Tensor, rows: Tensor) -> Tensor:
+        seen = game.seen(played(z, rows), None if condition is None else condition[rows])
+        logits = game.judge({key: x.repeat_interleave(R, dim=0) for key, x in seen.items()})[:, 0]
+        return -weight * logits.reshape(-1, R).mean(dim=1)
+
+    return generate, extra if weight > 0 else None
+
+
+def _condition_features(model: Any, condition: Any, n: int, seed: int) -> Tensor | None:
+    if condition is None:
+        if model.conditions_ is None:
+            return None
+        raise InputError("Expected the conditions of these events, got none. Call complete(X, mask, condition=...).")
+    return model._known_conditions().features(model._condition_values(condition, n, seed)).to(model.device_)
+
+
+def given_values(model: Any, X: Any) -> np.ndarray:
+    """Return the values (n, *event) of `X`, NaN and all."""
+    names = list(model.schema_.names)
+    raw = Raw(X.values) if isinstance(X, Dataset) else to_raw(X) if frame_library(X) else Raw(as_array(X))
+    if frame_library(X) and raw.names != names:
+        raise InputError(f"Expected the columns {names} as in fit, got {raw.names}. Give them in this order.")
+    values, shape = np.asarray(raw.values), tuple(model.schema_.event_shape)
+    if values.ndim != len(shape) + 1 or values.shape[1:] != shape or not len(values):
+        raise InputError(
+            f"Expected events of shape (n, {', '.join(map(str, shape))}) as in fit, got {values.shape}. "
+            "Give one event as X[None]."
+        )
+    return values
+
+
+def observed_places(mask: Any, given: np.ndarray) -> np.ndarray:
+    """Return the mask (n, *event) of the values `given`, which must be finite where it is True."""
+    mask = np.asarray(as_array(mask, "the mask"))
+    if mask.dtype != bool:
+        raise InputError(f"Expected a mask of True (observed) and False, got {mask.dtype}. Use mask == 1, say.")
+    if mask.shape not in (given.shape, given.shape[1:]):
+        raise InputError(
+            f"Expected a mask of shape {given.shape}, or {given.shape[1:]} for all events alike, got {mask.shape}."
+        )
+    mask = np.broadcast_to(mask, given.shape)
+    if not np.isfinite(given[mask]).all():
+        bad = int((~np.isfinite(given[mask])).sum())
+        raise InputError(
+            f"Expected finite numbers at observed places, got {bad} NaN or inf. Set the mask to False there, "
+            "as with mask = numpy.isfinite(X)."
+        )
+    return mask
+
+
+def completion_features(prepared: Any, given: np.ndarray, observed: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return features of the values, unobserved ones replaced by some admissible value, and which are known."""
+    blank = torch.zeros(1, *prepared.transform.output_shape, dtype=torch.float64)
+    admissible = prepared.transform.inverse(blank).numpy()
+    known = observed_features(prepared.transform, torch.from_numpy(observed.copy()))
+    if observed.any() and not known.any():
+        raise InputError(
+            "Expected a preprocessing that treats columns one by one, got one that mixes observed and unobserved "
+            f"ones: {prepared.transform!r}. Train with preprocessing='auto'."
+        )
+    return prepared.features(np.where(observed, given, admissible)), known

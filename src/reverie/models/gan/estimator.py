@@ -1,0 +1,487 @@
+"""Generative adversarial networks as an estimator.
+
+A generator G turns noise z into samples; a discriminator D learns to tell them from real ones, and
+the generator learns to leave it no way to. When neither can gain, the generated density equals the
+real one and D gives 1/2 everywhere (Goodfellow et al., arXiv:1406.2661). The losses are those of
+`reverie.objectives.adversarial`, the step is that of `reverie.models.gan.game`, a training of it that of
+`reverie.models.gan.training`, and `reverie.models.gan.monitor` looks after its health on events that
+training never sees; this module joins them to data in physical units.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from reverie.compile.step import outcome
+from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole, checked
+from reverie.core.errors import InputError
+from reverie.core.protocols import Runtime
+from reverie.core.random import as_seed
+from reverie.core.types import RandomState
+from reverie.data.dataset import Dataset
+from reverie.data.lazy import is_lazy, lazily
+from reverie.data.observables import resolve_observables
+from reverie.models.base import N_SCORED
+from reverie.models.conditional import ConditionalModel, rows_of_conditions
+from reverie.models.gan.completion import complete
+from reverie.models.gan.generator import ShapedGenerator
+from reverie.models.gan.networks import check_configuration, make_game
+from reverie.models.gan.noise_search import Search
+from reverie.models.gan.rejection import Referee
+from reverie.models.gan.sampling import Drawing
+from reverie.models.gan.training import Training
+from reverie.models.observables import ObservedFeatures
+from reverie.models.one_pass import Inverse, OnePass
+from reverie.models.preprocessing import ChangeOfVariables, container_of, fitted_on, fitted_preprocessing
+from reverie.models.weights import event_weights
+from reverie.training.loop import Record
+from reverie.training.runtime import resolved_device, thread_limit
+from reverie.validation.kernels import energy_distance
+
+__all__ = ["GAN"]
+
+
+class GAN(ConditionalModel):
+    """Generative adversarial network for tables of events, stacks of images and lattices.
+
+    The defaults are meant to work at once on any numeric table. With conditions (`fit(X, y)`) it learns p(x | y).
+
+    Parameters
+    ----------
+    objective : the game: "relativistic" (with R1 and R2), "non_saturating", "minimax", "least_squares", "hinge",
+        "wasserstein" (weight clipping) or "wasserstein_gp".
+    generator : network from noise to samples: "auto", "mlp", "residual", "dcgan", "unet" (from image conditions),
+        an architecture of the lectures ("lecture_mlp", "thesis", "dcgan28", "wgan_conv"), widths of hidden layers
+        such as (100,), a torch module, or a factory called with (n_noise, event_shape).
+    discriminator : network from samples to logits: as `generator`; a factory is called with (event_shape,).
+    n_noise : size of the noise vector; "auto" takes twice the number of features, within 16 and 128.
+    noise_prior : "normal", N(0, 1), or "uniform" on [-1, 1).
+    batch_size : samples in a batch; "auto" takes 256, or 64 of events of more than 256 values (images), or
+        all rows of a smaller table.
+    max_steps : rounds of the game in the whole run, at least 1.
+    learning_rate : step size of both players' optimisers, > 0; None takes the optimiser's and objective's row of
+        `reverie.models.gan.learning_rates`: 0.001 for Adam, 0.002 for convolutional pairs.
+    optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta".
+    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
+    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
+    discriminator_learning_rate : step size of the discriminator alone; None takes that of the generator, and 0.5 for
+        "sgd" where `learning_rate` is None too.
+    betas : decay of the optimiser's averages of the gradient (momentum, in SGD) and of its square, in [0, 1); None
+        takes the optimiser's row of `reverie.models.gan.learning_rates`, (0, 0.99) for Adam.
+    schedule : "cosine" holds the learning rate for half of the run, then lowers it; "constant".
+    n_critic : discriminator steps per generator step; None takes the objective's own (5 for
+        "wasserstein" and "wasserstein_gp", else 1).
+    penalty : "auto" takes the objective's own; "none", "r1", "r2", "r1_r2", "two_sided" or "one_sided".
+    penalty_weight : gamma of R1 and R2 in the convention (gamma / 2) E |grad D|^2, or lambda of the
+        Wasserstein gradient penalty; None takes 0.1 max(1, features / 8) for gamma, 0.3 for convolutional pairs,
+        and 10 for lambda; 0 switches it off.
+    penalty_every : steps between two penalties, each strengthened by this number; None takes the objective's
+        own (4 for "relativistic", 8 with convolutional pairs, else 1).
+    spectral_norm : whether each layer of the discriminator is divided by its largest singular value.
+    activation : of the perceptrons: "silu", "leaky_relu", "relu", "elu" or "tanh"; "auto" takes "silu", and
+        "leaky_relu" for "wasserstein", whose clipped weights leave a smooth one a straight line.
+    ema_decay : decay per step of the average of the generator that draws the samples, in [0, 1).
+    preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
+        all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
+    whiten : whether the game on a table is played between linearly uncorrelated features of unit variance,
+        which shows the discriminator the thin directions of the data.
+    observables : functions of the physical columns that the discriminator is shown beside them: names such as
+        "mass" or "delta_r" (see `reverie.data.observables`), or torch functions (batch, *event) -> (batch,).
+    kinematic_fit : whether each generated event is moved until its observables have the values that the generator
+        asks for (see `reverie.models.gan.kinematic_fit`); "auto" says yes for perceptrons on tables without
+        discrete columns. It makes thin peaks in the observables thin at once.
+    condition_mode : how the discriminator sees conditions: "projection", "concatenate", or "auxiliary" (only
+        through a classifier, with `auxiliary_weight`).
+    auxiliary_weight : weight, >= 0, of the loss of an auxiliary classifier that reads the condition off a sample.
+    reconstruction_weight : weight, >= 0, of E |x - G|, for image-to-image translation of paired data.
+    validation_fraction : part of the events, in [0, 1), held out of training to watch its health; at most 2000
+        events, and none of fewer than 200. 0 switches the watch off.
+    n_checks : looks at the health of training in a whole run; 0 switches them off.
+    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns to the last healthy
+        state and halves the learning rates.
+    keep_best : whether the generator that scored best on the held-out events is kept, rather than the last.
+    stop_at_equilibrium : whether training cools down and ends early once D stands near 1/2 on both classes and
+        the held-out score no longer improves within its error.
+    n_replicas : independent games played at once in one batched computation.
+    ensemble : where samples of several replicas come from: "bag" (each alike) or "best" (by held-out score).
+    bootstrap : whether each replica trains on a bootstrap sample of the events.
+    refine : whether a referee, a discriminator trained on the finished generator, accepts or refuses samples of a
+        table: "auto" and True say yes (see `reverie.models.gan.rejection`); images are never refused.
+    record_every : steps between two records of the history.
+    n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
+        More speed a small network up by at most half on a quiet machine and slow it down tenfold on a busy
+        one. The last bits of a result can depend on it.
+
+    Attributes
+    ----------
+    history_ : list of dict, losses, outputs of the players and held-out scores over training.
+    alarms_ : list of alarms, each with kind, step, evidence and remedy.
+    n_iter_ : steps taken.
+    resolved_ : dict, what each option that was left open, by "auto" or None, came to.
+    seed_ : the seed that was used.
+    schema_ : names, units and kinds of the training data.
+    conditions_ : names and kinds of the conditions, or None.
+
+    References
+    ----------
+    Goodfellow et al., arXiv:1406.2661; Huang et al., arXiv:2501.05441 (relativistic pairing with R1 and R2).
+
+    Examples
+    --------
+    >>> import reverie
+    >>> model = reverie.GAN(max_steps=20, random_state=0).fit(reverie.data.load("ring"))
+    >>> len(model.sample(100, random_state=1))
+    100
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: str = "relativistic",
+        generator: Any = "auto",
+        discriminator: Any = "auto",
+        n_noise: Count | Literal["auto"] = "auto",
+        noise_prior: str = "normal",
+        batch_size: Count | Literal["auto"] = "auto",
+        max_steps: Count = 8_000,
+        learning_rate: Positive | None = None,
+        optimizer: str = "adam",
+        device: str = "auto",
+        random_state: RandomState = None,
+        discriminator_learning_rate: Positive | None = None,
+        betas: tuple[Share, Share] | None = None,
+        schedule: str = "cosine",
+        n_critic: Count | None = None,
+        penalty: str = "auto",
+        penalty_weight: NonNegative | None = None,
+        penalty_every: Count | None = None,
+        spectral_norm: bool = False,
+        activation: str = "auto",
+        ema_decay: Share = 0.999,
+        preprocessing: ChangeOfVariables = "auto",
+        whiten: bool = True,
+        observables: Sequence[Any] | None = None,
+        kinematic_fit: bool | Literal["auto"] = "auto",
+        condition_mode: str = "projection",
+        auxiliary_weight: NonNegative = 0.0,
+        reconstruction_weight: NonNegative = 0.0,
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
+        on_alarm: str = "warn",
+        keep_best: bool = True,
+        stop_at_equilibrium: bool = False,
+        n_replicas: Count = 1,
+        ensemble: str = "bag",
+        bootstrap: bool = False,
+        refine: bool | Literal["auto"] = "auto",
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
+    ) -> None:
+        self.objective = objective
+        self.generator = generator
+        self.discriminator = discriminator
+        self.n_noise = n_noise
+        self.noise_prior = noise_prior
+        self.batch_size = batch_size
+        self.max_steps = max_steps
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.device = str(device)
+        self.random_state = random_state
+        self.discriminator_learning_rate = discriminator_learning_rate
+        self.betas = betas
+        self.schedule = schedule
+        self.n_critic = n_critic
+        self.penalty = penalty
+        self.penalty_weight = penalty_weight
+        self.penalty_every = penalty_every
+        self.spectral_norm = spectral_norm
+        self.activation = activation
+        self.ema_decay = ema_decay
+        self.preprocessing = preprocessing
+        self.whiten = whiten
+        self.observables = observables
+        self.kinematic_fit = kinematic_fit
+        self.condition_mode = condition_mode
+        self.auxiliary_weight = auxiliary_weight
+        self.reconstruction_weight = reconstruction_weight
+        self.validation_fraction = validation_fraction
+        self.n_checks = n_checks
+        self.on_alarm = on_alarm
+        self.keep_best = keep_best
+        self.stop_at_equilibrium = stop_at_equilibrium
+        self.n_replicas = n_replicas
+        self.ensemble = ensemble
+        self.bootstrap = bootstrap
+        self.refine = refine
+        self.record_every = record_every
+        self.n_threads = n_threads
+        self.compile = compile
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Train on `X`, given `y` if there is one, and forget what was learnt before.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset.
+        y : conditions, one or several columns (n_samples,) or (n_samples, k), labels or numbers, or images
+            (n_samples, *image) for image-to-image translation; None learns p(x).
+        sample_weight : (n_samples,) event weights, negative ones too, with a positive sum; those of a Dataset are
+            used without being named. The loss of each real event is multiplied by its weight.
+
+        Raises
+        ------
+        InputError
+            For data that cannot be trained on; the message names the column.
+        TrainingError
+            When a loss stops being finite, and `on_alarm` is not "rollback".
+        """
+        for _ in self.iter_fit(X, y, sample_weight=sample_weight):
+            pass
+        return self
+
+    def iter_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        resume: dict[str, Any] | None = None,
+        stop: Callable[[], bool] | None = None,
+        runtime: Runtime | None = None,
+    ) -> Iterator[Record]:
+        """Train on `X`, yielding a record after each window of `record_every` steps.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in `fit`.
+        resume : a state returned by `training_state` of a run on the same data and configuration; training
+            goes on from there and ends at the same weights, bit for bit, as a run without the break.
+        stop : asked after every step; when true, training ends after a last record.
+        runtime : the processes that share this training (`reverie.scale.distributed`), each of which calls this with
+            the same data; None for one.
+
+        Yields
+        ------
+        Record
+            Step, seconds, mean scalars, alarms; between two records `training_state` may be saved.
+        """
+        check_configuration(self)
+        dataset = self._dataset(X)
+        self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
+        self.device_ = resolved_device(self.device)
+        rows = self._prepare(dataset, container_of(X), y, sample_weight)
+        self._training = Training(self, rows, runtime)
+        self._game = self._training.game
+        self.resolved_ = self._left_open(self._training.resolved())
+        self.n_iter_, self.history_, self.alarms_, self.best_replica_ = 0, [], [], 0
+        self._kept, self._referee = None, None
+        if resume is not None:
+            self._training.load_state_dict(resume)
+            self.n_iter_ = resume["step"]
+        with thread_limit(self._training.n_threads):
+            for record in self._training.records(stop):
+                self.n_iter_ = self._game.step  # after a way back it lies before that of the record
+                self.compiled_ = outcome(self._game.rounds.values())
+                self.history_.append(record.to_json())
+                self.alarms_ += record.alarms
+                yield record
+            self._kept, self.best_replica_ = self._training.best()
+            self._referee = self._training.referee(self._drawing())
+
+    def _prepare(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Any]:
+        """Fit the changes of variables and return what is known of each event, as rows of features."""
+        self.preprocessing_ = fitted_on(
+            dataset, lambda some: fitted_preprocessing(some, container, self.preprocessing), seed=self.seed_
+        )
+        rows = {"x": lazily(dataset.values, self.preprocessing_.features)}
+        rows |= self._fitted_conditions(y, len(dataset), lazy=is_lazy(rows))
+        self._observed = None
+        if self.observables:
+            functions = resolve_observables(self.observables, dataset.schema)
+            self._observed = ObservedFeatures(functions, self.preprocessing_.transform, dataset.values, seed=self.seed_)
+            rows["observables"] = lazily(dataset.values, self._observed.of_values)
+        weight = event_weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
+        return rows if weight is None else rows | {"weight": weight}
+
+    def training_state(self) -> dict[str, Any]:
+        """Return all that an exact resume needs: networks, optimisers, noise generator, watch, step and seed."""
+        check_is_fitted(self)
+        return {"seed": self.seed_, "step": self.n_iter_} | self._training.state_dict()
+
+    def _build_networks(self) -> None:
+        """Make untrained networks of the fitted shapes, to load weights into."""
+        self._game = make_game(self, None)
+
+    @checked
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None, *, condition: Any = None, replica: Any = None
+    ) -> Any:
+        """Draw samples in original units, in the container the model was fitted on.
+
+        Parameters
+        ----------
+        n_samples : how many, at least 1.
+        random_state : seed; None draws anew each time. The first k of n samples do not depend on n.
+        condition : for a model trained with `y`: one condition for all samples, or one for each; by default
+            conditions are drawn from those of the training events (`sample_conditions` gives them).
+        replica : number of the replica to draw from; None draws as `ensemble` says.
+
+        Returns
+        -------
+        (n_samples, *event) array, tensor, DataFrame or Dataset.
+        """
+        return super().sample(n_samples, random_state, condition=condition, replica=replica)
+
+    @checked
+    def complete(
+        self,
+        X: Any,
+        mask: Any,
+        *,
+        n_draws: int = 1,
+        condition: Any = None,
+        random_state: RandomState = None,
+        discriminator_weight: float = 0.0,
+        search: Search | None = None,
+    ) -> Any:
+        """Return events `X` whose unobserved parts are filled in by the generator; see `reverie.models.gan.completion`.
+
+        Parameters
+        ----------
+        X : (n, *event), as in `fit`; what stands at unobserved places is not read and may be NaN.
+        mask : booleans, True where X is observed: (n, *event), or (*event) for all events alike.
+        n_draws : 1 for the most probable completion, more for different ones.
+        condition : for a model trained with `y`: one condition for all events, or one for each.
+        random_state : seed; None draws anew each time. The first k of n completions do not depend on n.
+        discriminator_weight : share w >= 0 of the discriminator's logit in what is maximised.
+        search : a `reverie.models.gan.noise_search.Search`, the numbers of the search; None takes its defaults.
+
+        Returns
+        -------
+        (n, *event) in the container that the model was fitted on; with n_draws > 1 (n_draws, n, *event), or a list
+        of them for a DataFrame or Dataset. Observed values are those given, in the type of the training data.
+
+        Raises
+        ------
+        InputError
+            For another shape, a mask that is not boolean, observed NaN, or a condition too many or missing.
+        """
+        options = {"n_draws": n_draws, "condition": condition, "random_state": random_state, "search": search}
+        return complete(self, X, mask, discriminator_weight=discriminator_weight, **options)
+
+    @checked
+    def discriminate(self, X: Any, y: Any = None) -> Tensor:
+        """Return the discriminator's logit of each sample, (n_samples,): the higher, the more real it looks.
+
+        Parameters
+        ----------
+        X : samples, as in `fit`.
+        y : their conditions, for a model trained with some.
+        """
+        check_is_fitted(self)
+        values = self._values(X, reset=False)
+        rows = {"x": self._samples_from().to_game(self.preprocessing_.features(values).to(self.device_))}
+        if self._observed is not None:
+            rows["observables"] = self._observed.of_values(values).to(self.device_)
+        if self._conditions is not None:
+            if y is None:
+                raise InputError("Expected the conditions y of these samples, got none. Call discriminate(X, y).")
+            rows["condition"] = self._conditions.features(self._conditions.given(y, len(values))).to(self.device_)
+        repeated = {key: x.repeat_interleave(self.n_replicas, dim=0) for key, x in rows.items()}
+        self._game.D.eval()
+        with torch.no_grad():
+            logits = self._game.judge(repeated)[:, 0].reshape(len(values), self.n_replicas)
+        self._game.D.train()
+        return logits.mean(dim=1).cpu()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return minus the energy distance between `X` and generated samples: higher is better, 0 is perfect.
+
+        Both sides are compared as features, in units of the training data's standard deviation, on at most
+        2000 rows; with conditions `y`, each event beside a sample of its condition, conditions included. This is
+        no likelihood; a generative adversarial network has none. For p-values and error bars use `reverie.validate`.
+        """
+        check_is_fitted(self)
+        if y is None or self._conditions is None:
+            return super().score(X)
+        values = self._values(X, reset=False)[:N_SCORED]
+        condition = self._conditions.features(self._conditions.given(y[:N_SCORED], len(values))).flatten(1)
+        fake = self._drawer(len(values), self.seed_, condition=y[:N_SCORED])(
+            0, len(values), self._unit_noise(self.seed_, 0)
+        )
+        real = self.preprocessing_.features(values)
+        sides = [torch.cat([x.cpu().flatten(1), condition], dim=1).double() for x in (real, fake)]
+        return -float(energy_distance(*sides))
+
+    def _drawer(
+        self, n_samples: int, seed: int, *, condition: Any = None, replica: int | None = None
+    ) -> Callable[[int, int, torch.Generator], Tensor]:
+        """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples from `start` on."""
+        drawing, features = self._drawing(replica), self._asked_conditions(condition, n_samples, seed)
+
+        def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
+            asked = None if features is None else rows_of_conditions(features, start, n)
+            return drawing.features(n, asked, noise)
+
+        return draw
+
+    def _one_pass(self, inverse: Inverse) -> OnePass:
+        def physical(samples: Tensor) -> Tensor:
+            return inverse(self._samples_from().from_game(samples).to(torch.float64)).to(torch.float32)
+
+        drawing = replace(self._drawing(), physical=physical)
+        networks: list[nn.Module] = [drawing.network] if drawing.referee is None else [drawing.network, drawing.referee]
+        return OnePass(drawing.features_of, drawing.laws, networks)
+
+    def _drawing(self, replica: int | None = None) -> Drawing:
+        """Return the way samples are drawn: from all replicas in turn, from the best, or from the one asked for."""
+        network, R, s = self._samples_from(), self.n_replicas, self._game.settings
+        if R > 1 and (replica is not None or self.ensemble == "best"):
+            r = self.best_replica_ if replica is None else int(replica)
+            if not 0 <= r < R:
+                raise InputError(f"Expected replica in 0 ... {R - 1}, got {r}.")
+            single = network.network.replica(r)  # pyright: ignore[reportCallIssue]
+            network, R = network.alone(single), 1
+        referee = self._referee if replica is None else None
+        return Drawing(network, R, s.n_noise, s.noise_prior, self._game.seen, self._physical, referee)
+
+    def _physical(self, samples: Tensor) -> Tensor:
+        """Return the physical columns (rows, k) of samples of the game, float32."""
+        features = self._samples_from().from_game(samples.to(self.device_)).to("cpu", torch.float64)
+        return self.preprocessing_.transform.inverse(features).to(self.device_, torch.float32)
+
+    def _samples_from(self) -> ShapedGenerator:
+        """Return the generator kept after training; during it, the present average."""
+        return self._game.drawing_network.eval() if self._kept is None else self._kept
+
+    def _networks(self) -> dict[str, nn.Module]:
+        networks: dict[str, nn.Module] = {"generator": self._samples_from(), "discriminator": self._game.D}
+        return networks if self._referee is None else networks | {"referee": self._referee}
+
+    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        texts, tensors = super()._attachments()
+        texts |= {"best_replica": self.best_replica_, "referee": None}
+        if self._referee is not None:
+            texts["referee"] = [self._referee.n_inputs, self._referee.n_physical]
+        if self._observed is not None:
+            texts["observables"] = self._observed.to_json()
+        return texts, tensors
+
+    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        super()._attach(texts, tensors)
+        self.best_replica_ = int(texts.get("best_replica", 0))
+        self._observed, self.alarms_ = None, []
+        self._kept, sizes = None, texts.get("referee")
+        self._referee = None if sizes is None else Referee(*sizes).eval()
+        if "observables" in texts:
+            functions = resolve_observables(self.observables or (), self.preprocessing_.schema)
+            transform = self.preprocessing_.transform
+            self._observed = ObservedFeatures.from_json(texts["observables"], functions, transform)

@@ -1,0 +1,349 @@
+"""The adversarial game: two networks, two optimisers and one step.
+
+One step is one full round, counted once: `n_critic` steps of the discriminator D, each on its own
+rows, then one step of the generator G, then one of its average.
+
+    D:  minimise  loss_D(D(x), D(G(z))) + penalty + a L(x)                      over the weights of D
+    G:  minimise  loss_G(D(x), D(G(z))) + a L(G(z)) + r E |x - G(z)|            over the weights of G
+    w_ema <- beta w_ema + (1 - beta) w
+
+L is the loss of an auxiliary classifier and r E |x - G| the reconstruction of paired images; both
+are off (a = r = 0) in the plain game. What the discriminator sees beside a sample (observables,
+conditions) travels with it in a dictionary of aligned rows:
+
+    x (rows, *event)    observables (rows, k)    condition (rows, c) or (rows, channel, height, width)    weight (rows,)
+
+The penalty may be taken every k-th step only, k times as strong, which leaves its mean pull on the
+weights and saves most of its second derivatives ("lazy regularisation", Karras et al., arXiv:1912.04958).
+Real and generated samples go through D in one forward pass. The last generated batch of the
+discriminator's turn serves the generator's turn too, its graph kept, so G runs forward `n_critic`
+times a step and not once more.
+
+A round changes weights, moments and averages in place and draws from one generator, so that it can be compiled whole
+(`reverie.compile.step`); rounds with and without a penalty are two computations.
+
+R replicas of the game are played at once when both networks are `reverie.networks.stacked.Stacked`:
+row i belongs to replica i mod R, and the loss is the sum of the R mean losses, whose gradients do
+not mix.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reverie.compile.step import Compiled
+from reverie.core.errors import CheckpointError, InputError
+from reverie.models.gan.generator import ShapedGenerator
+from reverie.objectives.adversarial import Objective, equilibrium_outputs
+from reverie.objectives.penalties import PENALTIES, between, squared_gradient_norm
+from reverie.training.averaging import ema_decay, ema_update
+from reverie.training.descent import Descent
+from reverie.training.optimizers import learning_rate_factor
+
+__all__ = ["AdversarialGame", "GameSettings", "Rows", "draw_noise", "restore"]
+
+Rows = Mapping[str, Tensor]
+_SEEN = ("x", "observables", "condition")  # what the discriminator sees; the rest are weights
+
+
+@dataclass(frozen=True)
+class GameSettings:
+    """Numbers of the game; meanings and ranges stand at `reverie.models.gan.GAN`."""
+
+    penalty: str
+    penalty_weight: float
+    penalty_every: int
+    n_critic: int
+    n_noise: int
+    noise_prior: str
+    optimizer: str
+    generator_rate: float
+    discriminator_rate: float
+    betas: tuple[float, float]
+    hold: float
+    ema_decay: float
+    max_steps: int
+    auxiliary_weight: float = 0.0
+    reconstruction_weight: float = 0.0
+    n_replicas: int = 1
+    compile: bool | str = False
+
+
+class AdversarialGame:
+    """A `Trainable` made of a generator G and a discriminator D.
+
+    Parameters
+    ----------
+    G : noise (rows, n_noise + c) -> samples (rows, *event).
+    D : samples and what goes with them -> logits (rows, 1) or (rows,); with an auxiliary classifier (rows, 1 + c).
+    objective : losses and their defaults.
+    settings : numbers of the game.
+    observe : features (rows, *event) -> observables (rows, k) shown to D, or None.
+    auxiliary : loss of the auxiliary classifier, (outputs (rows, c), condition (rows, c)) -> (rows,), or None.
+    """
+
+    def __init__(
+        self,
+        G: ShapedGenerator,
+        D: nn.Module,
+        objective: Objective,
+        settings: GameSettings,
+        *,
+        observe: Callable[[Tensor], Tensor] | None = None,
+        auxiliary: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        self.G, self.D = G, D
+        self.averaged = copy.deepcopy(G).eval().requires_grad_(requires_grad=False) if settings.ema_decay > 0 else None
+        self.objective, self.settings = objective, settings
+        self._observe, self._auxiliary = observe, auxiliary
+        self._penalty = PENALTIES[settings.penalty]
+        s = settings
+        self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, betas=s.betas)
+        self.d_descent = Descent(D.parameters(), s.optimizer, learning_rate=s.discriminator_rate, betas=s.betas)
+        self.rounds = {
+            penalised: Compiled(
+                partial(self._round, penalised=penalised), mode=s.compile, n_calls=self._n_rounds(penalised=penalised)
+            )
+            for penalised in (True, False)
+        }
+        self.step = 0
+        self.decay_from, self.end = round(s.hold * s.max_steps), s.max_steps
+        self.rate_factor = 1.0
+
+    def train_step(self, batch: Tensor | Rows, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """Take one round on `batch`, (n_critic * batch_size, *event) or rows of it; return losses, D(real), D(fake)."""
+        self.G.train()  # samples may have been drawn since the last step, in evaluation mode
+        rows = {"x": batch} if isinstance(batch, Tensor) else dict(batch)
+        scalars = self.rounds[self._penalised()]((rows, self._numbers()), generator)
+        self.step += 1
+        return scalars
+
+    def _round(
+        self, inputs: tuple[Rows, Mapping[str, Any]], generator: torch.Generator, *, penalised: bool
+    ) -> dict[str, Tensor]:
+        """Take one round, penalised or not, on rows and the numbers of this step; return its scalars."""
+        rows, numbers = inputs
+        real, fake, scalars = {}, {}, {}
+        for real in self._parts(rows):
+            fake = self.generate(self._noise(len(real["x"]), generator), real.get("condition"))
+            scalars = self._discriminator_step(real, fake, numbers["d_rate"], generator, penalised=penalised)
+        scalars["g_loss"] = self._generator_step(real, fake, numbers["g_rate"])
+        if self.averaged is not None:
+            self._update_average(self.averaged, numbers["decay"])
+        return scalars
+
+    def generate(self, z: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
+        """Return rows of samples of the game as the discriminator sees them, differentiable in the weights of G."""
+        return self.seen(self.G(z, condition), condition)
+
+    def seen(self, x: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
+        """Return samples x (rows, *event) with what the discriminator is shown beside them."""
+        rows = {"x": x}
+        if self._observe is not None:
+            rows["observables"] = self._observe(self.drawing_network.from_game(x))  # what a saved model has of G
+        if condition is not None:
+            rows["condition"] = condition
+        return rows
+
+    def judge(self, rows: Rows) -> Tensor:
+        """Return the outputs of the discriminator on `rows`: logits (rows, 1), then those of the classifier."""
+        extras = {key: rows[key] for key in _SEEN[1:] if key in rows}
+        outputs = self.D(rows["x"], **extras)
+        return outputs if outputs.ndim == 2 else outputs.reshape(len(outputs), -1)
+
+    def draw(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return samples (rows, *event) of noise z (rows, n_noise), drawn in evaluation mode without gradients."""
+        network = self.drawing_network
+        training = network.training
+        with torch.no_grad():
+            samples = network.eval()(z, condition)
+        network.train(training)
+        return samples
+
+    @property
+    def drawing_network(self) -> ShapedGenerator:
+        """The network that samples come from: the average of G, or G itself when none is kept."""
+        return self.G if self.averaged is None else self.averaged
+
+    def sample_gradient(self, real: Rows, z: Tensor) -> Tensor:
+        """Return |d loss_G / d sample| of each sample, (rows,): what the generator has to learn from."""
+        with torch.no_grad():
+            x = self.G(z, real.get("condition"))
+        fake = self.seen(x.requires_grad_(), real.get("condition"))
+        with torch.no_grad():
+            a_real = self.judge(real)[:, :1]
+        loss = self.objective.generator(a_real, self.judge(fake)[:, :1]) * len(x)
+        (gradient,) = torch.autograd.grad(loss, x)
+        return gradient.flatten(1).norm(dim=1)
+
+    def cool_down(self, n_steps: int) -> None:
+        """Begin to lower the learning rate now, and end the game `n_steps` from here at the latest."""
+        if self.step < self.decay_from:
+            self.decay_from, self.end = self.step, min(self.end, self.step + max(1, n_steps))
+
+    def _parts(self, rows: Rows) -> list[dict[str, Tensor]]:
+        chunks = [tensor.chunk(self.settings.n_critic) for tensor in rows.values()]
+        return [dict(zip(rows, part, strict=True)) for part in zip(*chunks, strict=True)]
+
+    def _update_average(self, averaged: nn.Module, decay: float | Tensor) -> None:
+        ema_update(list(averaged.parameters()), self.g_descent.weights, decay=decay)
+        for average, current in zip(averaged.buffers(), self.G.buffers(), strict=True):
+            average.copy_(current)
+
+    def _noise(self, n: int, generator: torch.Generator) -> Tensor:
+        return draw_noise(n, self.settings.n_noise, prior=self.settings.noise_prior, generator=generator)
+
+    def _numbers(self) -> dict[str, float]:
+        """Return the learning rates and the decay of the average at this step."""
+        s = self.settings
+        factor = learning_rate_factor(self.step, self.end, hold=self.decay_from / self.end) * self.rate_factor
+        rates = {"g_rate": s.generator_rate * factor, "d_rate": s.discriminator_rate * factor}
+        return rates | {"decay": ema_decay(self.step, s.ema_decay)}
+
+    def _n_rounds(self, *, penalised: bool) -> int:
+        """Return how many rounds of the whole run are penalised, or are not."""
+        s = self.settings
+        n = -(-s.max_steps // s.penalty_every) if self._penalty.points != "none" and s.penalty_weight > 0 else 0
+        return n if penalised else s.max_steps - n
+
+    def _discriminator_step(
+        self, real: Rows, fake: Rows, rate: float | Tensor, generator: torch.Generator, *, penalised: bool
+    ) -> dict[str, Tensor]:
+        both = {key: torch.cat([real[key], fake[key].detach()]) for key in _SEEN if key in fake}
+        inputs = [both[key] for key in _SEEN[:2] if key in both]
+        if penalised and self._penalty.points != "between":
+            for x in inputs:
+                x.requires_grad_()
+        outputs = self.judge(both)
+        a_real, a_fake = outputs[:, :1].chunk(2)
+        loss = self.objective.discriminator(a_real, a_fake, real.get("weight"))
+        scalars = {"d_loss": loss.detach()}
+        if penalised:
+            loss = loss + self._penalty_value(outputs[:, :1], inputs, both, generator)
+        if self._auxiliary is not None:
+            loss = loss + self._classification(outputs.chunk(2)[0], real)
+        self.d_descent.along(loss * self.settings.n_replicas, rate)
+        with torch.no_grad():
+            if self.objective.clip is not None:
+                for weight in self.d_descent.weights:
+                    weight.clamp_(-self.objective.clip, self.objective.clip)
+            answers = equilibrium_outputs(a_real, a_fake, scale=self.objective.scale, weight=real.get("weight"))
+        scalars["d_real"], scalars["d_fake"] = answers
+        return scalars
+
+    def _penalised(self) -> bool:
+        s = self.settings
+        return self._penalty.points != "none" and s.penalty_weight > 0 and self.step % s.penalty_every == 0
+
+    def _penalty_value(self, logits: Tensor, inputs: list[Tensor], both: Rows, generator: torch.Generator) -> Tensor:
+        weight = self.settings.penalty_weight * self.settings.penalty_every
+        if self._penalty.points == "between":
+            rows = self._between(both, generator)
+            points = [rows[key] for key in _SEEN[:2] if key in rows]
+            squared_norm = squared_gradient_norm(self.judge(rows)[:, :1], points)
+        else:
+            squared_norm = squared_gradient_norm(logits, inputs)
+            of_real, of_fake = squared_norm.chunk(2)
+            squared_norm = {"real": of_real, "fake": of_fake, "both": squared_norm}[self._penalty.points]
+        return self._penalty.value(squared_norm, weight)
+
+    def _between(self, both: Rows, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return points on segments from real to generated rows; x and observables share the position of a row."""
+        widths = [both[key][0].numel() for key in _SEEN[:2] if key in both]
+        flat = torch.cat([both[key].flatten(1) for key in _SEEN[:2] if key in both], dim=1)
+        of_real, of_fake = flat.chunk(2)
+        points = between(of_real, of_fake, generator).split(widths, dim=1)
+        rows = {"x": points[0].reshape(-1, *both["x"].shape[1:]).requires_grad_()}
+        if "observables" in both:
+            rows["observables"] = points[1].clone().requires_grad_()
+        if "condition" in both:
+            rows["condition"] = both["condition"].chunk(2)[0]
+        return rows
+
+    def _generator_step(self, real: Rows, fake: Rows, rate: float | Tensor) -> Tensor:
+        outputs = self.judge(fake)
+        a_fake = a_real = outputs[:, :1]  # the real logits stand in where an objective does not read them
+        weight = None
+        if self.objective.generator_needs_real:
+            weight = real.get("weight")
+            with torch.no_grad():
+                a_real = self.judge(real)[:, :1]
+        loss = self.objective.generator(a_real, a_fake, weight)
+        total = loss
+        if self._auxiliary is not None:
+            total = total + self._classification(outputs, fake)
+        if self.settings.reconstruction_weight > 0:
+            total = total + self.settings.reconstruction_weight * (real["x"] - fake["x"]).abs().mean()
+        self.g_descent.along(total * self.settings.n_replicas, rate)
+        return loss.detach()
+
+    def _classification(self, outputs: Tensor, rows: Rows) -> Tensor:
+        losses = self._auxiliary(outputs[:, 1:], rows["condition"])  # pyright: ignore[reportOptionalCall]
+        return self.settings.auxiliary_weight * (losses * rows.get("weight", 1.0)).mean()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return networks, average, optimisers, the step and the schedule."""
+        return {
+            "step": self.step,
+            "schedule": [self.decay_from, self.end, self.rate_factor],
+            "G": self.G.state_dict(),
+            "D": self.D.state_dict(),
+            "averaged": {} if self.averaged is None else self.averaged.state_dict(),
+            "g_optimizer": self.g_descent.state_dict(),
+            "d_optimizer": self.d_descent.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state of a game of the same networks and optimisers."""
+        self.step = state["step"]
+        self.decay_from, self.end, self.rate_factor = state["schedule"]
+        self.G.load_state_dict(state["G"])
+        self.D.load_state_dict(state["D"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        self.g_descent.load_state_dict(state["g_optimizer"])
+        self.d_descent.load_state_dict(state["d_optimizer"])
+
+
+def draw_noise(n: int, n_noise: int, *, prior: str, generator: torch.Generator) -> Tensor:
+    """Return noise (n, n_noise) on the generator's device: "normal" N(0, 1), or "uniform" on [-1, 1)."""
+    if prior == "normal":
+        return torch.randn(n, n_noise, generator=generator, device=generator.device)
+    if prior == "uniform":
+        return torch.empty(n, n_noise, device=generator.device).uniform_(-1, 1, generator=generator)
+    raise InputError(f"Expected noise_prior 'normal' or 'uniform', got {prior!r}.")
+
+
+def restore(game: Any, noise: torch.Generator, state: Mapping[str, Any], mark: Sequence[float]) -> None:
+    """Take up the state of a saved training of the same data and configuration.
+
+    Parameters
+    ----------
+    game : the game, as it stands before the first step.
+    noise : the generator that training draws from.
+    state : what `training_state` of a model returned: "data", "game" and "noise" are read.
+    mark : numbers that tell the present data from others.
+
+    Raises
+    ------
+    CheckpointError
+        For other data or other networks than those of the saved training.
+    """
+    if state["data"] != mark:
+        raise CheckpointError(
+            "Expected the data that the saved run was trained on, got other values, labels or another order. "
+            "Resume with the same file and columns."
+        )
+    try:
+        game.load_state_dict(state["game"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"Expected a state of networks of this configuration, got another ({error}). "
+            "Resume with the configuration of the saved run."
+        ) from None
+    noise.set_state(state["noise"].cpu())

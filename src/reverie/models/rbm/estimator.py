@@ -1,0 +1,432 @@
+"""Restricted Boltzmann machines as an estimator.
+
+A visible layer v and a hidden layer h, coupled by W and nothing else (`reverie.networks.boltzmann`):
+
+    E(v, h) = - a.v - b.h - v^T W h,        p(v) = sum_h exp(-E(v, h)) / Z        (binary units)
+
+Data of two values per column get binary units; all others Gaussian ones, whose p(v) is a mixture of 2^n_hidden
+Gaussians (`reverie.models.rbm.preprocessing`). Learning is that of `reverie.models.rbm.training`. The likelihood is
+true: log Z is summed exactly where the smaller layer has at most 20 units, and else estimated with an error
+(`reverie.models.rbm.likelihood`).
+
+References
+----------
+Smolensky (1986); Hinton, Neural Computation 14, 1771 (2002); Tieleman, ICML 2008; Salakhutdinov and Murray,
+ICML 2008; Melchior, Fischer and Wiskott, JMLR 17, 99 (2016).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
+from reverie.core.assessment import Assessment
+from reverie.core.checks import check_choice
+from reverie.core.random import as_generator, as_seed, child_generator
+from reverie.core.types import RandomState
+from reverie.data.dataset import Dataset
+from reverie.models.binary import has_two_values
+from reverie.models.density import DensityModel
+from reverie.models.energy_features import without_density
+from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
+from reverie.models.rbm.annealing import BoltzmannPath, base_rate
+from reverie.models.rbm.assessment import assessment
+from reverie.models.rbm.completion import complete
+from reverie.models.rbm.given import energy_of_weights
+from reverie.models.rbm.likelihood import (
+    LogPartition,
+    annealed_log_partition,
+    chosen_method,
+    exact_log_partition,
+    pilot,
+    pseudo_log_likelihood,
+)
+from reverie.models.rbm.options import check_options, resolved_settings
+from reverie.models.rbm.preprocessing import plain_units, prepared_units
+from reverie.models.rbm.sampling import N_SWEEPS, drawer
+from reverie.models.rbm.training import BoltzmannLearner, fresh_energy
+from reverie.models.training_run import Learner
+from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy
+
+__all__ = ["RBM"]
+
+_BLOCK = 8192  # rows whose free energies are taken at once
+
+
+class RBM(DensityModel):
+    """Restricted Boltzmann machine for bits, spins, tables and small images.
+
+    Parameters
+    ----------
+    n_hidden : hidden units; "auto" takes twice the visible units, within 12 and 500.
+    visible : "binary" for two values per column, "gaussian" for real numbers; "auto" looks at the data.
+    method : how it learns: "exact" (sums, up to 20 units in the smaller layer), "pcd" (persistent chains), "cd"
+        (chains from the data), "tempering" (persistent chains at several temperatures); "auto" takes "exact" up to 12.
+    n_gibbs : Gibbs sweeps between two updates, k of CD-k; "auto" takes 10 for Gaussian units by "pcd", else 1.
+    n_chains : persistent chains.
+    n_levels : inverse temperatures of "tempering", between 1 and 0.
+    n_restarts : machines that exact training starts side by side, of which the likeliest is kept; "auto" takes 5 for
+        smaller layers of up to 10 units, else 1.
+    batch_size : samples in a batch; "auto" takes 100, or all different rows in exact training if they are few.
+    max_steps : updates in the whole run.
+    learning_rate : step size; "auto" takes that of the optimiser (`reverie.models.rbm.options.LEARNING_RATES`): for
+        "adam" 0.1 in exact training, 0.03 of Gaussian units, and 0.01 else. It falls to a hundredth as half a cosine.
+    optimizer : "sgd", "adam", ...; "auto" takes "sgd" for binary units that learn by sampling, else "adam".
+    momentum : of "sgd", and decay of the mean gradient of "adam"; "auto" takes 0 and 0.9.
+    weight_decay : pulls W to zero, in units of the gradient.
+    centred : whether steps are taken with units measured from their means.
+    ema_decay : decay per update of the average of the weights that is kept, in [0, 1); "auto" takes 0.999, or none in
+        exact training.
+    preprocessing : of Gaussian units, before they are standardised: "auto" (numbers without bounds as they are, angles
+        on an interval, categories and point masses as cells), "quantile", "standardise", "asinh", words or transforms
+        by column, or a transform.
+    device : "auto" (a CUDA device when there is one), "cpu", "cuda", ...
+    random_state : seed of weights, batches, chains and noise; None draws one, kept as `seed_`.
+    validation_fraction : part of the events, in [0, 1), held out of training to watch its likelihood.
+    n_checks : looks at the held-out likelihood in a whole run; 0 switches them off.
+    keep_best : whether the machine of the least held-out loss is kept, rather than the last.
+    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
+        last healthy state at half the learning rate.
+    record_every : updates between two records of the history.
+    n_threads : processor threads while training; "auto" takes one for small machines.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
+
+    Attributes
+    ----------
+    visible_ : "binary" or "gaussian".
+    history_ : list of dict, what training met, held-out loss and free-energy gap.
+    alarms_ : list of alarms, each with kind, step, evidence and remedy.
+    n_iter_, seed_, schema_ : steps taken, seed used, names and kinds of the columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> xor = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]] * 50)
+    >>> model = RBM(n_hidden=4, max_steps=500, random_state=0).fit(xor)
+    >>> print(f"{model.score(xor[:4]):.1f}")  # the best there is: -log 4
+    -1.4
+    """
+
+    def __init__(
+        self,
+        *,
+        n_hidden: Count | Literal["auto"] = "auto",
+        visible: str = "auto",
+        method: str = "auto",
+        n_gibbs: Count | Literal["auto"] = "auto",
+        n_chains: Count = 100,
+        n_levels: Annotated[int, Interval(2)] = 10,
+        n_restarts: Count | Literal["auto"] = "auto",
+        batch_size: Count | Literal["auto"] = "auto",
+        max_steps: Count = 3000,
+        learning_rate: Positive | Literal["auto"] = "auto",
+        optimizer: str = "auto",
+        momentum: Share | Literal["auto"] = "auto",
+        weight_decay: NonNegative = 0.0,
+        centred: bool = True,
+        ema_decay: Share | Literal["auto"] = "auto",
+        preprocessing: ChangeOfVariables = "auto",
+        device: str = "auto",
+        random_state: RandomState = None,
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
+        keep_best: bool = True,
+        on_alarm: str = "rollback",
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
+    ) -> None:
+        self.n_hidden, self.visible, self.method = n_hidden, visible, method
+        self.n_gibbs, self.n_chains, self.n_levels, self.n_restarts = n_gibbs, n_chains, n_levels, n_restarts
+        self.batch_size, self.max_steps, self.learning_rate = batch_size, max_steps, learning_rate
+        self.optimizer, self.momentum, self.weight_decay = optimizer, momentum, weight_decay
+        self.centred, self.ema_decay, self.preprocessing = centred, ema_decay, preprocessing
+        self.device, self.random_state = str(device), random_state
+        self.validation_fraction, self.n_checks, self.keep_best = validation_fraction, n_checks, keep_best
+        self.on_alarm, self.record_every, self.n_threads = on_alarm, record_every, n_threads
+        self.compile = compile
+
+    @classmethod
+    def from_weights(
+        cls,
+        W: Any,
+        *,
+        visible_bias: Any = None,
+        hidden_bias: Any = None,
+        log_variance: Any = None,
+        event_shape: Sequence[int] | None = None,
+        random_state: RandomState = 0,
+    ) -> Self:
+        """Return a fitted machine of given weights.
+
+        Parameters
+        ----------
+        W : (visible, hidden), float32 or float64, which is kept; visible units first.
+        visible_bias, hidden_bias : (visible,) and (hidden,); None takes zeros.
+        log_variance : (visible,) log s^2 of Gaussian units; None makes binary ones.
+        event_shape : shape of one event, such as (28, 28); None makes a table.
+        random_state : seed of what is estimated later.
+
+        Raises
+        ------
+        InputError
+            For shapes that do not agree.
+        """
+        biases = {"visible_bias": visible_bias, "hidden_bias": hidden_bias}
+        energy = energy_of_weights(W, **biases, log_variance=log_variance)
+        n_visible, n_hidden = energy.W.shape
+        model = cls(n_hidden=n_hidden, visible=energy.visible, device="cpu", random_state=as_seed(random_state))
+        model.preprocessing_ = plain_units(tuple(event_shape or (n_visible,)), n_visible, energy.visible)
+        model.seed_, model.n_iter_, model.history_, model.alarms_ = as_seed(random_state), 0, [], []
+        model.device_, model._conditions, model._kept = torch.device("cpu"), None, {"boltzmann": energy}
+        model._forget()
+        return model
+
+    @property
+    def visible_(self) -> str:
+        """The kind of the visible units: "binary" or "gaussian"."""
+        return self._energy.visible
+
+    def log_partition(
+        self,
+        method: str = "auto",
+        *,
+        n_temperatures: int | str | Sequence[float] = "auto",
+        n_chains: int = 100,
+        start: Any = None,
+        reverse: bool = True,
+        random_state: RandomState = None,
+    ) -> LogPartition:
+        """Return log Z with its error, of the features; see `reverie.models.rbm.likelihood`.
+
+        Parameters
+        ----------
+        method : "exact", up to 20 units in the smaller layer; "ais"; "auto" takes the first that can be had.
+        n_temperatures : steps of the inverse temperature; "auto" takes 100, 300, 1000 and at last 3000, until the error
+            is below 0.1; "long" the 14,500 of Salakhutdinov and Murray; or the values from 0 to 1.
+        n_chains : chains each way.
+        start : events, such as the training data, where backward chains begin; None takes the chains of training.
+        reverse : whether chains are run backwards as well.
+        random_state : seed; None takes that of the model.
+
+        Raises
+        ------
+        InputError
+            For an exact sum over more than 20 units, or another option out of range.
+        """
+        check_is_fitted(self)
+        energy = self._energy
+        if chosen_method(method, energy) == "exact":
+            return exact_log_partition(energy)
+        seed = self.seed_ if random_state is None else random_state
+        generator = as_generator(seed, self.device_)
+        with torch.no_grad():
+            begin = self._known_states() if start is None else self._units(self._values(start, reset=False))
+            return annealed_log_partition(
+                BoltzmannPath(energy, self._base()),
+                n_temperatures=n_temperatures,
+                n_chains=n_chains,
+                start=begin,
+                reverse=reverse,
+                generator=generator,
+            )
+
+    def use_base_rate(self, X: Any) -> Self:
+        """Let annealing start from units with the means of events X; a machine of given weights knows no data.
+
+        Returns the model. Training sets it from the training data.
+        """
+        check_is_fitted(self)
+        self._log_z, self._stored_base = None, base_rate(self._units(self._values(X, reset=False)), self.visible_)
+        return self
+
+    def free_energy(self, X: Any) -> np.ndarray:
+        """Return F(x) = - log p(x) - log Z of the features of events X, (n_samples,); it needs no log Z."""
+        check_is_fitted(self)
+        v = self._units(self._values(X, reset=False)).to(self.device_)
+        return self._free_energies(v).cpu().numpy()
+
+    def pseudo_log_likelihood(self, X: Any) -> np.ndarray:
+        """Return the sum over units of the log-probability of each given all others, (n_samples,), binary units only.
+
+        Raises
+        ------
+        InputError
+            For Gaussian units.
+        """
+        check_is_fitted(self)
+        v = self._units(self._values(X, reset=False)).to(self.device_)
+        return pseudo_log_likelihood(self._energy, v.to(self._energy.W.dtype)).cpu().numpy()
+
+    def complete(
+        self, X: Any, mask: Any, *, n_draws: int = 1, n_sweeps: int = N_SWEEPS, random_state: RandomState = None
+    ) -> Any:
+        """Return events whose unobserved parts are drawn from the model given the observed ones.
+
+        Parameters
+        ----------
+        X : (n_samples, *event); anything, NaN too, may stand at unobserved places.
+        mask : True where X is observed, (n_samples, *event), or (*event) for all events alike.
+        n_draws : completions of each event; more than one come as (n_draws, n_samples, *event), or a list of frames.
+        n_sweeps : Gibbs sweeps with the observed units clamped.
+        random_state : seed; None draws anew each time.
+
+        Raises
+        ------
+        InputError
+            For another shape, a mask that is not boolean, or observed values that are not finite.
+        """
+        check_is_fitted(self)
+        return complete(self, X, mask, n_draws=n_draws, n_sweeps=n_sweeps, random_state=random_state)
+
+    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+        """Return likelihoods with errors, log Z both ways, and how the chains mix; see `GenerativeModel.assess`."""
+        likelihoods = super().assess(train, held_out, random_state=random_state)
+        seed = as_seed(self.seed_ if random_state is None else random_state)
+        return likelihoods + assessment(self, train, held_out, seed)
+
+    def _without_likelihood(self) -> str:
+        return without_density(self.preprocessing_)
+
+    @property
+    def _energy(self) -> BoltzmannEnergy:
+        network: Any = self._networks()["boltzmann"]
+        return network
+
+    def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
+        check_choice("visible", self.visible, dict.fromkeys(("auto", *VISIBLE), True))
+        visible = self.visible
+        if visible == "auto":
+            visible = "binary" if has_two_values(dataset.values) else "gaussian"
+        self._visible = visible
+        return prepared_units(dataset, container, self.preprocessing, visible)
+
+    def _batch_size(self, n_rows: int, n_features: int) -> int:
+        return min(n_rows, 100)
+
+    def _fresh_networks(self) -> dict[str, nn.Module]:
+        n_visible = int(np.prod(self.preprocessing_.transform.output_shape))
+        n_hidden = min(max(2 * n_visible, 12), 500) if self.n_hidden == "auto" else int(self.n_hidden)
+        weights = child_generator(self.seed_, "weights")
+        return {"boltzmann": fresh_energy(n_visible, n_hidden, self._visible, weights)}
+
+    def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> Learner:
+        self._forget()
+        energy: Any = networks["boltzmann"]
+        return BoltzmannLearner(energy, resolved_settings(self, energy), train)
+
+    def _resolved(self) -> dict[str, Any]:
+        learner: Any = self._course.learner
+        names = ("method", "n_gibbs", "n_restarts", "learning_rate", "optimizer", "momentum", "ema_decay")
+        values = {name: getattr(learner.settings, name) for name in names}
+        return values | {"visible": self._visible, "n_hidden": len(learner.machines[0].hidden_bias)}
+
+    def _check_configuration(self) -> None:
+        check_options(self)
+
+    def _drawer(
+        self,
+        n_samples: int,
+        seed: int,
+        condition: Any = None,
+        *,
+        sampler: str = "auto",
+        n_sweeps: int = N_SWEEPS,
+    ) -> Callable[[int, int, torch.Generator], Tensor]:
+        self._condition_features(condition, n_samples, seed)  # refuses a condition in words
+        shape = tuple(self.preprocessing_.transform.output_shape)
+        draw = drawer(self._energy, self._base(), self._pilot_states, sampler=sampler, n_sweeps=n_sweeps)
+
+        def drawn(start: int, n: int, noise: torch.Generator) -> Tensor:
+            with torch.no_grad():
+                return draw(n, noise).reshape(n, *shape)
+
+        return drawn
+
+    def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
+        log_z = self._known_log_z()
+        return -self._free_energies(features.flatten(1)) - log_z.value, log_z.error
+
+    def _known_log_z(self) -> LogPartition:
+        """Return log Z, estimated once; during training anew, since the weights still change."""
+        found = self.log_partition() if self._log_z is None else self._log_z
+        self._log_z = None if self._kept is None else found
+        return found
+
+    def _free_energies(self, v: Tensor) -> Tensor:
+        """Return F of v (n, visible), (n,) float64."""
+        energy = BoltzmannEnergy(*self._energy.W.shape, visible=self._energy.visible).double().to(self.device_)
+        energy.load_state_dict(self._energy.state_dict())
+        with torch.no_grad():
+            return torch.cat([energy(block.double()) for block in v.split(_BLOCK)])
+
+    def _units(self, values: np.ndarray) -> Tensor:
+        return self.preprocessing_.features(values).flatten(1)
+
+    def _forget(self) -> None:
+        """Forget what was found out about an earlier machine."""
+        self._log_z: LogPartition | None = None
+        self._stored_states: Tensor | None = None
+        self._stored_base: tuple[Tensor, Tensor | None] | None = None
+
+    def _base(self) -> tuple[Tensor, Tensor | None]:
+        """Return the base rate: of the training data, or of states of a machine that was given."""
+        if self._stored_base is None:
+            learner = getattr(getattr(self, "_course", None), "learner", None)
+            self._stored_base = self._piloted()[0] if learner is None else learner.base
+        base: Any = self._stored_base
+        return base
+
+    def _known_states(self) -> Tensor | None:
+        """Return states of the machine that training has left, None if it was given."""
+        if getattr(self, "_course", None) is None:
+            return self._stored_states
+        learner: Any = self._course.learner
+        return learner.states(child_generator(self.seed_, "states", device=self.device_))
+
+    def _pilot_states(self) -> Tensor:
+        """Return states of the machine, those of a quick annealing if training has left none."""
+        known = self._known_states()
+        return self._piloted()[1] if known is None else known
+
+    def _piloted(self) -> tuple[tuple[Tensor, Tensor | None], Tensor]:
+        """Return base rate and states of a machine without data, found by a quick annealing from even odds."""
+        energy = self._energy
+        generator = child_generator(self.seed_, "pilot", device=self.device_)
+        even = torch.zeros_like(energy.visible_bias)
+        gaussian = None if energy.log_variance is None else (energy.visible_bias, energy.log_variance)
+        with torch.no_grad():
+            _, v = pilot(BoltzmannPath(energy, (even, None) if gaussian is None else gaussian), 256, generator)
+            return base_rate(v, energy.visible), v
+
+    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        texts, tensors = super()._attachments()
+        base, states = self._base(), self._known_states()
+        texts["boltzmann"] = {
+            "shape": list(self._energy.W.shape),
+            "visible": self._energy.visible,
+            "dtype": str(self._energy.W.dtype).removeprefix("torch."),
+            "log_z": None if self._log_z is None else self._log_z.to_json(),
+        }
+        tensors["base"] = base[0]
+        tensors |= {} if base[1] is None else {"base_log_variance": base[1]}
+        tensors |= {} if states is None else {"states": states}
+        return texts, tensors
+
+    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        super()._attach(texts, tensors)
+        self._forget()
+        stored = texts["boltzmann"]
+        self._shape, self._dtype, self._visible = stored["shape"], stored["dtype"], stored["visible"]
+        self._stored_base = tensors["base"], tensors.get("base_log_variance")
+        self._stored_states = tensors.get("states")
+        self._log_z = None if stored["log_z"] is None else LogPartition.from_json(stored["log_z"])
+
+    def _build_networks(self) -> None:
+        energy = BoltzmannEnergy(*self._shape, visible=self._visible).to(getattr(torch, self._dtype))
+        self._kept = {"boltzmann": energy.eval().requires_grad_(requires_grad=False)}

@@ -1,0 +1,427 @@
+r"""Variational autoencoders as an estimator.
+
+Events x are explained by a few numbers z, drawn from N(0, 1): a decoder gives p(x | z), and an encoder q(z | x), which
+stands in for the posterior that cannot be computed. Both are trained on the bound of `reverie.objectives.variational`;
+the laws p(x | z) are those of `reverie.models.vae.networks`, the step that of `reverie.models.vae.training`, and the
+estimate of log p(x) that of `reverie.models.vae.likelihood`. Sampling is one pass: z from the prior, x from p(x | z).
+"""
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole, checked
+from reverie.core.assessment import Assessment, Curves, Quantity
+from reverie.core.checks import check_choice
+from reverie.core.errors import InputError
+from reverie.core.latent import LatentView
+from reverie.core.random import as_seed, child_generator
+from reverie.core.types import RandomState
+from reverie.data.dataset import Dataset
+from reverie.data.transforms import Bits
+from reverie.models.binary import grey_bits, resolved_likelihood
+from reverie.models.conditional import rows_of_conditions
+from reverie.models.density import DensityModel, first_rows
+from reverie.models.latent import latent_plane, latent_view
+from reverie.models.one_pass import Inverse, Noise, OnePass
+from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
+from reverie.models.vae.likelihood import ImportanceLogLikelihood, estimated_log_prob, latent_means
+from reverie.models.vae.networks import VariationalNetwork, law_of, n_spread
+from reverie.models.vae.training import Schedule, VariationalLearner
+from reverie.networks.autoencoders import build_decoder, build_encoder
+from reverie.networks.mlp import ACTIVATIONS
+from reverie.objectives.variational import active_units
+
+__all__ = ["VAE"]
+
+_MOST_LATENT = 32
+_RATES = (3e-3, 1e-3)  # tables; images and lattices
+_MOST_ASSESSED = 1000  # events whose likelihood a report estimates
+_MOST_BIAS = 0.1  # nats, beyond which a report warns
+
+
+class VAE(DensityModel):
+    """Variational autoencoder for tables of events, images and lattices.
+
+    The defaults are meant to work at once on any numeric table, on images and on spins. With conditions
+    (`fit(X, y)`) it learns p(x | y), with the same prior of z for all conditions.
+
+    Parameters
+    ----------
+    n_latent : dimensions of z; "auto" takes the number of features, within 2 and 32. Those that do not pay
+        stay inactive.
+    encoder : network from events to the posterior: "auto", "mlp", "conv", widths of hidden layers such as (200, 200),
+        a torch module, or a factory called with (event_shape, n_outputs).
+    decoder : network from z to events: as `encoder`; a factory is called with (n_latent, event_shape).
+    likelihood : law of an event given z: "bernoulli" for bits, "gaussian" for everything else (angles and categories
+        have laws of their own); "auto" takes bits where each column has two values.
+    decoder_variance : variance of the Gaussian law in units of the preprocessed data: "learnt", one per column or one
+        for all pixels of an image, or a fixed number > 0.
+    posterior : "diagonal", or "full" for correlated latent dimensions.
+    beta : weight >= 0 of the divergence from the prior; 1 gives a bound of the likelihood.
+    n_importance : draws k of the importance weighted bound that is trained; 1 is the ELBO.
+    dynamic_binarisation : whether grey values are probabilities of bits, which are drawn anew at each step.
+    activation : of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
+    n_draws : latent vectors per event from which its likelihood is estimated.
+    batch_size : events in a batch; "auto" takes 256, or all of a smaller table.
+    max_steps : steps in the whole run, at least 1.
+    learning_rate : step size of Adam, > 0, held for half of the run, then lowered along a cosine; None takes 0.003 for
+        tables and 0.001 for images and lattices.
+    ema_decay : decay per step of the average of the weights that is used afterwards, in [0, 1).
+    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
+    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
+    preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
+        all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
+    validation_fraction : part of the events, in [0, 1), held out of training to watch its health.
+    n_checks : looks at the bound of the events held out in a whole run; 0 switches them off.
+    keep_best : whether the weights with the best bound on the events held out are kept, rather than the last.
+    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
+        last healthy state at half the learning rate.
+    record_every : steps between two records of the history.
+    n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
+
+    Attributes
+    ----------
+    likelihood_ : "gaussian" or "bernoulli", as resolved.
+    n_latent_ : dimensions of z, as resolved.
+    history_ : list of dict, losses and checks over training.
+    alarms_ : list of alarms, each with kind, step, evidence and remedy.
+
+    References
+    ----------
+    Kingma and Welling, arXiv:1312.6114; Burda, Grosse and Salakhutdinov, arXiv:1509.00519.
+
+    Examples
+    --------
+    >>> import reverie
+    >>> from reverie.models.vae.estimator import VAE
+    >>> model = VAE(max_steps=20, random_state=0).fit(reverie.data.load("ring"))
+    >>> len(model.sample(100, random_state=1))
+    100
+    """
+
+    takes_conditions: ClassVar[bool] = True
+    trains_on_several: ClassVar[bool] = True
+    likelihood_: str
+
+    def __init__(
+        self,
+        *,
+        n_latent: Count | Literal["auto"] = "auto",
+        encoder: Any = "auto",
+        decoder: Any = "auto",
+        likelihood: str = "auto",
+        decoder_variance: Positive | Literal["learnt"] = "learnt",
+        posterior: str = "diagonal",
+        beta: NonNegative = 1.0,
+        n_importance: Count = 1,
+        dynamic_binarisation: bool = False,
+        activation: str = "silu",
+        n_draws: Count = 500,
+        batch_size: Count | Literal["auto"] = "auto",
+        max_steps: Count = 10_000,
+        learning_rate: Positive | None = None,
+        ema_decay: Share = 0.999,
+        device: str = "auto",
+        random_state: RandomState = None,
+        preprocessing: ChangeOfVariables = "auto",
+        validation_fraction: Share = 0.1,
+        n_checks: Whole = 40,
+        keep_best: bool = True,
+        on_alarm: str = "rollback",
+        record_every: Count = 50,
+        n_threads: Count | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
+    ) -> None:
+        self.n_latent = n_latent
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.decoder_variance = decoder_variance
+        self.posterior = posterior
+        self.beta = beta
+        self.n_importance = n_importance
+        self.dynamic_binarisation = dynamic_binarisation
+        self.activation = activation
+        self.n_draws = n_draws
+        self.batch_size = batch_size
+        self.max_steps = max_steps
+        self.learning_rate = learning_rate
+        self.ema_decay = ema_decay
+        self.device = str(device)
+        self.random_state = random_state
+        self.preprocessing = preprocessing
+        self.validation_fraction = validation_fraction
+        self.n_checks = n_checks
+        self.keep_best = keep_best
+        self.on_alarm = on_alarm
+        self.record_every = record_every
+        self.n_threads = n_threads
+        self.compile = compile
+
+    @property
+    def n_latent_(self) -> int:
+        """Dimensions of z."""
+        n_features = int(np.prod(self.preprocessing_.transform.output_shape))
+        return min(max(2, n_features), _MOST_LATENT) if self.n_latent == "auto" else int(self.n_latent)
+
+    def encode(self, X: Any, y: Any = None, *, return_std: bool = False) -> Any:
+        """Return the codes of events, the means of q(z | x), (n_samples, n_latent); if asked for their spreads too.
+
+        Parameters
+        ----------
+        X : (n_samples, *event), as in `fit`; of grey values that are probabilities, as they are.
+        y : their conditions, for a model trained with some.
+        return_std : whether the standard deviations of q(z | x), (n_samples, n_latent), come as a second array.
+        """
+        check_is_fitted(self)
+        x = self._features(X)
+        mean, sd = latent_means(self._network(), x, self._given(y, len(x)))
+        return (mean.cpu().numpy(), sd.cpu().numpy()) if return_std else mean.cpu().numpy()
+
+    @checked
+    def decode(self, z: Any, condition: Any = None) -> np.ndarray:
+        """Return the mean event of p(x | z) in original units, (n, *event).
+
+        Parameters
+        ----------
+        z : latent vectors (n, n_latent).
+        condition : for a model trained with some, one for all or one for each.
+
+        Notes
+        -----
+        Means of bits lie between their two values. The mean of a Gaussian law is taken among the preprocessed
+        columns, so in original units it is a median; of categories the likeliest stands for the mean.
+        """
+        check_is_fitted(self)
+        z = torch.from_numpy(np.array(z, dtype=np.float32)).to(self.device_)
+        if z.ndim != 2 or z.shape[1] != self.n_latent_:
+            raise InputError(
+                f"Expected z of shape (n, {self.n_latent_}), got {tuple(z.shape)}. Give one row per event."
+            )
+        if condition is None and self._conditions is not None:
+            raise InputError("Expected the condition of these latent vectors, got none. Give one for all, or for each.")
+        features = self._condition_features(condition, len(z), self.seed_)
+        return self._decoded(z, None if features is None else features.to(self.device_))
+
+    def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
+        """Return the mean event of p(x | z) at the mean of q(z | x), (n_samples, *event); see `decode`."""
+        check_is_fitted(self)
+        x = self._features(X)
+        given = self._given(y, len(x))
+        mean, _ = latent_means(self._network(), x, given)
+        return self._decoded(mean, given)
+
+    @checked
+    def traversal(
+        self, dimension: int, *, values: Any = None, at: Any = None, condition: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values that one latent dimension takes, (n,), and the mean event at each, (n, *event).
+
+        Parameters
+        ----------
+        dimension : which, 0 ... n_latent - 1.
+        values : of it; None takes 11 from -3 to 3.
+        at : latent vector (n_latent,) of the other dimensions, such as one of `encode`; None takes the origin.
+        condition : for a model trained with some, one for all.
+        """
+        check_is_fitted(self)
+        if not 0 <= dimension < self.n_latent_:
+            raise InputError(
+                f"Expected a dimension in 0 ... {self.n_latent_ - 1}, got {dimension}. Choose one of those."
+            )
+        values = np.linspace(-3, 3, 11) if values is None else np.asarray(values, dtype=float)
+        z = np.tile(np.zeros(self.n_latent_) if at is None else np.asarray(at, dtype=float), (len(values), 1))
+        z[:, dimension] = values
+        return values, self.decode(z, condition)
+
+    @checked
+    def manifold(self, n_side: int = 15, *, dimensions: tuple[int, int] = (0, 1), condition: Any = None) -> np.ndarray:
+        """Return mean events on a grid of normal quantiles of two latent dimensions, (n_side, n_side, *event).
+
+        Parameters
+        ----------
+        n_side : quantiles (i + 1/2) / n_side per dimension; the first dimension grows to the right, the second upwards.
+        dimensions : the two; the others are zero.
+        condition : for a model trained with some, one for all.
+        """
+        check_is_fitted(self)
+        z = latent_plane(self.n_latent_, dimensions, n_side)
+        events = self.decode(z.reshape(-1, self.n_latent_), condition)
+        return events.reshape(n_side, n_side, *events.shape[1:])
+
+    def latent_view(self, X: Any, y: Any = None) -> LatentView:
+        """Return what the active dimensions do, by their divergence from the prior; of a p(x | y) at the first y."""
+        x, given = first_rows(X), None if y is None else first_rows(y)
+        mean, sd = self.encode(x, given, return_std=True)
+        values = None if given is None else np.asarray(given.values if isinstance(given, Dataset) else given)[0]
+        return latent_view(
+            mean,
+            _divergence(mean, sd),
+            lambda z: self.decode(z, values),
+            n_shown=int(active_units(torch.from_numpy(mean)).sum()),
+            is_prior=True,
+            is_image=not self.schema_.is_table,
+        )
+
+    def active_units(self, X: Any, y: Any = None) -> np.ndarray:
+        """Return which latent dimensions are active on these events, (n_latent,) bool: Var_x(E_q[z | x]) > 0.01."""
+        return active_units(torch.from_numpy(self.encode(X, y))).numpy()
+
+    @checked
+    def log_likelihood(
+        self, X: Any, y: Any = None, random_state: RandomState = None, *, n_draws: int | None = None
+    ) -> ImportanceLogLikelihood:
+        """Return log p of each event in nats, in the units of the data, with the error of each, and their mean.
+
+        Parameters
+        ----------
+        X, y : as in `fit`; bits are drawn of grey values that are probabilities.
+        random_state : seed of the draws; None takes that of the model.
+        n_draws : latent vectors per event; None takes the `n_draws` of the model.
+        """
+        check_is_fitted(self)
+        values = self._values(X, reset=False)
+        seed = self.seed_ if random_state is None else as_seed(random_state)
+        inside, errors = self._estimate(self._features(X), self._given(y, len(values)), seed, n_draws or self.n_draws)
+        stretch = self.preprocessing_.transform.log_det(torch.from_numpy(np.array(values, dtype=np.float64)))
+        bias = float(errors.square().mean()) / 2
+        total = (inside.cpu() + stretch).numpy()
+        return ImportanceLogLikelihood(
+            total, bias, X.weights if isinstance(X, Dataset) else None, errors=errors.cpu().numpy()
+        )
+
+    @checked
+    def score_samples(self, X: Any, y: Any = None, *, return_error: bool = False) -> Any:
+        """Return log p of each event in nats, (n_samples,), and if asked for its standard error, (n_samples,)."""
+        found = self.log_likelihood(X, y)
+        return (found.values, found.errors) if return_error else found.values
+
+    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+        """Return likelihoods, and how much of the code is used; parameters as in `GenerativeModel.assess`."""
+        x, y = held_out if isinstance(held_out, tuple) else (held_out, None)
+        mean, sd = self.encode(first_rows(x), None if y is None else first_rows(y), return_std=True)
+        kl = _divergence(mean, sd)
+        n_active = int(active_units(torch.from_numpy(mean)).sum())
+        used = Quantity("active latent units", n_active, None, f"of {self.n_latent_}; the others carry no information")
+        said = [] if n_active else ["No latent unit is active: samples have independent features."]
+        line = {"": (list(range(1, len(kl) + 1)), np.sort(kl)[::-1].tolist())}
+        curves = Curves("What each latent unit tells", "unit, by rank", "KL in nats", line)
+        likelihoods = super().assess(train, held_out, random_state=random_state)
+        return likelihoods + Assessment((used,), tuple(said), (curves,))
+
+    def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
+        values, errors = self._estimate(features, condition, as_seed(generator), self.n_draws)
+        return values, float(errors.square().mean()) / 2
+
+    def _estimate(self, x: Tensor, condition: Tensor | None, seed: int, n_draws: int) -> tuple[Tensor, Tensor]:
+        network = copy.deepcopy(self._network()).double()
+        options = {"n_draws": n_draws, "seed": seed, "draws_bits": self.dynamic_binarisation}
+        return estimated_log_prob(network, x, condition, **options)
+
+    def _drawer(
+        self, n_samples: int, seed: int, *, condition: Any = None
+    ) -> Callable[[int, int, torch.Generator], Tensor]:
+        network, features = self._network(), self._asked_conditions(condition, n_samples, seed)
+
+        @torch.no_grad()
+        def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
+            given = None if features is None else rows_of_conditions(features, start, n).to(self.device_)
+            z = torch.randn(n, self.n_latent_, generator=noise, device=self.device_)
+            raw = network.decoder(z, given)
+            return network.law.draw(raw, noise).reshape(n, *self.preprocessing_.transform.output_shape)
+
+        return draw
+
+    def _one_pass(self, inverse: Inverse) -> OnePass:
+        network, n = self._network(), self.n_latent_
+        law, shape = network.law, tuple(self.preprocessing_.transform.output_shape)
+
+        def features(noise: Tensor, condition: Tensor | None) -> Tensor:
+            z, normal, uniform = noise.split([n, law.n_normal, law.n_uniform], dim=1)
+            return law.event(network.decoder(z, condition), normal, uniform).reshape(-1, *shape)
+
+        return OnePass(features, [Noise("normal", n + law.n_normal), Noise("uniform", law.n_uniform)], [network])
+
+    @torch.no_grad()
+    def _decoded(self, z: Tensor, condition: Tensor | None) -> np.ndarray:
+        network = self._network()
+        mean = network.law.mean(network.decoder(z, condition))
+        mean = mean.reshape(len(z), *self.preprocessing_.transform.output_shape).cpu()
+        transform = self.preprocessing_.transform
+        return transform.means(mean).numpy() if isinstance(transform, Bits) else self.preprocessing_.values(mean)
+
+    def _features(self, X: Any) -> Tensor:
+        return self.preprocessing_.features(self._values(X, reset=False)).to(self.device_)
+
+    def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
+        self.likelihood_ = resolved_likelihood(self.likelihood, dataset.values, is_told=self.dynamic_binarisation)
+        if self.likelihood_ == "gaussian":
+            return fitted_preprocessing(dataset, container, self.preprocessing)
+        bits = grey_bits(dataset) if self.dynamic_binarisation else Bits(centred=True)
+        return fitted_preprocessing(dataset, container, bits)
+
+    def _fresh_networks(self) -> dict[str, nn.Module]:
+        transform, n, is_full = self.preprocessing_.transform, self.n_latent_, self.posterior == "full"
+        options = {
+            "event_shape": tuple(transform.output_shape),
+            "activation": self.activation,
+            "n_conditions": self._n_conditions(),
+            "random_generator": child_generator(self.seed_, "weights"),
+        }
+        encoder = build_encoder(self.encoder, n_outputs=n + n_spread(n, is_full=is_full), **options)
+        decoder = build_decoder(self.decoder, n_latent=n, **options)
+        law = law_of(transform, is_binary=self.likelihood_ == "bernoulli", variance=self.decoder_variance)
+        return {"network": VariationalNetwork(encoder, decoder, law, n_latent=n, is_full=is_full)}
+
+    def _n_conditions(self) -> int:
+        return 0 if self._conditions is None else math.prod(self._conditions.preprocessing.transform.output_shape)
+
+    def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> VariationalLearner:
+        network: Any = networks["network"]
+        network.start_at(train["x"].to(self.device_))
+        rate = _RATES[len(self.preprocessing_.transform.output_shape) > 1]
+        schedule = Schedule(
+            max_steps=self.max_steps,
+            learning_rate=rate if self.learning_rate is None else self.learning_rate,
+            beta=self.beta,
+            n_importance=int(self.n_importance),
+            draws_bits=self.dynamic_binarisation,
+            ema_decay=self.ema_decay,
+            compile=self.compile,
+        )
+        return VariationalLearner(network, schedule)
+
+    def _resolved(self) -> dict[str, Any]:
+        learner: Any = self._course.learner
+        rate = learner.schedule.learning_rate
+        return {"learning_rate": rate, "n_latent": self.n_latent_, "likelihood": self.likelihood_}
+
+    def _network(self) -> Any:
+        """Return the network that samples are drawn from, in evaluation mode."""
+        return self._networks()["network"].eval()
+
+    def _check_configuration(self) -> None:
+        check_choice("posterior", self.posterior, dict.fromkeys(("diagonal", "full")))
+        check_choice("activation", self.activation, ACTIVATIONS)
+
+    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        texts, tensors = super()._attachments()
+        return texts | {"likelihood": self.likelihood_}, tensors
+
+    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        super()._attach(texts, tensors)
+        self.likelihood_ = texts["likelihood"]
+
+
+def _divergence(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """Return the mean KL divergence of N(mean, sd^2) from N(0, 1) in each dimension, (n_latent,), in nats."""
+    return 0.5 * (mean**2 + sd**2 - 1 - 2 * np.log(sd)).mean(axis=0)

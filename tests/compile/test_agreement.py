@@ -1,0 +1,119 @@
+"""A compiled step that is wrong in one tensor is declined, however small the tensor or the step; an honest one is not.
+
+The machine code is played by the graph itself, run as it is, with a fault put in after it.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from reverie.compile import capture as rehearsal
+from reverie.compile.agreement import agrees, deviation, nudged
+from reverie.compile.step import Compiled
+from reverie.training.descent import Descent
+
+
+class Wide:
+    """A step of 784 x 500 weights, small next to their size 0.04, and 500 biases, far outnumbered."""
+
+    def __init__(self, name: str = "adam", rate: float = 1e-3) -> None:
+        random = torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(0.04 * torch.randn(784, 500, generator=random))
+        self.bias = nn.Parameter(0.04 * torch.randn(500, generator=random))
+        self.rate = rate
+        self.descent = Descent([self.weight, self.bias], name, learning_rate=rate, betas=(0.5, 0.99))
+
+    def step(self, inputs: tuple[Tensor, float], generator: torch.Generator) -> dict[str, Tensor]:
+        x, rate = inputs
+        x = x + 0.1 * torch.randn(x.shape, generator=generator)
+        loss = (x @ self.weight + self.bias).tanh().square().mean()
+        self.descent.along(loss, rate)
+        return {"loss": loss.detach(), "length": x.detach().norm()}
+
+
+def uphill(wide: Wide, before: list[Tensor], outputs: list) -> None:
+    for weight, start in zip(wide.descent.weights, before, strict=True):
+        weight.data.copy_(2 * start - weight.data)
+
+
+def wrong_bias(wide: Wide, before: list[Tensor], outputs: list) -> None:
+    wide.bias.data.copy_(2 * before[1] - wide.bias.data)
+
+
+def one_wrong_row(wide: Wide, before: list[Tensor], outputs: list) -> None:
+    wide.weight.data[3] = 2 * before[0][3] - wide.weight.data[3]
+
+
+def bias_left_out(wide: Wide, before: list[Tensor], outputs: list) -> None:
+    wide.bias.data.copy_(before[1])
+
+
+def wrong_loss(wide: Wide, before: list[Tensor], outputs: list) -> None:
+    outputs[0].mul_(1.03)
+
+
+def wrong_moment(wide: Wide, before: list[Tensor], outputs: list) -> None:
+    wide.descent.optimizer.state[wide.bias]["exp_avg_sq"].mul_(1.03)
+
+
+def wrong_count(wide: Wide, before: list[Tensor], outputs: list) -> None:
+    wide.descent.optimizer.state[wide.bias]["step"].add_(1)
+
+
+def nothing(wide: Wide, before: list[Tensor], outputs: list) -> None:
+    pass
+
+
+def outcome(monkeypatch, wide: Wide, fault) -> str:
+    """Return why the step of `wide` is declined when what the machine code leaves behind has this fault."""
+
+    def in_place_of_machine_code(graph, example, makers, shape):
+        def flat(inputs, values):
+            before = [weight.detach().clone() for weight in wide.descent.weights]
+            with torch.no_grad():
+                outputs = list(graph(*inputs, *values))
+            fault(wide, before, outputs)
+            return outputs
+
+        return SimpleNamespace(flat=flat, capture=lambda inputs, values: False)
+
+    monkeypatch.setattr(rehearsal, "compiled_graph", in_place_of_machine_code)
+    compiled = Compiled(wide.step, mode="auto", n_calls=10**9)
+    generator = torch.Generator().manual_seed(1)
+    compiled._ready = compiled._prepared((torch.rand(16, 784, generator=generator), wide.rate), generator)
+    return compiled.reason
+
+
+FAULTS = [uphill, wrong_bias, one_wrong_row, bias_left_out, wrong_loss, wrong_moment, wrong_count]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_step_with_a_fault_is_declined(monkeypatch, fault):
+    assert "disagreed" in outcome(monkeypatch, Wide(), fault)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
+def test_a_step_uphill_is_declined_at_a_tiny_rate_and_the_step_itself_is_not(monkeypatch, name):
+    """A rate of 1e-7 moves weights of 0.04 by some ten roundings, or by none at all: then nothing can be checked."""
+    assert outcome(monkeypatch, Wide(name, rate=1e-7), uphill)
+    assert outcome(monkeypatch, Wide(name), nothing) == ""
+
+
+def test_a_gradient_that_is_zero_but_for_rounding_may_go_either_way():
+    """Adam's first step goes by its sign alone; plain steps from starts a rounding off say that it is undecided."""
+    start, signs = torch.zeros(8), torch.ones(8).index_fill_(0, torch.arange(4), -1.0)
+    found = deviation(1e-3 * signs, torch.full((8,), 1e-3), start)
+    by_rounding = deviation(-1e-3 * signs, torch.full((8,), 1e-3), start, start)
+    assert not agrees(found, [])
+    assert agrees(found, [by_rounding])
+
+
+def test_starts_are_moved_by_roundings_and_whole_numbers_stay():
+    x = torch.tensor([0.0, 1.0, -3.0, 0.3, -0.7])
+    moved = nudged(x, torch.Generator().manual_seed(0))
+    assert torch.equal(moved[:3], x[:3])
+    assert 0 < float((1 - moved[3:] / x[3:]).max()) < 2e-6
+    assert bool((moved[3:].abs() <= x[3:].abs()).all())
+    assert torch.equal(nudged(torch.arange(3), torch.Generator()), torch.arange(3))
