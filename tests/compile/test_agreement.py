@@ -9,19 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reverie.compile import capture as rehearsal
+from reverie.compile import capture
 from reverie.compile.agreement import agrees, deviation, nudged
 from reverie.compile.step import Compiled
 from reverie.training.descent import Descent
 
 
 class Wide:
-    """A step of 784 x 500 weights, small next to their size 0.04, and 500 biases, far outnumbered."""
+    """A step of 196 x 200 weights, small next to their size 0.04, and 200 biases, far outnumbered."""
 
     def __init__(self, name: str = "adam", rate: float = 1e-3) -> None:
         random = torch.Generator().manual_seed(0)
-        self.weight = nn.Parameter(0.04 * torch.randn(784, 500, generator=random))
-        self.bias = nn.Parameter(0.04 * torch.randn(500, generator=random))
+        self.weight = nn.Parameter(0.04 * torch.randn(196, 200, generator=random))
+        self.bias = nn.Parameter(0.04 * torch.randn(200, generator=random))
         self.rate = rate
         self.descent = Descent([self.weight, self.bias], name, learning_rate=rate, betas=(0.5, 0.99))
 
@@ -79,10 +79,10 @@ def outcome(monkeypatch, wide: Wide, fault) -> str:
 
         return SimpleNamespace(flat=flat, capture=lambda inputs, values: False)
 
-    monkeypatch.setattr(rehearsal, "compiled_graph", in_place_of_machine_code)
+    monkeypatch.setattr(capture, "compiled_graph", in_place_of_machine_code)
     compiled = Compiled(wide.step, mode="auto", n_calls=10**9)
     generator = torch.Generator().manual_seed(1)
-    compiled._ready = compiled._prepared((torch.rand(16, 784, generator=generator), wide.rate), generator)
+    compiled._graph = compiled._compiled((torch.rand(16, 196, generator=generator), wide.rate), generator)
     return compiled.reason
 
 

@@ -1,12 +1,13 @@
 """A compiled step gives the numbers of the plain one, prepares without a trace, and declines what it cannot do."""
 
+import sys
 import warnings
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from reverie.compile.step import WORTH, Compiled, check_compile, outcome, take_up
+from reverie.compile.step import COST, Compiled, check_compile, outcome, take_up
 from reverie.compile.step import declined as declined_before
 from reverie.core.errors import InputError
 
@@ -122,9 +123,17 @@ def added(x, generator, weight):
 
 def test_a_compilation_is_spent_where_it_is_repaid():
     assert "short" in declined(added, mode="auto", n_calls=10)
-    assert "repay" in declined(added, mode="auto", n_calls=WORTH.fewest)
+    assert "repay" in declined(added, mode="auto", n_calls=COST.least_calls)
     assert declined(added, mode=False) == "not asked for"
-    assert WORTH.of(300, 100_000)
+    assert COST.is_repaid(300, 100_000)
+
+
+def test_a_torch_that_moved_its_private_names_costs_speed_and_nothing_else(monkeypatch):
+    monkeypatch.setitem(sys.modules, "reverie.compile.capture", None)  # an import of it now fails
+    with pytest.warns(UserWarning, match="lacks"):
+        _, compiled, losses, _ = trained(mode=True)
+    assert f"torch {torch.__version__} lacks" in compiled.reason
+    assert losses == trained(mode=False)[2]
 
 
 def test_an_unknown_mode_is_refused():

@@ -1,6 +1,7 @@
-"""A function run for what it draws and changes, and its flat graph; the workshop of `Compiled`.
+"""A function traced: what it draws, what it changes, and its flat graph.
 
-How the steps of a preparation go together stands at `reverie.compile.step`.
+How the steps of a compilation go together stands at `reverie.compile.step`, which alone imports this module, inside a
+function that is ready for a PyTorch without the private names below.
 """
 
 from collections.abc import Callable
@@ -14,13 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from reverie.compile.agreement import Deviation, agrees, deviation, is_known, nudged
 from reverie.compile.draws import Draws
-from reverie.compile.inductor import Ready, compiled_graph, scalars_as_tensors
+from reverie.compile.inductor import CompiledGraph, compiled_graph, scalars_as_tensors
 from reverie.core.random import child_generator
 
-__all__ = ["Rehearsal", "UnsuitableError"]
+__all__ = ["TracedStep", "UnsuitableError"]
 
-Step = Callable[[Any, torch.Generator], Any]
-_NUDGES = 3  # plain steps from starts that are a rounding off
+_N_ROUNDED_STARTS = 3  # plain steps from starts that are a rounding off
 _BAD_TAGS = (torch.Tag.nondeterministic_seeded, torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
 
@@ -29,7 +29,7 @@ class UnsuitableError(Exception):
 
 
 @dataclass
-class _Witness(TorchDispatchMode):
+class _OuterTensors(TorchDispatchMode):
     """Copies every tensor from outside before the first operation that sees it."""
 
     seen: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)  # storage -> tensor, copy of it
@@ -41,48 +41,44 @@ class _Witness(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Look at the tensors of an operation, then let it run."""
         for leaf in tree.tree_leaves((args, kwargs)):
-            if isinstance(leaf, Tensor) and _storage(leaf) not in self.own:
-                self._copy(leaf)
+            if isinstance(leaf, Tensor) and _storage(leaf) not in self.own and _storage(leaf) not in self.seen:
+                whole = torch.empty(0, dtype=leaf.dtype, device=leaf.device).set_(leaf.untyped_storage())
+                self.seen[_storage(leaf)] = (whole, whole.clone())
         result = func(*args, **(kwargs or {}))
         for leaf in tree.tree_leaves(result):
             if isinstance(leaf, Tensor) and _storage(leaf) not in self.seen:
                 self.own[_storage(leaf)] = leaf.detach()
         return result
 
-    def _copy(self, x: Tensor) -> None:
-        if _storage(x) not in self.seen:
-            whole = torch.empty(0, dtype=x.dtype, device=x.device).set_(x.untyped_storage())
-            self.seen[_storage(x)] = (whole, whole.clone())
-
 
 def _storage(x: Tensor) -> int:
     return x.untyped_storage()._cdata
 
 
-class Rehearsal:
-    """Runs of a function whose effects on outer tensors are known and undone."""
+class TracedStep:
+    """A function whose effects on tensors from outside are recorded and can be undone."""
 
-    def __init__(self, fn: Step, inputs: Any, generator: torch.Generator) -> None:
+    def __init__(self, fn: Callable[[Any, torch.Generator], Any], inputs: Any, generator: torch.Generator) -> None:
         self._fn, self._generator = fn, generator
         self._leaves, self._structure = tree.tree_flatten(inputs)
         self._inputs = scalars_as_tensors(self._leaves)
-        self._witness = _Witness()
+        self._outer = _OuterTensors()
 
     def record(self) -> None:
         """Run the function plainly: what it draws, returns and changes."""
         draws = Draws(self._generator)
-        with self._witness, draws:
+        with self._outer, draws:
             outputs = self._fn(tree.tree_unflatten(self._leaves, self._structure), self._generator)
         if draws.refusal:
             raise UnsuitableError(draws.refusal)
         self._draws = draws.listed
         self._outputs, self._shape = tree.tree_flatten(outputs)
-        self._after = [tensor.clone() for tensor, _ in self._witness.seen.values()]
+        self._after = [tensor.clone() for tensor, _ in self._outer.seen.values()]
 
     def put_back(self) -> None:
         """Give every outer tensor the values that it had at the start."""
         with torch.no_grad():
-            for tensor, before in self._witness.seen.values():
+            for tensor, before in self._outer.seen.values():
                 tensor.copy_(before)
 
     def graph(self) -> torch.fx.GraphModule:
@@ -101,7 +97,7 @@ class Rehearsal:
         _refuse_dependence(graph)
         return graph
 
-    def compiled(self, graph: torch.fx.GraphModule) -> Ready:
+    def compiled(self, graph: torch.fx.GraphModule) -> CompiledGraph:
         """Return the compiled graph, after it has agreed with the plain function."""
         values = [draw.value for draw in self._draws]
         self.put_back()
@@ -116,24 +112,24 @@ class Rehearsal:
 
     def _roundings(self) -> list[list[Deviation]]:
         """Return what a start that is off by roundings does to each returned and to each changed tensor."""
-        found: list[list[Deviation]] = []
-        for k in range(_NUDGES):
+        deviations: list[list[Deviation]] = []
+        for k in range(_N_ROUNDED_STARTS):
             self.put_back()
             moved = []
             with torch.no_grad():
-                for j, (tensor, before) in enumerate(self._witness.seen.values()):
+                for j, (tensor, before) in enumerate(self._outer.seen.values()):
                     moved.append(nudged(before, child_generator(k, "nudge", j, device=tensor.device)))
                     tensor.copy_(moved[-1])
             draws = (nudged(d.value, child_generator(k, "draw", device=d.value.device)) for d in self._draws)
             with Draws(self._generator, draws):
                 outputs = self._fn(tree.tree_unflatten(self._leaves, self._structure), self._generator)
-            found.append(self._deviations(tree.tree_leaves(outputs), moved))
-        return [list(of_one) for of_one in zip(*found, strict=True)]
+            deviations.append(self._deviations(tree.tree_leaves(outputs), moved))
+        return [list(of_one) for of_one in zip(*deviations, strict=True)]
 
     def _deviations(self, outputs: list[Any], moved: list[Tensor] | None = None) -> list[Deviation]:
         """Return how far the outputs, and then the outer tensors as they stand, are from those of the plain step."""
         returned = [deviation(_as_tensor(a), _as_tensor(b)) for a, b in zip(outputs, self._outputs, strict=True)]
-        outer = zip(self._witness.seen.values(), self._after, moved or [None] * len(self._after), strict=True)
+        outer = zip(self._outer.seen.values(), self._after, moved or [None] * len(self._after), strict=True)
         return returned + [deviation(now, after, before, start) for (now, before), after, start in outer]
 
     def _compare(self, outputs: list[Any], roundings: list[list[Deviation]]) -> None:
@@ -157,15 +153,11 @@ def _as_tensor(x: Any) -> Tensor:
 
 
 def _refuse_dependence(graph: torch.fx.GraphModule) -> None:
+    """Raise `UnsuitableError` for operations whose size or numbers depend on values or on a foreign random state."""
     for node in graph.graph.nodes:
-        if node.op != "call_function" or _is_gather(node):
-            continue
-        if any(tag in _BAD_TAGS for tag in getattr(node.target, "tags", ())):
+        if node.target in (torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default):
+            masks = (torch.bool, torch.uint8)  # a mask gives a size that depends on values, whole numbers do not
+            if all(i is None or i.meta["val"].dtype not in masks for i in node.args[1]):
+                continue
+        if node.op == "call_function" and any(tag in _BAD_TAGS for tag in getattr(node.target, "tags", ())):
             raise UnsuitableError(f"{node.target} depends on values or on a random state that is not the run's")
-
-
-def _is_gather(node: Any) -> bool:
-    """Whether the node indexes by numbers; a mask would give a size that depends on values."""
-    if node.target not in (torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default):
-        return False
-    return all(i is None or i.meta["val"].dtype not in (torch.bool, torch.uint8) for i in node.args[1])

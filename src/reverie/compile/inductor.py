@@ -22,7 +22,7 @@ from torch.utils import _pytree as tree
 
 from reverie.core.products import with_fast_products
 
-__all__ = ["KEPT", "Ready", "compiled_graph", "parts_apart", "scalars_as_tensors"]
+__all__ = ["KEPT", "CompiledGraph", "compiled_graph", "parts_apart", "scalars_as_tensors"]
 
 KEPT = 1 << 28
 _MMAP_THRESHOLD, _LARGEST_ON_HEAP, _TRIM_THRESHOLD = -3, 1 << 25, -1  # numbers of mallopt(3), GNU's C library
@@ -30,7 +30,7 @@ _MMAP_THRESHOLD, _LARGEST_ON_HEAP, _TRIM_THRESHOLD = -3, 1 << 25, -1  # numbers 
 
 def compiled_graph(
     graph: torch.fx.GraphModule, example: list[Tensor], makers: list[Callable[[torch.Generator], Tensor]], shape: Any
-) -> "Ready":
+) -> "CompiledGraph":
     """Return a graph of inputs and drawn values, compiled; tensors that it holds are read and changed in place.
 
     Parameters
@@ -42,7 +42,7 @@ def compiled_graph(
     """
     outer = _lifted(parts_apart(with_fast_products(graph)))
     _keep_memory()
-    return Ready(_inductor(graph, [*example, *outer]), outer, makers, shape)
+    return CompiledGraph(_inductor(graph, [*example, *outer]), outer, makers, shape)
 
 
 def scalars_as_tensors(leaves: list[Any]) -> list[Tensor]:
@@ -143,7 +143,7 @@ def _side_stream() -> Iterator[None]:
     torch.cuda.current_stream().wait_stream(stream)
 
 
-class Ready:
+class CompiledGraph:
     """A compiled function with the outer tensors that it changes."""
 
     def __init__(self, call: Any, outer: list[Tensor], makers: list[Any], shape: Any) -> None:

@@ -21,50 +21,52 @@ Random numbers are drawn outside the graph, in the listed order, from the same g
 trajectory, up to rounding. Nothing of this depends on a clock, so a resumed run goes the way of the unbroken one.
 
 What cannot be compiled runs as it is: where a size or a branch depends on values, where numbers are drawn with
-probabilities that change or without the generator, where there is no C++ compiler, and where step 4 fails. `reason`
-says which, models say it in `compiled_`, a run in its log, status and report, and mode True warns. A function that
-binds new tensors to attributes instead of changing the old ones breaks the contract.
+probabilities that change or without the generator, where there is no C++ compiler, where step 4 fails, and where the
+installed PyTorch has moved the private names that `capture` and `inductor` import. `reason` says which, models say it
+in `compiled_`, a run in its log, status and report, and mode True warns. A function that binds new tensors to
+attributes instead of changing the old ones breaks the contract.
 
 A compilation takes seconds. With mode "auto" it is spent where it is repaid, by the number of operations in the graph
-and of calls to come (`WORTH`); torch keeps its result on disk for the next run of the same configuration.
+and of calls to come (`COST`); torch keeps its result on disk for the next run of the same configuration.
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from reverie.compile.capture import Rehearsal, Step, UnsuitableError
-from reverie.compile.inductor import Ready
 from reverie.core.errors import InputError
 
-__all__ = ["WORTH", "Compiled", "check_compile", "declined", "outcome", "take_up", "warn_plain"]
+if TYPE_CHECKING:
+    from reverie.compile.inductor import CompiledGraph
+
+__all__ = ["COST", "Compiled", "CompilationCost", "check_compile", "declined", "outcome", "take_up", "warn_plain"]
 
 
 @dataclass(frozen=True)
-class Worth:
-    """When a compilation is repaid; measured on two cores, rounded.
+class CompilationCost:
+    """What a compilation costs and saves, in seconds; measured on two cores, rounded.
 
     Attributes
     ----------
-    saved : seconds that a call saves per operation of its graph.
-    fixed, each : seconds of a compilation: without operations, and for each.
-    fewest : calls below which not even the graph is made.
+    saved_per_operation : what one call saves for each operation of its graph.
+    fixed, per_operation : what a compilation takes, whatever the graph, and for each of its operations.
+    least_calls : number of calls below which not even the graph is made.
     """
 
-    saved: float = 3e-6
+    saved_per_operation: float = 3e-6
     fixed: float = 6.0
-    each: float = 0.015
-    fewest: int = 2000
+    per_operation: float = 0.015
+    least_calls: int = 2000
 
-    def of(self, n_operations: int, n_calls: int) -> bool:
-        """Whether to compile."""
-        return n_calls * n_operations * self.saved > self.fixed + n_operations * self.each
+    def is_repaid(self, n_operations: int, n_calls: int) -> bool:
+        """Return whether `n_calls` calls of a graph of `n_operations` save more than its compilation takes."""
+        return n_calls * n_operations * self.saved_per_operation > self.fixed + n_operations * self.per_operation
 
 
-WORTH = Worth()
+COST = CompilationCost()
 
 
 def check_compile(mode: object) -> None:
@@ -120,64 +122,64 @@ class Compiled:
     is_begun : whether there was a call.
     """
 
-    def __init__(self, fn: Step, *, mode: object = "auto", n_calls: int = 0) -> None:
+    def __init__(self, fn: Callable[[Any, torch.Generator], Any], *, mode: object = "auto", n_calls: int = 0) -> None:
         self._fn, self._mode, self._n_calls = fn, mode, n_calls
-        self._ready: Ready | None = None
-        self.reason = _hopeless(mode, n_calls)
+        self._graph: CompiledGraph | None = None
+        self.reason = "not asked for" if mode is False else ""
+        if mode == "auto" and n_calls < COST.least_calls:
+            self.reason = "a short run"
         self.is_begun = False
 
     def __call__(self, inputs: Any, generator: torch.Generator) -> Any:
         """Return fn(inputs, generator)."""
         if not self.is_begun:
             self._begin(inputs, generator)
-        return self._fn(inputs, generator) if self._ready is None else self._ready(inputs, generator)
+        return self._fn(inputs, generator) if self._graph is None else self._graph(inputs, generator)
 
     def decline(self, reason: str) -> None:
         """Run as it is from now on."""
-        self._ready, self.reason = None, self.reason or reason
+        self._graph, self.reason = None, self.reason or reason
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_ready": None, "is_begun": False}  # machine code is neither copied nor stored
+        return {**self.__dict__, "_graph": None, "is_begun": False}  # machine code is neither copied nor stored
 
     @property
     def is_compiled(self) -> bool:
         """Whether calls are compiled; False before the first one."""
-        return self._ready is not None
+        return self._graph is not None
 
     def _begin(self, inputs: Any, generator: torch.Generator) -> None:
         self.is_begun = True
         if not self.reason:
-            self._ready = self._prepared(inputs, generator)
+            self._graph = self._compiled(inputs, generator)
         if self._mode is True and self.reason:
             warn_plain(self.reason)
 
-    def _prepared(self, inputs: Any, generator: torch.Generator) -> Ready | None:
+    def _compiled(self, inputs: Any, generator: torch.Generator) -> "CompiledGraph | None":
         """Return the compiled function, or None with the reason; every tensor is left as it was."""
-        start = generator.get_state()
-        rehearsal = Rehearsal(self._fn, inputs, generator)
         try:
-            rehearsal.record()
+            from reverie.compile.capture import TracedStep, UnsuitableError
+        except (ImportError, AttributeError) as error:
+            self.reason = f"torch {torch.__version__} lacks what compilation needs ({error})"
+            return None
+        start = generator.get_state()
+        traced = TracedStep(self._fn, inputs, generator)
+        try:
+            traced.record()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the compiler about itself
-                return self._compiled(rehearsal)
+                graph = traced.graph()
+                n_operations = sum(node.op == "call_function" for node in graph.graph.nodes)
+                if self._mode == "auto" and not COST.is_repaid(n_operations, self._n_calls):
+                    raise UnsuitableError(
+                        f"{self._n_calls} steps of {n_operations} operations do not repay compilation"
+                    )
+                return traced.compiled(graph)
         except UnsuitableError as error:
             self.reason = str(error)
         except Exception as error:  # whatever a compiler meets, training goes on
             self.reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
         finally:
-            rehearsal.put_back()
+            traced.put_back()
             generator.set_state(start)
         return None
-
-    def _compiled(self, rehearsal: Rehearsal) -> Ready:
-        graph = rehearsal.graph()
-        n_operations = sum(node.op == "call_function" for node in graph.graph.nodes)
-        if self._mode == "auto" and not WORTH.of(n_operations, self._n_calls):
-            raise UnsuitableError(f"{self._n_calls} steps of {n_operations} operations do not repay compilation")
-        return rehearsal.compiled(graph)
-
-
-def _hopeless(mode: object, n_calls: int) -> str:
-    if mode is False:
-        return "not asked for"
-    return "a short run" if mode == "auto" and n_calls < WORTH.fewest else ""
