@@ -3,12 +3,12 @@
 import pytest
 
 from reverie.cli.model_options import MODEL_NAMES
-from reverie.experiment.cite import _OF_OPTIONS, METHODS, method_keys
+from reverie.core.bibliography import BIBLIOGRAPHY
+from reverie.experiment.cite import _OF_OPTIONS, method_keys
 from reverie.experiment.config import RunConfig
 from reverie.objectives import OBJECTIVES, PENALTIES
-from reverie.validation import REFERENCES
 
-KNOWN = set(METHODS) | set(REFERENCES)
+KNOWN = set(BIBLIOGRAPHY)
 
 
 def _config(**options):

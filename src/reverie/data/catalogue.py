@@ -1,27 +1,30 @@
 """Data sets by name: real events and images, and simulated points.
 
-Every entry names its source, its licence, its citation and the sha256 of its files. A file is
-looked for in the folder that the environment variable ``REVERIE_DATA`` names, then in the cache of
-the operating system; only then is it downloaded, by pooch, and only its checksum makes it welcome.
-`digits` comes with scikit-learn and the toys are drawn: these need neither file nor network.
+What is known of each stands in `catalogue.yaml` beside this file: source, licence, citation, columns, and the SHA-256
+of its files. A file is looked for in the folder that the environment variable ``REVERIE_DATA`` names, then in the
+cache of the operating system; only then is it downloaded, by pooch, and only its checksum makes it welcome. `digits`
+comes with scikit-learn and the toys are drawn: these need neither file nor network.
 """
 
 import gzip
 import hashlib
 import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from reverie.core.arguments import checked
+from reverie.core.bibliography import BIBLIOGRAPHY, entry_key
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data.covariances import read_covariance
 from reverie.data.dataset import Dataset
-from reverie.data.entries import ENTRIES, Entry, RemoteFile
 from reverie.data.schema import Column, Schema
 from reverie.data.text import read_text
 from reverie.data.toys import TOYS
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Entry",
+    "RemoteFile",
     "entries",
     "entry",
     "fetch",
@@ -47,22 +51,130 @@ DEFAULT_POINTS = 10_000
 PLIK_SPECTRA = {"TT": 215, "TE": 199, "EE": 199}
 
 
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a data set.
+
+    Parameters
+    ----------
+    path : Path below REVERIE_DATA and below the cache.
+    sha256 : Checksum, 64 hexadecimal digits.
+    size : Size in bytes.
+    url : Address; empty for a file that was derived from a public one, and must be put into REVERIE_DATA by hand.
+    holds : What is in it: "events", one part of them, "labels", "covariance", "state", "bases" or "weights".
+    """
+
+    path: str
+    sha256: str
+    size: int
+    url: str = ""
+    holds: str = "events"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """All that the catalogue knows of a data set.
+
+    Parameters
+    ----------
+    name, title : Name, and what it is in a few words, for lists.
+    n_rows : Number of events; 0 for simulated sets of any size.
+    event_shape : Shape of one event of the whole file.
+    columns : Columns, as in a `Schema`.
+    source : Address of the people who made it.
+    licence : Terms as its source states them.
+    citation : BibTeX entry, which begins with ``@type{key,``.
+    form : How its files are read, a key of `FORMS`; "toy" for simulated points.
+    files : Files that `fetch` fetches.
+    parts : Names of the parts; the first is the default.
+    default_columns : Columns that `load` returns unless others are asked for; empty for all.
+    note : What a user should know.
+    """
+
+    name: str
+    title: str
+    n_rows: int
+    event_shape: tuple[int, ...]
+    columns: tuple[Column, ...]
+    source: str
+    licence: str
+    citation: str
+    form: str = "toy"
+    files: tuple[RemoteFile, ...] = ()
+    parts: tuple[str, ...] = ()
+    default_columns: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """Citation key of the BibTeX entry."""
+        return entry_key(self.citation)
+
+    def __str__(self) -> str:
+        shape = " x ".join(str(n) for n in self.event_shape)
+        size = sum(file.size for file in self.files)
+        lines = [f"{self.name}: {self.title}", f"events: {self.n_rows or 'any number'}, each {shape}"]
+        lines += (
+            [f"columns: {', '.join(column.title for column in self.columns)}"] if 1 < len(self.columns) <= 30 else []
+        )
+        lines += [f"default columns: {', '.join(self.default_columns)}"] if self.default_columns else []
+        lines += [f"parts: {', '.join(self.parts)}"] if self.parts else []
+        lines += [self.note] if self.note else []
+        lines += [f"source: {self.source}", f"licence: {self.licence}"]
+        lines += [f"files: {len(self.files)}, {size / 1e6:.1f} MB"] if self.files else []
+        return "\n".join([*lines, self.citation])
+
+    def path_of(self, what: str) -> Path:
+        """Return the path of the file that holds `what`, downloaded if it is nowhere yet."""
+        return _local(self, next(file for file in self.files if file.holds == what))
+
+    def has(self, what: str) -> bool:
+        """Tell whether any file holds `what`."""
+        return any(file.holds == what for file in self.files)
+
+
+@cache
+def _read() -> dict[str, Entry]:
+    """Return the entries of `catalogue.yaml` by name."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
+    records = yaml.load(files("reverie.data").joinpath("catalogue.yaml").read_text(encoding="utf-8"), loader)
+    found = {}
+    for name, record in records.items():
+        columns, citation = list(_columns_of(record["columns"])), BIBLIOGRAPHY[record["citation"]]
+        found[name] = msgspec.convert({**record, "name": name, "columns": columns, "citation": citation}, Entry)
+    return found
+
+
+def _columns_of(rows: Iterable[Any]) -> Iterable[dict[str, Any]]:
+    """Yield the properties of each column: lists stand for their parts, and a row with a count for so many."""
+    for row in rows:
+        if isinstance(row, list):
+            yield from _columns_of(row)
+        elif "count" in row:
+            properties = {key: value for key, value in row.items() if key != "count"}
+            yield from ({**properties, "name": f"{row['name']}{k}"} for k in range(row["count"]))
+        else:
+            yield row
+
+
 @checked
 def entries() -> dict[str, Entry]:
     """Return all entries by name."""
-    return dict(ENTRIES)
+    return dict(_read())
 
 
 def entry(name: str) -> Entry:
     """Return the entry `name`; an unknown name is answered with the nearest."""
-    if name not in ENTRIES:
-        raise UnknownNameError("data set", name, ENTRIES)
-    return ENTRIES[name]
+    if name not in _read():
+        raise UnknownNameError("data set", name, _read())
+    return _read()[name]
 
 
 def listing() -> str:
     """Return a line per entry, for ``reverie data list``."""
-    rows = [(e.name, f"{e.n_rows:,}" if e.n_rows else "any", e.title) for e in ENTRIES.values()]
+    rows = [(e.name, f"{e.n_rows:,}" if e.n_rows else "any", e.title) for e in _read().values()]
     widths = [max(len(row[j]) for row in rows) for j in range(2)]
     return "\n".join(f"{name:{widths[0]}}  {n:>{widths[1]}}  {title}" for name, n, title in rows)
 
@@ -78,7 +190,8 @@ def fetch(name: str) -> list[Path]:
     InputError
         If a file cannot be had, or has another checksum than it should.
     """
-    return [_local(name, file) for file in entry(name).files]
+    found = entry(name)
+    return [_local(found, file) for file in found.files]
 
 
 @checked
@@ -115,13 +228,12 @@ def load(
     found = entry(name)
     if n is not None and name not in TOYS:
         raise InputError(f"Expected no n for {name}, which has {found.n_rows} events, got {n}. Use take(slice(n)).")
-    if part is not None and part not in found.parts:
-        raise UnknownNameError(f"part of {name}", part, found.parts or ("(no parts)",))
+    _check_part(found, part)
     if name in TOYS:
         values = TOYS[name](DEFAULT_POINTS if n is None else n, random_state)
         data = _dataset(found, values, simulated=str(random_state))
     else:
-        data = _LOADERS[name](found, part or "train")
+        data = FORMS[found.form](found, part or "train")
     wanted = columns if columns is not None else (found.default_columns or None)
     return data if wanted is None else data.select(wanted)
 
@@ -140,14 +252,10 @@ def load_covariance(name: str) -> np.ndarray:
     InputError
         If the file cannot be had.
     """
-    if name not in _COVARIANCES:
-        raise UnknownNameError("data set with a covariance", name, _COVARIANCES)
+    matrix = read_covariance(_with("covariance", name, "a covariance").path_of("covariance"))[0]
     if name != "planck_plik_lite":
-        return read_covariance(_local(name, entry(name).files[0]))[0]
-    raw = _local(name, entry(name).files[1]).read_bytes()
-    n = sum(PLIK_SPECTRA.values())
-    triangle = np.frombuffer(raw, "<f8", count=n * n, offset=4).reshape(n, n)  # 4 bytes: Fortran record mark
-    return np.tril(triangle) + np.tril(triangle, -1).T
+        return matrix
+    return np.tril(matrix) + np.tril(matrix, -1).T  # its file holds the lower triangle
 
 
 @checked
@@ -166,12 +274,15 @@ def load_labels(name: str, part: str | None = None) -> np.ndarray:
     >>> load_labels("digits")[:12]
     array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1])
     """
-    if name not in _LABELS:
-        raise UnknownNameError("data set with labels", name, _LABELS)
+    labelled = {"digits", *(e.name for e in _read().values() if e.has("train labels"))}
+    if name not in labelled:
+        raise UnknownNameError("data set with labels", name, sorted(labelled))
     found = entry(name)
-    if part is not None and part not in found.parts:
-        raise UnknownNameError(f"part of {name}", part, found.parts or ("(no parts)",))
-    return _LABELS[name](found, part or "train").astype(np.int64)
+    _check_part(found, part)
+    if name == "digits":
+        return _scikit_digits().target.astype(np.int64)
+    raw = gzip.decompress(found.path_of(f"{part or 'train'} labels").read_bytes())
+    return np.frombuffer(raw, np.uint8, offset=8).astype(np.int64)  # 8: a magic number and the number of labels
 
 
 @checked
@@ -187,9 +298,7 @@ def load_state(name: str) -> np.ndarray:
     InputError
         If the file cannot be had.
     """
-    if name not in _STATES:
-        raise UnknownNameError("data set with a quantum state", name, _STATES)
-    real, imaginary = np.loadtxt(_local(name, entry(name).files[1])).T
+    real, imaginary = np.loadtxt(_with("state", name, "a quantum state").path_of("state")).T
     return real + 1j * imaginary
 
 
@@ -204,9 +313,7 @@ def load_bases(name: str) -> list[str]:
     InputError
         If the file cannot be had.
     """
-    if name != "qubits":
-        raise UnknownNameError("data set with bases", name, ["qubits"])
-    lines = _local(name, entry(name).files[2]).read_text().splitlines()
+    lines = _with("bases", name, "bases").path_of("bases").read_text().splitlines()
     return [line.replace(" ", "") for line in lines]
 
 
@@ -223,114 +330,113 @@ def load_weights(name: str) -> dict[str, Any]:
     InputError
         If the file cannot be had.
     """
-    if name != "rbm_cd25_500":
-        raise UnknownNameError("data set with weights", name, ["rbm_cd25_500"])
+    path = _with("weights", name, "weights").path_of("weights")
     rows = np.arange(784).reshape(28, 28).T.ravel()  # the file runs down the columns of an image
-    with np.load(_local(name, entry(name).files[1])) as stored:
+    with np.load(path) as stored:
         return {"W": stored["W"][rows], "visible_bias": stored["a"][rows], "hidden_bias": stored["b"]}
 
 
-def _digits(found: Entry, part: str) -> Dataset:
+def _with(what: str, name: str, title: str) -> Entry:
+    """Return the entry `name` if a file of it holds `what`, which is called `title` in the message otherwise."""
+    known = [found.name for found in _read().values() if found.has(what)]
+    if name not in known:
+        raise UnknownNameError(f"data set with {title}", name, known)
+    return entry(name)
+
+
+def _check_part(found: Entry, part: str | None) -> None:
+    if part is not None and part not in found.parts:
+        raise UnknownNameError(f"part of {found.name}", part, found.parts or ("(no parts)",))
+
+
+def _scikit_digits() -> Any:
     from sklearn.datasets import load_digits
 
-    bunch: Any = load_digits()
-    return _dataset(found, bunch.images.astype(np.uint8))
+    return load_digits()
 
 
-def _mnist(found: Entry, part: str) -> Dataset:
-    path = _local(found.name, found.files[0 if part == "train" else 1])
+def _digits(found: Entry, part: str) -> Dataset:
+    return _dataset(found, _scikit_digits().images.astype(np.uint8))
+
+
+def _idx(found: Entry, part: str) -> Dataset:
+    path = found.path_of(part)
     raw = gzip.decompress(path.read_bytes())
     n, height, width = (int(v) for v in np.frombuffer(raw, ">i4", count=3, offset=4))
     images = np.frombuffer(raw, np.uint8, offset=16).reshape(n, height, width)
     return _dataset(found, images, part=part, source_file=path.name)
 
 
-def _digit_labels(found: Entry, part: str) -> np.ndarray:
-    from sklearn.datasets import load_digits
-
-    bunch: Any = load_digits()
-    return bunch.target
-
-
-def _mnist_labels(found: Entry, part: str) -> np.ndarray:
-    raw = gzip.decompress(_local(found.name, found.files[2 if part == "train" else 3]).read_bytes())
-    return np.frombuffer(raw, np.uint8, offset=8)  # 8: a magic number and the number of labels
-
-
-def _binarized_mnist(found: Entry, part: str) -> Dataset:
+def _matlab(found: Entry, part: str) -> Dataset:
     from scipy.io import loadmat
 
-    path = _local(found.name, found.files[found.parts.index(part)])
+    path = found.path_of(part)
     pixels = loadmat(path, variable_names=["X"])["X"]
     return _dataset(found, np.ascontiguousarray(pixels).reshape(-1, 28, 28), part=part, source_file=path.name)
 
 
-def _columns_of_bits(found: Entry, part: str) -> Dataset:
+def _matlab_columns(found: Entry, part: str) -> Dataset:
     from scipy.io import loadmat
 
-    path, key = _local(found.name, found.files[0]), {"train": "x_trn", "test": "x_tst"}[part]
+    path, key = found.path_of("events"), {"train": "x_trn", "test": "x_tst"}[part]
     pixels = loadmat(path, variable_names=[key])[key].astype(np.uint8)
     images = pixels.T.reshape(-1, 28, 28).transpose(0, 2, 1)  # an image is a column of the file, column by column
     return _dataset(found, np.ascontiguousarray(images), part=part, source_file=path.name)
 
 
-def _table(found: Entry, part: str) -> Dataset:
-    """Text tables with or without header; text columns become codes in alphabetical order."""
-    path = _local(found.name, found.files[0])
-    names = [column.name for column in found.columns]
-    raw = read_text(path, None, names if found.name == "magic" else None)
+def _text(found: Entry, part: str) -> Dataset:
+    """Read a table with a header; columns of words become codes in alphabetical order."""
+    path = found.path_of("events")
+    raw = read_text(path)
+    return _dataset(found, raw.values, labels=raw.labels, source_file=path.name)
+
+
+def _text_without_header(found: Entry, part: str) -> Dataset:
+    path = found.path_of("events")
+    raw = read_text(path, None, [column.name for column in found.columns])
     return _dataset(found, raw.values, labels=raw.labels, source_file=path.name)
 
 
 def _measurements(found: Entry, part: str) -> Dataset:
-    path = _local(found.name, found.files[0])
+    path = found.path_of("events")
     return _dataset(found, np.loadtxt(path, dtype=np.int64), source_file=path.name)
 
 
 def _matrix(found: Entry, part: str) -> Dataset:
-    path = _local(found.name, found.files[0])
+    path = found.path_of("covariance")
     return _dataset(found, read_covariance(path)[0], source_file=path.name)
 
 
 def _packed_spins(found: Entry, part: str) -> Dataset:
-    path = _local(found.name, found.files[0])
+    path = found.path_of("events")
     with np.load(path) as stored:
         bits = np.unpackbits(stored["packed"], axis=1)[:, : math.prod(found.event_shape)]
     return _dataset(found, 2 * bits.astype(np.int8).reshape(-1, *found.event_shape) - 1, source_file=path.name)
 
 
 def _planck(found: Entry, part: str) -> Dataset:
-    path = _local(found.name, found.files[0])
+    path = found.path_of("events")
     table = np.loadtxt(path)
     spectrum = np.repeat(np.arange(len(PLIK_SPECTRA)), list(PLIK_SPECTRA.values()))
     return _dataset(found, np.column_stack([table, spectrum]), source_file=path.name)
 
 
-_LOADERS: dict[str, Callable[[Entry, str], Dataset]] = {
+FORMS: dict[str, Callable[[Entry, str], Dataset]] = {  # how the files of an entry are read
     "digits": _digits,
-    "mnist": _mnist,
-    "binarized_mnist": _binarized_mnist,
-    "rbm_cd25_500": _columns_of_bits,
-    "dimuon_z": _table,
-    "dimuon_upsilon": _table,
-    "magic": _table,
-    "planck_plik_lite": _planck,
-    "theory_covariance": _matrix,
-    "drell_yan_covariance": _matrix,
-    "ising_4x4": _packed_spins,
-    "ising_8x8": _packed_spins,
-    "tfim1d": _measurements,
-    "qubits": _measurements,
+    "idx": _idx,
+    "matlab": _matlab,
+    "matlab_columns": _matlab_columns,
+    "text": _text,
+    "text_without_header": _text_without_header,
+    "planck": _planck,
+    "matrix": _matrix,
+    "packed_spins": _packed_spins,
+    "measurements": _measurements,
 }
-_STATES = ("tfim1d", "qubits")
-_COVARIANCES = ("planck_plik_lite", "theory_covariance", "drell_yan_covariance")
-
-
-_LABELS: dict[str, Callable[[Entry, str], np.ndarray]] = {"digits": _digit_labels, "mnist": _mnist_labels}
 
 
 def _dataset(
-    found: Entry, values: np.ndarray, labels: dict[str, tuple[str, ...]] | None = None, **notes: str
+    found: Entry, values: np.ndarray, labels: Mapping[str, tuple[str, ...]] | None = None, **notes: str
 ) -> Dataset:
     columns: list[Column] = []
     for column in found.columns:
@@ -343,7 +449,7 @@ def _dataset(
     return Dataset(values, schema=schema, provenance={**provenance, "citation": found.key})
 
 
-def _local(name: str, file: RemoteFile) -> Path:
+def _local(found: Entry, file: RemoteFile) -> Path:
     folder = os.environ.get("REVERIE_DATA")
     if folder:
         path = Path(folder).expanduser() / file.path
@@ -351,10 +457,10 @@ def _local(name: str, file: RemoteFile) -> Path:
             return _verified(path, file)
     if not file.url:
         raise InputError(
-            f"Expected {file.path} of {name} in the folder that REVERIE_DATA names, got none; no public file has this "
-            f"form. Make it from {entry(name).source} and put it there."
+            f"Expected {file.path} of {found.name} in the folder that REVERIE_DATA names, got none; no public file has "
+            f"this form. Make it from {found.source} and put it there."
         )
-    return _downloaded(name, file)
+    return _downloaded(found.name, file)
 
 
 def _verified(path: Path, file: RemoteFile) -> Path:

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from reverie.core.bibliography import BIBLIOGRAPHY
 from reverie.core.errors import InputError
 from reverie.core.typed_files import rebuilt
 from reverie.experiment.config import RunConfig, model_class
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.records import REMEDIES
-from reverie.experiment.works import METHODS
 
-__all__ = ["METHODS", "bibtex", "method_keys", "own_references", "references_of"]
+__all__ = ["bibtex", "method_keys", "own_references", "references_of"]
 
 _OF_MODELS = {
     "rbm": ("hinton2002", "tieleman2008", "melchior2016", "neal2001", "salakhutdinovmurray2008"),
@@ -123,24 +123,22 @@ def _keys_alone(model: str, options: Mapping[str, Any]) -> list[str]:
 
 def references_of(folder: RunFolder) -> list[tuple[str, str]]:
     """Return pairs (key, BibTeX entry): reverie, the model, the data and the tests of the run in `folder`."""
-    from reverie.validation import REFERENCES
-
     config = RunConfig.from_yaml(folder / "config.yaml")
     data = folder.read_json("data.json", {})
     condition = tuple(data["conditions"]["event_shape"]) if "conditions" in data else None
     with rebuilt("options of a model", folder / "config.yaml", remedy=REMEDIES["config.yaml"], error=InputError):
         keys = method_keys(config, tuple(data.get("event_shape", ())), condition)
-    known = REFERENCES | METHODS | own_references(config.model_name)
+    known = BIBLIOGRAPHY | own_references(config.model_name)
     found = {key: known[key] for key in keys} | _data_reference(config)
     result = folder.read_json("validation.json") or {}
-    found |= {key: REFERENCES[key] for key in result.get("references", []) if key in REFERENCES}
+    found |= {key: BIBLIOGRAPHY[key] for key in result.get("references", []) if key in BIBLIOGRAPHY}
     return list(found.items())
 
 
 def bibtex(folder: RunFolder | None = None) -> str:
     """Return the BibTeX entries of reverie alone, or of all that the run in `folder` used."""
     if folder is None:
-        return METHODS["reverie"]
+        return BIBLIOGRAPHY["reverie"]
     model = RunConfig.from_yaml(folder / "config.yaml").model_name
     unknown = (
         f"% The works behind the model {model!r} are not known: name them in the attribute references of its class."

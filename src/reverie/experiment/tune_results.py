@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from reverie.core.bibliography import BIBLIOGRAPHY
 from reverie.experiment.config import RunConfig
 from reverie.experiment.folder import write_json, write_text
 from reverie.experiment.inputs import Inputs
@@ -13,7 +14,6 @@ from reverie.experiment.search_space import Range, search_space
 from reverie.experiment.study import Slot, Study
 from reverie.experiment.tune_folder import StudySettings
 from reverie.experiment.tune_scores import Scored, average, difference
-from reverie.experiment.works import METHODS
 from reverie.experiment.yardstick import split_off
 
 __all__ = ["best_slot", "configured", "results", "trial_entry", "write_results"]
@@ -120,19 +120,4 @@ def _quoted(folder: Path, best: int, repeats: int) -> dict[str, Any] | None:
 
 
 def _references() -> list[tuple[str, str]]:
-    own = {"akiba2019": _AKIBA, "bergstra2011": _BERGSTRA}
-    return [(key, text) for key, text in {"reverie": METHODS["reverie"], **own}.items()]
-
-
-_AKIBA = """@inproceedings{akiba2019,
-  author = {Akiba, Takuya and Sano, Shotaro and Yanase, Toshihiko and Ohta, Takeru and Koyama, Masanori},
-  title = {Optuna: A Next-generation Hyperparameter Optimization Framework},
-  booktitle = {Proceedings of the 25th {ACM SIGKDD} International Conference on Knowledge Discovery and Data Mining},
-  year = {2019}, eprint = {1907.10902}
-}"""
-_BERGSTRA = """@inproceedings{bergstra2011,
-  author = {Bergstra, James and Bardenet, R{\\'e}mi and Bengio, Yoshua and K{\\'e}gl, Bal{\\'a}zs},
-  title = {Algorithms for Hyper-Parameter Optimization},
-  booktitle = {Advances in Neural Information Processing Systems},
-  volume = {24}, year = {2011}
-}"""
+    return [(key, BIBLIOGRAPHY[key]) for key in ("reverie", "akiba2019", "bergstra2011")]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reverie.core.assessment import Assessment
+from reverie.core.bibliography import BIBLIOGRAPHY
 from reverie.core.latent import LatentView
 from reverie.report.assessment import assessment_section
 from reverie.report.conditions import conditions_section, read_conditions
@@ -186,9 +187,7 @@ def _shaped(values: Any, shape: Sequence[int]) -> np.ndarray:
 def _references(result: "ValidationResult | None") -> list[tuple[str, str]]:
     if result is None:
         return []
-    from reverie.validation.references import REFERENCES  # here, so that a report without result needs no torch
-
-    return [(key, REFERENCES[key]) for key in result.references if key in REFERENCES]
+    return [(key, BIBLIOGRAPHY[key]) for key in result.references if key in BIBLIOGRAPHY]
 
 
 def _meta(
