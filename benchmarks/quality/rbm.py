@@ -21,7 +21,7 @@ import numpy as np
 
 from reverie.data.catalogue import load, load_weights
 from reverie.models.rbm.estimator import RBM
-from reverie.networks.enumeration import all_states
+from reverie.networks.boltzmann import all_states
 from reverie.simulators import Ising
 from reverie.simulators.ising_exact import enumerate_ising
 

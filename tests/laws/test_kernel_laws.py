@@ -21,8 +21,7 @@ from scipy import stats
 from torch import Tensor
 
 from reverie.core.errors import InputError
-from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.networks.enumeration import all_states, state_number
+from reverie.networks.boltzmann import BoltzmannEnergy, all_states, state_number
 from reverie.samplers import (
     MALA,
     SGLD,

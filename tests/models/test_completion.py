@@ -12,7 +12,7 @@ from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Chain, Columns, OneHot, Periodic, Standardise
 from reverie.models import GAN
-from reverie.models.gan.completion import observed_features
+from reverie.models.completion import observed_features
 from reverie.models.gan.noise_search import Search, complete_features
 from reverie.models.gan.rejection import Referee
 

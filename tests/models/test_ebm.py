@@ -13,11 +13,10 @@ from torch import nn
 
 from reverie.core.errors import InputError, TrainingError
 from reverie.data.dataset import Dataset
-from reverie.models.ebm.chains import Jumps, jump
 from reverie.models.ebm.estimator import EBM
-from reverie.models.ebm.partition_function import EnergyPath, annealed_log_z, grid_log_z
-from reverie.models.ebm.replay_buffer import ReplayBuffer
-from reverie.models.ebm.training import EnergyLearner, contrastive_loss
+from reverie.models.ebm.likelihood import EnergyPath, annealed_log_z, grid_log_z
+from reverie.models.ebm.sampling import Jumps, jump
+from reverie.models.ebm.training import EnergyLearner, ReplayBuffer, contrastive_loss
 from reverie.networks.energies import build_energy
 from reverie.samplers.langevin import Slope, energy_and_gradient
 from reverie.samplers.run import run

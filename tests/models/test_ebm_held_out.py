@@ -13,8 +13,7 @@ from torch import nn
 
 from reverie.core.measured import Measured
 from reverie.models.ebm.estimator import EBM
-from reverie.models.ebm.likelihood import energy_gap, signs_of_overfitting, two_ways
-from reverie.models.ebm.partition_function import EnergyPath
+from reverie.models.ebm.likelihood import EnergyPath, energy_gap, signs_of_overfitting, two_ways
 from reverie.models.ebm.training import EnergyLearner, Recipe
 from reverie.networks.energies import EnergyNetwork
 

@@ -13,9 +13,10 @@ from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.random import child_generator
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Columns, OneHot, Standardise
+from reverie.models.density_features import density_transform
 from reverie.models.flow.estimator import Flow
 from reverie.models.flow.networks import KINDS, FlowNetwork, inverse_holds
-from reverie.models.flow.training import FlowLearner, density_transform
+from reverie.models.flow.training import FlowLearner
 from reverie.networks.init import initialise
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")

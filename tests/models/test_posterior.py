@@ -12,9 +12,8 @@ import torch
 from scipy import stats
 
 from reverie.core.errors import InputError, TrainingError
-from reverie.models.bayesian.likelihoods import logistic_regression, network_regression, two_gaussians
-from reverie.models.bayesian.posterior import sample_posterior
-from reverie.models.bayesian.step_size import stiffness
+from reverie.models.bayesian.likelihood import logistic_regression, network_regression, two_gaussians
+from reverie.models.bayesian.posterior import sample_posterior, stiffness
 from reverie.samplers import MinibatchEnergy
 
 ALPHA = 1e-4

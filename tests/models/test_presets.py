@@ -11,7 +11,7 @@ from reverie.core.errors import InputError, UnknownNameError
 from reverie.data import catalogue
 from reverie.models import EBM, GAN, MODELS, PRESETS, RBM, preset
 from reverie.models.gan.learning_rates import ANY, FEATURE_MATCHING, LEARNING_RATES, learning_rate_of
-from reverie.models.rbm.options import LEARNING_RATES as RBM_RATES
+from reverie.models.rbm.training import LEARNING_RATES as RBM_RATES
 from reverie.networks.build import build_discriminator
 from reverie.networks.energies import SMOOTH
 from reverie.objectives.adversarial import OBJECTIVES

@@ -13,13 +13,11 @@ from reverie.core.errors import InputError
 from reverie.data.transforms import Bits
 from reverie.models.binary import has_two_values
 from reverie.models.rbm import training as rbm_training
-from reverie.models.rbm.annealing import BoltzmannPath, base_rate
 from reverie.models.rbm.estimator import RBM
-from reverie.models.rbm.exact import ExactSum
-from reverie.models.rbm.likelihood import annealed_log_partition
-from reverie.models.rbm.options import resolved_settings
-from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.networks.enumeration import all_states, log_partition, state_number
+from reverie.models.rbm.likelihood import BoltzmannPath, annealed_log_partition, base_rate
+from reverie.models.rbm.sampling import ExactSum
+from reverie.models.rbm.training import resolved_settings
+from reverie.networks.boltzmann import BoltzmannEnergy, all_states, log_partition, state_number
 from reverie.training.optimizers import OPTIMIZERS
 
 ALPHA = 1e-4

@@ -18,8 +18,7 @@ from reverie.models.wavefunction.energy import log_derivatives, natural_directio
 from reverie.models.wavefunction.estimator import WaveFunctionRBM
 from reverie.models.wavefunction.sampling import pseudo_likelihood, start_sampling
 from reverie.models.wavefunction.training import ExactLikelihood, Fit, histograms, initial_energy, start_exact
-from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.networks.enumeration import all_states, log_partition, state_number
+from reverie.networks.boltzmann import BoltzmannEnergy, all_states, log_partition, state_number
 from reverie.samplers.chains import Moves
 from reverie.samplers.gibbs import Layers
 from reverie.samplers.run import run

@@ -7,8 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.networks.enumeration import all_states, log_partition, log_partition_of, state_number
+from reverie.networks.boltzmann import BoltzmannEnergy, all_states, log_partition, log_partition_of, state_number
 
 ALPHA = 1e-4
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.networks.enumeration import log_partition
+from reverie.networks.boltzmann import BoltzmannEnergy, log_partition
 from reverie.objectives.contrastive import Gradient, centred, combined, compensation, likelihood_gradient
 
 KINDS = pytest.mark.parametrize("visible", ["binary", "gaussian"])

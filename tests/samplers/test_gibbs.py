@@ -9,8 +9,7 @@ import torch
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.networks.enumeration import all_states, log_partition, state_number
+from reverie.networks.boltzmann import BoltzmannEnergy, all_states, log_partition, state_number
 from reverie.samplers import BlockGibbs, run
 
 ALPHA = 1e-4

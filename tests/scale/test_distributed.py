@@ -22,7 +22,7 @@ from reverie.models.gan import game as games
 from reverie.models.gan.estimator import GAN
 from reverie.models.rbm.estimator import RBM
 from reverie.models.vae.estimator import VAE
-from reverie.networks.shared_norm import SharedBatchNorm, share_batch_norm
+from reverie.networks.normalisation import SharedBatchNorm, share_batch_norm
 from reverie.scale.distributed import Distributed, runtime_from_environment
 
 N_STEPS = 5

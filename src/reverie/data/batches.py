@@ -109,7 +109,7 @@ class Batches:
 class ReplicaBatches:
     """Batches of R replicas of a model, each in its own order, as one batch.
 
-    Row i of a batch belongs to replica i mod R, as `reverie.networks.stacked.Stacked` expects.
+    Row i of a batch belongs to replica i mod R, as `reverie.networks.replicas.Stacked` expects.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Models: estimators with fit, sample, score and save."""
 
 from reverie.models.autoencoder.estimator import Autoencoder
-from reverie.models.bayesian.likelihoods import logistic_regression, network_regression, two_gaussians
+from reverie.models.bayesian.likelihood import logistic_regression, network_regression, two_gaussians
 from reverie.models.bayesian.posterior import Posterior, sample_posterior
 from reverie.models.ebm.estimator import EBM
 from reverie.models.files import MODELS, load_model, save_model

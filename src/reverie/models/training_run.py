@@ -28,7 +28,7 @@ from reverie.data.batches import Batches
 from reverie.data.lazy import divided, some_rows
 from reverie.models.gan.monitor import held_out_numbers
 from reverie.models.preprocessing import data_mark
-from reverie.networks.shared_norm import share_batch_norm
+from reverie.networks.normalisation import share_batch_norm
 from reverie.training.health import Alarm, HealthReference
 from reverie.training.loop import Record, train
 from reverie.training.monitor import Monitor, Observation

@@ -2,12 +2,11 @@
 
 from reverie.networks.build import build_discriminator, build_generator
 from reverie.networks.conditional import ConditionalDiscriminator
-from reverie.networks.conv import ConvDiscriminator, ConvGenerator
+from reverie.networks.convolutional import ConvDiscriminator, ConvGenerator, UNetGenerator
 from reverie.networks.heads import OutputHead
 from reverie.networks.mlp import MLP, ResidualMLP
 from reverie.networks.noise import Dropout, GaussianNoise, set_noise_generator
-from reverie.networks.stacked import Stacked
-from reverie.networks.unet import UNetGenerator
+from reverie.networks.replicas import Stacked
 from reverie.networks.whitening import Whitening
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Encoders and decoders: from events to a few numbers and back.
 
 "mlp"        two hidden layers of 128 (256 or 512 for more than 32 or 128 features); the decoder mirrors them
-"conv"       images halved by convolutions down to a small grid, and doubled back (see `reverie.networks.conv`)
+"conv"       images halved by convolutions down to a small grid, and doubled back (see `reverie.networks.convolutional`)
 "auto"       images of more than 1024 values: "conv"; else "mlp"
 (100, 50)    perceptrons with these hidden widths; () is a linear map
 nn.Module    a copy of it is trained
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.checks import check_choice
-from reverie.networks.conv import ConvDiscriminator, as_channels, grids
+from reverie.networks.convolutional import ConvDiscriminator, as_channels, grids
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP, make_activation
 from reverie.networks.user import check_trial, user_network
@@ -28,7 +28,7 @@ from reverie.networks.user import check_trial, user_network
 __all__ = ["ConvDecoder", "Decoder", "Encoder", "build_decoder", "build_encoder"]
 
 _MOST_FLAT = 1024  # values of an image up to which a perceptron is taken; a step on 28 x 28 costs 0.3 of "conv"
-_SMALLEST_GRID = 8  # a side of 7 is not halved again, as in `reverie.networks.conv`
+_SMALLEST_GRID = 8  # a side of 7 is not halved again, as in `reverie.networks.convolutional`
 _WIDTH = 16  # channels of the finest grid of a decoder; doubled at every coarser one
 _BODY = 128  # features of a convolutional encoder before the condition joins
 
@@ -76,8 +76,8 @@ class Decoder(nn.Module):
 class ConvDecoder(nn.Sequential):
     """Latent vectors to images: project onto a small grid, then double by transposed convolutions.
 
-    Unlike the generator of `reverie.networks.conv` it has no batch normalisation, which would let the events of a
-    batch see each other: their likelihoods would not be theirs alone.
+    Unlike the generator of `reverie.networks.convolutional` it has no batch normalisation, which would let the events
+    of a batch see each other: their likelihoods would not be theirs alone.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ a site, has the probability |psi_b(s)|^2 with
     U_Z = 1,     U_X = [[1, 1], [1, -1]] / sqrt 2,     U_Y = [[1, -i], [1, i]] / sqrt 2,
 
 bit 0 for the eigenvalue +1. The conjugate of U_Y is a common error: it exchanges the outcomes of Y. Amplitudes stand
-in the order of `reverie.networks.enumeration`, the first site most significant.
+in the order of `reverie.networks.boltzmann`, the first site most significant.
 
 Reference: Torlai et al., Nature Phys. 14, 447 (2018).
 """

@@ -2,8 +2,8 @@
 
 "mlp"        three hidden layers of 128 (256 or 512 for more than 32 or 128 features)
 "residual"   three residual blocks of width 128
-"dcgan"      the convolutional pair of `reverie.networks.conv`
-"unet"       a generator of images from images, `reverie.networks.unet`
+"dcgan"      the convolutional pair of `reverie.networks.convolutional`
+"unet"       a generator of images from images, `reverie.networks.convolutional`
 "lecture_mlp", "thesis", "dcgan28", "wgan_conv"   the lectures' pairs, `reverie.networks.lectures`
 "auto"       a generator given images: "unet"; images of at least 16 pixels a side: "dcgan"; else "mlp"
 (100,)       a perceptron with these hidden widths
@@ -28,7 +28,7 @@ from torch import nn
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.networks.conditional import Beside, conditional
-from reverie.networks.conv import ConvDiscriminator, ConvGenerator
+from reverie.networks.convolutional import ConvDiscriminator, ConvGenerator, JoinedGenerator, UNetGenerator
 from reverie.networks.init import initialise
 from reverie.networks.lectures import (
     dcgan28_discriminator,
@@ -41,8 +41,7 @@ from reverie.networks.lectures import (
     wgan_conv_generator,
 )
 from reverie.networks.mlp import MLP, ResidualMLP
-from reverie.networks.spectral import normalise_spectrum
-from reverie.networks.unet import JoinedGenerator, UNetGenerator
+from reverie.networks.normalisation import normalise_spectrum
 from reverie.networks.user import user_discriminator, user_generator
 
 __all__ = ["build_discriminator", "build_generator", "has_batch_norm", "resolved_name"]

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
-from reverie.networks.conv import as_channels
+from reverie.networks.convolutional import as_channels
 from reverie.networks.mlp import MLP
 
 __all__ = ["Beside", "ConditionalDiscriminator", "ProjectionHead", "as_planes", "conditional", "joined", "with_pull"]

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
-from reverie.networks.conv import as_channels, grids, halving
+from reverie.networks.convolutional import as_channels, grids, halving
 from reverie.networks.init import initialise
 from reverie.networks.mlp import make_activation
 from reverie.networks.user import check_trial, user_network

@@ -42,7 +42,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from reverie.networks.conv import as_channels, grids, halving
+from reverie.networks.convolutional import as_channels, grids, halving
 from reverie.networks.noise import Dropout
 
 __all__ = [

@@ -37,7 +37,7 @@ from reverie.core.arguments import Interval, check_fields, checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.networks.bases import rotate
-from reverie.networks.enumeration import MOST_UNITS, all_states
+from reverie.networks.boltzmann import MOST_UNITS, all_states
 
 __all__ = [
     "GroundState",

@@ -7,8 +7,8 @@ hold the same weights: those of one process that is given the whole batch and al
 are asked for explicitly, penalties on gradients and weights that no loss depends on included, so no wrapper of the
 networks has to guess when a backward pass is over.
 
-Batch normalisation takes its means over the whole batch (`reverie.networks.shared_norm`). Checks, alarms and ways back
-need no talk: they are functions of the weights and of data that all processes have. Losses are averaged once per
+Batch normalisation takes its means over the whole batch (`reverie.networks.normalisation`). Checks, alarms and ways
+back need no talk: they are functions of the weights and of data that all processes have. Losses are averaged once per
 window, and the wish to stop is shared then.
 
 Nothing but the step is needed to carry on, so a resumed run goes on bit for bit with as many processes, and up to

@@ -2,7 +2,7 @@ r"""Energy-based models as an estimator: any network as an energy, p(x) = exp(-E
 
 Nothing about the network is restricted: no inverse, no bottleneck, no order of the coordinates. What it costs is Z: the
 gradient needs samples of the model while it learns (`reverie.models.ebm.training`), samples are chains
-(`reverie.models.ebm.chains`), and the likelihood needs log Z (`reverie.models.ebm.partition_function`).
+(`reverie.models.ebm.sampling`), and the likelihood needs log Z (`reverie.models.ebm.likelihood`).
 
 Whole numbers, categories, spins and pixels are spread over cells by noise and then learnt as real numbers; a sample
 is rounded back. Of an angle the period is cut: it is learnt on an interval. The temperature is 1 throughout:
@@ -29,10 +29,9 @@ from reverie.core.random import child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.density import DensityModel
-from reverie.models.ebm.chains import Jumps
-from reverie.models.ebm.sampling import LogZ, Memory, found_log_z, settled, steps_of_a_sample
+from reverie.models.density_features import energy_preprocessing, without_density
+from reverie.models.ebm.sampling import Jumps, LogZ, Memory, found_log_z, settled, steps_of_a_sample
 from reverie.models.ebm.training import EnergyLearner, Recipe
-from reverie.models.energy_features import energy_preprocessing, without_density
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
 from reverie.networks.energies import SMOOTH, build_energy
 from reverie.networks.whitening import Whitening

@@ -5,7 +5,7 @@ The gradient of the mean log-likelihood of p = exp(-E) / Z needs no Z:
     d/dtheta <log p> = - < dE/dtheta >_data + < dE/dtheta >_model
 
 Contrastive: a step descends the loss <E>_+ - <E>_- + alpha (<E^2>_+ + <E^2>_-), the positive phase over a batch of
-events, the negative one over chains that were drawn from a store, moved (`reverie.models.ebm.chains`) and written
+events, the negative one over chains that were drawn from a store, moved (`reverie.models.ebm.sampling`) and written
 back. The chains are held fixed, so no gradient runs through them. alpha > 0 keeps energies near zero; it biases the
 model. The Langevin step size follows the acceptance, log eta += (acceptance - 0.574) / 5 after every update.
 
@@ -18,6 +18,16 @@ apart: the difference of the phases, over the spread of the energies, is noise a
 References
 ----------
 Hinton, Neural Computation 14, 1771 (2002); Tieleman, ICML 2008; Du and Mordatch, arXiv:1903.08689.
+
+A store of chains that go on from where they were left.
+
+Persistent contrastive divergence keeps more chains than a step moves: a step draws some slots, moves their chains, and
+writes each back to the slot that it was drawn from. Written to other slots, some chains would be kept twice and
+others lost, and what is left would not be a sample of anything.
+
+References
+----------
+Tieleman, ICML 2008; Du and Mordatch, arXiv:1903.08689.
 """
 
 import copy
@@ -30,13 +40,10 @@ import torch
 from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
-from reverie.core.errors import TrainingError
+from reverie.core.errors import InputError, TrainingError
 from reverie.core.types import Energy
-from reverie.models.ebm.chains import Jumps
-from reverie.models.ebm.likelihood import energy_gap, signs_of_overfitting, two_ways
-from reverie.models.ebm.partition_function import EnergyPath, grid_log_z
-from reverie.models.ebm.replay_buffer import ReplayBuffer
-from reverie.models.ebm.sampling import LARGE
+from reverie.models.ebm.likelihood import EnergyPath, energy_gap, grid_log_z, signs_of_overfitting, two_ways
+from reverie.models.ebm.sampling import LARGE, Jumps
 from reverie.networks.whitening import Whitening
 from reverie.objectives.score_matching import denoising_loss
 from reverie.training.averaging import ema_decay, ema_update
@@ -45,7 +52,7 @@ from reverie.training.monitor import Observation
 from reverie.training.optimizers import learning_rate_factor
 from reverie.training.scores import weighted_mean
 
-__all__ = ["EnergyLearner", "Recipe", "contrastive_loss"]
+__all__ = ["EnergyLearner", "Recipe", "ReplayBuffer", "contrastive_loss"]
 
 Rows = Mapping[str, Tensor]
 _ACCEPTANCE = 0.574  # of Langevin steps in many dimensions: Roberts and Rosenthal (1998)
@@ -242,3 +249,35 @@ class EnergyLearner:
         self.descent.load_state_dict(state["optimizer"])
         self.buffer.x.copy_(state["chains"])
         self.log_eta.copy_(state["log_eta"])
+
+
+class ReplayBuffer:
+    """Chains (slot, *event), of which a step moves some.
+
+    Parameters
+    ----------
+    x : first positions; a copy is kept.
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x.detach().clone()
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return n different slots (n,) and their chains (n, *event).
+
+        Raises
+        ------
+        InputError
+            If there are fewer slots than that.
+        """
+        if n > len(self.x):
+            raise InputError(f"Expected at most {len(self.x)} chains, got {n}. Give a larger buffer_size.")
+        slots = torch.randperm(len(self.x), generator=generator, device=self.x.device)[:n]
+        return slots, self.x[slots]
+
+    def write(self, slots: Tensor, x: Tensor) -> None:
+        """Put chains x (n, *event) into `slots` (n,), those that they were drawn from."""
+        self.x[slots] = x.detach()

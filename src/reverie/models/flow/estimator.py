@@ -28,8 +28,9 @@ from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.conditional import rows_of_conditions
 from reverie.models.density import DensityModel
+from reverie.models.density_features import density_transform
 from reverie.models.flow.networks import KINDS, FlowNetwork, need_zuko
-from reverie.models.flow.training import FlowLearner, circles_of, density_transform, repeated_values
+from reverie.models.flow.training import FlowLearner, circles_of, repeated_values
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
 from reverie.networks.init import initialise

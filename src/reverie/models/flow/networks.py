@@ -14,13 +14,15 @@ then a spline from -pi to pi (Rezende et al., 2020); the perceptron sees its cos
 about the place where the period is cut. Before training every spline is the identity.
 
 Maps, masks and splines are those of zuko, an optional library; samples come from the same maps undone place by place
-(`reverie.models.flow.inverse`), which is compared with them once for the installed version of zuko: where the two
+(`reverie.models.flow.sampling`), which is compared with them once for the installed version of zuko: where the two
 disagree, samples come from zuko's own inverse, which is slower, and a warning says so.
 
 References
 ----------
 Papamakarios, Pavlakou and Murray, arXiv:1705.07057; Dinh, Sohl-Dickstein and Bengio, arXiv:1605.08803.
 Durkan, Bekasov, Murray and Papamakarios, arXiv:1906.04032; Rezende et al., arXiv:2002.02428.
+
+Elementwise maps of flows beyond those of zuko: different maps side by side, and the rotation of angles.
 """
 
 import math
@@ -31,14 +33,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Transform
+from torch.distributions import Transform, constraints
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import MissingDependencyError
-from reverie.models.flow.elementwise import Rotation, SideBySide
-from reverie.models.flow.inverse import LEAST_SLOPE, Stages, solve, spline_inverse, stages_of
+from reverie.models.flow.sampling import LEAST_SLOPE, Stages, solve, spline_inverse, stages_of
 
-__all__ = ["KINDS", "FlowNetwork", "inverse_holds", "need_zuko"]
+__all__ = ["FlowNetwork", "KINDS", "Rotation", "SideBySide", "inverse_holds", "need_zuko"]
 
 KINDS = {  # name -> (whether h is a spline, whether by halves)
     "spline": (True, False),
@@ -154,7 +155,7 @@ class FlowNetwork(nn.Module):
         return self._features(u)
 
     def stages(self) -> list[Stages]:
-        """Return what each place adds to each map, constants of the present weights (`reverie.models.flow.inverse`).
+        """Return what each place adds to each map, constants of the present weights (`reverie.models.flow.sampling`).
 
         None at all where zuko's own inverse is to be taken.
         """
@@ -280,3 +281,55 @@ def _places(n: int, t: int, *, by_halves: bool) -> Tensor:
     if by_halves:  # neighbours apart, then the first from the last: pixels and columns meet in both ways
         place = place % 2 if t // 2 % 2 == 0 else (place >= n / 2).long()
     return place if t % 2 == 0 else place.max() - place
+
+
+class SideBySide(Transform):
+    """Neighbouring coordinates changed by different elementwise maps; `widths` counts those of each."""
+
+    domain, codomain, bijective = constraints.real_vector, constraints.real_vector, True
+
+    def __init__(self, maps: Sequence[Any], widths: Sequence[int]) -> None:
+        super().__init__()
+        self.maps, self.widths = maps, list(widths)
+
+    def _call(self, x: Tensor) -> Tensor:
+        return torch.cat([h(part) for h, part in zip(self.maps, self._parts(x), strict=True)], dim=1)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return torch.cat([h.inv(part) for h, part in zip(self.maps, self._parts(y), strict=True)], dim=1)
+
+    def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return y and log |det dy/dx| (batch,), in one go."""
+        done: list[Any] = [h.call_and_ladj(part) for h, part in zip(self.maps, self._parts(x), strict=True)]
+        return torch.cat([y for y, _ in done], dim=1), torch.cat([ladj for _, ladj in done], dim=1).sum(1)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return log |det dy/dx| (batch,)."""
+        return self.call_and_ladj(x)[1]
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        return x.split(self.widths, dim=1)
+
+
+class Rotation(Transform):
+    """Angles in [-pi, pi) turned by `shift`, elementwise."""
+
+    domain, codomain, bijective = constraints.real, constraints.real, True
+
+    def __init__(self, shift: Tensor) -> None:
+        super().__init__()
+        self.shift = shift
+
+    def _call(self, x: Tensor) -> Tensor:
+        return _wrapped(x + self.shift)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return _wrapped(y - self.shift)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return zeros of the shape of x."""
+        return torch.zeros_like(x)
+
+
+def _wrapped(angle: Tensor) -> Tensor:
+    return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi

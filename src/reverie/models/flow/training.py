@@ -1,21 +1,10 @@
-"""What a normalizing flow trains on, and its steps.
-
-A flow has a density on the real line or the circle, so what is not a density there is made one:
-
-    numbers             Gaussianised, column by column (`reverie.data.transforms.Quantile`)
-    angles              pairs (cos, sin), which the flow takes as one coordinate on the circle
-    whole numbers, spins, categories, pixels of few levels
-                        level k becomes k + u, u uniform in (0, 1), and then as numbers within [0, K):
-                        the density over the cell is the probability of the level (Uria et al., 2013)
-    point masses        the gap of `reverie.data.transforms.PointMass`: a cell again
-    images              all pixels beside each other, at most 4096; levels spread, bounded ranges opened by a logit
+"""How a normalizing flow learns, and what of its features lies on circles.
 
 A step descends the mean of -log q over a batch with AdamW, the gradient cut to a largest norm; the rate falls along a
 cosine, and an exponential average of the weights is what is kept.
 """
 
 import copy
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,58 +14,16 @@ from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
 from reverie.core.errors import InputError
-from reverie.data.dataset import Dataset
-from reverie.data.schema import Column, Schema
-from reverie.data.transforms import (
-    Chain,
-    Dequantise,
-    InvertibleTransform,
-    Logit,
-    PointMass,
-    Quantile,
-    Standardise,
-    auto_transform,
-)
+from reverie.data.schema import Schema
 from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
 from reverie.training.optimizers import learning_rate_factor
 
-__all__ = ["FlowLearner", "circles_of", "density_transform", "repeated_values"]
+__all__ = ["FlowLearner", "circles_of", "repeated_values"]
 
 Rows = Mapping[str, Tensor]
-_MOST_VALUES = 4096  # of an event
-_MOST_LEVELS = 256  # different values up to which the cells of an image count as discrete
-_LOOKED_AT = 100_000  # cells that decide it before all are looked at
-_KNOTS = 24  # of the Gaussianisation: the 500 that suit other models cost 0.01 nats a column, these 0.001 to 0.003
 _REPEATED = 0.01  # share of one value from which a continuous column is said to have a point mass
-
-
-def density_transform(dataset: Dataset, choice: Any) -> InvertibleTransform:
-    """Return the unfitted change of variables that gives events of `dataset` a density.
-
-    Parameters
-    ----------
-    dataset : training events.
-    choice : "auto", a word for all numbers, words or transforms by column, or a transform for all.
-
-    Raises
-    ------
-    InputError
-        For events of more than 4096 values, and images with a point mass.
-    """
-    schema, size = dataset.schema, math.prod(dataset.schema.event_shape)
-    if size > _MOST_VALUES:
-        raise InputError(
-            f"Expected events of at most {_MOST_VALUES} values, got {size} of shape {schema.event_shape}. "
-            "A flow keeps as many coordinates throughout: use smaller images, or a GAN."
-        )
-    if isinstance(choice, InvertibleTransform):
-        return choice
-    if not schema.is_table:
-        return _of_images(dataset) if choice == "auto" else _chosen(schema, choice, {})
-    spread = {c.name: _of_levels(levels) for c, levels in _discrete(dataset)}
-    return _chosen(schema, choice, spread)
 
 
 def circles_of(transform: Any) -> list[tuple[int, int]]:
@@ -112,63 +59,6 @@ def repeated_values(values: np.ndarray, schema: Schema) -> list[str]:
                 "on how finely the flow resolves it. Declare an atom or levels in the schema."
             )
     return warnings
-
-
-def _chosen(schema: Schema, choice: Any, spread: Mapping[str, InvertibleTransform]) -> InvertibleTransform:
-    own = choice if isinstance(choice, Mapping) else {}
-    word = choice if isinstance(choice, str) and choice != "auto" else "quantile"
-    smoothed = _smoothed(schema)
-    if choice != "auto" and not own:
-        # A word is for columns without a point mass: the gap of one must not leak at the bounds.
-        smoothed = {c.name: smoothed[c.name] for c in schema.columns if c.atom is not None and c.name in smoothed}
-    spread = {**smoothed, **spread}
-    return auto_transform(schema, continuous=word, overrides={**spread, **own})
-
-
-def _smoothed(schema: Schema) -> dict[str, InvertibleTransform]:
-    """Return the Gaussianisation of the columns of numbers, with few knots."""
-    made: dict[str, InvertibleTransform] = {}
-    for c in schema.columns:
-        if c.kind not in ("continuous", "bounded"):
-            continue
-        if c.atom is None:
-            made[c.name] = Quantile(lower=c.lower, upper=c.upper, n_knots=_KNOTS)
-        else:
-            made[c.name] = PointMass(c.atom, Quantile(n_knots=_KNOTS), lower=c.lower, upper=c.upper)
-    return made
-
-
-def _discrete(dataset: Dataset) -> list[tuple[Column, tuple[float, ...]]]:
-    """Return the columns of a table that are prepared as levels."""
-    found = []
-    for column, x in zip(dataset.schema.columns, dataset.values.T, strict=True):
-        if column.kind in ("categorical", "spin"):
-            found.append((column, column.levels or tuple(np.unique(x).astype(float).tolist())))
-        elif column.kind == "pixel" and len(levels := np.unique(x)) <= _MOST_LEVELS:
-            found.append((column, tuple(levels.astype(float).tolist())))
-    return found
-
-
-def _of_levels(levels: tuple[float, ...]) -> InvertibleTransform:
-    return Chain([Dequantise(levels=levels), Quantile(lower=0.0, upper=float(len(levels)))])
-
-
-def _of_images(dataset: Dataset) -> InvertibleTransform:
-    column, values = dataset.schema.columns[0], dataset.values
-    levels = np.unique(values) if len(np.unique(values.reshape(-1)[:_LOOKED_AT])) <= _MOST_LEVELS else np.empty(0)
-    if 0 < len(levels) <= _MOST_LEVELS:
-        whole = Dequantise(levels=tuple(levels.astype(float).tolist()))
-        return Chain([whole, Logit(lower=0.0, upper=float(len(levels))), Standardise()])
-    if column.atom is not None:
-        raise InputError(
-            f"Expected images without a point mass, got many cells that are exactly {column.atom:g}, where there is no "
-            "density. Give the cells as a table, X.reshape(len(X), -1), whose columns are prepared one by one."
-        )
-    steps: list[InvertibleTransform] = [Dequantise(lower=column.lower, upper=column.upper)] if column.integral else []
-    upper = column.upper + 1 if column.integral and column.upper is not None else column.upper
-    if column.lower is not None or upper is not None:
-        steps.append(Logit(lower=column.lower, upper=upper))
-    return Chain([*steps, Standardise(shared=not steps)])
 
 
 class FlowLearner:

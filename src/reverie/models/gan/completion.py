@@ -21,19 +21,15 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from reverie.core.checks import check_positive
-from reverie.core.containers import Raw, as_array, frame_library, to_raw
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
-from reverie.data.dataset import Dataset
-from reverie.data.transforms import Chain, Columns, Dequantise, Elementwise, OneHot, Periodic, PointMass
+from reverie.models.completion import completion_features, given_values, observed_places
 from reverie.models.gan.noise_search import Generate, Search, complete_features
 from reverie.models.gan.rejection import accepted
 from reverie.models.gan.sampling import Drawing
 
-__all__ = ["complete", "completion_features", "given_values", "observed_features", "observed_places"]
-
-_BY_COLUMN = (Elementwise, Dequantise, PointMass, Periodic, OneHot)  # each column by itself, one after the other
+__all__ = ["complete"]
 
 
 def complete(
@@ -59,7 +55,8 @@ def complete(
     check_is_fitted(model)
     check_positive("n_draws", n_draws, integer=True)
     check_positive("discriminator_weight", discriminator_weight, allow_zero=True)
-    prepared, given = model.preprocessing_, given_values(model, X)
+    prepared = model.preprocessing_
+    given = given_values(prepared.schema, X)
     observed = observed_places(mask, given)
     seed, n = as_seed(random_state), len(given)
     c = _condition_features(model, condition, n, seed)
@@ -75,26 +72,6 @@ def complete(
         return prepared.wrapped(values[0])
     listed = prepared.container in ("frame", "dataset")
     return [prepared.wrapped(x) for x in values] if listed else prepared.wrapped(values)
-
-
-def observed_features(transform: Any, mask: Tensor) -> Tensor:
-    """Return which features are known, (n, *latent event), when the entries `mask` (n, *event) are.
-
-    A column gives all its features: an angle both cosine and sine, a category its whole one-hot vector. A
-    transform that may mix columns gives known features only where all the columns are.
-    """
-    if isinstance(transform, Columns):
-        pieces = zip(transform.indices_, transform.transforms_, strict=True)
-        return torch.cat([observed_features(part, mask[:, columns]) for columns, part in pieces], dim=1)
-    if isinstance(transform, Chain):
-        for step in transform.steps_:
-            mask = observed_features(step, mask)
-        return mask
-    shape = tuple(transform.output_shape)
-    if isinstance(transform, _BY_COLUMN):
-        return mask if shape == tuple(mask.shape[1:]) else mask.repeat_interleave(shape[0] // mask.shape[1], dim=1)
-    known = mask.flatten(1).all(dim=1)
-    return known.reshape(-1, *(1,) * len(shape)).expand(-1, *shape)
 
 
 def _completed(
@@ -166,50 +143,3 @@ def _condition_features(model: Any, condition: Any, n: int, seed: int) -> Tensor
             return None
         raise InputError("Expected the conditions of these events, got none. Call complete(X, mask, condition=...).")
     return model._known_conditions().features(model._condition_values(condition, n, seed)).to(model.device_)
-
-
-def given_values(model: Any, X: Any) -> np.ndarray:
-    """Return the values (n, *event) of `X`, NaN and all."""
-    names = list(model.schema_.names)
-    raw = Raw(X.values) if isinstance(X, Dataset) else to_raw(X) if frame_library(X) else Raw(as_array(X))
-    if frame_library(X) and raw.names != names:
-        raise InputError(f"Expected the columns {names} as in fit, got {raw.names}. Give them in this order.")
-    values, shape = np.asarray(raw.values), tuple(model.schema_.event_shape)
-    if values.ndim != len(shape) + 1 or values.shape[1:] != shape or not len(values):
-        raise InputError(
-            f"Expected events of shape (n, {', '.join(map(str, shape))}) as in fit, got {values.shape}. "
-            "Give one event as X[None]."
-        )
-    return values
-
-
-def observed_places(mask: Any, given: np.ndarray) -> np.ndarray:
-    """Return the mask (n, *event) of the values `given`, which must be finite where it is True."""
-    mask = np.asarray(as_array(mask, "the mask"))
-    if mask.dtype != bool:
-        raise InputError(f"Expected a mask of True (observed) and False, got {mask.dtype}. Use mask == 1, say.")
-    if mask.shape not in (given.shape, given.shape[1:]):
-        raise InputError(
-            f"Expected a mask of shape {given.shape}, or {given.shape[1:]} for all events alike, got {mask.shape}."
-        )
-    mask = np.broadcast_to(mask, given.shape)
-    if not np.isfinite(given[mask]).all():
-        bad = int((~np.isfinite(given[mask])).sum())
-        raise InputError(
-            f"Expected finite numbers at observed places, got {bad} NaN or inf. Set the mask to False there, "
-            "as with mask = numpy.isfinite(X)."
-        )
-    return mask
-
-
-def completion_features(prepared: Any, given: np.ndarray, observed: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Return features of the values, unobserved ones replaced by some admissible value, and which are known."""
-    blank = torch.zeros(1, *prepared.transform.output_shape, dtype=torch.float64)
-    admissible = prepared.transform.inverse(blank).numpy()
-    known = observed_features(prepared.transform, torch.from_numpy(observed.copy()))
-    if observed.any() and not known.any():
-        raise InputError(
-            "Expected a preprocessing that treats columns one by one, got one that mixes observed and unobserved "
-            f"ones: {prepared.transform!r}. Train with preprocessing='auto'."
-        )
-    return prepared.features(np.where(observed, given, admissible)), known

@@ -45,7 +45,7 @@ from reverie.core.random import as_seed, child_generator
 from reverie.core.types import ArrayLike, RandomState
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
-from reverie.networks.stacked import Stacked
+from reverie.networks.replicas import Stacked
 from reverie.objectives.adversarial import minimax_discriminator
 from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.optimizers import make_optimizer, take_step

@@ -22,7 +22,7 @@ times a step and not once more.
 A round changes weights, moments and averages in place and draws from one generator, so that it can be compiled whole
 (`reverie.compile.step`); rounds with and without a penalty are two computations.
 
-R replicas of the game are played at once when both networks are `reverie.networks.stacked.Stacked`:
+R replicas of the game are played at once when both networks are `reverie.networks.replicas.Stacked`:
 row i belongs to replica i mod R, and the loss is the sum of the R mean losses, whose gradients do
 not mix.
 """

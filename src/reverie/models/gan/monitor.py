@@ -28,7 +28,7 @@ from reverie.core.random import child_generator, child_seed
 from reverie.data.lazy import is_lazy, some_rows
 from reverie.models.gan.game import AdversarialGame, Rows, draw_noise
 from reverie.models.gan.generator import ShapedGenerator
-from reverie.networks.stacked import Stacked
+from reverie.networks.replicas import Stacked
 from reverie.objectives.adversarial import equilibrium_outputs
 from reverie.training.health import Alarm, Check, Evidence, HealthMonitor, HealthReference
 

@@ -20,7 +20,7 @@ from reverie.models.gan.kinematic_fit import KinematicFit
 from reverie.models.gan.learning_rates import learning_rate_of
 from reverie.networks.build import build_discriminator, build_generator, has_batch_norm, resolved_name
 from reverie.networks.energies import SMOOTH
-from reverie.networks.stacked import Stacked
+from reverie.networks.replicas import Stacked
 from reverie.networks.whitening import Whitening
 from reverie.objectives.adversarial import OBJECTIVES, Objective
 from reverie.objectives.auxiliary import auxiliary_loss

@@ -28,7 +28,7 @@ from reverie.models.gan.sampling import Drawing
 from reverie.models.preprocessing import data_mark
 from reverie.networks.build import resolved_name
 from reverie.networks.noise import set_noise_generator
-from reverie.networks.shared_norm import share_batch_norm
+from reverie.networks.normalisation import share_batch_norm
 from reverie.training.health import Alarm
 from reverie.training.loop import Record, train
 from reverie.training.parallel import Parallel, share

@@ -12,7 +12,7 @@ from reverie.core.random import child_generator
 from reverie.core.series import autocorrelation_time
 from reverie.data.dataset import Dataset
 from reverie.models.density import first_rows
-from reverie.models.rbm.annealing import BoltzmannPath
+from reverie.models.rbm.likelihood import BoltzmannPath
 from reverie.samplers.diagnostics import rank_normalised_r_hat
 
 __all__ = ["assessment"]

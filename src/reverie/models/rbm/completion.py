@@ -9,7 +9,7 @@ from torch import Tensor
 from reverie.core.checks import check_positive
 from reverie.core.random import as_seed, child_generator
 from reverie.core.types import RandomState
-from reverie.models.gan.completion import completion_features, given_values, observed_places
+from reverie.models.completion import completion_features, given_values, observed_places
 from reverie.models.rbm.sampling import completed
 
 __all__ = ["complete"]
@@ -27,7 +27,8 @@ def complete(model: Any, X: Any, mask: Any, *, n_draws: int, n_sweeps: int, rand
     """
     check_positive("n_draws", n_draws, integer=True)
     check_positive("n_sweeps", n_sweeps, integer=True)
-    prepared, given = model.preprocessing_, given_values(model, X)
+    prepared = model.preprocessing_
+    given = given_values(prepared.schema, X)
     observed = observed_places(mask, given)
     y, known = completion_features(prepared, given, observed)
     seed = as_seed(random_state)

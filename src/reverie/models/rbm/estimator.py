@@ -5,7 +5,7 @@ A visible layer v and a hidden layer h, coupled by W and nothing else (`reverie.
     E(v, h) = - a.v - b.h - v^T W h,        p(v) = sum_h exp(-E(v, h)) / Z        (binary units)
 
 Data of two values per column get binary units; all others Gaussian ones, whose p(v) is a mixture of 2^n_hidden
-Gaussians (`reverie.models.rbm.preprocessing`). Learning is that of `reverie.models.rbm.training`. The likelihood is
+Gaussians (`reverie.models.rbm.networks`). Learning is that of `reverie.models.rbm.training`. The likelihood is
 true: log Z is summed exactly where the smaller layer has at most 20 units, and else estimated with an error
 (`reverie.models.rbm.likelihood`).
 
@@ -31,24 +31,23 @@ from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.binary import has_two_values
 from reverie.models.density import DensityModel
-from reverie.models.energy_features import without_density
+from reverie.models.density_features import without_density
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
-from reverie.models.rbm.annealing import BoltzmannPath, base_rate
 from reverie.models.rbm.assessment import assessment
 from reverie.models.rbm.completion import complete
-from reverie.models.rbm.given import energy_of_weights
 from reverie.models.rbm.likelihood import (
+    BoltzmannPath,
     LogPartition,
     annealed_log_partition,
+    base_rate,
     chosen_method,
     exact_log_partition,
     pilot,
     pseudo_log_likelihood,
 )
-from reverie.models.rbm.options import check_options, resolved_settings
-from reverie.models.rbm.preprocessing import plain_units, prepared_units
+from reverie.models.rbm.networks import energy_of_weights, fresh_energy, plain_units, prepared_units
 from reverie.models.rbm.sampling import N_SWEEPS, drawer
-from reverie.models.rbm.training import BoltzmannLearner, fresh_energy
+from reverie.models.rbm.training import BoltzmannLearner, check_options, resolved_settings
 from reverie.models.training_run import Learner
 from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy
 
@@ -73,7 +72,7 @@ class RBM(DensityModel):
         smaller layers of up to 10 units, else 1.
     batch_size : samples in a batch; "auto" takes 100, or all different rows in exact training if they are few.
     max_steps : updates in the whole run.
-    learning_rate : step size; "auto" takes that of the optimiser (`reverie.models.rbm.options.LEARNING_RATES`): for
+    learning_rate : step size; "auto" takes that of the optimiser (`reverie.models.rbm.training.LEARNING_RATES`): for
         "adam" 0.1 in exact training, 0.03 of Gaussian units, and 0.01 else. It falls to a hundredth as half a cosine.
     optimizer : "sgd", "adam", ...; "auto" takes "sgd" for binary units that learn by sampling, else "adam".
     momentum : of "sgd", and decay of the mean gradient of "adam"; "auto" takes 0 and 0.9.

@@ -1,10 +1,10 @@
 r"""How a restricted Boltzmann machine learns: a step along data minus model, with four sources of the model side.
 
-    exact       all states of the smaller layer (`reverie.models.rbm.exact`), up to 20 units
+    exact       all states of the smaller layer (`reverie.models.rbm.sampling`), up to 20 units
     pcd         persistent chains, k Gibbs sweeps between updates (Tieleman, ICML 2008)
     cd          k sweeps that start at the batch (Hinton 2002): cheap, biased, knows only the surroundings of the data
     tempering   persistent chains at several inverse temperatures that swap places: for data of separate modes
-                (Desjardins et al., AISTATS 2010), along the path of `reverie.models.rbm.annealing`
+                (Desjardins et al., AISTATS 2010), along the path of `reverie.models.rbm.likelihood`
 
 Steps are centred (`reverie.objectives.contrastive`): mu is the mean of the data, lambda a sliding mean of the hidden
 units. The weights that the model keeps are an exponential average of those that are trained, whose chains make them
@@ -15,33 +15,53 @@ is kept, because the likelihood has local maxima (XOR: three patterns out of fou
 
 s of Gaussian units stays within 0.03 and 1.1 standard deviations of the data. A machine whose chains leave the data
 by far diverges, which ends training or takes it back (`reverie.models.training_run`).
+
+The options of a restricted Boltzmann machine, checked and resolved: what "auto" comes to.
+
+Chains that stand for a restricted Boltzmann machine while it learns.
+
+    cd          k Gibbs sweeps that start at the batch
+    pcd         chains of hidden states that go on from update to update, k sweeps each
+    tempering   chains of visible states at several inverse temperatures, k sweeps each, which then swap places
+
+A level beta is that of `reverie.models.rbm.likelihood`; two levels swap with probability min(1, exp(a)), where a is the
+difference of their betas times the difference of the joint weights that beta multiplies (`reverie.samplers.tempering`).
 """
 
 import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
+from reverie.core.checks import check_choice
 from reverie.core.errors import TrainingError
 from reverie.core.random import child_generator
-from reverie.models.rbm.annealing import BoltzmannPath, base_rate
-from reverie.models.rbm.chains import ModelChains
-from reverie.models.rbm.exact import ExactSum, gradient_of, smaller_layer, unique_rows
-from reverie.models.rbm.likelihood import exact_log_partition, pilot
-from reverie.networks.boltzmann import BoltzmannEnergy
+from reverie.models.rbm.likelihood import BoltzmannPath, base_rate, exact_log_partition, pilot
+from reverie.models.rbm.networks import MANY_WEIGHTS, fresh_energy
+from reverie.models.rbm.sampling import ExactSum, exchange, gradient_of, unique_rows
+from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy, smaller_layer
 from reverie.objectives.contrastive import Gradient, centred, combined, compensation
 from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation, kind_of_rise
-from reverie.training.optimizers import learning_rate_factor
+from reverie.training.optimizers import OPTIMIZERS, learning_rate_factor
 from reverie.training.scores import weighted_mean
 
-__all__ = ["METHODS", "BoltzmannLearner", "Settings", "fresh_energy"]
+__all__ = [
+    "BoltzmannLearner",
+    "LEARNING_RATES",
+    "METHODS",
+    "ModelChains",
+    "Settings",
+    "check_options",
+    "resolved_settings",
+]
 
 METHODS = ("auto", "exact", "pcd", "cd", "tempering")
 NARROWEST, WIDEST = 0.03, 1.1  # s of Gaussian units, in standard deviations of the data
@@ -52,7 +72,7 @@ _NOISY_MEMORY, _EXACT_MEMORY = 0.999, 0.95  # of Adam's squares: exact gradients
 _OVERFITTED = 4.0  # standard errors above the least held-out loss
 _CHECK_TEMPERATURES, _CHECK_CHAINS = 300, 64
 _FEW_ROWS = 4096  # different rows that an exact step takes all at once
-_MANY_WEIGHTS, _AVERAGE_EVERY = 10_000, 10  # to average so many takes as long as a tenth of a step
+_AVERAGE_EVERY = 10  # to average so many takes as long as a tenth of a step
 _HOLD, _FLOOR = 0.0, 0.01  # the rate falls along half a cosine from the first step
 _FAR = 3.0  # times the largest value of the data: chains beyond diverge
 
@@ -79,15 +99,6 @@ class Settings:
     all_rows: bool
     seed: int
     compile: bool | str = False
-
-
-def fresh_energy(n_visible: int, n_hidden: int, visible: str, generator: torch.Generator) -> BoltzmannEnergy:
-    """Return a machine of small random weights: of size 0.1, or 0.01 where they are many binary units'."""
-    energy = BoltzmannEnergy(n_visible, n_hidden, visible=visible)
-    size = 0.01 if visible == "binary" and n_visible * n_hidden > _MANY_WEIGHTS else 0.1
-    with torch.no_grad():
-        energy.W.normal_(0.0, size, generator=generator)
-    return energy
 
 
 class BoltzmannLearner:
@@ -129,7 +140,7 @@ class BoltzmannLearner:
         with torch.no_grad():
             scalars = self.compiled((dict(batch), settings.learning_rate * factor), generator)
             self.step += 1
-            every = _AVERAGE_EVERY if self.mu.numel() * len(self.offsets[0]) > _MANY_WEIGHTS else 1
+            every = _AVERAGE_EVERY if self.mu.numel() * len(self.offsets[0]) > MANY_WEIGHTS else 1
             if self.step % every == 0:
                 decay = ema_decay(self.step // every, self.settings.ema_decay**every)
                 for average, machine in zip(self.averages, self.machines, strict=True):
@@ -296,3 +307,146 @@ class BoltzmannLearner:
 def _descent(machine: BoltzmannEnergy, settings: Settings, memory: float) -> Descent:
     betas = (settings.momentum, memory)
     return Descent(machine.parameters(), settings.optimizer, learning_rate=settings.learning_rate, betas=betas)
+
+
+_EXACT_TRAINING = 12  # units of the smaller layer up to which method "auto" trains exactly
+_GAUSSIAN_SWEEPS = 10  # their persistent chains are slow: with one sweep the machine runs away from its chains
+LEARNING_RATES: Mapping[tuple[str, str, str], tuple[float, str]] = MappingProxyType(
+    {  # (optimiser, gradient, visible units) -> rate, and where it comes from; AdamW and RMSprop go by Adam's rows
+        ("sgd", "sampled", "binary"): (0.2, "the run of 500 hidden units on binarised MNIST in docs/theory/rbm.md"),
+        ("sgd", "sampled", "gaussian"): (0.2, "as for binary units; not measured: the default optimiser is Adam"),
+        ("sgd", "exact", "binary"): (5.0, "the best on XOR, seed 0: 2 stayed at its start, 10 was unsteady"),
+        ("sgd", "exact", "gaussian"): (0.2, "the best of 0.05, 0.2 and 1 on two Gaussian clusters, seed 0"),
+        ("adam", "exact", "binary"): (0.1, "the runs on Ising lattices and XOR in docs/theory/rbm.md, of 800 steps"),
+        ("adam", "exact", "gaussian"): (0.03, "between 0.01 and 0.1, which end alike in the table of Gaussian units"),
+        ("adam", "sampled", "binary"): (0.01, "as for Gaussian units; not measured: the default optimiser is SGD"),
+        ("adam", "sampled", "gaussian"): (0.01, "the best of the four rates of pcd in the table of Gaussian units"),
+        ("adagrad", "exact", "binary"): (0.5, "between 0.3 and 1, which end alike on XOR, seed 0"),
+        ("adagrad", "exact", "gaussian"): (0.5, "better than 0.1 on two Gaussian clusters, seed 0"),
+        ("adagrad", "sampled", "binary"): (0.3, "on XOR, seed 0: 0.1 stayed at its start"),
+        ("adagrad", "sampled", "gaussian"): (0.3, "better than 0.1 on two Gaussian clusters, seed 0"),
+        ("adadelta", "exact", "binary"): (10.0, "the best on XOR, seed 0: 1 stayed at its start"),
+        ("adadelta", "exact", "gaussian"): (10.0, "better than 1 on two Gaussian clusters, seed 0"),
+        ("adadelta", "sampled", "binary"): (10.0, "on XOR, seed 0: 1 stayed at its start"),
+        ("adadelta", "sampled", "gaussian"): (10.0, "better than 1 on two Gaussian clusters, seed 0"),
+    }
+)
+_LIKE = {"adamw": "adam", "rmsprop": "adam"}  # whose steps are as long
+_RESTARTS, _RESTARTED = 5, 10  # machines side by side, for smaller layers of so many units
+
+
+def resolved_settings(model: Any, energy: BoltzmannEnergy) -> Settings:
+    """Return how the machine `energy` is to learn: the options of `model`, each "auto" resolved."""
+    small = smaller_layer(energy)
+    method = ("exact" if small <= _EXACT_TRAINING else "pcd") if model.method == "auto" else model.method
+    exact = method == "exact"
+    sgd = energy.visible == "binary" and not exact
+    optimizer = ("sgd" if sgd else "adam") if model.optimizer == "auto" else model.optimizer
+    key = (_LIKE.get(optimizer, optimizer), "exact" if exact else "sampled", energy.visible)
+    rate, _ = LEARNING_RATES[key]
+    sweeps = _GAUSSIAN_SWEEPS if method == "pcd" and energy.visible == "gaussian" else 1
+    restarts = (_RESTARTS if exact and small <= _RESTARTED else 1) if model.n_restarts == "auto" else model.n_restarts
+    return Settings(
+        method=method,
+        max_steps=int(model.max_steps),
+        learning_rate=rate if model.learning_rate == "auto" else float(model.learning_rate),
+        optimizer=optimizer,
+        momentum=(0.0 if optimizer == "sgd" else 0.9) if model.momentum == "auto" else float(model.momentum),
+        weight_decay=model.weight_decay,
+        centred=model.centred,
+        n_gibbs=sweeps if model.n_gibbs == "auto" else int(model.n_gibbs),
+        n_chains=int(model.n_chains),
+        n_levels=int(model.n_levels),
+        n_restarts=int(restarts) if exact else 1,
+        ema_decay=(0.0 if exact else 0.999) if model.ema_decay == "auto" else float(model.ema_decay),
+        all_rows=model.batch_size == "auto",
+        seed=model.seed_,
+        compile=model.compile,
+    )
+
+
+def check_options(model: Any) -> None:
+    """Raise `InputError` for options of `model` that are out of range."""
+    check_choice("method", model.method, dict.fromkeys(METHODS, True))
+    check_choice("visible", model.visible, dict.fromkeys(("auto", *VISIBLE), True))
+    if model.optimizer != "auto":
+        check_choice("optimizer", model.optimizer, OPTIMIZERS)
+
+
+_STATES = 256  # that a machine without chains of its own is asked for
+
+Base = tuple[Tensor, Tensor | None]
+
+
+class ModelChains:
+    """The source of the model's rows.
+
+    Parameters
+    ----------
+    method : "cd", "pcd" or "tempering".
+    base : from `reverie.models.rbm.likelihood.base_rate`.
+    n_gibbs, n_chains, n_levels : sweeps between updates, chains (of each level), levels.
+
+    Attributes
+    ----------
+    state : what goes on from update to update: h (chain, hidden), v (level * chain, visible), or nothing.
+    swaps : share of the swaps of the last update that were made.
+    """
+
+    def __init__(self, method: str, base: Base, *, n_gibbs: int, n_chains: int, n_levels: int) -> None:
+        self.method, self.base, self.n_gibbs, self.n_chains = method, base, n_gibbs, n_chains
+        self.betas = torch.linspace(1, 0, n_levels)
+        self.state, self.swaps = torch.zeros(0), torch.zeros(())
+
+    def begin(self, machine: BoltzmannEnergy, generator: torch.Generator) -> None:
+        """Start the chains of an untrained machine."""
+        path = self._path(machine)
+        if self.method == "pcd":
+            level = path.start(self.n_chains, generator)
+            self.state = path.draw_hidden(level.x, 1.0, generator)
+        elif self.method == "tempering":
+            self.state = path.start(self.n_chains * len(self.betas), generator).v
+
+    def rows(self, machine: BoltzmannEnergy, h: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return v of the model and the mean of h given it.
+
+        Parameters
+        ----------
+        machine : as it is now.
+        h : (batch, hidden), the mean of the hidden units given the batch, where cd starts.
+        generator : all randomness.
+        """
+        if self.method == "tempering":
+            return self._tempered(machine, generator)
+        bits, v = self.state if self.method == "pcd" else _bits(h, generator), h
+        for _ in range(self.n_gibbs):
+            v = machine.sample_visible(bits, generator)
+            h = machine.hidden_mean(v)
+            bits = _bits(h, generator)
+        if self.method == "pcd":
+            self.state.copy_(bits)
+        return v, h
+
+    def states(self, machine: BoltzmannEnergy, generator: torch.Generator) -> Tensor:
+        """Return v (n, visible), roughly distributed as the machine."""
+        if self.method == "pcd":
+            return machine.sample_visible(self.state, generator)
+        if self.method == "tempering":
+            return self.state[: self.n_chains].clone()
+        return pilot(BoltzmannPath(machine, self.base), _STATES, generator)[1].to(machine.W.dtype)
+
+    def _tempered(self, machine: BoltzmannEnergy, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        path = self._path(machine)
+        betas = self.betas.to(self.state.device)
+        v, made = exchange(path, self.state, betas, generator, n_sweeps=self.n_gibbs)
+        self.swaps.copy_(made)
+        self.state.copy_(v)
+        return v[: self.n_chains], machine.hidden_mean(v[: self.n_chains])
+
+    def _path(self, machine: BoltzmannEnergy) -> BoltzmannPath:
+        return BoltzmannPath(machine, self.base, dtype=machine.W.dtype)
+
+
+def _bits(p: Tensor, generator: torch.Generator) -> Tensor:
+    uniform = torch.rand(p.shape, generator=generator, dtype=p.dtype, device=p.device)
+    return torch.lt(uniform, p, out=uniform)

@@ -43,8 +43,7 @@ from reverie.models.wavefunction.inputs import UNITS, as_amplitudes, as_bases, a
 from reverie.models.wavefunction.sampling import start_sampling
 from reverie.models.wavefunction.state import QuantumState
 from reverie.models.wavefunction.training import Fit, Training, initial_energy, start_exact
-from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.networks.enumeration import log_partition
+from reverie.networks.boltzmann import BoltzmannEnergy, log_partition
 from reverie.training.loop import Record, train
 from reverie.training.runtime import thread_limit
 from reverie.training.threads import Threads, chosen_threads

@@ -22,8 +22,7 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.models.wavefunction.chains import TurningGibbs
 from reverie.models.wavefunction.training import Fit, folds
-from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.networks.enumeration import log_partition
+from reverie.networks.boltzmann import BoltzmannEnergy, log_partition
 from reverie.objectives.contrastive import likelihood_gradient
 from reverie.samplers.gibbs import Layers
 from reverie.training.averaging import ema_update

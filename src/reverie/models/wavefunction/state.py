@@ -16,8 +16,7 @@ from torch import Tensor
 from reverie.core.measured import Measured
 from reverie.core.random import child_generator, child_seed
 from reverie.models.wavefunction.chains import TurningGibbs, gibbs_chains
-from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.networks.enumeration import all_states
+from reverie.networks.boltzmann import BoltzmannEnergy, all_states
 from reverie.samplers.chains import Chains
 from reverie.samplers.run import run
 

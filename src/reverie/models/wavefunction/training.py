@@ -27,8 +27,7 @@ from reverie.compile.step import Compiled
 from reverie.core.protocols import Trainable
 from reverie.core.random import child_generator
 from reverie.networks.bases import rotate
-from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.networks.enumeration import all_states, state_number
+from reverie.networks.boltzmann import BoltzmannEnergy, all_states, state_number
 
 __all__ = ["ExactLikelihood", "Fit", "Training", "folds", "histograms", "initial_energy", "start_exact"]
 

@@ -5,6 +5,14 @@ r"""Batch normalisation whose means are those of a batch that several processes 
 Each process holds as many rows, so the mean over the batch is the mean over processes of their means; gradients run
 through it, to any order. In evaluation mode, and on one process, it is what torch does. Ioffe and Szegedy,
 arXiv:1502.03167. The mean over processes comes in as a function: networks know no processes.
+
+Spectral normalisation: layers of a discriminator whose largest stretch is one.
+
+    W -> W / sigma(W),    sigma(W) = max_v |W v| / |v| ~ u^T W v
+
+with u, v from one step of power iteration in each forward pass in training mode (Miyato et al.,
+arXiv:1802.05957). Kernels of convolutions count as matrices (out, in x height x width). The Lipschitz
+constant of the network is then bounded by those of its activations and of the convolutions' overlap.
 """
 
 from collections.abc import Callable
@@ -12,8 +20,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrizations import spectral_norm
 
-__all__ = ["SharedBatchNorm", "share_batch_norm"]
+from reverie.core.random import as_seed
+
+__all__ = ["SharedBatchNorm", "normalise_spectrum", "share_batch_norm"]
 
 Mean = Callable[[Tensor], Tensor]
 
@@ -77,3 +88,22 @@ def share_batch_norm(network: nn.Module, mean_over: Mean, world_size: int) -> No
     for path, layer in list(network.named_modules()):
         if path and isinstance(layer, _BatchNorm) and not isinstance(layer, SharedBatchNorm):
             network.set_submodule(path, SharedBatchNorm(layer, mean_over, world_size))
+
+
+_LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+def normalise_spectrum(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Normalise all linear and convolutional layers of `network`; return it.
+
+    Parameters
+    ----------
+    network : with its initial weights, none of its matrices zero.
+    generator : source of the first u and v.
+    """
+    with torch.random.fork_rng(devices=[]):  # torch draws u and v from its global state: lend it ours
+        torch.manual_seed(as_seed(generator))
+        for layer in list(network.modules()):
+            if isinstance(layer, _LAYERS):
+                spectral_norm(layer, dim=1 if isinstance(layer, nn.ConvTranspose2d) else 0)
+    return network

@@ -1,0 +1,156 @@
+r"""Features with a density: what flows, energies and Gaussian units are fitted to.
+
+log p(x) of events x needs features y = f(x) of as many coordinates as x, on which a density is defined:
+
+    numbers             Gaussianised, column by column (`reverie.data.transforms.Quantile`)
+    angles              pairs (cos, sin), which a flow takes as one coordinate on the circle; an interval of one period
+                        for energies and Gaussian units, whose density is one on all of R^d
+    whole numbers, spins, categories, pixels of few levels
+                        level k becomes k + u, u uniform in (0, 1), and then as numbers within [0, K):
+                        the density over the cell is the probability of the level (Uria et al., 2013)
+    point masses        the gap of `reverie.data.transforms.PointMass`: a cell again
+    images              all pixels beside each other, at most 4096; levels spread, bounded ranges opened by a logit
+
+An angle as cosine and sine or a category as one-hot vector lies on a part of R^d that has no volume, and beyond the end
+of a range lies density of no event. Where the user's own preprocessing makes such features, a model of an energy can be
+trained and drawn from, but it has no log p.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from reverie.core.errors import InputError
+from reverie.core.protocols import Transform
+from reverie.data.dataset import Dataset
+from reverie.data.schema import Schema
+from reverie.data.transforms import (
+    Chain,
+    Columns,
+    Dequantise,
+    InvertibleTransform,
+    Logit,
+    PointMass,
+    Quantile,
+    Standardise,
+    auto_transform,
+)
+from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
+
+__all__ = ["density_transform", "energy_preprocessing", "without_density"]
+
+_MOST_VALUES = 4096  # of an event
+_MOST_LEVELS = 256  # different values up to which the cells of an image count as discrete
+_LOOKED_AT = 100_000  # cells that decide it before all are looked at
+_KNOTS = 24  # of the Gaussianisation: the 500 that suit other models cost 0.01 nats a column, these 0.001 to 0.003
+
+
+def density_transform(dataset: Dataset, choice: ChangeOfVariables) -> InvertibleTransform:
+    """Return the unfitted change of variables that gives events of `dataset` a density.
+
+    Parameters
+    ----------
+    dataset : training events.
+    choice : "auto", a word for all numbers, words or transforms by column, or a transform for all.
+
+    Raises
+    ------
+    InputError
+        For events of more than 4096 values, and images with a point mass.
+    """
+    schema, size = dataset.schema, math.prod(dataset.schema.event_shape)
+    if size > _MOST_VALUES:
+        raise InputError(
+            f"Expected events of at most {_MOST_VALUES} values, got {size} of shape {schema.event_shape}. "
+            "A flow keeps as many coordinates throughout: use smaller images, or a GAN."
+        )
+    if isinstance(choice, InvertibleTransform):
+        return choice
+    if choice == "auto" and not schema.is_table:
+        return _image_transform(dataset)
+    by_column = choice if isinstance(choice, Mapping) else {}
+    # A word is for columns without a point mass: the gap of one must not leak at the bounds.
+    only_atoms = choice != "auto" and not by_column
+    transforms: dict[str, InvertibleTransform | str] = {}
+    for c in schema.columns:
+        if c.kind not in ("continuous", "bounded") or (only_atoms and c.atom is None):
+            continue
+        if c.atom is None:
+            transforms[c.name] = Quantile(lower=c.lower, upper=c.upper, n_knots=_KNOTS)
+        else:
+            transforms[c.name] = PointMass(c.atom, Quantile(n_knots=_KNOTS), lower=c.lower, upper=c.upper)
+    if schema.is_table:
+        transforms |= _level_transforms(dataset)
+    word = choice if isinstance(choice, str) and choice != "auto" else "quantile"
+    return auto_transform(schema, continuous=word, overrides={**transforms, **by_column})
+
+
+def _level_transforms(dataset: Dataset) -> dict[str, InvertibleTransform]:
+    """Return transforms that spread the levels of the discrete columns of a table over cells, by column."""
+    transforms = {}
+    for column, x in zip(dataset.schema.columns, dataset.values.T, strict=True):
+        if column.kind in ("categorical", "spin"):
+            levels = column.levels or tuple(np.unique(x).astype(float).tolist())
+        elif column.kind == "pixel" and len(unique := np.unique(x)) <= _MOST_LEVELS:
+            levels = tuple(unique.astype(float).tolist())
+        else:
+            continue
+        spread = [Dequantise(levels=levels), Quantile(lower=0.0, upper=float(len(levels)))]
+        transforms[column.name] = Chain(spread)
+    return transforms
+
+
+def _image_transform(dataset: Dataset) -> InvertibleTransform:
+    column, values = dataset.schema.columns[0], dataset.values
+    levels = np.unique(values) if len(np.unique(values.reshape(-1)[:_LOOKED_AT])) <= _MOST_LEVELS else np.empty(0)
+    if 0 < len(levels) <= _MOST_LEVELS:
+        whole = Dequantise(levels=tuple(levels.astype(float).tolist()))
+        return Chain([whole, Logit(lower=0.0, upper=float(len(levels))), Standardise()])
+    if column.atom is not None:
+        raise InputError(
+            f"Expected images without a point mass, got many cells that are exactly {column.atom:g}, where there is no "
+            "density. Give the cells as a table, X.reshape(len(X), -1), whose columns are prepared one by one."
+        )
+    steps: list[InvertibleTransform] = [Dequantise(lower=column.lower, upper=column.upper)] if column.integral else []
+    upper = column.upper + 1 if column.integral and column.upper is not None else column.upper
+    if column.lower is not None or upper is not None:
+        steps.append(Logit(lower=column.lower, upper=upper))
+    return Chain([*steps, Standardise(shared=not steps)])
+
+
+def energy_preprocessing(dataset: Dataset, container: str, choice: ChangeOfVariables) -> Preprocessing:
+    """Return the fitted preprocessing to features with a density on all of space.
+
+    Parameters
+    ----------
+    dataset : training data.
+    container : see `reverie.models.preprocessing.container_of`.
+    choice : "auto", a word for all numbers, words or transforms by column, or a transform for all.
+    """
+    schema: Schema = dataset.schema
+    for column in schema.columns if schema.is_table else ():
+        if column.kind == "periodic" and column.lower is not None and column.period is not None:
+            ends = {"lower": column.lower, "upper": column.lower + column.period}
+            schema = schema.edit(column.name, kind="bounded", **ends)
+    flat = Dataset(dataset.values, schema=schema)
+    return fitted_preprocessing(dataset, container, density_transform(flat, choice))
+
+
+def without_density(preprocessing: Preprocessing) -> str:
+    """Return why log p of an energy of these features cannot be given, naming the columns; nothing where it can."""
+    schema, transform = preprocessing.schema, preprocessing.transform
+    if math.prod(transform.output_shape) == math.prod(schema.event_shape):
+        return ""
+    names = [column.name for column in schema.columns]
+    part: Transform | None = transform
+    if isinstance(transform, Chain):
+        part = next((step for step in transform.steps_ if isinstance(step, Columns)), None)
+    if isinstance(part, Columns):
+        pieces = zip(part.indices_, part.transforms_, strict=True)
+        names = [names[j] for columns, piece in pieces if piece.output_shape[0] != len(columns) for j in columns]
+    return (
+        f"Expected one feature per column for a log-likelihood, got more for {', '.join(names)}: angles as cosine and "
+        "sine and one-hot categories have no density in the space of an energy. Leave their preprocessing to 'auto', "
+        "or train a Flow or a VAE, which have laws for them."
+    )
