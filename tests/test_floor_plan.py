@@ -1,4 +1,4 @@
-"""What the import contract cannot see: the front door, homes of libraries, and how states are loaded."""
+"""What the import contract cannot see: circles of files, the front door, homes of libraries, how states are loaded."""
 
 import ast
 import re
@@ -24,42 +24,77 @@ HOMES = {  # third-party libraries and the folders that may import them
 }
 
 
-def _imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
+TEXTS = {path: path.read_text(encoding="utf-8") for path in FILES}
+TREES = {path: ast.parse(text) for path, text in TEXTS.items()}
+
+
+def _names(tree: ast.Module) -> set[str]:
+    """Return the dotted names that a module imports, at its head or inside functions."""
+    nodes = list(ast.walk(tree))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    sources = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return plain | {node.module for node in sources} | {f"{n.module}.{a.name}" for n in sources for a in n.names}
+
+
+IMPORTS = {path: _names(tree) for path, tree in TREES.items()}
 
 
 def _folder(path):
     return path.relative_to(SOURCE).parts[0]
 
 
+def _circles(graph: dict[str, set[str]]) -> list[str]:
+    """Return the nodes from which a way leads back to themselves."""
+    circles = []
+    for start in graph:
+        seen, waiting = set(), [start]
+        while waiting:
+            new = graph.get(waiting.pop(), set()) - seen
+            seen |= new
+            waiting += new
+        if start in seen:
+            circles.append(start)
+    return circles
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the rooms of models, validation, transforms and the command line are being rebuilt"
+)
+def test_files_import_each_other_without_circles():
+    """Imports inside functions count too: a file that hides one knows another that knows it."""
+    names = {".".join(("reverie", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in FILES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    graph = {name: (IMPORTS[path] & names.keys()) - {name, "reverie"} for name, path in names.items()}
+    assert not _circles(graph)
+
+
+def test_a_circle_is_seen():
+    assert _circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+
+
 def test_nobody_inside_imports_from_the_front_door():
-    guilty = [p for p in FILES if p.parent != SOURCE and "reverie" in set(_imports(p))]
+    guilty = [p for p in FILES if p.parent != SOURCE and "reverie" in IMPORTS[p]]
     assert not guilty, guilty
 
 
 @pytest.mark.parametrize("library", list(HOMES))
 def test_every_library_stays_in_its_home(library):
-    guilty = {_folder(p) for p in FILES if any(name.split(".")[0] == library for name in _imports(p))}
+    guilty = {_folder(p) for p in FILES if any(name.split(".")[0] == library for name in IMPORTS[p])}
     assert guilty <= HOMES[library]
 
 
 def test_torch_distributed_stays_in_scale():
-    assert all(_folder(p) == "scale" for p in FILES if any(n.startswith("torch.distributed") for n in _imports(p)))
+    assert all(_folder(p) == "scale" for p in FILES if any(n.startswith("torch.distributed") for n in IMPORTS[p]))
 
 
 def test_dynamic_imports_stay_at_the_lazy_doors():
-    guilty = {str(p.relative_to(SOURCE)) for p in FILES if "importlib" in set(_imports(p))}
+    guilty = {str(p.relative_to(SOURCE)) for p in FILES if "importlib" in IMPORTS[p]}
     lazy = {"__init__.py", "cli/main.py", "cli/completion.py"}
     assert guilty <= lazy, guilty - lazy
 
 
 def test_no_pickle_is_loaded_and_nothing_is_evaluated():
-    text = {p: p.read_text() for p in FILES}
-    for path, source in text.items():
+    for path, source in TEXTS.items():
         for call in re.findall(r"torch\.load\([^)]*\)", source):
             assert "weights_only=True" in call, f"{path}: {call}"
         assert not re.search(r"\b(pickle|joblib|dill|marshal)\.loads?\(", source), path
@@ -70,4 +105,4 @@ def test_no_pickle_is_loaded_and_nothing_is_evaluated():
 
 def test_there_is_no_utils_and_every_module_says_what_it_is():
     assert not [p for p in FILES if "utils" in p.stem or "helpers" in p.stem]
-    assert not [p for p in FILES if not ast.get_docstring(ast.parse(p.read_text()))]
+    assert not [p for p in FILES if not ast.get_docstring(TREES[p])]
