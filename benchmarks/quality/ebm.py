@@ -44,7 +44,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.toys import SWISS_ROLL_NOISE_SD, SWISS_ROLL_SCALE, TOYS
 from reverie.models.ebm.estimator import EBM
 from reverie.simulators.targets import TARGETS, GaussianMixture
-from reverie.validation.classifier import classifier_test
+from reverie.validation.classifiers.two_sample import classifier_test
 
 ASKED = 0.05
 _PLACES, _ROWS = 1000, 4000

@@ -25,7 +25,7 @@ import torch
 import reverie
 from reverie.models.flow.estimator import Flow
 from reverie.simulators.targets import TARGETS, target
-from reverie.validation.classifier import classifier_test
+from reverie.validation.classifiers.two_sample import classifier_test
 
 COLUMNS = ["pt1", "eta1", "phi1", "pt2", "eta2", "phi2"]
 QUOTED, TUNED, SPLIT_SEED = 0.35, 0.2, 12345

@@ -27,7 +27,7 @@ from scipy import stats
 
 import reverie
 from reverie.validation import faults
-from reverie.validation.result import ValidationResult
+from reverie.validation.results.result import ValidationResult
 
 NAMES = ("mass", "pt", "eta", "x", "y")
 

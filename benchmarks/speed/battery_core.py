@@ -16,18 +16,18 @@ from collections.abc import Callable
 
 import torch
 
-from reverie.validation.correlation import correlation_columns
-from reverie.validation.features import draw_frequencies, fourier_columns, polynomial_columns
-from reverie.validation.kernels import (
+from reverie.validation.permutation.relabelling import relabellings
+from reverie.validation.statistics.correlations import correlation_columns
+from reverie.validation.statistics.kernel_features import draw_frequencies, fourier_columns, polynomial_columns
+from reverie.validation.statistics.kernels import (
     BANDWIDTH_FACTORS,
     energy_kernel,
     gaussian_kernel,
     kernel_columns,
     median_distance,
 )
-from reverie.validation.marginal import marginal_columns
-from reverie.validation.relabel import relabellings
-from reverie.validation.sliced import draw_directions, energy_by_slices, sliced_columns
+from reverie.validation.statistics.marginal import marginal_columns
+from reverie.validation.statistics.sliced import draw_directions, energy_by_slices, sliced_columns
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.explore.tables import read_table
 from reverie.models import GAN
-from reverie.validation.samples import read_sample
+from reverie.validation.inputs.samples import read_sample
 
 pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")

@@ -12,8 +12,8 @@ from reverie.core.errors import FolderError, InputError, UnknownNameError
 from reverie.experiment.compare import compare_runs, difference, welch
 from reverie.experiment.compared import Score, scores_of
 from reverie.experiment.folder import RunFolder, write_json
-from reverie.validation.reach import events_for_auc
-from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
+from reverie.validation.power.events_needed import events_for_auc
+from reverie.validation.results.result import ClassifierResult, TestResult, ValidationResult
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test here
 LEVEL = 0.05

@@ -17,10 +17,13 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from reverie.validation import features, moments, paths
-from reverie.validation.correlation import correlation_columns, correlation_difference
-from reverie.validation.features import draw_frequencies, fourier_columns, polynomial_columns
-from reverie.validation.kernels import (
+from reverie.validation.permutation.multiple_testing import permutation_p
+from reverie.validation.permutation.relabelling import Computed, Relabellings, relabellings
+from reverie.validation.statistics import kernel_features as features
+from reverie.validation.statistics import moments, paths
+from reverie.validation.statistics.correlations import correlation_columns, correlation_difference
+from reverie.validation.statistics.kernel_features import draw_frequencies, fourier_columns, polynomial_columns
+from reverie.validation.statistics.kernels import (
     energy_distance,
     energy_kernel,
     gaussian_kernel,
@@ -29,7 +32,7 @@ from reverie.validation.kernels import (
     polynomial_block_columns,
     polynomial_mmd,
 )
-from reverie.validation.marginal import (
+from reverie.validation.statistics.marginal import (
     Marginal,
     anderson_darling,
     energy_distance_1d,
@@ -37,10 +40,8 @@ from reverie.validation.marginal import (
     marginal_columns,
     wasserstein_1d,
 )
-from reverie.validation.moments import hotelling
-from reverie.validation.multiple import permutation_p
-from reverie.validation.relabel import Computed, Relabellings, relabellings
-from reverie.validation.sliced import (
+from reverie.validation.statistics.moments import hotelling
+from reverie.validation.statistics.sliced import (
     draw_directions,
     energy_by_slices,
     sliced_columns,

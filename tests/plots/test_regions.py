@@ -4,9 +4,9 @@ import numpy as np
 
 from reverie.core.measured import Measured
 from reverie.plots.regions import log_weights, observable_means, region_shares
-from reverie.validation.observables import ObservableMeans
-from reverie.validation.occupancy import occupancy
-from reverie.validation.result import Located
+from reverie.validation.results.result import Located
+from reverie.validation.statistics.observables import ObservableMeans
+from reverie.validation.statistics.occupancy import occupancy
 
 RNG = np.random.default_rng(0)
 

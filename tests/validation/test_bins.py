@@ -10,9 +10,9 @@ from scipy import stats
 
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
-from reverie.validation.bins import bin_regions, bin_statistic, compare_bins, fit_cells, region_names
-from reverie.validation.occupancy import mode_occupancy, occupancy
-from reverie.validation.relabel import relabellings
+from reverie.validation.permutation.relabelling import relabellings
+from reverie.validation.statistics.bins import bin_regions, bin_statistic, compare_bins, fit_cells, region_names
+from reverie.validation.statistics.occupancy import mode_occupancy, occupancy
 
 Z = 3.89  # two-sided 1e-4
 

@@ -7,7 +7,7 @@ import pytest
 
 from reverie.core.errors import ShortChainError
 from reverie.validation import validate
-from reverie.validation.chains import FEWEST_BLOCKS, LEAST_BLOCKS, inspect_chains
+from reverie.validation.inputs.chains import FEWEST_BLOCKS, LEAST_BLOCKS, inspect_chains
 
 NAMES = ("a", "b", "c")
 

@@ -9,9 +9,15 @@ from scipy.signal import lfilter
 from sklearn.metrics import roc_auc_score
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.validation.areas import area_p_value, effective_blocks, weighted_mean
-from reverie.validation.classifier import area_under_curve, area_with_error, classifier_test, halves, separate
-from reverie.validation.learners import LEARNERS, Events, Training, train_learner
+from reverie.validation.classifiers.auc import area_p_value, effective_blocks, weighted_mean
+from reverie.validation.classifiers.training import LEARNERS, Events, Training, train_learner
+from reverie.validation.classifiers.two_sample import (
+    area_under_curve,
+    area_with_error,
+    classifier_test,
+    halves,
+    separate,
+)
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 GRID = stats.norm.ppf((np.arange(4000) + 0.5) / 4000)

@@ -9,8 +9,8 @@ import torch
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.validation.constraints import check_constraints, conserved, mass_shell
-from reverie.validation.inferred import inferred_constraints
+from reverie.validation.statistics.constraints import check_constraints, conserved, mass_shell
+from reverie.validation.statistics.inferred_constraints import inferred_constraints
 
 NAMES = ["pt", "eta", "charge", "hits", "clipped", "a", "b", "mass"]
 

@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.special import expit
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.validation.divergence import (
+from reverie.validation.statistics.divergences import (
     binned_divergences,
     discriminator_divergences,
     histogram_divergences,

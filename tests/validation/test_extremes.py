@@ -6,7 +6,7 @@ import torch
 
 import reverie
 from reverie.validation import precision_recall_density_coverage, statistics
-from reverie.validation.samples import gather_samples
+from reverie.validation.inputs.samples import gather_samples
 
 QUICK = {"n_permutations": 99, "classifiers": (), "calibrate": False, "random_state": 0}
 BY_MOMENTS = {"correlation difference", "Frechet distance", "polynomial MMD"}

@@ -6,8 +6,8 @@ import torch
 from scipy import linalg, stats
 
 from reverie.core.errors import InputError
-from reverie.validation.frechet import frechet_between, frechet_bias, frechet_columns, frechet_distance
-from reverie.validation.relabel import relabellings
+from reverie.validation.permutation.relabelling import relabellings
+from reverie.validation.statistics.frechet import frechet_between, frechet_bias, frechet_columns, frechet_distance
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 Z = stats.norm.isf(ALPHA / 2)

@@ -6,8 +6,14 @@ import torch
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.validation.features import draw_frequencies, fourier_columns, n_monomials, polynomial_columns
-from reverie.validation.kernels import (
+from reverie.validation.permutation.relabelling import relabellings
+from reverie.validation.statistics.kernel_features import (
+    draw_frequencies,
+    fourier_columns,
+    n_monomials,
+    polynomial_columns,
+)
+from reverie.validation.statistics.kernels import (
     energy_distance,
     energy_kernel,
     gaussian_kernel,
@@ -17,8 +23,7 @@ from reverie.validation.kernels import (
     polynomial_block_columns,
     polynomial_mmd,
 )
-from reverie.validation.relabel import relabellings
-from reverie.validation.sliced import draw_directions, energy_by_slices
+from reverie.validation.statistics.sliced import draw_directions, energy_by_slices
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 

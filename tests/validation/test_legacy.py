@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.validation.legacy import fpd_jetnet, kid, kpd_jetnet
+from reverie.validation.statistics.fpd_kpd_kid import fpd_jetnet, kid, kpd_jetnet
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 SMALL = {"min_samples": 200, "max_samples": 500}

@@ -8,12 +8,12 @@ import torch
 from scipy import optimize, stats
 
 from reverie.core.errors import InputError
-from reverie.validation.frechet import frechet_columns
-from reverie.validation.kernels import gaussian_kernel, kernel_columns, median_distance
-from reverie.validation.likelihood_ratio import LogRatio, likelihood_ratio_columns, likelihood_ratio_test
-from reverie.validation.marginal import marginal_columns
-from reverie.validation.multiple import permutation_p
-from reverie.validation.relabel import relabellings
+from reverie.validation.permutation.multiple_testing import permutation_p
+from reverie.validation.permutation.relabelling import relabellings
+from reverie.validation.statistics.frechet import frechet_columns
+from reverie.validation.statistics.kernels import gaussian_kernel, kernel_columns, median_distance
+from reverie.validation.statistics.likelihood_ratio import LogRatio, likelihood_ratio_columns, likelihood_ratio_test
+from reverie.validation.statistics.marginal import marginal_columns
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reverie.validation.multiple import holm, min_p, permutation_p, ranked
+from reverie.validation.permutation.multiple_testing import holm, min_p, permutation_p, ranked
 
 
 def test_holm_equals_the_worked_example():

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from reverie.core.errors import InputError
-from reverie.validation.balls import (
+from reverie.validation.permutation.relabelling import relabellings
+from reverie.validation.statistics.neighbours import label_share, nearest, neighbour_graph, neighbour_share, one_nn_null
+from reverie.validation.statistics.precision_recall import (
     ball_statistics,
     coverage_null,
     list_length,
     precision_recall_density_coverage,
 )
-from reverie.validation.neighbours import label_share, nearest, neighbour_graph, neighbour_share, one_nn_null
-from reverie.validation.relabel import relabellings
 
 Z = 3.89  # two-sided 1e-4
 

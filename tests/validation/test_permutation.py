@@ -6,7 +6,7 @@ from scipy import stats
 
 from reverie.core.errors import InputError
 from reverie.validation import TestResult, permutation_test
-from reverie.validation.marginal import ks_distance
+from reverie.validation.statistics.marginal import ks_distance
 
 
 def _mean_difference(x, y):

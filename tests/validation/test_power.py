@@ -9,8 +9,9 @@ from scipy import stats
 from scipy.signal import lfilter
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.validation.areas import area_p_value, effective_sizes
-from reverie.validation.faults import (
+from reverie.validation.classifiers.auc import area_p_value, effective_sizes
+from reverie.validation.power.events_needed import detectable_auc, events_for_auc
+from reverie.validation.power.faults import (
     FAULTS,
     Fault,
     contaminate,
@@ -20,8 +21,7 @@ from reverie.validation.faults import (
     shift,
     shrink_tails,
 )
-from reverie.validation.power import classifier_p, power_study
-from reverie.validation.reach import detectable_auc, events_for_auc
+from reverie.validation.power.study import classifier_p, power_study
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.validation.regions import Condition, difference_map, worst_regions
-from reverie.validation.shares import share_of
-from reverie.validation.weights import METHODS, calibrated_weights
+from reverie.validation.classifiers.likelihood_ratios import METHODS, calibrated_weights
+from reverie.validation.classifiers.regions import Condition, difference_map, worst_regions
+from reverie.validation.classifiers.shares import share_of
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 Z = stats.norm.isf(ALPHA / 2)
@@ -53,8 +53,8 @@ def test_equal_laws_have_weights_of_one_and_no_divergence():
 
 def test_uncalibrated_log_odds_do_not_close():
     # the twin: log-odds of boosted trees as they are, which believe too much
-    from reverie.validation.areas import weighted_mean
-    from reverie.validation.classifier import separate
+    from reverie.validation.classifiers.auc import weighted_mean
+    from reverie.validation.classifiers.two_sample import separate
 
     x, y = _normals(600, 0.0)
     raw = -separate(x, y, names=["a", "b"], seed=0).scores_generated
@@ -147,7 +147,7 @@ def test_regions_of_equal_laws_are_rarely_found_even_by_log_weights_that_know_th
 
 
 def test_counting_on_the_events_of_the_fit_would_find_them(monkeypatch):
-    from reverie.validation import regions
+    from reverie.validation.classifiers import regions
 
     class Everything(np.ndarray):
         """All events are fitted, and all are counted."""

@@ -9,7 +9,7 @@ import torch
 
 import reverie
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.validation.samples import gather_samples, read_sample
+from reverie.validation.inputs.samples import gather_samples, read_sample
 
 
 def _table(n, seed=0, d=3):

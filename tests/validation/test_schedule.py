@@ -10,9 +10,9 @@ import torch
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data import load
 from reverie.validation import schedule, validate
-from reverie.validation.components import fit_components
+from reverie.validation.inputs.components import fit_components
+from reverie.validation.parallel import shared
 from reverie.validation.schedule import Budget, Stage, run_stages
-from reverie.validation.sharing import shared
 
 OPTIONS = {"n_permutations": 39, "classifiers": ("boosting",), "random_state": 0}
 

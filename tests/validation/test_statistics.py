@@ -10,18 +10,18 @@ import torch
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.validation.correlation import correlation_columns, correlation_difference
-from reverie.validation.kernels import energy_distance
-from reverie.validation.marginal import (
+from reverie.validation.parallel import shared
+from reverie.validation.permutation.relabelling import relabellings
+from reverie.validation.statistics.correlations import correlation_columns, correlation_difference
+from reverie.validation.statistics.kernels import energy_distance
+from reverie.validation.statistics.marginal import (
     anderson_darling,
     energy_distance_1d,
     ks_distance,
     marginal_columns,
     wasserstein_1d,
 )
-from reverie.validation.relabel import relabellings
-from reverie.validation.sharing import shared
-from reverie.validation.sliced import (
+from reverie.validation.statistics.sliced import (
     draw_directions,
     sliced_columns,
     sliced_energy_distance,
@@ -225,7 +225,7 @@ def test_sliced_wasserstein_is_the_mean_over_its_directions(m, monkeypatch):
     ]
     whole = float(sliced_wasserstein(x, y))
     assert whole == pytest.approx(np.mean([stats.wasserstein_distance(*pair) for pair in shadows]), rel=1e-12)
-    monkeypatch.setattr("reverie.validation.sliced._AT_ONCE", 7 * m)
+    monkeypatch.setattr("reverie.validation.statistics.sliced._AT_ONCE", 7 * m)
     assert float(sliced_wasserstein(x, y)) == pytest.approx(whole, rel=1e-14)
 
 

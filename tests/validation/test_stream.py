@@ -9,8 +9,8 @@ from reverie.core.errors import InputError
 from reverie.core.lazy import LazyTable
 from reverie.data import Dataset
 from reverie.validation import ValidationResult, validate
-from reverie.validation import stream as module
-from reverie.validation.stream import part_of, stream
+from reverie.validation.inputs import large_samples as module
+from reverie.validation.inputs.large_samples import part_of, stream
 
 
 @pytest.fixture(autouse=True)

@@ -13,13 +13,13 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from reverie.core.errors import WorkerError
 from reverie.data import Dataset
 from reverie.scale.executors import open_executor
-from reverie.validation.bench import set_bench
-from reverie.validation.kernels import energy_kernel, gaussian_kernel, kernel_columns, kernel_share
-from reverie.validation.relabel import relabellings
-from reverie.validation.samples import gather_samples
-from reverie.validation.sharing import shared
+from reverie.validation.battery import Task
+from reverie.validation.comparison import set_bench
+from reverie.validation.inputs.samples import gather_samples
+from reverie.validation.parallel import shared
+from reverie.validation.permutation.relabelling import relabellings
+from reverie.validation.statistics.kernels import energy_kernel, gaussian_kernel, kernel_columns, kernel_share
 from reverie.validation.suite import validate
-from reverie.validation.tasks import Task
 
 
 def _table(k, n=300, d=3):
@@ -89,7 +89,7 @@ def test_threads_and_their_number_change_no_bit(name):
 
 
 def test_samples_too_large_for_all_pairs_are_shared_out_too(monkeypatch):
-    monkeypatch.setattr("reverie.validation.battery.MAX_EXACT", 300)
+    monkeypatch.setattr("reverie.validation.statistics.registry.MAX_EXACT", 300)
     alone = _verdict(_table)
     assert any(check["detail"] == "estimated" for check in alone["checks"])
     with ThreadPoolExecutor(2) as executor:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from scipy import stats
 
-from reverie.validation.constraints import check_constraints, constraint_columns
-from reverie.validation.multiple import permutation_p
-from reverie.validation.relabel import relabellings
-from reverie.validation.twins import row_hashes, row_sets, twin_columns
+from reverie.validation.permutation.duplicates import row_hashes, row_sets, twin_columns
+from reverie.validation.permutation.multiple_testing import permutation_p
+from reverie.validation.permutation.relabelling import relabellings
+from reverie.validation.statistics.constraints import check_constraints, constraint_columns
 
 RUNS = 100
 

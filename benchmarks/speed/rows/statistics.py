@@ -71,8 +71,8 @@ def energy_test(*, rows: int, features: int, permutations: int, threads: int) ->
     """Return the window of the energy test as the battery takes it: all labellings share the distances."""
     import torch
 
-    from reverie.validation.kernels import energy_kernel, kernel_columns
-    from reverie.validation.relabel import relabellings
+    from reverie.validation.permutation.relabelling import relabellings
+    from reverie.validation.statistics.kernels import energy_kernel, kernel_columns
 
     x, y = _samples(rows, features, threads)
     z, generator = torch.cat([x, y]), torch.Generator().manual_seed(0)

@@ -1,15 +1,15 @@
-"""The shift of the mean: a statistic to copy into `reverie/validation/`, with what the battery asks of it.
+"""The shift of the mean: a statistic to copy into `reverie/validation/statistics/`, with what the battery asks of it.
 
     t = |mean of x - mean of y| = |sum_i s_i z_i|
 
-s is the signed measure of a labelling (`reverie.validation.relabel`): one matrix product gives t for all of them.
+s is the signed measure of a labelling (`reverie.validation.permutation.relabelling`): one matrix product gives t for all of them.
 """
 
 import torch
 from torch import Tensor
 
-from reverie.validation.columns import as_computed, measures, signed_columns
-from reverie.validation.relabel import Computed, Relabellings
+from reverie.validation.permutation.signed_measures import as_computed, measures, signed_columns
+from reverie.validation.permutation.relabelling import Computed, Relabellings
 
 __all__ = ["mean_shift", "mean_shift_columns"]
 

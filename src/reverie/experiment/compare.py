@@ -32,7 +32,7 @@ from reverie.core.errors import FolderError, InputError, UnknownNameError
 from reverie.experiment.compared import AUC, CLASSIFIER_ROW, Run, Score, check_comparable, read_runs
 from reverie.experiment.config import flatten
 from reverie.experiment.folder import write_json
-from reverie.validation.multiple import holm
+from reverie.validation.permutation.multiple_testing import holm
 
 __all__ = ["Comparison", "Group", "Pair", "compare_runs", "difference", "welch"]
 

@@ -12,7 +12,7 @@ from reverie.core.errors import InputError
 from reverie.core.typed_files import rebuilt
 from reverie.experiment.config import RunConfig, format_duration
 from reverie.experiment.folder import RunFolder
-from reverie.validation.result import ValidationResult
+from reverie.validation.results.result import ValidationResult
 
 __all__ = ["AUC", "CLASSIFIER_ROW", "Run", "Score", "check_comparable", "read_runs", "scores_of"]
 

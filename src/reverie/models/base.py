@@ -29,7 +29,7 @@ from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.preprocessing import Preprocessing, as_dataset
 from reverie.training.loop import Record
 from reverie.training.runtime import suggested_threads, thread_limit
-from reverie.validation.kernels import energy_distance
+from reverie.validation.statistics.kernels import energy_distance
 
 __all__ = ["N_SCORED", "GenerativeModel"]
 

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from reverie.plots.style import ALERT, GENERATED, MUTED, REAL, new_figure, safe_text, style
 
 if TYPE_CHECKING:
-    from reverie.validation.observables import ObservableMeans
-    from reverie.validation.occupancy import Occupancy, Region
-    from reverie.validation.result import Located
+    from reverie.validation.results.result import Located
+    from reverie.validation.statistics.observables import ObservableMeans
+    from reverie.validation.statistics.occupancy import Occupancy, Region
 
 __all__ = ["log_weights", "observable_means", "region_shares"]
 

@@ -18,7 +18,7 @@ from reverie.plots.style import ALERT, GENERATED, MUTED, REAL, new_figure, safe_
 __all__ = ["auc", "checks_in_noise_units", "choose_checks", "importances", "in_noise_units"]
 
 if TYPE_CHECKING:
-    from reverie.validation.result import ClassifierResult, TestResult
+    from reverie.validation.results.result import ClassifierResult, TestResult
 
 Row: TypeAlias = tuple["TestResult", float, float]  # the check, its value and real against real in units of its noise
 

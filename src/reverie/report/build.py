@@ -33,7 +33,7 @@ from reverie.report.sections import (
 from reverie.report.where import copies_section, where_section
 
 if TYPE_CHECKING:
-    from reverie.validation.result import ValidationResult
+    from reverie.validation.results.result import ValidationResult
 
 __all__ = ["build", "write"]
 

@@ -18,9 +18,9 @@ from reverie.report.page import Block, Cell, Details, Gallery, Picture, Section,
 from reverie.report.words import count, events, measured, number, p_value
 
 if TYPE_CHECKING:
-    from reverie.validation.biases import Bias
-    from reverie.validation.reach import EventsNeeded
-    from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
+    from reverie.validation.power.biases import Bias
+    from reverie.validation.power.events_needed import EventsNeeded
+    from reverie.validation.results.result import ClassifierResult, TestResult, ValidationResult
 
 __all__ = ["tone", "validation_section", "verdict_section"]
 

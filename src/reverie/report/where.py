@@ -9,11 +9,11 @@ from reverie.report.page import Block, Cell, Details, Picture, Section, Table, T
 from reverie.report.words import count, measured, number, p_value
 
 if TYPE_CHECKING:
-    from reverie.validation.constraints import ConstraintResult
-    from reverie.validation.memorisation_result import MemorisationResult
-    from reverie.validation.observables import ObservableMeans
-    from reverie.validation.occupancy import Occupancy
-    from reverie.validation.result import Located, ValidationResult
+    from reverie.validation.results.result import Located, ValidationResult
+    from reverie.validation.statistics.constraints import ConstraintResult
+    from reverie.validation.statistics.memorisation_result import MemorisationResult
+    from reverie.validation.statistics.observables import ObservableMeans
+    from reverie.validation.statistics.occupancy import Occupancy
 
 __all__ = ["copies_section", "where_section"]
 

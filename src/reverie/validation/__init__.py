@@ -11,22 +11,23 @@
     any statistic     permutation_test
 """
 
-from reverie.validation import faults, statistics
-from reverie.validation.balls import precision_recall_density_coverage
-from reverie.validation.bins import compare_bins
-from reverie.validation.constraints import check_constraints, conserved, mass_shell
-from reverie.validation.divergence import discriminator_divergences, histogram_divergences, knn_divergences
-from reverie.validation.frechet import frechet_distance
-from reverie.validation.legacy import fpd_jetnet, kid, kpd_jetnet
-from reverie.validation.likelihood_ratio import likelihood_ratio_test
-from reverie.validation.memorisation import MemorisationResult, memorisation
-from reverie.validation.multiple import benjamini_hochberg, holm
-from reverie.validation.occupancy import mode_occupancy
-from reverie.validation.permutation import permutation_test
-from reverie.validation.power import power_study
-from reverie.validation.reach import detectable_auc, events_for_auc
+from reverie.validation import statistics
+from reverie.validation.permutation.multiple_testing import benjamini_hochberg, holm
+from reverie.validation.permutation.permutation_test import permutation_test
+from reverie.validation.power import faults
+from reverie.validation.power.events_needed import detectable_auc, events_for_auc
+from reverie.validation.power.study import power_study
 from reverie.validation.references import REFERENCES
-from reverie.validation.result import ClassifierResult, TestResult, ValidationResult
+from reverie.validation.results.result import ClassifierResult, TestResult, ValidationResult
+from reverie.validation.statistics.bins import compare_bins
+from reverie.validation.statistics.constraints import check_constraints, conserved, mass_shell
+from reverie.validation.statistics.divergences import discriminator_divergences, histogram_divergences, knn_divergences
+from reverie.validation.statistics.fpd_kpd_kid import fpd_jetnet, kid, kpd_jetnet
+from reverie.validation.statistics.frechet import frechet_distance
+from reverie.validation.statistics.likelihood_ratio import likelihood_ratio_test
+from reverie.validation.statistics.memorisation import MemorisationResult, memorisation
+from reverie.validation.statistics.occupancy import mode_occupancy
+from reverie.validation.statistics.precision_recall import precision_recall_density_coverage
 from reverie.validation.suite import validate
 
 __all__ = [

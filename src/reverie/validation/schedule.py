@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import torch
 
-from reverie.validation.sharing import shared
+from reverie.validation.parallel import shared
 
 __all__ = ["Budget", "Piece", "Progress", "Stage", "n_workers", "run_stages"]
 

@@ -1,18 +1,18 @@
 """One call that answers whether generated samples can be distinguished from real ones.
 
-The battery (`reverie.validation.battery`) computes every statistic on the same pooled rows with the same
+The battery (`reverie.validation.statistics.registry`) computes every statistic on the same pooled rows with the same
 permutations. p = (1 + k)/(B + 1) for each; the columns of a group, such as all features of KS, are first combined
-within it, then the groups, by min-P (see `reverie.validation.multiple`), into one p-value for the battery. Hard
-constraints are one of these groups. Classifiers cannot share the permutations, so the global p-value is Bonferroni's
-over the battery and the classifiers: the smallest p times their number. It is valid whatever the dependence between
-them.
+within it, then the groups, by min-P (see `reverie.validation.permutation.multiple_testing`), into one p-value for the
+battery. Hard constraints are one of these groups. Classifiers cannot share the permutations, so the global p-value is
+Bonferroni's over the battery and the classifiers: the smallest p times their number. It is valid whatever the
+dependence between them.
 
 Adjusted p-values are those of Westfall and Young, step-down: by feature within each test, the strongest of each group
 among the groups. q-values (Benjamini and Hochberg) stand beside them.
 
-Roles of the samples, equal sizes, weights, and the common scale are explained in `reverie.validation.samples`, chains
-in `reverie.validation.chains`. Whether training events were copied is another question with a p-value of its
-own (`reverie.validation.memorisation`), asked when `train` is given.
+Roles of the samples, equal sizes, weights, and the common scale are explained in `reverie.validation.inputs.samples`,
+chains in `reverie.validation.inputs.chains`. Whether training events were copied is another question with a p-value of
+its own (`reverie.validation.statistics.memorisation`), asked when `train` is given.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,24 +28,24 @@ from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.validation.battery import Groups
-from reverie.validation.bench import Bench, set_bench
-from reverie.validation.chains import LEAST_BLOCKS
-from reverie.validation.classifier import classifier_result, fits_of
-from reverie.validation.constraints import Constraint
+from reverie.validation.battery import Task, battery_groups, battery_stages
+from reverie.validation.classifiers.located import locate as find_evidence
+from reverie.validation.classifiers.two_sample import classifier_result, fits_of
+from reverie.validation.comparison import Bench, set_bench
 from reverie.validation.costs import seconds_of_copies, seconds_of_learner
-from reverie.validation.findings import find
-from reverie.validation.judgement import constraints_judged, judged, observables_judged, reached, regions_judged
-from reverie.validation.located import locate as find_evidence
-from reverie.validation.memorisation import MemorisationResult, memorisation
-from reverie.validation.multiple import min_p, ranked
-from reverie.validation.observables import named_observables
-from reverie.validation.result import ClassifierResult, Located, ValidationResult, strongest
-from reverie.validation.samples import Samples, gather_samples, read_sample
+from reverie.validation.inputs.chains import LEAST_BLOCKS
+from reverie.validation.inputs.large_samples import Streamed, part_of, stream
+from reverie.validation.inputs.samples import Samples, gather_samples, read_sample
+from reverie.validation.permutation.multiple_testing import min_p, ranked
+from reverie.validation.results.assemble import constraints_judged, judged, observables_judged, reached, regions_judged
+from reverie.validation.results.findings import find
+from reverie.validation.results.result import ClassifierResult, Located, ValidationResult, strongest
+from reverie.validation.results.sentences import UNLIKE
 from reverie.validation.schedule import Budget, Progress, Stage, n_workers, run_stages
-from reverie.validation.sentences import UNLIKE
-from reverie.validation.stream import Streamed, part_of, stream
-from reverie.validation.tasks import Task, battery_groups, battery_stages
+from reverie.validation.statistics.constraints import Constraint
+from reverie.validation.statistics.memorisation import MemorisationResult, memorisation
+from reverie.validation.statistics.observables import named_observables
+from reverie.validation.statistics.registry import Groups
 
 __all__ = ["validate"]
 
@@ -91,7 +91,7 @@ def validate(
     observables : functions of events, a float64 tensor (n, *event), to one number (n,) or several (n, k) per
         event; one, several, or by name.
     constraints : name -> function of events that says for each whether it holds, or by how much it fails.
-        Others are read off the calibration sample (see `reverie.validation.constraints`).
+        Others are read off the calibration sample (see `reverie.validation.statistics.constraints`).
     modes : labels of events (n, d) -> (n,), such as `predict` of clusters found in real events: their occupancy is
         compared.
     classifiers : of "boosting", "forest", "mlp", "cnn"; "auto" takes boosting, and cnn besides for images. () for none.
@@ -102,7 +102,7 @@ def validate(
     random_state : seed of splits, permutations, projections and learners.
     n_permutations : B; the smallest p-value of one test is 1/(B + 1).
     max_samples : most rows used of each sample. Of a sample too large for copies they are drawn from a random part
-        of it, and one pass over all rows is added (see `reverie.validation.stream`).
+        of it, and one pass over all rows is added (see `reverie.validation.inputs.large_samples`).
     alpha : level of the verdict, in (0, 1).
     max_time : seconds after which no test begins that is not expected to end in time: the cheapest come first, and what
         was left out is said. Which tests run depends on sizes and on the clock, never on their results, and the global

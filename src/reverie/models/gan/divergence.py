@@ -49,7 +49,7 @@ from reverie.networks.replicas import Stacked
 from reverie.objectives.adversarial import minimax_discriminator
 from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.optimizers import make_optimizer, take_step
-from reverie.validation.samples import read_sample
+from reverie.validation.inputs.samples import read_sample
 
 __all__ = ["Discriminator", "fit_discriminator", "jensen_shannon"]
 

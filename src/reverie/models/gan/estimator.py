@@ -40,7 +40,7 @@ from reverie.models.preprocessing import ChangeOfVariables, container_of, fitted
 from reverie.models.weights import event_weights
 from reverie.training.loop import Record
 from reverie.training.runtime import resolved_device, thread_limit
-from reverie.validation.kernels import energy_distance
+from reverie.validation.statistics.kernels import energy_distance
 
 __all__ = ["GAN"]
 

@@ -1,0 +1,305 @@
+"""The classifier two-sample test (C2ST): if a classifier cannot tell two samples apart, they are alike.
+
+Both samples are split once into a half for training and a half for testing. A learner
+(`reverie.validation.classifiers.training`) learns to tell them apart on the first half; on the second, which it has
+not seen,
+
+    AUC = P(f(generated) > f(real)) + P(equal) / 2,     1/2 if both have one law   (Lopez-Paz, Oquab 2017)
+
+p-value: given the training half, the scores of the test events are independent and, under the null
+hypothesis, of one law, so the AUC is exactly the Mann-Whitney statistic; one-sided, with ties.
+Error: the standard error of DeLong et al. (1988), from the placements of each test event among the
+events of the other class, so it holds for unequal laws too and covers the fluctuation of both test
+samples. It is the error of the AUC *of this trained classifier*. Weights, and the blocks of correlated rows,
+change both as `reverie.validation.classifiers.auc` says.
+
+Why one split and no cross-validation: under the null hypothesis the AUCs of exchanged halves are
+strongly correlated (both measure how the fluctuations of the two halves align), so pooling them
+gains little and breaks both the error and the p-value.
+
+The split depends on `seed` and sizes alone, so all learners see the same one. Plain rows are split at random.
+Rows of a Markov chain (`block` > 1) are split in time, the first half for training, the second for testing, with
+a gap of one block between them: a random split would put neighbours on both sides.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reverie.core.checks import check_choice, check_positive
+from reverie.core.errors import InputError
+from reverie.core.random import child_seed
+from reverie.validation.classifiers.auc import (
+    area_p_value,
+    area_under_curve,
+    area_with_error,
+    deflection,
+    effective_blocks,
+    effective_sizes,
+)
+from reverie.validation.classifiers.training import LEARNERS, MAX_FEATURES, Events, Trained, train_learner
+from reverie.validation.references import DESCRIPTIONS
+from reverie.validation.results.result import ClassifierResult
+
+__all__ = [
+    "MAX_FEATURES",
+    "Fit",
+    "Halves",
+    "Separation",
+    "area_under_curve",
+    "area_with_error",
+    "classifier_result",
+    "classifier_test",
+    "fits_of",
+    "halves",
+    "separate",
+]
+
+MIN_BLOCKS = 5  # of each class in the test half: 252 labellings, so p can reach 0.004
+MIN_EFFECTIVE = 10  # weighted events of each class in the test half
+Weights = np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Rows of both samples for training and for testing: integers, the real sample first."""
+
+    train: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How well one learner tells two samples apart on events it has not seen.
+
+    Parameters
+    ----------
+    value, error : AUC on the test half and its standard error.
+    p_value : one-sided, of the test half.
+    importances : feature -> loss of AUC when that feature is shuffled among the test events; empty for the
+        more than 64 pixels that "cnn" sees.
+    n_train, n_test : events of both classes together.
+    n_effective : of the test half, (sum w)^2 / sum w^2 over blocks, the smaller class.
+    deflection, deflection_error : difference of the mean scores over the root of the sum of both variances.
+    sizes : independent test events of weight one of each class that would give the AUC its error, real first.
+    scores_real, scores_generated : log-odds of the test events, large for generated-like.
+    """
+
+    value: float
+    error: float
+    p_value: float
+    importances: dict[str, float]
+    n_train: int
+    n_test: int
+    n_effective: float
+    deflection: float
+    deflection_error: float
+    sizes: tuple[float, float]
+    scores_real: np.ndarray
+    scores_generated: np.ndarray
+
+
+def classifier_test(
+    reference: np.ndarray,
+    generated: np.ndarray,
+    calibration: np.ndarray | None,
+    *,
+    names: Sequence[str],
+    seed: int,
+    learner: str = "boosting",
+    weights: tuple[Weights, Weights, Weights] = (None, None, None),
+    block: int = 1,
+    event_shape: tuple[int, ...] | None = None,
+    periodic: bool = False,
+) -> ClassifierResult:
+    """Tell `generated` from `reference`, and `calibration` from `reference`, with the same recipe.
+
+    Parameters
+    ----------
+    reference, generated, calibration : (rows, d), on one common scale; the last two of equal size. Without
+        calibration real against real is nan.
+    names : d feature names.
+    seed : of splits and learners.
+    learner : "boosting", "forest", "mlp" or "cnn".
+    weights : of the three samples in this order, (rows,) each, of any unit and sign, or None.
+    block : number of neighbouring rows that belong together; 1 for independent rows.
+    event_shape, periodic : of images and lattices, for "cnn".
+
+    Raises
+    ------
+    InputError
+        For an unknown learner, a wrong event shape, or too few blocks or effective events.
+    """
+    options = {"names": tuple(names), "seed": seed, "learner": learner, "block": block}
+    options |= {"event_shape": event_shape, "periodic": periodic}
+    fits = fits_of(reference, generated, calibration, weights=weights, **options)
+    return classifier_result(learner, *(fit.done() for fit in fits))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One call of `separate`, which any process can make; the fields are its arguments."""
+
+    real: np.ndarray
+    generated: np.ndarray
+    weights: tuple[Weights, Weights]
+    options: dict[str, Any]
+
+    def done(self) -> "Separation":
+        """Make it."""
+        return separate(self.real, self.generated, weights=self.weights, **self.options)
+
+
+def fits_of(
+    reference: np.ndarray,
+    generated: np.ndarray,
+    calibration: np.ndarray | None,
+    *,
+    weights: tuple[Weights, Weights, Weights] = (None, None, None),
+    **options: Any,
+) -> tuple[Fit, ...]:
+    """Return the fits of `classifier_test`: generated against real and, with calibration, real against real."""
+    of_real, of_generated, of_calibration = weights
+    here = Fit(reference, generated, (of_real, of_generated), {**options, "explain": True})
+    if calibration is None:
+        return (here,)
+    return here, Fit(reference, calibration, (of_real, of_calibration), options)
+
+
+def classifier_result(learner: str, here: Separation, real: Separation | None = None) -> ClassifierResult:
+    """Return the result of `classifier_test` from its separations."""
+    return ClassifierResult(
+        value=here.value,
+        error=here.error,
+        real_vs_real=math.nan if real is None else real.value,
+        real_vs_real_error=math.nan if real is None else real.error,
+        real_vs_real_p=1.0 if real is None else real.p_value,
+        p_value=here.p_value,
+        importances=here.importances,
+        n_train=here.n_train,
+        n_test=here.n_test,
+        description=check_choice("learner", learner, LEARNERS).description,
+        reference=DESCRIPTIONS["classifier"][1],
+        learner=learner,
+        n_effective=here.sizes,
+        deflection=here.deflection,
+        deflection_error=here.deflection_error,
+    )
+
+
+def separate(
+    real: np.ndarray,
+    generated: np.ndarray,
+    *,
+    names: Sequence[str],
+    seed: int,
+    learner: str = "boosting",
+    weights: tuple[Weights, Weights] = (None, None),
+    block: int = 1,
+    event_shape: tuple[int, ...] | None = None,
+    periodic: bool = False,
+    explain: bool = False,
+) -> Separation:
+    """Train a learner on one half of both samples (rows, d) and count on the other; arguments as `classifier_test`.
+
+    `explain` computes the importances, d more passes over the test half.
+    """
+    events = Events(real, weights[0]), Events(generated, weights[1])
+    split = halves(*events, seed=seed, block=block)
+    x, y = (sample.take(rows) for sample, rows in zip(events, split.test, strict=True))
+    train = [sample.take(rows) for sample, rows in zip(events, split.train, strict=True)]
+    more = {"names": names, "seed": seed, "event_shape": event_shape, "periodic": periodic}
+    trained = train_learner(learner, *train, **more)
+    scores, of_test = (trained.scores(x.rows), trained.scores(y.rows)), (x.weights, y.weights)
+    value, error = area_with_error(*scores, of_test, block=block)
+    difference, its_error = deflection(*scores, of_test, block=block)
+    return Separation(
+        value=value,
+        error=error,
+        p_value=area_p_value(*scores, of_test, block=block, seed=child_seed(seed, "permutations")),
+        importances=_importances(trained, x, y, seed) if explain and len(trained.names) <= MAX_FEATURES else {},
+        n_train=sum(len(sample.rows) for sample in train),
+        n_test=len(x.rows) + len(y.rows),
+        n_effective=min(effective_blocks(sample.filled, block) for sample in (x, y)),
+        deflection=difference,
+        deflection_error=its_error,
+        sizes=effective_sizes(*scores, of_test, block=block),
+        scores_real=scores[0],
+        scores_generated=scores[1],
+    )
+
+
+def halves(real: Events, generated: Events, *, seed: int, block: int = 1) -> Halves:
+    """Return the rows of both samples that train and those that test.
+
+    At random for block 1; else in time, with a gap of one block between, and whole blocks in the test half.
+
+    Raises
+    ------
+    InputError
+        For fewer than 5 test blocks in a sample, weights of another length, or fewer than 10 effective test events.
+    """
+    check_positive("block", block, integer=True)
+    rng = np.random.default_rng(seed)
+    rows = [
+        _random_halves(len(s.rows), rng) if block == 1 else _halves_in_time(len(s.rows), block)
+        for s in (real, generated)
+    ]
+    for sample, (_, test), what in zip((real, generated), rows, ("real", "generated"), strict=True):
+        _check(sample, test, block, what)
+    (x_train, x_test), (y_train, y_test) = rows
+    return Halves((x_train, y_train), (x_test, y_test))
+
+
+def _random_halves(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    order = rng.permutation(n)
+    return order[n // 2 :], order[: n // 2]
+
+
+def _halves_in_time(n: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+    blocks = (n - block) // 2 // block
+    if blocks < MIN_BLOCKS:
+        raise InputError(
+            f"Expected at least {(2 * MIN_BLOCKS + 1) * block} rows for blocks of {block} ({MIN_BLOCKS} blocks to test "
+            f"on, as many rows to train on, and a gap of one), got {n}. Give more rows, or thin them and use "
+            "smaller blocks."
+        )
+    return np.arange(n - (blocks + 1) * block), np.arange(n - blocks * block, n)
+
+
+def _check(sample: Events, test: np.ndarray, block: int, what: str) -> None:
+    if sample.weights is None:
+        return
+    if np.shape(sample.weights) != (len(sample.rows),):
+        raise InputError(
+            f"Expected one weight for each of the {len(sample.rows)} {what} events, got shape "
+            f"{np.shape(sample.weights)}. Give an array (n_events,), or None for equal weights."
+        )
+    weights = sample.filled[test]
+    effective, enough = effective_blocks(weights, block), min(MIN_EFFECTIVE, len(test) // block / 2)
+    if not weights.sum() > 0 or effective < enough:
+        raise InputError(
+            f"Expected {what} weights with a positive sum and at least {enough:g} effective events in the test "
+            f"half, got sum {weights.sum():.4g} and (sum w)^2 / sum w^2 = {effective:.3g}. Give more events, or "
+            "weights of less spread."
+        )
+
+
+def _importances(trained: Trained, x: Events, y: Events, seed: int) -> dict[str, float]:
+    rng = np.random.default_rng(child_seed(seed, "importances"))
+    rows = trained.features(np.concatenate([x.rows, y.rows]))
+    split, weights = len(x.rows), (x.weights, y.weights)
+
+    def area(rows: np.ndarray) -> float:
+        scores = trained.log_odds(rows)
+        return area_under_curve(scores[:split], scores[split:], weights)
+
+    value, losses = area(rows), {}
+    for j, name in enumerate(trained.names):
+        shuffled = rows.copy()
+        shuffled[:, j] = rng.permutation(shuffled[:, j])
+        losses[name] = value - area(shuffled)
+    return losses

@@ -1,0 +1,313 @@
+r"""Samples too large for the tests: a part of the rows is tested, and all of them are looked at once.
+
+The tests of the battery, the classifiers and the search for copies look at `max_samples` rows of each sample at most:
+beyond some thousands of rows every generator is told apart, and more rows change the verdict of none. Of a sample with
+more numbers than `reverie.core.lazy.LARGE` these rows are drawn at random from a random part, 2^18 rows, before
+anything else is computed. Rare things hide from a part. One pass over all rows, a block at a time, therefore gives
+
+    moments       mean and standard deviation of each feature, merged block by block (Chan, Golub and LeVeque 1983)
+    distance      max |F - G| over 999 quantiles of the real part: the KS distance of all rows, up to 0.001
+    range         generated values below the least or above the greatest real one
+    constraints   events that break each one that was given
+    equal rows    by a 64-bit hash of their values: different rows whose hash falls below a threshold are counted, and
+                  the threshold is halved whenever they are more than 2^19. Equal rows are counted or left out
+                  together, so their share is that of all rows (distinct sampling, Gibbons, VLDB 2001)
+
+These numbers are no tests. Their errors are those of independent rows: sqrt((1/n + 1/m) var) for a difference of
+means, and chance exceeds the distance sqrt(log(2 / 0.05) (1/n + 1/m) / 2) in at most 5 % of samples of one law.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from reverie.core.checks import check_finite
+from reverie.core.containers import tabular
+from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows, sample_size
+from reverie.validation.permutation.duplicates import row_hashes
+from reverie.validation.statistics.constraints import Constraint, breaks
+
+__all__ = ["Part", "Streamed", "StreamedFeature", "part_of", "stream"]
+
+_QUANTILES = np.arange(1, 1000) / 1000
+_MOST_HASHES = 1 << 19
+_MOST_LINES = 6
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a sample that stand for it: values, names and weights as `reverie.validate` reads them.
+
+    `n_rows` is how many rows the sample has.
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...] | None
+    weights: np.ndarray | None
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class StreamedFeature:
+    """One feature of all rows.
+
+    Parameters
+    ----------
+    name : of the feature.
+    real_mean, real_deviation, generated_mean, generated_deviation : of all rows.
+    distance : KS distance of all rows, up to 0.001.
+    outside : generated values beyond the range of real ones.
+    """
+
+    name: str
+    real_mean: float
+    real_deviation: float
+    generated_mean: float
+    generated_deviation: float
+    distance: float
+    outside: int
+
+    def sentence(self, n_real: int, n_generated: int) -> str:
+        """Return what there is to say, given the numbers of rows."""
+        error = math.sqrt(self.real_deviation**2 / n_real + self.generated_deviation**2 / n_generated)
+        z = (self.generated_mean - self.real_mean) / error if error > 0 else 0.0
+        beyond = f"; {self.outside:,} beyond the real range" if self.outside else ""
+        return (
+            f"{self.name}: KS distance {self.distance:.4f}; mean {self.generated_mean:.5g}, real {self.real_mean:.5g} "
+            f"(z = {z:.1f}); standard deviation {self.generated_deviation:.5g}, real {self.real_deviation:.5g}{beyond}."
+        )
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What one pass over all rows of both samples found.
+
+    Parameters
+    ----------
+    n_real, n_generated : rows there.
+    used_real, used_generated : rows that the tests could draw from.
+    features : one by one.
+    equal_real, equal_generated : share of rows that equal an earlier one of their sample.
+    equal_to_real : share of different generated rows that equal a real one.
+    n_hashed : different rows of both samples that were compared for this.
+    broken : name of a constraint -> real and generated events that break it.
+    """
+
+    n_real: int
+    n_generated: int
+    used_real: int
+    used_generated: int
+    features: tuple[StreamedFeature, ...]
+    equal_real: float
+    equal_generated: float
+    equal_to_real: float
+    n_hashed: int
+    broken: dict[str, tuple[int, int]]
+
+    @property
+    def chance(self) -> float:
+        """Distance that 5 % of samples of one law exceed at most."""
+        return math.sqrt(math.log(2 / 0.05) * (1 / self.n_real + 1 / self.n_generated) / 2)
+
+    def __str__(self) -> str:
+        worst = sorted(self.features, key=lambda one: -one.distance)
+        shown = [one.sentence(self.n_real, self.n_generated) for one in worst[:_MOST_LINES]]
+        rest = len(worst) - len(shown)
+        lines = [
+            f"Rows: the tests drew from {self.used_real:,} of {self.n_real:,} real and {self.used_generated:,} of "
+            f"{self.n_generated:,} generated events. All of them, looked at once (chance: a distance up to "
+            f"{self.chance:.4f}):",
+            *[f"  {line}" for line in shown],
+            *([f"  {rest} more features with smaller distances."] if rest else []),
+            f"  Equal rows: {_share(self.equal_generated)} of generated events equal an earlier one, "
+            f"{_share(self.equal_real)} of real ones; {_share(self.equal_to_real)} of generated events equal "
+            f"a real one ({self.n_hashed:,} different rows compared).",
+        ]
+        lines += [
+            f"  {generated:,} of {self.n_generated:,} generated events break '{name}', "
+            f"{real:,} of {self.n_real:,} real."
+            for name, (real, generated) in self.broken.items()
+        ]
+        return "\n".join(lines)
+
+
+def part_of(sample: Any, what: str, *, most: int, seed: int) -> Any:
+    """Return a random `Part` of a large sample, in the order of its rows; another sample as it is.
+
+    Parameters
+    ----------
+    sample : whatever `reverie.validate` takes.
+    what : its name in messages.
+    most : rows that the tests will ask for.
+    seed : of the choice.
+
+    Raises
+    ------
+    InputError
+        For NaN or infinite entries anywhere.
+    """
+    values, names, weights = tabular(sample, what)
+    if not is_large(values):
+        return sample
+    n = len(values)
+    check_finite(values, names, name=what)
+    rows = sample_rows(n, max(2 * most, sample_size(n, values.shape[1:])), seed)
+    return Part(values[rows], names, None if weights is None else np.asarray(weights)[rows], n)
+
+
+def stream(
+    samples: tuple[Any, Any],
+    parts: tuple[Any, Any],
+    names: Sequence[str],
+    *,
+    constraints: Mapping[str, Constraint] | None = None,
+    tolerance: float = 1e-6,
+) -> Streamed | None:
+    """Return what one pass over all rows finds, or None where the tests saw all rows already.
+
+    Parameters
+    ----------
+    samples : real and generated, as `reverie.validate` takes them.
+    parts : what `part_of` made of them.
+    names : one per feature of real, flattened.
+    constraints, tolerance : as in `reverie.validation.statistics.constraints.check_constraints`.
+    """
+    if not any(isinstance(part, Part) for part in parts):
+        return None
+    real, generated = (_in_order(sample, names) for sample in samples)
+    used = [len(tabular(part)[0]) for part in parts]
+    single = np.float32 in (real.dtype, generated.dtype)
+    edges = np.quantile(_rounded(tabular(parts[0])[0], single=single), _QUANTILES, axis=0)
+    x, y = (_passed(values, edges, constraints or {}, tolerance, single=single) for values in (real, generated))
+    low, high = x.low, x.high
+    outside = y.beyond(generated, low, high, single=single)
+    distance = np.abs(x.below / x.n - y.below / y.n).max(axis=0)
+    columns = zip(names, x.mean, x.deviation, y.mean, y.deviation, distance, outside, strict=True)
+    features = tuple(StreamedFeature(name, *map(float, numbers), outside=beyond) for name, *numbers, beyond in columns)
+    equal_to_real, n_hashed = _common(x.hashes, y.hashes)
+    return Streamed(
+        n_real=x.n,
+        n_generated=y.n,
+        used_real=used[0],
+        used_generated=used[1],
+        features=features,
+        equal_real=x.hashes.repeated,
+        equal_generated=y.hashes.repeated,
+        equal_to_real=equal_to_real,
+        n_hashed=n_hashed,
+        broken={name: (x.broken[name], y.broken[name]) for name in constraints or {}},
+    )
+
+
+def _in_order(sample: Any, names: Sequence[str]) -> Any:
+    """Return all values of a sample, its columns in the order of `names` where it has such names."""
+    values, own, _ = tabular(sample)
+    if own is None or list(own) == list(names) or set(own) != set(names):
+        return values
+    order = [own.index(name) for name in names]
+    return values.select(order) if isinstance(values, LazyTable) else values[:, order]
+
+
+class _Hashes:
+    """Hashes of a part of the rows, chosen by their content, and how often each was met."""
+
+    def __init__(self) -> None:
+        self.limit = np.uint64(2**64 - 1)
+        self.kept, self.counts = np.empty(0, np.uint64), np.empty(0, np.int64)
+
+    def add(self, table: np.ndarray) -> None:
+        found, counts = np.unique(row_hashes(table), return_counts=True)
+        below = found <= self.limit
+        self.kept, place = np.unique(np.concatenate([self.kept, found[below]]), return_inverse=True)
+        every = np.concatenate([self.counts, counts[below]])
+        self.counts = np.bincount(place, weights=every, minlength=len(self.kept)).astype(np.int64)
+        while len(self.kept) > _MOST_HASHES:
+            self.limit >>= np.uint64(1)
+            below = self.kept <= self.limit
+            self.kept, self.counts = self.kept[below], self.counts[below]
+
+    @property
+    def repeated(self) -> float:
+        return 1 - len(self.kept) / int(self.counts.sum()) if len(self.kept) else 0.0
+
+
+@dataclass(frozen=True)
+class _Pass:
+    n: int
+    mean: np.ndarray
+    squares: np.ndarray  # sum of squared distances from the mean
+    low: np.ndarray
+    high: np.ndarray
+    below: np.ndarray  # (quantile, d): values up to each edge
+    broken: dict[str, int]
+    hashes: _Hashes
+
+    @property
+    def deviation(self) -> np.ndarray:
+        return np.sqrt(self.squares / max(1, self.n - 1))
+
+    def merged(self, table: np.ndarray, edges: np.ndarray, broken: dict[str, int]) -> "_Pass":
+        m, mean = len(table), table.mean(axis=0)
+        step, n = mean - self.mean, self.n + m
+        self.hashes.add(table)
+        return replace(
+            self,
+            n=n,
+            mean=self.mean + step * (m / n),
+            squares=self.squares + ((table - mean) ** 2).sum(axis=0) + step**2 * (self.n * m / n),
+            low=np.minimum(self.low, table.min(axis=0)),
+            high=np.maximum(self.high, table.max(axis=0)),
+            below=self.below + _below(table, edges),
+            broken={name: self.broken[name] + count for name, count in broken.items()},
+        )
+
+    @staticmethod
+    def beyond(values: Any, low: np.ndarray, high: np.ndarray, *, single: bool) -> list[int]:
+        counts = np.zeros(len(low), np.int64)
+        for block in row_blocks(values):
+            table = _rounded(block, single=single)
+            counts += ((table < low) | (table > high)).sum(axis=0)
+        return counts.tolist()
+
+
+def _passed(
+    values: Any, edges: np.ndarray, constraints: Mapping[str, Constraint], tolerance: float, *, single: bool
+) -> _Pass:
+    d = edges.shape[1]
+    zero, unknown = np.zeros(d), np.full(d, np.inf)
+    seen = _Pass(
+        0, zero, zero, unknown, -unknown, np.zeros_like(edges, np.int64), dict.fromkeys(constraints, 0), _Hashes()
+    )
+    for block in row_blocks(values):
+        table = _rounded(block, single=single)
+        events = table.reshape(block.shape)
+        broken = {name: int(breaks(name, holds, events, tolerance).sum()) for name, holds in constraints.items()}
+        seen = seen.merged(table, edges, broken)
+    return seen
+
+
+def _rounded(block: np.ndarray, *, single: bool) -> np.ndarray:
+    """Return rows (k, d) in double precision; those of single precision and others beside them rounded alike."""
+    table = np.asarray(block).reshape(len(block), -1)
+    return (table.astype(np.float32) if single else table).astype(np.float64)
+
+
+def _below(table: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return np.stack(
+        [np.searchsorted(np.sort(x), e, side="right") for x, e in zip(table.T, edges.T, strict=True)], axis=1
+    )
+
+
+def _common(x: _Hashes, y: _Hashes) -> tuple[float, int]:
+    """Return the share of different generated rows that are real ones too, and how many were compared."""
+    limit = min(x.limit, y.limit)
+    real, generated = (hashes.kept[hashes.kept <= limit] for hashes in (x, y))
+    shared = float(np.isin(generated, real).mean()) if len(generated) else 0.0
+    return shared, len(real) + len(generated)
+
+
+def _share(p: float) -> str:
+    return "none" if p == 0 else f"{100 * p:.2g} %"

@@ -1,0 +1,369 @@
+"""The samples of one validation: read, checked, cut to size, given their roles and one common scale.
+
+Roles (validation reference, section 4.0): R is the reference, G the generated sample, H a second
+real sample. G is compared with R, and H with R at |H| = |G|: what H shows against R is what chance
+alone shows.
+
+    calibration given       R = real, H = calibration, G = generated; H and G cut to the smaller of both
+    no calibration sample   real is split at random in halves R and H; G is cut to the size of H
+
+In the second case the reference is half of real for *both* comparisons, so the numbers in a row of
+the table always have equal sizes; the price is half of the real events. Give a calibration sample
+(real events, the training sample will do) to use all of `real` as the reference.
+
+Centre and scale come from H, by feature: median and interquartile range / 1.349 (which is the
+standard deviation of a normal law), the standard deviation where that range is 0. Images have one
+scale for all their pixels. H is real, so the unit does not depend on the generator; and it is neither
+R nor G, so exchanging their rows leaves it alone and permutation tests stay exact. (With the scale of
+R, samples of 60 events with three levels were rejected at 5 % in 10 % of 1,500 null runs.) Never one
+scale per sample: that would hide a pure error of scale. Beyond 50 units from the centre the scale is logarithmic,
+
+    u -> sign(u) 50 (1 + log(|u| / 50)),
+
+the same for all samples and one to one, so no test loses its size and ranks stay what they are. On a linear scale
+one entry of 10^12 would leave no digits of float32 to the distances between all other events.
+
+Event weights, negative ones too, stay with their events. Weighted samples are cut to one size, which the permutations
+need (`reverie.validation.permutation.relabelling`). Rows of Markov chains (`reverie.validation.inputs.chains`) keep
+their order: halves and cuts are then contiguous instead of random.
+
+Events that stand in the tables more than once (`reverie.validation.permutation.duplicates`) are taken once, with the
+number of their rows as weight: rows that are copies of each other are not independent, and a classifier that meets one
+of them in training and the other in testing tells any two samples apart. They are recognised by the evenness of the
+repeats in `real`, unless the generated sample holds the same rows, as it does if both are random parts of one table or
+if the law is discrete.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from reverie.core.checks import check_finite, check_positive, check_table
+from reverie.core.containers import as_array, tabular
+from reverie.core.errors import InputError, UnknownNameError
+from reverie.core.proportions import percent
+from reverie.core.random import child_seed
+from reverie.core.types import ArrayLike
+from reverie.validation.inputs.chains import ChainReport, inspect_chains
+from reverie.validation.permutation.duplicates import evenness, n_pairs, row_hashes
+
+__all__ = ["Sample", "Samples", "aligned", "checked_weights", "gather_samples", "read_sample", "robust_scale"]
+
+MIN_ROWS = 20  # in each sample, after all cuts: below, no test here means anything
+_FAR = 50.0  # units from the centre beyond which the scale is logarithmic
+_DOMINANT = 1 / 3  # share of the variance in one event from which on moments see little else
+_UNEVEN = -4.0  # z below which repeats are too even for chance, which it exceeds in 1 of 30,000 tables at most
+_LEAST_SETS = 10  # of equal real rows that make it worth a word
+_SHARED = 0.1  # of the equal pairs expected between real and generated rows of one law, below which there are few
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample as a table: values (n, d) float, d names, the shape of one event, and its weights (n,), if any."""
+
+    values: np.ndarray
+    names: tuple[str, ...] | None
+    event_shape: tuple[int, ...]
+    weights: np.ndarray | None = None
+
+    def take(self, rows: Any) -> "Sample":
+        """Return the rows at an index or slice."""
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, values=self.values[rows], weights=weights)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The three samples of a validation, in original units, with their common scale.
+
+    Parameters
+    ----------
+    reference, generated, calibration : R, G and H; G and H have the same number of rows.
+    names : d feature names.
+    event_shape : shape of one event.
+    centre, scale : (d,), of the calibration sample.
+    sizes : rows used and rows given.
+    warnings : what was cut, and what that means.
+    calibration_source : "given", "training" or "half of real".
+    chains : whether rows depend on their neighbours, and the blocks to exchange.
+    """
+
+    reference: Sample
+    generated: Sample
+    calibration: Sample
+    names: tuple[str, ...]
+    event_shape: tuple[int, ...]
+    centre: np.ndarray
+    scale: np.ndarray
+    sizes: dict[str, int]
+    warnings: tuple[str, ...]
+    calibration_source: str
+    chains: ChainReport = ChainReport()
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether any event weighs more than another."""
+        return any(sample.weights is not None for sample in (self.reference, self.generated, self.calibration))
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """Return `values` (n, d) in units of the spread of real events, about their centre; far out as logarithms."""
+        u = (values - self.centre) / self.scale
+        return np.where(np.abs(u) > _FAR, np.sign(u) * _FAR * (1 + np.log(np.maximum(np.abs(u), _FAR) / _FAR)), u)
+
+    def unscaled(self, u: np.ndarray, features: Sequence[int]) -> np.ndarray:
+        """Return values (n, k) in the unit of the data from what `scaled` makes of the given features."""
+        linear = np.where(np.abs(u) > _FAR, np.sign(u) * _FAR * np.exp(np.abs(u) / _FAR - 1), u)
+        return linear * self.scale[list(features)] + self.centre[list(features)]
+
+
+def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = None) -> Sample:
+    """Return array, tensor, DataFrame or `reverie.core.protocols.Tabular` as a `Sample`.
+
+    Raises
+    ------
+    InputError
+        For text, NaN or infinity (with the column), fewer than two axes, no rows, or weights of another length.
+    """
+    values, own_names, weights = tabular(sample, what)
+    # single precision stays visible as such until both samples have been compared
+    values = np.asarray(values, dtype=np.float32 if values.dtype == np.float32 else np.float64)
+    check_table(values, what, min_rows=1)
+    event_shape = values.shape[1:]
+    values = values.reshape(len(values), -1)
+    found = names if names is not None else own_names
+    if found is not None and len(found) != values.shape[1]:
+        if names is not None and len(event_shape) == 1:
+            raise InputError(f"Expected one name per feature of {what}, got {len(found)} names for {values.shape[1]}.")
+        found = None
+    check_finite(values, found or _default_names(event_shape), name=what)
+    return Sample(values, found, event_shape, checked_weights(weights, len(values), what))
+
+
+def checked_weights(weights: Any, n: int, what: str) -> np.ndarray | None:
+    """Return weights (n,) that differ, or None where there are none or all are alike."""
+    if weights is None or callable(weights):
+        return None
+    w = as_array(weights, f"the weights of {what}").astype(np.float64)
+    if w.shape != (n,) or not np.isfinite(w).all() or w.sum() <= 0:
+        raise InputError(
+            f"Expected one finite weight per event of {what}, with a positive sum, got shape {w.shape} for {n:,} "
+            f"events and the sum {w.sum():.4g}. Give the weights of these events."
+        )
+    return w if np.ptp(w) > 0 else None
+
+
+def _default_names(event_shape: tuple[int, ...]) -> tuple[str, ...]:
+    if len(event_shape) == 1:
+        return tuple(f"x{j}" for j in range(event_shape[0]))
+    return tuple(f"pixel[{','.join(map(str, index))}]" for index in np.ndindex(*event_shape))
+
+
+def gather_samples(
+    real: ArrayLike,
+    generated: ArrayLike,
+    calibration: ArrayLike | None,
+    *,
+    names: tuple[str, ...] | None,
+    seed: int,
+    max_samples: int,
+    correlated: str = "auto",
+    calibration_source: str = "given",
+) -> Samples:
+    """Return the samples in their roles, cut to size, with the scale of the calibration sample.
+
+    `correlated` is that of `reverie.validation.inputs.chains.inspect_chains`; weights are made one for all events of a
+    sample without weights as soon as another sample has some.
+    """
+    check_positive("max_samples", max_samples, integer=True)
+    given = [("real", real), ("generated", generated), ("calibration", calibration)]
+    read = {what: read_sample(sample, what, names) for what, sample in given if sample is not None}
+    read = _one_precision(_aligned(read))
+    sizes = {f"given_{what}": len(sample.values) for what, sample in read.items()}
+    found = read["real"].names or _default_names(read["real"].event_shape)
+    chains = inspect_chains({k: s.values for k, s in read.items()}, found, correlated, _usable(sizes, max_samples))
+    in_order = chains.block > 1
+    read, copied = (read, []) if chains.is_chain else _each_once(read)
+    read = {what: _all_weighted(s if in_order else _kept(s, chains), read) for what, s in read.items()}
+    roles, notes = _roles(read, seed, max_samples, in_order=in_order)
+    roles = {what: _kept(sample, chains) if in_order else sample for what, sample in roles.items()}
+    for what, sample in roles.items():
+        _check_rows(what, len(sample.values), halved=calibration is None)
+    event_shape = read["real"].event_shape
+    table = {what: sample.values for what, sample in roles.items()}
+    centre, scale = robust_scale(table["calibration"], np.concatenate(list(table.values())), image=len(event_shape) > 1)
+    samples = Samples(
+        reference=roles["real"],
+        generated=roles["generated"],
+        calibration=roles["calibration"],
+        names=found,
+        event_shape=event_shape,
+        centre=centre,
+        scale=scale,
+        sizes={f"n_{what}": len(rows) for what, rows in table.items()} | sizes | {"n_features": len(centre)},
+        warnings=(*copied, *notes, *chains.warnings),
+        calibration_source="half of real" if calibration is None else calibration_source,
+        chains=chains,
+    )
+    return replace(samples, warnings=(*samples.warnings, *_far_notes(samples)))
+
+
+def _far_notes(samples: Samples) -> list[str]:
+    """Return which features have entries far out, and what that does to the tests."""
+    roles = (samples.reference, samples.generated, samples.calibration)
+    u = np.concatenate([samples.scaled(sample.values) for sample in roles])
+    squares, notes = np.square(u - u.mean(axis=0)), []
+    far = np.flatnonzero((np.abs(u) > _FAR).any(axis=0))
+    if len(far):
+        notes.append(
+            f"{_listed(samples.names, far)}: entries lie more than {_FAR:g} widths of the real events from their "
+            "median. Beyond that, tests of several features together measure distances on a logarithmic scale."
+        )
+    few = np.flatnonzero(squares.max(axis=0) > _DOMINANT * squares.sum(axis=0))
+    if len(few) and len(samples.event_shape) == 1:
+        notes.append(
+            f"{_listed(samples.names, few)}: one event holds more than a third of the variance. Correlations, Frechet "
+            "distance and polynomial MMD see little besides it; tests of single features go by rank and do."
+        )
+    return notes
+
+
+def _listed(names: tuple[str, ...], chosen: np.ndarray, most: int = 4) -> str:
+    more = f", ... ({len(chosen)} features)" if len(chosen) > most else ""
+    return ", ".join(names[int(j)] for j in chosen[:most]) + more
+
+
+def _each_once(read: dict[str, Sample]) -> tuple[dict[str, Sample], list[str]]:
+    """Return the samples with events that stand in them more than once taken once, and what there is to say."""
+    sets = {what: row_hashes(sample.values) for what, sample in read.items()}
+    real, generated = sets["real"], sets["generated"]
+    counts = np.unique(real, return_counts=True)[1]
+    expected = 2 * n_pairs(real) * len(generated) / max(len(real) - 1, 1)
+    is_shared = n_pairs(real, generated) > _SHARED * expected
+    if (counts > 1).sum() < _LEAST_SETS or is_shared:
+        return read, []
+    repeated = f"{percent(float(counts[counts > 1].sum() / len(real)))} of the real events equal another real one"
+    if evenness(real) > _UNEVEN:
+        note = (
+            f"{repeated}, and next to no generated event equals one. Are events copied in the table? Tests take the "
+            "copies for independent events, and then reject too easily: leave them out."
+        )
+        return read, [note]
+    once = {what: _merged(sample, sets[what]) for what, sample in read.items()}
+    sizes = ", ".join(f"{len(sample.values):,} of {len(sets[what]):,} {what}" for what, sample in once.items())
+    note = (
+        f"{repeated}, too evenly for chance: events stand in the table more than once. Equal rows of a sample were "
+        f"taken as one event with their number as its weight, which leaves {sizes} events."
+    )
+    return once, [note]
+
+
+def _merged(sample: Sample, sets: np.ndarray) -> Sample:
+    """Return the first of each set of equal rows, in their order, with the sum of the weights of the set."""
+    _, first, place = np.unique(sets, return_index=True, return_inverse=True)
+    rows = np.sort(first)
+    weights = np.bincount(place, sample.weights)[place[rows]]
+    return replace(sample, values=sample.values[rows], weights=weights if np.ptp(weights) > 0 else None)
+
+
+def _usable(sizes: dict[str, int], most: int) -> int:
+    """Return the rows of the smallest role; real is halved where there is no calibration sample."""
+    real = sizes["given_real"] // (1 if "given_calibration" in sizes else 2)
+    return min(real, most, *(n for what, n in sizes.items() if what != "given_real"))
+
+
+def _kept(sample: Sample, chains: ChainReport) -> Sample:
+    return sample.take(chains.kept(len(sample.values)))
+
+
+def _all_weighted(sample: Sample, read: dict[str, Sample]) -> Sample:
+    if sample.weights is not None or all(other.weights is None for other in read.values()):
+        return sample
+    return replace(sample, weights=np.ones(len(sample.values)))
+
+
+def _aligned(read: dict[str, Sample]) -> dict[str, Sample]:
+    real = read["real"]
+    return {what: sample if sample is real else aligned(real, sample, what) for what, sample in read.items()}
+
+
+def aligned(real: Sample, sample: Sample, what: str, first: str = "real") -> Sample:
+    """Return `sample` with its columns in the order of those of `real`, which messages call `first`.
+
+    Raises
+    ------
+    InputError
+        For other features.
+    """
+    if real.names and sample.names and set(real.names) != set(sample.names):
+        missing = [name for name in sample.names if name not in real.names]
+        if missing:
+            raise UnknownNameError(f"column of {what}", missing[0], real.names)
+    if real.values.shape[1] != sample.values.shape[1]:
+        raise InputError(
+            f"Expected {what} with the {real.values.shape[1]} features of {first}, got "
+            f"{sample.values.shape[1]} (event shapes {real.event_shape} and {sample.event_shape}). "
+            "Select the same columns in both."
+        )
+    if real.names and sample.names and real.names != sample.names:
+        order = [sample.names.index(name) for name in real.names]
+        return replace(sample, values=sample.values[:, order], names=real.names)
+    return sample
+
+
+def _one_precision(read: dict[str, Sample]) -> dict[str, Sample]:
+    # 0.1 in single precision is not 0.1 in double: round all alike, or levels would differ by their digits
+    single = any(sample.values.dtype == np.float32 for sample in read.values())
+    kind = np.float32 if single else np.float64
+    return {w: replace(s, values=s.values.astype(kind).astype(np.float64)) for w, s in read.items()}
+
+
+def _roles(read: dict[str, Sample], seed: int, most: int, *, in_order: bool) -> tuple[dict[str, Sample], list[str]]:
+    """Return R, G and H, cut to size; at random, or from the first row on where the order matters."""
+
+    def shuffled(what: str, n: int) -> np.ndarray:
+        return np.arange(n) if in_order else np.random.default_rng(child_seed(seed, what)).permutation(n)
+
+    order = {what: shuffled(what, len(sample.values)) for what, sample in read.items()}
+    notes = []
+    if "calibration" not in read:
+        first, second = np.split(order["real"], [len(order["real"]) // 2])
+        read = read | {"calibration": read["real"]}
+        order |= {"real": second, "calibration": first}
+        how = "into its first and its second half" if in_order else "at random into two halves"
+        notes.append(
+            f"No calibration sample was given: real was split {how}, reference and calibration. "
+            "Every number compares samples of that size."
+        )
+    size = min(most, len(order["generated"]), len(order["calibration"]))
+    weighted = read["real"].weights is not None
+    keep = {"real": min(size if weighted else most, len(order["real"])), "generated": size, "calibration": size}
+    if weighted:
+        keep = dict.fromkeys(keep, keep["real"])
+    for what, rows in keep.items():
+        if rows < len(order[what]):
+            why = "max_samples" if rows == most else "equal sizes of the samples"
+            how = "the first of the chain" if in_order else "drawn at random"
+            notes.append(f"{rows:,} of {len(order[what]):,} {what} events were used, {how} ({why}).")
+    return {what: read[what].take(np.sort(order[what][:rows])) for what, rows in keep.items()}, notes
+
+
+def _check_rows(what: str, rows: int, *, halved: bool) -> None:
+    if rows < MIN_ROWS:
+        hint = " (half of what was given, as there is no calibration sample)" if halved and what != "generated" else ""
+        raise InputError(
+            f"Expected at least {MIN_ROWS} {what} samples, got n_samples = {rows}{hint}. Give more events."
+        )
+
+
+def robust_scale(real: np.ndarray, everything: np.ndarray, *, image: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return centre and scale (d,) of real rows (n, d) as in the module; `everything` lends it where none varies."""
+    if image:
+        spread = float(np.sqrt(real.var(axis=0).mean())) or float(everything.std()) or 1.0
+        return real.mean(axis=0), np.full(real.shape[1], spread)
+    low, centre, high = np.quantile(real, [0.25, 0.5, 0.75], axis=0)
+    scale = (high - low) / 1.349
+    for fallback in (real.std(axis=0), everything.std(axis=0), np.ones(len(scale))):
+        scale = np.where(scale > 0, scale, fallback)
+    return centre, scale

@@ -1,0 +1,101 @@
+"""Permutation tests: labels that could have fallen otherwise.
+
+If both samples come from one law, every assignment of the N = n + m pooled rows to "x" and "y" was
+equally likely, and the observed statistic is one of the equally likely values. Its p-value is
+(1 + k) / (B + 1), k of B random permutations being at least as large (Phipson and Smyth 2010: the
+observed labelling counts as one, so p is never 0). The Monte Carlo error is sqrt(p (1 - p) / B).
+
+Rows of a Markov chain keep their neighbours: with `block` > 1 runs of that many rows change sides
+together. Weights stay with their rows. Both are explained in `reverie.validation.permutation.relabelling`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.core.arguments import checked
+from reverie.core.checks import check_positive
+from reverie.core.errors import InputError
+from reverie.core.random import as_generator
+from reverie.core.types import ArrayLike, RandomState
+from reverie.validation.inputs.tables import as_rows, as_values
+from reverie.validation.permutation.multiple_testing import permutation_p
+from reverie.validation.permutation.relabelling import relabellings
+from reverie.validation.results.result import TestResult
+
+__all__ = ["permutation_test"]
+
+
+@checked
+def permutation_test(
+    statistic: Callable[..., Tensor | float],
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    n_permutations: int = 999,
+    block: int = 1,
+    weights: tuple[ArrayLike, ArrayLike] | None = None,
+    random_state: RandomState = None,
+    name: str | None = None,
+) -> TestResult:
+    """Test whether x (n, d) and y (m, d) share one law, with any statistic: large means different.
+
+    Parameters
+    ----------
+    statistic : function of the two samples, called n_permutations + 1 times; with weights, a function of
+        (x, y, weights of x, weights of y), such as `reverie.validation.statistics.ks_distance`.
+    block : neighbouring rows that change sides together; at least ten autocorrelation times of a chain.
+    weights : those of the rows of x (n,) and of y (m,), n = m; both are scaled to mean one.
+    name : what the result calls it; None takes the name of the function.
+
+    Returns
+    -------
+    result : TestResult with the 5 to 95 % band of the permutations as noise.
+
+    Raises
+    ------
+    InputError
+        For a block that leaves fewer than two blocks, or for weights of samples of unequal size.
+    """
+    check_positive("n_permutations", n_permutations, integer=True)
+    check_positive("block", block, integer=True)
+    x, y = (rows.detach() for rows in as_rows(x=x, y=y))
+    z = torch.cat([x, y])
+    if block > len(z) // 2:
+        raise InputError(f"Expected at least two blocks, got block = {block} for {len(z)} rows. Use shorter blocks.")
+    w = None if weights is None else _pooled_weights(weights, len(x), len(y))
+    generator = as_generator(random_state)
+    relabel = relabellings(len(x), len(y), n_permutations, generator, weights=w, block=block)
+    values = np.array([float(statistic(*_sides(z, relabel.weights, column))) for column in relabel.labels.T])
+    low, high = np.quantile(values[1:], [0.05, 0.95])
+    p = permutation_p(values)
+    return TestResult(
+        name=name or getattr(statistic, "__name__", "statistic"),
+        feature=None,
+        value=float(values[0]),
+        noise_low=float(low),
+        noise_high=float(high),
+        real_vs_real=None,
+        p_value=p,
+        p_adjusted=p,
+        distinguishes=p <= 0.05,
+        description=f"Permutation test with {n_permutations} permutations"
+        + (f" of blocks of {block} rows." if block > 1 else "."),
+        reference="phipson2010",
+    )
+
+
+def _pooled_weights(weights: tuple[ArrayLike, ArrayLike], n: int, m: int) -> Tensor:
+    if [len(w) for w in weights] != [n, m]:
+        raise InputError(
+            f"Expected one weight per row, {n} and {m}, got {len(weights[0])} and {len(weights[1])}. "
+            "Give the weights of x and of y."
+        )
+    return torch.cat([as_values(w, "weights").double() for w in weights])
+
+
+def _sides(z: Tensor, weights: Tensor | None, of_x: Tensor) -> tuple[Tensor, ...]:
+    rows = z[of_x], z[~of_x]
+    return rows if weights is None else (*rows, weights[of_x], weights[~of_x])

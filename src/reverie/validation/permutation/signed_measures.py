@@ -1,0 +1,115 @@
+"""Signed measures as the columns of one matrix, and results read off them.
+
+A labelling is the signed measure s = a - c, a and c the normalised masses of x and y
+(see `reverie.validation.permutation.relabelling`; h s are its contrasts). Statistics of the two empirical measures take
+them all together,
+
+    S = [ h s of B + 1 labellings | h s of 2J jackknife subsets | h a and h c, observed ]      (N, B + 1 + 2J + 2)
+
+and do the same with each column: a norm of its cumulative sum (`marginal`, `sliced`) or a quadratic form
+s^T K s (`kernels`, `features`).
+
+The quadratic form V = s^T K s is positive on average under the null, because it holds the pairs (i, i). With
+A = a^T K a, alpha = sum a_i^2 and the same for y, the unbiased form U has instead of A
+
+    A_u = (A - sum a_i^2 k_ii) / (1 - alpha),      A_u - A = (alpha A - sum a_i^2 k_ii) / (1 - alpha),
+
+which is the mean over pairs i != j with weights a_i a_j. U - V = (A_u - A) + (D_u - D) is the `shift` of the
+results: no difference of large numbers, since the cross term is the same in both.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reverie.core.errors import InputError
+from reverie.core.types import ArrayLike
+from reverie.validation.inputs.tables import as_rows, as_weights
+from reverie.validation.permutation.relabelling import Computed, Relabellings, jackknife_error
+
+__all__ = ["as_computed", "measures", "observed_masses", "pool", "signed_columns", "within_shift"]
+
+_ROWS = 4096
+
+
+def signed_columns(relabel: Relabellings) -> Tensor:
+    """Return S (N, B + 1 + 2J + 2), float32, filled in blocks of rows."""
+    n_labellings = relabel.labels.shape[1]
+    S = torch.empty(len(relabel.labels), n_labellings + relabel.n_groups + 2)
+    masses = torch.stack(observed_masses(relabel), dim=1) / relabel.unit
+    for start in range(0, len(S), _ROWS):
+        rows = slice(start, start + _ROWS)
+        S[rows, :n_labellings] = relabel.contrasts(rows)
+        S[rows, n_labellings:-2] = relabel.jackknife(rows)
+        S[rows, -2:] = masses[rows].float()
+    return S
+
+
+def observed_masses(relabel: Relabellings) -> tuple[Tensor, Tensor]:
+    """Return the normalised masses a of x and c of y, (N,) float64 each, of the observed labelling."""
+    of_x = relabel.labels[:, 0].double()
+    w = torch.ones_like(of_x) if relabel.weights is None else relabel.weights
+    return w * of_x / (w @ of_x), w * (1 - of_x) / (w @ (1 - of_x))
+
+
+def as_computed(columns: Tensor, relabel: Relabellings, *, shift: float = 0.0, detail: str = "") -> Computed:
+    """Return the result of a statistic from its values (B + 1 + 2J, ...) for the columns of S; masses are ignored."""
+    values = columns.double().numpy()
+    n_labellings = relabel.labels.shape[1]
+    error = jackknife_error(values[n_labellings : n_labellings + relabel.n_groups])
+    return Computed(values[:n_labellings], error, shift, detail)
+
+
+def within_shift(mass: Tensor, form: Any, diagonal: Tensor | float) -> Any:
+    """Return A_u - A for one sample.
+
+    Parameters
+    ----------
+    mass : (N,), a.
+    form : A = a^T K a, a number or a tensor with its graph, as is what comes back.
+    diagonal : (N,), k_ii, or one number for all.
+    """
+    alpha = float(mass.square().sum())
+    if alpha > 1 - 1e-12:  # a single row has no pairs
+        return -form
+    own = (mass.square() * diagonal).sum()
+    return (alpha * form - (own if isinstance(form, Tensor) else float(own))) / (1 - alpha)
+
+
+def pool(x: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Return the rows of `x` (n, d) and `y` (m, d) as one (N, d), and their labelling (N, 1), 1 for x.
+
+    Raises
+    ------
+    InputError
+        Unless both are (rows, features) with the same features and at least one row.
+    """
+    x, y = as_rows(x=x, y=y)
+    labels = torch.zeros(len(x) + len(y), 1)
+    labels[: len(x)] = 1
+    return torch.cat([x, y]), labels
+
+
+def measures(
+    x: ArrayLike, y: ArrayLike, x_weights: ArrayLike | None = None, y_weights: ArrayLike | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return pooled rows z (N, d) of x (n, d) and y (m, d), and the masses a and c (N,), all float64.
+
+    Raises
+    ------
+    InputError
+        Unless both are (rows, features) with the same features and at least one row, and weights, where
+        given, are one per row with a positive sum.
+    """
+    z, of_x = pool(x, y)
+    a, c = (_mass(int(n), w, z.device) for n, w in ((of_x.sum(), x_weights), ((1 - of_x).sum(), y_weights)))
+    return z.double(), torch.cat([a, 0 * c]), torch.cat([0 * a, c])
+
+
+def _mass(n: int, weights: ArrayLike | None, device: torch.device) -> Tensor:
+    given = as_weights(weights, n)
+    w = torch.ones(n, dtype=torch.float64, device=device) if given is None else given
+    if not w.sum() > 0:
+        raise InputError(f"Expected weights with a positive sum, got {float(w.sum()):.4g}. Give weights (rows,).")
+    return w / w.sum()

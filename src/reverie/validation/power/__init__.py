@@ -1,0 +1,1 @@
+"""What a test can see: events needed, biases beside statistical errors, and power studies with planted faults."""

@@ -1,0 +1,106 @@
+"""Biases beside the statistical error of an analysis: the N at which mean, width or tails of a column are off by it.
+
+An analysis of N independent events of weight one measures a quantity q of one column with the error s/sqrt(N). Taken
+from generated instead of real events it is off by b = q(generated) - q(real) besides, and both are equal at
+
+    N = (s / b)^2
+
+    quantity   q                                                     s^2 (of the real events)
+    mean       mean                                                  sigma^2
+    width      standard deviation sigma                              Var((x - mean)^2) / (4 sigma^2)
+    tails      share beyond the 1 % and 99 % quantiles of real       p (1 - p)
+
+The error of b has the fluctuations of both samples, from the influences of the events, x - mean, ((x - mean)^2 -
+sigma^2)/(2 sigma) and the indicator less its mean, with weights, and in blocks for chains
+(`reverie.validation.classifiers.auc.weighted_mean`). Limits of N hold with 95 % for all quantities of all columns at
+once (Bonferroni): from b ± z errors where b differs from 0, and the global test sees a difference; else the lower
+limit alone, one-sided.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from reverie.validation.classifiers.auc import weighted_mean
+from reverie.validation.comparison import Bench
+from reverie.validation.statistics.shapes import TAIL, weighted_quantile
+
+__all__ = ["QUANTITIES", "Bias", "biases"]
+
+QUANTITIES = ("mean", "width", "tails")
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Bias:
+    """The bias of one quantity of one column.
+
+    Parameters
+    ----------
+    column : name of the column or observable.
+    quantity : "mean", "width" or "tails".
+    value, error : generated minus real and its standard error, in units of s (see the module).
+    events : N at which bias and statistical error are equal; None where the bias is compatible with 0.
+    low, high : 95 % limits for all at once; high is None without upper limit. Without estimate low is one-sided.
+    """
+
+    column: str
+    quantity: str
+    value: float
+    error: float
+    events: float | None
+    low: float
+    high: float | None
+
+
+def biases(bench: Bench, *, seen: bool) -> tuple[Bias, ...]:
+    """Return mean, width and tails of all columns and observables that the battery looks at one by one.
+
+    Of an observable of several numbers each is a column. What does not vary is left out. Without a difference `seen` by
+    the global test there are lower limits only.
+    """
+    found = [(name, *one) for name, values in _columns(bench) for one in _measured(values, bench)]
+    return tuple(_bias(*one, len(found), seen=seen) for one in found)
+
+
+def _columns(bench: Bench) -> Iterator[tuple[str, np.ndarray]]:
+    yield from zip(bench.single_names, bench.here.single.T.numpy(), strict=True)
+    for name, values in bench.here.observables.items():
+        if values.shape[1] > 1:
+            yield from ((f"{name}[{k}]", column) for k, column in enumerate(values.T.numpy()))
+
+
+def _measured(values: np.ndarray, bench: Bench) -> Iterator[tuple[str, float, float]]:
+    """Yield each quantity with its bias and error in units of s."""
+    relabel = bench.here.relabel
+    n, weights = relabel.n, relabel.weights
+    samples = values[:n], values[n:]
+    w = [np.ones(len(s)) for s in samples] if weights is None else np.split(weights.numpy(), [n])
+    means = [float(u @ s / u.sum()) for s, u in zip(samples, w, strict=True)]
+    squares = [np.square(s - mean) for s, mean in zip(samples, means, strict=True)]
+    widths = [float(np.sqrt(max(u @ s / u.sum(), 0.0))) for s, u in zip(squares, w, strict=True)]
+    low, high = weighted_quantile(samples[0], None if weights is None else w[0], (TAIL, 1 - TAIL))
+    outside = [((s < low) | (s > high)).astype(float) for s in samples]
+    parts = {"mean": samples, "tails": outside}
+    if min(widths) > 0:
+        parts["width"] = tuple(s / (2 * width) + width / 2 for s, width in zip(squares, widths, strict=True))
+    for quantity in QUANTITIES:
+        if quantity not in parts:
+            continue
+        measured = [weighted_mean(s, u, block=relabel.block) for s, u in zip(parts[quantity], w, strict=True)]
+        (a, error_a), (b, error_b) = measured
+        centred = np.square(parts[quantity][0] - a)
+        spread = float(np.sqrt(max(w[0] @ centred / w[0].sum(), 0.0)))
+        if spread > 0:
+            yield quantity, (b - a) / spread, float(np.hypot(error_a, error_b)) / spread
+
+
+def _bias(column: str, quantity: str, value: float, error: float, n_tests: int, *, seen: bool) -> Bias:
+    size, z = abs(value), float(ndtri(1 - _LEVEL / 2 / n_tests))
+    if not seen or size <= z * error:
+        limit = (size + float(ndtri(1 - _LEVEL / n_tests)) * error) ** -2
+        return Bias(column, quantity, value, error, None, limit, None)
+    events, low, high = (b**-2 for b in (size, size + z * error, size - z * error))
+    return Bias(column, quantity, value, error, events, low, high)

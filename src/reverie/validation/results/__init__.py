@@ -1,0 +1,1 @@
+"""What a validation found: frozen results, their sentences, and their JSON."""

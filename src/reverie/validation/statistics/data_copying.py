@@ -1,0 +1,188 @@
+"""Does a generator sit closer to its training events than to other real ones? Tests by exchange of labels.
+
+T are the t training events, H are h held-out real events, G are m generated ones. Given G, and unless G was copied
+from T, the events of T u H are exchangeable: which of them were trained on is a random choice. For each
+generated event g the nearest event j(g) of T u H and the distances d1 <= d2 to the two nearest do not depend on the
+labels, so one search serves all permutations of the labels (1 for T):
+
+    S_v = sum_g v_g l_j(g) / sum_g v_g,            E[S_v] = t / (t + h), 1/2 for t = h
+
+    v = 1                     the share of generated events that lie nearest to a training event (DCR share)
+    v = log(d2 / d1)          the closer a pair, the more it counts
+    v = 1 for the closest     the 0.1 % of generated events with the largest log(d2 / d1), at least 10
+
+For densities that are smooth on the scale of d2, d log(d2 / d1) has the exponential law of mean 1 in d dimensions,
+whatever the density; a copy with noise of 1 % of the spread reaches 15 to 100. The second and third form therefore
+see a few close copies among many honest events, which the first cannot. The three are combined by min-P over the
+shared permutations; all are exact at any size, also for t != h.
+
+C_T (Meehan, Chaudhuri and Dasgupta 2020): in cells of k-means on T, the Mann-Whitney statistic of d(g, T) against
+d(h, T), Z = (U - ab/2) / sqrt(ab (a + b + 1)/12), averaged with the share of H in each cell. Far below 0: copies;
+far above 0: generated events lie off the data.
+Authenticity (Alaa et al. 2022): the share of events farther from their nearest training event than that one is from
+the rest of T. Its baseline is not 1/2 but its value for H.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import ndtr
+from scipy.stats import rankdata
+from torch import Tensor
+
+from reverie.core.random import child_generator
+from reverie.validation.permutation.multiple_testing import min_p, ranked
+from reverie.validation.permutation.relabelling import Relabellings, relabellings
+from reverie.validation.statistics.neighbours import nearest, neighbour_graph
+
+__all__ = ["Exchange", "authenticity", "copying_p", "copying_score", "distances_to_train", "exchange_test"]
+
+_CLOSEST, _LEAST_CLOSEST = 0.001, 10
+_LARGEST_RATIO = 1e6  # of d2 to d1: exact copies count as this
+_LEAST_IN_CELL = 20
+_ROWS = 4096
+_GROUPS = 20
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Shares of training events among the nearest neighbours of generated events, with exact p-values.
+
+    Parameters
+    ----------
+    shares, p_values : of all generated events, weighted by closeness, of the closest; see the module.
+    error : jackknife error of the first share.
+    expected : t / (t + h).
+    n_closest : events behind the last share, more than 0.1 % where they are tied.
+    p_value : of all three, by min-P.
+    """
+
+    shares: tuple[float, ...]
+    p_values: tuple[float, ...]
+    error: float
+    expected: float
+    n_closest: int
+    p_value: float
+
+
+def exchange_test(
+    train: Tensor, holdout: Tensor, generated: Tensor, *, n_permutations: int = 999, block: int = 1, seed: int = 0
+) -> Exchange:
+    """Return the exchange test of train (t, d), holdout (h, d) and generated (m, d), all in one scale.
+
+    `block` neighbouring events of T u H change their label together, for events of a Markov chain.
+    """
+    real = torch.cat([train, holdout])
+    distances, rows = nearest(real, generated, min(2, len(real)), child_generator(seed, "ties"))
+    relabel = relabellings(len(train), len(holdout), n_permutations, child_generator(seed, "permutations"), block=block)
+    nearest_row = torch.from_numpy(rows[:, 0])
+    votes = torch.from_numpy(_votes(distances))
+    values = _shares(nearest_row, votes, relabel)
+    columns = [ranked(row) for row in values]
+    return Exchange(
+        shares=tuple(values[:, 0].tolist()),
+        p_values=tuple(column.observed_p for column in columns),
+        error=_share_error(nearest_row, relabel),
+        expected=len(train) / len(real),
+        n_closest=int(votes[2].sum()),
+        p_value=min_p(columns).observed_p,
+    )
+
+
+def distances_to_train(train: Tensor, events: Tensor, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distance of each of `events` (m, d) to the nearest of `train` (t, d), and its row number."""
+    distances, rows = nearest(train, events, 1, child_generator(seed, "ties"))
+    return distances[:, 0], rows[:, 0]
+
+
+def copying_score(
+    train: Tensor,
+    holdout: Tensor,
+    generated: Tensor,
+    to_train: tuple[np.ndarray, np.ndarray],
+    *,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return C_T and its standard deviation without copying; nan when no cell holds 20 events of both.
+
+    Parameters
+    ----------
+    to_train : distances to T of the generated and of the held-out events.
+    """
+    from sklearn.cluster import KMeans
+
+    n_cells = int(np.clip(min(len(holdout), len(generated)) // (5 * _LEAST_IN_CELL), 1, 20))
+    n_cells = min(n_cells, len(torch.unique(train, dim=0)))
+    cells = KMeans(n_cells, random_state=seed % 2**32).fit(train.numpy())
+    of_g, of_h = (cells.predict(part.numpy()) for part in (generated, holdout))
+    scores, shares = [], []
+    for cell in range(n_cells):
+        g, h = to_train[0][of_g == cell], to_train[1][of_h == cell]
+        if min(len(g), len(h)) >= _LEAST_IN_CELL:
+            scores.append(_mann_whitney_z(g, h))
+            shares.append(len(h))
+    if not scores:
+        return math.nan, math.nan
+    share = np.array(shares) / sum(shares)
+    return float(share @ scores), float(np.sqrt((share**2).sum()))
+
+
+def copying_p(score: float, spread: float) -> float:
+    """Return the one-sided asymptotic p-value of C_T, small for copies; 1 where it is not defined."""
+    return float(ndtr(score / spread)) if spread > 0 else 1.0
+
+
+def authenticity(train: Tensor, distances: np.ndarray, rows: np.ndarray, seed: int = 0) -> float:
+    """Return the share of events farther from their nearest training event than that one from the rest of `train`.
+
+    Parameters
+    ----------
+    distances, rows : (m,), as `distances_to_train` gives them.
+    """
+    graph = neighbour_graph(train, 1, child_generator(seed, "ties"))
+    return float((distances > np.sqrt(graph.squared[rows, 0])).mean())
+
+
+def _votes(distances: np.ndarray) -> np.ndarray:
+    # (3, m); equal distances, also both zero, say nothing about closeness
+    first, second = distances[:, 0], distances[:, -1]
+    ratio = np.divide(second, first, out=np.full(len(first), _LARGEST_RATIO), where=first > 0)
+    closeness = np.log(np.clip(np.where(second > 0, ratio, 1.0), 1.0, _LARGEST_RATIO))
+    keep = min(len(first), max(_LEAST_CLOSEST, round(_CLOSEST * len(first))))
+    closest = closeness >= np.sort(closeness)[-keep]
+    return np.stack([np.ones(len(first)), closeness, closest.astype(float)])
+
+
+def _shares(nearest_row: Tensor, votes: Tensor, relabel: Relabellings) -> np.ndarray:
+    # (3, B + 1): votes are first summed for each real event, then the labels
+    sums = torch.zeros(3, len(relabel.labels), dtype=torch.float64).index_add_(1, nearest_row, votes)
+    totals = torch.zeros(3, relabel.labels.shape[1], dtype=torch.float64)
+    for start in range(0, len(relabel.labels), _ROWS):
+        rows = slice(start, start + _ROWS)
+        totals += sums[:, rows] @ relabel.labels[rows].double()
+    return (totals / votes.sum(1, keepdim=True).clamp_min(1e-300)).numpy()
+
+
+def _share_error(nearest_row: Tensor, relabel: Relabellings) -> float:
+    # all three samples fluctuate: groups of T, of H and of G are left out in turn
+    label = relabel.labels[nearest_row, 0].double()
+    n_groups = min(_GROUPS, len(nearest_row))
+    own = torch.arange(len(nearest_row)) * n_groups // len(nearest_row)
+    real = _left_out(label, relabel.groups[nearest_row], relabel.n_groups)
+    parts = [*real.split(relabel.n_groups // 2), _left_out(label, own, n_groups)]
+    parts = [part[part.isfinite()] for part in parts]
+    return math.sqrt(sum((len(p) - 1) / len(p) * float((p - p.mean()).square().sum()) for p in parts if len(p)))
+
+
+def _left_out(label: Tensor, groups: Tensor, n_groups: int) -> Tensor:
+    in_group = torch.zeros(2, n_groups, dtype=torch.float64)
+    in_group.index_add_(1, groups, torch.stack([label, torch.ones_like(label)]))
+    return (label.sum() - in_group[0]) / (len(label) - in_group[1])
+
+
+def _mann_whitney_z(g: np.ndarray, h: np.ndarray) -> float:
+    a, b = len(g), len(h)
+    u = rankdata(np.concatenate([g, h]))[:a].sum() - a * (a + 1) / 2
+    return (u - a * b / 2) / math.sqrt(a * b * (a + b + 1) / 12)

@@ -1,0 +1,258 @@
+"""Energy distance and maximum mean discrepancies, in blocks, for all relabellings in one sweep.
+
+All are quadratic forms V = s^T K s of a signed measure s with a kernel k:
+
+    energy distance   k = -|x - y|                      2E|X-Y| - E|X-X'| - E|Y-Y'|        (Szekely and Rizzo 2013)
+    Gaussian MMD^2    k = exp(-|x - y|^2 / (2 sigma^2)) E k(X,X') + E k(Y,Y') - 2 E k(X,Y)    (Gretton et al. 2012)
+    polynomial MMD^2  k = (x.y / d + 1)^4, as the kernel physics distance                        (Kansal et al. 2023)
+
+The N x N matrix K is never stored: blocks of its upper triangle meet the matrix S of all columns
+(`reverie.validation.permutation.signed_measures`) in one product, N^2 (d + columns) operations per kernel. Distances
+are computed in double precision and rounded, so that equal rows are exactly equal; products are in single precision
+and added up in double. The value that is shown is the unbiased one, with mean 0 under the null: it may be negative.
+
+The energy distance here is the squared one; `scipy.stats.energy_distance` is the root of V in 1-D. The
+polynomial kernel depends on the origin, all others do not.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from itertools import zip_longest
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reverie.core.checks import check_positive
+from reverie.core.types import ArrayLike
+from reverie.validation.permutation.relabelling import Computed, Relabellings
+from reverie.validation.permutation.signed_measures import (
+    as_computed,
+    measures,
+    observed_masses,
+    signed_columns,
+    within_shift,
+)
+
+__all__ = [
+    "BANDWIDTH_FACTORS",
+    "Kernel",
+    "energy_distance",
+    "energy_kernel",
+    "gaussian_kernel",
+    "kernel_columns",
+    "kernel_share",
+    "median_distance",
+    "mmd",
+    "polynomial_block_columns",
+    "polynomial_kernel",
+    "polynomial_mmd",
+]
+
+Kernel = Callable[[Tensor], Tensor]  # squared distances, or inner products, -> kernel values
+Pairs = Callable[[Tensor, Tensor], Tensor]  # rows (r, d) and (q, d) -> (r, q)
+
+BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # times the median distance, validation reference section 4.3
+_SMALLEST = -80.0  # exp of less is soon a denormal number, which slows products down on some processors
+
+
+def energy_kernel(squared: Tensor) -> Tensor:
+    """Return -|x - y| of squared distances."""
+    return squared.sqrt().neg_()
+
+
+def gaussian_kernel(bandwidth: float) -> Kernel:
+    """Return the kernel exp(-|x - y|^2 / (2 bandwidth^2)) as a function of squared distances."""
+    check_positive("bandwidth", bandwidth)
+    return lambda squared: (squared * (-0.5 / bandwidth**2)).clamp_(min=_SMALLEST).exp_()
+
+
+def polynomial_kernel(n_features: int, degree: int = 4) -> Kernel:
+    """Return the kernel (x.y / d + 1)^degree as a function of inner products."""
+    check_positive("degree", degree, integer=True)
+    return lambda products: (products / n_features).add_(1).pow_(degree)
+
+
+def kernel_columns(
+    z: Tensor,
+    relabel: Relabellings,
+    kernels: Sequence[Kernel],
+    *,
+    block_size: int = 512,
+    shares: Sequence[Sequence[Tensor]] | None = None,
+) -> list[Computed]:
+    """Return the statistic of every kernel of squared distances under every labelling, in N^2 operations.
+
+    Parameters
+    ----------
+    z : (N, d), pooled rows, x first.
+    kernels : functions of squared distances; they may not change their argument.
+    block_size : rows per block; the result does not depend on it.
+    shares : of `kernel_share`, all of them in order, where the work is done already; their number changes nothing.
+    """
+    z = _centred(z)
+    forms = _forms(z, relabel, kernels, _squared_distances, block_size) if shares is None else _joined(shares)
+    return _columns(z, forms, relabel, kernels, _squared_distances)
+
+
+def kernel_share(
+    z: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], *, share: tuple[int, int], block_size: int = 512
+) -> list[Tensor]:
+    """Return one share of the work of `kernel_columns`: what each of some blocks of rows adds, (kernels, columns).
+
+    Parameters
+    ----------
+    share : (k, n), every n-th block from the k-th on. Blocks have ever fewer pairs, so shares take about as long.
+    """
+    return list(_parts(_centred(z), relabel, kernels, _squared_distances, block_size, share))
+
+
+def polynomial_block_columns(z: Tensor, relabel: Relabellings, *, degree: int = 4, block_size: int = 512) -> Computed:
+    """Return the polynomial MMD^2 of pooled z (N, d) under every labelling, in N^2 operations."""
+    z, kernels = z.double(), [polynomial_kernel(z.shape[1], degree)]
+    return _columns(z, _forms(z, relabel, kernels, _inner_products, block_size), relabel, kernels, _inner_products)[0]
+
+
+def _centred(z: Tensor) -> Tensor:
+    # about the median: one entry far out would move the mean, and all squares would lose their digits
+    return z.double() - z.double().median(0).values
+
+
+def _columns(
+    z: Tensor, forms: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], pairs: Pairs
+) -> list[Computed]:
+    forms = forms * relabel.unit**2
+    shifts = _shifts(z, forms, observed_masses(relabel), kernels, pairs)
+    return [as_computed(form, relabel, shift=float(shift)) for form, shift in zip(forms, shifts, strict=True)]
+
+
+def _forms(z: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], pairs: Pairs, block_size: int) -> Tensor:
+    return reduce(torch.add, _parts(z, relabel, kernels, pairs, block_size, (0, 1)))
+
+
+def _joined(shares: Sequence[Sequence[Tensor]]) -> Tensor:
+    # added up in the order of the rows, as `_forms` does: the last bits then depend on no number of shares
+    return reduce(torch.add, (part for turn in zip_longest(*shares) for part in turn if part is not None))
+
+
+def _parts(
+    z: Tensor,
+    relabel: Relabellings,
+    kernels: Sequence[Kernel],
+    pairs: Pairs,
+    block_size: int,
+    share: tuple[int, int],
+) -> Iterator[Tensor]:
+    # rows in random order: sums of the observed column, x first, would grow large before y cancels them
+    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(0))
+    return _quadratic_parts(z[order], signed_columns(relabel)[order], kernels, pairs, block_size, share)
+
+
+def _quadratic_parts(
+    z: Tensor, S: Tensor, kernels: Sequence[Kernel], pairs: Pairs, block_size: int, share: tuple[int, int] = (0, 1)
+) -> Iterator[Tensor]:
+    # (kernels, columns) of each block of rows: its diagonal block counts once, those right of it twice
+    first, step = share
+    for start in range(first * block_size, len(z), step * block_size):
+        here = slice(start, start + block_size)
+        products = [S.new_zeros(len(z[here]), S.shape[1]) for _ in kernels]
+        for other in range(start, len(z), block_size):
+            there = slice(other, other + block_size)
+            base = pairs(z[here], z[there])
+            if other == start and pairs is _squared_distances:
+                base.fill_diagonal_(0)
+            base = base.to(S.dtype)
+            for product, kernel in zip(products, kernels, strict=True):
+                product.addmm_(kernel(base), S[there], alpha=1.0 if other == start else 2.0)
+        yield torch.stack([product.mul_(S[here]).sum(0, dtype=torch.float64) for product in products])
+
+
+def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    squared = torch.addmm(y.square().sum(1), x, y.T, alpha=-2.0)
+    return squared.add_(x.square().sum(1, keepdim=True)).clamp_(min=0)
+
+
+def _inner_products(x: Tensor, y: Tensor) -> Tensor:
+    return x @ y.T
+
+
+def _shifts(
+    z: Tensor, forms: Tensor, masses: tuple[Tensor, Tensor], kernels: Sequence[Kernel], pairs: Pairs
+) -> list[Any]:
+    # U - V of every kernel; the last two columns of the forms are A and D
+    diagonal = z.new_zeros(len(z)) if pairs is _squared_distances else z.square().sum(1)
+    return [
+        sum(within_shift(mass, A, kernel(diagonal)) for mass, A in zip(masses, form[-2:], strict=True))
+        for form, kernel in zip(forms, kernels, strict=True)
+    ]
+
+
+def median_distance(z: Tensor, generator: torch.Generator, *, n_rows: int = 1000) -> float:
+    """Return the median distance between rows of z (N, d), from at most `n_rows` of them.
+
+    The median of the positive distances, where more than half of all pairs coincide; 1 if all do.
+    """
+    keep = torch.randperm(len(z), generator=generator)[:n_rows]
+    distances = torch.pdist(z.detach()[keep].double())
+    median = float(distances.median()) if len(distances) else 0.0
+    if median > 0:
+        return median
+    positive = distances[distances > 0]
+    return float(positive.median()) if len(positive) else 1.0
+
+
+def energy_distance(
+    x: ArrayLike,
+    y: ArrayLike,
+    x_weights: ArrayLike | None = None,
+    y_weights: ArrayLike | None = None,
+    *,
+    unbiased: bool = True,
+    block_size: int = 2048,
+) -> Tensor:
+    """Return the squared energy distance of x (n, d) and y (m, d), in their unit, computed in float64."""
+    z, a, c = measures(x, y, x_weights, y_weights)
+    return _plain(_centred(z), a, c, energy_kernel, _squared_distances, unbiased=unbiased, block_size=block_size)
+
+
+def mmd(
+    x: ArrayLike,
+    y: ArrayLike,
+    x_weights: ArrayLike | None = None,
+    y_weights: ArrayLike | None = None,
+    *,
+    bandwidth: float | None = None,
+    unbiased: bool = True,
+    block_size: int = 2048,
+) -> Tensor:
+    """Return MMD^2 of x (n, d) and y (m, d) with a Gaussian kernel, computed in float64.
+
+    `bandwidth` is sigma in the unit of the data; None takes the median distance of the pooled sample.
+    """
+    z, a, c = measures(x, y, x_weights, y_weights)
+    z = _centred(z)
+    if bandwidth is None:
+        bandwidth = median_distance(z, torch.Generator().manual_seed(0))
+    return _plain(z, a, c, gaussian_kernel(bandwidth), _squared_distances, unbiased=unbiased, block_size=block_size)
+
+
+def polynomial_mmd(
+    x: ArrayLike,
+    y: ArrayLike,
+    x_weights: ArrayLike | None = None,
+    y_weights: ArrayLike | None = None,
+    *,
+    degree: int = 4,
+    unbiased: bool = True,
+    block_size: int = 2048,
+) -> Tensor:
+    """Return MMD^2 of x (n, d) and y (m, d) with the kernel (x.y / d + 1)^degree, computed in float64."""
+    z, a, c = measures(x, y, x_weights, y_weights)
+    return _plain(
+        z, a, c, polynomial_kernel(z.shape[1], degree), _inner_products, unbiased=unbiased, block_size=block_size
+    )
+
+
+def _plain(z: Tensor, a: Tensor, c: Tensor, kernel: Kernel, pairs: Pairs, *, unbiased: bool, block_size: int) -> Tensor:
+    forms = reduce(torch.add, _quadratic_parts(z, torch.stack([a - c, a, c], dim=1), [kernel], pairs, block_size))
+    return forms[0, 0] + (_shifts(z, forms, (a, c), [kernel], pairs)[0] if unbiased else 0.0)
