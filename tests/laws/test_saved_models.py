@@ -1,6 +1,6 @@
 """Models that an earlier version saved are read, and a training of the same seed still ends where it did.
 
-The folders in `saved_0_2/` are of version 0.2.0, 22 November 2026; `python tests/laws/test_saved_models.py FOLDER`
+The folders in `saved_0_1/` are of version 0.1.0 of 22 November 2026; `python tests/laws/test_saved_models.py FOLDER`
 writes those of the present version.
 """
 
@@ -14,7 +14,7 @@ import torch
 from reverie import load
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, SemiSupervisedGAN, WaveFunctionRBM
 
-KEPT = Path(__file__).parent / "saved_0_2"
+KEPT = Path(__file__).parent / "saved_0_1"
 _generator = np.random.default_rng(2026)
 TABLE = np.column_stack([_generator.normal(50, 10, 300), _generator.uniform(-np.pi, np.pi, 300)])
 IMAGES = _generator.uniform(0, 1, (60, 1, 8, 8))
@@ -63,12 +63,12 @@ def _assert_same(samples: np.ndarray, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TRAININGS)
-def test_a_model_saved_by_version_0_2_draws_the_same_samples(name):
+def test_a_model_saved_by_version_0_1_draws_the_same_samples(name):
     _assert_same(_samples_of(load(KEPT / name)), name)
 
 
 @pytest.mark.parametrize("name", TRAININGS)
-def test_a_training_of_the_same_seed_ends_at_the_same_samples_as_in_version_0_2(name):
+def test_a_training_of_the_same_seed_ends_at_the_same_samples_as_in_version_0_1(name):
     _assert_same(_samples_of(TRAININGS[name]()), name)
 
 
