@@ -14,16 +14,15 @@ is called with events flattened and joined, and a factory is told the joined sha
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from reverie.core.checks import check_choice
-from reverie.networks.convolutional import ConvDiscriminator, as_channels, grids
-from reverie.networks.init import initialise
-from reverie.networks.mlp import MLP, make_activation
-from reverie.networks.user import check_trial, user_network
+from reverie.networks.convolutional import ConvDiscriminator, as_channels, doubling, grids
+from reverie.networks.init import initialised
+from reverie.networks.mlp import MLP, default_width, is_widths, make_activation
+from reverie.networks.user import Specification, check_trial, user_network
 
 __all__ = ["ConvDecoder", "Decoder", "Encoder", "build_decoder", "build_encoder"]
 
@@ -97,14 +96,14 @@ class ConvDecoder(nn.Sequential):
             make_activation(activation),
         ]
         for size in larger:
-            layers += [_doubling(top, top // 2, size), make_activation(activation)]
+            layers += [doubling(top, top // 2, size), make_activation(activation)]
             top //= 2
         super().__init__(*layers, nn.Conv2d(top, channels, kernel_size=3, padding=1))
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def build_encoder(
-    spec: Any,
+    spec: Specification,
     *,
     event_shape: tuple[int, ...],
     n_outputs: int,
@@ -128,26 +127,26 @@ def build_encoder(
     InputError
         For an unknown name, or a network with other outputs.
     """
-    kind = _kind("encoder", spec, event_shape)
+    kind, hidden = _resolved("encoder", spec, event_shape)
     n_features = math.prod(event_shape)
     if kind == "own":
         shape = (n_features + n_conditions,) if n_conditions else event_shape
         encoder = Encoder(user_network(spec, (shape, n_outputs), random_generator))
-        return _checked(encoder, "encoder", torch.zeros(2, *event_shape), n_conditions, n_outputs)
-    with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
+        _check_own(encoder, "encoder", torch.zeros(2, *event_shape), n_conditions, n_outputs)
+        return encoder
+
+    def make() -> Encoder:
         if kind == "conv":
             body = nn.Sequential(ConvDiscriminator(event_shape, n_outputs=_BODY), make_activation(activation))
-            encoder = Encoder(body, MLP(_BODY + n_conditions, n_outputs, hidden=(_BODY,), activation=activation))
-        else:
-            hidden = _hidden(spec, n_features)
-            perceptron = MLP(n_features + n_conditions, n_outputs, hidden=hidden, activation=activation)
-            encoder = Encoder(nn.Sequential(nn.Flatten(), perceptron))
-    initialise(encoder, random_generator)
-    return encoder
+            return Encoder(body, MLP(_BODY + n_conditions, n_outputs, hidden=(_BODY,), activation=activation))
+        perceptron = MLP(n_features + n_conditions, n_outputs, hidden=hidden, activation=activation)
+        return Encoder(nn.Sequential(nn.Flatten(), perceptron))
+
+    return initialised(make, random_generator)
 
 
 def build_decoder(
-    spec: Any,
+    spec: Specification,
     *,
     n_latent: int,
     event_shape: tuple[int, ...],
@@ -167,51 +166,39 @@ def build_decoder(
     InputError
         For an unknown name, or a network with other outputs.
     """
-    kind, n_inputs = _kind("decoder", spec, event_shape), n_latent + n_conditions
-    n_features = math.prod(event_shape)
+    kind, hidden = _resolved("decoder", spec, event_shape)
+    n_inputs, n_features = n_latent + n_conditions, math.prod(event_shape)
     if kind == "own":
         decoder = Decoder(user_network(spec, (n_inputs, event_shape), random_generator))
-        return _checked(decoder, "decoder", torch.zeros(2, n_latent), n_conditions, n_features)
-    with torch.random.fork_rng(devices=[]):
+        _check_own(decoder, "decoder", torch.zeros(2, n_latent), n_conditions, n_features)
+        return decoder
+
+    def make() -> Decoder:
         if kind == "conv":
-            decoder = Decoder(ConvDecoder(n_inputs, event_shape, activation=activation))
-        else:
-            hidden = _hidden(spec, n_features)[::-1]
-            decoder = Decoder(MLP(n_inputs, n_features, hidden=hidden, activation=activation))
-    initialise(decoder, random_generator)
-    return decoder
+            return Decoder(ConvDecoder(n_inputs, event_shape, activation=activation))
+        return Decoder(MLP(n_inputs, n_features, hidden=hidden[::-1], activation=activation))
+
+    return initialised(make, random_generator)
 
 
-def _kind(what: str, spec: Any, event_shape: tuple[int, ...]) -> str:
-    """Return "mlp", "conv" or "own"."""
-    if isinstance(spec, (tuple, list)) and all(isinstance(width, int) and width > 0 for width in spec):
-        return "mlp"
+def _resolved(what: str, spec: Specification, event_shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """Return "mlp", "conv" or "own", and the widths of the hidden layers of a perceptron that encodes."""
+    width = default_width(math.prod(event_shape))
+    if is_widths(spec):
+        return "mlp", tuple(spec)
     if not isinstance(spec, str):
-        return "own"
+        return "own", ()
     is_image = len(event_shape) > 1 and math.prod(event_shape) > _MOST_FLAT
-    return check_choice(what, spec, {"auto": "conv" if is_image else "mlp", "mlp": "mlp", "conv": "conv"})
-
-
-def _hidden(spec: Any, n_features: int) -> tuple[int, ...]:
-    if not isinstance(spec, str):
-        return tuple(spec)
-    width = 128 if n_features <= 32 else 256 if n_features <= 128 else 512
-    return (width, width)
-
-
-def _doubling(n_inputs: int, n_outputs: int, size: tuple[int, int]) -> nn.Module:
-    """Return the transposed convolution onto a grid of `size` from one of half of it, rounded up."""
-    kernel = (4 - size[0] % 2, 4 - size[1] % 2)
-    return nn.ConvTranspose2d(n_inputs, n_outputs, kernel, stride=2, padding=1)
+    names = {"auto": "conv" if is_image else "mlp", "mlp": "mlp", "conv": "conv"}
+    return check_choice(what, spec, names), (width, width)
 
 
 def _joined(h: Tensor, condition: Tensor | None) -> Tensor:
     return h if condition is None else torch.cat([h, condition.flatten(1)], dim=1)
 
 
-def _checked(network: Any, what: str, example: Tensor, n_conditions: int, n_outputs: int) -> Any:
-    """Return a network of the user's; raise `InputError` unless it gives `n_outputs` numbers for each of two rows."""
+def _check_own(network: nn.Module, what: str, example: Tensor, n_conditions: int, n_outputs: int) -> None:
+    """Raise `InputError` unless a network of the user's gives `n_outputs` numbers for each of two rows."""
     inputs = [example] + ([torch.zeros(2, n_conditions)] if n_conditions else [])
     do = "An encoder gives mean and spread of the code, a decoder the features of an event."
     check_trial(network, what, inputs, n_outputs, named={}, do=do)
-    return network

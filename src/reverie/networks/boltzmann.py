@@ -16,18 +16,16 @@ Gaussian visible units of variance s^2, v real (the convention v_i W_ij / s_i^2;
 
 so p(v) is a mixture of 2^n_hidden Gaussians. W is visible x hidden throughout. F(v) and F(h) have the same Z.
 
+Exact sums run over all states k of the smaller layer, in blocks, the other layer being summed analytically:
+
+    log Z = log sum_k exp(-F(k)),     p_k = exp(-F(k)) / Z.
+
+State k has the binary digits of k as its units, the first unit most significant. 2^20 states of 16 units take a second;
+twenty units are the limit here.
+
 References
 ----------
 Smolensky (1986); Hinton, Neural Computation 14, 1771 (2002); Cho, Ilin and Raiko, ICANN 2011 (Gaussian units).
-
-Exact sums over all states of a layer of units 0 and 1, in blocks.
-
-For an energy E over {0, 1}^n, state k has the binary digits of k as its units, the first unit most significant, and
-
-    log Z = log sum_k exp(-E(k)),     p_k = exp(-E(k)) / Z.
-
-A restricted Boltzmann machine sums over its smaller layer, the other being summed analytically
-(`reverie.networks.boltzmann`). 2^20 states of 16 units take a second; twenty units are the limit here.
 """
 
 import math
@@ -82,6 +80,11 @@ class BoltzmannEnergy(nn.Module):
         self.hidden_bias = nn.Parameter(torch.zeros(n_hidden))
         gaussian = nn.Parameter(torch.zeros(n_visible)) if visible == "gaussian" else None
         self.register_parameter("log_variance", gaussian)
+
+    @property
+    def sums_over_visible(self) -> bool:
+        """Whether exact sums run over the visible layer, the smaller one; over Gaussian units they cannot."""
+        return self.log_variance is None and self.W.shape[0] < self.W.shape[1]
 
     def forward(self, v: Tensor) -> Tensor:
         """Return the free energy F(v) of v (batch, visible), (batch,)."""
@@ -203,8 +206,7 @@ def log_partition_of(energy: Callable[[Tensor], Tensor], n_units: int, *, dtype:
 
 def smaller_layer(energy: BoltzmannEnergy) -> int:
     """Return the number of units that exact sums enumerate: the hidden ones with Gaussian visible units."""
-    n_visible, n_hidden = energy.W.shape
-    return n_hidden if energy.log_variance is not None else min(n_visible, n_hidden)
+    return energy.W.shape[0 if energy.sums_over_visible else 1]
 
 
 def log_partition(energy: BoltzmannEnergy) -> Tensor:
@@ -217,7 +219,5 @@ def log_partition(energy: BoltzmannEnergy) -> Tensor:
     InputError
         When that layer has more than 20 units.
     """
-    n_visible, n_hidden = energy.W.shape
-    if energy.log_variance is None and n_visible < n_hidden:
-        return log_partition_of(energy, n_visible, dtype=energy.W.dtype)
-    return log_partition_of(energy.hidden_free_energy, n_hidden, dtype=energy.W.dtype)
+    free_energy = energy if energy.sums_over_visible else energy.hidden_free_energy
+    return log_partition_of(free_energy, smaller_layer(energy), dtype=energy.W.dtype)

@@ -18,9 +18,8 @@ everything joined.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -29,7 +28,7 @@ from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.networks.conditional import Beside, conditional
 from reverie.networks.convolutional import ConvDiscriminator, ConvGenerator, JoinedGenerator, UNetGenerator
-from reverie.networks.init import initialise
+from reverie.networks.init import initialised
 from reverie.networks.lectures import (
     dcgan28_discriminator,
     dcgan28_generator,
@@ -40,31 +39,51 @@ from reverie.networks.lectures import (
     wgan_conv_discriminator,
     wgan_conv_generator,
 )
-from reverie.networks.mlp import MLP, ResidualMLP
+from reverie.networks.mlp import MLP, ResidualMLP, default_width, is_widths
 from reverie.networks.normalisation import normalise_spectrum
-from reverie.networks.user import user_discriminator, user_generator
+from reverie.networks.user import Specification, user_discriminator, user_generator
 
 __all__ = ["build_discriminator", "build_generator", "has_batch_norm", "resolved_name"]
 
 Shape = tuple[int, ...]
 
-_GENERATORS: dict[str, Callable[..., nn.Module]] = {
-    "mlp": lambda n_noise, shape, activation: _perceptron_generator(
-        n_noise, shape, activation, hidden=_hidden(math.prod(shape))
-    ),
+
+def _perceptron_generator(n_noise: int, shape: Shape, activation: str, hidden: Sequence[int] | None = None) -> MLP:
+    n_features = math.prod(shape)
+    hidden = (default_width(n_features),) * 3 if hidden is None else hidden
+    return MLP(n_noise, n_features, hidden=hidden, activation=activation)
+
+
+def _perceptron_discriminator(shape: Shape, activation: str, hidden: Sequence[int] | None = None) -> nn.Sequential:
+    n_features = math.prod(shape)
+    hidden = (default_width(n_features),) * 3 if hidden is None else hidden
+    return nn.Sequential(nn.Flatten(), MLP(n_features, 1, hidden=hidden, activation=activation))
+
+
+def _residual_discriminator(shape: Shape, activation: str) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), ResidualMLP(math.prod(shape), 1, activation=activation))
+
+
+def _unet_without_image(n_noise: int, shape: Shape, activation: str) -> nn.Module:  # noqa: ARG001 - called as all are
+    raise InputError(
+        "Expected images as conditions for generator='unet', got none. Call fit(X, y) with images y, or "
+        "use generator='dcgan'."
+    )
+
+
+_GENERATORS: dict[str, Callable[[int, Shape, str], nn.Module]] = {  # noise, shape of an event, activation
+    "mlp": _perceptron_generator,
     "residual": lambda n_noise, shape, activation: ResidualMLP(n_noise, math.prod(shape), activation=activation),
     "dcgan": lambda n_noise, shape, activation: ConvGenerator(n_noise, shape),
-    "unet": lambda n_noise, shape, activation: _without_image("unet"),
+    "unet": _unet_without_image,
     "lecture_mlp": lambda n_noise, shape, activation: lecture_generator(n_noise, shape),
     "thesis": lambda n_noise, shape, activation: thesis_generator(n_noise, shape),
     "dcgan28": lambda n_noise, shape, activation: dcgan28_generator(n_noise, shape),
     "wgan_conv": lambda n_noise, shape, activation: wgan_conv_generator(n_noise, shape),
 }
-_DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
-    "mlp": lambda shape, activation: _perceptron_discriminator(shape, activation, hidden=_hidden(math.prod(shape))),
-    "residual": lambda shape, activation: nn.Sequential(
-        nn.Flatten(), ResidualMLP(math.prod(shape), 1, activation=activation)
-    ),
+_DISCRIMINATORS: dict[str, Callable[[Shape, str], nn.Module]] = {  # shape of an event, activation
+    "mlp": _perceptron_discriminator,
+    "residual": _residual_discriminator,
     "dcgan": lambda shape, activation: ConvDiscriminator(shape),
     "lecture_mlp": lambda shape, activation: lecture_discriminator(shape),
     "thesis": lambda shape, activation: thesis_discriminator(shape),
@@ -76,7 +95,7 @@ _SMALLEST_CONV_SIDE = 16  # below this a perceptron of the same cost is as good
 
 
 def build_generator(
-    spec: Any,
+    spec: Specification,
     *,
     n_noise: int,
     event_shape: tuple[int, ...],
@@ -107,18 +126,20 @@ def build_generator(
         maker = check_choice("generator", name, _GENERATORS)
         if image_shape is not None:
             maker = _from_image(name, maker, image_shape)
-    elif _is_widths(spec):
+    elif is_widths(spec):
         maker = partial(_perceptron_generator, hidden=tuple(spec))
         if image_shape is not None:
             maker = _from_image("mlp", maker, image_shape)
     else:
-        sizes: dict[str, Any] = {"n_noise": n_noise, "event_shape": event_shape, "image_shape": image_shape}
-        return user_generator(spec, random_generator=random_generator, **sizes)
-    return _initialised(maker, (n_noise, event_shape, activation), random_generator)
+        return user_generator(
+            spec, n_noise=n_noise, event_shape=event_shape, random_generator=random_generator, image_shape=image_shape
+        )
+    network = initialised(partial(maker, n_noise, event_shape, activation), random_generator)
+    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def build_discriminator(
-    spec: Any,
+    spec: Specification,
     *,
     event_shape: tuple[int, ...],
     random_generator: torch.Generator,
@@ -153,14 +174,15 @@ def build_discriminator(
         name = resolved_name(spec, event_shape)
         maker = check_choice("discriminator", name, _DISCRIMINATORS)
         is_flat = name not in _CONVOLUTIONAL
-    elif _is_widths(spec):
+    elif is_widths(spec):
         maker, is_flat = partial(_perceptron_discriminator, hidden=tuple(spec)), True
     else:
         network = user_discriminator(spec, event_shape, random_generator, beside, may_be_bounded=may_be_bounded)
         return normalise_spectrum(network, random_generator) if spectral_norm else network
     if not beside.is_nothing:
         maker = partial(conditional, maker, is_flat=is_flat, beside=beside)
-    network = _initialised(maker, (event_shape, activation), random_generator, allow_zero=not spectral_norm)
+    network = initialised(partial(maker, event_shape, activation), random_generator, allow_zero=not spectral_norm)
+    network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return normalise_spectrum(network, random_generator) if spectral_norm else network
 
 
@@ -174,39 +196,6 @@ def resolved_name(name: str, event_shape: tuple[int, ...]) -> str:
     if name != "auto":
         return name
     return "dcgan" if len(event_shape) > 1 and min(event_shape[-2:]) >= _SMALLEST_CONV_SIDE else "mlp"
-
-
-def _hidden(n_features: int) -> tuple[int, int, int]:
-    width = 128 if n_features <= 32 else 256 if n_features <= 128 else 512
-    return (width, width, width)
-
-
-def _is_widths(spec: Any) -> bool:
-    return isinstance(spec, (tuple, list)) and all(isinstance(width, int) and width > 0 for width in spec)
-
-
-def _perceptron_generator(n_noise: int, shape: Shape, activation: str, *, hidden: Shape) -> nn.Module:
-    return MLP(n_noise, math.prod(shape), hidden=hidden, activation=activation)
-
-
-def _perceptron_discriminator(shape: Shape, activation: str, *, hidden: Shape) -> nn.Module:
-    return nn.Sequential(nn.Flatten(), MLP(math.prod(shape), 1, hidden=hidden, activation=activation))
-
-
-def _without_image(name: str) -> nn.Module:
-    raise InputError(
-        f"Expected images as conditions for generator={name!r}, got none. Call fit(X, y) with images y, or "
-        "use generator='dcgan'."
-    )
-
-
-def _initialised(
-    maker: Callable[..., nn.Module], arguments: tuple, random_generator: torch.Generator, *, allow_zero: bool = True
-) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
-        network = maker(*arguments)
-    initialised = initialise(network, random_generator, allow_zero=allow_zero)
-    return initialised.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _from_image(name: str, maker: Callable[..., nn.Module], image_shape: Shape) -> Callable[..., nn.Module]:

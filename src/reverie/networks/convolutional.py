@@ -1,23 +1,22 @@
-"""Convolutional pairs for images and lattices of any size and number of channels.
+"""Convolutional generators and discriminators for images and lattices of any size and number of channels.
 
-After DCGAN (Radford, Metz and Chintala, arXiv:1511.06434): the generator projects the noise onto a
-small grid and doubles it by transposed convolutions (kernel 4, stride 2, padding 1); the
-discriminator halves it by convolutions of the same kernel. The number of stages follows from the
-size: halve (rounding up) while the smaller side is at least 8, so 28 -> 14 -> 7 and 32 -> 16 -> 8 -> 4.
-To an odd side leads a kernel of 3. The discriminator has no batch normalisation: it would mix samples
-that gradient penalties treat one by one.
+`ConvGenerator` and `ConvDiscriminator` follow DCGAN (Radford, Metz and Chintala, arXiv:1511.06434): the generator
+projects the noise onto a small grid and doubles it by transposed convolutions (kernel 4, stride 2, padding 1); the
+discriminator halves it by convolutions of the same kernel. The number of stages follows from the size: halve (rounding
+up) while the smaller side is at least 8, so 28 -> 14 -> 7 and 32 -> 16 -> 8 -> 4. To an odd side leads a kernel of 3.
+The discriminator has no batch normalisation: it would mix samples that gradient penalties treat one by one.
 
 Weights lie in memory with the channels last, in which order convolutions of few channels are faster
 on a processor; it changes no result beyond rounding.
 
-Images from images: an encoder and a decoder with shortcuts, and noise at the narrowest place.
+`UNetGenerator` makes images from images: an encoder and a decoder with shortcuts, and noise at the narrowest grid,
 
     e_0 = condition,  e_k = halve(e_{k-1}),   d_K = mix(e_K, project(z)),
     d_{k-1} = double(d_k) joined with e_{k-1},   y = last(d_0)
 
 The shortcuts (U-Net: Ronneberger, Fischer and Brox, arXiv:1505.04597; as a conditional generator: Isola
 et al., arXiv:1611.07004) carry what the condition tells about each pixel past the narrow grid. Grids are
-halved and cropped as in `reverie.networks.convolutional`, so that any size fits. Layers are normalised within
+halved and cropped as above, so that any size fits. Layers are normalised within
 each sample (group normalisation: Wu and He, arXiv:1803.08494), so a sample does not depend on its
 neighbours in the batch; the first grid is left as it is, since absolute values matter in physics.
 """
@@ -66,10 +65,14 @@ def halving(n_inputs: int, n_outputs: int, size: tuple[int, int], *, kernel_size
     return [nn.ZeroPad2d((before, w, before, h)), nn.Conv2d(n_inputs, n_outputs, kernel_size, stride=2)]
 
 
-def _doubling(n_inputs: int, n_outputs: int, size: tuple[int, int], *, bias: bool = True) -> nn.Module:
+def kernel_to(fine: tuple[int, int]) -> tuple[int, int]:
+    """Return the kernel that links a grid of size `fine` to that of half its size: 4, and 3 along odd sides."""
+    return (4 - fine[0] % 2, 4 - fine[1] % 2)
+
+
+def doubling(n_inputs: int, n_outputs: int, size: tuple[int, int], *, bias: bool = True) -> nn.Module:
     """Return the transposed convolution that leads to a grid of `size` from one of half of it, rounded up."""
-    kernel = (4 - size[0] % 2, 4 - size[1] % 2)
-    return nn.ConvTranspose2d(n_inputs, n_outputs, kernel, stride=2, padding=1, bias=bias)
+    return nn.ConvTranspose2d(n_inputs, n_outputs, kernel_to(size), stride=2, padding=1, bias=bias)
 
 
 class ConvGenerator(nn.Module):
@@ -99,9 +102,9 @@ class ConvGenerator(nn.Module):
         )
         layers: list[nn.Module] = []
         for size in larger[:-1]:
-            layers += [_doubling(top, top // 2, size, bias=False), nn.BatchNorm2d(top // 2), nn.ReLU()]
+            layers += [doubling(top, top // 2, size, bias=False), nn.BatchNorm2d(top // 2), nn.ReLU()]
             top //= 2
-        last = _doubling(top, channels, larger[-1]) if larger else nn.Conv2d(top, channels, kernel_size=3, padding=1)
+        last = doubling(top, channels, larger[-1]) if larger else nn.Conv2d(top, channels, kernel_size=3, padding=1)
         self.grow = nn.Sequential(*layers, last).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, z: Tensor) -> Tensor:
@@ -142,7 +145,6 @@ class ConvDiscriminator(nn.Module):
         return self.body(x.reshape(-1, *self.shape))
 
 
-_LEAK = 0.2
 _GROUP = 8  # channels in a group
 
 

@@ -27,7 +27,7 @@ learning" (2006).
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -35,9 +35,9 @@ from torch import Tensor, nn
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.networks.convolutional import as_channels, grids, halving
-from reverie.networks.init import initialise
-from reverie.networks.mlp import make_activation
-from reverie.networks.user import check_trial, user_network
+from reverie.networks.init import initialised
+from reverie.networks.mlp import is_widths, make_activation
+from reverie.networks.user import Specification, check_trial, user_network
 
 __all__ = ["SMOOTH", "ConvEnergy", "EnergyNetwork", "LatticeEnergy", "RidgeMLP", "build_energy"]
 
@@ -162,7 +162,7 @@ class LatticeEnergy(nn.Module):
 
 
 def build_energy(
-    spec: Any,
+    spec: Specification,
     *,
     event_shape: tuple[int, ...],
     random_generator: torch.Generator,
@@ -197,21 +197,19 @@ def build_energy(
         do = "Give one energy per event" + ("." if len(event_shape) == 1 else ", and begin with nn.Flatten().")
         check_trial(network, "energy", [torch.zeros(2, *event_shape)], 1, named={}, do=do)
         return EnergyNetwork(network, confinement=confinement)
-    with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
-        network = _made(spec, event_shape, activation, periodic=periodic)
-    initialise(network, random_generator)
+    network = initialised(partial(_made, spec, event_shape, activation, periodic=periodic), random_generator)
     if isinstance(network, RidgeMLP):
         few = math.prod(event_shape) <= _SHARP_FEATURES
         network.sharpen((_SHARPEST if few else 1.0) if sharpness == "auto" else float(sharpness), random_generator)
     return EnergyNetwork(network, confinement=confinement)
 
 
-def _made(spec: Any, shape: tuple[int, ...], activation: str, *, periodic: bool) -> nn.Module:
+def _made(spec: Specification, shape: tuple[int, ...], activation: str, *, periodic: bool) -> nn.Module:
     if isinstance(spec, str):
         name = check_choice("energy", spec, {"mlp": "mlp", "conv": "conv"})
         if name == "conv":
             return (LatticeEnergy if periodic else ConvEnergy)(shape, activation=activation)
         spec = (128,) * 3 if math.prod(shape) <= 32 else (256,) * 3
-    if not spec or not all(isinstance(width, int) and width > 0 for width in spec):
+    if not spec or not is_widths(spec):
         raise InputError(f"Expected hidden widths of at least one layer, got {spec!r}. Give such as (128, 128).")
     return RidgeMLP(math.prod(shape), hidden=tuple(spec), activation=activation)

@@ -19,9 +19,18 @@ from torch import Tensor, nn
 
 from reverie.core.errors import InputError
 
-__all__ = ["OutputHead"]
+__all__ = ["OutputHead", "feature_groups"]
 
 _EPSILON = 1e-12  # keeps the gradient of the norm finite at the origin
+
+
+def feature_groups(kinds: Sequence[str], groups: Sequence[int | None], kind: str) -> list[list[int]]:
+    """Return the feature numbers of each group of the given kind."""
+    members: dict[int | None, list[int]] = {}
+    for j, (k, group) in enumerate(zip(kinds, groups, strict=True)):
+        if k == kind:
+            members.setdefault(group, []).append(j)
+    return list(members.values())
 
 
 class OutputHead(nn.Module):
@@ -47,14 +56,14 @@ class OutputHead(nn.Module):
         if unknown:
             raise InputError(f"Expected output kinds linear, tanh, circle or simplex, got {sorted(unknown)}.")
         groups = groups if groups is not None else [None] * len(kinds)
-        circles = _members(kinds, groups, "circle")
+        circles = feature_groups(kinds, groups, "circle")
         if any(len(columns) != 2 for columns in circles):
             raise InputError("Expected two features in each circle group. Give cos and sin of an angle one group.")
         self.radius, self.kinds = radius, list(kinds)
         self._kinds = set(kinds)
         self._tanh = [j for j, kind in enumerate(kinds) if kind == "tanh"]
         self._circles = [j for pair in circles for j in pair]
-        self._simplices = _members(kinds, groups, "simplex")
+        self._simplices = feature_groups(kinds, groups, "simplex")
 
     def forward(self, y: Tensor) -> Tensor:
         """Map raw outputs (batch, feature) to admissible ones of the same shape."""
@@ -66,28 +75,11 @@ class OutputHead(nn.Module):
         if self._tanh:
             out[:, self._tanh] = torch.tanh(y[:, self._tanh])
         if self._circles:
-            out[:, self._circles] = _on_circle(y[:, self._circles], self.radius)
+            pairs = y[:, self._circles].unflatten(1, (-1, 2))
+            norm = (pairs.square().sum(-1, keepdim=True) + _EPSILON).sqrt()
+            out[:, self._circles] = (self.radius * pairs / norm).flatten(1)
         for columns in self._simplices:
-            out[:, columns] = _one_hot(y[:, columns])
+            soft = torch.softmax(y[:, columns], dim=1)
+            hard = torch.zeros_like(soft).scatter_(1, soft.argmax(dim=1, keepdim=True), 1.0)
+            out[:, columns] = hard + soft - soft.detach()
         return out
-
-
-def _members(kinds: Sequence[str], groups: Sequence[int | None], kind: str) -> list[list[int]]:
-    """Return the feature numbers of each group of the given kind."""
-    members: dict[int | None, list[int]] = {}
-    for j, (k, group) in enumerate(zip(kinds, groups, strict=True)):
-        if k == kind:
-            members.setdefault(group, []).append(j)
-    return list(members.values())
-
-
-def _on_circle(y: Tensor, radius: float) -> Tensor:
-    pairs = y.unflatten(1, (-1, 2))
-    norm = (pairs.square().sum(-1, keepdim=True) + _EPSILON).sqrt()
-    return (radius * pairs / norm).flatten(1)
-
-
-def _one_hot(y: Tensor) -> Tensor:
-    soft = torch.softmax(y, dim=1)
-    hard = torch.zeros_like(soft).scatter_(1, soft.argmax(dim=1, keepdim=True), 1.0)
-    return hard + soft - soft.detach()

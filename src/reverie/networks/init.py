@@ -11,17 +11,21 @@ a residual block starts as the identity (Fixup: Zhang et al., arXiv:1901.09321).
 """
 
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import nn
 
-__all__ = ["initialise"]
+__all__ = ["initialise", "initialised"]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 @torch.no_grad()
-def initialise(network: nn.Module, generator: torch.Generator, *, allow_zero: bool = True) -> nn.Module:
+def initialise(network: Network, generator: torch.Generator, *, allow_zero: bool = True) -> Network:
     """Draw all linear and convolutional weights of `network` anew from `generator`; return the network.
 
     Parameters
@@ -40,3 +44,10 @@ def initialise(network: nn.Module, generator: torch.Generator, *, allow_zero: bo
         if layer.bias is not None:
             layer.bias.uniform_(-bound, bound, generator=generator)
     return network
+
+
+def initialised(make: Callable[[], Network], generator: torch.Generator, *, allow_zero: bool = True) -> Network:
+    """Return the network that `make` builds, its weights from `generator`, and leave torch's random state as it was."""
+    with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own
+        network = make()
+    return initialise(network, generator, allow_zero=allow_zero)

@@ -42,7 +42,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from reverie.networks.convolutional import as_channels, grids, halving
+from reverie.networks.convolutional import as_channels, grids, halving, kernel_to
 from reverie.networks.noise import Dropout
 
 __all__ = [
@@ -157,10 +157,10 @@ def wgan_conv_generator(n_noise: int, event_shape: tuple[int, ...], *, n_filters
     layers: list[nn.Module] = [nn.Linear(n_noise, math.prod(start), bias=False), nn.Unflatten(1, start)]
     layers += [nn.InstanceNorm2d(filters[0]), nn.LeakyReLU(_WGAN_LEAK)]
     for a, b, size in zip(filters[:-1], filters[1:], sizes[1:-1], strict=True):
-        layers += [nn.ConvTranspose2d(a, b, _kernel(size), stride=2, padding=1, bias=False)]
+        layers += [nn.ConvTranspose2d(a, b, kernel_to(size), stride=2, padding=1, bias=False)]
         layers += [nn.InstanceNorm2d(b), nn.LeakyReLU(_WGAN_LEAK)]
     last = nn.ConvTranspose2d if len(sizes) > 1 else nn.Conv2d
-    kernel, stride = (_kernel(sizes[-1]), 2) if len(sizes) > 1 else ((3, 3), 1)
+    kernel, stride = (kernel_to(sizes[-1]), 2) if len(sizes) > 1 else ((3, 3), 1)
     return nn.Sequential(*layers, last(filters[-1], channels, kernel, stride=stride, padding=1, bias=False))
 
 
@@ -172,7 +172,7 @@ def wgan_conv_discriminator(event_shape: tuple[int, ...], *, n_filters: int = 32
     layers: list[nn.Module] = [AsImages(shape)]
     for k, size in enumerate(sizes[:-1]):
         filters = n_filters * 2**k
-        layers += [nn.Conv2d(channels, filters, _kernel(size), stride=2, padding=1, bias=False)]
+        layers += [nn.Conv2d(channels, filters, kernel_to(size), stride=2, padding=1, bias=False)]
         layers += [nn.InstanceNorm2d(filters)] if k > 0 else []
         layers += [nn.LeakyReLU(_WGAN_LEAK)]
         channels = filters
@@ -186,8 +186,3 @@ def _keras_norm(layer: Callable[..., nn.Module], n_features: int) -> nn.Module:
 def _growing(n_inputs: int, n_outputs: int, *, stride: int) -> nn.Module:
     """Return a transposed convolution 5 x 5 that makes a grid exactly `stride` times as large."""
     return nn.ConvTranspose2d(n_inputs, n_outputs, 5, stride=stride, padding=2, output_padding=stride - 1, bias=False)
-
-
-def _kernel(fine: tuple[int, int]) -> tuple[int, int]:
-    """Return the kernel that links a grid of size `fine` to that of half its size: 4, and 3 along odd sides."""
-    return (4 - fine[0] % 2, 4 - fine[1] % 2)

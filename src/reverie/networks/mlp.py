@@ -8,12 +8,13 @@ stacks trainable without normalisation layers: He et al., arXiv:1603.05027.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 from torch import Tensor, nn
 
 from reverie.core.checks import check_choice
 
-__all__ = ["ACTIVATIONS", "MLP", "ResidualBlock", "ResidualMLP", "make_activation"]
+__all__ = ["ACTIVATIONS", "MLP", "ResidualBlock", "ResidualMLP", "default_width", "is_widths", "make_activation"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
@@ -27,6 +28,16 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 def make_activation(name: str) -> nn.Module:
     """Return the activation called `name`, a key of `ACTIVATIONS`."""
     return check_choice("activation", name, ACTIVATIONS)()
+
+
+def default_width(n_features: int) -> int:
+    """Return the width of the hidden layers of a perceptron for events of so many values."""
+    return 128 if n_features <= 32 else 256 if n_features <= 128 else 512
+
+
+def is_widths(spec: object) -> TypeGuard[Sequence[int]]:
+    """Return whether a specification of a network is a sequence of widths of hidden layers, perhaps of none."""
+    return isinstance(spec, (tuple, list)) and all(isinstance(width, int) and width > 0 for width in spec)
 
 
 class MLP(nn.Sequential):

@@ -1,4 +1,6 @@
-r"""Batch normalisation whose means are those of a batch that several processes share.
+r"""Batch normalisation over the rows of several processes, and spectral normalisation of weights.
+
+Batch normalisation takes its means from a batch that several processes share,
 
     m = <x>,  v = <x^2> - m^2 over all rows of all processes,    y = gamma (x - m) / sqrt(v + eps) + beta
 
@@ -6,7 +8,7 @@ Each process holds as many rows, so the mean over the batch is the mean over pro
 through it, to any order. In evaluation mode, and on one process, it is what torch does. Ioffe and Szegedy,
 arXiv:1502.03167. The mean over processes comes in as a function: networks know no processes.
 
-Spectral normalisation: layers of a discriminator whose largest stretch is one.
+Spectral normalisation makes the largest stretch of each layer of a discriminator one,
 
     W -> W / sigma(W),    sigma(W) = max_v |W v| / |v| ~ u^T W v
 

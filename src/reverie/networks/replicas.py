@@ -11,9 +11,7 @@ and optimiser steps of the replicas never mix. A mean over a batch of R n rows, 
 replica 1/R of the gradient that it would have from the mean over its own n rows; sum over replicas, or
 use an optimiser that does not see the scale.
 
-Perceptrons of R replicas at once, by batched matrix products.
-
-With the weights of R networks stacked along a first axis, one layer of all of them is one product:
+Perceptrons of all replicas run by batched matrix products; one layer of all of them is one product:
 
     h_r <- h_r W_r^T + b_r   for r = 1 .. R,      h (R, n, in),  W (R, out, in),  b (R, out)
 
@@ -61,7 +59,7 @@ class Stacked(nn.Module):
 
     Notes
     -----
-    Perceptrons run as batched matrix products (`reverie.networks.replicas`); convolutional and spectrally
+    Perceptrons run as batched matrix products (`RULES`); convolutional and spectrally
     normalised networks one after the other, since grouped convolutions are slower than that on a CPU and
     a power iteration works in place; any other network by `torch.func.vmap`, which allows no branch on a
     value. Batch normalisation is over a replica's own rows and keeps its own statistics.

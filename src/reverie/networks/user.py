@@ -10,9 +10,9 @@ called with the joined shape.
 import copy
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,10 @@ from reverie.core.random import as_seed
 from reverie.networks.conditional import Beside, joined
 from reverie.networks.noise import seeded
 
-__all__ = ["UserDiscriminator", "check_trial", "user_discriminator", "user_generator", "user_network"]
+__all__ = ["Specification", "UserDiscriminator", "check_trial", "user_discriminator", "user_generator", "user_network"]
+
+# What a user writes for a network: a name, widths of hidden layers, a module, or a factory of one.
+Specification: TypeAlias = str | Sequence[int] | nn.Module | Callable[..., nn.Module]
 
 _TRIED, _WIDTHS = 64, (1.0, 30.0, 1000.0)  # rows that a discriminator is tried on, and their widths
 
@@ -49,7 +52,7 @@ class UserDiscriminator(nn.Module):
         return self.network(x, **{name: given[name] for name in self.names})
 
 
-def user_network(spec: Any, arguments: tuple, random_generator: torch.Generator) -> nn.Module:
+def user_network(spec: Specification, arguments: tuple[object, ...], random_generator: torch.Generator) -> nn.Module:
     """Return a copy of the module `spec`, or the module that the factory `spec` makes of `arguments`.
 
     Raises
@@ -121,7 +124,7 @@ def _of_batch(shape: Sequence[int]) -> str:
 
 
 def user_generator(
-    spec: Any,
+    spec: Specification,
     *,
     n_noise: int,
     event_shape: tuple[int, ...],
@@ -145,7 +148,7 @@ def user_generator(
 
 
 def user_discriminator(
-    spec: Any,
+    spec: Specification,
     event_shape: tuple[int, ...],
     random_generator: torch.Generator,
     beside: Beside,

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, softplus
 
 from reverie.data.transforms import Rescale
+from reverie.networks.heads import feature_groups
 from reverie.objectives.reconstruction import (
     bernoulli_log_likelihood,
     categorical_log_likelihood,
@@ -76,12 +77,12 @@ class EventLaw(nn.Module):
         super().__init__()
         self.is_binary, self.least_sd, self.radius = is_binary, least_sd, radius
         self._real = [j for j, kind in enumerate(kinds) if kind not in ("circle", "simplex")]
-        self._circles = _groups(kinds, groups, "circle")
-        self._simplices = _groups(kinds, groups, "simplex")
+        self._circles = feature_groups(kinds, groups, "circle")
+        self._simplices = feature_groups(kinds, groups, "simplex")
         self.register_buffer("offset", torch.zeros(len(kinds)))
         self._fixed = sd
         free = None if sd is not None or is_binary or not self._real else torch.zeros(min(n_sds, len(self._real)))
-        self.raw_sd = None if free is None else nn.Parameter(free + _inverse_softplus(_FIRST_SD) / _SWIFT)
+        self.raw_sd = None if free is None else nn.Parameter(free + math.log(math.expm1(_FIRST_SD)) / _SWIFT)
 
     @property
     def sd(self) -> Tensor:
@@ -252,16 +253,3 @@ def drawn_bits(p: Tensor, generator: torch.Generator) -> Tensor:
 def _least_sd(transform: Any) -> float:
     step = transform.step if isinstance(transform, Rescale) else None
     return LEAST_SD if step is None else step / transform.half_ / math.sqrt(2 * math.pi)
-
-
-def _groups(kinds: Sequence[str], groups: Sequence[int | None], kind: str) -> list[list[int]]:
-    """Return the feature numbers of each group of the kind."""
-    members: dict[Any, list[int]] = {}
-    for j, (k, group) in enumerate(zip(kinds, groups, strict=True)):
-        if k == kind:
-            members.setdefault(group, []).append(j)
-    return list(members.values())
-
-
-def _inverse_softplus(y: float) -> float:
-    return math.log(math.expm1(y))
