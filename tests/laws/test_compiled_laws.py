@@ -64,7 +64,7 @@ def numbers(state) -> list[torch.Tensor]:
 
 def steps_of(model) -> list:
     return (
-        list(model._training.game.rounds.values()) if hasattr(model, "_training") else [model._course.learner.compiled]
+        list(model._training.game.rounds.values()) if hasattr(model, "_training") else [model._run.train_step.compiled]
     )
 
 

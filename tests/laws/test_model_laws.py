@@ -15,10 +15,8 @@ from reverie.core.errors import CheckpointError, InputError
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Standardise
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, WaveFunctionRBM, load_model, save_model
-from reverie.models.base import GenerativeModel
-from reverie.models.density import DensityModel
+from reverie.models.base import GenerativeModel, LikelihoodModel
 from reverie.models.gan.generator import ShapedGenerator
-from reverie.models.trained import TrainedModel
 from reverie.training.monitor import Monitor
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
@@ -175,7 +173,7 @@ def test_save_and_load_give_the_same_samples(name, tmp_path):
         assert type(back.sample(2)) is type(X)
     if isinstance(model, GAN):
         assert torch.equal(back.discriminate(X), model.discriminate(X))
-    if isinstance(model, DensityModel):
+    if isinstance(model, LikelihoodModel):
         np.testing.assert_array_equal(back.score_samples(X), model.score_samples(X))
 
 
@@ -224,7 +222,7 @@ def test_score_is_finite_and_not_above_perfect_by_more_than_noise(name):
     model, X = _made(name)
     score = model.fit(X).score(X)
     assert np.isfinite(score)
-    if isinstance(model, DensityModel):
+    if isinstance(model, LikelihoodModel):
         likelihood = model.log_likelihood(X)
         assert likelihood.values.shape == (len(_array(X)),)
         assert score == likelihood.mean.value
@@ -248,12 +246,12 @@ def test_held_out_events_count_by_their_weights_at_checks(name):
     rng = np.random.default_rng(6)
     X = rng.integers(0, 2, (250, 24)) if "annealed" in name else _numbers()
     model = clone(WATCHED[name]).set_params(n_checks=1, validation_fraction=0.4)
-    course = model.fit(X, sample_weight=rng.choice([0.0, 2.0], 250))._course
-    rows = course._held_out
+    run = model.fit(X, sample_weight=rng.choice([0.0, 2.0], 250))._run
+    rows = run.held_out
     others = rows | {"x": torch.where(rows["weight"][:, None] > 0, rows["x"], rows["x"].flip(0))}
 
     def judged(held_out):
-        seen = course.learner.observe(held_out, course._watched, torch.Generator().manual_seed(0))
+        seen = run.train_step.observe(held_out, run._watched, torch.Generator().manual_seed(0))
         told = Monitor(None, held_out.get("weight")).check(seen).scalars
         return {key: told[key] for key in told if key.startswith("held_out") or "gap" in key}
 
@@ -268,7 +266,7 @@ def test_what_a_model_says_of_itself_is_finite_and_can_be_written(name):
     said = model.fit(X).assess(X, X, random_state=0)
     assert Assessment.from_json(json.loads(json.dumps(said.to_json()))) == said
     assert all(np.isfinite(quantity.value) for quantity in said.numbers)
-    assert bool(said.numbers) == isinstance(model, TrainedModel)
+    assert bool(said.numbers) == (not isinstance(model, GAN))
 
 
 @EVERY_AND_STATES

@@ -76,7 +76,7 @@ def _moved_slots(buffer):
     """Return how far the chain of each slot has gone in one training step with tiny Langevin steps."""
     model = EBM(**TINY, step_size=1e-6, jumps=False, restart_fraction=0.0, buffer_size=200)
     for _ in model.iter_fit(_normal_table(), stop=lambda: True):
-        learner = model._course.learner
+        learner = model._run.train_step
     learner.buffer = buffer(learner.buffer.x)
     before = learner.buffer.x.clone()
     learner.train_step({"x": torch.randn(64, 2, generator=_generator(3))}, _generator(4))
@@ -240,7 +240,7 @@ def test_training_goes_back_when_energies_blow_up(monkeypatch, factor):
     model = EBM(**TINY, n_checks=12).fit(_normal_table())
     assert [alarm.kind for alarm in model.alarms_] == ["divergence"]
     assert model.n_iter_ == 60
-    assert model._course.learner.rate_factor == 0.5
+    assert model._run.train_step.rate_factor == 0.5
     assert np.isfinite(model.sample(50, random_state=0)).all()
     assert np.isfinite(model.score(_normal_table()))
 

@@ -87,7 +87,7 @@ def test_a_divergence_that_is_a_mean_would_be_seen(linear, monkeypatch):
     """The twin: with the divergence divided by the number of units, the bound passes the likelihood."""
     model, events, exact = linear
     x = model.preprocessing_.features(events)
-    learner, held = model._course.learner, {"x": x}
+    learner, held = model._run.train_step, {"x": x}
     stretch = float(model.preprocessing_.transform.log_det(torch.from_numpy(events)).mean())
     right = -float(learner.observe(held, held, child_generator(0, "look")).losses.mean()) + stretch
     right_kl = Posterior.kl
@@ -100,8 +100,8 @@ def test_a_divergence_that_is_a_mean_would_be_seen(linear, monkeypatch):
 
 def test_posteriors_are_drawn_from_in_evaluation_too(linear):
     model, events, _ = linear
-    a = model._course.learner.observe({"x": model.preprocessing_.features(events)}, {}, child_generator(0, "a"))
-    b = model._course.learner.observe({"x": model.preprocessing_.features(events)}, {}, child_generator(1, "a"))
+    a = model._run.train_step.observe({"x": model.preprocessing_.features(events)}, {}, child_generator(0, "a"))
+    b = model._run.train_step.observe({"x": model.preprocessing_.features(events)}, {}, child_generator(1, "a"))
     assert not torch.equal(a.losses, b.losses)
 
 

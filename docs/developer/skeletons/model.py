@@ -13,8 +13,8 @@ from reverie.core.arguments import Count, Positive, Share, Whole
 from reverie.compile.step import Compiled
 from reverie.core.random import child_generator
 from reverie.core.types import RandomState
-from reverie.models.training_run import Learner
-from reverie.models.density import DensityModel
+from reverie.models.training_run import TrainStep
+from reverie.models.base import LikelihoodModel
 from reverie.models.preprocessing import ChangeOfVariables
 from reverie.networks.init import initialise
 from reverie.training.descent import Descent
@@ -24,8 +24,8 @@ from reverie.training.optimizers import learning_rate_factor
 __all__ = ["X"]
 
 
-class X(DensityModel):
-    """One sentence. A model without a likelihood derives from `TrainedModel` and has no `_log_prob`.
+class X(LikelihoodModel):
+    """One sentence. A model without a likelihood derives from `GenerativeModel` and has no `_log_prob`.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ class X(DensityModel):
         n = self.preprocessing_.transform.output_shape[0]
         return {"law": initialise(_Normal(n), child_generator(self.seed_, "weights"))}
 
-    def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> Learner:
-        return _Learner(networks["law"], self.learning_rate, self.max_steps, self.compile)
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> TrainStep:
+        return _Step(networks["law"], self.learning_rate, self.max_steps, self.compile)
 
     def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
         return -self._networks()["law"](features).double(), 0.0
@@ -112,8 +112,8 @@ class _Normal(nn.Module):
         return self.m + torch.randn(n, len(self.m), generator=noise, device=noise.device)
 
 
-class _Learner:
-    """A `Learner`: owns the optimiser, takes one step, returns named scalars that stay on the device.
+class _Step(TrainStep):
+    """Owns the optimiser, takes one step, returns named scalars that stay on the device.
 
     `_update` may be compiled: it changes tensors in place, binds none anew, and draws only from `generator`.
     """
@@ -121,7 +121,7 @@ class _Learner:
     def __init__(self, law: nn.Module, learning_rate: float, max_steps: int, compile: object) -> None:
         self.law, self.learning_rate, self.max_steps = law, learning_rate, max_steps
         self.step, self.rate_factor = 0, 1.0
-        self._descent = Descent(law.parameters(), "adam", learning_rate=learning_rate, betas=(0.9, 0.999))
+        self.descent = Descent(law.parameters(), "adam", learning_rate=learning_rate, betas=(0.9, 0.999))
         self.compiled = Compiled(self._update, mode=compile, n_calls=max_steps)
 
     def train_step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
@@ -133,7 +133,7 @@ class _Learner:
     def _update(self, inputs: tuple[Mapping[str, Tensor], Any], generator: torch.Generator) -> Mapping[str, Tensor]:
         batch, rate = inputs
         loss = (self.law(batch["x"]) * batch.get("weight", 1.0)).mean()
-        self._descent.along(loss, rate)
+        self.descent.along(loss, rate)
         return {"loss": loss.detach()}
 
     def networks(self) -> Mapping[str, nn.Module]:
@@ -151,10 +151,10 @@ class _Learner:
             "step": self.step,
             "rate_factor": self.rate_factor,
             "law": self.law.state_dict(),
-            "optimizer": self._descent.state_dict(),
+            "optimizer": self.descent.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step, self.rate_factor = state["step"], state["rate_factor"]
         self.law.load_state_dict(state["law"])
-        self._descent.load_state_dict(state["optimizer"])
+        self.descent.load_state_dict(state["optimizer"])

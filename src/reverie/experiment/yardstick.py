@@ -29,7 +29,7 @@ from reverie.experiment.inputs import LEAST_ROWS, Inputs, Part, appended
 from reverie.experiment.joint import joined
 from reverie.experiment.observing import observables_of
 from reverie.experiment.tune_scores import Scored
-from reverie.models.density import DensityModel
+from reverie.models.base import LikelihoodModel
 from reverie.training.reference import HealthReference
 
 __all__ = ["YARDSTICKS", "Yardstick", "resolved_kind", "split_off"]
@@ -100,7 +100,7 @@ class Yardstick:
         """Return the score of a trained model."""
         return self._likelihood(model) if self.kind == "likelihood" else self._samples(model)
 
-    def _likelihood(self, model: DensityModel) -> Scored:
+    def _likelihood(self, model: LikelihoodModel) -> Scored:
         part = self._judged
         found = model.log_likelihood(part.events, part.conditions, random_state=self._seed)
         w = np.ones(len(found.values)) if found.weights is None else np.asarray(found.weights, dtype=np.float64)
@@ -120,7 +120,7 @@ class Yardstick:
 def resolved_kind(kind: str, model: str) -> str:
     """Return "likelihood" or "samples"."""
     check_choice("yardstick", kind, dict.fromkeys(YARDSTICKS, True))
-    has_likelihood = issubclass(model_class(model), DensityModel)
+    has_likelihood = issubclass(model_class(model), LikelihoodModel)
     if kind == "likelihood" and not has_likelihood:
         raise InputError(f"Expected a model with a likelihood for --by likelihood, got {model}. Use --by samples.")
     return ("likelihood" if has_likelihood else "samples") if kind == "auto" else kind

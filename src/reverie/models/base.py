@@ -1,109 +1,261 @@
-"""What all generative models share: the scikit-learn contract around their own training.
+r"""What every model shares: the contract of scikit-learn around one training run, sampling, conditions and saving.
 
-A model is configuration (the constructor), a way to train (`iter_fit`, a generator of records) and
-a way to draw features from noise (`_draw`). This base adds `fit`, which drains the records,
-sampling in blocks, saving and a goodness of fit. It holds no loop, opens no file and draws no plot.
+`GenerativeModel` is the parent of all estimators that learn from data. A model adds to it
+
+    _fresh_networks     its untrained networks
+    _train_step         how they learn: a `reverie.models.training_run.TrainStep`
+    _drawer             how samples are drawn from them
+
+and gets `fit`, `iter_fit` with exact resume, `sample`, conditions, event weights, `score` and `save` from here.
+
+`LikelihoodModel` is the parent of those that know log p(x), in nats and in the units of the data. They learn features
+y = f(x) with density q(y); in original units
+
+    log p(x) = log q(f(x)) + log |df/dx|
+
+so likelihoods of models with different preprocessing can be compared. Columns of whole numbers or categories
+contribute log-probabilities. Where q is known up to a constant (log Z) or by an estimate of its own, the error of that
+is told apart from the scatter over events: it is common to all of them and does not shrink with their number.
+
+There is no third level: estimators are children of one of these two.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
+from torch import Tensor, nn
 
-from reverie.core.arguments import checked
-from reverie.core.assessment import Assessment
-from reverie.core.checks import check_finite, check_positive, check_table
+from reverie.compile.step import outcome
+from reverie.core.arguments import check_arguments, checked
+from reverie.core.assessment import Assessment, Quantity
+from reverie.core.checks import check_choice, check_finite, check_positive, check_table
 from reverie.core.containers import Raw, to_raw
 from reverie.core.errors import InputError, InputTypeError
 from reverie.core.latent import LatentView
-from reverie.core.random import UNIT, as_seed, child_generator
+from reverie.core.measured import Measured, measured_mean
+from reverie.core.protocols import Runtime
+from reverie.core.random import UNIT, as_generator, as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset, check_trainable
+from reverie.data.lazy import is_lazy, lazily
+from reverie.models.conditions import Conditions, DrawnConditions
 from reverie.models.one_pass import Inverse, OnePass
-from reverie.models.preprocessing import Preprocessing, as_dataset
+from reverie.models.preprocessing import (
+    ChangeOfVariables,
+    Preprocessing,
+    as_dataset,
+    container_of,
+    fitted_on,
+    fitted_preprocessing,
+)
+from reverie.models.training_run import TrainingOptions, TrainingRun, TrainStep
+from reverie.models.weights import event_weights
+from reverie.training.callbacks import Callback
 from reverie.training.loop import Record
-from reverie.training.runtime import suggested_threads, thread_limit
+from reverie.training.runtime import resolved_device, suggested_threads, thread_limit
 from reverie.validation.statistics.kernels import energy_distance
 
-__all__ = ["N_SCORED", "GenerativeModel"]
+__all__ = ["N_SCORED", "UNITS_PER_BLOCK", "GenerativeModel", "LikelihoodModel", "LogLikelihood", "first_rows"]
 
+Rows = Mapping[str, Tensor]
 UNITS_PER_BLOCK = 16
 N_SCORED = 2000  # rows that `score` compares: its error then is a few per cent of a standard deviation
+_BY_HEART = 4.0  # standard errors of the gap between training and held-out events from which it is overfitting
+_TRAINING_OPTIONS = (
+    "max_steps", "record_every", "n_checks", "validation_fraction", "keep_best", "on_alarm", "n_threads",
+)  # fmt: skip
 
 
 class GenerativeModel(BaseEstimator):
     """Parent of the models: fit, sample, score, save.
 
-    A subclass implements `iter_fit`, `_drawer`, `_networks` and `_build_networks`. After `fit`, `compiled_` says
-    whether training steps were compiled: "compiled", or "not compiled: " and why.
+    The constructor of a model stores, besides its own options, `max_steps`, `batch_size` (an int or "auto"), `device`,
+    `random_state`, `validation_fraction`, `n_checks`, `keep_best`, `on_alarm`, `record_every`, `n_threads` and
+    `compile` (`reverie.models.options`).
+
+    Attributes
+    ----------
+    history_ : list of dict, a line for each record of the training.
+    alarms_ : list of alarms, each with kind, step, evidence and remedy.
+    n_iter_ : steps taken.
+    seed_ : the seed that was used.
+    resolved_ : dict, what each option that was left open, by "auto" or None, came to.
+    compiled_ : whether training steps were compiled: "compiled", or "not compiled: " and why.
     """
 
+    takes_conditions: ClassVar[bool] = False  # whether `fit(X, y)` learns p(x | y)
+    trains_on_several: ClassVar[bool] = False  # whether several processes can share a training; see `TrainStep`
+    references: ClassVar[Any] = ()
+    search_space: ClassVar[str] = ""
+
+    preprocessing: ChangeOfVariables = "auto"
     preprocessing_: Preprocessing
     history_: list[dict[str, float]]
+    alarms_: list[Any]
     seed_: int
     n_iter_: int
     compiled_: str
     device_: torch.device
+    _conditions: Conditions | None
+    _kept: Any  # networks by name, with the weights that are kept; None during training
+
+    def _check_configuration(self) -> None:
+        """Raise `InputError` for options of the subclass that its annotations allow and that do not go together."""
 
     @abstractmethod
-    def iter_fit(
-        self, X: Any, y: Any = None, *, resume: dict[str, Any] | None = None, stop: Callable[[], bool] | None = None
-    ) -> Iterator[Record]:
-        """Train on `X`, yielding a record after each window of steps."""
+    def _fresh_networks(self) -> dict[str, nn.Module]:
+        """Return untrained networks of the fitted shapes by name, their first weights drawn from `seed_`."""
+
+    @abstractmethod
+    def _train_step(self, networks: dict[str, nn.Module], train: Rows) -> TrainStep:
+        """Return the step that trains `networks`, on the device already, on these rows."""
 
     @abstractmethod
     def _drawer(self, n_samples: int, seed: int, **options: Any) -> Callable[[int, int, torch.Generator], Tensor]:
         """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples from `start` on."""
 
-    @abstractmethod
-    def _networks(self) -> dict[str, torch.nn.Module]:
-        """Return the trained networks by name, as they are saved."""
+    def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
+        """Return the fitted way from values to the features that the model learns."""
+        return fitted_preprocessing(dataset, container, self.preprocessing)
 
-    @abstractmethod
-    def _build_networks(self) -> None:
-        """Make untrained networks of the fitted shapes, to load weights into."""
+    def _begin(self) -> None:
+        """Forget what was derived from the weights of an earlier training."""
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on `X` and forget what was learnt before.
+    def _resolved(self) -> dict[str, Any]:
+        """Return what the options of the model that can be left open came to, by name; the run is set up."""
+        return {}
+
+    def _finish(self) -> None:
+        """Derive from the weights that are kept what samples or likelihoods need besides."""
+
+    def _batch_size(self, n_rows: int, n_features: int) -> int:
+        """Return the rows of a step that `batch_size` "auto" stands for."""
+        return min(n_rows, 256)
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, callbacks: Sequence[Callback] = ()) -> Self:
+        """Train on `X`, given `y` if the model takes conditions, and forget what was learnt before.
 
         Parameters
         ----------
         X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset.
-        y : ignored; present for scikit-learn.
+        y : conditions, one or several columns (n_samples,) or (n_samples, k); None learns p(x). Ignored by models that
+            take none, as scikit-learn wants it.
+        sample_weight : (n_samples,) event weights with a positive sum; those of a Dataset are used without being
+            named.
+        callbacks : objects with the hooks of `reverie.training.Callback`, called at every record and check and at the
+            end.
 
         Raises
         ------
         InputError
             For data that cannot be trained on; the message names the column.
         TrainingError
-            When a loss stops being finite.
+            When training diverges and cannot be rolled back.
         """
-        for _ in self.iter_fit(X):
+        y = y if self.takes_conditions else None
+        for _ in self.iter_fit(X, y, sample_weight=sample_weight, callbacks=callbacks):
             pass
         return self
 
+    def iter_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        resume: dict[str, Any] | None = None,
+        stop: Callable[[], bool] | None = None,
+        runtime: Runtime | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Iterator[Record]:
+        """Train on `X`, yielding a record after each window of `record_every` steps.
+
+        Parameters
+        ----------
+        X, y, sample_weight, callbacks : as in `fit`.
+        resume : a state returned by `training_state` of a run on the same data and configuration; training
+            goes on from there and ends at the same weights, bit for bit, as a run without the break.
+        stop : asked after every step; when true, training ends after a last record.
+        runtime : the processes that share this training (`reverie.scale.distributed`), each of which calls this with
+            the same data; None for one.
+
+        Yields
+        ------
+        Record
+            Step, seconds, mean scalars, alarms; between two records `training_state` may be saved.
+        """
+        self._check_common()
+        self._check_configuration()
+        if runtime is not None and not self.trains_on_several:
+            raise InputError(
+                f"Expected a model that {runtime.world_size} processes can train, got {type(self).__name__}, whose "
+                "chains belong to one. Train a GAN, VAE, Autoencoder or Flow, or one model on each process."
+            )
+        dataset = self._dataset(X)
+        self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]  # pyright: ignore[reportAttributeAccessIssue]
+        self.device_ = resolved_device(self.device)  # pyright: ignore[reportAttributeAccessIssue]
+        rows = self._rows(dataset, container_of(X), y, sample_weight)
+        self.n_iter_, self.history_, self.alarms_, self._kept = 0, [], [], None
+        self._begin()
+        options = self._training_options(rows["x"])
+        run = self._run = TrainingRun(
+            self._made_train_step,
+            rows,
+            options,
+            seed=self.seed_,
+            device=self.device_,
+            runtime=runtime,
+            callbacks=callbacks,
+        )
+        common = {"batch_size": options.batch_size, "n_threads": run.n_threads, "device": str(self.device_)}
+        self.resolved_ = self._left_open(self._resolved() | common)
+        if resume is not None:
+            run.load_state_dict(resume)
+            self.n_iter_ = run.train_step.step
+        with thread_limit(run.n_threads):
+            for record in run.records(stop):
+                self.n_iter_ = run.train_step.step  # after a rollback it lies before that of the record
+                self.compiled_ = outcome(run.train_step.compiled_steps())
+                self.history_.append(record.to_json())
+                self.alarms_ += record.alarms
+                yield record
+            self._kept = run.kept_networks()
+            self._finish()
+        for callback in callbacks:
+            callback.on_end(self)
+
+    def training_state(self) -> dict[str, Any]:
+        """Return all that an exact resume needs: networks, optimisers, chains, noise, monitor, step and seed."""
+        check_is_fitted(self)
+        return {"seed": self.seed_, "step": self.n_iter_} | self._run.state_dict()
+
     @checked
-    def sample(self, n_samples: int = 1, random_state: RandomState = None, **options: Any) -> Any:
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None, *, condition: Any = None, **options: Any
+    ) -> Any:
         """Draw samples in original units, in the container the model was fitted on.
 
         Parameters
         ----------
         n_samples : how many, at least 1.
         random_state : seed; None draws anew each time. The first k of n samples do not depend on n.
-        options : what the model can be asked besides, such as a condition.
+        condition : for a model trained with `y`: one condition for all samples, or one for each; by default
+            conditions are drawn from those of the training events (`sample_conditions` gives them).
+        options : what the model can be asked besides.
 
         Returns
         -------
         (n_samples, *event) array, tensor, DataFrame or Dataset.
         """
         with thread_limit(self._sampling_threads()):
-            blocks = list(self.iter_sample(n_samples, random_state, **options))
+            blocks = list(self.iter_sample(n_samples, random_state, condition=condition, **options))
         return self.preprocessing_.wrapped(np.concatenate(blocks))
 
     @checked
@@ -133,24 +285,6 @@ class GenerativeModel(BaseEstimator):
             features = torch.cat([draw(u * UNIT, UNIT, self._unit_noise(seed, u)) for u in units])
             values = self.preprocessing_.values(features)  # of whole units: their last bits then depend on no other
             yield values[max(start - k * UNIT, 0) : end - k * UNIT]
-
-    def _one_pass(self, inverse: Inverse) -> OnePass:
-        """Return the way from noise to features in one pass; raise `InputError` where there is none.
-
-        `inverse` takes features to values in original units, for models that look at those.
-        """
-        raise InputError(
-            f"Expected a model that makes a sample of noise in one pass, got {type(self).__name__}, whose samples come "
-            "from Markov chains. Draw them with sample(), or train a GAN, VAE, Flow or Autoencoder to export."
-        )
-
-    def _sampling_threads(self) -> int:
-        """Return how many processor threads pay for a unit: those of a small network wait for each other."""
-        check_is_fitted(self)
-        return suggested_threads(list(self._networks().values()), UNIT)
-
-    def _unit_noise(self, seed: int, k: int) -> torch.Generator:
-        return child_generator(seed, "sample", k, device=self.device_)
 
     @checked
     def save(self, folder: str | Path) -> Path:
@@ -198,6 +332,74 @@ class GenerativeModel(BaseEstimator):
         return None
 
     @property
+    def conditions_(self):
+        """Schema of the conditions: their names, kinds and levels; None for a model of p(x)."""
+        return None if self._conditions is None else self._conditions.schema
+
+    @checked
+    def sample_conditions(self, n_samples: int, random_state: RandomState = None, *, start: int = 0) -> Any:
+        """Return the conditions that ``sample(n_samples, random_state)`` draws for its samples, (n_samples, k).
+
+        With `start`, return those that ``iter_sample(n_samples, random_state, start=start)`` draws.
+        """
+        check_is_fitted(self)
+        conditions = self._known_conditions()
+        return conditions.preprocessing.wrapped(conditions.drawn(start, n_samples, as_seed(random_state)))
+
+    def _fitted_conditions(self, y: Any, n_rows: int, *, lazy: bool = False) -> dict[str, Any]:
+        """Fit the conditions and return their features as rows, lazy as those of a large table; none of p(x)."""
+        self._conditions = None
+        if y is None:
+            return {}
+        rng = np.random.default_rng(child_seed(self.seed_, "conditions"))
+        self._conditions, values = Conditions.fit(y, n_rows, rng, lazy=lazy)
+        return {"condition": lazily(values, self._conditions.features, lazy=lazy)}
+
+    def _condition_values(self, condition: Any, n: int, random_state: RandomState) -> np.ndarray:
+        conditions = self._known_conditions()
+        if condition is not None:
+            return conditions.given(condition, n)
+        return conditions.drawn(0, n, as_seed(random_state))
+
+    def _condition_features(self, condition: Any, n: int, random_state: RandomState) -> Tensor | None:
+        """Return the features (n, ...) of the conditions of `n` samples, or None for a model of p(x)."""
+        if self._conditions is None and condition is None:
+            return None
+        return self._known_conditions().features(self._condition_values(condition, n, random_state))
+
+    def _asked_conditions(self, condition: Any, n: int, seed: int) -> "Tensor | DrawnConditions | None":
+        """Return what `rows_of_conditions` takes the conditions of `n` samples from, or None for a model of p(x)."""
+        if self._conditions is None and condition is None:
+            return None
+        conditions = self._known_conditions()
+        if condition is None:
+            return DrawnConditions(conditions, seed)
+        return conditions.features(conditions.asked(condition, n))
+
+    def _known_conditions(self) -> Conditions:
+        if self._conditions is None:
+            raise InputError("Expected a model trained with conditions, got one of p(x). Call fit(X, y) first.")
+        return self._conditions
+
+    def _one_pass(self, inverse: Inverse) -> OnePass:
+        """Return the way from noise to features in one pass; raise `InputError` where there is none.
+
+        `inverse` takes features to values in original units, for models that look at those.
+        """
+        raise InputError(
+            f"Expected a model that makes a sample of noise in one pass, got {type(self).__name__}, whose samples come "
+            "from Markov chains. Draw them with sample(), or train a GAN, VAE, Flow or Autoencoder to export."
+        )
+
+    def _sampling_threads(self) -> int:
+        """Return how many processor threads pay for a unit: those of a small network wait for each other."""
+        check_is_fitted(self)
+        return suggested_threads(list(self._networks().values()), UNIT)
+
+    def _unit_noise(self, seed: int, k: int) -> torch.Generator:
+        return child_generator(seed, "sample", k, device=self.device_)
+
+    @property
     def schema_(self):
         """Schema of the training data: names, units and kinds of the columns."""
         return self.preprocessing_.schema
@@ -240,9 +442,176 @@ class GenerativeModel(BaseEstimator):
         check_trainable(dataset)
         return dataset
 
-    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Return what a saved model needs besides its weights: JSON content and tensors, by name."""
-        return {}, {}
+    def _rows(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Any]:
+        """Fit the changes of variables and return what is known of each event, as rows of features."""
+        self.preprocessing_ = fitted_on(dataset, lambda some: self._prepared(some, container), seed=self.seed_)
+        rows = {"x": lazily(dataset.values, self.preprocessing_.features)}
+        if y is not None and not self.takes_conditions:
+            raise InputError(
+                f"Expected no conditions, got some: {type(self).__name__} learns p(x). Use a GAN, a VAE or a Flow."
+            )
+        rows |= self._fitted_conditions(y, len(dataset), lazy=is_lazy(rows))
+        weight = event_weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
+        return rows if weight is None else rows | {"weight": weight}
+
+    def _training_options(self, x: Any) -> TrainingOptions:
+        given: dict[str, Any] = self.get_params(deep=False)
+        size = given["batch_size"]
+        size = self._batch_size(len(x), x[0].numel()) if size == "auto" else int(size)
+        if size > len(x):
+            raise InputError(
+                f"Expected batch_size of at most the {len(x)} training rows, got {size}. "
+                "Give a smaller batch_size or more data."
+            )
+        return TrainingOptions(batch_size=size, **{name: given[name] for name in _TRAINING_OPTIONS})
+
+    def _made_train_step(self, train: Rows) -> TrainStep:
+        networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
+        return self._train_step(networks, train)
+
+    def _check_common(self) -> None:
+        given = self.get_params(deep=False)
+        check_arguments(type(self), given, of=type(self).__name__)
+        check_choice("on_alarm", given["on_alarm"], dict.fromkeys(("warn", "stop", "rollback"), True))
+
+    def _networks(self) -> dict[str, nn.Module]:
+        """Return the networks that are kept after training; during it, the present ones."""
+        return dict(self._run.train_step.networks()) if self._kept is None else self._kept
+
+    def _build_networks(self) -> None:
+        self._kept = {name: network.eval() for name, network in self._fresh_networks().items()}
 
     def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Take up what `_attachments` returned, before the networks are built."""
+        self.alarms_, self._conditions = [], None
+        if "condition" in texts:
+            prepared = Preprocessing.from_json(texts["condition"])
+            self._conditions = Conditions(prepared, tensors["condition_stock"].numpy())
+
+    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return what a saved model needs besides its weights: JSON content and tensors, by name."""
+        if self._conditions is None:
+            return {}, {}
+        stock = torch.from_numpy(self._conditions.stock)
+        return {"condition": self._conditions.preprocessing.to_json()}, {"condition_stock": stock}
+
+
+@dataclass(frozen=True, eq=False)
+class LogLikelihood:
+    """Log-likelihood of events, in nats.
+
+    Parameters
+    ----------
+    values : (n,) log p of each event, float64.
+    common_error : standard error that all values share, such as that of log Z; 0 where log p is exact.
+    weights : (n,) event weights, or None.
+    """
+
+    values: np.ndarray
+    common_error: float = 0.0
+    weights: np.ndarray | None = None
+
+    @property
+    def mean(self) -> Measured:
+        """Mean per event; its error joins the scatter over events and the common error."""
+        mean = measured_mean(self.values, self.weights)
+        return Measured(mean.value, float(np.hypot(mean.error, self.common_error)), mean.n)
+
+    @property
+    def scatter(self) -> float:
+        """Standard error of the mean from the scatter over events alone; nan for one event."""
+        return measured_mean(self.values, self.weights).error
+
+    def __str__(self) -> str:
+        common = f", of which ± {self.common_error:.2g} common to all" if self.common_error > 0 else ""
+        return f"{self.mean} nats per event{common}"
+
+
+class LikelihoodModel(GenerativeModel):
+    """Parent of the models that know log p(x)."""
+
+    @abstractmethod
+    def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
+        """Return log q of features (n, *latent event), (n,) float64, and the error common to all of them."""
+
+    @checked
+    def log_likelihood(self, X: Any, y: Any = None, random_state: RandomState = None) -> LogLikelihood:
+        """Return log p of each event in nats, in the units of the data, and its mean with error.
+
+        Parameters
+        ----------
+        X : (n_samples, *event), as in `fit`.
+        y : their conditions, for a model trained with some: log p(x | y).
+        random_state : seed of an estimate, where log p needs one; None takes that of the model.
+
+        Raises
+        ------
+        InputError
+            For another shape, conditions that are missing, or features that have no density.
+        """
+        check_is_fitted(self)
+        if self._without_likelihood():
+            raise InputError(self._without_likelihood())
+        values = self._values(X, reset=False)
+        features = self.preprocessing_.features(values)
+        generator = as_generator(self.seed_ if random_state is None else random_state, self.device_)
+        with torch.no_grad():
+            inside, common = self._log_prob(features.to(self.device_), self._given(y, len(values)), generator)
+        stretch = self.preprocessing_.transform.log_det(torch.from_numpy(np.array(values, dtype=np.float64)))
+        weights = X.weights if isinstance(X, Dataset) else None
+        return LogLikelihood((inside.double().cpu() + stretch.double()).numpy(), common, weights)
+
+    @checked
+    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
+        """Return log p of each event in nats, (n_samples,); see `log_likelihood`."""
+        return self.log_likelihood(X, y).values
+
+    @checked
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean log p per event in nats, higher is better; see `log_likelihood`."""
+        return float(self.log_likelihood(X, y).mean.value)
+
+    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+        """Return log-likelihoods of training and held-out events (at most 2000 each), with errors, and their gap."""
+        if self._without_likelihood():
+            return Assessment(warnings=(self._without_likelihood(),))
+        pairs = [part if isinstance(part, tuple) else (part, None) for part in (train, held_out)]
+        few = [(first_rows(X), None if y is None else first_rows(y)) for X, y in pairs]
+        of_train, of_held_out = (self.log_likelihood(X, y, random_state) for X, y in few)
+        gap = of_train.mean.value - of_held_out.mean.value
+        gap_error = float(np.hypot(of_train.scatter, of_held_out.scatter))  # what is common drops out
+        numbers = (
+            _quantity("log-likelihood of held-out events", of_held_out.mean, "nats per event; higher is better"),
+            _quantity("log-likelihood of training events", of_train.mean, "nats per event"),
+            Quantity("gap between the two", gap, gap_error, "nats; well above its error: the model is overfitted"),
+        )
+        return Assessment(numbers, (_overfitted(gap, gap_error),) if gap > _BY_HEART * gap_error else ())
+
+    def _without_likelihood(self) -> str:
+        """Return why log p of these data cannot be given, as an error or a warning says it; nothing where it can."""
+        return ""
+
+    def _given(self, y: Any, n: int) -> Tensor | None:
+        if self._conditions is None:
+            return None
+        if y is None:
+            raise InputError("Expected the conditions y of these events, got none. Give them beside X.")
+        return self._conditions.features(self._conditions.given(y, n)).to(self.device_)
+
+
+def _overfitted(gap: float, error: float) -> str:
+    return (
+        f"Training events are {gap:.3g} ± {error:.2g} nats likelier than held-out ones: the model knows some by heart. "
+        "Use more events, fewer steps or a smaller model."
+    )
+
+
+def first_rows(rows: Any) -> Any:
+    """Return at most 2000 of the rows: their mean is known well enough."""
+    if isinstance(rows, Dataset):
+        return rows.take(slice(0, N_SCORED))
+    return rows.iloc[:N_SCORED] if hasattr(rows, "iloc") else rows[:N_SCORED]
+
+
+def _quantity(name: str, measured: Measured, meaning: str) -> Quantity:
+    return Quantity(name, measured.value, measured.error, meaning)

@@ -24,7 +24,7 @@ from reverie.data.schema import Column, Schema
 from reverie.data.transforms import auto_transform
 from reverie.models.preprocessing import Preprocessing, container_of
 
-__all__ = ["Conditions"]
+__all__ = ["Conditions", "DrawnConditions", "rows_of_conditions"]
 
 _MOST_LEVELS = 100  # whole numbers of more values than this are numbers, not labels
 _MOST_KEPT = 10_000
@@ -179,6 +179,24 @@ class Conditions:
                     f"Expected {column.name} to be one of {known[:20]}, got {unknown[:5]}. Choose a level that was "
                     "trained on."
                 )
+
+
+@dataclass(frozen=True)
+class DrawnConditions:
+    """Conditions drawn from those of the training events, made when they are needed: they may be a billion."""
+
+    conditions: Conditions
+    seed: int
+
+
+def rows_of_conditions(asked: Tensor | DrawnConditions, start: int, n: int) -> Tensor:
+    """Return the features (n, ...) of the conditions of samples start ... start + n - 1.
+
+    A block may go on beyond the last one asked for; a single condition serves all samples.
+    """
+    if isinstance(asked, DrawnConditions):
+        return asked.conditions.features(asked.conditions.drawn(start, n, asked.seed))
+    return asked[torch.arange(start, start + n).clamp(max=len(asked) - 1)]
 
 
 def _with_channels(features: Tensor) -> Tensor:

@@ -1,81 +1,74 @@
-"""One training of a model without an opponent: its batches and noise, the watch over it, and the way back.
+"""One training run, for every model: batches and noise, checks of its health, rollbacks, the best state, exact resume.
 
-What is trained is a `Learner`: it takes steps, and at a check says how it does on rows that it never sees. A part
-of the events is held out for that. At each of some dozens of checks (`reverie.training.monitor`)
+What is trained is a `TrainStep`: it owns networks and optimisers, takes steps, and at a check says how it does on rows
+that it never sees. A part of the events is held out for that. At each of some dozens of checks
+(`reverie.training.monitor`)
 
-    best state     the weights at the check with the least held-out loss, or else the least score of the samples
-    on_alarm       "rollback" (the default of these models) returns to the last healthy state and halves the
-                   learning rate when a value stops being finite or the learner says that it diverges, five times at
-                   most; "warn" notes alarms and lets divergence end training; "stop" ends it at any alarm
+    best state     the networks at the check that the monitor calls the best: of the least held-out loss, or by the
+                   score of the samples; of several replicas, the best of each
+    on_alarm       "rollback" returns to the last healthy state and halves the learning rate when a value stops being
+                   finite or the step says that it diverges; the step of a GAN asks for it at any alarm. "warn" notes
+                   alarms and lets divergence end training; "stop" ends it at any alarm
 
-Checks draw from a generator of their own, the same at each, so training takes the same steps with and without them,
-unless they interfere.
+Checks draw from generators of their own, so training takes the same steps with and without them, unless they interfere.
 """
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from reverie.compile.step import Compiled, declined, take_up
 from reverie.core.errors import CheckpointError, TrainingError
-from reverie.core.protocols import Runtime, Trainable
-from reverie.core.random import child_generator
-from reverie.data.batches import Batches
-from reverie.data.lazy import divided, some_rows
-from reverie.models.gan.monitor import held_out_numbers
+from reverie.core.lazy import sample_rows
+from reverie.core.protocols import Runtime
+from reverie.core.random import child_generator, child_seed
+from reverie.data.batches import Batches, ReplicaBatches
+from reverie.data.lazy import divided, is_lazy, some_rows
 from reverie.models.preprocessing import data_mark
+from reverie.networks.noise import set_noise_generator
 from reverie.networks.normalisation import share_batch_norm
+from reverie.networks.replicas import replica_views
+from reverie.training.callbacks import Callback
+from reverie.training.descent import Descent
 from reverie.training.health import Alarm, HealthReference
 from reverie.training.loop import Record, train
 from reverie.training.monitor import Monitor, Observation
 from reverie.training.parallel import Parallel, share
 from reverie.training.threads import chosen_threads
 
-__all__ = ["Course", "Learner", "Plan"]
+__all__ = ["TrainStep", "TrainingOptions", "TrainingRun", "held_out_numbers"]
 
 Rows = Mapping[str, Tensor]
-_MOST_ROLLBACKS = 5
+_MOST_HELD_OUT, _FEWEST_EVENTS = 2000, 200
 _MOST_REFERENCE_ROWS = 10_000
-_WENT_BACK = "Training went back to the last healthy state and goes on at half the learning rate."
-
-
-class Learner(Trainable, Protocol):
-    """What a course trains: it owns its networks and optimiser.
-
-    `step` counts the steps taken; `rate_factor` multiplies its learning rate; both are part of its state. `compiled`
-    takes them.
-    A `TrainingError` raised by `train_step` or `observe` says that it diverges.
-    """
-
-    step: int
-    rate_factor: float
-    compiled: Compiled
-
-    def networks(self) -> Mapping[str, nn.Module]:
-        """Return the networks that samples are drawn from, averaged where the learner averages."""
-        ...
-
-    def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
-        """Return losses on held-out rows, samples, and what looks wrong; leaves the training state alone."""
-        ...
+_ROLLED_BACK = "Training went back to the last healthy state and goes on at half the learning rate."
+_OLDER_STATE = (
+    "Expected a training state of this version of reverie, got one of an older version, which cannot be carried on. "
+    "Start the run again with --overwrite; models that were saved at its end still load."
+)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How long a course is and how it is watched; the options of the models by the same names.
+class TrainingOptions:
+    """How long a training is and how it is checked; the options of the models by the same names.
 
     Parameters
     ----------
-    batch_size : rows of a step.
-    max_steps, record_every, n_checks : steps of the run and of a window; looks at its health.
+    batch_size : rows of a step, of each replica.
+    max_steps : steps of the whole run.
+    record_every : steps of a window, of which the history gets one record.
+    n_checks : checks of its health in a whole run.
     validation_fraction : part of the events held out of training.
     keep_best : whether the best state is kept, rather than the last.
     on_alarm : "warn", "stop" or "rollback".
     n_threads : processor threads, or "auto".
+    n_replicas : independent trainings in one, whose rows are interleaved.
+    bootstrap : whether batches are those of a bootstrap sample of the events, another for each replica.
     """
 
     batch_size: int
@@ -86,6 +79,8 @@ class Plan:
     keep_best: bool = True
     on_alarm: str = "rollback"
     n_threads: int | str = "auto"
+    n_replicas: int = 1
+    bootstrap: bool = False
 
     @property
     def steps_between_checks(self) -> int:
@@ -95,49 +90,169 @@ class Plan:
         return max(1, round(self.max_steps / self.n_checks / self.record_every)) * self.record_every
 
 
-class Course:
-    """A training.
+class TrainStep(ABC):
+    """What a `TrainingRun` trains: it owns networks and optimisers, and knows nothing of data files, checks or time.
+
+    A child writes `train_step`, `observe`, `networks`, `state_dict` and `load_state_dict`, and stores `compiled`, the
+    `Compiled` function through which its steps go; where its training can be shared by several processes, also
+    `descent`, its one optimiser. The other methods are for steps that are not like that.
+
+    A `TrainingError` raised by `train_step` or `observe` says that it diverges.
+
+    Attributes
+    ----------
+    step : steps taken; part of its state.
+    rate_factor : multiplies its learning rate, 1 at first and less after a rollback; part of its state.
+    max_rollbacks : how many times it may be rolled back. Five halvings take a learning rate that was a factor of 30 too
+        large to where it is not.
+    rolls_back_on_alarms : whether any alarm is a reason to roll back, and not divergence alone.
+    """
+
+    step: int = 0
+    rate_factor: float = 1.0
+    max_rollbacks: ClassVar[int] = 5
+    rolls_back_on_alarms: ClassVar[bool] = False
+    compiled: Compiled
+    descent: Descent
+
+    @abstractmethod
+    def train_step(self, batch: Any, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """Take one step on a batch, drawing from `generator` alone; return named scalars, still on the device."""
+
+    @abstractmethod
+    def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
+        """Return losses on held-out rows, samples, and what looks wrong; leaves the training state alone."""
+
+    @abstractmethod
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Return the networks that samples are drawn from, averaged where the step averages."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that an exact resume needs."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` returned."""
+
+    def trained(self) -> Sequence[nn.Module]:
+        """Return the networks whose weights are trained."""
+        return list(self.networks().values())
+
+    def compiled_steps(self) -> Sequence[Compiled]:
+        """Return the functions that may be compiled."""
+        return (self.compiled,)
+
+    def descents(self) -> Sequence[Descent]:
+        """Return the optimisers, whose gradients processes average."""
+        return (self.descent,)
+
+    def prepared(self, rows: dict[str, Any]) -> dict[str, Any]:
+        """Return the rows of all events as the step takes them."""
+        return rows
+
+    def batches(self, rows: dict[str, Any], options: TrainingOptions, seed: int, device: Any) -> Callable[[int], Any]:
+        """Return the function from a step to its batch of these rows."""
+        size = {"batch_size": options.batch_size, "device": device, "resample": options.bootstrap}
+        if options.n_replicas == 1:
+            return Batches(rows, seed=seed, **size).at
+        seeds = [child_seed(seed, "replica", r) for r in range(options.n_replicas)]
+        return ReplicaBatches(rows, seeds=seeds, **size).at
+
+    def compared(self, rows: Rows) -> Tensor:
+        """Return what of these rows samples are compared with, (n, d)."""
+        return rows["x"]
+
+    def observations(self, held_out: Rows, train: Rows, generator: torch.Generator) -> list[Observation]:
+        """Return what is observed of each replica."""
+        return [self.observe(held_out, train, generator)]
+
+    def is_done(self) -> bool:
+        """Tell whether training has come to its end before its last step."""
+        return False
+
+    def settle(self) -> None:  # noqa: B027 - most steps have nothing to do here
+        """Act on a check that finds all replicas at equilibrium."""
+
+
+class TrainingRun:
+    """A training of one model on one set of events.
 
     Parameters
     ----------
-    make_learner : training rows -> the learner, before its first step.
+    make_train_step : training rows -> the step, before it is taken first.
     rows : features of the events (n, *event) as "x", with "condition" and "weight" if there are any, on the CPU;
-        `make_learner` sees a sample of those of a large table.
-    plan : length and watch.
-    seed, device : of the training.
-    runtime : the processes that share it; None for one.
+        `make_train_step` sees a sample of those of a large table.
+    options : length and checks.
+    seed : root of the noise, the order of the rows and the checks.
+    device : where the networks are.
+    runtime : the processes that share the training; None for one.
+    callbacks : what is called at records and checks.
+
+    Attributes
+    ----------
+    train_step : what is trained; its `step` is that of the run.
+    train_rows, held_out : rows that are trained on, and rows that are not, as the step takes them.
+    is_over : whether training was ended by an alarm or a callback.
+    n_threads : processor threads to train on.
+    best_replica : number of the replica of the best score.
     """
 
     def __init__(
         self,
-        make_learner: Callable[[Rows], Learner],
+        make_train_step: Callable[[Rows], TrainStep],
         rows: Rows,
-        plan: Plan,
+        options: TrainingOptions,
         *,
         seed: int,
         device: torch.device,
         runtime: Runtime | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
-        self._runtime = runtime
-        self.plan, self._seed, self._device = plan, seed, device
-        out = held_out_numbers(rows, fraction=plan.validation_fraction, seed=seed)
+        self.options, self._seed, self._device = options, seed, device
+        self._runtime, self._callbacks = runtime, callbacks
+        out = held_out_numbers(rows, fraction=options.validation_fraction, seed=seed)
+        self.train_step = step = make_train_step(some_rows(divided(rows, out)[0], seed=seed))
+        rows = step.prepared(dict(rows))
         self._data_mark = data_mark(rows["x"])
-        self._train, held_out = divided(rows, out)
-        self._held_out = {key: x.to(device) for key, x in held_out.items()}
-        self.learner = make_learner(some_rows(self._train, seed=seed))
-        size = min(plan.batch_size, len(self._train["x"]))
-        self._batches = Batches(dict(self._train), batch_size=size, seed=seed, device=device)
+        self.train_rows, held_out = divided(rows, out)
+        self.held_out = {key: x.to(device) for key, x in held_out.items()}
+        size = min(options.batch_size, len(self.train_rows["x"]))
+        self._batch_at = step.batches(dict(self.train_rows), replace(options, batch_size=size), seed, device)
         self._noise = child_generator(seed, "noise", device=device)
-        self._watched = _some(self._train, len(out), seed, device)
-        self._monitor = Monitor(self._reference(), self._held_out.get("weight")) if len(out) and plan.n_checks else None
-        self._best: dict[str, dict[str, Tensor]] | None = None
-        self._good = copy.deepcopy(self.learner.state_dict()) if plan.on_alarm == "rollback" else None
+        for network in step.trained():
+            set_noise_generator(network, self._noise)
+        self._monitors: list[Monitor] = []
+        self._watched: dict[str, Tensor] = {}  # training rows that are looked at beside the held-out ones
+        if len(out) and options.n_checks:
+            some = some_rows(self.train_rows, _MOST_REFERENCE_ROWS, seed=seed, name="watched rows")
+            self._watched = {key: x[: len(out)].to(device) for key, x in some.items()}
+            weight = held_out.get("weight")
+            reference = HealthReference(
+                step.compared(some), step.compared(held_out), seed=seed, weight=weight, train_weight=some.get("weight")
+            )
+            self._monitors = [Monitor(reference, weight) for _ in range(options.n_replicas)]
+        self._best: list[dict[str, dict[str, Tensor]]] = [{} for _ in range(options.n_replicas)]
+        self._best_scores = [float("inf")] * options.n_replicas
+        self._good = copy.deepcopy(step.state_dict()) if options.on_alarm == "rollback" else None
         self._rollbacks, self.is_over = 0, False
         self._window: Sequence[Mapping[str, Tensor]] = ()  # scalars of a window that a stop left open
-        networks = list(self.learner.networks().values())
-        self.n_threads, self._threads = chosen_threads(plan.n_threads, networks, size, device, runtime)
+        n_rows = size * options.n_replicas
+        self.n_threads, self._threads = chosen_threads(options.n_threads, step.trained(), n_rows, device, runtime)
         if runtime is not None:
-            self._share(runtime, size)
+            for network in step.trained():
+                share_batch_norm(network, runtime.differentiable_mean, runtime.world_size)
+            share(runtime, size, step.descents(), step.compiled_steps(), self._data_mark)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no step is left to take."""
+        return self.is_over or self.train_step.step >= self.options.max_steps or self.train_step.is_done()
+
+    @property
+    def best_replica(self) -> int:
+        """Number of the replica that scored best."""
+        return min(range(len(self._best_scores)), key=self._best_scores.__getitem__)
 
     def records(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
         """Yield the records of the training from its present step to its last.
@@ -145,18 +260,18 @@ class Course:
         Raises
         ------
         TrainingError
-            When it diverges and knows no way back.
+            When it diverges and cannot be rolled back.
         """
         spent = 0.0
         recovered: tuple[Alarm, ...] = ()  # since the last record
-        while self.learner.step < self.plan.max_steps and not self.is_over:
+        while not self.is_finished:
             seconds = 0.0
             try:
-                for record in self._taken(stop):
+                for record in self._steps(stop):
                     seconds, self._window = record.seconds, record.window
                     yield replace(record, seconds=spent + seconds, alarms=(*recovered, *record.alarms))
                     recovered = ()
-                    if self.is_over:
+                    if self.is_over or self.train_step.step != record.step:  # ended, or rolled back
                         break
                 else:
                     return
@@ -165,11 +280,13 @@ class Course:
             spent += seconds
 
     def kept_networks(self) -> dict[str, nn.Module]:
-        """Return copies of the networks, with the best weights if they are kept."""
-        networks = {name: copy.deepcopy(network) for name, network in self.learner.networks().items()}
+        """Return copies of the networks, with the best weights if they are kept, of each replica its own."""
+        networks = {name: copy.deepcopy(network) for name, network in self.train_step.networks().items()}
         for name, network in networks.items():
-            if self.plan.keep_best and self._best is not None:
-                network.load_state_dict(self._best[name])
+            for r, best in enumerate(self._best if self.options.keep_best else ()):
+                views = replica_views(network, r)
+                for key, kept in best.get(name, {}).items():
+                    views[key].copy_(kept)
             network.eval().requires_grad_(requires_grad=False)
         return networks
 
@@ -178,119 +295,137 @@ class Course:
         return {
             "data": self._data_mark,
             "noise": self._noise.get_state(),
-            "learner": self.learner.state_dict(),
-            "monitor": None if self._monitor is None else self._monitor.state_dict(),
+            "train_step": self.train_step.state_dict(),
+            "monitors": [monitor.state_dict() for monitor in self._monitors],
             "best": self._best,
+            "best_scores": self._best_scores,
             "good": self._good,
             "rollbacks": self._rollbacks,
             "is_over": self.is_over,
-            "declined": declined([self.learner.compiled]),
+            "declined": declined(self.train_step.compiled_steps()),
             "window": [dict(scalars) for scalars in self._window],
             "threads": 0 if self._threads is None else self._threads.kept,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up a state of a training of the same data and configuration; `CheckpointError` for any other."""
+        """Take up a state of a training of the same data and configuration.
+
+        Raises
+        ------
+        CheckpointError
+            For other data or other networks than those of the saved training, or a state of an older version.
+        """
+        if "train_step" not in state:
+            raise CheckpointError(_OLDER_STATE)
         if state["data"] != self._data_mark:
             raise CheckpointError(
                 "Expected the data that the saved run was trained on, got other values, labels or another order. "
                 "Resume with the same file and columns."
             )
         try:
-            self.learner.load_state_dict(state["learner"])
+            self.train_step.load_state_dict(state["train_step"])
         except (RuntimeError, KeyError, ValueError) as error:
             raise CheckpointError(
                 f"Expected a state of networks of this configuration, got another ({error}). "
                 "Resume with the configuration of the saved run."
             ) from None
-        self._noise.set_state(state["noise"])
-        if self._monitor is not None:
-            self._monitor.load_state_dict(state["monitor"])
-        self._best, self._good = state["best"], state["good"]
+        self._noise.set_state(state["noise"].cpu())
+        for monitor, kept in zip(self._monitors, state["monitors"], strict=True):
+            monitor.load_state_dict(kept)
+        self._best, self._best_scores, self._good = state["best"], state["best_scores"], state["good"]
         self._rollbacks, self.is_over = state["rollbacks"], state["is_over"]
-        take_up([self.learner.compiled], state.get("declined", ()))
-        self._window = [{k: x.to(self._device) for k, x in scalars.items()} for scalars in state.get("window", ())]
+        take_up(self.train_step.compiled_steps(), state["declined"])
+        self._window = [{k: x.to(self._device) for k, x in scalars.items()} for scalars in state["window"]]
         if self._threads is not None:
-            self._threads.kept = state.get("threads", 0)
+            self._threads.kept = state["threads"]
 
-    def _share(self, runtime: Runtime, batch_size: int) -> None:
-        """Divide batches among processes, and average gradients and batch statistics over them."""
-        learner: Any = self.learner
-        for network in learner.trained():
-            share_batch_norm(network, runtime.differentiable_mean, runtime.world_size)
-        share(runtime, batch_size, [learner.descent], [learner.compiled], self._data_mark)
-
-    def _taken(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
-        """Yield the records of the steps from the present one on."""
-        every = self.plan.steps_between_checks
+    def _steps(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
+        """Yield the records of the steps from the present one on, with what a check adds to them."""
+        step, every = self.train_step, self.options.steps_between_checks
         window, self._window = self._window, ()
         records = train(
-            self.learner if self._runtime is None else Parallel(self.learner, self._runtime, self._seed),
-            self._batches.at,
+            step if self._runtime is None else Parallel(step, self._runtime, self._seed),
+            self._batch_at,
             generator=self._noise,
-            start=self.learner.step,
-            max_steps=self.plan.max_steps,
-            record_every=self.plan.record_every,
-            stop=stop,
+            start=step.step,
+            max_steps=self.options.max_steps,
+            record_every=self.options.record_every,
+            stop=lambda: (stop is not None and stop()) or step.is_done(),
             runtime=self._runtime,
             window=window,
             threads=self._threads,
         )
         for record in records:
-            if self._monitor is None or (record.step % every and record.step < self.plan.max_steps):
-                yield record
-                continue
-            scalars, alarms = self._look(self._monitor)
-            yield replace(record, scalars={**record.scalars, **scalars}, alarms=alarms)
+            if self._monitors and (record.step % every == 0 or self.is_finished):
+                scalars, alarms = self._check()
+                record = replace(record, scalars={**record.scalars, **scalars}, alarms=alarms)  # noqa: PLW2901
+            for callback in self._callbacks:
+                self.is_over = bool(callback.on_record(record)) or self.is_over
+            yield record
 
-    def _look(self, monitor: Monitor) -> tuple[dict[str, float], tuple[Alarm, ...]]:
-        """Check the learner, keep what is best and what is healthy, and act on alarms."""
-        generator = child_generator(self._seed, "check", device=self._device)
-        check = monitor.check(self.learner.observe(self._held_out, self._watched, generator))
-        if any(alarm.kind == "non-finite values" for alarm in check.alarms):
-            alarm = check.alarms[0]
+    def _check(self) -> tuple[dict[str, float], tuple[Alarm, ...]]:
+        """Check every replica, keep what is best and what is healthy, and act on alarms."""
+        step, generator = self.train_step, child_generator(self._seed, "check", device=self._device)
+        observations = step.observations(self.held_out, self._watched, generator)
+        checks = [monitor.check(seen) for monitor, seen in zip(self._monitors, observations, strict=True)]
+        alarms = tuple(alarm for check in checks for alarm in check.alarms)
+        diverged = [alarm for alarm in alarms if alarm.kind == "non-finite values"]
+        if diverged and not step.rolls_back_on_alarms:
+            alarm = diverged[0]
             raise TrainingError(f"Training stopped: {alarm.evidence} {alarm.remedy}", step=alarm.step)
-        if check.improved:
-            self._best = {name: _copied(network) for name, network in self.learner.networks().items()}
-        if check.alarms and self.plan.on_alarm == "stop":
+        for r, check in enumerate(checks):
+            if check.improved:
+                self._best[r] = {
+                    name: {key: x.clone() for key, x in replica_views(network, r).items()}
+                    for name, network in step.networks().items()
+                }
+                self._best_scores[r] = check.scalars.get("score", 0.0)
+            for callback in self._callbacks:
+                self.is_over = bool(callback.on_check(check)) or self.is_over
+        if alarms and self.options.on_alarm == "stop":
             self.is_over = True
-        elif check.healthy and self._good is not None:
-            self._good = copy.deepcopy(self.learner.state_dict())
-        return check.scalars, check.alarms
+        elif alarms and step.rolls_back_on_alarms and self._good is not None:
+            if self._rollbacks < step.max_rollbacks:
+                self._roll_back(self._good)
+        elif self._good is not None and all(check.healthy for check in checks):
+            self._good = copy.deepcopy(step.state_dict())
+        if all(check.at_equilibrium for check in checks):
+            step.settle()
+        return _over_replicas([check.scalars for check in checks]), alarms
 
     def _recover(self, error: TrainingError) -> Alarm:
         """Go back to the last healthy state; raise `error` when that is not asked for or has not helped."""
+        step, most = self.train_step.step, self.train_step.max_rollbacks
         if self._good is None:
             raise error
-        if self._rollbacks >= _MOST_ROLLBACKS:
-            raise TrainingError(f"{error} Training went back {_MOST_ROLLBACKS} times, in vain.", step=error.step)
+        if self._rollbacks >= most:
+            raise TrainingError(f"{error} Training went back {most} times, in vain.", step=error.step)
+        self._roll_back(self._good)
+        return Alarm("divergence", step, str(error), _ROLLED_BACK)
+
+    def _roll_back(self, good: dict[str, Any]) -> None:
         self._rollbacks += 1
-        step = self.learner.step
-        self.learner.load_state_dict(copy.deepcopy(self._good))
-        self.learner.rate_factor = 0.5**self._rollbacks
-        if self._monitor is not None:
-            self._monitor.restart()
-        return Alarm("divergence", step, str(error), _WENT_BACK)
-
-    def _reference(self) -> HealthReference:
-        some = _some(self._train, _MOST_REFERENCE_ROWS, self._seed, torch.device("cpu"))
-        return HealthReference(
-            some["x"],
-            self._held_out["x"].cpu(),
-            seed=self._seed,
-            weight=_on_cpu(self._held_out.get("weight")),
-            train_weight=some.get("weight"),
-        )
+        self.train_step.load_state_dict(copy.deepcopy(good))
+        self.train_step.rate_factor = 0.5**self._rollbacks
+        for monitor in self._monitors:
+            monitor.restart()
 
 
-def _some(rows: Rows, n: int, seed: int, device: torch.device) -> dict[str, Tensor]:
-    """Return at most `n` of the rows, chosen by `seed`."""
-    return {key: x.to(device) for key, x in some_rows(rows, n, seed=seed, name="watched rows").items()}
+def held_out_numbers(rows: Mapping[str, Any], *, fraction: float, seed: int) -> Tensor:
+    """Return the numbers of the rows to hold out of training, increasing; none of fewer than 200 events."""
+    n = len(rows["x"])
+    n_out = min(round(fraction * n), _MOST_HELD_OUT) if n >= _FEWEST_EVENTS else 0
+    if is_lazy(rows):
+        return torch.from_numpy(sample_rows(n, n_out, child_seed(seed, "held out")))
+    order = torch.randperm(n, generator=child_generator(seed, "held out"))
+    return order[:n_out].sort().values
 
 
-def _copied(network: nn.Module) -> dict[str, Tensor]:
-    return {key: value.detach().clone() for key, value in network.state_dict().items()}
-
-
-def _on_cpu(x: Tensor | None) -> Tensor | None:
-    return None if x is None else x.cpu()
+def _over_replicas(scalars: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each number over the replicas, and for several the ends of those that are drawn as bands."""
+    if len(scalars) == 1:
+        return dict(scalars[0])
+    values = {key: [one[key] for one in scalars] for key in scalars[0]}
+    bands = [key for key in ("score", "coverage", "plausible") if key in values]
+    ends = {f"{key}_{end.__name__}": end(values[key]) for key in bands for end in (min, max)}
+    return {key: sum(numbers) / len(numbers) for key, numbers in values.items()} | ends

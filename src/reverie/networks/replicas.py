@@ -34,7 +34,7 @@ from reverie.networks.conditional import ConditionalDiscriminator, ProjectionHea
 from reverie.networks.mlp import MLP, ResidualBlock, ResidualMLP
 from reverie.networks.noise import Dropout, GaussianNoise
 
-__all__ = ["RULES", "Stacked", "apply_batched", "has_rules"]
+__all__ = ["RULES", "Stacked", "apply_batched", "has_rules", "replica_views"]
 
 Inputs = tuple[Tensor | None, ...]
 Named = dict[str, Tensor | None]
@@ -139,6 +139,19 @@ class Stacked(nn.Module):
                 "Give every replica as many rows."
             )
         return x.unflatten(0, (-1, self.n_replicas))
+
+
+def replica_views(network: nn.Module, r: int) -> dict[str, Tensor]:
+    """Return the weights and buffers of `network` by name, of those in a `Stacked` the part of replica `r`, as views.
+
+    Writing into them changes the network.
+    """
+    stacks = tuple(f"{name}." if name else "" for name, m in network.named_modules() if isinstance(m, Stacked))
+    is_stacked = [key.startswith(stacks) if stacks else False for key in network.state_dict()]
+    return {
+        key: x.detach()[r] if is_part else x.detach()
+        for (key, x), is_part in zip(network.state_dict().items(), is_stacked, strict=True)
+    }
 
 
 def _turned(x: Tensor | None) -> Tensor | None:

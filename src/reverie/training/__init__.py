@@ -1,6 +1,7 @@
 """Training: the loop written once, what it records, and states that survive a crash."""
 
 from reverie.training.averaging import ema_decay, ema_update
+from reverie.training.callbacks import Callback
 from reverie.training.checkpoint import CheckpointFolder, load_state, save_state
 from reverie.training.history import append_record, read_history, truncate_history
 from reverie.training.loop import Record, train
@@ -8,6 +9,7 @@ from reverie.training.optimizers import OPTIMIZERS, learning_rate_factor, make_o
 
 __all__ = [
     "OPTIMIZERS",
+    "Callback",
     "CheckpointFolder",
     "Record",
     "append_record",

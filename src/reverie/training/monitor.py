@@ -29,7 +29,7 @@ from reverie.training.alarms import WARM_UP, Alarm, Finding, is_at_rest, is_far
 from reverie.training.health import Check
 from reverie.training.reference import HealthReference
 
-__all__ = ["Monitor", "Observation", "kind_of_rise"]
+__all__ = ["Check", "Monitor", "Observation", "kind_of_rise"]
 
 _PERSISTENCE = 3
 _OVERFITTED = 4.0  # standard errors of a paired difference

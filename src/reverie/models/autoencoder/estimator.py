@@ -32,11 +32,10 @@ from reverie.core.random import child_generator, child_seed
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.autoencoder.training import Plan, Reconstruction, in_evaluation
-from reverie.models.density import first_rows
+from reverie.models.base import GenerativeModel, first_rows
 from reverie.models.latent import latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.preprocessing import ChangeOfVariables
-from reverie.models.trained import TrainedModel
 from reverie.networks.autoencoders import build_decoder, build_encoder
 from reverie.networks.heads import OutputHead
 from reverie.networks.mlp import ACTIVATIONS
@@ -50,7 +49,7 @@ _FLAT = 0.01  # share of the largest spread of codes below which a dimension is 
 _CODES = ("code_weights", "code_means", "code_scales")
 
 
-class Autoencoder(TrainedModel):
+class Autoencoder(GenerativeModel):
     """Autoencoder for tables of events, images and lattices: plain, denoising or sparse.
 
     Parameters
@@ -229,7 +228,7 @@ class Autoencoder(TrainedModel):
         encoder = nn.Sequential(encoder, nn.Sigmoid()) if self.sparsity == "kl" else encoder
         return {"encoder": encoder, "decoder": build_decoder(self.decoder, n_latent=self.n_latent_, **options)}
 
-    def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> Reconstruction:
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> Reconstruction:
         self._train = train["x"]
         target = self.sparsity_target if self.sparsity == "kl" else None
         weight = 0.0 if self.sparsity == "none" else self.sparsity_weight

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
+from reverie.models.training_run import TrainStep
 from reverie.networks.noise import set_noise_generator
 from reverie.objectives.reconstruction import kl_sparsity, l1_sparsity, squared_error
 from reverie.training.descent import Descent
@@ -39,8 +40,8 @@ class Plan:
     compile: bool | str = False
 
 
-class Reconstruction:
-    """Trains an encoder and a decoder; a `reverie.models.training_run.Learner`.
+class Reconstruction(TrainStep):
+    """Trains an encoder and a decoder; a `reverie.models.training_run.TrainStep`.
 
     Parameters
     ----------

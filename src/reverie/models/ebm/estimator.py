@@ -28,7 +28,7 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
-from reverie.models.density import DensityModel
+from reverie.models.base import LikelihoodModel
 from reverie.models.density_features import energy_preprocessing, without_density
 from reverie.models.ebm.sampling import Jumps, LogZ, Memory, found_log_z, settled, steps_of_a_sample
 from reverie.models.ebm.training import EnergyLearner, Recipe
@@ -45,7 +45,7 @@ _ROWS_AT_ONCE = 4096
 _WIDE = 64  # values of an event beyond which batches are small
 
 
-class EBM(DensityModel):
+class EBM(LikelihoodModel):
     """Energy-based model p(x) = exp(-E(x)) / Z for tables of events, images and lattices, with any network as E.
 
     The defaults are meant to work at once on any numeric table. Samples and likelihood cost more than those of other
@@ -290,7 +290,7 @@ class EBM(DensityModel):
         options |= {"spread": self.confinement or 1.0}
         if self._memory is not None:
             return Jumps(self._memory.eta, self._stock, **options)
-        learner: Any = self._course.learner
+        learner: Any = self._run.train_step
         return Jumps(float(learner.log_eta.exp()), learner.buffer.x[:_STOCK].clone(), **options)
 
     def _settled(self) -> tuple[Tensor, Memory]:
@@ -332,7 +332,7 @@ class EBM(DensityModel):
         networks: dict[str, nn.Module] = {"energy": network}
         return networks | ({"whitening": Whitening(shape[0])} if self.whiten and len(shape) == 1 else {})
 
-    def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> EnergyLearner:
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> EnergyLearner:
         whitening: Any = networks.get("whitening")
         if whitening is not None:
             whitening.fit(train["x"])
@@ -348,7 +348,7 @@ class EBM(DensityModel):
         return EnergyLearner(networks["energy"], whitening, recipe.spread * chains, recipe)
 
     def _resolved(self) -> dict[str, Any]:
-        learner: Any = self._course.learner
+        learner: Any = self._run.train_step
         return {"restart_fraction": learner.recipe.restart_fraction, "buffer_size": len(learner.buffer)}
 
     def _check_configuration(self) -> None:

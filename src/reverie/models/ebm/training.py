@@ -44,6 +44,7 @@ from reverie.core.errors import InputError, TrainingError
 from reverie.core.types import Energy
 from reverie.models.ebm.likelihood import EnergyPath, energy_gap, grid_log_z, signs_of_overfitting, two_ways
 from reverie.models.ebm.sampling import LARGE, Jumps
+from reverie.models.training_run import TrainStep
 from reverie.networks.whitening import Whitening
 from reverie.objectives.score_matching import denoising_loss
 from reverie.training.averaging import ema_decay, ema_update
@@ -109,8 +110,8 @@ def contrastive_loss(
     return loss, positive, negative
 
 
-class EnergyLearner:
-    """Trains an energy; a `reverie.models.training_run.Learner`.
+class EnergyLearner(TrainStep):
+    """Trains an energy; a `reverie.models.training_run.TrainStep`.
 
     Parameters
     ----------

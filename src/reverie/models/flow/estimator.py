@@ -26,8 +26,8 @@ from reverie.core.checks import check_choice
 from reverie.core.random import child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
-from reverie.models.conditional import rows_of_conditions
-from reverie.models.density import DensityModel
+from reverie.models.base import LikelihoodModel
+from reverie.models.conditions import rows_of_conditions
 from reverie.models.density_features import density_transform
 from reverie.models.flow.networks import KINDS, FlowNetwork, need_zuko
 from reverie.models.flow.training import FlowLearner, circles_of, repeated_values
@@ -41,7 +41,7 @@ _MOST_AUTOREGRESSIVE, _MOST_SPLINE = 32, 256  # features up to which "auto" take
 _NUMBERS_AT_ONCE = 1 << 18  # features evaluated at once, which bounds the memory of their splines
 
 
-class Flow(DensityModel):
+class Flow(LikelihoodModel):
     """Normalizing flow: exact log-likelihood and samples, for tables of events and small images.
 
     The defaults train at once on any numeric table. With conditions (`fit(X, y)`) it learns p(x | y). Whole numbers,
@@ -173,7 +173,7 @@ class Flow(DensityModel):
             )
         return {"flow": initialise(network, child_generator(self.seed_, "weights"))}
 
-    def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> FlowLearner:
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> FlowLearner:
         return FlowLearner(
             networks["flow"],
             max_steps=self.max_steps,

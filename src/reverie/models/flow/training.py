@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from reverie.compile.step import Compiled
 from reverie.core.errors import InputError
 from reverie.data.schema import Schema
+from reverie.models.training_run import TrainStep
 from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
@@ -61,7 +62,7 @@ def repeated_values(values: np.ndarray, schema: Schema) -> list[str]:
     return warnings
 
 
-class FlowLearner:
+class FlowLearner(TrainStep):
     """Maximum likelihood of a flow (`reverie.models.flow.networks.FlowNetwork`) by AdamW.
 
     Parameters

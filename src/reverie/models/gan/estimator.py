@@ -25,8 +25,8 @@ from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import is_lazy, lazily
 from reverie.data.observables import resolve_observables
-from reverie.models.base import N_SCORED
-from reverie.models.conditional import ConditionalModel, rows_of_conditions
+from reverie.models.base import N_SCORED, GenerativeModel
+from reverie.models.conditions import rows_of_conditions
 from reverie.models.gan.completion import complete
 from reverie.models.gan.generator import ShapedGenerator
 from reverie.models.gan.networks import check_configuration, make_game
@@ -45,7 +45,7 @@ from reverie.validation.statistics.kernels import energy_distance
 __all__ = ["GAN"]
 
 
-class GAN(ConditionalModel):
+class GAN(GenerativeModel):
     """Generative adversarial network for tables of events, stacks of images and lattices.
 
     The defaults are meant to work at once on any numeric table. With conditions (`fit(X, y)`) it learns p(x | y).
@@ -256,6 +256,7 @@ class GAN(ConditionalModel):
         resume: dict[str, Any] | None = None,
         stop: Callable[[], bool] | None = None,
         runtime: Runtime | None = None,
+        callbacks: Any = (),
     ) -> Iterator[Record]:
         """Train on `X`, yielding a record after each window of `record_every` steps.
 

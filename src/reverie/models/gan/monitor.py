@@ -15,7 +15,6 @@ steps with and without it, unless it interferes.
 """
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -23,18 +22,16 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.errors import TrainingError
-from reverie.core.lazy import sample_rows
-from reverie.core.random import child_generator, child_seed
-from reverie.data.lazy import is_lazy, some_rows
+from reverie.core.random import child_generator
+from reverie.data.lazy import some_rows
 from reverie.models.gan.game import AdversarialGame, Rows, draw_noise
 from reverie.models.gan.generator import ShapedGenerator
 from reverie.networks.replicas import Stacked
 from reverie.objectives.adversarial import equilibrium_outputs
 from reverie.training.health import Alarm, Check, Evidence, HealthMonitor, HealthReference
 
-__all__ = ["Look", "Watch", "flat_rows", "held_out_numbers"]
+__all__ = ["Look", "Watch", "flat_rows"]
 
-_MOST_HELD_OUT, _FEWEST_EVENTS = 2000, 200
 _MOST_TRAINING_ROWS = 10_000  # that the reference keeps; the nearest of them are searched for copies
 _MOST_ROLLBACKS = 3
 _GRADIENT_ROWS = 256
@@ -47,16 +44,6 @@ class Look:
 
     scalars: dict[str, float]
     alarms: tuple[Alarm, ...] = ()
-
-
-def held_out_numbers(rows: Mapping[str, Any], *, fraction: float, seed: int) -> Tensor:
-    """Return the numbers of the rows to hold out of training, increasing; none of fewer than 200 events."""
-    n = len(rows["x"])
-    n_out = min(round(fraction * n), _MOST_HELD_OUT) if n >= _FEWEST_EVENTS else 0
-    if is_lazy(rows):
-        return torch.from_numpy(sample_rows(n, n_out, child_seed(seed, "held out")))
-    order = torch.randperm(n, generator=child_generator(seed, "held out"))
-    return order[:n_out].sort().values
 
 
 class Watch:

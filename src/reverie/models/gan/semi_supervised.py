@@ -293,9 +293,12 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
             raise InputError("Expected the true classes y, got none. The score of this model is its accuracy.")
         return float(np.mean(self.predict(X) == np.asarray(y)))
 
-    def _drawer(self, n_samples: int, seed: int, **options: Any) -> Callable[[int, int, torch.Generator], Tensor]:
+    def _drawer(
+        self, n_samples: int, seed: int, *, condition: Any = None, **options: Any
+    ) -> Callable[[int, int, torch.Generator], Tensor]:
         """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples."""
         network = self._game.G.eval()
+        options = options if condition is None else options | {"condition": condition}
         if options:
             raise InputError(f"Expected no options for samples of p(x), got {', '.join(options)}. Leave them out.")
 

@@ -21,11 +21,12 @@ from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.lazy import LazyRows, divided, some_rows
 from reverie.models.gan.game import Rows, restore
 from reverie.models.gan.generator import ShapedGenerator
-from reverie.models.gan.monitor import Watch, held_out_numbers
+from reverie.models.gan.monitor import Watch
 from reverie.models.gan.networks import make_game, resolved_activation, resolved_batch_size
 from reverie.models.gan.rejection import Referee, fit_referee
 from reverie.models.gan.sampling import Drawing
 from reverie.models.preprocessing import data_mark
+from reverie.models.training_run import held_out_numbers
 from reverie.networks.build import resolved_name
 from reverie.networks.noise import set_noise_generator
 from reverie.networks.normalisation import share_batch_norm

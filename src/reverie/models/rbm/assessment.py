@@ -11,7 +11,7 @@ from reverie.core.measured import measured_mean
 from reverie.core.random import child_generator
 from reverie.core.series import autocorrelation_time
 from reverie.data.dataset import Dataset
-from reverie.models.density import first_rows
+from reverie.models.base import first_rows
 from reverie.models.rbm.likelihood import BoltzmannPath
 from reverie.samplers.diagnostics import rank_normalised_r_hat
 

@@ -29,8 +29,8 @@ from reverie.core.checks import check_choice
 from reverie.core.random import as_generator, as_seed, child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
+from reverie.models.base import LikelihoodModel
 from reverie.models.binary import has_two_values
-from reverie.models.density import DensityModel
 from reverie.models.density_features import without_density
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
 from reverie.models.rbm.assessment import assessment
@@ -48,7 +48,7 @@ from reverie.models.rbm.likelihood import (
 from reverie.models.rbm.networks import energy_of_weights, fresh_energy, plain_units, prepared_units
 from reverie.models.rbm.sampling import N_SWEEPS, drawer
 from reverie.models.rbm.training import BoltzmannLearner, check_options, resolved_settings
-from reverie.models.training_run import Learner
+from reverie.models.training_run import TrainStep
 from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy
 
 __all__ = ["RBM"]
@@ -56,7 +56,7 @@ __all__ = ["RBM"]
 _BLOCK = 8192  # rows whose free energies are taken at once
 
 
-class RBM(DensityModel):
+class RBM(LikelihoodModel):
     """Restricted Boltzmann machine for bits, spins, tables and small images.
 
     Parameters
@@ -314,13 +314,13 @@ class RBM(DensityModel):
         weights = child_generator(self.seed_, "weights")
         return {"boltzmann": fresh_energy(n_visible, n_hidden, self._visible, weights)}
 
-    def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> Learner:
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> TrainStep:
         self._forget()
         energy: Any = networks["boltzmann"]
         return BoltzmannLearner(energy, resolved_settings(self, energy), train)
 
     def _resolved(self) -> dict[str, Any]:
-        learner: Any = self._course.learner
+        learner: Any = self._run.train_step
         names = ("method", "n_gibbs", "n_restarts", "learning_rate", "optimizer", "momentum", "ema_decay")
         values = {name: getattr(learner.settings, name) for name in names}
         return values | {"visible": self._visible, "n_hidden": len(learner.machines[0].hidden_bias)}
@@ -376,16 +376,16 @@ class RBM(DensityModel):
     def _base(self) -> tuple[Tensor, Tensor | None]:
         """Return the base rate: of the training data, or of states of a machine that was given."""
         if self._stored_base is None:
-            learner = getattr(getattr(self, "_course", None), "learner", None)
+            learner = getattr(getattr(self, "_run", None), "learner", None)
             self._stored_base = self._piloted()[0] if learner is None else learner.base
         base: Any = self._stored_base
         return base
 
     def _known_states(self) -> Tensor | None:
         """Return states of the machine that training has left, None if it was given."""
-        if getattr(self, "_course", None) is None:
+        if getattr(self, "_run", None) is None:
             return self._stored_states
-        learner: Any = self._course.learner
+        learner: Any = self._run.train_step
         return learner.states(child_generator(self.seed_, "states", device=self.device_))
 
     def _pilot_states(self) -> Tensor:

@@ -45,6 +45,7 @@ from reverie.core.random import child_generator
 from reverie.models.rbm.likelihood import BoltzmannPath, base_rate, exact_log_partition, pilot
 from reverie.models.rbm.networks import MANY_WEIGHTS, fresh_energy
 from reverie.models.rbm.sampling import ExactSum, exchange, gradient_of, unique_rows
+from reverie.models.training_run import TrainStep
 from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy, smaller_layer
 from reverie.objectives.contrastive import Gradient, centred, combined, compensation
 from reverie.training.averaging import ema_decay, ema_update
@@ -101,8 +102,8 @@ class Settings:
     compile: bool | str = False
 
 
-class BoltzmannLearner:
-    """What a `reverie.models.training_run.Course` trains.
+class BoltzmannLearner(TrainStep):
+    """What a `reverie.models.training_run.TrainingRun` trains.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ class BoltzmannLearner:
         self.sums = ExactSum(energy) if settings.method == "exact" else None
         self.rows = self._all_rows(v, weight, device)
         memory = _NOISY_MEMORY if self.rows is None else _EXACT_MEMORY
-        self.descents = [_descent(machine, settings, memory) for machine in self.machines]
+        self._descents = [_descent(machine, settings, memory) for machine in self.machines]
         self.compiled = Compiled(self._update, mode=settings.compile, n_calls=settings.max_steps)
         self.offsets = [torch.full_like(machine.hidden_bias, 0.5).detach() for machine in self.machines]
         self.likelihood = torch.zeros(settings.n_restarts, dtype=torch.float64, device=device)
@@ -185,7 +186,7 @@ class BoltzmannLearner:
             "rate_factor": self.rate_factor,
             "machines": [machine.state_dict() for machine in self.machines],
             "averages": [average.state_dict() for average in self.averages],
-            "descents": [descent.state_dict() for descent in self.descents],
+            "descents": [descent.state_dict() for descent in self._descents],
             "offsets": [offset.clone() for offset in self.offsets],
             "likelihood": self.likelihood.clone(),
             "chains": self.chains.state.clone(),
@@ -251,7 +252,7 @@ class BoltzmannLearner:
             step.W.sub_(machine.W, alpha=settings.weight_decay)
         parts = [step.W, step.visible_bias, step.hidden_bias, step.log_variance]
         before = machine.W.clone()
-        self.descents[k].step([-part for part in parts if part is not None], rate)
+        self._descents[k].step([-part for part in parts if part is not None], rate)
         a, b = compensation(machine.W - before, mu, offset, machine.log_variance)
         machine.visible_bias.add_(a)
         machine.hidden_bias.add_(b)

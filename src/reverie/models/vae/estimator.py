@@ -25,9 +25,9 @@ from reverie.core.random import as_seed, child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Bits
+from reverie.models.base import LikelihoodModel, first_rows
 from reverie.models.binary import grey_bits, resolved_likelihood
-from reverie.models.conditional import rows_of_conditions
-from reverie.models.density import DensityModel, first_rows
+from reverie.models.conditions import rows_of_conditions
 from reverie.models.latent import latent_plane, latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
@@ -46,7 +46,7 @@ _MOST_ASSESSED = 1000  # events whose likelihood a report estimates
 _MOST_BIAS = 0.1  # nats, beyond which a report warns
 
 
-class VAE(DensityModel):
+class VAE(LikelihoodModel):
     """Variational autoencoder for tables of events, images and lattices.
 
     The defaults are meant to work at once on any numeric table, on images and on spins. With conditions
@@ -385,7 +385,7 @@ class VAE(DensityModel):
     def _n_conditions(self) -> int:
         return 0 if self._conditions is None else math.prod(self._conditions.preprocessing.transform.output_shape)
 
-    def _learner(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> VariationalLearner:
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> VariationalLearner:
         network: Any = networks["network"]
         network.start_at(train["x"].to(self.device_))
         rate = _RATES[len(self.preprocessing_.transform.output_shape) > 1]
@@ -401,7 +401,7 @@ class VAE(DensityModel):
         return VariationalLearner(network, schedule)
 
     def _resolved(self) -> dict[str, Any]:
-        learner: Any = self._course.learner
+        learner: Any = self._run.train_step
         rate = learner.schedule.learning_rate
         return {"learning_rate": rate, "n_latent": self.n_latent_, "likelihood": self.likelihood_}
 

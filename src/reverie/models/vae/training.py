@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
+from reverie.models.training_run import TrainStep
 from reverie.models.vae.networks import VariationalNetwork, drawn_bits
 from reverie.networks.noise import set_noise_generator
 from reverie.objectives.variational import active_units, elbo, iwae_bound
@@ -46,8 +47,8 @@ class Schedule:
     compile: bool | str = False
 
 
-class VariationalLearner:
-    """Trains a `VariationalNetwork`; a `reverie.models.training_run.Learner`.
+class VariationalLearner(TrainStep):
+    """Trains a `VariationalNetwork`; a `reverie.models.training_run.TrainStep`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The course of a model without an opponent, tried on the skeleton that developers copy."""
+"""A training run, tried on the skeleton that developers copy."""
 
 import runpy
 from pathlib import Path
@@ -26,9 +26,9 @@ def _model(**options):
 def _spoilt(model, *, at, times):
     """Let the loss of the first steps numbered `at` become NaN, so many times."""
     left = [times]
-    make = model._learner
+    make = model._train_step
 
-    def learner(networks, train):
+    def make_spoilt(networks, train):
         made = make(networks, train)
         step = made.train_step
 
@@ -44,7 +44,7 @@ def _spoilt(model, *, at, times):
         made.train_step = train_step
         return made
 
-    model._learner = learner
+    model._train_step = make_spoilt
     return model
 
 
@@ -67,7 +67,7 @@ def test_a_loss_that_is_not_finite_leads_back_to_a_healthy_state(events):
     model = _spoilt(_model(), at=32, times=2).fit(events)
     assert [alarm.kind for alarm in model.alarms_] == ["divergence", "divergence"]
     assert model.n_iter_ == 60
-    assert model._course.learner.rate_factor == 0.25
+    assert model._run.train_step.rate_factor == 0.25
     assert np.isfinite(model.sample(50, random_state=0)).all()
 
 
@@ -81,7 +81,7 @@ def test_a_training_that_never_stays_finite_stops_with_the_reason(events):
 def test_the_kept_weights_are_those_of_the_least_held_out_loss(events):
     model = _model(max_steps=200, learning_rate=0.5).fit(events)  # it overshoots
     losses = {row["step"]: row["held_out_loss"] for row in model.history_ if "held_out_loss" in row}
-    held_out = model._course._held_out["x"]
+    held_out = model._run.held_out["x"]
     kept = float(model._networks()["law"](held_out).mean())
     assert kept == pytest.approx(min(losses.values()), rel=1e-6)
     last = float(model.set_params(keep_best=False).fit(events)._networks()["law"](held_out).mean())
