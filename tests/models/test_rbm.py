@@ -15,8 +15,7 @@ from reverie.models.binary import has_two_values
 from reverie.models.rbm import training as rbm_training
 from reverie.models.rbm.estimator import RBM
 from reverie.models.rbm.likelihood import BoltzmannPath, annealed_log_partition, base_rate
-from reverie.models.rbm.sampling import ExactSum
-from reverie.models.rbm.training import resolved_settings
+from reverie.models.rbm.sampling import StateSum
 from reverie.networks.boltzmann import BoltzmannEnergy, all_states, log_partition, state_number
 from reverie.training.optimizers import OPTIMIZERS
 
@@ -53,7 +52,7 @@ def test_the_exact_model_side_is_the_gradient_of_log_z(visible, n_hidden):
     energy = energy_of(visible, n_hidden=n_hidden)
     expected = torch.autograd.grad(log_partition(energy), list(energy.parameters()))
     with torch.no_grad():
-        found, log_z = ExactSum(energy).gradient(energy)
+        found, log_z = rbm_training.exact_gradient(energy, StateSum(energy))
     torch.testing.assert_close(log_z, log_partition(energy).detach())
     parts = (found.W, found.visible_bias, found.hidden_bias, found.log_variance)
     for ours, theirs in zip([part for part in parts if part is not None], expected, strict=True):
@@ -69,7 +68,7 @@ def test_log_z_by_either_layer_and_by_annealing():
     exact = model.log_partition("exact")
     visible = torch.logsumexp(-torch.from_numpy(model.free_energy(all_states(12).numpy())), 0)
     assert exact.value == pytest.approx(float(visible), rel=1e-12)
-    states = ExactSum(model._energy).sample(model._energy, 500, torch.Generator().manual_seed(0))
+    states = StateSum(model._energy).sample(model._energy, 500, torch.Generator().manual_seed(0))
     found = model.log_partition("ais", n_temperatures=200, n_chains=500, start=states.numpy(), random_state=1)
     assert found.method == "bridge"
     assert found.forward is not None
@@ -90,8 +89,8 @@ class HiddenAtOne(BoltzmannPath):
 class ScaledFreeEnergy(BoltzmannPath):
     """The twin whose marginal is beta softplus(x) rather than softplus(beta x)."""
 
-    def _hidden_change(self, state, step, beta, to):
-        return step * softplus(state.x.double()).sum(1)
+    def log_weight(self, state, beta, to):
+        return (to - beta) * (self.excess(state.v).double() + softplus(state.x.double()).sum(1))
 
 
 @pytest.mark.parametrize(("path", "right"), [(BoltzmannPath, True), (HiddenAtOne, False), (ScaledFreeEnergy, False)])
@@ -182,7 +181,7 @@ def test_gibbs_sweeps_by_kind_of_units():
 def _sweeps(visible, method, **options):
     model = RBM(method=method, **options)
     model.seed_ = 0
-    return resolved_settings(model, energy_of(visible)).n_gibbs
+    return model._settings(energy_of(visible)).n_gibbs
 
 
 @pytest.mark.parametrize("coupling", [-1.0, pytest.param(2.0, marks=pytest.mark.slow)])

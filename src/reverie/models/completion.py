@@ -1,5 +1,6 @@
 """What is known of an event of which parts are missing, as values and as features; every model completes with it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from reverie.data.schema import Schema
 from reverie.data.transforms import Chain, Columns, Dequantise, Elementwise, OneHot, Periodic, PointMass
 from reverie.models.preprocessing import Preprocessing
 
-__all__ = ["completion_features", "given_values", "observed_features", "observed_places"]
+__all__ = ["completion_features", "given_values", "observed_features", "observed_places", "wrapped_completions"]
 
 _BY_COLUMN = (Elementwise, Dequantise, PointMass, Periodic, OneHot)  # each column by itself, one after the other
 
@@ -64,6 +65,29 @@ def completion_features(preprocessing: Preprocessing, given: np.ndarray, observe
             f"ones: {preprocessing.transform!r}. Train with preprocessing='auto'."
         )
     return preprocessing.features(np.where(observed, given, admissible)), known
+
+
+def wrapped_completions(
+    preprocessing: Preprocessing, draws: Sequence[np.ndarray], given: np.ndarray, observed: np.ndarray
+) -> Any:
+    """Return completed events in the container that the model was fitted on, with what is observed as it was given.
+
+    Parameters
+    ----------
+    preprocessing : of the model.
+    draws : completed values (n, *event) of each draw, which are overwritten where they are observed.
+    given, observed : values (n, *event), and which of them are observed.
+
+    Returns
+    -------
+    One completion of each event, (n, *event), or several, (n_draws, n, *event) or a list of frames or Datasets.
+    """
+    for values in draws:
+        values[observed] = given[observed].astype(values.dtype)
+    if len(draws) == 1:
+        return preprocessing.wrapped(draws[0])
+    listed = preprocessing.container in ("frame", "dataset")
+    return [preprocessing.wrapped(x) for x in draws] if listed else preprocessing.wrapped(np.stack(draws))
 
 
 def observed_features(transform: Transform, mask: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ __all__ = [
     "MOST_UNITS",
     "VISIBLE",
     "all_states",
+    "bernoulli",
     "log_partition",
     "log_partition_of",
     "smaller_layer",
@@ -130,14 +131,14 @@ class BoltzmannEnergy(nn.Module):
     @torch.no_grad()
     def sample_hidden(self, v: Tensor, generator: torch.Generator) -> Tensor:
         """Return h drawn given v, (batch, hidden) of 0 and 1."""
-        return _bernoulli(self.hidden_mean(v), generator)
+        return bernoulli(self.hidden_mean(v), generator)
 
     @torch.no_grad()
     def sample_visible(self, h: Tensor, generator: torch.Generator) -> Tensor:
         """Return v drawn given h, (batch, visible)."""
         mean = self.visible_mean(h)
         if self.log_variance is None:
-            return _bernoulli(mean, generator)
+            return bernoulli(mean, generator)
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         return mean + noise * (self.log_variance / 2).exp()
 
@@ -147,7 +148,7 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.addmm(bias, x, weight) if torch.is_grad_enabled() else product(x, weight, bias)
 
 
-def _bernoulli(p: Tensor, generator: torch.Generator) -> Tensor:
+def bernoulli(p: Tensor, generator: torch.Generator) -> Tensor:
     """Return 0 and 1 of the type of `p`; comparing uniforms in place is four times as fast as `torch.bernoulli`."""
     uniform = torch.rand(p.shape, generator=generator, dtype=p.dtype, device=p.device)
     return torch.lt(uniform, p, out=uniform)

@@ -15,7 +15,6 @@ import math
 from itertools import count
 from typing import Any
 
-import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -24,7 +23,7 @@ from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
-from reverie.models.completion import completion_features, given_values, observed_places
+from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.gan.noise_search import Generate, Search, complete_features
 from reverie.models.gan.rejection import accepted
 from reverie.models.gan.sampling import Drawing
@@ -60,18 +59,15 @@ def complete(
     observed = observed_places(mask, given)
     seed, n = as_seed(random_state), len(given)
     c = _condition_features(model, condition, n, seed)
-    values = np.broadcast_to(given, (n_draws, *given.shape)).astype(prepared.dtype) if observed.all() else None
-    if values is None:
+    if observed.all():
+        draws = [given.astype(prepared.dtype) for _ in range(n_draws)]
+    else:
         y, m = (x.to(model.device_) for x in completion_features(prepared, given, observed))
         model._game.D.eval()
         drawn = _completed(model, y, m, c, n_draws, discriminator_weight, seed, search)
         model._game.D.train()
-        values = np.stack([prepared.values(x) for x in drawn])
-        values[:, observed] = given[observed].astype(values.dtype)
-    if n_draws == 1:
-        return prepared.wrapped(values[0])
-    listed = prepared.container in ("frame", "dataset")
-    return [prepared.wrapped(x) for x in values] if listed else prepared.wrapped(values)
+        draws = [prepared.values(x) for x in drawn]
+    return wrapped_completions(prepared, draws, given, observed)
 
 
 def _completed(

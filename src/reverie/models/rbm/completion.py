@@ -1,56 +1,44 @@
-"""Missing parts of events, drawn by a restricted Boltzmann machine: units that are given are clamped."""
+"""Missing parts of events, drawn by a restricted Boltzmann machine: units that are given are clamped.
 
-from typing import Any
+The others come from their conditional distribution, p(v_free | v_given), by Gibbs sweeps whose chains start at states
+of the machine elsewhere.
+"""
 
-import numpy as np
+from itertools import islice
+
 import torch
 from torch import Tensor
 
-from reverie.core.checks import check_positive
-from reverie.core.random import as_seed, child_generator
-from reverie.core.types import RandomState
-from reverie.models.completion import completion_features, given_values, observed_places
-from reverie.models.rbm.sampling import completed
+from reverie.core.random import child_generator
+from reverie.networks.boltzmann import BoltzmannEnergy
+from reverie.samplers.gibbs import BlockGibbs
+from reverie.samplers.run import steps
 
-__all__ = ["complete"]
+__all__ = ["completed_units"]
 
-_COMPLETED = 1024  # rows completed at once, with noise of their own
+_ROWS = 1024  # completed at once, with noise of their own
 
 
-def complete(model: Any, X: Any, mask: Any, *, n_draws: int, n_sweeps: int, random_state: RandomState) -> Any:
-    """Return events `X` whose unobserved parts are drawn by the fitted `model`; see `reverie.models.rbm.RBM.complete`.
+@torch.no_grad()
+def completed_units(
+    energy: BoltzmannEnergy, states: Tensor, v: Tensor, known: Tensor, *, n_sweeps: int, seed: int, draw: int = 0
+) -> Tensor:
+    """Return v (batch, visible) with the units that are not known drawn given those that are, float32 or float64.
 
-    Raises
-    ------
-    InputError
-        For another shape, a mask that is not boolean, or observed values that are not finite.
+    Parameters
+    ----------
+    energy : the machine.
+    states : (m, visible) states of the machine, where unknown units start.
+    v, known : (batch, visible), units and which of them are known.
+    n_sweeps : Gibbs sweeps with the known units clamped.
+    seed, draw : root of the noise, and the number of this completion of the same events.
     """
-    check_positive("n_draws", n_draws, integer=True)
-    check_positive("n_sweeps", n_sweeps, integer=True)
-    prepared = model.preprocessing_
-    given = given_values(prepared.schema, X)
-    observed = observed_places(mask, given)
-    y, known = completion_features(prepared, given, observed)
-    seed = as_seed(random_state)
-    draws = []
-    for k in range(n_draws):
-        noise = [child_generator(seed, "complete", k, i, device=model.device_) for i in range(0, len(y), _COMPLETED)]
-        blocks = zip(y.split(_COMPLETED), known.split(_COMPLETED), noise, strict=True)
-        values = prepared.values(torch.cat([_completed(model, *block, n_sweeps) for block in blocks]))
-        values[observed] = given[observed].astype(values.dtype)
-        draws.append(values)
-    if n_draws == 1:
-        return prepared.wrapped(draws[0])
-    listed = prepared.container in ("frame", "dataset")
-    return [prepared.wrapped(x) for x in draws] if listed else prepared.wrapped(np.stack(draws))
-
-
-def _completed(model: Any, y: Tensor, known: Tensor, noise: torch.Generator, n_sweeps: int) -> Tensor:
-    """Return features with the unknown ones drawn; chains start at states of the machine elsewhere."""
-    energy = model._energy
-    states = model._pilot_states()
-    index = torch.randint(len(states), (len(y),), generator=noise, device=noise.device)
-    v, clamped = y.flatten(1).to(model.device_, energy.W.dtype), known.flatten(1).to(model.device_)
-    v = torch.where(clamped, v, states.to(model.device_, energy.W.dtype)[index])
-    with torch.no_grad():
-        return completed(energy, v, clamped, noise, n_sweeps=n_sweeps).reshape(y.shape)
+    device, dtype = energy.W.device, energy.W.dtype
+    states, completed = states.to(device, dtype), []
+    for first in range(0, len(v), _ROWS):
+        noise = child_generator(seed, "complete", draw, first, device=device)
+        given, clamped = v[first : first + _ROWS].to(device, dtype), known[first : first + _ROWS].to(device)
+        index = torch.randint(len(states), (len(given),), generator=noise, device=device)
+        chains = steps(BlockGibbs(clamped=clamped), torch.where(clamped, given, states[index]), energy, generator=noise)
+        completed += [state.x for state, _ in islice(chains, n_sweeps - 1, n_sweeps)]
+    return torch.cat(completed)

@@ -15,6 +15,7 @@ Smolensky (1986); Hinton, Neural Computation 14, 1771 (2002); Tieleman, ICML 200
 ICML 2008; Melchior, Fischer and Wiskott, JMLR 17, 99 (2016).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -24,18 +25,21 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
-from reverie.core.assessment import Assessment
-from reverie.core.checks import check_choice
+from reverie.core.assessment import Assessment, Curves, Quantity
+from reverie.core.checks import check_choice, check_positive
+from reverie.core.measured import measured_mean
 from reverie.core.random import as_generator, as_seed, child_generator
+from reverie.core.series import autocorrelation_time
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
-from reverie.models.base import LikelihoodModel
+from reverie.models.base import LikelihoodModel, first_rows
 from reverie.models.binary import has_two_values
+from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.density_features import without_density
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
-from reverie.models.rbm.assessment import assessment
-from reverie.models.rbm.completion import complete
+from reverie.models.rbm.completion import completed_units
 from reverie.models.rbm.likelihood import (
+    Base,
     BoltzmannPath,
     LogPartition,
     annealed_log_partition,
@@ -45,15 +49,22 @@ from reverie.models.rbm.likelihood import (
     pilot,
     pseudo_log_likelihood,
 )
-from reverie.models.rbm.networks import energy_of_weights, fresh_energy, plain_units, prepared_units
-from reverie.models.rbm.sampling import N_SWEEPS, drawer
-from reverie.models.rbm.training import BoltzmannLearner, check_options, resolved_settings
-from reverie.models.training_run import TrainStep
-from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy
+from reverie.models.rbm.networks import fresh_energy, given_energy, given_preprocessing, unit_preprocessing
+from reverie.models.rbm.sampling import N_SWEEPS, gibbs_chain, unit_sampler
+from reverie.models.rbm.training import METHODS, BoltzmannStep, Settings, learning_rate
+from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy, smaller_layer
+from reverie.samplers.diagnostics import rank_normalised_r_hat
+from reverie.training.optimizers import OPTIMIZERS
 
 __all__ = ["RBM"]
 
 _BLOCK = 8192  # rows whose free energies are taken at once
+_EXACT_TRAINING = 12  # units of the smaller layer up to which method "auto" trains exactly
+_GAUSSIAN_SWEEPS = 10  # their persistent chains are slow: with one sweep the machine runs away from its chains
+_RESTARTS, _RESTARTED = 5, 10  # machines side by side, for smaller layers of so many units
+_CHAINS, _SWEEPS = 16, 400  # of an assessment
+_MIXED = 1.05  # R-hat of chains that are good enough to draw from
+_GAP = 3.0  # standard errors of the free-energy gap
 
 
 class RBM(LikelihoodModel):
@@ -176,11 +187,10 @@ class RBM(LikelihoodModel):
         InputError
             For shapes that do not agree.
         """
-        biases = {"visible_bias": visible_bias, "hidden_bias": hidden_bias}
-        energy = energy_of_weights(W, **biases, log_variance=log_variance)
+        energy = given_energy(W, visible_bias=visible_bias, hidden_bias=hidden_bias, log_variance=log_variance)
         n_visible, n_hidden = energy.W.shape
         model = cls(n_hidden=n_hidden, visible=energy.visible, device="cpu", random_state=as_seed(random_state))
-        model.preprocessing_ = plain_units(tuple(event_shape or (n_visible,)), n_visible, energy.visible)
+        model.preprocessing_ = given_preprocessing(event_shape or (n_visible,), n_visible, energy.visible)
         model.seed_, model.n_iter_, model.history_, model.alarms_ = as_seed(random_state), 0, [], []
         model.device_, model._conditions, model._kept = torch.device("cpu"), None, {"boltzmann": energy}
         model._forget()
@@ -225,7 +235,7 @@ class RBM(LikelihoodModel):
         seed = self.seed_ if random_state is None else random_state
         generator = as_generator(seed, self.device_)
         with torch.no_grad():
-            begin = self._known_states() if start is None else self._units(self._values(start, reset=False))
+            begin = self._training_states() if start is None else self._units(start)
             return annealed_log_partition(
                 BoltzmannPath(energy, self._base()),
                 n_temperatures=n_temperatures,
@@ -241,14 +251,13 @@ class RBM(LikelihoodModel):
         Returns the model. Training sets it from the training data.
         """
         check_is_fitted(self)
-        self._log_z, self._stored_base = None, base_rate(self._units(self._values(X, reset=False)), self.visible_)
+        self._log_z, self._stored_base = None, base_rate(self._units(X), self.visible_)
         return self
 
     def free_energy(self, X: Any) -> np.ndarray:
         """Return F(x) = - log p(x) - log Z of the features of events X, (n_samples,); it needs no log Z."""
         check_is_fitted(self)
-        v = self._units(self._values(X, reset=False)).to(self.device_)
-        return self._free_energies(v).cpu().numpy()
+        return self._free_energies(self._units(X).to(self.device_)).cpu().numpy()
 
     def pseudo_log_likelihood(self, X: Any) -> np.ndarray:
         """Return the sum over units of the log-probability of each given all others, (n_samples,), binary units only.
@@ -259,8 +268,8 @@ class RBM(LikelihoodModel):
             For Gaussian units.
         """
         check_is_fitted(self)
-        v = self._units(self._values(X, reset=False)).to(self.device_)
-        return pseudo_log_likelihood(self._energy, v.to(self._energy.W.dtype)).cpu().numpy()
+        v = self._units(X).to(self.device_, self._energy.W.dtype)
+        return pseudo_log_likelihood(self._energy, v).cpu().numpy()
 
     def complete(
         self, X: Any, mask: Any, *, n_draws: int = 1, n_sweeps: int = N_SWEEPS, random_state: RandomState = None
@@ -281,21 +290,78 @@ class RBM(LikelihoodModel):
             For another shape, a mask that is not boolean, or observed values that are not finite.
         """
         check_is_fitted(self)
-        return complete(self, X, mask, n_draws=n_draws, n_sweeps=n_sweeps, random_state=random_state)
+        check_positive("n_draws", n_draws, integer=True)
+        check_positive("n_sweeps", n_sweeps, integer=True)
+        prepared, seed = self.preprocessing_, as_seed(random_state)
+        given = given_values(prepared.schema, X)
+        observed = observed_places(mask, given)
+        y, known = completion_features(prepared, given, observed)
+        v, clamped, states = y.flatten(1), known.flatten(1), self._states()
+        draws = [
+            completed_units(self._energy, states, v, clamped, n_sweeps=n_sweeps, seed=seed, draw=k).reshape(y.shape)
+            for k in range(n_draws)
+        ]
+        return wrapped_completions(prepared, [prepared.values(x) for x in draws], given, observed)
 
     def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
         """Return likelihoods with errors, log Z both ways, and how the chains mix; see `GenerativeModel.assess`."""
         likelihoods = super().assess(train, held_out, random_state=random_state)
-        seed = as_seed(self.seed_ if random_state is None else random_state)
-        return likelihoods + assessment(self, train, held_out, seed)
+        log_z = self._known_log_z()
+        numbers = [Quantity("log Z", log_z.value, log_z.error, f"by the {log_z.method} method, of the features")]
+        if (forward := log_z.forward) is not None:
+            numbers += [
+                Quantity("log Z forwards", forward.value, forward.error, "too low on average"),
+                Quantity("effective chains", forward.ess, None, f"of {forward.n_chains} forward chains"),
+            ]
+            if (backward := log_z.backward) is not None:
+                numbers.append(Quantity("log Z backwards", backward.value, backward.error, "too high on average"))
+        of_train, of_held_out = (
+            measured_mean(self.free_energy(X), X.weights if isinstance(X, Dataset) else None)
+            for X in (first_rows(train), first_rows(held_out))
+        )
+        gap, error = of_held_out.value - of_train.value, math.hypot(of_train.error, of_held_out.error)
+        said = "nats, held-out minus training events: grows with overfitting"
+        numbers.append(Quantity("free-energy gap", gap, error, said))
+        warnings = list(log_z.warnings)
+        if gap > _GAP * error:
+            warnings.append("Training events have a lower free energy than held-out ones: the machine has overfitted.")
+        if self.visible_ == "gaussian" and not self.schema_.is_table:
+            warnings.append("Grey images got Gaussian units. For binary ones, make two values of them: X > threshold.")
+        series = self._chain_free_energies(as_seed(self.seed_ if random_state is None else random_state))
+        n_chains, n_sweeps = series.shape
+        tau, r_hat = autocorrelation_time(series), rank_normalised_r_hat(series)
+        said = "of the free energy along Gibbs chains, in sweeps"
+        numbers += [
+            Quantity("autocorrelation time", tau.value, tau.error, said),
+            Quantity("R-hat", r_hat, None, f"of {n_chains} chains of {n_sweeps} sweeps; 1 for chains that agree"),
+            Quantity("effective size", tau.n_eff, None, f"independent draws that {series.size} sweeps are worth"),
+        ]
+        if not r_hat < _MIXED:
+            warnings.append("Gibbs chains do not mix. Draw with sample(..., sampler='tempering') or more n_sweeps.")
+        lines = {f"chain {i}": (list(range(n_sweeps)), line.tolist()) for i, line in enumerate(series[:4])}
+        curves = Curves("Gibbs chains", "sweep", "free energy", lines)
+        return likelihoods + Assessment(tuple(numbers), tuple(warnings), (curves,))
+
+    def _chain_free_energies(self, seed: int) -> np.ndarray:
+        """Return F along Gibbs chains, (chain, sweep), that start where the samples of the model start."""
+        generator = child_generator(seed, "assess", device=self.device_)
+        path, states = BoltzmannPath(self._energy, self._base()), self._states()
+        index = torch.randperm(len(states), generator=generator, device=generator.device)[:_CHAINS]
+        v, series = states[index.to(states.device)], []
+        with torch.no_grad():
+            for _ in range(_SWEEPS):
+                v = gibbs_chain(path, v, 1, generator)
+                series.append(self._free_energies(v))
+        return torch.stack(series, dim=1).cpu().numpy()
 
     def _without_likelihood(self) -> str:
         return without_density(self.preprocessing_)
 
     @property
     def _energy(self) -> BoltzmannEnergy:
-        network: Any = self._networks()["boltzmann"]
-        return network
+        energy = self._networks()["boltzmann"]
+        assert isinstance(energy, BoltzmannEnergy)
+        return energy
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
         check_choice("visible", self.visible, dict.fromkeys(("auto", *VISIBLE), True))
@@ -303,7 +369,7 @@ class RBM(LikelihoodModel):
         if visible == "auto":
             visible = "binary" if has_two_values(dataset.values) else "gaussian"
         self._visible = visible
-        return prepared_units(dataset, container, self.preprocessing, visible)
+        return unit_preprocessing(dataset, container, self.preprocessing, visible)
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         return min(n_rows, 100)
@@ -314,36 +380,62 @@ class RBM(LikelihoodModel):
         weights = child_generator(self.seed_, "weights")
         return {"boltzmann": fresh_energy(n_visible, n_hidden, self._visible, weights)}
 
-    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> TrainStep:
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> BoltzmannStep:
         self._forget()
-        energy: Any = networks["boltzmann"]
-        return BoltzmannLearner(energy, resolved_settings(self, energy), train)
+        energy = networks["boltzmann"]
+        assert isinstance(energy, BoltzmannEnergy)
+        return BoltzmannStep(energy, self._settings(energy), train)
+
+    def _settings(self, energy: BoltzmannEnergy) -> Settings:
+        """Return how the machine `energy` is to learn: the options, each "auto" resolved."""
+        small = smaller_layer(energy)
+        method = ("exact" if small <= _EXACT_TRAINING else "pcd") if self.method == "auto" else self.method
+        exact, gaussian = method == "exact", energy.visible == "gaussian"
+        optimizer = ("adam" if gaussian or exact else "sgd") if self.optimizer == "auto" else self.optimizer
+        rate = learning_rate(optimizer, energy.visible, is_exact=exact)
+        restarts = (_RESTARTS if small <= _RESTARTED else 1) if self.n_restarts == "auto" else int(self.n_restarts)
+        sweeps = _GAUSSIAN_SWEEPS if method == "pcd" and gaussian else 1
+        return Settings(
+            method=method,
+            max_steps=int(self.max_steps),
+            learning_rate=rate if self.learning_rate == "auto" else float(self.learning_rate),
+            optimizer=optimizer,
+            momentum=(0.0 if optimizer == "sgd" else 0.9) if self.momentum == "auto" else float(self.momentum),
+            weight_decay=self.weight_decay,
+            centred=self.centred,
+            n_gibbs=sweeps if self.n_gibbs == "auto" else int(self.n_gibbs),
+            n_chains=int(self.n_chains),
+            n_levels=int(self.n_levels),
+            n_restarts=restarts if exact else 1,
+            ema_decay=(0.0 if exact else 0.999) if self.ema_decay == "auto" else float(self.ema_decay),
+            all_rows=self.batch_size == "auto",
+            seed=self.seed_,
+            compile=self.compile,
+        )
 
     def _resolved(self) -> dict[str, Any]:
-        learner: Any = self._run.train_step
+        step = self._present_step()
+        assert step is not None
         names = ("method", "n_gibbs", "n_restarts", "learning_rate", "optimizer", "momentum", "ema_decay")
-        values = {name: getattr(learner.settings, name) for name in names}
-        return values | {"visible": self._visible, "n_hidden": len(learner.machines[0].hidden_bias)}
+        values = {name: getattr(step.settings, name) for name in names}
+        return values | {"visible": self._visible, "n_hidden": len(step.machines[0].hidden_bias)}
 
     def _check_configuration(self) -> None:
-        check_options(self)
+        check_choice("method", self.method, dict.fromkeys(METHODS, True))
+        check_choice("visible", self.visible, dict.fromkeys(("auto", *VISIBLE), True))
+        if self.optimizer != "auto":
+            check_choice("optimizer", self.optimizer, OPTIMIZERS)
 
     def _drawer(
-        self,
-        n_samples: int,
-        seed: int,
-        condition: Any = None,
-        *,
-        sampler: str = "auto",
-        n_sweeps: int = N_SWEEPS,
+        self, n_samples: int, seed: int, condition: Any = None, *, sampler: str = "auto", n_sweeps: int = N_SWEEPS
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         self._condition_features(condition, n_samples, seed)  # refuses a condition in words
         shape = tuple(self.preprocessing_.transform.output_shape)
-        draw = drawer(self._energy, self._base(), self._pilot_states, sampler=sampler, n_sweeps=n_sweeps)
+        draw = unit_sampler(self._energy, self._base(), self._states, sampler=sampler, n_sweeps=n_sweeps)
 
+        @torch.no_grad()
         def drawn(start: int, n: int, noise: torch.Generator) -> Tensor:
-            with torch.no_grad():
-                return draw(n, noise).reshape(n, *shape)
+            return draw(n, noise).reshape(n, *shape)
 
         return drawn
 
@@ -353,9 +445,9 @@ class RBM(LikelihoodModel):
 
     def _known_log_z(self) -> LogPartition:
         """Return log Z, estimated once; during training anew, since the weights still change."""
-        found = self.log_partition() if self._log_z is None else self._log_z
-        self._log_z = None if self._kept is None else found
-        return found
+        log_z = self.log_partition() if self._log_z is None else self._log_z
+        self._log_z = None if self._kept is None else log_z
+        return log_z
 
     def _free_energies(self, v: Tensor) -> Tensor:
         """Return F of v (n, visible), (n,) float64."""
@@ -364,48 +456,53 @@ class RBM(LikelihoodModel):
         with torch.no_grad():
             return torch.cat([energy(block.double()) for block in v.split(_BLOCK)])
 
-    def _units(self, values: np.ndarray) -> Tensor:
-        return self.preprocessing_.features(values).flatten(1)
+    def _units(self, X: Any) -> Tensor:
+        """Return the visible units (n, visible) of events X."""
+        return self.preprocessing_.features(self._values(X, reset=False)).flatten(1)
 
     def _forget(self) -> None:
-        """Forget what was found out about an earlier machine."""
+        """Forget what was derived from an earlier machine."""
         self._log_z: LogPartition | None = None
         self._stored_states: Tensor | None = None
-        self._stored_base: tuple[Tensor, Tensor | None] | None = None
+        self._stored_base: Base | None = None
 
-    def _base(self) -> tuple[Tensor, Tensor | None]:
+    def _present_step(self) -> BoltzmannStep | None:
+        """Return what trains, or has trained, the machine; None where it was given or loaded."""
+        run = getattr(self, "_run", None)
+        return None if run is None else run.train_step
+
+    def _base(self) -> Base:
         """Return the base rate: of the training data, or of states of a machine that was given."""
         if self._stored_base is None:
-            learner = getattr(getattr(self, "_run", None), "learner", None)
-            self._stored_base = self._piloted()[0] if learner is None else learner.base
-        base: Any = self._stored_base
-        return base
+            step = self._present_step()
+            self._stored_base = self._pilot()[0] if step is None else step.base
+        return self._stored_base
 
-    def _known_states(self) -> Tensor | None:
+    def _training_states(self) -> Tensor | None:
         """Return states of the machine that training has left, None if it was given."""
-        if getattr(self, "_run", None) is None:
+        step = self._present_step()
+        if step is None:
             return self._stored_states
-        learner: Any = self._run.train_step
-        return learner.states(child_generator(self.seed_, "states", device=self.device_))
+        return step.chains.states(step.energy, child_generator(self.seed_, "states", device=self.device_))
 
-    def _pilot_states(self) -> Tensor:
+    def _states(self) -> Tensor:
         """Return states of the machine, those of a quick annealing if training has left none."""
-        known = self._known_states()
-        return self._piloted()[1] if known is None else known
+        states = self._training_states()
+        return self._pilot()[1] if states is None else states
 
-    def _piloted(self) -> tuple[tuple[Tensor, Tensor | None], Tensor]:
-        """Return base rate and states of a machine without data, found by a quick annealing from even odds."""
+    def _pilot(self) -> tuple[Base, Tensor]:
+        """Return base rate and states of a machine without data, from a quick annealing that starts at even odds."""
         energy = self._energy
         generator = child_generator(self.seed_, "pilot", device=self.device_)
-        even = torch.zeros_like(energy.visible_bias)
-        gaussian = None if energy.log_variance is None else (energy.visible_bias, energy.log_variance)
+        even: Base = torch.zeros_like(energy.visible_bias), None
+        gaussian: Base = energy.visible_bias, energy.log_variance
         with torch.no_grad():
-            _, v = pilot(BoltzmannPath(energy, (even, None) if gaussian is None else gaussian), 256, generator)
+            _, v = pilot(BoltzmannPath(energy, even if energy.log_variance is None else gaussian), 256, generator)
             return base_rate(v, energy.visible), v
 
     def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         texts, tensors = super()._attachments()
-        base, states = self._base(), self._known_states()
+        base, states = self._base(), self._training_states()
         texts["boltzmann"] = {
             "shape": list(self._energy.W.shape),
             "visible": self._energy.visible,

@@ -1,4 +1,10 @@
-r"""Between independent units and a restricted Boltzmann machine: a family of machines at inverse temperature beta.
+r"""What a restricted Boltzmann machine's likelihood rests on: log Z, exact or annealed, and pseudo-likelihood.
+
+    log p(v) = - F(v) - log Z
+
+log Z is the sum over the states of the smaller layer where that has at most 20 units (`reverie.networks.boltzmann`),
+and else an annealed estimate (`reverie.samplers.annealing`) on a path of machines at inverse temperature beta, from
+independent units to the machine:
 
     log p*_beta(v) = - B(v) + beta D(v) + sum_j softplus(beta x_j),        D(v) = B(v) - A(v)
 
@@ -22,20 +28,10 @@ At each beta p*_beta is the marginal of a machine, so a Gibbs sweep leaves it in
 The hidden units see beta x, and the marginal has softplus(beta x): neither is beta times something of beta = 1.
 Swaps between levels use the joint weight, whose part that beta multiplies is D(v) + x.h.
 
-References
-----------
-Salakhutdinov and Murray, ICML 2008, doi:10.1145/1390156.1390266.
-
-What a restricted Boltzmann machine's likelihood rests on: log Z, exact or annealed, and pseudo-likelihood.
-
-    log p(v) = - F(v) - log Z
-
-log Z is the sum over the states of the smaller layer where that has at most 20 units
-(`reverie.networks.boltzmann`), and else an annealed estimate (`reverie.samplers.annealing`) on the path from
-independent units to the machine (`reverie.models.rbm.likelihood`). Forward chains alone give a value that is too low on
-average. Backward chains start at states of the machine: training events or persistent chains, after more Gibbs
-sweeps. Then log Z is Bennett's value from both, and the two ways bracket it. Without such states the forward chains'
-ends, drawn by weight, must do: they share what the forward chains have missed, so the value stays the forward one.
+Forward chains alone give a value that is too low on average. Backward chains start at states of the machine: training
+events or persistent chains, after more Gibbs sweeps. Then log Z is Bennett's value from both, and the two ways bracket
+it. Without such states the forward chains' ends, drawn by weight, must do: they share what the forward chains have
+missed, so the value stays the forward one.
 
 The pseudo-likelihood of binary units needs no Z. It is the sum over units of the log-probability of each given all
 others, a bound on nothing, but its maximum is where that of the likelihood is:
@@ -44,8 +40,8 @@ others, a bound on nothing, but its maximum is where that of the likelihood is:
 
 References
 ----------
-Salakhutdinov and Murray, ICML 2008; Burda, Grosse and Salakhutdinov, arXiv:1412.8566; Besag, The Statistician 24,
-179 (1975).
+Salakhutdinov and Murray, ICML 2008, doi:10.1145/1390156.1390266; Burda, Grosse and Salakhutdinov, arXiv:1412.8566;
+Besag, The Statistician 24, 179 (1975).
 """
 
 import copy
@@ -62,7 +58,7 @@ from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.products import product
-from reverie.networks.boltzmann import MOST_UNITS, BoltzmannEnergy, log_partition, smaller_layer
+from reverie.networks.boltzmann import MOST_UNITS, BoltzmannEnergy, bernoulli, log_partition, smaller_layer
 from reverie.samplers.annealing import AnnealedEstimate, anneal, annealed_estimate, bridge, schedule
 
 __all__ = [
@@ -79,12 +75,18 @@ __all__ = [
 ]
 
 BASE_RATE_CLIP = 1e-4  # a pixel that is never on in the data must stay possible
+METHODS = ("auto", "exact", "ais")
+_BLOCK = 1 << 22  # numbers at once
+_MORE, _MOST, _SURE = (100, 300, 1000), 3000, 0.1  # temperatures, and the error that is good enough
+_LEAST_SWEEPS = 20
+_VAGUE = 0.5  # nats: a bridge that is surer than this needs no warning
 _SMALL = 1.0  # |change of beta x| up to which float32 holds the short form of a weight
 
 Beta = float | Tensor  # one number, or (chain, 1)
+Base = tuple[Tensor, Tensor | None]  # a0 and log s0^2
 
 
-def base_rate(v: Tensor, visible: str, weight: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+def base_rate(v: Tensor, visible: str, weight: Tensor | None = None) -> Base:
     """Return a0 (visible,) and log s0^2 (visible,), None for binary units, of data v (batch, visible).
 
     Parameters
@@ -110,7 +112,7 @@ class Level:
     ----------
     v : (chain, visible).
     x : (chain, hidden), the inputs of the hidden units at v.
-    p : p(h = 1 | v) at inverse temperature `beta`, kept where a weight has asked for it.
+    p : p(h = 1 | v) at inverse temperature `beta`, kept where a weight has needed it.
     """
 
     v: Tensor
@@ -129,9 +131,7 @@ class BoltzmannPath:
     dtype : type in which chains are moved; weights are summed in float64.
     """
 
-    def __init__(
-        self, energy: BoltzmannEnergy, base: tuple[Tensor, Tensor | None], *, dtype: torch.dtype = torch.float32
-    ) -> None:
+    def __init__(self, energy: BoltzmannEnergy, base: Base, *, dtype: torch.dtype = torch.float32) -> None:
         with torch.no_grad():
             device = energy.W.device
             self.W, self.a, self.b = (p.detach().to(dtype) for p in (energy.W, energy.visible_bias, energy.hidden_bias))
@@ -162,30 +162,27 @@ class BoltzmannPath:
         """Return log p*_to(v) - log p*_beta(v), (chain,) float64; keeps p(h | v) at `to` for the move."""
         state.p, state.beta = torch.sigmoid(state.x * to), to
         step = to - beta
-        return step * self.excess(state.v).double() + self._hidden_change(state, step, beta, to)
-
-    def _hidden_change(self, state: Level, step: float, beta: float, to: float) -> Tensor:
-        """Return sum softplus(to x) - softplus(beta x); the short form reuses p and has no cancellation."""
-        assert state.p is not None
-        if abs(step) * self._most_input < _SMALL:
-            return -torch.expm1(state.x * -step).mul_(state.p).log1p_().sum(1, dtype=torch.float64)
-        x = state.x.double()
-        return (softplus(to * x) - softplus(beta * x)).sum(1)
+        if abs(step) * self._most_input < _SMALL:  # sum softplus(to x) - softplus(beta x): the short form reuses p
+            hidden = -torch.expm1(state.x * -step).mul_(state.p).log1p_().sum(1, dtype=torch.float64)
+        else:
+            x = state.x.double()
+            hidden = (softplus(to * x) - softplus(beta * x)).sum(1)
+        return step * self.excess(state.v).double() + hidden
 
     def move(self, state: Level, beta: float, generator: torch.Generator) -> Level:
         """Return chains after a Gibbs sweep at `beta`."""
         p = state.p if state.beta == beta and state.p is not None else torch.sigmoid(state.x * beta)
-        return self.at(self.draw_visible(_bits(p, generator), beta, generator))
+        return self.at(self.draw_visible(bernoulli(p, generator), beta, generator))
 
     def draw_hidden(self, x: Tensor, beta: Beta, generator: torch.Generator) -> Tensor:
         """Return h (chain, hidden) drawn at `beta` given the inputs x."""
-        return _bits(torch.sigmoid(x * beta), generator)
+        return bernoulli(torch.sigmoid(x * beta), generator)
 
     def draw_visible(self, h: Tensor, beta: Beta, generator: torch.Generator) -> Tensor:
         """Return v (chain, visible) drawn at `beta` given h."""
         drive = product(h, self.W.T)
         if self.precision is None or self.precision0 is None:
-            return _bits(drive.add_(self.a - self.a0).mul_(beta).add_(self.a0).sigmoid_(), generator)
+            return bernoulli(drive.add_(self.a - self.a0).mul_(beta).add_(self.a0).sigmoid_(), generator)
         own, base = beta * self.precision, (1 - beta) * self.precision0
         total = own + base
         noise = torch.randn(drive.shape, generator=generator, dtype=drive.dtype, device=drive.device)
@@ -200,19 +197,6 @@ class BoltzmannPath:
     def scaled_weight(self, v: Tensor, x: Tensor, h: Tensor) -> Tensor:
         """Return the part of the joint log weight of (v, h) that beta multiplies, (chain,) float64."""
         return (self.excess(v) + (x * h).sum(1)).double()
-
-
-def _bits(p: Tensor, generator: torch.Generator) -> Tensor:
-    """Return 0 and 1 of probabilities `p`, of its type."""
-    uniform = torch.rand(p.shape, generator=generator, dtype=p.dtype, device=p.device)
-    return torch.lt(uniform, p, out=uniform)
-
-
-METHODS = ("auto", "exact", "ais")
-_BLOCK = 1 << 22  # numbers at once
-_MORE, _MOST, _SURE = (100, 300, 1000), 3000, 0.1  # temperatures, and the error that is good enough
-_LEAST_SWEEPS = 20
-_VAGUE = 0.5  # nats: a bridge that is surer than this needs no warning
 
 
 @dataclass(frozen=True)
@@ -292,28 +276,37 @@ def annealed_log_partition(
     reverse : whether chains are run backwards as well, in about twice the time.
     generator : all randomness.
     """
-    options: Any = {"n_chains": n_chains, "start": start, "reverse": reverse, "generator": generator}
     if isinstance(n_temperatures, str) and n_temperatures == "auto":
-        for n in _MORE:
-            found = annealed_log_partition(path, n_temperatures=n, **options)
-            if found.error < _SURE:
-                return found
-        return annealed_log_partition(path, n_temperatures=_MOST, **options)
+        for n in (*_MORE, _MOST):
+            estimate = annealed_log_partition(
+                path, n_temperatures=n, n_chains=n_chains, start=start, reverse=reverse, generator=generator
+            )
+            if estimate.error < _SURE or n == _MOST:
+                return estimate
     betas = schedule(n_temperatures)
     ends, log_w = anneal(path, path.start(n_chains, generator), betas, generator)
     forward = annealed_estimate(log_w, path.log_z0, len(betas) - 1)
+    warnings = (forward.warning,) if forward.warning else ()
     if not reverse:
-        return LogPartition(forward.value, forward.error, "ais", forward, None, _doubts(forward, None))
-    state = path.at(_drawn_by_weight(ends, log_w, generator) if start is None else _some(start, n_chains, generator))
+        return LogPartition(forward.value, forward.error, "ais", forward, None, warnings)
+    if start is None:
+        start_v = _drawn_by_weight(ends, log_w, generator)
+    else:  # each state at most once if there are enough
+        order = torch.randperm(len(start), generator=generator, device=generator.device)
+        start_v = start[order.repeat(-(-n_chains // len(start)))[:n_chains].to(start.device)]
+    state = path.at(start_v)
     for _ in range(max(_LEAST_SWEEPS, len(betas) // 4)):
         state = path.move(state, 1.0, generator)
     _, log_w_back = anneal(path, state, betas[::-1], generator)
     backward = annealed_estimate(log_w_back, path.log_z0, len(betas) - 1, backwards=True)
-    doubts = _doubts(forward, backward)
+    gap = backward.value - forward.value
+    if gap > 3 * math.hypot(forward.error, backward.error):
+        said = f"The backward estimate lies {gap:.2g} nats above the forward one. Take more temperatures."
+        warnings = (*warnings, said)
     if start is None:
-        return LogPartition(forward.value, forward.error, "ais", forward, backward, doubts)
+        return LogPartition(forward.value, forward.error, "ais", forward, backward, warnings)
     both = bridge(log_w, log_w_back, path.log_z0)
-    return LogPartition(both.value, both.error, "bridge", forward, backward, doubts if both.error > _VAGUE else ())
+    return LogPartition(both.value, both.error, "bridge", forward, backward, warnings if both.error > _VAGUE else ())
 
 
 def pilot(
@@ -330,21 +323,6 @@ def _drawn_by_weight(ends: Level, log_w: Tensor, generator: torch.Generator) -> 
     return ends.v[index]
 
 
-def _some(v: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Return `n` of the states v, each at most once if there are enough."""
-    order = torch.randperm(len(v), generator=generator, device=generator.device)
-    return v[order.repeat(-(-n // len(v)))[:n].to(v.device)]
-
-
-def _doubts(forward: AnnealedEstimate, backward: AnnealedEstimate | None) -> tuple[str, ...]:
-    doubts = [forward.warning] if forward.warning else []
-    if backward is not None:
-        gap = backward.value - forward.value
-        if gap > 3 * math.hypot(forward.error, backward.error):
-            doubts.append(f"The backward estimate lies {gap:.2g} nats above the forward one. Take more temperatures.")
-    return tuple(doubts)
-
-
 def chosen_method(method: str, energy: BoltzmannEnergy) -> str:
     """Return "exact" or "ais" for a method that may be "auto"."""
     check_choice("method", method, dict.fromkeys(METHODS, True))
@@ -353,6 +331,7 @@ def chosen_method(method: str, energy: BoltzmannEnergy) -> str:
     return "exact" if smaller_layer(energy) <= MOST_UNITS else "ais"
 
 
+@torch.no_grad()
 def pseudo_log_likelihood(energy: BoltzmannEnergy, v: Tensor) -> Tensor:
     """Return sum_i log p(v_i | v_-i) of v (batch, visible), (batch,) float64, over all units exactly.
 
@@ -363,14 +342,11 @@ def pseudo_log_likelihood(energy: BoltzmannEnergy, v: Tensor) -> Tensor:
     """
     if energy.log_variance is not None:
         raise InputError("Expected binary units for a pseudo-likelihood, got Gaussian ones. Take score_samples.")
-    rows = max(1, _BLOCK // energy.W.numel())
-    return torch.cat([_pseudo(energy, block) for block in v.split(rows)])
-
-
-@torch.no_grad()
-def _pseudo(energy: BoltzmannEnergy, v: Tensor) -> Tensor:
-    step = (1 - 2 * v)[:, :, None]  # of each unit when it is flipped, (batch, visible, 1)
-    x = energy.hidden_input(v)[:, None, :]
-    change = softplus(x + step * energy.W).sum(2) - softplus(x).sum(2)  # of log p*, but for the visible bias
-    change = change + step[:, :, 0] * energy.visible_bias
-    return logsigmoid(-change.double()).sum(1)
+    sums = []
+    for block in v.split(max(1, _BLOCK // energy.W.numel())):
+        step = (1 - 2 * block)[:, :, None]  # of each unit when it is flipped, (batch, visible, 1)
+        x = energy.hidden_input(block)[:, None, :]
+        change = softplus(x + step * energy.W).sum(2) - softplus(x).sum(2)  # of log p*, but for the visible bias
+        change = change + step[:, :, 0] * energy.visible_bias
+        sums.append(logsigmoid(-change.double()).sum(1))
+    return torch.cat(sums)
