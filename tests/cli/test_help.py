@@ -8,8 +8,7 @@ import pytest
 
 from reverie.cli.main import VERBS
 from reverie.cli.model_options import MODEL_NAMES
-from reverie.experiment.config import parameter_texts
-from reverie.experiment.describe import model_names
+from reverie.experiment.config import model_names, parameter_texts
 from reverie.models import GAN, MODELS
 
 

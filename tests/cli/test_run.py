@@ -11,9 +11,9 @@ import yaml
 
 from reverie.core.errors import SamplingWarning
 from reverie.data import read
-from reverie.experiment import drawing
-from reverie.experiment.drawing import draw
+from reverie.experiment import sampling
 from reverie.experiment.folder import RunFolder
+from reverie.experiment.sampling import draw
 
 OUTPUTS = (
     "config.yaml", "command.txt", "environment.json", "data.json", "status.json", "history.jsonl", "checkpoints/latest",
@@ -297,13 +297,13 @@ def test_doubts_about_samples_are_said_on_the_screen_and_in_the_report(finished,
     def doubtful(*args, **options):
         warnings.warn("Some samples\nwere refused.", SamplingWarning, stacklevel=1)
         warnings.warn("A library grows old.", FutureWarning, stacklevel=1)
-        draw(*args, **options)
+        return draw(*args, **options)
 
     folder = tmp_path / "x"
     shutil.copytree(finished, folder)
     for name in ("samples.npy", "report.html"):
         (folder / name).unlink()
-    monkeypatch.setattr(drawing, "draw", doubtful)
+    monkeypatch.setattr(sampling, "draw", doubtful)
     code, _, err = call("resume", folder)
     assert code == 0
     notes = [line for line in err.splitlines() if "refused" in line or "old" in line or "warn" in line]

@@ -3,18 +3,20 @@
 import numpy as np
 
 from reverie.core.latent import LatentView
-from reverie.experiment import stages
 from reverie.experiment.config import RunConfig
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.inputs import load_inputs
+from reverie.experiment.report import latent_view
 from reverie.experiment.run import start
+from reverie.experiment.validate import assess_model
+from reverie.models.files import load_model
 
 
 def _trained(file, out, name, **options):
     config = RunConfig(data=str(file), model={"name": name, "max_steps": 10, "batch_size": 8, **options}, held_out=0.3)
     assert start(config, out, quiet=True, stages=("fit",), overwrite=out.exists()) == 0
     run, inputs = RunFolder(out), load_inputs(config)
-    stages.assessment(run, config, inputs)
+    assess_model(run, config, inputs, load_model(run / "model"))
     return run
 
 
@@ -24,7 +26,7 @@ def test_a_look_into_the_latent_space_is_kept_with_the_run(tmp_path):
     assert (run / "assessment.json").is_file()
     kept = LatentView.from_arrays(run.latent() or {})
     assert kept.traversals.shape[1:] == (11, 2, 4, 5)
-    shown = stages._latent(run)
+    shown = latent_view(run)
     assert shown is not None
     assert shown.traversals.shape[1:] == (11, 4, 10)  # the channels side by side, as everywhere in a report
     run.forget_results()

@@ -9,8 +9,8 @@ from reverie.core import lazy
 from reverie.core.lazy import LazyTable
 from reverie.experiment.config import RunConfig
 from reverie.experiment.inputs import load_inputs
-from reverie.experiment.judge import validate_files
 from reverie.experiment.run import resume, start
+from reverie.experiment.validate import validate_files
 from reverie.models.files import load_model
 
 

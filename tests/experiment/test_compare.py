@@ -9,8 +9,7 @@ import pytest
 from scipy.stats import binom, norm, ttest_ind
 
 from reverie.core.errors import FolderError, InputError, UnknownNameError
-from reverie.experiment.compare import compare_runs, difference, welch
-from reverie.experiment.compared import Score, scores_of
+from reverie.experiment.compare import Score, compare_runs, difference, scores_of, welch
 from reverie.experiment.folder import RunFolder, write_json
 from reverie.validation.power.events_needed import events_for_auc
 from reverie.validation.results.result import ClassifierResult, TestResult, ValidationResult

@@ -5,8 +5,7 @@ import pytest
 
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.experiment.config import RunConfig, parse_condition
-from reverie.experiment.inputs import Inputs, load_inputs
-from reverie.experiment.joint import joined, joint_names, joint_rows
+from reverie.experiment.inputs import Inputs, joined, joint_names, joint_rows, load_inputs
 
 RNG = np.random.default_rng(11)
 N = 1000

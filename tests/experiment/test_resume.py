@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from reverie.cli.main import main
-from reverie.experiment.fitting import Interrupt
 from reverie.experiment.folder import RunFolder
+from reverie.experiment.training import Interrupt
 from reverie.training import load_state, save_state
 
 STEPS = 1200
@@ -176,9 +176,9 @@ def test_training_that_explodes_stops_with_step_cause_and_state(table, tmp_path,
 def test_the_second_interrupt_quits_at_once():
     before = signal.getsignal(signal.SIGINT)  # a shell has background jobs ignore it
     with Interrupt() as interrupt:
-        assert not interrupt.asked
+        assert not interrupt.requested
         signal.raise_signal(signal.SIGINT)
-        assert interrupt.asked
+        assert interrupt.requested
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before

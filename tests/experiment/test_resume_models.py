@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.experiment import fitting
+from reverie.experiment import training
 from reverie.experiment.config import RunConfig
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.run import resume, start
@@ -20,7 +20,7 @@ MODELS = {
 }
 
 
-class StopsAt(fitting.Interrupt):
+class StopsAt(training.Interrupt):
     """The user presses Ctrl-C after a number of steps; training asks after every step."""
 
     def __init__(self, n_steps: int) -> None:
@@ -28,12 +28,12 @@ class StopsAt(fitting.Interrupt):
         self.n_steps, self.n_asked = n_steps, 0
 
     @property
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         self.n_asked += 1
         return self.n_asked >= self.n_steps
 
-    @asked.setter
-    def asked(self, value: bool) -> None:
+    @requested.setter
+    def requested(self, value: bool) -> None:
         pass
 
 
@@ -85,7 +85,7 @@ def test_stopped_within_a_window_and_killed_while_writing(name, compile, tmp_pat
     config = config_of(name, data, compile)
     assert start(config, tmp_path / "unbroken", **options) == 0
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "Interrupt", lambda: StopsAt(13))
+        patch.setattr(training, "Interrupt", lambda: StopsAt(13))
         assert start(config, tmp_path / "stopped", **options) == 130
     stopped, unbroken = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "unbroken")
     assert [record["step"] for record in stopped.history()] == [13]

@@ -17,7 +17,7 @@ from reverie.core.errors import FolderError, InputError, WorkerError
 from reverie.core.typed_files import digest_of_file
 from reverie.data import Dataset, read
 from reverie.experiment import sharding
-from reverie.experiment.drawing import draw_from
+from reverie.experiment.sampling import draw_from
 from reverie.experiment.sharding import draw_sharded
 from reverie.scale.shards import MANIFEST
 

@@ -410,7 +410,7 @@ def test_a_wish_to_stop_keeps_what_was_tried(tmp_path, monkeypatch, capsys):
         told_of.append(1)
         return len(told_of) > 40
 
-    monkeypatch.setattr(module.Interrupt, "asked", property(asked, lambda self, value: None), raising=False)
+    monkeypatch.setattr(module.Interrupt, "requested", property(asked, lambda self, value: None), raising=False)
     assert run(tmp_path / "x", 6) == 130
     monkeypatch.undo()
     n_kept = len(told(tmp_path / "x")["trials"])

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 import reverie
 from reverie.core.errors import CheckpointError, FolderError, InputError
-from reverie.experiment.drawing import draw_from
+from reverie.experiment.sampling import draw_from
 from reverie.models.wavefunction.chains import TurningGibbs, gibbs_chains
 from reverie.models.wavefunction.energy import log_derivatives, natural_direction
 from reverie.models.wavefunction.estimator import WaveFunctionRBM

@@ -55,7 +55,8 @@ def completion_script(shell: str) -> str:
     """
     if shell not in ("bash", "zsh"):
         raise UnknownNameError("shell", shell, ("bash", "zsh"))
-    from reverie.experiment.describe import catalogue_names, model_names
+    from reverie.data import catalogue
+    from reverie.experiment.config import model_names
 
     general = {verb: _options(verb) for verb in VERBS}
     further = {
@@ -68,7 +69,7 @@ def completion_script(shell: str) -> str:
         options="\n".join(f'    {verb}) options="{" ".join(names)}" ;;' for verb, names in general.items()),
         of_models="\n".join(f'    {words}) options+=" {" ".join(names)}" ;;' for words, names in further.items()),
         models=" ".join(model_names()),
-        data=" ".join(catalogue_names()),
+        data=" ".join(catalogue.entries()),
     )
     return _ZSH + script if shell == "zsh" else script
 

@@ -37,16 +37,18 @@ def main(argv: Sequence[str]) -> int:
         raise UnknownNameError("action", values.action, ("list", "fetch", "describe"))
     if values.action in ("fetch", "describe") and values.data is None:
         raise InputError(f"Expected data to {values.action}, got nothing. Names: reverie data list")
-    from reverie.experiment import describe as view
+    from reverie.data import catalogue
+    from reverie.experiment.datasets import describe_data, write_schema
 
     if values.action == "fetch":
-        print(view.fetch_text(values.data))
+        paths = catalogue.fetch(values.data)
+        print("\n".join(map(str, paths)) if paths else f"{values.data} needs no files.")
     elif values.action == "describe":
-        text = view.describe_text(values.data, columns=values.columns, drop_missing=values.drop_missing)
+        text = describe_data(values.data, columns=values.columns, drop_missing=values.drop_missing)
         if values.schema is not None:
-            view.write_schema(values.data, values.schema, columns=values.columns, overwrite=values.overwrite)
+            write_schema(values.data, values.schema, columns=values.columns, overwrite=values.overwrite)
             text += f"\nschema: {values.schema}"
         print(text)
     else:
-        print(view.list_text())
+        print(catalogue.listing())
     return 0

@@ -58,9 +58,11 @@ def main(argv: Sequence[str]) -> int:
     for file in (out, Path(f"{out}.parity.json")):
         if file.exists() and not values.overwrite:
             raise FolderError(f"Expected a new file, got {str(file)!r}, which exists. Give --overwrite or another -o.")
-    from reverie.experiment.exporting import export_run
+    from reverie.models.files import load_model
+    from reverie.scale.export import export_model
 
-    made = export_run(values.run, out, to=to, tolerance=values.tolerance, overwrite=values.overwrite)
+    given = {} if values.tolerance is None else {"tolerance": values.tolerance}
+    made = export_model(load_model(values.run), out, to=to, overwrite=values.overwrite, **given)
     print(f"graph: {made.path}")
     print(f"parity: {made.parity_path}: {made.parity}")
     return 0

@@ -117,7 +117,7 @@ def _check(values: Any) -> None:
 
 
 def _stream(values: Any, out: Path) -> list[Path]:
-    from reverie.experiment.drawing import draw_from
+    from reverie.experiment.sampling import draw_from
 
     chosen = {key: getattr(values, key) for key in ("seed", "condition", "overwrite", "quiet")}
     return draw_from(values.run, out, values.n_samples, **chosen)

@@ -124,8 +124,8 @@ def _executor(values: Any) -> AbstractContextManager[Any]:
 
 
 def _validated(values: Any, executor: Any) -> Any:
-    from reverie.experiment.judge import validate_files
     from reverie.experiment.run import validate_run
+    from reverie.experiment.validate import validate_files
 
     if values.generated is None:
         return validate_run(values.real, max_time=values.max_time, executor=executor, quiet=values.quiet)

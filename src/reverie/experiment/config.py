@@ -27,6 +27,7 @@ __all__ = [
     "format_duration",
     "looks_like_path",
     "model_class",
+    "model_names",
     "model_parameters",
     "parameter_texts",
     "parse_columns",
@@ -185,6 +186,15 @@ def model_class(name: str) -> type:
     from reverie.models.files import MODELS
 
     return MODELS[registered_name(name)]
+
+
+def model_names() -> list[str]:
+    """Return the names of the models that can be run; classifiers are used from Python."""
+    from sklearn.base import ClassifierMixin
+
+    from reverie.models.files import MODELS
+
+    return [name for name, model in MODELS.items() if not issubclass(model, ClassifierMixin)]
 
 
 def model_parameters() -> set[str]:

@@ -13,7 +13,7 @@ from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
 from reverie.data import Dataset, catalogue
-from reverie.experiment.lookup import is_file_name, open_data, open_with_conditions
+from reverie.experiment.datasets import is_file_name, open_data, open_with_conditions
 
 __all__ = ["LEAST_ROWS", "Features", "read_features"]
 

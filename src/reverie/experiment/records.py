@@ -13,7 +13,7 @@ Count = Annotated[int, Meta(ge=0, le=10**15)]
 
 
 class Training(Struct):
-    """How training ended, as `reverie.experiment.fitting.Trained` has it."""
+    """How training ended, as `reverie.experiment.training.TrainingEnd` has it."""
 
     step: Count
     seconds: Annotated[float, Meta(ge=0, le=1e12)]

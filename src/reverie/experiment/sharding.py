@@ -22,10 +22,18 @@ from reverie.core.errors import FolderError, InputError
 from reverie.core.random import UNIT
 from reverie.core.typed_files import rebuilt
 from reverie.data.sinks import WRITERS, check_room
-from reverie.experiment.asking import Asked, asked_for
-from reverie.experiment.drawing import bytes_of_event, draw, load_generator, sink_of, written_files, written_schema
 from reverie.experiment.folder import conditions_path
 from reverie.experiment.progress import Progress, say
+from reverie.experiment.sampling import (
+    SampleConditions,
+    bytes_of_event,
+    conditions_from_text,
+    draw,
+    load_generator,
+    new_sample_files,
+    open_sample_file,
+    written_schema,
+)
 from reverie.models.base import UNITS_PER_BLOCK
 from reverie.scale.executors import completed, open_executor
 from reverie.scale.shards import Shard, ShardFolder, digest_of_folder, shard_rows, shards_of, share
@@ -86,7 +94,7 @@ def draw_sharded(
     ----------
     model : run folder, or a model's own folder.
     out : a file, whose suffix chooses the format, or a folder for part files.
-    n, seed, condition : as in `reverie.experiment.drawing.draw_from`; the samples are the same, bit for bit.
+    n, seed, condition : as in `reverie.experiment.sampling.draw_from`; the samples are the same, bit for bit.
     file_format : of the parts in a folder: parquet, csv, npy, h5 or root.
     engine, workers, scheduler_file : see `reverie.scale.executors.open_executor`.
     task : (i, k) draws the shards of the i-th of k tasks only, 1 <= i <= k, and joins nothing.
@@ -103,10 +111,10 @@ def draw_sharded(
         If a worker died; what is finished is kept.
     """
     loaded, target = load_generator(model), Path(out)
-    asked = asked_for(loaded, condition, seed)
+    conditions = conditions_from_text(loaded, condition, seed)
     one_file = is_one_file(target)
-    files = written_files(loaded, target, asked, overwrite=overwrite) if one_file else [target]
-    order = _order(model, loaded, asked, target, n, seed, condition, ".npy" if one_file else f".{file_format}")
+    files = new_sample_files(loaded, target, conditions, overwrite=overwrite) if one_file else [target]
+    order = _order(model, loaded, conditions, target, n, seed, condition, ".npy" if one_file else f".{file_format}")
     folder = order.shards()
     wanted = folder.shards if task is None else share(folder.shards, *task)
     opened = open_executor(engine, workers=workers, scheduler_file=scheduler_file)
@@ -119,7 +127,7 @@ def draw_sharded(
         return [folder.path]
     folder.tidy()
     if one_file:
-        _join(loaded, asked, folder, files)
+        _join(loaded, conditions, folder, files)
         folder.remove()
     return files
 
@@ -146,20 +154,29 @@ def write_shard(order: Order, shard: Shard) -> None:
         if tuple(digest_of_folder(order.model).items()) != order.digests:
             raise InputError(f"Expected the same model in {order.model} on every machine, got another. Copy it there.")
         model = load_generator(order.model)
-        _loaded.order, _loaded.model, _loaded.asked = order, model, asked_for(model, order.condition, order.seed)
+        _loaded.order, _loaded.model = order, model
+        _loaded.conditions = conditions_from_text(model, order.condition, order.seed)
     folder = order.shards()
-    draw(_loaded.model, folder.part(shard), shard.n_rows, seed=order.seed, asked=_loaded.asked, start=shard.start)
+    part, conditions = folder.part(shard), _loaded.conditions
+    draw(_loaded.model, part, shard.n_rows, seed=order.seed, conditions=conditions, start=shard.start)
     folder.finish(shard)
 
 
 def _order(
-    model: str, loaded: Any, asked: Asked | None, target: Path, n: int, seed: int, condition: str | None, suffix: str
+    model: str,
+    loaded: Any,
+    conditions: SampleConditions | None,
+    target: Path,
+    n: int,
+    seed: int,
+    condition: str | None,
+    suffix: str,
 ) -> Order:
     if suffix not in WRITERS:
         raise InputError(f"Expected a format of {' '.join(WRITERS)}, got {suffix}. Choose one with --format.")
     place = Path(model).absolute()
     place = place / "model" if (place / "model" / "metadata.json").exists() else place
-    event_bytes = bytes_of_event(written_schema(loaded, asked))
+    event_bytes = bytes_of_event(written_schema(loaded, conditions))
     check_room(target, n, event_bytes)
     digests = tuple(digest_of_folder(place).items())
     folder = str(parts_of(target.absolute()))
@@ -184,12 +201,12 @@ def _draw_missing(executor: Any, order: Order, folder: ShardFolder, wanted: Sequ
             say(f"{n_done} of {len(wanted)} shards are finished and kept; the same command carries on", quiet=quiet)
 
 
-def _join(model: Any, asked: Asked | None, folder: ShardFolder, files: Sequence[Path]) -> None:
+def _join(model: Any, conditions: SampleConditions | None, folder: ShardFolder, files: Sequence[Path]) -> None:
     """Write the parts, one after another, into the files of the samples and, of images, of their conditions."""
     n = sum(shard.n_rows for shard in folder.shards)
-    schemas = [written_schema(model, asked), *([] if asked is None else [asked.schema])]
+    schemas = [written_schema(model, conditions), *([] if conditions is None else [conditions.schema])]
     for k, (file, schema) in enumerate(zip(files, schemas, strict=False)):
-        with sink_of(file, schema, n) as sink:
+        with open_sample_file(file, schema, n) as sink:
             for shard in folder.shards:
                 part = folder.part(shard)
                 rows = _mapped(part if k == 0 else conditions_path(part), shard)

@@ -26,11 +26,11 @@ from reverie.core.checks import check_positive
 from reverie.core.errors import InputError, ReverieError, TrainingError
 from reverie.core.streams import lenient_streams
 from reverie.experiment.config import RunConfig, model_class
-from reverie.experiment.fitting import Interrupt
 from reverie.experiment.inputs import Inputs, load_inputs
 from reverie.experiment.progress import say
 from reverie.experiment.search_space import search_space
 from reverie.experiment.study import optuna_library
+from reverie.experiment.training import Interrupt
 from reverie.experiment.tune_folder import StudySettings, forget_study, open_study_folder, read_settings
 from reverie.experiment.tune_results import best_slot, write_results
 from reverie.experiment.tune_session import Session
@@ -165,7 +165,7 @@ def _shared_work(
     with Interrupt() as interrupt, thread_limit(_threads(workers)):
 
         def stop() -> bool:
-            return interrupt.asked
+            return interrupt.requested
 
         with _helpers(folder, trials, workers, stop=stop, quiet=quiet):
             return work(folder, settings, inputs, trials, stop=stop, quiet=quiet)

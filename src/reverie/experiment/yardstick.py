@@ -24,11 +24,10 @@ from reverie.core.random import child_seed
 from reverie.data import Column, Dataset, Schema
 from reverie.data.transforms import auto_transform
 from reverie.experiment.config import RunConfig, model_class
-from reverie.experiment.drawing import drawn_rows
-from reverie.experiment.inputs import LEAST_ROWS, Inputs, Part, appended
-from reverie.experiment.joint import joined
-from reverie.experiment.observing import observables_of
+from reverie.experiment.inputs import LEAST_ROWS, Inputs, Part, appended, joined
+from reverie.experiment.sampling import draw_rows
 from reverie.experiment.tune_scores import Scored
+from reverie.experiment.validate import observables_of
 from reverie.models.base import LikelihoodModel
 from reverie.training.reference import HealthReference
 
@@ -109,7 +108,7 @@ class Yardstick:
             return Scored(-mean, -w * (found.values - mean) / w.mean(), np.empty(0), found.common_error)
 
     def _samples(self, model: Any) -> Scored:
-        rows = drawn_rows(model, len(self._judged), seed=self._seed, conditions=self._conditions)
+        rows = draw_rows(model, len(self._judged), seed=self._seed, conditions=self._conditions)
         features = self._rows.of_values(rows, self._conditions)
         if not bool(torch.isfinite(features).all()):
             return Scored(math.inf, np.empty(0), np.empty(0))

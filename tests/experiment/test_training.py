@@ -6,10 +6,10 @@ import pytest
 
 from reverie.data import load
 from reverie.experiment.config import RunConfig
-from reverie.experiment.fitting import fit, snapshot_steps
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.inputs import Inputs, Part
 from reverie.experiment.progress import Progress, alarm_sentence
+from reverie.experiment.training import TrainingSession, snapshot_steps
 from reverie.training import Record
 
 ALARM = {"kind": "mode collapse", "step": 20, "evidence": "2 of 8 regions are empty", "remedy": "Use R1 and R2."}
@@ -44,13 +44,15 @@ class Played:
 @pytest.fixture
 def trained(tmp_path, monkeypatch, capsys):
     """Train a model in a folder; return how it ended, the folder and what was said."""
-    monkeypatch.setattr("reverie.experiment.fitting.save_model", lambda model, path: path.mkdir())
+    monkeypatch.setattr("reverie.experiment.training.save_model", lambda model, path: path.mkdir())
     part = Part(load("ring", n=100))
 
     def run(model, **options):
         config = RunConfig(data="ring", model={"name": "gan"}, **options)
         folder = RunFolder.create(tmp_path / "x", config=config.to_yaml(), command="")
-        ended = fit(model, Inputs(part, part, part, part), config, lambda: folder)
+        with TrainingSession(model, Inputs(part, part, part, part), config) as session:
+            session.begin()
+            ended = session.keep_in(folder)
         return ended, folder, capsys.readouterr().err
 
     return run

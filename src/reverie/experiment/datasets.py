@@ -9,13 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from reverie.core.checks import check_finite
-from reverie.core.errors import InputError, UnknownNameError
+from reverie.core.errors import FolderError, InputError, UnknownNameError
 from reverie.core.lazy import LazyTable
-from reverie.data import Dataset, Schema, catalogue, read
+from reverie.data import Dataset, Schema, catalogue, describe, read
 from reverie.data.sources import READERS
 from reverie.experiment.config import looks_like_path, parse_columns
+from reverie.experiment.folder import write_text
 
-__all__ = ["find_data", "is_file_name", "open_data", "open_with_conditions", "recoded"]
+__all__ = [
+    "describe_data",
+    "find_data",
+    "is_file_name",
+    "open_data",
+    "open_with_conditions",
+    "recoded",
+    "write_schema",
+]
 
 _MOST_LEVELS = 20  # a condition of whole numbers with more values than this is a number, not a label
 _LABEL = "label"
@@ -143,6 +152,26 @@ def recoded(dataset: Dataset, schema: Schema) -> np.ndarray:
                 raise InputError(f"Expected the words {', '.join(want.labels)} in {want.name!r}, got {min(unknown)!r}.")
             values[:, j] = np.array([want.labels.index(word) for word in have.labels])[values[:, j].astype(int)]
     return values
+
+
+def describe_data(data: str, *, columns: str | None = None, drop_missing: bool = False) -> str:
+    """Return what is known of the data: kinds, units, ranges, missing entries, provenance, sha256."""
+    dataset = find_data(data, columns=columns, drop_missing=drop_missing)
+    about = [str(catalogue.entry(data)), ""] if data in catalogue.entries() else []
+    return "\n".join([*about, describe(dataset), "", "The kinds are inferred; --schema FILE writes them down to edit."])
+
+
+def write_schema(data: str, path: str, *, columns: str | None = None, overwrite: bool = False) -> None:
+    """Write the inferred schema of the data as YAML, which `reverie run --schema` takes.
+
+    Raises
+    ------
+    FolderError
+        When the file is there already.
+    """
+    if Path(path).exists() and not overwrite:
+        raise FolderError(f"Expected a new file, got {path!r}, which exists. Give --overwrite or another name.")
+    write_text(Path(path), find_data(data, columns=columns).schema.to_yaml())
 
 
 def is_file_name(condition: str) -> bool:

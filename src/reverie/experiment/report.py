@@ -1,0 +1,123 @@
+"""The report as a stage of a run: everything that the run folder holds, as one page."""
+
+from typing import Any
+
+import numpy as np
+
+from reverie.core.assessment import Assessment
+from reverie.core.errors import InputError
+from reverie.core.latent import LatentView
+from reverie.core.typed_files import rebuilt
+from reverie.data import Column
+from reverie.experiment.cite import references_of
+from reverie.experiment.config import RunConfig, read_yaml
+from reverie.experiment.folder import RunFolder
+from reverie.experiment.inputs import Inputs, Part
+from reverie.experiment.records import REMEDIES
+from reverie.experiment.sampling import read_samples
+
+__all__ = ["drawable", "latent_view", "what_is_missing", "write_report"]
+
+
+def write_report(folder: RunFolder, config: RunConfig, inputs: Inputs, samples: Part | None = None) -> None:
+    """Write `report.html` from what the folder holds; of an unfinished run the page says what is missing.
+
+    Parameters
+    ----------
+    folder, config, inputs : The run: its folder, its configuration and its data.
+    samples : Samples of the run, where they are in memory; else they are read from the folder, if they are there.
+    """
+    from reverie.report import write
+
+    result, status = folder.validation(), folder.read_json("status.json", {})
+    if samples is None and folder.samples is not None:
+        samples = read_samples(folder, inputs)
+    schema, data = inputs.source.schema, folder.read_json("data.json", {})
+    replicas, snapshots = folder.replicas(schema.event_shape), folder.snapshots(schema.event_shape)
+    doubts = Assessment(warnings=tuple(status.get("notes", ())))
+    model = config.model_name.upper() if len(config.model_name) < 4 else config.model_name.capitalize()
+    write(
+        folder / "report.html",
+        folder.history(),
+        result,
+        title=f"{model} on {config.data.rsplit('/', 1)[-1]}",
+        unvalidated="" if result is not None else what_is_missing(folder, config, inputs),
+        real=drawable(inputs.held_out.values),
+        real_weights=inputs.held_out.weights,
+        generated=None if samples is None else drawable(samples.values),
+        replicas=None if replicas is None else np.stack([drawable(x) for x in replicas]),
+        snapshots=[(step, drawable(values)) for step, values in snapshots.items()],
+        names=schema.names,
+        units=[column.unit for column in schema.columns],
+        kinds=[column.kind for column in schema.columns],
+        conditions=None if samples is None else _conditions(inputs.held_out, samples),
+        assessment=(folder.assessment() or Assessment()) + doubts,
+        latent=latent_view(folder),
+        training=status.get("training"),
+        provenance={key: data[key] for key in data if key not in ("schema", "conditions")},
+        config=read_yaml(folder / "config.yaml"),
+        resolved=folder.read_json("resolved.json", {}),
+        environment=folder.read_json("environment.json", {}),
+        references=references_of(folder),
+        command=folder.command,
+    )
+
+
+def what_is_missing(folder: RunFolder, config: RunConfig, inputs: Inputs) -> str:
+    """Return why a run has no verdict, in sentences: what is not there yet and the command that makes it."""
+    if not folder.is_trained:
+        history = folder.history()
+        step, of = int(history[-1]["step"]) if history else 0, config.model_options.get("max_steps")
+        return (
+            f"Training has not ended: it stands at step {step:,}{f' of {of:,}' if of else ''}, and there are no model, "
+            f"no samples and no verdict yet. Carry it on: reverie resume {folder.path}"
+        )
+    if inputs.unvalidated:
+        return inputs.unvalidated
+    what = "the samples have not been compared with held-out data" if folder.samples else "no samples have been drawn"
+    why = " (--no-validate)" if config.no_validate else ""
+    return f"There is no verdict{why}: {what}. Add it: reverie validate {folder.path}"
+
+
+def latent_view(folder: RunFolder) -> LatentView | None:
+    """Return the look into the latent space that a run folder holds, as it is drawn; None without one."""
+    stored = folder.latent()
+    if stored is None:
+        return None
+    with rebuilt("a latent space", folder / "latent.npz", remedy=REMEDIES["latent.npz"], error=InputError):
+        for name in ("traversals", "manifold"):
+            events = stored[name]
+            if events.size:
+                flat = drawable(events.reshape(-1, *events.shape[2:]))
+                stored[name] = flat.reshape(*events.shape[:2], *flat.shape[1:])
+        return LatentView.from_arrays(stored)
+
+
+def drawable(values: np.ndarray) -> np.ndarray:
+    """Return images (n, channel, height, width) that are neither grey nor red-green-blue with channels side by side."""
+    values = np.asarray(values)
+    if values.ndim == 4 and values.shape[1] not in (1, 3):
+        return np.concatenate(list(np.moveaxis(values, 1, 0)), axis=-1)
+    return values
+
+
+def _conditions(real: Part, generated: Part) -> dict[str, Any] | None:
+    """Return the conditions of real and generated events in columns, or None where they are images."""
+    if real.conditions is None or generated.conditions is None or not generated.conditions.schema.is_table:
+        return None
+    columns = generated.conditions.schema.columns
+    return {
+        "names": [column.name for column in columns],
+        "units": [column.unit for column in columns],
+        "levels": [_words_of_levels(column) for column in columns],
+        "real": np.asarray(real.conditions.values),
+        "generated": np.asarray(generated.conditions.values),
+    }
+
+
+def _words_of_levels(column: Column) -> dict[float, str] | None:
+    """Return the words of a categorical condition by value, or None for a number."""
+    if column.levels is None:
+        return None
+    words = column.labels or [f"{level:g}" for level in column.levels]
+    return dict(zip(column.levels, words, strict=True))

@@ -1,0 +1,298 @@
+"""Training as a stage of a run: the session that drives the model, and what it leaves in the run folder.
+
+Training is driven here and nowhere else. The model yields a record after each window of steps. It is appended to the
+history and shown, alarms are printed, a state is kept every half minute, a few samples are drawn at selected steps
+with a seed of their own, and training ends when the budget is spent or the user wants to stop. Between two records the
+model stands at the boundary of a step, so what is kept there is exact.
+
+How training ends: "max_steps", "max_time", "interrupted" (by the user), "equilibrium" (the model says
+that there is nothing more to gain) or "alarm" (with on_alarm="stop").
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, fields
+from itertools import chain
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from reverie.core.errors import TrainingError
+from reverie.core.protocols import Runtime
+from reverie.core.random import child_seed
+from reverie.data import Dataset
+from reverie.experiment.config import RunConfig, parse_duration
+from reverie.experiment.folder import RunFolder
+from reverie.experiment.inputs import Inputs
+from reverie.experiment.progress import Progress, alarm_sentence
+from reverie.experiment.sampling import draw_rows
+from reverie.models.base import GenerativeModel
+from reverie.models.files import save_model
+from reverie.training import CheckpointFolder, Record
+
+__all__ = ["Interrupt", "TrainingEnd", "TrainingSession", "n_open_steps", "snapshot_steps", "train_as_helper"]
+
+N_SNAPSHOTS = 6
+_SNAPSHOT_ROWS, _SNAPSHOT_IMAGES = 2000, 64
+
+
+@dataclass(frozen=True)
+class TrainingEnd:
+    """How training ended: steps, seconds in all sessions, and why (see the module docstring).
+
+    `compiled` says whether steps were compiled, and if not why; "" in runs of earlier versions.
+    """
+
+    step: int
+    seconds: float
+    ended_by: str
+    compiled: str = ""
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return what status.json holds under "training"."""
+        return cls(**{field.name: stored[field.name] for field in fields(cls) if field.name in stored})
+
+
+class Interrupt:
+    """Turns the first Ctrl-C (or SIGTERM) into a wish to stop, and the second into a stop at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, old in self._old.items():
+            signal.signal(number, old)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        with suppress(OSError):  # nobody may read it any more
+            os.write(2, b"\nStopping after this step; Ctrl-C again quits at once.\n")
+
+
+class TrainingSession:
+    """One session of training, used as a context manager: `begin`, then `keep_in` a run folder.
+
+    The first window of steps is trained before there is a folder, so input that the model refuses leaves no trace.
+
+    Parameters
+    ----------
+    model : The unfitted model.
+    inputs : The data.
+    config : The configuration of the run: budget, seed, time between two kept states.
+    state : Training state to carry on from, or None.
+    seconds_before : Seconds of training in earlier sessions.
+    quiet : Whether to show no progress.
+    runtime : The processes that share the training, of which this is the first; None for one.
+    """
+
+    def __init__(
+        self,
+        model: GenerativeModel,
+        inputs: Inputs,
+        config: RunConfig,
+        *,
+        state: dict[str, Any] | None = None,
+        seconds_before: float = 0.0,
+        quiet: bool = False,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self.model, self.inputs, self.config, self.state = model, inputs, config, state
+        self.seconds_before = seconds_before
+        budget, self._began = parse_duration(config.max_time), time.monotonic()
+        self._seconds_left = None if budget is None else max(budget - seconds_before, 0.0)
+        self._start = 0 if state is None else int(state["step"])
+        self._interrupt = Interrupt()
+        self._progress = Progress(
+            "training", model.max_steps, start=self._start, budget=self._seconds_left, quiet=quiet
+        )
+        self._records = _records(model, inputs, state, runtime, stop=self._stops)
+        self._first: Record | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as entered:
+            entered.enter_context(self._interrupt)
+            entered.enter_context(self._progress)
+            self._entered = entered.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered.__exit__(kind, error, trace)
+
+    def begin(self) -> None:
+        """Train the first window of steps: what the model refuses, it refuses here."""
+        try:
+            self._first = next(self._records, None)  # None: the state was that of the last step
+        except TrainingError as error:
+            raise _with_checkpoint(error, None) from None
+
+    def keep_in(self, folder: RunFolder) -> TrainingEnd:
+        """Train to the end; keep records, states, snapshots and the model in the run folder.
+
+        Raises
+        ------
+        TrainingError
+            When a loss stops being finite; names the last good checkpoint.
+        """
+        kept = _TrainingFiles(folder, self)
+        stopped = False
+        if self._first is not None:
+            self._progress.tell(f"steps {getattr(self.model, 'compiled_', 'not compiled: the model knows no way')}")
+        try:
+            for record in chain([] if self._first is None else [self._first], self._records):
+                for alarm in kept.add(record):
+                    self._progress.tell(alarm_sentence(alarm))
+                self._progress.update(record.step, record.scalars, alarm=kept.alarm)
+                stopped = self._stops()  # here: what the model does at its end takes time too
+        except TrainingError as error:
+            raise _with_checkpoint(error, kept.checkpoints) from None
+        if kept.step >= self.model.max_steps:
+            ended_by = "max_steps"
+        elif stopped:
+            ended_by = "interrupted" if self._interrupt.requested else "max_time"
+        elif self.model.get_params().get("on_alarm") == "stop" and kept.last_alarms():
+            ended_by = "alarm"
+        else:
+            ended_by = "equilibrium"
+        return kept.finish(ended_by)
+
+    def _stops(self) -> bool:
+        """Tell whether the user wants to stop or the budget is spent; training asks after every step."""
+        if self._interrupt.requested:
+            return True
+        return self._seconds_left is not None and time.monotonic() - self._began >= self._seconds_left
+
+
+def train_as_helper(
+    model: GenerativeModel, inputs: Inputs, runtime: Runtime, state: dict[str, Any] | None = None
+) -> None:
+    """Train `model` as one of the processes that keep nothing: the first one does."""
+    with Interrupt() as interrupt:
+        for _ in _records(model, inputs, state, runtime, stop=lambda: interrupt.requested):
+            pass
+
+
+def _records(
+    model: Any, inputs: Inputs, state: dict[str, Any] | None, runtime: Runtime | None, *, stop: Any
+) -> Iterator[Record]:
+    shared = {} if runtime is None else {"runtime": runtime}
+    return model.iter_fit(inputs.train.events, inputs.train.conditions, resume=state, stop=stop, **shared)
+
+
+class _TrainingFiles:
+    """Writes what a training session leaves behind in the run folder."""
+
+    def __init__(self, folder: RunFolder, session: TrainingSession) -> None:
+        self.folder, self.model, self.config = folder, session.model, session.config
+        self.step, self.seconds = session._start, session.seconds_before
+        self.alarm: Mapping[str, Any] | None = None
+        self.checkpoints = CheckpointFolder(folder.checkpoints)
+        self._alarm_kinds: set[str] = set()
+        self._seconds_before, self._saved_at = session.seconds_before, time.monotonic()
+        self._every = parse_duration(session.config.checkpoint_every) or 30.0
+        first_new = session._start - n_open_steps(session.state)
+        self._snapshot_steps = [step for step in snapshot_steps(session.model.max_steps) if step > first_new]
+        self._conditions = _snapshot_conditions(session.inputs)
+
+    def add(self, record: Record) -> Sequence[Mapping[str, Any]]:
+        """Keep one record, and now and then a state and a few samples; return the alarms that are new."""
+        self.step, self.seconds = record.step, round(self._seconds_before + record.seconds, 3)
+        line = {**record.to_json(), "seconds": self.seconds}
+        self.folder.append_history(line)
+        if self._snapshot_steps and record.step >= self._snapshot_steps[0] and not record.window:
+            self._snapshot_steps = [step for step in self._snapshot_steps if step > record.step]
+            self._write_snapshot()
+        if time.monotonic() - self._saved_at >= self._every:
+            self._write_checkpoint()
+        alarms = line.get("alarms", [])
+        if not alarms and "score" not in line:  # nothing was checked
+            return []
+        first = {alarm["kind"]: alarm for alarm in reversed(alarms)}  # several replicas may raise one kind
+        new = [alarm for kind, alarm in first.items() if kind not in self._alarm_kinds]
+        self._alarm_kinds = {alarm["kind"] for alarm in alarms}
+        self.alarm = alarms[-1] if alarms else self.alarm
+        return new
+
+    def last_alarms(self) -> Sequence[Mapping[str, Any]]:
+        """Return the alarms of the last record of the run."""
+        history: list[Any] = self.folder.history()
+        return history[-1].get("alarms", []) if history else []
+
+    def finish(self, ended_by: str) -> TrainingEnd:
+        """Keep the last state and, unless the run was interrupted, the model."""
+        self._write_checkpoint()
+        end = TrainingEnd(self.step, self.seconds, ended_by, getattr(self.model, "compiled_", ""))
+        if ended_by != "interrupted":
+            if self.step not in self.folder.snapshot_files():
+                self._write_snapshot()
+            save_model(self.model, self.folder / "model")
+        self.folder.update_status(training=asdict(end))
+        return end
+
+    def _write_snapshot(self) -> None:
+        """Draw and keep a few samples; their seed is their own, so training goes on as if nothing was drawn."""
+        n = _SNAPSHOT_ROWS if len(self.model.schema_.event_shape) == 1 else _SNAPSHOT_IMAGES
+        seed = child_seed(self.config.seed, "snapshot")
+        conditions = None if self._conditions is None else self._conditions.take(slice(0, n))
+        self.folder.write_snapshot(self.step, draw_rows(self.model, n, seed=seed, conditions=conditions))
+
+    def _write_checkpoint(self) -> None:
+        self.checkpoints.save(self.step, self.model.training_state())
+        self._saved_at = time.monotonic()
+
+
+def n_open_steps(state: Mapping[str, Any] | None) -> int:
+    """Return how many steps a stop left in an open window; the record of them is of no run without a break."""
+    return 0 if state is None else len(state.get("window", ()))
+
+
+def snapshot_steps(max_steps: int) -> list[int]:
+    """Return about six steps, evenly spaced on a logarithmic scale, the last one `max_steps`."""
+    first = max(1.0, max_steps / 300)
+    return sorted({round(step) for step in np.geomspace(first, max_steps, N_SNAPSHOTS)})
+
+
+def _snapshot_conditions(inputs: Inputs) -> Dataset | None:
+    """Return the conditions of the snapshots, the same at every step.
+
+    For labelled images they go round the levels of the first categorical condition, each label in turn.
+    """
+    conditions = inputs.conditions(_SNAPSHOT_ROWS)
+    if conditions is None or inputs.source.is_one_table:
+        return conditions
+    columns = conditions.schema.columns if conditions.schema.is_table else ()
+    labelled = next((j for j, column in enumerate(columns) if column.levels is not None), None)
+    if labelled is None:
+        return conditions
+    x = np.asarray(conditions.values[:, labelled])
+    turn = np.empty(len(x), dtype=np.int64)
+    for level in np.unique(x):
+        rows = np.flatnonzero(x == level)
+        turn[rows] = np.arange(len(rows))
+    return conditions.take(np.lexsort((x, turn)))
+
+
+def _with_checkpoint(error: TrainingError, checkpoints: CheckpointFolder | None) -> TrainingError:
+    """Return `error` with the place of the last good state, which `reverie resume` would take up."""
+    latest = None if checkpoints is None else checkpoints.latest()
+    if latest is None:
+        return TrainingError(f"{error} No state had been kept yet.", step=error.step)
+    return TrainingError(f"{error} Last good state: {latest}.", step=error.step, checkpoint=str(latest))

@@ -1,0 +1,235 @@
+"""Validation as a stage of a run, and of two files: samples against real events that no model has seen."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from reverie.core.assessment import Assessment
+from reverie.core.bibliography import BIBLIOGRAPHY
+from reverie.core.errors import FolderError, InputError, UnknownNameError
+from reverie.core.random import child_seed
+from reverie.data import Dataset, Schema
+from reverie.data.observables import OBSERVABLES, SPECTRA, resolve_observables
+from reverie.experiment.config import RunConfig, parse_columns, parse_duration
+from reverie.experiment.datasets import open_data, recoded
+from reverie.experiment.folder import RunFolder, write_json
+from reverie.experiment.inputs import Inputs, Part, drawn_from, joined, joint_names, joint_rows
+from reverie.experiment.progress import StageProgress
+from reverie.experiment.report import drawable
+from reverie.explore import kmeans
+from reverie.models.base import GenerativeModel
+from reverie.validation import ValidationResult, validate
+
+__all__ = ["assess_model", "observables_of", "validate_files", "validate_samples"]
+
+_MORE_THAN_TRAINING = 60.0  # seconds that a validation may take beyond the time of training
+_OF_LATTICES = ("energy", "magnetisation", "abs_magnetisation", "correlation_function")
+
+
+def validate_samples(
+    folder: RunFolder,
+    config: RunConfig,
+    inputs: Inputs,
+    samples: Part,
+    *,
+    max_time: str | None = None,
+    executor: Executor | None = None,
+    quiet: bool = False,
+) -> ValidationResult:
+    """Compare the samples of a run with its held-out data and write `validation.json`.
+
+    With conditions, rows of events and conditions are compared: the joint law.
+
+    Parameters
+    ----------
+    folder, config, inputs : The run: its folder, its configuration and its data.
+    samples : Generated events, with the conditions that they were drawn at.
+    max_time : Most time for the tests; None takes that of `config`, and without one the time of training and a minute.
+    executor : Workers that share the tests, or None.
+    quiet : Whether to show no progress.
+
+    Raises
+    ------
+    InputError
+        When the real events cannot be compared, since some weights are negative.
+    """
+    if inputs.unvalidated:
+        raise InputError(inputs.unvalidated)
+    samples = samples.take(slice(0, len(inputs.held_out)))
+    conditions = None if samples.conditions is None else samples.conditions.values
+    observables = None
+    if conditions is None:  # those that the model was shown, and those of lattices
+        shown = config.model_options.get("observables") or ()
+        observables = observables_of(inputs.source.events.schema, shown=shown)
+    budget = parse_duration(max_time or config.validation_time)
+    if budget is None:
+        budget = folder.read_json("status.json", {}).get("training", {}).get("seconds", 0.0) + _MORE_THAN_TRAINING
+    with StageProgress("validating", budget=budget, quiet=quiet) as bar:
+        result = validate(
+            joint_rows(inputs, inputs.held_out),
+            joined(inputs, samples.events.values, conditions),
+            calibration=joint_rows(inputs, inputs.calibration),
+            train=joint_rows(inputs, inputs.known),
+            names=joint_names(inputs),
+            observables=observables,
+            random_state=child_seed(config.seed, "validation") % 2**31,
+            max_time=budget,
+            progress=bar.update,
+            executor=executor,
+        )
+    write_json(folder / "validation.json", result.to_json())
+    return result
+
+
+def assess_model(folder: RunFolder, config: RunConfig, inputs: Inputs, model: GenerativeModel) -> Assessment:
+    """Ask the model of a run what it can say of itself, and write `assessment.json` and `latent.npz`."""
+    latent = model.latent_view(inputs.held_out.events, inputs.held_out.conditions)
+    if latent is not None:
+        folder.write_latent(latent.arrays())
+    parts = [
+        part.events if part.conditions is None else (part.events, part.conditions)
+        for part in (inputs.known, inputs.held_out)
+    ]
+    assessment = model.assess(*parts, random_state=child_seed(config.seed, "assessment"))
+    write_json(folder / "assessment.json", assessment.to_json())
+    return assessment
+
+
+def validate_files(
+    real: str,
+    generated: str,
+    *,
+    train: str | None = None,
+    calibration: str | None = None,
+    columns: str | None = None,
+    weights: str | None = None,
+    observables: str | None = None,
+    modes: int | None = None,
+    seed: int = 0,
+    out: str | None = None,
+    drop_missing: bool = False,
+    max_time: str | None = None,
+    quiet: bool = False,
+    **options: Any,
+) -> ValidationResult:
+    """Compare the samples in two files and, with `out`, write ``validation.json`` and ``report.html`` there.
+
+    Parameters
+    ----------
+    real, generated : Paths or catalogue names, with the same columns.
+    train : Events that the generator was trained on; asks whether it copied them.
+    calibration : Other real events; without it those of `train` are taken, without both `real` is split.
+    columns : Names between commas; all by default.
+    weights : Column with the event weights, of every file that has it.
+    observables : Names between commas, as in `reverie.data.observables`.
+    modes : Clusters (k-means) found in real events, whose occupancy is compared; 0 lets the data choose how many.
+    seed : Root of all randomness.
+    out : Folder to write into; made if it is not there.
+    drop_missing : Whether rows with NaN or infinite entries are left out.
+    max_time : Most time for the tests, such as "5m"; None for no limit.
+    quiet : Whether to show no progress.
+    options : Other options of `reverie.validate`.
+
+    Raises
+    ------
+    InputError
+        For files that cannot be read, or with other columns or shapes than `real`.
+    """
+    paths = {"generated": generated, "train": train, "calibration": calibration}
+    first = open_data(real, columns=columns, weights=weights, drop_missing=drop_missing)
+    others = {}
+    for what, path in paths.items():
+        if path is not None:
+            other = _open_like(first, path, columns=columns, weights=weights, drop_missing=drop_missing)
+            _check_alike(first, other, real, path)
+            others[what] = Dataset(recoded(other, first.schema), schema=first.schema, weights=other.weights)
+    functions = observables_of(first.schema, names=parse_columns(observables) or ())
+    if out is not None:
+        try:
+            Path(out).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FolderError(f"Expected a folder that can be written at {out!r}, got: {error.strerror}.") from None
+    if modes is not None:
+        known = others.get("train", others.get("calibration", first))
+        options["modes"] = kmeans(drawn_from(known, seed), modes or None, random_state=seed).predict
+    options |= {"observables": functions, "random_state": seed, "max_time": parse_duration(max_time)}
+    with StageProgress("validating", budget=options["max_time"], quiet=quiet) as bar:
+        result = validate(first, **others, progress=bar.update, **options)
+    if out is not None:
+        title = f"{Path(generated).name} against {Path(real).name}"
+        _write_results(Path(out), drawn_from(first, seed), drawn_from(others["generated"], seed), result, title)
+    return result
+
+
+def observables_of(schema: Schema, names: Sequence[str] = (), shown: Any = ()) -> dict[str, Callable[[Tensor], Any]]:
+    """Return the observables that a validation looks at, functions of events by name.
+
+    Parameters
+    ----------
+    schema : Schema of the events; those of lattices have observables of their own.
+    names : Names given by the user, as in `reverie.data.observables.resolve_observables`, or of `SPECTRA`.
+    shown : Observables that the discriminator of the model was shown, in any form that it takes.
+
+    Raises
+    ------
+    UnknownNameError
+        For an unknown name, with the nearest.
+    """
+    known = [*OBSERVABLES, *SPECTRA]
+    for name in names:
+        if "(" not in name and name not in known:
+            raise UnknownNameError("observable", name, known)
+    is_lattice = not schema.is_table and all(column.kind == "spin" for column in schema.columns)
+    names = list(dict.fromkeys([*names, *(_OF_LATTICES if is_lattice else ())]))
+    functions: dict[str, Callable[[Tensor], Any]] = {name: SPECTRA[name] for name in names if name in SPECTRA}
+    given = [shown] if isinstance(shown, str) or callable(shown) else list(shown or ())
+    others = [spec for spec in given if not isinstance(spec, str) or spec not in names]
+    for observable in resolve_observables([*(name for name in names if name not in SPECTRA), *others], schema):
+        functions[observable.name] = observable.function
+    return functions
+
+
+def _open_like(first: Dataset, path: str, *, columns: str | None, weights: str | None, drop_missing: bool) -> Dataset:
+    """Open a file; generated events need not have the column of the weights."""
+    try:
+        return open_data(path, columns=columns, weights=weights, drop_missing=drop_missing)
+    except UnknownNameError:
+        if weights is None:
+            raise
+        return open_data(path, columns=columns or ",".join(first.names), drop_missing=drop_missing)
+
+
+def _check_alike(first: Dataset, other: Dataset, real: str, path: str) -> None:
+    if tuple(first.event_shape) != tuple(other.event_shape):
+        raise InputError(
+            f"Expected samples of shape {tuple(first.event_shape)} in {path!r}, as in {real!r}, got "
+            f"{tuple(other.event_shape)}. Choose columns with --columns."
+        )
+    if list(first.names) != list(other.names):
+        raise InputError(
+            f"Expected the columns {', '.join(first.names[:8])} in {path!r}, as in {real!r}, got "
+            f"{', '.join(other.names[:8])}. Choose columns with --columns."
+        )
+
+
+def _write_results(folder: Path, real: Dataset, generated: Dataset, result: ValidationResult, title: str) -> None:
+    from reverie.report import write
+
+    write_json(folder / "validation.json", result.to_json())
+    schema = real.schema
+    write(
+        folder / "report.html",
+        None,
+        result,
+        title=title,
+        real=drawable(real.values),
+        real_weights=real.weights,
+        generated=drawable(generated.values),
+        names=schema.names,
+        units=[column.unit for column in schema.columns],
+        kinds=[column.kind for column in schema.columns],
+        references=[(key, BIBLIOGRAPHY[key]) for key in result.references],
+    )
