@@ -180,7 +180,8 @@ class Session:
         def is_over() -> bool:
             return self.stop() or (budget is not None and time.monotonic() - began >= budget)
 
-        with closing(model.iter_fit(part.events, part.conditions, stop=is_over)) as records:
+        training: Any = model.iter_fit(part.events, part.conditions, stop=is_over)
+        with closing(training) as records:
             for record in records:
                 lags = task is not None and self._lags(task, record, model.max_steps)
                 if self.stop() or lags:

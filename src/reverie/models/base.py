@@ -95,6 +95,7 @@ class GenerativeModel(BaseEstimator):
     references: ClassVar[Any] = ()
     search_space: ClassVar[str] = ""
 
+    max_steps: int
     preprocessing: ChangeOfVariables = "auto"
     preprocessing_: Preprocessing
     history_: list[dict[str, float]]
