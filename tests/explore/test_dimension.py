@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.explore import neighbours
 from reverie.explore.dimension import gride, two_nn
 from reverie.explore.neighbours import find_neighbours, neighbour_distances, spatial_blocks
 
@@ -135,7 +134,7 @@ def test_neighbours_equal_all_distances_in_any_block(monkeypatch):
     whole = np.linalg.norm(X[:, None] - X[None], axis=2)
     expected = np.sort(whole, axis=1)[:, 1:6]
     np.testing.assert_allclose(neighbour_distances(X, 5), expected, rtol=1e-9)
-    monkeypatch.setattr(neighbours, "BLOCK_VALUES", 700)
+    monkeypatch.setattr("reverie.core.statistics._NUMBERS", 700)
     np.testing.assert_allclose(neighbour_distances(X, 5), expected, rtol=1e-9)
 
 

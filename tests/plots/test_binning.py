@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reverie.plots.binning import bin_columns, chi_square, ks_distance, plot_range, poisson_interval
+from reverie.plots.binning import bin_columns, chi_square, plot_range, poisson_interval
 
 RNG = np.random.default_rng(0)
 
@@ -84,8 +84,3 @@ def test_chi_square_follows_its_distribution_and_sees_a_shift():
 
     assert stats.kstest([p(0.0) for _ in range(400)], "uniform").pvalue > 1e-4
     assert p(0.3) < 1e-4
-
-
-def test_ks_distance_is_that_of_scipy():
-    a, b = RNG.normal(size=300), RNG.normal(0.2, 1, 200)
-    assert ks_distance(a, b) == pytest.approx(stats.ks_2samp(a, b).statistic)

@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
 
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
-from reverie.training.reference import HealthReference, expected_coverage
+from reverie.core.statistics import expected_coverage
+from reverie.training.reference import HealthReference
 from reverie.training.regions import Neighbours, Regions
-from reverie.training.scores import HeldOut, auc, log_distances
+from reverie.training.scores import HeldOut, log_distances
 
 
 def draws(n, name, d=3):
@@ -89,12 +89,6 @@ def test_distances_within_a_narrow_mode_survive_single_precision():
     x = 0.01 * draws(50, "x") + torch.tensor([1.0, -2.0, 2.0])
     exact = (torch.cdist(x.double(), x.double()) / 0.04).square().log1p()
     assert torch.allclose(log_distances(x, x, 0.04).double(), exact, atol=2e-3)
-
-
-def test_auc_agrees_with_scikit_learn_and_counts_ties_half():
-    a, b = torch.tensor([0.0, 1.0, 1.0, 3.0]), torch.tensor([1.0, 2.0, -1.0])
-    assert auc(a, b) == pytest.approx(roc_auc_score([1] * 4 + [0] * 3, torch.cat([a, b])))
-    assert auc(a, a) == 0.5
 
 
 def test_coverage_of_a_perfect_generator_is_as_expected():

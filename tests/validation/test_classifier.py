@@ -9,15 +9,10 @@ from scipy.signal import lfilter
 from sklearn.metrics import roc_auc_score
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.validation.classifiers.auc import area_p_value, effective_blocks, weighted_mean
+from reverie.core.statistics import auc, effective_size, mean_and_error
+from reverie.validation.classifiers.auc import auc_p_value, auc_with_error
 from reverie.validation.classifiers.training import LEARNERS, Events, Training, train_learner
-from reverie.validation.classifiers.two_sample import (
-    area_under_curve,
-    area_with_error,
-    classifier_test,
-    halves,
-    separate,
-)
+from reverie.validation.classifiers.two_sample import classifier_test, halves, separate
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 GRID = stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
@@ -37,8 +32,8 @@ BEST = [
 
 @pytest.mark.parametrize(("negative", "positive", "best"), BEST)
 def test_areas_of_the_best_classifiers(negative, positive, best):
-    assert area_under_curve(negative, positive) == pytest.approx(best, abs=5e-4)
-    assert area_with_error(negative, positive)[0] == pytest.approx(area_under_curve(negative, positive))
+    assert auc(negative, positive) == pytest.approx(best, abs=5e-4)
+    assert auc_with_error(negative, positive)[0] == pytest.approx(auc(negative, positive))
 
 
 def test_the_area_with_ties_equals_scikit_learn():
@@ -47,18 +42,18 @@ def test_the_area_with_ties_equals_scikit_learn():
     w, v = r.exponential(size=70), r.exponential(size=45)
     target = np.repeat([0, 1], [70, 45])
     expected = roc_auc_score(target, np.concatenate([x, y]))
-    assert area_under_curve(x, y) == pytest.approx(expected)
-    assert area_with_error(x, y)[0] == pytest.approx(expected)
+    assert auc(x, y) == pytest.approx(expected)
+    assert auc_with_error(x, y)[0] == pytest.approx(expected)
     weighted = roc_auc_score(target, np.concatenate([x, y]), sample_weight=np.concatenate([w, v]))
-    assert area_under_curve(x, y, (w, v)) == pytest.approx(weighted)
-    assert area_with_error(x, y, (w, v))[0] == pytest.approx(weighted)
+    assert auc(x, y, (w, v)) == pytest.approx(weighted)
+    assert auc_with_error(x, y, (w, v))[0] == pytest.approx(weighted)
 
 
 @pytest.mark.parametrize(("n", "sd"), [(1000, 0.012913), (5000, 0.005774)])
 def test_the_error_of_equal_laws_is_that_of_mann_and_whitney(n, sd):
     assert math.sqrt((2 * n + 1) / (12 * n * n)) == pytest.approx(sd, abs=1e-6)
     r = np.random.default_rng(n)
-    assert area_with_error(r.normal(size=n), r.normal(size=n))[1] == pytest.approx(sd, rel=0.03)
+    assert auc_with_error(r.normal(size=n), r.normal(size=n))[1] == pytest.approx(sd, rel=0.03)
 
 
 def test_the_error_is_that_of_delong_written_as_a_double_loop():
@@ -66,18 +61,18 @@ def test_the_error_is_that_of_delong_written_as_a_double_loop():
     x, y = r.normal(size=30), r.normal(0.4, size=40)
     wins = (y[None] > x[:, None]) + 0.5 * (y[None] == x[:, None])
     variance = wins.mean(1).var(ddof=1) / 30 + wins.mean(0).var(ddof=1) / 40
-    assert area_with_error(x, y) == pytest.approx((wins.mean(), math.sqrt(variance)))
+    assert auc_with_error(x, y) == pytest.approx((wins.mean(), math.sqrt(variance)))
 
 
 def test_complete_separation_still_has_an_error():
-    area, error = area_with_error(np.arange(50.0), np.arange(50.0) + 100)
+    area, error = auc_with_error(np.arange(50.0), np.arange(50.0) + 100)
     assert area == 1.0
     assert error == pytest.approx(0.01)
 
 
 def _coverage(shift, truth, runs=500, scale=1.0):
     r = np.random.default_rng(int(shift * 10))
-    areas = np.array([area_with_error(r.normal(size=150), r.normal(size=250) + shift) for _ in range(runs)])
+    areas = np.array([auc_with_error(r.normal(size=150), r.normal(size=250) + shift) for _ in range(runs)])
     off = np.abs(areas[:, 0] - truth) / (areas[:, 1] * scale)
     return int((off < 1).sum()), int((off < 1.96).sum())
 
@@ -104,26 +99,26 @@ def test_an_error_too_small_by_the_fluctuation_of_one_sample_does_not_cover():
 def test_whole_weights_count_an_event_as_often_and_their_unit_does_not_matter():
     r = np.random.default_rng(0)
     x, y, w = r.normal(size=60), r.normal(0.3, size=50), r.integers(1, 4, 60)
-    repeated = area_under_curve(np.repeat(x, w), y)
-    assert area_under_curve(x, y, (w, None)) == pytest.approx(repeated)
-    plain, other = area_with_error(x, y, (w, None)), area_with_error(x, y, (7.5 * w, None))
+    repeated = auc(np.repeat(x, w), y)
+    assert auc(x, y, (w, None)) == pytest.approx(repeated)
+    plain, other = auc_with_error(x, y, (w, None)), auc_with_error(x, y, (7.5 * w, None))
     assert plain == pytest.approx(other)
     assert plain[0] == pytest.approx(repeated)
-    assert area_with_error(x, y, (np.ones(60), np.ones(50))) == pytest.approx(area_with_error(x, y))
+    assert auc_with_error(x, y, (np.ones(60), np.ones(50))) == pytest.approx(auc_with_error(x, y))
 
 
 def test_events_of_opposite_weight_cancel():
     r = np.random.default_rng(0)
     x, y, ghosts = r.normal(size=60), r.normal(size=50), r.normal(3, 1, 20)
     w = np.concatenate([np.ones(80), -np.ones(20)])
-    assert area_under_curve(np.concatenate([x, ghosts, ghosts]), y, (w, None)) == pytest.approx(area_under_curve(x, y))
+    assert auc(np.concatenate([x, ghosts, ghosts]), y, (w, None)) == pytest.approx(auc(x, y))
 
 
 def test_effective_numbers():
-    assert effective_blocks(np.ones(30)) == pytest.approx(30)
-    assert effective_blocks(np.ones(30), 3) == pytest.approx(10)
-    assert effective_blocks(np.array([3.0, 1.0])) == pytest.approx(1.6)
-    assert weighted_mean(np.array([1.0, 2, 4]))[1] == pytest.approx(np.std([1, 2, 4], ddof=1) / math.sqrt(3))
+    assert effective_size(np.ones(30)) == pytest.approx(30)
+    assert effective_size(np.ones(30), 3) == pytest.approx(10)
+    assert effective_size(np.array([3.0, 1.0])) == pytest.approx(1.6)
+    assert mean_and_error(np.array([1.0, 2, 4]))[1] == pytest.approx(np.std([1, 2, 4], ddof=1) / math.sqrt(3))
 
 
 def _importance(r, n):
@@ -135,10 +130,10 @@ def _importance(r, n):
 def test_importance_weights_give_the_area_of_the_law_they_stand_for():
     r = np.random.default_rng(0)
     x, w = _importance(r, 4000)
-    area, error = area_with_error(x, r.normal(size=4000) + 0.5, (w, None))
+    area, error = auc_with_error(x, r.normal(size=4000) + 0.5, (w, None))
     assert abs(area - 0.63816320) < stats.norm.isf(ALPHA / 2) * error
     # twin: without the weights the same events give another area
-    area, error = area_with_error(abs(x), abs(r.normal(size=4000)), (None, None))
+    area, error = auc_with_error(abs(x), abs(r.normal(size=4000)), (None, None))
     assert abs(area - 0.5) > stats.norm.isf(ALPHA / 2) * error
 
 
@@ -148,7 +143,7 @@ def _rejections(runs, weighted, n=60, m=120):
         r = np.random.default_rng(i)
         x, w = _importance(r, n)
         y = r.normal(size=m)
-        found += area_p_value(y**2, x**2, (None, w if weighted else None), n_permutations=99, seed=i) <= 0.05
+        found += auc_p_value(y**2, x**2, (None, w if weighted else None), n_permutations=99, seed=i) <= 0.05
     return found
 
 
@@ -210,7 +205,7 @@ def _chain_coverage(block, runs=400):
     inside = 0
     for i in range(runs):
         x, y = (_chain(1000, 0.8, 2 * i + j)[:, 0] for j in (0, 1))
-        area, error = area_with_error(x, y, block=block)
+        area, error = auc_with_error(x, y, block=block)
         inside += abs(area - 0.5) < error
     return inside
 
@@ -375,9 +370,9 @@ def test_errors_of_trained_classifiers_cover_their_true_area(shift):
     for i in range(runs):
         x, y = _normal(600, 2, 3 * i), _normal(600, 2, 3 * i + 1, shift)
         model = train_learner("boosting", Events(x[:300]), Events(y[:300]), names="ab", seed=i)
-        area, error = area_with_error(model.scores(x[300:]), model.scores(y[300:]))
+        area, error = auc_with_error(model.scores(x[300:]), model.scores(y[300:]))
         fresh = _normal(8_000, 2, 10**6 + i), _normal(8_000, 2, 2 * 10**6 + i, shift)
-        truth = area_under_curve(*(model.scores(f) for f in fresh))
+        truth = auc(*(model.scores(f) for f in fresh))
         inside += abs(area - truth) < error
     low, high = _binomial(runs, 0.6827)
     assert low <= inside <= high

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from reverie.core.errors import InputError
+from reverie.core.statistics import expected_coverage
 from reverie.validation.permutation.relabelling import relabellings
 from reverie.validation.statistics.neighbours import label_share, nearest, neighbour_graph, neighbour_share, one_nn_null
 from reverie.validation.statistics.precision_recall import (
     ball_statistics,
-    coverage_null,
     list_length,
     precision_recall_density_coverage,
 )
@@ -136,7 +136,7 @@ def test_balls_of_every_labelling_are_those_of_the_definition(data, n, m, k):
     ],
 )
 def test_coverage_has_its_exact_mean_under_the_null(n, m, k, expected):
-    assert coverage_null(n, m, k) == pytest.approx(expected, abs=1e-8)
+    assert expected_coverage(n, m, k) == pytest.approx(expected, abs=1e-8)
 
 
 @pytest.mark.parametrize(("n", "expected"), [(1000, 0.4997499), (10_000, 0.4999750)])
@@ -156,7 +156,7 @@ def test_means_over_permutations_are_the_exact_ones(n, m, d):
         assert abs(values.mean() - one_nn_null(n, m)) < Z * values.std() / np.sqrt(2000)
     coverage = ball_statistics(graph, relabel, 5)[3]
     values = coverage.expected - coverage.computed.values[1:]
-    assert abs(values.mean() - coverage_null(n, m, 5)) < Z * values.std() / np.sqrt(2000)
+    assert abs(values.mean() - expected_coverage(n, m, 5)) < Z * values.std() / np.sqrt(2000)
 
 
 def test_density_has_mean_one_under_the_null_and_not_for_a_shift():

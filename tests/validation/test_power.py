@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.signal import lfilter
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.validation.classifiers.auc import area_p_value, effective_sizes
+from reverie.validation.classifiers.auc import auc_p_value, effective_sizes
 from reverie.validation.power.events_needed import detectable_auc, events_for_auc
 from reverie.validation.power.faults import (
     FAULTS,
@@ -163,7 +163,7 @@ def test_the_area_that_can_be_told_is_rejected_in_four_of_five_runs_at_any_sizes
 
     def found(area):
         r, move = np.random.default_rng(0), math.sqrt(2) * stats.norm.ppf(area)
-        return sum(area_p_value(r.normal(size=n), r.normal(size=m) + move) <= 0.05 for _ in range(runs))
+        return sum(auc_p_value(r.normal(size=n), r.normal(size=m) + move) <= 0.05 for _ in range(runs))
 
     assert limits[0] <= found(detectable_auc(n, m)) <= limits[1]
     if n != m:  # the twin: the mean of both sizes
@@ -196,7 +196,7 @@ def test_the_area_that_can_be_told_from_chains_is_rejected_as_often_as_stated():
     def found(area):
         r, move = np.random.default_rng(1), math.sqrt(2) * stats.norm.ppf(area)
         options = {"block": block, "n_permutations": 99}
-        return sum(area_p_value(chain(r), chain(r) + move, **options, seed=i) <= 0.05 for i in range(runs))
+        return sum(auc_p_value(chain(r), chain(r) + move, **options, seed=i) <= 0.05 for i in range(runs))
 
     r = np.random.default_rng(0)
     sizes = np.mean([effective_sizes(chain(r), chain(r), block=block) for _ in range(20)], axis=0)

@@ -53,12 +53,12 @@ def test_equal_laws_have_weights_of_one_and_no_divergence():
 
 def test_uncalibrated_log_odds_do_not_close():
     # the twin: log-odds of boosted trees as they are, which believe too much
-    from reverie.validation.classifiers.auc import weighted_mean
+    from reverie.core.statistics import mean_and_error
     from reverie.validation.classifiers.two_sample import separate
 
     x, y = _normals(600, 0.0)
     raw = -separate(x, y, names=["a", "b"], seed=0).scores_generated
-    mean, error = weighted_mean(np.exp(raw))
+    mean, error = mean_and_error(np.exp(raw))
     assert abs(mean - 1) > Z * error
 
 

@@ -7,12 +7,11 @@ import numpy as np
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
+from reverie.core.statistics import NeighbourSearch
 from reverie.core.types import ArrayLike, RandomState
 from reverie.explore.tables import read_table
 
 __all__ = ["Neighbours", "find_neighbours", "neighbour_distances", "spatial_blocks"]
-
-BLOCK_VALUES = 2**22  # numbers of neighbours held at once: 32 MiB
 
 
 @dataclass(frozen=True)
@@ -65,21 +64,8 @@ def find_neighbours(X: ArrayLike, k: int, *, max_rows: int, random_state: Random
 
 
 def neighbour_distances(points: np.ndarray, k: int) -> np.ndarray:
-    """Return Euclidean distances (N, k) to the k nearest other rows of (N, d), rising.
-
-    They are computed from differences: the fast search by products leaves 1e-8 of the norm as noise.
-    """
-    from sklearn.neighbors import NearestNeighbors
-
-    centred = points - points.mean(0)
-    found = NearestNeighbors(n_neighbors=k).fit(centred).kneighbors(return_distance=False)
-    distances, step = np.empty(found.shape), max(1, BLOCK_VALUES // (k * points.shape[1]))
-    for start in range(0, len(points), step):
-        rows = slice(start, start + step)
-        difference = centred[found[rows]] - centred[rows, None]
-        distances[rows] = np.sqrt(np.einsum("ijk,ijk->ij", difference, difference))
-    distances.sort(axis=1)
-    return distances
+    """Return Euclidean distances (N, k) to the k nearest other rows of (N, d), rising."""
+    return np.sqrt(NeighbourSearch(points - points.mean(0)).nearest(k)[0])
 
 
 def spatial_blocks(points: np.ndarray, size: int) -> np.ndarray:

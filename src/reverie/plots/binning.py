@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaincinv
 
-__all__ = ["Binned", "bin_columns", "chi_square", "ks_distance", "plot_range", "poisson_interval"]
+__all__ = ["Binned", "bin_columns", "chi_square", "plot_range", "poisson_interval"]
 
 _TAIL = 1.0 - 0.6826894921  # probability outside one standard deviation
 _DISCRETE = ("integer", "categorical", "spin")
@@ -123,16 +123,6 @@ def weighted_chi_square(
         return math.nan, 0
     r, v, g = real[known], squares[known], generated[known]
     return float(np.sum((r - scale * g) ** 2 / (v + scale**2 * g))), int(known.sum()) - 1
-
-
-def ks_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the largest distance between the two empirical distribution functions, in [0, 1]; nan if one is empty."""
-    if not (len(a) and len(b)):
-        return math.nan
-    a, b = np.sort(a), np.sort(b)
-    both = np.concatenate([a, b])
-    gap = np.searchsorted(a, both, side="right") / len(a) - np.searchsorted(b, both, side="right") / len(b)
-    return float(np.abs(gap).max())
 
 
 def plot_range(values: np.ndarray, kind: str = "continuous") -> tuple[float, float]:

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter
 
-from reverie.plots.binning import bin_columns, ks_distance
+from reverie.core.statistics import ks_distance
+from reverie.plots.binning import bin_columns
 from reverie.plots.marginals import draw_band
 from reverie.plots.style import (
     GENERATED,

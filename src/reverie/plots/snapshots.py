@@ -8,7 +8,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reverie.plots.binning import bin_columns, ks_distance
+from reverie.core.statistics import ks_distance
+from reverie.plots.binning import bin_columns
 from reverie.plots.pairs import darkest_shade, draw_contours, draw_density, pair_edges
 from reverie.plots.style import (
     GENERATED_MAP,

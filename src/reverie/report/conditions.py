@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie.plots.binning import ks_distance
+from reverie.core.statistics import ks_distance
 from reverie.plots.conditions import Condition, label_rows, profile
 from reverie.plots.marginals import marginal
 from reverie.plots.style import to_png, to_svg

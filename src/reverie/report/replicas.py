@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reverie.plots.binning import ks_distance
+from reverie.core.statistics import ks_distance
 from reverie.report.page import Block, Cell, Section, Table, Text
 from reverie.report.sections import Samples
 from reverie.report.words import measured, number

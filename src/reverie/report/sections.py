@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from scipy.special import chdtrc
 
 from reverie.core.errors import InputError
-from reverie.plots.binning import bin_columns, ks_distance
+from reverie.core.statistics import ks_distance
+from reverie.plots.binning import bin_columns
 from reverie.plots.images import image_grids, image_rows
 from reverie.plots.marginals import marginal
 from reverie.plots.pairs import choose_columns, pairs

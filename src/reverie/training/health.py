@@ -30,10 +30,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reverie.core.statistics import auc
 from reverie.training.alarms import PERSISTENCE, REMEDIES, RULES, WARM_UP, Alarm, Finding, is_at_rest, is_far
 from reverie.training.finite import first_non_finite
 from reverie.training.reference import HealthReference, Measures
-from reverie.training.scores import Score, auc
+from reverie.training.scores import Score
 
 __all__ = ["Alarm", "Check", "Evidence", "HealthMonitor", "HealthReference", "first_non_finite"]
 
@@ -147,7 +148,7 @@ class HealthMonitor:
         p, q = self.reference.regions.shares, measures.shares
         n = len(evidence.generated)
         lost = (q < _EMPTY * p) & (n * p >= _RARE)
-        memory = auc(evidence.d_train, evidence.d_held_out)
+        memory = auc(evidence.d_held_out.numpy(), evidence.d_train.numpy())
         return Finding(
             step=evidence.step,
             score=measures.score.value,
@@ -162,7 +163,7 @@ class HealthMonitor:
             moved=0.0 if self._shares is None else float((q - self._shares).abs().sum()) / 2,
             d_real=float(evidence.d_outputs[0]),
             d_fake=float(evidence.d_outputs[1]),
-            auc=auc(evidence.d_held_out, evidence.d_generated),
+            auc=auc(evidence.d_generated.numpy(), evidence.d_held_out.numpy()),
             auc_memory=memory,
             memory_z=(memory - 0.5) / _auc_error(len(evidence.d_train), len(evidence.d_held_out)),
             gradient=float(evidence.generator_gradient),

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
+from reverie.core.statistics import expected_coverage, weighted_mean
 from reverie.training.regions import Copies, Neighbours, Regions
-from reverie.training.scores import HeldOut, Score, log_distances, weighted_mean
+from reverie.training.scores import HeldOut, Score, log_distances
 
-__all__ = ["HealthReference", "Measures", "expected_coverage"]
+__all__ = ["HealthReference", "Measures"]
 
 _MOST_COMPONENTS = 32
 _NEIGHBOUR = 5  # the radius of the coverage reaches to this neighbour
@@ -133,18 +134,6 @@ class HealthReference:
             shares=self.regions.shares_of(y),
             copies=self._neighbours.copies(y[:_MOST_QUERIES]),
         )
-
-
-def expected_coverage(m: int, n: int, k: int) -> float:
-    """Return the share of `m` real rows with one of `n` rows of the same law nearer than their k-th real neighbour.
-
-    The k nearest of the m - 1 + n others are all real with probability prod_j (m - 1 - j) / (m - 1 + n - j),
-    j = 0 ... k - 1; ties apart.
-    """
-    missed = 1.0
-    for j in range(k):
-        missed *= max(0, m - 1 - j) / (m - 1 + n - j)
-    return 1 - missed
 
 
 def _radii(real: Tensor, scale: float) -> Tensor:

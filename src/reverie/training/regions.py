@@ -17,16 +17,15 @@ independent ones,
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from scipy.spatial import KDTree
 from torch import Tensor
+
+from reverie.core.statistics import NeighbourSearch
 
 __all__ = ["Copies", "Neighbours", "Regions"]
 
 _LLOYD_STEPS = 12
 _TREE_DIMENSIONS = 10  # up to here a tree finds neighbours faster than all distances
-_BLOCK = 1 << 21  # distances held at once
 CLOSE = 0.05  # rank below which a sample counts as close to its training row
 
 
@@ -99,17 +98,20 @@ class Neighbours:
     def __init__(
         self, train: Tensor, held_out: Tensor, regions: Regions, *, generator: torch.Generator, max_rows: int = 2000
     ) -> None:
-        self._train, self._held_out, self._regions = _Finder(train), _Finder(held_out), regions
+        self._regions = regions
+        self._train, self._held_out = (
+            NeighbourSearch(rows.double().numpy(), tree_dimensions=_TREE_DIMENSIONS) for rows in (train, held_out)
+        )
         measure = train[torch.randperm(len(train), generator=generator)[:max_rows]]
-        distances, _ = self._train.nearest(measure, but_itself=True)
+        distances, _ = _nearest(self._train, measure, but_itself=True)
         cells = regions.numbers(measure)
         self._ladders = [distances[cells == k].sort().values for k in range(len(regions))]
         self._share = len(train) / (len(train) + len(held_out))
 
     def copies(self, y: Tensor) -> Copies:
         """Return how near the rows y (n, d) lie to training rows."""
-        to_train, row = self._train.nearest(y)
-        to_held_out, other = self._held_out.nearest(y)
+        to_train, row = _nearest(self._train, y)
+        to_held_out, other = _nearest(self._held_out, y)
         first = (to_train < to_held_out).double()
         first = torch.where((to_train - to_held_out).abs() <= 1e-6 * to_held_out, self._share, first)
         excess = float(first.mean()) - self._share
@@ -131,29 +133,10 @@ class Neighbours:
         return ranks
 
 
-class _Finder:
-    """The nearest of some rows: by a tree in few dimensions, else by all distances."""
-
-    def __init__(self, rows: Tensor) -> None:
-        self._rows = rows
-        self._tree = KDTree(rows.double().numpy()) if rows.shape[1] <= _TREE_DIMENSIONS else None
-
-    def nearest(self, y: Tensor, *, but_itself: bool = False) -> tuple[Tensor, Tensor]:
-        """Return distance and number of the row nearest to each of y (n, d); `but_itself` leaves one equal row out."""
-        k = 2 if but_itself and len(self._rows) > 1 else 1
-        if self._tree is not None:
-            found = self._tree.query(y.double().numpy(), k=k)
-            distances, numbers = (torch.from_numpy(np.reshape(part, (len(y), k))[:, -1]) for part in found)
-            return distances, numbers.long()
-        squares = self._rows.square().sum(dim=1)
-        step = max(1, _BLOCK // len(self._rows))
-        parts = [torch.addmm(squares, block, self._rows.T, alpha=-2) for block in y.split(step)]
-        numbers = torch.cat([_kth_smallest(part, k) for part in parts])
-        return (y.double() - self._rows[numbers].double()).norm(dim=1), numbers
-
-
-def _kth_smallest(table: Tensor, k: int) -> Tensor:
-    return table.argmin(dim=1) if k == 1 else table.topk(k, dim=1, largest=False).indices[:, -1]
+def _nearest(search: NeighbourSearch, y: Tensor, *, but_itself: bool = False) -> tuple[Tensor, Tensor]:
+    """Return distance and number of the row nearest to each of y (n, d); `but_itself` leaves one equal row out."""
+    squared, rows = search.nearest(2 if but_itself and len(search.points) > 1 else 1, y.double().numpy())
+    return torch.from_numpy(squared[:, -1]).sqrt(), torch.from_numpy(rows[:, -1]).long()
 
 
 def _spread_rows(rows: Tensor, n: int, generator: torch.Generator) -> Tensor:

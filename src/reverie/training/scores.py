@@ -34,8 +34,9 @@ import torch
 from torch import Tensor
 
 from reverie.core.errors import InputError
+from reverie.core.statistics import weighted_mean
 
-__all__ = ["HeldOut", "Score", "auc", "log_distances", "weighted_mean"]
+__all__ = ["HeldOut", "Score", "log_distances"]
 
 _FINEST = 0.01  # smallest width s in units of the median distance; single precision resolves it
 _PERMUTATIONS = 100
@@ -145,18 +146,6 @@ def _finest_width(x: Tensor) -> float:
     median = float(distances.median())
     nearest = distances.fill_diagonal_(torch.inf).amin(dim=1)
     return max(float(nearest.median()), _FINEST * median, 1e-12)
-
-
-def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Return the mean over the first axis of `values` (n, ...) with weights (n,), or None for all alike."""
-    return values.mean(dim=0) if weight is None else weight.to(values.dtype) @ values / weight.to(values.dtype).sum()
-
-
-def auc(positive: Tensor, negative: Tensor) -> float:
-    """Return the area under the ROC curve, P(a > b) + P(a = b) / 2 for a of `positive` (n,), b of `negative` (m,)."""
-    levels = negative.sort().values
-    below = torch.searchsorted(levels, positive, right=False) + torch.searchsorted(levels, positive, right=True)
-    return float(below.double().mean()) / (2 * len(negative))
 
 
 def _error(of_real: Tensor, of_generated: Tensor) -> float:

@@ -5,10 +5,10 @@ the machine while it runs. What grows as the square of the rows has a limit of `
 left out: it would not end.
 """
 
+from reverie.core.statistics import TREE_DIMENSIONS
 from reverie.validation.comparison import Bench
 from reverie.validation.statistics.kernel_features import n_monomials
 from reverie.validation.statistics.kernels import BANDWIDTH_FACTORS
-from reverie.validation.statistics.neighbours import TREE_DIMENSIONS
 from reverie.validation.statistics.registry import MAX_EXACT, N_DIRECTIONS, N_FREQUENCIES
 
 __all__ = ["MAX_PAIRS", "seconds_of_copies", "seconds_of_learner", "seconds_of_statistic"]

@@ -41,6 +41,7 @@ from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
 from reverie.core.errors import InputError, TrainingError
+from reverie.core.statistics import weighted_mean
 from reverie.core.types import Energy
 from reverie.models.ebm.likelihood import EnergyPath, energy_gap, grid_log_z, signs_of_overfitting, two_ways
 from reverie.models.ebm.sampling import LARGE, Jumps
@@ -51,7 +52,6 @@ from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
 from reverie.training.optimizers import learning_rate_factor
-from reverie.training.scores import weighted_mean
 
 __all__ = ["EnergyLearner", "Recipe", "ReplayBuffer", "contrastive_loss"]
 

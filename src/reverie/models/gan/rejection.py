@@ -44,10 +44,10 @@ from torch.nn.functional import softplus
 from reverie.core.errors import SamplingWarning
 from reverie.core.measured import measured_mean
 from reverie.core.random import child_generator
+from reverie.core.statistics import weighted_mean
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
 from reverie.training.averaging import ema_decay, ema_update
-from reverie.training.scores import weighted_mean
 
 __all__ = ["Referee", "accepted", "fit_referee", "is_gain"]
 

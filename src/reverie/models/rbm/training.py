@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from reverie.compile.step import Compiled
 from reverie.core.errors import TrainingError
 from reverie.core.random import child_generator
+from reverie.core.statistics import weighted_mean
 from reverie.models.rbm.likelihood import Base, BoltzmannPath, base_rate, exact_log_partition, pilot
 from reverie.models.rbm.networks import MANY_WEIGHTS, fresh_energy
 from reverie.models.rbm.sampling import StateSum, exchange
@@ -43,7 +44,6 @@ from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation, kind_of_rise
 from reverie.training.optimizers import learning_rate_factor
-from reverie.training.scores import weighted_mean
 
 __all__ = [
     "LEARNING_RATES",

@@ -22,7 +22,6 @@ from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
 from reverie.training.optimizers import learning_rate_factor
-from reverie.training.scores import weighted_mean
 
 __all__ = ["Schedule", "VariationalLearner", "bits_of"]
 

@@ -40,7 +40,7 @@ import numpy as np
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
-from reverie.validation.classifiers.auc import effective_blocks, weighted_mean
+from reverie.core.statistics import effective_size, mean_and_error
 from reverie.validation.classifiers.shares import share_of
 from reverie.validation.classifiers.training import Events, train_learner
 from reverie.validation.classifiers.two_sample import halves
@@ -154,7 +154,7 @@ def _summary(
 ) -> CalibratedWeights:
     (of_real, of_generated), (x, y) = log_w, test
     w = np.exp(of_generated)
-    mean, error = weighted_mean(w, y.weights, block=block)
+    mean, error = mean_and_error(w, y.weights, block=block)
     shares = [
         share_of(inside, sample.weights, block=block)
         for cut in (lambda v: v < -math.log(2), lambda v: v > math.log(2))
@@ -174,7 +174,7 @@ def _summary(
         high_real=shares[2],
         high_generated=shares[3],
         divergence=_divergence(log_w, x, y, block),
-        n_effective=effective_blocks(w * y.filled, block),
+        n_effective=effective_size(w * y.filled, block),
         learner=learner,
         method=method,
         seed=seed,
@@ -183,7 +183,7 @@ def _summary(
 
 def _closure(name: str, j: int, x: Events, y: Events, w: np.ndarray, block: int) -> Closure:
     means = [
-        Measured(*weighted_mean(sample.rows[:, j], weights, block=block))
+        Measured(*mean_and_error(sample.rows[:, j], weights, block=block))
         for sample, weights in ((x, x.weights), (y, y.weights), (y, w * y.filled))
     ]
     return Closure(str(name), *means)
@@ -202,7 +202,7 @@ def _histogram(log_w: Pair, x: Events, y: Events) -> WeightHistogram:
 def _divergence(log_w: Pair, x: Events, y: Events, block: int) -> Measured:
     # -log C = log(1 + 1/w) for real events, -log(1 - C) = log(1 + w) for generated ones
     real, generated = np.logaddexp(0, -log_w[0]), np.logaddexp(0, log_w[1])
-    (a, error_a), (b, error_b) = (weighted_mean(v, s.weights, block=block) for v, s in ((real, x), (generated, y)))
+    (a, error_a), (b, error_b) = (mean_and_error(v, s.weights, block=block) for v, s in ((real, x), (generated, y)))
     return Measured(math.log(2) - (a + b) / 2, math.hypot(error_a, error_b) / 2, len(x.rows) + len(y.rows))
 
 

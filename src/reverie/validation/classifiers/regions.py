@@ -28,7 +28,7 @@ from scipy.stats import norm
 
 from reverie.core.errors import InputError
 from reverie.core.proportions import percent
-from reverie.validation.classifiers.auc import effective_blocks
+from reverie.core.statistics import effective_size
 from reverie.validation.permutation.multiple_testing import holm
 
 __all__ = ["Condition", "DifferenceMap", "Region", "difference_map", "worst_regions"]
@@ -231,7 +231,7 @@ def _inside(box: Box, values: np.ndarray, column: Mapping[str, int]) -> np.ndarr
 
 
 def _counted(box: Box, inside: np.ndarray, real: np.ndarray, weights: np.ndarray) -> Region:
-    (a, n), (b, m) = ((_share(inside[k], weights[k]), effective_blocks(weights[k])) for k in (real, ~real))
+    (a, n), (b, m) = ((_share(inside[k], weights[k]), effective_size(weights[k])) for k in (real, ~real))
     pooled = (n * a + m * b) / (n + m)
     variance = pooled * (1 - pooled) * (1 / n + 1 / m)
     z = (b - a) / math.sqrt(variance) if variance > 0 else 0.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reverie.core.proportions import clopper_pearson, percent
-from reverie.validation.classifiers.auc import effective_blocks, weighted_mean
+from reverie.core.statistics import effective_size, mean_and_error
 
 __all__ = ["Share", "share_of"]
 
@@ -37,7 +37,7 @@ def share_of(inside: np.ndarray, weights: np.ndarray | None = None, *, block: in
     """Return the share of events with `inside` (n,) true, with weights (n,) >= 0, in blocks of neighbouring rows."""
     if weights is None and block == 1:
         return Share.of(int(inside.sum()), len(inside))
-    share, error = weighted_mean(inside.astype(float), weights, block=block)
-    n_blocks = effective_blocks(np.ones(len(inside)) if weights is None else weights, block)
+    share, error = mean_and_error(inside.astype(float), weights, block=block)
+    n_blocks = effective_size(np.ones(len(inside)) if weights is None else weights, block)
     n = share * (1 - share) / error**2 * n_blocks / (n_blocks - 1) if error > 0 else n_blocks
     return Share.of(share * n, n)

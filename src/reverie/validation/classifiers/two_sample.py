@@ -32,14 +32,8 @@ import numpy as np
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
-from reverie.validation.classifiers.auc import (
-    area_p_value,
-    area_under_curve,
-    area_with_error,
-    deflection,
-    effective_blocks,
-    effective_sizes,
-)
+from reverie.core.statistics import auc, effective_size
+from reverie.validation.classifiers.auc import auc_p_value, auc_with_error, deflection, effective_sizes
 from reverie.validation.classifiers.training import LEARNERS, MAX_FEATURES, Events, Trained, train_learner
 from reverie.validation.references import DESCRIPTIONS
 from reverie.validation.results.result import ClassifierResult
@@ -49,8 +43,6 @@ __all__ = [
     "Fit",
     "Halves",
     "Separation",
-    "area_under_curve",
-    "area_with_error",
     "classifier_result",
     "classifier_test",
     "fits_of",
@@ -214,16 +206,16 @@ def separate(
     more = {"names": names, "seed": seed, "event_shape": event_shape, "periodic": periodic}
     trained = train_learner(learner, *train, **more)
     scores, of_test = (trained.scores(x.rows), trained.scores(y.rows)), (x.weights, y.weights)
-    value, error = area_with_error(*scores, of_test, block=block)
+    value, error = auc_with_error(*scores, of_test, block=block)
     difference, its_error = deflection(*scores, of_test, block=block)
     return Separation(
         value=value,
         error=error,
-        p_value=area_p_value(*scores, of_test, block=block, seed=child_seed(seed, "permutations")),
+        p_value=auc_p_value(*scores, of_test, block=block, seed=child_seed(seed, "permutations")),
         importances=_importances(trained, x, y, seed) if explain and len(trained.names) <= MAX_FEATURES else {},
         n_train=sum(len(sample.rows) for sample in train),
         n_test=len(x.rows) + len(y.rows),
-        n_effective=min(effective_blocks(sample.filled, block) for sample in (x, y)),
+        n_effective=min(effective_size(sample.filled, block) for sample in (x, y)),
         deflection=difference,
         deflection_error=its_error,
         sizes=effective_sizes(*scores, of_test, block=block),
@@ -279,7 +271,7 @@ def _check(sample: Events, test: np.ndarray, block: int, what: str) -> None:
             f"{np.shape(sample.weights)}. Give an array (n_events,), or None for equal weights."
         )
     weights = sample.filled[test]
-    effective, enough = effective_blocks(weights, block), min(MIN_EFFECTIVE, len(test) // block / 2)
+    effective, enough = effective_size(weights, block), min(MIN_EFFECTIVE, len(test) // block / 2)
     if not weights.sum() > 0 or effective < enough:
         raise InputError(
             f"Expected {what} weights with a positive sum and at least {enough:g} effective events in the test "
@@ -295,7 +287,7 @@ def _importances(trained: Trained, x: Events, y: Events, seed: int) -> dict[str,
 
     def area(rows: np.ndarray) -> float:
         scores = trained.log_odds(rows)
-        return area_under_curve(scores[:split], scores[split:], weights)
+        return auc(scores[:split], scores[split:], weights)
 
     value, losses = area(rows), {}
     for j, name in enumerate(trained.names):

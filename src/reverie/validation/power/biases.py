@@ -12,7 +12,7 @@ from generated instead of real events it is off by b = q(generated) - q(real) be
 
 The error of b has the fluctuations of both samples, from the influences of the events, x - mean, ((x - mean)^2 -
 sigma^2)/(2 sigma) and the indicator less its mean, with weights, and in blocks for chains
-(`reverie.validation.classifiers.auc.weighted_mean`). Limits of N hold with 95 % for all quantities of all columns at
+(`reverie.validation.classifiers.auc.mean_and_error`). Limits of N hold with 95 % for all quantities of all columns at
 once (Bonferroni): from b ± z errors where b differs from 0, and the global test sees a difference; else the lower
 limit alone, one-sided.
 """
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from reverie.validation.classifiers.auc import weighted_mean
+from reverie.core.statistics import mean_and_error
 from reverie.validation.comparison import Bench
 from reverie.validation.statistics.shapes import TAIL, weighted_quantile
 
@@ -89,7 +89,7 @@ def _measured(values: np.ndarray, bench: Bench) -> Iterator[tuple[str, float, fl
     for quantity in QUANTITIES:
         if quantity not in parts:
             continue
-        measured = [weighted_mean(s, u, block=relabel.block) for s, u in zip(parts[quantity], w, strict=True)]
+        measured = [mean_and_error(s, u, block=relabel.block) for s, u in zip(parts[quantity], w, strict=True)]
         (a, error_a), (b, error_b) = measured
         centred = np.square(parts[quantity][0] - a)
         spread = float(np.sqrt(max(w[0] @ centred / w[0].sum(), 0.0)))

@@ -43,6 +43,7 @@ from torch import Tensor
 
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
+from reverie.core.statistics import NeighbourSearch, in_order
 from reverie.core.types import ArrayLike
 from reverie.validation.inputs.tables import as_rows
 from reverie.validation.permutation.relabelling import Computed, Relabellings, jackknife_error, relabellings
@@ -56,7 +57,6 @@ __all__ = [
     "one_nn_null",
 ]
 
-TREE_DIMENSIONS = 6  # above, all distances in blocks are faster than a tree
 _NUMBERS = 4_000_000  # held at once by one block
 
 
@@ -98,13 +98,14 @@ def neighbour_graph(z: Tensor, k: int, generator: torch.Generator) -> NeighbourG
     first, member, count = _groups_of_equals(values[order])
     centred = values - np.median(values, axis=0)  # not the mean, which one row far out would move
     distinct = centred[order][first]
-    found = _search(distinct, None, min(k, len(first) - 1))
+    found = NeighbourSearch(distinct).rows(min(k, len(first) - 1))
     if len(first) < len(values):
         starts = torch.rand(len(values), generator=generator, dtype=torch.float64).numpy()
         found = _with_equals(found, member, count, starts, k)
     rows = np.empty_like(found)
     rows[order] = order[found]
-    return _sorted(centred, rows)
+    squared, rows = in_order(centred, rows)
+    return NeighbourGraph(rows, squared)
 
 
 def nearest(points: Tensor, queries: Tensor, k: int, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -115,9 +116,9 @@ def nearest(points: Tensor, queries: Tensor, k: int, generator: torch.Generator)
     order = torch.randperm(len(points), generator=generator).numpy()
     centre = points.double().median(0).values
     spots, asked = ((part.double() - centre).cpu().numpy() for part in (points, queries))
-    found = _search(spots[order], asked, k)
-    graph = _sorted(spots, order[found], asked)
-    return np.sqrt(graph.squared), graph.rows
+    found = NeighbourSearch(spots[order]).rows(k, asked)
+    squared, rows = in_order(spots, order[found], asked)
+    return np.sqrt(squared), rows
 
 
 def label_share(graph: NeighbourGraph, relabel: Relabellings, k: int = 5) -> Computed:
@@ -171,22 +172,6 @@ def _groups_of_equals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
     return np.sort(first), place[inverse], count[np.argsort(first)]
 
 
-def _search(points: np.ndarray, queries: np.ndarray | None, k: int) -> np.ndarray:
-    # rows, nearest first to rounding; without queries each point is left out of its own list
-    from scipy.spatial import KDTree
-    from sklearn.neighbors import NearestNeighbors
-
-    if k == 0:
-        return np.zeros((len(points), 0), dtype=int)
-    if points.shape[1] > TREE_DIMENSIONS:
-        search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points)
-        return np.asarray(search.kneighbors(queries, return_distance=False))
-    tree, workers = KDTree(points), torch.get_num_threads()
-    if queries is None:  # points are distinct: the first is the point itself
-        return np.asarray(tree.query(points, k + 1, workers=workers)[1])[:, 1:]
-    return np.asarray(tree.query(queries, k, workers=workers)[1]).reshape(len(queries), k)
-
-
 def _with_equals(found: np.ndarray, member: np.ndarray, count: np.ndarray, starts: np.ndarray, k: int) -> np.ndarray:
     # lists of sets of equal rows become lists of rows: the row's own set first, without itself
     rows_by_set = np.argsort(member, kind="stable")
@@ -205,19 +190,6 @@ def _with_equals(found: np.ndarray, member: np.ndarray, count: np.ndarray, start
         cycle = np.where(which == 0, place + 1, (starts * count[group]).astype(int))
         rows[:, p] = rows_by_set[begin[group] + (cycle + turn) % count[group]]
     return rows
-
-
-def _sorted(points: np.ndarray, rows: np.ndarray, queries: np.ndarray | None = None) -> NeighbourGraph:
-    # distances from differences: exact zeros for equal rows, and no loss of digits between close ones
-    queries = points if queries is None else queries
-    squared = np.empty(rows.shape)
-    step = max(1, _NUMBERS // max(1, rows.shape[1] * points.shape[1]))
-    for start in range(0, len(rows), step):
-        block = slice(start, start + step)
-        gaps = points[rows[block]] - queries[block, None]
-        squared[block] = np.einsum("qkd,qkd->qk", gaps, gaps)
-    order = np.argsort(squared, axis=1, kind="stable")
-    return NeighbourGraph(np.take_along_axis(rows, order, 1), np.take_along_axis(squared, order, 1))
 
 
 def _share_error(neighbours: Tensor, relabel: Relabellings, weights: Tensor) -> float:

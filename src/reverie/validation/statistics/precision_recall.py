@@ -34,6 +34,7 @@ from torch import Tensor
 
 from reverie.core.arguments import Count, checked
 from reverie.core.errors import InputError
+from reverie.core.statistics import expected_coverage
 from reverie.core.types import ArrayLike
 from reverie.validation.inputs.tables import as_rows
 from reverie.validation.permutation.relabelling import Computed, Relabellings
@@ -45,7 +46,6 @@ __all__ = [
     "PRDC",
     "BallStatistic",
     "ball_statistics",
-    "coverage_null",
     "list_length",
     "precision_recall_density_coverage",
 ]
@@ -93,12 +93,6 @@ class BallStatistic:
     truncated: float
 
 
-def coverage_null(n: int, m: int, k: int = 5) -> float:
-    """Return E[coverage] of n real and m generated rows of one continuous law."""
-    i = np.arange(k)
-    return float(1 - np.prod((n - 1 - i) / (n + m - 1 - i)))
-
-
 def list_length(n: int, m: int, k: int = 5, *, miss: float = 1e-4) -> int:
     """Return the length of the neighbour lists with which at most `miss` of the balls are cut under the null.
 
@@ -140,7 +134,7 @@ def ball_statistics(graph: NeighbourGraph, relabel: Relabellings, k: int = 5) ->
         "coverage": column_sums(balls.covered & labels)[:columns] / n,
     }
     errors = ball_errors(graph, relabel, k, unpacked(balls.inside, slice(0, 8))[:, 0])
-    exact = {"density": 1.0, "coverage": coverage_null(n, m, k)}
+    exact = {"density": 1.0, "coverage": expected_coverage(n, m, k)}
     return [
         _statistic(name, values, exact.get(name, float(values.mean())), errors[name], balls.cut)
         for name, values in plain.items()
