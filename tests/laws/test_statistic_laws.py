@@ -20,7 +20,7 @@ from torch import Tensor
 from reverie.validation.permutation.multiple_testing import permutation_p
 from reverie.validation.permutation.relabelling import Computed, Relabellings, relabellings
 from reverie.validation.statistics import kernel_features as features
-from reverie.validation.statistics import moments, paths
+from reverie.validation.statistics import marginal, moments
 from reverie.validation.statistics.correlations import correlation_columns, correlation_difference
 from reverie.validation.statistics.kernel_features import draw_frequencies, fourier_columns, polynomial_columns
 from reverie.validation.statistics.kernels import (
@@ -104,7 +104,7 @@ def _in_blocks(module: object, columns: Columns) -> Callable[[Tensor, Relabellin
 
 
 def _along_paths(columns: Columns, plain: Callable[[Tensor, Tensor], Tensor], **settings) -> Case:
-    return Case(columns, plain, _in_blocks(paths, columns), **settings)
+    return Case(columns, plain, _in_blocks(marginal, columns), **settings)
 
 
 def _of_distances(kernel: Callable[[Tensor], Tensor], plain: Callable[[Tensor, Tensor], Tensor]) -> Case:

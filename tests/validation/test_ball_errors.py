@@ -11,9 +11,9 @@ from scipy import stats
 from reverie.validation.permutation.relabelling import jackknife_error, relabellings
 from reverie.validation.statistics.ball_errors import N_SPLITS, ball_errors, halves
 from reverie.validation.statistics.ball_walk import column_sums, packed, walk
+from reverie.validation.statistics.marginal import TAIL, tail_columns
 from reverie.validation.statistics.neighbours import neighbour_graph
 from reverie.validation.statistics.precision_recall import ball_statistics, list_length
-from reverie.validation.statistics.shapes import TAIL, tail_columns
 
 ALPHA = 1e-4
 NAMES = ("precision", "recall", "density", "coverage")

@@ -9,7 +9,7 @@ import torch
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data import Dataset
 from reverie.validation import ValidationResult, validate
-from reverie.validation.statistics.shapes import weighted_quantile
+from reverie.validation.statistics.marginal import weighted_quantile
 
 QUICK = {"n_permutations": 99, "classifiers": (), "random_state": 0}
 

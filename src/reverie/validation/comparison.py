@@ -29,8 +29,8 @@ from reverie.validation.statistics.bins import Bins, Cells, bin_regions, fit_cel
 from reverie.validation.statistics.constraints import TOLERANCE, Constraint, breaks, learnt_rules
 from reverie.validation.statistics.inferred_constraints import Rule
 from reverie.validation.statistics.kernels import median_distance
+from reverie.validation.statistics.marginal import TAIL
 from reverie.validation.statistics.observables import evaluate_observables
-from reverie.validation.statistics.shapes import TAIL
 
 __all__ = ["MAX_FEATURES", "MAX_PIXELS", "Bench", "Comparison", "set_bench"]
 

@@ -25,7 +25,7 @@ from scipy.special import ndtri
 
 from reverie.core.statistics import mean_and_error
 from reverie.validation.comparison import Bench
-from reverie.validation.statistics.shapes import TAIL, weighted_quantile
+from reverie.validation.statistics.marginal import TAIL, weighted_quantile
 
 __all__ = ["QUANTITIES", "Bias", "biases"]
 

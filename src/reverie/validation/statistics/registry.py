@@ -46,12 +46,11 @@ from reverie.validation.statistics.kernels import (
     polynomial_block_columns,
 )
 from reverie.validation.statistics.likelihood_ratio import likelihood_ratio_columns
-from reverie.validation.statistics.marginal import marginal_columns
+from reverie.validation.statistics.marginal import change_of_shape, marginal_columns, tail_columns
 from reverie.validation.statistics.moments import hotelling_columns
 from reverie.validation.statistics.neighbours import label_share, neighbour_graph
 from reverie.validation.statistics.observables import mean_columns
 from reverie.validation.statistics.precision_recall import BallStatistic, ball_statistics, list_length
-from reverie.validation.statistics.shapes import change_of_shape, tail_columns
 from reverie.validation.statistics.sliced import draw_directions, energy_by_slices, sliced_columns
 
 __all__ = [

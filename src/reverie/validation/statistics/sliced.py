@@ -23,8 +23,7 @@ from reverie.validation.inputs.tables import as_rows
 from reverie.validation.parallel import shared
 from reverie.validation.permutation.relabelling import Computed, Relabellings
 from reverie.validation.permutation.signed_measures import as_computed, measures, observed_masses, signed_columns
-from reverie.validation.statistics.marginal import wasserstein_powers
-from reverie.validation.statistics.paths import path_of, path_shift, sweep
+from reverie.validation.statistics.marginal import ascending, cumulative_norms, energy_shift, wasserstein_powers
 
 __all__ = [
     "Sliced",
@@ -64,9 +63,9 @@ def sliced_columns(z: Tensor, relabel: Relabellings, directions: Tensor) -> Slic
     a, c = observed_masses(relabel)
 
     def one(direction: Tensor) -> tuple[Tensor, Tensor, float]:
-        path = path_of(z.double() @ direction, relabel.weights)
-        _, _, w1, energy = sweep(S, path)
-        return w1, energy, path_shift(path, a, c)
+        path = ascending(z.double() @ direction, relabel.weights)
+        _, _, w1, energy = cumulative_norms(S, path)
+        return w1, energy, energy_shift(path, a, c)
 
     shadows = list(shared(one, directions.T))
     w1, energy, shifts = zip(*shadows, strict=True)
@@ -111,9 +110,10 @@ def sliced_energy_distance(
     """
     z, a, c = measures(x, y, x_weights, y_weights)
     paths = [
-        path_of(shadow) for shadow in (z.detach() @ draw_directions(z.shape[1], n_directions, _generator(generator))).T
+        ascending(shadow)
+        for shadow in (z.detach() @ draw_directions(z.shape[1], n_directions, _generator(generator))).T
     ]
-    values = [float(sweep((a - c)[:, None], path)[3]) + path_shift(path, a, c) for path in paths]
+    values = [float(cumulative_norms((a - c)[:, None], path)[3]) + energy_shift(path, a, c) for path in paths]
     return sphere_constant(z.shape[1]) * torch.tensor(values, dtype=torch.float64).mean()
 
 
