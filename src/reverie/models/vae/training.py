@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
+from reverie.core.statistics import weighted_mean
 from reverie.models.training_run import TrainStep
 from reverie.models.vae.networks import VariationalNetwork, drawn_bits
 from reverie.networks.noise import set_noise_generator
