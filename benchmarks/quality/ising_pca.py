@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from reverie.core.random import child_seed
-from reverie.explore.reduce import principal_components
+from reverie.explore import principal_components
 from reverie.simulators import Ising
 
 

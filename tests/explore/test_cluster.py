@@ -8,8 +8,7 @@ import pytest
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.explore.cluster import kmeans
-from reverie.explore.gap import Criterion, criteria_table, gap_choice
+from reverie.explore.cluster import Criterion, criteria_table, gap_choice, kmeans
 
 ALPHA = 1e-4
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from reverie.core.errors import InputError
+from reverie.explore.components import principal_components
 from reverie.explore.covariance import correlation_matrix, principal_components_of_covariance, symmetrised
-from reverie.explore.reduce import principal_components
 
 ALPHA = 1e-4
 

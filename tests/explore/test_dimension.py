@@ -8,8 +8,7 @@ import pytest
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.explore.dimension import gride, two_nn
-from reverie.explore.neighbours import find_neighbours, neighbour_distances, spatial_blocks
+from reverie.explore.dimension import gride, neighbour_distances, spatial_blocks, two_nn
 
 ALPHA = 1e-4
 Z = stats.norm.isf(ALPHA / 2)
@@ -173,7 +172,7 @@ def test_results_speak():
         (lambda: gride(np.eye(20)), "66 different rows"),
         (lambda: gride(np.eye(20), 1), "range_max >= 2"),
         (lambda: two_nn(SimpleNamespace(values=np.eye(20), names=None, weights=np.arange(20.0))), "unequal weights"),
-        (lambda: find_neighbours(np.eye(20), 3, max_rows=0, random_state=0), "max_rows"),
+        (lambda: two_nn(np.eye(20), max_rows=0), "max_rows"),
     ],
 )
 def test_what_has_no_dimension_is_refused_in_words(call, words):

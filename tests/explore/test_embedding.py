@@ -8,8 +8,8 @@ import pytest
 
 from reverie.core.errors import InputError
 from reverie.explore import embedding
-from reverie.explore.embedding import biplot, trustworthiness, tsne
-from reverie.explore.reduce import principal_components
+from reverie.explore.components import biplot, principal_components
+from reverie.explore.embedding import trustworthiness, tsne
 
 
 def _clusters(n, seed, d=60):

@@ -13,8 +13,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
 from reverie.explore.bootstrap import bootstrap
-from reverie.explore.ensemble import bagging, measured_score
-from reverie.explore.variance import decompose, variance_decomposition
+from reverie.explore.ensemble import bagging, decompose, measured_score, variance_decomposition
 
 ALPHA = 1e-4
 Z = stats.norm.isf(ALPHA / 2)

@@ -9,8 +9,7 @@ from scipy.cluster import hierarchy as reference
 from scipy.spatial.distance import pdist
 
 from reverie.core.errors import InputError
-from reverie.explore.hierarchy import hierarchy
-from reverie.explore.linkage import LINKAGES, cophenetic_correlation, cut_tree, largest_jump, link
+from reverie.explore.hierarchy import LINKAGES, cophenetic_correlation, cut_tree, hierarchy, largest_jump, link
 
 SIZED = ("ward", "average")
 

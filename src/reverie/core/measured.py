@@ -1,11 +1,13 @@
 """A number that carries its uncertainty and its sample size."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import numpy as np
 
-__all__ = ["Measured", "measured_mean"]
+__all__ = ["Measured", "as_json", "measured_mean"]
 
 
 @dataclass(frozen=True)
@@ -56,3 +58,27 @@ def measured_mean(values: np.ndarray, weights: np.ndarray | None = None) -> Meas
     mean = float(np.average(x, weights=w))
     scatter = np.square(w * (x - mean)).sum()
     return Measured(mean, float(np.sqrt(n / (n - 1) * scatter)) / abs(w.sum()) if n > 1 else math.nan, n)
+
+
+def as_json(value: Any, *, without: tuple[str, ...] = ()) -> Any:
+    """Return `value` as dictionaries, lists and numbers that `json` can write; what is not finite becomes None.
+
+    Parameters
+    ----------
+    value : a result (a dataclass, of which the fields are taken), an array, or a container of such; a part that has a
+        `to_json` of its own is written by it.
+    without : names of the fields of `value` that are left out.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in without}
+    if isinstance(value, Mapping):
+        return {str(key): _part_as_json(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_part_as_json(part) for part in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return as_json(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _part_as_json(part: Any) -> Any:
+    return part.to_json() if hasattr(part, "to_json") else as_json(part)

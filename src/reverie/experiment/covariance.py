@@ -8,7 +8,7 @@ import numpy as np
 
 from reverie.data import catalogue
 from reverie.data.covariances import read_covariance
-from reverie.explore.covariance import CovarianceResult, correlation_matrix, principal_components_of_covariance
+from reverie.explore import CovarianceResult, correlation_matrix, principal_components_of_covariance
 
 __all__ = ["CovarianceExploration", "explore_covariance"]
 

@@ -19,15 +19,24 @@ from reverie.data import Dataset
 from reverie.experiment.covariance import CovarianceExploration
 from reverie.experiment.features import LEAST_ROWS, Features, read_features
 from reverie.experiment.folder import write_json
-from reverie.explore.bitwise import MIN_ROWS, BitwiseDimension, bitwise_dimension
-from reverie.explore.cluster import kmeans
-from reverie.explore.dimension import DimensionScan, gride
-from reverie.explore.embedding import Embedding, biplot, tsne
-from reverie.explore.exploration import Exploration
-from reverie.explore.forest import ForestResult, forest
-from reverie.explore.hierarchy import hierarchy
-from reverie.explore.linkage import LINKAGES
-from reverie.explore.reduce import PCAResult, principal_components
+from reverie.explore import (
+    BitwiseDimension,
+    DimensionScan,
+    Embedding,
+    Exploration,
+    ForestResult,
+    PCAResult,
+    biplot,
+    bitwise_dimension,
+    forest,
+    gride,
+    hierarchy,
+    kmeans,
+    principal_components,
+    tsne,
+)
+from reverie.explore.bitwise import MIN_ROWS
+from reverie.explore.hierarchy import LINKAGES
 
 __all__ = ["explore_data", "write"]
 

@@ -8,8 +8,14 @@ from reverie.core.errors import FolderError
 from reverie.core.measured import Measured
 from reverie.core.random import child_seed
 from reverie.experiment.folder import write_text
-from reverie.explore.crowding import ball_in_cube, crowded_neighbours, distance_concentration, surface_shares
-from reverie.explore.variance import VarianceDecomposition, decompose
+from reverie.explore import (
+    VarianceDecomposition,
+    ball_in_cube,
+    crowded_neighbours,
+    decompose,
+    distance_concentration,
+    surface_shares,
+)
 
 __all__ = ["tree_averages", "write_lecture"]
 

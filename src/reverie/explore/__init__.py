@@ -13,6 +13,7 @@
 from reverie.explore.bitwise import BitwiseDimension, bitwise_dimension
 from reverie.explore.bootstrap import Bootstrap, bootstrap
 from reverie.explore.cluster import Clustering, kmeans
+from reverie.explore.components import Biplot, PCAResult, biplot, principal_components
 from reverie.explore.covariance import (
     CovarianceResult,
     correlation_matrix,
@@ -21,13 +22,11 @@ from reverie.explore.covariance import (
 )
 from reverie.explore.crowding import ball_in_cube, crowded_neighbours, distance_concentration, surface_shares
 from reverie.explore.dimension import DimensionResult, DimensionScan, gride, two_nn
-from reverie.explore.embedding import Biplot, Embedding, biplot, trustworthiness, tsne
-from reverie.explore.ensemble import Bagged, bagging
+from reverie.explore.embedding import Embedding, trustworthiness, tsne
+from reverie.explore.ensemble import Bagged, VarianceDecomposition, bagging, decompose, variance_decomposition
 from reverie.explore.exploration import Exploration
 from reverie.explore.forest import ForestResult, forest
 from reverie.explore.hierarchy import Dendrogram, Hierarchy, hierarchy
-from reverie.explore.reduce import PCAResult, principal_components
-from reverie.explore.variance import VarianceDecomposition, decompose, variance_decomposition
 
 __all__ = [
     "Bagged",

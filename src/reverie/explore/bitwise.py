@@ -30,10 +30,10 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.core.measured import Measured
+from reverie.core.measured import Measured, as_json
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.tables import read_table
+from reverie.explore.tables import read_unweighted
 
 __all__ = ["BitwiseDimension", "bitwise_dimension", "fit_distances", "hamming_histogram"]
 
@@ -49,11 +49,11 @@ class BitwiseDimension:
 
     Parameters
     ----------
-    d0, d1 : effective bits at small distance, and their growth per unit of distance, with errors.
-    log_kl : natural logarithm of the divergence of the fit, in nats: the lower the better.
-    distance, observed, fitted : (R,) Hamming distances, shares of the pairs, and the fitted law.
-    n_bits : D, constant bits included.
-    notes : what was left out.
+    d0, d1 : Effective bits at small distance, and their growth per unit of distance, with errors.
+    log_kl : Natural logarithm of the divergence of the fit, in nats: the lower the better.
+    distance, observed, fitted : Hamming distances, shares of the pairs, and the fitted law, shape (R,) each.
+    n_bits : Number D of bits, constant ones included.
+    notes : What was left out or is doubtful, in sentences.
     """
 
     d0: Measured
@@ -71,11 +71,7 @@ class BitwiseDimension:
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary that `json` can write."""
-        arrays = {name: getattr(self, name).tolist() for name in ("distance", "observed", "fitted")}
-        return {"d0": self.d0.to_json(), "d1": self.d1.to_json(), "log_kl": self.log_kl, **arrays} | {
-            "n_bits": self.n_bits,
-            "notes": list(self.notes),
-        }
+        return as_json(self)
 
 
 @checked
@@ -91,12 +87,12 @@ def bitwise_dimension(
 
     Parameters
     ----------
-    X : (n, *event) of two values, such as -1 and 1 or 0 and 1, at least 100 rows. Cut continuous data
-        at their medians, and write q levels as q bits, first.
-    quantile : the fit looks at this share of the pairs, those at the smallest distances, in (0, 1].
-    max_rows : more rows are cut at random; time grows with their square.
-    block_size : rows per block of distances; the result does not depend on it.
-    random_state : of the order of rows, which makes the groups of the error.
+    X : At least 100 rows of two values, such as -1 and 1 or 0 and 1, shape (n, *event). Cut continuous data at
+        their medians, and write q levels as q bits, first.
+    quantile : The fit looks at this share of the pairs, those at the smallest distances, in (0, 1].
+    max_rows : More rows are cut at random; time grows with their square.
+    block_size : Rows per block of distances; the result does not depend on it.
+    random_state : Seed or generator of the order of rows, which makes the groups of the error.
 
     Raises
     ------
@@ -105,7 +101,16 @@ def bitwise_dimension(
     """
     if not 0 < quantile <= 1:
         raise InputError(f"Expected quantile in (0, 1], got {quantile!r}. 1 fits all distances.")
-    bits, n_bits, notes = _bits(X)
+    values = read_unweighted(X).values
+    low, high = values.min(), values.max()
+    if low == high or not ((values == low) | (values == high)).all():
+        raise InputError(
+            f"Expected bits, two values such as -1 and 1, got {len(np.unique(values))} different values. "
+            "Cut continuous data at their medians, or write q levels as q bits."
+        )
+    bits = values == high
+    constant = int((bits.all(0) | ~bits.any(0)).sum())
+    notes = [f"{constant} bits are constant."] if constant else []
     check_positive("max_rows", max_rows, integer=True)
     order = np.random.default_rng(child_seed(as_seed(random_state), "rows")).permutation(len(bits))[:max_rows]
     if len(order) < len(bits):
@@ -132,7 +137,7 @@ def bitwise_dimension(
         distance,
         total[distance] / total.sum(),
         fitted,
-        n_bits,
+        bits.shape[1],
         tuple(notes),
     )
 
@@ -142,8 +147,10 @@ def hamming_histogram(bits: np.ndarray, *, n_groups: int = 1, block_size: int = 
 
     Parameters
     ----------
-    bits : (n, D) bool. Consecutive rows form groups of nearly equal size; entry (g, h) counts the pairs
-        with one row in g and one in h, g <= h, and is 0 below the diagonal. Each pair counts once.
+    bits : Rows of bits as bool, shape (n, D). Consecutive rows form groups of nearly equal size; entry (g, h)
+        counts the pairs with one row in g and one in h, g <= h, and is 0 below the diagonal. Each pair counts once.
+    n_groups : Number of groups.
+    block_size : Rows per block of distances.
     """
     n, d = bits.shape
     edges = np.linspace(0, n, n_groups + 1).astype(int)
@@ -152,20 +159,15 @@ def hamming_histogram(bits: np.ndarray, *, n_groups: int = 1, block_size: int = 
     for g in range(n_groups):
         for h in range(g, n_groups):
             for start in range(edges[g], edges[g + 1], block_size):
-                stop = min(start + block_size, edges[g + 1])
-                counts[g, h] += _count(signs, (start, stop), (edges[h], edges[h + 1]), block_size)
+                rows = signs[start : min(start + block_size, edges[g + 1])]
+                for other in range(edges[h], edges[h + 1], block_size):
+                    products = rows @ signs[other : min(other + block_size, edges[h + 1])].T
+                    distances = ((d - products) * 0.5).astype(np.int64)
+                    counts[g, h] += np.bincount(distances.ravel(), minlength=d + 1)
         # within a group each pair came twice, and each row met itself
         counts[g, g, 0] -= edges[g + 1] - edges[g]
         counts[g, g] //= 2
     return counts
-
-
-def _count(signs: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], block_size: int) -> np.ndarray:
-    d, counts = signs.shape[1], 0
-    for start in range(*columns, block_size):
-        products = signs[slice(*rows)] @ signs[start : min(start + block_size, columns[1])].T
-        counts = counts + np.bincount(((d - products) * 0.5).astype(np.int64).ravel(), minlength=d + 1)
-    return np.asarray(counts)
 
 
 def fit_distances(counts: np.ndarray) -> tuple[float, float, float, np.ndarray]:
@@ -183,25 +185,20 @@ def fit_distances(counts: np.ndarray) -> tuple[float, float, float, np.ndarray]:
             "repeated rows, or give more."
         )
     start = np.array([2 * m, 2 - 2 * math.sqrt(m / (2 * v))])
+    for _ in range(60):  # the slope is lowered or raised until d(r) >= r everywhere
+        if (start[0] + start[1] * (r - m) >= r).all():
+            break
+        start = np.array([start[0] * 1.05, 0.9 * start[1] + 0.1])
     scale = np.array([2 * m, 2.0])
 
     def loss(u: np.ndarray) -> tuple[float, np.ndarray]:
         kl, gradient, _ = _divergence(u * scale, r, p, m)
         return kl, gradient * scale
 
-    found = minimize(loss, _feasible(start, r, m) / scale, jac=True, method="BFGS", options={"gtol": GRADIENT})
-    d, d1 = found.x * scale
-    kl, _, fitted = _divergence(found.x * scale, r, p, m)
+    fit = minimize(loss, start / scale, jac=True, method="BFGS", options={"gtol": GRADIENT})
+    d, d1 = fit.x * scale
+    kl, _, fitted = _divergence(fit.x * scale, r, p, m)
     return float(d - d1 * m), float(d1), float(kl), fitted
-
-
-def _feasible(start: np.ndarray, r: np.ndarray, m: float) -> np.ndarray:
-    """Return the start with the slope lowered or raised until d(r) >= r everywhere."""
-    for _ in range(60):
-        if (start[0] + start[1] * (r - m) >= r).all():
-            break
-        start = np.array([start[0] * 1.05, 0.9 * start[1] + 0.1])
-    return start
 
 
 def _divergence(u: np.ndarray, r: np.ndarray, p: np.ndarray, m: float) -> tuple[float, np.ndarray, np.ndarray]:
@@ -216,19 +213,3 @@ def _divergence(u: np.ndarray, r: np.ndarray, p: np.ndarray, m: float) -> tuple[
     law = np.exp(log_law)
     slope = (law - p) * (digamma(d + 1) - digamma(d - r + 1) - math.log(2))
     return float((xlogy(p, p) - p * log_law).sum()), np.array([slope.sum(), slope @ (r - m)]), law
-
-
-def _bits(X: ArrayLike) -> tuple[np.ndarray, int, list[str]]:
-    table = read_table(X)
-    if table.weights is not None and np.ptp(table.weights) > 0:
-        raise InputError("Expected rows without weights, got unequal weights. Draw rows in proportion to them first.")
-    values = table.values
-    low, high = values.min(), values.max()
-    if low == high or not ((values == low) | (values == high)).all():
-        raise InputError(
-            f"Expected bits, two values such as -1 and 1, got {len(np.unique(values))} different values. "
-            "Cut continuous data at their medians, or write q levels as q bits."
-        )
-    bits = values == high
-    constant = int((bits.all(0) | ~bits.any(0)).sum())
-    return bits, bits.shape[1], [f"{constant} bits are constant."] if constant else []

@@ -1,20 +1,34 @@
-"""K-means: groups of rows around K centres, with K chosen by a stated rule.
+"""K-means: groups of rows around K centres, with K chosen by a stated rule and shares with exact intervals.
 
 K-means minimises the sum of squared distances to the nearest centre (MacQueen 1967; Lloyd 1982),
 
-    C = sum_n sum_k r_nk |x_n - mu_k|^2,     r_nk = 1 for the nearest centre, else 0,
+    C_K = sum_n sum_k r_nk |x_n - mu_k|^2,     r_nk = 1 for the nearest centre, else 0,
 
-in features divided by their standard deviations unless told otherwise. The assumption behind it is
-that all clusters have one and the same variance in every direction; where they do not, the border
-cuts into the wide cluster and the result is spurious. So the variances are compared and a ratio
-above 4 is a warning.
+in features divided by their standard deviations unless told otherwise; the minimum is scikit-learn's. The assumption
+behind it is that all clusters have one and the same variance in every direction; where they do not, the border cuts
+into the wide cluster and the result is spurious. So the variances are compared and a ratio above 4 is a warning.
 
-The number of clusters is chosen by the gap statistic, tabulated with others (`reverie.explore.gap`).
+The number of clusters is chosen by the gap statistic; two other criteria stand beside it.
+
+    gap                Gap(K) = E* log C_K - log C_K, E* over uniform samples in the box along the principal axes of
+                       the data. K is the smallest with Gap(K) >= Gap(K') - s_K', K' the next one tried,
+                       s = sd* sqrt(1 + 1/B) (Tibshirani, Walther and Hastie 2001). K = 1 is possible: no clusters.
+    silhouette         mean of (b - a)/max(a, b), a and b the mean distances to the own and to the nearest other
+                       cluster (Rousseeuw 1987); the largest is best; not defined at K = 1
+    Calinski-Harabasz  (C_1 - C_K)/(K - 1) / (C_K/(n - K)) (1974); the largest is best; not at K = 1
+    inertia            C_K itself; it always falls with K
+
+Data and uniform samples are fitted in one manner, with as many restarts, so that a fit that is not the best does not
+lean to either side.
+
+The number of rows in a cluster is binomial; the interval of its share is that of Clopper and Pearson
+(`reverie.core.proportions`), so an empty cluster still has an upper limit. With event weights it is that of the
+effective number of events, (sum w)^2 / sum w^2.
 """
 
 import warnings as python_warnings
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,19 +36,66 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
+from reverie.core.measured import as_json
+from reverie.core.proportions import clopper_pearson
 from reverie.core.random import as_seed, child_seed
+from reverie.core.statistics import effective_size
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.gap import Criterion, criteria_table, gap_choice, preferred
-from reverie.explore.nearest import nearest, read_like, units
-from reverie.explore.occupancy import Occupancy, occupancy
-from reverie.explore.tables import read_table
+from reverie.explore.tables import nearest, read_like, read_table, units
 
-__all__ = ["Clustering", "kmeans"]
+__all__ = ["Clustering", "Criterion", "Occupancy", "criteria_table", "gap_choice", "kmeans"]
 
 MINI_BATCH_ABOVE = 100_000  # rows; above, MiniBatchKMeans finds the centres and ten full Lloyd steps polish them
-_RESTARTS = 2  # of each fit, the same for data and references
+_RESTARTS = 2  # of each fit while K is chosen, the same for data and references
 _VARIANCE_RATIO = 4.0  # standard deviations that differ by a factor of two
 _FEWEST_ROWS = 10  # a variance of fewer rows is not judged
+_SILHOUETTE_ROWS = 2_000  # its cost is quadratic
+_REFERENCES = 10  # uniform samples B; the error of their mean enters the rule
+
+Fit = Callable[[np.ndarray, int, int], tuple[float, np.ndarray]]  # rows, K, seed -> cost, labels
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What speaks for one K, on the rows that K was chosen on; None where a criterion is not defined."""
+
+    n_clusters: int
+    inertia: float
+    gap: float
+    gap_error: float
+    silhouette: float | None
+    calinski_harabasz: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Occupancy:
+    """How many rows fall into each cluster.
+
+    Parameters
+    ----------
+    counts : Rows, or sums of weights, of each cluster, shape (K,).
+    fractions, low, high : Share of each cluster with its Clopper-Pearson interval, shape (K,) each.
+    level : Confidence of each interval.
+    n : Number of rows, or effective number of rows when weighted.
+    """
+
+    counts: np.ndarray
+    fractions: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    level: float
+    n: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary that `json` can write."""
+        return as_json(self)
+
+    def __str__(self) -> str:
+        rows = zip(self.fractions, self.low, self.high, strict=True)
+        parts = [
+            f"cluster {k} holds {100 * f:.3g} % [{100 * a:.3g}, {100 * b:.3g}]" for k, (f, a, b) in enumerate(rows)
+        ]
+        return f"Of {self.n:.6g} rows, {'; '.join(parts)} ({100 * self.level:g} % intervals)."
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +104,16 @@ class Clustering:
 
     Parameters
     ----------
-    centres : (K, d) in the units of the data.
-    labels : (n,) integers 0 ... K-1, the cluster of each row given.
-    sizes : (K,) rows per cluster.
-    spreads : (K,) root mean square distance to the centre per feature, in the units of `scale`.
-    inertia : the cost C of all rows, in the units of `scale`.
-    names : d feature names.
-    location, scale : (d,) what was subtracted and divided by before distances were taken.
-    criteria : one `Criterion` per K tried; empty when K was given.
-    seed : the root of all randomness.
-    warnings : what to keep in mind, in sentences.
+    centres : Centres in the units of the data, shape (K, d).
+    labels : Cluster 0 ... K-1 of each row given, shape (n,).
+    sizes : Number of rows per cluster, shape (K,).
+    spreads : Root mean square distance to the centre per feature, in the units of `scale`, shape (K,).
+    inertia : The cost C_K of all rows, in the units of `scale`.
+    names : Names of the d features.
+    location, scale : What was subtracted and divided by before distances were taken, shape (d,) each.
+    criteria : One `Criterion` per K tried; empty when K was given.
+    seed : Root of all randomness.
+    warnings : What to keep in mind, in sentences.
     """
 
     centres: np.ndarray
@@ -69,13 +130,18 @@ class Clustering:
 
     @property
     def n_clusters(self) -> int:
-        """K, the number of clusters."""
+        """Number K of clusters."""
         return len(self.centres)
 
     @property
     def preferred(self) -> dict[str, int]:
         """The K that each criterion would choose, by its name; empty when K was given."""
-        return preferred(self.criteria)
+        chosen = {"gap": gap_choice(self.criteria)} if self.criteria else {}
+        for name in ("silhouette", "calinski_harabasz"):
+            scores = {c.n_clusters: getattr(c, name) for c in self.criteria if getattr(c, name) is not None}
+            if scores:
+                chosen[name] = max(scores, key=lambda k: scores[k])
+        return chosen
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the cluster (n,) of each row of `X` (n, *event): that of the nearest centre."""
@@ -83,24 +149,28 @@ class Clustering:
         return nearest(z, (self.centres - self.location) / self.scale)
 
     def occupancy(self, X: ArrayLike, *, level: float = 0.95) -> Occupancy:
-        """Return the share of each cluster among the rows of `X`, with intervals of confidence `level`."""
+        """Return the share of each cluster among the rows of `X`, with intervals of confidence `level` in (0, 1)."""
+        if not 0 < level < 1:
+            raise InputError(f"Expected level between 0 and 1, got {level!r}. Give for instance 0.95.")
         table = read_like(X, self.names)
-        return occupancy(self.predict(table.values), self.n_clusters, weights=table.weights, level=level)
+        w = np.ones(len(table.values)) if table.weights is None else table.weights
+        counts = np.bincount(self.predict(table.values), weights=w, minlength=self.n_clusters)
+        n, fractions = effective_size(w), counts / w.sum()
+        low, high = clopper_pearson(fractions * n, n, level)
+        return Occupancy(counts, fractions, low, high, level, n)
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary that `json` can write, without the labels, which are as long as the data."""
-        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self).items() if k != "labels"}
-        plain["criteria"] = [asdict(c) for c in self.criteria]
-        return plain | {"names": list(self.names), "warnings": list(self.warnings), "preferred": self.preferred}
+        return as_json(self, without=("labels",)) | {"preferred": self.preferred}
 
     def __str__(self) -> str:
         clusters = "1 cluster" if self.n_clusters == 1 else f"{self.n_clusters} clusters"
         sizes = ", ".join(str(size) for size in self.sizes)
-        found = f"{clusters} of {len(self.labels)} rows in {len(self.names)} features; sizes {sizes}."
+        sentence = f"{clusters} of {len(self.labels)} rows in {len(self.names)} features; sizes {sizes}."
         if self.criteria:
             others = ", ".join(f"{name.replace('_', '-')} {k}" for name, k in self.preferred.items() if name != "gap")
-            found += f" K was chosen by the gap statistic (1-s.e. rule); preferred otherwise: {others or 'nothing'}."
-        return " ".join([found, *self.warnings])
+            sentence += f" K was chosen by the gap statistic (1-s.e. rule); preferred otherwise: {others or 'nothing'}."
+        return " ".join([sentence, *self.warnings])
 
 
 @checked
@@ -117,17 +187,17 @@ def kmeans(
 
     Parameters
     ----------
-    X : (n, *event), array or data set; event weights are honoured.
-    n_clusters : K; None chooses it by the gap statistic (`reverie.explore.gap`).
-    standardise : divide features by their standard deviations first, so that units do not matter.
-    random_state : int, generator or None.
-    choices : the K to try; 1 is always tried as well.
+    X : An array or data set, shape (n, *event); event weights are honoured.
+    n_clusters : Number K of clusters; None chooses it by the gap statistic.
+    standardise : Divide features by their standard deviations first, so that units do not matter.
+    random_state : Seed or generator, or None.
+    choices : The K to try; 1 is always tried as well.
     max_rows : K is chosen on a random subset of so many rows, drawn in proportion to event weights.
 
     Returns
     -------
-    clustering : `Clustering` of all rows. Above 100,000 rows the centres come from MiniBatchKMeans,
-        polished by ten full Lloyd steps.
+    clustering : `Clustering` of all rows. Above 100,000 rows the centres come from MiniBatchKMeans, polished by ten
+        full Lloyd steps.
 
     Raises
     ------
@@ -135,23 +205,37 @@ def kmeans(
         For fewer rows than clusters, or a K that is not a whole number above 0.
     """
     table, seed, criteria = read_table(X), as_seed(random_state), ()
-    location, scale = units(table, standardise=standardise)
+    weights, (location, scale) = table.weights, units(table, standardise=standardise)
     z = (table.values - location) / scale
     if n_clusters is None:
-        criteria = criteria_table(_subset(z, table.weights, max_rows, seed), choices, _cost, seed)
+        check_positive("max_rows", max_rows, integer=True)
+        subset, r = z, np.random.default_rng(child_seed(seed, "subset"))
+        if weights is not None:
+            subset = z[r.choice(len(z), min(len(z), max_rows), p=weights / weights.sum())]
+        elif len(z) > max_rows:
+            subset = z[r.choice(len(z), max_rows, replace=False)]
+        criteria = criteria_table(subset, choices, _cost, seed)
         n_clusters = gap_choice(criteria)
     check_positive("n_clusters", n_clusters, integer=True)
     if n_clusters > len(z):
         raise InputError(f"Expected n_clusters <= {len(z)} rows, got {n_clusters}. Give more rows or fewer clusters.")
-    centres = _fit(z, n_clusters, child_seed(seed, "fit"), weights=table.weights, restarts=5)
-    labels, sizes, centres = _by_size(nearest(z, centres), centres)
-    inertia, spreads = _spreads(z, labels, centres, sizes, table.weights)
+    centres = _fit(z, n_clusters, child_seed(seed, "fit"), weights=weights, restarts=5)
+    labels = nearest(z, centres)
+    sizes = np.bincount(labels, minlength=len(centres))
+    order = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]  # the largest first, without empty ones
+    rank = np.empty(len(centres), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    labels, sizes, centres = rank[labels], sizes[order], centres[order]
+    w = np.ones(len(z)) if weights is None else weights
+    costs = np.bincount(labels, weights=w * np.square(z - centres[labels]).sum(axis=1), minlength=len(sizes))
+    masses = np.bincount(labels, weights=w, minlength=len(sizes))
+    spreads = np.sqrt(costs / np.maximum(masses, 1e-300) / z.shape[1])
     return Clustering(
         centres=centres * scale + location,
         labels=labels,
         sizes=sizes,
         spreads=spreads,
-        inertia=inertia,
+        inertia=float(costs.sum()),
         names=table.names,
         location=location,
         scale=scale,
@@ -159,6 +243,49 @@ def kmeans(
         seed=seed,
         warnings=_warnings(n_clusters, sizes, spreads, criteria),
     )
+
+
+def criteria_table(z: np.ndarray, choices: Iterable[int], fit: Fit, seed: int) -> tuple[Criterion, ...]:
+    """Return one `Criterion` for K = 1 and each of `choices` on rows `z` (n, d), in increasing K.
+
+    `fit` clusters rows into K at a seed. Choices that are not below the number of distinct rows are left out.
+    """
+    from sklearn.metrics import calinski_harabasz_score, silhouette_score
+
+    wanted, distinct = list(choices), len(np.unique(z, axis=0))
+    for k in wanted:
+        check_positive("each of choices", k, integer=True)
+    if distinct < 2:
+        raise InputError("Expected rows that differ, got one and the same row everywhere. There is nothing to cluster.")
+    # references: uniform in the box of the data along the axes of their covariance matrix
+    axes = np.linalg.eigh(np.cov(z, rowvar=False).reshape(z.shape[1], -1))[1]
+    along, r = z @ axes, np.random.default_rng(child_seed(seed, "reference"))
+    references = [r.uniform(along.min(axis=0), along.max(axis=0), z.shape) @ axes.T for _ in range(_REFERENCES)]
+    rows = []
+    for k in sorted({1, *(int(k) for k in wanted if k < distinct)}):
+        log_costs = [np.log(fit(sample, k, child_seed(seed, "gap", k, b))[0]) for b, sample in enumerate(references)]
+        cost, labels = fit(z, k, child_seed(seed, "criteria", k))
+        few, few_labels = z[:_SILHOUETTE_ROWS], labels[:_SILHOUETTE_ROWS]
+        defined = 1 < len(np.unique(few_labels)) < len(few)
+        rows.append(
+            Criterion(
+                n_clusters=k,
+                inertia=cost,
+                gap=float(np.mean(log_costs) - np.log(cost)),
+                gap_error=float(np.std(log_costs) * np.sqrt(1 + 1 / _REFERENCES)),
+                silhouette=float(silhouette_score(few, few_labels)) if defined else None,
+                calinski_harabasz=float(calinski_harabasz_score(z, labels)) if defined else None,
+            )
+        )
+    return tuple(rows)
+
+
+def gap_choice(criteria: Sequence[Criterion]) -> int:
+    """Return the smallest K whose gap is within one s.e. of the next one's, else the largest K tried."""
+    for one, following in zip(criteria[:-1], criteria[1:], strict=True):
+        if one.gap >= following.gap - following.gap_error:
+            return one.n_clusters
+    return criteria[-1].n_clusters
 
 
 def _fit(
@@ -176,55 +303,23 @@ def _fit(
         return np.asarray(KMeans(n_clusters, **options).fit(z, sample_weight=weights).cluster_centers_)
 
 
-def _by_size(labels: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return labels, sizes and centres renumbered, the largest cluster first, without empty ones."""
-    sizes = np.bincount(labels, minlength=len(centres))
-    order = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]
-    rank = np.empty(len(centres), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return rank[labels], sizes[order], centres[order]
-
-
-def _subset(z: np.ndarray, weights: np.ndarray | None, max_rows: int, seed: int) -> np.ndarray:
-    check_positive("max_rows", max_rows, integer=True)
-    if weights is None and len(z) <= max_rows:
-        return z
-    r = np.random.default_rng(child_seed(seed, "subset"))
-    if weights is None:
-        return z[r.choice(len(z), max_rows, replace=False)]
-    return z[r.choice(len(z), min(len(z), max_rows), p=weights / weights.sum())]
-
-
 def _cost(z: np.ndarray, k: int, seed: int) -> tuple[float, np.ndarray]:
     centres = _fit(z, k, seed)
     labels = nearest(z, centres)
     return float(np.square(z - centres[labels]).sum()), labels
 
 
-def _spreads(
-    z: np.ndarray, labels: np.ndarray, centres: np.ndarray, sizes: np.ndarray, weights: np.ndarray | None
-) -> tuple[float, np.ndarray]:
-    squared = np.square(z - centres[labels]).sum(axis=1)
-    w = np.ones(len(z)) if weights is None else weights
-    totals, masses = (np.bincount(labels, weights=v, minlength=len(sizes)) for v in (w * squared, w))
-    return float(totals.sum()), np.sqrt(totals / np.maximum(masses, 1e-300) / z.shape[1])
-
-
-def _warnings(asked: int, sizes: np.ndarray, spreads: np.ndarray, criteria: tuple[Criterion, ...]) -> tuple[str, ...]:
-    found = []
-    if len(sizes) < asked:
-        found.append(f"Only {len(sizes)} of {asked} clusters hold rows: rows repeat.")
-    if criteria and asked == criteria[-1].n_clusters:
-        found.append(f"The gap still grows at the largest K tried, {asked}: try more of them.")
-    judged = spreads[sizes >= _FEWEST_ROWS]
-    if len(judged) > 1 and judged.max() ** 2 > _VARIANCE_RATIO * judged.min() ** 2:
-        found.append(
-            f"The variances of the clusters differ by a factor of {_ratio(judged)}: K-means assumes that they are "
-            "equal, so borders between wide and narrow clusters may be spurious."
+def _warnings(wanted: int, sizes: np.ndarray, spreads: np.ndarray, criteria: tuple[Criterion, ...]) -> tuple[str, ...]:
+    sentences = []
+    if len(sizes) < wanted:
+        sentences.append(f"Only {len(sizes)} of {wanted} clusters hold rows: rows repeat.")
+    if criteria and wanted == criteria[-1].n_clusters:
+        sentences.append(f"The gap still grows at the largest K tried, {wanted}: try more of them.")
+    judged = np.square(spreads[sizes >= _FEWEST_ROWS])
+    if len(judged) > 1 and judged.max() > _VARIANCE_RATIO * judged.min():
+        ratio = f"{judged.max() / judged.min():.3g}" if judged.min() > 0 else "infinity"
+        sentences.append(
+            f"The variances of the clusters differ by a factor of {ratio}: K-means assumes that they are equal, so "
+            "borders between wide and narrow clusters may be spurious."
         )
-    return tuple(found)
-
-
-def _ratio(spreads: np.ndarray) -> str:
-    low = spreads.min() ** 2
-    return f"{spreads.max() ** 2 / low:.3g}" if low > 0 else "infinity"
+    return tuple(sentences)

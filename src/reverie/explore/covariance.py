@@ -1,4 +1,4 @@
-"""Principal components of a covariance matrix that is given, not estimated from rows.
+"""A covariance matrix that is given, not estimated from rows: its principal components, and what it says of a vector.
 
 A covariance C (d, d) of data or theory errors has eigenvectors v_a and eigenvalues s_a^2 >= 0,
 
@@ -8,13 +8,23 @@ Rounding makes zeros small and often negative. With no `rank_tolerance` given, e
 
     max( d eps,  10 |most negative eigenvalue| / s_1^2 ) s_1^2
 
-count as zero: what is negative shows how large rounding is in this matrix (8 printed digits, single
-precision), and nothing below ten times that can be told from zero. More than 1e-6 s_1^2 below zero is
-no rounding, and the matrix is refused.
+count as zero: what is negative shows how large rounding is in this matrix (8 printed digits, single precision), and
+nothing below ten times that can be told from zero. More than 1e-6 s_1^2 below zero is no rounding, and the matrix is
+refused. An eigenvalue computed in double precision is off by at most |C v - lambda v|; the largest of these residuals
+is reported, and an eigenvalue is to be trusted no further than that.
 
-An eigenvalue computed in double precision is off by at most |C v - lambda v|; the largest of these
-residuals is reported, and an eigenvalue is to be trusted no further than that. What follows for a shift
-or for residuals stands in `reverie.explore.shifts`.
+A shift delta (d,), such as the next order of perturbation theory less this one, is compared with the errors that the
+covariance foresees (NNPDF, Eur. Phys. J. C 79 (2019) 931, section 5):
+
+    delta_a = v_a . delta,   delta_miss = delta - sum_a delta_a v_a,   efficiency = 1 - |delta_miss| / |delta|
+
+The ratios delta_a / s_a are of order 1 if the covariance is honest in that direction; delta_miss lies where it knows
+no error at all.
+
+Residuals r, data less prediction, have chi2 = sum_a (v_a . r)^2 / s_a^2, that of the pseudo-inverse. If the covariance
+was estimated from n samples, its inverse with p eigenvectors is too large on average; Hartlap's factor
+(n - p - 2) / (n - 1) corrects it (Hartlap, Simon and Schneider, Astron. Astrophys. 464 (2007) 399). An eigenvalue cut
+removes directions that are known too badly to be inverted; what part of the residuals it removes is reported.
 """
 
 from collections.abc import Sequence
@@ -26,13 +36,15 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
+from reverie.core.measured import as_json
 from reverie.core.types import ArrayLike
-from reverie.explore.shifts import ChiSquare, ShiftProjection, chi_square, project_shift
-from reverie.explore.svd import fix_signs
+from reverie.explore.components import fix_signs
 from reverie.explore.tables import read_table
 
 __all__ = [
+    "ChiSquare",
     "CovarianceResult",
+    "ShiftProjection",
     "correlation_matrix",
     "principal_components_of_covariance",
     "symmetrised",
@@ -45,20 +57,86 @@ EPSILON = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
+class ShiftProjection:
+    """A shift as a covariance sees it.
+
+    Parameters
+    ----------
+    projections : Components delta_a in the unit of the shift, shape (p,).
+    ratios : Components in standard deviations, delta_a / s_a, shape (p,).
+    missed : The part delta_miss outside the space of C, shape (d,).
+    efficiency : 1 - |delta_miss| / |delta|, in [0, 1].
+    """
+
+    projections: np.ndarray
+    ratios: np.ndarray
+    missed: np.ndarray
+    efficiency: float
+
+    @property
+    def angle(self) -> float:
+        """Angle in radians between the shift and the space of C."""
+        inside, outside = np.linalg.norm(self.projections), np.linalg.norm(self.missed)
+        return float(np.arctan2(outside, inside))
+
+    def __str__(self) -> str:
+        worst = int(np.argmax(np.abs(self.ratios)))
+        return (
+            f"The covariance sees {100 * self.efficiency:.1f} % of the shift; its largest component is "
+            f"{abs(self.ratios[worst]):.2g} standard deviations, along eigenvector {worst + 1} of {len(self.ratios)}."
+        )
+
+
+@dataclass(frozen=True)
+class ChiSquare:
+    """chi2 of residuals with the pseudo-inverse.
+
+    Parameters
+    ----------
+    value : chi2, Hartlap's factor included.
+    dof : Number of eigenvectors that entered.
+    hartlap : Hartlap's factor, 1 unless the number of samples was given.
+    cut : Eigenvalues below this share of the largest were left out.
+    dropped : How many of the d eigenvectors were left out.
+    outside : Share of |residuals| that lies along eigenvectors left out, in [0, 1].
+    """
+
+    value: float
+    dof: int
+    hartlap: float
+    cut: float
+    dropped: int
+    outside: float
+
+    @property
+    def p_value(self) -> float:
+        """Probability of a larger chi2; only for a covariance that is known, so that hartlap = 1."""
+        from scipy.stats import chi2
+
+        return float(chi2.sf(self.value, self.dof))
+
+    def __str__(self) -> str:
+        left = f", {self.dropped} eigenvectors left out (cut {self.cut:.1g}, {100 * self.outside:.1f} % outside)"
+        factor = f", Hartlap factor {self.hartlap:.4f}" if self.hartlap < 1 else ""
+        return f"chi2 = {self.value:.2f} for {self.dof} degrees of freedom{left if self.dropped else ''}{factor}"
+
+
+@dataclass(frozen=True)
 class CovarianceResult:
     """Eigenvectors of a covariance matrix.
 
     Parameters
     ----------
-    components : (p, d), orthonormal rows of the p non-zero eigenvalues, falling; largest entry positive.
-    eigenvalues : (d,), falling; those that are zero within rounding are 0.
-    explained_variance_ratio : (p,), shares of the trace.
-    condition_number, correlation_condition_number : largest over smallest non-zero eigenvalue, of C and
-        of its correlation matrix.
-    tolerance : eigenvalues below this share of the largest count as zero.
-    smallest : the smallest eigenvalue as computed, in the unit of C; n_negative : how many were below 0.
-    residual : largest |C v - lambda v|, a bound on the error of each eigenvalue.
-    names : d names.
+    components : Orthonormal rows of the p non-zero eigenvalues, falling, shape (p, d); largest entry positive.
+    eigenvalues : Eigenvalues, falling, shape (d,); those that are zero within rounding are 0.
+    explained_variance_ratio : Shares of the trace, shape (p,).
+    condition_number, correlation_condition_number : Largest over smallest non-zero eigenvalue, of C and of its
+        correlation matrix.
+    tolerance : Eigenvalues below this share of the largest count as zero.
+    smallest : The smallest eigenvalue as computed, in the unit of C.
+    n_negative : How many eigenvalues were below 0.
+    residual : Largest |C v - lambda v|, a bound on the error of each eigenvalue.
+    names : Names of the d rows of C.
     """
 
     components: np.ndarray
@@ -85,19 +163,47 @@ class CovarianceResult:
         InputError
             For another length, or a shift of zero.
         """
-        return project_shift(self.components, self.eigenvalues[: self.rank], self._vector(shift, "shift"))
+        delta = self._vector(shift, "shift")
+        if not np.any(delta):
+            raise InputError("Expected a shift, got zeros everywhere. Give the difference of two predictions.")
+        inside = self.components @ delta
+        missed = delta - inside @ self.components
+        efficiency = 1 - np.linalg.norm(missed) / np.linalg.norm(delta)
+        ratios = inside / np.sqrt(self.eigenvalues[: self.rank])
+        return ShiftProjection(inside, ratios, missed, float(np.clip(efficiency, 0, 1)))
 
     def chi2(self, residuals: ArrayLike, *, n_samples: int | None = None, cut: float = 0.0) -> ChiSquare:
         """Return chi2 of residuals (d,), data less prediction.
 
         Parameters
         ----------
-        residuals : (d,), in the unit of the square root of C.
-        n_samples : how many samples C was estimated from, for Hartlap's factor; None: C is known.
-        cut : leave out eigenvalues below this share of the largest; zeros are always left out.
+        residuals : Data less prediction in the unit of the square root of C, shape (d,).
+        n_samples : Number of samples that C was estimated from, for Hartlap's factor; None where C is known.
+        cut : Leave out eigenvalues below this share of the largest; zeros are always left out.
+
+        Raises
+        ------
+        InputError
+            For another length, a cut outside [0, 1), or too few samples for Hartlap's factor.
         """
-        r, positive = self._vector(residuals, "residuals"), self.eigenvalues[: self.rank]
-        return chi_square(self.components, positive, r, n_samples=n_samples, cut=cut)
+        r = self._vector(residuals, "residuals")
+        check_positive("cut", cut, allow_zero=True)
+        if cut >= 1:
+            raise InputError(f"Expected cut < 1, a share of the largest eigenvalue, got {cut}. Give a smaller one.")
+        s2 = self.eigenvalues[: self.rank]
+        kept = s2 >= cut * s2[0]
+        vectors, p, hartlap = self.components[kept], int(kept.sum()), 1.0
+        if n_samples is not None:
+            check_positive("n_samples", n_samples, integer=True)
+            if n_samples <= p + 2:
+                raise InputError(
+                    f"Expected more than {p + 2} samples behind a covariance of which {p} eigenvectors are inverted, "
+                    f"got {n_samples}. Cut more eigenvalues, or estimate from more samples."
+                )
+            hartlap = (n_samples - p - 2) / (n_samples - 1)
+        along = vectors @ r
+        outside = np.linalg.norm(r - along @ vectors) / (np.linalg.norm(r) or 1.0)
+        return ChiSquare(hartlap * float((along**2 / s2[kept]).sum()), p, hartlap, cut, len(r) - p, float(outside))
 
     def _vector(self, values: ArrayLike, what: str) -> np.ndarray:
         vector = np.asarray(values, dtype=float).ravel()
@@ -120,10 +226,7 @@ class CovarianceResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary that `json` can write."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "names"}
-        return {"rank": self.rank, "names": list(self.names)} | {
-            name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in plain.items()
-        }
+        return {"rank": self.rank} | as_json(self)
 
 
 @checked
@@ -134,22 +237,33 @@ def principal_components_of_covariance(
 
     Parameters
     ----------
-    C : (d, d), symmetric to 1e-6 sqrt(C_ii C_jj), positive semi-definite but for rounding.
-    names : d names of its rows.
-    rank_tolerance : eigenvalues below this share of the largest are zero; None: see the module docstring.
+    C : Matrix (d, d), symmetric to 1e-6 sqrt(C_ii C_jj), positive semi-definite but for rounding.
+    names : Names of its d rows.
+    rank_tolerance : Eigenvalues below this share of the largest are zero; None: see the head of this file.
 
     Raises
     ------
     InputError
         For a matrix that is not square, symmetric, finite or non-negative, or one half of which is empty.
     """
-    matrix, found = _square(C, names)
-    eigenvalues, vectors, residual = _eigen(matrix)
-    tolerance = _tolerance(eigenvalues, rank_tolerance)
-    rank = int((eigenvalues > tolerance * eigenvalues[0]).sum())
+    matrix, labels = _symmetric(C, names)
+    eigenvalues, vectors = _eigen(matrix)
+    largest, negative = float(eigenvalues[0]), max(0.0, -float(eigenvalues[-1]))
+    if not largest > 0:
+        raise InputError("Expected a covariance matrix, got no positive eigenvalue. Check sign and content.")
+    if rank_tolerance is not None:
+        check_positive("rank_tolerance", rank_tolerance, allow_zero=True)
+    if negative / largest > max(NEGATIVE_TOLERANCE, rank_tolerance or 0.0):
+        raise InputError(
+            f"Expected no negative eigenvalues but for rounding, got {-negative:.3g} with a largest of {largest:.3g}. "
+            f"That is no covariance matrix; if it is rounding, set rank_tolerance above {negative / largest:.1g}."
+        )
+    tolerance = max(len(matrix) * EPSILON, ROUNDING_MARGIN * negative / largest)
+    tolerance = tolerance if rank_tolerance is None else float(rank_tolerance)
+    rank = int((eigenvalues > tolerance * largest).sum())
     kept = np.where(np.arange(len(eigenvalues)) < rank, eigenvalues, 0.0)
     varies = np.diag(matrix) > 0
-    correlations, _, _ = _eigen(correlation_matrix(matrix[np.ix_(varies, varies)]))
+    correlations, _ = _eigen(correlation_matrix(matrix[np.ix_(varies, varies)]))
     return CovarianceResult(
         components=fix_signs(vectors.T[:rank]),
         eigenvalues=kept,
@@ -159,21 +273,21 @@ def principal_components_of_covariance(
         tolerance=tolerance,
         smallest=float(eigenvalues[-1]),
         n_negative=int((eigenvalues < 0).sum()),
-        residual=residual,
-        names=found,
+        residual=float(np.linalg.norm(matrix @ vectors - vectors * eigenvalues, axis=0).max()),
+        names=labels,
     )
 
 
 @checked
 def correlation_matrix(C: ArrayLike) -> np.ndarray:
-    """Return C_ij / sqrt(C_ii C_jj), (d, d).
+    """Return C_ij / sqrt(C_ii C_jj), shape (d, d).
 
     Raises
     ------
     InputError
         For what is no symmetric matrix, or a variance that is not positive.
     """
-    matrix, names = _square(C, None)
+    matrix, names = _symmetric(C, None)
     variance = np.diag(matrix)
     if (variance <= 0).any():
         where = names[int(np.argmin(variance))]
@@ -186,27 +300,27 @@ def correlation_matrix(C: ArrayLike) -> np.ndarray:
 
 @checked
 def symmetrised(C: ArrayLike, *, lower: bool = True) -> np.ndarray:
-    """Return the symmetric matrix (d, d) of which C holds the lower (or upper) triangle with diagonal.
+    """Return the symmetric matrix (d, d) of which C holds the lower (or upper) triangle with the diagonal.
 
     The other triangle of C is not looked at.
     """
-    matrix = read_table(C).values
-    _check_square(matrix)
+    matrix = _square(read_table(C).values)
     half = matrix if lower else matrix.T
     return np.tril(half) + np.tril(half, -1).T
 
 
-def _check_square(matrix: np.ndarray) -> None:
+def _square(matrix: np.ndarray) -> np.ndarray:
     if matrix.shape[0] != matrix.shape[1]:
         raise InputError(
             f"Expected a square covariance matrix, got shape {matrix.shape}. Rows and columns are features."
         )
+    return matrix
 
 
-def _square(C: ArrayLike, names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _symmetric(C: ArrayLike, names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return a matrix (d, d) that is exactly symmetric, and its names, or say why C is none."""
     table = read_table(C, names)
-    matrix = table.values
-    _check_square(matrix)
+    matrix = _square(table.values)
     for lower, other in ((True, np.triu(matrix, 1)), (False, np.tril(matrix, -1))):
         if not other.any() and np.any(matrix - np.diag(np.diag(matrix))):
             filled, empty = ("lower", "upper") if lower else ("upper", "lower")
@@ -225,26 +339,9 @@ def _square(C: ArrayLike, names: Sequence[str] | None) -> tuple[np.ndarray, tupl
     return (matrix + matrix.T) / 2, table.names
 
 
-def _eigen(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return eigenvalues (d,), falling, eigenvectors (d, d) in columns and the largest |C v - lambda v|."""
+def _eigen(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return eigenvalues (d,), falling, and eigenvectors (d, d) in columns."""
     from scipy.linalg import eigh
 
     eigenvalues, vectors = eigh(matrix, check_finite=False)
-    residual = np.linalg.norm(matrix @ vectors - vectors * eigenvalues, axis=0).max()
-    return eigenvalues[::-1], vectors[:, ::-1], float(residual)
-
-
-def _tolerance(eigenvalues: np.ndarray, wanted: float | None) -> float:
-    largest, most_negative = eigenvalues[0], max(0.0, -float(eigenvalues[-1]))
-    if not largest > 0:
-        raise InputError("Expected a covariance matrix, got no positive eigenvalue. Check sign and content.")
-    if wanted is not None:
-        check_positive("rank_tolerance", wanted, allow_zero=True)
-    negative = most_negative / float(largest)
-    allowed = max(NEGATIVE_TOLERANCE, wanted or 0.0)
-    if negative > allowed:
-        raise InputError(
-            f"Expected no negative eigenvalues but for rounding, got {-most_negative:.3g} with a largest of "
-            f"{largest:.3g}. That is no covariance matrix; if it is rounding, set rank_tolerance above {negative:.1g}."
-        )
-    return float(wanted) if wanted is not None else max(len(eigenvalues) * EPSILON, ROUNDING_MARGIN * negative)
+    return eigenvalues[::-1], vectors[:, ::-1]

@@ -38,8 +38,6 @@ __all__ = [
     "surface_shares",
 ]
 
-Inside = Callable[[np.ndarray], np.ndarray]  # points (n, D) of the cube -> (n,) bool
-
 DIMENSIONS = (1, 2, 3, 5, 10, 20, 50, 100)
 # the largest number of unit balls that touch one: known in these dimensions only (Conway and Sloane 1999)
 KISSING_NUMBERS = {1: 2, 2: 6, 3: 12, 4: 24, 8: 240, 24: 196_560}
@@ -71,9 +69,11 @@ class DistanceConcentration:
 
     Parameters
     ----------
-    dimensions : (k,). limit : (k,), sqrt(7 / 20 / D), the relative spread for large D.
-    spread : k standard deviations of the distance over its mean, of independent pairs, with errors.
-    contrast : (k,), (farthest - nearest) / nearest distance from the centre point among `n_points`.
+    dimensions : Dimensions D, shape (k,).
+    limit : Relative spread for large D, sqrt(7 / 20 / D), shape (k,).
+    spread : Standard deviation of the distance over its mean, of independent pairs, with errors; k of them.
+    contrast : (farthest - nearest) / nearest distance from the centre point among `n_points`, shape (k,).
+    n_points : Number of points and of pairs.
     """
 
     dimensions: np.ndarray
@@ -89,13 +89,14 @@ class CrowdedNeighbours:
 
     Parameters
     ----------
-    dimensions : (k,).
-    equidistant : (k,), points that are all equally far from each other, D + 1.
-    kissing : (k,), equal balls that touch one; nan where the number is not known.
-    shell : (k,), volume between r and 2 r over that of the ball r, 2^D - 1.
-    needed_radius : (k,), how many times larger than 2 r a picture must be to hold the neighbours within 2 r
-        at the density that it has within r: 2^(D / picture) / 2.
-    picture : dimensions of the picture, picture_equidistant, picture_shell : what it holds.
+    dimensions : Dimensions D, shape (k,).
+    equidistant : Number of points that are all equally far from each other, D + 1, shape (k,).
+    kissing : Number of equal balls that touch one, shape (k,); nan where it is not known.
+    shell : Volume between r and 2 r over that of the ball r, 2^D - 1, shape (k,).
+    needed_radius : How many times larger than 2 r a picture must be to hold the neighbours within 2 r at the density
+        that it has within r, 2^(D / picture) / 2, shape (k,).
+    picture : Dimensions of the picture.
+    picture_equidistant, picture_shell : Number of equidistant points and volume of the shell in the picture.
     """
 
     dimensions: np.ndarray
@@ -130,7 +131,7 @@ def ball_in_cube(
 
     A simulation that hits nothing has the error of one hit, 1 / n_points.
     """
-    chosen = _checked(dimensions)
+    chosen = _whole(dimensions)
     simulated = _simulate(chosen, n_points, random_state, lambda x: np.square(x).sum(1) <= 0.25)
     return BallInCube(chosen, np.array([ball_share(d) for d in chosen]), simulated)
 
@@ -144,9 +145,11 @@ def surface_shares(
     random_state: RandomState = None,
 ) -> SurfaceShare:
     """Return the share of the unit cube within `eps` of its surface, exact and simulated."""
-    chosen = _checked(dimensions)
+    chosen = _whole(dimensions)
     exact = np.array([surface_share(d, eps) for d in chosen])
-    return SurfaceShare(chosen, eps, exact, _simulate(chosen, n_points, random_state, _near_surface(eps)))
+    return SurfaceShare(
+        chosen, eps, exact, _simulate(chosen, n_points, random_state, lambda x: np.abs(x).max(1) >= 0.5 - eps)
+    )
 
 
 @checked
@@ -157,7 +160,7 @@ def distance_concentration(
 
     `n_points` independent pairs make the spread, so its error is that of independent values.
     """
-    chosen, seed = _checked(dimensions), as_seed(random_state)
+    chosen, seed = _whole(dimensions), as_seed(random_state)
     check_positive("n_points", n_points, integer=True)
     spread, contrast = [], []
     for d in chosen:
@@ -167,7 +170,12 @@ def distance_concentration(
             x = rng.random((size, d)) - 0.5
             pairs.append(np.linalg.norm(x - rng.random((size, d)) + 0.5, axis=1))
             centre.append(np.linalg.norm(x, axis=1))
-        spread.append(_relative_spread(np.concatenate(pairs)))
+        distances = np.concatenate(pairs)
+        deviation = distances.std(ddof=1)
+        ratio = deviation / distances.mean()
+        z = (distances - distances.mean()) / deviation
+        influence = (z**2 - 1) / 2 - z * ratio  # of the logarithm of the ratio
+        spread.append(Measured(float(ratio), float(ratio * influence.std() / math.sqrt(n_points)), n_points))
         from_centre = np.concatenate(centre)
         contrast.append(float(np.ptp(from_centre) / from_centre.min()))
     return DistanceConcentration(chosen, np.sqrt(7 / 20 / chosen), tuple(spread), np.array(contrast), n_points)
@@ -176,7 +184,7 @@ def distance_concentration(
 @checked
 def crowded_neighbours(dimensions: Sequence[int] = DIMENSIONS, *, picture: int = 2) -> CrowdedNeighbours:
     """Return what fits at one distance in each dimension, beside what a picture holds."""
-    chosen = _checked(dimensions)
+    chosen = _whole(dimensions)
     check_positive("picture", picture, integer=True)
     kissing = np.array([KISSING_NUMBERS.get(int(d), math.nan) for d in chosen], dtype=float)
     shell = 2.0**chosen - 1
@@ -185,37 +193,28 @@ def crowded_neighbours(dimensions: Sequence[int] = DIMENSIONS, *, picture: int =
     )
 
 
-def _checked(dimensions: Sequence[int]) -> np.ndarray:
+def _whole(dimensions: Sequence[int]) -> np.ndarray:
     for d in dimensions:
         check_positive("dimension", d, integer=True)
     return np.array([int(d) for d in dimensions])
 
 
 def _sizes(n_points: int, d: int) -> list[int]:
+    """Return the sizes of blocks of points that are held at once."""
     step = max(1, BLOCK_VALUES // d)
     return [min(step, n_points - start) for start in range(0, n_points, step)]
 
 
-def _near_surface(eps: float) -> Inside:
-    return lambda x: np.abs(x).max(1) >= 0.5 - eps
-
-
-def _simulate(dimensions: np.ndarray, n_points: int, random_state: RandomState, inside: Inside) -> tuple[Measured, ...]:
+def _simulate(
+    dimensions: np.ndarray, n_points: int, random_state: RandomState, inside: Callable[[np.ndarray], np.ndarray]
+) -> tuple[Measured, ...]:
+    """Return the share of uniform points of the cube, shape (n, D), for which `inside` is true, in each dimension."""
     check_positive("n_points", n_points, integer=True)
-    seed, found = as_seed(random_state), []
+    seed, shares = as_seed(random_state), []
     for d in dimensions:
         rng = np.random.default_rng(child_seed(seed, "cube", int(d)))
         hits = sum(int(inside(rng.random((size, d)) - 0.5).sum()) for size in _sizes(n_points, int(d)))
         share = hits / n_points
         # binomial error; of one point where all hit or none does
-        found.append(Measured(share, max(math.sqrt(share * (1 - share) / n_points), 1 / n_points), n_points))
-    return tuple(found)
-
-
-def _relative_spread(distances: np.ndarray) -> Measured:
-    """Return standard deviation over mean, with the error that the moments of the sample give."""
-    n, mean, deviation = len(distances), distances.mean(), distances.std(ddof=1)
-    z = (distances - mean) / deviation
-    ratio = deviation / mean
-    influence = (z**2 - 1) / 2 - z * ratio  # of the logarithm of the ratio
-    return Measured(float(ratio), float(ratio * influence.std() / math.sqrt(n)), n)
+        shares.append(Measured(share, max(math.sqrt(share * (1 - share) / n_points), 1 / n_points), n_points))
+    return tuple(shares)

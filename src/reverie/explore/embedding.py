@@ -1,12 +1,12 @@
-"""Pictures in two dimensions: t-SNE with a number for how far it can be trusted, and biplots.
+"""Pictures in two dimensions by t-SNE, with a number for how far they can be trusted.
 
-t-SNE (van der Maaten and Hinton, J. Mach. Learn. Res. 9 (2008) 2579) places points so that neighbours
-stay neighbours. It bends space to do so: the distance between clusters, their size and their density
-mean little. Started from principal components, as here, the arrangement at large is at least that of
-PCA (Kobak and Berens, Nat. Commun. 10 (2019) 5416).
+t-SNE (van der Maaten and Hinton, J. Mach. Learn. Res. 9 (2008) 2579; here scikit-learn's) places points so that
+neighbours stay neighbours. It bends space to do so: the distance between clusters, their size and their density mean
+little. Started from principal components, as here, the arrangement at large is at least that of PCA (Kobak and Berens,
+Nat. Commun. 10 (2019) 5416).
 
-Trustworthiness (Venna and Kaski, ICANN 2001) counts neighbours in the picture that are none in the
-data, in [0, 1], 1 if there are none; for k neighbours of n points and ranks r(i, j) in the data,
+Trustworthiness (Venna and Kaski, ICANN 2001) counts neighbours in the picture that are none in the data, in [0, 1], 1
+if there are none; for k neighbours of n points and ranks r(i, j) in the data,
 
     T = 1 - 2 / (n k (2n - 3k - 1)) sum_i sum_{j in kNN of i in the picture} max(0, r(i, j) - k).
 
@@ -21,12 +21,13 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
+from reverie.core.measured import as_json
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.reduce import PCAResult, principal_components
-from reverie.explore.tables import read_table
+from reverie.explore.components import principal_components
+from reverie.explore.tables import random_rows, read_table, read_unweighted, sklearn_seed
 
-__all__ = ["Biplot", "Embedding", "biplot", "trustworthiness", "tsne"]
+__all__ = ["Embedding", "trustworthiness", "tsne"]
 
 PCA_FIRST = 50  # distances among more features are mostly noise and cost time (van der Maaten and Hinton)
 NEIGHBOURS = 10
@@ -40,10 +41,13 @@ class Embedding:
 
     Parameters
     ----------
-    points : (m, n_components). rows : (m,) their rows in X.
-    trustworthiness, pca_trustworthiness : of this picture, and of the leading principal components.
-    perplexity : the effective number of neighbours. n : number of rows given. seed : of the run.
-    notes : what was cut, and how to read the picture.
+    points : Coordinates in the picture, shape (m, n_components).
+    rows : Number of the row of X behind each point, shape (m,).
+    trustworthiness, pca_trustworthiness : Trustworthiness of this picture, and of the leading principal components.
+    perplexity : Effective number of neighbours.
+    n : Number of rows given.
+    seed : Root of all randomness.
+    notes : What was cut, and how to read the picture, in sentences.
     """
 
     points: np.ndarray
@@ -64,29 +68,7 @@ class Embedding:
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary that `json` can write."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("points", "rows")}
-        return plain | {"points": self.points.tolist(), "rows": self.rows.tolist(), "notes": list(self.notes)}
-
-
-@dataclass(frozen=True)
-class Biplot:
-    """Rows and features in the plane of two components (Gabriel, Biometrika 58 (1971) 453).
-
-    Parameters
-    ----------
-    scores : (n, 2) of the rows.
-    arrows : (d, 2), loadings times the standard deviation of their component, times `factor`: before
-        that factor, the inner product of two arrows is the covariance of two features in this plane.
-    factor : makes the longest arrow as long as 0.8 of the farthest row.
-    names : d feature names. components : which two. shares : their shares of the variance, (2,).
-    """
-
-    scores: np.ndarray
-    arrows: np.ndarray
-    factor: float
-    names: tuple[str, ...]
-    components: tuple[int, int]
-    shares: np.ndarray
+        return as_json(self)
 
 
 @checked
@@ -102,57 +84,46 @@ def tsne(
 
     Parameters
     ----------
-    X : (n, *event), features in comparable units; weights are refused.
-    perplexity : effective number of neighbours, in (1, n).
-    n_components : 2, or 3 (the fast algorithm knows no more).
-    random_state : of the rows drawn and of the embedding.
-    max_rows : more rows are cut at random; time grows as n log n.
+    X : Rows with features in comparable units, shape (n, *event); weights are refused.
+    perplexity : Effective number of neighbours, in (1, n).
+    n_components : 2, or 3 (the fast algorithm allows no more).
+    random_state : Seed or generator of the rows drawn and of the embedding.
+    max_rows : More rows are cut at random; time grows as n log n.
 
     Raises
     ------
     InputError
         For data that cannot be read, unequal weights, too few rows, or options out of range.
     """
-    table, seed = read_table(X), as_seed(random_state)
-    if table.weights is not None and np.ptp(table.weights) > 0:
-        raise InputError("Expected rows without weights, got unequal weights. Draw rows in proportion to them first.")
-    check_positive("max_rows", max_rows, integer=True)
-    n = len(table.values)
-    rng = np.random.default_rng(child_seed(seed, "rows"))
-    rows = np.sort(rng.choice(n, max_rows, replace=False)) if n > max_rows else np.arange(n)
-    _check_options(len(rows), perplexity, n_components)
-    notes = [CAUTION] + ([f"{max_rows:,} of {n:,} rows were used, drawn at random."] if n > max_rows else [])
-    values = table.values[rows]
-    scores = _scores(values, seed)
-    points = _place(scores, perplexity, n_components, child_seed(seed, "tsne") % 2**32)
-    trust = [trustworthiness(values, picture, random_state=seed) for picture in (points, scores[:, :n_components])]
-    return Embedding(points, rows, trust[0], trust[1], float(perplexity), n, seed, tuple(notes))
+    from sklearn.manifold import TSNE
 
-
-def _check_options(n: int, perplexity: float, n_components: int) -> None:
+    table, seed = read_unweighted(X), as_seed(random_state)
+    rows, notes = random_rows(len(table.values), max_rows, seed)
     if n_components not in (2, 3):
         raise InputError(f"Expected n_components of 2 or 3, got {n_components!r}. Use principal_components for more.")
     check_positive("perplexity", perplexity)
-    if not 1 < perplexity < n - 1:
-        raise InputError(f"Expected perplexity between 1 and n - 1 = {n - 1}, got {perplexity}. Lower it, or add rows.")
-
-
-def _scores(values: np.ndarray, seed: int) -> np.ndarray:
-    most = min(len(values) - 1, values.shape[1], PCA_FIRST)
-    result = principal_components(values, n_components=most, random_state=seed, n_bootstrap=0)
-    return result.transform(values)
-
-
-def _place(scores: np.ndarray, perplexity: float, n_components: int, seed: int) -> np.ndarray:
-    from sklearn.manifold import TSNE
-
+    most = len(rows) - 1
+    if not 1 < perplexity < most:
+        raise InputError(f"Expected perplexity between 1 and n - 1 = {most}, got {perplexity}. Lower it, or add rows.")
+    values = table.values[rows]
+    kept = min(most, values.shape[1], PCA_FIRST)
+    scores = principal_components(values, n_components=kept, random_state=seed, n_bootstrap=0).transform(values)
     # scikit-learn's own PCA start, made here: its first component gets a standard deviation of 1e-4
-    start = np.zeros((len(scores), n_components))
-    kept = min(n_components, scores.shape[1])
-    start[:, :kept] = 1e-4 * scores[:, :kept] / scores[:, 0].std()
-    init: Any = start.astype(np.float32)
-    model = TSNE(n_components, perplexity=perplexity, init=init, random_state=seed)
-    return model.fit_transform(scores).astype(float)
+    start = np.zeros((len(scores), n_components), dtype=np.float32)
+    leading = scores[:, :n_components]
+    start[:, : leading.shape[1]] = 1e-4 * leading / scores[:, 0].std()
+    model = TSNE(n_components, perplexity=perplexity, init=start, random_state=sklearn_seed(seed, "tsne"))  # pyright: ignore[reportArgumentType]
+    points = model.fit_transform(scores).astype(float)
+    return Embedding(
+        points=points,
+        rows=rows,
+        trustworthiness=trustworthiness(values, points, random_state=seed),
+        pca_trustworthiness=trustworthiness(values, leading, random_state=seed),
+        perplexity=float(perplexity),
+        n=len(table.values),
+        seed=seed,
+        notes=(CAUTION, *notes),
+    )
 
 
 @checked
@@ -161,8 +132,8 @@ def trustworthiness(
 ) -> float:
     """Return the trustworthiness of `points` (n, k) as a picture of `X` (n, *event), in [0, 1].
 
-    Of more than 2,000 rows as many are drawn at random: among fewer rows neighbours are farther away,
-    so numbers compare only at equal n.
+    Of more than 2,000 rows as many are drawn at random: among fewer rows neighbours are farther away, so numbers
+    compare only at equal n.
 
     Raises
     ------
@@ -182,24 +153,3 @@ def trustworthiness(
         rows = rng.choice(len(values), RANK_ROWS, replace=False)
         values, points = values[rows], points[rows]
     return float(venna_kaski(values, points, n_neighbors=n_neighbours))
-
-
-@checked
-def biplot(result: PCAResult, X: ArrayLike, components: tuple[int, int] = (0, 1)) -> Biplot:
-    """Return rows `X` (n, *event) and the features of `result` in the plane of two of its components.
-
-    Raises
-    ------
-    InputError
-        For components that were not kept, or rows of another width.
-    """
-    kept = len(result.components)
-    if len(components) != 2 or not all(0 <= c < kept for c in components):
-        raise InputError(f"Expected two components between 0 and {kept - 1}, got {components}. Choose two of those.")
-    chosen = list(components)
-    scores = result.transform(X)[:, chosen]
-    arrows = (result.components[chosen] * np.sqrt(result.explained_variance[chosen])[:, None]).T
-    longest = float(np.linalg.norm(arrows, axis=1).max())
-    factor = 0.8 * float(np.linalg.norm(scores, axis=1).max()) / longest if longest > 0 else 1.0
-    shares = result.explained_variance_ratio[chosen]
-    return Biplot(scores, factor * arrows, factor, result.names, (chosen[0], chosen[1]), shares)

@@ -1,18 +1,40 @@
-"""Bagging: the average of equal models, each trained on rows of its own.
+"""Bagging: the average of equal models, each trained on rows of its own, and what averaging does to the variance.
 
-M copies of an estimator are trained on bootstrap samples of the data, or on disjoint parts of it, and
-their predictions, or class probabilities, are averaged (Breiman 1996). The mean has the bias of its
-members, and less variance the less they are correlated (`reverie.explore.variance`). Bootstrap samples
-repeat rows, and disjoint parts are small: either may increase the bias. Bagging pays for unstable
-learners, such as deep trees, where a small change of the data changes the prediction much.
+M copies of an estimator are trained on bootstrap samples of the data, or on disjoint parts of it, and their
+predictions, or class probabilities, are averaged (Breiman 1996). The mean has the bias of its members, and less
+variance the less they are correlated. Bootstrap samples repeat rows, and disjoint parts are small: either may increase
+the bias. Bagging pays for unstable learners, such as deep trees, where a small change of the data changes the
+prediction much. scikit-learn's bagging has no disjoint parts and no score of single members, so the loop over members
+is our own.
 
-A row that a member did not train on is "out of bag" for it (37 % of the rows of a bootstrap sample).
-The score of each row by such members alone is an honest estimate without a test set. Its standard error
-is that of the number of rows: for an accuracy a, a(1 - a)/n; for R^2 = 1 - A/B, with A the mean squared
-error and B the variance of y, the variance of the influence A (y - mean)^2/B^2 - e^2/B over n.
+A row that a member did not train on is "out of bag" for it (37 % of the rows of a bootstrap sample). The score of each
+row by such members alone is an honest estimate without a test set. Its standard error is that of the number of rows:
+for an accuracy a, a(1 - a)/n; for R^2 = 1 - A/B, with A the mean squared error and B the variance of y, the variance of
+the influence A (y - mean)^2/B^2 - e^2/B over n.
+
+A prediction fluctuates with the training set. Over many training sets let each of n members have variance sigma^2, and
+let any two have correlation rho. Then
+
+    Var(mean of n) = rho sigma^2 + (1 - rho) sigma^2 / n.
+
+The second part falls with n, the first does not: correlated members cannot average it away. (The formula is found in
+print as sigma^2/n + (n-1)/n rho sigma; its last factor must be sigma^2.)
+
+sigma^2, rho and Var(mean) are estimated from R independent replicates, each an ensemble of M members trained on a data
+set of its own: unbiased sample variances and covariances over replicates, averaged over the points of prediction. At
+n = M the formula is an identity of these estimates; at any other n it extrapolates. Errors are those of a jackknife
+over replicates. Where the truth f is known,
+
+    bias^2 = mean over points of (average prediction - f)^2 - Var(mean)/R,
+
+the last term for the noise of the average. The estimate has no bias of its own and may come out negative where the
+bias is small, and is then told as an upper limit. It needs replicates that are independent of each other. Bootstrap
+samples of one data set all share its fluctuation, which would be taken for a bias: their average differs from the truth
+by about as much as one data set from another.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +42,26 @@ import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_finite, check_positive
+from reverie.core.containers import as_array
 from reverie.core.errors import InputError
-from reverie.core.measured import Measured
+from reverie.core.measured import Measured, as_json
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
 from reverie.explore.tables import read_table
 
-__all__ = ["Bagged", "bagging", "measured_score", "outputs", "read_targets"]
+__all__ = [
+    "Bagged",
+    "VarianceDecomposition",
+    "bagging",
+    "decompose",
+    "measured_score",
+    "outputs",
+    "read_targets",
+    "variance_decomposition",
+]
 
-Draws = list[np.ndarray]  # the training rows of each member
+_FEWEST_REPLICATES = 3  # a jackknife of variances leaves two
+_MOST_POINTS = 500  # held out where no points of prediction are given
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +70,14 @@ class Bagged:
 
     Parameters
     ----------
-    members : fitted estimators.
-    classes : (K,) class labels, None for a regression.
-    out_of_bag : accuracy or R^2 of rows by the members that did not see them, with the standard error of
-        their number; nan where no row was left out.
-    member_score : the mean of the same score over single members.
-    names : d feature names.
+    members : Fitted estimators.
+    classes : Class labels, shape (K,); None for a regression.
+    out_of_bag : Accuracy or R^2 of rows by the members that did not see them, with the standard error of their
+        number; nan where no row was left out.
+    member_score : Mean of the same score over single members.
+    names : Names of the d features.
     settings : n_estimators, how rows were drawn, and the seed.
-    warnings : what to keep in mind, in sentences.
+    warnings : What to keep in mind, in sentences.
     """
 
     members: tuple[Any, ...]
@@ -73,23 +106,15 @@ class Bagged:
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary that `json` can write, without the members themselves."""
-        return {
-            "classes": None if self.classes is None else self.classes.tolist(),
-            "out_of_bag": self.out_of_bag.to_json(),
-            "member_score": self.member_score if math.isfinite(self.member_score) else None,
-            "names": list(self.names),
-            "settings": dict(self.settings),
-            "warnings": list(self.warnings),
-        }
+        return as_json(self, without=("members",))
 
     def __str__(self) -> str:
         score = "R^2" if self.classes is None else "accuracy"
-        rows = self.settings["rows"]
-        found = (
-            f"{len(self.members)} members trained on {rows} reach an out-of-bag {score} of {self.out_of_bag}; "
-            f"single members reach {self.member_score:.3g}."
+        sentence = (
+            f"{len(self.members)} members trained on {self.settings['rows']} reach an out-of-bag {score} of "
+            f"{self.out_of_bag}; single members reach {self.member_score:.3g}."
         )
-        return " ".join([found, *self.warnings])
+        return " ".join([sentence, *self.warnings])
 
 
 @checked
@@ -107,12 +132,13 @@ def bagging(
 
     Parameters
     ----------
-    estimator : a scikit-learn classifier or regressor; it is cloned, and seeded if it has a random_state.
-    X, y : (n, *event) and (n,).
-    n_estimators : M, at least 2.
-    fraction : size of each bootstrap sample over n, in (0, 1]; None is 1.
-    partition : train on M disjoint parts of the rows in place of bootstrap samples.
-    random_state : int, generator or None.
+    estimator : A scikit-learn classifier or regressor; it is cloned, and seeded if it has a random_state.
+    X : Rows, shape (n, *event).
+    y : Targets, shape (n,).
+    n_estimators : Number M of members, at least 2.
+    fraction : Size of each bootstrap sample over n, in (0, 1]; None is 1.
+    partition : Train on M disjoint parts of the rows in place of bootstrap samples.
+    random_state : Seed or generator, or None.
 
     Raises
     ------
@@ -122,24 +148,38 @@ def bagging(
     from sklearn.base import is_classifier
 
     table, seed = read_table(X), as_seed(random_state)
-    targets = read_targets(y, len(table.values))
-    draws = _draws(len(targets), n_estimators, fraction, partition=partition, seed=child_seed(seed, "rows"))
+    n, targets = len(table.values), read_targets(y, len(table.values))
+    draws = _draws(n, n_estimators, fraction, partition=partition, seed=child_seed(seed, "rows"))
     classes = np.unique(targets) if is_classifier(estimator) else None
-    members = _members(estimator, table.values, targets, draws, seed)
-    score, single = _out_of_bag(members, draws, table.values, targets, classes)
-    left = len(targets) - (score.n or 0)
+    members, singles = [], []
+    total, seen_by = np.zeros((n, 1 if classes is None else len(classes))), np.zeros(n)
+    for i, rows in enumerate(draws):
+        member = _seeded(estimator, child_seed(seed, "member", i)).fit(table.values[rows], targets[rows])
+        members.append(member)
+        new = np.ones(n, dtype=bool)
+        new[rows] = False
+        if new.any():
+            prediction = outputs(member, table.values[new], classes)
+            singles.append(measured_score(prediction, targets[new], classes).value)
+            total[new] += prediction.reshape(len(prediction), -1)
+        seen_by += new
+    scored = seen_by > 0
+    mean = total[scored] / seen_by[scored, None]
+    unscored = f"{n - scored.sum()} rows were seen by all members and are not scored."
+    warnings = [] if scored.all() else [unscored]
+    warnings += [] if table.weights is None else ["Event weights are not used: every row counts once."]
     return Bagged(
-        members=members,
+        members=tuple(members),
         classes=classes,
-        out_of_bag=score,
-        member_score=single,
+        out_of_bag=measured_score(mean[:, 0] if classes is None else mean, targets[scored], classes),
+        member_score=float(np.mean(singles)) if singles else math.nan,
         names=table.names,
         settings={
             "n_estimators": n_estimators,
             "rows": f"{'disjoint parts' if partition else 'bootstrap samples'} of {len(draws[0])} rows",
             "seed": seed,
         },
-        warnings=_warnings(left, weighted=table.weights is not None),
+        warnings=tuple(warnings),
     )
 
 
@@ -161,13 +201,13 @@ def outputs(member: Any, values: np.ndarray, classes: np.ndarray | None) -> np.n
     """
     if classes is None:
         return np.asarray(member.predict(values), dtype=np.float64)
-    found = np.zeros((len(values), len(classes)))
+    spread = np.zeros((len(values), len(classes)))
     probabilities = getattr(member, "predict_proba", None)
     if probabilities is not None:
-        found[:, np.searchsorted(classes, member.classes_)] = probabilities(values)
+        spread[:, np.searchsorted(classes, member.classes_)] = probabilities(values)
     else:
-        found[np.arange(len(values)), np.searchsorted(classes, member.predict(values))] = 1
-    return found
+        spread[np.arange(len(values)), np.searchsorted(classes, member.predict(values))] = 1
+    return spread
 
 
 def measured_score(prediction: np.ndarray, targets: np.ndarray, classes: np.ndarray | None) -> Measured:
@@ -186,12 +226,8 @@ def measured_score(prediction: np.ndarray, targets: np.ndarray, classes: np.ndar
     return Measured(1 - A / B, float(influence.std() / math.sqrt(n)), n)
 
 
-def _warnings(left: int, *, weighted: bool) -> tuple[str, ...]:
-    found = [f"{left} rows were seen by all members and are not scored."] if left else []
-    return tuple(found + (["Event weights are not used: every row counts once."] if weighted else []))
-
-
-def _draws(n: int, n_estimators: int, fraction: float | None, *, partition: bool, seed: int) -> Draws:
+def _draws(n: int, n_estimators: int, fraction: float | None, *, partition: bool, seed: int) -> list[np.ndarray]:
+    """Return the training rows of each member."""
     check_positive("n_estimators", n_estimators, integer=True)
     r = np.random.default_rng(seed)
     if partition and fraction is not None:
@@ -207,13 +243,6 @@ def _draws(n: int, n_estimators: int, fraction: float | None, *, partition: bool
     return [r.integers(n, size=max(1, round(share * n))) for _ in range(n_estimators)]
 
 
-def _members(estimator: Any, values: np.ndarray, targets: np.ndarray, draws: Draws, seed: int) -> tuple[Any, ...]:
-    return tuple(
-        _seeded(estimator, child_seed(seed, "member", i)).fit(values[rows], targets[rows])
-        for i, rows in enumerate(draws)
-    )
-
-
 def _seeded(estimator: Any, seed: int) -> Any:
     # every random_state of an estimator, or of the steps of a pipeline, gets a seed of its own
     from sklearn.base import clone
@@ -223,21 +252,168 @@ def _seeded(estimator: Any, seed: int) -> Any:
     return fresh.set_params(**{key: child_seed(seed, key) % 2**32 for key in keys}) if keys else fresh
 
 
-def _out_of_bag(
-    members: tuple[Any, ...], draws: Draws, values: np.ndarray, targets: np.ndarray, classes: np.ndarray | None
-) -> tuple[Measured, float]:
-    """Return the score of rows by the members that did not see them, and the mean score of single members."""
-    total, seen_by, singles = 0.0, np.zeros(len(values)), []
-    for member, rows in zip(members, draws, strict=True):
-        new = np.ones(len(values), dtype=bool)
-        new[rows] = False
-        prediction = np.zeros((len(values), 1 if classes is None else len(classes)))
-        if new.any():
-            found = outputs(member, values[new], classes)
-            singles.append(measured_score(found, targets[new], classes).value)
-            prediction[new] = found.reshape(len(found), -1)
-        total, seen_by = total + prediction, seen_by + new
-    scored = seen_by > 0
-    mean = (total / np.maximum(seen_by, 1)[:, None])[scored]
-    score = measured_score(mean[:, 0] if classes is None else mean, targets[scored], classes)
-    return score, float(np.mean(singles)) if singles else math.nan
+@dataclass(frozen=True)
+class VarianceDecomposition:
+    """Variance of an ensemble over training sets; one standard error each, from the replicates.
+
+    Parameters
+    ----------
+    sigma2 : Variance of one member, in squared units of the prediction.
+    rho : Correlation of two members.
+    var_mean : Variance of the mean of the members.
+    predicted : rho sigma^2 + (1 - rho) sigma^2 / n at the given number of members.
+    bias2 : Squared bias; None where the truth is not known.
+    n_replicates, n_members, n_points : Numbers of replicates, members and points that it was estimated from.
+    """
+
+    sigma2: Measured
+    rho: Measured
+    var_mean: Measured
+    predicted: float
+    bias2: Measured | None
+    n_replicates: int
+    n_members: int
+    n_points: int
+
+    def at(self, n: int) -> float:
+        """Return the variance of the mean of `n` members, rho sigma^2 + (1 - rho) sigma^2 / n."""
+        check_positive("n", n, integer=True)
+        return _variance_of_mean(self.sigma2.value, self.rho.value, n)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary that `json` can write."""
+        return as_json(self)
+
+    def __str__(self) -> str:
+        floor, bias = self.rho.value * self.sigma2.value, ""
+        if self.bias2 is not None:
+            limit = max(self.bias2.value, 0.0) + 1.645 * self.bias2.error
+            seen = self.bias2.value >= 1.645 * self.bias2.error
+            bias = f" The squared bias is {self.bias2}."
+            bias = bias if seen else f" No bias is seen: its square is below {limit:.2g} (95 %)."
+        return (
+            f"One member has variance {self.sigma2} over {self.n_replicates} training sets, two members have "
+            f"correlation {self.rho}, and the mean of {self.n_members} has variance {self.var_mean}. "
+            f"More members cannot go below {floor:.3g}.{bias}"
+        )
+
+
+@checked
+def variance_decomposition(predictions: ArrayLike, truth: ArrayLike | None = None) -> VarianceDecomposition:
+    """Return sigma^2, rho and the variance of the mean of an ensemble, with errors.
+
+    Parameters
+    ----------
+    predictions : Predictions by replicate, member and point, shape (R, M, P); R >= 3, M >= 2. Replicates are
+        independent.
+    truth : What an ideal model would predict, shape (P,), or None.
+
+    Raises
+    ------
+    InputError
+        For another shape, or predictions that are not finite.
+    """
+    x = np.asarray(as_array(predictions, "predictions"), dtype=np.float64)
+    if x.ndim != 3 or x.shape[0] < _FEWEST_REPLICATES or x.shape[1] < 2 or x.shape[2] < 1:
+        raise InputError(
+            f"Expected predictions (replicate, member, point) with at least {_FEWEST_REPLICATES} replicates and 2 "
+            f"members, got shape {x.shape}. Reshape them, or train more."
+        )
+    check_finite(x, name="predictions")
+    R, M, P = x.shape
+    deviations, means = x - x.mean(axis=0), x.mean(axis=1)
+    # squared deviations of each replicate; a variance is their sum / (R-1), and without replicate r, exactly,
+    # (sum q - q_r R/(R-1)) / (R-2)
+    q = np.square(deviations).mean(axis=(1, 2))
+    q_mean = np.square(deviations.mean(axis=1)).mean(axis=1)
+
+    def jackknife(function: Callable[..., np.ndarray], *parts: np.ndarray) -> Measured:
+        value = function(*(np.atleast_1d(part.sum() / (R - 1)) for part in parts))[0]
+        without = function(*((part.sum() - part * R / (R - 1)) / (R - 2) for part in parts))
+        return Measured(float(value), _jackknife_error(without), R)
+
+    def correlation(v: np.ndarray, v_mean: np.ndarray) -> np.ndarray:  # M^2 Var(mean) = M sigma^2 + M(M-1) rho sigma^2
+        return np.divide(M * v_mean - v, (M - 1) * v, out=np.full_like(v, math.nan), where=v > 0)
+
+    sigma2, var_mean = (jackknife(lambda v: v, part) for part in (q, q_mean))
+    rho, bias2 = jackknife(correlation, q, q_mean), None
+    if truth is not None:
+        f = np.asarray(truth, dtype=np.float64)
+        if f.shape != (P,):
+            raise InputError(f"Expected truth with shape {(P,)}, got {f.shape}. Give one number per point.")
+        offset = means.mean(axis=0) - f
+        without = np.array([np.square(offset + (offset + f - mean) / (R - 1)).mean() for mean in means])
+        bias2 = Measured(float(np.square(offset).mean() - var_mean.value / R), _jackknife_error(without), R)
+    predicted = _variance_of_mean(sigma2.value, rho.value, M)
+    return VarianceDecomposition(sigma2, rho, var_mean, predicted, bias2, R, M, P)
+
+
+@checked
+def decompose(
+    estimator: Any,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    X_test: ArrayLike | None = None,
+    truth: ArrayLike | None = None,
+    n_replicates: int = 20,
+    n_estimators: int = 25,
+    fraction: float | None = None,
+    disjoint: bool = False,
+    random_state: RandomState = None,
+) -> VarianceDecomposition:
+    """Train ensembles on many data sets and decompose the variance of their predictions.
+
+    Parameters
+    ----------
+    estimator, X, y, n_estimators, fraction : As for `bagging`; a classifier predicts probabilities, and each class at
+        each point counts as a point.
+    X_test : Where to predict, shape (P, *event); None holds out a fifth of the rows, at most 500.
+    truth : What an ideal model would predict at `X_test`, shape (P,), or (P, K) for a classifier of K classes; needs
+        `disjoint`.
+    n_replicates : Number R of data sets, at least 3.
+    disjoint : The data sets are R disjoint parts of the rows: independent, and R times smaller. Otherwise they are
+        bootstrap samples, which share rows with each other: the variance around these data.
+    random_state : Seed or generator, or None.
+
+    Raises
+    ------
+    InputError
+        For truth without `X_test` or with data sets that share rows, and as `variance_decomposition`.
+    """
+    from sklearn.base import is_classifier
+
+    if truth is not None and X_test is None:
+        raise InputError("Expected X_test along with truth, got truth alone. Give the points it belongs to.")
+    if truth is not None and not disjoint:
+        raise InputError(
+            "Expected disjoint=True along with truth, got bootstrap samples of one data set. They all share its "
+            "fluctuation, which would be taken for a bias. Use disjoint=True, or leave truth out."
+        )
+    check_positive("n_replicates", n_replicates, integer=True)
+    table, seed = read_table(X), as_seed(random_state)
+    targets = read_targets(y, len(table.values))
+    classes = np.unique(targets) if is_classifier(estimator) else None
+    r = np.random.default_rng(child_seed(seed, "replicates"))
+    order = r.permutation(len(targets))
+    n_held = min(_MOST_POINTS, len(order) // 5) if X_test is None else 0
+    points = table.values[order[:n_held]] if X_test is None else read_table(X_test).values
+    rest = order[n_held:]
+    sets = np.array_split(rest, n_replicates) if disjoint else [r.choice(rest, len(rest)) for _ in range(n_replicates)]
+    predictions = []
+    for i, rows in enumerate(sets):
+        options: dict[str, Any] = {"n_estimators": n_estimators, "fraction": fraction}
+        draw = child_seed(seed, "replicate", i)
+        members = bagging(estimator, table.values[rows], targets[rows], random_state=draw, **options).members
+        predictions.append([outputs(member, points, classes).ravel() for member in members])
+    return variance_decomposition(np.array(predictions), None if truth is None else np.ravel(np.asarray(truth)))
+
+
+def _variance_of_mean(sigma2: float, rho: float, n: int) -> float:
+    return rho * sigma2 + (1 - rho) * sigma2 / n
+
+
+def _jackknife_error(without: np.ndarray) -> float:
+    """Return the jackknife error from the estimates (R,) without each replicate in turn."""
+    R = len(without)
+    return math.sqrt((R - 1) / R * np.square(without - without.mean()).sum())

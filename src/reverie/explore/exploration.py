@@ -4,20 +4,19 @@ The stages are those of this folder; `reverie.experiment.explore` runs them. Eac
 result, says what it was measured on, and does not hide that criteria disagree.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from reverie.core.measured import Measured
+from reverie.core.measured import Measured, as_json
 from reverie.explore.bitwise import BitwiseDimension
 from reverie.explore.cluster import Clustering
+from reverie.explore.components import Biplot, PCAResult
 from reverie.explore.dimension import DimensionScan
-from reverie.explore.embedding import Biplot, Embedding
+from reverie.explore.embedding import Embedding
 from reverie.explore.forest import ForestResult
 from reverie.explore.hierarchy import Hierarchy
-from reverie.explore.reduce import PCAResult
 
 __all__ = ["Exploration"]
 
@@ -34,21 +33,21 @@ class Exploration:
 
     Parameters
     ----------
-    name : of the data.
-    n, n_given : rows used, and rows there were.
-    event_shape : (d,) of a table, (height, width) or (channel, height, width) of images and lattices.
-    standardised : whether each feature was divided by its standard deviation.
-    pca : principal components of the rows.
-    plane : the rows, and the features of a table, in the plane of the first two components.
-    dimension : against scale; None for bits, or where it cannot be estimated.
-    bits : the dimension of rows of bits; None for others.
-    clusters, tree : of the rows, or, with many features, of their leading components.
-    forest : None without a target.
-    target : the column that the forest predicts, "" for none.
-    answers : (n,) its values; None without a target.
-    picture : the t-SNE embedding, None unless asked for.
-    seed : root of all randomness.
-    notes : what was left out, cut or approximated.
+    name : Name of the data.
+    n, n_given : Number of rows used, and of rows given.
+    event_shape : Shape of one row: (d,) of a table, (height, width) or (channel, height, width) of images and lattices.
+    standardised : Whether each feature was divided by its standard deviation.
+    pca : Principal components of the rows.
+    plane : The rows, and the features of a table, in the plane of the first two components.
+    dimension : Intrinsic dimension against scale; None for bits, or where it cannot be estimated.
+    bits : Dimension of rows of bits; None for others.
+    clusters, tree : Clusters of the rows, or, with many features, of their leading components.
+    forest : Random forest; None without a target.
+    target : Column that the forest predicts, "" for none.
+    answers : Values of the target, shape (n,); None without one.
+    picture : The t-SNE embedding, or None.
+    seed : Root of all randomness.
+    notes : What was left out, cut or approximated, in sentences.
     """
 
     name: str
@@ -72,9 +71,8 @@ class Exploration:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What was found, one sentence or two for each stage, without the notes."""
-        said = [self._data(), self._components(), self._dimension(), self._clusters(), self._tree()]
-        said += [self._forest(), self._picture()]
-        return tuple(sentence for sentence in said if sentence)
+        stages = [self._data(), self._components(), self._dimension(), self._clusters(), self._tree()]
+        return tuple(sentence for sentence in (*stages, self._forest(), self._picture()) if sentence)
 
     @property
     def n_components(self) -> int | None:
@@ -95,26 +93,23 @@ class Exploration:
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary that `json` can write; of long lists the leading parts, None for what is not finite."""
-        plain = ("name", "n", "n_given", "standardised", "target", "seed")
-        parts = {key: getattr(self, key) for key in ("dimension", "bits", "clusters", "forest")}
-        content = {
-            **{key: getattr(self, key) for key in plain},
-            "event_shape": list(self.event_shape),
-            "sentences": list(self.sentences),
-            "notes": list(self.notes),
-            "components_for_90_percent": self.n_components,
-            "pca": self.pca.to_json() | {"components": self.pca.components[:LISTED].tolist()},
-            **{key: None if part is None else part.to_json() for key, part in parts.items()},
-            "tree": {
-                "linkage": self.tree.linkage,
-                "n_clusters": self.tree.n_clusters,
-                "cophenetic": self.tree.cophenetic,
-                "sizes": np.bincount(self.tree.labels()).tolist(),
-                "largest_heights": self.tree.heights[: -LISTED - 1 : -1].tolist(),
-            },
-            "tsne": None if self.picture is None else self.picture.to_json(),
-        }
-        return _finite(content)
+        parts = ("name", "n", "n_given", "standardised", "target", "seed", "event_shape", "sentences", "notes")
+        results = ("dimension", "bits", "clusters", "forest")
+        return as_json(
+            {key: getattr(self, key) for key in (*parts, *results)}
+            | {
+                "components_for_90_percent": self.n_components,
+                "pca": self.pca.to_json() | {"components": self.pca.components[:LISTED]},
+                "tree": {
+                    "linkage": self.tree.linkage,
+                    "n_clusters": self.tree.n_clusters,
+                    "cophenetic": self.tree.cophenetic,
+                    "sizes": np.bincount(self.tree.labels()),
+                    "largest_heights": self.tree.heights[: -LISTED - 1 : -1],
+                },
+                "tsne": self.picture,
+            }
+        )
 
     def __str__(self) -> str:
         return "\n".join([*self.sentences, *(f"Note: {note}" for note in self.notes)])
@@ -130,21 +125,17 @@ class Exploration:
     def _components(self) -> str:
         ratio, error = 100 * self.pca.explained_variance_ratio, 100 * self.pca.ratio_error
         d, count = len(self.pca.names), self.n_components
-        first = f"the first holds {_plain(Measured(float(ratio[0]), float(error[0])))} %{self._uniform()}"
+        share = _plain(Measured(float(ratio[0]), float(error[0])))
+        # where rows are cells of an image or lattice: of spins, the mean over all cells is the magnetisation
+        overlap = abs(float(self.pca.components[0].sum())) / d**0.5
+        uniform = (self.bits is not None or len(self.event_shape) > 1) and overlap > SAME
+        mean = f" and is the mean over all cells (overlap {overlap:.3f})" if uniform else ""
+        first = f"the first holds {share} %{mean}"
         if count is None:
             return f"The {len(ratio)} components that were kept hold {ratio.sum():.1f} % of the variance; {first}."
         if count == 1:
-            return f"One of {d} principal components holds {_plain(Measured(float(ratio[0]), float(error[0])))} %."
+            return f"One of {d} principal components holds {share} %."
         return f"{count} of {d} principal components hold {100 * SHARE:.0f} % of the variance; {first}."
-
-    def _uniform(self) -> str:
-        """Say whether the first component is the mean over all cells: of spins, the magnetisation."""
-        overlap = abs(float(self.pca.components[0].sum())) / len(self.pca.names) ** 0.5
-        return f" and is the mean over all cells (overlap {overlap:.3f})" if self._are_cells and overlap > SAME else ""
-
-    @property
-    def _are_cells(self) -> bool:
-        return self.bits is not None or len(self.event_shape) > 1
 
     def _dimension(self) -> str:
         d = len(self.pca.names)
@@ -209,15 +200,6 @@ class Exploration:
 
 def _plain(measured: Measured) -> str:
     return str(Measured(measured.value, measured.error))
-
-
-def _finite(content: Any) -> Any:
-    """Return nested dictionaries and lists with None for nan and infinity, which JSON does not know."""
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _short(x: float) -> str:

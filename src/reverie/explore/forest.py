@@ -9,7 +9,15 @@ rows that were not trained on, and r_t = target - vote of tree t on them,
 as exact as any sum of squares; <> averages over rows, and for a classification over the one-hot classes
 too (Brier score). rho falls with max_features, PE(tree) rises: the best forest lies between.
 
-Which features matter: `reverie.explore.importance`.
+The trees, their out-of-bag predictions and the impurities are scikit-learn's. Which features matter, each with a
+standard error:
+
+    impurity      the share of the decrease of impurity that the questions on a feature brought; the error is that of
+                  the number of trees. It is counted on the training rows, so it rewards features that fit noise, and
+                  more so the more distinct values they have (Strobl et al. 2007). For comparison only.
+    permutation   the loss of score when the feature is shuffled among held-out rows; the error is that of the number
+                  of these rows, where scikit-learn's own function gives the spread over shuffles only. A feature that
+                  is of no use has 0 within its error. Correlated features stand in for each other and share it.
 """
 
 import math
@@ -23,20 +31,19 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
-from reverie.core.measured import Measured
+from reverie.core.measured import Measured, as_json
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
 from reverie.explore.ensemble import measured_score, outputs, read_targets
-from reverie.explore.importance import impurity_importance, permutation_importance
-from reverie.explore.nearest import read_like, sklearn_seed
-from reverie.explore.tables import read_table
+from reverie.explore.tables import read_like, read_table, sklearn_seed
 
-__all__ = ["ForestResult", "TreeCorrelation", "forest", "tree_correlation"]
+__all__ = ["ForestResult", "TreeCorrelation", "forest", "permutation_importance", "tree_correlation"]
 
 KINDS = {name: name for name in ("auto", "classification", "regression")}
 _MOST_CLASSES = 20  # whole numbers with more values than this are taken for a regression
 _HELD_OUT = 0.25
 _MOST_HELD_OUT = 10_000  # rows; more only take time, the error is small
+_REPEATS = 3  # shuffles of each feature
 _CURVE_TREES = 50  # of each forest along max_features; rho does not depend on their number
 
 
@@ -46,9 +53,9 @@ class TreeCorrelation:
 
     Parameters
     ----------
-    max_features : features that each question may choose from.
-    rho : correlation of the errors of two trees.
-    tree_error, forest_error : mean squared error (Brier score) of one tree and of the forest.
+    max_features : Number of features that each question may choose from.
+    rho : Correlation of the errors of two trees.
+    tree_error, forest_error : Mean squared error (Brier score) of one tree and of the forest.
     """
 
     max_features: int
@@ -63,17 +70,17 @@ class ForestResult:
 
     Parameters
     ----------
-    estimator : the fitted scikit-learn forest.
+    estimator : The fitted scikit-learn forest.
     kind : "classification" or "regression".
-    classes : (K,) class labels, None for a regression.
-    out_of_bag, held_out : accuracy or R^2 of rows by the trees that did not see them, and of held-out rows.
-    chance : the accuracy of always naming the most frequent class; 0 for R^2.
-    impurity, permutation : importance of each feature by name, with standard errors.
-    correlation : one `TreeCorrelation` per max_features tried, in increasing order.
-    max_features : the one that the forest has.
-    names : d feature names.
+    classes : Class labels, shape (K,); None for a regression.
+    out_of_bag, held_out : Accuracy or R^2 of rows by the trees that did not see them, and of held-out rows.
+    chance : Accuracy of always naming the most frequent class; 0 for R^2.
+    impurity, permutation : Importance of each feature by name, with standard errors.
+    correlation : One `TreeCorrelation` per max_features tried, in increasing order.
+    max_features : Number of features that each question of this forest may choose from.
+    names : Names of the d features.
     settings : n_estimators, rows trained on and held out, seed.
-    warnings : what to keep in mind, in sentences.
+    warnings : What to keep in mind, in sentences.
     """
 
     estimator: Any
@@ -101,25 +108,7 @@ class ForestResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary that `json` can write, without the forest itself."""
-        importances = {
-            name: {feature: m.to_json() for feature, m in getattr(self, name).items()}
-            for name in ("impurity", "permutation")
-        }
-        return importances | {
-            "kind": self.kind,
-            "classes": None if self.classes is None else self.classes.tolist(),
-            "out_of_bag": self.out_of_bag.to_json(),
-            "held_out": self.held_out.to_json(),
-            "chance": self.chance,
-            "correlation": [
-                {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in vars(c).items()}
-                for c in self.correlation
-            ],
-            "max_features": self.max_features,
-            "names": list(self.names),
-            "settings": dict(self.settings),
-            "warnings": list(self.warnings),
-        }
+        return as_json(self, without=("estimator",))
 
     def __str__(self) -> str:
         score = "R^2" if self.classes is None else "accuracy"
@@ -150,14 +139,15 @@ def forest(
 
     Parameters
     ----------
-    X, y : (n, *event) and (n,). Event weights weigh the training, not the scores.
+    X : Rows, shape (n, *event). Event weights weigh the training, not the scores.
+    y : Targets, shape (n,).
     kind : "classification", "regression" or "auto": a regression for fractional numbers and for more than 20
         different whole numbers.
-    n_estimators : number of trees, at least 2.
-    max_features : features each question may choose from, 1 ... d; None is the root of d for a
+    n_estimators : Number of trees, at least 2.
+    max_features : Number of features each question may choose from, 1 ... d; None is the root of d for a
         classification and d/3 for a regression.
-    names : d feature names.
-    random_state : int, generator or None.
+    names : Names of the d features.
+    random_state : Seed or generator, or None.
 
     Returns
     -------
@@ -170,13 +160,22 @@ def forest(
         For fewer than 8 rows, one class alone, or an option out of range.
     """
     table, seed = read_table(X, names), as_seed(random_state)
-    targets = read_targets(y, len(table.values))
+    n, d = table.values.shape
+    targets = read_targets(y, n)
     kind = _kind(check_choice("kind", kind, KINDS), targets)
     classes = np.unique(targets) if kind == "classification" else None
-    _check_size(len(targets), n_estimators, classes)
-    d = table.values.shape[1]
-    chosen = _max_features(max_features, d, kind)
-    train, held = _split(len(targets), child_seed(seed, "held out"))
+    check_positive("n_estimators", n_estimators, integer=True)
+    if n < 8 or n_estimators < 2:
+        raise InputError(f"Expected at least 8 rows and 2 trees, got {n} and {n_estimators}. Give more.")
+    if classes is not None and len(classes) < 2:
+        raise InputError(f"Expected at least two classes in y, got {classes.tolist()}. There is nothing to tell apart.")
+    chosen = max(1, d // 3 if classes is None else round(math.sqrt(d))) if max_features is None else max_features
+    check_positive("max_features", chosen, integer=True)
+    if chosen > d:
+        raise InputError(f"Expected max_features <= {d} features, got {chosen}. Give a smaller number.")
+    order = np.random.default_rng(child_seed(seed, "held out")).permutation(n)
+    n_held = min(_MOST_HELD_OUT, max(2, int(_HELD_OUT * n)))
+    train, held = order[n_held:], order[:n_held]
     weights = None if table.weights is None else table.weights[train]
     if weights is not None and not weights.any():
         raise InputError(
@@ -184,15 +183,17 @@ def forest(
         )
 
     def grow(features: int, n_trees: int, *path: str | int) -> Any:
-        fresh = _fresh(kind, n_trees, features, sklearn_seed(seed, *path))
-        return _fitted(fresh, table.values[train], targets[train], weights)
+        return _grown(kind, n_trees, features, sklearn_seed(seed, *path), table.values[train], targets[train], weights)
 
+    chosen = int(chosen)
     grown = grow(chosen, n_estimators, "forest")
     test, answers = table.values[held], targets[held]
     curve = [
         tree_correlation(grown if k == chosen else grow(k, min(n_estimators, _CURVE_TREES), "curve", k), test, answers)
         for k in sorted({1, d, chosen})
     ]
+    shares = np.stack([tree.feature_importances_ for tree in grown.estimators_])
+    impurity = zip(table.names, shares.mean(axis=0), shares.std(axis=0, ddof=1) / math.sqrt(len(shares)), strict=True)
     return ForestResult(
         estimator=grown,
         kind=kind,
@@ -200,7 +201,7 @@ def forest(
         out_of_bag=_out_of_bag(grown, targets[train], classes),
         held_out=measured_score(outputs(grown, test, classes), answers, classes),
         chance=float(max(np.mean(answers == c) for c in classes)) if classes is not None else 0.0,
-        impurity=impurity_importance(grown, table.names),
+        impurity={name: Measured(float(mean), float(error), len(shares)) for name, mean, error in impurity},
         permutation=permutation_importance(grown, test, answers, table.names, child_seed(seed, "permutation")),
         correlation=tuple(curve),
         max_features=chosen,
@@ -208,6 +209,35 @@ def forest(
         settings={"n_estimators": n_estimators, "n_train": len(train), "n_held_out": len(held), "seed": seed},
         warnings=("Event weights are used in the training, not in the scores.",) if weights is not None else (),
     )
+
+
+def permutation_importance(
+    fitted: Any, X: np.ndarray, y: np.ndarray, names: Sequence[str], seed: int
+) -> dict[str, Measured]:
+    """Return the loss of accuracy, or of R^2, when each feature is shuffled.
+
+    Parameters
+    ----------
+    fitted : An estimator with `predict`; a classifier if it has `classes_`.
+    X, y : Rows that it was not trained on and their targets, shapes (n, d) and (n,).
+    names : Names of the d features.
+    seed : Seed of the shuffles.
+    """
+    variance = 1.0 if hasattr(fitted, "classes_") else float(np.var(y)) or 1.0
+
+    def losses(rows: np.ndarray) -> np.ndarray:  # per row, in units in which the mean is 1 - accuracy or 1 - R^2
+        if hasattr(fitted, "classes_"):
+            return (fitted.predict(rows) != y).astype(np.float64)
+        return np.square(fitted.predict(rows) - y) / variance
+
+    r, n, before, importances = np.random.default_rng(seed), len(X), losses(X), {}
+    for j, name in enumerate(names):
+        shuffled, change = X.copy(), np.zeros(n)
+        for _ in range(_REPEATS):
+            shuffled[:, j] = r.permutation(X[:, j])
+            change += (losses(shuffled) - before) / _REPEATS
+        importances[name] = Measured(float(change.mean()), float(change.std(ddof=1) / math.sqrt(n)), n)
+    return importances
 
 
 def tree_correlation(grown: Any, X: np.ndarray, y: np.ndarray) -> TreeCorrelation:
@@ -236,41 +266,17 @@ def _kind(kind: str, targets: np.ndarray) -> str:
     return "classification" if whole and len(np.unique(targets)) <= _MOST_CLASSES else "regression"
 
 
-def _check_size(n: int, n_estimators: int, classes: np.ndarray | None) -> None:
-    check_positive("n_estimators", n_estimators, integer=True)
-    if n < 8 or n_estimators < 2:
-        raise InputError(f"Expected at least 8 rows and 2 trees, got {n} and {n_estimators}. Give more.")
-    if classes is not None and len(classes) < 2:
-        raise InputError(f"Expected at least two classes in y, got {classes.tolist()}. There is nothing to tell apart.")
-
-
-def _max_features(max_features: int | None, d: int, kind: str) -> int:
-    if max_features is None:
-        return max(1, round(math.sqrt(d)) if kind == "classification" else d // 3)
-    check_positive("max_features", max_features, integer=True)
-    if max_features > d:
-        raise InputError(f"Expected max_features <= {d} features, got {max_features}. Give a smaller number.")
-    return int(max_features)
-
-
-def _split(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    order = np.random.default_rng(seed).permutation(n)
-    n_held = min(_MOST_HELD_OUT, max(2, int(_HELD_OUT * n)))
-    return order[n_held:], order[:n_held]
-
-
-def _fresh(kind: str, n_trees: int, max_features: int, seed: int) -> Any:
+def _grown(
+    kind: str, n_trees: int, max_features: int, seed: int, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+) -> Any:
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    options: dict[str, Any] = {"max_features": max_features, "oob_score": True, "random_state": seed}
-    return (RandomForestClassifier if kind == "classification" else RandomForestRegressor)(n_trees, **options)
-
-
-def _fitted(fresh: Any, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> Any:
+    Forest = RandomForestClassifier if kind == "classification" else RandomForestRegressor
     with python_warnings.catch_warnings():  # rows without out-of-bag trees are left out of the score
         python_warnings.filterwarnings("ignore", message="Some inputs do not have OOB")
         python_warnings.filterwarnings("ignore", message="invalid value encountered in divide")
-        return fresh.fit(X, y, sample_weight=weights)
+        options: dict[str, Any] = {"max_features": max_features, "oob_score": True, "random_state": seed}
+        return Forest(n_trees, **options).fit(X, y, sample_weight=weights)
 
 
 def _out_of_bag(grown: Any, targets: np.ndarray, classes: np.ndarray | None) -> Measured:

@@ -1,22 +1,38 @@
-"""Hierarchical clustering of tables of any length: K-means condenses the rows, then a tree links them.
+"""The tree of merges of weighted rows: Ward, average, single and complete linkage, of tables of any length.
 
-The tree of n rows takes n^2 steps and distances, and does not scale. Above 3,000 rows they are first
-condensed into 1,000 small K-means clusters, and those are linked *with their sizes*: n_i in the
-formulas of `reverie.explore.linkage` is the number of rows (or the sum of event weights) of a small
-cluster, from the first distance on.
+The two closest clusters are merged until one remains. The linkages differ in what "close" means,
+
+    single     min |x_i - x_j|            complete   max |x_i - x_j|
+    average    mean |x_i - x_j|           ward       sqrt(2 n_i n_j/(n_i + n_j)) |c_i - c_j|
+
+with n the sizes and c the means of the clusters. Ward's height h is the growth of the sum of squares within the
+clusters, by h^2/2 (Ward 1963). Distances after a merge follow from those before it (Lance and Williams 1967): with i
+and j merged and k any other cluster,
+
+    average    (n_i d_ki + n_j d_kj)/(n_i + n_j)
+    ward       d^2 = ((n_i + n_k) d_ki^2 + (n_j + n_k) d_kj^2 - n_k d_ij^2)/(n_i + n_j + n_k)
+
+The tree of n rows takes n^2 steps and distances, and does not scale. Above 3,000 rows they are first condensed into
+1,000 small K-means clusters, and those are linked *with their sizes*: n_i is the number of rows (or the sum of event
+weights) of a small cluster, from the first distance on, so that a point of size 3 is the same as three equal points.
 
     ward               exact, given that the rows of a small cluster are merged first
     average            the distance of two means stands for the mean distance of their rows
     single, complete   those of the means: single rows, which these linkages hang on, are not seen
 
-The number of clusters suggested is where the heights of the merges jump most. Heights of Ward grow with
-the sizes, so the suggestion tends to few clusters; the dendrogram says more than one number.
+SciPy links rows of equal size, and single and complete linkage, which do not depend on sizes. It takes no sizes, so
+Ward and average linkage of sized points are our own: chains of nearest neighbours (Murtagh 1983; Muellner 2011) are
+followed until two clusters are each other's nearest, these are merged, and the rest of the chain goes on. It is exact,
+as no merge brings a third cluster closer.
+
+The number of clusters suggested is where the heights of the merges jump most. Heights of Ward grow with the sizes, so
+the suggestion tends to few clusters; the dendrogram says more than one number. The cophenetic correlation is that of
+distance and height of the first common merge, over all pairs of points, a pair counting n_i n_j times (Sokal and Rohlf
+1962).
 """
 
-import math
 import warnings as python_warnings
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,14 +40,23 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
+from reverie.core.measured import as_json
 from reverie.core.random import as_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.linkage import LINKAGES, cophenetic_correlation, count_sizes, cut_tree, largest_jump, link
-from reverie.explore.nearest import nearest, read_like, sklearn_seed, units
-from reverie.explore.tables import read_table
+from reverie.explore.tables import nearest, read_like, read_table, sklearn_seed, units
 
-__all__ = ["Dendrogram", "Hierarchy", "hierarchy"]
+__all__ = [
+    "LINKAGES",
+    "Dendrogram",
+    "Hierarchy",
+    "cophenetic_correlation",
+    "cut_tree",
+    "hierarchy",
+    "largest_jump",
+    "link",
+]
 
+LINKAGES = {name: name for name in ("ward", "average", "single", "complete")}
 CONDENSE_ABOVE = 3_000  # rows; above, they are condensed into CONDENSED small clusters
 CONDENSED = 1_000
 _MOST_LEAVES = 5_000  # the matrix of their distances takes 0.2 GB
@@ -44,9 +69,9 @@ class Dendrogram:
 
     Parameters
     ----------
-    icoord, dcoord : (merges, 4), the corners of each bracket, along the leaves and along the heights.
-    leaf_sizes : (leaves,) rows (or weight) under each leaf, from left to right; leaf j is at 10 j + 5.
-    leaf_nodes : (leaves,) number of the node in the merge matrix; below m it is an original leaf.
+    icoord, dcoord : Corners of each bracket, along the leaves and along the heights, shape (merges, 4) each.
+    leaf_sizes : Rows (or weight) under each leaf, from left to right, shape (leaves,); leaf j is at 10 j + 5.
+    leaf_nodes : Number of each leaf's node in the merge matrix, shape (leaves,); below m it is an original leaf.
     """
 
     icoord: np.ndarray
@@ -61,18 +86,18 @@ class Hierarchy:
 
     Parameters
     ----------
-    merges : (m-1, 4) in the format of `scipy.cluster.hierarchy`: two nodes, the height of their merge in
-        the units of `scale`, and the rows (or weight) below it.
+    merges : Merges in the format of `scipy.cluster.hierarchy`, shape (m-1, 4): two nodes, the height of their merge
+        in the units of `scale`, and the rows (or weight) below it.
     linkage : "ward", "single", "complete" or "average".
-    centres : (m, d) means of the leaves in the units of the data.
-    sizes : (m,) rows (or weight) of each leaf.
-    leaves : (n,) integers, the leaf of each row.
-    n_clusters : the number asked for, or suggested by the largest jump of the heights.
-    cophenetic : correlation of distance and height, in [-1, 1]; nan for two leaves or equal rows.
-    names : d feature names.
-    location, scale : (d,) what was subtracted and divided by before distances were taken.
-    seed : the root of all randomness.
-    warnings : what to keep in mind, in sentences.
+    centres : Means of the leaves in the units of the data, shape (m, d).
+    sizes : Rows (or weight) of each leaf, shape (m,).
+    leaves : Leaf of each row, shape (n,).
+    n_clusters : The number given, or suggested by the largest jump of the heights.
+    cophenetic : Correlation of distance and height, in [-1, 1]; nan for two leaves or equal rows.
+    names : Names of the d features.
+    location, scale : What was subtracted and divided by before distances were taken, shape (d,) each.
+    seed : Root of all randomness.
+    warnings : What to keep in mind, in sentences.
     """
 
     merges: np.ndarray
@@ -112,7 +137,7 @@ class Hierarchy:
         On the rows of a condensed tree it differs from `labels` for the few between two small clusters.
         """
         z = (read_like(X, self.names).values - self.location) / self.scale
-        return self._leaf_labels(n_clusters)[nearest(z, self._z)]
+        return self._leaf_labels(n_clusters)[nearest(z, (self.centres - self.location) / self.scale)]
 
     def dendrogram(self, n_leaves: int = 30) -> Dendrogram:
         """Return the coordinates of the last n_leaves - 1 merges (2 <= n_leaves <= 500); nothing is drawn."""
@@ -128,18 +153,14 @@ class Hierarchy:
         last[:, :2] = np.where(
             last[:, :2] >= 2 * m - n_leaves, last[:, :2] - 2 * (m - n_leaves), np.searchsorted(below, last[:, :2])
         )
-        drawn = dendrogram(count_sizes(last, np.ones(n_leaves)), no_plot=True)
+        drawn = dendrogram(_with_sizes(last, np.ones(n_leaves)), no_plot=True)
         nodes = below[drawn["leaves"]]
         masses = np.concatenate([self.sizes, self.merges[:, 3]])
         return Dendrogram(np.array(drawn["icoord"]), np.array(drawn["dcoord"]), masses[nodes], nodes)
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary that `json` can write, without the leaf of each row."""
-        keys = [k for k in self.__dataclass_fields__ if k != "leaves"]
-        plain = {k: getattr(self, k) for k in keys}
-        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in plain.items()}
-        cophenetic = None if math.isnan(self.cophenetic) else self.cophenetic
-        return plain | {"cophenetic": cophenetic, "names": list(self.names), "warnings": list(self.warnings)}
+        return as_json(self, without=("leaves",))
 
     def __str__(self) -> str:
         sizes = np.bincount(self.labels())
@@ -151,10 +172,6 @@ class Hierarchy:
             f"The tree keeps the distances with a cophenetic correlation of {self.cophenetic:.3f}.",
         ]
         return " ".join([*sentences, *self.warnings])
-
-    @cached_property
-    def _z(self) -> np.ndarray:
-        return (self.centres - self.location) / self.scale
 
     def _leaf_labels(self, n_clusters: int | None) -> np.ndarray:
         m = len(self.centres)
@@ -183,13 +200,13 @@ def hierarchy(
 
     Parameters
     ----------
-    X : (n, *event), array or data set; event weights count as sizes.
+    X : An array or data set, shape (n, *event); event weights count as sizes.
     linkage : "ward", "single", "complete" or "average".
-    condense : number of small K-means clusters to start from; None takes the rows themselves up to
-        3,000 of them, and 1,000 small clusters above.
-    n_clusters : where `labels` cuts the tree; None takes the largest jump of the heights.
-    standardise : divide features by their standard deviations first, so that units do not matter.
-    random_state : int, generator or None; only K-means draws.
+    condense : Number of small K-means clusters to start from; None takes the rows themselves up to 3,000 of them, and
+        1,000 small clusters above.
+    n_clusters : Number of clusters into which `labels` cuts the tree; None takes the largest jump of the heights.
+    standardise : Divide features by their standard deviations first, so that units do not matter.
+    random_state : Seed or generator, or None; only K-means draws.
 
     Raises
     ------
@@ -204,9 +221,13 @@ def hierarchy(
         n_zero = int(np.count_nonzero(table.weights <= 0))
         raise InputError(f"Expected weights > 0, got {n_zero} that are 0. Drop those rows.")
     leaves = _leaves(z, condense, table.weights, seed)
-    centres, sizes = _means(z, leaves, table.weights)
+    w = np.ones(len(z)) if table.weights is None else table.weights
+    sizes = np.bincount(leaves, weights=w)
+    centres = np.stack([np.bincount(leaves, weights=w * column) for column in z.T], axis=1) / sizes[:, None]
     merges = link(centres, sizes, linkage)
-    found = Hierarchy(
+    condensed = len(centres) < len(z)
+    of_means = f"The {linkage} linkage is that of the means of the small clusters, not of single rows."
+    tree = Hierarchy(
         merges=merges,
         linkage=linkage,
         centres=centres * scale + location,
@@ -218,50 +239,135 @@ def hierarchy(
         location=location,
         scale=scale,
         seed=seed,
-        warnings=_warnings(linkage, condensed=len(centres) < len(z)),
+        warnings=(of_means,) if condensed and linkage in ("single", "complete") else (),
     )
-    found.labels()  # refuses an n_clusters that the tree cannot give
-    return found
+    tree.labels()  # refuses an n_clusters that the tree cannot give
+    return tree
 
 
 def _leaves(z: np.ndarray, condense: int | None, weights: np.ndarray | None, seed: int) -> np.ndarray:
-    """Return the leaf (n,) of each row of `z` (n, d), numbered without gaps."""
+    """Return the leaf (n,) of each row of `z` (n, d), numbered without gaps: the row itself, or a small cluster."""
     if condense is not None:
         check_positive("condense", condense, integer=True)
     elif len(z) > CONDENSE_ABOVE:
         condense = CONDENSED
-    asked = len(z) if condense is None else min(int(condense), len(z))
-    if not 2 <= asked <= _MOST_LEAVES:
-        raise InputError(f"Expected a tree of 2 to {_MOST_LEAVES} leaves, got {asked}. Set condense.")
-    if asked == len(z):
+    wanted = len(z) if condense is None else min(int(condense), len(z))
+    if not 2 <= wanted <= _MOST_LEAVES:
+        raise InputError(f"Expected a tree of 2 to {_MOST_LEAVES} leaves, got {wanted}. Set condense.")
+    if wanted == len(z):
         return np.arange(len(z))
-    leaves = np.unique(_small_clusters(z, asked, weights, seed), return_inverse=True)[1]
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    options: dict[str, Any] = {"init": "random", "n_init": 1, "batch_size": 10_000, "max_iter": 20}
+    rough = MiniBatchKMeans(wanted, random_state=sklearn_seed(seed, "condense"), **options)
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters
+        rough.fit(z, sample_weight=weights)
+    leaves = np.unique(nearest(z, np.asarray(rough.cluster_centers_)), return_inverse=True)[1]
     if not leaves.any():
         raise InputError("Expected rows that differ, got one and the same row everywhere. There is nothing to cluster.")
     return leaves
 
 
-def _small_clusters(z: np.ndarray, condense: int, weights: np.ndarray | None, seed: int) -> np.ndarray:
-    from sklearn.cluster import MiniBatchKMeans
-    from sklearn.exceptions import ConvergenceWarning
+def link(z: np.ndarray, sizes: np.ndarray, linkage: str = "ward") -> np.ndarray:
+    """Return the merges (m-1, 4) of points `z` (m, d) with `sizes` (m,), in the format of SciPy.
 
-    options: dict[str, Any] = {"init": "random", "n_init": 1, "batch_size": 10_000, "max_iter": 20}
-    rough = MiniBatchKMeans(condense, random_state=sklearn_seed(seed, "condense"), **options)
-    with python_warnings.catch_warnings():
-        python_warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters
-        rough.fit(z, sample_weight=weights)
-    return nearest(z, np.asarray(rough.cluster_centers_))
+    A row holds two nodes (below m: points; m + i: the cluster made by row i), the height and the size.
+    """
+    from scipy.cluster.hierarchy import linkage as linkage_of_equals
+    from scipy.spatial.distance import pdist, squareform
 
-
-def _means(z: np.ndarray, leaves: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return means (m, d) and sizes (m,) of the leaves."""
-    w = np.ones(len(z)) if weights is None else weights
-    sizes = np.bincount(leaves, weights=w)
-    sums = np.stack([np.bincount(leaves, weights=w * column) for column in z.T], axis=1)
-    return sums / sizes[:, None], sizes
+    distances = pdist(z)
+    if linkage in ("single", "complete") or np.all(sizes == 1):
+        return _with_sizes(linkage_of_equals(distances, linkage), sizes)
+    matrix = squareform(distances)
+    if linkage == "ward":
+        matrix *= np.sqrt(2 * np.multiply.outer(sizes, sizes) / np.add.outer(sizes, sizes))
+    return _with_sizes(_nodes_by_height(_chain_of_neighbours(matrix, sizes.astype(np.float64), linkage)), sizes)
 
 
-def _warnings(linkage: str, *, condensed: bool) -> tuple[str, ...]:
-    if condensed and linkage in ("single", "complete"):
-        return (f"The {linkage} linkage is that of the means of the small clusters, not of single rows.",)
-    return ()
+def _chain_of_neighbours(d: np.ndarray, n: np.ndarray, linkage: str) -> np.ndarray:
+    """Return the merges (m-1, 3) of clusters of sizes `n` (m,) and distances `d` (m, m), which is overwritten.
+
+    A row holds two slots and the height. A merged cluster lives in the slot of its larger index. Among equal distances
+    the previous cluster of the chain comes first, then the lowest slot.
+    """
+    np.fill_diagonal(d, np.inf)
+    alive, chain, merges = np.ones(len(d), dtype=bool), [], []
+    while len(merges) < len(d) - 1:
+        if not chain:
+            chain.append(int(alive.argmax()))
+        last = chain[-1]
+        near = int(d[last].argmin())
+        if len(chain) < 2 or d[last, near] < d[last, chain[-2]]:
+            chain.append(near)
+            continue
+        i, j = sorted((chain.pop(), chain.pop()))
+        d_ij = float(d[i, j])
+        merges.append((i, j, d_ij))
+        alive[i] = False
+        k = np.flatnonzero(alive & (np.arange(len(d)) != j))
+        if linkage == "ward":
+            unit = 1 / (n[i] + n[j] + n[k])
+            squared = (n[k] + n[i]) * unit * d[i, k] ** 2 + (n[k] + n[j]) * unit * d[j, k] ** 2 - n[k] * unit * d_ij**2
+            d[j, k] = d[k, j] = np.sqrt(np.maximum(squared, 0))
+        else:
+            d[j, k] = d[k, j] = (n[i] * d[i, k] + n[j] * d[j, k]) / (n[i] + n[j])
+        d[i], d[:, i] = np.inf, np.inf
+        n[j] += n[i]
+    return np.array(merges).reshape(-1, 3)
+
+
+def _nodes_by_height(merges: np.ndarray) -> np.ndarray:
+    """Return merges (m-1, 3) of slots in order of height, with nodes for slots."""
+    from scipy.cluster.hierarchy import DisjointSet
+
+    ordered = merges[np.argsort(merges[:, 2], kind="stable")]
+    m = len(merges) + 1
+    clusters, node = DisjointSet(range(m)), np.arange(m)
+    for i, (a, b) in enumerate(ordered[:, :2].astype(int)):
+        ordered[i, :2] = sorted(node[[clusters[a], clusters[b]]])
+        clusters.merge(a, b)
+        node[clusters[a]] = m + i
+    return ordered
+
+
+def _with_sizes(merges: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return `merges` (m-1, 4) with the sizes that follow from those of the points, `sizes` (m,)."""
+    masses = np.concatenate([sizes, np.zeros(len(merges))])
+    for i, (a, b) in enumerate(merges[:, :2].astype(int)):
+        masses[len(sizes) + i] = masses[a] + masses[b]
+    return np.column_stack([merges[:, :3], masses[len(sizes) :]])
+
+
+def cut_tree(merges: np.ndarray, n_merges: int) -> np.ndarray:
+    """Return the cluster (m,) of each point after the first `n_merges` merges, as numbers of nodes."""
+    m = len(merges) + 1
+    owner = np.arange(2 * m - 1)
+    for i, (a, b) in enumerate(merges[:n_merges, :2].astype(int)):
+        owner[[a, b]] = m + i
+    for node in range(m + n_merges - 1, -1, -1):  # from the top: the owner of an owner is final
+        owner[node] = owner[owner[node]]
+    return owner[:m]
+
+
+def largest_jump(heights: np.ndarray) -> int:
+    """Return the number of clusters, at least 2, below the largest jump of the sorted heights (m-1,)."""
+    jumps = np.diff(heights, prepend=0.0)
+    return len(heights) + 1 - int(len(jumps) - 1 - jumps[::-1].argmax())
+
+
+def cophenetic_correlation(z: np.ndarray, sizes: np.ndarray, merges: np.ndarray) -> float:
+    """Return the correlation in [-1, 1] of distances and heights of common merges; nan where one is constant."""
+    from scipy.cluster.hierarchy import cophenet
+    from scipy.spatial.distance import pdist
+
+    distances = pdist(z)
+    heights = np.asarray(cophenet(_with_sizes(merges, np.ones(len(z)))))  # SciPy counts points
+    rows, columns = np.triu_indices(len(z), 1)
+    w = (sizes / sizes.sum())[rows] * (sizes / sizes.sum())[columns]
+    distances -= np.average(distances, weights=w)
+    heights = heights - np.average(heights, weights=w)
+    norm = np.sqrt((w * distances**2).sum() * (w * heights**2).sum())
+    return float((w * distances * heights).sum() / norm) if norm > 0 else float("nan")

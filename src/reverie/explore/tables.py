@@ -1,4 +1,4 @@
-"""The one reader of this folder: arrays, tensors, DataFrames and data sets become a table of numbers."""
+"""Rows of numbers from any container, in common units: what every function of this folder reads first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from reverie.core.checks import check_finite, check_table
+from reverie.core.checks import check_finite, check_positive, check_table
 from reverie.core.containers import as_array, tabular
 from reverie.core.errors import InputError
-from reverie.core.types import ArrayLike
+from reverie.core.random import as_seed, child_seed
+from reverie.core.types import ArrayLike, RandomState
 
-__all__ = ["Table", "read_table"]
+__all__ = ["Table", "nearest", "random_rows", "read_like", "read_table", "read_unweighted", "sklearn_seed", "units"]
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,10 @@ class Table:
 
     Parameters
     ----------
-    values : (n, d) float64, finite; images are flattened.
-    names : d feature names; pixel[i,j] for images, x0, x1, ... where none are known.
-    event_shape : the shape of one row before it was flattened; (d,) for a table.
-    weights : (n,) float64 event weights, or None.
+    values : Finite numbers in double precision, shape (n, d); images are flattened.
+    names : Names of the d features: pixel[i,j] for images, x0, x1, ... where none are known.
+    event_shape : Shape of one row before it was flattened; (d,) for a table.
+    weights : Event weights, shape (n,), or None.
     """
 
     values: np.ndarray
@@ -33,56 +34,101 @@ class Table:
 
 
 def read_table(X: ArrayLike, names: Sequence[str] | None = None) -> Table:
-    """Return `X`, (n, *event), as a `Table`.
+    """Return `X`, shape (n, *event), as a `Table`.
 
     Parameters
     ----------
-    X : array, tensor, DataFrame, or a data set with values, names and weights
-        (`reverie.core.protocols.Tabular`). One axis is refused: rows are samples.
-    names : d feature names; they override those that `X` brings.
+    X : An array, tensor, DataFrame, or a data set with values, names and weights (`reverie.core.protocols.Tabular`).
+        One axis is refused, since rows are samples.
+    names : Names of the d features; they override those that `X` brings.
 
     Raises
     ------
     InputError
-        For text, NaN or infinity (with the column), fewer than two axes, no rows, or names or
-        weights of a wrong number.
+        For text, NaN or infinity (with the column), fewer than two axes, no rows, or names or weights of a wrong
+        number.
     """
     values, own_names, weights = tabular(X)
     values = np.asarray(values).astype(np.float64, copy=False)
     check_table(values, min_rows=1)
     event_shape = values.shape[1:]
     values = values.reshape(len(values), -1)
-    found = _checked_names(names, own_names, event_shape)
-    check_finite(values, found)
-    return Table(values, found, event_shape, _checked_weights(weights, len(values)))
-
-
-def _checked_names(
-    given: Sequence[str] | None, own: Sequence[Any] | None, event_shape: tuple[int, ...]
-) -> tuple[str, ...]:
-    d = int(np.prod(event_shape))
-    if given is not None and len(given) != d:
-        raise InputError(f"Expected one name per feature of X, got {len(given)} names for {d} features. Give them all.")
-    found = given if given is not None else own
-    if found is not None and len(found) == d:
-        return tuple(str(name) for name in found)
-    if len(event_shape) == 1:
-        return tuple(f"x{j}" for j in range(d))
-    return tuple(f"pixel[{','.join(map(str, index))}]" for index in np.ndindex(*event_shape))
+    d = values.shape[1]
+    if names is not None and len(names) != d:
+        raise InputError(f"Expected one name per feature of X, got {len(names)} names for {d} features. Give them all.")
+    known = names if names is not None else own_names
+    if known is not None and len(known) == d:
+        labels = tuple(str(name) for name in known)
+    elif len(event_shape) == 1:
+        labels = tuple(f"x{j}" for j in range(d))
+    else:
+        labels = tuple(f"pixel[{','.join(map(str, index))}]" for index in np.ndindex(*event_shape))
+    check_finite(values, labels)
+    return Table(values, labels, event_shape, _checked_weights(weights, len(values)))
 
 
 def _checked_weights(weights: Any, n: int) -> np.ndarray | None:
     if weights is None:
         return None
-    found = as_array(weights, "the weights").astype(np.float64)
-    if found.shape != (n,):
+    w = as_array(weights, "the weights").astype(np.float64)
+    if w.shape != (n,):
+        raise InputError(f"Expected {n} weights, one per row, got shape {w.shape}. Give one weight per row, or None.")
+    check_finite(w, name="the weights")  # first, for the sum of finite ones may be beyond all numbers
+    if w.min() < 0 or w.sum() <= 0:
         raise InputError(
-            f"Expected {n} weights, one per row, got shape {found.shape}. Give one weight per row, or None."
+            f"Expected weights >= 0 with a positive sum, got {int((w < 0).sum())} below 0 and the sum "
+            f"{w.sum():.4g}. Explore the rows without weights, or those with positive ones."
         )
-    check_finite(found, name="the weights")  # first, for the sum of finite ones may be beyond all numbers
-    if found.min() < 0 or found.sum() <= 0:
+    return w
+
+
+def read_like(X: ArrayLike, names: Sequence[str]) -> Table:
+    """Return `X` as a table of as many features as `names`, or say how many were expected."""
+    table = read_table(X)
+    if len(table.names) != len(names):
         raise InputError(
-            f"Expected weights >= 0 with a positive sum, got {int((found < 0).sum())} below 0 and the sum "
-            f"{found.sum():.4g}. Explore the rows without weights, or those with positive ones."
+            f"Expected {len(names)} features ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''}), "
+            f"got {len(table.names)}. Give rows like those that were clustered."
         )
-    return found
+    return table
+
+
+def read_unweighted(X: ArrayLike) -> Table:
+    """Return `X` as a table for a method that knows no event weights; unequal weights are refused."""
+    table = read_table(X)
+    if table.weights is not None and np.ptp(table.weights) > 0:
+        raise InputError("Expected rows without weights, got unequal weights. Draw rows in proportion to them first.")
+    return table
+
+
+def random_rows(n: int, max_rows: int, random_state: RandomState) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the numbers of at most `max_rows` of `n` rows, drawn at random and rising, and a note if some are left."""
+    check_positive("max_rows", max_rows, integer=True)
+    if n <= max_rows:
+        return np.arange(n), ()
+    rng = np.random.default_rng(child_seed(as_seed(random_state), "rows"))
+    rows = np.sort(rng.choice(n, max_rows, replace=False))
+    return rows, (f"{max_rows:,} of {n:,} rows were used, drawn at random.",)
+
+
+def units(table: Table, *, standardise: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return what to subtract and to divide by, shape (d,) each: weighted mean and deviation, or 0 and 1."""
+    d = table.values.shape[1]
+    if not standardise:
+        return np.zeros(d), np.ones(d)
+    mean = np.average(table.values, axis=0, weights=table.weights)
+    deviation = np.sqrt(np.average(np.square(table.values - mean), axis=0, weights=table.weights))
+    negligible = deviation <= 1e-12 * np.abs(table.values).max(axis=0)  # a constant feature stays as it is
+    return mean, np.where(negligible, 1.0, deviation)
+
+
+def nearest(z: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return the number, shape (n,), of the centre (K, d) nearest to each row of `z` (n, d)."""
+    from sklearn.metrics import pairwise_distances_argmin
+
+    return pairwise_distances_argmin(z, centres).astype(np.int64)
+
+
+def sklearn_seed(seed: int, *path: str | int) -> int:
+    """Return the child of `seed` at `path`, as the 32 bits that scikit-learn accepts."""
+    return child_seed(seed, *path) % 2**32

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from reverie.core.measured import Measured
+    from reverie.explore import VarianceDecomposition
     from reverie.explore.crowding import BallInCube, CrowdedNeighbours, DistanceConcentration, SurfaceShare
-    from reverie.explore.variance import VarianceDecomposition
 
 
 def cube(ball: "BallInCube", surface: "SurfaceShare") -> Figure:

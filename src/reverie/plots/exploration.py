@@ -15,9 +15,9 @@ from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, safe
 __all__ = ["biplane", "component_images", "correlations", "dimension", "hamming", "scree", "spectrum"]
 
 if TYPE_CHECKING:
+    from reverie.explore import Biplot
     from reverie.explore.bitwise import BitwiseDimension
     from reverie.explore.dimension import DimensionScan
-    from reverie.explore.embedding import Biplot
 
 SIGNED_MAP = LinearSegmentedColormap.from_list("reverie_signed", [CRITIC, "#f0c9b4", "#ffffff", "#b5dcd8", GENERATED])
 MOST_POINTS = 4_000  # of a scatter plot: more hide each other

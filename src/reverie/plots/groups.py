@@ -15,9 +15,9 @@ __all__ = ["cluster_plane", "criteria", "embedding", "feature_importances", "tre
 
 if TYPE_CHECKING:
     from reverie.core.measured import Measured
-    from reverie.explore.embedding import Biplot
+    from reverie.explore import Biplot
+    from reverie.explore.cluster import Criterion
     from reverie.explore.forest import TreeCorrelation
-    from reverie.explore.gap import Criterion
     from reverie.explore.hierarchy import Dendrogram
 
 COLORS = (

@@ -9,10 +9,8 @@ from scipy import stats
 from sklearn.decomposition import PCA
 
 from reverie.core.errors import InputError
-from reverie.core.random import child_seed
-from reverie.explore import svd as routes
-from reverie.explore.reduce import principal_components
-from reverie.explore.svd import centred, decompose
+from reverie.explore import components as routes
+from reverie.explore.components import principal_components
 
 ALPHA = 1e-4
 SPECTRUM = np.array([9.0, 4.0, 1.0, 0.25])
@@ -137,11 +135,9 @@ def test_error_of_a_share_equals_its_closed_form():
 
 
 def test_bands_of_a_subsample_are_those_of_all_rows(monkeypatch):
-    from reverie.explore import reduce
-
     X = _normal(4000, 5)
     full = principal_components(X, random_state=0)
-    monkeypatch.setattr(reduce, "BOOTSTRAP_ROWS", 1000)
+    monkeypatch.setattr(routes, "BOOTSTRAP_ROWS", 1000)
     part = principal_components(X, random_state=0)
     np.testing.assert_allclose(part.ratio_error, full.ratio_error, rtol=0.35)
     assert "1,000 of 4,000 rows" in part.notes[0]
@@ -201,7 +197,6 @@ def test_randomised_route_finds_strong_components_of_a_large_table():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(4100, 4100)).astype(np.float32)
     X += 3 * rng.normal(size=(4100, 1)) * np.ones(4100)
-    matrix = centred(X.astype(float), np.ones(4100), standardise=False)
-    assert routes.route(4100, 4100) == "randomised"
-    components, _ = decompose(matrix, 5, child_seed(0, "svd"), "randomised")
-    assert abs(components[0].sum()) / np.sqrt(4100) > 0.999
+    found = principal_components(X, n_components=5, n_bootstrap=0, random_state=0)
+    assert found.method == "randomised"
+    assert abs(found.components[0].sum()) / np.sqrt(4100) > 0.999
