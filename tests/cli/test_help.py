@@ -9,7 +9,8 @@ import pytest
 from reverie.cli.main import VERBS
 from reverie.cli.model_options import MODEL_NAMES
 from reverie.experiment.config import model_names, parameter_texts
-from reverie.models import GAN, MODELS
+from reverie.models import GAN
+from reverie.models.registry import model_class
 
 
 def test_help_names_every_verb_and_shows_examples(call):
@@ -48,8 +49,8 @@ def test_help_names_the_models_that_can_be_run(call):
 def test_every_model_explains_all_its_options(call, name):
     code, out, _ = call("run", name, "--help")
     assert code == 0
-    texts = parameter_texts(MODELS[name])
-    for option in MODELS[name]().get_params():
+    texts = parameter_texts(model_class(name))
+    for option in model_class(name)().get_params():
         assert texts.get(option), option
         assert bool(re.search(rf"--model\.{option}[ ,]", out)) == (option != "random_state"), option
 

@@ -14,7 +14,7 @@ import torch
 
 from reverie.data import catalogue
 from reverie.models import GAN, load_model, save_model
-from reverie.models.files import MODELS
+from reverie.models.registry import MODELS
 from reverie.objectives import OBJECTIVES
 
 ROOT = Path(__file__).parents[2]

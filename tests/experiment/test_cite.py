@@ -4,8 +4,9 @@ import pytest
 
 from reverie.cli.model_options import MODEL_NAMES
 from reverie.core.bibliography import BIBLIOGRAPHY
-from reverie.experiment.cite import _OF_OPTIONS, method_keys
+from reverie.experiment.cite import method_keys
 from reverie.experiment.config import RunConfig
+from reverie.models.registry import MODELS, model_class
 from reverie.objectives import OBJECTIVES, PENALTIES
 
 KNOWN = set(BIBLIOGRAPHY)
@@ -61,7 +62,8 @@ def test_options_of_models_without_an_opponent_are_cited_when_they_are_used():
     assert keys("flow", kind="maf") - keys("flow") == {"papamakarios2017"}
     assert "durkan2019" in keys("flow")
     assert keys("autoencoder", noise=0.1) - keys("autoencoder") == {"vincent2010"}
-    assert all(key in KNOWN for _, _, _, key in _OF_OPTIONS)
+    for kind in map(model_class, MODELS):
+        assert {*kind.references, *(key for _, _, key in kind.option_references)} <= KNOWN
 
 
 NETWORKS = ("auto", "mlp", "residual", "dcgan", "unet", "lecture_mlp", "thesis", "dcgan28", "wgan_conv")

@@ -12,6 +12,7 @@ from reverie.data import catalogue
 from reverie.models import EBM, GAN, MODELS, PRESETS, RBM, preset
 from reverie.models.gan.learning_rates import ANY, FEATURE_MATCHING, LEARNING_RATES, learning_rate_of
 from reverie.models.rbm.training import LEARNING_RATES as RBM_RATES
+from reverie.models.registry import model_class
 from reverie.networks.build import build_discriminator
 from reverie.networks.energies import SMOOTH
 from reverie.objectives.adversarial import OBJECTIVES
@@ -165,7 +166,7 @@ def test_options_of_a_game_that_wait_for_what_is_not_there_are_refused(options, 
 
 def test_presets_name_options_of_their_model_and_make_it():
     for name, row in PRESETS.items():
-        assert row.model in MODELS.values()
+        assert row.model in map(model_class, MODELS)
         assert set(row.arguments) <= set(inspect.signature(row.model).parameters)
         assert type(preset(name, random_state=3)) is row.model
     assert preset("lecture_mlp", n_noise=7).get_params()["n_noise"] == 7

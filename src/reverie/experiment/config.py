@@ -170,38 +170,40 @@ def registered_name(name: str) -> str:
     from sklearn.base import ClassifierMixin
 
     from reverie.core.checks import check_choice
-    from reverie.models.files import MODELS
+    from reverie.models import registry
 
-    found = check_choice("model", name, {known: known for known in MODELS})
-    if issubclass(MODELS[found], ClassifierMixin):
+    found = check_choice("model", name, {known: known for known in registry.MODELS})
+    kind = registry.model_class(found)
+    if issubclass(kind, ClassifierMixin):
         raise InputError(
             f"Expected a model of samples for a run, got {found}, a classifier. Use it from Python: "
-            f"reverie.{MODELS[found].__name__}().fit(X, y)."
+            f"reverie.{kind.__name__}().fit(X, y)."
         )
     return found
 
 
 def model_class(name: str) -> type:
     """Return the class of the registered model `name`."""
-    from reverie.models.files import MODELS
+    from reverie.models import registry
 
-    return MODELS[registered_name(name)]
+    return registry.model_class(registered_name(name))
 
 
 def model_names() -> list[str]:
     """Return the names of the models that can be run; classifiers are used from Python."""
     from sklearn.base import ClassifierMixin
 
-    from reverie.models.files import MODELS
+    from reverie.models import registry
 
-    return [name for name, model in MODELS.items() if not issubclass(model, ClassifierMixin)]
+    return [name for name in registry.MODELS if not issubclass(registry.model_class(name), ClassifierMixin)]
 
 
 def model_parameters() -> set[str]:
     """Return the names of the constructor arguments of all registered models."""
-    from reverie.models.files import MODELS
+    from reverie.models import registry
 
-    return {name for model in MODELS.values() for name in inspect.signature(model).parameters}
+    models = map(registry.model_class, registry.MODELS)
+    return {name for model in models for name in inspect.signature(model).parameters}
 
 
 def preset_words(model: str) -> str:
@@ -223,12 +225,12 @@ def preset_arguments(model: str, name: str) -> Mapping[str, Any]:
         For a preset of another model; that model is named.
     """
     from reverie.core.checks import check_choice
-    from reverie.models.files import MODELS
+    from reverie.models import registry
     from reverie.models.presets import PRESETS
 
     found = check_choice("preset", name, PRESETS)
     if found.model is not model_class(model):
-        (owner,) = (key for key, kind in MODELS.items() if kind is found.model)
+        (owner,) = (key for key in registry.MODELS if registry.model_class(key) is found.model)
         raise InputError(
             f"Expected a preset of {model}, got {name!r}, which is one of {owner}. Write {owner} in place of {model}, "
             "or leave --preset out."

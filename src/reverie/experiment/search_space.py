@@ -6,8 +6,8 @@
     hidden=[64,64]|[128,128]         one of these lists
 
 Commas separate options. The names are those of the constructor of the model. Without a text a space of the options
-that matter most is searched, `DEFAULT_SPACES`; an option that the user has set, so that it differs from the
-constructor's default, is left as it is.
+that matter most is searched, the attribute `search_space` of its class; an option that the user has set, so that it
+differs from the constructor's default, is left as it is.
 """
 
 import inspect
@@ -22,18 +22,8 @@ import yaml
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.experiment.config import model_class
 
-__all__ = ["DEFAULT_SPACES", "Choice", "Range", "SearchSpace", "search_space"]
+__all__ = ["Choice", "Range", "SearchSpace", "search_space"]
 
-DEFAULT_SPACES: dict[str, str] = {
-    "gan": "learning_rate=2e-4:5e-3:log,batch_size=auto|128|512,penalty_weight=0.01:10:log,ema_decay=0.99|0.999|0.9997",
-    "vae": "learning_rate=3e-4:1e-2:log,n_latent=auto|2|4|8|16,posterior=diagonal|full,n_importance=1|5",
-    "autoencoder": "learning_rate=3e-4:1e-2:log,n_latent=auto|1|2|4|8|16,noise=0.0:0.5,n_components=2:50:log",
-    "rbm": "learning_rate=0.003:0.5:log,n_hidden=16:500:log,n_gibbs=1|2|5,weight_decay=0.0|0.0001|0.001",
-    "ebm": "learning_rate=5e-4:1e-2:log,n_langevin=2|4|8,energy=auto|[64,64]|[256,256,256],batch_size=auto|128",
-    "flow": "learning_rate=5e-4:1e-2:log,n_transforms=2:6,hidden=[64,64]|[128,128]|[256,256],n_bins=8|12|16,"
-    "batch_size=auto|128|2048",
-}
-_ONLY_WITH = {("gan", "penalty_weight"): {"objective": "relativistic", "penalty": "auto"}}  # else another convention
 _NOT_SEARCHED = ("random_state", "device", "n_threads", "record_every", "n_checks")
 _FORM = "Write it like learning_rate=1e-4:1e-2:log,batch_size=64|128|256."
 
@@ -120,9 +110,10 @@ def search_space(text: str | None, model: str, base: Mapping[str, Any]) -> Searc
     InputError
         For a text of another form, an unknown option (the nearest is named), or nothing left to search.
     """
-    known = inspect.signature(model_class(model)).parameters
+    kind: Any = model_class(model)
+    known = inspect.signature(kind).parameters
     options = {}
-    for part in _parts(text if text is not None else DEFAULT_SPACES[model]):
+    for part in _parts(text if text is not None else kind.search_space):
         name, equals, values = part.partition("=")
         name = name.strip().removeprefix("model.").replace("-", "_")
         if not equals or not values.strip():
@@ -131,7 +122,7 @@ def search_space(text: str | None, model: str, base: Mapping[str, Any]) -> Searc
             raise UnknownNameError(f"option of {model} in --space:", name, [n for n in known if n not in _NOT_SEARCHED])
         if name in options:
             raise InputError(f"Expected each option of --space once, got {name!r} twice. Leave one of them out.")
-        if text is not None or _is_free(model, name, base, known):
+        if text is not None or _is_free(kind, name, base, known):
             options[name] = values.strip(), _option(name, values.strip())
     if not options:
         raise InputError("Expected options to search, got none: those of the default space are all set. Give --space.")
@@ -139,11 +130,11 @@ def search_space(text: str | None, model: str, base: Mapping[str, Any]) -> Searc
     return SearchSpace({name: option for name, (_, option) in options.items()}, text)
 
 
-def _is_free(model: str, name: str, base: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> bool:
+def _is_free(kind: Any, name: str, base: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> bool:
     """Tell whether an option of the default space is searched: nothing that the user has set says otherwise."""
     if not _is_same(base.get(name, known[name].default), known[name].default):
         return False
-    needs = _ONLY_WITH.get((model, name), {})
+    needs = kind.search_space_needs.get(name, {})
     return all(base.get(other, value) == value for other, value in needs.items())
 
 

@@ -1,17 +1,27 @@
-"""Models: estimators with fit, sample, score and save."""
+"""Models: estimators with fit, sample, score and save.
 
-from reverie.models.autoencoder.estimator import Autoencoder
-from reverie.models.bayesian.likelihood import logistic_regression, network_regression, two_gaussians
-from reverie.models.bayesian.posterior import Posterior, sample_posterior
-from reverie.models.ebm.estimator import EBM
-from reverie.models.files import MODELS, load_model, save_model
-from reverie.models.flow.estimator import Flow
-from reverie.models.gan.estimator import GAN
-from reverie.models.gan.semi_supervised import SemiSupervisedGAN
-from reverie.models.presets import PRESETS, preset
-from reverie.models.rbm.estimator import RBM
-from reverie.models.vae.estimator import VAE
-from reverie.models.wavefunction.estimator import WaveFunctionRBM
+A family of models is a package; what is named here is loaded when it is first used, so that the names of the models
+(`reverie.models.registry`) can be read without torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from reverie.models.registry import MODELS
+
+if TYPE_CHECKING:
+    from reverie.models.autoencoder.estimator import Autoencoder
+    from reverie.models.bayesian.likelihoods import logistic_regression, network_regression, two_gaussians
+    from reverie.models.bayesian.posterior import Posterior, sample_posterior
+    from reverie.models.ebm.estimator import EBM
+    from reverie.models.files import load_model, save_model
+    from reverie.models.flow.estimator import Flow
+    from reverie.models.gan.estimator import GAN
+    from reverie.models.gan.semi_supervised import SemiSupervisedGAN
+    from reverie.models.presets import PRESETS, preset
+    from reverie.models.rbm.estimator import RBM
+    from reverie.models.vae.estimator import VAE
+    from reverie.models.wavefunction.estimator import WaveFunctionRBM
 
 __all__ = [
     "EBM",
@@ -33,3 +43,35 @@ __all__ = [
     "save_model",
     "two_gaussians",
 ]
+
+_HOMES = {
+    "EBM": "ebm.estimator",
+    "GAN": "gan.estimator",
+    "PRESETS": "presets",
+    "RBM": "rbm.estimator",
+    "VAE": "vae.estimator",
+    "Autoencoder": "autoencoder.estimator",
+    "Flow": "flow.estimator",
+    "Posterior": "bayesian.posterior",
+    "SemiSupervisedGAN": "gan.semi_supervised",
+    "WaveFunctionRBM": "wavefunction.estimator",
+    "load_model": "files",
+    "logistic_regression": "bayesian.likelihoods",
+    "network_regression": "bayesian.likelihoods",
+    "preset": "presets",
+    "sample_posterior": "bayesian.posterior",
+    "save_model": "files",
+    "two_gaussians": "bayesian.likelihoods",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"reverie.models.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'reverie.models' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

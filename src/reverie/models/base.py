@@ -92,8 +92,10 @@ class GenerativeModel(BaseEstimator):
 
     takes_conditions: ClassVar[bool] = False  # whether `fit(X, y)` learns p(x | y)
     trains_on_several: ClassVar[bool] = False  # whether several processes can share a training; see `TrainStep`
-    references: ClassVar[Any] = ()
-    search_space: ClassVar[str] = ""
+    references: ClassVar[Sequence[str] | Mapping[str, str]] = ()  # keys of the bibliography, or key -> BibTeX entry
+    option_references: ClassVar[Sequence[tuple[str, Callable[[Any], bool], str]]] = ()  # option, when -> key
+    search_space: ClassVar[str] = ""  # options that a tuning varies, as `reverie tune --space` takes them
+    search_space_needs: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # option -> values of others that it needs
 
     max_steps: int
     preprocessing: ChangeOfVariables = "auto"
@@ -109,6 +111,25 @@ class GenerativeModel(BaseEstimator):
 
     def _check_configuration(self) -> None:
         """Raise `InputError` for options of the subclass that its annotations allow and that do not go together."""
+
+    @classmethod
+    def cited_works(
+        cls,
+        options: Mapping[str, Any],
+        event_shape: tuple[int, ...],
+        condition_shape: tuple[int, ...] | None = None,  # noqa: ARG003 - a GAN's networks depend on it
+    ) -> list[str]:
+        """Return the keys of the works that a training with these options stands on, without those of reverie.
+
+        Parameters
+        ----------
+        options : arguments of the constructor; those that are missing have their defaults.
+        event_shape : shape of one event.
+        condition_shape : shape of its condition, None without one.
+        """
+        given = cls().get_params() | dict(options)
+        keys = [key for option, applies, key in cls.option_references if applies(given[option])]
+        return [*cls.references, *keys, "naeem2020"]
 
     @abstractmethod
     def _fresh_networks(self) -> dict[str, nn.Module]:

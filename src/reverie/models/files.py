@@ -26,32 +26,15 @@ import yaml
 from msgspec import Meta, Struct
 
 from reverie.core.arguments import checked
-from reverie.core.checks import check_choice
 from reverie.core.errors import CheckpointError, FolderError, InputError
 from reverie.core.typed_files import digest_of_file, read_json, read_yaml, rebuilt
-from reverie.models.autoencoder.estimator import Autoencoder
 from reverie.models.base import GenerativeModel
-from reverie.models.ebm.estimator import EBM
-from reverie.models.flow.estimator import Flow
-from reverie.models.gan.estimator import GAN
-from reverie.models.gan.semi_supervised import SemiSupervisedGAN
 from reverie.models.preprocessing import Preprocessing
-from reverie.models.rbm.estimator import RBM
-from reverie.models.vae.estimator import VAE
+from reverie.models.registry import MODELS, WAVE_FUNCTIONS, model_class
 from reverie.models.wavefunction.estimator import WaveFunctionRBM
 
-__all__ = ["MODELS", "WAVE_FUNCTIONS", "load_model", "save_model"]
+__all__ = ["load_model", "save_model"]
 
-MODELS: dict[str, type[GenerativeModel]] = {
-    "gan": GAN,
-    "rbm": RBM,
-    "ebm": EBM,
-    "vae": VAE,
-    "autoencoder": Autoencoder,
-    "flow": Flow,
-    "semi_supervised_gan": SemiSupervisedGAN,
-}
-WAVE_FUNCTIONS: dict[str, type[WaveFunctionRBM]] = {"wavefunction_rbm": WaveFunctionRBM}
 FORMAT, VERSION = "reverie-model", 2
 _PASSED_AGAIN = "<passed by the user>"
 _DIGESTED = ("schema.json", "transform.json", "attachments.json", "model.safetensors")  # config.yaml may be edited
@@ -108,7 +91,7 @@ def load_model(folder: str | Path, **passed_again: Any) -> Any:
         raise CheckpointError(f"The model in {folder} was saved by a newer reverie. Update reverie to load it.")
     _check_digests(folder, metadata.get("sha256", {}))
     config = _read(read_yaml, folder / "config.yaml", _Config)
-    kind = check_choice("model", config["model"], MODELS | WAVE_FUNCTIONS)
+    kind = model_class(config["model"])
     with rebuilt(f"a saved {config['model']}", folder, remedy=_REMEDY, error=CheckpointError):
         return _rebuilt_model(kind(**_arguments(config["arguments"], passed_again)), folder, metadata)
 
@@ -234,8 +217,9 @@ def _foreign_weights(path: Path, error: Exception) -> CheckpointError:
 
 def _name_of(model: Any) -> str:
     known = MODELS | WAVE_FUNCTIONS
-    for name, kind in known.items():
-        if type(model) is kind:
+    place = f"{type(model).__module__.removesuffix('.estimator')}:{type(model).__name__}"
+    for name, registered in known.items():
+        if registered in (type(model), place) or type(model) is model_class(name):
             return name
     raise InputError(f"Expected a model of reverie to save, got {type(model).__name__}. Known: {', '.join(known)}.")
 

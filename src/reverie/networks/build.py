@@ -43,9 +43,18 @@ from reverie.networks.mlp import MLP, ResidualMLP, default_width, is_widths
 from reverie.networks.normalisation import normalise_spectrum
 from reverie.networks.user import Specification, user_discriminator, user_generator
 
-__all__ = ["build_discriminator", "build_generator", "has_batch_norm", "resolved_name"]
+__all__ = ["NETWORK_WORKS", "build_discriminator", "build_generator", "has_batch_norm", "resolved_name"]
 
 Shape = tuple[int, ...]
+
+NETWORK_WORKS: dict[str, tuple[str, ...]] = {  # keys of the bibliography
+    "dcgan": ("radford2016",),
+    "dcgan28": ("radford2016", "srivastava2014"),
+    "lecture_mlp": ("raschka2022", "srivastava2014"),
+    "thesis": ("radford2016", "srivastava2014"),
+    "unet": ("ronneberger2015", "isola2017", "wuhe2018"),
+    "wgan_conv": ("raschka2022",),
+}
 
 
 def _perceptron_generator(n_noise: int, shape: Shape, activation: str, hidden: Sequence[int] | None = None) -> MLP:

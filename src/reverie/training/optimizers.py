@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from reverie.core.checks import check_choice
 
-__all__ = ["OPTIMIZERS", "learning_rate_factor", "make_optimizer", "take_step"]
+__all__ = ["OPTIMIZERS", "OPTIMIZER_WORKS", "learning_rate_factor", "make_optimizer", "take_step"]
 
 Maker = Callable[[list[Tensor], float, tuple[float, float]], Optimizer]
 
@@ -31,6 +31,12 @@ OPTIMIZERS: dict[str, Maker] = {
     "rmsprop": lambda w, rate, betas: torch.optim.RMSprop(w, lr=rate, alpha=betas[1], foreach=True),
     "adagrad": lambda w, rate, betas: torch.optim.Adagrad(w, lr=rate, foreach=True),
     "adadelta": lambda w, rate, betas: torch.optim.Adadelta(w, lr=rate, foreach=True),
+}
+OPTIMIZER_WORKS: dict[str, list[str]] = {  # keys of the bibliography
+    "adam": ["kingma2015"],
+    "adamw": ["loshchilov2019"],
+    "adagrad": ["duchi2011"],
+    "adadelta": ["zeiler2012"],
 }
 
 

@@ -105,6 +105,10 @@ class Autoencoder(GenerativeModel):
 
     trains_on_several: ClassVar[bool] = True
 
+    references = ("hintonsalakhutdinov2006",)
+    option_references = (("noise", lambda value: value > 0, "vincent2010"),)
+    search_space = "learning_rate=3e-4:1e-2:log,n_latent=auto|1|2|4|8|16,noise=0.0:0.5,n_components=2:50:log"
+
     def __init__(
         self,
         *,

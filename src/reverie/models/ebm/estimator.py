@@ -124,6 +124,10 @@ class EBM(LikelihoodModel):
     (5,)
     """
 
+    references = ("hinton2002", "du2019", "roberts1996", "neal2001")
+    option_references = (("method", lambda value: value == "score_matching", "vincent2011"),)
+    search_space = "learning_rate=5e-4:1e-2:log,n_langevin=2|4|8,energy=auto|[64,64]|[256,256,256],batch_size=auto|128"
+
     def __init__(
         self,
         *,

@@ -97,6 +97,17 @@ class Flow(LikelihoodModel):
     takes_conditions: ClassVar[bool] = True
     trains_on_several: ClassVar[bool] = True
 
+    references = ("zuko2022",)
+    option_references = (
+        ("kind", lambda value: value in ("auto", "spline", "spline_coupling"), "durkan2019"),
+        ("kind", lambda value: value == "maf", "papamakarios2017"),
+        ("kind", lambda value: value == "realnvp", "dinh2017"),
+    )
+    search_space = (
+        "learning_rate=5e-4:1e-2:log,n_transforms=2:6,hidden=[64,64]|[128,128]|[256,256],n_bins=8|12|16,"
+        "batch_size=auto|128|2048"
+    )
+
     def __init__(
         self,
         *,

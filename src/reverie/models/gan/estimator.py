@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from reverie.compile.step import outcome
 from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole, checked
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.protocols import Runtime
 from reverie.core.random import as_seed
@@ -38,7 +39,11 @@ from reverie.models.observables import ObservedFeatures
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.preprocessing import ChangeOfVariables, container_of, fitted_on, fitted_preprocessing
 from reverie.models.weights import event_weights
+from reverie.networks.build import NETWORK_WORKS, resolved_name
+from reverie.objectives.adversarial import OBJECTIVES
+from reverie.objectives.penalties import PENALTIES
 from reverie.training.loop import Record
+from reverie.training.optimizers import OPTIMIZER_WORKS
 from reverie.training.runtime import resolved_device, thread_limit
 from reverie.validation.statistics.kernels import energy_distance
 
@@ -140,6 +145,14 @@ class GAN(GenerativeModel):
     100
     """
 
+    references = ("goodfellow2014",)
+    search_space = (
+        "learning_rate=2e-4:5e-3:log,batch_size=auto|128|512,penalty_weight=0.01:10:log,ema_decay=0.99|0.999|0.9997"
+    )
+    search_space_needs = {  # of another objective or penalty the weight has another scale
+        "penalty_weight": {"objective": "relativistic", "penalty": "auto"}
+    }
+
     def __init__(
         self,
         *,
@@ -224,6 +237,36 @@ class GAN(GenerativeModel):
         self.record_every = record_every
         self.n_threads = n_threads
         self.compile = compile
+
+    @classmethod
+    def cited_works(
+        cls, options: Mapping[str, Any], event_shape: tuple[int, ...], condition_shape: tuple[int, ...] | None = None
+    ) -> list[str]:
+        """Return the keys of the works that a training with these options stands on; see `GenerativeModel`."""
+        given = cls().get_params() | dict(options)
+        is_table = len(event_shape) == 1
+        objective = check_choice("objective", given["objective"], OBJECTIVES)
+        penalty = objective.penalty if given["penalty"] == "auto" else given["penalty"]
+        penalty = check_choice("penalty", penalty, PENALTIES)
+        keys = [*cls.references, *objective.references, *penalty.references]
+        keys += ["miyato2018"] if given["spectral_norm"] else []
+        keys += ["karras2020"] if (given["penalty_every"] or objective.penalty_every) > 1 else []
+        keys += OPTIMIZER_WORKS.get(given["optimizer"], ())
+        keys += ["yazici2019"] if given["ema_decay"] else []
+        keys += ["kessy2018"] if given["whiten"] and is_table else []
+        keys += ["nocedal2006"] if given["observables"] and given["kinematic_fit"] and is_table else []
+        if given["generator"] == "auto" and len(condition_shape or ()) > 1:
+            given["generator"] = "unet"
+        names = [given[name] for name in ("generator", "discriminator") if isinstance(given[name], str)]
+        keys += [key for name in names for key in NETWORK_WORKS.get(resolved_name(name, event_shape), ())]
+        if condition_shape is not None:
+            keys += {"projection": ["miyatokoyama2018"], "concatenate": ["mirza2014"]}.get(given["condition_mode"], [])
+            keys += ["odena2017"] if given["auxiliary_weight"] > 0 else []
+            keys += ["isola2017"] if given["reconstruction_weight"] > 0 else []
+        keys += ["breiman1996"] if given["n_replicas"] > 1 and given["ensemble"] == "bag" else []
+        keys += ["naeem2020", "meehan2020"] if given["validation_fraction"] > 0 and given["n_checks"] > 0 else []
+        keys += ["azadi2019"] if given["refine"] in (True, "auto") and is_table else []
+        return list(dict.fromkeys(keys))
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Train on `X`, given `y` if there is one, and forget what was learnt before.

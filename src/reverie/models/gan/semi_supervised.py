@@ -30,6 +30,7 @@ from reverie.models.gan.semi_supervised_networks import batch_sizes, check_confi
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.preprocessing import ChangeOfVariables, container_of, data_mark, fitted_preprocessing
 from reverie.training.loop import Record, train
+from reverie.training.optimizers import OPTIMIZER_WORKS
 from reverie.training.runtime import resolved_device, thread_limit
 from reverie.training.threads import chosen_threads
 
@@ -100,6 +101,8 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
     (10, (500,), (3, 2))
     """
 
+    references = ("goodfellow2014", "salimans2016", "salimanskingma2016")
+
     def __init__(
         self,
         *,
@@ -146,6 +149,15 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         self.record_every = record_every
         self.n_threads = n_threads
         self.compile = compile
+
+    @classmethod
+    def cited_works(
+        cls, options: Mapping[str, Any], event_shape: tuple[int, ...], condition_shape: tuple[int, ...] | None = None
+    ) -> list[str]:
+        """Return the keys of the works that a training with these options stands on; see `GenerativeModel`."""
+        given = cls().get_params() | dict(options)
+        keys = [*cls.references, *OPTIMIZER_WORKS.get(given["optimizer"], ())]
+        return [*keys, "yazici2019"] if given["ema_decay"] else keys
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on `X`, of which `y` labels some, and forget what was learnt before.

@@ -122,6 +122,13 @@ class RBM(LikelihoodModel):
     -1.4
     """
 
+    references = ("hinton2002", "tieleman2008", "melchior2016", "neal2001", "salakhutdinovmurray2008")
+    option_references = (
+        ("visible", lambda value: value == "gaussian", "cho2011"),
+        ("method", lambda value: value == "tempering", "desjardins2010"),
+    )
+    search_space = "learning_rate=0.003:0.5:log,n_hidden=16:500:log,n_gibbs=1|2|5,weight_decay=0.0|0.0001|0.001"
+
     def __init__(
         self,
         *,

@@ -112,6 +112,14 @@ class VAE(LikelihoodModel):
     trains_on_several: ClassVar[bool] = True
     likelihood_: str
 
+    references = ("kingma2014", "rezende2014")
+    option_references = (
+        ("n_importance", lambda value: value > 1, "burda2016"),
+        ("beta", lambda value: value != 1, "higgins2017"),
+        ("decoder_variance", lambda value: value == "learnt", "rybkin2021"),
+    )
+    search_space = "learning_rate=3e-4:1e-2:log,n_latent=auto|2|4|8|16,posterior=diagonal|full,n_importance=1|5"
+
     def __init__(
         self,
         *,

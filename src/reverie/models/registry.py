@@ -1,0 +1,40 @@
+"""The models by name: the one row that a model needs to be known to the command line, to `load` and to tuning.
+
+A row holds the place of the class in words, "package.module:Class", so that the names can be read without torch; a
+class itself does as well, which is how a model of your own is registered for a while:
+
+    from reverie.models.registry import MODELS
+    MODELS["x"] = X
+"""
+
+import importlib
+
+from reverie.core.checks import check_choice
+
+__all__ = ["MODELS", "WAVE_FUNCTIONS", "model_class"]
+
+MODELS: dict[str, str | type] = {
+    "gan": "reverie.models.gan:GAN",
+    "rbm": "reverie.models.rbm:RBM",
+    "ebm": "reverie.models.ebm:EBM",
+    "vae": "reverie.models.vae:VAE",
+    "autoencoder": "reverie.models.autoencoder:Autoencoder",
+    "flow": "reverie.models.flow:Flow",
+    "semi_supervised_gan": "reverie.models.gan:SemiSupervisedGAN",
+}
+WAVE_FUNCTIONS: dict[str, str | type] = {"wavefunction_rbm": "reverie.models.wavefunction:WaveFunctionRBM"}
+
+
+def model_class(name: str) -> type:
+    """Return the class of the registered model or wave function `name`.
+
+    Raises
+    ------
+    UnknownNameError
+        For another name; the nearest is given.
+    """
+    place = check_choice("model", name, MODELS | WAVE_FUNCTIONS)
+    if isinstance(place, type):
+        return place
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
