@@ -11,7 +11,7 @@ from reverie.models.registry import MODELS
 
 if TYPE_CHECKING:
     from reverie.models.autoencoder.estimator import Autoencoder
-    from reverie.models.bayesian.likelihoods import logistic_regression, network_regression, two_gaussians
+    from reverie.models.bayesian.likelihood import logistic_regression, network_regression, two_gaussians
     from reverie.models.bayesian.posterior import Posterior, sample_posterior
     from reverie.models.ebm.estimator import EBM
     from reverie.models.files import load_model, save_model
@@ -56,12 +56,12 @@ _HOMES = {
     "SemiSupervisedGAN": "gan.semi_supervised",
     "WaveFunctionRBM": "wavefunction.estimator",
     "load_model": "files",
-    "logistic_regression": "bayesian.likelihoods",
-    "network_regression": "bayesian.likelihoods",
+    "logistic_regression": "bayesian.likelihood",
+    "network_regression": "bayesian.likelihood",
     "preset": "presets",
     "sample_posterior": "bayesian.posterior",
     "save_model": "files",
-    "two_gaussians": "bayesian.likelihoods",
+    "two_gaussians": "bayesian.likelihood",
 }
 
 
