@@ -30,9 +30,9 @@ def write(tmp_path):
 def engine(request, monkeypatch):
     """Every way of reading text must agree."""
     if request.param != "pyarrow":
-        monkeypatch.setattr("reverie.data.text._with_pyarrow", lambda *a: None)
+        monkeypatch.setattr("reverie.data.formats.text._with_pyarrow", lambda *a: None)
     if request.param == "lines":
-        monkeypatch.setattr("reverie.data.text._with_numpy", lambda *a: None)
+        monkeypatch.setattr("reverie.data.formats.text._with_numpy", lambda *a: None)
     return request.param
 
 

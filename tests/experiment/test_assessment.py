@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reverie.core.latent import LatentView
+from reverie.core.assessment import LatentView
 from reverie.experiment.config import RunConfig
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.inputs import load_inputs

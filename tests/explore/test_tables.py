@@ -54,8 +54,8 @@ def test_a_column_called_weights_is_a_column():
         (np.zeros((0, 3)), None, "at least 1 rows"),
         (np.array([["a", "b"]]), None, "Drop or encode"),
         (VALUES, ("pt",), "1 names for 2 features"),
-        (_data_set(weights=np.ones(2)), None, "Expected 3 weights, one per row"),
-        (_data_set(weights=np.array([1.0, 1.0, -1.0])), None, "Expected weights >= 0"),
+        (_data_set(weights=np.ones(2)), None, "Expected one weight per event"),
+        (_data_set(weights=np.array([1.0, 1.0, -1.0])), None, "Expected event weights >= 0"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_words(X, names, words):

@@ -41,8 +41,8 @@ from reverie.samplers import (
 from reverie.samplers import cluster as cluster_module
 from reverie.samplers import tempering as tempering_module
 from reverie.samplers.cluster import Bonds, draw_bonds, free_clusters
-from reverie.samplers.lattice import colours
-from reverie.samplers.metropolis import RULES, flip_probability
+from reverie.samplers.lattice import colours, flip_probability
+from reverie.samplers.metropolis import RULES
 from reverie.samplers.tempering import swap
 
 ALPHA = 1e-4

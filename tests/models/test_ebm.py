@@ -18,7 +18,7 @@ from reverie.models.ebm.likelihood import EnergyPath, annealed_log_z, grid_log_z
 from reverie.models.ebm.sampling import Jumps, jump
 from reverie.models.ebm.training import EnergyLearner, ReplayBuffer, contrastive_loss
 from reverie.networks.energies import build_energy
-from reverie.samplers.langevin import Slope, energy_and_gradient
+from reverie.samplers.langevin import MALAState, energy_and_gradient
 from reverie.samplers.run import run
 
 ALPHA = 1e-4
@@ -119,7 +119,7 @@ def _two_wells(x):
 def _share_on_the_right(spread, step):
     """Return the share of 4,000 chains in the right well after 200 jumps that all start in the left one."""
     generator = _generator(5)
-    state = Slope(torch.full((4000, 1), -4.0), *energy_and_gradient(_two_wells, torch.full((4000, 1), -4.0)))
+    state = MALAState(torch.full((4000, 1), -4.0), *energy_and_gradient(_two_wells, torch.full((4000, 1), -4.0)))
     stock = torch.cat([-4 + 0.5 * torch.randn(50, 1, generator=generator), torch.randn(50, 1, generator=generator) + 3])
     for _ in range(200):
         state, _ = step(state, _two_wells, stock, spread, generator)
@@ -129,7 +129,7 @@ def _share_on_the_right(spread, step):
 def _greedy(state, energy, stock, spread, generator):
     """The twin: fresh proposals without the density that they come from."""
     shifted, accepted = jump(state, lambda x: energy(x) + x.square().sum(1) / (2 * spread**2), stock, spread, generator)
-    return Slope(shifted.x, *energy_and_gradient(energy, shifted.x)), accepted
+    return MALAState(shifted.x, *energy_and_gradient(energy, shifted.x)), accepted
 
 
 @pytest.mark.parametrize("spread", [None, 4.0])
@@ -146,11 +146,11 @@ def test_a_jump_without_the_density_of_its_proposals_would_be_seen():
         return (y[:, 0] - 1).square() / 2
 
     generator = _generator(6)
-    right = wrong = Slope(x, *energy_and_gradient(normal, x))
+    right = wrong = MALAState(x, *energy_and_gradient(normal, x))
     for _ in range(60):
         right, _ = jump(right, normal, stock, 2.0, generator)
         wrong, _ = _greedy(wrong, normal, stock, 2.0, generator)
-        wrong = Slope(wrong.x, *energy_and_gradient(lambda y: normal(y) + y.square().sum(1) / 8, wrong.x))
+        wrong = MALAState(wrong.x, *energy_and_gradient(lambda y: normal(y) + y.square().sum(1) / 8, wrong.x))
     error = (1 / 4000) ** 0.5
     assert abs(float(right.x.mean()) - 1) < WIDTH * error
     assert abs(float(wrong.x.mean()) - 1) > WIDTH * error

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from reverie.core.latent import LatentView
+from reverie.core.assessment import LatentView
 from reverie.models import GAN, VAE, Autoencoder
 from reverie.models.latent import latent_plane, latent_view
 

@@ -19,8 +19,7 @@ from reverie.models.wavefunction.estimator import WaveFunctionRBM
 from reverie.models.wavefunction.sampling import pseudo_likelihood, start_sampling
 from reverie.models.wavefunction.training import ExactLikelihood, Fit, histograms, initial_energy, start_exact
 from reverie.networks.boltzmann import BoltzmannEnergy, all_states, log_partition, state_number
-from reverie.samplers.chains import Moves
-from reverie.samplers.gibbs import Layers
+from reverie.samplers.gibbs import GibbsInfo, GibbsState
 from reverie.samplers.run import run
 from reverie.simulators import heisenberg, transverse_field_ising
 from reverie.simulators.spin_chain import probabilities
@@ -238,7 +237,7 @@ class AlwaysTurned(TurningGibbs):
 
     def step(self, state, energy, generator):
         following, _ = super().step(state, energy, generator)
-        return Layers(1 - following.x), Moves(torch.ones(len(state.x)))
+        return GibbsState(1 - following.x), GibbsInfo(torch.ones(len(state.x)))
 
 
 def invariance_p(kernel) -> float:
@@ -265,7 +264,7 @@ def test_every_state_turns_around_at_the_rate_of_its_free_energies():
         s = all_states(5)
         gain = energy(s) - energy(1 - s)
         noise = torch.Generator().manual_seed(0)
-        after, told = TurningGibbs().step(Layers(s), energy, noise)
+        after, told = TurningGibbs().step(GibbsState(s), energy, noise)
         before = torch.where(told.accepted[:, None] > 0, 1 - after.x, after.x)
         offered = gain[state_number(before)]
     clear = offered.abs() > 30

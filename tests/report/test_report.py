@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from reverie import report
+from reverie.core.assessment import LatentView
 from reverie.core.errors import FolderError, InputError
-from reverie.core.latent import LatentView
 from reverie.report.evidence import tone, verdict_section
 from reverie.report.origin import read_bibtex
 from reverie.report.words import count, events, flattened, measured, number, p_value

@@ -103,7 +103,7 @@ BAD = {
     "one axis": (lambda: _gather(np.arange(50.0), _table(50)), "2D array"),
     "wrong names": (lambda: _gather(_table(50), _table(50), names=("a",)), "one name per feature"),
     "max_samples": (lambda: _gather(_table(50), _table(50), max_samples=0), "max_samples"),
-    "weights of another length": (lambda: _gather(_weighted(50, np.ones(40)), _table(50)), "one finite weight per"),
+    "weights of another length": (lambda: _gather(_weighted(50, np.ones(40)), _table(50)), "one weight per event"),
     "weights that cancel": (lambda: _gather(_weighted(50, np.repeat([1.0, -1.0], 25)), _table(50)), "positive sum"),
 }
 

@@ -1,6 +1,5 @@
 """Checks of arguments, with one wording for all: expected, got, what to do."""
 
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,7 +12,7 @@ from reverie.core.lazy import LazyTable, Summary, is_large
 if TYPE_CHECKING:  # tables of the catalogue are listed without torch
     from torch import Tensor
 
-__all__ = ["check_choice", "check_finite", "check_memory", "check_positive", "check_same_shape", "check_table"]
+__all__ = ["check_choice", "check_finite", "check_positive", "check_same_shape", "check_table"]
 
 T = TypeVar("T")
 
@@ -67,23 +66,6 @@ def check_table(x: np.ndarray | LazyTable, name: str = "X", *, min_rows: int = 2
         raise InputError(
             f"Expected {name} with at least {min_rows} rows, got n_samples = {x.shape[0]}, shape {x.shape}. "
             "Give more samples; rows are samples."
-        )
-
-
-def check_memory(n_bytes: float, what: str, remedy: str) -> None:
-    """Raise `InputError` for what could not be held in the memory of this machine, before it is asked for.
-
-    Parameters
-    ----------
-    n_bytes : its size.
-    what : what is so large, such as "10^9 samples".
-    remedy : a sentence: what to do.
-    """
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if n_bytes > whole:
-        raise InputError(
-            f"Expected {what} to fit in the memory of this machine, {whole / 2**30:.3g} GiB, got "
-            f"{n_bytes / 2**30:.3g} GiB. {remedy}"
         )
 
 

@@ -9,7 +9,7 @@ Runtime     all that training knows of the processes that share it
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from reverie.core.types import Energy
 
-__all__ = ["Kernel", "Runtime", "Tabular", "Trainable", "Transform"]
+__all__ = ["AnyKernel", "ChainState", "Kernel", "Runtime", "Tabular", "Trainable", "Transform"]
 
 State = TypeVar("State")
 Info = TypeVar("Info", covariant=True)
@@ -61,12 +61,25 @@ class Runtime(Protocol):
     def differentiable_mean(self, x: Tensor) -> Tensor: ...
 
 
+class ChainState(Protocol):
+    """What the state of every kernel has: the positions of its chains."""
+
+    @property
+    def x(self) -> Tensor: ...  # (chain, *event)
+
+
 class Kernel(Protocol[State, Info]):
-    """One Markov kernel: State is what the next step needs, Info is what a reader needs."""
+    """One Markov kernel: State is what the next step needs, Info is what a reader needs.
+
+    Both are frozen dataclasses, `XState` and `XInfo` of the kernel X; a state has the positions of its chains as `x`.
+    """
 
     def init(self, x: Tensor, energy: Energy) -> State: ...
 
     def step(self, state: State, energy: Energy, generator: torch.Generator) -> tuple[State, Info]: ...
+
+
+AnyKernel: TypeAlias = Kernel[Any, Any]  # one whose state and info are its own affair
 
 
 @runtime_checkable

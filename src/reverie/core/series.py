@@ -26,9 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from reverie.core.checks import check_finite
-from reverie.core.containers import as_array
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
+from reverie.core.tables import as_array
 
 __all__ = ["AutocorrelationTime", "autocorrelation_time", "autocovariance", "block_length", "mean_with_error"]
 

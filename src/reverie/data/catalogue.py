@@ -25,8 +25,8 @@ from reverie.core.bibliography import BIBLIOGRAPHY, entry_key
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data.covariances import read_covariance
 from reverie.data.dataset import Dataset
+from reverie.data.formats.text import read_text
 from reverie.data.schema import Column, Schema
-from reverie.data.text import read_text
 from reverie.data.toys import TOYS
 
 if TYPE_CHECKING:

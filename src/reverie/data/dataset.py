@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from reverie.core.arguments import checked
-from reverie.core.containers import to_raw
 from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows
+from reverie.core.tables import check_weights, to_raw
 from reverie.data.schema import Schema, infer_schema
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class Dataset:
             array, schema, weights = _weights_out(array, schema, weights)
         object.__setattr__(self, "values", _read_only(array))
         object.__setattr__(self, "schema", schema)
-        object.__setattr__(self, "weights", _checked_weights(weights, len(array)))
+        w = check_weights(weights, len(array), positive_sum=False)
+        object.__setattr__(self, "weights", None if w is None else _read_only(w))
         object.__setattr__(self, "provenance", MappingProxyType(dict(provenance or {})))
 
     @property
@@ -324,18 +325,6 @@ def _read_only(array: Any) -> Any:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _checked_weights(weights: Any, n: int) -> np.ndarray | None:
-    if weights is None:
-        return None
-    w = np.asarray(weights, dtype=np.float64)
-    if w.shape != (n,):
-        raise InputError(f"Expected one weight per event, shape ({n},), got {w.shape}. Give as many as events.")
-    bad = int(np.count_nonzero(~np.isfinite(w)))
-    if bad:
-        raise InputError(f"Expected finite event weights, got {bad} NaN or inf. Drop or correct those events.")
-    return _read_only(w)
 
 
 def _weights_out(array: np.ndarray, schema: Schema, name: str) -> tuple[np.ndarray, Schema, np.ndarray]:

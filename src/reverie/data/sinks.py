@@ -4,41 +4,26 @@ A sink writes to a temporary file beside the target and moves it into place when
 in; on any error, Ctrl-C and a full disk included, the temporary file is removed and the target
 stays as it was.
 
-suffix        format    layout
-.npy          NumPy     one array (n, *event)
-.h5 .hdf5     HDF5      data set "samples" (n, *event) with the attribute "names" (extra ``io``)
-.csv          text      a header and a line per event; images flattened
-.parquet .pq  Parquet   a column per feature, row groups of 4 MiB; images flattened (extra ``io``)
-.root         ROOT      TTree "samples", a branch per feature; images flattened (extra ``root``)
+The formats are listed in `reverie.data.formats`. HDF5 and Parquet need the extra ``io``, ROOT the extra ``root``.
 """
 
 import contextlib
-import csv
-import io
 import math
 import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
 from reverie.core.arguments import checked
-from reverie.core.errors import FolderError, InputError, MissingDependencyError
-from reverie.core.room import check_disk
+from reverie.core.errors import FolderError, InputError
+from reverie.core.resources import check_disk
+from reverie.data.formats import WRITERS, Writer, cast
 
 __all__ = ["WRITERS", "Sink", "check_regular", "check_room", "open_sink"]
-
-
-ROW_GROUP_BYTES = 1 << 22  # small blocks are held back until they fill one: a group costs a reader time of its own
-
-
-class _Writer(Protocol):
-    def write(self, block: np.ndarray) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class Sink:
@@ -61,16 +46,21 @@ class Sink:
         self.path, self.names, self.event_shape, self.dtypes = path, names, event_shape, dtypes
         self.n_total, self.labels, self.n_written = n_total, labels, 0
         self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        self._writer: _Writer | None = None
+        self._writer: Writer | None = None
 
     @property
     def dtype(self) -> np.dtype:
         """The one type that holds all columns."""
         return np.result_type(*self.dtypes)
 
+    @property
+    def types_by_name(self) -> dict[str, np.dtype]:
+        """The type of each feature, by name."""
+        return dict(zip(self.names, self.dtypes, strict=True))
+
     def __enter__(self) -> Self:
         with self._answering_for_disk():
-            self._writer = WRITERS[self.path.suffix.lower()](self._temporary, self)
+            self._writer = WRITERS[self.path.suffix.lower()].writer(self._temporary, self)
         return self
 
     def write(self, block: np.ndarray) -> None:
@@ -97,7 +87,7 @@ class Sink:
     def columns(self, block: np.ndarray) -> dict[str, np.ndarray]:
         """Return the features of `block` by name, each in its own type."""
         table = block.reshape(len(block), -1)
-        return {name: _cast(table[:, j], self.dtypes[j]) for j, name in enumerate(self.names)}
+        return {name: cast(table[:, j], self.dtypes[j]) for j, name in enumerate(self.names)}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -214,192 +204,3 @@ def _types(dtype: Any, shape: tuple[int, ...]) -> list[np.dtype]:
         raise InputError(f"Expected one type or {n}, got {len(given)}. Give one per column.")
     types = [np.dtype("int64" if str(t) == "str" else t) for t in given]
     return types if len(types) == n else types * n
-
-
-def _cast(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if dtype.kind in "iub" and x.dtype.kind == "f":
-        bad = int(np.count_nonzero(~np.isfinite(x)))
-        if bad:
-            raise InputError(f"Expected whole numbers, got {bad} NaN or inf. Give a floating-point type.")
-        x = np.rint(x)
-    return x.astype(dtype)
-
-
-class _Npy:
-    """The header has the same length for every number of rows, so it can be corrected at the end."""
-
-    def __init__(self, path: Path, sink: Sink) -> None:
-        self._sink = sink
-        self._file = path.open("wb")
-        self._header(sink.n_total or 0)
-
-    def write(self, block: np.ndarray) -> None:
-        self._file.write(np.ascontiguousarray(_cast(block, self._sink.dtype)).data)
-
-    def close(self) -> None:
-        try:
-            if self._sink.n_written != (self._sink.n_total or 0):
-                self._file.seek(0)
-                self._header(self._sink.n_written)
-        finally:
-            self._file.close()
-
-    def _header(self, n: int) -> None:
-        descr = np.lib.format.dtype_to_descr(self._sink.dtype)
-        shape = (n, *self._sink.event_shape)
-        np.lib.format.write_array_header_1_0(self._file, {"descr": descr, "fortran_order": False, "shape": shape})
-
-
-class _Csv:
-    def __init__(self, path: Path, sink: Sink) -> None:
-        self._sink = sink
-        self._file = path.open("w", encoding="utf-8", newline="")
-        csv.writer(self._file, lineterminator="\n").writerow(sink.names)
-
-    def write(self, block: np.ndarray) -> None:
-        columns = [self._texts(name, x) for name, x in self._sink.columns(block).items()]
-        self._file.writelines(",".join(row) + "\n" for row in zip(*columns, strict=True))
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _texts(self, name: str, x: np.ndarray) -> list[str]:
-        if name in self._sink.labels:
-            return [_quoted(word) for word in _words(x, self._sink.labels[name])]
-        if x.dtype.kind == "f" and x.dtype.itemsize < 8:
-            return x.astype(str).tolist()  # the shortest digits that give the same float32
-        return [repr(value) for value in x.tolist()]
-
-
-class _Parquet:
-    def __init__(self, path: Path, sink: Sink) -> None:
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ModuleNotFoundError:
-            raise MissingDependencyError("pyarrow", "io", "write Parquet files") from None
-        self._pa, self._sink = pa, sink
-        kinds = [pa.string() if n in sink.labels else pa.from_numpy_dtype(t) for n, t in _pairs(sink)]
-        self._schema = pa.schema(list(zip(sink.names, kinds, strict=True)))
-        # No two floats are the same: a dictionary of them takes five times as long to write and half as much room more
-        repeated: Any = [n for n, t in _pairs(sink) if n in sink.labels or t.kind != "f"] or False
-        self._file = pq.ParquetWriter(path, self._schema, compression="zstd", use_dictionary=repeated)
-        self._held: list[Any] = []
-
-    def write(self, block: np.ndarray) -> None:
-        labels = self._sink.labels
-        columns = {n: _words(x, labels[n]) if n in labels else x for n, x in self._sink.columns(block).items()}
-        self._held.append(self._pa.table(columns, schema=self._schema))
-        if sum(table.nbytes for table in self._held) >= ROW_GROUP_BYTES:
-            self._write_group()
-
-    def close(self) -> None:
-        try:
-            self._write_group()
-        finally:
-            self._file.close()
-
-    def _write_group(self) -> None:
-        if self._held:
-            held, self._held = self._held, []
-            self._file.write_table(self._pa.concat_tables(held))
-
-
-class _Hdf5:
-    def __init__(self, path: Path, sink: Sink) -> None:
-        try:
-            import h5py
-        except ModuleNotFoundError:
-            raise MissingDependencyError("h5py", "io", "write HDF5 files") from None
-        self._sink = sink
-        shape = sink.event_shape
-        rows = max(1, min(sink.n_total or 65536, (1 << 20) // max(1, math.prod(shape) * sink.dtype.itemsize)))
-        self._disk = _FullDiskGuard(path, "w+")
-        self._file = h5py.File(self._disk, "w")
-        self._data = self._file.create_dataset(
-            "samples", (0, *shape), sink.dtype, maxshape=(None, *shape), chunks=(rows, *shape)
-        )
-        if len(shape) == 1:
-            self._data.attrs["names"] = sink.names
-
-    def write(self, block: np.ndarray) -> None:
-        start = len(self._data)
-        self._data.resize(start + len(block), axis=0)
-        self._data[start:] = _cast(block, self._sink.dtype)
-        self._disk.check()
-
-    def close(self) -> None:
-        self._file.close()
-        self._disk.close()
-        self._disk.check()
-
-
-class _FullDiskGuard(io.FileIO):
-    """A file that remembers a failed write and goes on as if all were well.
-
-    HDF5 keeps data back and writes it while it cleans up, where an error becomes a traceback that
-    nobody can catch. So it never learns of the full disk, and the sink asks with `check`.
-    """
-
-    error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        done = 0
-        try:
-            while done < len(view) and self.error is None:
-                done += super().write(view[done:])
-        except OSError as error:
-            self.error = error
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return super().truncate(size) if self.error is None else 0
-        except OSError as error:
-            self.error = error
-            return 0
-
-    def check(self) -> None:
-        if self.error is not None:
-            raise self.error
-
-
-class _Root:
-    def __init__(self, path: Path, sink: Sink) -> None:
-        try:
-            import uproot
-        except ModuleNotFoundError:
-            raise MissingDependencyError("uproot", "root", "write ROOT files") from None
-        self._sink = sink
-        self._types = {n: np.dtype("float32") if t == np.float16 else t for n, t in _pairs(sink)}
-        self._file = uproot.recreate(path)
-        self._tree = self._file.mktree("samples", self._types)
-
-    def write(self, block: np.ndarray) -> None:
-        columns = self._sink.columns(block)
-        self._tree.extend({name: x.astype(self._types[name], copy=False) for name, x in columns.items()})
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _pairs(sink: Sink) -> list[tuple[str, np.dtype]]:
-    return list(zip(sink.names, sink.dtypes, strict=True))
-
-
-def _words(codes: np.ndarray, words: Sequence[str]) -> list[str]:
-    return [str(words[int(code)]) for code in codes]
-
-
-def _quoted(word: str) -> str:
-    return '"' + word.replace('"', '""') + '"' if any(mark in word for mark in ',"\n') else word
-
-
-WRITERS: dict[str, Any] = {
-    ".npy": _Npy,
-    **dict.fromkeys((".h5", ".hdf5"), _Hdf5),
-    ".csv": _Csv,
-    **dict.fromkeys((".parquet", ".pq"), _Parquet),
-    ".root": _Root,
-}

@@ -35,9 +35,8 @@ from typing import Any
 
 import numpy as np
 
-from reverie.core.assessment import Assessment
+from reverie.core.assessment import Assessment, LatentView
 from reverie.core.errors import FolderError, InputError
-from reverie.core.latent import LatentView
 from reverie.core.typed_files import checked, read_array, read_arrays, read_json
 from reverie.experiment.records import REMEDIES, kind_of_file
 from reverie.training.history import append_record, read_history, truncate_history

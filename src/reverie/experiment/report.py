@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from reverie.core.assessment import Assessment
+from reverie.core.assessment import Assessment, LatentView
 from reverie.core.errors import InputError
-from reverie.core.latent import LatentView
 from reverie.core.typed_files import rebuilt
 from reverie.data import Column
 from reverie.experiment.cite import references_of

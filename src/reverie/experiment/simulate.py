@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor
 
 from reverie.core.errors import FolderError, InputError
-from reverie.core.room import check_memory
+from reverie.core.resources import check_memory
 from reverie.data import open_sink
 from reverie.data.sinks import check_regular
 from reverie.simulators import Ising, kaufman, lattice_averages

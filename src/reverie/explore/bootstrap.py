@@ -23,6 +23,7 @@ from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured, as_json
 from reverie.core.random import as_seed, child_seed
+from reverie.core.tables import check_weights
 from reverie.core.types import ArrayLike, RandomState
 
 __all__ = ["Bootstrap", "bootstrap"]
@@ -126,12 +127,8 @@ def bootstrap(
         raise InputError(f"Expected level between 0 and 1, got {level!r}. Give for instance 0.95.")
     check_positive("n_resamples", n_resamples, integer=True)
     method, seed, n = check_choice("interval", interval, INTERVALS), as_seed(random_state), len(rows)
-    parts = [rows]
-    if weights is not None:
-        w = np.asarray(weights, dtype=np.float64)
-        if w.shape != (n,):
-            raise InputError(f"Expected {n} weights, one per row, got shape {w.shape}. Give one weight per row.")
-        parts = [rows, w]
+    w = check_weights(weights, n, "X", positive_sum=False)
+    parts = [rows] if w is None else [rows, w]
 
     def of_rows(index: np.ndarray) -> float:
         number = np.asarray(statistic(*(part[index.astype(np.intp)] for part in parts)), dtype=np.float64)

@@ -42,10 +42,10 @@ import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_finite, check_positive
-from reverie.core.containers import as_array
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured, as_json
 from reverie.core.random import as_seed, child_seed
+from reverie.core.tables import as_array
 from reverie.core.types import ArrayLike, RandomState
 from reverie.explore.tables import read_table
 

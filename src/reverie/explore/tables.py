@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from reverie.core.checks import check_finite, check_positive, check_table
-from reverie.core.containers import as_array, tabular
+from reverie.core import tables
+from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
@@ -48,38 +47,9 @@ def read_table(X: ArrayLike, names: Sequence[str] | None = None) -> Table:
         For text, NaN or infinity (with the column), fewer than two axes, no rows, or names or weights of a wrong
         number.
     """
-    values, own_names, weights = tabular(X)
-    values = np.asarray(values).astype(np.float64, copy=False)
-    check_table(values, min_rows=1)
-    event_shape = values.shape[1:]
-    values = values.reshape(len(values), -1)
-    d = values.shape[1]
-    if names is not None and len(names) != d:
-        raise InputError(f"Expected one name per feature of X, got {len(names)} names for {d} features. Give them all.")
-    known = names if names is not None else own_names
-    if known is not None and len(known) == d:
-        labels = tuple(str(name) for name in known)
-    elif len(event_shape) == 1:
-        labels = tuple(f"x{j}" for j in range(d))
-    else:
-        labels = tuple(f"pixel[{','.join(map(str, index))}]" for index in np.ndindex(*event_shape))
-    check_finite(values, labels)
-    return Table(values, labels, event_shape, _checked_weights(weights, len(values)))
-
-
-def _checked_weights(weights: Any, n: int) -> np.ndarray | None:
-    if weights is None:
-        return None
-    w = as_array(weights, "the weights").astype(np.float64)
-    if w.shape != (n,):
-        raise InputError(f"Expected {n} weights, one per row, got shape {w.shape}. Give one weight per row, or None.")
-    check_finite(w, name="the weights")  # first, for the sum of finite ones may be beyond all numbers
-    if w.min() < 0 or w.sum() <= 0:
-        raise InputError(
-            f"Expected weights >= 0 with a positive sum, got {int((w < 0).sum())} below 0 and the sum "
-            f"{w.sum():.4g}. Explore the rows without weights, or those with positive ones."
-        )
-    return w
+    table = tables.read_table(X, names=names)
+    weights = tables.check_weights(table.weights, len(table.values), "X", negative=False)
+    return Table(table.values.astype(np.float64, copy=False), table.feature_names, table.event_shape, weights)
 
 
 def read_like(X: ArrayLike, names: Sequence[str]) -> Table:

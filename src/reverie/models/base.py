@@ -34,14 +34,13 @@ from torch import Tensor, nn
 
 from reverie.compile.step import outcome
 from reverie.core.arguments import check_arguments, checked
-from reverie.core.assessment import Assessment, Quantity
+from reverie.core.assessment import Assessment, LatentView, Quantity
 from reverie.core.checks import check_choice, check_finite, check_positive, check_table
-from reverie.core.containers import Raw, to_raw
 from reverie.core.errors import InputError, InputTypeError
-from reverie.core.latent import LatentView
 from reverie.core.measured import Measured, measured_mean
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_generator, as_seed, child_generator, child_seed
+from reverie.core.tables import Raw, to_raw
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset, check_trainable
 from reverie.data.lazy import is_lazy, lazily

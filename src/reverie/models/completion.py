@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.containers import Raw, as_array, frame_library, to_raw
 from reverie.core.errors import InputError
 from reverie.core.protocols import Transform
+from reverie.core.tables import Raw, as_array, frame_library, to_raw
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Schema
 from reverie.data.transforms import Chain, Columns, Dequantise, Elementwise, OneHot, Periodic, PointMass

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_finite
-from reverie.core.containers import as_array, as_column, frame_library, named_columns
 from reverie.core.errors import InputError
 from reverie.core.lazy import sample_size
 from reverie.core.random import UNIT, as_seed, child_generator
 from reverie.core.shuffle import shuffled
+from reverie.core.tables import as_array, as_column, frame_library, named_columns
 from reverie.data.dataset import Dataset, constant_columns
 from reverie.data.schema import Column, Schema
 from reverie.data.transforms import auto_transform

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import ndtri
 
-from reverie.core.latent import LatentView
+from reverie.core.assessment import LatentView
 
 __all__ = ["latent_plane", "latent_view"]
 

@@ -10,8 +10,8 @@ observables must not swamp the discriminator; s leaves |q| <= 6 alone, which is 
     s(q) = sign(q) (6 + log(|q| - 5)),     |q| > 6
 
 with the same value and slope at 6. All maps are strictly increasing, so nothing is hidden. This runs in every
-step of a training, so the inverse of T and q_j come from `reverie.data.transforms.fast_inverse` and
-`fast_quantile`: they are differentiable once, in the features.
+step of a training, so the inverse of T and q_j come from `reverie.data.transforms.fast`:
+they are differentiable once, in the features.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,8 +29,7 @@ from reverie.core.protocols import Transform
 from reverie.core.random import child_generator, child_seed
 from reverie.data.observables import Observable, check_observable
 from reverie.data.transforms import InvertibleTransform, Quantile, Standardise, transform_from_json
-from reverie.data.transforms.fast_inverse import FastInverse
-from reverie.data.transforms.fast_quantile import FastQuantile
+from reverie.data.transforms.fast import FastInverse, FastQuantile
 
 __all__ = ["ObservedFeatures"]
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.data.transforms.base import unchecked
-from reverie.data.transforms.fast_inverse import FastInverse
+from reverie.data.transforms.fast import FastInverse
 from reverie.models.conditions import Conditions
 
 __all__ = ["Inverse", "Noise", "OnePass", "PhysicalSampler", "physical_sampler"]

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.containers import frame_library
 from reverie.core.errors import InputError
 from reverie.core.lazy import LazyTable, sample_rows, sample_size
 from reverie.core.protocols import Transform
 from reverie.core.random import child_seed
+from reverie.core.tables import frame_library
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows, some_rows
 from reverie.data.schema import Column, Schema

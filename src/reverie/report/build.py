@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reverie.core.assessment import Assessment
+from reverie.core.assessment import Assessment, LatentView
 from reverie.core.bibliography import BIBLIOGRAPHY
-from reverie.core.latent import LatentView
 from reverie.report.assessment import assessment_section
 from reverie.report.conditions import conditions_section, read_conditions
 from reverie.report.evidence import validation_section, verdict_section

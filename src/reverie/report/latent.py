@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reverie.core.latent import LatentView
+from reverie.core.assessment import LatentView
 from reverie.plots.latent import latent_codes, latent_manifold, latent_traversals
 from reverie.plots.style import to_png, to_svg
 from reverie.report.page import Block, Gallery, Picture, Section, Text

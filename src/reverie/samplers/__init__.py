@@ -1,15 +1,18 @@
-"""Samplers: Markov kernels for energies, the loop that runs them, and what their chains are worth."""
+"""Samplers: Markov kernels for energies, the loop that runs them, and how many independent draws their chains hold.
+
+Every kernel has the same two methods, ``init(x, energy) -> XState`` and ``step(state, energy, generator) -> (XState,
+XInfo)``. The State is what the next step needs, the Info what a reader wants to know; both stand beside their kernel.
+"""
 
 from reverie.samplers.annealing import anneal, annealed_estimate, bridge, schedule
 from reverie.samplers.chains import Chains
 from reverie.samplers.cluster import SwendsenWang, Wolff
-from reverie.samplers.cycle import Cycle
 from reverie.samplers.diagnostics import effective_sample_size, rank_normalised_r_hat, split_r_hat
 from reverie.samplers.gibbs import BlockGibbs
 from reverie.samplers.langevin import MALA, ULA, tuned_step_size
-from reverie.samplers.lattice import IsingEnergy
-from reverie.samplers.metropolis import Checkerboard, RandomWalk, SpinFlip
-from reverie.samplers.run import run, steps
+from reverie.samplers.lattice import Checkerboard, IsingEnergy
+from reverie.samplers.metropolis import RandomWalk, SpinFlip
+from reverie.samplers.run import Cycle, run, steps
 from reverie.samplers.sgld import SGLD, MinibatchEnergy
 from reverie.samplers.tempering import ReplicaExchange
 

@@ -31,7 +31,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -39,9 +39,9 @@ from torch import Tensor
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
-from reverie.core.containers import as_array
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
+from reverie.core.tables import as_array
 
 __all__ = ["AnnealedEstimate", "Path", "anneal", "annealed_estimate", "bridge", "schedule"]
 
@@ -49,23 +49,26 @@ _FEWEST_EFFECTIVE = 30.0  # below it the error itself is uncertain
 LONG = ((0.5, 1000), (0.9, 10_000), (1.0, 100_000))  # up to beta, with this many steps per unit of beta
 
 
-class Path(Protocol):
-    """Distributions p*_beta from beta = 0, where log Z is known, to beta = 1."""
+State = TypeVar("State")
+
+
+class Path(Protocol[State]):
+    """Distributions p*_beta from beta = 0, where log Z is known, to beta = 1; State is what its chains consist of."""
 
     @property
     def log_z0(self) -> float:
         """Log Z at beta = 0."""
         ...
 
-    def start(self, n_chains: int, generator: torch.Generator) -> Any:
+    def start(self, n_chains: int, generator: torch.Generator) -> State:
         """Return chains drawn at beta = 0."""
         ...
 
-    def log_weight(self, state: Any, beta: float, to: float) -> Tensor:
+    def log_weight(self, state: State, beta: float, to: float) -> Tensor:
         """Return log p*_to - log p*_beta where the chains are, (chain,) float64."""
         ...
 
-    def move(self, state: Any, beta: float, generator: torch.Generator) -> Any:
+    def move(self, state: State, beta: float, generator: torch.Generator) -> State:
         """Return the chains after a step of a kernel that is reversible in p_beta."""
         ...
 
@@ -140,7 +143,7 @@ def _long() -> list[float]:
 
 
 @checked
-def anneal(path: Path, state: Any, betas: Sequence[float], generator: torch.Generator) -> tuple[Any, Tensor]:
+def anneal(path: Path[State], state: State, betas: Sequence[float], generator: torch.Generator) -> tuple[State, Tensor]:
     """Take chains along the inverse temperatures; return where they end and log w (chain,), float64.
 
     Parameters
@@ -150,7 +153,7 @@ def anneal(path: Path, state: Any, betas: Sequence[float], generator: torch.Gene
     betas : rising (forwards) or falling (backwards).
     generator : all randomness.
     """
-    total: Any = 0.0
+    total = torch.zeros(())
     with torch.no_grad():
         for beta, to in pairwise(betas):
             total = total + path.log_weight(state, beta, to)

@@ -12,21 +12,7 @@ from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.series import AutocorrelationTime, autocorrelation_time, mean_with_error
 
-__all__ = ["Chains", "Moves", "Positions"]
-
-
-@dataclass(frozen=True)
-class Positions:
-    """State of a kernel that needs nothing but where its chains are: x (chain, *event)."""
-
-    x: Tensor
-
-
-@dataclass(frozen=True)
-class Moves:
-    """What a reader wants to know of one step: the share of proposed changes that were made, (chain,)."""
-
-    accepted: Tensor
+__all__ = ["Chains"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +22,7 @@ class Chains:
     Parameters
     ----------
     x : (step, chain, *event), the kept steps in order.
-    info : what the kernel told of each kept step, by name, (step, chain), or (step, pair) of neighbouring temperatures.
+    info : what the Info of each kept step says, by name, (step, chain), or (step, pair) of neighbouring temperatures.
     thin : kernel steps between two kept ones.
 
     Raises

@@ -22,8 +22,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.types import Energy
-from reverie.samplers.chains import Moves, Positions
-from reverie.samplers.lattice import IsingEnergy, as_ising
+from reverie.samplers.lattice import IsingEnergy, LatticeInfo, LatticeState, as_ising
 
 __all__ = ["Bonds", "SwendsenWang", "Wolff", "draw_bonds", "free_clusters"]
 
@@ -106,17 +105,17 @@ def _join_edges(labels: np.ndarray, right: np.ndarray, down: np.ndarray) -> tupl
 class _ClusterKernel:
     """What both kernels share: the start."""
 
-    def init(self, x: Tensor, energy: Energy) -> Positions:
+    def init(self, x: Tensor, energy: Energy) -> LatticeState:
         """Return the state of chains at spins x (chain, side, side) of +-1; `energy` is an `IsingEnergy`."""
         as_ising(energy)
-        return Positions(x)
+        return LatticeState(x)
 
 
 @dataclass(frozen=True)
 class SwendsenWang(_ClusterKernel):
     """Every cluster that is free of the field flips with probability 1/2."""
 
-    def step(self, state: Positions, energy: Energy, generator: torch.Generator) -> tuple[Positions, Moves]:
+    def step(self, state: LatticeState, energy: Energy, generator: torch.Generator) -> tuple[LatticeState, LatticeInfo]:
         """Return the next state and the share of spins that flipped."""
         labels, free = free_clusters(draw_bonds(state.x, as_ising(energy), generator))
         heads = torch.rand(len(free), generator=generator, device=free.device) < 0.5
@@ -127,7 +126,7 @@ class SwendsenWang(_ClusterKernel):
 class Wolff(_ClusterKernel):
     """The cluster of one site per chain, chosen at random, flips if it is free of the field."""
 
-    def step(self, state: Positions, energy: Energy, generator: torch.Generator) -> tuple[Positions, Moves]:
+    def step(self, state: LatticeState, energy: Energy, generator: torch.Generator) -> tuple[LatticeState, LatticeInfo]:
         """Return the next state and the share of spins that flipped."""
         labels, free = free_clusters(draw_bonds(state.x, as_ising(energy), generator))
         flat = labels.flatten(1)
@@ -137,5 +136,5 @@ class Wolff(_ClusterKernel):
         return _flip(state.x, flips.view_as(labels))
 
 
-def _flip(x: Tensor, flips: Tensor) -> tuple[Positions, Moves]:
-    return Positions(torch.where(flips, -x, x)), Moves(flips.flatten(1).float().mean(1))
+def _flip(x: Tensor, flips: Tensor) -> tuple[LatticeState, LatticeInfo]:
+    return LatticeState(torch.where(flips, -x, x)), LatticeInfo(flips.flatten(1).float().mean(1))

@@ -22,9 +22,9 @@ import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_finite
-from reverie.core.containers import as_array
 from reverie.core.errors import InputError
 from reverie.core.series import autocorrelation_time
+from reverie.core.tables import as_array
 
 __all__ = ["effective_sample_size", "rank_normalised_r_hat", "split_r_hat"]
 

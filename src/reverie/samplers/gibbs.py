@@ -19,9 +19,8 @@ from torch import Tensor
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.types import Energy
-from reverie.samplers.chains import Moves
 
-__all__ = ["Bipartite", "BlockGibbs", "Layers", "as_bipartite"]
+__all__ = ["Bipartite", "BlockGibbs", "GibbsInfo", "GibbsState", "as_bipartite"]
 
 
 @runtime_checkable
@@ -58,11 +57,18 @@ def as_bipartite(energy: Energy) -> Bipartite:
 
 
 @dataclass(frozen=True)
-class Layers:
-    """State of both layers: x (chain, visible), and h (chain, hidden) from which x was drawn, None at the start."""
+class GibbsState:
+    """State of `BlockGibbs`: x (chain, visible), and h (chain, hidden) from which x was drawn, None at the start."""
 
     x: Tensor
     h: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class GibbsInfo:
+    """Info of one step of `BlockGibbs`: the share of the visible units of each chain that changed, (chain,)."""
+
+    accepted: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +85,7 @@ class BlockGibbs:
     n_sweeps: int = 1
     clamped: Tensor | None = None
 
-    def init(self, x: Tensor, energy: Energy) -> Layers:
+    def init(self, x: Tensor, energy: Energy) -> GibbsState:
         """Return the state of chains at x (chain, visible); `energy` is `Bipartite`."""
         check_positive("n_sweeps", self.n_sweeps, integer=True)
         as_bipartite(energy)
@@ -88,14 +94,14 @@ class BlockGibbs:
                 f"Expected clamped of shape {tuple(x.shape[1:])} or {tuple(x.shape)}, got {tuple(self.clamped.shape)}. "
                 "Give one mask for all chains or one for each."
             )
-        return Layers(x)
+        return GibbsState(x)
 
     @torch.no_grad()
-    def step(self, state: Layers, energy: Energy, generator: torch.Generator) -> tuple[Layers, Moves]:
+    def step(self, state: GibbsState, energy: Energy, generator: torch.Generator) -> tuple[GibbsState, GibbsInfo]:
         """Return the next state and the share of visible units that changed."""
         layers, x, h = as_bipartite(energy), state.x, state.h
         for _ in range(self.n_sweeps):
             h = layers.sample_hidden(x, generator)
             drawn = layers.sample_visible(h, generator)
             x = drawn if self.clamped is None else torch.where(self.clamped, x, drawn)
-        return Layers(x, h), Moves((x != state.x).float().mean(1))
+        return GibbsState(x, h), GibbsInfo((x != state.x).float().mean(1))

@@ -18,7 +18,7 @@ Roberts and Tweedie, Bernoulli 2, 341 (1996); optimal acceptance 0.574: Roberts 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -26,17 +26,19 @@ from torch import Tensor
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.core.protocols import Kernel
+from reverie.core.protocols import AnyKernel
 from reverie.core.types import Energy
-from reverie.samplers.chains import Moves
+from reverie.samplers.metropolis import accept
 
 __all__ = [
     "MALA",
     "ULA",
-    "Drift",
-    "Slope",
+    "MALAInfo",
+    "MALAState",
     "StepSize",
-    "Tuned",
+    "TunedStepSize",
+    "ULAInfo",
+    "ULAState",
     "energy_and_gradient",
     "log_acceptance",
     "tuned_step_size",
@@ -55,11 +57,18 @@ def energy_and_gradient(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Drift:
-    """State of an unadjusted kernel: x (chain, *event) and the number of steps taken, for schedules."""
+class ULAState:
+    """State of `ULA`: positions x (chain, *event), and the number of steps taken, which schedules ask for."""
 
     x: Tensor
     step: int = 0
+
+
+@dataclass(frozen=True)
+class ULAInfo:
+    """Info of one step of `ULA`: that every chain moved, `accepted` (chain,) = 1."""
+
+    accepted: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,33 +94,41 @@ class ULA:
         """Whether every step does the same: not where the step size follows a schedule."""
         return not callable(self.step_size)
 
-    def init(self, x: Tensor, energy: Energy) -> Drift:  # noqa: ARG002 - the protocol of kernels
+    def init(self, x: Tensor, energy: Energy) -> ULAState:  # noqa: ARG002 - the protocol of kernels
         """Return the state of chains at x (chain, *event)."""
         check_step_size(self.step_size, x)
         check_positive("temperature", self.temperature, allow_zero=True)
         if self.clip is not None:
             check_positive("clip", self.clip)
-        return Drift(x)
+        return ULAState(x)
 
-    def step(self, state: Drift, energy: Energy, generator: torch.Generator) -> tuple[Drift, Moves]:
+    def step(self, state: ULAState, energy: Energy, generator: torch.Generator) -> tuple[ULAState, ULAInfo]:
         """Return the next state; every chain moves."""
         x, eta = state.x, step_size_at(self.step_size, state.step, state.x)
         _, gradient = energy_and_gradient(energy, x)
         if self.clip is not None:
-            gradient = _clipped(gradient, self.clip)
-        noise = _noise(x, generator)
+            length = gradient.flatten(1).norm(dim=1).reshape(-1, *[1] * (gradient.ndim - 1))
+            gradient = gradient * (self.clip / length.clamp(min=self.clip))
+        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         moved = x - eta * gradient + (2 * self.temperature * eta) ** 0.5 * noise
-        return Drift(moved, state.step + 1), Moves(torch.ones(len(x), device=x.device))
+        return ULAState(moved, state.step + 1), ULAInfo(torch.ones(len(x), device=x.device))
 
 
 @dataclass(frozen=True)
-class Slope:
-    """State of an adjusted kernel: x (chain, *event), E (chain,), grad E (chain, *event), and the steps taken."""
+class MALAState:
+    """State of `MALA`: x (chain, *event), E (chain,), grad E (chain, *event), and the number of steps taken."""
 
     x: Tensor
     energy: Tensor
     gradient: Tensor
     step: int = 0
+
+
+@dataclass(frozen=True)
+class MALAInfo:
+    """Info of one step of `MALA`: whether each chain took its proposal, `accepted` (chain,), 0 or 1."""
+
+    accepted: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,30 +147,23 @@ class MALA:
         """Whether every step does the same: not where the step size follows a schedule."""
         return not callable(self.step_size)
 
-    def init(self, x: Tensor, energy: Energy) -> Slope:
+    def init(self, x: Tensor, energy: Energy) -> MALAState:
         """Return the state of chains at x (chain, *event)."""
         check_step_size(self.step_size, x)
-        return Slope(x, *energy_and_gradient(energy, x))
+        return MALAState(x, *energy_and_gradient(energy, x))
 
-    def step(self, state: Slope, energy: Energy, generator: torch.Generator) -> tuple[Slope, Moves]:
+    def step(self, state: MALAState, energy: Energy, generator: torch.Generator) -> tuple[MALAState, MALAInfo]:
         """Return the next state and whether each chain moved; a proposal whose energy is not finite is refused."""
-        eta = step_size_at(self.step_size, state.step, state.x)
-        noise = _noise(state.x, generator)
-        x = state.x - eta * state.gradient + (2 * eta) ** 0.5 * noise
-        proposed = Slope(x, *energy_and_gradient(energy, x), state.step + 1)
+        x, eta = state.x, step_size_at(self.step_size, state.step, state.x)
+        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        x = x - eta * state.gradient + (2 * eta) ** 0.5 * noise
+        proposed = MALAState(x, *energy_and_gradient(energy, x), state.step + 1)
         uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=torch.float64)
         accepted = uniform.log() < log_acceptance(state, proposed, eta, noise)
-        wide = accepted.reshape(-1, *[1] * (x.ndim - 1))
-        kept = Slope(
-            torch.where(wide, proposed.x, state.x),
-            torch.where(accepted, proposed.energy, state.energy),
-            torch.where(wide, proposed.gradient, state.gradient),
-            proposed.step,
-        )
-        return kept, Moves(accepted.float())
+        return accept(accepted, proposed, state), MALAInfo(accepted.float())
 
 
-def log_acceptance(state: Slope, proposed: Slope, eta: float | Tensor, noise: Tensor) -> Tensor:
+def log_acceptance(state: MALAState, proposed: MALAState, eta: float | Tensor, noise: Tensor) -> Tensor:
     """Return a of a Langevin proposal (chain,), float64; the way forward is |noise|^2 / 2 exactly.
 
     Parameters
@@ -186,18 +196,9 @@ def check_step_size(step_size: StepSize, x: Tensor) -> None:
         check_positive("step_size", step_size)
 
 
-def _noise(x: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-
-
-def _clipped(gradient: Tensor, most: float) -> Tensor:
-    length = gradient.flatten(1).norm(dim=1).reshape(-1, *[1] * (gradient.ndim - 1))
-    return gradient * (most / length.clamp(min=most))
-
-
 @dataclass(frozen=True, eq=False)
-class Tuned:
-    """A step size that was found, the acceptance it gave, and x (chain, *event) where the chains then were."""
+class TunedStepSize:
+    """The step size that was found, the acceptance that it gave, and x (chain, *event) where the chains then were."""
 
     step_size: float
     acceptance: float
@@ -206,7 +207,7 @@ class Tuned:
 
 @checked
 def tuned_step_size(
-    kernel: Callable[[float], Kernel[Any, Any]],
+    kernel: Callable[[float], AnyKernel],
     energy: Energy,
     x: Tensor,
     generator: torch.Generator,
@@ -214,7 +215,7 @@ def tuned_step_size(
     target_acceptance: float = 0.574,
     n_steps: int = 400,
     first: float = 0.1,
-) -> Tuned:
+) -> TunedStepSize:
     """Return the step size at which a kernel accepts the asked share, found along chains from x (chain, *event).
 
     log eta moves by 2 k^-0.6 (acceptance - target) after step k, and is averaged over the second half. A kernel
@@ -244,6 +245,5 @@ def tuned_step_size(
         kept.append((log_eta, acceptance))
         log_eta += 2 * k**-0.6 * (acceptance - target_acceptance)
     late = kept[n_steps // 2 :]
-    return Tuned(
-        math.exp(sum(log for log, _ in late) / len(late)), sum(accepted for _, accepted in late) / len(late), state.x
-    )
+    mean_log, mean_acceptance = (sum(values) / len(late) for values in zip(*late, strict=True))
+    return TunedStepSize(math.exp(mean_log), mean_acceptance, state.x)

@@ -1,4 +1,4 @@
-"""The energy of Ising lattices, with all that lattice kernels need of it.
+"""The energy of Ising lattices, with all that lattice kernels need of it, and the local one of them.
 
 Spins s_i = +-1 on a side x side square lattice with periodic edges, J = 1 and k_B = 1, have the Hamiltonian
 
@@ -6,6 +6,10 @@ Spins s_i = +-1 on a side x side square lattice with periodic edges, J = 1 and k
 
 where every site is joined to its right and its lower neighbour: 2 side^2 bonds, also on side 2, where two
 bonds join the same pair. E follows the sign of `reverie.core.types`: low energy is probable.
+
+`Checkerboard` updates all spins of one colour at once: they are no neighbours, so given the rest they are
+independent. One step visits every colour in turn; it leaves p invariant without detailed balance. At beta = 0 the
+Metropolis rule flips every spin at every step; the heat bath does not. Whole clusters: `reverie.samplers.cluster`.
 """
 
 from dataclasses import dataclass
@@ -14,10 +18,12 @@ import torch
 from torch import Tensor
 
 from reverie.core.arguments import check_fields
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.types import Energy
+from reverie.samplers.metropolis import RULES
 
-__all__ = ["IsingEnergy", "as_ising", "colours"]
+__all__ = ["Checkerboard", "IsingEnergy", "LatticeInfo", "LatticeState", "as_ising", "colours", "flip_probability"]
 
 
 @dataclass(frozen=True)
@@ -80,3 +86,51 @@ def colours(side: int) -> Tensor:
     if side % 2:
         along[-1] = 2
     return (along[:, None] + along) % (2 + side % 2)
+
+
+@dataclass(frozen=True)
+class LatticeState:
+    """State of all lattice kernels, which can therefore take turns: spins x (chain, side, side) of +-1."""
+
+    x: Tensor
+
+
+@dataclass(frozen=True)
+class LatticeInfo:
+    """Info of one step of a lattice kernel: the share of the spins of each chain that flipped, (chain,)."""
+
+    accepted: Tensor
+
+
+def flip_probability(x: Tensor, energy: IsingEnergy, rule: str = "metropolis") -> Tensor:
+    """Return the probability to accept the flip of each spin alone, of x (chain, side, side), same shape."""
+    change = energy.local_field(x).mul_(x).mul_(2 * energy.beta)
+    return check_choice("rule", rule, RULES)(change)
+
+
+@dataclass(frozen=True)
+class Checkerboard:
+    """Single-spin flips on an Ising lattice, one colour after the other; one step offers a flip to every spin.
+
+    Parameters
+    ----------
+    rule : "metropolis" or "heat_bath".
+    """
+
+    rule: str = "metropolis"
+
+    def init(self, x: Tensor, energy: Energy) -> LatticeState:
+        """Return the state of chains at spins x (chain, side, side) of +-1; `energy` is an `IsingEnergy`."""
+        check_choice("rule", self.rule, RULES)
+        as_ising(energy)
+        return LatticeState(x)
+
+    def step(self, state: LatticeState, energy: Energy, generator: torch.Generator) -> tuple[LatticeState, LatticeInfo]:
+        """Return the next state and the share of spins that flipped."""
+        ising, x = as_ising(energy), state.x.clone()
+        uniform = torch.rand(x.shape, generator=generator, device=x.device)
+        colour = colours(x.shape[-1]).to(x.device)
+        for c in range(int(colour.max()) + 1):
+            flips = (uniform < flip_probability(x, ising, self.rule)) & (colour == c)
+            x = torch.where(flips, -x, x)
+        return LatticeState(x), LatticeInfo((x != state.x).flatten(1).float().mean(1))

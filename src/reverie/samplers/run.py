@@ -1,15 +1,16 @@
 """The one loop of all samplers: a kernel takes one step, `steps` repeats it, `run` keeps what it passes.
 
 A kernel is any object with `init` and `step` (`reverie.core.protocols.Kernel`) whose state has the positions
-of its chains as `x` (chain, *event). It neither loops nor stores.
+of its chains as `x` (chain, *event). It neither loops nor stores. `Cycle` is a kernel made
+of kernels: what leaves p invariant in each part does so in all.
 
 A kernel that does the same at every step says so by `is_constant`; its steps can be compiled together with the
 energy (`reverie.compile.step`), which pays for long chains on small networks. Its state is flat: tensors, and
 perhaps the number of steps taken.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Any
 
@@ -17,24 +18,25 @@ import torch
 from torch import Tensor
 
 from reverie.compile.step import Compiled, check_compile
+from reverie.core.arguments import check_fields
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.core.protocols import Kernel
+from reverie.core.protocols import AnyKernel, Info, Kernel, State
 from reverie.core.types import Energy
 from reverie.samplers.chains import Chains
 
-__all__ = ["run", "steps"]
+__all__ = ["Cycle", "run", "steps"]
 
 
 def steps(
-    kernel: Kernel[Any, Any],
+    kernel: Kernel[State, Info],
     x: Tensor,
     energy: Energy,
     *,
     generator: torch.Generator,
     compile: bool | str = False,
     n_steps: int = 0,
-) -> Iterator[tuple[Any, Any]]:
+) -> Iterator[tuple[State, Info]]:
     """Yield (state, info) after each step of `kernel` from positions x (chain, *event), without end.
 
     Stopping is leaving the loop; the last state is where to go on. `compile` is as in `run`, where "auto" judges by
@@ -49,7 +51,7 @@ def steps(
 
 
 def run(
-    kernel: Kernel[Any, Any],
+    kernel: AnyKernel,
     x: Tensor,
     energy: Energy,
     *,
@@ -92,15 +94,15 @@ def run(
     if n_steps < thin:
         raise InputError(f"Expected n_steps >= thin, got {n_steps} and {thin}. Nothing would be kept; take more steps.")
     kept = torch.empty((n_steps // thin, *x.shape), dtype=x.dtype, device=x.device)
-    told: dict[str, list[Tensor]] = {}
+    infos: dict[str, list[Tensor]] = {}
     check_compile(compile)
-    walk = steps(kernel, x, energy, generator=generator, compile=compile, n_steps=burn_in + n_steps)
-    passed = islice(walk, burn_in + thin - 1, burn_in + n_steps, thin)
-    for i, (state, info) in enumerate(passed):
+    states = steps(kernel, x, energy, generator=generator, compile=compile, n_steps=burn_in + n_steps)
+    kept_states = islice(states, burn_in + thin - 1, burn_in + n_steps, thin)
+    for i, (state, info) in enumerate(kept_states):
         kept[i] = state.x
         for field in fields(info):
-            told.setdefault(field.name, []).append(getattr(info, field.name))
-    return Chains(kept, {name: torch.stack(values) for name, values in told.items()}, thin)
+            infos.setdefault(field.name, []).append(getattr(info, field.name))
+    return Chains(kept, {name: torch.stack(values) for name, values in infos.items()}, thin)
 
 
 def _check_order(kernel: object, x: object, energy: object) -> None:
@@ -117,8 +119,8 @@ def _check_order(kernel: object, x: object, energy: object) -> None:
 
 
 def _step(
-    kernel: Kernel[Any, Any], energy: Energy, mode: object, n_steps: int
-) -> Callable[[Any, torch.Generator], tuple[Any, Any]]:
+    kernel: Kernel[State, Info], energy: Energy, mode: object, n_steps: int
+) -> Callable[[State, torch.Generator], tuple[State, Info]]:
     """Return (state, generator) -> (state, info): the step of the kernel, compiled where that is asked for."""
     if mode is False or not getattr(kernel, "is_constant", False):
         return lambda state, generator: kernel.step(state, energy, generator)
@@ -133,9 +135,9 @@ def _step(
 
     def step(state: Any, generator: torch.Generator) -> tuple[Any, Any]:
         seen["state"] = state
-        moved, told = compiled(_tensors(state), generator)
+        moved, info = compiled(_tensors(state), generator)
         counted = {"step": state.step + 1} if hasattr(state, "step") else {}
-        return replace(state, **moved, **counted), replace(seen["info"], **told)
+        return replace(state, **moved, **counted), replace(seen["info"], **info)
 
     return step
 
@@ -144,3 +146,36 @@ def _tensors(record: Any) -> dict[str, Tensor]:
     """Return the fields of a dataclass that are tensors."""
     named = {field.name: getattr(record, field.name) for field in fields(record)}
     return {name: value for name, value in named.items() if isinstance(value, Tensor)}
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """One step is a step of every kernel in turn.
+
+    Parameters
+    ----------
+    kernels : at least one; they share one sort of state, such as `SwendsenWang` and `Checkerboard`.
+
+    Raises
+    ------
+    InputError
+        Without a kernel.
+    """
+
+    kernels: Sequence[AnyKernel]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.kernels:
+            raise InputError("Expected at least one kernel, got none. Name the kernels to run in turn.")
+
+    def init(self, x: Tensor, energy: Energy) -> Any:
+        """Return the state of chains at x (chain, *event); every kernel may refuse the energy."""
+        return [kernel.init(x, energy) for kernel in self.kernels][0]
+
+    def step(self, state: Any, energy: Energy, generator: torch.Generator) -> tuple[Any, Any]:
+        """Return the next state and what the last kernel has to say."""
+        info = None
+        for kernel in self.kernels:
+            state, info = kernel.step(state, energy, generator)
+        return state, info

@@ -24,6 +24,7 @@ Welling and Teh, ICML 2011; Vollmer, Zygalakis and Teh, JMLR 17, 159 (2016) (bia
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -32,10 +33,21 @@ from reverie.core.arguments import check_fields
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.types import Energy
-from reverie.samplers.chains import Moves
-from reverie.samplers.langevin import ULA, Drift, StepSize
+from reverie.samplers.langevin import ULA, StepSize, ULAInfo, ULAState
 
-__all__ = ["SGLD", "MinibatchEnergy", "constant", "polynomial", "polynomial_between", "sgld_variance"]
+__all__ = [
+    "SGLD",
+    "MinibatchEnergy",
+    "SGLDInfo",
+    "SGLDState",
+    "constant",
+    "polynomial",
+    "polynomial_between",
+    "sgld_variance",
+]
+
+SGLDState: TypeAlias = ULAState
+SGLDInfo: TypeAlias = ULAInfo
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +140,11 @@ class SGLD:
 
     step_size: StepSize
 
-    def init(self, x: Tensor, energy: Energy) -> Drift:
+    def init(self, x: Tensor, energy: Energy) -> SGLDState:
         """Return the state of chains at theta = x (chain, *event); `energy` is a `MinibatchEnergy`."""
         return ULA(self.step_size).init(x, _as_minibatch(energy))
 
-    def step(self, state: Drift, energy: Energy, generator: torch.Generator) -> tuple[Drift, Moves]:
+    def step(self, state: SGLDState, energy: Energy, generator: torch.Generator) -> tuple[SGLDState, SGLDInfo]:
         """Return the next state; every chain moves."""
         batch = _as_minibatch(energy).draw(len(state.x), generator)
         return ULA(self.step_size).step(state, batch, generator)

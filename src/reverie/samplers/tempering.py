@@ -27,10 +27,10 @@ from torch import Tensor
 from reverie.core.arguments import check_fields
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.core.protocols import Kernel
+from reverie.core.protocols import AnyKernel
 from reverie.core.types import Energy
 
-__all__ = ["Exchanges", "ReplicaExchange", "Replicas", "log_swap_acceptance", "reorder", "swap"]
+__all__ = ["ReplicaExchange", "ReplicaExchangeInfo", "ReplicaExchangeState", "log_swap_acceptance", "reorder", "swap"]
 
 
 def log_swap_acceptance(own: Tensor, colder: Tensor, hotter: Tensor) -> Tensor:
@@ -75,8 +75,8 @@ def reorder(x: Tensor, order: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Replicas:
-    """State of all levels.
+class ReplicaExchangeState:
+    """State of `ReplicaExchange`: that of all levels.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ class Replicas:
 
 
 @dataclass(frozen=True, eq=False)
-class Exchanges:
-    """What a reader wants to know of one step.
+class ReplicaExchangeInfo:
+    """Info of one step of `ReplicaExchange`.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class ReplicaExchange:
         For other betas.
     """
 
-    kernel: Kernel[Any, Any]
+    kernel: AnyKernel
     betas: Sequence[float]
     n_steps: int = 1
 
@@ -145,13 +145,15 @@ class ReplicaExchange:
                 f"Expected betas that fall from 1 and stay above 0, got {list(self.betas)}. Try [1, 0.5, 0.25]."
             )
 
-    def init(self, x: Tensor, energy: Energy) -> Replicas:
+    def init(self, x: Tensor, energy: Energy) -> ReplicaExchangeState:
         """Return the state of replicas that start at x (chain, *event) at every level."""
         rows, levels = x.repeat(len(self.betas), *[1] * (x.ndim - 1)), len(self.betas)
         returning = torch.zeros(levels, len(x), dtype=torch.bool, device=x.device)
-        return Replicas(self.kernel.init(rows, self._tempered(energy)), len(x), returning)
+        return ReplicaExchangeState(self.kernel.init(rows, self._tempered(energy)), len(x), returning)
 
-    def step(self, state: Replicas, energy: Energy, generator: torch.Generator) -> tuple[Replicas, Exchanges]:
+    def step(
+        self, state: ReplicaExchangeState, energy: Energy, generator: torch.Generator
+    ) -> tuple[ReplicaExchangeState, ReplicaExchangeInfo]:
         """Return the next state, after `n_steps` of the kernel and both rounds of swaps, and the swaps made."""
         tempered, inner = self._tempered(energy), state.inner
         for _ in range(self.n_steps):
@@ -164,8 +166,8 @@ class ReplicaExchange:
         returning[-1] = True
         trips = returning[0].clone()
         returning[0] = False
-        info = Exchanges(swapped.float().mean(0), swapped.float().mean(1), trips.float())
-        return Replicas(self.kernel.init(x, tempered), state.n_chains, returning), info
+        info = ReplicaExchangeInfo(swapped.float().mean(0), swapped.float().mean(1), trips.float())
+        return ReplicaExchangeState(self.kernel.init(x, tempered), state.n_chains, returning), info
 
     def _rounds(self, e: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return order (level, chain) and swapped (pair, chain) of both rounds, of energies e (level, chain)."""

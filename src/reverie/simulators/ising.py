@@ -16,16 +16,17 @@ Exact values: `reverie.simulators.ising_exact`. Averages with errors: `reverie.s
 import math
 from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from reverie.core.arguments import Interval, check_fields, checked
-from reverie.core.checks import check_choice, check_memory, check_positive
+from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
-from reverie.core.protocols import Kernel
+from reverie.core.protocols import AnyKernel
 from reverie.core.random import as_seed, child_generator
+from reverie.core.resources import check_memory
 from reverie.core.series import autocorrelation_time
 from reverie.core.types import RandomState
 from reverie.data.observables import abs_magnetisation, magnetisation
@@ -35,7 +36,7 @@ from reverie.simulators.ising_exact import CRITICAL_BETA, Beta
 __all__ = ["SAMPLERS", "Ising"]
 
 _EXACT = Cycle((SwendsenWang(), Checkerboard()))
-SAMPLERS: dict[str, Kernel[Any, Any]] = {
+SAMPLERS: dict[str, AnyKernel] = {
     "swendsen_wang": SwendsenWang(),
     "wolff": Wolff(),
     "metropolis": Checkerboard(),
@@ -127,7 +128,7 @@ class Ising:
         chains = run(kernel, x, self.reduced_energy, n_steps=n_steps, thin=thin, generator=generator)
         return chains.pooled()[:n].clone()
 
-    def _equilibrate(self, kernel: Kernel[Any, Any], n_chains: int, generator: torch.Generator) -> tuple[Tensor, int]:
+    def _equilibrate(self, kernel: AnyKernel, n_chains: int, generator: torch.Generator) -> tuple[Tensor, int]:
         """Return positions of equilibrated chains and how many steps make them independent."""
         x = torch.ones(n_chains, self.side, self.side)
         if self.beta < CRITICAL_BETA:
@@ -139,9 +140,7 @@ class Ising:
                 return x, math.ceil(4 * tau)
             length *= 2
 
-    def _stretch(
-        self, kernel: Kernel[Any, Any], x: Tensor, length: int, generator: torch.Generator
-    ) -> tuple[Tensor, float]:
+    def _stretch(self, kernel: AnyKernel, x: Tensor, length: int, generator: torch.Generator) -> tuple[Tensor, float]:
         """Return positions after `length` steps and the largest tau along the second half; no path is stored."""
         observables = (self.reduced_energy, magnetisation, abs_magnetisation)
         seen: list[list[Tensor]] = [[] for _ in observables]

@@ -19,10 +19,9 @@ from reverie.data.transforms import (
     Quantile,
     Rescale,
     Standardise,
-    fast_quantile,
+    fast,
 )
-from reverie.data.transforms.fast_inverse import FastInverse
-from reverie.data.transforms.fast_quantile import FastQuantile
+from reverie.data.transforms.fast import FastInverse, FastQuantile
 
 N = 3000
 
@@ -86,8 +85,8 @@ def test_quantile_maps_agree(name):
 
 
 def test_tails_of_too_few_cells_would_be_noticed(monkeypatch):
-    monkeypatch.setattr(fast_quantile, "LOG_SLOPE_STEP", 100.0)
-    monkeypatch.setattr(fast_quantile, "LEAST_CELLS", 1)
+    monkeypatch.setattr(fast, "LOG_SLOPE_STEP", 100.0)
+    monkeypatch.setattr(fast, "LEAST_CELLS", 1)
     with pytest.raises(AssertionError):
         law_quantile(*MAPS["heavy tails"])
 

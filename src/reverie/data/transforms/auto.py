@@ -22,14 +22,11 @@ import numpy as np
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data.schema import Column, Schema
-from reverie.data.transforms.affine import Rescale, Standardise
 from reverie.data.transforms.base import InvertibleTransform
-from reverie.data.transforms.bounded import Asinh, Logit
-from reverie.data.transforms.chain import Chain
-from reverie.data.transforms.columns import Columns
-from reverie.data.transforms.discrete import Dequantise, OneHot
+from reverie.data.transforms.composite import Chain, Columns
+from reverie.data.transforms.continuous import Asinh, Logit, Rescale, Standardise
+from reverie.data.transforms.discrete import Dequantise, OneHot, PointMass
 from reverie.data.transforms.periodic import Periodic
-from reverie.data.transforms.pointmass import PointMass
 from reverie.data.transforms.quantile import Quantile
 
 __all__ = ["auto_transform"]

@@ -17,7 +17,7 @@ number where x is rounded (straight-through), and none for categories.
 
 To add a transform: subclass `InvertibleTransform` (or `Elementwise`), write the abstract methods,
 keep what `fit` learns in attributes that end in "_" (numbers, strings, tensors, lists and
-dictionaries of them, other transforms), and add one row to ``registry.TRANSFORMS``.
+dictionaries of them, other transforms), and add one row to `TRANSFORMS`.
 """
 
 import inspect
@@ -26,22 +26,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 
 __all__ = [
+    "TRANSFORMS",
     "Elementwise",
     "InvertibleTransform",
     "Output",
     "check_within",
-    "found",
+    "has_any",
     "noise_grid",
     "straight_through",
+    "transform_from_json",
     "unchecked",
 ]
 
@@ -50,6 +54,25 @@ TOLERANCE = 1e-6  # bounds may be missed by this fraction of their size: float32
 NOISE_BITS = 20
 
 _CHECKED = ContextVar("checked", default=True)
+
+# Only classes in this table are ever built from a file: file below this folder, or the class itself for one of your
+# own, which is readable after ``TRANSFORMS["Mine"] = Mine``.
+TRANSFORMS: dict[str, "str | type[InvertibleTransform]"] = {
+    "Asinh": "continuous",
+    "Bits": "discrete",
+    "Chain": "composite",
+    "Columns": "composite",
+    "Dequantise": "discrete",
+    "Identity": "continuous",
+    "Log": "continuous",
+    "Logit": "continuous",
+    "OneHot": "discrete",
+    "Periodic": "periodic",
+    "PointMass": "discrete",
+    "Quantile": "quantile",
+    "Rescale": "continuous",
+    "Standardise": "continuous",
+}
 
 
 @dataclass(frozen=True)
@@ -167,9 +190,6 @@ class InvertibleTransform(ABC):
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
         """Return the transform that `to_json` described, bit for bit."""
-        # The table of classes imports this module, so it is looked up when needed.
-        from reverie.data.transforms.registry import transform_from_json
-
         made = transform_from_json(record)
         if not isinstance(made, cls):
             raise InputError(
@@ -265,7 +285,7 @@ def unchecked() -> Iterator[None]:
         _CHECKED.reset(token)
 
 
-def found(bad: Tensor) -> bool:
+def has_any(bad: Tensor) -> bool:
     """Tell whether any entry of `bad` is true; under `unchecked` nobody looks, and the answer is no."""
     return _CHECKED.get() and bool(bad.any())
 
@@ -313,7 +333,7 @@ def _refuse_outside(x: Tensor, lower: float | None, upper: float | None) -> None
 
 
 def _check_finite(x: Tensor, name: str, advice: str) -> None:
-    if found(~torch.isfinite(x)):
+    if has_any(~torch.isfinite(x)):
         bad = int((~torch.isfinite(x)).sum())
         raise InputError(f"Expected finite numbers in {name}, got {bad} NaN or inf. {advice}")
 
@@ -336,3 +356,46 @@ def _same(a: Any, b: Any) -> bool:
 
 def _joined(shape: tuple[int, ...]) -> str:
     return ", ".join(str(size) for size in shape)
+
+
+def transform_from_json(record: Mapping[str, Any]) -> InvertibleTransform:
+    """Return the transform that ``to_json`` described, bit for bit.
+
+    Raises
+    ------
+    InputError
+        For a record that is not of a transform, or of an unknown one.
+    """
+    if not isinstance(record, Mapping) or not {"transform", "config", "state"} <= set(record):
+        raise InputError(
+            "Expected a record with the keys 'transform', 'config' and 'state', "
+            f"got {type(record).__name__}. Give what to_json() returned."
+        )
+    name = record["transform"]
+    made = check_choice("transform", name, TRANSFORMS)
+    if isinstance(made, str):
+        made = getattr(import_module(f"reverie.data.transforms.{made}"), name)
+    config = {name: _as_tuple(_decoded(value)) for name, value in record["config"].items()}
+    state = {name: _decoded(value) for name, value in record["state"].items()}
+    unknown = set(config) - set(made._parameters())
+    if unknown:
+        raise InputError(
+            f"Expected the options of {made.__name__}, got also {sorted(unknown)}. The file is of another version."
+        )
+    return made(**config)._restore(state)
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if "transform" in value:
+            return transform_from_json(value)
+        if set(value) == {"tensor"}:
+            return torch.tensor(value["tensor"], dtype=torch.float64)
+        return {key: _decoded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    return value
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.data.transforms.base import Elementwise, check_within, found
+from reverie.data.transforms.base import Elementwise, check_within, has_any
 from reverie.data.transforms.spline import knot_slopes, spline_forward, spline_inverse, spline_log_derivative
 from reverie.data.transforms.tails import Tail, fit_tail, tail_forward, tail_inverse, tail_log_derivative, tail_shape
 
@@ -145,7 +145,7 @@ class Quantile(Elementwise):
 
 def _replaced(x: Tensor, z: Tensor, where: Tensor, tail: Callable[[Tensor], Tensor]) -> Tensor:
     """Return x with tail(z) in the few places `where` it holds; in a graph that is being traced, from a full column."""
-    if found(torch.ones(1, dtype=torch.bool)):
+    if has_any(torch.ones(1, dtype=torch.bool)):
         rows = where.nonzero().squeeze(1)
         return x.index_copy(0, rows, tail(z.index_select(0, rows))) if len(rows) else x
     return torch.where(where, tail(z), x)

@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Tensor
 
-from reverie.data.transforms.base import found
+from reverie.data.transforms.base import has_any
 
 __all__ = ["knot_slopes", "ranks", "spline_forward", "spline_inverse", "spline_log_derivative"]
 
@@ -92,7 +92,7 @@ def _steps(v: Tensor, edges: Tensor, n_steps: int) -> Tensor:
 
 def _spread(edges: Tensor) -> bool:
     """Tell whether the table of even steps can be had: not on an accelerator, nor in a graph that is being traced."""
-    return edges.device.type == "cpu" and found(edges[-1:] - edges[:1] > LEAST_RANGE)
+    return edges.device.type == "cpu" and has_any(edges[-1:] - edges[:1] > LEAST_RANGE)
 
 
 def _of_cells(v: Tensor, knots: Tensor, row: int) -> list[Tensor]:

@@ -51,7 +51,8 @@ from torch import Tensor
 from reverie.core.measured import Measured, measured_mean
 from reverie.core.types import Energy
 from reverie.samplers.annealing import AnnealedEstimate, anneal, annealed_estimate, bridge, schedule
-from reverie.samplers.langevin import Slope, energy_and_gradient, log_acceptance
+from reverie.samplers.langevin import MALAState, energy_and_gradient, log_acceptance
+from reverie.samplers.metropolis import accept
 
 __all__ = ["EnergyPath", "TwoWays", "annealed_log_z", "energy_gap", "grid_log_z", "signs_of_overfitting", "two_ways"]
 
@@ -118,20 +119,20 @@ class EnergyPath:
         """Log Z at beta = 0."""
         return 0.5 * math.prod(self.event_shape) * math.log(2 * math.pi * self.spread**2)
 
-    def start(self, n_chains: int, generator: torch.Generator) -> Slope:
+    def start(self, n_chains: int, generator: torch.Generator) -> MALAState:
         """Return independent draws at beta = 0, with energies and gradients of the energy at beta = 1."""
         shape = (n_chains, *self.event_shape)
         return self.at(self.spread * torch.randn(*shape, generator=generator, device=generator.device))
 
-    def at(self, x: Tensor) -> Slope:
+    def at(self, x: Tensor) -> MALAState:
         """Return the state of chains at x (chain, *event)."""
-        return Slope(x, *energy_and_gradient(self.energy, x))
+        return MALAState(x, *energy_and_gradient(self.energy, x))
 
-    def log_weight(self, state: Slope, beta: float, to: float) -> Tensor:
+    def log_weight(self, state: MALAState, beta: float, to: float) -> Tensor:
         """Return log p*_to - log p*_beta at the chains, (chain,) float64."""
         return (to - beta) * (self._normal(state.x) - state.energy).double()
 
-    def move(self, state: Slope, beta: float, generator: torch.Generator) -> Slope:
+    def move(self, state: MALAState, beta: float, generator: torch.Generator) -> MALAState:
         """Return chains after one Metropolis-adjusted Langevin step at `beta`; one gradient of the energy."""
         a, b = self._inverse_steps
         eta, x = 1 / ((1 - beta) * a + beta * b), state.x
@@ -140,17 +141,12 @@ class EnergyPath:
         proposed = self.at(x - eta * here.gradient + (2 * eta) ** 0.5 * noise)
         uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=torch.float64)
         accepted = uniform.log() < log_acceptance(here, self._between(proposed, beta), eta, noise)
-        wide = accepted.reshape(-1, *[1] * (x.ndim - 1))
-        return Slope(
-            torch.where(wide, proposed.x, x),
-            torch.where(accepted, proposed.energy, state.energy),
-            torch.where(wide, proposed.gradient, state.gradient),
-        )
+        return accept(accepted, proposed, state)
 
-    def _between(self, state: Slope, beta: float) -> Slope:
+    def _between(self, state: MALAState, beta: float) -> MALAState:
         """Return energies and gradients of E_beta."""
         energy = (1 - beta) * self._normal(state.x) + beta * state.energy
-        return Slope(state.x, energy, (1 - beta) / self.spread**2 * state.x + beta * state.gradient)
+        return MALAState(state.x, energy, (1 - beta) / self.spread**2 * state.x + beta * state.gradient)
 
     def _normal(self, x: Tensor) -> Tensor:
         return x.flatten(1).square().sum(1) / (2 * self.spread**2)

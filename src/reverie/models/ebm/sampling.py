@@ -33,9 +33,9 @@ from torch import Tensor
 from reverie.core.series import autocorrelation_time
 from reverie.core.types import Energy
 from reverie.models.ebm.likelihood import EnergyPath, grid_log_z, two_ways
-from reverie.samplers.chains import Moves
 from reverie.samplers.diagnostics import rank_normalised_r_hat
-from reverie.samplers.langevin import MALA, Slope, energy_and_gradient
+from reverie.samplers.langevin import MALA, MALAInfo, MALAState, energy_and_gradient
+from reverie.samplers.metropolis import accept
 from reverie.samplers.run import run
 
 __all__ = [
@@ -44,7 +44,7 @@ __all__ = [
     "LARGE",
     "LogZ",
     "Memory",
-    "Walkers",
+    "JumpsState",
     "found_log_z",
     "jump",
     "settled",
@@ -55,10 +55,10 @@ JUMP_EVERY = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Walkers:
+class JumpsState:
     """State: x (chain, *event) with E and its gradient, steps taken, accepted Langevin steps and jumps so far."""
 
-    slope: Slope
+    slope: MALAState
     accepted: Tensor
     jumped: Tensor
 
@@ -69,8 +69,8 @@ class Walkers:
 
 
 def jump(
-    state: Slope, energy: Energy, stock: Tensor, spread: float | None, generator: torch.Generator
-) -> tuple[Slope, Tensor]:
+    state: MALAState, energy: Energy, stock: Tensor, spread: float | None, generator: torch.Generator
+) -> tuple[MALAState, Tensor]:
     """Return chains after a Metropolis jump, and whether each was accepted, (chain,).
 
     Parameters
@@ -87,17 +87,10 @@ def jump(
     else:
         proposal = spread * torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype)
         favour = (proposal.square() - x.square()).flatten(1).sum(1) / (2 * spread**2)
-    proposed = Slope(proposal, *energy_and_gradient(energy, proposal), state.step + 1)
+    proposed = MALAState(proposal, *energy_and_gradient(energy, proposal), state.step + 1)
     uniform = torch.rand(len(x), generator=generator, device=device)
     accepted = uniform.log() < state.energy - proposed.energy + favour
-    wide = accepted.reshape(-1, *[1] * (x.ndim - 1))
-    kept = Slope(
-        torch.where(wide, proposed.x, x),
-        torch.where(accepted, proposed.energy, state.energy),
-        torch.where(wide, proposed.gradient, state.gradient),
-        proposed.step,
-    )
-    return kept, accepted
+    return accept(accepted, proposed, state), accepted
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,30 +114,30 @@ class Jumps:
     temperature: float = 1.0
     jumps: bool = True
 
-    def init(self, x: Tensor, energy: Energy) -> Walkers:
+    def init(self, x: Tensor, energy: Energy) -> JumpsState:
         """Return the state of chains at x (chain, *event)."""
         zeros = torch.zeros(len(x), device=x.device)
-        return Walkers(Slope(x, *energy_and_gradient(energy, x)), zeros, zeros)
+        return JumpsState(MALAState(x, *energy_and_gradient(energy, x)), zeros, zeros)
 
-    def step(self, state: Walkers, energy: Energy, generator: torch.Generator) -> tuple[Walkers, Moves]:
+    def step(self, state: JumpsState, energy: Energy, generator: torch.Generator) -> tuple[JumpsState, MALAInfo]:
         """Return the next state and whether each chain moved."""
         turn, is_jump = divmod(state.slope.step, JUMP_EVERY)
         if self.jumps and not is_jump:
             slope, moved = jump(state.slope, energy, self.stock, self.spread if turn % 2 else None, generator)
-            return Walkers(slope, state.accepted, state.jumped + moved), Moves(moved.float())
+            return JumpsState(slope, state.accepted, state.jumped + moved), MALAInfo(moved.float())
         slope, info = self._langevin(state.slope, energy, generator)
-        return Walkers(slope, state.accepted + info.accepted, state.jumped), info
+        return JumpsState(slope, state.accepted + info.accepted, state.jumped), info
 
-    def _langevin(self, slope: Slope, energy: Energy, generator: torch.Generator) -> tuple[Slope, Moves]:
+    def _langevin(self, slope: MALAState, energy: Energy, generator: torch.Generator) -> tuple[MALAState, MALAInfo]:
         if self.adjusted:
             return MALA(self.step_size).step(slope, energy, generator)
         x, eta = slope.x, self.step_size
         noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         moved = x - eta * slope.gradient + (2 * self.temperature * eta) ** 0.5 * noise
-        everywhere = Moves(torch.ones(len(x), device=x.device))
-        return Slope(moved, *energy_and_gradient(energy, moved), slope.step + 1), everywhere
+        everywhere = MALAInfo(torch.ones(len(x), device=x.device))
+        return MALAState(moved, *energy_and_gradient(energy, moved), slope.step + 1), everywhere
 
-    def shares(self, state: Walkers) -> tuple[Tensor, Tensor]:
+    def shares(self, state: JumpsState) -> tuple[Tensor, Tensor]:
         """Return the accepted share of the Langevin steps and of the jumps since `init`, scalars on the device."""
         n = state.slope.step
         n_jumps = -(-n // JUMP_EVERY) if self.jumps else 0

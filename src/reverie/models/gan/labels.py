@@ -7,8 +7,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
-from reverie.core.containers import as_array
 from reverie.core.errors import InputError
+from reverie.core.tables import as_array
 
 __all__ = ["UNLABELLED", "encoded_labels"]
 

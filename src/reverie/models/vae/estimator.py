@@ -17,10 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole, checked
-from reverie.core.assessment import Assessment, Curves, Quantity
+from reverie.core.assessment import Assessment, Curves, LatentView, Quantity
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
-from reverie.core.latent import LatentView
 from reverie.core.random import as_seed, child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset

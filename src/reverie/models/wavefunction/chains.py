@@ -22,8 +22,8 @@ from reverie.core.checks import check_positive
 from reverie.core.random import child_generator
 from reverie.core.types import Energy
 from reverie.networks.boltzmann import BoltzmannEnergy
-from reverie.samplers.chains import Chains, Moves
-from reverie.samplers.gibbs import Layers, as_bipartite
+from reverie.samplers.chains import Chains
+from reverie.samplers.gibbs import GibbsInfo, GibbsState, as_bipartite
 from reverie.samplers.run import run
 
 __all__ = ["TurningGibbs", "gibbs_chains"]
@@ -43,14 +43,14 @@ class TurningGibbs:
 
     n_sweeps: int = 1
 
-    def init(self, x: Tensor, energy: Energy) -> Layers:
+    def init(self, x: Tensor, energy: Energy) -> GibbsState:
         """Return the state of chains at x (chain, n_sites) of bits; `energy` is a binary `BoltzmannEnergy`."""
         check_positive("n_sweeps", self.n_sweeps, integer=True)
         as_bipartite(energy)
-        return Layers(x)
+        return GibbsState(x)
 
     @torch.no_grad()
-    def step(self, state: Layers, energy: Energy, generator: torch.Generator) -> tuple[Layers, Moves]:
+    def step(self, state: GibbsState, energy: Energy, generator: torch.Generator) -> tuple[GibbsState, GibbsInfo]:
         """Return the next state, and which chains turned around in the last sweep."""
         machine: Any = energy
         W, a, b = machine.W, machine.visible_bias, machine.hidden_bias
@@ -64,7 +64,7 @@ class TurningGibbs:
             off, off_turned = minus_u.sigmoid(), (both - minus_u).sigmoid_()
             turned = least < (off / off_turned).log_().sum(1, keepdim=True) - x @ twice_a
             off = torch.where(turned, off_turned, off)
-        return Layers(torch.where(turned, 1 - x, x)), Moves(turned[:, 0].double())
+        return GibbsState(torch.where(turned, 1 - x, x)), GibbsInfo(turned[:, 0].double())
 
 
 def gibbs_chains(energy: BoltzmannEnergy, *, n_chains: int, n_kept: int, n_gibbs: int, seed: int) -> Chains:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_choice, check_table
-from reverie.core.containers import to_raw
 from reverie.core.errors import InputError
+from reverie.core.tables import to_raw
 from reverie.data.dataset import Dataset
 
 __all__ = ["UNITS", "as_amplitudes", "as_bases", "as_bits"]

@@ -24,7 +24,7 @@ from reverie.models.wavefunction.chains import TurningGibbs
 from reverie.models.wavefunction.training import Fit, folds
 from reverie.networks.boltzmann import BoltzmannEnergy, log_partition
 from reverie.objectives.contrastive import likelihood_gradient
-from reverie.samplers.gibbs import Layers
+from reverie.samplers.gibbs import GibbsState
 from reverie.training.averaging import ema_update
 from reverie.training.descent import Descent
 
@@ -107,7 +107,7 @@ class SampledLikelihood:
     def _update(self, inputs: tuple[Tensor, Mapping[str, Any]], generator: torch.Generator) -> dict[str, Tensor]:
         batch, numbers = inputs
         energy = self._energy
-        self._chains.copy_(self._kernel.step(Layers(self._chains), energy, generator)[0].x)
+        self._chains.copy_(self._kernel.step(GibbsState(self._chains), energy, generator)[0].x)
         s = torch.cat([batch, self._chains])
         share = torch.cat([_shares(batch, -1), _shares(self._chains, 1)])
         u = energy.hidden_input(s)

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from reverie.core.checks import check_finite
-from reverie.core.containers import tabular
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows, sample_size
+from reverie.core.tables import tabular
 from reverie.validation.permutation.duplicates import row_hashes
 from reverie.validation.statistics.constraints import Constraint, breaks
 

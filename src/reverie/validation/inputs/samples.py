@@ -40,11 +40,11 @@ from typing import Any
 
 import numpy as np
 
-from reverie.core.checks import check_finite, check_positive, check_table
-from reverie.core.containers import as_array, tabular
+from reverie.core.checks import check_positive
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.proportions import percent
 from reverie.core.random import child_seed
+from reverie.core.tables import check_weights, feature_names, read_table
 from reverie.core.types import ArrayLike
 from reverie.validation.inputs.chains import ChainReport, inspect_chains
 from reverie.validation.permutation.duplicates import evenness, n_pairs, row_hashes
@@ -126,38 +126,15 @@ def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = No
     InputError
         For text, NaN or infinity (with the column), fewer than two axes, no rows, or weights of another length.
     """
-    values, own_names, weights = tabular(sample, what)
     # single precision stays visible as such until both samples have been compared
-    values = np.asarray(values, dtype=np.float32 if values.dtype == np.float32 else np.float64)
-    check_table(values, what, min_rows=1)
-    event_shape = values.shape[1:]
-    values = values.reshape(len(values), -1)
-    found = names if names is not None else own_names
-    if found is not None and len(found) != values.shape[1]:
-        if names is not None and len(event_shape) == 1:
-            raise InputError(f"Expected one name per feature of {what}, got {len(found)} names for {values.shape[1]}.")
-        found = None
-    check_finite(values, found or _default_names(event_shape), name=what)
-    return Sample(values, found, event_shape, checked_weights(weights, len(values), what))
+    table = read_table(sample, what, names)
+    return Sample(table.values, table.names, table.event_shape, checked_weights(table.weights, len(table.values), what))
 
 
 def checked_weights(weights: Any, n: int, what: str) -> np.ndarray | None:
     """Return weights (n,) that differ, or None where there are none or all are alike."""
-    if weights is None or callable(weights):
-        return None
-    w = as_array(weights, f"the weights of {what}").astype(np.float64)
-    if w.shape != (n,) or not np.isfinite(w).all() or w.sum() <= 0:
-        raise InputError(
-            f"Expected one finite weight per event of {what}, with a positive sum, got shape {w.shape} for {n:,} "
-            f"events and the sum {w.sum():.4g}. Give the weights of these events."
-        )
-    return w if np.ptp(w) > 0 else None
-
-
-def _default_names(event_shape: tuple[int, ...]) -> tuple[str, ...]:
-    if len(event_shape) == 1:
-        return tuple(f"x{j}" for j in range(event_shape[0]))
-    return tuple(f"pixel[{','.join(map(str, index))}]" for index in np.ndindex(*event_shape))
+    w = check_weights(weights, n, what)
+    return w if w is not None and np.ptp(w) > 0 else None
 
 
 def gather_samples(
@@ -181,7 +158,7 @@ def gather_samples(
     read = {what: read_sample(sample, what, names) for what, sample in given if sample is not None}
     read = _one_precision(_aligned(read))
     sizes = {f"given_{what}": len(sample.values) for what, sample in read.items()}
-    found = read["real"].names or _default_names(read["real"].event_shape)
+    found = read["real"].names or feature_names(read["real"].event_shape)
     chains = inspect_chains({k: s.values for k, s in read.items()}, found, correlated, _usable(sizes, max_samples))
     in_order = chains.block > 1
     read, copied = (read, []) if chains.is_chain else _each_once(read)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_finite, check_table
-from reverie.core.containers import as_array, check_dense
 from reverie.core.errors import InputError
+from reverie.core.tables import as_array, check_dense
 from reverie.core.types import ArrayLike
 from reverie.validation.inputs.samples import Sample, aligned, read_sample
 

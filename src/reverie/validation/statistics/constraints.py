@@ -33,10 +33,10 @@ from torch import Tensor
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive, check_table
-from reverie.core.containers import tabular
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_generator
+from reverie.core.tables import tabular
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.inputs.samples import checked_weights
 from reverie.validation.permutation.duplicates import n_pairs, row_sets, twin_columns

@@ -33,9 +33,9 @@ from scipy.linalg import LinAlgWarning, sqrtm
 from scipy.optimize import curve_fit
 
 from reverie.core.arguments import Interval, Whole, checked
-from reverie.core.checks import check_memory
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
+from reverie.core.resources import check_memory
 from reverie.core.types import ArrayLike
 from reverie.validation.inputs.tables import as_rows
 from reverie.validation.statistics.frechet import frechet_between

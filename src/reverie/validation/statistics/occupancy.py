@@ -20,10 +20,10 @@ from torch import Tensor
 
 from reverie.core.arguments import Count, Level, checked
 from reverie.core.checks import check_positive
-from reverie.core.containers import as_column
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_generator
+from reverie.core.tables import as_column
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.permutation.multiple_testing import holm, permutation_p, ranked, step_down
 from reverie.validation.permutation.relabelling import Relabellings, relabellings

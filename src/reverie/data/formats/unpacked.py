@@ -18,7 +18,9 @@ import numpy as np
 from reverie.core.errors import FolderError
 from reverie.data.sinks import open_sink
 
-__all__ = ["cache_folder", "mapped"]
+__all__ = ["ROWS_AT_ONCE", "cache_folder", "mapped"]
+
+ROWS_AT_ONCE = 1 << 17  # unpacked into a memory map
 
 
 def cache_folder() -> Path:

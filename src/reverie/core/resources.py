@@ -8,11 +8,16 @@ from reverie.core.errors import FolderError, InputError
 
 __all__ = ["check_disk", "check_memory"]
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
-
 
 def check_disk(path: str | Path, n_bytes: int, what: str) -> None:
-    """Raise `FolderError` unless `n_bytes` are free where `path` is to be written; `what` is what takes them."""
+    """Raise `FolderError` unless there is room on a disk.
+
+    Parameters
+    ----------
+    path : File or folder that is to be written; it need not exist yet.
+    n_bytes : Size of what is to be written there.
+    what : What takes that room, such as "1,000 samples".
+    """
     place = Path(path).absolute()
     while not place.exists():
         place = place.parent
@@ -24,21 +29,28 @@ def check_disk(path: str | Path, n_bytes: int, what: str) -> None:
         )
 
 
-def check_memory(n_bytes: int, what: str) -> None:
-    """Raise `InputError` unless the machine has `n_bytes` of memory in all; `what` is what takes them."""
+def check_memory(n_bytes: float, what: str, remedy: str = "Ask for less.") -> None:
+    """Raise `InputError` for what the memory of this machine could not hold, were all of it free.
+
+    Parameters
+    ----------
+    n_bytes : Size of what is asked for.
+    what : What is so large, such as "10^9 samples".
+    remedy : A sentence that says what to do.
+    """
     try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # a system that does not say
         return
-    if n_bytes > there:
+    if n_bytes > memory:
         raise InputError(
-            f"Expected what fits into the memory of {_size(there)}, got {what}, {_size(n_bytes)}. Ask for less."
+            f"Expected {what} to fit in the memory of this machine, {_size(memory)}, got {_size(n_bytes)}. {remedy}"
         )
 
 
 def _size(n_bytes: float) -> str:
-    for unit in _UNITS:
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
         if n_bytes < 1000:
             return f"{n_bytes:.3g} {unit}"
         n_bytes /= 1000
-    return f"{n_bytes * 1000:.3g} {_UNITS[-1]}"
+    return f"{n_bytes:.3g} EB"

@@ -17,15 +17,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from reverie.core.containers import Raw, check_width, join_columns
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.core.tables import Raw, check_width, join_columns
 from reverie.data.schema import split_unit
 
-__all__ = ["read_text"]
+if TYPE_CHECKING:
+    from reverie.data.sinks import Sink
+
+__all__ = ["CsvWriter", "read", "read_text", "words_of"]
 
 _MISSING = ("", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "null", "NULL", "None")
 _COMMENTS = ("#", "%")
@@ -38,6 +41,13 @@ class _Layout:
     delimiter: str | None  # None: white space
     names: list[str]
     skip: int  # lines before the first row of numbers
+
+
+def read(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
+    """Return the columns `names` of a text table, or all."""
+    if key is not None:
+        raise InputError(f"Expected a plain path for text, got {path.name}:{key}. Leave out what follows the colon.")
+    return read_text(path, names)
 
 
 def read_text(path: Path, columns: Sequence[str] | None = None, names: Sequence[str] | None = None) -> Raw:
@@ -235,3 +245,34 @@ def _converted(tokens: list[str], numbers: list[int], name: str, path: Path) -> 
             f"{token!r}. {hint}, or leave the column out (--columns)."
         )
     return np.array([None if token in _MISSING else token for token in tokens], dtype=object)
+
+
+class CsvWriter:
+    """Writer of a header and a line per event; images are flattened, codes written as their words."""
+
+    def __init__(self, path: Path, sink: "Sink") -> None:
+        self._sink = sink
+        self._file = path.open("w", encoding="utf-8", newline="")
+        csv.writer(self._file, lineterminator="\n").writerow(sink.names)
+
+    def write(self, block: np.ndarray) -> None:
+        """Append a block (n, *event)."""
+        columns = [self._texts(name, x) for name, x in self._sink.columns(block).items()]
+        self._file.writelines(",".join(row) + "\n" for row in zip(*columns, strict=True))
+
+    def close(self) -> None:
+        """Write what is held back, and close the file."""
+        self._file.close()
+
+    def _texts(self, name: str, x: np.ndarray) -> list[str]:
+        if name in self._sink.labels:
+            words = words_of(x, self._sink.labels[name])
+            return ['"' + w.replace('"', '""') + '"' if any(mark in w for mark in ',"\n') else w for w in words]
+        if x.dtype.kind == "f" and x.dtype.itemsize < 8:
+            return x.astype(str).tolist()  # the shortest digits that give the same float32
+        return [repr(value) for value in x.tolist()]
+
+
+def words_of(codes: np.ndarray, words: Sequence[str]) -> list[str]:
+    """Return the word behind each code 0, 1, ..."""
+    return [str(words[int(code)]) for code in codes]

@@ -1,7 +1,7 @@
 """The one reader of data from Python: arrays, tensors, frames and columns by name become arrays of real numbers.
 
-Every public function that takes data reads it here, so that they all take the same things, and refuse the others in
-the same words:
+Every public function that takes data reads it here, and checks event weights here, so that they all take the same
+things, and refuse the others in the same words:
 
     NumPy        arrays; structured ones by column; what a mask hides becomes NaN
     torch        tensors of any device and precision, with or without gradient
@@ -12,6 +12,12 @@ A column of words becomes codes 0, 1, ... in alphabetical order, and its words a
 Numbers of different types meet in the smallest floating-point or integer type that holds them all;
 the type of each column is remembered. Refused are complex numbers, times, sparse arrays (dense ones may not fit
 in memory), tensors without values, and rows of different lengths.
+
+    to_raw         numbers, names and types as they came, before a schema is guessed
+    as_array       one array of any shape
+    tabular        values, names and weights of a data set, frame or array
+    read_table     the same as finite rows (n, d), for statistics
+    check_weights  event weights, one per row
 
 Importing this module needs NumPy only: whoever gives a tensor has imported torch.
 """
@@ -24,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.checks import check_finite, check_table
 from reverie.core.errors import InputError, InputTypeError
 from reverie.core.lazy import LazyTable
 
@@ -31,13 +38,17 @@ __all__ = [
     "MAX_COLUMNS",
     "MAX_WORDS",
     "Raw",
+    "Table",
     "as_array",
     "as_column",
     "check_dense",
+    "check_weights",
     "check_width",
+    "feature_names",
     "frame_library",
     "join_columns",
     "named_columns",
+    "read_table",
     "tabular",
     "to_raw",
 ]
@@ -142,6 +153,7 @@ def tabular(data: Any, name: str = "X") -> tuple[Any, tuple[str, ...] | None, An
     """
     is_tabular = hasattr(data, "values") and hasattr(data, "names") and not hasattr(data, "columns")
     weights = getattr(data, "weights", None) if is_tabular else None
+    weights = None if callable(weights) else weights  # a method of a foreign container
     raw = to_raw(data.values if is_tabular else data, name)
     if raw.labels:
         raise InputError(
@@ -149,6 +161,114 @@ def tabular(data: Any, name: str = "X") -> tuple[Any, tuple[str, ...] | None, An
         )
     names = data.names if is_tabular and data.names is not None else raw.names
     return raw.values, None if names is None else tuple(str(one) for one in names), weights
+
+
+@dataclass(frozen=True)
+class Table:
+    """Finite rows of numbers, as statistics take them.
+
+    Parameters
+    ----------
+    values : Rows, shape (n, d), float32 where the data came so and float64 otherwise; images are flattened.
+    names : One name per feature, or None where the container had none.
+    event_shape : Shape of one row before it was flattened; (d,) for a table.
+    weights : Event weights as they came, or None.
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...] | None
+    event_shape: tuple[int, ...]
+    weights: Any
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features; x0, x1, ... or pixel[i,j] where there are none."""
+        return feature_names(self.event_shape) if self.names is None else self.names
+
+
+def read_table(data: Any, name: str = "X", names: Sequence[str] | None = None) -> Table:
+    """Return rows (n, d) of finite numbers, with their names and weights.
+
+    Parameters
+    ----------
+    data : What `tabular` takes: array, tensor, frame, or an object with values, names and weights.
+    name : What it is, for messages.
+    names : One name per feature, instead of those that `data` brings.
+
+    Raises
+    ------
+    InputError
+        For text, NaN or infinity (with the column), fewer than two axes, no rows, or names of a wrong number.
+    """
+    values, own_names, weights = tabular(data, name)
+    values = np.asarray(values)
+    values = values.astype(np.float32 if values.dtype == np.float32 else np.float64, copy=False)
+    check_table(values, name, min_rows=1)
+    event_shape = values.shape[1:]
+    values = values.reshape(len(values), -1)
+    d = values.shape[1]
+    if names is not None and len(names) != d and len(event_shape) == 1:
+        raise InputError(
+            f"Expected one name per feature of {name}, got {len(names)} names for {d} features. Give them all."
+        )
+    chosen = own_names if names is None else tuple(str(one) for one in names)
+    if chosen is not None and len(chosen) != d:  # one name for all cells of an image
+        chosen = None
+    table = Table(values, chosen, event_shape, weights)
+    check_finite(values, table.feature_names, name=name)
+    return table
+
+
+def feature_names(event_shape: Sequence[int]) -> tuple[str, ...]:
+    """Return names for features that have none: x0, x1, ... of a table, pixel[i,j] of images."""
+    if len(event_shape) == 1:
+        return tuple(f"x{j}" for j in range(event_shape[0]))
+    return tuple(f"pixel[{','.join(map(str, index))}]" for index in np.ndindex(*event_shape))
+
+
+def check_weights(
+    weights: Any, n: int, what: str = "the data", *, negative: bool = True, positive_sum: bool = True
+) -> np.ndarray | None:
+    """Return event weights, shape (n,), as float64; None where there are none.
+
+    Parameters
+    ----------
+    weights : One number per event: an array, tensor, list or column, or None.
+    n : Number of events.
+    what : The events, for messages.
+    negative : Whether weights below zero are taken.
+    positive_sum : Whether the sum has to be above zero.
+
+    Raises
+    ------
+    InputError
+        For another length, NaN or infinity, and what is not taken.
+    """
+    if weights is None:
+        return None
+    w = np.asarray(as_array(weights, f"the weights of {what}")).astype(np.float64)
+    if w.shape != (n,):
+        raise InputError(
+            f"Expected one weight per event of {what}, shape ({n},), got shape {w.shape}. Give as many as events."
+        )
+    bad = int(np.count_nonzero(~np.isfinite(w)))
+    if bad:
+        raise InputError(
+            f"Expected finite event weights of {what}, got {bad} NaN or inf. Drop or correct those events."
+        )
+    if not negative:
+        check_finite(w, name=f"the weights of {what}")  # first, for the sum of finite ones may be beyond all numbers
+        if (w < 0).any() or w.sum() <= 0:
+            raise InputError(
+                f"Expected event weights >= 0 of {what} with a positive sum, got {int((w < 0).sum())} below 0 and the "
+                f"sum {w.sum():.4g}. Leave the weights out, or take the events with positive ones."
+            )
+    if positive_sum and w.sum() <= 0:
+        raise InputError(
+            f"Expected event weights of {what} with a positive sum, above zero, got the sum {w.sum():.4g}. Negative "
+            "ones are welcome as long as the positive ones prevail."
+        )
+    return w
 
 
 def check_width(n: int, name: str = "X") -> None:

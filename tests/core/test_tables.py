@@ -9,8 +9,8 @@ import pytest
 import scipy.sparse
 import torch
 
-from reverie.core.containers import as_array, tabular, to_raw
 from reverie.core.errors import InputError
+from reverie.core.tables import as_array, tabular, to_raw
 from reverie.data.dataset import Dataset
 from reverie.explore.tables import read_table
 from reverie.models import GAN
@@ -191,5 +191,5 @@ def test_a_memory_map_stays_one(tmp_path):
 def test_the_reader_does_not_import_torch():
     import subprocess
 
-    code = "import sys, reverie.core.containers; assert 'torch' not in sys.modules"
+    code = "import sys, reverie.core.tables; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,7 +7,7 @@ import pytest
 
 from reverie.core.lazy import LazyTable
 from reverie.data import read
-from reverie.data.conversion import cache_folder
+from reverie.data.formats.unpacked import cache_folder
 
 N = 5000
 

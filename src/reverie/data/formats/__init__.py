@@ -1,0 +1,114 @@
+"""File formats, one row each: suffixes, what such a file holds, how it is read and written, and the extra to install.
+
+suffix                  format    read                                          written
+.npy                    NumPy     one array, left on disk as a memory map       one array (n, *event)
+.npz                    NumPy     one array, or columns of equal length
+.csv                    text      `reverie.data.formats.text`; also .csv.gz     a header and a line per event
+.tsv .txt .dat .data    text      the same
+.parquet .pq            Parquet   columns of numbers or words                   a column per feature
+.h5 .hdf5               HDF5      one data set, or columns of equal length      data set "samples" (n, *event)
+.root                   ROOT      a TTree or RNTuple of flat branches           TTree "samples", a branch per feature
+
+Images are flattened where a format has columns. To add a format: a module in this folder with a function ``read(path,
+key, names) -> Raw`` and, if it can be written, a class ``Writer(path, sink)`` with `write` and `close`; and a row
+here. Modules stand in the rows by name, so that no library is imported before it is needed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+
+from reverie.core.errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from reverie.core.tables import Raw
+    from reverie.data.sinks import Sink
+
+__all__ = ["FORMATS", "READERS", "WRITERS", "Format", "Reader", "Writer", "cast", "suffix_of"]
+
+Reader: TypeAlias = "Callable[[Path, str | None, Sequence[str] | None], Raw]"
+
+
+class Writer(Protocol):
+    """An open file that takes blocks of events."""
+
+    def write(self, block: np.ndarray) -> None:
+        """Append a block (n, *event)."""
+        ...
+
+    def close(self) -> None:
+        """Write what is held back and close the file."""
+        ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    Parameters
+    ----------
+    suffixes : Suffixes of its files, in lower case.
+    content : What such a file holds, for messages, such as "a Parquet file".
+    reads : Module in this folder and function that reads it.
+    writes : Module and class that writes it; "" where it is only read.
+    library : Import name of the optional library that it needs, or "".
+    extra : Extra of reverie that installs the library.
+    """
+
+    suffixes: tuple[str, ...]
+    content: str
+    reads: str
+    writes: str = ""
+    library: str = ""
+    extra: str = ""
+
+    def reader(self) -> Reader:
+        """Return the function that reads a file: (path, key, names of columns) -> `Raw`."""
+        return self._load(self.reads, "read")
+
+    def writer(self, path: Path, sink: "Sink") -> Writer:
+        """Return a `Writer` of the file `path` for the samples that `sink` takes."""
+        return self._load(self.writes, "write")(path, sink)
+
+    def _load(self, place: str, verb: str) -> Any:
+        if self.library:
+            try:
+                import_module(self.library)
+            except ModuleNotFoundError:
+                what = self.content.removeprefix("a ").removeprefix("an ")
+                raise MissingDependencyError(self.library, self.extra, f"{verb} {what}s") from None
+        module, _, name = place.partition(":")
+        return getattr(import_module(f"{__name__}.{module}"), name)
+
+
+FORMATS = (
+    Format((".npy",), "a NumPy array of numbers", "arrays:read_npy", "arrays:NpyWriter"),
+    Format((".npz",), "a NumPy archive of numbers", "arrays:read_npz"),
+    Format((".csv",), "a table of numbers", "text:read", "text:CsvWriter"),
+    Format((".tsv", ".txt", ".dat", ".data"), "a table of numbers", "text:read"),
+    Format((".parquet", ".pq"), "a Parquet file", "parquet:read", "parquet:ParquetWriter", "pyarrow", "io"),
+    Format((".h5", ".hdf5"), "an HDF5 file", "hdf5:read", "hdf5:Hdf5Writer", "h5py", "io"),
+    Format((".root",), "a ROOT file", "root:read", "root:RootWriter", "uproot", "root"),
+)
+READERS: dict[str, Format] = {suffix: row for row in FORMATS for suffix in row.suffixes}
+WRITERS: dict[str, Format] = {suffix: row for suffix, row in READERS.items() if row.writes}
+
+
+def suffix_of(file: Path) -> str:
+    """Return the suffix of a file in lower case, that before ".gz" for a compressed one."""
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    return suffixes[-2] if len(suffixes) > 1 and suffixes[-1] == ".gz" else (suffixes or [""])[-1]
+
+
+def cast(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return numbers in another type, rounded where that is an integer type; NaN in one is refused."""
+    if dtype.kind in "iub" and x.dtype.kind == "f":
+        bad = int(np.count_nonzero(~np.isfinite(x)))
+        if bad:
+            raise InputError(f"Expected whole numbers, got {bad} NaN or inf. Give a floating-point type.")
+        x = np.rint(x)
+    return x.astype(dtype)

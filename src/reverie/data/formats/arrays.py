@@ -1,0 +1,141 @@
+"""Arrays in files: NumPy's .npy and .npz, and the choice of one array, or of columns, among several in one file.
+
+A large array (`reverie.core.lazy`) that is packed is unpacked once into a memory map (`reverie.data.formats.unpacked`).
+"""
+
+import zipfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reverie.core.errors import InputError, UnknownNameError
+from reverie.core.lazy import exceeds_memory
+from reverie.core.resources import check_memory
+from reverie.core.tables import Raw, join_columns, to_raw
+from reverie.data.formats import cast
+from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped
+
+if TYPE_CHECKING:
+    from reverie.data.sinks import Sink
+
+__all__ = ["NpyWriter", "known_column", "one_of", "pick", "read_npy", "read_npz"]
+
+
+def read_npy(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
+    """Return the array in a .npy file as a memory map."""
+    return to_raw(_as_events(np.load(path, mmap_mode="r", allow_pickle=False)))
+
+
+def read_npz(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
+    """Return one array of a .npz file, or its columns of one length."""
+    with zipfile.ZipFile(path) as archive:
+        sizes = [entry.file_size for entry in archive.infolist()]
+    check_memory(sum(sizes), f"the arrays in {path.name}", "Save each as .npy, which is read where it lies.")
+    with np.load(path, allow_pickle=False) as archive:
+        found = {name: archive[name] for name in archive.files}
+    return one_of({name: x for name, x in found.items() if isinstance(x, np.ndarray)}, path, key, names)
+
+
+def one_of(found: Mapping[str, Any], path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
+    """Return one array of several, or arrays of one axis and one length as columns."""
+    numbers = {name: item for name, item in found.items() if item.dtype.kind in "biufV" and item.ndim > 0}
+    flat = [name for name, item in numbers.items() if item.ndim == 1 and item.dtype.names is None]
+    columns = len(flat) == len(numbers) and len({len(numbers[name]) for name in flat}) == 1
+    if key is None and columns and (names is not None or len(numbers) > 1):
+        wanted = flat if names is None else [known_column(name, flat) for name in names]
+        still_packed = not isinstance(numbers[wanted[0]], np.ndarray)
+        if still_packed and exceeds_memory((len(numbers[wanted[0]]), len(wanted))):
+            return _unpacked_columns(path, {name: numbers[name] for name in wanted})
+        return join_columns({name: numbers[name][()] for name in wanted})
+    shapes = {name: f"{name} {tuple(item.shape)}" for name, item in numbers.items()}
+    item = numbers[pick(list(numbers), path, key, "array", shapes)]
+    heads: Any = getattr(item, "attrs", {}).get("names")
+    is_to_map = item.ndim > 1 and item.dtype.fields is None and exceeds_memory(item.shape)
+    raw = to_raw(_as_events(_unpacked_item(path, item) if is_to_map else item[()]))
+    return raw if heads is None else Raw(raw.values, [h if isinstance(h, str) else h.decode() for h in heads])
+
+
+def pick(names: Sequence[str], path: Path, key: str | None, what: str, shown: Mapping[str, str] | None = None) -> str:
+    """Return the name `key` if it is among the `names` of what a file holds, or the only one of them."""
+    if key is not None:
+        if key not in names:
+            raise UnknownNameError(f"{what} in {path.name}", key, names)
+        return key
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise InputError(f"Expected one {what} of numbers in {path.name}, got none. Check how the file was written.")
+    listed = ", ".join((shown or {}).get(name, name) for name in names)
+    raise InputError(f"Expected one {what} in {path.name}, got {len(names)}: {listed}. Choose one: {path}:{names[0]}")
+
+
+def known_column(name: str, names: Collection[str]) -> str:
+    """Return `name` if there is such a column; an unknown one is answered with the nearest."""
+    if name not in names:
+        raise UnknownNameError("column", name, names)
+    return name
+
+
+class NpyWriter:
+    """Writer of one array (n, *event).
+
+    The header has the same length for every number of rows, so it can be corrected at the end.
+    """
+
+    def __init__(self, path: Path, sink: "Sink") -> None:
+        self._sink = sink
+        self._file = path.open("wb")
+        self._header(sink.n_total or 0)
+
+    def write(self, block: np.ndarray) -> None:
+        """Append a block (n, *event)."""
+        self._file.write(np.ascontiguousarray(cast(block, self._sink.dtype)).data)
+
+    def close(self) -> None:
+        """Write what is held back, and close the file."""
+        try:
+            if self._sink.n_written != (self._sink.n_total or 0):
+                self._file.seek(0)
+                self._header(self._sink.n_written)
+        finally:
+            self._file.close()
+
+    def _header(self, n: int) -> None:
+        descr = np.lib.format.dtype_to_descr(self._sink.dtype)
+        shape = (n, *self._sink.event_shape)
+        np.lib.format.write_array_header_1_0(self._file, {"descr": descr, "fortran_order": False, "shape": shape})
+
+
+def _as_events(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1, 1) if array.ndim == 1 and array.dtype.names is None else array
+
+
+def _unpacked_columns(path: Path, columns: Mapping[str, Any]) -> Raw:
+    """Return columns of one length, of a large table, from a memory map."""
+    dtypes, n_rows = [item.dtype for item in columns.values()], len(next(iter(columns.values())))
+
+    def blocks() -> Iterator[np.ndarray]:
+        for start in range(0, n_rows, ROWS_AT_ONCE):
+            yield np.stack([item[start : start + ROWS_AT_ONCE] for item in columns.values()], axis=1)
+
+    shape, dtype = (len(columns),), np.result_type(*dtypes)
+    values = mapped(path, list(columns), event_shape=shape, dtype=dtype, n_rows=n_rows, blocks=blocks)
+    return Raw(values, list(columns), [dtype.name for dtype in dtypes])
+
+
+def _unpacked_item(path: Path, item: Any) -> np.ndarray:
+    """Return a large array of an open file as a memory map: of an HDF5 data set in one piece, in the file itself."""
+    if isinstance(item, np.ndarray):  # of an archive, which has been read
+        return item
+    offset = item.id.get_offset()
+    if offset is not None and not item.external:
+        return np.memmap(path, dtype=item.dtype, mode="r", offset=offset, shape=item.shape)
+    size = max(1, ROWS_AT_ONCE * 8 // max(1, item[:1].size))
+
+    def blocks() -> Iterator[np.ndarray]:
+        return (item[start : start + size] for start in range(0, len(item), size))
+
+    shape = item.shape[1:]
+    return mapped(path, [item.name], event_shape=shape, dtype=item.dtype, n_rows=len(item), blocks=blocks)

@@ -1,0 +1,87 @@
+"""HDF5 files: one data set, or one-dimensional ones of equal length as columns, by h5py (extra ``io``)."""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from reverie.core.tables import Raw
+from reverie.data.formats import cast
+from reverie.data.formats.arrays import one_of
+
+if TYPE_CHECKING:
+    from reverie.data.sinks import Sink
+
+__all__ = ["Hdf5Writer", "read"]
+
+
+def read(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
+    """Return one data set of an HDF5 file, or columns of one length."""
+    with h5py.File(path, "r") as file:
+        found: dict[str, Any] = {}
+        file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+        return one_of(found, path, key, names)
+
+
+class Hdf5Writer:
+    """Writer of the data set "samples" (n, *event), with the attribute "names" of a table."""
+
+    def __init__(self, path: Path, sink: "Sink") -> None:
+        self._sink = sink
+        shape = sink.event_shape
+        rows = max(1, min(sink.n_total or 65536, (1 << 20) // max(1, math.prod(shape) * sink.dtype.itemsize)))
+        self._disk = _FullDiskGuard(path, "w+")
+        self._file = h5py.File(self._disk, "w")
+        self._data = self._file.create_dataset(
+            "samples", (0, *shape), sink.dtype, maxshape=(None, *shape), chunks=(rows, *shape)
+        )
+        if len(shape) == 1:
+            self._data.attrs["names"] = sink.names
+
+    def write(self, block: np.ndarray) -> None:
+        """Append a block (n, *event)."""
+        start = len(self._data)
+        self._data.resize(start + len(block), axis=0)
+        self._data[start:] = cast(block, self._sink.dtype)
+        self._disk.check()
+
+    def close(self) -> None:
+        """Write what is held back, and close the file."""
+        self._file.close()
+        self._disk.close()
+        self._disk.check()
+
+
+class _FullDiskGuard(io.FileIO):
+    """A file that remembers a failed write and goes on as if all were well.
+
+    HDF5 keeps data back and writes it while it cleans up, where an error becomes a traceback that
+    nobody can catch. So it never learns of the full disk, and the sink asks with `check`.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        try:
+            while done < len(view) and self.error is None:
+                done += super().write(view[done:])
+        except OSError as error:
+            self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size) if self.error is None else 0
+        except OSError as error:
+            self.error = error
+            return 0
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
