@@ -29,25 +29,28 @@ class X(LikelihoodModel):
 
     Parameters
     ----------
-    max_steps : steps of the whole run, at least 1.
+    max_steps : number of steps of the whole run, at least 1.
     learning_rate : step size of the optimiser, > 0.
-    batch_size : rows of a step; "auto" takes 256.
+    batch_size : number of rows of a step; "auto" takes 256.
     preprocessing : change of variables before the network, as in `reverie.GAN`.
     device : "auto", "cpu", "cuda", ...
-    random_state : seed of weights, batches and noise.
-    validation_fraction : part of the events, in [0, 1), held out of training to watch it.
-    n_checks : looks at the held-out events in a whole run.
+    random_state : seed of weights, batches and noise; None draws one.
+    validation_fraction : part of the events, in [0, 1), that is held out of training for its checks.
+    n_checks : number of checks of the training on held-out events in a whole run.
     keep_best : whether the state with the least held-out loss is kept, rather than the last.
     on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
         last healthy state at half the learning rate.
-    record_every : steps between two records of the history.
-    n_threads : processor threads while training, or "auto".
+    record_every : number of steps between two records of the history.
+    n_threads : number of processor threads while training, or "auto".
     compile : whether steps are compiled: True, False, or "auto" for runs that repay it.
 
     References
     ----------
     Author et al., arXiv:0000.00000.
     """
+
+    references = ()  # keys of `core/references.bib` that `reverie cite` prints for a run of the model
+    search_space = "learning_rate=1e-4:1e-1:log,batch_size=64|256"  # what `reverie tune` varies unless --space is given
 
     def __init__(
         self,
@@ -126,9 +129,9 @@ class _Step(TrainStep):
 
     def train_step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
         rate = self.learning_rate * self.rate_factor * learning_rate_factor(self.step, self.max_steps)
-        told = self.compiled((dict(batch), rate), generator)
+        scalars = self.compiled((dict(batch), rate), generator)
         self.step += 1
-        return told
+        return scalars
 
     def _update(self, inputs: tuple[Mapping[str, Tensor], Any], generator: torch.Generator) -> Mapping[str, Tensor]:
         batch, rate = inputs
