@@ -1,4 +1,6 @@
-"""Results and arrays in, matplotlib figures and axes out; nothing here touches pyplot or a file.
+"""Results and arrays in, matplotlib figures out; nothing here touches pyplot or a file.
+
+A plot of one panel draws on axes of the caller's own figure where `ax` is given; otherwise it makes a figure.
 
 ``marginal(s)``            columns one by one, with ratio panels
 ``pairs``                  columns two by two, real below and generated above the diagonal

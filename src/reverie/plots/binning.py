@@ -36,15 +36,15 @@ class Binned:
 
     Parameters
     ----------
-    edges : (bin + 1,), ascending, in the unit of the column.
-    real, generated : counts (bin,) inside the range.
-    n_real, n_generated : finite values in all, inside and outside; 0 for a sample that is not there. The sum of the
-        weights if the real sample is weighted.
-    outside_real, outside_generated : counts (below, above) the range.
-    heavy : whether the tail asks for a logarithmic axis of counts.
-    discrete : whether the bins are centred on the values of a discrete column.
-    squares : sums of squared weights of the real sample (bin,), or None without weights.
-    replicas : heights of each replica's sample, scaled to the real one, (replica, bin), or None.
+    edges : Edges of the bins, ascending, in the unit of the column, shape (bin + 1,).
+    real, generated : Counts inside the range, shape (bin,) each.
+    n_real, n_generated : Number of finite values, inside and outside; 0 for a sample that was left out. The sum of
+        the weights if the real sample is weighted.
+    outside_real, outside_generated : Counts (below, above) the range.
+    heavy : Whether the tail needs a logarithmic axis of counts.
+    discrete : Whether the bins are centred on the values of a discrete column.
+    squares : Sums of squared weights of the real sample, shape (bin,), or None without weights.
+    replicas : Heights of each replica's sample, scaled to the real one, shape (replica, bin), or None.
     """
 
     edges: np.ndarray
@@ -106,7 +106,14 @@ def poisson_interval(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def chi_square(real: np.ndarray, generated: np.ndarray, least: int = 10) -> tuple[float, int]:
     """Return (chi2, ndf) of two histograms (bin,); bins are joined until r_i + g_i >= `least`."""
-    r, g = _joined(np.asarray(real, dtype=float), np.asarray(generated, dtype=float), least)
+    rows, open_row = [], np.zeros(2)
+    for pair in np.stack([real, generated], axis=1).astype(float):
+        open_row = open_row + pair
+        if open_row.sum() >= least:
+            rows, open_row = [*rows, open_row], np.zeros(2)
+    if rows:
+        rows[-1] = rows[-1] + open_row
+    r, g = np.array(rows).reshape(-1, 2).T
     n_real, n_generated = r.sum(), g.sum()
     if not (n_real and n_generated and len(r) > 1):
         return math.nan, 0
@@ -150,19 +157,19 @@ def bin_columns(
     limits: tuple[float, float] | None = None,
     n_bins: int | None = None,
     weights: np.ndarray | None = None,
-    replicas: Sequence[np.ndarray] | None = None,
+    replicas: Sequence[np.ndarray] | np.ndarray | None = None,
 ) -> Binned:
     """Count two samples of one column in bins chosen from the real one (from the generated one if it is alone).
 
     Parameters
     ----------
-    real, generated : (n,) each, possibly empty; values that are not finite are left out.
-    kind : one of `reverie.core.types.KINDS`; discrete kinds get bins centred on integers or levels,
-        periodic ones the full circle, bounded ones the full range.
-    limits : range to show instead of the automatic one.
-    n_bins : number of bins instead of the automatic one; ignored for discrete columns.
-    weights : (n,) event weights of `real`, negative ones too.
-    replicas : values (n,) of each of several generated samples.
+    real, generated : Values, shape (n,) each, possibly empty; those that are not finite are left out.
+    kind : One of `reverie.core.types.KINDS`; discrete kinds get bins centred on integers or levels, periodic ones the
+        full circle, bounded ones the full range.
+    limits : Range to show instead of the automatic one.
+    n_bins : Number of bins instead of the automatic one; ignored for discrete columns.
+    weights : Event weights of `real`, negative ones too, shape (n,).
+    replicas : Values (n,) of each of several generated samples.
     """
     r, g = _finite(real), _finite(generated)
     w = None if weights is None else np.asarray(weights, dtype=float)[np.isfinite(np.asarray(real, dtype=float))]
@@ -173,10 +180,15 @@ def bin_columns(
     edges = _level_edges(basis, low, high) if discrete else _edges(basis, low, high, n_bins, fewest)
     of_real, outside_real = _count(r, edges, w)
     of_generated, outside_generated = _count(g, edges)
-    heavy = kind != "periodic" and _is_heavy(of_real if len(r) else of_generated)
+    filled = of_real[of_real > 0] if len(r) else of_generated[of_generated > 0]
+    # the tallest bin is 12 times the median one: 4 times for a Gaussian, 30 for an exponential
+    heavy = kind != "periodic" and len(filled) > 5 and float(filled.max()) > max(12.0 * float(np.median(filled)), 100.0)
     n_real = len(r) if w is None else float(w.sum())
     squares = None if w is None else np.histogram(r, bins=edges, weights=w**2)[0]
-    heights = None if replicas is None else _heights(replicas, edges, n_real if len(r) else float(len(g)))
+    heights, size = None, n_real if len(r) else float(len(g))
+    if replicas is not None:
+        samples = [_finite(x) for x in replicas]
+        heights = np.stack([np.histogram(x, bins=edges)[0] * (size / max(len(x), 1)) for x in samples])
     return Binned(
         edges=edges,
         real=of_real,
@@ -205,12 +217,6 @@ def _count(
     return np.histogram(values, bins=edges, weights=weights)[0], (below, above)
 
 
-def _heights(replicas: Sequence[np.ndarray], edges: np.ndarray, n_real: float) -> np.ndarray:
-    """Return the counts of each replica, scaled to `n_real` events, (replica, bin)."""
-    samples = [_finite(x) for x in replicas]
-    return np.stack([np.histogram(x, bins=edges)[0] * (n_real / max(len(x), 1)) for x in samples])
-
-
 def _edges(values: np.ndarray, low: float, high: float, n_bins: int | None, fewest: int) -> np.ndarray:
     """Freedman-Diaconis width 2 IQR n^(-1/3), kept between `fewest` (half as many below 1000 values) and 40 bins."""
     if n_bins is None:
@@ -230,23 +236,3 @@ def _level_edges(values: np.ndarray, low: float, high: float) -> np.ndarray:
     step *= max(1, math.ceil((steps + 1) / (_MOST_BINS if len(values) > 2000 else 30)))
     n_bins = math.floor((levels[-1] - levels[0]) / step + 1e-9) + 1
     return levels[0] - step / 2 + step * np.arange(n_bins + 1) if step > 0 else np.array([low, high])
-
-
-def _is_heavy(counts: np.ndarray) -> bool:
-    """Whether the tallest bin is 12 times the median one: 4 times for a Gaussian, 30 for an exponential."""
-    filled = counts[counts > 0]
-    return len(filled) > 5 and float(filled.max()) > max(12.0 * float(np.median(filled)), 100.0)
-
-
-def _joined(r: np.ndarray, g: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
-    rows: list[list[float]] = []
-    open_row = [0.0, 0.0]
-    for pair in zip(r, g, strict=True):
-        open_row = [open_row[0] + pair[0], open_row[1] + pair[1]]
-        if sum(open_row) >= least:
-            rows.append(open_row)
-            open_row = [0.0, 0.0]
-    if rows and sum(open_row):
-        rows[-1] = [rows[-1][0] + open_row[0], rows[-1][1] + open_row[1]]
-    table = np.array(rows).reshape(-1, 2)
-    return table[:, 0], table[:, 1]

@@ -1,11 +1,11 @@
-"""Samples by condition: images label by label, and columns of a table against what they were asked for.
+"""Samples by condition: images label by label, and columns of a table against the condition they were drawn at.
 
-A profile shows, in each bin of the condition, the median and the central 68.3 % of a column for real and for
-generated events: where the two part, the model has not understood the condition. The error of a median
-of n values is taken as sqrt(pi / 2) sd / sqrt(n), that of a normal law (Kendall and Stuart, volume 1).
+A profile shows, in each bin of the condition, the median and the central 68.3 % of a column for real and for generated
+events: where the two part, the model has not understood the condition. The error of a median of n values is taken as
+sqrt(pi / 2) sd / sqrt(n), that of a normal law (Kendall and Stuart, volume 1).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,18 +19,20 @@ from reverie.plots.style import (
     REAL,
     axis_label,
     divide_ticks,
-    new_figure,
+    legend_above,
+    name_left,
+    panel,
+    panels,
     power_of_ten,
     safe_text,
-    style,
 )
 
 __all__ = ["Condition", "condition_bins", "label_rows", "profile"]
 
 _N_BINS = 8
 _MOST_LEVELS, _MOST_ROWS = 12, 12
-_LOW, _HIGH = 0.1587, 0.8413  # one standard deviation of a normal law
-_FEWEST = 5
+_CENTRAL = (0.1587, 0.5, 0.8413)  # quantiles at one standard deviation of a normal law
+_FEWEST = 5  # values of which a median is drawn
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class Condition:
 
     Parameters
     ----------
-    name, unit : of the condition.
-    real, generated : its values (n,) row by row.
-    levels : words by value for a category, or None for a number.
+    name, unit : Name and unit of the condition.
+    real, generated : Its values row by row, shape (n,) each.
+    levels : Words by value for a category, or None for a number.
     """
 
     name: str
@@ -79,95 +81,83 @@ def label_rows(
 
     Parameters
     ----------
-    real, generated : stacks as in `reverie.plots.images.as_pictures`, one image per row of `condition`.
-    condition : the label of each image.
-    n_real, n_generated : images in a row.
+    real, generated : Stacks as in `reverie.plots.images.as_pictures`, one image per row of `condition`.
+    condition : The label of each image.
+    n_real, n_generated : Number of images in a row.
     kind : "spin" for two-valued lattices, else "pixel".
     """
     stacks = as_pictures(real), as_pictures(generated)
     limits = intensity_limits(stacks[0] if len(stacks[0]) else stacks[1])
-    rows = condition.bins(_MOST_ROWS)
+    rows, counts = condition.bins(_MOST_ROWS), (n_real, n_generated)
     height, width = stacks[1].shape[1:3]
-    with style():
-        row_height = (9.0 / (n_real + n_generated + 1)) * height / width + 0.05
-        figure = new_figure(10.2, row_height * len(rows) + 0.3)
-        axes = figure.subplots(len(rows), 2, squeeze=False, width_ratios=[n_real, n_generated])
-        top = 1 - 0.3 / figure.get_figheight()
-        figure.subplots_adjust(left=0.1, right=0.997, top=top, bottom=0.005, hspace=0.06, wspace=0.04)
+    tall = ((9.0 / (n_real + n_generated + 1)) * height / width + 0.05) * len(rows) + 0.3
+    grid = {"hspace": 0.06, "wspace": 0.04, "width_ratios": counts}
+    with panels(len(rows), 2, 10.2, tall, margins=(0.1, 0.997, 0.005, 1 - 0.3 / tall), **grid) as (figure, axes):
         for row, (label, *masks) in zip(axes, rows, strict=True):
-            for ax, stack, mask, across in zip(row, stacks, masks, (n_real, n_generated), strict=True):
-                _draw_row(ax, stack[mask][:across], across, limits, kind)
-            text = f"{safe_text(condition.name, 12)} {safe_text(label, 12)}"
-            row[0].annotate(text, (0, 0.5), (-8, 0), xycoords="axes fraction", textcoords="offset points",
-                            ha="right", va="center", fontweight="bold", annotation_clip=False)  # fmt: skip
+            for ax, stack, mask, across in zip(row, stacks, masks, counts, strict=True):
+                pictures = stack[mask][:across]
+                if len(pictures):
+                    blank = np.full((across - len(pictures), *pictures.shape[1:]), np.nan)
+                    draw_grid(ax, np.concatenate([pictures, blank]), across, limits=limits, kind=kind)
+                ax.set_axis_off()
+            name_left(row[0], f"{safe_text(condition.name, 12)} {safe_text(label, 12)}", fontweight="bold")
         for ax, title, color in zip(axes[0], ("real", "generated"), (REAL, GENERATED), strict=True):
             ax.set_title(title, color=color, fontsize=11)
     return figure
 
 
 def profile(
-    real: np.ndarray, generated: np.ndarray, condition: Condition, *, name: str = "x", unit: str = ""
+    real: np.ndarray,
+    generated: np.ndarray,
+    condition: Condition,
+    *,
+    name: str = "x",
+    unit: str = "",
+    ax: Axes | None = None,
 ) -> Figure:
     """Return the median and the central 68 % of one column in bins of a condition.
 
     Parameters
     ----------
-    real, generated : the column, (n,) and (m,), row by row with those of `condition`.
-    condition : what the events are conditioned on.
-    name, unit : of the column.
+    real, generated : The column row by row with those of `condition`, shapes (n,) and (m,).
+    condition : What the events are conditioned on.
+    name, unit : Name and unit of the column.
+    ax : Axes to draw on, or None for a new figure.
     """
-    bins = condition.bins()
-    with style():
-        figure = new_figure(3.15, 2.5)
-        ax = figure.subplots()
-        figure.subplots_adjust(left=0.16, right=0.975, top=0.86, bottom=0.19)
+    bins, is_category = condition.bins(), condition.levels is not None
+    with panel(3.15, 2.5, (0.16, 0.975, 0.19, 0.86), ax) as (figure, ax):
         sides = ((real, 1, REAL, "o", -0.1, "real"), (generated, 2, GENERATED, "s", 0.1, "generated"))
         for values, which, color, marker, shift, label in sides:
-            at = [_place(condition, k, part, shift) for k, part in enumerate(bins)]
-            numbers = [_summary(values[part[which]]) for part in bins]
-            _draw_side(ax, np.array(at), np.array(numbers), color=color, marker=marker, label=label)
-        _dress(ax, condition, bins, axis_label(name, unit))
+            points = []
+            for k, part in enumerate(bins):
+                place = k + shift if is_category else _median(condition.real[part[1]])
+                points.append((place, *_summary(values[part[which]])))
+            at, median, error, low, high = np.array(points).T
+            ax.errorbar(at, median, yerr=error, fmt=marker, ms=3.4, lw=1.4, color=color, label=label, zorder=3)
+            for edge in (low, high):
+                ax.plot(at, edge, color=color, lw=1.0, ls=(0, (4, 2)), alpha=0.75)
+        legend_above(ax, ncols=2)
+        ax.set_ylabel(axis_label(name, unit), fontweight="bold")
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+        power = 0 if is_category else power_of_ten(float(condition.real.min()), float(condition.real.max()))
+        if is_category:
+            ax.set_xticks(range(len(bins)), [safe_text(label, 8) for label, *_ in bins])
+        else:
+            ax.xaxis.set_major_locator(MaxNLocator(6))
+            divide_ticks(ax.xaxis, power)
+        x_label = axis_label(condition.name, condition.unit, power=power)
+        ax.set_xlabel(x_label, loc="left", fontweight="bold", labelpad=3)
     return figure
 
 
-def _draw_row(ax: Axes, pictures: np.ndarray, across: int, limits: tuple[float, float], kind: str) -> None:
-    if len(pictures):
-        blank = np.full((across - len(pictures), *pictures.shape[1:]), np.nan)
-        draw_grid(ax, np.concatenate([pictures, blank]), across, limits=limits, kind=kind)
-    ax.set_axis_off()
-
-
-def _place(condition: Condition, k: int, part: tuple[str, np.ndarray, np.ndarray], shift: float) -> float:
-    if condition.levels is not None:
-        return k + shift
-    return float(np.median(condition.real[part[1]])) if part[1].any() else np.nan
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else np.nan
 
 
 def _summary(values: np.ndarray) -> tuple[float, float, float, float]:
     """Return median, its error, and the ends of the central 68 % of values (n,); nan for fewer than 5."""
     if len(values) < _FEWEST:
         return np.nan, np.nan, np.nan, np.nan
-    low, median, high = np.quantile(values, [_LOW, 0.5, _HIGH])
+    low, median, high = np.quantile(values, _CENTRAL)
     error = np.sqrt(np.pi / 2) * values.std(ddof=1) / np.sqrt(len(values))
     return float(median), float(error), float(low), float(high)
-
-
-def _draw_side(ax: Axes, at: np.ndarray, numbers: np.ndarray, *, color: str, marker: str, label: str) -> None:
-    median, error, low, high = numbers.T
-    ax.errorbar(at, median, yerr=error, fmt=marker, ms=3.4, lw=1.4, color=color, label=label, zorder=3)
-    ax.plot(at, low, color=color, lw=1.0, ls=(0, (4, 2)), alpha=0.75)
-    ax.plot(at, high, color=color, lw=1.0, ls=(0, (4, 2)), alpha=0.75)
-
-
-def _dress(ax: Axes, condition: Condition, bins: Sequence[tuple], y_label: str) -> None:
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, columnspacing=1.2, borderpad=0.1)
-    ax.set_ylabel(y_label, fontweight="bold")
-    ax.yaxis.set_major_locator(MaxNLocator(5))
-    if condition.levels is not None:
-        ax.set_xticks(range(len(bins)), [safe_text(label, 8) for label, *_ in bins])
-        ax.set_xlabel(axis_label(condition.name, condition.unit), loc="left", fontweight="bold", labelpad=3)
-        return
-    power = power_of_ten(float(condition.real.min()), float(condition.real.max()))
-    ax.xaxis.set_major_locator(MaxNLocator(6))
-    divide_ticks(ax.xaxis, power)
-    ax.set_xlabel(axis_label(condition.name, condition.unit, power=power), loc="left", fontweight="bold", labelpad=3)

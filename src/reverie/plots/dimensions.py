@@ -1,5 +1,7 @@
 """The lecture's figures: many dimensions are strange, and averages of correlated models keep a floor."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, style
+from reverie.plots.style import CRITIC, DASHED, GENERATED, MUTED, REAL, panel, panels
 
 __all__ = ["averaging", "crowding", "cube", "distances"]
 
@@ -19,59 +21,63 @@ if TYPE_CHECKING:
     from reverie.explore import VarianceDecomposition
     from reverie.explore.crowding import BallInCube, CrowdedNeighbours, DistanceConcentration, SurfaceShare
 
+LEAST_SHARE = 1e-9  # a smaller share of a cube is not drawn: at 100 dimensions it is 10^-70
+
 
 def cube(ball: "BallInCube", surface: "SurfaceShare") -> Figure:
     """Return the share of a cube in its inscribed ball, and within a distance of its surface, by dimension."""
-    with style():
-        figure, (left, right) = _pair()
+    with _by_dimension() as (figure, left, right):
         _compared(left, ball.dimensions, ball.exact, ball.simulated, GENERATED)
         _logarithmic(left.yaxis)
-        left.set_ylim(0.2 / (ball.simulated[0].n or 1e5), 2)
+        shown = ball.dimensions[ball.exact > LEAST_SHARE]
+        left.set_xlim(0.9 * shown.min(), 1.3 * shown.max())
+        left.set_ylim(LEAST_SHARE, 2)
+        left.set_ylabel("share of the volume")
         left.set_title("Share of a cube in its inscribed ball")
         _compared(right, surface.dimensions, surface.exact, surface.simulated, CRITIC)
         right.set_ylim(0, 1.05)
+        right.set_ylabel("share of the volume")
         right.set_title(f"Share within {surface.eps:g} edges of the surface")
     return figure
 
 
-def distances(found: "DistanceConcentration") -> Figure:
+def distances(spread: "DistanceConcentration") -> Figure:
     """Return the relative spread of distances, and how much farther the farthest point is than the nearest."""
-    with style():
-        figure, (left, right) = _pair()
-        _compared(left, found.dimensions, found.limit, found.spread, GENERATED)
+    with _by_dimension() as (figure, left, right):
+        _compared(left, spread.dimensions, spread.limit, spread.spread, GENERATED)
         _logarithmic(left.yaxis, fine=True)
+        left.set_ylabel("standard deviation / mean")
         left.set_title("Spread of distances over their mean")
-        right.plot(found.dimensions, found.contrast, "o-", ms=4, lw=1.2, color=CRITIC)
+        right.plot(spread.dimensions, spread.contrast, "o-", ms=4, lw=1.2, color=CRITIC)
         _logarithmic(right.yaxis)
-        right.set_title(f"(farthest − nearest)/nearest of {found.n_points:,} points")
+        right.set_ylabel("contrast")
+        right.set_title(f"(farthest − nearest)/nearest of {spread.n_points:,} points")
     return figure
 
 
-def crowding(found: "CrowdedNeighbours") -> Figure:
+def crowding(crowd: "CrowdedNeighbours") -> Figure:
     """Return what fits at one distance in D dimensions, and how large a picture would have to be to hold it."""
-    with style():
-        figure, (left, right) = _pair()
-        left.plot(found.dimensions, found.equidistant, "o-", ms=4, lw=1.2, color=GENERATED)
-        left.axhline(found.picture_equidistant, color=MUTED, lw=0.9, ls=(0, (5, 3)))
+    with _by_dimension() as (figure, left, right):
+        left.plot(crowd.dimensions, crowd.equidistant, "o-", ms=4, lw=1.2, color=GENERATED)
+        left.axhline(crowd.picture_equidistant, color=MUTED, lw=0.9, ls=DASHED)
         _logarithmic(left.yaxis, fine=True)
-        left.set_title(f"Points equally far from each other (dashed: {found.picture_equidistant} in the plane)")
-        right.plot(found.dimensions, found.needed_radius, "o-", ms=4, lw=1.2, color=CRITIC)
+        left.set_ylabel("points")
+        left.set_title(f"Points equally far from each other (dashed: {crowd.picture_equidistant} in the plane)")
+        right.plot(crowd.dimensions, crowd.needed_radius, "o-", ms=4, lw=1.2, color=CRITIC)
         _logarithmic(right.yaxis)
+        right.set_ylabel("times the radius 2 r")
         right.set_title("How many times larger a picture would have to be")
     return figure
 
 
-def averaging(whole: "VarianceDecomposition", measured: "Mapping[int, Measured]") -> Figure:
+def averaging(whole: "VarianceDecomposition", measured: "Mapping[int, Measured]", *, ax: Axes | None = None) -> Figure:
     """Return the variance of the mean of n models: measured, predicted, and what uncorrelated models would have."""
     n = np.geomspace(1, 100, 200)
     sigma2, rho = whole.sigma2.value, whole.rho.value
-    with style():
-        figure = new_figure(4.8, 3.4)
-        ax = figure.subplots()
-        figure.subplots_adjust(left=0.15, right=0.97, top=0.9, bottom=0.15)
+    with panel(4.8, 3.4, (0.15, 0.97, 0.15, 0.9), ax) as (figure, ax):
         ax.plot(n, rho * sigma2 + (1 - rho) * sigma2 / n, "-", color=GENERATED, lw=1.5)
         ax.plot(n, sigma2 / n, ":", color=MUTED, lw=1.3)
-        ax.axhline(rho * sigma2, color=CRITIC, lw=1, ls=(0, (5, 3)))
+        ax.axhline(rho * sigma2, color=CRITIC, lw=1, ls=DASHED)
         x, values = list(measured), list(measured.values())
         ax.errorbar(x, [v.value for v in values], yerr=[v.error for v in values], fmt="o", ms=4, lw=1.2, color=REAL)
         _logarithmic(ax.xaxis)
@@ -79,10 +85,10 @@ def averaging(whole: "VarianceDecomposition", measured: "Mapping[int, Measured]"
         ax.set_ylim(0.3 * rho * sigma2, 2 * sigma2)
         ax.set_xlabel("models averaged")
         ax.set_title("Variance of the mean of n trees")
-        marks = [("● measured", REAL, 0.62), ("ρσ² + (1 − ρ)σ²/n", GENERATED, 0.55)]
-        marks += [("σ²/n, uncorrelated", MUTED, 0.48), ("ρσ², the floor", CRITIC, 0.41)]
-        for text, color, height in marks:
-            ax.text(0.98, height + 0.34, text, transform=ax.transAxes, ha="right", color=color, fontsize=8.5)
+        marks = [("● measured", REAL), ("ρσ² + (1 − ρ)σ²/n", GENERATED)]
+        marks += [("σ²/n, uncorrelated", MUTED), ("ρσ², the floor", CRITIC)]
+        for k, (text, color) in enumerate(marks):
+            ax.text(0.98, 0.96 - 0.07 * k, text, transform=ax.transAxes, ha="right", color=color, fontsize=8.5)
     return figure
 
 
@@ -94,14 +100,13 @@ def _logarithmic(axis: Axis, *, fine: bool = False) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _pair() -> tuple[Figure, tuple[Axes, Axes]]:
-    figure = new_figure(9.8, 3.1)
-    left, right = figure.subplots(1, 2)
-    figure.subplots_adjust(left=0.07, right=0.985, top=0.89, bottom=0.16, wspace=0.18)
-    for ax in (left, right):
-        _logarithmic(ax.xaxis)
-        ax.set_xlabel("dimension D")
-    return figure, (left, right)
+@contextmanager
+def _by_dimension() -> Iterator[tuple[Figure, Axes, Axes]]:
+    with panels(1, 2, 9.8, 3.1, margins=(0.085, 0.985, 0.16, 0.89), wspace=0.24) as (figure, axes):
+        for ax in axes[0]:
+            _logarithmic(ax.xaxis)
+            ax.set_xlabel("dimension D")
+        yield figure, axes[0, 0], axes[0, 1]
 
 
 def _compared(ax: Axes, x: np.ndarray, exact: np.ndarray, simulated: "Sequence[Measured]", color: str) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from reverie.plots.images import as_pictures
-from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, safe_text, style
+from reverie.plots.style import CRITIC, GENERATED, REAL, level_line, panel, panels, safe_text
 
 __all__ = ["biplane", "component_images", "correlations", "dimension", "hamming", "scree", "spectrum"]
 
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
 SIGNED_MAP = LinearSegmentedColormap.from_list("reverie_signed", [CRITIC, "#f0c9b4", "#ffffff", "#b5dcd8", GENERATED])
 MOST_POINTS = 4_000  # of a scatter plot: more hide each other
 MOST_ARROWS = 12
-AXES = {"left": 0.13, "right": 0.97, "top": 0.89, "bottom": 0.16}
-SQUARE = {"left": 0.15, "right": 0.97, "top": 0.92, "bottom": 0.12}
+FLAT = (4.8, 3.1, (0.13, 0.97, 0.16, 0.89))  # width, height and margins of a panel
+SQUARE = (4.8, 4.2, (0.15, 0.97, 0.12, 0.92))
 SHOWN = (0.005, 0.995)  # quantiles of the rows that a plane shows
 NEAR = 0.06  # of the frame: tips of arrows that are closer share a label
 
 
-def scree(ratio: np.ndarray, error: np.ndarray, *, share: float = 0.9, most: int = 30) -> Figure:
+def scree(
+    ratio: np.ndarray, error: np.ndarray, *, share: float = 0.9, most: int = 30, ax: Axes | None = None
+) -> Figure:
     """Return the share of the variance of each component with its error, and the sum so far.
 
     Parameters
     ----------
-    ratio, error : (k,), falling shares and their standard errors, nan where not known.
-    share : where the line is drawn that the sum should reach.
-    most : components shown.
+    ratio, error : Falling shares and their standard errors, nan where not known, shape (k,) each.
+    share : Where the line is drawn that the sum should reach.
+    most : Number of components shown.
+    ax : Axes to draw on, or None for a new figure.
     """
     shown = min(most, len(ratio))
     k, total = np.arange(1, shown + 1), np.cumsum(ratio)[:shown]
-    with style():
-        figure = new_figure(4.8, 4.2)
-        ax = figure.subplots()
-        figure.subplots_adjust(**SQUARE)
+    with panel(*SQUARE, ax) as (figure, ax):
         ax.bar(k, ratio[:shown], width=0.72, color=GENERATED, alpha=0.25)
         known = np.nan_to_num(error[:shown])
         ax.errorbar(k, ratio[:shown], yerr=known, fmt="o", ms=3.2, lw=1.2, color=GENERATED)
         ax.plot(k, total, "-", color=REAL, lw=1.3, marker=".", ms=4)
-        ax.axhline(share, color=MUTED, lw=0.9, ls=(0, (5, 3)))
+        level_line(ax, share)
         ax.set_ylim(0, 1.04)
         ax.set_xlim(0.4, shown + 0.6)
         ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -58,15 +58,12 @@ def scree(ratio: np.ndarray, error: np.ndarray, *, share: float = 0.9, most: int
     return figure
 
 
-def biplane(plane: "Biplot", *, with_arrows: bool = True) -> Figure:
+def biplane(plane: "Biplot", *, with_arrows: bool = True, ax: Axes | None = None) -> Figure:
     """Return the rows as points in the plane of two components, and the longest arrows of the features.
 
     Two arrows in one direction belong to correlated features; a short arrow to one that this plane does not show.
     """
-    with style():
-        figure = new_figure(4.8, 4.2)
-        ax = figure.subplots()
-        figure.subplots_adjust(**SQUARE)
+    with panel(*SQUARE, ax) as (figure, ax):
         x = plane.scores[:MOST_POINTS]
         ax.plot(x[:, 0], x[:, 1], ".", ms=3.2, color=REAL, alpha=opacity(len(x)), mew=0)
         if with_arrows:
@@ -94,14 +91,22 @@ def dress_plane(ax: Axes, plane: "Biplot") -> None:
 
 
 def _draw_arrows(ax: Axes, plane: "Biplot") -> None:
+    """Draw the longest arrows, all by one factor, so that they end inside the frame; close tips share a label."""
     low, high = np.quantile(plane.scores, SHOWN, axis=0)
     longest = np.argsort(-np.linalg.norm(plane.arrows, axis=1), kind="stable")[:MOST_ARROWS]
     arrows = plane.arrows[longest]
     room = np.where(arrows > 0, high, low) / np.where(arrows == 0, 1e-300, arrows)
-    arrows = 0.85 * arrows * np.abs(room).min()  # one factor for all: the longest ends inside the frame
-    for x, y in arrows:
+    arrows = 0.85 * arrows * np.abs(room).min()
+    groups: list[list[int]] = []
+    for k, (x, y) in enumerate(arrows):
         ax.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "-|>", "color": CRITIC, "lw": 1.2, "shrinkB": 0})
-    for group in _close(arrows / (high - low)):
+        close = (g for g in groups if np.linalg.norm((arrows[g[0]] - arrows[k]) / (high - low)) < NEAR)
+        group = next(close, None)
+        if group is None:
+            groups.append([k])
+        else:
+            group.append(k)
+    for group in groups:
         x, y = arrows[group[0]]
         ax.annotate(
             ", ".join(safe_text(plane.names[longest[k]], 14) for k in group), (x, y),
@@ -109,18 +114,6 @@ def _draw_arrows(ax: Axes, plane: "Biplot") -> None:
             va="bottom" if y >= 0 else "top", textcoords="offset points", fontsize=8, color=CRITIC,
             bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7},
         )  # fmt: skip
-
-
-def _close(tips: np.ndarray) -> list[list[int]]:
-    """Return which of the tips (k, 2), in units of the frame, lie so close that they share a label."""
-    groups: list[list[int]] = []
-    for k, tip in enumerate(tips):
-        home = next((group for group in groups if np.linalg.norm(tips[group[0]] - tip) < NEAR), None)
-        if home is None:
-            groups.append([k])
-        else:
-            home.append(k)
-    return groups
 
 
 def component_images(
@@ -136,64 +129,53 @@ def component_images(
 
     Parameters
     ----------
-    mean, components, ratio : (d,), (k, d) and (k,) shares of the variance.
-    event_shape : of an image, as in `reverie.plots.images.as_pictures`; of three channels the mean is shown.
-    margin : black and white lie this far beyond the mean image, so that one without contrast looks so.
-    most : components shown.
+    mean, components, ratio : Mean, components and their shares of the variance, shapes (d,), (k, d) and (k,).
+    event_shape : Shape of an image, as in `reverie.plots.images.as_pictures`; of three channels the mean is shown.
+    margin : Black and white lie this far beyond the mean image, so that one without contrast looks so.
+    most : Number of components shown.
     """
     shown, across = min(most, len(components)), 6
     pictures = as_pictures(np.concatenate([mean[None], components[:shown]]).reshape(-1, *event_shape))
     pictures = pictures.mean(-1) if pictures.ndim == 4 else pictures
     down = -(-(shown + 1) // across)
-    height = 1.6 * pictures.shape[1] / pictures.shape[2] + 0.3
-    with style():
-        figure = new_figure(1.6 * across, height * down)
-        axes = figure.subplots(down, across, squeeze=False).ravel()
-        figure.subplots_adjust(
-            left=0.01, right=0.99, top=1 - 0.26 / (height * down), bottom=0.01, wspace=0.06, hspace=0.2
-        )
-        for k, ax in enumerate(axes):
+    height = (1.6 * pictures.shape[1] / pictures.shape[2] + 0.3) * down
+    margins = (0.01, 0.99, 0.01, 1 - 0.26 / height)
+    with panels(down, across, 1.6 * across, height, margins=margins, wspace=0.06, hspace=0.2) as (figure, axes):
+        for k, ax in enumerate(axes.ravel()):
             ax.set_axis_off()
             if k > shown:
                 continue
-            reach = np.abs(pictures[k]).max() or 1.0
-            low, high = (pictures[0].min() - margin, pictures[0].max() + margin) if k == 0 else (-reach, reach)
+            largest = np.abs(pictures[k]).max() or 1.0
+            low, high = (pictures[0].min() - margin, pictures[0].max() + margin) if k == 0 else (-largest, largest)
             ax.imshow(pictures[k], cmap="gray" if k == 0 else SIGNED_MAP, vmin=low, vmax=high, interpolation="nearest")
             ax.set_title("mean" if k == 0 else f"{k}: {100 * ratio[k - 1]:.1f} %", fontsize=8.5, pad=3)
     return figure
 
 
-def dimension(scan: "DimensionScan", n_features: int) -> Figure:
+def dimension(scan: "DimensionScan", n_features: int, *, ax: Axes | None = None) -> Figure:
     """Return the intrinsic dimension with its error against the distance it was looked at."""
-    with style():
-        figure = new_figure(4.8, 3.1)
-        ax = figure.subplots()
-        figure.subplots_adjust(**AXES)
+    with panel(*FLAT, ax) as (figure, ax):
         ax.errorbar(scan.scale, scan.dimension, yerr=scan.error, fmt="o-", ms=4, lw=1.3, color=GENERATED)
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(FixedLocator(_round_ticks(scan.scale)))
+        wide = scan.scale.max() > 4 * scan.scale.min()
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.3g}" if x < 1000 else f"{x:,.0f}"))
         top = 1.15 * float((scan.dimension + scan.error).max())
         if n_features <= 1.5 * top:
             top = max(top, 1.08 * n_features)
-            ax.axhline(n_features, color=MUTED, lw=0.9, ls=(0, (5, 3)))
-            ax.annotate(f"{n_features} features", (1, n_features), (-2, 3), xycoords=("axes fraction", "data"),
-                        textcoords="offset points", ha="right", fontsize=8, color=MUTED)  # fmt: skip
+            level_line(ax, n_features, f"{n_features} features")
         ax.set_ylim(0, top)
         ax.set_xlabel("mean distance to the farther neighbour")
         ax.set_title("Intrinsic dimension against scale")
     return figure
 
 
-def hamming(found: "BitwiseDimension") -> Figure:
+def hamming(bits: "BitwiseDimension", *, ax: Axes | None = None) -> Figure:
     """Return the histogram of Hamming distances and the law fitted to it."""
-    with style():
-        figure = new_figure(4.8, 3.1)
-        ax = figure.subplots()
-        figure.subplots_adjust(**AXES)
-        ax.plot(found.distance, found.fitted, "-", color=GENERATED, lw=1.5)
-        ax.plot(found.distance, found.observed, "o", ms=3, color=REAL)
+    with panel(*FLAT, ax) as (figure, ax):
+        ax.plot(bits.distance, bits.fitted, "-", color=GENERATED, lw=1.5)
+        ax.plot(bits.distance, bits.observed, "o", ms=3, color=REAL)
         ax.set_ylim(bottom=0)
         ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         ax.set_xlabel("bits in which two rows differ")
@@ -202,19 +184,14 @@ def hamming(found: "BitwiseDimension") -> Figure:
     return figure
 
 
-def spectrum(eigenvalues: np.ndarray, *, tolerance: float) -> Figure:
+def spectrum(eigenvalues: np.ndarray, *, tolerance: float, ax: Axes | None = None) -> Figure:
     """Return positive eigenvalues (p,) on a logarithmic scale, relative to the largest, with the line of zero."""
     relative = eigenvalues[eigenvalues > 0] / eigenvalues[0]
-    with style():
-        figure = new_figure(4.8, 4.2)
-        ax = figure.subplots()
-        figure.subplots_adjust(**SQUARE)
+    with panel(*SQUARE, ax) as (figure, ax):
         ax.plot(np.arange(1, len(relative) + 1), relative, "o-", ms=3, lw=1, color=GENERATED)
         ax.set_yscale("log")
         if tolerance > 1e-3 * relative[-1]:
-            ax.axhline(tolerance, color=MUTED, lw=0.9, ls=(0, (5, 3)))
-            ax.annotate("zero within rounding", (1, tolerance), (-2, -10), xycoords=("axes fraction", "data"),
-                        textcoords="offset points", ha="right", fontsize=8, color=MUTED)  # fmt: skip
+            level_line(ax, tolerance, "zero within rounding", drop=-10)
             ax.set_ylim(bottom=0.05 * tolerance)
         ax.set_xlim(0.5, len(relative) + 0.5)
         ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -225,11 +202,8 @@ def spectrum(eigenvalues: np.ndarray, *, tolerance: float) -> Figure:
 
 def correlations(matrix: np.ndarray, names: Sequence[str], *, most_names: int = 25) -> Figure:
     """Return a correlation matrix (d, d) as a heat map; names are written if there are few."""
-    with style():
-        figure = new_figure(4.8, 4.2)
-        ax = figure.subplots()
-        few = len(names) <= most_names
-        figure.subplots_adjust(left=0.2 if few else 0.1, right=0.91, top=0.92, bottom=0.2 if few else 0.08)
+    few = len(names) <= most_names
+    with panel(4.8, 4.2, (0.2 if few else 0.1, 0.91, 0.2 if few else 0.08, 0.92)) as (figure, ax):
         image = ax.imshow(matrix, cmap=SIGNED_MAP, vmin=-1, vmax=1, interpolation="nearest")
         figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03, ticks=[-1, -0.5, 0, 0.5, 1])
         ax.grid(visible=False)
@@ -246,9 +220,3 @@ def _key(ax: Axes, entries: Sequence[tuple[str, str]]) -> None:
     for k, (text, color) in enumerate(reversed(entries)):
         ax.annotate(text, (1, 1), (0, 4 + 11 * k), xycoords="axes fraction", textcoords="offset points", ha="right",
                     fontsize=8, color=color, annotation_clip=False)  # fmt: skip
-
-
-def _round_ticks(x: np.ndarray) -> list[float]:
-    """Return the scales to be labelled: every one of a few, every second of more."""
-    step = 1 if len(x) <= 5 else 2
-    return [float(v) for v in x[::step]]

@@ -9,7 +9,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reverie.plots.exploration import MOST_POINTS, SQUARE, dress_plane, opacity
-from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, safe_text, style
+from reverie.plots.style import (
+    COLORS,
+    CRITIC,
+    DASHED,
+    GENERATED,
+    MUTED,
+    REAL,
+    level_line,
+    panel,
+    panels,
+    rows_down,
+    safe_text,
+)
 
 __all__ = ["cluster_plane", "criteria", "embedding", "feature_importances", "tree", "tree_correlations"]
 
@@ -20,27 +32,23 @@ if TYPE_CHECKING:
     from reverie.explore.forest import TreeCorrelation
     from reverie.explore.hierarchy import Dendrogram
 
-COLORS = (
-    GENERATED, CRITIC, "#6b5b95", "#d2a33a", "#2f6da8", "#a63d63", "#6f8f3a", "#8a9199", "#d98e73", REAL,
-)  # fmt: skip
 
-
-def cluster_plane(plane: "Biplot", labels: np.ndarray) -> Figure:
+def cluster_plane(plane: "Biplot", labels: np.ndarray, *, ax: Axes | None = None) -> Figure:
     """Return the rows in the plane of two components, coloured by cluster (n,), with the size of each beside it."""
     sizes = np.bincount(labels)
     names = [f"{k + 1}: {size:,} ({100 * size / len(labels):.1f} %)" for k, size in enumerate(sizes)]
-    with style():
-        figure, ax = _square()
+    with panel(*SQUARE, ax) as (figure, ax):
         _points(ax, plane.scores, labels, names)
         dress_plane(ax, plane)
         ax.set_title("Clusters in the leading plane")
     return figure
 
 
-def embedding(points: np.ndarray, labels: np.ndarray, names: Sequence[str], *, trust: float) -> Figure:
+def embedding(
+    points: np.ndarray, labels: np.ndarray, names: Sequence[str], *, trust: float, ax: Axes | None = None
+) -> Figure:
     """Return a t-SNE picture (m, 2), coloured by labels 0 ... len(names) - 1; its axes mean nothing."""
-    with style():
-        figure, ax = _square()
+    with panel(*SQUARE, ax) as (figure, ax):
         _points(ax, points, labels, names)
         ax.set_xticks([])
         ax.set_yticks([])
@@ -51,10 +59,9 @@ def embedding(points: np.ndarray, labels: np.ndarray, names: Sequence[str], *, t
 def criteria(rows: Sequence["Criterion"], chosen: Mapping[str, int]) -> Figure:
     """Return gap and silhouette against the number of clusters; diamonds are what each of them would choose."""
     k = [row.n_clusters for row in rows]
-    with style():
-        figure = new_figure(4.8, 4.2)
-        upper, lower = figure.subplots(2, 1, sharex=True)
-        figure.subplots_adjust(**SQUARE, hspace=0.3)
+    width, height, margins = SQUARE
+    with panels(2, 1, width, height, margins=margins, hspace=0.3, sharex=True) as (figure, axes):
+        upper, lower = axes[:, 0]
         gaps, errors = [row.gap for row in rows], [row.gap_error for row in rows]
         upper.errorbar(k, gaps, yerr=errors, fmt="o-", ms=3.5, lw=1.2, color=GENERATED)
         known = [row for row in rows if row.silhouette is not None]
@@ -71,20 +78,16 @@ def criteria(rows: Sequence["Criterion"], chosen: Mapping[str, int]) -> Figure:
     return figure
 
 
-def tree(dendrogram: "Dendrogram", *, linkage: str, n_clusters: int) -> Figure:
+def tree(dendrogram: "Dendrogram", *, linkage: str, n_clusters: int, ax: Axes | None = None) -> Figure:
     """Return the last merges of a tree, with the sizes of its leaves and the height where it is cut."""
-    with style():
-        figure = new_figure(9.8, 3.5)
-        ax = figure.subplots()
-        figure.subplots_adjust(left=0.06, right=0.99, top=0.9, bottom=0.18)
-        heights = np.sort(dendrogram.dcoord.max(axis=1))
-        cut = _cut(heights, n_clusters)
+    heights, merges, cut = np.sort(dendrogram.dcoord.max(axis=1)), n_clusters - 1, None
+    if 0 < merges < len(heights):  # else the cut lies below what is drawn
+        cut = 0.5 * float(heights[-merges] + heights[-merges - 1])
+    with panel(9.8, 3.5, (0.06, 0.99, 0.18, 0.9), ax) as (figure, ax):
         for x, y in zip(dendrogram.icoord, dendrogram.dcoord, strict=True):
             ax.plot(x, y, color=REAL if cut is None or y.max() > cut else GENERATED, lw=1.2)
         if cut is not None:
-            ax.axhline(cut, color=MUTED, lw=0.9, ls=(0, (5, 3)))
-            ax.annotate(f"{n_clusters} clusters", (1, cut), (-2, 3), xycoords=("axes fraction", "data"),
-                        textcoords="offset points", ha="right", fontsize=8, color=MUTED)  # fmt: skip
+            level_line(ax, cut, f"{n_clusters} clusters")
         places = 10 * np.arange(len(dendrogram.leaf_sizes)) + 5
         ax.set_xticks(places, [f"{size:,.0f}" for size in dendrogram.leaf_sizes], rotation=90, fontsize=7)
         ax.set_xlim(0, 10 * len(places))
@@ -99,55 +102,41 @@ def feature_importances(
 ) -> Figure:
     """Return what is lost when each column is shuffled, with errors, and the share of impurity for comparison."""
     names = sorted(permutation, key=lambda name: -permutation[name].value)[:most]
-    with style():
-        height = 0.24 * len(names) + 1.0
-        figure = new_figure(9.8, height)
-        axes = figure.subplots(1, 2, sharey=True)
-        figure.subplots_adjust(left=0.13, right=0.98, top=1 - 0.32 / height, bottom=0.5 / height, wspace=0.08)
-        for ax, values, color in zip(axes, (permutation, impurity), (GENERATED, MUTED), strict=True):
+    height = 0.24 * len(names) + 1.0
+    margins = (0.13, 0.98, 0.5 / height, 1 - 0.32 / height)
+    with panels(1, 2, 9.8, height, margins=margins, wspace=0.08, sharey=True) as (figure, ((left, right),)):
+        for ax, values, color in zip((left, right), (permutation, impurity), (GENERATED, MUTED), strict=True):
             x, e = [values[name].value for name in names], [values[name].error for name in names]
             ax.barh(range(len(names)), x, height=0.62, color=color, alpha=0.3)
             ax.errorbar(x, range(len(names)), xerr=e, fmt="o", ms=3.5, lw=1.2, color=color)
-            ax.grid(visible=True, axis="x")
-            ax.grid(visible=False, axis="y")
+            rows_down(ax, names, longest=18)
             ax.axvline(0, color=MUTED, lw=0.8)
-        axes[0].set_yticks(range(len(names)), [safe_text(name, 18) for name in names])
-        axes[0].set_ylim(len(names) - 0.4, -0.6)
-        axes[0].set_title("Which columns matter")
-        axes[0].set_xlabel(f"loss of {score} when the column is shuffled, held-out rows")
-        axes[1].set_xlabel("share in the decrease of impurity, training rows")
+        left.set_title("Which columns matter")
+        left.set_xlabel(f"loss of {score} when the column is shuffled, held-out rows")
+        right.set_xlabel("share in the decrease of impurity, training rows")
     return figure
 
 
 def tree_correlations(rows: Sequence["TreeCorrelation"], chosen: int) -> Figure:
     """Return the correlation of two trees and the errors of tree and forest against the features per question."""
     x = [row.max_features for row in rows]
-    with style():
-        figure = new_figure(9.8, 2.7)
-        left, right = figure.subplots(1, 2)
-        figure.subplots_adjust(left=0.065, right=0.98, top=0.88, bottom=0.19, wspace=0.2)
+    margins = (0.065, 0.98, 0.19, 0.88)
+    with panels(1, 2, 9.8, 2.7, margins=margins, wspace=0.2) as (figure, ((left, right),)):
         left.plot(x, [row.rho for row in rows], "o-", ms=4.5, lw=1.3, color=GENERATED)
         left.set_title("Correlation of the errors of two trees")
-        right.plot(x, [row.tree_error for row in rows], "o-", ms=4.5, lw=1.3, color=MUTED)
-        right.plot(x, [row.forest_error for row in rows], "o-", ms=4.5, lw=1.3, color=CRITIC)
         right.set_title("Mean squared error, held-out rows")
-        right.annotate("one tree", (x[-1], rows[-1].tree_error), (-4, 6), textcoords="offset points", ha="right",
-                       fontsize=8, color=MUTED)  # fmt: skip
-        right.annotate("forest", (x[-1], rows[-1].forest_error), (-4, 6), textcoords="offset points", ha="right",
-                       fontsize=8, color=CRITIC)  # fmt: skip
+        errors = (("one tree", [row.tree_error for row in rows], MUTED),)
+        errors += (("forest", [row.forest_error for row in rows], CRITIC),)
+        for name, values, color in errors:
+            right.plot(x, values, "o-", ms=4.5, lw=1.3, color=color)
+            right.annotate(name, (x[-1], values[-1]), (-4, 6), textcoords="offset points", ha="right", fontsize=8,
+                           color=color)  # fmt: skip
         for ax in (left, right):
             ax.set_ylim(0, 1.2 * ax.get_ylim()[1])
-            ax.axvline(chosen, color=MUTED, lw=0.9, ls=(0, (5, 3)))
+            ax.axvline(chosen, color=MUTED, lw=0.9, ls=DASHED)
             ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
             ax.set_xlabel("features that each question may choose from (dashed: this forest)")
     return figure
-
-
-def _square() -> tuple[Figure, Axes]:
-    figure = new_figure(4.8, 4.2)
-    ax = figure.subplots()
-    figure.subplots_adjust(**SQUARE)
-    return figure, ax
 
 
 def _points(ax: Axes, x: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> None:
@@ -161,11 +150,3 @@ def _points(ax: Axes, x: np.ndarray, labels: np.ndarray, names: Sequence[str]) -
         legend = ax.legend(loc="best", fontsize=7.5, handletextpad=0.2, labelspacing=0.25)
         legend.set_frame_on(True)
         legend.get_frame().set(alpha=0.8, linewidth=0)
-
-
-def _cut(heights: np.ndarray, n_clusters: int) -> float | None:
-    """Return the middle of the gap in the heights that leaves `n_clusters`; None where it is below what is drawn."""
-    merges = n_clusters - 1
-    if not 0 < merges < len(heights):
-        return None
-    return 0.5 * float(heights[-merges] + heights[-merges - 1])

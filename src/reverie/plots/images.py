@@ -1,7 +1,7 @@
 """Images and lattices as grids: real beside generated, and one row per selected step of the training.
 
-A stack is (n, height, width) or (n, channel, height, width) with one or three channels. Real and generated
-share one grey scale, taken from the real stack. Spins and other two-valued lattices get two colours.
+A stack is (n, height, width) or (n, channel, height, width) with one or three channels. Real and generated share one
+grey scale, taken from the real stack. Spins and other two-valued lattices get two colours.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,9 @@ from matplotlib.figure import Figure
 
 from reverie.core.errors import InputError
 from reverie.plots.snapshots import choose_steps
-from reverie.plots.style import GENERATED, REAL, SPIN_MAP, new_figure, style
+from reverie.plots.style import GENERATED, REAL, SPIN_MAP, name_left, panels
 
-__all__ = ["as_pictures", "draw_grid", "image_grids", "image_rows", "intensity_limits", "mosaic"]
-
-_BLANK = np.nan
+__all__ = ["as_pictures", "draw_grid", "image_grids", "image_rows", "intensity_limits", "mosaic", "named_rows"]
 
 
 def as_pictures(stack: np.ndarray) -> np.ndarray:
@@ -40,12 +38,21 @@ def as_pictures(stack: np.ndarray) -> np.ndarray:
     )
 
 
+def intensity_limits(pictures: np.ndarray) -> tuple[float, float]:
+    """Return what is drawn black and white: the least value, and the one below which all but 0.05 % lie."""
+    finite = pictures[np.isfinite(pictures)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(np.quantile(finite, 0.9995))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
 def mosaic(pictures: np.ndarray, n_across: int, *, gap: int = 1) -> np.ndarray:
     """Return pictures (n, height, width[, 3]) side by side in rows of `n_across`, as one array; gaps are nan."""
     n, height, width = pictures.shape[:3]
     n_down = -(-n // n_across)
     shape = (n_down * (height + gap) - gap, n_across * (width + gap) - gap, *pictures.shape[3:])
-    page = np.full(shape, _BLANK)
+    page = np.full(shape, np.nan)
     for k in range(n):
         top, left = (k // n_across) * (height + gap), (k % n_across) * (width + gap)
         page[top : top + height, left : left + width] = pictures[k]
@@ -69,20 +76,18 @@ def image_grids(real: np.ndarray, generated: np.ndarray, *, n_side: int = 8, kin
 
     Parameters
     ----------
-    real, generated : stacks as in `as_pictures`; an empty one is left out.
+    real, generated : Stacks as in `as_pictures`; an empty one is left out.
+    n_side : Number of images along each side.
     kind : "spin" for two-valued lattices, else "pixel".
     """
     stacks = [("real", as_pictures(real), REAL), ("generated", as_pictures(generated), GENERATED)]
     stacks = [(label, x, color) for label, x, color in stacks if len(x)]
     limits = intensity_limits(stacks[0][1])
     height, width = stacks[0][1].shape[1:3]
-    with style():
-        figure = new_figure(5.1 * len(stacks), 5.1 * height / width + 0.35)
-        axes = figure.subplots(1, len(stacks), squeeze=False)[0]
-        figure.subplots_adjust(
-            left=0.005, right=0.995, top=1 - 0.35 / figure.get_figheight(), bottom=0.005, wspace=0.04
-        )
-        for ax, (label, pictures, color) in zip(axes, stacks, strict=True):
+    tall = 5.1 * height / width + 0.35
+    margins = (0.005, 0.995, 0.005, 1 - 0.35 / tall)
+    with panels(1, len(stacks), 5.1 * len(stacks), tall, margins=margins, wspace=0.04) as (figure, axes):
+        for ax, (label, pictures, color) in zip(axes[0], stacks, strict=True):
             draw_grid(ax, pictures[: n_side**2], n_side, limits=limits, kind=kind)
             ax.set_title(label, color=color, fontsize=11)
     return figure
@@ -99,31 +104,33 @@ def image_rows(
 
     Parameters
     ----------
-    snapshots : pairs (step, stack), at least one; at most six are shown.
-    real : stack to compare with.
+    snapshots : Pairs (step, stack), at least one; at most six are shown.
+    real : Stack to compare with, or None.
+    n_across : Number of images in a row.
+    kind : "spin" for two-valued lattices, else "pixel".
     """
-    rows = [(f"step {step:,}", as_pictures(x)[:n_across], GENERATED) for step, x in choose_steps(snapshots, most=6)]
-    limits = intensity_limits(as_pictures(real) if real is not None and len(real) else rows[-1][1])
+    rows = {f"step {step:,}": x[:n_across] for step, x in choose_steps(snapshots, most=6)}
     if real is not None and len(real):
-        rows.append(("real", as_pictures(real)[:n_across], REAL))
-    height, width = rows[0][1].shape[1:3]
-    across = max(len(pictures) for _, pictures, _ in rows)
-    with style():
-        row_height = (9.1 / across) * height / width + 0.05
-        figure = new_figure(10.2, row_height * len(rows))
-        axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
-        figure.subplots_adjust(left=0.1, right=0.997, top=0.995, bottom=0.005, hspace=0.06)
-        for ax, (label, pictures, color) in zip(axes, rows, strict=True):
+        rows["real"] = real[:n_across]
+    return named_rows(rows, kind=kind)
+
+
+def named_rows(rows: dict[str, np.ndarray], *, kind: str = "pixel", left: float = 0.1) -> Figure:
+    """Return a row of images for each name, all on the grey scale of the last row; "real" is drawn in ink.
+
+    Parameters
+    ----------
+    rows : Stacks as in `as_pictures`, by the name that stands to their left.
+    kind : "spin" for two-valued lattices, else "pixel".
+    left : Share of the width that the names take.
+    """
+    stacks = {name: as_pictures(stack) for name, stack in rows.items()}
+    last = list(stacks.values())[-1]
+    limits, (height, width) = intensity_limits(last), last.shape[1:3]
+    across = max(len(pictures) for pictures in stacks.values())
+    tall = ((1 - left) * 10.1 / across * height / width + 0.05) * len(stacks)
+    with panels(len(stacks), 1, 10.2, tall, margins=(left, 0.997, 0.005, 0.995), hspace=0.06) as (figure, axes):
+        for ax, (name, pictures) in zip(axes[:, 0], stacks.items(), strict=True):
             draw_grid(ax, pictures, across, limits=limits, kind=kind)
-            ax.annotate(label, (0, 0.5), (-8, 0), xycoords="axes fraction", textcoords="offset points",
-                        ha="right", va="center", color=color, fontweight="bold", annotation_clip=False)  # fmt: skip
+            name_left(ax, name, color=REAL if name == "real" else GENERATED, fontweight="bold")
     return figure
-
-
-def intensity_limits(pictures: np.ndarray) -> tuple[float, float]:
-    """Return what is drawn black and white: the least value, and the one below which all but 0.05 % lie."""
-    finite = pictures[np.isfinite(pictures)]
-    if not finite.size:
-        return 0.0, 1.0
-    low, high = float(finite.min()), float(np.quantile(finite, 0.9995))
-    return (low, high) if high > low else (low - 0.5, low + 0.5)

@@ -22,6 +22,7 @@ from reverie.plots.style import (
     axis_label,
     divide_ticks,
     new_figure,
+    panels,
     power_of_ten,
     style,
 )
@@ -49,19 +50,17 @@ def marginal(
 
     Parameters
     ----------
-    real, generated : (n,) each; an empty array leaves that sample out.
-    name, unit, kind : of the column; the unit stands on the axis.
-    p_value : of a Kolmogorov-Smirnov test made elsewhere, printed if given.
-    limits : range to show; None takes the central 99.8 % and notes what lies outside.
-    weights : (n,) event weights of `real`.
-    replicas : (replica, n) samples of each replica, for the band.
+    real, generated : Values of the column, shape (n,) each; an empty array leaves that sample out.
+    name, unit, kind : Name, unit and kind of the column; the unit stands on the axis.
+    p_value : p-value of a Kolmogorov-Smirnov test made elsewhere, printed if given.
+    limits : Range to show; None takes the central 99.8 % and notes what lies outside.
+    weights : Event weights of `real`, shape (n,).
+    replicas : Samples of each replica, shape (replica, n), for the band.
     """
-    binned = bin_columns(real, generated, kind=kind, limits=limits, weights=weights, replicas=_listed(replicas))
-    with style():
-        figure = new_figure(_WIDTH, _HEIGHT)
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1.0])
-        figure.subplots_adjust(left=0.14, right=0.975, top=0.855, bottom=0.14, hspace=0.08)
-        _draw_both(upper, lower, binned, name=name, unit=unit, p_value=p_value)
+    binned = bin_columns(real, generated, kind=kind, limits=limits, weights=weights, replicas=replicas)
+    margins, grid = (0.14, 0.975, 0.14, 0.855), {"hspace": 0.08, "sharex": True, "height_ratios": [2.6, 1.0]}
+    with panels(2, 1, _WIDTH, _HEIGHT, margins=margins, **grid) as (figure, axes):
+        _draw_both(axes[0, 0], axes[1, 0], binned, name=name, unit=unit, p_value=p_value)
     return figure
 
 
@@ -81,12 +80,12 @@ def marginals(
 
     Parameters
     ----------
-    real, generated : (n, feature) each.
-    names, units, kinds : one per feature.
-    p_values : of Kolmogorov-Smirnov tests, by name.
-    n_across : panels in a row.
-    weights : (n,) event weights of `real`.
-    replicas : (replica, n, feature) samples of each replica, for the bands.
+    real, generated : Rows, shape (n, feature) each.
+    names, units, kinds : One per feature.
+    p_values : p-values of Kolmogorov-Smirnov tests, by name.
+    n_across : Number of panels in a row.
+    weights : Event weights of `real`, shape (n,).
+    replicas : Samples of each replica, shape (replica, n, feature), for the bands.
     """
     n_columns = len(names)
     n_down = -(-n_columns // n_across)
@@ -103,7 +102,7 @@ def marginals(
             lower = figure.add_subplot(cell[1], sharex=upper)
             column = None if replicas is None else replicas[..., j]
             kind = kinds[j] if kinds else "continuous"
-            binned = bin_columns(real[:, j], generated[:, j], kind=kind, weights=weights, replicas=_listed(column))
+            binned = bin_columns(real[:, j], generated[:, j], kind=kind, weights=weights, replicas=column)
             unit = units[j] if units else ""
             _draw_both(upper, lower, binned, name=name, unit=unit, p_value=(p_values or {}).get(name))
     return figure
@@ -148,8 +147,13 @@ def draw_ratio(ax: Axes, binned: Binned) -> None:
         known = np.isfinite(safe)
         draw_band(ax, binned.edges, tuple(np.where(known, edge / safe, 1.0) for edge in between))
     value, down, up = binned.ratio()
-    span = _ratio_span(value, down, up)
-    measured = np.isfinite(value) & _is_measured(binned)
+    # half width of the axis: the least that holds nine of ten well measured bins
+    known = np.isfinite(value) & (np.maximum(down, up) < 0.35)
+    farthest = float(np.quantile(np.abs(value[known] - 1.0), 0.9)) if known.any() else 1.0
+    span = next((span for span in _TICK if farthest <= 0.9 * span), 1.0)
+    # bins with enough real events, or with weights of less than half their size in error
+    enough = binned.real >= _FEWEST if binned.squares is None else binned.real > 2 * np.sqrt(binned.squares)
+    measured = np.isfinite(value) & enough
     inside = measured & (np.abs(value - 1.0) <= span)
     bars = np.stack([down, up])[:, inside]
     ax.errorbar(binned.centres[inside], value[inside], yerr=bars, fmt="o", ms=2.4, lw=0.9, color=GENERATED)
@@ -167,17 +171,6 @@ def draw_band(ax: Axes, edges: np.ndarray, band: tuple[np.ndarray, ...]) -> None
         high, edges, baseline=low, fill=True, facecolor="none", edgecolor=REPLICAS, hatch="//////", lw=0.6,
         label="replicas", zorder=2,
     )  # fmt: skip
-
-
-def _listed(replicas: np.ndarray | None) -> list[np.ndarray] | None:
-    return None if replicas is None else list(replicas)
-
-
-def _is_measured(binned: Binned) -> np.ndarray:
-    """Tell the bins with enough real events, or with weights of less than half their size in error."""
-    if binned.squares is None:
-        return binned.real >= _FEWEST
-    return binned.real > 2 * np.sqrt(binned.squares)
 
 
 def _draw_both(upper: Axes, lower: Axes, binned: Binned, *, name: str, unit: str, p_value: float | None) -> None:
@@ -230,10 +223,3 @@ def _scale_counts(ax: Axes, binned: Binned) -> None:
         low = 0.0 if binned.squares is None else min(0.0, float(np.min(binned.real_interval()[0], initial=0)))
         ax.set_ylim(1.1 * low, tallest * 1.14)
         ax.yaxis.set_major_locator(MaxNLocator(5))
-
-
-def _ratio_span(value: np.ndarray, down: np.ndarray, up: np.ndarray) -> float:
-    """Half width of the ratio axis, a key of `_TICK`: the least that holds nine of ten well measured bins."""
-    known = np.isfinite(value) & (np.maximum(down, up) < 0.35)
-    reach = float(np.quantile(np.abs(value[known] - 1.0), 0.9)) if known.any() else 1.0
-    return next((span for span in _TICK if reach <= 0.9 * span), 1.0)

@@ -24,9 +24,8 @@ from reverie.plots.style import (
     REAL_MAP,
     axis_label,
     divide_ticks,
-    new_figure,
+    panels,
     power_of_ten,
-    style,
 )
 
 __all__ = ["choose_columns", "darkest_shade", "density", "draw_contours", "draw_density", "pair_edges", "pairs"]
@@ -42,7 +41,8 @@ def choose_columns(real: np.ndarray, generated: np.ndarray, most: int = 6) -> li
 
     Parameters
     ----------
-    real, generated : (n, feature); with an empty or one-valued column left out while others remain.
+    real, generated : Rows, shape (n, feature) each; a column of one value is left out while others remain.
+    most : Largest number of columns.
     """
     columns = [j for j in range(real.shape[1]) if len(np.unique(real[:1000, j])) > 1] or list(range(real.shape[1]))
     if len(columns) <= most:
@@ -75,10 +75,10 @@ def pairs(
 
     Parameters
     ----------
-    real, generated : (n, feature) each, same features.
-    names, units, kinds : one per feature.
-    columns : which features to show; None lets `choose_columns` take at most six.
-    replicas : (replica, n, feature) samples of each replica: a band between them on the diagonal.
+    real, generated : Rows of the same features, shape (n, feature) each.
+    names, units, kinds : One per feature.
+    columns : Which features to show; None lets `choose_columns` take at most six.
+    replicas : Samples of each replica, shape (replica, n, feature): a band between them on the diagonal.
     """
     chosen = list(columns) if columns is not None else choose_columns(real, generated)
     real, generated = real[:_MOST_ROWS], generated[:_MOST_ROWS]
@@ -88,24 +88,24 @@ def pairs(
     labels = [axis_label(names[j], units[j] if units else "", 14, p) for j, p in zip(chosen, powers, strict=True)]
     size = len(chosen)
     side = 9.6 if size > 2 else 3.0 * size + 0.6
-    with style():
-        figure = new_figure(side, side)
-        axes = figure.subplots(size, size, squeeze=False)
-        figure.subplots_adjust(left=0.075, right=0.99, bottom=0.075, top=0.955, wspace=0.07, hspace=0.07)
-        for row in range(size):
-            for column in range(size):
-                ax = axes[row, column]
-                i, j = chosen[row], chosen[column]
-                if row == column:
-                    band = None if replicas is None else replicas[..., i]
-                    _draw_diagonal(ax, real[:, i], generated[:, i], edges[row], band)
-                else:
-                    pair = edges[column], edges[row]
-                    _draw_cell(ax, real[:, [j, i]], generated[:, [j, i]], pair, below=row > column)
-                _dress(ax, row, column, size, labels)
-                divide_ticks(ax.xaxis, powers[column])
-                divide_ticks(ax.yaxis, powers[row])
-        _headline(figure)
+    margins = (0.075, 0.99, 0.075, 0.955)
+    with panels(size, size, side, side, margins=margins, wspace=0.07, hspace=0.07) as (figure, axes):
+        for (row, column), ax in np.ndenumerate(axes):
+            i, j = chosen[row], chosen[column]
+            pair, of_real, of_generated = (edges[column], edges[row]), real[:, [j, i]], generated[:, [j, i]]
+            if row == column:
+                band = None if replicas is None else replicas[..., i]
+                _draw_diagonal(ax, real[:, i], generated[:, i], edges[row], band)
+            elif row > column:
+                draw_density(ax, of_real, pair, REAL_MAP, darkest=darkest_shade(of_real, pair))
+            else:
+                draw_density(ax, of_generated, pair, GENERATED_MAP, darkest=darkest_shade(of_real, pair))
+                draw_contours(ax, of_real, pair, REAL)
+            _dress(ax, row, column, size, labels)
+            divide_ticks(ax.xaxis, powers[column])
+            divide_ticks(ax.yaxis, powers[row])
+        figure.text(0.075, 0.972, "■ real (below the diagonal; lines above it)", color=REAL, fontsize=9)
+        figure.text(0.99, 0.972, "■ generated (above the diagonal)", color=GENERATED, fontsize=9, ha="right")
     return figure
 
 
@@ -149,15 +149,6 @@ def draw_contours(ax: Axes, points: np.ndarray, edges: Edges, color: str) -> Non
         ax.contour(x, y, smooth.T, levels=levels, colors=color, linewidths=0.8, alpha=0.9)
 
 
-def _draw_cell(ax: Axes, real: np.ndarray, generated: np.ndarray, edges: Edges, *, below: bool) -> None:
-    darkest = darkest_shade(real, edges)
-    if below:
-        draw_density(ax, real, edges, REAL_MAP, darkest=darkest)
-        return
-    draw_density(ax, generated, edges, GENERATED_MAP, darkest=darkest)
-    draw_contours(ax, real, edges, REAL)
-
-
 def _draw_diagonal(
     ax: Axes, real: np.ndarray, generated: np.ndarray, edges: np.ndarray, replicas: np.ndarray | None
 ) -> None:
@@ -189,9 +180,3 @@ def _dress(ax: Axes, row: int, column: int, size: int, labels: Sequence[str]) ->
     if column == 0:
         ax.set_ylabel(labels[row], fontweight="bold")
         ax.yaxis.set_label_coords(-0.34 if size > 3 else -0.2, 0.5)
-
-
-def _headline(figure: Figure) -> None:
-    top = 0.972
-    figure.text(0.075, top, "■ real (below the diagonal; lines above it)", color=REAL, fontsize=9)
-    figure.text(0.99, top, "■ generated (above the diagonal)", color=GENERATED, fontsize=9, ha="right")

@@ -18,9 +18,10 @@ from reverie.plots.style import (
     REAL_MAP,
     axis_label,
     divide_ticks,
-    new_figure,
+    legend_above,
+    panel,
+    panels,
     power_of_ten,
-    style,
 )
 
 __all__ = ["choose_pair", "choose_steps", "evolution", "projections"]
@@ -63,30 +64,31 @@ def projections(
 
     Parameters
     ----------
-    real : (n, feature).
-    snapshots : pairs (step, samples (n, feature)), at least one; at most five are shown.
-    columns : the two features; None takes the two that `choose_pair` finds in the last snapshot.
+    real : Real rows, shape (n, feature).
+    snapshots : Pairs (step, samples (n, feature)), at least one; at most five are shown.
+    names, units, kinds : One per feature.
+    columns : The two features; None takes the two that `choose_pair` finds in the last snapshot.
     """
     shown = choose_steps(snapshots)
     i, j = columns or choose_pair(real, shown[-1][1])
     kind = [kinds[c] if kinds else "continuous" for c in (i, j)]
     edges = pair_edges(real[:, i], kind[0]), pair_edges(real[:, j], kind[1])
+    powers = [power_of_ten(*e[[0, -1]]) for e in edges]
+    labels = [axis_label(names[c], units[c] if units else "", 16, p) for c, p in zip((i, j), powers, strict=True)]
     darkest = darkest_shade(real[:, [i, j]], edges)
-    panels = [(f"step {step:,}", x, GENERATED_MAP) for step, x in shown] + [("real", real, REAL_MAP)]
-    with style():
-        figure = new_figure(10.2, 2.55)
-        axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
-        figure.subplots_adjust(left=0.06, right=0.995, top=0.88, bottom=0.19, wspace=0.08)
-        for ax, (title, points, colors) in zip(axes, panels, strict=True):
+    shades = [(f"step {step:,}", x, GENERATED_MAP) for step, x in shown] + [("real", real, REAL_MAP)]
+    margins, shared = (0.06, 0.995, 0.19, 0.88), {"sharex": True, "sharey": True, "wspace": 0.08}
+    with panels(1, len(shades), 10.2, 2.55, margins=margins, **shared) as (figure, ((first, *others),)):
+        for ax, (title, points, colors) in zip((first, *others), shades, strict=True):
             draw_density(ax, points[:, [i, j]], edges, colors, darkest=darkest)
             draw_contours(ax, real[:, [i, j]], edges, REAL)
             ax.set_title(title, color=REAL if title == "real" else "#064f4c")
             ax.grid(visible=False)
             ax.xaxis.set_major_locator(MaxNLocator(4, prune="both"))
-            ax.set_xlabel(axis_label(names[i], units[i] if units else "", 16, power_of_ten(*edges[0][[0, -1]])))
-        axes[0].set_ylabel(axis_label(names[j], units[j] if units else "", 16, power_of_ten(*edges[1][[0, -1]])))
-        divide_ticks(axes[0].xaxis, power_of_ten(*edges[0][[0, -1]]))
-        divide_ticks(axes[0].yaxis, power_of_ten(*edges[1][[0, -1]]))
+            ax.set_xlabel(labels[0])
+        first.set_ylabel(labels[1])
+        divide_ticks(first.xaxis, powers[0])
+        divide_ticks(first.yaxis, powers[1])
     return figure
 
 
@@ -98,23 +100,22 @@ def evolution(
     unit: str = "",
     kind: str = "continuous",
     weights: np.ndarray | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """Return one column at the chosen steps as lines from pale to dark, with the real points over them.
 
     Parameters
     ----------
-    real : (n,).
-    snapshots : pairs (step, samples (n,)), at least one.
-    name, unit, kind : of the column.
-    weights : (n,) event weights of `real`.
+    real : Real values, shape (n,).
+    snapshots : Pairs (step, samples (n,)), at least one.
+    name, unit, kind : Name, unit and kind of the column.
+    weights : Event weights of `real`, shape (n,).
+    ax : Axes to draw on, or None for a new figure.
     """
     shown = choose_steps(snapshots)
     reference = bin_columns(real, real[:0], kind=kind, n_bins=30, weights=weights)
     edges, n_real = reference.edges, reference.n_real or 1
-    with style():
-        figure = new_figure(4.8, 2.8)
-        ax = figure.subplots()
-        figure.subplots_adjust(left=0.115, right=0.975, top=0.84, bottom=0.165)
+    with panel(4.8, 2.8, (0.115, 0.975, 0.165, 0.84), ax) as (figure, ax):
         for k, (step, values) in enumerate(shown):
             counts = np.histogram(values, bins=edges)[0] * n_real / max(len(values), 1)
             ax.stairs(counts, edges, color=_AGES(k / max(len(shown) - 1, 1)), lw=1.5, label=f"{step:,}")
@@ -131,19 +132,6 @@ def evolution(
         divide_ticks(ax.xaxis, power)
         ax.set_xlabel(axis_label(name, unit, power=power), fontweight="bold")
         ax.set_ylabel("entries per bin")
-        _legend_above(ax)
+        words = {"title": "generated at step", "title_fontproperties": {"size": 8}, "alignment": "left"}
+        legend_above(ax, ncols=6, columnspacing=1.1, handlelength=1.1, borderpad=0.4, labelcolor=MUTED, **words)
     return figure
-
-
-def _legend_above(ax: Axes) -> None:
-    ax.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1.0),
-        ncols=6,
-        columnspacing=1.1,
-        handlelength=1.1,
-        title="generated at step",
-        title_fontproperties={"size": 8},
-        alignment="left",
-        labelcolor=MUTED,
-    )

@@ -1,12 +1,11 @@
-"""Training over the iterations: losses, the discriminator's outputs, gradient norms, energies.
+"""Training over the iterations: losses, the discriminator's outputs, gradient norms, energies, any named lines.
 
-At the equilibrium of the game the discriminator cannot tell real from generated and answers 1/2 to both
-(Goodfellow et al., arXiv:1406.2661); that line is drawn. Raw records are faint, their running mean is bold.
-Where the history holds a quantity replica by replica, as ``d_loss.0``, ``d_loss.1``, ..., a band reaches from
-the lowest to the highest of them.
+At the equilibrium of the game the discriminator cannot tell real from generated and answers 1/2 to both (Goodfellow et
+al., arXiv:1406.2661); that line is drawn. Raw records are faint, their running mean is bold. Where the history holds a
+quantity replica by replica, as ``d_loss.0``, ``d_loss.1``, ..., a band reaches from the lowest to the highest of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, style
+from reverie.plots.style import CRITIC, DASHED, GENERATED, MUTED, REAL, legend_above, panel, style
 
-__all__ = ["curve", "discriminator_outputs", "draw_curve", "gradient_norms", "learning_curves", "losses", "smoothed"]
+__all__ = [
+    "curve",
+    "discriminator_outputs",
+    "draw_curve",
+    "gradient_norms",
+    "learning_curves",
+    "line_figure",
+    "losses",
+    "smoothed",
+    "step_axis",
+]
 
 History = Sequence[Mapping[str, Any]]
 _MOST_POINTS = 1500
+_COLORS = (REAL, GENERATED, CRITIC, MUTED)
 _LEARNING = (
     ("Loss", "loss", (("loss", "training", REAL), ("held_out_loss", "held out", GENERATED))),
     ("Parts of the loss", "nats", (("reconstruction", "reconstruction", REAL), ("kl", "KL of the code", CRITIC))),
@@ -57,7 +67,7 @@ def replica_band(history: History, key: str) -> tuple[np.ndarray, np.ndarray, np
 
 
 def losses(history: History) -> Figure | None:
-    """Return the losses of both players against the step, or None when the history has none."""
+    """Return the losses of both networks against the step, or None when the history has none."""
     parts = (("d_loss", "discriminator", CRITIC), ("g_loss", "generator", GENERATED))
     return _curves(history, parts, title="Losses of the two players", y_label="loss")
 
@@ -66,27 +76,52 @@ def discriminator_outputs(history: History) -> Figure | None:
     """Return D(real) and D(fake) against the step with the equilibrium line at 1/2, or None without them."""
     parts = (("d_real", "D(real)", REAL), ("d_fake", "D(fake)", GENERATED))
     figure = _curves(history, parts, title="What the discriminator answers", y_label="mean output of D")
-    if figure is not None:
+    if figure is not None and _all_lines(figure, lambda y: (y >= 0) & (y <= 1)):
         ax = figure.axes[0]
-        if all(((0 <= line.get_ydata()) & (line.get_ydata() <= 1)).all() for line in ax.get_lines()):  # pyright: ignore
-            ax.set_ylim(0, 1)
-            ax.axhline(0.5, color=MUTED, lw=1.1, ls=(0, (5, 3)), zorder=1, label="equilibrium 1/2")
-            _legend_above(ax)
+        ax.set_ylim(0, 1)
+        ax.axhline(0.5, color=MUTED, lw=1.1, ls=DASHED, zorder=1, label="equilibrium 1/2")
+        with style():
+            legend_above(ax, ncols=3, columnspacing=1.4)
     return figure
 
 
 def learning_curves(history: History) -> list[Figure]:
-    """Return what a model without an opponent learns by, as far as it is there: losses, their parts, energies."""
+    """Return what a model without an opponent learns by, as far as it was recorded: losses, their parts, energies."""
     drawn = [_curves(history, parts, title=title, y_label=label) for title, label, parts in _LEARNING]
     return [figure for figure in drawn if figure is not None]
 
 
 def gradient_norms(history: History) -> Figure | None:
-    """Return the gradient norms of both players on a logarithmic axis, or None when the history has none."""
+    """Return the gradient norms of both networks on a logarithmic axis, or None when the history has none."""
     parts = (("d_grad_norm", "discriminator", CRITIC), ("g_grad_norm", "generator", GENERATED))
     figure = _curves(history, parts, title="Gradient norms", y_label="norm of the gradient")
-    if figure is not None and all((line.get_ydata() > 0).all() for line in figure.axes[0].get_lines()):  # pyright: ignore
+    if figure is not None and _all_lines(figure, lambda y: y > 0):
         figure.axes[0].set_yscale("log")
+    return figure
+
+
+def line_figure(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, title: str, x_label: str, y_label: str
+) -> Figure:
+    """Return a figure of named lines; beyond four they share one faint colour and need no legend.
+
+    Parameters
+    ----------
+    lines : Pairs (x, y) by name.
+    title, x_label, y_label : Texts of the figure.
+    """
+    few = len(lines) <= len(_COLORS)
+    with panel(4.8, 2.85, (0.14, 0.975, 0.15, 0.83 if few else 0.88)) as (figure, ax):
+        for i, (name, (x, y)) in enumerate(lines.items()):
+            look = {"color": _COLORS[i], "lw": 1.5} if few else {"color": GENERATED, "lw": 0.7, "alpha": 0.5}
+            ax.plot(np.asarray(x), np.asarray(y), label=name, **look)
+        ax.set_title(title, pad=22 if few and len(lines) > 1 else 8)
+        ax.set_xlabel(x_label, labelpad=3)
+        ax.set_ylabel(y_label)
+        ax.margins(x=0.01)
+        ax.xaxis.set_major_locator(MaxNLocator(6))
+        if few and len(lines) > 1:
+            legend_above(ax)
     return figure
 
 
@@ -98,39 +133,35 @@ def draw_curve(ax: Axes, steps: np.ndarray, values: np.ndarray, *, label: str, c
     ax.plot(steps[thin], smoothed(values)[thin], color=color, lw=1.7, label=label)
 
 
+def step_axis(ax: Axes, title: str, y_label: str, *, margin: float = 0.01) -> None:
+    """Write title and labels of a panel over the training steps, with room for a legend between title and frame."""
+    ax.set_title(title, pad=22)
+    ax.set_xlabel("training step", labelpad=3)
+    ax.set_ylabel(y_label)
+    ax.margins(x=margin)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+
+
+def _all_lines(figure: Figure, holds: Callable[[np.ndarray], np.ndarray]) -> bool:
+    return all(holds(np.asarray(line.get_ydata())).all() for line in figure.axes[0].get_lines())
+
+
 def _curves(history: History, parts: Sequence[tuple[str, str, str]], *, title: str, y_label: str) -> Figure | None:
-    bands = [(replica_band(history, key), color) for key, _, color in parts]
-    known = [(curve(history, key), label, color) for key, label, color in parts]
-    known = [part for part in known if len(part[0][0])]
+    known = [(key, *curve(history, key), label, color) for key, label, color in parts]
+    known = [part for part in known if len(part[1])]
     if not known:
         return None
-    with style():
-        figure = new_figure(4.8, 2.85)
-        ax = figure.subplots()
-        figure.subplots_adjust(left=0.15, right=0.975, top=0.83, bottom=0.15)
-        for (steps, values), label, color in known:
+    with panel(4.8, 2.85, (0.15, 0.975, 0.15, 0.83)) as (figure, ax):
+        for key, steps, values, label, color in known:
             draw_curve(ax, steps, values, label=label, color=color)
-        for band, color in bands:
+            band = replica_band(history, key)
             if band is not None:
                 ax.fill_between(*band, color=color, alpha=0.18, lw=0)
-        ax.set_title(title, pad=22)
-        ax.set_xlabel("training step", labelpad=3)
-        ax.set_ylabel(y_label)
-        ax.margins(x=0.01)
-        ax.xaxis.set_major_locator(MaxNLocator(6))
-        ax.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
-        _robust_limits(ax, [values for (_, values), _, _ in known])
-        _legend_above(ax)
+        step_axis(ax, title, y_label)
+        # the first wild steps leave the frame: the central 99 % and a margin are shown
+        low, high = np.quantile(np.concatenate([values for _, _, values, _, _ in known]), [0.005, 0.995])
+        if high > low:
+            ax.set_ylim(low - 0.1 * (high - low), high + 0.12 * (high - low))
+        legend_above(ax, ncols=3, columnspacing=1.4)
     return figure
-
-
-def _legend_above(ax: Axes) -> None:
-    with style():
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, columnspacing=1.4, borderpad=0.1)
-
-
-def _robust_limits(ax: Axes, series: Sequence[np.ndarray]) -> None:
-    """Let the first wild steps leave the frame: show the central 99 % and a margin."""
-    low, high = np.quantile(np.concatenate(series), [0.005, 0.995])
-    if high > low:
-        ax.set_ylim(low - 0.1 * (high - low), high + 0.12 * (high - low))

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reverie.plots.style import ALERT, CRITIC, GENERATED, MUTED, REAL, new_figure, safe_text, style
+from reverie.plots.style import ALERT, CRITIC, DASHED, GENERATED, MUTED, REAL, panel, safe_text
 
 __all__ = ["Trial", "history", "slice_of"]
 
@@ -31,22 +31,18 @@ class Trial:
     is_best: bool = False
 
 
-def history(trials: Sequence[Trial], *, y_label: str, larger_is_better: bool) -> Figure:
+def history(trials: Sequence[Trial], *, y_label: str, larger_is_better: bool, ax: Axes | None = None) -> Figure:
     """Return the scores of the trials in their order, and the best so far.
 
     Parameters
     ----------
-    trials : in any order.
-    y_label : what the score is.
-    larger_is_better : which way is up.
+    trials : Trials in any order.
+    y_label : What the score is.
+    larger_is_better : Whether a larger score is better.
+    ax : Axes to draw on, or None for a new figure.
     """
-    with style():
-        figure = new_figure(10.0, 3.1)
-        ax = figure.subplots()
-        figure.subplots_adjust(left=0.09, right=0.98, top=0.95, bottom=0.15)
-        scored = sorted((t for t in trials if t.value is not None), key=lambda t: t.number)
-        _set_limits(ax, scored, larger_is_better=larger_is_better)
-        _draw_default(ax, scored)
+    scored = sorted((t for t in trials if t.value is not None), key=lambda t: t.number)
+    with panel(10.0, 3.1, (0.09, 0.98, 0.15, 0.95), ax) as (figure, ax):
         if scored:
             best = np.maximum if larger_is_better else np.minimum
             numbers, values = [t.number for t in scored], np.array([t.value for t in scored], dtype=float)
@@ -67,26 +63,21 @@ def slice_of(
     scale: str,
     y_label: str,
     larger_is_better: bool,
+    ax: Axes | None = None,
 ) -> Figure:
     """Return the scores against one option.
 
     Parameters
     ----------
-    trials : in any order.
-    values : of the option, by the number of the trial.
-    name : of the option.
+    trials : Trials in any order.
+    values : Values of the option, by the number of the trial.
+    name : Name of the option.
     scale : "linear", "log", or "choice" for words, which stand side by side.
-    y_label, larger_is_better : as in `history`.
+    y_label, larger_is_better, ax : As in `history`.
     """
-    with style():
-        figure = new_figure(4.8, 2.85)
-        ax = figure.subplots()
-        figure.subplots_adjust(left=0.18, right=0.975, top=0.95, bottom=0.17)
-        scored = [t for t in trials if t.value is not None]
-        _set_limits(ax, scored, larger_is_better=larger_is_better)
-        _draw_default(ax, scored)
+    with panel(4.8, 2.85, (0.18, 0.975, 0.17, 0.95), ax) as (figure, ax):
         places = _places(ax, values, scale)
-        _draw_trials(ax, [t for t in trials if t.number in places], places, larger_is_better=larger_is_better)
+        _draw_trials(ax, trials, places, larger_is_better=larger_is_better)
         ax.set_xlabel(safe_text(name, 40), labelpad=3)
         ax.set_ylabel(safe_text(y_label, 32))
         ax.yaxis.set_major_locator(MaxNLocator(5))
@@ -97,7 +88,9 @@ def _places(ax: Axes, values: Mapping[int, Any], scale: str) -> dict[int, float]
     """Return where each trial stands, and dress the axis."""
     if scale == "choice":
         words = list(dict.fromkeys(str(values[k]) for k in sorted(values) if values[k] is not None))
-        words.sort(key=_order)
+        numbers = {word: re.match(r"[-+]?[\d.]+(e[-+]?\d+)?", word) for word in words}
+        # by the number that a word begins with, words without one last
+        words.sort(key=lambda word: (1, 0.0, word) if (n := numbers[word]) is None else (0, float(n[0]), word))
         ax.set_xticks(range(len(words)), [safe_text(word, 14) for word in words])
         ax.set_xlim(-0.6, len(words) - 0.4)
         rank = {word: k for k, word in enumerate(words)}
@@ -111,45 +104,32 @@ def _places(ax: Axes, values: Mapping[int, Any], scale: str) -> dict[int, float]
     return numeric
 
 
-def _order(word: str) -> tuple[int, float, str]:
-    """Sort by the number that a word begins with, words without one last."""
-    number = re.match(r"[-+]?[\d.]+(e[-+]?\d+)?", word)
-    return (1, 0.0, word) if number is None else (0, float(number[0]), word)
-
-
-def _set_limits(ax: Axes, scored: Sequence[Trial], *, larger_is_better: bool) -> None:
-    values = np.array([t.value for t in scored], dtype=float)
-    if not len(values):
-        ax.set_ylim(0, 1)
-        return
-    best, far = (
-        (values.max(), np.quantile(values, 0.25)) if larger_is_better else (values.min(), np.quantile(values, 0.75))
-    )
-    shown = [(t.value, t.error or 0.0) for t in scored if t.value is not None and (t.is_best or t.number == 0)]
-    edges = [best, far, *(value + sign * error for value, error in shown for sign in (-1, 1))]
-    low, high = min(edges), max(edges)
-    margin = 0.25 * (high - low) or 0.05 * abs(high) or 1.0
-    ax.set_ylim(low - margin, high + margin)
-
-
-def _draw_default(ax: Axes, scored: Sequence[Trial]) -> None:
-    for trial in scored:
-        if trial.number == 0 and trial.value is not None:
-            ax.axhline(trial.value, color=MUTED, lw=1.1, ls=(0, (5, 3)), zorder=1)
-
-
 def _draw_trials(ax: Axes, trials: Sequence[Trial], places: Mapping[int, float], *, larger_is_better: bool) -> None:
-    low, high = ax.get_ylim()
+    """Draw the trials at their `places`, a line at the default, and the limits that the head of this file describes."""
+    values = np.array([t.value for t in trials if t.value is not None], dtype=float)
+    low, high = 0.0, 1.0
+    if len(values):
+        best, far = values.max(), np.quantile(values, 0.25)
+        if not larger_is_better:
+            best, far = values.min(), np.quantile(values, 0.75)
+        shown = [(t.value, t.error or 0.0) for t in trials if t.value is not None and (t.is_best or t.number == 0)]
+        edges = [best, far, *(value + sign * error for value, error in shown for sign in (-1, 1))]
+        margin = 0.25 * (max(edges) - min(edges)) or 0.05 * abs(max(edges)) or 1.0
+        low, high = float(min(edges) - margin), float(max(edges) + margin)
+    ax.set_ylim(low, high)
     edge = low + 0.03 * (high - low) if larger_is_better else high - 0.03 * (high - low)
     for trial in trials:
+        if trial.number == 0 and trial.value is not None:
+            ax.axhline(trial.value, color=MUTED, lw=1.1, ls=DASHED, zorder=1)
+        if trial.number not in places:
+            continue
         x = places[trial.number]
         if trial.value is None:
             ax.plot(x, edge, "x", color=ALERT, ms=4.5, mew=1.1, zorder=3)
         elif not low <= trial.value <= high:
             ax.plot(x, edge, "v" if larger_is_better else "^", color=MUTED, ms=4.5, zorder=3)
         else:
-            marker, fill = ("s", "white") if trial.number == 0 else ("o", GENERATED)
-            color = REAL if trial.number == 0 else GENERATED
+            marker, fill, color = ("s", "white", REAL) if trial.number == 0 else ("o", GENERATED, GENERATED)
             error = trial.error if trial.error is not None and math.isfinite(trial.error) else None
             ax.errorbar(x, trial.value, yerr=error, fmt=marker, mfc=fill, color=color, ms=4.5, lw=1.1, zorder=4)
             if trial.is_best:

@@ -1,8 +1,8 @@
 """What a model says of itself, as a section: likelihoods, diagnostics, small figures."""
 
 from reverie.core.assessment import Assessment, Curves
-from reverie.plots.curves import line_figure
 from reverie.plots.style import to_svg
+from reverie.plots.training import line_figure
 from reverie.report.page import Block, Cell, Gallery, Picture, Section, Table, Text
 from reverie.report.words import measured
 
