@@ -9,11 +9,18 @@ import torch
 from scipy import stats
 
 from reverie.validation.permutation.relabelling import jackknife_error, relabellings
-from reverie.validation.statistics.ball_errors import N_SPLITS, ball_errors, halves
-from reverie.validation.statistics.ball_walk import column_sums, packed, walk
 from reverie.validation.statistics.marginal import TAIL, tail_columns
 from reverie.validation.statistics.neighbours import neighbour_graph
-from reverie.validation.statistics.precision_recall import ball_statistics, list_length
+from reverie.validation.statistics.precision_recall import (
+    N_SPLITS,
+    ball_errors,
+    ball_statistics,
+    column_sums,
+    find_balls,
+    halves,
+    list_length,
+    packed,
+)
 
 ALPHA = 1e-4
 NAMES = ("precision", "recall", "density", "coverage")
@@ -117,7 +124,7 @@ def test_a_jackknife_of_groups_fails():
     label = packed(np.repeat(of_x, kept.shape[1], axis=1))
     for seed in range(120):
         graph = neighbour_graph(_pair(n, n, seed), list_length(n, n), _gen())
-        balls = walk(graph, label, packed(kept), k)
+        balls = find_balls(graph, label, packed(kept), k)
         left_out = column_sums(balls.covered & label)[: kept.shape[1]] / (kept & of_x).sum(0)
         coverage = ball_statistics(graph, relabel, k)[3].value
         found.append((coverage, jackknife_error(left_out)))
