@@ -12,7 +12,8 @@ from reverie.core.errors import FolderError, InputError, UnknownNameError
 from reverie.experiment.compare import Score, compare_runs, difference, scores_of, welch
 from reverie.experiment.folder import RunFolder, write_json
 from reverie.validation.power.events_needed import events_for_auc
-from reverie.validation.results.result import ClassifierResult, TestResult, ValidationResult
+from reverie.validation.results.result import ValidationResult
+from reverie.validation.results.tests import ClassifierResult, TestResult
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test here
 LEVEL = 0.05

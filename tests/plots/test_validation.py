@@ -7,7 +7,7 @@ import pytest
 
 from reverie.plots.style import ALERT, GENERATED
 from reverie.plots.validation import auc, checks_in_noise_units, choose_checks, importances, in_noise_units
-from reverie.validation.results.result import ClassifierResult, TestResult
+from reverie.validation.results.tests import ClassifierResult, TestResult
 
 
 def check(name="KS", feature="a", value=3.0, p=0.5, real=1.0):

@@ -14,7 +14,8 @@ from reverie.core.errors import FolderError, InputError
 from reverie.report.evidence import tone, verdict_section
 from reverie.report.origin import read_bibtex
 from reverie.report.words import count, events, flattened, measured, number, p_value
-from reverie.validation.results.result import ClassifierResult, TestResult, ValidationResult
+from reverie.validation.results.result import ValidationResult
+from reverie.validation.results.tests import ClassifierResult, TestResult
 
 RNG = np.random.default_rng(4)
 EVIL = "<script>alert('x')</script>"

@@ -13,11 +13,11 @@ import torch
 from scipy import stats
 
 from reverie.validation import ValidationResult, validate
+from reverie.validation.comparison import Column
 from reverie.validation.permutation.relabelling import relabellings
 from reverie.validation.power.biases import biases
 from reverie.validation.power.events_needed import events_for_auc, events_needed, smallest_need
 from reverie.validation.statistics.moments import column_distances, hotelling_columns
-from reverie.validation.statistics.registry import Column
 
 ALPHA = 1e-4
 OPTIMUM = 2 * (stats.norm.isf(0.05) + stats.norm.ppf(0.8)) ** 2  # N of the likelihood-ratio test, times shift^2

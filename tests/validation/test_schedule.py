@@ -106,7 +106,7 @@ def test_tests_are_named():
 
 
 def test_what_would_not_end_is_left_out(monkeypatch):
-    monkeypatch.setattr("reverie.validation.costs.MAX_PAIRS", 100**2)
+    monkeypatch.setattr("reverie.validation.statistics.registry.MAX_PAIRS", 100**2)
     rng = np.random.default_rng(0)
     real, generated, train = (rng.normal(size=(60, 8)) for _ in range(3))
     found = validate(real, generated, train=train, n_permutations=19, classifiers=(), random_state=0)

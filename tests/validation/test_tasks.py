@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from reverie.core.errors import WorkerError
 from reverie.data import Dataset
 from reverie.scale.executors import open_executor
-from reverie.validation.battery import Task
-from reverie.validation.comparison import set_bench
+from reverie.validation.battery import BatteryPiece
+from reverie.validation.comparison import build_comparisons
 from reverie.validation.inputs.samples import gather_samples
 from reverie.validation.parallel import shared
 from reverie.validation.permutation.relabelling import relabellings
@@ -132,17 +132,20 @@ def test_shares_of_the_kernels_add_up_to_the_same_bits(n_shares):
 
 def test_a_task_travels_as_plain_arrays_and_arrives_as_it_was():
     samples = gather_samples(*(_weighted(k) for k in range(3)), names=None, seed=0, max_samples=300)
-    bench = set_bench(samples, {}, 19, 0, calibrate=False, modes=lambda x: x[:, 0] > 0)
-    task = Task(bench, 3, (1, 8))
+    comparisons = build_comparisons(samples, {}, 19, 0, calibrate=False, modes=lambda x: x[:, 0] > 0)
+    task = BatteryPiece(comparisons, 3, (1, 8))
     sent = pickle.dumps(task)
     assert b"torch" not in sent.replace(b"torch.dtype", b"")
     again = pickle.loads(sent)
-    assert (again.row, again.share, again.bench.names) == (3, (1, 8), bench.names)
+    assert (again.row, again.part, again.shared.names) == (3, (1, 8), comparisons.names)
     for name in ("labels", "weights", "weight_of_x", "groups"):
-        assert torch.equal(getattr(again.bench.here.relabel, name), getattr(bench.here.relabel, name))
+        assert torch.equal(getattr(again.shared.generated.relabel, name), getattr(comparisons.generated.relabel, name))
     for name in ("few", "single", "third"):
-        assert torch.equal(getattr(again.bench.here, name), getattr(bench.here, name))
-    for modes, expected in ((again.bench.here.modes, bench.here.modes), (again.bench.here.bins, bench.here.bins)):
+        assert torch.equal(getattr(again.shared.generated, name), getattr(comparisons.generated, name))
+    for modes, expected in (
+        (again.shared.generated.modes, comparisons.generated.modes),
+        (again.shared.generated.bins, comparisons.generated.bins),
+    ):
         assert modes is not None
         assert expected is not None
         assert torch.equal(modes.of_row, expected.of_row)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from reverie.plots.style import ALERT, DASHED, GENERATED, MUTED, REAL, key_above, panel, rows_down, safe_text
 
 if TYPE_CHECKING:
-    from reverie.validation.results.result import Located
+    from reverie.validation.classifiers.regions import Located
     from reverie.validation.statistics.observables import ObservableMeans
     from reverie.validation.statistics.occupancy import Occupancy
 

@@ -18,7 +18,7 @@ from reverie.plots.style import ALERT, DASHED, GENERATED, MUTED, REAL, key_above
 __all__ = ["auc", "checks_in_noise_units", "choose_checks", "importances", "in_noise_units"]
 
 if TYPE_CHECKING:
-    from reverie.validation.results.result import ClassifierResult, TestResult
+    from reverie.validation.results.tests import ClassifierResult, TestResult
 
 _TICKS = (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100, 300, 1000, 3000)
 

@@ -20,7 +20,8 @@ from reverie.report.words import count, events, measured, number, p_value
 if TYPE_CHECKING:
     from reverie.validation.power.biases import Bias
     from reverie.validation.power.events_needed import EventsNeeded
-    from reverie.validation.results.result import ClassifierResult, TestResult, ValidationResult
+    from reverie.validation.results.result import ValidationResult
+    from reverie.validation.results.tests import ClassifierResult, TestResult
 
 __all__ = ["tone", "validation_section", "verdict_section"]
 

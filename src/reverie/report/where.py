@@ -9,7 +9,8 @@ from reverie.report.page import Block, Cell, Details, Picture, Section, Table, T
 from reverie.report.words import count, measured, number, p_value
 
 if TYPE_CHECKING:
-    from reverie.validation.results.result import Located, ValidationResult
+    from reverie.validation.classifiers.regions import Located
+    from reverie.validation.results.result import ValidationResult
     from reverie.validation.statistics.constraints import ConstraintResult
     from reverie.validation.statistics.memorisation_result import MemorisationResult
     from reverie.validation.statistics.observables import ObservableMeans

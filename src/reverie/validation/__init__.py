@@ -11,14 +11,15 @@
     any statistic     permutation_test
 """
 
+from reverie.core.bibliography import BIBLIOGRAPHY as REFERENCES
 from reverie.validation import statistics
 from reverie.validation.permutation.multiple_testing import benjamini_hochberg, holm
 from reverie.validation.permutation.permutation_test import permutation_test
 from reverie.validation.power import faults
 from reverie.validation.power.events_needed import detectable_auc, events_for_auc
 from reverie.validation.power.study import power_study
-from reverie.validation.references import REFERENCES
-from reverie.validation.results.result import ClassifierResult, TestResult, ValidationResult
+from reverie.validation.results.result import ValidationResult
+from reverie.validation.results.tests import ClassifierResult, TestResult
 from reverie.validation.statistics.bins import compare_bins
 from reverie.validation.statistics.constraints import check_constraints, conserved, mass_shell
 from reverie.validation.statistics.divergences import discriminator_divergences, histogram_divergences, knn_divergences

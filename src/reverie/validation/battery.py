@@ -1,13 +1,13 @@
-"""The battery as tasks, each of which any process can do.
+"""The battery as pieces of work, each of which any process can do.
 
-A task is one statistic of one comparison. Energy distance and MMD, which take most of the time, are cut into shares:
-runs of rows whose contributions are added up in a fixed order. Relabellings are drawn once, and travel with the tasks;
-what else is random has a seed of its own in each statistic. Tasks therefore give the same bits wherever and in whatever
-order they are done, by one thread each.
+A piece is one statistic of one comparison. Energy distance and MMD, which take most of the time, are divided: parts are
+runs of rows whose contributions are added up in a fixed order. Relabellings are drawn once, and travel with the pieces;
+what else is random has a seed of its own in each statistic. Pieces therefore give the same bits wherever and in
+whatever order they are done, by one thread each.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
@@ -15,102 +15,86 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.validation.comparison import Bench, Comparison
-from reverie.validation.costs import seconds_of_statistic
+from reverie.validation.comparison import Comparisons, Groups
 from reverie.validation.schedule import Stage
-from reverie.validation.statistics.registry import (
-    STATISTICS,
-    Groups,
-    has_shares,
-    kernel_statistics,
-    share_of_kernels,
-)
+from reverie.validation.statistics.registry import STATISTICS
 
-__all__ = ["Task", "battery_groups", "battery_stages"]
+__all__ = ["BatteryPiece", "battery_groups", "battery_stages"]
 
-_N_SHARES = 8
+_N_PARTS = 8
 _FIRST = ("features one by one", "hard constraints")  # cheap, and the plainest
 
 
 @dataclass(frozen=True)
-class Task:
-    """One statistic of `bench.here`, or a share of it.
+class BatteryPiece:
+    """One statistic of one comparison, or a part of it.
 
     Parameters
     ----------
-    bench : with this one comparison.
-    row : of `STATISTICS`.
-    share : (k, n), share k of n; None for all of it.
+    shared : What all statistics share, with the one comparison of generated against real.
+    row : The number of the row of `STATISTICS`.
+    part : (k, n) for part k of n; None for all of it.
     """
 
-    bench: Bench
+    shared: Comparisons
     row: int
-    share: tuple[int, int] | None = None
+    part: tuple[int, int] | None = None
 
     def done(self) -> Groups | list[np.ndarray]:
-        """Return the groups of the statistic, or what its share adds."""
-        if self.share is not None:
-            return [part.numpy() for part in share_of_kernels(self.bench, self.bench.here, self.share)]
-        return STATISTICS[self.row][1](self.bench, self.bench.here)
+        """Return the groups of the statistic, or what its part adds."""
+        statistic = STATISTICS[self.row]
+        if self.part is None or statistic.part is None:
+            return statistic.compute(self.shared, self.shared.generated)
+        return [part.numpy() for part in statistic.part(self.shared, self.shared.generated, self.part)]
 
     def __reduce__(self) -> Any:
-        return _task, (_packed(self.bench), self.row, self.share)
+        return _piece, (_packed(self.shared), self.row, self.part)
 
 
-def battery_stages(bench: Bench) -> tuple[list[Stage], list[str]]:
+def battery_stages(comparisons: Comparisons) -> tuple[list[Stage], list[str]]:
     """Return a stage for each statistic, and the names of those that would not end with so many rows.
 
     The pieces of a stage are those of generated against real, then those of real against real.
     """
     stages, endless = [], []
-    for row, (name, _) in enumerate(STATISTICS):
-        seconds = seconds_of_statistic(name, bench)
+    for row, statistic in enumerate(STATISTICS):
+        seconds = statistic.seconds(comparisons.generated)
         if seconds is None:
-            endless.append(name)
+            endless.append(statistic.name)
         elif seconds > 0:
-            pieces = tuple(task for c in _comparisons(bench) for task in _tasks(replace(bench, here=c, real=None), row))
-            stages.append(Stage(name, seconds, pieces, is_first=name in _FIRST))
+            pieces: list[BatteryPiece] = []
+            for c in comparisons.both:
+                parts = [(k, _N_PARTS) for k in range(_N_PARTS)] if statistic.is_divided(c) else [None]
+                pieces += [BatteryPiece(comparisons.only(c), row, part) for part in parts]
+            stages.append(Stage(statistic.name, seconds, tuple(pieces), is_first=statistic.name in _FIRST))
     return stages, endless
 
 
-def battery_groups(bench: Bench, results: Mapping[str, Sequence[Any]]) -> Groups:
+def battery_groups(comparisons: Comparisons, results: Mapping[str, Sequence[Any]]) -> Groups:
     """Return the groups of the statistics that ran, with real against real in each column.
 
     Parameters
     ----------
-    results : name of a statistic -> results of the pieces of its stage.
+    results : The results of the pieces of each stage, by the name of its statistic.
     """
     groups: Groups = {}
-    for row, (name, _) in enumerate(STATISTICS):
-        if name not in results:
+    for statistic in STATISTICS:
+        if statistic.name not in results:
             continue
-        comparisons = _comparisons(bench)
-        n = len(results[name]) // len(comparisons)
-        parts = [results[name][k * n : (k + 1) * n] for k in range(len(comparisons))]
-        here, *beside = [_gathered(bench, c, row, part) for c, part in zip(comparisons, parts, strict=True)]
-        for group, columns in here.items():
-            real = [column.value for column in beside[0][group]] if beside else [None] * len(columns)
-            groups[group] = [replace(column, real=value) for column, value in zip(columns, real, strict=True)]
+        pieces, both = results[statistic.name], comparisons.both
+        n = len(pieces) // len(both)
+        computed: list[Groups] = []
+        for k, c in enumerate(both):
+            parts = pieces[k * n : (k + 1) * n]
+            if statistic.is_divided(c):
+                tensors = [[torch.from_numpy(sums) for sums in part] for part in parts]
+                computed.append(statistic.compute(comparisons, c, tensors))
+            else:
+                computed.append(parts[0])
+        for name, columns in computed[0].items():
+            real = [column.value for column in computed[1][name]] if len(both) > 1 else [None] * len(columns)
+            groups[name] = [replace(column, real=value) for column, value in zip(columns, real, strict=True)]
     return groups
-
-
-def _comparisons(bench: Bench) -> list[Comparison]:
-    return [bench.here] if bench.real is None else [bench.here, bench.real]
-
-
-def _tasks(bench: Bench, row: int) -> Iterator[Task]:
-    """Yield the tasks of one statistic of one comparison."""
-    if STATISTICS[row][1] is kernel_statistics and has_shares(bench.here):
-        yield from (Task(bench, row, (k, _N_SHARES)) for k in range(_N_SHARES))
-    else:
-        yield Task(bench, row)
-
-
-def _gathered(bench: Bench, c: Comparison, row: int, results: Sequence[Any]) -> Groups:
-    """Return the groups of one statistic of a comparison, the shares of kernels put together."""
-    if STATISTICS[row][1] is not kernel_statistics or not has_shares(c):
-        return results[0]
-    return kernel_statistics(bench, c, [[torch.from_numpy(part) for part in share] for share in results])
 
 
 class _Array(NamedTuple):
@@ -155,5 +139,5 @@ def _unpacked(x: Any) -> Any:
     return x
 
 
-def _task(bench: Any, row: int, share: tuple[int, int] | None) -> Task:
-    return Task(_unpacked(bench), row, share)
+def _piece(shared: Any, row: int, part: tuple[int, int] | None) -> BatteryPiece:
+    return BatteryPiece(_unpacked(shared), row, part)

@@ -1,7 +1,7 @@
 """A validation in stages, within a time.
 
 A stage is one test with everything that belongs to it, cut into pieces that any thread or process can do. What it is
-expected to take on one core follows from the sizes of the samples (`reverie.validation.costs`). Without a limit all
+expected to take on one core follows from the sizes of the samples. Without a limit all
 stages run, the longest first. With one, the cheapest come first, and a stage begins only if it is expected to end in
 time; what the stages that are done took, against what was expected of them, corrects the expectation of the others.
 
@@ -20,7 +20,21 @@ import torch
 
 from reverie.validation.parallel import shared
 
-__all__ = ["Budget", "Piece", "Progress", "Stage", "n_workers", "run_stages"]
+__all__ = [
+    "MAX_PAIRS",
+    "SECONDS_PER_ELEMENT",
+    "SECONDS_PER_PRODUCT",
+    "Budget",
+    "Piece",
+    "Progress",
+    "Stage",
+    "n_workers",
+    "run_stages",
+]
+
+MAX_PAIRS = 5e10  # of rows: 110,000 against 110,000; what takes all pairs of more rows would not end
+SECONDS_PER_PRODUCT = 5e-11  # a multiplication and an addition within a large matrix product in single precision
+SECONDS_PER_ELEMENT = 5e-9  # one element of a cumulative sum, a sort or a gather
 
 Progress = Callable[[float, str], None]
 
@@ -39,10 +53,10 @@ class Stage:
 
     Parameters
     ----------
-    name : of the test, in words.
-    seconds : expected, on one core.
-    pieces : that the work is cut into.
-    is_first : whether it runs first, however little time there is.
+    name : The name of the test, in words.
+    seconds : The time that it is expected to take on one core.
+    pieces : The pieces that the work is cut into.
+    is_first : Whether it runs first, however little time there is.
     """
 
     name: str
@@ -56,8 +70,8 @@ class Budget:
 
     Parameters
     ----------
-    max_time : seconds from now on; None for no limit.
-    n_workers : pieces that are done at a time.
+    max_time : Seconds from now on; None for no limit.
+    n_workers : How many pieces are done at a time.
     """
 
     def __init__(self, max_time: float | None, n_workers: int = 1) -> None:
@@ -85,15 +99,15 @@ class Budget:
 
 
 def run_stages(
-    stages: Sequence[Stage], budget: Budget, tell: Progress, executor: Executor | None = None
+    stages: Sequence[Stage], budget: Budget, progress: Progress, executor: Executor | None = None
 ) -> dict[str, list[Any]]:
     """Return the results of the pieces of each stage that ran, by the name of the stage.
 
     Parameters
     ----------
-    budget : of time; with an executor the stages are chosen before the first one begins.
-    tell : called with the fraction that is done, and the stage that comes next.
-    executor : who does the pieces; None takes as many threads as torch uses.
+    budget : The time that is left; with an executor the stages are chosen before the first one begins.
+    progress : Called with the fraction that is done, and the stage that comes next.
+    executor : Does the pieces; None takes as many threads as torch uses.
     """
     order = sorted(stages, key=lambda stage: stage.seconds, reverse=budget.max_time is None)
     order.sort(key=lambda stage: not stage.is_first)  # stable
@@ -110,13 +124,13 @@ def run_stages(
 
     results: dict[str, list[Any]] = {}
     whole, so_far = sum(stage.seconds for stage in order), 0.0
-    tell(0.0, order[0].name)
+    progress(0.0, order[0].name)
     for k, (took, result) in enumerate(shared(_timed, pieces(), executor)):
         stage, each = chosen[k]
         budget.end(each, took)
         results.setdefault(stage.name, []).append(result)
         so_far += each
-        tell(min(1.0, so_far / whole), chosen[min(k + 1, len(chosen) - 1)][0].name)
+        progress(min(1.0, so_far / whole), chosen[min(k + 1, len(chosen) - 1)][0].name)
     return results
 
 

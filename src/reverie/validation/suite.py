@@ -28,24 +28,32 @@ from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.validation.battery import Task, battery_groups, battery_stages
-from reverie.validation.classifiers.located import locate as find_evidence
+from reverie.validation.battery import BatteryPiece, battery_groups, battery_stages
+from reverie.validation.classifiers.regions import Located
+from reverie.validation.classifiers.regions import locate as locate_evidence
+from reverie.validation.classifiers.training import seconds_of_training
 from reverie.validation.classifiers.two_sample import classifier_result, fits_of
-from reverie.validation.comparison import Bench, set_bench
-from reverie.validation.costs import seconds_of_copies, seconds_of_learner
+from reverie.validation.comparison import Comparisons, Groups, build_comparisons
 from reverie.validation.inputs.chains import LEAST_BLOCKS
 from reverie.validation.inputs.large_samples import Streamed, part_of, stream
 from reverie.validation.inputs.samples import Samples, gather_samples, read_sample
 from reverie.validation.permutation.multiple_testing import min_p, ranked
-from reverie.validation.results.assemble import constraints_judged, judged, observables_judged, reached, regions_judged
+from reverie.validation.results.assemble import (
+    constraint_results,
+    events_and_biases,
+    observable_results,
+    region_occupancy,
+    test_results,
+)
 from reverie.validation.results.findings import find
-from reverie.validation.results.result import ClassifierResult, Located, ValidationResult, strongest
+from reverie.validation.results.result import ValidationResult
 from reverie.validation.results.sentences import UNLIKE
+from reverie.validation.results.tests import ClassifierResult, strongest
 from reverie.validation.schedule import Budget, Progress, Stage, n_workers, run_stages
 from reverie.validation.statistics.constraints import Constraint
+from reverie.validation.statistics.data_copying import seconds_of_search
 from reverie.validation.statistics.memorisation import MemorisationResult, memorisation
 from reverie.validation.statistics.observables import named_observables
-from reverie.validation.statistics.registry import Groups
 
 __all__ = ["validate"]
 
@@ -129,7 +137,7 @@ def validate(
     budget = Budget(max_time, n_workers(executor))
     if not 0 < alpha < 1:
         raise InputError(f"Expected alpha between 0 and 1, got {alpha!r}. The usual level is 0.05.")
-    tell, seed = progress or (lambda fraction, text: None), as_seed(random_state)
+    report, seed = progress or (lambda fraction, text: None), as_seed(random_state)
     given = {"real": real, "generated": generated, "calibration": calibration, "train": train}
     parts = {
         what: None if sample is None else part_of(sample, what, most=max_samples, seed=child_seed(seed, "part", what))
@@ -145,87 +153,122 @@ def validate(
         correlated=check_choice("treatment of correlated rows", correlated, _CORRELATED),
         calibration_source="training events" if calibration is None else "given",
     )
-    more = {"calibrate": calibrate, "modes": modes, "constraints": constraints}
-    bench = set_bench(samples, named_observables(observables), n_permutations, seed, **more)
-    learners, learnt = _learners(classifiers, samples), parts["train"]
-    stages, endless = battery_stages(bench)
-    stages += _fits(learners, samples, seed, calibrate=calibrate)
-    if learnt is not None:
-        search = _copies(learnt, samples, seed, n_permutations, max_samples, alpha)
+    comparisons = build_comparisons(
+        samples,
+        named_observables(observables),
+        n_permutations,
+        seed,
+        calibrate=calibrate,
+        modes=modes,
+        constraints=constraints,
+    )
+    learners = _learners(classifiers, samples)
+    stages, endless = battery_stages(comparisons)
+    stages += _classifier_stages(learners, samples, seed, calibrate=calibrate)
+    if parts["train"] is not None:
+        search = _search_for_copies(parts["train"], samples, seed, n_permutations, max_samples, alpha)
         stages += [search] if search is not None else []
         endless += [COPIES] if search is None else []
-    asked = _asked(stages, tests)
-    results = run_stages(asked, budget, tell, executor)
-    left_out = [stage.name for stage in asked if stage.name not in results]
-    groups = battery_groups(bench, results)
+    chosen = _chosen(stages, tests)
+    results = run_stages(chosen, budget, report, executor)
+    left_out = [stage.name for stage in chosen if stage.name not in results]
     tested = tuple(classifier_result(name, *results[name]) for name in learners if name in results)
-    best = strongest(tested)
-    located = None
+    best, located = strongest(tested), None
     if locate and best is not None:
-        tell(1.0, LOCATION)
+        report(1.0, LOCATION)
         if budget.has_time_for(next(stage.seconds for stage in stages if stage.name == best.learner)):
-            located = find_evidence(samples, best, seed, alpha)
+            located = locate_evidence(samples, best, seed, alpha)
         elif best.p_value <= alpha:
             left_out.append(LOCATION)
-    copies = results[COPIES][0] if COPIES in results else None
-    pair = parts["real"], parts["generated"]
-    streamed = stream((real, generated), pair, samples.names, constraints=constraints)
-    tell(1.0, "done")
-    settings = {"max_samples": max_samples, "calibration": samples.calibration_source, "classifiers": list(learners)}
-    settings |= {"correlated": correlated, "calibrate": calibrate, "weighted": samples.is_weighted}
-    settings |= {"tests": [stage.name for stage in stages if stage.name in results]}
-    evidence = _Evidence(samples, bench, groups, tested, located, copies, streamed, left_out, endless)
-    return _result(evidence, seed=seed, n_permutations=n_permutations, alpha=alpha, settings=settings)
-
-
-@dataclass(frozen=True)
-class _Evidence:
-    samples: Samples
-    bench: Bench
-    groups: Groups
-    tested: tuple[ClassifierResult, ...]
-    located: Located | None
-    copies: MemorisationResult | None
-    streamed: Streamed | None
-    left_out: list[str]
-    endless: list[str]
+    streamed = stream((real, generated), (parts["real"], parts["generated"]), samples.names, constraints=constraints)
+    report(1.0, "done")
+    return _result(
+        samples,
+        comparisons,
+        battery_groups(comparisons, results),
+        tested,
+        located=located,
+        copies=results[COPIES][0] if COPIES in results else None,
+        streamed=streamed,
+        left_out=left_out,
+        endless=endless,
+        seed=seed,
+        n_permutations=n_permutations,
+        alpha=alpha,
+        settings={
+            "max_samples": max_samples,
+            "calibration": samples.calibration_source,
+            "classifiers": list(learners),
+            "correlated": correlated,
+            "calibrate": calibrate,
+            "weighted": samples.is_weighted,
+            "tests": [stage.name for stage in stages if stage.name in results],
+        },
+    )
 
 
 def _result(
-    e: _Evidence, *, seed: int, n_permutations: int, alpha: float, settings: dict[str, Any]
+    samples: Samples,
+    comparisons: Comparisons,
+    groups: Groups,
+    tested: tuple[ClassifierResult, ...],
+    *,
+    located: Located | None,
+    copies: MemorisationResult | None,
+    streamed: Streamed | None,
+    left_out: list[str],
+    endless: list[str],
+    seed: int,
+    n_permutations: int,
+    alpha: float,
+    settings: dict[str, Any],
 ) -> ValidationResult:
-    battery = min_p([min_p([ranked(column.values) for column in group]) for group in e.groups.values()]).observed_p
-    parts = [battery, *(one.p_value for one in e.tested)]
-    p_value = min(1.0, len(parts) * min(parts))
-    checks = tuple(judged(e.groups, alpha))
-    seen = {
-        "constraints": constraints_judged(e.groups, e.bench, e.samples),
-        "regions": regions_judged(e.bench, e.samples, alpha),
-        "observables": observables_judged(e.groups, e.bench, alpha),
-    }
-    boxes = () if e.located is None else e.located.boxes
-    findings = find(checks, **seen, boxes=boxes, alpha=alpha)
-    best = strongest(e.tested)
+    battery = min_p([min_p([ranked(column.values) for column in group]) for group in groups.values()]).observed_p
+    p_values = [battery, *(one.p_value for one in tested)]
+    p_value = min(1.0, len(p_values) * min(p_values))
+    checks = tuple(test_results(groups, alpha))
+    constraints = constraint_results(groups, comparisons, samples)
+    regions = region_occupancy(comparisons, samples, alpha)
+    observables = observable_results(groups, comparisons, alpha)
+    boxes = () if located is None else located.boxes
+    findings = find(checks, constraints=constraints, regions=regions, observables=observables, boxes=boxes, alpha=alpha)
+    notes = []
+    if left_out:
+        notes.append(
+            f"Left out for want of time: {', '.join(left_out)}. The verdict and its global p rest on the other "
+            "tests; give more time to have these too."
+        )
+    if endless:
+        notes.append(
+            f"Left out with so many rows: {', '.join(endless)}. What they take grows as the square of the rows; "
+            "give a smaller max_samples to have them."
+        )
+    try:
+        own_version = version("reverie")
+    except PackageNotFoundError:
+        own_version = "unknown"
     return ValidationResult(
         p_value=p_value,
         battery_p=battery,
         checks=checks,
-        classifiers=e.tested,
-        **reached(e.groups, e.bench, e.tested, seen["constraints"], seen=p_value <= alpha),
+        classifiers=tested,
+        **events_and_biases(groups, comparisons, tested, constraints, seen=p_value <= alpha),
         findings=findings if p_value <= alpha else (),
-        **seen,
-        memorisation=e.copies,
-        located=e.located,
-        chains=e.samples.chains,
-        sizes=e.samples.sizes,
-        streamed=e.streamed,
-        left_out=(*e.endless, *e.left_out),
+        constraints=constraints,
+        regions=regions,
+        observables=observables,
+        memorisation=copies,
+        located=located,
+        chains=samples.chains,
+        sizes=samples.sizes,
+        streamed=streamed,
+        left_out=(*endless, *left_out),
         seed=seed,
         n_permutations=n_permutations,
         alpha=alpha,
-        warnings=(*_left_out(e), *e.samples.warnings, *e.bench.notes, *_cautions(e.samples, best)),
+        warnings=(*notes, *samples.warnings, *comparisons.notes, *_cautions(samples, strongest(tested))),
         settings=settings,
-        version=_version(),
+        version=own_version,
     )
 
 
@@ -241,19 +284,19 @@ def _learners(classifiers: str | Sequence[str], samples: Samples) -> tuple[str, 
     return ("boosting", "cnn") if is_image else ("boosting",)
 
 
-def _asked(stages: list[Stage], tests: Sequence[str] | None) -> list[Stage]:
+def _chosen(stages: list[Stage], tests: Sequence[str] | None) -> list[Stage]:
     if tests is None:
         return stages
     names = {stage.name: stage for stage in stages}
-    asked = [check_choice("test", name, names) for name in dict.fromkeys(tests)]
-    first = next((k for k, stage in enumerate(asked) if isinstance(stage.pieces[0], Task)), None)
+    chosen = [check_choice("test", name, names) for name in dict.fromkeys(tests)]
+    first = next((k for k, stage in enumerate(chosen) if isinstance(stage.pieces[0], BatteryPiece)), None)
     if first is None:
         raise InputError(f"Expected a statistic among the tests, got {list(tests)}. Add {stages[0].name!r}.")
-    asked[first] = replace(asked[first], is_first=True)  # so that one runs, however little time there is
-    return asked
+    chosen[first] = replace(chosen[first], is_first=True)  # so that one runs, however little time there is
+    return chosen
 
 
-def _fits(learners: Sequence[str], samples: Samples, seed: int, *, calibrate: bool) -> list[Stage]:
+def _classifier_stages(learners: Sequence[str], samples: Samples, seed: int, *, calibrate: bool) -> list[Stage]:
     roles = samples.reference, samples.generated, samples.calibration
     real, generated, other = (samples.scaled(sample.values) for sample in roles)
     options = {"names": samples.names, "seed": child_seed(seed, "classifier"), "block": samples.chains.block}
@@ -262,7 +305,7 @@ def _fits(learners: Sequence[str], samples: Samples, seed: int, *, calibrate: bo
     stages = []
     for learner in learners:
         fits = fits_of(real, generated, other if calibrate else None, weights=weights, learner=learner, **options)
-        seconds = seconds_of_learner(learner, len(real) + len(generated), real.shape[1])
+        seconds = seconds_of_training(learner, len(real) + len(generated), real.shape[1])
         stages.append(Stage(learner, len(fits) * seconds, fits))
     return stages
 
@@ -278,7 +321,7 @@ class _Copies:
         return memorisation(*self.samples, **self.options)
 
 
-def _copies(
+def _search_for_copies(
     train: ArrayLike, samples: Samples, seed: int, n_permutations: int, max_samples: int, alpha: float
 ) -> Stage | None:
     """Return the search for copies as a stage; None if it would not end."""
@@ -290,23 +333,8 @@ def _copies(
     arrays = rows, samples.reference.values, samples.generated.values
     options = {"n_permutations": n_permutations, "block": samples.chains.block, "alpha": alpha}
     options["random_state"] = child_seed(seed, "copies")
-    seconds = seconds_of_copies(*map(len, arrays), n_features=rows.shape[1])
+    seconds = seconds_of_search(*map(len, arrays), n_features=rows.shape[1])
     return None if seconds is None else Stage(COPIES, seconds, (_Copies(arrays, options),))
-
-
-def _left_out(e: _Evidence) -> list[str]:
-    notes = []
-    if e.left_out:
-        notes.append(
-            f"Left out for want of time: {', '.join(e.left_out)}. The verdict and its global p rest on the other "
-            "tests; give more time to have these too."
-        )
-    if e.endless:
-        notes.append(
-            f"Left out with so many rows: {', '.join(e.endless)}. What they take grows as the square of the rows; "
-            "give a smaller max_samples to have them."
-        )
-    return notes
 
 
 def _cautions(samples: Samples, best: ClassifierResult | None) -> list[str]:
@@ -328,10 +356,3 @@ def _cautions(samples: Samples, best: ClassifierResult | None) -> list[str]:
             "copies of them. Validate against real events that the generator has never seen."
         )
     return notes
-
-
-def _version() -> str:
-    try:
-        return version("reverie")
-    except PackageNotFoundError:
-        return "unknown"

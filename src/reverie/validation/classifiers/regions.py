@@ -27,11 +27,17 @@ import numpy as np
 from scipy.stats import norm
 
 from reverie.core.errors import InputError
+from reverie.core.measured import Measured
 from reverie.core.proportions import percent
+from reverie.core.random import child_seed
 from reverie.core.statistics import effective_size
+from reverie.validation.classifiers.likelihood_ratios import calibrated_weights
+from reverie.validation.classifiers.training import MAX_FEATURES
+from reverie.validation.inputs.samples import Samples
 from reverie.validation.permutation.multiple_testing import holm
+from reverie.validation.results.tests import ClassifierResult
 
-__all__ = ["Condition", "DifferenceMap", "Region", "difference_map", "worst_regions"]
+__all__ = ["Condition", "DifferenceMap", "Located", "Region", "difference_map", "locate", "worst_regions"]
 
 MAX_LEVELS = 12  # a feature with no more distinct values is discrete
 MIN_EVENTS = 100  # of each class, fitted and counted together
@@ -111,6 +117,68 @@ class DifferenceMap:
     real: np.ndarray
     generated: np.ndarray
     z: np.ndarray
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the strongest classifier finds its evidence.
+
+    Parameters
+    ----------
+    sentence : the calibrated weights w = p_real/p_generated in words.
+    boxes : ranges of features with too many or too few generated events, the most significant first.
+    edges, real, generated : histogram of log w, (k + 1,) and (k,) each, as shares of the events of each sample.
+    divergence : lower bound of the Jensen-Shannon divergence in nats, 0 to ln 2.
+    mean_weight : mean of w over generated events; 1 if the calibration holds.
+    """
+
+    sentence: str
+    boxes: tuple[Region, ...]
+    edges: tuple[float, ...]
+    real: tuple[float, ...]
+    generated: tuple[float, ...]
+    divergence: Measured
+    mean_weight: Measured
+
+
+def locate(samples: Samples, best: ClassifierResult | None, seed: int, alpha: float) -> Located | None:
+    """Return where `best` finds its evidence; None when it finds none, or for weights that are not all positive."""
+    x, y = samples.reference, samples.generated
+    positive = all(s.weights is None or (s.weights > 0).all() for s in (x, y))
+    if best is None or best.p_value > alpha or not positive or min(len(x.values), len(y.values)) < 2 * MIN_EVENTS:
+        return None
+    calibrated = calibrated_weights(
+        samples.scaled(x.values),
+        samples.scaled(y.values),
+        names=samples.names,
+        seed=child_seed(seed, "classifier"),
+        learner=best.learner,
+        weights=(x.weights, y.weights),
+        block=samples.chains.block,
+        event_shape=samples.event_shape,
+    )
+    boxes: tuple[Region, ...] = ()
+    if not samples.chains.is_chain and len(samples.names) <= MAX_FEATURES and len(samples.event_shape) == 1:
+        # boxes need independent events and features with a name
+        x, y = x.take(calibrated.rows_real), y.take(calibrated.rows_generated)
+        boxes = worst_regions(
+            np.concatenate([x.values, y.values]),
+            samples.names,
+            np.concatenate([calibrated.log_weights_real, calibrated.log_weights_generated]),
+            np.repeat([1, 0], [len(x.values), len(y.values)]),
+            weights=None if x.weights is None or y.weights is None else np.concatenate([x.weights, y.weights]),
+            alpha=alpha,
+            seed=child_seed(seed, "boxes") % 2**32,
+        )
+    return Located(
+        sentence=str(calibrated),
+        boxes=boxes,
+        edges=tuple(calibrated.histogram.edges.tolist()),
+        real=tuple(calibrated.histogram.real.tolist()),
+        generated=tuple(calibrated.histogram.generated.tolist()),
+        divergence=calibrated.divergence,
+        mean_weight=calibrated.mean_weight,
+    )
 
 
 def worst_regions(
@@ -231,17 +299,15 @@ def _inside(box: Box, values: np.ndarray, column: Mapping[str, int]) -> np.ndarr
 
 
 def _counted(box: Box, inside: np.ndarray, real: np.ndarray, weights: np.ndarray) -> Region:
-    (a, n), (b, m) = ((_share(inside[k], weights[k]), effective_size(weights[k])) for k in (real, ~real))
+    (a, n), (b, m) = (
+        (float(weights[k & inside].sum() / weights[k].sum()), effective_size(weights[k])) for k in (real, ~real)
+    )
     pooled = (n * a + m * b) / (n + m)
     variance = pooled * (1 - pooled) * (1 / n + 1 / m)
     z = (b - a) / math.sqrt(variance) if variance > 0 else 0.0
     counts = int((inside & real).sum()), int((inside & ~real).sum())
     p = float(2 * norm.sf(abs(z)))
     return Region(box, a, b, *counts, z, p, p)
-
-
-def _share(inside: np.ndarray, weights: np.ndarray) -> float:
-    return float(weights[inside].sum() / weights.sum())
 
 
 def _half_of_each(real: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -35,8 +35,7 @@ from reverie.core.random import child_seed
 from reverie.core.statistics import auc, effective_size
 from reverie.validation.classifiers.auc import auc_p_value, auc_with_error, deflection, effective_sizes
 from reverie.validation.classifiers.training import LEARNERS, MAX_FEATURES, Events, Trained, train_learner
-from reverie.validation.references import DESCRIPTIONS
-from reverie.validation.results.result import ClassifierResult
+from reverie.validation.results.tests import ClassifierResult
 
 __all__ = [
     "MAX_FEATURES",
@@ -174,7 +173,7 @@ def classifier_result(learner: str, here: Separation, real: Separation | None = 
         n_train=here.n_train,
         n_test=here.n_test,
         description=check_choice("learner", learner, LEARNERS).description,
-        reference=DESCRIPTIONS["classifier"][1],
+        reference="lopezpaz2017",
         learner=learner,
         n_effective=here.sizes,
         deflection=here.deflection,

@@ -23,7 +23,7 @@ from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.inputs.tables import as_rows, as_values
 from reverie.validation.permutation.multiple_testing import permutation_p
 from reverie.validation.permutation.relabelling import relabellings
-from reverie.validation.results.result import TestResult
+from reverie.validation.results.tests import TestResult
 
 __all__ = ["permutation_test"]
 

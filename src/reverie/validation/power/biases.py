@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from reverie.core.statistics import mean_and_error
-from reverie.validation.comparison import Bench
+from reverie.validation.comparison import Comparisons
 from reverie.validation.statistics.marginal import TAIL, weighted_quantile
 
 __all__ = ["QUANTITIES", "Bias", "biases"]
@@ -55,26 +55,26 @@ class Bias:
     high: float | None
 
 
-def biases(bench: Bench, *, seen: bool) -> tuple[Bias, ...]:
+def biases(comparisons: Comparisons, *, seen: bool) -> tuple[Bias, ...]:
     """Return mean, width and tails of all columns and observables that the battery looks at one by one.
 
     Of an observable of several numbers each is a column. What does not vary is left out. Without a difference `seen` by
     the global test there are lower limits only.
     """
-    found = [(name, *one) for name, values in _columns(bench) for one in _measured(values, bench)]
+    found = [(name, *one) for name, values in _columns(comparisons) for one in _measured(values, comparisons)]
     return tuple(_bias(*one, len(found), seen=seen) for one in found)
 
 
-def _columns(bench: Bench) -> Iterator[tuple[str, np.ndarray]]:
-    yield from zip(bench.single_names, bench.here.single.T.numpy(), strict=True)
-    for name, values in bench.here.observables.items():
+def _columns(comparisons: Comparisons) -> Iterator[tuple[str, np.ndarray]]:
+    yield from zip(comparisons.single_names, comparisons.generated.single.T.numpy(), strict=True)
+    for name, values in comparisons.generated.observables.items():
         if values.shape[1] > 1:
             yield from ((f"{name}[{k}]", column) for k, column in enumerate(values.T.numpy()))
 
 
-def _measured(values: np.ndarray, bench: Bench) -> Iterator[tuple[str, float, float]]:
+def _measured(values: np.ndarray, comparisons: Comparisons) -> Iterator[tuple[str, float, float]]:
     """Yield each quantity with its bias and error in units of s."""
-    relabel = bench.here.relabel
+    relabel = comparisons.generated.relabel
     n, weights = relabel.n, relabel.weights
     samples = values[:n], values[n:]
     w = [np.ones(len(s)) for s in samples] if weights is None else np.split(weights.numpy(), [n])

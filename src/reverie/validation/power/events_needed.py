@@ -39,7 +39,6 @@ known exactly needs half as many.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtri
@@ -48,12 +47,11 @@ from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson
+from reverie.validation.comparison import Column
 from reverie.validation.permutation.relabelling import Relabellings
-
-if TYPE_CHECKING:
-    from reverie.validation.results.result import ClassifierResult
-    from reverie.validation.statistics.constraints import ConstraintResult
-    from reverie.validation.statistics.registry import Column
+from reverie.validation.results.tests import ClassifierResult
+from reverie.validation.statistics.constraints import ConstraintResult
+from reverie.validation.statistics.registry import CHECKS
 
 __all__ = [
     "LEVEL",
@@ -71,9 +69,6 @@ LEVEL = 0.05
 TARGET = 0.8  # power that is asked for
 _FEWEST = 2.0  # events: no test speaks of fewer
 _LEAST_PERMUTATIONS = 19
-_SQUARED = ("KS", "tails", "correlation difference", "sliced Wasserstein")
-_LINEAR = ("kNN labels", "coverage")
-_WITHOUT_LAW = ("precision", "recall", "density")
 _MOMENTS = "Hotelling T²"
 
 
@@ -119,9 +114,9 @@ class _Difference:
 
 
 def events_needed(
-    groups: "Mapping[str, Sequence[Column]]",
-    classifiers: "Sequence[ClassifierResult]",
-    constraints: "Sequence[ConstraintResult]",
+    groups: Mapping[str, Sequence[Column]],
+    classifiers: Sequence[ClassifierResult],
+    constraints: Sequence[ConstraintResult],
     columns: Mapping[str, tuple[float, int]],
     relabel: Relabellings,
     *,
@@ -214,7 +209,7 @@ def _quantiles(power: float, alpha: float) -> float:
     return float(ndtri(1 - alpha) + ndtri(power))
 
 
-def _unit(groups: "Mapping[str, Sequence[Column]]", relabel: Relabellings) -> float:
+def _unit(groups: Mapping[str, Sequence[Column]], relabel: Relabellings) -> float:
     """Return 1/n + 1/m: of weighted events and chains that which the permutations of D^2 show per degree of freedom."""
     plain = relabel.weights is None and relabel.block == 1
     if plain or _MOMENTS not in groups or len(groups[_MOMENTS][0].values) == 1:
@@ -223,20 +218,20 @@ def _unit(groups: "Mapping[str, Sequence[Column]]", relabel: Relabellings) -> fl
     return float(np.mean(means.values[1:])) / means.extra
 
 
-def _of_column(column: "Column", unit: float) -> _Difference | None:
+def _of_column(column: Column, unit: float) -> _Difference | None:
     name = f"{column.name} of {column.feature}" if column.feature else column.name
     observed, chance = float(column.values[0]), np.asarray(column.values[1:])
-    error = column.error
-    if column.name in _SQUARED:
+    error, growth = column.error, CHECKS[column.name].growth if column.name in CHECKS else "quadratic"
+    if growth == "distance":
         observed, chance, error = observed**2, chance**2, 2 * observed * error
     mean, v = (float(chance.mean()), float(chance.var())) if len(chance) >= _LEAST_PERMUTATIONS else (0.0, 0.0)
-    if not v > (1e-12 * mean) ** 2 or column.name in _WITHOUT_LAW:  # few relabellings can all give one distance
+    if not v > (1e-12 * mean) ** 2 or growth == "none":  # few relabellings can all give one distance
         return None
     d, quantile = observed - mean, float(np.quantile(chance, 1 - LEVEL)) - mean
-    if column.name == _MOMENTS:
+    if growth == "likelihood":
         words = column.detail.removeprefix("strongest in the ")
         return _Difference(f"Gaussian likelihood ratio of {words}", d, v, 4 * unit, _of_distance)
-    if column.name in _LINEAR:
+    if growth == "share":
         error = error if error > 0 else math.sqrt(v)  # nan is no error
         far = quantile + float(ndtri(TARGET)) * error
         return _Difference(name, d, error**2, 0.0, lambda d: 2 / unit * (far / d) ** 2)
@@ -251,7 +246,7 @@ def _of_distance(d: float) -> float:
     return 2 * _quantiles(TARGET, LEVEL) ** 2 / d
 
 
-def _of_classifier(one: "ClassifierResult") -> list[_Difference]:
+def _of_classifier(one: ClassifierResult) -> list[_Difference]:
     far = _quantiles(TARGET, LEVEL)
     variance = one.error**2
     area = _Difference(f"classifier AUC ({one.learner})", one.value - 0.5, variance, 0.0, lambda d: (far / d) ** 2 / 6)
@@ -267,7 +262,7 @@ def _of_classifier(one: "ClassifierResult") -> list[_Difference]:
     return [area, scores]
 
 
-def _of_constraint(one: "ConstraintResult", effective: float, n_tests: int) -> EventsNeeded:
+def _of_constraint(one: ConstraintResult, effective: float, n_tests: int) -> EventsNeeded:
     n = one.n_generated * min(1.0, effective)
     limits = clopper_pearson(one.fraction * n, n, 1 - LEVEL / n_tests)
     events, most, fewest = (

@@ -1,31 +1,34 @@
 """Results in words: sentences that can be pasted into a paper, the verdict first."""
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from reverie.validation.power.biases import Bias
 from reverie.validation.power.events_needed import detectable_auc
+from reverie.validation.results.evidence import Evidence
+from reverie.validation.results.findings import Finding
+from reverie.validation.results.tests import p_text
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from reverie.validation.power.biases import Bias
-    from reverie.validation.results.findings import Finding
-    from reverie.validation.results.result import ClassifierResult, TestResult, ValidationResult
-
-__all__ = ["UNLIKE", "check_sentence", "classifier_sentence", "full_text", "verdict"]
+__all__ = ["UNLIKE", "full_text", "verdict"]
 
 UNLIKE = 0.001  # p-value of the classifier between two real samples below which they are said to differ
 
 
-def verdict(result: "ValidationResult") -> str:
+def verdict(result: Evidence) -> str:
     """Return the answer, the numbers behind it, what it means for an analysis, and what is wrong."""
     first = (
         "The generated sample can be told from the real one"
         if result.distinguishes
         else "No test tells the generated sample from the real one at this size"
     )
-    parts = [f"{first}: global p {_p(result.p_value)} ({_source(result)}){_auc(result)}."]
-    parts += [sentence for sentence in [_reach(result)] if sentence]
+    classifier = ""
+    if result.auc is not None:
+        beside = (
+            "" if math.isnan(result.auc.real_vs_real) else f" where real against real gives {result.auc.measured_real}"
+        )
+        classifier = f", classifier AUC {str(result.auc.measured).split(' (n =')[0]}{beside}"
+    parts = [f"{first}: global p {p_text(result.p_value)} ({_source(result)}){classifier}."]
+    parts += [sentence for sentence in [_events_and_bias(result)] if sentence]
     if result.distinguishes:
         parts += [str(finding) for finding in _plainest(result.findings)]
     if result.memorisation is not None and result.memorisation.memorised:
@@ -33,15 +36,15 @@ def verdict(result: "ValidationResult") -> str:
     return " ".join(parts)
 
 
-def full_text(result: "ValidationResult") -> str:
+def full_text(result: Evidence) -> str:
     """Return the verdict, a sentence for each group of checks, sizes and seed, and the warnings."""
     sizes = result.sizes
-    lines = [result.verdict]
+    lines = [verdict(result)]
     if result.findings:
         lines += ["", "What was seen:", *[f"  {finding}" for finding in result.findings]]
     lines += ["", *_feature_lines(result)]
     lines += [str(check) for check in result.checks if check.feature is None]
-    lines.append(f"All statistics together: p {_p(result.battery_p)} (min-P over shared permutations).")
+    lines.append(f"All statistics together: p {p_text(result.battery_p)} (min-P over shared permutations).")
     lines += [str(one) for one in result.classifiers]
     lines += _power_lines(result) + _event_lines(result)
     lines += [] if result.located is None else [result.located.sentence]
@@ -62,7 +65,7 @@ def full_text(result: "ValidationResult") -> str:
     return "\n".join(lines)
 
 
-def _source(result: "ValidationResult") -> str:
+def _source(result: Evidence) -> str:
     """Return which test the global p-value comes from: only the battery's is one of permutations."""
     permuted = f"min-P of the battery over {result.n_permutations:,} permutations"
     parts = [(result.battery_p, permuted)]
@@ -75,7 +78,7 @@ def _source(result: "ValidationResult") -> str:
     return words if len(parts) == 1 else f"{words}, times {len(parts)} after Bonferroni"
 
 
-def _power_lines(result: "ValidationResult") -> list[str]:
+def _power_lines(result: Evidence) -> list[str]:
     """Return what would be found at this size, so that "not told apart" means something."""
     found = result.auc
     if found is None:
@@ -91,7 +94,7 @@ def _power_lines(result: "ValidationResult") -> list[str]:
     ]
 
 
-def _event_lines(result: "ValidationResult") -> list[str]:
+def _event_lines(result: Evidence) -> list[str]:
     """Return the events that the strongest tests need, and the biases that are seen."""
     seen = [one for one in result.needs if one.events is not None]
     said = [f"{one.test} {_count(one.events or 0)}" for one in seen]
@@ -101,46 +104,13 @@ def _event_lines(result: "ValidationResult") -> list[str]:
     return [*lines, f"Events at which a bias equals the statistical error: {', '.join(said)}."] if said else lines
 
 
-def _plainest(findings: "Sequence[Finding]", most: int = 3) -> "list[Finding]":
+def _plainest(findings: Sequence[Finding], most: int = 3) -> list[Finding]:
     """Return the first finding of each kind, at most `most`."""
     first = {finding.kind: finding for finding in reversed(findings)}
     return [finding for finding in findings if first[finding.kind] is finding][:most]
 
 
-def check_sentence(check: "TestResult") -> str:
-    """Return one sentence: value, chance band, real against real, p-value."""
-    of = f" of {check.feature}" if check.feature else ""
-    real = "" if check.real_vs_real is None else f", real against real {check.real_vs_real:.3g}"
-    p = f"p {_p(check.p_value)}"
-    if check.p_adjusted != check.p_value:
-        p += f" (adjusted {_p(check.p_adjusted)})"
-    detail = f"; {check.detail}" if check.detail else ""
-    error = "" if check.error is None else f" ± {check.error:.2g}"
-    return (
-        f"{_capital(check.name)}{of}: {check.value:.3g}{error} (chance {check.noise_low:.3g} to {check.noise_high:.3g}"
-        f"{real}), {p}{detail}."
-    )
-
-
-def classifier_sentence(auc: "ClassifierResult") -> str:
-    """Return one sentence: AUC ± error, real against real, p-value, what the classifier used."""
-    top = [name for name, loss in sorted(auc.importances.items(), key=lambda item: -item[1])[:3] if loss > auc.error]
-    used = f"; it used mostly {', '.join(top)}" if top and auc.p_value <= 0.05 else ""
-    beside = "" if math.isnan(auc.real_vs_real) else f", real against real {auc.measured_real}"
-    return (
-        f"Classifier ({auc.learner}): AUC {auc.measured} on events it has not seen{beside}, p {_p(auc.p_value)}{used}."
-    )
-
-
-def _auc(result: "ValidationResult") -> str:
-    if result.auc is None:
-        return ""
-    here, real = result.auc.measured, result.auc.measured_real
-    beside = "" if math.isnan(result.auc.real_vs_real) else f" where real against real gives {real}"
-    return f", classifier AUC {_short(str(here))}{beside}"
-
-
-def _reach(result: "ValidationResult") -> str:
+def _events_and_bias(result: Evidence) -> str:
     """Return how many events show the difference, and how many make a bias matter."""
     n, low, high = result.n_distinguish, result.n_distinguish_low or 0.0, result.n_distinguish_high
     if result.auc is not None and result.auc.real_vs_real_p < UNLIKE:
@@ -163,7 +133,7 @@ def _reach(result: "ValidationResult") -> str:
     return f"{text}, a better test may need fewer{_worst_bias(result.biases)}."
 
 
-def _worst_bias(biases: "Sequence[Bias]") -> str:
+def _worst_bias(biases: Sequence[Bias]) -> str:
     seen = [one for one in biases if one.events is not None]
     if seen:
         one = min(seen, key=lambda one: one.events or math.inf)
@@ -176,7 +146,7 @@ def _worst_bias(biases: "Sequence[Bias]") -> str:
     return f", and no mean, width or tail is off by the statistical error of an analysis of N = {least} events (95 %)"
 
 
-def _feature_lines(result: "ValidationResult") -> list[str]:
+def _feature_lines(result: Evidence) -> list[str]:
     lines = []
     for name in dict.fromkeys(c.name for c in result.checks if c.feature is not None):
         group = [c for c in result.checks if c.name == name]
@@ -189,22 +159,8 @@ def _feature_lines(result: "ValidationResult") -> list[str]:
     return lines
 
 
-def _p(p: float) -> str:
-    if p < 1e-10:  # so far out the normal approximation behind it is not to be quoted
-        return "< 1e-10"
-    return f"= {p:.3f}" if p >= 0.0995 else f"= {p:.2g}"
-
-
 def _count(number: float) -> str:
     if not math.isfinite(number):
         return "infinity"
     digits = max(0, math.floor(math.log10(max(number, 1))) - 2)
     return f"{round(number, -digits):,.0f}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _short(text: str) -> str:
-    return text.split(" (n =")[0]

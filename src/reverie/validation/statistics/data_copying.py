@@ -33,12 +33,23 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from reverie.core.random import child_generator
+from reverie.core.statistics import TREE_DIMENSIONS
 from reverie.validation.permutation.multiple_testing import min_p, ranked
 from reverie.validation.permutation.relabelling import Relabellings, relabellings
+from reverie.validation.schedule import MAX_PAIRS
 from reverie.validation.statistics.neighbours import nearest, neighbour_graph
 
-__all__ = ["Exchange", "authenticity", "copying_p", "copying_score", "distances_to_train", "exchange_test"]
+__all__ = [
+    "Exchange",
+    "authenticity",
+    "copying_p",
+    "copying_score",
+    "distances_to_train",
+    "exchange_test",
+    "seconds_of_search",
+]
 
+MAX_FEATURES = 64  # beyond, neighbours are searched among components
 _CLOSEST, _LEAST_CLOSEST = 0.001, 10
 _LARGEST_RATIO = 1e6  # of d2 to d1: exact copies count as this
 _LEAST_IN_CELL = 20
@@ -143,6 +154,20 @@ def authenticity(train: Tensor, distances: np.ndarray, rows: np.ndarray, seed: i
     """
     graph = neighbour_graph(train, 1, child_generator(seed, "ties"))
     return float((distances > np.sqrt(graph.squared[rows, 0])).mean())
+
+
+def seconds_of_search(train: int, holdout: int, generated: int, n_features: int) -> float | None:
+    """Return the seconds that a search for copies takes on one core; None if it would not end.
+
+    Parameters
+    ----------
+    train, holdout, generated : Numbers of events.
+    """
+    k = min(n_features, MAX_FEATURES)
+    if k <= TREE_DIMENSIONS:
+        return 1 + (train + holdout + generated) * 1e-3
+    pairs = generated * (2 * train + holdout) + train * (train + holdout)
+    return 1 + pairs * (3e-9 + 1e-10 * k) if pairs <= 2.5 * MAX_PAIRS else None
 
 
 def _votes(distances: np.ndarray) -> np.ndarray:

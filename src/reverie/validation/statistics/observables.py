@@ -17,7 +17,7 @@ tests of single features.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -25,9 +25,19 @@ from torch import Tensor
 
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
+from reverie.core.types import ArrayLike
 from reverie.validation.permutation.relabelling import Computed, Relabellings, jackknife_error
 
-__all__ = ["ObservableMeans", "evaluate_observables", "mean_columns", "named_observables", "observable_means"]
+__all__ = [
+    "Observable",
+    "ObservableMeans",
+    "evaluate_observables",
+    "mean_columns",
+    "named_observables",
+    "observable_means",
+]
+
+Observable: TypeAlias = Callable[[Tensor], ArrayLike]  # events (n, *event), float64 -> (n,) or (n, k)
 
 _CUT = 1e-8
 _ROWS = 4096
@@ -82,7 +92,7 @@ class ObservableMeans:
         return np.divide(change, error, out=np.zeros_like(change), where=error > 0)
 
 
-def named_observables(observables: Any) -> Mapping[str, Callable[[Tensor], Any]]:
+def named_observables(observables: Any) -> Mapping[str, Observable]:
     """Return functions by name: from a mapping, one or several functions, or objects with `name` and `function`.
 
     Raises
@@ -111,7 +121,7 @@ def _name(observable: Any) -> str:
 
 
 def evaluate_observables(
-    observables: Mapping[str, Callable[[Tensor], Any]], values: np.ndarray, event_shape: tuple[int, ...], what: str
+    observables: Mapping[str, Observable], values: np.ndarray, event_shape: tuple[int, ...], what: str
 ) -> dict[str, np.ndarray]:
     """Return every observable of `values` (n, d), events of `event_shape`, as (n, k) float64.
 
@@ -124,7 +134,7 @@ def evaluate_observables(
     return {name: _evaluated(name, function, events, what) for name, function in observables.items()}
 
 
-def _evaluated(name: str, function: Callable[[Tensor], Any], events: Tensor, what: str) -> np.ndarray:
+def _evaluated(name: str, function: Observable, events: Tensor, what: str) -> np.ndarray:
     expected = f"Expected one or several finite numbers per event from the observable {name!r} on {what}, got "
     try:
         with torch.no_grad():

@@ -1,31 +1,39 @@
-"""The battery: every statistic on the same pooled rows, with the same permutations.
+"""The statistics of a validation: one row each, computed on the same pooled rows with the same permutations.
 
     by feature         KS, Anderson-Darling, tails; observables of one number per event stand among the features
     all features       Hotelling T², correlations, sliced Wasserstein, energy distance, MMD (Gaussian and
                        polynomial), Frechet
     neighbourhoods     kNN labels, precision, recall, density, coverage
-    regions            k-means bins
+    regions            k-means bins, modes of the user
     learned            kernel likelihood ratio
     observables        their means, with covariance
     hard constraints   the shares of events that break them, equal events
 
-Each statistic is a small function of a comparison (`reverie.validation.comparison`) that returns columns: what it is
-for every labelling, and what is shown. `STATISTICS` lists them in groups; the columns of a group, such as all features
-of KS or all bandwidths of MMD, are combined first. To add a statistic, write such a function, add a row here and its
-description to `reverie.validation.references`; one that is not quadratic in the difference of the laws also needs its
-law in `reverie.validation.power.events_needed`. `reverie.validation.battery` runs them.
+A row of `STATISTICS` is a function of a comparison (`reverie.validation.comparison`) that returns columns, what the
+statistic is for every labelling and what is shown; what it takes; and a `Check` for each name of its columns: the
+sentence that says what it sees, its reference, how it grows with the difference of two laws, and which finding it
+supports. The columns of a group, such as all features of KS or all bandwidths of MMD, are combined first. To add a
+statistic, write such a function and add its row.
+
+What a row takes is in seconds on one core of an ordinary processor of 2024, to a factor of two: the leading terms of
+each algorithm, with constants that were measured; `reverie.validation.schedule` corrects them for the machine while it
+runs. What grows as the square of the rows has a limit of `MAX_PAIRS` besides, beyond which it is left out: it would not
+end.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 from torch import Tensor
 
 from reverie.core.random import child_generator
-from reverie.validation.comparison import Bench, Comparison
+from reverie.core.statistics import TREE_DIMENSIONS
+from reverie.validation.comparison import Column, Comparison, Comparisons, Groups, column
 from reverie.validation.permutation.duplicates import twin_columns
 from reverie.validation.permutation.relabelling import Computed
+from reverie.validation.schedule import MAX_PAIRS, SECONDS_PER_ELEMENT, SECONDS_PER_PRODUCT
 from reverie.validation.statistics.bins import bin_statistic
 from reverie.validation.statistics.constraints import TWINS, constraint_columns
 from reverie.validation.statistics.correlations import correlation_columns
@@ -50,21 +58,10 @@ from reverie.validation.statistics.marginal import change_of_shape, marginal_col
 from reverie.validation.statistics.moments import hotelling_columns
 from reverie.validation.statistics.neighbours import label_share, neighbour_graph
 from reverie.validation.statistics.observables import mean_columns
-from reverie.validation.statistics.precision_recall import BallStatistic, ball_statistics, list_length
+from reverie.validation.statistics.precision_recall import ball_statistics, list_length
 from reverie.validation.statistics.sliced import draw_directions, energy_by_slices, sliced_columns
 
-__all__ = [
-    "CONSTRAINTS",
-    "OBSERVABLE_MEANS",
-    "STATISTICS",
-    "Column",
-    "Groups",
-    "Share",
-    "Statistic",
-    "has_shares",
-    "kernel_statistics",
-    "share_of_kernels",
-]
+__all__ = ["CHECKS", "CONSTRAINTS", "OBSERVABLE_MEANS", "STATISTICS", "Check", "Statistic"]
 
 OBSERVABLE_MEANS = "observable mean"  # a group whose results are of their own kind
 CONSTRAINTS = "hard constraints"  # another
@@ -72,214 +69,421 @@ N_DIRECTIONS = 50
 N_NEIGHBOURS = 5
 N_FREQUENCIES = 1000
 MAX_EXACT = 50_000  # pooled rows up to which energy distance and Gaussian MMD are computed from all pairs
+_LEFT_OUT_COLUMNS = 42  # of the jackknife
+
+Parts: TypeAlias = Sequence[Sequence[Tensor]]  # what the parts of the work of one statistic add
+Growth: TypeAlias = Literal["quadratic", "distance", "share", "likelihood", "none"]
 
 
 @dataclass(frozen=True)
-class Column:
-    """One statistic, ready to be judged.
+class Check:
+    """What is known of one statistic, whose columns have this name.
 
     Parameters
     ----------
-    name, feature : of the statistic, and the feature it looked at, None for all.
-    values : (B + 1,), observed first; large means different.
-    value, low, high : what is shown, and the band that holds the central 90 % of chance on the same scale.
-    error : jackknife error of `value`, nan where it is not defined.
-    real : the same for real against real; None if that was not asked for.
-    detail : what else it saw.
-    is_falling : whether what is shown falls where `values` rises, as for a coverage.
-    extra : degrees of freedom of an observable and of Hotelling's T².
+    name : The name of the statistic, such as "KS".
+    sentence : What it does, and what it is blind to.
+    reference : The key of its citation.
+    growth : How it grows with the difference of two laws (`reverie.validation.power.events_needed`): as the square; as
+        a distance, the root of that; as a share, which does not depend on the number of events; as the Gaussian
+        likelihood ratio; or "none", without such a law.
+    finding : The kind of finding that it supports (`reverie.validation.results.findings`), "" for none of its own.
     """
 
     name: str
-    feature: str | None
-    values: np.ndarray
-    value: float
-    low: float
-    high: float
-    error: float
-    real: float | None = None
-    detail: str = ""
-    is_falling: bool = False
-    extra: float = 0.0
+    sentence: str
+    reference: str
+    growth: Growth = "quadratic"
+    finding: str = ""
 
 
-Groups = dict[str, list[Column]]  # by name of the group
-Share = list[Tensor]  # of the work of one statistic
-Statistic = Callable[[Bench, Comparison], Groups]
+@dataclass(frozen=True)
+class Work:
+    """The size of the work of a comparison: pooled rows, features k, labellings with those of the jackknife."""
+
+    rows: int
+    k: int
+    columns: int
+
+    @classmethod
+    def of(cls, c: Comparison) -> "Work":
+        """Return the size of the work of one comparison."""
+        return cls(len(c.few), c.few.shape[1], c.relabel.labels.shape[1] + _LEFT_OUT_COLUMNS)
+
+    @property
+    def cells(self) -> float:
+        """Seconds to pass once over all rows of all labellings."""
+        return self.rows * self.columns * SECONDS_PER_ELEMENT
+
+    @property
+    def products(self) -> float:
+        """Seconds of a product of all labellings with one feature."""
+        return self.rows * self.columns * SECONDS_PER_PRODUCT
+
+    @property
+    def pairs(self) -> float:
+        """Seconds of a product over all pairs of rows, with all features and labellings."""
+        return self.rows**2 * (self.columns + self.k) * SECONDS_PER_PRODUCT
 
 
-def _column(name: str, computed: Computed, feature: str | None = None) -> Column:
-    chance = computed.values[1:] + computed.shift
-    low, high = np.quantile(chance, [0.05, 0.95]) if len(chance) else (np.nan, np.nan)
-    return Column(
-        name, feature, computed.values, computed.value, float(low), float(high), computed.error, detail=computed.detail
-    )
+@dataclass(frozen=True)
+class Statistic:
+    """One row: a statistic, or a few that share their work.
+
+    Parameters
+    ----------
+    name : The name of the row, by which a user asks for it.
+    compute : Function of what all statistics share, a comparison and, where the work was divided, its parts; returns
+        the columns in their groups.
+    seconds : Function of a comparison: the seconds that it takes, 0 for nothing to compute, None if it would not end.
+    checks : What is known of each name that the columns have; none for results of their own kind.
+    part : Function that computes one of several parts of the work, called with (k, n) for part k of n; None if it is
+        not divided.
+    """
+
+    name: str
+    compute: Callable[..., Groups]
+    seconds: Callable[[Comparison], float | None]
+    checks: tuple[Check, ...] = ()
+    part: Callable[[Comparisons, Comparison, tuple[int, int]], list[Tensor]] | None = None
+
+    def is_divided(self, c: Comparison) -> bool:
+        """Tell whether the work is computed from all pairs of rows, which takes longest, and is therefore divided."""
+        return self.part is not None and len(c.few) <= MAX_EXACT
 
 
-def _by_feature(bench: Bench, c: Comparison) -> Groups:
-    names = bench.single_names
+def _by_feature(shared: Comparisons, c: Comparison) -> Groups:
+    names, of_x = shared.single_names, c.relabel.labels[:, 0].numpy()
+    w = None if c.relabel.weights is None else c.relabel.weights.numpy()
     groups: Groups = {"KS": [], "Anderson-Darling": []}
-    for j, (name, found) in enumerate(zip(names, marginal_columns(c.single, c.relabel), strict=True)):
-        change = _change(c, j)
-        groups["KS"].append(replace(_column("KS", found.ks, name), detail=change))
-        groups["Anderson-Darling"].append(replace(_column("Anderson-Darling", found.ad, name), detail=change))
-    if c.relabel.weights is None:  # few weighted events lie there: the permutations hold for many only
-        tails = tail_columns(c.single, c.relabel, bench.edges, c.third)
-        groups["tails"] = [_column("tails", tail, name) for tail, name in zip(tails, names, strict=True)]
+    for j, (name, one) in enumerate(zip(names, marginal_columns(c.single, c.relabel), strict=True)):
+        x = c.single[:, j].numpy()
+        weights = (None, None) if w is None else (w[of_x], w[~of_x])
+        change = change_of_shape(x[of_x], x[~of_x], *weights)
+        groups["KS"].append(column("KS", one.ks, name, detail=change))
+        groups["Anderson-Darling"].append(column("Anderson-Darling", one.ad, name, detail=change))
+    if w is None:  # few weighted events lie there: the permutations hold for many only
+        tails = tail_columns(c.single, c.relabel, shared.edges, c.third)
+        groups["tails"] = [column("tails", tail, name) for tail, name in zip(tails, names, strict=True)]
     return groups
 
 
-def _change(c: Comparison, j: int) -> str:
-    of_x, x = c.relabel.labels[:, 0].numpy(), c.single[:, j].numpy()
-    w = None if c.relabel.weights is None else c.relabel.weights.numpy()
-    return change_of_shape(x[of_x], x[~of_x], None if w is None else w[of_x], None if w is None else w[~of_x])
+def _moments(shared: Comparisons, c: Comparison) -> Groups:
+    name = "Hotelling T²"
+    sets = hotelling_columns(c.few, c.relabel)
+    return {name: [column(name, one, detail=f"strongest in the {words}", extra=dof) for words, one, dof in sets]}
 
 
-def _moments(bench: Bench, c: Comparison) -> Groups:
-    return {
-        "Hotelling T²": [
-            replace(_column("Hotelling T²", found), detail=f"strongest in the {words}", extra=dof)
-            for words, found, dof in hotelling_columns(c.few, c.relabel)
-        ]
-    }
-
-
-def _correlations(bench: Bench, c: Comparison) -> Groups:
+def _correlations(shared: Comparisons, c: Comparison) -> Groups:
     if c.few.shape[1] < 2:
         return {}
-    sides = ("real", "generated")
-    found = correlation_columns(c.few, c.relabel, names=bench.few_names, sides=sides)
-    return {"correlation difference": [_column("correlation difference", found)]}
+    change = correlation_columns(c.few, c.relabel, names=shared.few_names, sides=("real", "generated"))
+    return {"correlation difference": [column("correlation difference", change)]}
 
 
-def _sliced(bench: Bench, c: Comparison) -> Groups:
-    directions = draw_directions(c.few.shape[1], N_DIRECTIONS, child_generator(bench.seed, "directions"))
-    return {"sliced Wasserstein": [_column("sliced Wasserstein", sliced_columns(c.few, c.relabel, directions).w1)]}
+def _sliced(shared: Comparisons, c: Comparison) -> Groups:
+    directions = draw_directions(c.few.shape[1], N_DIRECTIONS, child_generator(shared.seed, "directions"))
+    return {"sliced Wasserstein": [column("sliced Wasserstein", sliced_columns(c.few, c.relabel, directions).w1)]}
 
 
-def kernel_statistics(bench: Bench, c: Comparison, shares: Sequence[Share] | None = None) -> Groups:
-    """Return energy distance and MMD, of the shares of the work where it is done already."""
-    exact = has_shares(c)
-    how = "" if exact else "; estimated"
-    if exact:
-        energy, *gaussians = kernel_columns(c.few, c.relabel, _kernels(bench), shares=shares)
-    else:
-        d, widths = c.few.shape[1], _widths(bench)
-        frequencies = draw_frequencies(d, N_FREQUENCIES, child_generator(bench.seed, "frequencies"))
-        gaussians = fourier_columns(c.few, c.relabel, widths, frequencies)
-        directions = draw_directions(d, 4 * N_DIRECTIONS, child_generator(bench.seed, "directions"))
-        energy = energy_by_slices(c.few, c.relabel, directions)
-    mmds = [
-        replace(_column("MMD", one), detail=f"strongest at {factor:g} times the median distance{how}")
-        for factor, one in zip(BANDWIDTH_FACTORS, gaussians, strict=True)
-    ]
-    return {"energy distance": [replace(_column("energy distance", energy), detail=how[2:])], "MMD": mmds}
+def _frechet(shared: Comparisons, c: Comparison) -> Groups:
+    return {"Frechet distance": [column("Frechet distance", frechet_columns(c.few, c.relabel))]}
 
 
-def has_shares(c: Comparison) -> bool:
-    """Tell whether energy distance and MMD are computed from all pairs, which takes longest and can be shared."""
-    return len(c.few) <= MAX_EXACT
-
-
-def share_of_kernels(bench: Bench, c: Comparison, share: tuple[int, int]) -> Share:
-    """Return share k of n of the work of `kernel_statistics`, as (k, n)."""
-    return kernel_share(c.few, c.relabel, _kernels(bench), share=share)
-
-
-def _widths(bench: Bench) -> list[float]:
-    return [factor * bench.median for factor in BANDWIDTH_FACTORS]
-
-
-def _kernels(bench: Bench) -> list[Kernel]:
-    return [energy_kernel, *map(gaussian_kernel, _widths(bench))]
-
-
-def _polynomial(bench: Bench, c: Comparison) -> Groups:
-    by_features = n_monomials(c.few.shape[1]) < len(c.few) / 2
-    found = (polynomial_columns if by_features else polynomial_block_columns)(c.few, c.relabel)
-    return {"polynomial MMD": [_column("polynomial MMD", found)]}
-
-
-def _frechet(bench: Bench, c: Comparison) -> Groups:
-    return {"Frechet distance": [_column("Frechet distance", frechet_columns(c.few, c.relabel))]}
-
-
-def _neighbourhoods(bench: Bench, c: Comparison) -> Groups:
-    n, m = c.relabel.n, c.relabel.m
-    graph = neighbour_graph(c.few, list_length(n, m, N_NEIGHBOURS), child_generator(bench.seed, "ties"))
-    groups: Groups = {"kNN labels": [_column("kNN labels", label_share(graph, c.relabel, N_NEIGHBOURS))]}
-    if c.relabel.weights is None:  # balls count events
-        groups |= {ball.name: [_ball(ball)] for ball in ball_statistics(graph, c.relabel, N_NEIGHBOURS)}
+def _neighbourhoods(shared: Comparisons, c: Comparison) -> Groups:
+    length = list_length(c.relabel.n, c.relabel.m, N_NEIGHBOURS)
+    graph = neighbour_graph(c.few, length, child_generator(shared.seed, "ties"))
+    groups: Groups = {"kNN labels": [column("kNN labels", label_share(graph, c.relabel, N_NEIGHBOURS))]}
+    if c.relabel.weights is not None:  # balls count events
+        return groups
+    for ball in ball_statistics(graph, c.relabel, N_NEIGHBOURS):
+        # shown as it is: it falls where the test statistic rises
+        chance = ball.expected - ball.computed.values[1:]
+        low, high = np.quantile(chance, [0.05, 0.95]) if len(chance) else (np.nan, np.nan)
+        shown = {"value": ball.value, "low": float(low), "high": float(high), "is_falling": True}
+        groups[ball.name] = [replace(column(ball.name, ball.computed), **shown)]
     return groups
 
 
-def _ball(ball: BallStatistic) -> Column:
-    """Return precision, recall, density or coverage as it is: it falls where the test statistic rises."""
-    chance = ball.expected - ball.computed.values[1:]
-    low, high = np.quantile(chance, [0.05, 0.95]) if len(chance) else (np.nan, np.nan)
-    return Column(
-        ball.name,
-        None,
-        ball.computed.values,
-        ball.value,
-        float(low),
-        float(high),
-        ball.computed.error,
-        detail=ball.computed.detail,
-        is_falling=True,
-    )
+def _bins(shared: Comparisons, c: Comparison) -> Groups:
+    return {"bins": [column("bins", bin_statistic(c.bins, c.relabel))]}
 
 
-def _bins(bench: Bench, c: Comparison) -> Groups:
-    return {"bins": [_column("bins", bin_statistic(c.bins, c.relabel))]}
+def _modes(shared: Comparisons, c: Comparison) -> Groups:
+    return {} if c.modes is None else {"modes": [column("modes", bin_statistic(c.modes, c.relabel))]}
 
 
-def _modes(bench: Bench, c: Comparison) -> Groups:
-    return {} if c.modes is None else {"modes": [_column("modes", bin_statistic(c.modes, c.relabel))]}
-
-
-def _likelihood_ratio(bench: Bench, c: Comparison) -> Groups:
+def _likelihood_ratio(shared: Comparisons, c: Comparison) -> Groups:
     """Return a smooth and a rough fit: none sees both a small shift of everything and a change in fine structure."""
     if c.relabel.weights is not None and (c.relabel.weights < 0).any():
         return {}  # the loss has no minimum
     columns = []
     for words, ridge, quantile in (("smooth", 1e-2, 0.9), ("rough", 1e-5, 0.5)):
-        generator = child_generator(bench.seed, "centres")
-        found = likelihood_ratio_columns(c.few, c.relabel, ridge=ridge, quantile=quantile, generator=generator)
-        columns.append(replace(_column("likelihood ratio", found), detail=f"strongest in the {words} fit"))
+        generator = child_generator(shared.seed, "centres")
+        one = likelihood_ratio_columns(c.few, c.relabel, ridge=ridge, quantile=quantile, generator=generator)
+        columns.append(column("likelihood ratio", one, detail=f"strongest in the {words} fit"))
     return {"likelihood ratio": columns}
 
 
-def _observables(bench: Bench, c: Comparison) -> Groups:
-    columns = []
+def _observables(shared: Comparisons, c: Comparison) -> Groups:
+    columns: list[Column] = []
     for name, v in c.observables.items():
-        found, dof = mean_columns(v, c.relabel)
-        columns.append(replace(_column(OBSERVABLE_MEANS, found, name), extra=dof))
+        means, dof = mean_columns(v, c.relabel)
+        columns.append(column(OBSERVABLE_MEANS, means, name, extra=dof))
     return {OBSERVABLE_MEANS: columns} if columns else {}
 
 
-def _constraints(bench: Bench, c: Comparison) -> Groups:
-    names = [*bench.given, *bench.inferred]
-    found = list(constraint_columns(c.broken, c.relabel))
+def _constraints(shared: Comparisons, c: Comparison) -> Groups:
+    names, broken = [*shared.given, *shared.inferred], list(constraint_columns(c.broken, c.relabel))
     if c.sets is not None:
         names.append(TWINS)
-        found.append(twin_columns(c.sets, c.relabel))
-    columns = [_column(CONSTRAINTS, Computed(values), name) for name, values in zip(names, found, strict=True)]
+        broken.append(twin_columns(c.sets, c.relabel))
+    columns = [column(CONSTRAINTS, Computed(values), name) for name, values in zip(names, broken, strict=True)]
     return {CONSTRAINTS: columns} if columns else {}
 
 
-STATISTICS: tuple[tuple[str, Statistic], ...] = (
-    ("features one by one", _by_feature),
-    ("moments", _moments),
-    ("correlations", _correlations),
-    ("sliced Wasserstein", _sliced),
-    ("Frechet distance", _frechet),
-    ("neighbourhoods", _neighbourhoods),
-    ("bins", _bins),
-    ("modes", _modes),
-    ("likelihood ratio", _likelihood_ratio),
-    ("observables", _observables),
-    ("hard constraints", _constraints),
-    ("polynomial MMD", _polynomial),
-    ("energy distance and MMD", kernel_statistics),
+def _polynomial(shared: Comparisons, c: Comparison) -> Groups:
+    by_features = n_monomials(c.few.shape[1]) < len(c.few) / 2
+    one = (polynomial_columns if by_features else polynomial_block_columns)(c.few, c.relabel)
+    return {"polynomial MMD": [column("polynomial MMD", one)]}
+
+
+def _all_pairs(shared: Comparisons) -> list[Kernel]:
+    return [energy_kernel, *(gaussian_kernel(factor * shared.median) for factor in BANDWIDTH_FACTORS)]
+
+
+def _energy_and_mmd(shared: Comparisons, c: Comparison, parts: Parts | None = None) -> Groups:
+    how = "" if len(c.few) <= MAX_EXACT else "; estimated"
+    if not how:
+        energy, *gaussians = kernel_columns(c.few, c.relabel, _all_pairs(shared), shares=parts)
+    else:
+        d, widths = c.few.shape[1], [factor * shared.median for factor in BANDWIDTH_FACTORS]
+        frequencies = draw_frequencies(d, N_FREQUENCIES, child_generator(shared.seed, "frequencies"))
+        gaussians = fourier_columns(c.few, c.relabel, widths, frequencies)
+        directions = draw_directions(d, 4 * N_DIRECTIONS, child_generator(shared.seed, "directions"))
+        energy = energy_by_slices(c.few, c.relabel, directions)
+    mmds = [
+        column("MMD", one, detail=f"strongest at {factor:g} times the median distance{how}")
+        for factor, one in zip(BANDWIDTH_FACTORS, gaussians, strict=True)
+    ]
+    return {"energy distance": [column("energy distance", energy, detail=how[2:])], "MMD": mmds}
+
+
+def _seconds_of_neighbourhoods(c: Comparison) -> float | None:
+    work = Work.of(c)
+    if work.k <= TREE_DIMENSIONS:
+        return work.rows * 2e-4 + 30 * work.cells
+    pairs = work.rows**2
+    return pairs * (3e-9 + 1e-10 * work.k) + 30 * work.cells if pairs <= MAX_PAIRS else None
+
+
+def _seconds_of_polynomial(c: Comparison) -> float | None:
+    work = Work.of(c)
+    if n_monomials(work.k) < work.rows / 2:
+        return work.products * n_monomials(work.k)
+    return work.pairs if work.rows**2 <= MAX_PAIRS else None
+
+
+def _seconds_of_energy_and_mmd(c: Comparison) -> float:
+    work = Work.of(c)
+    if work.rows <= MAX_EXACT:
+        return 3 * work.pairs
+    return 2 * N_FREQUENCIES * len(BANDWIDTH_FACTORS) * work.products + 4 * N_DIRECTIONS * work.cells
+
+
+STATISTICS: tuple[Statistic, ...] = (
+    Statistic(
+        "features one by one",
+        _by_feature,
+        lambda c: Work.of(c).cells * c.single.shape[1],
+        (
+            Check(
+                "KS",
+                "Largest distance between the two cumulative distributions of one feature; blind to correlations.",
+                "smirnov1948",
+                "distance",
+                "shape",
+            ),
+            Check(
+                "Anderson-Darling",
+                "Distance of the two cumulative distributions of one feature that gives the tails their full weight.",
+                "scholz1987",
+                finding="shape",
+            ),
+            Check(
+                "tails",
+                "Difference of the shares of events in the outer 2 % of one feature.",
+                "westfall1993",
+                "distance",
+                "tails",
+            ),
+        ),
+    ),
+    Statistic(
+        "moments",
+        _moments,
+        lambda c: Work.of(c).products * c.few.shape[1] ** 2,
+        (
+            Check(
+                "Hotelling T²",
+                "Squared Mahalanobis distance of means, widths and correlations of normal scores; blind to everything "
+                "else.",
+                "hotelling1931",
+                "likelihood",
+            ),
+        ),
+    ),
+    Statistic(
+        "correlations",
+        _correlations,
+        lambda c: Work.of(c).products * c.few.shape[1] ** 2 if c.few.shape[1] > 1 else 0.0,
+        (
+            Check(
+                "correlation difference",
+                "Frobenius norm of the difference of the two correlation matrices; blind to the shape of single "
+                "features.",
+                "westfall1993",
+                "distance",
+                "correlation",
+            ),
+        ),
+    ),
+    Statistic(
+        "sliced Wasserstein",
+        _sliced,
+        lambda c: Work.of(c).cells * N_DIRECTIONS,
+        (
+            Check(
+                "sliced Wasserstein",
+                "Mean distance that events must be moved, over random projections, in units of the real spread.",
+                "bonneel2015",
+                "distance",
+            ),
+        ),
+    ),
+    Statistic(
+        "Frechet distance",
+        _frechet,
+        lambda c: Work.of(c).products * c.few.shape[1] ** 2 + 8e-9 * c.few.shape[1] ** 3 * Work.of(c).columns,
+        (
+            Check(
+                "Frechet distance",
+                "Distance of means and covariances, its bias removed; blind to everything else.",
+                "dowson1982",
+            ),
+        ),
+    ),
+    Statistic(
+        "neighbourhoods",
+        _neighbourhoods,
+        _seconds_of_neighbourhoods,
+        (
+            Check(
+                "kNN labels",
+                "Share of the five nearest neighbours that come from the same sample.",
+                "schilling1986",
+                "share",
+            ),
+            Check(
+                "precision",
+                "Share of generated events within some ball from a real event to its fifth nearest real one, in units "
+                "of the real spread and among the events compared here; low where events lie outside.",
+                "kynkaanniemi2019",
+                "none",
+                "outside",
+            ),
+            Check(
+                "recall",
+                "Share of real events within some ball from a generated event to its fifth nearest generated one; low "
+                "where they spread over less. These balls shrink with the generated sample: no share of what is "
+                "missing.",
+                "kynkaanniemi2019",
+                "none",
+                "variety",
+            ),
+            Check(
+                "density",
+                "Generated events per ball from a real event to its fifth nearest real one; equal laws give 1.",
+                "naeem2020",
+                "none",
+            ),
+            Check(
+                "coverage",
+                "Share of real events with a generated one within the distance to the fifth nearest real one, in units "
+                "of the real spread and among the events compared here; low where events are missing. Training watches "
+                "the same share on up to 2,000 held-out events in at most 32 components, divided by what a perfect "
+                "generator gives.",
+                "naeem2020",
+                "share",
+                "coverage",
+            ),
+        ),
+    ),
+    Statistic(
+        "bins",
+        _bins,
+        lambda c: Work.of(c).cells,
+        (
+            Check(
+                "bins",
+                "Chi-squared of the numbers of events in k-means regions; sees missing and surplus modes.",
+                "richardson2018",
+                finding="region",
+            ),
+        ),
+    ),
+    Statistic(
+        "modes",
+        _modes,
+        lambda c: 0.0 if c.modes is None else Work.of(c).cells,
+        (Check("modes", "Chi-squared of the numbers of events in the given modes.", "pearson1900"),),
+    ),
+    Statistic(
+        "likelihood ratio",
+        _likelihood_ratio,
+        lambda c: Work.of(c).cells * 70,
+        (
+            Check(
+                "likelihood ratio",
+                "Learned log-likelihood ratio of the two laws; the best test there is, as far as it was learned.",
+                "letizia2022",
+            ),
+        ),
+    ),
+    Statistic(
+        "observables", _observables, lambda c: Work.of(c).cells * sum(v.shape[1] for v in c.observables.values())
+    ),
+    Statistic("hard constraints", _constraints, lambda c: Work.of(c).cells * (1 + c.broken.shape[1])),
+    Statistic(
+        "polynomial MMD",
+        _polynomial,
+        _seconds_of_polynomial,
+        (
+            Check(
+                "polynomial MMD",
+                "Distance of the moments up to the fourth order of all features together (the kernel of KPD).",
+                "kansal2023",
+            ),
+        ),
+    ),
+    Statistic(
+        "energy distance and MMD",
+        _energy_and_mmd,
+        _seconds_of_energy_and_mmd,
+        (
+            Check(
+                "energy distance",
+                "Mean distance between the samples minus that within them; zero on average only for equal laws.",
+                "szekely2013",
+            ),
+            Check(
+                "MMD",
+                "Distance of the mean Gaussian-kernel features over five bandwidths; sees structure from fine to "
+                "coarse.",
+                "gretton2012",
+            ),
+        ),
+        part=lambda shared, c, part: kernel_share(c.few, c.relabel, _all_pairs(shared), share=part),
+    ),
 )
+CHECKS: dict[str, Check] = {check.name: check for statistic in STATISTICS for check in statistic.checks}
