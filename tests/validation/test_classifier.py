@@ -11,12 +11,12 @@ from sklearn.metrics import roc_auc_score
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.statistics import auc, effective_size, mean_and_error
 from reverie.validation.classifiers.auc import auc_p_value, auc_with_error
-from reverie.validation.classifiers.training import LEARNERS, Events, Training, train_learner
+from reverie.validation.classifiers.training import CLASSIFIERS, Events, TrainingSet, train_classifier
 from reverie.validation.classifiers.two_sample import classifier_test, halves, separate
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 GRID = stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
-TABLES = [name for name, learner in LEARNERS.items() if not learner.spatial]
+TABLES = [name for name, learner in CLASSIFIERS.items() if not learner.spatial]
 
 # scores of the likelihood-ratio classifier of N(0, 1) against the other law -> best AUC, section 5.1
 BEST = [
@@ -161,14 +161,14 @@ def test_training_with_negative_weights_aims_at_one_half_where_the_samples_agree
     extra = r.uniform(0, 1, 2000)
     rows = np.concatenate([plus, extra, minus])[:, None]
     w = np.concatenate([np.ones(10000), -np.ones(2000)])
-    training = Training.of(Events(x[:, None]), Events(rows, w))
+    training = TrainingSet.of(Events(x[:, None]), Events(rows, w))
     assert (training.weights >= 0).all()
     for right in (True, False):
         side = (training.rows[:, 0] > 0) == right
         share = np.average(training.targets[side], weights=training.weights[side])
         assert abs(share - 0.5) < stats.norm.isf(ALPHA / 2) * 0.5 / math.sqrt(side.sum())
     # twin: dropping the negative events teaches a difference that is not there
-    kept = Training.of(Events(x[:, None]), Events(rows[w > 0]))
+    kept = TrainingSet.of(Events(x[:, None]), Events(rows[w > 0]))
     side = kept.rows[:, 0] > 0
     share = np.average(kept.targets[side], weights=kept.weights[side])
     assert abs(share - 0.5) > stats.norm.isf(ALPHA / 2) * 0.5 / math.sqrt(side.sum())
@@ -297,13 +297,13 @@ def test_periodic_convolutions_know_no_place():
     scores = {}
     for periodic in (True, False):
         options = {"names": ["x"] * 64, "seed": 0, "event_shape": (8, 8), "periodic": periodic}
-        trained = train_learner("cnn", Events(x), Events(y), **options)
+        trained = train_classifier("cnn", Events(x), Events(y), **options)
         scores[periodic] = trained.scores(x), trained.scores(moved)
     assert np.allclose(*scores[True], atol=1e-5)
     assert not np.allclose(*scores[False], atol=1e-2)
 
 
-@pytest.mark.parametrize("learner", list(LEARNERS))
+@pytest.mark.parametrize("learner", list(CLASSIFIERS))
 @pytest.mark.usefixtures("global_random_state_untouched")
 def test_the_same_seed_gives_the_same_result(learner):
     samples = _normal(60, 4, 0), _normal(60, 4, 1), _normal(60, 4, 2)
@@ -318,7 +318,7 @@ def test_all_learners_share_one_split_and_classes_one_total():
     one, two = (halves(x, y, seed=3) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one.train + one.test, two.train + two.test, strict=True))
     assert not set(one.train[0]) & set(one.test[0])
-    training = Training.of(x, y)
+    training = TrainingSet.of(x, y)
     assert np.bincount(training.targets, training.weights) == pytest.approx([40, 40])
 
 
@@ -350,7 +350,7 @@ def test_wrong_names_and_shapes_are_told():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("learner", list(LEARNERS))
+@pytest.mark.parametrize("learner", list(CLASSIFIERS))
 def test_p_values_of_each_learner_are_uniform_without_a_difference(learner):
     p = []
     for i in range(200):
@@ -369,7 +369,7 @@ def test_errors_of_trained_classifiers_cover_their_true_area(shift):
     inside, runs = 0, 150
     for i in range(runs):
         x, y = _normal(600, 2, 3 * i), _normal(600, 2, 3 * i + 1, shift)
-        model = train_learner("boosting", Events(x[:300]), Events(y[:300]), names="ab", seed=i)
+        model = train_classifier("boosting", Events(x[:300]), Events(y[:300]), names="ab", seed=i)
         area, error = auc_with_error(model.scores(x[300:]), model.scores(y[300:]))
         fresh = _normal(8_000, 2, 10**6 + i), _normal(8_000, 2, 2 * 10**6 + i, shift)
         truth = auc(*(model.scores(f) for f in fresh))

@@ -7,9 +7,8 @@ import pytest
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.validation.classifiers.likelihood_ratios import METHODS, calibrated_weights
+from reverie.validation.classifiers.likelihood_ratios import METHODS, calibrated_weights, share_of
 from reverie.validation.classifiers.regions import Condition, difference_map, worst_regions
-from reverie.validation.classifiers.shares import share_of
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 Z = stats.norm.isf(ALPHA / 2)

@@ -9,11 +9,12 @@ For k = 0 the one-sided 95 % limit is about 3/n (rule of three): what is rarer n
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import betaincinv
 
-__all__ = ["clopper_pearson", "percent"]
+__all__ = ["Share", "clopper_pearson", "percent"]
 
 
 def clopper_pearson(
@@ -35,3 +36,21 @@ def percent(share: float) -> str:
     rest = float(f"{min(abs(value), abs(100 - value)):.1e}")  # rounded first: 0.996 is 1.0, not 1.00
     digits = max(0, 1 - math.floor(math.log10(rest))) if rest > 0 else 0
     return f"{value:.{digits}f} %"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share in [0, 1] with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, k: float, n: float) -> "Share":
+        """Return the share k/n of n > 0 events; k and n need not be whole."""
+        low, high = clopper_pearson(k, n)
+        return cls(k / n, float(low), float(high))
+
+    def __str__(self) -> str:
+        return f"{percent(self.value)} ({percent(self.low)} to {percent(self.high)})"

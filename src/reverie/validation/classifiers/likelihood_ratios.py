@@ -26,32 +26,127 @@ Jensen-Shannon divergence: with the binary cross-entropy BCE = -(E_R[log C] + E_
 
     D_JS >= ln 2 - BCE        in nats, between 0 (equal laws) and ln 2; a lower bound, equal for the true C
 
+A share of events has the interval of Clopper and Pearson (`reverie.core.proportions`). With weights, or blocks of rows
+that belong together, its n is the number of independent events with the same error, p (1 - p)/error^2.
+
 References
 ----------
 Das et al. (2023), arXiv:2305.16774. Platt (1999), "Probabilistic outputs for support vector machines". Zadrozny and
-Elkan (2002), "Transforming classifier scores into accurate multiclass probability estimates".
+Elkan (2002), "Transforming classifier scores into accurate multiclass probability estimates". Intervals of weighted
+shares: Korn and Graubard (1998).
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
+from reverie.core.proportions import Share
 from reverie.core.statistics import effective_size, mean_and_error
-from reverie.validation.classifiers.shares import share_of
-from reverie.validation.classifiers.training import Events, train_learner
+from reverie.validation.classifiers.training import Events, train_classifier
 from reverie.validation.classifiers.two_sample import halves
-from reverie.validation.classifiers.weights_result import CalibratedWeights, Closure, WeightHistogram
 
-__all__ = ["METHODS", "calibrated_weights"]
+__all__ = ["METHODS", "CalibratedWeights", "Closure", "WeightHistogram", "calibrated_weights", "share_of"]
 
 N_FOLDS = 4
 _BINS = 40
-Weights = np.ndarray | None
-Pair = tuple[np.ndarray, np.ndarray]  # of real and of generated events
+Weights: TypeAlias = np.ndarray | None
+Calibration: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], Callable[[np.ndarray], np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Closure:
+    """The mean of one feature over real events, and over generated ones without and with weights, in its unit.
+
+    Parameters
+    ----------
+    name : of the feature.
+    real, before, after : means with errors of the test half.
+    """
+
+    name: str
+    real: Measured
+    before: Measured
+    after: Measured
+
+    @property
+    def pull_before(self) -> float:
+        """(generated - real)/error without weights."""
+        return self._pull(self.before)
+
+    @property
+    def pull(self) -> float:
+        """(generated - real)/error with weights: within about 3 where the weights close."""
+        return self._pull(self.after)
+
+    def _pull(self, generated: Measured) -> float:
+        error = math.hypot(generated.error, self.real.error)
+        return (generated.value - self.real.value) / error if error > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class WeightHistogram:
+    """Shares of test events in bins of log w: edges (k + 1,), real (k,), generated (k,); the end bins hold the rest."""
+
+    edges: np.ndarray
+    real: np.ndarray
+    generated: np.ndarray
+
+
+@dataclass(frozen=True)
+class CalibratedWeights:
+    """Log-weights of the test half, and what they say.
+
+    Parameters
+    ----------
+    log_weights_real, log_weights_generated : log p_real/p_generated of each test event.
+    rows_real, rows_generated : which rows of the samples these are.
+    mean_weight : E_G[w] with error, 1 when the weights are calibrated.
+    closure : one per feature.
+    histogram : of log w.
+    low_real, low_generated : shares with w < 1/2, produced too often.
+    high_real, high_generated : shares with w > 2, produced too rarely.
+    divergence : lower bound of the Jensen-Shannon divergence in nats.
+    n_effective : of the weighted generated test events, (sum w)^2 / sum w^2.
+    learner, method, seed : The options of the call.
+    """
+
+    log_weights_real: np.ndarray
+    log_weights_generated: np.ndarray
+    rows_real: np.ndarray
+    rows_generated: np.ndarray
+    mean_weight: Measured
+    closure: tuple[Closure, ...]
+    histogram: WeightHistogram
+    low_real: Share
+    low_generated: Share
+    high_real: Share
+    high_generated: Share
+    divergence: Measured
+    n_effective: float
+    learner: str
+    method: str
+    seed: int
+
+    @property
+    def worst_closure(self) -> Closure:
+        """The feature whose weighted mean is furthest off, in errors."""
+        return max(self.closure, key=lambda c: abs(c.pull))
+
+    def __str__(self) -> str:
+        worst = self.worst_closure
+        return (
+            f"{self.low_generated} of generated events are in regions produced at least twice too often (w < 1/2), "
+            f"{self.high_real} of real events in regions produced at least twice too rarely (w > 2). "
+            f"Jensen-Shannon divergence at least {self.divergence} nats. Mean weight {self.mean_weight} (1 if "
+            f"calibrated); worst closure of a mean after weighting: {worst.name}, {worst.pull:+.1f} errors "
+            f"({worst.pull_before:+.1f} before)."
+        )
 
 
 def calibrated_weights(
@@ -87,38 +182,73 @@ def calibrated_weights(
     """
     calibrate = check_choice("method of calibration", method, METHODS)
     events = Events(real, weights[0]), Events(generated, weights[1])
-    _check_positive(events)
+    for sample, what in zip(events, ("real", "generated"), strict=True):
+        if sample.weights is not None and np.min(sample.weights) < 0:
+            raise InputError(
+                f"Expected {what} weights >= 0 for calibrated weights, got a smallest of {np.min(sample.weights):.4g}. "
+                "Use the classifier test, which takes negative weights, or events without them."
+            )
     split = halves(*events, seed=seed, block=block)
     train = [sample.take(rows) for sample, rows in zip(events, split.train, strict=True)]
-    test = [sample.take(rows) for sample, rows in zip(events, split.test, strict=True)]
-    options = {"names": names, "seed": seed, "event_shape": event_shape, "periodic": periodic}
-    log_w = _log_weights(train, test, learner, calibrate, options)
-    return _summary(log_w, test, split.test, names, block, (learner, method, seed), len(train[1].rows))
-
-
-def _log_weights(
-    train: list[Events], test: list[Events], learner: str, calibrate: "Calibration", options: dict
-) -> Pair:
+    x, y = (sample.take(rows) for sample, rows in zip(events, split.test, strict=True))
     folds = [np.arange(len(sample.rows)) * N_FOLDS // len(sample.rows) for sample in train]
-    total = [np.zeros(len(sample.rows)) for sample in test]
+    of_real, of_generated = np.zeros(len(x.rows)), np.zeros(len(y.rows))  # log-weights of the test events
     for k in range(N_FOLDS):
         fit = [sample.take(fold != k) for sample, fold in zip(train, folds, strict=True)]
         rest = [sample.take(fold == k) for sample, fold in zip(train, folds, strict=True)]
-        trained = train_learner(learner, *fit, **options)
+        trained = train_classifier(learner, *fit, names=names, seed=seed, event_shape=event_shape, periodic=periodic)
         log_odds = np.concatenate([-trained.scores(sample.rows) for sample in rest])  # for real
         is_real = np.repeat([1, 0], [len(sample.rows) for sample in rest])
-        to_log_w = calibrate(log_odds, is_real, _equal_totals([sample.filled for sample in rest]))
-        for sums, sample in zip(total, test, strict=True):
-            sums += to_log_w(-trained.scores(sample.rows)) / N_FOLDS
-    return total[0], total[1]
+        half = sum(len(sample.rows) for sample in rest) / 2
+        equal_totals = np.concatenate([sample.filled * (half / sample.filled.sum()) for sample in rest])
+        to_log_w = calibrate(log_odds, is_real, equal_totals)
+        of_real += to_log_w(-trained.scores(x.rows)) / N_FOLDS
+        of_generated += to_log_w(-trained.scores(y.rows)) / N_FOLDS
+
+    w = np.exp(of_generated)
+    mean, error = mean_and_error(w, y.weights, block=block)
+    closure = []
+    for j, name in enumerate(names):
+        samples = ((x, x.weights), (y, y.weights), (y, w * y.filled))
+        means = [Measured(*mean_and_error(one.rows[:, j], of_rows, block=block)) for one, of_rows in samples]
+        closure.append(Closure(str(name), *means))
+    largest = max(math.log(2), float(np.quantile(np.abs(np.concatenate([of_real, of_generated])), 0.995)))
+    edges = np.linspace(-largest, largest, _BINS + 1)
+    counts = [
+        np.histogram(np.clip(values, -largest, largest), edges, weights=sample.filled / sample.filled.sum())[0]
+        for values, sample in ((of_real, x), (of_generated, y))
+    ]
+    # -log C = log(1 + 1/w) for real events, -log(1 - C) = log(1 + w) for generated ones
+    a, error_a = mean_and_error(np.logaddexp(0, -of_real), x.weights, block=block)
+    b, error_b = mean_and_error(np.logaddexp(0, of_generated), y.weights, block=block)
+    return CalibratedWeights(
+        log_weights_real=of_real,
+        log_weights_generated=of_generated,
+        rows_real=split.test[0],
+        rows_generated=split.test[1],
+        mean_weight=Measured(mean, error * math.sqrt(1 + len(w) / len(train[1].rows)), len(w)),
+        closure=tuple(closure),
+        histogram=WeightHistogram(edges, *counts),
+        low_real=share_of(of_real < -math.log(2), x.weights, block=block),
+        low_generated=share_of(of_generated < -math.log(2), y.weights, block=block),
+        high_real=share_of(of_real > math.log(2), x.weights, block=block),
+        high_generated=share_of(of_generated > math.log(2), y.weights, block=block),
+        divergence=Measured(math.log(2) - (a + b) / 2, math.hypot(error_a, error_b) / 2, len(x.rows) + len(y.rows)),
+        n_effective=effective_size(w * y.filled, block),
+        learner=learner,
+        method=method,
+        seed=seed,
+    )
 
 
-def _equal_totals(weights: list[np.ndarray]) -> np.ndarray:
-    half = sum(len(w) for w in weights) / 2
-    return np.concatenate([w * (half / w.sum()) for w in weights])
-
-
-Calibration = Callable[[np.ndarray, np.ndarray, np.ndarray], Callable[[np.ndarray], np.ndarray]]
+def share_of(inside: np.ndarray, weights: np.ndarray | None = None, *, block: int = 1) -> Share:
+    """Return the share of events with `inside` (n,) true, with weights (n,) >= 0, in blocks of neighbouring rows."""
+    if weights is None and block == 1:
+        return Share.of(int(inside.sum()), len(inside))
+    share, error = mean_and_error(inside.astype(float), weights, block=block)
+    n_blocks = effective_size(np.ones(len(inside)) if weights is None else weights, block)
+    n = share * (1 - share) / error**2 * n_blocks / (n_blocks - 1) if error > 0 else n_blocks
+    return Share.of(share * n, n)
 
 
 def _platt(log_odds: np.ndarray, is_real: np.ndarray, weights: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -141,75 +271,3 @@ def _isotonic(log_odds: np.ndarray, is_real: np.ndarray, weights: np.ndarray) ->
 
 
 METHODS: dict[str, Calibration] = {"platt": _platt, "isotonic": _isotonic}
-
-
-def _summary(
-    log_w: Pair,
-    test: list[Events],
-    rows: Pair,
-    names: Sequence[str],
-    block: int,
-    asked: tuple[str, str, int],
-    n_calibrated: int,
-) -> CalibratedWeights:
-    (of_real, of_generated), (x, y) = log_w, test
-    w = np.exp(of_generated)
-    mean, error = mean_and_error(w, y.weights, block=block)
-    shares = [
-        share_of(inside, sample.weights, block=block)
-        for cut in (lambda v: v < -math.log(2), lambda v: v > math.log(2))
-        for inside, sample in ((cut(of_real), x), (cut(of_generated), y))
-    ]
-    learner, method, seed = asked
-    return CalibratedWeights(
-        log_weights_real=of_real,
-        log_weights_generated=of_generated,
-        rows_real=rows[0],
-        rows_generated=rows[1],
-        mean_weight=Measured(mean, error * math.sqrt(1 + len(w) / n_calibrated), len(w)),
-        closure=tuple(_closure(name, j, x, y, w, block) for j, name in enumerate(names)),
-        histogram=_histogram(log_w, x, y),
-        low_real=shares[0],
-        low_generated=shares[1],
-        high_real=shares[2],
-        high_generated=shares[3],
-        divergence=_divergence(log_w, x, y, block),
-        n_effective=effective_size(w * y.filled, block),
-        learner=learner,
-        method=method,
-        seed=seed,
-    )
-
-
-def _closure(name: str, j: int, x: Events, y: Events, w: np.ndarray, block: int) -> Closure:
-    means = [
-        Measured(*mean_and_error(sample.rows[:, j], weights, block=block))
-        for sample, weights in ((x, x.weights), (y, y.weights), (y, w * y.filled))
-    ]
-    return Closure(str(name), *means)
-
-
-def _histogram(log_w: Pair, x: Events, y: Events) -> WeightHistogram:
-    reach = max(math.log(2), float(np.quantile(np.abs(np.concatenate(log_w)), 0.995)))
-    edges = np.linspace(-reach, reach, _BINS + 1)
-    counts = [
-        np.histogram(np.clip(values, -reach, reach), edges, weights=sample.filled / sample.filled.sum())[0]
-        for values, sample in zip(log_w, (x, y), strict=True)
-    ]
-    return WeightHistogram(edges, *counts)
-
-
-def _divergence(log_w: Pair, x: Events, y: Events, block: int) -> Measured:
-    # -log C = log(1 + 1/w) for real events, -log(1 - C) = log(1 + w) for generated ones
-    real, generated = np.logaddexp(0, -log_w[0]), np.logaddexp(0, log_w[1])
-    (a, error_a), (b, error_b) = (mean_and_error(v, s.weights, block=block) for v, s in ((real, x), (generated, y)))
-    return Measured(math.log(2) - (a + b) / 2, math.hypot(error_a, error_b) / 2, len(x.rows) + len(y.rows))
-
-
-def _check_positive(events: tuple[Events, Events]) -> None:
-    for sample, what in zip(events, ("real", "generated"), strict=True):
-        if sample.weights is not None and np.min(sample.weights) < 0:
-            raise InputError(
-                f"Expected {what} weights >= 0 for calibrated weights, got a smallest of {np.min(sample.weights):.4g}. "
-                "Use the classifier test, which takes negative weights, or events without them."
-            )

@@ -11,7 +11,8 @@ split are in random order already.)
           images, and the mean over places for periodic lattices, where no place is special
 
 Periodic padding makes opposite edges neighbours. Everything is drawn from `seed`; the global random state of torch
-is left alone, and one thread is used, so the result does not depend on the machine's load.
+is left alone, and one thread is used, so the result does not depend on the machine's load. The loop is its own:
+`reverie.training` is a neighbour on the same floor, and its monitor, rollback and resume have nothing to do here.
 """
 
 from collections.abc import Callable
@@ -70,26 +71,21 @@ def fit_convolutions(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return the log-odds function of convolutions trained on flattened images (n, d) of (channels, height, width)."""
     centre, scale = rows.mean(), rows.std() or 1.0
-    network = _convolutions(event_shape, "circular" if periodic else "zeros")
+    channels, height, width = event_shape
+
+    def layer(n_in: int, n_out: int, size: int, stride: int) -> list[nn.Module]:
+        padding = {"padding": size // 2, "padding_mode": "circular" if periodic else "zeros"}
+        return [skip_init(nn.Conv2d, n_in, n_out, size, stride=stride, **padding), nn.SiLU()]
+
+    body = [*layer(channels, 16, 5, 2), *layer(16, 32, 3, 2), *layer(32, 32, 3, 1)]
+    pool = [nn.AdaptiveAvgPool2d(1)] if periodic else []
+    places = 1 if periodic else -(-height // 4) * -(-width // 4)  # two strides of 2, rounded up
+    network = nn.Sequential(*body, *pool, nn.Flatten(), skip_init(nn.Linear, 32 * places, 1), nn.Flatten(0))
 
     def prepare(x: np.ndarray) -> np.ndarray:
         return ((x - centre) / scale).reshape(len(x), *event_shape)
 
     return _fit(network, prepare, (rows, targets, weights), _CONVOLUTIONS, seed)
-
-
-def _convolutions(event_shape: tuple[int, int, int], padding: str) -> nn.Sequential:
-    channels, height, width = event_shape
-    places = -(-height // 4) * -(-width // 4)  # two strides of 2, rounded up
-
-    def layer(n_in: int, n_out: int, size: int, stride: int) -> list[nn.Module]:
-        options = {"stride": stride, "padding": size // 2, "padding_mode": padding}
-        return [skip_init(nn.Conv2d, n_in, n_out, size, **options), nn.SiLU()]
-
-    body = [*layer(channels, 16, 5, 2), *layer(16, 32, 3, 2), *layer(32, 32, 3, 1)]
-    pool = [nn.AdaptiveAvgPool2d(1)] if padding == "circular" else []
-    n_out = 32 if pool else 32 * places
-    return nn.Sequential(*body, *pool, nn.Flatten(), skip_init(nn.Linear, n_out, 1), nn.Flatten(0))
 
 
 def _fit(
@@ -99,55 +95,43 @@ def _fit(
     recipe: _Recipe,
     seed: int,
 ) -> Callable[[np.ndarray], np.ndarray]:
+    """Train `network` on rows, targets and weights, and return its log-odds as a function of rows (n, d)."""
     rows, targets, weights = data
     tensors = [torch.as_tensor(a, dtype=torch.float32) for a in (prepare(rows), targets, weights / weights.mean())]
-    held_out = _last_of_each(targets)
+    held_out = torch.zeros(len(targets), dtype=torch.bool)
+    for target in (0, 1):
+        of_class = np.flatnonzero(targets == target)
+        held_out[of_class[len(of_class) - max(1, round(_HELD_OUT * len(of_class))) :]] = True
     fit, stop = ([tensor[mask] for tensor in tensors] for mask in (~held_out, held_out))
+    generator = child_generator(seed, "batches")
     with one_thread():
-        _initialise(network, child_generator(seed, "weights"))
-        _train(network, fit, stop, recipe, child_generator(seed, "batches"))
+        start = child_generator(seed, "weights")
+        for layer in network.modules():
+            if isinstance(layer, (nn.Linear, nn.Conv2d)):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=start)
+                nn.init.zeros_(layer.bias) if layer.bias is not None else None
+        optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.step_size, weight_decay=recipe.weight_decay)
+        best, kept, waited = float("inf"), _state(network), 0
+        size = max(2, min(recipe.batch_size, len(fit[0]) // 8))
+        for _ in range(recipe.n_epochs):
+            for batch in torch.randperm(len(fit[0]), generator=generator).split(size):
+                x, is_one, weight = (tensor[batch] for tensor in fit)
+                optimizer.zero_grad(set_to_none=True)
+                binary_cross_entropy_with_logits(network(x), is_one, weight).backward()
+                optimizer.step()
+            loss = float(binary_cross_entropy_with_logits(_logits(network, stop[0]), stop[1], stop[2]))
+            waited += 1
+            if loss < best:
+                best, kept, waited = loss, _state(network), 0
+            if waited >= recipe.patience:
+                break
+        network.load_state_dict(kept)
 
     def scores(rows: np.ndarray) -> np.ndarray:
         with one_thread():
             return _logits(network, torch.as_tensor(prepare(rows), dtype=torch.float32)).double().numpy()
 
     return scores
-
-
-def _last_of_each(targets: np.ndarray) -> Tensor:
-    held_out = np.zeros(len(targets), dtype=bool)
-    for target in (0, 1):
-        rows = np.flatnonzero(targets == target)
-        held_out[rows[len(rows) - max(1, round(_HELD_OUT * len(rows))) :]] = True
-    return torch.as_tensor(held_out)
-
-
-def _initialise(network: nn.Module, generator: torch.Generator) -> None:
-    for layer in network.modules():
-        if isinstance(layer, (nn.Linear, nn.Conv2d)):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-            nn.init.zeros_(layer.bias) if layer.bias is not None else None
-
-
-def _train(
-    network: nn.Module, fit: list[Tensor], stop: list[Tensor], recipe: _Recipe, generator: torch.Generator
-) -> None:
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.step_size, weight_decay=recipe.weight_decay)
-    best, kept, waited = float("inf"), _state(network), 0
-    size = max(2, min(recipe.batch_size, len(fit[0]) // 8))
-    for _ in range(recipe.n_epochs):
-        for batch in torch.randperm(len(fit[0]), generator=generator).split(size):
-            rows, targets, weights = (tensor[batch] for tensor in fit)
-            optimizer.zero_grad(set_to_none=True)
-            binary_cross_entropy_with_logits(network(rows), targets, weights).backward()
-            optimizer.step()
-        loss = float(binary_cross_entropy_with_logits(_logits(network, stop[0]), stop[1], stop[2]))
-        waited += 1
-        if loss < best:
-            best, kept, waited = loss, _state(network), 0
-        if waited >= recipe.patience:
-            break
-    network.load_state_dict(kept)
 
 
 def _state(network: nn.Module) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Learners that tell two samples apart, one recipe each, by name.
+"""Classifiers that learn to tell two samples apart, one recipe each, by name.
 
     boosting  histogram gradient boosting, scikit-learn's defaults (100 trees of 31 leaves, learning rate 0.1)
     forest    100 random trees with at least 2 events in a leaf (Breiman 2001)
@@ -9,7 +9,7 @@ On CMS dimuon events against three imperfect generators, 2,000 training events p
 smaller steps and early stopping all found less (AUC 0.571 ± 0.004 against 0.539 to 0.564 for the hardest of the
 three).
 
-Each learner maps the training half to a function of rows that returns log-odds, large for target 1.
+Each maps the training half to a function of rows that returns log-odds, large for target 1.
 
 Weights in training: both classes are scaled to one total. An event of negative weight counts as an event of
 weight |w| of the *other* class. With densities p = p+ - p- and q = q+ - q- the best classifier then is
@@ -36,16 +36,16 @@ from reverie.core.errors import InputError
 from reverie.validation.classifiers.networks import fit_convolutions, fit_perceptron
 
 __all__ = [
-    "LEARNERS",
+    "CLASSIFIERS",
     "MAX_FEATURES",
     "Events",
-    "Learner",
+    "Classifier",
     "RowMap",
-    "Trained",
-    "Training",
+    "TrainedClassifier",
+    "TrainingSet",
     "principal_components",
     "seconds_of_training",
-    "train_learner",
+    "train_classifier",
 ]
 
 MAX_FEATURES = 64
@@ -74,7 +74,7 @@ class Events:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSet:
     """What a learner sees of both classes.
 
     Parameters
@@ -89,7 +89,7 @@ class Training:
     weights: np.ndarray
 
     @classmethod
-    def of(cls, negative: Events, positive: Events) -> "Training":
+    def of(cls, negative: Events, positive: Events) -> "TrainingSet":
         """Return the training set of two classes; negative weights change sides."""
         targets = np.repeat([0, 1], [len(negative.rows), len(positive.rows)])
         half = len(targets) / 2
@@ -100,7 +100,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Learner:
+class Classifier:
     """A recipe: how to fit, in one sentence what it is, and whether it sees pixels in their places."""
 
     fit: Callable[..., RowMap]
@@ -109,7 +109,7 @@ class Learner:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedClassifier:
     """A trained learner: rows (n, d) -> features (n, k) -> log-odds (n,), large for target 1.
 
     Parameters
@@ -128,7 +128,7 @@ class Trained:
         return self.log_odds(self.features(rows))
 
 
-def train_learner(
+def train_classifier(
     name: str,
     negative: Events,
     positive: Events,
@@ -137,12 +137,12 @@ def train_learner(
     seed: int,
     event_shape: tuple[int, ...] | None = None,
     periodic: bool = False,
-) -> Trained:
+) -> TrainedClassifier:
     """Return learner `name`, trained to tell `positive` from `negative`.
 
     Parameters
     ----------
-    name : of `LEARNERS`.
+    name : of `CLASSIFIERS`.
     names : d feature names.
     seed : of trees, initial weights and batches.
     event_shape : (height, width) or (channels, height, width) of a flattened row; needed by "cnn" only.
@@ -153,17 +153,17 @@ def train_learner(
     InputError
         For an unknown learner, or an event shape that does not fit.
     """
-    learner, training = check_choice("learner", name, LEARNERS), Training.of(negative, positive)
+    learner, training = check_choice("learner", name, CLASSIFIERS), TrainingSet.of(negative, positive)
     n_features = training.rows.shape[1]
     if learner.spatial:
         shape = _image(event_shape, n_features)
-        return Trained(_same, tuple(names), learner.fit(training, seed, event_shape=shape, periodic=periodic))
+        return TrainedClassifier(_same, tuple(names), learner.fit(training, seed, event_shape=shape, periodic=periodic))
     if n_features <= MAX_FEATURES:
-        return Trained(_same, tuple(names), learner.fit(training, seed))
+        return TrainedClassifier(_same, tuple(names), learner.fit(training, seed))
     components = principal_components(training.rows, seed)
     training = replace(training, rows=components(training.rows))
     names = [*(f"principal component {j + 1}" for j in range(training.rows.shape[1] - 1)), "rest"]
-    return Trained(components, tuple(names), learner.fit(training, seed))
+    return TrainedClassifier(components, tuple(names), learner.fit(training, seed))
 
 
 def seconds_of_training(name: str, rows: int, n_features: int) -> float:
@@ -194,7 +194,7 @@ def _same(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _boosting(training: Training, seed: int) -> RowMap:
+def _boosting(training: TrainingSet, seed: int) -> RowMap:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     options: dict[str, Any] = {
@@ -216,7 +216,7 @@ def _boosting(training: Training, seed: int) -> RowMap:
     return scores
 
 
-def _forest(training: Training, seed: int) -> RowMap:
+def _forest(training: TrainingSet, seed: int) -> RowMap:
     from sklearn.ensemble import RandomForestClassifier
 
     options: dict[str, Any] = {"min_samples_leaf": 2, "random_state": seed % 2**32, "n_jobs": 1}
@@ -230,15 +230,6 @@ def _forest(training: Training, seed: int) -> RowMap:
     return scores
 
 
-def _perceptron(training: Training, seed: int) -> RowMap:
-    return fit_perceptron(training.rows, training.targets, training.weights, seed=seed)
-
-
-def _convolutions(training: Training, seed: int, *, event_shape: tuple[int, int, int], periodic: bool) -> RowMap:
-    parts = training.rows, training.targets, training.weights
-    return fit_convolutions(*parts, seed=seed, event_shape=event_shape, periodic=periodic)
-
-
 def _image(event_shape: tuple[int, ...] | None, n_features: int) -> tuple[int, int, int]:
     if event_shape is not None and len(event_shape) in (2, 3) and int(np.prod(event_shape)) == n_features:
         channels, height, width = (1, *event_shape)[-3:]
@@ -250,9 +241,15 @@ def _image(event_shape: tuple[int, ...] | None, n_features: int) -> tuple[int, i
 
 
 _LEARN = "learn to tell real from generated; the area under the ROC curve on events they have not seen."
-LEARNERS: dict[str, Learner] = {
-    "boosting": Learner(_boosting, f"Boosted trees {_LEARN}"),
-    "forest": Learner(_forest, f"Random trees {_LEARN}"),
-    "mlp": Learner(_perceptron, f"Two hidden layers {_LEARN}"),
-    "cnn": Learner(_convolutions, f"Convolutions {_LEARN}", spatial=True),
+CLASSIFIERS: dict[str, Classifier] = {
+    "boosting": Classifier(_boosting, f"Boosted trees {_LEARN}"),
+    "forest": Classifier(_forest, f"Random trees {_LEARN}"),
+    "mlp": Classifier(
+        lambda t, seed: fit_perceptron(t.rows, t.targets, t.weights, seed=seed), f"Two hidden layers {_LEARN}"
+    ),
+    "cnn": Classifier(
+        lambda t, seed, **options: fit_convolutions(t.rows, t.targets, t.weights, seed=seed, **options),
+        f"Convolutions {_LEARN}",
+        spatial=True,
+    ),
 }

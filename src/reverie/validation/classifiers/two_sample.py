@@ -34,7 +34,13 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_seed
 from reverie.core.statistics import auc, effective_size
 from reverie.validation.classifiers.auc import auc_p_value, auc_with_error, deflection, effective_sizes
-from reverie.validation.classifiers.training import LEARNERS, MAX_FEATURES, Events, Trained, train_learner
+from reverie.validation.classifiers.training import (
+    CLASSIFIERS,
+    MAX_FEATURES,
+    Events,
+    TrainedClassifier,
+    train_classifier,
+)
 from reverie.validation.results.tests import ClassifierResult
 
 __all__ = [
@@ -172,7 +178,7 @@ def classifier_result(learner: str, here: Separation, real: Separation | None = 
         importances=here.importances,
         n_train=here.n_train,
         n_test=here.n_test,
-        description=check_choice("learner", learner, LEARNERS).description,
+        description=check_choice("learner", learner, CLASSIFIERS).description,
         reference="lopezpaz2017",
         learner=learner,
         n_effective=here.sizes,
@@ -203,7 +209,7 @@ def separate(
     x, y = (sample.take(rows) for sample, rows in zip(events, split.test, strict=True))
     train = [sample.take(rows) for sample, rows in zip(events, split.train, strict=True)]
     more = {"names": names, "seed": seed, "event_shape": event_shape, "periodic": periodic}
-    trained = train_learner(learner, *train, **more)
+    trained = train_classifier(learner, *train, **more)
     scores, of_test = (trained.scores(x.rows), trained.scores(y.rows)), (x.weights, y.weights)
     value, error = auc_with_error(*scores, of_test, block=block)
     difference, its_error = deflection(*scores, of_test, block=block)
@@ -234,34 +240,28 @@ def halves(real: Events, generated: Events, *, seed: int, block: int = 1) -> Hal
         For fewer than 5 test blocks in a sample, weights of another length, or fewer than 10 effective test events.
     """
     check_positive("block", block, integer=True)
-    rng = np.random.default_rng(seed)
-    rows = [
-        _random_halves(len(s.rows), rng) if block == 1 else _halves_in_time(len(s.rows), block)
-        for s in (real, generated)
-    ]
-    for sample, (_, test), what in zip((real, generated), rows, ("real", "generated"), strict=True):
-        _check(sample, test, block, what)
-    (x_train, x_test), (y_train, y_test) = rows
-    return Halves((x_train, y_train), (x_test, y_test))
+    rng, train, test = np.random.default_rng(seed), [], []
+    for sample, what in ((real, "real"), (generated, "generated")):
+        n = len(sample.rows)
+        if block == 1:
+            order = rng.permutation(n)
+            train.append(order[n // 2 :])
+            test.append(order[: n // 2])
+        else:
+            blocks = (n - block) // 2 // block
+            if blocks < MIN_BLOCKS:
+                raise InputError(
+                    f"Expected at least {(2 * MIN_BLOCKS + 1) * block} rows for blocks of {block} ({MIN_BLOCKS} blocks "
+                    f"to test on, as many rows to train on, and a gap of one), got {n}. Give more rows, or thin them "
+                    "and use smaller blocks."
+                )
+            train.append(np.arange(n - (blocks + 1) * block))
+            test.append(np.arange(n - blocks * block, n))
+        _check_weights(sample, test[-1], block, what)
+    return Halves((train[0], train[1]), (test[0], test[1]))
 
 
-def _random_halves(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    order = rng.permutation(n)
-    return order[n // 2 :], order[: n // 2]
-
-
-def _halves_in_time(n: int, block: int) -> tuple[np.ndarray, np.ndarray]:
-    blocks = (n - block) // 2 // block
-    if blocks < MIN_BLOCKS:
-        raise InputError(
-            f"Expected at least {(2 * MIN_BLOCKS + 1) * block} rows for blocks of {block} ({MIN_BLOCKS} blocks to test "
-            f"on, as many rows to train on, and a gap of one), got {n}. Give more rows, or thin them and use "
-            "smaller blocks."
-        )
-    return np.arange(n - (blocks + 1) * block), np.arange(n - blocks * block, n)
-
-
-def _check(sample: Events, test: np.ndarray, block: int, what: str) -> None:
+def _check_weights(sample: Events, test: np.ndarray, block: int, what: str) -> None:
     if sample.weights is None:
         return
     if np.shape(sample.weights) != (len(sample.rows),):
@@ -279,7 +279,7 @@ def _check(sample: Events, test: np.ndarray, block: int, what: str) -> None:
         )
 
 
-def _importances(trained: Trained, x: Events, y: Events, seed: int) -> dict[str, float]:
+def _importances(trained: TrainedClassifier, x: Events, y: Events, seed: int) -> dict[str, float]:
     rng = np.random.default_rng(child_seed(seed, "importances"))
     rows = trained.features(np.concatenate([x.rows, y.rows]))
     split, weights = len(x.rows), (x.weights, y.weights)

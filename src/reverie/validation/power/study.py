@@ -21,9 +21,9 @@ import numpy as np
 
 from reverie.core.arguments import Count, Level, checked
 from reverie.core.errors import InputError
+from reverie.core.proportions import Share
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.validation.classifiers.shares import Share
 from reverie.validation.classifiers.two_sample import separate
 from reverie.validation.inputs.tables import as_events
 from reverie.validation.power.events_needed import TARGET
