@@ -21,7 +21,7 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.errors import FolderError, InputError
 from reverie.core.resources import check_disk
-from reverie.data.formats import WRITERS, Writer, cast
+from reverie.data.formats import WRITERS, Layout, Writer
 
 __all__ = ["WRITERS", "Sink", "check_regular", "check_room", "open_sink"]
 
@@ -34,33 +34,14 @@ class Sink:
     n_written : events written so far.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        names: list[str],
-        event_shape: tuple[int, ...],
-        dtypes: list[np.dtype],
-        n_total: int | None,
-        labels: Mapping[str, Sequence[str]],
-    ) -> None:
-        self.path, self.names, self.event_shape, self.dtypes = path, names, event_shape, dtypes
-        self.n_total, self.labels, self.n_written = n_total, labels, 0
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self.path, self.layout, self.n_written = path, layout, 0
         self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         self._writer: Writer | None = None
 
-    @property
-    def dtype(self) -> np.dtype:
-        """The one type that holds all columns."""
-        return np.result_type(*self.dtypes)
-
-    @property
-    def types_by_name(self) -> dict[str, np.dtype]:
-        """The type of each feature, by name."""
-        return dict(zip(self.names, self.dtypes, strict=True))
-
     def __enter__(self) -> Self:
         with self._answering_for_disk():
-            self._writer = WRITERS[self.path.suffix.lower()].writer(self._temporary, self)
+            self._writer = WRITERS[self.path.suffix.lower()].writer(self._temporary, self.layout)
         return self
 
     def write(self, block: np.ndarray) -> None:
@@ -76,18 +57,13 @@ class Sink:
         block = np.asarray(block)
         if self._writer is None:
             raise InputError("Expected an open sink, got a closed one. Use it inside its with statement.")
-        if block.ndim == 0 or block.shape[1:] != self.event_shape:
-            raise InputError(f"Expected blocks (n, *{self.event_shape}), got {block.shape}. Rows are samples.")
-        if self.n_total is not None and self.n_written + len(block) > self.n_total:
-            raise InputError(f"Expected {self.n_total} events in all, got more. Give the true n_total, or None.")
+        if block.ndim == 0 or block.shape[1:] != self.layout.event_shape:
+            raise InputError(f"Expected blocks (n, *{self.layout.event_shape}), got {block.shape}. Rows are samples.")
+        if self.layout.n_total is not None and self.n_written + len(block) > self.layout.n_total:
+            raise InputError(f"Expected {self.layout.n_total} events in all, got more. Give the true n_total, or None.")
         with self._answering_for_disk():
             self._writer.write(block)
         self.n_written += len(block)
-
-    def columns(self, block: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the features of `block` by name, each in its own type."""
-        table = block.reshape(len(block), -1)
-        return {name: cast(table[:, j], self.dtypes[j]) for j, name in enumerate(self.names)}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -102,8 +78,8 @@ class Sink:
         with self._answering_for_disk():
             if writer is not None:
                 writer.close()
-            if self.n_total is not None and self.n_written != self.n_total:
-                raise InputError(f"Expected {self.n_total} events, got {self.n_written}. Write all of them.")
+            if self.layout.n_total is not None and self.n_written != self.layout.n_total:
+                raise InputError(f"Expected {self.layout.n_total} events, got {self.n_written}. Write all of them.")
             os.replace(self._temporary, self.path)
 
     def _remove(self) -> None:
@@ -167,7 +143,7 @@ def open_sink(
     types = _types(dtype, shape)
     if n_total is not None:
         check_room(target, n_total, sum(t.itemsize for t in types))
-    return Sink(target, _feature_names(names, shape), shape, types, n_total, labels or {})
+    return Sink(target, Layout(_feature_names(names, shape), shape, types, n_total, labels or {}))
 
 
 def check_regular(path: Path) -> None:

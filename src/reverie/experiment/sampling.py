@@ -294,7 +294,7 @@ def draw(
             if apart and second:
                 second.write(apart.rows(start + done, len(block)))
             if done < n_kept:
-                kept.append(block[: n_kept - done].astype(sink.dtype))
+                kept.append(block[: n_kept - done].astype(sink.layout.dtype))
             done += len(block)
             progress(done)
     return np.concatenate(kept) if kept else np.empty((0, *schema.event_shape))

@@ -10,11 +10,11 @@ suffix                  format    read                                          
 .root                   ROOT      a TTree or RNTuple of flat branches           TTree "samples", a branch per feature
 
 Images are flattened where a format has columns. To add a format: a module in this folder with a function ``read(path,
-key, names) -> Raw`` and, if it can be written, a class ``Writer(path, sink)`` with `write` and `close`; and a row
+key, names) -> Raw`` and, if it can be written, a class ``Writer(path, layout)`` with `write` and `close`; and a row
 here. Modules stand in the rows by name, so that no library is imported before it is needed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,11 +26,45 @@ from reverie.core.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from reverie.core.tables import Raw
-    from reverie.data.sinks import Sink
 
-__all__ = ["FORMATS", "READERS", "WRITERS", "Format", "Reader", "Writer", "cast", "suffix_of"]
+__all__ = ["FORMATS", "READERS", "WRITERS", "Format", "Layout", "Reader", "Writer", "cast", "suffix_of"]
 
 Reader: TypeAlias = "Callable[[Path, str | None, Sequence[str] | None], Raw]"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the samples in a file look like.
+
+    Parameters
+    ----------
+    names : One name per feature of a flattened event.
+    event_shape : Shape of one event.
+    dtypes : One type per feature.
+    n_total : Number of events that will come, or None.
+    labels : Words behind the codes 0, 1, ... of categorical features, by name.
+    """
+
+    names: list[str]
+    event_shape: tuple[int, ...]
+    dtypes: list[np.dtype]
+    n_total: int | None
+    labels: Mapping[str, Sequence[str]]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The one type that holds all features."""
+        return np.result_type(*self.dtypes)
+
+    @property
+    def types_by_name(self) -> dict[str, np.dtype]:
+        """The type of each feature, by name."""
+        return dict(zip(self.names, self.dtypes, strict=True))
+
+    def columns(self, block: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the features of a block (n, *event) by name, each in its own type."""
+        table = block.reshape(len(block), -1)
+        return {name: cast(table[:, j], self.dtypes[j]) for j, name in enumerate(self.names)}
 
 
 class Writer(Protocol):
@@ -70,9 +104,9 @@ class Format:
         """Return the function that reads a file: (path, key, names of columns) -> `Raw`."""
         return self._load(self.reads, "read")
 
-    def writer(self, path: Path, sink: "Sink") -> Writer:
-        """Return a `Writer` of the file `path` for the samples that `sink` takes."""
-        return self._load(self.writes, "write")(path, sink)
+    def writer(self, path: Path, layout: Layout) -> Writer:
+        """Return a `Writer` of samples of that layout to the file `path`."""
+        return self._load(self.writes, "write")(path, layout)
 
     def _load(self, place: str, verb: str) -> Any:
         if self.library:

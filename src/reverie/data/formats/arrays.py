@@ -6,7 +6,7 @@ A large array (`reverie.core.lazy`) that is packed is unpacked once into a memor
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +14,8 @@ from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.lazy import exceeds_memory
 from reverie.core.resources import check_memory
 from reverie.core.tables import Raw, join_columns, to_raw
-from reverie.data.formats import cast
+from reverie.data.formats import Layout, cast
 from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped
-
-if TYPE_CHECKING:
-    from reverie.data.sinks import Sink
 
 __all__ = ["NpyWriter", "known_column", "one_of", "pick", "read_npy", "read_npz"]
 
@@ -84,27 +81,28 @@ class NpyWriter:
     The header has the same length for every number of rows, so it can be corrected at the end.
     """
 
-    def __init__(self, path: Path, sink: "Sink") -> None:
-        self._sink = sink
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._layout, self._n_written = layout, 0
         self._file = path.open("wb")
-        self._header(sink.n_total or 0)
+        self._header(layout.n_total or 0)
 
     def write(self, block: np.ndarray) -> None:
         """Append a block (n, *event)."""
-        self._file.write(np.ascontiguousarray(cast(block, self._sink.dtype)).data)
+        self._file.write(np.ascontiguousarray(cast(block, self._layout.dtype)).data)
+        self._n_written += len(block)
 
     def close(self) -> None:
         """Write what is held back, and close the file."""
         try:
-            if self._sink.n_written != (self._sink.n_total or 0):
+            if self._n_written != (self._layout.n_total or 0):
                 self._file.seek(0)
-                self._header(self._sink.n_written)
+                self._header(self._n_written)
         finally:
             self._file.close()
 
     def _header(self, n: int) -> None:
-        descr = np.lib.format.dtype_to_descr(self._sink.dtype)
-        shape = (n, *self._sink.event_shape)
+        descr = np.lib.format.dtype_to_descr(self._layout.dtype)
+        shape = (n, *self._layout.event_shape)
         np.lib.format.write_array_header_1_0(self._file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 

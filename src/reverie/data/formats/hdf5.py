@@ -4,17 +4,14 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
 
 from reverie.core.tables import Raw
-from reverie.data.formats import cast
+from reverie.data.formats import Layout, cast
 from reverie.data.formats.arrays import one_of
-
-if TYPE_CHECKING:
-    from reverie.data.sinks import Sink
 
 __all__ = ["Hdf5Writer", "read"]
 
@@ -30,23 +27,23 @@ def read(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
 class Hdf5Writer:
     """Writer of the data set "samples" (n, *event), with the attribute "names" of a table."""
 
-    def __init__(self, path: Path, sink: "Sink") -> None:
-        self._sink = sink
-        shape = sink.event_shape
-        rows = max(1, min(sink.n_total or 65536, (1 << 20) // max(1, math.prod(shape) * sink.dtype.itemsize)))
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._layout = layout
+        shape = layout.event_shape
+        rows = max(1, min(layout.n_total or 65536, (1 << 20) // max(1, math.prod(shape) * layout.dtype.itemsize)))
         self._disk = _FullDiskGuard(path, "w+")
         self._file = h5py.File(self._disk, "w")
         self._data = self._file.create_dataset(
-            "samples", (0, *shape), sink.dtype, maxshape=(None, *shape), chunks=(rows, *shape)
+            "samples", (0, *shape), layout.dtype, maxshape=(None, *shape), chunks=(rows, *shape)
         )
         if len(shape) == 1:
-            self._data.attrs["names"] = sink.names
+            self._data.attrs["names"] = layout.names
 
     def write(self, block: np.ndarray) -> None:
         """Append a block (n, *event)."""
         start = len(self._data)
         self._data.resize(start + len(block), axis=0)
-        self._data[start:] = cast(block, self._sink.dtype)
+        self._data[start:] = cast(block, self._layout.dtype)
         self._disk.check()
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +12,11 @@ import pyarrow.parquet as pq
 from reverie.core.errors import InputError
 from reverie.core.lazy import exceeds_memory
 from reverie.core.tables import Raw, check_width, join_columns
+from reverie.data.formats import Layout
 from reverie.data.formats.arrays import known_column
 from reverie.data.formats.text import words_of
 from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped
 from reverie.data.schema import split_unit
-
-if TYPE_CHECKING:
-    from reverie.data.sinks import Sink
 
 __all__ = ["ParquetWriter", "read"]
 
@@ -48,19 +46,19 @@ def read(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
 class ParquetWriter:
     """Writer of a column per feature, words of categorical columns as such, in row groups of 4 MiB."""
 
-    def __init__(self, path: Path, sink: "Sink") -> None:
-        self._sink = sink
-        kinds = [pa.string() if n in sink.labels else pa.from_numpy_dtype(t) for n, t in sink.types_by_name.items()]
-        self._schema = pa.schema(list(zip(sink.names, kinds, strict=True)))
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._layout = layout
+        kinds = [pa.string() if n in layout.labels else pa.from_numpy_dtype(t) for n, t in layout.types_by_name.items()]
+        self._schema = pa.schema(list(zip(layout.names, kinds, strict=True)))
         # No two floats are the same: a dictionary of them takes five times as long to write and half as much room more
-        repeated: Any = [n for n, t in sink.types_by_name.items() if n in sink.labels or t.kind != "f"] or False
+        repeated: Any = [n for n, t in layout.types_by_name.items() if n in layout.labels or t.kind != "f"] or False
         self._file = pq.ParquetWriter(path, self._schema, compression="zstd", use_dictionary=repeated)
         self._held: list[Any] = []
 
     def write(self, block: np.ndarray) -> None:
         """Append a block (n, *event)."""
-        labels = self._sink.labels
-        columns = {n: words_of(x, labels[n]) if n in labels else x for n, x in self._sink.columns(block).items()}
+        labels = self._layout.labels
+        columns = {n: words_of(x, labels[n]) if n in labels else x for n, x in self._layout.columns(block).items()}
         self._held.append(pa.table(columns, schema=self._schema))
         if sum(table.nbytes for table in self._held) >= ROW_GROUP_BYTES:
             self._write_group()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import uproot
@@ -10,11 +10,9 @@ import uproot
 from reverie.core.errors import InputError
 from reverie.core.lazy import exceeds_memory
 from reverie.core.tables import Raw, check_width, join_columns
+from reverie.data.formats import Layout
 from reverie.data.formats.arrays import known_column, pick
 from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped
-
-if TYPE_CHECKING:
-    from reverie.data.sinks import Sink
 
 __all__ = ["RootWriter", "read"]
 
@@ -38,15 +36,15 @@ def read(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
 class RootWriter:
     """Writer of the TTree "samples", a branch per feature."""
 
-    def __init__(self, path: Path, sink: "Sink") -> None:
-        self._sink = sink
-        self._types = {n: np.dtype("float32") if t == np.float16 else t for n, t in sink.types_by_name.items()}
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._layout = layout
+        self._types = {n: np.dtype("float32") if t == np.float16 else t for n, t in layout.types_by_name.items()}
         self._file = uproot.recreate(path)
         self._tree = self._file.mktree("samples", self._types)
 
     def write(self, block: np.ndarray) -> None:
         """Append a block (n, *event)."""
-        columns = self._sink.columns(block)
+        columns = self._layout.columns(block)
         self._tree.extend({name: x.astype(self._types[name], copy=False) for name, x in columns.items()})
 
     def close(self) -> None:

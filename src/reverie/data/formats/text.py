@@ -17,16 +17,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.tables import Raw, check_width, join_columns
+from reverie.data.formats import Layout
 from reverie.data.schema import split_unit
-
-if TYPE_CHECKING:
-    from reverie.data.sinks import Sink
 
 __all__ = ["CsvWriter", "read", "read_text", "words_of"]
 
@@ -250,14 +248,14 @@ def _converted(tokens: list[str], numbers: list[int], name: str, path: Path) -> 
 class CsvWriter:
     """Writer of a header and a line per event; images are flattened, codes written as their words."""
 
-    def __init__(self, path: Path, sink: "Sink") -> None:
-        self._sink = sink
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._layout = layout
         self._file = path.open("w", encoding="utf-8", newline="")
-        csv.writer(self._file, lineterminator="\n").writerow(sink.names)
+        csv.writer(self._file, lineterminator="\n").writerow(layout.names)
 
     def write(self, block: np.ndarray) -> None:
         """Append a block (n, *event)."""
-        columns = [self._texts(name, x) for name, x in self._sink.columns(block).items()]
+        columns = [self._texts(name, x) for name, x in self._layout.columns(block).items()]
         self._file.writelines(",".join(row) + "\n" for row in zip(*columns, strict=True))
 
     def close(self) -> None:
@@ -265,8 +263,8 @@ class CsvWriter:
         self._file.close()
 
     def _texts(self, name: str, x: np.ndarray) -> list[str]:
-        if name in self._sink.labels:
-            words = words_of(x, self._sink.labels[name])
+        if name in self._layout.labels:
+            words = words_of(x, self._layout.labels[name])
             return ['"' + w.replace('"', '""') + '"' if any(mark in w for mark in ',"\n') else w for w in words]
         if x.dtype.kind == "f" and x.dtype.itemsize < 8:
             return x.astype(str).tolist()  # the shortest digits that give the same float32
