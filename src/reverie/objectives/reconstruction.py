@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from reverie.core.checks import check_same_shape
+from reverie.core.clip import clip
 
 __all__ = [
     "bernoulli_log_likelihood",
@@ -94,7 +95,7 @@ def kl_sparsity(code: Tensor, *, target: float) -> Tensor:
 def _log_tilt(t: Tensor) -> Tensor:
     """Return log { 1 + t Phi(t) / phi(t) } in float64; branches are evaluated where they hold, for the gradient."""
     t = t.double()
-    far, middle, near = t.clamp(max=_FAR), t.clamp(_FAR, 1.0), t.clamp(min=1.0)
+    far, middle, near = clip(t, high=_FAR), clip(t, _FAR, 1.0), clip(t, low=1.0)
     inverse = far.square().reciprocal()
     series = torch.log(inverse) + torch.log1p(-3 * inverse + 15 * inverse.square() - 105 * inverse**3)
     mills = math.sqrt(math.pi / 2) * torch.special.erfcx(-middle / math.sqrt(2))

@@ -33,6 +33,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_choice
+from reverie.core.clip import clip
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 
@@ -174,7 +175,7 @@ class InvertibleTransform(ABC):
                 f"Give what {type(self).__name__}.forward returns."
             )
         _check_finite(y, "y", "A network that emits such numbers has diverged.")
-        return self._inverse(y.clamp(-LARGEST, LARGEST))
+        return self._inverse(clip(y, -LARGEST, LARGEST))
 
     def log_det(self, x: Tensor, generator: torch.Generator | None = None, *, noise: Tensor | None = None) -> Tensor:
         """Return 1/2 log det(J^T J) at x, (batch,); the arguments are those of `forward`."""
@@ -304,7 +305,7 @@ def check_within(x: Tensor, lower: float | None, upper: float | None) -> Tensor:
         return x
     if _CHECKED.get() and x.numel():
         _refuse_outside(x.detach(), lower, upper)
-    return x.clamp(lower, upper)
+    return clip(x, lower, upper)
 
 
 def noise_grid(u: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_choice, check_positive
+from reverie.core.clip import clip
 from reverie.core.errors import InputError
 from reverie.data.transforms.base import Elementwise, Output, check_within, has_any, straight_through
 
@@ -123,11 +124,11 @@ class Rescale(Elementwise):
         return torch.where(x > self.lower_, y + 2 * self.gap, y) if self.gap else y
 
     def _inverse(self, y: Tensor) -> Tensor:
-        above = y.clamp(-1, 1) + 1
-        x = self.lower_ + self.half_ * ((above - 2 * self.gap).clamp(min=0) if self.gap else above)
+        above = clip(y, -1, 1) + 1
+        x = self.lower_ + self.half_ * (clip(above - 2 * self.gap, low=0) if self.gap else above)
         if self.step is not None:
             x = straight_through(self.lower_ + self.step * torch.round((x - self.lower_) / self.step), x)
-        return x.clamp(self.lower_, self.upper_)
+        return clip(x, self.lower_, self.upper_)
 
     def _log_derivative(self, x: Tensor) -> Tensor:
         return -torch.log(torch.full_like(x, self.half_))
@@ -168,7 +169,7 @@ class Log(Elementwise):
         return torch.log(_positive(x))
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return torch.exp(y.clamp(*self.y_range_))
+        return torch.exp(clip(y, *self.y_range_))
 
     def _log_derivative(self, x: Tensor) -> Tensor:
         return -torch.log(x)
@@ -204,7 +205,7 @@ class Asinh(Elementwise):
         return torch.asinh((x - self.centre_) / self.scale_)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return self.centre_ + self.scale_ * torch.sinh(y.clamp(*self.y_range_))
+        return self.centre_ + self.scale_ * torch.sinh(clip(y, *self.y_range_))
 
     def _log_derivative(self, x: Tensor) -> Tensor:
         t = (x - self.centre_) / self.scale_
@@ -251,16 +252,16 @@ class Logit(Elementwise):
     def _inverse(self, y: Tensor) -> Tensor:
         if self.lower is not None and self.upper is not None:
             t = self.scale_ * _sigmoid(torch.where(y <= 0, y, -y), self.eps_)  # not -|y|, which has no slope at 0
-            return torch.where(y <= 0, self.lower + t, self.upper - t).clamp(self.lower, self.upper)
-        y = y.clamp(*self.y_range_)
+            return clip(torch.where(y <= 0, self.lower + t, self.upper - t), self.lower, self.upper)
+        y = clip(y, *self.y_range_)
         if self.lower is not None:
-            return (self.lower + self.scale_ * _exp(y, self.eps_)).clamp(min=self.lower)
+            return clip(self.lower + self.scale_ * _exp(y, self.eps_), low=self.lower)
         top = 0.0 if self.upper is None else self.upper  # _check_bounds saw to it that it is given
-        return (top - self.scale_ * _exp(-y, self.eps_)).clamp(max=top)
+        return clip(top - self.scale_ * _exp(-y, self.eps_), high=top)
 
     def _log_derivative(self, x: Tensor) -> Tensor:
         below, above = self._distances(check_within(x, self.lower, self.upper))
-        t = torch.minimum(below, above).clamp(min=self.eps_)
+        t = clip(torch.minimum(below, above), low=self.eps_)
         log_dt = -torch.log(t) - math.log(self.scale_)
         return log_dt - torch.log1p(-t) if None not in (self.lower, self.upper) else log_dt
 
@@ -284,7 +285,7 @@ class Logit(Elementwise):
 
 
 def _log(t: Tensor, eps: float) -> Tensor:
-    return torch.where(t >= eps, torch.log(t.clamp(min=eps)), math.log(eps) + (t - eps) / eps)
+    return torch.where(t >= eps, torch.log(clip(t, low=eps)), math.log(eps) + (t - eps) / eps)
 
 
 def _exp(y: Tensor, eps: float) -> Tensor:
@@ -293,7 +294,7 @@ def _exp(y: Tensor, eps: float) -> Tensor:
 
 
 def _logit(t: Tensor, eps: float) -> Tensor:
-    inside = t.clamp(min=eps)
+    inside = clip(t, low=eps)
     tangent = math.log(eps) - math.log1p(-eps) + (t - eps) / (eps * (1 - eps))
     return torch.where(t >= eps, torch.log(inside) - torch.log1p(-inside), tangent)
 

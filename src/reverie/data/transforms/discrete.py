@@ -39,6 +39,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from reverie.core.clip import clip
 from reverie.core.errors import InputError
 from reverie.data.transforms.base import (
     TOLERANCE,
@@ -118,8 +119,8 @@ class Dequantise(InvertibleTransform):
         return self._integers(x) + noise
 
     def _inverse(self, y: Tensor) -> Tensor:
-        x = torch.floor(y.detach()).clamp(self.lower_, self.upper_)
-        soft = y.clamp(self.lower_, self.upper_ + 1)
+        x = clip(torch.floor(y.detach()), self.lower_, self.upper_)
+        soft = clip(y, self.lower_, self.upper_ + 1)
         if self.levels_ is None:
             return straight_through(x, soft)
         levels = self.levels_.to(y.device)
@@ -346,8 +347,8 @@ class PointMass(InvertibleTransform):
 
     def close(self, s: Tensor) -> Tensor:
         """Return x (batch, 1) of s with the gap: the atom for all of the gap, and never out of bounds."""
-        x = torch.where(s < self.atom_, s, (s - self.width_).clamp(min=self.atom_))
-        return x if self.lower is None and self.upper is None else x.clamp(self.lower, self.upper)
+        x = torch.where(s < self.atom_, s, clip(s - self.width_, low=self.atom_))
+        return x if self.lower is None and self.upper is None else clip(x, self.lower, self.upper)
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
         x = check_within(x, self.lower, self.upper)

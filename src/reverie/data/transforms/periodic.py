@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_choice, check_positive
+from reverie.core.clip import clip
 from reverie.core.errors import InputError
 from reverie.data.transforms.base import InvertibleTransform, Output
 
@@ -82,7 +83,7 @@ class Periodic(InvertibleTransform):
         theta = _angle_of(points[..., 0], points[..., 1])
         turns = torch.where(theta < 0, theta + 2 * math.pi, theta) / (2 * math.pi)
         end = self.origin_ + self.period
-        return (self.origin_ + self.period * turns).clamp(self.origin_, math.nextafter(end, -math.inf))
+        return clip(self.origin_ + self.period * turns, self.origin_, math.nextafter(end, -math.inf))
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
         theta = self._angle(x)

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_positive
+from reverie.core.clip import clip
 from reverie.core.errors import InputError
 from reverie.data.transforms.base import Elementwise, check_within, has_any
 from reverie.data.transforms.spline import knot_slopes, spline_forward, spline_inverse, spline_log_derivative
@@ -123,24 +124,24 @@ class Quantile(Elementwise):
     def _column_forward(self, x: Tensor, j: int) -> Tensor:
         knots, (down, up) = self.knots_[j].to(x.device), self.tails_[j]
         first, last = knots[0, 0], knots[0, -1]
-        z = spline_forward(x.clamp(first, last), knots)
-        z = torch.where(x < first, -tail_forward((first - x).clamp(min=0), down), z)
-        return torch.where(x > last, tail_forward((x - last).clamp(min=0), up), z)
+        z = spline_forward(clip(x, first, last), knots)
+        z = torch.where(x < first, -tail_forward(clip(first - x, low=0), down), z)
+        return torch.where(x > last, tail_forward(clip(x - last, low=0), up), z)
 
     def _column_inverse(self, z: Tensor, j: int) -> Tensor:
         knots, (down, up) = self.knots_[j].to(z.device), self.tails_[j]
         first, last = knots[1, 0], knots[1, -1]
-        x = spline_inverse(z.clamp(first, last), knots)
+        x = spline_inverse(clip(z, first, last), knots)
         x = _replaced(x, z, z < first, lambda low: knots[0, 0] - tail_inverse(-low, down))
         x = _replaced(x, z, z > last, lambda high: knots[0, -1] + tail_inverse(high, up))
-        return x.clamp(*self.range_[j])
+        return clip(x, *self.range_[j])
 
     def _column_log_derivative(self, x: Tensor, j: int) -> Tensor:
         knots, (down, up) = self.knots_[j].to(x.device), self.tails_[j]
         first, last = knots[0, 0], knots[0, -1]
-        slope = spline_log_derivative(x.clamp(first, last), knots)
-        slope = torch.where(x < first, tail_log_derivative((first - x).clamp(min=0), down), slope)
-        return torch.where(x > last, tail_log_derivative((x - last).clamp(min=0), up), slope)
+        slope = spline_log_derivative(clip(x, first, last), knots)
+        slope = torch.where(x < first, tail_log_derivative(clip(first - x, low=0), down), slope)
+        return torch.where(x > last, tail_log_derivative(clip(x - last, low=0), up), slope)
 
 
 def _replaced(x: Tensor, z: Tensor, where: Tensor, tail: Callable[[Tensor], Tensor]) -> Tensor:

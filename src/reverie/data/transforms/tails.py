@@ -22,6 +22,8 @@ import math
 import torch
 from torch import Tensor
 
+from reverie.core.clip import clip
+
 __all__ = ["Tail", "fit_tail", "tail_forward", "tail_inverse", "tail_log_derivative", "tail_shape"]
 
 Tail = dict[str, float]  # mass q, z_end (z at the last knot), sigma, xi, z_far, e_far, slope_far (de/dz there)
@@ -77,14 +79,14 @@ def fit_tail(e: Tensor, mass: float, *, secant: float, shape: float, room: float
 
 def tail_forward(e: Tensor, tail: Tail) -> Tensor:
     """Return z at distance e >= 0 beyond the last knot."""
-    inside = e.clamp(0, tail["e_far"])
+    inside = clip(e, 0, tail["e_far"])
     z = -torch.special.ndtri(tail["mass"] * torch.exp(_log_survival(inside, tail)))
     return torch.where(e < tail["e_far"], z, tail["z_far"] + (e - tail["e_far"]) / tail["slope_far"])
 
 
 def tail_inverse(z: Tensor, tail: Tail) -> Tensor:
     """Return the distance e at z >= z_end."""
-    inside = z.clamp(tail["z_end"], tail["z_far"])
+    inside = clip(z, tail["z_end"], tail["z_far"])
     depth = math.log(tail["mass"]) - torch.special.log_ndtr(-inside)
     scaled = torch.expm1(tail["xi"] * depth) / tail["xi"] if tail["xi"] else depth
     far = tail["e_far"] + (z - tail["z_far"]) * tail["slope_far"]
@@ -93,7 +95,7 @@ def tail_inverse(z: Tensor, tail: Tail) -> Tensor:
 
 def tail_log_derivative(e: Tensor, tail: Tail) -> Tensor:
     """Return log dz/de at distance e >= 0 beyond the last knot."""
-    inside = e.clamp(0, tail["e_far"])
+    inside = clip(e, 0, tail["e_far"])
     z = tail_forward(inside, tail)
     log_hazard = -z * z / 2 - math.log(2 * math.pi) / 2 - torch.special.log_ndtr(-z)
     near = -torch.log(tail["sigma"] + tail["xi"] * inside) - log_hazard
