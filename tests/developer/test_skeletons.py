@@ -16,6 +16,8 @@ from reverie.data import catalogue
 from reverie.models import GAN, load_model, save_model
 from reverie.models.registry import MODELS
 from reverie.objectives import OBJECTIVES
+from reverie.validation import validate
+from reverie.validation.statistics.registry import CHECKS, STATISTICS
 
 ROOT = Path(__file__).parents[2]
 SKELETONS = ROOT / "docs" / "developer" / "skeletons"
@@ -58,6 +60,22 @@ def test_the_model_learns_is_saved_and_comes_back(monkeypatch, tmp_path):
 def test_the_statistic_is_the_length_of_the_shift():
     x = torch.randn(50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert float(_skeleton("statistic")["mean_shift"](x, x + torch.tensor([3.0, 4.0]))) == pytest.approx(5.0)
+
+
+def test_the_statistic_becomes_one_of_the_battery_by_its_row(monkeypatch):
+    """It runs, is judged, says what it needs and is cited; a shift is found and its twin without shift is not."""
+    row = _skeleton("statistic")["ROW"]
+    monkeypatch.setattr("reverie.validation.battery.STATISTICS", (*STATISTICS, row))
+    monkeypatch.setitem(CHECKS, row.checks[0].name, row.checks[0])
+    x, y = np.random.default_rng(0).normal(size=(2, 300, 2))
+    options = {"tests": ["mean shift"], "classifiers": (), "n_permutations": 99, "random_state": 0}
+    shifted, alike = validate(x, y + 1.0, **options), validate(x, y, **options)
+    assert [check.name for check in shifted.checks] == ["mean shift"]
+    assert (shifted.distinguishes, alike.distinguishes) == (True, False)
+    assert shifted.n_distinguish_test == "mean shift" or "Gaussian" in shifted.n_distinguish_test
+    assert "hotelling1931" in shifted.references
+    assert "Mean shift: " in str(shifted)
+    assert "finer structure (mean shift)" in shifted.verdict
 
 
 def test_contributing_names_files_that_are_there():

@@ -116,11 +116,11 @@ def test_events_of_a_chain_and_of_weights_are_independent_ones():
 
 
 def _biases(x, y, *, seen=True):
-    here = SimpleNamespace(
+    comparison = SimpleNamespace(
         single=torch.from_numpy(np.concatenate([x, y])), observables={}, relabel=_relabel(len(x), len(y))
     )
-    bench = SimpleNamespace(single_names=[f"x{j}" for j in range(x.shape[1])], here=here)
-    return {(one.column, one.quantity): one for one in biases(bench, seen=seen)}
+    comparisons = SimpleNamespace(single_names=[f"x{j}" for j in range(x.shape[1])], generated=comparison)
+    return {(one.column, one.quantity): one for one in biases(comparisons, seen=seen)}
 
 
 def test_biases_equal_the_statistical_error_where_the_closed_forms_say():

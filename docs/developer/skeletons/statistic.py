@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from reverie.validation.permutation.signed_measures import as_computed, measures, signed_columns
+from reverie.validation.statistics.registry import Check, Statistic, Work
+from reverie.validation.comparison import Comparison, Comparisons, Groups, column
 from reverie.validation.permutation.relabelling import Computed, Relabellings
 
-__all__ = ["mean_shift", "mean_shift_columns"]
+__all__ = ["ROW", "mean_shift", "mean_shift_columns"]
 
 
 def mean_shift_columns(z: Tensor, relabel: Relabellings) -> Computed:
@@ -27,3 +29,18 @@ def mean_shift(x: Tensor, y: Tensor, x_weights: Tensor | None = None, y_weights:
 
 def _length(z: Tensor, s: Tensor) -> Tensor:
     return torch.linalg.vector_norm(z.T @ s, dim=0)
+
+
+# What follows goes to `reverie/validation/statistics/registry.py`, the row as one more of `STATISTICS`.
+
+
+def _mean_shift(shared: Comparisons, c: Comparison) -> Groups:
+    return {"mean shift": [column("mean shift", mean_shift_columns(c.few, c.relabel))]}
+
+
+ROW = Statistic(
+    "mean shift",
+    _mean_shift,
+    lambda c: Work.of(c).cells,
+    (Check("mean shift", "Length of the shift of the mean; blind to everything else.", "hotelling1931", "distance"),),
+)

@@ -28,9 +28,9 @@ def shared(function: Callable[[T], R], items: Iterable[T], executor: Executor | 
 
     Parameters
     ----------
-    function : for other processes one of a module.
-    items : for other processes plain data. Threads of this process ask for one when they are free to do it.
-    executor : who does it; None takes as many threads as torch uses.
+    function : What is done to each item; for other processes a function of a module.
+    items : The items, for other processes plain data. Threads of this process take one when they are free to do it.
+    executor : Who does it; None takes as many threads as torch uses.
 
     Raises
     ------

@@ -95,14 +95,15 @@ def validate(
     generated : (m, *event), events of the generator, in the same units.
     calibration : (h, *event), other real events. None takes `train`; without that `real` is split in halves.
     train : (t, *event), the events that the generator was trained on: asks whether it copied them.
-    names : one per feature; None takes those of the data.
+    names : Names of the features, shape (d,); None takes those of the data.
     observables : functions of events, a float64 tensor (n, *event), to one number (n,) or several (n, k) per
         event; one, several, or by name.
     constraints : name -> function of events that says for each whether it holds, or by how much it fails.
         Others are read off the calibration sample (see `reverie.validation.statistics.constraints`).
     modes : labels of events (n, d) -> (n,), such as `predict` of clusters found in real events: their occupancy is
         compared.
-    classifiers : of "boosting", "forest", "mlp", "cnn"; "auto" takes boosting, and cnn besides for images. () for none.
+    classifiers : Names among "boosting", "forest", "mlp" and "cnn"; "auto" takes boosting, for images also cnn. () for
+        none.
     correlated : "auto" looks for chains and exchanges blocks of them, "thin" keeps every few rows instead,
         "ignore" takes rows as independent.
     locate : whether to ask where a classifier that tells the samples apart finds its evidence.
@@ -117,8 +118,8 @@ def validate(
         p corrects for those that ran. None for no limit.
     tests : those to run, by the names in `settings["tests"]` of a result, whose numbers come out again; None for all.
     progress : called with the fraction done and the name of the next test.
-    executor : of `concurrent.futures`, which shares the tests out; the result is the same to the last bit. None takes
-        as many threads as torch uses. With `max_time` it is chosen at the start what runs.
+    executor : An executor of `concurrent.futures` that does the tests; the result is the same to the last bit. None
+        takes as many threads as torch uses. With `max_time` it is chosen at the start what runs.
 
     Raises
     ------

@@ -65,8 +65,8 @@ class Closure:
 
     Parameters
     ----------
-    name : of the feature.
-    real, before, after : means with errors of the test half.
+    name : Name of the feature.
+    real, before, after : Means with errors, in the test half.
     """
 
     name: str
@@ -107,12 +107,12 @@ class CalibratedWeights:
     log_weights_real, log_weights_generated : log p_real/p_generated of each test event.
     rows_real, rows_generated : which rows of the samples these are.
     mean_weight : E_G[w] with error, 1 when the weights are calibrated.
-    closure : one per feature.
-    histogram : of log w.
+    closure : The closure of each feature.
+    histogram : The histogram of log w.
     low_real, low_generated : shares with w < 1/2, produced too often.
     high_real, high_generated : shares with w > 2, produced too rarely.
     divergence : lower bound of the Jensen-Shannon divergence in nats.
-    n_effective : of the weighted generated test events, (sum w)^2 / sum w^2.
+    n_effective : Effective size (sum w)^2 / sum w^2 of the weighted generated test events.
     learner, method, seed : The options of the call.
     """
 
@@ -168,12 +168,12 @@ def calibrated_weights(
     ----------
     real, generated : (rows, d), in one unit; at least about 100 rows.
     names : d feature names.
-    seed : of the split and the learners; the split is that of `classifier_test` with this seed.
+    seed : Seed of the split and the classifiers; the split is that of `classifier_test` with this seed.
     learner : "boosting", "forest", "mlp" or "cnn".
     method : "platt" or "isotonic".
-    weights : of both samples, (rows,) >= 0 each, or None.
+    weights : Event weights of both samples, shape (rows,), each >= 0, or None.
     block : number of neighbouring rows that belong together; 1 for independent rows.
-    event_shape, periodic : of images and lattices, for "cnn".
+    event_shape, periodic : Shape of one event, and whether opposite edges are neighbours, for "cnn".
 
     Raises
     ------

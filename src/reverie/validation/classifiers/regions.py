@@ -80,11 +80,11 @@ class Region:
 
     Parameters
     ----------
-    conditions : at most three, all of which hold.
-    share_real, share_generated : of the counted events, by weight.
-    n_real, n_generated : counted events inside.
-    z : of generated against real, positive where there are too many generated events.
-    p_value, p_adjusted : two-sided, and by Holm's method for all boxes.
+    conditions : The conditions that hold inside, at most three.
+    share_real, share_generated : Shares of the counted events inside, by weight.
+    n_real, n_generated : Numbers of counted events inside.
+    z : The two-proportion z of the shares, positive where there are too many generated events.
+    p_value, p_adjusted : The two-sided p-value of z, and the same corrected by Holm's method for all boxes.
     """
 
     conditions: tuple[Condition, ...]
@@ -206,7 +206,7 @@ def worst_regions(
     levels : names of the levels of discrete features, such as ``{"type": {0: "tracker", 1: "global"}}``.
     max_features : most conditions of a box, 1 to 3.
     most : regions returned at most.
-    seed : of the division in a part that is fitted and one that is counted.
+    seed : Seed of the division in a part that is fitted and one that is counted.
 
     Raises
     ------

@@ -115,8 +115,8 @@ class TrainedClassifier:
     Parameters
     ----------
     features : the map to what the learner sees: the identity, or principal components.
-    names : of these features.
-    log_odds : of features.
+    names : Names of these features, shape (k,).
+    log_odds : The map from these features to log-odds.
     """
 
     features: RowMap
@@ -142,9 +142,9 @@ def train_classifier(
 
     Parameters
     ----------
-    name : of `CLASSIFIERS`.
+    name : A key of `CLASSIFIERS`.
     names : d feature names.
-    seed : of trees, initial weights and batches.
+    seed : Seed of trees, initial weights and batches.
     event_shape : (height, width) or (channels, height, width) of a flattened row; needed by "cnn" only.
     periodic : whether opposite edges are neighbours, for "cnn".
 

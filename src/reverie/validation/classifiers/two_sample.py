@@ -79,7 +79,7 @@ class Separation:
     importances : feature -> loss of AUC when that feature is shuffled among the test events; empty for the
         more than 64 pixels that "cnn" sees.
     n_train, n_test : events of both classes together.
-    n_effective : of the test half, (sum w)^2 / sum w^2 over blocks, the smaller class.
+    n_effective : Effective size of the test half, (sum w)^2 / sum w^2 over blocks, of the smaller class.
     deflection, deflection_error : difference of the mean scores over the root of the sum of both variances.
     sizes : independent test events of weight one of each class that would give the AUC its error, real first.
     scores_real, scores_generated : log-odds of the test events, large for generated-like.
@@ -119,11 +119,11 @@ def classifier_test(
     reference, generated, calibration : (rows, d), on one common scale; the last two of equal size. Without
         calibration real against real is nan.
     names : d feature names.
-    seed : of splits and learners.
+    seed : Seed of the splits and the classifiers.
     learner : "boosting", "forest", "mlp" or "cnn".
-    weights : of the three samples in this order, (rows,) each, of any unit and sign, or None.
+    weights : Event weights of the three samples in this order, shape (rows,) each, of any unit and sign, or None.
     block : number of neighbouring rows that belong together; 1 for independent rows.
-    event_shape, periodic : of images and lattices, for "cnn".
+    event_shape, periodic : Shape of one event, and whether opposite edges are neighbours, for "cnn".
 
     Raises
     ------

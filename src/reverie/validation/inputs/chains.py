@@ -57,7 +57,7 @@ class ChainReport:
     Parameters
     ----------
     tau : the largest integrated autocorrelation time, in rows; 1/2 for independent rows.
-    sample, series : where it was found, such as "generated" and "sum of all features".
+    sample, series : The sample and the series that have it, such as "generated" and "sum of all features".
     block : rows that change their label together; 1 for independent rows.
     gap : rows left out after each block.
     thinning : every which row was kept.

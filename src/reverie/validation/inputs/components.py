@@ -42,7 +42,7 @@ def fit_components(
     Parameters
     ----------
     rows : (N, d), d > keep, of all samples that will be compared.
-    seed : of the choice of rows, and of the range finder.
+    seed : Seed of the choice of rows, and of the range finder.
     most : rows that the axes are fitted on.
     """
     generator = child_generator(seed, "components")

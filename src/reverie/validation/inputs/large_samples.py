@@ -56,8 +56,8 @@ class StreamedFeature:
 
     Parameters
     ----------
-    name : of the feature.
-    real_mean, real_deviation, generated_mean, generated_deviation : of all rows.
+    name : Name of the feature.
+    real_mean, real_deviation, generated_mean, generated_deviation : Mean and standard deviation of all rows.
     distance : KS distance of all rows, up to 0.001.
     outside : generated values beyond the range of real ones.
     """
@@ -89,7 +89,7 @@ class Streamed:
     ----------
     n_real, n_generated : rows there.
     used_real, used_generated : rows that the tests could draw from.
-    features : one by one.
+    features : The features, one by one.
     equal_real, equal_generated : share of rows that equal an earlier one of their sample.
     equal_to_real : share of different generated rows that equal a real one.
     n_hashed : different rows of both samples that were compared for this.
@@ -142,7 +142,7 @@ def part_of(sample: Any, what: str, *, most: int, seed: int) -> Any:
     sample : whatever `reverie.validate` takes.
     what : its name in messages.
     most : rows that the tests will ask for.
-    seed : of the choice.
+    seed : Seed of the choice.
 
     Raises
     ------
@@ -172,8 +172,8 @@ def stream(
     ----------
     samples : real and generated, as `reverie.validate` takes them.
     parts : what `part_of` made of them.
-    names : one per feature of real, flattened.
-    constraints, tolerance : as in `reverie.validation.statistics.constraints.check_constraints`.
+    names : Names of the features of real, flattened.
+    constraints, tolerance : Constraints by name, and the tolerance of residuals, as `check_constraints` takes them.
     """
     if not any(isinstance(part, Part) for part in parts):
         return None

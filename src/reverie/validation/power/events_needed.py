@@ -78,7 +78,7 @@ class EventsNeeded:
 
     Parameters
     ----------
-    test : its name, with the feature where it has one.
+    test : Name of the test, with the feature where it has one.
     events : the estimate; None where the difference is compatible with zero.
     low, high : 95 % limits for all tests at once. Without estimate high is None; low is one-sided where the global
         test sees nothing.
@@ -96,10 +96,10 @@ class _Difference:
 
     Parameters
     ----------
-    test : its name.
+    test : Name of the test.
     d : what the difference of the laws adds.
     v, c : the variance of d is v + c D at a true difference D.
-    events : from a difference > 0 to N.
+    events : The map from a difference > 0 to N.
     """
 
     test: str
@@ -129,7 +129,7 @@ def events_needed(
     groups : columns of the battery by test (`reverie.validation.statistics.registry`).
     classifiers, constraints : their results.
     columns : Hotelling's D^2 of each column alone and its degrees of freedom (`reverie.validation.statistics.moments`).
-    relabel : of the battery.
+    relabel : The relabellings of the battery.
     seen : whether the global test tells the samples apart; else there are lower limits only.
     """
     unit = _unit(groups, relabel)

@@ -46,7 +46,7 @@ class PowerPoint:
 
     Parameters
     ----------
-    fault : its name in the study; "none" for the size of the test.
+    fault : Name of the fault in the study; "none" for the size of the test.
     strength : 0 without fault.
     n_events : real events, and as many generated ones.
     n_repeats : how often it was tried.
@@ -79,11 +79,11 @@ class PowerResult:
 
     Parameters
     ----------
-    points : one per fault, strength and size, in rising order of strength.
-    sizes : one point per number of events without fault: the size of the test.
+    points : The power at each fault, strength and size, in rising order of strength.
+    sizes : The share of rejections without fault, at each number of events: the size of the test.
     faults : those that were planted.
     alpha : level of the test.
-    seed : of draws, faults and tests.
+    seed : Seed of draws, faults and tests.
     """
 
     points: tuple[PowerPoint, ...]
@@ -149,7 +149,7 @@ def power_study(
     sizes : numbers of real, and of generated, events given to the test.
     test : ``test(real, generated, seed) -> p``; None is `classifier_p`.
     faults : name -> `Fault`.
-    n_repeats : of each strength; the standard error of a power is at most 1/(2 sqrt(n_repeats)).
+    n_repeats : Repeats of each strength; the standard error of a power is at most 1/(2 sqrt(n_repeats)).
     alpha : level of the test.
     target : strengths rise until the power is above this for sure.
     random_state : seed of draws, faults and tests.

@@ -24,10 +24,10 @@ class Evidence:
 
     Parameters
     ----------
-    p_value : global, over all statistics, classifiers and constraints.
-    battery_p : of the statistics alone (min-P over shared permutations).
-    checks : one `TestResult` per statistic and feature.
-    classifiers : one result per learner.
+    p_value : The global p-value, over all statistics, classifiers and constraints.
+    battery_p : The p-value of the statistics alone (min-P over shared permutations).
+    checks : The results of the statistics, one per statistic and feature.
+    classifiers : The results of the classifiers.
     n_distinguish : events per class at which the best of all tests rejects at 5 % with 80 % power
         (`reverie.validation.power.events_needed`); inf when the global test does not tell the samples apart, or they
         are too close for an estimate; None when no test has such a number.
@@ -36,13 +36,13 @@ class Evidence:
     n_distinguish_test, n_distinguish_of : the test with this number, and of how many it is the smallest; "" and 0 in
         results of older versions, where the numbers are those of the classifier within one standard error.
     needs : the same number of the strongest tests, the fewest events first.
-    biases : of mean, width and tails of each column and observable, beside the statistical error of an analysis.
+    biases : Biases of mean, width and tails of each column and observable, beside the statistical error of an analysis.
     findings : what is wrong, in sentences, the plainest first.
     constraints : hard constraints that were given, or that some event breaks.
     regions : occupancy of the bins; None if unknown.
     observables : means of the observables in both samples.
     memorisation : whether training events were copied; None without training events.
-    located : where the strongest classifier finds its evidence; None if it finds none.
+    located : The place where the strongest classifier finds its evidence; None if it finds none.
     chains : whether rows depend on their neighbours.
     sizes : n_real, n_generated, n_calibration (used); given_... (before cuts, of large samples the part); n_features.
     streamed : what one pass over all rows of large samples found; None where the tests could draw from all rows.

@@ -41,7 +41,7 @@ def from_plain(cls: type[T], content: Any, place: str = "") -> T:
     ----------
     cls : the dataclass.
     content : what JSON held.
-    place : where in a file that stands, such as "checks[3]"; for the error.
+    place : The place in the file, such as "checks[3]", which errors name.
 
     Raises
     ------

@@ -25,12 +25,12 @@ class TestResult:
 
     Parameters
     ----------
-    name : of the statistic, such as "KS".
+    name : Name of the statistic, such as "KS".
     feature : the feature it looked at, None for all together.
     value : the statistic of generated against real.
     noise_low, noise_high : 5 % and 95 % quantiles of the permutations: what chance gives.
     real_vs_real : the same statistic of real against real at equal size, None if unknown.
-    p_value, p_adjusted : of this test alone, and corrected for the others of its group (Holm).
+    p_value, p_adjusted : The p-value of this test alone, and the same corrected for the others of its group.
     distinguishes : whether p_adjusted is at most the level of the validation.
     description, reference : what it does, and the key of its citation.
     detail : what else it saw, such as the pair of features that changed most.

@@ -150,10 +150,10 @@ def compare_bins(
     Parameters
     ----------
     real, generated, fit_on : events; the last are other real ones, on which the regions are fitted.
-    names : one per feature.
+    names : Names of the features, shape (d,).
     n_bins : regions before merging; None takes one per 20 events of the smaller sample, at most 100.
-    block, n_permutations : as in `mode_occupancy`.
-    seed : of the regions, and of the permutations of blocks.
+    block, n_permutations : Neighbouring events that belong together, and permutations, as in `mode_occupancy`.
+    seed : Seed of the regions, and of the permutations of blocks.
     alpha : level of what differs.
     """
     real, generated, fit_on = (rows.detach() for rows in as_rows(real=real, generated=generated, fit_on=fit_on))

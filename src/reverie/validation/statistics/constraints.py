@@ -72,7 +72,7 @@ class ConstraintResult:
 
     Parameters
     ----------
-    name : in words, such as "charge is -1 or +1".
+    name : The constraint in words, such as "charge is -1 or +1".
     fraction, low, high : share of generated events that break it, by weight where they have one, with its 95 %
         interval.
     n_generated, n_real : events looked at.
@@ -139,11 +139,11 @@ def check_constraints(
     Parameters
     ----------
     real, generated : (n, *event) and (m, *event) in one unit; NaN and inf are counted, not refused.
-    names : one per feature, flattened; None takes those of the data, or numbers them.
+    names : Names of the features, flattened; None takes those of the data, or numbers them.
     constraints : name -> function of events (n, *event) that returns n booleans (True: holds) or residuals
         (n,) or (n, r), which hold where all are within `tolerance` of 0. NaN is broken. Without NaN or inf only.
     infer : whether to add the rules read off the real events.
-    tolerance : of residuals; and of levels, integers and edges, in units of the spread of the column.
+    tolerance : Tolerance of residuals; that of levels, integers and edges is in units of the spread of the column.
     n_permutations, random_state : relabellings, and their seed, for the p-value of equal events.
 
     Raises
@@ -196,7 +196,7 @@ def mass_shell(energy: int, momentum: Sequence[int], mass: float, *, tolerance: 
     Parameters
     ----------
     energy, momentum : the column of E and those of the components of p; c = 1, one unit for all.
-    mass : in that unit.
+    mass : Mass of the particle, in the same unit.
     """
     chosen = list(momentum)
 
@@ -287,7 +287,7 @@ def constraint_result(
 
     Parameters
     ----------
-    name, p_value, p_adjusted, inferred, detail : as in `ConstraintResult`.
+    name, p_value, p_adjusted, inferred, detail : Fields of the `ConstraintResult`.
     real, generated : (n,) and (m,) booleans, which events break it.
     weights : those of the real and of the generated events, or None for events that count alike.
     inflation : variance of a mean over that of independent events: twice the autocorrelation time of a chain.
@@ -321,7 +321,7 @@ def twin_result(sets_x: np.ndarray, sets_y: np.ndarray, **options: Any) -> Const
     Parameters
     ----------
     sets_x, sets_y : (n,) and (m,), the set of equal rows of each real and generated event.
-    options : of `constraint_result`.
+    options : Other arguments of `constraint_result`.
     """
     size = min(len(sets_x), len(sets_y))
     samples = (sets_x[:size], sets_y[:size])

@@ -41,7 +41,7 @@ def correlation_columns(
     Parameters
     ----------
     z : (N, d), d >= 2, pooled rows, x first.
-    names : of the features, and `sides` of the samples, for the detail: the pair whose correlation changed
+    names : Names of the features; those of the samples are `sides`. The detail names the pair whose correlation changed
         most in units of its spread over the permutations. A correlation with a feature that is constant
         within a sample counts as 0.
 

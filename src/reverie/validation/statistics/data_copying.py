@@ -63,11 +63,11 @@ class Exchange:
 
     Parameters
     ----------
-    shares, p_values : of all generated events, weighted by closeness, of the closest; see the module.
+    shares, p_values : The share of all generated events, weighted by closeness, and of the closest; see the module.
     error : jackknife error of the first share.
     expected : t / (t + h).
     n_closest : events behind the last share, more than 0.1 % where they are tied.
-    p_value : of all three, by min-P.
+    p_value : The p-value of all three, by min-P.
     """
 
     shares: tuple[float, ...]

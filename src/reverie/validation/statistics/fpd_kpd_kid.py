@@ -59,8 +59,8 @@ class LegacyDistance:
 
     Parameters
     ----------
-    name : of the distance and of the programme.
-    value, error : as that programme reports them.
+    name : Names of the distance and of the programme.
+    value, error : The value and the error that this programme reports.
     caveat : what the error does not hold, in a sentence.
     """
 

@@ -152,7 +152,7 @@ def frechet_distance(
     debias : how the bias is removed, see the module; None keeps the plain, biased value.
     weights : (n + m,) event weights, x first; needs n = m.
     n_permutations : relabellings for ``debias="permutation"``.
-    random_state : of the relabellings or subsets.
+    random_state : Seed of the relabellings or subsets.
 
     Returns
     -------

@@ -45,7 +45,7 @@ def inferred_constraints(
 
     Parameters
     ----------
-    tolerance : in units of the spread of a column.
+    tolerance : Tolerance of levels, integers and edges, in units of the spread of a column.
     padding : whether to look for zero-padding.
     """
     slack = tolerance * np.where(real.std(0) > 0, real.std(0), 1.0)

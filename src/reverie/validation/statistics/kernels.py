@@ -88,7 +88,7 @@ def kernel_columns(
     z : (N, d), pooled rows, x first.
     kernels : functions of squared distances; they may not change their argument.
     block_size : rows per block; the result does not depend on it.
-    shares : of `kernel_share`, all of them in order, where the work is done already; their number changes nothing.
+    shares : Results of `kernel_share`, all in order, where the work is done already; their number changes nothing.
     """
     z = _centred(z)
     forms = _forms(z, relabel, kernels, _squared_distances, block_size) if shares is None else _joined(shares)

@@ -76,7 +76,7 @@ class LogRatio:
     Parameters
     ----------
     centres : (M, d), rows about which the kernels stand, in the unit of the data.
-    bandwidth : of the kernels.
+    bandwidth : Bandwidth of the kernels.
     coefficients : (M,), of the kernels.
     """
 
@@ -151,7 +151,7 @@ def likelihood_ratio_columns(
     ----------
     n_centres : M, at most N are used.
     ridge : weight of |f|^2 relative to the mean loss of a row; smaller means a rougher f. See the module.
-    quantile : of the distances between pooled rows, which is the bandwidth.
+    quantile : Quantile of the distances between pooled rows that is taken as the bandwidth.
     generator : draws the centres; None uses those of the fixed seed 0.
 
     Returns

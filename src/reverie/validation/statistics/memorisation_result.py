@@ -22,8 +22,8 @@ class NearCopy:
 
     Parameters
     ----------
-    generated, train : row numbers.
-    distance : in units of the spread of real events.
+    generated, train : Row numbers of the generated and of the training event.
+    distance : Their distance, in units of the spread of real events.
     """
 
     generated: int
@@ -38,14 +38,15 @@ class MemorisationResult:
     Parameters
     ----------
     p_value : exact, of the three exchange statistics together (min-P).
-    share, share_error, share_expected, share_p : of generated events nearest to a training event.
+    share, share_error, share_expected, share_p : Share of generated events that are nearest to a training event, its
+        error, its expectation without copying, and its p-value.
     weighted_share, weighted_p : the same, weighted by log(d2 / d1).
     closest_share, closest_p, n_closest : the share among the 0.1 % closest events, at least 10.
     near, near_low, near_high : share of generated events closer to a training event than all but 1 % of the held-out
         ones, with its 95 % interval.
     near_distance : that distance.
     c_t, c_t_spread, c_t_p : C_T, its standard deviation without copying, asymptotic p; None where cells are too small.
-    authenticity, authenticity_holdout : of generated and of held-out events.
+    authenticity, authenticity_holdout : Authenticity of generated and of held-out events.
     duplicates, duplicates_holdout : events within `tolerance` of a training event.
     closest : the closest pairs, nearest first.
     n_train, n_holdout, n_generated, n_permutations, block, tolerance, seed : sizes and settings.

@@ -49,12 +49,12 @@ class ObservableMeans:
 
     Parameters
     ----------
-    name : of the observable.
+    name : Name of the observable.
     real, real_error, generated, generated_error : (k,) means and their standard errors.
-    chi2 : of the difference of the means, with its covariance.
-    dof : degrees of freedom: components kept.
-    n_cut : components cut, since they did not vary.
-    p_value, p_adjusted : from the permutations; adjusted for the number of observables (Holm).
+    chi2 : Chi-squared of the difference of the means, with its covariance.
+    dof : Degrees of freedom, the number of components kept.
+    n_cut : Number of components cut, since they did not vary.
+    p_value, p_adjusted : p-value of the permutations, and the same corrected for the number of observables.
     real_vs_real : chi2 of two real samples.
     distinguishes : whether p_adjusted is at most the level of the validation.
     """

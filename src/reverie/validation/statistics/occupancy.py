@@ -39,7 +39,7 @@ class Region:
 
     Parameters
     ----------
-    name : such as "the region near pt = 31" or "mode 3".
+    name : Name of the region, such as "the region near pt = 31" or "mode 3".
     real, generated : shares, each in [0, 1].
     real_interval, generated_interval : (low, high).
     z : two-proportion z, positive where generated events are too many.
@@ -67,7 +67,7 @@ class Occupancy:
 
     Parameters
     ----------
-    regions : one `Region` each, in their order.
+    regions : The regions, in their order.
     chi2, dof, p_value : homogeneity of all regions; p is asymptotic, or from relabellings where there are some.
     n_real, n_generated : events, effective ones where they are weighted.
     alpha : level of `n_different` and `worst`.

@@ -61,7 +61,7 @@ from reverie.validation.statistics.observables import mean_columns
 from reverie.validation.statistics.precision_recall import ball_statistics, list_length
 from reverie.validation.statistics.sliced import draw_directions, energy_by_slices, sliced_columns
 
-__all__ = ["CHECKS", "CONSTRAINTS", "OBSERVABLE_MEANS", "STATISTICS", "Check", "Statistic"]
+__all__ = ["CHECKS", "CONSTRAINTS", "OBSERVABLE_MEANS", "STATISTICS", "Check", "Statistic", "Work"]
 
 OBSERVABLE_MEANS = "observable mean"  # a group whose results are of their own kind
 CONSTRAINTS = "hard constraints"  # another
