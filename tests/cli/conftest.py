@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from reverie.cli.main import main
+from reverie.experiment import validate as stage
 
 TINY = ("--model.max_steps", "60", "--model.record_every", "20", "--model.batch_size", "32", "--quiet")
 
@@ -27,6 +28,19 @@ def call(capsys):
         return code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_validation():
+    """Let validations in this process take 49 permutations; the tests of `reverie demo` take all of them."""
+    whole = stage.validate
+
+    def quick(*samples, **options):
+        return whole(*samples, **options | {"n_permutations": min(49, options.get("n_permutations", 49))})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "validate", quick)
+        yield
 
 
 @pytest.fixture(scope="session")

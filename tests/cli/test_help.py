@@ -97,7 +97,7 @@ def test_bash_completes(call, tmp_path, words, expected):
     line = ["reverie", *words]
     probe = f"""{script}
 COMP_WORDS=({" ".join(line)}); COMP_CWORD={len(line) - 1}
-_reverie
+_shtab_reverie
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
     done = subprocess.run(["bash", "-c", probe], capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -19,7 +19,7 @@ from reverie.experiment.folder import RunFolder
 from reverie.experiment.training import Interrupt
 from reverie.training import load_state, save_state
 
-STEPS = 1200
+STEPS = 600
 TINY = "--model.generator 16,16 --model.discriminator 16,16 --model.batch_size 32 --model.record_every 20"
 
 
@@ -104,6 +104,7 @@ def test_a_killed_run_resumes_to_the_same_bits(table, reference, tmp_path):
     assert_same(out, reference)
 
 
+@pytest.mark.slow  # `test_resume_models` stops runs in this process
 def test_ctrl_c_saves_says_how_to_go_on_and_resumes_to_the_same_bits(table, reference, tmp_path):
     out = tmp_path / "x"
     process = start(table, out)

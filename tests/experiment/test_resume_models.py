@@ -77,7 +77,7 @@ WAYS = [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.timeout(6
 
 @pytest.mark.parametrize("compile", WAYS)
 @pytest.mark.parametrize("name", list(MODELS))
-def test_stopped_within_a_window_and_killed_while_writing(name, compile, tmp_path, monkeypatch):
+def test_stopped_within_a_window_and_killed_while_writing(name, compile, tmp_path, monkeypatch, capsys):
     """Ctrl-C after 13 steps, 7 before the first record; then as a kill leaves the folder."""
     data = tmp_path / "points.npy"
     np.save(data, np.random.default_rng(2).normal(size=(300, 2)))
@@ -87,6 +87,7 @@ def test_stopped_within_a_window_and_killed_while_writing(name, compile, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(training, "Interrupt", lambda: StopsAt(13))
         assert start(config, tmp_path / "stopped", **options) == 130
+    assert f"reverie resume {tmp_path / 'stopped'}" in capsys.readouterr().err
     stopped, unbroken = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "unbroken")
     assert [record["step"] for record in stopped.history()] == [13]
     mine = stopped / ".notes.tmp"

@@ -25,8 +25,8 @@ from reverie.models.vae.estimator import VAE
 from reverie.networks.normalisation import SharedBatchNorm, share_batch_norm
 from reverie.scale.distributed import Distributed, runtime_from_environment
 
-N_STEPS = 5
-COMMON = {"max_steps": N_STEPS, "n_checks": 0, "random_state": 0, "batch_size": 32, "n_threads": 1}
+N_STEPS = 3
+COMMON = {"max_steps": N_STEPS, "n_checks": 0, "random_state": 0, "batch_size": 32, "n_threads": 1, "compile": False}
 SMALL = {"generator": (16,), "discriminator": (16,)}
 
 

@@ -1,6 +1,7 @@
 """`reverie compare RUN RUN ...`: which run is best, and which differences are significant."""
 
 import json
+from argparse import SUPPRESS
 from collections.abc import Sequence
 
 from reverie.cli.options import Options
@@ -24,7 +25,7 @@ def options() -> Options:
             "reverie compare runs/a runs/b --json > comparison.json",
         ),
     )
-    parser.add_argument("--runs", type=list[str], default=[], help="==SUPPRESS==")
+    parser.add_argument("--runs", type=list[str], default=[], help=SUPPRESS)
     parser.words = ("runs+",) * _MOST  # each word without dashes is appended to the list
     parser.add_argument(
         "--by",

@@ -1,48 +1,24 @@
-"""Shell completion: a script for bash, which zsh understands too.
+"""Shell completion, written by shtab from the options of the verbs.
 
     eval "$(reverie --print-completion bash)"     in ~/.bashrc
     eval "$(reverie --print-completion zsh)"      in ~/.zshrc
 
-The script is made from the options of the verbs, so it knows every option there is, behind the name of a model those of
-that model, and the names of models and catalogue data; pressing the key starts no Python.
+The script knows every option there is, behind the name of a model those of that model, and the names of models and
+catalogue data; pressing the key starts no Python.
 """
 
-import importlib
+from argparse import SUPPRESS, ArgumentParser
 
-from reverie.cli.main import VERBS
+import shtab
+
+from reverie.cli.options import Options
+from reverie.cli.verbs import VERBS, module_of
 from reverie.core.errors import UnknownNameError
 
 __all__ = ["completion_script"]
 
-_BASH = """\
-_reverie() {{
-  local word="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" verb="${{COMP_WORDS[1]}}" names=""
-  local options="" model="${{COMP_WORDS[2]}}"
-  if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "{verbs}" -- "$word"))
-    return
-  fi
-  case "$verb" in
-{options}
-  esac
-  case "$verb:$model" in
-{of_models}
-  esac
-  case "$verb" in
-    run|fit|tune) if [ "$COMP_CWORD" -eq 2 ]; then names="{models}"; else names="{data}"; fi ;;
-    data) if [ "$COMP_CWORD" -eq 2 ]; then names="list fetch describe"; else names="{data}"; fi ;;
-  esac
-  if [[ "$word" == -* ]]; then
-    COMPREPLY=($(compgen -W "$options" -- "$word"))
-  elif [[ "$previous" == -* ]]; then
-    COMPREPLY=($(compgen -f -- "$word"))
-  else
-    COMPREPLY=($(compgen -W "$names" -- "$word") $(compgen -f -- "$word"))
-  fi
-}}
-complete -o filenames -F _reverie reverie"""
+SHELLS = ("bash", "zsh")
 _OF_A_MODEL = ("run", "fit", "tune")
-_ZSH = "autoload -U +X compinit && compinit -u\nautoload -U +X bashcompinit && bashcompinit\n"
 
 
 def completion_script(shell: str) -> str:
@@ -53,29 +29,37 @@ def completion_script(shell: str) -> str:
     UnknownNameError
         For another shell.
     """
-    if shell not in ("bash", "zsh"):
-        raise UnknownNameError("shell", shell, ("bash", "zsh"))
+    if shell not in SHELLS:
+        raise UnknownNameError("shell", shell, SHELLS)
     from reverie.data import catalogue
     from reverie.experiment.config import model_names
 
-    general = {verb: _options(verb) for verb in VERBS}
-    further = {
-        f"{verb}:{model}": [name for name in _options(verb, model) if name not in general[verb]]
-        for verb in _OF_A_MODEL
-        for model in model_names()
-    }
-    script = _BASH.format(
-        verbs=" ".join([*VERBS, "--help", "--version"]),
-        options="\n".join(f'    {verb}) options="{" ".join(names)}" ;;' for verb, names in general.items()),
-        of_models="\n".join(f'    {words}) options+=" {" ".join(names)}" ;;' for words, names in further.items()),
-        models=" ".join(model_names()),
-        data=" ".join(catalogue.entries()),
-    )
-    return _ZSH + script if shell == "zsh" else script
+    data = [*catalogue.entries(), *shtab.Required.FILE]
+    root = ArgumentParser("reverie", add_help=False)
+    for name in ("--help", "--version"):
+        root.add_argument(name, action="store_true")
+    verbs = root.add_subparsers()
+    for verb, text in VERBS.items():
+        parser, options = verbs.add_parser(verb, help=text, add_help=False), module_of(verb).options
+        _add_options(parser, options())
+        if verb in _OF_A_MODEL:
+            models = parser.add_subparsers()
+            for model in model_names():
+                of_model = models.add_parser(model, help=f"train a model: {model}", add_help=False)
+                of_model.add_argument("data", choices=data)
+                _add_options(of_model, options(model))
+        else:
+            if verb == "data":
+                parser.add_argument("action", choices=("list", "fetch", "describe"))
+            parser.add_argument("words", nargs="*", choices=data)
+    return shtab.complete(root, shell)
 
 
-def _options(verb: str, model: str | None = None) -> list[str]:
-    module = importlib.import_module(f"reverie.cli.{verb}")
-    parser = module.options() if model is None else module.options(model)
-    hidden = {f"--{word}" for word in parser.words} | {"--model", "--print_shtab"}
-    return sorted(name for name in parser._option_string_actions if name.startswith("--") and name not in hidden)
+def _add_options(parser: ArgumentParser, options: Options) -> None:
+    """Add the options that the help shows; a value may be the name of a file."""
+    for action in options._actions:
+        if action.option_strings and action.help != SUPPRESS and options.shows(action):
+            if action.nargs == 0:
+                parser.add_argument(*action.option_strings, action="store_true")
+            else:
+                parser.add_argument(*action.option_strings).complete = shtab.FILE  # pyright: ignore[reportAttributeAccessIssue]

@@ -6,7 +6,6 @@ the traceback. A warning is one sentence there too, `note: ...`.
 """
 
 import errno
-import importlib
 import shlex
 import sys
 import tempfile
@@ -14,28 +13,12 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
+from reverie.cli.verbs import VERBS, module_of
 from reverie.core.errors import InputError, ReverieError, TrainingError, WorkerError, nearest
 from reverie.core.streams import lenient_streams, print_note
 
 __all__ = ["VERBS", "main"]
 
-VERBS = {
-    "run": "train a model, sample it, validate the samples, write the report",
-    "fit": "train a model into a run folder",
-    "sample": "draw samples from a trained model into a file",
-    "validate": "compare generated with real data: p-values, errors, a verdict",
-    "compare": "rank runs with error bars; which differences are significant",
-    "report": "write the report of a run folder anew",
-    "resume": "carry on an interrupted run",
-    "tune": "search for better options of a model, judged by held-out events",
-    "export": "write a trained model as a graph for C++: ONNX or torch.export",
-    "simulate": "draw configurations of an Ising model into a file",
-    "explore": "components, dimension, clusters, forests: what the data say",
-    "data": "list, fetch and describe data",
-    "info": "versions, devices, threads and a self-test of two seconds",
-    "cite": "BibTeX of reverie and of the methods used",
-    "demo": "the whole path on handwritten digits, in a few minutes",
-}
 _EXAMPLES = (
     "reverie demo",
     "reverie run gan dimuon_z --columns pt1,eta1,phi1,pt2,eta2,phi2 --out runs/z",
@@ -99,7 +82,7 @@ def _dispatch(arguments: list[str]) -> int:
         hint = f"Did you mean {f'reverie {close}'!r}? " if close else ""
         sort = "option" if first.startswith("-") else "verb"
         raise InputError(f"Unknown {sort} {first!r}. {hint}See: reverie --help")
-    return importlib.import_module(f"reverie.cli.{first}").main(arguments[1:])
+    return module_of(first).main(arguments[1:])
 
 
 def _help() -> str:

@@ -9,13 +9,14 @@ in front; lists between commas; and one sentence with the nearest right name whe
 import inspect
 import json
 import re
+import shutil
+from argparse import SUPPRESS, Action, HelpFormatter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
-from reverie.cli.help import help_text
 from reverie.core.errors import InputError, nearest
 from reverie.experiment.config import flatten, parameter_texts, read_yaml
 
@@ -43,7 +44,7 @@ class Options(ArgumentParser):
         self._lists: set[str] = set()
         self._preset: Callable[[str], Mapping[str, Any]] | None = None
         for word in self.words:
-            self.add_argument(f"--{word}", type=str | None, default=None, help="==SUPPRESS==")
+            self.add_argument(f"--{word}", type=str | None, default=None, help=SUPPRESS)
 
     def flag(self, name: str, text: str, *more: str) -> None:
         """Add an option without a value."""
@@ -127,9 +128,22 @@ class Options(ArgumentParser):
         """Raise the one sentence that `message` of jsonargparse amounts to."""
         raise InputError(f"{_sentence(message)} See: {self._help_command()}")
 
+    def shows(self, action: Action) -> bool:
+        """Tell whether the help shows an option: words without dashes and what jsonargparse adds are left out."""
+        return action.help != SUPPRESS and action.option_strings[:1] not in ([], ["--model"], ["--print_shtab"])
+
     def format_help(self) -> str:
-        """Return the help as `reverie.cli.help` lays it out."""
-        return help_text(str(self.usage), str(self.description), self._actions, self.examples)
+        """Return the help: usage, what the verb does, its options, those of the model apart, examples."""
+        shown = [action for action in self._actions if self.shows(action)]
+        formatter = _Formatter(self.prog)
+        formatter.add_usage(self.usage, (), ())
+        formatter.add_text(self.description)
+        for title, of_model in (("options", False), ("options of the model ('model.' may be left out)", True)):
+            formatter.start_section(title)
+            formatter.add_arguments([action for action in shown if action.dest.startswith("model.") == of_model])
+            formatter.end_section()
+        examples = [f"  {example}" for example in self.examples]
+        return formatter.format_help() + "\n".join(["\nexamples:", *examples, ""] if examples else [])
 
     def _arranged(self, argv: list[str]) -> tuple[list[str], str | None, str | None]:
         """Turn words into options, unify the spelling, take out file and preset, refuse unknown options."""
@@ -210,6 +224,26 @@ class Options(ArgumentParser):
 
     def _help_command(self) -> str:
         return f"{self.prog} --help"
+
+
+class _Formatter(HelpFormatter):
+    """The layout of argparse, with one word for the value of an option and its default at the end of the text."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=min(max(shutil.get_terminal_size().columns, 60), 100))
+
+    def _format_action_invocation(self, action: Action) -> str:
+        value = "" if action.nargs == 0 else f" {action.dest.rpartition('.')[2].upper()}"
+        return ", ".join(action.option_strings) + value
+
+    def _get_help_string(self, action: Action) -> str:
+        text = " ".join((action.help or "").split())
+        text = text[:1].upper() + text[1:]
+        if action.nargs == 0 or action.default in (None, ""):
+            return text
+        default = action.default
+        shown = f"[{', '.join(map(str, default))}]" if isinstance(default, (tuple, list)) else str(default)
+        return f"{text} (default: {shown.replace('%', '%%')})"
 
 
 def split_names(text: str) -> list[str]:

@@ -1,0 +1,29 @@
+"""The verbs of the command line, with what each does in a few words; `reverie.cli.VERB` holds its options."""
+
+import importlib
+from types import ModuleType
+
+__all__ = ["VERBS", "module_of"]
+
+VERBS = {
+    "run": "train a model, sample it, validate the samples, write the report",
+    "fit": "train a model into a run folder",
+    "sample": "draw samples from a trained model into a file",
+    "validate": "compare generated with real data: p-values, errors, a verdict",
+    "compare": "rank runs with error bars; which differences are significant",
+    "report": "write the report of a run folder anew",
+    "resume": "carry on an interrupted run",
+    "tune": "search for better options of a model, judged by held-out events",
+    "export": "write a trained model as a graph for C++: ONNX or torch.export",
+    "simulate": "draw configurations of an Ising model into a file",
+    "explore": "components, dimension, clusters, forests: what the data say",
+    "data": "list, fetch and describe data",
+    "info": "versions, devices, threads and a self-test of two seconds",
+    "cite": "BibTeX of reverie and of the methods used",
+    "demo": "the whole path on handwritten digits, in a few minutes",
+}
+
+
+def module_of(verb: str) -> ModuleType:
+    """Return the module of a verb, imported when it is called."""
+    return importlib.import_module(f"reverie.cli.{verb}")
