@@ -10,8 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from benchmarks.speed.suite import FLOOR, OURS
 from benchmarks.speed.table import spread
 from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL, new_figure, style, to_svg
-from reverie.report.html import save
-from reverie.report.page import Block, Cell, Page, Picture, Section, Table, Text
+from reverie.report.page import Block, Cell, Page, Picture, Section, Table, Text, save
 
 __all__ = ["write"]
 

@@ -1,4 +1,4 @@
-"""Searching for options: the space, yardsticks and their errors, shared studies, the whole path on tiny models."""
+"""Searching for options: the space, scores and their errors, shared studies, the whole path on tiny models."""
 
 import json
 import math
@@ -19,13 +19,12 @@ from reverie.experiment.config import RunConfig, model_class
 from reverie.experiment.inputs import load_inputs
 from reverie.experiment.search_space import Choice, Range, search_space
 from reverie.experiment.tune import all_options, tune
-from reverie.experiment.tune_scores import Scored, average, difference
-from reverie.experiment.workers import Worker, is_alive, living
-from reverie.experiment.yardstick import Yardstick, split_off
+from reverie.experiment.tune_scores import HeldOutScore, Scored, average, difference, split_off
+from reverie.experiment.tune_study import Worker, is_alive, living
 from reverie.models import Flow
 
 pytest.importorskip("optuna")
-from reverie.experiment.study import JOURNAL, Study
+from reverie.experiment.tune_study import JOURNAL, Study
 
 ALPHA = 1e-4
 TINY = {"max_steps": 10, "record_every": 5, "n_transforms": 2, "hidden": [8], "n_bins": 4}
@@ -161,26 +160,26 @@ def test_parts_do_not_overlap():
 
 
 @pytest.mark.parametrize("by", ["likelihood", "samples"])
-def test_yardsticks_tell_a_trained_model_from_another(by):
+def test_scores_tell_a_trained_model_from_another(by):
     """A flow of the events against one of the same events, half as wide again: five errors apart, either way."""
     inputs = load_inputs(config())
     learnt, judged = split_off(inputs, 0.25, 0)
-    yardstick = Yardstick(by, config(), inputs, learnt, judged, seed=1)
+    score = HeldOutScore(by, config(), inputs, learnt, judged, seed=1)
     known = Flow(**TINY | {"max_steps": 40}, random_state=0).fit(learnt.events)
     shifted = Flow(**TINY | {"max_steps": 40}, random_state=0).fit(learnt.events.values * 1.5)
-    good, bad = yardstick.score(known), yardstick.score(shifted)
+    good, bad = score.of(known), score.of(shifted)
     assert (bad.value - good.value) > 5 * difference([good], [bad]).error
     assert good.error > 0
     if by == "likelihood":
         assert -good.value == pytest.approx(known.score(judged.events))
 
 
-def test_yardsticks_of_models():
+def test_scores_of_models():
     inputs = load_inputs(config("gan"))
     learnt, judged = split_off(inputs, 0.25, 0)
-    assert Yardstick("auto", config("gan"), inputs, learnt, judged, seed=0).kind == "samples"
+    assert HeldOutScore("auto", config("gan"), inputs, learnt, judged, seed=0).kind == "samples"
     with pytest.raises(InputError, match="--by samples"):
-        Yardstick("likelihood", config("gan"), inputs, learnt, judged, seed=0)
+        HeldOutScore("likelihood", config("gan"), inputs, learnt, judged, seed=0)
 
 
 # shared studies
@@ -289,7 +288,7 @@ def test_the_dead_are_told_from_the_living(tmp_path):
 
 def test_a_killed_process_loses_its_slot_at_once(tmp_path):
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom reverie.experiment.workers import Worker\n"
+        "import sys, time\nfrom pathlib import Path\nfrom reverie.experiment.tune_study import Worker\n"
         "with Worker(Path(sys.argv[1])) as w:\n    print(w.name, flush=True)\n    time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

@@ -11,8 +11,9 @@ import pytest
 from reverie import report
 from reverie.core.assessment import LatentView
 from reverie.core.errors import FolderError, InputError
-from reverie.report.evidence import tone, verdict_section
-from reverie.report.origin import read_bibtex
+from reverie.report import page as blocks
+from reverie.report.provenance import read_bibtex
+from reverie.report.validation import tone, verdict_section
 from reverie.report.words import count, events, flattened, measured, number, p_value
 from reverie.validation.results.result import ValidationResult
 from reverie.validation.results.tests import ClassifierResult, TestResult
@@ -234,7 +235,7 @@ def test_missing_folder_is_said(tmp_path):
 
 def test_table_rows_are_checked():
     with pytest.raises(InputError, match="2 cells"):
-        report.Table(("a", "b"), ((report.Cell("1"),),))
+        blocks.Table(("a", "b"), ((blocks.Cell("1"),),))
 
 
 def test_bibtex_is_readable():
@@ -305,7 +306,7 @@ def test_weighted_events_are_drawn_weighted_and_not_where_that_is_not_possible()
 
 
 def test_moments_of_weighted_events():
-    from reverie.report.sections import weighted_moments
+    from reverie.report.samples import weighted_moments
 
     x, w = np.array([1.0, 2.0, 2.0, 5.0]), np.array([1.0, 1.0, 1.0, 2.0])
     repeated = np.array([1.0, 2.0, 2.0, 5.0, 5.0])

@@ -1,22 +1,24 @@
 """The search for good options of a model, by any number of processes that work in one folder.
 
-The rows are split in three. Trials learn the first part and are judged by the second (`reverie.experiment.yardstick`),
-which chooses the winner and therefore flatters it. The third is the held-out part of the run that `best.yaml`
+The rows are split in three. Trials learn the first part and are scored on the second, which chooses the winner and
+therefore flatters it (`reverie.experiment.tune_scores`). The third is the held-out part of the run that `best.yaml`
 describes; no trial sees it. Winner and default are trained anew on the first two parts, with the same few seeds, and
 quoted on the third, side by side.
 
 Trial 0 is the default. Trial i trains with the seed ``child_seed(seed, "trial", i)``. What one process does stands in
-`reverie.experiment.tune_session`, how they share the work in `reverie.experiment.study`.
+`reverie.experiment.tune`, how they share the work in `reverie.experiment.tune_study`.
 """
 
+import math
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +26,207 @@ import torch
 
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError, ReverieError, TrainingError
+from reverie.core.random import child_seed
 from reverie.core.streams import lenient_streams
-from reverie.experiment.config import RunConfig, model_class
-from reverie.experiment.inputs import Inputs, load_inputs
+from reverie.experiment.config import RunConfig, format_duration, model_class, parse_duration
+from reverie.experiment.inputs import Inputs, Part, load_inputs
 from reverie.experiment.progress import say
-from reverie.experiment.search_space import search_space
-from reverie.experiment.study import optuna_library
+from reverie.experiment.run import make_model
+from reverie.experiment.search_space import SearchSpace, search_space
 from reverie.experiment.training import Interrupt
-from reverie.experiment.tune_folder import StudySettings, forget_study, open_study_folder, read_settings
-from reverie.experiment.tune_results import best_slot, write_results
-from reverie.experiment.tune_session import Session
-from reverie.experiment.workers import Worker
-from reverie.experiment.yardstick import resolved_kind, split_off
+from reverie.experiment.tune_folder import (
+    StudySettings,
+    best_slot,
+    configured,
+    forget_study,
+    open_study_folder,
+    read_settings,
+    trial_entry,
+    write_results,
+)
+from reverie.experiment.tune_scores import HeldOutScore, Scored, resolved_criterion, split_off
+from reverie.experiment.tune_study import Study, Task, Worker, optuna_library
+from reverie.report.tuning import options_text, score_text
 from reverie.training.runtime import thread_limit
 
-__all__ = ["tune", "work_in"]
+__all__ = [
+    "Session",
+    "all_options",
+    "tune",
+    "work",
+    "work_in",
+]
+
+_WAIT = 0.5  # seconds between two looks at what others do
+_RESCALING = (  # options under which the losses of a training do not compare with those of another
+    "max_steps", "preprocessing", "whiten", "observables", "likelihood", "decoder_variance", "beta", "n_importance",
+    "visible", "validation_fraction", "dynamic_binarisation", "noise", "method", "ensemble", "n_replicas",
+)  # fmt: skip
+
+
+class Session:
+    """The part of one process in a study.
+
+    Parameters
+    ----------
+    folder, settings, inputs : of the study.
+    worker : sign of life of this process.
+    stop : asked after every step of training; when true, the task at hand is given back.
+    quiet : show no progress.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: StudySettings,
+        inputs: Inputs,
+        worker: Worker,
+        *,
+        stop: Callable[[], bool],
+        quiet: bool,
+    ) -> None:
+        self.folder, self.settings, self.inputs, self.worker = folder, settings, inputs, worker
+        self.config, self.seed = settings.run, settings.run.seed
+        self.stop, self.quiet = stop, quiet
+        self.base = self.config.model_options
+        self.space: SearchSpace = search_space(settings.space, self.config.model_name, self.base)
+        self.learnt, self._judged = split_off(inputs, settings.tune_fraction, self.seed)
+        self.prunes = settings.prune and not set(self.space.options) & set(_RESCALING)
+        self.study = Study(
+            folder,
+            "trials",
+            worker=worker,
+            seed=self.seed,
+            suggest=lambda trial, number: self.space.suggest(trial, None if number else self.base),
+            first=self.space.encoded(self.base),
+            warm_up=int(self.base["max_steps"]) // 3,
+        )
+
+    @cached_property
+    def trial_score(self) -> HeldOutScore:
+        """The score that the trials are compared by."""
+        return self._held_out_score(self.learnt, self._judged, "tuning")
+
+    @cached_property
+    def quoted_score(self) -> HeldOutScore:
+        """The score that is quoted, on events that no trial sees."""
+        return self._held_out_score(self.inputs.train, self.inputs.held_out, "quote")
+
+    def quotes(self, slot: int) -> Study:
+        """Return the trainings of the configuration of a trial that are quoted."""
+        return Study(self.folder, f"quotes of {slot}", worker=self.worker, seed=self.seed)
+
+    def drain(self, study: Study, n: int, run: Callable[[Task], None]) -> bool:
+        """Run tasks of `study` until `n` have ended, here or elsewhere; return False when asked to stop."""
+        waits = False
+        while not self.stop():
+            task = study.claim(n)
+            if task is not None:
+                run(task)
+            elif study.is_done(n):
+                return True
+            else:
+                if not waits:
+                    say("waiting for what other processes are at work on", quiet=self.quiet)
+                waits = True
+                time.sleep(_WAIT)
+        return False
+
+    def try_out(self, task: Task) -> None:
+        """Train and judge the configuration of a trial."""
+        values = dict(task.values) if task.number else {}
+        notes: dict[str, Any] = {"options": values}
+        began = time.monotonic()
+        try:
+            model, end = self._trained(
+                self.base | values, self.learnt, child_seed(self.seed, "trial", task.number), task
+            )
+            scored = self.trial_score.of(model) if end == "trained" else None
+        except TrainingError as error:
+            scored, end, notes["why"] = None, "diverged", str(error)
+        except (InputError, MemoryError, torch.OutOfMemoryError) as error:
+            if task.number == 0:
+                task.give_back()
+                raise
+            scored, end, notes["why"] = None, "failed", str(error)
+        notes["seconds"] = round(time.monotonic() - began, 1)
+        self._end(task, end, scored, notes)
+
+    def quote(self, task: Task, *, slot: int) -> None:
+        """Train the configuration of a trial anew and judge it by events that no trial sees."""
+        values = next(s for s in self.study.slots() if s.number == slot).notes["options"]
+        name = "the default" if slot == 0 else f"trial {slot}"
+        say(f"training {name} anew, {task.number + 1} of {self.settings.repeats}", quiet=self.quiet)
+        try:
+            seed = child_seed(self.seed, "quote", task.number)
+            model, end = self._trained(self.base | dict(values), self.inputs.train, seed)
+            scored = self.quoted_score.of(model) if end == "trained" else None
+        except TrainingError as error:
+            task.done(math.inf, why=str(error))
+            return
+        if scored is None:
+            task.give_back()
+            return
+        scored.save(self.folder / "quotes" / f"{slot}-{task.number}.npz")
+        value = scored.value if math.isfinite(scored.value) else math.inf
+        task.done(value)
+
+    def _end(self, task: Task, end: str, scored: Scored | None, notes: dict[str, Any]) -> None:
+        """Tell how a trial ended, in the journal and on the screen."""
+        if end == "interrupted":
+            task.give_back()
+            return
+        if scored is not None and math.isfinite(scored.value):
+            notes["error"] = scored.error
+            scored.save(self.folder / "scores" / f"{task.number}.npz")
+            task.done(scored.value, **notes)
+        elif end in ("stopped", "failed"):
+            (task.stopped if end == "stopped" else task.failed)(**notes)
+        else:
+            task.done(math.inf, **{"why": "The score is not finite.", **notes})
+        self._tell(task.number, notes)
+
+    def _tell(self, number: int, notes: Mapping[str, Any]) -> None:
+        slots = self.study.slots()
+        best, mine = best_slot(slots), next((slot for slot in slots if slot.number == number), None)
+        if mine is None:  # others took this process for dead
+            return
+        n_ended, entry = sum(slot.state != "running" for slot in slots), trial_entry(mine)
+        outcome = score_text(entry, self.settings.by)
+        if best is not None and number == best.number:
+            outcome += ", the best so far"
+        took = format_duration(notes["seconds"])
+        say(f"trial {number}: {options_text(entry)}: {outcome} ({took}; {n_ended} ended)", quiet=self.quiet)
+
+    def _trained(self, options: Mapping[str, Any], part: Part, seed: int, task: Task | None = None) -> tuple[Any, str]:
+        """Return a model trained on `part`, and how it ended: "trained", "stopped" or "interrupted"."""
+        model = make_model(configured(self.config, options, seed=seed))
+        budget, began = parse_duration(self.config.max_time), time.monotonic()
+
+        def is_over() -> bool:
+            return self.stop() or (budget is not None and time.monotonic() - began >= budget)
+
+        training: Any = model.iter_fit(part.events, part.conditions, stop=is_over)
+        with closing(training) as records:
+            for record in records:
+                lags = task is not None and self._lags(task, record, model.max_steps)
+                if self.stop() or lags:
+                    return model, "interrupted" if self.stop() else "stopped"
+        return model, "trained"
+
+    def _lags(self, task: Task, record: Any, max_steps: int) -> bool:
+        """Tell whether a trial is worse than half of the others at this step; the default never is."""
+        loss = record.scalars.get("held_out_loss", record.scalars.get("score"))
+        if not self.prunes or loss is None or not math.isfinite(loss) or record.step >= max_steps:
+            return False
+        return task.is_worse(loss, record.step) and task.number > 0
+
+    def _held_out_score(self, learnt: Part, judged: Part, name: str) -> HeldOutScore:
+        seed = child_seed(self.seed, "yardstick", name)
+        return HeldOutScore(self.settings.by, self.config, self.inputs, learnt, judged, seed=seed)
+
 
 _PATIENCE = 5.0  # seconds until a helper is told to end
-_SPAWN = "import sys; from reverie.experiment.tune import work_in; sys.exit(work_in(*sys.argv[1:]))"
 
 
 def tune(
@@ -92,7 +277,7 @@ def tune(
     settings = StudySettings(
         run=RunConfig(**{**_as_dict(config), "model": {"name": config.model_name, **options}}),
         space=search_space(space, config.model_name, options).text,
-        by=resolved_kind(by, config.model_name),
+        by=resolved_criterion(by, config.model_name),
         tune_fraction=tune_fraction,
         repeats=repeats,
         prune=prune,
@@ -102,7 +287,10 @@ def tune(
     was_there = open_study_folder(folder, settings, inputs, overwrite=overwrite, command=command)
     say(f"{'joining' if was_there else 'new'} study in {folder}: searching {settings.space}", quiet=quiet)
     try:
-        is_complete = _shared_work(folder, settings, inputs, trials, workers, quiet=quiet)
+        with Interrupt() as interrupt, thread_limit(_threads(workers)):
+            shared: Any = {"stop": lambda: interrupt.requested, "quiet": quiet}
+            with _helpers(folder, trials, workers, **shared):
+                is_complete = work(folder, settings, inputs, trials, **shared)
     except InputError:  # the default cannot be trained
         if not was_there:
             forget_study(folder)
@@ -114,20 +302,19 @@ def tune(
 
 
 @lenient_streams()
-def work_in(folder: str, trials: str, quiet: str, threads: str) -> int:
+def work_in(folder: Path, trials: int, n_threads: int, *, quiet: bool) -> None:
     """Take part in the study in `folder` until it is complete; what a helper process runs."""
-    asked = threading.Event()
+    stop_requested = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one hears it, and says so
-    signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    torch.set_num_threads(int(threads))
+    signal.signal(signal.SIGTERM, lambda *_: stop_requested.set())
+    torch.set_num_threads(n_threads)
     try:
-        settings = read_settings(Path(folder))
+        settings = read_settings(folder)
         inputs = load_inputs(settings.run)
-        work(Path(folder), settings, inputs, int(trials), stop=asked.is_set, quiet=bool(int(quiet)))
+        work(folder, settings, inputs, trials, stop=stop_requested.is_set, quiet=quiet)
     except ReverieError as error:
         say(f"error in a helper process: {error}")
-        return 1
-    return 0
+        sys.exit(1)
 
 
 def work(
@@ -158,29 +345,20 @@ def all_options(config: RunConfig) -> dict[str, Any]:
     return {key: value for key, value in (known | config.model_options).items() if key != "random_state"}
 
 
-def _shared_work(
-    folder: Path, settings: StudySettings, inputs: Inputs, trials: int, workers: int, *, quiet: bool
-) -> bool:
-    """Do what `work` does, with helpers, until all is done or a person wants to stop."""
-    with Interrupt() as interrupt, thread_limit(_threads(workers)):
-
-        def stop() -> bool:
-            return interrupt.requested
-
-        with _helpers(folder, trials, workers, stop=stop, quiet=quiet):
-            return work(folder, settings, inputs, trials, stop=stop, quiet=quiet)
-
-
 @contextmanager
 def _helpers(folder: Path, trials: int, workers: int, *, stop: Callable[[], bool], quiet: bool) -> Iterator[None]:
-    """Let `workers` - 1 further processes take part; they end with this one."""
-    arguments = [str(folder), str(trials), str(int(quiet)), str(_threads(workers))]
-    helpers = [subprocess.Popen([sys.executable, "-P", "-c", _SPAWN, *arguments]) for _ in range(workers - 1)]
+    """Let `workers` - 1 further processes take part; they end with this one.
+
+    No pool: one of its processes that dies, for want of memory say, would end the others.
+    """
+    spawn, arguments = multiprocessing.get_context("spawn"), (folder, trials, _threads(workers))
+    helpers = [spawn.Process(target=work_in, args=arguments, kwargs={"quiet": quiet}) for _ in range(workers - 1)]
+    for helper in helpers:
+        helper.start()
     try:
         yield
         for helper in helpers:
-            with suppress(subprocess.TimeoutExpired):  # they see themselves that all is done
-                helper.wait(timeout=0 if stop() else _PATIENCE)
+            helper.join(0 if stop() else _PATIENCE)  # they see themselves that all is done
     except KeyboardInterrupt:
         for helper in helpers:
             helper.kill()
@@ -189,7 +367,7 @@ def _helpers(folder: Path, trials: int, workers: int, *, stop: Callable[[], bool
         for helper in helpers:
             helper.terminate()
         for helper in helpers:
-            helper.wait()
+            helper.join()
 
 
 def _threads(workers: int) -> int:

@@ -12,31 +12,30 @@ import numpy as np
 
 from reverie.core.assessment import Assessment, LatentView
 from reverie.core.bibliography import BIBLIOGRAPHY
-from reverie.report.assessment import assessment_section
-from reverie.report.conditions import conditions_section, read_conditions
-from reverie.report.evidence import validation_section, verdict_section
-from reverie.report.health import health_section, health_warning
-from reverie.report.html import save
-from reverie.report.latent import latent_section
-from reverie.report.origin import provenance_section, references_section
-from reverie.report.page import Page, Section
-from reverie.report.replicas import replicas_section
-from reverie.report.sections import (
+from reverie.report.model import assessment_section, latent_section
+from reverie.report.page import Page, Section, save
+from reverie.report.provenance import provenance_section, references_section
+from reverie.report.samples import (
     Samples,
+    conditions_section,
     images_section,
     marginals_section,
     pairs_section,
+    read_conditions,
+)
+from reverie.report.training import (
+    health_section,
+    health_warning,
+    replicas_section,
     snapshots_section,
     training_section,
 )
-from reverie.report.where import copies_section, where_section
+from reverie.report.validation import copies_section, validation_section, verdict_section, where_section
 
 if TYPE_CHECKING:
     from reverie.validation.results.result import ValidationResult
 
 __all__ = ["build", "write"]
-
-_FOOTER = "One self-contained file: no scripts, and nothing is loaded from elsewhere."
 
 
 def write(
@@ -142,7 +141,7 @@ def build(
     if cited:
         sections.append(references_section(cited))
     kept = tuple(section for section in sections if section is not None)
-    return Page(title, subtitle, kept, footer=_FOOTER, meta=_meta(samples, result, history, training))
+    return Page(title, subtitle, kept, meta=_meta(samples, result, history, training))
 
 
 def _sample_sections(samples: Samples, result: "ValidationResult | None") -> list[Section | None]:

@@ -67,9 +67,8 @@ def comparison_page(content: Mapping[str, Any]) -> Page:
         sections.append(_groups_section(content))
     if content["differences"]:
         sections.append(_differences_section(content))
-    footer = "One self-contained file: no scripts, and nothing is loaded from elsewhere."
     meta = (f"ranked by: {content['by']}", f"level: {content['alpha']:g}", f"pairs: {len(content['pairs'])}")
-    return Page(f"{len(runs)} runs compared", _listed([run["name"] for run in runs]), tuple(sections), footer, meta)
+    return Page(f"{len(runs)} runs compared", _listed([run["name"] for run in runs]), tuple(sections), meta=meta)
 
 
 # tables

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["covariance_page", "exploration_page"]
 
-_FOOTER = "One self-contained file: no scripts, and nothing is loaded from elsewhere."
 _CRITERIA = (
     " Diamonds mark what each criterion would choose. The gap statistic can find one cluster, that is none; the others "
     "cannot."
@@ -36,7 +35,7 @@ def exploration_page(found: "Exploration") -> Page:
     shape = " × ".join(str(size) for size in found.event_shape)
     meta = (f"rows: {found.n:,}", f"{'columns' if _is_table(found) else 'images'}: {shape}", f"seed: {found.seed}")
     kept = tuple(section for section in sections if section is not None)
-    return Page(f"Exploration of {found.name}", "What the data say before any model", kept, _FOOTER, meta)
+    return Page(f"Exploration of {found.name}", "What the data say before any model", kept, meta=meta)
 
 
 def covariance_page(
@@ -86,7 +85,7 @@ def covariance_page(
         Section("findings", "Findings", tuple(blocks)),
         Section("spectrum", "Spectrum and correlations", body, "Spectrum"),
     )
-    return Page(f"Covariance {name}", "Eigenvalues, rank and correlations", sections, _FOOTER, ())
+    return Page(f"Covariance {name}", "Eigenvalues, rank and correlations", sections)
 
 
 def _summary(found: "Exploration") -> Section:

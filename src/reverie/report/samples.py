@@ -1,32 +1,30 @@
-"""The drawn sections of a report: training, samples along the way, marginals, pairs, images."""
+"""Real and generated samples side by side: column by column, pair by pair, as images, and by their conditions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from scipy.special import chdtrc
 
 from reverie.core.errors import InputError
 from reverie.core.statistics import ks_distance
 from reverie.plots.binning import bin_columns
-from reverie.plots.images import image_grids, image_rows
+from reverie.plots.conditions import Condition, label_rows, profile
+from reverie.plots.images import image_grids
 from reverie.plots.marginals import marginal
 from reverie.plots.pairs import choose_columns, pairs
-from reverie.plots.snapshots import choose_pair, evolution, projections
 from reverie.plots.style import to_png, to_svg
-from reverie.plots.training import discriminator_outputs, gradient_norms, losses
 from reverie.report.page import Block, Cell, Details, Gallery, Picture, Section, Table, Text
 from reverie.report.words import measured, number
 
 __all__ = [
     "Samples",
+    "conditions_section",
     "images_section",
     "marginals_section",
     "pairs_section",
-    "snapshots_section",
-    "training_section",
+    "read_conditions",
     "weighted_moments",
 ]
 
@@ -76,61 +74,6 @@ class Samples:
         if not self.are_images:
             return values
         return np.stack([summary(values) for _, summary in _summaries(self.kinds[0])], axis=1)
-
-
-def training_section(history: Sequence[Mapping[str, Any]], *, is_watched: bool = False) -> Section | None:
-    """Return losses, discriminator outputs and gradient norms, or None when the history holds none of them.
-
-    Parameters
-    ----------
-    history : records of the training.
-    is_watched : whether losses and outputs stand in the section on the health of training already.
-    """
-    norms = gradient_norms(history)
-    if is_watched:
-        return None if norms is None else Section("training", "Gradient norms", (_norms(norms),), "Gradients")
-    drawn = (
-        (losses(history), "Loss of the discriminator and of the generator against the training step."),
-        (discriminator_outputs(history), "Mean output of the discriminator for real and generated data by step."),
-    )
-    pictures = [Picture(to_svg(figure), alt) for figure, alt in drawn if figure is not None]
-    if not pictures and norms is None:
-        return None
-    lead = (
-        "The two players’ losses say little by themselves; the game is balanced when the discriminator answers 1/2 to "
-        "real and generated data alike. Faint: single records. Bold: their running mean."
-    )
-    blocks: list[Block] = [Text(lead), Gallery(tuple(pictures), size="large")]
-    if norms is not None:
-        blocks.append(Details("Gradient norms", (_norms(norms),)))
-    return Section("training", "How the game went", tuple(blocks), "Training")
-
-
-def _norms(figure: Figure) -> Gallery:
-    picture = Picture(to_svg(figure), "Gradient norms of both players against the training step.")
-    return Gallery((picture,), size="large")
-
-
-def snapshots_section(samples: Samples, snapshots: Sequence[tuple[int, np.ndarray]]) -> Section:
-    """Return the samples at selected steps: rows of images, or projections and columns of a table."""
-    last = max(snapshots, key=lambda pair: pair[0])[1]
-    if samples.are_images:
-        figure = image_rows(snapshots, samples.real, kind=samples.kinds[0])
-        alt = "One row of generated images per selected training step, real images in the last row."
-        blocks: list[Block] = [Picture(to_png(figure), alt, media="png", wide=True)]
-        return Section("snapshots", "Samples along the way", tuple(blocks), "Along the way")
-    real, labels = samples.real, {"names": samples.names, "units": samples.units, "kinds": samples.kinds}
-    i, j = choose_pair(real, last) if len(real) else (0, min(1, last.shape[1] - 1))
-    lead = "Generated samples at selected training steps, in the two columns that still differ most at the end."
-    blocks = [Text(lead)]
-    if i != j and len(real) and samples.weights is None:
-        figure = projections(real, snapshots, columns=(i, j), **labels)
-        alt = f"{samples.names[i]} against {samples.names[j]} at several training steps, real data last."
-        caption = "Ink contours hold 39 % and 86 % of the real data; they are the same in every panel."
-        blocks.append(Picture(to_svg(figure), alt, caption, wide=True))
-    pictures = [_evolution(samples, snapshots, c) for c in dict.fromkeys((i, j))] if len(real) else []
-    blocks += [Gallery(tuple(pictures), size="large")] if pictures else []
-    return Section("snapshots", "Samples along the way", tuple(blocks), "Along the way")
 
 
 def marginals_section(samples: Samples, p_values: Mapping[str, float] | None = None) -> Section:
@@ -244,13 +187,6 @@ def _marginal(samples: Samples, j: int, p_value: float | None) -> Picture:
     return Picture(to_svg(figure), f"Histogram of {name}: real points, generated steps, and their ratio below.")
 
 
-def _evolution(samples: Samples, snapshots: Sequence[tuple[int, np.ndarray]], j: int) -> Picture:
-    columns = [(step, x[:, j]) for step, x in snapshots]
-    name, unit, kind = samples.names[j], samples.units[j], samples.kinds[j]
-    figure = evolution(samples.real[:, j], columns, name=name, unit=unit, kind=kind, weights=samples.weights)
-    return Picture(to_svg(figure), f"Histogram of {name} at several training steps, with the real data as points.")
-
-
 def _moments(samples: Samples) -> Table:
     headers = ("Column", "Unit", "Mean, real", "Mean, generated", "Sd, real", "Sd, generated", "χ²/ndf", "p of χ²",
                "KS distance")  # fmt: skip
@@ -288,3 +224,81 @@ def _mean(values: np.ndarray, kind: str, weights: np.ndarray | None = None) -> s
     return (
         measured(values.mean(), values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else number(values.mean())
     )
+
+
+_MOST_CONDITIONS, _MOST_PROFILES, _MOST_PANELS = 3, 9, 6
+_UNPROFILED = ("categorical", "periodic")  # a median says nothing of them
+
+
+def read_conditions(given: Mapping[str, Any] | None) -> list[Condition]:
+    """Return the conditions in a mapping of "names", "units", "levels", "real" (n, k) and "generated" (m, k)."""
+    if given is None:
+        return []
+    real, generated = np.asarray(given["real"], dtype=float), np.asarray(given["generated"], dtype=float)
+    return [
+        Condition(name, unit, real[:, j], generated[:, j], levels)
+        for j, (name, unit, levels) in enumerate(zip(given["names"], given["units"], given["levels"], strict=True))
+    ]
+
+
+def conditions_section(samples: Samples, conditions: Sequence[Condition]) -> Section | None:
+    """Return samples in bins of their conditions, or None when there is nothing to compare."""
+    if not conditions or not (len(samples.real) and len(samples.generated)):
+        return None
+    blocks = _image_blocks(samples, conditions) if samples.are_images else _table_blocks(samples, conditions)
+    return Section("conditions", "Asked for, and given", tuple(blocks), "Conditions")
+
+
+def _image_blocks(samples: Samples, conditions: Sequence[Condition]) -> list[Block]:
+    shown = next((c for c in conditions if c.levels is not None), conditions[0])
+    figure = label_rows(samples.real, samples.generated, shown, kind=samples.kinds[0])
+    alt = f"Rows of real and generated images, one for each value of {shown.name}."
+    text = f"Each row was asked for by one value of {shown.name}: the first images of each, not a selection."
+    return [Text(text), Picture(to_png(figure), alt, media="png", wide=True)]
+
+
+def _table_blocks(samples: Samples, conditions: Sequence[Condition]) -> list[Block]:
+    learnt = [j for j, name in enumerate(samples.names) if name not in {c.name for c in conditions}]
+    blocks: list[Block] = []
+    for condition in conditions[:_MOST_CONDITIONS]:
+        drawn = [j for j in learnt if samples.kinds[j] not in _UNPROFILED][:_MOST_PROFILES]
+        if drawn:
+            pictures = tuple(_profile(samples, condition, j) for j in drawn)
+            text = (
+                f"Against {condition.name}: medians with their errors, and dashed lines that hold the central 68 % of "
+                "real (ink) and generated (teal) events."
+            )
+            blocks += [Text(text), Gallery(pictures)]
+        blocks += _panels(samples, condition, learnt)
+    return blocks
+
+
+def _profile(samples: Samples, condition: Condition, j: int) -> Picture:
+    real, generated = samples.real[:, j], samples.generated[:, j]
+    figure = profile(real, generated, condition, name=samples.names[j], unit=samples.units[j])
+    return Picture(to_svg(figure), f"{samples.names[j]} against {condition.name}: real and generated medians.")
+
+
+def _panels(samples: Samples, condition: Condition, learnt: Sequence[int]) -> list[Block]:
+    """Return the histogram, in a few bins of the condition, of the column that differs most there."""
+    bins = [part for part in condition.bins(4) if part[1].sum() > 20 and part[2].sum() > 20][:_MOST_PANELS]
+    if len(bins) < 2:
+        return []
+    worst = max(learnt, key=lambda j: max(_ks(samples, j, part) for part in bins))
+    pictures = []
+    for label, of_real, of_generated in bins:
+        name = f"{samples.names[worst]} at {condition.name} {label}"
+        figure = marginal(
+            samples.real[of_real, worst],
+            samples.generated[of_generated, worst],
+            name=name,
+            unit=samples.units[worst],
+            kind=samples.kinds[worst],
+        )
+        pictures.append(Picture(to_svg(figure), f"Histogram of {name}: real points, generated steps, ratio below."))
+    text = f"{samples.names[worst]} in parts of {condition.name}, the column that differs most within one of them:"
+    return [Text(text), Gallery(tuple(pictures))]
+
+
+def _ks(samples: Samples, j: int, part: tuple[str, np.ndarray, np.ndarray]) -> float:
+    return float(np.nan_to_num(ks_distance(samples.real[part[1], j], samples.generated[part[2], j])))

@@ -1,9 +1,9 @@
 """Numbered tasks that any number of processes take from one journal file, through Optuna.
 
-A study has slots 0, 1, 2, ... A process claims the first slot that nobody has done or is at work on, and tells how it
-ended. What is known is one line after another in the journal (Optuna's `JournalFileBackend`), so nothing that was
-told is lost by a crash, and a study goes on where it stands. A slot whose process has died is given to another one,
-with the same proposal, until three have died of it.
+A study has slots 0, 1, 2, ... A process claims the first slot that nobody has done or is at work on, and writes down
+how it ended. What is known is one line after another in the journal (Optuna's `JournalFileBackend`), so nothing that
+was written is lost by a crash, and a study goes on where it stands. A slot whose process has died is given to another
+one, with the same proposal, until three have died of it.
 
 Proposals come from the tree-structured Parzen estimator (Bergstra et al. 2011). Its seed is made of the root and the
 number of the slot, so that one process makes the same study again, in one session or in several.
@@ -11,22 +11,113 @@ number of the slot, so that one process makes the same study again, in one sessi
     done       a finite score, or inf where training diverged: the sampler learns from both
     stopped    by the median rule: worse at some check than half of the others at the same step
     failed     could not be tried at all, such as a batch larger than the data; the sampler learns nothing from it
+
+Each process keeps a file ``workers/HOST.PID.HEX`` that it holds a lock on and touches every few seconds. A process
+that ends badly, even by ``kill -9``, loses its lock at once, which others on its machine see; on other machines, where
+locks may not reach, it is taken for dead when its file has not been touched for two minutes.
 """
 
 import math
 import os
+import secrets
+import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.random import child_seed
 from reverie.core.typed_files import rebuilt
-from reverie.experiment.workers import Worker, is_alive
 
-__all__ = ["Slot", "Study", "Task", "optuna_library"]
+__all__ = ["Slot", "Study", "Task", "Worker", "is_alive", "living", "optuna_library"]
+
+_BEAT, _SILENCE = 10.0, 120.0  # seconds
+
+
+class Worker:
+    """The sign of life of this process, used as a context manager.
+
+    Parameters
+    ----------
+    folder : shared folder; signs of life are kept in its ``workers``.
+    beat : seconds between two touches.
+    """
+
+    def __init__(self, folder: Path, *, beat: float = _BEAT) -> None:
+        self.name = f"{_host()}.{os.getpid()}.{secrets.token_hex(4)}"
+        self._path, self._beat = folder / "workers" / self.name, beat
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._path.parent.mkdir(exist_ok=True)
+        self._file = open(self._path, "w", encoding="utf-8")
+        _lock(self._file.fileno(), wait=True)  # one who looks whether it is free holds it for a moment
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+
+    def _live(self) -> None:
+        while not self._over.wait(self._beat):
+            with suppress(OSError):
+                os.utime(self._path)
+
+
+def is_alive(folder: Path, name: str, *, silence: float = _SILENCE) -> bool:
+    """Tell whether the worker `name` of the `folder` still runs; one that cannot be seen may be silent so long."""
+    path = folder / "workers" / name
+    try:
+        with open(path, encoding="utf-8") as file:
+            is_free = _lock(file.fileno()) if name.split(".")[0] == _host() else None
+            if is_free is not None:
+                return not is_free
+            return _now(path.parent) - os.fstat(file.fileno()).st_mtime < silence
+    except OSError:
+        return False
+
+
+def living(folder: Path) -> list[str]:
+    """Return the names of the workers that still run."""
+    names = sorted(path.name for path in (folder / "workers").glob("*.*.*") if not path.name.startswith("."))
+    return [name for name in names if is_alive(folder, name)]
+
+
+def _host() -> str:
+    return socket.gethostname().split(".")[0] or "host"
+
+
+def _now(folder: Path) -> float:
+    """Return the time by the clock of the file system, which may not be that of this machine."""
+    mark = folder / f".clock-{os.getpid()}"
+    mark.touch()
+    now = mark.stat().st_mtime
+    mark.unlink(missing_ok=True)
+    return now
+
+
+def _lock(descriptor: int, *, wait: bool = False) -> bool | None:
+    """Take the lock of an open file; False if another process holds it, None where there are no locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return None
+    return True
+
 
 JOURNAL = "journal.jsonl"
 _FIRST_COMPARED = 5  # finished trials before the median rule is asked
@@ -35,7 +126,7 @@ _DIED, _GIVEN_BACK = "died", "given back"
 
 
 def optuna_library() -> Any:
-    """Return Optuna, told to be quiet.
+    """Return Optuna, with its log silenced.
 
     Raises
     ------
@@ -59,7 +150,7 @@ class Slot:
     number : of the slot.
     state : "running", "done", "stopped" or "failed".
     value : its score, small is good, inf for a training that diverged; nan unless it is done.
-    notes : what was told with it.
+    notes : what was written down with it.
     """
 
     number: int

@@ -1,15 +1,29 @@
-"""How healthy training was: alarms with their evidence and remedy, the held-out score, the discriminator's answers."""
+"""How training went: its health, losses and gradients, samples along the way, and how much the seed matters."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from matplotlib.figure import Figure
+
+from reverie.core.statistics import ks_distance
 from reverie.plots.health import best_step, coverage, held_out_score
-from reverie.plots.style import to_svg
-from reverie.plots.training import discriminator_outputs, learning_curves, losses
+from reverie.plots.images import image_rows
+from reverie.plots.snapshots import choose_pair, evolution, projections
+from reverie.plots.style import to_png, to_svg
+from reverie.plots.training import discriminator_outputs, gradient_norms, learning_curves, losses
 from reverie.report.page import Block, Cell, Details, Gallery, Picture, Section, Table, Text
+from reverie.report.samples import Samples
 from reverie.report.words import measured, number
 
-__all__ = ["alarms_of", "health_section", "health_warning"]
+__all__ = [
+    "alarms_of",
+    "health_section",
+    "health_warning",
+    "replicas_section",
+    "snapshots_section",
+    "training_section",
+]
 
 _LEAD = (
     "A part of the training events was kept from training. At every check the generator drew samples from the same "
@@ -148,3 +162,106 @@ def _last_check(row: Mapping[str, Any]) -> Table:
     rows = tuple((Cell(key, "code"), Cell(number(row[key]), "number"), Cell(text))
                  for key, text in _MEANINGS.items() if key in row)  # fmt: skip
     return Table(("Quantity", "Value", "Meaning"), rows)
+
+
+def training_section(history: Sequence[Mapping[str, Any]], *, is_watched: bool = False) -> Section | None:
+    """Return losses, discriminator outputs and gradient norms, or None when the history holds none of them.
+
+    Parameters
+    ----------
+    history : records of the training.
+    is_watched : whether losses and outputs stand in the section on the health of training already.
+    """
+    norms = gradient_norms(history)
+    if is_watched:
+        return None if norms is None else Section("training", "Gradient norms", (_norms(norms),), "Gradients")
+    drawn = (
+        (losses(history), "Loss of the discriminator and of the generator against the training step."),
+        (discriminator_outputs(history), "Mean output of the discriminator for real and generated data by step."),
+    )
+    pictures = [Picture(to_svg(figure), alt) for figure, alt in drawn if figure is not None]
+    if not pictures and norms is None:
+        return None
+    lead = (
+        "The two players’ losses say little by themselves; the game is balanced when the discriminator answers 1/2 to "
+        "real and generated data alike. Faint: single records. Bold: their running mean."
+    )
+    blocks: list[Block] = [Text(lead), Gallery(tuple(pictures), size="large")]
+    if norms is not None:
+        blocks.append(Details("Gradient norms", (_norms(norms),)))
+    return Section("training", "How the game went", tuple(blocks), "Training")
+
+
+def _norms(figure: Figure) -> Gallery:
+    picture = Picture(to_svg(figure), "Gradient norms of both players against the training step.")
+    return Gallery((picture,), size="large")
+
+
+def snapshots_section(samples: Samples, snapshots: Sequence[tuple[int, np.ndarray]]) -> Section:
+    """Return the samples at selected steps: rows of images, or projections and columns of a table."""
+    last = max(snapshots, key=lambda pair: pair[0])[1]
+    if samples.are_images:
+        figure = image_rows(snapshots, samples.real, kind=samples.kinds[0])
+        alt = "One row of generated images per selected training step, real images in the last row."
+        blocks: list[Block] = [Picture(to_png(figure), alt, media="png", wide=True)]
+        return Section("snapshots", "Samples along the way", tuple(blocks), "Along the way")
+    real, labels = samples.real, {"names": samples.names, "units": samples.units, "kinds": samples.kinds}
+    i, j = choose_pair(real, last) if len(real) else (0, min(1, last.shape[1] - 1))
+    lead = "Generated samples at selected training steps, in the two columns that still differ most at the end."
+    blocks = [Text(lead)]
+    if i != j and len(real) and samples.weights is None:
+        figure = projections(real, snapshots, columns=(i, j), **labels)
+        alt = f"{samples.names[i]} against {samples.names[j]} at several training steps, real data last."
+        caption = "Ink contours hold 39 % and 86 % of the real data; they are the same in every panel."
+        blocks.append(Picture(to_svg(figure), alt, caption, wide=True))
+    pictures = [_evolution(samples, snapshots, c) for c in dict.fromkeys((i, j))] if len(real) else []
+    blocks += [Gallery(tuple(pictures), size="large")] if pictures else []
+    return Section("snapshots", "Samples along the way", tuple(blocks), "Along the way")
+
+
+def _evolution(samples: Samples, snapshots: Sequence[tuple[int, np.ndarray]], j: int) -> Picture:
+    columns = [(step, x[:, j]) for step, x in snapshots]
+    name, unit, kind = samples.names[j], samples.units[j], samples.kinds[j]
+    figure = evolution(samples.real[:, j], columns, name=name, unit=unit, kind=kind, weights=samples.weights)
+    return Picture(to_svg(figure), f"Histogram of {name} at several training steps, with the real data as points.")
+
+
+_MOST_COLUMNS = 30
+
+
+def replicas_section(samples: Samples) -> Section | None:
+    """Return the table of the spread between replicas, or None when there are fewer than two."""
+    if samples.replicas is None or len(samples.replicas) < 2:
+        return None
+    n_replicas, n = samples.replicas.shape[:2]
+    text = (
+        f"{n_replicas} independent games were played, with other weights, batches and noise. Below are mean ± standard "
+        f"deviation over the replicas, from {n:,} samples of each; part of it is the noise of these samples. The same "
+        "spread is hatched in the panels of the columns, from the lowest to the highest replica in each bin."
+    )
+    blocks: list[Block] = [Text(text), _table(samples)]
+    return Section("replicas", "How much the seed matters", tuple(blocks), "Replicas")
+
+
+def _table(samples: Samples) -> Table:
+    headers = ("Column", "Mean, real", "Mean, replicas", "Sd, real", "Sd, replicas", "KS distance, replicas",
+               "worst replica")  # fmt: skip
+    return Table(headers, tuple(_row(samples, name, j) for j, name in enumerate(samples.rows_of_numbers)))
+
+
+def _row(samples: Samples, name: str, j: int) -> tuple[Cell, ...]:
+    real, replicas = samples.numbers(samples.real)[:, j], [samples.numbers(x)[:, j] for x in samples.replicas]  # pyright: ignore
+    distances = np.array([ks_distance(real, x) for x in replicas])
+    texts = (
+        number(real.mean()) if len(real) else "–",
+        _spread([x.mean() for x in replicas]),
+        number(real.std()) if len(real) else "–",
+        _spread([x.std() for x in replicas]),
+        _spread(distances) if len(real) else "–",
+        f"{int(np.argmax(distances))}: {number(distances.max())}" if len(real) else "–",
+    )
+    return (Cell(name), *(Cell(text, "number") for text in texts))
+
+
+def _spread(values: np.ndarray | list[float]) -> str:
+    return measured(float(np.mean(values)), float(np.std(values, ddof=1)))
