@@ -8,12 +8,13 @@ import pytest
 from reverie.core.errors import FolderError, InputError
 from reverie.core.random import UNIT
 from reverie.core.typed_files import digest_of_file
-from reverie.scale.array import array_script, parse_task
 from reverie.scale.shards import (
     LEAST_SHARDS,
     MANIFEST,
     MOST_BYTES,
     ShardFolder,
+    array_script,
+    parse_task,
     shard_rows,
     shards_of,
     share,

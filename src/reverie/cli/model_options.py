@@ -21,6 +21,7 @@ from reverie.experiment.config import (
     RunConfig,
     looks_like_path,
     model_class,
+    model_names,
     model_parameters,
     preset_arguments,
     preset_words,
@@ -30,7 +31,7 @@ from reverie.experiment.config import (
 
 __all__ = ["MODEL_NAMES", "RunCall", "parse_run", "run_options"]
 
-MODEL_NAMES = ("gan", "rbm", "ebm", "vae", "autoencoder", "flow")  # written down: the help needs no torch
+MODEL_NAMES = tuple(model_names())
 
 
 @dataclass(frozen=True)

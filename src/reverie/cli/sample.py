@@ -125,7 +125,7 @@ def _stream(values: Any, out: Path) -> list[Path]:
 
 def _in_shards(values: Any, out: Path, *, one_worker: bool) -> list[Path]:
     from reverie.experiment.sharding import draw_sharded
-    from reverie.scale.array import parse_task
+    from reverie.scale.shards import parse_task
 
     chosen = {
         key: getattr(values, key) for key in ("seed", "condition", "engine", "scheduler_file", "overwrite", "quiet")
@@ -143,7 +143,7 @@ def _in_shards(values: Any, out: Path, *, one_worker: bool) -> list[Path]:
 
 def _script(values: Any, out: Path) -> str:
     """Return the script of the job array that does what `values` ask for."""
-    from reverie.scale.array import array_script
+    from reverie.scale.shards import array_script
 
     if values.workers is None or values.shard is not None:
         raise InputError("Expected --workers N tasks and no --shard with --engine slurm. Try --workers 20.")

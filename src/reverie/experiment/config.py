@@ -18,8 +18,10 @@ import yaml
 from msgspec import Struct
 
 from reverie.core import typed_files
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.typed_files import checked
+from reverie.models import registry
 
 __all__ = [
     "RunConfig",
@@ -167,41 +169,27 @@ def registered_name(name: str) -> str:
 
     A classifier is refused: the labels that it learns are no conditions of its samples, which a run takes them for.
     """
-    from sklearn.base import ClassifierMixin
-
-    from reverie.core.checks import check_choice
-    from reverie.models import registry
-
-    found = check_choice("model", name, {known: known for known in registry.MODELS})
-    kind = registry.model_class(found)
-    if issubclass(kind, ClassifierMixin):
+    known = check_choice("model", name, {known: known for known in registry.MODELS})
+    if known in registry.CLASSIFIERS:
         raise InputError(
-            f"Expected a model of samples for a run, got {found}, a classifier. Use it from Python: "
-            f"reverie.{kind.__name__}().fit(X, y)."
+            f"Expected a model of samples for a run, got {known}, a classifier. Use it from Python: "
+            f"reverie.{registry.model_class(known).__name__}().fit(X, y)."
         )
-    return found
+    return known
 
 
 def model_class(name: str) -> type:
     """Return the class of the registered model `name`."""
-    from reverie.models import registry
-
     return registry.model_class(registered_name(name))
 
 
 def model_names() -> list[str]:
     """Return the names of the models that can be run; classifiers are used from Python."""
-    from sklearn.base import ClassifierMixin
-
-    from reverie.models import registry
-
-    return [name for name in registry.MODELS if not issubclass(registry.model_class(name), ClassifierMixin)]
+    return [name for name in registry.MODELS if name not in registry.CLASSIFIERS]
 
 
 def model_parameters() -> set[str]:
     """Return the names of the constructor arguments of all registered models."""
-    from reverie.models import registry
-
     models = map(registry.model_class, registry.MODELS)
     return {name for model in models for name in inspect.signature(model).parameters}
 
@@ -224,8 +212,6 @@ def preset_arguments(model: str, name: str) -> Mapping[str, Any]:
     InputError
         For a preset of another model; that model is named.
     """
-    from reverie.core.checks import check_choice
-    from reverie.models import registry
     from reverie.models.presets import PRESETS
 
     found = check_choice("preset", name, PRESETS)

@@ -11,7 +11,7 @@ import importlib
 
 from reverie.core.checks import check_choice
 
-__all__ = ["MODELS", "WAVE_FUNCTIONS", "model_class"]
+__all__ = ["CLASSIFIERS", "MODELS", "WAVE_FUNCTIONS", "model_class"]
 
 MODELS: dict[str, str | type] = {
     "gan": "reverie.models.gan:GAN",
@@ -22,6 +22,7 @@ MODELS: dict[str, str | type] = {
     "flow": "reverie.models.flow:Flow",
     "semi_supervised_gan": "reverie.models.gan:SemiSupervisedGAN",
 }
+CLASSIFIERS = ("semi_supervised_gan",)  # of these: used from Python, not by a run
 WAVE_FUNCTIONS: dict[str, str | type] = {"wavefunction_rbm": "reverie.models.wavefunction:WaveFunctionRBM"}
 
 

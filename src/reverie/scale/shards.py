@@ -14,12 +14,17 @@ and the noise of every 1024 rows has a seed of its own, counted from the root. S
 workers, nor order changes a bit. A shard is written beside its place and moved there when whole, then its digest: what
 a killed process leaves behind is either finished or missing. Tools that read a folder of Parquet files skip names that
 begin with a dot or an underscore.
+
+Job arrays share the shards without any engine: task i of k does every k-th shard, counted from the i-th. Tasks may run
+at any time, on any machine that sees the folder, and again after a failure: what is finished is not done twice.
 """
 
 import json
 import math
 import os
+import re
 import secrets
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +36,17 @@ from reverie.core.errors import FolderError, InputError
 from reverie.core.random import UNIT
 from reverie.core.typed_files import checked, digest_of_file
 
-__all__ = ["MANIFEST", "Shard", "ShardFolder", "digest_of_folder", "share", "shard_rows", "shards_of"]
+__all__ = [
+    "MANIFEST",
+    "Shard",
+    "ShardFolder",
+    "array_script",
+    "digest_of_folder",
+    "parse_task",
+    "shard_rows",
+    "shards_of",
+    "share",
+]
 
 MANIFEST = "_manifest.json"
 FORMAT, VERSION = "reverie-samples", 1
@@ -226,3 +241,42 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def parse_task(text: str) -> tuple[int, int]:
+    """Return (i, k) of "i/k", task i of k.
+
+    Raises
+    ------
+    InputError
+        Unless 1 <= i <= k.
+    """
+    found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise InputError(f"Expected --shard I/K with 1 <= I <= K, got {text!r}. The third of twenty tasks is 3/20.")
+    return int(found[1]), int(found[2])
+
+
+def array_script(command: Sequence[str], n_tasks: int) -> str:
+    """Return a script for `sbatch` that does `command` in an array of `n_tasks` tasks.
+
+    Parameters
+    ----------
+    command : that does everything, without ``--shard``.
+    n_tasks : of the array, one core each.
+    """
+    whole = shlex.join(command)
+    return f"""#!/bin/bash
+#SBATCH --job-name=reverie
+#SBATCH --array=1-{n_tasks}
+#SBATCH --cpus-per-task=1
+#SBATCH --mem=2G
+#SBATCH --time=01:00:00
+#SBATCH --output=%x-%A-%a.log
+# job=$(sbatch --parsable THIS_FILE)
+# sbatch --dependency=afterok:$job --cpus-per-task=1 --mem=2G --wrap {shlex.quote(whole)}
+# The second job draws what is missing and puts everything together; or type its command when the array is done.
+# A task that failed or ran out of time may be submitted again: it carries on with what is missing.
+export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+{whole} --shard "$SLURM_ARRAY_TASK_ID/{n_tasks}" --quiet
+"""
