@@ -58,15 +58,15 @@ def main(argv: Sequence[str]) -> int:
     from reverie.experiment.explore import explore_data, write
 
     if values.covariance:
-        found = explore_covariance(values.data)
+        result = explore_covariance(values.data)
     else:
         names = ("columns", "target", "weights", "linkage", "max_rows", "drop_missing", "seed")
         chosen = {name: values[name] for name in names} | {"n_clusters": values.clusters, "with_tsne": values.tsne}
         standardise = True if values.standardise else False if values.no_standardise else None
-        found = explore_data(values.data, standardise=standardise, say=_say, **chosen)
-    print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if values.json else found)
+        result = explore_data(values.data, standardise=standardise, say=_say, **chosen)
+    print(json.dumps(result.to_json(), indent=1, ensure_ascii=False) if values.json else result)
     if values.out is not None:
-        page = write(found, values.out)
+        page = write(result, values.out)
         if not values.json:
             print(f"page: {page}")
     return 0

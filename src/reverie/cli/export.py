@@ -62,9 +62,9 @@ def main(argv: Sequence[str]) -> int:
     from reverie.scale.export import export_model
 
     given = {} if values.tolerance is None else {"tolerance": values.tolerance}
-    made = export_model(load_model(values.run), out, to=to, overwrite=values.overwrite, **given)
-    print(f"graph: {made.path}")
-    print(f"parity: {made.parity_path}: {made.parity}")
+    exported = export_model(load_model(values.run), out, to=to, overwrite=values.overwrite, **given)
+    print(f"graph: {exported.path}")
+    print(f"parity: {exported.parity_path}: {exported.parity}")
     return 0
 
 

@@ -113,8 +113,8 @@ def _system_sentence(error: OSError) -> str:
     where = f" at {str(error.filename)!r}" if error.filename else ""
     if error.errno in _DISK:
         return f"Expected room on the disk, got: {_DISK[error.errno]}{where}. Free some space, then 'reverie resume'."
-    said = error.strerror or _first_line(error)
-    return f"Expected a file or folder that can be used, got: {said}{where}. Check the path."
+    reason = error.strerror or _first_line(error)
+    return f"Expected a file or folder that can be used, got: {reason}{where}. Check the path."
 
 
 def _was_interrupted(error: BaseException | None) -> bool:

@@ -120,10 +120,10 @@ def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> 
 
 def _model_name(options: Options, argv: Sequence[str]) -> str | None:
     """Return the registered name of the model that `argv` or its configuration file names."""
-    given = options.peek(argv, more=model_parameters)
-    name = given.get("model.name")
-    if name is None and given.get("config"):
-        model = read_yaml(given["config"]).get("model")
+    words = options.peek(argv, more=model_parameters)
+    name = words.get("model.name")
+    if name is None and words.get("config"):
+        model = read_yaml(words["config"]).get("model")
         name = model.get("name") if isinstance(model, dict) else model
     if name is None:
         return None

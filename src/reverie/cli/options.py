@@ -28,11 +28,11 @@ class Options(ArgumentParser):
 
     Parameters
     ----------
-    verb : the verb, such as "run".
-    about : what it does, in one or two sentences.
-    words : names of the words without dashes, in order, such as ("model.name", "data").
-    usage : the words as the help shows them, such as "MODEL DATA".
-    examples : commands shown below the help.
+    verb : Name of the verb, such as "run".
+    about : One or two sentences on what it does.
+    words : Names of the words without dashes, in order, such as ("model.name", "data").
+    usage : The words as the help shows them, such as "MODEL DATA".
+    examples : Commands shown below the help.
     """
 
     def __init__(
@@ -111,18 +111,18 @@ class Options(ArgumentParser):
         argv : the command line.
         more : names of the options of all models, asked for when an option is none of these.
         """
-        rest, words, found = list(argv), list(self.words), {}
+        rest, words, values = list(argv), list(self.words), {}
         while rest:
             token = rest.pop(0)
             name, equals, value = token.partition("=")
             if not token.startswith("-") or _is_number(token):
-                found[words.pop(0) if words else "more"] = token
+                values[words.pop(0) if words else "more"] = token
                 continue
             name, takes_value = (name, True) if name.startswith("--model.") else self._known(name, more)
             if takes_value and not equals:
                 value = self._value(name, rest)
-            found[name.lstrip("-")] = value
-        return found
+            values[name.lstrip("-")] = value
+        return values
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the one sentence that `message` of jsonargparse amounts to."""

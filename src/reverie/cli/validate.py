@@ -106,10 +106,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _check_options_of_a_run(values: Any) -> None:
     defaults = options().parse([values.real])
-    told = [name for name, value in vars(values).items() if value != getattr(defaults, name) and name not in _SHARING]
-    if told:
+    given = [name for name, value in vars(values).items() if value != getattr(defaults, name) and name not in _SHARING]
+    if given:
         raise InputError(
-            f"Expected a run folder alone, which is judged as its config.yaml says, got --{told[0].replace('_', '-')} "
+            f"Expected a run folder alone, which is judged as its config.yaml says, got --{given[0].replace('_', '-')} "
             "too. Leave it out, or name two files."
         )
 

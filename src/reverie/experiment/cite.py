@@ -20,8 +20,8 @@ def method_keys(
 
     Parameters
     ----------
-    config : of the run.
-    event_shape, condition_shape : shape of one event, and of its condition if it has one.
+    config : Configuration of the run.
+    event_shape, condition_shape : Shape of one event, and of its condition if it has one.
     """
     kind = registry.model_class(config.model_name)
     if config.condition is not None and condition_shape is None:
@@ -44,10 +44,10 @@ def references_of(folder: RunFolder) -> list[tuple[str, str]]:
     with rebuilt("options of a model", folder / "config.yaml", remedy=REMEDIES["config.yaml"], error=InputError):
         keys = method_keys(config, tuple(data.get("event_shape", ())), condition)
     known = BIBLIOGRAPHY | own_references(config.model_name)
-    found = {key: known[key] for key in keys} | _data_reference(config)
+    entries = {key: known[key] for key in keys} | _data_reference(config)
     result = folder.read_json("validation.json") or {}
-    found |= {key: BIBLIOGRAPHY[key] for key in result.get("references", []) if key in BIBLIOGRAPHY}
-    return list(found.items())
+    entries |= {key: BIBLIOGRAPHY[key] for key in result.get("references", []) if key in BIBLIOGRAPHY}
+    return list(entries.items())
 
 
 def bibtex(folder: RunFolder | None = None) -> str:

@@ -63,12 +63,12 @@ class Run:
 
     Parameters
     ----------
-    name : its path, as far as it differs from those of the others.
-    path : as given.
-    config, data : config.yaml and data.json.
-    result : its validation.
-    seconds : of training, None if unknown.
-    scores : statistics by name; those of single features as "KS pt1".
+    name : Path of the run, as far as it differs from those of the others.
+    path : Path of the run folder, as it was given.
+    config, data : What config.yaml and data.json hold.
+    result : Validation of the run.
+    seconds : Seconds of training, None if unknown.
+    scores : Statistics by name; those of single features are called "KS pt1".
     """
 
     name: str
@@ -135,14 +135,14 @@ class Comparison:
 
     Parameters
     ----------
-    by : the statistic that ranks them.
+    by : Statistic that ranks the runs.
     runs, ranks : "=1" for all runs that are not significantly worse than the best, when there are several.
-    statistics : all statistics of the joint law that every run has.
-    pairs : of runs, in order.
-    groups, group_pairs : of runs of one configuration; empty unless one has several seeds.
-    differences : of the configurations: key -> run -> value, for keys that differ; a run may lack the key.
-    notes : what to keep in mind, in sentences.
-    alpha : level of significance.
+    statistics : All statistics of the joint law that every run has.
+    pairs : Pairs of runs, in their order.
+    groups, group_pairs : Groups of runs of one configuration, and their pairs; empty unless one has several seeds.
+    differences : Values of the configuration by key and run, for keys that differ; a run may lack the key.
+    notes : Sentences on what to keep in mind.
+    alpha : Level of significance.
     """
 
     by: str
@@ -203,10 +203,10 @@ def compare_runs(paths: Sequence[str | Path], *, by: str | None = None, alpha: f
 
     Parameters
     ----------
-    paths : at least two run folders with a validation, on the same data.
-    by : a statistic, or how its name begins, such as "auc", "energy" or "KS pt1"; the AUC, or else the first that all
+    paths : At least two run folders with a validation, on the same data.
+    by : A statistic, or how its name begins, such as "auc", "energy" or "KS pt1"; the AUC, or else the first that all
         runs have.
-    alpha : level of significance.
+    alpha : Level of significance.
 
     Raises
     ------

@@ -214,14 +214,14 @@ def preset_arguments(model: str, name: str) -> Mapping[str, Any]:
     """
     from reverie.models.presets import PRESETS
 
-    found = check_choice("preset", name, PRESETS)
-    if found.model is not model_class(model):
-        (owner,) = (key for key in registry.MODELS if registry.model_class(key) is found.model)
+    preset = check_choice("preset", name, PRESETS)
+    if preset.model is not model_class(model):
+        (owner,) = (key for key in registry.MODELS if registry.model_class(key) is preset.model)
         raise InputError(
             f"Expected a preset of {model}, got {name!r}, which is one of {owner}. Write {owner} in place of {model}, "
             "or leave --preset out."
         )
-    return found.arguments
+    return preset.arguments
 
 
 def parameter_texts(kind: type) -> dict[str, str]:

@@ -42,7 +42,7 @@ def open_data(
 
     Parameters
     ----------
-    data, columns, weights, drop_missing : as in `find_data`.
+    data, columns, weights, drop_missing : See `find_data`.
     schema : YAML file of kinds and units.
 
     Raises
@@ -70,8 +70,8 @@ def open_with_conditions(
 
     Parameters
     ----------
-    data, columns, weights, schema, drop_missing : as in `open_data`; `schema` describes the condition columns too.
-    condition : names of columns between commas, "label", or the path of a file.
+    data, columns, weights, schema, drop_missing : See `open_data`; `schema` describes the condition columns too.
+    condition : Names of columns between commas, "label", or the path of a file.
 
     Raises
     ------
@@ -106,10 +106,10 @@ def find_data(
 
     Parameters
     ----------
-    data : path or catalogue name.
-    columns : names between commas; all by default.
-    weights : column of event weights, which is then no feature.
-    drop_missing : leave out rows with NaN or infinite entries.
+    data : Path or catalogue name.
+    columns : Names between commas; all by default.
+    weights : Column of event weights, which is then no feature.
+    drop_missing : Whether to leave out rows with NaN or infinite entries.
 
     Raises
     ------

@@ -139,8 +139,8 @@ def _near(rows: Features, pca: PCAResult) -> tuple[Dataset, bool, tuple[str, ...
     scores = pca.transform(rows.events)[:, :WIDE]
     names = [f"component {k + 1}" for k in range(scores.shape[1])]
     held = 100 * pca.explained_variance_ratio[: len(names)].sum()
-    said = ["clusters", "tree"] + ([] if rows.bits else ["dimension"]) + ([] if rows.answers is None else ["forest"])
-    note = f"{', '.join(said).capitalize()}: in the leading {len(names)} components, {held:.0f} % of the variance."
+    stages = ["clusters", "tree"] + ([] if rows.bits else ["dimension"]) + ([] if rows.answers is None else ["forest"])
+    note = f"{', '.join(stages).capitalize()}: in the leading {len(names)} components, {held:.0f} % of the variance."
     return Dataset(scores, names=names, kind="continuous", weights=rows.events.weights), False, (note,)
 
 
@@ -162,23 +162,25 @@ def _dimension(
 
 def _bits(rows: Features, seed: int) -> tuple[None, BitwiseDimension | None, tuple[str, ...]]:
     """Return the dimension of bits, from as many of the nearest pairs as the law fits."""
-    values, found = np.asarray(rows.events.values)[rows.even], None
+    values, dimension = np.asarray(rows.events.values)[rows.even], None
     if len(values) < MIN_ROWS:
         return None, None, (f"No intrinsic dimension: it takes {MIN_ROWS} rows of bits.",)
     fit = partial(bitwise_dimension, values, max_rows=WIDE_ROWS, random_state=child_seed(seed, "dimension"))
-    found, share = None, 1.0
+    dimension, share = None, 1.0
     for quantile in QUANTILES:
         try:
-            found, share = fit(quantile=quantile), quantile
+            dimension, share = fit(quantile=quantile), quantile
         except InputError as error:  # fewer than three distances
-            return None, found, (f"Dimension: {error}",)
-        if found.log_kl < np.log(GOOD_FIT):
+            return None, dimension, (f"Dimension: {error}",)
+        if dimension.log_kl < np.log(GOOD_FIT):
             break
-    notes = tuple(f"Dimension: {note[0].lower()}{note[1:]}" for note in found.notes) if found is not None else ()
+    notes = (
+        tuple(f"Dimension: {note[0].lower()}{note[1:]}" for note in dimension.notes) if dimension is not None else ()
+    )
     if share == 1:
-        return None, found, notes
+        return None, dimension, notes
     few = f"Dimension: fitted to the {100 * share:.0f} % of pairs at the smallest distances; the law misses the others."
-    return None, found, (few, *notes)
+    return None, dimension, (few, *notes)
 
 
 def _forest(near: Dataset, answers: np.ndarray, seed: int, say: Say) -> tuple[ForestResult, tuple[str, ...]]:
@@ -196,9 +198,9 @@ def _tsne(near: Dataset, rows: Features, *, scaled: bool, seed: int, say: Say) -
     say("t-SNE")
     values = _values(near, scaled=scaled)[rows.even]
     perplexity = min(30.0, (len(values) - 1) / 3)
-    found = tsne(values, perplexity=perplexity, random_state=child_seed(seed, "tsne"))
-    notes = tuple(f"t-SNE: {note[0].lower()}{note[1:]}" for note in found.notes)
-    return replace(found, rows=rows.even[found.rows], notes=notes)
+    picture = tsne(values, perplexity=perplexity, random_state=child_seed(seed, "tsne"))
+    notes = tuple(f"t-SNE: {note[0].lower()}{note[1:]}" for note in picture.notes)
+    return replace(picture, rows=rows.even[picture.rows], notes=notes)
 
 
 def _values(near: Dataset, *, scaled: bool) -> np.ndarray:
@@ -207,7 +209,7 @@ def _values(near: Dataset, *, scaled: bool) -> np.ndarray:
     return (values - values.mean(0)) / values.std(0) if scaled else values
 
 
-def write(found: Exploration | CovarianceExploration, out: str | Path) -> Path:
+def write(exploration: Exploration | CovarianceExploration, out: str | Path) -> Path:
     """Write exploration.json and exploration.html into the folder `out`, made if need be; return the page.
 
     Raises
@@ -220,11 +222,11 @@ def write(found: Exploration | CovarianceExploration, out: str | Path) -> Path:
 
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
-        write_json(Path(out) / "exploration.json", found.to_json())
+        write_json(Path(out) / "exploration.json", exploration.to_json())
     except OSError as error:
         raise FolderError(f"Expected a folder to write in at {str(out)!r}, got: {error.strerror}.") from error
-    if isinstance(found, Exploration):
-        return save(Path(out) / "exploration.html", exploration_page(found))
-    parts = {"result": found.result, "correlation": found.correlation, "names": found.names}
-    page = covariance_page(name=found.name, sentences=found.sentences, notes=found.notes, **parts)
+    if isinstance(exploration, Exploration):
+        return save(Path(out) / "exploration.html", exploration_page(exploration))
+    parts = {"result": exploration.result, "correlation": exploration.correlation, "names": exploration.names}
+    page = covariance_page(name=exploration.name, sentences=exploration.sentences, notes=exploration.notes, **parts)
     return save(Path(out) / "exploration.html", page)

@@ -29,13 +29,13 @@ _LIBRARIES = (
 
 def versions() -> dict[str, str]:
     """Return the versions of reverie, Python and the libraries that are installed."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            installed[name] = "not installed"
+    return installed
 
 
 def environment(*, device: str = "") -> dict[str, Any]:

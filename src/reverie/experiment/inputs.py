@@ -325,8 +325,8 @@ def joined(inputs: Inputs, values: np.ndarray, conditions: np.ndarray | None) ->
 
     Parameters
     ----------
-    inputs : the data of the run, which set the scale.
-    values, conditions : row by row; no conditions leave the events as they are.
+    inputs : Data of the run, which set the scale.
+    values, conditions : Events and their conditions, row by row; without conditions events alone.
     """
     known = inputs.source.conditions
     if conditions is None or known is None:

@@ -174,8 +174,8 @@ def describe_scalars(scalars: Mapping[str, float], shown: Sequence[tuple[str, st
 
 def alarm_sentence(alarm: Mapping[str, Any]) -> str:
     """Return an alarm (kind, step, evidence, remedy) as a line: what, when, how it is known, what to do."""
-    said = " ".join(_sentence(alarm[key]) for key in ("evidence", "remedy") if alarm.get(key))
-    return f"alarm at step {alarm['step']:,}: {alarm['kind']}. {said}".rstrip()
+    sentences = " ".join(_sentence(alarm[key]) for key in ("evidence", "remedy") if alarm.get(key))
+    return f"alarm at step {alarm['step']:,}: {alarm['kind']}. {sentences}".rstrip()
 
 
 def _sentence(text: str) -> str:

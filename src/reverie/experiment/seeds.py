@@ -63,11 +63,11 @@ def run_seeds(
 
     Parameters
     ----------
-    config : of all runs.
-    out : folder of the run folders, ``seed-0`` and so on.
-    n_seeds : how many, at least 1.
-    engine, workers : see `reverie.scale.executors.open_executor`; each run computes with one thread.
-    stages, overwrite, quiet, command : as in `reverie.experiment.run.start`.
+    config : Configuration of all runs.
+    out : Folder of the run folders, ``seed-0`` and so on.
+    n_seeds : How many seeds, at least 1.
+    engine, workers : Who does the runs, see `reverie.scale.executors.open_executor`; each run computes with one thread.
+    stages, overwrite, quiet, command : Options of each run, see `reverie.experiment.run.start`.
 
     Raises
     ------

@@ -50,11 +50,11 @@ class Order:
 
     Parameters
     ----------
-    model : folder of the model, as all workers see it.
+    model : Folder of the model, as all workers see it.
     digests : SHA-256 of each file in it.
-    n, seed, condition : as `reverie sample` takes them.
-    folder, suffix : of the parts.
-    rows : of a shard.
+    n, seed, condition : Number, seed and condition of the samples, as `reverie sample` takes them.
+    folder, suffix : Folder and suffix of the part files.
+    rows : Rows of a shard.
     """
 
     model: str
@@ -92,14 +92,14 @@ def draw_sharded(
 
     Parameters
     ----------
-    model : run folder, or a model's own folder.
-    out : a file, whose suffix chooses the format, or a folder for part files.
-    n, seed, condition : as in `reverie.experiment.sampling.draw_from`; the samples are the same, bit for bit.
-    file_format : of the parts in a folder: parquet, csv, npy, h5 or root.
-    engine, workers, scheduler_file : see `reverie.scale.executors.open_executor`.
+    model : Run folder, or a model's own folder.
+    out : A file, whose suffix chooses the format, or a folder for part files.
+    n, seed, condition : See `reverie.experiment.sampling.draw_from`; the samples are the same, bit for bit.
+    file_format : Format of the parts in a folder: parquet, csv, npy, h5 or root.
+    engine, workers, scheduler_file : Who draws them, see `reverie.scale.executors.open_executor`.
     task : (i, k) draws the shards of the i-th of k tasks only, 1 <= i <= k, and joins nothing.
-    overwrite : whether what is there is replaced.
-    quiet : show no progress.
+    overwrite : Whether samples that are there are replaced.
+    quiet : Whether to show no progress.
 
     Raises
     ------

@@ -30,10 +30,10 @@ def simulate_ising(
 
     Parameters
     ----------
-    path : of a file that `reverie.data.open_sink` can write.
-    n, seed : how many, and of which randomness.
-    side, beta, field : of `reverie.simulators.Ising`.
-    overwrite : whether a file that is there is replaced.
+    path : File that `reverie.data.open_sink` can write.
+    n, seed : Number of configurations, and seed of their randomness.
+    side, beta, field : Parameters of `reverie.simulators.Ising`.
+    overwrite : Whether a file that is there is replaced.
 
     Raises
     ------

@@ -69,10 +69,10 @@ class Session:
 
     Parameters
     ----------
-    folder, settings, inputs : of the study.
-    worker : sign of life of this process.
-    stop : asked after every step of training; when true, the task at hand is given back.
-    quiet : show no progress.
+    folder, settings, inputs : The study: its folder, its settings and its data.
+    worker : Sign of life of this process.
+    stop : Called after every step of training; where it returns true, the task at hand is given back.
+    quiet : Whether to show no progress.
     """
 
     def __init__(
@@ -250,18 +250,18 @@ def tune(
 
     Parameters
     ----------
-    config : the default: data, split, seed and model.
-    out : folder of the study.
-    trials : how many configurations are tried in all, the default among them.
-    workers : processes, this one among them.
-    space : options to search, see `reverie.experiment.search_space`; None takes those that matter for the model.
-    by : what judges: "likelihood", "samples", or "auto": the first for models that know log p.
-    tune_fraction : part of the training rows that judges the trials.
-    repeats : trainings of winner and default that are quoted.
-    prune : whether trials that lag behind are stopped.
-    overwrite : whether a study that is in the folder is forgotten.
-    quiet : show no progress.
-    command : kept in the folder.
+    config : Configuration of the default: data, split, seed and model.
+    out : Folder of the study.
+    trials : Number of configurations that are tried in all, the default among them.
+    workers : Number of processes, this one among them.
+    space : Options to search, see `reverie.experiment.search_space`; None takes those that matter for the model.
+    by : Score of a trial: "likelihood", "samples", or "auto": the first for models that know log p.
+    tune_fraction : Part of the training rows that judges the trials.
+    repeats : Number of trainings of winner and default that are quoted.
+    prune : Whether trials that lag behind are stopped.
+    overwrite : Whether a study that is in the folder is forgotten.
+    quiet : Whether to show no progress.
+    command : Command line, which is kept in the folder.
 
     Raises
     ------

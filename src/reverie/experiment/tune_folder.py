@@ -136,12 +136,12 @@ def open_study_folder(
 
 
 def _check_same(folder: Path, settings: StudySettings, inputs: Inputs) -> None:
-    there = _flat(StudySettings.from_yaml(folder / _SETTINGS))
-    differing = [name for name, value in _flat(settings).items() if there.get(name) != value]
+    recorded = _flat(StudySettings.from_yaml(folder / _SETTINGS))
+    differing = [name for name, value in _flat(settings).items() if recorded.get(name) != value]
     if differing:
         name = differing[0]
         raise FolderError(
-            f"Expected the settings of the study in {str(folder)!r} ({name} = {there.get(name)}), got "
+            f"Expected the settings of the study in {str(folder)!r} ({name} = {recorded.get(name)}), got "
             f"{_flat(settings)[name]}. Give the same command to go on, --overwrite to begin anew, or another --out."
         )
     if (folder / _DATA).is_file():
@@ -244,26 +244,26 @@ def _gain(folder: Path, slot: Slot) -> list[float] | None:
     files = [folder / f"{number}.npz" for number in (slot.number, 0)]
     if slot.number == 0 or not math.isfinite(slot.value) or not all(file.is_file() for file in files):
         return None
-    found = difference(*([Scored.load(file)] for file in files))
-    return [found.gain, found.error]
+    gain = difference(*([Scored.load(file)] for file in files))
+    return [gain.gain, gain.error]
 
 
 def _quoted(folder: Path, best: int, repeats: int) -> dict[str, Any] | None:
     """Return winner and default as trained anew, and their difference; None before all of it is done."""
-    found = {}
+    scores = {}
     for slot in dict.fromkeys((best, 0)):
         quotes = Study(folder, f"quotes of {slot}").slots()
         if sum(quote.state == "done" for quote in quotes) < repeats:
             return None
-        found[slot] = {q.number: Scored.load(folder / "quotes" / f"{slot}-{q.number}.npz")
+        scores[slot] = {q.number: Scored.load(folder / "quotes" / f"{slot}-{q.number}.npz")
                        for q in quotes if q.state == "done" and math.isfinite(q.value)}  # fmt: skip
-    both = sorted(set(found[best]) & set(found[0]))
+    both = sorted(set(scores[best]) & set(scores[0]))
     entry: dict[str, Any] = {"repeats": repeats, "n_diverged": repeats - len(both), "difference": None}
     for name, slot in (("best", best), ("default", 0)):
-        known = [found[slot][r] for r in both]
+        known = [scores[slot][r] for r in both]
         entry[name] = average(known).to_json() if known else None
     if best and both:
-        entry["difference"] = asdict(difference([found[best][r] for r in both], [found[0][r] for r in both]))
+        entry["difference"] = asdict(difference([scores[best][r] for r in both], [scores[0][r] for r in both]))
     return entry
 
 

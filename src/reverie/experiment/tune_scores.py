@@ -108,7 +108,7 @@ class Difference:
     gain, error : the difference and its standard error, parts of which are `from_events` and `from_training` (None
         for one training).
     p_value : two-sided.
-    n_trainings : of each configuration.
+    n_trainings : Number of trainings of each configuration.
     """
 
     gain: float
@@ -203,11 +203,11 @@ class HeldOutScore:
     Parameters
     ----------
     kind : "likelihood", "samples", or "auto": the first for models that know log p.
-    config : of the run; its observables are looked at.
-    inputs : all data.
-    learnt : rows that the models learn: they set the units, and samples are asked for at their conditions.
-    judged : rows that they are judged by.
-    seed : of the choice of rows, and of the noise of the samples.
+    config : Configuration of the run; its observables are part of the score.
+    inputs : All data of the run.
+    learnt : Rows that the models learn: they set the units, and samples are drawn at their conditions.
+    judged : Rows that the models are scored on.
+    seed : Seed of the choice of rows, and of the noise of the samples.
 
     Raises
     ------
@@ -242,11 +242,15 @@ class HeldOutScore:
 
     def _likelihood(self, model: LikelihoodModel) -> Scored:
         part = self._judged
-        found = model.log_likelihood(part.events, part.conditions, random_state=self._seed)
-        w = np.ones(len(found.values)) if found.weights is None else np.asarray(found.weights, dtype=np.float64)
+        likelihood = model.log_likelihood(part.events, part.conditions, random_state=self._seed)
+        w = (
+            np.ones(len(likelihood.values))
+            if likelihood.weights is None
+            else np.asarray(likelihood.weights, dtype=np.float64)
+        )
         with np.errstate(invalid="ignore"):
-            mean = float(np.average(found.values, weights=w))
-            return Scored(-mean, -w * (found.values - mean) / w.mean(), np.empty(0), found.common_error)
+            mean = float(np.average(likelihood.values, weights=w))
+            return Scored(-mean, -w * (likelihood.values - mean) / w.mean(), np.empty(0), likelihood.common_error)
 
     def _samples(self, model: Any) -> Scored:
         rows = draw_rows(model, len(self._judged), seed=self._seed, conditions=self._conditions)

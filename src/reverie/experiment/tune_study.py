@@ -147,10 +147,10 @@ class Slot:
 
     Attributes
     ----------
-    number : of the slot.
+    number : Number of the slot.
     state : "running", "done", "stopped" or "failed".
     value : its score, small is good, inf for a training that diverged; nan unless it is done.
-    notes : what was written down with it.
+    notes : Facts that were written down with its end.
     """
 
     number: int
@@ -164,7 +164,7 @@ class Task:
 
     Attributes
     ----------
-    number : of the slot.
+    number : Number of the slot.
     values : proposed options, empty without a search.
     """
 
@@ -205,13 +205,13 @@ class Study:
 
     Parameters
     ----------
-    folder : of the journal; several studies share it.
-    name : of the study.
-    worker : sign of life of this process; None for one that only looks.
-    seed : root of the proposals.
+    folder : Folder of the journal; several studies share it.
+    name : Name of the study.
+    worker : Sign of life of this process; None for one that only looks.
+    seed : Root of the randomness of the proposals.
     suggest : (trial of Optuna, slot) -> the options it proposes; None where there is nothing to search.
-    first : what the slot 0 is given, as Optuna knows it.
-    warm_up : steps of training before which the median rule is not asked.
+    first : Options of the slot 0, as Optuna knows them.
+    warm_up : Steps of training before the median rule applies.
 
     Raises
     ------
@@ -262,14 +262,14 @@ class Study:
 
     def slots(self) -> list[Slot]:
         """Return what is known of each slot, in their order."""
-        found = []
+        slots = []
         with self._reading():
             for number, trial in sorted(self._trials().items()):
                 state = _state(trial)
                 if state != "lost":
                     value = float(trial.value) if state == "done" else math.nan
-                    found.append(Slot(number, state, value, dict(trial.user_attrs.get("notes", {}))))
-        return found
+                    slots.append(Slot(number, state, value, dict(trial.user_attrs.get("notes", {}))))
+        return slots
 
     def tell(self, trial: Any, state: str, value: float | None, notes: Mapping[str, Any]) -> None:
         """Write down how a trial ended, unless its process was taken for dead and another has it now."""

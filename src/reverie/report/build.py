@@ -48,8 +48,8 @@ def write(
 
     Parameters
     ----------
-    path : of the HTML file; its folder exists.
-    history, result, **parts : as in `build`.
+    path : Path of the HTML file, in a folder that exists.
+    history, result, **parts : See `build`.
 
     Raises
     ------

@@ -57,7 +57,7 @@ def comparison_page(content: Mapping[str, Any]) -> Page:
 
     Parameters
     ----------
-    content : what comparison.json holds.
+    content : Content of comparison.json.
     """
     runs = content["runs"]
     sections = [_verdict(content), _ranking_section(content)]
@@ -144,19 +144,21 @@ def _on_runs(content: Mapping[str, Any]) -> list[str]:
         return [_sentence(pair, values, content["by"], len(known)) for pair in known]
     alike = [pair for pair in known if pair["better"] == best and not pair["is_significant"]]
     worse = [pair for pair in known if pair["better"] == best and pair["is_significant"]]
-    said = []
+    lines = []
     if alike:
         least = min(pair["p_adjusted"] for pair in alike)
-        said.append(
+        lines.append(
             f"{best} is not told apart from {_listed([pair['worse'] for pair in alike])} ({_p(least, 'or more')})."
         )
     if worse:
         largest = max(pair["p_adjusted"] for pair in worse)
-        said.append(f"{best} is better than {_listed([pair['worse'] for pair in worse])} ({_p(largest, 'or less')}).")
+        lines.append(f"{best} is better than {_listed([pair['worse'] for pair in worse])} ({_p(largest, 'or less')}).")
     if known:
-        found = sum(pair["is_significant"] for pair in known)
-        said.append(f"Of {len(known)} pairs of runs {found} differ significantly; p-values are corrected for them all.")
-    return said
+        n_different = sum(pair["is_significant"] for pair in known)
+        lines.append(
+            f"Of {len(known)} pairs of runs {n_different} differ significantly; p-values are corrected for them all."
+        )
+    return lines
 
 
 def _on_groups(content: Mapping[str, Any]) -> list[str]:
@@ -206,13 +208,13 @@ def _verdict(content: Mapping[str, Any]) -> Section:
         tone, headline = "close", f"{_listed(tied, 3)} share the first place"
     else:
         tone, headline = "good", f"{best['name']} is the best"
-    found = sum(pair["is_significant"] for pair in known)
+    n_different = sum(pair["is_significant"] for pair in known)
     tiles = (
         Tile(f"Smallest {content['by']}", _measured(*_value(best, content)), f"of {best['name']}"),
         Tile(f"Largest {content['by']}", _measured(*_value(runs[-1], content)), f"of {runs[-1]['name']}"),
         Tile(
             "Pairs that differ",
-            f"{found} of {len(pairs)}" if known else "not tested",
+            f"{n_different} of {len(pairs)}" if known else "not tested",
             f"at the level {content['alpha']:g}, Holm",
         ),
     )

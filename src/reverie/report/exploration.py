@@ -51,7 +51,7 @@ def covariance_page(
 
     Parameters
     ----------
-    name, sentences, notes : of the file, and what was found.
+    name, sentences, notes : Name of the file, and the findings in sentences.
     result : its principal components.
     correlation, names : (p, p) and the p names of its rows.
     """
@@ -117,8 +117,8 @@ def _components(found: "Exploration") -> Section:
         _png(biplane(found.plane, with_arrows=table), "Rows in the plane of the first two components."),
     )
     arrows = " Arrows are columns: two in one direction belong to correlated columns." if table else ""
-    said = f"Errors of the shares come from the bootstrap. The plane shows the central 99 % of the rows.{arrows}"
-    blocks: list[Block] = [Gallery(pictures, said, size="large")]
+    caption = f"Errors of the shares come from the bootstrap. The plane shows the central 99 % of the rows.{arrows}"
+    blocks: list[Block] = [Gallery(pictures, caption, size="large")]
     if table:
         blocks.append(_component_table(found))
     else:

@@ -44,7 +44,7 @@ def latent_section(view: LatentView | None, names: Sequence[str], kinds: Sequenc
     Parameters
     ----------
     view : the latent space, or None.
-    names, kinds : of the columns of a table, those of its conditions after them; of images one for all pixels.
+    names, kinds : Names and kinds of the columns of a table, its conditions last; of images one for all pixels.
     """
     if view is None:
         return None

@@ -89,12 +89,12 @@ def _authors(text: str) -> str:
 
 
 def _fields(entry: str) -> list[tuple[str, str]]:
-    found = []
+    fields = []
     position = entry.find(",")
     while position >= 0 and (match := _FIELD.search(entry, position)):
         value, position = _value(entry, match.end())
-        found.append((match.group(1), _plain(value)))
-    return found
+        fields.append((match.group(1), _plain(value)))
+    return fields
 
 
 def _value(entry: str, start: int) -> tuple[str, int]:

@@ -121,8 +121,8 @@ def health_section(history: Sequence[Mapping[str, Any]], training: Mapping[str, 
 def _ending(training: Mapping[str, Any] | None) -> str:
     reason = _ENDINGS.get(str((training or {}).get("ended_by")))
     steps = (training or {}).get("compiled")
-    said = f"Training ended at step {(training or {})['step']:,}: {reason}. " if reason else ""
-    return f"{said}Steps were {steps}. " if steps else said
+    sentence = f"Training ended at step {(training or {})['step']:,}: {reason}. " if reason else ""
+    return f"{sentence}Steps were {steps}. " if steps else sentence
 
 
 def _count_text(alarms: Sequence[Mapping[str, Any]], n_checks: int) -> str:

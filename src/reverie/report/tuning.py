@@ -82,9 +82,9 @@ def sentences(content: Mapping[str, Any]) -> list[str]:
     if content["best"] is None:
         return ["No trial has come to a finite score yet.", *_others(content["trials"])]
     best = next(trial for trial in content["trials"] if trial["number"] == content["best"])
-    said = [f"Best of {_counted(content['trials'])}: trial {best['number']} ({options_text(best)})."]
-    said += _on_quotes(content)
-    return said + _on_tuning(content) + _others(content["trials"])
+    lines = [f"Best of {_counted(content['trials'])}: trial {best['number']} ({options_text(best)})."]
+    lines += _on_quotes(content)
+    return lines + _on_tuning(content) + _others(content["trials"])
 
 
 def verdict(content: Mapping[str, Any]) -> tuple[str, str]:
@@ -96,10 +96,10 @@ def verdict(content: Mapping[str, Any]) -> tuple[str, str]:
         return "close", "No trial was better than the default"
     if quoted is None or quoted["difference"] is None:
         return "unknown", f"Trial {content['best']} is the best; it has not been trained anew yet"
-    found = quoted["difference"]
-    if found["p_value"] >= _LEVEL:
+    difference = quoted["difference"]
+    if difference["p_value"] >= _LEVEL:
         return "close", f"Trial {content['best']} is not told apart from the default"
-    if found["gain"] < 0:
+    if difference["gain"] < 0:
         return "bad", f"Trial {content['best']} is worse than the default"
     return "good", f"Trial {content['best']} is better than the default"
 
@@ -126,19 +126,19 @@ def _on_quotes(content: Mapping[str, Any]) -> list[str]:
 
 
 def _on_gain(quoted: Mapping[str, Any]) -> list[str]:
-    found = quoted["difference"]
-    p = p_value(found["p_value"])
+    difference = quoted["difference"]
+    p = p_value(difference["p_value"])
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
-    tone = "better" if found["gain"] > 0 else "worse"
-    gain = measured(abs(found["gain"]), found["error"])
-    if found["p_value"] >= _LEVEL:
-        said = f"The two are not told apart: trained so, the winner is {tone} by {gain} ({p}). The default will do."
+    tone = "better" if difference["gain"] > 0 else "worse"
+    gain = measured(abs(difference["gain"]), difference["error"])
+    if difference["p_value"] >= _LEVEL:
+        sentence = f"The two are not told apart: trained so, the winner is {tone} by {gain} ({p}). The default will do."
     else:
-        said = f"The winner is {tone} than the default by {gain} ({p})."
-        said += "" if tone == "better" else " Keep the default."
-    if found["from_training"] is None:
-        said += " One training each: how much another seed would change is not known."
-    return [said]
+        sentence = f"The winner is {tone} than the default by {gain} ({p})."
+        sentence += "" if tone == "better" else " Keep the default."
+    if difference["from_training"] is None:
+        sentence += " One training each: how much another seed would change is not known."
+    return [sentence]
 
 
 def _on_tuning(content: Mapping[str, Any]) -> list[str]:
@@ -190,7 +190,7 @@ def tuning_page(content: Mapping[str, Any], *, references: Sequence[tuple[str, s
 
     Parameters
     ----------
-    content : what tune.json holds, and under "configuration" the text of best.yaml.
+    content : Content of tune.json, and under "configuration" the text of best.yaml.
     references : pairs (key, BibTeX entry).
     """
     sections = [_verdict_section(content), _history_section(content)]
@@ -227,11 +227,11 @@ def _tiles(content: Mapping[str, Any]) -> tuple[Tile, ...]:
         for key, label in names.items()
     ]
     if quoted["difference"] is not None:
-        found = quoted["difference"]
-        parts = f"± {found['from_events']:.2g} from events"
-        if found["from_training"] is not None:
-            parts += f", ± {found['from_training']:.2g} from training to training"
-        tiles.append(Tile("Better by", measured(found["gain"], found["error"]), parts))
+        difference = quoted["difference"]
+        parts = f"± {difference['from_events']:.2g} from events"
+        if difference["from_training"] is not None:
+            parts += f", ± {difference['from_training']:.2g} from training to training"
+        tiles.append(Tile("Better by", measured(difference["gain"], difference["error"]), parts))
     return tuple(tiles)
 
 

@@ -79,7 +79,7 @@ def verdict_section(result: "ValidationResult | None", *, unvalidated: str = "",
 
     Parameters
     ----------
-    result : of the validation, or None.
+    result : Result of the validation, or None.
     unvalidated : why there is none.
     warning : a sentence to stand below the verdict, such as on alarms in training.
     """
@@ -102,8 +102,8 @@ def validation_section(result: "ValidationResult") -> Section:
     blocks: list[Block] = [Text(_EXPLANATION)]
     chart = checks_in_noise_units(result.checks)
     if chart is not None:
-        found = sum(check.distinguishes for check in result.checks)
-        alt = f"Chart of {len(result.checks)} test statistics in units of their noise; {found} distinguish."
+        n_distinguish = sum(check.distinguishes for check in result.checks)
+        alt = f"Chart of {len(result.checks)} test statistics in units of their noise; {n_distinguish} distinguish."
         caption = (
             "Every statistic in units of its own noise: the grey band is what chance gives when real and generated "
             "events are relabelled at random. p-values are adjusted for the number of tests."
@@ -223,10 +223,10 @@ def _answer(yes: object) -> Cell:
 
 
 def _meanings(result: "ValidationResult") -> Sequence[Text]:
-    said = {check.name: check.description for check in result.checks}
-    said |= {f"classifier AUC ({one.learner})": one.description for one in result.classifiers}
+    sentences = {check.name: check.description for check in result.checks}
+    sentences |= {f"classifier AUC ({one.learner})": one.description for one in result.classifiers}
     details = [check.detail for check in result.checks if check.detail]
-    texts = [Text(f"{name}. {sentence}") for name, sentence in said.items() if sentence]
+    texts = [Text(f"{name}. {sentence}") for name, sentence in sentences.items() if sentence]
     return [*texts, *(Text(f"Seen here: {detail}.", "note") for detail in details)]
 
 

@@ -32,10 +32,10 @@ class Distributed:
 
     Parameters
     ----------
-    rank, world_size : number of this process, and of all.
-    device : of training; it chooses gloo or NCCL.
-    init_method : where processes meet, as torch has it.
-    timeout : seconds that a process waits for another.
+    rank, world_size : Number of this process, and how many there are.
+    device : Device of training, which chooses gloo or NCCL.
+    init_method : Address where the processes meet, as torch has it.
+    timeout : Seconds that a process waits for another.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class Distributed:
 
     def mean(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return the mean over processes of each tensor, in one exchange; None stays None."""
-        there = [x for x in tensors if x is not None]
-        if not there:
+        known = [x for x in tensors if x is not None]
+        if not known:
             return list(tensors)
-        flat = torch.cat([x.detach().reshape(-1).to(self._device) for x in there])
+        flat = torch.cat([x.detach().reshape(-1).to(self._device) for x in known])
         self._talk(lambda: dist.all_reduce(flat))
-        parts = iter(flat.div_(self.world_size).split([x.numel() for x in there]))
+        parts = iter(flat.div_(self.world_size).split([x.numel() for x in known]))
         return [None if x is None else next(parts).view(x.shape).to(x) for x in tensors]
 
     def differentiable_mean(self, x: Tensor) -> Tensor:
@@ -103,17 +103,17 @@ def runtime_from_environment(
     ----------
     device : "auto", "cpu" or "cuda"; with CUDA every local process takes its own device.
     environment : variables; those of the process by default.
-    timeout : seconds that a process waits for another.
+    timeout : Seconds that a process waits for another.
 
     Raises
     ------
     InputError
         For more local processes than CUDA devices.
     """
-    found = _place(os.environ if environment is None else environment)
-    if found is None:
+    place = _place(os.environ if environment is None else environment)
+    if place is None:
         return None
-    rank, size, local = found
+    rank, size, local = place
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if on_gpu:
         local = 0 if torch.cuda.device_count() == 1 else local  # a scheduler may show each process its own device alone

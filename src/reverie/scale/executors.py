@@ -67,7 +67,7 @@ def open_executor(
     ----------
     engine : "pool", "dask", or an executor of your own, which stays open.
     workers : number of processes; None takes one per core. A pool of one is this process.
-    scheduler_file : of a running Dask cluster, as ``dask scheduler --scheduler-file`` writes it; its workers are taken.
+    scheduler_file : File of a running Dask cluster whose workers are taken, from ``dask scheduler --scheduler-file``.
 
     Raises
     ------
@@ -80,14 +80,14 @@ def open_executor(
     """
     if isinstance(engine, Executor):
         return nullcontext(engine)
-    made = check_choice("engine", engine, ENGINES)
+    open_engine = check_choice("engine", engine, ENGINES)
     if workers is not None:
         check_positive("workers", workers, integer=True)
         if workers > MOST_WORKERS:
             raise InputError(f"Expected at most {MOST_WORKERS:,} workers, got {workers:,}. Leave it out for all cores.")
     if scheduler_file is not None:
         _check_scheduler_file(engine, Path(scheduler_file))
-    return made(available_cores() if workers is None else int(workers), scheduler_file)
+    return open_engine(available_cores() if workers is None else int(workers), scheduler_file)
 
 
 def completed(
@@ -97,9 +97,9 @@ def completed(
 
     Parameters
     ----------
-    executor : any of `concurrent.futures`.
-    function : of a module, so that other processes find it.
-    jobs : plain data.
+    executor : Any executor of `concurrent.futures`.
+    function : Function of a module, so that other processes find it.
+    jobs : Plain data, one for each call.
 
     Raises
     ------

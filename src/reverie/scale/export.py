@@ -58,10 +58,10 @@ class Exported:
 
     Parameters
     ----------
-    path : the graph.
-    parity_path : the comparison with the model.
-    parity : its content.
-    metadata : as in the graph.
+    path : File of the graph.
+    parity_path : File of the comparison with the model.
+    parity : The comparison.
+    metadata : Metadata of the graph.
     """
 
     path: Path
@@ -84,7 +84,7 @@ def export_model(
     path : file; its suffix, .onnx or .pt2, tells the format unless `to` does.
     to : "onnx" or "pt2".
     tolerance : largest relative difference from the model, > 0; see `reverie.scale.parity`.
-    overwrite : whether files that are there are replaced.
+    overwrite : Whether files that are there are replaced.
 
     Raises
     ------
@@ -217,12 +217,12 @@ def to_onnx(
     with quiet(), torch.no_grad():
         if any(node.target in ONNX_TABLE for node in program.graph.nodes):
             program = program.run_decompositions(ONNX_TABLE)
-        made = torch.onnx.export(
+        exported = torch.onnx.export(
             program, dynamo=True, opset_version=OPSET, verbose=False, input_names=inputs, output_names=outputs
         )
-        if made is None:
+        if exported is None:
             raise RuntimeError("torch.onnx.export returned no program")
-        model = made.model_proto
+        model = exported.model_proto
     model.producer_name, model.graph.name, model.doc_string = "reverie", "sampler", ""
     _name_the_batch(model)
     onnx.helper.set_model_props(model, dict(metadata))

@@ -95,8 +95,8 @@ def _polynomial(y: Tensor, f: Callable[[Any], Any]) -> Tensor:
 def _coefficients(f: Callable[[Any], Any]) -> tuple[float, ...]:
     from numpy.polynomial import chebyshev
 
-    found = chebyshev.chebinterpolate(lambda t: f(_MIDDLE * (1 + t) / (1 - t)), _DEGREE)
-    return tuple(chebyshev.cheb2poly(found).tolist())
+    series = chebyshev.chebinterpolate(lambda t: f(_MIDDLE * (1 + t) / (1 - t)), _DEGREE)
+    return tuple(chebyshev.cheb2poly(series).tolist())
 
 
 def _scaled_erfcx(y: Any) -> Any:

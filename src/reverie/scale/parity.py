@@ -52,8 +52,8 @@ class ColumnParity:
 
     Parameters
     ----------
-    name, unit : of the column.
-    largest_absolute, largest_relative : of a column of real numbers, else 0.
+    name, unit : Name and unit of the column.
+    largest_absolute, largest_relative : Largest differences in a column of real numbers, else 0.
     n_beyond : values of it that are beyond tolerance.
     n_differing : values of a column of levels that differ, else 0.
     """
@@ -115,8 +115,8 @@ class Parity:
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
         columns = [{name: _plain(value) for name, value in asdict(column).items()} for column in self.columns]
-        said = {"holds": self.holds, "n": sum(self.sizes), "most_differing": MOST_DIFFERING}
-        return said | asdict(self) | {"columns": columns}
+        summary = {"holds": self.holds, "n": sum(self.sizes), "most_differing": MOST_DIFFERING}
+        return summary | asdict(self) | {"columns": columns}
 
 
 def compared(sampler: PhysicalSampler, run: Run, schema: Schema, *, tolerance: float = TOLERANCE) -> Parity:
@@ -124,9 +124,9 @@ def compared(sampler: PhysicalSampler, run: Run, schema: Schema, *, tolerance: f
 
     Parameters
     ----------
-    sampler : the model.
+    sampler : The model as a sampler.
     run : noise and perhaps conditions, arrays, to the outputs of the graph.
-    schema : of the events.
+    schema : Schema of the events.
     tolerance : t of the module docstring.
     """
     n_values = 1 if schema.is_table else math.prod(schema.event_shape)
@@ -145,9 +145,9 @@ def compared(sampler: PhysicalSampler, run: Run, schema: Schema, *, tolerance: f
 
 def _outputs(sampler: PhysicalSampler, run: Run, n: int, *, seed: int) -> list[np.ndarray]:
     """Return each output (4, n, ...): of the model, of the graph, and of the model on the noise above and below."""
-    noise, *given = sampler.example(n, seed=seed)
-    model, above, below = (sampler(z, *given) for z in (noise, _next(noise, math.inf), _next(noise, -math.inf)))
-    graph = run(*(x.numpy() for x in (noise, *given)))
+    noise, *conditions = sampler.example(n, seed=seed)
+    model, above, below = (sampler(z, *conditions) for z in (noise, _next(noise, math.inf), _next(noise, -math.inf)))
+    graph = run(*(x.numpy() for x in (noise, *conditions)))
     return [np.stack(four) for four in zip(model, graph, above, below, strict=True)]
 
 

@@ -102,10 +102,10 @@ class ShardFolder:
 
     Parameters
     ----------
-    path : the folder.
+    path : Path of the folder.
     asked : all that the samples depend on, as JSON: a folder of other samples is refused.
-    shards : all of them.
-    suffix : of the part files.
+    shards : All shards of the samples.
+    suffix : Suffix of the part files.
     """
 
     def __init__(self, path: str | Path, asked: Mapping[str, Any], shards: Sequence[Shard], suffix: str) -> None:
@@ -144,13 +144,13 @@ class ShardFolder:
     def finished(self) -> dict[int, str]:
         """Return the digests of the finished shards by number; their files are there, and of the size they had."""
         manifest = self._manifest() or {}
-        found = {entry["index"]: entry for entry in manifest.get("shards", ()) if entry["done"]}
+        entries = {entry["index"]: entry for entry in manifest.get("shards", ()) if entry["done"]}
         for file in self.path.glob(".part-*.json"):
             entry = _read(file)
             if entry is not None:
                 checked(entry, _Finished, file, remedy=_REMEDY)
-                found[entry["index"]] = entry
-        return {shard.index: found[shard.index]["sha256"] for shard in self.shards if self._is_whole(shard, found)}
+                entries[entry["index"]] = entry
+        return {shard.index: entries[shard.index]["sha256"] for shard in self.shards if self._is_whole(shard, entries)}
 
     def missing(self, shards: Sequence[Shard]) -> list[Shard]:
         """Return those of `shards` that are not finished."""
@@ -198,9 +198,9 @@ class ShardFolder:
         where = {"index": shard.index, "file": file.name, "start": shard.start, "rows": shard.n_rows, "done": done}
         return where | ({"bytes": file.stat().st_size, "sha256": digests[shard.index]} if done else {})
 
-    def _is_whole(self, shard: Shard, found: Mapping[int, Mapping[str, Any]]) -> bool:
+    def _is_whole(self, shard: Shard, entries: Mapping[int, Mapping[str, Any]]) -> bool:
         file = self.part(shard)
-        return shard.index in found and file.is_file() and file.stat().st_size == found[shard.index]["bytes"]
+        return shard.index in entries and file.is_file() and file.stat().st_size == entries[shard.index]["bytes"]
 
     def _manifest(self) -> dict[str, Any] | None:
         file = self.path / MANIFEST
@@ -251,10 +251,10 @@ def parse_task(text: str) -> tuple[int, int]:
     InputError
         Unless 1 <= i <= k.
     """
-    found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise InputError(f"Expected --shard I/K with 1 <= I <= K, got {text!r}. The third of twenty tasks is 3/20.")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def array_script(command: Sequence[str], n_tasks: int) -> str:
@@ -262,8 +262,8 @@ def array_script(command: Sequence[str], n_tasks: int) -> str:
 
     Parameters
     ----------
-    command : that does everything, without ``--shard``.
-    n_tasks : of the array, one core each.
+    command : Command that draws everything, without ``--shard``.
+    n_tasks : Number of tasks of the array, one core each.
     """
     whole = shlex.join(command)
     return f"""#!/bin/bash
