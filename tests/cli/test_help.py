@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from reverie.cli.completion import completion_script
 from reverie.cli.main import VERBS
 from reverie.cli.model_options import MODEL_NAMES
 from reverie.experiment.config import model_names, parameter_texts
@@ -79,6 +80,11 @@ def test_completion_knows_verbs_options_and_names(call, shell):
         assert word in out
 
 
+@pytest.fixture(scope="module")
+def bash_script() -> str:
+    return completion_script("bash")
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -92,10 +98,9 @@ def test_completion_knows_verbs_options_and_names(call, shell):
         (("resume", "--qu"), ["--quiet"]),
     ],
 )
-def test_bash_completes(call, tmp_path, words, expected):
-    script = call("--print-completion", "bash")[1]
+def test_bash_completes(bash_script, tmp_path, words, expected):
     line = ["reverie", *words]
-    probe = f"""{script}
+    probe = f"""{bash_script}
 COMP_WORDS=({" ".join(line)}); COMP_CWORD={len(line) - 1}
 _shtab_reverie
 printf '%s\\n' "${{COMPREPLY[@]}}"

@@ -20,7 +20,7 @@ from reverie.experiment.training import Interrupt
 from reverie.training import load_state, save_state
 
 STEPS = 600
-TINY = "--model.generator 16,16 --model.discriminator 16,16 --model.batch_size 32 --model.record_every 20 --model.refine false"
+TINY = "--generator 16,16 --discriminator 16,16 --batch_size 32 --record_every 20 --refine false"
 
 
 def command(table: Path, out: Path) -> list[str]:
