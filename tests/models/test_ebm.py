@@ -14,10 +14,11 @@ from torch import nn
 from reverie.core.errors import InputError, TrainingError
 from reverie.data.dataset import Dataset
 from reverie.models.ebm.estimator import EBM
-from reverie.models.ebm.likelihood import EnergyPath, annealed_log_z, grid_log_z
+from reverie.models.ebm.likelihood import EnergyPath, grid_log_z
 from reverie.models.ebm.sampling import Jumps, jump
-from reverie.models.ebm.training import EnergyLearner, ReplayBuffer, contrastive_loss
+from reverie.models.ebm.training import EnergyStep, ReplayBuffer, contrastive_loss
 from reverie.networks.energies import build_energy
+from reverie.samplers.annealing import anneal, annealed_estimate, schedule
 from reverie.samplers.langevin import MALAState, energy_and_gradient
 from reverie.samplers.run import run
 
@@ -186,14 +187,19 @@ def test_a_box_that_is_too_small_grows():
     assert value == pytest.approx(0.5 * math.log(2 * math.pi), abs=1e-5)
 
 
+def _annealed_log_z(path, n_temperatures, n_chains, generator):
+    _, log_w = anneal(path, path.start(n_chains, generator), schedule(n_temperatures), generator)
+    return annealed_estimate(log_w, path.log_z0, n_temperatures)
+
+
 def test_annealing_finds_log_z_of_a_normal_distribution_and_of_two_wells():
     P = torch.diag(torch.tensor([0.5, 1.0, 2.0, 4.0, 9.0]))
     path = EnergyPath(lambda x: 0.5 * ((x @ P) * x).sum(1), (5,), step_size=0.1)
-    found = annealed_log_z(path, 300, 300, _generator(8))
+    found = _annealed_log_z(path, 300, 300, _generator(8))
     exact = 2.5 * math.log(2 * math.pi) - 0.5 * float(torch.logdet(P))
     assert abs(found.value - exact) < WIDTH * found.error
     assert found.error < 0.05
-    wells = annealed_log_z(EnergyPath(_two_wells, (1,), step_size=0.2, spread=4.0), 300, 500, _generator(9))
+    wells = _annealed_log_z(EnergyPath(_two_wells, (1,), step_size=0.2, spread=4.0), 300, 500, _generator(9))
     exact = 0.5 * math.log(2 * math.pi * 0.25)
     assert abs(wells.value - exact) < WIDTH * wells.error
 
@@ -222,7 +228,7 @@ def test_probability_adds_up_to_one_in_the_units_of_the_data():
 
 def _blown_up(monkeypatch, factor):
     """Make the weights blow up once, at step 40; at half the rate nothing happens."""
-    step = EnergyLearner.train_step
+    step = EnergyStep.train_step
 
     def train_step(self, batch, generator):
         if self.step == 40 and self.rate_factor == 1:
@@ -231,7 +237,7 @@ def _blown_up(monkeypatch, factor):
                     weight.mul_(factor)
         return step(self, batch, generator)
 
-    monkeypatch.setattr(EnergyLearner, "train_step", train_step)
+    monkeypatch.setattr(EnergyStep, "train_step", train_step)
 
 
 @pytest.mark.parametrize("factor", [float("nan"), 1e4])

@@ -14,13 +14,13 @@ from torch import nn
 from reverie.core.measured import Measured
 from reverie.models.ebm.estimator import EBM
 from reverie.models.ebm.likelihood import EnergyPath, energy_gap, signs_of_overfitting, two_ways
-from reverie.models.ebm.training import EnergyLearner, Recipe
+from reverie.models.ebm.training import EnergyStep, Settings
 from reverie.networks.energies import EnergyNetwork
 
 ALPHA = 1e-4
 WIDTH = float(stats.norm.isf(ALPHA / 2))
 D = 5
-RECIPE = Recipe(
+SETTINGS = Settings(
     **{"method": "contrastive", "max_steps": 1, "learning_rate": 1e-3, "n_langevin": 1, "step_size": "auto"},
     **{"adjusted": True, "temperature": 1.0, "restart_fraction": 0.0, "jumps": True, "spread": 1.0},
     **{"energy_penalty": 0.0, "sigma": 0.1, "ema_decay": 0.0, "gradient_clip": 10.0},
@@ -86,7 +86,7 @@ def test_a_well_that_the_stored_chains_do_not_know_counts():
 
 def _observed(variance, held_out, train, weight=None):
     """Return what a check sees of a learner that holds N(0, variance) and samples of it."""
-    learner = EnergyLearner(EnergyNetwork(_Normal(variance), confinement=None), None, torch.zeros(1000, D), RECIPE)
+    learner = EnergyStep(EnergyNetwork(_Normal(variance), confinement=None), None, torch.zeros(1000, D), SETTINGS)
     learner.buffer.x = _Normal(variance).draw(1000, 5)
     learner.log_eta = torch.tensor(0.7 * variance).log()
     rows = {"x": held_out} | ({} if weight is None else {"weight": weight})

@@ -8,11 +8,11 @@ Whole numbers, categories, spins and pixels are spread over cells by noise and t
 is rounded back. Of an angle the period is cut: it is learnt on an interval. The temperature is 1 throughout:
 samples are of exp(-E), unless another one is asked for.
 
-How samples are drawn from the finished model is told in `reverie.models.ebm.sampling`.
+How samples are drawn from the finished model stands in `reverie.models.ebm.sampling`.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -30,10 +30,12 @@ from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.base import LikelihoodModel
 from reverie.models.density_features import energy_preprocessing, without_density
-from reverie.models.ebm.sampling import Jumps, LogZ, Memory, found_log_z, settled, steps_of_a_sample
-from reverie.models.ebm.training import EnergyLearner, Recipe
+from reverie.models.ebm.likelihood import LogZ, energy_log_z
+from reverie.models.ebm.sampling import Jumps, Mixing, sample_steps, settled_chains
+from reverie.models.ebm.training import EnergyStep, Settings
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
 from reverie.networks.energies import SMOOTH, build_energy
+from reverie.networks.user import Specification
 from reverie.networks.whitening import Whitening
 from reverie.samplers.run import run
 
@@ -43,6 +45,12 @@ METHODS = ("contrastive", "score_matching")
 _STOCK = 1024  # chains that are kept with the model
 _ROWS_AT_ONCE = 4096
 _WIDE = 64  # values of an event beyond which batches are small
+_IN_HISTORY = (
+    ("positive_phase", "mean energy of events in the last window"),
+    ("negative_phase", "mean energy of chains in the last window"),
+    ("acceptance", "of Langevin steps in the last window"),
+    ("jumps", "accepted share of jumps in the last window"),
+)
 
 
 class EBM(LikelihoodModel):
@@ -131,7 +139,7 @@ class EBM(LikelihoodModel):
     def __init__(
         self,
         *,
-        energy: Any = "auto",
+        energy: Specification = "auto",
         method: str = "contrastive",
         periodic: bool | Literal["auto"] = "auto",
         activation: str = "silu",
@@ -166,50 +174,37 @@ class EBM(LikelihoodModel):
         n_threads: Count | Literal["auto"] = "auto",
         compile: bool | Literal["auto"] = "auto",
     ) -> None:
-        self.energy = energy
-        self.method = method
-        self.periodic = periodic
-        self.activation = activation
-        self.confinement = confinement
-        self.sharpness = sharpness
-        self.n_langevin = n_langevin
-        self.step_size = step_size
-        self.adjusted = adjusted
-        self.temperature = temperature
-        self.jumps = jumps
-        self.buffer_size = buffer_size
-        self.restart_fraction = restart_fraction
-        self.energy_penalty = energy_penalty
-        self.sigma = sigma
-        self.whiten = whiten
-        self.n_sample_steps = n_sample_steps
-        self.n_temperatures = n_temperatures
-        self.n_annealed = n_annealed
-        self.batch_size = batch_size
-        self.max_steps = max_steps
-        self.learning_rate = learning_rate
-        self.gradient_clip = gradient_clip
-        self.ema_decay = ema_decay
-        self.preprocessing = preprocessing
-        self.validation_fraction = validation_fraction
-        self.n_checks = n_checks
-        self.keep_best = keep_best
-        self.on_alarm = on_alarm
-        self.device = str(device)
-        self.random_state = random_state
-        self.record_every = record_every
-        self.n_threads = n_threads
-        self.compile = compile
+        self.energy, self.method, self.periodic, self.activation = energy, method, periodic, activation
+        self.confinement, self.sharpness, self.whiten = confinement, sharpness, whiten
+        self.n_langevin, self.step_size, self.adjusted = n_langevin, step_size, adjusted
+        self.temperature, self.jumps, self.buffer_size = temperature, jumps, buffer_size
+        self.restart_fraction, self.energy_penalty, self.sigma = restart_fraction, energy_penalty, sigma
+        self.n_sample_steps, self.n_temperatures, self.n_annealed = n_sample_steps, n_temperatures, n_annealed
+        self.batch_size, self.max_steps, self.learning_rate = batch_size, max_steps, learning_rate
+        self.gradient_clip, self.ema_decay, self.preprocessing = gradient_clip, ema_decay, preprocessing
+        self.validation_fraction, self.n_checks, self.keep_best = validation_fraction, n_checks, keep_best
+        self.on_alarm, self.device, self.random_state = on_alarm, str(device), random_state
+        self.record_every, self.n_threads, self.compile = record_every, n_threads, compile
 
     @property
     def log_z_(self) -> LogZ:
         """Log Z over preprocessed, whitened features."""
         check_is_fitted(self)
-        if self._memory is None:
-            return self._found_log_z()  # of weights that still change
-        if self._log_z is None:
-            self._log_z = self._found_log_z()
-        return self._log_z
+        if self._log_z is not None:
+            return self._log_z
+        kernel = self._kernel()
+        log_z = energy_log_z(
+            self._networks()["energy"],
+            kernel.stock,
+            step_size=float(kernel.step_size),
+            spread=kernel.spread,
+            n_temperatures=self.n_temperatures,
+            n_chains=self.n_annealed,
+            generator=child_generator(self.seed_, "log z", device=self.device_),
+        )
+        if self._mixing is not None:  # else the weights still change
+            self._log_z = log_z
+        return log_z
 
     @property
     def n_sample_steps_(self) -> int:
@@ -217,68 +212,67 @@ class EBM(LikelihoodModel):
         check_is_fitted(self)
         if self.n_sample_steps != "auto":
             return int(self.n_sample_steps)
-        return steps_of_a_sample(self._memory, math.prod(self.preprocessing_.transform.output_shape))
+        return sample_steps(self._mixing, math.prod(self.preprocessing_.transform.output_shape))
 
     def energies(self, X: Any) -> np.ndarray:
         """Return E of each event, (n_samples,): minus the log density of its whitened features, up to log Z."""
         check_is_fitted(self)
         x = self.preprocessing_.features(self._values(X, reset=False)).to(self.device_)
-        return self._energies(self._whitened(x)).cpu().numpy()
+        return self._energies(x).cpu().numpy()
 
     def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
         """Return likelihoods, log Z, both phases and how well the chains mix, with warnings and curves."""
-        log_z, told, memory = self.log_z_, self.history_[-1] if self.history_ else {}, self._memory
+        log_z, mixing, last = self.log_z_, self._mixing, self.history_[-1] if self.history_ else {}
         numbers = [Quantity("log Z", log_z.value, log_z.error, "nats, of the energy over whitened features")]
         if log_z.ess is not None:
             numbers += [Quantity("effective chains of log Z", log_z.ess, None, f"of {self.n_annealed}")]
-        if memory is not None:
+        if mixing is not None:
             numbers += [
-                Quantity("memory of the chains", memory.tau, None, "steps, the longest of energy and coordinates"),
-                Quantity("R-hat of the chains", memory.r_hat, None, "the largest; above 1.05 they do not agree"),
+                Quantity("memory of the chains", mixing.tau, None, "steps, the longest of energy and coordinates"),
+                Quantity("R-hat of the chains", mixing.r_hat, None, "the largest; above 1.05 they do not agree"),
             ]
         numbers += [Quantity("steps of a sample", float(self.n_sample_steps_), None, "Langevin steps and jumps")]
-        numbers += [Quantity(name.replace("_", " "), told[name], None, said) for name, said in _TOLD if name in told]
-        said = [log_z.warning, "" if memory is None else memory.warning, self._of_temperature()]
-        found = Assessment(tuple(numbers), tuple(filter(None, said)), tuple(self._curves()))
-        return super().assess(train, held_out, random_state=random_state) + found
+        numbers += [
+            Quantity(name.replace("_", " "), last[name], None, meaning) for name, meaning in _IN_HISTORY if name in last
+        ]
+        warnings = [log_z.warning, "" if mixing is None else mixing.warning]
+        if not self.adjusted and self.temperature != 1:
+            warnings.append(f"Samples are drawn at temperature {self.temperature:g}, not from exp(-E).")
+        phases = [name for name in ("positive_phase", "negative_phase") if self.history_ and name in self.history_[0]]
+        steps = [line["step"] for line in self.history_]
+        lines = {name.replace("_", " "): (steps, [line[name] for line in self.history_]) for name in phases}
+        curves = (Curves("Energies of events and of chains", "step", "mean energy", lines),) if lines else ()
+        own = Assessment(tuple(numbers), tuple(filter(None, warnings)), curves)
+        return super().assess(train, held_out, random_state=random_state) + own
 
     def _without_likelihood(self) -> str:
         return without_density(self.preprocessing_)
 
-    def _of_temperature(self) -> str:
-        is_one = self.adjusted or self.temperature == 1
-        return "" if is_one else f"Samples are drawn at temperature {self.temperature:g}, not from exp(-E)."
-
-    def _curves(self) -> Iterator[Curves]:
-        names = [name for name in ("positive_phase", "negative_phase") if self.history_ and name in self.history_[0]]
-        if names:
-            steps = [line["step"] for line in self.history_]
-            lines = {name.replace("_", " "): (steps, [line[name] for line in self.history_]) for name in names}
-            yield Curves("Energies of events and of chains", "step", "mean energy", lines)
-
     def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
-        log_z = self.log_z_
-        values = -self._energies(self._whitened(features)) - log_z.value
-        whitening: Any = self._networks().get("whitening")
+        log_z, whitening = self.log_z_, self._whitening()
+        values = -self._energies(features) - log_z.value
         if whitening is not None:
             values = values + torch.linalg.slogdet(whitening.matrix.double())[1]
         return values, log_z.error
 
     @torch.no_grad()
     def _energies(self, x: Tensor) -> Tensor:
-        network = self._networks()["energy"]
+        """Return E of features x (n, *latent event), (n,) float64."""
+        network, whitening = self._networks()["energy"], self._whitening()
+        x = x if whitening is None else whitening(x)
         return torch.cat([network(part).double() for part in x.split(_ROWS_AT_ONCE)])
 
-    def _whitened(self, x: Tensor) -> Tensor:
-        whitening: Any = self._networks().get("whitening")
-        return x if whitening is None else whitening(x)
+    def _whitening(self) -> Whitening | None:
+        """Return the map of features to the coordinates of the energy, where there is one."""
+        whitening = self._networks().get("whitening")
+        assert whitening is None or isinstance(whitening, Whitening)
+        return whitening
 
     def _drawer(
         self, n_samples: int, seed: int, *, condition: Any = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         self._condition_features(condition, n_samples, seed)  # a condition is refused there
-        networks: Any = self._networks()
-        network, whitening = networks["energy"], networks.get("whitening")
+        network, whitening = self._networks()["energy"], self._whitening()
         kernel, n_steps = self._kernel(), self.n_sample_steps_
 
         def draw(start: int, n: int, noise: torch.Generator) -> Tensor:  # noqa: ARG001 - rows differ by their noise
@@ -290,23 +284,26 @@ class EBM(LikelihoodModel):
 
     def _kernel(self) -> Jumps:
         """Return the kernel of a sample, whose stock is what it starts from."""
-        options: dict[str, Any] = {name: getattr(self, name) for name in ("adjusted", "temperature", "jumps")}
-        options |= {"spread": self.confinement or 1.0}
-        if self._memory is not None:
-            return Jumps(self._memory.eta, self._stock, **options)
-        learner: Any = self._run.train_step
-        return Jumps(float(learner.log_eta.exp()), learner.buffer.x[:_STOCK].clone(), **options)
+        if self._mixing is not None:
+            step_size, stock = self._mixing.eta, self._stock
+        else:
+            step = self._run.train_step
+            assert isinstance(step, EnergyStep)
+            step_size, stock = float(step.log_eta.exp()), step.buffer.x[:_STOCK].clone()
+        return Jumps(
+            step_size,
+            stock,
+            spread=self.confinement or 1.0,
+            adjusted=self.adjusted,
+            temperature=self.temperature,
+            jumps=self.jumps,
+        )
 
-    def _settled(self) -> tuple[Tensor, Memory]:
+    def _settled(self) -> tuple[Tensor, Mixing]:
         """Return chains under the present weights, and how they mix."""
         generator = child_generator(self.seed_, "settle", device=self.device_)
         kernel = self._kernel()
-        return settled(kernel, self._networks()["energy"], kernel.stock, generator)
-
-    def _found_log_z(self) -> LogZ:
-        generator = child_generator(self.seed_, "log z", device=self.device_)
-        options = {"n_temperatures": self.n_temperatures, "n_chains": self.n_annealed, "generator": generator}
-        return found_log_z(self._networks()["energy"], self._kernel(), **options)
+        return settled_chains(kernel, self._networks()["energy"], kernel.stock, generator)
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
         return energy_preprocessing(dataset, container, self.preprocessing)
@@ -315,11 +312,11 @@ class EBM(LikelihoodModel):
         return min(n_rows, 64 if n_features > _WIDE else 512)
 
     def _begin(self) -> None:
-        self._memory: Memory | None = None
+        self._mixing: Mixing | None = None
         self._log_z: LogZ | None = None
 
     def _finish(self) -> None:
-        self._stock, self._memory = self._settled()
+        self._stock, self._mixing = self._settled()
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         shape = tuple(self.preprocessing_.transform.output_shape)
@@ -336,31 +333,30 @@ class EBM(LikelihoodModel):
         networks: dict[str, nn.Module] = {"energy": network}
         return networks | ({"whitening": Whitening(shape[0])} if self.whiten and len(shape) == 1 else {})
 
-    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> EnergyLearner:
-        whitening: Any = networks.get("whitening")
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> EnergyStep:
+        whitening = networks.get("whitening")
+        assert whitening is None or isinstance(whitening, Whitening)
         if whitening is not None:
             whitening.fit(train["x"])
-        names = [name for name in Recipe.__dataclass_fields__ if name not in ("spread", "restart_fraction")]
+        names = [name for name in Settings.__dataclass_fields__ if name not in ("spread", "restart_fraction")]
         options = {name: getattr(self, name) for name in names}
         restart = (0.0 if self.jumps else 0.05) if self.restart_fraction == "auto" else self.restart_fraction
-        recipe = Recipe(**options, spread=self.confinement or 1.0, restart_fraction=float(restart))
+        settings = Settings(**options, spread=self.confinement or 1.0, restart_fraction=float(restart))
         size = self.batch_size
-        size = self._batch_size(len(train["x"]), train["x"][0].numel()) if size == "auto" else size
-        n_chains = 2 * int(size) if self.buffer_size == "auto" else int(self.buffer_size)
+        size = self._batch_size(len(train["x"]), train["x"][0].numel()) if size == "auto" else int(size)
+        n_chains = 2 * size if self.buffer_size == "auto" else int(self.buffer_size)
         generator = child_generator(self.seed_, "chains", device=self.device_)
         chains = torch.randn(n_chains, *train["x"].shape[1:], generator=generator, device=self.device_)
-        return EnergyLearner(networks["energy"], whitening, recipe.spread * chains, recipe)
+        return EnergyStep(networks["energy"], whitening, settings.spread * chains, settings)
 
     def _resolved(self) -> dict[str, Any]:
-        learner: Any = self._run.train_step
-        return {"restart_fraction": learner.recipe.restart_fraction, "buffer_size": len(learner.buffer)}
+        step = self._run.train_step
+        assert isinstance(step, EnergyStep)
+        return {"restart_fraction": step.settings.restart_fraction, "buffer_size": len(step.buffer)}
 
     def _check_configuration(self) -> None:
         check_choice("method", self.method, dict.fromkeys(METHODS, True))
         check_choice("activation", self.activation, dict.fromkeys(SMOOTH, True))
-        self._check_steps()
-
-    def _check_steps(self) -> None:
         if not self.adjusted and self.step_size == "auto":
             raise InputError("Expected a step_size for unadjusted steps, got 'auto', which follows an acceptance.")
         if self.adjusted and self.temperature != 1:
@@ -384,19 +380,11 @@ class EBM(LikelihoodModel):
 
     def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         texts, tensors = super()._attachments()
-        stock, memory = self._settled() if self._memory is None else (self._stock, self._memory)
-        texts |= {"memory": memory.to_json(), "log_z": asdict(self.log_z_)}
+        stock, mixing = self._settled() if self._mixing is None else (self._stock, self._mixing)
+        texts |= {"memory": asdict(mixing), "log_z": asdict(self.log_z_)}
         return texts, tensors | {"chains": stock}
 
     def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self._stock = tensors["chains"].to(self.device_)
-        self._memory, self._log_z = Memory.from_json(texts["memory"]), LogZ(**texts["log_z"])
-
-
-_TOLD = (
-    ("positive_phase", "mean energy of events in the last window"),
-    ("negative_phase", "mean energy of chains in the last window"),
-    ("acceptance", "of Langevin steps in the last window"),
-    ("jumps", "accepted share of jumps in the last window"),
-)
+        self._mixing, self._log_z = Mixing(**texts["memory"]), LogZ(**texts["log_z"])

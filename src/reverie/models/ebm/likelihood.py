@@ -1,25 +1,16 @@
-r"""The normalising constant of an energy-based model, log Z = log of the integral of exp(-E).
+r"""log Z of an energy-based model, and how well it does on events that it does not learn.
 
-One or two features: midpoint sums over a box that holds the events and a margin, with n and with n / 2 cells per axis.
-Their difference bounds the error of the finer one where E is smooth. A probability in the outer twentieth on any side
-says that the box is too small; it is grown until there is next to none.
+log Z = log of the integral of exp(-E). One or two features: midpoint sums over a box that holds the events and a
+margin, with n and with n / 2 cells per axis. Their difference bounds the error of the finer one where E is smooth. A
+probability in the outer twentieth on any side says that the box is too small; it is grown until there is next to none.
 
-More features: annealed importance sampling (`reverie.samplers.annealing`) along
+More features: annealed importance sampling both ways (`reverie.samplers.annealing`) along
 
     E_beta(x) = (1 - beta) |x|^2 / (2 s^2) + beta E(x),     log Z_0 = d log(2 pi s^2) / 2,
 
-from independent normal draws, each step a Metropolis-adjusted Langevin step, so that every E_beta is left invariant.
-Inverse step sizes go linearly from that of the normal distribution to that found for E, as the curvature of E_beta
-does.
-
-References
-----------
-Neal, Stat. Comput. 11, 125 (2001), physics/9803008.
-
-log Z of an energy of more than two features, and how well such a model does on events that it does not learn.
-
-log Z is annealed both ways between a normal distribution and E (`reverie.samplers.annealing`). Forward chains are new,
-backward ones go on from chains of the model, after some more steps:
+each step a Metropolis-adjusted Langevin step, so that every E_beta is left invariant. Inverse step sizes go linearly
+from that of the normal distribution to that found for E, as the curvature of E_beta does. Forward chains start from
+independent normal draws, backward ones go on from chains of the model, after some more steps:
 
     log Z = bridge, or forward where that is more than log 100 above it
 
@@ -39,7 +30,8 @@ before the first step, but it tells of overfitting where log Z is too uncertain 
 
 References
 ----------
-Bennett, J. Comput. Phys. 22, 245 (1976); Grosse, Ghahramani and Adams, arXiv:1511.02543 (bounds from both ways).
+Neal, Stat. Comput. 11, 125 (2001), physics/9803008; Bennett, J. Comput. Phys. 22, 245 (1976);
+Grosse, Ghahramani and Adams, arXiv:1511.02543 (bounds from both ways).
 """
 
 import math
@@ -54,7 +46,16 @@ from reverie.samplers.annealing import AnnealedEstimate, anneal, annealed_estima
 from reverie.samplers.langevin import MALAState, energy_and_gradient, log_acceptance
 from reverie.samplers.metropolis import accept
 
-__all__ = ["EnergyPath", "TwoWays", "annealed_log_z", "energy_gap", "grid_log_z", "signs_of_overfitting", "two_ways"]
+__all__ = [
+    "EnergyPath",
+    "LogZ",
+    "TwoWays",
+    "energy_gap",
+    "energy_log_z",
+    "grid_log_z",
+    "signs_of_overfitting",
+    "two_ways",
+]
 
 _AT_ONCE = 1 << 16  # points whose energies are computed together
 _MARGIN = 0.25  # of the width of the events, on both sides
@@ -62,6 +63,59 @@ _RIM, _NEXT_TO_NONE = 20, 1e-6  # the outer twentieth of the box, and the probab
 _SEARCHED = 100  # cells per axis while the box is sought
 _MOST_GROWTHS = 6
 _NORMAL_STEP = 1.36  # eta of N(0, 1) in d dimensions is (1.65^2 / 2) d^(-1/3): Roberts and Rosenthal (1998)
+_SETTLING = 20  # steps of the backward chains before they leave
+_RARELY = math.log(100.0)  # a mean weight is so much too large with a probability below 0.01
+_VAGUE = 0.5  # nats: a surer log Z needs no warning
+_BY_HEART = 4.0  # standard errors of the gap
+
+
+@dataclass(frozen=True)
+class LogZ:
+    """The log of the normalising constant of an energy, over whitened features.
+
+    Parameters
+    ----------
+    value, error : in nats.
+    ess : effective number of forward chains; None where a grid was summed.
+    warning : what is doubtful about it, or nothing.
+    """
+
+    value: float
+    error: float
+    ess: float | None = None
+    warning: str = ""
+
+
+def energy_log_z(
+    energy: Energy,
+    chains: Tensor,
+    *,
+    events: Tensor | None = None,
+    n_cells: int = 1000,
+    step_size: float,
+    spread: float,
+    n_temperatures: int,
+    n_chains: int,
+    generator: torch.Generator,
+) -> LogZ:
+    """Return log Z of an energy: on a grid for one or two features, else by annealing both ways.
+
+    Parameters
+    ----------
+    energy : (batch, *event) -> (batch,).
+    chains : (chain, *event) samples of the energy.
+    events : (batch, d) rows around which the box of the grid is laid; None takes the chains.
+    n_cells : cells per axis of the grid.
+    step_size : eta of a Langevin step on the energy.
+    spread : s of the normal distribution at the other end of the annealing.
+    n_temperatures, n_chains : of the annealing, each way.
+    generator : of the annealing.
+    """
+    if chains[0].numel() <= 2:
+        return LogZ(*grid_log_z(energy, chains if events is None else events, n_cells))
+    path = EnergyPath(energy, tuple(chains.shape[1:]), step_size=step_size, spread=spread)
+    both = two_ways(path, chains, n_temperatures=n_temperatures, n_chains=n_chains, generator=generator)
+    return LogZ(both.value, both.error, both.forward.ess, both.warning)
 
 
 @torch.no_grad()
@@ -150,21 +204,6 @@ class EnergyPath:
 
     def _normal(self, x: Tensor) -> Tensor:
         return x.flatten(1).square().sum(1) / (2 * self.spread**2)
-
-
-def annealed_log_z(
-    path: EnergyPath, n_temperatures: int, n_chains: int, generator: torch.Generator
-) -> AnnealedEstimate:
-    """Return log Z of the end of `path`, with its error and the effective number of chains."""
-    betas = schedule(n_temperatures)
-    _, log_w = anneal(path, path.start(n_chains, generator), betas, generator)
-    return annealed_estimate(log_w, path.log_z0, len(betas) - 1)
-
-
-_SETTLING = 20  # steps of the backward chains before they leave
-_RARELY = math.log(100.0)  # a mean weight is so much too large with a probability below 0.01
-_VAGUE = 0.5  # nats: a surer log Z needs no warning
-_BY_HEART = 4.0  # standard errors of the gap
 
 
 @dataclass(frozen=True)

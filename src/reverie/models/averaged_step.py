@@ -1,0 +1,115 @@
+r"""Steps of one network that descend one loss, and the average of its weights along their path.
+
+    w <- w - rate * (Adam's or AdamW's direction of grad loss),        w_mean <- beta w_mean + (1 - beta) w
+
+The learning rate is held for a share of the run, then lowered along a cosine; beta rises to its value over the first
+steps (`reverie.training.averaging`). Samples and likelihoods come from the averaged weights.
+"""
+
+import copy
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from reverie.compile.step import Compiled
+from reverie.models.training_run import TrainStep
+from reverie.training.averaging import ema_decay, ema_update
+from reverie.training.descent import Descent
+from reverie.training.optimizers import learning_rate_factor
+
+__all__ = ["AveragedStep"]
+
+Rows = Mapping[str, Tensor]
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class AveragedStep(TrainStep, Generic[Network]):
+    """Takes the steps of one network; a child writes `loss`, `networks` and `observe`.
+
+    Parameters
+    ----------
+    network : to train, on its device.
+    optimizer, betas, weight_decay, clip : as in `reverie.training.descent.Descent`.
+    max_steps : length of the run.
+    learning_rate : at the start.
+    ema_decay : beta per step, in [0, 1); 0 keeps the last weights.
+    hold : share of the run at the full learning rate.
+    compile : as in `reverie.compile.step.Compiled`.
+
+    Attributes
+    ----------
+    average : copy of the network with the averaged weights.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        optimizer: str = "adam",
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float | None = None,
+        clip: float | None = None,
+        max_steps: int,
+        learning_rate: float,
+        ema_decay: float,
+        hold: float = 0.5,
+        compile: bool | str = False,
+    ) -> None:
+        self.network = network.train()
+        self.average = copy.deepcopy(network).requires_grad_(requires_grad=False)
+        self.max_steps, self._rate, self._decay, self._hold = max_steps, learning_rate, ema_decay, hold
+        weights = [p for p in network.parameters() if p.requires_grad]
+        self.descent = Descent(
+            weights, optimizer, learning_rate=learning_rate, betas=betas, weight_decay=weight_decay, clip=clip
+        )
+        self.compiled = Compiled(self._update, mode=compile, n_calls=max_steps)
+
+    @abstractmethod
+    def loss(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of a batch, a scalar that depends on the weights, and scalars for the history, detached."""
+
+    def train_step(self, batch: Rows, generator: torch.Generator) -> dict[str, Tensor]:
+        """Take a step on a batch of features "x", with "condition" and "weight" if there are any."""
+        factor = learning_rate_factor(self.step, self.max_steps, hold=self._hold) * self.rate_factor
+        numbers = {"rate": self._rate * factor, "decay": ema_decay(self.step, self._decay)}
+        scalars = self.compiled((dict(batch), numbers), generator)
+        self.step += 1
+        return scalars
+
+    def _update(self, inputs: tuple[Rows, Mapping[str, Any]], generator: torch.Generator) -> dict[str, Tensor]:
+        batch, numbers = inputs
+        loss, scalars = self.loss(batch, generator)
+        norm = self.descent.along(loss, numbers["rate"])
+        current = [p.detach() for p in self.network.parameters()]
+        ema_update(list(self.average.parameters()), current, decay=numbers["decay"])
+        return {"loss": loss.detach(), **scalars, **({} if norm is None else {"gradient": norm})}
+
+    def averaged(self) -> Network:
+        """Return the averaged network; its buffers are those of the present one."""
+        for averaged, present in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            averaged.copy_(present)
+        return self.average
+
+    def trained(self) -> list[nn.Module]:
+        """Return the networks whose weights are trained."""
+        return [self.network]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that an exact resume needs."""
+        return {
+            "step": self.step,
+            "rate_factor": self.rate_factor,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.descent.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` returned."""
+        self.step, self.rate_factor = state["step"], state["rate_factor"]
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.descent.load_state_dict(state["optimizer"])
