@@ -38,7 +38,7 @@ import reverie
 from reverie.core.random import child_generator, child_seed
 from reverie.models.vae.estimator import VAE
 from reverie.models.vae.likelihood import estimated_log_prob
-from reverie.models.vae.training import bits_of
+from reverie.models.vae.networks import bits_of
 from reverie.objectives.variational import iwae_bound
 
 PUBLISHED = {"vae": "86.76, reproduced 86.35", "iwae": "85.54, reproduced 85.18"}

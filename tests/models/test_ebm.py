@@ -211,7 +211,7 @@ def test_annealing_finds_log_z_of_a_normal_distribution_and_of_two_wells():
 def test_the_likelihood_of_normal_data_is_minus_their_entropy(method):
     """A bound from below: KL >= 0 up to the scatter of log p; and from above what 400 steps reach."""
     x = _normal_table(3000)
-    model = EBM(energy=(32, 32), max_steps=300, random_state=0, method=method, sigma=0.2).fit(x[:2000])
+    model = EBM(energy=(32, 32), max_steps=300, n_checks=4, random_state=0, method=method, sigma=0.2).fit(x[:2000])
     entropy = math.log(2 * math.pi * math.e) + 0.5 * math.log(0.25 * 4)  # det of the covariance is 1
     found = model.log_likelihood(x[2000:]).mean
     assert -0.08 - WIDTH * found.error < found.value + entropy < WIDTH * found.error
@@ -263,7 +263,7 @@ def test_angles_counts_and_categories_are_learnt_and_come_back_as_they_are():
     data = Dataset(values, names=["phi", "hits", "kind"])
     schema = data.schema.edit("phi", kind="periodic").edit("kind", kind="categorical", levels=(0, 1, 5))
     data = Dataset(values, schema=schema)
-    model = EBM(**TINY | {"n_temperatures": 20}).fit(data)
+    model = EBM(**TINY | {"n_temperatures": 20, "n_annealed": 32, "n_checks": 2}).fit(data)
     drawn = model.sample(200, random_state=0).values
     assert np.abs(drawn[:, 0]).max() <= np.pi
     assert set(np.unique(drawn[:, 2])) <= {0, 1, 5}
@@ -273,7 +273,7 @@ def test_angles_counts_and_categories_are_learnt_and_come_back_as_they_are():
 
 def test_spins_get_a_periodic_energy():
     spins = np.random.default_rng(0).choice([-1.0, 1.0], (80, 4, 4))
-    short = {"n_temperatures": 10, "n_annealed": 16, "n_sample_steps": 5}
+    short = {"n_temperatures": 5, "n_annealed": 8, "n_sample_steps": 5, "n_checks": 1, "buffer_size": 8}
     model = EBM(max_steps=4, record_every=2, random_state=0, **short).fit(spins)
     assert set(np.unique(model.sample(10, random_state=0))) <= {-1.0, 1.0}
     np.testing.assert_allclose(model._networks()["energy"](torch.ones(1, 4, 4)).shape, (1,))

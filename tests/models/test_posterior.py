@@ -13,7 +13,7 @@ from scipy import stats
 
 from reverie.core.errors import InputError, TrainingError
 from reverie.models.bayesian.likelihood import logistic_regression, network_regression, two_gaussians
-from reverie.models.bayesian.posterior import sample_posterior, stiffness
+from reverie.models.bayesian.sampling import sample_posterior, stiffness
 from reverie.samplers import MinibatchEnergy
 
 ALPHA = 1e-4
@@ -50,7 +50,7 @@ def _inside(quantity, exact):
 
 def test_a_linear_network_has_the_posterior_of_regression():
     x, y, mean, covariance = _regression()
-    posterior = _sample(_linear(), (x, y), n_chains=10, n_steps=1200, burn_in=200)
+    posterior = _sample(_linear(), (x, y), n_chains=20, n_steps=600, burn_in=200)
     assert not posterior.warnings
     assert posterior.acceptance == pytest.approx(0.574, abs=0.06)
     for quantity, m, v in zip(posterior.quantities, mean, np.diag(covariance), strict=True):
@@ -110,8 +110,8 @@ def _grid(model, data, ranges, n=161):
     """Return the weights of a grid of theta (n * n, 2) under the posterior, its mean, and the grid."""
     axes = [torch.linspace(low, high, n) for low, high in ranges]
     theta = torch.cartesian_prod(*axes)
-    log = [model.log_prior(t) + model.log_likelihood(t, *data).sum() for t in theta.split(1) for t in t]
-    weight = torch.softmax(torch.stack(log).double(), 0)
+    log = torch.func.vmap(lambda t: model.log_prior(t) + model.log_likelihood(t, *data).sum())(theta)
+    weight = torch.softmax(log.double(), 0)
     return weight, (weight @ theta.double()).tolist(), theta
 
 

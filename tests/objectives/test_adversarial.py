@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.objectives import OBJECTIVES, PENALTIES, equilibrium_outputs, minimax_discriminator, minimax_generator
+from reverie.objectives import OBJECTIVES, PENALTIES, equilibrium_outputs
+from reverie.objectives.adversarial import minimax_discriminator, minimax_generator
 
 SKELETON = runpy.run_path(str(Path(__file__).parents[2] / "docs/developer/skeletons/objective.py"))
 GAMES = OBJECTIVES | {"skeleton": SKELETON["LEAST_SQUARES"]}  # which developers copy

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from reverie.core.errors import InputError
-from reverie.objectives import OBJECTIVES, PENALTIES, between, squared_gradient_norm
+from reverie.objectives import OBJECTIVES, PENALTIES, squared_gradient_norm
 from reverie.objectives import penalties as module
+from reverie.objectives.penalties import between
 
 SHAPES = [(1,), (3,), (4, 5), (2, 4, 4)]
 NAMES = list(PENALTIES)

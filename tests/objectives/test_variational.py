@@ -20,7 +20,7 @@ from reverie.objectives.reconstruction import (
     squared_error,
 )
 from reverie.objectives.variational import (
-    Posterior,
+    GaussianPosterior,
     active_units,
     diagonal_kl,
     elbo,
@@ -66,7 +66,7 @@ def test_full_divergence_is_that_of_torch_and_holds_the_diagonal_one():
 
 def _z_score(mean, spread, kl):
     """Return (Monte Carlo estimate of E_q[log q - log p] - kl) in standard errors, events together."""
-    q = Posterior(mean, spread)
+    q = GaussianPosterior(mean, spread)
     noise = _normal(20_000, *mean.shape, seed=9)
     draws = (q.log_prob(noise) - standard_normal_log_prob(q.at(noise))).sum(dim=1)
     return float((draws.mean() - kl.sum()) / (draws.std() / len(draws) ** 0.5))
@@ -76,7 +76,7 @@ def _z_score(mean, spread, kl):
 def test_divergence_is_the_mean_of_draws_and_its_mean_over_units_is_not(is_full):
     mean = _normal(3, 4)
     spread = _scale(3, 4, 1) if is_full else _normal(3, 4, seed=1) / 2
-    kl = Posterior(mean, spread).kl()
+    kl = GaussianPosterior(mean, spread).kl()
     assert abs(_z_score(mean, spread, kl)) < LIMIT
     assert abs(_z_score(mean, spread, kl / 4)) > LIMIT  # the twin: a mean over latent dimensions in place of the sum
 
@@ -85,7 +85,7 @@ def test_divergence_is_the_mean_of_draws_and_its_mean_over_units_is_not(is_full)
 def test_reparametrised_draws_have_the_density_that_is_claimed(is_full):
     mean, noise = _normal(3, 4), _normal(10, 3, 4, seed=2)
     spread = _scale(3, 4, 1) if is_full else _normal(3, 4, seed=1)
-    q = Posterior(mean, spread)
+    q = GaussianPosterior(mean, spread)
     claimed = D.MultivariateNormal(mean, scale_tril=spread if is_full else torch.diag_embed(spread.exp()))
     torch.testing.assert_close(q.log_prob(noise), claimed.log_prob(q.at(noise)))
     torch.testing.assert_close(q.sd, claimed.stddev)
@@ -93,7 +93,7 @@ def test_reparametrised_draws_have_the_density_that_is_claimed(is_full):
 
 def test_spreads_of_other_shapes_are_refused():
     with pytest.raises(InputError, match="one for each latent dimension"):
-        Posterior(torch.zeros(3, 4), torch.zeros(3, 3))
+        GaussianPosterior(torch.zeros(3, 4), torch.zeros(3, 3))
 
 
 # probabilistic principal components: x = W z + mu + e, whose posterior and evidence are known
@@ -105,7 +105,7 @@ def _linear(d=5, k=2, sd=0.7):
     precision = W.T @ W / sd**2 + torch.eye(k, dtype=torch.float64)
     covariance = torch.linalg.inv(precision)
     scale = torch.linalg.cholesky(covariance).expand(len(x), k, k)
-    posterior = Posterior((x - mu) @ W @ covariance / sd**2, scale)
+    posterior = GaussianPosterior((x - mu) @ W @ covariance / sd**2, scale)
     return W, mu, x, sd, posterior, evidence
 
 
@@ -132,7 +132,7 @@ def test_with_the_exact_posterior_every_weight_is_the_evidence():
 
 def test_bounds_rise_with_the_number_of_draws_and_stay_below_the_evidence():
     *_, exact, evidence = _linear()
-    q = Posterior(exact.mean + 0.3, exact.sd.log() + 0.2)  # a posterior that is wrong
+    q = GaussianPosterior(exact.mean + 0.3, exact.sd.log() + 0.2)  # a posterior that is wrong
     log_w, _ = _log_weights(q, 20_000)
     levels = [iwae_bound(log_w.unflatten(0, (-1, k)).transpose(0, 1)).mean(dim=1) for k in (1, 5, 50)]
     spread = [bound.std() / len(bound) ** 0.5 for bound in levels]
@@ -147,7 +147,7 @@ def test_bounds_rise_with_the_number_of_draws_and_stay_below_the_evidence():
 
 def test_importance_estimate_agrees_with_the_evidence_within_its_error():
     *_, exact, evidence = _linear()
-    q = Posterior(exact.mean + 0.2, exact.sd.log() + 0.3)
+    q = GaussianPosterior(exact.mean + 0.2, exact.sd.log() + 0.3)
     value, error = importance_estimate(_log_weights(q, 4000)[0])
     pull = (value - evidence) / error
     n = len(pull)
@@ -171,7 +171,7 @@ def test_gradient_of_the_bound_is_that_of_finite_differences_of_its_parameters()
     *_, exact, _ = _linear()
 
     def bound(shift):
-        return iwae_bound(_log_weights(Posterior(exact.mean + shift, exact.sd.log()), 5)[0]).sum()
+        return iwae_bound(_log_weights(GaussianPosterior(exact.mean + shift, exact.sd.log()), 5)[0]).sum()
 
     shift = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
     bound(shift).backward()

@@ -12,7 +12,8 @@ from reverie.models.registry import MODELS
 if TYPE_CHECKING:
     from reverie.models.autoencoder.estimator import Autoencoder
     from reverie.models.bayesian.likelihood import logistic_regression, network_regression, two_gaussians
-    from reverie.models.bayesian.posterior import Posterior, sample_posterior
+    from reverie.models.bayesian.posterior import Posterior
+    from reverie.models.bayesian.sampling import sample_posterior
     from reverie.models.ebm.estimator import EBM
     from reverie.models.files import load_model, save_model
     from reverie.models.flow.estimator import Flow
@@ -59,7 +60,7 @@ _HOMES = {
     "logistic_regression": "bayesian.likelihood",
     "network_regression": "bayesian.likelihood",
     "preset": "presets",
-    "sample_posterior": "bayesian.posterior",
+    "sample_posterior": "bayesian.sampling",
     "save_model": "files",
     "two_gaussians": "bayesian.likelihood",
 }

@@ -24,14 +24,14 @@ def has_two_values(values: np.ndarray) -> bool:
     return bool(((columns == low) | (columns == high)).all())
 
 
-def resolved_likelihood(name: str, values: np.ndarray, *, is_told: bool) -> str:
+def resolved_likelihood(name: str, values: np.ndarray, *, are_probabilities: bool) -> str:
     """Return "bernoulli" or "gaussian" for `name`, "auto" resolved by the data.
 
     Parameters
     ----------
     name : "auto", "bernoulli" or "gaussian".
     values : of the events.
-    is_told : whether grey values are said to be probabilities of bits.
+    are_probabilities : whether grey values are said to be probabilities of bits.
 
     Raises
     ------
@@ -39,12 +39,12 @@ def resolved_likelihood(name: str, values: np.ndarray, *, is_told: bool) -> str:
         For bits asked of data that have more than two values, and are not said to be probabilities.
     """
     name = check_choice("likelihood", name, {kind: kind for kind in ("auto", "bernoulli", "gaussian")})
-    if is_told and name == "gaussian":
+    if are_probabilities and name == "gaussian":
         raise InputError(
             "Expected likelihood='bernoulli' with dynamic_binarisation, which draws bits, got 'gaussian'. "
             "Choose one of the two."
         )
-    is_binary = is_told or has_two_values(values)
+    is_binary = are_probabilities or has_two_values(values)
     if name == "bernoulli" and not is_binary:
         raise InputError(
             "Expected two values, bits, for likelihood='bernoulli', got more than two values. Binarise the data, set "

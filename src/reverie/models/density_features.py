@@ -38,11 +38,12 @@ from reverie.data.transforms import (
 )
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
 
-__all__ = ["density_transform", "energy_preprocessing", "without_density"]
+__all__ = ["density_transform", "energy_preprocessing", "repeated_values", "without_density"]
 
 _MOST_VALUES = 4096  # of an event
 _MOST_LEVELS = 256  # different values up to which the cells of an image count as discrete
 _LOOKED_AT = 100_000  # cells that decide it before all are looked at
+_REPEATED = 0.01  # share of one value from which a continuous column is said to have a point mass
 _KNOTS = 24  # of the Gaussianisation: the 500 that suit other models cost 0.01 nats a column, these 0.001 to 0.003
 
 
@@ -154,3 +155,19 @@ def without_density(preprocessing: Preprocessing) -> str:
         "sine and one-hot categories have no density in the space of an energy. Leave their preprocessing to 'auto', "
         "or train a Flow or a VAE, which have laws for them."
     )
+
+
+def repeated_values(values: np.ndarray, schema: Schema) -> list[str]:
+    """Return warnings about numbers that repeat one value often, so that their density has no limit."""
+    warnings = []
+    for j, column in enumerate(schema.columns if schema.is_table else ()):
+        if column.kind not in ("continuous", "bounded") or column.atom is not None:
+            continue
+        levels, counts = np.unique(values[:, j], return_counts=True)
+        if len(levels) > 1 and counts.max() > max(1, _REPEATED * len(values)):
+            share, value = counts.max() / len(values), levels[counts.argmax()]
+            warnings.append(
+                f"{share:.1%} of {column.name} are exactly {value:.6g}: the density there, and the likelihood, depend "
+                "on how finely the flow resolves it. Declare an atom or levels in the schema."
+            )
+    return warnings

@@ -70,8 +70,16 @@ def circle_log_likelihood(x: Tensor, mean: Tensor, *, radius: float) -> Tensor:
     mean : m (..., 2) of the Gaussian of unit variance that is projected; |m| is the concentration.
     radius : r > 0.
     """
-    t = (x * mean).sum(dim=-1) / radius
-    return _log_tilt(t) - 0.5 * mean.square().sum(dim=-1) - math.log(2 * math.pi * radius)
+    t = ((x * mean).sum(dim=-1) / radius).double()
+    # log { 1 + t Phi(t) / phi(t) }; each branch is evaluated where it holds, for the gradient
+    far, middle, near = clip(t, high=_FAR), clip(t, _FAR, 1.0), clip(t, low=1.0)
+    inverse = far.square().reciprocal()
+    series = torch.log(inverse) + torch.log1p(-3 * inverse + 15 * inverse.square() - 105 * inverse**3)
+    mills = math.sqrt(math.pi / 2) * torch.special.erfcx(-middle / math.sqrt(2))
+    large = torch.log(near) + near.square() / 2 + 0.5 * _LOG_2PI + torch.special.log_ndtr(near)
+    log_tilt = torch.where(t > 1.0, torch.logaddexp(torch.zeros_like(large), large), torch.log1p(middle * mills))
+    log_tilt = torch.where(t < _FAR, series, log_tilt)
+    return log_tilt - 0.5 * mean.square().sum(dim=-1) - math.log(2 * math.pi * radius)
 
 
 def squared_error(x: Tensor, y: Tensor) -> Tensor:
@@ -90,15 +98,3 @@ def kl_sparsity(code: Tensor, *, target: float) -> Tensor:
     mean = code.mean(dim=0).clamp(_NEAR, 1 - _NEAR)
     on, off = target * torch.log(target / mean), (1 - target) * torch.log((1 - target) / (1 - mean))
     return (on + off).sum()
-
-
-def _log_tilt(t: Tensor) -> Tensor:
-    """Return log { 1 + t Phi(t) / phi(t) } in float64; branches are evaluated where they hold, for the gradient."""
-    t = t.double()
-    far, middle, near = clip(t, high=_FAR), clip(t, _FAR, 1.0), clip(t, low=1.0)
-    inverse = far.square().reciprocal()
-    series = torch.log(inverse) + torch.log1p(-3 * inverse + 15 * inverse.square() - 105 * inverse**3)
-    mills = math.sqrt(math.pi / 2) * torch.special.erfcx(-middle / math.sqrt(2))
-    large = torch.log(near) + near.square() / 2 + 0.5 * _LOG_2PI + torch.special.log_ndtr(near)
-    value = torch.where(t > 1.0, torch.logaddexp(torch.zeros_like(large), large), torch.log1p(middle * mills))
-    return torch.where(t < _FAR, series, value)

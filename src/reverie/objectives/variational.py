@@ -39,7 +39,7 @@ from reverie.core.errors import InputError
 
 __all__ = [
     "ACTIVE",
-    "Posterior",
+    "GaussianPosterior",
     "active_units",
     "diagonal_kl",
     "elbo",
@@ -54,7 +54,7 @@ _LOG_2PI = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True)
-class Posterior:
+class GaussianPosterior:
     """Gaussian q(z | x) of a batch of events.
 
     Parameters
@@ -102,7 +102,9 @@ class Posterior:
     @property
     def log_det(self) -> Tensor:
         """Log det L, (batch,)."""
-        return _diagonal(self.spread).log().sum(dim=1) if self.is_full else self.spread.sum(dim=1)
+        return (
+            torch.diagonal(self.spread, dim1=-2, dim2=-1).log().sum(dim=1) if self.is_full else self.spread.sum(dim=1)
+        )
 
     def kl(self) -> Tensor:
         """Return KL(q | N(0, 1)) of each event, (batch,)."""
@@ -143,7 +145,7 @@ def full_kl(mean: Tensor, scale: Tensor, prior_mean: Tensor | None = None, prior
     if prior_scale is not None:
         mean = torch.linalg.solve_triangular(prior_scale, mean[..., None], upper=False)[..., 0]
         scale = torch.linalg.solve_triangular(prior_scale, scale, upper=False)
-    log_det = _diagonal(scale).log().sum(dim=-1)
+    log_det = torch.diagonal(scale, dim1=-2, dim2=-1).log().sum(dim=-1)
     return 0.5 * (mean.square().sum(-1) + scale.square().sum((-2, -1)) - mean.shape[-1]) - log_det
 
 
@@ -183,7 +185,3 @@ def importance_estimate(log_weights: Tensor) -> tuple[Tensor, Tensor]:
 def active_units(means: Tensor, *, threshold: float = ACTIVE) -> Tensor:
     """Return which latent units are active, (latent,) bool, of posterior means (n, latent) of many events."""
     return means.var(dim=0) > threshold
-
-
-def _diagonal(scale: Tensor) -> Tensor:
-    return torch.diagonal(scale, dim1=-2, dim2=-1)

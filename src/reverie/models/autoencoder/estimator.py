@@ -30,7 +30,7 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
-from reverie.models.autoencoder.training import Plan, Reconstruction, in_evaluation
+from reverie.models.autoencoder.training import ReconstructionStep, in_evaluation
 from reverie.models.base import GenerativeModel, first_rows
 from reverie.models.latent import latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
@@ -38,13 +38,14 @@ from reverie.models.preprocessing import ChangeOfVariables
 from reverie.networks.autoencoders import build_decoder, build_encoder
 from reverie.networks.heads import OutputHead
 from reverie.networks.mlp import ACTIVATIONS
+from reverie.networks.user import Specification
 
 __all__ = ["Autoencoder"]
 
 _MOST_LATENT = 32
 _MOST_CODES = 5000  # training events whose codes the mixture is fitted to
 _PENALTIES = ("none", "l1", "kl")
-_FLAT = 0.01  # share of the largest spread of codes below which a dimension is not worth a look
+_FLAT = 0.01  # share of the largest spread of codes below which a dimension is not shown
 _CODES = ("code_weights", "code_means", "code_scales")
 
 
@@ -112,8 +113,8 @@ class Autoencoder(GenerativeModel):
         self,
         *,
         n_latent: Count | Literal["auto"] = "auto",
-        encoder: Any = "auto",
-        decoder: Any = "auto",
+        encoder: Specification = "auto",
+        decoder: Specification = "auto",
         noise: NonNegative = 0.0,
         sparsity: str = "none",
         sparsity_weight: NonNegative = 0.1,
@@ -134,27 +135,13 @@ class Autoencoder(GenerativeModel):
         n_threads: Count | Literal["auto"] = "auto",
         compile: bool | Literal["auto"] = "auto",
     ) -> None:
-        self.n_latent = n_latent
-        self.encoder = encoder
-        self.decoder = decoder
-        self.noise = noise
-        self.sparsity = sparsity
-        self.sparsity_weight = sparsity_weight
-        self.sparsity_target = sparsity_target
-        self.activation = activation
-        self.n_components = n_components
-        self.batch_size = batch_size
-        self.max_steps = max_steps
-        self.learning_rate = learning_rate
-        self.device = str(device)
-        self.random_state = random_state
-        self.preprocessing = preprocessing
-        self.validation_fraction = validation_fraction
-        self.n_checks = n_checks
-        self.keep_best = keep_best
-        self.on_alarm = on_alarm
-        self.record_every = record_every
-        self.n_threads = n_threads
+        self.n_latent, self.encoder, self.decoder = n_latent, encoder, decoder
+        self.noise, self.sparsity, self.sparsity_weight = noise, sparsity, sparsity_weight
+        self.sparsity_target, self.activation, self.n_components = sparsity_target, activation, n_components
+        self.batch_size, self.max_steps, self.learning_rate = batch_size, max_steps, learning_rate
+        self.device, self.random_state, self.preprocessing = str(device), random_state, preprocessing
+        self.validation_fraction, self.n_checks, self.keep_best = validation_fraction, n_checks, keep_best
+        self.on_alarm, self.record_every, self.n_threads = on_alarm, record_every, n_threads
         self.compile = compile
 
     @property
@@ -196,10 +183,10 @@ class Autoencoder(GenerativeModel):
 
     def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
         """Return the errors of reconstruction and the spread of the codes."""
-        said = "mean squared error per preprocessed feature, of unit variance for most"
+        meaning = "mean squared error per preprocessed feature, of unit variance for most"
         numbers = (
-            Quantity("reconstruction of held-out events", -self.score(held_out), None, said),
-            Quantity("reconstruction of training events", -self.score(train), None, said),
+            Quantity("reconstruction of held-out events", -self.score(held_out), None, meaning),
+            Quantity("reconstruction of training events", -self.score(train), None, meaning),
         )
         sd = np.sort(self.encode(held_out).std(axis=0))[::-1]
         line = {"": (list(range(1, len(sd) + 1)), sd.tolist())}
@@ -218,7 +205,7 @@ class Autoencoder(GenerativeModel):
         return latent_view(codes, sd, decode, n_shown=n_shown, is_prior=False, is_image=is_image)
 
     def _begin(self) -> None:
-        self._codes = None
+        self._codes: tuple[Tensor, Tensor, Tensor] | None = None
 
     def _finish(self) -> None:
         self._codes = self._fitted_codes()
@@ -231,12 +218,17 @@ class Autoencoder(GenerativeModel):
         encoder = nn.Sequential(encoder, nn.Sigmoid()) if self.sparsity == "kl" else encoder
         return {"encoder": encoder, "decoder": build_decoder(self.decoder, n_latent=self.n_latent_, **options)}
 
-    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> Reconstruction:
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> ReconstructionStep:
         self._train = train["x"]
-        target = self.sparsity_target if self.sparsity == "kl" else None
-        weight = 0.0 if self.sparsity == "none" else self.sparsity_weight
-        plan = Plan(self.max_steps, self.learning_rate, self.noise, weight, target, self.compile)
-        return Reconstruction(networks, plan)
+        return ReconstructionStep(
+            networks,
+            max_steps=self.max_steps,
+            learning_rate=self.learning_rate,
+            noise=self.noise,
+            weight=0.0 if self.sparsity == "none" else self.sparsity_weight,
+            target=self.sparsity_target if self.sparsity == "kl" else None,
+            compile=self.compile,
+        )
 
     def _resolved(self) -> dict[str, Any]:
         return {"n_latent": self.n_latent_}
@@ -249,7 +241,7 @@ class Autoencoder(GenerativeModel):
         self, n_samples: int, seed: int, *, condition: Any = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         self._condition_features(condition, n_samples, seed)  # refuses one
-        weights, means, scales = self._fitted_codes() if self._codes is None else self._codes
+        weights, means, scales = self._known_codes()
         decoder = self._networks()["decoder"]
 
         @torch.no_grad()
@@ -257,20 +249,24 @@ class Autoencoder(GenerativeModel):
             chosen = torch.multinomial(weights, n, replacement=True, generator=noise)
             e = torch.randn(n, self.n_latent_, generator=noise, device=self.device_)
             z = means[chosen] + torch.einsum("bij,bj->bi", scales[chosen], e)
-            return self._shaped(in_evaluation(decoder, z))
+            return self._admissible(in_evaluation(decoder, z))
 
         return draw
 
     def _one_pass(self, inverse: Inverse) -> OnePass:
-        weights, means, scales = self._fitted_codes() if self._codes is None else self._codes
+        weights, means, scales = self._known_codes()
         decoder, ends = self._networks()["decoder"].eval(), weights.cumsum(0)[:-1] / weights.sum()
 
         def features(noise: Tensor, condition: Tensor | None) -> Tensor:  # noqa: ARG001 - it takes none
             chosen = (noise[:, :1] >= ends).sum(dim=1)
             z = means[chosen] + (scales[chosen] @ noise[:, 1:, None])[:, :, 0]
-            return self._shaped(decoder(z))
+            return self._admissible(decoder(z))
 
         return OnePass(features, [Noise("uniform", 1), Noise("normal", self.n_latent_)], [decoder])
+
+    def _known_codes(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mixture of the codes; during training anew, since the weights still change."""
+        return self._fitted_codes() if self._codes is None else self._codes
 
     def _fitted_codes(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return weights (K,), means (K, latent) and Cholesky factors of a mixture of the codes of training events."""
@@ -284,8 +280,11 @@ class Autoencoder(GenerativeModel):
             warnings.simplefilter("ignore", ConvergenceWarning)  # a mixture that is not at its optimum still draws
             mixture.fit(codes)
         scales = np.linalg.cholesky(np.asarray(mixture.covariances_))
-        parts = mixture.weights_, mixture.means_, scales
-        return tuple(torch.from_numpy(part).to(self.device_, torch.float32) for part in parts)  # pyright: ignore[reportReturnType]
+        weights, means, scales = (
+            torch.from_numpy(part).to(self.device_, torch.float32)
+            for part in (mixture.weights_, mixture.means_, scales)
+        )
+        return weights, means, scales
 
     @torch.no_grad()
     def _encoded(self, x: Tensor) -> Tensor:
@@ -295,9 +294,9 @@ class Autoencoder(GenerativeModel):
     @torch.no_grad()
     def _decoded(self, z: Tensor, *, admissible: bool = True) -> Tensor:
         raw = in_evaluation(self._networks()["decoder"], z.to(self.device_)).cpu()
-        return self._shaped(raw) if admissible else raw
+        return self._admissible(raw) if admissible else raw
 
-    def _shaped(self, raw: Tensor) -> Tensor:
+    def _admissible(self, raw: Tensor) -> Tensor:
         """Return raw features on their circles, one category at a time, in the shape of an event."""
         transform = self.preprocessing_.transform
         if len(transform.output_shape) == 1:
@@ -307,9 +306,10 @@ class Autoencoder(GenerativeModel):
 
     def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         texts, tensors = super()._attachments()
-        parts = self._fitted_codes() if self._codes is None else self._codes
+        parts = self._known_codes()
         return texts, tensors | dict(zip(_CODES, parts, strict=True))
 
     def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
-        self._codes = tuple(tensors[name] for name in _CODES)
+        weights, means, scales = (tensors[name] for name in _CODES)
+        self._codes = weights, means, scales

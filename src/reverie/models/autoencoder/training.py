@@ -1,7 +1,6 @@
 """How an autoencoder learns: squared error of the features, and perhaps noise before and a penalty on the code."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,77 +8,68 @@ from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
 from reverie.models.training_run import TrainStep
-from reverie.networks.noise import set_noise_generator
+from reverie.objectives.adversarial import weighted_mean
 from reverie.objectives.reconstruction import kl_sparsity, l1_sparsity, squared_error
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
 from reverie.training.optimizers import learning_rate_factor
 
-__all__ = ["Plan", "Reconstruction", "in_evaluation"]
+__all__ = ["ReconstructionStep", "in_evaluation"]
 
 Rows = Mapping[str, Tensor]
 _ROWS_AT_ONCE = 4096
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a step is made of.
-
-    Parameters
-    ----------
-    max_steps, learning_rate, noise : the options of the model by the same names.
-    weight : of the penalty on the code, >= 0.
-    target : mean activation rho of the KL penalty; None is L1.
-    """
-
-    max_steps: int
-    learning_rate: float
-    noise: float
-    weight: float
-    target: float | None
-    compile: bool | str = False
-
-
-class Reconstruction(TrainStep):
-    """Trains an encoder and a decoder; a `reverie.models.training_run.TrainStep`.
+class ReconstructionStep(TrainStep):
+    """Takes the steps of an encoder and a decoder.
 
     Parameters
     ----------
     networks : "encoder" and "decoder".
-    plan : how.
+    max_steps : length of the run.
+    learning_rate : at the start.
+    noise : standard deviation of the noise that is added to the features.
+    weight : of the penalty on the code, >= 0.
+    target : mean activation rho of the KL penalty; None is L1.
+    compile : as in `reverie.compile.step.Compiled`.
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module], plan: Plan) -> None:
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        *,
+        max_steps: int,
+        learning_rate: float,
+        noise: float,
+        weight: float,
+        target: float | None,
+        compile: bool | str = False,
+    ) -> None:
         self.encoder, self.decoder = networks["encoder"].train(), networks["decoder"].train()
-        self.plan, self.step, self.rate_factor = plan, 0, 1.0
+        self.max_steps, self.learning_rate = max_steps, learning_rate
+        self.noise, self.weight, self.target = noise, weight, target
         weights = [*self.encoder.parameters(), *self.decoder.parameters()]
-        self.descent = Descent(weights, "adam", learning_rate=plan.learning_rate, betas=(0.9, 0.999))
-        self.compiled = Compiled(self._update, mode=plan.compile, n_calls=plan.max_steps)
+        self.descent = Descent(weights, "adam", learning_rate=learning_rate, betas=(0.9, 0.999))
+        self.compiled = Compiled(self._update, mode=compile, n_calls=max_steps)
 
     def train_step(self, batch: Rows, generator: torch.Generator) -> dict[str, Tensor]:
         """Take a step; return loss and squared error per event."""
-        for network in (self.encoder, self.decoder):
-            set_noise_generator(network, generator)
-        rate = self.plan.learning_rate * learning_rate_factor(self.step, self.plan.max_steps) * self.rate_factor
-        told = self.compiled((dict(batch), rate), generator)
+        rate = self.learning_rate * learning_rate_factor(self.step, self.max_steps) * self.rate_factor
+        scalars = self.compiled((dict(batch), rate), generator)
         self.step += 1
-        return told
+        return scalars
 
-    def _update(self, inputs: tuple[Rows, Any], generator: torch.Generator) -> dict[str, Tensor]:
-        (batch, rate), plan = inputs, self.plan
+    def _update(self, inputs: tuple[Rows, float | Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        batch, rate = inputs
         x = batch["x"]
-        noise = torch.randn(x.shape, generator=generator, device=x.device) if plan.noise else None
-        code = self.encoder(x if noise is None else x + plan.noise * noise)
+        noise = torch.randn(x.shape, generator=generator, device=x.device) if self.noise else None
+        code = self.encoder(x if noise is None else x + self.noise * noise)
         error = squared_error(x.flatten(1), self.decoder(code))
-        penalty = l1_sparsity(code) if plan.target is None else kl_sparsity(code, target=plan.target).expand(len(x))
-        each = error + plan.weight * penalty if plan.weight else error
-        loss = (each * batch["weight"] if "weight" in batch else each).mean()
+        penalty = l1_sparsity(code) if self.target is None else kl_sparsity(code, target=self.target).expand(len(x))
+        losses = error + self.weight * penalty if self.weight else error
+        loss = weighted_mean(losses, batch.get("weight"))
         self.descent.along(loss, rate)
         return {"loss": loss.detach(), "reconstruction": error.detach().mean()}
-
-    def trained(self) -> list[nn.Module]:
-        """Return the networks whose weights are trained."""
-        return [self.encoder, self.decoder]
 
     def networks(self) -> Mapping[str, nn.Module]:
         """Return both networks."""

@@ -12,9 +12,9 @@ References
 Tabak and Turner, Commun. Pure Appl. Math. 66, 145 (2013); Rezende and Mohamed, arXiv:1505.05770.
 """
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -28,12 +28,12 @@ from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.base import LikelihoodModel
 from reverie.models.conditions import rows_of_conditions
-from reverie.models.density_features import density_transform
-from reverie.models.flow.networks import KINDS, FlowNetwork, need_zuko
-from reverie.models.flow.training import FlowLearner, circles_of, repeated_values
+from reverie.models.density_features import density_transform, repeated_values
+from reverie.models.flow.networks import KINDS, FlowNetwork, circles_of, need_zuko
+from reverie.models.flow.training import FlowStep
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
-from reverie.networks.init import initialise
+from reverie.networks.init import initialised
 
 __all__ = ["Flow"]
 
@@ -132,25 +132,12 @@ class Flow(LikelihoodModel):
         n_threads: Count | Literal["auto"] = "auto",
         compile: bool | Literal["auto"] = "auto",
     ) -> None:
-        self.kind = kind
-        self.n_transforms = n_transforms
-        self.hidden = hidden
-        self.n_bins = n_bins
-        self.max_steps = max_steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.gradient_clip = gradient_clip
-        self.ema_decay = ema_decay
-        self.preprocessing = preprocessing
-        self.validation_fraction = validation_fraction
-        self.n_checks = n_checks
-        self.keep_best = keep_best
-        self.on_alarm = on_alarm
-        self.device = str(device)
-        self.random_state = random_state
-        self.record_every = record_every
-        self.n_threads = n_threads
+        self.kind, self.n_transforms, self.hidden, self.n_bins = kind, n_transforms, hidden, n_bins
+        self.max_steps, self.batch_size, self.learning_rate = max_steps, batch_size, learning_rate
+        self.weight_decay, self.gradient_clip, self.ema_decay = weight_decay, gradient_clip, ema_decay
+        self.preprocessing, self.validation_fraction, self.n_checks = preprocessing, validation_fraction, n_checks
+        self.keep_best, self.on_alarm, self.device = keep_best, on_alarm, str(device)
+        self.random_state, self.record_every, self.n_threads = random_state, record_every, n_threads
         self.compile = compile
 
     def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
@@ -177,16 +164,23 @@ class Flow(LikelihoodModel):
         transform = self.preprocessing_.transform
         n_features = math.prod(transform.output_shape)
         n_context = 0 if self._conditions is None else math.prod(self._conditions.shape)
-        options = {"n_transforms": int(self.n_transforms), "hidden": self.hidden, "n_bins": int(self.n_bins)}
-        with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
-            network = FlowNetwork(
-                n_features, circles_of(transform), n_context, kind=_resolved(self.kind, n_features), **options
-            )
-        return {"flow": initialise(network, child_generator(self.seed_, "weights"))}
+        make = partial(
+            FlowNetwork,
+            n_features,
+            circles_of(transform),
+            n_context,
+            kind=_resolved(self.kind, n_features),
+            n_transforms=int(self.n_transforms),
+            hidden=self.hidden,
+            n_bins=int(self.n_bins),
+        )
+        return {"flow": initialised(make, child_generator(self.seed_, "weights"))}
 
-    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> FlowLearner:
-        return FlowLearner(
-            networks["flow"],
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> FlowStep:
+        network = networks["flow"]
+        assert isinstance(network, FlowNetwork)
+        return FlowStep(
+            network,
             max_steps=self.max_steps,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
@@ -233,8 +227,9 @@ class Flow(LikelihoodModel):
 
     def _exact(self) -> FlowNetwork:
         """Return the kept network in float64."""
-        network: Any = copy.deepcopy(self._networks()["flow"])
-        return network.double().eval()
+        network = self._networks()["flow"]
+        assert isinstance(network, FlowNetwork)
+        return network.in_float64()
 
 
 def _resolved(kind: str, n_features: int) -> str:

@@ -21,14 +21,14 @@ References
 ----------
 Papamakarios, Pavlakou and Murray, arXiv:1705.07057; Dinh, Sohl-Dickstein and Bengio, arXiv:1605.08803.
 Durkan, Bekasov, Murray and Papamakarios, arXiv:1906.04032; Rezende et al., arXiv:2002.02428.
-
-Elementwise maps of flows beyond those of zuko: different maps side by side, and the rotation of angles.
 """
 
+import copy
 import math
 import warnings
 from collections.abc import Sequence
 from functools import cache, partial
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -36,10 +36,11 @@ from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 
 from reverie.core.checks import check_choice
-from reverie.core.errors import MissingDependencyError
+from reverie.core.errors import InputError, MissingDependencyError
+from reverie.core.protocols import Transform as Preparation
 from reverie.models.flow.sampling import LEAST_SLOPE, Stages, solve, spline_inverse, stages_of
 
-__all__ = ["FlowNetwork", "KINDS", "Rotation", "SideBySide", "inverse_holds", "need_zuko"]
+__all__ = ["FlowNetwork", "KINDS", "Rotation", "SideBySide", "circles_of", "inverse_holds", "need_zuko"]
 
 KINDS = {  # name -> (whether h is a spline, whether by halves)
     "spline": (True, False),
@@ -51,7 +52,7 @@ _RADIUS = math.sqrt(2)  # of the circles that angles are prepared as
 _AGREE = 1e-6  # between z and the noise of its sample in float64: rounding leaves 1e-9, another formula 0.01 and more
 
 
-def need_zuko() -> Any:
+def need_zuko() -> ModuleType:
     """Return the library zuko; missing, raise the error that names the extra to install."""
     try:
         import zuko
@@ -119,6 +120,8 @@ class FlowNetwork(nn.Module):
         self.lines = [j for j in range(n_features) if j not in on_circles]
         n = len(self.lines) + len(self.circles)
         self.passes = min(2, n) if by_halves else n
+        self._n_line = 3 * n_bins - 1 if self.is_spline else 2  # parameters of one coordinate
+        self._n_circle = 3 * n_bins + 1
         self._places = [_places(n, t, by_halves=by_halves) for t in range(n_transforms)]
         self.perceptrons = nn.ModuleList(self._perceptron(place, n_context, hidden) for place in self._places)
 
@@ -167,6 +170,10 @@ class FlowNetwork(nn.Module):
         pairs = zip(self.perceptrons, self._places, strict=True)
         return [stages_of(perceptron, place, len(self.lines), sizes) for perceptron, place in pairs]
 
+    def in_float64(self) -> "FlowNetwork":
+        """Return a copy in float64, in which f^-1 undoes f to about 1e-9, in evaluation mode."""
+        return copy.deepcopy(self).double().eval()
+
     def noise(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return z = f(x) of features x: normal coordinates, then angles in [-pi, pi]."""
         return self._map(context)(self._coordinates(x))
@@ -184,14 +191,6 @@ class FlowNetwork(nn.Module):
         perceptron[-1].zero_init = True
         return perceptron
 
-    @property
-    def _n_line(self) -> int:
-        return 3 * self.n_bins - 1 if self.is_spline else 2
-
-    @property
-    def _n_circle(self) -> int:
-        return 3 * self.n_bins + 1
-
     def _map(self, context: Tensor | None) -> Any:
         transforms = need_zuko().transforms
         return transforms.ComposedTransform(
@@ -203,17 +202,25 @@ class FlowNetwork(nn.Module):
 
     def _change(self, perceptron: nn.Module, context: Tensor | None, u: Tensor) -> Transform:
         """Return the change of all coordinates, given those u (batch, n) that each one may see."""
-        n = len(self.lines)
+        transforms, n = need_zuko().transforms, len(self.lines)
         angles = u[:, n:]
         raw = perceptron(torch.cat([u[:, :n], angles.cos(), angles.sin(), self._beside(u, context)], dim=1))
-        sides = (n, self._n_line, self._line), (len(self.circles), self._n_circle, self._circle)
-        cut = raw.split([width * size for width, size, _ in sides], dim=1)
-        made = [
-            (width, make(part.unflatten(1, (width, size))))
-            for part, (width, size, make) in zip(cut, sides, strict=True)
-            if width
-        ]
-        return SideBySide([h for _, h in made], [width for width, _ in made])
+        lines, circles = raw.split([n * self._n_line, len(self.circles) * self._n_circle], dim=1)
+        maps, widths = [], []
+        if n:
+            line = lines.unflatten(1, (n, self._n_line))
+            if self.is_spline:
+                maps.append(transforms.MonotonicRQSTransform(*_spline(line, self.n_bins), slope=LEAST_SLOPE))
+            else:
+                maps.append(_affine(line, dim=-1))
+            widths.append(n)
+        if self.circles:
+            circle = circles.unflatten(1, (len(self.circles), self._n_circle))
+            parameters = _spline(circle[..., 2:], self.n_bins)
+            spline = transforms.MonotonicRQSTransform(*parameters, bound=math.pi, slope=LEAST_SLOPE)
+            maps.append(transforms.ComposedTransform(Rotation(_direction(circle, dim=-1)), spline))
+            widths.append(len(self.circles))
+        return SideBySide(maps, widths)
 
     def _undone(self, raw: Tensor, z: Tensor, n_lines: int) -> Tensor:
         """Return the coordinates u that maps of parameters raw (parameter, batch) carry to z; u, z (coordinate, batch).
@@ -236,18 +243,6 @@ class FlowNetwork(nn.Module):
             return context.to(u)
         return u.new_ones(len(u), 1) if u.shape[1] == 1 else u[:, :0]  # it needs something to see
 
-    def _line(self, raw: Tensor) -> Transform:
-        transforms = need_zuko().transforms
-        if not self.is_spline:
-            return _affine(raw, dim=-1)
-        return transforms.MonotonicRQSTransform(*_spline(raw, self.n_bins), slope=LEAST_SLOPE)
-
-    def _circle(self, raw: Tensor) -> Transform:
-        transforms = need_zuko().transforms
-        parameters = _spline(raw[..., 2:], self.n_bins)
-        spline = transforms.MonotonicRQSTransform(*parameters, bound=math.pi, slope=LEAST_SLOPE)
-        return transforms.ComposedTransform(Rotation(_direction(raw, dim=-1)), spline)
-
     def _coordinates(self, x: Tensor) -> Tensor:
         cosine, sine = ([pair[k] for pair in self.circles] for k in (0, 1))
         return torch.cat([x[:, self.lines], torch.atan2(x[:, sine], x[:, cosine])], dim=1)
@@ -259,6 +254,25 @@ class FlowNetwork(nn.Module):
             angle = u[:, len(self.lines) + k]
             x[:, cosine], x[:, sine] = _RADIUS * angle.cos(), _RADIUS * angle.sin()
         return x
+
+
+def circles_of(transform: Preparation) -> list[tuple[int, int]]:
+    """Return the features of `transform` that lie on a circle, as pairs (cosine, sine).
+
+    Raises
+    ------
+    InputError
+        For one-hot features, on which there is no density.
+    """
+    groups: dict[int, list[int]] = {}
+    for j, output in enumerate(transform.outputs):
+        if output.kind == "simplex":
+            raise InputError(
+                "Expected features with a density, got one-hot categories. Use preprocessing='auto', or Dequantise."
+            )
+        if output.kind == "circle":
+            groups.setdefault(output.group, []).append(j)
+    return [(pair[0], pair[1]) for pair in groups.values()]
 
 
 def _affine(raw: Tensor, *, dim: int) -> Any:

@@ -32,9 +32,10 @@ from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
 from reverie.models.vae.likelihood import ImportanceLogLikelihood, estimated_log_prob, latent_means
 from reverie.models.vae.networks import VariationalNetwork, law_of, n_spread
-from reverie.models.vae.training import Schedule, VariationalLearner
+from reverie.models.vae.training import VariationalStep
 from reverie.networks.autoencoders import build_decoder, build_encoder
 from reverie.networks.mlp import ACTIVATIONS
+from reverie.networks.user import Specification
 from reverie.objectives.variational import active_units
 
 __all__ = ["VAE"]
@@ -123,8 +124,8 @@ class VAE(LikelihoodModel):
         self,
         *,
         n_latent: Count | Literal["auto"] = "auto",
-        encoder: Any = "auto",
-        decoder: Any = "auto",
+        encoder: Specification = "auto",
+        decoder: Specification = "auto",
         likelihood: str = "auto",
         decoder_variance: Positive | Literal["learnt"] = "learnt",
         posterior: str = "diagonal",
@@ -148,30 +149,14 @@ class VAE(LikelihoodModel):
         n_threads: Count | Literal["auto"] = "auto",
         compile: bool | Literal["auto"] = "auto",
     ) -> None:
-        self.n_latent = n_latent
-        self.encoder = encoder
-        self.decoder = decoder
-        self.likelihood = likelihood
-        self.decoder_variance = decoder_variance
-        self.posterior = posterior
-        self.beta = beta
-        self.n_importance = n_importance
-        self.dynamic_binarisation = dynamic_binarisation
-        self.activation = activation
-        self.n_draws = n_draws
-        self.batch_size = batch_size
-        self.max_steps = max_steps
-        self.learning_rate = learning_rate
-        self.ema_decay = ema_decay
-        self.device = str(device)
-        self.random_state = random_state
-        self.preprocessing = preprocessing
-        self.validation_fraction = validation_fraction
-        self.n_checks = n_checks
-        self.keep_best = keep_best
-        self.on_alarm = on_alarm
-        self.record_every = record_every
-        self.n_threads = n_threads
+        self.n_latent, self.encoder, self.decoder = n_latent, encoder, decoder
+        self.likelihood, self.decoder_variance, self.posterior = likelihood, decoder_variance, posterior
+        self.beta, self.n_importance, self.dynamic_binarisation = beta, n_importance, dynamic_binarisation
+        self.activation, self.n_draws, self.batch_size = activation, n_draws, batch_size
+        self.max_steps, self.learning_rate, self.ema_decay = max_steps, learning_rate, ema_decay
+        self.device, self.random_state, self.preprocessing = str(device), random_state, preprocessing
+        self.validation_fraction, self.n_checks, self.keep_best = validation_fraction, n_checks, keep_best
+        self.on_alarm, self.record_every, self.n_threads = on_alarm, record_every, n_threads
         self.compile = compile
 
     @property
@@ -298,19 +283,17 @@ class VAE(LikelihoodModel):
         check_is_fitted(self)
         values = self._values(X, reset=False)
         seed = self.seed_ if random_state is None else as_seed(random_state)
-        inside, errors = self._estimate(self._features(X), self._given(y, len(values)), seed, n_draws or self.n_draws)
-        stretch = self.preprocessing_.transform.log_det(torch.from_numpy(np.array(values, dtype=np.float64)))
+        log_q, errors = self._estimate(self._features(X), self._given(y, len(values)), seed, n_draws or self.n_draws)
+        log_det = self.preprocessing_.transform.log_det(torch.from_numpy(np.array(values, dtype=np.float64)))
         bias = float(errors.square().mean()) / 2
-        total = (inside.cpu() + stretch).numpy()
-        return ImportanceLogLikelihood(
-            total, bias, X.weights if isinstance(X, Dataset) else None, errors=errors.cpu().numpy()
-        )
+        weights = X.weights if isinstance(X, Dataset) else None
+        return ImportanceLogLikelihood((log_q.cpu() + log_det).numpy(), bias, weights, errors=errors.cpu().numpy())
 
     @checked
     def score_samples(self, X: Any, y: Any = None, *, return_error: bool = False) -> Any:
         """Return log p of each event in nats, (n_samples,), and if asked for its standard error, (n_samples,)."""
-        found = self.log_likelihood(X, y)
-        return (found.values, found.errors) if return_error else found.values
+        likelihood = self.log_likelihood(X, y)
+        return (likelihood.values, likelihood.errors) if return_error else likelihood.values
 
     def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
         """Return likelihoods, and how much of the code is used; parameters as in `GenerativeModel.assess`."""
@@ -319,20 +302,19 @@ class VAE(LikelihoodModel):
         kl = _divergence(mean, sd)
         n_active = int(active_units(torch.from_numpy(mean)).sum())
         used = Quantity("active latent units", n_active, None, f"of {self.n_latent_}; the others carry no information")
-        said = [] if n_active else ["No latent unit is active: samples have independent features."]
+        warnings = () if n_active else ("No latent unit is active: samples have independent features.",)
         line = {"": (list(range(1, len(kl) + 1)), np.sort(kl)[::-1].tolist())}
         curves = Curves("What each latent unit tells", "unit, by rank", "KL in nats", line)
         likelihoods = super().assess(train, held_out, random_state=random_state)
-        return likelihoods + Assessment((used,), tuple(said), (curves,))
+        return likelihoods + Assessment((used,), warnings, (curves,))
 
     def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
         values, errors = self._estimate(features, condition, as_seed(generator), self.n_draws)
         return values, float(errors.square().mean()) / 2
 
     def _estimate(self, x: Tensor, condition: Tensor | None, seed: int, n_draws: int) -> tuple[Tensor, Tensor]:
-        network = copy.deepcopy(self._network()).double()
-        options = {"n_draws": n_draws, "seed": seed, "draws_bits": self.dynamic_binarisation}
-        return estimated_log_prob(network, x, condition, **options)
+        network, draws_bits = copy.deepcopy(self._network()).double(), self.dynamic_binarisation
+        return estimated_log_prob(network, x, condition, n_draws=n_draws, seed=seed, draws_bits=draws_bits)
 
     def _drawer(
         self, n_samples: int, seed: int, *, condition: Any = None
@@ -370,7 +352,9 @@ class VAE(LikelihoodModel):
         return self.preprocessing_.features(self._values(X, reset=False)).to(self.device_)
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
-        self.likelihood_ = resolved_likelihood(self.likelihood, dataset.values, is_told=self.dynamic_binarisation)
+        self.likelihood_ = resolved_likelihood(
+            self.likelihood, dataset.values, are_probabilities=self.dynamic_binarisation
+        )
         if self.likelihood_ == "gaussian":
             return fitted_preprocessing(dataset, container, self.preprocessing)
         bits = grey_bits(dataset) if self.dynamic_binarisation else Bits(centred=True)
@@ -381,7 +365,7 @@ class VAE(LikelihoodModel):
         options = {
             "event_shape": tuple(transform.output_shape),
             "activation": self.activation,
-            "n_conditions": self._n_conditions(),
+            "n_conditions": 0 if self._conditions is None else math.prod(self._conditions.shape),
             "random_generator": child_generator(self.seed_, "weights"),
         }
         encoder = build_encoder(self.encoder, n_outputs=n + n_spread(n, is_full=is_full), **options)
@@ -389,32 +373,34 @@ class VAE(LikelihoodModel):
         law = law_of(transform, is_binary=self.likelihood_ == "bernoulli", variance=self.decoder_variance)
         return {"network": VariationalNetwork(encoder, decoder, law, n_latent=n, is_full=is_full)}
 
-    def _n_conditions(self) -> int:
-        return 0 if self._conditions is None else math.prod(self._conditions.preprocessing.transform.output_shape)
-
-    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> VariationalLearner:
-        network: Any = networks["network"]
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> VariationalStep:
+        network = networks["network"]
+        assert isinstance(network, VariationalNetwork)
         network.start_at(train["x"].to(self.device_))
-        rate = _RATES[len(self.preprocessing_.transform.output_shape) > 1]
-        schedule = Schedule(
-            max_steps=self.max_steps,
-            learning_rate=rate if self.learning_rate is None else self.learning_rate,
+        return VariationalStep(
+            network,
             beta=self.beta,
             n_importance=int(self.n_importance),
             draws_bits=self.dynamic_binarisation,
+            max_steps=self.max_steps,
+            learning_rate=self._learning_rate,
             ema_decay=self.ema_decay,
             compile=self.compile,
         )
-        return VariationalLearner(network, schedule)
+
+    @property
+    def _learning_rate(self) -> float:
+        is_image = len(self.preprocessing_.transform.output_shape) > 1
+        return _RATES[is_image] if self.learning_rate is None else self.learning_rate
 
     def _resolved(self) -> dict[str, Any]:
-        learner: Any = self._run.train_step
-        rate = learner.schedule.learning_rate
-        return {"learning_rate": rate, "n_latent": self.n_latent_, "likelihood": self.likelihood_}
+        return {"learning_rate": self._learning_rate, "n_latent": self.n_latent_, "likelihood": self.likelihood_}
 
-    def _network(self) -> Any:
+    def _network(self) -> VariationalNetwork:
         """Return the network that samples are drawn from, in evaluation mode."""
-        return self._networks()["network"].eval()
+        network = self._networks()["network"]
+        assert isinstance(network, VariationalNetwork)
+        return network.eval()
 
     def _check_configuration(self) -> None:
         check_choice("posterior", self.posterior, dict.fromkeys(("diagonal", "full")))

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from reverie.core.random import child_seed
 from reverie.models.base import LogLikelihood
-from reverie.models.vae.networks import VariationalNetwork
-from reverie.models.vae.training import bits_of
+from reverie.models.vae.networks import VariationalNetwork, bits_of
 from reverie.objectives.variational import importance_estimate
 
 __all__ = ["ImportanceLogLikelihood", "estimated_log_prob", "latent_means"]
@@ -74,26 +73,20 @@ def estimated_log_prob(
     n_events = min(max(1, _ROWS_AT_ONCE // n_draws), len(x))
     row = torch.Generator()
     noise = torch.empty(n_events, n_draws, network.n_latent)  # one buffer: millions of small draws fragment the memory
-    found = torch.empty(2, len(x), dtype=torch.float64, device=x.device)
+    values, errors = torch.empty(2, len(x), dtype=torch.float64, device=x.device)
     for i in range(0, len(x), n_events):
-        events = x[i : i + n_events].to(dtype)
-        given = _rows(condition, i, n_events)
+        events, given = x[i : i + n_events].to(dtype), _rows(condition, i, n_events)
+        given = given if given is None else given.to(dtype)
         for j, event in enumerate(x[i : i + n_events].cpu().numpy()):
             row.manual_seed(child_seed(seed, zlib.crc32(event.tobytes())))
             if draws_bits:
                 events[j] = bits_of(events[j].cpu(), row).to(x.device)
             noise[j].normal_(generator=row)
         drawn = noise[: len(events)].transpose(0, 1).to(x.device, dtype)
-        given = given if given is None else given.to(dtype)
-        found[:, i : i + n_events] = torch.stack(importance_estimate(_weights(network, events, given, drawn)))
-    return found[0], found[1]
-
-
-def _weights(network: VariationalNetwork, x: Tensor, condition: Tensor | None, noise: Tensor) -> Tensor:
-    """Return log w (draw, batch), a bounded number of decoded rows at a time."""
-    n = max(1, _ROWS_AT_ONCE // len(x))
-    parts = [network.log_weights(x, condition, noise[k : k + n]) for k in range(0, len(noise), n)]
-    return torch.cat(parts).double()
+        n = max(1, _ROWS_AT_ONCE // len(events))  # draws decoded together
+        parts = [network.log_weights(events, given, drawn[k : k + n]) for k in range(0, n_draws, n)]
+        values[i : i + n_events], errors[i : i + n_events] = importance_estimate(torch.cat(parts).double())
+    return values, errors
 
 
 def _rows(condition: Tensor | None, start: int, n: int) -> Tensor | None:

@@ -23,12 +23,12 @@ What the decoder gives is added to an offset made of the mean of the training da
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, softplus
 
+from reverie.core.protocols import Transform
 from reverie.data.transforms import Rescale
 from reverie.networks.heads import feature_groups
 from reverie.objectives.reconstruction import (
@@ -37,9 +37,9 @@ from reverie.objectives.reconstruction import (
     circle_log_likelihood,
     gaussian_log_likelihood,
 )
-from reverie.objectives.variational import Posterior, standard_normal_log_prob
+from reverie.objectives.variational import GaussianPosterior, standard_normal_log_prob
 
-__all__ = ["LEAST_SD", "EventLaw", "VariationalNetwork", "drawn_bits", "law_of", "n_spread"]
+__all__ = ["LEAST_SD", "EventLaw", "VariationalNetwork", "bits_of", "drawn_bits", "law_of", "n_spread"]
 
 LEAST_SD = 0.01
 _WIDEST = 7.0  # of log s of the posterior, smoothly: e^7 and e^-7 are beyond what float32 sums can tell apart
@@ -128,8 +128,9 @@ class EventLaw(nn.Module):
         """Return an event drawn from p(x | z), (batch, features)."""
         if self.is_binary:
             return drawn_bits((raw + self.offset).sigmoid(), generator)
-        options: dict[str, Any] = {"generator": generator, "dtype": raw.dtype, "device": raw.device}
-        return self.event(raw, torch.randn(raw.shape, **options), torch.rand(raw.shape, **options))
+        normal = torch.randn(raw.shape, generator=generator, dtype=raw.dtype, device=raw.device)
+        uniform = torch.rand(raw.shape, generator=generator, dtype=raw.dtype, device=raw.device)
+        return self.event(raw, normal, uniform)
 
     @property
     def n_normal(self) -> int:
@@ -194,19 +195,19 @@ class VariationalNetwork(nn.Module):
         self.centre.copy_(x.flatten(1).double().mean(dim=0))
         self.law.start_at(x.flatten(1))
 
-    def posterior(self, x: Tensor, condition: Tensor | None = None) -> Posterior:
+    def posterior(self, x: Tensor, condition: Tensor | None = None) -> GaussianPosterior:
         """Return q(z | x) of events x (batch, *event)."""
         h = self.encoder(x - self.centre.reshape(x.shape[1:]), condition)
         mean, rest = h[:, : self.n_latent], h[:, self.n_latent :]
         log_sd = _WIDEST * torch.tanh(rest[:, : self.n_latent] / _WIDEST)
         if not self.is_full:
-            return Posterior(mean, log_sd)
+            return GaussianPosterior(mean, log_sd)
         scale = torch.diag_embed(log_sd.exp())
         row, column = torch.tril_indices(self.n_latent, self.n_latent, offset=-1, device=x.device)
         scale[:, row, column] = rest[:, self.n_latent :]
-        return Posterior(mean, scale)
+        return GaussianPosterior(mean, scale)
 
-    def terms(self, x: Tensor, condition: Tensor | None, noise: Tensor) -> tuple[Posterior, Tensor]:
+    def terms(self, x: Tensor, condition: Tensor | None, noise: Tensor) -> tuple[GaussianPosterior, Tensor]:
         """Return q(z | x) and log p(x | z) (draw, batch), for noise (draw, batch, latent)."""
         posterior = self.posterior(x, condition)
         raw = self.decoder(posterior.at(noise), condition)
@@ -218,7 +219,7 @@ class VariationalNetwork(nn.Module):
         return log_likelihood + beta * (standard_normal_log_prob(posterior.at(noise)) - posterior.log_prob(noise))
 
 
-def law_of(transform: Any, *, is_binary: bool, variance: float | str) -> EventLaw:
+def law_of(transform: Transform, *, is_binary: bool, variance: float | str) -> EventLaw:
     """Return the law for features of a fitted change of variables.
 
     Parameters
@@ -230,13 +231,16 @@ def law_of(transform: Any, *, is_binary: bool, variance: float | str) -> EventLa
     shape = tuple(transform.output_shape)
     is_image = len(shape) > 1
     tags = list(transform.outputs) * (math.prod(shape) if is_image else 1)  # images carry one tag for all
+    least_sd = LEAST_SD
+    if isinstance(transform, Rescale) and transform.step is not None:
+        least_sd = transform.step / transform.half_ / math.sqrt(2 * math.pi)
     return EventLaw(
         [tag.kind for tag in tags],
         [tag.group for tag in tags],
         is_binary=is_binary,
         n_sds=1 if is_image else len(tags),
         sd=None if isinstance(variance, str) else float(variance) ** 0.5,
-        least_sd=_least_sd(transform),
+        least_sd=least_sd,
     )
 
 
@@ -250,6 +254,6 @@ def drawn_bits(p: Tensor, generator: torch.Generator) -> Tensor:
     return 2 * (torch.rand(p.shape, generator=generator, dtype=p.dtype, device=p.device) < p).to(p.dtype) - 1
 
 
-def _least_sd(transform: Any) -> float:
-    step = transform.step if isinstance(transform, Rescale) else None
-    return LEAST_SD if step is None else step / transform.half_ / math.sqrt(2 * math.pi)
+def bits_of(grey: Tensor, generator: torch.Generator) -> Tensor:
+    """Return bits -1 or 1 drawn with the probabilities (1 + x) / 2 that grey values x in [-1, 1] stand for."""
+    return drawn_bits((grey + 1) / 2, generator)
