@@ -13,10 +13,10 @@ from sklearn.exceptions import NotFittedError
 import reverie
 from reverie.core.errors import CheckpointError, FolderError, InputError
 from reverie.experiment.sampling import draw_from
-from reverie.models.wavefunction.chains import TurningGibbs, gibbs_chains
 from reverie.models.wavefunction.energy import log_derivatives, natural_direction
 from reverie.models.wavefunction.estimator import WaveFunctionRBM
 from reverie.models.wavefunction.sampling import pseudo_likelihood, start_sampling
+from reverie.models.wavefunction.state import TurningGibbs, gibbs_chains
 from reverie.models.wavefunction.training import ExactLikelihood, Fit, histograms, initial_energy, start_exact
 from reverie.networks.boltzmann import BoltzmannEnergy, all_states, log_partition, state_number
 from reverie.samplers.gibbs import GibbsInfo, GibbsState

@@ -1,4 +1,4 @@
-"""A look into a latent space: which dimensions tell most, what each of them does, and what a plane of two holds.
+"""Views of a latent space: its most important dimensions, what each of them does, and a plane of two.
 
 Dimensions are shown in units of their own spread s_j around a middle m_j:
 
@@ -54,8 +54,8 @@ def latent_view(
         along[row, :, j] = values
 
     def events(t: np.ndarray) -> np.ndarray:
-        found = np.asarray(decode(middle + scale * t.reshape(-1, n_latent)), dtype=np.float32)
-        return found.reshape(*t.shape[:-1], *found.shape[1:])
+        decoded = np.asarray(decode(middle + scale * t.reshape(-1, n_latent)), dtype=np.float32)
+        return decoded.reshape(*t.shape[:-1], *decoded.shape[1:])
 
     has_plane = is_image and len(dimensions) > 1
     return LatentView(

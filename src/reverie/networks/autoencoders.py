@@ -10,7 +10,7 @@ factory      called with (event_shape, n_outputs) for an encoder, (n_latent, eve
 An encoder maps events (batch, *event) to n_outputs numbers, a decoder latent vectors (batch, n_latent) to raw events of
 n_features numbers, flat or shaped. A condition, flattened to a vector c, is joined to the inputs of perceptrons and
 to the latent vector; a convolutional encoder meets it after its convolutions. A module of the user's with conditions
-is called with events flattened and joined, and a factory is told the joined shape.
+is called with events flattened and joined, and a factory gets the joined shape.
 """
 
 import math

@@ -4,7 +4,7 @@
     Gaussian noise    y = x + s e,         e ~ N(0, 1) for each entry
 
 torch's own `nn.Dropout` draws from the global random state, which neither a seed of ours nor an exact
-resume reaches. These layers hold a `torch.Generator` that the game hands in by `set_noise_generator`.
+resume controls. These layers hold a `torch.Generator` that a training run sets by `set_noise_generator`.
 In evaluation mode both are the identity. Dropout: Srivastava et al., JMLR 15, 1929 (2014); noise at
 the input of a discriminator: Arjovsky and Bottou, arXiv:1701.04862.
 """

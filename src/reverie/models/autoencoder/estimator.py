@@ -1,4 +1,4 @@
-r"""Autoencoders: a code of a few numbers for each event, and the way back.
+r"""Autoencoders: a code of a few numbers for each event, and events from codes.
 
 An encoder f and a decoder g minimise the squared error of the preprocessed features,
 
@@ -73,8 +73,8 @@ class Autoencoder(GenerativeModel):
     random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
     preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
         all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
-    validation_fraction : part of the events, in [0, 1), held out of training to watch its health.
-    n_checks : looks at the error of the events held out in a whole run; 0 switches them off.
+    validation_fraction : part of the events, in [0, 1), held out of training to check its health.
+    n_checks : checks of the error of the events held out in a whole run; 0 switches them off.
     keep_best : whether the weights with the least error on the events held out are kept, rather than the last.
     on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
         last healthy state at half the learning rate.

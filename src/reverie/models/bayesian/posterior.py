@@ -31,7 +31,7 @@ class Quantity:
     mean : posterior mean, its error from the autocorrelation of the chains.
     sd : posterior standard deviation.
     r_hat : rank-normalised R-hat; above 1.01 the chains disagree.
-    effective_size : independent draws that the chains are worth.
+    effective_size : number of independent draws with the same error of the mean.
     """
 
     mean: Measured

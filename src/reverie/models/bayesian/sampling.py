@@ -15,8 +15,8 @@
 
 Functions see one theta; `torch.func.vmap` makes chains of them. With all rows at every step the kernel is MALA,
 which is exact. With `batch_size` it is SGLD (`reverie.samplers.sgld`), which costs a batch a step and widens the
-posterior by a share that is asked for and estimated. That share sets the step size, and SGLD then needs some
-(1 + N / n) / bias steps to forget: it is for data of which even one pass a step is too dear.
+posterior by a share that the caller allows and that is estimated. That share sets the step size, and SGLD then needs
+some (1 + N / n) / bias steps to forget: it is for data of which even one pass a step is too dear.
 
 Along a direction of precision L with gradient noise V of batches (`reverie.samplers.sgld`), SGLD of step size eta
 makes the variance larger by the factor 1 + eta (L + V) / 2. The stiffness is the largest L + V,
@@ -122,7 +122,7 @@ def sample_posterior(
 def suitable_step_size(
     energy: MinibatchEnergy, theta: Tensor, generator: torch.Generator, bias: float, burn_in: int
 ) -> tuple[float, Tensor]:
-    """Return a step size, and theta (chain, *event) where the chains are once it was found.
+    """Return a step size, and theta (chain, *event), where the chains then are.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ gradient needs samples of the model while it learns (`reverie.models.ebm.trainin
 
 Whole numbers, categories, spins and pixels are spread over cells by noise and then learnt as real numbers; a sample
 is rounded back. Of an angle the period is cut: it is learnt on an interval. The temperature is 1 throughout:
-samples are of exp(-E), unless another one is asked for.
+samples are of exp(-E), unless `temperature` says otherwise.
 
 How samples are drawn from the finished model stands in `reverie.models.ebm.sampling`.
 """
@@ -96,8 +96,8 @@ class EBM(LikelihoodModel):
     ema_decay : decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.
     preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
         all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
-    validation_fraction : part of the events, in [0, 1), held out of training to watch its health.
-    n_checks : looks at the health of training in a whole run; 0 switches them off.
+    validation_fraction : part of the events, in [0, 1), held out of training to check its health.
+    n_checks : checks of the health of training in a whole run; 0 switches them off.
     keep_best : whether the weights of the best check are kept, rather than the last: by held-out likelihood up to 32
         features, else by the samples.
     on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
@@ -113,7 +113,7 @@ class EBM(LikelihoodModel):
     ----------
     history_ : list of dict, both phases, acceptance and checks over training.
     alarms_ : list of alarms, each with kind, step, evidence and remedy.
-    log_z_ : log Z of the energy over the preprocessed, whitened features, with its error; found when first needed.
+    log_z_ : log Z of the energy over the preprocessed, whitened features, with its error; computed when first needed.
     n_sample_steps_ : steps of the chains of a sample.
     n_iter_, seed_, schema_ : steps taken, seed used, what the data are.
 
@@ -208,7 +208,7 @@ class EBM(LikelihoodModel):
 
     @property
     def n_sample_steps_(self) -> int:
-        """Steps of the chains of a sample: those asked for, or 4 times their memory within bounds."""
+        """Steps of the chains of a sample: `n_sample_steps`, or 4 times their memory within bounds."""
         check_is_fitted(self)
         if self.n_sample_steps != "auto":
             return int(self.n_sample_steps)

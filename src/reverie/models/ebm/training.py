@@ -12,7 +12,7 @@ alpha > 0 keeps energies near zero; it biases the model. The Langevin step size 
 log eta += (acceptance - 0.574) / 5 after every update.
 
 Score matching takes no chains to learn (`reverie.objectives.score_matching`); the store is moved all the same, so that
-there is something to look at and to draw from.
+there are chains to check and to draw from.
 
 What is kept is an exponential average of the weights. Training diverges when energies of events and chains come
 apart: the difference of the phases, over the spread of the energies, is noise around zero while the chains keep up.

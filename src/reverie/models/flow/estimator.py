@@ -65,7 +65,7 @@ class Flow(LikelihoodModel):
         all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
     validation_fraction : part of the events, in [0, 1), held out to choose the best state; at most 2000 events, and
         none of fewer than 200.
-    n_checks : looks at the held-out likelihood in a whole run; 0 switches them off.
+    n_checks : checks of the held-out likelihood in a whole run; 0 switches them off.
     keep_best : whether the state of the best held-out likelihood is kept, rather than the last.
     on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns to the last healthy state
         and halves the learning rate when training diverges.
@@ -202,14 +202,14 @@ class Flow(LikelihoodModel):
     def _drawer(
         self, n_samples: int, seed: int, *, condition: Any = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
-        network, asked = self._exact(), self._asked_conditions(condition, n_samples, seed)
+        network, conditions = self._exact(), self._asked_conditions(condition, n_samples, seed)
         shape, stages = self.preprocessing_.transform.output_shape, network.stages()
 
         @torch.no_grad()
         def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
             given = None
-            if asked is not None:
-                given = rows_of_conditions(asked, start, n).flatten(1).to(noise.device, torch.float64)
+            if conditions is not None:
+                given = rows_of_conditions(conditions, start, n).flatten(1).to(noise.device, torch.float64)
             return network.draw(n, noise, given, stages).reshape(n, *shape)
 
         return draw

@@ -50,7 +50,7 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """All places of a map, in order, and where each coordinate is found among theirs, (coordinate,)."""
+    """All places of a map, in order, and the position of each coordinate among theirs, (coordinate,)."""
 
     parts: Sequence[Stage]
     order: Tensor

@@ -73,7 +73,7 @@ class RBM(LikelihoodModel):
     Parameters
     ----------
     n_hidden : hidden units; "auto" takes twice the visible units, within 12 and 500.
-    visible : "binary" for two values per column, "gaussian" for real numbers; "auto" looks at the data.
+    visible : "binary" for two values per column, "gaussian" for real numbers; "auto" decides by the data.
     method : how it learns: "exact" (sums, up to 20 units in the smaller layer), "pcd" (persistent chains), "cd"
         (chains from the data), "tempering" (persistent chains at several temperatures); "auto" takes "exact" up to 12.
     n_gibbs : Gibbs sweeps between two updates, k of CD-k; "auto" takes 10 for Gaussian units by "pcd", else 1.
@@ -96,8 +96,8 @@ class RBM(LikelihoodModel):
         by column, or a transform.
     device : "auto" (a CUDA device when there is one), "cpu", "cuda", ...
     random_state : seed of weights, batches, chains and noise; None draws one, kept as `seed_`.
-    validation_fraction : part of the events, in [0, 1), held out of training to watch its likelihood.
-    n_checks : looks at the held-out likelihood in a whole run; 0 switches them off.
+    validation_fraction : part of the events, in [0, 1), held out of training to check its likelihood.
+    n_checks : checks of the held-out likelihood in a whole run; 0 switches them off.
     keep_best : whether the machine of the least held-out loss is kept, rather than the last.
     on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
         last healthy state at half the learning rate.

@@ -78,8 +78,8 @@ class VAE(LikelihoodModel):
     random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
     preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
         all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
-    validation_fraction : part of the events, in [0, 1), held out of training to watch its health.
-    n_checks : looks at the bound of the events held out in a whole run; 0 switches them off.
+    validation_fraction : part of the events, in [0, 1), held out of training to check its health.
+    n_checks : checks of the bound of the events held out in a whole run; 0 switches them off.
     keep_best : whether the weights with the best bound on the events held out are kept, rather than the last.
     on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
         last healthy state at half the learning rate.
@@ -166,7 +166,7 @@ class VAE(LikelihoodModel):
         return min(max(2, n_features), _MOST_LATENT) if self.n_latent == "auto" else int(self.n_latent)
 
     def encode(self, X: Any, y: Any = None, *, return_std: bool = False) -> Any:
-        """Return the codes of events, the means of q(z | x), (n_samples, n_latent); if asked for their spreads too.
+        """Return the codes of events, the means of q(z | x), (n_samples, n_latent), and perhaps their spreads.
 
         Parameters
         ----------
@@ -291,7 +291,7 @@ class VAE(LikelihoodModel):
 
     @checked
     def score_samples(self, X: Any, y: Any = None, *, return_error: bool = False) -> Any:
-        """Return log p of each event in nats, (n_samples,), and if asked for its standard error, (n_samples,)."""
+        """Return log p of each event in nats, (n_samples,), and perhaps its standard error, (n_samples,)."""
         likelihood = self.log_likelihood(X, y)
         return (likelihood.values, likelihood.errors) if return_error else likelihood.values
 

@@ -109,7 +109,7 @@ def descend(
     """
     for step in range(n_steps):
         s, p = next(states)
-        found = float(natural_step(energy, hamiltonian, s, p, step_size=step_size, damping=damping))
-        if not math.isfinite(found):
-            raise TrainingError(f"The energy became {found} at step {step}. Lower step_size.", step=step)
-        yield found
+        value = float(natural_step(energy, hamiltonian, s, p, step_size=step_size, damping=damping))
+        if not math.isfinite(value):
+            raise TrainingError(f"The energy became {value} at step {step}. Lower step_size.", step=step)
+        yield value

@@ -118,21 +118,10 @@ class WaveFunctionRBM(BaseEstimator):
         compile: bool | Literal["auto"] = "auto",
         random_state: RandomState = None,
     ) -> None:
-        self.n_hidden = n_hidden
-        self.phase = phase
-        self.units = units
-        self.method = method
-        self.max_steps = max_steps
-        self.learning_rate = learning_rate
-        self.n_folds = n_folds
-        self.n_starts = n_starts
-        self.patience = patience
-        self.batch_size = batch_size
-        self.n_chains = n_chains
-        self.n_gibbs = n_gibbs
-        self.record_every = record_every
-        self.compile = compile
-        self.random_state = random_state
+        self.n_hidden, self.phase, self.units, self.method = n_hidden, phase, units, method
+        self.max_steps, self.learning_rate, self.n_folds, self.n_starts = max_steps, learning_rate, n_folds, n_starts
+        self.patience, self.batch_size, self.n_chains, self.n_gibbs = patience, batch_size, n_chains, n_gibbs
+        self.record_every, self.compile, self.random_state = record_every, compile, random_state
 
     def fit(self, X: Any, y: Any = None, *, bases: Sequence[str] | None = None) -> Self:
         """Learn the state from measurements by maximum likelihood, and forget what was learnt before.

@@ -20,7 +20,7 @@ from torch.nn.functional import logsigmoid, softplus
 from reverie.compile.step import Compiled
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
-from reverie.models.wavefunction.chains import TurningGibbs
+from reverie.models.wavefunction.state import TurningGibbs
 from reverie.models.wavefunction.training import Fit, folds
 from reverie.networks.boltzmann import BoltzmannEnergy, log_partition
 from reverie.objectives.contrastive import likelihood_gradient

@@ -1,9 +1,19 @@
-r"""What can be asked of a wave function on Boltzmann machines: amplitudes, probabilities, averages, outcomes.
+r"""What a wave function on Boltzmann machines gives: amplitudes, probabilities, averages, outcomes.
 
     log psi(s) = - F(s) / 2 - i F_phase(s) / 2 + constant,        p(s) = |psi(s)|^2 = exp(-F(s)) / Z
 
-Up to some twenty sites everything is a sum over the 2^n states. Beyond, averages come from block Gibbs chains, with
-errors that know the autocorrelation.
+Up to some twenty sites everything is a sum over the 2^n states. Beyond, averages come from chains of block Gibbs
+sweeps, with errors that know the autocorrelation; each sweep makes an offer to turn all units around:
+
+    h ~ p(h | s),     s ~ p(s | h),     s -> 1 - s with probability min(1, exp(F(s) - F(1 - s)))
+
+States of a magnet that differ by their sign alone are far apart for single units. With u = b + s W the log odds of the
+hidden units, those of the state turned around are u' = 2 b + sum_i W_i - u, and with q = sigmoid(-u) and
+q' = sigmoid(-u'), the probabilities that hidden units are off,
+
+    F(s) - F(1 - s) = sum_j log(q_j / q'_j) + sum_i a_i (1 - 2 s_i),
+
+so that the offer takes no product of its own, and the next sweep starts from q or q'.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,17 +23,70 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.checks import check_positive
 from reverie.core.measured import Measured
 from reverie.core.random import child_generator, child_seed
-from reverie.models.wavefunction.chains import TurningGibbs, gibbs_chains
+from reverie.core.types import Energy
 from reverie.networks.boltzmann import BoltzmannEnergy, all_states
 from reverie.samplers.chains import Chains
+from reverie.samplers.gibbs import GibbsInfo, GibbsState, as_bipartite
 from reverie.samplers.run import run
 
-__all__ = ["QuantumState"]
+__all__ = ["QuantumState", "TurningGibbs", "gibbs_chains"]
 
 _UNIT = 1024  # chains of one seed, so that a sample never depends on how many are drawn
 _CHAINS = 500  # that averages are measured with
+_BURN_IN = 200  # sweeps before a chain is believed
+_AT_ONCE = 16  # sweeps whose random numbers are drawn together: the calls are few, and the memory is bounded
+
+
+@dataclass(frozen=True)
+class TurningGibbs:
+    """Sweeps of binary units, each with an offer to turn around.
+
+    Parameters
+    ----------
+    n_sweeps : sweeps in one step, at least 1; their random numbers are drawn together, up to 16 sweeps.
+    """
+
+    n_sweeps: int = 1
+
+    def init(self, x: Tensor, energy: Energy) -> GibbsState:
+        """Return the state of chains at x (chain, n_sites) of bits; `energy` is a binary `BoltzmannEnergy`."""
+        check_positive("n_sweeps", self.n_sweeps, integer=True)
+        as_bipartite(energy)
+        return GibbsState(x)
+
+    @torch.no_grad()
+    def step(self, state: GibbsState, energy: Energy, generator: torch.Generator) -> tuple[GibbsState, GibbsInfo]:
+        """Return the next state, and which chains turned around in the last sweep."""
+        machine = energy
+        assert isinstance(machine, BoltzmannEnergy)
+        W, a, b = machine.W, machine.visible_bias, machine.hidden_bias
+        back, minus_W, minus_b, twice_a, x = W.T.contiguous(), -W, -b, 2 * a[:, None], state.x
+        both = 2 * minus_b - W.sum(0)
+        off, turned = torch.addmm(minus_b, x, minus_W).sigmoid_(), torch.zeros_like(x[:, :1], dtype=torch.bool)
+        for first in range(0, self.n_sweeps, _AT_ONCE):
+            rows = (min(_AT_ONCE, self.n_sweeps - first), len(x))
+            for_hidden = torch.rand(*rows, W.shape[1], generator=generator, dtype=W.dtype, device=W.device)
+            for_visible = torch.rand(*rows, W.shape[0], generator=generator, dtype=W.dtype, device=W.device)
+            # the least F(s) - F(1 - s) that turns a chain around, but for the sum over the state's own biases
+            least = torch.rand(*rows, 1, generator=generator, dtype=W.dtype, device=W.device).log_() - a.sum()
+            for for_h, for_x, least_gain in zip(for_hidden, for_visible, least, strict=True):
+                h = torch.ge(for_h, off, out=for_h)
+                x = torch.lt(for_x, torch.addmm(a, h, back).sigmoid_(), out=for_x)
+                minus_u = torch.addmm(minus_b, x, minus_W)
+                off, off_turned = minus_u.sigmoid(), (both - minus_u).sigmoid_()
+                turned = least_gain < (off / off_turned).log_().sum(1, keepdim=True) - x @ twice_a
+                off = torch.where(turned, off_turned, off)
+        return GibbsState(torch.where(turned, 1 - x, x)), GibbsInfo(turned[:, 0].double())
+
+
+def gibbs_chains(energy: BoltzmannEnergy, *, n_chains: int, n_kept: int, n_gibbs: int, seed: int) -> Chains:
+    """Return block Gibbs chains from random bits, after 200 sweeps, `n_gibbs` sweeps between kept positions."""
+    generator = child_generator(seed, "chains")
+    s = torch.randint(2, (n_chains, energy.W.shape[0]), generator=generator).to(energy.W.dtype)
+    return run(TurningGibbs(), s, energy, n_steps=n_kept * n_gibbs, thin=n_gibbs, burn_in=_BURN_IN, generator=generator)
 
 
 @dataclass(frozen=True, eq=False)
