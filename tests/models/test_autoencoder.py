@@ -65,9 +65,7 @@ def test_sparse_codes_are_smaller(sparsity):
         "n_checks": 2,
         "learning_rate": 0.01,
     }
-    made = [
-        Autoencoder(sparsity=sparsity, sparsity_weight=w, n_checks=2, random_state=0, **options) for w in (3.0, 0.0)
-    ]
+    made = [Autoencoder(sparsity=sparsity, sparsity_weight=w, random_state=0, **options) for w in (3.0, 0.0)]
     heavy, light = (model.fit(X).encode(X) for model in made)
     assert np.abs(heavy).mean() < 0.5 * np.abs(light).mean()
     if sparsity == "kl":

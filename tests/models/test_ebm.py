@@ -25,6 +25,7 @@ from reverie.samplers.run import run
 ALPHA = 1e-4
 WIDTH = float(stats.norm.isf(ALPHA / 2))
 TINY = {"energy": (16, 16), "max_steps": 60, "batch_size": 64, "record_every": 5, "random_state": 0}
+TINY |= {"n_checks": 2}
 
 
 def _generator(seed=0):
@@ -243,7 +244,7 @@ def _blown_up(monkeypatch, factor):
 @pytest.mark.parametrize("factor", [float("nan"), 1e4])
 def test_training_goes_back_when_energies_blow_up(monkeypatch, factor):
     _blown_up(monkeypatch, factor)
-    model = EBM(**TINY, n_checks=12).fit(_normal_table())
+    model = EBM(**TINY | {"n_checks": 12}).fit(_normal_table())
     assert [alarm.kind for alarm in model.alarms_] == ["divergence"]
     assert model.n_iter_ == 60
     assert model._run.train_step.rate_factor == 0.5
@@ -254,7 +255,7 @@ def test_training_goes_back_when_energies_blow_up(monkeypatch, factor):
 def test_without_a_way_back_it_says_so(monkeypatch):
     _blown_up(monkeypatch, 1e4)
     with pytest.raises(TrainingError, match="Lower the learning rate"):
-        EBM(**TINY, n_checks=12, on_alarm="warn").fit(_normal_table())
+        EBM(**TINY | {"n_checks": 12, "on_alarm": "warn"}).fit(_normal_table())
 
 
 def test_angles_counts_and_categories_are_learnt_and_come_back_as_they_are():
