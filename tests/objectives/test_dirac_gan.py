@@ -164,8 +164,8 @@ def test_relativistic_and_non_saturating_are_one_game_here():
 
 
 def test_hinge_shrinks_orbits_that_reach_its_margin_and_keeps_the_others():
-    steps = {"h": 0.01, "steps": 1257}  # two turns
+    steps = {"h": 0.02, "steps": 629}  # two turns
     inside, outside = _radii("hinge", start=(1.0, 0.0), **steps), _radii("hinge", start=(3.0, 0.0), **steps)
-    growth = (1 + 0.01**2) ** (1257 / 2)  # of the Euler steps themselves
+    growth = (1 + 0.02**2) ** (629 / 2)  # of the Euler steps themselves
     assert inside[-1].item() == pytest.approx(growth, rel=1e-3)
     assert math.sqrt(2) * 0.95 < outside[-1] < 2.9
