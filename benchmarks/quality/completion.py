@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression
 
 import reverie
-from reverie.models.gan.noise_search import Search
+from reverie.models.gan import Search
 
 N_HELD_OUT, N_ROWS = 300, 4
 

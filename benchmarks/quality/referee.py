@@ -25,7 +25,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from reverie.models.gan.rejection import accepted, fit_referee
+from reverie.models.gan.rejection import accepted, fit_rejection
 from reverie.simulators.targets import TARGETS
 
 FAKES_PER_EVENT, FEWEST, MOST = 16, 20_000, 200_000  # as `reverie.models.gan.training` has them
@@ -62,7 +62,7 @@ def _fitted(name: str, m: int, seed: int, max_steps: int) -> tuple[float, float]
     def known(x: Tensor) -> Tensor:
         return torch.cat([(x - centre) / spread, x], dim=1)
 
-    referee = fit_referee(
+    referee = fit_rejection(
         known(real),
         known(held_out),
         known(fake),

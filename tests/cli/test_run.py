@@ -281,10 +281,10 @@ def test_demo_ends_with_the_report(call, tmp_path):
 def test_the_self_test_ends_in_its_time_and_says_what_it_measured(monkeypatch):
     """Steps that take 0.2 s each, as on a busy machine: a handful of them, not the window of a record."""
     from reverie.experiment.info import self_test
-    from reverie.models.gan.game import AdversarialGame
+    from reverie.models.gan.training import AdversarialStep
 
-    take = AdversarialGame.train_step
-    monkeypatch.setattr(AdversarialGame, "train_step", lambda *given: (time.sleep(0.2), take(*given))[1])
+    take = AdversarialStep.train_step
+    monkeypatch.setattr(AdversarialStep, "train_step", lambda *given: (time.sleep(0.2), take(*given))[1])
     began = time.monotonic()
     told = self_test(seconds=0.5)
     assert 1 <= told["steps"] <= 3

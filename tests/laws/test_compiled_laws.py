@@ -63,9 +63,7 @@ def numbers(state) -> list[torch.Tensor]:
 
 
 def steps_of(model) -> list:
-    return (
-        list(model._training.game.rounds.values()) if hasattr(model, "_training") else [model._run.train_step.compiled]
-    )
+    return list(model._run.train_step.compiled_steps())
 
 
 @pytest.mark.parametrize("name", list(CASES))

@@ -16,7 +16,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.transforms import Standardise
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, WaveFunctionRBM, load_model, save_model
 from reverie.models.base import GenerativeModel, LikelihoodModel
-from reverie.models.gan.generator import ShapedGenerator
+from reverie.models.gan.networks import Generator
 from reverie.training.monitor import Monitor
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
@@ -213,7 +213,7 @@ def test_a_generator_left_in_evaluation_mode_would_be_seen(monkeypatch):
     """The twin: samples put the generator into evaluation mode, and nothing brings it back."""
     model, X = _made("dcgan, no average")
     straight = _array(model.fit(X).sample(9, random_state=0))
-    monkeypatch.setattr(ShapedGenerator, "train", lambda self, mode=True: self if mode else nn.Module.train(self, mode))
+    monkeypatch.setattr(Generator, "train", lambda self, mode=True: self if mode else nn.Module.train(self, mode))
     assert not np.array_equal(straight, _drawn_from_on_the_way("dcgan, no average"))
 
 

@@ -13,8 +13,8 @@ from reverie.data.dataset import Dataset
 from reverie.data.transforms import Chain, Columns, OneHot, Periodic, Standardise
 from reverie.models import GAN
 from reverie.models.completion import observed_features
-from reverie.models.gan.noise_search import Search, complete_features
-from reverie.models.gan.rejection import Referee
+from reverie.models.gan.completion import Search, complete_features
+from reverie.models.gan.rejection import RejectionClassifier
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
 Z = 5.0  # standard errors: a false alarm in 2 million numbers
@@ -202,9 +202,9 @@ class _RefusesPositive(nn.Module):
 
 @pytest.fixture
 def refereed(linear, monkeypatch):
-    referee = Referee(6, 3)
+    referee = RejectionClassifier(6, 3)
     referee.network = _RefusesPositive()
-    monkeypatch.setattr(linear[0], "_referee", referee)
+    monkeypatch.setattr(linear[0], "_rejection", referee)
     return linear
 
 
@@ -227,7 +227,7 @@ def test_completions_follow_the_law_of_accepted_events(refereed, monkeypatch):
     known = known[known[:, 1] <= 0, 1:]
     error = known.std(axis=0) / math.sqrt(len(draws))
     assert (np.abs(draws[:, 0, 1:].mean(axis=0) - known.mean(axis=0)) < Z * error + CONVERGENCE).all()
-    monkeypatch.setattr(model, "_referee", None)
+    monkeypatch.setattr(model, "_rejection", None)
     assert (completed(200)[:, 0, 1] > 0).mean() > 0.4
 
 

@@ -10,8 +10,8 @@ import torch
 from reverie.core.errors import InputError, TrainingError
 from reverie.data.dataset import Dataset
 from reverie.models import GAN, load_model
-from reverie.models.gan import game as game_module
-from reverie.models.gan.game import AdversarialGame
+from reverie.models.gan import training as gan_training
+from reverie.models.gan.training import AdversarialStep
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
 TINY = {
@@ -34,7 +34,7 @@ def _labels(n=300):
 
 
 def _critic(model):
-    return torch.cat([w.flatten() for w in model._game.D.parameters()])
+    return torch.cat([w.flatten() for w in model._step.D.parameters()])
 
 
 def _trained(X=None, **fit_options):
@@ -162,7 +162,7 @@ def test_replicas_play_apart():
     batch[1::3] = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
     other = batch.clone()
     other[1::3] += 1
-    first, second = (_after_one_step(model._game, rows) for rows in (batch, other))
+    first, second = (_after_one_step(model._step, rows) for rows in (batch, other))
     for a, b in zip(first, second, strict=True):
         assert torch.equal(a[0], b[0])
         assert torch.equal(a[2], b[2])
@@ -192,7 +192,7 @@ def test_samples_of_an_ensemble_come_from_all_replicas_in_turn():
 def test_what_is_held_out_is_not_trained_on():
     model = GAN(**(TINY | {"n_checks": 3})).fit(_events(1000))
     assert [line["step"] for line in model.history_ if "score" in line] == [2, 4, 6]
-    assert len(model._training.watch._held_out["x"]) == 100
+    assert len(model._run.held_out["x"]) == 100
 
 
 def test_a_loss_that_is_not_finite_ends_training_or_is_undone():
@@ -206,16 +206,16 @@ def test_a_loss_that_is_not_finite_ends_training_or_is_undone():
 def test_a_replica_takes_the_steps_of_a_game_of_its_own(monkeypatch):
     """Two replicas against the same two games played alone; catches gradients read in the wrong order of memory."""
     model = GAN(n_replicas=2, penalty_every=1, **TINY).fit(_events())
-    game, settings = model._game, replace(model._game.settings, optimizer="adam", n_replicas=2)
-    twin = AdversarialGame(game.G, game.D, game.objective, settings)
+    game, settings = model._step, replace(model._step.settings, optimizer="adam", n_replicas=2)
+    twin = AdversarialStep(game.G, game.D, game.objective, settings)
     alone = [_alone(game, r, settings) for r in range(2)]
     noise = torch.Generator().manual_seed(0)
     for _ in range(5):
         x, z = torch.randn(64, 2, generator=noise), torch.randn(64, settings.n_noise, generator=noise)
-        monkeypatch.setattr(game_module, "draw_noise", lambda n, *_, z=z, **__: z[:n])
+        monkeypatch.setattr(gan_training, "draw_noise", lambda n, *_, z=z, **__: z[:n])
         twin.train_step(x, noise)
         for r, single in enumerate(alone):
-            monkeypatch.setattr(game_module, "draw_noise", lambda n, *_, z=z, r=r, **__: z[r::2][:n])
+            monkeypatch.setattr(gan_training, "draw_noise", lambda n, *_, z=z, r=r, **__: z[r::2][:n])
             single.train_step(x[r::2], noise)
     for r, single in enumerate(alone):
         for a, b in zip(twin.G.parameters(), single.G.parameters(), strict=True):
@@ -223,11 +223,11 @@ def test_a_replica_takes_the_steps_of_a_game_of_its_own(monkeypatch):
 
 
 def _alone(game, r, settings):
-    G = game.G.alone(game.G.network.replica(r)).train()
+    G = game.G.around(game.G.network.replica(r)).train()
     D = game.D.replica(r)
     for network in (G, D):
         network.train().requires_grad_(requires_grad=True)
-    return AdversarialGame(G, D, game.objective, replace(settings, n_replicas=1))
+    return AdversarialStep(G, D, game.objective, replace(settings, n_replicas=1))
 
 
 def test_a_frame_with_words_is_refused_with_the_way_out():

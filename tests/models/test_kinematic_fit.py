@@ -157,7 +157,7 @@ def test_saved_replicas_and_conditions(tmp_path):
 def test_it_is_left_out_where_it_cannot_be_and_says_so_when_asked_for():
     counts = np.random.default_rng(0).poisson(5, (500, 2))
     model = reverie.GAN(observables=[radius], **SHORT).fit(counts)
-    assert model._game.G.fit is None
+    assert model._step.G.fit is None
     with pytest.raises(InputError, match="kinematic_fit"):
         reverie.GAN(observables=[radius], kinematic_fit=True, n_noise=4, **SHORT | {"generator": "thesis"}).fit(ring())
     with pytest.raises(InputError, match="kinematic_fit"):

@@ -11,7 +11,7 @@ from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.data.transforms.base import check_within, unchecked
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, SemiSupervisedGAN
-from reverie.models.gan.game import draw_noise
+from reverie.models.gan.training import draw_noise
 from reverie.models.one_pass import Noise, physical_sampler
 
 N, SEED, UNIT = 300, 5, 1024
@@ -47,7 +47,7 @@ def _digits():
 
 
 def _game_noise(model, noise: torch.Generator) -> torch.Tensor:
-    settings = model._game.settings
+    settings = model._step.settings
     z = draw_noise(UNIT, settings.n_noise, prior=settings.noise_prior, generator=noise)
     if model.n_replicas == 1:
         return z
@@ -177,15 +177,15 @@ def test_an_autoencoder_draws_a_gaussian_of_its_mixture_and_decodes():
 def test_a_referee_gives_acceptances_instead_of_drawing_again():
     model = GAN(**{**GAME, "refine": "auto", "max_steps": 40}).fit(_columns().select(["pt", "eta"]))
     drawing = model._drawing()
-    if drawing.referee is None:  # it learnt nothing that holds: make one that refuses
-        from reverie.models.gan.rejection import Referee
+    if drawing.rejection is None:  # it learnt nothing that holds: make one that refuses
+        from reverie.models.gan.rejection import RejectionClassifier
 
-        model._referee = Referee(4, 2).eval()
+        model._rejection = RejectionClassifier(4, 2).eval()
     sampler = physical_sampler(model)
     values, acceptance = sampler(*sampler.example(N))
     z = sampler.example(N)[0]
     rows = {"x": model._samples_from()(z)}
-    expected = model._referee.acceptance(model._drawing().known(rows))
+    expected = model._rejection.acceptance(model._drawing().known(rows))
     torch.testing.assert_close(acceptance, expected, rtol=1e-5, atol=1e-6)
     assert sampler.has_acceptance
     assert values.shape == (N, 2)

@@ -10,7 +10,7 @@ import torch
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data import catalogue
 from reverie.models import EBM, GAN, MODELS, PRESETS, RBM, preset
-from reverie.models.gan.learning_rates import ANY, FEATURE_MATCHING, LEARNING_RATES, learning_rate_of
+from reverie.models.gan.settings import ANY, FEATURE_MATCHING, LEARNING_RATES, learning_rate_of
 from reverie.models.rbm.training import LEARNING_RATES as RBM_RATES
 from reverie.models.registry import model_class
 from reverie.networks.build import build_discriminator
@@ -74,7 +74,7 @@ def test_the_page_has_the_rows_of_the_table():
 )
 def test_a_game_takes_the_row_of_its_optimiser_and_explicit_values_as_they_are(options, rate, betas):
     model = GAN(**TINY, generator=(4,), discriminator=(4,), **options).fit(_ring())
-    settings = model._game.settings
+    settings = model._step.settings
     assert (settings.generator_rate, settings.discriminator_rate, settings.betas) == (rate, rate, betas)
     assert ("learning_rate" in model.resolved_) == ("learning_rate" not in options)
     assert model.resolved_["n_noise"] == 16

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from torch.nn.functional import softplus
 
 from reverie.core.errors import SamplingWarning
-from reverie.models.gan.rejection import Referee, accepted, fit_referee, is_gain
+from reverie.models.gan.rejection import RejectionClassifier, accepted, fit_rejection, is_gain
 
 ALPHA = 1e-4
 
@@ -56,7 +56,7 @@ def test_weights_of_held_out_events_count():
 
 @pytest.mark.parametrize("level", [1e3, -1e3])
 def test_samples_that_were_refused_to_the_end_are_said(level):
-    referee = Referee(2, 0)
+    referee = RejectionClassifier(2, 0)
     referee.level.fill_(level)  # every sample is refused, or none
     said = pytest.warns(SamplingWarning, match="refused 64 times") if level > 0 else nullcontext()
 
@@ -90,7 +90,7 @@ def test_a_trained_referee_is_used_on_a_wide_generator_and_refuses_its_tails():
     real, held_out = torch.randn(4500, 2, generator=generator), torch.randn(500, 2, generator=generator)
     fake = 1.5 * torch.randn(20_000, 2, generator=generator)
     options = {"weight": None, "held_out_weight": None, "max_steps": 600, "n_physical": 2, "seed": 0}
-    referee = fit_referee(*(torch.cat([x, x], 1) for x in (real, held_out, fake)), **options)
+    referee = fit_rejection(*(torch.cat([x, x], 1) for x in (real, held_out, fake)), **options)
     fresh = 1.5 * torch.randn(20_000, 2, generator=generator)
     kept = fresh[torch.rand(20_000, generator=generator) < referee.acceptance(torch.cat([fresh, fresh], 1))]
     assert float(kept.std()) == pytest.approx(1.0, abs=0.1)

@@ -11,8 +11,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from reverie.core.errors import CheckpointError, InputError
 from reverie.data.dataset import Dataset
 from reverie.models.files import load_model, save_model
-from reverie.models.gan.learning_rates import FEATURE_MATCHING, learning_rate_of
 from reverie.models.gan.semi_supervised import SemiSupervisedGAN
+from reverie.models.gan.settings import FEATURE_MATCHING, learning_rate_of
 from reverie.training.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
@@ -266,12 +266,14 @@ def test_players_take_the_rates_of_their_optimiser(optimizer):
     X, y = _moons(100)
     options = TINY | {"max_steps": 20, "optimizer": optimizer}
     model = SemiSupervisedGAN(**options).fit(X, _few(y, 5))
-    row, used = learning_rate_of(optimizer, FEATURE_MATCHING, images=False), model._game.settings
+    row, used = learning_rate_of(optimizer, FEATURE_MATCHING, images=False), model._run.train_step.settings
     assert used.discriminator_rate == (row.discriminator or row.learning_rate)
     assert (used.generator_rate, used.betas) == (row.learning_rate, row.betas)
     if optimizer == "adam":
         assert (used.discriminator_rate, used.generator_rate, used.betas) == (3e-3, 1e-3, (0.5, 0.999))
-    given = SemiSupervisedGAN(**options, learning_rate=3e-4, betas=(0.1, 0.9)).fit(X, _few(y, 5))._game.settings
+    given = (
+        SemiSupervisedGAN(**options, learning_rate=3e-4, betas=(0.1, 0.9)).fit(X, _few(y, 5))._run.train_step.settings
+    )
     assert (given.discriminator_rate, given.generator_rate, given.betas) == (3e-4, pytest.approx(1e-4), (0.1, 0.9))
 
 

@@ -52,7 +52,7 @@ CASES = {
 
 
 def weights(model) -> torch.Tensor:
-    networks = model._training.game if hasattr(model, "_training") else model._run.train_step
+    networks = model._run.train_step
     found = [networks.G, networks.D] if hasattr(networks, "G") else networks.trained()
     return torch.cat([p.detach().flatten() for network in found for p in network.parameters()])
 

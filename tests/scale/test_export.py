@@ -67,10 +67,10 @@ def _digits(side: int = 8):
 
 
 def _refereed() -> GAN:
-    from reverie.models.gan.rejection import Referee
+    from reverie.models.gan.rejection import RejectionClassifier
 
     model = GAN(**GAME).fit(_columns("pt", "eta"))
-    model._referee = Referee(4, 2).eval()
+    model._rejection = RejectionClassifier(4, 2).eval()
     return model
 
 
@@ -152,7 +152,7 @@ def test_pt2_gives_the_samples_of_the_model(name, tmp_path):
 
 def test_the_graph_gives_the_samples_of_a_seed(small, exported):
     """Noise drawn as the model draws it, put through the graph alone."""
-    noise = torch.randn(1024, small._game.settings.n_noise, generator=child_generator(7, "sample", 0))
+    noise = torch.randn(1024, small._step.settings.n_noise, generator=child_generator(7, "sample", 0))
     (values,) = _session(exported.path).run(None, {"noise": noise.numpy()})
     expected = np.asarray(small.sample(1024, 7).values, dtype=float)
     assert np.array_equal(values[:, 2], expected[:, 2])

@@ -8,7 +8,8 @@ import torch
 from reverie.core.random import child_generator
 from reverie.training import load_state, save_state
 from reverie.training.alarms import KINDS, PERSISTENCE, REMEDIES, WARM_UP, Alarm
-from reverie.training.health import Evidence, HealthMonitor, HealthReference
+from reverie.training.monitor import Discriminated, Monitor, Observation
+from reverie.training.reference import HealthReference
 
 N_TRAIN, N = 1500, 300
 CENTRES = 4.0 * torch.tensor([[0, 0], [1, 0], [0, 1], [-1, 0], [0, -1]])
@@ -30,15 +31,14 @@ def reference():
 
 def evidence(k, generated, *, gap=0.02, separation=0.2, memory=0.0, gradient=0.1):
     """Return the evidence of check k: D's mean outputs differ by `gap`, its logits by `separation` widths."""
-    return Evidence(
-        step=100 * (k + 1),
-        generated=generated,
-        d_held_out=normal(f"d held out {k}", N) + separation,
-        d_generated=normal(f"d generated {k}", len(generated)),
-        d_train=normal(f"d train {k}", N) + separation + memory,
-        d_outputs=(0.5 + gap / 2, 0.5 - gap / 2),
-        generator_gradient=gradient,
+    answers = Discriminated(
+        held_out=normal(f"d held out {k}", N) + separation,
+        generated=normal(f"d generated {k}", len(generated)),
+        train=normal(f"d train {k}", N) + separation + memory,
+        outputs=(0.5 + gap / 2, 0.5 - gap / 2),
+        gradient=gradient,
     )
+    return Observation(100 * (k + 1), generated=generated, discriminated=answers)
 
 
 def learning(k):
@@ -47,7 +47,7 @@ def learning(k):
 
 
 def run(reference, sequence):
-    monitor = HealthMonitor(reference)
+    monitor = Monitor(reference)
     checks = [monitor.check(item) for item in sequence]
     return checks, [alarm for check in checks for alarm in check.alarms]
 
@@ -164,11 +164,11 @@ def test_non_finite_check_is_neither_best_nor_equilibrium_and_training_may_recov
 def test_resumed_monitor_continues_exactly(reference, tmp_path):
     sequence = [*FAILURES["mode collapse"], *HEALTHY]
     whole, _ = run(reference, sequence)
-    first = HealthMonitor(reference)
+    first = Monitor(reference)
     for item in sequence[:7]:
         first.check(item)
     save_state(tmp_path / "state.pt", first.state_dict())
-    second = HealthMonitor(HealthReference(draws(N_TRAIN, "train"), draws(N, "held out"), seed=0))
+    second = Monitor(HealthReference(draws(N_TRAIN, "train"), draws(N, "held out"), seed=0))
     second.load_state_dict(load_state(tmp_path / "state.pt"))
     assert [second.check(item) for item in sequence[7:]] == whole[7:]
 
@@ -182,7 +182,7 @@ def test_a_sign_makes_a_check_unhealthy_before_and_after_its_alarm(reference):
 
 
 def test_after_a_rollback_signs_count_from_the_start_and_the_best_state_is_kept(reference):
-    monitor, failing = HealthMonitor(reference), FAILURES["memorisation"]
+    monitor, failing = Monitor(reference), FAILURES["memorisation"]
     monitor.check(HEALTHY[-1])
     assert kinds(alarm for item in failing[:8] for alarm in monitor.check(item).alarms) == ["memorisation"]
     monitor.restart()
@@ -192,7 +192,7 @@ def test_after_a_rollback_signs_count_from_the_start_and_the_best_state_is_kept(
 
 
 def test_state_does_not_share_memory_with_the_monitor(reference):
-    monitor = HealthMonitor(reference)
+    monitor = Monitor(reference)
     monitor.check(HEALTHY[0])
     state = monitor.state_dict()
     monitor.check(HEALTHY[1])

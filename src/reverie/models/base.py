@@ -67,9 +67,6 @@ Rows = Mapping[str, Tensor]
 UNITS_PER_BLOCK = 16
 N_SCORED = 2000  # rows that `score` compares: its error then is a few per cent of a standard deviation
 _BY_HEART = 4.0  # standard errors of the gap between training and held-out events from which it is overfitting
-_TRAINING_OPTIONS = (
-    "max_steps", "record_every", "n_checks", "validation_fraction", "keep_best", "on_alarm", "n_threads",
-)  # fmt: skip
 
 
 class GenerativeModel(BaseEstimator):
@@ -236,7 +233,7 @@ class GenerativeModel(BaseEstimator):
             callbacks=callbacks,
         )
         common = {"batch_size": options.batch_size, "n_threads": run.n_threads, "device": str(self.device_)}
-        self.resolved_ = self._left_open(self._resolved() | common)
+        self.resolved_ = self._left_open(common | self._resolved())
         if resume is not None:
             run.load_state_dict(resume)
             self.n_iter_ = run.train_step.step
@@ -484,7 +481,7 @@ class GenerativeModel(BaseEstimator):
                 f"Expected batch_size of at most the {len(x)} training rows, got {size}. "
                 "Give a smaller batch_size or more data."
             )
-        return TrainingOptions(batch_size=size, **{name: given[name] for name in _TRAINING_OPTIONS})
+        return TrainingOptions.of(given, batch_size=size)
 
     def _made_train_step(self, train: Rows) -> TrainStep:
         networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
@@ -493,7 +490,8 @@ class GenerativeModel(BaseEstimator):
     def _check_common(self) -> None:
         given = self.get_params(deep=False)
         check_arguments(type(self), given, of=type(self).__name__)
-        check_choice("on_alarm", given["on_alarm"], dict.fromkeys(("warn", "stop", "rollback"), True))
+        if "on_alarm" in given:
+            check_choice("on_alarm", given["on_alarm"], dict.fromkeys(("warn", "stop", "rollback"), True))
 
     def _networks(self) -> dict[str, nn.Module]:
         """Return the networks that are kept after training; during it, the present ones."""

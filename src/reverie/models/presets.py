@@ -20,7 +20,7 @@ are described in `reverie.networks.lectures`. "du_mordatch" has the numbers of D
 their code: steps x - 10 grad E + 0.005 xi, which are Langevin steps at the temperature 0.005^2 / (2 10), of chains
 out of a store of 10,000, one in twenty of them new; Adam with 3e-4. Ours are the 20 steps of a chain (theirs: 60, for
 colour images), 2,000 updates, our network in place of theirs, and no spectral normalisation. It descends rather than
-samples, so its likelihoods mean little. All are watched like any other run (`reverie.models.gan.monitor`).
+samples, so its likelihoods mean little. All are watched like any other run (`reverie.models.training_run`).
 """
 
 from collections.abc import Mapping

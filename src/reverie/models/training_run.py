@@ -16,14 +16,14 @@ Checks draw from generators of their own, so training takes the same steps with 
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from reverie.compile.step import Compiled, declined, take_up
-from reverie.core.errors import CheckpointError, TrainingError
+from reverie.core.errors import CheckpointError, InputError, TrainingError
 from reverie.core.lazy import sample_rows
 from reverie.core.protocols import Runtime
 from reverie.core.random import child_generator, child_seed
@@ -33,15 +33,16 @@ from reverie.models.preprocessing import data_mark
 from reverie.networks.noise import set_noise_generator
 from reverie.networks.normalisation import share_batch_norm
 from reverie.networks.replicas import replica_views
+from reverie.training.alarms import Alarm
 from reverie.training.callbacks import Callback
 from reverie.training.descent import Descent
-from reverie.training.health import Alarm, HealthReference
 from reverie.training.loop import Record, train
 from reverie.training.monitor import Monitor, Observation
 from reverie.training.parallel import Parallel, share
+from reverie.training.reference import HealthReference
 from reverie.training.threads import chosen_threads
 
-__all__ = ["TrainStep", "TrainingOptions", "TrainingRun", "held_out_numbers"]
+__all__ = ["TrainStep", "TrainingOptions", "TrainingRun", "held_out_numbers", "held_out_size"]
 
 Rows = Mapping[str, Tensor]
 _MOST_HELD_OUT, _FEWEST_EVENTS = 2000, 200
@@ -81,6 +82,13 @@ class TrainingOptions:
     n_threads: int | str = "auto"
     n_replicas: int = 1
     bootstrap: bool = False
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], *, batch_size: int) -> Self:
+        """Return the options among the arguments `given` of a model's constructor, with the size that its batch has."""
+        own: dict[str, Any] = {f.name: given[f.name] for f in fields(cls) if f.name in given}
+        own["batch_size"] = batch_size
+        return cls(**own)
 
     @property
     def steps_between_checks(self) -> int:
@@ -214,7 +222,7 @@ class TrainingRun:
         out = held_out_numbers(rows, fraction=options.validation_fraction, seed=seed)
         self.train_step = step = make_train_step(some_rows(divided(rows, out)[0], seed=seed))
         rows = step.prepared(dict(rows))
-        self._data_mark = data_mark(rows["x"])
+        self._data_mark = [*data_mark(rows["x"]), *(data_mark(rows["label"][:, None]) if "label" in rows else ())]
         self.train_rows, held_out = divided(rows, out)
         self.held_out = {key: x.to(device) for key, x in held_out.items()}
         size = min(options.batch_size, len(self.train_rows["x"]))
@@ -239,6 +247,11 @@ class TrainingRun:
         self._window: Sequence[Mapping[str, Tensor]] = ()  # scalars of a window that a stop left open
         n_rows = size * options.n_replicas
         self.n_threads, self._threads = chosen_threads(options.n_threads, step.trained(), n_rows, device, runtime)
+        if runtime is not None and options.n_replicas > 1:
+            raise InputError(
+                f"Expected one replica for a training of {runtime.world_size} processes, got {options.n_replicas}. "
+                "Train replicas on one process, or one model on several."
+            )
         if runtime is not None:
             for network in step.trained():
                 share_batch_norm(network, runtime.differentiable_mean, runtime.world_size)
@@ -248,6 +261,11 @@ class TrainingRun:
     def is_finished(self) -> bool:
         """Whether no step is left to take."""
         return self.is_over or self.train_step.step >= self.options.max_steps or self.train_step.is_done()
+
+    @property
+    def keeps_model(self) -> bool:
+        """Whether this process keeps the model: of several, the first."""
+        return self._runtime is None or self._runtime.rank == 0
 
     @property
     def best_replica(self) -> int:
@@ -411,10 +429,15 @@ class TrainingRun:
             monitor.restart()
 
 
+def held_out_size(n: int, fraction: float) -> int:
+    """Return how many of `n` events are held out of training; none of fewer than 200."""
+    return min(round(fraction * n), _MOST_HELD_OUT) if n >= _FEWEST_EVENTS else 0
+
+
 def held_out_numbers(rows: Mapping[str, Any], *, fraction: float, seed: int) -> Tensor:
-    """Return the numbers of the rows to hold out of training, increasing; none of fewer than 200 events."""
+    """Return the numbers of the rows to hold out of training, increasing."""
     n = len(rows["x"])
-    n_out = min(round(fraction * n), _MOST_HELD_OUT) if n >= _FEWEST_EVENTS else 0
+    n_out = held_out_size(n, fraction)
     if is_lazy(rows):
         return torch.from_numpy(sample_rows(n, n_out, child_seed(seed, "held out")))
     order = torch.randperm(n, generator=child_generator(seed, "held out"))

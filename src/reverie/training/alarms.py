@@ -32,6 +32,7 @@ armed again after as many checks without it. The numbers were chosen on developm
 detection and false alarm stand in docs/theory/health.md.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -130,15 +131,15 @@ class Finding:
     n_regions: int
     distance: float
     moved: float
-    d_real: float
-    d_fake: float
-    auc: float
-    auc_memory: float
-    memory_z: float
-    gradient: float
     close: float
     excess: float
     copies_z: float
+    d_real: float = math.nan
+    d_fake: float = math.nan
+    auc: float = math.nan
+    auc_memory: float = math.nan
+    memory_z: float = math.nan
+    gradient: float = math.nan
 
 
 Findings = Sequence[Finding]

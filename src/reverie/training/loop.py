@@ -7,6 +7,7 @@ records draws progress, writes history, saves states and decides when to stop; b
 the model stands at the boundary of a step, so its state may be saved.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from torch import Tensor
 
 from reverie.core.errors import TrainingError
 from reverie.core.protocols import Runtime, Trainable
-from reverie.training.finite import first_non_finite
 from reverie.training.threads import Threads
 
 __all__ = ["Record", "train"]
@@ -113,9 +113,9 @@ def _means(window: list[Mapping[str, Tensor]], first_step: int, runtime: Runtime
     table: Any = torch.stack([torch.stack([scalars[name].detach() for name in names]) for scalars in window])
     table = table if runtime is None else runtime.mean([table])[0]
     means = table.mean(dim=0).tolist()  # the one wait for the device per window
-    culprit = first_non_finite(table) if any(m != m or abs(m) == float("inf") for m in means) else None
-    if culprit is not None:
-        row, column = culprit
+    bad = [] if all(map(math.isfinite, means)) else torch.nonzero(~torch.isfinite(table)).tolist()
+    if bad:
+        row, column = bad[0]
         raise TrainingError(
             f"Training stopped: {names[column]} became {table[row, column].item()} at step {first_step + row}. "
             "Lower the learning rate, raise the penalty weight, or look for extreme values in the data.",

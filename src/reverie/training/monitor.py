@@ -1,19 +1,39 @@
-"""The health of a model without an opponent: its loss on held-out rows, and its samples against them.
+"""The health of a model during training, on events that it never sees: the monitor of every training run.
 
-At a check the model gives its loss on each held-out row (nats where it has a likelihood), samples, or both
-(`Observation`). `Monitor` says
+At a check a model gives what it has (`Observation`): its loss on each held-out row (nats where it has a likelihood),
+samples, and, of a GAN, what the discriminator answers. `Monitor` measures samples against a `HealthReference`, and says
+(`Check`)
 
-    improved     whether this state is to be kept: the least mean loss so far, of weighted rows the weighted mean,
-                 or without losses the least score of the samples (`reverie.training.scores`, 0 for a perfect generator)
-    alarms       signs that have lasted for three checks:
-                 overfitting          the losses lie above those of the best state by more than 4 standard errors
-                                      of the mean of their differences, row by row, and of what they share
-                 getting worse        the same, but at least half of the rise is met on training rows too
-                 far from the data    the samples are far (`reverie.training.alarms`), and at rest
-                 lost regions         regions with 10 % of the data get less than a fifth of their share, at rest
-                 and what the model itself has noticed
+    improved         whether this state is to be kept as the best so far
+    alarms           signs of failure that have lasted, each told once an episode
+    at_equilibrium   whether the training of a GAN may end
 
-Losses are compared row by row, since they scatter far more between events than between states.
+Best state. With losses the least mean, of weighted rows the weighted mean; without them the least score of the samples
+(`reverie.training.scores`, 0 for a perfect generator). A GAN wanders about its equilibrium, and among many noisy scores
+the least one is partly luck: with S_min the least score so far, its state is kept when S <= S_min + e, where e is the
+standard error of the *difference* of the two scores over the same held-out rows and noise. So the latest of all states
+that cannot be told from the best is kept ("one standard error rule", Breiman et al. 1984). The bound does not creep,
+since S_min only falls.
+
+Signs. With a discriminator they are the rules of `reverie.training.alarms`; else
+
+    overfitting          the losses lie above those of the best state by more than 4 standard errors of the mean of
+                         their differences, row by row, and of what they share
+    getting worse        the same, but at least half of the rise is met on training rows too
+    far from the data    the samples are far (`reverie.training.alarms`), and at rest
+    lost regions         regions with 10 % of the data get less than a fifth of their share, at rest
+    and what the model itself has noticed
+
+A sign becomes an alarm when it has held at `PERSISTENCE` checks in a row, three for those that are not named there, and
+is armed again after as many checks without it. Losses are compared row by row, since they scatter far more between
+events than between states.
+
+Equilibrium. D(x) and D(G) within 0.05 of 1/2; no score below S_a - e in the last `patience` checks, S_a the score at
+the last such gain, so that slow gains add up, and e no less than the scatter of a perfect generator's score; the run is
+at rest and the samples are not far from the data; and no sign of failure holds. D near 1/2 alone is no equilibrium: a
+blind discriminator gives it at once.
+
+The state of a monitor is tensors and plain numbers, and a resumed run gives the same checks.
 """
 
 import math
@@ -25,15 +45,18 @@ import torch
 from torch import Tensor
 
 from reverie.core.measured import measured_mean
-from reverie.training.alarms import WARM_UP, Alarm, Finding, is_at_rest, is_far
-from reverie.training.health import Check
-from reverie.training.reference import HealthReference
+from reverie.core.statistics import auc
+from reverie.training.alarms import PERSISTENCE, REMEDIES, RULES, WARM_UP, Alarm, Finding, is_at_rest, is_far
+from reverie.training.reference import HealthReference, Measures
+from reverie.training.scores import Score
 
-__all__ = ["Check", "Monitor", "Observation", "kind_of_rise"]
+__all__ = ["Check", "Discriminated", "Monitor", "Observation", "kind_of_rise"]
 
-_PERSISTENCE = 3
 _OVERFITTED = 4.0  # standard errors of a paired difference
-_EMPTY, _RARE, _LOST, _SEEN_WIDTHS = 0.2, 8.0, 0.10, 5.0  # as in `reverie.training.alarms`
+_EMPTY = 0.2  # a region that gets less than this of its share is lost
+_RARE = 8.0  # and expects this many samples or more
+_LOST, _SEEN_WIDTHS = 0.10, 5.0  # share of the data in lost regions, and score in widths, that are a sign
+_AT_HALF = 0.05
 _REMEDIES = {
     "overfitting": "Use fewer steps, a smaller model or more weight decay; the best state by held-out loss is kept.",
     "getting worse": "Lower the learning rate, or give chains more sweeps; the best state by held-out loss is kept.",
@@ -41,6 +64,26 @@ _REMEDIES = {
     "lost regions": "Train for more steps, or give the model more units and its chains more steps.",
     "non-finite values": "Lower the learning rate, or look for extreme values in the data.",
 }
+
+Signs = dict[str, tuple[str, str]]  # kind -> evidence, and a remedy or "" for the usual one
+
+
+@dataclass(frozen=True)
+class Discriminated:
+    """What the discriminator of a GAN answers at a check.
+
+    Attributes
+    ----------
+    held_out, generated, train : logits on held-out rows (m,), on generated ones (n,) and on training rows (k,).
+    outputs : mean D(x) on held-out rows and D(G) on generated ones, in [0, 1].
+    gradient : mean norm over samples of the gradient of the generator's loss.
+    """
+
+    held_out: Tensor
+    generated: Tensor
+    train: Tensor
+    outputs: tuple[float, float]
+    gradient: float
 
 
 @dataclass(frozen=True)
@@ -57,6 +100,7 @@ class Observation:
     generated : (n, d) samples as features; None without them.
     scalars : further numbers for the history, by name.
     signs : what the model finds wrong itself: kind -> (evidence, remedy).
+    discriminated : answers of a discriminator, of a GAN.
     """
 
     step: int
@@ -66,105 +110,259 @@ class Observation:
     generated: Tensor | None = None
     scalars: Mapping[str, float] = field(default_factory=dict)
     signs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    discriminated: Discriminated | None = None
 
     def culprit(self) -> str | None:
         """Name what is not finite, or None."""
         parts = {"the held-out loss": self.losses, "the samples": self.generated}
+        if self.discriminated is not None:
+            parts |= {
+                "the discriminator on held-out events": self.discriminated.held_out,
+                "the discriminator on generated events": self.discriminated.generated,
+                "the discriminator on training events": self.discriminated.train,
+                "the generator's gradient": torch.tensor(self.discriminated.gradient),
+            }
         bad = (name for name, x in parts.items() if x is not None and not bool(torch.isfinite(x).all()))
         return next(bad, None)
 
 
+@dataclass(frozen=True)
+class Check:
+    """What a check found.
+
+    Attributes
+    ----------
+    scalars : named numbers for the history; NaN where samples were not finite.
+    alarms : those raised at this check.
+    improved : whether this state becomes the best.
+    at_equilibrium : whether the training of a GAN may end.
+    healthy : whether no sign of failure is seen, be it too young for an alarm or reported before: a state to
+        roll back to.
+    """
+
+    scalars: dict[str, float]
+    alarms: tuple[Alarm, ...]
+    improved: bool
+    at_equilibrium: bool
+    healthy: bool
+
+
 class Monitor:
-    """Follows one model from check to check.
+    """Follows one model, or one replica of several, from check to check.
 
     Parameters
     ----------
-    reference : prepared held-out and training rows, or None where samples are not looked at.
+    reference : prepared held-out and training rows, which several monitors may share; None where samples are not
+        looked at.
     weight : (m,) event weights of the held-out rows, by which their losses are weighted; None for all alike.
+    patience : checks without a gain after which a balanced GAN counts as at equilibrium, at least 1.
     """
 
-    def __init__(self, reference: HealthReference | None, weight: Tensor | None = None) -> None:
-        self.reference = reference
+    def __init__(self, reference: HealthReference | None, weight: Tensor | None = None, *, patience: int = 5) -> None:
+        self.reference, self.patience = reference, patience
         self._weight = None if weight is None else weight.double().cpu().numpy()
         self._findings: list[Finding] = []
+        self._shares: Tensor | None = None
         self._best: Tensor | None = None
         self._best_error = 0.0
         self._best_gap: float | None = None
         self._least = math.inf
+        self._least_score: Score | None = None
+        self._anchor: Score | None = None
+        self._since_gain = 0
         self._lasted: dict[str, int] = {}
+        self._absent: dict[str, int] = {}
+        self._raised: dict[str, bool] = {}
 
     def check(self, seen: Observation) -> Check:
         """Return what is seen of the model at this check."""
+        scalars, signs = dict(seen.scalars), dict(seen.signs)
         culprit = seen.culprit()
         if culprit is not None:
-            alarms = self._raised(seen.step, {"non-finite values": (f"NaN or infinite: {culprit}.", "")}, after=1)
-            return Check(dict(seen.scalars), alarms, improved=False, at_equilibrium=False, healthy=False)
-        scalars, signs = dict(seen.scalars), dict(seen.signs)
+            scalars |= dict.fromkeys(_SCALARS, math.nan) if seen.discriminated is not None else {}
+            alarm = self._note("non-finite values", seen.step, (f"NaN or infinite: {culprit}.", ""))
+            alarms = () if alarm is None else (alarm,)
+            return Check(scalars, alarms, improved=False, at_equilibrium=False, healthy=False)
         if seen.generated is not None and self.reference is not None:
-            scalars |= self._compare(self.reference, seen.step, seen.generated, signs)
+            measures = self.reference.measure(seen.generated)
+            self._findings.append(self._finding(seen, measures, self.reference))
+            self._shares = measures.shares
+            scalars |= self._numbers(seen, self.reference)
+            signs |= self._signs(seen)
+        else:
+            measures = None
         if seen.losses is not None:
             scalars |= self._weigh(seen.losses.double().cpu(), seen, signs)
-        value = scalars.get("held_out_loss", scalars.get("score", math.inf))
-        improved = value < self._least
-        if improved:
-            self._least = value
-            self._best = None if seen.losses is None else seen.losses.double().cpu().clone()
-            self._best_error, self._best_gap = seen.common_error, seen.gap
-        alarms = self._raised(seen.step, signs, after=_PERSISTENCE)
-        scalars["kept"] = float(improved)
-        return Check(scalars, alarms, improved, at_equilibrium=False, healthy=not signs)
+        if seen.discriminated is not None and measures is not None:
+            improved = self._is_within_error_of_the_best(measures.score, self._findings[-1].width)
+        else:
+            improved = self._is_least(seen, scalars.get("held_out_loss", scalars.get("score", math.inf)))
+            scalars["kept"] = float(improved)
+        raised = [self._note(kind, seen.step, signs.get(kind)) for kind in dict.fromkeys([*self._lasted, *signs])]
+        alarms = tuple(alarm for alarm in raised if alarm is not None)
+        at_equilibrium = seen.discriminated is not None and not signs and self._is_at_equilibrium()
+        return Check(scalars, alarms, improved, at_equilibrium, healthy=not signs)
 
     def restart(self) -> None:
-        """Judge afresh, since training went back to an earlier state; what is best is kept."""
-        self._findings, self._lasted = [], {}
+        """Judge afresh, after a warm-up, since training was rolled back; best state and gains are kept."""
+        self._findings, self._shares = [], None
+        self._lasted, self._absent, self._raised = {}, {}, {}
 
-    def _compare(
-        self, reference: HealthReference, step: int, generated: Tensor, signs: dict[str, tuple[str, str]]
-    ) -> dict[str, float]:
-        measures, n = reference.measure(generated), len(generated)
+    def _finding(self, seen: Observation, measures: Measures, reference: HealthReference) -> Finding:
+        """Return the numbers of a check, NaN where there is no discriminator."""
         p, q = reference.regions.shares, measures.shares
+        n = 0 if seen.generated is None else len(seen.generated)
         lost = (q < _EMPTY * p) & (n * p >= _RARE)
-        scored = {"score": measures.score.value, "error": measures.score.error, "width": reference.null_width(n)}
-        parts = {"coverage": measures.coverage, "plausible": measures.plausible, "lost": float(p[lost].sum())}
-        self._findings.append(_finding(step, scored | parts, n_lost=int(lost.sum()), n_regions=len(p)))
-        if len(self._findings) > WARM_UP and is_at_rest(self._findings):
-            signs.update(_signs_of(self._findings[-1]))
-        of_score = {"score_error": scored["error"], "score_width": scored["width"]}
-        return {"score": scored["score"], **of_score, "score_real": reference.real_against_real, **parts}
+        of_discriminator: dict[str, float] = {}
+        if seen.discriminated is not None:
+            d = seen.discriminated
+            memory, n_train, n_out = auc(d.held_out.numpy(), d.train.numpy()), len(d.train), len(d.held_out)
+            memory_error = ((n_train + n_out + 1) / (12 * n_train * n_out)) ** 0.5  # of one law, Mann and Whitney 1947
+            of_discriminator = {
+                "d_real": float(d.outputs[0]),
+                "d_fake": float(d.outputs[1]),
+                "auc": auc(d.generated.numpy(), d.held_out.numpy()),
+                "auc_memory": memory,
+                "memory_z": (memory - 0.5) / memory_error,
+                "gradient": float(d.gradient),
+            }
+        return Finding(
+            step=seen.step,
+            score=measures.score.value,
+            error=measures.score.error,
+            width=reference.null_width(n),
+            coverage=measures.coverage,
+            plausible=measures.plausible,
+            lost=float(p[lost].sum()),
+            n_lost=int(lost.sum()),
+            n_regions=len(p),
+            distance=float((p - q).abs().sum()) / 2,
+            moved=0.0 if self._shares is None else float((q - self._shares).abs().sum()) / 2,
+            close=measures.copies.close,
+            excess=measures.copies.excess,
+            copies_z=measures.copies.z,
+            **of_discriminator,
+        )
 
-    def _weigh(self, losses: Tensor, seen: Observation, signs: dict[str, tuple[str, str]]) -> dict[str, float]:
-        found = measured_mean(losses.numpy(), self._weight)
+    def _numbers(self, seen: Observation, reference: HealthReference) -> dict[str, float]:
+        """Return what of the last finding goes to the history."""
+        now = self._findings[-1]
+        if seen.discriminated is not None:
+            return {name: float(getattr(now, attribute)) for name, attribute in _SCALARS.items()}
+        parts = {"coverage": now.coverage, "plausible": now.plausible, "lost": now.lost}
+        of_score = {"score": now.score, "score_error": now.error, "score_width": now.width}
+        return of_score | {"score_real": reference.real_against_real} | parts
+
+    def _signs(self, seen: Observation) -> Signs:
+        """Return what is wrong with the samples, after the first checks."""
+        if len(self._findings) <= WARM_UP:
+            return {}
+        if seen.discriminated is not None:
+            evidence = {kind: rule(self._findings) for kind, rule in RULES.items()}
+            return {kind: (said, REMEDIES[kind]) for kind, said in evidence.items() if said is not None}
+        now, signs = self._findings[-1], {}
+        if not is_at_rest(self._findings):
+            return signs
+        if is_far(now):
+            said = f"The score of the samples stays at {now.score:.3g} (a perfect generator: 0 ± {now.width:.1g})."
+            signs["far from the data"] = (said, "")
+        if now.lost >= _LOST and now.score > _SEEN_WIDTHS * now.width:
+            said = f"{now.n_lost} of {now.n_regions} regions, with {now.lost:.0%} of the events, are all but empty."
+            signs["lost regions"] = (said, "")
+        return signs
+
+    def _weigh(self, losses: Tensor, seen: Observation, signs: Signs) -> dict[str, float]:
+        """Return the mean loss with its error, and add to the signs if it lies above that of the best state."""
+        mean = measured_mean(losses.numpy(), self._weight)
         if self._best is not None and len(losses) > 1:
             excess = measured_mean((losses - self._best).numpy(), self._weight)
             z = excess.value / max(math.hypot(excess.error, seen.common_error, self._best_error), 1e-12)
             if z > _OVERFITTED:
-                said = f"The held-out loss is {found.value:.4g}, {excess.value:.2g} above its best ({z:.0f} errors)."
+                said = f"The held-out loss is {mean.value:.4g}, {excess.value:.2g} above its best ({z:.0f} errors)."
                 signs[kind_of_rise(excess.value, seen.gap, self._best_gap)] = (said, "")
-        return {"held_out_loss": found.value, "held_out_error": found.error}
+        return {"held_out_loss": mean.value, "held_out_error": mean.error}
 
-    def _raised(self, step: int, signs: Mapping[str, tuple[str, str]], *, after: int) -> tuple[Alarm, ...]:
-        """Count how long each sign has lasted; return the alarms of those that have just lasted long enough."""
-        self._lasted = {kind: self._lasted.get(kind, 0) + 1 for kind in signs}
-        due = {kind: said for kind, said in signs.items() if self._lasted[kind] == after}
-        return tuple(Alarm(kind, step, evidence, remedy or _REMEDIES[kind]) for kind, (evidence, remedy) in due.items())
+    def _is_least(self, seen: Observation, value: float) -> bool:
+        """Tell whether the loss, or the score, is the least so far, and remember it."""
+        if value >= self._least or math.isnan(value):
+            return False
+        self._least = value
+        self._best = None if seen.losses is None else seen.losses.double().cpu().clone()
+        self._best_error, self._best_gap = seen.common_error, seen.gap
+        return True
+
+    def _is_within_error_of_the_best(self, score: Score, width: float) -> bool:
+        """Tell whether the score cannot be told from the least one, and remember it and the last gain."""
+        if self._least_score is None or self._anchor is None:
+            self._least_score = self._anchor = score
+            return True
+        gained = score.value < self._anchor.value - max(score.error_against(self._anchor), width)
+        self._anchor = score if gained else self._anchor
+        self._since_gain = 0 if gained else self._since_gain + 1
+        within = score.value <= self._least_score.value + score.error_against(self._least_score)
+        self._least_score = score if score.value < self._least_score.value else self._least_score
+        return within
+
+    def _note(self, kind: str, step: int, sign: tuple[str, str] | None) -> Alarm | None:
+        """Count how long a sign has lasted; return the alarm when it has for long enough, once per episode."""
+        persistence = PERSISTENCE.get(kind, 3)
+        if sign is None:
+            self._lasted[kind], self._absent[kind] = 0, self._absent.get(kind, 0) + 1
+            self._raised[kind] = self._raised.get(kind, False) and self._absent[kind] < persistence
+            return None
+        self._lasted[kind], self._absent[kind] = self._lasted.get(kind, 0) + 1, 0
+        if self._raised.get(kind, False) or self._lasted[kind] < persistence:
+            return None
+        self._raised[kind] = True
+        return Alarm(kind, step, sign[0], sign[1] or _REMEDIES[kind])
+
+    def _is_at_equilibrium(self) -> bool:
+        now = self._findings[-1]
+        is_balanced = abs(now.d_real - 0.5) <= _AT_HALF and abs(now.d_fake - 0.5) <= _AT_HALF
+        is_rested = is_at_rest(self._findings) and self._since_gain >= self.patience
+        return is_balanced and is_rested and not any(self._raised.values()) and not is_far(now)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what an exact resume needs, tensors and plain numbers; the reference is made anew."""
         return {
             "findings": [asdict(finding) for finding in self._findings],
+            "shares": self._shares,
             "best": self._best,
             "best_error": self._best_error,
             "best_gap": self._best_gap,
             "least": self._least,
+            "least_score": None if self._least_score is None else asdict(self._least_score),
+            "anchor": None if self._anchor is None else asdict(self._anchor),
+            "since_gain": self._since_gain,
             "lasted": dict(self._lasted),
+            "absent": dict(self._absent),
+            "raised": dict(self._raised),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a state of a monitor of the same reference."""
         self._findings = [Finding(**finding) for finding in state["findings"]]
+        self._shares, self._since_gain = state["shares"], state["since_gain"]
         self._best, self._best_error, self._best_gap = state["best"], state["best_error"], state["best_gap"]
         self._least = state["least"]
-        self._lasted = dict(state["lasted"])
+        self._least_score, self._anchor = (
+            None if state[name] is None else Score(**state[name]) for name in ("least_score", "anchor")
+        )
+        self._lasted, self._absent = dict(state["lasted"]), dict(state["absent"])
+        self._raised = dict(state["raised"])
+
+
+_SCALARS = {  # of a GAN: name in the history -> attribute of a finding
+    "score": "score",
+    "score_error": "error",
+    "coverage": "coverage",
+    "plausible": "plausible",
+    "lost": "lost",
+    "d_auc": "auc",
+    "d_memory": "auc_memory",
+    "g_gradient": "gradient",
+    "copies": "close",
+}
 
 
 def kind_of_rise(excess: float, gap: float | None, gap_then: float | None) -> str:
@@ -177,22 +375,3 @@ def kind_of_rise(excess: float, gap: float | None, gap_then: float | None) -> st
     """
     shared = gap is not None and gap_then is not None and gap - gap_then <= excess / 2
     return "getting worse" if shared else "overfitting"
-
-
-def _finding(step: int, measured: Mapping[str, float], *, n_lost: int, n_regions: int) -> Finding:
-    """Return the numbers of a check; those of a game that is not played are NaN."""
-    absent = ("distance", "moved", "d_real", "d_fake", "auc", "auc_memory", "memory_z", "gradient", "close", "excess")
-    unknown = dict.fromkeys((*absent, "copies_z"), math.nan)
-    return Finding(step=step, n_lost=n_lost, n_regions=n_regions, **measured, **unknown)  # pyright: ignore[reportArgumentType]
-
-
-def _signs_of(now: Finding) -> dict[str, tuple[str, str]]:
-    """Return what is wrong with samples that no longer get better."""
-    signs = {}
-    if is_far(now):
-        said = f"The score of the samples stays at {now.score:.3g} (a perfect generator: 0 ± {now.width:.1g})."
-        signs["far from the data"] = (said, "")
-    if now.lost >= _LOST and now.score > _SEEN_WIDTHS * now.width:
-        said = f"{now.n_lost} of {now.n_regions} regions, with {now.lost:.0%} of the events, are all but empty."
-        signs["lost regions"] = (said, "")
-    return signs

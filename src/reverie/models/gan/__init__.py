@@ -1,6 +1,7 @@
-"""Generative adversarial networks: estimator, networks, the two-player step, monitor, rejection sampling."""
+"""Generative adversarial networks: estimator, networks, the two-player step, rejection sampling, completion."""
 
+from reverie.models.gan.completion import Search
 from reverie.models.gan.estimator import GAN
 from reverie.models.gan.semi_supervised import SemiSupervisedGAN
 
-__all__ = ["GAN", "SemiSupervisedGAN"]
+__all__ = ["GAN", "Search", "SemiSupervisedGAN"]

@@ -1,85 +1,250 @@
-"""Missing parts of events and images, filled in by a trained generator.
+r"""Missing parts of events and images, filled in by noise that a generator turns into events with the right known part.
 
-What is known of an event in original units is turned into known features, noise is searched for that makes the
-generator agree with them (`reverie.models.gan.noise_search` has the theory), and what the generator says of the
-rest goes back to original units, bounds and levels kept. A completion is never better than the generator.
+The observed features y_o of an event are known, the others are not. A generator G turns standard normal noise z
+into features, so a completion is G(z) for a z from
 
-A referee (`reverie.models.gan.rejection`) accepts a completed event x, observed values put in, with probability a(x).
-Draws from q(x_missing | x_observed) go through it as samples do: one that is refused is drawn anew from other noise,
-so that accepted ones follow q a, normalised. The most probable completion has -log a(x) in its energy instead.
+    p(z | y_o) = exp(-E(z)) / Z,    E(z) = 1/2 |m (G(z) - y)|^2 / s^2 + 1/2 |z|^2 - w logit D(G(z))
 
-Uniform noise is normal noise through erf(z / sqrt 2), so one search serves both priors.
+with m = 1 at observed features and 0 elsewhere, s the tolerance and w = 0 unless asked for (semantic inpainting:
+Yeh et al., arXiv:1607.07539; with w = 0 the inverse problem of Bora et al., arXiv:1703.03208).
+
+The most probable z is, of many candidates, the one of lowest E, refined by Adam. For draws,
+each k has noise of its own and minimises a perturbed energy,
+
+    E_k(z) = 1/2 |m (G(z) - y - s e_k)|^2 / s^2 + 1/2 |z - a_k|^2,    e_k, a_k ~ N(0, 1)
+
+from a start that is drawn from the candidates with probability exp(-1/2 |m (G - y)|^2 / s^2) ("randomised
+maximum likelihood", "randomise, then optimise": Bardsley et al., SIAM J. Sci. Comput. 36 (2014) A1895). Where G
+is linear and w = 0 the minima are independent draws from p(z | y_o), exactly, up to the convergence of Adam.
+Else they are not: the spread is that of G linearised at each minimum, and modes near which no candidate came
+are missed.
+
+With rejection sampling (`reverie.models.gan.rejection`) a completed event x, observed values put in, is accepted with
+probability a(x). Draws from q(x_missing | x_observed) go through it as samples do: one that is refused is drawn anew
+from other noise, so that accepted ones follow q a, normalised. The most probable completion has -log a(x) in its energy
+instead. Uniform noise is normal noise through erf(z / sqrt 2), so one search serves both priors. A completion is never
+better than the generator.
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from reverie.core.checks import check_positive
-from reverie.core.errors import InputError
-from reverie.core.random import as_seed, child_generator, child_seed
-from reverie.core.types import RandomState
-from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
-from reverie.models.gan.noise_search import Generate, Search, complete_features
+from reverie.core.random import child_generator, child_seed
 from reverie.models.gan.rejection import accepted
 from reverie.models.gan.sampling import Drawing
 
-__all__ = ["complete"]
+__all__ = ["Generate", "Search", "complete_features", "completed"]
+
+_ROWS = 4096  # noise vectors that go through the generator together
+
+Generate = Callable[[Tensor, Tensor], Tensor]
 
 
-def complete(
-    model: Any,
-    X: Any,
-    mask: Any,
-    *,
-    n_draws: int = 1,
-    condition: Any = None,
-    random_state: RandomState = None,
-    discriminator_weight: float = 0.0,
-    search: Search | None = None,
-) -> Any:
-    """Return events `X` whose unobserved parts are filled in by the fitted GAN `model`.
+@dataclass(frozen=True)
+class Search:
+    """How noise vectors are searched for.
 
-    Parameters and result are those of `reverie.models.gan.GAN.complete`.
-
-    Raises
-    ------
-    InputError
-        For another shape, a mask that is not boolean, observed NaN, or a condition too many or missing.
+    Parameters
+    ----------
+    tolerance : s > 0, how far observed features may be missed, in units of features: standard deviations of
+        columns, or half the range of pixels.
+    n_candidates : noise vectors tried before any step, at least 1.
+    n_steps : steps of Adam, at least 1.
+    learning_rate : its first step size, > 0; falls to zero like a cosine.
     """
-    check_is_fitted(model)
-    check_positive("n_draws", n_draws, integer=True)
-    check_positive("discriminator_weight", discriminator_weight, allow_zero=True)
-    prepared = model.preprocessing_
-    given = given_values(prepared.schema, X)
-    observed = observed_places(mask, given)
-    seed, n = as_seed(random_state), len(given)
-    c = _condition_features(model, condition, n, seed)
-    if observed.all():
-        draws = [given.astype(prepared.dtype) for _ in range(n_draws)]
-    else:
-        y, m = (x.to(model.device_) for x in completion_features(prepared, given, observed))
-        model._game.D.eval()
-        drawn = _completed(model, y, m, c, n_draws, discriminator_weight, seed, search)
-        model._game.D.train()
-        draws = [prepared.values(x) for x in drawn]
-    return wrapped_completions(prepared, draws, given, observed)
+
+    tolerance: float = 0.1
+    n_candidates: int = 512
+    n_steps: int = 200
+    learning_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_positive("tolerance", self.tolerance)
+        check_positive("learning_rate", self.learning_rate)
+        check_positive("n_candidates", self.n_candidates, integer=True)
+        check_positive("n_steps", self.n_steps, integer=True)
 
 
-def _completed(
-    model: Any, y: Tensor, m: Tensor, c: Tensor | None, n_draws: int, weight: float, seed: int, search: Search | None
+def complete_features(
+    generate: Generate,
+    features: Tensor,
+    observed: Tensor,
+    *,
+    n_noise: int,
+    n_draws: int = 1,
+    seed: int = 0,
+    search: Search | None = None,
+    extra: Generate | None = None,
+    is_conditional: bool = False,
+    most_probable: bool | None = None,
 ) -> Tensor:
-    """Return completed features (n_draws, n, *latent event) of y, known where m; a referee has its say in them."""
-    drawing = model._drawing()
-    if drawing.n_replicas > 1:  # rows of one event must not be shared out over replicas
-        drawing = model._drawing(model.best_replica_)
-    generate, judged = _players(model, drawing, c, weight)
+    """Return completed features (n_draws, n, *event): samples G(z) that agree with `features` where observed.
+
+    Parameters
+    ----------
+    generate : noise z (rows, n_noise), standard normal, and the numbers (rows,) of the events it is for ->
+        features (rows, *event), differentiable in z.
+    features, observed : (n, *event), the second boolean; an event without anything observed is sampled freely.
+    n_noise, n_draws, seed, search : size of z; how many completions; root of all noise; numbers of the search.
+    extra : more energy (rows,), with the arguments of `generate`; or None.
+    is_conditional : whether what `generate` gives depends on the number of the event.
+    most_probable : whether the most probable completions are searched for, or draws; None: for one, for several.
+    """
+    mode = n_draws == 1 if most_probable is None else most_probable
+    search, device = search or Search(), features.device
+    noise = child_generator(seed, "candidates", device=device)
+    pool = torch.randn(search.n_candidates, n_noise, generator=noise, device=device)
+    size = max(1, _ROWS // n_draws)
+    target, m = features.flatten(1), observed.flatten(1).to(features.dtype)
+    blocks = []
+    for k, event in enumerate(torch.arange(len(features), device=device).split(size)):
+        noise = child_generator(seed, "completion", k, device=device)
+        misfit = _misfits(generate, pool, target[event], m[event], event, is_conditional=is_conditional)
+        misfit = misfit / search.tolerance**2
+        if mode and extra is not None:
+            misfit += 2 * _of_pairs(extra, pool, event).double()
+        start, anchor = _starts(pool, misfit, m[event], size, n_draws, noise, mode=mode)
+        rows = event.repeat(n_draws)
+        shift = _cut(size, n_draws, target.shape[1], len(event), noise) * (0.0 if mode else search.tolerance)
+        precision = m[rows] / search.tolerance**2
+        energy = _Energy(generate, extra, target[rows] + shift, precision, anchor, rows)
+        z = _descend(start, energy, search)
+        with torch.no_grad():
+            blocks.append(generate(z, rows).reshape(n_draws, len(event), *features.shape[1:]))
+    return torch.cat(blocks, dim=1)
+
+
+@dataclass(frozen=True)
+class _Energy:
+    """E of noise z (rows, n_noise), (rows,); precision is m / s^2, all (rows, features) but the anchor."""
+
+    generate: Generate
+    extra: Generate | None
+    target: Tensor
+    precision: Tensor
+    anchor: Tensor
+    rows: Tensor
+
+    def __call__(self, z: Tensor) -> Tensor:
+        missed = (self.precision * (self.generate(z, self.rows).flatten(1) - self.target).square()).sum(dim=1)
+        energy = 0.5 * (missed + (z - self.anchor).square().sum(dim=1))
+        return energy if self.extra is None else energy + self.extra(z, self.rows)
+
+
+@torch.no_grad()
+def _misfits(
+    generate: Generate, pool: Tensor, target: Tensor, m: Tensor, event: Tensor, *, is_conditional: bool
+) -> Tensor:
+    """Return |m (G(z) - y)|^2 of every event and candidate, (events, candidates)."""
+    if not is_conditional:
+        parts = [generate(z, event[:1].expand(len(z))).flatten(1).double() for z in pool.split(_ROWS)]
+        g, y, m = torch.cat(parts), target.double(), m.double()
+        squares = (m * y.square()).sum(dim=1, keepdim=True) + m @ g.square().T
+        return (squares - 2 * (m * y) @ g.T).clamp(min=0)
+    found = []
+    for index in torch.arange(len(event), device=event.device).split(max(1, _ROWS // len(pool))):
+        z = pool.repeat(len(index), 1)
+        g = generate(z, event[index].repeat_interleave(len(pool))).flatten(1).unflatten(0, (len(index), -1))
+        found.append((m[index, None] * (g - target[index, None]).square()).sum(dim=2).double())
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def _of_pairs(energy: Generate, pool: Tensor, event: Tensor) -> Tensor:
+    """Return the energy of every event and candidate, (events, candidates)."""
+    parts = event.split(max(1, _ROWS // len(pool)))
+    return torch.cat(
+        [energy(pool.repeat(len(e), 1), e.repeat_interleave(len(pool))).unflatten(0, (len(e), -1)) for e in parts]
+    )
+
+
+def _starts(
+    pool: Tensor, misfit: Tensor, m: Tensor, size: int, n_draws: int, noise: torch.Generator, *, mode: bool
+) -> tuple[Tensor, Tensor]:
+    """Return first z and anchors a, both (n_draws * events, n_noise), draw by draw."""
+    n = len(misfit)
+    free = (m == 0).all(dim=1).repeat(n_draws)[:, None]
+    prior = _cut(size, n_draws, pool.shape[1], n, noise)
+    if mode:
+        chosen = (misfit + pool.square().sum(dim=1)).argmin(dim=1)
+        return torch.where(free, prior, pool[chosen]), torch.where(free, prior, 0.0)
+    cumulated = torch.softmax(-0.5 * misfit, dim=1).cumsum(dim=1)
+    u = torch.rand(size, n_draws, generator=noise, device=pool.device, dtype=torch.float64)[:n]
+    chosen = torch.searchsorted(cumulated, u).clamp(max=len(pool) - 1).T.flatten()
+    return torch.where(free, prior, pool[chosen]), prior
+
+
+def _cut(size: int, n_draws: int, width: int, n: int, noise: torch.Generator) -> Tensor:
+    """Return normal numbers (n_draws * n, width) that do not depend on how many n <= size of a block are there."""
+    drawn = torch.randn(size, n_draws, width, generator=noise, device=noise.device)[:n]
+    return drawn.transpose(0, 1).reshape(-1, width)
+
+
+def _descend(z: Tensor, energy: Callable[[Tensor], Tensor], search: Search) -> Tensor:
+    """Return the z of lowest energy on the way of Adam from `z`, row by row."""
+    z = z.clone().requires_grad_()
+    optimizer = torch.optim.Adam([z], lr=search.learning_rate)
+    best, lowest = z.detach().clone(), torch.full((len(z),), math.inf, device=z.device)
+    for step in range(search.n_steps + 1):
+        E = energy(z)
+        with torch.no_grad():
+            better = lowest > E
+            best, lowest = torch.where(better[:, None], z, best), torch.where(better, E, lowest)
+        if step < search.n_steps:
+            (z.grad,) = torch.autograd.grad(E.sum(), z)
+            rate = search.learning_rate * 0.5 * (1 + math.cos(math.pi * step / search.n_steps))
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+    return best
+
+
+def completed(
+    drawing: Drawing,
+    y: Tensor,
+    m: Tensor,
+    c: Tensor | None,
+    *,
+    n_draws: int,
+    seed: int,
+    search: Search | None,
+    logit: Callable[[Tensor, Tensor | None], Tensor],
+    weight: float,
+) -> Tensor:
+    """Return completed features (n_draws, n, *latent event), accepted as samples are.
+
+    Parameters
+    ----------
+    drawing : how samples are drawn, of one replica.
+    y, m : features (n, *latent event) and which of them are known.
+    c : features (n, ...) of the conditions, or None.
+    n_draws : 1 for the most probable completion, more for different ones.
+    seed, search : root of all noise; numbers of the search.
+    logit : whitened samples and their conditions -> logits (n,) of the discriminator.
+    weight : w >= 0 of the logit.
+    """
+    is_uniform = drawing.noise_prior == "uniform"
+
+    def sample(z: Tensor, rows: Tensor) -> Tensor:
+        z = torch.erf(z / math.sqrt(2)) if is_uniform else z
+        return drawing.network(z, None if c is None else c[rows])
+
+    def generate(z: Tensor, rows: Tensor) -> Tensor:
+        return drawing.network.unwhiten(sample(z, rows))
+
+    def minus_logit(z: Tensor, rows: Tensor) -> Tensor:
+        return -weight * logit(sample(z, rows), None if c is None else c[rows])
+
+    judged = minus_logit if weight > 0 else None
     options: dict[str, Any] = {"n_noise": drawing.n_noise, "search": search, "is_conditional": c is not None}
-    if drawing.referee is None:
+    if drawing.rejection is None:
         return complete_features(generate, y, m, n_draws=n_draws, seed=seed, extra=judged, **options)
     one, free = n_draws == 1, ~m.flatten(1).any(dim=1)
 
@@ -112,30 +277,3 @@ def _completed(
         return drawn, log_probability.masked_fill(~free[rows], 0.0) if one else log_probability, u
 
     return accepted(candidates, n_draws * len(y)).unflatten(0, (len(y), n_draws)).transpose(0, 1)
-
-
-def _players(model: Any, drawing: Drawing, condition: Tensor | None, weight: float) -> tuple[Generate, Generate | None]:
-    """Return the generator, normal noise to features, and minus w times the logit of the discriminator, or None."""
-    uniform, game, R = drawing.noise_prior == "uniform", model._game, model.n_replicas
-
-    def played(z: Tensor, rows: Tensor) -> Tensor:
-        z = torch.erf(z / math.sqrt(2)) if uniform else z
-        return drawing.network(z, None if condition is None else condition[rows])
-
-    def generate(z: Tensor, rows: Tensor) -> Tensor:
-        return drawing.network.from_game(played(z, rows))
-
-    def extra(z: Tensor, rows: Tensor) -> Tensor:
-        seen = game.seen(played(z, rows), None if condition is None else condition[rows])
-        logits = game.judge({key: x.repeat_interleave(R, dim=0) for key, x in seen.items()})[:, 0]
-        return -weight * logits.reshape(-1, R).mean(dim=1)
-
-    return generate, extra if weight > 0 else None
-
-
-def _condition_features(model: Any, condition: Any, n: int, seed: int) -> Tensor | None:
-    if condition is None:
-        if model.conditions_ is None:
-            return None
-        raise InputError("Expected the conditions of these events, got none. Call complete(X, mask, condition=...).")
-    return model._known_conditions().features(model._condition_values(condition, n, seed)).to(model.device_)

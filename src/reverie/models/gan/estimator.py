@@ -1,53 +1,51 @@
 """Generative adversarial networks as an estimator.
 
-A generator G turns noise z into samples; a discriminator D learns to tell them from real ones, and
-the generator learns to leave it no way to. When neither can gain, the generated density equals the
-real one and D gives 1/2 everywhere (Goodfellow et al., arXiv:1406.2661). The losses are those of
-`reverie.objectives.adversarial`, the step is that of `reverie.models.gan.game`, a training of it that of
-`reverie.models.gan.training`, and `reverie.models.gan.monitor` looks after its health on events that
-training never sees; this module joins them to data in physical units.
+A generator G turns noise z into samples; a discriminator D learns to tell them from real ones, and the generator learns
+to leave it no way to. When neither can gain, the generated density equals the real one and D gives 1/2 everywhere
+(Goodfellow et al., arXiv:1406.2661). The losses are those of `reverie.objectives.adversarial`, the step of both players
+and what it says at a check are `reverie.models.gan.training`, and `reverie.models.training_run` trains it; this module
+joins them to data in physical units.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.compile.step import outcome
 from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole, checked
-from reverie.core.checks import check_choice
+from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
-from reverie.core.protocols import Runtime
-from reverie.core.random import as_seed
+from reverie.core.random import as_seed, child_generator
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
-from reverie.data.lazy import is_lazy, lazily
+from reverie.data.lazy import lazily, some_rows
 from reverie.data.observables import resolve_observables
 from reverie.models.base import N_SCORED, GenerativeModel
+from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.conditions import rows_of_conditions
-from reverie.models.gan.completion import complete
-from reverie.models.gan.generator import ShapedGenerator
-from reverie.models.gan.networks import check_configuration, make_game
-from reverie.models.gan.noise_search import Search
-from reverie.models.gan.rejection import Referee
+from reverie.models.gan.completion import Search, completed
+from reverie.models.gan.networks import Generator, auxiliary_of, build_pair, check_discriminator
+from reverie.models.gan.rejection import RejectionClassifier, fit_rejection
 from reverie.models.gan.sampling import Drawing
-from reverie.models.gan.training import Training
+from reverie.models.gan.settings import check_choices, resolved_activation, resolved_batch_size, resolved_settings
+from reverie.models.gan.training import AdversarialStep, Rows
 from reverie.models.observables import ObservedFeatures
 from reverie.models.one_pass import Inverse, OnePass
-from reverie.models.preprocessing import ChangeOfVariables, container_of, fitted_on, fitted_preprocessing
-from reverie.models.weights import event_weights
+from reverie.models.preprocessing import ChangeOfVariables
+from reverie.models.training_run import TrainingOptions, held_out_size
 from reverie.networks.build import NETWORK_WORKS, resolved_name
 from reverie.objectives.adversarial import OBJECTIVES
 from reverie.objectives.penalties import PENALTIES
-from reverie.training.loop import Record
 from reverie.training.optimizers import OPTIMIZER_WORKS
-from reverie.training.runtime import resolved_device, thread_limit
 from reverie.validation.statistics.kernels import energy_distance
 
 __all__ = ["GAN"]
+
+_FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000  # that rejection sampling learns from
+_MOST_REJECTION_STEPS = 4000
 
 
 class GAN(GenerativeModel):
@@ -69,14 +67,14 @@ class GAN(GenerativeModel):
         all rows of a smaller table.
     max_steps : rounds of the game in the whole run, at least 1.
     learning_rate : step size of both players' optimisers, > 0; None takes the optimiser's and objective's row of
-        `reverie.models.gan.learning_rates`: 0.001 for Adam, 0.002 for convolutional pairs.
+        `reverie.models.gan.settings`: 0.001 for Adam, 0.002 for convolutional pairs.
     optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta".
     device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
     random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
     discriminator_learning_rate : step size of the discriminator alone; None takes that of the generator, and 0.5 for
         "sgd" where `learning_rate` is None too.
     betas : decay of the optimiser's averages of the gradient (momentum, in SGD) and of its square, in [0, 1); None
-        takes the optimiser's row of `reverie.models.gan.learning_rates`, (0, 0.99) for Adam.
+        takes the optimiser's row of `reverie.models.gan.settings`, (0, 0.99) for Adam.
     schedule : "cosine" holds the learning rate for half of the run, then lowers it; "constant".
     n_critic : discriminator steps per generator step; None takes the objective's own (5 for
         "wasserstein" and "wasserstein_gp", else 1).
@@ -114,8 +112,9 @@ class GAN(GenerativeModel):
     n_replicas : independent games played at once in one batched computation.
     ensemble : where samples of several replicas come from: "bag" (each alike) or "best" (by held-out score).
     bootstrap : whether each replica trains on a bootstrap sample of the events.
-    refine : whether a referee, a discriminator trained on the finished generator, accepts or refuses samples of a
-        table: "auto" and True say yes (see `reverie.models.gan.rejection`); images are never refused.
+    refine : whether a classifier trained on the finished generator accepts or refuses samples of a table
+        (discriminator rejection sampling, `reverie.models.gan.rejection`): "auto" and True say yes; images are never
+        refused.
     record_every : steps between two records of the history.
     n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
     compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
@@ -145,6 +144,8 @@ class GAN(GenerativeModel):
     100
     """
 
+    takes_conditions: ClassVar[bool] = True
+    trains_on_several: ClassVar[bool] = True
     references = ("goodfellow2014",)
     search_space = (
         "learning_rate=2e-4:5e-3:log,batch_size=auto|128|512,penalty_weight=0.01:10:log,ema_decay=0.99|0.999|0.9997"
@@ -268,101 +269,129 @@ class GAN(GenerativeModel):
         keys += ["azadi2019"] if given["refine"] in (True, "auto") and is_table else []
         return list(dict.fromkeys(keys))
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Train on `X`, given `y` if there is one, and forget what was learnt before.
+    def _check_configuration(self) -> None:
+        check_choices(self.get_params(deep=False))
 
-        Parameters
-        ----------
-        X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset.
-        y : conditions, one or several columns (n_samples,) or (n_samples, k), labels or numbers, or images
-            (n_samples, *image) for image-to-image translation; None learns p(x).
-        sample_weight : (n_samples,) event weights, negative ones too, with a positive sum; those of a Dataset are
-            used without being named. The loss of each real event is multiplied by its weight.
+    def _begin(self) -> None:
+        self._rejection, self.best_replica_ = None, 0
 
-        Raises
-        ------
-        InputError
-            For data that cannot be trained on; the message names the column.
-        TrainingError
-            When a loss stops being finite, and `on_alarm` is not "rollback".
-        """
-        for _ in self.iter_fit(X, y, sample_weight=sample_weight):
-            pass
-        return self
-
-    def iter_fit(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        sample_weight: Any = None,
-        resume: dict[str, Any] | None = None,
-        stop: Callable[[], bool] | None = None,
-        runtime: Runtime | None = None,
-        callbacks: Any = (),
-    ) -> Iterator[Record]:
-        """Train on `X`, yielding a record after each window of `record_every` steps.
-
-        Parameters
-        ----------
-        X, y, sample_weight : as in `fit`.
-        resume : a state returned by `training_state` of a run on the same data and configuration; training
-            goes on from there and ends at the same weights, bit for bit, as a run without the break.
-        stop : asked after every step; when true, training ends after a last record.
-        runtime : the processes that share this training (`reverie.scale.distributed`), each of which calls this with
-            the same data; None for one.
-
-        Yields
-        ------
-        Record
-            Step, seconds, mean scalars, alarms; between two records `training_state` may be saved.
-        """
-        check_configuration(self)
-        dataset = self._dataset(X)
-        self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
-        self.device_ = resolved_device(self.device)
-        rows = self._prepare(dataset, container_of(X), y, sample_weight)
-        self._training = Training(self, rows, runtime)
-        self._game = self._training.game
-        self.resolved_ = self._left_open(self._training.resolved())
-        self.n_iter_, self.history_, self.alarms_, self.best_replica_ = 0, [], [], 0
-        self._kept, self._referee = None, None
-        if resume is not None:
-            self._training.load_state_dict(resume)
-            self.n_iter_ = resume["step"]
-        with thread_limit(self._training.n_threads):
-            for record in self._training.records(stop):
-                self.n_iter_ = self._game.step  # after a way back it lies before that of the record
-                self.compiled_ = outcome(self._game.rounds.values())
-                self.history_.append(record.to_json())
-                self.alarms_ += record.alarms
-                yield record
-            self._kept, self.best_replica_ = self._training.best()
-            self._referee = self._training.referee(self._drawing())
-
-    def _prepare(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Any]:
+    def _rows(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Any]:
         """Fit the changes of variables and return what is known of each event, as rows of features."""
-        self.preprocessing_ = fitted_on(
-            dataset, lambda some: fitted_preprocessing(some, container, self.preprocessing), seed=self.seed_
-        )
-        rows = {"x": lazily(dataset.values, self.preprocessing_.features)}
-        rows |= self._fitted_conditions(y, len(dataset), lazy=is_lazy(rows))
+        rows = super()._rows(dataset, container, y, sample_weight)
+        if self._conditions is None and self.reconstruction_weight > 0:
+            raise InputError(
+                f"Expected conditions y for reconstruction_weight={self.reconstruction_weight:g}, which holds a sample "
+                "against the event that its condition belongs to, got none. Call fit(X, y), or leave it at 0."
+            )
+        if self._conditions is not None and self.condition_mode == "auxiliary" and self.auxiliary_weight == 0:
+            raise InputError(
+                "Expected auxiliary_weight > 0 with condition_mode='auxiliary', where only the classifier sees the "
+                "condition, got 0: no player would look at it. Give auxiliary_weight=1, or condition_mode='projection'."
+            )
         self._observed = None
         if self.observables:
             functions = resolve_observables(self.observables, dataset.schema)
             self._observed = ObservedFeatures(functions, self.preprocessing_.transform, dataset.values, seed=self.seed_)
             rows["observables"] = lazily(dataset.values, self._observed.of_values)
-        weight = event_weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
-        return rows if weight is None else rows | {"weight": weight}
+        return rows
 
-    def training_state(self) -> dict[str, Any]:
-        """Return all that an exact resume needs: networks, optimisers, noise generator, watch, step and seed."""
-        check_is_fitted(self)
-        return {"seed": self.seed_, "step": self.n_iter_} | self._training.state_dict()
+    def _training_options(self, x: Any) -> TrainingOptions:
+        given = self.get_params(deep=False)
+        n_rows = len(x) - held_out_size(len(x), given["validation_fraction"])
+        size = resolved_batch_size(given, n_rows, x[0].numel())
+        if size > n_rows:
+            raise InputError(
+                f"Expected batch_size of at most the {n_rows} training rows, got {size}. "
+                "Give a smaller batch_size or more data."
+            )
+        return TrainingOptions.of(given, batch_size=size)
+
+    def _fresh_networks(self) -> dict[str, nn.Module]:
+        given, transform = self.get_params(deep=False), self.preprocessing_.transform
+        settings = resolved_settings(given, tuple(transform.output_shape))
+        G, D = build_pair(
+            given,
+            n_noise=settings.n_noise,
+            activation=resolved_activation(given),
+            transform=transform,
+            schema=self.preprocessing_.schema,
+            conditions=self._conditions,
+            observed=None if self._observed is None else self._observed.to(self.device_),
+            seed=self.seed_,
+        )
+        is_penalised = settings.penalty_weight > 0 and settings.penalty != "none"
+        check_discriminator(D, given, tuple(transform.output_shape), is_penalised=is_penalised)
+        return {"generator": G, "discriminator": D}
+
+    def _train_step(self, networks: dict[str, nn.Module], train: Rows) -> AdversarialStep:
+        G: Any = networks["generator"]
+        if G.whitening is not None:
+            G.whitening.fit(train["x"])
+        if G.fit is not None:
+            G.fit.fit(G.whiten(train["x"].to(self.device_)), G.unwhiten)
+        self._step = self._adversarial_step(networks)
+        return self._step
+
+    def _adversarial_step(self, networks: dict[str, nn.Module]) -> AdversarialStep:
+        G: Any = networks["generator"]
+        return AdversarialStep(
+            G,
+            networks["discriminator"],
+            check_choice("objective", self.objective, OBJECTIVES),
+            resolved_settings(self.get_params(deep=False), tuple(self.preprocessing_.transform.output_shape)),
+            seed=self.seed_,
+            observables=self._observed,
+            auxiliary=auxiliary_of(self.auxiliary_weight, self._conditions),
+        )
 
     def _build_networks(self) -> None:
         """Make untrained networks of the fitted shapes, to load weights into."""
-        self._game = make_game(self, None)
+        networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
+        self._step = self._adversarial_step(networks)
+
+    def _resolved(self) -> dict[str, Any]:
+        s, shape = self._step.settings, tuple(self.preprocessing_.transform.output_shape)
+        same = {
+            name: getattr(s, name) for name in ("n_noise", "n_critic", "penalty", "penalty_weight", "penalty_every")
+        }
+        return same | {
+            "batch_size": self._run.options.batch_size // s.n_critic,
+            "learning_rate": s.generator_rate,
+            "discriminator_learning_rate": s.discriminator_rate,
+            "betas": list(s.betas),
+            "activation": resolved_activation(self.get_params(deep=False)),
+            "discriminator": resolved_name(str(self.discriminator), shape),
+            "kinematic_fit": self._step.G.fit is not None,
+            "refine": self._rejection_steps() > 0,
+        }
+
+    def _rejection_steps(self) -> int:
+        """Return how long the classifier of rejection sampling is trained at most; not at all for images."""
+        is_wanted = self.refine in (True, "auto") and len(self.preprocessing_.transform.output_shape) == 1
+        return min(_MOST_REJECTION_STEPS, self.max_steps // 2) if is_wanted else 0
+
+    def _finish(self) -> None:
+        """After the last step, train a classifier on the finished generator, by which samples are accepted."""
+        run, self.best_replica_ = self._run, self._run.best_replica
+        is_wanted = run.is_finished and run.keeps_model and self._rejection_steps() > 0 and len(run.held_out["x"]) > 0
+        if not is_wanted:
+            return
+        drawing, held_out = self._drawing(), {key: x.cpu() for key, x in run.held_out.items()}
+        real = some_rows(run.train_rows, seed=self.seed_)
+        n_rows = len(real["x"])
+        n = min(max(_FAKES_PER_EVENT * n_rows, _FEWEST_FAKES), _MOST_FAKES)
+        condition = None if "condition" not in real else real["condition"][torch.arange(n) % n_rows]
+        noise = child_generator(self.seed_, "referee pool", device=self.device_)
+        self._rejection = fit_rejection(
+            drawing.known(real),
+            drawing.known(held_out),
+            drawing.known(drawing.rows(n, condition, noise)),
+            weight=real.get("weight"),
+            held_out_weight=held_out.get("weight"),
+            max_steps=self._rejection_steps(),
+            n_physical=len(self.schema_.columns),
+            seed=self.seed_,
+        )
 
     @checked
     def sample(
@@ -406,7 +435,7 @@ class GAN(GenerativeModel):
         condition : for a model trained with `y`: one condition for all events, or one for each.
         random_state : seed; None draws anew each time. The first k of n completions do not depend on n.
         discriminator_weight : share w >= 0 of the discriminator's logit in what is maximised.
-        search : a `reverie.models.gan.noise_search.Search`, the numbers of the search; None takes its defaults.
+        search : a `reverie.models.gan.Search`, the numbers of the search; None takes its defaults.
 
         Returns
         -------
@@ -418,8 +447,37 @@ class GAN(GenerativeModel):
         InputError
             For another shape, a mask that is not boolean, observed NaN, or a condition too many or missing.
         """
-        options = {"n_draws": n_draws, "condition": condition, "random_state": random_state, "search": search}
-        return complete(self, X, mask, discriminator_weight=discriminator_weight, **options)
+        check_is_fitted(self)
+        check_positive("n_draws", n_draws, integer=True)
+        check_positive("discriminator_weight", discriminator_weight, allow_zero=True)
+        prepared = self.preprocessing_
+        given = given_values(prepared.schema, X)
+        observed = observed_places(mask, given)
+        seed, c = as_seed(random_state), None
+        if condition is None and self._conditions is not None:
+            raise InputError(
+                "Expected the conditions of these events, got none. Call complete(X, mask, condition=...)."
+            )
+        if condition is not None:
+            c = self._known_conditions().features(self._condition_values(condition, len(given), seed)).to(self.device_)
+        if observed.all():
+            draws = [given.astype(prepared.dtype) for _ in range(n_draws)]
+            return wrapped_completions(prepared, draws, given, observed)
+        y, m = (x.to(self.device_) for x in completion_features(prepared, given, observed))
+        drawing, step, R = self._drawing(), self._step, self.n_replicas
+        if drawing.n_replicas > 1:  # rows of one event must not be shared out over replicas
+            drawing = self._drawing(self.best_replica_)
+
+        def logit(samples: Tensor, of: Tensor | None) -> Tensor:
+            rows = {key: x.repeat_interleave(R, dim=0) for key, x in step.seen(samples, of).items()}
+            return step.judge(rows)[:, 0].reshape(-1, R).mean(dim=1)
+
+        step.D.eval()
+        features = completed(
+            drawing, y, m, c, n_draws=n_draws, seed=seed, search=search, logit=logit, weight=discriminator_weight
+        )
+        step.D.train()
+        return wrapped_completions(prepared, [prepared.values(x) for x in features], given, observed)
 
     @checked
     def discriminate(self, X: Any, y: Any = None) -> Tensor:
@@ -432,7 +490,7 @@ class GAN(GenerativeModel):
         """
         check_is_fitted(self)
         values = self._values(X, reset=False)
-        rows = {"x": self._samples_from().to_game(self.preprocessing_.features(values).to(self.device_))}
+        rows = {"x": self._samples_from().whiten(self.preprocessing_.features(values).to(self.device_))}
         if self._observed is not None:
             rows["observables"] = self._observed.of_values(values).to(self.device_)
         if self._conditions is not None:
@@ -440,10 +498,10 @@ class GAN(GenerativeModel):
                 raise InputError("Expected the conditions y of these samples, got none. Call discriminate(X, y).")
             rows["condition"] = self._conditions.features(self._conditions.given(y, len(values))).to(self.device_)
         repeated = {key: x.repeat_interleave(self.n_replicas, dim=0) for key, x in rows.items()}
-        self._game.D.eval()
+        self._step.D.eval()
         with torch.no_grad():
-            logits = self._game.judge(repeated)[:, 0].reshape(len(values), self.n_replicas)
-        self._game.D.train()
+            logits = self._step.judge(repeated)[:, 0].reshape(len(values), self.n_replicas)
+        self._step.D.train()
         return logits.mean(dim=1).cpu()
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -479,42 +537,44 @@ class GAN(GenerativeModel):
 
     def _one_pass(self, inverse: Inverse) -> OnePass:
         def physical(samples: Tensor) -> Tensor:
-            return inverse(self._samples_from().from_game(samples).to(torch.float64)).to(torch.float32)
+            return inverse(self._samples_from().unwhiten(samples).to(torch.float64)).to(torch.float32)
 
         drawing = replace(self._drawing(), physical=physical)
-        networks: list[nn.Module] = [drawing.network] if drawing.referee is None else [drawing.network, drawing.referee]
+        networks: list[nn.Module] = (
+            [drawing.network] if drawing.rejection is None else [drawing.network, drawing.rejection]
+        )
         return OnePass(drawing.features_of, drawing.laws, networks)
 
     def _drawing(self, replica: int | None = None) -> Drawing:
         """Return the way samples are drawn: from all replicas in turn, from the best, or from the one asked for."""
-        network, R, s = self._samples_from(), self.n_replicas, self._game.settings
+        network, R, s = self._samples_from(), self.n_replicas, self._step.settings
         if R > 1 and (replica is not None or self.ensemble == "best"):
             r = self.best_replica_ if replica is None else int(replica)
             if not 0 <= r < R:
                 raise InputError(f"Expected replica in 0 ... {R - 1}, got {r}.")
             single = network.network.replica(r)  # pyright: ignore[reportCallIssue]
-            network, R = network.alone(single), 1
-        referee = self._referee if replica is None else None
-        return Drawing(network, R, s.n_noise, s.noise_prior, self._game.seen, self._physical, referee)
+            network, R = network.around(single), 1
+        rejection = self._rejection if replica is None else None
+        return Drawing(network, R, s.n_noise, s.noise_prior, self._step.seen, self._physical, rejection)
 
     def _physical(self, samples: Tensor) -> Tensor:
-        """Return the physical columns (rows, k) of samples of the game, float32."""
-        features = self._samples_from().from_game(samples.to(self.device_)).to("cpu", torch.float64)
+        """Return the physical columns (rows, k) of whitened samples, float32."""
+        features = self._samples_from().unwhiten(samples.to(self.device_)).to("cpu", torch.float64)
         return self.preprocessing_.transform.inverse(features).to(self.device_, torch.float32)
 
-    def _samples_from(self) -> ShapedGenerator:
+    def _samples_from(self) -> Generator:
         """Return the generator kept after training; during it, the present average."""
-        return self._game.drawing_network.eval() if self._kept is None else self._kept
+        return self._step.drawing_network.eval() if self._kept is None else self._kept["generator"]
 
     def _networks(self) -> dict[str, nn.Module]:
-        networks: dict[str, nn.Module] = {"generator": self._samples_from(), "discriminator": self._game.D}
-        return networks if self._referee is None else networks | {"referee": self._referee}
+        networks: dict[str, nn.Module] = {"generator": self._samples_from(), "discriminator": self._step.D}
+        return networks if self._rejection is None else networks | {"referee": self._rejection}
 
     def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         texts, tensors = super()._attachments()
         texts |= {"best_replica": self.best_replica_, "referee": None}
-        if self._referee is not None:
-            texts["referee"] = [self._referee.n_inputs, self._referee.n_physical]
+        if self._rejection is not None:
+            texts["referee"] = [self._rejection.n_inputs, self._rejection.n_physical]
         if self._observed is not None:
             texts["observables"] = self._observed.to_json()
         return texts, tensors
@@ -524,7 +584,7 @@ class GAN(GenerativeModel):
         self.best_replica_ = int(texts.get("best_replica", 0))
         self._observed, self.alarms_ = None, []
         self._kept, sizes = None, texts.get("referee")
-        self._referee = None if sizes is None else Referee(*sizes).eval()
+        self._rejection = None if sizes is None else RejectionClassifier(*sizes).eval()
         if "observables" in texts:
             functions = resolve_observables(self.observables or (), self.preprocessing_.schema)
             transform = self.preprocessing_.transform

@@ -1,264 +1,270 @@
-"""From the configuration of a GAN to the two players and their game.
+"""The two networks of a GAN: a generator with an output head, and a discriminator, of one model or several replicas.
 
-Everything that "auto" and None stand for is resolved here, from the shape of the features and the
-defaults of the objective.
+The generator works between whitened features, in which a discriminator sees the thin directions of the data:
+
+    z, c -> network -> y_0 -> unwhiten -> head -> whiten -> y,      features = unwhiten(y)
+
+The head makes raw features admissible (angles on their circle, one category at a time), so it acts between the two
+linear maps. With a kinematic fit (`reverie.models.gan.kinematic_fit`) the network emits k numbers more, and y is moved
+to where k observables have the values they ask for; the head then acts once more. Images are not whitened. A vector c
+that the sample is conditioned on joins the noise; an image goes to the network as it is.
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from reverie.core.arguments import check_arguments
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
-from reverie.models.gan.game import AdversarialGame, GameSettings, Rows
-from reverie.models.gan.generator import ShapedGenerator, head_of
+from reverie.data.schema import Schema
+from reverie.models.conditions import Conditions
 from reverie.models.gan.kinematic_fit import KinematicFit
-from reverie.models.gan.learning_rates import learning_rate_of
+from reverie.models.observables import ObservedFeatures
 from reverie.networks.build import build_discriminator, build_generator, has_batch_norm, resolved_name
 from reverie.networks.energies import SMOOTH
+from reverie.networks.heads import OutputHead
+from reverie.networks.init import initialise
 from reverie.networks.replicas import Stacked
 from reverie.networks.whitening import Whitening
-from reverie.objectives.adversarial import OBJECTIVES, Objective
+from reverie.objectives.adversarial import OBJECTIVES
 from reverie.objectives.auxiliary import auxiliary_loss
-from reverie.objectives.penalties import PENALTIES
 
-__all__ = ["check_configuration", "make_game", "resolved_activation", "resolved_batch_size"]
+__all__ = [
+    "Generator",
+    "auxiliary_of",
+    "build_pair",
+    "check_discriminator",
+    "head_of",
+    "matching_generator",
+    "start_at_mean",
+]
 
-_FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of them angles, were tuned on
-_TABLE_BATCH, _IMAGE_BATCH = 256, 64
-_IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
-_MOST_AUTO_NOISE, _LEAST_AUTO_NOISE = 128, 16
 _PERCEPTRONS, _SMOOTH = {"mlp", "residual"}, {"continuous", "periodic", "bounded"}  # what a kinematic fit is for
-_CHOICES = {
-    "objective": OBJECTIVES,
-    "schedule": ("cosine", "constant"),
-    "noise_prior": ("normal", "uniform"),
-    "penalty": ("auto", *PENALTIES),
-    "condition_mode": ("projection", "concatenate", "auxiliary"),
-    "on_alarm": ("warn", "stop", "rollback"),
-    "ensemble": ("bag", "best"),
-}
+_LARGEST_MEAN = 0.97  # of a tanh feature: a pixel that is always black starts where the tanh still has a slope
 
 
-def check_configuration(model: Any) -> None:
-    """Raise `InputError` for an option of the GAN `model` that is out of range; names the option."""
-    check_arguments(type(model), model.get_params(deep=False), of=type(model).__name__)
-    for name, choices in _CHOICES.items():
-        check_choice(name.replace("_", " "), getattr(model, name), dict.fromkeys(choices, True))
-    if model.stop_at_equilibrium and 0 in (model.n_checks, model.validation_fraction):
-        off = "n_checks" if model.n_checks == 0 else "validation_fraction"
-        raise InputError(
-            f"Expected {off} > 0 with stop_at_equilibrium=True, got 0: nobody would look whether the game is at rest. "
-            f"Leave {off} at its default, or stop_at_equilibrium=False."
-        )
-
-
-def _check_conditions(model: Any) -> None:
-    """Raise `InputError` for options that wait for conditions, or for a weight, that are not there."""
-    if model._conditions is None and model.reconstruction_weight > 0:
-        raise InputError(
-            f"Expected conditions y for reconstruction_weight={model.reconstruction_weight:g}, which holds a sample "
-            "against the event that its condition belongs to, got none. Call fit(X, y), or leave it at 0."
-        )
-    if model._conditions is not None and model.condition_mode == "auxiliary" and model.auxiliary_weight == 0:
-        raise InputError(
-            "Expected auxiliary_weight > 0 with condition_mode='auxiliary', where only the classifier sees the "
-            "condition, got 0: no player would look at it. Give auxiliary_weight=1, or condition_mode='projection'."
-        )
-
-
-def make_game(model: Any, rows: Rows | None) -> AdversarialGame:
-    """Return the game of the GAN `model`, whose preprocessing is fitted.
+class Generator(nn.Module):
+    """Noise (batch, n_noise), and perhaps a condition, to whitened samples (batch, *event).
 
     Parameters
     ----------
-    model : a `reverie.models.gan.GAN`.
-    rows : features of the training events, to fit the whitening on; None when weights are to be loaded.
+    network : noise to raw samples, flat or of the event's shape; with image conditions (noise, image) to them.
+    head : activation of each feature.
+    whitening : fitted map between features and whitened ones, or None.
+    event_shape : shape of one sample.
+    fit : moves samples of a table to the observables they ask for, or None.
     """
-    transform = model.preprocessing_.transform
+
+    def __init__(
+        self,
+        network: nn.Module,
+        head: OutputHead,
+        whitening: Whitening | None,
+        event_shape: tuple[int, ...],
+        fit: KinematicFit | None = None,
+    ) -> None:
+        super().__init__()
+        self.fit = fit
+        self.network, self.head, self.whitening, self.event_shape = network, head, whitening, event_shape
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return whitened samples (batch, *event) of noise z (batch, n_noise) and the condition of each."""
+        y = self._raw(z, condition).flatten(1)
+        if self.fit is None:
+            return self._admissible(y).reshape(-1, *self.event_shape)
+        y, shift = y[:, : -self.fit.n_values], y[:, -self.fit.n_values :]
+        return self._admissible(self.fit(self._admissible(y), shift, z, self.unwhiten))
+
+    def around(self, network: nn.Module) -> "Generator":
+        """Return the same generator around another network, such as one replica's, in evaluation mode."""
+        return Generator(network, self.head, self.whitening, self.event_shape, self.fit).eval()
+
+    def _admissible(self, y: Tensor) -> Tensor:
+        return self.head(y) if self.whitening is None else self.whitening(self.head(self.whitening.inverse(y)))
+
+    def _raw(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        if condition is None:
+            return self.network(z)
+        return self.network(torch.cat([z, condition], dim=1)) if condition.ndim == 2 else self.network(z, condition)
+
+    def whiten(self, features: Tensor) -> Tensor:
+        """Return whitened features of features, both (batch, *event)."""
+        return features if self.whitening is None else self.whitening(features)
+
+    def unwhiten(self, samples: Tensor) -> Tensor:
+        """Return features of whitened ones, both (batch, *event)."""
+        return samples if self.whitening is None else self.whitening.inverse(samples)
+
+
+def head_of(transform: Any) -> OutputHead:
+    """Return the output head for features of a fitted change of variables, from its `outputs` and `output_shape`."""
     shape = tuple(transform.output_shape)
-    objective = check_choice("objective", model.objective, OBJECTIVES)
-    _check_conditions(model)
-    settings = _settings(model, objective, shape)
-    seeds = [model.seed_] if model.n_replicas == 1 else _replica_seeds(model)
-    networks = [_players(model, shape, settings.n_noise, seed) for seed in seeds]
-    generators, discriminators = zip(*networks, strict=True)
-    _check_discriminator(model, discriminators[0], settings, shape)
-    many = model.n_replicas > 1
-    observed = None if model._observed is None else model._observed.to(model.device_)
-    fit = KinematicFit(observed, settings.noise_prior) if observed is not None and _is_fitted(model, shape) else None
-    network = Stacked(generators) if many else generators[0]
-    G = ShapedGenerator(network, head_of(transform), _whitening(model, rows), shape, fit).to(model.device_)
-    if fit is not None and rows is not None:
-        fit.fit(G.to_game(rows["x"].to(model.device_)), G.from_game)
-    D = Stacked(discriminators) if many else discriminators[0]
-    return AdversarialGame(
-        G,
-        D.to(model.device_),
-        objective,
-        settings,
-        observe=observed,
-        auxiliary=_auxiliary(model),
-    )
+    tags = list(transform.outputs) * (1 if len(shape) == 1 else math.prod(shape))  # images carry one tag for all
+    return OutputHead([tag.kind for tag in tags], [tag.group for tag in tags])
 
 
-def resolved_activation(model: Any) -> str:
-    """Return the activation of the perceptrons: of weights within the clip a smooth one sees a straight line only."""
-    if model.activation != "auto":
-        return model.activation
-    objective = check_choice("objective", model.objective, OBJECTIVES)
-    return "silu" if objective.clip is None else "leaky_relu"
+def build_pair(
+    options: Mapping[str, Any],
+    *,
+    n_noise: int,
+    activation: str,
+    transform: Any,
+    schema: Schema,
+    conditions: Conditions | None,
+    observed: ObservedFeatures | None,
+    seed: int,
+) -> tuple[Generator, nn.Module]:
+    """Return an untrained generator and discriminator for features of a fitted change of variables.
 
+    Parameters
+    ----------
+    options : arguments of the constructor of the GAN, by name.
+    n_noise, activation : what those options came to.
+    transform : the change of variables.
+    schema : names and kinds of the columns.
+    conditions : those that samples are conditioned on, or None.
+    observed : observables that the discriminator is shown, or None.
+    seed : root of the first weights.
 
-def resolved_batch_size(model: Any, n_rows: int, n_features: int) -> int:
-    """Return the rows of one step of one replica: `n_critic` batches of `batch_size`."""
-    n_critic = _resolved_n_critic(model)
-    if model.batch_size == "auto":
-        wanted = _TABLE_BATCH if n_features <= _TABLE_BATCH else _IMAGE_BATCH
-        return min(wanted, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
-    return int(model.batch_size) * n_critic
-
-
-def _players(model: Any, shape: tuple[int, ...], n_noise: int, seed: int) -> tuple[nn.Module, nn.Module]:
-    weights = child_generator(seed, "weights")
-    options: dict[str, Any] = {
-        "event_shape": shape,
-        "random_generator": weights,
-        "activation": resolved_activation(model),
-    }
-    condition_shape = None if model._conditions is None else model._conditions.shape
+    Raises
+    ------
+    InputError
+        For networks and options that do not go together.
+    """
+    shape = tuple(transform.output_shape)
+    objective = check_choice("objective", options["objective"], OBJECTIVES)
+    n_observables = 0 if observed is None else len(observed.names)
+    has_fit = _has_kinematic_fit(options, shape, schema, n_noise, n_observables)
+    condition_shape = None if conditions is None else conditions.shape
     n_condition = sum(condition_shape) if condition_shape is not None and len(condition_shape) == 1 else 0
-    n_asked = len(model._observed.names) if _is_fitted(model, shape) else 0
-    emitted: dict[str, Any] = {"event_shape": (shape[0] + n_asked, *shape[1:])}
-    generator = build_generator(
-        model.generator, n_noise=n_noise + n_condition, condition_shape=condition_shape, **options | emitted
-    )
-    discriminator = build_discriminator(
-        model.discriminator,
-        n_observables=0 if model._observed is None else len(model._observed.names),
-        condition_shape=condition_shape,
-        mode=model.condition_mode,
-        n_aux=n_condition if model.auxiliary_weight > 0 else 0,
-        spectral_norm=model.spectral_norm,
-        may_be_bounded=check_choice("objective", model.objective, OBJECTIVES).scale == "probability",
-        **options,
-    )
-    return generator, discriminator
-
-
-def _is_fitted(model: Any, shape: tuple[int, ...]) -> bool:
-    """Tell whether generated events go through a kinematic fit."""
-    if model._observed is None or model.kinematic_fit is False:
-        return False
-    names_a_perceptron = isinstance(model.generator, str) and resolved_name(model.generator, shape) in _PERCEPTRONS
-    widths = isinstance(model.generator, (tuple, list))
-    columns = model.preprocessing_.schema.columns
-    smooth = all(c.kind in _SMOOTH and c.atom is None and not c.integral for c in columns)
-    can = len(shape) == 1 and (names_a_perceptron or widths)
-    can = can and _resolved_n_noise(model, math.prod(shape)) >= len(model._observed.names)
-    if model.kinematic_fit is True and not can:
-        raise InputError(
-            "Expected a table, a perceptron as generator and a noise number for each observable for "
-            "kinematic_fit=True. Use kinematic_fit='auto', which leaves it out where it cannot be."
+    R = options["n_replicas"]
+    pairs: list[tuple[nn.Module, nn.Module]] = []
+    for replica_seed in [seed] if R == 1 else [child_seed(seed, "replica", r) for r in range(R)]:
+        common = {"random_generator": child_generator(replica_seed, "weights"), "activation": activation}
+        generator = build_generator(
+            options["generator"],
+            n_noise=n_noise + n_condition,
+            condition_shape=condition_shape,
+            event_shape=(shape[0] + (n_observables if has_fit else 0), *shape[1:]),
+            **common,
         )
-    return can and (smooth or model.kinematic_fit is True)
+        discriminator = build_discriminator(
+            options["discriminator"],
+            n_observables=n_observables,
+            condition_shape=condition_shape,
+            mode=options["condition_mode"],
+            n_aux=n_condition if options["auxiliary_weight"] > 0 else 0,
+            spectral_norm=options["spectral_norm"],
+            may_be_bounded=objective.scale == "probability",
+            event_shape=shape,
+            **common,
+        )
+        pairs.append((generator, discriminator))
+    network, D = pairs[0] if R == 1 else (Stacked([g for g, _ in pairs]), Stacked([d for _, d in pairs]))
+    whitening = Whitening(shape[0]) if options["whiten"] and len(shape) == 1 else None
+    fit = KinematicFit(observed, options["noise_prior"]) if observed is not None and has_fit else None
+    return Generator(network, head_of(transform), whitening, shape, fit), D
 
 
-def _replica_seeds(model: Any) -> list[int]:
-    return [child_seed(model.seed_, "replica", r) for r in range(model.n_replicas)]
+def check_discriminator(
+    D: nn.Module, options: Mapping[str, Any], shape: tuple[int, ...], *, is_penalised: bool
+) -> None:
+    """Raise `InputError` for a discriminator that cannot learn with these options.
 
-
-def _check_discriminator(model: Any, D: nn.Module, settings: GameSettings, shape: tuple[int, ...]) -> None:
-    clip, spec = check_choice("objective", model.objective, OBJECTIVES).clip, model.discriminator
+    Parameters
+    ----------
+    D : the discriminator, or the stack of those of replicas.
+    options : arguments of the constructor of the GAN, by name.
+    shape : of the features of one event.
+    is_penalised : whether there is a penalty on its gradient.
+    """
+    name, activation, spec = options["objective"], options["activation"], options["discriminator"]
+    clip = check_choice("objective", name, OBJECTIVES).clip
     is_perceptron = (
         isinstance(spec, (tuple, list)) or isinstance(spec, str) and resolved_name(spec, shape) in _PERCEPTRONS
     )
-    if clip is not None and is_perceptron and model.activation in SMOOTH:
+    if clip is not None and is_perceptron and activation in SMOOTH:
         raise InputError(
-            f"Expected an activation with a kink for objective {model.objective!r}, got {model.activation!r}: weights "
+            f"Expected an activation with a kink for objective {name!r}, got {activation!r}: weights "
             f"within {clip:g} keep its units where it is a straight line, and the critic learns nothing. Use "
             "'leaky_relu', 'relu' or 'auto', or objective='wasserstein_gp'."
         )
-    if settings.penalty_weight > 0 and settings.penalty != "none" and has_batch_norm(D):
+    if is_penalised and has_batch_norm(D):
         raise InputError(
             "Expected a discriminator without batch normalisation under a gradient penalty, which acts on each "
             "sample alone. Use layer normalisation, or penalty_weight=0."
         )
 
 
-def _whitening(model: Any, rows: Rows | None) -> Whitening | None:
-    shape = tuple(model.preprocessing_.transform.output_shape)
-    if not model.whiten or len(shape) != 1:
-        return None
-    whitening = Whitening(shape[0])
-    return whitening if rows is None else whitening.fit(rows["x"])
+def auxiliary_of(weight: float, conditions: Conditions | None) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """Return the loss of an auxiliary classifier of these conditions, None for weight 0.
 
-
-def _auxiliary(model: Any) -> Any:
-    if model.auxiliary_weight == 0:
+    Raises
+    ------
+    InputError
+        For conditions that a classifier cannot read off a sample.
+    """
+    if weight == 0:
         return None
-    if model._conditions is None or len(model._conditions.shape) != 1:
+    if conditions is None or len(conditions.shape) != 1:
         raise InputError(
             "Expected labels or numbers y for auxiliary_weight > 0, got none. Call fit(X, y), or set it to 0."
         )
-    groups = [tag.group if tag.kind == "simplex" else None for tag in model._conditions.preprocessing.transform.outputs]
+    groups = [tag.group if tag.kind == "simplex" else None for tag in conditions.preprocessing.transform.outputs]
     return partial(auxiliary_loss, groups=groups)
 
 
-def _settings(model: Any, objective: Objective, shape: tuple[int, ...]) -> GameSettings:
-    n_features, images = math.prod(shape), _plays_images(model, shape)
-    default = learning_rate_of(model.optimizer, model.objective, images=images)
-    rate = default.learning_rate if model.learning_rate is None else model.learning_rate
-    d_rate = default.discriminator if model.learning_rate is None else None
-    d_rate = d_rate if model.discriminator_learning_rate is None else model.discriminator_learning_rate
-    betas = default.betas if model.betas is None else model.betas
-    penalty = objective.penalty if model.penalty == "auto" else model.penalty
-    every = max(objective.penalty_every, _IMAGE_PENALTY_EVERY if images and penalty == "r1_r2" else 1)
-    return GameSettings(
-        penalty=penalty,
-        penalty_weight=_resolved_penalty_weight(model, penalty, n_features, images=images),
-        penalty_every=every if model.penalty_every is None else model.penalty_every,
-        n_critic=_resolved_n_critic(model),
-        n_noise=_resolved_n_noise(model, n_features),
-        noise_prior=model.noise_prior,
-        optimizer=model.optimizer,
-        generator_rate=rate,
-        discriminator_rate=rate if d_rate is None else d_rate,
-        betas=(float(betas[0]), float(betas[1])),
-        hold=0.5 if model.schedule == "cosine" else 1.0,
-        ema_decay=model.ema_decay,
-        max_steps=model.max_steps,
-        auxiliary_weight=model.auxiliary_weight,
-        reconstruction_weight=model.reconstruction_weight,
-        n_replicas=model.n_replicas,
-        compile=model.compile,
-    )
+def _has_kinematic_fit(
+    options: Mapping[str, Any], shape: tuple[int, ...], schema: Schema, n_noise: int, n_observables: int
+) -> bool:
+    """Tell whether generated events go through a kinematic fit."""
+    if n_observables == 0 or options["kinematic_fit"] is False:
+        return False
+    spec = options["generator"]
+    is_named = isinstance(spec, str) and resolved_name(spec, shape) in _PERCEPTRONS
+    can = len(shape) == 1 and (is_named or isinstance(spec, (tuple, list))) and n_noise >= n_observables
+    if options["kinematic_fit"] is True and not can:
+        raise InputError(
+            "Expected a table, a perceptron as generator and a noise number for each observable for "
+            "kinematic_fit=True. Use kinematic_fit='auto', which leaves it out where it cannot be."
+        )
+    is_smooth = all(c.kind in _SMOOTH and c.atom is None and not c.integral for c in schema.columns)
+    return can and (is_smooth or options["kinematic_fit"] is True)
 
 
-def _resolved_n_critic(model: Any) -> int:
-    return check_choice("objective", model.objective, OBJECTIVES).n_critic if model.n_critic is None else model.n_critic
+def matching_generator(
+    transform: Any, *, n_noise: int, hidden: Sequence[int], random_generator: torch.Generator
+) -> Generator:
+    """Return a perceptron with batch normalisation after each hidden layer, its output admissible for the data.
+
+    Parameters
+    ----------
+    transform : fitted change of variables; its `output_shape` and `outputs` say what samples may be.
+    n_noise : numbers of noise, uniform on [-1, 1).
+    hidden : widths of the hidden layers.
+    random_generator : source of the first weights.
+    """
+    shape = tuple(transform.output_shape)
+    n_outputs = torch.Size(shape).numel()
+    widths = [n_noise, *hidden]
+    layers: list[nn.Module] = []
+    with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
+        for a, b in zip(widths[:-1], widths[1:], strict=True):
+            layers += [nn.Linear(a, b), nn.LeakyReLU(0.2), nn.BatchNorm1d(b)]
+        last = nn.Linear(widths[-1], n_outputs)
+    network = initialise(nn.Sequential(*layers, last), random_generator)
+    return Generator(network, head_of(transform), None, shape)
 
 
-def _plays_images(model: Any, shape: tuple[int, ...]) -> bool:
-    return isinstance(model.discriminator, str) and resolved_name(model.discriminator, shape) == "dcgan"
-
-
-def _resolved_penalty_weight(model: Any, penalty: str, n_features: int, *, images: bool) -> float:
-    """Return gamma or lambda; gamma grows with the features of a table, between which |grad D|^2 is shared out."""
-    if model.penalty_weight is not None:
-        return model.penalty_weight
-    if penalty in ("r1", "r2", "r1_r2"):
-        if images:  # neighbouring pixels say the same: their number means little
-            return _IMAGE_GAMMA
-        return OBJECTIVES["relativistic"].penalty_weight * max(1.0, n_features / _FEATURES_OF_GAMMA)
-    return OBJECTIVES["wasserstein_gp"].penalty_weight if penalty != "none" else 0.0
-
-
-def _resolved_n_noise(model: Any, n_features: int) -> int:
-    if model.n_noise != "auto":
-        return int(model.n_noise)
-    return min(max(2 * n_features, _LEAST_AUTO_NOISE), _MOST_AUTO_NOISE)
+@torch.no_grad()
+def start_at_mean(G: Generator, mean: Tensor) -> None:
+    """Let the first samples of a perceptron lie at the mean of the features (*event)."""
+    last: Any = G.network[-1]  # pyright: ignore[reportIndexIssue]
+    through_tanh = torch.tensor([kind == "tanh" for kind in G.head.kinds], device=mean.device)
+    bounded = mean.flatten().clamp(-_LARGEST_MEAN, _LARGEST_MEAN)
+    last.bias.copy_(torch.where(through_tanh, torch.atanh(bounded), mean.flatten()))

@@ -1,4 +1,4 @@
-r"""A referee: a discriminator trained on the finished generator, by which samples are accepted or drawn again.
+r"""Discriminator rejection sampling: samples are accepted, or drawn anew, by a classifier of the finished generator.
 
 The adversarial D chased a generator that moved, under a penalty that blunts it. Once the generator
 stands still, a fresh classifier c learns the logarithm of the density ratio,
@@ -27,7 +27,7 @@ seems to have learnt something. Whether it has is therefore a test. With the gai
     g(x) = log 2 - sp(-c(x)) for held-out events,    log 2 - sp(c(x)) for generated ones,
 
 whose expectation over both sides adds up to a positive number only if c tells them apart, the rows are halved; the gain
-of either half is measured where training would have been stopped by the other half. The referee is used if the mean
+of either half is measured where training would have been stopped by the other half. The classifier is used if the mean
 gain is above zero by 1.645 standard errors: a test at 5 % that both sides have one law
 (`python -m benchmarks.quality.referee` counts how often whole fits use it).
 """
@@ -36,20 +36,22 @@ import copy
 import math
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from reverie.core.errors import SamplingWarning
+from reverie.core.errors import SamplingWarning, TrainingError
 from reverie.core.measured import measured_mean
 from reverie.core.random import child_generator
 from reverie.core.statistics import weighted_mean
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
 from reverie.training.averaging import ema_decay, ema_update
+from reverie.training.loop import train
 
-__all__ = ["Referee", "accepted", "fit_referee", "is_gain"]
+__all__ = ["RejectionClassifier", "accepted", "fit_rejection", "is_gain"]
 
 _HIDDEN = (128, 128, 128)
 _BATCH, _CHECK_EVERY, _PATIENCE = 512, 100, 8
@@ -60,7 +62,7 @@ _MOST_ROUNDS = 64
 _SIGNIFICANT = 1.645  # standard errors of the gain: 5 % of a normal distribution lie above
 
 
-class Referee(nn.Module):
+class RejectionClassifier(nn.Module):
     """The logarithm of the density ratio, and the level m up to which it is believed.
 
     Parameters
@@ -97,7 +99,7 @@ class Referee(nn.Module):
         return (self(x) - self.level).clamp(max=0)
 
 
-def fit_referee(
+def fit_rejection(
     real: Tensor,
     held_out: Tensor,
     generated: Tensor,
@@ -107,8 +109,8 @@ def fit_referee(
     max_steps: int,
     n_physical: int,
     seed: int,
-) -> Referee | None:
-    """Return a referee trained on rows of `real` against `generated`, or None where its gain is not significant.
+) -> RejectionClassifier | None:
+    """Return a classifier trained on rows of `real` against `generated`, or None where its gain is not significant.
 
     Parameters
     ----------
@@ -120,30 +122,26 @@ def fit_referee(
     """
     device = real.device
     generator = child_generator(seed, "referee")
-    referee = Referee(real.shape[1], n_physical)
-    initialise(referee, generator)
-    referee = referee.to(device)
+    classifier = RejectionClassifier(real.shape[1], n_physical)
+    initialise(classifier, generator)
+    classifier = classifier.to(device)
     physical = real[:, real.shape[1] - n_physical :]
-    referee.centre.copy_(physical.mean(dim=0))
-    referee.scale.copy_(physical.std(dim=0).clamp(min=1e-30))
-    average = copy.deepcopy(referee)
+    classifier.centre.copy_(physical.mean(dim=0))
+    classifier.scale.copy_(physical.std(dim=0).clamp(min=1e-30))
+    average = copy.deepcopy(classifier)
     n_judged = len(generated) // 8
     judged, pool = generated[:n_judged], generated[n_judged:]
-    optimizer = torch.optim.AdamW(referee.parameters(), lr=_RATE, weight_decay=_WEIGHT_DECAY)
-    kept: Referee | None = None
+    training = _RatioTraining(classifier, average, real, weight, pool)
+    kept: RejectionClassifier | None = None
     of_real: list[Tensor] = []  # gains of held-out rows, at every check
     of_generated: list[Tensor] = []
     totals: list[float] = []
-    for step in range(max_steps):
-        rows = torch.randint(len(real), (_BATCH,), generator=generator)
-        others = torch.randint(len(pool), (_BATCH,), generator=generator)
-        terms = softplus(-referee(real[rows]))
-        loss = (terms if weight is None else weight[rows] * terms).mean() + softplus(referee(pool[others])).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        ema_update(list(average.parameters()), list(referee.parameters()), decay=ema_decay(step, _EMA))
-        if (step + 1) % _CHECK_EVERY == 0:
+    try:
+        for record in train(
+            training, lambda step: None, generator=generator, max_steps=max_steps, record_every=_CHECK_EVERY
+        ):
+            if record.step % _CHECK_EVERY:
+                break
             with torch.no_grad():
                 of_real.append(math.log(2) - softplus(-average(held_out)))
                 of_generated.append(math.log(2) - softplus(average(judged)))
@@ -153,11 +151,55 @@ def fit_referee(
                 kept = copy.deepcopy(average)
             elif len(totals) - 1 - best >= _PATIENCE:
                 break
+    except TrainingError:  # a loss that is not finite: what was kept before it is judged
+        pass
     if kept is None or not is_gain(torch.stack(of_real), torch.stack(of_generated), held_out_weight):
         return None
     with torch.no_grad():
         kept.level.copy_(torch.quantile(kept(judged[:100_000]), _QUANTILE))
     return kept.eval().requires_grad_(requires_grad=False)
+
+
+class _RatioTraining:
+    """Steps of a classifier of real against generated rows; its batches are drawn from the generator of the loop."""
+
+    def __init__(
+        self,
+        classifier: RejectionClassifier,
+        average: RejectionClassifier,
+        real: Tensor,
+        weight: Tensor | None,
+        generated: Tensor,
+    ) -> None:
+        self.classifier, self.average, self.step = classifier, average, 0
+        self.real, self.weight, self.generated = real, weight, generated
+        self.optimizer = torch.optim.AdamW(classifier.parameters(), lr=_RATE, weight_decay=_WEIGHT_DECAY)
+
+    def train_step(self, batch: None, generator: torch.Generator) -> dict[str, Tensor]:
+        """Take a step; return the loss."""
+        rows = torch.randint(len(self.real), (_BATCH,), generator=generator)
+        others = torch.randint(len(self.generated), (_BATCH,), generator=generator)
+        terms = softplus(-self.classifier(self.real[rows]))
+        terms = terms if self.weight is None else self.weight[rows] * terms
+        loss = terms.mean() + softplus(self.classifier(self.generated[others])).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        decay = ema_decay(self.step, _EMA)
+        ema_update(list(self.average.parameters()), list(self.classifier.parameters()), decay=decay)
+        self.step += 1
+        return {"loss": loss.detach()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the classifier, its average and its optimiser."""
+        parts = {"classifier": self.classifier, "average": self.average, "optimizer": self.optimizer}
+        return {"step": self.step} | {name: part.state_dict() for name, part in parts.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` returned."""
+        self.step = state["step"]
+        for name in ("classifier", "average", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
 
 
 def accepted(draw: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], n: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""How samples are drawn from a trained game: noise and conditions in, features out.
+"""How samples are drawn from a trained GAN: noise and conditions in, features out.
 
-Replicas draw in turn (row i comes from replica i mod R). A referee, if there is one, accepts or
-refuses each sample, and the refused are drawn anew with the same condition.
+Replicas draw in turn (row i comes from replica i mod R). With rejection sampling a classifier
+accepts or refuses each sample, and the refused are drawn anew with the same condition.
 """
 
 from collections.abc import Callable
@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reverie.models.gan.game import Rows, draw_noise
-from reverie.models.gan.generator import ShapedGenerator
-from reverie.models.gan.monitor import flat_rows
-from reverie.models.gan.rejection import Referee, accepted
+from reverie.models.gan.networks import Generator
+from reverie.models.gan.rejection import RejectionClassifier, accepted
+from reverie.models.gan.training import Rows, compared_rows, draw_noise
 from reverie.models.one_pass import Noise
 
 __all__ = ["Drawing"]
@@ -30,41 +29,41 @@ class Drawing:
     network : the generator, in evaluation mode.
     n_replicas : how many replicas share the samples; 1 for a plain network.
     n_noise, noise_prior : of the generator.
-    seen : samples of the game and conditions -> rows as the discriminator sees them.
-    physical : samples of the game -> their physical columns (rows, k), for the referee.
-    referee : accepts or refuses, or None.
+    seen : whitened samples and conditions -> rows as the discriminator sees them.
+    physical : whitened samples -> their physical columns (rows, k), for the classifier of rejection sampling.
+    rejection : accepts or refuses samples, or None.
     """
 
-    network: ShapedGenerator
+    network: Generator
     n_replicas: int
     n_noise: int
     noise_prior: str
     seen: Callable[[Tensor, Tensor | None], dict[str, Tensor]]
     physical: Callable[[Tensor], Tensor]
-    referee: Referee | None = None
+    rejection: RejectionClassifier | None = None
 
     @torch.no_grad()
     def features(self, n: int, condition: Tensor | None, noise: torch.Generator) -> Tensor:
         """Return the features (n, *latent event) of `n` samples with conditions (n, ...)."""
-        referee = self.referee
-        if referee is None:
-            return self.network.from_game(self._rows(torch.arange(n), condition, noise)["x"])
+        rejection = self.rejection
+        if rejection is None:
+            return self.network.unwhiten(self._rows(torch.arange(n), condition, noise)["x"])
 
         def candidates(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             rows = self._rows(index, condition, noise)
             u = torch.rand(len(index), generator=noise, device=noise.device)
-            return rows["x"], referee.log_acceptance(self.known(rows)), u
+            return rows["x"], rejection.log_acceptance(self.known(rows)), u
 
-        return self.network.from_game(accepted(candidates, n))
+        return self.network.unwhiten(accepted(candidates, n))
 
     def log_acceptance(self, features: Tensor, condition: Tensor | None) -> Tensor:
-        """Return the logarithm of the probability with which the referee accepts features (n, *latent event), (n,)."""
-        if self.referee is None:
+        """Return log a(x), (n,), of the probability that features (n, *latent event) are accepted with."""
+        if self.rejection is None:
             return features.new_zeros(len(features))
-        return self.referee.log_acceptance(self.known(self.seen(self.network.to_game(features), condition)))
+        return self.rejection.log_acceptance(self.known(self.seen(self.network.whiten(features), condition)))
 
     def features_of(self, noise: Tensor, condition: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
-        """Return features (n, *latent event) of noise (n, n_noise), and with a referee the acceptance (n,) of each.
+        """Return features (n, *latent event) of noise (n, n_noise), and with rejection the acceptance (n,) of each.
 
         A bag of replicas takes one column more, uniform on [0, 1), which chooses the replica of each row.
         """
@@ -72,12 +71,12 @@ class Drawing:
         if R > 1:
             z, condition = _repeated(z, R), None if condition is None else _repeated(condition, R)
         x = self.network(z, condition)
-        rows = {"x": x} if self.referee is None else self.seen(x, condition)
+        rows = {"x": x} if self.rejection is None else self.seen(x, condition)
         if R > 1:
             chosen = (noise[:, self.n_noise] * R).long().clamp(max=R - 1)
             rows = {key: _chosen(x.unflatten(0, (-1, R)), chosen) for key, x in rows.items()}
-        features = self.network.from_game(rows["x"])
-        return features if self.referee is None else (features, self.referee.acceptance(self.known(rows)))
+        features = self.network.unwhiten(rows["x"])
+        return features if self.rejection is None else (features, self.rejection.acceptance(self.known(rows)))
 
     @property
     def laws(self) -> list[Noise]:
@@ -88,12 +87,12 @@ class Drawing:
         return [own, Noise("uniform", 1)] if self.n_replicas > 1 else [own]
 
     def known(self, rows: Rows) -> Tensor:
-        """Return all that a referee sees of `rows`: what the discriminator saw, then the physical columns."""
+        """Return all that rejection sampling sees of `rows`: what the discriminator saw, then the physical columns."""
         physical = self.physical(rows["x"])
-        return torch.cat([flat_rows(rows).to(physical.device), physical], dim=1)
+        return torch.cat([compared_rows(rows).to(physical.device), physical], dim=1)
 
     def rows(self, n: int, condition: Tensor | None, noise: torch.Generator) -> dict[str, Tensor]:
-        """Return `n` samples of the game before any referee, with what goes with them; made in blocks."""
+        """Return `n` whitened samples before any rejection, with what goes with them; made in blocks."""
         blocks = torch.arange(n).split(_BLOCK)
         parts = [self._rows(index, condition, noise) for index in blocks]
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}

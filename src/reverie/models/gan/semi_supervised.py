@@ -7,35 +7,42 @@ is that of `reverie.models.gan.semi_supervised_training`; this module joins them
 to scikit-learn's contract of a classifier.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Self, cast
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor, nn
 
-from reverie.compile.step import declined, outcome, take_up
 from reverie.core.arguments import Count, NonNegative, Positive, Share
+from reverie.core.checks import check_choice
+from reverie.core.tables import as_array
 from reverie.core.errors import InputError
-from reverie.core.random import as_seed, child_generator, child_seed
+from reverie.core.random import child_generator, child_seed
 from reverie.core.types import RandomState
-from reverie.data.batches import Batches
 from reverie.data.dataset import Dataset
 from reverie.models.base import GenerativeModel
-from reverie.models.gan.game import draw_noise, restore
-from reverie.models.gan.labels import UNLABELLED, encoded_labels
-from reverie.models.gan.semi_supervised_networks import batch_sizes, check_configuration, make_game
+from reverie.models.gan.networks import matching_generator, start_at_mean
+from reverie.models.gan.semi_supervised_training import UNLABELLED, SemiSupervisedSettings, SemiSupervisedStep
+from reverie.models.gan.settings import FEATURE_MATCHING, learning_rate_of
+from reverie.models.gan.training import draw_noise
 from reverie.models.one_pass import Inverse, Noise, OnePass
-from reverie.models.preprocessing import ChangeOfVariables, container_of, data_mark, fitted_preprocessing
-from reverie.training.loop import Record, train
+from reverie.models.preprocessing import ChangeOfVariables, fitted_preprocessing
+from reverie.models.training_run import TrainingOptions
+from reverie.networks.classifier import NoiseStock, NoisyClassifier
+from reverie.training.callbacks import Callback
 from reverie.training.optimizers import OPTIMIZER_WORKS
-from reverie.training.runtime import resolved_device, thread_limit
-from reverie.training.threads import chosen_threads
 
 __all__ = ["SemiSupervisedGAN"]
 
+_BATCH = 100
+_CALIBRATED_ON = 500  # rows that set the scales of the first weights (as in the source)
+_IMAGE_NOISE, _TABLE_NOISE = (0.6, 0.5), (0.1, 0.1)  # input, hidden; 0.3 of pixels in [0, 1] is 0.6 in [-1, 1]
 _PREDICTED_AT_ONCE = 2048
 
 
@@ -60,7 +67,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
     labelled_batch_size : labelled rows in a batch; "auto" takes a quarter of `batch_size`, or all labelled rows.
     max_steps : rounds of the game in the whole run, at least 1.
     learning_rate : step size of the discriminator's optimiser, > 0; None takes that of the optimiser, 0.003 for Adam
-        (`reverie.models.gan.learning_rates`).
+        (`reverie.models.gan.settings`).
     generator_learning_rate : step size of the generator's; None takes a third of a given `learning_rate`, else that of
         the optimiser, 0.001 for Adam.
     optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta".
@@ -159,7 +166,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         keys = [*cls.references, *OPTIMIZER_WORKS.get(given["optimizer"], ())]
         return [*keys, "yazici2019"] if given["ema_decay"] else keys
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, callbacks: Sequence[Callback] = ()) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Train on `X`, of which `y` labels some, and forget what was learnt before.
 
         Parameters
@@ -167,6 +174,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset.
         y : (n_samples,) labels, integers or words; -1 marks an unlabelled sample (among words, in an array of
             objects).
+        callbacks : objects with the hooks of `reverie.training.Callback`.
 
         Raises
         ------
@@ -176,91 +184,87 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         TrainingError
             When a loss stops being finite.
         """
-        for _ in self.iter_fit(X, y):
+        for _ in self.iter_fit(X, y, callbacks=callbacks):
             pass
         return self
 
-    def iter_fit(
-        self, X: Any, y: Any = None, *, resume: dict[str, Any] | None = None, stop: Callable[[], bool] | None = None
-    ) -> Iterator[Record]:
-        """Train on `X` and `y`, yielding a record after each window of `record_every` steps.
+    def _check_configuration(self) -> None:
+        check_choice("schedule", self.schedule, {"cosine": True, "constant": True})
+        for name in ("hidden", "generator_hidden"):
+            if len(getattr(self, name)) == 0:
+                raise InputError(f"Expected at least one width in {name}, got none. Give some, such as (250,).")
+        if self.batch_size == 1:
+            raise InputError("Expected batch_size of at least 2, which batch normalisation needs, got 1. Give more.")
 
-        Parameters
-        ----------
-        X, y : as in `fit`.
-        resume : a state returned by `training_state` of a run on the same data and configuration; training
-            goes on from there and ends at the same weights, bit for bit, as a run without the break.
-        stop : asked after every step; when true, training ends after a last record.
-
-        Yields
-        ------
-        Record
-            Step, seconds and mean scalars; between two records `training_state` may be saved.
-        """
-        check_configuration(self)
-        dataset = self._dataset(X)
-        _refuse_weights(dataset)
+    def _rows(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Any]:
+        """Fit the change of variables and return features and the number of each label."""
+        weights = dataset.weights if sample_weight is None else np.asarray(sample_weight)
+        if weights is not None and np.ptp(weights) > 0:
+            raise InputError(
+                "Expected events of equal weight, got different ones: a classifier of single events has no use for the "
+                "weights of a density. Drop the weights, or thin the events out by them."
+            )
         self.classes_, numbers = encoded_labels(y, len(dataset))
-        codes = torch.from_numpy(numbers)
-        self.n_labelled_ = int((codes != UNLABELLED).sum())
-        self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
-        self.device_ = resolved_device(self.device)
-        self.preprocessing_ = fitted_preprocessing(dataset, container_of(X), self.preprocessing)
-        rows = self.preprocessing_.features(dataset.values)
-        self._data_mark = [*data_mark(rows), *data_mark(codes[:, None])]
-        self._game = make_game(self, rows)
-        self._noise = child_generator(self.seed_, "noise", device=self.device_)
-        self.n_iter_, self.history_, self._window = 0, [], []
-        size, n_labelled = batch_sizes(self, len(rows))
-        players = [self._game.G, self._game.D]
-        n_threads, self._threads = chosen_threads(self.n_threads, players, 2 * size + n_labelled, self.device_)
-        if resume is not None:
-            restore(self._game, self._noise, resume, self._data_mark)
-            take_up([self._game.compiled], resume.get("declined", ()))
-            self._window = [{k: x.to(self.device_) for k, x in told.items()} for told in resume.get("window", ())]
-            if self._threads is not None:
-                self._threads.kept = resume.get("threads", 0)
-            self.n_iter_ = resume["step"]
-        with thread_limit(n_threads):
-            yield from self._records(self._batch_at(rows, codes), stop)
+        self.n_labelled_, self._conditions = int((numbers != UNLABELLED).sum()), None
+        self.preprocessing_ = fitted_preprocessing(dataset, container, self.preprocessing)
+        return {"x": self.preprocessing_.features(dataset.values), "label": torch.from_numpy(numbers)}
 
-    def _batch_at(self, rows: Tensor, codes: Tensor) -> Callable[[int], dict[str, Tensor]]:
-        """Return the function from a step to its batch: the labelled rows come round sooner than all rows."""
-        size, n_labelled = batch_sizes(self, len(rows))
-        known = codes != UNLABELLED
-        options: dict[str, Any] = {"device": self.device_}
-        pairs = {"labelled": rows[known], "labels": codes[known]}
-        labelled = Batches(pairs, batch_size=n_labelled, seed=child_seed(self.seed_, "labelled"), **options)
-        unlabelled = Batches({"unlabelled": rows}, batch_size=size, seed=child_seed(self.seed_, "all"), **options)
-        return lambda step: (
-            cast("dict[str, Tensor]", labelled.at(step)) | cast("dict[str, Tensor]", unlabelled.at(step))
+    def _training_options(self, x: Any) -> TrainingOptions:
+        size = min(_BATCH, len(x)) if self.batch_size == "auto" else int(self.batch_size)
+        options = TrainingOptions.of(self.get_params(deep=False), batch_size=size)
+        return replace(options, validation_fraction=0.0, n_checks=0, keep_best=False, on_alarm="warn")
+
+    def _fresh_networks(self) -> dict[str, nn.Module]:
+        transform, weights = self.preprocessing_.transform, child_generator(self.seed_, "weights")
+        shape = tuple(transform.output_shape)
+        usual = _IMAGE_NOISE if len(shape) > 1 else _TABLE_NOISE
+        own = (self.input_noise, self.hidden_noise)
+        input_noise, hidden_noise = (b if a == "auto" else float(a) for a, b in zip(own, usual, strict=True))
+        D = NoisyClassifier(
+            math.prod(shape),
+            len(self.classes_),
+            hidden=tuple(self.hidden),
+            input_noise=input_noise,
+            hidden_noise=hidden_noise,
+            random_generator=weights,
         )
+        hidden = tuple(self.generator_hidden)
+        G = matching_generator(transform, n_noise=int(self.n_noise), hidden=hidden, random_generator=weights)
+        return {"generator": G, "discriminator": D}
 
-    def _records(self, batch_at: Callable[[int], Any], stop: Callable[[], bool] | None) -> Iterator[Record]:
-        options: dict[str, Any] = {
-            "start": self.n_iter_,
-            "max_steps": self.max_steps,
-            "record_every": self.record_every,
-            "window": self._window,
-            "threads": self._threads,
-        }
-        for record in train(self._game, batch_at, generator=self._noise, stop=stop, **options):
-            self.n_iter_, self.compiled_ = record.step, outcome([self._game.compiled])
-            self._window = [dict(scalars) for scalars in record.window]
-            self.history_.append(record.to_json())
-            yield record
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> SemiSupervisedStep:
+        G: Any = networks["generator"]
+        D: Any = networks["discriminator"]
+        x = train["x"].to(self.device_)
+        settings, widest = self._settings(len(x)), max(x[0].numel(), *self.hidden)
+        start_at_mean(G, x.mean(dim=0))
+        first = NoiseStock(child_seed(self.seed_, "first"), largest=_CALIBRATED_ON * widest, device=self.device_)
+        D.calibrate(x[:: max(1, len(x) // _CALIBRATED_ON)][:_CALIBRATED_ON], first.at(0))  # rows may be sorted
+        largest = (settings.batch_size + settings.labelled_batch_size) * widest
+        return SemiSupervisedStep(G, D, settings, NoiseStock(self.seed_, largest=largest, device=self.device_))
 
-    def training_state(self) -> dict[str, Any]:
-        """Return all that an exact resume needs: networks, optimisers, noise generator, step and seed."""
-        check_is_fitted(self)
-        state = {"seed": self.seed_, "step": self.n_iter_, "data": self._data_mark}
-        state |= {"noise": self._noise.get_state(), "game": self._game.state_dict()}
-        state |= {"declined": declined([self._game.compiled]), "window": self._window}
-        return state | {"threads": 0 if self._threads is None else self._threads.kept}
-
-    def _build_networks(self) -> None:
-        """Make untrained networks of the fitted shapes, to load weights into."""
-        self._game = make_game(self, None)
+    def _settings(self, n_rows: int) -> SemiSupervisedSettings:
+        default = learning_rate_of(self.optimizer, FEATURE_MATCHING, images=False)
+        d_rate, g_rate = default.discriminator or default.learning_rate, default.learning_rate
+        if self.learning_rate is not None:
+            d_rate, g_rate = self.learning_rate, self.learning_rate / 3
+        betas = default.betas if self.betas is None else self.betas
+        size = min(_BATCH, n_rows) if self.batch_size == "auto" else int(self.batch_size)
+        n_labelled = min(max(1, size // 4), self.n_labelled_)
+        return SemiSupervisedSettings(
+            n_noise=int(self.n_noise),
+            unlabelled_weight=self.unlabelled_weight,
+            optimizer=self.optimizer,
+            generator_rate=g_rate if self.generator_learning_rate is None else self.generator_learning_rate,
+            discriminator_rate=d_rate,
+            betas=(float(betas[0]), float(betas[1])),
+            hold=0.5 if self.schedule == "cosine" else 1.0,
+            ema_decay=self.ema_decay,
+            max_steps=self.max_steps,
+            batch_size=size,
+            labelled_batch_size=n_labelled if self.labelled_batch_size == "auto" else int(self.labelled_batch_size),
+            compile=self.compile,
+        )
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each sample, (n_samples,) of the labels that `fit` was given.
@@ -281,7 +285,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         """
         check_is_fitted(self)
         values = self._values(X, reset=False)
-        network = self._game.averaged.eval()
+        network = self._networks()["discriminator"].eval()
         blocks: list[Tensor] = []
         with torch.no_grad():
             for first in range(0, len(values), _PREDICTED_AT_ONCE):
@@ -309,7 +313,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         self, n_samples: int, seed: int, *, condition: Any = None, **options: Any
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples."""
-        network = self._game.G.eval()
+        network = self._networks()["generator"].eval()
         options = options if condition is None else options | {"condition": condition}
         if options:
             raise InputError(f"Expected no options for samples of p(x), got {', '.join(options)}. Leave them out.")
@@ -321,24 +325,70 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         return draw
 
     def _one_pass(self, inverse: Inverse) -> OnePass:
-        network = self._game.G.eval()
+        network = self._networks()["generator"].eval()
         return OnePass(lambda z, _: network(z), [Noise("uniform", int(self.n_noise), -1.0, 1.0)], [network])
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return {"generator": self._game.G, "discriminator": self._game.averaged}
 
     def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         classes = {"values": self.classes_.tolist(), "dtype": self.classes_.dtype.str}
         return {"classes": classes, "n_labelled": self.n_labelled_}, {}
 
     def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        super()._attach(texts, tensors)
         self.classes_ = np.array(texts["classes"]["values"], dtype=texts["classes"]["dtype"])
         self.n_labelled_ = int(texts["n_labelled"])
 
 
-def _refuse_weights(dataset: Dataset) -> None:
-    if dataset.weights is not None and np.ptp(dataset.weights) > 0:
+def encoded_labels(y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted classes (K,) and the number of each row's class (n_rows,), -1 where it is unlabelled.
+
+    Parameters
+    ----------
+    y : (n_rows,) integers, or words; among words the -1 stands in an array of objects.
+    n_rows : number of samples.
+
+    Raises
+    ------
+    InputError
+        Without `y`, with another length, without any label, or with one class only.
+    """
+    labels = _checked(y, n_rows)
+    known = np.array([label != UNLABELLED for label in labels.tolist()])
+    if not known.any():
         raise InputError(
-            "Expected events of equal weight, got different ones: a classifier of single events has no use for the "
-            "weights of a density. Drop the weights, or thin the events out by them."
+            "Expected some labels in y, got -1 (unlabelled) only. Label a few samples of each class, or use GAN."
         )
+    check_classification_targets(labels[known])
+    classes, numbers = np.unique(labels[known], return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(
+            f"Expected labels of two or more classes, got one class only: {classes[0]!r}. "
+            "Label samples of another class too; -1 means unlabelled."
+        )
+    codes = np.full(n_rows, UNLABELLED, dtype=np.int64)
+    codes[known] = numbers
+    return classes, codes
+
+
+def _checked(y: Any, n_rows: int) -> np.ndarray:
+    if y is None:
+        raise InputError(
+            "A semi-supervised model requires y to be passed, but the target y is None. "
+            "Give labels, with -1 for unlabelled samples."
+        )
+    try:
+        labels = column_or_1d(as_array(y, "y") if isinstance(y, Tensor) else y, warn=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Expected one label per sample in y, got something else: {error}") from None
+    if len(labels) != n_rows:
+        raise InputError(
+            f"Expected one label per sample, {n_rows}, got {len(labels)} (inconsistent numbers of samples). "
+            "Give -1 to unlabelled samples."
+        )
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise InputError("Expected labels without NaN or inf in y, got some. Mark unlabelled samples with -1.")
+    if labels.dtype.kind in "US" and str(UNLABELLED) in labels.astype(str):
+        raise InputError(
+            'Expected the number -1 for unlabelled samples, got the word "-1". Give words in an array of objects: '
+            "np.array(labels, dtype=object)."
+        )
+    return labels

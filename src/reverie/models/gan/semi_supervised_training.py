@@ -1,4 +1,4 @@
-"""The semi-supervised game: a classifier as discriminator, a generator that matches its features, one step.
+"""The step of a semi-supervised GAN: a classifier as discriminator, a generator that matches its features.
 
 One step is one round. The discriminator D sees labelled, unlabelled and generated samples under fresh
 noise; from that one pass come the gradients of both players, at the same weights:
@@ -13,7 +13,7 @@ into the flat ends of the tanh, where it stays. Losses: `reverie.objectives.semi
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,23 +21,26 @@ import torch
 from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
-from reverie.models.gan.game import draw_noise
-from reverie.models.gan.generator import ShapedGenerator, head_of
+from reverie.core.random import child_seed
+from reverie.data.batches import Batches
+from reverie.models.gan.networks import Generator
+from reverie.models.gan.training import draw_noise
+from reverie.models.training_run import TrainingOptions, TrainStep
 from reverie.networks.classifier import NoiseStock, NoisyClassifier
-from reverie.networks.init import initialise
 from reverie.objectives.semi_supervised import feature_matching, generated_loss, labelled_loss, real_loss, realness
 from reverie.training.averaging import ema_decay, ema_update
 from reverie.training.descent import Descent
+from reverie.training.monitor import Observation
 from reverie.training.optimizers import learning_rate_factor
 
-__all__ = ["SemiSupervisedGame", "SemiSupervisedSettings", "matching_generator"]
+__all__ = ["UNLABELLED", "SemiSupervisedSettings", "SemiSupervisedStep"]
 
-_LARGEST_MEAN = 0.97  # of a tanh feature: a pixel that is always black starts where the tanh still has a slope
+UNLABELLED = -1
 
 
 @dataclass(frozen=True)
 class SemiSupervisedSettings:
-    """Numbers of the game; meanings and ranges stand at `reverie.models.gan.semi_supervised.SemiSupervisedGAN`."""
+    """Numbers of the step; meanings and ranges stand at `reverie.models.gan.semi_supervised.SemiSupervisedGAN`."""
 
     n_noise: int
     unlabelled_weight: float
@@ -48,22 +51,24 @@ class SemiSupervisedSettings:
     hold: float
     ema_decay: float
     max_steps: int
+    batch_size: int
+    labelled_batch_size: int
     compile: bool | str = False
 
 
-class SemiSupervisedGame:
-    """A `Trainable` made of a generator G and a classifier D.
+class SemiSupervisedStep(TrainStep):
+    """A train step of a generator G and a classifier D.
 
     Parameters
     ----------
     G : noise (rows, n_noise) -> samples (rows, *event).
     D : samples and noise -> logits (rows, K) and features (rows, width).
-    settings : numbers of the game.
+    settings : numbers of the step.
     stock : noise inside D, of any step.
     """
 
     def __init__(
-        self, G: ShapedGenerator, D: NoisyClassifier, settings: SemiSupervisedSettings, stock: NoiseStock | None
+        self, G: Generator, D: NoisyClassifier, settings: SemiSupervisedSettings, stock: NoiseStock | None
     ) -> None:
         self.G, self.D, self.settings, self._stock = G, D, settings, stock
         self.averaged = copy.deepcopy(D).requires_grad_(requires_grad=False)
@@ -74,7 +79,29 @@ class SemiSupervisedGame:
         self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, betas=s.betas)
         self.d_descent = Descent(d_weights, s.optimizer, learning_rate=s.discriminator_rate, betas=s.betas)
         self.compiled = Compiled(self._round, mode=s.compile, n_calls=s.max_steps)
-        self.step = 0
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Return the generator, and the average of the discriminator, which predicts."""
+        return {"generator": self.G, "discriminator": self.averaged}
+
+    def trained(self) -> Sequence[nn.Module]:
+        """Return both players."""
+        return (self.G, self.D)
+
+    def batches(self, rows: dict[str, Any], options: TrainingOptions, seed: int, device: Any) -> Callable[[int], Any]:
+        """Return the function from a step to its batch: the labelled rows come round sooner than all rows."""
+        x, labels, s = rows["x"], rows["label"], self.settings
+        pairs = {"labelled": x[labels != UNLABELLED], "labels": labels[labels != UNLABELLED]}
+        of_labelled, of_all = child_seed(seed, "labelled"), child_seed(seed, "all")
+        labelled = Batches(pairs, batch_size=s.labelled_batch_size, seed=of_labelled, device=device)
+        unlabelled = Batches({"unlabelled": x}, batch_size=s.batch_size, seed=of_all, device=device)
+        return lambda step: {**labelled.at(step), **unlabelled.at(step)}  # pyright: ignore[reportGeneralTypeIssues]
+
+    def observe(
+        self, held_out: Mapping[str, Tensor], train: Mapping[str, Tensor], generator: torch.Generator
+    ) -> Observation:
+        """Return nothing but the step: every event is trained on, and none is held out."""
+        return Observation(self.step)
 
     def train_step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
         """Take one round; return losses and the probabilities of "real" that D gives to real and generated samples.
@@ -100,30 +127,20 @@ class SemiSupervisedGame:
         label_loss = labelled_loss(of_labelled, labels)
         d_loss = label_loss + self.settings.unlabelled_weight * (real_loss(of_real) + generated_loss(of_fake))
         g_loss = feature_matching(features[len(labelled) :].detach(), fake_features)
-        self._descend(d_loss, g_loss, numbers)
-        return self._scalars(d_loss, g_loss, label_loss, of_real, of_fake)
-
-    def _descend(self, d_loss: Tensor, g_loss: Tensor, numbers: Mapping[str, Any]) -> None:
-        """Take one step of each player, with gradients at the weights that both had."""
-        d_gradients = torch.autograd.grad(d_loss, self.d_descent.weights, retain_graph=True)
-        g_gradients = torch.autograd.grad(g_loss, self.g_descent.weights)
+        d_gradients = torch.autograd.grad(d_loss, self.d_descent.weights, retain_graph=True)  # at the weights
+        g_gradients = torch.autograd.grad(g_loss, self.g_descent.weights)  # that both players had
         self.d_descent.step(d_gradients, numbers["d_rate"])
         self.g_descent.step(g_gradients, numbers["g_rate"])
         ema_update(self._averages, self.d_descent.weights, decay=numbers["decay"])
-
-    @staticmethod
-    @torch.no_grad()
-    def _scalars(
-        d_loss: Tensor, g_loss: Tensor, label_loss: Tensor, of_real: Tensor, of_fake: Tensor
-    ) -> dict[str, Tensor]:
+        with torch.no_grad():
+            outputs = {"d_real": realness(of_real).sigmoid().mean(), "d_fake": realness(of_fake).sigmoid().mean()}
         losses = {"d_loss": d_loss, "g_loss": g_loss, "label_loss": label_loss}
-        outputs = {"d_real": realness(of_real).sigmoid().mean(), "d_fake": realness(of_fake).sigmoid().mean()}
         return {name: value.detach() for name, value in (losses | outputs).items()}
 
     def _numbers(self) -> dict[str, float]:
         """Return the learning rates and the decay of the average at this step."""
         s = self.settings
-        factor = learning_rate_factor(self.step, s.max_steps, hold=s.hold)
+        factor = learning_rate_factor(self.step, s.max_steps, hold=s.hold) * self.rate_factor
         rates = {"g_rate": s.generator_rate * factor, "d_rate": s.discriminator_rate * factor}
         return rates | {"decay": ema_decay(self.step, s.ema_decay)}
 
@@ -131,48 +148,15 @@ class SemiSupervisedGame:
         """Return networks, average, optimisers and the step."""
         parts = {"G": self.G, "D": self.D, "averaged": self.averaged}
         parts |= {"g_optimizer": self.g_descent, "d_optimizer": self.d_descent}
-        return {"step": self.step} | {name: part.state_dict() for name, part in parts.items()}
+        return {"step": self.step, "rate_factor": self.rate_factor} | {
+            name: part.state_dict() for name, part in parts.items()
+        }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up a state of a game of the same networks and optimisers."""
-        self.step = state["step"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state of a step of the same networks and optimisers."""
+        self.step, self.rate_factor = state["step"], state["rate_factor"]
         self.G.load_state_dict(state["G"])
         self.D.load_state_dict(state["D"])
         self.averaged.load_state_dict(state["averaged"])
         self.g_descent.load_state_dict(state["g_optimizer"])
         self.d_descent.load_state_dict(state["d_optimizer"])
-
-
-def matching_generator(
-    transform: Any, *, n_noise: int, hidden: Sequence[int], start: Tensor | None, random_generator: torch.Generator
-) -> ShapedGenerator:
-    """Return a perceptron with batch normalisation after each hidden layer, its output admissible for the data.
-
-    Parameters
-    ----------
-    transform : fitted change of variables; its `output_shape` and `outputs` say what samples may be.
-    n_noise : numbers of noise, uniform on [-1, 1).
-    hidden : widths of the hidden layers.
-    start : mean of the features (*event), where the first samples lie; None when weights are to be loaded.
-    random_generator : source of the first weights.
-    """
-    shape = tuple(transform.output_shape)
-    n_outputs = torch.Size(shape).numel()
-    widths = [n_noise, *hidden]
-    layers: list[nn.Module] = []
-    with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
-        for a, b in zip(widths[:-1], widths[1:], strict=True):
-            layers += [nn.Linear(a, b), nn.LeakyReLU(0.2), nn.BatchNorm1d(b)]
-        last = nn.Linear(widths[-1], n_outputs)
-    network = initialise(nn.Sequential(*layers, last), random_generator)
-    head = head_of(transform)
-    if start is not None:
-        _start_at(last, start.flatten(), head.kinds)
-    return ShapedGenerator(network, head, None, shape)
-
-
-@torch.no_grad()
-def _start_at(last: nn.Linear, mean: Tensor, kinds: Sequence[str]) -> None:
-    through_tanh = torch.tensor([kind == "tanh" for kind in kinds], device=mean.device)
-    bounded = mean.clamp(-_LARGEST_MEAN, _LARGEST_MEAN)
-    last.bias.copy_(torch.where(through_tanh, torch.atanh(bounded), mean))

@@ -1,228 +1,409 @@
-"""One training of a GAN: the game, its batches and noise, the watch over it, and the referee after it.
+r"""The two-player step of a GAN, and what it says of itself at a check.
 
-The events are divided once into rows to train on and rows to hold out. `records` plays the game to its end,
-looks at its health after each window of steps, and goes on after each way back that the watch takes. What is
-left when training is over are the best generator and, for tables, a referee.
+A step is one full round of both players, counted once: `n_critic` steps of the discriminator D, each on its own
+rows, then one step of the generator G, then one of its average.
+
+    D:  minimise  loss_D(D(x), D(G(z))) + penalty + a L(x)                      over the weights of D
+    G:  minimise  loss_G(D(x), D(G(z))) + a L(G(z)) + r E |x - G(z)|            over the weights of G
+    w_ema <- beta w_ema + (1 - beta) w
+
+L is the loss of an auxiliary classifier and r E |x - G| the reconstruction of paired images; both
+are off (a = r = 0) in the plain game. What the discriminator sees beside a sample (observables,
+conditions) travels with it in a dictionary of aligned rows:
+
+    x (rows, *event)    observables (rows, k)    condition (rows, c) or (rows, channel, height, width)    weight (rows,)
+
+The penalty may be taken every k-th step only, k times as strong, which leaves its mean pull on the
+weights and saves most of its second derivatives ("lazy regularisation", Karras et al., arXiv:1912.04958).
+Real and generated samples go through D in one forward pass. The last generated batch of the
+discriminator's turn serves the generator's turn too, its graph kept, so G runs forward `n_critic`
+times a step and not once more.
+
+A round changes weights, moments and averages in place and draws from one generator, so that it can be compiled whole
+(`reverie.compile.step`); rounds with and without a penalty are two computations.
+
+R replicas are trained at once when both networks are `reverie.networks.replicas.Stacked`: row i belongs to replica
+i mod R, and the loss is the sum of the R mean losses, whose gradients do not mix.
+
+At a check the averaged generator draws a sample for each held-out event, always from the same noise; the monitor
+compares the two sets, and hears what D answers on held-out, generated and training rows (`reverie.training.monitor`).
+Equilibrium: the learning rate is then lowered over as many steps as were taken at full rate, and training ends.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from reverie.compile.step import declined, take_up
-from reverie.core.errors import InputError, TrainingError
-from reverie.core.protocols import Runtime
-from reverie.core.random import child_generator, child_seed
-from reverie.data.batches import Batches, ReplicaBatches
-from reverie.data.lazy import LazyRows, divided, some_rows
-from reverie.models.gan.game import Rows, restore
-from reverie.models.gan.generator import ShapedGenerator
-from reverie.models.gan.monitor import Watch
-from reverie.models.gan.networks import make_game, resolved_activation, resolved_batch_size
-from reverie.models.gan.rejection import Referee, fit_referee
-from reverie.models.gan.sampling import Drawing
-from reverie.models.preprocessing import data_mark
-from reverie.models.training_run import held_out_numbers
-from reverie.networks.build import resolved_name
-from reverie.networks.noise import set_noise_generator
-from reverie.networks.normalisation import share_batch_norm
-from reverie.training.health import Alarm
-from reverie.training.loop import Record, train
-from reverie.training.parallel import Parallel, share
-from reverie.training.threads import chosen_threads
+from reverie.compile.step import Compiled
+from reverie.core.errors import InputError
+from reverie.core.random import child_generator
+from reverie.data.lazy import LazyRows
+from reverie.models.gan.networks import Generator
+from reverie.models.training_run import TrainStep
+from reverie.objectives.adversarial import Objective, equilibrium_outputs
+from reverie.objectives.penalties import PENALTIES, between, squared_gradient_norm
+from reverie.training.averaging import ema_decay, ema_update
+from reverie.training.descent import Descent
+from reverie.training.monitor import Discriminated, Observation
+from reverie.training.optimizers import learning_rate_factor
 
-__all__ = ["Training"]
+__all__ = ["AdversarialSettings", "AdversarialStep", "Rows", "compared_rows", "draw_noise"]
 
-_FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000
-_MOST_REFEREE_STEPS = 4000
+Rows = Mapping[str, Tensor]
+_SEEN = ("x", "observables", "condition")  # what the discriminator sees; the rest are weights
+_GRADIENT_ROWS = 256  # of each replica, that the gradient at the samples is averaged over
+_MOST_COMPARED = 1000  # numbers of a condition that is compared beside the sample: those of an image are not
 
 
-class Training:
-    """A game with all that it is played with.
+@dataclass(frozen=True)
+class AdversarialSettings:
+    """Numbers of the step; meanings and ranges stand at `reverie.models.gan.GAN`."""
+
+    penalty: str
+    penalty_weight: float
+    penalty_every: int
+    n_critic: int
+    n_noise: int
+    noise_prior: str
+    optimizer: str
+    generator_rate: float
+    discriminator_rate: float
+    betas: tuple[float, float]
+    hold: float
+    ema_decay: float
+    max_steps: int
+    auxiliary_weight: float = 0.0
+    reconstruction_weight: float = 0.0
+    n_replicas: int = 1
+    stop_at_equilibrium: bool = False
+    compile: bool | str = False
+
+
+class AdversarialStep(TrainStep):
+    """A train step of a generator G and a discriminator D.
+
+    Both are rolled back at any alarm, since a game that has collapsed or oscillates seldom comes back by itself; three
+    times at most, each of which costs the steps since the last healthy check.
 
     Parameters
     ----------
-    model : a `reverie.models.gan.GAN` with seed, device and fitted preprocessing.
-    rows : features of the events (n, *event) as "x", with observables, conditions and weights if there are any.
-    runtime : the processes that share the training; None for one.
-
-    Attributes
-    ----------
-    game : the game; its `step` is that of the training.
-    n_threads : processor threads to train on.
+    G : noise (rows, n_noise + c) -> samples (rows, *event).
+    D : samples and what goes with them -> logits (rows, 1) or (rows,); with an auxiliary classifier (rows, 1 + c).
+    objective : losses and their defaults.
+    settings : numbers of the step.
+    seed : root of the noise of checks.
+    observables : features (rows, *event) -> observables (rows, k) shown to D, or None.
+    auxiliary : loss of the auxiliary classifier, (outputs (rows, c), condition (rows, c)) -> (rows,), or None.
     """
 
-    def __init__(self, model: Any, rows: Rows, runtime: Runtime | None = None) -> None:
-        self._model, self._seed, device = model, model.seed_, model.device_
-        self._runtime = runtime
-        out = held_out_numbers(rows, fraction=model.validation_fraction, seed=self._seed)
-        self.game = make_game(model, some_rows(divided(rows, out)[0], seed=self._seed))
-        rows = {**rows, "x": self._in_game(rows["x"])}
-        self._data_mark = data_mark(rows["x"])
-        self._train, self._held_out = divided(rows, out)
-        self._batches = self._made_batches()
-        self._noise = child_generator(self._seed, "noise", device=device)
-        for network in (self.game.G, self.game.D):
-            set_noise_generator(network, self._noise)
-        self.watch = Watch.of(model, self.game, self._train, self._held_out)
-        features = model.preprocessing_.transform.output_shape
-        n_rows = resolved_batch_size(model, 1 << 30, int(np.prod(features))) * model.n_replicas
-        players = [self.game.G, self.game.D]
-        self.n_threads, self._threads = chosen_threads(model.n_threads, players, n_rows, device, runtime)
-        self._window: Sequence[Mapping[str, Tensor]] = ()  # scalars of a window that a stop left open
-        if runtime is not None:
-            self._share(runtime)
+    max_rollbacks = 3
+    rolls_back_on_alarms = True
 
-    def records(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
-        """Yield the records of the game from its present step to its last, each with what the watch saw.
-
-        Raises
-        ------
-        TrainingError
-            When a value stops being finite and the watch knows no way back.
-        """
-        game, spent = self.game, 0.0
-        recovered: tuple[Alarm, ...] = ()  # since the last record
-        while game.step < game.end and not self.watch.is_over:
-            seconds = 0.0
-            try:
-                for record in self._played(stop):
-                    seconds, self._window = record.seconds, record.window
-                    yield replace(record, seconds=spent + seconds, alarms=(*recovered, *record.alarms))
-                    recovered = ()
-                    if self.watch.is_over or game.step != record.step:
-                        break
-                else:
-                    return
-            except TrainingError as error:
-                alarm = self.watch.recover(error)
-                if alarm is None:
-                    raise
-                recovered = (*recovered, alarm)
-            spent += seconds
-
-    def best(self) -> tuple[ShapedGenerator, int]:
-        """Return the generator to keep and the number of the replica that scored best."""
-        return self.watch.best_generator(), self.watch.best_replica
-
-    def referee(self, drawing: Drawing) -> Referee | None:
-        """Return a referee of samples of `drawing`, or None before the end of training and where none is wanted."""
-        over = self.game.step >= self.game.end or self.watch.is_over
-        helps = self._runtime is not None and self._runtime.rank > 0  # the first process alone keeps the model
-        if helps or not (over and self._referee_steps() > 0 and len(self._held_out["x"]) > 0):
-            return None
-        real = some_rows(self._train, seed=self._seed)
-        n_rows = len(real["x"])
-        n = min(max(_FAKES_PER_EVENT * n_rows, _FEWEST_FAKES), _MOST_FAKES)
-        condition = None if "condition" not in real else real["condition"][torch.arange(n) % n_rows]
-        noise = child_generator(self._seed, "referee pool", device=self._model.device_)
-        return fit_referee(
-            drawing.known(real),
-            drawing.known(self._held_out),
-            drawing.known(drawing.rows(n, condition, noise)),
-            weight=real.get("weight"),
-            held_out_weight=self._held_out.get("weight"),
-            max_steps=self._referee_steps(),
-            n_physical=len(self._model.schema_.columns),
-            seed=self._seed,
-        )
-
-    def resolved(self) -> dict[str, Any]:
-        """Return what the options that can be left open come to, by name."""
-        model, s, x = self._model, self.game.settings, self._train["x"]
-        shape = tuple(x.shape[1:])
-        rows = resolved_batch_size(model, len(x), x[0].numel())
-        values = {name: getattr(s, name) for name in ("n_noise", "n_critic", "penalty", "penalty_weight")}
-        return values | {
-            "batch_size": rows // s.n_critic,
-            "learning_rate": s.generator_rate,
-            "discriminator_learning_rate": s.discriminator_rate,
-            "betas": list(s.betas),
-            "penalty_every": s.penalty_every,
-            "activation": resolved_activation(model),
-            "discriminator": resolved_name(str(model.discriminator), shape),
-            "kinematic_fit": self.game.G.fit is not None,
-            "refine": self._referee_steps() > 0,
-            "n_threads": self.n_threads,
-            "device": str(model.device_),
+    def __init__(
+        self,
+        G: Generator,
+        D: nn.Module,
+        objective: Objective,
+        settings: AdversarialSettings,
+        *,
+        seed: int = 0,
+        observables: Callable[[Tensor], Tensor] | None = None,
+        auxiliary: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        self.G, self.D = G, D
+        self.averaged = copy.deepcopy(G).eval().requires_grad_(requires_grad=False) if settings.ema_decay > 0 else None
+        self.objective, self.settings, self._seed = objective, settings, seed
+        self._observables, self._auxiliary = observables, auxiliary
+        self._penalty = PENALTIES[settings.penalty]
+        s = settings
+        self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, betas=s.betas)
+        self.d_descent = Descent(D.parameters(), s.optimizer, learning_rate=s.discriminator_rate, betas=s.betas)
+        self.rounds = {
+            penalised: Compiled(
+                partial(self._round, penalised=penalised), mode=s.compile, n_calls=self._n_rounds(penalised=penalised)
+            )
+            for penalised in (True, False)
         }
+        self.decay_from, self.end = round(s.hold * s.max_steps), s.max_steps
+
+    def train_step(self, batch: Tensor | Rows, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """Take one round on `batch`, (n_critic * batch_size, *event) or rows of it; return losses, D(real), D(fake)."""
+        self.G.train()  # samples may have been drawn since the last step, in evaluation mode
+        rows = {"x": batch} if isinstance(batch, Tensor) else dict(batch)
+        scalars = self.rounds[self._penalised()]((rows, self._numbers()), generator)
+        self.step += 1
+        return scalars
+
+    def _round(
+        self, inputs: tuple[Rows, Mapping[str, Any]], generator: torch.Generator, *, penalised: bool
+    ) -> dict[str, Tensor]:
+        """Take one round, penalised or not, on rows and the numbers of this step; return its scalars."""
+        rows, numbers = inputs
+        real, fake, scalars = {}, {}, {}
+        for real in self._parts(rows):
+            fake = self.generate(self._noise(len(real["x"]), generator), real.get("condition"))
+            scalars = self._discriminator_step(real, fake, numbers["d_rate"], generator, penalised=penalised)
+        scalars["g_loss"] = self._generator_step(real, fake, numbers["g_rate"])
+        if self.averaged is not None:
+            self._update_average(self.averaged, numbers["decay"])
+        return scalars
+
+    def generate(self, z: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
+        """Return rows of samples as the discriminator sees them, differentiable in the weights of G."""
+        return self.seen(self.G(z, condition), condition)
+
+    def seen(self, x: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
+        """Return samples x (rows, *event) with what the discriminator is shown beside them."""
+        rows = {"x": x}
+        if self._observables is not None:
+            rows["observables"] = self._observables(self.drawing_network.unwhiten(x))  # what a saved model has of G
+        if condition is not None:
+            rows["condition"] = condition
+        return rows
+
+    def judge(self, rows: Rows) -> Tensor:
+        """Return the outputs of the discriminator on `rows`: logits (rows, 1), then those of the classifier."""
+        extras = {key: rows[key] for key in _SEEN[1:] if key in rows}
+        outputs = self.D(rows["x"], **extras)
+        return outputs if outputs.ndim == 2 else outputs.reshape(len(outputs), -1)
+
+    def draw(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return samples (rows, *event) of noise z (rows, n_noise), drawn in evaluation mode without gradients."""
+        network = self.drawing_network
+        training = network.training
+        with torch.no_grad():
+            samples = network.eval()(z, condition)
+        network.train(training)
+        return samples
+
+    @property
+    def drawing_network(self) -> Generator:
+        """The network that samples come from: the average of G, or G itself when none is kept."""
+        return self.G if self.averaged is None else self.averaged
+
+    def sample_gradient(self, real: Rows, z: Tensor) -> Tensor:
+        """Return |d loss_G / d sample| of each sample, (rows,): what the generator has to learn from."""
+        with torch.no_grad():
+            x = self.G(z, real.get("condition"))
+        fake = self.seen(x.requires_grad_(), real.get("condition"))
+        with torch.no_grad():
+            a_real = self.judge(real)[:, :1]
+        loss = self.objective.generator(a_real, self.judge(fake)[:, :1]) * len(x)
+        (gradient,) = torch.autograd.grad(loss, x)
+        return gradient.flatten(1).norm(dim=1)
+
+    def is_done(self) -> bool:
+        """Tell whether the game has cooled down to its end."""
+        return self.step >= self.end
+
+    def settle(self) -> None:
+        """At equilibrium, begin to lower the learning rate, over as many steps as were taken until now at the most."""
+        if self.settings.stop_at_equilibrium and self.step < self.decay_from:
+            self.decay_from, self.end = self.step, min(self.end, 2 * self.step)
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Return the generator that samples are drawn from."""
+        return {"generator": self.drawing_network}
+
+    def trained(self) -> Sequence[nn.Module]:
+        """Return both players."""
+        return (self.G, self.D)
+
+    def compiled_steps(self) -> Sequence[Compiled]:
+        """Return the two computations, with a penalty and without."""
+        return list(self.rounds.values())
+
+    def descents(self) -> Sequence[Descent]:
+        """Return the optimisers of both players."""
+        return (self.g_descent, self.d_descent)
+
+    def prepared(self, rows: dict[str, Any]) -> dict[str, Any]:
+        """Return rows whose features are whitened, still on the CPU."""
+        device = next(self.D.parameters()).device
+
+        def whitened(x: Tensor) -> Tensor:
+            return self.G.whiten(x.to(device)).to(x.device)
+
+        x = rows["x"]
+        return {**rows, "x": x.mapped(whitened) if isinstance(x, LazyRows) else whitened(x)}
+
+    def compared(self, rows: Rows) -> Tensor:
+        """Return sample, observables and condition of each row side by side."""
+        return compared_rows(rows)
+
+    def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
+        """Return samples and what the discriminator says, of one replica."""
+        return self.observations(held_out, train, generator)[0]
+
+    def observations(self, held_out: Rows, train: Rows, generator: torch.Generator) -> list[Observation]:
+        """Return samples, always of the same noise, and what the discriminator says of them, for each replica."""
+        R, s = self.settings.n_replicas, self.settings
+        held_out, train = ({k: x.repeat_interleave(R, dim=0) for k, x in rows.items()} for rows in (held_out, train))
+        noise = child_generator(self._seed, "watch", device=held_out["x"].device)
+        z = draw_noise(len(held_out["x"]), s.n_noise, prior=s.noise_prior, generator=noise)
+        self.D.eval()
+        with torch.no_grad():
+            condition = held_out.get("condition")
+            generated = self.seen(self.draw(z, condition), condition)
+            of_held_out, of_generated, of_train = (
+                self.judge(rows)[:, 0].cpu() for rows in (held_out, generated, train)
+            )
+        n = min(len(z), _GRADIENT_ROWS * R)
+        gradient = self.sample_gradient({key: x[:n] for key, x in held_out.items()}, z[:n])
+        self.D.train()
+        flat = compared_rows(generated).cpu()
+        observations = []
+        for r in range(R):
+            d_real, d_fake = equilibrium_outputs(of_held_out[r::R], of_generated[r::R], scale=self.objective.scale)
+            said = Discriminated(
+                held_out=of_held_out[r::R].contiguous(),
+                generated=of_generated[r::R].contiguous(),
+                train=of_train[r::R].contiguous(),
+                outputs=(float(d_real), float(d_fake)),
+                gradient=float(gradient[r::R].mean()),
+            )
+            observations.append(Observation(self.step, generated=flat[r::R], discriminated=said))
+        return observations
+
+    def _parts(self, rows: Rows) -> list[dict[str, Tensor]]:
+        chunks = [tensor.chunk(self.settings.n_critic) for tensor in rows.values()]
+        return [dict(zip(rows, part, strict=True)) for part in zip(*chunks, strict=True)]
+
+    def _update_average(self, averaged: nn.Module, decay: float | Tensor) -> None:
+        ema_update(list(averaged.parameters()), self.g_descent.weights, decay=decay)
+        for average, current in zip(averaged.buffers(), self.G.buffers(), strict=True):
+            average.copy_(current)
+
+    def _noise(self, n: int, generator: torch.Generator) -> Tensor:
+        return draw_noise(n, self.settings.n_noise, prior=self.settings.noise_prior, generator=generator)
+
+    def _numbers(self) -> dict[str, float]:
+        """Return the learning rates and the decay of the average at this step."""
+        s = self.settings
+        factor = learning_rate_factor(self.step, self.end, hold=self.decay_from / self.end) * self.rate_factor
+        rates = {"g_rate": s.generator_rate * factor, "d_rate": s.discriminator_rate * factor}
+        return rates | {"decay": ema_decay(self.step, s.ema_decay)}
+
+    def _n_rounds(self, *, penalised: bool) -> int:
+        """Return how many rounds of the whole run are penalised, or are not."""
+        s = self.settings
+        n = -(-s.max_steps // s.penalty_every) if self._penalty.points != "none" and s.penalty_weight > 0 else 0
+        return n if penalised else s.max_steps - n
+
+    def _discriminator_step(
+        self, real: Rows, fake: Rows, rate: float | Tensor, generator: torch.Generator, *, penalised: bool
+    ) -> dict[str, Tensor]:
+        both = {key: torch.cat([real[key], fake[key].detach()]) for key in _SEEN if key in fake}
+        inputs = [both[key] for key in _SEEN[:2] if key in both]
+        if penalised and self._penalty.points != "between":
+            for x in inputs:
+                x.requires_grad_()
+        outputs = self.judge(both)
+        a_real, a_fake = outputs[:, :1].chunk(2)
+        loss = self.objective.discriminator(a_real, a_fake, real.get("weight"))
+        scalars = {"d_loss": loss.detach()}
+        if penalised:
+            loss = loss + self._penalty_value(outputs[:, :1], inputs, both, generator)
+        if self._auxiliary is not None:
+            loss = loss + self._classification(outputs.chunk(2)[0], real)
+        self.d_descent.along(loss * self.settings.n_replicas, rate)
+        with torch.no_grad():
+            if self.objective.clip is not None:
+                for weight in self.d_descent.weights:
+                    weight.clamp_(-self.objective.clip, self.objective.clip)
+            answers = equilibrium_outputs(a_real, a_fake, scale=self.objective.scale, weight=real.get("weight"))
+        scalars["d_real"], scalars["d_fake"] = answers
+        return scalars
+
+    def _penalised(self) -> bool:
+        s = self.settings
+        return self._penalty.points != "none" and s.penalty_weight > 0 and self.step % s.penalty_every == 0
+
+    def _penalty_value(self, logits: Tensor, inputs: list[Tensor], both: Rows, generator: torch.Generator) -> Tensor:
+        weight = self.settings.penalty_weight * self.settings.penalty_every
+        if self._penalty.points == "between":
+            rows = self._between(both, generator)
+            points = [rows[key] for key in _SEEN[:2] if key in rows]
+            squared_norm = squared_gradient_norm(self.judge(rows)[:, :1], points)
+        else:
+            squared_norm = squared_gradient_norm(logits, inputs)
+            of_real, of_fake = squared_norm.chunk(2)
+            squared_norm = {"real": of_real, "fake": of_fake, "both": squared_norm}[self._penalty.points]
+        return self._penalty.value(squared_norm, weight)
+
+    def _between(self, both: Rows, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return points on segments from real to generated rows; x and observables share the position of a row."""
+        widths = [both[key][0].numel() for key in _SEEN[:2] if key in both]
+        flat = torch.cat([both[key].flatten(1) for key in _SEEN[:2] if key in both], dim=1)
+        of_real, of_fake = flat.chunk(2)
+        points = between(of_real, of_fake, generator).split(widths, dim=1)
+        rows = {"x": points[0].reshape(-1, *both["x"].shape[1:]).requires_grad_()}
+        if "observables" in both:
+            rows["observables"] = points[1].clone().requires_grad_()
+        if "condition" in both:
+            rows["condition"] = both["condition"].chunk(2)[0]
+        return rows
+
+    def _generator_step(self, real: Rows, fake: Rows, rate: float | Tensor) -> Tensor:
+        outputs = self.judge(fake)
+        a_fake = a_real = outputs[:, :1]  # the real logits stand in where an objective does not read them
+        weight = None
+        if self.objective.generator_needs_real:
+            weight = real.get("weight")
+            with torch.no_grad():
+                a_real = self.judge(real)[:, :1]
+        loss = self.objective.generator(a_real, a_fake, weight)
+        total = loss
+        if self._auxiliary is not None:
+            total = total + self._classification(outputs, fake)
+        if self.settings.reconstruction_weight > 0:
+            total = total + self.settings.reconstruction_weight * (real["x"] - fake["x"]).abs().mean()
+        self.g_descent.along(total * self.settings.n_replicas, rate)
+        return loss.detach()
+
+    def _classification(self, outputs: Tensor, rows: Rows) -> Tensor:
+        losses = self._auxiliary(outputs[:, 1:], rows["condition"])  # pyright: ignore[reportOptionalCall]
+        return self.settings.auxiliary_weight * (losses * rows.get("weight", 1.0)).mean()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what an exact resume needs: networks, optimisers, noise and watch, and a mark of the data."""
+        """Return networks, average, optimisers, the step and the schedule."""
         return {
-            "data": self._data_mark,
-            "noise": self._noise.get_state(),
-            "game": self.game.state_dict(),
-            "watch": self.watch.state_dict(),
-            "declined": declined(self.game.rounds.values()),
-            "window": [dict(scalars) for scalars in self._window],
-            "threads": 0 if self._threads is None else self._threads.kept,
+            "step": self.step,
+            "schedule": [self.decay_from, self.end, self.rate_factor],
+            "G": self.G.state_dict(),
+            "D": self.D.state_dict(),
+            "averaged": {} if self.averaged is None else self.averaged.state_dict(),
+            "g_optimizer": self.g_descent.state_dict(),
+            "d_optimizer": self.d_descent.state_dict(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up a state of a training of the same data and configuration; `CheckpointError` for any other."""
-        restore(self.game, self._noise, state, self._data_mark)
-        self.watch.load_state_dict(state["watch"])
-        take_up(self.game.rounds.values(), state.get("declined", ()))
-        device = self._model.device_
-        self._window = [{k: x.to(device) for k, x in scalars.items()} for scalars in state.get("window", ())]
-        if self._threads is not None:
-            self._threads.kept = state.get("threads", 0)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state of a step of the same networks and optimisers."""
+        self.step = state["step"]
+        self.decay_from, self.end, self.rate_factor = state["schedule"]
+        self.G.load_state_dict(state["G"])
+        self.D.load_state_dict(state["D"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        self.g_descent.load_state_dict(state["g_optimizer"])
+        self.d_descent.load_state_dict(state["d_optimizer"])
 
-    def _played(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
-        """Yield the records of the game as it is played on from its present step."""
-        game = self.game
-        window, self._window = self._window, ()
-        records = train(
-            game if self._runtime is None else Parallel(game, self._runtime, self._seed),
-            self._batches.at,
-            generator=self._noise,
-            start=game.step,
-            max_steps=self._model.max_steps,
-            record_every=self._model.record_every,
-            stop=lambda: (stop is not None and stop()) or game.step >= game.end,
-            runtime=self._runtime,
-            window=window,
-            threads=self._threads,
-        )
-        for record in records:
-            seen = self.watch.look(record.step)
-            yield replace(record, scalars={**record.scalars, **seen.scalars}, alarms=seen.alarms)
 
-    def _in_game(self, x: Any) -> Any:
-        """Return features (n, *event) of data as the game sees them, still on the CPU."""
-        if isinstance(x, LazyRows):
-            return x.mapped(self._in_game)
-        return self.game.G.to_game(x.to(self._model.device_)).to(x.device)
+def draw_noise(n: int, n_noise: int, *, prior: str, generator: torch.Generator) -> Tensor:
+    """Return noise (n, n_noise) on the generator's device: "normal" N(0, 1), or "uniform" on [-1, 1)."""
+    if prior == "normal":
+        return torch.randn(n, n_noise, generator=generator, device=generator.device)
+    if prior == "uniform":
+        return torch.empty(n, n_noise, device=generator.device).uniform_(-1, 1, generator=generator)
+    raise InputError(f"Expected noise_prior 'normal' or 'uniform', got {prior!r}.")
 
-    def _share(self, runtime: Runtime) -> None:
-        """Divide batches among processes, and average gradients and batch statistics over them."""
-        if self._model.n_replicas > 1:
-            raise InputError(
-                f"Expected one replica for a training of {runtime.world_size} processes, got {self._model.n_replicas}. "
-                "Train replicas on one process, or one model on several."
-            )
-        game = self.game
-        for network in (game.G, game.D):
-            share_batch_norm(network, runtime.differentiable_mean, runtime.world_size)
-        size = resolved_batch_size(self._model, len(self._train["x"]), self._train["x"][0].numel())
-        share(runtime, size, [game.g_descent, game.d_descent], game.rounds.values(), self._data_mark)
 
-    def _made_batches(self) -> Batches | ReplicaBatches:
-        x: Tensor = self._train["x"]
-        size = resolved_batch_size(self._model, len(x), x[0].numel())
-        options = {"batch_size": size, "device": self._model.device_, "resample": self._model.bootstrap}
-        if self._model.n_replicas == 1:
-            return Batches(dict(self._train), seed=self._seed, **options)
-        seeds = [child_seed(self._seed, "replica", r) for r in range(self._model.n_replicas)]
-        return ReplicaBatches(dict(self._train), seeds=seeds, **options)
-
-    def _referee_steps(self) -> int:
-        """Return how long a referee is trained at most: half as long as the game, and not at all for images."""
-        model = self._model
-        wanted = model.refine in (True, "auto") and len(model.preprocessing_.transform.output_shape) == 1
-        return min(_MOST_REFEREE_STEPS, model.max_steps // 2) if wanted else 0
+def compared_rows(rows: Rows) -> Tensor:
+    """Return what is compared of each event: sample, observables and a condition vector, side by side, (rows, d)."""
+    parts = [rows[key].flatten(1) for key in _SEEN if key in rows]
+    return torch.cat([part for k, part in enumerate(parts) if k == 0 or part.shape[1] < _MOST_COMPARED], dim=1)
