@@ -15,7 +15,8 @@ into the flat ends of the tanh, where it stays. Losses: `reverie.objectives.semi
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +96,7 @@ class SemiSupervisedStep(TrainStep):
         of_labelled, of_all = child_seed(seed, "labelled"), child_seed(seed, "all")
         labelled = Batches(pairs, batch_size=s.labelled_batch_size, seed=of_labelled, device=device)
         unlabelled = Batches({"unlabelled": x}, batch_size=s.batch_size, seed=of_all, device=device)
-        return lambda step: {**labelled.at(step), **unlabelled.at(step)}  # pyright: ignore[reportGeneralTypeIssues]
+        return partial(_both, labelled, unlabelled)
 
     def observe(
         self, held_out: Mapping[str, Tensor], train: Mapping[str, Tensor], generator: torch.Generator
@@ -160,3 +161,9 @@ class SemiSupervisedStep(TrainStep):
         self.averaged.load_state_dict(state["averaged"])
         self.g_descent.load_state_dict(state["g_optimizer"])
         self.d_descent.load_state_dict(state["d_optimizer"])
+
+
+def _both(labelled: Batches, unlabelled: Batches, step: int) -> dict[str, Tensor]:
+    """Return the rows of both at a step."""
+    rows: Any = labelled.at(step)
+    return {**rows, **cast("dict[str, Tensor]", unlabelled.at(step))}
