@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from reverie.core.arguments import Count, NonNegative, Positive, Share
 from reverie.core.checks import check_choice
-from reverie.core.tables import as_array
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
+from reverie.core.tables import as_array
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.base import GenerativeModel
