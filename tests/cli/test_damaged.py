@@ -1,6 +1,6 @@
 """Run folders of which something is damaged: every verb says one sentence, and a failure changes nothing.
 
-The cases are drawn by their numbers; ``REVERIE_CASES=5000`` asks for more of the slow ones.
+Hypothesis draws the slow cases; ``REVERIE_CASES=5000`` asks for more of them.
 """
 
 import contextlib
@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 import reverie
 from reverie.cli.main import main
@@ -165,10 +167,11 @@ def temporary_files(folder: Path) -> list[str]:
     return [str(path) for path in folder.rglob("*") if ".tmp" in path.name]
 
 
-def case(number: int, run: Path, verbs: Mapping[str, Callable[[Path], Sequence[object]]], place: Path) -> list[str]:
-    """Damage a copy of `run` as the `number` says, call a verb, and return what is wrong with its answer."""
-    r = random.Random(number)
-    folder = place / f"case-{number}"
+def case(
+    r: random.Random, run: Path, verbs: Mapping[str, Callable[[Path], Sequence[object]]], place: Path
+) -> list[str]:
+    """Damage a copy of `run` as `r` says, call a verb, and return what is wrong with its answer."""
+    folder = place / "case"
     shutil.copytree(run, folder)
     try:
         verb = r.choice(sorted(verbs))
@@ -178,7 +181,7 @@ def case(number: int, run: Path, verbs: Mapping[str, Callable[[Path], Sequence[o
         wrong = said.faults + [f"left behind: {name}" for name in temporary_files(folder)]
         now = (folder / "history.jsonl").read_bytes() if (folder / "history.jsonl").is_file() else b""
         wrong += ["history changed by a failure"] if said.code and now != history else []
-        return [f"case {number}: {verb}, {file} {done}: {'; '.join(wrong)}\n    {said.err.strip()}"] if wrong else []
+        return [f"{verb}, {file} {done}: {'; '.join(wrong)}\n    {said.err.strip()}"] if wrong else []
     finally:
         shutil.rmtree(folder)
 
@@ -204,8 +207,9 @@ def test_verbs_that_only_read(finished, tmp_path, block):
         "sample": lambda f: ["sample", f, "-n", "20", "-o", f / "more.npy", "--quiet"],
         "compare": lambda f: ["compare", f, finished],
     }
-    found = [text for number in range(20 * block, 20 * block + 20) for text in case(number, finished, verbs, tmp_path)]
-    assert not found, "\n".join(found)
+    numbers = range(20 * block, 20 * block + 20)
+    wrong = [text for number in numbers for text in case(random.Random(number), finished, verbs, tmp_path)]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.slow
@@ -220,8 +224,21 @@ def test_all_verbs(finished, other, tmp_path):
         "sample": lambda f: ["sample", f, "-n", "20", "-o", f / "more.csv", "--quiet"],
         "validate": lambda f: ["validate", f],
     }
-    found = [text for number in range(N_CASES) for text in case(number, finished, verbs, tmp_path)]
-    assert not found, "\n".join(found)
+
+    @settings(
+        max_examples=N_CASES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.randoms(use_true_random=False))
+    def law(r):
+        wrong = case(r, finished, verbs, tmp_path)
+        assert not wrong, "\n".join(wrong)
+
+    law()
 
 
 def refused(said: Answer, *words: str) -> None:
