@@ -148,9 +148,9 @@ def _energy_p_value(model: Ising, spins: torch.Tensor) -> float:
     [Ising(side=4, beta=CRITICAL_BETA), Ising(side=3, beta=0.3, field=0.2), Ising(side=2, beta=0.4, field=-0.3)],
 )
 def test_samples_follow_the_enumerated_distribution(model):
-    spins = model.sample(5000, random_state=0)
+    spins = model.sample(3000, random_state=0)
     assert _energy_p_value(model, spins) > ALPHA
-    other = Ising(side=model.side, beta=1.15 * model.beta, field=model.field).sample(5000, random_state=0)
+    other = Ising(side=model.side, beta=1.15 * model.beta, field=model.field).sample(3000, random_state=0)
     assert _energy_p_value(model, other) < ALPHA
 
 
@@ -163,18 +163,18 @@ def test_configurations_are_nearly_independent_even_at_the_critical_point(monkey
     """Rows one round of the 256 chains apart: correlation below exp(-4), and room for chance at ALPHA."""
     monkeypatch.setattr(ising, "_SITES", 256 * 64)
     model = Ising(side=8, beta=CRITICAL_BETA)
-    spins = model.sample(2048, random_state=0)
-    limit = math.exp(-4) + stats.norm.isf(ALPHA) / math.sqrt(1792)
+    spins = model.sample(1024, random_state=0)
+    limit = math.exp(-4) + stats.norm.isf(ALPHA) / math.sqrt(768)
     assert _correlation_between_rounds(spins, model, 256) < limit
     assert autocorrelation_time(model.energy(spins).numpy()).value == pytest.approx(0.5, abs=0.1)
-    chain = model.sample(1792, random_state=0, independent=False)
+    chain = model.sample(768, random_state=0, independent=False)
     assert _correlation_between_rounds(chain, model, 1) > limit
 
 
 @pytest.mark.parametrize("sampler", ["metropolis", "wolff", "cycle"])
 def test_an_ordered_chain_is_correlated_and_right(sampler):
     model = Ising(side=6, beta=0.4)
-    energy = model.energy(model.sample(2000, 1, independent=False, sampler=sampler)).numpy() / 36
+    energy = model.energy(model.sample(800, 1, independent=False, sampler=sampler)).numpy() / 36
     time, mean = autocorrelation_time(energy), mean_with_error(energy)
     assert time.value > 0.7
     assert abs(mean.value - kaufman(6, 0.4).energy) < stats.norm.isf(ALPHA / 2) * mean.error
@@ -198,12 +198,12 @@ def test_cluster_kernels_reach_the_exact_energies(sampler):
 
 
 def test_limits_of_temperature():
-    hot = Ising(side=8, beta=0.0).sample(2000, 0)
-    assert abs(float(hot.mean())) < stats.norm.isf(ALPHA / 2) / math.sqrt(2000 * 64)
-    cold = Ising(side=8, beta=50.0).sample(200, 0)
+    hot = Ising(side=8, beta=0.0).sample(500, 0)
+    assert abs(float(hot.mean())) < stats.norm.isf(ALPHA / 2) / math.sqrt(500 * 64)
+    cold = Ising(side=8, beta=50.0).sample(50, 0)
     assert (cold.mean((1, 2)).abs() == 1).all()
     assert len(cold[:, 0, 0].unique()) == 2
-    assert (Ising(side=8, beta=50.0, field=-0.5).sample(200, 0) == -1).all()
+    assert (Ising(side=8, beta=50.0, field=-0.5).sample(50, 0) == -1).all()
 
 
 def test_shapes_kinds_and_seeds(global_random_state_untouched):
