@@ -58,7 +58,7 @@ def averages_by_chain(chains) -> list[list[LatticeAverages]]:
 
 @pytest.mark.parametrize("name", ["energy", "abs_m", "susceptibility"])
 def test_errors_cover_the_truth_and_naive_ones_do_not(averages_by_chain, name):
-    """Pulls of 75 chains have the variance 1, by chi-square; the twin forgets the order, and with it the correlation."""
+    """Pulls of 75 chains have the variance 1, by chi-square; the twin forgets their order, thus the correlation."""
     truth, covered = _exact(4, BETA)[name], []
     for averages in averages_by_chain:
         measured = [getattr(one, name) for one in averages]

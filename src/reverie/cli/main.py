@@ -15,10 +15,12 @@ from collections.abc import Sequence
 
 from reverie.cli.verbs import VERBS, module_of
 from reverie.core.errors import InputError, ReverieError, TrainingError, WorkerError, nearest
+from reverie.core.resources import keep_freed_memory
 from reverie.core.streams import lenient_streams, print_note
 
 __all__ = ["VERBS", "main"]
 
+_TRAINING = ("run", "fit", "resume", "tune", "demo")  # verbs whose steps ask for the same memory again and again
 _EXAMPLES = (
     "reverie demo",
     "reverie run gan dimuon_z --columns pt1,eta1,phi1,pt2,eta2,phi2 --out runs/z",
@@ -82,6 +84,8 @@ def _dispatch(arguments: list[str]) -> int:
         hint = f"Did you mean {f'reverie {close}'!r}? " if close else ""
         sort = "option" if first.startswith("-") else "verb"
         raise InputError(f"Unknown {sort} {first!r}. {hint}See: reverie --help")
+    if first in _TRAINING:
+        keep_freed_memory()
     return module_of(first).main(arguments[1:])
 
 

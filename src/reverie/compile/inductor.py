@@ -6,14 +6,12 @@ weights, where they cost more than all the rest of the update. Copies into anoth
 own too; inside a loop over other sums they would be read number by number.
 
 A compiled step asks for the same buffers at every call. The C library returns large ones to the system when they are
-freed, and the system clears them anew, which took a tenth of some steps; it is told to keep up to `KEPT` bytes.
+freed, and the system clears them anew, which took a tenth of some steps: `reverie.core.resources.keep_freed_memory`
+lets it keep them. That changes the whole process, so only the command line, whose process is its own, calls it.
 """
 
-import ctypes
-import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import torch
@@ -22,10 +20,7 @@ from torch.utils import _pytree as tree
 
 from reverie.core.products import with_fast_products
 
-__all__ = ["KEPT", "CompiledGraph", "compiled_graph", "parts_apart", "scalars_as_tensors"]
-
-KEPT = 1 << 28
-_MMAP_THRESHOLD, _LARGEST_ON_HEAP, _TRIM_THRESHOLD = -3, 1 << 25, -1  # numbers of mallopt(3), GNU's C library
+__all__ = ["CompiledGraph", "compiled_graph", "parts_apart", "scalars_as_tensors"]
 
 
 def compiled_graph(
@@ -41,7 +36,6 @@ def compiled_graph(
     shape : how its flat outputs are nested.
     """
     outer = _lifted(parts_apart(with_fast_products(graph)))
-    _keep_memory()
     return CompiledGraph(_inductor(graph, [*example, *outer]), outer, makers, shape)
 
 
@@ -124,14 +118,6 @@ def _inductor(graph: torch.fx.GraphModule, example: list[Any]) -> Callable[..., 
             with fresh_cache():  # a machine that stopped while it compiled leaves half a file, found broken ever after
                 call = compile_fx(graph, example)
     return call
-
-
-@cache
-def _keep_memory() -> None:
-    if platform.libc_ver()[0] == "glibc":
-        library = ctypes.CDLL(None)
-        library.mallopt(_MMAP_THRESHOLD, _LARGEST_ON_HEAP)
-        library.mallopt(_TRIM_THRESHOLD, KEPT)
 
 
 @contextmanager
