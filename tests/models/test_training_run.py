@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.core.errors import InputError, TrainingError
+from reverie.core.errors import CheckpointError, InputError, TrainingError
 from reverie.models import RBM, VAE
+from reverie.training import Callback
 
 SKELETON = runpy.run_path(str(Path(__file__).parents[2] / "docs/developer/skeletons/model.py"))
 TINY = {"max_steps": 60, "record_every": 5, "n_checks": 12, "random_state": 0}
@@ -126,3 +127,47 @@ def test_weighted_events_are_judged_by_their_weights(model):
     kept = [row["step"] for row in model.history_ if row.get("kept", 0) > 0]
     assert kept[-1] > 500  # by unweighted losses one of the first
     assert not model.alarms_  # they said overfitting, or getting worse
+
+
+class _Log(Callback):
+    def __init__(self, *, stop_at=None):
+        self.stop_at, self.records, self.checks, self.ends = stop_at, [], [], []
+
+    def on_record(self, record):
+        self.records.append(record.step)
+        return record.step == self.stop_at
+
+    def on_check(self, check):
+        self.checks.append(check.scalars["held_out_loss"])
+
+    def on_end(self, model):
+        self.ends.append(model.sample(2, random_state=0))
+
+
+def test_callbacks_see_every_record_and_check_and_the_end_and_change_nothing(events):
+    log, plain = _Log(), _model().fit(events)
+    model = _model().fit(events, callbacks=[log, Callback()])
+    assert log.records == [row["step"] for row in model.history_] == list(range(5, 65, 5))
+    assert log.checks == [row["held_out_loss"] for row in model.history_ if "held_out_loss" in row]
+    assert len(log.ends) == 1
+    np.testing.assert_array_equal(model.sample(9, random_state=1), plain.sample(9, random_state=1))
+
+
+def test_a_callback_ends_training(events):
+    log = _Log(stop_at=20)
+    model = _model().fit(events, callbacks=[log])
+    assert (model.n_iter_, log.records[-1], len(log.ends)) == (20, 20, 1)
+    assert np.isfinite(model.sample(3, random_state=0)).all()
+
+    class Once(Callback):
+        def on_check(self, check):
+            return True
+
+    assert _model().fit(events, callbacks=[Once()]).n_iter_ == 5
+
+
+def test_a_state_of_an_older_version_is_refused_in_a_sentence(events):
+    model = _model().fit(events)
+    older = {key: x for key, x in model.training_state().items() if key != "train_step"}
+    with pytest.raises(CheckpointError, match="older version"):
+        list(_model().iter_fit(events, resume=older))

@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 import reverie
 from reverie.core.errors import CheckpointError, FolderError, InputError
 from reverie.experiment.sampling import draw_from
+from reverie.models.training_run import TrainingOptions
 from reverie.models.wavefunction.energy import log_derivatives, natural_direction
 from reverie.models.wavefunction.estimator import WaveFunctionRBM
 from reverie.models.wavefunction.sampling import pseudo_likelihood, start_sampling
@@ -356,7 +357,8 @@ def test_training_goes_on_from_its_state(method):
 
     def made():
         energy = initial_energy(3, 2, torch.Generator().manual_seed(0), bits)
-        training, batch_at = start([energy], bits, np.full(100, "ZZZ"), FIT, 0)
+        training = start([energy], bits, np.full(100, "ZZZ"), FIT, 0)
+        batch_at = training.batches({"x": bits}, TrainingOptions(batch_size=100, max_steps=20), 0, "cpu")
         return energy, training, batch_at
 
     whole, training, batch_at = made()

@@ -167,6 +167,14 @@ class TrainStep(ABC):
         seeds = [child_seed(seed, "replica", r) for r in range(options.n_replicas)]
         return ReplicaBatches(rows, seeds=seeds, **size).at
 
+    def noise_generator(self, seed: int, device: torch.device) -> torch.Generator:
+        """Return the generator that the steps draw from."""
+        return child_generator(seed, "noise", device=device)
+
+    def rows_at_once(self, size: int) -> int:
+        """Return how many rows go through the networks in a step on a batch of this size; it decides on threads."""
+        return size
+
     def compared(self, rows: Rows) -> Tensor:
         """Return what of these rows samples are compared with, (n, d)."""
         return rows["x"]
@@ -227,7 +235,7 @@ class TrainingRun:
         self.held_out = {key: x.to(device) for key, x in held_out.items()}
         size = min(options.batch_size, len(self.train_rows["x"]))
         self._batch_at = step.batches(dict(self.train_rows), replace(options, batch_size=size), seed, device)
-        self._noise = child_generator(seed, "noise", device=device)
+        self._noise = step.noise_generator(seed, device)
         for network in step.trained():
             set_noise_generator(network, self._noise)
         self._monitors: list[Monitor] = []
@@ -245,7 +253,7 @@ class TrainingRun:
         self._good = copy.deepcopy(step.state_dict()) if options.on_alarm == "rollback" else None
         self._rollbacks, self.is_over = 0, False
         self._window: Sequence[Mapping[str, Tensor]] = ()  # scalars of a window that a stop left open
-        n_rows = size * options.n_replicas
+        n_rows = step.rows_at_once(size) * options.n_replicas
         self.n_threads, self._threads = chosen_threads(options.n_threads, step.trained(), n_rows, device, runtime)
         if runtime is not None and options.n_replicas > 1:
             raise InputError(

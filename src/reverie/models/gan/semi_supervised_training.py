@@ -98,6 +98,10 @@ class SemiSupervisedStep(TrainStep):
         unlabelled = Batches({"unlabelled": x}, batch_size=s.batch_size, seed=of_all, device=device)
         return partial(_both, labelled, unlabelled)
 
+    def rows_at_once(self, size: int) -> int:
+        """Return the unlabelled, the generated and the labelled rows of a step."""
+        return 2 * size + self.settings.labelled_batch_size
+
     def observe(
         self, held_out: Mapping[str, Tensor], train: Mapping[str, Tensor], generator: torch.Generator
     ) -> Observation:

@@ -38,15 +38,15 @@ from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
+from reverie.models.training_run import TrainingOptions, TrainingRun
 from reverie.models.wavefunction.energy import Hamiltonian, descend
 from reverie.models.wavefunction.inputs import UNITS, as_amplitudes, as_bases, as_bits
 from reverie.models.wavefunction.sampling import start_sampling
 from reverie.models.wavefunction.state import QuantumState
-from reverie.models.wavefunction.training import Fit, Training, initial_energy, start_exact
+from reverie.models.wavefunction.training import Fit, WaveFunctionStep, initial_energy, start_exact
 from reverie.networks.boltzmann import BoltzmannEnergy, log_partition
-from reverie.training.loop import Record, train
+from reverie.training.loop import Record
 from reverie.training.runtime import thread_limit
-from reverie.training.threads import Threads, chosen_threads
 
 __all__ = ["METHODS", "WaveFunctionRBM"]
 
@@ -156,27 +156,31 @@ class WaveFunctionRBM(BaseEstimator):
         if self.compile is True and self._sums_over(bits.shape[1]):
             warn_plain(_NOT_COMPILED)
         kept, least = None, math.inf
+        size = min(self.batch_size, len(bits))
+        options = TrainingOptions(
+            size,
+            self.max_steps,
+            self.record_every,
+            n_checks=0,
+            validation_fraction=0.0,
+            keep_best=False,
+            on_alarm="warn",
+        )
         for start in range(self._n_starts):
             self._start(bits.shape[1], bits, start)
-            training, batch_at = self._training(bits, names)
-            n_threads, threads = self._threads(len(bits))
-            records = train(
-                training,
-                batch_at,
-                generator=child_generator(self.seed_, "noise", start),
-                max_steps=self.max_steps,
-                record_every=self.record_every,
-                stop=lambda training=training: training.exhausted() or (stop is not None and stop()),
-                threads=threads,
+            step = self._train_step(bits, names, start)
+            run = TrainingRun(
+                lambda rows, step=step: step, {"x": bits}, options, seed=self.seed_, device=torch.device("cpu")
             )
-            with thread_limit(n_threads):
-                for record in records:
+            with thread_limit(run.n_threads):
+                for record in run.records(stop):
+                    steps = step.compiled_steps()
                     self.history_.append(record.to_json() | {"start": start})
-                    self.compiled_ = outcome(training.steps) if training.steps else f"not compiled: {_NOT_COMPILED}"
+                    self.compiled_ = outcome(steps) if steps else f"not compiled: {_NOT_COMPILED}"
                     yield record
-            self.n_iter_ = training.finish()
-            if kept is None or training.least < least:
-                kept, least = (self.amplitude_, self.phase_, self.n_iter_), training.least
+            self.n_iter_ = step.finish()
+            if kept is None or step.least < least:
+                kept, least = (self.amplitude_, self.phase_, self.n_iter_), step.least
             if stop is not None and stop():
                 break
         if kept is not None:
@@ -357,22 +361,15 @@ class WaveFunctionRBM(BaseEstimator):
     def _n_starts(self) -> int:
         return (4 if self.phase else 1) if self.n_starts is None else self.n_starts
 
-    def _training(self, bits: Tensor, bases: np.ndarray) -> tuple[Training, Callable[[int], Any]]:
-        """Return the training and the function from a step to its batch."""
+    def _train_step(self, bits: Tensor, bases: np.ndarray, start: int) -> WaveFunctionStep:
         exact = self._sums_over(bits.shape[1])
         rate = _RATE[exact] if self.learning_rate is None else self.learning_rate
         names = ("max_steps", "n_folds", "patience", "batch_size", "n_chains", "n_gibbs", "compile")
         settings = Fit(learning_rate=rate, **{name: getattr(self, name) for name in names})
         energies = [self.amplitude_] if self.phase_ is None else [self.amplitude_, self.phase_]
-        start = start_exact if exact else start_sampling
-        return start(energies, bits, bases, settings, self.seed_)
-
-    def _threads(self, n_rows: int) -> tuple[int, Threads | None]:
-        n_states = (
-            1 << self.n_sites_ if self._sums_over(self.n_sites_) else min(n_rows, self.batch_size) + self.n_chains
-        )
-        machines = [self.amplitude_] if self.phase_ is None else [self.amplitude_, self.phase_]
-        return chosen_threads("auto", machines, n_states, torch.device("cpu"))
+        step = (start_exact if exact else start_sampling)(energies, bits, bases, settings, self.seed_)
+        step.start = start
+        return step
 
     def _mean(self, function: Callable[[Tensor], Tensor], n_samples: int, random_state: RandomState) -> Measured:
         check_is_fitted(self)

@@ -9,7 +9,8 @@ A step changes weights, moments, average and chains in place, so that it can be 
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from torch.nn.functional import logsigmoid, softplus
 from reverie.compile.step import Compiled
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
+from reverie.models.training_run import TrainingOptions
 from reverie.models.wavefunction.state import TurningGibbs
-from reverie.models.wavefunction.training import Fit, folds
+from reverie.models.wavefunction.training import Fit, WaveFunctionStep, folds
 from reverie.networks.boltzmann import BoltzmannEnergy, log_partition
 from reverie.objectives.contrastive import likelihood_gradient
 from reverie.samplers.gibbs import GibbsState
@@ -38,8 +40,8 @@ _BETAS = (0.9, 0.999)  # of Adam
 
 def start_sampling(
     energies: list[BoltzmannEnergy], bits: Tensor, bases: np.ndarray, settings: Fit, seed: int
-) -> tuple["SampledLikelihood", Callable[[int], Tensor]]:
-    """Return the training of one machine on rows of bits (batch, n_sites), and its batches.
+) -> "SampledLikelihood":
+    """Return the train step of one machine on rows of bits (batch, n_sites).
 
     Raises
     ------
@@ -52,22 +54,18 @@ def start_sampling(
     if settings.n_folds:
         left_out = folds(len(bits), settings.n_folds, seed) == 0
         held, rows = bits[left_out], bits[~left_out]
-
-    def batch_at(step: int) -> Tensor:
-        size = (min(settings.batch_size, len(rows)),)
-        return rows[torch.randint(len(rows), size, generator=child_generator(seed, "batch", step))]
-
-    return SampledLikelihood(energies[0], held, settings, child_generator(seed, "chains")), batch_at
+    return SampledLikelihood(energies[0], rows, held, settings, child_generator(seed, "chains"))
 
 
-class SampledLikelihood:
-    """Training with persistent chains; a `Trainable` whose batches are rows of bits (batch, n_sites).
+class SampledLikelihood(WaveFunctionStep):
+    """A train step with persistent chains, whose batches are rows of bits (batch, n_sites).
 
     An average of the weights over some hundred steps takes out the noise of the chains.
 
     Parameters
     ----------
     energy : the machine at its first weights.
+    rows : rows (batch, n_sites) to train on.
     held_out : rows (batch, n_sites) that choose the weights to keep; None keeps the last.
     settings : how.
     generator : draws the first positions of the chains.
@@ -79,9 +77,15 @@ class SampledLikelihood:
     """
 
     def __init__(
-        self, energy: BoltzmannEnergy, held_out: Tensor | None, settings: Fit, generator: torch.Generator
+        self,
+        energy: BoltzmannEnergy,
+        rows: Tensor,
+        held_out: Tensor | None,
+        settings: Fit,
+        generator: torch.Generator,
     ) -> None:
-        self._energy, self._held, self._settings = energy, held_out, settings
+        self._energy, self._rows, self._held, self._settings = energy, rows, held_out, settings
+        self.energies = [energy]
         half = torch.full((settings.n_chains, energy.W.shape[0]), 0.5, dtype=torch.float64)
         self._chains = torch.bernoulli(half, generator=generator)
         self._kernel = TurningGibbs(settings.n_gibbs)
@@ -89,8 +93,7 @@ class SampledLikelihood:
         self._descent = Descent(weights, "adam", learning_rate=settings.learning_rate, betas=_BETAS)
         self._average = copy.deepcopy(energy)
         self.compiled = Compiled(self._update, mode=settings.compile, n_calls=settings.max_steps)
-        self.steps: Sequence[Compiled] = [self.compiled]
-        self.least, self.best_step, self._step, self._kept = float("inf"), 0, 0, _copied(energy)
+        self._kept = _copied(energy)
         self._check_every = max(1, settings.patience // _CHECKS_IN_PATIENCE)
         self._told = torch.tensor(0.0, dtype=torch.float64)
 
@@ -98,10 +101,18 @@ class SampledLikelihood:
         """Take one step; return the gap of mean free energies, data minus chains, and the last held-out figure."""
         numbers = {"rate": self._settings.learning_rate, "decay": _MEMORY}
         told = self.compiled((batch, numbers), generator)
-        self._step += 1
-        if self._held is not None and self._step % self._check_every == 0:
+        self.step += 1
+        if self._held is not None and self.step % self._check_every == 0:
             self._check(self._held)
         return {**told, "held_out_nll": self._told}
+
+    def batches(self, rows: dict[str, Any], options: TrainingOptions, seed: int, device: Any) -> Callable[[int], Any]:
+        """Return the function from a step to its rows, drawn with replacement."""
+        return partial(_batch, self._rows, min(self._settings.batch_size, len(self._rows)), seed)
+
+    def rows_at_once(self, size: int) -> int:
+        """Return rows and chains."""
+        return size + self._settings.n_chains
 
     @torch.no_grad()
     def _update(self, inputs: tuple[Tensor, Mapping[str, Any]], generator: torch.Generator) -> dict[str, Tensor]:
@@ -119,17 +130,17 @@ class SampledLikelihood:
 
     def finish(self) -> int:
         """Copy the averaged weights of the best step into the machine; return the step."""
-        chosen, step = (_copied(self._average), self._step) if self._held is None else (self._kept, self.best_step)
+        chosen, step = (_copied(self._average), self.step) if self._held is None else (self._kept, self.best_step)
         self._energy.load_state_dict(chosen)
         return step
 
-    def exhausted(self) -> bool:
+    def is_done(self) -> bool:
         """Return whether held-out rows have become no more likely for `patience` steps."""
-        return self._held is not None and self._step - self.best_step > self._settings.patience
+        return self._held is not None and self.step - self.best_step > self._settings.patience
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that an exact resume needs."""
-        best = {"least": self.least, "best_step": self.best_step, "kept": self._kept, "step": self._step}
+        best = {"least": self.least, "best_step": self.best_step, "kept": self._kept, "step": self.step}
         now = {"chains": self._chains.clone(), "weights": _copied(self._energy), "told": self._told}
         now |= {"average": _copied(self._average)}
         return best | now | {"optimizer": self._descent.state_dict()}
@@ -137,7 +148,7 @@ class SampledLikelihood:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the state that `state_dict` returned."""
         self.least, self.best_step, self._kept = state["least"], state["best_step"], state["kept"]
-        self._step, self._told = state["step"], state["told"]
+        self.step, self._told = state["step"], state["told"]
         self._chains.copy_(state["chains"])
         self._energy.load_state_dict(state["weights"])
         self._average.load_state_dict(state["average"])
@@ -149,7 +160,7 @@ class SampledLikelihood:
         nll = self._average(held_out).mean() + log_partition(self._average) if exact else None
         self._told = -pseudo_likelihood(self._average, held_out).mean() if nll is None else nll
         if self._told < self.least:
-            self.least, self.best_step, self._kept = self._told.item(), self._step, _copied(self._average)
+            self.least, self.best_step, self._kept = self._told.item(), self.step, _copied(self._average)
 
 
 @torch.no_grad()
@@ -170,3 +181,7 @@ def _shares(s: Tensor, total: float) -> Tensor:
 
 def _copied(energy: BoltzmannEnergy) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in energy.named_parameters()}
+
+
+def _batch(rows: Tensor, size: int, seed: int, step: int) -> Tensor:
+    return rows[torch.randint(len(rows), (size,), generator=child_generator(seed, "batch", step))]

@@ -14,22 +14,24 @@ log likelihood of the parts left out was highest. On 10,000 rows of a chain of t
 divergence of the maximum of the likelihood, which has learnt the noise as well.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from reverie.compile.step import Compiled
-from reverie.core.protocols import Trainable
 from reverie.core.random import child_generator
+from reverie.models.training_run import TrainingOptions, TrainStep
 from reverie.networks.bases import rotate
 from reverie.networks.boltzmann import BoltzmannEnergy, all_states, state_number
+from reverie.training.monitor import Observation
 
-__all__ = ["ExactLikelihood", "Fit", "Training", "folds", "histograms", "initial_energy", "start_exact"]
+__all__ = ["ExactLikelihood", "Fit", "WaveFunctionStep", "folds", "histograms", "initial_energy", "start_exact"]
 
 _CLIP = 0.01  # of mean bits that make the first biases
 
@@ -58,22 +60,39 @@ class Fit:
     compile: bool | str = False
 
 
-class Training(Trainable, Protocol):
-    """A training that chooses its own end.
+class WaveFunctionStep(TrainStep):
+    """A train step of the machines of a wave function, which chooses its own end by rows left out.
 
-    `least` is the best loss on rows left out so far, nats a row; `steps` are those that may be compiled.
+    Attributes
+    ----------
+    energies : machine of the modulus, and that of the phase if there is one.
+    start : number of the first weights that it starts at; the noise of every start is its own.
+    best_step : step at which rows left out were most likely; 0 at first.
+    least : minus their log likelihood, or pseudolikelihood, then, nats a row.
     """
 
-    least: float
-    steps: Sequence[Compiled]
+    energies: list[BoltzmannEnergy]
+    start: int = 0
+    best_step: int = 0
+    least: float = float("inf")
 
-    def exhausted(self) -> bool:
-        """Return whether rows left out have become no more likely for `patience` steps."""
-        ...
-
+    @abstractmethod
     def finish(self) -> int:
         """Copy the chosen weights into the machines; return the step that they belong to."""
-        ...
+
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Return the machines."""
+        return dict(zip(("amplitude", "phase"), self.energies, strict=False))
+
+    def noise_generator(self, seed: int, device: torch.device) -> torch.Generator:
+        """Return the generator of this start."""
+        return child_generator(seed, "noise", self.start, device=device)
+
+    def observe(
+        self, held_out: Mapping[str, Tensor], train: Mapping[str, Tensor], generator: torch.Generator
+    ) -> Observation:
+        """Return nothing but the step: rows left out are judged within the steps."""
+        return Observation(self.step)
 
 
 def initial_energy(n_sites: int, n_hidden: int, generator: torch.Generator, bits: Tensor | None = None):
@@ -105,8 +124,8 @@ def histograms(bits: Tensor, bases: np.ndarray, parts: Tensor, n_parts: int) -> 
     return counts
 
 
-class ExactLikelihood:
-    """Training by exact sums; a `Trainable` that needs no batch.
+class ExactLikelihood(WaveFunctionStep):
+    """A train step by exact sums, which needs no batch.
 
     Parameters
     ----------
@@ -121,7 +140,7 @@ class ExactLikelihood:
     """
 
     def __init__(self, energies: list[BoltzmannEnergy], counts: Mapping[str, Tensor], settings: Fit) -> None:
-        self._energies, self._settings = energies, settings
+        self.energies, self._settings = energies, settings
         self._train, self._held = _shares(counts, settings.n_folds)
         n_replicas = next(iter(self._train.values())).shape[0]
         self._weights = [
@@ -131,23 +150,34 @@ class ExactLikelihood:
         flat = [p for weights in self._weights for p in weights.values()]
         self._optimizer = torch.optim.Adam(flat, lr=settings.learning_rate)
         self._states = all_states(energies[0].W.shape[0])
-        self.least, self.best_step, self._step, self._kept = float("inf"), 0, 0, self._last()
-        self.steps: Sequence[Compiled] = ()
+        self._kept = self._last()
 
     def train_step(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step; return minus the log likelihood of all rows and of those left out, nats a row."""
         log_p = self.log_probabilities()
         loss = _surprise(self._train, log_p)
-        told = {"nll": loss[-1].detach()}
+        scalars = {"nll": loss[-1].detach()}
         if self._held:
-            told["held_out_nll"] = held = _surprise(self._held, log_p).detach().mean()
+            scalars["held_out_nll"] = held = _surprise(self._held, log_p).detach().mean()
             if held < self.least:
-                self.least, self.best_step, self._kept = held.item(), self._step, self._last()
+                self.least, self.best_step, self._kept = held.item(), self.step, self._last()
         self._optimizer.zero_grad()
         loss.sum().backward()  # replicas do not meet: each gets its own gradient
         self._optimizer.step()
-        self._step += 1
-        return told
+        self.step += 1
+        return scalars
+
+    def compiled_steps(self) -> Sequence[Compiled]:
+        """Return nothing: sums over all states run as they are."""
+        return ()
+
+    def batches(self, rows: dict[str, Any], options: TrainingOptions, seed: int, device: Any) -> Callable[[int], Any]:
+        """Return the batches of the steps: none."""
+        return _none
+
+    def rows_at_once(self, size: int) -> int:
+        """Return the number of states."""
+        return len(self._states)
 
     def log_probabilities(self) -> dict[str, Tensor]:
         """Return log |U_b psi|^2 of every replica and state, by basis, each (replica, 2^n_sites)."""
@@ -163,25 +193,25 @@ class ExactLikelihood:
 
     def finish(self) -> int:
         """Copy the weights of the best step into the machines; return the step."""
-        chosen, step = (self._kept, self.best_step) if self._held else (self._last(), self._step)
-        for energy, weights in zip(self._energies, chosen, strict=True):
+        chosen, step = (self._kept, self.best_step) if self._held else (self._last(), self.step)
+        for energy, weights in zip(self.energies, chosen, strict=True):
             energy.load_state_dict(weights)
         return step
 
-    def exhausted(self) -> bool:
+    def is_done(self) -> bool:
         """Return whether rows left out have become no more likely for `patience` steps."""
-        return bool(self._held) and self._step - self.best_step > self._settings.patience
+        return bool(self._held) and self.step - self.best_step > self._settings.patience
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that an exact resume needs."""
         best = {"least": self.least, "best_step": self.best_step, "kept": self._kept}
         weights = [{name: p.detach() for name, p in w.items()} for w in self._weights]
-        return best | {"step": self._step, "weights": weights, "optimizer": self._optimizer.state_dict()}
+        return best | {"step": self.step, "weights": weights, "optimizer": self._optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the state that `state_dict` returned."""
         self.least, self.best_step, self._kept = state["least"], state["best_step"], state["kept"]
-        self._step = state["step"]
+        self.step = state["step"]
         for mine, theirs in zip(self._weights, state["weights"], strict=True):
             for name, p in mine.items():
                 p.data.copy_(theirs[name])
@@ -189,7 +219,7 @@ class ExactLikelihood:
 
     def _free_energy(self, which: int) -> Tensor:
         """Return F of all states, (replica, 2^n_sites), of the modulus (0) or the phase (1)."""
-        energy, weights = self._energies[which], self._weights[which]
+        energy, weights = self.energies[which], self._weights[which]
         return vmap(lambda w: functional_call(energy, w, (self._states,)))(weights)
 
     def _last(self) -> list[dict[str, Tensor]]:
@@ -198,10 +228,10 @@ class ExactLikelihood:
 
 def start_exact(
     energies: list[BoltzmannEnergy], bits: Tensor, bases: np.ndarray, settings: Fit, seed: int
-) -> tuple[ExactLikelihood, Callable[[int], None]]:
-    """Return the training of machines on rows of bits (batch, n_sites), and its batches: none."""
+) -> ExactLikelihood:
+    """Return the train step of machines on rows of bits (batch, n_sites), measured in these bases."""
     n_parts = max(settings.n_folds, 1)
-    return ExactLikelihood(energies, histograms(bits, bases, folds(len(bits), n_parts, seed), n_parts), settings), _none
+    return ExactLikelihood(energies, histograms(bits, bases, folds(len(bits), n_parts, seed), n_parts), settings)
 
 
 def folds(n_rows: int, n_parts: int, seed: int) -> Tensor:
