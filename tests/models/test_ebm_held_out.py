@@ -13,7 +13,7 @@ from torch import nn
 
 from reverie.core.measured import Measured
 from reverie.models.ebm.estimator import EBM
-from reverie.models.ebm.likelihood import EnergyPath, energy_gap, signs_of_overfitting, two_ways
+from reverie.models.ebm.likelihood import EnergyPath, annealed_log_z, energy_gap, signs_of_overfitting
 from reverie.models.ebm.training import EnergyStep, Settings
 from reverie.networks.energies import EnergyNetwork
 
@@ -57,7 +57,7 @@ class _Normal(nn.Module):
 def test_log_z_of_a_normal_distribution_is_found_both_ways(variance):
     normal = _Normal(variance)
     path = EnergyPath(lambda x: normal(x)[:, 0], (D,), step_size=0.7 * variance)
-    found = two_ways(path, normal.draw(300, 1), n_temperatures=100, n_chains=200, generator=_generator(2))
+    found = annealed_log_z(path, normal.draw(300, 1), n_temperatures=100, n_chains=200, generator=_generator(2))
     assert abs(found.value - normal.log_z) < WIDTH * found.error
     assert found.error < 0.15
     assert found.warning == ""
@@ -73,7 +73,7 @@ def _wells(x):
 def test_a_well_that_the_stored_chains_do_not_know_counts():
     path = EnergyPath(_wells, (3,), step_size=0.05)
     stuck = torch.tensor([-2.0, 0, 0]) + 0.4 * torch.randn(200, 3, generator=_generator(3))
-    found = two_ways(path, stuck, n_temperatures=100, n_chains=200, generator=_generator(4))
+    found = annealed_log_z(path, stuck, n_temperatures=100, n_chains=200, generator=_generator(4))
     exact = 1.5 * math.log(2 * math.pi * 0.4**2) + 12 + math.log1p(math.exp(-12))
     assert abs(found.value - exact) < found.error
     assert "nats only" in found.warning

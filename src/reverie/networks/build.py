@@ -26,7 +26,7 @@ from torch import nn
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
-from reverie.networks.conditional import Beside, conditional
+from reverie.networks.conditional import SideInputs, conditional
 from reverie.networks.convolutional import ConvDiscriminator, ConvGenerator, JoinedGenerator, UNetGenerator
 from reverie.networks.init import initialised
 from reverie.networks.lectures import (
@@ -178,7 +178,7 @@ def build_discriminator(
     InputError
         For an unknown name or mode, or a specification that cannot take what it would be shown.
     """
-    beside = Beside(n_observables, condition_shape, mode, n_aux)
+    side = SideInputs(n_observables, condition_shape, mode, n_aux)
     if isinstance(spec, str):
         name = resolved_name(spec, event_shape)
         maker = check_choice("discriminator", name, _DISCRIMINATORS)
@@ -186,10 +186,10 @@ def build_discriminator(
     elif is_widths(spec):
         maker, is_flat = partial(_perceptron_discriminator, hidden=tuple(spec)), True
     else:
-        network = user_discriminator(spec, event_shape, random_generator, beside, may_be_bounded=may_be_bounded)
+        network = user_discriminator(spec, event_shape, random_generator, side, may_be_bounded=may_be_bounded)
         return normalise_spectrum(network, random_generator) if spectral_norm else network
-    if not beside.is_nothing:
-        maker = partial(conditional, maker, is_flat=is_flat, beside=beside)
+    if not side.is_empty:
+        maker = partial(conditional, maker, is_flat=is_flat, side=side)
     network = initialised(partial(maker, event_shape, activation), random_generator, allow_zero=not spectral_norm)
     network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return normalise_spectrum(network, random_generator) if spectral_norm else network

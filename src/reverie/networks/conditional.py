@@ -29,7 +29,15 @@ from reverie.core.errors import InputError
 from reverie.networks.convolutional import as_channels
 from reverie.networks.mlp import MLP
 
-__all__ = ["Beside", "ConditionalDiscriminator", "ProjectionHead", "as_planes", "conditional", "joined", "with_pull"]
+__all__ = [
+    "SideInputs",
+    "ConditionalDiscriminator",
+    "ProjectionHead",
+    "as_planes",
+    "conditional",
+    "joined",
+    "with_projection",
+]
 
 _OBSERVABLE_WIDTH = 64  # of the small perceptron that brings observables to the features of an image
 
@@ -37,8 +45,8 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What a discriminator is shown beside the sample, and asked for beside the logit.
+class SideInputs:
+    """What a discriminator takes beside the sample, and gives beside the logit.
 
     Parameters
     ----------
@@ -68,7 +76,7 @@ class Beside:
             )
 
     @property
-    def is_nothing(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether the network is a plain one."""
         return not self.n_observables and self.condition_shape is None and not self.n_aux
 
@@ -111,7 +119,7 @@ class ProjectionHead(nn.Module):
         outputs = self.linear(phi)
         if self.embedding is None:
             return outputs
-        return with_pull(outputs, (self.embedding(condition) * phi).sum(dim=-1, keepdim=True))
+        return with_projection(outputs, (self.embedding(condition) * phi).sum(dim=-1, keepdim=True))
 
 
 class ConditionalDiscriminator(nn.Module):
@@ -121,7 +129,7 @@ class ConditionalDiscriminator(nn.Module):
     ----------
     trunk : joined inputs to features phi (batch, n_features).
     n_features : width of phi.
-    beside : what is shown and asked for beside the sample and the logit.
+    side : inputs beside the sample, and outputs beside the logit.
     is_flat : whether the trunk takes vectors, else images.
 
     References
@@ -129,17 +137,17 @@ class ConditionalDiscriminator(nn.Module):
     Miyato and Koyama, arXiv:1802.05637; Odena, Olah and Shlens, arXiv:1610.09585.
     """
 
-    def __init__(self, trunk: nn.Module, n_features: int, beside: Beside, *, is_flat: bool) -> None:
+    def __init__(self, trunk: nn.Module, n_features: int, side: SideInputs, *, is_flat: bool) -> None:
         super().__init__()
-        self.trunk, self.beside, self.is_flat = trunk, beside, is_flat
+        self.trunk, self.side, self.is_flat = trunk, side, is_flat
         self.from_observables = None
-        if beside.n_observables and not is_flat:
+        if side.n_observables and not is_flat:
             width = _OBSERVABLE_WIDTH
-            self.from_observables = nn.Sequential(MLP(beside.n_observables, width, hidden=(width,)), nn.SiLU())
+            self.from_observables = nn.Sequential(MLP(side.n_observables, width, hidden=(width,)), nn.SiLU())
             n_features += width
-        projected = beside.seen if beside.joined is None else None
+        projected = side.seen if side.joined is None else None
         n_projected = 0 if projected is None else projected[0]
-        self.head = ProjectionHead(n_features, n_condition=n_projected, n_aux=beside.n_aux)
+        self.head = ProjectionHead(n_features, n_condition=n_projected, n_aux=side.n_aux)
 
     def forward(self, x: Tensor, observables: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Return logits (batch, 1 + n_aux).
@@ -156,7 +164,7 @@ class ConditionalDiscriminator(nn.Module):
             When an input that the network was built for is missing.
         """
         self.check_inputs(observables, condition)
-        joining = None if self.beside.joined is None else condition
+        joining = None if self.side.joined is None else condition
         if self.is_flat:
             phi = self.trunk(joined((x, observables, joining), start=1))
         else:
@@ -168,12 +176,12 @@ class ConditionalDiscriminator(nn.Module):
     def check_inputs(self, observables: Tensor | None, condition: Tensor | None) -> None:
         """Raise `InputError` when an input that the network was built for is missing."""
         for name, given in (("observables", observables), ("condition", condition)):
-            if given is None and name in self.beside.names:
+            if given is None and name in self.side.names:
                 raise InputError(f"Expected {name} beside the samples, got none. Pass {name}=, as in training.")
 
 
 def conditional(
-    maker: Callable[[Shape, str], nn.Module], event_shape: Shape, activation: str, *, is_flat: bool, beside: Beside
+    maker: Callable[[Shape, str], nn.Module], event_shape: Shape, activation: str, *, is_flat: bool, side: SideInputs
 ) -> ConditionalDiscriminator:
     """Return the discriminator whose trunk is the network of `maker` up to its last linear layer.
 
@@ -183,7 +191,7 @@ def conditional(
     event_shape : shape of one sample.
     activation : key of `reverie.networks.mlp.ACTIVATIONS`.
     is_flat : whether the network takes vectors, else images.
-    beside : what is shown beside the sample.
+    side : inputs beside the sample.
 
     Raises
     ------
@@ -191,15 +199,15 @@ def conditional(
         When an image condition has another size than the sample.
     """
     if is_flat:
-        n_joined = 0 if beside.joined is None else math.prod(beside.joined)
-        shape = (math.prod(event_shape) + beside.n_observables + n_joined,)
+        n_joined = 0 if side.joined is None else math.prod(side.joined)
+        shape = (math.prod(event_shape) + side.n_observables + n_joined,)
     else:
         channels, height, breadth = as_channels(event_shape)
-        shape = (channels + _n_planes(beside.joined, (height, breadth)), height, breadth)
+        shape = (channels + _n_planes(side.joined, (height, breadth)), height, breadth)
     trunk = maker(shape, activation)
     *_, (path, last) = ((path, layer) for path, layer in trunk.named_modules() if isinstance(layer, nn.Linear))
     trunk.set_submodule(path, nn.Identity())
-    return ConditionalDiscriminator(trunk, last.in_features, beside, is_flat=is_flat)
+    return ConditionalDiscriminator(trunk, last.in_features, side, is_flat=is_flat)
 
 
 def _n_planes(shape: Shape | None, size: tuple[int, int]) -> int:
@@ -233,8 +241,8 @@ def as_planes(x: Tensor, condition: Tensor | None) -> Tensor:
     return torch.cat([x, planes], dim=1)
 
 
-def with_pull(outputs: Tensor, pull: Tensor) -> Tensor:
-    """Return outputs (..., 1 + n_aux) with `pull` (..., 1) added to the logit."""
+def with_projection(outputs: Tensor, projection: Tensor) -> Tensor:
+    """Return outputs (..., 1 + n_aux) with `projection` (..., 1) added to the logit."""
     if outputs.shape[-1] == 1:
-        return outputs + pull
-    return torch.cat([outputs[..., :1] + pull, outputs[..., 1:]], dim=-1)
+        return outputs + projection
+    return torch.cat([outputs[..., :1] + projection, outputs[..., 1:]], dim=-1)

@@ -30,7 +30,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized
 
 from reverie.core.errors import InputError
-from reverie.networks.conditional import ConditionalDiscriminator, ProjectionHead, joined, with_pull
+from reverie.networks.conditional import ConditionalDiscriminator, ProjectionHead, joined, with_projection
 from reverie.networks.mlp import MLP, ResidualBlock, ResidualMLP
 from reverie.networks.noise import Dropout, GaussianNoise
 
@@ -246,14 +246,14 @@ def _head(head: ProjectionHead, phi: Tensor, condition: Tensor | None = None) ->
     outputs = apply_batched(head.linear, phi)
     if head.embedding is None:
         return outputs
-    return with_pull(outputs, (apply_batched(head.embedding, condition) * phi).sum(dim=-1, keepdim=True))
+    return with_projection(outputs, (apply_batched(head.embedding, condition) * phi).sum(dim=-1, keepdim=True))
 
 
 def _conditional(
     network: ConditionalDiscriminator, x: Tensor, observables: Tensor | None = None, condition: Tensor | None = None
 ) -> Tensor:
     network.check_inputs(observables, condition)
-    joining = None if network.beside.joined is None else condition
+    joining = None if network.side.joined is None else condition
     return apply_batched(
         network.head, apply_batched(network.trunk, joined((x, observables, joining), start=2)), condition
     )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed
-from reverie.networks.conditional import Beside, joined
+from reverie.networks.conditional import SideInputs, joined
 from reverie.networks.noise import seeded
 
 __all__ = ["Specification", "UserDiscriminator", "check_trial", "user_discriminator", "user_generator", "user_network"]
@@ -151,7 +151,7 @@ def user_discriminator(
     spec: Specification,
     event_shape: tuple[int, ...],
     random_generator: torch.Generator,
-    beside: Beside,
+    side: SideInputs,
     *,
     may_be_bounded: bool = False,
 ) -> nn.Module:
@@ -162,7 +162,7 @@ def user_discriminator(
     spec : module or factory.
     event_shape : shape of one sample.
     random_generator : source of what a factory draws.
-    beside : what is shown beside the sample.
+    side : inputs beside the sample.
     may_be_bounded : whether outputs between 0 and 1, such as those of a sigmoid, are what the objective asks for.
 
     Raises
@@ -172,26 +172,26 @@ def user_discriminator(
         may be any number.
     """
     network = user_network(spec, (event_shape,), random_generator)
-    if beside.is_nothing:
-        _check_discriminator(network, event_shape, beside, may_be_bounded=may_be_bounded)
+    if side.is_empty:
+        _check_discriminator(network, event_shape, side, may_be_bounded=may_be_bounded)
         return network
-    taken = [name for name in beside.names if _takes(network, name)]
-    if taken == beside.names:
+    taken = [name for name in side.names if _takes(network, name)]
+    if taken == side.names:
         dressed = UserDiscriminator(network, names=taken)
     elif taken or isinstance(spec, nn.Module) or len(event_shape) > 1:
         raise InputError(
-            f"Expected a discriminator whose forward(x, {', '.join(f'{name}=None' for name in beside.names)}) takes "
+            f"Expected a discriminator whose forward(x, {', '.join(f'{name}=None' for name in side.names)}) takes "
             f"what is shown beside the samples, got {type(network).__name__}, which does not. Add the arguments"
             f"{'' if len(event_shape) > 1 else ', or pass a factory of a network for the joined vector'}."
         )
     else:
-        if beside.n_aux and beside.seen is not None:  # joined to the sample, the classifier would read it off
-            beside = replace(beside, mode="concatenate")
-        shown = 0 if beside.seen is None else math.prod(beside.seen)
-        width = math.prod(event_shape) + beside.n_observables + shown
+        if side.n_aux and side.seen is not None:  # joined to the sample, the classifier would read it off
+            side = replace(side, mode="concatenate")
+        shown = 0 if side.seen is None else math.prod(side.seen)
+        width = math.prod(event_shape) + side.n_observables + shown
         network = user_network(spec, ((width,),), random_generator)
-        dressed = UserDiscriminator(network, joins=beside.names)
-    _check_discriminator(dressed, event_shape, beside, may_be_bounded=may_be_bounded)
+        dressed = UserDiscriminator(network, joins=side.names)
+    _check_discriminator(dressed, event_shape, side, may_be_bounded=may_be_bounded)
     return dressed
 
 
@@ -201,7 +201,7 @@ def _takes(network: nn.Module, name: str) -> bool:
 
 
 def _check_discriminator(
-    network: nn.Module, event_shape: tuple[int, ...], beside: Beside, *, may_be_bounded: bool
+    network: nn.Module, event_shape: tuple[int, ...], side: SideInputs, *, may_be_bounded: bool
 ) -> None:
     """Raise `InputError` unless the network gives a logit and `n_aux` outputs for each sample.
 
@@ -210,11 +210,11 @@ def _check_discriminator(
     draws = torch.Generator().manual_seed(0)
     half = torch.cat([width * torch.randn(_TRIED, *event_shape, generator=draws) for width in _WIDTHS])
     x = torch.cat([half, -half])
-    named = {} if not beside.n_observables else {"observables": torch.zeros(len(x), beside.n_observables)}
-    if beside.seen is not None:
-        named["condition"] = torch.zeros(len(x), *beside.seen)
-    n_outputs = 1 + beside.n_aux
-    do = f"Its last layer gives one logit{f' and {beside.n_aux} of the auxiliary classifier' * (n_outputs > 1)}"
+    named = {} if not side.n_observables else {"observables": torch.zeros(len(x), side.n_observables)}
+    if side.seen is not None:
+        named["condition"] = torch.zeros(len(x), *side.seen)
+    n_outputs = 1 + side.n_aux
+    do = f"Its last layer gives one logit{f' and {side.n_aux} of the auxiliary classifier' * (n_outputs > 1)}"
     do += "; nn.Flatten() comes first in one for vectors." if len(event_shape) > 1 else "."
     outputs = check_trial(network, "discriminator", [x], n_outputs, named=named, do=do)
     logits = outputs.reshape(len(x), -1)[:, 0]

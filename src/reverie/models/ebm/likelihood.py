@@ -42,19 +42,18 @@ from torch import Tensor
 
 from reverie.core.measured import Measured, measured_mean
 from reverie.core.types import Energy
-from reverie.samplers.annealing import AnnealedEstimate, anneal, annealed_estimate, bridge, schedule
+from reverie.samplers.annealing import anneal, annealed_estimate, bridge, schedule
 from reverie.samplers.langevin import MALAState, energy_and_gradient, log_acceptance
 from reverie.samplers.metropolis import accept
 
 __all__ = [
     "EnergyPath",
     "LogZ",
-    "TwoWays",
+    "annealed_log_z",
     "energy_gap",
     "energy_log_z",
     "grid_log_z",
     "signs_of_overfitting",
-    "two_ways",
 ]
 
 _AT_ONCE = 1 << 16  # points whose energies are computed together
@@ -114,8 +113,7 @@ def energy_log_z(
     if chains[0].numel() <= 2:
         return LogZ(*grid_log_z(energy, chains if events is None else events, n_cells))
     path = EnergyPath(energy, tuple(chains.shape[1:]), step_size=step_size, spread=spread)
-    both = two_ways(path, chains, n_temperatures=n_temperatures, n_chains=n_chains, generator=generator)
-    return LogZ(both.value, both.error, both.forward.ess, both.warning)
+    return annealed_log_z(path, chains, n_temperatures=n_temperatures, n_chains=n_chains, generator=generator)
 
 
 @torch.no_grad()
@@ -206,38 +204,10 @@ class EnergyPath:
         return x.flatten(1).square().sum(1) / (2 * self.spread**2)
 
 
-@dataclass(frozen=True)
-class TwoWays:
-    """log Z from chains annealed both ways.
-
-    Parameters
-    ----------
-    value, error : log Z in nats and one standard error; see the module.
-    forward, backward : the estimates of either way; too low and too high on average.
-    """
-
-    value: float
-    error: float
-    forward: AnnealedEstimate
-    backward: AnnealedEstimate
-
-    @property
-    def warning(self) -> str:
-        """What is doubtful about it, or nothing."""
-        if not math.isfinite(self.value):
-            return "Annealing failed: energies are not finite along the way."
-        if self.error <= _VAGUE:
-            return ""
-        return (
-            f"log Z is known within {self.error:.2g} nats only: forward chains say {self.forward.value:.4g}, backward "
-            f"ones {self.backward.value:.4g}. More temperatures (n_temperatures) help, more chains hardly do."
-        )
-
-
-def two_ways(
+def annealed_log_z(
     path: EnergyPath, chains: Tensor, *, n_temperatures: int, n_chains: int, generator: torch.Generator
-) -> TwoWays:
-    """Return log Z of the end of `path`.
+) -> LogZ:
+    """Return log Z of the end of `path`, from chains annealed both ways.
 
     Parameters
     ----------
@@ -256,10 +226,18 @@ def two_ways(
     forward = annealed_estimate(forth, path.log_z0, n_temperatures)
     backward = annealed_estimate(back, path.log_z0, n_temperatures, backwards=True)
     both = bridge(forth, back, path.log_z0)
-    excess = forward.value - both.value
-    if excess > _RARELY:
-        return TwoWays(forward.value, excess, forward, backward)
-    return TwoWays(both.value, both.error, forward, backward)
+    value, error = both.value, both.error
+    if forward.value - both.value > _RARELY:
+        value, error = forward.value, forward.value - both.value
+    warning = ""
+    if not math.isfinite(value):
+        warning = "Annealing failed: energies are not finite along the way."
+    elif not error <= _VAGUE:
+        warning = (
+            f"log Z is known within {error:.2g} nats only: forward chains say {forward.value:.4g}, backward "
+            f"ones {backward.value:.4g}. More temperatures (n_temperatures) help, more chains hardly do."
+        )
+    return LogZ(value, error, forward.ess, warning)
 
 
 def energy_gap(
