@@ -92,5 +92,7 @@ def test_contributing_names_tables_and_methods_that_are_there():
     pairs = re.findall(r"`([A-Za-z_]+)` (?:in|of|from) `((?:[\w-]+/)+[\w.]+\.py)`", CONTRIBUTING)
     assert len(pairs) > 10
     for name, path in pairs:
+        if path.endswith("/x.py"):  # the file to write
+            continue
         file = next(p for p in (ROOT / path, ROOT / "src" / "reverie" / path) if p.exists())
         assert re.search(rf"^\s*(?:(?:class|def) {name}\b|{name}\b.*=)", file.read_text("utf-8"), re.M), (name, path)

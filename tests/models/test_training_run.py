@@ -38,7 +38,7 @@ def _spoilt(model, *, at, times):
             if made.step == at and left[0] > 0:
                 left[0] -= 1
                 with torch.no_grad():
-                    made.law.m.fill_(float("nan"))
+                    made.network.m.fill_(float("nan"))
                 return {"loss": scalars["loss"] * float("nan")}
             return scalars
 

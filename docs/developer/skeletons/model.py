@@ -10,16 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.arguments import Count, Positive, Share, Whole
-from reverie.compile.step import Compiled
 from reverie.core.random import child_generator
 from reverie.core.types import RandomState
-from reverie.models.training_run import TrainStep
+from reverie.models.averaged_step import AveragedStep
 from reverie.models.base import LikelihoodModel
 from reverie.models.preprocessing import ChangeOfVariables
+from reverie.models.training_run import TrainStep
 from reverie.networks.init import initialise
-from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
-from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["X"]
 
@@ -88,7 +86,8 @@ class X(LikelihoodModel):
         return {"law": initialise(_Normal(n), child_generator(self.seed_, "weights"))}
 
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> TrainStep:
-        return _Step(networks["law"], self.learning_rate, self.max_steps, self.compile)
+        rate = {"learning_rate": self.learning_rate, "max_steps": self.max_steps, "compile": self.compile}
+        return _Step(networks["law"], **rate, ema_decay=0.0)  # a decay of 0 keeps the last weights
 
     def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
         return -self._networks()["law"](features).double(), 0.0
@@ -115,49 +114,21 @@ class _Normal(nn.Module):
         return self.m + torch.randn(n, len(self.m), generator=noise, device=noise.device)
 
 
-class _Step(TrainStep):
-    """Owns the optimiser, takes one step, returns named scalars that stay on the device.
+class _Step(AveragedStep[_Normal]):
+    """What a step descends, and what a check looks at; the optimiser, the average and the state are the parent's.
 
-    `_update` may be compiled: it changes tensors in place, binds none anew, and draws only from `generator`.
+    `loss` may be compiled: it changes tensors in place, binds none anew, and draws only from `generator`.
     """
 
-    def __init__(self, law: nn.Module, learning_rate: float, max_steps: int, compile: object) -> None:
-        self.law, self.learning_rate, self.max_steps = law, learning_rate, max_steps
-        self.step, self.rate_factor = 0, 1.0
-        self.descent = Descent(law.parameters(), "adam", learning_rate=learning_rate, betas=(0.9, 0.999))
-        self.compiled = Compiled(self._update, mode=compile, n_calls=max_steps)
-
-    def train_step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
-        rate = self.learning_rate * self.rate_factor * learning_rate_factor(self.step, self.max_steps)
-        scalars = self.compiled((dict(batch), rate), generator)
-        self.step += 1
-        return scalars
-
-    def _update(self, inputs: tuple[Mapping[str, Tensor], Any], generator: torch.Generator) -> Mapping[str, Tensor]:
-        batch, rate = inputs
-        loss = (self.law(batch["x"]) * batch.get("weight", 1.0)).mean()
-        self.descent.along(loss, rate)
-        return {"loss": loss.detach()}
+    def loss(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        return (self.network(batch["x"]) * batch.get("weight", 1.0)).mean(), {}
 
     def networks(self) -> Mapping[str, nn.Module]:
-        return {"law": self.law}
+        return {"law": self.averaged()}
 
     @torch.no_grad()
     def observe(
         self, held_out: Mapping[str, Tensor], train: Mapping[str, Tensor], generator: torch.Generator
     ) -> Observation:
-        law: Any = self.law
+        law = self.averaged()
         return Observation(self.step, losses=law(held_out["x"]), generated=law.draw(len(held_out["x"]), generator))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "rate_factor": self.rate_factor,
-            "law": self.law.state_dict(),
-            "optimizer": self.descent.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step, self.rate_factor = state["step"], state["rate_factor"]
-        self.law.load_state_dict(state["law"])
-        self.descent.load_state_dict(state["optimizer"])
