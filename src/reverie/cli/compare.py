@@ -27,14 +27,11 @@ def options() -> Options:
     )
     parser.add_argument("--runs", type=list[str], default=[], help=SUPPRESS)
     parser.words = ("runs+",) * _MOST  # each word without dashes is appended to the list
-    parser.add_argument(
-        "--by",
-        type=str | None,
-        default=None,
-        help="Statistic that ranks the runs, or how its name begins: auc, energy, 'KS pt1'. The AUC by default.",
+    parser.option(
+        "--by", "Statistic that ranks the runs, or how its name begins: auc, energy, 'KS pt1'. The AUC by default."
     )
-    parser.add_argument("--alpha", type=float, default=0.05, help="Level of significance.")
-    parser.add_argument("--out", type=str | None, default=None, help="Folder for comparison.json and comparison.html.")
+    parser.option("--alpha", "Level of significance.", float, 0.05)
+    parser.option("--out", "Folder for comparison.json and comparison.html.")
     parser.flag("json", "Print JSON.")
     return parser
 

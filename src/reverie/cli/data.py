@@ -18,13 +18,8 @@ def options() -> Options:
         usage="list | fetch NAME | describe NAME_OR_PATH",
         examples=("reverie data list", "reverie data describe events.csv --columns pt,eta --schema schema.yaml"),
     )
-    parser.add_argument("--columns", type=str | None, default=None, help="Names of the columns to describe.")
-    parser.add_argument(
-        "--schema",
-        type=str | None,
-        default=None,
-        help="Write the schema to this YAML file, to edit.",
-    )
+    parser.option("--columns", "Names of the columns to describe.")
+    parser.option("--schema", "Write the schema to this YAML file, to edit.")
     parser.flag("drop-missing", "Leave out rows with NaN or infinite entries.")
     parser.flag("overwrite", "Replace the schema file if it is there.")
     return parser

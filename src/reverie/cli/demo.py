@@ -17,9 +17,9 @@ def options() -> Options:
         "Train a GAN on 1,797 handwritten digits of 8 x 8 pixels, sample it, validate the samples, write the report.",
         examples=("reverie demo", "reverie demo --out runs/quick --max-time 30s"),
     )
-    parser.add_argument("--out", type=str, default="runs/demo", help="Run folder.")
-    parser.add_argument("--max-time", type=str, default="2m", help="Budget of training time.")
-    parser.add_argument("--seed", type=int, default=0, help="Root of all randomness.")
+    parser.option("--out", "Run folder.", str, "runs/demo")
+    parser.option("--max-time", "Budget of training time.", str, "2m")
+    parser.option("--seed", "Root of all randomness.", int, 0)
     parser.flag("overwrite", "Replace the run that is in the folder.")
     parser.flag("quiet", "No progress.")
     return parser

@@ -26,21 +26,21 @@ def options() -> Options:
             "reverie explore --lecture --out figures",
         ),
     )
-    add = parser.add_argument
-    add("--columns", type=str | None, default=None, help="Names of the columns to look at.")
-    add("--target", type=str | None, default=None, help="Column that a forest predicts; of digits and mnist: label.")
-    add("--weights", type=str | None, default=None, help="Column of event weights.")
-    add("--clusters", type=int | None, default=None, help="Number of clusters; by default it is chosen.")
-    add("--linkage", type=str, default="ward", help="Of the tree of clusters: ward, single, complete or average.")
+    add = parser.option
+    add("--columns", "Names of the columns to look at.")
+    add("--target", "Column that a forest predicts; of digits and mnist: label.")
+    add("--weights", "Column of event weights.")
+    add("--clusters", "Number of clusters; by default it is chosen.", int)
+    add("--linkage", "Of the tree of clusters: ward, single, complete or average.", str, "ward")
     parser.flag("standardise", "Divide columns by their standard deviations: the default unless units are all equal.")
     parser.flag("no-standardise", "Take columns as they are.")
     parser.flag("tsne", "Make a t-SNE picture too, of at most 5,000 rows.")
     parser.flag("covariance", "DATA is a covariance matrix.")
     parser.flag("lecture", "Write the figures of the lecture on many dimensions and ensembles into --out.")
-    add("--max-rows", type=int, default=20_000, help="More rows are cut at random.")
+    add("--max-rows", "More rows are cut at random.", int, 20_000)
     parser.flag("drop-missing", "Leave out rows with NaN or infinite entries.")
-    add("--seed", type=int, default=0, help="Root of all randomness.")
-    add("--out", type=str | None, default=None, help="Folder for exploration.json and exploration.html.")
+    add("--seed", "Root of all randomness.", int, 0)
+    add("--out", "Folder for exploration.json and exploration.html.")
     parser.flag("json", "Print JSON.")
     return parser
 

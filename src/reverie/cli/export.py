@@ -25,20 +25,15 @@ def options() -> Options:
             "reverie export runs/z --to pt2 -o muons.pt2",
         ),
     )
-    parser.add_argument(
+    parser.option(
         "--to",
-        type=str | None,
-        default=None,
-        help="Format: onnx (for ONNX Runtime) or pt2 (for torch.export.load); by default that of the file, else onnx.",
+        "Format: onnx (for ONNX Runtime) or pt2 (for torch.export.load); by default that of the file, else onnx.",
     )
-    parser.add_argument(
-        "-o", "--out", type=str | None, default=None, help="File, .onnx or .pt2; by default RUN/model.onnx."
-    )
-    parser.add_argument(
+    parser.option("-o --out", "File, .onnx or .pt2; by default RUN/model.onnx.")
+    parser.option(
         "--tolerance",
-        type=float | None,
-        default=None,
-        help="Largest difference from the model, relative to a value or the spread of its column; 1e-5.",
+        "Largest difference from the model, relative to a value or the spread of its column; 1e-5.",
+        float,
     )
     parser.flag("overwrite", "Replace the files if they are there.")
     return parser

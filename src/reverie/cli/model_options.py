@@ -63,19 +63,16 @@ def run_options(
     if model is None:
         about += f" Models: {', '.join(MODEL_NAMES)}. Options of a model: reverie {verb} gan --help"
     options = Options(verb, about, words=("model.name", "data"), usage=usage, examples=examples)
-    options.add_argument("--out", type=str | None, default=None, help="Run folder; runs/DATA-MODEL by default.")
-    options.add_argument("--config", type=str | None, default=None, help="YAML file of values; options override them.")
+    options.option("--out", "Run folder; runs/DATA-MODEL by default.")
+    options.option("--config", "YAML file of values; options override them.")
     options.add_fields(RunConfig)
     if with_seeds:
-        options.add_argument(
+        options.option(
             "--seeds",
-            type=int | None,
-            default=None,
-            help="Number of runs that differ in nothing but the seed: FOLDER/seed-0, ...; again carries them on.",
+            "Number of runs that differ in nothing but the seed: FOLDER/seed-0, ...; again carries them on.",
+            int,
         )
-        options.add_argument(
-            "--workers", type=int | None, default=None, help="Runs at a time with --seeds; by default one per core."
-        )
+        options.option("--workers", "Runs at a time with --seeds; by default one per core.", int)
     options.flag("overwrite", "Replace the run that is in the folder.")
     options.flag("print-config", "Print the resolved configuration and stop.")
     options.flag("quiet", "No progress.")
@@ -84,7 +81,7 @@ def run_options(
         options.add_presets(text, partial(preset_arguments, model))
         options.add_model(model, model_class(model))
     else:
-        options.add_argument("--preset", type=str | None, default=None, help="Settings of the model to start from.")
+        options.option("--preset", "Settings of the model to start from.")
     return options
 
 

@@ -46,6 +46,10 @@ class Options(ArgumentParser):
         for word in self.words:
             self.add_argument(f"--{word}", type=str | None, default=None, help=SUPPRESS)
 
+    def option(self, names: str, text: str, kind: Any = str, default: Any = None) -> None:
+        """Add an option with a value of a kind; without a default it may be absent. `names` may be "-o --out"."""
+        self.add_argument(*names.split(), type=kind | None if default is None else kind, default=default, help=text)
+
     def flag(self, name: str, text: str, *more: str) -> None:
         """Add an option without a value."""
         self.add_argument(*more, f"--{name}", action="store_true", help=text)

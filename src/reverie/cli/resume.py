@@ -18,11 +18,9 @@ def options() -> Options:
         usage="RUN",
         examples=("reverie resume runs/z", "reverie resume runs/z --max-time 20m"),
     )
-    parser.add_argument(
+    parser.option(
         "--max-time",
-        type=str | None,
-        default=None,
-        help="New budget of training time, all sessions together; a run that ended at its old budget trains on.",
+        "New budget of training time, all sessions together; a run that ended at its old budget trains on.",
     )
     parser.flag("quiet", "No progress.")
     return parser

@@ -30,52 +30,38 @@ def options() -> Options:
             "reverie sample runs/z -n 1000000000 -o samples --shard 3/20            # the third of twenty tasks",
         ),
     )
-    parser.add_argument("-n", "--n-samples", type=int, default=1000, help="How many samples.")
-    parser.add_argument(
-        "-o",
-        "--out",
-        type=str | None,
-        default=None,
-        help="A file: .npy, .csv, .parquet, .h5 or .root; or, without a suffix, a folder of part files with "
+    parser.option("-n --n-samples", "How many samples.", int, 1000)
+    parser.option(
+        "-o --out",
+        "A file: .npy, .csv, .parquet, .h5 or .root; or, without a suffix, a folder of part files with "
         "_manifest.json, for many samples. RUN/samples.npy by default.",
     )
-    parser.add_argument(
+    parser.option(
         "--condition",
-        type=str | None,
-        default=None,
-        help="Of a model trained with conditions: a value for each, such as label=3 or label=3,energy=20.5; by default "
+        "Of a model trained with conditions: a value for each, such as label=3 or label=3,energy=20.5; by default "
         "each sample has the conditions of a training event. They are written as the last columns, for images "
         "into a second file.",
     )
-    parser.add_argument("--seed", type=int, default=0, help="Seed of the noise; another seed gives other samples.")
-    parser.add_argument(
-        "--workers",
-        type=int | None,
-        default=None,
-        help="Processes; by default one for a file, one per core for a folder. With --engine slurm: tasks.",
+    parser.option("--seed", "Seed of the noise; another seed gives other samples.", int, 0)
+    parser.option(
+        "--workers", "Processes; by default one for a file, one per core for a folder. With --engine slurm: tasks.", int
     )
-    parser.add_argument(
+    parser.option(
         "--engine",
-        type=str,
-        default="pool",
-        help="pool: processes of this machine; dask: workers of a Dask cluster, which must see RUN and OUT; slurm: "
+        "pool: processes of this machine; dask: workers of a Dask cluster, which must see RUN and OUT; slurm: "
         "draw nothing, print the script of a job array.",
+        str,
+        "pool",
     )
-    parser.add_argument(
+    parser.option(
         "--scheduler-file",
-        type=str | None,
-        default=None,
-        help="Of the Dask cluster: what 'dask scheduler --scheduler-file FILE' wrote; by default one on this machine.",
+        "Of the Dask cluster: what 'dask scheduler --scheduler-file FILE' wrote; by default one on this machine.",
     )
-    parser.add_argument(
+    parser.option(
         "--shard",
-        type=str | None,
-        default=None,
-        help="I/K: draw the shards of task I of K only. When all are done, the same command without it joins them.",
+        "I/K: draw the shards of task I of K only. When all are done, the same command without it joins them.",
     )
-    parser.add_argument(
-        "--format", type=str, default="parquet", help="Of part files in a folder: parquet, csv, npy, h5 or root."
-    )
+    parser.option("--format", "Of part files in a folder: parquet, csv, npy, h5 or root.", str, "parquet")
     parser.flag("overwrite", "Replace the file, or the shards of other samples, if there are any.")
     parser.flag("quiet", "No progress.")
     return parser

@@ -22,14 +22,12 @@ def options() -> Options:
             "reverie run rbm spins.npy --out runs/spins",
         ),
     )
-    parser.add_argument("--side", type=int, default=16, help="Sites along an edge of the periodic lattice, at least 2.")
-    parser.add_argument("--beta", type=float, default=0.44, help="Inverse temperature in units of 1/J, at least 0.")
-    parser.add_argument("--field", type=float, default=0.0, help="External field in units of J.")
-    parser.add_argument("-n", "--n-samples", type=int, default=10_000, help="How many configurations.")
-    parser.add_argument(
-        "-o", "--out", type=str | None, default=None, help="File: .npy, .csv, .parquet, .h5 or .root; spins.npy."
-    )
-    parser.add_argument("--seed", type=int, default=0, help="Seed; another seed gives other configurations.")
+    parser.option("--side", "Sites along an edge of the periodic lattice, at least 2.", int, 16)
+    parser.option("--beta", "Inverse temperature in units of 1/J, at least 0.", float, 0.44)
+    parser.option("--field", "External field in units of J.", float, 0.0)
+    parser.option("-n --n-samples", "How many configurations.", int, 10_000)
+    parser.option("-o --out", "File: .npy, .csv, .parquet, .h5 or .root; spins.npy.")
+    parser.option("--seed", "Seed; another seed gives other configurations.", int, 0)
     parser.flag("overwrite", "Replace the file if it is there.")
     return parser
 

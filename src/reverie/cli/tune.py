@@ -28,13 +28,13 @@ def options(model: str | None = None) -> Options:
     for action in parser._actions:
         if action.dest in _TEXTS:
             action.help = _TEXTS[action.dest]
-    add = parser.add_argument
-    add("--trials", type=int, default=30, help="Configurations that are tried in all; the first is the default.")
-    add("--workers", type=int, default=1, help="Processes that share the work.")
-    add("--space", type=str | None, default=None, help=f"What is searched: {_SPACE}")
-    add("--by", type=str, default="auto", help="What judges: likelihood, samples, or auto: the first, if there is one.")
-    add("--tune-fraction", type=float, default=0.25, help="Part of the training rows that judges the trials.")
-    add("--repeats", type=int, default=3, help="Trainings of winner and default that are quoted in the end.")
+    add = parser.option
+    add("--trials", "Configurations that are tried in all; the first is the default.", int, 30)
+    add("--workers", "Processes that share the work.", int, 1)
+    add("--space", f"What is searched: {_SPACE}")
+    add("--by", "What judges: likelihood, samples, or auto: the first, if there is one.", str, "auto")
+    add("--tune-fraction", "Part of the training rows that judges the trials.", float, 0.25)
+    add("--repeats", "Trainings of winner and default that are quoted in the end.", int, 3)
     parser.flag("no-prune", "Let every trial take all its steps; else those that lag behind are stopped.")
     return parser
 

@@ -13,6 +13,11 @@ __all__ = ["main", "options"]
 _MOST_PERMUTATIONS = 1_000_000  # more would neither fit nor end
 _SHARING = ("workers", "engine", "scheduler_file", "max_time", "quiet")  # what may be said beside a run folder
 
+_OF_FILES = (
+    "train", "calibration", "columns", "weights", "observables", "modes", "seed", "out", "drop_missing", "correlated",
+    "max_samples", "max_time", "quiet",
+)  # fmt: skip
+
 
 def options() -> Options:
     """Return the options of the verb."""
@@ -39,41 +44,27 @@ def options() -> Options:
         "out": "Folder for validation.json and report.html.",
     }
     for name, text in texts.items():
-        parser.add_argument(f"--{name}", type=str | None, default=None, help=text)
-    parser.add_argument(
-        "--modes",
-        type=int | None,
-        default=None,
-        help="Compare this many clusters of real events; 0: as many as there are.",
-    )
-    parser.add_argument("--classifiers", type=str, default="auto", help="Of boosting, forest, mlp, cnn; or none.")
-    parser.add_argument(
-        "--correlated", type=str, default="auto", help="Rows of a chain: auto (blocks), thin, or ignore."
-    )
-    parser.add_argument("--permutations", type=int, default=999, help="The smallest p-value is 1 over this plus one.")
-    parser.add_argument("--max-samples", type=int, default=10_000, help="Most rows used of each sample.")
-    parser.add_argument(
+        parser.option(f"--{name}", text)
+    parser.option("--modes", "Compare this many clusters of real events; 0: as many as there are.", int)
+    parser.option("--classifiers", "Of boosting, forest, mlp, cnn; or none.", str, "auto")
+    parser.option("--correlated", "Rows of a chain: auto (blocks), thin, or ignore.", str, "auto")
+    parser.option("--permutations", "The smallest p-value is 1 over this plus one.", int, 999)
+    parser.option("--max-samples", "Most rows used of each sample.", int, 10_000)
+    parser.option(
         "--max-time",
-        type=str | None,
-        default=None,
-        help="Most time, such as 90s or 5m: the cheapest tests come first, what does not fit is left out and named. "
+        "Most time, such as 90s or 5m: the cheapest tests come first, what does not fit is left out and named. "
         "By default no limit; for a run folder that of the run.",
     )
-    parser.add_argument("--seed", type=int, default=0, help="Seed of the permutations.")
-    parser.add_argument(
+    parser.option("--seed", "Seed of the permutations.", int, 0)
+    parser.option(
         "--workers",
-        type=int | None,
-        default=None,
-        help="Processes that share the tests; the verdict is the same to the last bit. By default threads of this one.",
+        "Processes that share the tests; the verdict is the same to the last bit. By default threads of this one.",
+        int,
     )
-    parser.add_argument(
-        "--engine", type=str, default="pool", help="pool: processes of this machine; dask: workers of a Dask cluster."
-    )
-    parser.add_argument(
+    parser.option("--engine", "pool: processes of this machine; dask: workers of a Dask cluster.", str, "pool")
+    parser.option(
         "--scheduler-file",
-        type=str | None,
-        default=None,
-        help="Of the Dask cluster: what 'dask scheduler --scheduler-file FILE' wrote; by default one on this machine.",
+        "Of the Dask cluster: what 'dask scheduler --scheduler-file FILE' wrote; by default one on this machine.",
     )
     parser.flag("quiet", "No progress.")
     parser.flag("drop-missing", "Leave out rows with NaN or infinite entries.")
@@ -130,23 +121,6 @@ def _validated(values: Any, executor: Any) -> Any:
     if values.generated is None:
         return validate_run(values.real, max_time=values.max_time, executor=executor, quiet=values.quiet)
     listed = () if values.classifiers == "none" else tuple(values.classifiers.split(","))
-    return validate_files(
-        values.real,
-        values.generated,
-        train=values.train,
-        calibration=values.calibration,
-        columns=values.columns,
-        weights=values.weights,
-        observables=values.observables,
-        modes=values.modes,
-        seed=values.seed,
-        out=values.out,
-        drop_missing=values.drop_missing,
-        classifiers="auto" if listed == ("auto",) else listed,
-        correlated=values.correlated,
-        n_permutations=values.permutations,
-        max_samples=values.max_samples,
-        max_time=values.max_time,
-        quiet=values.quiet,
-        executor=executor,
-    )
+    classifiers = "auto" if listed == ("auto",) else listed
+    options = {name: values[name] for name in _OF_FILES} | {"n_permutations": values.permutations}
+    return validate_files(values.real, values.generated, classifiers=classifiers, executor=executor, **options)
