@@ -220,7 +220,11 @@ def compare_runs(paths: Sequence[str | Path], *, by: str | None = None, alpha: f
     runs.sort(key=lambda run: run.scores[by].value)
     scores = [run.scores[by] for run in runs]
     pairs = _adjusted(
-        [Pair(runs[i].name, runs[j].name, *difference(scores[i], scores[j])) for i, j in _index_pairs(runs)], alpha
+        [
+            Pair(runs[i].name, runs[j].name, *difference(scores[i], scores[j]))
+            for i, j in combinations(range(len(runs)), 2)
+        ],
+        alpha,
     )
     if any(pair.p_value is None for pair in pairs):
         notes.append(_NO_ERRORS.format(by=by))
@@ -277,10 +281,6 @@ def _chosen(by: str | None, shared: Sequence[str]) -> str:
     return hits[0]
 
 
-def _index_pairs(items: Sequence[Any]) -> list[tuple[int, int]]:
-    return list(combinations(range(len(items)), 2))
-
-
 def _adjusted(pairs: Sequence[Pair], alpha: float) -> list[Pair]:
     """Return `pairs` with Holm's p-values, over those that have one."""
     known = iter(holm([pair.p_value for pair in pairs if pair.p_value is not None]))
@@ -316,7 +316,9 @@ def _grouped(runs: Sequence[Run], by: str, alpha: float) -> tuple[list[Group], l
     ]
     if min(map(len, ordered)) < 2:
         return groups, []
-    tests = [(i, j, welch(_values(ordered[i], by), _values(ordered[j], by))) for i, j in _index_pairs(ordered)]
+    tests = [
+        (i, j, welch(_values(ordered[i], by), _values(ordered[j], by))) for i, j in combinations(range(len(ordered)), 2)
+    ]
     return groups, _adjusted([Pair(groups[i].name, groups[j].name, *test) for i, j, test in tests], alpha)
 
 
@@ -378,7 +380,10 @@ def scores_of(result: ValidationResult) -> dict[str, Score]:
         value = _finite(row["value"])
         if row["statistic"] != CLASSIFIER_ROW and value is not None:
             name = " ".join(filter(None, (row["statistic"], row["feature"])))
-            scores.update([_growing(name, value, _finite(row.get("error")), _finite(row.get("real_vs_real")))])
+            error, real = _finite(row.get("error")), _finite(row.get("real_vs_real"))
+            if name in ("precision", "recall", "density", "coverage"):  # they shrink with the difference
+                name, value, real = f"1 - {name}", 1 - value, None if real is None else 1 - real
+            scores[name] = Score(value, error, real)
     return scores
 
 
@@ -405,7 +410,8 @@ def check_comparable(runs: Sequence[Run]) -> list[str]:
     if len({_test_text(run) for run in runs}) > 1:
         texts = "; ".join(f"{run.name}: {_test_text(run)}" for run in runs)
         notes.append(f"The validations differ, and so may the scale of their statistics: {texts}.")
-    below = [run.name for run in runs if _is_below_chance(run.scores.get(AUC))]
+    areas = {run.name: run.scores[AUC] for run in runs if AUC in run.scores}
+    below = [name for name, auc in areas.items() if auc.value + 3 * (auc.error or math.inf) < 0.5]
     if below:
         notes.append(
             f"The AUC of {', '.join(below)} is below 1/2 by more than three errors. No difference of laws does that; "
@@ -423,17 +429,6 @@ def _test_text(run: Run) -> str:
     sizes, auc = run.result.sizes, run.result.auc
     learner = "no classifier" if auc is None else f"classifier {auc.learner}"
     return f"{sizes.get('n_real', 0):,} real and {sizes.get('n_generated', 0):,} generated events, {learner}"
-
-
-def _is_below_chance(score: Score | None) -> bool:
-    return score is not None and score.value + 3 * (score.error or math.inf) < 0.5
-
-
-def _growing(name: str, value: float, error: float | None, real: float | None) -> tuple[str, Score]:
-    """Return name and score of a statistic that grows with the difference; of a coverage, what it lacks to 1."""
-    if name not in ("precision", "recall", "density", "coverage"):
-        return name, Score(value, error, real)
-    return f"1 - {name}", Score(1 - value, error, None if real is None else 1 - real)
 
 
 def _finite(value: Any) -> float | None:

@@ -80,10 +80,14 @@ def open_with_conditions(
     """
     if condition is None:
         return open_data(data, columns=columns, weights=weights, schema=schema, drop_missing=drop_missing), None
-    if is_file_name(condition) or (condition == _LABEL and _is_image_set(data)):
+    has_images = _in_catalogue(data) and len(catalogue.entry(data).event_shape) > 1
+    if is_file_name(condition) or (condition == _LABEL and has_images):
         events = find_data(data, columns=columns, weights=weights)
         events = events if schema is None else _with_schema(events, schema)
-        conditions = read(condition) if is_file_name(condition) else _labels(data)
+        if is_file_name(condition):
+            conditions = read(condition)
+        else:
+            conditions = Dataset(catalogue.load_labels(data)[:, None], names=[_LABEL], kind="categorical")
     else:
         events, conditions = _columns_apart(data, condition, columns=columns, weights=weights, schema=schema)
     if len(events) != len(conditions):
@@ -181,14 +185,6 @@ def is_file_name(condition: str) -> bool:
 
 def _in_catalogue(data: str) -> bool:
     return data in catalogue.entries() and not looks_like_path(data)
-
-
-def _is_image_set(data: str) -> bool:
-    return _in_catalogue(data) and len(catalogue.entry(data).event_shape) > 1
-
-
-def _labels(data: str) -> Dataset:
-    return Dataset(catalogue.load_labels(data)[:, None], names=[_LABEL], kind="categorical")
 
 
 def _columns_apart(

@@ -1,7 +1,6 @@
 """What a run stands on: versions, device, threads; and a self-test that is bounded by time."""
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import subprocess
@@ -42,16 +41,19 @@ def environment(*, device: str = "") -> dict[str, Any]:
     """Return what a run folder records of the machine; `device` is the one that trained."""
     import torch
 
+    from reverie.scale.executors import available_cores
+
+    commit = _ask_git("rev-parse", "HEAD")
     return {
         "versions": versions(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "n_cores": _cores(),
+        "n_cores": available_cores(),
         "torch_threads": torch.get_num_threads(),
-        "devices": _devices(),
+        "devices": ["cpu", *(f"cuda:{k} {torch.cuda.get_device_name(k)}" for k in range(torch.cuda.device_count()))],
         "device": device,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "git": _git(),
+        "git": None if commit is None else {"commit": commit, "changed_files": bool(_ask_git("status", "--porcelain"))},
     }
 
 
@@ -97,28 +99,12 @@ def _can_write() -> bool:
         return False
 
 
-def _devices() -> list[str]:
-    import torch
-
-    return ["cpu", *(f"cuda:{k} {torch.cuda.get_device_name(k)}" for k in range(torch.cuda.device_count()))]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _processor() -> str:
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _git() -> dict[str, Any] | None:
-    """Return commit and state of the working tree that the command was given in, if it is one."""
-    commit = _ask_git("rev-parse", "HEAD")
-    return None if commit is None else {"commit": commit, "changed_files": bool(_ask_git("status", "--porcelain"))}
 
 
 def _ask_git(*arguments: str) -> str | None:

@@ -190,25 +190,25 @@ def load_inputs(config: RunConfig) -> Inputs:
         drop_missing=config.drop_missing,
     )
     _check_shape(events.event_shape, config.data)
-    _check_size(len(events), config)
+    n, n_held_out = len(events), round(config.held_out * len(events))
+    if min(n_held_out, n - n_held_out) < LEAST_ROWS:
+        raise InputError(
+            f"Expected at least {LEAST_ROWS} rows to train on and {LEAST_ROWS} to hold out, got {n:,} rows in "
+            f"{config.data!r}. Give more data; rows are samples."
+        )
     for dataset in (events, conditions):
         if dataset is not None:
             check_trainable(dataset)
     source = Part(events, conditions)
     train, held_out = _split(source, config)
-    known = _known(train, config.seed)
+    known = train  # in random order; of a large table a sample
+    if isinstance(train.events.values, LazyTable):
+        known = train.take(_drawn(train.events, config.seed))
     if source.weights is None:
         return Inputs(source, train, held_out, known)
     if source.conditions is not None:
         return _thinned(source, train, held_out, known, config.seed)
     return Inputs(source, train, held_out, known, _too_few(held_out))
-
-
-def _known(train: Part, seed: int) -> Part:
-    """Return the training rows in random order; a sample of those of a large table."""
-    if not isinstance(train.events.values, LazyTable):
-        return train
-    return train.take(_drawn(train.events, seed))
 
 
 def drawn_from(dataset: Dataset, seed: int) -> Dataset:
@@ -298,15 +298,6 @@ def _check_shape(shape: tuple[int, ...], name: str) -> None:
         raise InputError(
             f"Expected a table (n, d), images (n, height, width) or (n, channel, height, width) in {name!r}, got shape "
             f"(n, {', '.join(map(str, shape))}). Reshape the events."
-        )
-
-
-def _check_size(n: int, config: RunConfig) -> None:
-    n_held_out = round(config.held_out * n)
-    if min(n_held_out, n - n_held_out) < LEAST_ROWS:
-        raise InputError(
-            f"Expected at least {LEAST_ROWS} rows to train on and {LEAST_ROWS} to hold out, got {n:,} rows in "
-            f"{config.data!r}. Give more data; rows are samples."
         )
 
 

@@ -136,7 +136,8 @@ def resume(path: str | Path, *, max_time: str | None = None, quiet: bool = False
         ended = status.get("training") if folder.is_trained else None
         end = None if ended is None else TrainingEnd.from_json(ended)
         model = None
-        if end is None or (max_time is not None and _has_time_again(end, config)):
+        budget = parse_duration(max_time)
+        if end is None or (budget is not None and end.ended_by == "max_time" and budget > end.seconds):
             model = make_model(config)
             end = _train_on(folder, config, inputs, model, runtime, quiet=quiet)
         elif not _unfinished(folder, config, inputs, stages):
@@ -304,11 +305,6 @@ def _recorded(folder: RunFolder) -> tuple[RunConfig, Inputs]:
     inputs = load_inputs(config)
     inputs.check_same(folder.read_json("data.json"))
     return config, inputs
-
-
-def _has_time_again(end: TrainingEnd, config: RunConfig) -> bool:
-    budget = parse_duration(config.max_time)
-    return end.ended_by == "max_time" and budget is not None and budget > end.seconds
 
 
 def _runtime(config: RunConfig) -> Distributed | None:

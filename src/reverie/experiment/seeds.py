@@ -103,15 +103,14 @@ def _one(job: SeedRun) -> _Ended:
     begun = (out / "config.yaml").is_file() and not job.overwrite
     try:
         with contextlib.redirect_stdout(printed):
-            code = resume(out, quiet=True) if begun else _start(job)
+            if begun:
+                code = resume(out, quiet=True)
+            else:
+                own: Any = {"overwrite": job.overwrite, "command": job.command, "quiet": True}
+                code = start(job.config, job.out, stages=job.stages, **own)
     except ReverieError as error:
         return _Ended(1, printed.getvalue(), str(error))
     return _Ended(code, printed.getvalue())
-
-
-def _start(job: SeedRun) -> int:
-    how: Any = {"overwrite": job.overwrite, "command": job.command, "quiet": True}
-    return start(job.config, job.out, stages=job.stages, **how)
 
 
 def _check_same(place: Path, config: RunConfig, *, overwrite: bool) -> None:

@@ -275,7 +275,7 @@ def tune(
     check_positive("--workers", workers, integer=True)
     options = all_options(config)
     settings = StudySettings(
-        run=RunConfig(**{**_as_dict(config), "model": {"name": config.model_name, **options}}),
+        run=replace(config, model={"name": config.model_name, **options}),
         space=search_space(space, config.model_name, options).text,
         by=resolved_criterion(by, config.model_name),
         tune_fraction=tune_fraction,
@@ -373,7 +373,3 @@ def _helpers(folder: Path, trials: int, workers: int, *, stop: Callable[[], bool
 def _threads(workers: int) -> int:
     most = torch.get_num_threads()
     return most if workers == 1 else max(1, min(most, (os.cpu_count() or 1) // workers))
-
-
-def _as_dict(config: RunConfig) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in config.__dataclass_fields__}

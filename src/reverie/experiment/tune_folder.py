@@ -188,13 +188,14 @@ def write_results(folder: Path, settings: StudySettings, inputs: Inputs) -> str:
     content = results(folder, settings, inputs)
     write_json(folder / "tune.json", content)
     lines = [as_text(content)]
+    references = [(key, BIBLIOGRAPHY[key]) for key in ("reverie", "akiba2019", "bergstra2011")]
     if content["best"] is not None:
         best = next(trial for trial in content["trials"] if trial["number"] == content["best"])
         text = configured(settings.run, best["options"]).to_yaml()
         write_text(folder / "best.yaml", f"# reverie run --config {folder / 'best.yaml'} --out runs/best\n{text}")
         lines.append(f"best: {folder / 'best.yaml'}")
         content["configuration"] = text
-    lines.append(f"page: {save(folder / 'tune.html', tuning_page(content, references=_references()))}")
+    lines.append(f"page: {save(folder / 'tune.html', tuning_page(content, references=references))}")
     return "\n".join(lines)
 
 
@@ -210,7 +211,10 @@ def results(folder: Path, settings: StudySettings, inputs: Inputs) -> dict[str, 
         "data": settings.run.data.rsplit("/", 1)[-1],
         "by": settings.by,
         "space": settings.space,
-        "options": {name: _scale(option) for name, option in space.options.items()},
+        "options": {
+            name: ("log" if option.is_log else "linear") if isinstance(option, Range) else "choice"
+            for name, option in space.options.items()
+        },
         "default": {name: settings.run.model_options[name] for name in space.options},
         "rows": {"learnt": len(learnt), "judged": len(judged), "quoted": len(inputs.held_out)},
         "seed": settings.run.seed,
@@ -220,10 +224,6 @@ def results(folder: Path, settings: StudySettings, inputs: Inputs) -> dict[str, 
         "best": None if best is None else best.number,
         "quoted": None if best is None else _quoted(folder, best.number, settings.repeats),
     }
-
-
-def _scale(option: Any) -> str:
-    return ("log" if option.is_log else "linear") if isinstance(option, Range) else "choice"
 
 
 def trial_entry(slot: Slot) -> dict[str, Any]:
@@ -265,7 +265,3 @@ def _quoted(folder: Path, best: int, repeats: int) -> dict[str, Any] | None:
     if best and both:
         entry["difference"] = asdict(difference([scores[best][r] for r in both], [scores[0][r] for r in both]))
     return entry
-
-
-def _references() -> list[tuple[str, str]]:
-    return [(key, BIBLIOGRAPHY[key]) for key in ("reverie", "akiba2019", "bergstra2011")]

@@ -130,26 +130,24 @@ def build(
         if snapshots:
             shaped = [(int(step), _shaped(x, samples.real.shape[1:])) for step, x in snapshots]
             sections.append(snapshots_section(samples, shaped))
-        sections += _sample_sections(samples, result)
+        if samples.are_images:
+            sections.append(images_section(samples))
+        else:
+            p_values = {c.feature: c.p_value for c in result.checks if c.feature and c.name == "KS"} if result else {}
+            both = len(samples.real) and len(samples.generated) and samples.weights is None
+            sections += [marginals_section(samples, p_values), pairs_section(samples) if both else None]
         sections += [conditions_section(samples, read_conditions(conditions)), replicas_section(samples)]
         sections.append(latent_section(latent, samples.names, samples.kinds))
     if result is not None:
         sections += [where_section(result), validation_section(result), copies_section(result.memorisation)]
     origin = {"config": config, "resolved": resolved, "environment": environment}
     sections.append(provenance_section(provenance=provenance, command=command, **origin))
-    cited = references if references is not None else _references(result)
-    if cited:
-        sections.append(references_section(cited))
+    if references is None and result is not None:
+        references = [(key, BIBLIOGRAPHY[key]) for key in result.references if key in BIBLIOGRAPHY]
+    if references:
+        sections.append(references_section(references))
     kept = tuple(section for section in sections if section is not None)
     return Page(title, subtitle, kept, meta=_meta(samples, result, history, training))
-
-
-def _sample_sections(samples: Samples, result: "ValidationResult | None") -> list[Section | None]:
-    if samples.are_images:
-        return [images_section(samples)]
-    p_values = {c.feature: c.p_value for c in result.checks if c.feature and c.name == "KS"} if result else {}
-    both = len(samples.real) and len(samples.generated) and samples.weights is None
-    return [marginals_section(samples, p_values), pairs_section(samples) if both else None]
 
 
 def _samples(
@@ -182,12 +180,6 @@ def _shaped(values: Any, shape: Sequence[int]) -> np.ndarray:
     return x.reshape(len(x), *shape) if same_size or x.ndim == 1 else x
 
 
-def _references(result: "ValidationResult | None") -> list[tuple[str, str]]:
-    if result is None:
-        return []
-    return [(key, BIBLIOGRAPHY[key]) for key in result.references if key in BIBLIOGRAPHY]
-
-
 def _meta(
     samples: Samples | None,
     result: "ValidationResult | None",
@@ -203,13 +195,10 @@ def _meta(
     if history:
         last = history[-1]
         parts.append(f"training steps: {last.get('step', len(history)):,.0f}")
-        parts += [f"training time: {_time(last['seconds'])}"] if last.get("seconds") else []
+        minutes, rest = divmod(round(last.get("seconds", 0.0)), 60)
+        time = f"{minutes} min {rest} s" if minutes else f"{last.get('seconds', 0.0):.1f} s"
+        parts += [f"training time: {time}"] if last.get("seconds") else []
     parts += [f"steps {training['compiled']}"] if training and training.get("compiled") else []
     if result is not None:
         parts.append(f"validation seed: {result.seed}")
     return tuple(parts)
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

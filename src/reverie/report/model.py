@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reverie.core.assessment import Assessment, Curves, LatentView
+from reverie.core.assessment import Assessment, LatentView
 from reverie.plots.latent import latent_codes, latent_manifold, latent_traversals
 from reverie.plots.style import to_png, to_svg
 from reverie.plots.training import line_figure
@@ -29,13 +29,12 @@ def assessment_section(assessment: Assessment | None) -> Section | None:
         )
         blocks.append(Table(("Quantity", "Value", "Meaning"), rows))
     if assessment.curves:
-        blocks.append(Gallery(tuple(_picture(curves) for curves in assessment.curves), size="large"))
+        pictures = []
+        for c in assessment.curves:
+            figure = line_figure(c.lines, title=c.title, x_label=c.x_label, y_label=c.y_label)
+            pictures.append(Picture(to_svg(figure), f"{c.title}: {c.y_label} against {c.x_label}."))
+        blocks.append(Gallery(tuple(pictures), size="large"))
     return Section("model", "What the model says of itself", tuple(blocks), "Model")
-
-
-def _picture(curves: Curves) -> Picture:
-    figure = line_figure(curves.lines, title=curves.title, x_label=curves.x_label, y_label=curves.y_label)
-    return Picture(to_svg(figure), f"{curves.title}: {curves.y_label} against {curves.x_label}.")
 
 
 def latent_section(view: LatentView | None, names: Sequence[str], kinds: Sequence[str]) -> Section | None:
@@ -49,20 +48,26 @@ def latent_section(view: LatentView | None, names: Sequence[str], kinds: Sequenc
     if view is None:
         return None
     is_image = view.traversals.ndim > 3
-    blocks: list[Block] = [Text(_lead(view)), _traversals(view, names, kinds[0] if is_image else None)]
-    pictures = [_manifold(view, kinds[0])] if view.manifold.size else []
-    pictures += [_codes(view)] if len(view.dimensions) > 1 else []
-    blocks += [Gallery(tuple(pictures))] if pictures else []
-    return Section("latent", "A look into the latent space", tuple(blocks), "Latent space")
-
-
-def _lead(view: LatentView) -> str:
     n, d = view.n_latent, len(view.dimensions)
     which = "All" if d == n else f"{d} of {n}"
     order = "that differ most from the prior" if view.is_prior else "in which the codes spread most"
     scale = "of the prior N(0, 1)" if view.is_prior else "of the codes, from their mean"
     shown = f"{which} dimensions are shown, those {order} first." if d == n else f"The {which} dimensions {order}."
-    return f"{shown} Latent vectors are counted in standard deviations {scale}."
+    lead = f"{shown} Latent vectors are counted in standard deviations {scale}."
+    blocks: list[Block] = [Text(lead), _traversals(view, names, kinds[0] if is_image else None)]
+    pictures, first = [], tuple(int(k) for k in view.dimensions[:2])
+    if view.manifold.size:
+        drawn = to_png(latent_manifold(view.manifold, dimensions=(first[0], first[1]), kind=kinds[0]))
+        alt = f"Mean events on a grid of latent dimensions {first[0]} and {first[1]}."
+        caption = "The plane of the first two at normal quantiles: each picture stands for as much probability."
+        pictures.append(Picture(drawn, alt, caption, media="png"))
+    if d > 1:
+        drawn = to_svg(latent_codes(view.codes, dimensions=(0, 1), names=first, is_prior=view.is_prior))
+        alt = "Where held-out events lie in the first two latent dimensions."
+        circles = " Circles: one and two standard deviations of the prior." if view.is_prior else ""
+        pictures.append(Picture(drawn, alt, f"{len(view.codes):,} held-out events in the first two.{circles}"))
+    blocks += [Gallery(tuple(pictures))] if pictures else []
+    return Section("latent", "A look into the latent space", tuple(blocks), "Latent space")
 
 
 def _traversals(view: LatentView, names: Sequence[str], kind: str | None) -> Picture:
@@ -77,19 +82,3 @@ def _traversals(view: LatentView, names: Sequence[str], kind: str | None) -> Pic
     alt = f"A row of mean events per latent dimension, which goes {ends}."
     caption = f"A row per dimension: the mean event as it goes {ends}, the others at 0."
     return Picture(to_png(figure), alt, caption, media="png", wide=True)
-
-
-def _manifold(view: LatentView, kind: str) -> Picture:
-    i, j = (int(k) for k in view.dimensions[:2])
-    figure = latent_manifold(view.manifold, dimensions=(i, j), kind=kind)
-    alt = f"Mean events on a grid of latent dimensions {i} and {j}."
-    caption = "The plane of the first two at normal quantiles: each picture stands for as much probability."
-    return Picture(to_png(figure), alt, caption, media="png")
-
-
-def _codes(view: LatentView) -> Picture:
-    names = tuple(int(k) for k in view.dimensions[:2])
-    figure = latent_codes(view.codes, dimensions=(0, 1), names=names, is_prior=view.is_prior)
-    alt = "Where held-out events lie in the first two latent dimensions."
-    circles = " Circles: one and two standard deviations of the prior." if view.is_prior else ""
-    return Picture(to_svg(figure), alt, f"{len(view.codes):,} held-out events in the first two.{circles}")

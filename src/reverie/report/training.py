@@ -89,9 +89,14 @@ def health_section(history: Sequence[Mapping[str, Any]], training: Mapping[str, 
     alarms, n_checks = alarms_of(history), len(checks)
     if not alarms and not n_checks:
         return None
-    blocks: list[Block] = [Text(_ending(training) + _count_text(alarms, n_checks) + _best_text(history))]
+    blocks: list[Block] = [Text(_summary(history, alarms, n_checks, training or {}))]
     if alarms:
-        blocks.append(_alarm_table(alarms))
+        alarm_rows = [
+            (Cell(f"{alarm['step']:,}", "number"), Cell(str(alarm["kind"]), "bad"))
+            + (Cell(str(alarm["evidence"])), Cell(str(alarm["remedy"])))
+            for alarm in alarms
+        ]
+        blocks.append(Table(("Step", "Alarm", "Evidence", "What to do"), tuple(alarm_rows)))
     drawn = (
         (
             held_out_score(history, alarms),
@@ -114,54 +119,41 @@ def health_section(history: Sequence[Mapping[str, Any]], training: Mapping[str, 
     if n_checks:
         last = checks[-1]
         blocks.append(Text(_LEAD if "d_auc" in last else _LEAD_ALONE, "note"))
-        blocks.append(Details(f"What the last check measured (step {last['step']:,})", (_last_check(last),)))
+        rows = [
+            (Cell(key, "code"), Cell(number(last[key]), "number"), Cell(text))
+            for key, text in _MEANINGS.items()
+            if key in last
+        ]
+        table = Table(("Quantity", "Value", "Meaning"), tuple(rows))
+        blocks.append(Details(f"What the last check measured (step {last['step']:,})", (table,)))
     return Section("health", "Health of training", tuple(blocks), "Health")
 
 
-def _ending(training: Mapping[str, Any] | None) -> str:
-    reason = _ENDINGS.get(str((training or {}).get("ended_by")))
-    steps = (training or {}).get("compiled")
-    sentence = f"Training ended at step {(training or {})['step']:,}: {reason}. " if reason else ""
-    return f"{sentence}Steps were {steps}. " if steps else sentence
-
-
-def _count_text(alarms: Sequence[Mapping[str, Any]], n_checks: int) -> str:
-    if not alarms:
-        return f"No alarm in {_counted(n_checks, 'check')} on held-out events."
-    return f"{_counted(len(alarms), 'alarm')} in {_counted(n_checks, 'check')} on held-out events."
-
-
-def _best_text(history: Sequence[Mapping[str, Any]]) -> str:
+def _summary(
+    history: Sequence[Mapping[str, Any]],
+    alarms: Sequence[Mapping[str, Any]],
+    n_checks: int,
+    training: Mapping[str, Any],
+) -> str:
+    """Return how training ended, how many alarms there were, and which step the model is of."""
+    sentences = []
+    if reason := _ENDINGS.get(str(training.get("ended_by"))):
+        sentences.append(f"Training ended at step {training['step']:,}: {reason}.")
+    if training.get("compiled"):
+        sentences.append(f"Steps were {training['compiled']}.")
+    n_alarms = _counted(len(alarms), "alarm") if alarms else "No alarm"
+    sentences.append(f"{n_alarms} in {_counted(n_checks, 'check')} on held-out events.")
     best = best_step(history)
     row = next((r for r in history if r.get("step") == best and "score" in r), None)
-    if row is None:
-        return ""
-    text = f" The model is that of step {best:,}, with a score of {measured(row['score'], row.get('score_error'))}"
-    level = f" (real against real: {number(row['score_real'])})" if "score_real" in row else ""
-    return f"{text}{level}."
+    if row is not None:
+        level = f" (real against real: {number(row['score_real'])})" if "score_real" in row else ""
+        score = measured(row["score"], row.get("score_error"))
+        sentences.append(f"The model is that of step {best:,}, with a score of {score}{level}.")
+    return " ".join(sentences)
 
 
 def _counted(n: int, word: str) -> str:
     return f"{n:,} {word}" + ("" if n == 1 else "s")
-
-
-def _alarm_table(alarms: Sequence[Mapping[str, Any]]) -> Table:
-    rows = tuple(
-        (
-            Cell(f"{alarm['step']:,}", "number"),
-            Cell(str(alarm["kind"]), "bad"),
-            Cell(str(alarm["evidence"])),
-            Cell(str(alarm["remedy"])),
-        )
-        for alarm in alarms
-    )
-    return Table(("Step", "Alarm", "Evidence", "What to do"), rows)
-
-
-def _last_check(row: Mapping[str, Any]) -> Table:
-    rows = tuple((Cell(key, "code"), Cell(number(row[key]), "number"), Cell(text))
-                 for key, text in _MEANINGS.items() if key in row)  # fmt: skip
-    return Table(("Quantity", "Value", "Meaning"), rows)
 
 
 def training_section(history: Sequence[Mapping[str, Any]], *, is_watched: bool = False) -> Section | None:
@@ -239,14 +231,11 @@ def replicas_section(samples: Samples) -> Section | None:
         f"deviation over the replicas, from {n:,} samples of each; part of it is the noise of these samples. The same "
         "spread is hatched in the panels of the columns, from the lowest to the highest replica in each bin."
     )
-    blocks: list[Block] = [Text(text), _table(samples)]
-    return Section("replicas", "How much the seed matters", tuple(blocks), "Replicas")
-
-
-def _table(samples: Samples) -> Table:
     headers = ("Column", "Mean, real", "Mean, replicas", "Sd, real", "Sd, replicas", "KS distance, replicas",
                "worst replica")  # fmt: skip
-    return Table(headers, tuple(_row(samples, name, j) for j, name in enumerate(samples.rows_of_numbers)))
+    rows = tuple(_row(samples, name, j) for j, name in enumerate(samples.rows_of_numbers))
+    blocks: list[Block] = [Text(text), Table(headers, rows)]
+    return Section("replicas", "How much the seed matters", tuple(blocks), "Replicas")
 
 
 def _row(samples: Samples, name: str, j: int) -> tuple[Cell, ...]:
