@@ -218,14 +218,8 @@ def compare_runs(paths: Sequence[str | Path], *, by: str | None = None, alpha: f
     shared = [name for name in runs[0].scores if all(name in run.scores for run in runs)]
     by = _chosen(by, shared)
     runs.sort(key=lambda run: run.scores[by].value)
-    scores = [run.scores[by] for run in runs]
-    pairs = _adjusted(
-        [
-            Pair(runs[i].name, runs[j].name, *difference(scores[i], scores[j]))
-            for i, j in combinations(range(len(runs)), 2)
-        ],
-        alpha,
-    )
+    compared = [(a, b, difference(a.scores[by], b.scores[by])) for a, b in combinations(runs, 2)]
+    pairs = _adjusted([Pair(a.name, b.name, *test) for a, b, test in compared], alpha)
     if any(pair.p_value is None for pair in pairs):
         notes.append(_NO_ERRORS.format(by=by))
     groups, group_pairs = _grouped(runs, by, alpha)
@@ -316,10 +310,9 @@ def _grouped(runs: Sequence[Run], by: str, alpha: float) -> tuple[list[Group], l
     ]
     if min(map(len, ordered)) < 2:
         return groups, []
-    tests = [
-        (i, j, welch(_values(ordered[i], by), _values(ordered[j], by))) for i, j in combinations(range(len(ordered)), 2)
-    ]
-    return groups, _adjusted([Pair(groups[i].name, groups[j].name, *test) for i, j, test in tests], alpha)
+    both = combinations(zip(groups, ordered, strict=True), 2)
+    tests = [(a.name, b.name, welch(_values(x, by), _values(y, by))) for (a, x), (b, y) in both]
+    return groups, _adjusted([Pair(a, b, *test) for a, b, test in tests], alpha)
 
 
 def _values(runs: Sequence[Run], by: str) -> list[float]:

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from reverie.scale.executors import available_cores
+
 __all__ = ["environment", "self_test", "versions"]
 
 _LIBRARIES = (
@@ -40,8 +42,6 @@ def versions() -> dict[str, str]:
 def environment(*, device: str = "") -> dict[str, Any]:
     """Return what a run folder records of the machine; `device` is the one that trained."""
     import torch
-
-    from reverie.scale.executors import available_cores
 
     commit = _ask_git("rev-parse", "HEAD")
     return {
