@@ -18,7 +18,7 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.models.autoencoder.estimator import Autoencoder
 from reverie.models.flow.estimator import Flow
-from reverie.models.gan import game as games
+from reverie.models.gan import training as games
 from reverie.models.gan.estimator import GAN
 from reverie.models.rbm.estimator import RBM
 from reverie.models.vae.estimator import VAE
