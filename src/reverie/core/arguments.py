@@ -56,8 +56,8 @@ class Interval:
 
     Parameters
     ----------
-    low, high : the ends; None where there is none.
-    ends : which of them belong to it: "both", "left", "right" or "neither".
+    low, high : Ends of the range; None where there is none.
+    ends : Which of the ends belong to it: "both", "left", "right" or "neither".
     """
 
     low: float | None = None
@@ -107,7 +107,7 @@ def check_arguments(call: Callable[..., Any], given: Mapping[str, Any], *, of: s
     ----------
     call : a function or a class; annotations are those of its parameters.
     given : values by name; names that `call` does not have are left to it.
-    of : whose arguments they are, for the message, such as "GAN".
+    of : Name of the object whose arguments they are, for the message, such as "GAN".
     """
     parameters = _parameters(call)
     for name, value in given.items():

@@ -21,9 +21,9 @@ class Quantity:
 
     Parameters
     ----------
-    name : what it is, in a few words.
-    value, error : the number and its standard error, or None where it is not known.
-    meaning : one plain sentence.
+    name : What the number is, in a few words.
+    value, error : The number and its standard error, or None where that is not known.
+    meaning : One plain sentence.
     """
 
     name: str
@@ -38,8 +38,8 @@ class Curves:
 
     Parameters
     ----------
-    title, x_label, y_label : of the figure.
-    lines : name -> (x, y), as many numbers in both.
+    title, x_label, y_label : Title of the figure and labels of its axes.
+    lines : Name of each line -> its points (x, y), as many numbers in both.
     """
 
     title: str
@@ -54,9 +54,9 @@ class Assessment:
 
     Parameters
     ----------
-    numbers : what was measured.
-    warnings : sentences that must not be overlooked.
-    curves : small figures.
+    numbers : What was measured.
+    warnings : Sentences that must not be overlooked.
+    curves : Small figures.
     """
 
     numbers: tuple[Quantity, ...] = ()

@@ -120,10 +120,10 @@ class LazyTable(NDArrayOperatorsMixin):
 
     Parameters
     ----------
-    base : (n, *event) array or memory map.
-    columns : numbers of the columns of a table that belong to it, in order; None for all.
-    excluded : row numbers of `base` that do not belong to it, increasing; None for none.
-    summary : of these rows, or of more of them, if it is known.
+    base : Array or memory map, shape (n, *event).
+    columns : Numbers of the columns of a table that belong to it, in order; None for all.
+    excluded : Row numbers of `base` that do not belong to it, increasing; None for none.
+    summary : Summary of these rows, or of more of them, if it is known.
     """
 
     def __init__(
@@ -242,15 +242,15 @@ class LazyTable(NDArrayOperatorsMixin):
 
 
 def _limit() -> int:
-    told = os.environ.get("REVERIE_LARGE")
-    if told is None:
+    setting = os.environ.get("REVERIE_LARGE")
+    if setting is None:
         return LARGE
     try:
-        limit = int(float(told))
+        limit = int(float(setting))
     except (ValueError, OverflowError):
         limit = 0
     if limit < 1:
-        raise InputError(f"Expected a number of numbers in REVERIE_LARGE, got {told!r}. Set it to 1e8, or unset it.")
+        raise InputError(f"Expected a number of numbers in REVERIE_LARGE, got {setting!r}. Set it to 1e8, or unset it.")
     return limit
 
 

@@ -157,7 +157,7 @@ def rebuilt(what: str, place: str | Path, *, remedy: str, error: Callable[[str],
     ----------
     what : the object, such as "a saved model".
     place : file or folder that it was read from.
-    remedy, error : as in `read_json`.
+    remedy, error : Sentence that says what to do, and class of the error, as in `read_json`.
     """
     try:
         yield

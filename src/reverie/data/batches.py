@@ -38,7 +38,7 @@ class Batches:
         copied. They may rest on a memory map.
     batch_size : rows in a batch, at most n_rows.
     seed : root of the order of all epochs.
-    device : where the batches are wanted.
+    device : Device on which the batches are wanted.
     resample : draw the rows of this run once with replacement, n_rows of n_rows: a bootstrap sample.
 
     Raises
@@ -98,8 +98,8 @@ class Batches:
 
     def _read(self, index: np.ndarray) -> dict[str, Tensor]:
         rows = self._rows if isinstance(self._rows, Mapping) else {"x": self._rows}
-        there = torch.from_numpy(index)
-        return {key: x[there] for key, x in rows.items()}
+        row_numbers = torch.from_numpy(index)
+        return {key: x[row_numbers] for key, x in rows.items()}
 
     def _permutation(self, epoch: int) -> Tensor:
         order = np.random.default_rng(child_seed(self._seed, "batches", epoch)).permutation(self.n_rows)
@@ -113,8 +113,9 @@ class ReplicaBatches:
 
     Parameters
     ----------
-    rows, batch_size, device, resample : as in `Batches`; `batch_size` is that of one replica.
-    seeds : root of the orders of each replica.
+    rows, device, resample : Those of `Batches`.
+    batch_size : Rows of one replica in a batch.
+    seeds : Root seed of the orders of each replica.
     """
 
     def __init__(

@@ -207,11 +207,11 @@ def load(
 
     Parameters
     ----------
-    name : as in `listing`.
+    name : Name of the data set, as `listing` shows it.
     columns : names to keep, in this order; default those that a model can train on.
     part : "train" (default) or "test" for mnist and rbm_cd25_500; also "valid" for binarized_mnist.
     n : number of points of a simulated set, default 10,000.
-    random_state : for the simulated sets; the default draws the same points every time.
+    random_state : Seed of the simulated sets; the default draws the same points every time.
 
     Raises
     ------

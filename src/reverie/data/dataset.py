@@ -40,7 +40,7 @@ class Dataset:
     kind : what the columns are, where it is known better than guessed: one word for all
         (``kind="spin"``), one per column, or a mapping by name. See `reverie.data.schema`.
     weights : (n,) finite event weights, or the name of the column that holds them.
-    provenance : where the values came from, for the report.
+    provenance : Where the values came from, as a report lists it.
     schema : a complete schema, instead of names, units and kind.
 
     Raises
@@ -75,8 +75,8 @@ class Dataset:
         if isinstance(values, Dataset):
             weights = values.weights if weights is None else weights
             provenance = values.provenance if provenance is None else provenance
-            told = names is not None or units is not None or kind is not None
-            schema = values.schema if schema is None and not told else schema
+            is_described = names is not None or units is not None or kind is not None
+            schema = values.schema if schema is None and not is_described else schema
             names = values.schema.names if names is None else names
             values = values.values
         raw = to_raw(values)
@@ -362,11 +362,11 @@ def _rows_with_missing(values: Any) -> np.ndarray:
     """Return the numbers of the rows with NaN or infinite entries."""
     if values.dtype.kind != "f" or (isinstance(values, LazyTable) and not values.summary.has_missing):
         return np.empty(0, np.int64)
-    start, found = 0, []
+    start, missing = 0, []
     for block in row_blocks(values):
-        found.append(start + np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1)))
+        missing.append(start + np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1)))
         start += len(block)
-    return np.concatenate(found) if found else np.empty(0, np.int64)
+    return np.concatenate(missing) if missing else np.empty(0, np.int64)
 
 
 def _codes(x: np.ndarray) -> np.ndarray:

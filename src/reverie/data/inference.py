@@ -74,7 +74,7 @@ def infer_column(x: np.ndarray, name: str, unit: str = "", ends: tuple[float, fl
     Parameters
     ----------
     x : (n,) numbers; NaN allowed.
-    name, unit : as given by the user.
+    name, unit : Name and unit of the column, as the user gave them.
     ends : least and greatest finite value, where `x` is only a part of the column.
 
     Returns

@@ -76,11 +76,11 @@ class Windows:
 
     Parameters
     ----------
-    n_rows : of the table.
-    event_size : numbers in a row.
-    batch_size : rows of a batch, at most n_rows.
-    seed : root of the order.
-    resample : whether rows are those of a bootstrap sample.
+    n_rows : Number of rows of the table.
+    event_size : Numbers in a row.
+    batch_size : Rows of a batch, at most n_rows.
+    seed : Root seed of the order.
+    resample : Whether rows are those of a bootstrap sample.
     """
 
     n_rows: int

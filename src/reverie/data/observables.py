@@ -190,7 +190,7 @@ def resolve_observables(specs: Any, schema: Schema) -> tuple[Observable, ...]:
         - a name with columns, such as "mass(pt_a, eta_a, phi_a, pt_b, eta_b, phi_b, m1=0.106, m2=0.106)";
           a number stands for a constant;
         - a differentiable torch function of physical events (batch, *event) in float64 that returns (batch,).
-    schema : of the events. Angles are taken in the unit that their period says, else in radians.
+    schema : Schema of the events. Angles are taken in the unit that their period says, else in radians.
 
     Raises
     ------

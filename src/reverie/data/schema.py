@@ -257,7 +257,7 @@ def infer_schema(
     units : one per column, or by name; default what brackets in the names say.
     kind : what is known better than guessed: one kind for all, one per column, or by name.
     dtypes : the type each column had before it became part of `values`.
-    labels : for columns that were text, the words behind the codes 0, 1, ...
+    labels : Words behind the codes 0, 1, ... of the columns that were text, by name.
 
     Raises
     ------
@@ -277,14 +277,14 @@ def infer_schema(
     types = list(dtypes) if dtypes is not None else [values.dtype.name] * len(parts)
     columns = []
     limits = [None] * len(parts) if ends is None else ends
-    for x, name, unit, told, dtype, limit in zip(parts, plain, given, kinds, types, limits, strict=True):
+    for x, name, unit, given_kind, dtype, limit in zip(parts, plain, given, kinds, types, limits, strict=True):
         if labels and name in labels:
             words = tuple(labels[name])
             guess = {"kind": "categorical", "levels": tuple(range(len(words))), "labels": words, "integral": True}
         else:
             guess = infer_column(_typed(x, dtype), name, unit, limit) if table else infer_event(x, limit)
-        if told is not None and told != guess["kind"]:
-            guess = _as_told(x, name, str(told), guess)
+        if given_kind is not None and given_kind != guess["kind"]:
+            guess = _of_kind(x, name, str(given_kind), guess)
         columns.append(Column(name=name, unit=unit, dtype=dtype, **guess))
     return Schema(tuple(columns), values.shape[1:], values.dtype.name)
 
@@ -316,8 +316,8 @@ def _looked_at(values: LazyTable) -> tuple[np.ndarray, list[tuple[float, float]]
     """Return some rows of a large table, and the least and the greatest value of each column in all of it."""
     most = MOST_ROWS if values.ndim == 2 else max(1, MOST_CELLS // math.prod(values.shape[1:]))
     low, high = values.summary.low, values.summary.high
-    some = values[:: max(1, -(-len(values) // most))]
-    return some, [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    sample = values[:: max(1, -(-len(values) // most))]
+    return sample, [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
 def _typed(x: np.ndarray, dtype: str) -> np.ndarray:
@@ -325,25 +325,26 @@ def _typed(x: np.ndarray, dtype: str) -> np.ndarray:
     return np.asarray(x).astype(dtype) if exact and bool(np.isfinite(x).all()) else np.asarray(x)
 
 
-def _as_told(x: np.ndarray, name: str, kind: str, guess: dict[str, Any]) -> dict[str, Any]:
+def _of_kind(x: np.ndarray, name: str, kind: str, guess: dict[str, Any]) -> dict[str, Any]:
+    """Return the properties of a column whose kind the user has given, from what was guessed of it."""
     if kind not in KIND_NAMES:
         raise UnknownNameError("kind of column", kind, KIND_NAMES)
     good = np.asarray(x[np.isfinite(x)])
-    told: dict[str, Any] = {"kind": kind, "integral": guess.get("integral", False)}
+    known: dict[str, Any] = {"kind": kind, "integral": guess.get("integral", False)}
     if kind in ("spin", "integer") and not _agrees(good, kind):
         wanted = "-1 and +1 only" if kind == "spin" else "whole numbers only"
         raise InputError(f"Expected {wanted} in the {kind} column {name!r}, got other values. Give another kind.")
     if kind == "periodic" and good.size:
-        told["lower"], told["upper"] = circle_around(float(good.min()), float(good.max()))
+        known["lower"], known["upper"] = circle_around(float(good.min()), float(good.max()))
     elif kind == "categorical":
-        told["levels"] = tuple(float(v) for v in np.unique(good))
+        known["levels"] = tuple(float(v) for v in np.unique(good))
     elif kind in ("bounded", "pixel") and good.size:
         lower, upper = guess.get("lower"), guess.get("upper")
-        told["lower"] = float(good.min()) if lower is None else lower
-        told["upper"] = float(good.max()) if upper is None else upper
+        known["lower"] = float(good.min()) if lower is None else lower
+        known["upper"] = float(good.max()) if upper is None else upper
     elif kind in ("continuous", "integer"):
-        told |= {"lower": guess.get("lower"), "upper": guess.get("upper")}
-    return told
+        known |= {"lower": guess.get("lower"), "upper": guess.get("upper")}
+    return known
 
 
 def _agrees(x: np.ndarray, kind: str) -> bool:

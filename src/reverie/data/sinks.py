@@ -117,7 +117,7 @@ def open_sink(
     Parameters
     ----------
     path : target; its suffix chooses the format. An existing file is replaced at the end.
-    names : of the columns of a table; default x0, x1, ... For images one name, or none.
+    names : Names of the columns of a table, default x0, x1, ...; for images one name, or none.
     event_shape : shape of one event.
     dtype : one NumPy type, or one per column ("str" stands for a column of words).
     n_total : number of events that will come, if known; another number is an error.

@@ -33,8 +33,8 @@ class Bonds:
 
     Parameters
     ----------
-    right, down : with the neighbour in the next column, in the next row.
-    ghost : with the ghost spin; None without a field.
+    right, down : Bonds with the neighbour in the next column, and in the next row.
+    ghost : Bonds with the ghost spin; None without a field.
     """
 
     right: Tensor

@@ -137,7 +137,7 @@ class MALA:
 
     Parameters
     ----------
-    step_size : as in `ULA`. At about 0.57 acceptance chains forget fastest: see `tuned_step_size`.
+    step_size : Step size eta as in `ULA`. At about 0.57 acceptance chains forget fastest: see `tuned_step_size`.
     """
 
     step_size: StepSize
@@ -226,7 +226,7 @@ def tuned_step_size(
     kernel : makes a kernel of a step size, such as `MALA`; its info tells `accepted`.
     target_acceptance : 0.574 for `MALA`, 0.234 for `RandomWalk`; both are optimal in many dimensions.
     n_steps : steps to take; the chains agree on one step size, so a few hundred do.
-    first : where to begin.
+    first : Step size to begin with.
 
     Raises
     ------

@@ -65,7 +65,7 @@ class LatticeAverages:
     energy, specific_heat : e and c.
     abs_m, m2 : <|m|> and <m^2>.
     susceptibility, binder, correlation_length : chi, U4 and xi; xi is nan where S(k) exceeds S(0).
-    blocks : behind every error.
+    blocks : Blocks behind every error.
     """
 
     energy: Measured
@@ -91,8 +91,8 @@ class Correlation:
     ----------
     r : distances (r,), 0 ... side // 2.
     value : G(r), (r,).
-    covariance : of the values, (r, r); the row of r = 0 is zero because G(0) = 1.
-    blocks : behind the covariance.
+    covariance : Covariance of the values, (r, r); the row of r = 0 is zero because G(0) = 1.
+    blocks : Blocks behind the covariance.
     """
 
     r: np.ndarray

@@ -43,10 +43,10 @@ def mapped(
 
     Parameters
     ----------
-    path : original file.
-    what : names of what is read from it.
-    event_shape, dtype, n_rows : of the table.
-    blocks : gives its rows, one block after the other.
+    path : Original file.
+    what : Names of what is read from it.
+    event_shape, dtype, n_rows : Shape of one row, type and number of rows of the table.
+    blocks : Function that yields the rows, one block after the other.
 
     Raises
     ------
@@ -54,8 +54,8 @@ def mapped(
         If the disk is full or cannot be written to.
     """
     state = path.stat()
-    told = (str(path.resolve()), state.st_size, state.st_mtime_ns, *what, event_shape, dtype.str)
-    file = cache_folder() / f"{path.stem}-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.npy"
+    identity = (str(path.resolve()), state.st_size, state.st_mtime_ns, *what, event_shape, dtype.str)
+    file = cache_folder() / f"{path.stem}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}.npy"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         needed, free = n_rows * math.prod(event_shape) * dtype.itemsize, shutil.disk_usage(file.parent).free

@@ -47,8 +47,8 @@ def auto_transform(
     Parameters
     ----------
     schema : columns with their kinds, bounds, periods, levels and atoms, and the shape of an event.
-    continuous : for continuous, bounded and integer columns: "quantile", "standardise" or "asinh".
-    overrides : for single columns, by name: another of these words, or a transform of your own.
+    continuous : Word for continuous, bounded and integer columns: "quantile", "standardise" or "asinh".
+    overrides : Another of these words, or a transform of your own, for single columns by name.
 
     Raises
     ------

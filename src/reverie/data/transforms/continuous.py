@@ -183,7 +183,7 @@ class Asinh(Elementwise):
     Parameters
     ----------
     centre : value where the curve is straight; None takes the median of all entries.
-    scale : where it bends, > 0, in units of x; None takes the median distance from the centre.
+    scale : Distance from the centre at which the curve bends, > 0, in units of x; None takes the median distance.
     reach : how far beyond the training range the inverse may go, in widths of that range (of y).
     """
 

@@ -160,7 +160,7 @@ class FastInverse(nn.Module):
     Parameters
     ----------
     transform : fitted; of any class that has an `inverse`.
-    log_slope_step : of the quantile maps, see `reverie.data.transforms.fast_quantile.FastQuantile`.
+    log_slope_step : Accuracy of the quantile maps, see `FastQuantile`.
     """
 
     features: Tensor  # of the maps, the cosines and the sines

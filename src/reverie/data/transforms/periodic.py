@@ -34,7 +34,7 @@ class Periodic(InvertibleTransform):
     Parameters
     ----------
     period : length of the range, in units of x, > 0.
-    origin : where the range starts; None takes 0 or -period/2 if the data
+    origin : Value at which the range starts; None takes 0 or -period/2 if the data
         fit that range, else their smallest value.
     scaling : "circle" for radius sqrt(2), "unit_variance" for shifted and scaled coordinates.
     """
