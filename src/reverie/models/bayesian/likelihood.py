@@ -1,4 +1,4 @@
-"""Ready-made posteriors for `reverie.models.bayesian.posterior.sample_posterior`: prior, likelihood and prediction.
+"""Ready-made posteriors for `reverie.models.bayesian.sampling.sample_posterior`: prior, likelihood and prediction.
 
     model = logistic_regression(n_features=3)
     posterior = sample_posterior(model.log_prior, model.log_likelihood, (x, y), model.draw_prior(4))
