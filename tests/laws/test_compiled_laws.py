@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow
-from reverie.models.wavefunction.sampling import start_sampling
+from reverie.models.wavefunction.sampled_training import start_sampling
 from reverie.models.wavefunction.training import Fit, initial_energy
 from reverie.training.loop import train
 

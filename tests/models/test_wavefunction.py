@@ -16,10 +16,10 @@ from reverie.experiment.sampling import draw_from
 from reverie.models.training_run import TrainingOptions
 from reverie.models.wavefunction.energy import log_derivatives, natural_direction
 from reverie.models.wavefunction.estimator import WaveFunctionRBM
-from reverie.models.wavefunction.sampling import pseudo_likelihood, start_sampling
+from reverie.models.wavefunction.sampled_training import start_sampling
 from reverie.models.wavefunction.state import TurningGibbs, gibbs_chains
 from reverie.models.wavefunction.training import ExactLikelihood, Fit, histograms, initial_energy, start_exact
-from reverie.networks.boltzmann import BoltzmannEnergy, all_states, log_partition, state_number
+from reverie.networks.boltzmann import BoltzmannEnergy, all_states, log_partition, pseudo_log_likelihood, state_number
 from reverie.samplers.gibbs import GibbsInfo, GibbsState
 from reverie.samplers.run import run
 from reverie.simulators import heisenberg, transverse_field_ising
@@ -144,7 +144,7 @@ def test_pseudo_likelihood_is_that_of_enumeration():
         other[:, i] = 1 - other[:, i]
         here, there = p[state_number(rows)], p[state_number(other)]
         expected += (here / (here + there)).log()
-    torch.testing.assert_close(pseudo_likelihood(energy, rows), expected)
+    torch.testing.assert_close(pseudo_log_likelihood(energy, rows), expected)
 
 
 def test_folds_choose_the_step_and_do_not_touch_the_weights():

@@ -1,4 +1,4 @@
-r"""What a restricted Boltzmann machine's likelihood rests on: log Z, exact or annealed, and pseudo-likelihood.
+r"""What a restricted Boltzmann machine's likelihood rests on: log Z, exact or annealed.
 
     log p(v) = - F(v) - log Z
 
@@ -33,15 +33,9 @@ events or persistent chains, after more Gibbs sweeps. Then log Z is Bennett's va
 it. Without such states the forward chains' ends, drawn by weight, must do: they share what the forward chains have
 missed, so the value stays the forward one.
 
-The pseudo-likelihood of binary units needs no Z. It is the sum over units of the log-probability of each given all
-others, a bound on nothing, but its maximum is where that of the likelihood is:
-
-    sum_i log p(v_i | v_-i) = sum_i log sigmoid(F(v with unit i flipped) - F(v)).
-
 References
 ----------
-Salakhutdinov and Murray, ICML 2008, doi:10.1145/1390156.1390266; Burda, Grosse and Salakhutdinov, arXiv:1412.8566;
-Besag, The Statistician 24, 179 (1975).
+Salakhutdinov and Murray, ICML 2008, doi:10.1145/1390156.1390266; Burda, Grosse and Salakhutdinov, arXiv:1412.8566.
 """
 
 import copy
@@ -52,10 +46,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import softplus
 
 from reverie.core.checks import check_choice
-from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.products import product
 from reverie.networks.boltzmann import MOST_UNITS, BoltzmannEnergy, bernoulli, log_partition, smaller_layer
@@ -71,12 +64,10 @@ __all__ = [
     "base_rate",
     "exact_log_partition",
     "pilot",
-    "pseudo_log_likelihood",
 ]
 
 BASE_RATE_CLIP = 1e-4  # a pixel that is never on in the data must stay possible
 METHODS = ("auto", "exact", "ais")
-_BLOCK = 1 << 22  # numbers at once
 _MORE, _MOST, _SURE = (100, 300, 1000), 3000, 0.1  # temperatures, and the error that is good enough
 _LEAST_SWEEPS = 20
 _VAGUE = 0.5  # nats: a bridge that is surer than this needs no warning
@@ -329,24 +320,3 @@ def chosen_method(method: str, energy: BoltzmannEnergy) -> str:
     if method != "auto":
         return method
     return "exact" if smaller_layer(energy) <= MOST_UNITS else "ais"
-
-
-@torch.no_grad()
-def pseudo_log_likelihood(energy: BoltzmannEnergy, v: Tensor) -> Tensor:
-    """Return sum_i log p(v_i | v_-i) of v (batch, visible), (batch,) float64, over all units exactly.
-
-    Raises
-    ------
-    InputError
-        For Gaussian units, whose conditional densities are no logistic function.
-    """
-    if energy.log_variance is not None:
-        raise InputError("Expected binary units for a pseudo-likelihood, got Gaussian ones. Take score_samples.")
-    sums = []
-    for block in v.split(max(1, _BLOCK // energy.W.numel())):
-        step = (1 - 2 * block)[:, :, None]  # of each unit when it is flipped, (batch, visible, 1)
-        x = energy.hidden_input(block)[:, None, :]
-        change = softplus(x + step * energy.W).sum(2) - softplus(x).sum(2)  # of log p*, but for the visible bias
-        change = change + step[:, :, 0] * energy.visible_bias
-        sums.append(logsigmoid(-change.double()).sum(1))
-    return torch.cat(sums)

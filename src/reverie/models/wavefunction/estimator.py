@@ -41,7 +41,7 @@ from reverie.core.types import RandomState
 from reverie.models.training_run import TrainingOptions, TrainingRun
 from reverie.models.wavefunction.energy import Hamiltonian, descend
 from reverie.models.wavefunction.inputs import UNITS, as_amplitudes, as_bases, as_bits
-from reverie.models.wavefunction.sampling import start_sampling
+from reverie.models.wavefunction.sampled_training import start_sampling
 from reverie.models.wavefunction.state import QuantumState
 from reverie.models.wavefunction.training import Fit, WaveFunctionStep, initial_energy, start_exact
 from reverie.networks.boltzmann import BoltzmannEnergy, log_partition

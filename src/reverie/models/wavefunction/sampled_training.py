@@ -1,9 +1,8 @@
-r"""Wave functions of Boltzmann machines too large for exact sums: block Gibbs chains, and likelihood with them.
+r"""Maximum likelihood for wave functions of Boltzmann machines too large for exact sums, with block Gibbs chains.
 
 `SampledLikelihood` follows <dF>_data - <dF>_model with persistent chains (Tieleman, ICML 2008). Of an average of its
 weights it keeps those at which a part of the rows held out was most likely: by exact log Z where one layer is small,
-else by the pseudolikelihood, the mean over rows of sum_i log p(s_i | all others), log p(s_i | others) =
-log sigmoid(F(s with s_i flipped) - F(s)).
+else by the pseudo-likelihood (`reverie.networks.boltzmann`).
 
 A step changes weights, moments, average and chains in place, so that it can be compiled whole.
 """
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import softplus
 
 from reverie.compile.step import Compiled
 from reverie.core.errors import InputError
@@ -24,13 +23,13 @@ from reverie.core.random import child_generator
 from reverie.models.training_run import TrainingOptions
 from reverie.models.wavefunction.state import TurningGibbs
 from reverie.models.wavefunction.training import Fit, WaveFunctionStep, folds
-from reverie.networks.boltzmann import BoltzmannEnergy, log_partition
+from reverie.networks.boltzmann import BoltzmannEnergy, log_partition, pseudo_log_likelihood
 from reverie.objectives.contrastive import likelihood_gradient
 from reverie.samplers.gibbs import GibbsState
 from reverie.training.averaging import ema_update
 from reverie.training.descent import Descent
 
-__all__ = ["SampledLikelihood", "pseudo_likelihood", "start_sampling"]
+__all__ = ["SampledLikelihood", "start_sampling"]
 
 _SMALL_LAYER = 12  # units that are enumerated at every check
 _CHECKS_IN_PATIENCE = 10
@@ -95,16 +94,16 @@ class SampledLikelihood(WaveFunctionStep):
         self.compiled = Compiled(self._update, mode=settings.compile, n_calls=settings.max_steps)
         self._kept = _copied(energy)
         self._check_every = max(1, settings.patience // _CHECKS_IN_PATIENCE)
-        self._told = torch.tensor(0.0, dtype=torch.float64)
+        self._held_out_nll = torch.tensor(0.0, dtype=torch.float64)
 
     def train_step(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Take one step; return the gap of mean free energies, data minus chains, and the last held-out figure."""
         numbers = {"rate": self._settings.learning_rate, "decay": _MEMORY}
-        told = self.compiled((batch, numbers), generator)
+        scalars = self.compiled((batch, numbers), generator)
         self.step += 1
         if self._held is not None and self.step % self._check_every == 0:
             self._check(self._held)
-        return {**told, "held_out_nll": self._told}
+        return {**scalars, "held_out_nll": self._held_out_nll}
 
     def batches(self, rows: dict[str, Any], options: TrainingOptions, seed: int, device: Any) -> Callable[[int], Any]:
         """Return the function from a step to its rows, drawn with replacement."""
@@ -141,14 +140,14 @@ class SampledLikelihood(WaveFunctionStep):
     def state_dict(self) -> dict[str, Any]:
         """Return all that an exact resume needs."""
         best = {"least": self.least, "best_step": self.best_step, "kept": self._kept, "step": self.step}
-        now = {"chains": self._chains.clone(), "weights": _copied(self._energy), "told": self._told}
+        now = {"chains": self._chains.clone(), "weights": _copied(self._energy), "held_out_nll": self._held_out_nll}
         now |= {"average": _copied(self._average)}
         return best | now | {"optimizer": self._descent.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the state that `state_dict` returned."""
         self.least, self.best_step, self._kept = state["least"], state["best_step"], state["kept"]
-        self.step, self._told = state["step"], state["told"]
+        self.step, self._held_out_nll = state["step"], state["held_out_nll"]
         self._chains.copy_(state["chains"])
         self._energy.load_state_dict(state["weights"])
         self._average.load_state_dict(state["average"])
@@ -158,20 +157,9 @@ class SampledLikelihood(WaveFunctionStep):
     def _check(self, held_out: Tensor) -> None:
         exact = min(self._average.W.shape) <= _SMALL_LAYER
         nll = self._average(held_out).mean() + log_partition(self._average) if exact else None
-        self._told = -pseudo_likelihood(self._average, held_out).mean() if nll is None else nll
-        if self._told < self.least:
-            self.least, self.best_step, self._kept = self._told.item(), self.step, _copied(self._average)
-
-
-@torch.no_grad()
-def pseudo_likelihood(energy: BoltzmannEnergy, bits: Tensor) -> Tensor:
-    """Return sum_i log p(s_i | all others) of rows of bits (batch, n_sites), (batch,), in nats."""
-    here, total = energy(bits), torch.zeros(len(bits), dtype=bits.dtype)
-    for i in range(bits.shape[1]):
-        flipped = bits.clone()
-        flipped[:, i] = 1 - flipped[:, i]
-        total += logsigmoid(energy(flipped) - here)
-    return total
+        self._held_out_nll = -pseudo_log_likelihood(self._average, held_out).mean() if nll is None else nll
+        if self._held_out_nll < self.least:
+            self.least, self.best_step, self._kept = self._held_out_nll.item(), self.step, _copied(self._average)
 
 
 def _shares(s: Tensor, total: float) -> Tensor:
