@@ -34,6 +34,7 @@ from reverie.models.autoencoder.training import ReconstructionStep, in_evaluatio
 from reverie.models.base import GenerativeModel, first_rows
 from reverie.models.latent import latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
+from reverie.models.options import with_shared_options
 from reverie.models.preprocessing import ChangeOfVariables
 from reverie.networks.autoencoders import build_decoder, build_encoder
 from reverie.networks.heads import OutputHead
@@ -49,6 +50,7 @@ _FLAT = 0.01  # share of the largest spread of codes below which a dimension is 
 _CODES = ("code_weights", "code_means", "code_scales")
 
 
+@with_shared_options
 class Autoencoder(GenerativeModel):
     """Autoencoder for tables of events, images and lattices: plain, denoising or sparse.
 
@@ -69,19 +71,8 @@ class Autoencoder(GenerativeModel):
     batch_size : events in a batch; "auto" takes 256, or all of a smaller table.
     max_steps : steps in the whole run, at least 1.
     learning_rate : step size of Adam, > 0; held for half of the run, then lowered along a cosine.
-    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
-    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
-    preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
-        all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
-    validation_fraction : part of the events, in [0, 1), held out of training to check its health.
     n_checks : checks of the error of the events held out in a whole run; 0 switches them off.
     keep_best : whether the weights with the least error on the events held out are kept, rather than the last.
-    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
-        last healthy state at half the learning rate.
-    record_every : steps between two records of the history.
-    n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
-    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
-        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
 
     Attributes
     ----------

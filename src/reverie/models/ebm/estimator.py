@@ -33,6 +33,7 @@ from reverie.models.density_features import energy_preprocessing, without_densit
 from reverie.models.ebm.likelihood import LogZ, energy_log_z
 from reverie.models.ebm.sampling import Jumps, Mixing, sample_steps, settled_chains
 from reverie.models.ebm.training import EnergyStep, Settings
+from reverie.models.options import with_shared_options
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
 from reverie.networks.energies import SMOOTH, build_energy
 from reverie.networks.user import Specification
@@ -53,6 +54,7 @@ _IN_HISTORY = (
 )
 
 
+@with_shared_options
 class EBM(LikelihoodModel):
     """Energy-based model p(x) = exp(-E(x)) / Z for tables of events, images and lattices, with any network as E.
 
@@ -94,20 +96,9 @@ class EBM(LikelihoodModel):
     learning_rate : step size of Adam, > 0; it falls along a cosine after two fifths of the run.
     gradient_clip : largest norm of the gradient in a step, > 0; longer ones are shortened to it.
     ema_decay : decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.
-    preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
-        all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
-    validation_fraction : part of the events, in [0, 1), held out of training to check its health.
     n_checks : checks of the health of training in a whole run; 0 switches them off.
     keep_best : whether the weights of the best check are kept, rather than the last: by held-out likelihood up to 32
         features, else by the samples.
-    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
-        last healthy state at half the learning rate.
-    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
-    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
-    record_every : steps between two records of the history.
-    n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
-    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
-        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
 
     Attributes
     ----------

@@ -32,6 +32,7 @@ from reverie.models.density_features import density_transform, repeated_values
 from reverie.models.flow.networks import KINDS, FlowNetwork, circles_of, need_zuko
 from reverie.models.flow.training import FlowStep
 from reverie.models.one_pass import Inverse, Noise, OnePass
+from reverie.models.options import with_shared_options
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
 from reverie.networks.init import initialised
 
@@ -41,6 +42,7 @@ _MOST_AUTOREGRESSIVE, _MOST_SPLINE = 32, 256  # features up to which "auto" take
 _NUMBERS_AT_ONCE = 1 << 18  # features evaluated at once, which bounds the memory of their splines
 
 
+@with_shared_options
 class Flow(LikelihoodModel):
     """Normalizing flow: exact log-likelihood and samples, for tables of events and small images.
 
@@ -61,20 +63,8 @@ class Flow(LikelihoodModel):
     weight_decay : share of the step size by which each step shrinks the weights, >= 0.
     gradient_clip : largest norm of the gradient in a step, > 0; longer ones are shortened to it.
     ema_decay : decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.
-    preprocessing : change of variables before the flow: "auto", "quantile", "standardise" or "asinh" for
-        all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
-    validation_fraction : part of the events, in [0, 1), held out to choose the best state; at most 2000 events, and
-        none of fewer than 200.
     n_checks : checks of the held-out likelihood in a whole run; 0 switches them off.
     keep_best : whether the state of the best held-out likelihood is kept, rather than the last.
-    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns to the last healthy state
-        and halves the learning rate when training diverges.
-    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
-    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
-    record_every : steps between two records of the history.
-    n_threads : processor threads while training; "auto" takes one for small networks.
-    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
-        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
 
     Attributes
     ----------

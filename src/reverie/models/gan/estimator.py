@@ -34,6 +34,7 @@ from reverie.models.gan.settings import check_choices, resolved_activation, reso
 from reverie.models.gan.training import AdversarialStep, Rows
 from reverie.models.observables import ObservedFeatures
 from reverie.models.one_pass import Inverse, OnePass
+from reverie.models.options import with_shared_options
 from reverie.models.preprocessing import ChangeOfVariables
 from reverie.models.training_run import TrainingOptions, held_out_size
 from reverie.networks.build import NETWORK_WORKS, resolved_name
@@ -48,6 +49,7 @@ _FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000  # that rejec
 _MOST_REJECTION_STEPS = 4000
 
 
+@with_shared_options
 class GAN(GenerativeModel):
     """Generative adversarial network for tables of events, stacks of images and lattices.
 
@@ -69,8 +71,6 @@ class GAN(GenerativeModel):
     learning_rate : step size of both players' optimisers, > 0; None takes the optimiser's and objective's row of
         `reverie.models.gan.settings`: 0.001 for Adam, 0.002 for convolutional pairs.
     optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta".
-    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
-    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
     discriminator_learning_rate : step size of the discriminator alone; None takes that of the generator, and 0.5 for
         "sgd" where `learning_rate` is None too.
     betas : decay of the optimiser's averages of the gradient (momentum, in SGD) and of its square, in [0, 1); None
@@ -88,8 +88,6 @@ class GAN(GenerativeModel):
     activation : of the perceptrons: "silu", "leaky_relu", "relu", "elu" or "tanh"; "auto" takes "silu", and
         "leaky_relu" for "wasserstein", whose clipped weights leave a smooth one a straight line.
     ema_decay : decay per step of the average of the generator that draws the samples, in [0, 1).
-    preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
-        all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
     whiten : whether the game on a table is played between linearly uncorrelated features of unit variance,
         which shows the discriminator the thin directions of the data.
     observables : functions of the physical columns that the discriminator is shown beside them: names such as
@@ -101,8 +99,6 @@ class GAN(GenerativeModel):
         through a classifier, with `auxiliary_weight`).
     auxiliary_weight : weight, >= 0, of the loss of an auxiliary classifier that reads the condition off a sample.
     reconstruction_weight : weight, >= 0, of E |x - G|, for image-to-image translation of paired data.
-    validation_fraction : part of the events, in [0, 1), held out of training to watch its health; at most 2000
-        events, and none of fewer than 200. 0 switches the watch off.
     n_checks : looks at the health of training in a whole run; 0 switches them off.
     on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns to the last healthy
         state and halves the learning rates.
@@ -115,8 +111,6 @@ class GAN(GenerativeModel):
     refine : whether a classifier trained on the finished generator accepts or refuses samples of a table
         (discriminator rejection sampling, `reverie.models.gan.rejection`): "auto" and True say yes; images are never
         refused.
-    record_every : steps between two records of the history.
-    n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
     compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
         seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
         More speed a small network up by at most half on a quiet machine and slow it down tenfold on a busy

@@ -32,6 +32,7 @@ from reverie.models.gan.semi_supervised_training import UNLABELLED, SemiSupervis
 from reverie.models.gan.settings import FEATURE_MATCHING, learning_rate_of
 from reverie.models.gan.training import draw_noise
 from reverie.models.one_pass import Inverse, Noise, OnePass
+from reverie.models.options import with_shared_options
 from reverie.models.preprocessing import ChangeOfVariables, fitted_preprocessing
 from reverie.models.training_run import TrainingOptions
 from reverie.networks.classifier import NoiseStock, NoisyClassifier
@@ -46,6 +47,7 @@ _IMAGE_NOISE, _TABLE_NOISE = (0.6, 0.5), (0.1, 0.1)  # input, hidden; 0.3 of pix
 _PREDICTED_AT_ONCE = 2048
 
 
+@with_shared_options
 class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
     """Classifier and generator that learn from a few labelled and many unlabelled events or images.
 
@@ -75,14 +77,6 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         takes those of the optimiser, 0.5 and 0.999 for Adam.
     schedule : "cosine" holds the learning rate for half of the run, then lowers it; "constant".
     ema_decay : decay per step of the average of the discriminator that predicts, in [0, 1).
-    preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
-        all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
-    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
-    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
-    record_every : steps between two records of the history.
-    n_threads : processor threads while training; "auto" takes one for small networks, else torch's number.
-    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
-        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
 
     Attributes
     ----------

@@ -36,6 +36,7 @@ from reverie.models.base import LikelihoodModel, first_rows
 from reverie.models.binary import has_two_values
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.density_features import without_density
+from reverie.models.options import with_shared_options
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
 from reverie.models.rbm.completion import completed_units
 from reverie.models.rbm.likelihood import (
@@ -66,6 +67,7 @@ _MIXED = 1.05  # R-hat of chains that are good enough to draw from
 _GAP = 3.0  # standard errors of the free-energy gap
 
 
+@with_shared_options
 class RBM(LikelihoodModel):
     """Restricted Boltzmann machine for bits, spins, tables and small images.
 
@@ -93,17 +95,9 @@ class RBM(LikelihoodModel):
     preprocessing : of Gaussian units, before they are standardised: "auto" (numbers without bounds as they are, angles
         on an interval, categories and point masses as cells), "quantile", "standardise", "asinh", words or transforms
         by column, or a transform.
-    device : "auto" (a CUDA device when there is one), "cpu", "cuda", ...
     random_state : seed of weights, batches, chains and noise; None draws one, kept as `seed_`.
-    validation_fraction : part of the events, in [0, 1), held out of training to check its likelihood.
     n_checks : checks of the held-out likelihood in a whole run; 0 switches them off.
     keep_best : whether the machine of the least held-out loss is kept, rather than the last.
-    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
-        last healthy state at half the learning rate.
-    record_every : updates between two records of the history.
-    n_threads : processor threads while training; "auto" takes one for small machines.
-    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
-        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
 
     Attributes
     ----------

@@ -29,6 +29,7 @@ from reverie.models.binary import grey_bits, resolved_likelihood
 from reverie.models.conditions import rows_of_conditions
 from reverie.models.latent import latent_plane, latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
+from reverie.models.options import with_shared_options
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
 from reverie.models.vae.likelihood import ImportanceLogLikelihood, estimated_log_prob, latent_means
 from reverie.models.vae.networks import VariationalNetwork, law_of, n_spread
@@ -46,6 +47,7 @@ _MOST_ASSESSED = 1000  # events whose likelihood a report estimates
 _MOST_BIAS = 0.1  # nats, beyond which a report warns
 
 
+@with_shared_options
 class VAE(LikelihoodModel):
     """Variational autoencoder for tables of events, images and lattices.
 
@@ -74,19 +76,8 @@ class VAE(LikelihoodModel):
     learning_rate : step size of Adam, > 0, held for half of the run, then lowered along a cosine; None takes 0.003 for
         tables and 0.001 for images and lattices.
     ema_decay : decay per step of the average of the weights that is used afterwards, in [0, 1).
-    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
-    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
-    preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for
-        all columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
-    validation_fraction : part of the events, in [0, 1), held out of training to check its health.
     n_checks : checks of the bound of the events held out in a whole run; 0 switches them off.
     keep_best : whether the weights with the best bound on the events held out are kept, rather than the last.
-    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
-        last healthy state at half the learning rate.
-    record_every : steps between two records of the history.
-    n_threads : processor threads while training; "auto" takes one for small perceptrons, else torch's number.
-    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
-        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
 
     Attributes
     ----------
