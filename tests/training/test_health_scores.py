@@ -8,8 +8,7 @@ import torch
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.core.statistics import expected_coverage
-from reverie.training.reference import HealthReference
-from reverie.training.regions import Neighbours, Regions
+from reverie.training.reference import HealthReference, Neighbours, Regions
 from reverie.training.scores import HeldOut, log_distances
 
 

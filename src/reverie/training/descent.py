@@ -2,7 +2,7 @@
 
 What a player of a game or an energy owns: its weights, the optimiser's state, which is there from the start so that a
 compiled step finds it, and, for training on several processes, the mean of their gradients. A step is that of torch's
-optimiser, or, given its learning rate as a tensor, the same formula in tensors alone (`reverie.training.rules`).
+optimiser, or, given its learning rate as a tensor, the same formula in tensors alone (`reverie.training.optimizers`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reverie.training.optimizers import make_optimizer, take_step
-from reverie.training.rules import apply_rule
+from reverie.training.optimizers import apply_rule, make_optimizer, take_step
 
 __all__ = ["Descent"]
 
