@@ -13,8 +13,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import reverie
-from reverie.plots.images import draw_grid
-from reverie.plots.style import new_figure, to_png
+from reverie.plots import named_rows, to_png
 
 
 def main() -> None:
@@ -26,10 +25,9 @@ def main() -> None:
     seen = np.arange(8)[:, None].repeat(8, axis=1) < 4
     likely = model.complete(test, seen, random_state=0)
     others = model.complete(test, seen, n_draws=2, random_state=0)  # (2, 12, 8, 8)
-    hidden = np.where(seen, test, 0)
-    figure = new_figure(7.2, 3.0)
-    draw_grid(figure.subplots(), np.concatenate([test, hidden, likely, *others]), len(test), limits=(0, 16))
-    options.picture.write_bytes(to_png(figure))
+    rows = {"truth": test, "seen": np.where(seen, test, 0), "most probable": likely}
+    rows |= {"one draw": others[0], "another draw": others[1]}
+    options.picture.write_bytes(to_png(named_rows(rows, left=0.13, limits=(0, 16))))
     error = np.sqrt(((likely.astype(float) - test)[:, 4:] ** 2).mean())
     print(f"root-mean-square error of a hidden pixel of 0 ... 16: {error:.2f}; see {options.picture}")
 

@@ -15,8 +15,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import reverie
-from reverie.plots.images import draw_grid
-from reverie.plots.style import new_figure, to_png
+from reverie.plots import named_rows, to_png
 
 N_HELD_OUT, N_SHOWN = 300, 12
 
@@ -34,10 +33,8 @@ def main() -> None:
     blank = np.broadcast_to(clean[:-N_HELD_OUT].mean(axis=0), truth.shape)
     for name, x in (("noisy", given), ("cut to 0 ... 16", given.clip(0, 16)), ("mean", blank), ("GAN", translated)):
         print(f"mean squared error, {name:16s} {np.square(x - truth).mean():6.2f}")
-    figure = new_figure(7.2, 1.8)
-    pictures = np.concatenate([x[:N_SHOWN] for x in (given, translated, truth)])
-    draw_grid(figure.subplots(), pictures, N_SHOWN, limits=(0, 16))
-    options.picture.write_bytes(to_png(figure))
+    rows = {"noisy": given[:N_SHOWN], "translated": translated[:N_SHOWN], "clean": truth[:N_SHOWN]}
+    options.picture.write_bytes(to_png(named_rows(rows, limits=(0, 16))))
     print(f"noisy, translated and clean images, row by row: {options.picture}")
 
 

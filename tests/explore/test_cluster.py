@@ -109,7 +109,7 @@ def test_an_empty_cluster_has_the_exact_upper_limit():
     assert only.high[0] == 1
 
 
-def _misses(level: float, runs: int = 300) -> int:
+def _misses(level: float, runs: int = 150) -> int:
     r, missed = np.random.default_rng(4), 0
     truth = THREE.sizes / len(X)
     for _ in range(runs):
@@ -119,7 +119,7 @@ def _misses(level: float, runs: int = 300) -> int:
 
 
 def test_occupancy_covers_and_a_lower_level_does_not():
-    limit = stats.binom.isf(ALPHA, 300, 0.05)
+    limit = stats.binom.isf(ALPHA, 150, 0.05)
     assert _misses(0.95) <= limit
     assert _misses(0.6) > limit
 

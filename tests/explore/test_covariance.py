@@ -95,10 +95,10 @@ def test_chi2_equals_the_inverse_and_the_pseudo_inverse():
     assert str(cut) == "chi2 = 0.10 for 3 degrees of freedom, 1 eigenvectors left out (cut 0.05, 70.7 % outside)"
 
 
-# 600 chi2 of residuals whose covariance was estimated from 12 samples of 4 features; z test of the mean, ALPHA.
+# 400 chi2 of residuals whose covariance was estimated from 12 samples of 4 features; z test of the mean, ALPHA.
 def _mean_chi2(*, corrected):
     rng, d, n, values = np.random.default_rng(0), 4, 12, []
-    for _ in range(600):
+    for _ in range(400):
         C = np.cov(rng.normal(size=(n, d)).T)
         found = principal_components_of_covariance(C).chi2(rng.normal(size=d), n_samples=n if corrected else None)
         values.append(found.value)

@@ -108,10 +108,10 @@ def test_a_negative_square_is_told_as_a_limit():
 def test_the_variance_of_a_least_squares_fit_is_found():
     # slope through the origin at x = 1: sigma^2 / sum x^2 for a fixed design, here about 0.09/(n/3)
     r = np.random.default_rng(6)
-    x = r.uniform(-1, 1, size=(40_000, 1))
+    x = r.uniform(-1, 1, size=(24_000, 1))
     y = 2 * x[:, 0] + 0.3 * r.normal(size=len(x))
     model = LinearRegression(fit_intercept=False)
-    found = decompose(model, x, y, X_test=[[1.0]], truth=[2.0], n_replicates=100, n_estimators=5, disjoint=True,
+    found = decompose(model, x, y, X_test=[[1.0]], truth=[2.0], n_replicates=60, n_estimators=5, disjoint=True,
                       random_state=0)  # fmt: skip
     # a bootstrap sample adds the variance of one more draw: 2 sigma^2/(n/3) a member, half of it shared
     base = 0.09 / (400 / 3)

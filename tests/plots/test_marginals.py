@@ -77,9 +77,10 @@ def test_svg_is_reproducible_and_png_is_png():
     assert to_png(marginal(REAL, GENERATED)).startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["$", "$E_T$ broken $", r"$\nosuch$", "a\nb\x00", "p" * 200, "", "質量"])
-def test_any_name_can_be_drawn(name):
-    assert b"<svg" in to_svg(marginal(REAL, GENERATED, name=name, unit="$GeV"))
+def test_any_name_can_be_drawn():
+    names = ["$", "$E_T$ broken $", r"$\nosuch$", "a\nb\x00", "p" * 200, "", "質量"]
+    x = RNG.normal(size=(50, len(names)))
+    assert b"<svg" in to_svg(marginals(x, x, names=names, units=["$GeV"] * len(names)))
 
 
 def test_labels():

@@ -7,7 +7,7 @@ A plot of one panel draws on axes of the caller's own figure where `ax` is given
 ``losses``, ``discriminator_outputs``, ``gradient_norms``, ``learning_curves``   the training
 ``held_out_score``, ``coverage``                            its health
 ``projections``, ``evolution``, ``image_rows``              samples at selected steps
-``image_grids``            real and generated images side by side
+``image_grids``, ``named_rows``   real and generated images side by side, or in rows with names
 ``label_rows``, ``profile``                                 samples by condition
 ``latent_traversals``, ``latent_manifold``, ``latent_codes``   the latent space of an autoencoder
 ``checks_in_noise_units``, ``auc``, ``importances``         the validation
@@ -17,7 +17,7 @@ A plot of one panel draws on axes of the caller's own figure where `ax` is given
 from reverie.plots.binning import Binned, bin_columns
 from reverie.plots.conditions import Condition, label_rows, profile
 from reverie.plots.health import coverage, held_out_score
-from reverie.plots.images import image_grids, image_rows
+from reverie.plots.images import image_grids, image_rows, named_rows
 from reverie.plots.latent import latent_codes, latent_manifold, latent_traversals
 from reverie.plots.marginals import draw_marginal, draw_ratio, marginal, marginals
 from reverie.plots.pairs import choose_columns, pairs
@@ -51,6 +51,7 @@ __all__ = [
     "losses",
     "marginal",
     "marginals",
+    "named_rows",
     "pairs",
     "profile",
     "projections",

@@ -34,13 +34,15 @@ if TYPE_CHECKING:
 
 
 def cluster_plane(plane: "Biplot", labels: np.ndarray, *, ax: Axes | None = None) -> Figure:
-    """Return the rows in the plane of two components, coloured by cluster (n,), with the size of each beside it."""
+    """Return the rows in the plane of two components, coloured by cluster (n,); stars are the means of the clusters."""
     sizes = np.bincount(labels)
     names = [f"{k + 1}: {size:,} ({100 * size / len(labels):.1f} %)" for k, size in enumerate(sizes)]
     with panel(*SQUARE, ax) as (figure, ax):
         _points(ax, plane.scores, labels, names)
+        centres = np.stack([plane.scores[labels == k].mean(axis=0) for k in np.flatnonzero(sizes)])
+        ax.plot(*centres.T, "*", ms=10, mfc="white", mec=REAL, mew=0.9)
         dress_plane(ax, plane)
-        ax.set_title("Clusters in the leading plane")
+        ax.set_title("Clusters in the leading plane (stars: means)")
     return figure
 
 

@@ -4,7 +4,7 @@ A stack is (n, height, width) or (n, channel, height, width) with one or three c
 grey scale, taken from the real stack. Spins and other two-valued lattices get two colours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -115,18 +115,25 @@ def image_rows(
     return named_rows(rows, kind=kind)
 
 
-def named_rows(rows: dict[str, np.ndarray], *, kind: str = "pixel", left: float = 0.1) -> Figure:
-    """Return a row of images for each name, all on the grey scale of the last row; "real" is drawn in ink.
+def named_rows(
+    rows: Mapping[str, np.ndarray],
+    *,
+    kind: str = "pixel",
+    left: float = 0.1,
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """Return a row of images for each name, all on one grey scale; the name of a row "real" is written in ink.
 
     Parameters
     ----------
     rows : Stacks as in `as_pictures`, by the name that stands to their left.
     kind : "spin" for two-valued lattices, else "pixel".
     left : Share of the width that the names take.
+    limits : What is drawn black and white; None takes them from the last row.
     """
     stacks = {name: as_pictures(stack) for name, stack in rows.items()}
     last = list(stacks.values())[-1]
-    limits, (height, width) = intensity_limits(last), last.shape[1:3]
+    limits, (height, width) = limits or intensity_limits(last), last.shape[1:3]
     across = max(len(pictures) for pictures in stacks.values())
     tall = ((1 - left) * 10.1 / across * height / width + 0.05) * len(stacks)
     with panels(len(stacks), 1, 10.2, tall, margins=(left, 0.997, 0.005, 0.995), hspace=0.06) as (figure, axes):
