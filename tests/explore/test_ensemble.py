@@ -273,7 +273,7 @@ def test_what_cannot_be_resampled_is_refused():
         bootstrap(lambda rows: rows, np.arange(5.0))
     with pytest.raises(InputError, match="level"):
         bootstrap(np.mean, np.arange(5.0), level=2)
-    with pytest.raises(InputError, match="weights"):
+    with pytest.raises(InputError, match="one weight per event"):
         bootstrap(np.average, np.arange(5.0), weights=[1.0])
     with pytest.raises(InputError, match=r"bootstrap\(np.median, values\)"):
         bootstrap(np.arange(5.0), np.median)  # pyright: ignore[reportArgumentType]
