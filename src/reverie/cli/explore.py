@@ -54,8 +54,7 @@ def main(argv: Sequence[str]) -> int:
 
         print("\n".join(write_lecture(values.out, seed=values.seed)))
         return 0
-    from reverie.experiment.covariance import explore_covariance
-    from reverie.experiment.explore import explore_data, write
+    from reverie.experiment.explore import explore_covariance, explore_data, write
 
     if values.covariance:
         result = explore_covariance(values.data)

@@ -31,6 +31,7 @@ from reverie.report.training import (
     training_section,
 )
 from reverie.report.validation import copies_section, validation_section, verdict_section, where_section
+from reverie.report.words import JsonObject
 
 if TYPE_CHECKING:
     from reverie.validation.results.result import ValidationResult
@@ -79,16 +80,16 @@ def build(
     units: Sequence[str] | None = None,
     kinds: Sequence[str] | None = None,
     event_shape: Sequence[int] | None = None,
-    conditions: Mapping[str, Any] | None = None,
+    conditions: JsonObject | None = None,
     snapshots: Sequence[tuple[int, np.ndarray]] | None = None,
     unvalidated: str = "",
     assessment: Assessment | None = None,
     latent: LatentView | None = None,
-    training: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any] | None = None,
-    config: Mapping[str, Any] | None = None,
-    resolved: Mapping[str, Any] | None = None,
-    environment: Mapping[str, Any] | None = None,
+    training: JsonObject | None = None,
+    provenance: JsonObject | None = None,
+    config: JsonObject | None = None,
+    resolved: JsonObject | None = None,
+    environment: JsonObject | None = None,
     references: Sequence[tuple[str, str]] | None = None,
     command: str | None = None,
 ) -> Page:
@@ -184,7 +185,7 @@ def _meta(
     samples: Samples | None,
     result: "ValidationResult | None",
     history: Sequence[Mapping[str, float]] | None,
-    training: Mapping[str, Any] | None,
+    training: JsonObject | None,
 ) -> tuple[str, ...]:
     parts = []
     if samples is not None:

@@ -5,12 +5,12 @@ sentences. The page has a table of them all.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from reverie.plots.comparison import Bar, comparison
 from reverie.plots.style import to_svg
 from reverie.report.page import Block, Cell, Details, Page, Picture, Section, Table, Text, Tile, Verdict
-from reverie.report.words import events, measured, number, p_value
+from reverie.report.words import JsonObject, events, measured, number, p_value
 
 __all__ = ["MOST_PAIRS", "as_text", "comparison_page", "sentences"]
 
@@ -33,7 +33,7 @@ _RECIPES = (
 )
 
 
-def as_text(content: Mapping[str, Any]) -> str:
+def as_text(content: JsonObject) -> str:
     """Return the tables and the sentences for a terminal."""
     parts = [_aligned(*_ranking(content))]
     headers, rows = _statistics(content)
@@ -47,12 +47,12 @@ def as_text(content: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def sentences(content: Mapping[str, Any]) -> list[str]:
+def sentences(content: JsonObject) -> list[str]:
     """Return what is significant and what is not: sentences on runs, then on groups of them."""
     return [*_on_runs(content), *_on_groups(content)]
 
 
-def comparison_page(content: Mapping[str, Any]) -> Page:
+def comparison_page(content: JsonObject) -> Page:
     """Return the page.
 
     Parameters
@@ -74,7 +74,7 @@ def comparison_page(content: Mapping[str, Any]) -> Page:
 # tables
 
 
-def _ranking(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def _ranking(content: JsonObject) -> tuple[list[str], list[list[str]]]:
     by = content["by"]
     return [header.format(by=by) for header in _SHORT], [
         [
@@ -90,7 +90,7 @@ def _ranking(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def _statistics(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def _statistics(content: JsonObject) -> tuple[list[str], list[list[str]]]:
     """The other statistics of all columns together, real against real in brackets."""
     names = [name for name in content["statistics"] if name != content["by"]]
     headers = ["Run", *(f"{name} (real)" for name in names)]
@@ -98,7 +98,7 @@ def _statistics(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
     return headers, rows
 
 
-def _groups(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def _groups(content: JsonObject) -> tuple[list[str], list[list[str]]]:
     headers = ["Configuration", "Runs", f"Mean {content['by']}", "Names"]
     return headers, [
         [
@@ -111,16 +111,16 @@ def _groups(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def _score_texts(score: Mapping[str, Any]) -> tuple[str, str]:
+def _score_texts(score: JsonObject) -> tuple[str, str]:
     return _measured(score["value"], score["error"]), _measured(score["real_vs_real"], score["real_vs_real_error"])
 
 
-def _with_real(score: Mapping[str, Any]) -> str:
+def _with_real(score: JsonObject) -> str:
     value, real = _score_texts(score)
     return f"{value} ({real})"
 
 
-def _events(run: Mapping[str, Any]) -> str:
+def _events(run: JsonObject) -> str:
     if run["n_distinguish_is_lower_bound"]:
         return f"> {events(run['n_distinguish_low'])}"
     return events(run["n_distinguish"])
@@ -136,7 +136,7 @@ def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 # sentences
 
 
-def _on_runs(content: Mapping[str, Any]) -> list[str]:
+def _on_runs(content: JsonObject) -> list[str]:
     pairs, best = content["pairs"], content["runs"][0]["name"]
     values = {run["name"]: _value(run, content) for run in content["runs"]}
     known = [pair for pair in pairs if pair["p_adjusted"] is not None]
@@ -161,7 +161,7 @@ def _on_runs(content: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _on_groups(content: Mapping[str, Any]) -> list[str]:
+def _on_groups(content: JsonObject) -> list[str]:
     pairs = content["group_pairs"]
     if len(content["groups"]) > 1 and not pairs:
         return ["Some configurations have one run only: train them with another --seed to compare configurations."]
@@ -170,7 +170,7 @@ def _on_groups(content: Mapping[str, Any]) -> list[str]:
     return [_sentence(pair, values, content["by"], n_tested) for pair in pairs]
 
 
-def _sentence(pair: Mapping[str, Any], values: Values, by: str, n_pairs: int) -> str:
+def _sentence(pair: JsonObject, values: Values, by: str, n_pairs: int) -> str:
     better, worse = pair["better"], pair["worse"]
     if pair["p_adjusted"] is None:
         return f"{better} and {worse}: no spread between their runs, and so no test."
@@ -198,7 +198,7 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
 # the page
 
 
-def _verdict(content: Mapping[str, Any]) -> Section:
+def _verdict(content: JsonObject) -> Section:
     runs, pairs = content["runs"], content["pairs"]
     best, known = runs[0], [pair for pair in pairs if pair["p_adjusted"] is not None]
     tied = [run["name"] for run in runs if run["rank"] == "=1"]
@@ -224,7 +224,7 @@ def _verdict(content: Mapping[str, Any]) -> Section:
     return Section("verdict", "Verdict", tuple(blocks))
 
 
-def _ranking_section(content: Mapping[str, Any]) -> Section:
+def _ranking_section(content: JsonObject) -> Section:
     by, best = content["by"], content["runs"][0]["name"]
     worse = {pair["worse"] for pair in content["pairs"] if pair["better"] == best and pair["is_significant"]}
     bars = [Bar(run["name"], **run["scores"][by], is_worse=run["name"] in worse) for run in content["runs"]]
@@ -242,7 +242,7 @@ def _ranking_section(content: Mapping[str, Any]) -> Section:
     return Section("ranking", "The runs, best first", tuple(blocks), "Ranking")
 
 
-def _pairs_section(content: Mapping[str, Any]) -> Section:
+def _pairs_section(content: JsonObject) -> Section:
     pairs, best = content["pairs"], content["runs"][0]["name"]
     if len(pairs) <= MOST_PAIRS:
         blocks: list[Block] = [Text(_METHOD), _pair_table(pairs, "z")]
@@ -252,7 +252,7 @@ def _pairs_section(content: Mapping[str, Any]) -> Section:
     return Section("pairs", "Which differences are significant", tuple(blocks), "Pairs")
 
 
-def _groups_section(content: Mapping[str, Any]) -> Section:
+def _groups_section(content: JsonObject) -> Section:
     by, best = content["by"], content["groups"][0]["name"]
     worse = {pair["worse"] for pair in content["group_pairs"] if pair["better"] == best and pair["is_significant"]}
     bars = [Bar(g["name"], g["mean"], g["error"], is_worse=g["name"] in worse) for g in content["groups"]]
@@ -266,7 +266,7 @@ def _groups_section(content: Mapping[str, Any]) -> Section:
     return Section("configurations", "Configurations, over seeds", tuple(blocks), "Seeds")
 
 
-def _differences_section(content: Mapping[str, Any]) -> Section:
+def _differences_section(content: JsonObject) -> Section:
     names = [run["name"] for run in content["runs"]]
     rows = [[key, *(_option(values, name) for name in names)] for key, values in content["differences"].items()]
     cells = tuple((Cell(row[0], "code"), *(Cell(text, "number") for text in row[1:])) for row in rows)
@@ -274,7 +274,7 @@ def _differences_section(content: Mapping[str, Any]) -> Section:
     return Section("differences", "What differs between the runs", (table,), "Differences")
 
 
-def _pair_table(pairs: Sequence[Mapping[str, Any]], distance: str) -> Table:
+def _pair_table(pairs: Sequence[JsonObject], distance: str) -> Table:
     headers = ("Better", "Worse", "Difference", distance, "p", "p adjusted", "Significant")
     rows = []
     for pair in pairs:
@@ -292,12 +292,12 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str =
     return Table(tuple(headers), cells, caption)
 
 
-def _option(values: Mapping[str, Any], name: str) -> str:
+def _option(values: JsonObject, name: str) -> str:
     if name not in values:
         return "–"
     return "none" if values[name] is None else str(values[name])
 
 
-def _value(run: Mapping[str, Any], content: Mapping[str, Any]) -> tuple[float, float | None]:
+def _value(run: JsonObject, content: JsonObject) -> tuple[float, float | None]:
     score = run["scores"][content["by"]]
     return score["value"], score["error"]

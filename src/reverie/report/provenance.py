@@ -3,10 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from reverie.report.page import Block, Cell, Details, Reference, References, Section, Table, Text
-from reverie.report.words import flattened
+from reverie.report.words import JsonObject, flattened
 
 __all__ = ["provenance_section", "read_bibtex", "references_section"]
 
@@ -17,10 +16,10 @@ _FIELD = re.compile(r"(\w+)\s*=\s*(?=[{\"\d])")
 
 def provenance_section(
     *,
-    provenance: Mapping[str, Any] | None = None,
-    config: Mapping[str, Any] | None = None,
-    resolved: Mapping[str, Any] | None = None,
-    environment: Mapping[str, Any] | None = None,
+    provenance: JsonObject | None = None,
+    config: JsonObject | None = None,
+    resolved: JsonObject | None = None,
+    environment: JsonObject | None = None,
     command: str | None = None,
 ) -> Section | None:
     """Return the section on data, settings, versions and the command to run it again; None when nothing is known."""
@@ -66,7 +65,7 @@ def read_bibtex(key: str, entry: str) -> Reference:
     return Reference(key, text + (f" {where}." if where else ""), _address(fields))
 
 
-def _pairs(values: Mapping[str, Any], caption: str) -> Table:
+def _pairs(values: JsonObject, caption: str) -> Table:
     rows = tuple((Cell(name), Cell(text, "code")) for name, text in flattened(values))
     return Table(("Entry", "Value"), rows, caption)
 

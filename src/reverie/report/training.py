@@ -1,6 +1,6 @@
 """How training went: its health, losses and gradients, samples along the way, and how much the seed matters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from reverie.plots.style import to_png, to_svg
 from reverie.plots.training import discriminator_outputs, gradient_norms, learning_curves, losses
 from reverie.report.page import Block, Cell, Details, Gallery, Picture, Section, Table, Text
 from reverie.report.samples import Samples
-from reverie.report.words import measured, number
+from reverie.report.words import JsonObject, measured, number
 
 __all__ = [
     "alarms_of",
@@ -63,12 +63,12 @@ _ENDINGS = {
 }
 
 
-def alarms_of(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def alarms_of(history: Sequence[JsonObject]) -> list[dict[str, Any]]:
     """Return the alarms of a history in their order, each with kind, step, evidence and remedy."""
     return [dict(alarm) for row in history for alarm in row.get("alarms", ())]
 
 
-def health_warning(history: Sequence[Mapping[str, Any]]) -> str:
+def health_warning(history: Sequence[JsonObject]) -> str:
     """Return a sentence for the head of the report when there were alarms, or ""."""
     alarms = alarms_of(history)
     if not alarms:
@@ -77,7 +77,7 @@ def health_warning(history: Sequence[Mapping[str, Any]]) -> str:
     return f"Training raised {_counted(len(alarms), 'alarm')}: {named}. See “Health of training”."
 
 
-def health_section(history: Sequence[Mapping[str, Any]], training: Mapping[str, Any] | None = None) -> Section | None:
+def health_section(history: Sequence[JsonObject], training: JsonObject | None = None) -> Section | None:
     """Return the section on the health of training, or None when it was not watched.
 
     Parameters
@@ -130,10 +130,10 @@ def health_section(history: Sequence[Mapping[str, Any]], training: Mapping[str, 
 
 
 def _summary(
-    history: Sequence[Mapping[str, Any]],
-    alarms: Sequence[Mapping[str, Any]],
+    history: Sequence[JsonObject],
+    alarms: Sequence[JsonObject],
     n_checks: int,
-    training: Mapping[str, Any],
+    training: JsonObject,
 ) -> str:
     """Return how training ended, how many alarms there were, and which step the model is of."""
     sentences = []
@@ -156,7 +156,7 @@ def _counted(n: int, word: str) -> str:
     return f"{n:,} {word}" + ("" if n == 1 else "s")
 
 
-def training_section(history: Sequence[Mapping[str, Any]], *, is_watched: bool = False) -> Section | None:
+def training_section(history: Sequence[JsonObject], *, is_watched: bool = False) -> Section | None:
     """Return losses, discriminator outputs and gradient norms, or None when the history holds none of them.
 
     Parameters

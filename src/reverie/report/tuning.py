@@ -3,7 +3,7 @@
 A score is kept small-is-good. A likelihood is shown the other way round, as log p in nats per event: more is better.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from reverie.core.measured import Measured
@@ -11,7 +11,7 @@ from reverie.plots.style import to_svg
 from reverie.plots.tuning import Trial, history, slice_of
 from reverie.report.page import Block, Cell, Details, Gallery, Page, Picture, Section, Table, Text, Tile, Verdict
 from reverie.report.provenance import references_section
-from reverie.report.words import measured, number, p_value
+from reverie.report.words import JsonObject, measured, number, p_value
 
 __all__ = [
     "as_text",
@@ -40,7 +40,7 @@ def shown(value: float, by: str) -> float:
     return -value if by == "likelihood" else value
 
 
-def score_text(trial: Mapping[str, Any], by: str) -> str:
+def score_text(trial: JsonObject, by: str) -> str:
     """Return the score of a trial with its error, or what became of it."""
     if trial["state"] != "done":
         why = f" ({trial['why']})" if trial["state"] == "failed" and trial.get("why") else ""
@@ -49,7 +49,7 @@ def score_text(trial: Mapping[str, Any], by: str) -> str:
     return f"{name} {measured(shown(trial['value'], by), trial['error'])}"
 
 
-def options_text(trial: Mapping[str, Any]) -> str:
+def options_text(trial: JsonObject) -> str:
     """Return the options of a trial, such as "learning_rate 0.0021, batch_size 128"."""
     if trial["number"] == 0:
         return "the default"
@@ -65,7 +65,7 @@ def option_text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def as_text(content: Mapping[str, Any]) -> str:
+def as_text(content: JsonObject) -> str:
     """Return the best trials as a table, and the sentences, for a terminal."""
     trials = [trial for trial in content["trials"] if trial["state"] == "done"]
     trials.sort(key=lambda trial: (trial["value"], trial["number"]))
@@ -77,7 +77,7 @@ def as_text(content: Mapping[str, Any]) -> str:
     return "\n".join([*table, *more, "", *sentences(content)])
 
 
-def sentences(content: Mapping[str, Any]) -> list[str]:
+def sentences(content: JsonObject) -> list[str]:
     """Return what was found, how sure it is, and what became of the other trials."""
     if content["best"] is None:
         return ["No trial has come to a finite score yet.", *_others(content["trials"])]
@@ -87,7 +87,7 @@ def sentences(content: Mapping[str, Any]) -> list[str]:
     return lines + _on_tuning(content) + _others(content["trials"])
 
 
-def verdict(content: Mapping[str, Any]) -> tuple[str, str]:
+def verdict(content: JsonObject) -> tuple[str, str]:
     """Return the tone ("good", "close", "bad" or "unknown") and the headline."""
     quoted = content["quoted"]
     if content["best"] is None:
@@ -104,7 +104,7 @@ def verdict(content: Mapping[str, Any]) -> tuple[str, str]:
     return "good", f"Trial {content['best']} is better than the default"
 
 
-def _on_quotes(content: Mapping[str, Any]) -> list[str]:
+def _on_quotes(content: JsonObject) -> list[str]:
     """Return the sentences on what was trained anew and judged by events that no trial has seen."""
     quoted = content["quoted"]
     if quoted is None:
@@ -125,7 +125,7 @@ def _on_quotes(content: Mapping[str, Any]) -> list[str]:
     return [*diverged, f"{seen}, it has a {name} of {best}{unit}; the default has {default}.", *_on_gain(quoted)]
 
 
-def _on_gain(quoted: Mapping[str, Any]) -> list[str]:
+def _on_gain(quoted: JsonObject) -> list[str]:
     difference = quoted["difference"]
     p = p_value(difference["p_value"])
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
@@ -141,7 +141,7 @@ def _on_gain(quoted: Mapping[str, Any]) -> list[str]:
     return [sentence]
 
 
-def _on_tuning(content: Mapping[str, Any]) -> list[str]:
+def _on_tuning(content: JsonObject) -> list[str]:
     best = next(trial for trial in content["trials"] if trial["number"] == content["best"])
     if best["gain"] is None:
         return []
@@ -151,7 +151,7 @@ def _on_tuning(content: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _others(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+def _others(trials: Sequence[JsonObject]) -> list[str]:
     """Return what became of trials without a score."""
     counts = {state: sum(trial["state"] == state for trial in trials) for state in _STATES}
     others = [f"{n} {_STATES[state]}" for state, n in counts.items() if n]
@@ -162,7 +162,7 @@ def _counted(trials: Sequence[Any]) -> str:
     return f"{len(trials)} trial{'s' * (len(trials) != 1)}"
 
 
-def _quote_text(quote: Mapping[str, Any], by: str) -> str:
+def _quote_text(quote: JsonObject, by: str) -> str:
     if quote["error"] is None:
         return number(shown(quote["value"], by))
     return str(Measured(shown(quote["value"], by), quote["error"])).replace("-", "−")
@@ -185,7 +185,7 @@ _OF_SAMPLES = (
 )
 
 
-def tuning_page(content: Mapping[str, Any], *, references: Sequence[tuple[str, str]] = ()) -> Page:
+def tuning_page(content: JsonObject, *, references: Sequence[tuple[str, str]] = ()) -> Page:
     """Return the page.
 
     Parameters
@@ -209,12 +209,12 @@ def tuning_page(content: Mapping[str, Any], *, references: Sequence[tuple[str, s
     return Page(title, f"{len(content['trials'])} trials", tuple(sections), meta=meta)
 
 
-def _verdict_section(content: Mapping[str, Any]) -> Section:
+def _verdict_section(content: JsonObject) -> Section:
     tone, headline = verdict(content)
     return Section("verdict", "Verdict", (Verdict(tone, headline, " ".join(sentences(content)), _tiles(content)),))
 
 
-def _tiles(content: Mapping[str, Any]) -> tuple[Tile, ...]:
+def _tiles(content: JsonObject) -> tuple[Tile, ...]:
     quoted, by = content["quoted"], content["by"]
     if quoted is None or quoted["best"] is None:
         return ()
@@ -235,7 +235,7 @@ def _tiles(content: Mapping[str, Any]) -> tuple[Tile, ...]:
     return tuple(tiles)
 
 
-def _history_section(content: Mapping[str, Any]) -> Section:
+def _history_section(content: JsonObject) -> Section:
     chart = to_svg(history(_trials(content), y_label=measure(content["by"]), larger_is_better=_is_likelihood(content)))
     caption = (
         "Each trial, on the events that judge the trials; the line is the best so far, the square and the dashed line "
@@ -254,7 +254,7 @@ def _history_section(content: Mapping[str, Any]) -> Section:
     return Section("trials", "The trials", tuple(blocks), "Trials")
 
 
-def _slices_section(content: Mapping[str, Any]) -> Section:
+def _slices_section(content: JsonObject) -> Section:
     trials, by = _trials(content), content["by"]
     pictures = []
     for name, scale in content["options"].items():
@@ -276,7 +276,7 @@ def _slices_section(content: Mapping[str, Any]) -> Section:
     return Section("options", "Option by option", (Gallery(tuple(pictures), caption, "large"),), "Options")
 
 
-def _settings_section(content: Mapping[str, Any]) -> Section:
+def _settings_section(content: JsonObject) -> Section:
     of_score = _OF_LIKELIHOOD if content["by"] == "likelihood" else _OF_SAMPLES
     default = ", ".join(f"{name} {option_text(value)}" for name, value in content["default"].items())
     blocks: list[Block] = [
@@ -288,7 +288,7 @@ def _settings_section(content: Mapping[str, Any]) -> Section:
     return Section("method", "How it was searched and judged", tuple(blocks), "Method")
 
 
-def _table(trials: Sequence[Mapping[str, Any]], content: Mapping[str, Any]) -> Table:
+def _table(trials: Sequence[JsonObject], content: JsonObject) -> Table:
     names = list(content["options"])
     headers = ("Trial", measure(content["by"]), "Better than the default by", *names, "Seconds")
     rows = []
@@ -305,7 +305,7 @@ def _table(trials: Sequence[Mapping[str, Any]], content: Mapping[str, Any]) -> T
     return Table(headers, tuple(rows))
 
 
-def _trials(content: Mapping[str, Any]) -> list[Trial]:
+def _trials(content: JsonObject) -> list[Trial]:
     """Return the trials as they are drawn, with the errors of their differences from the default where known."""
     drawn = []
     for trial in content["trials"]:
@@ -316,5 +316,5 @@ def _trials(content: Mapping[str, Any]) -> list[Trial]:
     return drawn
 
 
-def _is_likelihood(content: Mapping[str, Any]) -> bool:
+def _is_likelihood(content: JsonObject) -> bool:
     return content["by"] == "likelihood"

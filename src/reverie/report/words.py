@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from reverie.core.measured import Measured
 
-__all__ = ["count", "events", "flattened", "measured", "number", "p_value"]
+__all__ = ["JsonObject", "count", "events", "flattened", "measured", "number", "p_value"]
 
+JsonObject: TypeAlias = Mapping[str, Any]  # what a JSON file of reverie holds, or a part of it
 _LEAST_QUOTED = 1e-10  # the normal approximation behind a smaller p-value is not to be believed
 
 
@@ -59,7 +60,7 @@ def events(n: float | None) -> str:
     return count(round(n, 2 - math.floor(math.log10(n))))
 
 
-def flattened(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flattened(values: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
     """Return nested mappings as (dotted name, text) pairs, in their order; lists are joined by commas."""
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
