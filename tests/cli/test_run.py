@@ -99,6 +99,9 @@ def test_every_kind_of_data_goes_all_the_way_through_text(call, tmp_path, tiny, 
     if name == "m.csv":
         assert set(generated.schema["kind"].labels or ()) <= {"mu", "e", "tau"}
         assert generated.schema["n"].integral
+        verdict = (out / "validation.json").read_bytes()
+        assert call("validate", out)[0] == 0  # reads the samples back: words, whole numbers, point masses
+        assert (out / "validation.json").read_bytes() == verdict
 
 
 @pytest.mark.parametrize("suffix", ["npy", "csv", "parquet", "h5", "root"])
