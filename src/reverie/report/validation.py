@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reverie.validation.results.result import ValidationResult
     from reverie.validation.results.tests import ClassifierResult, TestResult
     from reverie.validation.statistics.constraints import ConstraintResult
-    from reverie.validation.statistics.memorisation_result import MemorisationResult
+    from reverie.validation.statistics.memorisation import MemorisationResult
     from reverie.validation.statistics.observables import ObservableMeans
     from reverie.validation.statistics.occupancy import Occupancy
 

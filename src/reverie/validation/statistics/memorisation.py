@@ -11,19 +11,23 @@ of components, except of the closest pairs and of duplicates, which are compared
 """
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from scipy.stats import hypergeom
 
 from reverie.core.arguments import Count, Level, NonNegative, Whole, checked
 from reverie.core.checks import check_table
 from reverie.core.errors import InputError
-from reverie.core.proportions import clopper_pearson
+from reverie.core.measured import Measured
+from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.inputs.components import MAX_COMPONENTS, fit_components
 from reverie.validation.inputs.samples import aligned, read_sample, robust_scale
+from reverie.validation.results.serialisation import from_plain, to_plain
 from reverie.validation.statistics.data_copying import (
     authenticity,
     copying_p,
@@ -31,11 +35,162 @@ from reverie.validation.statistics.data_copying import (
     distances_to_train,
     exchange_test,
 )
-from reverie.validation.statistics.memorisation_result import NEAR, MemorisationResult, NearCopy
 
 __all__ = ["MemorisationResult", "NearCopy", "memorisation"]
 
 MIN_ROWS = 20
+NEAR = 0.01  # quantile of the distances of held-out events to training events, below which an event is near
+
+
+@dataclass(frozen=True)
+class NearCopy:
+    """A generated event and the training event nearest to it.
+
+    Parameters
+    ----------
+    generated, train : Row numbers of the generated and of the training event.
+    distance : Their distance, in units of the spread of real events.
+    """
+
+    generated: int
+    train: int
+    distance: float
+
+
+@dataclass(frozen=True)
+class MemorisationResult:
+    """What the comparison with training and held-out events found.
+
+    Parameters
+    ----------
+    p_value : exact, of the three exchange statistics together (min-P).
+    share, share_error, share_expected, share_p : Share of generated events that are nearest to a training event, its
+        error, its expectation without copying, and its p-value.
+    weighted_share, weighted_p : the same, weighted by log(d2 / d1).
+    closest_share, closest_p, n_closest : the share among the 0.1 % closest events, at least 10.
+    near, near_low, near_high : share of generated events closer to a training event than all but 1 % of the held-out
+        ones, with its 95 % interval.
+    near_distance : that distance.
+    c_t, c_t_spread, c_t_p : C_T, its standard deviation without copying, asymptotic p; None where cells are too small.
+    authenticity, authenticity_holdout : Authenticity of generated and of held-out events.
+    duplicates, duplicates_holdout : events within `tolerance` of a training event.
+    closest : the closest pairs, nearest first.
+    n_train, n_holdout, n_generated, n_permutations, block, tolerance, seed : sizes and settings.
+    """
+
+    p_value: float
+    share: float
+    share_error: float
+    share_expected: float
+    share_p: float
+    weighted_share: float
+    weighted_p: float
+    closest_share: float
+    closest_p: float
+    n_closest: int
+    near: float
+    near_low: float
+    near_high: float
+    near_distance: float
+    c_t: float | None
+    c_t_spread: float | None
+    c_t_p: float | None
+    authenticity: float
+    authenticity_holdout: float
+    duplicates: int
+    duplicates_holdout: int
+    closest: tuple[NearCopy, ...]
+    n_train: int
+    n_holdout: int
+    n_generated: int
+    n_permutations: int
+    block: int
+    tolerance: float
+    seed: int
+    alpha: float = 0.05
+
+    @property
+    def memorised(self) -> bool:
+        """Whether the exchange test rejects at level `alpha`."""
+        return self.p_value <= self.alpha
+
+    @property
+    def near_p(self) -> float:
+        """Chance of so many generated events closer to training events than `near_distance`, without copies.
+
+        Exact: that distance lies between the r-th and the next of the h held-out distances, r = 1 + 1 % of h - 1. Of
+        the k + r closest of both samples together at most r are then held-out events.
+        """
+        below, k = 1 + math.floor(NEAR * (self.n_holdout - 1)), round(self.near * self.n_generated)
+        return float(hypergeom.cdf(below, self.n_generated + self.n_holdout, self.n_holdout, k + below)) if k else 1.0
+
+    @property
+    def duplicates_p(self) -> float:
+        """Fisher's exact test, one-sided: small if the rate of duplicates is higher in generated than held-out."""
+        both, everything = self.duplicates + self.duplicates_holdout, self.n_generated + self.n_holdout
+        return float(hypergeom.sf(self.duplicates - 1, everything, both, self.n_generated))
+
+    @property
+    def measured_share(self) -> Measured:
+        """Share of generated events nearest to a training event, with error."""
+        return Measured(self.share, self.share_error, self.n_generated)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: memorised or not, with the p-value."""
+        p = f"p = {self.p_value:.2g}, {self.n_permutations} permutations"
+        if self.memorised and min(self.near_p, self.duplicates_p) <= self.alpha / 2:
+            return f"Generated events lie too close to training events: some are copied ({p})."
+        if self.memorised:
+            return (
+                f"Generated events lie nearer to training than to held-out events, though not as near as copies ({p}): "
+                "the model has begun to learn its training events by heart."
+            )
+        return f"No sign that training events were copied at this size ({p})."
+
+    def __str__(self) -> str:
+        lines = [
+            self.verdict,
+            f"{percent(self.share)} ± {percent(self.share_error)} of generated events lie nearer to a training event "
+            f"than to any held-out one; a model that has not memorised gives {percent(self.share_expected)} "
+            f"(p = {self.share_p:.2g}). Of the {self.n_closest:,} closest it is {percent(self.closest_share)} "
+            f"(p = {self.closest_p:.2g}).",
+            f"{percent(self.near)} of generated events ({percent(self.near_low)} to {percent(self.near_high)}) lie "
+            f"closer to a training event than 99 % of held-out events do; a model that has not memorised gives 1 %.",
+            f"{self.duplicates:,} of {self.n_generated:,} generated and {self.duplicates_holdout:,} of "
+            f"{self.n_holdout:,} held-out events equal a training event (within {self.tolerance:g} of the spread), "
+            f"{percent(self.duplicates / self.n_generated)} and {percent(self.duplicates_holdout / self.n_holdout)}.",
+        ]
+        if self.c_t is not None:
+            lines.append(
+                f"C_T = {self.c_t:.2f} ± {self.c_t_spread:.2f}, 0 without copying, below 0 with it (p = "
+                f"{self.c_t_p:.2g})."
+            )
+        lines.append(
+            f"Authenticity: {percent(self.authenticity)} of generated events, {percent(self.authenticity_holdout)} of "
+            "held-out events."
+        )
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries, lists, numbers and strings."""
+        return to_plain(self) | {"verdict": self.verdict, "memorised": self.memorised}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "MemorisationResult":
+        """Return the result that `to_json` wrote.
+
+        Raises
+        ------
+        InputError
+            When keys are missing or unknown.
+        """
+        try:
+            return from_plain(cls, content)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InputError(
+                f"Expected the content of a memorisation result, got something else ({error}). Run it again."
+            ) from None
 
 
 @checked
@@ -70,7 +225,23 @@ def memorisation(
         For fewer than 20 events of a kind, NaN, or different features.
     """
     seed = as_seed(random_state)
-    whole = t, h, g = _scaled(train, holdout, generated)
+    given = {"train": train, "holdout": holdout, "generated": generated}
+    read = {what: read_sample(sample, what) for what, sample in given.items()}
+    read = {what: aligned(read["train"], sample, what, "train") for what, sample in read.items()}
+    arrays = {what: sample.values.reshape(-1, *sample.event_shape) for what, sample in read.items()}
+    for what, array in arrays.items():
+        check_table(array, what, min_rows=MIN_ROWS)
+    if len({array.shape[1:] for array in arrays.values()}) > 1:
+        raise InputError(
+            f"Expected train, holdout and generated with the same features, got shapes "
+            f"{', '.join(str(array.shape) for array in arrays.values())}. Select the same columns in all."
+        )
+    tables = [array.reshape(len(array), -1).astype(np.float64) for array in arrays.values()]
+    if any(array.dtype == np.float32 for array in arrays.values()):  # 0.1 in single precision is not 0.1 in double
+        tables = [table.astype(np.float32).astype(np.float64) for table in tables]
+    real = np.concatenate(tables[:2])
+    centre, scale = robust_scale(real, real, image=arrays["train"].ndim > 2)
+    whole = t, h, g = [torch.from_numpy((table - centre) / scale) for table in tables]
     if t.shape[1] > MAX_COMPONENTS:
         reduced = fit_components(torch.cat([t, h]), child_seed(seed, "memorisation"))
         t, h, g = (reduced(part) for part in whole)
@@ -84,6 +255,7 @@ def memorisation(
     near_low, near_high = clopper_pearson(n_near, len(g))
     score, spread = copying_score(t, h, g, (to_g, to_h), seed=seed)
     defined = math.isfinite(score)
+    closest = np.argsort(gaps[0], kind="stable")[:n_pairs]
     return MemorisationResult(
         p_value=exchange.p_value,
         share=exchange.shares[0],
@@ -106,7 +278,7 @@ def memorisation(
         authenticity_holdout=authenticity(t, to_h, row_h, seed),
         duplicates=int((gaps[0] <= tolerance).sum()),
         duplicates_holdout=int((gaps[1] <= tolerance).sum()),
-        closest=_closest_pairs(gaps[0], row_g, n_pairs),
+        closest=tuple(NearCopy(int(k), int(row_g[k]), float(gaps[0][k])) for k in closest),
         n_train=len(t),
         n_holdout=len(h),
         n_generated=len(g),
@@ -116,28 +288,3 @@ def memorisation(
         seed=seed,
         alpha=alpha,
     )
-
-
-def _scaled(*samples: ArrayLike) -> tuple[Tensor, ...]:
-    whats = ("train", "holdout", "generated")
-    read = [read_sample(sample, what) for sample, what in zip(samples, whats, strict=True)]
-    read = [read[0], *(aligned(read[0], one, what, "train") for one, what in zip(read[1:], whats[1:], strict=True))]
-    arrays = [one.values.reshape(-1, *one.event_shape) for one in read]
-    for array, what in zip(arrays, whats, strict=True):
-        check_table(array, what, min_rows=MIN_ROWS)
-    if len({array.shape[1:] for array in arrays}) > 1:
-        raise InputError(
-            f"Expected train, holdout and generated with the same features, got shapes "
-            f"{', '.join(str(array.shape) for array in arrays)}. Select the same columns in all."
-        )
-    tables = [array.reshape(len(array), -1).astype(np.float64) for array in arrays]
-    if any(array.dtype == np.float32 for array in arrays):  # 0.1 in single precision is not 0.1 in double
-        tables = [table.astype(np.float32).astype(np.float64) for table in tables]
-    real = np.concatenate(tables[:2])
-    centre, scale = robust_scale(real, real, image=arrays[0].ndim > 2)
-    return tuple(torch.from_numpy((table - centre) / scale) for table in tables)
-
-
-def _closest_pairs(distances: np.ndarray, rows: np.ndarray, most: int) -> tuple[NearCopy, ...]:
-    order = np.argsort(distances, kind="stable")[:most]
-    return tuple(NearCopy(int(g), int(rows[g]), float(distances[g])) for g in order)
