@@ -105,6 +105,13 @@ def test_tests_are_named():
         validate(*pair, **others, **OPTIONS, max_time=0)
 
 
+def test_constraints_that_were_not_asked_for_end_nothing():
+    x, y = np.random.default_rng(0).integers(0, 3, (2, 60, 2)).astype(float)  # equal events, and levels
+    options = {"constraints": {"small": lambda e: e[:, 0] < 2}, "tests": ("moments",), "classifiers": ()}
+    result = validate(x, y, n_permutations=19, random_state=0, **options)
+    assert result.constraints == ()
+
+
 def test_what_would_not_end_is_left_out(monkeypatch):
     monkeypatch.setattr("reverie.validation.statistics.registry.MAX_PAIRS", 100**2)
     rng = np.random.default_rng(0)

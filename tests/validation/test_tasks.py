@@ -22,7 +22,7 @@ from reverie.validation.statistics.kernels import energy_kernel, gaussian_kernel
 from reverie.validation.suite import validate
 
 
-def _table(k, n=300, d=3):
+def _table(k, n=200, d=3):
     return np.random.default_rng(k).normal(size=(n, d)) + 0.03 * k
 
 
@@ -34,16 +34,16 @@ def _chain(k, n=600):
 
 
 def _weighted(k):
-    return Dataset(_table(k), weights=np.random.default_rng(k).uniform(0.5, 1.5, 300))
+    return Dataset(_table(k), weights=np.random.default_rng(k).uniform(0.5, 1.5, 200))
 
 
 SAMPLES = {
     "table": _table,
     "chain": _chain,
     "weights": _weighted,
-    "images": lambda k: np.random.default_rng(k).normal(size=(150, 9, 9)),
+    "images": lambda k: np.random.default_rng(k).normal(size=(80, 9, 9)),
 }
-OPTIONS = {"n_permutations": 39, "classifiers": (), "random_state": 0}
+OPTIONS = {"n_permutations": 19, "classifiers": (), "random_state": 0}
 
 
 def _verdict(sample, executor=None):
@@ -89,7 +89,7 @@ def test_threads_and_their_number_change_no_bit(name):
 
 
 def test_samples_too_large_for_all_pairs_are_shared_out_too(monkeypatch):
-    monkeypatch.setattr("reverie.validation.statistics.registry.MAX_EXACT", 300)
+    monkeypatch.setattr("reverie.validation.statistics.registry.MAX_EXACT", 200)
     alone = _verdict(_table)
     assert any(check["detail"] == "estimated" for check in alone["checks"])
     with ThreadPoolExecutor(2) as executor:
@@ -131,7 +131,7 @@ def test_shares_of_the_kernels_add_up_to_the_same_bits(n_shares):
 
 
 def test_a_task_travels_as_plain_arrays_and_arrives_as_it_was():
-    samples = gather_samples(*(_weighted(k) for k in range(3)), names=None, seed=0, max_samples=300)
+    samples = gather_samples(*(_weighted(k) for k in range(3)), names=None, seed=0, max_samples=200)
     comparisons = build_comparisons(samples, {}, 19, 0, calibrate=False, modes=lambda x: x[:, 0] > 0)
     task = BatteryPiece(comparisons, 3, (1, 8))
     sent = pickle.dumps(task)

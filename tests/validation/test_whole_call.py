@@ -12,6 +12,8 @@ from reverie.validation import ValidationResult, validate
 from reverie.validation.statistics.marginal import weighted_quantile
 
 QUICK = {"n_permutations": 99, "classifiers": (), "random_state": 0}
+CHEAP = QUICK | {"tests": ("features one by one", "moments", "neighbourhoods", "hard constraints")}  # no pairs of rows
+COPIES = {"tests": ("features one by one", "copies of training events")}
 
 
 def _normal(n, seed, d=2, mean=0.0):
@@ -28,11 +30,11 @@ def _chain(n, seed, rho=0.9):
 
 def test_weights_turn_one_law_into_another():
     # N(0.5, 1) with weights exp(-x/2 + 1/8) is N(0, 1); false alarms at p <= .01 and misses are rarer than 1e-3
-    x = _normal(1500, 0, mean=0.5)
+    x = _normal(1000, 0, mean=0.5)
     weighted = Dataset(x, names=["a", "b"], weights=np.exp(-0.5 * x.sum(1) + 0.25))
-    other = _normal(1500, 2)
-    plain = validate(x, _normal(1500, 1), calibration=other, **QUICK)
-    with_weights = validate(weighted, _normal(1500, 1), calibration=other, **QUICK)
+    other = _normal(1000, 2)
+    plain = validate(x, _normal(1000, 1), calibration=other, **CHEAP)
+    with_weights = validate(weighted, _normal(1000, 1), calibration=other, **CHEAP)
     assert plain.p_value == pytest.approx(0.01)
     assert with_weights.p_value > 0.01
     assert with_weights.settings["weighted"]
@@ -44,14 +46,14 @@ def test_negative_weights_take_a_background_away():
     rows, weights = np.concatenate([signal, background, copy]), np.repeat([1.0, 1.0, -1.0], [1500, 300, 300])
     order = np.random.default_rng(0).permutation(2100)
     real = Dataset(rows[order], names=["a", "b"], weights=weights[order])
-    result = validate(real, _normal(2100, 3), calibration=_normal(2100, 4), **QUICK)
+    result = validate(real, _normal(2100, 3), calibration=_normal(2100, 4), **CHEAP)
     assert result.p_value > 0.01
 
 
 def test_chains_are_exchanged_in_blocks_and_say_so():
-    chains = [_chain(3000, seed) for seed in range(3)]
-    result = validate(chains[0], chains[1], calibration=chains[2], **QUICK)
-    naive = validate(chains[0], chains[1], calibration=chains[2], correlated="ignore", **QUICK)
+    chains = [_chain(2000, seed) for seed in range(3)]
+    result = validate(chains[0], chains[1], calibration=chains[2], **CHEAP)
+    naive = validate(chains[0], chains[1], calibration=chains[2], correlated="ignore", **CHEAP)
     assert result.chains.block > 60
     assert result.p_value > naive.p_value  # the same rows taken as independent
     assert any("depend on their neighbours" in warning for warning in result.warnings)
@@ -107,19 +109,20 @@ def test_modes_of_the_user_are_compared():
 def test_copies_of_training_events_are_said_in_the_verdict_and_do_not_make_the_laws_differ():
     train, y = _normal(1000, 0), _normal(1000, 1)
     y[:100] = train[:100] + 1e-3
-    result = validate(_normal(1000, 2), y, train=train, **QUICK)
+    result = validate(_normal(1000, 2), y, train=train, **CHEAP | COPIES)
     assert result.memorisation.memorised
     assert "some are copied" in result.verdict
     assert result.settings["calibration"] == "training events"
-    assert not validate(_normal(1000, 2), _normal(1000, 1), train=train, **QUICK).memorisation.memorised
+    honest = validate(_normal(1000, 2), _normal(1000, 1), train=train, **CHEAP | COPIES)
+    assert not honest.memorisation.memorised
 
 
 def test_everything_travels_through_json():
-    x, y = _normal(600, 0), _normal(600, 1, mean=0.5)
+    x, y = _normal(400, 0), _normal(400, 1, mean=0.7)
     options = QUICK | {"classifiers": "boosting", "n_permutations": 19}
     observables = {"r": lambda e: e.norm(dim=1)}
     result = validate(
-        x, y, train=_normal(600, 2), observables=observables, constraints={"a": lambda e: e[:, 0]}, **options
+        x, y, train=_normal(400, 2), observables=observables, constraints={"a": lambda e: e[:, 0]}, **options
     )
     assert result.located is not None
     assert result.located.boxes
@@ -138,11 +141,12 @@ def test_without_calibration_there_is_no_second_column():
 
 def test_the_learners_can_be_chosen():
     images = [torch.randn(60, 9, 9, generator=torch.Generator().manual_seed(s)) for s in range(3)]
-    options = QUICK | {"classifiers": ("forest", "mlp"), "n_permutations": 9}
+    options = QUICK | {"classifiers": ("forest", "mlp"), "n_permutations": 9, "locate": False}
+    options["tests"] = ("features one by one", "forest", "mlp")
     result = validate(images[0], images[1], calibration=images[2], **options)
     assert [one.learner for one in result.classifiers] == ["forest", "mlp"]
     with pytest.raises(UnknownNameError, match="boosting"):
-        validate(images[0], images[1], **options | {"classifiers": "bosting"})
+        validate(images[0], images[1], **options | {"classifiers": "bosting", "tests": None})
 
 
 def test_quantiles_with_negative_weights_are_those_of_the_signal():

@@ -101,8 +101,9 @@ def observable_results(groups: Groups, comparisons: Comparisons, alpha: float) -
 
 def constraint_results(groups: Groups, comparisons: Comparisons, samples: Samples) -> tuple[ConstraintResult, ...]:
     """Return the constraints that were given, and those read off real events that some event breaks."""
-    columns = groups.get(CONSTRAINTS, ())
-    own = [ranked(column.values) for column in columns]
+    if CONSTRAINTS not in groups:  # they were not asked for, or there are none
+        return ()
+    own = [ranked(column.values) for column in groups[CONSTRAINTS]]
     p = [{"p_value": one.observed_p, "p_adjusted": q} for one, q in zip(own, step_down(own), strict=True)]
     here, n, inflation = comparisons.generated, comparisons.generated.relabel.n, samples.chains.inflation
     weights, n_given = (samples.reference.weights, samples.generated.weights), len(comparisons.given)
