@@ -49,7 +49,16 @@ from reverie.core.types import ArrayLike
 from reverie.validation.inputs.chains import ChainReport, inspect_chains
 from reverie.validation.permutation.duplicates import evenness, n_pairs, row_hashes
 
-__all__ = ["Sample", "Samples", "aligned", "checked_weights", "gather_samples", "read_sample", "robust_scale"]
+__all__ = [
+    "Sample",
+    "Samples",
+    "aligned",
+    "checked_weights",
+    "gather_samples",
+    "one_precision",
+    "read_sample",
+    "robust_scale",
+]
 
 MIN_ROWS = 20  # in each sample, after all cuts: below, no test here means anything
 _FAR = 50.0  # units from the centre beyond which the scale is logarithmic
@@ -156,25 +165,42 @@ def gather_samples(
     check_positive("max_samples", max_samples, integer=True)
     given = [("real", real), ("generated", generated), ("calibration", calibration)]
     read = {what: read_sample(sample, what, names) for what, sample in given if sample is not None}
-    read = _one_precision(_aligned(read))
+    first = read["real"]
+    read = {what: sample if sample is first else aligned(first, sample, what) for what, sample in read.items()}
+    tables = one_precision(*(sample.values for sample in read.values()))
+    read = {what: replace(read[what], values=values) for what, values in zip(read, tables, strict=True)}
     sizes = {f"given_{what}": len(sample.values) for what, sample in read.items()}
-    found = read["real"].names or feature_names(read["real"].event_shape)
-    chains = inspect_chains({k: s.values for k, s in read.items()}, found, correlated, _usable(sizes, max_samples))
+    called = first.names or feature_names(first.event_shape)
+    # rows of the smallest role; real is halved where there is no calibration sample
+    of_real = sizes["given_real"] // (2 if calibration is None else 1)
+    usable = min(of_real, max_samples, *(n for what, n in sizes.items() if what != "given_real"))
+    chains = inspect_chains({what: s.values for what, s in read.items()}, called, correlated, usable)
     in_order = chains.block > 1
     read, copied = (read, []) if chains.is_chain else _each_once(read)
-    read = {what: _all_weighted(s if in_order else _kept(s, chains), read) for what, s in read.items()}
+    is_weighted = any(sample.weights is not None for sample in read.values())
+    for what, sample in read.items():
+        kept = sample if in_order else sample.take(chains.kept(len(sample.values)))
+        if is_weighted and kept.weights is None:
+            kept = replace(kept, weights=np.ones(len(kept.values)))
+        read[what] = kept
     roles, notes = _roles(read, seed, max_samples, in_order=in_order)
-    roles = {what: _kept(sample, chains) if in_order else sample for what, sample in roles.items()}
+    if in_order:
+        roles = {what: sample.take(chains.kept(len(sample.values))) for what, sample in roles.items()}
     for what, sample in roles.items():
-        _check_rows(what, len(sample.values), halved=calibration is None)
-    event_shape = read["real"].event_shape
-    table = {what: sample.values for what, sample in roles.items()}
+        if len(sample.values) < MIN_ROWS:
+            halved = calibration is None and what != "generated"
+            hint = " (half of what was given, as there is no calibration sample)" if halved else ""
+            raise InputError(
+                f"Expected at least {MIN_ROWS} {what} samples, got n_samples = {len(sample.values)}{hint}. Give more "
+                "events."
+            )
+    event_shape, table = first.event_shape, {what: sample.values for what, sample in roles.items()}
     centre, scale = robust_scale(table["calibration"], np.concatenate(list(table.values())), image=len(event_shape) > 1)
     samples = Samples(
         reference=roles["real"],
         generated=roles["generated"],
         calibration=roles["calibration"],
-        names=found,
+        names=called,
         event_shape=event_shape,
         centre=centre,
         scale=scale,
@@ -244,27 +270,6 @@ def _merged(sample: Sample, sets: np.ndarray) -> Sample:
     return replace(sample, values=sample.values[rows], weights=weights if np.ptp(weights) > 0 else None)
 
 
-def _usable(sizes: dict[str, int], most: int) -> int:
-    """Return the rows of the smallest role; real is halved where there is no calibration sample."""
-    real = sizes["given_real"] // (1 if "given_calibration" in sizes else 2)
-    return min(real, most, *(n for what, n in sizes.items() if what != "given_real"))
-
-
-def _kept(sample: Sample, chains: ChainReport) -> Sample:
-    return sample.take(chains.kept(len(sample.values)))
-
-
-def _all_weighted(sample: Sample, read: dict[str, Sample]) -> Sample:
-    if sample.weights is not None or all(other.weights is None for other in read.values()):
-        return sample
-    return replace(sample, weights=np.ones(len(sample.values)))
-
-
-def _aligned(read: dict[str, Sample]) -> dict[str, Sample]:
-    real = read["real"]
-    return {what: sample if sample is real else aligned(real, sample, what) for what, sample in read.items()}
-
-
 def aligned(real: Sample, sample: Sample, what: str, first: str = "real") -> Sample:
     """Return `sample` with its columns in the order of those of `real`, which messages call `first`.
 
@@ -289,11 +294,13 @@ def aligned(real: Sample, sample: Sample, what: str, first: str = "real") -> Sam
     return sample
 
 
-def _one_precision(read: dict[str, Sample]) -> dict[str, Sample]:
-    # 0.1 in single precision is not 0.1 in double: round all alike, or levels would differ by their digits
-    single = any(sample.values.dtype == np.float32 for sample in read.values())
-    kind = np.float32 if single else np.float64
-    return {w: replace(s, values=s.values.astype(kind).astype(np.float64)) for w, s in read.items()}
+def one_precision(*tables: np.ndarray) -> list[np.ndarray]:
+    """Return tables in double precision, rounded to single precision if one of them is.
+
+    0.1 in single precision is not 0.1 in double: levels and equal rows would differ by their digits.
+    """
+    kind = np.float32 if any(table.dtype == np.float32 for table in tables) else np.float64
+    return [table.astype(kind).astype(np.float64) for table in tables]
 
 
 def _roles(read: dict[str, Sample], seed: int, most: int, *, in_order: bool) -> tuple[dict[str, Sample], list[str]]:
@@ -324,14 +331,6 @@ def _roles(read: dict[str, Sample], seed: int, most: int, *, in_order: bool) -> 
             how = "the first of the chain" if in_order else "drawn at random"
             notes.append(f"{rows:,} of {len(order[what]):,} {what} events were used, {how} ({why}).")
     return {what: read[what].take(np.sort(order[what][:rows])) for what, rows in keep.items()}, notes
-
-
-def _check_rows(what: str, rows: int, *, halved: bool) -> None:
-    if rows < MIN_ROWS:
-        hint = " (half of what was given, as there is no calibration sample)" if halved and what != "generated" else ""
-        raise InputError(
-            f"Expected at least {MIN_ROWS} {what} samples, got n_samples = {rows}{hint}. Give more events."
-        )
 
 
 def robust_scale(real: np.ndarray, everything: np.ndarray, *, image: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -58,7 +58,7 @@ class Fault:
     words: str
     percent: bool = False
 
-    def told(self, strength: float) -> str:
+    def describe(self, strength: float) -> str:
         """Return the strength in words, such as ``"a shift of 0.06 sd"``."""
         number = f"{100 * strength:.2g} %" if self.percent else f"{strength:.2g}"
         return self.words.format(number)

@@ -109,14 +109,14 @@ class PowerResult:
 
     def sentence(self, fault: str, n_events: int, *, power: float = TARGET) -> str:
         """Return one sentence: what strength of `fault` is found at `n_events` events."""
-        found, told = self.smallest(fault, n_events, power=power), self.faults[fault].told
+        found, describe = self.smallest(fault, n_events, power=power), self.faults[fault].describe
         strongest = max(p.strength for p in self.points if p.fault == fault and p.n_events == n_events)
         if not math.isfinite(found.strength):
-            return f"At {n_events:,} events even {told(strongest)} is found with less than {power:.0%} power."
+            return f"At {n_events:,} events even {describe(strongest)} is found with less than {power:.0%} power."
         least = "or less " if found.at_most else ""
         high = f"{found.high:.2g}" if math.isfinite(found.high) else "above the strongest tried"
         return (
-            f"At {n_events:,} events {told(found.strength)} {least}is found with {power:.0%} power "
+            f"At {n_events:,} events {describe(found.strength)} {least}is found with {power:.0%} power "
             f"(95 % interval of the strength {found.low:.2g} to {high})."
         )
 

@@ -38,7 +38,7 @@ from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_generator
 from reverie.core.tables import tabular
 from reverie.core.types import ArrayLike, RandomState
-from reverie.validation.inputs.samples import checked_weights
+from reverie.validation.inputs.samples import checked_weights, one_precision
 from reverie.validation.permutation.duplicates import n_pairs, row_sets, twin_columns
 from reverie.validation.permutation.multiple_testing import holm, permutation_p
 from reverie.validation.permutation.relabelling import Relabellings, relabellings
@@ -159,8 +159,11 @@ def check_constraints(
         raise InputError(
             f"Expected the features of real, {x.shape[1:]}, in generated, got {y.shape[1:]}. Select the same columns."
         )
-    x, y = _one_precision(x, y)
-    called = _names(own if names is None and x.ndim == 2 else names, int(np.prod(x.shape[1:])))
+    x, y = one_precision(x, y)
+    d, called = int(np.prod(x.shape[1:])), own if names is None and x.ndim == 2 else names
+    features = [f"x{j}" for j in range(d)] if called is None else [str(name) for name in called]
+    if len(features) != d:
+        raise InputError(f"Expected {d} names, one per feature, got {len(features)}.")
     whole_x, whole_y = (np.asarray(np.isfinite(part.reshape(len(part), -1)).all(axis=1)) for part in (x, y))
     results = [_exact("all numbers are finite", ~whole_x, ~whole_y, inferred=True)]
     x, y = x[whole_x], y[whole_y]
@@ -169,10 +172,15 @@ def check_constraints(
             results.append(_exact(name, *(breaks(name, holds, part, tolerance) for part in (x, y)), inferred=False))
         if infer:
             check = x[1::2].reshape(len(x[1::2]), -1)
-            for rule in learnt_rules(x, called, tolerance):
+            for rule in learnt_rules(x, features, tolerance):
                 broken = rule.breaks(check), rule.breaks(y.reshape(len(y), -1))
                 results.append(_exact(rule.name, *broken, inferred=True))
-            results.append(_twins(x, y, n_permutations, random_state))
+            n, m, p = len(x), len(y), 1.0
+            sets = row_sets(np.concatenate([x, y]).reshape(n + m, -1))
+            if len(np.unique(sets)) < n + m:
+                relabel = relabellings(n, m, n_permutations, as_generator(random_state))
+                p = permutation_p(twin_columns(torch.from_numpy(sets), relabel))
+            results.append(twin_result(sets[:n], sets[n:], p_value=p))
     adjusted = holm([one.p_value for one in results])
     return tuple(replace(one, p_adjusted=p) for one, p in zip(results, adjusted, strict=True))
 
@@ -218,20 +226,6 @@ def _events(sample: ArrayLike, what: str) -> tuple[np.ndarray, tuple[str, ...] |
             "use reverie.validate(..., constraints=...), which honours weights."
         )
     return values, names
-
-
-def _names(names: Sequence[str] | None, d: int) -> list[str]:
-    called = [f"x{j}" for j in range(d)] if names is None else [str(name) for name in names]
-    if len(called) != d:
-        raise InputError(f"Expected {d} names, one per feature, got {len(called)}.")
-    return called
-
-
-def _one_precision(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # 0.1 in single precision is not 0.1 in double: round both alike, or no level would be met
-    if np.float32 in (x.dtype, y.dtype):
-        x, y = x.astype(np.float32), y.astype(np.float32)
-    return x.astype(np.float64), y.astype(np.float64)
 
 
 def breaks(name: str, holds: Constraint, events: np.ndarray, tolerance: float) -> np.ndarray:
@@ -335,13 +329,3 @@ def _exact(name: str, real: np.ndarray, generated: np.ndarray, *, inferred: bool
     n, m, b_generated = len(real), len(generated), int(generated.sum())
     p = float(hypergeom.sf(b_generated - 1, n + m, b_generated + int(real.sum()), m))
     return constraint_result(name, real, generated, p_value=p, inferred=inferred)
-
-
-def _twins(x: np.ndarray, y: np.ndarray, n_permutations: int, random_state: RandomState) -> ConstraintResult:
-    n, m = len(x), len(y)
-    sets = row_sets(np.concatenate([x, y]).reshape(n + m, -1))
-    p = 1.0
-    if len(np.unique(sets)) < n + m:
-        relabel = relabellings(n, m, n_permutations, as_generator(random_state))
-        p = permutation_p(twin_columns(torch.from_numpy(sets), relabel))
-    return twin_result(sets[:n], sets[n:], p_value=p)

@@ -26,7 +26,7 @@ from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.inputs.components import MAX_COMPONENTS, fit_components
-from reverie.validation.inputs.samples import aligned, read_sample, robust_scale
+from reverie.validation.inputs.samples import aligned, one_precision, read_sample, robust_scale
 from reverie.validation.results.serialisation import from_plain, to_plain
 from reverie.validation.statistics.data_copying import (
     authenticity,
@@ -236,9 +236,7 @@ def memorisation(
             f"Expected train, holdout and generated with the same features, got shapes "
             f"{', '.join(str(array.shape) for array in arrays.values())}. Select the same columns in all."
         )
-    tables = [array.reshape(len(array), -1).astype(np.float64) for array in arrays.values()]
-    if any(array.dtype == np.float32 for array in arrays.values()):  # 0.1 in single precision is not 0.1 in double
-        tables = [table.astype(np.float32).astype(np.float64) for table in tables]
+    tables = one_precision(*(array.reshape(len(array), -1) for array in arrays.values()))
     real = np.concatenate(tables[:2])
     centre, scale = robust_scale(real, real, image=arrays["train"].ndim > 2)
     whole = t, h, g = [torch.from_numpy((table - centre) / scale) for table in tables]
