@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from reverie.core.measured import Measured
 from reverie.explore import (
@@ -91,6 +92,14 @@ def test_spectrum_and_correlations():
 def test_clusters_have_their_sizes_beside_them(plane):
     ax = groups.cluster_plane(plane, np.repeat([0, 1], (40, 30))).axes[0]
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["1: 40 (57.1 %)", "2: 30 (42.9 %)"]
+    stars = [line.get_xydata()[0] for line in ax.lines if line.get_marker() == "*"]
+    np.testing.assert_allclose(stars, [ROWS[:40].mean(axis=0), ROWS[40:].mean(axis=0)])
+
+
+def test_a_plot_of_one_panel_draws_on_axes_of_the_caller(plane):
+    ax = Figure().subplots()
+    assert groups.cluster_plane(plane, np.repeat([0, 1], (40, 30)), ax=ax) is ax.figure
+    assert "leading plane" in ax.get_title("left")
 
 
 def test_one_cluster_needs_no_legend(plane):

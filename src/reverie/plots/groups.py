@@ -39,8 +39,9 @@ def cluster_plane(plane: "Biplot", labels: np.ndarray, *, ax: Axes | None = None
     names = [f"{k + 1}: {size:,} ({100 * size / len(labels):.1f} %)" for k, size in enumerate(sizes)]
     with panel(*SQUARE, ax) as (figure, ax):
         _points(ax, plane.scores, labels, names)
-        centres = np.stack([plane.scores[labels == k].mean(axis=0) for k in np.flatnonzero(sizes)])
-        ax.plot(*centres.T, "*", ms=10, mfc="white", mec=REAL, mew=0.9)
+        for k in np.flatnonzero(sizes):
+            mean = plane.scores[labels == k].mean(axis=0)
+            ax.plot(*mean, "*", ms=9, mfc=COLORS[k % len(COLORS)], mec=REAL, mew=0.8)
         dress_plane(ax, plane)
         ax.set_title("Clusters in the leading plane (stars: means)")
     return figure
