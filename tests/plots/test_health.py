@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.collections import PolyCollection
 
 from reverie.plots.health import best_step, coverage, held_out_score
 
@@ -71,6 +72,6 @@ def test_few_checks_can_be_drawn(n):
 
 def test_the_range_over_replicas_is_shaded():
     steps = [{"step": k, "score": 0.1, "score_min": 0.05, "score_max": 0.2} for k in (1, 2, 3)]
-    (band,) = [c for c in held_out_score(steps).axes[0].collections if "FillBetween" in type(c).__name__]
+    (band,) = [c for c in held_out_score(steps).axes[0].collections if isinstance(c, PolyCollection)]
     low, high = band.get_paths()[0].get_extents().intervaly
     assert (low, high) == pytest.approx((0.05, 0.2))

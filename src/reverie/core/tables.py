@@ -151,7 +151,8 @@ def tabular(data: Any, name: str = "X") -> tuple[Any, tuple[str, ...] | None, An
     InputError
         As `to_raw`, and for columns of words, whose codes in two samples could differ.
     """
-    is_tabular = hasattr(data, "values") and hasattr(data, "names") and not hasattr(data, "columns")
+    is_tabular = hasattr(data, "names") and not hasattr(data, "columns")
+    is_tabular = is_tabular and not callable(getattr(data, "values", len))  # tensors of old PyTorch have names too
     weights = getattr(data, "weights", None) if is_tabular else None
     weights = None if callable(weights) else weights  # a method of a foreign container
     raw = to_raw(data.values if is_tabular else data, name)
