@@ -3,7 +3,7 @@
     python examples/lecture_mlp.py [--full] [--data mnist] [--max-steps N]
 
 6,000 steps, six epochs, take a minute on two quiet cores and draw digits; `--full` is the lecture: 93,700 steps, 100
-epochs, a quarter of an hour. lecture_mlp.png is drawn anew at each of six looks.
+epochs, a quarter of an hour. lecture_mlp.png is drawn anew at each of six checks.
 """
 
 import argparse

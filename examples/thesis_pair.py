@@ -3,7 +3,7 @@
     python examples/thesis_pair.py [--full] [--data dimuon_z --columns pt1,eta1,pt2] [--max-steps N]
 
 400 steps take some two minutes on two quiet cores and show where the columns lie; `--full` takes 2,500, ten to fifteen
-minutes. thesis_pair.png is drawn anew at each of eight looks.
+minutes. thesis_pair.png is drawn anew at each of eight checks.
 """
 
 import argparse

@@ -28,7 +28,7 @@ over replicates. Where the truth f is known,
     bias^2 = mean over points of (average prediction - f)^2 - Var(mean)/R,
 
 the last term for the noise of the average. The estimate has no bias of its own and may come out negative where the
-bias is small, and is then told as an upper limit. It needs replicates that are independent of each other. Bootstrap
+bias is small, and is then stated as an upper limit. It needs replicates that are independent of each other. Bootstrap
 samples of one data set all share its fluctuation, which would be taken for a bias: their average differs from the truth
 by about as much as one data set from another.
 """

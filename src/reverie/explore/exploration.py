@@ -1,4 +1,4 @@
-"""All that was found about one data set, and the sentences that say it.
+"""The results of an exploration of one data set, and the sentences that state them.
 
 The stages are those of this folder; `reverie.experiment.explore` runs them. Each sentence stands on one
 result, says what it was measured on, and does not hide that criteria disagree.
@@ -29,7 +29,7 @@ WEAK_SILHOUETTE = 0.25  # below, no substantial structure; 0.5 is reasonable (Ka
 
 @dataclass(frozen=True, eq=False)
 class Exploration:
-    """What was found about n rows with d features.
+    """Results about n rows with d features.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Exploration:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What was found, one sentence or two for each stage, without the notes."""
+        """The results, one sentence or two for each stage, without the notes."""
         stages = [self._data(), self._components(), self._dimension(), self._clusters(), self._tree()]
         return tuple(sentence for sentence in (*stages, self._forest(), self._picture()) if sentence)
 
@@ -88,7 +88,7 @@ class Exploration:
 
     @property
     def agree(self) -> bool:
-        """Whether all criteria find the number of clusters that was chosen, or none was asked."""
+        """Whether all criteria find the number of clusters that was chosen; true where it was given."""
         return len(set(self.clusters.preferred.values())) < 2
 
     def to_json(self) -> dict[str, Any]:
@@ -150,23 +150,23 @@ class Exploration:
         return f"{said} (neighbours 1 and 2), {_plain(far.dimension)} at {_short(far.scale)} ({far.n1} and {far.n2})."
 
     def _clusters(self) -> str:
-        found, choices = self.clusters, self.clusters.preferred
+        clusters, choices = self.clusters, self.clusters.preferred
         if not choices:
-            return f"K-means into {found.n_clusters} clusters, as asked: sizes {_sizes(found.sizes)}."
-        silhouettes = {c.n_clusters: c.silhouette for c in found.criteria if c.silhouette is not None}
+            return f"K-means into {clusters.n_clusters} clusters, as asked: sizes {_sizes(clusters.sizes)}."
+        silhouettes = {c.n_clusters: c.silhouette for c in clusters.criteria if c.silhouette is not None}
         if self.agree:
-            how_well = _silhouette(silhouettes.get(found.n_clusters))
+            how_well = _silhouette(silhouettes.get(clusters.n_clusters))
             return (
-                f"K-means: {_listed([CRITERIA[name] for name in choices])} all find {_clusters(found.n_clusters)}, "
-                f"sizes {_sizes(found.sizes)}{how_well}."
+                f"K-means: {_listed([CRITERIA[name] for name in choices])} all find {_clusters(clusters.n_clusters)}, "
+                f"sizes {_sizes(clusters.sizes)}{how_well}."
             )
         others = _listed([f"{CRITERIA[name]} {k}" for name, k in choices.items() if name != "gap"])
-        sizes = f" of sizes {_sizes(found.sizes)}" if found.n_clusters > 1 else ""
+        sizes = f" of sizes {_sizes(clusters.sizes)}" if clusters.n_clusters > 1 else ""
         best = max(silhouettes, key=lambda k: silhouettes[k] or 0)
-        at_least = "at least " if choices["gap"] == found.criteria[-1].n_clusters else ""
+        at_least = "at least " if choices["gap"] == clusters.criteria[-1].n_clusters else ""
         return (
-            f"K-means: the gap statistic finds {at_least}{_clusters(found.n_clusters)}{sizes}, {others}: the criteria "
-            f"disagree, so the number of clusters is not certain{_silhouette(silhouettes[best], best)}."
+            f"K-means: the gap statistic finds {at_least}{_clusters(clusters.n_clusters)}{sizes}, {others}: the "
+            f"criteria disagree, so the number of clusters is not certain{_silhouette(silhouettes[best], best)}."
         )
 
     def _tree(self) -> str:

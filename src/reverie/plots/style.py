@@ -136,10 +136,10 @@ def panel(
         yield figure, axes[0, 0]
 
 
-def rows_down(ax: Axes, names: Sequence[object], *, longest: int = 36, reach: float = 0.4) -> None:
+def rows_down(ax: Axes, names: Sequence[object], *, longest: int = 36, edge: float = 0.4) -> None:
     """Name the rows 0, 1, ... of a chart of horizontal bars or points on the y axis, the first on top."""
     ax.set_yticks(range(len(names)), [safe_text(name, longest) for name in names])
-    ax.set_ylim(len(names) - reach, reach - 1)
+    ax.set_ylim(len(names) - edge, edge - 1)
     ax.grid(visible=True, axis="x")
     ax.grid(visible=False, axis="y")
 

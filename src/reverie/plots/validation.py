@@ -84,7 +84,7 @@ def auc(result: "ClassifierResult", *, ax: Axes | None = None) -> Figure:
             ax.barh(k, value - 0.5, left=0.5, height=0.52, color=color, alpha=0.16)
             ax.errorbar(value, k, xerr=known, fmt=marker, color=color, ms=5, lw=1.6, capsize=3)
             ax.text(1.02, k, f"{value:.3f} ± {known:.3f}", transform=ax.get_yaxis_transform(), va="center", color=color)
-        rows_down(ax, [row[0] for row in rows], reach=0.45)
+        rows_down(ax, [row[0] for row in rows], edge=0.45)
         ax.tick_params(axis="y", labelcolor=REAL)
         farthest = max(abs(value - 0.5) + 2 * (error or 0.0) for _, value, error, _, _ in rows)
         high = next((edge for edge in (0.6, 0.7, 0.8, 0.9) if 0.5 + farthest < edge - 0.01), 1.0)
