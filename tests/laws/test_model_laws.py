@@ -79,7 +79,7 @@ MODELS |= {
         "table",
     ),
     "lattice energy shown": (GAN(observables=["energy"], **TINY), "spins"),
-    "way back": (GAN(on_alarm="rollback", n_checks=3, stop_at_equilibrium=True, **TINY), "table"),
+    "rollback": (GAN(on_alarm="rollback", n_checks=3, stop_at_equilibrium=True, **TINY), "table"),
 }
 MODELS |= {
     "rbm, spins": (RBM(n_hidden=5, **TINY), "spins"),

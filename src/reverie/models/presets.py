@@ -13,14 +13,14 @@ name           what it is
 =============  =========================================================================================
 
 The first three are what to use. The next four are what the lectures do, on purpose without what was
-learnt since (relativistic pairing, R1 and R2, averaging, whitening, a referee): they are there to be seen, and to be
+learnt since (relativistic pairing, R1 and R2, averaging, whitening, rejection sampling): they are there to be seen, and to be
 compared with. What a source does not state is ours: the optimiser of the thesis is that of Radford et al.,
 arXiv:1511.06434; those of "wgan_conv" are the numbers of Gulrajani et al., arXiv:1704.00028. The networks
 are described in `reverie.networks.lectures`. "du_mordatch" has the numbers of Du and Mordatch, arXiv:1903.08689, and of
 their code: steps x - 10 grad E + 0.005 xi, which are Langevin steps at the temperature 0.005^2 / (2 10), of chains
 out of a store of 10,000, one in twenty of them new; Adam with 3e-4. Ours are the 20 steps of a chain (theirs: 60, for
 colour images), 2,000 updates, our network in place of theirs, and no spectral normalisation. It descends rather than
-samples, so its likelihoods mean little. All are watched like any other run (`reverie.models.training_run`).
+samples, so its likelihoods mean little. All are checked like any other run (`reverie.models.training_run`).
 """
 
 from collections.abc import Mapping
