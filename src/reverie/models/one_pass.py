@@ -111,7 +111,7 @@ class PhysicalSampler(nn.Module):
 
     @torch.no_grad()
     def forward(self, noise: Tensor, condition: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Return values (batch, *event), float64; for a GAN with rejection sampling also acceptance probabilities (batch,).
+        """Return values (batch, *event), float64; with rejection sampling also acceptance probabilities (batch,).
 
         Parameters
         ----------

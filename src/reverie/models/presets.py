@@ -13,8 +13,8 @@ name           what it is
 =============  =========================================================================================
 
 The first three are what to use. The next four are what the lectures do, on purpose without what was
-learnt since (relativistic pairing, R1 and R2, averaging, whitening, rejection sampling): they are there to be seen, and to be
-compared with. What a source does not state is ours: the optimiser of the thesis is that of Radford et al.,
+learnt since (relativistic pairing, R1 and R2, averaging, whitening, rejection sampling): they are there to be seen,
+and to be compared with. What a source does not state is ours: the optimiser of the thesis is that of Radford et al.,
 arXiv:1511.06434; those of "wgan_conv" are the numbers of Gulrajani et al., arXiv:1704.00028. The networks
 are described in `reverie.networks.lectures`. "du_mordatch" has the numbers of Du and Mordatch, arXiv:1903.08689, and of
 their code: steps x - 10 grad E + 0.005 xi, which are Langevin steps at the temperature 0.005^2 / (2 10), of chains
