@@ -3,8 +3,8 @@
     python examples/wgan_conv.py [--full] [--data NAME] [--max-steps N]
 
 On the 8 x 8 digits of scikit-learn, which need no download, 3,000 steps take some two minutes on two quiet cores;
-wgan_conv.png is drawn anew at each of six checks. The critic's estimate of the distance grows at first, while the critic
-learns, and falls as the generator follows. `--full` is the book: MNIST, 93,700 steps, a day on two cores.
+wgan_conv.png is drawn anew at each of six checks. The critic's estimate of the distance grows at first, while the
+critic learns, and falls as the generator follows. `--full` is the book: MNIST, 93,700 steps, a day on two cores.
 """
 
 import argparse
