@@ -5,6 +5,7 @@ The machine code is played by the graph itself, run as it is, with a fault put i
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from reverie.compile import capture
 from reverie.compile.agreement import agrees, deviation, nudged
 from reverie.compile.step import Compiled
+from reverie.models import GAN
 from reverie.training.descent import Descent
 
 
@@ -106,8 +108,26 @@ def test_a_gradient_that_is_zero_but_for_rounding_may_go_either_way():
     start, signs = torch.zeros(8), torch.ones(8).index_fill_(0, torch.arange(4), -1.0)
     found = deviation(1e-3 * signs, torch.full((8,), 1e-3), start)
     by_rounding = deviation(-1e-3 * signs, torch.full((8,), 1e-3), start, start)
-    assert not agrees(found, [])
-    assert agrees(found, [by_rounding])
+    assert not agrees(found, [], 8, 1e-3)  # without them it is a disagreement
+    assert agrees(found, [by_rounding], 8, 1e-3)
+
+
+def test_a_remainder_of_rounding_may_be_any_but_no_larger_than_a_step():
+    """The second moment of the last bias under a relativistic loss: the square of what a sum leaves of zero."""
+    start, plain = torch.zeros(1), torch.tensor([2e-21])
+    by_rounding = deviation(torch.tensor([6e-20]), plain, start, start)
+    assert agrees(deviation(torch.tensor([9e-19]), plain, start), [by_rounding], 1, 1e-3)
+    assert not agrees(deviation(torch.tensor([3e-3]), plain, start), [by_rounding], 1, 1e-3)
+    assert not agrees(deviation(torch.tensor([torch.nan]), plain, start), [by_rounding], 1, 1e-3)
+
+
+def test_few_undecided_entries_of_a_small_tensor_are_no_disagreement():
+    plain = torch.full((128,), 1e-3)
+    one, many = plain.clone(), plain.clone()
+    one[5] += 7e-6
+    many[:20] += 7e-6
+    assert agrees(deviation(one, plain, torch.zeros(128)), [], 128, 1e-3)
+    assert not agrees(deviation(many, plain, torch.zeros(128)), [], 128, 1e-3)
 
 
 def test_starts_are_moved_by_roundings_and_whole_numbers_stay():
@@ -117,3 +137,13 @@ def test_starts_are_moved_by_roundings_and_whole_numbers_stay():
     assert 0 < float((1 - moved[3:] / x[3:]).max()) < 2e-6
     assert bool((moved[3:].abs() <= x[3:].abs()).all())
     assert torch.equal(nudged(torch.arange(3), torch.Generator()), torch.arange(3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [64, "auto", 4096])
+@pytest.mark.parametrize("n_features", [2, 6])
+def test_a_gan_of_defaults_is_compiled(batch_size, n_features):
+    """Its last bias has a gradient of nothing but remainders, of which every order of a sum leaves another."""
+    rows = np.random.default_rng(0).normal(size=(5000, n_features))
+    model = GAN(max_steps=2, compile=True, batch_size=batch_size, random_state=0, refine=False, n_checks=0)
+    assert model.fit(rows).compiled_ == "compiled"

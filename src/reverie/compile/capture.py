@@ -13,14 +13,16 @@ from torch import Tensor
 from torch.utils import _pytree as tree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reverie.compile.agreement import Deviation, agrees, deviation, is_known, nudged
+from reverie.compile.agreement import MANY_ROUNDINGS, ROUNDINGS, Deviation, agrees, deviation, is_known, nudged
 from reverie.compile.draws import Draws
 from reverie.compile.inductor import CompiledGraph, compiled_graph, scalars_as_tensors
 from reverie.core.random import child_generator
 
 __all__ = ["TracedStep", "UnsuitableError"]
 
-_N_ROUNDED_STARTS = 3  # plain steps from starts that are a rounding off
+_N_ROUNDED_STARTS = (
+    8  # of which one at least shows that a change is rounding alone: plain steps from starts that are a rounding off
+)
 _BAD_TAGS = (torch.Tag.nondeterministic_seeded, torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
 
@@ -113,14 +115,15 @@ class TracedStep:
     def _roundings(self) -> list[list[Deviation]]:
         """Return what a start that is off by roundings does to each returned and to each changed tensor."""
         deviations: list[list[Deviation]] = []
-        for k in range(_N_ROUNDED_STARTS):
+        for k in range(2 * _N_ROUNDED_STARTS):
+            by = ROUNDINGS if k < _N_ROUNDED_STARTS else MANY_ROUNDINGS
             self.put_back()
             moved = []
             with torch.no_grad():
                 for j, (tensor, before) in enumerate(self._outer.seen.values()):
-                    moved.append(nudged(before, child_generator(k, "nudge", j, device=tensor.device)))
+                    moved.append(nudged(before, child_generator(k, "nudge", j, device=tensor.device), by))
                     tensor.copy_(moved[-1])
-            draws = (nudged(d.value, child_generator(k, "draw", device=d.value.device)) for d in self._draws)
+            draws = (nudged(d.value, child_generator(k, "draw", device=d.value.device), by) for d in self._draws)
             with Draws(self._generator, draws):
                 outputs = self._fn(tree.tree_unflatten(self._leaves, self._structure), self._generator)
             deviations.append(self._deviations(tree.tree_leaves(outputs), moved))
@@ -136,8 +139,12 @@ class TracedStep:
         """Raise `UnsuitableError` unless each returned and each changed tensor is that of the plain step."""
         deviations = self._deviations(outputs)
         tensors = [*map(_as_tensor, self._outputs), *self._after]
+        largest = max(
+            (d.change / max(x.numel(), 1) ** 0.5 for d, x in zip(deviations, tensors, strict=True)), default=0.0
+        )
         for k, (found, by_rounding, x) in enumerate(zip(deviations, roundings, tensors, strict=True)):
-            if not agrees(found, by_rounding):
+            few, many = by_rounding[:_N_ROUNDED_STARTS], by_rounding[_N_ROUNDED_STARTS:]
+            if not agrees(found, few, max(x.numel(), 1), largest, many):
                 what = "returned" if k < len(outputs) else "made of"
                 raise UnsuitableError(
                     f"the compiled step disagreed with the plain one in what it {what} a tensor of shape "
