@@ -16,8 +16,8 @@ rounding of its value (a relative 1e-7 in single precision) cannot be judged in 
 A tensor whose change is rounding alone has no right change. The bias of the last layer under a relativistic loss is
 one: its gradient is a sum that is zero, and another order of the sum leaves another remainder, ten or a hundred times
 as large. It is told from starts that are off by many roundings, a relative 1e-3, from which a change that means
-something is the same within a per cent, and a remainder is not: 0.02 |d| + 10 max |s| >= 2 |d|. Of it is asked only that
-it stays within the changes of the step, rms(e) <= 2 max rms(d) over all tensors, that of a sign that flips.
+something is the same within a per cent, and a remainder is not: 0.02 |d| + 10 max |s| >= 2 |d|. Of it is asked only
+that it stays within the changes of the step, rms(e) <= 2 max rms(d) over all tensors, that of a sign that flips.
 
 Whole numbers are never moved to make such a start: they are labels, bits, counters and zeros. Others move towards zero,
 so that none leaves its range.
