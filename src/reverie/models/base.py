@@ -45,6 +45,7 @@ from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset, check_trainable
 from reverie.data.lazy import is_lazy, lazily
 from reverie.models.conditions import Conditions, DrawnConditions
+from reverie.models.files import save_model
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.preprocessing import (
     ChangeOfVariables,
@@ -313,8 +314,6 @@ class GenerativeModel(BaseEstimator):
         FolderError
             When the folder holds something else already, or cannot be written.
         """
-        from reverie.models.files import save_model  # it knows all models, and so imports this module
-
         check_is_fitted(self)
         return save_model(self, folder)
 

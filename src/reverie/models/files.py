@@ -17,7 +17,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import safetensors
 import safetensors.torch
@@ -28,10 +28,8 @@ from msgspec import Meta, Struct
 from reverie.core.arguments import checked
 from reverie.core.errors import CheckpointError, FolderError, InputError
 from reverie.core.typed_files import digest_of_file, read_json, read_yaml, rebuilt
-from reverie.models.base import GenerativeModel
 from reverie.models.preprocessing import Preprocessing
 from reverie.models.registry import MODELS, WAVE_FUNCTIONS, model_class
-from reverie.models.wavefunction.estimator import WaveFunctionRBM
 
 __all__ = ["load_model", "save_model"]
 
@@ -41,8 +39,41 @@ _DIGESTED = ("schema.json", "transform.json", "attachments.json", "model.safeten
 _REMEDY = "Give the folder that save() or a run wrote, restore it from a copy, or train again."
 
 
-def save_model(model: GenerativeModel | WaveFunctionRBM, folder: str | Path) -> Path:
-    """Save a fitted model into a new or empty folder; return its path.
+class _Fitted(Protocol):
+    """What is saved of every estimator."""
+
+    seed_: int
+    n_iter_: int
+
+    def get_params(self, deep: bool = ...) -> dict[str, Any]: ...  # noqa: FBT001 - as scikit-learn has it
+
+
+class _WaveFunction(_Fitted, Protocol):
+    """A wave function, which is its state alone."""
+
+    def state_dict(self) -> dict[str, torch.Tensor]: ...
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> Any: ...
+
+
+class _GenerativeModel(_Fitted, Protocol):
+    """A model of data: what stands between them and its networks, and these."""
+
+    preprocessing_: Preprocessing
+    history_: list[dict[str, float]]
+    device_: torch.device
+
+    def _attachments(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]: ...
+
+    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None: ...
+
+    def _build_networks(self) -> None: ...
+
+    def _networks(self) -> dict[str, torch.nn.Module]: ...
+
+
+def save_model(model: Any, folder: str | Path) -> Path:
+    """Save a fitted model of the registry into a new or empty folder; return its path.
 
     Raises
     ------
@@ -93,7 +124,10 @@ def load_model(folder: str | Path, **passed_again: Any) -> Any:
     config = _read(read_yaml, folder / "config.yaml", _Config)
     kind = model_class(config["model"])
     with rebuilt(f"a saved {config['model']}", folder, remedy=_REMEDY, error=CheckpointError):
-        return _rebuilt_model(kind(**_arguments(config["arguments"], passed_again)), folder, metadata)
+        model = kind(**_arguments(config["arguments"], passed_again))
+        load = _load_state if config["model"] in WAVE_FUNCTIONS else _load_preparation
+        load(model, _read_tensors(folder / "model.safetensors"), folder, metadata)
+        return model
 
 
 class _Metadata(Struct):
@@ -131,33 +165,38 @@ def _check_digests(folder: Path, digests: Mapping[str, str]) -> None:
             )
 
 
-def _rebuilt_model(model: Any, folder: Path, metadata: Mapping[str, Any]) -> Any:
-    tensors = _read_tensors(folder / "model.safetensors")
-    if isinstance(model, WaveFunctionRBM):
-        _load_state(model, tensors, folder / "model.safetensors")
-        model.seed_, model.n_iter_ = metadata["seed"], metadata["n_steps"]
-        return model
+def _load_preparation(
+    model: _GenerativeModel, tensors: dict[str, torch.Tensor], folder: Path, metadata: Mapping[str, Any]
+) -> None:
     model.preprocessing_ = _read_preprocessing(folder)
     model.seed_, model.n_iter_, model.history_ = metadata["seed"], metadata["n_steps"], []
     model.device_ = torch.device("cpu")
     texts = _read_attachments(folder / "attachments.json", metadata["version"])
     model._attach(texts, _of("attachment", tensors))
     model._build_networks()
-    _load_weights(model, tensors, folder / "model.safetensors")
-    return model
+    try:
+        for name, network in model._networks().items():
+            network.load_state_dict(_of(name, tensors))
+            network.to(model.device_)
+    except RuntimeError as error:
+        raise _foreign_weights(folder / "model.safetensors", error) from None
 
 
-def _load_state(model: WaveFunctionRBM, tensors: dict[str, torch.Tensor], path: Path) -> None:
+def _load_state(
+    model: _WaveFunction, tensors: dict[str, torch.Tensor], folder: Path, metadata: Mapping[str, Any]
+) -> None:
     try:
         model.load_state_dict(tensors)
     except (RuntimeError, KeyError, AttributeError, ValueError) as error:
-        raise _foreign_weights(path, error) from None
+        raise _foreign_weights(folder / "model.safetensors", error) from None
+    model.seed_, model.n_iter_ = metadata["seed"], metadata["n_steps"]
 
 
-def _write(model: GenerativeModel | WaveFunctionRBM, folder: Path) -> None:
-    config = {"model": _name_of(model), "arguments": {k: _plain(v) for k, v in model.get_params(deep=False).items()}}
+def _write(model: Any, folder: Path) -> None:
+    name = _name_of(model)
+    config = {"model": name, "arguments": {k: _plain(v) for k, v in model.get_params(deep=False).items()}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    tensors = model.state_dict() if isinstance(model, WaveFunctionRBM) else _write_preparation(model, folder)
+    tensors = model.state_dict() if name in WAVE_FUNCTIONS else _write_preparation(model, folder)
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": FORMAT})
     versions = {"format": FORMAT, "version": VERSION, "torch": torch.__version__}
@@ -166,7 +205,7 @@ def _write(model: GenerativeModel | WaveFunctionRBM, folder: Path) -> None:
     _write_json(folder / "metadata.json", versions | numbers | {"sha256": digests})
 
 
-def _write_preparation(model: GenerativeModel, folder: Path) -> dict[str, torch.Tensor]:
+def _write_preparation(model: _GenerativeModel, folder: Path) -> dict[str, torch.Tensor]:
     """Write what stands between data and networks; return the tensors of the attachments and the networks by name."""
     p = model.preprocessing_
     schema = {"schema": p.schema.to_json(), "container": p.container, "dtype": p.dtype}
@@ -191,15 +230,6 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
-        raise _foreign_weights(path, error) from None
-
-
-def _load_weights(model: GenerativeModel, tensors: dict[str, torch.Tensor], path: Path) -> None:
-    try:
-        for name, network in model._networks().items():
-            network.load_state_dict(_of(name, tensors))
-            network.to(model.device_)
-    except RuntimeError as error:
         raise _foreign_weights(path, error) from None
 
 

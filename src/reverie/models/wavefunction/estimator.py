@@ -38,6 +38,7 @@ from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
+from reverie.models.files import save_model
 from reverie.models.training_run import TrainingOptions, TrainingRun
 from reverie.models.wavefunction.energy import Hamiltonian, descend
 from reverie.models.wavefunction.inputs import UNITS, as_amplitudes, as_bases, as_bits
@@ -319,8 +320,6 @@ class WaveFunctionRBM(BaseEstimator):
         FolderError
             When the folder holds something else already, or cannot be written.
         """
-        from reverie.models.files import save_model  # it knows all models, and so imports this module
-
         check_is_fitted(self)
         return save_model(self, folder)
 
