@@ -110,7 +110,12 @@ def _random_words(x: Tensor, generator: torch.Generator) -> Tensor:
     They lie in memory as `x` does, the channels of images last where those of `x` do.
     """
     numbers = x.new_empty(-(-x.numel() // 2), dtype=torch.int64)  # of `x`, so that vmap draws for each of its slices
-    words = numbers.random_(-(2**63), None, generator=generator).view(torch.int32)[: x.numel()]
+    numbers = numbers.random_(-(2**63), None, generator=generator)
+    try:
+        words = numbers.view(torch.int32)
+    except RuntimeError:  # vmap of PyTorch 2.9 cannot look at the same memory as another type
+        words = torch.stack([numbers << 32 >> 32, numbers >> 32], dim=-1).flatten().to(torch.int32)
+    words = words[: x.numel()]
     if x.ndim == 4 and x.stride(1) == 1:
         return words.view(x.movedim(1, -1).shape).movedim(-1, 1)
     return words.view(x.shape)
