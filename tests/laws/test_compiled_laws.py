@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow
+from reverie.models.training_run import TrainingOptions
 from reverie.models.wavefunction.sampled_training import start_sampling
 from reverie.models.wavefunction.training import Fit, initial_energy
 from reverie.training.loop import train
@@ -89,11 +90,12 @@ def test_compiled_training_resumes_bit_by_bit(name):
 
 
 def state_of_wave_function(compile: bool, stop_at: int = N_STEPS, resume: dict | None = None):
-    """Return the state of a sampled training, which is no course of a `GenerativeModel`, and its compiled step."""
+    """Return the state of a sampled training, which is no training of a `GenerativeModel`, and its compiled step."""
     bits = torch.from_numpy(_bits()).double()
     energy = initial_energy(9, 5, torch.Generator().manual_seed(0), bits)
     fit = Fit(N_STEPS, 0.01, 0, 250, 16, 30, 3, compile)
-    training, batch_at = start_sampling([energy], bits, np.full(200, "Z" * 9), fit, seed=0)
+    training = start_sampling([energy], bits, np.full(200, "Z" * 9), fit, seed=0)
+    batch_at = training.batches({}, TrainingOptions(batch_size=16, max_steps=N_STEPS), 0, "cpu")
     noise, start = torch.Generator().manual_seed(1), 0
     if resume is not None:
         training.load_state_dict(resume)
