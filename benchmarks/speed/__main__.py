@@ -11,6 +11,7 @@ environment of their own, under --peers, at the first run.
     --curves    the step of a GAN over batch, width, data, replicas and threads; some minutes more
     --long      after the table, the suite's longer programs, each with a table of its own: sampling to files, the Ising
                 model, the default battery and its parts; an hour
+    --against   another checkout of this project, whose package takes turns with this one's, side by side in each row
     --page      draw an earlier speed.json again
 
 Figures are worth what the machine is: close other programs, or read the processor's clock (--clock), which with one
@@ -66,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--curves", nargs="*", metavar="CURVE", help="all, or those named")
     parser.add_argument("--long", nargs="*", choices=LONG, help="all, or those named")
     parser.add_argument("--peers", type=Path, default=DEFAULT, help="folder of the peers' environment")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="another version, beside ours in every row")
     parser.add_argument("--no-peers", action="store_true", help="ours and the floor alone")
     parser.add_argument("--out", type=Path, default=Path("runs/speed"), help="folder of speed.json and speed.html")
     parser.add_argument("--page", action="store_true")
@@ -95,6 +97,7 @@ def _run(options: argparse.Namespace) -> None:
         rounds=options.rounds or (5 if options.quick else 7),
         target=options.target or (0.1 if options.quick else 0.4),
         clock=options.clock or ("processor" if options.threads == 1 else "wall"),
+        against=options.against and options.against.resolve(),
     )
     results: dict[str, Any] = {
         "machine": description(options.threads, list(bench.cores)),

@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Side:
     params : keyword arguments of the task.
     chunk : units of work that cannot be divided.
     ours : whether it runs in our environment, else in that of the peers.
+    root : checkout whose package and benchmarks it runs.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Side:
     params: Mapping[str, Any] = field(default_factory=dict)
     chunk: int = 1
     ours: bool = False
+    root: Path = ROOT
 
 
 def both_ways(task: str, params: Mapping[str, Any], chunk: int) -> list[Side]:
@@ -85,7 +87,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Bench:
-    """How to measure: the peers' interpreter (None: no peers, `missing` says why), threads, cores, rounds, seconds."""
+    """How to measure: the peers' interpreter (None: no peers, `missing` says why), threads, cores, rounds, seconds.
+
+    `against` is another checkout, whose package takes turns with this one's in every row.
+    """
 
     peers: str | None
     missing: str
@@ -94,6 +99,7 @@ class Bench:
     rounds: int = 7
     target: float = 0.4
     clock: str = "wall"
+    against: Path | None = None
 
     @property
     def spare(self) -> int:
@@ -128,6 +134,9 @@ def measure(row: Row, bench: Bench) -> list[Measured]:
     """
     threads = row.threads or bench.threads
     sides = list(row.sides)
+    if bench.against:
+        other = bench.against
+        sides += [replace(side, name=f"{side.name}, {other.name}", root=other) for side in row.sides if side.ours]
     if row.floor:
         params = {"terms": list(row.floor), "threads": threads}
         sides.append(Side(FLOOR, "benchmarks.speed.machine:floor", params, ours=True))
@@ -169,7 +178,8 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=self._complaints,
             text=True,
-            env=environment(self.threads),
+            env=environment(self.threads, self.side.root),
+            cwd=self.side.root,
         )
         return self
 
@@ -237,14 +247,14 @@ class _Worker:
         return (self._complaints.read().strip().splitlines() or ["ended without a word"])[-1][:200]
 
 
-def environment(threads: int) -> dict[str, str]:
-    """Return the environment of a side: so many threads for every library, and this checkout on the path.
+def environment(threads: int, root: Path = ROOT) -> dict[str, str]:
+    """Return the environment of a side: so many threads for every library, and the checkout `root` on the path.
 
     What torch compiles is kept in a folder of this run, so that the first turn pays for it, once.
     """
     one = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"} if threads == 1 else {}
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), threads)
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(root / "src"), str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     quiet = {"POT_BACKEND_DISABLE_JAX": "1", "POT_BACKEND_DISABLE_TENSORFLOW": "1", "POT_BACKEND_DISABLE_CUPY": "1"}
     return {
         **os.environ,
