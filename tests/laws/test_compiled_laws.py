@@ -11,8 +11,7 @@ import torch
 
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow
 from reverie.models.training_run import TrainingOptions
-from reverie.models.wavefunction.sampled_training import start_sampling
-from reverie.models.wavefunction.training import Fit, initial_energy
+from reverie.models.wavefunction.training import Fit, SampledLikelihood, initial_energy
 from reverie.training.loop import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -94,7 +93,7 @@ def state_of_wave_function(compile: bool, stop_at: int = N_STEPS, resume: dict |
     bits = torch.from_numpy(_bits()).double()
     energy = initial_energy(9, 5, torch.Generator().manual_seed(0), bits)
     fit = Fit(N_STEPS, 0.01, 0, 250, 16, 30, 3, compile)
-    training = start_sampling([energy], bits, np.full(200, "Z" * 9), fit, seed=0)
+    training = SampledLikelihood([energy], bits, np.full(200, "Z" * 9), fit, seed=0)
     batch_at = training.batches({}, TrainingOptions(batch_size=16, max_steps=N_STEPS), 0, "cpu")
     noise, start = torch.Generator().manual_seed(1), 0
     if resume is not None:

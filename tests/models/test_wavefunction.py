@@ -16,14 +16,20 @@ from reverie.experiment.sampling import draw_from
 from reverie.models.training_run import TrainingOptions
 from reverie.models.wavefunction.energy import log_derivatives, natural_direction
 from reverie.models.wavefunction.estimator import WaveFunctionRBM
-from reverie.models.wavefunction.sampled_training import start_sampling
 from reverie.models.wavefunction.state import TurningGibbs, gibbs_chains
-from reverie.models.wavefunction.training import ExactLikelihood, Fit, histograms, initial_energy, start_exact
+from reverie.models.wavefunction.training import (
+    ExactLikelihood,
+    Fit,
+    SampledLikelihood,
+    histograms,
+    initial_energy,
+)
 from reverie.networks.boltzmann import BoltzmannEnergy, all_states, log_partition, pseudo_log_likelihood, state_number
 from reverie.samplers.gibbs import GibbsInfo, GibbsState
 from reverie.samplers.run import run
 from reverie.simulators import heisenberg, transverse_field_ising
 from reverie.simulators.spin_chain import probabilities
+from reverie.training.callbacks import Callback
 from reverie.training.loop import train
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")
@@ -77,16 +83,17 @@ def test_the_gradient_of_the_likelihood_is_that_of_differences(bases):
     psi = np.array([0.1, 0.5, -0.3 + 0.2j, 0.7j])
     rows = np.concatenate([outcomes(psi, 60, basis, seed) for seed, basis in enumerate(bases)])
     words = np.repeat(bases, 60)
-    counts = histograms(torch.from_numpy(rows), words, torch.arange(len(rows)) % 3, 3)
-    training = ExactLikelihood([machine(2, 2, seed=1), machine(2, 2, seed=2)], counts, FIT)
-    share = {basis: n.sum(dim=0) / len(rows) for basis, n in counts.items()}
+    bits = torch.from_numpy(rows)
+    training = ExactLikelihood([machine(2, 2, seed=1), machine(2, 2, seed=2)], bits, words, FIT, seed=0)
+    counts = histograms(bits, words, torch.zeros(len(rows), dtype=torch.int64), 1)
+    share = {basis: n[0] / len(rows) for basis, n in counts.items()}
 
     def nll(W: torch.Tensor) -> torch.Tensor:
-        for weights in training._weights:
+        for weights in training.weights:
             weights["W"] = W
         return -torch.stack([(share[b] * x).sum() for b, x in training.log_probabilities().items()]).sum()
 
-    W = training._weights[0]["W"].detach().clone().requires_grad_()
+    W = training.weights[0]["W"].detach().clone().requires_grad_()
     assert torch.autograd.gradcheck(nll, (W,), atol=1e-7)
 
 
@@ -349,11 +356,37 @@ def test_a_large_chain_is_sampled():
     assert energy.error > 0
 
 
+class Patience(Callback):
+    """Ends training at its second record and keeps what it has seen."""
+
+    def __init__(self):
+        self.steps, self.model = [], None
+
+    def on_record(self, record):
+        self.steps.append(record.step)
+        return len(self.steps) == 2
+
+    def on_end(self, model):
+        self.model = model
+
+
+@pytest.mark.parametrize("method", ["exact", "sampling"])
+def test_callbacks_see_the_records_and_may_end_training(method):
+    bits = np.random.default_rng(0).integers(0, 2, (60, 2))
+    options = {"method": method, "n_starts": 3, "record_every": 2, "n_chains": 10, "n_gibbs": 1, "random_state": 0}
+    patience = Patience()
+    model = WaveFunctionRBM(max_steps=20, **options).fit(bits, callbacks=[patience])
+    assert patience.steps == [2, 4]  # of the first start, which is the last one too
+    assert patience.model is model
+    assert [line["step"] for line in model.history_] == [2, 4]
+    assert model.psi().shape == (4,)
+
+
 @pytest.mark.parametrize("method", ["exact", "sampling"])
 def test_training_goes_on_from_its_state(method):
     """The state of a training is all of it: two halves end at the weights of the whole."""
     bits = torch.from_numpy(outcomes(transverse_field_ising(3).ground_state().psi, 100, "ZZZ", 0)).double()
-    start = start_exact if method == "exact" else start_sampling
+    start = ExactLikelihood if method == "exact" else SampledLikelihood
 
     def made():
         energy = initial_energy(3, 2, torch.Generator().manual_seed(0), bits)

@@ -18,17 +18,17 @@ References
 Carleo and Troyer, Science 355, 602 (2017); Chen and Heyl, Nature Phys. 20, 1476 (2024) (the second system).
 """
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from reverie.core.errors import TrainingError
+from reverie.core.types import State
 from reverie.networks.boltzmann import BoltzmannEnergy
 
-__all__ = ["Hamiltonian", "descend", "log_derivatives", "natural_direction", "natural_step"]
+__all__ = ["EnergyDescent", "Hamiltonian", "log_derivatives", "natural_direction"]
 
 
 class Hamiltonian(Protocol):
@@ -70,46 +70,46 @@ def natural_direction(derivatives: Tensor, local_energy: Tensor, p: Tensor, damp
     return A.T @ torch.linalg.solve(A @ A.T + damping * torch.eye(rows, dtype=A.dtype), e)
 
 
-@torch.no_grad()
-def natural_step(
-    energy: BoltzmannEnergy, hamiltonian: Hamiltonian, s: Tensor, p: Tensor, *, step_size: float, damping: float
-) -> Tensor:
-    """Move the weights by one step; return the energy before it, a scalar.
+class EnergyDescent:
+    """A train step of the natural gradient, whose batches are states and their probabilities.
 
     Parameters
     ----------
     energy : the machine; its weights are changed.
     hamiltonian : what is to be low.
-    s, p : bits (batch, n_sites) and their probabilities (batch,), which sum to one.
     step_size, damping : both > 0.
     """
-    local = hamiltonian.local_energy(s, lambda x: -energy(x) / 2).real
-    direction = natural_direction(log_derivatives(energy, s), local, p, damping)
-    parts = direction.split([energy.W.numel(), energy.visible_bias.numel(), energy.hidden_bias.numel()])
-    for weight, part in zip((energy.W, energy.visible_bias, energy.hidden_bias), parts, strict=True):
-        weight.sub_(step_size * part.reshape(weight.shape))
-    return p @ local
 
+    def __init__(self, energy: BoltzmannEnergy, hamiltonian: Hamiltonian, *, step_size: float, damping: float) -> None:
+        self.energy, self.hamiltonian, self.step_size, self.damping = energy, hamiltonian, step_size, damping
+        self.step = 0
 
-def descend(
-    energy: BoltzmannEnergy,
-    hamiltonian: Hamiltonian,
-    states: Iterator[tuple[Tensor, Tensor]],
-    *,
-    n_steps: int,
-    step_size: float,
-    damping: float,
-) -> Iterator[float]:
-    """Take `n_steps` steps of `natural_step`, each on the next s and p of `states`; yield the energy before each.
+    @torch.no_grad()
+    def train_step(self, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Move the weights on bits s (batch, n_sites) and their p (batch,); return the energy before it.
 
-    Raises
-    ------
-    TrainingError
-        When the energy stops being finite.
-    """
-    for step in range(n_steps):
-        s, p = next(states)
-        value = float(natural_step(energy, hamiltonian, s, p, step_size=step_size, damping=damping))
-        if not math.isfinite(value):
-            raise TrainingError(f"The energy became {value} at step {step}. Lower step_size.", step=step)
-        yield value
+        Raises
+        ------
+        TrainingError
+            When the energy stops being finite.
+        """
+        (s, p), energy = batch, self.energy
+        local = self.hamiltonian.local_energy(s, lambda x: -energy(x) / 2).real
+        direction = natural_direction(log_derivatives(energy, s), local, p, self.damping)
+        weights = (energy.W, energy.visible_bias, energy.hidden_bias)
+        for weight, part in zip(weights, direction.split([w.numel() for w in weights]), strict=True):
+            weight.sub_(self.step_size * part.reshape(weight.shape))
+        value = p @ local
+        if not torch.isfinite(value):
+            raise TrainingError(f"The energy became {value} at step {self.step}. Lower step_size.", step=self.step)
+        self.step += 1
+        return {"energy": value}
+
+    def state_dict(self) -> State:
+        """Return the weights and the step."""
+        return {"step": self.step, "energy": self.energy.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take up what `state_dict` returned."""
+        self.step = state["step"]
+        self.energy.load_state_dict(state["energy"])

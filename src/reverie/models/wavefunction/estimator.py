@@ -22,8 +22,9 @@ Beach et al., SciPost Phys. 7, 009 (2019), arXiv:1812.09329 (conventions).
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -33,25 +34,23 @@ from torch import Tensor
 
 from reverie.compile.step import outcome, warn_plain
 from reverie.core.arguments import Count, Positive, Whole, check_arguments, checked
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator, child_seed
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, RandomState
 from reverie.models.files import save_model
 from reverie.models.training_run import TrainingOptions, TrainingRun
-from reverie.models.wavefunction.energy import Hamiltonian, descend
-from reverie.models.wavefunction.inputs import UNITS, as_amplitudes, as_bases, as_bits
-from reverie.models.wavefunction.sampled_training import start_sampling
-from reverie.models.wavefunction.state import QuantumState
-from reverie.models.wavefunction.training import Fit, WaveFunctionStep, initial_energy, start_exact
+from reverie.models.wavefunction.energy import EnergyDescent, Hamiltonian
+from reverie.models.wavefunction.state import QuantumState, as_amplitudes, as_bases, as_bits
+from reverie.models.wavefunction.training import ExactLikelihood, Fit, SampledLikelihood, initial_energy
 from reverie.networks.boltzmann import BoltzmannEnergy, log_partition
-from reverie.training.loop import Record
+from reverie.training.callbacks import Callback
+from reverie.training.loop import Record, train
 from reverie.training.runtime import thread_limit
 
-__all__ = ["METHODS", "WaveFunctionRBM"]
+__all__ = ["WaveFunctionRBM"]
 
-METHODS = ("auto", "exact", "sampling")
 MOST_SITES = 16  # that "auto" sums over
 _RATE = {True: 0.03, False: 0.01}  # of exact sums, of sampling
 _NOT_COMPILED = "sums over all states run as they are"
@@ -105,8 +104,8 @@ class WaveFunctionRBM(BaseEstimator):
         *,
         n_hidden: Count | None = None,
         phase: bool = False,
-        units: str = "bits",
-        method: str = "auto",
+        units: Literal["bits", "spins"] = "bits",
+        method: Literal["auto", "exact", "sampling"] = "auto",
         max_steps: Count = 4000,
         learning_rate: Positive | None = None,
         n_folds: Whole = 5,
@@ -124,7 +123,14 @@ class WaveFunctionRBM(BaseEstimator):
         self.patience, self.batch_size, self.n_chains, self.n_gibbs = patience, batch_size, n_chains, n_gibbs
         self.record_every, self.compile, self.random_state = record_every, compile, random_state
 
-    def fit(self, X: Any, y: Any = None, *, bases: Sequence[str] | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        *,
+        bases: Sequence[str] | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
         """Learn the state from measurements by maximum likelihood, and forget what was learnt before.
 
         Parameters
@@ -132,34 +138,45 @@ class WaveFunctionRBM(BaseEstimator):
         X : outcomes (n_samples, n_sites), bits or spins as `units` says; an array, tensor or Dataset.
         y : ignored; present for scikit-learn.
         bases : basis of each row, a word of letters X, Y, Z such as "XZ"; None measured all in Z.
+        callbacks : objects with the hooks of `reverie.training.Callback`: `on_record` at every record of every start,
+            `on_end` after the last.
 
         Raises
         ------
         InputError
             For other values, bases in the way, or options out of range.
         """
-        for _ in self.iter_fit(X, bases=bases):
+        for _ in self.iter_fit(X, bases=bases, callbacks=callbacks):
             pass
         return self
 
     def iter_fit(
-        self, X: Any, y: Any = None, *, bases: Sequence[str] | None = None, stop: Callable[[], bool] | None = None
+        self,
+        X: ArrayLike,
+        y: object = None,
+        *,
+        bases: Sequence[str] | None = None,
+        stop: Callable[[], bool] | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> Iterator[Record]:
         """Learn as `fit` does, yielding a record after each window of `record_every` steps; `stop` ends it early."""
         self._check_configuration()
         bits = as_bits(X, self.units)
+        n_rows, n_sites = bits.shape
         self.seed_, self.history_ = as_seed(self.random_state), []
-        if len(bits) < self.n_folds:
-            raise InputError(f"Expected at least n_folds = {self.n_folds} rows, got {len(bits)}. Set n_folds=0.")
-        names = as_bases(bases, *bits.shape)
-        if self.phase and set(names) == {"Z" * bits.shape[1]}:
+        if n_rows < self.n_folds:
+            raise InputError(f"Expected at least n_folds = {self.n_folds} rows, got {n_rows}. Set n_folds=0.")
+        names = as_bases(bases, n_rows, n_sites)
+        if self.phase and set(names) == {"Z" * n_sites}:
             raise InputError("Expected bases other than Z to learn a phase, got none. Give bases, or phase=False.")
-        if self.compile is True and self._sums_over(bits.shape[1]):
+        is_exact = self._sums_over(n_sites)
+        if self.compile is True and is_exact:
             warn_plain(_NOT_COMPILED)
-        kept, least = None, math.inf
-        size = min(self.batch_size, len(bits))
+        rate = _RATE[is_exact] if self.learning_rate is None else self.learning_rate
+        given = {name: getattr(self, name) for name in Fit.__dataclass_fields__}
+        settings = replace(Fit(**given), learning_rate=rate)
         options = TrainingOptions(
-            size,
+            min(self.batch_size, n_rows),
             self.max_steps,
             self.record_every,
             n_checks=0,
@@ -167,11 +184,15 @@ class WaveFunctionRBM(BaseEstimator):
             keep_best=False,
             on_alarm="warn",
         )
+        kept, least = None, math.inf
         for start in range(self._n_starts):
-            self._start(bits.shape[1], bits, start)
-            step = self._train_step(bits, names, start)
+            self._start(n_sites, bits, start)
+            energies = [self.amplitude_] if self.phase_ is None else [self.amplitude_, self.phase_]
+            step = (ExactLikelihood if is_exact else SampledLikelihood)(energies, bits, names, settings, self.seed_)
+            step.start = start
+            device = torch.device("cpu")
             run = TrainingRun(
-                lambda rows, step=step: step, {"x": bits}, options, seed=self.seed_, device=torch.device("cpu")
+                lambda rows, step=step: step, {"x": bits}, options, seed=self.seed_, device=device, callbacks=callbacks
             )
             with thread_limit(run.n_threads):
                 for record in run.records(stop):
@@ -182,10 +203,12 @@ class WaveFunctionRBM(BaseEstimator):
             self.n_iter_ = step.finish()
             if kept is None or step.least < least:
                 kept, least = (self.amplitude_, self.phase_, self.n_iter_), step.least
-            if stop is not None and stop():
+            if run.is_over or (stop is not None and stop()):
                 break
         if kept is not None:
             self.amplitude_, self.phase_, self.n_iter_ = kept
+        for callback in callbacks:
+            callback.on_end(self)
 
     @checked
     def minimise(
@@ -226,13 +249,14 @@ class WaveFunctionRBM(BaseEstimator):
         self.seed_, self.history_ = as_seed(self.random_state), []
         self._start(hamiltonian.n_sites, None)
         states = self._state.weighted_states(n_samples, self.seed_)
-        options = {"n_steps": n_steps, "step_size": step_size, "damping": damping}
-        for step, energy in enumerate(descend(self.amplitude_, hamiltonian, states, **options)):
-            self.history_.append({"step": step + 1, "energy": energy})
+        step = EnergyDescent(self.amplitude_, hamiltonian, step_size=step_size, damping=damping)
+        noise = child_generator(self.seed_, "noise")  # the step draws none: its states are drawn already
+        for record in train(step, lambda k: next(states), generator=noise, max_steps=n_steps, record_every=1):  # noqa: ARG005
+            self.history_.append(record.to_json())
         self.n_iter_ = n_steps
         return self.energy(hamiltonian, random_state=child_seed(self.seed_, "energy"))
 
-    def log_psi(self, s: Any) -> np.ndarray:
+    def log_psi(self, s: ArrayLike) -> np.ndarray:
         """Return the log of the amplitude of each row s (batch, n_sites), up to a constant; complex with a phase."""
         check_is_fitted(self)
         return self._state.log_psi(as_bits(s, self.units, self.n_sites_)).numpy()
@@ -262,7 +286,7 @@ class WaveFunctionRBM(BaseEstimator):
         seen = p > 0
         return float((p[seen] * np.log(p[seen] / q[seen])).sum())
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike = None) -> float:
         """Return the mean log likelihood of rows measured in the basis Z, nats a row: higher is better.
 
         Raises
@@ -360,16 +384,6 @@ class WaveFunctionRBM(BaseEstimator):
     def _n_starts(self) -> int:
         return (4 if self.phase else 1) if self.n_starts is None else self.n_starts
 
-    def _train_step(self, bits: Tensor, bases: np.ndarray, start: int) -> WaveFunctionStep:
-        exact = self._sums_over(bits.shape[1])
-        rate = _RATE[exact] if self.learning_rate is None else self.learning_rate
-        names = ("max_steps", "n_folds", "patience", "batch_size", "n_chains", "n_gibbs", "compile")
-        settings = Fit(learning_rate=rate, **{name: getattr(self, name) for name in names})
-        energies = [self.amplitude_] if self.phase_ is None else [self.amplitude_, self.phase_]
-        step = (start_exact if exact else start_sampling)(energies, bits, bases, settings, self.seed_)
-        step.start = start
-        return step
-
     def _mean(self, function: Callable[[Tensor], Tensor], n_samples: int, random_state: RandomState) -> Measured:
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
@@ -377,8 +391,6 @@ class WaveFunctionRBM(BaseEstimator):
 
     def _check_configuration(self) -> None:
         check_arguments(type(self), self.get_params(deep=False), of=type(self).__name__)
-        check_choice("units", self.units, UNITS)
-        check_choice("method", self.method, dict.fromkeys(METHODS, True))
         if self.n_folds == 1:
             raise InputError(f"Expected n_folds of 0, or 2 and more, got {self.n_folds}. 5 is a good choice.")
         if self._n_starts > 1 and self.n_folds == 0:
