@@ -113,6 +113,8 @@ def build_encoder(
 ) -> Encoder:
     """Return an encoder, events (batch, *event) and conditions (batch, n_conditions) -> (batch, n_outputs).
 
+    Raises `InputError` for an unknown name, or a network with other outputs.
+
     Parameters
     ----------
     spec : a name, hidden widths, a module or a factory (see the module docstring).
@@ -121,11 +123,6 @@ def build_encoder(
     random_generator : source of the initial weights.
     activation : of the layers, a key of `reverie.networks.mlp.ACTIVATIONS`.
     n_conditions : length of the condition vector, 0 for none.
-
-    Raises
-    ------
-    InputError
-        For an unknown name, or a network with other outputs.
     """
     kind, hidden = _resolved("encoder", spec, event_shape)
     n_features = math.prod(event_shape)
@@ -156,15 +153,12 @@ def build_decoder(
 ) -> Decoder:
     """Return a decoder, latent vectors (batch, n_latent) and conditions -> raw events (batch, features).
 
+    Raises `InputError` for an unknown name, or a network with other outputs.
+
     Parameters
     ----------
     spec, event_shape, random_generator, activation, n_conditions : as in `build_encoder`.
     n_latent : size of the latent vector.
-
-    Raises
-    ------
-    InputError
-        For an unknown name, or a network with other outputs.
     """
     kind, hidden = _resolved("decoder", spec, event_shape)
     n_inputs, n_features = n_latent + n_conditions, math.prod(event_shape)

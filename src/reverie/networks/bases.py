@@ -28,10 +28,7 @@ _UNITARY = {"X": [[_S, _S], [_S, -_S]], "Y": [[_S, -1j * _S], [_S, 1j * _S]]}
 def rotate(psi: Tensor, basis: str) -> Tensor:
     """Return amplitudes psi (*batch, 2^n) of the basis Z in the basis of n letters X, Y, Z, complex128; differentiable.
 
-    Raises
-    ------
-    InputError
-        For another letter, or a number of letters that does not belong to the number of amplitudes.
+    Raises `InputError` for another letter, or a number of letters that does not belong to the number of amplitudes.
     """
     n = len(basis)
     if set(basis) - set("XYZ") or psi.shape[-1] != 1 << n:

@@ -169,10 +169,7 @@ _NUMBERS_AT_ONCE = 1 << 22  # of a pseudo-likelihood
 def state_blocks(n_units: int, *, dtype: torch.dtype = torch.float64) -> Iterator[Tensor]:
     """Yield all states of `n_units` units 0 and 1 in order, in blocks (batch, n_units).
 
-    Raises
-    ------
-    InputError
-        For more than 20 units.
+    Raises `InputError` for more than 20 units.
     """
     if not 0 < n_units <= MOST_UNITS:
         raise InputError(
@@ -198,16 +195,13 @@ def state_number(states: Tensor) -> Tensor:
 def log_partition_of(energy: Callable[[Tensor], Tensor], n_units: int, *, dtype: torch.dtype = torch.float64) -> Tensor:
     """Return log sum_k exp(-E(k)) over all states of `n_units` units, a float64 scalar; differentiable.
 
+    Raises `InputError` for more than 20 units.
+
     Parameters
     ----------
     energy : (batch, n_units) of 0 and 1 -> (batch,).
     n_units : at most 20.
     dtype : of the states that the energy is given.
-
-    Raises
-    ------
-    InputError
-        For more than 20 units.
     """
     parts = [torch.logsumexp(-energy(block).double(), dim=0) for block in state_blocks(n_units, dtype=dtype)]
     return torch.logsumexp(torch.stack(parts), dim=0)
@@ -221,12 +215,8 @@ def smaller_layer(energy: BoltzmannEnergy) -> int:
 def log_partition(energy: BoltzmannEnergy) -> Tensor:
     """Return the exact log Z of a restricted Boltzmann machine, a float64 scalar; differentiable.
 
-    The smaller layer is enumerated; of Gaussian visible units always the hidden one.
-
-    Raises
-    ------
-    InputError
-        When that layer has more than 20 units.
+    The smaller layer is enumerated; of Gaussian visible units always the hidden one. Raises `InputError` when that
+    layer has more than 20 units.
     """
     free_energy = energy if energy.sums_over_visible else energy.hidden_free_energy
     return log_partition_of(free_energy, smaller_layer(energy), dtype=energy.W.dtype)
@@ -236,10 +226,7 @@ def log_partition(energy: BoltzmannEnergy) -> Tensor:
 def pseudo_log_likelihood(energy: BoltzmannEnergy, v: Tensor) -> Tensor:
     """Return sum_i log p(v_i | v_-i) of v (batch, visible), (batch,) float64, over all units exactly.
 
-    Raises
-    ------
-    InputError
-        For Gaussian units, whose conditional densities are no logistic function.
+    Raises `InputError` for Gaussian units, whose conditional densities are no logistic function.
     """
     if energy.log_variance is not None:
         raise InputError("Expected binary units for a pseudo-likelihood, got Gaussian ones. Take score_samples.")

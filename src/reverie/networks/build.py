@@ -114,6 +114,8 @@ def build_generator(
 ) -> nn.Module:
     """Return the generator network, noise (batch, n_noise) -> raw samples, flat or of the event's shape.
 
+    Raises `InputError` for an unknown name or an unusable specification.
+
     Parameters
     ----------
     spec : a name, hidden widths, a module or a factory (see the module docstring).
@@ -123,11 +125,6 @@ def build_generator(
     activation : of the perceptrons, a key of `reverie.networks.mlp.ACTIVATIONS`; the others have their own.
     condition_shape : shape of a condition; for images, of two or three axes, the network is called as
         ``network(z, image)``. A vector changes nothing here.
-
-    Raises
-    ------
-    InputError
-        For an unknown name or an unusable specification.
     """
     image_shape = condition_shape if condition_shape is not None and len(condition_shape) > 1 else None
     if isinstance(spec, str):
@@ -162,6 +159,8 @@ def build_discriminator(
 ) -> nn.Module:
     """Return the discriminator network, samples (batch, *event) -> logits (batch, 1 + n_aux).
 
+    Raises `InputError` for an unknown name or mode, or a specification that cannot take what it would be shown.
+
     Parameters
     ----------
     spec, event_shape, random_generator, activation : as in `build_generator`.
@@ -172,11 +171,6 @@ def build_discriminator(
     spectral_norm : whether every layer is divided by its largest singular value (Miyato et al.,
         arXiv:1802.05957).
     may_be_bounded : whether a network of the user's may give outputs between 0 and 1, as a sigmoid does.
-
-    Raises
-    ------
-    InputError
-        For an unknown name or mode, or a specification that cannot take what it would be shown.
     """
     side = SideInputs(n_observables, condition_shape, mode, n_aux)
     if isinstance(spec, str):

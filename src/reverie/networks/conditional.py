@@ -48,6 +48,9 @@ Shape = tuple[int, ...]
 class SideInputs:
     """What a discriminator takes beside the sample, and gives beside the logit.
 
+    Raises `InputError` for an unknown mode, or a classifier of a condition that is joined to the sample: it could read
+    it off.
+
     Parameters
     ----------
     n_observables : number of observables k; 0 for none.
@@ -55,11 +58,6 @@ class SideInputs:
     mode : how a condition vector enters: "projection", "concatenate" or "auxiliary" (it does not). An image
         is always joined, unless the mode is "auxiliary".
     n_aux : outputs of the auxiliary classifier.
-
-    Raises
-    ------
-    InputError
-        For an unknown mode, or a classifier of a condition that is joined to the sample: it could read it off.
     """
 
     n_observables: int = 0
@@ -152,16 +150,13 @@ class ConditionalDiscriminator(nn.Module):
     def forward(self, x: Tensor, observables: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Return logits (batch, 1 + n_aux).
 
+        Raises `InputError` when an input that the network was built for is missing.
+
         Parameters
         ----------
         x : samples (batch, *event).
         observables : (batch, k), where the network was built for them.
         condition : (batch, c) or (batch, channel, height, width), where the network was built for one.
-
-        Raises
-        ------
-        InputError
-            When an input that the network was built for is missing.
         """
         self.check_inputs(observables, condition)
         joining = None if self.side.joined is None else condition
@@ -185,6 +180,8 @@ def conditional(
 ) -> ConditionalDiscriminator:
     """Return the discriminator whose trunk is the network of `maker` up to its last linear layer.
 
+    Raises `InputError` when an image condition has another size than the sample.
+
     Parameters
     ----------
     maker : called with the shape of one joined input and the activation.
@@ -192,11 +189,6 @@ def conditional(
     activation : key of `reverie.networks.mlp.ACTIVATIONS`.
     is_flat : whether the network takes vectors, else images.
     side : inputs beside the sample.
-
-    Raises
-    ------
-    InputError
-        When an image condition has another size than the sample.
     """
     if is_flat:
         n_joined = 0 if side.joined is None else math.prod(side.joined)

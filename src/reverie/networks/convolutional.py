@@ -151,17 +151,14 @@ _GROUP = 8  # channels in a group
 class UNetGenerator(nn.Module):
     """Noise and an image condition to images of the same height and width.
 
+    Raises `InputError` when the two differ in height or width, or are no images.
+
     Parameters
     ----------
     n_noise : latent size.
     event_shape : (height, width) or (channel, height, width) of the images.
     condition_shape : the same of the condition; its channels may differ.
     width : channels on the finest grid; doubled at every coarser one, up to eight times.
-
-    Raises
-    ------
-    InputError
-        When the two differ in height or width, or are no images.
 
     Examples
     --------

@@ -173,6 +173,8 @@ def build_energy(
 ) -> EnergyNetwork:
     """Return the energy network that `spec` stands for.
 
+    Raises `InputError` for an unknown name, widths that are none, or a table given to "conv".
+
     Parameters
     ----------
     spec : a name, hidden widths, a module or a factory (see the module docstring).
@@ -183,11 +185,6 @@ def build_energy(
     confinement : width of the parabola, or None.
     sharpness : largest sharpness at which ridges of a perceptron start, at least 1; "auto" takes 32 for one or two
         features, else 1.
-
-    Raises
-    ------
-    InputError
-        For an unknown name, widths that are none, or a table given to "conv".
     """
     check_choice("activation", activation, dict.fromkeys(SMOOTH, True))
     if isinstance(spec, str) and spec == "auto":

@@ -36,16 +36,13 @@ def feature_groups(kinds: Sequence[str], groups: Sequence[int | None], kind: str
 class OutputHead(nn.Module):
     """Apply the activation of each output feature.
 
+    Raises `InputError` for an unknown kind, or a circle group without exactly two features.
+
     Parameters
     ----------
     kinds : kind of each output feature, "linear", "tanh", "circle" or "simplex".
     groups : for circle and simplex features the number of their group; equal numbers belong together.
     radius : of the circles, > 0; sqrt(2) gives each of the pair unit variance.
-
-    Raises
-    ------
-    InputError
-        For an unknown kind, or a circle group without exactly two features.
     """
 
     def __init__(

@@ -44,16 +44,12 @@ class NoiseLayer(nn.Module):
 class Dropout(NoiseLayer):
     """Set entries to zero with probability `p` and strengthen the others by 1 / (1 - p), while training.
 
-    Random bits are compared with p, which takes a third of the time of `Tensor.bernoulli_`.
+    Random bits are compared with p, which takes a third of the time of `Tensor.bernoulli_`. Raises `InputError` for p
+    out of range, or when called in training mode without a generator.
 
     Parameters
     ----------
     p : in [0, 1).
-
-    Raises
-    ------
-    InputError
-        For p out of range, or when called in training mode without a generator.
     """
 
     def __init__(self, p: float) -> None:
@@ -77,14 +73,11 @@ class Dropout(NoiseLayer):
 class GaussianNoise(NoiseLayer):
     """Add N(0, sd^2) to every entry, while training.
 
+    Raises `InputError` for a negative sd, or when called in training mode without a generator.
+
     Parameters
     ----------
     sd : standard deviation, at least 0.
-
-    Raises
-    ------
-    InputError
-        For a negative sd, or when called in training mode without a generator.
     """
 
     def __init__(self, sd: float) -> None:

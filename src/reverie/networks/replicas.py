@@ -41,7 +41,7 @@ Named = dict[str, Tensor | None]
 
 
 class Stacked(nn.Module):
-    """R modules of the same structure, run together.
+    """R modules of the same structure, run together. Raises `InputError` for no modules, or different structures.
 
     Parameters
     ----------
@@ -51,11 +51,6 @@ class Stacked(nn.Module):
     Attributes
     ----------
     stack : a module of that structure whose parameters and buffers are (R, ...). It cannot be called.
-
-    Raises
-    ------
-    InputError
-        For no modules, or different structures.
 
     Notes
     -----
@@ -86,10 +81,7 @@ class Stacked(nn.Module):
     def forward(self, *inputs: Tensor | None, **named: Tensor | None) -> Tensor:
         """Map inputs (batch, ...), rows interleaved, to outputs (batch, ...); None inputs are passed on.
 
-        Raises
-        ------
-        InputError
-            When the rows of an input are not a multiple of the number of replicas.
+        Raises `InputError` when the rows of an input are not a multiple of the number of replicas.
         """
         inputs = tuple(map(self._by_replica, inputs))
         named = {name: self._by_replica(value) for name, value in named.items()}

@@ -55,10 +55,7 @@ class UserDiscriminator(nn.Module):
 def user_network(spec: Specification, arguments: tuple[object, ...], random_generator: torch.Generator) -> nn.Module:
     """Return a copy of the module `spec`, or the module that the factory `spec` makes of `arguments`.
 
-    Raises
-    ------
-    InputError
-        When `spec` is neither, or the factory returns something else.
+    Raises `InputError` when `spec` is neither, or the factory returns something else.
     """
     if isinstance(spec, nn.Module):
         return seeded(copy.deepcopy(spec))  # training must not change what the user passed as configuration
@@ -83,6 +80,8 @@ def check_trial(
 ) -> Tensor:
     """Return the outputs of a network of the user's on a few rows, drawn in evaluation mode and without gradients.
 
+    Raises `InputError` when it cannot be called so, or gives something else.
+
     Parameters
     ----------
     network : is left as it is.
@@ -90,11 +89,6 @@ def check_trial(
     inputs, named : what it is called with, a row for each event.
     n_outputs : numbers that it is to give for each row, in any shape.
     do : what to do when it does not, in a sentence.
-
-    Raises
-    ------
-    InputError
-        When it cannot be called so, or gives something else.
     """
     was_training = network.training
     device = next((weight.device for weight in network.parameters()), torch.device("cpu"))
@@ -133,10 +127,7 @@ def user_generator(
 ) -> nn.Module:
     """Return the user's generator `spec`, tried on noise; see `reverie.networks.build.build_generator`.
 
-    Raises
-    ------
-    InputError
-        When it cannot take the noise, or its outputs do not fill an event.
+    Raises `InputError` when it cannot take the noise, or its outputs do not fill an event.
     """
     network = user_network(spec, (n_noise, event_shape), random_generator)
     inputs = [torch.zeros(2, n_noise)] + ([] if image_shape is None else [torch.zeros(2, *image_shape)])
@@ -157,6 +148,9 @@ def user_discriminator(
 ) -> nn.Module:
     """Return the user's discriminator `spec`, called as all discriminators are.
 
+    Raises `InputError` when it cannot take what it would be shown, or does not return the outputs that are asked for: a
+    logit, which may be any number.
+
     Parameters
     ----------
     spec : module or factory.
@@ -164,12 +158,6 @@ def user_discriminator(
     random_generator : source of what a factory draws.
     side : inputs beside the sample.
     may_be_bounded : whether outputs between 0 and 1, such as those of a sigmoid, are what the objective asks for.
-
-    Raises
-    ------
-    InputError
-        When it cannot take what it would be shown, or does not return the outputs that are asked for: a logit, which
-        may be any number.
     """
     network = user_network(spec, (event_shape,), random_generator)
     if side.is_empty:

@@ -206,6 +206,8 @@ def equilibrium_outputs(
 ) -> tuple[Tensor, Tensor]:
     """Return D(real) and D(fake) as means of numbers in [0, 1] that meet at 1/2 in equilibrium.
 
+    Raises `UnknownNameError` for another scale.
+
     Parameters
     ----------
     real, fake : logits, (batch, 1) or (batch,).
@@ -213,11 +215,6 @@ def equilibrium_outputs(
         for logits that are fixed only up to a constant; "probability", a itself cut to [0, 1];
         "sign", (1 + a) / 2 for a cut to [-1, 1].
     weight : event weights (batch,) of the real samples; the first output is then their weighted mean.
-
-    Raises
-    ------
-    UnknownNameError
-        For another scale.
     """
     check_logits(real, fake, weight)
     if scale == "relative":

@@ -42,15 +42,12 @@ def realness(logits: Tensor) -> Tensor:
 def labelled_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean cross-entropy -log p(y | x, real), in nats: a scalar.
 
+    Raises `InputError` for shapes that do not fit; labels (batch, 1) would be taken for something else.
+
     Parameters
     ----------
     logits : of labelled samples, (batch, K).
     labels : numbers of their classes, (batch,) of int64 in 0 ... K - 1.
-
-    Raises
-    ------
-    InputError
-        For shapes that do not fit; labels (batch, 1) would be taken for something else.
     """
     e = realness(logits)
     if labels.shape != e.shape:
@@ -74,14 +71,11 @@ def generated_loss(logits: Tensor) -> Tensor:
 def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
     """Return || mean f(x) - mean f(G(z)) ||^2, a scalar.
 
+    Raises `InputError` unless both are tables with the same features.
+
     Parameters
     ----------
     real, fake : features of real and of generated samples, (n, feature) and (m, feature).
-
-    Raises
-    ------
-    InputError
-        Unless both are tables with the same features.
     """
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise InputError(

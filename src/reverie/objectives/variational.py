@@ -55,17 +55,12 @@ _LOG_2PI = math.log(2 * math.pi)
 
 @dataclass(frozen=True)
 class GaussianPosterior:
-    """Gaussian q(z | x) of a batch of events.
+    """Gaussian q(z | x) of a batch of events. Raises `InputError` for shapes that do not fit.
 
     Parameters
     ----------
     mean : m (batch, latent).
     spread : log s (batch, latent) of a diagonal Gaussian, or L (batch, latent, latent) of a full one.
-
-    Raises
-    ------
-    InputError
-        For shapes that do not fit.
     """
 
     mean: Tensor

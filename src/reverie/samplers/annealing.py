@@ -110,15 +110,12 @@ class AnnealedEstimate:
 def schedule(n_temperatures: int | str | Sequence[float] | Tensor) -> list[float]:
     """Return inverse temperatures that rise from 0 to 1.
 
+    Raises `InputError` for a number out of range, another word, or values that do not rise from 0 to 1.
+
     Parameters
     ----------
     n_temperatures : a number of equal steps; "long", the 14,500 steps of Salakhutdinov and Murray, finer towards 1;
         or the inverse temperatures themselves.
-
-    Raises
-    ------
-    InputError
-        For a number out of range, another word, or values that do not rise from 0 to 1.
     """
     if isinstance(n_temperatures, str):
         if n_temperatures != "long":
@@ -167,10 +164,7 @@ def annealed_estimate(
 ) -> AnnealedEstimate:
     """Return the estimate of log Z from log weights (chain,), of forward chains or of backward ones.
 
-    Raises
-    ------
-    InputError
-        For fewer than two chains.
+    Raises `InputError` for fewer than two chains.
     """
     if len(log_w) < 2:
         raise InputError(f"Expected at least 2 chains, got {len(log_w)}. The error comes from their scatter.")
@@ -189,10 +183,7 @@ def annealed_estimate(
 def bridge(log_w: Tensor, log_w_back: Tensor, log_z0: float) -> Measured:
     """Return log Z from the log weights (chain,) of forward chains and of as many backward ones.
 
-    Raises
-    ------
-    InputError
-        For fewer than two chains, or different numbers of them.
+    Raises `InputError` for fewer than two chains, or different numbers of them.
     """
     if len(log_w) != len(log_w_back) or len(log_w) < 2:
         raise InputError(f"Expected as many chains each way, at least 2, got {len(log_w)} and {len(log_w_back)}.")

@@ -17,18 +17,13 @@ __all__ = ["Chains"]
 
 @dataclass(frozen=True, eq=False)
 class Chains:
-    """Positions of parallel Markov chains.
+    """Positions of parallel Markov chains. Raises `InputError` if `x` has no axes of steps and chains.
 
     Parameters
     ----------
     x : (step, chain, *event), the kept steps in order.
     info : what the Info of each kept step says, by name, (step, chain), or (step, pair) of neighbouring temperatures.
     thin : kernel steps between two kept ones.
-
-    Raises
-    ------
-    InputError
-        If `x` has no axes of steps and chains.
     """
 
     x: Tensor

@@ -39,12 +39,8 @@ def effective_sample_size(x: np.ndarray) -> float:
 def split_r_hat(x: np.ndarray) -> float:
     """Return R-hat of the halves of chains x (chain, step) or of one chain (step,); 1 for a constant.
 
-    Chains that are constant but differ have R-hat inf.
-
-    Raises
-    ------
-    InputError
-        For another shape, fewer than 4 steps, or values that are not finite.
+    Chains that are constant but differ have R-hat inf. Raises `InputError` for another shape, fewer than 4 steps, or
+    values that are not finite.
     """
     halves = _halves(x)
     n = halves.shape[1]

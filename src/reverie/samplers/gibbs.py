@@ -43,10 +43,7 @@ class Bipartite(Protocol):
 def as_bipartite(energy: Energy) -> Bipartite:
     """Return `energy` itself when block Gibbs sampling can use it.
 
-    Raises
-    ------
-    InputError
-        For a function that cannot draw its layers.
+    Raises `InputError` for a function that cannot draw its layers.
     """
     if isinstance(energy, Bipartite):
         return energy

@@ -218,8 +218,9 @@ def tuned_step_size(
 ) -> TunedStepSize:
     """Return the step size at which a kernel accepts the asked share, found along chains from x (chain, *event).
 
-    log eta moves by 2 k^-0.6 (acceptance - target) after step k, and is averaged over the second half. A kernel
-    that adapts is no Markov chain: these steps are burn-in, and the result is then held.
+    log eta moves by 2 k^-0.6 (acceptance - target) after step k, and is averaged over the second half. A kernel that
+    adapts is no Markov chain: these steps are burn-in, and the result is then held. Raises `InputError` for an
+    acceptance that is not between 0 and 1, or numbers that are not positive.
 
     Parameters
     ----------
@@ -227,11 +228,6 @@ def tuned_step_size(
     target_acceptance : 0.574 for `MALA`, 0.234 for `RandomWalk`; both are optimal in many dimensions.
     n_steps : steps to take; the chains agree on one step size, so a few hundred do.
     first : Step size to begin with.
-
-    Raises
-    ------
-    InputError
-        For an acceptance that is not between 0 and 1, or numbers that are not positive.
     """
     check_positive("n_steps", n_steps, integer=True)
     check_positive("first", first)

@@ -30,15 +30,12 @@ __all__ = ["Checkerboard", "IsingEnergy", "LatticeInfo", "LatticeState", "as_isi
 class IsingEnergy:
     """E = beta H of spins (batch, side, side), a function that also says its parameters.
 
+    Raises `InputError` if a parameter is not finite.
+
     Parameters
     ----------
     beta : inverse temperature in units of 1/J; negative for an antiferromagnet.
     field : external field in units of J.
-
-    Raises
-    ------
-    InputError
-        If a parameter is not finite.
     """
 
     beta: float
@@ -64,10 +61,8 @@ class IsingEnergy:
 def as_ising(energy: Energy) -> IsingEnergy:
     """Return `energy` itself when a lattice kernel can use it.
 
-    Raises
-    ------
-    InputError
-        For any other function: these kernels rest on bonds between neighbours, which a function does not show.
+    Raises `InputError` for any other function: these kernels rest on bonds between neighbours, which a function does
+    not show.
     """
     if isinstance(energy, IsingEnergy):
         return energy

@@ -63,6 +63,9 @@ def run(
 ) -> Chains:
     """Return the positions of parallel chains that start at x (chain, *event).
 
+    Raises `InputError` if a number is out of range, nothing would be kept, or kernel, positions and energy are not in
+    this order.
+
     Parameters
     ----------
     kernel : takes the steps.
@@ -73,11 +76,6 @@ def run(
     burn_in : steps that are taken first and forgotten.
     compile : whether steps are compiled for this machine: True, False, or "auto" for chains that repay the seconds
         that it takes; what cannot be compiled runs as it is, to the same numbers up to rounding.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range, nothing would be kept, or kernel, positions and energy are not in this order.
 
     Examples
     --------
@@ -150,16 +148,11 @@ def _tensors(record: Any) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Cycle:
-    """One step is a step of every kernel in turn.
+    """One step is a step of every kernel in turn. Raises `InputError` without a kernel.
 
     Parameters
     ----------
     kernels : at least one; they share one sort of state, such as `SwendsenWang` and `Checkerboard`.
-
-    Raises
-    ------
-    InputError
-        Without a kernel.
     """
 
     kernels: Sequence[AnyKernel]

@@ -54,17 +54,14 @@ SGLDInfo: TypeAlias = ULAInfo
 class MinibatchEnergy:
     """The energy of a posterior, -log prior - sum of log likelihood, which can also be had of a batch of rows.
 
+    Raises `InputError` for tensors of unequal length, or a batch size that is not a positive integer.
+
     Parameters
     ----------
     log_prior : theta (chain, *event) -> (chain,).
     log_likelihood : theta (chain, *event) and rows (chain, n, *row), as many tensors as `data` has -> (chain, n).
     data : rows (N, *row), or several tensors of N rows each, such as inputs and targets.
     batch_size : n, rows drawn for each chain and step, with replacement; None takes all rows, each once.
-
-    Raises
-    ------
-    InputError
-        For tensors of unequal length, or a batch size that is not a positive integer.
     """
 
     log_prior: Callable[[Tensor], Tensor]
@@ -167,15 +164,12 @@ def constant(step_size: float) -> Callable[[int], float]:
 def polynomial(a: float, b: float, gamma: float = 0.55) -> Callable[[int], float]:
     """Return the schedule t -> a (b + t)^-gamma; averages over it weigh each sample by its step size.
 
+    Raises `InputError` for numbers out of range.
+
     Parameters
     ----------
     a, b : > 0.
     gamma : decay in (0.5, 1], for which the steps sum to infinity and their squares do not.
-
-    Raises
-    ------
-    InputError
-        For numbers out of range.
     """
     for name, value in (("a", a), ("b", b)):
         check_positive(name, value)
@@ -187,10 +181,7 @@ def polynomial(a: float, b: float, gamma: float = 0.55) -> Callable[[int], float
 def polynomial_between(first: float, last: float, n_steps: int, gamma: float = 0.55) -> Callable[[int], float]:
     """Return the `polynomial` schedule that falls from `first` at t = 0 to `last` at t = n_steps.
 
-    Raises
-    ------
-    InputError
-        Unless first > last > 0, and for a gamma out of range.
+    Raises `InputError` unless first > last > 0, and for a gamma out of range.
     """
     check_positive("last", last)
     check_positive("n_steps", n_steps, integer=True)
@@ -203,16 +194,13 @@ def polynomial_between(first: float, last: float, n_steps: int, gamma: float = 0
 def sgld_variance(step_size: float, precision: float, gradient_noise: float = 0.0) -> float:
     """Return the stationary variance of SGLD in a Gaussian posterior, (2 eta + eta^2 V) / (1 - (1 - eta L)^2).
 
+    Raises `InputError` for numbers out of range, and for eta L >= 2, where nothing is stationary.
+
     Parameters
     ----------
     step_size : eta.
     precision : L > 0, one over the variance of the posterior; without gradient noise this is ULA on it.
     gradient_noise : V >= 0 of the gradient of the log posterior.
-
-    Raises
-    ------
-    InputError
-        For numbers out of range, and for eta L >= 2, where nothing is stationary.
     """
     check_positive("step_size", step_size)
     check_positive("precision", precision)

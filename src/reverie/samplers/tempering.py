@@ -115,9 +115,9 @@ class ReplicaExchangeInfo:
 class ReplicaExchange:
     """Any kernel for functions, at several temperatures at once; `run` keeps the chains at beta = 1.
 
-    All levels are rows of one batch, so the energy is called once for all. Swapping makes the kernel start anew,
-    which costs about two calls of the energy beside the `n_steps` of the kernel; a schedule of steps would start anew
-    as well.
+    All levels are rows of one batch, so the energy is called once for all. Swapping makes the kernel start anew, which
+    costs about two calls of the energy beside the `n_steps` of the kernel; a schedule of steps would start anew as
+    well. Raises `InputError` for other betas.
 
     Parameters
     ----------
@@ -125,11 +125,6 @@ class ReplicaExchange:
         Langevin kernels take a step size for each row: ``MALA(0.1 / torch.tensor(betas).repeat_interleave(chains))``.
     betas : inverse temperatures relative to the energy, 1 first and falling, all > 0.
     n_steps : steps of the kernel between swaps.
-
-    Raises
-    ------
-    InputError
-        For other betas.
     """
 
     kernel: AnyKernel

@@ -108,17 +108,12 @@ class Correlation:
 
 @checked
 def lattice_averages(spins: Tensor, beta: float) -> LatticeAverages:
-    """Return averages of configurations without field.
+    """Return averages of configurations without field. Raises `InputError` for another shape, or fewer than 4 steps.
 
     Parameters
     ----------
     spins : (step, side, side) in order, or (step, chain, side, side) as `Chains.x`; of +-1.
     beta : inverse temperature at which they were drawn, in units of 1/J.
-
-    Raises
-    ------
-    InputError
-        For another shape, or fewer than 4 steps.
     """
     check_positive("beta", beta, allow_zero=True)
     chains = _as_chains(spins)
@@ -157,15 +152,12 @@ def correlation_function(spins: Tensor) -> Correlation:
 def jackknife(statistic: Callable[[np.ndarray], np.ndarray], means: np.ndarray) -> Measured:
     """Return a function of averages, without its bias of order 1 / n, and its error.
 
+    Raises `InputError` for fewer than two blocks.
+
     Parameters
     ----------
     statistic : averages (..., k) -> (...).
     means : (block, k), averages within independent blocks of one size.
-
-    Raises
-    ------
-    InputError
-        For fewer than two blocks.
     """
     n = len(means)
     if n < 2:

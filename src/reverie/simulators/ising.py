@@ -50,18 +50,13 @@ _FIRST_STRETCH = 32  # steps
 
 @dataclass(frozen=True)
 class Ising:
-    """Ising model on a square lattice with periodic edges.
+    """Ising model on a square lattice with periodic edges. Raises `InputError` for values out of range.
 
     Parameters
     ----------
     side : sites along an edge, >= 2.
     beta : inverse temperature in units of 1/J, >= 0.
     field : external field in units of J.
-
-    Raises
-    ------
-    InputError
-        For values out of range.
 
     Examples
     --------
@@ -85,10 +80,7 @@ class Ising:
     def energy(self, spins: Tensor) -> Tensor:
         """Return the physical energy H of the whole lattice in units of J, (batch, side, side) -> (batch,) float64.
 
-        Raises
-        ------
-        InputError
-            If the lattices have another side.
+        Raises `InputError` if the lattices have another side.
         """
         if spins.ndim != 3 or spins.shape[1:] != (self.side, self.side):
             got = tuple(spins.shape)
@@ -101,6 +93,8 @@ class Ising:
     ) -> Tensor:
         """Return configurations (n, side, side) of +-1, float32.
 
+        Raises `InputError` if `n` is not positive; for an unknown sampler, which names the nearest.
+
         Parameters
         ----------
         n : number of configurations.
@@ -108,11 +102,6 @@ class Ising:
             without meaning. False gives one equilibrated chain, every step of it, in order: correlated on purpose.
         sampler : kernel of the chains: "cycle", "swendsen_wang", "wolff", "metropolis" or "heat_bath". Local
             kernels are slow near the critical point and may hold on to one sign below it.
-
-        Raises
-        ------
-        InputError
-            If `n` is not positive; for an unknown sampler, which names the nearest.
         """
         check_positive("n", n, integer=True)
         kernel = check_choice("sampler", sampler, SAMPLERS)

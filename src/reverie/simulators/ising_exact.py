@@ -92,14 +92,11 @@ class IsingAverages(TorusAverages):
 def density_of_states(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return bond sums B, magnetisation sums M and their counts g(B, M), three integer arrays (pair,).
 
+    Raises `InputError` for another side.
+
     Parameters
     ----------
     side : 2, 3 or 4.
-
-    Raises
-    ------
-    InputError
-        For another side.
     """
     if side not in range(2, _LARGEST_SIDE + 1):
         raise InputError(f"Expected a side of 2, 3 or 4 to enumerate, got {side!r}. For larger lattices take kaufman.")
@@ -115,10 +112,7 @@ def density_of_states(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def enumerate_ising(side: int, beta: Beta, field: float = 0.0) -> IsingAverages:
     """Return exact averages by enumeration of all states, for side 2, 3 or 4 and any beta and field.
 
-    Raises
-    ------
-    InputError
-        For another side.
+    Raises `InputError` for another side.
     """
     bonds, magnetisation, counts = density_of_states(side)
     n, energy, m = side * side, -bonds - field * magnetisation, magnetisation / side**2
@@ -145,10 +139,7 @@ def enumerate_ising(side: int, beta: Beta, field: float = 0.0) -> IsingAverages:
 def kaufman(side: Annotated[int, Interval(2, 1_000_000)], beta: Beta) -> TorusAverages:
     """Return exact averages of the side x side torus without field, in float64: ten digits at side 64.
 
-    Raises
-    ------
-    InputError
-        Unless side >= 2 and beta > 0.
+    Raises `InputError` unless side >= 2 and beta > 0.
     """
     _check_beta(beta)
     check_positive("side", side, integer=True)

@@ -67,15 +67,12 @@ class GroundState:
 class SpinHamiltonian:
     """H = sum of coefficients times Pauli strings.
 
+    Raises `InputError` for a string of another length or with another letter, and for no terms at all.
+
     Parameters
     ----------
     n_sites : number of sites.
     terms : pairs (coefficient, string); a string has a letter I, X, Y or Z per site, such as "ZZI".
-
-    Raises
-    ------
-    InputError
-        For a string of another length or with another letter, and for no terms at all.
 
     Examples
     --------
@@ -121,10 +118,7 @@ class SpinHamiltonian:
     def matrix(self):
         """Return H as a sparse matrix (2^n_sites, 2^n_sites), scipy CSR, real where no string has an odd number of Y.
 
-        Raises
-        ------
-        InputError
-            For more than 20 sites.
+        Raises `InputError` for more than 20 sites.
         """
         from scipy import sparse
 
@@ -139,10 +133,7 @@ class SpinHamiltonian:
     def ground_state(self) -> GroundState:
         """Return the lowest eigenvalue and its vector; a degenerate one is any of its space.
 
-        Raises
-        ------
-        InputError
-            For more than 20 sites.
+        Raises `InputError` for more than 20 sites.
         """
         from scipy.sparse.linalg import eigsh
 
@@ -202,15 +193,12 @@ def transverse_field_ising(
 def heisenberg(n_sites: Sites, *, J: float = 1.0, periodic: bool = False, marshall: bool = True) -> SpinHamiltonian:
     """Return the Heisenberg chain J sum S_i S_(i+1) of spins 1/2, antiferromagnetic for J > 0.
 
+    Raises `InputError` for the rotation on a periodic chain of odd length.
+
     Parameters
     ----------
     n_sites, J, periodic : a periodic chain of an odd number of sites has no two sublattices.
     marshall : whether every second site is turned about Z, which makes the ground state non-negative.
-
-    Raises
-    ------
-    InputError
-        For the rotation on a periodic chain of odd length.
     """
     if marshall and periodic and n_sites % 2:
         raise InputError(f"Expected an even number of sites on a ring, got {n_sites}. Set marshall=False.")
@@ -226,10 +214,7 @@ def heisenberg(n_sites: Sites, *, J: float = 1.0, periodic: bool = False, marsha
 def probabilities(psi: np.ndarray, basis: str | None = None) -> np.ndarray:
     """Return the probability of each outcome, (2^n,), when psi (2^n,) is measured in `basis`, such as "XZ"; default Z.
 
-    Raises
-    ------
-    InputError
-        For another letter, another length, or amplitudes that are not 2^n finite numbers.
+    Raises `InputError` for another letter, another length, or amplitudes that are not 2^n finite numbers.
     """
     psi = _as_amplitudes(psi)
     turned = psi if basis is None else rotate(torch.from_numpy(psi), basis).numpy()

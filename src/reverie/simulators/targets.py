@@ -43,15 +43,12 @@ __all__ = ["TARGETS", "GaussianMixture", "target"]
 class GaussianMixture:
     """Equal mixture of isotropic Gaussians of one width, with exact density.
 
+    Raises `InputError` if `centres` is not a matrix or `sd` is not positive.
+
     Parameters
     ----------
     centres : (mode, feature) tensor, float64.
     sd : standard deviation of every mode along every axis, > 0.
-
-    Raises
-    ------
-    InputError
-        If `centres` is not a matrix or `sd` is not positive.
 
     Examples
     --------
@@ -73,10 +70,7 @@ class GaussianMixture:
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log p of each sample, (batch, feature) -> (batch,), in the dtype of `x`; differentiable.
 
-        Raises
-        ------
-        InputError
-            If `x` has another number of features than the centres.
+        Raises `InputError` if `x` has another number of features than the centres.
         """
         k, d = self.centres.shape
         if x.ndim != 2 or x.shape[1] != d:

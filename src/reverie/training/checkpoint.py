@@ -44,10 +44,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def save_state(path: str | Path, state: dict[str, Any]) -> None:
     """Save a training state to the file `path`, atomically.
 
-    Raises
-    ------
-    OSError
-        When the disk is full or the folder cannot be written; the old file, if any, is untouched.
+    Raises `OSError` when the disk is full or the folder cannot be written; the old file, if any, is untouched.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -65,10 +62,8 @@ def save_state(path: str | Path, state: dict[str, Any]) -> None:
 def load_state(path: str | Path, *, device: str | torch.device = "cpu") -> dict[str, Any]:
     """Load the training state of the file `path`.
 
-    Raises
-    ------
-    CheckpointError
-        When the file is missing, corrupt, of another program, of a newer version, or carries pickled objects.
+    Raises `CheckpointError` when the file is missing, corrupt, of another program, of a newer version, or carries
+    pickled objects.
     """
     if not Path(path).exists():
         raise CheckpointError(f"Expected a training state at {path}, found no such file. Give a run folder.")
@@ -138,14 +133,11 @@ class CheckpointFolder:
     def newest_good(self, tell: Callable[[str], object]) -> tuple[Path, dict[str, Any]] | None:
         """Return the newest state that can be read, with its path, or None where none was kept.
 
+        Raises `CheckpointError` when states were kept and all of them are damaged.
+
         Parameters
         ----------
         tell : called with a sentence for each damaged state that is passed over for an older one.
-
-        Raises
-        ------
-        CheckpointError
-            When states were kept and all of them are damaged.
         """
         latest, failed = self.latest(), []
         older = [path for path in sorted(self.folder.glob("step_*.pt"), reverse=True) if path != latest]

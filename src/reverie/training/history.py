@@ -25,10 +25,7 @@ def append_record(path: str | Path, record: Mapping[str, float]) -> None:
 def read_history(path: str | Path) -> list[dict[str, float]]:
     """Return the records of the file, none if there is no file; a last line cut short by a crash is left out.
 
-    Raises
-    ------
-    InputError
-        For a damaged line.
+    Raises `InputError` for a damaged line.
     """
     path = Path(path)
     return _checked_records(path) if path.is_file() else []

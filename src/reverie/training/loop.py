@@ -63,6 +63,8 @@ def train(
 ) -> Iterator[Record]:
     """Take steps `start` ... `max_steps` - 1, yielding a record after each window.
 
+    Raises `TrainingError` when a scalar is not finite; names the step and the scalar.
+
     Parameters
     ----------
     model : takes the steps.
@@ -77,11 +79,6 @@ def train(
     window : scalars of the last steps before `start` where these left a window open (`Record.window`), so that its
         record is that of a run without a break.
     threads : chooses how many threads take the steps; None leaves that to torch.
-
-    Raises
-    ------
-    TrainingError
-        When a scalar is not finite; names the step and the scalar.
     """
     began = time.perf_counter()
     steps = list(window)

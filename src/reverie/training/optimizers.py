@@ -69,7 +69,7 @@ OPTIMIZER_WORKS: dict[str, list[str]] = {  # keys of the bibliography
 def make_optimizer(
     name: str, weights: Iterable[Tensor], *, learning_rate: float, betas: tuple[float, float] = (0.0, 0.99)
 ) -> Optimizer:
-    """Return the optimiser called `name` over `weights`.
+    """Return the optimiser called `name` over `weights`. Raises `UnknownNameError` for another name.
 
     Parameters
     ----------
@@ -77,11 +77,6 @@ def make_optimizer(
     weights : parameters to train.
     learning_rate : eta > 0.
     betas : decay of the averages of the gradient (momentum, in SGD) and of its square (alpha, in RMSprop).
-
-    Raises
-    ------
-    UnknownNameError
-        For another name.
     """
     return check_choice("optimizer", name, OPTIMIZERS)(list(weights), learning_rate, betas)
 
@@ -124,16 +119,13 @@ def apply_rule(
 ) -> None:
     """Take one step of `optimizer`, changing weights and its state in place.
 
+    Raises `UnknownNameError` for another optimiser.
+
     Parameters
     ----------
     optimizer : one of `RULES`, its state filled.
     weights, gradients : of equal shapes; None leaves a weight where it is.
     rate : eta, a scalar.
-
-    Raises
-    ------
-    UnknownNameError
-        For another optimiser.
     """
     name = type(optimizer).__name__.lower()
     if name not in RULES:

@@ -188,6 +188,9 @@ class Measures:
 class HealthReference:
     """Held-out and training rows, prepared.
 
+    Raises `InputError` unless both are finite tables of equal width with two rows at least, and held-out weights have a
+    positive sum.
+
     Parameters
     ----------
     train : (N, d) training rows, all of them or a sample.
@@ -202,11 +205,6 @@ class HealthReference:
     dimension : of the space, at most 32.
     real_against_real : score of training rows.
     regions : cells of the training rows.
-
-    Raises
-    ------
-    InputError
-        Unless both are finite tables of equal width with two rows at least, and held-out weights have a positive sum.
     """
 
     def __init__(
