@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from reverie.models import GAN, VAE
 from reverie.training.loop import train
-from reverie.training.runtime import thread_limit
-from reverie.training.threads import Threads, chosen_threads, same_bits
+from reverie.training.threads import Threads, chosen_threads, same_bits, thread_limit
 
 
 class Machine:

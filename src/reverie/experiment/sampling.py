@@ -29,7 +29,7 @@ from reverie.experiment.progress import Progress
 from reverie.experiment.records import REMEDIES
 from reverie.models.base import GenerativeModel
 from reverie.models.files import load_model
-from reverie.training.runtime import thread_limit
+from reverie.training.threads import thread_limit
 
 __all__ = [
     "SampleConditions",

@@ -48,7 +48,7 @@ from reverie.experiment.tune_folder import (
 from reverie.experiment.tune_scores import HeldOutScore, Scored, resolved_criterion, split_off
 from reverie.experiment.tune_study import Study, Task, Worker, optuna_library
 from reverie.report.tuning import options_text, score_text
-from reverie.training.runtime import thread_limit
+from reverie.training.threads import thread_limit
 
 __all__ = [
     "Session",

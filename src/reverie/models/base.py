@@ -59,7 +59,7 @@ from reverie.models.training_run import TrainingOptions, TrainingRun, TrainStep
 from reverie.models.weights import event_weights
 from reverie.training.callbacks import Callback
 from reverie.training.loop import Record
-from reverie.training.runtime import resolved_device, suggested_threads, thread_limit
+from reverie.training.threads import resolved_device, suggested_threads, thread_limit
 from reverie.validation.statistics.kernels import energy_distance
 
 __all__ = ["N_SCORED", "UNITS_PER_BLOCK", "GenerativeModel", "LikelihoodModel", "LogLikelihood", "first_rows"]

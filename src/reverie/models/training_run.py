@@ -38,7 +38,7 @@ from reverie.training.callbacks import Callback
 from reverie.training.descent import Descent
 from reverie.training.loop import Record, train
 from reverie.training.monitor import Monitor, Observation
-from reverie.training.parallel import Parallel, share
+from reverie.training.parallel import own_rows, share
 from reverie.training.reference import HealthReference
 from reverie.training.threads import chosen_threads
 
@@ -369,15 +369,16 @@ class TrainingRun:
         """Yield the records of the steps from the present one on, with what a check adds to them."""
         step, every = self.train_step, self.options.steps_between_checks
         window, self._window = self._window, ()
+        runtime, noise = self._runtime, self._noise
         records = train(
-            step if self._runtime is None else Parallel(step, self._runtime, self._seed),
-            self._batch_at,
-            generator=self._noise,
+            step,
+            self._batch_at if runtime is None else own_rows(self._batch_at, runtime, self._seed, noise),
+            generator=noise,
             start=step.step,
             max_steps=self.options.max_steps,
             record_every=self.options.record_every,
             stop=lambda: (stop is not None and stop()) or step.is_done(),
-            runtime=self._runtime,
+            runtime=runtime,
             window=window,
             threads=self._threads,
         )

@@ -35,7 +35,6 @@ detection and false alarm stand in docs/theory/health.md.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 __all__ = ["KINDS", "PERSISTENCE", "REMEDIES", "RULES", "WARM_UP", "Alarm", "Finding", "is_at_rest", "is_far"]
 
@@ -90,7 +89,7 @@ class Alarm:
     evidence: str
     remedy: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return kind, step, evidence and remedy by name."""
         return asdict(self)
 

@@ -10,8 +10,6 @@ Callbacks see what training reports and draw no random numbers of its own, so a 
 without them, unless one ends it. They are not part of a saved state: give them again to a run that is resumed.
 """
 
-from typing import Any
-
 from reverie.training.loop import Record
 from reverie.training.monitor import Check
 
@@ -37,7 +35,7 @@ class Callback:
         check : its scalars and alarms, and whether the state became the best so far; with replicas, one call for each.
         """
 
-    def on_end(self, model: Any) -> None:
+    def on_end(self, model: object) -> None:
         """Look at the model after training.
 
         Parameters

@@ -13,53 +13,52 @@ import os
 import pickle
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeAlias
 
 import torch
 
 from reverie.core.errors import CheckpointError
 
-__all__ = ["CheckpointFolder", "load_state", "save_state", "write_atomically"]
+__all__ = ["CheckpointFolder", "State", "atomic_file", "load_state", "save_state"]
 
 FORMAT = "reverie-training-state"
 VERSION = 1
 
+State: TypeAlias = dict[str, Any]  # nested dictionaries and lists of tensors, numbers and texts
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` through a temporary file, flushed to the disk before it is renamed."""
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path` that takes its place, flushed to the disk, at the end of the context."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _flush_folder(path.parent)
+    descriptor = os.open(path.parent, os.O_RDONLY)  # the new name is on the disk when its folder is
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def save_state(path: str | Path, state: dict[str, Any]) -> None:
+def save_state(path: str | Path, state: State) -> None:
     """Save a training state to the file `path`, atomically.
 
     Raises `OSError` when the disk is full or the folder cannot be written; the old file, if any, is untouched.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save({"format": FORMAT, "version": VERSION, "state": state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _flush_folder(path.parent)
+    with atomic_file(Path(path)) as file:
+        torch.save({"format": FORMAT, "version": VERSION, "state": state}, file)
 
 
-def load_state(path: str | Path, *, device: str | torch.device = "cpu") -> dict[str, Any]:
+def load_state(path: str | Path, *, device: str | torch.device = "cpu") -> State:
     """Load the training state of the file `path`.
 
     Raises `CheckpointError` when the file is missing, corrupt, of another program, of a newer version, or carries
@@ -112,12 +111,13 @@ class CheckpointFolder:
     def __init__(self, folder: str | Path, *, keep: int = 2) -> None:
         self.folder, self.keep = Path(folder), keep
 
-    def save(self, step: int, state: dict[str, Any]) -> Path:
+    def save(self, step: int, state: State) -> Path:
         """Save the state of `step`, point `latest` to it and forget the oldest ones; return its path."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step_{step:08d}.pt"
         save_state(path, state)
-        write_atomically(self.folder / "latest", path.name.encode())
+        with atomic_file(self.folder / "latest") as file:
+            file.write(path.name.encode())
         for old in sorted(self.folder.glob("step_*.pt"))[: -self.keep]:
             if old != path:
                 old.unlink()
@@ -130,7 +130,7 @@ class CheckpointFolder:
         states = {path.name: path for path in sorted(self.folder.glob("step_*.pt"))}
         return states.get(name) or next(reversed(states.values()), None)
 
-    def newest_good(self, tell: Callable[[str], object]) -> tuple[Path, dict[str, Any]] | None:
+    def newest_good(self, tell: Callable[[str], object]) -> tuple[Path, State] | None:
         """Return the newest state that can be read, with its path, or None where none was kept.
 
         Raises `CheckpointError` when states were kept and all of them are damaged.
@@ -155,11 +155,3 @@ class CheckpointFolder:
         if failed:
             raise failed[0]
         return None
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

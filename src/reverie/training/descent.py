@@ -5,12 +5,12 @@ compiled step finds it, and, for training on several processes, the mean of thei
 optimiser, or, given its learning rate as a tensor, the same formula in tensors alone (`reverie.training.optimizers`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from reverie.training.checkpoint import State
 from reverie.training.optimizers import apply_rule, make_optimizer, take_step
 
 __all__ = ["Descent"]
@@ -48,7 +48,15 @@ class Descent:
         if weight_decay is not None:
             self.optimizer.param_groups[0]["weight_decay"] = weight_decay
         self.reduce: Reduce | None = None
-        _fill_state(self.optimizer, self.weights)
+        group = self.optimizer.param_groups[0]  # a step of length zero makes the optimiser's state, all zeros
+        rate, group["lr"] = group["lr"], 0.0
+        take_step(self.optimizer, self.weights, [torch.zeros_like(weight) for weight in self.weights])
+        group["lr"] = rate
+        for weight in self.weights:
+            weight.grad = None
+            for value in self.optimizer.state[weight].values():
+                if isinstance(value, Tensor):
+                    value.zero_()
 
     def along(self, loss: Tensor, rate: float | Tensor) -> Tensor | None:
         """Take a step on `loss` over these weights alone; return the norm of the gradient if it is bounded."""
@@ -71,16 +79,16 @@ class Descent:
             group["lr"] = base  # the rate of a step is an argument and no state, which compiled steps do not change
         return norm
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the state of the optimiser."""
         return self.optimizer.state_dict()
 
     @torch.no_grad()
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Take up a state, into the tensors that are there: a compiled step knows no others."""
         kept = {weight: dict(self.optimizer.state[weight]) for weight in self.weights}
         base = self.optimizer.param_groups[0]["lr"]
-        self.optimizer.load_state_dict(dict(state))
+        self.optimizer.load_state_dict(state)
         self.optimizer.param_groups[0]["lr"] = base
         for weight, tensors in kept.items():
             loaded = self.optimizer.state[weight]
@@ -88,16 +96,3 @@ class Descent:
                 if isinstance(tensor, Tensor):
                     tensor.copy_(loaded[name]) if name in loaded else tensor.zero_()
                     loaded[name] = tensor
-
-
-def _fill_state(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> None:
-    """Let the optimiser make its state, all zeros, by a step of length zero."""
-    group = optimizer.param_groups[0]
-    rate, group["lr"] = group["lr"], 0.0
-    take_step(optimizer, weights, [torch.zeros_like(weight) for weight in weights])
-    group["lr"] = rate
-    for weight in weights:
-        weight.grad = None
-        for value in optimizer.state[weight].values():
-            if isinstance(value, Tensor):
-                value.zero_()

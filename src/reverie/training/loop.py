@@ -18,6 +18,7 @@ from torch import Tensor
 
 from reverie.core.errors import TrainingError
 from reverie.core.protocols import Runtime, Trainable
+from reverie.training.alarms import Alarm
 from reverie.training.threads import Threads
 
 __all__ = ["Record", "train"]
@@ -32,14 +33,14 @@ class Record:
     step : steps taken since the beginning of the run, earlier sessions included.
     seconds : wall time since this call of `train` began.
     scalars : mean of each named scalar over the window.
-    alarms : what looked wrong at the end of the window, each with a `to_json`; the model adds them.
+    alarms : what looked wrong at the end of the window; the model adds them.
     window : scalars of each of its steps, where training stopped before the window was full; else none.
     """
 
     step: int
     seconds: float
     scalars: Mapping[str, float]
-    alarms: tuple[Any, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
     window: tuple[Mapping[str, Tensor], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -50,7 +51,7 @@ class Record:
 
 def train(
     model: Trainable,
-    batch_at: Callable[[int], Any],
+    batch_at: Callable[[int], object],
     *,
     generator: torch.Generator,
     start: int = 0,
@@ -92,23 +93,20 @@ def train(
         is_full = done % record_every == 0 or done == max_steps
         if is_full or stopping:
             means = _means(steps, done - len(steps) + 1, runtime)
-            stopping = stopping or (runtime is not None and _agreed(stop, runtime))
+            if runtime is not None:  # any process may want to stop
+                (share,) = runtime.mean([torch.tensor([float(stop is not None and stop())])])
+                stopping = share is not None and float(share) > 0
             yield Record(done, time.perf_counter() - began, means, window=() if is_full else tuple(steps))
             steps = []
         if stopping:
             return
 
 
-def _agreed(stop: Callable[[], bool] | None, runtime: Runtime) -> bool:
-    """Return whether any of the processes wants to stop."""
-    (share,) = runtime.mean([torch.tensor([float(stop is not None and stop())])])
-    return share is not None and float(share) > 0
-
-
 def _means(window: list[Mapping[str, Tensor]], first_step: int, runtime: Runtime | None) -> dict[str, float]:
     names = list(window[0])
-    table: Any = torch.stack([torch.stack([scalars[name].detach() for name in names]) for scalars in window])
+    table: Tensor | None = torch.stack([torch.stack([scalars[name].detach() for name in names]) for scalars in window])
     table = table if runtime is None else runtime.mean([table])[0]
+    assert table is not None
     means = table.mean(dim=0).tolist()  # the one wait for the device per window
     bad = [] if all(map(math.isfinite, means)) else torch.nonzero(~torch.isfinite(table)).tolist()
     if bad:

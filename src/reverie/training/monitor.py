@@ -39,7 +39,6 @@ The state of a monitor is tensors and plain numbers, and a resumed run gives the
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,6 +46,7 @@ from torch import Tensor
 from reverie.core.measured import measured_mean
 from reverie.core.statistics import auc
 from reverie.training.alarms import PERSISTENCE, REMEDIES, RULES, WARM_UP, Alarm, Finding, is_at_rest, is_far
+from reverie.training.checkpoint import State
 from reverie.training.reference import HealthReference, Measures
 from reverie.training.scores import Score
 
@@ -187,7 +187,10 @@ class Monitor:
             measures = self.reference.measure(seen.generated)
             self._findings.append(self._finding(seen, measures, self.reference))
             self._shares = measures.shares
-            scalars |= self._numbers(seen, self.reference)
+            names = _SAMPLE_SCALARS if seen.discriminated is None else _SCALARS
+            scalars |= {name: float(getattr(self._findings[-1], attribute)) for name, attribute in names.items()}
+            if seen.discriminated is None:
+                scalars["score_real"] = self.reference.real_against_real
             signs |= self._signs(seen)
         else:
             measures = None
@@ -243,15 +246,6 @@ class Monitor:
             copies_z=measures.copies.z,
             **of_discriminator,
         )
-
-    def _numbers(self, seen: Observation, reference: HealthReference) -> dict[str, float]:
-        """Return what of the last finding goes to the history."""
-        now = self._findings[-1]
-        if seen.discriminated is not None:
-            return {name: float(getattr(now, attribute)) for name, attribute in _SCALARS.items()}
-        parts = {"coverage": now.coverage, "plausible": now.plausible, "lost": now.lost}
-        of_score = {"score": now.score, "score_error": now.error, "score_width": now.width}
-        return of_score | {"score_real": reference.real_against_real} | parts
 
     def _signs(self, seen: Observation) -> Signs:
         """Return what is wrong with the samples, after the first checks."""
@@ -322,7 +316,7 @@ class Monitor:
         is_rested = is_at_rest(self._findings) and self._since_gain >= self.patience
         return is_balanced and is_rested and not any(self._raised.values()) and not is_far(now)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return what an exact resume needs, tensors and plain numbers; the reference is made anew."""
         return {
             "findings": [asdict(finding) for finding in self._findings],
@@ -339,7 +333,7 @@ class Monitor:
             "raised": dict(self._raised),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Take up a state of a monitor of the same reference."""
         self._findings = [Finding(**finding) for finding in state["findings"]]
         self._shares, self._since_gain = state["shares"], state["since_gain"]
@@ -362,6 +356,14 @@ _SCALARS = {  # of a GAN: name in the history -> attribute of a finding
     "d_memory": "auc_memory",
     "g_gradient": "gradient",
     "copies": "close",
+}
+_SAMPLE_SCALARS = {  # of a model without an opponent
+    "score": "score",
+    "score_error": "error",
+    "score_width": "width",
+    "coverage": "coverage",
+    "plausible": "plausible",
+    "lost": "lost",
 }
 
 

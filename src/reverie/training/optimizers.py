@@ -47,7 +47,8 @@ __all__ = [
 ]
 
 State = Mapping[str, Tensor]
-Rule = Callable[[Tensor, Tensor, State, Mapping[str, Any], Tensor], None]
+Group = Mapping[str, Any]  # options of torch's optimiser
+Rule = Callable[[Tensor, Tensor, State, Group, Tensor], None]
 Maker = Callable[[list[Tensor], float, tuple[float, float]], Optimizer]
 
 OPTIMIZERS: dict[str, Maker] = {
@@ -89,13 +90,10 @@ def take_step(optimizer: Optimizer, weights: Sequence[Tensor], gradients: Sequen
     lies like its weight, and either would be scrambled in the order of the other without a word.
     """
     for weight, gradient in zip(weights, gradients, strict=True):
-        weight.grad = None if gradient is None else _laid_out(gradient, weight)
+        if gradient is not None and gradient.stride() != weight.stride():
+            gradient = torch.empty_like(weight).copy_(gradient)
+        weight.grad = gradient
     optimizer.step()
-
-
-def _laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
-    """Return `gradient` in the memory order of `weight`."""
-    return gradient if gradient.stride() == weight.stride() else torch.empty_like(weight).copy_(gradient)
 
 
 def learning_rate_factor(step: int, max_steps: int, *, hold: float = 0.5, floor: float = 0.02) -> float:
@@ -136,13 +134,13 @@ def apply_rule(
             RULES[name](weight, gradient, optimizer.state[weight], group, rate)
 
 
-def _sgd(w: Tensor, g: Tensor, state: State, group: Mapping[str, Any], rate: Tensor) -> None:
+def _sgd(w: Tensor, g: Tensor, state: State, group: Group, rate: Tensor) -> None:
     if group["momentum"]:
         g = state["momentum_buffer"].mul_(group["momentum"]).add_(g)
     w.sub_(rate * g)
 
 
-def _adam(w: Tensor, g: Tensor, state: State, group: Mapping[str, Any], rate: Tensor) -> None:
+def _adam(w: Tensor, g: Tensor, state: State, group: Group, rate: Tensor) -> None:
     first, second = group["betas"]
     t = state["step"].add_(1).double()
     m = state["exp_avg"].mul_(first).add_(g, alpha=1 - first)
@@ -151,24 +149,24 @@ def _adam(w: Tensor, g: Tensor, state: State, group: Mapping[str, Any], rate: Te
     w.sub_(size.to(w.dtype) * m / (v.sqrt() / root.to(w.dtype) + group["eps"]))
 
 
-def _adamw(w: Tensor, g: Tensor, state: State, group: Mapping[str, Any], rate: Tensor) -> None:
+def _adamw(w: Tensor, g: Tensor, state: State, group: Group, rate: Tensor) -> None:
     w.mul_(1 - rate * group["weight_decay"])
     _adam(w, g, state, group, rate)
 
 
-def _rmsprop(w: Tensor, g: Tensor, state: State, group: Mapping[str, Any], rate: Tensor) -> None:
+def _rmsprop(w: Tensor, g: Tensor, state: State, group: Group, rate: Tensor) -> None:
     state["step"].add_(1)
     v = state["square_avg"].mul_(group["alpha"]).addcmul_(g, g, value=1 - group["alpha"])
     w.sub_(rate * g / (v.sqrt() + group["eps"]))
 
 
-def _adagrad(w: Tensor, g: Tensor, state: State, group: Mapping[str, Any], rate: Tensor) -> None:
+def _adagrad(w: Tensor, g: Tensor, state: State, group: Group, rate: Tensor) -> None:
     state["step"].add_(1)
     total = state["sum"].addcmul_(g, g)
     w.sub_(rate * g / (total.sqrt() + group["eps"]))
 
 
-def _adadelta(w: Tensor, g: Tensor, state: State, group: Mapping[str, Any], rate: Tensor) -> None:
+def _adadelta(w: Tensor, g: Tensor, state: State, group: Group, rate: Tensor) -> None:
     rho, eps = group["rho"], group["eps"]
     state["step"].add_(1)
     v = state["square_avg"].mul_(rho).addcmul_(g, g, value=1 - rho)

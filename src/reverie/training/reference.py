@@ -1,21 +1,19 @@
 """What the health of a generator is measured against, computed once per run.
 
-Real rows are brought into a space of at most 32 dimensions (principal components of the training rows),
-and in it are kept: the held-out rows with their distances among themselves, the regions of the training
-rows with their shares, and the neighbours of the training rows. What is measured of generated rows at a
-check, without any verdict, is `Measures`.
+Real rows are brought into a space of at most 32 dimensions (principal components of the training rows), and in it are
+kept: the held-out rows with their distances among themselves, the regions of the training rows with their shares, and
+the neighbours of the training rows. What is measured of generated rows at a check, without any verdict, is `Measures`.
 
-Regions are the cells of k-means (Lloyd 1982, seeded as by Arthur and Vassilvitskii 2007). A generator that
-has lost part of the data leaves some of them empty, whatever their shape.
+Regions are the cells of k-means (Lloyd 1982, seeded as by Arthur and Vassilvitskii 2007). A generator that has lost
+part of the data leaves some of them empty, whatever their shape.
 
-A generator that copies its training rows is found by two signs together. Within each region the distance
-of a sample to the nearest training row is ranked among the distances of the training rows to each other:
-u = 0.05 means that 5 % of them have a nearer neighbour (after Meehan, Chaudhuri and Dasgupta,
-arXiv:2004.05675). Samples crowded where data are dense have small u without being copies. So it is also
-counted how often the nearest real row is a training row and not a held-out one: without copying, both are
-exchangeable from the sample's point of view, wherever it lies, and the share of training rows is
-p = N / (N + m). Samples with one nearest row in common count together as one: of 1/e^2 = sum_r (c_r / n)^2
-independent ones,
+A generator that copies its training rows is found by two signs together. Within each region the distance of a sample to
+the nearest training row is ranked among the distances of the training rows to each other: u = 0.05 means that 5 % of
+them have a nearer neighbour (after Meehan, Chaudhuri and Dasgupta, arXiv:2004.05675). Samples crowded where data are
+dense have small u without being copies. So it is also counted how often the nearest real row is a training row and not
+a held-out one: without copying, both are exchangeable from the sample's point of view, wherever it lies, and the share
+of training rows is p = N / (N + m). Samples with one nearest row in common count together as one: of
+1/e^2 = sum_r (c_r / n)^2 independent ones,
 
     z = (share - p) / (e (p (1 - p))^(1/2)).
 """
@@ -60,7 +58,12 @@ class Regions:
     """
 
     def __init__(self, rows: Tensor, n_cells: int, *, generator: torch.Generator, weight: Tensor | None = None) -> None:
-        centres = _spread_rows(rows, n_cells, generator)
+        chosen = [int(torch.randint(len(rows), (), generator=generator))]
+        squared = torch.cdist(rows, rows[chosen]).square().amin(dim=1)
+        while len(chosen) < n_cells and float(squared.max()) > 0:  # drawn in proportion to it
+            chosen.append(int(torch.multinomial(squared, 1, generator=generator)))
+            squared = torch.minimum(squared, (rows - rows[chosen[-1]]).square().sum(dim=1))
+        centres = rows[chosen]
         for _ in range(_LLOYD_STEPS):
             numbers = torch.cdist(rows, centres).argmin(dim=1)
             sums = torch.zeros_like(centres).index_add_(0, numbers, rows)
@@ -133,35 +136,21 @@ class Neighbours:
         nearest = torch.where(to_train <= to_held_out, row, -1 - other)
         counts = nearest.unique(return_counts=True)[1].double() / len(y)
         deviation = float(counts.square().sum().sqrt()) * (self._share * (1 - self._share)) ** 0.5
-        return Copies(float((self._ranks(y, to_train) < _CLOSE).double().mean()), excess, excess / deviation)
-
-    def _ranks(self, y: Tensor, distances: Tensor) -> Tensor:
-        """Return the rank in [0, 1] of each distance among those of its region, ties in the middle."""
-        ranks = torch.full((len(y),), 0.5, dtype=torch.float64)
+        ranks = torch.full((len(y),), 0.5, dtype=torch.float64)  # u, ties in the middle
         cells = self._regions.numbers(y)
         for k, ladder in enumerate(self._ladders):
             inside = cells == k
             if len(ladder) and bool(inside.any()):
-                d = distances[inside]
+                d = to_train[inside]
                 below = torch.searchsorted(ladder, d) + torch.searchsorted(ladder, d, right=True)
                 ranks[inside] = below.double() / (2 * len(ladder))
-        return ranks
+        return Copies(float((ranks < _CLOSE).double().mean()), excess, excess / deviation)
 
 
 def _nearest(search: NeighbourSearch, y: Tensor, *, but_itself: bool = False) -> tuple[Tensor, Tensor]:
     """Return distance and number of the row nearest to each of y (n, d); `but_itself` leaves one equal row out."""
     squared, rows = search.nearest(2 if but_itself and len(search.points) > 1 else 1, y.double().numpy())
     return torch.from_numpy(squared[:, -1]).sqrt(), torch.from_numpy(rows[:, -1]).long()
-
-
-def _spread_rows(rows: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Return up to `n` of `rows`, each drawn with probability proportional to its squared distance to those before."""
-    chosen = [int(torch.randint(len(rows), (), generator=generator))]
-    squared = torch.cdist(rows, rows[chosen]).square().amin(dim=1)
-    while len(chosen) < n and float(squared.max()) > 0:
-        chosen.append(int(torch.multinomial(squared, 1, generator=generator)))
-        squared = torch.minimum(squared, (rows - rows[chosen[-1]]).square().sum(dim=1))
-    return rows[chosen]
 
 
 @dataclass(frozen=True)
@@ -225,7 +214,10 @@ class HealthReference:
                 "to train without checks."
             )
         random = child_generator(seed, "health")
-        self._centre, self._axes = _components(train)
+        self._centre, self._axes = train.mean(dim=0), None
+        if train.shape[1] > _MOST_COMPONENTS:
+            values, vectors = torch.linalg.eigh(torch.cov(train.T.double()))
+            self._axes = vectors[:, values.argsort(descending=True)[:_MOST_COMPONENTS]].float()
         self._reach = float("inf")
         train = self.project(train)
         self._reach = _FARTHEST * max(float(train.norm(dim=1).square().mean().sqrt()), 1e-12)
@@ -279,15 +271,6 @@ def _radii(real: Tensor, scale: float) -> Tensor:
         median = torch.cdist(real, real).median() * _SOFTENED
         radii = radii.clamp(min=float((median / scale).square().log1p()))
     return radii
-
-
-def _components(train: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return the centre (d,) of the rows and their first principal axes (d, 32), or None for few columns."""
-    centre = train.mean(dim=0)
-    if train.shape[1] <= _MOST_COMPONENTS:
-        return centre, None
-    values, vectors = torch.linalg.eigh(torch.cov(train.T.double()))
-    return centre, vectors[:, values.argsort(descending=True)[:_MOST_COMPONENTS]].float()
 
 
 def _checked(x: Tensor) -> Tensor:

@@ -12,20 +12,19 @@ itself, D is a generalised energy distance (Szekely and Rizzo 2013), and with
 
     log(1 + r^2 / s^2) = integral_0^inf du/u e^-u [1 - exp(-u r^2 / s^2)]
 
-it is a maximum mean discrepancy over Gaussian kernels of all widths above s, evenly in the logarithm of
-the width (Gretton et al. 2012; every such mixture tells all laws apart). It sees the shape of a narrow
-mode as well as the weights of distant ones, without a bandwidth to choose. D is about 1 where all y
-sit on one point.
+it is a maximum mean discrepancy over Gaussian kernels of all widths above s, evenly in the logarithm of the width
+(Gretton et al. 2012). It sees the shape of a narrow mode as well as the weights of distant ones, without a bandwidth to
+choose. D is about 1 where all y sit on one point.
 
 The error comes from the influence of each sample on D,
 
     h(x_i) = 2 w_i [<phi(x_i, y)> - <phi(x_i, x')> - mean],    h(y_j) = 2 [<phi(x, y_j)> - <phi(y_j, y')> - mean]
     error^2 = <h(x)^2> / m + <h(y)^2> / n
 
-(both in units of <phi(x, x')>; Hoeffding 1948). Where D vanishes this is the jackknife of a degenerate
-U-statistic, on average 2^(1/2) too wide, so rather too large than too small. Two checks of one run share
-the held-out samples and the noise, and the error of the *difference* of their scores follows from the
-differences of the influences; it is far smaller than either error while the generator changes little.
+(both in units of <phi(x, x')>; Hoeffding 1948). Where D vanishes this is the jackknife of a degenerate U-statistic, on
+average 2^(1/2) too wide. Two checks of one run share the held-out samples and the noise, and the error of the
+*difference* of their scores follows from the differences of the influences; it is far smaller than either error while
+the generator changes little.
 """
 
 from dataclasses import dataclass
@@ -83,9 +82,17 @@ class HeldOut:
         if x.ndim != 2 or len(x) < 2:
             raise InputError(f"Expected two held-out rows (m, d) or more, got shape {tuple(x.shape)}. Hold out more.")
         self.x, self.weight = x, None if weight is None else weight.to(x.dtype) / weight.to(x.dtype).mean()
-        self.scale = _finest_width(x) if scale is None else scale
-        self._phi = log_distances(x, x, self.scale)
-        self._row_means = self._means_without_self(self._phi)
+        if scale is None:
+            distances = torch.cdist(x, x)
+            median = float(distances.median())
+            nearest = distances.fill_diagonal_(torch.inf).amin(dim=1)
+            scale = max(float(nearest.median()), _FINEST * median, 1e-12)
+        self.scale = scale
+        phi = log_distances(x, x, self.scale)
+        if self.weight is None:
+            self._row_means = phi.sum(dim=1) / (len(phi) - 1)
+        else:
+            self._row_means = phi @ self.weight / (self.weight.sum() - self.weight)
         self._within = max(float(weighted_mean(self._row_means, self.weight)), 1e-12)
 
     def score(self, y: Tensor) -> Score:
@@ -125,11 +132,6 @@ class HeldOut:
         inflation = 1.0 if self.weight is None else float(self.weight.square().mean())
         return float(width) * m / len(self.x) * inflation
 
-    def _means_without_self(self, phi: Tensor) -> Tensor:
-        if self.weight is None:
-            return phi.sum(dim=1) / (len(phi) - 1)
-        return phi @ self.weight / (self.weight.sum() - self.weight)
-
 
 def log_distances(x: Tensor, y: Tensor, scale: float) -> Tensor:
     """Return phi (n, m) of all pairs of x (n, d) and y (m, d), with the smallest width s = `scale`.
@@ -139,13 +141,6 @@ def log_distances(x: Tensor, y: Tensor, scale: float) -> Tensor:
     """
     squares = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1)
     return torch.addmm(squares, x, y.T, alpha=-2).clamp_(min=0).mul_(scale**-2).log1p_()
-
-
-def _finest_width(x: Tensor) -> float:
-    distances = torch.cdist(x, x)
-    median = float(distances.median())
-    nearest = distances.fill_diagonal_(torch.inf).amin(dim=1)
-    return max(float(nearest.median()), _FINEST * median, 1e-12)
 
 
 def _error(of_real: Tensor, of_generated: Tensor) -> float:

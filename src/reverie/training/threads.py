@@ -1,11 +1,12 @@
-"""How many processor threads take the steps of a training: chosen by the clock, and where bits allow it again.
+"""The machine that training runs on: its device, and how many processor threads take the steps.
 
 The networks of physics are small. Threads that share a product of a tenth of a millisecond wait for each other, and
-where another program has one of their cores, for that program: two threads were measured at a twentieth of the rate of
-one. What pays depends on the load of the machine, and the result must not. Whether it does is a matter of sums: several
-threads add up in another order. In torch (2.13, one and two threads, an AMD EPYC) products, convolutions, their
-gradients, batch normalisation, norms and sums over an axis came out the same to the last bit, and sums of more than
-32,768 numbers to a single one did not. The decision:
+where another program has one of their cores, for that program: a step of the default GAN takes 5.2 to 6.3 ms with one
+thread, with two 3.7 to 5.5 ms on a quiet 2-core machine, and 40 to 200 ms on a busy one. What pays depends on the load
+of the machine, and the result must not. Whether it does is a matter of sums: several threads add up in another order.
+In torch (2.13, one and two threads, an AMD EPYC) products, convolutions, their gradients, batch normalisation, norms
+and sums over an axis came out the same to the last bit, and sums of more than 32,768 numbers to a single one did not.
+The decision:
 
     1  A number that the user gives is kept. Small perceptrons take one thread, which serves them best.
     2  Else the first eight steps are taken with one thread and with more, and undone. Where all tensors and all scalars
@@ -25,25 +26,66 @@ after every step.
 import copy
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as tree
 
-from reverie.core.errors import TrainingError
+from reverie.core.errors import InputError, TrainingError
 from reverie.core.protocols import Runtime, Trainable
-from reverie.training.runtime import suggested_threads, thread_limit
 
-__all__ = ["Threads", "chosen_threads", "same_bits"]
+__all__ = ["Threads", "chosen_threads", "resolved_device", "same_bits", "suggested_threads", "thread_limit"]
 
 T = TypeVar("T")
+MOST_THREADS = 1024  # the library behind torch crashes for numbers that no machine can start
+_WORTH_SHARING = 100_000_000  # weights times rows of a step from which the default shares; chosen, not measured
 _TRIED = 8  # steps with each number
 _REPAID = 200  # steps from which a trial is worth its own
 _BLOCK, _PROBE = 16, 4  # steps between two decisions, and of a look at the other number
 _FASTER, _SLOWER = 0.9, 1.5
 _REST = 50.0  # times the time of a look in vain passes before the next
+
+
+def resolved_device(name: str) -> torch.device:
+    """Return the device called `name`; "auto" is a CUDA device when there is one. `InputError` if it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"Expected device 'auto', 'cpu' or 'cuda', got {name!r}.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"Expected device 'auto', 'cpu' or 'cuda', got {name!r}. Models are tested on these.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count() > 0:
+        raise InputError(f"Expected a device that this machine has, got {name!r}. It has {torch.cuda.device_count()}.")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"Expected a device that this machine has, got {name!r} without CUDA. Use device='auto'.")
+    return device
+
+
+def suggested_threads(networks: Sequence[nn.Module], batch_size: int) -> int:
+    """Return 1 for small perceptrons, whose threads would wait on a busy machine, else torch's current number."""
+    layers = [layer for network in networks for layer in network.modules()]
+    if any(isinstance(layer, nn.modules.conv._ConvNd) for layer in layers):
+        return torch.get_num_threads()
+    n_weights = sum(weight.numel() for network in networks for weight in network.parameters())
+    return torch.get_num_threads() if n_weights * batch_size > _WORTH_SHARING else 1
+
+
+@contextmanager
+def thread_limit(n_threads: int) -> Iterator[None]:
+    """Use `n_threads` threads inside, and as many as before outside; `InputError` for more than a machine can start."""
+    if n_threads > MOST_THREADS:
+        raise InputError(f"Expected at most {MOST_THREADS:,} threads, got {n_threads:,}. Leave n_threads out.")
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def chosen_threads(
@@ -87,14 +129,16 @@ class Threads:
         self._usual, self._least = 0.0, {}
         self._rest_until = 0.0
 
-    def try_out(self, model: Trainable, batch_at: Callable[[int], Any], noise: torch.Generator, steps: range) -> None:
+    def try_out(
+        self, model: Trainable, batch_at: Callable[[int], object], noise: torch.Generator, steps: range
+    ) -> None:
         """Take the first of `steps` with different numbers, and undo them; sets `many` and `n`."""
         if self.is_known or len(steps) < _REPAID:
             return
         self.is_known, is_free = True, True
         start, drawn = copy.deepcopy(model.state_dict()), noise.get_state()
 
-        def taken(n: int, n_steps: int = _TRIED) -> tuple[float, Any]:
+        def taken(n: int, n_steps: int = _TRIED) -> tuple[float, object]:
             model.load_state_dict(copy.deepcopy(start))
             noise.set_state(drawn)
             seconds, told = [], []
@@ -108,7 +152,7 @@ class Threads:
         try:
             taken(1, 1)  # first calls, and compilation, whose own loops then take one thread
             least, expected = taken(1)
-            for n in _numbers(self.most):
+            for n in sorted({*(1 << k for k in range(1, self.most.bit_length())), self.most} - {1}):  # 2, 4, 8, ...
                 seconds, found = taken(n)
                 is_free = is_free and same_bits(found, expected)
                 self.many = n if self.many == 1 or seconds < least else self.many
@@ -167,20 +211,16 @@ class Threads:
         return self.many if self.n == 1 else 1
 
 
-def same_bits(a: Any, b: Any) -> bool:
+def same_bits(a: object, b: object) -> bool:
     """Return whether nested tensors, numbers and texts agree to the last bit; NaN agrees with NaN."""
     ours, theirs = tree.tree_leaves(a), tree.tree_leaves(b)
-    return len(ours) == len(theirs) and all(_same(x, y) for x, y in zip(ours, theirs, strict=True))
-
-
-def _same(a: Any, b: Any) -> bool:
-    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
-        return bool(a == b or (a != a and b != b))
-    if a.shape != b.shape or a.dtype != b.dtype:
+    if len(ours) != len(theirs):
         return False
-    return bool(((a == b) | ((a != a) & (b != b))).all())
-
-
-def _numbers(most: int) -> Sequence[int]:
-    """Return 2, 4, 8, ... and `most`."""
-    return sorted({*(1 << k for k in range(1, most.bit_length()) if 1 << k <= most), most} - {1})
+    for x, y in zip(ours, theirs, strict=True):
+        if isinstance(x, Tensor) and isinstance(y, Tensor):
+            same = x.shape == y.shape and x.dtype == y.dtype and bool(((x == y) | ((x != x) & (y != y))).all())
+        else:
+            same = bool(x == y or (x != x and y != y))
+        if not same:
+            return False
+    return True

@@ -47,7 +47,7 @@ from reverie.models.wavefunction.training import ExactLikelihood, Fit, SampledLi
 from reverie.networks.boltzmann import BoltzmannEnergy, log_partition
 from reverie.training.callbacks import Callback
 from reverie.training.loop import Record, train
-from reverie.training.runtime import thread_limit
+from reverie.training.threads import thread_limit
 
 __all__ = ["WaveFunctionRBM"]
 
