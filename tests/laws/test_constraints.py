@@ -17,7 +17,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.schema import Column, Schema
 from reverie.data.transforms import InvertibleTransform, Standardise, auto_transform
 from reverie.models.preprocessing import Preprocessing
-from reverie.networks.heads import OutputHead
+from reverie.networks.features import OutputHead
 
 N = 600
 

@@ -10,7 +10,7 @@ from torch import nn
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.networks import MLP, ConvDiscriminator, ConvGenerator, OutputHead, build_discriminator, build_generator
 from reverie.networks.build import has_batch_norm
-from reverie.networks.whitening import Whitening
+from reverie.networks.features import Whitening
 
 IMAGES = [(8, 8), (28, 28), (1, 28, 28), (3, 32, 32), (2, 17, 40), (3, 5), (64, 33)]
 

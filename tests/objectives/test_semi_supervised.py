@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from reverie.core.errors import InputError
-from reverie.objectives.semi_supervised import (
+from reverie.objectives.classifiers import (
     feature_matching,
     generated_loss,
     labelled_loss,

@@ -9,8 +9,7 @@ from scipy import stats
 
 from reverie.core.errors import InputError
 from reverie.data import catalogue
-from reverie.networks.bases import rotate
-from reverie.networks.boltzmann import all_states, state_number
+from reverie.networks.boltzmann import all_states, rotate, state_number
 from reverie.simulators import SpinHamiltonian, heisenberg, transverse_field_ising
 from reverie.simulators.spin_chain import diagonal_mean, entropy, probabilities, renyi_entropy
 

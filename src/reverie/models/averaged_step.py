@@ -3,7 +3,7 @@ r"""Steps of one network that descend one loss, and the average of its weights a
     w <- w - rate * (Adam's or AdamW's direction of grad loss),        w_mean <- beta w_mean + (1 - beta) w
 
 The learning rate is held for a share of the run, then lowered along a cosine; beta rises to its value over the first
-steps (`reverie.training.averaging`). Samples and likelihoods come from the averaged weights.
+steps (`reverie.training.descent`). Samples and likelihoods come from the averaged weights.
 """
 
 import copy
@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
 from reverie.models.training_run import TrainStep
-from reverie.training.averaging import ema_decay, ema_update
-from reverie.training.descent import Descent
+from reverie.training.descent import Descent, ema_decay, ema_update
 from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["AveragedStep"]

@@ -3,11 +3,10 @@
 from reverie.networks.build import build_discriminator, build_generator
 from reverie.networks.conditional import ConditionalDiscriminator
 from reverie.networks.convolutional import ConvDiscriminator, ConvGenerator, UNetGenerator
-from reverie.networks.heads import OutputHead
+from reverie.networks.features import OutputHead, Whitening
 from reverie.networks.mlp import MLP, ResidualMLP
 from reverie.networks.noise import Dropout, GaussianNoise, set_noise_generator
 from reverie.networks.replicas import Stacked
-from reverie.networks.whitening import Whitening
 
 __all__ = [
     "MLP",

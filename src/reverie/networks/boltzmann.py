@@ -28,10 +28,18 @@ others, a bound on nothing, but its maximum is where that of the likelihood is:
 
     sum_i log p(v_i | v_-i) = sum_i log sigmoid(F(v with unit i flipped) - F(v)).
 
+Amplitudes psi of qubits stand in the order of the states. Measured in the basis "XZ...", the first qubit along X, the
+second along Z and so on, the outcome s has the probability |psi_b(s)|^2 with
+
+    psi_b = (U_1 x U_2 x ... x U_n) psi,
+    U_Z = 1,     U_X = [[1, 1], [1, -1]] / sqrt 2,     U_Y = [[1, -i], [1, i]] / sqrt 2,
+
+bit 0 for the eigenvalue +1. The conjugate of U_Y is a common error: it exchanges the outcomes of Y.
+
 References
 ----------
 Smolensky (1986); Hinton, Neural Computation 14, 1771 (2002); Cho, Ilin and Raiko, ICANN 2011 (Gaussian units);
-Besag, The Statistician 24, 179 (1975) (pseudo-likelihood).
+Besag, The Statistician 24, 179 (1975) (pseudo-likelihood); Torlai et al., Nature Phys. 14, 447 (2018) (bases).
 """
 
 import math
@@ -54,6 +62,7 @@ __all__ = [
     "log_partition",
     "log_partition_of",
     "pseudo_log_likelihood",
+    "rotate",
     "smaller_layer",
     "state_blocks",
     "state_number",
@@ -238,3 +247,27 @@ def pseudo_log_likelihood(energy: BoltzmannEnergy, v: Tensor) -> Tensor:
         change = change + step[:, :, 0] * energy.visible_bias
         sums.append(logsigmoid(-change.double()).sum(1))
     return torch.cat(sums)
+
+
+_S = 1 / math.sqrt(2)
+_UNITARY = {"X": [[_S, _S], [_S, -_S]], "Y": [[_S, -1j * _S], [_S, 1j * _S]]}
+
+
+def rotate(psi: Tensor, basis: str) -> Tensor:
+    """Return amplitudes psi (*batch, 2^n) of the basis Z in the basis of n letters X, Y, Z, complex128; differentiable.
+
+    Raises `InputError` for another letter, or a number of letters that does not belong to the number of amplitudes.
+    """
+    n = len(basis)
+    if set(basis) - set("XYZ") or psi.shape[-1] != 1 << n:
+        raise InputError(
+            f"Expected one letter X, Y or Z for each qubit, got {basis!r} for {psi.shape[-1]} amplitudes. "
+            "Amplitudes are 2^n for n qubits."
+        )
+    batch = psi.shape[:-1]
+    turned = psi.to(torch.complex128).reshape(-1, 1 << n)
+    for site, letter in enumerate(basis):
+        if letter != "Z":
+            unitary = torch.tensor(_UNITARY[letter], dtype=torch.complex128)
+            turned = unitary @ turned.reshape(-1, 2, 1 << (n - 1 - site))  # the qubit of this site in the middle
+    return turned.reshape(*batch, -1)

@@ -1,5 +1,22 @@
-"""What a run leaves behind: positions of parallel chains, step by step, and averages with honest errors."""
+"""What a run leaves behind: positions of parallel chains, averages with honest errors, and signs of convergence.
 
+R-hat compares chains: with W the mean variance within and B / n the variance of the means of m chains of length n,
+
+    R-hat = sqrt(((n - 1) / n W + B / n) / W),
+
+on chains split in halves, so that a drift within a chain shows as well. The rank-normalised form takes normal
+scores of ranks, and the larger of two values, of x and of |x - median|: it also sees chains of unequal width
+and works without moments. Values above 1.01 say: run longer.
+
+The effective size of several chains is n_eff = n / (2 tau_int) with pooled autocovariance (`reverie.core.series`);
+chains that disagree then count little, because their common mean leaves a slowly decaying Gamma(t).
+
+References
+----------
+Gelman and Rubin, Stat. Sci. 7, 457 (1992); Vehtari et al., Bayesian Anal. 16, 667 (2021), arXiv:1903.08008.
+"""
+
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -7,12 +24,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import check_fields
+from reverie.core.arguments import check_fields, checked
+from reverie.core.checks import check_finite
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.series import AutocorrelationTime, autocorrelation_time, mean_with_error
+from reverie.core.tables import as_array
 
-__all__ = ["Chains"]
+__all__ = ["Chains", "effective_sample_size", "rank_normalised_r_hat", "split_r_hat"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,3 +75,52 @@ class Chains:
     def autocorrelation(self, observable: Callable[[Tensor], Tensor]) -> AutocorrelationTime:
         """Return the integrated autocorrelation time of an observable, in kept steps."""
         return autocorrelation_time(self.observe(observable))
+
+
+@checked
+def effective_sample_size(x: np.ndarray) -> float:
+    """Return n / (2 tau_int) of a series x (step,) or of pooled chains x (chain, step)."""
+    return autocorrelation_time(x).n_eff
+
+
+@checked
+def split_r_hat(x: np.ndarray) -> float:
+    """Return R-hat of the halves of chains x (chain, step) or of one chain (step,); 1 for a constant.
+
+    Chains that are constant but differ have R-hat inf. Raises `InputError` for another shape, fewer than 4 steps, or
+    values that are not finite.
+    """
+    halves = _halves(x)
+    n = halves.shape[1]
+    within = float(halves.var(axis=1, ddof=1).mean())
+    between = float(halves.mean(axis=1).var(ddof=1))
+    if within == 0:
+        return 1.0 if np.ptp(halves) == 0 else math.inf
+    return math.sqrt((n - 1) / n + between / within)
+
+
+@checked
+def rank_normalised_r_hat(x: np.ndarray) -> float:
+    """Return the larger R-hat of normal scores of x and of |x - median|, for x as in `split_r_hat`."""
+    halves = _halves(x)
+    folded = np.abs(halves - np.median(halves))
+    return max(split_r_hat(_normal_scores(values)) for values in (halves, folded))
+
+
+def _normal_scores(x: np.ndarray) -> np.ndarray:
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    return ndtri((rankdata(x).reshape(x.shape) - 3 / 8) / (x.size + 1 / 4))  # offsets of Blom, as in Vehtari et al.
+
+
+def _halves(x: np.ndarray) -> np.ndarray:
+    chains = np.atleast_2d(np.asarray(as_array(x, "the chains"), dtype=np.float64))
+    if chains.ndim != 2 or chains.shape[1] < 4:
+        raise InputError(
+            f"Expected chains (chain, step) with at least 4 steps, got shape {chains.shape}. "
+            "Give one number per step; steps run along the last axis."
+        )
+    check_finite(chains, name="the chains")
+    half = chains.shape[1] // 2
+    return np.concatenate([chains[:, :half], chains[:, -half:]])

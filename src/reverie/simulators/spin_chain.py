@@ -21,7 +21,7 @@ diagonal is positive: the ground state has none but non-negative amplitudes (Per
 
 References
 ----------
-Pfeuty, Ann. Phys. 57, 79 (1970); Marshall, Proc. R. Soc. A 232, 48 (1955). Measurements: `reverie.networks.bases`.
+Pfeuty, Ann. Phys. 57, 79 (1970); Marshall, Proc. R. Soc. A 232, 48 (1955). Measurements: `reverie.networks.boltzmann`.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,8 +36,7 @@ from torch import Tensor
 from reverie.core.arguments import Interval, check_fields, checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.networks.bases import rotate
-from reverie.networks.boltzmann import MOST_UNITS, all_states
+from reverie.networks.boltzmann import MOST_UNITS, all_states, rotate
 
 __all__ = [
     "GroundState",

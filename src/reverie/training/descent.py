@@ -1,8 +1,13 @@
-"""Weights with their optimiser, taking steps along gradients.
+"""Weights with their optimiser, taking steps along gradients, and the average of weights along their path.
 
-What a player of a game or an energy owns: its weights, the optimiser's state, which is there from the start so that a
+What a player of a GAN or an energy owns: its weights, the optimiser's state, which is there from the start so that a
 compiled step finds it, and, for training on several processes, the mean of their gradients. A step is that of torch's
 optimiser, or, given its learning rate as a tensor, the same formula in tensors alone (`reverie.training.optimizers`).
+
+    w_ema <- beta w_ema + (1 - beta) w,   beta_t = min(beta, (1 + t) / (10 + t))
+
+The average of the generator along its path samples better than its last point, because the players circle their
+equilibrium (Yazici et al., arXiv:1806.04498). The ramp of beta forgets the start.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +18,7 @@ from torch import Tensor, nn
 from reverie.training.checkpoint import State
 from reverie.training.optimizers import apply_rule, make_optimizer, take_step
 
-__all__ = ["Descent"]
+__all__ = ["Descent", "ema_decay", "ema_update"]
 
 Reduce = Callable[[list[Tensor | None]], list[Tensor | None]]
 
@@ -96,3 +101,21 @@ class Descent:
                 if isinstance(tensor, Tensor):
                     tensor.copy_(loaded[name]) if name in loaded else tensor.zero_()
                     loaded[name] = tensor
+
+
+def ema_decay(step: int, decay: float) -> float:
+    """Return beta of `step` (0, 1, ...): `decay` with a ramp over the first steps."""
+    return min(decay, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def ema_update(average: Sequence[Tensor], current: Sequence[Tensor], *, decay: float | Tensor) -> None:
+    """Move `average` towards `current` in place; both are lists of tensors of equal shapes.
+
+    A decay that is a scalar tensor keeps the update inside a compiled step (`reverie.compile.step`).
+    """
+    if isinstance(decay, Tensor):
+        for a, c in zip(average, current, strict=True):
+            a.add_((1 - decay) * (c - a))
+    else:
+        torch._foreach_lerp_(list(average), list(current), 1 - decay)

@@ -37,7 +37,7 @@ from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import with_shared_options
 from reverie.models.preprocessing import ChangeOfVariables
 from reverie.networks.autoencoders import build_decoder, build_encoder
-from reverie.networks.heads import OutputHead
+from reverie.networks.features import OutputHead
 from reverie.networks.mlp import ACTIVATIONS
 from reverie.networks.user import Specification
 

@@ -36,8 +36,8 @@ from reverie.models.ebm.training import EnergyStep, Settings
 from reverie.models.options import with_shared_options
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
 from reverie.networks.energies import SMOOTH, build_energy
+from reverie.networks.features import Whitening
 from reverie.networks.user import Specification
-from reverie.networks.whitening import Whitening
 from reverie.samplers.run import run
 
 __all__ = ["EBM", "METHODS"]

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from reverie.core.series import autocorrelation_time
 from reverie.core.types import Energy
-from reverie.samplers.diagnostics import rank_normalised_r_hat
+from reverie.samplers.chains import rank_normalised_r_hat
 from reverie.samplers.langevin import MALA, MALAInfo, MALAState, energy_and_gradient
 from reverie.samplers.metropolis import accept
 from reverie.samplers.run import run

@@ -36,7 +36,7 @@ from reverie.core.types import Energy
 from reverie.models.averaged_step import AveragedStep
 from reverie.models.ebm.likelihood import energy_gap, energy_log_z, signs_of_overfitting
 from reverie.models.ebm.sampling import LARGE, Jumps
-from reverie.networks.whitening import Whitening
+from reverie.networks.features import Whitening
 from reverie.objectives.adversarial import weighted_mean
 from reverie.objectives.score_matching import denoising_loss
 from reverie.training.monitor import Observation

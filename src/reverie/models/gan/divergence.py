@@ -47,7 +47,7 @@ from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
 from reverie.networks.replicas import Stacked
 from reverie.objectives.adversarial import minimax_discriminator
-from reverie.training.averaging import ema_decay, ema_update
+from reverie.training.descent import ema_decay, ema_update
 from reverie.training.optimizers import make_optimizer, take_step
 from reverie.validation.inputs.samples import read_sample
 

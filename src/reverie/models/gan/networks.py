@@ -27,12 +27,11 @@ from reverie.models.gan.kinematic_fit import KinematicFit
 from reverie.models.observables import ObservedFeatures
 from reverie.networks.build import build_discriminator, build_generator, has_batch_norm, resolved_name
 from reverie.networks.energies import SMOOTH
-from reverie.networks.heads import OutputHead
+from reverie.networks.features import OutputHead, Whitening
 from reverie.networks.init import initialise
 from reverie.networks.replicas import Stacked
-from reverie.networks.whitening import Whitening
 from reverie.objectives.adversarial import OBJECTIVES
-from reverie.objectives.auxiliary import auxiliary_loss
+from reverie.objectives.classifiers import auxiliary_loss
 
 __all__ = [
     "Generator",

@@ -48,7 +48,7 @@ from reverie.core.random import child_generator
 from reverie.core.statistics import weighted_mean
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
-from reverie.training.averaging import ema_decay, ema_update
+from reverie.training.descent import ema_decay, ema_update
 from reverie.training.loop import train
 
 __all__ = ["RejectionClassifier", "accepted", "fit_rejection", "is_gain"]

@@ -2,7 +2,7 @@
 
 Of many events only few need labels. The discriminator is a classifier of K classes that must also
 tell real from generated events; to do that it learns where events are dense, and the few labels name
-those regions. The losses and their theory are those of `reverie.objectives.semi_supervised`, the step
+those regions. The losses and their theory are those of `reverie.objectives.classifiers`, the step
 is that of `reverie.models.gan.semi_supervised_training`; this module joins them to data in physical units and
 to scikit-learn's contract of a classifier.
 """

@@ -9,7 +9,7 @@ noise; from that one pass come the gradients of both players, at the same weight
 
 The generator starts at the mean of the data. Where it starts elsewhere, the discriminator needs ten
 steps to tell the two apart by that mean alone, and the generator, chasing it, drives its last layer
-into the flat ends of the tanh, where it stays. Losses: `reverie.objectives.semi_supervised`.
+into the flat ends of the tanh, where it stays. Losses: `reverie.objectives.classifiers`.
 """
 
 import copy
@@ -28,9 +28,8 @@ from reverie.models.gan.networks import Generator
 from reverie.models.gan.training import draw_noise
 from reverie.models.training_run import TrainingOptions, TrainStep
 from reverie.networks.classifier import NoiseStock, NoisyClassifier
-from reverie.objectives.semi_supervised import feature_matching, generated_loss, labelled_loss, real_loss, realness
-from reverie.training.averaging import ema_decay, ema_update
-from reverie.training.descent import Descent
+from reverie.objectives.classifiers import feature_matching, generated_loss, labelled_loss, real_loss, realness
+from reverie.training.descent import Descent, ema_decay, ema_update
 from reverie.training.monitor import Observation
 from reverie.training.optimizers import learning_rate_factor
 

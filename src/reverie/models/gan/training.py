@@ -47,8 +47,7 @@ from reverie.models.gan.networks import Generator
 from reverie.models.training_run import TrainStep
 from reverie.objectives.adversarial import Objective, equilibrium_outputs
 from reverie.objectives.penalties import PENALTIES, between, squared_gradient_norm
-from reverie.training.averaging import ema_decay, ema_update
-from reverie.training.descent import Descent
+from reverie.training.descent import Descent, ema_decay, ema_update
 from reverie.training.monitor import Discriminated, Observation
 from reverie.training.optimizers import learning_rate_factor
 

@@ -53,7 +53,7 @@ from reverie.models.rbm.networks import fresh_energy, given_energy, given_prepro
 from reverie.models.rbm.sampling import N_SWEEPS, gibbs_chain, unit_sampler
 from reverie.models.rbm.training import METHODS, BoltzmannStep, Settings, learning_rate
 from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy, pseudo_log_likelihood, smaller_layer
-from reverie.samplers.diagnostics import rank_normalised_r_hat
+from reverie.samplers.chains import rank_normalised_r_hat
 from reverie.training.optimizers import OPTIMIZERS
 
 __all__ = ["RBM"]

@@ -40,8 +40,7 @@ from reverie.models.rbm.sampling import StateSum, exchange
 from reverie.models.training_run import TrainStep
 from reverie.networks.boltzmann import BoltzmannEnergy, bernoulli, smaller_layer
 from reverie.objectives.contrastive import Gradient, centred, combined, compensation, likelihood_gradient
-from reverie.training.averaging import ema_decay, ema_update
-from reverie.training.descent import Descent
+from reverie.training.descent import Descent, ema_decay, ema_update
 from reverie.training.monitor import Observation, kind_of_rise
 from reverie.training.optimizers import learning_rate_factor
 

@@ -30,7 +30,7 @@ from torch.nn.functional import one_hot, softplus
 
 from reverie.core.protocols import Transform
 from reverie.data.transforms import Rescale
-from reverie.networks.heads import feature_groups
+from reverie.networks.features import feature_groups
 from reverie.objectives.reconstruction import (
     bernoulli_log_likelihood,
     categorical_log_likelihood,
@@ -53,7 +53,7 @@ class EventLaw(nn.Module):
 
     Parameters
     ----------
-    kinds, groups : of each feature, as in `reverie.networks.heads.OutputHead`.
+    kinds, groups : of each feature, as in `reverie.networks.features.OutputHead`.
     is_binary : whether features are bits, -1 and 1.
     n_sds : standard deviations: one per feature, or 1.
     sd : their value; None learns them.

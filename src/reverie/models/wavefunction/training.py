@@ -36,18 +36,17 @@ from reverie.core.random import child_generator
 from reverie.core.types import State
 from reverie.models.training_run import TrainingOptions, TrainStep
 from reverie.models.wavefunction.state import TurningGibbs
-from reverie.networks.bases import rotate
 from reverie.networks.boltzmann import (
     BoltzmannEnergy,
     all_states,
     log_partition,
     pseudo_log_likelihood,
+    rotate,
     state_number,
 )
 from reverie.objectives.contrastive import likelihood_gradient
 from reverie.samplers.gibbs import GibbsState
-from reverie.training.averaging import ema_update
-from reverie.training.descent import Descent
+from reverie.training.descent import Descent, ema_update
 from reverie.training.monitor import Observation
 
 __all__ = ["ExactLikelihood", "Fit", "SampledLikelihood", "WaveFunctionStep", "histograms", "initial_energy"]

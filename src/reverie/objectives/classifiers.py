@@ -1,4 +1,4 @@
-r"""Losses of the semi-supervised game, in which the discriminator is a classifier.
+r"""Losses of discriminators that classify: the semi-supervised one, and the auxiliary classifier of a condition.
 
 A classifier of K classes that has "generated" as class K + 1 does not need that logit: a softmax is
 unchanged by a shift of all logits, so the last may be fixed at zero. With logits l_1 ... l_K and the
@@ -21,15 +21,26 @@ and the generator the squared distance of the mean features f of the last hidden
 which leaves generated samples between the classes rather than on top of them; a generator that plays
 to win teaches the classifier nothing (Dai et al., arXiv:1705.09783). Logits go into every loss: a
 softmax of a softmax trains, badly. Salimans et al., arXiv:1606.03498, sections 3.1 and 5 (w = 1/2).
+
+An auxiliary classifier reads the condition of a sample off the sample. With its outputs o for one sample, and c the
+features of its condition, its loss is a sum of
+
+    categories   cross-entropy of softmax(o_group) with the one-hot c_group, in nats
+    numbers      (o - c)^2 / 2, minus the log-density of a unit Gaussian up to a constant
+
+Odena, Olah and Shlens, arXiv:1610.09585. The outputs are logits: the softmax is inside the loss.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from reverie.core.checks import check_same_shape
 from reverie.core.errors import InputError
 
-__all__ = ["feature_matching", "generated_loss", "labelled_loss", "real_loss", "realness"]
+__all__ = ["auxiliary_loss", "feature_matching", "generated_loss", "labelled_loss", "real_loss", "realness"]
 
 
 def realness(logits: Tensor) -> Tensor:
@@ -83,3 +94,21 @@ def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
             "Take both from one layer."
         )
     return (real.mean(dim=0) - fake.mean(dim=0)).square().sum()
+
+
+def auxiliary_loss(outputs: Tensor, condition: Tensor, *, groups: Sequence[int | None]) -> Tensor:
+    """Return the loss of each sample, (batch,).
+
+    Parameters
+    ----------
+    outputs : of the classifier, (batch, c).
+    condition : features of the conditions, (batch, c).
+    groups : for each feature the number of its one-hot group, or None for a number.
+    """
+    check_same_shape(outputs, condition, ("classifier outputs", "condition features"))
+    numbers = [j for j, group in enumerate(groups) if group is None]
+    loss = 0.5 * (outputs[:, numbers] - condition[:, numbers]).square().sum(dim=1)
+    for group in sorted({g for g in groups if g is not None}):
+        columns = [j for j, g in enumerate(groups) if g == group]
+        loss = loss - (condition[:, columns] * torch.log_softmax(outputs[:, columns], dim=1)).sum(dim=1)
+    return loss

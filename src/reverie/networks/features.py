@@ -1,6 +1,6 @@
-r"""What turns the last linear layer of a generator into values that the data can have.
+r"""Layers between networks and features of the data: the output head of a generator, and whitening.
 
-Each output feature carries a kind:
+The head turns the last linear layer of a generator into values that the data can have. Each output feature has a kind:
 
     linear    y unchanged (a standardised or Gaussianised column)
     tanh      tanh(y), for pixels in [-1, 1]
@@ -10,17 +10,29 @@ Each output feature carries a kind:
 
 so that a discriminator can never win by noticing that an angle left the circle or that a category
 was fractional.
+
+Whitening is a fixed linear map to features without correlation, on which the networks of a GAN are trained,
+
+    y = (x - m) W,   W = V diag(max(l, f))^(-1/2) V^T,   covariance of x = V diag(l) V^T
+
+(ZCA whitening: Kessy, Lewin and Strimmer, arXiv:1512.00809). Physics lives on thin sheets: two
+muons back to back, a mass that is nearly fixed, concentrations that all but determine each other. In
+a thin direction a discriminator with a gradient penalty sees little; whitening gives every direction
+unit variance. The floor f = 0.001 of the largest eigenvalue keeps redundant columns, whose thin
+directions hold nothing but rounding, from being blown up.
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from reverie.core.errors import InputError
 
-__all__ = ["OutputHead", "feature_groups"]
+__all__ = ["OutputHead", "Whitening", "feature_groups"]
 
+_FLOOR = 1e-3  # of the largest eigenvalue
 _EPSILON = 1e-12  # keeps the gradient of the norm finite at the origin
 
 
@@ -80,3 +92,41 @@ class OutputHead(nn.Module):
             hard = torch.zeros_like(soft).scatter_(1, soft.argmax(dim=1, keepdim=True), 1.0)
             out[:, columns] = hard + soft - soft.detach()
         return out
+
+
+class Whitening(nn.Module):
+    """Linear map of features (batch, feature) to uncorrelated ones; the identity until `fit`.
+
+    Parameters
+    ----------
+    n_features : width of both sides.
+    """
+
+    centre: Tensor
+    matrix: Tensor
+    inverse_matrix: Tensor
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(n_features))
+        self.register_buffer("matrix", torch.eye(n_features))
+        self.register_buffer("inverse_matrix", torch.eye(n_features))
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> Self:
+        """Learn the map from features x (batch, feature)."""
+        x = x.double()
+        values, vectors = torch.linalg.eigh(torch.atleast_2d(torch.cov(x.T)))
+        scales = values.clamp(min=_FLOOR * max(float(values[-1]), 1e-12)).sqrt()
+        self.centre.copy_(x.mean(dim=0))
+        self.matrix.copy_(vectors / scales @ vectors.T)
+        self.inverse_matrix.copy_(vectors * scales @ vectors.T)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the uncorrelated features y of x, both (batch, feature)."""
+        return (x - self.centre) @ self.matrix
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Return the features x of y, both (batch, feature)."""
+        return torch.addmm(self.centre, y, self.inverse_matrix)
