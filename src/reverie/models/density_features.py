@@ -38,7 +38,7 @@ from reverie.data.transforms import (
 )
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
 
-__all__ = ["density_transform", "energy_preprocessing", "repeated_values", "without_density"]
+__all__ = ["circles_of", "density_transform", "energy_preprocessing", "repeated_values", "without_density"]
 
 _MOST_VALUES = 4096  # of an event
 _MOST_LEVELS = 256  # different values up to which the cells of an image count as discrete
@@ -47,13 +47,15 @@ _REPEATED = 0.01  # share of one value from which a continuous column is said to
 _KNOTS = 24  # of the Gaussianisation: the 500 that suit other models cost 0.01 nats a column, these 0.001 to 0.003
 
 
-def density_transform(dataset: Dataset, choice: ChangeOfVariables) -> InvertibleTransform:
+def density_transform(dataset: Dataset, choice: ChangeOfVariables, *, open_levels: bool = True) -> InvertibleTransform:
     """Return the unfitted change of variables that gives events of `dataset` a density.
 
     Parameters
     ----------
     dataset : training events.
     choice : "auto", a word for all numbers, words or transforms by column, or a transform for all.
+    open_levels : Whether the range of the levels of an image is opened to all numbers by a logit. Without it grey
+        values stay in proportion, and a model may put some density beyond the ends, which sampling rounds away.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def density_transform(dataset: Dataset, choice: ChangeOfVariables) -> Invertible
     if isinstance(choice, InvertibleTransform):
         return choice
     if choice == "auto" and not schema.is_table:
-        return _image_transform(dataset)
+        return _image_transform(dataset, open_levels=open_levels)
     by_column = choice if isinstance(choice, Mapping) else {}
     # A word is for columns without a point mass: the gap of one must not leak at the bounds.
     only_atoms = choice != "auto" and not by_column
@@ -102,11 +104,13 @@ def _level_transforms(dataset: Dataset) -> dict[str, InvertibleTransform]:
     return transforms
 
 
-def _image_transform(dataset: Dataset) -> InvertibleTransform:
+def _image_transform(dataset: Dataset, *, open_levels: bool) -> InvertibleTransform:
     column, values = dataset.schema.columns[0], dataset.values
     levels = np.unique(values) if len(np.unique(values.reshape(-1)[:_LOOKED_AT])) <= _MOST_LEVELS else np.empty(0)
     if 0 < len(levels) <= _MOST_LEVELS:
         whole = Dequantise(levels=tuple(levels.astype(float).tolist()))
+        if not open_levels:
+            return Chain([whole, Standardise(shared=True)])
         return Chain([whole, Logit(lower=0.0, upper=float(len(levels))), Standardise()])
     if column.atom is not None:
         raise InputError(
@@ -171,3 +175,22 @@ def repeated_values(values: np.ndarray, schema: Schema) -> list[str]:
                 "on how finely the flow resolves it. Declare an atom or levels in the schema."
             )
     return warnings
+
+
+def circles_of(transform: Transform) -> list[tuple[int, int]]:
+    """Return the features of `transform` that lie on a circle, as pairs (cosine, sine).
+
+    Raises
+    ------
+    InputError
+        For one-hot features, on which there is no density.
+    """
+    groups: dict[int, list[int]] = {}
+    for j, output in enumerate(transform.outputs):
+        if output.kind == "simplex":
+            raise InputError(
+                "Expected features with a density, got one-hot categories. Use preprocessing='auto', or Dequantise."
+            )
+        if output.kind == "circle":
+            groups.setdefault(output.group, []).append(j)
+    return [(pair[0], pair[1]) for pair in groups.values()]

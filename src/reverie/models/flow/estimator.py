@@ -28,8 +28,8 @@ from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.base import LikelihoodModel
 from reverie.models.conditions import rows_of_conditions
-from reverie.models.density_features import density_transform, repeated_values
-from reverie.models.flow.networks import KINDS, FlowNetwork, circles_of, need_zuko
+from reverie.models.density_features import circles_of, density_transform, repeated_values
+from reverie.models.flow.networks import KINDS, FlowNetwork, need_zuko
 from reverie.models.flow.training import FlowStep
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import with_shared_options

@@ -36,11 +36,10 @@ from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 
 from reverie.core.checks import check_choice
-from reverie.core.errors import InputError, MissingDependencyError
-from reverie.core.protocols import Transform as Preparation
+from reverie.core.errors import MissingDependencyError
 from reverie.models.flow.sampling import LEAST_SLOPE, Stages, solve, spline_inverse, stages_of
 
-__all__ = ["FlowNetwork", "KINDS", "Rotation", "SideBySide", "circles_of", "inverse_holds", "need_zuko"]
+__all__ = ["FlowNetwork", "KINDS", "Rotation", "SideBySide", "inverse_holds", "need_zuko"]
 
 KINDS = {  # name -> (whether h is a spline, whether by halves)
     "spline": (True, False),
@@ -254,25 +253,6 @@ class FlowNetwork(nn.Module):
             angle = u[:, len(self.lines) + k]
             x[:, cosine], x[:, sine] = _RADIUS * angle.cos(), _RADIUS * angle.sin()
         return x
-
-
-def circles_of(transform: Preparation) -> list[tuple[int, int]]:
-    """Return the features of `transform` that lie on a circle, as pairs (cosine, sine).
-
-    Raises
-    ------
-    InputError
-        For one-hot features, on which there is no density.
-    """
-    groups: dict[int, list[int]] = {}
-    for j, output in enumerate(transform.outputs):
-        if output.kind == "simplex":
-            raise InputError(
-                "Expected features with a density, got one-hot categories. Use preprocessing='auto', or Dequantise."
-            )
-        if output.kind == "circle":
-            groups.setdefault(output.group, []).append(j)
-    return [(pair[0], pair[1]) for pair in groups.values()]
 
 
 def _affine(raw: Tensor, *, dim: int) -> Any:
