@@ -22,11 +22,12 @@ from torch import Tensor
 
 from reverie.core.arguments import Whole
 
-__all__ = ["ArrayLike", "Energy", "KINDS", "Kind", "RandomState", "State", "Statistic"]
+__all__ = ["ArrayLike", "Energy", "Json", "KINDS", "Kind", "RandomState", "State", "Statistic"]
 
 ArrayLike: TypeAlias = Any  # what numpy.asarray, or a pandas or torch container, can turn into numbers
 RandomState: TypeAlias = Whole | np.random.Generator | np.random.RandomState | torch.Generator | None
 Energy: TypeAlias = Callable[[Tensor], Tensor]  # (batch, *event) -> (batch,)
+Json: TypeAlias = dict[str, Any]  # an object of a JSON file
 State: TypeAlias = dict[str, Any]  # all that an exact resume needs: nested dicts and lists of tensors and numbers
 Statistic: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # two sample sets -> number
 

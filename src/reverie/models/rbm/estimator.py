@@ -17,20 +17,20 @@ ICML 2008; Melchior, Fischer and Wiskott, JMLR 17, 99 (2016).
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole, checked
 from reverie.core.assessment import Assessment, Curves, Quantity
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.checks import check_choice
 from reverie.core.measured import measured_mean
 from reverie.core.random import as_generator, as_seed, child_generator
 from reverie.core.series import autocorrelation_time
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.base import LikelihoodModel, first_rows
 from reverie.models.binary import has_two_values
@@ -38,21 +38,19 @@ from reverie.models.completion import completion_features, given_values, observe
 from reverie.models.density_features import without_density
 from reverie.models.options import with_shared_options
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
-from reverie.models.rbm.completion import completed_units
 from reverie.models.rbm.likelihood import (
     Base,
     BoltzmannPath,
     LogPartition,
     annealed_log_partition,
     base_rate,
-    chosen_method,
     exact_log_partition,
     pilot,
 )
 from reverie.models.rbm.networks import fresh_energy, given_energy, given_preprocessing, unit_preprocessing
-from reverie.models.rbm.sampling import N_SWEEPS, gibbs_chain, unit_sampler
-from reverie.models.rbm.training import METHODS, BoltzmannStep, Settings, learning_rate
-from reverie.networks.boltzmann import VISIBLE, BoltzmannEnergy, pseudo_log_likelihood, smaller_layer
+from reverie.models.rbm.sampling import N_SWEEPS, Sampler, completed_units, gibbs_chain, unit_sampler
+from reverie.models.rbm.training import BoltzmannStep, Settings, learning_rate
+from reverie.networks.boltzmann import MOST_UNITS, BoltzmannEnergy, pseudo_log_likelihood, smaller_layer
 from reverie.samplers.chains import rank_normalised_r_hat
 from reverie.training.optimizers import OPTIMIZERS
 
@@ -126,8 +124,8 @@ class RBM(LikelihoodModel):
         self,
         *,
         n_hidden: Count | Literal["auto"] = "auto",
-        visible: str = "auto",
-        method: str = "auto",
+        visible: Literal["auto", "binary", "gaussian"] = "auto",
+        method: Literal["auto", "exact", "pcd", "cd", "tempering"] = "auto",
         n_gibbs: Count | Literal["auto"] = "auto",
         n_chains: Count = 100,
         n_levels: Annotated[int, Interval(2)] = 10,
@@ -164,11 +162,11 @@ class RBM(LikelihoodModel):
     @classmethod
     def from_weights(
         cls,
-        W: Any,
+        W: ArrayLike,
         *,
-        visible_bias: Any = None,
-        hidden_bias: Any = None,
-        log_variance: Any = None,
+        visible_bias: ArrayLike = None,
+        hidden_bias: ArrayLike = None,
+        log_variance: ArrayLike = None,
         event_shape: Sequence[int] | None = None,
         random_state: RandomState = 0,
     ) -> Self:
@@ -189,8 +187,9 @@ class RBM(LikelihoodModel):
         """
         energy = given_energy(W, visible_bias=visible_bias, hidden_bias=hidden_bias, log_variance=log_variance)
         n_visible, n_hidden = energy.W.shape
-        model = cls(n_hidden=n_hidden, visible=energy.visible, device="cpu", random_state=as_seed(random_state))
-        model.preprocessing_ = given_preprocessing(event_shape or (n_visible,), n_visible, energy.visible)
+        visible = "binary" if log_variance is None else "gaussian"
+        model = cls(n_hidden=n_hidden, visible=visible, device="cpu", random_state=as_seed(random_state))
+        model.preprocessing_ = given_preprocessing(event_shape or (n_visible,), n_visible, visible)
         model.seed_, model.n_iter_, model.history_, model.alarms_ = as_seed(random_state), 0, [], []
         model.device_, model._conditions, model._kept = torch.device("cpu"), None, {"boltzmann": energy}
         model._forget()
@@ -201,13 +200,14 @@ class RBM(LikelihoodModel):
         """The kind of the visible units: "binary" or "gaussian"."""
         return self._energy.visible
 
+    @checked
     def log_partition(
         self,
-        method: str = "auto",
+        method: Literal["auto", "exact", "ais"] = "auto",
         *,
         n_temperatures: int | str | Sequence[float] = "auto",
         n_chains: int = 100,
-        start: Any = None,
+        start: ArrayLike = None,
         reverse: bool = True,
         random_state: RandomState = None,
     ) -> LogPartition:
@@ -230,7 +230,7 @@ class RBM(LikelihoodModel):
         """
         check_is_fitted(self)
         energy = self._energy
-        if chosen_method(method, energy) == "exact":
+        if method == "exact" or (method == "auto" and smaller_layer(energy) <= MOST_UNITS):
             return exact_log_partition(energy)
         seed = self.seed_ if random_state is None else random_state
         generator = as_generator(seed, self.device_)
@@ -245,7 +245,7 @@ class RBM(LikelihoodModel):
                 generator=generator,
             )
 
-    def use_base_rate(self, X: Any) -> Self:
+    def use_base_rate(self, X: ArrayLike) -> Self:
         """Let annealing start from units with the means of events X; a machine of given weights knows no data.
 
         Returns the model. Training sets it from the training data.
@@ -254,12 +254,12 @@ class RBM(LikelihoodModel):
         self._log_z, self._stored_base = None, base_rate(self._units(X), self.visible_)
         return self
 
-    def free_energy(self, X: Any) -> np.ndarray:
+    def free_energy(self, X: ArrayLike) -> np.ndarray:
         """Return F(x) = - log p(x) - log Z of the features of events X, (n_samples,); it needs no log Z."""
         check_is_fitted(self)
         return self._free_energies(self._units(X).to(self.device_)).cpu().numpy()
 
-    def pseudo_log_likelihood(self, X: Any) -> np.ndarray:
+    def pseudo_log_likelihood(self, X: ArrayLike) -> np.ndarray:
         """Return the sum over units of the log-probability of each given all others, (n_samples,), binary units only.
 
         Raises
@@ -271,9 +271,16 @@ class RBM(LikelihoodModel):
         v = self._units(X).to(self.device_, self._energy.W.dtype)
         return pseudo_log_likelihood(self._energy, v).cpu().numpy()
 
+    @checked
     def complete(
-        self, X: Any, mask: Any, *, n_draws: int = 1, n_sweeps: int = N_SWEEPS, random_state: RandomState = None
-    ) -> Any:
+        self,
+        X: ArrayLike,
+        mask: ArrayLike,
+        *,
+        n_draws: Count = 1,
+        n_sweeps: Count = N_SWEEPS,
+        random_state: RandomState = None,
+    ) -> ArrayLike:
         """Return events whose unobserved parts are drawn from the model given the observed ones.
 
         Parameters
@@ -290,8 +297,6 @@ class RBM(LikelihoodModel):
             For another shape, a mask that is not boolean, or observed values that are not finite.
         """
         check_is_fitted(self)
-        check_positive("n_draws", n_draws, integer=True)
-        check_positive("n_sweeps", n_sweeps, integer=True)
         prepared, seed = self.preprocessing_, as_seed(random_state)
         given = given_values(prepared.schema, X)
         observed = observed_places(mask, given)
@@ -303,7 +308,7 @@ class RBM(LikelihoodModel):
         ]
         return wrapped_completions(prepared, [prepared.values(x) for x in draws], given, observed)
 
-    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+    def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
         """Return likelihoods with errors, log Z both ways, and how the chains mix; see `GenerativeModel.assess`."""
         likelihoods = super().assess(train, held_out, random_state=random_state)
         log_z = self._known_log_z()
@@ -364,12 +369,10 @@ class RBM(LikelihoodModel):
         return energy
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
-        check_choice("visible", self.visible, dict.fromkeys(("auto", *VISIBLE), True))
-        visible = self.visible
-        if visible == "auto":
-            visible = "binary" if has_two_values(dataset.values) else "gaussian"
-        self._visible = visible
-        return unit_preprocessing(dataset, container, self.preprocessing, visible)
+        self._visible: str = self.visible
+        if self._visible == "auto":
+            self._visible = "binary" if has_two_values(dataset.values) else "gaussian"
+        return unit_preprocessing(dataset, container, self.preprocessing, self._visible)
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         return min(n_rows, 100)
@@ -413,7 +416,7 @@ class RBM(LikelihoodModel):
             compile=self.compile,
         )
 
-    def _resolved(self) -> dict[str, Any]:
+    def _resolved(self) -> dict[str, object]:
         step = self._present_step()
         assert step is not None
         names = ("method", "n_gibbs", "n_restarts", "learning_rate", "optimizer", "momentum", "ema_decay")
@@ -421,13 +424,17 @@ class RBM(LikelihoodModel):
         return values | {"visible": self._visible, "n_hidden": len(step.machines[0].hidden_bias)}
 
     def _check_configuration(self) -> None:
-        check_choice("method", self.method, dict.fromkeys(METHODS, True))
-        check_choice("visible", self.visible, dict.fromkeys(("auto", *VISIBLE), True))
         if self.optimizer != "auto":
             check_choice("optimizer", self.optimizer, OPTIMIZERS)
 
     def _drawer(
-        self, n_samples: int, seed: int, condition: Any = None, *, sampler: str = "auto", n_sweeps: int = N_SWEEPS
+        self,
+        n_samples: int,
+        seed: int,
+        condition: ArrayLike = None,
+        *,
+        sampler: Sampler = "auto",
+        n_sweeps: int = N_SWEEPS,
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         self._condition_features(condition, n_samples, seed)  # refuses a condition in words
         shape = tuple(self.preprocessing_.transform.output_shape)
@@ -456,7 +463,7 @@ class RBM(LikelihoodModel):
         with torch.no_grad():
             return torch.cat([energy(block.double()) for block in v.split(_BLOCK)])
 
-    def _units(self, X: Any) -> Tensor:
+    def _units(self, X: ArrayLike) -> Tensor:
         """Return the visible units (n, visible) of events X."""
         return self.preprocessing_.features(self._values(X, reset=False)).flatten(1)
 
@@ -500,7 +507,7 @@ class RBM(LikelihoodModel):
             _, v = pilot(BoltzmannPath(energy, even if energy.log_variance is None else gaussian), 256, generator)
             return base_rate(v, energy.visible), v
 
-    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
         base, states = self._base(), self._training_states()
         texts["boltzmann"] = {
@@ -514,7 +521,7 @@ class RBM(LikelihoodModel):
         tensors |= {} if states is None else {"states": states}
         return texts, tensors
 
-    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self._forget()
         stored = texts["boltzmann"]

@@ -40,18 +40,17 @@ Salakhutdinov and Murray, ICML 2008, doi:10.1145/1390156.1390266; Burda, Grosse 
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from reverie.core.checks import check_choice
 from reverie.core.measured import Measured
 from reverie.core.products import product
-from reverie.networks.boltzmann import MOST_UNITS, BoltzmannEnergy, bernoulli, log_partition, smaller_layer
+from reverie.core.types import Json
+from reverie.networks.boltzmann import BoltzmannEnergy, bernoulli, log_partition
 from reverie.samplers.annealing import AnnealedEstimate, anneal, annealed_estimate, bridge, schedule
 
 __all__ = [
@@ -59,7 +58,6 @@ __all__ = [
     "BoltzmannPath",
     "Level",
     "LogPartition",
-    "METHODS",
     "annealed_log_partition",
     "base_rate",
     "exact_log_partition",
@@ -67,7 +65,6 @@ __all__ = [
 ]
 
 BASE_RATE_CLIP = 1e-4  # a pixel that is never on in the data must stay possible
-METHODS = ("auto", "exact", "ais")
 _MORE, _MOST, _SURE = (100, 300, 1000), 3000, 0.1  # temperatures, and the error that is good enough
 _LEAST_SWEEPS = 20
 _VAGUE = 0.5  # nats: a bridge that is surer than this needs no warning
@@ -78,14 +75,7 @@ Base = tuple[Tensor, Tensor | None]  # a0 and log s0^2
 
 
 def base_rate(v: Tensor, visible: str, weight: Tensor | None = None) -> Base:
-    """Return a0 (visible,) and log s0^2 (visible,), None for binary units, of data v (batch, visible).
-
-    Parameters
-    ----------
-    v : data, {0, 1} or real.
-    visible : "binary" or "gaussian".
-    weight : (batch,) of the events, or None.
-    """
+    """Return a0 (visible,) and log s0^2 (visible,), None for binary units, of data v (batch, visible)."""
     mean = v.mean(0) if weight is None else (weight @ v) / weight.sum()
     if visible == "binary":
         return torch.logit(mean.clamp(BASE_RATE_CLIP, 1 - BASE_RATE_CLIP)), None
@@ -97,13 +87,9 @@ def base_rate(v: Tensor, visible: str, weight: Tensor | None = None) -> Base:
 
 @dataclass
 class Level:
-    """Chains on the path.
+    """Chains v (chain, visible) on the path, and the inputs x (chain, hidden) of the hidden units at v.
 
-    Parameters
-    ----------
-    v : (chain, visible).
-    x : (chain, hidden), the inputs of the hidden units at v.
-    p : p(h = 1 | v) at inverse temperature `beta`, kept where a weight has needed it.
+    p(h = 1 | v) at inverse temperature `beta` is kept where a weight has needed it.
     """
 
     v: Tensor
@@ -223,25 +209,19 @@ class LogPartition:
         size = f"{self.forward.n_chains} chains of {self.forward.n_temperatures:,} temperatures"
         return "\n".join([f"log Z = {Measured(self.value, self.error)} ({size}; {'; '.join(ways)})", *self.warnings])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Return everything as JSON can hold it."""
         return asdict(self) | {"warnings": list(self.warnings)}
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "LogPartition":
+    def from_json(cls, stored: Json) -> "LogPartition":
         """Return what `to_json` described."""
         ways = {k: None if stored[k] is None else AnnealedEstimate(**stored[k]) for k in ("forward", "backward")}
         return cls(**{**stored, **ways, "warnings": tuple(stored["warnings"])})
 
 
 def exact_log_partition(energy: BoltzmannEnergy) -> LogPartition:
-    """Return log Z by the sum over the smaller layer, in float64.
-
-    Raises
-    ------
-    InputError
-        When that layer has more than 20 units.
-    """
+    """Return log Z by the sum over the smaller layer, in float64; `InputError` where that has more than 20 units."""
     with torch.no_grad():
         return LogPartition(float(log_partition(copy.deepcopy(energy).double())))
 
@@ -255,17 +235,9 @@ def annealed_log_partition(
     reverse: bool = True,
     generator: torch.Generator,
 ) -> LogPartition:
-    """Return log Z by annealed importance sampling, forwards and backwards.
+    """Return log Z by annealed importance sampling; the options are those of `reverie.RBM.log_partition`.
 
-    Parameters
-    ----------
-    path : to the machine.
-    n_temperatures : steps of the inverse temperature, "long" or the values, as in `schedule`; "auto" takes more and
-        more until the error is below 0.1, 3000 at last.
-    n_chains : each way, at least 2.
-    start : (n, visible) states of the machine, or near it, where backward chains begin; None takes the forward ends.
-    reverse : whether chains are run backwards as well, in about twice the time.
-    generator : all randomness.
+    Backward chains begin at `start` (n, visible), states of the machine or near it; None takes the forward ends.
     """
     if isinstance(n_temperatures, str) and n_temperatures == "auto":
         for n in (*_MORE, _MOST):
@@ -312,11 +284,3 @@ def pilot(
 def _drawn_by_weight(ends: Level, log_w: Tensor, generator: torch.Generator) -> Tensor:
     index = torch.multinomial(torch.softmax(log_w, 0), len(log_w), replacement=True, generator=generator)
     return ends.v[index]
-
-
-def chosen_method(method: str, energy: BoltzmannEnergy) -> str:
-    """Return "exact" or "ais" for a method that may be "auto"."""
-    check_choice("method", method, dict.fromkeys(METHODS, True))
-    if method != "auto":
-        return method
-    return "exact" if smaller_layer(energy) <= MOST_UNITS else "ais"

@@ -6,17 +6,15 @@ with a density on the line first (`reverie.models.density_features`), which p(v)
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
-from torch import Tensor
 
 from reverie.core.errors import InputError
+from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Column, Schema
-from reverie.data.transforms import Bits, Chain, Identity, Standardise
+from reverie.data.transforms import Bits, Chain, Identity, InvertibleTransform, Standardise
 from reverie.models.density_features import energy_preprocessing
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
 from reverie.networks.boltzmann import BoltzmannEnergy
@@ -36,24 +34,15 @@ def fresh_energy(n_visible: int, n_hidden: int, visible: str, generator: torch.G
 
 
 def given_energy(
-    W: ArrayLike | Tensor,
+    W: ArrayLike,
     *,
-    visible_bias: ArrayLike | Tensor | None = None,
-    hidden_bias: ArrayLike | Tensor | None = None,
-    log_variance: ArrayLike | Tensor | None = None,
+    visible_bias: ArrayLike = None,
+    hidden_bias: ArrayLike = None,
+    log_variance: ArrayLike = None,
 ) -> BoltzmannEnergy:
     """Return the machine of given weights, in their type, float32 or else float64, without gradients.
 
-    Parameters
-    ----------
-    W : (visible, hidden).
-    visible_bias, hidden_bias : (visible,) and (hidden,); None takes zeros.
-    log_variance : (visible,) log s^2 of Gaussian units; None makes binary ones.
-
-    Raises
-    ------
-    InputError
-        For shapes that do not agree.
+    The arguments are those of `reverie.RBM.from_weights`.
     """
     weights = torch.as_tensor(np.asarray(W)).clone()
     weights = weights if weights.dtype in (torch.float32, torch.float64) else weights.double()
@@ -75,14 +64,9 @@ def given_energy(
 
 
 def unit_preprocessing(dataset: Dataset, container: str, choice: ChangeOfVariables, visible: str) -> Preprocessing:
-    """Return the fitted preprocessing from values to the visible units.
+    """Return the fitted preprocessing from values to "binary" or "gaussian" visible units.
 
-    Parameters
-    ----------
-    dataset : training data.
-    container : see `reverie.models.preprocessing.container_of`.
-    choice : preprocessing of real numbers before they are standardised; "auto" adds none that they do not need.
-    visible : "binary" or "gaussian".
+    `choice` is that of real numbers before they are standardised; "auto" adds none that they do not need.
     """
     if visible == "binary":
         return fitted_preprocessing(dataset, container, Bits())
@@ -92,18 +76,13 @@ def unit_preprocessing(dataset: Dataset, container: str, choice: ChangeOfVariabl
         columns = dataset.schema.columns if isinstance(choice, str) and choice == "auto" else ()
         free = [c.name for c in columns if c.kind == "continuous" and c.lower is c.upper is c.atom is None]
         first = energy_preprocessing(dataset, container, dict.fromkeys(free, "standardise") or choice)
-    steps: list[Any] = [first.transform, Standardise(shared=not dataset.schema.is_table)]
-    return fitted_preprocessing(dataset, container, Chain(steps))
+    assert isinstance(first.transform, InvertibleTransform)
+    standardised = Standardise(shared=not dataset.schema.is_table)
+    return fitted_preprocessing(dataset, container, Chain([first.transform, standardised]))
 
 
 def given_preprocessing(event_shape: Sequence[int], n_visible: int, visible: str) -> Preprocessing:
-    """Return the preprocessing of events that are visible units already, 0 and 1 or real numbers.
-
-    Raises
-    ------
-    InputError
-        When the events have another number of values than there are units.
-    """
+    """Return the preprocessing of events that are visible units already, 0 and 1 or real numbers."""
     event_shape = tuple(event_shape)
     if int(np.prod(event_shape)) != n_visible:
         raise InputError(f"Expected an event_shape of {n_visible} values, got {event_shape}. Check the rows of W.")

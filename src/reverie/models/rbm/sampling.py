@@ -1,4 +1,4 @@
-"""Drawing from a restricted Boltzmann machine: exactly or by chains.
+"""Drawing from a restricted Boltzmann machine: exactly or by chains, and the missing parts of events.
 
     exact       a state of the smaller layer by its probability, then the other layer: independent draws
     gibbs       chains that start where the chains of training stood, so that sweeps need not find the modes
@@ -8,38 +8,37 @@ The states k of the smaller layer have probabilities p_k = exp(-F(k)) / Z, and t
 known, so averages over a small machine are sums over k. A level beta of tempering is that of
 `reverie.models.rbm.likelihood`; two levels swap with probability min(1, exp(a)), where a is the difference of their
 betas times the difference of the joint weights that beta multiplies (`reverie.samplers.tempering`).
+
+To complete an event, the units that are given are clamped; the others come from p(v_free | v_given), by Gibbs sweeps
+whose chains start at states of the machine.
 """
 
 from collections.abc import Callable
+from itertools import islice
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.arguments import Count, checked
+from reverie.core.random import child_generator
 from reverie.models.rbm.likelihood import Base, BoltzmannPath
 from reverie.networks.boltzmann import BoltzmannEnergy, smaller_layer, state_blocks
+from reverie.samplers.gibbs import BlockGibbs
+from reverie.samplers.run import steps
 from reverie.samplers.tempering import reorder, swap
 
-__all__ = ["N_SWEEPS", "SAMPLERS", "StateSum", "exchange", "gibbs_chain", "unit_sampler"]
+__all__ = ["N_SWEEPS", "Sampler", "StateSum", "completed_units", "exchange", "gibbs_chain", "unit_sampler"]
 
-SAMPLERS = ("auto", "exact", "gibbs", "tempering")
+Sampler: TypeAlias = Literal["auto", "exact", "gibbs", "tempering"]
 N_SWEEPS = 200
 _LEVELS = 10
 _SOON_EXACT = 14  # units of the smaller layer up to which "auto" draws exactly
+_ROWS = 1024  # completed at once, with noise of their own
 
 
 class StateSum:
-    """All states of the smaller layer of machines of one shape.
-
-    Parameters
-    ----------
-    energy : a machine of that shape; its parameters may change later.
-
-    Raises
-    ------
-    InputError
-        When that layer has more than 20 units.
-    """
+    """All states of the smaller layer, of at most 20 units, of machines of the shape of `energy`."""
 
     def __init__(self, energy: BoltzmannEnergy) -> None:
         self.blocks = [b.to(energy.W.device) for b in state_blocks(smaller_layer(energy), dtype=energy.W.dtype)]
@@ -70,13 +69,7 @@ def exchange(
 ) -> tuple[Tensor, Tensor]:
     """Return chains of all levels after Gibbs sweeps and both rounds of swaps, and the share of swaps made.
 
-    Parameters
-    ----------
-    path : to the machine.
-    v : (level * chain, visible), level by level.
-    betas : (level,), falling from 1.
-    generator : all randomness.
-    n_sweeps : before the swaps.
+    Chains v are (level * chain, visible), level by level; `betas` (level,) fall from 1.
     """
     n_levels = len(betas)
     each = betas.to(v.dtype).repeat_interleave(len(v) // n_levels)[:, None]
@@ -86,20 +79,21 @@ def exchange(
     x = path.at(v).x
     weight = path.scaled_weight(v, x, path.draw_hidden(x, each, generator)).view(n_levels, -1)
     rows, made = v.view(n_levels, -1, v.shape[1]), torch.zeros((), device=v.device)
-    steps = (betas[1:] - betas[:-1]).double()[:, None]
+    steps_of_beta = (betas[1:] - betas[:-1]).double()[:, None]
     for parity in (0, 1):
-        order, swapped = swap(steps * (weight[:-1] - weight[1:]), parity, generator)
+        order, swapped = swap(steps_of_beta * (weight[:-1] - weight[1:]), parity, generator)
         rows, weight, made = reorder(rows, order), reorder(weight, order), made + swapped.float().mean()
     return rows.flatten(0, 1), made
 
 
+@checked
 def unit_sampler(
     energy: BoltzmannEnergy,
     base: Base,
     states: Callable[[], Tensor],
     *,
-    sampler: str = "auto",
-    n_sweeps: int = N_SWEEPS,
+    sampler: Sampler = "auto",
+    n_sweeps: Count = N_SWEEPS,
 ) -> Callable[[int, torch.Generator], Tensor]:
     """Return the function (n, generator) -> v (n, visible).
 
@@ -116,8 +110,6 @@ def unit_sampler(
     InputError
         For another sampler, or exact draws from a machine that is too large.
     """
-    check_choice("sampler", sampler, dict.fromkeys(SAMPLERS, True))
-    check_positive("n_sweeps", n_sweeps, integer=True)
     if sampler == "exact" or (sampler == "auto" and smaller_layer(energy) <= _SOON_EXACT):
         sums = StateSum(energy)
         return lambda n, generator: sums.sample(energy, n, generator)
@@ -134,3 +126,28 @@ def unit_sampler(
         return rows[:n]
 
     return draw
+
+
+@torch.no_grad()
+def completed_units(
+    energy: BoltzmannEnergy, states: Tensor, v: Tensor, known: Tensor, *, n_sweeps: int, seed: int, draw: int = 0
+) -> Tensor:
+    """Return v (batch, visible) with the units that are not known drawn given those that are, float32 or float64.
+
+    Parameters
+    ----------
+    energy : the machine.
+    states : (m, visible) states of the machine, where unknown units start.
+    v, known : (batch, visible), units and which of them are known.
+    n_sweeps : Gibbs sweeps with the known units clamped.
+    seed, draw : root of the noise, and the number of this completion of the same events.
+    """
+    device, dtype = energy.W.device, energy.W.dtype
+    states, completed = states.to(device, dtype), []
+    for first in range(0, len(v), _ROWS):
+        noise = child_generator(seed, "complete", draw, first, device=device)
+        given, clamped = v[first : first + _ROWS].to(device, dtype), known[first : first + _ROWS].to(device)
+        index = torch.randint(len(states), (len(given),), generator=noise, device=device)
+        chains = steps(BlockGibbs(clamped=clamped), torch.where(clamped, given, states[index]), energy, generator=noise)
+        completed += [state.x for state, _ in islice(chains, n_sweeps - 1, n_sweeps)]
+    return torch.cat(completed)

@@ -25,7 +25,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +33,7 @@ from reverie.compile.step import Compiled
 from reverie.core.errors import TrainingError
 from reverie.core.random import child_generator
 from reverie.core.statistics import weighted_mean
+from reverie.core.types import State
 from reverie.models.rbm.likelihood import Base, BoltzmannPath, base_rate, exact_log_partition, pilot
 from reverie.models.rbm.networks import MANY_WEIGHTS, fresh_energy
 from reverie.models.rbm.sampling import StateSum, exchange
@@ -46,7 +46,6 @@ from reverie.training.optimizers import learning_rate_factor
 
 __all__ = [
     "LEARNING_RATES",
-    "METHODS",
     "BoltzmannStep",
     "ModelChains",
     "Settings",
@@ -54,7 +53,6 @@ __all__ = [
     "learning_rate",
 ]
 
-METHODS = ("auto", "exact", "pcd", "cd", "tempering")
 NARROWEST, WIDEST = 0.03, 1.1  # s of Gaussian units, in standard deviations of the data
 _MOST_ODDS = 999.0  # of first visible biases: a unit that is off in all data must still be able to learn
 _SOON_SUMMED = 1 << 24  # terms of log Z that are summed at every check
@@ -99,10 +97,7 @@ def learning_rate(optimizer: str, visible: str, *, is_exact: bool) -> float:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to learn; the options of `reverie.models.rbm.RBM` by the same names, resolved.
-
-    `all_rows` says whether an exact step takes all different rows rather than a batch.
-    """
+    """The options of `reverie.RBM`, resolved; `all_rows`: whether exact steps take all different rows, not batches."""
 
     method: str
     max_steps: int
@@ -145,17 +140,8 @@ def _gradient(energy: BoltzmannEnergy, v: Tensor, h: Tensor, r: Tensor) -> Gradi
 class ModelChains:
     """The source of the model's rows in training by "cd", "pcd" or "tempering".
 
-    Parameters
-    ----------
-    settings : method, sweeps between updates, chains (of each level) and levels.
-    base : base rate of the data, from `reverie.models.rbm.likelihood.base_rate`.
-    machine : untrained.
-    generator : draws the first positions.
-
-    Attributes
-    ----------
-    state : what goes on from update to update: h (chain, hidden), v (level * chain, visible), or nothing.
-    swaps : share of the swaps of the last update that were made.
+    What goes on from update to update is `state`: h (chain, hidden) of "pcd", v (level * chain, visible) of
+    "tempering", nothing of "cd"; `swaps` is the share of the swaps of the last update that were made.
     """
 
     def __init__(self, settings: Settings, base: Base, machine: BoltzmannEnergy, generator: torch.Generator) -> None:
@@ -170,14 +156,7 @@ class ModelChains:
             self.state = path.start(settings.n_chains * settings.n_levels, generator).v
 
     def rows(self, machine: BoltzmannEnergy, h: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return v of the model and the mean of h given it.
-
-        Parameters
-        ----------
-        machine : as it is now.
-        h : (batch, hidden), the mean of the hidden units given the batch, where cd starts.
-        generator : all randomness.
-        """
+        """Return v of the model and the mean of h given it; "cd" starts at the mean h (batch, hidden) of the data."""
         method, n_gibbs, n_chains = self.settings.method, self.settings.n_gibbs, self.settings.n_chains
         if method == "tempering":
             path = BoltzmannPath(machine, self.base, dtype=machine.W.dtype)
@@ -211,7 +190,7 @@ class BoltzmannStep(TrainStep):
     ----------
     energy : untrained machine on its device; its biases are set to the base rate of the data.
     settings : how to learn.
-    train : rows "x" (n, *event) and perhaps "weight" (n,).
+    train : rows "x" (n, *event), with "weight" (n,) if there is one.
     """
 
     def __init__(self, energy: BoltzmannEnergy, settings: Settings, train: Rows) -> None:
@@ -220,7 +199,16 @@ class BoltzmannStep(TrainStep):
         v, weight = train["x"].flatten(1), train.get("weight")
         self.base = base_rate(v, energy.visible, weight)
         self.mu = (v.mean(0) if weight is None else (weight.to(v.dtype) @ v) / weight.sum()).to(device)
-        self.machines = [self._started(energy, k) for k in range(settings.n_restarts)]
+        n_visible, n_hidden = energy.W.shape
+        fresh = [child_generator(settings.seed, "restart", k) for k in range(1, settings.n_restarts)]
+        self.machines = [energy, *(fresh_energy(n_visible, n_hidden, energy.visible, g).to(device) for g in fresh)]
+        with torch.no_grad():  # biases start at the base rate of the data
+            mean, log_variance = self.base
+            most = math.log(_MOST_ODDS) if log_variance is None else math.inf
+            for machine in self.machines:
+                machine.visible_bias.copy_(mean.clamp(-most, most))
+                if machine.log_variance is not None and log_variance is not None:
+                    machine.log_variance.copy_(log_variance.clamp(2 * math.log(NARROWEST), 0.0))
         self.averages = [copy.deepcopy(machine) for machine in self.machines]
         self.sums = StateSum(energy) if is_exact else None
         self.rows = self._different_rows(v, weight) if is_exact and settings.all_rows else None
@@ -260,25 +248,24 @@ class BoltzmannStep(TrainStep):
         else:
             v, weight = batch["x"].flatten(1), batch.get("weight")
             r = torch.full_like(v[:, 0], 1 / len(v)) if weight is None else weight.to(v.dtype) / len(v)
-        if self.sums is not None:
-            for k, machine in enumerate(self.machines):
-                h = machine.hidden_mean(v)
+        scalars: dict[str, Tensor] = {}
+        for k, machine in enumerate(self.machines):
+            h = machine.hidden_mean(v)  # the positive phase: hidden units given the data
+            if self.sums is not None:  # the negative phase, summed over all states ...
                 model, log_z = exact_gradient(machine, self.sums)
                 self.likelihood[k] = -(r.double() @ machine(v).double()) - r.double().sum() * log_z
-                self._move(k, combined([_gradient(machine, v, h, r), model], [1.0, -r.sum()]), h, rate)
+                gradient = combined([_gradient(machine, v, h, r), model], [1.0, -r.sum()])
+            else:  # ... or drawn by chains
+                model_v, model_h = self.chains.rows(machine, h, generator)
+                r_model = torch.full_like(model_v[:, 0], 1 / len(model_v)) * -r.sum()
+                gradient = _gradient(machine, torch.cat([v, model_v]), torch.cat([h, model_h]), torch.cat([r, r_model]))
+                scalars["mean_gap"] = (model_v.mean(0) - self.mu).square().mean().sqrt()
+                if machine.log_variance is not None:
+                    self.farthest.copy_(model_v.abs().max())
+            self._move(k, gradient, h, rate)
+        if self.sums is not None:
             return {"loss": -self.likelihood.max()}
-        machine = self.machines[0]
-        h = machine.hidden_mean(v)
-        model_v, model_h = self.chains.rows(machine, h, generator)
-        r_model = torch.full_like(model_v[:, 0], 1 / len(model_v)) * -r.sum()
-        gradient = _gradient(machine, torch.cat([v, model_v]), torch.cat([h, model_h]), torch.cat([r, r_model]))
-        self._move(0, gradient, h, rate)
-        if machine.log_variance is not None:
-            self.farthest.copy_(model_v.abs().max())
-        scalars = {
-            "mean_gap": (model_v.mean(0) - self.mu).square().mean().sqrt(),
-            "weight": machine.W.square().mean().sqrt(),
-        }
+        scalars["weight"] = self.machines[0].W.square().mean().sqrt()
         return scalars | ({"swaps": self.chains.swaps} if self.settings.method == "tempering" else {})
 
     def _move(self, k: int, gradient: Gradient, h: Tensor, rate: float | Tensor) -> None:
@@ -339,7 +326,7 @@ class BoltzmannStep(TrainStep):
             signs = {kind: (f"The held-out loss is {loss:.4g}, {excess:.2g} above its best.", "")}
         return Observation(self.step, scalars=scalars, signs=signs)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return machines, averages, optimisers, chains and all else that the next step needs."""
         return {
             "step": self.step,
@@ -353,7 +340,7 @@ class BoltzmannStep(TrainStep):
             "least": [self.least, self.least_error, self.least_gap],
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Take up what `state_dict` returned."""
         self.step, self.rate_factor = state["step"], state["rate_factor"]
         parts = {"machines": self.machines, "averages": self.averages, "descents": self._descents}
@@ -365,21 +352,6 @@ class BoltzmannStep(TrainStep):
         self.likelihood.copy_(state["likelihood"])
         self.chains.state.copy_(state["chains"])
         self.least, self.least_error, self.least_gap = state["least"]
-
-    def _started(self, energy: BoltzmannEnergy, k: int) -> BoltzmannEnergy:
-        """Return the machine of restart `k`: random weights of its own, and no couplings but these."""
-        machine = energy
-        if k:
-            noise = child_generator(self.settings.seed, "restart", k)
-            n_visible, n_hidden = energy.W.shape
-            machine = fresh_energy(n_visible, n_hidden, energy.visible, noise).to(energy.W.device)
-        mean, log_variance = self.base
-        with torch.no_grad():
-            most = math.log(_MOST_ODDS) if log_variance is None else math.inf
-            machine.visible_bias.copy_(mean.clamp(-most, most))
-            if machine.log_variance is not None and log_variance is not None:
-                machine.log_variance.copy_(log_variance.clamp(2 * math.log(NARROWEST), 0.0))
-        return machine
 
     def _different_rows(self, v: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor] | None:
         """Return the different rows of v and their weights, which add up to one, or None where they are many."""
