@@ -4,17 +4,16 @@ Symbols, equations and the paper they come from stand here; the code below uses 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, Positive, Share, Whole
+from reverie.core.arguments import Count, Positive
 from reverie.core.random import child_generator
-from reverie.core.types import RandomState
 from reverie.models.averaged_step import AveragedStep
 from reverie.models.base import LikelihoodModel
-from reverie.models.preprocessing import ChangeOfVariables
+from reverie.models.options import estimator
 from reverie.models.training_run import TrainStep
 from reverie.networks.init import initialise
 from reverie.training.monitor import Observation
@@ -22,25 +21,16 @@ from reverie.training.monitor import Observation
 __all__ = ["X"]
 
 
+@estimator
 class X(LikelihoodModel):
     """One sentence. A model without a likelihood derives from `GenerativeModel` and has no `_log_prob`.
 
+    The fields of the class are the arguments of its constructor; those that all models share come with
+    the parent, and so do their sentences here. One that needs another default is declared again.
+
     Parameters
     ----------
-    max_steps : number of steps of the whole run, at least 1.
     learning_rate : step size of the optimiser, > 0.
-    batch_size : number of rows of a step; "auto" takes 256.
-    preprocessing : change of variables before the network, as in `reverie.GAN`.
-    device : "auto", "cpu", "cuda", ...
-    random_state : seed of weights, batches and noise; None draws one.
-    validation_fraction : part of the events, in [0, 1), that is held out of training for its checks.
-    n_checks : number of checks of the training on held-out events in a whole run.
-    keep_best : whether the state with the least held-out loss is kept, rather than the last.
-    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the
-        last healthy state at half the learning rate.
-    record_every : number of steps between two records of the history.
-    n_threads : number of processor threads while training, or "auto".
-    compile : whether steps are compiled: True, False, or "auto" for runs that repay it.
 
     References
     ----------
@@ -50,36 +40,8 @@ class X(LikelihoodModel):
     references = ()  # keys of `core/references.bib` that `reverie cite` prints for a run of the model
     search_space = "learning_rate=1e-4:1e-1:log,batch_size=64|256"  # what `reverie tune` varies unless --space is given
 
-    def __init__(
-        self,
-        *,
-        max_steps: Count = 5_000,
-        learning_rate: Positive = 1e-3,
-        batch_size: Count | Literal["auto"] = "auto",
-        preprocessing: ChangeOfVariables = "auto",
-        device: str = "auto",
-        random_state: RandomState = None,
-        validation_fraction: Share = 0.1,
-        n_checks: Whole = 40,
-        keep_best: bool = True,
-        on_alarm: str = "rollback",
-        record_every: Count = 50,
-        n_threads: Count | Literal["auto"] = "auto",
-        compile: bool | Literal["auto"] = "auto",
-    ) -> None:
-        self.max_steps = max_steps
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.preprocessing = preprocessing
-        self.device = device
-        self.random_state = random_state
-        self.validation_fraction = validation_fraction
-        self.n_checks = n_checks
-        self.keep_best = keep_best
-        self.on_alarm = on_alarm
-        self.record_every = record_every
-        self.n_threads = n_threads
-        self.compile = compile
+    learning_rate: Positive = 1e-3
+    max_steps: Count = 2_500
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         n = self.preprocessing_.transform.output_shape[0]

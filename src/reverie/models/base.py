@@ -47,8 +47,8 @@ from reverie.data.lazy import is_lazy, lazily
 from reverie.models.conditions import Conditions, DrawnConditions
 from reverie.models.files import save_model
 from reverie.models.one_pass import Inverse, OnePass
+from reverie.models.options import SharedOptions
 from reverie.models.preprocessing import (
-    ChangeOfVariables,
     Preprocessing,
     as_dataset,
     container_of,
@@ -70,12 +70,10 @@ N_SCORED = 2000  # rows that `score` compares: its error then is a few per cent 
 _BY_HEART = 4.0  # standard errors of the gap between training and held-out events from which it is overfitting
 
 
-class GenerativeModel(BaseEstimator):
+class GenerativeModel(SharedOptions, BaseEstimator):
     """Parent of the models: fit, sample, score, save.
 
-    The constructor of a model stores, besides its own options, `max_steps`, `batch_size` (an int or "auto"), `device`,
-    `random_state`, `validation_fraction`, `n_checks`, `keep_best`, `on_alarm`, `record_every`, `n_threads` and
-    `compile` (`reverie.models.options`).
+    A child is a dataclass of its options, made by `reverie.models.options.estimator`; those of all models are there.
 
     Attributes
     ----------
@@ -94,8 +92,6 @@ class GenerativeModel(BaseEstimator):
     search_space: ClassVar[str] = ""  # options that a tuning varies, as `reverie tune --space` takes them
     search_space_needs: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # option -> values of others that it needs
 
-    max_steps: int
-    preprocessing: ChangeOfVariables = "auto"
     preprocessing_: Preprocessing
     history_: list[dict[str, float]]
     alarms_: list[Any]
@@ -218,8 +214,8 @@ class GenerativeModel(BaseEstimator):
                 "chains belong to one. Train a GAN, VAE, Autoencoder or Flow, or one model on each process."
             )
         dataset = self._dataset(X)
-        self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]  # pyright: ignore[reportAttributeAccessIssue]
-        self.device_ = resolved_device(self.device)  # pyright: ignore[reportAttributeAccessIssue]
+        self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
+        self.device_ = resolved_device(self.device)
         rows = self._rows(dataset, container_of(X), y, sample_weight)
         self.n_iter_, self.history_, self.alarms_, self._kept = 0, [], [], None
         self._begin()
@@ -472,25 +468,21 @@ class GenerativeModel(BaseEstimator):
         return rows if weight is None else rows | {"weight": weight}
 
     def _training_options(self, x: Any) -> TrainingOptions:
-        given: dict[str, Any] = self.get_params(deep=False)
-        size = given["batch_size"]
-        size = self._batch_size(len(x), x[0].numel()) if size == "auto" else int(size)
+        size = self._batch_size(len(x), x[0].numel()) if self.batch_size == "auto" else int(self.batch_size)
         if size > len(x):
             raise InputError(
                 f"Expected batch_size of at most the {len(x)} training rows, got {size}. "
                 "Give a smaller batch_size or more data."
             )
-        return TrainingOptions.of(given, batch_size=size)
+        return TrainingOptions.of(self, batch_size=size)
 
     def _made_train_step(self, train: Rows) -> TrainStep:
         networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
         return self._train_step(networks, train)
 
     def _check_common(self) -> None:
-        given = self.get_params(deep=False)
-        check_arguments(type(self), given, of=type(self).__name__)
-        if "on_alarm" in given:
-            check_choice("on_alarm", given["on_alarm"], dict.fromkeys(("warn", "stop", "rollback"), True))
+        check_arguments(type(self), self.get_params(deep=False), of=type(self).__name__)
+        check_choice("on_alarm", self.on_alarm, dict.fromkeys(("warn", "stop", "rollback"), True))
 
     def _networks(self) -> dict[str, nn.Module]:
         """Return the networks that are kept after training; during it, the present ones."""

@@ -1,55 +1,110 @@
-"""The training options that all models share, documented once.
+"""The options that all models share: documented once, typed, keyword-only.
 
-    @with_shared_options
+A model is a dataclass of its options, made by `estimator`:
+
+    @estimator
     class X(GenerativeModel):
-        ...
+        n_latent: Count = 8
+        max_steps: Count = 2_000
 
-adds to the docstring of X the sentences of those shared options that its constructor has and its own docstring leaves
-out, so that `help(X)` and the help of the command line show every option. A model for which an option means more writes
-a sentence of its own.
+    X(n_latent=4, device="cpu")
+
+`GenerativeModel` is a child of `SharedOptions`, whose fields are options of X too; X declares again only those that
+have another default. The docstring of X gets the sentences of the options that it leaves out, so that `help(X)` and the
+help of the command line show every one, in the order of the docstring; a model for which an option means more writes a
+sentence of its own. An option that a model has not is a field that its constructor leaves out,
+``n_checks: Whole = field(default=0, init=False)``.
+
+As scikit-learn wants it, the constructor stores what it is given and looks at nothing; `fit` does.
 """
 
 import inspect
 import re
-import textwrap
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar, dataclass_transform
 
-__all__ = ["SHARED", "with_shared_options"]
+from reverie.core.arguments import Count, Share, Whole
+from reverie.core.types import RandomState
+from reverie.models.preprocessing import ChangeOfVariables
+
+__all__ = ["SharedOptions", "estimator"]
 
 Model = TypeVar("Model", bound=type)
-_WIDTH = 116
 
-SHARED: dict[str, str] = {
-    "device": '"auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...',
-    "random_state": "seed of weights, batches and noise; None draws one, kept as `seed_`.",
-    "preprocessing": (
-        'change of variables before the network: "auto", "quantile", "standardise" or "asinh" for all columns; a '
-        "dictionary of such words or transforms for some columns, by name; or a `Transform`."
-    ),
-    "validation_fraction": (
-        "part of the events, in [0, 1), held out of training to check its health; at most 2000 events, and none of "
-        "fewer than 200. 0 switches the checks off."
-    ),
-    "on_alarm": (
-        'what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the last '
-        "healthy state at half the learning rate."
-    ),
-    "record_every": "steps between two records of the history.",
-    "n_threads": 'processor threads while training; "auto" takes one for small networks, else torch\'s number.',
-    "compile": (
-        'whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the seconds '
-        "that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding."
-    ),
-}
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class SharedOptions:
+    """Options of every training.
+
+    Parameters
+    ----------
+    batch_size : rows of a step; "auto" takes 256, or all rows of a smaller table.
+    max_steps : steps of the whole run, at least 1.
+    preprocessing : change of variables before the network: "auto", "quantile", "standardise" or "asinh" for all
+        columns; a dictionary of such words or transforms for some columns, by name; or a `Transform`.
+    device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
+    random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
+    validation_fraction : part of the events, in [0, 1), held out of training to check its health; at most 2000 events,
+        and none of fewer than 200. 0 switches the checks off.
+    n_checks : checks of the health of training in a whole run; 0 switches them off.
+    keep_best : whether the weights of the best check are kept, rather than the last.
+    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the last
+        healthy state at half the learning rate.
+    record_every : steps between two records of the history.
+    n_threads : processor threads while training; "auto" takes one for small networks, else torch's number.
+    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
+        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
+    """
+
+    batch_size: Count | Literal["auto"] = "auto"
+    max_steps: Count = 5_000
+    preprocessing: ChangeOfVariables = "auto"
+    device: str = "auto"
+    random_state: RandomState = None
+    validation_fraction: Share = 0.1
+    n_checks: Whole = 40
+    keep_best: bool = True
+    on_alarm: str = "rollback"
+    record_every: Count = 50
+    n_threads: Count | Literal["auto"] = "auto"
+    compile: bool | Literal["auto"] = "auto"
+
+    def __post_init__(self) -> None:
+        """Write a `torch.device` as its name."""
+        self.device = str(self.device)
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
+def estimator(model: Model) -> Model:
+    """Return the class with a constructor that takes its annotated fields, keyword-only, and all of them documented."""
+    model = with_shared_options(dataclass(model, kw_only=True, eq=False, repr=False))
+    order = list(_entries(_divided(model)[1]))
+    signature = inspect.signature(model.__init__)
+    parameters = sorted(signature.parameters.values(), key=lambda p: order.index(p.name) if p.name in order else -1)
+    model.__init__.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore
+    return model
 
 
 def with_shared_options(model: Model) -> Model:
-    """Add the sentences of `SHARED` to the section "Parameters" of the docstring of `model`, where they are missing."""
-    doc = inspect.cleandoc(model.__doc__ or "")
-    head, _, rest = doc.partition("\nParameters\n----------\n")
-    section, gap, tail = rest.partition("\n\n")
-    own = {name.strip() for names in re.findall(r"^(\S.*?) : ", section, flags=re.M) for name in names.split(",")}
-    missing = [name for name in inspect.signature(model).parameters if name in SHARED and name not in own]
-    lines = [textwrap.fill(f"{name} : {SHARED[name]}", _WIDTH, subsequent_indent="    ") for name in missing]
-    model.__doc__ = f"{head}\nParameters\n----------\n" + "\n".join([section, *lines]) + gap + tail
+    """Add the sentences of shared options that the docstring of `model` leaves out to its section "Parameters"."""
+    head, own, rest = _divided(model)
+    shared = _entries(_divided(SharedOptions)[1])
+    missing = [name for name in inspect.signature(model).parameters if name in shared.keys() - _entries(own).keys()]
+    model.__doc__ = head + _HEADER + "\n".join([own, *(shared[name] for name in missing)]) + rest
     return model
+
+
+_HEADER = "\nParameters\n----------\n"
+
+
+def _divided(model: type) -> tuple[str, str, str]:
+    """Return the docstring of a class before its section "Parameters", the section without header, and the rest."""
+    head, _, rest = inspect.cleandoc(model.__doc__ or "").partition(_HEADER)
+    section, gap, tail = rest.partition("\n\n")
+    return head, section, gap + tail
+
+
+def _entries(section: str) -> dict[str, str]:
+    """Return the lines ``name : sentence`` of each parameter of a section; names that share one have it each."""
+    entries = re.split(r"\n(?=\S)", section)
+    return {name.strip(): entry for entry in entries for name in entry.partition(" : ")[0].split(",")}

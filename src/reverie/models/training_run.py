@@ -29,6 +29,7 @@ from reverie.core.protocols import Runtime
 from reverie.core.random import child_generator, child_seed
 from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.lazy import divided, is_lazy, some_rows
+from reverie.models.options import SharedOptions
 from reverie.models.preprocessing import data_mark
 from reverie.networks.noise import set_noise_generator
 from reverie.networks.normalisation import share_batch_norm
@@ -84,11 +85,10 @@ class TrainingOptions:
     bootstrap: bool = False
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], *, batch_size: int) -> Self:
-        """Return the options among the arguments `given` of a model's constructor, with the size that its batch has."""
-        own: dict[str, Any] = {f.name: given[f.name] for f in fields(cls) if f.name in given}
-        own["batch_size"] = batch_size
-        return cls(**own)
+    def of(cls, model: SharedOptions, *, batch_size: int) -> Self:
+        """Return the options of a model, with the size that its batch has."""
+        own: dict[str, Any] = {f.name: getattr(model, f.name) for f in fields(cls) if hasattr(model, f.name)}
+        return cls(**own | {"batch_size": batch_size})
 
     @property
     def steps_between_checks(self) -> int:

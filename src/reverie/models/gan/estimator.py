@@ -15,7 +15,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole, checked
+from reverie.core.arguments import Count, NonNegative, Positive, Share, checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator
@@ -34,8 +34,7 @@ from reverie.models.gan.settings import check_choices, resolved_activation, reso
 from reverie.models.gan.training import AdversarialStep, Rows
 from reverie.models.observables import ObservedFeatures
 from reverie.models.one_pass import Inverse, OnePass
-from reverie.models.options import with_shared_options
-from reverie.models.preprocessing import ChangeOfVariables
+from reverie.models.options import estimator
 from reverie.models.training_run import TrainingOptions, held_out_size
 from reverie.networks.build import NETWORK_WORKS, resolved_name
 from reverie.objectives.adversarial import OBJECTIVES
@@ -49,7 +48,7 @@ _FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000  # that rejec
 _MOST_REJECTION_STEPS = 4000
 
 
-@with_shared_options
+@estimator
 class GAN(GenerativeModel):
     """Generative adversarial network for tables of events, stacks of images and lattices.
 
@@ -148,90 +147,36 @@ class GAN(GenerativeModel):
         "penalty_weight": {"objective": "relativistic", "penalty": "auto"}
     }
 
-    def __init__(
-        self,
-        *,
-        objective: str = "relativistic",
-        generator: Any = "auto",
-        discriminator: Any = "auto",
-        n_noise: Count | Literal["auto"] = "auto",
-        noise_prior: str = "normal",
-        batch_size: Count | Literal["auto"] = "auto",
-        max_steps: Count = 8_000,
-        learning_rate: Positive | None = None,
-        optimizer: str = "adam",
-        device: str = "auto",
-        random_state: RandomState = None,
-        discriminator_learning_rate: Positive | None = None,
-        betas: tuple[Share, Share] | None = None,
-        schedule: str = "cosine",
-        n_critic: Count | None = None,
-        penalty: str = "auto",
-        penalty_weight: NonNegative | None = None,
-        penalty_every: Count | None = None,
-        spectral_norm: bool = False,
-        activation: str = "auto",
-        ema_decay: Share = 0.999,
-        preprocessing: ChangeOfVariables = "auto",
-        whiten: bool = True,
-        observables: Sequence[Any] | None = None,
-        kinematic_fit: bool | Literal["auto"] = "auto",
-        condition_mode: str = "projection",
-        auxiliary_weight: NonNegative = 0.0,
-        reconstruction_weight: NonNegative = 0.0,
-        validation_fraction: Share = 0.1,
-        n_checks: Whole = 40,
-        on_alarm: str = "warn",
-        keep_best: bool = True,
-        stop_at_equilibrium: bool = False,
-        n_replicas: Count = 1,
-        ensemble: str = "bag",
-        bootstrap: bool = False,
-        refine: bool | Literal["auto"] = "auto",
-        record_every: Count = 50,
-        n_threads: Count | Literal["auto"] = "auto",
-        compile: bool | Literal["auto"] = "auto",
-    ) -> None:
-        self.objective = objective
-        self.generator = generator
-        self.discriminator = discriminator
-        self.n_noise = n_noise
-        self.noise_prior = noise_prior
-        self.batch_size = batch_size
-        self.max_steps = max_steps
-        self.learning_rate = learning_rate
-        self.optimizer = optimizer
-        self.device = str(device)
-        self.random_state = random_state
-        self.discriminator_learning_rate = discriminator_learning_rate
-        self.betas = betas
-        self.schedule = schedule
-        self.n_critic = n_critic
-        self.penalty = penalty
-        self.penalty_weight = penalty_weight
-        self.penalty_every = penalty_every
-        self.spectral_norm = spectral_norm
-        self.activation = activation
-        self.ema_decay = ema_decay
-        self.preprocessing = preprocessing
-        self.whiten = whiten
-        self.observables = observables
-        self.kinematic_fit = kinematic_fit
-        self.condition_mode = condition_mode
-        self.auxiliary_weight = auxiliary_weight
-        self.reconstruction_weight = reconstruction_weight
-        self.validation_fraction = validation_fraction
-        self.n_checks = n_checks
-        self.on_alarm = on_alarm
-        self.keep_best = keep_best
-        self.stop_at_equilibrium = stop_at_equilibrium
-        self.n_replicas = n_replicas
-        self.ensemble = ensemble
-        self.bootstrap = bootstrap
-        self.refine = refine
-        self.record_every = record_every
-        self.n_threads = n_threads
-        self.compile = compile
+    objective: str = "relativistic"
+    generator: Any = "auto"
+    discriminator: Any = "auto"
+    n_noise: Count | Literal["auto"] = "auto"
+    noise_prior: str = "normal"
+    max_steps: Count = 8_000
+    learning_rate: Positive | None = None
+    optimizer: str = "adam"
+    discriminator_learning_rate: Positive | None = None
+    betas: tuple[Share, Share] | None = None
+    schedule: str = "cosine"
+    n_critic: Count | None = None
+    penalty: str = "auto"
+    penalty_weight: NonNegative | None = None
+    penalty_every: Count | None = None
+    spectral_norm: bool = False
+    activation: str = "auto"
+    ema_decay: Share = 0.999
+    whiten: bool = True
+    observables: Sequence[Any] | None = None
+    kinematic_fit: bool | Literal["auto"] = "auto"
+    condition_mode: str = "projection"
+    auxiliary_weight: NonNegative = 0.0
+    reconstruction_weight: NonNegative = 0.0
+    on_alarm: str = "warn"
+    stop_at_equilibrium: bool = False
+    n_replicas: Count = 1
+    ensemble: str = "bag"
+    bootstrap: bool = False
+    refine: bool | Literal["auto"] = "auto"
 
     @classmethod
     def cited_works(
@@ -298,7 +243,7 @@ class GAN(GenerativeModel):
                 f"Expected batch_size of at most the {n_rows} training rows, got {size}. "
                 "Give a smaller batch_size or more data."
             )
-        return TrainingOptions.of(given, batch_size=size)
+        return TrainingOptions.of(self, batch_size=size)
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         given, transform = self.get_params(deep=False), self.preprocessing_.transform

@@ -9,7 +9,7 @@ to scikit-learn's contract of a classifier.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import field
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -19,12 +19,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, NonNegative, Positive, Share
+from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.core.tables import as_array
-from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.base import GenerativeModel
 from reverie.models.gan.networks import matching_generator, start_at_mean
@@ -32,8 +31,8 @@ from reverie.models.gan.semi_supervised_training import UNLABELLED, SemiSupervis
 from reverie.models.gan.settings import FEATURE_MATCHING, learning_rate_of
 from reverie.models.gan.training import draw_noise
 from reverie.models.one_pass import Inverse, Noise, OnePass
-from reverie.models.options import with_shared_options
-from reverie.models.preprocessing import ChangeOfVariables, fitted_preprocessing
+from reverie.models.options import estimator
+from reverie.models.preprocessing import fitted_preprocessing
 from reverie.models.training_run import TrainingOptions
 from reverie.networks.classifier import NoiseStock, NoisyClassifier
 from reverie.training.callbacks import Callback
@@ -47,7 +46,7 @@ _IMAGE_NOISE, _TABLE_NOISE = (0.6, 0.5), (0.1, 0.1)  # input, hidden; 0.3 of pix
 _PREDICTED_AT_ONCE = 2048
 
 
-@with_shared_options
+@estimator
 class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
     """Classifier and generator that learn from a few labelled and many unlabelled events or images.
 
@@ -104,52 +103,25 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
 
     references = ("goodfellow2014", "salimans2016", "salimanskingma2016")
 
-    def __init__(
-        self,
-        *,
-        hidden: Sequence[Count] = (1000, 500, 250, 250, 250),
-        generator_hidden: Sequence[Count] = (500, 500),
-        n_noise: Count = 100,
-        input_noise: NonNegative | Literal["auto"] = "auto",
-        hidden_noise: NonNegative | Literal["auto"] = "auto",
-        unlabelled_weight: NonNegative = 1.0,
-        batch_size: Count | Literal["auto"] = "auto",
-        labelled_batch_size: Count | Literal["auto"] = "auto",
-        max_steps: Count = 20_000,
-        learning_rate: Positive | None = None,
-        generator_learning_rate: Positive | None = None,
-        optimizer: str = "adam",
-        betas: tuple[Share, Share] | None = None,
-        schedule: str = "cosine",
-        ema_decay: Share = 0.999,
-        preprocessing: ChangeOfVariables = "auto",
-        device: str = "auto",
-        random_state: RandomState = None,
-        record_every: Count = 50,
-        n_threads: Count | Literal["auto"] = "auto",
-        compile: bool | Literal["auto"] = "auto",
-    ) -> None:
-        self.hidden = hidden
-        self.generator_hidden = generator_hidden
-        self.n_noise = n_noise
-        self.input_noise = input_noise
-        self.hidden_noise = hidden_noise
-        self.unlabelled_weight = unlabelled_weight
-        self.batch_size = batch_size
-        self.labelled_batch_size = labelled_batch_size
-        self.max_steps = max_steps
-        self.learning_rate = learning_rate
-        self.generator_learning_rate = generator_learning_rate
-        self.optimizer = optimizer
-        self.betas = betas
-        self.schedule = schedule
-        self.ema_decay = ema_decay
-        self.preprocessing = preprocessing
-        self.device = str(device)
-        self.random_state = random_state
-        self.record_every = record_every
-        self.n_threads = n_threads
-        self.compile = compile
+    hidden: Sequence[Count] = (1000, 500, 250, 250, 250)
+    generator_hidden: Sequence[Count] = (500, 500)
+    n_noise: Count = 100
+    input_noise: NonNegative | Literal["auto"] = "auto"
+    hidden_noise: NonNegative | Literal["auto"] = "auto"
+    unlabelled_weight: NonNegative = 1.0
+    labelled_batch_size: Count | Literal["auto"] = "auto"
+    max_steps: Count = 20_000
+    learning_rate: Positive | None = None
+    generator_learning_rate: Positive | None = None
+    optimizer: str = "adam"
+    betas: tuple[Share, Share] | None = None
+    schedule: str = "cosine"
+    ema_decay: Share = 0.999
+    # every event is trained on: none is held out, and nothing is checked
+    validation_fraction: Share = field(default=0.0, init=False)
+    n_checks: Whole = field(default=0, init=False)
+    keep_best: bool = field(default=False, init=False)
+    on_alarm: str = field(default="warn", init=False)
 
     @classmethod
     def cited_works(
@@ -205,8 +177,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
 
     def _training_options(self, x: Any) -> TrainingOptions:
         size = min(_BATCH, len(x)) if self.batch_size == "auto" else int(self.batch_size)
-        options = TrainingOptions.of(self.get_params(deep=False), batch_size=size)
-        return replace(options, validation_fraction=0.0, n_checks=0, keep_best=False, on_alarm="warn")
+        return TrainingOptions.of(self, batch_size=size)
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         transform, weights = self.preprocessing_.transform, child_generator(self.seed_, "weights")
