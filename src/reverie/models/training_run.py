@@ -88,7 +88,8 @@ class TrainingOptions:
     def of(cls, model: SharedOptions, *, batch_size: int) -> Self:
         """Return the options of a model, with the size that its batch has."""
         own: dict[str, Any] = {f.name: getattr(model, f.name) for f in fields(cls) if hasattr(model, f.name)}
-        return cls(**own | {"batch_size": batch_size})
+        own["batch_size"] = batch_size
+        return cls(**own)
 
     @property
     def steps_between_checks(self) -> int:
