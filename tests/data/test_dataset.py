@@ -10,8 +10,7 @@ import torch
 
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.protocols import Tabular
-from reverie.data.dataset import Dataset, check_trainable
-from reverie.data.summary import describe
+from reverie.data.dataset import Dataset, check_trainable, describe
 
 
 @pytest.fixture

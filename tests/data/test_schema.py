@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.core.types import KINDS
-from reverie.data.inference import infer_column, infer_event
-from reverie.data.schema import KIND_NAMES, Column, Schema, infer_schema, split_unit
+from reverie.data.inference import infer_column, infer_event, infer_schema
+from reverie.data.schema import Column, Schema, split_unit
 
 N = 5000
 
@@ -42,10 +41,6 @@ def draws(name: str, n: int = N, seed: int = 0) -> np.ndarray:
         "steps": lambda: r.choice([0.1, 0.25, 0.7], n),
     }
     return table[name]()
-
-
-def test_kinds_are_those_of_core():
-    assert KIND_NAMES == KINDS
 
 
 @pytest.mark.parametrize(

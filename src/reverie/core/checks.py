@@ -1,6 +1,6 @@
 """Checks of arguments, with one wording for all: expected, got, what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from reverie.core.lazy import LazyTable, Summary, is_large
 if TYPE_CHECKING:  # tables of the catalogue are listed without torch
     from torch import Tensor
 
-__all__ = ["check_choice", "check_finite", "check_positive", "check_same_shape", "check_table"]
+__all__ = ["check_choice", "check_different", "check_finite", "check_positive", "check_same_shape", "check_table"]
 
 T = TypeVar("T")
 
@@ -32,6 +32,13 @@ def check_choice(what: str, name: str, choices: dict[str, T]) -> T:
             if candidate in choices:
                 return choices[candidate]
     raise UnknownNameError(what, name, choices)
+
+
+def check_different(names: Sequence[str], where: str = "") -> None:
+    """Raise `InputError` for a name of a column that comes twice; `where` follows in the message, as " in x.csv"."""
+    if len(set(names)) < len(names):
+        twice = next(name for k, name in enumerate(names) if name in names[:k])
+        raise InputError(f"Expected different column names{where}, got {twice!r} twice. Rename one of them.")
 
 
 def check_positive(name: str, value: float, *, integer: bool = False, allow_zero: bool = False) -> None:

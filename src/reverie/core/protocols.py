@@ -3,7 +3,6 @@
 Trainable   all that the training loop knows of a model
 Kernel      all that the sampling loop knows of a sampler
 Transform   all that a model knows of a change of variables
-Energy, Statistic are plain functions (see `reverie.core.types`)
 Tabular     all that validation and exploration know of a data set
 Runtime     all that training knows of the processes that share it
 """

@@ -14,7 +14,7 @@ Shapes stand in docstrings, not in annotations; this is decided once for the who
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -22,14 +22,10 @@ from torch import Tensor
 
 from reverie.core.arguments import Whole
 
-__all__ = ["ArrayLike", "Energy", "Json", "KINDS", "Kind", "RandomState", "State", "Statistic"]
+__all__ = ["ArrayLike", "Energy", "Json", "RandomState", "State"]
 
 ArrayLike: TypeAlias = Any  # what numpy.asarray, or a pandas or torch container, can turn into numbers
 RandomState: TypeAlias = Whole | np.random.Generator | np.random.RandomState | torch.Generator | None
 Energy: TypeAlias = Callable[[Tensor], Tensor]  # (batch, *event) -> (batch,)
 Json: TypeAlias = dict[str, Any]  # an object of a JSON file
 State: TypeAlias = dict[str, Any]  # all that an exact resume needs: nested dicts and lists of tensors and numbers
-Statistic: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # two sample sets -> number
-
-Kind: TypeAlias = Literal["continuous", "periodic", "bounded", "integer", "categorical", "spin", "pixel"]
-KINDS: tuple[str, ...] = ("continuous", "periodic", "bounded", "integer", "categorical", "spin", "pixel")

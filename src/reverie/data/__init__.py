@@ -13,11 +13,11 @@ from reverie.data.catalogue import (
     load_state,
     load_weights,
 )
-from reverie.data.dataset import Dataset, check_trainable
-from reverie.data.schema import Column, Schema, infer_schema
+from reverie.data.dataset import Dataset, check_trainable, describe
+from reverie.data.inference import infer_schema
+from reverie.data.schema import Column, Schema
 from reverie.data.sinks import open_sink
 from reverie.data.sources import read
-from reverie.data.summary import describe
 
 __all__ = [
     "Column",

@@ -6,8 +6,10 @@ that rest on a memory map stay there until rows or columns are picked; those of 
 """
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -16,15 +18,17 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows
+from reverie.core.statistics import effective_size
 from reverie.core.tables import check_weights, to_raw
-from reverie.data.schema import Schema, infer_schema
+from reverie.data.inference import infer_schema
+from reverie.data.schema import Schema, in_columns
 
 if TYPE_CHECKING:
     import torch
 
     from reverie.core.types import ArrayLike, RandomState
 
-__all__ = ["Dataset", "check_trainable", "constant_columns"]
+__all__ = ["Dataset", "check_trainable", "constant_columns", "describe"]
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -80,7 +84,9 @@ class Dataset:
             names = values.schema.names if names is None else names
             values = values.values
         raw = to_raw(values)
-        array: Any = LazyTable(_read_only(raw.values)) if _is_new_and_large(raw.values) else raw.values
+        array = raw.values
+        if is_large(array) and not isinstance(array, LazyTable):
+            array: Any = LazyTable(_read_only(array))
         if schema is None:
             names = raw.names if names is None else names
             schema = infer_schema(array, names, units, kind, dtypes=raw.dtypes, labels=raw.labels)
@@ -90,7 +96,12 @@ class Dataset:
                 "Give data of that shape, or another schema."
             )
         if isinstance(weights, str):
-            array, schema, weights = _weights_out(array, schema, weights)
+            j, others = schema.index(weights), [other for other in schema.names if other != weights]
+            if not others:
+                raise InputError(f"Expected columns besides the weights {weights!r}, got none. Name another column.")
+            weights, schema = np.asarray(array[:, j]), schema.select(others)
+            rest = [k for k in range(array.shape[1]) if k != j]
+            array = array.select(rest) if isinstance(array, LazyTable) else np.delete(array, j, axis=1)
         object.__setattr__(self, "values", _read_only(array))
         object.__setattr__(self, "schema", schema)
         w = check_weights(weights, len(array), positive_sum=False)
@@ -120,7 +131,8 @@ class Dataset:
         return f"Dataset({len(self)} events x {shape} column{'s' * (len(titles) > 1)}: {shown}{extra})"
 
     def __reduce__(self) -> tuple:
-        return _rebuilt, (np.asarray(self.values), self.schema, self.weights, dict(self.provenance))
+        parts = {"schema": self.schema, "weights": self.weights, "provenance": dict(self.provenance)}
+        return partial(type(self), **parts), (np.asarray(self.values),)
 
     def select(self, names: Sequence[str] | str) -> Self:
         """Return the columns `names` (a list, or one string "a,b,c") of a table, in that order.
@@ -132,32 +144,45 @@ class Dataset:
         InputError
             For images, which have no columns to choose.
         """
-        wanted = _name_list(names)
+        wanted = [name.strip() for name in names.split(",")] if isinstance(names, str) else [str(n) for n in names]
+        wanted = [name for name in wanted if name]
+        if not wanted or len(set(wanted)) < len(wanted):
+            raise InputError(f"Expected different column names, got {wanted}. Name each column once, as in a,b,c.")
         if not self.schema.is_table:
             raise InputError(f"Expected a table to choose columns from, got {self!r}. Leave the columns out.")
         schema = self.schema.select(wanted)
         if wanted == self.names:
             return self
-        return self._with(_columns(self.values, [self.schema.index(name) for name in wanted]), schema=schema)
+        index = [self.schema.index(name) for name in wanted]
+        values: Any = self.values
+        values = values.select(index) if isinstance(values, LazyTable) else values[:, index]
+        return type(self)(values, weights=self.weights, provenance=self.provenance, schema=schema)
 
     def take(self, index: "ArrayLike") -> Self:
         """Return the events at `index`: integers, a boolean mask, or a slice."""
         rows = index if isinstance(index, slice) else np.asarray(index)
         weights = None if self.weights is None else self.weights[rows]
-        return self._with(self.values[rows], weights=weights)
+        return self._with(self.values[rows], weights)
 
     def without(self, rows: np.ndarray) -> Self:
         """Return all events but those of the given numbers, in their order."""
         if isinstance(self.values, LazyTable):
             weights = None if self.weights is None else np.delete(self.weights, rows)
-            return self._with(self.values.without(rows), weights=weights)
+            return self._with(self.values.without(rows), weights)
         kept = np.ones(len(self), dtype=bool)
         kept[rows] = False
         return self.take(kept)
 
     def missing_rows(self) -> np.ndarray:
         """Return the numbers of the events with NaN or infinite entries."""
-        return _rows_with_missing(self.values)
+        values = self.values
+        if values.dtype.kind != "f" or (isinstance(values, LazyTable) and not values.summary.has_missing):
+            return np.empty(0, np.int64)
+        start, missing = 0, [np.empty(0, np.int64)]
+        for block in row_blocks(values):
+            missing.append(start + np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1)))
+            start += len(block)
+        return np.concatenate(missing)
 
     def drop_missing(self) -> Self:
         """Return the events without NaN or infinite entries; the number dropped goes to provenance."""
@@ -183,11 +208,19 @@ class Dataset:
         """
         from reverie.core.random import as_seed, child_seed
 
-        edges = _edges((fraction, *more), len(self))
+        fractions, n = (fraction, *more), len(self)
+        if any(not 0 < f < 1 for f in fractions) or sum(fractions) > 1 + 1e-9:
+            raise InputError(f"Expected fractions in (0, 1) that sum to at most 1, got {fractions}. Correct them.")
+        edges = [0, *(round(float(f) * n) for f in np.cumsum(fractions))]
+        edges += [n] if sum(fractions) < 1 - 1e-9 else []
+        if any(stop <= start for start, stop in itertools.pairwise(edges)):
+            raise InputError(
+                f"Expected parts with at least one event, got {n} events for {fractions}. Give more events."
+            )
         seed = as_seed(random_state)
-        order = np.random.default_rng(child_seed(seed, "split")).permutation(len(self))
+        order = np.random.default_rng(child_seed(seed, "split")).permutation(n)
         parts = []
-        for k, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True), start=1):
+        for k, (start, stop) in enumerate(itertools.pairwise(edges), start=1):
             note = f"part {k} of {len(edges) - 1}, rows {start} to {stop} of a permutation, seed {seed}"
             parts.append(self.take(order[start:stop])._noted(split=note))
         return tuple(parts)
@@ -248,7 +281,8 @@ class Dataset:
         columns = {}
         for column, x in zip(self.schema.columns, self.values.T, strict=True):
             if column.labels is not None and column.dtype == "str":
-                columns[column.name] = pd.Categorical.from_codes(_codes(x), list(column.labels))
+                codes = np.where(np.isfinite(x), x, -1).astype(np.int64)
+                columns[column.name] = pd.Categorical.from_codes(codes, list(column.labels))
             else:
                 exact = column.dtype != "str" and (np.dtype(column.dtype).kind == "f" or np.isfinite(x).all())
                 columns[column.name] = x.astype(column.dtype) if exact else x
@@ -260,11 +294,10 @@ class Dataset:
 
         return torch.as_tensor(np.array(self.values)).to(dtype)
 
-    def _with(self, values: np.ndarray, *, schema: Schema | None = None, weights: np.ndarray | None = None) -> Self:
-        kept = self.weights if weights is None and len(values) == len(self) else weights
-        return type(self)(values, weights=kept, provenance=self.provenance, schema=schema or self.schema)
+    def _with(self, values: np.ndarray, weights: np.ndarray | None) -> Self:
+        return type(self)(values, weights=weights, provenance=self.provenance, schema=self.schema)
 
-    def _noted(self, **notes: Any) -> Self:
+    def _noted(self, **notes: object) -> Self:
         provenance = {**self.provenance, **notes}
         return type(self)(self.values, weights=self.weights, provenance=provenance, schema=self.schema)
 
@@ -294,29 +327,40 @@ def constant_columns(dataset: Dataset) -> dict[str, str]:
     columns, values = dataset.schema.columns, dataset.values
     if isinstance(values, LazyTable):
         low, high = values.summary.low, values.summary.high
-        return {c.name: _shown(c, a) for c, a, b in zip(columns, low, high, strict=True) if a == b}
-    parts = zip(columns, _per_column(dataset), strict=True)
-    return {column.name: _shown(column, x.flat[0]) for column, x in parts if bool((x == x.flat[0]).all())}
+        constant = [(c, a) for c, a, b in zip(columns, low, high, strict=True) if a == b]
+    else:
+        parts = zip(columns, values.T if dataset.schema.is_table else [values], strict=True)
+        constant = [(column, x.flat[0]) for column, x in parts if bool((x == x.flat[0]).all())]
+    return {c.name: c.labels[int(value)] if c.labels else f"{value:g}" for c, value in constant}
 
 
-def _per_column(dataset: Dataset) -> list[np.ndarray]:
-    return list(dataset.values.T) if dataset.schema.is_table else [dataset.values]
+@checked
+def describe(dataset: Dataset) -> str:
+    """Return a summary: a sentence, then a line per column with kind, unit, range, missing entries and notes.
+
+    Weights take no part in the median. The fingerprint and the source close the text.
+    """
+    schema, w = dataset.schema, dataset.weights
+    shape = " x ".join(str(n) for n in schema.event_shape) + (" columns" if schema.is_table else " each")
+    rows = [("column", "kind", "unit", *_MARKS, "notes")]
+    for column, x in zip(schema.columns, dataset.values.T if schema.is_table else [dataset.values], strict=True):
+        good = np.asarray(x[np.isfinite(x)]) if x.dtype.kind == "f" else np.asarray(x)
+        is_constant = good.size and bool((good == good.flat[0]).all())
+        marks = [""] * 3
+        if good.size and column.labels is None:
+            marks = [f"{value:.6g}" for value in (good.min(), 2 * np.median(good / 2), good.max())]
+        notes = "; ".join(filter(None, (column.notes, "constant: leave it out" if is_constant else "")))
+        missing = str(x.size - good.size) if x.size > good.size else ""
+        rows.append((column.name, column.kind, column.unit, *marks, missing, notes))
+    lines = [f"{len(dataset)} events, {shape}, type {dataset.values.dtype}.", "", *in_columns(rows, right=_MARKS), ""]
+    if w is not None:
+        effective = effective_size(w) if w.any() else 0.0
+        lines.append(f"weights: sum {w.sum():.6g}, effective number of events {effective:.6g}")
+    lines += [f"{name}: {value}" for name, value in dataset.provenance.items() if not isinstance(value, (dict, list))]
+    return "\n".join([*lines, f"sha256 of the values: {dataset.fingerprint()}"])
 
 
-def _shown(column: Any, value: Any) -> str:
-    return column.labels[int(value)] if column.labels else f"{value:g}"
-
-
-def _rebuilt(values: np.ndarray, schema: Schema, weights: np.ndarray | None, provenance: dict) -> Dataset:
-    return Dataset(values, schema=schema, weights=weights, provenance=provenance)
-
-
-def _is_new_and_large(values: Any) -> bool:
-    return not isinstance(values, LazyTable) and is_large(values)
-
-
-def _columns(values: Any, index: list[int]) -> Any:
-    return values.select(index) if isinstance(values, LazyTable) else values[:, index]
+_MARKS = ("min", "median", "max", "missing")
 
 
 def _read_only(array: Any) -> Any:
@@ -325,49 +369,3 @@ def _read_only(array: Any) -> Any:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _weights_out(array: np.ndarray, schema: Schema, name: str) -> tuple[np.ndarray, Schema, np.ndarray]:
-    j = schema.index(name)
-    others = [other for other in schema.names if other != name]
-    if not others:
-        raise InputError(f"Expected columns besides the weights {name!r}, got none. Name another column.")
-    weights = np.asarray(array[:, j])
-    if isinstance(array, LazyTable):
-        return array.select([k for k in range(array.shape[1]) if k != j]), schema.select(others), weights  # pyright: ignore[reportReturnType]
-    return np.delete(array, j, axis=1), schema.select(others), weights
-
-
-def _name_list(names: Sequence[str] | str) -> list[str]:
-    wanted = [name.strip() for name in names.split(",")] if isinstance(names, str) else [str(n) for n in names]
-    wanted = [name for name in wanted if name]
-    if not wanted or len(set(wanted)) < len(wanted):
-        raise InputError(f"Expected different column names, got {wanted}. Name each column once, as in a,b,c.")
-    return wanted
-
-
-def _edges(fractions: tuple[float, ...], n: int) -> list[int]:
-    total = sum(fractions)
-    if any(not 0 < f < 1 for f in fractions) or total > 1 + 1e-9:
-        raise InputError(f"Expected fractions in (0, 1) that sum to at most 1, got {fractions}. Correct them.")
-    edges = [0, *(round(float(f) * n) for f in np.cumsum(fractions))]
-    if total < 1 - 1e-9:
-        edges.append(n)
-    if any(stop <= start for start, stop in zip(edges[:-1], edges[1:], strict=True)):
-        raise InputError(f"Expected parts with at least one event, got {n} events for {fractions}. Give more events.")
-    return edges
-
-
-def _rows_with_missing(values: Any) -> np.ndarray:
-    """Return the numbers of the rows with NaN or infinite entries."""
-    if values.dtype.kind != "f" or (isinstance(values, LazyTable) and not values.summary.has_missing):
-        return np.empty(0, np.int64)
-    start, missing = 0, []
-    for block in row_blocks(values):
-        missing.append(start + np.flatnonzero(~np.isfinite(block).reshape(len(block), -1).all(axis=1)))
-        start += len(block)
-    return np.concatenate(missing) if missing else np.empty(0, np.int64)
-
-
-def _codes(x: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(x), x, -1).astype(np.int64)

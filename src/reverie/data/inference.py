@@ -53,22 +53,108 @@ Images and lattices (n, height, width) or (n, channel, height, width) are one co
 
 import math
 import re
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypedDict, TypeVar
 
 import numpy as np
 
-__all__ = ["ANGLE_WORDS", "MOST_CELLS", "MOST_ROWS", "circle_around", "infer_column", "infer_event"]
+from reverie.core.arguments import checked
+from reverie.core.errors import InputError, UnknownNameError
+from reverie.core.lazy import LazyTable
+from reverie.data.schema import KIND_NAMES, Column, Schema, split_unit
+
+__all__ = ["ANGLE_WORDS", "Properties", "infer_column", "infer_event", "infer_schema"]
 
 ANGLE_WORDS = frozenset(
     "phi varphi dphi deltaphi azimuth azimuthal azim azi az angle psi theta longitude lon ra heading direction".split()
 )
 _DOMAINS = ((-math.pi, math.pi), (0.0, 2 * math.pi), (-180.0, 180.0), (0.0, 360.0))
-MOST_ROWS = 200_000  # that the rules look at, every k-th of all
-MOST_CELLS = 2_000_000  # of images
+_SLACK = 1e-3  # of the period: files round pi to 3.14 or 3.142
+_MOST_ROWS = 200_000  # that the rules look at, every k-th of all
+_MOST_CELLS = 2_000_000  # of images
 _LARGEST = 1e150  # nothing is guessed of larger numbers, whose differences and squares may be no numbers
 
+Ends = tuple[float, float]
+T = TypeVar("T")
 
-def infer_column(x: np.ndarray, name: str, unit: str = "", ends: tuple[float, float] | None = None) -> dict[str, Any]:
+
+class Properties(TypedDict, total=False):
+    """Keyword arguments of `reverie.data.schema.Column` that values tell, at least ``kind``."""
+
+    kind: str
+    lower: float | None
+    upper: float | None
+    period: float
+    levels: tuple[float, ...]
+    labels: tuple[str, ...]
+    atom: float | None
+    integral: bool
+
+
+_SPIN: Properties = {"kind": "spin", "lower": -1.0, "upper": 1.0, "levels": (-1.0, 1.0), "integral": True}
+
+
+@checked
+def infer_schema(
+    values: np.ndarray | LazyTable,
+    names: Sequence[str] | None = None,
+    units: Sequence[str] | Mapping[str, str] | None = None,
+    kind: str | Sequence[str] | Mapping[str, str] | None = None,
+    *,
+    dtypes: Sequence[str] | None = None,
+    labels: Mapping[str, Sequence[str]] | None = None,
+) -> Schema:
+    """Guess the schema of `values` by the rules of the module.
+
+    Parameters
+    ----------
+    values : (n, *event) numbers; of a `LazyTable` every k-th row is looked at, and the extremes of all.
+    names : one per column, such as "pt1" or "pt1 [GeV]"; default x0, x1, ... or "pixel".
+    units : one per column, or by name; default what brackets in the names say.
+    kind : what is known better than guessed: one kind for all, one per column, or by name.
+    dtypes : the type each column had before it became part of `values`.
+    labels : Words behind the codes 0, 1, ... of the columns that were text, by name.
+
+    Raises
+    ------
+    InputError
+        If the number of names, units or kinds is not that of the columns, or if the values of a
+        column contradict the kind it is told to be.
+    """
+    is_table = values.ndim == 2
+    n_columns = values.shape[1] if is_table else 1
+    limits: list[Ends | None] = [None] * n_columns
+    if isinstance(values, LazyTable):
+        most = _MOST_ROWS if is_table else max(1, _MOST_CELLS // math.prod(values.shape[1:]))
+        limits = [(float(a), float(b)) for a, b in zip(values.summary.low, values.summary.high, strict=True)]
+        values = values[:: max(1, -(-len(values) // most))]
+    parts = list(values.T) if is_table else [values]
+    default = [f"x{j}" for j in range(n_columns)] if is_table else ["pixel"]
+    pairs = [split_unit(str(name)) for name in _per_column("names", names, default, default)]
+    plain = [name for name, _ in pairs]
+    given_units = _per_column("units", units, plain, [unit for _, unit in pairs])
+    several = [kind] * n_columns if isinstance(kind, str) else kind
+    none: list[str | None] = [None] * n_columns
+    kinds = _per_column("kind", several, plain, none)
+    types = list(dtypes) if dtypes is not None else [values.dtype.name] * n_columns
+    columns = []
+    for x, name, unit, own_kind, dtype, ends in zip(parts, plain, given_units, kinds, types, limits, strict=True):
+        if labels and name in labels:
+            words = tuple(labels[name])
+            levels = tuple(float(k) for k in range(len(words)))
+            guess: Properties = {"kind": "categorical", "levels": levels, "labels": words, "integral": True}
+        elif is_table:
+            exact = dtype != "str" and np.dtype(dtype).kind in "iub" and bool(np.isfinite(x).all())
+            guess = infer_column(np.asarray(x).astype(dtype) if exact else np.asarray(x), name, unit, ends)
+        else:
+            guess = infer_event(x, ends)
+        if own_kind is not None and own_kind != guess.get("kind"):
+            guess = _of_kind(x, name, str(own_kind), guess)
+        columns.append(Column(name=name, unit=unit, dtype=dtype, **guess))
+    return Schema(tuple(columns), values.shape[1:], values.dtype.name)
+
+
+def infer_column(x: np.ndarray, name: str, unit: str = "", ends: Ends | None = None) -> Properties:
     """Return the properties of one column of a table (see the rules above).
 
     Parameters
@@ -76,47 +162,53 @@ def infer_column(x: np.ndarray, name: str, unit: str = "", ends: tuple[float, fl
     x : (n,) numbers; NaN allowed.
     name, unit : Name and unit of the column, as the user gave them.
     ends : least and greatest finite value, where `x` is only a part of the column.
-
-    Returns
-    -------
-    Keyword arguments of `reverie.data.schema.Column`, at least ``kind``.
     """
     if x.dtype.kind == "b":
         return {"kind": "categorical", "levels": (0.0, 1.0), "labels": ("False", "True"), "integral": True}
     whole_type = x.dtype.kind in "iu"
-    x = np.asarray(x) if whole_type else _finite(np.asarray(x))
+    x = x if whole_type else _finite(x)
     if len(x) == 0:
         return {"kind": "continuous"}
-    part = x[:: max(1, -(-len(x) // MOST_ROWS))]
+    part = x[:: max(1, -(-len(x) // _MOST_ROWS))]
     low, high = (float(x.min()), float(x.max())) if ends is None else ends
     if max(-low, high) > _LARGEST:
         return {"kind": "continuous"}
-    pair = _pair(part, low, high)
-    if pair is not None:
-        return pair
+    if low == -1 and high == 1 and bool((np.abs(part) == 1).all()):
+        return _SPIN
+    if low == 0 and high == 1 and bool(((part == 0) | (part == 1)).all()):
+        return {"kind": "categorical", "levels": (0.0, 1.0), "integral": True}
     whole = whole_type or _is_whole(part)
-    domain = _angle_domain(name, unit, low, high)
-    if domain is not None:
-        lower, upper = domain
+    circle = _circle_of_angle(name, unit, low, high)
+    if circle is not None:
+        lower, upper = circle
         return {"kind": "periodic", "lower": lower, "upper": upper, "period": upper - lower, "integral": whole}
-    if whole and max(-low, high) < 2**53:
-        return {"kind": "integer", "integral": True, **_integer_bounds(part, low, high)}
-    return _continuous(part, low, high)
+    if not whole or max(-low, high) >= 2**53:
+        return _continuous(part, low, high)
+    if low == high:
+        return {"kind": "integer", "integral": True}
+    many = max(3, 0.005 * len(part))
+    is_cut = low == 0 or np.count_nonzero(part == low) >= many
+    lower = low if is_cut else (0.0 if part.dtype.kind == "u" else None)
+    upper = high if np.count_nonzero(part == high) >= many else None
+    return {"kind": "integer", "integral": True, "lower": lower, "upper": upper}
 
 
-def infer_event(values: np.ndarray, ends: tuple[float, float] | None = None) -> dict[str, Any]:
+def infer_event(values: np.ndarray, ends: Ends | None = None) -> Properties:
     """Return the properties shared by all cells of images or lattices (n, *event); `ends` as in `infer_column`."""
     if values.dtype.kind == "b":
         return {"kind": "pixel", "lower": 0.0, "upper": 1.0, "integral": True}
-    rows = max(1, MOST_CELLS // max(1, math.prod(values.shape[1:])))
+    rows = max(1, _MOST_CELLS // max(1, math.prod(values.shape[1:])))
     part = _finite(np.asarray(values[:: max(1, -(-len(values) // rows))]).ravel())
     if part.size == 0:
         return {"kind": "continuous"}
-    low, high = _extremes(values, part) if ends is None else ends
+    if ends is None:
+        ends = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+        ends = ends if all(map(math.isfinite, ends)) else (float(part.min()), float(part.max()))
+    low, high = ends
     if max(-low, high) > _LARGEST:
         return {"kind": "continuous"}
     if low == -1 and high == 1 and bool((np.abs(part) == 1).all()):
-        return {"kind": "spin", "lower": -1.0, "upper": 1.0, "levels": (-1.0, 1.0), "integral": True}
+        return _SPIN
     whole = values.dtype.kind in "iu" or _is_whole(part)
     limits = _whole_limits(values.dtype, low, high) if whole else _float_limits(low, high)
     if limits is not None:
@@ -128,13 +220,43 @@ def infer_event(values: np.ndarray, ends: tuple[float, float] | None = None) -> 
     return {"kind": "continuous"}
 
 
-def circle_around(low: float, high: float) -> tuple[float, float]:
-    """Return the ends of the first usual circle that holds [low, high]; [-pi, pi] if none does."""
-    for lower, upper in _DOMAINS:
-        slack = 1e-3 * (upper - lower)  # files round pi to 3.14 or 3.142
-        if lower - slack <= low and high <= upper + slack:
-            return lower, upper
-    return _DOMAINS[0]
+def _per_column(
+    what: str, given: Sequence[T] | Mapping[str, T] | None, names: Sequence[str], default: Sequence[T]
+) -> list[T]:
+    if given is None:
+        return list(default)
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in names:
+                raise UnknownNameError("column", name, names)
+        return [given.get(name, other) for name, other in zip(names, default, strict=True)]
+    if isinstance(given, str) or len(given) != len(names):
+        n = 1 if isinstance(given, str) else len(given)
+        raise InputError(f"Expected {what} for {len(names)} column(s), got {n}. Give one per column, as a list.")
+    return list(given)
+
+
+def _of_kind(x: np.ndarray, name: str, kind: str, guess: Properties) -> Properties:
+    """Return the properties of a column whose kind the user has given, from what was guessed of it."""
+    if kind not in KIND_NAMES:
+        raise UnknownNameError("kind of column", kind, KIND_NAMES)
+    good = np.asarray(x[np.isfinite(x)])
+    known: Properties = {"kind": kind, "integral": guess.get("integral", False)}
+    agrees = np.abs(good) == 1 if kind == "spin" else good == np.rint(good)
+    if kind in ("spin", "integer") and not agrees.all():
+        wanted = "-1 and +1 only" if kind == "spin" else "whole numbers only"
+        raise InputError(f"Expected {wanted} in the {kind} column {name!r}, got other values. Give another kind.")
+    if kind == "categorical":
+        known["levels"] = tuple(float(v) for v in np.unique(good))
+    elif kind in ("continuous", "integer"):
+        known["lower"], known["upper"] = guess.get("lower"), guess.get("upper")
+    elif kind != "spin" and good.size:
+        lower, upper = guess.get("lower"), guess.get("upper")
+        low, high = float(good.min()), float(good.max())
+        circle = next((circle for circle in _DOMAINS if _lies_on(circle, low, high)), _DOMAINS[0])
+        ends = (low if lower is None else lower, high if upper is None else upper)
+        known["lower"], known["upper"] = circle if kind == "periodic" else ends
+    return known
 
 
 def _finite(x: np.ndarray) -> np.ndarray:
@@ -146,60 +268,44 @@ def _is_whole(x: np.ndarray) -> bool:
     return len(x) >= 20 and bool((x == np.rint(x)).all())
 
 
-def _pair(x: np.ndarray, low: float, high: float) -> dict[str, Any] | None:
-    if low == -1 and high == 1 and bool((np.abs(x) == 1).all()):
-        return {"kind": "spin", "lower": -1.0, "upper": 1.0, "levels": (-1.0, 1.0), "integral": True}
-    if low == 0 and high == 1 and bool(((x == 0) | (x == 1)).all()):
-        return {"kind": "categorical", "levels": (0.0, 1.0), "integral": True}
-    return None
+def _lies_on(circle: Ends, low: float, high: float) -> bool:
+    slack = _SLACK * (circle[1] - circle[0])
+    return circle[0] - slack <= low and high <= circle[1] + slack
 
 
-def _angle_domain(name: str, unit: str, low: float, high: float) -> tuple[float, float] | None:
-    words = {w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+def _circle_of_angle(name: str, unit: str, low: float, high: float) -> Ends | None:
+    """Return the ends of the circle of a column that is an angle by name or unit, and by its range; else None."""
+    words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)} | {name.lower()}
     in_degrees, in_radians = unit.lower() in {"deg", "degree", "degrees", "°"}, unit.lower() in {"rad", "radian"}
-    if not (words & ANGLE_WORDS or name.lower() in ANGLE_WORDS or in_degrees or in_radians):
+    if not (words & ANGLE_WORDS or in_degrees or in_radians):
         return None
     for lower, upper in _DOMAINS:
-        excluded = (in_degrees and upper < 7) or (in_radians and upper > 7)
-        slack = 1e-3 * (upper - lower)  # files round pi to 3.14 or 3.142
-        inside = lower - slack <= low and high <= upper + slack
-        if inside and not excluded and high - low >= 0.75 * (upper - lower):
+        is_excluded = (in_degrees and upper < 7) or (in_radians and upper > 7)
+        if _lies_on((lower, upper), low, high) and not is_excluded and high - low >= 0.75 * (upper - lower):
             return lower, upper
     return None
 
 
-def _integer_bounds(x: np.ndarray, low: float, high: float) -> dict[str, float | None]:
-    many = max(3, 0.005 * len(x))
-    at_low, at_high = np.count_nonzero(x == low), np.count_nonzero(x == high)
-    if low == high:
-        return {}
-    lower = low if at_low >= many or (low == 0) else (0.0 if x.dtype.kind == "u" else None)
-    return {"lower": lower, "upper": high if at_high >= many else None}
-
-
-def _continuous(x: np.ndarray, low: float, high: float) -> dict[str, Any]:
+def _continuous(x: np.ndarray, low: float, high: float) -> Properties:
     levels, counts = np.unique(x, return_counts=True)
     if 2 <= len(levels) <= 10 and len(x) >= max(100, 10 * len(levels)):
         return {"kind": "categorical", "levels": tuple(float(v) for v in levels)}
-    lower, upper = _lower_end(x, low), _negated(_lower_end(-x, -high))
+    mirrored = _lower_end(-x, -high)
+    lower, upper = _lower_end(x, low), None if mirrored is None else 0.0 - mirrored
     for a, b in ((0.0, 1.0), (-1.0, 1.0)):
         if a <= low and high <= b and _touches(x, a) and _touches(-x, -b):
             lower, upper = a, b
-    atom = _atom(levels, counts, len(x))
+    atom = None
+    if len(x) >= 100 and len(levels) >= 21:
+        top, third = int(np.argmax(counts)), np.partition(counts, -3)[-3]
+        atom = float(levels[top]) if counts[top] >= max(10, 0.005 * len(x), 10 * third) else None
     lower, upper = low if atom == low else lower, high if atom == high else upper
     kind = "bounded" if lower is not None and upper is not None else "continuous"
     return {"kind": kind, "lower": lower, "upper": upper, "atom": atom}
 
 
-def _atom(levels: np.ndarray, counts: np.ndarray, n: int) -> float | None:
-    if n < 100 or len(levels) < 21:
-        return None
-    top = int(np.argmax(counts))
-    third = np.partition(counts, -3)[-3]
-    return float(levels[top]) if counts[top] >= max(10, 0.005 * n, 10 * third) else None
-
-
 def _lower_end(x: np.ndarray, low: float) -> float | None:
+    """Return the hard lower end of a column, or None."""
     if x.max() == x.min():
         return None
     if low >= 0 and _touches(x, 0.0):
@@ -207,11 +313,19 @@ def _lower_end(x: np.ndarray, low: float) -> float | None:
     if len(x) < 2000:
         return None
     near = _lowest(x, max(100, len(x) // 50))
-    reach = near[-1] - near[0]
-    if reach == 0:
+    width = near[-1] - near[0]
+    if width == 0:
         return low
-    share = np.mean(near <= near[0] + reach / 2)
-    return _rounded_down(low, 8 * reach / len(near)) if share >= 0.4 else None
+    if np.mean(near <= near[0] + width / 2) < 0.4:
+        return None
+    room = 8 * width / len(near)
+    for power in range(math.ceil(math.log10(abs(low) + room)) + 1, -18, -1):  # the roundest number in [low - room, low]
+        for factor in (5, 2, 1):
+            step = factor * 10.0**power
+            candidate = round(math.floor(low / step) * step, max(0, 2 - power))
+            if 0 <= low - candidate <= room:
+                return candidate
+    return low
 
 
 def _touches(x: np.ndarray, b: float) -> bool:
@@ -226,27 +340,7 @@ def _lowest(x: np.ndarray, k: int) -> np.ndarray:
     return np.sort(np.partition(x, k)[:k]).astype(np.float64)
 
 
-def _rounded_down(value: float, reach: float) -> float:
-    """Return the roundest decimal number in [value - reach, value]."""
-    for power in range(math.ceil(math.log10(abs(value) + reach)) + 1, -18, -1):
-        for factor in (5, 2, 1):
-            step = factor * 10.0**power
-            candidate = round(math.floor(value / step) * step, max(0, 2 - power))
-            if 0 <= value - candidate <= reach:
-                return candidate
-    return value
-
-
-def _negated(value: float | None) -> float | None:
-    return None if value is None else 0.0 - value
-
-
-def _extremes(values: np.ndarray, part: np.ndarray) -> tuple[float, float]:
-    low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else (float(part.min()), float(part.max()))
-
-
-def _whole_limits(dtype: np.dtype, low: float, high: float) -> tuple[float, float] | None:
+def _whole_limits(dtype: np.dtype, low: float, high: float) -> Ends | None:
     if low < 0 or low == high:
         return (0.0, 255.0) if dtype == np.uint8 else None
     if high <= 1:
@@ -256,7 +350,7 @@ def _whole_limits(dtype: np.dtype, low: float, high: float) -> tuple[float, floa
     return (0.0, 255.0) if dtype == np.uint8 or 200 <= high <= 255 else None
 
 
-def _float_limits(low: float, high: float) -> tuple[float, float] | None:
+def _float_limits(low: float, high: float) -> Ends | None:
     if 0 <= low <= 0.05 and 0.95 <= high <= 1:
         return 0.0, 1.0
     if low >= -1 and high <= 1 and (low == -1 or high == 1):

@@ -12,8 +12,7 @@ pixel         a cell of an image with a fixed range          lower, upper; integ
 A table (n, d) has d columns; images and lattices (n, height, width) or (n, channel, height, width)
 have exactly one, shared by all cells. The schema also keeps the type the data came in (`dtype`)
 and which columns hold whole numbers (`integral`), so that a model can give back what it was given.
-`infer_schema` guesses by the rules in `reverie.data.inference`; every guess can be edited, in
-Python or as YAML.
+`reverie.data.inference.infer_schema` guesses it; every guess can be edited, in Python or as YAML.
 """
 
 import math
@@ -22,16 +21,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
-import numpy as np
-
-from reverie.core.arguments import checked
+from reverie.core.checks import check_different
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.core.lazy import LazyTable
-from reverie.data.inference import MOST_CELLS, MOST_ROWS, circle_around, infer_column, infer_event
 
-__all__ = ["KIND_NAMES", "Column", "Schema", "infer_schema", "split_unit"]
+__all__ = ["KIND_NAMES", "Column", "Schema", "in_columns", "split_unit"]
 
-# The same words as `reverie.core.types.KINDS` (a test holds them together), without importing torch.
 KIND_NAMES = ("continuous", "periodic", "bounded", "integer", "categorical", "spin", "pixel")
 
 
@@ -73,9 +67,30 @@ class Column:
     def __post_init__(self) -> None:
         if self.kind not in KIND_NAMES:
             raise UnknownNameError("kind of column", self.kind, KIND_NAMES)
-        for name, value in _completed(self).items():
-            object.__setattr__(self, name, value)
-        _check(self)
+        numbers = (self.lower, self.upper, self.period, self.atom)
+        lower, upper, period, atom = (None if value is None else float(value) for value in numbers)
+        levels = None if self.levels is None else tuple(float(value) for value in self.levels)
+        if self.kind == "periodic":
+            ends = None if lower is None or upper is None else upper - lower
+            period = period or ends or 2 * math.pi
+            lower = -period / 2 if lower is None else lower
+            upper = lower + period
+        if self.kind == "spin":
+            lower, upper, levels = -1.0, 1.0, (-1.0, 1.0)
+        completed = {"lower": lower, "upper": upper, "period": period, "atom": atom, "levels": levels}
+        completed["integral"] = self.integral or self.kind in ("integer", "spin")
+        for key, value in completed.items():
+            object.__setattr__(self, key, value)
+        if self.kind in ("bounded", "pixel") and (lower is None or upper is None):
+            raise InputError(f"Expected lower and upper for the {self.kind} column {self.name!r}. Give both ends.")
+        if lower is not None and upper is not None and not lower < upper:
+            raise InputError(
+                f"Expected lower < upper for column {self.name!r}, got {lower:g} and {upper:g}. Correct one."
+            )
+        if self.kind == "categorical" and not levels:
+            raise InputError(f"Expected levels for the categorical column {self.name!r}, got none. Give levels=(0, 1).")
+        if self.labels is not None and len(self.labels) != len(levels or ()):
+            raise InputError(f"Expected a label for each level of column {self.name!r}, got {len(self.labels)}.")
 
     @property
     def title(self) -> str:
@@ -87,15 +102,16 @@ class Column:
         """Bounds, period, levels and point mass in a few words."""
         parts = []
         if self.kind == "periodic":
-            parts.append(f"period {_number(self.period)} from {_number(self.lower)}")
+            parts.append(f"period {self.period:g} from {self.lower:g}")
         elif self.kind in ("categorical", "spin"):
-            parts.append(_levels_text(self))
+            shown = self.labels or tuple(f"{value:g}" for value in self.levels or ())
+            parts.append(", ".join(shown[:6]) + (f", ... ({len(shown)} levels)" if len(shown) > 6 else ""))
         elif self.lower is not None and self.upper is not None:
-            parts.append(f"in [{_number(self.lower)}, {_number(self.upper)}]")
+            parts.append(f"in [{self.lower:g}, {self.upper:g}]")
         elif self.lower is not None or self.upper is not None:
-            parts.append(f">= {_number(self.lower)}" if self.upper is None else f"<= {_number(self.upper)}")
+            parts.append(f">= {self.lower:g}" if self.upper is None else f"<= {self.upper:g}")
         if self.atom is not None:
-            parts.append(f"point mass at {_number(self.atom)}")
+            parts.append(f"point mass at {self.atom:g}")
         if self.integral and self.kind in ("pixel", "periodic"):
             parts.append("whole numbers")
         return "; ".join(parts)
@@ -125,9 +141,7 @@ class Schema:
                 f"Expected {wanted} column(s) for events of shape {self.event_shape}, got {len(self.columns)}. "
                 "A table has one per feature, images have one in all."
             )
-        twice = _first_repeated(self.names)
-        if twice is not None:
-            raise InputError(f"Expected different column names, got {twice!r} twice. Rename one of them.")
+        check_different(self.names)
 
     @property
     def is_table(self) -> bool:
@@ -154,9 +168,7 @@ class Schema:
 
     def __str__(self) -> str:
         rows = [("column", "kind", "unit", "notes"), *((c.name, c.kind, c.unit, c.notes) for c in self.columns)]
-        widths = [max(len(row[j]) for row in rows) for j in range(4)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join(in_columns(rows))
 
     def index(self, name: str) -> int:
         """Return the position of the column `name`; an unknown one is answered with the nearest."""
@@ -183,20 +195,18 @@ class Schema:
         phi     periodic  rad   period 6.28319 from -3.14159
         n       integer         >= 0
         """
-        known = [field.name for field in fields(Column)]
-        for key in changes:
-            if key not in known:
-                raise UnknownNameError("property of a column", key, known)
+        _check_properties(changes)
         column = self[name]
         if changes.get("kind", column.kind) != column.kind:
-            fresh = dict.fromkeys(("lower", "upper", "period", "levels", "labels", "atom"))
-            changes = {**fresh, **changes}
-        columns = tuple(replace(c, **changes) if c is column else c for c in self.columns)
-        return replace(self, columns=columns)
+            changes = {**dict.fromkeys(("lower", "upper", "period", "levels", "labels", "atom")), **changes}
+        return replace(self, columns=tuple(replace(c, **changes) if c is column else c for c in self.columns))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a dictionary that `json` can write; empty properties are left out."""
-        columns = [_plain(asdict(column)) for column in self.columns]
+        columns = []
+        for column in self.columns:
+            kept = {k: v for k, v in asdict(column).items() if v is not None and (k, v) not in _EMPTY}
+            columns.append({key: list(value) if isinstance(value, tuple) else value for key, value in kept.items()})
         return {"event_shape": list(self.event_shape), "dtype": self.dtype, "columns": columns}
 
     @classmethod
@@ -208,14 +218,11 @@ class Schema:
         InputError
             If keys are missing, or unknown (the nearest is named).
         """
-        known = [field.name for field in fields(Column)]
         if not isinstance(record, Mapping) or not {"columns", "event_shape"} <= set(record):
             raise InputError("Expected a schema with 'event_shape' and 'columns', got something else. See to_yaml().")
         columns = []
         for entry in record["columns"]:
-            for key in entry:
-                if key not in known:
-                    raise UnknownNameError("property of a column", key, known)
+            _check_properties(entry)
             properties: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
             columns.append(Column(**properties))
         return cls(tuple(columns), tuple(record["event_shape"]), record.get("dtype", "float64"))
@@ -234,59 +241,9 @@ class Schema:
         try:
             record = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise InputError(f"Expected a schema in YAML, got {_one_line(error)}. Compare with to_yaml().") from None
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"Expected a schema in YAML, got {reason}. Compare with to_yaml().") from None
         return cls.from_json(record)
-
-
-@checked
-def infer_schema(
-    values: np.ndarray,
-    names: Sequence[str] | None = None,
-    units: Sequence[str] | Mapping[str, str] | None = None,
-    kind: str | Sequence[str] | Mapping[str, str] | None = None,
-    *,
-    dtypes: Sequence[str] | None = None,
-    labels: Mapping[str, Sequence[str]] | None = None,
-) -> Schema:
-    """Guess the schema of `values` by the rules of `reverie.data.inference`.
-
-    Parameters
-    ----------
-    values : (n, *event) numbers; of a `LazyTable` every k-th row is looked at, and the extremes of all.
-    names : one per column, such as "pt1" or "pt1 [GeV]"; default x0, x1, ... or "pixel".
-    units : one per column, or by name; default what brackets in the names say.
-    kind : what is known better than guessed: one kind for all, one per column, or by name.
-    dtypes : the type each column had before it became part of `values`.
-    labels : Words behind the codes 0, 1, ... of the columns that were text, by name.
-
-    Raises
-    ------
-    InputError
-        If the number of names, units or kinds is not that of the columns, or if the values of a
-        column contradict the kind it is told to be.
-    """
-    table, ends = values.ndim == 2, None
-    if isinstance(values, LazyTable):
-        values, ends = _looked_at(values)
-    parts = [values[:, j] for j in range(values.shape[1])] if table else [values]
-    default = [f"x{j}" for j in range(len(parts))] if table else ["pixel"]
-    pairs = [split_unit(str(name)) for name in _per_column("names", names, default, default)]
-    plain = [name for name, _ in pairs]
-    given = _per_column("units", units, plain, [unit for _, unit in pairs])
-    kinds = _per_column("kind", [kind] * len(parts) if isinstance(kind, str) else kind, plain, [None] * len(parts))
-    types = list(dtypes) if dtypes is not None else [values.dtype.name] * len(parts)
-    columns = []
-    limits = [None] * len(parts) if ends is None else ends
-    for x, name, unit, given_kind, dtype, limit in zip(parts, plain, given, kinds, types, limits, strict=True):
-        if labels and name in labels:
-            words = tuple(labels[name])
-            guess = {"kind": "categorical", "levels": tuple(range(len(words))), "labels": words, "integral": True}
-        else:
-            guess = infer_column(_typed(x, dtype), name, unit, limit) if table else infer_event(x, limit)
-        if given_kind is not None and given_kind != guess["kind"]:
-            guess = _of_kind(x, name, str(given_kind), guess)
-        columns.append(Column(name=name, unit=unit, dtype=dtype, **guess))
-    return Schema(tuple(columns), values.shape[1:], values.dtype.name)
 
 
 def split_unit(header: str) -> tuple[str, str]:
@@ -298,114 +255,18 @@ def split_unit(header: str) -> tuple[str, str]:
     return match[1].strip(), (match[2] if match[2] is not None else match[3]).strip()
 
 
-def _per_column(what: str, given: Any, names: Sequence[str], default: Sequence[Any]) -> list[Any]:
-    if given is None:
-        return list(default)
-    if isinstance(given, Mapping):
-        for name in given:
-            if name not in names:
-                raise UnknownNameError("column", name, names)
-        return [given.get(name, other) for name, other in zip(names, default, strict=True)]
-    if isinstance(given, str) or len(given) != len(names):
-        n = 1 if isinstance(given, str) else len(given)
-        raise InputError(f"Expected {what} for {len(names)} column(s), got {n}. Give one per column, as a list.")
-    return list(given)
+def in_columns(rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> list[str]:
+    """Return rows of words as aligned lines; columns whose head, in the first row, is in `right` end on the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = [">" if head in right else "<" for head in rows[0]]
+    return ["  ".join(f"{c:{s}{w}}" for c, s, w in zip(row, sides, widths, strict=True)).rstrip() for row in rows]
 
 
-def _looked_at(values: LazyTable) -> tuple[np.ndarray, list[tuple[float, float]]]:
-    """Return some rows of a large table, and the least and the greatest value of each column in all of it."""
-    most = MOST_ROWS if values.ndim == 2 else max(1, MOST_CELLS // math.prod(values.shape[1:]))
-    low, high = values.summary.low, values.summary.high
-    sample = values[:: max(1, -(-len(values) // most))]
-    return sample, [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+_EMPTY = (("unit", ""), ("integral", False))
+_PROPERTIES = [field.name for field in fields(Column)]
 
 
-def _typed(x: np.ndarray, dtype: str) -> np.ndarray:
-    exact = np.dtype(dtype).kind in "iub" if dtype != "str" else False
-    return np.asarray(x).astype(dtype) if exact and bool(np.isfinite(x).all()) else np.asarray(x)
-
-
-def _of_kind(x: np.ndarray, name: str, kind: str, guess: dict[str, Any]) -> dict[str, Any]:
-    """Return the properties of a column whose kind the user has given, from what was guessed of it."""
-    if kind not in KIND_NAMES:
-        raise UnknownNameError("kind of column", kind, KIND_NAMES)
-    good = np.asarray(x[np.isfinite(x)])
-    known: dict[str, Any] = {"kind": kind, "integral": guess.get("integral", False)}
-    if kind in ("spin", "integer") and not _agrees(good, kind):
-        wanted = "-1 and +1 only" if kind == "spin" else "whole numbers only"
-        raise InputError(f"Expected {wanted} in the {kind} column {name!r}, got other values. Give another kind.")
-    if kind == "periodic" and good.size:
-        known["lower"], known["upper"] = circle_around(float(good.min()), float(good.max()))
-    elif kind == "categorical":
-        known["levels"] = tuple(float(v) for v in np.unique(good))
-    elif kind in ("bounded", "pixel") and good.size:
-        lower, upper = guess.get("lower"), guess.get("upper")
-        known["lower"] = float(good.min()) if lower is None else lower
-        known["upper"] = float(good.max()) if upper is None else upper
-    elif kind in ("continuous", "integer"):
-        known |= {"lower": guess.get("lower"), "upper": guess.get("upper")}
-    return known
-
-
-def _agrees(x: np.ndarray, kind: str) -> bool:
-    return bool((np.abs(x) == 1).all()) if kind == "spin" else bool((x == np.rint(x)).all())
-
-
-def _completed(column: Column) -> dict[str, Any]:
-    new: dict[str, Any] = {}
-    for name in ("lower", "upper", "period", "atom"):
-        value = getattr(column, name)
-        new[name] = None if value is None else float(value)
-    if column.kind == "periodic":
-        ends = None if new["lower"] is None or new["upper"] is None else new["upper"] - new["lower"]
-        new["period"] = new["period"] or ends or 2 * math.pi
-        new["lower"] = -new["period"] / 2 if new["lower"] is None else new["lower"]
-        new["upper"] = new["lower"] + new["period"]
-    if column.kind == "spin":
-        new |= {"lower": -1.0, "upper": 1.0, "levels": (-1.0, 1.0)}
-    elif column.levels is not None:
-        new["levels"] = tuple(float(v) for v in column.levels)
-    if column.kind in ("integer", "spin"):
-        new["integral"] = True
-    return new
-
-
-def _check(column: Column) -> None:
-    low, high = column.lower, column.upper
-    if column.kind in ("bounded", "pixel") and (low is None or high is None):
-        raise InputError(f"Expected lower and upper for the {column.kind} column {column.name!r}. Give both ends.")
-    if low is not None and high is not None and not low < high:
-        raise InputError(f"Expected lower < upper for column {column.name!r}, got {low:g} and {high:g}. Correct one.")
-    if column.kind == "categorical" and not column.levels:
-        raise InputError(f"Expected levels for the categorical column {column.name!r}, got none. Give levels=(0, 1).")
-    if column.labels is not None and len(column.labels) != len(column.levels or ()):
-        raise InputError(f"Expected a label for each level of column {column.name!r}, got {len(column.labels)}.")
-
-
-def _levels_text(column: Column) -> str:
-    shown = column.labels or tuple(_number(v) for v in column.levels or ())
-    text = ", ".join(shown[:6])
-    return f"{text}, ... ({len(shown)} levels)" if len(shown) > 6 else text
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
-
-
-def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    empty = {"unit": "", "integral": False}
-    kept = {key: value for key, value in record.items() if value is not None and value != empty.get(key)}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in kept.items()}
-
-
-def _first_repeated(names: Sequence[str]) -> str | None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _check_properties(given: Mapping[str, object]) -> None:
+    for key in given:
+        if key not in _PROPERTIES:
+            raise UnknownNameError("property of a column", key, _PROPERTIES)

@@ -11,10 +11,10 @@ import contextlib
 import math
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from reverie.core.arguments import checked
 from reverie.core.errors import FolderError, InputError
 from reverie.core.resources import check_disk
 from reverie.data.formats import WRITERS, Layout, Writer
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 __all__ = ["WRITERS", "Sink", "check_regular", "check_room", "open_sink"]
 
@@ -87,7 +90,7 @@ class Sink:
             self._temporary.unlink()
 
     @contextlib.contextmanager
-    def _answering_for_disk(self) -> Any:
+    def _answering_for_disk(self) -> Iterator[None]:
         try:
             yield
         except (OSError, RuntimeError) as error:  # h5py reports a full disk as RuntimeError on closing
@@ -108,7 +111,7 @@ def open_sink(
     *,
     names: Sequence[str] | None = None,
     event_shape: Sequence[int],
-    dtype: Any = "float32",
+    dtype: "DTypeLike | Sequence[DTypeLike]" = "float32",
     n_total: int | None = None,
     labels: Mapping[str, Sequence[str]] | None = None,
 ) -> Sink:
@@ -140,7 +143,12 @@ def open_sink(
     check_regular(target)
     if not os.access(target.parent, os.W_OK):
         raise FolderError(f"Expected to write {target}, got a folder that forbids it. Choose another place.")
-    types = _types(dtype, shape)
+    n = math.prod(shape)
+    given: list[Any] = list(dtype) if isinstance(dtype, (list, tuple)) else [dtype]
+    types = [np.dtype("int64" if str(t) == "str" else t) for t in given]
+    if isinstance(dtype, (list, tuple)) and len(types) != n and not (len(types) == 1 and len(shape) > 1):
+        raise InputError(f"Expected one type or {n}, got {len(types)}. Give one per column.")
+    types = types if len(types) == n else types * n
     if n_total is not None:
         check_room(target, n_total, sum(t.itemsize for t in types))
     return Sink(target, Layout(_feature_names(names, shape), shape, types, n_total, labels or {}))
@@ -170,13 +178,3 @@ def _feature_names(names: Sequence[str] | None, shape: tuple[int, ...]) -> list[
         return [f"x{j}" for j in range(n)]
     stem = str(names[0]) if names else "pixel"
     return [f"{stem}_" + "_".join(str(i) for i in index) for index in np.ndindex(*shape)]
-
-
-def _types(dtype: Any, shape: tuple[int, ...]) -> list[np.dtype]:
-    n = math.prod(shape)
-    several = isinstance(dtype, (list, tuple))
-    given = list(dtype) if several else [dtype]
-    if several and len(given) != n and not (len(given) == 1 and len(shape) > 1):
-        raise InputError(f"Expected one type or {n}, got {len(given)}. Give one per column.")
-    types = [np.dtype("int64" if str(t) == "str" else t) for t in given]
-    return types if len(types) == n else types * n

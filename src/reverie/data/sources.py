@@ -15,15 +15,14 @@ show them; `reverie.data.dataset.check_trainable` refuses them before a model is
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from reverie.core.arguments import checked
 from reverie.core.errors import InputError, ReverieError, nearest
 from reverie.core.lazy import LazyTable, is_large
-from reverie.core.tables import Raw
 from reverie.data.dataset import Dataset
 from reverie.data.formats import READERS, Format, suffix_of
-from reverie.data.schema import infer_schema, split_unit
+from reverie.data.inference import infer_schema
+from reverie.data.schema import split_unit
 
 __all__ = ["READERS", "read"]
 
@@ -71,7 +70,7 @@ def read(
         raise
     except Exception as error:  # what a library raises over a damaged file is not foreseen; the remedy is the same
         raise _unreadable(file, form.content, error) from None
-    provenance: dict[str, Any] = {"source": str(file), "format": suffix_of(file), "rows_in_file": len(raw.values)}
+    provenance: dict[str, object] = {"source": str(file), "format": suffix_of(file), "rows_in_file": len(raw.values)}
     if inner is not None:
         provenance["key"] = inner
     mapped_from = getattr(raw.values, "filename", None)
@@ -79,18 +78,15 @@ def read(
         provenance["memory_map"] = str(mapped_from)
     if len(raw.values) == 0:
         raise InputError(f"Expected events in {file.name}, got none. Check how the file was written.")
-    values: Any = LazyTable(raw.values) if is_large(raw.values) else raw.values
-    schema = infer_schema(values, raw.names, kind=kind, dtypes=raw.dtypes, labels=_plain_labels(raw))
+    values = LazyTable(raw.values) if is_large(raw.values) else raw.values
+    labels = {split_unit(name)[0]: words for name, words in raw.labels.items()}
+    schema = infer_schema(values, raw.names, kind=kind, dtypes=raw.dtypes, labels=labels)
     data = Dataset(values, schema=schema, provenance=provenance)
     if names is not None and data.names != names:
         data = data.select(names)
     if weights is not None:
         data = Dataset(data.values, schema=data.schema, weights=weights, provenance=provenance)
     return data.drop_missing() if drop_missing else data
-
-
-def _plain_labels(raw: Raw) -> dict[str, tuple[str, ...]]:
-    return {split_unit(name)[0]: words for name, words in raw.labels.items()}
 
 
 def _chosen(columns: Sequence[str] | str | None, weights: str | None) -> list[str] | None:

@@ -164,8 +164,8 @@ def bin_columns(
     Parameters
     ----------
     real, generated : Values, shape (n,) each, possibly empty; those that are not finite are left out.
-    kind : One of `reverie.core.types.KINDS`; discrete kinds get bins centred on integers or levels, periodic ones the
-        full circle, bounded ones the full range.
+    kind : Kind of the column, as in `reverie.data.schema`; discrete kinds get bins centred on integers or levels,
+        periodic ones the full circle, bounded ones the full range.
     limits : Range to show instead of the automatic one.
     n_bins : Number of bins instead of the automatic one; ignored for discrete columns.
     weights : Event weights of `real`, negative ones too, shape (n,).

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.data.schema import Column, Schema, infer_schema
+from reverie.data.inference import infer_schema
+from reverie.data.schema import Column, Schema
 from reverie.data.transforms import (
     Columns,
     Identity,

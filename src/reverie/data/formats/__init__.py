@@ -27,7 +27,7 @@ from reverie.core.errors import InputError, MissingDependencyError
 if TYPE_CHECKING:
     from reverie.core.tables import Raw
 
-__all__ = ["FORMATS", "READERS", "WRITERS", "Format", "Layout", "Reader", "Writer", "cast", "suffix_of"]
+__all__ = ["FORMATS", "READERS", "WRITERS", "Format", "Layout", "Reader", "Writer", "cast", "suffix_of", "words_of"]
 
 Reader: TypeAlias = "Callable[[Path, str | None, Sequence[str] | None], Raw]"
 
@@ -146,3 +146,8 @@ def cast(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
             raise InputError(f"Expected whole numbers, got {bad} NaN or inf. Give a floating-point type.")
         x = np.rint(x)
     return x.astype(dtype)
+
+
+def words_of(codes: np.ndarray, words: Sequence[str]) -> list[str]:
+    """Return the word behind each code 0, 1, ..."""
+    return [str(words[int(code)]) for code in codes]

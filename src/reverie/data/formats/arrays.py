@@ -4,7 +4,7 @@ A large array (`reverie.core.lazy`) that is packed is unpacked once into a memor
 """
 
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from reverie.core.lazy import exceeds_memory
 from reverie.core.resources import check_memory
 from reverie.core.tables import Raw, join_columns, to_raw
 from reverie.data.formats import Layout, cast
-from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped
+from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped, mapped_columns
 
 __all__ = ["NpyWriter", "known_column", "one_of", "pick", "read_npy", "read_npz"]
 
@@ -36,21 +36,26 @@ def read_npz(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
 
 
 def one_of(found: Mapping[str, Any], path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
-    """Return one array of several, or arrays of one axis and one length as columns."""
+    """Return one array of several, or arrays of one axis and one length as columns.
+
+    `found` holds arrays of NumPy, or data sets of an open HDF5 file, which are read when they are indexed.
+    """
     numbers = {name: item for name, item in found.items() if item.dtype.kind in "biufV" and item.ndim > 0}
     flat = [name for name, item in numbers.items() if item.ndim == 1 and item.dtype.names is None]
     columns = len(flat) == len(numbers) and len({len(numbers[name]) for name in flat}) == 1
     if key is None and columns and (names is not None or len(numbers) > 1):
-        wanted = flat if names is None else [known_column(name, flat) for name in names]
-        still_packed = not isinstance(numbers[wanted[0]], np.ndarray)
-        if still_packed and exceeds_memory((len(numbers[wanted[0]]), len(wanted))):
-            return _unpacked_columns(path, {name: numbers[name] for name in wanted})
-        return join_columns({name: numbers[name][()] for name in wanted})
+        wanted = {name: numbers[name] for name in (flat if names is None else [known_column(n, flat) for n in names])}
+        first = next(iter(wanted.values()))
+        if isinstance(first, np.ndarray) or not exceeds_memory((len(first), len(wanted))):
+            return join_columns({name: item[()] for name, item in wanted.items()})
+        starts = range(0, len(first), ROWS_AT_ONCE)
+        blocks = ([item[start : start + ROWS_AT_ONCE] for item in wanted.values()] for start in starts)
+        return mapped_columns(path, {name: item.dtype for name, item in wanted.items()}, len(first), blocks)
     shapes = {name: f"{name} {tuple(item.shape)}" for name, item in numbers.items()}
     item = numbers[pick(list(numbers), path, key, "array", shapes)]
-    heads: Any = getattr(item, "attrs", {}).get("names")
-    is_to_map = item.ndim > 1 and item.dtype.fields is None and exceeds_memory(item.shape)
-    raw = to_raw(_as_events(_unpacked_item(path, item) if is_to_map else item[()]))
+    heads = getattr(item, "attrs", {}).get("names")
+    is_packed = not isinstance(item, np.ndarray) and item.ndim > 1 and item.dtype.fields is None
+    raw = to_raw(_as_events(_unpacked(path, item) if is_packed and exceeds_memory(item.shape) else item[()]))
     return raw if heads is None else Raw(raw.values, [h if isinstance(h, str) else h.decode() for h in heads])
 
 
@@ -110,30 +115,11 @@ def _as_events(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1, 1) if array.ndim == 1 and array.dtype.names is None else array
 
 
-def _unpacked_columns(path: Path, columns: Mapping[str, Any]) -> Raw:
-    """Return columns of one length, of a large table, from a memory map."""
-    dtypes, n_rows = [item.dtype for item in columns.values()], len(next(iter(columns.values())))
-
-    def blocks() -> Iterator[np.ndarray]:
-        for start in range(0, n_rows, ROWS_AT_ONCE):
-            yield np.stack([item[start : start + ROWS_AT_ONCE] for item in columns.values()], axis=1)
-
-    shape, dtype = (len(columns),), np.result_type(*dtypes)
-    values = mapped(path, list(columns), event_shape=shape, dtype=dtype, n_rows=n_rows, blocks=blocks)
-    return Raw(values, list(columns), [dtype.name for dtype in dtypes])
-
-
-def _unpacked_item(path: Path, item: Any) -> np.ndarray:
-    """Return a large array of an open file as a memory map: of an HDF5 data set in one piece, in the file itself."""
-    if isinstance(item, np.ndarray):  # of an archive, which has been read
-        return item
+def _unpacked(path: Path, item: Any) -> np.ndarray:
+    """Return a large data set of an HDF5 file as a memory map: in the file itself, where it lies there in one piece."""
     offset = item.id.get_offset()
     if offset is not None and not item.external:
         return np.memmap(path, dtype=item.dtype, mode="r", offset=offset, shape=item.shape)
     size = max(1, ROWS_AT_ONCE * 8 // max(1, item[:1].size))
-
-    def blocks() -> Iterator[np.ndarray]:
-        return (item[start : start + size] for start in range(0, len(item), size))
-
-    shape = item.shape[1:]
-    return mapped(path, [item.name], event_shape=shape, dtype=item.dtype, n_rows=len(item), blocks=blocks)
+    blocks = (item[start : start + size] for start in range(0, len(item), size))
+    return mapped(path, [item.name], item.shape, item.dtype, blocks)

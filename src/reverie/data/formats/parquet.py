@@ -1,7 +1,6 @@
 """Parquet files: columns of numbers or words, by pyarrow (extra ``io``)."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reverie.core.checks import check_different
 from reverie.core.errors import InputError
 from reverie.core.lazy import exceeds_memory
 from reverie.core.tables import Raw, check_width, join_columns
-from reverie.data.formats import Layout
+from reverie.data.formats import Layout, words_of
 from reverie.data.formats.arrays import known_column
-from reverie.data.formats.text import words_of
-from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped
+from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped_columns
 from reverie.data.schema import split_unit
 
-__all__ = ["ParquetWriter", "read"]
+__all__ = ["ParquetWriter", "is_number", "numbers_of", "read"]
 
 ROW_GROUP_BYTES = 1 << 22  # small blocks are held back until they fill one: a group costs a reader time of its own
 
@@ -27,20 +26,17 @@ def read(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
     """Return the columns `names` of a Parquet file, or all."""
     file = pq.ParquetFile(path)
     plain = [split_unit(field)[0] for field in file.schema_arrow.names]
-    twice = next((name for name, n in Counter(plain).items() if n > 1), None)
-    if twice is not None:
-        raise InputError(f"Expected different column names in {path.name}, got {twice!r} twice. Rename one.")
+    check_different(plain, f" in {path.name}")
     fields = dict(zip(plain, file.schema_arrow.names, strict=True))
-    wanted = plain if names is None else [known_column(name, fields) for name in names]
+    wanted = {name: fields[name] for name in (plain if names is None else [known_column(n, fields) for n in names])}
     check_width(len(wanted), path.name)
-    if exceeds_memory((file.metadata.num_rows, len(wanted))):
-        found = _unpacked(path, file, {fields[name]: name for name in wanted})
-        if found is not None:
-            return found
+    types = [file.schema_arrow.field(field).type for field in wanted.values()]
+    if exceeds_memory((file.metadata.num_rows, len(wanted))) and all(map(is_number, types)):
+        return _unpacked(path, file, wanted)
     # a name with a dot would be taken for a field within a column, so all are read where there is one
-    dotted = any("." in fields[name] for name in wanted)
-    table = file.read(columns=None if dotted else [fields[name] for name in wanted])
-    return join_columns({fields[name]: _arrow_column(table[fields[name]], name) for name in wanted})
+    dotted = any("." in field for field in wanted.values())
+    table = file.read(columns=None if dotted else list(wanted.values()))
+    return join_columns({field: _column(table[field], name) for name, field in wanted.items()})
 
 
 class ParquetWriter:
@@ -53,7 +49,7 @@ class ParquetWriter:
         # No two floats are the same: a dictionary of them takes five times as long to write and half as much room more
         repeated: Any = [n for n, t in layout.types_by_name.items() if n in layout.labels or t.kind != "f"] or False
         self._file = pq.ParquetWriter(path, self._schema, compression="zstd", use_dictionary=repeated)
-        self._held: list[Any] = []
+        self._held: list[pa.Table] = []
 
     def write(self, block: np.ndarray) -> None:
         """Append a block (n, *event)."""
@@ -76,34 +72,34 @@ class ParquetWriter:
             self._file.write_table(pa.concat_tables(held))
 
 
-def _unpacked(path: Path, file: pq.ParquetFile, wanted: Mapping[str, str]) -> Raw | None:
-    """Return the columns of numbers of a large file from a memory map; None where some hold words."""
-    kinds = [file.schema_arrow.field(name).type for name in wanted]
-    if not all(pa.types.is_integer(k) or pa.types.is_floating(k) or pa.types.is_boolean(k) for k in kinds):
-        return None
-    dtypes = [np.dtype(k.to_pandas_dtype()) for k in kinds]
+def _unpacked(path: Path, file: pq.ParquetFile, wanted: Mapping[str, str]) -> Raw:
+    """Return columns of numbers (name -> field) of a large file from a memory map."""
     groups = [file.metadata.row_group(g) for g in range(file.metadata.num_row_groups)]
-    places = [file.schema_arrow.get_field_index(name) for name in wanted]
-    for j, place in enumerate(places):
-        found = [group.column(place).statistics for group in groups]
-        if dtypes[j].kind != "f" and any(one is None or one.null_count for one in found):
-            dtypes[j] = np.dtype(np.float64)  # what is missing becomes NaN
-
-    def blocks() -> Iterator[np.ndarray]:
-        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=list(wanted)):
-            columns = [_arrow_column(batch.column(name), shown) for name, shown in wanted.items()]
-            yield np.stack([x.astype(dtype) for x, dtype in zip(columns, dtypes, strict=True)], axis=1)
-
-    shape, n_rows, dtype = (len(wanted),), file.metadata.num_rows, np.result_type(*dtypes)
-    values = mapped(path, list(wanted), event_shape=shape, dtype=dtype, n_rows=n_rows, blocks=blocks)
-    return Raw(values, list(wanted), [dtype.name for dtype in dtypes])
+    dtypes: dict[str, np.dtype] = {}
+    for field in wanted.values():
+        dtype = np.dtype(file.schema_arrow.field(field).type.to_pandas_dtype())
+        found = [group.column(file.schema_arrow.get_field_index(field)).statistics for group in groups]
+        has_gaps = dtype.kind != "f" and any(one is None or one.null_count for one in found)
+        dtypes[field] = np.dtype(np.float64) if has_gaps else dtype  # what is missing becomes NaN
+    batches = file.iter_batches(batch_size=ROWS_AT_ONCE, columns=list(dtypes))
+    blocks = ([_column(batch.column(field), name) for name, field in wanted.items()] for batch in batches)
+    return mapped_columns(path, dtypes, file.metadata.num_rows, blocks)
 
 
-def _arrow_column(column: Any, name: str) -> np.ndarray:
+def is_number(kind: pa.DataType) -> bool:
+    """Tell whether a type of Arrow holds real numbers."""
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+
+
+def numbers_of(column: "pa.Array | pa.ChunkedArray") -> np.ndarray:
+    """Return a column of numbers of Arrow; what is missing becomes NaN."""
+    return (column.cast(pa.float64()) if column.null_count else column).to_numpy(zero_copy_only=False)
+
+
+def _column(column: "pa.Array | pa.ChunkedArray", name: str) -> np.ndarray:
     kind = column.type
     if pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return np.array(column.to_pylist(), dtype=object)
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+    if not is_number(kind):
         raise InputError(f"Expected numbers in column {name!r}, got {kind}. Leave the column out (--columns).")
-    filled = column.cast(pa.float64()) if column.null_count else column
-    return filled.to_numpy(zero_copy_only=False)
+    return numbers_of(column)

@@ -1,6 +1,6 @@
 """ROOT files: a TTree or RNTuple of flat branches, by uproot (extra ``root``)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from reverie.core.lazy import exceeds_memory
 from reverie.core.tables import Raw, check_width, join_columns
 from reverie.data.formats import Layout
 from reverie.data.formats.arrays import known_column, pick
-from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped
+from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped_columns
 
 __all__ = ["RootWriter", "read"]
 
@@ -27,8 +27,11 @@ def read(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
         branches: list[str] = list(tree.keys())
         wanted = branches if names is None else [known_column(name, branches) for name in names]
         check_width(len(wanted), path.name)
-        if exceeds_memory((tree.num_entries, len(wanted))):
-            return _unpacked(path, tree, wanted)
+        first = {name: x.dtype for name, x in _flat(tree.arrays(wanted, library="np", entry_stop=2), wanted).items()}
+        if exceeds_memory((tree.num_entries, len(wanted))) and all(dtype.kind in "biuf" for dtype in first.values()):
+            parts = tree.iterate(wanted, library="np", step_size=ROWS_AT_ONCE)
+            blocks = (list(_flat(columns, wanted).values()) for columns in parts)
+            return mapped_columns(path, first, tree.num_entries, blocks, [tree.name])
         columns = tree.arrays(wanted, library="np")
     return join_columns(_flat(columns, wanted))
 
@@ -52,35 +55,18 @@ class RootWriter:
         self._file.close()
 
 
-def _unpacked(path: Path, tree: Any, wanted: Sequence[str]) -> Raw:
-    """Return the branches of a large tree from a memory map."""
-    first = join_columns(_flat(tree.arrays(wanted, library="np", entry_stop=2), wanted))
-    if first.labels:
-        return join_columns(_flat(tree.arrays(wanted, library="np"), wanted))
-
-    def blocks() -> Iterator[np.ndarray]:
-        for columns in tree.iterate(wanted, library="np", step_size=ROWS_AT_ONCE):
-            yield join_columns(_flat(columns, wanted)).values
-
-    shape, dtype, n_rows = first.values.shape[1:], first.values.dtype, tree.num_entries
-    values = mapped(path, [tree.name, *wanted], event_shape=shape, dtype=dtype, n_rows=n_rows, blocks=blocks)
-    return Raw(values, first.names, first.dtypes)
-
-
 def _flat(columns: Mapping[str, np.ndarray], wanted: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the branches, those of k numbers an event as k columns; of a varying number they are refused."""
     objects = [name for name in wanted if columns[name].dtype == object]
     jagged = [name for name in objects if not (len(columns[name]) and isinstance(columns[name][0], str))]
-    flat: dict[str, np.ndarray] = {}
-    for name in wanted:
-        x = columns[name]
-        if x.ndim == 2:
-            flat.update({f"{name}_{k}": x[:, k] for k in range(x.shape[1])})
-        else:
-            flat[name] = x
     if jagged:
         rest = ",".join(name for name in wanted if name not in jagged)[:120]
         raise InputError(
             f"Expected one number per event in every branch, got a varying number in {', '.join(jagged[:6])}. "
             f"Choose flat branches, as in --columns {rest or 'a,b'}."
         )
+    flat: dict[str, np.ndarray] = {}
+    for name in wanted:
+        x = columns[name]
+        flat |= {f"{name}_{k}": x[:, k] for k in range(x.shape[1])} if x.ndim == 2 else {name: x}
     return flat

@@ -13,20 +13,20 @@ import csv
 import gzip
 import re
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
+from reverie.core.checks import check_different
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.tables import Raw, check_width, join_columns
-from reverie.data.formats import Layout
+from reverie.data.formats import Layout, words_of
 from reverie.data.schema import split_unit
 
-__all__ = ["CsvWriter", "read", "read_text", "words_of"]
+__all__ = ["CsvWriter", "read", "read_text"]
 
 _MISSING = ("", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "null", "NULL", "None")
 _COMMENTS = ("#", "%")
@@ -69,10 +69,8 @@ def read_text(path: Path, columns: Sequence[str] | None = None, names: Sequence[
             raise UnknownNameError("column", name, plain)
     wanted = list(range(len(plain))) if columns is None else [plain.index(name) for name in columns]
     found = _with_pyarrow(path, layout, wanted)
-    if found is None:
-        found = _with_numpy(path, layout, wanted)
-    if found is None:
-        found = _line_by_line(path, layout, wanted)
+    found = _with_numpy(path, layout, wanted) if found is None else found
+    found = _line_by_line(path, layout, wanted) if found is None else found
     return join_columns({layout.names[j]: x for j, x in zip(wanted, found, strict=True)})
 
 
@@ -85,17 +83,20 @@ def _open(path: Path) -> IO[str]:
 def _layout(path: Path, names: Sequence[str] | None) -> _Layout:
     skip, first, comment = _first_line(path)
     delimiter = next((d for d in ("\t", ";", ",") if d in first), None)
-    fields = _fields(first, delimiter)
-    check_width(len(fields), path.name)
-    header = None
-    if names is None and not any(_is_number(field) for field in fields):
+    fields, above = _fields(first, delimiter), _fields(comment, delimiter) if comment else []
+    n = len(fields)
+    check_width(n, path.name)
+    if names is not None and len(names) != n:
+        raise InputError(f"Expected {len(names)} columns in {path.name}, got {n}. Check the file.")
+    header = [f"x{j}" for j in range(n)] if names is None else list(names)
+    if names is None and not any(_number(field) is not None for field in fields):
         header, skip = fields, skip + 1
-    elif comment and len(_fields(comment, delimiter)) == len(fields) and not any(map(_is_number, comment.split())):
-        header = _fields(comment, delimiter)
-    if names is not None and len(names) != len(fields):
-        raise InputError(f"Expected {len(names)} columns in {path.name}, got {len(fields)}. Check the file.")
-    found = list(names) if names is not None else header
-    return _Layout(delimiter, _named(found, len(fields), path), skip)
+    elif names is None and len(above) == n and not any(_number(word) is not None for word in comment.split()):
+        header = above
+    if names is None:
+        header = [name or f"column{j + 1}" for j, name in enumerate(header)]
+        check_different([split_unit(name)[0] for name in header], f" in {path.name}")
+    return _Layout(delimiter, header, skip)
 
 
 def _first_line(path: Path) -> tuple[int, str, str]:
@@ -114,75 +115,58 @@ def _first_line(path: Path) -> tuple[int, str, str]:
     raise InputError(f"Expected rows of numbers in {path.name}, got none. Check how the file was written.")
 
 
-def _named(header: list[str] | None, n: int, path: Path) -> list[str]:
-    if header is None:
-        return [f"x{j}" for j in range(n)]
-    names = [name or f"column{j + 1}" for j, name in enumerate(header)]
-    plain = [split_unit(name)[0] for name in names]
-    twice = next((name for name, n_times in Counter(plain).items() if n_times > 1), None)
-    if twice is not None:
-        raise InputError(f"Expected different column names in {path.name}, got {twice!r} twice. Rename one.")
-    return names
-
-
 def _fields(line: str, delimiter: str | None) -> list[str]:
     if delimiter is None:
         return line.split()
     return [field.strip() for field in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))]
 
 
-def _is_number(text: str) -> bool:
-    return _number(text) is not None
-
-
 def _number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        pass
-    if re.fullmatch(r"[-+]?[\d.]+[dD][-+]?\d+", text.strip()):  # Fortran's double precision
-        return float(re.sub("[dD]", "e", text))
-    return None
+        is_fortran = re.fullmatch(r"[-+]?[\d.]+[dD][-+]?\d+", text.strip())  # its double precision
+        return float(re.sub("[dD]", "e", text)) if is_fortran else None
 
 
-def _with_pyarrow(path: Path, layout: _Layout, wanted: list[int]) -> list[Any] | None:
-    if layout.delimiter is None:
-        return None
+def _with_pyarrow(path: Path, layout: _Layout, wanted: list[int]) -> list[np.ndarray] | None:
+    """Return numbers, or words none of which is a number; None where only the slow way can judge."""
     try:
         import pyarrow as pa
         from pyarrow import csv as arrow
     except ModuleNotFoundError:
         return None
+    from reverie.data.formats.parquet import is_number, numbers_of
+
+    if layout.delimiter is None:
+        return None
     keys = [f"f{j}" for j in range(len(layout.names))]
-    chosen = [keys[j] for j in wanted]
-    convert = arrow.ConvertOptions(include_columns=chosen, null_values=list(_MISSING), strings_can_be_null=True)
     try:
         table = arrow.read_csv(
             path,
             read_options=arrow.ReadOptions(skip_rows=layout.skip, column_names=keys),
             parse_options=arrow.ParseOptions(delimiter=layout.delimiter),
-            convert_options=convert,
+            convert_options=arrow.ConvertOptions(
+                include_columns=[keys[j] for j in wanted], null_values=list(_MISSING), strings_can_be_null=True
+            ),
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError):
         return None
-    found = [_from_arrow(column, pa) for column in table.columns]
-    return None if table.num_rows == 0 or any(x is None for x in found) else found
+    found = []
+    for column in table.columns if table.num_rows else ():
+        if pa.types.is_string(column.type):
+            words = [word for word in column.unique().to_pylist() if word is not None]
+            if any(_number(word) is not None or _DECIMAL_COMMA.fullmatch(word) for word in words):
+                return None
+            found.append(np.array(column.to_pylist(), object))
+        elif is_number(column.type):
+            found.append(numbers_of(column))
+        else:
+            return None
+    return found or None
 
 
-def _from_arrow(column: Any, pa: Any) -> np.ndarray | None:
-    """Return numbers, or words none of which is a number; None where only the slow way can judge."""
-    kind = column.type
-    if pa.types.is_string(kind):
-        words = column.unique().to_pylist()
-        odd = any(w is not None and (_is_number(w) or _DECIMAL_COMMA.fullmatch(w)) for w in words)
-        return None if odd else np.array(column.to_pylist(), object)
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        return None
-    filled = column.cast(pa.float64()) if column.null_count else column
-    return filled.to_numpy(zero_copy_only=False)
-
-
-def _with_numpy(path: Path, layout: _Layout, wanted: list[int]) -> list[Any] | None:
+def _with_numpy(path: Path, layout: _Layout, wanted: list[int]) -> list[np.ndarray] | None:
     try:
         with _open(path) as lines:
             for _ in range(layout.skip):
@@ -192,43 +176,35 @@ def _with_numpy(path: Path, layout: _Layout, wanted: list[int]) -> list[Any] | N
                 table = np.loadtxt(lines, delimiter=layout.delimiter, ndmin=2, comments=_COMMENTS)
     except ValueError:
         return None
-    if table.shape[0] == 0 or table.shape[1] != len(layout.names):
-        return None
-    return [table[:, j] for j in wanted]
+    return [table[:, j] for j in wanted] if len(table) and table.shape[1] == len(layout.names) else None
 
 
-def _line_by_line(path: Path, layout: _Layout, wanted: list[int]) -> list[Any]:
+def _line_by_line(path: Path, layout: _Layout, wanted: list[int]) -> list[np.ndarray]:
     tokens: list[list[str]] = [[] for _ in wanted]
     numbers: list[int] = []
-    for number, fields in _rows(path, layout):
-        if len(fields) != len(layout.names):
-            raise InputError(
-                f"Expected {len(layout.names)} fields on every line of {path.name}, got {len(fields)} on line "
-                f"{number}. Correct that line."
-            )
-        numbers.append(number)
-        for column, j in zip(tokens, wanted, strict=True):
-            column.append(fields[j].strip())
+    with _open(path) as lines:
+        for _ in range(layout.skip):
+            next(lines)
+        reader = csv.reader(lines, delimiter=layout.delimiter or " ", skipinitialspace=True)
+        split = ((k, line.split()) for k, line in enumerate(lines, 1))
+        for number, fields in split if layout.delimiter is None else ((reader.line_num, row) for row in reader):
+            if not fields or fields[0].lstrip().startswith(_COMMENTS):
+                continue
+            numbers.append(layout.skip + number)
+            if len(fields) != len(layout.names):
+                raise InputError(
+                    f"Expected {len(layout.names)} fields on every line of {path.name}, got {len(fields)} on line "
+                    f"{numbers[-1]}. Correct that line."
+                )
+            for column, j in zip(tokens, wanted, strict=True):
+                column.append(fields[j].strip())
     if not numbers:
         raise InputError(f"Expected rows of numbers in {path.name}, got a header only. Check how it was written.")
     return [_converted(t, numbers, layout.names[j], path) for t, j in zip(tokens, wanted, strict=True)]
 
 
-def _rows(path: Path, layout: _Layout) -> Iterator[tuple[int, list[str]]]:
-    with _open(path) as lines:
-        for _ in range(layout.skip):
-            next(lines)
-        if layout.delimiter is None:
-            rows: Iterator[tuple[int, list[str]]] = ((k, line.split()) for k, line in enumerate(lines, layout.skip + 1))
-        else:
-            reader = csv.reader(lines, delimiter=layout.delimiter, skipinitialspace=True)
-            rows = ((layout.skip + reader.line_num, fields) for fields in reader)
-        for number, fields in rows:
-            if fields and not fields[0].lstrip().startswith(_COMMENTS):
-                yield number, fields
-
-
-def _converted(tokens: list[str], numbers: list[int], name: str, path: Path) -> Any:
+def _converted(tokens: list[str], numbers: list[int], name: str, path: Path) -> np.ndarray:
+    """Return one column: integers, floating-point numbers, or words where no field is a number."""
     values = [None if token in _MISSING else _number(token) for token in tokens]
     odd = [k for k, (v, token) in enumerate(zip(values, tokens, strict=True)) if v is None and token not in _MISSING]
     if not odd:
@@ -251,26 +227,19 @@ class CsvWriter:
     def __init__(self, path: Path, layout: Layout) -> None:
         self._layout = layout
         self._file = path.open("w", encoding="utf-8", newline="")
-        csv.writer(self._file, lineterminator="\n").writerow(layout.names)
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._rows.writerow(layout.names)
 
     def write(self, block: np.ndarray) -> None:
         """Append a block (n, *event)."""
-        columns = [self._texts(name, x) for name, x in self._layout.columns(block).items()]
-        self._file.writelines(",".join(row) + "\n" for row in zip(*columns, strict=True))
+        columns = []
+        for name, x in self._layout.columns(block).items():
+            if name in self._layout.labels:
+                columns.append(words_of(x, self._layout.labels[name]))
+            else:  # a float32 as the shortest digits that give the same one
+                columns.append(x.astype(str).tolist() if x.dtype.kind == "f" and x.dtype.itemsize < 8 else x.tolist())
+        self._rows.writerows(zip(*columns, strict=True))
 
     def close(self) -> None:
         """Write what is held back, and close the file."""
         self._file.close()
-
-    def _texts(self, name: str, x: np.ndarray) -> list[str]:
-        if name in self._layout.labels:
-            words = words_of(x, self._layout.labels[name])
-            return ['"' + w.replace('"', '""') + '"' if any(mark in w for mark in ',"\n') else w for w in words]
-        if x.dtype.kind == "f" and x.dtype.itemsize < 8:
-            return x.astype(str).tolist()  # the shortest digits that give the same float32
-        return [repr(value) for value in x.tolist()]
-
-
-def words_of(codes: np.ndarray, words: Sequence[str]) -> list[str]:
-    """Return the word behind each code 0, 1, ..."""
-    return [str(words[int(code)]) for code in codes]
