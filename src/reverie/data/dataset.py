@@ -342,7 +342,7 @@ def describe(dataset: Dataset) -> str:
     """
     schema, w = dataset.schema, dataset.weights
     shape = " x ".join(str(n) for n in schema.event_shape) + (" columns" if schema.is_table else " each")
-    rows = [("column", "kind", "unit", *_MARKS, "notes")]
+    rows: list[tuple[str, ...]] = [("column", "kind", "unit", *_MARKS, "notes")]
     for column, x in zip(schema.columns, dataset.values.T if schema.is_table else [dataset.values], strict=True):
         good = np.asarray(x[np.isfinite(x)]) if x.dtype.kind == "f" else np.asarray(x)
         is_constant = good.size and bool((good == good.flat[0]).all())
