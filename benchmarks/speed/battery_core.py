@@ -48,7 +48,7 @@ def main() -> None:
     print(f"{2 * half} rows, {options.features} features, B = {options.permutations}, {options.threads} thread(s)")
     relabel = _timed("relabellings", lambda: relabellings(half, half, options.permutations, generator))
     directions = draw_directions(options.features, options.directions, generator)
-    _timed("KS, AD, W1, energy by feature", lambda: marginal_columns(z, relabel))
+    _timed("KS and AD by feature", lambda: marginal_columns(z, relabel))
     _timed(f"{directions.shape[1]} directions, W1 and energy", lambda: sliced_columns(z, relabel, directions))
     _timed("correlations", lambda: correlation_columns(z, relabel))
     _timed("polynomial kernel", lambda: polynomial_columns(z, relabel))

@@ -17,9 +17,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from reverie.validation.permutation import signed_measures
 from reverie.validation.permutation.multiple_testing import permutation_p
 from reverie.validation.permutation.relabelling import Computed, Relabellings, relabellings
-from reverie.validation.statistics import kernel_features as features
 from reverie.validation.statistics import marginal, moments
 from reverie.validation.statistics.correlations import correlation_columns, correlation_difference
 from reverie.validation.statistics.kernel_features import draw_frequencies, fourier_columns, polynomial_columns
@@ -33,14 +33,13 @@ from reverie.validation.statistics.kernels import (
     polynomial_mmd,
 )
 from reverie.validation.statistics.marginal import (
-    Marginal,
     anderson_darling,
     energy_distance_1d,
     ks_distance,
     marginal_columns,
     wasserstein_1d,
 )
-from reverie.validation.statistics.moments import hotelling
+from reverie.validation.statistics.moments import FEATURES, hotelling, normal_scores
 from reverie.validation.statistics.sliced import (
     draw_directions,
     energy_by_slices,
@@ -90,14 +89,23 @@ FREQUENCIES = draw_frequencies(3, 50, torch.Generator().manual_seed(0))
 SLICES = {"n_directions": 9}
 
 
-def _first(z: Tensor, relabel: Relabellings) -> Marginal:
-    return marginal_columns(z, relabel, [0])[0]
+AXIS = torch.ones(1, 1, dtype=torch.float64)
 
 
-def _in_blocks(module: object, columns: Columns) -> Callable[[Tensor, Relabellings, int], Computed]:
+def _first(z: Tensor, relabel: Relabellings) -> tuple[Computed, Computed]:
+    return marginal_columns(z[:, :1], relabel)[0]
+
+
+def _along_axis(z: Tensor, relabel: Relabellings) -> tuple[Computed, Computed]:
+    return sliced_columns(z[:, :1], relabel, AXIS)
+
+
+def _in_blocks(
+    module: object, columns: Columns, size: str = "_ROWS", factor: int = 1
+) -> Callable[[Tensor, Relabellings, int], Computed]:
     def blocked(z: Tensor, relabel: Relabellings, block_size: int) -> Computed:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "_ROWS", block_size)
+            patch.setattr(module, size, factor * block_size)
             return columns(z, relabel)
 
     return blocked
@@ -116,34 +124,42 @@ def _of_distances(kernel: Callable[[Tensor], Tensor], plain: Callable[[Tensor, T
 
 
 def _of_features(columns: Columns, plain: Callable[[Tensor, Tensor], Tensor] | None = None, **settings) -> Case:
-    return Case(columns, plain, _in_blocks(features, columns), **settings)
+    return Case(columns, plain, _in_blocks(signed_measures, columns), **settings)
 
 
-def _all_moments(z: Tensor, relabel: Relabellings) -> Computed:
-    return hotelling(z, relabel, "means, widths and correlations")
+def _hotelling(features: str, fault: str) -> Case:
+    def columns(z: Tensor, relabel: Relabellings) -> Computed:
+        return hotelling(FEATURES[features](normal_scores(z, relabel.weights)), relabel)[0]
+
+    return Case(columns, None, _in_blocks(signed_measures, columns), fault=fault)
 
 
 SKELETON = runpy.run_path(str(Path(__file__).parents[2] / "docs/developer/skeletons/statistic.py"))
 CASES = {
-    "KS": _along_paths(lambda z, r: _first(z, r).ks, lambda x, y: ks_distance(x[:, :1], y[:, :1])),
+    "KS": _along_paths(lambda z, r: _first(z, r)[0], lambda x, y: ks_distance(x[:, :1], y[:, :1])),
     "Anderson-Darling": _along_paths(
-        lambda z, r: _first(z, r).ad, lambda x, y: anderson_darling(x[:, :1], y[:, :1]), grows=True
+        lambda z, r: _first(z, r)[1], lambda x, y: anderson_darling(x[:, :1], y[:, :1]), grows=True
     ),
-    "W1": _along_paths(lambda z, r: _first(z, r).w1, lambda x, y: wasserstein_1d(x[:, 0], y[:, 0])),
-    "energy in 1-D": _along_paths(lambda z, r: _first(z, r).energy, lambda x, y: energy_distance_1d(x[:, 0], y[:, 0])),
+    "W1": _along_paths(lambda z, r: _along_axis(z, r)[0], lambda x, y: wasserstein_1d(x[:, 0], y[:, 0])),
+    "energy in 1-D": _along_paths(lambda z, r: _along_axis(z, r)[1], lambda x, y: energy_distance_1d(x[:, 0], y[:, 0])),
     "sliced Wasserstein": _along_paths(
-        lambda z, r: sliced_columns(z, r, DIRECTIONS).w1, lambda x, y: sliced_wasserstein(x, y, **SLICES)
+        lambda z, r: sliced_columns(z, r, DIRECTIONS)[0], lambda x, y: sliced_wasserstein(x, y, **SLICES)
     ),
     "sliced energy": _along_paths(
         lambda z, r: energy_by_slices(z, r, DIRECTIONS), lambda x, y: sliced_energy_distance(x, y, **SLICES)
     ),
-    "correlation difference": Case(correlation_columns, correlation_difference, fault="correlation"),
+    "correlation difference": Case(
+        correlation_columns,
+        correlation_difference,
+        _in_blocks(moments, correlation_columns, "_NUMBERS", 67),  # so many numbers are held for one row
+        fault="correlation",
+    ),
     "energy distance": _of_distances(energy_kernel, energy_distance),
     "MMD": _of_distances(gaussian_kernel(1.5), lambda x, y: mmd(x, y, bandwidth=1.5)),
     "MMD, random features": _of_features(lambda z, r: fourier_columns(z, r, [1.5], FREQUENCIES)[0]),
     "polynomial MMD, monomials": _of_features(polynomial_columns, polynomial_mmd, moves=False),
-    "Hotelling T², means": Case(hotelling, None, _in_blocks(moments, hotelling)),
-    "Hotelling T², correlations": Case(_all_moments, None, _in_blocks(moments, _all_moments), fault="correlation"),
+    "Hotelling T², means": _hotelling("means", "shift"),
+    "Hotelling T², correlations": _hotelling("means, widths and correlations", "correlation"),
     "polynomial MMD, blocks": Case(
         polynomial_block_columns,
         polynomial_mmd,

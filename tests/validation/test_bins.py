@@ -11,8 +11,15 @@ from scipy import stats
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.validation.permutation.relabelling import relabellings
-from reverie.validation.statistics.bins import bin_regions, bin_statistic, compare_bins, fit_cells, region_names
-from reverie.validation.statistics.occupancy import mode_occupancy, occupancy
+from reverie.validation.statistics.occupancy import (
+    bin_regions,
+    bin_statistic,
+    compare_bins,
+    fit_cells,
+    mode_occupancy,
+    occupancy,
+    region_names,
+)
 
 Z = 3.89  # two-sided 1e-4
 

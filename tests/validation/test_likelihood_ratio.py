@@ -160,7 +160,7 @@ def _all_tests(z, relabel):
         "ratio": likelihood_ratio_columns(z, relabel).values,
         "smooth ratio": likelihood_ratio_columns(z, relabel, ridge=1e-2, quantile=0.9).values,
         "rough ratio": likelihood_ratio_columns(z, relabel, ridge=1e-5).values,
-        "KS": np.max([m.ks.values for m in marginal_columns(z, relabel)], axis=0),
+        "KS": np.max([ks.values for ks, _ in marginal_columns(z, relabel)], axis=0),
         "MMD": kernel_columns(z, relabel, [kernel])[0].values,
         "FD": frechet_columns(z, relabel).values,
     }

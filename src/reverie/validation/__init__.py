@@ -20,14 +20,13 @@ from reverie.validation.power.events_needed import detectable_auc, events_for_au
 from reverie.validation.power.study import power_study
 from reverie.validation.results.result import ValidationResult
 from reverie.validation.results.tests import ClassifierResult, TestResult
-from reverie.validation.statistics.bins import compare_bins
 from reverie.validation.statistics.constraints import check_constraints, conserved, mass_shell
 from reverie.validation.statistics.divergences import discriminator_divergences, histogram_divergences, knn_divergences
 from reverie.validation.statistics.fpd_kpd_kid import fpd_jetnet, kid, kpd_jetnet
 from reverie.validation.statistics.frechet import frechet_distance
 from reverie.validation.statistics.likelihood_ratio import likelihood_ratio_test
 from reverie.validation.statistics.memorisation import MemorisationResult, memorisation
-from reverie.validation.statistics.occupancy import mode_occupancy
+from reverie.validation.statistics.occupancy import compare_bins, mode_occupancy
 from reverie.validation.statistics.precision_recall import precision_recall_density_coverage
 from reverie.validation.suite import validate
 

@@ -25,11 +25,11 @@ from reverie.validation.inputs.components import MAX_COMPONENTS, fit_components
 from reverie.validation.inputs.samples import Samples
 from reverie.validation.permutation.duplicates import row_sets
 from reverie.validation.permutation.relabelling import N_GROUPS, Computed, Relabellings, relabellings
-from reverie.validation.statistics.bins import Bins, bin_regions, fit_cells
 from reverie.validation.statistics.constraints import TOLERANCE, Constraint, breaks, learnt_rules
 from reverie.validation.statistics.kernels import median_distance
 from reverie.validation.statistics.marginal import TAIL
 from reverie.validation.statistics.observables import Observable, evaluate_observables
+from reverie.validation.statistics.occupancy import Bins, bin_regions, fit_cells
 
 __all__ = [
     "MAX_FEATURES",

@@ -80,6 +80,11 @@ class Relabellings:
         return 1 / self.n + 1 / self.m
 
     @property
+    def row_weights(self) -> Tensor:
+        """The weights of the rows, shape (N,), float64: ones for rows that all count alike."""
+        return torch.ones(len(self.labels), dtype=torch.float64) if self.weights is None else self.weights
+
+    @property
     def n_groups(self) -> int:
         """2J, the number of jackknife groups of both samples."""
         return int(self.groups.max()) + 1
@@ -100,7 +105,7 @@ class Relabellings:
 
     def jackknife_masses(self, rows: Tensor | slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Return the normalised masses (rows, 2J) of x and of y, float64, with one group left out in each column."""
-        w = torch.ones(len(self.labels), dtype=torch.float64) if self.weights is None else self.weights
+        w = self.row_weights
         total = torch.zeros(self.n_groups, dtype=torch.float64).index_add_(0, self.groups, w)
         of_x = torch.arange(self.n_groups) < self.n_groups // 2
         kept = w[rows, None] * (self.groups[rows, None] != torch.arange(self.n_groups))

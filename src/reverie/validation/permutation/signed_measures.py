@@ -18,6 +18,7 @@ which is the mean over pairs i != j with weights a_i a_j. U - V = (A_u - A) + (D
 results: no difference of large numbers, since the cross term is the same in both.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,7 +29,19 @@ from reverie.core.types import ArrayLike
 from reverie.validation.inputs.tables import as_rows, as_weights
 from reverie.validation.permutation.relabelling import Computed, Relabellings, jackknife_error
 
-__all__ = ["as_computed", "measures", "observed_masses", "pool", "signed_columns", "within_shift"]
+__all__ = [
+    "Rows",
+    "as_computed",
+    "form_computed",
+    "measures",
+    "observed_masses",
+    "pool",
+    "row_sums",
+    "signed_columns",
+    "within_shift",
+]
+
+Rows = Callable[[slice], Tensor]  # a slice of rows -> what belongs to them (rows, ...)
 
 _ROWS = 4096
 
@@ -46,10 +59,23 @@ def signed_columns(relabel: Relabellings) -> Tensor:
     return S
 
 
+def row_sums(n_rows: int, features: Rows, columns: Rows) -> Tensor:
+    """Return sum_i f_i S_i over the rows, (k, columns) float64, for features (rows, k) and columns such as contrasts.
+
+    Blocks of rows are multiplied in the precision of the features and added up in double.
+    """
+    total = torch.zeros((), dtype=torch.float64)
+    for start in range(0, n_rows, _ROWS):
+        rows = slice(start, start + _ROWS)
+        f = features(rows)
+        total = (f.T @ columns(rows).to(f.dtype)).double() + total
+    return total
+
+
 def observed_masses(relabel: Relabellings) -> tuple[Tensor, Tensor]:
     """Return the normalised masses a of x and c of y, (N,) float64 each, of the observed labelling."""
     of_x = relabel.labels[:, 0].double()
-    w = torch.ones_like(of_x) if relabel.weights is None else relabel.weights
+    w = relabel.row_weights
     return w * of_x / (w @ of_x), w * (1 - of_x) / (w @ (1 - of_x))
 
 
@@ -59,6 +85,19 @@ def as_computed(columns: Tensor, relabel: Relabellings, *, shift: float = 0.0, d
     n_labellings = relabel.labels.shape[1]
     error = jackknife_error(values[n_labellings : n_labellings + relabel.n_groups])
     return Computed(values[:n_labellings], error, shift, detail)
+
+
+def form_computed(form: Tensor, relabel: Relabellings, diagonal: Tensor | float) -> Computed:
+    """Return the result of a quadratic form h^2 s^T K s, given for all columns of S.
+
+    Parameters
+    ----------
+    diagonal : (N,), k_ii, or one number for all.
+    """
+    form = form * relabel.unit**2
+    a, c = observed_masses(relabel)
+    shift = within_shift(a, float(form[-2]), diagonal) + within_shift(c, float(form[-1]), diagonal)
+    return as_computed(form, relabel, shift=shift)
 
 
 def within_shift(mass: Tensor, form: Any, diagonal: Tensor | float) -> Any:

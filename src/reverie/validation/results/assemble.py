@@ -12,11 +12,10 @@ from reverie.validation.permutation.multiple_testing import benjamini_hochberg, 
 from reverie.validation.power.biases import biases
 from reverie.validation.power.events_needed import events_needed, smallest_need, strongest_needs
 from reverie.validation.results.tests import ClassifierResult, TestResult
-from reverie.validation.statistics.bins import region_names
 from reverie.validation.statistics.constraints import TWINS, ConstraintResult, constraint_result, twin_result
 from reverie.validation.statistics.moments import column_distances
 from reverie.validation.statistics.observables import ObservableMeans, observable_means
-from reverie.validation.statistics.occupancy import Occupancy, occupancy
+from reverie.validation.statistics.occupancy import Occupancy, occupancy, region_names
 from reverie.validation.statistics.registry import CHECKS, CONSTRAINTS, OBSERVABLE_MEANS
 
 __all__ = ["constraint_results", "test_results", "observable_results", "events_and_biases", "region_occupancy"]

@@ -24,7 +24,6 @@ count alike: equal pairs of weighted events say nothing about the law that the w
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -256,13 +255,13 @@ def constraint_columns(broken: Tensor, relabel: Relabellings) -> np.ndarray:
     broken : (N, K) booleans, which of the pooled rows break which constraint, x first.
     """
     rows = torch.nonzero(broken.any(1))[:, 0]
-    w = torch.ones(len(broken), dtype=torch.float64) if relabel.weights is None else relabel.weights
+    w = relabel.row_weights
     masses = broken[rows].T * w[rows]
-    found = []
+    shares = []
     for labels, of_x in zip(relabel.labels[rows].split(_COLUMNS, 1), relabel.weight_of_x.split(_COLUMNS), strict=True):
         in_x = masses @ labels.double()
-        found.append((masses.sum(1, keepdim=True) - in_x) / (w.sum() - of_x) - in_x / of_x)
-    return torch.cat(found, dim=1).numpy()
+        shares.append((masses.sum(1, keepdim=True) - in_x) / (w.sum() - of_x) - in_x / of_x)
+    return torch.cat(shares, dim=1).numpy()
 
 
 def constraint_result(
@@ -309,20 +308,25 @@ def constraint_result(
     )
 
 
-def twin_result(sets_x: np.ndarray, sets_y: np.ndarray, **options: Any) -> ConstraintResult:
+def twin_result(
+    sets_x: np.ndarray, sets_y: np.ndarray, *, p_value: float, p_adjusted: float = 1.0, inflation: float = 1.0
+) -> ConstraintResult:
     """Return how many events have a twin in their own sample, in equal numbers of real and generated events.
 
     Parameters
     ----------
     sets_x, sets_y : (n,) and (m,), the set of equal rows of each real and generated event.
-    options : Other arguments of `constraint_result`.
+    p_value, p_adjusted, inflation : Arguments of `constraint_result`.
     """
     size = min(len(sets_x), len(sets_y))
-    samples = (sets_x[:size], sets_y[:size])
-    counted = [np.unique(sets, return_inverse=True, return_counts=True)[1:] for sets in samples]
-    twins, pairs = [counts[place] > 1 for place, counts in counted], [n_pairs(sets) for sets in samples]
+    twins, pairs = [], []
+    for sets in (sets_x[:size], sets_y[:size]):
+        _, place, counts = np.unique(sets, return_inverse=True, return_counts=True)
+        twins.append(counts[place] > 1)
+        pairs.append(n_pairs(sets))
     detail = f"{pairs[1]:,} equal pairs where real events of that number have {pairs[0]:,}" if any(pairs) else ""
-    return constraint_result(TWINS, *twins, inferred=True, detail=detail, **options)
+    more = {"p_value": p_value, "p_adjusted": p_adjusted, "inflation": inflation}
+    return constraint_result(TWINS, *twins, inferred=True, detail=detail, **more)
 
 
 def _exact(name: str, real: np.ndarray, generated: np.ndarray, *, inferred: bool) -> ConstraintResult:

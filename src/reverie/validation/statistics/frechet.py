@@ -21,15 +21,10 @@ d (d + 5)/(2n) for N(0, I_d) and n = m. Three ways to remove it:
                     1/5 to 1/2 of the rows, t = 1/n' + 1/m' (after Chong and Forsyth 2020). The fit is not
                     bounded: a value below zero is a fluctuation, and cutting it off would be a bias.
 
-Moments are sums over rows of 1, z_i and z_i z_j, so those of all relabellings, of all jackknife columns
-and of all subsets are one matrix product. With event weights w, 1/n is sum w^2 / (sum w)^2.
+With event weights w, 1/n is sum w^2 / (sum w)^2. Moments come from `reverie.validation.statistics.moments`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import reduce
-from operator import add
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -42,51 +37,15 @@ from reverie.core.random import as_generator
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.inputs.tables import as_rows, as_weights
 from reverie.validation.permutation.relabelling import Computed, Relabellings, jackknife_error, relabellings
+from reverie.validation.statistics.moments import labelled_moments, moment_sums
 
 __all__ = ["Debias", "frechet_between", "frechet_bias", "frechet_columns", "frechet_distance"]
 
 Debias = Literal["analytic", "permutation", "extrapolation"]
 
-_NUMBERS = 4_000_000  # held at once in a block, 32 MB
 _SUBSETS = 20  # of each size, in the extrapolation
 _FRACTIONS = tuple(1 / inverse for inverse in (2.0, 2.75, 3.5, 4.25, 5.0))  # of the rows; equidistant in 1/n
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """Sums over rows for K sets of rows: moments (K, 1 + d + d(d+1)/2) of w (1, z_i, z_i z_j), squares (K,) of w^2."""
-
-    moments: Tensor
-    squares: Tensor
-
-    def __add__(self, other: "_Sums") -> "_Sums":
-        return _Sums(self.moments + other.moments, self.squares + other.squares)
-
-    def __sub__(self, other: "_Sums") -> "_Sums":
-        return _Sums(self.moments - other.moments, self.squares - other.squares)
-
-    def pick(self, rows: slice) -> "_Sums":
-        return _Sums(self.moments[rows], self.squares[rows])
-
-    def total(self) -> "_Sums":
-        return _Sums(self.moments.sum(0, keepdim=True), self.squares.sum(0, keepdim=True))
-
-
-class _Fits(NamedTuple):
-    """Gaussian fits: mean (K, d), unbiased covariance (K, d, d) and one over the effective size (K,)."""
-
-    mean: Tensor
-    covariance: Tensor
-    inverse_size: Tensor
-
-
-class _Distances(NamedTuple):
-    """FD (K,), its share from the means (K,), its analytic bias (K,) and 1/n + 1/m (K,)."""
-
-    plain: Tensor
-    of_means: Tensor
-    bias: Tensor
-    unit: Tensor
+_NUMBERS = 4_000_000  # of covariances held at once, 32 MB
 
 
 def frechet_between(mean_x: Tensor, covariance_x: Tensor, mean_y: Tensor, covariance_y: Tensor) -> Tensor:
@@ -124,14 +83,15 @@ def frechet_columns(z: Tensor, relabel: Relabellings) -> Computed:
     The shift is minus the mean of the permutations (without any, minus the analytic bias), so the shown
     value is about 0 when both samples have one law. Error: jackknife of the plain FD, which no constant changes.
     """
-    first, jackknife = _labelled(z, relabel)
-    bias = first.plain[1:].mean() if len(first.plain) > 1 else first.bias[0]
-    means, rest = float(first.of_means[0]), float(first.plain[0] - first.of_means[0])
+    labelled, left_out = labelled_moments(z, relabel)
+    plain, of_means, analytic, _ = _distances(*labelled, z.shape[1])
+    bias = float(plain[1:].mean() if len(plain) > 1 else analytic[0])
+    means, rest = float(of_means[0]), float(plain[0] - of_means[0])
     return Computed(
-        first.plain.numpy(),
-        jackknife_error(jackknife.plain.numpy()),
-        -float(bias),
-        f"before the bias of {float(bias):.3g} is taken off, means make {means:.3g} and covariances {rest:.3g}",
+        plain.numpy(),
+        jackknife_error(_distances(*left_out, z.shape[1])[0].numpy()),
+        -bias,
+        f"before the bias of {bias:.3g} is taken off, means make {means:.3g} and covariances {rest:.3g}",
     )
 
 
@@ -173,122 +133,65 @@ def frechet_distance(
         check_choice("debias", debias, {"analytic": 0, "permutation": 0, "extrapolation": 0})
     generator = as_generator(random_state)
     n_permutations = n_permutations if debias == "permutation" else 0
-    w = as_weights(weights, len(z))
-    relabel = relabellings(len(x), len(y), n_permutations, generator, weights=w)
+    relabel = relabellings(len(x), len(y), n_permutations, generator, weights=as_weights(weights, len(z)))
     if debias == "extrapolation":
         values = _extrapolated(z, relabel, generator)
     else:
-        values = _debiased(z, relabel, debias)
+        (plain, _, bias, _), (left_out, _, left_bias, _) = (
+            _distances(*sums, z.shape[1]) for sums in labelled_moments(z, relabel)
+        )
+        values = torch.cat([plain[:1], left_out])
+        if debias == "permutation":
+            values = values - plain[1:].mean()
+        elif debias == "analytic":
+            values = values - torch.cat([bias[:1], left_bias])
     return Measured(float(values[0]), jackknife_error(values[1:].numpy()), min(len(x), len(y)))
 
 
-def _debiased(z: Tensor, relabel: Relabellings, debias: Debias | None) -> Tensor:
-    first, jackknife = _labelled(z, relabel)
-    plain = torch.cat([first.plain[:1], jackknife.plain])
-    if debias is None:
-        return plain
-    if debias == "permutation":
-        return plain - first.plain[1:].mean()
-    return plain - torch.cat([first.bias[:1], jackknife.bias])
-
-
-def _labelled(z: Tensor, relabel: Relabellings) -> tuple[_Distances, _Distances]:
-    # the labellings, then the observed one with each jackknife group left out
-    z, w = _prepared(z, relabel)
-    of_group = torch.arange(relabel.n_groups)
-
-    def columns(rows: slice) -> Tensor:
-        here = relabel.groups[rows, None] == of_group
-        return torch.cat([relabel.labels[rows], here], dim=1).double().mul_(w[rows, None])
-
-    sums = _sums(z, columns)
-    b = relabel.labels.shape[1]
-    labelled, groups = sums.pick(slice(b)), sums.pick(slice(b, None))
-    everything, observed = groups.total(), sums.pick(slice(1))
-    x, y = _left_out(observed, everything - observed, groups)
-    return _distances(labelled, everything - labelled, z.shape[1]), _distances(x, y, z.shape[1])
-
-
-def _left_out(x: _Sums, y: _Sums, groups: _Sums) -> tuple[_Sums, _Sums]:
-    # groups 0 ... J - 1 are taken from x, the others from y
-    of_x = (torch.arange(len(groups.squares)) < len(groups.squares) // 2).double()
-    from_x, from_y = (_Sums(groups.moments * k[:, None], groups.squares * k) for k in (of_x, 1 - of_x))
-    return x - from_x, y - from_y
-
-
 def _extrapolated(z: Tensor, relabel: Relabellings, generator: torch.Generator) -> Tensor:
-    # the subsets are drawn once: those of a jackknife column are the same without the rows of its group
-    z, w = _prepared(z, relabel)
-    chosen = torch.cat([_subsets(relabel.n, generator), _subsets(relabel.m, generator)])
-    parts = []
+    """Return FD_inf of both samples, and without each jackknife group, whose columns are subsets of the same rows."""
+    z, w = z.double() - z.double().mean(0), relabel.row_weights
+    chosen = []
+    for n in (relabel.n, relabel.m):
+        sizes = [max(2, round(n * fraction)) for fraction in _FRACTIONS for _ in range(_SUBSETS)]
+        ranks = torch.stack([torch.randperm(n, generator=generator) for _ in sizes], dim=1)
+        chosen.append(ranks < torch.tensor(sizes))
+    subsets, parts, half = torch.cat(chosen), [], relabel.n_groups // 2
     for group in range(relabel.n_groups):
         here = torch.nonzero(relabel.groups == group)[:, 0]
-        masses = chosen[here].double().mul_(w[here, None])
-        parts.append(_sums(z[here], masses.__getitem__))
-    half = len(parts) // 2
-    x, y = reduce(add, parts[:half]), reduce(add, parts[half:])
-    values = [_intercept(x, y, z.shape[1])]
-    values += [_intercept(x - part, y, z.shape[1]) for part in parts[:half]]
-    values += [_intercept(x, y - part, z.shape[1]) for part in parts[half:]]
-    return torch.stack(values)
+        parts.append(moment_sums(z[here], subsets[here].double().mul_(w[here, None]).__getitem__))
+    x, y = (torch.stack(of_sample).sum(0) for of_sample in (parts[:half], parts[half:]))
+
+    def intercept(x: Tensor, y: Tensor) -> Tensor:
+        plain, _, _, unit = _distances(x, y, z.shape[1])
+        t = unit - unit.mean()
+        return plain.mean() - (t @ plain) / t.square().sum() * unit.mean()
+
+    left_out = [intercept(x - part, y) if k < half else intercept(x, y - part) for k, part in enumerate(parts)]
+    return torch.stack([intercept(x, y), *left_out])
 
 
-def _subsets(n: int, generator: torch.Generator) -> Tensor:
-    sizes = [max(2, round(n * fraction)) for fraction in _FRACTIONS for _ in range(_SUBSETS)]
-    ranks = torch.stack([torch.randperm(n, generator=generator) for _ in sizes], dim=1)
-    return ranks < torch.tensor(sizes)
+def _distances(x: Tensor, y: Tensor, d: int) -> Tensor:
+    """Return FD, its share from the means, its analytic bias and 1/n + 1/m, (4, K), of K pairs of `moment_sums`."""
+    step, parts = max(1, _NUMBERS // d**2), []
+    for start in range(0, len(x), step):
+        (mean_x, covariance_x, inverse_n), (mean_y, covariance_y, inverse_m) = (
+            _gaussians(sums[start : start + step], d) for sums in (x, y)
+        )
+        distance = frechet_between(mean_x, covariance_x, mean_y, covariance_y)
+        bias = frechet_bias(covariance_x, covariance_y, inverse_n, inverse_m)
+        parts.append(torch.stack([distance, (mean_x - mean_y).square().sum(1), bias, inverse_n + inverse_m]))
+    return torch.cat(parts, dim=1)
 
 
-def _intercept(x: _Sums, y: _Sums, d: int) -> Tensor:
-    distances = _distances(x, y, d)
-    t = distances.unit - distances.unit.mean()
-    slope = (t @ distances.plain) / t.square().sum()
-    return distances.plain.mean() - slope * distances.unit.mean()
-
-
-def _prepared(z: Tensor, relabel: Relabellings) -> tuple[Tensor, Tensor]:
-    # second moments about the mean of all rows do not cancel
-    w = torch.ones(len(z), dtype=torch.float64) if relabel.weights is None else relabel.weights
-    return z.double() - z.double().mean(0), w
-
-
-def _sums(z: Tensor, columns: Callable[[slice], Tensor]) -> _Sums:
-    i, j = torch.triu_indices(z.shape[1], z.shape[1])
-    step = max(1, _NUMBERS // (len(i) + len(columns(slice(1))[0])))
-
-    def of_block(start: int) -> _Sums:
-        rows = slice(start, start + step)
-        block, masses = z[rows], columns(rows)
-        features = torch.cat([torch.ones_like(block[:, :1]), block, block[:, i] * block[:, j]], dim=1)
-        return _Sums(masses.T @ features, masses.square().sum(0))
-
-    return reduce(add, map(of_block, range(0, len(z), step)))
-
-
-def _fits(sums: _Sums, d: int) -> _Fits:
+def _gaussians(sums: Tensor, d: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean (K, d), unbiased covariance (K, d, d) and one over the effective size (K,) of `moment_sums`."""
     i, j = torch.triu_indices(d, d)
-    mass = sums.moments[:, :1]
-    mean, second = sums.moments[:, 1 : d + 1] / mass, sums.moments[:, d + 1 :] / mass
-    inverse_size = sums.squares / mass[:, 0].square()
+    mass, squares = sums[:, :1], sums[:, -1]
+    mean, second = sums[:, 1 : d + 1] / mass, sums[:, d + 1 : -1] / mass
+    inverse_size = squares / mass[:, 0].square()
     upper = (second - mean[:, i] * mean[:, j]) / torch.where(inverse_size < 1, 1 - inverse_size, 1.0)[:, None]
     covariance = upper.new_empty(len(mean), d, d)
     covariance[:, i, j] = upper
     covariance[:, j, i] = upper
-    return _Fits(mean, covariance, inverse_size)
-
-
-def _distances(x: _Sums, y: _Sums, d: int) -> _Distances:
-    step = max(1, _NUMBERS // d**2)
-    parts = []
-    for start in range(0, len(x.squares), step):
-        k = slice(start, start + step)
-        p, q = _fits(x.pick(k), d), _fits(y.pick(k), d)
-        parts.append(
-            _Distances(
-                frechet_between(p.mean, p.covariance, q.mean, q.covariance),
-                (p.mean - q.mean).square().sum(1),
-                frechet_bias(p.covariance, q.covariance, p.inverse_size, q.inverse_size),
-                p.inverse_size + q.inverse_size,
-            )
-        )
-    return _Distances(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+    return mean, covariance, inverse_size

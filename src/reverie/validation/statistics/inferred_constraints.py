@@ -16,6 +16,7 @@ stops there.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -53,65 +54,59 @@ def inferred_constraints(
     for j in range(real.shape[1]):
         for words, breaks in _column_rules(real[:, j]):
             shared.setdefault(words, (breaks, []))[1].append(j)
-    rules = [_rule(words, breaks, columns, names, slack) for words, (breaks, columns) in shared.items()]
+    rules = []
+    for words, (breaks, columns) in shared.items():
+        called, more = names[columns[0]], ", ..." if len(columns) > 2 else ""
+        if len(columns) > 1:
+            called = f"each of {called}, {names[columns[1]]}{more} ({len(columns)} features)"
+        rules.append(Rule(f"{called} is {words}", partial(_any_breaks, breaks, columns, slack[columns])))
     if padding and 1 < real.shape[1] <= MAX_PADDED:
         rules += _padding(real, names)
     return rules
 
 
-def _rule(words: str, breaks: _Breaks, columns: list[int], names: list[str], slack: np.ndarray) -> Rule:
-    called = names[columns[0]]
-    if len(columns) > 1:
-        called = f"each of {called}, {names[columns[1]]}{', ...' if len(columns) > 2 else ''} ({len(columns)} features)"
-    return Rule(f"{called} is {words}", lambda rows: np.asarray(breaks(rows[:, columns], slack[columns]).any(1)))
+def _any_breaks(breaks: _Breaks, columns: list[int], slack: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return np.asarray(breaks(rows[:, columns], slack).any(1))
 
 
 def _column_rules(column: np.ndarray) -> list[tuple[str, _Breaks]]:
+    """Return the rules of one column (n,): its levels, or else its edges and whole numbers."""
     levels, counts = np.unique(column, return_counts=True)
     if len(levels) <= MAX_LEVELS and counts.min() >= _SEEN:
-        return [(_level_words(levels), lambda values, slack: _off_levels(values, levels) > slack)]
-    rules = _edges(levels, counts)
+        return [_levels(levels)]
+    rules: list[tuple[str, _Breaks]] = []
+    for sign, word, edge, count in ((1, "at least", levels[0], counts[0]), (-1, "at most", levels[-1], counts[-1])):
+        values = np.sort(sign * column)
+        low = np.quantile(values, 0.05)
+        piles_up = count >= max(_SEEN, _PILE * len(column))
+        if piles_up or (len(values) > 100 and 0 <= values[0] < low / 20 and values[4] < low / 5):
+            bound = float(edge) if piles_up else 0.0
+            rules.append((f"{word} {bound:.6g}", partial(_beyond, sign, bound)))
     if np.array_equal(levels, np.round(levels)) and len(levels) > 1:
         rules.append(("whole", lambda values, slack: np.abs(values - np.round(values)) > slack))
     return rules
 
 
-def _off_levels(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    above = np.clip(np.searchsorted(levels, values), 0, len(levels) - 1)
-    below = np.maximum(above - 1, 0)
-    return np.minimum(np.abs(values - levels[above]), np.abs(values - levels[below]))
+def _levels(levels: np.ndarray) -> tuple[str, _Breaks]:
+    """Return the rule that values are one of `levels` (K,), which rise."""
 
+    def breaks(values: np.ndarray, slack: np.ndarray) -> np.ndarray:
+        above = np.clip(np.searchsorted(levels, values), 0, len(levels) - 1)
+        below = np.maximum(above - 1, 0)
+        return np.minimum(np.abs(values - levels[above]), np.abs(values - levels[below])) > slack
 
-def _level_words(levels: np.ndarray) -> str:
     shown = [f"{level:+g}" if levels.min() < 0 < level else f"{level:.6g}" for level in levels]
     if len(levels) > 6:
-        return f"one of {len(levels)} levels from {shown[0]} to {shown[-1]}"
-    return " or ".join([", ".join(shown[:-1]), shown[-1]]) if len(levels) > 1 else shown[0]
+        return f"one of {len(levels)} levels from {shown[0]} to {shown[-1]}", breaks
+    return " or ".join([", ".join(shown[:-1]), shown[-1]]) if len(levels) > 1 else shown[0], breaks
 
 
-def _edges(levels: np.ndarray, counts: np.ndarray) -> list[tuple[str, _Breaks]]:
-    least = max(_SEEN, _PILE * counts.sum())
-    rules = []
-    for sign, word, edge, count in ((1, "at least", levels[0], counts[0]), (-1, "at most", levels[-1], counts[-1])):
-        bound = float(edge) if count >= least else None
-        if bound is None and _reaches_zero(sign * np.repeat(levels, counts)):
-            bound = 0.0
-        if bound is not None:
-            rules.append((f"{word} {bound:.6g}", _beyond(sign, bound)))
-    return rules
-
-
-def _beyond(sign: int, bound: float) -> _Breaks:
-    return lambda values, slack: sign * (values - bound) < -slack
-
-
-def _reaches_zero(values: np.ndarray) -> bool:
-    values = np.sort(values)
-    reach = np.quantile(values, 0.05)
-    return len(values) > 100 and values[0] >= 0 and values[0] < reach / 20 and values[4] < reach / 5
+def _beyond(sign: int, bound: float, values: np.ndarray, slack: np.ndarray) -> np.ndarray:
+    return sign * (values - bound) < -slack
 
 
 def _padding(real: np.ndarray, names: list[str]) -> list[Rule]:
+    """Return the rule that columns are 0 where others are, none if no pair of columns shows it."""
     zero = (real == 0).astype(np.float64)
     share = zero.mean(0)
     never = zero.T @ (1 - zero) == 0  # [a, b]: no event has a = 0 and b != 0

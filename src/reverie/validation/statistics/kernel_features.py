@@ -17,7 +17,8 @@ spread is 3.5 times that of the exact kernel, from half the median on within 8 %
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from itertools import combinations_with_replacement
 
 import torch
@@ -25,14 +26,11 @@ from torch import Tensor
 
 from reverie.core.checks import check_positive
 from reverie.validation.permutation.relabelling import Computed, Relabellings
-from reverie.validation.permutation.signed_measures import as_computed, observed_masses, signed_columns, within_shift
+from reverie.validation.permutation.signed_measures import Rows, form_computed, row_sums, signed_columns
 
 __all__ = ["draw_frequencies", "fourier_columns", "n_monomials", "polynomial_columns"]
 
-Features = Callable[[slice], Tensor]  # rows of z -> (features, rows) float32
-
 _CHUNK = 2048  # features at once
-_ROWS = 4096
 
 
 def n_monomials(n_features: int, degree: int = 4) -> int:
@@ -49,9 +47,17 @@ def polynomial_columns(z: Tensor, relabel: Relabellings, *, degree: int = 4) -> 
     """Return the polynomial MMD^2 of pooled z (N, d) under every labelling, exactly, from its monomials."""
     check_positive("degree", degree, integer=True)
     u = torch.cat([z.double() / z.shape[1] ** 0.5, torch.ones(len(z), 1, dtype=torch.float64)], dim=1)
-    S, monomials = signed_columns(relabel), _monomials(z.shape[1] + 1, degree)
-    form = sum((_form(S, _products(u.float(), *part)) for part in monomials), torch.zeros(S.shape[1]).double())
-    return _computed(form, relabel, u.square().sum(1).pow(degree))
+    # which variables each monomial multiplies, (F, degree), and the product of the factorials of its exponents, (F,)
+    chosen = torch.tensor(list(combinations_with_replacement(range(u.shape[1]), degree)))
+    factorials, length = torch.ones(2, len(chosen))
+    for k in range(1, degree):
+        length = torch.where(chosen[:, k] == chosen[:, k - 1], length + 1, torch.ones(()))
+        factorials *= length
+    scales = (math.factorial(degree) / factorials).sqrt()[:, None]  # the root of the multinomial coefficient
+    S, v, form = signed_columns(relabel), u.float(), torch.zeros((), dtype=torch.float64)
+    for factors, scale in zip(chosen.split(_CHUNK), scales.split(_CHUNK), strict=True):
+        form = form + _form(S, partial(_monomials, v, factors, scale))
+    return form_computed(form, relabel, u.square().sum(1).pow(degree))
 
 
 def fourier_columns(
@@ -59,51 +65,22 @@ def fourier_columns(
 ) -> list[Computed]:
     """Return the Gaussian MMD^2 of pooled z (N, d) under every labelling, from shared random frequencies (d, M)."""
     z, S = z.double() - z.double().mean(0), signed_columns(relabel)
-    return [_computed(_form(S, _waves(z, frequencies / sigma)), relabel, 1.0) for sigma in bandwidths]
+    return [form_computed(_form(S, partial(_waves, z, frequencies / sigma)), relabel, 1.0) for sigma in bandwidths]
 
 
-def _form(S: Tensor, features: Features) -> Tensor:
-    # |phi^T S|^2 (columns,): products in single precision, sums over blocks of rows in double
-    total: Tensor | float = 0.0
-    for start in range(0, len(S), _ROWS):
-        rows = slice(start, start + _ROWS)
-        total = (features(rows) @ S[rows]).double() + total
-    return torch.as_tensor(total).square().sum(0)
+def _monomials(u: Tensor, factors: Tensor, scale: Tensor, rows: slice) -> Tensor:
+    v = u[rows].T.contiguous()
+    product = v[factors[:, 0]] * scale
+    for k in range(1, factors.shape[1]):
+        product *= v[factors[:, k]]
+    return product.T
 
 
-def _computed(form: Tensor, relabel: Relabellings, diagonal: Tensor | float) -> Computed:
-    form = form * relabel.unit**2
-    a, c = observed_masses(relabel)
-    shift = within_shift(a, float(form[-2]), diagonal) + within_shift(c, float(form[-1]), diagonal)
-    return as_computed(form, relabel, shift=shift)
+def _waves(z: Tensor, frequencies: Tensor, rows: slice) -> Tensor:
+    angles = (frequencies.T @ z[rows].T).float()
+    return (torch.cat([angles.cos(), angles.sin()]) / frequencies.shape[1] ** 0.5).T
 
 
-def _monomials(n_variables: int, degree: int) -> list[tuple[Tensor, Tensor]]:
-    # parts of at most _CHUNK monomials: which variables are multiplied (F, degree), and sqrt(multinomial) (F, 1)
-    chosen = torch.tensor(list(combinations_with_replacement(range(n_variables), degree)))
-    runs = torch.ones(len(chosen))  # the product of the factorials of the exponents
-    length = torch.ones(len(chosen))
-    for k in range(1, degree):
-        length = torch.where(chosen[:, k] == chosen[:, k - 1], length + 1, torch.ones(()))
-        runs *= length
-    scale = (math.factorial(degree) / runs).sqrt()[:, None]
-    return list(zip(chosen.split(_CHUNK), scale.split(_CHUNK), strict=True))
-
-
-def _products(u: Tensor, chosen: Tensor, scale: Tensor) -> Features:
-    def of_rows(rows: slice) -> Tensor:
-        v = u[rows].T.contiguous()
-        product = v[chosen[:, 0]] * scale
-        for k in range(1, chosen.shape[1]):
-            product *= v[chosen[:, k]]
-        return product
-
-    return of_rows
-
-
-def _waves(z: Tensor, frequencies: Tensor) -> Features:
-    def of_rows(rows: slice) -> Tensor:
-        angles = (frequencies.T @ z[rows].T).float()
-        return torch.cat([angles.cos(), angles.sin()]) / frequencies.shape[1] ** 0.5
-
-    return of_rows
+def _form(S: Tensor, features: Rows) -> Tensor:
+    """Return |phi^T S|^2, (columns,)."""
+    return row_sums(len(S), features, S.__getitem__).square().sum(0)

@@ -18,7 +18,6 @@ polynomial kernel depends on the origin, all others do not.
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from itertools import zip_longest
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,13 +25,7 @@ from torch import Tensor
 from reverie.core.checks import check_positive
 from reverie.core.types import ArrayLike
 from reverie.validation.permutation.relabelling import Computed, Relabellings
-from reverie.validation.permutation.signed_measures import (
-    as_computed,
-    measures,
-    observed_masses,
-    signed_columns,
-    within_shift,
-)
+from reverie.validation.permutation.signed_measures import form_computed, measures, signed_columns, within_shift
 
 __all__ = [
     "BANDWIDTH_FACTORS",
@@ -90,9 +83,12 @@ def kernel_columns(
     block_size : rows per block; the result does not depend on it.
     shares : Results of `kernel_share`, all in order, where the work is done already; their number changes nothing.
     """
-    z = _centred(z)
-    forms = _forms(z, relabel, kernels, _squared_distances, block_size) if shares is None else _joined(shares)
-    return _columns(z, forms, relabel, kernels, _squared_distances)
+    if shares is None:
+        shares = [kernel_share(z, relabel, kernels, share=(0, 1), block_size=block_size)]
+    # added up in the order of the rows: the last bits then depend on no number of shares
+    forms = reduce(torch.add, (part for turn in zip_longest(*shares) for part in turn if part is not None))
+    at_zero = [kernel(torch.zeros(1, dtype=torch.float64)) for kernel in kernels]
+    return [form_computed(form, relabel, float(one)) for form, one in zip(forms, at_zero, strict=True)]
 
 
 def kernel_share(
@@ -104,13 +100,14 @@ def kernel_share(
     ----------
     share : (k, n), every n-th block from the k-th on. Blocks have ever fewer pairs, so shares take about as long.
     """
-    return list(_parts(_centred(z), relabel, kernels, _squared_distances, block_size, share))
+    return list(_shuffled_parts(_centred(z), relabel, kernels, _squared_distances, block_size, share))
 
 
 def polynomial_block_columns(z: Tensor, relabel: Relabellings, *, degree: int = 4, block_size: int = 512) -> Computed:
     """Return the polynomial MMD^2 of pooled z (N, d) under every labelling, in N^2 operations."""
-    z, kernels = z.double(), [polynomial_kernel(z.shape[1], degree)]
-    return _columns(z, _forms(z, relabel, kernels, _inner_products, block_size), relabel, kernels, _inner_products)[0]
+    z, kernel = z.double(), polynomial_kernel(z.shape[1], degree)
+    forms = reduce(torch.add, _shuffled_parts(z, relabel, [kernel], _inner_products, block_size))
+    return form_computed(forms[0], relabel, kernel(z.square().sum(1)))
 
 
 def _centred(z: Tensor) -> Tensor:
@@ -118,30 +115,13 @@ def _centred(z: Tensor) -> Tensor:
     return z.double() - z.double().median(0).values
 
 
-def _columns(
-    z: Tensor, forms: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], pairs: Pairs
-) -> list[Computed]:
-    forms = forms * relabel.unit**2
-    shifts = _shifts(z, forms, observed_masses(relabel), kernels, pairs)
-    return [as_computed(form, relabel, shift=float(shift)) for form, shift in zip(forms, shifts, strict=True)]
-
-
-def _forms(z: Tensor, relabel: Relabellings, kernels: Sequence[Kernel], pairs: Pairs, block_size: int) -> Tensor:
-    return reduce(torch.add, _parts(z, relabel, kernels, pairs, block_size, (0, 1)))
-
-
-def _joined(shares: Sequence[Sequence[Tensor]]) -> Tensor:
-    # added up in the order of the rows, as `_forms` does: the last bits then depend on no number of shares
-    return reduce(torch.add, (part for turn in zip_longest(*shares) for part in turn if part is not None))
-
-
-def _parts(
+def _shuffled_parts(
     z: Tensor,
     relabel: Relabellings,
     kernels: Sequence[Kernel],
     pairs: Pairs,
     block_size: int,
-    share: tuple[int, int],
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[Tensor]:
     # rows in random order: sums of the observed column, x first, would grow large before y cancels them
     order = torch.randperm(len(z), generator=torch.Generator().manual_seed(0))
@@ -151,7 +131,10 @@ def _parts(
 def _quadratic_parts(
     z: Tensor, S: Tensor, kernels: Sequence[Kernel], pairs: Pairs, block_size: int, share: tuple[int, int] = (0, 1)
 ) -> Iterator[Tensor]:
-    # (kernels, columns) of each block of rows: its diagonal block counts once, those right of it twice
+    """Yield what each block of rows adds to all forms, (kernels, columns).
+
+    Its diagonal block counts once, those right of it twice.
+    """
     first, step = share
     for start in range(first * block_size, len(z), step * block_size):
         here = slice(start, start + block_size)
@@ -176,17 +159,6 @@ def _inner_products(x: Tensor, y: Tensor) -> Tensor:
     return x @ y.T
 
 
-def _shifts(
-    z: Tensor, forms: Tensor, masses: tuple[Tensor, Tensor], kernels: Sequence[Kernel], pairs: Pairs
-) -> list[Any]:
-    # U - V of every kernel; the last two columns of the forms are A and D
-    diagonal = z.new_zeros(len(z)) if pairs is _squared_distances else z.square().sum(1)
-    return [
-        sum(within_shift(mass, A, kernel(diagonal)) for mass, A in zip(masses, form[-2:], strict=True))
-        for form, kernel in zip(forms, kernels, strict=True)
-    ]
-
-
 def median_distance(z: Tensor, generator: torch.Generator, *, n_rows: int = 1000) -> float:
     """Return the median distance between rows of z (N, d), from at most `n_rows` of them.
 
@@ -194,11 +166,10 @@ def median_distance(z: Tensor, generator: torch.Generator, *, n_rows: int = 1000
     """
     keep = torch.randperm(len(z), generator=generator)[:n_rows]
     distances = torch.pdist(z.detach()[keep].double())
-    median = float(distances.median()) if len(distances) else 0.0
-    if median > 0:
-        return median
-    positive = distances[distances > 0]
-    return float(positive.median()) if len(positive) else 1.0
+    for some in (distances, distances[distances > 0]):
+        if len(some) and some.median() > 0:
+            return float(some.median())
+    return 1.0
 
 
 def energy_distance(
@@ -255,4 +226,7 @@ def polynomial_mmd(
 
 def _plain(z: Tensor, a: Tensor, c: Tensor, kernel: Kernel, pairs: Pairs, *, unbiased: bool, block_size: int) -> Tensor:
     forms = reduce(torch.add, _quadratic_parts(z, torch.stack([a - c, a, c], dim=1), [kernel], pairs, block_size))
-    return forms[0, 0] + (_shifts(z, forms, (a, c), [kernel], pairs)[0] if unbiased else 0.0)
+    if not unbiased:
+        return forms[0, 0]
+    diagonal = kernel(z.new_zeros(len(z)) if pairs is _squared_distances else z.square().sum(1))
+    return forms[0, 0] + within_shift(a, forms[0, 1], diagonal) + within_shift(c, forms[0, 2], diagonal)

@@ -31,7 +31,6 @@ Place and width of a feature are the weighted median and interquartile range, in
 divided by 1.349, the standard deviation of a normal law.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
 
@@ -46,7 +45,7 @@ from reverie.validation.permutation.relabelling import Computed, Relabellings, j
 from reverie.validation.permutation.signed_measures import (
     as_computed,
     measures,
-    observed_masses,
+    row_sums,
     signed_columns,
     within_shift,
 )
@@ -54,7 +53,6 @@ from reverie.validation.permutation.signed_measures import (
 __all__ = [
     "TAIL",
     "Ascending",
-    "Marginal",
     "anderson_darling",
     "ascending",
     "change_of_shape",
@@ -71,7 +69,6 @@ __all__ = [
 
 TAIL = 0.01  # on either side
 _ROWS = 256  # rows of 500 columns: half a megabyte, within the cache of one core
-_TAIL_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -140,42 +137,22 @@ def energy_shift(path: Ascending, a: Tensor, c: Tensor) -> float:
     return shift
 
 
-@dataclass(frozen=True)
-class Marginal:
-    """The four statistics of one feature; W1 in its unit, the energy distance squared in its unit."""
+def marginal_columns(z: Tensor, relabel: Relabellings) -> list[tuple[Computed, Computed]]:
+    """Return Kolmogorov-Smirnov's and Anderson-Darling's statistic of each column of pooled z (N, d), x first.
 
-    ks: Computed
-    ad: Computed
-    w1: Computed
-    energy: Computed
-
-
-def marginal_columns(z: Tensor, relabel: Relabellings, features: Sequence[int] | None = None) -> list[Marginal]:
-    """Return the statistics of single features under every labelling.
-
-    Parameters
-    ----------
-    z : (N, d), pooled rows, x first.
-    features : which columns of z; None takes all.
+    Both under every labelling.
     """
     S = signed_columns(relabel)
-    a, c = observed_masses(relabel)
     n_labellings, grain = relabel.labels.shape[1], gcd(relabel.n, len(relabel.labels)) / len(relabel.labels)
 
-    def one(j: int) -> Marginal:
-        path = ascending(z[:, j].double(), relabel.weights)
-        ks, ad, w1, energy = cumulative_norms(S, path)
+    def one(values: Tensor) -> tuple[Computed, Computed]:
+        ks, ad, _, _ = cumulative_norms(S, ascending(values.double(), relabel.weights))
         if relabel.weights is None:
             # D counts in steps of gcd(n, N)/N: off the jackknife, rounding makes equal values equal
             ks[:n_labellings] = (ks[:n_labellings] / grain).round() * grain
-        return Marginal(
-            ks=as_computed(ks * relabel.unit, relabel),
-            ad=as_computed(ad * relabel.unit, relabel),
-            w1=as_computed(w1 * relabel.unit, relabel),
-            energy=as_computed(energy * relabel.unit**2, relabel, shift=energy_shift(path, a, c)),
-        )
+        return as_computed(ks * relabel.unit, relabel), as_computed(ad * relabel.unit, relabel)
 
-    return list(shared(one, range(z.shape[1]) if features is None else features))
+    return list(shared(one, z.T))
 
 
 def ks_distance(
@@ -212,7 +189,13 @@ def wasserstein_1d(x: ArrayLike, y: ArrayLike, *, p: int = 1) -> Tensor:
 
 def wasserstein_powers(x: Tensor, y: Tensor, *, p: int = 1) -> Tensor:
     """Return W_p^p of each row of x (k, n) and the same row of y (k, m), (k,)."""
-    x, y, n, m = _in_order(x), _in_order(y), x.shape[1], y.shape[1]
+    n, m = x.shape[1], y.shape[1]
+    x, y = (
+        rows.sort(dim=1).values
+        if rows.requires_grad or rows.device.type != "cpu"
+        else torch.from_numpy(np.sort(rows.numpy(), axis=1))  # ten times as fast as torch where it has AVX-512
+        for rows in (x, y)
+    )
     if n == m:
         return (x - y).abs().double().pow(p).mean(1)
     steps = torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n]).unique()  # u in units of 1/(nm)
@@ -221,18 +204,8 @@ def wasserstein_powers(x: Tensor, y: Tensor, *, p: int = 1) -> Tensor:
     return (distance.pow(p) * (steps - left) / (n * m)).sum(1)
 
 
-def _in_order(x: Tensor) -> Tensor:
-    """Return x (k, n) with each row in rising order.
-
-    NumPy sorts with the vector instructions of the processor, ten times as fast as torch where it has AVX-512.
-    """
-    if x.requires_grad or x.device.type != "cpu":
-        return x.sort(dim=1).values
-    return torch.from_numpy(np.sort(x.numpy(), axis=1))
-
-
 def _plain(x: ArrayLike, y: ArrayLike, x_weights: ArrayLike | None, y_weights: ArrayLike | None) -> Tensor:
-    # (4, d), what `cumulative_norms` returns
+    """Return what `cumulative_norms` returns for each feature, (4, d)."""
     x, y = as_rows(x=x, y=y)
     z, a, c = measures(x, y, x_weights, y_weights)
     weights = len(x) * a + len(y) * c
@@ -251,12 +224,8 @@ def tail_columns(z: Tensor, relabel: Relabellings, edges: Tensor, others: Tensor
         part in.
     """
     outside = (z < edges[0]) | (z > edges[1])
-    values = torch.zeros(z.shape[1], relabel.labels.shape[1], dtype=torch.float64)
-    for start in range(0, len(z), _TAIL_ROWS):
-        rows = slice(start, start + _TAIL_ROWS)
-        values += outside[rows].T.double() @ relabel.contrasts(rows).double()
-    w = torch.ones(len(outside), dtype=torch.float64) if relabel.weights is None else relabel.weights
-    of_x, results = relabel.labels[:, 0], []
+    values = row_sums(len(z), lambda rows: outside[rows].double(), relabel.contrasts)
+    w, of_x, results = relabel.row_weights, relabel.labels[:, 0], []
     for j in range(z.shape[1]):
         x, y = (float(w[side & outside[:, j]].sum() / w[side].sum()) for side in (of_x, ~of_x))
         detail = f"{y:.2%} of generated and {x:.2%} of real events lie beyond its outer {2 * TAIL:.0%}"

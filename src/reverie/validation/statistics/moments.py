@@ -1,4 +1,4 @@
-"""Hotelling's T^2: means, widths and correlations of all features in one quadratic form.
+"""Hotelling's T^2: means, widths and correlations of all features in one quadratic form; first and second moments.
 
 Every feature becomes its normal scores, z = Phi^-1(mid-rank among all pooled rows / N) (van der Waerden 1952), so that
 neither units nor long tails matter and no label enters. Of the features f(z) of an event, with Delta the difference
@@ -20,23 +20,40 @@ only.
 
 For normal laws of one covariance D^2 is all that the likelihood-ratio test sees:
 `reverie.validation.power.events_needed` reads off it how many events that test needs.
+
+Frechet distance and correlations are functions of first and second moments, which are sums over rows of 1, z_i and
+z_i z_j: those of all relabellings, jackknife columns and subsets are one matrix product, in blocks of rows.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from reverie.validation.permutation.relabelling import Computed, Relabellings, jackknife_error
+from reverie.validation.permutation.signed_measures import Rows, row_sums
 
-__all__ = ["FEATURES", "column_distances", "hotelling", "hotelling_columns", "normal_scores"]
+__all__ = [
+    "FEATURES",
+    "column_distances",
+    "hotelling",
+    "hotelling_columns",
+    "labelled_moments",
+    "moment_sums",
+    "normal_scores",
+    "whitened",
+    "with_products",
+]
 
 MOST = 300
 _LEAST_ROWS = 10  # for each of the features beyond the means
 _CUT = 1e-8
-_ROWS = 4096
+_NUMBERS = 4_000_000  # held at once in a block of moments, 32 MB
+
+Pair: TypeAlias = tuple[Tensor, Tensor]  # of x and of y
 
 
 def normal_scores(z: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -53,6 +70,19 @@ def normal_scores(z: Tensor, weights: Tensor | None = None) -> Tensor:
     return scores
 
 
+def with_products(z: Tensor) -> Tensor:
+    """Return the columns of z (N, d) and all products z_i z_j with i <= j, (N, d + d (d + 1)/2)."""
+    i, j = torch.triu_indices(z.shape[1], z.shape[1])
+    return torch.cat([z, z[:, i] * z[:, j]], dim=1)
+
+
+FEATURES: dict[str, Callable[[Tensor], Tensor]] = {  # of normal scores (N, d)
+    "means": lambda z: z,
+    "means and widths": lambda z: torch.cat([z, z.square()], dim=1),
+    "means, widths and correlations": with_products,
+}
+
+
 def hotelling_columns(z: Tensor, relabel: Relabellings) -> list[tuple[str, Computed, int]]:
     """Return for each set of features that is tried its name, D^2 under every labelling, and its degrees of freedom.
 
@@ -66,59 +96,69 @@ def hotelling_columns(z: Tensor, relabel: Relabellings) -> list[tuple[str, Compu
     tried = [name for name, width in widths.items() if name == "means" or width <= most]
     if d == 1:
         tried = tried[:2]  # there are no correlations
-    return [(name, *_distance(FEATURES[name](scores), relabel)) for name in tried]
+    return [(name, *hotelling(FEATURES[name](scores), relabel)) for name in tried]
 
 
 def column_distances(z: Tensor, relabel: Relabellings) -> list[tuple[float, int]]:
     """Return D^2 of mean and width of each column of pooled z (N, d) alone, as observed, and its degrees of freedom."""
     observed = replace(relabel, labels=relabel.labels[:, :1], weight_of_x=relabel.weight_of_x[:1])
     scores = normal_scores(z, relabel.weights)
-    found = [_distance(FEATURES["means and widths"](scores[:, [j]]), observed) for j in range(z.shape[1])]
-    return [(float(one.values[0]), dof) for one, dof in found]
+    results = [hotelling(FEATURES["means and widths"](scores[:, [j]]), observed) for j in range(z.shape[1])]
+    return [(float(one.values[0]), dof) for one, dof in results]
 
 
-def hotelling(z: Tensor, relabel: Relabellings, features: str = "means") -> Computed:
-    """Return D^2 of one of `FEATURES` of pooled z (N, d) under every labelling."""
-    return _distance(FEATURES[features](normal_scores(z, relabel.weights)), relabel)[0]
-
-
-def _products(z: Tensor) -> Tensor:
-    rows, columns = torch.triu_indices(z.shape[1], z.shape[1])
-    return torch.cat([z, z[:, rows] * z[:, columns]], dim=1)
-
-
-FEATURES: dict[str, Callable[[Tensor], Tensor]] = {  # of normal scores (N, d)
-    "means": lambda z: z,
-    "means and widths": lambda z: torch.cat([z, z.square()], dim=1),
-    "means, widths and correlations": _products,
-}
-
-
-def _distance(f: Tensor, relabel: Relabellings) -> tuple[Computed, int]:
-    w = torch.ones(len(f), dtype=torch.float64) if relabel.weights is None else relabel.weights
+def hotelling(f: Tensor, relabel: Relabellings) -> tuple[Computed, int]:
+    """Return D^2 of features f (N, K) under every labelling, and its degrees of freedom."""
+    w = relabel.row_weights
     f = f - (w @ f) / w.sum()
-    eigenvalues, axes = torch.linalg.eigh((f.T * w) @ f / w.sum())
-    kept = eigenvalues > _CUT * eigenvalues[-1].clamp_min(1e-300)
-    white = f @ (axes[:, kept] / eigenvalues[kept].sqrt())
-    blocks = [slice(i, i + _ROWS) for i in range(0, len(f), _ROWS)]
-    change = sum((white[i].T @ relabel.contrasts(i).double() for i in blocks), torch.zeros(())) * relabel.unit
-    h = relabel.n * relabel.m / len(f) ** 2
-    values = _within(change.square().sum(0), h).numpy()
-    dof = int(kept.sum())
-    chance = float(values[1:].mean()) if len(values) > 1 else dof * relabel.unit
-    return Computed(values, _error(white @ change[:, 0], relabel, h), -chance), dof
-
-
-def _within(q: Tensor, h: float) -> Tensor:
+    white = whitened(f, (f.T * w) @ f / w.sum())
+    change = row_sums(len(f), white.__getitem__, relabel.contrasts) * relabel.unit
     # rounding can take q to its largest value 1/h, that of samples without overlap
-    return q / (1 - h * q).clamp_min(1e-9)
-
-
-def _error(score: Tensor, relabel: Relabellings, h: float) -> float:
-    """Return the jackknife error of D^2 along the one score (N,) that the observed labelling chose."""
-    x, y = relabel.jackknife_masses()
-    (a, aa), (b, bb) = ((mass.T @ score, mass.T @ score.square()) for mass in (x, y))
-    share = relabel.n / len(score)
+    q, h, dof = change.square().sum(0), relabel.n * relabel.m / len(f) ** 2, white.shape[1]
+    values = (q / (1 - h * q).clamp_min(1e-9)).numpy()
+    chance = float(values[1:].mean()) if len(values) > 1 else dof * relabel.unit
+    # the jackknife of D^2 along the one score that the observed labelling chose
+    score, share = white @ change[:, 0], relabel.n / len(f)
+    (a, aa), (b, bb) = ((mass.T @ score, mass.T @ score.square()) for mass in relabel.jackknife_masses())
     within = share * (aa - a.square()) + (1 - share) * (bb - b.square())
     left_out = (a - b).square() / within.clamp_min(1e-9)
-    return jackknife_error(np.asarray(left_out))
+    return Computed(values, jackknife_error(np.asarray(left_out)), -chance), dof
+
+
+def whitened(f: Tensor, covariance: Tensor) -> Tensor:
+    """Return f (N, K) in units of the axes of its covariance (K, K), (N, k): axes of no variance are left out."""
+    eigenvalues, axes = torch.linalg.eigh(covariance)
+    kept = eigenvalues > _CUT * eigenvalues[-1].clamp_min(1e-300)
+    return f @ (axes[:, kept] / eigenvalues[kept].sqrt())
+
+
+def moment_sums(z: Tensor, masses: Rows) -> Tensor:
+    """Return K sums over the rows of z (N, d), (K, 2 + d + d (d + 1)/2), for masses (rows, K).
+
+    Each is of w, w z_i, w z_i z_j with i <= j, and last of w^2; centred z do not cancel in second moments.
+    """
+    n_products = z.shape[1] * (z.shape[1] + 1) // 2
+    step, total = max(1, _NUMBERS // (n_products + masses(slice(1)).shape[1])), torch.zeros(())
+    for start in range(0, len(z), step):
+        rows = slice(start, start + step)
+        w, block = masses(rows), with_products(z[rows])
+        sums = w.T @ torch.cat([torch.ones_like(block[:, :1]), block], dim=1)
+        total = total + torch.cat([sums, w.square().sum(0)[:, None]], dim=1)
+    return total
+
+
+def labelled_moments(z: Tensor, relabel: Relabellings) -> tuple[Pair, Pair]:
+    """Return the `moment_sums` of x and y about the mean of pooled z (N, d): all labellings; each group left out.
+
+    The first two have a row for each labelling, the others one for each of the 2J jackknife groups of the observed one.
+    """
+    w, of_group = relabel.row_weights, torch.arange(relabel.n_groups)
+
+    def masses(rows: slice) -> Tensor:
+        in_group = relabel.groups[rows, None] == of_group
+        return torch.cat([relabel.labels[rows], in_group], dim=1).double().mul_(w[rows, None])
+
+    sums = moment_sums(z.double() - z.double().mean(0), masses)
+    x, groups = sums.split([relabel.labels.shape[1], relabel.n_groups])
+    both, of_x = groups.sum(0, keepdim=True), (of_group < relabel.n_groups // 2)[:, None]
+    return (x, both - x), (x[:1] - groups * of_x, both - x[:1] - groups * ~of_x)

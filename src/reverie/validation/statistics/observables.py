@@ -15,9 +15,9 @@ autocorrelation as long as a group is longer than it. Numbers per event are also
 tests of single features.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.types import ArrayLike
 from reverie.validation.permutation.relabelling import Computed, Relabellings, jackknife_error
+from reverie.validation.permutation.signed_measures import row_sums
+from reverie.validation.statistics.moments import whitened
 
 __all__ = [
     "Observable",
@@ -38,9 +40,6 @@ __all__ = [
 ]
 
 Observable: TypeAlias = Callable[[Tensor], ArrayLike]  # events (n, *event), float64 -> (n,) or (n, k)
-
-_CUT = 1e-8
-_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class ObservableMeans:
         return np.divide(change, error, out=np.zeros_like(change), where=error > 0)
 
 
-def named_observables(observables: Any) -> Mapping[str, Observable]:
+def named_observables(observables: object) -> Mapping[str, Observable]:
     """Return functions by name: from a mapping, one or several functions, or objects with `name` and `function`.
 
     Raises
@@ -104,20 +103,23 @@ def named_observables(observables: Any) -> Mapping[str, Observable]:
         return {}
     if isinstance(observables, Mapping):
         return {str(name): function for name, function in observables.items()}
-    several = [observables] if isinstance(observables, str) or callable(observables) else list(observables)
-    named: list[tuple[str, Any]] = [(_name(one), getattr(one, "function", one)) for one in several]
-    if len({name for name, _ in named}) < len(named):
-        raise InputError("Expected observables of different names, got one twice. Give them names: {'name': function}.")
-    return dict(named)
-
-
-def _name(observable: Any) -> str:
-    if isinstance(observable, str) or not callable(getattr(observable, "function", observable)):
-        raise InputError(
-            f"Expected a function of events (n, *event), got {observable!r}. Named observables are functions in "
-            "reverie.data.observables; on the command line give their names."
-        )
-    return str(getattr(observable, "name", None) or getattr(observable, "__name__", "observable"))
+    if isinstance(observables, str) or callable(observables) or not isinstance(observables, Iterable):
+        observables = [observables]
+    named: dict[str, Observable] = {}
+    for one in observables:
+        function = getattr(one, "function", one)
+        if isinstance(one, str) or not callable(function):
+            raise InputError(
+                f"Expected a function of events (n, *event), got {one!r}. Named observables are functions in "
+                "reverie.data.observables; on the command line give their names."
+            )
+        name = str(getattr(one, "name", None) or getattr(one, "__name__", "observable"))
+        if name in named:
+            raise InputError(
+                "Expected observables of different names, got one twice. Give them names: {'name': function}."
+            )
+        named[name] = function
+    return named
 
 
 def evaluate_observables(
@@ -130,54 +132,47 @@ def evaluate_observables(
     InputError
         If one fails, or returns another number of rows, or something that is not finite.
     """
-    events = torch.from_numpy(np.ascontiguousarray(values)).reshape(len(values), *event_shape)
-    return {name: _evaluated(name, function, events, what) for name, function in observables.items()}
-
-
-def _evaluated(name: str, function: Observable, events: Tensor, what: str) -> np.ndarray:
-    expected = f"Expected one or several finite numbers per event from the observable {name!r} on {what}, got "
-    try:
-        with torch.no_grad():
-            found = function(events)
-        result = np.asarray(found.detach().cpu() if isinstance(found, Tensor) else found, dtype=np.float64)
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{expected}an error ({reason}). It is called with a tensor {tuple(events.shape)} of float64."
-        ) from error
-    if result.ndim == 0 or len(result) != len(events):
-        raise InputError(f"{expected}shape {result.shape} for {len(events)} events. Leave the first axis alone.")
-    if not np.isfinite(result).all():
-        raise InputError(f"{expected}{int((~np.isfinite(result)).sum())} NaN or inf. Guard its roots and logarithms.")
-    return result.reshape(len(result), -1)
+    events, results = torch.from_numpy(np.ascontiguousarray(values)).reshape(len(values), *event_shape), {}
+    for name, function in observables.items():
+        expected = f"Expected one or several finite numbers per event from the observable {name!r} on {what}, got "
+        try:
+            with torch.no_grad():
+                returned = function(events)
+            v = np.asarray(returned.detach().cpu() if isinstance(returned, Tensor) else returned, dtype=np.float64)
+        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"{expected}an error ({reason}). It is called with a tensor {tuple(events.shape)} of float64."
+            ) from error
+        if v.ndim == 0 or len(v) != len(events):
+            raise InputError(f"{expected}shape {v.shape} for {len(events)} events. Leave the first axis alone.")
+        if not np.isfinite(v).all():
+            raise InputError(f"{expected}{int((~np.isfinite(v)).sum())} NaN or inf. Guard its roots and logarithms.")
+        results[name] = v.reshape(len(v), -1)
+    return results
 
 
 def mean_columns(v: Tensor, relabel: Relabellings) -> tuple[Computed, int]:
     """Return chi^2 of the means of pooled v (N, k) under every labelling, and the number of components kept."""
     v = v.double() - v.double().mean(0)
-    eigenvalues, axes = torch.linalg.eigh(torch.cov(v.T).reshape(v.shape[1], v.shape[1]))
-    kept = eigenvalues > _CUT * eigenvalues[-1].clamp_min(1e-300)
-    white = v @ (axes[:, kept] / eigenvalues[kept].sqrt())
-    rows = range(0, len(v), _ROWS)
-    parts = [white[i : i + _ROWS].T @ relabel.contrasts(slice(i, i + _ROWS)).double() for i in rows]
-    size = sum(float(relabel.contrasts(slice(i, i + _ROWS))[:, 0].double().square().sum()) for i in rows)
-    values = sum(parts, torch.zeros(())).square().sum(0).numpy() / size
-    return Computed(values / _inflation(values, int(kept.sum()))), int(kept.sum())
-
-
-def _inflation(values: np.ndarray, dof: int) -> float:
-    return float(values[1:].mean() / dof) if len(values) > 20 * dof and dof else 1.0
+    white = whitened(v, torch.cov(v.T).reshape(v.shape[1], v.shape[1]))
+    change, dof = row_sums(len(v), white.__getitem__, relabel.contrasts), white.shape[1]
+    observed = replace(relabel, labels=relabel.labels[:, :1], weight_of_x=relabel.weight_of_x[:1])
+    values = change.square().sum(0).numpy() / float(observed.contrasts().double().square().sum())
+    inflation = float(values[1:].mean() / dof) if len(values) > 20 * dof and dof else 1.0
+    return Computed(values / inflation), dof
 
 
 def observable_means(v: Tensor, relabel: Relabellings) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the means of pooled v (N, k) over x, their errors, and the same over y, (k,) each."""
-    means = [(mass.T @ v.double()).numpy() for mass in relabel.jackknife_masses()]
-    half = relabel.n_groups // 2
-    w = torch.ones(len(v), dtype=torch.float64) if relabel.weights is None else relabel.weights
-    of_x = relabel.labels[:, 0]
-    result = []
-    for sample, left_out, rows in ((of_x, means[0], slice(0, half)), (~of_x, means[1], slice(half, None))):
-        mean = (w[sample] @ v[sample].double() / w[sample].sum()).numpy()
-        both = np.concatenate([left_out[rows], np.zeros_like(left_out[rows])])
-        result += [mean, np.array([jackknife_error(column) for column in both.T])]
+    w, of_x, half, result = relabel.row_weights, relabel.labels[:, 0], relabel.n_groups // 2, []
+    for sample, masses, groups in zip(
+        (of_x, ~of_x), relabel.jackknife_masses(), (slice(0, half), slice(half, None)), strict=True
+    ):
+        left_out = (masses.T @ v.double())[groups].numpy()
+        both = np.concatenate([left_out, np.zeros_like(left_out)])
+        result += [
+            (w[sample] @ v[sample].double() / w[sample].sum()).numpy(),
+            np.array([jackknife_error(column) for column in both.T]),
+        ]
     return result[0], result[1], result[2], result[3]

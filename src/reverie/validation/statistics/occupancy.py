@@ -1,7 +1,24 @@
-"""The occupancy of regions or modes by real and generated events, as a table that speaks.
+"""Regions of feature space: how many real and how many generated events each one holds, as a table that speaks.
 
-Formulas are those of `reverie.validation.statistics.bins`. A mode of share p stays empty in n events with probability
-(1 - p)^n: below p = 3/n a missing mode cannot be seen at 95 % (rule of three).
+k-means cells that are fitted on one sample fit its fluctuations, so the sample itself is no fair reference for
+them. Here the cells come from other events (`compare_bins`), or from those of all samples together, as in the
+battery: neither knows the labels that are exchanged. Modes of the user are regions too (`mode_occupancy`). Then n
+events x are compared with m events y. With counts x_k and y_k of region k, T_k = x_k + y_k and s_k = x_k / n - y_k / m,
+
+    chi^2 = n m sum_k s_k^2 / Q_k,     Q_k = sum of w^2 in the region, which is T_k without weights    (Pearson 1900)
+
+has K - 1 degrees of freedom. With weights of mean one x_k and y_k are sums of weights. Q_k does not know the
+labels, so one matrix product gives chi^2 for all labellings, and negative weights do no harm. To leading order
+chi^2 = 8 JS / (1/n + 1/m), JS the Jensen-Shannon divergence of the two histograms in nats.
+
+A single region differs at level alpha if its two-proportion z,
+
+    z_k = -s_k / sqrt(Q_k (1 - T_k/N) / (n m)),         positive where generated events are too many
+
+is too large. The number of regions that do (NDB, Richardson and Weiss 2018) is alpha K +- sqrt(K alpha (1 - alpha)) by
+chance; which regions those are is decided with Holm's correction. Cells in which fewer than 5 events of the smaller
+sample are expected are first merged with the cell of the nearest centre. A mode of share p stays empty in n events with
+probability (1 - p)^n: below p = 3/n a missing mode cannot be seen at 95 % (rule of three).
 
 p-values are those of the normal law for independent events without relabellings. With relabellings
 (`reverie.validation.permutation.relabelling`) they are those of each gap y_k - x_k, and of chi^2, among the
@@ -12,6 +29,7 @@ worth an independent one: z and intervals take this into account, region by regi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -22,15 +40,51 @@ from reverie.core.arguments import Count, Level, checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
-from reverie.core.random import as_generator
+from reverie.core.random import as_generator, child_seed
+from reverie.core.statistics import effective_size
 from reverie.core.tables import as_column
 from reverie.core.types import ArrayLike, RandomState
+from reverie.validation.inputs.tables import as_rows
 from reverie.validation.permutation.multiple_testing import holm, permutation_p, ranked, step_down
-from reverie.validation.permutation.relabelling import Relabellings, relabellings
+from reverie.validation.permutation.relabelling import Computed, Relabellings, jackknife_error, relabellings
+from reverie.validation.permutation.signed_measures import Rows, row_sums
 
-__all__ = ["Occupancy", "Region", "mode_occupancy", "blocks_relabelled", "occupancy", "region_contrasts"]
+__all__ = [
+    "Bins",
+    "Cells",
+    "Occupancy",
+    "Region",
+    "bin_regions",
+    "bin_statistic",
+    "compare_bins",
+    "fit_cells",
+    "mode_occupancy",
+    "occupancy",
+    "region_names",
+]
 
-_ROWS = 4096
+LEAST_EXPECTED = 5
+MAX_BINS = 100
+_EVENTS_PER_BIN = 20
+
+Cells: TypeAlias = tuple[np.ndarray, np.ndarray]  # centres (k, d) in the unit of the rows, fitted events of each (k,)
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Regions around centres, with the region of each pooled row.
+
+    Parameters
+    ----------
+    centres : (K, d), the mean of the fitted events in each region, in the unit of the rows.
+    of_row : (N,) int64, 0 ... K - 1.
+    """
+
+    centres: Tensor
+    of_row: Tensor
+
+    def __len__(self) -> int:
+        return len(self.centres)
 
 
 @dataclass(frozen=True)
@@ -121,6 +175,175 @@ class Occupancy:
         return "\n".join(lines)
 
 
+def fit_cells(fit_on: Tensor, smaller: int, *, n_bins: int | None = None, seed: int = 0) -> Cells:
+    """Return k-means cells of `fit_on` (r, d).
+
+    Parameters
+    ----------
+    smaller : events of the smaller of the two samples that will be compared, min(n, m).
+    n_bins : cells before merging; None takes one per 20 events of the smaller sample, at most 100.
+
+    Raises
+    ------
+    InputError
+        For fewer than two events.
+    """
+    from sklearn.cluster import KMeans
+
+    if fit_on.ndim != 2 or len(fit_on) < 2:
+        raise InputError(
+            f"Expected at least two rows (rows, features) to fit the regions on, got {tuple(fit_on.shape)}. "
+            "Give a third sample of real events."
+        )
+    wanted = min(MAX_BINS, smaller // _EVENTS_PER_BIN) if n_bins is None else n_bins
+    spots = np.ascontiguousarray(fit_on.double().cpu().numpy())
+    k = max(1, min(wanted, len(np.unique(spots, axis=0))))
+    fitted = KMeans(n_clusters=k, random_state=seed % 2**32).fit(spots)
+    return fitted.cluster_centers_, np.bincount(fitted.predict(spots), minlength=k).astype(float)
+
+
+def bin_regions(z: Tensor, cells: Cells, smaller: int) -> Bins:
+    """Return the regions of the pooled rows z (N, d): cells with too few of them are merged.
+
+    Raises
+    ------
+    InputError
+        For other features than those of the cells.
+    """
+    from sklearn.metrics import pairwise_distances_argmin
+
+    centres, sizes = (part.copy() for part in cells)
+    if z.shape[1] != centres.shape[1]:
+        raise InputError(
+            f"Expected the {centres.shape[1]} features of the third sample that the regions were fitted on, got "
+            f"{z.shape[1]}. Select the same columns."
+        )
+    rows = pairwise_distances_argmin(z.double().cpu().numpy(), centres)
+    # what is merged is decided by the pooled counts, which do not know the labels
+    left, region = np.arange(len(centres)), np.arange(len(centres))
+    pooled = np.bincount(rows, minlength=len(centres)).astype(float)
+    while len(left) > 1 and pooled[left].min() < LEAST_EXPECTED * len(z) / smaller:
+        small = left[np.argmin(pooled[left])]
+        left = left[left != small]
+        into = left[np.square(centres[left] - centres[small]).sum(1).argmin()]
+        both = sizes[into] + sizes[small]
+        centres[into] = (sizes[into] * centres[into] + sizes[small] * centres[small]) / both
+        sizes[into], pooled[into] = both, pooled[into] + pooled[small]
+        region[region == small] = into
+    return Bins(torch.from_numpy(centres[left]), torch.from_numpy(np.searchsorted(left, region[rows])))
+
+
+def bin_statistic(bins: Bins, relabel: Relabellings) -> Computed:
+    """Return chi^2 of homogeneity under every labelling (see the module)."""
+    k, scale = len(bins), relabel.n * relabel.m * relabel.unit**2
+    squares = torch.zeros(k, dtype=torch.float64).index_add_(0, bins.of_row, relabel.row_weights.square())
+    values, left_out = (
+        (scale * _region_sums(bins.of_row, k, columns).square() / squares[:, None]).sum(0).numpy()
+        for columns in (relabel.contrasts, relabel.jackknife)
+    )
+    return Computed(values, jackknife_error(left_out), detail=f"{k} regions, {k - 1} expected")
+
+
+def _region_sums(of_row: Tensor, k: int, columns: Rows) -> Tensor:
+    """Return the sums of the columns over the rows of each of k regions, (k, columns) float64."""
+    return row_sums(len(of_row), lambda rows: torch.nn.functional.one_hot(of_row[rows], k).float(), columns)
+
+
+@checked
+def compare_bins(
+    real: ArrayLike,
+    generated: ArrayLike,
+    fit_on: ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    n_bins: int | None = None,
+    block: int = 1,
+    n_permutations: int = 999,
+    seed: int = 0,
+    alpha: float = 0.05,
+) -> Occupancy:
+    """Return the occupancy of k-means regions of `fit_on` (r, d) by real (n, d) and generated (m, d).
+
+    Features should have comparable spreads; a region is named by its centre, in the unit of the arguments.
+
+    Parameters
+    ----------
+    real, generated, fit_on : events; the last are other real ones, on which the regions are fitted.
+    names : Names of the features, shape (d,).
+    n_bins : regions before merging; None takes one per 20 events of the smaller sample, at most 100.
+    block, n_permutations : Neighbouring events that belong together, and permutations, as in `mode_occupancy`.
+    seed : Seed of the regions, and of the permutations of blocks.
+    alpha : level of what differs.
+    """
+    real, generated, fit_on = (rows.detach() for rows in as_rows(real=real, generated=generated, fit_on=fit_on))
+    z = torch.cat([real, generated])
+    smaller = min(len(real), len(generated))
+    bins = bin_regions(z, fit_cells(fit_on, smaller, n_bins=n_bins, seed=seed), smaller)
+    here = bins.of_row.numpy()
+    called = region_names(bins.centres.numpy(), names)
+    relabel = _relabelled_blocks(len(real), len(generated), block, n_permutations, child_seed(seed, "permutations"))
+    return occupancy(here[: len(real)], here[len(real) :], called, relabel=relabel, alpha=alpha)
+
+
+def region_names(centres: np.ndarray, names: Sequence[str] | None = None, *, most: int = 2) -> list[str]:
+    """Return words for each centre (K, d): the features in which it is farthest from the others.
+
+    Give centres in the unit that the reader knows.
+    """
+    names = [f"x{j}" for j in range(centres.shape[1])] if names is None else names
+    spread = centres.std(0)
+    away = np.abs(centres - centres.mean(0)) / np.where(spread > 0, spread, np.inf)
+    chosen = np.sort(np.argsort(-away, axis=1, kind="stable")[:, :most], axis=1)
+    words = [[f"{names[j]} = {centre[j]:.3g}" for j in row] for centre, row in zip(centres, chosen, strict=True)]
+    return [f"the region near {', '.join(parts)}" for parts in words]
+
+
+@checked
+def mode_occupancy(
+    real_labels: ArrayLike,
+    generated_labels: ArrayLike,
+    *,
+    block: Count = 1,
+    n_permutations: Count = 999,
+    random_state: RandomState = 0,
+    alpha: Level = 0.05,
+) -> Occupancy:
+    """Return how real and generated events fill given modes, such as the clusters of `reverie.explore`.
+
+    Parameters
+    ----------
+    real_labels, generated_labels : (n,) and (m,), the mode of each event, numbers or words.
+    block : neighbouring events of a chain that belong together, at least ten autocorrelation times; p-values then
+        come from permutations of whole blocks. 1 for independent events.
+    n_permutations, random_state : permutations, and their seed, for blocks.
+
+    Raises
+    ------
+    InputError
+        For labels that are neither numbers nor words, or numbers in one sample and words in the other.
+    """
+    labels = []
+    for what, given in (("real_labels", real_labels), ("generated_labels", generated_labels)):
+        x = as_column(given, what).ravel()
+        if x.dtype.kind == "O" and all(isinstance(one, str) for one in x):
+            x = x.astype(str)
+        if x.dtype.kind not in "biufU" or (x.dtype.kind == "f" and np.isnan(x).any()):
+            raise InputError(
+                f"Expected the mode of each event in {what}, a number or a word, got entries that are neither. Leave "
+                "those events out, or name their mode."
+            )
+        labels.append(x)
+    if len({x.dtype.kind == "U" for x in labels}) > 1:
+        raise InputError(
+            "Expected labels of one kind, got numbers in one sample and words in the other. Give one kind."
+        )
+    modes, place = np.unique(np.concatenate(labels), return_inverse=True)
+    n = len(labels[0])
+    relabel = _relabelled_blocks(n, len(place) - n, block, n_permutations, random_state)
+    called = [f"mode {mode}" for mode in modes.tolist()]
+    return occupancy(place[:n], place[n:], called, relabel=relabel, alpha=alpha)
+
+
 def occupancy(
     real: np.ndarray,
     generated: np.ndarray,
@@ -160,7 +383,8 @@ def occupancy(
     dof = int(used.sum()) - 1
     inflation, expected = np.ones(k), (alpha * k, (k * alpha * (1 - alpha)) ** 0.5)
     if relabel is not None:
-        gaps = region_contrasts(torch.from_numpy(np.concatenate([real, generated])), k, relabel).numpy() * relabel.unit
+        of_row = torch.from_numpy(np.concatenate([real, generated]))
+        gaps = _region_sums(of_row, k, relabel.contrasts).numpy() * relabel.unit
         if relabel.block > 1:
             np.divide(np.square(gaps[:, 1:]).mean(1), variance, out=inflation, where=variance > 0)
     z = np.divide(gap, np.sqrt(variance * inflation), out=np.zeros(k), where=variance * inflation > 0)
@@ -172,8 +396,12 @@ def occupancy(
         different = np.sum([rank.p <= alpha for rank in ranks], axis=0)
         p, expected = np.array([rank.observed_p for rank in ranks]), (different[1:].mean(), different[1:].std())
         adjusted, p_value = step_down(ranks), permutation_p((gaps[used] ** 2 / spread[used, None]).sum(0))
+    columns = [names, (x / n).tolist(), (y / m).tolist()]
+    for share, size in ((x / n, n_eff / inflation), (y / m, m_eff / inflation)):
+        limits = clopper_pearson(share * size, size)
+        columns.append(list(zip(*(limit.tolist() for limit in limits), strict=True)))
     return Occupancy(
-        regions=_regions(names, (x / n, n_eff / inflation), (y / m, m_eff / inflation), z, adjusted),
+        regions=tuple(Region(*row) for row in zip(*columns, z.tolist(), adjusted, strict=True)),
         chi2=chi2,
         dof=dof,
         p_value=p_value,
@@ -185,81 +413,10 @@ def occupancy(
     )
 
 
-def region_contrasts(of_row: Tensor, k: int, relabel: Relabellings) -> Tensor:
-    """Return h sum of s over the rows of each region, (k, B + 1) float64, for every labelling.
-
-    Parameters
-    ----------
-    of_row : (N,), the region of each pooled row, 0 to k - 1.
-    """
-    shares = torch.zeros(k, relabel.labels.shape[1], dtype=torch.float64)
-    for start in range(0, len(of_row), _ROWS):
-        rows = slice(start, start + _ROWS)
-        one_hot = torch.nn.functional.one_hot(of_row[rows], k).T
-        shares += (one_hot.float() @ relabel.contrasts(rows)).double()
-    return shares
-
-
-@checked
-def mode_occupancy(
-    real_labels: ArrayLike,
-    generated_labels: ArrayLike,
-    *,
-    block: Count = 1,
-    n_permutations: Count = 999,
-    random_state: RandomState = 0,
-    alpha: Level = 0.05,
-) -> Occupancy:
-    """Return how real and generated events fill given modes, such as the clusters of `reverie.explore`.
-
-    Parameters
-    ----------
-    real_labels, generated_labels : (n,) and (m,), the mode of each event, numbers or words.
-    block : neighbouring events of a chain that belong together, at least ten autocorrelation times; p-values then
-        come from permutations of whole blocks. 1 for independent events.
-    n_permutations, random_state : permutations, and their seed, for blocks.
-
-    Raises
-    ------
-    InputError
-        For labels that are neither numbers nor words, or numbers in one sample and words in the other.
-    """
-    given = {"real_labels": real_labels, "generated_labels": generated_labels}
-    labels = [_modes(values, what) for what, values in given.items()]
-    if len({x.dtype.kind == "U" for x in labels}) > 1:
-        raise InputError(
-            "Expected labels of one kind, got numbers in one sample and words in the other. Give one kind."
-        )
-    modes, place = np.unique(np.concatenate(labels), return_inverse=True)
-    n = len(labels[0])
-    relabel = blocks_relabelled(n, len(place) - n, block, n_permutations, random_state)
-    called = [f"mode {mode}" for mode in modes.tolist()]
-    return occupancy(place[:n], place[n:], called, relabel=relabel, alpha=alpha)
-
-
-def _modes(labels: ArrayLike, what: str) -> np.ndarray:
-    """Return one label per event, (n,): numbers, or words as fixed-width text."""
-    x = as_column(labels, what).ravel()
-    if x.dtype.kind == "O" and all(isinstance(one, str) for one in x):
-        x = x.astype(str)
-    if x.dtype.kind not in "biufU" or (x.dtype.kind == "f" and np.isnan(x).any()):
-        raise InputError(
-            f"Expected the mode of each event in {what}, a number or a word, got entries that are neither. Leave those "
-            "events out, or name their mode."
-        )
-    return x
-
-
-def blocks_relabelled(
+def _relabelled_blocks(
     n: int, m: int, block: int, n_permutations: int, random_state: RandomState
 ) -> Relabellings | None:
-    """Return the relabellings of blocks of n + m events, None for blocks of one.
-
-    Raises
-    ------
-    InputError
-        For a block that leaves fewer than two blocks in a sample.
-    """
+    """Return the relabellings of blocks of n + m events, None for blocks of one."""
     check_positive("block", block, integer=True)
     if block == 1:
         return None
@@ -272,26 +429,10 @@ def blocks_relabelled(
 
 
 def _sums(regions: np.ndarray, weights: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray, float]:
-    # sums of weights of mean one, of their squares, and the effective number of events
+    """Return the sums of weights of mean one in each region, of their squares, and the effective number of events."""
     w = np.ones(len(regions)) if weights is None else np.asarray(weights, dtype=float)
     if w.shape != regions.shape or w.sum() <= 0:
         raise InputError(f"Expected one weight per event with a positive sum, got shape {w.shape}, sum {w.sum():.4g}.")
     w = w / w.mean()
-    sums = [np.bincount(regions, part, minlength=k) for part in (w, w**2)]
-    return sums[0], sums[1], float(w.sum() ** 2 / (w**2).sum())
-
-
-def _regions(
-    names: Sequence[str],
-    real: tuple[np.ndarray, np.ndarray],
-    generated: tuple[np.ndarray, np.ndarray],
-    z: np.ndarray,
-    p_adjusted: list[float],
-) -> tuple[Region, ...]:
-    limits = [np.stack(clopper_pearson(share * n, n), axis=1).tolist() for share, n in (real, generated)]
-    return tuple(
-        Region(name, float(a), float(b), (low[0], low[1]), (high[0], high[1]), float(score), p)
-        for name, a, b, low, high, score, p in zip(
-            names, real[0], generated[0], limits[0], limits[1], z, p_adjusted, strict=True
-        )
-    )
+    x, squares = (np.bincount(regions, part, minlength=k) for part in (w, w**2))
+    return x, squares, effective_size(w)

@@ -34,7 +34,6 @@ from reverie.validation.comparison import Column, Comparison, Comparisons, Group
 from reverie.validation.permutation.duplicates import twin_columns
 from reverie.validation.permutation.relabelling import Computed
 from reverie.validation.schedule import MAX_PAIRS, SECONDS_PER_ELEMENT, SECONDS_PER_PRODUCT
-from reverie.validation.statistics.bins import bin_statistic
 from reverie.validation.statistics.constraints import TWINS, constraint_columns
 from reverie.validation.statistics.correlations import correlation_columns
 from reverie.validation.statistics.frechet import frechet_columns
@@ -58,6 +57,7 @@ from reverie.validation.statistics.marginal import change_of_shape, marginal_col
 from reverie.validation.statistics.moments import hotelling_columns
 from reverie.validation.statistics.neighbours import label_share, neighbour_graph
 from reverie.validation.statistics.observables import mean_columns
+from reverie.validation.statistics.occupancy import bin_statistic
 from reverie.validation.statistics.precision_recall import ball_statistics, list_length
 from reverie.validation.statistics.sliced import draw_directions, energy_by_slices, sliced_columns
 
@@ -156,12 +156,11 @@ def _by_feature(shared: Comparisons, c: Comparison) -> Groups:
     names, of_x = shared.single_names, c.relabel.labels[:, 0].numpy()
     w = None if c.relabel.weights is None else c.relabel.weights.numpy()
     groups: Groups = {"KS": [], "Anderson-Darling": []}
-    for j, (name, one) in enumerate(zip(names, marginal_columns(c.single, c.relabel), strict=True)):
-        x = c.single[:, j].numpy()
-        weights = (None, None) if w is None else (w[of_x], w[~of_x])
+    weights = (None, None) if w is None else (w[of_x], w[~of_x])
+    for name, x, both in zip(names, c.single.T.numpy(), marginal_columns(c.single, c.relabel), strict=True):
         change = change_of_shape(x[of_x], x[~of_x], *weights)
-        groups["KS"].append(column("KS", one.ks, name, detail=change))
-        groups["Anderson-Darling"].append(column("Anderson-Darling", one.ad, name, detail=change))
+        for test, one in zip(groups, both, strict=True):
+            groups[test].append(column(test, one, name, detail=change))
     if w is None:  # few weighted events lie there: the permutations hold for many only
         tails = tail_columns(c.single, c.relabel, shared.edges, c.third)
         groups["tails"] = [column("tails", tail, name) for tail, name in zip(tails, names, strict=True)]
@@ -183,7 +182,7 @@ def _correlations(shared: Comparisons, c: Comparison) -> Groups:
 
 def _sliced(shared: Comparisons, c: Comparison) -> Groups:
     directions = draw_directions(c.few.shape[1], N_DIRECTIONS, child_generator(shared.seed, "directions"))
-    return {"sliced Wasserstein": [column("sliced Wasserstein", sliced_columns(c.few, c.relabel, directions).w1)]}
+    return {"sliced Wasserstein": [column("sliced Wasserstein", sliced_columns(c.few, c.relabel, directions)[0])]}
 
 
 def _frechet(shared: Comparisons, c: Comparison) -> Groups:
@@ -269,6 +268,18 @@ def _energy_and_mmd(shared: Comparisons, c: Comparison, parts: Parts | None = No
     return {"energy distance": [column("energy distance", energy, detail=how[2:])], "MMD": mmds}
 
 
+def _seconds_of_correlations(c: Comparison) -> float:
+    return Work.of(c).products * c.few.shape[1] ** 2 if c.few.shape[1] > 1 else 0.0
+
+
+def _seconds_of_frechet(c: Comparison) -> float:
+    return Work.of(c).products * c.few.shape[1] ** 2 + 8e-9 * c.few.shape[1] ** 3 * Work.of(c).columns
+
+
+def _seconds_of_observables(c: Comparison) -> float:
+    return Work.of(c).cells * sum(v.shape[1] for v in c.observables.values())
+
+
 def _seconds_of_neighbourhoods(c: Comparison) -> float | None:
     work = Work.of(c)
     if work.k <= TREE_DIMENSIONS:
@@ -291,199 +302,71 @@ def _seconds_of_energy_and_mmd(c: Comparison) -> float:
     return 2 * N_FREQUENCIES * len(BANDWIDTH_FACTORS) * work.products + 4 * N_DIRECTIONS * work.cells
 
 
+# fmt: off
 STATISTICS: tuple[Statistic, ...] = (
-    Statistic(
-        "features one by one",
-        _by_feature,
-        lambda c: Work.of(c).cells * c.single.shape[1],
-        (
-            Check(
-                "KS",
-                "Largest distance between the two cumulative distributions of one feature; blind to correlations.",
-                "smirnov1948",
-                "distance",
-                "shape",
-            ),
-            Check(
-                "Anderson-Darling",
-                "Distance of the two cumulative distributions of one feature that gives the tails their full weight.",
-                "scholz1987",
-                finding="shape",
-            ),
-            Check(
-                "tails",
-                "Difference of the shares of events in the outer 2 % of one feature.",
-                "westfall1993",
-                "distance",
-                "tails",
-            ),
-        ),
-    ),
-    Statistic(
-        "moments",
-        _moments,
-        lambda c: Work.of(c).products * c.few.shape[1] ** 2,
-        (
-            Check(
-                "Hotelling T²",
-                "Squared Mahalanobis distance of means, widths and correlations of normal scores; blind to everything "
-                "else.",
-                "hotelling1931",
-                "likelihood",
-            ),
-        ),
-    ),
-    Statistic(
-        "correlations",
-        _correlations,
-        lambda c: Work.of(c).products * c.few.shape[1] ** 2 if c.few.shape[1] > 1 else 0.0,
-        (
-            Check(
-                "correlation difference",
-                "Frobenius norm of the difference of the two correlation matrices; blind to the shape of single "
-                "features.",
-                "westfall1993",
-                "distance",
-                "correlation",
-            ),
-        ),
-    ),
-    Statistic(
-        "sliced Wasserstein",
-        _sliced,
-        lambda c: Work.of(c).cells * N_DIRECTIONS,
-        (
-            Check(
-                "sliced Wasserstein",
-                "Mean distance that events must be moved, over random projections, in units of the real spread.",
-                "bonneel2015",
-                "distance",
-            ),
-        ),
-    ),
-    Statistic(
-        "Frechet distance",
-        _frechet,
-        lambda c: Work.of(c).products * c.few.shape[1] ** 2 + 8e-9 * c.few.shape[1] ** 3 * Work.of(c).columns,
-        (
-            Check(
-                "Frechet distance",
-                "Distance of means and covariances, its bias removed; blind to everything else.",
-                "dowson1982",
-            ),
-        ),
-    ),
-    Statistic(
-        "neighbourhoods",
-        _neighbourhoods,
-        _seconds_of_neighbourhoods,
-        (
-            Check(
-                "kNN labels",
-                "Share of the five nearest neighbours that come from the same sample.",
-                "schilling1986",
-                "share",
-            ),
-            Check(
-                "precision",
-                "Share of generated events within some ball from a real event to its fifth nearest real one, in units "
-                "of the real spread and among the events compared here; low where events lie outside.",
-                "kynkaanniemi2019",
-                "none",
-                "outside",
-            ),
-            Check(
-                "recall",
-                "Share of real events within some ball from a generated event to its fifth nearest generated one; low "
-                "where they spread over less. These balls shrink with the generated sample: no share of what is "
-                "missing.",
-                "kynkaanniemi2019",
-                "none",
-                "variety",
-            ),
-            Check(
-                "density",
-                "Generated events per ball from a real event to its fifth nearest real one; equal laws give 1.",
-                "naeem2020",
-                "none",
-            ),
-            Check(
-                "coverage",
-                "Share of real events with a generated one within the distance to the fifth nearest real one, in units "
-                "of the real spread and among the events compared here; low where events are missing. Training watches "
-                "the same share on up to 2,000 held-out events in at most 32 components, divided by what a perfect "
-                "generator gives.",
-                "naeem2020",
-                "share",
-                "coverage",
-            ),
-        ),
-    ),
-    Statistic(
-        "bins",
-        _bins,
-        lambda c: Work.of(c).cells,
-        (
-            Check(
-                "bins",
-                "Chi-squared of the numbers of events in k-means regions; sees missing and surplus modes.",
-                "richardson2018",
-                finding="region",
-            ),
-        ),
-    ),
-    Statistic(
-        "modes",
-        _modes,
-        lambda c: 0.0 if c.modes is None else Work.of(c).cells,
-        (Check("modes", "Chi-squared of the numbers of events in the given modes.", "pearson1900"),),
-    ),
-    Statistic(
-        "likelihood ratio",
-        _likelihood_ratio,
-        lambda c: Work.of(c).cells * 70,
-        (
-            Check(
-                "likelihood ratio",
-                "Learned log-likelihood ratio of the two laws; the best test there is, as far as it was learned.",
-                "letizia2022",
-            ),
-        ),
-    ),
-    Statistic(
-        "observables", _observables, lambda c: Work.of(c).cells * sum(v.shape[1] for v in c.observables.values())
-    ),
+    Statistic("features one by one", _by_feature, lambda c: Work.of(c).cells * c.single.shape[1], (
+        Check("KS", "Largest distance between the two cumulative distributions of one feature; blind to correlations.",
+              "smirnov1948", "distance", "shape"),
+        Check("Anderson-Darling", "Distance of the two cumulative distributions of one feature that gives the tails "
+              "their full weight.", "scholz1987", finding="shape"),
+        Check("tails", "Difference of the shares of events in the outer 2 % of one feature.",
+              "westfall1993", "distance", "tails"),
+    )),
+    Statistic("moments", _moments, lambda c: Work.of(c).products * c.few.shape[1] ** 2, (
+        Check("Hotelling T²", "Squared Mahalanobis distance of means, widths and correlations of normal scores; blind "
+              "to everything else.", "hotelling1931", "likelihood"),
+    )),
+    Statistic("correlations", _correlations, _seconds_of_correlations, (
+        Check("correlation difference", "Frobenius norm of the difference of the two correlation matrices; blind to "
+              "the shape of single features.", "westfall1993", "distance", "correlation"),
+    )),
+    Statistic("sliced Wasserstein", _sliced, lambda c: Work.of(c).cells * N_DIRECTIONS, (
+        Check("sliced Wasserstein", "Mean distance that events must be moved, over random projections, in units of "
+              "the real spread.", "bonneel2015", "distance"),
+    )),
+    Statistic("Frechet distance", _frechet, _seconds_of_frechet, (
+        Check("Frechet distance", "Distance of means and covariances, its bias removed; blind to everything else.",
+              "dowson1982"),
+    )),
+    Statistic("neighbourhoods", _neighbourhoods, _seconds_of_neighbourhoods, (
+        Check("kNN labels", "Share of the five nearest neighbours that come from the same sample.",
+              "schilling1986", "share"),
+        Check("precision", "Share of generated events within some ball from a real event to its fifth nearest real "
+              "one, in units of the real spread and among the events compared here; low where events lie outside.",
+              "kynkaanniemi2019", "none", "outside"),
+        Check("recall", "Share of real events within some ball from a generated event to its fifth nearest generated "
+              "one; low where they spread over less. These balls shrink with the generated sample: no share of what "
+              "is missing.", "kynkaanniemi2019", "none", "variety"),
+        Check("density", "Generated events per ball from a real event to its fifth nearest real one; equal laws give "
+              "1.", "naeem2020", "none"),
+        Check("coverage", "Share of real events with a generated one within the distance to the fifth nearest real "
+              "one, in units of the real spread and among the events compared here; low where events are missing. "
+              "Training watches the same share on up to 2,000 held-out events in at most 32 components, divided by "
+              "what a perfect generator gives.", "naeem2020", "share", "coverage"),
+    )),
+    Statistic("bins", _bins, lambda c: Work.of(c).cells, (
+        Check("bins", "Chi-squared of the numbers of events in k-means regions; sees missing and surplus modes.",
+              "richardson2018", finding="region"),
+    )),
+    Statistic("modes", _modes, lambda c: 0.0 if c.modes is None else Work.of(c).cells, (
+        Check("modes", "Chi-squared of the numbers of events in the given modes.", "pearson1900"),
+    )),
+    Statistic("likelihood ratio", _likelihood_ratio, lambda c: Work.of(c).cells * 70, (
+        Check("likelihood ratio", "Learned log-likelihood ratio of the two laws; the best test there is, as far as it "
+              "was learned.", "letizia2022"),
+    )),
+    Statistic("observables", _observables, _seconds_of_observables),
     Statistic("hard constraints", _constraints, lambda c: Work.of(c).cells * (1 + c.broken.shape[1])),
-    Statistic(
-        "polynomial MMD",
-        _polynomial,
-        _seconds_of_polynomial,
-        (
-            Check(
-                "polynomial MMD",
-                "Distance of the moments up to the fourth order of all features together (the kernel of KPD).",
-                "kansal2023",
-            ),
-        ),
-    ),
-    Statistic(
-        "energy distance and MMD",
-        _energy_and_mmd,
-        _seconds_of_energy_and_mmd,
-        (
-            Check(
-                "energy distance",
-                "Mean distance between the samples minus that within them; zero on average only for equal laws.",
-                "szekely2013",
-            ),
-            Check(
-                "MMD",
-                "Distance of the mean Gaussian-kernel features over five bandwidths; sees structure from fine to "
-                "coarse.",
-                "gretton2012",
-            ),
-        ),
-        part=lambda shared, c, part: kernel_share(c.few, c.relabel, _all_pairs(shared), share=part),
-    ),
+    Statistic("polynomial MMD", _polynomial, _seconds_of_polynomial, (
+        Check("polynomial MMD", "Distance of the moments up to the fourth order of all features together (the kernel "
+              "of KPD).", "kansal2023"),
+    )),
+    Statistic("energy distance and MMD", _energy_and_mmd, _seconds_of_energy_and_mmd, (
+        Check("energy distance", "Mean distance between the samples minus that within them; zero on average only for "
+              "equal laws.", "szekely2013"),
+        Check("MMD", "Distance of the mean Gaussian-kernel features over five bandwidths; sees structure from fine to "
+              "coarse.", "gretton2012"),
+    ), part=lambda shared, c, part: kernel_share(c.few, c.relabel, _all_pairs(shared), share=part)),
 )
+# fmt: on
 CHECKS: dict[str, Check] = {check.name: check for statistic in STATISTICS for check in statistic.checks}

@@ -13,7 +13,7 @@ Directions are drawn in orthonormal frames: each is uniform on the sphere, and t
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -26,7 +26,6 @@ from reverie.validation.permutation.signed_measures import as_computed, measures
 from reverie.validation.statistics.marginal import ascending, cumulative_norms, energy_shift, wasserstein_powers
 
 __all__ = [
-    "Sliced",
     "draw_directions",
     "energy_by_slices",
     "sliced_columns",
@@ -36,14 +35,6 @@ __all__ = [
 ]
 
 _AT_ONCE = 1 << 20  # shadows of rows that are sorted together, which bounds the memory
-
-
-@dataclass(frozen=True)
-class Sliced:
-    """Sliced W1 and sliced energy distance over the same directions."""
-
-    w1: Computed
-    energy: Computed
 
 
 def draw_directions(n_features: int, n_directions: int, generator: torch.Generator) -> Tensor:
@@ -57,8 +48,8 @@ def draw_directions(n_features: int, n_directions: int, generator: torch.Generat
     return Q.transpose(0, 1).reshape(n_features, -1)[:, :n_directions]
 
 
-def sliced_columns(z: Tensor, relabel: Relabellings, directions: Tensor) -> Sliced:
-    """Return the sliced distances of pooled z (N, d) under every labelling, over `directions` (d, P)."""
+def sliced_columns(z: Tensor, relabel: Relabellings, directions: Tensor) -> tuple[Computed, Computed]:
+    """Return sliced W1 and sliced energy of pooled z (N, d) under every labelling, over `directions` (d, P)."""
     S = signed_columns(relabel)
     a, c = observed_masses(relabel)
 
@@ -67,17 +58,17 @@ def sliced_columns(z: Tensor, relabel: Relabellings, directions: Tensor) -> Slic
         _, _, w1, energy = cumulative_norms(S, path)
         return w1, energy, energy_shift(path, a, c)
 
-    shadows = list(shared(one, directions.T))
-    w1, energy, shifts = zip(*shadows, strict=True)
-    return Sliced(
-        w1=as_computed(torch.stack(w1).mean(0) * relabel.unit, relabel),
-        energy=as_computed(torch.stack(energy).mean(0) * relabel.unit**2, relabel, shift=sum(shifts) / len(shifts)),
+    w1, energy, shifts = zip(*shared(one, directions.T), strict=True)
+    shift = sum(shifts) / len(shifts)
+    return (
+        as_computed(torch.stack(w1).mean(0) * relabel.unit, relabel),
+        as_computed(torch.stack(energy).mean(0) * relabel.unit**2, relabel, shift=shift),
     )
 
 
 def energy_by_slices(z: Tensor, relabel: Relabellings, directions: Tensor) -> Computed:
     """Return the energy distance of pooled z (N, d) under every labelling as c_D times the sliced one."""
-    energy, factor = sliced_columns(z, relabel, directions).energy, sphere_constant(z.shape[1])
+    energy, factor = sliced_columns(z, relabel, directions)[1], sphere_constant(z.shape[1])
     return replace(energy, values=energy.values * factor, error=energy.error * factor, shift=energy.shift * factor)
 
 
@@ -109,10 +100,8 @@ def sliced_energy_distance(
     `generator` draws the directions; None uses directions of the fixed seed 0.
     """
     z, a, c = measures(x, y, x_weights, y_weights)
-    paths = [
-        ascending(shadow)
-        for shadow in (z.detach() @ draw_directions(z.shape[1], n_directions, _generator(generator))).T
-    ]
+    directions = draw_directions(z.shape[1], n_directions, _generator(generator))
+    paths = [ascending(shadow) for shadow in (z.detach() @ directions).T]
     values = [float(cumulative_norms((a - c)[:, None], path)[3]) + energy_shift(path, a, c) for path in paths]
     return sphere_constant(z.shape[1]) * torch.tensor(values, dtype=torch.float64).mean()
 
