@@ -86,7 +86,7 @@ def test_images_are_encoded_by_either_network(shape):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sparsity": "l2"}, "Unknown sparsity 'l2'"),
+        ({"sparsity": "l2"}, "sparsity of Autoencoder to be 'none', 'l1' or 'kl', got 'l2'"),
         ({"noise": -1.0}, "noise"),
         ({"sparsity_target": 1.0}, "sparsity_target"),
         ({"n_latent": 0}, "n_latent"),

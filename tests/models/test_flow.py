@@ -344,8 +344,7 @@ def test_a_smaller_rate_factor_takes_smaller_steps():
             initialise(network, child_generator(0), allow_zero=False),
             max_steps=10,
             learning_rate=1e-3,
-            weight_decay=0.0,
-            gradient_clip=5.0,
+            clip=5.0,
             ema_decay=0.9,
         )
         learner.rate_factor = factor

@@ -9,62 +9,59 @@ steps (`reverie.training.descent`). Samples and likelihoods come from the averag
 import copy
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Generic, NotRequired, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
+from reverie.core.types import State
 from reverie.models.training_run import TrainStep
 from reverie.training.descent import Descent, ema_decay, ema_update
 from reverie.training.optimizers import learning_rate_factor
 
-__all__ = ["AveragedStep"]
+__all__ = ["AveragedStep", "Descending"]
 
 Rows = Mapping[str, Tensor]
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class AveragedStep(TrainStep, Generic[Network]):
-    """Takes the steps of one network; a child writes `loss`, `networks` and `observe`.
+class Descending(TypedDict):
+    """How an `AveragedStep` descends."""
 
-    Parameters
-    ----------
-    network : to train, on its device.
-    optimizer, betas, weight_decay, clip : as in `reverie.training.descent.Descent`.
-    max_steps : length of the run.
-    learning_rate : at the start.
-    ema_decay : beta per step, in [0, 1); 0 keeps the last weights.
-    hold : share of the run at the full learning rate.
-    compile : as in `reverie.compile.step.Compiled`.
+    max_steps: int  # of the run
+    learning_rate: float  # at the start
+    ema_decay: float  # beta per step, in [0, 1); 0 keeps the last weights
+    hold: NotRequired[float]  # share of the run at the full learning rate, by default a half
+    optimizer: NotRequired[str]  # "adam" by default; this and the next three as in `reverie.training.descent.Descent`
+    betas: NotRequired[tuple[float, float]]
+    weight_decay: NotRequired[float | None]
+    clip: NotRequired[float | None]
+    compile: NotRequired[bool | str]  # as in `reverie.compile.step.Compiled`
+
+
+class AveragedStep(TrainStep, Generic[Network]):
+    """Takes the steps of one network, on its device; a child writes `loss`, `networks` and `observe`.
 
     Attributes
     ----------
     average : copy of the network with the averaged weights.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        *,
-        optimizer: str = "adam",
-        betas: tuple[float, float] = (0.9, 0.999),
-        weight_decay: float | None = None,
-        clip: float | None = None,
-        max_steps: int,
-        learning_rate: float,
-        ema_decay: float,
-        hold: float = 0.5,
-        compile: bool | str = False,
-    ) -> None:
+    def __init__(self, network: Network, **how: Unpack[Descending]) -> None:
         self.network = network.train()
         self.average = copy.deepcopy(network).requires_grad_(requires_grad=False)
-        self.max_steps, self._rate, self._decay, self._hold = max_steps, learning_rate, ema_decay, hold
-        weights = [p for p in network.parameters() if p.requires_grad]
+        self.max_steps, self._rate, self._decay = how["max_steps"], how["learning_rate"], how["ema_decay"]
+        self._hold = how.get("hold", 0.5)
         self.descent = Descent(
-            weights, optimizer, learning_rate=learning_rate, betas=betas, weight_decay=weight_decay, clip=clip
+            [p for p in network.parameters() if p.requires_grad],
+            how.get("optimizer", "adam"),
+            learning_rate=self._rate,
+            betas=how.get("betas", (0.9, 0.999)),
+            weight_decay=how.get("weight_decay"),
+            clip=how.get("clip"),
         )
-        self.compiled = Compiled(self._update, mode=compile, n_calls=max_steps)
+        self.compiled = Compiled(self._update, mode=how.get("compile", False), n_calls=self.max_steps)
 
     @abstractmethod
     def loss(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -78,16 +75,21 @@ class AveragedStep(TrainStep, Generic[Network]):
         self.step += 1
         return scalars
 
-    def _update(self, inputs: tuple[Rows, Mapping[str, Any]], generator: torch.Generator) -> dict[str, Tensor]:
+    def _update(
+        self, inputs: tuple[Rows, Mapping[str, float | Tensor]], generator: torch.Generator
+    ) -> dict[str, Tensor]:
         batch, numbers = inputs
         loss, scalars = self.loss(batch, generator)
         norm = self.descent.along(loss, numbers["rate"])
-        current = [p.detach() for p in self.network.parameters()]
-        ema_update(list(self.average.parameters()), current, decay=numbers["decay"])
+        if self._decay:
+            current = [p.detach() for p in self.network.parameters()]
+            ema_update(list(self.average.parameters()), current, decay=numbers["decay"])
         return {"loss": loss.detach(), **scalars, **({} if norm is None else {"gradient": norm})}
 
     def averaged(self) -> Network:
-        """Return the averaged network; its buffers are those of the present one."""
+        """Return the averaged network; its buffers, and without an average its weights, are those of the present one."""
+        if not self._decay:
+            self.average.load_state_dict(self.network.state_dict())
         for averaged, present in zip(self.average.buffers(), self.network.buffers(), strict=True):
             averaged.copy_(present)
         return self.average
@@ -96,7 +98,7 @@ class AveragedStep(TrainStep, Generic[Network]):
         """Return the networks whose weights are trained."""
         return [self.network]
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return all that an exact resume needs."""
         return {
             "step": self.step,
@@ -106,7 +108,7 @@ class AveragedStep(TrainStep, Generic[Network]):
             "optimizer": self.descent.state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Take up what `state_dict` returned."""
         self.step, self.rate_factor = state["step"], state["rate_factor"]
         self.network.load_state_dict(state["network"])

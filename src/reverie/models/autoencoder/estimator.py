@@ -15,7 +15,7 @@ drawn from.
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -25,10 +25,9 @@ from torch import Tensor, nn
 
 from reverie.core.arguments import Count, Level, NonNegative, Positive, Share, Whole, checked
 from reverie.core.assessment import Assessment, Curves, LatentView, Quantity
-from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.autoencoder.training import ReconstructionStep, in_evaluation
 from reverie.models.base import GenerativeModel, first_rows
@@ -38,14 +37,12 @@ from reverie.models.options import with_shared_options
 from reverie.models.preprocessing import ChangeOfVariables
 from reverie.networks.autoencoders import build_decoder, build_encoder
 from reverie.networks.features import OutputHead
-from reverie.networks.mlp import ACTIVATIONS
 from reverie.networks.user import Specification
 
 __all__ = ["Autoencoder"]
 
 _MOST_LATENT = 32
 _MOST_CODES = 5000  # training events whose codes the mixture is fitted to
-_PENALTIES = ("none", "l1", "kl")
 _FLAT = 0.01  # share of the largest spread of codes below which a dimension is not shown
 _CODES = ("code_weights", "code_means", "code_scales")
 
@@ -107,10 +104,10 @@ class Autoencoder(GenerativeModel):
         encoder: Specification = "auto",
         decoder: Specification = "auto",
         noise: NonNegative = 0.0,
-        sparsity: str = "none",
+        sparsity: Literal["none", "l1", "kl"] = "none",
         sparsity_weight: NonNegative = 0.1,
         sparsity_target: Level = 0.05,
-        activation: str = "silu",
+        activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu",
         n_components: Count = 10,
         batch_size: Count | Literal["auto"] = "auto",
         max_steps: Count = 5_000,
@@ -142,13 +139,13 @@ class Autoencoder(GenerativeModel):
         return min(max(1, n_features // 2), _MOST_LATENT) if self.n_latent == "auto" else int(self.n_latent)
 
     @checked
-    def encode(self, X: Any) -> np.ndarray:
+    def encode(self, X: ArrayLike) -> np.ndarray:
         """Return the codes (n_samples, n_latent) of events, as in `fit`."""
         check_is_fitted(self)
         return self._encoded(self.preprocessing_.features(self._values(X, reset=False))).numpy()
 
     @checked
-    def decode(self, z: Any) -> Any:
+    def decode(self, z: ArrayLike) -> ArrayLike:
         """Return the events of codes z (n, n_latent) in original units, in the container of the training data."""
         check_is_fitted(self)
         z = torch.from_numpy(np.array(z, dtype=np.float32))
@@ -156,11 +153,11 @@ class Autoencoder(GenerativeModel):
             raise InputError(f"Expected z of shape (n, {self.n_latent_}), got {tuple(z.shape)}. Give a row per event.")
         return self.preprocessing_.wrapped(self.preprocessing_.values(self._decoded(z)))
 
-    def reconstruct(self, X: Any) -> Any:
+    def reconstruct(self, X: ArrayLike) -> ArrayLike:
         """Return events decoded from their own codes, in original units, in the container of the training data."""
         return self.decode(self.encode(X))
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike = None) -> float:
         """Return minus the mean squared error of the preprocessed features: higher is better, 0 is perfect.
 
         The mean is over events, by the weights of a Dataset, and features, of which most have unit variance: about -1
@@ -172,7 +169,7 @@ class Autoencoder(GenerativeModel):
         errors = (features.flatten(1) - raw.flatten(1)).double().square().mean(dim=1)
         return -float(np.average(errors.numpy(), weights=X.weights if isinstance(X, Dataset) else None))
 
-    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+    def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
         """Return the errors of reconstruction and the spread of the codes."""
         meaning = "mean squared error per preprocessed feature, of unit variance for most"
         numbers = (
@@ -184,7 +181,7 @@ class Autoencoder(GenerativeModel):
         curves = Curves("Spread of the codes", "unit, by rank", "standard deviation", line)
         return Assessment(numbers, (), (curves,))
 
-    def latent_view(self, X: Any, y: Any = None) -> LatentView:
+    def latent_view(self, X: ArrayLike, y: ArrayLike = None) -> LatentView:
         """Return what the dimensions do that codes spread in; see `GenerativeModel.latent_view`."""
         codes = self.encode(first_rows(X))
         sd = codes.std(axis=0)
@@ -215,21 +212,18 @@ class Autoencoder(GenerativeModel):
             networks,
             max_steps=self.max_steps,
             learning_rate=self.learning_rate,
+            ema_decay=0.0,
             noise=self.noise,
             weight=0.0 if self.sparsity == "none" else self.sparsity_weight,
             target=self.sparsity_target if self.sparsity == "kl" else None,
             compile=self.compile,
         )
 
-    def _resolved(self) -> dict[str, Any]:
+    def _resolved(self) -> dict[str, object]:
         return {"n_latent": self.n_latent_}
 
-    def _check_configuration(self) -> None:
-        check_choice("sparsity", self.sparsity, dict.fromkeys(_PENALTIES))
-        check_choice("activation", self.activation, ACTIVATIONS)
-
     def _drawer(
-        self, n_samples: int, seed: int, *, condition: Any = None
+        self, n_samples: int, seed: int, *, condition: ArrayLike = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         self._condition_features(condition, n_samples, seed)  # refuses one
         weights, means, scales = self._known_codes()
@@ -295,12 +289,12 @@ class Autoencoder(GenerativeModel):
             raw = OutputHead(kinds, [tag.group for tag in transform.outputs])(raw)
         return raw.reshape(-1, *transform.output_shape)
 
-    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
         parts = self._known_codes()
         return texts, tensors | dict(zip(_CODES, parts, strict=True))
 
-    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         weights, means, scales = (tensors[name] for name in _CODES)
         self._codes = weights, means, scales

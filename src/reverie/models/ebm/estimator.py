@@ -14,7 +14,7 @@ How samples are drawn from the finished model stands in `reverie.models.ebm.samp
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -23,10 +23,9 @@ from torch import Tensor, nn
 
 from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
 from reverie.core.assessment import Assessment, Curves, Quantity
-from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.base import LikelihoodModel
 from reverie.models.density_features import energy_preprocessing, without_density
@@ -35,14 +34,13 @@ from reverie.models.ebm.sampling import Jumps, Mixing, sample_steps, settled_cha
 from reverie.models.ebm.training import EnergyStep, Settings
 from reverie.models.options import with_shared_options
 from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
-from reverie.networks.energies import SMOOTH, build_energy
+from reverie.networks.energies import build_energy
 from reverie.networks.features import Whitening
 from reverie.networks.user import Specification
 from reverie.samplers.run import run
 
-__all__ = ["EBM", "METHODS"]
+__all__ = ["EBM"]
 
-METHODS = ("contrastive", "score_matching")
 _STOCK = 1024  # chains that are kept with the model
 _ROWS_AT_ONCE = 4096
 _WIDE = 64  # values of an event beyond which batches are small
@@ -131,9 +129,9 @@ class EBM(LikelihoodModel):
         self,
         *,
         energy: Specification = "auto",
-        method: str = "contrastive",
+        method: Literal["contrastive", "score_matching"] = "contrastive",
         periodic: bool | Literal["auto"] = "auto",
-        activation: str = "silu",
+        activation: Literal["silu", "tanh", "elu"] = "silu",
         confinement: Positive | None = 1.0,
         sharpness: Annotated[float, Interval(1)] | Literal["auto"] = "auto",
         n_langevin: Count = 4,
@@ -205,13 +203,13 @@ class EBM(LikelihoodModel):
             return int(self.n_sample_steps)
         return sample_steps(self._mixing, math.prod(self.preprocessing_.transform.output_shape))
 
-    def energies(self, X: Any) -> np.ndarray:
+    def energies(self, X: ArrayLike) -> np.ndarray:
         """Return E of each event, (n_samples,): minus the log density of its whitened features, up to log Z."""
         check_is_fitted(self)
         x = self.preprocessing_.features(self._values(X, reset=False)).to(self.device_)
         return self._energies(x).cpu().numpy()
 
-    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+    def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
         """Return likelihoods, log Z, both phases and how well the chains mix, with warnings and curves."""
         log_z, mixing, last = self.log_z_, self._mixing, self.history_[-1] if self.history_ else {}
         numbers = [Quantity("log Z", log_z.value, log_z.error, "nats, of the energy over whitened features")]
@@ -260,7 +258,7 @@ class EBM(LikelihoodModel):
         return whitening
 
     def _drawer(
-        self, n_samples: int, seed: int, *, condition: Any = None
+        self, n_samples: int, seed: int, *, condition: ArrayLike = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         self._condition_features(condition, n_samples, seed)  # a condition is refused there
         network, whitening = self._networks()["energy"], self._whitening()
@@ -340,14 +338,12 @@ class EBM(LikelihoodModel):
         chains = torch.randn(n_chains, *train["x"].shape[1:], generator=generator, device=self.device_)
         return EnergyStep(networks["energy"], whitening, settings.spread * chains, settings)
 
-    def _resolved(self) -> dict[str, Any]:
+    def _resolved(self) -> dict[str, object]:
         step = self._run.train_step
         assert isinstance(step, EnergyStep)
         return {"restart_fraction": step.settings.restart_fraction, "buffer_size": len(step.buffer)}
 
     def _check_configuration(self) -> None:
-        check_choice("method", self.method, dict.fromkeys(METHODS, True))
-        check_choice("activation", self.activation, dict.fromkeys(SMOOTH, True))
         if not self.adjusted and self.step_size == "auto":
             raise InputError("Expected a step_size for unadjusted steps, got 'auto', which follows an acceptance.")
         if self.adjusted and self.temperature != 1:
@@ -369,13 +365,13 @@ class EBM(LikelihoodModel):
                 f"{self.energy_penalty:g}. Use method 'contrastive', or leave the penalty out."
             )
 
-    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
         stock, mixing = self._settled() if self._mixing is None else (self._stock, self._mixing)
         texts |= {"memory": asdict(mixing), "log_z": asdict(self.log_z_)}
         return texts, tensors | {"chains": stock}
 
-    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self._stock = tensors["chains"].to(self.device_)
         self._mixing, self._log_z = Mixing(**texts["memory"]), LogZ(**texts["log_z"])

@@ -70,13 +70,9 @@ _BY_HEART = 4.0  # standard errors of the gap
 
 @dataclass(frozen=True)
 class LogZ:
-    """The log of the normalising constant of an energy, over whitened features.
+    """The log of the normalising constant of an energy over whitened features, and its error, in nats.
 
-    Parameters
-    ----------
-    value, error : in nats.
-    ess : effective number of forward chains; None where a grid was summed.
-    warning : what is doubtful about it, or nothing.
+    `ess` is the effective number of forward chains, None where a grid was summed; `warning` what is doubtful.
     """
 
     value: float
@@ -103,12 +99,9 @@ def energy_log_z(
     ----------
     energy : (batch, *event) -> (batch,).
     chains : (chain, *event) samples of the energy.
-    events : (batch, d) rows around which the box of the grid is laid; None takes the chains.
-    n_cells : cells per axis of the grid.
-    step_size : eta of a Langevin step on the energy.
-    spread : s of the normal distribution at the other end of the annealing.
-    n_temperatures, n_chains : of the annealing, each way.
-    generator : of the annealing.
+    events, n_cells : rows (batch, d) around which the box of the grid is laid, by default the chains; cells per axis.
+    step_size, spread : eta of a Langevin step on the energy, and s of the normal distribution.
+    n_temperatures, n_chains, generator : of the annealing, each way.
     """
     if chains[0].numel() <= 2:
         return LogZ(*grid_log_z(energy, chains if events is None else events, n_cells))
@@ -120,11 +113,7 @@ def energy_log_z(
 def grid_log_z(energy: Energy, x: Tensor, n: int = 1000) -> tuple[float, float]:
     """Return log Z of an energy of one or two features and its numerical error, in nats.
 
-    Parameters
-    ----------
-    energy : (batch, d) -> (batch,), d = 1 or 2.
-    x : (batch, d) events, around which the box is laid.
-    n : cells per axis, even.
+    The box is laid around events x (batch, d) and has n cells per axis, an even number.
     """
     low, high = x.amin(0), x.amax(0)
     width = (high - low).clamp(min=1.0)
@@ -151,14 +140,9 @@ def _sum(energy: Energy, low: Tensor, high: Tensor, n: int) -> tuple[float, floa
 
 
 class EnergyPath:
-    """The path from a normal distribution to an energy; a `reverie.samplers.annealing.Path`.
+    """The path from a normal distribution of width `spread` to an energy; a `reverie.samplers.annealing.Path`.
 
-    Parameters
-    ----------
-    energy : (chain, *event) -> (chain,).
-    event_shape : of one event.
-    step_size : eta of a Langevin step on `energy`.
-    spread : s of the normal distribution.
+    `step_size` is eta of a Langevin step on the energy, (chain, *event) -> (chain,).
     """
 
     def __init__(self, energy: Energy, event_shape: tuple[int, ...], *, step_size: float, spread: float = 1.0) -> None:
@@ -209,12 +193,7 @@ def annealed_log_z(
 ) -> LogZ:
     """Return log Z of the end of `path`, from chains annealed both ways.
 
-    Parameters
-    ----------
-    path : from a normal distribution to the energy.
-    chains : (chain, *event) samples of the energy, at least 2, of which at most `n_chains` are used each way.
-    n_temperatures, n_chains : of the annealing, each way.
-    generator : all randomness.
+    Backward ones begin at `chains` (chain, *event), samples of the energy, of which at most `n_chains` are used.
     """
     n, betas = min(n_chains, len(chains)), schedule(n_temperatures)
     _, forth = anneal(path, path.start(n, generator), betas, generator)
@@ -243,10 +222,7 @@ def annealed_log_z(
 def energy_gap(
     held_out: Tensor, train: Tensor, weight: Tensor | None = None, train_weight: Tensor | None = None
 ) -> Measured:
-    """Return <E>_held-out - <E>_train with its error, from energies (m,) and (n,) of at least two events each.
-
-    `weight` (m,) and `train_weight` (n,) are their event weights, or None for all alike.
-    """
+    """Return <E>_held-out - <E>_train with its error, from energies (m,) and (n,) of events and their weights."""
     pairs = ((held_out, weight), (train, train_weight))
     of_held_out, of_train = (measured_mean(e.cpu().numpy(), None if w is None else w.cpu().numpy()) for e, w in pairs)
     return Measured(of_held_out.value - of_train.value, math.hypot(of_held_out.error, of_train.error))

@@ -64,12 +64,7 @@ def jump(
 ) -> tuple[MALAState, Tensor]:
     """Return chains after a Metropolis jump, and whether each was accepted, (chain,).
 
-    Parameters
-    ----------
-    state : of the chains.
-    energy : (chain, *event) -> (chain,).
-    stock : (row, *event), whose differences are proposed where `spread` is None.
-    spread : s of a fresh proposal from N(0, s^2).
+    Proposals are fresh from N(0, spread^2), or differences of rows of `stock` (row, *event) where `spread` is None.
     """
     x, device = state.x, state.x.device
     if spread is None:
@@ -135,14 +130,7 @@ class Jumps:
 
 @dataclass(frozen=True)
 class Mixing:
-    """How chains mix.
-
-    Parameters
-    ----------
-    eta : step size of their Langevin steps.
-    tau : longest integrated autocorrelation time, in steps.
-    r_hat : largest R-hat.
-    """
+    """How chains of Langevin step size eta mix: the longest autocorrelation time in steps, and the largest R-hat."""
 
     eta: float
     tau: float

@@ -25,14 +25,13 @@ Hinton, Neural Computation 14, 1771 (2002); Tieleman, ICML 2008; Du and Mordatch
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from reverie.core import statistics
 from reverie.core.errors import InputError, TrainingError
-from reverie.core.types import Energy
+from reverie.core.types import Energy, State
 from reverie.models.averaged_step import AveragedStep
 from reverie.models.ebm.likelihood import energy_gap, energy_log_z, signs_of_overfitting
 from reverie.models.ebm.sampling import LARGE, Jumps
@@ -55,7 +54,7 @@ _CHECK_TEMPERATURES, _CHECK_CHAINS = 100, 128  # of log Z at a check, each way
 
 @dataclass(frozen=True)
 class Settings:
-    """How to learn; the options of `reverie.models.ebm.EBM` by the same names, resolved."""
+    """How to learn; the options of `reverie.EBM` by the same names, resolved."""
 
     method: str
     max_steps: int
@@ -75,12 +74,7 @@ class Settings:
 
 
 class ReplayBuffer:
-    """A store of chains (slot, *event) that go on from where they were left, of which a step moves some.
-
-    Parameters
-    ----------
-    x : first positions; a copy is kept.
-    """
+    """A store of chains x (slot, *event) that go on from where they were left, of which a step moves some."""
 
     def __init__(self, x: Tensor) -> None:
         self.x = x.detach().clone()
@@ -89,13 +83,7 @@ class ReplayBuffer:
         return len(self.x)
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return n different slots (n,) and their chains (n, *event).
-
-        Raises
-        ------
-        InputError
-            If there are fewer slots than that.
-        """
+        """Return n different slots (n,) and their chains (n, *event); `InputError` if there are fewer."""
         if n > len(self.x):
             raise InputError(f"Expected at most {len(self.x)} chains, got {n}. Give a larger buffer_size.")
         slots = torch.randperm(len(self.x), generator=generator, device=self.x.device)[:n]
@@ -109,15 +97,9 @@ class ReplayBuffer:
 def contrastive_loss(
     energy: Energy, x: Tensor, chains: Tensor, *, penalty: float = 0.0, weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the loss, the positive and the negative phase (means of E), scalars.
+    """Return the loss, the positive phase over events x and the negative one over chains (means of E), scalars.
 
-    Parameters
-    ----------
-    energy : (batch, *event) -> (batch,).
-    x : (batch, *event) events.
-    chains : (chain, *event) samples of the model; no gradient runs through them.
-    penalty : alpha >= 0 of the squared energies.
-    weight : (batch,) of the events, mean one, or None.
+    No gradient runs through the chains; `penalty` is alpha of the squared energies, `weight` (batch,) of mean one.
     """
     of_all = energy(torch.cat([x, chains.detach()]))
     e, below = of_all[: len(x)], of_all[len(x) :]
@@ -129,15 +111,7 @@ def contrastive_loss(
 
 
 class EnergyStep(AveragedStep[nn.Module]):
-    """Takes the steps of an energy.
-
-    Parameters
-    ----------
-    network : to train, of whitened features.
-    whitening : features to coordinates of the chains, fitted; None leaves them.
-    chains : first positions (slot, *event).
-    settings : how to learn.
-    """
+    """Takes the steps of an energy of whitened features, and of its chains (slot, *event)."""
 
     def __init__(self, network: nn.Module, whitening: Whitening | None, chains: Tensor, settings: Settings) -> None:
         super().__init__(
@@ -161,19 +135,8 @@ class EnergyStep(AveragedStep[nn.Module]):
 
     def loss(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Move chains and return the contrastive loss, or that of score matching, with both phases."""
-        settings, weight = self.settings, batch.get("weight")
-        x = self.whitened(batch["x"])
-        chains, scalars = self._moved(x, generator)
-        penalty = settings.energy_penalty
-        loss, positive, negative = contrastive_loss(self.network, x, chains, penalty=penalty, weight=weight)
-        if settings.method == "score_matching":
-            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-            loss = weighted_mean(denoising_loss(self.network, x, noise, settings.sigma), weight)
-        return loss, {**scalars, "positive_phase": positive.detach(), "negative_phase": negative.detach()}
-
-    def _moved(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Draw chains, move them n_langevin steps, and write them back to their slots."""
-        settings = self.settings
+        settings, weight, x = self.settings, batch.get("weight"), self.whitened(batch["x"])
+        # chains are drawn from the store, some perhaps restarted, moved, and written back to their slots
         slots, chains = self.buffer.draw(min(len(x), len(self.buffer)), generator)
         if settings.restart_fraction > 0:
             again = torch.rand(len(chains), generator=generator, device=x.device) < settings.restart_fraction
@@ -194,7 +157,14 @@ class EnergyStep(AveragedStep[nn.Module]):
         accepted, jumped = kernel.shares(state)
         if settings.step_size == "auto" and settings.adjusted:
             self.log_eta.add_(_GAIN * (accepted - _ACCEPTANCE))
-        return state.x, {"acceptance": accepted, "jumps": jumped, "step_size": self.log_eta.exp()}
+        # the positive phase over events, the negative one over the chains
+        penalty = settings.energy_penalty
+        loss, positive, negative = contrastive_loss(self.network, x, state.x, penalty=penalty, weight=weight)
+        if settings.method == "score_matching":
+            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            loss = weighted_mean(denoising_loss(self.network, x, noise, settings.sigma), weight)
+        scalars = {"acceptance": accepted, "jumps": jumped, "step_size": self.log_eta.exp()}
+        return loss, scalars | {"positive_phase": positive.detach(), "negative_phase": negative.detach()}
 
     def networks(self) -> Mapping[str, nn.Module]:
         """Return the averaged energy, and the whitening where there is one."""
@@ -204,10 +174,7 @@ class EnergyStep(AveragedStep[nn.Module]):
     def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
         """Return the chains as samples, and -log p of the held-out rows unless they have too many features.
 
-        Raises
-        ------
-        TrainingError
-            Where chains have gone away, or mean energies of events and chains come apart.
+        Raises `TrainingError` where chains have gone away, or mean energies of events and chains come apart.
         """
         energy, chains = self.averaged(), self.buffer.x[: len(held_out["x"])]
         x, x_train = self.whitened(held_out["x"]), self.whitened(train["x"])
@@ -243,11 +210,11 @@ class EnergyStep(AveragedStep[nn.Module]):
         generated = chains if self.whitening is None else self.whitening.inverse(chains)
         return Observation(self.step, losses, error, generated=generated, scalars=scalars, signs=signs)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return all that an exact resume needs, the chains too."""
         return super().state_dict() | {"chains": self.buffer.x.clone(), "log_eta": self.log_eta.clone()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Take up what `state_dict` returned."""
         super().load_state_dict(state)
         self.buffer.x.copy_(state["chains"])

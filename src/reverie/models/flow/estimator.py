@@ -15,21 +15,20 @@ Tabak and Turner, Commun. Pure Appl. Math. 66, 145 (2013); Rezende and Mohamed, 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
 from reverie.core.assessment import Assessment
-from reverie.core.checks import check_choice
 from reverie.core.random import child_generator
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.base import LikelihoodModel
 from reverie.models.conditions import rows_of_conditions
 from reverie.models.density_features import circles_of, density_transform, repeated_values
-from reverie.models.flow.networks import KINDS, FlowNetwork, need_zuko
+from reverie.models.flow.networks import FlowNetwork, need_zuko
 from reverie.models.flow.training import FlowStep
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import with_shared_options
@@ -101,7 +100,7 @@ class Flow(LikelihoodModel):
     def __init__(
         self,
         *,
-        kind: str = "auto",
+        kind: Literal["auto", "spline", "spline_coupling", "maf", "realnvp"] = "auto",
         n_transforms: Count = 3,
         hidden: Sequence[Count] = (128, 128),
         n_bins: Annotated[int, Interval(2)] = 12,
@@ -130,7 +129,7 @@ class Flow(LikelihoodModel):
         self.random_state, self.record_every, self.n_threads = random_state, record_every, n_threads
         self.compile = compile
 
-    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+    def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
         """Return likelihoods, which are exact, and warnings; parameters as in `GenerativeModel.assess`."""
         likelihoods = super().assess(train, held_out, random_state=random_state)
         events = train[0] if isinstance(train, tuple) else train
@@ -139,7 +138,6 @@ class Flow(LikelihoodModel):
 
     def _check_configuration(self) -> None:
         need_zuko()  # a missing library is better known before the data are prepared
-        check_choice("kind of flow", self.kind, {"auto": None, **KINDS})
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
         transform = density_transform(dataset, self.preprocessing)
@@ -171,15 +169,17 @@ class Flow(LikelihoodModel):
         assert isinstance(network, FlowNetwork)
         return FlowStep(
             network,
+            optimizer="adamw",
             max_steps=self.max_steps,
             learning_rate=self.learning_rate,
+            hold=0.0,
             weight_decay=self.weight_decay,
-            gradient_clip=self.gradient_clip,
+            clip=self.gradient_clip,
             ema_decay=self.ema_decay,
             compile=self.compile,
         )
 
-    def _resolved(self) -> dict[str, Any]:
+    def _resolved(self) -> dict[str, object]:
         return {"kind": _resolved(self.kind, math.prod(self.preprocessing_.transform.output_shape))}
 
     def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
@@ -190,7 +190,7 @@ class Flow(LikelihoodModel):
         return torch.cat([network.log_prob(*block) for block in zip(x.split(size), given, strict=True)]), 0.0
 
     def _drawer(
-        self, n_samples: int, seed: int, *, condition: Any = None
+        self, n_samples: int, seed: int, *, condition: ArrayLike = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         network, conditions = self._exact(), self._asked_conditions(condition, n_samples, seed)
         shape, stages = self.preprocessing_.transform.output_shape, network.stages()

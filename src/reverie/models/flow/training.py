@@ -20,40 +20,7 @@ Rows = Mapping[str, Tensor]
 
 
 class FlowStep(AveragedStep[FlowNetwork]):
-    """Takes the steps of a flow.
-
-    Parameters
-    ----------
-    network : on its device; it is trained in place.
-    max_steps : length of the run, for the schedule.
-    learning_rate, weight_decay : first step size, and the share of it by which a step shrinks the weights.
-    gradient_clip : largest norm of the gradient.
-    ema_decay : of the average of the weights, in [0, 1).
-    compile : as in `reverie.compile.step.Compiled`.
-    """
-
-    def __init__(
-        self,
-        network: FlowNetwork,
-        *,
-        max_steps: int,
-        learning_rate: float,
-        weight_decay: float,
-        gradient_clip: float,
-        ema_decay: float,
-        compile: bool | str = False,
-    ) -> None:
-        super().__init__(
-            network,
-            optimizer="adamw",
-            weight_decay=weight_decay,
-            clip=gradient_clip,
-            max_steps=max_steps,
-            learning_rate=learning_rate,
-            ema_decay=ema_decay,
-            hold=0.0,
-            compile=compile,
-        )
+    """Takes the steps of a flow."""
 
     def loss(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the mean of -log q over a batch."""

@@ -9,7 +9,7 @@ estimate of log p(x) that of `reverie.models.vae.likelihood`. Sampling is one pa
 import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,10 +18,9 @@ from torch import Tensor, nn
 
 from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole, checked
 from reverie.core.assessment import Assessment, Curves, LatentView, Quantity
-from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Bits
 from reverie.models.base import LikelihoodModel, first_rows
@@ -35,7 +34,6 @@ from reverie.models.vae.likelihood import ImportanceLogLikelihood, estimated_log
 from reverie.models.vae.networks import VariationalNetwork, law_of, n_spread
 from reverie.models.vae.training import VariationalStep
 from reverie.networks.autoencoders import build_decoder, build_encoder
-from reverie.networks.mlp import ACTIVATIONS
 from reverie.networks.user import Specification
 from reverie.objectives.variational import active_units
 
@@ -117,13 +115,13 @@ class VAE(LikelihoodModel):
         n_latent: Count | Literal["auto"] = "auto",
         encoder: Specification = "auto",
         decoder: Specification = "auto",
-        likelihood: str = "auto",
+        likelihood: Literal["auto", "bernoulli", "gaussian"] = "auto",
         decoder_variance: Positive | Literal["learnt"] = "learnt",
-        posterior: str = "diagonal",
+        posterior: Literal["diagonal", "full"] = "diagonal",
         beta: NonNegative = 1.0,
         n_importance: Count = 1,
         dynamic_binarisation: bool = False,
-        activation: str = "silu",
+        activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu",
         n_draws: Count = 500,
         batch_size: Count | Literal["auto"] = "auto",
         max_steps: Count = 10_000,
@@ -156,7 +154,7 @@ class VAE(LikelihoodModel):
         n_features = int(np.prod(self.preprocessing_.transform.output_shape))
         return min(max(2, n_features), _MOST_LATENT) if self.n_latent == "auto" else int(self.n_latent)
 
-    def encode(self, X: Any, y: Any = None, *, return_std: bool = False) -> Any:
+    def encode(self, X: ArrayLike, y: ArrayLike = None, *, return_std: bool = False) -> Any:
         """Return the codes of events, the means of q(z | x), (n_samples, n_latent), and perhaps their spreads.
 
         Parameters
@@ -171,7 +169,7 @@ class VAE(LikelihoodModel):
         return (mean.cpu().numpy(), sd.cpu().numpy()) if return_std else mean.cpu().numpy()
 
     @checked
-    def decode(self, z: Any, condition: Any = None) -> np.ndarray:
+    def decode(self, z: ArrayLike, condition: ArrayLike = None) -> np.ndarray:
         """Return the mean event of p(x | z) in original units, (n, *event).
 
         Parameters
@@ -195,7 +193,7 @@ class VAE(LikelihoodModel):
         features = self._condition_features(condition, len(z), self.seed_)
         return self._decoded(z, None if features is None else features.to(self.device_))
 
-    def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
+    def reconstruct(self, X: ArrayLike, y: ArrayLike = None) -> np.ndarray:
         """Return the mean event of p(x | z) at the mean of q(z | x), (n_samples, *event); see `decode`."""
         check_is_fitted(self)
         x = self._features(X)
@@ -205,7 +203,7 @@ class VAE(LikelihoodModel):
 
     @checked
     def traversal(
-        self, dimension: int, *, values: Any = None, at: Any = None, condition: Any = None
+        self, dimension: int, *, values: ArrayLike = None, at: ArrayLike = None, condition: ArrayLike = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the values that one latent dimension takes, (n,), and the mean event at each, (n, *event).
 
@@ -227,7 +225,9 @@ class VAE(LikelihoodModel):
         return values, self.decode(z, condition)
 
     @checked
-    def manifold(self, n_side: int = 15, *, dimensions: tuple[int, int] = (0, 1), condition: Any = None) -> np.ndarray:
+    def manifold(
+        self, n_side: int = 15, *, dimensions: tuple[int, int] = (0, 1), condition: ArrayLike = None
+    ) -> np.ndarray:
         """Return mean events on a grid of normal quantiles of two latent dimensions, (n_side, n_side, *event).
 
         Parameters
@@ -241,7 +241,7 @@ class VAE(LikelihoodModel):
         events = self.decode(z.reshape(-1, self.n_latent_), condition)
         return events.reshape(n_side, n_side, *events.shape[1:])
 
-    def latent_view(self, X: Any, y: Any = None) -> LatentView:
+    def latent_view(self, X: ArrayLike, y: ArrayLike = None) -> LatentView:
         """Return what the active dimensions do, by their divergence from the prior; of a p(x | y) at the first y."""
         x, given = first_rows(X), None if y is None else first_rows(y)
         mean, sd = self.encode(x, given, return_std=True)
@@ -255,13 +255,13 @@ class VAE(LikelihoodModel):
             is_image=not self.schema_.is_table,
         )
 
-    def active_units(self, X: Any, y: Any = None) -> np.ndarray:
+    def active_units(self, X: ArrayLike, y: ArrayLike = None) -> np.ndarray:
         """Return which latent dimensions are active on these events, (n_latent,) bool: Var_x(E_q[z | x]) > 0.01."""
         return active_units(torch.from_numpy(self.encode(X, y))).numpy()
 
     @checked
     def log_likelihood(
-        self, X: Any, y: Any = None, random_state: RandomState = None, *, n_draws: int | None = None
+        self, X: ArrayLike, y: ArrayLike = None, random_state: RandomState = None, *, n_draws: int | None = None
     ) -> ImportanceLogLikelihood:
         """Return log p of each event in nats, in the units of the data, with the error of each, and their mean.
 
@@ -281,12 +281,12 @@ class VAE(LikelihoodModel):
         return ImportanceLogLikelihood((log_q.cpu() + log_det).numpy(), bias, weights, errors=errors.cpu().numpy())
 
     @checked
-    def score_samples(self, X: Any, y: Any = None, *, return_error: bool = False) -> Any:
+    def score_samples(self, X: ArrayLike, y: ArrayLike = None, *, return_error: bool = False) -> Any:
         """Return log p of each event in nats, (n_samples,), and perhaps its standard error, (n_samples,)."""
         likelihood = self.log_likelihood(X, y)
         return (likelihood.values, likelihood.errors) if return_error else likelihood.values
 
-    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+    def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
         """Return likelihoods, and how much of the code is used; parameters as in `GenerativeModel.assess`."""
         x, y = held_out if isinstance(held_out, tuple) else (held_out, None)
         mean, sd = self.encode(first_rows(x), None if y is None else first_rows(y), return_std=True)
@@ -308,7 +308,7 @@ class VAE(LikelihoodModel):
         return estimated_log_prob(network, x, condition, n_draws=n_draws, seed=seed, draws_bits=draws_bits)
 
     def _drawer(
-        self, n_samples: int, seed: int, *, condition: Any = None
+        self, n_samples: int, seed: int, *, condition: ArrayLike = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         network, features = self._network(), self._asked_conditions(condition, n_samples, seed)
 
@@ -339,7 +339,7 @@ class VAE(LikelihoodModel):
         transform = self.preprocessing_.transform
         return transform.means(mean).numpy() if isinstance(transform, Bits) else self.preprocessing_.values(mean)
 
-    def _features(self, X: Any) -> Tensor:
+    def _features(self, X: ArrayLike) -> Tensor:
         return self.preprocessing_.features(self._values(X, reset=False)).to(self.device_)
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
@@ -384,7 +384,7 @@ class VAE(LikelihoodModel):
         is_image = len(self.preprocessing_.transform.output_shape) > 1
         return _RATES[is_image] if self.learning_rate is None else self.learning_rate
 
-    def _resolved(self) -> dict[str, Any]:
+    def _resolved(self) -> dict[str, object]:
         return {"learning_rate": self._learning_rate, "n_latent": self.n_latent_, "likelihood": self.likelihood_}
 
     def _network(self) -> VariationalNetwork:
@@ -393,15 +393,11 @@ class VAE(LikelihoodModel):
         assert isinstance(network, VariationalNetwork)
         return network.eval()
 
-    def _check_configuration(self) -> None:
-        check_choice("posterior", self.posterior, dict.fromkeys(("diagonal", "full")))
-        check_choice("activation", self.activation, ACTIVATIONS)
-
-    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
         return texts | {"likelihood": self.likelihood_}, tensors
 
-    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self.likelihood_ = texts["likelihood"]
 

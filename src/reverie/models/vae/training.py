@@ -6,12 +6,13 @@ anew at each step. What samples are drawn from is an exponential average of the 
 """
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from reverie.core import statistics
-from reverie.models.averaged_step import AveragedStep
+from reverie.models.averaged_step import AveragedStep, Descending
 from reverie.models.vae.networks import VariationalNetwork, bits_of
 from reverie.objectives.adversarial import weighted_mean
 from reverie.objectives.variational import active_units, elbo, iwae_bound
@@ -30,13 +31,8 @@ _COLLAPSED = (
 class VariationalStep(AveragedStep[VariationalNetwork]):
     """Takes the steps of encoder and decoder.
 
-    Parameters
-    ----------
-    network : to train.
-    beta : weight of the divergence.
-    n_importance : draws k of the bound.
-    draws_bits : whether the rows are grey values, of which bits are drawn.
-    max_steps, learning_rate, ema_decay, compile : as in `reverie.models.averaged_step.AveragedStep`.
+    The divergence has weight `beta`, the bound `n_importance` draws k; `draws_bits` says whether the rows are grey
+    values, of which bits are drawn.
     """
 
     def __init__(
@@ -46,14 +42,9 @@ class VariationalStep(AveragedStep[VariationalNetwork]):
         beta: float,
         n_importance: int,
         draws_bits: bool,
-        max_steps: int,
-        learning_rate: float,
-        ema_decay: float,
-        compile: bool | str = False,
+        **how: Unpack[Descending],
     ) -> None:
-        super().__init__(
-            network, max_steps=max_steps, learning_rate=learning_rate, ema_decay=ema_decay, compile=compile
-        )
+        super().__init__(network, **how)
         self.beta, self.n_importance, self.draws_bits = beta, n_importance, draws_bits
 
     def loss(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
