@@ -87,7 +87,7 @@ class AveragedStep(TrainStep, Generic[Network]):
         return {"loss": loss.detach(), **scalars, **({} if norm is None else {"gradient": norm})}
 
     def averaged(self) -> Network:
-        """Return the averaged network; its buffers, and without an average its weights, are those of the present one."""
+        """Return the averaged network; buffers, and without an average the weights too, are the present ones."""
         if not self._decay:
             self.average.load_state_dict(self.network.state_dict())
         for averaged, present in zip(self.average.buffers(), self.network.buffers(), strict=True):

@@ -23,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, Level, NonNegative, Positive, Share, Whole, checked
+from reverie.core.arguments import Count, Level, NonNegative, Positive, checked
 from reverie.core.assessment import Assessment, Curves, LatentView, Quantity
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
@@ -33,8 +33,7 @@ from reverie.models.autoencoder.training import ReconstructionStep, in_evaluatio
 from reverie.models.base import GenerativeModel, first_rows
 from reverie.models.latent import latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
-from reverie.models.options import with_shared_options
-from reverie.models.preprocessing import ChangeOfVariables
+from reverie.models.options import estimator
 from reverie.networks.autoencoders import build_decoder, build_encoder
 from reverie.networks.features import OutputHead
 from reverie.networks.user import Specification
@@ -47,7 +46,7 @@ _FLAT = 0.01  # share of the largest spread of codes below which a dimension is 
 _CODES = ("code_weights", "code_means", "code_scales")
 
 
-@with_shared_options
+@estimator
 class Autoencoder(GenerativeModel):
     """Autoencoder for tables of events, images and lattices: plain, denoising or sparse.
 
@@ -65,17 +64,11 @@ class Autoencoder(GenerativeModel):
     sparsity_target : mean activation, in (0, 1), that "kl" asks for.
     activation : of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
     n_components : Gaussians in the mixture of codes that samples are drawn from.
-    batch_size : events in a batch; "auto" takes 256, or all of a smaller table.
-    max_steps : steps in the whole run, at least 1.
     learning_rate : step size of Adam, > 0; held for half of the run, then lowered along a cosine.
-    n_checks : checks of the error of the events held out in a whole run; 0 switches them off.
-    keep_best : whether the weights with the least error on the events held out are kept, rather than the last.
 
     Attributes
     ----------
     n_latent_ : numbers in a code, as resolved.
-    history_ : list of dict, losses and checks over training.
-    alarms_ : list of alarms, each with kind, step, evidence and remedy.
 
     References
     ----------
@@ -97,40 +90,16 @@ class Autoencoder(GenerativeModel):
     option_references = (("noise", lambda value: value > 0, "vincent2010"),)
     search_space = "learning_rate=3e-4:1e-2:log,n_latent=auto|1|2|4|8|16,noise=0.0:0.5,n_components=2:50:log"
 
-    def __init__(
-        self,
-        *,
-        n_latent: Count | Literal["auto"] = "auto",
-        encoder: Specification = "auto",
-        decoder: Specification = "auto",
-        noise: NonNegative = 0.0,
-        sparsity: Literal["none", "l1", "kl"] = "none",
-        sparsity_weight: NonNegative = 0.1,
-        sparsity_target: Level = 0.05,
-        activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu",
-        n_components: Count = 10,
-        batch_size: Count | Literal["auto"] = "auto",
-        max_steps: Count = 5_000,
-        learning_rate: Positive = 1e-3,
-        device: str = "auto",
-        random_state: RandomState = None,
-        preprocessing: ChangeOfVariables = "auto",
-        validation_fraction: Share = 0.1,
-        n_checks: Whole = 40,
-        keep_best: bool = True,
-        on_alarm: str = "rollback",
-        record_every: Count = 50,
-        n_threads: Count | Literal["auto"] = "auto",
-        compile: bool | Literal["auto"] = "auto",
-    ) -> None:
-        self.n_latent, self.encoder, self.decoder = n_latent, encoder, decoder
-        self.noise, self.sparsity, self.sparsity_weight = noise, sparsity, sparsity_weight
-        self.sparsity_target, self.activation, self.n_components = sparsity_target, activation, n_components
-        self.batch_size, self.max_steps, self.learning_rate = batch_size, max_steps, learning_rate
-        self.device, self.random_state, self.preprocessing = str(device), random_state, preprocessing
-        self.validation_fraction, self.n_checks, self.keep_best = validation_fraction, n_checks, keep_best
-        self.on_alarm, self.record_every, self.n_threads = on_alarm, record_every, n_threads
-        self.compile = compile
+    n_latent: Count | Literal["auto"] = "auto"
+    encoder: Specification = "auto"
+    decoder: Specification = "auto"
+    noise: NonNegative = 0.0
+    sparsity: Literal["none", "l1", "kl"] = "none"
+    sparsity_weight: NonNegative = 0.1
+    sparsity_target: Level = 0.05
+    activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
+    n_components: Count = 10
+    learning_rate: Positive = 1e-3
 
     @property
     def n_latent_(self) -> int:

@@ -21,7 +21,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share
 from reverie.core.assessment import Assessment, Curves, Quantity
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
@@ -32,8 +32,8 @@ from reverie.models.density_features import energy_preprocessing, without_densit
 from reverie.models.ebm.likelihood import LogZ, energy_log_z
 from reverie.models.ebm.sampling import Jumps, Mixing, sample_steps, settled_chains
 from reverie.models.ebm.training import EnergyStep, Settings
-from reverie.models.options import with_shared_options
-from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
+from reverie.models.options import estimator
+from reverie.models.preprocessing import Preprocessing
 from reverie.networks.energies import build_energy
 from reverie.networks.features import Whitening
 from reverie.networks.user import Specification
@@ -52,7 +52,7 @@ _IN_HISTORY = (
 )
 
 
-@with_shared_options
+@estimator
 class EBM(LikelihoodModel):
     """Energy-based model p(x) = exp(-E(x)) / Z for tables of events, images and lattices, with any network as E.
 
@@ -90,26 +90,16 @@ class EBM(LikelihoodModel):
     n_annealed : chains of that annealing, each way.
     batch_size : events in a step; "auto" takes 512, 64 of events of more than 64 values, or all rows of a smaller
         table.
-    max_steps : steps in the whole run, at least 1.
     learning_rate : step size of Adam, > 0; it falls along a cosine after two fifths of the run.
     gradient_clip : largest norm of the gradient in a step, > 0; longer ones are shortened to it.
     ema_decay : decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.
-    n_checks : checks of the health of training in a whole run; 0 switches them off.
     keep_best : whether the weights of the best check are kept, rather than the last: by held-out likelihood up to 32
         features, else by the samples.
 
     Attributes
     ----------
-    history_ : list of dict, both phases, acceptance and checks over training.
-    alarms_ : list of alarms, each with kind, step, evidence and remedy.
     log_z_ : log Z of the energy over the preprocessed, whitened features, with its error; computed when first needed.
     n_sample_steps_ : steps of the chains of a sample.
-    n_iter_, seed_, schema_ : steps taken, seed used, what the data are.
-
-    References
-    ----------
-    Hinton, Neural Computation 14, 1771 (2002); Tieleman, ICML 2008; Du and Mordatch, arXiv:1903.08689.
-    Vincent, Neural Computation 23, 1661 (2011).
 
     Examples
     --------
@@ -125,55 +115,28 @@ class EBM(LikelihoodModel):
     option_references = (("method", lambda value: value == "score_matching", "vincent2011"),)
     search_space = "learning_rate=5e-4:1e-2:log,n_langevin=2|4|8,energy=auto|[64,64]|[256,256,256],batch_size=auto|128"
 
-    def __init__(
-        self,
-        *,
-        energy: Specification = "auto",
-        method: Literal["contrastive", "score_matching"] = "contrastive",
-        periodic: bool | Literal["auto"] = "auto",
-        activation: Literal["silu", "tanh", "elu"] = "silu",
-        confinement: Positive | None = 1.0,
-        sharpness: Annotated[float, Interval(1)] | Literal["auto"] = "auto",
-        n_langevin: Count = 4,
-        step_size: Positive | Literal["auto"] = "auto",
-        adjusted: bool = True,
-        temperature: Positive = 1.0,
-        jumps: bool = True,
-        buffer_size: Count | Literal["auto"] = "auto",
-        restart_fraction: Share | Literal["auto"] = "auto",
-        energy_penalty: NonNegative = 0.0,
-        sigma: Positive = 0.1,
-        whiten: bool = True,
-        n_sample_steps: Count | Literal["auto"] = "auto",
-        n_temperatures: Count = 1000,
-        n_annealed: Count = 256,
-        batch_size: Count | Literal["auto"] = "auto",
-        max_steps: Count = 5000,
-        learning_rate: Positive = 2e-3,
-        gradient_clip: Positive = 10.0,
-        ema_decay: Share = 0.999,
-        preprocessing: ChangeOfVariables = "auto",
-        validation_fraction: Share = 0.1,
-        n_checks: Whole = 40,
-        keep_best: bool = True,
-        on_alarm: str = "rollback",
-        device: str = "auto",
-        random_state: RandomState = None,
-        record_every: Count = 50,
-        n_threads: Count | Literal["auto"] = "auto",
-        compile: bool | Literal["auto"] = "auto",
-    ) -> None:
-        self.energy, self.method, self.periodic, self.activation = energy, method, periodic, activation
-        self.confinement, self.sharpness, self.whiten = confinement, sharpness, whiten
-        self.n_langevin, self.step_size, self.adjusted = n_langevin, step_size, adjusted
-        self.temperature, self.jumps, self.buffer_size = temperature, jumps, buffer_size
-        self.restart_fraction, self.energy_penalty, self.sigma = restart_fraction, energy_penalty, sigma
-        self.n_sample_steps, self.n_temperatures, self.n_annealed = n_sample_steps, n_temperatures, n_annealed
-        self.batch_size, self.max_steps, self.learning_rate = batch_size, max_steps, learning_rate
-        self.gradient_clip, self.ema_decay, self.preprocessing = gradient_clip, ema_decay, preprocessing
-        self.validation_fraction, self.n_checks, self.keep_best = validation_fraction, n_checks, keep_best
-        self.on_alarm, self.device, self.random_state = on_alarm, str(device), random_state
-        self.record_every, self.n_threads, self.compile = record_every, n_threads, compile
+    energy: Specification = "auto"
+    method: Literal["contrastive", "score_matching"] = "contrastive"
+    periodic: bool | Literal["auto"] = "auto"
+    activation: Literal["silu", "tanh", "elu"] = "silu"
+    confinement: Positive | None = 1.0
+    sharpness: Annotated[float, Interval(1)] | Literal["auto"] = "auto"
+    n_langevin: Count = 4
+    step_size: Positive | Literal["auto"] = "auto"
+    adjusted: bool = True
+    temperature: Positive = 1.0
+    jumps: bool = True
+    buffer_size: Count | Literal["auto"] = "auto"
+    restart_fraction: Share | Literal["auto"] = "auto"
+    energy_penalty: NonNegative = 0.0
+    sigma: Positive = 0.1
+    whiten: bool = True
+    n_sample_steps: Count | Literal["auto"] = "auto"
+    n_temperatures: Count = 1000
+    n_annealed: Count = 256
+    learning_rate: Positive = 2e-3
+    gradient_clip: Positive = 10.0
+    ema_decay: Share = 0.999
 
     @property
     def log_z_(self) -> LogZ:

@@ -20,7 +20,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share
 from reverie.core.assessment import Assessment
 from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike, RandomState
@@ -31,8 +31,8 @@ from reverie.models.density_features import circles_of, density_transform, repea
 from reverie.models.flow.networks import FlowNetwork, need_zuko
 from reverie.models.flow.training import FlowStep
 from reverie.models.one_pass import Inverse, Noise, OnePass
-from reverie.models.options import with_shared_options
-from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
+from reverie.models.options import estimator
+from reverie.models.preprocessing import Preprocessing, fitted_preprocessing
 from reverie.networks.init import initialised
 
 __all__ = ["Flow"]
@@ -41,7 +41,7 @@ _MOST_AUTOREGRESSIVE, _MOST_SPLINE = 32, 256  # features up to which "auto" take
 _NUMBERS_AT_ONCE = 1 << 18  # features evaluated at once, which bounds the memory of their splines
 
 
-@with_shared_options
+@estimator
 class Flow(LikelihoodModel):
     """Normalizing flow: exact log-likelihood and samples, for tables of events and small images.
 
@@ -56,24 +56,11 @@ class Flow(LikelihoodModel):
     n_transforms : invertible maps after one another, at least 1; two or more, so that every coordinate is seen.
     hidden : widths of the hidden layers of each map's perceptron.
     n_bins : bins of each spline, at least 2; more resolve sharper edges.
-    max_steps : gradient steps in the whole run, at least 1.
     batch_size : events in a step; "auto" takes 512, or all rows of a smaller table.
     learning_rate : step size of AdamW, > 0; it falls to nearly nothing along a cosine.
     weight_decay : share of the step size by which each step shrinks the weights, >= 0.
     gradient_clip : largest norm of the gradient in a step, > 0; longer ones are shortened to it.
     ema_decay : decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.
-    n_checks : checks of the held-out likelihood in a whole run; 0 switches them off.
-    keep_best : whether the state of the best held-out likelihood is kept, rather than the last.
-
-    Attributes
-    ----------
-    history_ : list of dict, losses and held-out likelihood over training.
-    alarms_ : list of alarms, each with kind, step, evidence and remedy.
-    n_iter_, seed_, schema_, conditions_ : steps taken, seed used, what the data and the conditions are.
-
-    References
-    ----------
-    Durkan et al., arXiv:1906.04032; Rezende et al., arXiv:2002.02428. See `reverie.models.flow.estimator` for all.
 
     Examples
     --------
@@ -97,37 +84,15 @@ class Flow(LikelihoodModel):
         "batch_size=auto|128|2048"
     )
 
-    def __init__(
-        self,
-        *,
-        kind: Literal["auto", "spline", "spline_coupling", "maf", "realnvp"] = "auto",
-        n_transforms: Count = 3,
-        hidden: Sequence[Count] = (128, 128),
-        n_bins: Annotated[int, Interval(2)] = 12,
-        max_steps: Count = 2_500,
-        batch_size: Count | Literal["auto"] = "auto",
-        learning_rate: Positive = 3e-3,
-        weight_decay: NonNegative = 0.01,
-        gradient_clip: Positive = 5.0,
-        ema_decay: Share = 0.998,
-        preprocessing: ChangeOfVariables = "auto",
-        validation_fraction: Share = 0.1,
-        n_checks: Whole = 40,
-        keep_best: bool = True,
-        on_alarm: str = "rollback",
-        device: str = "auto",
-        random_state: RandomState = None,
-        record_every: Count = 50,
-        n_threads: Count | Literal["auto"] = "auto",
-        compile: bool | Literal["auto"] = "auto",
-    ) -> None:
-        self.kind, self.n_transforms, self.hidden, self.n_bins = kind, n_transforms, hidden, n_bins
-        self.max_steps, self.batch_size, self.learning_rate = max_steps, batch_size, learning_rate
-        self.weight_decay, self.gradient_clip, self.ema_decay = weight_decay, gradient_clip, ema_decay
-        self.preprocessing, self.validation_fraction, self.n_checks = preprocessing, validation_fraction, n_checks
-        self.keep_best, self.on_alarm, self.device = keep_best, on_alarm, str(device)
-        self.random_state, self.record_every, self.n_threads = random_state, record_every, n_threads
-        self.compile = compile
+    kind: Literal["auto", "spline", "spline_coupling", "maf", "realnvp"] = "auto"
+    n_transforms: Count = 3
+    hidden: Sequence[Count] = (128, 128)
+    n_bins: Annotated[int, Interval(2)] = 12
+    max_steps: Count = 2_500
+    learning_rate: Positive = 3e-3
+    weight_decay: NonNegative = 0.01
+    gradient_clip: Positive = 5.0
+    ema_decay: Share = 0.998
 
     def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
         """Return likelihoods, which are exact, and warnings; parameters as in `GenerativeModel.assess`."""

@@ -24,7 +24,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole, checked
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, checked
 from reverie.core.assessment import Assessment, Curves, Quantity
 from reverie.core.checks import check_choice
 from reverie.core.measured import measured_mean
@@ -36,8 +36,8 @@ from reverie.models.base import LikelihoodModel, first_rows
 from reverie.models.binary import has_two_values
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.density_features import without_density
-from reverie.models.options import with_shared_options
-from reverie.models.preprocessing import ChangeOfVariables, Preprocessing
+from reverie.models.options import estimator
+from reverie.models.preprocessing import Preprocessing
 from reverie.models.rbm.likelihood import (
     Base,
     BoltzmannPath,
@@ -65,7 +65,7 @@ _MIXED = 1.05  # R-hat of chains that are good enough to draw from
 _GAP = 3.0  # standard errors of the free-energy gap
 
 
-@with_shared_options
+@estimator
 class RBM(LikelihoodModel):
     """Restricted Boltzmann machine for bits, spins, tables and small images.
 
@@ -81,7 +81,6 @@ class RBM(LikelihoodModel):
     n_restarts : machines that exact training starts side by side, of which the likeliest is kept; "auto" takes 5 for
         smaller layers of up to 10 units, else 1.
     batch_size : samples in a batch; "auto" takes 100, or all different rows in exact training if they are few.
-    max_steps : updates in the whole run.
     learning_rate : step size; "auto" takes that of the optimiser (`reverie.models.rbm.training.LEARNING_RATES`): for
         "adam" 0.1 in exact training, 0.03 of Gaussian units, and 0.01 else. It falls to a hundredth as half a cosine.
     optimizer : "sgd", "adam", ...; "auto" takes "sgd" for binary units that learn by sampling, else "adam".
@@ -93,16 +92,10 @@ class RBM(LikelihoodModel):
     preprocessing : of Gaussian units, before they are standardised: "auto" (numbers without bounds as they are, angles
         on an interval, categories and point masses as cells), "quantile", "standardise", "asinh", words or transforms
         by column, or a transform.
-    random_state : seed of weights, batches, chains and noise; None draws one, kept as `seed_`.
-    n_checks : checks of the held-out likelihood in a whole run; 0 switches them off.
-    keep_best : whether the machine of the least held-out loss is kept, rather than the last.
 
     Attributes
     ----------
     visible_ : "binary" or "gaussian".
-    history_ : list of dict, what training met, held-out loss and free-energy gap.
-    alarms_ : list of alarms, each with kind, step, evidence and remedy.
-    n_iter_, seed_, schema_ : steps taken, seed used, names and kinds of the columns.
 
     Examples
     --------
@@ -120,44 +113,20 @@ class RBM(LikelihoodModel):
     )
     search_space = "learning_rate=0.003:0.5:log,n_hidden=16:500:log,n_gibbs=1|2|5,weight_decay=0.0|0.0001|0.001"
 
-    def __init__(
-        self,
-        *,
-        n_hidden: Count | Literal["auto"] = "auto",
-        visible: Literal["auto", "binary", "gaussian"] = "auto",
-        method: Literal["auto", "exact", "pcd", "cd", "tempering"] = "auto",
-        n_gibbs: Count | Literal["auto"] = "auto",
-        n_chains: Count = 100,
-        n_levels: Annotated[int, Interval(2)] = 10,
-        n_restarts: Count | Literal["auto"] = "auto",
-        batch_size: Count | Literal["auto"] = "auto",
-        max_steps: Count = 3000,
-        learning_rate: Positive | Literal["auto"] = "auto",
-        optimizer: str = "auto",
-        momentum: Share | Literal["auto"] = "auto",
-        weight_decay: NonNegative = 0.0,
-        centred: bool = True,
-        ema_decay: Share | Literal["auto"] = "auto",
-        preprocessing: ChangeOfVariables = "auto",
-        device: str = "auto",
-        random_state: RandomState = None,
-        validation_fraction: Share = 0.1,
-        n_checks: Whole = 40,
-        keep_best: bool = True,
-        on_alarm: str = "rollback",
-        record_every: Count = 50,
-        n_threads: Count | Literal["auto"] = "auto",
-        compile: bool | Literal["auto"] = "auto",
-    ) -> None:
-        self.n_hidden, self.visible, self.method = n_hidden, visible, method
-        self.n_gibbs, self.n_chains, self.n_levels, self.n_restarts = n_gibbs, n_chains, n_levels, n_restarts
-        self.batch_size, self.max_steps, self.learning_rate = batch_size, max_steps, learning_rate
-        self.optimizer, self.momentum, self.weight_decay = optimizer, momentum, weight_decay
-        self.centred, self.ema_decay, self.preprocessing = centred, ema_decay, preprocessing
-        self.device, self.random_state = str(device), random_state
-        self.validation_fraction, self.n_checks, self.keep_best = validation_fraction, n_checks, keep_best
-        self.on_alarm, self.record_every, self.n_threads = on_alarm, record_every, n_threads
-        self.compile = compile
+    n_hidden: Count | Literal["auto"] = "auto"
+    visible: Literal["auto", "binary", "gaussian"] = "auto"
+    method: Literal["auto", "exact", "pcd", "cd", "tempering"] = "auto"
+    n_gibbs: Count | Literal["auto"] = "auto"
+    n_chains: Count = 100
+    n_levels: Annotated[int, Interval(2)] = 10
+    n_restarts: Count | Literal["auto"] = "auto"
+    max_steps: Count = 3000
+    learning_rate: Positive | Literal["auto"] = "auto"
+    optimizer: str = "auto"
+    momentum: Share | Literal["auto"] = "auto"
+    weight_decay: NonNegative = 0.0
+    centred: bool = True
+    ema_decay: Share | Literal["auto"] = "auto"
 
     @classmethod
     def from_weights(

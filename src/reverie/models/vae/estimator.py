@@ -16,7 +16,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole, checked
+from reverie.core.arguments import Count, NonNegative, Positive, Share, checked
 from reverie.core.assessment import Assessment, Curves, LatentView, Quantity
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator
@@ -28,8 +28,8 @@ from reverie.models.binary import grey_bits, resolved_likelihood
 from reverie.models.conditions import rows_of_conditions
 from reverie.models.latent import latent_plane, latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
-from reverie.models.options import with_shared_options
-from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
+from reverie.models.options import estimator
+from reverie.models.preprocessing import Preprocessing, fitted_preprocessing
 from reverie.models.vae.likelihood import ImportanceLogLikelihood, estimated_log_prob, latent_means
 from reverie.models.vae.networks import VariationalNetwork, law_of, n_spread
 from reverie.models.vae.training import VariationalStep
@@ -45,7 +45,7 @@ _MOST_ASSESSED = 1000  # events whose likelihood a report estimates
 _MOST_BIAS = 0.1  # nats, beyond which a report warns
 
 
-@with_shared_options
+@estimator
 class VAE(LikelihoodModel):
     """Variational autoencoder for tables of events, images and lattices.
 
@@ -69,20 +69,14 @@ class VAE(LikelihoodModel):
     dynamic_binarisation : whether grey values are probabilities of bits, which are drawn anew at each step.
     activation : of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
     n_draws : latent vectors per event from which its likelihood is estimated.
-    batch_size : events in a batch; "auto" takes 256, or all of a smaller table.
-    max_steps : steps in the whole run, at least 1.
     learning_rate : step size of Adam, > 0, held for half of the run, then lowered along a cosine; None takes 0.003 for
         tables and 0.001 for images and lattices.
     ema_decay : decay per step of the average of the weights that is used afterwards, in [0, 1).
-    n_checks : checks of the bound of the events held out in a whole run; 0 switches them off.
-    keep_best : whether the weights with the best bound on the events held out are kept, rather than the last.
 
     Attributes
     ----------
     likelihood_ : "gaussian" or "bernoulli", as resolved.
     n_latent_ : dimensions of z, as resolved.
-    history_ : list of dict, losses and checks over training.
-    alarms_ : list of alarms, each with kind, step, evidence and remedy.
 
     References
     ----------
@@ -99,7 +93,6 @@ class VAE(LikelihoodModel):
 
     takes_conditions: ClassVar[bool] = True
     trains_on_several: ClassVar[bool] = True
-    likelihood_: str
 
     references = ("kingma2014", "rezende2014")
     option_references = (
@@ -109,44 +102,20 @@ class VAE(LikelihoodModel):
     )
     search_space = "learning_rate=3e-4:1e-2:log,n_latent=auto|2|4|8|16,posterior=diagonal|full,n_importance=1|5"
 
-    def __init__(
-        self,
-        *,
-        n_latent: Count | Literal["auto"] = "auto",
-        encoder: Specification = "auto",
-        decoder: Specification = "auto",
-        likelihood: Literal["auto", "bernoulli", "gaussian"] = "auto",
-        decoder_variance: Positive | Literal["learnt"] = "learnt",
-        posterior: Literal["diagonal", "full"] = "diagonal",
-        beta: NonNegative = 1.0,
-        n_importance: Count = 1,
-        dynamic_binarisation: bool = False,
-        activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu",
-        n_draws: Count = 500,
-        batch_size: Count | Literal["auto"] = "auto",
-        max_steps: Count = 10_000,
-        learning_rate: Positive | None = None,
-        ema_decay: Share = 0.999,
-        device: str = "auto",
-        random_state: RandomState = None,
-        preprocessing: ChangeOfVariables = "auto",
-        validation_fraction: Share = 0.1,
-        n_checks: Whole = 40,
-        keep_best: bool = True,
-        on_alarm: str = "rollback",
-        record_every: Count = 50,
-        n_threads: Count | Literal["auto"] = "auto",
-        compile: bool | Literal["auto"] = "auto",
-    ) -> None:
-        self.n_latent, self.encoder, self.decoder = n_latent, encoder, decoder
-        self.likelihood, self.decoder_variance, self.posterior = likelihood, decoder_variance, posterior
-        self.beta, self.n_importance, self.dynamic_binarisation = beta, n_importance, dynamic_binarisation
-        self.activation, self.n_draws, self.batch_size = activation, n_draws, batch_size
-        self.max_steps, self.learning_rate, self.ema_decay = max_steps, learning_rate, ema_decay
-        self.device, self.random_state, self.preprocessing = str(device), random_state, preprocessing
-        self.validation_fraction, self.n_checks, self.keep_best = validation_fraction, n_checks, keep_best
-        self.on_alarm, self.record_every, self.n_threads = on_alarm, record_every, n_threads
-        self.compile = compile
+    n_latent: Count | Literal["auto"] = "auto"
+    encoder: Specification = "auto"
+    decoder: Specification = "auto"
+    likelihood: Literal["auto", "bernoulli", "gaussian"] = "auto"
+    decoder_variance: Positive | Literal["learnt"] = "learnt"
+    posterior: Literal["diagonal", "full"] = "diagonal"
+    beta: NonNegative = 1.0
+    n_importance: Count = 1
+    dynamic_binarisation: bool = False
+    activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
+    n_draws: Count = 500
+    max_steps: Count = 10_000
+    learning_rate: Positive | None = None
+    ema_decay: Share = 0.999
 
     @property
     def n_latent_(self) -> int:
@@ -154,7 +123,7 @@ class VAE(LikelihoodModel):
         n_features = int(np.prod(self.preprocessing_.transform.output_shape))
         return min(max(2, n_features), _MOST_LATENT) if self.n_latent == "auto" else int(self.n_latent)
 
-    def encode(self, X: ArrayLike, y: ArrayLike = None, *, return_std: bool = False) -> Any:
+    def encode(self, X: ArrayLike, y: ArrayLike = None, *, return_std: bool = False) -> ArrayLike:
         """Return the codes of events, the means of q(z | x), (n_samples, n_latent), and perhaps their spreads.
 
         Parameters
@@ -281,7 +250,7 @@ class VAE(LikelihoodModel):
         return ImportanceLogLikelihood((log_q.cpu() + log_det).numpy(), bias, weights, errors=errors.cpu().numpy())
 
     @checked
-    def score_samples(self, X: ArrayLike, y: ArrayLike = None, *, return_error: bool = False) -> Any:
+    def score_samples(self, X: ArrayLike, y: ArrayLike = None, *, return_error: bool = False) -> ArrayLike:
         """Return log p of each event in nats, (n_samples,), and perhaps its standard error, (n_samples,)."""
         likelihood = self.log_likelihood(X, y)
         return (likelihood.values, likelihood.errors) if return_error else likelihood.values

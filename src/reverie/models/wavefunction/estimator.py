@@ -40,6 +40,7 @@ from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import ArrayLike, RandomState
 from reverie.models.files import save_model
+from reverie.models.options import estimator
 from reverie.models.training_run import TrainingOptions, TrainingRun
 from reverie.models.wavefunction.energy import EnergyDescent, Hamiltonian
 from reverie.models.wavefunction.state import QuantumState, as_amplitudes, as_bases, as_bits
@@ -56,6 +57,7 @@ _RATE = {True: 0.03, False: 0.01}  # of exact sums, of sampling
 _NOT_COMPILED = "sums over all states run as they are"
 
 
+@estimator
 class WaveFunctionRBM(BaseEstimator):
     """Quantum state of spins 1/2, or qubits, as a restricted Boltzmann machine.
 
@@ -74,19 +76,14 @@ class WaveFunctionRBM(BaseEstimator):
     patience : steps without a better likelihood of rows left out after which `fit` ends.
     batch_size : rows of a step of sampling.
     n_chains, n_gibbs : persistent chains of sampling, and their sweeps between two steps.
-    record_every : steps between two records of the history.
-    compile : whether steps of sampling are compiled for this machine: True, False, or "auto" for runs that repay the
-        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
-    random_state : seed of weights, folds, batches and chains; None draws one, kept as `seed_`.
 
     Attributes
     ----------
     amplitude_, phase_ : the machines, float64 `BoltzmannEnergy`; `phase_` is None for a positive state.
     n_sites_ : number of sites.
     history_ : list of dict, likelihoods or energies over training; of `fit` with the number of the start.
-    n_iter_ : steps behind the weights that were kept.
+    n_iter_, seed_ : steps behind the weights that were kept, and the seed that was used.
     compiled_ : whether steps of `fit` were compiled: "compiled", or "not compiled: " and why.
-    seed_ : the seed that was used.
 
     Examples
     --------
@@ -96,32 +93,21 @@ class WaveFunctionRBM(BaseEstimator):
     (8,)
     """
 
-    amplitude_: BoltzmannEnergy
-    phase_: BoltzmannEnergy | None
-
-    def __init__(
-        self,
-        *,
-        n_hidden: Count | None = None,
-        phase: bool = False,
-        units: Literal["bits", "spins"] = "bits",
-        method: Literal["auto", "exact", "sampling"] = "auto",
-        max_steps: Count = 4000,
-        learning_rate: Positive | None = None,
-        n_folds: Whole = 5,
-        n_starts: Count | None = None,
-        patience: Count = 250,
-        batch_size: Count = 500,
-        n_chains: Count = 500,
-        n_gibbs: Count = 5,
-        record_every: Count = 50,
-        compile: bool | Literal["auto"] = "auto",
-        random_state: RandomState = None,
-    ) -> None:
-        self.n_hidden, self.phase, self.units, self.method = n_hidden, phase, units, method
-        self.max_steps, self.learning_rate, self.n_folds, self.n_starts = max_steps, learning_rate, n_folds, n_starts
-        self.patience, self.batch_size, self.n_chains, self.n_gibbs = patience, batch_size, n_chains, n_gibbs
-        self.record_every, self.compile, self.random_state = record_every, compile, random_state
+    n_hidden: Count | None = None
+    phase: bool = False
+    units: Literal["bits", "spins"] = "bits"
+    method: Literal["auto", "exact", "sampling"] = "auto"
+    max_steps: Count = 4000
+    learning_rate: Positive | None = None
+    n_folds: Whole = 5
+    n_starts: Count | None = None
+    patience: Count = 250
+    batch_size: Count = 500
+    n_chains: Count = 500
+    n_gibbs: Count = 5
+    record_every: Count = 50
+    compile: bool | Literal["auto"] = "auto"
+    random_state: RandomState = None
 
     def fit(
         self,
