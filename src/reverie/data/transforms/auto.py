@@ -15,7 +15,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -88,27 +88,25 @@ def _for_events(schema: Schema, overrides: Mapping[str, str | InvertibleTransfor
 
 def _for_column(column: Column, continuous: str) -> InvertibleTransform:
     if column.kind == "periodic":
-        return _periodic(column)
+        period = 2 * math.pi if column.period is None else column.period
+        origin = -period / 2 if column.lower is None else column.lower
+        angle = Periodic(period=period, origin=origin)
+        if not (column.integral and period == round(period) and origin == round(origin)):
+            return angle
+        return Chain([Dequantise(lower=origin, upper=origin + period), angle])  # whole degrees
     if column.kind == "categorical":
         return OneHot(levels=column.levels)
     if column.kind == "pixel":
         return _rescale(column)
     make = check_choice("transform", continuous, CONTINUOUS)
     if column.kind in ("integer", "spin"):
-        whole = Dequantise(lower=column.lower, upper=column.upper, levels=column.levels, ends=_ends(column.dtype))
+        short = column.dtype != "str" and np.dtype(column.dtype).kind in "iu" and np.dtype(column.dtype).itemsize <= 4
+        ends = (float(np.iinfo(column.dtype).min), float(np.iinfo(column.dtype).max)) if short else None
+        whole = Dequantise(lower=column.lower, upper=column.upper, levels=column.levels, ends=ends)
         return Chain([whole, make(None, None)])
     if column.atom is not None:
         return PointMass(column.atom, make(None, None), lower=column.lower, upper=column.upper)
     return make(column.lower, column.upper)
-
-
-def _periodic(column: Column) -> InvertibleTransform:
-    period = 2 * math.pi if column.period is None else column.period
-    origin = -period / 2 if column.lower is None else column.lower
-    angle = Periodic(period=period, origin=origin)
-    if not (column.integral and period == round(period) and origin == round(origin)):
-        return angle
-    return Chain([Dequantise(lower=origin, upper=origin + period), angle])  # whole degrees
 
 
 def _rescale(column: Column) -> Rescale:
@@ -119,34 +117,16 @@ def _rescale(column: Column) -> Rescale:
     return Rescale(lower=column.lower, upper=column.upper, step=1.0 if column.integral else None, gap=gap)
 
 
-def _ends(dtype: str) -> tuple[float, float] | None:
-    """Return the range of a short integer type; None for types that hold any count."""
-    kind = np.dtype(dtype).kind if dtype != "str" else "U"
-    if kind not in "iu" or np.dtype(dtype).itemsize > 4:
-        return None
-    return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
-
-
-def _quantile(lower: Bound, upper: Bound) -> InvertibleTransform:
-    return Quantile(lower=lower, upper=upper)
-
-
-def _standardise(lower: Bound, upper: Bound) -> InvertibleTransform:
-    if lower is None and upper is None:
-        return Standardise()
-    return Chain([Logit(lower=lower, upper=upper), Standardise()])
-
-
-def _asinh(lower: Bound, upper: Bound) -> InvertibleTransform:
-    if lower is None and upper is None:
-        return Chain([Asinh(), Standardise()])
-    return _standardise(lower, upper)
+def _standardise(lower: Bound, upper: Bound, *, first: Sequence[InvertibleTransform]) -> InvertibleTransform:
+    """Return a transform to mean 0 and variance 1, after `first`, or after `Logit` where there are bounds."""
+    first = first if lower is None and upper is None else (Logit(lower=lower, upper=upper),)
+    return Chain([*first, Standardise()]) if first else Standardise()
 
 
 CONTINUOUS: dict[str, Callable[[Bound, Bound], InvertibleTransform]] = {
-    "quantile": _quantile,
-    "standardise": _standardise,
-    "asinh": _asinh,
+    "quantile": lambda lower, upper: Quantile(lower=lower, upper=upper),
+    "standardise": lambda lower, upper: _standardise(lower, upper, first=()),
+    "asinh": lambda lower, upper: _standardise(lower, upper, first=(Asinh(),)),
 }
 
 
@@ -154,14 +134,10 @@ def _merged(parts: list[tuple[str, InvertibleTransform]]) -> list[tuple[str | li
     """Join neighbouring pixel columns of the same range into one part: 784 columns, one call."""
     merged: list[tuple[str | list[str], InvertibleTransform]] = []
     for name, part in parts:
-        last = merged[-1] if merged else None
-        if last is not None and _one_range(part) and _one_range(last[1]) and repr(part) == repr(last[1]):
-            columns = [last[0]] if isinstance(last[0], str) else last[0]
-            merged[-1] = ([*columns, name], part)
+        of_one_range = isinstance(part, Rescale) and part.lower is not None and part.upper is not None
+        if merged and of_one_range and repr(part) == repr(merged[-1][1]):
+            last = merged[-1][0]
+            merged[-1] = ([*([last] if isinstance(last, str) else last), name], part)
         else:
             merged.append((name, part))
     return merged
-
-
-def _one_range(part: InvertibleTransform) -> bool:
-    return isinstance(part, Rescale) and part.lower is not None and part.upper is not None

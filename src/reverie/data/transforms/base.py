@@ -36,6 +36,7 @@ from reverie.core.checks import check_choice
 from reverie.core.clip import clip
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
+from reverie.core.types import Json
 
 __all__ = [
     "TRANSFORMS",
@@ -171,7 +172,7 @@ class InvertibleTransform(ABC):
         self._check_fitted()
         if tuple(y.shape[1:]) != self.output_shape:
             raise InputError(
-                f"Expected y of shape (batch, {_joined(self.output_shape)}), got {tuple(y.shape)}. "
+                f"Expected y of shape (batch, {', '.join(map(str, self.output_shape))}), got {tuple(y.shape)}. "
                 f"Give what {type(self).__name__}.forward returns."
             )
         _check_finite(y, "y", "A network that emits such numbers has diverged.")
@@ -182,14 +183,14 @@ class InvertibleTransform(ABC):
         x = self._checked(x, fitted=True)
         return self._log_det(x, self._noise(x, generator, noise))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Return configuration and learned state as dictionaries, lists, numbers and strings."""
         config = {name: _encoded(getattr(self, name)) for name in self._parameters()}
         state = {name: _encoded(getattr(self, name)) for name in self._learned()}
         return {"transform": type(self).__name__, "config": config, "state": state}
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Self:
+    def from_json(cls, record: Json) -> Self:
         """Return the transform that `to_json` described, bit for bit."""
         made = transform_from_json(record)
         if not isinstance(made, cls):
@@ -207,8 +208,9 @@ class InvertibleTransform(ABC):
     def __repr__(self) -> str:
         shown = []
         for name, parameter in self._parameters().items():
-            value = getattr(self, name)
-            if not _same(value, parameter.default):
+            value, default = getattr(self, name), parameter.default
+            is_plain = type(value) is type(default) and isinstance(value, (int, float, str, tuple))
+            if value is not default and not (is_plain and value == default):
                 shown.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -237,8 +239,8 @@ class InvertibleTransform(ABC):
             self._check_fitted()
             if tuple(x.shape[1:]) != self.event_shape_:
                 raise InputError(
-                    f"Expected x of shape (batch, {_joined(self.event_shape_)}) as in fit, got {tuple(x.shape)}. "
-                    "Give the same columns, in the same order."
+                    f"Expected x of shape (batch, {', '.join(map(str, self.event_shape_))}) as in fit, got "
+                    f"{tuple(x.shape)}. Give the same columns, in the same order."
                 )
         _check_finite(x, "x", "Drop those rows or fill them in.")
         return x
@@ -254,7 +256,7 @@ class InvertibleTransform(ABC):
     def _learned(self) -> list[str]:
         return [name for name in vars(self) if name.endswith("_")]
 
-    def _restore(self, state: Mapping[str, Any]) -> Self:
+    def _restore(self, state: Json) -> Self:
         for name, value in state.items():
             setattr(self, name, value)
         if self.is_fitted:
@@ -304,7 +306,14 @@ def check_within(x: Tensor, lower: float | None, upper: float | None) -> Tensor:
     if lower is None and upper is None:
         return x
     if _CHECKED.get() and x.numel():
-        _refuse_outside(x.detach(), lower, upper)
+        slack = TOLERANCE * max(abs(bound) for bound in (lower, upper) if bound is not None)
+        low, high = x.detach().amin().item(), x.detach().amax().item()
+        if (lower is not None and low < lower - slack) or (upper is not None and high > upper + slack):
+            ends = f"[{'-inf' if lower is None else lower:}, {'inf' if upper is None else upper:}]"
+            raise InputError(
+                f"Expected values within {ends}, got values from {low:.6g} to {high:.6g}. "
+                "Widen the bounds of the column, or drop those rows."
+            )
     return clip(x, lower, upper)
 
 
@@ -322,24 +331,13 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     return hard.detach() + (soft - soft.detach()) if soft.requires_grad else hard
 
 
-def _refuse_outside(x: Tensor, lower: float | None, upper: float | None) -> None:
-    slack = TOLERANCE * max(abs(bound) for bound in (lower, upper) if bound is not None)
-    low, high = x.amin().item(), x.amax().item()
-    if (lower is not None and low < lower - slack) or (upper is not None and high > upper + slack):
-        ends = f"[{'-inf' if lower is None else lower:}, {'inf' if upper is None else upper:}]"
-        raise InputError(
-            f"Expected values within {ends}, got values from {low:.6g} to {high:.6g}. "
-            "Widen the bounds of the column, or drop those rows."
-        )
-
-
 def _check_finite(x: Tensor, name: str, advice: str) -> None:
     if has_any(~torch.isfinite(x)):
         bad = int((~torch.isfinite(x)).sum())
         raise InputError(f"Expected finite numbers in {name}, got {bad} NaN or inf. {advice}")
 
 
-def _encoded(value: Any) -> Any:
+def _encoded(value: object) -> object:
     if isinstance(value, InvertibleTransform):
         return value.to_json()
     if isinstance(value, Tensor):
@@ -349,14 +347,6 @@ def _encoded(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_encoded(item) for item in value]
     return value
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a is b or (type(a) is type(b) and isinstance(a, (int, float, str, tuple)) and a == b)
-
-
-def _joined(shape: tuple[int, ...]) -> str:
-    return ", ".join(str(size) for size in shape)
 
 
 def transform_from_json(record: Mapping[str, Any]) -> InvertibleTransform:

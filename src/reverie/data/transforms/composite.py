@@ -6,7 +6,7 @@ Columns   the outputs of the columns' transforms, side by side
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from reverie.data.transforms.base import InvertibleTransform, Output
 __all__ = ["Chain", "Columns"]
 
 
+@dataclass(eq=False, repr=False)
 class Chain(InvertibleTransform):
     """Apply the steps in order; the inverse undoes them in reverse; log-determinants add up.
 
@@ -31,8 +32,7 @@ class Chain(InvertibleTransform):
     Chain([Dequantise(), Standardise()])
     """
 
-    def __init__(self, steps: Sequence[InvertibleTransform]) -> None:
-        self.steps = steps
+    steps: Sequence[InvertibleTransform]
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -82,6 +82,7 @@ class Chain(InvertibleTransform):
         return torch.split(u, [step.n_noise for step in self.steps_], dim=1)
 
 
+@dataclass(eq=False, repr=False)
 class Columns(InvertibleTransform):
     """Apply a transform to each column, or group of columns, of a table (batch, features).
 
@@ -101,14 +102,9 @@ class Columns(InvertibleTransform):
     Columns(pt: Quantile(), phi: Periodic())
     """
 
-    def __init__(
-        self,
-        parts: Sequence[tuple[int | str | Sequence[int | str], InvertibleTransform]],
-        *,
-        names: Sequence[str] | None = None,
-    ) -> None:
-        self.parts = parts
-        self.names = names
+    parts: Sequence[tuple[int | str | Sequence[int | str], InvertibleTransform]]
+    _: KW_ONLY
+    names: Sequence[str] | None = None
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -142,16 +138,30 @@ class Columns(InvertibleTransform):
         return labels
 
     def __repr__(self) -> str:
-        return f"Columns({', '.join(f'{_label(columns)}: {part!r}' for columns, part in self.parts)})"
+        shown = []
+        for columns, part in self.parts:
+            words = [str(columns)] if isinstance(columns, (int, str)) else [str(entry) for entry in columns]
+            shown.append(f"{'+'.join(words) if len(words) <= 4 else f'{words[0]}..{words[-1]}'}: {part!r}")
+        return f"Columns({', '.join(shown)})"
 
     def _fit(self, x: Tensor) -> None:
         if x.ndim != 2:
             raise InputError(f"Expected a table (batch, features) for Columns, got shape {tuple(x.shape)}.")
-        self.indices_ = [self._resolved(columns, x.shape[1]) for columns, _ in self.parts]
+        n, names = x.shape[1], list(self.names or [])
+        self.indices_: list[list[int]] = []
+        for columns, _ in self.parts:
+            self.indices_.append([])
+            for entry in [columns] if isinstance(columns, (int, str)) else columns:
+                if isinstance(entry, str) and entry not in names:
+                    raise UnknownNameError("column", entry, names)
+                j = names.index(entry) if isinstance(entry, str) else entry
+                if not 0 <= j < n:
+                    raise InputError(f"Expected column indices from 0 to {n - 1}, got {j}. Correct the part.")
+                self.indices_[-1].append(j)
         used = sorted(j for columns in self.indices_ for j in columns)
-        if used != list(range(x.shape[1])):
+        if used != list(range(n)):
             raise InputError(
-                f"Expected each of the {x.shape[1]} columns in exactly one part, got {used}. "
+                f"Expected each of the {n} columns in exactly one part, got {used}. "
                 "Add the missing ones with Identity()."
             )
         self.transforms_ = [copy.deepcopy(part) for _, part in self.parts]
@@ -159,7 +169,8 @@ class Columns(InvertibleTransform):
             try:
                 part.fit(x[:, columns])
             except InputError as error:
-                raise InputError(f"Column {self._name(columns)}: {error}") from error
+                shown = ", ".join(repr(self.names[j]) if self.names is not None else str(j) for j in columns[:3])
+                raise InputError(f"Column {shown}: {error}") from error
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
         return torch.cat([part.forward(x[:, c], noise=n) for c, part, n in self._pieces(u)], dim=1)
@@ -178,27 +189,3 @@ class Columns(InvertibleTransform):
     def _pieces(self, u: Tensor) -> list[tuple[list[int], InvertibleTransform, Tensor]]:
         noise = torch.split(u, [part.n_noise for part in self.transforms_], dim=1)
         return list(zip(self.indices_, self.transforms_, noise, strict=True))
-
-    def _resolved(self, columns: int | str | Sequence[int | str], n_columns: int) -> list[int]:
-        entries = [columns] if isinstance(columns, (int, str)) else list(columns)
-        names = list(self.names or [])
-        found = []
-        for entry in entries:
-            if isinstance(entry, str):
-                if entry not in names:
-                    raise UnknownNameError("column", entry, names)
-                entry = names.index(entry)
-            if not 0 <= entry < n_columns:
-                raise InputError(f"Expected column indices from 0 to {n_columns - 1}, got {entry}. Correct the part.")
-            found.append(entry)
-        return found
-
-    def _name(self, columns: list[int]) -> str:
-        return ", ".join(repr(self.names[j]) if self.names is not None else str(j) for j in columns[:3])
-
-
-def _label(columns: int | str | Sequence[int | str]) -> str:
-    if isinstance(columns, (int, str)):
-        return str(columns)
-    entries = [str(entry) for entry in columns]
-    return "+".join(entries) if len(entries) <= 4 else f"{entries[0]}..{entries[-1]}"

@@ -14,6 +14,7 @@ eps is such that the nearest 1 % of the values lie there, within [1e-12, 0.01].
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,10 +30,9 @@ NORMAL_IQR = 1.3489795003921634  # interquartile range of the standard normal
 SMALLEST_EPS, LARGEST_EPS = 1e-12, 1e-2  # as fractions of the width, or of the median distance
 
 
+@dataclass(eq=False, repr=False)
 class Identity(Elementwise):
     """Leave x as it is. Range of the inverse: all real numbers."""
-
-    def __init__(self) -> None: ...
 
     def _fit(self, x: Tensor) -> None: ...
 
@@ -46,6 +46,7 @@ class Identity(Elementwise):
         return torch.zeros_like(x)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Standardise(Elementwise):
     """Shift and scale each feature to mean 0 and standard deviation 1.
 
@@ -58,13 +59,20 @@ class Standardise(Elementwise):
     shared : one shift and one scale for all features, as for the pixels of an image.
     """
 
-    def __init__(self, *, method: str = "mean", shared: bool = False) -> None:
-        self.method = method
-        self.shared = shared
+    method: str = "mean"
+    shared: bool = False
 
     def _fit(self, x: Tensor) -> None:
-        centre_and_scale = check_choice("method", self.method, {"mean": _moments, "median": _quartiles})
-        self.mean_, scale = centre_and_scale(x.flatten() if self.shared else x)
+        use_median = check_choice("method", self.method, {"mean": False, "median": True})
+        x = x.flatten() if self.shared else x
+        self.mean_ = x.mean(0)
+        scale = (x - self.mean_).square().mean(0).sqrt()
+        negligible = scale <= 1e-14 * self.mean_.abs()  # a constant column, up to the rounding of its mean
+        scale = torch.where(negligible, torch.zeros_like(scale), scale)
+        if use_median:
+            ordered = x.sort(0).values
+            low, self.mean_, high = (ordered[round((len(x) - 1) * q)] for q in (0.25, 0.5, 0.75))
+            scale = torch.where(high > low, (high - low) / NORMAL_IQR, scale)
         self.scale_ = torch.where(scale > 0, scale, torch.ones_like(scale))
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
@@ -77,6 +85,7 @@ class Standardise(Elementwise):
         return -torch.log(self.scale_.to(x.device)).expand_as(x)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Rescale(Elementwise):
     """Map [lower, upper] to [-1, 1] elementwise, for events of any shape.
 
@@ -92,13 +101,10 @@ class Rescale(Elementwise):
     gap : share of [-1, 1] that stands for a point mass on `lower`, in [0, 1).
     """
 
-    def __init__(
-        self, *, lower: float | None = None, upper: float | None = None, step: float | None = None, gap: float = 0.0
-    ) -> None:
-        self.lower = lower
-        self.upper = upper
-        self.step = step
-        self.gap = gap
+    lower: float | None = None
+    upper: float | None = None
+    step: float | None = None
+    gap: float = 0.0
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -134,21 +140,7 @@ class Rescale(Elementwise):
         return -torch.log(torch.full_like(x, self.half_))
 
 
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    mean = x.mean(0)
-    scale = (x - mean).square().mean(0).sqrt()
-    negligible = scale <= 1e-14 * mean.abs()  # a constant column, up to the rounding of its mean
-    return mean, torch.where(negligible, torch.zeros_like(scale), scale)
-
-
-def _quartiles(x: Tensor) -> tuple[Tensor, Tensor]:
-    ordered = x.sort(0).values
-    n = len(x) - 1
-    low, middle, high = (ordered[round(n * q)] for q in (0.25, 0.5, 0.75))
-    scale = (high - low) / NORMAL_IQR
-    return middle, torch.where(scale > 0, scale, _moments(x)[1])
-
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class Log(Elementwise):
     """y = log x for x > 0.
 
@@ -159,8 +151,7 @@ class Log(Elementwise):
     reach : how far beyond the training range the inverse may go, in widths of that range (of log x).
     """
 
-    def __init__(self, *, reach: float = 1.0) -> None:
-        self.reach = reach
+    reach: float = 1.0
 
     def _fit(self, x: Tensor) -> None:
         self.y_range_ = _widened(torch.log(_positive(x)), self.reach)
@@ -175,6 +166,7 @@ class Log(Elementwise):
         return -torch.log(x)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Asinh(Elementwise):
     """y = asinh((x - centre) / scale): a logarithm for both signs, straight near the centre.
 
@@ -187,10 +179,9 @@ class Asinh(Elementwise):
     reach : how far beyond the training range the inverse may go, in widths of that range (of y).
     """
 
-    def __init__(self, *, centre: float | None = 0.0, scale: float | None = None, reach: float = 1.0) -> None:
-        self.centre = centre
-        self.scale = scale
-        self.reach = reach
+    centre: float | None = 0.0
+    scale: float | None = None
+    reach: float = 1.0
 
     def _fit(self, x: Tensor) -> None:
         self.centre_ = x.median().item() if self.centre is None else float(self.centre)
@@ -212,6 +203,7 @@ class Asinh(Elementwise):
         return -math.log(self.scale_) - torch.log(torch.hypot(torch.ones_like(t), t))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Logit(Elementwise):
     """Open up a bounded range to the real line; the inverse never leaves the bounds.
 
@@ -225,16 +217,22 @@ class Logit(Elementwise):
     reach : how far beyond the training range the inverse may go on an open side.
     """
 
-    def __init__(self, *, lower: float | None = None, upper: float | None = None, reach: float = 1.0) -> None:
-        self.lower = lower
-        self.upper = upper
-        self.reach = reach
+    lower: float | None = None
+    upper: float | None = None
+    reach: float = 1.0
 
     def _fit(self, x: Tensor) -> None:
-        self._check_bounds()
+        if self.lower is None and self.upper is None:
+            raise InputError("Expected lower, upper or both for Logit, got neither. Give a bound, or use Standardise.")
+        if self.lower is not None and self.upper is not None and not self.lower < self.upper:
+            raise InputError(f"Expected lower < upper, got {self.lower} and {self.upper}. Correct the bounds.")
         x = check_within(x, self.lower, self.upper)
         self.scale_ = 1.0
-        self.scale_ = self._width(x)
+        if self.lower is not None and self.upper is not None:
+            self.scale_ = float(self.upper - self.lower)
+        else:
+            distance = self._distances(x)[0]
+            self.scale_ = distance.median().item() or distance.mean().item() or 1.0
         near = torch.minimum(*self._distances(x))
         nearest = near.flatten().sort().values[near.numel() // 100].item()
         self.eps_ = min(max(nearest, SMALLEST_EPS), LARGEST_EPS)
@@ -246,17 +244,22 @@ class Logit(Elementwise):
             return _log(below, self.eps_)
         if self.lower is None:
             return -_log(above, self.eps_)
-        sign = torch.where(below <= above, 1.0, -1.0)
-        return sign * _logit(torch.minimum(below, above), self.eps_)
+        t, eps = torch.minimum(below, above), self.eps_
+        inside = clip(t, low=eps)
+        tangent = math.log(eps) - math.log1p(-eps) + (t - eps) / (eps * (1 - eps))
+        z = torch.where(t >= eps, torch.log(inside) - torch.log1p(-inside), tangent)
+        return torch.where(below <= above, 1.0, -1.0) * z
 
     def _inverse(self, y: Tensor) -> Tensor:
         if self.lower is not None and self.upper is not None:
-            t = self.scale_ * _sigmoid(torch.where(y <= 0, y, -y), self.eps_)  # not -|y|, which has no slope at 0
+            z, eps = torch.where(y <= 0, y, -y), self.eps_  # not -|y|, which has no slope at 0
+            edge = math.log(eps) - math.log1p(-eps)
+            t = torch.where(z >= edge, torch.sigmoid(z), eps * _snapped(1 + (1 - eps) * (z - edge))) * self.scale_
             return clip(torch.where(y <= 0, self.lower + t, self.upper - t), self.lower, self.upper)
         y = clip(y, *self.y_range_)
         if self.lower is not None:
             return clip(self.lower + self.scale_ * _exp(y, self.eps_), low=self.lower)
-        top = 0.0 if self.upper is None else self.upper  # _check_bounds saw to it that it is given
+        top = 0.0 if self.upper is None else self.upper  # one of both is given
         return clip(top - self.scale_ * _exp(-y, self.eps_), high=top)
 
     def _log_derivative(self, x: Tensor) -> Tensor:
@@ -271,18 +274,6 @@ class Logit(Elementwise):
         both = below + above
         return both[0], both[-1]  # with one bound, twice the distance to that one
 
-    def _width(self, x: Tensor) -> float:
-        if self.lower is not None and self.upper is not None:
-            return float(self.upper - self.lower)
-        distance = self._distances(x)[0]
-        return distance.median().item() or distance.mean().item() or 1.0
-
-    def _check_bounds(self) -> None:
-        if self.lower is None and self.upper is None:
-            raise InputError("Expected lower, upper or both for Logit, got neither. Give a bound, or use Standardise.")
-        if self.lower is not None and self.upper is not None and not self.lower < self.upper:
-            raise InputError(f"Expected lower < upper, got {self.lower} and {self.upper}. Correct the bounds.")
-
 
 def _log(t: Tensor, eps: float) -> Tensor:
     return torch.where(t >= eps, torch.log(clip(t, low=eps)), math.log(eps) + (t - eps) / eps)
@@ -291,18 +282,6 @@ def _log(t: Tensor, eps: float) -> Tensor:
 def _exp(y: Tensor, eps: float) -> Tensor:
     tangent = 1 + y - math.log(eps)
     return torch.where(y >= math.log(eps), torch.exp(y), eps * _snapped(tangent))
-
-
-def _logit(t: Tensor, eps: float) -> Tensor:
-    inside = clip(t, low=eps)
-    tangent = math.log(eps) - math.log1p(-eps) + (t - eps) / (eps * (1 - eps))
-    return torch.where(t >= eps, torch.log(inside) - torch.log1p(-inside), tangent)
-
-
-def _sigmoid(y: Tensor, eps: float) -> Tensor:
-    edge = math.log(eps) - math.log1p(-eps)
-    tangent = 1 + (1 - eps) * (y - edge)
-    return torch.where(y >= edge, torch.sigmoid(y), eps * _snapped(tangent))
 
 
 def _snapped(t: Tensor) -> Tensor:

@@ -33,14 +33,15 @@ integral over the gap, w E_u[p(y) |dy/ds|].
 
 import copy
 import math
-from collections.abc import Mapping
-from typing import Any, Self
+from dataclasses import KW_ONLY, dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from reverie.core.clip import clip
 from reverie.core.errors import InputError
+from reverie.core.types import Json
 from reverie.data.transforms.base import (
     TOLERANCE,
     Elementwise,
@@ -60,14 +61,14 @@ MOST_SPARSE_LEVELS = 32
 LEAST_PER_LEVEL = 10  # the holes in a thin tail of counts are chance
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Dequantise(InvertibleTransform):
     """Spread each integer x evenly over [x, x + 1).
 
     The inverse is floor, cut to the bounds, so always one of lower, lower + 1, ..., upper; its gradient is that
-    without floor. An end
-    without a bound is open by the width of the training range: counts beyond the largest one seen
-    can be generated. Few values with holes between them (charges -1 and +1, or 0.5 and 2.5) are
-    numbered 0, 1, 2, ... first, so that the inverse gives only values that occur.
+    without floor. An end without a bound is open by the width of the training range: counts beyond the largest one
+    seen can be generated. Few values with holes between them (charges -1 and +1, or 0.5 and 2.5) are numbered
+    0, 1, 2, ... first, so that the inverse gives only values that occur.
 
     Parameters
     ----------
@@ -78,18 +79,10 @@ class Dequantise(InvertibleTransform):
     ends : smallest and largest number that the type of the column holds; an end without a bound stays within.
     """
 
-    def __init__(
-        self,
-        *,
-        lower: float | None = None,
-        upper: float | None = None,
-        levels: tuple[float, ...] | None = None,
-        ends: tuple[float, float] | None = None,
-    ) -> None:
-        self.lower = lower
-        self.upper = upper
-        self.levels = levels
-        self.ends = ends
+    lower: float | None = None
+    upper: float | None = None
+    levels: tuple[float, ...] | None = None
+    ends: tuple[float, float] | None = None
 
     @property
     def n_noise(self) -> int:
@@ -97,7 +90,15 @@ class Dequantise(InvertibleTransform):
         return int(torch.Size(self.event_shape_).numel())
 
     def _fit(self, x: Tensor) -> None:
-        self.levels_ = self._find_levels(x)
+        self.levels_ = None
+        if self.levels is not None:
+            self.levels_ = _sorted_levels(self.levels)
+        else:
+            found, met = torch.unique(x.detach(), return_counts=True)
+            whole = bool(((found - found.round()).abs() < TOLERANCE).all())
+            holes = bool((found.diff() > 1.5).any()) and int(met.min()) >= LEAST_PER_LEVEL
+            if 1 < len(found) <= MOST_SPARSE_LEVELS and (holes or not whole):
+                self.levels_ = found.cpu()
         if self.levels_ is not None:
             self.lower_, self.upper_, self.largest_ = 0.0, float(len(self.levels_) - 1), 0.0
             _codes(x, self.levels_)
@@ -137,23 +138,18 @@ class Dequantise(InvertibleTransform):
         off |= torch.zeros_like(off) if self.lower is None else whole < self.lower
         off |= torch.zeros_like(off) if self.upper is None else whole > self.upper
         if has_any(off):
+            ends = (
+                "-inf" if self.lower is None else f"{self.lower:.0f}",
+                "inf" if self.upper is None else f"{self.upper:.0f}",
+            )
             raise InputError(
-                f"Expected integers within [{_end(self.lower, '-')}, {_end(self.upper, '')}], got {int(off.sum())} "
-                f"others, such as {x[off][0].item():.6g}. Widen the bounds of the column, or make its kind continuous."
+                f"Expected integers within [{', '.join(ends)}], got {int(off.sum())} others, such as "
+                f"{x[off][0].item():.6g}. Widen the bounds of the column, or make its kind continuous."
             )
         return whole
 
-    def _find_levels(self, x: Tensor) -> Tensor | None:
-        if self.levels is not None:
-            return _sorted_levels(self.levels)
-        found, met = torch.unique(x.detach(), return_counts=True)
-        if len(found) == 1 or len(found) > MOST_SPARSE_LEVELS:
-            return None
-        whole = bool(((found - found.round()).abs() < TOLERANCE).all())
-        holes = bool((found.diff() > 1.5).any()) and int(met.min()) >= LEAST_PER_LEVEL
-        return found.cpu() if holes or not whole else None
 
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class OneHot(InvertibleTransform):
     """Each categorical code becomes a unit vector, one feature per level.
 
@@ -166,8 +162,7 @@ class OneHot(InvertibleTransform):
     levels : the codes, ascending; None takes those of the data, of all columns together.
     """
 
-    def __init__(self, *, levels: tuple[float, ...] | None = None) -> None:
-        self.levels = levels
+    levels: tuple[float, ...] | None = None
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -196,6 +191,7 @@ class OneHot(InvertibleTransform):
         return x.new_zeros(len(x))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Bits(Elementwise):
     """The smaller of two values becomes 0 and the larger 1; the inverse takes the nearer one.
 
@@ -209,9 +205,8 @@ class Bits(Elementwise):
         probabilities too and stay between; None allows two values.
     """
 
-    def __init__(self, *, centred: bool = False, grey: tuple[float, float] | None = None) -> None:
-        self.centred = centred
-        self.grey = grey
+    centred: bool = False
+    grey: tuple[float, float] | None = None
 
     def means(self, y: Tensor) -> Tensor:
         """Return the mean values (batch, *event) where the bits have the means y (batch, *event)."""
@@ -220,8 +215,9 @@ class Bits(Elementwise):
 
     def _fit(self, x: Tensor) -> None:
         if self.grey is None:
-            ends = (lambda f: f(x, 0)) if x.ndim == 2 else (lambda f: f(x.flatten(), 0).reshape((1,) * (x.ndim - 1)))
-            self.low_, self.high_ = ends(torch.amin), ends(torch.amax)
+            axes = 0 if x.ndim == 2 else tuple(range(x.ndim))
+            ones = x.shape[1:] if x.ndim == 2 else (1,) * (x.ndim - 1)
+            self.low_, self.high_ = x.amin(axes).reshape(ones), x.amax(axes).reshape(ones)
         else:
             low, high = self.grey
             if not low < high:
@@ -281,10 +277,7 @@ def _codes(x: Tensor, levels: Tensor) -> Tensor:
     return codes
 
 
-def _end(bound: float | None, sign: str) -> str:
-    return f"{sign}inf" if bound is None else f"{bound:.0f}"
-
-
+@dataclass(eq=False, repr=False)
 class PointMass(InvertibleTransform):
     """Open a gap for the atom of one zero-inflated column, then apply the base transform.
 
@@ -298,18 +291,11 @@ class PointMass(InvertibleTransform):
     lower, upper : hard bounds of the column; None where there is none.
     """
 
-    def __init__(
-        self,
-        atom: float,
-        base: InvertibleTransform,
-        *,
-        lower: float | None = None,
-        upper: float | None = None,
-    ) -> None:
-        self.atom = atom
-        self.base = base
-        self.lower = lower
-        self.upper = upper
+    atom: float
+    base: InvertibleTransform
+    _: KW_ONLY
+    lower: float | None = None
+    upper: float | None = None
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -333,8 +319,14 @@ class PointMass(InvertibleTransform):
                 "Give each column its own in Columns."
             )
         x = check_within(x, self.lower, self.upper)
-        self.atom_ = _as_in(x, float(self.atom))
-        self.fraction_, self.width_ = _gap(x[x != self.atom_], len(x))
+        near = x[(x - self.atom).abs() <= TOLERANCE * abs(self.atom)]  # the commonest of these is it, up to rounding
+        self.atom_ = near.mode().values.item() if len(near) else float(self.atom)
+        others, n = x[x != self.atom_].sort().values, len(x)
+        self.fraction_, self.width_ = 1 - len(others) / n, 1.0
+        if len(others):
+            low, high = others[len(others) // 4].item(), others[(3 * len(others)) // 4].item()
+            spread = (high - low) or (others[-1] - others[0]).item() or 1.0
+            self.width_ = 2 * spread * max(self.fraction_, 1 / n) / (1 - self.fraction_)
         u = (torch.arange(len(x), dtype=x.dtype, device=x.device) * (math.sqrt(5) - 1) / 2).frac()[:, None]
         self.base_ = copy.deepcopy(self.base)
         self.base_.fit(self._opened(x, u))
@@ -359,22 +351,6 @@ class PointMass(InvertibleTransform):
         s = torch.where(x > self.atom_, x + self.width_, x)
         return torch.where(x == self.atom_, self.atom_ + self.width_ * noise_grid(u), s)
 
-    def _restore(self, state: Mapping[str, Any]) -> Self:
+    def _restore(self, state: Json) -> Self:
         older = bool(state) and "atom_" not in state  # written before the atom was looked for in the data
         return super()._restore({**state, "atom_": float(self.atom)} if older else state)
-
-
-def _as_in(x: Tensor, atom: float) -> float:
-    """Return the commonest of the values x that are the atom up to rounding, else the atom itself."""
-    near = x[(x - atom).abs() <= TOLERANCE * abs(atom)]
-    return near.mode().values.item() if len(near) else atom
-
-
-def _gap(others: Tensor, n: int) -> tuple[float, float]:
-    fraction = 1 - len(others) / n
-    if not len(others):
-        return fraction, 1.0
-    ordered = others.sort().values
-    low, high = ordered[len(ordered) // 4].item(), ordered[(3 * len(ordered)) // 4].item()
-    spread = (high - low) or (ordered[-1] - ordered[0]).item() or 1.0
-    return fraction, 2 * spread * max(fraction, 1 / n) / (1 - fraction)

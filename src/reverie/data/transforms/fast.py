@@ -18,6 +18,7 @@ and t in [0, 1], the equations of `reverie.data.transforms.spline` read
 and, with r = (z - z_k) / dz and c = p - r b,  t = 2 r / [c + sqrt(c (c - 4 r) + 4 r)].
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -64,13 +65,23 @@ class FastQuantile(nn.Module):
         columns = [(q, j) for q in maps for j in range(len(q.knots_))]
         knots = [_with_tails(q.knots_[j], q.tails_[j], q.range_[j], step) for q, j in columns]
         width = max(k.shape[1] for k in knots) - 1
-        tables = [_tables(k, q.range_[j]) for k, (q, j) in zip(knots, columns, strict=True)]
-        edges = [_padded(k[:2, 1:-1], width - 1, math.inf) for k in knots]
+        edges, to_z, to_x = [], [], []
+        for k, (q, j) in zip(knots, columns, strict=True):
+            x, z, d = k
+            h, dz = x.diff(), z.diff()
+            s = dz / h
+            p, bend = d[:-1] / s, (d[:-1] + d[1:]) / s - 2
+            shape = [p, bend, 2 * (1 - p)]
+            low, high = q.range_[j]
+            back = [x[:-1], h, 1 / s] if low < high else [torch.full_like(h, low), 0 * h, 0 * h]  # of a constant column
+            edges.append(_padded(k[:2, 1:-1], width - 1, math.inf))
+            to_z.append(_padded(torch.stack([x[:-1], 1 / h, *shape, z[:-1], dz, s]), width, 1.0))
+            to_x.append(_padded(torch.stack([z[:-1], 1 / dz, *shape, *back]), width, 1.0))
         self._keep("edges", torch.stack(edges, dim=1))
         self._keep("first_cell", torch.arange(len(knots))[:, None] * width)
         self._keep("last", torch.tensor([[q.range_[j][1]] for q, j in columns], dtype=torch.float64))
-        self._keep("to_z", torch.cat([_padded(to_z, width, 1.0) for to_z, _ in tables], dim=1).T)
-        self._keep("to_x", torch.cat([_padded(to_x, width, 1.0) for _, to_x in tables], dim=1).T)
+        self._keep("to_z", torch.cat(to_z, dim=1).T)
+        self._keep("to_x", torch.cat(to_x, dim=1).T)
 
     def z_and_slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return z and dz/dx at x (column, batch), float64; beyond the range the map goes on in a straight line."""
@@ -133,20 +144,6 @@ def _tail_knots(tail: Tail, room: float, step: float) -> Tensor:
     return torch.stack([e, z, tail_log_derivative(e, tail).exp()])
 
 
-def _tables(knots: Tensor, reach: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Return what a cell needs towards z and towards x, each (8, cell)."""
-    x, z, d = knots
-    h, dz = x.diff(), z.diff()
-    s = dz / h
-    p, bend = d[:-1] / s, (d[:-1] + d[1:]) / s - 2
-    shape = [p, bend, 2 * (1 - p)]
-    to_z = torch.stack([x[:-1], 1 / h, *shape, z[:-1], dz, s])
-    if reach[0] == reach[1]:  # a constant column: every z comes back as the constant
-        constant = torch.full_like(h, reach[0])
-        return to_z, torch.stack([z[:-1], 1 / dz, *shape, constant, 0 * h, 0 * h])
-    return to_z, torch.stack([z[:-1], 1 / dz, *shape, x[:-1], h, 1 / s])
-
-
 def _padded(table: Tensor, width: int, value: float) -> Tensor:
     return nn.functional.pad(table, (0, width - table.shape[1]), value=value)
 
@@ -201,49 +198,51 @@ class FastInverse(nn.Module):
             parts, slopes = [x], [slope]
         if self.n_angles:
             a, b = y[self.n_maps :].unflatten(0, (2, self.n_angles)).unbind(0)
-            x, *along = _angle(a, b, self.angles)
-            parts, slopes = [*parts, x], [*slopes, *along]
+            origin, per_radian, last = self.angles.unbind(0)
+            x = torch.addcmul(origin, torch.remainder(torch.atan2(b, a), 2 * math.pi), per_radian)
+            rate = per_radian / torch.addcmul(a * a, b, b).clamp_(min=LEAST_RADIUS2)
+            parts, slopes = [*parts, torch.minimum(x, last)], [*slopes, (b * rate).neg_(), a * rate]
         zero = y.new_zeros(1, y.shape[1])
         return torch.cat([*parts, zero]), torch.cat([*slopes, zero])
 
     def _sort(self, transform: Columns) -> None:
         """Decide how each part is undone, and note where its features and columns are."""
-        maps: list[tuple[list[int], list[int], Quantile]] = []
-        angles: list[tuple[list[int], list[int], Periodic]] = []
+        maps, constants = [], []
+        of_maps: tuple[list[int], list[int]] = ([], [])  # features and columns of quantile maps
+        circular: tuple[list[int], list[int]] = ([], [])  # features of the cosines, and columns, of angles
         first = 0
         for own, part in zip(transform.indices_, transform.transforms_, strict=True):
             features = list(range(first, first + part.n_outputs))
             first += len(features)
             if isinstance(part, Periodic) and part.scaling == "circle":
-                angles.append((features, own, part))
+                circular[0].extend(features[::2])
+                circular[1].extend(own)
+                end = math.nextafter(part.origin_ + part.period, -math.inf)
+                constants += [[part.origin_, part.period / (2 * math.pi), end]] * len(own)
                 continue
             quantile, step = _quantile_and_step(part)
             if quantile is None:
                 self._slow.append((slice(features[0], first), own, _undo(part)))
                 continue
-            maps.append((features, own, quantile))
+            maps.append(quantile)
+            of_maps[0].extend(features)
+            of_maps[1].extend(own)
             self._steps += [] if step is None else [(own, step)]
-        self.shape = (transform.event_shape_[0], transform.output_shape[0])
-        self.maps = FastQuantile([q for *_, q in maps], log_slope_step=self._step) if maps else None
-        self._lay_out(maps, angles)
-
-    def _lay_out(self, maps: list[Any], angles: list[Any]) -> None:
-        cosines = [j for own, *_ in angles for j in own[::2]]
-        features = [j for own, *_ in maps for j in own] + cosines + [j + 1 for j in cosines]
-        circular = [j for _, own, _ in angles for j in own]
-        columns = [j for _, own, _ in maps for j in own] + circular
-        self.n_angles, self.n_maps = len(circular), len(columns) - len(circular)
-        constants = [_angle_constants(part) for _, own, part in angles for _ in own]
+        self.maps = FastQuantile(maps, log_slope_step=self._step) if maps else None
+        self.n_maps, self.n_angles = len(of_maps[1]), len(circular[1])
+        features = [*of_maps[0], *circular[0], *(j + 1 for j in circular[0])]
+        columns = of_maps[1] + circular[1]
         table = torch.tensor(constants, dtype=torch.float64).reshape(-1, 3).T[:, :, None].contiguous()
         self.register_buffer("angles", table, persistent=False)
-        self._keep("features", features)
-        self._keep("moved", [*columns, *circular, 0])
-        n_columns, n_features = self.shape
-        self._keep("places", [columns.index(j) if j in columns else len(columns) for j in range(n_columns)])
-        self._keep("sources", [features.index(j) if j in features else len(features) for j in range(n_features)])
-
-    def _keep(self, name: str, index: list[int]) -> None:
-        self.register_buffer(name, torch.tensor(index, dtype=torch.long), persistent=False)
+        n_columns, n_features = transform.event_shape_[0], transform.output_shape[0]
+        indices = {
+            "features": features,
+            "moved": [*columns, *circular[1], 0],
+            "places": [columns.index(j) if j in columns else len(columns) for j in range(n_columns)],
+            "sources": [features.index(j) if j in features else len(features) for j in range(n_features)],
+        }
+        for name, index in indices.items():
+            self.register_buffer(name, torch.tensor(index, dtype=torch.long), persistent=False)
 
 
 class _MapsAndAngles(torch.autograd.Function):
@@ -264,21 +263,6 @@ class _MapsAndAngles(torch.autograd.Function):
         return along.index_select(0, inverse.sources).t().to(ctx.dtype), None
 
 
-def _angle(a: Tensor, b: Tensor, constants: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the angle x (angle, batch) of features a and b, and its derivatives by them."""
-    origin, per_radian, last = constants.unbind(0)
-    theta = torch.atan2(b, a)
-    x = torch.addcmul(origin, torch.remainder(theta, 2 * math.pi), per_radian)
-    rate = per_radian / torch.addcmul(a * a, b, b).clamp_(min=LEAST_RADIUS2)
-    return torch.minimum(x, last), (b * rate).neg_(), a * rate
-
-
-def _angle_constants(part: Periodic) -> list[float]:
-    """Return origin, x per radian and the largest x."""
-    end = part.origin_ + part.period
-    return [part.origin_, part.period / (2 * math.pi), math.nextafter(end, -math.inf)]
-
-
 def _replace(columns: list[Tensor], which: list[int], new: Tensor) -> None:
     for j, column in zip(which, new.unbind(1), strict=True):
         columns[j] = column
@@ -295,11 +279,6 @@ def _quantile_and_step(part: InvertibleTransform) -> tuple[Quantile | None, Undo
     if isinstance(part, PointMass) and isinstance(part.base_, Quantile):
         return part.base_, part.close
     if isinstance(part, Chain) and isinstance(part.steps_[-1], Quantile):
-        return part.steps_[-1], lambda s: _undone(s, part.steps_[-2::-1])
+        before = part.steps_[-2::-1]
+        return part.steps_[-1], lambda s: functools.reduce(lambda x, step: step._inverse(x), before, s)
     return None, None
-
-
-def _undone(s: Tensor, steps: list[InvertibleTransform]) -> Tensor:
-    for step in steps:
-        s = step._inverse(s)
-    return s

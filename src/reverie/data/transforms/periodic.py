@@ -10,6 +10,7 @@ an angle, (0, 0) included.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ LEAST_RADIUS2 = 1e-24  # of a point whose angle has a gradient
 SLACK = 0.01  # files round pi to 3.14 or 3.142
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Periodic(InvertibleTransform):
     """Map each angle to a pair (cos, sin), so that both ends of its range meet.
 
@@ -39,10 +41,9 @@ class Periodic(InvertibleTransform):
     scaling : "circle" for radius sqrt(2), "unit_variance" for shifted and scaled coordinates.
     """
 
-    def __init__(self, *, period: float = 2 * math.pi, origin: float | None = None, scaling: str = "circle") -> None:
-        self.period = period
-        self.origin = origin
-        self.scaling = scaling
+    period: float = 2 * math.pi
+    origin: float | None = None
+    scaling: str = "circle"
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -67,7 +68,12 @@ class Periodic(InvertibleTransform):
                 f"Expected angles within one period of {self.period:.6g}, got values from {low:.6g} to {high:.6g}. "
                 "Give the period in the unit of the column (2 pi for radians, 360 for degrees)."
             )
-        self.origin_ = float(self.origin) if self.origin is not None else _natural_origin(low, high, self.period)
+        natural = (
+            o
+            for o in (0.0, -self.period / 2)
+            if low >= o - SLACK * self.period and high <= o + self.period * (1 + SLACK)
+        )
+        self.origin_ = float(self.origin) if self.origin is not None else next(natural, low)
         self.mean_ = x.new_zeros(2 * x.shape[1])
         self.scale_ = torch.full_like(self.mean_, math.sqrt(0.5))
         if self.scaling == "unit_variance":
@@ -80,7 +86,9 @@ class Periodic(InvertibleTransform):
 
     def _inverse(self, y: Tensor) -> Tensor:
         points = (y * self.scale_.to(y.device) + self.mean_.to(y.device)).unflatten(1, (-1, 2))
-        theta = _angle_of(points[..., 0], points[..., 1])
+        a, b = points.unbind(-1)
+        nowhere = a.square() + b.square() < LEAST_RADIUS2  # at the origin atan2 has a value but no gradient
+        theta = torch.atan2(torch.where(nowhere, b.detach(), b), torch.where(nowhere, a.detach(), a))
         turns = torch.where(theta < 0, theta + 2 * math.pi, theta) / (2 * math.pi)
         end = self.origin_ + self.period
         return clip(self.origin_ + self.period * turns, self.origin_, math.nextafter(end, -math.inf))
@@ -97,16 +105,3 @@ class Periodic(InvertibleTransform):
     def _points(self, x: Tensor) -> Tensor:
         theta = self._angle(x)
         return torch.stack([theta.cos(), theta.sin()], dim=-1).flatten(1)
-
-
-def _angle_of(a: Tensor, b: Tensor) -> Tensor:
-    # At the origin atan2 has a value but no gradient: there it gets none.
-    nowhere = a.square() + b.square() < LEAST_RADIUS2
-    return torch.atan2(torch.where(nowhere, b.detach(), b), torch.where(nowhere, a.detach(), a))
-
-
-def _natural_origin(low: float, high: float, period: float) -> float:
-    for origin in (0.0, -period / 2):
-        if low >= origin - SLACK * period and high <= origin + period * (1 + SLACK):
-            return origin
-    return low

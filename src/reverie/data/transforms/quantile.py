@@ -20,7 +20,9 @@ Beyond the last knots the map follows a fitted tail with the same slope at the j
 occur in nature; scikit-learn's QuantileTransformer ends at the training range.
 """
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -42,7 +44,11 @@ LEAST_GAP, MOST_GAPS = 0.01, 64  # as a fraction of the width of the bulk; more 
 BESIDE_A_GAP = (0, 6, 20)  # values from the edge of a gap to the knots beside it
 COINCIDENCE = 1e-13  # knots nearer than this fraction of the largest |x| count as one
 
+OfKnots = Callable[[Tensor, Tensor], Tensor]
+OfTail = Callable[[Tensor, Tail], Tensor]
 
+
+@dataclass(eq=False, repr=False, kw_only=True)
 class Quantile(Elementwise):
     """Map each column of a table to a standard normal variable.
 
@@ -62,18 +68,10 @@ class Quantile(Elementwise):
     range_ : per column the smallest and largest value of the inverse.
     """
 
-    def __init__(
-        self,
-        *,
-        lower: float | None = None,
-        upper: float | None = None,
-        n_knots: int | None = None,
-        reach: float = 3.0,
-    ) -> None:
-        self.lower = lower
-        self.upper = upper
-        self.n_knots = n_knots
-        self.reach = reach
+    lower: float | None = None
+    upper: float | None = None
+    n_knots: int | None = None
+    reach: float = 3.0
 
     def _fit(self, x: Tensor) -> None:
         if x.ndim != 2:
@@ -87,61 +85,55 @@ class Quantile(Elementwise):
         self.tails_: list[list[Tail]] = []
         self.range_: list[list[float]] = []
         for column in x.T:
-            self._fit_column(column.contiguous().sort().values)
+            x = column.contiguous().sort().values
+            low, high = x[0].item(), x[-1].item()
+            extra = self.reach * (high - low)
+            lower = -math.inf if self.lower is None else self.lower
+            upper = math.inf if self.upper is None else self.upper
+            self.range_.append([max(low - extra, lower), min(high + extra, upper)])
+            knots, mass = _knots(x, self.n_knots)
+            down = self._fit_tail(-x.flip(0), -knots.flip(1), mass[0], lower, -1)
+            up = self._fit_tail(x, knots, mass[1], upper, 1)
+            joint = torch.zeros(1, dtype=torch.float64)
+            first, last = (tail_log_derivative(joint, tail).exp().item() for tail in (down, up))
+            self.knots_.append(torch.stack([*knots, knot_slopes(*knots, first, last)]).cpu())
+            self.tails_.append([down, up])
 
-    def _fit_column(self, x: Tensor) -> None:
-        low, high = x[0].item(), x[-1].item()
-        extra = self.reach * (high - low)
-        ends = [low - extra, high + extra]
-        self.range_.append([max(ends[0], _or(self.lower, ends[0])), min(ends[1], _or(self.upper, ends[1]))])
-        knots, mass = _knots(x, self.n_knots)
-        tails = [
-            self._fit_tail(-x.flip(0), -knots[0].flip(0), -knots[1].flip(0), mass[0], self.lower, -1),
-            self._fit_tail(x, knots[0], knots[1], mass[1], self.upper, 1),
-        ]
-        first, last = (_end_slope(tail) for tail in tails)
-        slopes = knot_slopes(knots[0], knots[1], first, last)
-        self.knots_.append(torch.stack([knots[0], knots[1], slopes]).cpu())
-        self.tails_.append(tails)
-
-    def _fit_tail(self, x: Tensor, kx: Tensor, kz: Tensor, mass: float, bound: float | None, sign: int) -> Tail:
-        end = kx[-1]
-        secant = ((kz[-1] - kz[-2]) / (end - kx[-2])).item()
-        room = None if bound is None else sign * bound - end.item()
-        return fit_tail(x[x > end] - end, mass, secant=secant, shape=tail_shape(x), room=room)
+    def _fit_tail(self, x: Tensor, knots: Tensor, mass: float, bound: float, sign: int) -> Tail:
+        kx, kz = knots
+        secant = ((kz[-1] - kz[-2]) / (kx[-1] - kx[-2])).item()
+        room = sign * bound - kx[-1].item() if math.isfinite(bound) else None
+        return fit_tail(x[x > kx[-1]] - kx[-1], mass, secant=secant, shape=tail_shape(x), room=room)
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
         x = check_within(x, self.lower, self.upper)
-        return torch.stack([self._column_forward(x[:, j], j) for j in range(x.shape[1])], dim=1)
-
-    def _inverse(self, y: Tensor) -> Tensor:
-        return torch.stack([self._column_inverse(y[:, j], j) for j in range(y.shape[1])], dim=1)
+        return self._by_column(x, spline_forward, lambda e, tail: -tail_forward(e, tail), tail_forward)
 
     def _log_derivative(self, x: Tensor) -> Tensor:
         x = check_within(x, self.lower, self.upper)
-        return torch.stack([self._column_log_derivative(x[:, j], j) for j in range(x.shape[1])], dim=1)
+        return self._by_column(x, spline_log_derivative, tail_log_derivative, tail_log_derivative)
 
-    def _column_forward(self, x: Tensor, j: int) -> Tensor:
-        knots, (down, up) = self.knots_[j].to(x.device), self.tails_[j]
-        first, last = knots[0, 0], knots[0, -1]
-        z = spline_forward(clip(x, first, last), knots)
-        z = torch.where(x < first, -tail_forward(clip(first - x, low=0), down), z)
-        return torch.where(x > last, tail_forward(clip(x - last, low=0), up), z)
+    def _by_column(self, x: Tensor, bulk: OfKnots, below: OfTail, above: OfTail) -> Tensor:
+        """Return a function of x (batch, column): `bulk` within the knots, the others of the distance beyond them."""
+        columns = []
+        for v, knots, (down, up) in zip(x.unbind(1), self.knots_, self.tails_, strict=True):
+            knots = knots.to(x.device)
+            first, last = knots[0, 0], knots[0, -1]
+            out = bulk(clip(v, first, last), knots)
+            out = torch.where(v < first, below(clip(first - v, low=0), down), out)
+            columns.append(torch.where(v > last, above(clip(v - last, low=0), up), out))
+        return torch.stack(columns, dim=1)
 
-    def _column_inverse(self, z: Tensor, j: int) -> Tensor:
-        knots, (down, up) = self.knots_[j].to(z.device), self.tails_[j]
-        first, last = knots[1, 0], knots[1, -1]
-        x = spline_inverse(clip(z, first, last), knots)
-        x = _replaced(x, z, z < first, lambda low: knots[0, 0] - tail_inverse(-low, down))
-        x = _replaced(x, z, z > last, lambda high: knots[0, -1] + tail_inverse(high, up))
-        return clip(x, *self.range_[j])
-
-    def _column_log_derivative(self, x: Tensor, j: int) -> Tensor:
-        knots, (down, up) = self.knots_[j].to(x.device), self.tails_[j]
-        first, last = knots[0, 0], knots[0, -1]
-        slope = spline_log_derivative(clip(x, first, last), knots)
-        slope = torch.where(x < first, tail_log_derivative(clip(first - x, low=0), down), slope)
-        return torch.where(x > last, tail_log_derivative(clip(x - last, low=0), up), slope)
+    def _inverse(self, y: Tensor) -> Tensor:
+        columns = []
+        for z, knots, (down, up), ends in zip(y.unbind(1), self.knots_, self.tails_, self.range_, strict=True):
+            knots = knots.to(y.device)
+            (x_first, x_last), (first, last) = knots[0, [0, -1]], knots[1, [0, -1]]
+            x = spline_inverse(clip(z, first, last), knots)
+            x = _replaced(x, z, z < first, lambda low, at=x_first, tail=down: at - tail_inverse(-low, tail))
+            x = _replaced(x, z, z > last, lambda high, at=x_last, tail=up: at + tail_inverse(high, tail))
+            columns.append(clip(x, *ends))
+        return torch.stack(columns, dim=1)
 
 
 def _replaced(x: Tensor, z: Tensor, where: Tensor, tail: Callable[[Tensor], Tensor]) -> Tensor:
@@ -196,12 +188,3 @@ def _gap_ranks(x: Tensor) -> Tensor:
         return left[:0]
     beside = torch.tensor(BESIDE_A_GAP, device=x.device)
     return torch.cat([(left[:, None] - beside).flatten(), (left[:, None] + 1 + beside).flatten()]).clamp(0, n - 1)
-
-
-def _end_slope(tail: Tail) -> float:
-    joint = tail_log_derivative(torch.zeros(1, dtype=torch.float64), tail)
-    return joint.exp().item()
-
-
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value

@@ -70,7 +70,9 @@ def ranks(v: Tensor, edges: Tensor) -> Tensor:
     step are counted. The step of a number grows with the number, rounding included, so the counts are exact.
     """
     n_steps = STEPS_PER_EDGE * len(edges)
-    if not _spread(edges) or len(v) < n_steps:
+    # no table of even steps on an accelerator, nor in a graph that is being traced
+    is_spread = edges.device.type == "cpu" and has_any(edges[-1:] - edges[:1] > LEAST_RANGE)
+    if not is_spread or len(v) < n_steps:
         return torch.searchsorted(edges, v, right=True)
     step = _steps(edges, edges, n_steps)
     below = torch.searchsorted(step, torch.arange(n_steps, device=v.device))
@@ -88,11 +90,6 @@ def _steps(v: Tensor, edges: Tensor, n_steps: int) -> Tensor:
     per_unit = n_steps / (edges[-1] - edges[0])
     steps = (v - edges[0]).mul_(per_unit).clamp_(0, n_steps - 1)
     return steps.long().clamp_(min=0)  # NaN has no step; any will do
-
-
-def _spread(edges: Tensor) -> bool:
-    """Tell whether the table of even steps can be had: not on an accelerator, nor in a graph that is being traced."""
-    return edges.device.type == "cpu" and has_any(edges[-1:] - edges[:1] > LEAST_RANGE)
 
 
 def _of_cells(v: Tensor, knots: Tensor, row: int) -> list[Tensor]:

@@ -67,20 +67,34 @@ def fit_tail(e: Tensor, mass: float, *, secant: float, shape: float, room: float
     largest = e[-1].item() if len(e) else half
     n = max(len(e), 1)
     if room is not None and room <= BOUND_MATTERS * largest:
-        xi = -_bounded_shape(half, largest, max(room, 1e-12 / secant), n)
-        sigma = -xi * max(room, 1e-12 / secant)
-        return _tail(mass, sigma, xi, z_far=min(Z_FAR, -_ndtri(mass * LEAST_EXPECTED / n)))
+        room = max(room, 1e-12 / secant)
+        typical = -math.log1p(-min(half / room, 0.99)) / math.log(2)
+        credible = -math.log1p(-min(largest / room, 0.99)) / math.log(n / LEAST_EXPECTED)
+        xi = -max(typical, credible)
+        return _tail(mass, -xi * room, xi, z_far=min(Z_FAR, -_ndtri(mass * LEAST_EXPECTED / n)))
     slope = half / (-_ndtri(mass / 2) - z_end)
     if shape < LIGHT and largest <= slope * (-_ndtri(mass * LEAST_EXPECTED / n) - z_end):
         return _tail(mass, slope / _hazard(z_end), 0.0, z_far=z_end)
-    xi = _credible_shape(max(shape, 0.0), largest / half, n)
+
+    def allows(shape: float) -> bool:
+        return _excess(math.log(n / LEAST_EXPECTED), shape) / _excess(math.log(2), shape) >= largest / half
+
+    xi, high = max(shape, 0.0), LARGEST_SHAPE  # the largest e over the median e grows with xi: bisection for the
+    if not allows(xi):  # smallest xi that allows the ratio seen
+        low = xi
+        for _ in range(50):
+            xi = (low + high) / 2
+            low, high = (low, xi) if allows(xi) else (xi, high)
+        xi = high
     return _tail(mass, half / _excess(math.log(2), xi), xi, z_far=Z_FAR)
 
 
 def tail_forward(e: Tensor, tail: Tail) -> Tensor:
     """Return z at distance e >= 0 beyond the last knot."""
     inside = clip(e, 0, tail["e_far"])
-    z = -torch.special.ndtri(tail["mass"] * torch.exp(_log_survival(inside, tail)))
+    t = inside / tail["sigma"]
+    log_survival = -torch.log1p(tail["xi"] * t) / tail["xi"] if tail["xi"] else -t
+    z = -torch.special.ndtri(tail["mass"] * torch.exp(log_survival))
     return torch.where(e < tail["e_far"], z, tail["z_far"] + (e - tail["e_far"]) / tail["slope_far"])
 
 
@@ -113,33 +127,8 @@ def _tail(mass: float, sigma: float, xi: float, *, z_far: float) -> Tail:
     return dict(mass=mass, z_end=z_end, sigma=sigma, xi=xi, z_far=z_far, e_far=e_far, slope_far=slope_far)
 
 
-def _log_survival(e: Tensor, tail: Tail) -> Tensor:
-    t = e / tail["sigma"]
-    return -torch.log1p(tail["xi"] * t) / tail["xi"] if tail["xi"] else -t
-
-
 def _excess(depth: float, xi: float) -> float:
     return math.expm1(xi * depth) / xi if xi else depth
-
-
-def _bounded_shape(half: float, largest: float, room: float, n: int) -> float:
-    typical = -math.log1p(-min(half / room, 0.99)) / math.log(2)
-    credible = -math.log1p(-min(largest / room, 0.99)) / math.log(n / LEAST_EXPECTED)
-    return max(typical, credible)
-
-
-def _credible_shape(xi: float, ratio: float, n: int) -> float:
-    # The largest e over the median e grows with xi: bisection for the smallest xi that allows the ratio seen.
-    def allows(shape: float) -> bool:
-        return _excess(math.log(n / LEAST_EXPECTED), shape) / _excess(math.log(2), shape) >= ratio
-
-    low, high = xi, LARGEST_SHAPE
-    if allows(low):
-        return low
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (low, middle) if allows(middle) else (middle, high)
-    return high
 
 
 def _ndtri(p: float) -> float:
