@@ -9,6 +9,7 @@ import pytest
 
 from reverie.core.errors import FolderError, InputError
 from reverie.experiment.folder import RunFolder, check_new, replace_file, write_json, write_text
+from reverie.training import truncate_history
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_history_survives_a_line_cut_short(folder):
     lines = [json.dumps({"step": step, "d_loss": 1.0}) for step in (10, 20, 30)]
     (folder / "history.jsonl").write_text("\n".join(lines)[:-5])
     assert [r["step"] for r in folder.history()] == [10, 20]
-    folder.truncate_history(10)
+    truncate_history(folder / "history.jsonl", 10)
     assert (folder / "history.jsonl").read_text() == lines[0] + "\n"
 
 

@@ -195,7 +195,7 @@ def search(folder, n, *, stop_after=None):
         while (task := study.claim(n)) is not None:
             if task.number == stop_after:
                 return study.slots()  # as if killed: nothing is told
-            task.done((task.values.get("x", 0.5) - 0.3) ** 2)
+            study.tell(task, "done", (task.values.get("x", 0.5) - 0.3) ** 2)
         assert study.is_done(n)
         return study.slots()
 
@@ -218,15 +218,15 @@ def test_a_slot_goes_to_one_process_only_and_is_given_back(tmp_path):
         assert (a.number, b.number) == (0, 1)
         assert first.claim(2) is None
         assert not first.is_done(2)
-        b.give_back()
+        second.tell(b, "given back")
         c = first.claim(2)
         assert (c.number, c.values) == (1, b.values)
-        a.done(math.inf, why="diverged")
-        c.failed(why="too large")
+        first.tell(a, "done", math.inf, why="diverged")
+        first.tell(c, "failed", why="too large")
         assert second.is_done(2)
         assert [(s.state, s.value) for s in second.slots()][0] == ("done", math.inf)
         assert second.slots()[1].notes == {"why": "too large"}
-        b.done(1.0)  # too late: the slot has another owner
+        second.tell(b, "done", 1.0)  # too late: the slot has another owner
         assert second.slots()[1].state == "failed"
 
 
@@ -240,7 +240,7 @@ def test_what_kills_every_process_is_given_up(tmp_path):
         task = study.claim(2)
         assert task.number == 1
         for _ in range(4):  # handing a slot back is no death
-            task.give_back()
+            study.tell(task, "given back")
             task = study.claim(2)
             assert task.number == 1
         assert study.slots()[0].state == "failed"
@@ -253,12 +253,12 @@ def test_the_median_rule_stops_what_lags_behind(tmp_path):
         for _ in range(6):
             task = study.claim(8)
             assert not any(task.is_worse(1.0 / step, step) for step in (2, 6))
-            task.done(0.1)
+            study.tell(task, "done", 0.1)
         task = study.claim(8)
         assert not task.is_worse(9.0, 2)  # too early to say
         assert task.is_worse(9.0, 6)
         assert not task.is_worse(9.0, 6)  # training went back
-        task.stopped()
+        study.tell(task, "stopped")
         assert study.slots()[-1].state == "stopped"
 
 

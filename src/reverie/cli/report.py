@@ -26,8 +26,8 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("Expected a run folder, got nothing. Write: reverie report runs/x")
     from reverie.experiment.folder import RunFolder
 
-    folder = RunFolder(values.run)
+    RunFolder(values.run)  # a wrong folder is answered before torch is loaded
     from reverie.experiment.run import rewrite_report
 
-    print(f"report: {rewrite_report(folder)}")
+    print(f"report: {rewrite_report(values.run)}")
     return 0

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from reverie.core.bibliography import BIBLIOGRAPHY
 from reverie.core.errors import InputError
 from reverie.core.typed_files import rebuilt
+from reverie.data import catalogue
 from reverie.experiment.config import RunConfig
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.records import REMEDIES
@@ -38,13 +39,16 @@ def own_references(model: str) -> dict[str, str]:
 
 def references_of(folder: RunFolder) -> list[tuple[str, str]]:
     """Return pairs (key, BibTeX entry): reverie, the model, the data and the tests of the run in `folder`."""
-    config = RunConfig.from_yaml(folder / "config.yaml")
+    config = folder.config()
     data = folder.read_json("data.json", {})
     condition = tuple(data["conditions"]["event_shape"]) if "conditions" in data else None
     with rebuilt("options of a model", folder / "config.yaml", remedy=REMEDIES["config.yaml"], error=InputError):
         keys = method_keys(config, tuple(data.get("event_shape", ())), condition)
     known = BIBLIOGRAPHY | own_references(config.model_name)
-    entries = {key: known[key] for key in keys} | _data_reference(config)
+    entries = {key: known[key] for key in keys}
+    data_set = catalogue.entries().get(config.data)
+    if data_set is not None:
+        entries[data_set.key] = data_set.citation
     result = folder.read_json("validation.json") or {}
     entries |= {key: BIBLIOGRAPHY[key] for key in result.get("references", []) if key in BIBLIOGRAPHY}
     return list(entries.items())
@@ -54,16 +58,9 @@ def bibtex(folder: RunFolder | None = None) -> str:
     """Return the BibTeX entries of reverie alone, or of all that the run in `folder` used."""
     if folder is None:
         return BIBLIOGRAPHY["reverie"]
-    model = RunConfig.from_yaml(folder / "config.yaml").model_name
+    model = folder.config().model_name
     unknown = (
         f"% The works behind the model {model!r} are not known: name them in the attribute references of its class."
     )
     known = getattr(registry.model_class(model), "references", ())
     return "\n\n".join([*([] if known else [unknown]), *(entry for _, entry in references_of(folder))])
-
-
-def _data_reference(config: RunConfig) -> dict[str, str]:
-    from reverie.data import catalogue
-
-    entry = catalogue.entries().get(config.data)
-    return {} if entry is None else {entry.key: entry.citation}

@@ -38,21 +38,8 @@ def open_data(
     schema: str | None = None,
     drop_missing: bool = False,
 ) -> Dataset:
-    """Return the data as `find_data` finds them, free of NaN and infinite values.
-
-    Parameters
-    ----------
-    data, columns, weights, drop_missing : See `find_data`.
-    schema : YAML file of kinds and units.
-
-    Raises
-    ------
-    InputError
-        As `find_data`, and for missing values: by column, with their number.
-    """
-    dataset = find_data(data, columns=columns, weights=weights, drop_missing=drop_missing)
-    if schema is not None:
-        dataset = _with_schema(dataset, schema)
+    """Return the data as `find_data` finds them; missing values are an `InputError`: by column, with their number."""
+    dataset = find_data(data, columns=columns, weights=weights, schema=schema, drop_missing=drop_missing)
     check_finite(dataset.values, dataset.names, name=repr(data))
     return dataset
 
@@ -70,7 +57,7 @@ def open_with_conditions(
 
     Parameters
     ----------
-    data, columns, weights, schema, drop_missing : See `open_data`; `schema` describes the condition columns too.
+    data, columns, weights, schema, drop_missing : See `find_data`; `schema` describes the condition columns too.
     condition : Names of columns between commas, "label", or the path of a file.
 
     Raises
@@ -82,8 +69,7 @@ def open_with_conditions(
         return open_data(data, columns=columns, weights=weights, schema=schema, drop_missing=drop_missing), None
     has_images = _in_catalogue(data) and len(catalogue.entry(data).event_shape) > 1
     if is_file_name(condition) or (condition == _LABEL and has_images):
-        events = find_data(data, columns=columns, weights=weights)
-        events = events if schema is None else _with_schema(events, schema)
+        events = find_data(data, columns=columns, weights=weights, schema=schema)
         if is_file_name(condition):
             conditions = read(condition)
         else:
@@ -98,13 +84,25 @@ def open_with_conditions(
     if drop_missing:
         missing = np.union1d(events.missing_rows(), conditions.missing_rows())
         events, conditions = events.without(missing), conditions.without(missing)
-    for part in (events, conditions):
-        check_finite(part.values, part.names, name=repr(data if part is events else condition))
-    return events, conditions if schema is not None else _with_categories(conditions)
+    for part, name in ((events, data), (conditions, condition)):
+        check_finite(part.values, part.names, name=repr(name))
+    if schema is None and conditions.schema.is_table:  # columns of a few whole numbers are labels
+        kinds = conditions.schema
+        for column, x in zip(kinds.columns, conditions.values.T, strict=True):
+            levels = np.unique(x)
+            if column.kind == "integer" and len(levels) <= _MOST_LEVELS:
+                kinds = kinds.edit(column.name, kind="categorical", levels=tuple(float(v) for v in levels))
+        conditions = Dataset(conditions.values, schema=kinds, provenance=conditions.provenance)
+    return events, conditions
 
 
 def find_data(
-    data: str, *, columns: str | None = None, weights: str | None = None, drop_missing: bool = False
+    data: str,
+    *,
+    columns: str | None = None,
+    weights: str | None = None,
+    schema: str | None = None,
+    drop_missing: bool = False,
 ) -> Dataset:
     """Return the data set at a path or of a catalogue name.
 
@@ -113,6 +111,7 @@ def find_data(
     data : Path or catalogue name.
     columns : Names between commas; all by default.
     weights : Column of event weights, which is then no feature.
+    schema : YAML file of kinds and units.
     drop_missing : Whether to leave out rows with NaN or infinite entries.
 
     Raises
@@ -131,7 +130,8 @@ def find_data(
         raise UnknownNameError("data set or file", data, catalogue.entries())
     if weights is not None:
         dataset = Dataset(dataset, weights=weights)
-    return dataset.drop_missing() if drop_missing else dataset
+    dataset = dataset.drop_missing() if drop_missing else dataset
+    return dataset if schema is None else _with_schema(dataset, schema)
 
 
 def recoded(dataset: Dataset, schema: Schema) -> np.ndarray:
@@ -196,8 +196,7 @@ def _columns_apart(
         wanted = list(catalogue.entry(data).default_columns) or None
     if wanted is not None:
         wanted = [*wanted, *(name for name in names if name not in wanted)]
-    table = find_data(data, columns=None if wanted is None else ",".join(wanted), weights=weights)
-    table = table if schema is None else _with_schema(table, schema)
+    table = find_data(data, columns=None if wanted is None else ",".join(wanted), weights=weights, schema=schema)
     if not table.schema.is_table:
         raise InputError(
             f"Expected --condition {_LABEL} (of digits and mnist) or a file with one row for each image of {data!r}, "
@@ -208,18 +207,6 @@ def _columns_apart(
     if not rest:
         raise InputError(f"Expected columns to learn besides the condition {condition!r}, got none. Leave some out.")
     return table.select(rest), conditions
-
-
-def _with_categories(conditions: Dataset) -> Dataset:
-    """Return conditions whose columns of a few whole numbers are labels, since nobody said otherwise."""
-    if not conditions.schema.is_table:
-        return conditions
-    schema = conditions.schema
-    for column, x in zip(schema.columns, conditions.values.T, strict=True):
-        levels = np.unique(x)
-        if column.kind == "integer" and len(levels) <= _MOST_LEVELS:
-            schema = schema.edit(column.name, kind="categorical", levels=tuple(float(v) for v in levels))
-    return Dataset(conditions.values, schema=schema, provenance=conditions.provenance)
 
 
 def _with_schema(dataset: Dataset, path: str) -> Dataset:

@@ -6,7 +6,7 @@ Above `WIDE` features, clusters, dimension, forest and t-SNE look at the leading
 among more features are mostly noise, and cost time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -52,10 +52,10 @@ class CovarianceExploration:
 
     Parameters
     ----------
-    name : of the file.
-    result : its principal components.
-    correlation : (p, p), of the rows with a positive variance. names : of these rows.
-    notes : what to keep in mind.
+    name : Name of the file.
+    result : Its principal components.
+    correlation, names : Correlations (p, p) of the rows with a positive variance, and the names of these rows.
+    notes : What to keep in mind.
     """
 
     name: str
@@ -86,7 +86,7 @@ class CovarianceExploration:
             )
         return tuple(said)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a dictionary that `json` can write; of the eigenvectors the first ten."""
         content = self.result.to_json() | {"components": self.result.components[:10].tolist()}
         return {"name": self.name, "sentences": list(self.sentences), "notes": list(self.notes), **content}
@@ -96,13 +96,7 @@ class CovarianceExploration:
 
 
 def explore_covariance(data: str) -> CovarianceExploration:
-    """Return what is found about the covariance matrix in a file, or of planck_plik_lite.
-
-    Raises
-    ------
-    InputError
-        For a file that is missing or holds no covariance matrix.
-    """
+    """Return what is found about the covariance matrix in a file, or of planck_plik_lite; `InputError` for others."""
     in_catalogue = data in catalogue.entries()
     matrix, names = (catalogue.load_covariance(data), None) if in_catalogue else read_covariance(data)
     result = principal_components_of_covariance(matrix, names=names)
@@ -143,18 +137,17 @@ def explore_data(
 
     Parameters
     ----------
-    data : path or catalogue name.
-    n_clusters : of K-means and of the tree; None chooses by their own rules.
+    data : Path or catalogue name.
+    n_clusters : Number of clusters of K-means and of the tree; None chooses by their own rules.
     linkage : "ward", "single", "complete" or "average".
-    with_tsne : whether to make the t-SNE picture.
-    seed : root of all randomness.
-    say : told the name of each stage that begins.
-    columns : names between commas; all by default.
-    target : a column, "label" of digits and mnist, or a file of one column, for a forest to predict.
-    weights : column of event weights.
+    with_tsne : Whether to make the t-SNE picture.
+    seed : Root of all randomness.
+    say : Called with the name of each stage that begins.
+    columns, weights : Names of columns between commas, all by default, and the column of event weights.
+    target : A column, "label" of digits and mnist, or a file of one column, for a forest to predict.
     standardise : None: a table is, unless all its columns have the same unit.
-    max_rows : more rows, by default 20,000, are cut at random.
-    drop_missing : leave out rows with NaN or infinite entries.
+    max_rows, drop_missing : More rows, by default than 20,000, are cut at random, and those with missing entries are
+        left out if so asked.
 
     Raises
     ------
@@ -166,23 +159,32 @@ def explore_data(
         check_positive("clusters", n_clusters, integer=True)
     rows = read_features(data, seed=seed, **options)
     say("principal components")
-    pca = _components(rows, seed)
-    near, scaled, narrowed = _near(rows, pca)
+    n, d = len(rows.events), int(np.prod(rows.events.event_shape))
+    leading = None if d <= WIDE else min(KEPT, n - 1, d)
+    pca = principal_components(
+        rows.events, n_components=leading, standardise=rows.standardise, random_state=child_seed(seed, "components")
+    )
+    near, scaled, notes = _near(rows, pca)
     say("intrinsic dimension")
     scan, bits, doubts = _bits(rows, seed) if rows.bits else _dimension(near, rows, scaled=scaled, seed=seed)
     say("clusters")
     common: dict[str, Any] = {"n_clusters": n_clusters, "standardise": scaled}
-    most = CHOICE_ROWS if narrowed else 2 * CHOICE_ROWS
+    most = CHOICE_ROWS if near is not rows.events else 2 * CHOICE_ROWS
     clusters = kmeans(near, choices=CHOICES, max_rows=most, random_state=child_seed(seed, "clusters"), **common)
     tree = hierarchy(near, linkage=linkage, random_state=child_seed(seed, "tree"), **common)
-    grown, cut = (None, ()) if rows.answers is None else _forest(near, rows.answers, seed, say)
-    picture = _tsne(near, rows, scaled=scaled, seed=seed, say=say) if with_tsne else None
-    parts = (clusters, tree, grown)
-    warnings = [note for part in parts if part is not None for note in part.warnings]
-    seen = () if picture is None else picture.notes
+    notes += [*doubts, *clusters.warnings, *tree.warnings]
+    grown = picture = None
+    if rows.answers is not None:
+        say("forest")
+        grown, cut = _forest(near, rows.answers, seed)
+        notes += [*grown.warnings, *cut]
+    if with_tsne:
+        say("t-SNE")
+        picture = _tsne(near, rows, scaled=scaled, seed=seed)
+        notes += picture.notes
     return Exploration(
         name=Path(data).name,
-        n=len(rows.events),
+        n=n,
         n_given=rows.n_given,
         event_shape=tuple(rows.events.event_shape),
         standardised=rows.standardise,
@@ -197,28 +199,20 @@ def explore_data(
         answers=rows.answers,
         picture=picture,
         seed=seed,
-        notes=tuple(dict.fromkeys((*rows.notes, *narrowed, *doubts, *warnings, *cut, *seen))),
+        notes=tuple(dict.fromkeys((*rows.notes, *notes))),
     )
 
 
-def _components(rows: Features, seed: int) -> PCAResult:
-    n, d = len(rows.events), int(np.prod(rows.events.event_shape))
-    kept = None if d <= WIDE else min(KEPT, n - 1, d)
-    return principal_components(
-        rows.events, n_components=kept, standardise=rows.standardise, random_state=child_seed(seed, "components")
-    )
-
-
-def _near(rows: Features, pca: PCAResult) -> tuple[Dataset, bool, tuple[str, ...]]:
+def _near(rows: Features, pca: PCAResult) -> tuple[Dataset, bool, list[str]]:
     """Return rows whose distances mean something, whether they are still to be standardised, and a note."""
     if len(pca.names) <= WIDE:
-        return rows.events, rows.standardise, ()
+        return rows.events, rows.standardise, []
     scores = pca.transform(rows.events)[:, :WIDE]
     names = [f"component {k + 1}" for k in range(scores.shape[1])]
     held = 100 * pca.explained_variance_ratio[: len(names)].sum()
     stages = ["clusters", "tree"] + ([] if rows.bits else ["dimension"]) + ([] if rows.answers is None else ["forest"])
     note = f"{', '.join(stages).capitalize()}: in the leading {len(names)} components, {held:.0f} % of the variance."
-    return Dataset(scores, names=names, kind="continuous", weights=rows.events.weights), False, (note,)
+    return Dataset(scores, names=names, kind="continuous", weights=rows.events.weights), False, [note]
 
 
 def _dimension(
@@ -234,16 +228,15 @@ def _dimension(
         scan = gride(values, reach, max_rows=most, random_state=child_seed(seed, "dimension"))
     except InputError as error:
         return None, None, (f"No intrinsic dimension. {error}",)
-    return scan, None, tuple(f"Dimension: {note[0].lower()}{note[1:]}" for note in scan.results[0].notes)
+    return scan, None, _headed("Dimension", scan.results[0].notes)
 
 
 def _bits(rows: Features, seed: int) -> tuple[None, BitwiseDimension | None, tuple[str, ...]]:
     """Return the dimension of bits, from as many of the nearest pairs as the law fits."""
-    values, dimension = np.asarray(rows.events.values)[rows.even], None
+    values, dimension, share = np.asarray(rows.events.values)[rows.even], None, 1.0
     if len(values) < MIN_ROWS:
         return None, None, (f"No intrinsic dimension: it takes {MIN_ROWS} rows of bits.",)
     fit = partial(bitwise_dimension, values, max_rows=WIDE_ROWS, random_state=child_seed(seed, "dimension"))
-    dimension, share = None, 1.0
     for quantile in QUANTILES:
         try:
             dimension, share = fit(quantile=quantile), quantile
@@ -251,19 +244,15 @@ def _bits(rows: Features, seed: int) -> tuple[None, BitwiseDimension | None, tup
             return None, dimension, (f"Dimension: {error}",)
         if dimension.log_kl < np.log(GOOD_FIT):
             break
-    notes = (
-        tuple(f"Dimension: {note[0].lower()}{note[1:]}" for note in dimension.notes) if dimension is not None else ()
-    )
+    notes = () if dimension is None else _headed("Dimension", dimension.notes)
     if share == 1:
         return None, dimension, notes
     few = f"Dimension: fitted to the {100 * share:.0f} % of pairs at the smallest distances; the law misses the others."
     return None, dimension, (few, *notes)
 
 
-def _forest(near: Dataset, answers: np.ndarray, seed: int, say: Say) -> tuple[ForestResult, tuple[str, ...]]:
-    say("forest")
-    most, n = FOREST_VALUES // int(np.prod(near.event_shape)), len(near)
-    note: tuple[str, ...] = ()
+def _forest(near: Dataset, answers: np.ndarray, seed: int) -> tuple[ForestResult, tuple[str, ...]]:
+    most, n, note = FOREST_VALUES // int(np.prod(near.event_shape)), len(near), ()
     if n > most:
         kept = np.sort(np.random.default_rng(child_seed(seed, "forest rows")).choice(n, most, replace=False))
         near, answers = near.take(kept), answers[kept]
@@ -271,13 +260,14 @@ def _forest(near: Dataset, answers: np.ndarray, seed: int, say: Say) -> tuple[Fo
     return forest(near, answers, n_estimators=TREES, random_state=child_seed(seed, "forest")), note
 
 
-def _tsne(near: Dataset, rows: Features, *, scaled: bool, seed: int, say: Say) -> Embedding:
-    say("t-SNE")
+def _tsne(near: Dataset, rows: Features, *, scaled: bool, seed: int) -> Embedding:
     values = _values(near, scaled=scaled)[rows.even]
-    perplexity = min(30.0, (len(values) - 1) / 3)
-    picture = tsne(values, perplexity=perplexity, random_state=child_seed(seed, "tsne"))
-    notes = tuple(f"t-SNE: {note[0].lower()}{note[1:]}" for note in picture.notes)
-    return replace(picture, rows=rows.even[picture.rows], notes=notes)
+    picture = tsne(values, perplexity=min(30.0, (len(values) - 1) / 3), random_state=child_seed(seed, "tsne"))
+    return replace(picture, rows=rows.even[picture.rows], notes=_headed("t-SNE", picture.notes))
+
+
+def _headed(stage: str, notes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{stage}: {note[0].lower()}{note[1:]}" for note in notes)
 
 
 def _values(near: Dataset, *, scaled: bool) -> np.ndarray:
@@ -287,13 +277,7 @@ def _values(near: Dataset, *, scaled: bool) -> np.ndarray:
 
 
 def write(exploration: Exploration | CovarianceExploration, out: str | Path) -> Path:
-    """Write exploration.json and exploration.html into the folder `out`, made if need be; return the page.
-
-    Raises
-    ------
-    FolderError
-        When the folder cannot be written.
-    """
+    """Write exploration.json and exploration.html into the folder `out`, made if need be; return the page."""
     from reverie.report import save
     from reverie.report.exploration import covariance_page, exploration_page
 

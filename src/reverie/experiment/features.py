@@ -29,12 +29,12 @@ class Features:
     ----------
     events : n rows, perhaps with weights.
     answers : (n,) what a forest is to predict, words where there were words; None without a target.
-    target : its name, or "".
-    n_given : rows there were.
-    bits : whether the rows have two values only.
-    standardise : whether features are to be divided by their standard deviations.
-    even : rows of equal weight: all of them, unless there are weights.
-    notes : what was left out.
+    target : Name of the target, or "".
+    n_given : Number of rows there were.
+    bits : Whether the rows have two values only.
+    standardise : Whether features are to be divided by their standard deviations.
+    even : Rows of equal weight: all of them, unless there are weights.
+    notes : What was left out.
     """
 
     events: Dataset
@@ -61,28 +61,37 @@ def read_features(
     """Return the features in `data`; parameters and errors as in `reverie.experiment.explore.explore_data`."""
     check_positive("max_rows", max_rows, integer=True)
     events, asked = _read(data, columns, target, weights, drop_missing=drop_missing)
-    if min(len(events), max_rows) < LEAST_ROWS:
+    n, notes = len(events), []
+    if min(n, max_rows) < LEAST_ROWS:
         raise InputError(
-            f"Expected at least {LEAST_ROWS} rows to explore, got {min(len(events), max_rows)} of {data!r}. "
+            f"Expected at least {LEAST_ROWS} rows to explore, got {min(n, max_rows)} of {data!r}. "
             "Rows are samples; give more of them."
         )
-    kept = _drawn(len(events), max_rows, seed)
-    notes = [f"{len(kept):,} of {len(events):,} rows were used, drawn at random."] if len(kept) < len(events) else []
-    rows = events.take(kept)
-    rows, without_weight = _weighted(rows)
-    answers = None if asked is None else _words(asked.take(kept))[without_weight]
-    rows, left_out = _varying(rows, data)
-    bits = _is_bits(rows)
-    even, thinned = _even(rows, seed)
+    kept = np.arange(n)
+    if n > max_rows:
+        kept = np.sort(np.random.default_rng(child_seed(seed, "rows")).choice(n, max_rows, replace=False))
+        notes.append(f"{max_rows:,} of {n:,} rows were used, drawn at random.")
+    kept = _with_weight(events.take(kept).weights, kept)
+    rows, left_out = _varying(events.take(kept), data)
+    values, w = np.asarray(rows.values), rows.weights
+    bits = bool(((values == values.min()) | (values == values.max())).all())
+    units = {column.unit for column in rows.schema.columns}
+    differ = rows.schema.is_table and not bits and (len(units) > 1 or units == {""})
+    even = np.arange(len(rows))
+    if w is not None and np.ptp(w) > 0:  # row i is kept with probability w_i / max w (hit or miss)
+        even = np.flatnonzero(np.random.default_rng(child_seed(seed, "even")).random(len(w)) * w.max() < w)
+        left_out.append(
+            f"Dimension and t-SNE know no weights: they see {len(even):,} rows drawn in proportion to them."
+        )
     return Features(
         events=rows,
-        answers=answers,
+        answers=None if asked is None else _words(asked.take(kept)),
         target="" if asked is None else asked.names[0],
-        n_given=len(events),
+        n_given=n,
         bits=bits,
-        standardise=_units_differ(rows, bits=bits) if standardise is None else standardise,
+        standardise=differ if standardise is None else standardise,
         even=even,
-        notes=(*notes, *left_out, *thinned),
+        notes=(*notes, *left_out),
     )
 
 
@@ -104,27 +113,21 @@ def _read(
     return events, asked
 
 
-def _drawn(n: int, max_rows: int, seed: int) -> np.ndarray:
-    if n <= max_rows:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(child_seed(seed, "rows")).choice(n, max_rows, replace=False))
-
-
-def _weighted(rows: Dataset) -> tuple[Dataset, np.ndarray]:
-    """Return the rows whose weight is not zero, and which they are."""
-    if rows.weights is None:
-        return rows, np.arange(len(rows))
-    if (rows.weights < 0).any():
+def _with_weight(weights: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
+    """Return those of the numbered rows whose weight is not zero."""
+    if weights is None:
+        return rows
+    if (weights < 0).any():
         raise InputError(
-            f"Expected event weights >= 0, got {int((rows.weights < 0).sum()):,} negative ones. Neither distances nor "
+            f"Expected event weights >= 0, got {int((weights < 0).sum()):,} negative ones. Neither distances nor "
             "clusters are defined with them; leave --weights out, or drop these events."
         )
-    kept = np.flatnonzero(rows.weights)
-    if len(kept) < LEAST_ROWS:
+    rows = rows[weights > 0]
+    if len(rows) < LEAST_ROWS:
         raise InputError(
-            f"Expected at least {LEAST_ROWS} rows with a weight, got {len(kept)}. Name another column, or none."
+            f"Expected at least {LEAST_ROWS} rows with a weight, got {len(rows)}. Name another column, or none."
         )
-    return rows.take(kept), kept
+    return rows
 
 
 def _words(asked: Dataset) -> np.ndarray:
@@ -136,13 +139,12 @@ def _words(asked: Dataset) -> np.ndarray:
 
 
 def _varying(rows: Dataset, data: str) -> tuple[Dataset, list[str]]:
-    """Return the columns that vary and have distances; cells of images may be constant."""
+    """Return the columns that vary and have distances, and notes; cells of images may be constant."""
     if not rows.schema.is_table:
         return rows, []
-    values = np.asarray(rows.values)
     plain = any(column.kind not in LEFT_OUT for column in rows.schema.columns)
     reasons = {}
-    for column, x in zip(rows.schema.columns, values.T, strict=True):
+    for column, x in zip(rows.schema.columns, np.asarray(rows.values).T, strict=True):
         if x.min() == x.max():
             reasons[column.name] = "is constant"
         elif column.kind == "categorical" and column.labels is not None or (plain and column.kind in LEFT_OUT):
@@ -157,25 +159,3 @@ def _varying(rows: Dataset, data: str) -> tuple[Dataset, list[str]]:
     if circles:
         notes.append(f"{', '.join(circles)}: angles are taken as they are; distances do not close the circle.")
     return rows.select(kept), notes
-
-
-def _is_bits(rows: Dataset) -> bool:
-    values = np.asarray(rows.values)
-    low, high = values.min(), values.max()
-    return bool(((values == low) | (values == high)).all())
-
-
-def _units_differ(rows: Dataset, *, bits: bool) -> bool:
-    if bits or not rows.schema.is_table:
-        return False
-    units = {column.unit for column in rows.schema.columns}
-    return len(units) > 1 or units == {""}
-
-
-def _even(rows: Dataset, seed: int) -> tuple[np.ndarray, list[str]]:
-    """Return rows of equal weight: row i is kept with probability w_i / max w (hit or miss)."""
-    w = rows.weights
-    if w is None or np.ptp(w) == 0:
-        return np.arange(len(rows)), []
-    kept = np.flatnonzero(np.random.default_rng(child_seed(seed, "even")).random(len(w)) * w.max() < w)
-    return kept, [f"Dimension and t-SNE know no weights: they see {len(kept):,} rows drawn in proportion to them."]

@@ -27,9 +27,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,12 @@ import numpy as np
 from reverie.core.assessment import Assessment, LatentView
 from reverie.core.errors import FolderError, InputError
 from reverie.core.typed_files import checked, read_array, read_arrays, read_json
+from reverie.experiment.config import RunConfig
 from reverie.experiment.records import REMEDIES, kind_of_file
-from reverie.training.history import append_record, read_history, truncate_history
+from reverie.training.history import read_history
 from reverie.validation import ValidationResult
 
-__all__ = ["RunFolder", "check_new", "conditions_path", "replace_file", "write_json", "write_text"]
+__all__ = ["RunFolder", "check_new", "conditions_path", "lock_file", "replace_file", "write_json", "write_text"]
 
 _OWN_FILES = (
     "command.txt", "environment.json", "data.json", "status.json", "history.jsonl", "validation.json",
@@ -73,7 +75,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write `content` as JSON to `path` in one step; NaN is refused, since JSON has none."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
@@ -90,25 +92,20 @@ def check_new(path: str | Path, *, overwrite: bool = False) -> Path:
     if path.exists() and not path.is_dir():
         raise FolderError(f"Expected {str(path)!r} to be a folder, got a file. Give another --out.")
     if path.is_dir() and any(path.iterdir()):
-        _check_replaceable(path, overwrite=overwrite)
+        if not ((path / "config.yaml").is_file() and (path / "command.txt").is_file()):
+            raise FolderError(
+                f"Expected a new or empty folder, got {str(path)!r}, which holds other files and is no run folder. "
+                "Give another --out."
+            )
+        if not overwrite:
+            raise FolderError(
+                f"Expected a new folder, got {str(path)!r}, which holds a run. "
+                f"Carry it on with 'reverie resume {path}', replace it with --overwrite, or give another --out."
+            )
     place = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         raise FolderError(f"Expected to be able to write in {str(place)!r}, got no permission. Give another --out.")
     return path
-
-
-def _check_replaceable(path: Path, *, overwrite: bool) -> None:
-    is_run = (path / "config.yaml").is_file() and (path / "command.txt").is_file()
-    if not is_run:
-        raise FolderError(
-            f"Expected a new or empty folder, got {str(path)!r}, which holds other files and is no run folder. "
-            "Give another --out."
-        )
-    if not overwrite:
-        raise FolderError(
-            f"Expected a new folder, got {str(path)!r}, which holds a run. "
-            f"Carry it on with 'reverie resume {path}', replace it with --overwrite, or give another --out."
-        )
 
 
 class RunFolder:
@@ -127,7 +124,9 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.is_dir():
-            raise InputError(f"Expected a run folder, got {str(path)!r}, which does not exist. {self._neighbours()}")
+            runs = sorted(p.parent.name for p in self.path.absolute().parent.glob("*/config.yaml"))
+            hint = f"Runs beside it: {', '.join(runs[:12])}." if runs else "Make one with 'reverie run'."
+            raise InputError(f"Expected a run folder, got {str(path)!r}, which does not exist. {hint}")
         if not (self.path / "config.yaml").is_file():
             raise InputError(
                 f"Expected a run folder, got {str(path)!r}, which holds no config.yaml. "
@@ -141,7 +140,8 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             if overwrite:
-                _remove_run(path)
+                for name in (*_SAMPLE_FILES, *_OWN_FILES):  # and nothing else that a user may have put beside them
+                    _remove(path / name)
             write_text(path / "command.txt", command + "\n")
             write_text(path / "config.yaml", config)
         except PermissionError as error:
@@ -181,6 +181,10 @@ class RunFolder:
         file = self / "command.txt"
         return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
 
+    def config(self) -> RunConfig:
+        """Return the configuration of the run; a damaged file is an `InputError`."""
+        return RunConfig.from_yaml(self / "config.yaml")
+
     def read_json(self, name: str, default: Any = None) -> Any:
         """Return the content of the JSON file `name`, or `default` when it is not there.
 
@@ -206,7 +210,7 @@ class RunFolder:
             return None
         return checked(content, Assessment, place, remedy=REMEDIES["assessment.json"])
 
-    def update_status(self, **changes: Any) -> None:
+    def update_status(self, **changes: object) -> None:
         """Change entries of status.json."""
         write_json(self / "status.json", {**self.read_json("status.json", {}), **changes})
 
@@ -214,25 +218,13 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Keep other reverie processes from writing in this folder."""
         with open(self / ".lock", "a", encoding="utf-8") as file:
-            if not _try_lock(file.fileno()):
+            if lock_file(file.fileno()) is False:
                 raise FolderError(f"Expected {str(self.path)!r} to be free, got a run in progress there. Wait for it.")
             yield
-
-    # history
 
     def history(self) -> list[dict[str, float]]:
         """Return the records written so far; a last line cut short by a kill is left out."""
         return read_history(self / "history.jsonl")
-
-    def append_history(self, record: Mapping[str, float]) -> None:
-        """Add one record."""
-        append_record(self / "history.jsonl", record)
-
-    def truncate_history(self, step: int) -> None:
-        """Forget the records after `step`: training goes on from there."""
-        truncate_history(self / "history.jsonl", step)
-
-    # samples on the way, and of each replica
 
     def write_snapshot(self, step: int, samples: np.ndarray) -> None:
         """Keep `samples` (n, *event) drawn after `step` steps of training."""
@@ -264,50 +256,28 @@ class RunFolder:
 
     def snapshots(self, event_shape: Sequence[int] | None = None) -> dict[int, np.ndarray]:
         """Return the kept samples (n, *event) by step, in order; `event_shape` is what they are to have, if known."""
-        how: Any = {"event_shape": event_shape, "axes": None if event_shape is None else 1 + len(event_shape)}
+        axes, remedy = None if event_shape is None else 1 + len(event_shape), REMEDIES["snapshots"]
         files = self.snapshot_files().items()
-        return {step: read_array(file, remedy=REMEDIES["snapshots"], **how) for step, file in files}
+        return {step: read_array(file, event_shape=event_shape, axes=axes, remedy=remedy) for step, file in files}
 
     def snapshot_files(self) -> dict[int, Path]:
         """Return the files of the kept samples by step, in order."""
         files = (file for file in (self / "snapshots").glob("*.npy") if re.fullmatch(r"\d{1,15}", file.stem))
         return dict(sorted((int(file.stem), file) for file in files))
 
-    def replace_folder(self, name: str, fill: Callable[[Path], object]) -> None:
-        """Let `fill` write the folder `name` beside its place, then move it there."""
-        temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=self.path))
-        try:
-            fill(temporary / name)
-            os.chmod(temporary / name, 0o777 & ~_umask())
-            if (self / name).exists():
-                os.replace(self / name, temporary / "old")
-            os.replace(temporary / name, self / name)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-    def forget(self, *names: str) -> None:
-        """Remove the outputs `names`, those that are there."""
-        for name in names:
-            _remove(self / name)
-
     def forget_results(self) -> None:
         """Remove all that was made after training."""
         outputs = ("validation.json", "assessment.json", "latent.npz", "report.html", "replicas.npy")
-        self.forget("model", *outputs, *_SAMPLE_FILES)
+        for name in ("model", *outputs, *_SAMPLE_FILES):
+            _remove(self / name)
 
     def remove_leftovers(self) -> None:
         """Remove temporary files of writers that were killed; only for who holds the lock."""
-        own = tuple(f".{name}" for name in (*_OWN_FILES, *_SAMPLE_FILES))
-        for path in (*self.path.glob(".*.tmp"), *self.path.glob(".tmp-*.html")):
-            if path.name.startswith((*own, ".tmp-")):
-                _remove(path)
-        for folder in (self.checkpoints, self / "snapshots"):
-            for path in folder.glob(".*.tmp"):
-                _remove(path)
-
-    def _neighbours(self) -> str:
-        runs = sorted(p.parent.name for p in self.path.absolute().parent.glob("*/config.yaml"))
-        return f"Runs beside it: {', '.join(runs[:12])}." if runs else "Make one with 'reverie run'."
+        own = (".tmp-", *(f".{name}" for name in (*_OWN_FILES, *_SAMPLE_FILES)))
+        mine = [path for path in self.path.glob(".*.tmp") if path.name.startswith(own)]
+        others = (self.path.glob(".tmp-*.html"), self.checkpoints.glob(".*.tmp"), (self / "snapshots").glob(".*.tmp"))
+        for path in chain(mine, *others):
+            _remove(path)
 
 
 def conditions_path(samples: Path) -> Path:
@@ -327,21 +297,16 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _remove_run(path: Path) -> None:
-    """Remove what reverie writes, and nothing else that a user may have put beside it."""
-    for name in (*_SAMPLE_FILES, *_OWN_FILES):
-        _remove(path / name)
-
-
-def _try_lock(descriptor: int) -> bool:
+def lock_file(descriptor: int, *, wait: bool = False) -> bool | None:
+    """Take the lock of an open file; False if another process holds it, None where there are no locks."""
     try:
         import fcntl
-    except ImportError:  # a system without POSIX locks: go on without
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
         return False
+    except (ImportError, OSError):  # a system without POSIX locks, or a file system
+        return None
     return True
 
 

@@ -15,17 +15,8 @@ from reverie.scale.executors import available_cores
 __all__ = ["environment", "self_test", "versions"]
 
 _LIBRARIES = (
-    "reverie",
-    "torch",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "safetensors",
-    "pyarrow",
-    "h5py",
-    "uproot",
-    "pandas",
-)
+    "reverie", "torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow", "h5py", "uproot", "pandas",
+)  # fmt: skip
 
 
 def versions() -> dict[str, str]:
@@ -78,25 +69,22 @@ def self_test(seconds: float = 2.0) -> dict[str, Any]:
     (last,) = model.iter_fit(load("ring"), stop=lambda: time.monotonic() - began >= seconds)
     finite = all(np.isfinite(v) for v in last.scalars.values())
     finite = finite and bool(np.isfinite(np.concatenate(list(model.iter_sample(100, random_state=0)))).all())
+    content = b"reverie" * 1000
+    try:
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            path = Path(folder) / "self-test"
+            can_write = path.write_bytes(content) > 0 and path.read_bytes() == content
+    except OSError:
+        can_write = False
     return {
         "steps": last.step,
         "seconds": round(time.monotonic() - began, 2),
         "processor_seconds": round(time.process_time() - processor, 2),
         "steps_per_second": round(last.step / max(last.seconds, 1e-9), 1),
         "finite": finite,
-        "can_write": _can_write(),
+        "can_write": can_write,
         "free_gb": round(shutil.disk_usage(".").free / 1e9, 1),
     }
-
-
-def _can_write() -> bool:
-    try:
-        with tempfile.TemporaryDirectory(dir=".") as folder:
-            path = Path(folder) / "self-test"
-            path.write_bytes(b"reverie" * 1000)
-            return path.read_bytes() == b"reverie" * 1000
-    except OSError:
-        return False
 
 
 def _processor() -> str:

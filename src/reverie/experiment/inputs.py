@@ -51,6 +51,7 @@ __all__ = [
 
 MOST_HELD_OUT = 100_000  # rows of a large table
 LEAST_ROWS = 20  # in either part of the split: below, no test means anything
+_SHOWN = "The histograms of the report show the weighted real events."
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ class Part:
         """Return all rows but `n`, and these, drawn at random; conditions stay with their events."""
         events = self.events.hold_out(n, random_state=seed)
         conditions = (None, None) if self.conditions is None else self.conditions.hold_out(n, random_state=seed)
+        return type(self)(events[0], conditions[0]), type(self)(events[1], conditions[1])
+
+    def split(self, share: float, seed: int) -> tuple[Self, Self]:
+        """Return a random part of the rows, `share` of them, and the others; conditions stay with their events."""
+        events = self.events.split(share, random_state=seed)
+        conditions = (None, None) if self.conditions is None else self.conditions.split(share, random_state=seed)
         return type(self)(events[0], conditions[0]), type(self)(events[1], conditions[1])
 
     def take(self, index: Any) -> Self:
@@ -181,14 +188,9 @@ def load_inputs(config: RunConfig) -> Inputs:
     InputError
         For a missing or unreadable file, an unknown name, too few rows, missing values or a constant column.
     """
-    events, conditions = open_with_conditions(
-        config.data,
-        config.condition,
-        columns=config.columns,
-        weights=config.weights,
-        schema=config.schema,
-        drop_missing=config.drop_missing,
-    )
+    names = ("columns", "weights", "schema", "drop_missing")
+    given = {name: getattr(config, name) for name in names}
+    events, conditions = open_with_conditions(config.data, config.condition, **given)
     _check_shape(events.event_shape, config.data)
     n, n_held_out = len(events), round(config.held_out * len(events))
     if min(n_held_out, n - n_held_out) < LEAST_ROWS:
@@ -196,19 +198,46 @@ def load_inputs(config: RunConfig) -> Inputs:
             f"Expected at least {LEAST_ROWS} rows to train on and {LEAST_ROWS} to hold out, got {n:,} rows in "
             f"{config.data!r}. Give more data; rows are samples."
         )
-    for dataset in (events, conditions):
-        if dataset is not None:
-            check_trainable(dataset)
+    for dataset in filter(None, (events, conditions)):
+        check_trainable(dataset)
     source = Part(events, conditions)
-    train, held_out = _split(source, config)
-    known = train  # in random order; of a large table a sample
-    if isinstance(train.events.values, LazyTable):
+    if isinstance(events.values, LazyTable):  # more than 100,000 rows to hold out make no test sharper
+        most = min(MOST_HELD_OUT, sample_size(n, events.event_shape))
+        train, held_out = source.hold_out(min(n_held_out, most), config.seed)
         known = train.take(_drawn(train.events, config.seed))
+    else:
+        train, held_out = source.split(1.0 - config.held_out, config.seed)
+        known = train  # in random order
     if source.weights is None:
         return Inputs(source, train, held_out, known)
-    if source.conditions is not None:
+    if conditions is not None:
         return _thinned(source, train, held_out, known, config.seed)
-    return Inputs(source, train, held_out, known, _too_few(held_out))
+    w = np.asarray(held_out.weights, dtype=np.float64)
+    effective = float(w.sum() ** 2 / (w**2).sum()) if w.sum() > 0 else 0.0
+    unvalidated = (
+        ""
+        if effective >= LEAST_ROWS
+        else (
+            f"Validation was skipped: {len(w):,} held-out events with these weights are worth {effective:.1f} of equal "
+            f"weight, fewer than {LEAST_ROWS}. {_SHOWN}"
+        )
+    )
+    return Inputs(source, train, held_out, known, unvalidated)
+
+
+def _check_shape(shape: tuple[int, ...], name: str) -> None:
+    """Refuse events that are neither rows, images nor lattices, and images with their channels last."""
+    words = f"(n, {', '.join(map(str, shape))})"
+    if len(shape) == 3 and shape[-1] in (1, 3, 4) and shape[0] > 4:
+        raise InputError(
+            f"Expected images (n, channel, height, width) in {name!r}, got {words}, which looks like channels last. "
+            "Move them: numpy.moveaxis(images, -1, 1)."
+        )
+    if len(shape) > 3:
+        raise InputError(
+            f"Expected a table (n, d), images (n, height, width) or (n, channel, height, width) in {name!r}, got shape "
+            f"{words}. Reshape the events."
+        )
 
 
 def drawn_from(dataset: Dataset, seed: int) -> Dataset:
@@ -221,90 +250,40 @@ def _drawn(dataset: Dataset, seed: int) -> np.ndarray:
     return shuffled(np.arange(sample_size(n, dataset.event_shape)), n, child_seed(seed, "known rows"))
 
 
-def _split(source: Part, config: RunConfig) -> tuple[Part, Part]:
-    """Return the rows to train on and those to hold out; conditions stay with their events.
-
-    Of a large table at most 100,000 rows are held out: more of them make no test sharper.
-    """
-    if isinstance(source.events.values, LazyTable):
-        most = min(MOST_HELD_OUT, sample_size(len(source), source.events.event_shape))
-        return source.hold_out(min(round(config.held_out * len(source)), most), config.seed)
-    options = {"random_state": config.seed}
-    train, held_out = source.events.split(1.0 - config.held_out, **options)
-    if source.conditions is None:
-        return Part(train), Part(held_out)
-    conditions = source.conditions.split(1.0 - config.held_out, **options)
-    return Part(train, conditions[0]), Part(held_out, conditions[1])
-
-
-def _too_few(held_out: Part) -> str:
-    """Return why weighted events cannot be validated, or ""."""
-    w = np.asarray(held_out.weights, dtype=np.float64)
-    effective = float(w.sum() ** 2 / (w**2).sum()) if w.sum() > 0 else 0.0
-    if effective >= LEAST_ROWS:
-        return ""
-    return (
-        f"Validation was skipped: {len(w):,} held-out events with these weights are worth {effective:.1f} of equal "
-        f"weight, fewer than {LEAST_ROWS}. The histograms of the report show the weighted real events."
-    )
-
-
 def _thinned(source: Part, train: Part, held_out: Part, known: Part, seed: int) -> Inputs:
-    """Return the inputs of weighted events; `known` are the training rows, or a sample of them."""
+    """Return the inputs of weighted events under conditions; `known` are the training rows, or a sample of them.
+
+    Held-out and known rows are thinned to events of weight one with the same law: row i is kept with probability
+    w_i / max w (hit or miss).
+    """
     weights = np.asarray(source.weights, dtype=np.float64)
-    negative = int((weights < 0).sum())
+    negative, most, thinned = int((weights < 0).sum()), weights.max(), []
     if negative:
-        return Inputs(
-            source,
-            train,
-            held_out,
-            known,
+        why = (
             f"Validation was skipped: {negative:,} of {len(weights):,} events have negative weights, and the tests "
-            "compare events of equal weight. The histograms of the report show the weighted real events.",
+            f"compare events of equal weight. {_SHOWN}"
         )
-    most = weights.max()
-    parts = (_unweighted(part, most, child_seed(seed, "unweighting", k)) for k, part in enumerate((held_out, known)))
-    fewer, prior = parts
-    if min(len(fewer), len(prior)) >= LEAST_ROWS:
-        return Inputs(source, train, fewer, prior)
-    kept = min(len(fewer), len(prior))
-    return Inputs(
-        source,
-        train,
-        held_out,
-        known,
-        f"Validation was skipped: {kept} of {len(held_out):,} events remain when they are thinned to equal weights, "
-        f"fewer than {LEAST_ROWS}. The histograms of the report show the weighted real events.",
+        return Inputs(source, train, held_out, known, why)
+    for k, part in enumerate((held_out, known)):
+        w, rng = np.asarray(part.weights, dtype=np.float64), np.random.default_rng(child_seed(seed, "unweighting", k))
+        kept = part.take(np.flatnonzero(rng.random(len(w)) * most < w))
+        provenance = {**part.events.provenance, "unweighted": f"{len(kept)} of {len(part)} rows kept with w / max w"}
+        events = Dataset(kept.events.values, schema=part.events.schema, provenance=provenance)
+        thinned.append(Part(events, kept.conditions))
+    n_kept = min(map(len, thinned))
+    if n_kept >= LEAST_ROWS:
+        return Inputs(source, train, *thinned)
+    why = (
+        f"Validation was skipped: {n_kept} of {len(held_out):,} events remain when they are thinned to equal weights, "
+        f"fewer than {LEAST_ROWS}. {_SHOWN}"
     )
-
-
-def _unweighted(part: Part, most: float, seed: int) -> Part:
-    """Return events of weight one with the same law: row i is kept with probability w_i / `most` (hit or miss)."""
-    weights = np.asarray(part.weights, dtype=np.float64)
-    kept = part.take(np.flatnonzero(np.random.default_rng(seed).random(len(weights)) * most < weights))
-    note = f"{len(kept)} of {len(part)} rows kept with w / max w"
-    provenance = {**part.events.provenance, "unweighted": note}
-    return Part(Dataset(kept.events.values, schema=part.events.schema, provenance=provenance), kept.conditions)
-
-
-def _check_shape(shape: tuple[int, ...], name: str) -> None:
-    """Refuse events that are neither rows, images nor lattices, and images with their channels last."""
-    if len(shape) == 3 and shape[-1] in (1, 3, 4) and shape[0] > 4:
-        raise InputError(
-            f"Expected images (n, channel, height, width) in {name!r}, got (n, {', '.join(map(str, shape))}), "
-            "which looks like channels last. Move them: numpy.moveaxis(images, -1, 1)."
-        )
-    if len(shape) > 3:
-        raise InputError(
-            f"Expected a table (n, d), images (n, height, width) or (n, channel, height, width) in {name!r}, got shape "
-            f"(n, {', '.join(map(str, shape))}). Reshape the events."
-        )
+    return Inputs(source, train, held_out, known, why)
 
 
 # the rows that the validation of a conditional model sees: event and condition side by side
 
 
-def joint_rows(inputs: Inputs, part: Part) -> Any:
+def joint_rows(inputs: Inputs, part: Part) -> Dataset | np.ndarray:
     """Return the rows of `part` as `reverie.validate` takes them: a Dataset or an array."""
     if part.conditions is None:
         return part.events
@@ -324,11 +303,12 @@ def joined(inputs: Inputs, values: np.ndarray, conditions: np.ndarray | None) ->
         return values
     if inputs.source.is_one_table:
         return np.concatenate([values, conditions], axis=1)
-    schema, image_like = known.schema, inputs.prior.events.values
-    reference = _encoded(np.asarray(known.values), np.asarray(known.values), schema)
-    scale = np.sqrt(_variance(image_like) / max(_variance(reference), 1e-300))
-    beside = scale * _encoded(np.asarray(conditions), np.asarray(known.values), schema)
-    return np.concatenate([values.reshape(len(values), -1), beside], axis=1)[:, None, :]
+    reference = _encoded(np.asarray(known.values), np.asarray(known.values), known.schema)
+    beside = _encoded(np.asarray(conditions), np.asarray(known.values), known.schema)
+    pixels = inputs.prior.events.values.reshape(len(inputs.prior), -1)
+    of_image, of_condition = (float(x.astype(np.float64).var(axis=0).sum()) for x in (pixels, reference))
+    scale = np.sqrt(of_image / max(of_condition, 1e-300))
+    return np.concatenate([values.reshape(len(values), -1), scale * beside], axis=1)[:, None, :]
 
 
 def joint_names(inputs: Inputs) -> list[str] | None:
@@ -339,11 +319,13 @@ def joint_names(inputs: Inputs) -> list[str] | None:
     if source.is_one_table:
         return source.schema.names
     pixels = [f"pixel[{','.join(map(str, index))}]" for index in np.ndindex(*source.events.event_shape)]
-    return pixels + _encoded_names(source.conditions.schema)
-
-
-def _variance(rows: np.ndarray) -> float:
-    return float(rows.reshape(len(rows), -1).astype(np.float64).var(axis=0).sum())
+    schema = source.conditions.schema
+    if not schema.is_table:
+        return pixels + [f"condition[{','.join(map(str, index))}]" for index in np.ndindex(*schema.event_shape)]
+    for column in schema.columns:
+        levels = column.labels or [f"{v:g}" for v in column.levels or ()]
+        pixels += [f"{column.name} = {level}" for level in levels] or [column.name]
+    return pixels
 
 
 def _encoded(values: np.ndarray, reference: np.ndarray, schema: Schema) -> np.ndarray:
@@ -358,13 +340,3 @@ def _encoded(values: np.ndarray, reference: np.ndarray, schema: Schema) -> np.nd
         else:
             blocks.append(x / (reference[:, j].astype(np.float64).std() or 1.0))
     return np.concatenate(blocks, axis=1)
-
-
-def _encoded_names(schema: Schema) -> list[str]:
-    if not schema.is_table:
-        return [f"condition[{','.join(map(str, index))}]" for index in np.ndindex(*schema.event_shape)]
-    names = []
-    for column in schema.columns:
-        levels = column.labels or [f"{v:g}" for v in column.levels or ()]
-        names += [f"{column.name} = {level}" for level in levels] or [column.name]
-    return names

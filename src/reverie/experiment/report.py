@@ -1,13 +1,10 @@
 """The report as a stage of a run: everything that the run folder holds, as one page."""
 
-from typing import Any
-
 import numpy as np
 
 from reverie.core.assessment import Assessment, LatentView
 from reverie.core.errors import InputError
 from reverie.core.typed_files import rebuilt
-from reverie.data import Column
 from reverie.experiment.cite import references_of
 from reverie.experiment.config import RunConfig, read_yaml
 from reverie.experiment.folder import RunFolder
@@ -21,10 +18,7 @@ __all__ = ["drawable", "latent_view", "what_is_missing", "write_report"]
 def write_report(folder: RunFolder, config: RunConfig, inputs: Inputs, samples: Part | None = None) -> None:
     """Write `report.html` from what the folder holds; of an unfinished run the page says what is missing.
 
-    Parameters
-    ----------
-    folder, config, inputs : The run: its folder, its configuration and its data.
-    samples : Samples of the run, where they are in memory; else they are read from the folder, if they are there.
+    Samples that are not given in memory are read from the folder, if they are there.
     """
     from reverie.report import write
 
@@ -100,7 +94,7 @@ def drawable(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _conditions(real: Part, generated: Part) -> dict[str, Any] | None:
+def _conditions(real: Part, generated: Part) -> dict[str, object] | None:
     """Return the conditions of real and generated events in columns, or None where they are images."""
     if real.conditions is None or generated.conditions is None or not generated.conditions.schema.is_table:
         return None
@@ -108,15 +102,10 @@ def _conditions(real: Part, generated: Part) -> dict[str, Any] | None:
     return {
         "names": [column.name for column in columns],
         "units": [column.unit for column in columns],
-        "levels": [_words_of_levels(column) for column in columns],
+        "levels": [
+            None if c.levels is None else dict(zip(c.levels, c.labels or [f"{v:g}" for v in c.levels], strict=True))
+            for c in columns
+        ],
         "real": np.asarray(real.conditions.values),
         "generated": np.asarray(generated.conditions.values),
     }
-
-
-def _words_of_levels(column: Column) -> dict[float, str] | None:
-    """Return the words of a categorical condition by value, or None for a number."""
-    if column.levels is None:
-        return None
-    words = column.labels or [f"{level:g}" for level in column.levels]
-    return dict(zip(column.levels, words, strict=True))

@@ -35,7 +35,7 @@ from reverie.experiment.training import TrainingEnd, TrainingSession, n_open_ste
 from reverie.experiment.validate import assess_model, validate_samples
 from reverie.models.base import GenerativeModel
 from reverie.scale.distributed import Distributed, runtime_from_environment
-from reverie.training import CheckpointFolder
+from reverie.training import CheckpointFolder, truncate_history
 from reverie.validation import ValidationResult
 
 __all__ = ["ALL_STAGES", "make_model", "resume", "rewrite_report", "start", "validate_run"]
@@ -70,7 +70,7 @@ def start(
     if budget is not None and budget < _COMPILES_FROM and config.model_options.get("compile", "auto") == "auto":
         config = replace(config, model={**config.model, "compile": False})  # the budget would go into the compiler
     with ExitStack() as held:
-        runtime = held.enter_context(_runtime(config) or nullcontext())
+        runtime = held.enter_context(_runtime(config))
         if runtime is not None and runtime.rank > 0:
             train_as_helper(make_model(config), load_inputs(config), runtime)
             return 0
@@ -98,7 +98,6 @@ def start(
             write_json(folder / "data.json", inputs.to_json())
             write_json(folder / "status.json", {"stages": list(stages)})
             end = session.keep_in(folder)
-        _say_ending(end, quiet=quiet)
         return _complete(folder, config, inputs, end, stages, model, quiet=quiet)
 
 
@@ -117,11 +116,9 @@ def resume(path: str | Path, *, max_time: str | None = None, quiet: bool = False
         When the state is corrupt or foreign, or the data have changed.
     """
     folder = RunFolder(path)
-    config = RunConfig.from_yaml(folder / "config.yaml")
-    if max_time is not None:
-        config = replace(config, max_time=max_time)
+    config = folder.config() if max_time is None else replace(folder.config(), max_time=max_time)
     with ExitStack() as held:
-        runtime = held.enter_context(_runtime(config) or nullcontext())
+        runtime = held.enter_context(_runtime(config))
         if runtime is not None and runtime.rank > 0:
             if not folder.is_trained:
                 train_as_helper(make_model(config), load_inputs(config), runtime, _last_state(folder))
@@ -133,15 +130,15 @@ def resume(path: str | Path, *, max_time: str | None = None, quiet: bool = False
         stages = status.get("stages", list(ALL_STAGES))
         inputs = load_inputs(config)
         inputs.check_same(folder.read_json("data.json"))
-        ended = status.get("training") if folder.is_trained else None
-        end = None if ended is None else TrainingEnd.from_json(ended)
-        model = None
-        budget = parse_duration(max_time)
-        if end is None or (budget is not None and end.ended_by == "max_time" and budget > end.seconds):
-            model = make_model(config)
-            end = _train_on(folder, config, inputs, model, runtime, quiet=quiet)
-        elif not _unfinished(folder, config, inputs, stages):
-            say(f"{folder.path} is complete: {end.step:,} steps, ended by {end.ended_by}.", quiet=quiet)
+        ended, budget = status.get("training") if folder.is_trained else None, parse_duration(max_time)
+        if ended is not None:
+            end = TrainingEnd.from_json(ended)
+            if budget is None or end.ended_by != "max_time" or budget <= end.seconds:
+                if not _unfinished(folder, config, inputs, stages):
+                    say(f"{folder.path} is complete: {end.step:,} steps, ended by {end.ended_by}.", quiet=quiet)
+                return _complete(folder, config, inputs, end, stages, quiet=quiet)
+        model = make_model(config)
+        end = _train_on(folder, config, inputs, model, runtime, quiet=quiet)
         return _complete(folder, config, inputs, end, stages, model, quiet=quiet)
 
 
@@ -164,8 +161,7 @@ def validate_run(
     InputError
         For events of negative weight, which cannot be validated, and for a run whose training has not ended.
     """
-    folder = RunFolder(path)
-    config, inputs = _recorded(folder)
+    folder, config, inputs = _recorded(path)
     with folder.lock():
         if not folder.is_trained or inputs.unvalidated:
             raise InputError(what_is_missing(folder, config, inputs))
@@ -178,9 +174,9 @@ def validate_run(
     return result
 
 
-def rewrite_report(folder: RunFolder) -> Path:
-    """Write the report of `folder` anew and return its path."""
-    config, inputs = _recorded(folder)
+def rewrite_report(path: str | Path) -> Path:
+    """Write the report of the run in the folder `path` anew and return its path."""
+    folder, config, inputs = _recorded(path)
     with folder.lock():
         write_report(folder, config, inputs)
     return folder / "report.html"
@@ -218,12 +214,10 @@ def _train_on(
                 f"Expected a training state of this configuration in {str(folder.checkpoints)!r}, got one that does "
                 f"not fit ({type(error).__name__}). Restore the folder from a copy, or train anew with --overwrite."
             ) from error
-        folder.truncate_history(step - n_open_steps(state))  # the state is good: until now the folder stayed as it was
+        truncate_history(folder / "history.jsonl", step - n_open_steps(state))  # until now the folder stayed as it was
         folder.forget_results()
         write_text(folder / "config.yaml", config.to_yaml())
-        end = session.keep_in(folder)
-    _say_ending(end, quiet=quiet)
-    return end
+        return session.keep_in(folder)
 
 
 def _complete(
@@ -232,11 +226,13 @@ def _complete(
     inputs: Inputs,
     end: TrainingEnd,
     stages: Sequence[str],
-    model: GenerativeModel | None,
+    model: GenerativeModel | None = None,
     *,
     quiet: bool,
 ) -> int:
-    """Make what is missing after training; return the exit code. `model` is the trained one, if it is in memory."""
+    """Make what is missing after training; return the exit code. `model` is one that was trained just now."""
+    if model is not None and end.ended_by in _ENDINGS:
+        say(_ENDINGS[end.ended_by].format(step=end.step), quiet=quiet)
     if end.ended_by == "interrupted":
         say(f"Stopped at step {end.step:,}; the state is saved. Carry on: reverie resume {folder.path}")
         return 130
@@ -260,32 +256,26 @@ def _remaining_stages(
     quiet: bool,
 ) -> None:
     """Go through the stages after training whose output is not there yet; samples are handed on in memory."""
-    unfinished = _unfinished(folder, config, inputs, stages)
+    unfinished, samples = _unfinished(folder, config, inputs, stages), None
     if inputs.unvalidated and "validate" in stages:
         say(inputs.unvalidated, quiet=quiet)
-    if model is None and {"sample", "validate"} & set(unfinished):
-        model = load_generator(folder / "model")
-    samples = None
-    if "sample" in unfinished and model is not None:
-        samples = sample(folder, config, inputs, model, quiet=quiet)
-    if "validate" in unfinished and model is not None:
-        assessment = assess_model(folder, config, inputs, model)
-        if assessment:
-            print(assessment)
-        if not (inputs.unvalidated or config.no_validate):
-            say("validating: generated against held-out data, real against real beside it", quiet=quiet)
-            samples = samples or read_samples(folder, inputs)
-            try:
-                print(validate_samples(folder, config, inputs, samples, quiet=quiet))
-            except ShortChainError as error:  # the trained run stands without a verdict
-                say(str(error), quiet=quiet)
+    if {"sample", "validate"} & set(unfinished):
+        model = model or load_generator(folder / "model")
+        if "sample" in unfinished:
+            samples = sample(folder, config, inputs, model, quiet=quiet)
+        if "validate" in unfinished:
+            assessment = assess_model(folder, config, inputs, model)
+            if assessment:
+                print(assessment)
+    if "validate" in unfinished and not (inputs.unvalidated or config.no_validate):
+        say("validating: generated against held-out data, real against real beside it", quiet=quiet)
+        samples = samples or read_samples(folder, inputs)
+        try:
+            print(validate_samples(folder, config, inputs, samples, quiet=quiet))
+        except ShortChainError as error:  # the trained run stands without a verdict
+            say(str(error), quiet=quiet)
     if "report" in unfinished:
         write_report(folder, config, inputs, samples)
-
-
-def _say_ending(end: TrainingEnd, *, quiet: bool) -> None:
-    if end.ended_by in _ENDINGS:
-        say(_ENDINGS[end.ended_by].format(step=end.step), quiet=quiet)
 
 
 def _unfinished(folder: RunFolder, config: RunConfig, inputs: Inputs, stages: Sequence[str]) -> list[str]:
@@ -299,17 +289,18 @@ def _unfinished(folder: RunFolder, config: RunConfig, inputs: Inputs, stages: Se
     return [name for name, is_made in made.items() if name in stages and not is_made]
 
 
-def _recorded(folder: RunFolder) -> tuple[RunConfig, Inputs]:
-    """Return the configuration of a run and its data, which must be what they were."""
-    config = RunConfig.from_yaml(folder / "config.yaml")
+def _recorded(path: str | Path) -> tuple[RunFolder, RunConfig, Inputs]:
+    """Return a run folder, its configuration and its data, which must be what they were."""
+    folder = RunFolder(path)
+    config = folder.config()
     inputs = load_inputs(config)
     inputs.check_same(folder.read_json("data.json"))
-    return config, inputs
+    return folder, config, inputs
 
 
-def _runtime(config: RunConfig) -> Distributed | None:
-    """Return the processes of a launcher such as torchrun, or None where there is none."""
-    return runtime_from_environment(str(config.model_options.get("device", "auto")))
+def _runtime(config: RunConfig) -> Distributed | nullcontext[None]:
+    """Return the processes of a launcher such as torchrun, to be entered; without a launcher None is entered."""
+    return runtime_from_environment(str(config.model_options.get("device", "auto"))) or nullcontext()
 
 
 def _last_state(folder: RunFolder) -> dict[str, Any] | None:
@@ -322,9 +313,9 @@ def _announcement(config: RunConfig, inputs: Inputs) -> str:
     """Return what is trained on what, as the first line that a user reads."""
     events, conditions, weights = inputs.source.events, inputs.source.conditions, inputs.source.weights
     shape = " x ".join(map(str, events.event_shape))
-    train, held_out = len(inputs.train), len(inputs.held_out)
     text = (
-        f"{config.model_name} on {config.data}: {train:,} rows to train on, {held_out:,} held out, {shape} values each"
+        f"{config.model_name} on {config.data}: {len(inputs.train):,} rows to train on, {len(inputs.held_out):,} held "
+        f"out, {shape} values each"
     )
     if conditions is not None and not conditions.schema.is_table:
         text += f"; conditioned on images of {' x '.join(map(str, conditions.event_shape))}"

@@ -7,7 +7,7 @@ can be drawn without those before it.
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,18 +77,9 @@ class SampleConditions:
 
 
 def conditions_from_text(model: GenerativeModel, text: str | None, seed: int) -> SampleConditions | None:
-    """Return the condition that a user wrote, the same for all samples, or those of training events.
+    """Return the condition that a user wrote, such as "label=3,energy=20.5", or those of training events.
 
-    Parameters
-    ----------
-    model : Trained model; None is returned for one without conditions.
-    text : Values by name, such as "label=3,energy=20.5", or None.
-    seed : Seed of the samples.
-
-    Raises
-    ------
-    InputError
-        For a condition that the model was not trained with, or one that is missing.
+    A model without conditions has None; what it was not trained with, or what is missing, is an `InputError`.
     """
     schema: Schema | None = getattr(model, "conditions_", None)
     if schema is None:
@@ -103,9 +94,9 @@ def conditions_from_text(model: GenerativeModel, text: str | None, seed: int) ->
     if not schema.is_table:
         raise InputError("Expected no --condition for a model trained on image conditions. Use the Python interface.")
     values = parse_condition(text)
-    unknown = next((name for name in values if name not in schema.names), None)
-    if unknown is not None:
-        raise UnknownNameError("condition", unknown, schema.names)
+    for name in values:
+        if name not in schema.names:
+            raise UnknownNameError("condition", name, schema.names)
     missing = [name for name in schema.names if name not in values]
     if missing:
         raise InputError(
@@ -131,9 +122,6 @@ def _number(word: str, column: Column) -> float:
             f"Expected {column.name} to be one of {levels}, got {word}. Choose a level that was trained on."
         )
     return value
-
-
-# the stage of a run
 
 
 def sample(
@@ -164,10 +152,7 @@ def sample(
 def read_samples(folder: RunFolder, inputs: Inputs) -> Part:
     """Return the samples of a run and the conditions that they were drawn at; of very many the first.
 
-    Raises
-    ------
-    InputError
-        Where there are none, and for files of other shapes or with numbers that are not finite.
+    Without any, and for files of other shapes or with numbers that are not finite, an `InputError` is raised.
     """
     path, conditions = folder.samples, None
     if path is None:
@@ -219,9 +204,6 @@ def _read_rows(path: Path, schema: Schema) -> np.ndarray:
         return recoded(dataset, schema)
 
 
-# samples into files
-
-
 def draw_from(
     model: str,
     path: str | Path,
@@ -232,23 +214,10 @@ def draw_from(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> list[Path]:
-    """Stream samples of the model in a folder into the file `path`; return the files written.
+    """Stream samples of the model in a run folder, or in its own, into the file `path`; return the files written.
 
-    Parameters
-    ----------
-    model : A run folder, or a model's own folder.
-    path, n, seed : File, number and seed of the samples, as in `draw`.
-    condition : Values such as "label=3" or "label=3,energy=20.5", the same for all samples; by default each sample has
-        the condition of a training event.
-    overwrite : Whether files that are there are replaced.
-    quiet : Whether to show no progress.
-
-    Raises
-    ------
-    InputError
-        For a condition that the model was not trained with, or one that is missing.
-    FolderError
-        If a file is there already.
+    `n`, `seed` and the errors are as in `draw`, `condition` as in `conditions_from_text`. Files that are there are a
+    `FolderError` unless they are to be overwritten.
     """
     loaded = load_generator(model)
     conditions = conditions_from_text(loaded, condition, seed)
@@ -275,10 +244,8 @@ def draw(
 
     Parameters
     ----------
-    model : Trained model.
-    path : File of the samples; its suffix chooses the format.
-    n, seed : How many samples, and the seed of their noise.
-    conditions : Conditions for a conditional model, else None.
+    model, path : Trained model, and the file of the samples; its suffix chooses the format.
+    n, seed, conditions : How many samples, the seed of their noise, and their conditions, if they have some.
     start : Number of the first sample of that noise.
     progress : Called with the number of samples done, after each block.
     n_kept : How many rows are also handed back in memory, shape (n_kept, *event).
@@ -301,7 +268,7 @@ def draw(
 
 
 def draw_rows(
-    model: GenerativeModel, n: int, *, seed: int, conditions: Dataset | None = None, **options: Any
+    model: GenerativeModel, n: int, *, seed: int, conditions: Dataset | None = None, **options: int
 ) -> np.ndarray:
     """Return `n` samples as they are written, (n, *event) or (n, d + k) with the condition columns."""
     given = None if conditions is None else SampleConditions(conditions.schema, conditions)
@@ -324,8 +291,7 @@ def _iter_rows(
 ) -> Iterator[np.ndarray]:
     """Yield samples as they are written: where a table has conditions, they are its last columns."""
     beside = conditions is not None and written_schema(model, conditions) != model.schema_
-    options |= {} if conditions is None else {"condition": conditions.condition}
-    options |= {"start": start} if start else {}
+    options |= ({} if conditions is None else {"condition": conditions.condition}) | ({"start": start} if start else {})
     done = start
     for block in model.iter_sample(n, random_state=seed, **options):
         if conditions is not None and beside:
@@ -337,7 +303,7 @@ def _iter_rows(
 
 def load_generator(folder: str | Path) -> GenerativeModel:
     """Return the model in a folder if it makes events; `InputError` for one of measurements."""
-    loaded: Any = load_model(folder)
+    loaded: object = load_model(folder)
     if not isinstance(loaded, GenerativeModel):
         raise InputError(
             f"Expected a model of events in {folder}, got a {type(loaded).__name__}, which has measurements. "
@@ -373,7 +339,7 @@ def bytes_of_event(schema: Schema) -> int:
 def open_sample_file(path: Path, schema: Schema, n: int) -> Sink:
     """Return an open file for `n` events of `schema`, for which there must be room."""
     check_room(path, n, bytes_of_event(schema))  # in words, also for numbers beyond those of a file
-    labels: Mapping[str, Any] = {column.name: column.labels for column in schema.columns if column.labels is not None}
+    labels = {column.name: column.labels for column in schema.columns if column.labels is not None}
     return open_sink(
         path, names=schema.names, event_shape=schema.event_shape, dtype=schema.dtypes, n_total=n, labels=labels
     )

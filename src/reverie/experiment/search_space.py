@@ -13,14 +13,17 @@ differs from the constructor's default, is left as it is.
 import inspect
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.experiment.config import model_class
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 __all__ = ["Choice", "Range", "SearchSpace", "search_space"]
 
@@ -37,19 +40,20 @@ class Range:
     is_log: bool = False
     is_integer: bool = False
 
-    def holds(self, value: Any) -> bool:
+    def holds(self, value: object) -> bool:
         """Tell whether the search could come upon `value`."""
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and self.low <= value <= self.high and (not self.is_integer or float(value).is_integer())
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return False
+        return self.low <= value <= self.high and (not self.is_integer or float(value).is_integer())
 
-    def suggest(self, trial: Any, name: str) -> float | int:
+    def suggest(self, trial: "Trial", name: str) -> float | int:
         """Return the value that the trial of Optuna proposes, with four significant digits."""
         if self.is_integer:
             return trial.suggest_int(name, int(self.low), int(self.high), log=self.is_log)
         value = trial.suggest_float(name, float(self.low), float(self.high), log=self.is_log)
         return min(max(float(f"{value:.4g}"), self.low), self.high)
 
-    def encoded(self, value: Any) -> Any:
+    def encoded(self, value: float) -> float:
         """Return `value` as Optuna knows it."""
         return int(value) if self.is_integer else float(value)
 
@@ -58,17 +62,17 @@ class Range:
 class Choice:
     """One of several values, by the words they are written in."""
 
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
 
-    def holds(self, value: Any) -> bool:
+    def holds(self, value: object) -> bool:
         """Tell whether `value` is one of them."""
         return any(_is_same(known, value) for known in self.values.values())
 
-    def suggest(self, trial: Any, name: str) -> Any:
+    def suggest(self, trial: "Trial", name: str) -> object:
         """Return the value that the trial of Optuna proposes."""
         return self.values[trial.suggest_categorical(name, list(self.values))]
 
-    def encoded(self, value: Any) -> str:
+    def encoded(self, value: object) -> str:
         """Return the word for `value`."""
         return next(word for word, known in self.values.items() if _is_same(known, value))
 
@@ -79,50 +83,42 @@ class SearchSpace:
 
     Attributes
     ----------
-    options : a `Range` or a `Choice` for each name.
-    text : how it is written.
+    options : A `Range` or a `Choice` for each name.
+    text : How it is written.
     """
 
     options: Mapping[str, Range | Choice]
     text: str
 
-    def suggest(self, trial: Any, held: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def suggest(self, trial: "Trial", held: Mapping[str, object] | None = None) -> dict[str, object]:
         """Return the values of a trial of Optuna; of the default, only those that the search could come upon."""
         names = [name for name, option in self.options.items() if held is None or option.holds(held[name])]
         return {name: self.options[name].suggest(trial, name) for name in names}
 
-    def encoded(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def encoded(self, values: Mapping[str, Any]) -> dict[str, object]:
         """Return those `values` that the search could come upon, as Optuna knows them."""
         return {name: o.encoded(values[name]) for name, o in self.options.items() if o.holds(values[name])}
 
 
-def search_space(text: str | None, model: str, base: Mapping[str, Any]) -> SearchSpace:
+def search_space(text: str | None, model: str, base: Mapping[str, object]) -> SearchSpace:
     """Return the space that `text` describes, or the default one of the model.
 
-    Parameters
-    ----------
-    text : see above, or None.
-    model : registered name of the model.
-    base : its options as they are without a search.
-
-    Raises
-    ------
-    InputError
-        For a text of another form, an unknown option (the nearest is named), or nothing left to search.
+    `base` are the options of the model without a search. A text of another form, an unknown option (the nearest is
+    named), and nothing left to search are an `InputError`.
     """
     kind: Any = model_class(model)
     known = inspect.signature(kind).parameters
     options = {}
-    for part in _parts(text if text is not None else kind.search_space):
+    for part in filter(str.strip, re.split(r",(?![^\[(]*[\])])", text if text is not None else kind.search_space)):
         name, equals, values = part.partition("=")
         name = name.strip().removeprefix("model.").replace("-", "_")
         if not equals or not values.strip():
-            raise InputError(f"Expected --space NAME=VALUES,NAME=VALUES, got {part!r}. {_FORM}")
+            raise InputError(f"Expected --space NAME=VALUES,NAME=VALUES, got {part.strip()!r}. {_FORM}")
         if name not in known or name in _NOT_SEARCHED:
             raise UnknownNameError(f"option of {model} in --space:", name, [n for n in known if n not in _NOT_SEARCHED])
         if name in options:
             raise InputError(f"Expected each option of --space once, got {name!r} twice. Leave one of them out.")
-        if text is not None or _is_free(kind, name, base, known):
+        if text is not None or _is_free(kind, name, base, known[name].default):
             options[name] = values.strip(), _option(name, values.strip())
     if not options:
         raise InputError("Expected options to search, got none: those of the default space are all set. Give --space.")
@@ -130,22 +126,18 @@ def search_space(text: str | None, model: str, base: Mapping[str, Any]) -> Searc
     return SearchSpace({name: option for name, (_, option) in options.items()}, text)
 
 
-def _is_free(kind: Any, name: str, base: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> bool:
+def _is_free(kind: Any, name: str, base: Mapping[str, object], default: object) -> bool:
     """Tell whether an option of the default space is searched: nothing that the user has set says otherwise."""
-    if not _is_same(base.get(name, known[name].default), known[name].default):
-        return False
     needs = kind.search_space_needs.get(name, {})
-    return all(base.get(other, value) == value for other, value in needs.items())
-
-
-def _parts(text: str) -> list[str]:
-    """Split at commas outside brackets."""
-    return [part.strip() for part in re.split(r",(?![^\[(]*[\])])", text) if part.strip()]
+    return _is_same(base.get(name, default), default) and all(base.get(key, v) == v for key, v in needs.items())
 
 
 def _option(name: str, text: str) -> Range | Choice:
     if "|" in text or ":" not in text:
-        return _choice(name, [word.strip() for word in text.split("|")])
+        words = [word.strip() for word in text.split("|")]
+        if not all(words) or len(set(words)) < max(2, len(words)):
+            raise InputError(f"Expected two or more different values for {name}, got {'|'.join(words)!r}. {_FORM}")
+        return Choice({word: _value(word) for word in words})
     low, high, *more = (word.strip() for word in text.split(":"))
     if more not in ([], ["log"]):
         raise InputError(f"Expected {name}=LOW:HIGH or {name}=LOW:HIGH:log, got {text!r}. {_FORM}")
@@ -157,12 +149,6 @@ def _option(name: str, text: str) -> Range | Choice:
     return Range(first, last, is_log=bool(more), is_integer=whole)
 
 
-def _choice(name: str, words: Sequence[str]) -> Choice:
-    if not all(words) or len(set(words)) < max(2, len(words)):
-        raise InputError(f"Expected two or more different values for {name}, got {'|'.join(words)!r}. {_FORM}")
-    return Choice({word: _value(word) for word in words})
-
-
 def _number(word: str) -> float | None:
     try:
         value = float(word)
@@ -171,7 +157,7 @@ def _number(word: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _value(word: str) -> Any:
+def _value(word: str) -> object:
     """Return what a word means: a number (YAML takes 1e-3 for text), true, null, a list, or the word itself."""
     number = _number(word)
     if number is not None:
@@ -183,7 +169,7 @@ def _value(word: str) -> Any:
     return value if value is None or isinstance(value, (bool, list)) else word
 
 
-def _is_same(a: Any, b: Any) -> bool:
+def _is_same(a: object, b: object) -> bool:
     """Compare two option values; lists and tuples are alike, true and 1 are not."""
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(_is_same(x, y) for x, y in zip(a, b, strict=True))

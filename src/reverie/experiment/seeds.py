@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from reverie.core.checks import check_positive
 from reverie.core.errors import FolderError, InputError, ReverieError
@@ -36,15 +35,6 @@ class SeedRun:
     stages: tuple[str, ...]
     command: str
     overwrite: bool
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """How a run ended: its exit code, what it printed, and the sentence of an error or ""."""
-
-    code: int
-    printed: str
-    error: str = ""
 
 
 def run_seeds(
@@ -82,41 +72,37 @@ def run_seeds(
     jobs = []
     for seed in range(config.seed, config.seed + int(n_seeds)):
         own, place = replace(config, seed=seed), Path(out) / f"seed-{seed}"
-        _check_same(place, own, overwrite=overwrite)
+        file = place / "config.yaml"
+        if file.is_file() and not overwrite and file.read_text(encoding="utf-8") != own.to_yaml():
+            raise FolderError(
+                f"Expected a run of the same configuration in {str(place)!r}, got another. Give another --out, or "
+                "--overwrite."
+            )
         jobs.append(SeedRun(own, str(place.absolute()), tuple(stages), command, overwrite))
     Path(out).mkdir(parents=True, exist_ok=True)
     opened = open_executor(engine, workers=None if workers is None else min(workers, len(jobs)))
-    ended: dict[str, _Ended] = {}
+    ended: dict[str, tuple[int, str]] = {}
     with opened as executor, Progress("running", len(jobs), unit="runs", quiet=quiet, every=0.0) as bar:
-        for job, how in completed(executor, _one, jobs):
-            ended[job.out] = how
+        for job, (code, printed, error) in completed(executor, _one, jobs):
+            ended[job.out] = code, printed
             bar.update(len(ended))
-            bar.tell(f"{Path(job.out).name}: {how.error or 'done'}")
+            bar.tell(f"{Path(job.out).name}: {error or 'done'}")
     for job in jobs:
-        print(ended[job.out].printed, end="")
-    return max(how.code for how in ended.values())
+        print(ended[job.out][1], end="")
+    return max(code for code, _ in ended.values())
 
 
-def _one(job: SeedRun) -> _Ended:
-    """Start one run, or carry it on; what it prints is returned, so that the runs do not talk at once."""
-    out, printed = Path(job.out), io.StringIO()
-    begun = (out / "config.yaml").is_file() and not job.overwrite
+def _one(job: SeedRun) -> tuple[int, str, str]:
+    """Start one run, or carry it on; return its exit code, what it printed, and the sentence of an error or ""."""
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(printed):
-            if begun:
-                code = resume(out, quiet=True)
+        with contextlib.redirect_stdout(printed):  # so that the runs do not talk at once
+            if (Path(job.out) / "config.yaml").is_file() and not job.overwrite:
+                code = resume(job.out, quiet=True)
             else:
-                own: Any = {"overwrite": job.overwrite, "command": job.command, "quiet": True}
-                code = start(job.config, job.out, stages=job.stages, **own)
+                code = start(
+                    job.config, job.out, stages=job.stages, overwrite=job.overwrite, command=job.command, quiet=True
+                )
     except ReverieError as error:
-        return _Ended(1, printed.getvalue(), str(error))
-    return _Ended(code, printed.getvalue())
-
-
-def _check_same(place: Path, config: RunConfig, *, overwrite: bool) -> None:
-    file = place / "config.yaml"
-    if file.is_file() and not overwrite and file.read_text(encoding="utf-8") != config.to_yaml():
-        raise FolderError(
-            f"Expected a run of the same configuration in {str(place)!r}, got another. Give another --out, or "
-            "--overwrite."
-        )
+        return 1, printed.getvalue(), str(error)
+    return code, printed.getvalue(), ""

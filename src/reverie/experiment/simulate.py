@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from torch import Tensor
-
 from reverie.core.errors import FolderError, InputError
 from reverie.core.resources import check_memory
 from reverie.data import open_sink
@@ -28,19 +26,9 @@ def simulate_ising(
 ) -> str:
     """Write `n` nearly independent configurations of an Ising model into the file `path`; return a table of averages.
 
-    Parameters
-    ----------
-    path : File that `reverie.data.open_sink` can write.
-    n, seed : Number of configurations, and seed of their randomness.
-    side, beta, field : Parameters of `reverie.simulators.Ising`.
-    overwrite : Whether a file that is there is replaced.
-
-    Raises
-    ------
-    InputError
-        For values out of range or an unknown suffix.
-    FolderError
-        If the file is there already.
+    The averages have errors; without a field the exact energy and specific heat stand beside them. `side`, `beta` and
+    `field` are those of `reverie.simulators.Ising`. Values out of range and an unknown suffix are an `InputError`, a
+    file that is there already a `FolderError` unless it is to be overwritten.
     """
     path = Path(path)
     check_regular(path)
@@ -54,16 +42,11 @@ def simulate_ising(
     with open_sink(path, names=["spin"], event_shape=(side, side), dtype="int8", n_total=n) as sink:
         for block in spins.split(_BLOCK):
             sink.write(block.numpy().astype("int8"))
-    return _averages(spins, side, beta, field)
-
-
-def _averages(spins: Tensor, side: int, beta: float, field: float) -> str:
-    """Return averages with errors; without a field the exact energy and specific heat beside them."""
-    if len(spins) < 4 or field != 0 or beta == 0:
+    if n < 4 or field != 0 or beta == 0:
         return ""
+    averages = str(lattice_averages(spins, beta))
     try:
         exact = kaufman(side, beta)
     except OverflowError:  # sums of exponentials of beta side^2 beyond the range of numbers
-        return str(lattice_averages(spins, beta))
-    known = f"exact (Kaufman): energy {exact.energy:.6f}, specific heat {exact.specific_heat:.6f} per site"
-    return f"{lattice_averages(spins, beta)}\n{known}"
+        return averages
+    return f"{averages}\nexact (Kaufman): energy {exact.energy:.6f}, specific heat {exact.specific_heat:.6f} per site"

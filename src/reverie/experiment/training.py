@@ -13,11 +13,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, fields
 from itertools import chain
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 import numpy as np
@@ -33,7 +33,7 @@ from reverie.experiment.progress import Progress, alarm_sentence
 from reverie.experiment.sampling import draw_rows
 from reverie.models.base import GenerativeModel
 from reverie.models.files import save_model
-from reverie.training import CheckpointFolder, Record
+from reverie.training import CheckpointFolder, Record, append_record
 
 __all__ = ["Interrupt", "TrainingEnd", "TrainingSession", "n_open_steps", "snapshot_steps", "train_as_helper"]
 
@@ -72,9 +72,7 @@ class Interrupt:
                 self._old[number] = signal.signal(number, self._handle)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, old in self._old.items():
             signal.signal(number, old)
 
@@ -113,17 +111,20 @@ class TrainingSession:
         quiet: bool = False,
         runtime: Runtime | None = None,
     ) -> None:
-        self.model, self.inputs, self.config, self.state = model, inputs, config, state
-        self.seconds_before = seconds_before
+        self.model, self.inputs, self.config, self.seconds_before = model, inputs, config, seconds_before
+        self.step, self.seconds = 0 if state is None else int(state["step"]), seconds_before
         budget, self._began = parse_duration(config.max_time), time.monotonic()
         self._seconds_left = None if budget is None else max(budget - seconds_before, 0.0)
-        self._start = 0 if state is None else int(state["step"])
         self._interrupt = Interrupt()
-        self._progress = Progress(
-            "training", model.max_steps, start=self._start, budget=self._seconds_left, quiet=quiet
-        )
-        self._records = _records(model, inputs, state, runtime, stop=self._stops)
+        budget = self._seconds_left
+        self._progress = Progress("training", model.max_steps, start=self.step, budget=budget, quiet=quiet)
+        self._records = _records(model, inputs, state, runtime, self._stops)
         self._first: Record | None = None
+        first_new = self.step - n_open_steps(state)
+        self._snapshot_steps = [step for step in snapshot_steps(model.max_steps) if step > first_new]
+        self._conditions = _snapshot_conditions(inputs)
+        self._alarm: Mapping[str, Any] | None = None  # the latest
+        self._alarm_kinds: set[str] = set()  # those of the latest check
 
     def __enter__(self) -> Self:
         with ExitStack() as entered:
@@ -132,17 +133,15 @@ class TrainingSession:
             self._entered = entered.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._entered.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._entered.__exit__(*error)
 
     def begin(self) -> None:
         """Train the first window of steps: what the model refuses, it refuses here."""
         try:
             self._first = next(self._records, None)  # None: the state was that of the last step
         except TrainingError as error:
-            raise _with_checkpoint(error, None) from None
+            raise TrainingError(f"{error} No state had been kept yet.", step=error.step) from None
 
     def keep_in(self, folder: RunFolder) -> TrainingEnd:
         """Train to the end; keep records, states, snapshots and the model in the run folder.
@@ -152,27 +151,40 @@ class TrainingSession:
         TrainingError
             When a loss stops being finite; names the last good checkpoint.
         """
-        kept = _TrainingFiles(folder, self)
-        stopped = False
+        checkpoints, every = CheckpointFolder(folder.checkpoints), parse_duration(self.config.checkpoint_every) or 30.0
+        stopped, saved_at = False, time.monotonic()
         if self._first is not None:
             self._progress.tell(f"steps {getattr(self.model, 'compiled_', 'not compiled: the model knows no way')}")
         try:
             for record in chain([] if self._first is None else [self._first], self._records):
-                for alarm in kept.add(record):
+                for alarm in self._keep(record, folder):
                     self._progress.tell(alarm_sentence(alarm))
-                self._progress.update(record.step, record.scalars, alarm=kept.alarm)
+                if time.monotonic() - saved_at >= every:
+                    checkpoints.save(self.step, self.model.training_state())
+                    saved_at = time.monotonic()
+                self._progress.update(record.step, record.scalars, alarm=self._alarm)
                 stopped = self._stops()  # here: what the model does at its end takes time too
         except TrainingError as error:
-            raise _with_checkpoint(error, kept.checkpoints) from None
-        if kept.step >= self.model.max_steps:
+            latest = checkpoints.latest()
+            last = "No state had been kept yet." if latest is None else f"Last good state: {latest}."
+            place = None if latest is None else str(latest)
+            raise TrainingError(f"{error} {last}", step=error.step, checkpoint=place) from None
+        if self.step >= self.model.max_steps:
             ended_by = "max_steps"
         elif stopped:
             ended_by = "interrupted" if self._interrupt.requested else "max_time"
-        elif self.model.get_params().get("on_alarm") == "stop" and kept.last_alarms():
-            ended_by = "alarm"
         else:
-            ended_by = "equilibrium"
-        return kept.finish(ended_by)
+            ends_on_alarm, history = self.model.get_params().get("on_alarm") == "stop", folder.history()
+            stops = ends_on_alarm and history and history[-1].get("alarms")
+            ended_by = "alarm" if stops else "equilibrium"
+        checkpoints.save(self.step, self.model.training_state())
+        end = TrainingEnd(self.step, self.seconds, ended_by, getattr(self.model, "compiled_", ""))
+        if ended_by != "interrupted":
+            if self.step not in folder.snapshot_files():
+                self._write_snapshot(folder)
+            save_model(self.model, folder / "model")
+        folder.update_status(training=asdict(end))
+        return end
 
     def _stops(self) -> bool:
         """Tell whether the user wants to stop or the budget is spent; training asks after every step."""
@@ -180,83 +192,49 @@ class TrainingSession:
             return True
         return self._seconds_left is not None and time.monotonic() - self._began >= self._seconds_left
 
+    def _keep(self, record: Record, folder: RunFolder) -> Sequence[Mapping[str, Any]]:
+        """Write one record down, and now and then a few samples; return the alarms that are new."""
+        self.step, self.seconds = record.step, round(self.seconds_before + record.seconds, 3)
+        line = {**record.to_json(), "seconds": self.seconds}
+        append_record(folder / "history.jsonl", line)
+        if self._snapshot_steps and record.step >= self._snapshot_steps[0] and not record.window:
+            self._snapshot_steps = [step for step in self._snapshot_steps if step > record.step]
+            self._write_snapshot(folder)
+        alarms = line.get("alarms", [])
+        if not alarms and "score" not in line:  # nothing was checked
+            return []
+        first = {alarm["kind"]: alarm for alarm in reversed(alarms)}  # several replicas may raise one kind
+        new = [alarm for kind, alarm in first.items() if kind not in self._alarm_kinds]
+        self._alarm_kinds = set(first)
+        self._alarm = alarms[-1] if alarms else self._alarm
+        return new
+
+    def _write_snapshot(self, folder: RunFolder) -> None:
+        """Draw and keep a few samples; their seed is their own, so training goes on as if nothing was drawn."""
+        n = _SNAPSHOT_ROWS if len(self.model.schema_.event_shape) == 1 else _SNAPSHOT_IMAGES
+        seed = child_seed(self.config.seed, "snapshot")
+        conditions = None if self._conditions is None else self._conditions.take(slice(0, n))
+        folder.write_snapshot(self.step, draw_rows(self.model, n, seed=seed, conditions=conditions))
+
 
 def train_as_helper(
     model: GenerativeModel, inputs: Inputs, runtime: Runtime, state: dict[str, Any] | None = None
 ) -> None:
     """Train `model` as one of the processes that keep nothing: the first one does."""
     with Interrupt() as interrupt:
-        for _ in _records(model, inputs, state, runtime, stop=lambda: interrupt.requested):
+        for _ in _records(model, inputs, state, runtime, lambda: interrupt.requested):
             pass
 
 
 def _records(
-    model: Any, inputs: Inputs, state: dict[str, Any] | None, runtime: Runtime | None, *, stop: Any
+    model: GenerativeModel,
+    inputs: Inputs,
+    state: dict[str, Any] | None,
+    runtime: Runtime | None,
+    stop: Callable[[], bool],
 ) -> Iterator[Record]:
-    shared = {} if runtime is None else {"runtime": runtime}
+    shared: Any = {} if runtime is None else {"runtime": runtime}  # not every model takes one
     return model.iter_fit(inputs.train.events, inputs.train.conditions, resume=state, stop=stop, **shared)
-
-
-class _TrainingFiles:
-    """Writes what a training session leaves behind in the run folder."""
-
-    def __init__(self, folder: RunFolder, session: TrainingSession) -> None:
-        self.folder, self.model, self.config = folder, session.model, session.config
-        self.step, self.seconds = session._start, session.seconds_before
-        self.alarm: Mapping[str, Any] | None = None
-        self.checkpoints = CheckpointFolder(folder.checkpoints)
-        self._alarm_kinds: set[str] = set()
-        self._seconds_before, self._saved_at = session.seconds_before, time.monotonic()
-        self._every = parse_duration(session.config.checkpoint_every) or 30.0
-        first_new = session._start - n_open_steps(session.state)
-        self._snapshot_steps = [step for step in snapshot_steps(session.model.max_steps) if step > first_new]
-        self._conditions = _snapshot_conditions(session.inputs)
-
-    def add(self, record: Record) -> Sequence[Mapping[str, Any]]:
-        """Keep one record, and now and then a state and a few samples; return the alarms that are new."""
-        self.step, self.seconds = record.step, round(self._seconds_before + record.seconds, 3)
-        line = {**record.to_json(), "seconds": self.seconds}
-        self.folder.append_history(line)
-        if self._snapshot_steps and record.step >= self._snapshot_steps[0] and not record.window:
-            self._snapshot_steps = [step for step in self._snapshot_steps if step > record.step]
-            self._write_snapshot()
-        if time.monotonic() - self._saved_at >= self._every:
-            self._write_checkpoint()
-        alarms = line.get("alarms", [])
-        if not alarms and "score" not in line:  # nothing was checked
-            return []
-        first = {alarm["kind"]: alarm for alarm in reversed(alarms)}  # several replicas may raise one kind
-        new = [alarm for kind, alarm in first.items() if kind not in self._alarm_kinds]
-        self._alarm_kinds = {alarm["kind"] for alarm in alarms}
-        self.alarm = alarms[-1] if alarms else self.alarm
-        return new
-
-    def last_alarms(self) -> Sequence[Mapping[str, Any]]:
-        """Return the alarms of the last record of the run."""
-        history: list[Any] = self.folder.history()
-        return history[-1].get("alarms", []) if history else []
-
-    def finish(self, ended_by: str) -> TrainingEnd:
-        """Keep the last state and, unless the run was interrupted, the model."""
-        self._write_checkpoint()
-        end = TrainingEnd(self.step, self.seconds, ended_by, getattr(self.model, "compiled_", ""))
-        if ended_by != "interrupted":
-            if self.step not in self.folder.snapshot_files():
-                self._write_snapshot()
-            save_model(self.model, self.folder / "model")
-        self.folder.update_status(training=asdict(end))
-        return end
-
-    def _write_snapshot(self) -> None:
-        """Draw and keep a few samples; their seed is their own, so training goes on as if nothing was drawn."""
-        n = _SNAPSHOT_ROWS if len(self.model.schema_.event_shape) == 1 else _SNAPSHOT_IMAGES
-        seed = child_seed(self.config.seed, "snapshot")
-        conditions = None if self._conditions is None else self._conditions.take(slice(0, n))
-        self.folder.write_snapshot(self.step, draw_rows(self.model, n, seed=seed, conditions=conditions))
-
-    def _write_checkpoint(self) -> None:
-        self.checkpoints.save(self.step, self.model.training_state())
-        self._saved_at = time.monotonic()
 
 
 def n_open_steps(state: Mapping[str, Any] | None) -> int:
@@ -288,11 +266,3 @@ def _snapshot_conditions(inputs: Inputs) -> Dataset | None:
         rows = np.flatnonzero(x == level)
         turn[rows] = np.arange(len(rows))
     return conditions.take(np.lexsort((x, turn)))
-
-
-def _with_checkpoint(error: TrainingError, checkpoints: CheckpointFolder | None) -> TrainingError:
-    """Return `error` with the place of the last good state, which `reverie resume` would take up."""
-    latest = None if checkpoints is None else checkpoints.latest()
-    if latest is None:
-        return TrainingError(f"{error} No state had been kept yet.", step=error.step)
-    return TrainingError(f"{error} Last good state: {latest}.", step=error.step, checkpoint=str(latest))

@@ -41,24 +41,19 @@ from reverie.experiment.tune_folder import (
     configured,
     forget_study,
     open_study_folder,
-    read_settings,
     trial_entry,
     write_results,
 )
 from reverie.experiment.tune_scores import HeldOutScore, Scored, resolved_criterion, split_off
 from reverie.experiment.tune_study import Study, Task, Worker, optuna_library
 from reverie.report.tuning import options_text, score_text
+from reverie.training import Record
 from reverie.training.threads import thread_limit
 
-__all__ = [
-    "Session",
-    "all_options",
-    "tune",
-    "work",
-    "work_in",
-]
+__all__ = ["Session", "all_options", "tune", "work", "work_in"]
 
 _WAIT = 0.5  # seconds between two looks at what others do
+_PATIENCE = 5.0  # seconds until a helper is told to end
 _RESCALING = (  # options under which the losses of a training do not compare with those of another
     "max_steps", "preprocessing", "whiten", "observables", "likelihood", "decoder_variance", "beta", "n_importance",
     "visible", "validation_fraction", "dynamic_binarisation", "noise", "method", "ensemble", "n_replicas",
@@ -113,10 +108,6 @@ class Session:
         """The score that is quoted, on events that no trial sees."""
         return self._held_out_score(self.inputs.train, self.inputs.held_out, "quote")
 
-    def quotes(self, slot: int) -> Study:
-        """Return the trainings of the configuration of a trial that are quoted."""
-        return Study(self.folder, f"quotes of {slot}", worker=self.worker, seed=self.seed)
-
     def drain(self, study: Study, n: int, run: Callable[[Task], None]) -> bool:
         """Run tasks of `study` until `n` have ended, here or elsewhere; return False when asked to stop."""
         waits = False
@@ -134,74 +125,65 @@ class Session:
         return False
 
     def try_out(self, task: Task) -> None:
-        """Train and judge the configuration of a trial."""
+        """Train and judge the configuration of a trial, and write down how it ended."""
         values = dict(task.values) if task.number else {}
         notes: dict[str, Any] = {"options": values}
-        began = time.monotonic()
+        began, scored = time.monotonic(), None
+        seed = child_seed(self.seed, "trial", task.number)
         try:
-            model, end = self._trained(
-                self.base | values, self.learnt, child_seed(self.seed, "trial", task.number), task
-            )
-            scored = self.trial_score.of(model) if end == "trained" else None
+            end, scored = self._trained(values, self.learnt, seed, self.trial_score, task)
         except TrainingError as error:
-            scored, end, notes["why"] = None, "diverged", str(error)
+            end, notes["why"] = "done", str(error)
         except (InputError, MemoryError, torch.OutOfMemoryError) as error:
             if task.number == 0:
-                task.give_back()
+                self.study.tell(task, "given back")
                 raise
-            scored, end, notes["why"] = None, "failed", str(error)
+            end, notes["why"] = "failed", str(error)
+        if end == "given back":
+            self.study.tell(task, end)
+            return
         notes["seconds"] = round(time.monotonic() - began, 1)
-        self._end(task, end, scored, notes)
-
-    def quote(self, task: Task, *, slot: int) -> None:
-        """Train the configuration of a trial anew and judge it by events that no trial sees."""
-        values = next(s for s in self.study.slots() if s.number == slot).notes["options"]
-        name = "the default" if slot == 0 else f"trial {slot}"
-        say(f"training {name} anew, {task.number + 1} of {self.settings.repeats}", quiet=self.quiet)
-        try:
-            seed = child_seed(self.seed, "quote", task.number)
-            model, end = self._trained(self.base | dict(values), self.inputs.train, seed)
-            scored = self.quoted_score.of(model) if end == "trained" else None
-        except TrainingError as error:
-            task.done(math.inf, why=str(error))
-            return
-        if scored is None:
-            task.give_back()
-            return
-        scored.save(self.folder / "quotes" / f"{slot}-{task.number}.npz")
-        value = scored.value if math.isfinite(scored.value) else math.inf
-        task.done(value)
-
-    def _end(self, task: Task, end: str, scored: Scored | None, notes: dict[str, Any]) -> None:
-        """Tell how a trial ended, in the journal and on the screen."""
-        if end == "interrupted":
-            task.give_back()
-            return
         if scored is not None and math.isfinite(scored.value):
             notes["error"] = scored.error
             scored.save(self.folder / "scores" / f"{task.number}.npz")
-            task.done(scored.value, **notes)
-        elif end in ("stopped", "failed"):
-            (task.stopped if end == "stopped" else task.failed)(**notes)
+            self.study.tell(task, end, scored.value, **notes)
+        elif end == "done":
+            self.study.tell(task, end, math.inf, **{"why": "The score is not finite.", **notes})
         else:
-            task.done(math.inf, **{"why": "The score is not finite.", **notes})
-        self._tell(task.number, notes)
-
-    def _tell(self, number: int, notes: Mapping[str, Any]) -> None:
+            self.study.tell(task, end, **notes)
         slots = self.study.slots()
-        best, mine = best_slot(slots), next((slot for slot in slots if slot.number == number), None)
+        best, mine = best_slot(slots), next((slot for slot in slots if slot.number == task.number), None)
         if mine is None:  # others took this process for dead
             return
         n_ended, entry = sum(slot.state != "running" for slot in slots), trial_entry(mine)
         outcome = score_text(entry, self.settings.by)
-        if best is not None and number == best.number:
+        if best is not None and task.number == best.number:
             outcome += ", the best so far"
         took = format_duration(notes["seconds"])
-        say(f"trial {number}: {options_text(entry)}: {outcome} ({took}; {n_ended} ended)", quiet=self.quiet)
+        say(f"trial {task.number}: {options_text(entry)}: {outcome} ({took}; {n_ended} ended)", quiet=self.quiet)
 
-    def _trained(self, options: Mapping[str, Any], part: Part, seed: int, task: Task | None = None) -> tuple[Any, str]:
-        """Return a model trained on `part`, and how it ended: "trained", "stopped" or "interrupted"."""
-        model = make_model(configured(self.config, options, seed=seed))
+    def quote(self, task: Task, *, slot: int, study: Study) -> None:
+        """Train the configuration of a trial anew and judge it by events that no trial sees."""
+        values = next(s for s in self.study.slots() if s.number == slot).notes["options"]
+        name = "the default" if slot == 0 else f"trial {slot}"
+        say(f"training {name} anew, {task.number + 1} of {self.settings.repeats}", quiet=self.quiet)
+        seed = child_seed(self.seed, "quote", task.number)
+        try:
+            end, scored = self._trained(dict(values), self.inputs.train, seed, self.quoted_score)
+        except TrainingError as error:
+            study.tell(task, "done", math.inf, why=str(error))
+            return
+        if scored is None:
+            study.tell(task, end)
+            return
+        scored.save(self.folder / "quotes" / f"{slot}-{task.number}.npz")
+        study.tell(task, end, scored.value if math.isfinite(scored.value) else math.inf)
+
+    def _trained(
+        self, values: Mapping[str, Any], part: Part, seed: int, score: HeldOutScore, task: Task | None = None
+    ) -> tuple[str, Scored | None]:
+        """Train a model with other options on `part`; return "done" with its score, "stopped" or "given back"."""
+        model = make_model(configured(self.config, self.base | dict(values), seed=seed))
         budget, began = parse_duration(self.config.max_time), time.monotonic()
 
         def is_over() -> bool:
@@ -212,10 +194,10 @@ class Session:
             for record in records:
                 lags = task is not None and self._lags(task, record, model.max_steps)
                 if self.stop() or lags:
-                    return model, "interrupted" if self.stop() else "stopped"
-        return model, "trained"
+                    return "given back" if self.stop() else "stopped", None
+        return "done", score.of(model)
 
-    def _lags(self, task: Task, record: Any, max_steps: int) -> bool:
+    def _lags(self, task: Task, record: Record, max_steps: int) -> bool:
         """Tell whether a trial is worse than half of the others at this step; the default never is."""
         loss = record.scalars.get("held_out_loss", record.scalars.get("score"))
         if not self.prunes or loss is None or not math.isfinite(loss) or record.step >= max_steps:
@@ -225,9 +207,6 @@ class Session:
     def _held_out_score(self, learnt: Part, judged: Part, name: str) -> HeldOutScore:
         seed = child_seed(self.seed, "yardstick", name)
         return HeldOutScore(self.settings.by, self.config, self.inputs, learnt, judged, seed=seed)
-
-
-_PATIENCE = 5.0  # seconds until a helper is told to end
 
 
 def tune(
@@ -289,9 +268,9 @@ def tune(
     say(f"{'joining' if was_there else 'new'} study in {folder}: searching {settings.space}", quiet=quiet)
     try:
         with Interrupt() as interrupt, thread_limit(_threads(workers)):
-            shared: Any = {"stop": lambda: interrupt.requested, "quiet": quiet}
-            with _helpers(folder, trials, workers, **shared):
-                is_complete = work(folder, settings, inputs, trials, **shared)
+            stop = partial(getattr, interrupt, "requested")
+            with _helpers(folder, trials, workers, stop=stop, quiet=quiet):
+                is_complete = work(folder, settings, inputs, trials, stop=stop, quiet=quiet)
     except InputError:  # the default cannot be trained
         if not was_there:
             forget_study(folder)
@@ -310,7 +289,7 @@ def work_in(folder: Path, trials: int, n_threads: int, *, quiet: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop_requested.set())
     torch.set_num_threads(n_threads)
     try:
-        settings = read_settings(folder)
+        settings = StudySettings.of(folder)
         inputs = load_inputs(settings.run)
         work(folder, settings, inputs, trials, stop=stop_requested.is_set, quiet=quiet)
     except ReverieError as error:
@@ -333,10 +312,11 @@ def work(
                 "look for extreme values in the data.",
                 step=0,
             )
-        return all(
-            session.drain(session.quotes(slot), settings.repeats, partial(session.quote, slot=slot))
-            for slot in dict.fromkeys((best.number, 0))
-        )
+        for slot in dict.fromkeys((best.number, 0)):
+            quotes = Study(folder, f"quotes of {slot}", worker=worker, seed=session.seed)
+            if not session.drain(quotes, settings.repeats, partial(session.quote, slot=slot, study=quotes)):
+                return False
+        return True
 
 
 def all_options(config: RunConfig) -> dict[str, Any]:

@@ -35,7 +35,6 @@ __all__ = [
     "configured",
     "forget_study",
     "open_study_folder",
-    "read_settings",
     "trial_entry",
     "write_results",
 ]
@@ -54,12 +53,12 @@ class StudySettings:
 
     Parameters
     ----------
-    run : configuration of the default: data, split, seed, model with all its options.
-    space : the search space, as it is written.
+    run : Configuration of the default: data, split, seed, model with all its options.
+    space : The search space, as it is written.
     by : "likelihood" or "samples".
-    tune_fraction : part of the training rows, in (0, 1), that judges the trials.
-    repeats : trainings of the winner and of the default that are quoted, at least 1.
-    prune : whether the median rule stops trials early.
+    tune_fraction : Part of the training rows, in (0, 1), that judges the trials.
+    repeats : Trainings of the winner and of the default that are quoted, at least 1.
+    prune : Whether the median rule stops trials early.
     """
 
     run: RunConfig
@@ -80,24 +79,14 @@ class StudySettings:
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
     @classmethod
-    def from_yaml(cls, path: Path) -> Self:
-        """Read what `to_yaml` wrote."""
+    def of(cls, folder: Path) -> Self:
+        """Return the settings of the study in `folder`; `InputError` if there is none."""
+        path = folder / _SETTINGS
+        if not path.is_file():
+            raise InputError(f"Expected the folder of a study, got {str(folder)!r}. Make one with 'reverie tune'.")
         content = read_yaml(path)
         RunConfig.check_content(content.get("run"), path)
         return checked(content, cls, path, remedy=_REMEDY)
-
-
-def read_settings(folder: Path) -> StudySettings:
-    """Return the settings of the study in `folder`.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    if not (folder / _SETTINGS).is_file():
-        raise InputError(f"Expected the folder of a study, got {str(folder)!r}. Make one with 'reverie tune'.")
-    return StudySettings.from_yaml(folder / _SETTINGS)
 
 
 def open_study_folder(
@@ -117,7 +106,15 @@ def open_study_folder(
     if overwrite and (folder / _SETTINGS).is_file() and not forget_study(folder):
         raise FolderError(f"Expected {str(folder)!r} to be free, got a study in progress there. Wait for it.")
     if (folder / _SETTINGS).is_file():
-        _check_same(folder, settings, inputs)
+        recorded, given = (_flat(one) for one in (StudySettings.of(folder), settings))
+        for name, value in given.items():
+            if recorded.get(name) != value:
+                raise FolderError(
+                    f"Expected the settings of the study in {str(folder)!r} ({name} = {recorded.get(name)}), got "
+                    f"{value}. Give the same command to go on, --overwrite to begin anew, or another --out."
+                )
+        if (folder / _DATA).is_file():
+            inputs.check_same(read_json(folder / _DATA, DataRecord, remedy=_REMEDY))
         return True
     if folder.is_dir() and any(path.name not in _OWN and path.name[0] != "." for path in folder.iterdir()):
         raise FolderError(
@@ -135,20 +132,7 @@ def open_study_folder(
     return False
 
 
-def _check_same(folder: Path, settings: StudySettings, inputs: Inputs) -> None:
-    recorded = _flat(StudySettings.from_yaml(folder / _SETTINGS))
-    differing = [name for name, value in _flat(settings).items() if recorded.get(name) != value]
-    if differing:
-        name = differing[0]
-        raise FolderError(
-            f"Expected the settings of the study in {str(folder)!r} ({name} = {recorded.get(name)}), got "
-            f"{_flat(settings)[name]}. Give the same command to go on, --overwrite to begin anew, or another --out."
-        )
-    if (folder / _DATA).is_file():
-        inputs.check_same(read_json(folder / _DATA, DataRecord, remedy=_REMEDY))
-
-
-def _flat(settings: StudySettings) -> dict[str, Any]:
+def _flat(settings: StudySettings) -> dict[str, object]:
     content = yaml.safe_load(settings.to_yaml())
     return {**flatten(content.pop("run")), **content}
 

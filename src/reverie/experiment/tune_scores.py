@@ -29,7 +29,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ from reverie.experiment.folder import replace_file
 from reverie.experiment.inputs import LEAST_ROWS, Inputs, Part, appended, joined
 from reverie.experiment.sampling import draw_rows
 from reverie.experiment.validate import observables_of
-from reverie.models.base import LikelihoodModel
+from reverie.models.base import GenerativeModel, LikelihoodModel
 from reverie.training.reference import HealthReference
 
 __all__ = [
@@ -60,6 +60,9 @@ __all__ = [
     "resolved_criterion",
     "split_off",
 ]
+
+CRITERIA = ("auto", "likelihood", "samples")
+_MOST_ROWS, _MOST_IMAGES, _WIDE = 4000, 1000, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,28 +125,32 @@ class Difference:
 def difference(first: Sequence[Scored], second: Sequence[Scored]) -> Difference:
     """Return by how much `first` is better than `second`, trained in pairs of one seed and scored on the same events.
 
-    Raises
-    ------
-    InputError
-        Unless both are as many, at least one, on the same number of events.
+    Both must be as many, at least one, on the same number of events; else an `InputError` is raised.
     """
+    from scipy.stats import t
+
     R = len(first)
     if R < 1 or R != len(second) or len({len(scored.of_real) for scored in (*first, *second)}) > 1:
         raise InputError("Expected as many scores of both configurations, on the same events. Score them again.")
-    gains = np.array([b.value - a.value for a, b in zip(first, second, strict=True)])
-    of_real = np.mean([b.of_real - a.of_real for a, b in zip(first, second, strict=True)], axis=0)
-    of_generated = np.mean([b.of_generated - a.of_generated for a, b in zip(first, second, strict=True)], axis=0)
+    pairs = list(zip(first, second, strict=True))
+    gains = np.array([b.value - a.value for a, b in pairs])
+    of_real = np.mean([b.of_real - a.of_real for a, b in pairs], axis=0)
+    of_generated = np.mean([b.of_generated - a.of_generated for a, b in pairs], axis=0)
     common = sum(scored.common**2 for scored in (*first, *second)) / R**2
     events = _variance(of_real) + _variance(of_generated) + common
-    training = float(gains.var(ddof=1)) / R if R > 1 else None
-    error = math.sqrt(events + (training or 0.0))
-    p = _p_value(float(gains.mean()), events, len(of_real) - 1, training or 0.0, R - 1)
+    training = float(gains.var(ddof=1)) / R if R > 1 else 0.0
+    gain, total = float(gains.mean()), events + training
+    p_value = 1.0 if gain == 0 else 0.0
+    if total > 0:  # degrees of freedom after Welch and Satterthwaite
+        of_training = training**2 / (R - 1) if R > 1 else 0.0
+        dof = total**2 / (events**2 / max(len(of_real) - 1, 1) + of_training)
+        p_value = float(2 * t.sf(abs(gain) / math.sqrt(total), dof))
     return Difference(
-        gain=float(gains.mean()),
-        error=error,
+        gain=gain,
+        error=math.sqrt(total),
         from_events=math.sqrt(events),
-        from_training=None if training is None else math.sqrt(training),
-        p_value=p,
+        from_training=math.sqrt(training) if R > 1 else None,
+        p_value=p_value,
         n_trainings=R,
     )
 
@@ -162,30 +169,8 @@ def _variance(influences: np.ndarray) -> float:
     return float(np.square(influences).mean() / len(influences)) if len(influences) else 0.0
 
 
-def _p_value(gain: float, events: float, events_dof: int, training: float, training_dof: int) -> float:
-    """Return the two-sided p-value of a gain with two variances, after Welch and Satterthwaite."""
-    from scipy.stats import t
-
-    total = events + training
-    if not total > 0:
-        return 1.0 if gain == 0 else 0.0
-    of_training = training**2 / training_dof if training_dof > 0 else 0.0
-    dof = total**2 / (events**2 / max(events_dof, 1) + of_training)
-    return float(2 * t.sf(abs(gain) / math.sqrt(total), dof))
-
-
-CRITERIA = ("auto", "likelihood", "samples")
-_MOST_ROWS, _MOST_IMAGES, _WIDE = 4000, 1000, 64
-
-
 def split_off(inputs: Inputs, fraction: float, seed: int) -> tuple[Part, Part]:
-    """Return the training rows in two parts: those that the trials learn, and `fraction` of them to judge trials by.
-
-    Raises
-    ------
-    InputError
-        When either would have too few rows.
-    """
+    """Return the training rows in two parts: those that the trials learn, and `fraction` of them to judge trials by."""
     n = len(inputs.train)
     n_judged = round(fraction * n)
     if min(n_judged, n - n_judged) < LEAST_ROWS:
@@ -224,37 +209,21 @@ class HeldOutScore:
         if self.kind == "samples":
             self._conditions = _conditions_of(learnt, len(self._judged), seed)
             self._rows = _Rows(config, inputs, learnt)
-            weights = self._judged.weights
-            self._reference = HealthReference(
-                self._rows.features(learnt),
-                self._rows.features(self._judged),
-                seed=seed,
-                weight=None if weights is None else torch.from_numpy(np.array(weights)),
-                max_rows=_MOST_ROWS,
-            )
+            weights = None if self._judged.weights is None else torch.from_numpy(np.array(self._judged.weights))
+            features = (self._rows.features(part.values, part.conditions) for part in (learnt, self._judged))
+            self._reference = HealthReference(*features, seed=seed, weight=weights, max_rows=_MOST_ROWS)
 
-    def __len__(self) -> int:
-        return len(self._judged)
-
-    def of(self, model: Any) -> Scored:
+    def of(self, model: GenerativeModel) -> Scored:
         """Return the score of a trained model."""
-        return self._likelihood(model) if self.kind == "likelihood" else self._samples(model)
-
-    def _likelihood(self, model: LikelihoodModel) -> Scored:
-        part = self._judged
-        likelihood = model.log_likelihood(part.events, part.conditions, random_state=self._seed)
-        w = (
-            np.ones(len(likelihood.values))
-            if likelihood.weights is None
-            else np.asarray(likelihood.weights, dtype=np.float64)
-        )
-        with np.errstate(invalid="ignore"):
-            mean = float(np.average(likelihood.values, weights=w))
-            return Scored(-mean, -w * (likelihood.values - mean) / w.mean(), np.empty(0), likelihood.common_error)
-
-    def _samples(self, model: Any) -> Scored:
+        if isinstance(model, LikelihoodModel) and self.kind == "likelihood":
+            found = model.log_likelihood(self._judged.events, self._judged.conditions, random_state=self._seed)
+            log_p = found.values
+            w = np.ones(len(log_p)) if found.weights is None else np.asarray(found.weights, dtype=np.float64)
+            with np.errstate(invalid="ignore"):
+                mean = float(np.average(log_p, weights=w))
+                return Scored(-mean, -w * (log_p - mean) / w.mean(), np.empty(0), found.common_error)
         rows = draw_rows(model, len(self._judged), seed=self._seed, conditions=self._conditions)
-        features = self._rows.of_values(rows, self._conditions)
+        features = self._rows.features(rows, self._conditions)
         if not bool(torch.isfinite(features).all()):
             return Scored(math.inf, np.empty(0), np.empty(0))
         score = self._reference.measure(features).score
@@ -274,18 +243,20 @@ class _Rows:
     """Events, observables and conditions side by side, in a change of variables fitted to the rows that are learnt."""
 
     def __init__(self, config: RunConfig, inputs: Inputs, learnt: Part) -> None:
-        self._inputs, self._schema = inputs, inputs.source.events.schema
-        self._observables = observables_of(self._schema, shown=config.model_options.get("observables") or ())
-        self._transform: Any = None
-        if self._schema.is_table and (learnt.conditions is None or learnt.is_one_table):
-            self._transform = auto_transform(self._full_schema(learnt.values))
-            self._transform.fit(torch.from_numpy(self._table(learnt.values)))
+        self._inputs, events = inputs, inputs.source.events.schema
+        self._width = events.event_shape[0]
+        self._observables = observables_of(events, shown=config.model_options.get("observables") or ())
+        self._transform = None
+        if events.is_table and (learnt.conditions is None or learnt.is_one_table):
+            conditions = inputs.source.conditions
+            known = appended(events, None if conditions is None else conditions.schema).columns
+            table = self._table(learnt.values)
+            observed = (Column(f"observable {j + 1}") for j in range(table.shape[1] - len(known)))
+            columns = (*known, *observed)
+            self._transform = auto_transform(Schema(columns, (len(columns),), "float64"))
+            self._transform.fit(torch.from_numpy(table))
 
-    def features(self, part: Part) -> Tensor:
-        """Return the features (n, d) of real rows."""
-        return self.of_values(part.values, part.conditions)
-
-    def of_values(self, values: np.ndarray, conditions: Dataset | None) -> Tensor:
+    def features(self, values: np.ndarray, conditions: Dataset | None) -> Tensor:
         """Return the features (n, d) of rows as they are written, with conditions that stand apart, of images."""
         if self._transform is not None:
             return self._transform.forward(torch.from_numpy(self._table(values))).float()
@@ -293,20 +264,11 @@ class _Rows:
         return torch.from_numpy(np.asarray(beside, dtype=np.float64).reshape(len(values), -1)).float()
 
     def _table(self, values: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.asarray(values, dtype=np.float64), self._observed(values)], axis=1)
-
-    def _observed(self, values: np.ndarray) -> np.ndarray:
-        width = self._schema.event_shape[0]
-        events = torch.from_numpy(np.array(values[:, :width], dtype=np.float64))
-        seen = [np.asarray(f(events), dtype=np.float64).reshape(len(values), -1) for f in self._observables.values()]
-        return np.concatenate(seen, axis=1) if seen else np.empty((len(values), 0))
-
-    def _full_schema(self, values: np.ndarray) -> Schema:
-        known = self._inputs.source
-        table = appended(self._schema, None if known.conditions is None else known.conditions.schema)
-        n = self._observed(values[:2]).shape[1]
-        columns = (*table.columns, *(Column(f"observable {j + 1}") for j in range(n)))
-        return Schema(columns, (len(columns),), "float64")
+        """Return rows of a table with their observables as the last columns."""
+        rows = np.asarray(values, dtype=np.float64)
+        events = torch.from_numpy(np.array(rows[:, : self._width]))
+        seen = [np.asarray(f(events), dtype=np.float64).reshape(len(rows), -1) for f in self._observables.values()]
+        return np.concatenate([rows, *seen], axis=1)
 
 
 def _conditions_of(learnt: Part, n: int, seed: int) -> Dataset | None:

@@ -26,16 +26,24 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self
 
 from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.random import child_seed
 from reverie.core.typed_files import rebuilt
+from reverie.experiment.folder import lock_file
+
+if TYPE_CHECKING:
+    from optuna import Trial
+    from optuna.trial import FrozenTrial
 
 __all__ = ["Slot", "Study", "Task", "Worker", "is_alive", "living", "optuna_library"]
 
+JOURNAL = "journal.jsonl"
 _BEAT, _SILENCE = 10.0, 120.0  # seconds
+_FIRST_COMPARED = 5  # finished trials before the median rule is asked
+_MOST_DEATHS = 3  # of the processes that try one slot
 
 
 class Worker:
@@ -43,8 +51,8 @@ class Worker:
 
     Parameters
     ----------
-    folder : shared folder; signs of life are kept in its ``workers``.
-    beat : seconds between two touches.
+    folder : Shared folder; signs of life are kept in its ``workers``.
+    beat : Seconds between two touches.
     """
 
     def __init__(self, folder: Path, *, beat: float = _BEAT) -> None:
@@ -55,14 +63,12 @@ class Worker:
     def __enter__(self) -> Self:
         self._path.parent.mkdir(exist_ok=True)
         self._file = open(self._path, "w", encoding="utf-8")
-        _lock(self._file.fileno(), wait=True)  # one who looks whether it is free holds it for a moment
+        lock_file(self._file.fileno(), wait=True)  # one who looks whether it is free holds it for a moment
         self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
         self._path.unlink(missing_ok=True)
@@ -79,10 +85,14 @@ def is_alive(folder: Path, name: str, *, silence: float = _SILENCE) -> bool:
     path = folder / "workers" / name
     try:
         with open(path, encoding="utf-8") as file:
-            is_free = _lock(file.fileno()) if name.split(".")[0] == _host() else None
+            is_free = lock_file(file.fileno()) if name.split(".")[0] == _host() else None
             if is_free is not None:
                 return not is_free
-            return _now(path.parent) - os.fstat(file.fileno()).st_mtime < silence
+            clock = path.with_name(f".clock-{os.getpid()}")  # that of the file system may not be that of this machine
+            clock.touch()
+            now = clock.stat().st_mtime
+            clock.unlink(missing_ok=True)
+            return now - os.fstat(file.fileno()).st_mtime < silence
     except OSError:
         return False
 
@@ -97,42 +107,8 @@ def _host() -> str:
     return socket.gethostname().split(".")[0] or "host"
 
 
-def _now(folder: Path) -> float:
-    """Return the time by the clock of the file system, which may not be that of this machine."""
-    mark = folder / f".clock-{os.getpid()}"
-    mark.touch()
-    now = mark.stat().st_mtime
-    mark.unlink(missing_ok=True)
-    return now
-
-
-def _lock(descriptor: int, *, wait: bool = False) -> bool | None:
-    """Take the lock of an open file; False if another process holds it, None where there are no locks."""
-    try:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        return None
-    return True
-
-
-JOURNAL = "journal.jsonl"
-_FIRST_COMPARED = 5  # finished trials before the median rule is asked
-_MOST_DEATHS = 3  # of the processes that try one slot
-_DIED, _GIVEN_BACK = "died", "given back"
-
-
-def optuna_library() -> Any:
-    """Return Optuna, with its log silenced.
-
-    Raises
-    ------
-    MissingDependencyError
-        Names the extra that installs it.
-    """
+def optuna_library() -> ModuleType:
+    """Return Optuna, with its log silenced; without it a `MissingDependencyError` names the extra that installs it."""
     try:
         import optuna
     except ImportError:
@@ -149,7 +125,7 @@ class Slot:
     ----------
     number : Number of the slot.
     state : "running", "done", "stopped" or "failed".
-    value : its score, small is good, inf for a training that diverged; nan unless it is done.
+    value : Its score, small is good, inf for a training that diverged; nan unless it is done.
     notes : Facts that were written down with its end.
     """
 
@@ -159,45 +135,22 @@ class Slot:
     notes: Mapping[str, Any]
 
 
+@dataclass
 class Task:
-    """A claimed slot: what is proposed, and the ways to end it.
+    """A claimed slot: its number, the proposed options (none without a search), and the trial of Optuna behind it."""
 
-    Attributes
-    ----------
-    number : Number of the slot.
-    values : proposed options, empty without a search.
-    """
-
-    def __init__(self, study: "Study", trial: Any, number: int, values: Mapping[str, Any]) -> None:
-        self.number, self.values = number, values
-        self._study, self._trial, self._reported = study, trial, -1
-
-    def done(self, value: float, **notes: Any) -> None:
-        """Tell the score, inf for a training that diverged."""
-        self._study.tell(self._trial, "done", value, notes)
-
-    def stopped(self, **notes: Any) -> None:
-        """Tell that the median rule stopped it."""
-        self._study.tell(self._trial, "stopped", None, notes)
-
-    def failed(self, **notes: Any) -> None:
-        """Tell that it could not be tried."""
-        self._study.tell(self._trial, "failed", None, notes)
-
-    def give_back(self) -> None:
-        """Leave the slot to whoever comes next."""
-        self._study.tell(self._trial, _GIVEN_BACK, None, {})
+    number: int
+    values: Mapping[str, Any]
+    trial: "Trial"
+    reported: int = -1  # the last step at which a value was noted
 
     def is_worse(self, value: float, step: int) -> bool:
         """Note a value of the training at a step and tell whether it is worse than half of the others there."""
-        if step <= self._reported:  # training went back
+        if step <= self.reported:  # training went back
             return False
-        self._reported = step
-        self._trial.report(value, step)
-        return bool(self._trial.should_prune())
-
-
-Suggest = Callable[[Any, int], Mapping[str, Any]]
+        self.reported = step
+        self.trial.report(value, step)
+        return bool(self.trial.should_prune())
 
 
 class Study:
@@ -228,32 +181,69 @@ class Study:
         *,
         worker: Worker | None = None,
         seed: int = 0,
-        suggest: Suggest | None = None,
+        suggest: Callable[["Trial", int], Mapping[str, Any]] | None = None,
         first: Mapping[str, Any] | None = None,
         warm_up: int = 0,
     ) -> None:
         self._optuna, self._folder, self._worker = optuna_library(), folder, worker
         self._seed, self._suggest, self._first = seed, suggest or (lambda trial, number: {}), dict(first or {})
-        with self._turn():
-            self._study = self._opened(name, warm_up)
+        self._states, optuna, path = self._optuna.trial.TrialState, self._optuna, folder / JOURNAL
+        with self._turn("turn"), self._reading():
+            backend = optuna.storages.journal.JournalFileBackend(str(path))
+            with self._turn(JOURNAL), open(path, "rb+") as file:
+                content = file.read()
+                file.truncate(content.rfind(b"\n") + 1)  # a full disk or a crash has left the last line unfinished
+            self._study = optuna.create_study(
+                study_name=name,
+                storage=optuna.storages.JournalStorage(backend),
+                load_if_exists=True,
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=_FIRST_COMPARED, n_warmup_steps=warm_up),
+            )
 
     def claim(self, n: int) -> Task | None:
         """Return a task among the slots 0 ... n - 1, or None when all are done or at work."""
         if self._worker is None:
             raise InputError("Expected a worker that claims tasks, got none. Open the study with worker=.")
         while True:
-            with self._turn():
-                self._bury()
+            with self._turn("turn"):
+                self._free_slots_of_the_dead()
                 trials = self._trials()
-                taken = {number for number, trial in trials.items() if _state(trial) != "lost"}
-                free = next((number for number in range(n) if number not in taken), None)
-                if free is None:
+                number = next((k for k in range(n) if k not in trials or _state(trials[k]) == "lost"), None)
+                if number is None:
                     return None
-                task, deaths = self._asked(free, trials.get(free)), self._deaths(free)
+                lost = trials.get(number)
+                if number == 0 or lost is not None:
+                    self._study.enqueue_trial(self._first if lost is None or number == 0 else dict(lost.params))
+                sampler_seed = child_seed(self._seed, "sampler", number) % 2**32
+                self._study.sampler = self._optuna.samplers.TPESampler(seed=sampler_seed)
+                trial = self._study.ask()
+                trial.set_user_attr("slot", number)
+                trial.set_user_attr("worker", self._worker.name)
+                task = Task(number, self._suggest(trial, number), trial)
+                failed = self._study.get_trials(deepcopy=False, states=(self._states.FAIL,))
+                deaths = sum(t.user_attrs.get("slot") == number and "ended" not in t.user_attrs for t in failed)
             if deaths < _MOST_DEATHS:
                 return task
             why = f"Its process was killed {deaths} times, perhaps for want of memory."
-            task.failed(options=dict(task.values), why=why, seconds=0.0)
+            self.tell(task, "failed", options=dict(task.values), why=why, seconds=0.0)
+
+    def tell(self, task: Task, state: str, value: float | None = None, **notes: object) -> None:
+        """Write down how a task ended, unless its process was taken for dead and another has it now.
+
+        Parameters
+        ----------
+        task : The task.
+        state : "done", with its score as `value`, inf for a training that diverged; "stopped" by the median rule;
+            "failed", which could not be tried; "given back", to whoever comes next.
+        value : The score.
+        notes : Facts to write down with it.
+        """
+        ending = {"done": self._states.COMPLETE, "stopped": self._states.PRUNED}.get(state, self._states.FAIL)
+        with self._turn("turn"):
+            if self._study.get_trials(deepcopy=False)[task.trial.number].state == self._states.RUNNING:
+                task.trial.set_user_attr("notes", notes)
+                task.trial.set_user_attr("ended", state)
+                self._study.tell(task.trial, value, state=ending)
 
     def is_done(self, n: int) -> bool:
         """Tell whether the slots 0 ... n - 1 have all ended."""
@@ -267,66 +257,24 @@ class Study:
             for number, trial in sorted(self._trials().items()):
                 state = _state(trial)
                 if state != "lost":
-                    value = float(trial.value) if state == "done" else math.nan
+                    value = float(trial.value) if state == "done" and trial.value is not None else math.nan
                     slots.append(Slot(number, state, value, dict(trial.user_attrs.get("notes", {}))))
         return slots
 
-    def tell(self, trial: Any, state: str, value: float | None, notes: Mapping[str, Any]) -> None:
-        """Write down how a trial ended, unless its process was taken for dead and another has it now."""
-        states = self._optuna.trial.TrialState
-        ending = {"done": states.COMPLETE, "stopped": states.PRUNED}.get(state, states.FAIL)
-        with self._turn():
-            if self._study.get_trials(deepcopy=False)[trial.number].state != states.RUNNING:
-                return
-            trial.set_user_attr("notes", dict(notes))
-            trial.set_user_attr("ended", state)
-            self._study.tell(trial, value, state=ending)
-
-    def _asked(self, number: int, lost: Any) -> Task:
-        """Return the task of a free slot; `lost` is the trial that had it, if any."""
-        if number == 0 or lost is not None:
-            self._study.enqueue_trial(dict(lost.params) if number else self._first)
-        self._study.sampler = self._optuna.samplers.TPESampler(seed=child_seed(self._seed, "sampler", number) % 2**32)
-        trial = self._study.ask()
-        trial.set_user_attr("slot", number)
-        trial.set_user_attr("worker", "" if self._worker is None else self._worker.name)
-        return Task(self, trial, number, self._suggest(trial, number))
-
-    def _bury(self) -> None:
-        """Take their slots from processes that have died."""
-        states = self._optuna.trial.TrialState
-        for trial in self._study.get_trials(deepcopy=False, states=(states.RUNNING, states.WAITING)):
+    def _free_slots_of_the_dead(self) -> None:
+        for trial in self._study.get_trials(deepcopy=False, states=(self._states.RUNNING, self._states.WAITING)):
             name = trial.user_attrs.get("worker")
             if name is None or not is_alive(self._folder, name):
-                if trial.state == states.WAITING:  # its process died between queueing it and taking it
+                if trial.state == self._states.WAITING:  # its process died between queueing it and taking it
                     self._study.ask()
-                self._study.tell(trial.number, state=states.FAIL)
+                self._study.tell(trial.number, state=self._states.FAIL)
                 if name is not None:
                     (self._folder / "workers" / name).unlink(missing_ok=True)
 
-    def _deaths(self, number: int) -> int:
-        """Return how many processes have died of a slot."""
-        finished = self._study.get_trials(deepcopy=False, states=(self._optuna.trial.TrialState.FAIL,))
-        return sum(t.user_attrs.get("slot") == number and "ended" not in t.user_attrs for t in finished)
-
-    def _trials(self) -> dict[int, Any]:
+    def _trials(self) -> dict[int, "FrozenTrial"]:
         """Return the last trial of each slot."""
         trials = self._study.get_trials(deepcopy=False)
         return {trial.user_attrs["slot"]: trial for trial in trials if "slot" in trial.user_attrs}
-
-    def _opened(self, name: str, warm_up: int) -> Any:
-        optuna, path = self._optuna, self._folder / JOURNAL
-        with self._reading():
-            backend = optuna.storages.journal.JournalFileBackend(str(path))
-            with self._turn(path):
-                _mend(path)
-            storage = optuna.storages.JournalStorage(backend)
-            return optuna.create_study(
-                study_name=name,
-                storage=storage,
-                load_if_exists=True,
-                pruner=optuna.pruners.MedianPruner(n_startup_trials=_FIRST_COMPARED, n_warmup_steps=warm_up),
-            )
 
     def _reading(self) -> AbstractContextManager[None]:
         """Word what Optuna says of a damaged journal."""
@@ -334,9 +282,9 @@ class Study:
         return rebuilt("the journal of a study", self._folder / JOURNAL, remedy=remedy, error=InputError)
 
     @contextmanager
-    def _turn(self, mark: Path | None = None) -> Iterator[None]:
-        """Keep the other processes waiting, by default those that claim; works on network file systems too."""
-        mark = mark or self._folder / "turn"
+    def _turn(self, name: str) -> Iterator[None]:
+        """Keep the other processes waiting that ask for the lock `name`; works on network file systems too."""
+        mark = self._folder / name
         mark.touch()
         lock = self._optuna.storages.journal.JournalFileSymlinkLock(str(mark))
         lock.acquire()
@@ -346,21 +294,9 @@ class Study:
             lock.release()
 
 
-def _state(trial: Any) -> str:
+def _state(trial: "FrozenTrial") -> str:
     """Return "running", "done", "stopped", "failed", or "lost" for a slot that is free again."""
     if not trial.state.is_finished():
         return "running"
-    ended = trial.user_attrs.get("ended", _DIED)
-    return "lost" if ended in (_DIED, _GIVEN_BACK) else ended
-
-
-def _mend(path: Path) -> None:
-    """Cut off a last line that a full disk or a crash has left unfinished."""
-    if path.stat().st_size == 0:
-        return
-    with open(path, "rb+") as file:
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) != b"\n":
-            file.seek(0)
-            content = file.read()
-            file.truncate(content.rfind(b"\n") + 1)
+    ended = trial.user_attrs.get("ended", "given back")  # without a word its process has died
+    return "lost" if ended == "given back" else ended

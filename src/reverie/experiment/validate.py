@@ -17,7 +17,7 @@ from reverie.experiment.config import RunConfig, parse_columns, parse_duration
 from reverie.experiment.datasets import open_data, recoded
 from reverie.experiment.folder import RunFolder, write_json
 from reverie.experiment.inputs import Inputs, Part, drawn_from, joined, joint_names, joint_rows
-from reverie.experiment.progress import StageProgress
+from reverie.experiment.progress import Progress
 from reverie.experiment.report import drawable
 from reverie.explore import kmeans
 from reverie.models.base import GenerativeModel
@@ -41,20 +41,9 @@ def validate_samples(
 ) -> ValidationResult:
     """Compare the samples of a run with its held-out data and write `validation.json`.
 
-    With conditions, rows of events and conditions are compared: the joint law.
-
-    Parameters
-    ----------
-    folder, config, inputs : The run: its folder, its configuration and its data.
-    samples : Generated events, with the conditions that they were drawn at.
-    max_time : Most time for the tests; None takes that of `config`, and without one the time of training and a minute.
-    executor : Workers that share the tests, or None.
-    quiet : Whether to show no progress.
-
-    Raises
-    ------
-    InputError
-        When the real events cannot be compared, since some weights are negative.
+    With conditions, rows of events and conditions are compared: the joint law. Without `max_time` the tests take at
+    most that of `config`, and without one the time of training and a minute. Real events that cannot be compared, since
+    some weights are negative, are an `InputError`. `executor` gives workers that share the tests.
     """
     if inputs.unvalidated:
         raise InputError(inputs.unvalidated)
@@ -67,7 +56,7 @@ def validate_samples(
     budget = parse_duration(max_time or config.validation_time)
     if budget is None:
         budget = folder.read_json("status.json", {}).get("training", {}).get("seconds", 0.0) + _MORE_THAN_TRAINING
-    with StageProgress("validating", budget=budget, quiet=quiet) as bar:
+    with Progress("validating", budget=budget, quiet=quiet) as bar:
         result = validate(
             joint_rows(inputs, inputs.held_out),
             joined(inputs, samples.events.values, conditions),
@@ -77,7 +66,7 @@ def validate_samples(
             observables=observables,
             random_state=child_seed(config.seed, "validation") % 2**31,
             max_time=budget,
-            progress=bar.update,
+            progress=bar.stage,
             executor=executor,
         )
     write_json(folder / "validation.json", result.to_json())
@@ -143,7 +132,12 @@ def validate_files(
     others = {}
     for what, path in paths.items():
         if path is not None:
-            other = _open_like(first, path, columns=columns, weights=weights, drop_missing=drop_missing)
+            try:
+                other = open_data(path, columns=columns, weights=weights, drop_missing=drop_missing)
+            except UnknownNameError:  # generated events need not have the column of the weights
+                if weights is None:
+                    raise
+                other = open_data(path, columns=columns or ",".join(first.names), drop_missing=drop_missing)
             _check_alike(first, other, real, path)
             others[what] = Dataset(recoded(other, first.schema), schema=first.schema, weights=other.weights)
     functions = observables_of(first.schema, names=parse_columns(observables) or ())
@@ -156,11 +150,26 @@ def validate_files(
         known = others.get("train", others.get("calibration", first))
         options["modes"] = kmeans(drawn_from(known, seed), modes or None, random_state=seed).predict
     options |= {"observables": functions, "random_state": seed, "max_time": parse_duration(max_time)}
-    with StageProgress("validating", budget=options["max_time"], quiet=quiet) as bar:
-        result = validate(first, **others, progress=bar.update, **options)
+    with Progress("validating", budget=options["max_time"], quiet=quiet) as bar:
+        result = validate(first, **others, progress=bar.stage, **options)
     if out is not None:
-        title = f"{Path(generated).name} against {Path(real).name}"
-        _write_results(Path(out), drawn_from(first, seed), drawn_from(others["generated"], seed), result, title)
+        from reverie.report import write
+
+        columns_of, drawn = first.schema.columns, [drawn_from(x, seed) for x in (first, others["generated"])]
+        write_json(Path(out) / "validation.json", result.to_json())
+        write(
+            Path(out) / "report.html",
+            None,
+            result,
+            title=f"{Path(generated).name} against {Path(real).name}",
+            real=drawable(drawn[0].values),
+            real_weights=drawn[0].weights,
+            generated=drawable(drawn[1].values),
+            names=first.schema.names,
+            units=[column.unit for column in columns_of],
+            kinds=[column.kind for column in columns_of],
+            references=[(key, BIBLIOGRAPHY[key]) for key in result.references],
+        )
     return result
 
 
@@ -192,44 +201,14 @@ def observables_of(schema: Schema, names: Sequence[str] = (), shown: Any = ()) -
     return functions
 
 
-def _open_like(first: Dataset, path: str, *, columns: str | None, weights: str | None, drop_missing: bool) -> Dataset:
-    """Open a file; generated events need not have the column of the weights."""
-    try:
-        return open_data(path, columns=columns, weights=weights, drop_missing=drop_missing)
-    except UnknownNameError:
-        if weights is None:
-            raise
-        return open_data(path, columns=columns or ",".join(first.names), drop_missing=drop_missing)
-
-
 def _check_alike(first: Dataset, other: Dataset, real: str, path: str) -> None:
-    if tuple(first.event_shape) != tuple(other.event_shape):
-        raise InputError(
-            f"Expected samples of shape {tuple(first.event_shape)} in {path!r}, as in {real!r}, got "
-            f"{tuple(other.event_shape)}. Choose columns with --columns."
-        )
-    if list(first.names) != list(other.names):
-        raise InputError(
-            f"Expected the columns {', '.join(first.names[:8])} in {path!r}, as in {real!r}, got "
-            f"{', '.join(other.names[:8])}. Choose columns with --columns."
-        )
-
-
-def _write_results(folder: Path, real: Dataset, generated: Dataset, result: ValidationResult, title: str) -> None:
-    from reverie.report import write
-
-    write_json(folder / "validation.json", result.to_json())
-    schema = real.schema
-    write(
-        folder / "report.html",
-        None,
-        result,
-        title=title,
-        real=drawable(real.values),
-        real_weights=real.weights,
-        generated=drawable(generated.values),
-        names=schema.names,
-        units=[column.unit for column in schema.columns],
-        kinds=[column.kind for column in schema.columns],
-        references=[(key, BIBLIOGRAPHY[key]) for key in result.references],
+    shapes, names = (first.event_shape, other.event_shape), (list(first.names), list(other.names))
+    if tuple(shapes[0]) != tuple(shapes[1]):
+        differs = f"samples of shape {tuple(shapes[0])}", str(tuple(shapes[1]))
+    elif names[0] != names[1]:
+        differs = f"the columns {', '.join(names[0][:8])}", ", ".join(names[1][:8])
+    else:
+        return
+    raise InputError(
+        f"Expected {differs[0]} in {path!r}, as in {real!r}, got {differs[1]}. Choose columns with --columns."
     )
