@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from reverie.cli.options import Options
 from reverie.core.errors import InputError
@@ -39,7 +38,7 @@ def options() -> Options:
     parser.flag("lecture", "Write the figures of the lecture on many dimensions and ensembles into --out.")
     add("--max-rows", "More rows are cut at random.", int, 20_000)
     parser.flag("drop-missing", "Leave out rows with NaN or infinite entries.")
-    add("--seed", "Root of all randomness.", int, 0)
+    add("--seed", "Root of all randomness.", int, 0, least=(0, "Try --seed 0."))
     add("--out", "Folder for exploration.json and exploration.html.")
     parser.flag("json", "Print JSON.")
     return parser
@@ -48,12 +47,17 @@ def options() -> Options:
 def main(argv: Sequence[str]) -> int:
     """Run the verb and return the exit code."""
     values = options().parse(argv)
-    _check(values)
+    if values.lecture and values.out is None:
+        raise InputError("Expected --out DIR beside --lecture, got none. Name a folder for the figures.")
+    if values.standardise and values.no_standardise:
+        raise InputError("Expected --standardise or --no-standardise, got both. Leave one of them out.")
     if values.lecture:
         from reverie.experiment.lecture import write_lecture
 
         print("\n".join(write_lecture(values.out, seed=values.seed)))
         return 0
+    if values.data is None:
+        raise InputError("Expected a file or a name of the catalogue, got nothing. Write: reverie explore DATA")
     from reverie.experiment.explore import explore_covariance, explore_data, write
 
     if values.covariance:
@@ -75,14 +79,3 @@ def _say(stage: str) -> None:
     """Tell a person who watches what is going on."""
     if sys.stderr.isatty():
         print(f"{stage} ...", file=sys.stderr)
-
-
-def _check(values: Any) -> None:
-    if values.lecture and values.out is None:
-        raise InputError("Expected --out DIR beside --lecture, got none. Name a folder for the figures.")
-    if values.data is None and not values.lecture:
-        raise InputError("Expected a file or a name of the catalogue, got nothing. Write: reverie explore DATA")
-    if values.standardise and values.no_standardise:
-        raise InputError("Expected --standardise or --no-standardise, got both. Leave one of them out.")
-    if values.seed < 0:
-        raise InputError(f"Expected --seed to be an integer >= 0, got {values.seed}. Try --seed 0.")

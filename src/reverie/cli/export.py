@@ -24,17 +24,13 @@ def options() -> Options:
             "reverie export runs/z --to onnx -o muons.onnx",
             "reverie export runs/z --to pt2 -o muons.pt2",
         ),
+        needs="Expected a run folder, got nothing. Write: reverie export runs/x --to onnx",
     )
-    parser.option(
-        "--to",
-        "Format: onnx (for ONNX Runtime) or pt2 (for torch.export.load); by default that of the file, else onnx.",
-    )
+    text = "Format: onnx (for ONNX Runtime) or pt2 (for torch.export.load); by default that of the file, else onnx."
+    parser.option("--to", text)
     parser.option("-o --out", "File, .onnx or .pt2; by default RUN/model.onnx.")
-    parser.option(
-        "--tolerance",
-        "Largest difference from the model, relative to a value or the spread of its column; 1e-5.",
-        float,
-    )
+    text = "Largest difference from the model, relative to a value or the spread of its column; 1e-5."
+    parser.option("--tolerance", text, float)
     parser.flag("overwrite", "Replace the files if they are there.")
     return parser
 
@@ -42,13 +38,17 @@ def options() -> Options:
 def main(argv: Sequence[str]) -> int:
     """Run the verb and return the exit code."""
     values = options().parse(argv)
-    if values.run is None:
-        raise InputError("Expected a run folder, got nothing. Write: reverie export runs/x --to onnx")
     if not Path(values.run).is_dir():
         raise InputError(f"Expected a run folder or a saved model, got {values.run!r}, which does not exist.")
     if values.tolerance is not None and not values.tolerance > 0:
         raise InputError(f"Expected --tolerance to be a number > 0, got {values.tolerance:g}. Try --tolerance 1e-5.")
-    to = _format(values.to, values.out)
+    to = values.to or Path(values.out or "").suffix.removeprefix(".") or _FORMATS[0]
+    if to not in _FORMATS:
+        raise UnknownNameError("format", to, _FORMATS)
+    if values.out is not None and Path(values.out).suffix != f".{to}":
+        raise InputError(
+            f"Expected a file name that ends in .{to} for --to {to}, got {values.out!r}. Change one of the two."
+        )
     out = Path(values.out or Path(values.run) / f"model.{to}")
     for file in (out, Path(f"{out}.parity.json")):
         if file.exists() and not values.overwrite:
@@ -61,15 +61,3 @@ def main(argv: Sequence[str]) -> int:
     print(f"graph: {exported.path}")
     print(f"parity: {exported.parity_path}: {exported.parity}")
     return 0
-
-
-def _format(to: str | None, out: str | None) -> str:
-    """Return the format that `--to` or the suffix of the file names."""
-    if to is None:
-        suffix = Path(out or "").suffix.removeprefix(".")
-        to = suffix or _FORMATS[0]
-    if to not in _FORMATS:
-        raise UnknownNameError("format", to, _FORMATS)
-    if out is not None and Path(out).suffix != f".{to}":
-        raise InputError(f"Expected a file name that ends in .{to} for --to {to}, got {out!r}. Change one of the two.")
-    return to

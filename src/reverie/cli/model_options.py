@@ -36,23 +36,22 @@ MODEL_NAMES = tuple(model_names())
 
 @dataclass(frozen=True)
 class RunCall:
-    """What the command line asked for: the configuration, the folder, and how to go about it."""
+    """What the command line asked for: its values, the configuration, the folder, and how to go about it."""
 
+    values: Namespace
     config: RunConfig
     out: Path
     how: dict[str, Any]
-    seeds: int | None = None
-    workers: int | None = None
 
-    def start(self, stages: Sequence[str]) -> int:
-        """Start the run, or one for each of several seeds; return the exit code."""
-        if self.seeds is None:
+    def start(self, **stages: Sequence[str]) -> int:
+        """Start the run, or one for each of several seeds, with all stages by default; return the exit code."""
+        if self.values.seeds is None:
             from reverie.experiment.run import start
 
-            return start(self.config, self.out, stages=stages, **self.how)
+            return start(self.config, self.out, **stages, **self.how)
         from reverie.experiment.seeds import run_seeds
 
-        return run_seeds(self.config, self.out, self.seeds, workers=self.workers, stages=stages, **self.how)
+        return run_seeds(self.config, self.out, self.values.seeds, workers=self.values.workers, **stages, **self.how)
 
 
 def run_options(
@@ -65,13 +64,10 @@ def run_options(
     options = Options(verb, about, words=("model.name", "data"), usage=usage, examples=examples)
     options.option("--out", "Run folder; runs/DATA-MODEL by default.")
     options.option("--config", "YAML file of values; options override them.")
-    options.add_fields(RunConfig)
+    options.add_run()
     if with_seeds:
-        options.option(
-            "--seeds",
-            "Number of runs that differ in nothing but the seed: FOLDER/seed-0, ...; again carries them on.",
-            int,
-        )
+        text = "Number of runs that differ in nothing but the seed: FOLDER/seed-0, ...; again carries them on."
+        options.option("--seeds", text, int)
         options.option("--workers", "Runs at a time with --seeds; by default one per core.", int)
     options.flag("overwrite", "Replace the run that is in the folder.")
     options.flag("print-config", "Print the resolved configuration and stop.")
@@ -93,46 +89,32 @@ def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> 
     InputError
         One sentence: what is missing, unknown or unusable.
     """
-    name = _model_name(options(None), argv)
-    parser = options(name)
+    words = options(None).peek(argv, more=model_parameters)
+    name = words.get("model.name")
+    if name is None and words.get("config"):
+        model = read_yaml(words["config"]).get("model")
+        name = model.get("name") if isinstance(model, dict) else model
+    parser = options(None if name is None else registered_name(str(name)))
     values = parser.parse(argv)
     if not values.model.name or not values.data:
-        missing = "a model and data" if not values.model.name else "data"
-        command = parser.prog if name else f"{parser.prog} gan"
+        missing = "data" if values.model.name else "a model and data"
+        command = parser.prog if name is not None else f"{parser.prog} gan"
         raise InputError(
             f"Expected {missing}, got nothing of that kind. Write: {command} DATA "
             "--out runs/x (DATA is a path, or a name from 'reverie data list')."
         )
-    config = _config(values)
-    if "seeds" in values and values.workers is not None and values.seeds is None:
+    content = {f.name: values[f.name] for f in fields(RunConfig) if f.name != "model"}
+    if looks_like_path(content["data"]):
+        content["data"] = str(Path(content["data"]).absolute())  # the run can be resumed from elsewhere
+    condition = content["condition"]
+    if condition is not None and looks_like_path(condition) and Path(condition).is_file():
+        content["condition"] = str(Path(condition).absolute())
+    config = RunConfig(**content, model=values.model.as_dict())
+    if values.get("workers") is not None and "seeds" in values and values.seeds is None:
         raise InputError("Expected --seeds N with --workers: one run is one process. Try --seeds 4.")
     if values.print_config:
         print(config.to_yaml(), end="")
         return None
     out = Path(values.out or f"runs/{Path(config.data).name.split('.')[0]}-{config.model_name}")
     command = shlex.join([*parser.prog.split()[:2], *argv])
-    how = {"overwrite": values.overwrite, "quiet": values.quiet, "command": command}
-    return RunCall(config, out, how, values.get("seeds"), values.get("workers"))
-
-
-def _model_name(options: Options, argv: Sequence[str]) -> str | None:
-    """Return the registered name of the model that `argv` or its configuration file names."""
-    words = options.peek(argv, more=model_parameters)
-    name = words.get("model.name")
-    if name is None and words.get("config"):
-        model = read_yaml(words["config"]).get("model")
-        name = model.get("name") if isinstance(model, dict) else model
-    if name is None:
-        return None
-    return registered_name(str(name))
-
-
-def _config(values: Namespace) -> RunConfig:
-    names = [f.name for f in fields(RunConfig) if f.name != "model"]
-    content = {name: values[name] for name in names}
-    if looks_like_path(content["data"]):
-        content["data"] = str(Path(content["data"]).absolute())  # the run can be resumed from elsewhere
-    condition = content["condition"]
-    if condition is not None and looks_like_path(condition) and Path(condition).is_file():
-        content["condition"] = str(Path(condition).absolute())
-    return RunConfig(**content, model=values.model.as_dict())
+    return RunCall(values, config, out, {"overwrite": values.overwrite, "quiet": values.quiet, "command": command})

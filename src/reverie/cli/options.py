@@ -11,16 +11,18 @@ import json
 import re
 import shutil
 from argparse import SUPPRESS, Action, HelpFormatter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
 from reverie.core.errors import InputError, nearest
-from reverie.experiment.config import flatten, parameter_texts, read_yaml
+from reverie.experiment.config import RunConfig, flatten, parameter_texts, read_yaml
 
 __all__ = ["Options", "split_names"]
+
+_NAMES = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "tuple": "a list"}
 
 
 class Options(ArgumentParser):
@@ -33,39 +35,57 @@ class Options(ArgumentParser):
     words : Names of the words without dashes, in order, such as ("model.name", "data").
     usage : The words as the help shows them, such as "MODEL DATA".
     examples : Commands shown below the help.
+    needs : What is said, before "got nothing", where the first word is missing; "" where it may be.
     """
 
     def __init__(
-        self, verb: str, about: str, *, words: Sequence[str] = (), usage: str = "", examples: Sequence[str] = ()
+        self,
+        verb: str,
+        about: str,
+        *,
+        words: Sequence[str] = (),
+        usage: str = "",
+        examples: Sequence[str] = (),
+        needs: str = "",
     ) -> None:
         shown = f"reverie {verb} {usage} [options]".replace("  ", " ")
         super().__init__(prog=f"reverie {verb}", usage=shown, description=about, exit_on_error=False)
-        self.words, self.examples = tuple(words), tuple(examples)
+        self.words, self.examples, self.needs = tuple(words), tuple(examples), needs
         self._lists: set[str] = set()
+        self._least: dict[str, tuple[str, int, str]] = {}
         self._preset: Callable[[str], Mapping[str, Any]] | None = None
         for word in self.words:
             self.add_argument(f"--{word}", type=str | None, default=None, help=SUPPRESS)
 
-    def option(self, names: str, text: str, kind: Any = str, default: Any = None) -> None:
-        """Add an option with a value of a kind; without a default it may be absent. `names` may be "-o --out"."""
-        self.add_argument(*names.split(), type=kind | None if default is None else kind, default=default, help=text)
+    def option(
+        self, names: str, text: str, kind: Any = str, default: object = None, *, least: tuple[int, str] | None = None
+    ) -> None:
+        """Add an option with a value of a kind; without a default it may be absent.
 
-    def flag(self, name: str, text: str, *more: str) -> None:
+        `names` may be "-o --out". `least` is the smallest number, 0 or 1, and what to do about a smaller one.
+        """
+        flags = names.split()
+        self.add_argument(*flags, type=kind | None if default is None else kind, default=default, help=text)
+        if least is not None:
+            self._least[flags[-1][2:].replace("-", "_")] = (flags[0], *least)
+
+    def flag(self, name: str, text: str) -> None:
         """Add an option without a value."""
-        self.add_argument(*more, f"--{name}", action="store_true", help=text)
+        self.add_argument(f"--{name}", action="store_true", help=text)
 
-    def add_fields(self, config: type, *names: str) -> None:
-        """Add one option for each field of the dataclass `config` (or for `names`), help from its docstring."""
-        texts = parameter_texts(config)
-        for f in fields(config):
-            if f.name in self.words or (names and f.name not in names) or f.name == "model":
+    def add_run(self) -> None:
+        """Add one option for each field of `RunConfig` but the model and the words, help from its docstring."""
+        texts = parameter_texts(RunConfig)
+        for f in fields(RunConfig):
+            if f.name in self.words or f.name == "model":
                 continue
-            option, text = "--" + f.name.replace("_", "-"), texts.get(f.name, "")
+            name, text = f.name.replace("_", "-"), texts.get(f.name, "")
             if f.type is bool:
-                self.flag(option[2:], text)
+                self.flag(name, text)
             else:
-                default = None if f.default is MISSING else f.default
-                self.add_argument(option, type=f.type, default=default, help=text)
+                self.add_argument(
+                    f"--{name}", type=f.type, default=None if f.default is MISSING else f.default, help=text
+                )
 
     def add_model(self, name: str, model: type) -> None:
         """Add one option for each argument of the constructor of `model`, except its seed, which is the run's."""
@@ -81,7 +101,7 @@ class Options(ArgumentParser):
 
     def add_presets(self, text: str, arguments: Callable[[str], Mapping[str, Any]]) -> None:
         """Add ``--preset``; `arguments` returns those of the model's constructor for a name, or raises."""
-        self.add_argument("--preset", type=str | None, default=None, help=text)
+        self.option("--preset", text)
         self._preset = arguments
 
     def parse(self, argv: Sequence[str]) -> Namespace:
@@ -95,42 +115,50 @@ class Options(ArgumentParser):
         if any(word in ("-h", "--help") for word in argv):
             self.print_help()
             raise SystemExit(0)
-        options, config, preset = self._arranged(list(argv))
+        arranged, apart = self._arranged(argv)
         try:
-            if config is not None:
-                self._take_config(config)
-            if preset is not None:
-                self._take_preset(preset)
-            return self.parse_args(options)
+            if apart["--config"] is not None:
+                self._take_config(apart["--config"])
+            if apart["--preset"] is not None:
+                self._take_preset(apart["--preset"])
+            values = self.parse_args(arranged)
         except InputError:
             raise
         except Exception as error:  # jsonargparse raises several kinds
             self.error(str(error))
+        if self.needs and not values[self.words[0]]:
+            raise InputError(self.needs)
+        for key, (name, least, remedy) in self._least.items():
+            if values[key] is not None and values[key] < least:
+                wanted = "> 0" if least else ">= 0"
+                raise InputError(f"Expected {name} to be an integer {wanted}, got {values[key]}. {remedy}")
+        return values
 
-    def peek(self, argv: Sequence[str], *, more: Callable[[], Collection[str]] = tuple) -> dict[str, str]:
+    def peek(self, argv: Sequence[str], *, more: Callable[[], Collection[str]]) -> dict[str, str]:
         """Return words and values in `argv`; options of a model, which is not known yet, may be misspelt.
 
         Parameters
         ----------
-        argv : the command line.
-        more : names of the options of all models, asked for when an option is none of these.
+        argv : The command line.
+        more : Returns the names of the options of all models; called when an option is none of these.
         """
-        rest, words, values = list(argv), list(self.words), {}
-        while rest:
-            token = rest.pop(0)
-            name, equals, value = token.partition("=")
-            if not token.startswith("-") or _is_number(token):
-                values[words.pop(0) if words else "more"] = token
-                continue
-            name, takes_value = (name, True) if name.startswith("--model.") else self._known(name, more)
-            if takes_value and not equals:
-                value = self._value(name, rest)
-            values[name.lstrip("-")] = value
+        words, values = list(self.words), {}
+        for name, value in self._tokens(argv, more):
+            key = name.lstrip("-") if name else words.pop(0) if words else "more"
+            values[key] = value or ""
         return values
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the one sentence that `message` of jsonargparse amounts to."""
-        raise InputError(f"{_sentence(message)} See: {self._help_command()}")
+        """Raise the one sentence that the lines of `message`, of jsonargparse, amount to: expected, got."""
+        key = re.search(r'key "([\w.]+)"', message)
+        types = re.findall(r"Expected an? (?:<class '(\w+)'>|([^\n]+?))(?:\. Got value|\n|$)", message)
+        got = re.search(r"(?:Got value|Given value): (.*)", message)
+        if key and got:
+            names = [_NAMES.get(name, name) for pair in types if (name := "".join(pair)) != "NoneType"]
+            wanted = " or ".join(dict.fromkeys(names)) or "another value"
+            option = key[1] if "." in key[1] else key[1].replace("_", "-")
+            raise InputError(f"Expected --{option} to be {wanted}, got {got[1]!r}. {self._see()}")
+        raise InputError(f"{' '.join(message.split()).rstrip('.')}. {self._see()}")
 
     def shows(self, action: Action) -> bool:
         """Tell whether the help shows an option: words without dashes and what jsonargparse adds are left out."""
@@ -149,24 +177,63 @@ class Options(ArgumentParser):
         examples = [f"  {example}" for example in self.examples]
         return formatter.format_help() + "\n".join(["\nexamples:", *examples, ""] if examples else [])
 
-    def _arranged(self, argv: list[str]) -> tuple[list[str], str | None, str | None]:
-        """Turn words into options, unify the spelling, take out file and preset, refuse unknown options."""
-        arranged, words = [], list(self.words)
+    def _arranged(self, argv: Sequence[str]) -> tuple[list[str], dict[str, str | None]]:
+        """Turn words into options and unify the spelling; file and preset stand apart."""
         apart: dict[str, str | None] = {"--config": None, "--preset": None}
-        while argv:
-            token = argv.pop(0)
-            if not token.startswith("-") or _is_number(token):
-                arranged.append(f"--{self._next_word(words, self._not_empty('a word', token))}={token}")
-                continue
-            name, equals, value = token.partition("=")
-            name, takes_value = self._known(name)
-            if takes_value:
-                value = self._not_empty(name, value) if equals else self._value(name, argv)
+        arranged, words = [], list(self.words)
+        for name, value in self._tokens(argv):
             if name in apart:
                 apart[name] = value
+            elif name:
+                arranged.append(name if value is None else f"{name}={self._as_list(name, value)}")
+            elif words:
+                arranged.append(f"--{words.pop(0)}={value}")
             else:
-                arranged.append(f"{name}={self._as_list(name, value)}" if takes_value else name)
-        return arranged, apart["--config"], apart["--preset"]
+                raise InputError(f"Expected nothing more than the options, got {value!r}. {self._see()}")
+        return arranged, apart
+
+    def _tokens(
+        self, argv: Sequence[str], more: Callable[[], Collection[str]] | None = None
+    ) -> Iterator[tuple[str, str | None]]:
+        """Yield each option as it is known with its value, None for a flag; of words the name is "".
+
+        Parameters
+        ----------
+        argv : The command line.
+        more : Returns names of further options with values, those of a model that is not known yet.
+        """
+        rest = list(argv)
+        while rest:
+            token = rest.pop(0)
+            if not token.startswith("-") or re.fullmatch(r"-\d+(\.\d+)?", token):
+                yield "", token if more else self._not_empty("a word", token)
+                continue
+            name, equals, value = token.partition("=")
+            takes_value = True
+            if not (more and name.startswith("--model.")):
+                name, takes_value = self._known(name, () if more is None else more)
+            if not takes_value:
+                yield name, None
+            elif equals:
+                yield name, value if more else self._not_empty(name, value)
+            elif rest and not rest[0].startswith("--"):
+                yield name, self._not_empty(name, rest.pop(0))
+            else:
+                raise InputError(f"Expected a value after {name}, got nothing. {self._see()}")
+
+    def _known(self, name: str, more: Collection[str] | Callable[[], Collection[str]]) -> tuple[str, bool]:
+        """Return the option as it is known and whether it takes a value; `more` are names of options with values."""
+        known = self._option_string_actions
+        plain = name[2:].replace("-", "_")
+        for spelling in (name, name.replace("_", "-"), f"--{plain}", f"--model.{plain}"):
+            if spelling in known:
+                return spelling, known[spelling].nargs != 0
+        more = more() if callable(more) else more
+        if plain in more:
+            return f"--model.{plain}", True
+        spellings = [n for n in known if n.startswith("--") and "print_" not in n] + [f"--{n}" for n in more]
+        hint = _meant(name.replace("_", "-"), spellings, "{}")
+        raise InputError(f"Unknown option {name}. {hint}{self._see()}")
 
     def _as_list(self, name: str, value: str) -> str:
         """Put what stands between commas, such as 100,100 or mass,delta_r, into the brackets of a YAML list."""
@@ -175,30 +242,6 @@ class Options(ArgumentParser):
         numbers = re.fullmatch(r"[-+.\deE]+(,\s*[-+.\deE]+)+", value) is not None
         return f"[{value}]" if numbers and name.startswith("--model.") else value
 
-    def _next_word(self, words: list[str], token: str) -> str:
-        if words:
-            return words.pop(0)
-        raise InputError(f"Expected nothing more than the options, got {token!r}. See: {self._help_command()}")
-
-    def _known(self, name: str, more: Callable[[], Collection[str]] = tuple) -> tuple[str, bool]:
-        """Return the option as it is known and whether it takes a value; `more` are names of options with values."""
-        known = self._option_string_actions
-        plain = name[2:].replace("-", "_")
-        for spelling in (name, name.replace("_", "-"), f"--{plain}", f"--model.{plain}"):
-            if spelling in known:
-                return spelling, known[spelling].nargs != 0
-        if plain in more():
-            return f"--model.{plain}", True
-        spellings = [n for n in known if n.startswith("--") and "print_" not in n] + [f"--{n}" for n in more()]
-        close = nearest(name.replace("_", "-"), spellings)
-        hint = f"Did you mean {close}? " if close else ""
-        raise InputError(f"Unknown option {name}. {hint}See: {self._help_command()}")
-
-    def _value(self, name: str, argv: list[str]) -> str:
-        if argv and (not argv[0].startswith("--")):
-            return self._not_empty(name, argv.pop(0))
-        raise InputError(f"Expected a value after {name}, got nothing. See: {self._help_command()}")
-
     def _not_empty(self, name: str, value: str) -> str:
         if value.strip():
             return value
@@ -206,17 +249,16 @@ class Options(ArgumentParser):
 
     def _take_config(self, path: str) -> None:
         """Let the values of the file `path` be the defaults, once they are checked."""
-        flat = flatten(read_yaml(path))
+        flat, content = flatten(read_yaml(path)), Namespace()
         preset = flat.pop("preset", None)
-        known = {action.dest for action in self._actions}
-        for key in flat:
-            if key not in known or key in ("help", "config", "model"):
-                close = nearest(key, known - {"help", "config", "model"})
-                hint = f"Did you mean {close!r}? " if close else ""
-                raise InputError(f"Unknown key {key!r} in {path!r}. {hint}See: {self._help_command()}")
+        known = {action.dest for action in self._actions} - {"help", "config", "model"}
+        for key, value in flat.items():
+            if key not in known:
+                raise InputError(f"Unknown key {key!r} in {path!r}. {_meant(key, known, '{!r}')}{self._see()}")
+            content[key] = value
         if preset is not None:
             self._take_preset(str(preset))
-        self.parse_object(_nested(flat))
+        self.parse_object(content)
         self.set_defaults(flat)
 
     def _take_preset(self, name: str) -> None:
@@ -226,8 +268,8 @@ class Options(ArgumentParser):
         values = {f"model.{key}": value for key, value in self._preset(name).items()}
         self.set_defaults({key: list(value) if isinstance(value, tuple) else value for key, value in values.items()})
 
-    def _help_command(self) -> str:
-        return f"{self.prog} --help"
+    def _see(self) -> str:
+        return f"See: {self.prog} --help"
 
 
 class _Formatter(HelpFormatter):
@@ -255,33 +297,6 @@ def split_names(text: str) -> list[str]:
     return [part.strip() for part in re.split(r",(?![^()]*\))", text) if part.strip()]
 
 
-def _is_number(token: str) -> bool:
-    return re.fullmatch(r"-\d+(\.\d+)?", token) is not None
-
-
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, value in flat.items():
-        *outer, last = key.split(".")
-        place = nested
-        for part in outer:
-            place = place.setdefault(part, {})
-        place[last] = value
-    return nested
-
-
-def _sentence(message: str) -> str:
-    """Turn the several lines of jsonargparse into: expected, got."""
-    key = re.search(r'key "([\w.]+)"', message)
-    types = re.findall(r"Expected an? (?:<class '(\w+)'>|([^\n]+?))(?:\. Got value|\n|$)", message)
-    got = re.search(r"(?:Got value|Given value): (.*)", message)
-    if key and got:
-        names = [_words(a or b) for a, b in types if (a or b) != "NoneType"]
-        wanted = " or ".join(dict.fromkeys(names)) or "another value"
-        return f"Expected --{key[1].replace('_', '-') if '.' not in key[1] else key[1]} to be {wanted}, got {got[1]!r}."
-    return " ".join(message.split()).rstrip(".") + "."
-
-
-def _words(name: str) -> str:
-    names = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "tuple": "a list"}
-    return names.get(name, name)
+def _meant(name: str, known: Iterable[str], form: str) -> str:
+    close = nearest(name, known)
+    return f"Did you mean {form.format(close)}? " if close else ""

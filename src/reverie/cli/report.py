@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from reverie.cli.options import Options
-from reverie.core.errors import InputError
 
 __all__ = ["main", "options"]
 
@@ -16,14 +15,13 @@ def options() -> Options:
         words=("run",),
         usage="RUN",
         examples=("reverie report runs/z",),
+        needs="Expected a run folder, got nothing. Write: reverie report runs/x",
     )
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb and return the exit code."""
     values = options().parse(argv)
-    if values.run is None:
-        raise InputError("Expected a run folder, got nothing. Write: reverie report runs/x")
     from reverie.experiment.folder import RunFolder
 
     RunFolder(values.run)  # a wrong folder is answered before torch is loaded

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from reverie.cli.options import Options
-from reverie.core.errors import InputError
 
 __all__ = ["main", "options"]
 
@@ -17,6 +16,7 @@ def options() -> Options:
         words=("run",),
         usage="RUN",
         examples=("reverie resume runs/z", "reverie resume runs/z --max-time 20m"),
+        needs="Expected a run folder, got nothing. Write: reverie resume runs/x",
     )
     parser.option(
         "--max-time",
@@ -29,8 +29,6 @@ def options() -> Options:
 def main(argv: Sequence[str]) -> int:
     """Run the verb and return the exit code."""
     values = options().parse(argv)
-    if values.run is None:
-        raise InputError("Expected a run folder, got nothing. Write: reverie resume runs/x")
     from reverie.experiment.folder import RunFolder
 
     RunFolder(values.run)  # a wrong folder is answered before torch is loaded

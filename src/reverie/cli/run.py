@@ -27,8 +27,4 @@ def options(model: str | None = None) -> Options:
 def main(argv: Sequence[str]) -> int:
     """Run the verb and return the exit code."""
     call = parse_run(options, argv)
-    if call is None:
-        return 0
-    from reverie.experiment.run import ALL_STAGES
-
-    return call.start(ALL_STAGES)
+    return 0 if call is None else call.start()

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from jsonargparse import Namespace
 
 from reverie.cli.options import Options
 from reverie.core.errors import FolderError, InputError
@@ -19,6 +20,7 @@ def options() -> Options:
         "in shards; after a crash the same command carries on with those that are missing.",
         words=("run",),
         usage="RUN -n N -o OUT",
+        needs="Expected a run folder, got nothing. Write: reverie sample runs/x -n 1000 -o samples.npy",
         examples=(
             "reverie sample runs/z -n 1000000 -o samples.parquet",
             "reverie sample runs/z -n 99 -o s.csv --seed 7",
@@ -30,7 +32,7 @@ def options() -> Options:
             "reverie sample runs/z -n 1000000000 -o samples --shard 3/20            # the third of twenty tasks",
         ),
     )
-    parser.option("-n --n-samples", "How many samples.", int, 1000)
+    parser.option("-n --n-samples", "How many samples.", int, 1000, least=(1, "Try -n 1000."))
     parser.option(
         "-o --out",
         "A file: .npy, .csv, .parquet, .h5 or .root; or, without a suffix, a folder of part files with "
@@ -42,10 +44,9 @@ def options() -> Options:
         "each sample has the conditions of a training event. They are written as the last columns, for images "
         "into a second file.",
     )
-    parser.option("--seed", "Seed of the noise; another seed gives other samples.", int, 0)
-    parser.option(
-        "--workers", "Processes; by default one for a file, one per core for a folder. With --engine slurm: tasks.", int
-    )
+    parser.option("--seed", "Seed of the noise; another seed gives other samples.", int, 0, least=(0, "Try --seed 0."))
+    text = "Processes; by default one for a file, one per core for a folder. With --engine slurm: tasks."
+    parser.option("--workers", text, int, least=(1, "Leave it out for all cores."))
     parser.option(
         "--engine",
         "pool: processes of this machine; dask: workers of a Dask cluster, which must see RUN and OUT; slurm: "
@@ -70,7 +71,8 @@ def options() -> Options:
 def main(argv: Sequence[str]) -> int:
     """Run the verb and return the exit code."""
     values = options().parse(argv)
-    _check(values)
+    if not Path(values.run).is_dir():
+        raise InputError(f"Expected a run folder or a saved model, got {values.run!r}, which does not exist.")
     out = Path(values.out or Path(values.run) / "samples.npy")
     if values.engine == "slurm":
         print(_script(values, out), end="")
@@ -81,7 +83,10 @@ def main(argv: Sequence[str]) -> int:
         raise FolderError(f"Expected a new file, got {str(out)!r}, which exists. Give --overwrite or another -o.")
     alone = values.engine == "pool" and values.workers in (None, 1) and values.shard is None
     if is_one_file(out) and alone and not parts_of(out).exists():
-        files = _stream(values, out)
+        from reverie.experiment.sampling import draw_from
+
+        chosen = {key: values[key] for key in ("seed", "condition", "overwrite", "quiet")}
+        files = draw_from(values.run, out, values.n_samples, **chosen)
     else:
         files = _in_shards(values, out, one_worker=is_one_file(out) or values.shard is not None)
     for what, file in zip(("samples", "conditions"), files, strict=False):
@@ -89,33 +94,12 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _check(values: Any) -> None:
-    if values.run is None:
-        raise InputError("Expected a run folder, got nothing. Write: reverie sample runs/x -n 1000 -o samples.npy")
-    if values.n_samples < 1:
-        raise InputError(f"Expected -n to be an integer > 0, got {values.n_samples}. Try -n 1000.")
-    if values.seed < 0:
-        raise InputError(f"Expected --seed to be an integer >= 0, got {values.seed}. Try --seed 0.")
-    if values.workers is not None and values.workers < 1:
-        raise InputError(f"Expected --workers to be an integer > 0, got {values.workers}. Leave it out for all cores.")
-    if not Path(values.run).is_dir():
-        raise InputError(f"Expected a run folder or a saved model, got {values.run!r}, which does not exist.")
-
-
-def _stream(values: Any, out: Path) -> list[Path]:
-    from reverie.experiment.sampling import draw_from
-
-    chosen = {key: getattr(values, key) for key in ("seed", "condition", "overwrite", "quiet")}
-    return draw_from(values.run, out, values.n_samples, **chosen)
-
-
-def _in_shards(values: Any, out: Path, *, one_worker: bool) -> list[Path]:
+def _in_shards(values: Namespace, out: Path, *, one_worker: bool) -> list[Path]:
     from reverie.experiment.sharding import draw_sharded
     from reverie.scale.shards import parse_task
 
-    chosen = {
-        key: getattr(values, key) for key in ("seed", "condition", "engine", "scheduler_file", "overwrite", "quiet")
-    }
+    names = ("seed", "condition", "engine", "scheduler_file", "overwrite", "quiet")
+    chosen = {name: values[name] for name in names}
     return draw_sharded(
         values.run,
         out,
@@ -127,7 +111,7 @@ def _in_shards(values: Any, out: Path, *, one_worker: bool) -> list[Path]:
     )
 
 
-def _script(values: Any, out: Path) -> str:
+def _script(values: Namespace, out: Path) -> str:
     """Return the script of the job array that does what `values` ask for."""
     from reverie.scale.shards import array_script
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reverie.cli.options import Options
-from reverie.core.errors import InputError, UnknownNameError
+from reverie.core.errors import UnknownNameError
 
 __all__ = ["main", "options"]
 
@@ -25,9 +25,9 @@ def options() -> Options:
     parser.option("--side", "Sites along an edge of the periodic lattice, at least 2.", int, 16)
     parser.option("--beta", "Inverse temperature in units of 1/J, at least 0.", float, 0.44)
     parser.option("--field", "External field in units of J.", float, 0.0)
-    parser.option("-n --n-samples", "How many configurations.", int, 10_000)
+    parser.option("-n --n-samples", "How many configurations.", int, 10_000, least=(1, "Try -n 1000."))
     parser.option("-o --out", "File: .npy, .csv, .parquet, .h5 or .root; spins.npy.")
-    parser.option("--seed", "Seed; another seed gives other configurations.", int, 0)
+    parser.option("--seed", "Seed; another seed gives other configurations.", int, 0, least=(0, "Try --seed 0."))
     parser.flag("overwrite", "Replace the file if it is there.")
     return parser
 
@@ -38,10 +38,6 @@ def main(argv: Sequence[str]) -> int:
     name = values.simulator or "ising"
     if name not in _SIMULATORS:
         raise UnknownNameError("simulator", name, _SIMULATORS)
-    if values.n_samples < 1:
-        raise InputError(f"Expected -n to be an integer > 0, got {values.n_samples}. Try -n 1000.")
-    if values.seed < 0:
-        raise InputError(f"Expected --seed to be an integer >= 0, got {values.seed}. Try --seed 0.")
     from reverie.experiment.simulate import simulate_ising
 
     out = values.out or "spins.npy"

@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     call = parse_run(options, argv)
     if call is None:
         return 0
-    values = options(call.config.model_name).parse(argv)
+    values = call.values
     for name, most in (("trials", 1_000_000), ("workers", 1024), ("repeats", 1000)):
         if not 1 <= values[name] <= most:
             raise InputError(

@@ -1,9 +1,11 @@
 """`reverie validate REAL GENERATED`, or `reverie validate RUN`: real or not."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import Executor
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+
+from jsonargparse import Namespace
 
 from reverie.cli.options import Options
 from reverie.core.errors import InputError
@@ -28,6 +30,7 @@ def options() -> Options:
         "With a run folder, its samples are compared with its held-out data.",
         words=("real", "generated"),
         usage="REAL GENERATED | RUN",
+        needs="Expected two files or a run folder, got nothing. Write: reverie validate REAL GENERATED",
         examples=(
             "reverie validate held_out.csv samples.csv --train train.csv --out check",
             "reverie validate runs/z",
@@ -55,11 +58,12 @@ def options() -> Options:
         "Most time, such as 90s or 5m: the cheapest tests come first, what does not fit is left out and named. "
         "By default no limit; for a run folder that of the run.",
     )
-    parser.option("--seed", "Seed of the permutations.", int, 0)
+    parser.option("--seed", "Seed of the permutations.", int, 0, least=(0, "Try --seed 0."))
     parser.option(
         "--workers",
         "Processes that share the tests; the verdict is the same to the last bit. By default threads of this one.",
         int,
+        least=(1, "Leave it out for one process."),
     )
     parser.option("--engine", "pool: processes of this machine; dask: workers of a Dask cluster.", str, "pool")
     parser.option(
@@ -74,47 +78,33 @@ def options() -> Options:
 def main(argv: Sequence[str]) -> int:
     """Run the verb and return the exit code."""
     values = options().parse(argv)
-    if values.real is None:
-        raise InputError("Expected two files or a run folder, got nothing. Write: reverie validate REAL GENERATED")
     if values.generated is None and not Path(values.real).is_dir():
         raise InputError(f"Expected generated data beside {values.real!r}, got nothing. Name a second file.")
-    if values.seed < 0:
-        raise InputError(f"Expected --seed to be an integer >= 0, got {values.seed}. Try --seed 0.")
     if not 1 <= values.permutations <= _MOST_PERMUTATIONS:
         raise InputError(
             f"Expected --permutations from 1 to {_MOST_PERMUTATIONS:,}, got {values.permutations:,}. Try 999."
         )
-    if values.workers is not None and values.workers < 1:
-        raise InputError(
-            f"Expected --workers to be an integer > 0, got {values.workers}. Leave it out for one process."
-        )
     if values.generated is None:
-        _check_options_of_a_run(values)
-    with _executor(values) as executor:
+        defaults = options().parse([values.real])
+        differ = (name for name, value in vars(values).items() if value != defaults[name] and name not in _SHARING)
+        other = next(differ, None)
+        if other is not None:
+            raise InputError(
+                "Expected a run folder alone, which is judged as its config.yaml says, got "
+                f"--{other.replace('_', '-')} too. Leave it out, or name two files."
+            )
+    from reverie.scale.executors import open_executor
+
+    if values.engine == "pool" and values.workers is None and values.scheduler_file is None:
+        opened = nullcontext()  # threads of this process
+    else:
+        opened = open_executor(values.engine, workers=values.workers, scheduler_file=values.scheduler_file)
+    with opened as executor:
         print(_validated(values, executor))
     return 0
 
 
-def _check_options_of_a_run(values: Any) -> None:
-    defaults = options().parse([values.real])
-    given = [name for name, value in vars(values).items() if value != getattr(defaults, name) and name not in _SHARING]
-    if given:
-        raise InputError(
-            f"Expected a run folder alone, which is judged as its config.yaml says, got --{given[0].replace('_', '-')} "
-            "too. Leave it out, or name two files."
-        )
-
-
-def _executor(values: Any) -> AbstractContextManager[Any]:
-    """Return a context manager that gives those who share the tests, or None for this process alone."""
-    from reverie.scale.executors import open_executor
-
-    if values.engine == "pool" and values.workers is None and values.scheduler_file is None:
-        return nullcontext()
-    return open_executor(values.engine, workers=values.workers, scheduler_file=values.scheduler_file)
-
-
-def _validated(values: Any, executor: Any) -> Any:
+def _validated(values: Namespace, executor: Executor | None) -> object:
     from reverie.experiment.run import validate_run
     from reverie.experiment.validate import validate_files
 

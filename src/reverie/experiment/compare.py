@@ -41,6 +41,7 @@ __all__ = ["Comparison", "Group", "Pair", "Run", "Score", "compare_runs", "diffe
 
 AUC = "AUC"
 CLASSIFIER_ROW = "classifier AUC"  # as `ValidationResult.table` calls it
+Test = tuple[float, float | None, float | None]  # difference, distance in errors, p-value
 _NO_ERRORS = (
     "{by} has no standard errors in these runs: the order is that of the values, and no difference is called "
     "significant."
@@ -86,17 +87,16 @@ class Run:
 
     def to_json(self) -> dict[str, Any]:
         """Return what comparison.json says of the run."""
-        result = self.result
         return {
             "name": self.name,
             "path": self.path,
             "model": self.config.model_name,
             "seed": self.config.seed,
-            "p_value": result.p_value,
-            "n_permutations": result.n_permutations,
-            "n_distinguish": _finite(result.n_distinguish),
-            "n_distinguish_low": _finite(result.n_distinguish_low),
-            "n_distinguish_is_lower_bound": result.n_distinguish == math.inf,
+            "p_value": self.result.p_value,
+            "n_permutations": self.result.n_permutations,
+            "n_distinguish": _finite(self.result.n_distinguish),
+            "n_distinguish_low": _finite(self.result.n_distinguish_low),
+            "n_distinguish_is_lower_bound": self.result.n_distinguish == math.inf,
             "seconds": self.seconds,
             "time": "–" if self.seconds is None else format_duration(self.seconds),
             "scores": {name: asdict(score) for name, score in self.scores.items()},
@@ -179,13 +179,7 @@ class Comparison:
         return as_text(self.to_json())
 
     def write(self, out: str | Path) -> Path:
-        """Write comparison.json and comparison.html into the folder `out`, made if need be; return the page.
-
-        Raises
-        ------
-        FolderError
-            When the folder cannot be written.
-        """
+        """Write comparison.json and comparison.html into the folder `out`, made if need be; return the page."""
         from reverie.report import save
         from reverie.report.comparison import comparison_page
 
@@ -218,27 +212,30 @@ def compare_runs(paths: Sequence[str | Path], *, by: str | None = None, alpha: f
     shared = [name for name in runs[0].scores if all(name in run.scores for run in runs)]
     by = _chosen(by, shared)
     runs.sort(key=lambda run: run.scores[by].value)
-    compared = [(a, b, difference(a.scores[by], b.scores[by])) for a, b in combinations(runs, 2)]
-    pairs = _adjusted([Pair(a.name, b.name, *test) for a, b, test in compared], alpha)
+    tests = [(a.name, b.name, difference(a.scores[by], b.scores[by])) for a, b in combinations(runs, 2)]
+    pairs = _adjusted(tests, alpha)
     if any(pair.p_value is None for pair in pairs):
         notes.append(_NO_ERRORS.format(by=by))
+    best = runs[0].name  # shares its rank with all runs that are not significantly worse
+    tied = {p.worse for p in pairs if p.better == best and p.p_adjusted is not None and not p.is_significant}
+    tied |= {best} if tied else set()
     groups, group_pairs = _grouped(runs, by, alpha)
     joint = {row["statistic"] for row in runs[0].result.table() if row["feature"] is None} | {AUC}
     return Comparison(
         by=by,
         runs=tuple(runs),
-        ranks=tuple(_ranks(runs, pairs)),
+        ranks=tuple("=1" if run.name in tied else str(position) for position, run in enumerate(runs, 1)),
         statistics=tuple(name for name in shared if name in joint),
-        pairs=tuple(pairs),
-        groups=tuple(groups),
-        group_pairs=tuple(group_pairs),
+        pairs=pairs,
+        groups=groups,
+        group_pairs=group_pairs,
         differences=_differences(runs),
         notes=tuple(notes),
         alpha=alpha,
     )
 
 
-def difference(a: Score, b: Score) -> tuple[float, float | None, float | None]:
+def difference(a: Score, b: Score) -> Test:
     """Return b - a, its z, and the two-sided p-value; None where an error is unknown (see the module)."""
     gap = b.value - a.value
     if not a.error or not b.error:
@@ -247,7 +244,7 @@ def difference(a: Score, b: Score) -> tuple[float, float | None, float | None]:
     return gap, z, math.erfc(abs(z) / math.sqrt(2))
 
 
-def welch(a: Sequence[float], b: Sequence[float]) -> tuple[float, float | None, float | None]:
+def welch(a: Sequence[float], b: Sequence[float]) -> Test:
     """Return mean b - mean a, Welch's t and the two-sided p-value; None without two values each, or any spread."""
     gap = float(np.mean(b) - np.mean(a))
     if min(len(a), len(b)) < 2 or np.ptp(a) == np.ptp(b) == 0:
@@ -275,52 +272,31 @@ def _chosen(by: str | None, shared: Sequence[str]) -> str:
     return hits[0]
 
 
-def _adjusted(pairs: Sequence[Pair], alpha: float) -> list[Pair]:
-    """Return `pairs` with Holm's p-values, over those that have one."""
-    known = iter(holm([pair.p_value for pair in pairs if pair.p_value is not None]))
-    adjusted = [None if pair.p_value is None else next(known) for pair in pairs]
-    return [
-        Pair(p.better, p.worse, p.difference, p.distance, p.p_value, q, q is not None and q <= alpha)
-        for p, q in zip(pairs, adjusted, strict=True)
-    ]
+def _adjusted(tests: Sequence[tuple[str, str, Test]], alpha: float) -> tuple[Pair, ...]:
+    """Return the pairs (better, worse, test) with Holm's p-values, over those that have one."""
+    known = iter(holm([p for _, _, (_, _, p) in tests if p is not None]))
+    pairs = []
+    for better, worse, test in tests:
+        q = None if test[2] is None else next(known)
+        pairs.append(Pair(better, worse, *test, q, q is not None and q <= alpha))
+    return tuple(pairs)
 
 
-def _ranks(runs: Sequence[Run], pairs: Sequence[Pair]) -> list[str]:
-    """Return "1", "2", ...; "=1" for the best and all that are not told apart from it."""
-    best = runs[0].name
-    tied = {p.worse for p in pairs if p.better == best and p.p_adjusted is not None and not p.is_significant}
-    names = [run.name for run in runs]
-    return [
-        "=1" if tied and (name == best or name in tied) else str(position) for position, name in enumerate(names, 1)
-    ]
-
-
-def _grouped(runs: Sequence[Run], by: str, alpha: float) -> tuple[list[Group], list[Pair]]:
+def _grouped(runs: Sequence[Run], by: str, alpha: float) -> tuple[tuple[Group, ...], tuple[Pair, ...]]:
     """Return the groups of one configuration, the best first, and their pairs; nothing if each is a single run."""
     members: dict[str, list[Run]] = {}
     for run in runs:
         members.setdefault(run.recipe, []).append(run)
     if len(members) == len(runs):
-        return [], []
-    ordered = sorted(members.values(), key=lambda group: np.mean(_values(group, by)))
-    groups = [
-        Group(f"group {k}", tuple(run.name for run in group), float(np.mean(x)), _standard_error(x))
-        for k, group in enumerate(ordered, 1)
-        for x in [_values(group, by)]
-    ]
-    if min(map(len, ordered)) < 2:
-        return groups, []
-    both = combinations(zip(groups, ordered, strict=True), 2)
-    tests = [(a.name, b.name, welch(_values(x, by), _values(y, by))) for (a, x), (b, y) in both]
-    return groups, _adjusted([Pair(a, b, *test) for a, b, test in tests], alpha)
-
-
-def _values(runs: Sequence[Run], by: str) -> list[float]:
-    return [run.scores[by].value for run in runs]
-
-
-def _standard_error(values: Sequence[float]) -> float | None:
-    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+        return (), ()
+    values = [([run.scores[by].value for run in group], group) for group in members.values()]
+    groups = []
+    for k, (x, group) in enumerate(sorted(values, key=lambda pair: np.mean(pair[0])), 1):
+        error = float(np.std(x, ddof=1) / math.sqrt(len(x))) if len(x) > 1 else None
+        groups.append((Group(f"group {k}", tuple(run.name for run in group), float(np.mean(x)), error), x))
+    tests = [(a.name, b.name, welch(x, y)) for (a, x), (b, y) in combinations(groups, 2)]
+    alone = min(len(x) for _, x in groups) < 2
+    return tuple(group for group, _ in groups), () if alone else _adjusted(tests, alpha)
 
 
 def _differences(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
@@ -329,9 +305,6 @@ def _differences(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     keys = dict.fromkeys(key for values in flat.values() for key in values)
     rows = {key: {name: values[key] for name, values in flat.items() if key in values} for key in keys}
     return {key: row for key, row in rows.items() if len(row) < len(runs) or len(set(map(str, row.values()))) > 1}
-
-
-# reading the runs
 
 
 def read_runs(paths: Sequence[str | Path]) -> list[Run]:
@@ -349,14 +322,15 @@ def read_runs(paths: Sequence[str | Path]) -> list[Run]:
 
 def _read(path: str | Path, name: str) -> Run:
     folder = RunFolder(path)
-    config = RunConfig.from_yaml(folder / "config.yaml")
-    if not (folder / "validation.json").is_file():
+    config, result = folder.config(), None
+    if (folder / "validation.json").is_file():
+        remedy = f"Make it anew: reverie validate {path}"
+        with rebuilt("a validation", folder / "validation.json", remedy=remedy, error=InputError):
+            result = folder.validation()
+            scores = {} if result is None else scores_of(result)
+    if result is None:
         verb = "resume" if folder.samples is None else "validate"
         raise InputError(f"Expected validation.json in {str(path)!r}, got none. Make it: reverie {verb} {path}")
-    remedy = f"Make it anew: reverie validate {path}"
-    with rebuilt("a validation", folder / "validation.json", remedy=remedy, error=InputError):
-        result: Any = folder.validation()
-        scores = scores_of(result)
     data, status = folder.read_json("data.json"), folder.read_json("status.json", {})
     if data is None:
         raise InputError(f"Expected data.json in {str(path)!r}, got none. Restore it from a copy, or train again.")
@@ -424,5 +398,5 @@ def _test_text(run: Run) -> str:
     return f"{sizes.get('n_real', 0):,} real and {sizes.get('n_generated', 0):,} generated events, {learner}"
 
 
-def _finite(value: Any) -> float | None:
+def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)

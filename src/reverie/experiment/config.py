@@ -43,6 +43,16 @@ __all__ = [
 
 SAMPLE_FORMATS = ("npy", "csv", "parquet", "h5", "root")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_REMEDY = "Correct the file."
+
+
+class _Named(Struct):
+    name: str
+
+
+class _Needed(Struct):
+    data: str
+    model: _Named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,21 +143,9 @@ class RunConfig:
         return checked(content, cls, path, remedy=_REMEDY)
 
     @staticmethod
-    def check_content(content: Any, path: str | Path) -> None:
+    def check_content(content: object, path: str | Path) -> None:
         """Raise `InputError` unless the `content` of a file holds data and the name of a model."""
         checked(content, _Needed, path, remedy=_REMEDY)
-
-
-class _Named(Struct):
-    name: str
-
-
-class _Needed(Struct):
-    data: str
-    model: _Named
-
-
-_REMEDY = "Correct the file."
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -205,12 +203,7 @@ def preset_words(model: str) -> str:
 def preset_arguments(model: str, name: str) -> Mapping[str, Any]:
     """Return the constructor arguments of the preset `name` of the registered model.
 
-    Raises
-    ------
-    UnknownNameError
-        For an unknown preset; the nearest is given.
-    InputError
-        For a preset of another model; that model is named.
+    An unknown preset is answered with the nearest, one of another model with the name of that model.
     """
     from reverie.models.presets import PRESETS
 
@@ -251,32 +244,20 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parse_columns(text: str | None) -> list[str] | None:
-    """Return the names in ``"pt1, eta1"``, or None for all columns.
-
-    Raises
-    ------
-    InputError
-        If a name is missing or given twice.
-    """
+    """Return the names in ``"pt1, eta1"``, or None for all columns; one that is missing or doubled is refused."""
     if text is None:
         return None
     names = [name.strip() for name in text.split(",")]
     if not all(names):
         raise InputError(f"Expected names between commas, such as pt1,eta1, got {text!r}. Write it without spaces.")
-    doubled = next((name for name in names if names.count(name) > 1), None)
-    if doubled is not None:
-        raise InputError(f"Expected each column once, got {doubled!r} twice. Leave one of them out.")
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"Expected each column once, got {name!r} twice. Leave one of them out.")
     return names
 
 
 def parse_condition(text: str) -> dict[str, str]:
-    """Return the values by name in ``"label=3, energy=20.5"``, as they are written.
-
-    Raises
-    ------
-    InputError
-        If it is no list of ``name=value``.
-    """
+    """Return the values by name in ``"label=3, energy=20.5"``, as they are written; other text is refused."""
     pairs = [part.partition("=") for part in text.split(",")]
     values = {name.strip(): value.strip() for name, _, value in pairs}
     if not all(equals and name.strip() and value.strip() for name, equals, value in pairs) or len(values) < len(pairs):
@@ -285,36 +266,29 @@ def parse_condition(text: str) -> dict[str, str]:
 
 
 def parse_duration(text: str | float | None) -> float | None:
-    """Return seconds from ``"90"``, ``"90s"``, ``"5m"`` or ``"1h30m"``; None stays None.
-
-    Raises
-    ------
-    InputError
-        If it is no positive duration.
-    """
+    """Return seconds from ``"90"``, ``"90s"``, ``"5m"`` or ``"1h30m"``; None stays None, other text is refused."""
     if text is None:
         return None
-    parts = re.findall(r"(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)", str(text).strip().lower())
-    whole = re.fullmatch(r"(?:(?:\d+(?:\.\d*)?|\.\d+)\s*[smhd]?\s*)+", str(text).strip().lower())
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts) if whole else 0.0
+    number = r"(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)\s*"
+    words = str(text).strip().lower()
+    parts = re.findall(number, words) if re.fullmatch(f"(?:{number})+", words) else []
+    seconds = sum(float(count) * _UNITS[unit] for count, unit in parts)
     if seconds <= 0:
         raise InputError(f"Expected a duration such as 90s, 5m or 1h30m, got {str(text)!r}. Write it like these.")
     return seconds
 
 
 def format_duration(seconds: float) -> str:
-    """Return seconds as ``"42 s"``, ``"3 min 07 s"`` or ``"1 h 05 min"``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
+    """Return seconds as ``"4.2 s"``, ``"42 s"``, ``"3 min 07 s"`` or ``"1 h 05 min"``."""
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    return (
+        f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    )
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Return what YAML can write and read back: tuples become lists."""
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]

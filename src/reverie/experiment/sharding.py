@@ -14,7 +14,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -34,7 +33,7 @@ from reverie.experiment.sampling import (
     open_sample_file,
     written_schema,
 )
-from reverie.models.base import UNITS_PER_BLOCK
+from reverie.models.base import UNITS_PER_BLOCK, GenerativeModel
 from reverie.scale.executors import completed, open_executor
 from reverie.scale.shards import Shard, ShardFolder, digest_of_folder, shard_rows, shards_of, share
 
@@ -92,14 +91,12 @@ def draw_sharded(
 
     Parameters
     ----------
-    model : Run folder, or a model's own folder.
+    model, n, seed, condition : See `reverie.experiment.sampling.draw_from`; the samples are the same, bit for bit.
     out : A file, whose suffix chooses the format, or a folder for part files.
-    n, seed, condition : See `reverie.experiment.sampling.draw_from`; the samples are the same, bit for bit.
     file_format : Format of the parts in a folder: parquet, csv, npy, h5 or root.
     engine, workers, scheduler_file : Who draws them, see `reverie.scale.executors.open_executor`.
     task : (i, k) draws the shards of the i-th of k tasks only, 1 <= i <= k, and joins nothing.
-    overwrite : Whether samples that are there are replaced.
-    quiet : Whether to show no progress.
+    overwrite, quiet : Whether samples that are there are replaced, and whether to show no progress.
 
     Raises
     ------
@@ -164,7 +161,7 @@ def write_shard(order: Order, shard: Shard) -> None:
 
 def _order(
     model: str,
-    loaded: Any,
+    loaded: GenerativeModel,
     conditions: SampleConditions | None,
     target: Path,
     n: int,
@@ -178,15 +175,15 @@ def _order(
     place = place / "model" if (place / "model" / "metadata.json").exists() else place
     event_bytes = bytes_of_event(written_schema(loaded, conditions))
     check_room(target, n, event_bytes)
-    digests = tuple(digest_of_folder(place).items())
-    folder = str(parts_of(target.absolute()))
+    digests, folder = tuple(digest_of_folder(place).items()), str(parts_of(target.absolute()))
     return Order(str(place), digests, n, seed, condition, folder, suffix, shard_rows(n, event_bytes))
 
 
-def _draw_missing(executor: Any, order: Order, folder: ShardFolder, wanted: Sequence[Shard], *, quiet: bool) -> None:
-    missing = folder.missing(wanted)
-    done = sum(shard.n_rows for shard in wanted) - sum(shard.n_rows for shard in missing)
-    total = sum(shard.n_rows for shard in wanted)
+def _draw_missing(
+    executor: Executor, order: Order, folder: ShardFolder, wanted: Sequence[Shard], *, quiet: bool
+) -> None:
+    missing, total = folder.missing(wanted), sum(shard.n_rows for shard in wanted)
+    done = total - sum(shard.n_rows for shard in missing)
     if len(missing) < len(wanted):
         say(f"{len(wanted) - len(missing)} of {len(wanted)} shards are there already", quiet=quiet)
     try:
@@ -201,7 +198,9 @@ def _draw_missing(executor: Any, order: Order, folder: ShardFolder, wanted: Sequ
             say(f"{n_done} of {len(wanted)} shards are finished and kept; the same command carries on", quiet=quiet)
 
 
-def _join(model: Any, conditions: SampleConditions | None, folder: ShardFolder, files: Sequence[Path]) -> None:
+def _join(
+    model: GenerativeModel, conditions: SampleConditions | None, folder: ShardFolder, files: Sequence[Path]
+) -> None:
     """Write the parts, one after another, into the files of the samples and, of images, of their conditions."""
     n = sum(shard.n_rows for shard in folder.shards)
     schemas = [written_schema(model, conditions), *([] if conditions is None else [conditions.schema])]
@@ -209,14 +208,13 @@ def _join(model: Any, conditions: SampleConditions | None, folder: ShardFolder, 
         with open_sample_file(file, schema, n) as sink:
             for shard in folder.shards:
                 part = folder.part(shard)
-                rows = _mapped(part if k == 0 else conditions_path(part), shard)
+                file_of_part = part if k == 0 else conditions_path(part)
+                with rebuilt("a shard", file_of_part, remedy="Delete it and draw anew.", error=FolderError):
+                    rows = np.load(file_of_part, mmap_mode="r", allow_pickle=False)
+                if len(rows) != shard.n_rows:
+                    raise FolderError(
+                        f"Expected {shard.n_rows} events in {str(file_of_part)!r}, got {len(rows)}. Delete it and draw "
+                        "anew."
+                    )
                 for start in range(0, len(rows), _BLOCK):
                     sink.write(np.asarray(rows[start : start + _BLOCK]))
-
-
-def _mapped(part: Path, shard: Shard) -> np.ndarray:
-    with rebuilt("a shard", part, remedy="Delete it and draw anew.", error=FolderError):
-        rows = np.load(part, mmap_mode="r", allow_pickle=False)
-    if len(rows) != shard.n_rows:
-        raise FolderError(f"Expected {shard.n_rows} events in {str(part)!r}, got {len(rows)}. Delete it and draw anew.")
-    return rows

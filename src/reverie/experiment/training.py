@@ -120,9 +120,7 @@ class TrainingSession:
         self._progress = Progress("training", model.max_steps, start=self.step, budget=budget, quiet=quiet)
         self._records = _records(model, inputs, state, runtime, self._stops)
         self._first: Record | None = None
-        first_new = self.step - n_open_steps(state)
-        self._snapshot_steps = [step for step in snapshot_steps(model.max_steps) if step > first_new]
-        self._conditions = _snapshot_conditions(inputs)
+        self._first_new = self.step - n_open_steps(state)  # the step after which records are of this session
         self._alarm: Mapping[str, Any] | None = None  # the latest
         self._alarm_kinds: set[str] = set()  # those of the latest check
 
@@ -153,6 +151,8 @@ class TrainingSession:
         """
         checkpoints, every = CheckpointFolder(folder.checkpoints), parse_duration(self.config.checkpoint_every) or 30.0
         stopped, saved_at = False, time.monotonic()
+        self._snapshot_steps = [step for step in snapshot_steps(self.model.max_steps) if step > self._first_new]
+        self._conditions = _snapshot_conditions(self.inputs)
         if self._first is not None:
             self._progress.tell(f"steps {getattr(self.model, 'compiled_', 'not compiled: the model knows no way')}")
         try:
