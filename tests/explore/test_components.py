@@ -63,15 +63,6 @@ def test_laws(method):
     assert json.loads(json.dumps(result.to_json()))["method"] == method
 
 
-def test_blocks_do_not_change_the_result(monkeypatch):
-    X = _normal(500, 2)
-    whole = principal_components(X, random_state=0)
-    monkeypatch.setattr(routes, "BLOCK", 7)
-    small = principal_components(X, random_state=0)
-    np.testing.assert_allclose(small.components, whole.components, atol=1e-10)
-    np.testing.assert_allclose(small.ratio_error, whole.ratio_error, rtol=1e-8)
-
-
 def test_weights_count_rows():
     X = _normal(60, 3)
     times = np.random.default_rng(0).integers(0, 4, 60)
@@ -154,12 +145,12 @@ def test_words():
     assert (result.ratio_high <= 1).all()
 
 
-def test_noise_components_of_the_gram_route_are_dropped(monkeypatch):
-    monkeypatch.setattr(routes, "SVD_LIMIT", 0)
+def test_components_of_no_variance_stay_orthonormal(method):
     X = np.random.default_rng(0).normal(size=(20, 3)) @ np.random.default_rng(1).normal(size=(3, 90))
-    result = principal_components(X, random_state=0)
-    assert result.components.shape == (3, 90)
-    assert "leading 3 of 19" in result.notes[0]
+    result = principal_components(X, n_components=5, random_state=0)
+    np.testing.assert_allclose(result.components @ result.components.T, np.eye(5), atol=1e-8)
+    assert result.explained_variance_ratio[:3].sum() == pytest.approx(1)
+    assert result.explained_variance_ratio[3:].max() < 1e-12
 
 
 @pytest.mark.parametrize(

@@ -23,17 +23,16 @@ groups, the histogram is kept for each pair of groups, and the fit repeated with
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.core.measured import Measured, as_json
+from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.tables import read_unweighted
+from reverie.explore.tables import Result, read_unweighted
 
 __all__ = ["BitwiseDimension", "bitwise_dimension", "fit_distances", "hamming_histogram"]
 
@@ -44,7 +43,7 @@ MIN_ROWS = 5 * GROUPS
 
 
 @dataclass(frozen=True)
-class BitwiseDimension:
+class BitwiseDimension(Result):
     """The bit-wise intrinsic dimension of n rows of D bits.
 
     Parameters
@@ -68,10 +67,6 @@ class BitwiseDimension:
     def __str__(self) -> str:
         notes = "".join(f" {note}" for note in self.notes)
         return f"Bit-wise intrinsic dimension {self.d0} of {self.n_bits} bits; slope {self.d1}.{notes}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary that `json` can write."""
-        return as_json(self)
 
 
 @checked

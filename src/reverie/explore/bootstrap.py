@@ -21,10 +21,11 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
-from reverie.core.measured import Measured, as_json
+from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
 from reverie.core.tables import check_weights
 from reverie.core.types import ArrayLike, RandomState
+from reverie.explore.tables import Result
 
 __all__ = ["Bootstrap", "bootstrap"]
 
@@ -34,7 +35,7 @@ _UNDEFINED = "The BCa interval is not defined here (a constant statistic); the p
 
 
 @dataclass(frozen=True, eq=False)
-class Bootstrap:
+class Bootstrap(Result):
     """A statistic with its bootstrap error and interval.
 
     Parameters
@@ -66,10 +67,6 @@ class Bootstrap:
         """Mean of the replicates minus the value: the bootstrap estimate of the bias."""
         return float(self.replicates.mean() - self.value)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary that `json` can write; what is not finite becomes None."""
-        return as_json(self)
-
     def __str__(self) -> str:
         sentence = (
             f"{Measured(self.value, self.error, self.n)}, {100 * self.level:g} % {self.interval} interval "
@@ -80,7 +77,7 @@ class Bootstrap:
 
 @checked
 def bootstrap(
-    statistic: Any,  # a function; the body tells one that stands in the place of the rows
+    statistic: object,  # a function; the body tells one that stands in the place of the rows
     X: ArrayLike,
     *,
     n_resamples: int = 2_000,
@@ -139,12 +136,11 @@ def bootstrap(
     # SciPy draws row numbers; the draw is kept when BCa is not defined and percentiles stand in
     index = (np.arange(n),)
     options: dict[str, Any] = {"vectorized": False, "batch": max(1, _INDICES // n), "confidence_level": level}
-    draw: dict[str, Any] = {"random_state": np.random.default_rng(child_seed(seed, "bootstrap"))}
-    warnings = ()
+    warnings, options["random_state"] = (), np.random.default_rng(child_seed(seed, "bootstrap"))
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         python_warnings.filterwarnings("ignore", "invalid value", RuntimeWarning)  # 0/0 in BCa of a constant
-        result = stats.bootstrap(index, of_rows, n_resamples=n_resamples, method=method, **draw, **options)
+        result = stats.bootstrap(index, of_rows, n_resamples=n_resamples, method=method, **options)
         if method == "BCa" and not np.isfinite(result.confidence_interval).all():
             method, warnings = "percentile", (_UNDEFINED,)
             result = stats.bootstrap(index, of_rows, n_resamples=0, method=method, bootstrap_result=result, **options)

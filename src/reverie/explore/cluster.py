@@ -27,21 +27,20 @@ effective number of events, (sum w)^2 / sum w^2.
 """
 
 import warnings as python_warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.core.measured import as_json
 from reverie.core.proportions import clopper_pearson
 from reverie.core.random import as_seed, child_seed
 from reverie.core.statistics import effective_size
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.tables import nearest, read_like, read_table, units
+from reverie.explore.tables import Result, by_size, nearest, read_like, read_table, sklearn_seed, units
 
 __all__ = ["Clustering", "Criterion", "Occupancy", "criteria_table", "gap_choice", "kmeans"]
 
@@ -51,8 +50,6 @@ _VARIANCE_RATIO = 4.0  # standard deviations that differ by a factor of two
 _FEWEST_ROWS = 10  # a variance of fewer rows is not judged
 _SILHOUETTE_ROWS = 2_000  # its cost is quadratic
 _REFERENCES = 10  # uniform samples B; the error of their mean enters the rule
-
-Fit = Callable[[np.ndarray, int, int], tuple[float, np.ndarray]]  # rows, K, seed -> cost, labels
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class Criterion:
 
 
 @dataclass(frozen=True, eq=False)
-class Occupancy:
+class Occupancy(Result):
     """How many rows fall into each cluster.
 
     Parameters
@@ -86,10 +83,6 @@ class Occupancy:
     level: float
     n: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary that `json` can write."""
-        return as_json(self)
-
     def __str__(self) -> str:
         rows = zip(self.fractions, self.low, self.high, strict=True)
         parts = [
@@ -99,7 +92,7 @@ class Occupancy:
 
 
 @dataclass(frozen=True, eq=False)
-class Clustering:
+class Clustering(Result):
     """K clusters, the most populated first.
 
     Parameters
@@ -127,6 +120,7 @@ class Clustering:
     criteria: tuple[Criterion, ...]
     seed: int
     warnings: tuple[str, ...] = ()
+    not_in_json: ClassVar = ("labels",)
 
     @property
     def n_clusters(self) -> int:
@@ -159,9 +153,9 @@ class Clustering:
         low, high = clopper_pearson(fractions * n, n, level)
         return Occupancy(counts, fractions, low, high, level, n)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a dictionary that `json` can write, without the labels, which are as long as the data."""
-        return as_json(self, without=("labels",)) | {"preferred": self.preferred}
+        return super().to_json() | {"preferred": self.preferred}
 
     def __str__(self) -> str:
         clusters = "1 cluster" if self.n_clusters == 1 else f"{self.n_clusters} clusters"
@@ -214,22 +208,30 @@ def kmeans(
             subset = z[r.choice(len(z), min(len(z), max_rows), p=weights / weights.sum())]
         elif len(z) > max_rows:
             subset = z[r.choice(len(z), max_rows, replace=False)]
-        criteria = criteria_table(subset, choices, _cost, seed)
+        criteria = criteria_table(subset, choices, seed)
         n_clusters = gap_choice(criteria)
     check_positive("n_clusters", n_clusters, integer=True)
     if n_clusters > len(z):
         raise InputError(f"Expected n_clusters <= {len(z)} rows, got {n_clusters}. Give more rows or fewer clusters.")
-    centres = _fit(z, n_clusters, child_seed(seed, "fit"), weights=weights, restarts=5)
-    labels = nearest(z, centres)
-    sizes = np.bincount(labels, minlength=len(centres))
-    order = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]  # the largest first, without empty ones
-    rank = np.empty(len(centres), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    labels, sizes, centres = rank[labels], sizes[order], centres[order]
+    centres = _centres(z, n_clusters, sklearn_seed(seed, "fit"), weights=weights, restarts=5)
+    order, labels = by_size(nearest(z, centres))  # the largest first, without empty ones
+    centres, sizes = centres[order], np.bincount(labels)
     w = np.ones(len(z)) if weights is None else weights
-    costs = np.bincount(labels, weights=w * np.square(z - centres[labels]).sum(axis=1), minlength=len(sizes))
-    masses = np.bincount(labels, weights=w, minlength=len(sizes))
+    costs = np.bincount(labels, weights=w * np.square(z - centres[labels]).sum(axis=1))
+    masses = np.bincount(labels, weights=w)
     spreads = np.sqrt(costs / np.maximum(masses, 1e-300) / z.shape[1])
+    warnings = []
+    if len(sizes) < n_clusters:
+        warnings.append(f"Only {len(sizes)} of {n_clusters} clusters hold rows: rows repeat.")
+    if criteria and n_clusters == criteria[-1].n_clusters:
+        warnings.append(f"The gap still grows at the largest K tried, {n_clusters}: try more of them.")
+    judged = np.square(spreads[sizes >= _FEWEST_ROWS])
+    if len(judged) > 1 and judged.max() > _VARIANCE_RATIO * judged.min():
+        ratio = f"{judged.max() / judged.min():.3g}" if judged.min() > 0 else "infinity"
+        warnings.append(
+            f"The variances of the clusters differ by a factor of {ratio}: K-means assumes that they are equal, so "
+            "borders between wide and narrow clusters may be spurious."
+        )
     return Clustering(
         centres=centres * scale + location,
         labels=labels,
@@ -241,16 +243,21 @@ def kmeans(
         scale=scale,
         criteria=criteria,
         seed=seed,
-        warnings=_warnings(n_clusters, sizes, spreads, criteria),
+        warnings=tuple(warnings),
     )
 
 
-def criteria_table(z: np.ndarray, choices: Iterable[int], fit: Fit, seed: int) -> tuple[Criterion, ...]:
+def criteria_table(z: np.ndarray, choices: Iterable[int], seed: int) -> tuple[Criterion, ...]:
     """Return one `Criterion` for K = 1 and each of `choices` on rows `z` (n, d), in increasing K.
 
-    `fit` clusters rows into K at a seed. Choices that are not below the number of distinct rows are left out.
+    Choices that are not below the number of distinct rows are left out.
     """
     from sklearn.metrics import calinski_harabasz_score, silhouette_score
+
+    def fit(rows: np.ndarray, *path: str | int) -> tuple[float, np.ndarray]:  # cost and labels at the present k
+        centres = _centres(rows, k, sklearn_seed(seed, *path))
+        labels = nearest(rows, centres)
+        return float(np.square(rows - centres[labels]).sum()), labels
 
     wanted, distinct = list(choices), len(np.unique(z, axis=0))
     for k in wanted:
@@ -263,8 +270,8 @@ def criteria_table(z: np.ndarray, choices: Iterable[int], fit: Fit, seed: int) -
     references = [r.uniform(along.min(axis=0), along.max(axis=0), z.shape) @ axes.T for _ in range(_REFERENCES)]
     rows = []
     for k in sorted({1, *(int(k) for k in wanted if k < distinct)}):
-        log_costs = [np.log(fit(sample, k, child_seed(seed, "gap", k, b))[0]) for b, sample in enumerate(references)]
-        cost, labels = fit(z, k, child_seed(seed, "criteria", k))
+        log_costs = [np.log(fit(sample, "gap", k, b)[0]) for b, sample in enumerate(references)]
+        cost, labels = fit(z, "criteria", k)
         few, few_labels = z[:_SILHOUETTE_ROWS], labels[:_SILHOUETTE_ROWS]
         defined = 1 < len(np.unique(few_labels)) < len(few)
         rows.append(
@@ -288,38 +295,17 @@ def gap_choice(criteria: Sequence[Criterion]) -> int:
     return criteria[-1].n_clusters
 
 
-def _fit(
+def _centres(
     z: np.ndarray, n_clusters: int, seed: int, *, weights: np.ndarray | None = None, restarts: int = _RESTARTS
 ) -> np.ndarray:
+    """Return the K-means centres (K, d) of rows `z` (n, d) by scikit-learn."""
     from sklearn.cluster import KMeans, MiniBatchKMeans
     from sklearn.exceptions import ConvergenceWarning
 
-    options: dict[str, Any] = {"n_init": restarts, "random_state": seed % 2**32}
+    options: dict[str, Any] = {"n_init": restarts, "random_state": seed}
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than K: told in words
         if len(z) > MINI_BATCH_ABOVE:
             rough = MiniBatchKMeans(n_clusters, batch_size=10_000, **options).fit(z, sample_weight=weights)
             options |= {"init": rough.cluster_centers_, "n_init": 1, "max_iter": 10}
         return np.asarray(KMeans(n_clusters, **options).fit(z, sample_weight=weights).cluster_centers_)
-
-
-def _cost(z: np.ndarray, k: int, seed: int) -> tuple[float, np.ndarray]:
-    centres = _fit(z, k, seed)
-    labels = nearest(z, centres)
-    return float(np.square(z - centres[labels]).sum()), labels
-
-
-def _warnings(wanted: int, sizes: np.ndarray, spreads: np.ndarray, criteria: tuple[Criterion, ...]) -> tuple[str, ...]:
-    sentences = []
-    if len(sizes) < wanted:
-        sentences.append(f"Only {len(sizes)} of {wanted} clusters hold rows: rows repeat.")
-    if criteria and wanted == criteria[-1].n_clusters:
-        sentences.append(f"The gap still grows at the largest K tried, {wanted}: try more of them.")
-    judged = np.square(spreads[sizes >= _FEWEST_ROWS])
-    if len(judged) > 1 and judged.max() > _VARIANCE_RATIO * judged.min():
-        ratio = f"{judged.max() / judged.min():.3g}" if judged.min() > 0 else "infinity"
-        sentences.append(
-            f"The variances of the clusters differ by a factor of {ratio}: K-means assumes that they are equal, so "
-            "borders between wide and narrow clusters may be spurious."
-        )
-    return tuple(sentences)

@@ -10,10 +10,9 @@ count w_i / mean(w) times; only the ratio of the weights matters. scikit-learn's
 weighted and centred rows go to the routines beneath it, by one of three routes that the size alone decides:
 
     svd          SciPy's SVD of the rows, while n d min(n, d) is below 4e9: exact to rounding
-    gram         eigenvectors of A^T A (of A A^T, where n < d), summed over blocks of rows, so that the table is held
-                 once. It squares the condition number: singular values below 1e-7 of the largest are noise
-    randomised   scikit-learn's TruncatedSVD, min(n, d) > 4000: the leading components (Halko et al., SIAM Rev. 53
-                 (2011) 217)
+    gram         eigenvectors of A^T A, up to 4000 features. It squares the condition number: singular values below 1e-7
+                 of the largest are noise
+    randomised   scikit-learn's TruncatedSVD: the leading components (Halko et al., SIAM Rev. 53 (2011) 217)
 
 Errors of the shares come from the bootstrap (Efron and Tibshirani 1993): rows are drawn again with replacement. The
 decomposition is not repeated on d features. Each replica is diagonalised in the space of the leading 32 components of
@@ -22,7 +21,6 @@ rest, of order lambda_rest / (lambda_k - lambda_rest) / sqrt(n), is left out. Co
 most 20,000 rows, drawn at random, enter; the errors are then scaled by sqrt(20,000 / n).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,24 +29,22 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive, check_table
 from reverie.core.errors import InputError
-from reverie.core.measured import as_json
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.tables import read_table, sklearn_seed
+from reverie.explore.tables import Result, read_table, sklearn_seed
 
 __all__ = ["Biplot", "PCAResult", "biplot", "fix_signs", "principal_components"]
 
 SVD_LIMIT = 4e9  # n d min(n, d): about two seconds on one core
 GRAM_LIMIT = 4000  # a matrix of that size is diagonalised in seconds
-GRAM_NOISE = 1e-7  # of the largest singular value: below, the square is lost in rounding
 POWER_ITERATIONS = 7  # of the randomised route, as many as scikit-learn takes for few components
 RANDOMISED_COMPONENTS = 50
-BLOCK = 4096  # rows that are centred at once
 BOOTSTRAP_COMPONENTS, BOOTSTRAP_ROWS = 32, 20_000
+_WIDTH = "Expected rows of {} {}, got {}. Give the columns of this result."
 
 
 @dataclass(frozen=True)
-class PCAResult:
+class PCAResult(Result):
     """Principal components of n rows with d features.
 
     Parameters
@@ -96,22 +92,19 @@ class PCAResult:
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the scores (n, k) of rows `X` with the same d features; those with the same names in any order."""
         table = read_table(X)
-        self._check_width(table.values.shape[1], len(self.mean), "features")
         values = table.values
+        if values.shape[1] != len(self.mean):
+            raise InputError(_WIDTH.format(len(self.mean), "features", values.shape[1]))
         if table.names != self.names and set(table.names) == set(self.names):
             values = values[:, [table.names.index(name) for name in self.names]]
-        return np.concatenate([rows @ self.components.T for rows in _centred(values, self.mean, self.scale)])
+        return (values - self.mean) / self.scale @ self.components.T
 
     def inverse_transform(self, scores: np.ndarray) -> np.ndarray:
         """Return the rows (n, d) with these scores (n, k), or (n, j) for the leading j <= k components."""
         scores = np.atleast_2d(np.asarray(scores, dtype=float))
         if scores.shape[1] > len(self.components):
-            self._check_width(scores.shape[1], len(self.components), "scores")
+            raise InputError(_WIDTH.format(len(self.components), "scores", scores.shape[1]))
         return scores @ self.components[: scores.shape[1]] * self.scale + self.mean
-
-    def _check_width(self, got: int, expected: int, what: str) -> None:
-        if got != expected:
-            raise InputError(f"Expected rows of {expected} {what}, got {got}. Give the columns of this result.")
 
     def __str__(self) -> str:
         first, error = 100 * self.explained_variance_ratio[0], 100 * self.ratio_error[0]
@@ -122,10 +115,6 @@ class PCAResult:
         else:
             rest = f"{count} component{'s hold' if count > 1 else ' holds'} 90 %"
         return f"The first principal component holds {first:.1f}{band} % of the variance; {rest}."
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary that `json` can write; errors that are not known become None."""
-        return as_json(self)
 
 
 @checked
@@ -153,39 +142,49 @@ def principal_components(
     InputError
         For data that cannot be read, that do not vary, or a bad number of components.
     """
+    from scipy.linalg import eigh, svd
+    from sklearn.decomposition import TruncatedSVD
+
     table, seed = read_table(X), as_seed(random_state)
     values, (n, d) = table.values, table.values.shape
     check_table(values)
     check_positive("n_bootstrap", n_bootstrap, integer=True, allow_zero=True)
-    few = min(n, d)
-    method = "randomised" if few > GRAM_LIMIT else "svd" if n * d * few <= SVD_LIMIT else "gram"
-    most = min(n - 1, d)
+    few, most = min(n, d), min(n - 1, d)
+    method = "svd" if n * d * few <= SVD_LIMIT and few <= GRAM_LIMIT else "gram" if d <= GRAM_LIMIT else "randomised"
     if n_components is not None:
         check_positive("n_components", n_components, integer=True)
-    k = n_components or (min(RANDOMISED_COMPONENTS, most) if method == "randomised" else most)
+    k = int(n_components or (min(RANDOMISED_COMPONENTS, most) if method == "randomised" else most))
     if k > most:
         raise InputError(f"Expected n_components <= {most} for {n} rows of {d} features, got {k}. Ask for fewer.")
     w = np.ones(n) if table.weights is None else table.weights / table.weights.mean()
     mean = w @ values / n
-    squares = sum(np.square(rows).sum(0) for rows in _centred(values, mean, 1.0, w))
-    deviation = np.sqrt(squares / (n - 1))
+    rows = (values - mean) * np.sqrt(w)[:, None]
+    deviation = np.sqrt(np.square(rows).sum(axis=0) / (n - 1))
     # a constant column differs from its own rounded mean by a few units in the last place
     deviation = np.where(deviation > 1e-14 * np.abs(mean), deviation, 0.0)
     scale = np.where(deviation > 0, deviation, 1.0) if standardise else np.ones(d)
     total = float(np.square(deviation / scale).sum())
     if not total > 0:
         raise InputError(f"Expected rows that differ, got {n} equal rows. Principal components need variance.")
-    components, singular = _singular_vectors(values, mean, scale, w, int(k), method, seed)
+    rows /= scale
+    if method == "svd":
+        _, singular, components = svd(rows, full_matrices=False, overwrite_a=True, check_finite=False)
+    elif method == "gram":
+        eigenvalues, vectors = eigh(rows.T @ rows, subset_by_index=(d - k, d - 1), overwrite_a=True, check_finite=False)
+        singular, components = np.sqrt(np.clip(eigenvalues[::-1], 0, None)), vectors[:, ::-1].T
+    else:
+        fitted: Any = TruncatedSVD(k, n_iter=POWER_ITERATIONS, random_state=sklearn_seed(seed, "svd")).fit(rows)
+        singular, components = fitted.singular_values_, fitted.components_
+    components, singular = fix_signs(components[:k]), singular[:k]
     error = _ratio_errors(values, mean, scale, w, components, n_bootstrap, seed)
-    kept, bands = len(components), bool(np.isfinite(error).any())
+    bands = bool(np.isfinite(error).any())
     constant = int((deviation == 0).sum())
     notes = {
-        f"Only the leading {kept} of {n_components or most} components were computed.": kept < (n_components or most),
+        f"Only the leading {k} of {most} components were computed.": n_components is None and k < most,
         f"{constant} constant features were left unscaled.": standardise and constant > 0,
         f"Error bands rest on {BOOTSTRAP_ROWS:,} of {n:,} rows, drawn at random, and were scaled.": bands
         and n > BOOTSTRAP_ROWS,
-        f"Error bands are given for the leading {BOOTSTRAP_COMPONENTS} components.": bands
-        and kept > BOOTSTRAP_COMPONENTS,
+        f"Error bands are given for the leading {BOOTSTRAP_COMPONENTS} components.": bands and k > BOOTSTRAP_COMPONENTS,
     }
     return PCAResult(
         components=components,
@@ -208,46 +207,6 @@ def fix_signs(components: np.ndarray) -> np.ndarray:
     return components * np.where(components[np.arange(len(components)), largest] < 0, -1.0, 1.0)[:, None]
 
 
-def _centred(
-    values: np.ndarray, mean: np.ndarray, scale: np.ndarray | float, weights: np.ndarray | None = None
-) -> Iterator[np.ndarray]:
-    """Yield sqrt(w) (values - mean) / scale in blocks of rows."""
-    for start in range(0, len(values), BLOCK):
-        rows = (values[start : start + BLOCK] - mean) / scale
-        yield rows if weights is None else rows * np.sqrt(weights[start : start + BLOCK])[:, None]
-
-
-def _singular_vectors(
-    values: np.ndarray, mean: np.ndarray, scale: np.ndarray, weights: np.ndarray, k: int, method: str, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return k right singular vectors (k, d) of the centred rows, and their singular values (k,), falling.
-
-    Where n < d the "gram" route returns fewer, if the rest are noise.
-    """
-    from scipy.linalg import eigh, svd
-
-    n, d = values.shape
-    if method == "gram" and n >= d:
-        gram = np.zeros((d, d))
-        for block in _centred(values, mean, scale, weights):
-            gram += block.T @ block
-        eigenvalues, vectors = eigh(gram, subset_by_index=(d - k, d - 1), overwrite_a=True, check_finite=False)
-        return fix_signs(vectors[:, ::-1].T), np.sqrt(np.clip(eigenvalues[::-1], 0, None))
-    rows = np.concatenate(list(_centred(values, mean, scale, weights)))
-    if method == "svd":
-        _, singular, components = svd(rows, full_matrices=False, overwrite_a=True, check_finite=False)
-        return fix_signs(components[:k]), singular[:k]
-    if method == "randomised":
-        from sklearn.decomposition import TruncatedSVD
-
-        fitted: Any = TruncatedSVD(k, n_iter=POWER_ITERATIONS, random_state=sklearn_seed(seed, "svd")).fit(rows)
-        return fix_signs(fitted.components_), fitted.singular_values_
-    eigenvalues, left = eigh(rows @ rows.T, subset_by_index=(n - k, n - 1), overwrite_a=True, check_finite=False)
-    singular = np.sqrt(np.clip(eigenvalues[::-1], 0, None))
-    kept = singular > GRAM_NOISE * singular[0]
-    return fix_signs(left[:, ::-1][:, kept].T @ rows / singular[kept, None]), singular[kept]
-
-
 def _ratio_errors(
     values: np.ndarray,
     mean: np.ndarray,
@@ -263,9 +222,8 @@ def _ratio_errors(
         return error
     rng = np.random.default_rng(child_seed(seed, "bootstrap"))
     rows = np.sort(rng.choice(n, BOOTSTRAP_ROWS, replace=False)) if n > BOOTSTRAP_ROWS else np.arange(n)
-    leading = components[:BOOTSTRAP_COMPONENTS]
-    parts = [(block @ leading.T, np.square(block).sum(1)) for block in _centred(values[rows], mean, scale)]
-    scores, squares = (np.concatenate(part) for part in zip(*parts, strict=True))
+    leading, centred = components[:BOOTSTRAP_COMPONENTS], (values[rows] - mean) / scale
+    scores, squares = centred @ leading.T, np.square(centred).sum(1)
     replicas = []
     for _ in range(n_bootstrap):
         times = np.bincount(rng.integers(len(rows), size=len(rows)), minlength=len(rows)) * weights[rows]

@@ -29,17 +29,15 @@ removes directions that are known too badly to be inverted; what part of the res
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.core.measured import as_json
 from reverie.core.types import ArrayLike
 from reverie.explore.components import fix_signs
-from reverie.explore.tables import read_table
+from reverie.explore.tables import Result, Table, read_table
 
 __all__ = [
     "ChiSquare",
@@ -122,7 +120,7 @@ class ChiSquare:
 
 
 @dataclass(frozen=True)
-class CovarianceResult:
+class CovarianceResult(Result):
     """Eigenvectors of a covariance matrix.
 
     Parameters
@@ -224,9 +222,9 @@ class CovarianceResult:
             f"The first eigenvector holds {first:.1f} % of the variance."
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary that `json` can write."""
-        return {"rank": self.rank} | as_json(self)
+    def to_json(self) -> dict[str, object]:
+        """Return a dictionary that `json` can write, with the rank."""
+        return {"rank": self.rank} | super().to_json()
 
 
 @checked
@@ -247,7 +245,7 @@ def principal_components_of_covariance(
         For a matrix that is not square, symmetric, finite or non-negative, or one half of which is empty.
     """
     matrix, labels = _symmetric(C, names)
-    eigenvalues, vectors = _eigen(matrix)
+    eigenvalues, vectors = (part[..., ::-1] for part in np.linalg.eigh(matrix))
     largest, negative = float(eigenvalues[0]), max(0.0, -float(eigenvalues[-1]))
     if not largest > 0:
         raise InputError("Expected a covariance matrix, got no positive eigenvalue. Check sign and content.")
@@ -263,7 +261,7 @@ def principal_components_of_covariance(
     rank = int((eigenvalues > tolerance * largest).sum())
     kept = np.where(np.arange(len(eigenvalues)) < rank, eigenvalues, 0.0)
     varies = np.diag(matrix) > 0
-    correlations, _ = _eigen(correlation_matrix(matrix[np.ix_(varies, varies)]))
+    correlations = np.linalg.eigvalsh(correlation_matrix(matrix[np.ix_(varies, varies)]))[::-1]
     return CovarianceResult(
         components=fix_signs(vectors.T[:rank]),
         eigenvalues=kept,
@@ -304,23 +302,24 @@ def symmetrised(C: ArrayLike, *, lower: bool = True) -> np.ndarray:
 
     The other triangle of C is not looked at.
     """
-    matrix = _square(read_table(C).values)
+    matrix = _square(C, None).values
     half = matrix if lower else matrix.T
     return np.tril(half) + np.tril(half, -1).T
 
 
-def _square(matrix: np.ndarray) -> np.ndarray:
-    if matrix.shape[0] != matrix.shape[1]:
+def _square(C: ArrayLike, names: Sequence[str] | None) -> Table:
+    table = read_table(C, names)
+    if table.values.shape[0] != table.values.shape[1]:
         raise InputError(
-            f"Expected a square covariance matrix, got shape {matrix.shape}. Rows and columns are features."
+            f"Expected a square covariance matrix, got shape {table.values.shape}. Rows and columns are features."
         )
-    return matrix
+    return table
 
 
 def _symmetric(C: ArrayLike, names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return a matrix (d, d) that is exactly symmetric, and its names, or say why C is none."""
-    table = read_table(C, names)
-    matrix = _square(table.values)
+    table = _square(C, names)
+    matrix = table.values
     for lower, other in ((True, np.triu(matrix, 1)), (False, np.tril(matrix, -1))):
         if not other.any() and np.any(matrix - np.diag(np.diag(matrix))):
             filled, empty = ("lower", "upper") if lower else ("upper", "lower")
@@ -337,11 +336,3 @@ def _symmetric(C: ArrayLike, names: Sequence[str] | None) -> tuple[np.ndarray, t
             f"({j}, {i}). Use (C + C.T) / 2 if that is rounding, or symmetrised(C) if one half is right."
         )
     return (matrix + matrix.T) / 2, table.names
-
-
-def _eigen(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return eigenvalues (d,), falling, and eigenvectors (d, d) in columns."""
-    from scipy.linalg import eigh
-
-    eigenvalues, vectors = eigh(matrix, check_finite=False)
-    return eigenvalues[::-1], vectors[:, ::-1]

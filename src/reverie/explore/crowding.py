@@ -14,7 +14,7 @@ Crowding     D + 1 points can be equally far from each other, three in the plane
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,10 +26,9 @@ from reverie.core.random import as_seed, child_seed
 from reverie.core.types import RandomState
 
 __all__ = [
-    "BallInCube",
     "CrowdedNeighbours",
+    "CubeShares",
     "DistanceConcentration",
-    "SurfaceShare",
     "ball_in_cube",
     "ball_share",
     "crowded_neighbours",
@@ -45,22 +44,16 @@ BLOCK_VALUES = 2**22
 
 
 @dataclass(frozen=True)
-class BallInCube:
-    """Share of the cube in its inscribed ball: dimensions (k,), exact (k,), and k simulated shares."""
+class CubeShares:
+    """Share of the cube in a region of it: dimensions (k,), exact shares (k,), and k simulated ones.
+
+    `eps` is the depth of the region below the surface; None for the inscribed ball.
+    """
 
     dimensions: np.ndarray
     exact: np.ndarray
     simulated: tuple[Measured, ...]
-
-
-@dataclass(frozen=True)
-class SurfaceShare:
-    """Share of the cube within `eps` of its surface: dimensions (k,), exact (k,), and k simulated shares."""
-
-    dimensions: np.ndarray
-    eps: float
-    exact: np.ndarray
-    simulated: tuple[Measured, ...]
+    eps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,14 +119,12 @@ def surface_share(dimension: float, eps: float) -> float:
 @checked
 def ball_in_cube(
     dimensions: Sequence[int] = DIMENSIONS, *, n_points: int = 100_000, random_state: RandomState = None
-) -> BallInCube:
+) -> CubeShares:
     """Return the share of the cube in its inscribed ball, exact and from `n_points` uniform points each.
 
     A simulation that hits nothing has the error of one hit, 1 / n_points.
     """
-    chosen = _whole(dimensions)
-    simulated = _simulate(chosen, n_points, random_state, lambda x: np.square(x).sum(1) <= 0.25)
-    return BallInCube(chosen, np.array([ball_share(d) for d in chosen]), simulated)
+    return _simulated(dimensions, ball_share, lambda x: np.square(x).sum(1) <= 0.25, n_points, random_state)
 
 
 @checked
@@ -143,13 +134,29 @@ def surface_shares(
     eps: float = 0.05,
     n_points: int = 100_000,
     random_state: RandomState = None,
-) -> SurfaceShare:
+) -> CubeShares:
     """Return the share of the unit cube within `eps` of its surface, exact and simulated."""
-    chosen = _whole(dimensions)
-    exact = np.array([surface_share(d, eps) for d in chosen])
-    return SurfaceShare(
-        chosen, eps, exact, _simulate(chosen, n_points, random_state, lambda x: np.abs(x).max(1) >= 0.5 - eps)
-    )
+    exact, inside = (lambda d: surface_share(d, eps)), (lambda x: np.abs(x).max(1) >= 0.5 - eps)
+    return replace(_simulated(dimensions, exact, inside, n_points, random_state), eps=eps)
+
+
+def _simulated(
+    dimensions: Sequence[int],
+    exact: Callable[[int], float],
+    inside: Callable[[np.ndarray], np.ndarray],
+    n_points: int,
+    random_state: RandomState,
+) -> CubeShares:
+    """Return the exact share, and that of uniform points of the cube, shape (n, D), for which `inside` is true."""
+    check_positive("n_points", n_points, integer=True)
+    chosen, seed, shares = _whole(dimensions), as_seed(random_state), []
+    for d in chosen:
+        rng = np.random.default_rng(child_seed(seed, "cube", int(d)))
+        hits = sum(int(inside(rng.random((size, d)) - 0.5).sum()) for size in _sizes(n_points, int(d)))
+        share = hits / n_points
+        # binomial error; of one point where all hit or none does
+        shares.append(Measured(share, max(math.sqrt(share * (1 - share) / n_points), 1 / n_points), n_points))
+    return CubeShares(chosen, np.array([exact(int(d)) for d in chosen]), tuple(shares))
 
 
 @checked
@@ -203,18 +210,3 @@ def _sizes(n_points: int, d: int) -> list[int]:
     """Return the sizes of blocks of points that are held at once."""
     step = max(1, BLOCK_VALUES // d)
     return [min(step, n_points - start) for start in range(0, n_points, step)]
-
-
-def _simulate(
-    dimensions: np.ndarray, n_points: int, random_state: RandomState, inside: Callable[[np.ndarray], np.ndarray]
-) -> tuple[Measured, ...]:
-    """Return the share of uniform points of the cube, shape (n, D), for which `inside` is true, in each dimension."""
-    check_positive("n_points", n_points, integer=True)
-    seed, shares = as_seed(random_state), []
-    for d in dimensions:
-        rng = np.random.default_rng(child_seed(seed, "cube", int(d)))
-        hits = sum(int(inside(rng.random((size, d)) - 0.5).sum()) for size in _sizes(n_points, int(d)))
-        share = hits / n_points
-        # binomial error; of one point where all hit or none does
-        shares.append(Measured(share, max(math.sqrt(share * (1 - share) / n_points), 1 / n_points), n_points))
-    return tuple(shares)

@@ -28,17 +28,16 @@ counted. On lattices and integers many distances are equal and neither estimator
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.core.measured import Measured, as_json
+from reverie.core.measured import Measured
 from reverie.core.statistics import NeighbourSearch
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.tables import random_rows, read_table
+from reverie.explore.tables import Result, random_rows, read_unweighted
 
 __all__ = ["DimensionResult", "DimensionScan", "gride", "neighbour_distances", "spatial_blocks", "two_nn"]
 
@@ -48,7 +47,7 @@ NEWTON_STEPS, PRECISION = 100, 1e-12
 
 
 @dataclass(frozen=True)
-class DimensionResult:
+class DimensionResult(Result):
     """An intrinsic dimension at one scale.
 
     Parameters
@@ -71,13 +70,9 @@ class DimensionResult:
         notes = "".join(f" {note}" for note in self.notes)
         return f"Intrinsic dimension {self.dimension} at distance {self.scale:.3g}.{notes}"
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary that `json` can write."""
-        return as_json(self)
-
 
 @dataclass(frozen=True)
-class DimensionScan:
+class DimensionScan(Result):
     """The intrinsic dimension against scale: one result for each n1 = 1, 2, 4, ..."""
 
     results: tuple[DimensionResult, ...]
@@ -102,10 +97,6 @@ class DimensionScan:
         parts = ", ".join(f"{Measured(d, e)} at {s:.3g}" for d, e, s in columns)
         notes = "".join(f" {note}" for note in self.results[0].notes)
         return f"Intrinsic dimension by distance (n = {self.results[0].dimension.n}): {parts}.{notes}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary that `json` can write."""
-        return as_json(self)
 
 
 @dataclass(frozen=True)
@@ -179,23 +170,22 @@ def gride(
     if range_max < 2:
         raise InputError(f"Expected range_max >= 2, got {range_max}. Two neighbours are the least.")
     near = _neighbours(X, int(range_max), max_rows=max_rows, random_state=random_state)
-    return DimensionScan(tuple(_gride_at(near, 2**j) for j in range(int(np.log2(range_max)))))
-
-
-def _gride_at(near: _Neighbours, n1: int) -> DimensionResult:
-    n2, log_mu = 2 * n1, near.log_ratios(n1, 2 * n1)
-    d = float((1 / np.arange(n1, n2)).sum() / log_mu.mean())  # moments: log mu has mean sum 1/j over d
-    scores = information = np.zeros(1)
-    for _ in range(NEWTON_STEPS):
-        t = np.maximum(d * log_mu, 1e-12)  # t / (1 - exp(-t)) tends to 1 where distances are equal
-        inverse = -1 / np.expm1(-t)
-        scores = 1 / d + (n2 - n1 - 1) * t * inverse / d - (n2 - 1) * log_mu  # d log f / dd of each point
-        information = (1 + (n2 - n1 - 1) * t**2 * np.exp(-t) * inverse**2) / d**2  # and minus its derivative
-        step = float(scores.sum() / information.sum())
-        d = max(d + step, d / 2)
-        if abs(step) < PRECISION * d:
-            break
-    return _result(near, n1, n2, d, scores=scores, information=float(information.sum()))
+    results = []
+    for n1 in [2**j for j in range(int(np.log2(range_max)))]:
+        n2, log_mu = 2 * n1, near.log_ratios(n1, 2 * n1)
+        d = float((1 / np.arange(n1, n2)).sum() / log_mu.mean())  # moments: log mu has mean sum 1/j over d
+        scores = information = np.zeros(1)
+        for _ in range(NEWTON_STEPS):
+            t = np.maximum(d * log_mu, 1e-12)  # t / (1 - exp(-t)) tends to 1 where distances are equal
+            inverse = -1 / np.expm1(-t)
+            scores = 1 / d + (n2 - n1 - 1) * t * inverse / d - (n2 - 1) * log_mu  # d log f / dd of each point
+            information = (1 + (n2 - n1 - 1) * t**2 * np.exp(-t) * inverse**2) / d**2  # and minus its derivative
+            step = float(scores.sum() / information.sum())
+            d = max(d + step, d / 2)
+            if abs(step) < PRECISION * d:
+                break
+        results.append(_result(near, n1, n2, d, scores=scores, information=float(information.sum())))
+    return DimensionScan(tuple(results))
 
 
 def _result(
@@ -215,12 +205,7 @@ def _result(
 
 def _neighbours(X: ArrayLike, k: int, *, max_rows: int, random_state: RandomState) -> _Neighbours:
     """Return the distances to the k nearest neighbours among at most `max_rows` rows of X, drawn at random."""
-    table = read_table(X)
-    if table.weights is not None and np.ptp(table.weights) > 0:
-        raise InputError(
-            "Expected rows without weights, got unequal weights. Distances to neighbours know no weights: "
-            "draw rows in proportion to their weights first."
-        )
+    table = read_unweighted(X)
     rows, notes = random_rows(len(table.values), max_rows, random_state)
     points = np.unique(table.values[rows], axis=0)
     dropped = len(rows) - len(points)

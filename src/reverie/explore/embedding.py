@@ -14,18 +14,16 @@ The same number for the leading principal components stands beside it.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.core.measured import as_json
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
 from reverie.explore.components import principal_components
-from reverie.explore.tables import random_rows, read_table, read_unweighted, sklearn_seed
+from reverie.explore.tables import Result, random_rows, read_table, read_unweighted, sklearn_seed
 
 __all__ = ["Embedding", "trustworthiness", "tsne"]
 
@@ -36,7 +34,7 @@ CAUTION = "Neighbours mean something in this picture; distances between clusters
 
 
 @dataclass(frozen=True)
-class Embedding:
+class Embedding(Result):
     """Points placed in few dimensions.
 
     Parameters
@@ -65,10 +63,6 @@ class Embedding:
             f"{self.trustworthiness:.3f}, against {self.pca_trustworthiness:.3f} for principal components. "
             + " ".join(self.notes)
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary that `json` can write."""
-        return as_json(self)
 
 
 @checked

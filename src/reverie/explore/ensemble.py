@@ -2,52 +2,45 @@
 
 M copies of an estimator are trained on bootstrap samples of the data, or on disjoint parts of it, and their
 predictions, or class probabilities, are averaged (Breiman 1996). The mean has the bias of its members, and less
-variance the less they are correlated. Bootstrap samples repeat rows, and disjoint parts are small: either may increase
-the bias. Bagging pays for unstable learners, such as deep trees, where a small change of the data changes the
-prediction much. scikit-learn's bagging has no disjoint parts and no score of single members, so the loop over members
-is our own.
+variance the less they are correlated; it pays for unstable learners, such as deep trees. scikit-learn's bagging has no
+disjoint parts and no score of single members, so the loop over members is our own.
 
 A row that a member did not train on is "out of bag" for it (37 % of the rows of a bootstrap sample). The score of each
 row by such members alone is an honest estimate without a test set. Its standard error is that of the number of rows:
 for an accuracy a, a(1 - a)/n; for R^2 = 1 - A/B, with A the mean squared error and B the variance of y, the variance of
 the influence A (y - mean)^2/B^2 - e^2/B over n.
 
-A prediction fluctuates with the training set. Over many training sets let each of n members have variance sigma^2, and
-let any two have correlation rho. Then
+Over many training sets let each of n members have variance sigma^2, and let any two have correlation rho. Then
 
-    Var(mean of n) = rho sigma^2 + (1 - rho) sigma^2 / n.
+    Var(mean of n) = rho sigma^2 + (1 - rho) sigma^2 / n,
 
-The second part falls with n, the first does not: correlated members cannot average it away. (The formula is found in
-print as sigma^2/n + (n-1)/n rho sigma; its last factor must be sigma^2.)
-
-sigma^2, rho and Var(mean) are estimated from R independent replicates, each an ensemble of M members trained on a data
-set of its own: unbiased sample variances and covariances over replicates, averaged over the points of prediction. At
-n = M the formula is an identity of these estimates; at any other n it extrapolates. Errors are those of a jackknife
-over replicates. Where the truth f is known,
+whose first part averaging leaves. (In print it is found as sigma^2/n + (n-1)/n rho sigma; its last factor must be
+sigma^2.) sigma^2, rho and Var(mean) are estimated from R independent replicates, each an ensemble of M members trained
+on a data set of its own: unbiased sample variances and covariances over replicates, averaged over the points of
+prediction. At n = M the formula is an identity of these estimates; at any other n it extrapolates. Errors are those of
+a jackknife over replicates. Where the truth f is known,
 
     bias^2 = mean over points of (average prediction - f)^2 - Var(mean)/R,
 
-the last term for the noise of the average. The estimate has no bias of its own and may come out negative where the
-bias is small, and is then stated as an upper limit. It needs replicates that are independent of each other. Bootstrap
-samples of one data set all share its fluctuation, which would be taken for a bias: their average differs from the truth
-by about as much as one data set from another.
+the last term for the noise of the average. The estimate has no bias of its own, may come out negative where the bias is
+small, and is then stated as an upper limit. Bootstrap samples of one data set are no independent replicates: they all
+share its fluctuation, which would be taken for a bias.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_finite, check_positive
 from reverie.core.errors import InputError
-from reverie.core.measured import Measured, as_json
+from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
 from reverie.core.tables import as_array
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.tables import read_table
+from reverie.explore.tables import Result, read_table, sklearn_seed
 
 __all__ = [
     "Bagged",
@@ -65,7 +58,7 @@ _MOST_POINTS = 500  # held out where no points of prediction are given
 
 
 @dataclass(frozen=True, eq=False)
-class Bagged:
+class Bagged(Result):
     """An ensemble of equal models, each trained on its own rows.
 
     Parameters
@@ -85,8 +78,9 @@ class Bagged:
     out_of_bag: Measured
     member_score: float
     names: tuple[str, ...]
-    settings: dict[str, Any]
+    settings: dict[str, int | str]
     warnings: tuple[str, ...] = ()
+    not_in_json: ClassVar = ("members",)
 
     def member_predictions(self, X: ArrayLike) -> np.ndarray:
         """Return the predictions of each member on `X` (n, *event): (M, n), or probabilities (M, n, K)."""
@@ -103,10 +97,6 @@ class Bagged:
         if self.classes is None:
             raise InputError("Expected a classifier for predict_proba, got a regression. Use predict.")
         return self.member_predictions(X).mean(axis=0)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary that `json` can write, without the members themselves."""
-        return as_json(self, without=("members",))
 
     def __str__(self) -> str:
         score = "R^2" if self.classes is None else "accuracy"
@@ -145,17 +135,32 @@ def bagging(
     InputError
         For both fraction and partition, or fewer rows than members need.
     """
-    from sklearn.base import is_classifier
+    from sklearn.base import clone, is_classifier
 
     table, seed = read_table(X), as_seed(random_state)
     n, targets = len(table.values), read_targets(y, len(table.values))
-    draws = _draws(n, n_estimators, fraction, partition=partition, seed=child_seed(seed, "rows"))
+    check_positive("n_estimators", n_estimators, integer=True)
+    if partition and fraction is not None:
+        raise InputError("Expected either fraction or partition, got both. Disjoint parts have their own size, n/M.")
+    if n < n_estimators:
+        raise InputError(f"Expected at least as many rows as members, got {n} and {n_estimators}. Give more rows.")
+    share = 1.0 if fraction is None else fraction
+    check_positive("fraction", share)
+    if share > 1:
+        raise InputError(f"Expected fraction <= 1, got {share}. It is a share of the rows.")
+    r = np.random.default_rng(child_seed(seed, "rows"))
+    if partition:
+        draws = [np.sort(part) for part in np.array_split(r.permutation(n), n_estimators)]
+    else:
+        draws = [r.integers(n, size=max(1, round(share * n))) for _ in range(n_estimators)]
     classes = np.unique(targets) if is_classifier(estimator) else None
     members, singles = [], []
     total, seen_by = np.zeros((n, 1 if classes is None else len(classes))), np.zeros(n)
     for i, rows in enumerate(draws):
-        member = _seeded(estimator, child_seed(seed, "member", i)).fit(table.values[rows], targets[rows])
-        members.append(member)
+        fresh: Any = clone(estimator)  # every random_state in it, or in the steps of a pipeline, gets its own seed
+        keys = [key for key in fresh.get_params() if key == "random_state" or key.endswith("__random_state")]
+        fresh.set_params(**{key: sklearn_seed(child_seed(seed, "member", i), key) for key in keys})
+        members.append(member := fresh.fit(table.values[rows], targets[rows]))
         new = np.ones(n, dtype=bool)
         new[rows] = False
         if new.any():
@@ -226,34 +231,8 @@ def measured_score(prediction: np.ndarray, targets: np.ndarray, classes: np.ndar
     return Measured(1 - A / B, float(influence.std() / math.sqrt(n)), n)
 
 
-def _draws(n: int, n_estimators: int, fraction: float | None, *, partition: bool, seed: int) -> list[np.ndarray]:
-    """Return the training rows of each member."""
-    check_positive("n_estimators", n_estimators, integer=True)
-    r = np.random.default_rng(seed)
-    if partition and fraction is not None:
-        raise InputError("Expected either fraction or partition, got both. Disjoint parts have their own size, n/M.")
-    if n < n_estimators:
-        raise InputError(f"Expected at least as many rows as members, got {n} and {n_estimators}. Give more rows.")
-    if partition:
-        return [np.sort(part) for part in np.array_split(r.permutation(n), n_estimators)]
-    share = 1.0 if fraction is None else fraction
-    check_positive("fraction", share)
-    if share > 1:
-        raise InputError(f"Expected fraction <= 1, got {share}. It is a share of the rows.")
-    return [r.integers(n, size=max(1, round(share * n))) for _ in range(n_estimators)]
-
-
-def _seeded(estimator: Any, seed: int) -> Any:
-    # every random_state of an estimator, or of the steps of a pipeline, gets a seed of its own
-    from sklearn.base import clone
-
-    fresh: Any = clone(estimator)
-    keys = sorted(key for key in fresh.get_params() if key == "random_state" or key.endswith("__random_state"))
-    return fresh.set_params(**{key: child_seed(seed, key) % 2**32 for key in keys}) if keys else fresh
-
-
 @dataclass(frozen=True)
-class VarianceDecomposition:
+class VarianceDecomposition(Result):
     """Variance of an ensemble over training sets; one standard error each, from the replicates.
 
     Parameters
@@ -278,11 +257,7 @@ class VarianceDecomposition:
     def at(self, n: int) -> float:
         """Return the variance of the mean of `n` members, rho sigma^2 + (1 - rho) sigma^2 / n."""
         check_positive("n", n, integer=True)
-        return _variance_of_mean(self.sigma2.value, self.rho.value, n)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary that `json` can write."""
-        return as_json(self)
+        return self.rho.value * self.sigma2.value + (1 - self.rho.value) * self.sigma2.value / n
 
     def __str__(self) -> str:
         floor, bias = self.rho.value * self.sigma2.value, ""
@@ -323,28 +298,26 @@ def variance_decomposition(predictions: ArrayLike, truth: ArrayLike | None = Non
     R, M, P = x.shape
     deviations, means = x - x.mean(axis=0), x.mean(axis=1)
     # squared deviations of each replicate; a variance is their sum / (R-1), and without replicate r, exactly,
-    # (sum q - q_r R/(R-1)) / (R-2)
+    # (sum q - q_r R/(R-1)) / (R-2); beneath, the first number is that of all replicates
     q = np.square(deviations).mean(axis=(1, 2))
     q_mean = np.square(deviations.mean(axis=1)).mean(axis=1)
+    v, v_mean = (np.append(s.sum() / (R - 1), (s.sum() - s * R / (R - 1)) / (R - 2)) for s in (q, q_mean))
+    # M^2 Var(mean) = M sigma^2 + M (M-1) rho sigma^2
+    correlation = np.divide(M * v_mean - v, (M - 1) * v, out=np.full_like(v, math.nan), where=v > 0)
 
-    def jackknife(function: Callable[..., np.ndarray], *parts: np.ndarray) -> Measured:
-        value = function(*(np.atleast_1d(part.sum() / (R - 1)) for part in parts))[0]
-        without = function(*((part.sum() - part * R / (R - 1)) / (R - 2) for part in parts))
-        return Measured(float(value), _jackknife_error(without), R)
+    def jackknife(value: float, without: np.ndarray) -> Measured:
+        return Measured(float(value), math.sqrt((R - 1) / R * np.square(without - without.mean()).sum()), R)
 
-    def correlation(v: np.ndarray, v_mean: np.ndarray) -> np.ndarray:  # M^2 Var(mean) = M sigma^2 + M(M-1) rho sigma^2
-        return np.divide(M * v_mean - v, (M - 1) * v, out=np.full_like(v, math.nan), where=v > 0)
-
-    sigma2, var_mean = (jackknife(lambda v: v, part) for part in (q, q_mean))
-    rho, bias2 = jackknife(correlation, q, q_mean), None
+    sigma2, var_mean, rho = (jackknife(part[0], part[1:]) for part in (v, v_mean, correlation))
+    bias2 = None
     if truth is not None:
         f = np.asarray(truth, dtype=np.float64)
         if f.shape != (P,):
             raise InputError(f"Expected truth with shape {(P,)}, got {f.shape}. Give one number per point.")
         offset = means.mean(axis=0) - f
         without = np.array([np.square(offset + (offset + f - mean) / (R - 1)).mean() for mean in means])
-        bias2 = Measured(float(np.square(offset).mean() - var_mean.value / R), _jackknife_error(without), R)
-    predicted = _variance_of_mean(sigma2.value, rho.value, M)
+        bias2 = jackknife(np.square(offset).mean() - var_mean.value / R, without)
+    predicted = rho.value * sigma2.value + (1 - rho.value) * sigma2.value / M
     return VarianceDecomposition(sigma2, rho, var_mean, predicted, bias2, R, M, P)
 
 
@@ -407,13 +380,3 @@ def decompose(
         members = bagging(estimator, table.values[rows], targets[rows], random_state=draw, **options).members
         predictions.append([outputs(member, points, classes).ravel() for member in members])
     return variance_decomposition(np.array(predictions), None if truth is None else np.ravel(np.asarray(truth)))
-
-
-def _variance_of_mean(sigma2: float, rho: float, n: int) -> float:
-    return rho * sigma2 + (1 - rho) * sigma2 / n
-
-
-def _jackknife_error(without: np.ndarray) -> float:
-    """Return the jackknife error from the estimates (R,) without each replicate in turn."""
-    R = len(without)
-    return math.sqrt((R - 1) / R * np.square(without - without.mean()).sum())

@@ -24,18 +24,18 @@ import math
 import warnings as python_warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
-from reverie.core.measured import Measured, as_json
+from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
 from reverie.explore.ensemble import measured_score, outputs, read_targets
-from reverie.explore.tables import read_like, read_table, sklearn_seed
+from reverie.explore.tables import Result, read_like, read_table, sklearn_seed
 
 __all__ = ["ForestResult", "TreeCorrelation", "forest", "permutation_importance", "tree_correlation"]
 
@@ -65,7 +65,7 @@ class TreeCorrelation:
 
 
 @dataclass(frozen=True, eq=False)
-class ForestResult:
+class ForestResult(Result):
     """A random forest, its score, and what it says about the features.
 
     Parameters
@@ -94,8 +94,9 @@ class ForestResult:
     correlation: tuple[TreeCorrelation, ...]
     max_features: int
     names: tuple[str, ...]
-    settings: dict[str, Any]
+    settings: dict[str, int]
     warnings: tuple[str, ...] = ()
+    not_in_json: ClassVar = ("estimator",)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the class or the value (n,) of each row of `X` (n, *event)."""
@@ -105,10 +106,6 @@ class ForestResult:
     def rho(self) -> float:
         """Correlation of the errors of two trees of this forest."""
         return next(c.rho for c in self.correlation if c.max_features == self.max_features)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary that `json` can write, without the forest itself."""
-        return as_json(self, without=("estimator",))
 
     def __str__(self) -> str:
         score = "R^2" if self.classes is None else "accuracy"
@@ -159,10 +156,17 @@ def forest(
     InputError
         For fewer than 8 rows, one class alone, or an option out of range.
     """
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
     table, seed = read_table(X, names), as_seed(random_state)
     n, d = table.values.shape
     targets = read_targets(y, n)
-    kind = _kind(check_choice("kind", kind, KINDS), targets)
+    kind, numbers = check_choice("kind", kind, KINDS), targets.dtype.kind in "iuf"
+    if kind == "regression" and not numbers:
+        raise InputError("Expected numbers in y for a regression, got labels. Leave kind at auto, or encode y.")
+    if kind == "auto":
+        few = not numbers or bool(np.all(targets == np.round(targets))) and len(np.unique(targets)) <= _MOST_CLASSES
+        kind = "classification" if few else "regression"
     classes = np.unique(targets) if kind == "classification" else None
     check_positive("n_estimators", n_estimators, integer=True)
     if n < 8 or n_estimators < 2:
@@ -181,29 +185,40 @@ def forest(
         raise InputError(
             f"Expected positive weights among the {len(train)} rows of the training, got none. Drop rows of weight 0."
         )
-
-    def grow(features: int, n_trees: int, *path: str | int) -> Any:
-        return _grown(kind, n_trees, features, sklearn_seed(seed, *path), table.values[train], targets[train], weights)
-
-    chosen = int(chosen)
-    grown = grow(chosen, n_estimators, "forest")
+    Forest = RandomForestRegressor if classes is None else RandomForestClassifier
     test, answers = table.values[held], targets[held]
-    curve = [
-        tree_correlation(grown if k == chosen else grow(k, min(n_estimators, _CURVE_TREES), "curve", k), test, answers)
-        for k in sorted({1, d, chosen})
-    ]
+    forests, chosen = {}, int(chosen)
+    with python_warnings.catch_warnings():  # rows without out-of-bag trees are left out of the score
+        python_warnings.filterwarnings("ignore", message="Some inputs do not have OOB")
+        python_warnings.filterwarnings("ignore", message="invalid value encountered in divide")
+        for k in sorted({1, d, chosen}):
+            trees, path = (
+                (n_estimators, ("forest",)) if k == chosen else (min(n_estimators, _CURVE_TREES), ("curve", k))
+            )
+            options: dict[str, Any] = {"max_features": k, "oob_score": k == chosen}
+            made = Forest(trees, random_state=sklearn_seed(seed, *path), **options)
+            forests[k] = made.fit(table.values[train], targets[train], sample_weight=weights)
+    grown: Any = forests[chosen]
+    if classes is None:
+        out_of_bag = measured_score(grown.oob_prediction_, targets[train], None)
+    else:  # rows that no tree left out are not scored, and a class may be missing in the training
+        votes = grown.oob_decision_function_
+        seen = np.isfinite(votes).all(axis=1)
+        spread = np.zeros((int(seen.sum()), len(classes)))
+        spread[:, np.searchsorted(classes, grown.classes_)] = votes[seen]
+        out_of_bag = measured_score(spread, targets[train][seen], classes)
     shares = np.stack([tree.feature_importances_ for tree in grown.estimators_])
     impurity = zip(table.names, shares.mean(axis=0), shares.std(axis=0, ddof=1) / math.sqrt(len(shares)), strict=True)
     return ForestResult(
         estimator=grown,
         kind=kind,
         classes=classes,
-        out_of_bag=_out_of_bag(grown, targets[train], classes),
+        out_of_bag=out_of_bag,
         held_out=measured_score(outputs(grown, test, classes), answers, classes),
         chance=float(max(np.mean(answers == c) for c in classes)) if classes is not None else 0.0,
         impurity={name: Measured(float(mean), float(error), len(shares)) for name, mean, error in impurity},
         permutation=permutation_importance(grown, test, answers, table.names, child_seed(seed, "permutation")),
-        correlation=tuple(curve),
+        correlation=tuple(tree_correlation(made, test, answers) for made in forests.values()),
         max_features=chosen,
         names=table.names,
         settings={"n_estimators": n_estimators, "n_train": len(train), "n_held_out": len(held), "seed": seed},
@@ -254,36 +269,3 @@ def tree_correlation(grown: Any, X: np.ndarray, y: np.ndarray) -> TreeCorrelatio
     both = float(np.square(total).sum())
     rho = (both - squares) / ((n - 1) * squares) if squares > 0 else math.nan
     return TreeCorrelation(int(grown.estimators_[0].max_features_), rho, squares / n / rows, both / n**2 / rows)
-
-
-def _kind(kind: str, targets: np.ndarray) -> str:
-    numbers = targets.dtype.kind in "iuf"
-    if kind == "regression" and not numbers:
-        raise InputError("Expected numbers in y for a regression, got labels. Leave kind at auto, or encode y.")
-    if kind != "auto" or not numbers:
-        return "classification" if kind == "auto" else kind
-    whole = bool(np.all(targets == np.round(targets)))
-    return "classification" if whole and len(np.unique(targets)) <= _MOST_CLASSES else "regression"
-
-
-def _grown(
-    kind: str, n_trees: int, max_features: int, seed: int, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
-) -> Any:
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-
-    Forest = RandomForestClassifier if kind == "classification" else RandomForestRegressor
-    with python_warnings.catch_warnings():  # rows without out-of-bag trees are left out of the score
-        python_warnings.filterwarnings("ignore", message="Some inputs do not have OOB")
-        python_warnings.filterwarnings("ignore", message="invalid value encountered in divide")
-        options: dict[str, Any] = {"max_features": max_features, "oob_score": True, "random_state": seed}
-        return Forest(n_trees, **options).fit(X, y, sample_weight=weights)
-
-
-def _out_of_bag(grown: Any, targets: np.ndarray, classes: np.ndarray | None) -> Measured:
-    if classes is None:
-        return measured_score(grown.oob_prediction_, targets, None)
-    votes = grown.oob_decision_function_
-    scored = np.isfinite(votes).all(axis=1)
-    spread = np.zeros((int(scored.sum()), len(classes)))
-    spread[:, np.searchsorted(classes, grown.classes_)] = votes[scored]
-    return measured_score(spread, targets[scored], classes)

@@ -1,30 +1,45 @@
-"""Rows of numbers from any container, in common units: what every function of this folder reads first."""
+"""What the functions of this folder share: rows of numbers from any container, common units, results as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from reverie.core import tables
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
+from reverie.core.measured import as_json
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
 
-__all__ = ["Table", "nearest", "random_rows", "read_like", "read_table", "read_unweighted", "sklearn_seed", "units"]
+__all__ = [
+    "Result",
+    "Table",
+    "by_size",
+    "nearest",
+    "random_rows",
+    "read_like",
+    "read_table",
+    "read_unweighted",
+    "sklearn_seed",
+    "units",
+]
+
+
+class Result:
+    """What every result of this folder can do; the results themselves are frozen dataclasses."""
+
+    not_in_json: ClassVar[tuple[str, ...]] = ()  # fields as long as the data, or no numbers
+
+    def to_json(self) -> dict[str, object]:
+        """Return a dictionary that `json` can write; what is not finite becomes None."""
+        return as_json(self, without=self.not_in_json)
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of numbers.
-
-    Parameters
-    ----------
-    values : Finite numbers in double precision, shape (n, d); images are flattened.
-    names : Names of the d features: pixel[i,j] for images, x0, x1, ... where none are known.
-    event_shape : Shape of one row before it was flattened; (d,) for a table.
-    weights : Event weights, shape (n,), or None.
-    """
+    """Finite rows (n, d) in double precision, names of the features, shape of one event, and weights (n,) or None."""
 
     values: np.ndarray
     names: tuple[str, ...]
@@ -33,13 +48,7 @@ class Table:
 
 
 def read_table(X: ArrayLike, names: Sequence[str] | None = None) -> Table:
-    """Return `X`, shape (n, *event), as a `Table`.
-
-    Parameters
-    ----------
-    X : An array, tensor, DataFrame, or a data set with values, names and weights (`reverie.core.protocols.Tabular`).
-        One axis is refused, since rows are samples.
-    names : Names of the d features; they override those that `X` brings.
+    """Return `X` (n, *event), whatever holds it, as a `Table`; `names` override those that `X` brings.
 
     Raises
     ------
@@ -97,6 +106,13 @@ def nearest(z: np.ndarray, centres: np.ndarray) -> np.ndarray:
     from sklearn.metrics import pairwise_distances_argmin
 
     return pairwise_distances_argmin(z, centres).astype(np.int64)
+
+
+def by_size(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the clusters in `labels` (n,), the most populated first, and the labels (n,) that count them so."""
+    clusters, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    order = np.argsort(-sizes, kind="stable")
+    return clusters[order], np.argsort(order)[inverse]
 
 
 def sklearn_seed(seed: int, *path: str | int) -> int:

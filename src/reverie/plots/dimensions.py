@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from reverie.core.measured import Measured
     from reverie.explore import VarianceDecomposition
-    from reverie.explore.crowding import BallInCube, CrowdedNeighbours, DistanceConcentration, SurfaceShare
+    from reverie.explore.crowding import CrowdedNeighbours, CubeShares, DistanceConcentration
 
 LEAST_SHARE = 1e-9  # a smaller share of a cube is not drawn: at 100 dimensions it is 10^-70
 
 
-def cube(ball: "BallInCube", surface: "SurfaceShare") -> Figure:
+def cube(ball: "CubeShares", surface: "CubeShares") -> Figure:
     """Return the share of a cube in its inscribed ball, and within a distance of its surface, by dimension."""
     with _by_dimension() as (figure, left, right):
         _compared(left, ball.dimensions, ball.exact, ball.simulated, GENERATED)
