@@ -11,11 +11,15 @@ plane of the first two takes t at the normal quantiles (i + 1/2) / n, so that eq
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from scipy.special import ndtri
+from torch import Tensor
 
 from reverie.core.assessment import LatentView
+from reverie.core.errors import InputError
+from reverie.core.types import ArrayLike
 
-__all__ = ["latent_plane", "latent_view"]
+__all__ = ["latent_plane", "latent_vectors", "latent_view"]
 
 _MOST_PICTURES, _MOST_LINES = 8, 6  # dimensions: rows of pictures, lines in a panel of a table
 _MOST_CODES = 2000
@@ -67,6 +71,14 @@ def latent_view(
         codes=codes[:_MOST_CODES, dimensions].astype(np.float32),
         is_prior=is_prior,
     )
+
+
+def latent_vectors(z: ArrayLike, n_latent: int) -> Tensor:
+    """Return latent vectors z (n, n_latent) as a float32 tensor; `InputError` for another shape."""
+    vectors = torch.from_numpy(np.array(z, dtype=np.float32))
+    if vectors.ndim != 2 or vectors.shape[1] != n_latent:
+        raise InputError(f"Expected z of shape (n, {n_latent}), got {tuple(vectors.shape)}. Give one row per event.")
+    return vectors
 
 
 def latent_plane(n_latent: int, dimensions: Sequence[int] | np.ndarray, n_side: int) -> np.ndarray:

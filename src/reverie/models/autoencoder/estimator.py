@@ -25,13 +25,12 @@ from torch import Tensor, nn
 
 from reverie.core.arguments import Count, Level, NonNegative, Positive, checked
 from reverie.core.assessment import Assessment, Curves, LatentView, Quantity
-from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.autoencoder.training import ReconstructionStep, in_evaluation
 from reverie.models.base import GenerativeModel, first_rows
-from reverie.models.latent import latent_view
+from reverie.models.latent import latent_vectors, latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
 from reverie.networks.autoencoders import build_decoder, build_encoder
@@ -117,10 +116,8 @@ class Autoencoder(GenerativeModel):
     def decode(self, z: ArrayLike) -> ArrayLike:
         """Return the events of codes z (n, n_latent) in original units, in the container of the training data."""
         check_is_fitted(self)
-        z = torch.from_numpy(np.array(z, dtype=np.float32))
-        if z.ndim != 2 or z.shape[1] != self.n_latent_:
-            raise InputError(f"Expected z of shape (n, {self.n_latent_}), got {tuple(z.shape)}. Give a row per event.")
-        return self.preprocessing_.wrapped(self.preprocessing_.values(self._decoded(z)))
+        features = self._decoded(latent_vectors(z, self.n_latent_))
+        return self.preprocessing_.wrapped(self.preprocessing_.values(features))
 
     def reconstruct(self, X: ArrayLike) -> ArrayLike:
         """Return events decoded from their own codes, in original units, in the container of the training data."""

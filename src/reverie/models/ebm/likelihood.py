@@ -46,15 +46,7 @@ from reverie.samplers.annealing import anneal, annealed_estimate, bridge, schedu
 from reverie.samplers.langevin import MALAState, energy_and_gradient, log_acceptance
 from reverie.samplers.metropolis import accept
 
-__all__ = [
-    "EnergyPath",
-    "LogZ",
-    "annealed_log_z",
-    "energy_gap",
-    "energy_log_z",
-    "grid_log_z",
-    "signs_of_overfitting",
-]
+__all__ = ["EnergyPath", "LogZ", "annealed_log_z", "energy_gap", "energy_log_z", "grid_log_z", "signs_of_overfitting"]
 
 _AT_ONCE = 1 << 16  # points whose energies are computed together
 _MARGIN = 0.25  # of the width of the events, on both sides

@@ -65,8 +65,7 @@ def need_zuko() -> ModuleType:
 def inverse_holds(kind: str) -> bool:
     """Return whether maps of `kind`, undone place by place, are undone on the installed version of zuko.
 
-    A small network of large random weights, whose least slopes matter, carries samples back to their noise; where they
-    do not arrive, a warning says so, once.
+    A small network of large random weights, whose least slopes matter, carries samples back to their noise or warns.
     """
     noise = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
@@ -91,13 +90,9 @@ class FlowNetwork(nn.Module):
 
     Parameters
     ----------
-    n_features : features of an event.
-    circles : pairs (column of the cosine, column of the sine).
+    n_features, circles : features of an event, and pairs of them (column of the cosine, column of the sine).
     n_context : numbers in a condition.
-    kind : a key of `KINDS`.
-    n_transforms : maps f_t.
-    hidden : widths of the hidden layers of each perceptron.
-    n_bins : bins of a spline.
+    kind, n_transforms, hidden, n_bins : as in `reverie.Flow`.
     """
 
     def __init__(
@@ -135,9 +130,9 @@ class FlowNetwork(nn.Module):
         self, n: int, generator: torch.Generator, context: Tensor | None = None, stages: Sequence[Stages] | None = None
     ) -> Tensor:
         """Return `n` samples (n, n_features) in the type of the weights, given context (n, n_context)."""
-        like: dict[str, Any] = {"dtype": next(self.parameters()).dtype, "device": generator.device}
-        normal = torch.randn(n, len(self.lines), generator=generator, **like)
-        turns = torch.rand(n, len(self.circles), generator=generator, **like)
+        dtype, device = next(self.parameters()).dtype, generator.device
+        normal = torch.randn(n, len(self.lines), generator=generator, dtype=dtype, device=device)
+        turns = torch.rand(n, len(self.circles), generator=generator, dtype=dtype, device=device)
         return self.event(normal, turns, context, stages)
 
     def event(
@@ -157,10 +152,7 @@ class FlowNetwork(nn.Module):
         return self._features(u)
 
     def stages(self) -> list[Stages]:
-        """Return what each place adds to each map, constants of the present weights (`reverie.models.flow.sampling`).
-
-        None at all where zuko's own inverse is to be taken.
-        """
+        """Return what each place adds to each map, constants of the present weights; none to take zuko's inverse."""
         return self._own_stages() if inverse_holds(self.kind) else []
 
     @torch.no_grad()
@@ -206,17 +198,18 @@ class FlowNetwork(nn.Module):
         raw = perceptron(torch.cat([u[:, :n], angles.cos(), angles.sin(), self._beside(u, context)], dim=1))
         lines, circles = raw.split([n * self._n_line, len(self.circles) * self._n_circle], dim=1)
         maps, widths = [], []
+        parts = [self.n_bins, self.n_bins, self.n_bins - 1]  # raw widths, heights and inner slopes of a spline
         if n:
             line = lines.unflatten(1, (n, self._n_line))
             if self.is_spline:
-                maps.append(transforms.MonotonicRQSTransform(*_spline(line, self.n_bins), slope=LEAST_SLOPE))
+                maps.append(transforms.MonotonicRQSTransform(*line.split(parts, dim=-1), slope=LEAST_SLOPE))
             else:
                 maps.append(_affine(line, dim=-1))
             widths.append(n)
         if self.circles:
             circle = circles.unflatten(1, (len(self.circles), self._n_circle))
-            parameters = _spline(circle[..., 2:], self.n_bins)
-            spline = transforms.MonotonicRQSTransform(*parameters, bound=math.pi, slope=LEAST_SLOPE)
+            raw = circle[..., 2:].split(parts, dim=-1)
+            spline = transforms.MonotonicRQSTransform(*raw, bound=math.pi, slope=LEAST_SLOPE)
             maps.append(transforms.ComposedTransform(Rotation(_direction(circle, dim=-1)), spline))
             widths.append(len(self.circles))
         return SideBySide(maps, widths)
@@ -237,7 +230,7 @@ class FlowNetwork(nn.Module):
         return torch.cat(done)
 
     def _beside(self, u: Tensor, context: Tensor | None) -> Tensor:
-        """Return what a perceptron sees besides coordinates u (batch, n), (batch, numbers)."""
+        """Return what a perceptron sees besides coordinates u (batch, n)."""
         if context is not None:
             return context.to(u)
         return u.new_ones(len(u), 1) if u.shape[1] == 1 else u[:, :0]  # it needs something to see
@@ -264,11 +257,6 @@ def _direction(raw: Tensor, *, dim: int) -> Tensor:
     return torch.atan2(raw.select(dim, 1), 1 + raw.select(dim, 0))
 
 
-def _spline(raw: Tensor, n_bins: int) -> tuple[Tensor, ...]:
-    """Return the raw widths, heights and inner slopes of a spline."""
-    return raw.split([n_bins, n_bins, n_bins - 1], dim=-1)
-
-
 def _places(n: int, t: int, *, by_halves: bool) -> Tensor:
     """Return the place of each of n coordinates in the order of map t; coordinates of one half share a place."""
     place = torch.arange(n)
@@ -287,22 +275,19 @@ class SideBySide(Transform):
         self.maps, self.widths = maps, list(widths)
 
     def _call(self, x: Tensor) -> Tensor:
-        return torch.cat([h(part) for h, part in zip(self.maps, self._parts(x), strict=True)], dim=1)
+        return torch.cat([h(part) for h, part in zip(self.maps, x.split(self.widths, dim=1), strict=True)], dim=1)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return torch.cat([h.inv(part) for h, part in zip(self.maps, self._parts(y), strict=True)], dim=1)
+        return torch.cat([h.inv(part) for h, part in zip(self.maps, y.split(self.widths, dim=1), strict=True)], dim=1)
 
     def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return y and log |det dy/dx| (batch,), in one go."""
-        done: list[Any] = [h.call_and_ladj(part) for h, part in zip(self.maps, self._parts(x), strict=True)]
+        done = [h.call_and_ladj(part) for h, part in zip(self.maps, x.split(self.widths, dim=1), strict=True)]
         return torch.cat([y for y, _ in done], dim=1), torch.cat([ladj for _, ladj in done], dim=1).sum(1)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Return log |det dy/dx| (batch,)."""
         return self.call_and_ladj(x)[1]
-
-    def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
-        return x.split(self.widths, dim=1)
 
 
 class Rotation(Transform):

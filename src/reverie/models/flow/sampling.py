@@ -32,20 +32,12 @@ LEAST_SLOPE = 1e-4  # of the map of a bin, also in models that were saved long a
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """What one place adds to the perceptron of a map.
+    """What one place adds to the perceptron of a map."""
 
-    Parameters
-    ----------
-    coordinates : of this place, (coordinate,) in order: lines, then angles.
-    n_lines : how many of them are lines.
-    hidden : of each hidden layer the weights (new unit, unit known) and biases (new unit, 1) of this degree.
-    output : weights (parameter, unit known) and biases (parameter, 1) of the parameters of these coordinates.
-    """
-
-    coordinates: Tensor
+    coordinates: Tensor  # of this place, (coordinate,) in order: lines, then angles
     n_lines: int
-    hidden: Sequence[tuple[Tensor, Tensor]]
-    output: tuple[Tensor, Tensor]
+    hidden: Sequence[tuple[Tensor, Tensor]]  # of each layer, weights (new unit, unit known) and biases (new unit, 1)
+    output: tuple[Tensor, Tensor]  # weights (parameter, unit known) and biases (parameter, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +61,13 @@ def stages_of(perceptron: nn.Module, place: Tensor, n_lines: int, sizes: tuple[i
     layers: list[Any] = [layer for layer in perceptron.modules() if hasattr(layer, "mask")]
     place = place.to(layers[0].mask.device)
     is_line = torch.arange(len(place), device=place.device) < n_lines
-    rows = place.repeat_interleave(torch.where(is_line, *sizes))
-    degrees = [*_degrees([layer.mask for layer in layers[:-1]], place, n_lines), rows]
+    degree = torch.zeros(layers[0].mask.shape[1], dtype=torch.long, device=place.device)  # of each input ...
+    seen = torch.cat([place, place[n_lines:]]) + 1  # an angle enters as cosine and sine
+    degree[: len(seen)] = seen
+    degrees = [degree]
+    for layer in layers[:-1]:  # ... of the units of each hidden layer ...
+        degrees.append(torch.where(layer.mask, degrees[-1], 0).amax(dim=1))
+    degrees.append(place.repeat_interleave(torch.where(is_line, *sizes)))  # ... and the places of the parameters
     orders = [degree.argsort(stable=True) for degree in degrees]
     ends = [[0, *degree.bincount(minlength=int(place.max()) + 1).cumsum(0).tolist()] for degree in degrees]
     pieces: list[list[tuple[Tensor, Tensor]]] = []
@@ -85,17 +82,6 @@ def stages_of(perceptron: nn.Module, place: Tensor, n_lines: int, sizes: tuple[i
         for group, *hidden, output in zip(groups, *pieces, strict=False)
     ]
     return Stages(parts, torch.cat(groups).argsort())
-
-
-def _degrees(masks: Sequence[Tensor], place: Tensor, n_lines: int) -> list[Tensor]:
-    """Return the degrees of the inputs and of the units of each hidden layer; masks are (unit, input)."""
-    inputs = torch.zeros(masks[0].shape[1], dtype=torch.long, device=place.device)
-    seen = torch.cat([place, place[n_lines:]]) + 1  # an angle enters as cosine and sine
-    inputs[: len(seen)] = seen
-    degrees = [inputs]
-    for mask in masks:
-        degrees.append(torch.where(mask, degrees[-1], 0).amax(dim=1))
-    return degrees
 
 
 def solve(stages: Stages, z: Tensor, condition: Tensor, undo: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
@@ -129,16 +115,10 @@ def _layer(weight: Tensor, bias: Tensor, below: Tensor) -> Tensor:
 
 
 def spline_inverse(y: Tensor, raw: Tensor, bound: float = 5.0) -> Tensor:
-    """Return x with h(x) = y of rational-quadratic splines h: [-bound, bound] to itself, the identity outside.
+    """Return x with h(x) = y (spline, batch) of rational-quadratic splines h on [-bound, bound], the identity outside.
 
     It is the inverse of `zuko.transforms.MonotonicRQSTransform` of slope `LEAST_SLOPE`, for parameters that lie
-    beside each other.
-
-    Parameters
-    ----------
-    y : (spline, batch).
-    raw : (spline, 3 K - 1, batch), raw widths and heights of K bins, and the inner slopes.
-    bound : half the width of the domain.
+    beside each other: raw (spline, 3 K - 1, batch), raw widths and heights of K bins, and the inner slopes.
     """
     n_bins = (raw.shape[1] + 1) // 3
     widths, heights, slopes = raw.split([n_bins, n_bins, n_bins - 1], dim=1)

@@ -360,30 +360,23 @@ class RBM(LikelihoodModel):
 
     def _settings(self, energy: BoltzmannEnergy) -> Settings:
         """Return how the machine `energy` is to learn: the options, each "auto" resolved."""
-        small = smaller_layer(energy)
+        small, is_gaussian = smaller_layer(energy), energy.visible == "gaussian"
         method = ("exact" if small <= _EXACT_TRAINING else "pcd") if self.method == "auto" else self.method
-        exact, gaussian = method == "exact", energy.visible == "gaussian"
-        optimizer = ("adam" if gaussian or exact else "sgd") if self.optimizer == "auto" else self.optimizer
-        rate = learning_rate(optimizer, energy.visible, is_exact=exact)
-        restarts = (_RESTARTS if small <= _RESTARTED else 1) if self.n_restarts == "auto" else int(self.n_restarts)
-        sweeps = _GAUSSIAN_SWEEPS if method == "pcd" and gaussian else 1
-        return Settings(
-            method=method,
-            max_steps=int(self.max_steps),
-            learning_rate=rate if self.learning_rate == "auto" else float(self.learning_rate),
-            optimizer=optimizer,
-            momentum=(0.0 if optimizer == "sgd" else 0.9) if self.momentum == "auto" else float(self.momentum),
-            weight_decay=self.weight_decay,
-            centred=self.centred,
-            n_gibbs=sweeps if self.n_gibbs == "auto" else int(self.n_gibbs),
-            n_chains=int(self.n_chains),
-            n_levels=int(self.n_levels),
-            n_restarts=restarts if exact else 1,
-            ema_decay=(0.0 if exact else 0.999) if self.ema_decay == "auto" else float(self.ema_decay),
-            all_rows=self.batch_size == "auto",
-            seed=self.seed_,
-            compile=self.compile,
-        )
+        is_exact = method == "exact"
+        optimizer = ("adam" if is_gaussian or is_exact else "sgd") if self.optimizer == "auto" else self.optimizer
+        auto = {
+            "method": method,
+            "optimizer": optimizer,
+            "learning_rate": learning_rate(optimizer, energy.visible, is_exact=is_exact),
+            "momentum": 0.0 if optimizer == "sgd" else 0.9,
+            "n_gibbs": _GAUSSIAN_SWEEPS if method == "pcd" and is_gaussian else 1,
+            "n_restarts": _RESTARTS if small <= _RESTARTED else 1,
+            "ema_decay": 0.0 if is_exact else 0.999,
+        }
+        given = {name: getattr(self, name) for name in Settings.__dataclass_fields__ if hasattr(self, name)}
+        options = given | {name: value for name, value in auto.items() if given[name] == "auto"}
+        options["n_restarts"] = options["n_restarts"] if is_exact else 1
+        return Settings(**options, all_rows=self.batch_size == "auto", seed=self.seed_)
 
     def _resolved(self) -> dict[str, object]:
         step = self._present_step()

@@ -34,11 +34,7 @@ def fresh_energy(n_visible: int, n_hidden: int, visible: str, generator: torch.G
 
 
 def given_energy(
-    W: ArrayLike,
-    *,
-    visible_bias: ArrayLike = None,
-    hidden_bias: ArrayLike = None,
-    log_variance: ArrayLike = None,
+    W: ArrayLike, *, visible_bias: ArrayLike = None, hidden_bias: ArrayLike = None, log_variance: ArrayLike = None
 ) -> BoltzmannEnergy:
     """Return the machine of given weights, in their type, float32 or else float64, without gradients.
 

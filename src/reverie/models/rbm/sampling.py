@@ -97,18 +97,8 @@ def unit_sampler(
 ) -> Callable[[int, torch.Generator], Tensor]:
     """Return the function (n, generator) -> v (n, visible).
 
-    Parameters
-    ----------
-    energy : the machine.
-    base : base rate of the path, for "tempering".
-    states : gives states (m, visible) that chains start from.
-    sampler : "auto" draws exactly where the smaller layer has at most 14 units, else by "gibbs".
-    n_sweeps : Gibbs sweeps of each chain, at least 1.
-
-    Raises
-    ------
-    InputError
-        For another sampler, or exact draws from a machine that is too large.
+    Chains of `n_sweeps` sweeps start at states (m, visible), "tempering" with a path from `base`; "auto" draws exactly
+    where the smaller layer has at most 14 units, else by "gibbs".
     """
     if sampler == "exact" or (sampler == "auto" and smaller_layer(energy) <= _SOON_EXACT):
         sums = StateSum(energy)

@@ -44,14 +44,7 @@ from reverie.training.descent import Descent, ema_decay, ema_update
 from reverie.training.monitor import Observation, kind_of_rise
 from reverie.training.optimizers import learning_rate_factor
 
-__all__ = [
-    "LEARNING_RATES",
-    "BoltzmannStep",
-    "ModelChains",
-    "Settings",
-    "exact_gradient",
-    "learning_rate",
-]
+__all__ = ["LEARNING_RATES", "BoltzmannStep", "ModelChains", "Settings", "exact_gradient", "learning_rate"]
 
 NARROWEST, WIDEST = 0.03, 1.1  # s of Gaussian units, in standard deviations of the data
 _MOST_ODDS = 999.0  # of first visible biases: a unit that is off in all data must still be able to learn

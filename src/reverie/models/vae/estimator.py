@@ -26,12 +26,12 @@ from reverie.data.transforms import Bits
 from reverie.models.base import LikelihoodModel, first_rows
 from reverie.models.binary import grey_bits, resolved_likelihood
 from reverie.models.conditions import rows_of_conditions
-from reverie.models.latent import latent_plane, latent_view
+from reverie.models.latent import latent_plane, latent_vectors, latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
 from reverie.models.preprocessing import Preprocessing, fitted_preprocessing
 from reverie.models.vae.likelihood import ImportanceLogLikelihood, estimated_log_prob, latent_means
-from reverie.models.vae.networks import VariationalNetwork, law_of, n_spread
+from reverie.models.vae.networks import VariationalNetwork, law_of
 from reverie.models.vae.training import VariationalStep
 from reverie.networks.autoencoders import build_decoder, build_encoder
 from reverie.networks.user import Specification
@@ -41,8 +41,6 @@ __all__ = ["VAE"]
 
 _MOST_LATENT = 32
 _RATES = (3e-3, 1e-3)  # tables; images and lattices
-_MOST_ASSESSED = 1000  # events whose likelihood a report estimates
-_MOST_BIAS = 0.1  # nats, beyond which a report warns
 
 
 @estimator
@@ -152,11 +150,7 @@ class VAE(LikelihoodModel):
         columns, so in original units it is a median; of categories the likeliest stands for the mean.
         """
         check_is_fitted(self)
-        z = torch.from_numpy(np.array(z, dtype=np.float32)).to(self.device_)
-        if z.ndim != 2 or z.shape[1] != self.n_latent_:
-            raise InputError(
-                f"Expected z of shape (n, {self.n_latent_}), got {tuple(z.shape)}. Give one row per event."
-            )
+        z = latent_vectors(z, self.n_latent_).to(self.device_)
         if condition is None and self._conditions is not None:
             raise InputError("Expected the condition of these latent vectors, got none. Give one for all, or for each.")
         features = self._condition_features(condition, len(z), self.seed_)
@@ -328,7 +322,8 @@ class VAE(LikelihoodModel):
             "n_conditions": 0 if self._conditions is None else math.prod(self._conditions.shape),
             "random_generator": child_generator(self.seed_, "weights"),
         }
-        encoder = build_encoder(self.encoder, n_outputs=n + n_spread(n, is_full=is_full), **options)
+        n_spread = n * (n + 1) // 2 if is_full else n  # a triangle, or a diagonal
+        encoder = build_encoder(self.encoder, n_outputs=n + n_spread, **options)
         decoder = build_decoder(self.decoder, n_latent=n, **options)
         law = law_of(transform, is_binary=self.likelihood_ == "bernoulli", variance=self.decoder_variance)
         return {"network": VariationalNetwork(encoder, decoder, law, n_latent=n, is_full=is_full)}
@@ -337,24 +332,21 @@ class VAE(LikelihoodModel):
         network = networks["network"]
         assert isinstance(network, VariationalNetwork)
         network.start_at(train["x"].to(self.device_))
+        is_image = len(self.preprocessing_.transform.output_shape) > 1
         return VariationalStep(
             network,
             beta=self.beta,
             n_importance=int(self.n_importance),
             draws_bits=self.dynamic_binarisation,
             max_steps=self.max_steps,
-            learning_rate=self._learning_rate,
+            learning_rate=_RATES[is_image] if self.learning_rate is None else self.learning_rate,
             ema_decay=self.ema_decay,
             compile=self.compile,
         )
 
-    @property
-    def _learning_rate(self) -> float:
-        is_image = len(self.preprocessing_.transform.output_shape) > 1
-        return _RATES[is_image] if self.learning_rate is None else self.learning_rate
-
     def _resolved(self) -> dict[str, object]:
-        return {"learning_rate": self._learning_rate, "n_latent": self.n_latent_, "likelihood": self.likelihood_}
+        is_image = len(self.preprocessing_.transform.output_shape) > 1
+        return {"learning_rate": _RATES[is_image], "n_latent": self.n_latent_, "likelihood": self.likelihood_}
 
     def _network(self) -> VariationalNetwork:
         """Return the network that samples are drawn from, in evaluation mode."""

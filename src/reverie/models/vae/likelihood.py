@@ -42,10 +42,9 @@ class ImportanceLogLikelihood(LogLikelihood):
 @torch.no_grad()
 def latent_means(network: VariationalNetwork, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of q(z | x) of events x (n, *event), each (n, latent)."""
-    posteriors = [
-        network.posterior(x[i : i + _ROWS_AT_ONCE], _rows(condition, i, _ROWS_AT_ONCE))
-        for i in range(0, len(x), _ROWS_AT_ONCE)
-    ]
+    blocks = x.split(_ROWS_AT_ONCE)
+    given = [None] * len(blocks) if condition is None else condition.split(_ROWS_AT_ONCE)
+    posteriors = [network.posterior(*block) for block in zip(blocks, given, strict=True)]
     return torch.cat([q.mean for q in posteriors]), torch.cat([q.sd for q in posteriors])
 
 
@@ -65,8 +64,7 @@ def estimated_log_prob(
     ----------
     network : in evaluation mode; its type is that of the arithmetic.
     x, condition : features (n, *event) and conditions (n, c).
-    n_draws : latent vectors of an event.
-    seed : root of the noise of every event.
+    n_draws, seed : latent vectors of an event, and root of the noise of every event.
     draws_bits : whether x are grey values, of which bits are drawn first.
     """
     dtype = network.centre.dtype
@@ -75,8 +73,8 @@ def estimated_log_prob(
     noise = torch.empty(n_events, n_draws, network.n_latent)  # one buffer: millions of small draws fragment the memory
     values, errors = torch.empty(2, len(x), dtype=torch.float64, device=x.device)
     for i in range(0, len(x), n_events):
-        events, given = x[i : i + n_events].to(dtype), _rows(condition, i, n_events)
-        given = given if given is None else given.to(dtype)
+        events = x[i : i + n_events].to(dtype)
+        given = None if condition is None else condition[i : i + n_events].to(dtype)
         for j, event in enumerate(x[i : i + n_events].cpu().numpy()):
             row.manual_seed(child_seed(seed, zlib.crc32(event.tobytes())))
             if draws_bits:
@@ -87,7 +85,3 @@ def estimated_log_prob(
         parts = [network.log_weights(events, given, drawn[k : k + n]) for k in range(0, n_draws, n)]
         values[i : i + n_events], errors[i : i + n_events] = importance_estimate(torch.cat(parts).double())
     return values, errors
-
-
-def _rows(condition: Tensor | None, start: int, n: int) -> Tensor | None:
-    return None if condition is None else condition[start : start + n]

@@ -39,7 +39,7 @@ from reverie.objectives.reconstruction import (
 )
 from reverie.objectives.variational import GaussianPosterior, standard_normal_log_prob
 
-__all__ = ["LEAST_SD", "EventLaw", "VariationalNetwork", "bits_of", "drawn_bits", "law_of", "n_spread"]
+__all__ = ["LEAST_SD", "EventLaw", "VariationalNetwork", "bits_of", "law_of"]
 
 LEAST_SD = 0.01
 _WIDEST = 7.0  # of log s of the posterior, smoothly: e^7 and e^-7 are beyond what float32 sums can tell apart
@@ -126,11 +126,9 @@ class EventLaw(nn.Module):
 
     def draw(self, raw: Tensor, generator: torch.Generator) -> Tensor:
         """Return an event drawn from p(x | z), (batch, features)."""
-        if self.is_binary:
-            return drawn_bits((raw + self.offset).sigmoid(), generator)
-        normal = torch.randn(raw.shape, generator=generator, dtype=raw.dtype, device=raw.device)
-        uniform = torch.rand(raw.shape, generator=generator, dtype=raw.dtype, device=raw.device)
-        return self.event(raw, normal, uniform)
+        n, dtype, device = len(raw), raw.dtype, raw.device
+        normal = torch.randn(n, self.n_normal, generator=generator, dtype=dtype, device=device)
+        return self.event(raw, normal, torch.rand(n, self.n_uniform, generator=generator, dtype=dtype, device=device))
 
     @property
     def n_normal(self) -> int:
@@ -174,11 +172,10 @@ class VariationalNetwork(nn.Module):
 
     Parameters
     ----------
-    encoder : (events, condition) to mean and spread, (batch, n_latent + n_spread).
+    encoder : (events, condition) to the mean and the spread, `n_spread` numbers, of the posterior.
     decoder : (latent vectors, condition) to raw events (..., features).
     law : p(x | z).
-    n_latent : latent dimensions.
-    is_full : whether the posterior is a full Gaussian.
+    n_latent, is_full : latent dimensions, and whether the posterior is a full Gaussian.
     """
 
     centre: Tensor
@@ -220,14 +217,7 @@ class VariationalNetwork(nn.Module):
 
 
 def law_of(transform: Transform, *, is_binary: bool, variance: float | str) -> EventLaw:
-    """Return the law for features of a fitted change of variables.
-
-    Parameters
-    ----------
-    transform : its `outputs` tell the kinds of the features.
-    is_binary : whether they are bits.
-    variance : "learnt", or the fixed variance of real features.
-    """
+    """Return the law for features of a fitted transform, bits or not; `variance` of real ones is "learnt" or fixed."""
     shape = tuple(transform.output_shape)
     is_image = len(shape) > 1
     tags = list(transform.outputs) * (math.prod(shape) if is_image else 1)  # images carry one tag for all
@@ -244,16 +234,7 @@ def law_of(transform: Transform, *, is_binary: bool, variance: float | str) -> E
     )
 
 
-def n_spread(n_latent: int, *, is_full: bool) -> int:
-    """Return how many numbers describe the spread of a posterior: a diagonal, or a triangle."""
-    return n_latent * (n_latent + 1) // 2 if is_full else n_latent
-
-
-def drawn_bits(p: Tensor, generator: torch.Generator) -> Tensor:
-    """Return -1 or 1, with probability p of 1, of the shape of p."""
-    return 2 * (torch.rand(p.shape, generator=generator, dtype=p.dtype, device=p.device) < p).to(p.dtype) - 1
-
-
 def bits_of(grey: Tensor, generator: torch.Generator) -> Tensor:
     """Return bits -1 or 1 drawn with the probabilities (1 + x) / 2 that grey values x in [-1, 1] stand for."""
-    return drawn_bits((grey + 1) / 2, generator)
+    p = (grey + 1) / 2
+    return 2 * (torch.rand(p.shape, generator=generator, dtype=p.dtype, device=p.device) < p).to(p.dtype) - 1

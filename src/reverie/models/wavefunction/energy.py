@@ -71,14 +71,7 @@ def natural_direction(derivatives: Tensor, local_energy: Tensor, p: Tensor, damp
 
 
 class EnergyDescent:
-    """A train step of the natural gradient, whose batches are states and their probabilities.
-
-    Parameters
-    ----------
-    energy : the machine; its weights are changed.
-    hamiltonian : what is to be low.
-    step_size, damping : both > 0.
-    """
+    """A train step of the natural gradient, whose batches are states and their probabilities."""
 
     def __init__(self, energy: BoltzmannEnergy, hamiltonian: Hamiltonian, *, step_size: float, damping: float) -> None:
         self.energy, self.hamiltonian, self.step_size, self.damping = energy, hamiltonian, step_size, damping
@@ -86,13 +79,7 @@ class EnergyDescent:
 
     @torch.no_grad()
     def train_step(self, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Move the weights on bits s (batch, n_sites) and their p (batch,); return the energy before it.
-
-        Raises
-        ------
-        TrainingError
-            When the energy stops being finite.
-        """
+        """Move the weights on bits s (batch, n_sites) and their p (batch,); return the energy before it."""
         (s, p), energy = batch, self.energy
         local = self.hamiltonian.local_energy(s, lambda x: -energy(x) / 2).real
         direction = natural_direction(log_derivatives(energy, s), local, p, self.damping)

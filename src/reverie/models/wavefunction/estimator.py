@@ -110,12 +110,7 @@ class WaveFunctionRBM(BaseEstimator):
     random_state: RandomState = None
 
     def fit(
-        self,
-        X: ArrayLike,
-        y: object = None,
-        *,
-        bases: Sequence[str] | None = None,
-        callbacks: Sequence[Callback] = (),
+        self, X: ArrayLike, y: object = None, *, bases: Sequence[str] | None = None, callbacks: Sequence[Callback] = ()
     ) -> Self:
         """Learn the state from measurements by maximum likelihood, and forget what was learnt before.
 

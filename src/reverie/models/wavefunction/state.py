@@ -46,12 +46,7 @@ _AT_ONCE = 16  # sweeps whose random numbers are drawn together: the calls are f
 
 @dataclass(frozen=True)
 class TurningGibbs:
-    """Sweeps of binary units, each with an offer to turn around.
-
-    Parameters
-    ----------
-    n_sweeps : sweeps in one step, at least 1; their random numbers are drawn together, up to 16 sweeps.
-    """
+    """Sweeps of binary units, each with an offer to turn around, `n_sweeps` in one step."""
 
     n_sweeps: int = 1
 
@@ -161,13 +156,7 @@ class QuantumState:
 
 
 def as_bits(X: ArrayLike, units: str, n_sites: int | None = None) -> Tensor:
-    """Return rows X of `units` "bits" or "spins" = 1 - 2 bit as bits (batch, n_sites), float64.
-
-    Raises
-    ------
-    InputError
-        For other values, another shape, or a number of sites other than `n_sites` if that is given.
-    """
+    """Return rows X of `units` "bits" or "spins" = 1 - 2 bit as float64 bits (batch, n_sites)."""
     low, high = check_choice("units", units, UNITS)
     values = np.asarray(X.values if isinstance(X, Dataset) else to_raw(X).values)
     check_table(values, min_rows=1)
@@ -184,13 +173,7 @@ def as_bits(X: ArrayLike, units: str, n_sites: int | None = None) -> Tensor:
 
 
 def as_bases(bases: Sequence[str] | None, n_samples: int, n_sites: int) -> np.ndarray:
-    """Return the basis of each row as a word of letters X, Y, Z, (n_samples,); None is Z for all.
-
-    Raises
-    ------
-    InputError
-        For other letters or lengths.
-    """
+    """Return the basis of each row as a word of letters X, Y, Z, (n_samples,); None is Z for all."""
     names = np.full(n_samples, "Z" * n_sites) if bases is None else np.asarray([str(b) for b in bases])
     wrong = [b for b in names if len(b) != n_sites or set(b) - set("XYZ")]
     if len(names) != n_samples or wrong:
@@ -203,13 +186,7 @@ def as_bases(bases: Sequence[str] | None, n_samples: int, n_sites: int) -> np.nd
 
 
 def as_amplitudes(target: ArrayLike, n_sites: int) -> np.ndarray:
-    """Return amplitudes (2^n_sites,) with norm one.
-
-    Raises
-    ------
-    InputError
-        For another shape, or no finite norm above zero.
-    """
+    """Return amplitudes (2^n_sites,) with norm one."""
     array = target.detach().cpu().numpy() if isinstance(target, Tensor) else np.asarray(target)
     norm = float(np.linalg.norm(array)) if array.shape == (1 << n_sites,) else 0.0
     if not (np.isfinite(norm) and norm > 0):
