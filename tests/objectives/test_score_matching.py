@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from reverie.core.errors import InputError
-from reverie.objectives.score_matching import denoising_loss, sliced_loss
+from reverie.objectives.score_matching import denoising_loss
 
 S2, SIGMA = 1.7, 0.6  # variance of the data, blur
 
@@ -30,20 +30,9 @@ def _expected_denoising(energy):
     return weights @ denoising_loss(energy, x[:, None], noise[:, None], SIGMA)
 
 
-def _expected_sliced(energy):
-    t, w = _nodes()
-    x, v = torch.cartesian_prod(S2**0.5 * t, t).unbind(1)
-    return torch.cartesian_prod(w, w).prod(1) @ sliced_loss(energy, x[:, None], v[:, None])
-
-
 def test_denoising_finds_the_blurred_variance_and_no_other():
     assert _slope(_expected_denoising, S2 + SIGMA**2) == pytest.approx(0, abs=1e-12)
     assert abs(_slope(_expected_denoising, S2)) > 1e-2  # the twin: the variance without the blur
-
-
-def test_sliced_finds_the_variance_and_no_other():
-    assert _slope(_expected_sliced, S2) == pytest.approx(0, abs=1e-12)
-    assert abs(_slope(_expected_sliced, S2 + SIGMA**2)) > 1e-2
 
 
 def test_the_least_denoising_loss_is_that_of_noise_that_cannot_be_known():
@@ -53,29 +42,13 @@ def test_the_least_denoising_loss_is_that_of_noise_that_cannot_be_known():
     assert float(least.detach()) == pytest.approx(0.5 * S2 / total, rel=1e-12)
 
 
-def test_sliced_loss_of_a_correlated_normal_distribution_is_half_its_trace():
-    """With E = x P x / 2 and the true P, J_S = -trace(P) / 2; directions sqrt(2) e_i have covariance 1."""
-    P = torch.tensor([[2.0, 0.7], [0.7, 1.0]], dtype=torch.float64)
-    root = torch.linalg.cholesky(torch.linalg.inv(P))
-    t, w = _nodes(4)
-    z, weights = torch.cartesian_prod(t, t), torch.cartesian_prod(w, w).prod(1)
-    found = 0.0
-    for v in 2**0.5 * torch.eye(2, dtype=torch.float64):
-        losses = sliced_loss(lambda x: 0.5 * ((x @ P) * x).sum(1), z @ root.T, v.expand(len(z), 2))
-        found += float((weights @ losses).detach()) / 2
-    assert found == pytest.approx(-0.5 * float(P.trace()), rel=1e-12)
-
-
 def test_losses_reach_the_weights_of_a_network_of_images():
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 4), torch.nn.SiLU(), torch.nn.Linear(4, 1))
     x, noise = torch.randn(2, 5, 2, 3, generator=torch.Generator().manual_seed(0))
-    for losses in (
-        denoising_loss(lambda y: network(y)[:, 0], x, noise, 0.1),
-        sliced_loss(lambda y: network(y)[:, 0], x, noise),
-    ):
-        assert losses.shape == (5,)
-        gradients = torch.autograd.grad(losses.mean(), network[1].weight)
-        assert bool((gradients[0] != 0).any())
+    losses = denoising_loss(lambda y: network(y)[:, 0], x, noise, 0.1)
+    assert losses.shape == (5,)
+    (gradient,) = torch.autograd.grad(losses.mean(), network[1].weight)
+    assert bool((gradient != 0).any())
 
 
 def test_shapes_and_blur_are_checked():
@@ -84,5 +57,3 @@ def test_shapes_and_blur_are_checked():
         denoising_loss(lambda y: y.sum(1), x, x[:, :1], 0.1)
     with pytest.raises(InputError, match="sigma"):
         denoising_loss(lambda y: y.sum(1), x, x, 0.0)
-    with pytest.raises(InputError, match="one shape"):
-        sliced_loss(lambda y: y.sum(1), x, x[0])

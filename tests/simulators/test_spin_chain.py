@@ -11,7 +11,7 @@ from reverie.core.errors import InputError
 from reverie.data import catalogue
 from reverie.networks.boltzmann import all_states, rotate, state_number
 from reverie.simulators import SpinHamiltonian, heisenberg, transverse_field_ising
-from reverie.simulators.spin_chain import diagonal_mean, entropy, probabilities, renyi_entropy
+from reverie.simulators.spin_chain import probabilities
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test
 PAULI = {
@@ -90,8 +90,9 @@ def test_rotations_are_unitary_and_of_the_right_site(basis):
 def test_the_critical_chain_of_ten_sites():
     found = transverse_field_ising(10).ground_state()
     assert found.energy == pytest.approx(-12.3814899997, abs=1e-9)
-    assert diagonal_mean(found.psi, lambda s: np.abs(s.mean(axis=1))) == pytest.approx(0.560977, abs=1e-6)
-    assert entropy(found.psi) == pytest.approx(5.298478, abs=1e-6)
+    p = probabilities(found.psi)
+    assert p @ np.abs(1 - 2 * all_states(10).numpy().mean(axis=1)) == pytest.approx(0.560977, abs=1e-6)
+    assert stats.entropy(p) == pytest.approx(5.298478, abs=1e-6)
     assert found.psi.min() > 0
 
 
@@ -125,12 +126,10 @@ def test_heisenberg_chains():
     assert plain.ground_state().psi.min() < -0.01
 
 
-def test_entropies():
-    bell, product = np.array([1, 0, 0, 1]) / 2**0.5, np.full(4, 0.5)
-    assert renyi_entropy(bell, 1) == pytest.approx(math.log(2))
-    assert renyi_entropy(product, 1) == pytest.approx(0, abs=1e-12)
-    assert entropy(product) == pytest.approx(2 * math.log(2))
-    assert entropy(product, "XX") == pytest.approx(0, abs=1e-12)
+def test_a_product_of_spins_along_x_is_certain_in_that_basis_alone():
+    product = np.full(4, 0.5)
+    assert probabilities(product) == pytest.approx(np.full(4, 0.25))
+    assert probabilities(product, "XX") == pytest.approx([1, 0, 0, 0])
 
 
 def test_measured_bases_of_a_complex_state(real_data):

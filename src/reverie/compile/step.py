@@ -33,7 +33,7 @@ and of calls to come (`COST`); torch keeps its result on disk for the next run o
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 
@@ -41,6 +41,9 @@ from reverie.core.errors import InputError
 
 if TYPE_CHECKING:
     from reverie.compile.inductor import CompiledGraph
+
+Inputs = TypeVar("Inputs")  # nested tuples and dictionaries of tensors and numbers
+Outputs = TypeVar("Outputs")
 
 __all__ = ["COST", "Compiled", "CompilationCost", "check_compile", "declined", "outcome", "take_up", "warn_plain"]
 
@@ -107,7 +110,7 @@ def take_up(steps: Iterable["Compiled"], reasons: Sequence[str]) -> None:
             step.decline(reason)
 
 
-class Compiled:
+class Compiled(Generic[Inputs, Outputs]):
     """A function of tensors and a generator, compiled where that is possible and worth it.
 
     Parameters
@@ -122,25 +125,31 @@ class Compiled:
     is_begun : whether there was a call.
     """
 
-    def __init__(self, fn: Callable[[Any, torch.Generator], Any], *, mode: object = "auto", n_calls: int = 0) -> None:
+    def __init__(
+        self, fn: Callable[[Inputs, torch.Generator], Outputs], *, mode: object = "auto", n_calls: int = 0
+    ) -> None:
         self._fn, self._mode, self._n_calls = fn, mode, n_calls
-        self._graph: CompiledGraph | None = None
+        self._graph: CompiledGraph[Inputs, Outputs] | None = None
         self.reason = "not asked for" if mode is False else ""
         if mode == "auto" and n_calls < COST.least_calls:
             self.reason = "a short run"
         self.is_begun = False
 
-    def __call__(self, inputs: Any, generator: torch.Generator) -> Any:
+    def __call__(self, inputs: Inputs, generator: torch.Generator) -> Outputs:
         """Return fn(inputs, generator)."""
         if not self.is_begun:
-            self._begin(inputs, generator)
+            self.is_begun = True
+            if not self.reason:
+                self._graph = self._compiled(inputs, generator)
+            if self._mode is True and self.reason:
+                warn_plain(self.reason)
         return self._fn(inputs, generator) if self._graph is None else self._graph(inputs, generator)
 
     def decline(self, reason: str) -> None:
         """Run as it is from now on."""
         self._graph, self.reason = None, self.reason or reason
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_graph": None, "is_begun": False}  # machine code is neither copied nor stored
 
     @property
@@ -148,14 +157,7 @@ class Compiled:
         """Whether calls are compiled; False before the first one."""
         return self._graph is not None
 
-    def _begin(self, inputs: Any, generator: torch.Generator) -> None:
-        self.is_begun = True
-        if not self.reason:
-            self._graph = self._compiled(inputs, generator)
-        if self._mode is True and self.reason:
-            warn_plain(self.reason)
-
-    def _compiled(self, inputs: Any, generator: torch.Generator) -> "CompiledGraph | None":
+    def _compiled(self, inputs: Inputs, generator: torch.Generator) -> "CompiledGraph[Inputs, Outputs] | None":
         """Return the compiled function, or None with the reason; every tensor is left as it was."""
         try:
             from reverie.compile.capture import TracedStep, UnsuitableError

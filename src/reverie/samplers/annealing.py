@@ -48,7 +48,6 @@ __all__ = ["AnnealedEstimate", "Path", "anneal", "annealed_estimate", "bridge", 
 _FEWEST_EFFECTIVE = 30.0  # below it the error itself is uncertain
 LONG = ((0.5, 1000), (0.9, 10_000), (1.0, 100_000))  # up to beta, with this many steps per unit of beta
 
-
 State = TypeVar("State")
 
 
@@ -120,22 +119,18 @@ def schedule(n_temperatures: int | str | Sequence[float] | Tensor) -> list[float
     if isinstance(n_temperatures, str):
         if n_temperatures != "long":
             raise InputError(f"Expected a number of temperatures or 'long', got {n_temperatures!r}. Try 1000.")
-        return _long()
+        betas, begin = [0.0], 0.0
+        for end, per_unit in LONG:
+            n = round((end - begin) * per_unit)
+            betas += [begin + (end - begin) * (k + 1) / n for k in range(n)]
+            begin = end
+        return betas
     if isinstance(n_temperatures, (int, np.integer)):
         check_positive("n_temperatures", n_temperatures, integer=True)
         return [k / int(n_temperatures) for k in range(int(n_temperatures) + 1)]
     betas = as_array(n_temperatures, "n_temperatures").astype(float).ravel().tolist()
     if len(betas) < 2 or betas[0] != 0 or betas[-1] != 1 or not all(a < b for a, b in pairwise(betas)):
         raise InputError("Expected inverse temperatures that rise from 0 to 1, got others. Try numpy.linspace(0, 1).")
-    return betas
-
-
-def _long() -> list[float]:
-    betas, begin = [0.0], 0.0
-    for end, per_unit in LONG:
-        n = round((end - begin) * per_unit)
-        betas += [begin + (end - begin) * (k + 1) / n for k in range(n)]
-        begin = end
     return betas
 
 

@@ -102,16 +102,14 @@ def split_r_hat(x: np.ndarray) -> float:
 @checked
 def rank_normalised_r_hat(x: np.ndarray) -> float:
     """Return the larger R-hat of normal scores of x and of |x - median|, for x as in `split_r_hat`."""
-    halves = _halves(x)
-    folded = np.abs(halves - np.median(halves))
-    return max(split_r_hat(_normal_scores(values)) for values in (halves, folded))
-
-
-def _normal_scores(x: np.ndarray) -> np.ndarray:
     from scipy.special import ndtri
     from scipy.stats import rankdata
 
-    return ndtri((rankdata(x).reshape(x.shape) - 3 / 8) / (x.size + 1 / 4))  # offsets of Blom, as in Vehtari et al.
+    halves = _halves(x)
+    folded = np.abs(halves - np.median(halves))
+    ranks = (rankdata(values).reshape(values.shape) for values in (halves, folded))
+    scores = (ndtri((r - 3 / 8) / (r.size + 1 / 4)) for r in ranks)  # offsets of Blom, as in Vehtari et al.
+    return max(map(split_r_hat, scores))
 
 
 def _halves(x: np.ndarray) -> np.ndarray:

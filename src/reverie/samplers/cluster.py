@@ -64,19 +64,11 @@ def free_clusters(bonds: Bonds) -> tuple[Tensor, Tensor]:
     labels : (chain, side, side) int32, 0 ... n_clusters - 1; no label is shared between chains.
     free : (n_clusters,) bool, whether the cluster does not hang on the ghost spin.
     """
-    right, down = bonds.right.cpu().numpy(), bonds.down.cpu().numpy()
-    labels, count = _join_edges(_label_open(right, down), right, down)
-    free = np.ones(count, dtype=bool)
-    if bonds.ghost is not None:
-        free[labels[bonds.ghost.cpu().numpy()]] = False
-    device = bonds.right.device
-    return torch.from_numpy(labels).to(device), torch.from_numpy(free).to(device)
-
-
-def _label_open(right: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Return labels 0, 1, ... (chain, side, side) of the lattices with their periodic edges cut."""
     from scipy import ndimage
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
+    right, down = bonds.right.cpu().numpy(), bonds.down.cpu().numpy()
     chains, side, _ = right.shape
     image = np.zeros((chains, 2 * side, 2 * side), dtype=bool)
     image[:, ::2, ::2] = True
@@ -84,22 +76,21 @@ def _label_open(right: np.ndarray, down: np.ndarray) -> np.ndarray:
     image[:, 1::2, ::2] = down
     within = np.zeros((3, 3, 3), dtype=bool)  # pixels touch along rows and columns, never across chains
     within[1] = ndimage.generate_binary_structure(2, 1)
-    labels = np.empty(image.shape, dtype=np.int32)
-    ndimage.label(image, structure=within, output=labels)
-    return labels[:, ::2, ::2] - 1
-
-
-def _join_edges(labels: np.ndarray, right: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, int]:
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
+    pixels = np.empty(image.shape, dtype=np.int32)
+    ndimage.label(image, structure=within, output=pixels)
+    labels = pixels[:, ::2, ::2] - 1  # of the lattices with their periodic edges cut
     across, below = right[:, :, -1], down[:, -1, :]
     one = np.concatenate([labels[:, :, -1][across], labels[:, -1, :][below]])
     other = np.concatenate([labels[:, :, 0][across], labels[:, 0, :][below]])
     size = int(labels.max()) + 1
     edges = coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(size, size))
     count, joined = connected_components(edges, directed=False)
-    return joined.astype(np.int32, copy=False)[labels], int(count)
+    labels = joined.astype(np.int32, copy=False)[labels]
+    free = np.ones(int(count), dtype=bool)
+    if bonds.ghost is not None:
+        free[labels[bonds.ghost.cpu().numpy()]] = False
+    device = bonds.right.device
+    return torch.from_numpy(labels).to(device), torch.from_numpy(free).to(device)
 
 
 class _ClusterKernel:

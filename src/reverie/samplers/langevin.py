@@ -28,7 +28,7 @@ from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.protocols import AnyKernel
 from reverie.core.types import Energy
-from reverie.samplers.metropolis import accept
+from reverie.samplers.metropolis import MetropolisInfo, accept
 
 __all__ = [
     "MALA",
@@ -45,6 +45,8 @@ __all__ = [
 ]
 
 StepSize: TypeAlias = float | Tensor | Callable[[int], float]  # one, one per chain (chain,), or a schedule
+MALAInfo: TypeAlias = MetropolisInfo
+ULAInfo: TypeAlias = MetropolisInfo  # every chain takes its proposal
 
 
 def energy_and_gradient(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,13 +64,6 @@ class ULAState:
 
     x: Tensor
     step: int = 0
-
-
-@dataclass(frozen=True)
-class ULAInfo:
-    """Info of one step of `ULA`: that every chain moved, `accepted` (chain,) = 1."""
-
-    accepted: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +117,6 @@ class MALAState:
     energy: Tensor
     gradient: Tensor
     step: int = 0
-
-
-@dataclass(frozen=True)
-class MALAInfo:
-    """Info of one step of `MALA`: whether each chain took its proposal, `accepted` (chain,), 0 or 1."""
-
-    accepted: Tensor
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,7 +40,7 @@ class MetropolisState:
 
 @dataclass(frozen=True)
 class MetropolisInfo:
-    """Info of one step of `SpinFlip` or `RandomWalk`: whether each chain took its proposal, (chain,), 0 or 1."""
+    """Info of one step of a kernel with proposals: whether each chain took its own, (chain,), 0 or 1."""
 
     accepted: Tensor
 

@@ -12,7 +12,7 @@ perhaps the number of steps taken.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,22 +21,28 @@ from reverie.compile.step import Compiled, check_compile
 from reverie.core.arguments import check_fields
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.core.protocols import AnyKernel, Info, Kernel, State
+from reverie.core.protocols import AnyKernel, ChainState, Kernel
 from reverie.core.types import Energy
 from reverie.samplers.chains import Chains
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 __all__ = ["Cycle", "run", "steps"]
+
+S = TypeVar("S", bound="DataclassInstance")  # state and info of a kernel
+I = TypeVar("I", bound="DataclassInstance")  # noqa: E741
 
 
 def steps(
-    kernel: Kernel[State, Info],
+    kernel: Kernel[S, I],
     x: Tensor,
     energy: Energy,
     *,
     generator: torch.Generator,
     compile: bool | str = False,
     n_steps: int = 0,
-) -> Iterator[tuple[State, Info]]:
+) -> Iterator[tuple[S, I]]:
     """Yield (state, info) after each step of `kernel` from positions x (chain, *event), without end.
 
     Stopping is leaving the loop; the last state is where to go on. `compile` is as in `run`, where "auto" judges by
@@ -117,30 +123,31 @@ def _check_order(kernel: object, x: object, energy: object) -> None:
 
 
 def _step(
-    kernel: Kernel[State, Info], energy: Energy, mode: object, n_steps: int
-) -> Callable[[State, torch.Generator], tuple[State, Info]]:
+    kernel: Kernel[S, I], energy: Energy, mode: object, n_steps: int
+) -> Callable[[S, torch.Generator], tuple[S, I]]:
     """Return (state, generator) -> (state, info): the step of the kernel, compiled where that is asked for."""
     if mode is False or not getattr(kernel, "is_constant", False):
         return lambda state, generator: kernel.step(state, energy, generator)
-    seen: dict[str, Any] = {}
+    states: list[S] = []  # the last one, and the last info: what a graph of tensors does not hold is taken from them
+    infos: list[I] = []
 
     def flat(tensors: dict[str, Tensor], generator: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        state, info = kernel.step(replace(seen["state"], **tensors), energy, generator)
-        seen["info"] = info
+        state, info = kernel.step(replace(states[0], **tensors), energy, generator)
+        infos[:] = [info]
         return _tensors(state), _tensors(info)
 
     compiled = Compiled(flat, mode=mode, n_calls=n_steps)
 
-    def step(state: Any, generator: torch.Generator) -> tuple[Any, Any]:
-        seen["state"] = state
+    def step(state: S, generator: torch.Generator) -> tuple[S, I]:
+        states[:] = [state]
         moved, info = compiled(_tensors(state), generator)
-        counted = {"step": state.step + 1} if hasattr(state, "step") else {}
-        return replace(state, **moved, **counted), replace(seen["info"], **info)
+        counted = {"step": getattr(state, "step") + 1} if hasattr(state, "step") else {}  # noqa: B009 - of some states
+        return replace(state, **moved, **counted), replace(infos[0], **info)
 
     return step
 
 
-def _tensors(record: Any) -> dict[str, Tensor]:
+def _tensors(record: "DataclassInstance") -> dict[str, Tensor]:
     """Return the fields of a dataclass that are tensors."""
     named = {field.name: getattr(record, field.name) for field in fields(record)}
     return {name: value for name, value in named.items() if isinstance(value, Tensor)}
@@ -162,11 +169,11 @@ class Cycle:
         if not self.kernels:
             raise InputError("Expected at least one kernel, got none. Name the kernels to run in turn.")
 
-    def init(self, x: Tensor, energy: Energy) -> Any:
+    def init(self, x: Tensor, energy: Energy) -> ChainState:
         """Return the state of chains at x (chain, *event); every kernel may refuse the energy."""
         return [kernel.init(x, energy) for kernel in self.kernels][0]
 
-    def step(self, state: Any, energy: Energy, generator: torch.Generator) -> tuple[Any, Any]:
+    def step(self, state: ChainState, energy: Energy, generator: torch.Generator) -> tuple[ChainState, object]:
         """Return the next state and what the last kernel has to say."""
         info = None
         for kernel in self.kernels:

@@ -19,7 +19,6 @@ even and odd pairs in turn: Syed et al., J. R. Stat. Soc. B 84, 321 (2022), arXi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ from torch import Tensor
 from reverie.core.arguments import check_fields
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
-from reverie.core.protocols import AnyKernel
+from reverie.core.protocols import AnyKernel, ChainState
 from reverie.core.types import Energy
 
 __all__ = ["ReplicaExchange", "ReplicaExchangeInfo", "ReplicaExchangeState", "log_swap_acceptance", "reorder", "swap"]
@@ -85,7 +84,7 @@ class ReplicaExchangeState:
     returning : (level, chain) bool, whether a replica has been at the hottest level since it was last at beta = 1.
     """
 
-    inner: Any
+    inner: ChainState
     n_chains: int
     returning: Tensor
 
@@ -155,7 +154,12 @@ class ReplicaExchange:
             inner, _ = self.kernel.step(inner, tempered, generator)
         with torch.no_grad():
             e = energy(inner.x).double().view(len(self.betas), -1)
-        order, swapped = self._rounds(e, generator)
+        betas = torch.tensor(self.betas, dtype=e.dtype, device=e.device)[:, None]
+        order = torch.arange(len(e), device=e.device)[:, None].repeat(1, e.shape[1])
+        swapped = torch.zeros(len(e) - 1, e.shape[1], dtype=torch.bool, device=e.device)
+        for parity in (0, 1):
+            moved, made = swap((betas[:-1] - betas[1:]) * (e[:-1] - e[1:]), parity, generator)
+            e, order, swapped = reorder(e, moved), reorder(order, moved), swapped | made
         x = reorder(inner.x.view(*e.shape, *inner.x.shape[1:]), order).flatten(0, 1)
         returning = reorder(state.returning, order)
         returning[-1] = True
@@ -163,16 +167,6 @@ class ReplicaExchange:
         returning[0] = False
         info = ReplicaExchangeInfo(swapped.float().mean(0), swapped.float().mean(1), trips.float())
         return ReplicaExchangeState(self.kernel.init(x, tempered), state.n_chains, returning), info
-
-    def _rounds(self, e: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return order (level, chain) and swapped (pair, chain) of both rounds, of energies e (level, chain)."""
-        betas = torch.tensor(self.betas, dtype=e.dtype, device=e.device)[:, None]
-        total = torch.arange(len(e), device=e.device)[:, None].repeat(1, e.shape[1])
-        made = torch.zeros(len(e) - 1, e.shape[1], dtype=torch.bool, device=e.device)
-        for parity in (0, 1):
-            order, swapped = swap((betas[:-1] - betas[1:]) * (e[:-1] - e[1:]), parity, generator)
-            e, total, made = reorder(e, order), reorder(total, order), made | swapped
-        return total, made
 
     def _tempered(self, energy: Energy) -> Energy:
         """Return beta E of rows level by level."""

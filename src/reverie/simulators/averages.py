@@ -120,7 +120,18 @@ def lattice_averages(spins: Tensor, beta: float) -> LatticeAverages:
     n_sites, side = chains.shape[-1] ** 2, chains.shape[-1]
     series, blocks = _series_and_blocks(chains)
     e, m = series["energy"], series["m"]
-    long_wave = _per_configuration(_first_mode, chains)
+    wave = torch.exp(2j * math.pi / side * torch.arange(side, device=chains.device, dtype=torch.float64))
+
+    def first_mode(x: Tensor) -> Tensor:
+        """Return S(k) / N of the smallest k, averaged over both axes, (batch,)."""
+        modes = [(x.double().mean(axis).to(wave.dtype) @ wave / side).abs().square() for axis in (-1, -2)]
+        return (modes[0] + modes[1]) / 2
+
+    def length(a: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.sqrt(a[..., 3] / a[..., 5] - 1) / (2 * math.sin(math.pi / side))
+
+    long_wave = _per_configuration(first_mode, chains)
     moments = np.stack([e, e**2, np.abs(m), m**2, m**4, long_wave], axis=-1)
     means = _block_means(moments, blocks)
 
@@ -134,7 +145,7 @@ def lattice_averages(spins: Tensor, beta: float) -> LatticeAverages:
         m2=measure(lambda a: a[..., 3]),
         susceptibility=measure(lambda a: beta * n_sites * (a[..., 3] - a[..., 2] ** 2)),
         binder=measure(lambda a: 1 - a[..., 4] / (3 * a[..., 3] ** 2)),
-        correlation_length=measure(lambda a: _length(a[..., 3], a[..., 5], side)),
+        correlation_length=measure(length),
         blocks=blocks,
     )
 
@@ -144,7 +155,16 @@ def correlation_function(spins: Tensor) -> Correlation:
     """Return G(r) with its covariance, for spins as in `lattice_averages`."""
     chains = _as_chains(spins)
     _, blocks = _series_and_blocks(chains)
-    means = _block_means(_per_configuration(_axis_correlation, chains), blocks)
+
+    def correlation(x: Tensor) -> Tensor:
+        """Return the mean of s_0 s_r over sites and both axes, (batch, side // 2 + 1)."""
+        x, side = x.double(), x.shape[-1]
+        rows, columns = (
+            torch.fft.irfft(torch.fft.rfft(x, dim=axis).abs().square(), side, dim=axis) for axis in (-1, -2)
+        )
+        return (rows.mean(1) + columns.mean(2))[:, : side // 2 + 1] / (2 * side)
+
+    means = _block_means(_per_configuration(correlation, chains), blocks)
     covariance = np.atleast_2d(np.cov(means, rowvar=False)) / len(means)
     return Correlation(np.arange(means.shape[1]), means.mean(0), covariance, blocks)
 
@@ -206,25 +226,3 @@ def _block_means(values: np.ndarray, blocks: Blocks) -> np.ndarray:
     n_chains, n_steps, k = values.shape
     kept = n_steps // blocks.length * blocks.length
     return values[:, n_steps - kept :].reshape(-1, blocks.length, k).mean(1)
-
-
-def _first_mode(x: Tensor) -> Tensor:
-    """Return S(k) / N of the smallest k, averaged over both axes, (batch,)."""
-    side = x.shape[-1]
-    wave = torch.exp(2j * math.pi / side * torch.arange(side, device=x.device, dtype=torch.float64))
-    modes = [(x.double().mean(axis).to(wave.dtype) @ wave / side).abs().square() for axis in (-1, -2)]
-    return (modes[0] + modes[1]) / 2
-
-
-def _length(zero: np.ndarray, first: np.ndarray, side: int) -> np.ndarray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.sqrt(zero / first - 1) / (2 * math.sin(math.pi / side))
-
-
-def _axis_correlation(x: Tensor) -> Tensor:
-    """Return the mean of s_0 s_r over sites and both axes, (batch, side // 2 + 1)."""
-    x, side = x.double(), x.shape[-1]
-    power = [torch.fft.rfft(x, dim=axis).abs().square() for axis in (-1, -2)]
-    along = [torch.fft.irfft(power[i], side, dim=axis) for i, axis in enumerate((-1, -2))]
-    both = along[0].mean(1) + along[1].mean(2)
-    return both[:, : side // 2 + 1] / (2 * side)

@@ -122,20 +122,16 @@ class Ising:
         x = torch.ones(n_chains, self.side, self.side)
         if self.beta < CRITICAL_BETA:
             x = x - 2 * torch.randint(2, x.shape, generator=generator)
-        length, tau = _FIRST_STRETCH, math.inf
-        while True:
-            x, tau = self._stretch(kernel, x, length, generator)
+        observables = (self.reduced_energy, magnetisation, abs_magnetisation)
+        length = _FIRST_STRETCH
+        while True:  # no path is stored, and tau is that of the second half
+            series: list[list[Tensor]] = [[] for _ in observables]
+            for i, (state, _) in enumerate(islice(steps(kernel, x, self.reduced_energy, generator=generator), length)):
+                x = state.x
+                if i >= length // 2:
+                    for values, observable in zip(series, observables, strict=True):
+                        values.append(observable(x))
+            tau = max(autocorrelation_time(torch.stack(values, dim=1).double().numpy()).value for values in series)
             if length >= 10 * tau:
                 return x, math.ceil(4 * tau)
             length *= 2
-
-    def _stretch(self, kernel: AnyKernel, x: Tensor, length: int, generator: torch.Generator) -> tuple[Tensor, float]:
-        """Return positions after `length` steps and the largest tau along the second half; no path is stored."""
-        observables = (self.reduced_energy, magnetisation, abs_magnetisation)
-        seen: list[list[Tensor]] = [[] for _ in observables]
-        for i, (state, _) in enumerate(islice(steps(kernel, x, self.reduced_energy, generator=generator), length)):
-            x = state.x
-            if i >= length // 2:
-                for values, observable in zip(seen, observables, strict=True):
-                    values.append(observable(x))
-        return x, max(autocorrelation_time(torch.stack(values, dim=1).double().numpy()).value for values in seen)

@@ -141,21 +141,23 @@ def kaufman(side: Annotated[int, Interval(2, 1_000_000)], beta: Beta) -> TorusAv
 
     Raises `InputError` unless side >= 2 and beta > 0.
     """
-    _check_beta(beta)
+    check_positive("beta", beta)
     check_positive("side", side, integer=True)
     if side < 2:
         raise InputError(f"Expected side >= 2, got {side}. One site has no neighbours.")
     n, sinh, cosh = side * side, math.sinh(2 * beta), math.cosh(2 * beta)
     odd = _half_angles(side, beta, np.arange(1, 2 * side, 2))
     even = _half_angles(side, beta, np.arange(2, 2 * side, 2))  # without g_0, which has a sign
-    zero = _half_angle_zero(side, beta)
+    zero = side / 2 * np.array([2 * beta + math.log(math.tanh(beta)), 2 + 2 / sinh, -4 * cosh / sinh**2])  # g_0
     first = _log_cosh(odd)
     ratio = np.array([1.0, 0.0, 0.0])
     ratio += _ratio(_log_sinh(odd) - first, np.array([1.0, 0.0, 0.0]))
     ratio += _ratio(_log_cosh(even) + _log_cosh(zero[:, None]) - first, np.array([1.0, 0.0, 0.0]))
     size = abs(zero[0])
     scale = np.array([size, 0.0, 0.0])  # exp(|y|) goes to the logarithm, so that large lattices do not overflow
-    ratio += _ratio(_log_sinh(even) + scale - first, _scaled_sinh(zero, size))
+    s, c = math.copysign(-math.expm1(-2 * size), zero[0]), 1 + math.exp(-2 * size)  # 2 sinh and 2 cosh, times exp(-|y|)
+    scaled_sinh = np.array([s, c * zero[1], c * zero[2] + s * zero[1] ** 2])
+    ratio += _ratio(_log_sinh(even) + scale - first, scaled_sinh)
     bulk = np.array([n / 2 * math.log(2 * sinh) - math.log(2), n * cosh / sinh, -2 * n / sinh**2])
     r0, r1, r2 = ratio
     log_z = bulk + first + np.array([math.log(r0), r1 / r0, r2 / r0 - (r1 / r0) ** 2])
@@ -176,11 +178,6 @@ def _half_angles(side: int, beta: float, index: np.ndarray) -> np.ndarray:
     return side / 2 * np.stack([2 * np.arcsinh(np.sqrt(excess / 2)), g1, (d2 - (1 + excess) * g1**2) / sinh_g])
 
 
-def _half_angle_zero(side: int, beta: float) -> np.ndarray:
-    s, c = math.sinh(2 * beta), math.cosh(2 * beta)
-    return side / 2 * np.array([2 * beta + math.log(math.tanh(beta)), 2 + 2 / s, -4 * c / s**2])
-
-
 def _log_cosh(y: np.ndarray) -> np.ndarray:
     """Return sum log(2 cosh y) and its derivatives (3,), of y (3, l)."""
     t = np.tanh(y[0])
@@ -193,13 +190,6 @@ def _log_sinh(y: np.ndarray) -> np.ndarray:
     t = 1 / np.tanh(y[0])
     value = y[0] + np.log(-np.expm1(-2 * y[0]))
     return np.stack([value, t * y[1], t * y[2] + (1 - t**2) * y[1] ** 2]).sum(1)
-
-
-def _scaled_sinh(y: np.ndarray, size: float) -> np.ndarray:
-    """Return 2 sinh(y) exp(-size) and derivatives of 2 sinh(y) times exp(-size), y (3,), size = |y|."""
-    sinh = math.copysign(-math.expm1(-2 * size), y[0])
-    cosh = 1 + math.exp(-2 * size)
-    return np.array([sinh, cosh * y[1], cosh * y[2] + sinh * y[1] ** 2])
 
 
 def _ratio(log: np.ndarray, factor: np.ndarray) -> np.ndarray:
@@ -230,7 +220,7 @@ def infinite_specific_heat(beta: Beta) -> float:
 @checked
 def infinite_magnetisation(beta: Beta) -> float:
     """Return the spontaneous magnetisation of the infinite lattice (Yang); 0 above T_c."""
-    _check_beta(beta)
+    check_positive("beta", beta)
     if beta < CRITICAL_BETA:
         return 0.0
     return max(0.0, 1 - math.sinh(min(2 * beta, 40.0)) ** -4) ** 0.125  # at 40 it is one already
@@ -240,10 +230,6 @@ def _elliptic(beta: float) -> tuple[float, float, float]:
     """Return k' and the complete elliptic integrals K(k) and E(k)."""
     from scipy.special import ellipe, ellipkm1
 
-    _check_beta(beta)
+    check_positive("beta", beta)
     k_prime = 2 * math.tanh(2 * beta) ** 2 - 1
     return k_prime, float(ellipkm1(k_prime**2)), float(ellipe(1 - k_prime**2))
-
-
-def _check_beta(beta: float) -> None:
-    check_positive("beta", beta)

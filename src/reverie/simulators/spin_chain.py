@@ -24,7 +24,7 @@ References
 Pfeuty, Ann. Phys. 57, 79 (1970); Marshall, Proc. R. Soc. A 232, 48 (1955). Measurements: `reverie.networks.boltzmann`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, TypeAlias
@@ -41,11 +41,8 @@ from reverie.networks.boltzmann import MOST_UNITS, all_states, rotate
 __all__ = [
     "GroundState",
     "SpinHamiltonian",
-    "diagonal_mean",
-    "entropy",
     "heisenberg",
     "probabilities",
-    "renyi_entropy",
     "transverse_field_ising",
 ]
 
@@ -148,28 +145,29 @@ class SpinHamiltonian:
 
     @cached_property
     def _flips(self) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
-        """Terms by the sites that they flip: those sites (n_sites,), coefficients (term,), sites of signs (term, n)."""
-        return tuple(_grouped(self.terms))
+        """Terms by the sites that they flip: those sites (n_sites,), coefficients (term,), sites of signs (term, n).
+
+        Signs are counted in s, not s'.
+        """
+        groups: dict[tuple[bool, ...], list[tuple[complex, list[float]]]] = {}
+        for coefficient, string in self.terms:
+            n_y = string.count("Y")
+            factor = coefficient * 1j**n_y * (-1) ** n_y  # the sites of Y are flipped in s'
+            signs = [float(letter in "YZ") for letter in string]
+            groups.setdefault(tuple(letter in "XY" for letter in string), []).append((factor, signs))
+        flips = []
+        for flipped, members in groups.items():
+            coefficients = torch.tensor([factor for factor, _ in members], dtype=torch.complex128)
+            if bool((coefficients.imag == 0).all()):
+                coefficients = coefficients.real.clone()
+            signs = torch.tensor([signs for _, signs in members], dtype=torch.float64)
+            flips.append((torch.tensor(flipped), coefficients, signs))
+        return tuple(flips)
 
     def _elements(self, s: Tensor, coefficients: Tensor, signs: Tensor) -> Tensor:
         """Return the sum of <s| P |s'> over terms that flip the same sites, (batch,)."""
         odd = (s.double() @ signs.T) % 2
         return (1 - 2 * odd).to(coefficients) @ coefficients
-
-
-def _grouped(terms: tuple[tuple[float, str], ...]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield the flipped sites, the coefficients and the sites of signs of terms alike, signs counted in s, not s'."""
-    groups: dict[tuple[bool, ...], list[tuple[complex, list[float]]]] = {}
-    for coefficient, string in terms:
-        n_y = string.count("Y")
-        factor = coefficient * 1j**n_y * (-1) ** n_y  # the sites of Y are flipped in s'
-        signs = [float(letter in "YZ") for letter in string]
-        groups.setdefault(tuple(letter in "XY" for letter in string), []).append((factor, signs))
-    for flipped, members in groups.items():
-        coefficients = torch.tensor([factor for factor, _ in members], dtype=torch.complex128)
-        real = bool((coefficients.imag == 0).all())
-        signs = torch.tensor([signs for _, signs in members], dtype=torch.float64)
-        yield torch.tensor(flipped), coefficients.real.clone() if real else coefficients, signs
 
 
 @checked
@@ -220,25 +218,6 @@ def probabilities(psi: np.ndarray, basis: str | None = None) -> np.ndarray:
     return np.abs(turned) ** 2
 
 
-def diagonal_mean(psi: np.ndarray, observable: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Return the mean over |psi|^2 of an observable of the spins +-1, (batch, n) -> (batch,)."""
-    p = probabilities(psi)
-    return float(p @ observable(1 - 2 * all_states(_n_sites(p)).numpy()))
-
-
-def entropy(psi: np.ndarray, basis: str | None = None) -> float:
-    """Return the Shannon entropy of the outcomes of a measurement, in nats."""
-    p = probabilities(psi, basis)
-    p = p[p > 0]
-    return float(-(p * np.log(p)).sum())
-
-
-def renyi_entropy(psi: np.ndarray, n_left: int) -> float:
-    """Return the second Renyi entropy -log tr rho^2 of the first `n_left` sites, in nats; 0 for a product."""
-    schmidt = np.linalg.svd(_as_amplitudes(psi).reshape(1 << n_left, -1), compute_uv=False)
-    return float(-np.log((schmidt**4).sum()))
-
-
 def _bonds(n_sites: int, *, periodic: bool) -> list[tuple[int, int]]:
     check_positive("n_sites", n_sites, integer=True)
     if n_sites < (3 if periodic else 2):
@@ -250,14 +229,10 @@ def _string(n_sites: int, letters: dict[int, str]) -> str:
     return "".join(letters.get(i, "I") for i in range(n_sites))
 
 
-def _n_sites(psi: np.ndarray) -> int:
-    return len(psi).bit_length() - 1
-
-
 def _as_amplitudes(psi: np.ndarray) -> np.ndarray:
     """Return psi (2^n,) with norm one."""
     array = np.asarray(psi)
-    known = array.ndim == 1 and 1 < len(array) <= 1 << MOST_UNITS and len(array) == 1 << _n_sites(array)
+    known = array.ndim == 1 and 1 < len(array) <= 1 << MOST_UNITS and len(array).bit_count() == 1  # a power of two
     norm = float(np.linalg.norm(array)) if known else 0.0
     if not (np.isfinite(norm) and norm > 0):
         raise InputError(
