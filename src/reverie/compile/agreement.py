@@ -19,6 +19,11 @@ as large. It is told from starts that are off by many roundings, a relative 1e-3
 something is the same within a per cent, and a remainder is not: 0.02 |d| + 10 max |s| >= 2 |d|. Of it is asked only
 that it stays within the changes of the step, rms(e) <= 2 max rms(d) over all tensors, that of a sign that flips.
 
+A step uphill, the sign of its gradient reversed, was noticed at every learning rate tried, 1e-3 ... 1e-9, in a GAN of
+defaults and in a layer of 784 x 500, with Adam and with plain gradient descent. With one tensor of weights alone
+reversed it was noticed down to 1e-7 in all but one of them, the GAN's last bias, whose change is a remainder. Below,
+biases pass of which a rounding hides nearly all of the change: one of the layer at 1e-8, two of the GAN at 1e-9.
+
 Whole numbers are never moved to make such a start: they are labels, bits, counters and zeros. Others move towards zero,
 so that none leaves its range.
 """

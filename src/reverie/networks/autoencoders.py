@@ -153,12 +153,7 @@ def build_decoder(
 ) -> Decoder:
     """Return a decoder, latent vectors (batch, n_latent) and conditions -> raw events (batch, features).
 
-    Raises `InputError` for an unknown name, or a network with other outputs.
-
-    Parameters
-    ----------
-    spec, event_shape, random_generator, activation, n_conditions : as in `build_encoder`.
-    n_latent : size of the latent vector.
+    Parameters and errors are those of `build_encoder`; `n_latent` is the size of the latent vector.
     """
     kind, hidden = _resolved("decoder", spec, event_shape)
     n_inputs, n_features = n_latent + n_conditions, math.prod(event_shape)

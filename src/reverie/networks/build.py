@@ -10,11 +10,8 @@
 nn.Module    a copy of it is trained: noise (batch, n_noise) -> samples, or samples (batch, *event) -> (batch, 1)
 factory      called with (n_noise, event_shape) or (event_shape,), returns such a module
 
-What the user gives is trained as it is, except that each `nn.Dropout` in it becomes our own, which
-draws from the run's seed. How a discriminator sees observables and conditions stands in
-`reverie.networks.conditional`; a discriminator of the user's takes them as ``observables`` and
-``condition`` of its ``forward``, or a factory of one for vectors is called with the shape of
-everything joined.
+How a discriminator sees observables and conditions stands in `reverie.networks.conditional`; what becomes of a module
+or factory of the user's, in `reverie.networks.user`.
 """
 
 import math
@@ -41,7 +38,7 @@ from reverie.networks.lectures import (
 )
 from reverie.networks.mlp import MLP, ResidualMLP, default_width, is_widths
 from reverie.networks.normalisation import normalise_spectrum
-from reverie.networks.user import Specification, user_discriminator, user_generator
+from reverie.networks.user import Specification, check_trial, user_discriminator, user_network
 
 __all__ = ["NETWORK_WORKS", "build_discriminator", "build_generator", "has_batch_norm", "resolved_name"]
 
@@ -57,49 +54,41 @@ NETWORK_WORKS: dict[str, tuple[str, ...]] = {  # keys of the bibliography
 }
 
 
-def _perceptron_generator(n_noise: int, shape: Shape, activation: str, hidden: Sequence[int] | None = None) -> MLP:
-    n_features = math.prod(shape)
-    hidden = (default_width(n_features),) * 3 if hidden is None else hidden
-    return MLP(n_noise, n_features, hidden=hidden, activation=activation)
+def _widths(n_features: int, hidden: Sequence[int] | None) -> Sequence[int]:
+    return (default_width(n_features),) * 3 if hidden is None else hidden
 
 
-def _perceptron_discriminator(shape: Shape, activation: str, hidden: Sequence[int] | None = None) -> nn.Sequential:
-    n_features = math.prod(shape)
-    hidden = (default_width(n_features),) * 3 if hidden is None else hidden
-    return nn.Sequential(nn.Flatten(), MLP(n_features, 1, hidden=hidden, activation=activation))
+def _generator_mlp(n_noise: int, shape: Shape, activation: str, hidden: Sequence[int] | None = None) -> MLP:
+    n = math.prod(shape)
+    return MLP(n_noise, n, hidden=_widths(n, hidden), activation=activation)
 
 
-def _residual_discriminator(shape: Shape, activation: str) -> nn.Sequential:
-    return nn.Sequential(nn.Flatten(), ResidualMLP(math.prod(shape), 1, activation=activation))
-
-
-def _unet_without_image(n_noise: int, shape: Shape, activation: str) -> nn.Module:  # noqa: ARG001 - called as all are
-    raise InputError(
-        "Expected images as conditions for generator='unet', got none. Call fit(X, y) with images y, or "
-        "use generator='dcgan'."
-    )
+def _discriminator_mlp(shape: Shape, activation: str, hidden: Sequence[int] | None = None) -> nn.Sequential:
+    n = math.prod(shape)
+    return nn.Sequential(nn.Flatten(), MLP(n, 1, hidden=_widths(n, hidden), activation=activation))
 
 
 _GENERATORS: dict[str, Callable[[int, Shape, str], nn.Module]] = {  # noise, shape of an event, activation
-    "mlp": _perceptron_generator,
+    "mlp": _generator_mlp,
     "residual": lambda n_noise, shape, activation: ResidualMLP(n_noise, math.prod(shape), activation=activation),
     "dcgan": lambda n_noise, shape, activation: ConvGenerator(n_noise, shape),
-    "unet": _unet_without_image,
     "lecture_mlp": lambda n_noise, shape, activation: lecture_generator(n_noise, shape),
     "thesis": lambda n_noise, shape, activation: thesis_generator(n_noise, shape),
     "dcgan28": lambda n_noise, shape, activation: dcgan28_generator(n_noise, shape),
     "wgan_conv": lambda n_noise, shape, activation: wgan_conv_generator(n_noise, shape),
 }
 _DISCRIMINATORS: dict[str, Callable[[Shape, str], nn.Module]] = {  # shape of an event, activation
-    "mlp": _perceptron_discriminator,
-    "residual": _residual_discriminator,
+    "mlp": _discriminator_mlp,
+    "residual": lambda shape, activation: nn.Sequential(
+        nn.Flatten(), ResidualMLP(math.prod(shape), 1, activation=activation)
+    ),
     "dcgan": lambda shape, activation: ConvDiscriminator(shape),
     "lecture_mlp": lambda shape, activation: lecture_discriminator(shape),
     "thesis": lambda shape, activation: thesis_discriminator(shape),
     "dcgan28": lambda shape, activation: dcgan28_discriminator(shape),
     "wgan_conv": lambda shape, activation: wgan_conv_discriminator(shape),
 }
-_CONVOLUTIONAL = {"dcgan", "unet", "dcgan28", "wgan_conv"}  # the others take and give vectors
+_CONVOLUTIONAL = {"dcgan", "dcgan28", "wgan_conv"}  # the others take and give vectors
 _SMALLEST_CONV_SIDE = 16  # below this a perceptron of the same cost is as good
 
 
@@ -127,21 +116,36 @@ def build_generator(
         ``network(z, image)``. A vector changes nothing here.
     """
     image_shape = condition_shape if condition_shape is not None and len(condition_shape) > 1 else None
-    if isinstance(spec, str):
-        name = "unet" if spec == "auto" and image_shape is not None else resolved_name(spec, event_shape)
-        maker = check_choice("generator", name, _GENERATORS)
-        if image_shape is not None:
-            maker = _from_image(name, maker, image_shape)
-    elif is_widths(spec):
-        maker = partial(_perceptron_generator, hidden=tuple(spec))
-        if image_shape is not None:
-            maker = _from_image("mlp", maker, image_shape)
+    if not isinstance(spec, str) and not is_widths(spec):
+        network = user_network(spec, (n_noise, event_shape), random_generator)
+        inputs = [torch.zeros(2, n_noise)] + ([] if image_shape is None else [torch.zeros(2, *image_shape)])
+        do = f"An event has shape {event_shape}, flat or not; write a factory called with (n_noise, event_shape) to fit"
+        check_trial(network, "generator", inputs, math.prod(event_shape), named={}, do=f"{do} any.")
+        return network
+    if not isinstance(spec, str):
+        name, maker = "mlp", partial(_generator_mlp, hidden=tuple(spec))
     else:
-        return user_generator(
-            spec, n_noise=n_noise, event_shape=event_shape, random_generator=random_generator, image_shape=image_shape
+        name = "unet" if spec == "auto" and image_shape is not None else resolved_name(spec, event_shape)
+        maker = check_choice("generator", name, {**_GENERATORS, "unet": _GENERATORS["mlp"]})  # a U-net is made below
+    if name == "unet" and image_shape is None:
+        raise InputError(
+            "Expected images as conditions for generator='unet', got none. Call fit(X, y) with images y, or "
+            "use generator='dcgan'."
         )
-    network = initialised(partial(maker, n_noise, event_shape, activation), random_generator)
-    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if name in _CONVOLUTIONAL and image_shape is not None:
+        raise InputError(
+            f"Expected a generator that takes images as conditions, got {name!r}. Use 'unet', 'mlp' or your own "
+            "module, called with (noise, image)."
+        )
+
+    def make() -> nn.Module:
+        if image_shape is None:
+            return maker(n_noise, event_shape, activation)
+        if name == "unet":
+            return UNetGenerator(n_noise, event_shape, image_shape)
+        return JoinedGenerator(maker(n_noise + math.prod(image_shape), event_shape, activation))
+
+    return initialised(make, random_generator).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def build_discriminator(
@@ -168,8 +172,7 @@ def build_discriminator(
     condition_shape : (c,) of a condition vector or the shape of an image, shown as ``network(x, condition=...)``.
     mode : how a vector enters: "projection", "concatenate", or "auxiliary" (only the classifier answers to it).
     n_aux : outputs of an auxiliary classifier of the condition, after the logit.
-    spectral_norm : whether every layer is divided by its largest singular value (Miyato et al.,
-        arXiv:1802.05957).
+    spectral_norm : whether every layer is divided by its largest singular value.
     may_be_bounded : whether a network of the user's may give outputs between 0 and 1, as a sigmoid does.
     """
     side = SideInputs(n_observables, condition_shape, mode, n_aux)
@@ -178,7 +181,7 @@ def build_discriminator(
         maker = check_choice("discriminator", name, _DISCRIMINATORS)
         is_flat = name not in _CONVOLUTIONAL
     elif is_widths(spec):
-        maker, is_flat = partial(_perceptron_discriminator, hidden=tuple(spec)), True
+        maker, is_flat = partial(_discriminator_mlp, hidden=tuple(spec)), True
     else:
         network = user_discriminator(spec, event_shape, random_generator, side, may_be_bounded=may_be_bounded)
         return normalise_spectrum(network, random_generator) if spectral_norm else network
@@ -199,16 +202,3 @@ def resolved_name(name: str, event_shape: tuple[int, ...]) -> str:
     if name != "auto":
         return name
     return "dcgan" if len(event_shape) > 1 and min(event_shape[-2:]) >= _SMALLEST_CONV_SIDE else "mlp"
-
-
-def _from_image(name: str, maker: Callable[..., nn.Module], image_shape: Shape) -> Callable[..., nn.Module]:
-    """Return a maker of a generator that is called with noise and an image."""
-    if name == "unet":
-        return lambda n_noise, shape, activation: UNetGenerator(n_noise, shape, image_shape)
-    if name in _CONVOLUTIONAL:
-        raise InputError(
-            f"Expected a generator that takes images as conditions, got {name!r}. Use 'unet', 'mlp' or your own "
-            "module, called with (noise, image)."
-        )
-    n_pixels = math.prod(image_shape)
-    return lambda n_noise, shape, activation: JoinedGenerator(maker(n_noise + n_pixels, shape, activation))

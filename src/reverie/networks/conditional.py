@@ -33,7 +33,6 @@ __all__ = [
     "SideInputs",
     "ConditionalDiscriminator",
     "ProjectionHead",
-    "as_planes",
     "conditional",
     "joined",
     "with_projection",
@@ -163,7 +162,13 @@ class ConditionalDiscriminator(nn.Module):
         if self.is_flat:
             phi = self.trunk(joined((x, observables, joining), start=1))
         else:
-            phi = self.trunk(as_planes(x, joining))
+            images = x.reshape(len(x), -1, *x.shape[-2:])
+            if joining is not None and joining.ndim == 2:  # a vector becomes constant planes
+                planes = joining[:, :, None, None].expand(-1, -1, *x.shape[-2:])
+                images = torch.cat([images, planes], dim=1)
+            elif joining is not None:
+                images = torch.cat([images, joining.reshape(len(x), -1, *x.shape[-2:])], dim=1)
+            phi = self.trunk(images)
         if self.from_observables is not None:
             phi = torch.cat([phi, self.from_observables(observables)], dim=1)
         return self.head(phi, condition)
@@ -185,52 +190,35 @@ def conditional(
     Parameters
     ----------
     maker : called with the shape of one joined input and the activation.
-    event_shape : shape of one sample.
-    activation : key of `reverie.networks.mlp.ACTIVATIONS`.
-    is_flat : whether the network takes vectors, else images.
-    side : inputs beside the sample.
+    event_shape, activation : of one sample, and of the layers, a key of `reverie.networks.mlp.ACTIVATIONS`.
+    is_flat, side : as in `ConditionalDiscriminator`.
     """
     if is_flat:
         n_joined = 0 if side.joined is None else math.prod(side.joined)
         shape = (math.prod(event_shape) + side.n_observables + n_joined,)
     else:
         channels, height, breadth = as_channels(event_shape)
-        shape = (channels + _n_planes(side.joined, (height, breadth)), height, breadth)
+        if side.joined is not None and len(side.joined) == 1:
+            channels += side.joined[0]
+        elif side.joined is not None:
+            more, *size = as_channels(side.joined)
+            if size != [height, breadth]:
+                raise InputError(
+                    f"Expected an image condition of {height} x {breadth} pixels like the samples, got shape "
+                    f"{side.joined}. Resize one of them, or use discriminator='mlp'."
+                )
+            channels += more
+        shape = (channels, height, breadth)
     trunk = maker(shape, activation)
     *_, (path, last) = ((path, layer) for path, layer in trunk.named_modules() if isinstance(layer, nn.Linear))
     trunk.set_submodule(path, nn.Identity())
     return ConditionalDiscriminator(trunk, last.in_features, side, is_flat=is_flat)
 
 
-def _n_planes(shape: Shape | None, size: tuple[int, int]) -> int:
-    """Return how many channels a joined condition adds to images of `size`."""
-    if shape is None or len(shape) == 1:
-        return 0 if shape is None else shape[0]
-    channels, *own = as_channels(shape)
-    if tuple(own) != size:
-        raise InputError(
-            f"Expected an image condition of {size[0]} x {size[1]} pixels like the samples, got shape {shape}. "
-            "Resize one of them, or use discriminator='mlp'."
-        )
-    return channels
-
-
 def joined(parts: Sequence[Tensor | None], *, start: int) -> Tensor:
     """Return what is present of `parts`, flattened from axis `start` on, as one vector per sample."""
     flat = [part.flatten(start) for part in parts if part is not None]
     return flat[0] if len(flat) == 1 else torch.cat(flat, dim=-1)
-
-
-def as_planes(x: Tensor, condition: Tensor | None) -> Tensor:
-    """Return images (batch, *event) with the condition as further channels; a vector becomes constant planes."""
-    x = x.reshape(len(x), -1, *x.shape[-2:])
-    if condition is None:
-        return x
-    if condition.ndim == 2:
-        planes = condition[:, :, None, None].expand(-1, -1, *x.shape[-2:])
-    else:
-        planes = condition.reshape(len(x), -1, *x.shape[-2:])
-    return torch.cat([x, planes], dim=1)
 
 
 def with_projection(outputs: Tensor, projection: Tensor) -> Tensor:

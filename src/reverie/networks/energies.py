@@ -194,19 +194,16 @@ def build_energy(
         do = "Give one energy per event" + ("." if len(event_shape) == 1 else ", and begin with nn.Flatten().")
         check_trial(network, "energy", [torch.zeros(2, *event_shape)], 1, named={}, do=do)
         return EnergyNetwork(network, confinement=confinement)
-    network = initialised(partial(_made, spec, event_shape, activation, periodic=periodic), random_generator)
+    n_features = math.prod(event_shape)
+    if isinstance(spec, str) and check_choice("energy", spec, {"mlp": "mlp", "conv": "conv"}) == "conv":
+        make = partial(LatticeEnergy if periodic else ConvEnergy, event_shape, activation=activation)
+    else:
+        hidden = ((128,) * 3 if n_features <= 32 else (256,) * 3) if isinstance(spec, str) else spec
+        if not hidden or not is_widths(hidden):
+            raise InputError(f"Expected hidden widths of at least one layer, got {spec!r}. Give such as (128, 128).")
+        make = partial(RidgeMLP, n_features, hidden=tuple(hidden), activation=activation)
+    network = initialised(make, random_generator)
     if isinstance(network, RidgeMLP):
-        few = math.prod(event_shape) <= _SHARP_FEATURES
+        few = n_features <= _SHARP_FEATURES
         network.sharpen((_SHARPEST if few else 1.0) if sharpness == "auto" else float(sharpness), random_generator)
     return EnergyNetwork(network, confinement=confinement)
-
-
-def _made(spec: Specification, shape: tuple[int, ...], activation: str, *, periodic: bool) -> nn.Module:
-    if isinstance(spec, str):
-        name = check_choice("energy", spec, {"mlp": "mlp", "conv": "conv"})
-        if name == "conv":
-            return (LatticeEnergy if periodic else ConvEnergy)(shape, activation=activation)
-        spec = (128,) * 3 if math.prod(shape) <= 32 else (256,) * 3
-    if not spec or not is_widths(spec):
-        raise InputError(f"Expected hidden widths of at least one layer, got {spec!r}. Give such as (128, 128).")
-    return RidgeMLP(math.prod(shape), hidden=tuple(spec), activation=activation)

@@ -1,40 +1,35 @@
 """The networks of the lectures on generative adversarial networks, layer by layer.
 
-"lecture_mlp"   the MLP GAN of the lecture "Writing Our First Generative Adversarial Network", whose listing is
-                that of chapter 17 of Raschka, Liu and Mirjalili, "Machine Learning with PyTorch and
-                Scikit-Learn" (2022): one hidden layer of 100, LeakyReLU(0.01), 20-100-784 and 784-100-1 for
-                MNIST. The slide cuts the listing off within the discriminator; the book goes on with a first
-                layer without bias and Dropout(0.5) before the last. 81,284 and 78,501 parameters (the book's
-                TensorFlow edition of 2019 has the bias: 78,601; dropout both)
-"thesis"        the dense-plus-convolution pair for vectors of the lectures' thesis (section 3.5): a dense
-                layer onto two planes of 10 x 10, four convolutions 3 x 3 of 128, 64, 32 and 16 filters, a
-                dense layer. With 100 numbers of noise and 3 generated features the generator has 125,835
-                parameters (124,955 trained, 880 running statistics); with 2 input features the
-                discriminator has 101,513
-"dcgan28"       the DCGAN of the tutorial that the lectures adapt (TensorFlow tutorials, "Deep Convolutional
-                Generative Adversarial Network"), after Radford, Metz and Chintala, arXiv:1511.06434: kernels
-                5 x 5, from 7 x 7 x 256 to 28 x 28; LeakyReLU(0.3), dropout 0.3 in the discriminator;
-                2,330,944 parameters (25,472 of them running statistics) and 212,865
-"wgan_conv"     the convolutional Wasserstein pair of the successor of that book (Raschka, Liu and Mirjalili,
-                "Machine Learning with PyTorch and Scikit-Learn", 2022, chapter 17): n_filters = 32 doubled
-                from grid to grid, instance normalisation without weights, which treats samples one by one as
-                the gradient penalty asks (Gulrajani et al., arXiv:1704.00028); 311,808 and 109,056 parameters
+"lecture_mlp"   the MLP GAN of the lecture "Writing Our First Generative Adversarial Network", whose listing is that of
+                chapter 17 of Raschka, Liu and Mirjalili, "Machine Learning with PyTorch and Scikit-Learn" (2022): one
+                hidden layer of 100, LeakyReLU(0.01), 20-100-784 and 784-100-1 for MNIST. The slide cuts the listing
+                off within the discriminator; the book goes on with a first layer without bias and Dropout(0.5) before
+                the last. 81,284 and 78,501 parameters
+"thesis"        the dense-plus-convolution pair for vectors of the lectures' thesis (section 3.5): a dense layer onto
+                two planes of 10 x 10, four convolutions 3 x 3 of 128, 64, 32 and 16 filters, a dense layer. With 100
+                numbers of noise and 3 generated features the generator has 125,835 parameters (880 of them running
+                statistics); with 2 input features the discriminator has 101,513
+"dcgan28"       the DCGAN of the tutorial that the lectures adapt (TensorFlow tutorials, "Deep Convolutional Generative
+                Adversarial Network"), after Radford, Metz and Chintala, arXiv:1511.06434: kernels 5 x 5, from
+                7 x 7 x 256 to 28 x 28; LeakyReLU(0.3), dropout 0.3 in the discriminator; 2,330,944 parameters (25,472
+                of them running statistics) and 212,865
+"wgan_conv"     the convolutional Wasserstein pair of the same book's chapter 17: n_filters = 32 doubled from grid to
+                grid, instance normalisation without weights, which treats samples one by one as the gradient penalty
+                asks (Gulrajani et al., arXiv:1704.00028); 311,808 and 109,056 parameters
 
-The last activation of a generator (tanh or none) is left to the output head, that of a discriminator (a
-sigmoid) to the objective, and first weights are drawn as for all networks (`reverie.networks.init`), which is
-torch's rule; Keras' is another one. The image pairs fit other sizes than 28 x 28 too. Keras and torch pad strided
-5 x 5 convolutions of an even side differently by one pixel; sizes and numbers of parameters agree.
+The last activation of a generator (tanh or none) is left to the output head, that of a discriminator (a sigmoid) to the
+objective, and first weights are drawn as for all networks (`reverie.networks.init`), not by the rule of Keras. The
+image pairs fit other sizes than 28 x 28 too. Keras and torch pad strided 5 x 5 convolutions of an even side differently
+by one pixel; sizes and numbers of parameters agree.
 
 Where the documents contradict themselves or their method, these networks follow the method:
 
-* The listing of "wgan_conv" ends its critic in a sigmoid. A critic estimates a Wasserstein distance, for which it
-  must be free to take any value (Arjovsky et al., arXiv:1701.07875, section 3): ours ends in its last convolution.
-* The thesis calls the 125,835 parameters of its generator trainable; 880 of them are running statistics. Its
-  generator gives three features and its discriminator takes two (figures 3.7 and 3.8), so that this pair cannot
-  be played: here both have as many as the data. "Each layer is followed by batch normalisation" holds in its
-  table for all layers but the last.
-* The lecture minimises E log(1 - D(G(h))) in its formulas, and in its listing the cross-entropy between D(G(h))
-  and ones, which is the game called "non_saturating" here. The presets follow the listings.
+* The listing of "wgan_conv" ends its critic in a sigmoid. A critic estimates a Wasserstein distance, for which it must
+  be free to take any value (Arjovsky et al., arXiv:1701.07875, section 3): ours ends in its last convolution.
+* The generator of the thesis gives three features and its discriminator takes two (figures 3.7 and 3.8): here both have
+  as many as the data. "Each layer is followed by batch normalisation" holds in its table for all layers but the last.
+* The lecture minimises E log(1 - D(G(h))) in its formulas, and in its listing the cross-entropy between D(G(h)) and
+  ones, which is the objective called "non_saturating" here. The presets follow the listings.
 """
 
 import math

@@ -9,8 +9,6 @@ In evaluation mode both are the identity. Dropout: Srivastava et al., JMLR 15, 1
 the input of a discriminator: Arjovsky and Bottou, arXiv:1701.04862.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -28,7 +26,7 @@ class NoiseLayer(nn.Module):
         super().__init__()
         self.generator: torch.Generator | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "generator": None}  # a generator is the run's, and cannot be copied
 
     def source(self) -> torch.Generator:
@@ -62,7 +60,16 @@ class Dropout(NoiseLayer):
         """Return x with entries dropped, or x itself in evaluation mode."""
         if not self.training or self.p == 0:
             return x
-        kept = _random_words(x, self.source()) >= int(self.p * _WORDS) - _WORDS // 2
+        numbers = x.new_empty(-(-x.numel() // 2), dtype=torch.int64)  # of `x`: vmap draws for each slice
+        numbers = numbers.random_(-(2**63), None, generator=self.source())
+        try:  # int32, all values alike: two from each number that the generator makes
+            words = numbers.view(torch.int32)
+        except RuntimeError:  # vmap of PyTorch 2.9 cannot look at the same memory as another type
+            words = torch.stack([numbers << 32 >> 32, numbers >> 32], dim=-1).flatten().to(torch.int32)
+        words = words[: x.numel()]
+        if x.ndim == 4 and x.stride(1) == 1:  # in memory as `x`, whose channels are last
+            words = words.view(x.movedim(1, -1).shape).movedim(-1, 1)
+        kept = words.view(x.shape) >= int(self.p * _WORDS) - _WORDS // 2
         return x * kept * (1 / (1 - self.p))
 
     def extra_repr(self) -> str:
@@ -95,23 +102,6 @@ class GaussianNoise(NoiseLayer):
     def extra_repr(self) -> str:
         """Return what the layer prints beside its name."""
         return f"sd={self.sd}"
-
-
-def _random_words(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Return int32 of the shape of `x`, all values alike: two from each number that the generator makes.
-
-    They lie in memory as `x` does, the channels of images last where those of `x` do.
-    """
-    numbers = x.new_empty(-(-x.numel() // 2), dtype=torch.int64)  # of `x`, so that vmap draws for each of its slices
-    numbers = numbers.random_(-(2**63), None, generator=generator)
-    try:
-        words = numbers.view(torch.int32)
-    except RuntimeError:  # vmap of PyTorch 2.9 cannot look at the same memory as another type
-        words = torch.stack([numbers << 32 >> 32, numbers >> 32], dim=-1).flatten().to(torch.int32)
-    words = words[: x.numel()]
-    if x.ndim == 4 and x.stride(1) == 1:
-        return words.view(x.movedim(1, -1).shape).movedim(-1, 1)
-    return words.view(x.shape)
 
 
 def set_noise_generator(network: nn.Module, generator: torch.Generator | None) -> None:

@@ -31,7 +31,12 @@ __all__ = ["SharedBatchNorm", "normalise_spectrum", "share_batch_norm"]
 Mean = Callable[[Tensor], Tensor]
 
 
-class SharedBatchNorm(_BatchNorm):
+class _Plain(_BatchNorm):
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Accept (batch, feature) and (batch, feature, *place)."""
+
+
+class SharedBatchNorm(_Plain):
     """A layer with the weights and running means of another one.
 
     Parameters
@@ -55,9 +60,6 @@ class SharedBatchNorm(_BatchNorm):
         copy.load_state_dict(self.state_dict())
         return copy.to(self.running_mean.device).train(self.training)  # pyright: ignore[reportOptionalMemberAccess]
 
-    def _check_input_dim(self, input: Tensor) -> None:
-        """Accept (batch, feature) and (batch, feature, *place)."""
-
     def forward(self, input: Tensor) -> Tensor:
         """Return normalised rows (batch, feature, *place)."""
         if not self.training:
@@ -65,24 +67,16 @@ class SharedBatchNorm(_BatchNorm):
         dims = [0, *range(2, input.ndim)]
         mean, square = self._mean_over(torch.stack([input.mean(dims), input.square().mean(dims)])).unbind()
         variance = (square - mean.square()).clamp(min=0)
-        self._remember(mean, variance, input.numel() // self.num_features * self._world_size)
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            with torch.no_grad():
+                n = input.numel() // self.num_features * self._world_size
+                self.num_batches_tracked.add_(1)
+                rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+                self.running_mean.lerp_(mean, rate)
+                self.running_var.lerp_(variance * (n / max(1, n - 1)), rate)
         shape = [1, -1, *[1] * (input.ndim - 2)]
         y = (input - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
         return y if self.weight is None else y * self.weight.view(shape) + self.bias.view(shape)
-
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor, n: int) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, rate)
-        self.running_var.lerp_(variance * (n / max(1, n - 1)), rate)
-
-
-class _Plain(_BatchNorm):
-    def _check_input_dim(self, input: Tensor) -> None:
-        """Accept (batch, feature) and (batch, feature, *place)."""
 
 
 def share_batch_norm(network: nn.Module, mean_over: Mean, world_size: int) -> None:

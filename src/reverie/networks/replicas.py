@@ -34,7 +34,7 @@ from reverie.networks.conditional import ConditionalDiscriminator, ProjectionHea
 from reverie.networks.mlp import MLP, ResidualBlock, ResidualMLP
 from reverie.networks.noise import Dropout, GaussianNoise
 
-__all__ = ["RULES", "Stacked", "apply_batched", "has_rules", "replica_views"]
+__all__ = ["RULES", "Stacked", "apply_batched", "replica_views"]
 
 Inputs = tuple[Tensor | None, ...]
 Named = dict[str, Tensor | None]
@@ -69,13 +69,21 @@ class Stacked(nn.Module):
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__()
-        _check_modules(modules)
+        if not modules:
+            raise InputError("Expected at least one module to stack, got none. Give a list of modules.")
+        layers = [[(path, type(layer).__name__) for path, layer in m.named_modules()] for m in modules]
+        sizes = [[(name, tensor.shape) for _, name, tensor in _slots(m)] for m in modules]
+        if any(layer != layers[0] for layer in layers) or any(size != sizes[0] for size in sizes):
+            raise InputError("Expected modules of one structure, got different layers or sizes. Stack equal networks.")
         self.n_replicas = len(modules)
         self.stack = copy.deepcopy(modules[0])
         _replace_tensors(
             self.stack, [torch.stack(group).clone() for group in zip(*map(_tensors, modules), strict=True)]
         )
-        self._batched = has_rules(self.stack)
+        self._batched = all(  # a subclass or a layer with hooks has no rule
+            type(layer) in RULES and not layer._forward_hooks and not layer._forward_pre_hooks
+            for layer in self.stack.modules()
+        )
         self._in_turn = any(isinstance(layer, _ConvNd) or is_parametrized(layer) for layer in self.stack.modules())
 
     def forward(self, *inputs: Tensor | None, **named: Tensor | None) -> Tensor:
@@ -86,9 +94,9 @@ class Stacked(nn.Module):
         inputs = tuple(map(self._by_replica, inputs))
         named = {name: self._by_replica(value) for name, value in named.items()}
         if self._batched:
-            replicas_first = {name: _turned(value) for name, value in named.items()}
-            outputs = apply_batched(self.stack, *map(_turned, inputs), **replicas_first)
-            return outputs.transpose(0, 1).flatten(0, 1)
+            arguments = [None if x is None else x.transpose(0, 1) for x in inputs]
+            keywords = {name: None if x is None else x.transpose(0, 1) for name, x in named.items()}
+            return apply_batched(self.stack, *arguments, **keywords).transpose(0, 1).flatten(0, 1)
         run = self._one_by_one if self._in_turn else self._mapped
         return run(inputs, named).flatten(0, 1)
 
@@ -146,11 +154,6 @@ def replica_views(network: nn.Module, r: int) -> dict[str, Tensor]:
     }
 
 
-def _turned(x: Tensor | None) -> Tensor | None:
-    """Return (n, R, ...) as (R, n, ...)."""
-    return None if x is None else x.transpose(0, 1)
-
-
 def _slots(module: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
     """Yield owner, full name and tensor of every parameter and buffer, shared ones once for each owner."""
     for path, owner in module.named_modules():
@@ -176,36 +179,7 @@ def _replace_tensors(module: nn.Module, values: Sequence[Tensor]) -> None:
         (owner._parameters if name in owner._parameters else owner._buffers)[name] = new[id(old)]
 
 
-def _check_modules(modules: Sequence[nn.Module]) -> None:
-    if not modules:
-        raise InputError("Expected at least one module to stack, got none. Give a list of modules.")
-    layers = [[(path, type(layer).__name__) for path, layer in m.named_modules()] for m in modules]
-    sizes = [[(name, tensor.shape) for _, name, tensor in _slots(m)] for m in modules]
-    if any(layer != layers[0] for layer in layers) or any(size != sizes[0] for size in sizes):
-        raise InputError("Expected modules of one structure, got different layers or sizes. Stack equal networks.")
-
-
-_ELEMENTWISE = (
-    nn.Identity,
-    nn.SiLU,
-    nn.LeakyReLU,
-    nn.ReLU,
-    nn.ELU,
-    nn.GELU,
-    nn.Tanh,
-    nn.Sigmoid,
-    nn.Softplus,
-    Dropout,
-    GaussianNoise,
-)
-
-
-def has_rules(network: nn.Module) -> bool:
-    """Tell whether every layer of `network` has a rule here; a subclass or a layer with hooks has none."""
-    return all(
-        type(layer) in RULES and not layer._forward_hooks and not layer._forward_pre_hooks
-        for layer in network.modules()
-    )
+_ACTIVATIONS = (nn.Identity, nn.SiLU, nn.LeakyReLU, nn.ReLU, nn.ELU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Softplus)
 
 
 def apply_batched(network: nn.Module, *inputs: Tensor | None, **named: Tensor | None) -> Tensor:
@@ -260,5 +234,5 @@ RULES: dict[type[nn.Module], Callable[..., Tensor]] = {
     ResidualBlock: _residual,
     ProjectionHead: _head,
     ConditionalDiscriminator: _conditional,  # of flat trunks: no rule takes the layers of the others
-    **{layer: lambda activation, h: activation(h) for layer in _ELEMENTWISE},
+    **{layer: lambda layer, h: layer(h) for layer in (*_ACTIVATIONS, Dropout, GaussianNoise)},
 }

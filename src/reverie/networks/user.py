@@ -22,7 +22,7 @@ from reverie.core.random import as_seed
 from reverie.networks.conditional import SideInputs, joined
 from reverie.networks.noise import seeded
 
-__all__ = ["Specification", "UserDiscriminator", "check_trial", "user_discriminator", "user_generator", "user_network"]
+__all__ = ["Specification", "UserDiscriminator", "check_trial", "user_discriminator", "user_network"]
 
 # What a user writes for a network: a name, widths of hidden layers, a module, or a factory of one.
 Specification: TypeAlias = str | Sequence[int] | nn.Module | Callable[..., nn.Module]
@@ -117,27 +117,6 @@ def _of_batch(shape: Sequence[int]) -> str:
     return f"({', '.join(['batch', *map(str, shape[1:])])})"
 
 
-def user_generator(
-    spec: Specification,
-    *,
-    n_noise: int,
-    event_shape: tuple[int, ...],
-    random_generator: torch.Generator,
-    image_shape: tuple[int, ...] | None = None,
-) -> nn.Module:
-    """Return the user's generator `spec`, tried on noise; see `reverie.networks.build.build_generator`.
-
-    Raises `InputError` when it cannot take the noise, or its outputs do not fill an event.
-    """
-    network = user_network(spec, (n_noise, event_shape), random_generator)
-    inputs = [torch.zeros(2, n_noise)] + ([] if image_shape is None else [torch.zeros(2, *image_shape)])
-    do = (
-        f"An event has shape {event_shape}, flat or not; write a factory called with (n_noise, event_shape) to fit any."
-    )
-    check_trial(network, "generator", inputs, math.prod(event_shape), named={}, do=do)
-    return network
-
-
 def user_discriminator(
     spec: Specification,
     event_shape: tuple[int, ...],
@@ -153,17 +132,16 @@ def user_discriminator(
 
     Parameters
     ----------
-    spec : module or factory.
-    event_shape : shape of one sample.
-    random_generator : source of what a factory draws.
-    side : inputs beside the sample.
+    spec : module or factory, whose draws come from `random_generator`.
+    event_shape, side : shape of one sample, and the inputs beside it.
     may_be_bounded : whether outputs between 0 and 1, such as those of a sigmoid, are what the objective asks for.
     """
     network = user_network(spec, (event_shape,), random_generator)
     if side.is_empty:
         _check_discriminator(network, event_shape, side, may_be_bounded=may_be_bounded)
         return network
-    taken = [name for name in side.names if _takes(network, name)]
+    parameters = inspect.signature(network.forward).parameters.values()
+    taken = [n for n in side.names if any(p.name == n or p.kind is p.VAR_KEYWORD for p in parameters)]
     if taken == side.names:
         dressed = UserDiscriminator(network, names=taken)
     elif taken or isinstance(spec, nn.Module) or len(event_shape) > 1:
@@ -181,11 +159,6 @@ def user_discriminator(
         dressed = UserDiscriminator(network, joins=side.names)
     _check_discriminator(dressed, event_shape, side, may_be_bounded=may_be_bounded)
     return dressed
-
-
-def _takes(network: nn.Module, name: str) -> bool:
-    parameters = inspect.signature(network.forward).parameters.values()
-    return any(p.name == name or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _check_discriminator(
