@@ -16,14 +16,17 @@ from reverie.compile.step import Compiled
 from reverie.models import GAN
 from reverie.training.descent import Descent
 
+SMALL, LARGE = (196, 200), (784, 500)
+LAYERS = [SMALL, pytest.param(LARGE, marks=pytest.mark.slow)]
+
 
 class Wide:
-    """A step of 196 x 200 weights, small next to their size 0.04, and 200 biases, far outnumbered."""
+    """A step of 196 x 200 weights, small next to their size 0.04, and 200 biases, far outnumbered; or of 784 x 500."""
 
-    def __init__(self, name: str = "adam", rate: float = 1e-3) -> None:
+    def __init__(self, name: str = "adam", rate: float = 1e-3, shape: tuple[int, int] = SMALL) -> None:
         random = torch.Generator().manual_seed(0)
-        self.weight = nn.Parameter(0.04 * torch.randn(196, 200, generator=random))
-        self.bias = nn.Parameter(0.04 * torch.randn(200, generator=random))
+        self.weight = nn.Parameter(0.04 * torch.randn(shape, generator=random))
+        self.bias = nn.Parameter(0.04 * torch.randn(shape[1], generator=random))
         self.rate = rate
         self.descent = Descent([self.weight, self.bias], name, learning_rate=rate, betas=(0.5, 0.99))
 
@@ -84,7 +87,7 @@ def outcome(monkeypatch, wide: Wide, fault) -> str:
     monkeypatch.setattr(capture, "compiled_graph", in_place_of_machine_code)
     compiled = Compiled(wide.step, mode="auto", n_calls=10**9)
     generator = torch.Generator().manual_seed(1)
-    compiled._graph = compiled._compiled((torch.rand(16, 196, generator=generator), wide.rate), generator)
+    compiled._graph = compiled._compiled((torch.rand(16, len(wide.weight), generator=generator), wide.rate), generator)
     return compiled.reason
 
 
@@ -92,15 +95,25 @@ FAULTS = [uphill, wrong_bias, one_wrong_row, bias_left_out, wrong_loss, wrong_mo
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_step_with_a_fault_is_declined(monkeypatch, fault):
-    assert "disagreed" in outcome(monkeypatch, Wide(), fault)
+@pytest.mark.parametrize("shape", LAYERS)
+def test_a_step_with_a_fault_is_declined(monkeypatch, fault, shape):
+    assert "disagreed" in outcome(monkeypatch, Wide(shape=shape), fault)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
-def test_a_step_uphill_is_declined_at_a_tiny_rate_and_the_step_itself_is_not(monkeypatch, name):
+@pytest.mark.parametrize("shape", LAYERS)
+def test_a_step_uphill_is_declined_at_a_tiny_rate_and_the_step_itself_is_not(monkeypatch, name, shape):
     """A rate of 1e-7 moves weights of 0.04 by some ten roundings, or by none at all: then nothing can be checked."""
-    assert outcome(monkeypatch, Wide(name, rate=1e-7), uphill)
-    assert outcome(monkeypatch, Wide(name), nothing) == ""
+    assert outcome(monkeypatch, Wide(name, 1e-7, shape), uphill)
+    assert outcome(monkeypatch, Wide(name, shape=shape), nothing) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+@pytest.mark.parametrize("rate", [1e-5, 1e-7])
+def test_a_bias_that_alone_goes_uphill_is_noticed_at_the_rates_that_the_module_states(monkeypatch, name, rate):
+    assert "disagreed" in outcome(monkeypatch, Wide(name, rate, LARGE), wrong_bias)
+    assert outcome(monkeypatch, Wide(name, rate, LARGE), nothing) == ""
 
 
 def test_a_gradient_that_is_zero_but_for_rounding_may_go_either_way():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reverie.compile.step import COST, Compiled, check_compile, outcome, take_up
+from reverie.compile.step import LEAST_CALLS, Compiled, check_compile, is_repaid, outcome, take_up
 from reverie.compile.step import declined as declined_before
 from reverie.core.errors import InputError
 
@@ -123,9 +123,9 @@ def added(x, generator, weight):
 
 def test_a_compilation_is_spent_where_it_is_repaid():
     assert "short" in declined(added, mode="auto", n_calls=10)
-    assert "repay" in declined(added, mode="auto", n_calls=COST.least_calls)
+    assert "repay" in declined(added, mode="auto", n_calls=LEAST_CALLS)
     assert declined(added, mode=False) == "not asked for"
-    assert COST.is_repaid(300, 100_000)
+    assert is_repaid(300, 100_000)
 
 
 def test_a_torch_that_moved_its_private_names_costs_speed_and_nothing_else(monkeypatch):

@@ -38,10 +38,9 @@ from reverie.samplers import (
     Wolff,
     run,
 )
-from reverie.samplers import cluster as cluster_module
+from reverie.samplers import lattice as lattice_module
 from reverie.samplers import tempering as tempering_module
-from reverie.samplers.cluster import Bonds, draw_bonds, free_clusters
-from reverie.samplers.lattice import colours, flip_probability
+from reverie.samplers.lattice import Bonds, colours, draw_bonds, flip_probability, free_clusters
 from reverie.samplers.metropolis import RULES
 from reverie.samplers.tempering import swap
 
@@ -317,7 +316,7 @@ def test_clusters_that_forget_the_field_fail(name, monkeypatch):
         labels, free = free_clusters(bonds)
         return labels, torch.ones_like(free)
 
-    monkeypatch.setattr(cluster_module, "free_clusters", unheld)
+    monkeypatch.setattr(lattice_module, "free_clusters", unheld)
     with pytest.raises(AssertionError):
         convergence(CASES[name])
 

@@ -53,7 +53,7 @@ def _both_ways(path, n_temperatures, generator, n=100):
     return forth, back
 
 
-def _pulls(n_temperatures, estimate, n_runs=200):
+def _pulls(n_temperatures, estimate, n_runs=100):
     path, generator = NormalPath(), torch.Generator().manual_seed(0)
     runs = [estimate(path, *_both_ways(path, n_temperatures, generator)) for _ in range(n_runs)]
     return np.array([(value - path.log_z) / error for value, error in runs])
@@ -90,7 +90,7 @@ def test_both_ways_and_their_bridge_find_a_known_constant():
 
 @pytest.mark.parametrize("n_temperatures", [5, 30])
 def test_the_error_of_the_bridge_is_true(n_temperatures):
-    """The mean square of 200 pulls is 1 within the quantiles of chi-square at ALPHA, for pulls that are normal."""
+    """The mean square of 100 pulls is 1 within the quantiles of chi-square at ALPHA, for pulls that are normal."""
     pulls = _pulls(n_temperatures, _bridged)
     low, high = stats.chi2.ppf([ALPHA / 2, 1 - ALPHA / 2], len(pulls)) / len(pulls)
     assert low < np.square(pulls).mean() < high

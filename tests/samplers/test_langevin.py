@@ -24,11 +24,11 @@ def _normal(variance=1.0):
     return lambda x: x.square().sum(1) / (2 * variance)
 
 
-def _variance(kernel, energy=None, n_steps=400):
+def _variance(kernel, energy=None, n_steps=200):
     """Return <x^2> of 1,000 chains that start from N(0, 1)."""
     generator = _generator(0)
     start = torch.randn(1000, 1, generator=generator)
-    chains = run(kernel, start, energy or _normal(), n_steps=n_steps, burn_in=60, generator=generator)
+    chains = run(kernel, start, energy or _normal(), n_steps=n_steps, burn_in=40, generator=generator)
     return chains.mean(lambda x: x[:, 0].square()), chains
 
 

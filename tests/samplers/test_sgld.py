@@ -42,8 +42,8 @@ def _energy(batch_size):
 
 
 def _run(kernel, energy, seed=0):
-    start = torch.full((1000, 1), MEAN, dtype=torch.float64)
-    return run(kernel, start, energy, n_steps=300, burn_in=100, generator=_generator(seed))
+    start = torch.full((500, 1), MEAN, dtype=torch.float64)
+    return run(kernel, start, energy, n_steps=200, burn_in=50, generator=_generator(seed))
 
 
 def _moments(chains):

@@ -30,10 +30,10 @@ def _exact(side: int, beta: float) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def chains() -> torch.Tensor:
-    """Metropolis on 4 x 4, (step, chain, side, side): 150 equilibrated and correlated chains."""
-    start = Ising(side=4, beta=BETA).sample(150, 0)
+    """Metropolis on 4 x 4, (step, chain, side, side): 100 equilibrated and correlated chains."""
+    start = Ising(side=4, beta=BETA).sample(100, 0)
     generator = torch.Generator().manual_seed(1)
-    return run(Checkerboard(), start, IsingEnergy(BETA), n_steps=1000, generator=generator).x
+    return run(Checkerboard(), start, IsingEnergy(BETA), n_steps=600, generator=generator).x
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def averages_by_chain(chains) -> list[list[LatticeAverages]]:
 
 @pytest.mark.parametrize("name", ["energy", "abs_m", "susceptibility"])
 def test_errors_cover_the_truth_and_naive_ones_do_not(averages_by_chain, name):
-    """Pulls of 75 chains have the variance 1, by chi-square; the twin forgets their order, thus the correlation."""
+    """Pulls of 50 chains have the variance 1, by chi-square; the twin forgets their order, thus the correlation."""
     truth, covered = _exact(4, BETA)[name], []
     for averages in averages_by_chain:
         measured = [getattr(one, name) for one in averages]

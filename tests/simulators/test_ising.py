@@ -148,9 +148,9 @@ def _energy_p_value(model: Ising, spins: torch.Tensor) -> float:
     [Ising(side=4, beta=CRITICAL_BETA), Ising(side=3, beta=0.3, field=0.2), Ising(side=2, beta=0.4, field=-0.3)],
 )
 def test_samples_follow_the_enumerated_distribution(model):
-    spins = model.sample(3000, random_state=0)
+    spins = model.sample(2000, random_state=0)
     assert _energy_p_value(model, spins) > ALPHA
-    other = Ising(side=model.side, beta=1.15 * model.beta, field=model.field).sample(3000, random_state=0)
+    other = Ising(side=model.side, beta=1.15 * model.beta, field=model.field).sample(2000, random_state=0)
     assert _energy_p_value(model, other) < ALPHA
 
 
@@ -160,21 +160,21 @@ def _correlation_between_rounds(spins: torch.Tensor, model: Ising, lag: int) -> 
 
 
 def test_configurations_are_nearly_independent_even_at_the_critical_point(monkeypatch):
-    """Rows one round of the 256 chains apart: correlation below exp(-4), and room for chance at ALPHA."""
-    monkeypatch.setattr(ising, "_SITES", 256 * 64)
+    """Rows one round of the 128 chains apart: correlation below exp(-4), and room for chance at ALPHA."""
+    monkeypatch.setattr(ising, "_SITES", 128 * 64)
     model = Ising(side=8, beta=CRITICAL_BETA)
-    spins = model.sample(1024, random_state=0)
-    limit = math.exp(-4) + stats.norm.isf(ALPHA) / math.sqrt(768)
-    assert _correlation_between_rounds(spins, model, 256) < limit
+    spins = model.sample(512, random_state=0)
+    limit = math.exp(-4) + stats.norm.isf(ALPHA) / math.sqrt(384)
+    assert _correlation_between_rounds(spins, model, 128) < limit
     assert autocorrelation_time(model.energy(spins).numpy()).value == pytest.approx(0.5, abs=0.1)
-    chain = model.sample(768, random_state=0, independent=False)
+    chain = model.sample(384, random_state=0, independent=False)
     assert _correlation_between_rounds(chain, model, 1) > limit
 
 
 @pytest.mark.parametrize("sampler", ["metropolis", "wolff", "cycle"])
 def test_an_ordered_chain_is_correlated_and_right(sampler):
     model = Ising(side=6, beta=0.4)
-    energy = model.energy(model.sample(800, 1, independent=False, sampler=sampler)).numpy() / 36
+    energy = model.energy(model.sample(400, 1, independent=False, sampler=sampler)).numpy() / 36
     time, mean = autocorrelation_time(energy), mean_with_error(energy)
     assert time.value > 0.7
     assert abs(mean.value - kaufman(6, 0.4).energy) < stats.norm.isf(ALPHA / 2) * mean.error

@@ -27,12 +27,11 @@ in `compiled_`, a run in its log, status and report, and mode True warns. A func
 attributes instead of changing the old ones breaks the contract.
 
 A compilation takes seconds. With mode "auto" it is spent where it is repaid, by the number of operations in the graph
-and of calls to come (`COST`); torch keeps its result on disk for the next run of the same configuration.
+and of calls to come (`is_repaid`); torch keeps its result on disk for the next run of the same configuration.
 """
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
@@ -45,31 +44,17 @@ if TYPE_CHECKING:
 Inputs = TypeVar("Inputs")  # nested tuples and dictionaries of tensors and numbers
 Outputs = TypeVar("Outputs")
 
-__all__ = ["COST", "Compiled", "CompilationCost", "check_compile", "declined", "outcome", "take_up", "warn_plain"]
+__all__ = ["LEAST_CALLS", "Compiled", "check_compile", "declined", "is_repaid", "outcome", "take_up", "warn_plain"]
 
 
-@dataclass(frozen=True)
-class CompilationCost:
-    """What a compilation costs and saves, in seconds; measured on two cores, rounded.
-
-    Attributes
-    ----------
-    saved_per_operation : what one call saves for each operation of its graph.
-    fixed, per_operation : what a compilation takes, whatever the graph, and for each of its operations.
-    least_calls : number of calls below which not even the graph is made.
-    """
-
-    saved_per_operation: float = 3e-6
-    fixed: float = 6.0
-    per_operation: float = 0.015
-    least_calls: int = 2000
-
-    def is_repaid(self, n_operations: int, n_calls: int) -> bool:
-        """Return whether `n_calls` calls of a graph of `n_operations` save more than its compilation takes."""
-        return n_calls * n_operations * self.saved_per_operation > self.fixed + n_operations * self.per_operation
+LEAST_CALLS = 2000  # below it not even the graph is made
+_SAVED_PER_OPERATION = 3e-6  # seconds that a call saves for each operation of its graph; measured on two cores, rounded
+_FIXED, _PER_OPERATION = 6.0, 0.015  # seconds that a compilation takes, whatever the graph, and for each operation
 
 
-COST = CompilationCost()
+def is_repaid(n_operations: int, n_calls: int) -> bool:
+    """Return whether `n_calls` calls of a graph of `n_operations` save more than its compilation takes."""
+    return n_calls * n_operations * _SAVED_PER_OPERATION > _FIXED + n_operations * _PER_OPERATION
 
 
 def check_compile(mode: object) -> None:
@@ -131,7 +116,7 @@ class Compiled(Generic[Inputs, Outputs]):
         self._fn, self._mode, self._n_calls = fn, mode, n_calls
         self._graph: CompiledGraph[Inputs, Outputs] | None = None
         self.reason = "not asked for" if mode is False else ""
-        if mode == "auto" and n_calls < COST.least_calls:
+        if mode == "auto" and n_calls < LEAST_CALLS:
             self.reason = "a short run"
         self.is_begun = False
 
@@ -172,7 +157,7 @@ class Compiled(Generic[Inputs, Outputs]):
                 warnings.simplefilter("ignore")  # of the compiler about itself
                 graph = traced.graph()
                 n_operations = sum(node.op == "call_function" for node in graph.graph.nodes)
-                if self._mode == "auto" and not COST.is_repaid(n_operations, self._n_calls):
+                if self._mode == "auto" and not is_repaid(n_operations, self._n_calls):
                     raise UnsuitableError(
                         f"{self._n_calls} steps of {n_operations} operations do not repay compilation"
                     )

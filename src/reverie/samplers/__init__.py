@@ -6,10 +6,9 @@ XInfo)``. The State is what the next step needs, the Info what a reader wants to
 
 from reverie.samplers.annealing import anneal, annealed_estimate, bridge, schedule
 from reverie.samplers.chains import Chains, effective_sample_size, rank_normalised_r_hat, split_r_hat
-from reverie.samplers.cluster import SwendsenWang, Wolff
 from reverie.samplers.gibbs import BlockGibbs
 from reverie.samplers.langevin import MALA, ULA, tuned_step_size
-from reverie.samplers.lattice import Checkerboard, IsingEnergy
+from reverie.samplers.lattice import Checkerboard, IsingEnergy, SwendsenWang, Wolff
 from reverie.samplers.metropolis import RandomWalk, SpinFlip
 from reverie.samplers.run import Cycle, run, steps
 from reverie.samplers.sgld import SGLD, MinibatchEnergy
