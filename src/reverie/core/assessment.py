@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 
 from reverie.core.measured import Measured
@@ -71,9 +72,8 @@ class Assessment:
 
     def __str__(self) -> str:
         width = max((len(q.name) for q in self.numbers), default=0)
-        lines = [
-            f"{q.name:<{width}}  {Measured(q.value, math.nan if q.error is None else q.error)}" for q in self.numbers
-        ]
+        measured = [Measured(q.value, math.nan if q.error is None else q.error) for q in self.numbers]
+        lines = [f"{q.name:<{width}}  {value}" for q, value in zip(self.numbers, measured, strict=True)]
         return "\n".join([*lines, *self.warnings])
 
     def __getitem__(self, name: str) -> Quantity:
@@ -86,11 +86,7 @@ class Assessment:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Return what `to_json` described."""
-        curves = tuple(
-            Curves(c["title"], c["x_label"], c["y_label"], {k: tuple(xy) for k, xy in c["lines"].items()})
-            for c in stored["curves"]
-        )
-        return cls(tuple(Quantity(**q) for q in stored["numbers"]), tuple(stored["warnings"]), curves)
+        return msgspec.convert(stored, cls)
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,28 +90,21 @@ def check_finite(x: np.ndarray | LazyTable, names: Iterable[str] | None = None, 
     else:
         found = Summary.of(x) if found is None else found
         size = np.fmax(np.abs(found.low), np.abs(found.high))
+    called = [] if names is None else list(names)
     if found is None or not found.has_missing:
-        _check_size(np.atleast_1d(np.asarray(size, dtype=np.float64)), names, name)
+        size = np.atleast_1d(np.asarray(size, dtype=np.float64))
+        odd = np.flatnonzero((size > _LARGEST) | ((size > 0) & (size < 1 / _LARGEST)))
+        if len(odd):
+            where = f"the column {called[odd[0]]}" if len(called) == len(size) else name
+            raise InputError(
+                f"Expected numbers in {name} of at most {_LARGEST:g} in size that reach {1 / _LARGEST:g}, got a "
+                f"largest one of {size[odd[0]]:g} in {where}. Use another unit, such as a power of ten."
+            )
         return
-    bad = found.n_nan + found.n_infinite
-    where = _bad_columns(bad, list(names)) if names is not None and x.ndim == 2 else ""
+    counts = found.n_nan + found.n_infinite
+    bad = [f"{called[j]}: {int(counts[j])}" for j in np.flatnonzero(counts)] if called and x.ndim == 2 else []
+    where = f" (column {', '.join(bad[:8])}{', ...' if len(bad) > 8 else ''})" if bad else ""
     raise InputError(
         f"Expected finite numbers in {name}, got {int(found.n_nan.sum())} NaN and {int(found.n_infinite.sum())} inf"
         f"{where}. Drop those rows (--drop-missing, or Dataset.drop_missing()) or fill them in."
     )
-
-
-def _check_size(size: np.ndarray, names: Iterable[str] | None, name: str) -> None:
-    odd = np.flatnonzero((size > _LARGEST) | ((size > 0) & (size < 1 / _LARGEST)))
-    if len(odd):
-        called = list(names) if names is not None else []
-        where = f"the column {called[odd[0]]}" if len(called) == len(size) else name
-        raise InputError(
-            f"Expected numbers in {name} of at most {_LARGEST:g} in size that reach {1 / _LARGEST:g}, got a largest "
-            f"one of {size[odd[0]]:g} in {where}. Use another unit, such as a power of ten."
-        )
-
-
-def _bad_columns(counts: np.ndarray, names: list[str]) -> str:
-    parts = [f"{names[j]}: {int(counts[j])}" for j in np.flatnonzero(counts)]
-    return f" (column {', '.join(parts[:8])}{', ...' if len(parts) > 8 else ''})"

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie.core.checks import check_finite, check_table
+from reverie.core.checks import check_different, check_finite, check_table
 from reverie.core.errors import InputError, InputTypeError
 from reverie.core.lazy import LazyTable
 
@@ -77,7 +77,7 @@ class Raw:
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def to_raw(data: Any, name: str = "X") -> Raw:
+def to_raw(data: object, name: str = "X") -> Raw:
     """Return the numbers in an array, list, tensor, data frame, or mapping of columns, with what is known of them.
 
     Parameters
@@ -131,14 +131,23 @@ def as_array(data: Any, name: str = "X") -> Any:
             raise InputError(f"Expected numbers in {name}, got words in {next(iter(raw.labels))!r}. Leave them out.")
         return raw.values
     if _is(data, "torch", "Tensor"):
-        data = _of_tensor(data, name)
+        check_dense(data, name)
+        torch = sys.modules["torch"]
+        plain = data.detach().cpu().dequantize() if data.is_quantized else data.detach().cpu()
+        if plain.is_floating_point() and plain.dtype not in (torch.float64, torch.float32, torch.float16):
+            plain = plain.to(torch.float32)  # NumPy does not know bfloat16 and its like
+        try:
+            data = plain.resolve_conj().resolve_neg().numpy()
+        except (TypeError, RuntimeError) as error:  # a subclass that hides its values
+            reason = _short(error)
+            raise InputError(f"Expected a tensor of numbers for {name}, got none ({reason}). Give one.") from None
     if isinstance(data, np.ma.MaskedArray):
         hidden = np.ma.getmaskarray(data)
         data = np.where(hidden, np.nan, np.asarray(data.data, dtype=np.float64)) if hidden.any() else data.data
     return _real(_asarray(data, name), name)
 
 
-def tabular(data: Any, name: str = "X") -> tuple[Any, tuple[str, ...] | None, Any]:
+def tabular(data: Any, name: str = "X") -> tuple[np.ndarray, tuple[str, ...] | None, object]:
     """Return values (n, *event), names and event weights of a data set, frame or array; None for what it lacks.
 
     Parameters
@@ -179,7 +188,7 @@ class Table:
     values: np.ndarray
     names: tuple[str, ...] | None
     event_shape: tuple[int, ...]
-    weights: Any
+    weights: object
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -187,7 +196,7 @@ class Table:
         return feature_names(self.event_shape) if self.names is None else self.names
 
 
-def read_table(data: Any, name: str = "X", names: Sequence[str] | None = None) -> Table:
+def read_table(data: object, name: str = "X", names: Sequence[str] | None = None) -> Table:
     """Return rows (n, d) of finite numbers, with their names and weights.
 
     Parameters
@@ -228,7 +237,7 @@ def feature_names(event_shape: Sequence[int]) -> tuple[str, ...]:
 
 
 def check_weights(
-    weights: Any, n: int, what: str = "the data", *, negative: bool = True, positive_sum: bool = True
+    weights: object, n: int, what: str = "the data", *, negative: bool = True, positive_sum: bool = True
 ) -> np.ndarray | None:
     """Return event weights, shape (n,), as float64; None where there are none.
 
@@ -281,7 +290,7 @@ def check_width(n: int, name: str = "X") -> None:
         )
 
 
-def join_columns(columns: Mapping[str, Any]) -> Raw:
+def join_columns(columns: Mapping[str, object]) -> Raw:
     """Return the table whose columns are given by name; words become codes.
 
     Raises
@@ -292,7 +301,7 @@ def join_columns(columns: Mapping[str, Any]) -> Raw:
     if not columns:
         raise InputError("Expected at least one column, got none. Give columns by name.")
     check_width(len(columns), "the table")
-    _check_different([str(name) for name in columns])
+    check_different([str(name) for name in columns])
     arrays: dict[str, np.ndarray] = {}
     dtypes, labels = [], {}
     for name, column in columns.items():
@@ -309,19 +318,15 @@ def join_columns(columns: Mapping[str, Any]) -> Raw:
         arrays[str(name)] = x
     lengths = {name: len(x) for name, x in arrays.items()}
     if len(set(lengths.values())) > 1:
-        raise InputError(f"Expected columns of one length, got {_first(lengths)}. Choose columns that belong together.")
-    return Raw(_stacked(list(arrays.values())), list(arrays), dtypes, labels)
+        shown = ", ".join([f"{name}: {n}" for name, n in lengths.items()][:6]) + (", ..." if len(lengths) > 6 else "")
+        raise InputError(f"Expected columns of one length, got {shown}. Choose columns that belong together.")
+    table = np.empty((next(iter(lengths.values())), len(arrays)), np.result_type(*arrays.values()))
+    for j, x in enumerate(arrays.values()):
+        table[:, j] = x
+    return Raw(table, list(arrays), dtypes, labels)
 
 
-def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    dtype = np.result_type(*arrays)
-    out = np.empty((len(arrays[0]), len(arrays)), dtype)
-    for j, x in enumerate(arrays):
-        out[:, j] = x
-    return out
-
-
-def frame_library(data: Any) -> str:
+def frame_library(data: object) -> str:
     """Return the library of a data frame, "pandas" (or one like it), "polars" or "pyarrow"; "" for all else."""
     if hasattr(data, "columns") and hasattr(data, "iloc"):
         return "pandas"
@@ -330,7 +335,7 @@ def frame_library(data: Any) -> str:
     return "pyarrow" if _is(data, "pyarrow", "Table") else ""
 
 
-def named_columns(data: Any) -> Mapping[str, Any] | None:
+def named_columns(data: object) -> Mapping[str, object] | None:
     """Return the columns of a table by name, each as its container gives it; None for what has none."""
     if isinstance(data, Mapping):
         return data
@@ -348,11 +353,11 @@ def named_columns(data: Any) -> Mapping[str, Any] | None:
     else:
         return None
     check_width(len(names), "the table")
-    _check_different(names)
+    check_different(names)
     return dict(zip(names, columns, strict=True))
 
 
-def as_column(column: Any, name: str) -> np.ndarray:
+def as_column(column: object, name: str) -> np.ndarray:
     """Return a column, or an array of several, as it came: numbers in their type, words and gaps as objects."""
     if hasattr(column, "iloc"):
         return _series(column)
@@ -370,16 +375,10 @@ def _refuse_sparse(data: Any, name: str) -> None:
         )
 
 
-def _is(data: Any, library: str, kind: str) -> bool:
+def _is(data: object, library: str, kind: str) -> bool:
     """Whether `data` is of a type of a library that may not be there: it then is not."""
     module = sys.modules.get(library)
     return module is not None and isinstance(data, getattr(module, kind))
-
-
-def _check_different(names: Sequence[str]) -> None:
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"Expected different column names, got {twice!r} twice. Rename one of them.")
 
 
 def check_dense(tensor: Any, name: str) -> None:
@@ -391,23 +390,22 @@ def check_dense(tensor: Any, name: str) -> None:
         raise InputError(f"Expected a tensor of numbers for {name}, got {odd}. Give a dense one with values.")
 
 
-def _of_tensor(tensor: Any, name: str) -> np.ndarray:
-    """Return the values of a tensor; types that NumPy does not know, such as bfloat16, in single precision."""
-    check_dense(tensor, name)
-    torch = sys.modules["torch"]
-    plain = tensor.detach().cpu().dequantize() if tensor.is_quantized else tensor.detach().cpu()
-    if plain.is_floating_point() and plain.dtype not in (torch.float64, torch.float32, torch.float16):
-        plain = plain.to(torch.float32)
-    try:
-        return plain.resolve_conj().resolve_neg().numpy()
-    except (TypeError, RuntimeError) as error:  # a subclass that hides its values
-        raise InputError(f"Expected a tensor of numbers for {name}, got none ({_short(error)}). Give one.") from None
-
-
 def _real(array: np.ndarray, name: str) -> np.ndarray:
     """Return an array of real numbers; objects and words that spell numbers are turned into such."""
+    if array.dtype.kind == "O" and any(isinstance(value, (complex, np.complexfloating)) for value in array.flat):
+        raise InputError(_COMPLEX)
     if array.dtype.kind in "OUS":
-        array = _from_objects(array, name)
+        try:
+            array = array.astype(np.float64)
+        except ValueError as error:
+            raise InputError(
+                f"Expected numbers in {name}, got text or rows of different lengths ({_short(error)}). Drop or encode "
+                "words, and give events of one shape."
+            ) from None
+        except Exception as error:  # objects of the user, whose conversion may raise anything
+            raise InputTypeError(
+                f"Expected numbers in {name}, got objects: {_short(error)}. argument must be a string or a number."
+            ) from None
     if array.dtype.kind == "c":
         raise InputError(_COMPLEX)
     if array.dtype.kind not in "biuf":
@@ -418,7 +416,7 @@ def _real(array: np.ndarray, name: str) -> np.ndarray:
     return array
 
 
-def _asarray(data: Any, name: str) -> np.ndarray:
+def _asarray(data: object, name: str) -> np.ndarray:
     """Return what NumPy makes of `data`; memory maps stay such."""
     if isinstance(data, np.ndarray) and not isinstance(data, np.matrix):
         return data
@@ -430,23 +428,8 @@ def _asarray(data: Any, name: str) -> np.ndarray:
         raise InputError(
             "Expected rows of equal length, got an inhomogeneous shape. Pad or cut the events to one shape."
         )
-    raise InputError(f"Expected an array of numbers for {name}, got {_kind(data)} ({reason}). Give a NumPy array.")
-
-
-def _from_objects(array: np.ndarray, name: str) -> np.ndarray:
-    if array.dtype.kind == "O" and any(isinstance(value, (complex, np.complexfloating)) for value in array.flat):
-        raise InputError(_COMPLEX)
-    try:
-        return array.astype(np.float64)
-    except ValueError as error:
-        raise InputError(
-            f"Expected numbers in {name}, got text or rows of different lengths ({_short(error)}). Drop or encode "
-            "words, and give events of one shape."
-        ) from None
-    except Exception as error:  # objects of the user, whose conversion may raise anything
-        raise InputTypeError(
-            f"Expected numbers in {name}, got objects: {_short(error)}. argument must be a string or a number."
-        ) from None
+    what = f"a value of type {type(data).__name__}"
+    raise InputError(f"Expected an array of numbers for {name}, got {what} ({reason}). Give a NumPy array.")
 
 
 def _series(series: Any) -> np.ndarray:
@@ -470,10 +453,6 @@ def _arrow(column: Any) -> np.ndarray:
     return column.to_numpy(zero_copy_only=False) if type(column).__name__.endswith("Array") else column.to_numpy()
 
 
-def _kind(data: Any) -> str:
-    return f"a value of type {type(data).__name__}"
-
-
 def _short(error: Exception) -> str:
     return " ".join(str(error).split())[:120]
 
@@ -485,10 +464,20 @@ def _coded(x: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...] | None
         raise InputError(f"Expected real numbers in column {name!r}, got complex ones. Give two columns.")
     if x.dtype.kind in "mM":
         raise InputError(f"Expected numbers in column {name!r}, got times. Give seconds since some moment instead.")
-    missing = np.array([_is_missing(value) for value in values], bool)
+    gaps = ("NoneType", "NAType", "NaTType")
+    is_nan = (isinstance(value, (float, np.floating)) and value != value for value in values)
+    missing = np.array([nan or type(v).__name__ in gaps for nan, v in zip(is_nan, values, strict=True)], bool)
     present = [v for v, gone in zip(values, missing, strict=True) if not gone]
     if not any(isinstance(v, (str, bytes)) for v in present):
-        return _numbers(values, missing, name), None
+        try:
+            numbers = np.full(len(values), np.nan)
+            numbers[~missing] = [float(v) for v in present]
+        except Exception:  # objects of the user, whose conversion may raise anything
+            raise InputError(
+                f"Expected numbers in column {name!r}, got objects of type {type(present[0]).__name__}. Leave it out "
+                "(--columns a,b,c)."
+            ) from None
+        return numbers, None
     texts = np.array([v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in present])
     words, codes = np.unique(texts, return_inverse=True)
     if len(words) > MAX_WORDS:
@@ -499,23 +488,3 @@ def _coded(x: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...] | None
     out = np.full(len(values), np.nan) if missing.any() else np.empty(len(values), np.int64)
     out[~missing] = codes
     return out, tuple(str(word) for word in words)
-
-
-def _is_missing(value: Any) -> bool:
-    nan = isinstance(value, (float, np.floating)) and value != value
-    return nan or value is None or type(value).__name__ in ("NAType", "NaTType")
-
-
-def _numbers(values: list, missing: np.ndarray, name: str) -> np.ndarray:
-    try:
-        return np.array([np.nan if gone else float(v) for v, gone in zip(values, missing, strict=True)])
-    except Exception:  # objects of the user, whose conversion may raise anything
-        odd = next(type(v).__name__ for v, gone in zip(values, missing, strict=True) if not gone)
-        raise InputError(
-            f"Expected numbers in column {name!r}, got objects of type {odd}. Leave it out (--columns a,b,c)."
-        ) from None
-
-
-def _first(lengths: Mapping[str, int]) -> str:
-    parts = [f"{name}: {n}" for name, n in lengths.items()]
-    return ", ".join(parts[:6]) + (", ..." if len(parts) > 6 else "")

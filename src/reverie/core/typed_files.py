@@ -27,11 +27,10 @@ T = TypeVar("T")
 _WORDS = {"object": "named entries", "array": "a list", "str": "text", "int": "a whole number", "float": "a number",
           "bool": "true or false", "null": "null"}  # fmt: skip
 _MISFITS = (
-    KeyError,
+    LookupError,
     TypeError,
     ValueError,
     AttributeError,
-    IndexError,
     RuntimeError,
     ArithmeticError,
     MemoryError,
@@ -54,7 +53,11 @@ def read_json(path: str | Path, kind: Any, *, remedy: str, error: Callable[[str]
     ReverieError
         Of the class `error`: one sentence, with the file and the field.
     """
-    content = _parsed(path, lambda text: json.loads(text, parse_constant=_no_number), "JSON", remedy, error)
+
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word}, which JSON has not")
+
+    content = _parsed(path, lambda text: json.loads(text, parse_constant=refuse), "JSON", remedy, error)
     checked(content, kind, path, remedy=remedy, error=error)
     return content
 
@@ -122,7 +125,8 @@ def read_array(
     InputError
         For a damaged file, another shape, and numbers that are not finite.
     """
-    array = _loaded(path, remedy)
+    with _unpacking(path, remedy):
+        array = np.load(path, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         array.close()
         raise InputError(f"Expected one array in {str(path)!r}, got an archive of several. {remedy}")
@@ -137,7 +141,7 @@ def read_array(
 def read_arrays(path: str | Path, names: Iterable[str], *, remedy: str) -> dict[str, np.ndarray]:
     """Return the arrays of a .npz file by name, `names` among them; raises as `read_array` does."""
     with _unpacking(path, remedy):
-        found = _loaded(path, remedy)
+        found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
             raise InputError(f"Expected named arrays in {str(path)!r}, got one without a name. {remedy}")
         with found:
@@ -187,10 +191,6 @@ def _parsed(
         raise error(f"Expected {form} in {str(path)!r}, got: {said[:200].rstrip('.')}. {remedy}") from None
 
 
-def _no_number(word: str) -> Any:
-    raise ValueError(f"{word}, which JSON has not")
-
-
 def _sentence(message: str, path: str | Path, where: str) -> str:
     """Return a message of msgspec, such as "Expected `int`, got `str` - at `$.a`", as a sentence in our words."""
     said, _, place = message.partition(" - at ")
@@ -207,26 +207,13 @@ def _sentence(message: str, path: str | Path, where: str) -> str:
     return f"{said.replace('`', '').rstrip('.')}{at} {inside}, got something else."
 
 
-def _loaded(path: str | Path, remedy: str) -> Any:
-    with _unpacking(path, remedy):
-        return np.load(path, allow_pickle=False)
-
-
 @contextmanager
 def _unpacking(path: str | Path, remedy: str) -> Iterator[None]:
     try:
         yield
     except ReverieError:
         raise
-    except (
-        OSError,
-        EOFError,
-        SyntaxError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-        *_MISFITS,
-    ) as error:
+    except (OSError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error, *_MISFITS) as error:
         raise InputError(
             f"Expected numbers as NumPy writes them in {str(path)!r}, got a damaged file ({type(error).__name__}). "
             f"{remedy}"
