@@ -14,7 +14,6 @@ dictionary of tensors with one row per event and gives back a dictionary with th
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +21,9 @@ from torch import Tensor
 
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
-from reverie.data.lazy import LazyRows, Windows, event_size, is_lazy
+from reverie.data.lazy import Features, LazyRows, Rows, Windows, event_size, is_lazy
 
 __all__ = ["Batches", "ReplicaBatches"]
-
-Rows = Tensor | LazyRows | Mapping[str, Any]
 
 
 class Batches:
@@ -49,25 +46,33 @@ class Batches:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: Features | Rows,
         *,
         batch_size: int,
         seed: int,
         device: str | torch.device = "cpu",
         resample: bool = False,
     ) -> None:
-        self._rows, self._batch_size, self._seed, self._device = rows, batch_size, seed, torch.device(device)
-        self.n_rows = _common_length(rows)
+        self._batch_size, self._seed, self._device = batch_size, seed, torch.device(device)
+        self._is_single = not isinstance(rows, Mapping)
+        self._rows: Rows = rows if isinstance(rows, Mapping) else {"x": rows}
+        lengths = {key: len(x) for key, x in self._rows.items()}
+        if len(set(lengths.values())) != 1:
+            raise InputError(f"Expected one row of everything per event, got {lengths}. Give all the same length.")
+        self.n_rows = next(iter(lengths.values()))
         if batch_size > self.n_rows:
             raise InputError(
                 f"Expected batch_size of at most the {self.n_rows} training rows, got {batch_size}. "
                 "Give a smaller batch_size or more data."
             )
-        self._windows = _windows(rows, batch_size, seed, resample=resample)
+        self._windows = self._drawn = None
+        if is_lazy(self._rows):
+            self._windows = Windows(self.n_rows, event_size(self._rows.values()), batch_size, seed, resample)
+        elif resample:
+            self._drawn = np.random.default_rng(child_seed(seed, "bootstrap")).integers(self.n_rows, size=self.n_rows)
+        self.steps_per_epoch = self.n_rows // batch_size if self._windows is None else self._windows.steps_per_epoch
         self._window, self._window_rows = (-1, -1), np.empty(0, np.int64)
         self._held: dict[str, Tensor] = {}
-        self.steps_per_epoch = self.n_rows // batch_size if self._windows is None else self._windows.steps_per_epoch
-        self._drawn = _bootstrap(self.n_rows, seed) if resample and self._windows is None else None
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def index(self, step: int) -> Tensor:
@@ -77,17 +82,24 @@ class Batches:
             return torch.from_numpy(self._window_rows[own])
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, self._permutation(epoch)
+            order = np.random.default_rng(child_seed(self._seed, "batches", epoch)).permutation(self.n_rows)
+            self._epoch, self._order = epoch, torch.from_numpy(order if self._drawn is None else self._drawn[order])
         return self._order[position * self._batch_size : (position + 1) * self._batch_size]
 
     def at(self, step: int) -> Tensor | dict[str, Tensor]:
         """Return the batch of `step`: (batch_size, *event), or a dictionary of such."""
+        parts = self.parts_at(step)
+        return parts["x"] if self._is_single else parts
+
+    def parts_at(self, step: int) -> dict[str, Tensor]:
+        """Return the batch of `step` as a dictionary, of "x" where the rows are those of one tensor."""
         if self._windows is None:
-            return gather(self._rows, self.index(step), self._device)
+            return _gathered(self._rows, self.index(step), self._device)
         own = self._moved(self._windows, step)
-        self._held = self._held or self._read(self._window_rows)
-        part = {key: x[own].to(self._device, non_blocking=True) for key, x in self._held.items()}
-        return part if isinstance(self._rows, Mapping) else part["x"]
+        if not self._held:
+            index = torch.from_numpy(self._window_rows)
+            self._held = {key: x[index] for key, x in self._rows.items()}
+        return {key: x[own].to(self._device, non_blocking=True) for key, x in self._held.items()}
 
     def _moved(self, windows: Windows, step: int) -> slice:
         """Go to the window of `step`, and return the place of its batch there."""
@@ -95,15 +107,6 @@ class Batches:
         if (epoch, window) != self._window:
             self._window, self._window_rows, self._held = (epoch, window), windows.rows(epoch, window), {}
         return own
-
-    def _read(self, index: np.ndarray) -> dict[str, Tensor]:
-        rows = self._rows if isinstance(self._rows, Mapping) else {"x": self._rows}
-        row_numbers = torch.from_numpy(index)
-        return {key: x[row_numbers] for key, x in rows.items()}
-
-    def _permutation(self, epoch: int) -> Tensor:
-        order = np.random.default_rng(child_seed(self._seed, "batches", epoch)).permutation(self.n_rows)
-        return torch.from_numpy(order if self._drawn is None else self._drawn[order])
 
 
 class ReplicaBatches:
@@ -120,59 +123,35 @@ class ReplicaBatches:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: Features | Rows,
         *,
         batch_size: int,
         seeds: Sequence[int],
         device: str | torch.device = "cpu",
         resample: bool = False,
     ) -> None:
-        self._rows, self._device = rows, torch.device(device)
-        options: dict[str, Any] = {"batch_size": batch_size, "device": device, "resample": resample}
-        self._orders = [Batches(rows, seed=s, **options) for s in seeds]
+        self._is_single, self._device = not isinstance(rows, Mapping), torch.device(device)
+        self._rows: Rows = rows if isinstance(rows, Mapping) else {"x": rows}
+        self._orders = [
+            Batches(self._rows, batch_size=batch_size, seed=s, device=device, resample=resample) for s in seeds
+        ]
         self.steps_per_epoch = self._orders[0].steps_per_epoch
 
     def at(self, step: int) -> Tensor | dict[str, Tensor]:
         """Return the batch of `step`: (batch_size * R, *event), or a dictionary of such."""
-        if isinstance(self._rows, LazyRows) or (isinstance(self._rows, Mapping) and is_lazy(self._rows)):
-            return _interleaved([order.at(step) for order in self._orders])
-        index = torch.stack([order.index(step) for order in self._orders], dim=1).flatten()
-        return gather(self._rows, index, self._device)
+        if is_lazy(self._rows):
+            batches = [order.parts_at(step) for order in self._orders]
+            part = {key: torch.stack([b[key] for b in batches], dim=1).flatten(0, 1) for key in self._rows}
+        else:
+            index = torch.stack([order.index(step) for order in self._orders], dim=1).flatten()
+            part = _gathered(self._rows, index, self._device)
+        return part["x"] if self._is_single else part
 
 
-def gather(rows: Rows, index: Tensor, device: torch.device) -> Tensor | dict[str, Tensor]:
+def _gathered(rows: Rows, index: Tensor, device: torch.device) -> dict[str, Tensor]:
     """Return the rows of the given numbers on `device`."""
-    if isinstance(rows, LazyRows):
-        return rows[index].to(device, non_blocking=True)
-    if isinstance(rows, Tensor):
-        return rows.index_select(0, index.to(rows.device)).to(device, non_blocking=True)
-    return {key: gather(x, index, device) for key, x in rows.items()}  # pyright: ignore[reportReturnType]
-
-
-def _interleaved(batches: Sequence[Any]) -> Any:
-    """Return one batch of those of R replicas, row i that of replica i mod R."""
-    if isinstance(batches[0], Mapping):
-        return {key: _interleaved([batch[key] for batch in batches]) for key in batches[0]}
-    return torch.stack(list(batches), dim=1).flatten(0, 1)
-
-
-def _windows(rows: Rows, batch_size: int, seed: int, *, resample: bool) -> Windows | None:
-    """Return the order of a large table, or None of one in memory."""
-    parts = rows if isinstance(rows, Mapping) else {"x": rows}
-    if not is_lazy(parts):
-        return None
-    n_rows = len(next(iter(parts.values())))
-    return Windows(n_rows, event_size(list(parts.values())), batch_size, seed, resample)
-
-
-def _common_length(rows: Rows) -> int:
-    if isinstance(rows, (Tensor, LazyRows)):
-        return len(rows)
-    lengths = {key: len(x) for key, x in rows.items()}
-    if len(set(lengths.values())) != 1:
-        raise InputError(f"Expected one row of everything per event, got {lengths}. Give all the same length.")
-    return next(iter(lengths.values()))
-
-
-def _bootstrap(n_rows: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(child_seed(seed, "bootstrap")).integers(n_rows, size=n_rows)
+    parts = {}
+    for key, x in rows.items():
+        part = x[index] if isinstance(x, LazyRows) else x.index_select(0, index.to(x.device))
+        parts[key] = part.to(device, non_blocking=True)
+    return parts

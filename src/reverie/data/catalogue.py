@@ -2,27 +2,33 @@
 
 What is known of each, and where its files are, is the affair of `reverie.data.entries`; here they are read. `digits`
 comes with scikit-learn and the toys are drawn: these need neither file nor network.
+
+All functions raise `UnknownNameError`, with the nearest name, for a data set, column or part that is not there or holds
+nothing of what is asked for, and `InputError` if a file cannot be had or has another checksum than it should.
 """
 
 import gzip
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.core.tables import Raw
 from reverie.data.covariances import read_covariance
 from reverie.data.dataset import Dataset
 from reverie.data.entries import Entry, RemoteFile, local_path, read_entries
 from reverie.data.formats.text import read_text
-from reverie.data.schema import Column, Schema
+from reverie.data.schema import Schema
 from reverie.data.toys import TOYS
 
 if TYPE_CHECKING:
+    from sklearn.utils import Bunch
+
     from reverie.core.types import RandomState
 
 __all__ = [
@@ -66,15 +72,7 @@ def listing() -> str:
 
 @checked
 def fetch(name: str) -> list[Path]:
-    """Return the paths of the files of `name`, downloading those that are nowhere yet.
-
-    Raises
-    ------
-    UnknownNameError
-        For a name that is not in the catalogue.
-    InputError
-        If a file cannot be had, or has another checksum than it should.
-    """
+    """Return the paths of the files of `name`, downloading those that are nowhere yet."""
     found = entry(name)
     return [local_path(found, file) for file in found.files]
 
@@ -98,13 +96,6 @@ def load(
     n : number of points of a simulated set, default 10,000.
     random_state : Seed of the simulated sets; the default draws the same points every time.
 
-    Raises
-    ------
-    UnknownNameError
-        For an unknown data set, column or part.
-    InputError
-        If a file cannot be had, or `n` is given for a set of fixed size.
-
     Examples
     --------
     >>> load("ring", n=1000)
@@ -114,11 +105,25 @@ def load(
     if n is not None and name not in TOYS:
         raise InputError(f"Expected no n for {name}, which has {found.n_rows} events, got {n}. Use take(slice(n)).")
     _check_part(found, part)
+    notes = {"part": part or "train"} if found.parts else {}
     if name in TOYS:
-        values = TOYS[name](DEFAULT_POINTS if n is None else n, random_state)
-        data = _dataset(found, values, simulated=str(random_state))
+        raw = Raw(TOYS[name](DEFAULT_POINTS if n is None else n, random_state))
+        notes["simulated"] = str(random_state)
+    elif name == "digits":
+        raw = Raw(_scikit_digits().images.astype(np.uint8))
     else:
-        data = FORMS[found.form](found, part or "train")
+        what = next(what for what in (part or "train", "events", "covariance") if found.has(what))
+        path = found.path_of(what)
+        raw = FORMS[found.form](path, found, part or "train")
+        notes["source_file"] = path.name
+    described = []
+    for column in found.columns:
+        words = raw.labels.get(column.name)
+        levels = None if words is None else tuple(float(k) for k in range(len(words)))
+        described.append(column if words is None else replace(column, levels=levels, labels=words))
+    schema = Schema(tuple(described), raw.values.shape[1:], raw.values.dtype.name)
+    provenance = {"catalogue": name, "source": found.source, "licence": found.licence, **notes, "citation": found.key}
+    data = Dataset(raw.values, schema=schema, provenance=provenance)
     wanted = columns if columns is not None else (found.default_columns or None)
     return data if wanted is None else data.select(wanted)
 
@@ -129,13 +134,6 @@ def load_covariance(name: str) -> np.ndarray:
 
     planck_plik_lite, (613, 613), has the rows of ``load(name)`` and the unit of the spectrum squared.
     theory_covariance, (205, 205), and drell_yan_covariance, (132, 132), are nothing but such a matrix.
-
-    Raises
-    ------
-    UnknownNameError
-        For a data set without a covariance.
-    InputError
-        If the file cannot be had.
     """
     matrix = read_covariance(_with("covariance", name, "a covariance").path_of("covariance"))[0]
     if name != "planck_plik_lite":
@@ -146,13 +144,6 @@ def load_covariance(name: str) -> np.ndarray:
 @checked
 def load_labels(name: str, part: str | None = None) -> np.ndarray:
     """Return the class of each image of ``load(name, part=part)``, (n,) int64: the digits 0 ... 9 of digits and mnist.
-
-    Raises
-    ------
-    UnknownNameError
-        For a data set without labels, or an unknown part.
-    InputError
-        If a file cannot be had.
 
     Examples
     --------
@@ -175,13 +166,6 @@ def load_state(name: str) -> np.ndarray:
     """Return the amplitudes of the quantum state behind the measurements `name`, complex128 (2^n_sites,).
 
     The first site is the most significant bit: tfim1d (1024,) and qubits (4,).
-
-    Raises
-    ------
-    UnknownNameError
-        For a data set that is not of measurements.
-    InputError
-        If the file cannot be had.
     """
     real, imaginary = np.loadtxt(_with("state", name, "a quantum state").path_of("state")).T
     return real + 1j * imaginary
@@ -189,31 +173,16 @@ def load_state(name: str) -> np.ndarray:
 
 @checked
 def load_bases(name: str) -> list[str]:
-    """Return the basis in which each row of ``load(name)`` was measured, a letter X, Y or Z per site: qubits.
-
-    Raises
-    ------
-    UnknownNameError
-        For a data set that is not of measurements in several bases.
-    InputError
-        If the file cannot be had.
-    """
+    """Return the basis in which each row of ``load(name)`` was measured, a letter X, Y or Z per site: qubits."""
     lines = _with("bases", name, "bases").path_of("bases").read_text().splitlines()
     return [line.replace(" ", "") for line in lines]
 
 
 @checked
-def load_weights(name: str) -> dict[str, Any]:
+def load_weights(name: str) -> dict[str, np.ndarray]:
     """Return the published Boltzmann machine that comes with `name`, as `RBM.from_weights` takes it: rbm_cd25_500.
 
     Arrays of float64: W (784, 500), visible_bias (784,) and hidden_bias (500,).
-
-    Raises
-    ------
-    UnknownNameError
-        For a data set without a machine.
-    InputError
-        If the file cannot be had.
     """
     path = _with("weights", name, "weights").path_of("weights")
     rows = np.arange(784).reshape(28, 28).T.ravel()  # the file runs down the columns of an image
@@ -234,101 +203,52 @@ def _check_part(found: Entry, part: str | None) -> None:
         raise UnknownNameError(f"part of {found.name}", part, found.parts or ("(no parts)",))
 
 
-def _scikit_digits() -> Any:
+def _scikit_digits() -> "Bunch":
     from sklearn.datasets import load_digits
 
-    return load_digits()
+    return load_digits()  # pyright: ignore[reportReturnType]
 
 
-def _digits(found: Entry, part: str) -> Dataset:
-    return _dataset(found, _scikit_digits().images.astype(np.uint8))
-
-
-def _idx(found: Entry, part: str) -> Dataset:
-    path = found.path_of(part)
+def _idx(path: Path, found: Entry, part: str) -> Raw:
     raw = gzip.decompress(path.read_bytes())
     n, height, width = (int(v) for v in np.frombuffer(raw, ">i4", count=3, offset=4))
-    images = np.frombuffer(raw, np.uint8, offset=16).reshape(n, height, width)
-    return _dataset(found, images, part=part, source_file=path.name)
+    return Raw(np.frombuffer(raw, np.uint8, offset=16).reshape(n, height, width))
 
 
-def _matlab(found: Entry, part: str) -> Dataset:
+def _matlab(path: Path, found: Entry, part: str) -> Raw:
     from scipy.io import loadmat
 
-    path = found.path_of(part)
-    pixels = loadmat(path, variable_names=["X"])["X"]
-    return _dataset(found, np.ascontiguousarray(pixels).reshape(-1, 28, 28), part=part, source_file=path.name)
+    return Raw(np.ascontiguousarray(loadmat(path, variable_names=["X"])["X"]).reshape(-1, 28, 28))
 
 
-def _matlab_columns(found: Entry, part: str) -> Dataset:
+def _matlab_columns(path: Path, found: Entry, part: str) -> Raw:
     from scipy.io import loadmat
 
-    path, key = found.path_of("events"), {"train": "x_trn", "test": "x_tst"}[part]
+    key = {"train": "x_trn", "test": "x_tst"}[part]
     pixels = loadmat(path, variable_names=[key])[key].astype(np.uint8)
-    images = pixels.T.reshape(-1, 28, 28).transpose(0, 2, 1)  # an image is a column of the file, column by column
-    return _dataset(found, np.ascontiguousarray(images), part=part, source_file=path.name)
+    # an image is a column of the file, column by column
+    return Raw(np.ascontiguousarray(pixels.T.reshape(-1, 28, 28).transpose(0, 2, 1)))
 
 
-def _text(found: Entry, part: str) -> Dataset:
-    """Read a table with a header; columns of words become codes in alphabetical order."""
-    path = found.path_of("events")
-    raw = read_text(path)
-    return _dataset(found, raw.values, labels=raw.labels, source_file=path.name)
-
-
-def _text_without_header(found: Entry, part: str) -> Dataset:
-    path = found.path_of("events")
-    raw = read_text(path, None, [column.name for column in found.columns])
-    return _dataset(found, raw.values, labels=raw.labels, source_file=path.name)
-
-
-def _measurements(found: Entry, part: str) -> Dataset:
-    path = found.path_of("events")
-    return _dataset(found, np.loadtxt(path, dtype=np.int64), source_file=path.name)
-
-
-def _matrix(found: Entry, part: str) -> Dataset:
-    path = found.path_of("covariance")
-    return _dataset(found, read_covariance(path)[0], source_file=path.name)
-
-
-def _packed_spins(found: Entry, part: str) -> Dataset:
-    path = found.path_of("events")
+def _packed_spins(path: Path, found: Entry, part: str) -> Raw:
     with np.load(path) as stored:
         bits = np.unpackbits(stored["packed"], axis=1)[:, : math.prod(found.event_shape)]
-    return _dataset(found, 2 * bits.astype(np.int8).reshape(-1, *found.event_shape) - 1, source_file=path.name)
+    return Raw(2 * bits.astype(np.int8).reshape(-1, *found.event_shape) - 1)
 
 
-def _planck(found: Entry, part: str) -> Dataset:
-    path = found.path_of("events")
-    table = np.loadtxt(path)
+def _planck(path: Path, found: Entry, part: str) -> Raw:
     spectrum = np.repeat(np.arange(len(PLIK_SPECTRA)), list(PLIK_SPECTRA.values()))
-    return _dataset(found, np.column_stack([table, spectrum]), source_file=path.name)
+    return Raw(np.column_stack([np.loadtxt(path), spectrum]))
 
 
-FORMS: dict[str, Callable[[Entry, str], Dataset]] = {  # how the files of an entry are read
-    "digits": _digits,
+FORMS: dict[str, Callable[[Path, Entry, str], Raw]] = {  # how the file of an entry is read
     "idx": _idx,
     "matlab": _matlab,
     "matlab_columns": _matlab_columns,
-    "text": _text,
-    "text_without_header": _text_without_header,
+    "text": lambda path, found, part: read_text(path),  # with a header; words become codes in alphabetical order
+    "text_without_header": lambda path, found, part: read_text(path, None, [column.name for column in found.columns]),
     "planck": _planck,
-    "matrix": _matrix,
+    "matrix": lambda path, found, part: Raw(read_covariance(path)[0]),
     "packed_spins": _packed_spins,
-    "measurements": _measurements,
+    "measurements": lambda path, found, part: Raw(np.loadtxt(path, dtype=np.int64)),
 }
-
-
-def _dataset(
-    found: Entry, values: np.ndarray, labels: Mapping[str, tuple[str, ...]] | None = None, **notes: str
-) -> Dataset:
-    columns: list[Column] = []
-    for column in found.columns:
-        words = (labels or {}).get(column.name)
-        if words is not None:
-            column = replace(column, levels=tuple(float(k) for k in range(len(words))), labels=words)
-        columns.append(column)
-    schema = Schema(tuple(columns), values.shape[1:], values.dtype.name)
-    provenance = {"catalogue": found.name, "source": found.source, "licence": found.licence, **notes}
-    return Dataset(values, schema=schema, provenance={**provenance, "citation": found.key})

@@ -44,8 +44,8 @@ def read_covariance(path: str | Path) -> Named:
         raise InputError(f"Expected a covariance in {path}, got {error.strerror}. Check the path.") from None
     if raw[:6] == b"\x93NUMPY" or raw[:4] == b"PK\x03\x04":
         matrix, names = _numpy(path, raw), None
-    elif _is_record(raw):
-        matrix, names = np.frombuffer(raw, "<f8", offset=4, count=(len(raw) - 8) // 8).copy(), None
+    elif (size := len(raw) - 8) > 0 and raw[:4] == raw[-4:] == size.to_bytes(4, "little") and _is_square(size / 8):
+        matrix, names = np.frombuffer(raw, "<f8", offset=4, count=size // 8).copy(), None
         matrix = matrix.reshape(math.isqrt(len(matrix)), -1)
     else:
         matrix, names = _text(path, raw)
@@ -63,25 +63,13 @@ def _numpy(path: Path, raw: bytes) -> np.ndarray:
         raise InputError(
             f"Expected an array of numbers in {path.name}, got objects or half a file. Save a float array."
         ) from None
-    if isinstance(found, np.ndarray):
-        return _float(found, path)
-    with found:
-        keys = list(found)
-        if len(keys) != 1:
-            raise InputError(f"Expected one array in {path.name}, got {len(keys)}: {', '.join(keys)}. Save one alone.")
-        return _float(found[keys[0]], path)
-
-
-def _float(array: np.ndarray, path: Path) -> np.ndarray:
+    arrays = {"": found} if isinstance(found, np.ndarray) else dict(found)
+    if len(arrays) != 1:
+        raise InputError(f"Expected one array in {path.name}, got {len(arrays)}: {', '.join(arrays)}. Save one alone.")
+    array = next(iter(arrays.values()))
     if array.dtype.kind not in "fiu":
         raise InputError(f"Expected real numbers in {path.name}, got {array.dtype}. Save a float array.")
     return array.astype(np.float64)
-
-
-def _is_record(raw: bytes) -> bool:
-    size = len(raw) - 8
-    marked = size > 0 and raw[:4] == raw[-4:] == size.to_bytes(4, "little")
-    return marked and size % 8 == 0 and math.isqrt(size // 8) ** 2 == size // 8
 
 
 def _text(path: Path, raw: bytes) -> Named:
@@ -97,50 +85,42 @@ def _text(path: Path, raw: bytes) -> Named:
     delimiter = next((mark for mark in "\t;," if mark in lines[0]), None)
     rows = [line.split() for line in lines] if delimiter is None else list(csv.reader(lines, delimiter=delimiter))
     rows = [[field.strip() for field in row] for row in rows]
-    n_header, n_index = _margins(rows)
+    if len(rows) > 4 and rows[3][:3] == ["group", "dataset", "id"]:
+        n_header, n_index = 4, 3
+    elif len(rows) > 1 and not rows[0][0]:  # an empty corner, as data frames have, even where the names are numbers
+        n_header, n_index = 1, 1
+    else:  # header and index are what has words
+        n_header = 0 if any(_number(field) is not None for field in rows[0]) else 1
+        n_index = int(len(rows) > n_header and bool(rows[n_header]) and _number(rows[n_header][0]) is None)
     names = tuple("/".join(row[:n_index]) for row in rows[n_header:]) if n_index else None
     if names is None and n_header == 1:
         names = tuple(rows[0])
-    table = _table([row[n_index:] for row in rows[n_header:]], path, n_header)
+    width = len(rows[n_header]) - n_index if len(rows) > n_header else 0
+    table = np.empty((len(rows) - n_header, width))
+    for i, row in enumerate(rows[n_header:]):
+        numbers = [_number(field) for field in row[n_index:]]
+        if len(numbers) != width:
+            raise InputError(f"Expected {width} numbers in row {i + n_header + 1} of {path.name}, got {len(numbers)}.")
+        if None in numbers:
+            raise InputError(
+                f"Expected numbers in row {i + n_header + 1} of {path.name}, got "
+                f"{row[n_index + numbers.index(None)]!r}. Check that row."
+            )
+        table[i] = numbers
     if names is None and table.shape[1] == 3 and len(table) != 3:
         return _triplets(table, path), None
     return table, names
 
 
-def _margins(rows: list[list[str]]) -> tuple[int, int]:
-    """Return the number of header rows and of index columns: those with words."""
-    if len(rows) > 4 and rows[3][:3] == ["group", "dataset", "id"]:
-        return 4, 3
-    if len(rows) > 1 and not rows[0][0]:
-        return 1, 1  # an empty corner, as data frames are written, even where the names are numbers
-    n_header = 0 if any(_is_number(field) for field in rows[0]) else 1
-    body = rows[n_header:]
-    n_index = int(bool(body) and bool(body[0]) and not _is_number(body[0][0]))
-    return n_header, n_index
-
-
-def _is_number(text: str) -> bool:
+def _number(text: str) -> float | None:
     try:
-        float(text.replace("D", "e").replace("d", "e"))
+        return float(text.replace("D", "e").replace("d", "e"))
     except ValueError:
-        return False
-    return True
+        return None
 
 
-def _table(rows: list[list[str]], path: Path, n_header: int) -> np.ndarray:
-    width = len(rows[0]) if rows else 0
-    table = np.empty((len(rows), width))
-    for i, row in enumerate(rows):
-        if len(row) != width:
-            raise InputError(f"Expected {width} numbers in row {i + n_header + 1} of {path.name}, got {len(row)}.")
-        try:
-            table[i] = [float(field.replace("D", "e").replace("d", "e")) for field in row]
-        except ValueError:
-            bad = next(field for field in row if not _is_number(field))
-            raise InputError(
-                f"Expected numbers in row {i + n_header + 1} of {path.name}, got {bad!r}. Check that row."
-            ) from None
-    return table
+def _is_square(n: float) -> bool:
+    return n == int(n) and math.isqrt(int(n)) ** 2 == n
 
 
 def _triplets(table: np.ndarray, path: Path) -> np.ndarray:

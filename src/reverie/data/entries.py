@@ -86,9 +86,8 @@ class Entry:
         shape = " x ".join(str(n) for n in self.event_shape)
         size = sum(file.size for file in self.files)
         lines = [f"{self.name}: {self.title}", f"events: {self.n_rows or 'any number'}, each {shape}"]
-        lines += (
-            [f"columns: {', '.join(column.title for column in self.columns)}"] if 1 < len(self.columns) <= 30 else []
-        )
+        titles = ", ".join(column.title for column in self.columns)
+        lines += [f"columns: {titles}"] if 1 < len(self.columns) <= 30 else []
         lines += [f"default columns: {', '.join(self.default_columns)}"] if self.default_columns else []
         lines += [f"parts: {', '.join(self.parts)}"] if self.parts else []
         lines += [self.note] if self.note else []
@@ -134,45 +133,32 @@ def _columns_of(rows: Iterable[Any]) -> Iterable[dict[str, Any]]:
 def local_path(found: Entry, file: RemoteFile) -> Path:
     """Return the path of a file of an entry, downloaded if it is nowhere yet."""
     folder = os.environ.get("REVERIE_DATA")
-    if folder:
-        path = Path(folder).expanduser() / file.path
-        if path.is_file():
-            return _verified(path, file)
+    path = Path(folder).expanduser() / file.path if folder else Path()
+    if path.is_file():
+        if hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256:
+            return path
+        raise InputError(
+            f"Expected the sha256 {file.sha256[:12]}... for {path}, got another: the file is damaged or of another "
+            "version. Remove it and fetch it again."
+        )
     if not file.url:
         raise InputError(
             f"Expected {file.path} of {found.name} in the folder that REVERIE_DATA names, got none; no public file has "
             f"this form. Make it from {found.source} and put it there."
         )
-    return _downloaded(found.name, file)
-
-
-def _verified(path: Path, file: RemoteFile) -> Path:
-    if hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256:
-        return path
-    raise InputError(
-        f"Expected the sha256 {file.sha256[:12]}... for {path}, got another: the file is damaged or of another "
-        "version. Remove it and fetch it again."
-    )
-
-
-def _downloaded(name: str, file: RemoteFile) -> Path:
     import pooch
 
-    cache = Path(pooch.os_cache("reverie")) / Path(file.path).parent
+    place = Path(pooch.os_cache("reverie")) / file.path
     downloader: Any = pooch.HTTPDownloader(timeout=30)
     pooch.get_logger().setLevel("WARNING")
     try:
         got = pooch.retrieve(
-            file.url,
-            known_hash=f"sha256:{file.sha256}",
-            fname=Path(file.path).name,
-            path=cache,
-            downloader=downloader,
+            file.url, known_hash=f"sha256:{file.sha256}", fname=place.name, path=place.parent, downloader=downloader
         )
     except Exception as error:  # whatever the network or its libraries raise, the remedy is the same
         reason = " ".join(str(error).split())[:100]
         raise InputError(
-            f"Expected to find or download {file.path} of {name}, got {type(error).__name__} from {file.url} "
+            f"Expected to find or download {file.path} of {found.name}, got {type(error).__name__} from {file.url} "
             f"({reason}). Download it by hand to a folder, as {file.path}, and set REVERIE_DATA to that folder."
         ) from None
     return Path(got)

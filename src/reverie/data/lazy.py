@@ -16,9 +16,8 @@ batch or no window are left out of an epoch, at most a few in a thousand of a la
 With `resample`, slot i of n holds row ``hashed(i) mod n``: a bootstrap sample, read from all over the file.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +27,9 @@ from reverie.core.lazy import LazyTable, is_large, sample_size
 from reverie.core.random import child_generator, child_seed
 from reverie.core.shuffle import hashed, shuffled
 
-__all__ = ["LazyRows", "Windows", "divided", "event_size", "is_lazy", "lazily", "some_rows"]
+__all__ = ["Features", "LazyRows", "Rows", "Windows", "divided", "event_size", "is_lazy", "lazily", "some_rows"]
 
-Rows = Mapping[str, Any]
+Values = np.ndarray | LazyTable
 
 _BLOCK_NUMBERS, _WINDOW_BLOCKS = 1024, 1024
 _LEAST_BATCHES = 4  # in a window
@@ -45,7 +44,7 @@ class LazyRows:
     features : values (k, ...) -> features (k, *event); row by row, but for the noise of discrete values.
     """
 
-    def __init__(self, values: Any, features: Callable[[np.ndarray], Tensor]) -> None:
+    def __init__(self, values: Values, features: Callable[[np.ndarray], Tensor]) -> None:
         self._values, self._features = values, features
         first = features(np.asarray(values[:2]))
         self.shape, self.dtype = torch.Size((len(values), *first.shape[1:])), first.dtype
@@ -53,7 +52,7 @@ class LazyRows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, index: Any) -> Tensor:
+    def __getitem__(self, index: int | slice | Tensor) -> Tensor:
         """Return the features of a row, a slice, or rows at a tensor of integers."""
         if isinstance(index, int):
             return self[slice(index, index + 1)][0]
@@ -68,6 +67,10 @@ class LazyRows:
         """Return all rows but those of the given numbers."""
         values = self._values if isinstance(self._values, LazyTable) else LazyTable(self._values)
         return LazyRows(values.without(rows), self._features)
+
+
+Features = Tensor | LazyRows
+Rows = Mapping[str, Features]
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Windows:
         return drawn.astype(np.int64)
 
 
-def lazily(values: Any, features: Callable[[np.ndarray], Tensor], *, lazy: bool | None = None) -> Any:
+def lazily(values: Values, features: Callable[[np.ndarray], Tensor], *, lazy: bool | None = None) -> Features:
     """Return the features (n, *event) of values (n, ...) as a tensor, or as `LazyRows` of a large table.
 
     `lazy` decides where it is not the size of these values that does: all rows of an event are of one sort.
@@ -159,7 +162,7 @@ def some_rows(rows: Rows, size: int | None = None, *, seed: int, name: str = "so
     n = len(rows["x"])
     if not is_lazy(rows):
         if size is None:
-            return dict(rows)
+            return {key: x for key, x in rows.items() if isinstance(x, Tensor)}
         index = torch.randperm(n, generator=child_generator(seed, name))[:size]
         return {key: x[index] for key, x in rows.items()}
     size = min(n, sample_size(n, rows["x"].shape[1:]) if size is None else size)
@@ -167,20 +170,19 @@ def some_rows(rows: Rows, size: int | None = None, *, seed: int, name: str = "so
     return {key: x[index] for key, x in rows.items()}
 
 
-def divided(rows: Rows, out: Tensor) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def divided(rows: Rows, out: Tensor) -> tuple[dict[str, Features], dict[str, Tensor]]:
     """Return all rows but those of the numbers `out`, increasing, in their order; and those."""
-    held_out = {key: x[out] for key, x in rows.items()}
-    gone = out.cpu().numpy()
-    train = {key: x.without(gone) if isinstance(x, LazyRows) else _without(x, out) for key, x in rows.items()}
-    return train, held_out
+    return {key: _without(x, out) for key, x in rows.items()}, {key: x[out] for key, x in rows.items()}
 
 
-def _without(x: Tensor, out: Tensor) -> Tensor:
+def _without(x: Features, out: Tensor) -> Features:
+    if isinstance(x, LazyRows):
+        return x.without(out.cpu().numpy())
     kept = torch.ones(len(x), dtype=torch.bool)
     kept[out] = False
     return x[kept]
 
 
-def event_size(rows: Sequence[Any]) -> int:
+def event_size(rows: Iterable[Features]) -> int:
     """Return how many numbers a row of the largest of several sets of rows has."""
     return max(int(np.prod(x.shape[1:], dtype=np.int64)) for x in rows)

@@ -19,7 +19,6 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -163,23 +162,25 @@ OBSERVABLES: dict[str, tuple[Form, ...]] = {  # the first form whose columns are
 
 @dataclass(frozen=True)
 class _OfColumns:
-    """`function` of columns (position, factor) or constants, by argument name."""
+    """`function` of columns (position, factor) or constants, in the order of its arguments."""
 
     function: Callable[..., Tensor]
-    arguments: tuple[tuple[str, tuple[int, float] | float], ...]
+    arguments: tuple[tuple[int, float] | float, ...]
 
     def __call__(self, x: Tensor) -> Tensor:
-        columns = x.unbind(1)
-        values = {}
-        for name, source in self.arguments:
+        columns, values = x.unbind(1), []
+        for source in self.arguments:
             if isinstance(source, tuple):
-                values[name] = columns[source[0]] if source[1] == 1 else columns[source[0]] * source[1]
-            else:
-                values[name] = source
-        return self.function(*values.values())
+                column, factor = columns[source[0]], source[1]
+                source = column if factor == 1 else column * factor
+            values.append(source)
+        return self.function(*values)
 
 
-def resolve_observables(specs: Any, schema: Schema) -> tuple[Observable, ...]:
+Spec = str | Observable | Function
+
+
+def resolve_observables(specs: Spec | Sequence[Spec], schema: Schema) -> tuple[Observable, ...]:
     """Return the observables that `specs` name.
 
     Parameters
@@ -199,15 +200,26 @@ def resolve_observables(specs: Any, schema: Schema) -> tuple[Observable, ...]:
     InputError
         For columns that the schema does not have, and for a name given twice.
     """
-    several = [specs] if isinstance(specs, str) or callable(specs) else list(specs)
-    found: list[Observable] = []
+    observables: dict[str, Observable] = {}
+    is_one = isinstance(specs, (str, Observable)) or callable(specs)
+    several: list[Spec] = [specs] if is_one else list(specs)  # pyright: ignore[reportAssignmentType, reportArgumentType]
     for spec in several:
-        taken = [other.name for other in found]
-        one = _named(spec, schema) if isinstance(spec, str) else _of_function(spec, taken)
-        if one.name in taken:
+        if isinstance(spec, (str, Observable)):
+            one = _named(spec, schema) if isinstance(spec, str) else spec
+        elif callable(spec):
+            name, number = str(getattr(spec, "__name__", type(spec).__name__)), 2
+            while name in observables:  # two lambdas are two observables
+                name, number = f"{name.rsplit(' ', 1)[0]} {number}", number + 1
+            one = Observable(name, spec)
+        else:
+            raise InputError(
+                f"Expected an observable as a name or a torch function of events, got {type(spec).__name__}. "
+                f"Names: {', '.join(OBSERVABLES)}."
+            )
+        if one.name in observables:
             raise InputError(f"Expected different observables, got {one.name!r} twice. Give it once.")
-        found.append(one)
-    return tuple(found)
+        observables[one.name] = one
+    return tuple(observables.values())
 
 
 def check_observable(observable: Observable, x: Tensor, what: str = "events") -> None:
@@ -243,22 +255,6 @@ def check_observable(observable: Observable, x: Tensor, what: str = "events") ->
         raise bad("finite gradients", "NaN or inf. Guard its roots and divisions near 0, torch.where is not enough")
 
 
-def _of_function(spec: Any, taken: list[str]) -> Observable:
-    if isinstance(spec, Observable):
-        return spec
-    function: Any = spec
-    if not callable(spec):
-        raise InputError(
-            f"Expected an observable as a name or a torch function of events, got {type(spec).__name__}. "
-            f"Names: {', '.join(OBSERVABLES)}."
-        )
-    name = getattr(spec, "__name__", type(spec).__name__)
-    number = 2
-    while name in taken:  # two lambdas are two observables
-        name, number = f"{name.rsplit(' ', 1)[0]} {number}", number + 1
-    return Observable(str(name), function)
-
-
 def _named(spec: str, schema: Schema) -> Observable:
     match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", spec)
     name, inside = (match[1], match[2] or "") if match else (spec, "")
@@ -273,31 +269,22 @@ def _named(spec: str, schema: Schema) -> Observable:
     words = [word.strip() for word in inside.split(",") if word.strip()]
     positional = [word for word in words if "=" not in word]
     given = {key.strip(): value.strip() for key, _, value in (word.partition("=") for word in words if "=" in word)}
-    form = _form(name, positional, given, schema)
+    if positional:  # the form of as many columns as were given, or else the first whose columns are there
+        fitting = [form for form in forms if len(form.columns) == len(positional)]
+        if not fitting:
+            ways = " or ".join(f"{name}({', '.join(form.columns)})" for form in forms)
+            raise InputError(f"Expected {ways}, got {len(positional)} columns. Give all of them, in this order.")
+    else:
+        fitting = [form for form in forms if all(key in given or _column_like(key, schema) for key in form.columns)]
+    form = [*fitting, forms[0]][0]
     given |= dict(zip(form.columns, positional, strict=False))
     for key in given:
         if key not in form.columns + form.options:
             raise UnknownNameError(f"argument of {name}", key, form.columns + form.options)
-    arguments = [(key, _source(name, key, given, schema)) for key in form.columns]
-    for key in form.options:
-        there = key in given or _column_like(key, schema) is not None
-        arguments.append((key, _source(name, key, given, schema) if there else 0.0))
-    return Observable(" ".join(spec.split()), _OfColumns(form.function, tuple(arguments)), named=True)
-
-
-def _form(name: str, positional: Sequence[str], given: Mapping[str, str], schema: Schema) -> Form:
-    """Return the form with as many columns as were given, or the first whose columns are there."""
-    forms = OBSERVABLES[name]
-    for form in forms:
-        if len(form.columns) == len(positional):
-            return form
-    if positional:
-        ways = " or ".join(f"{name}({', '.join(form.columns)})" for form in forms)
-        raise InputError(f"Expected {ways}, got {len(positional)} columns. Give all of them, in this order.")
-    for form in forms:
-        if all(key in given or _column_like(key, schema) is not None for key in form.columns):
-            return form
-    return forms[0]
+    absent = [key for key in form.options if key not in given and _column_like(key, schema) is None]
+    keys = form.columns + form.options
+    arguments = tuple(0.0 if key in absent else _source(name, key, given, schema) for key in keys)
+    return Observable(" ".join(spec.split()), _OfColumns(form.function, arguments), named=True)
 
 
 def _source(name: str, key: str, given: Mapping[str, str], schema: Schema) -> tuple[int, float] | float:
@@ -312,19 +299,15 @@ def _source(name: str, key: str, given: Mapping[str, str], schema: Schema) -> tu
     elif given[key] in schema.names:
         column = given[key]
     else:
-        return _constant(given[key], schema)
+        try:
+            value = float(given[key])
+        except ValueError:
+            raise UnknownNameError("column", given[key], schema.names) from None
+        if not math.isfinite(value):
+            raise InputError(f"Expected a finite number as an argument of an observable, got {given[key]}. Correct it.")
+        return value
     period = schema[column].period if schema[column].kind == "periodic" else None
     return schema.index(column), 1.0 if period is None else 2 * math.pi / period
-
-
-def _constant(word: str, schema: Schema) -> float:
-    try:
-        value = float(word)
-    except ValueError:
-        raise UnknownNameError("column", word, schema.names) from None
-    if not math.isfinite(value):
-        raise InputError(f"Expected a finite number as an argument of an observable, got {word}. Correct it.")
-    return value
 
 
 def _column_like(key: str, schema: Schema) -> str | None:
