@@ -18,7 +18,7 @@ from reverie.explore import (
     variance_decomposition,
 )
 from reverie.explore.forest import TreeCorrelation
-from reverie.plots import dimensions, exploration, groups
+from reverie.plots import dimensions, exploration
 
 R = np.random.default_rng(0)
 ROWS = np.concatenate([R.normal(0, 1, (40, 2)), R.normal(9, 1, (30, 2))])
@@ -90,7 +90,7 @@ def test_spectrum_and_correlations():
 
 
 def test_clusters_have_their_sizes_beside_them(plane):
-    ax = groups.cluster_plane(plane, np.repeat([0, 1], (40, 30))).axes[0]
+    ax = exploration.cluster_plane(plane, np.repeat([0, 1], (40, 30))).axes[0]
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["1: 40 (57.1 %)", "2: 30 (42.9 %)"]
     stars = [line.get_xydata()[0] for line in ax.lines if line.get_marker() == "*"]
     np.testing.assert_allclose(stars, [ROWS[:40].mean(axis=0), ROWS[40:].mean(axis=0)])
@@ -98,17 +98,17 @@ def test_clusters_have_their_sizes_beside_them(plane):
 
 def test_a_plot_of_one_panel_draws_on_axes_of_the_caller(plane):
     ax = Figure().subplots()
-    assert groups.cluster_plane(plane, np.repeat([0, 1], (40, 30)), ax=ax) is ax.figure
+    assert exploration.cluster_plane(plane, np.repeat([0, 1], (40, 30)), ax=ax) is ax.figure
     assert "leading plane" in ax.get_title("left")
 
 
 def test_one_cluster_needs_no_legend(plane):
-    assert groups.cluster_plane(plane, np.zeros(70, int)).axes[0].get_legend() is None
+    assert exploration.cluster_plane(plane, np.zeros(70, int)).axes[0].get_legend() is None
 
 
 def test_criteria_mark_what_they_choose():
     found = kmeans(ROWS, random_state=0, choices=range(2, 5))
-    upper, lower = groups.criteria(found.criteria, found.preferred).axes
+    upper, lower = exploration.criteria(found.criteria, found.preferred).axes
     assert upper.lines[-1].get_xdata()[0] == found.preferred["gap"] == 2
     assert lower.lines[-1].get_xdata()[0] == found.preferred["silhouette"] == 2
 
@@ -116,28 +116,28 @@ def test_criteria_mark_what_they_choose():
 def test_the_cut_of_the_tree_leaves_its_clusters():
     found = hierarchy(ROWS, random_state=0)
     dendrogram = found.dendrogram(10)
-    ax = groups.tree(dendrogram, linkage="ward", n_clusters=2).axes[0]
+    ax = exploration.tree(dendrogram, linkage="ward", n_clusters=2).axes[0]
     cut = ax.lines[-1].get_ydata()[0]
     assert (dendrogram.dcoord.max(axis=1) > cut).sum() == 1
     assert [t.get_text() for t in ax.get_xticklabels()] == [f"{size:.0f}" for size in dendrogram.leaf_sizes]
-    assert not texts(groups.tree(dendrogram, linkage="ward", n_clusters=50).axes[0])
+    assert not texts(exploration.tree(dendrogram, linkage="ward", n_clusters=50).axes[0])
 
 
 def test_a_picture_without_axes():
-    ax = groups.embedding(ROWS, np.repeat([0, 1], (40, 30)), ["g", "h"], trust=0.9).axes[0]
+    ax = exploration.embedding(ROWS, np.repeat([0, 1], (40, 30)), ["g", "h"], trust=0.9).axes[0]
     assert list(ax.get_xticks()) == list(ax.get_yticks()) == []
 
 
 def test_importances_are_ordered_and_have_errors():
     values = {"a": Measured(0.1, 0.01, 9), "b": Measured(0.3, 0.02, 9)}
-    left, right = groups.feature_importances(values, values, score="accuracy").axes
+    left, right = exploration.feature_importances(values, values, score="accuracy").axes
     assert [t.get_text() for t in left.get_yticklabels()] == ["b", "a"]
     assert [bar.get_width() for bar in right.patches] == [0.3, 0.1]
 
 
 def test_tree_correlations_may_be_unknown():
     rows = (TreeCorrelation(1, 0.2, 0.5, 0.2), TreeCorrelation(3, float("nan"), 0.0, 0.0))
-    left, right = groups.tree_correlations(rows, 1).axes
+    left, right = exploration.tree_correlations(rows, 1).axes
     assert left.lines[0].get_ydata()[0] == 0.2
     assert list(right.lines[1].get_ydata()) == [0.2, 0.0]
 

@@ -13,7 +13,7 @@ from reverie.core.assessment import LatentView
 from reverie.core.errors import FolderError, InputError
 from reverie.report import page as blocks
 from reverie.report.provenance import read_bibtex
-from reverie.report.validation import tone, verdict_section
+from reverie.report.validation import tone, verdict
 from reverie.report.words import count, events, flattened, measured, number, p_value
 from reverie.validation.results.result import ValidationResult
 from reverie.validation.results.tests import ClassifierResult, TestResult
@@ -197,7 +197,7 @@ def test_one_column_has_no_pairs():
 )
 def test_colour_follows_the_evidence(case, expected):
     assert tone(case) == expected
-    assert verdict_section(case).blocks[0].tone == expected
+    assert verdict(case)[0].tone == expected
 
 
 def test_lower_limit_when_no_number_suffices():

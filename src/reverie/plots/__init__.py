@@ -16,14 +16,20 @@ A plot of one panel draws on axes of the caller's own figure where `ax` is given
 
 from reverie.plots.binning import Binned, bin_columns
 from reverie.plots.conditions import Condition, label_rows, profile
-from reverie.plots.health import coverage, held_out_score
 from reverie.plots.images import image_grids, image_rows, named_rows
 from reverie.plots.latent import latent_codes, latent_manifold, latent_traversals
 from reverie.plots.marginals import draw_marginal, draw_ratio, marginal, marginals
 from reverie.plots.pairs import choose_columns, pairs
 from reverie.plots.snapshots import evolution, projections
 from reverie.plots.style import style, to_png, to_svg
-from reverie.plots.training import discriminator_outputs, gradient_norms, learning_curves, losses
+from reverie.plots.training import (
+    coverage,
+    discriminator_outputs,
+    gradient_norms,
+    held_out_score,
+    learning_curves,
+    losses,
+)
 from reverie.plots.validation import auc, checks_in_noise_units, importances
 
 __all__ = [

@@ -5,6 +5,7 @@ Every part may be missing; its section is then left out, and the verdict says wh
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,31 +13,79 @@ import numpy as np
 
 from reverie.core.assessment import Assessment, LatentView
 from reverie.core.bibliography import BIBLIOGRAPHY
-from reverie.report.model import assessment_section, latent_section
-from reverie.report.page import Page, Section, save
-from reverie.report.provenance import provenance_section, references_section
-from reverie.report.samples import (
-    Samples,
-    conditions_section,
-    images_section,
-    marginals_section,
-    pairs_section,
-    read_conditions,
-)
+from reverie.core.types import ArrayLike
+from reverie.report.model import assessed, latent_space
+from reverie.report.page import Page, Sections, save, sections
+from reverie.report.provenance import origins, references_of
+from reverie.report.samples import Samples, column_pairs, columns, conditioned, images
 from reverie.report.training import (
-    health_section,
+    game,
+    gradients,
+    health,
     health_warning,
-    replicas_section,
-    snapshots_section,
-    training_section,
+    is_watched,
+    samples_on_the_way,
+    spread_of_replicas,
 )
-from reverie.report.validation import copies_section, validation_section, verdict_section, where_section
+from reverie.report.validation import copies, differences, tests, verdict
 from reverie.report.words import JsonObject
 
 if TYPE_CHECKING:
     from reverie.validation.results.result import ValidationResult
 
 __all__ = ["build", "write"]
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a page is made of; see `build`."""
+
+    history: Sequence[JsonObject]
+    result: "ValidationResult | None"
+    samples: Samples | None
+    snapshots: Sequence[tuple[int, np.ndarray]]
+    conditions: JsonObject | None
+    unvalidated: str
+    assessment: Assessment | None
+    latent: LatentView | None
+    training: JsonObject | None
+    origin: tuple[str | None, JsonObject | None, JsonObject | None, JsonObject | None, JsonObject | None]
+    references: Sequence[tuple[str, str]] | None
+
+    @property
+    def table(self) -> Samples | None:
+        """The samples, if they are rows of a table."""
+        return None if self.samples is None or self.samples.are_images else self.samples
+
+    @property
+    def p_values(self) -> dict[str, float]:
+        """p-values of the Kolmogorov-Smirnov tests by column."""
+        checks = () if self.result is None else self.result.checks
+        return {check.feature: check.p_value for check in checks if check.feature and check.name == "KS"}
+
+
+_SECTIONS: Sections[_Content] = (
+    ("verdict", "Verdict", "", lambda c: verdict(c.result, c.unvalidated, health_warning(c.history))),
+    ("health", "Health of training", "Health", lambda c: health(c.history, c.training)),
+    ("training", "How the game went", "Training", lambda c: [] if is_watched(c.history) else game(c.history)),
+    ("training", "Gradient norms", "Gradients", lambda c: gradients(c.history) if is_watched(c.history) else []),
+    ("model", "What the model says of itself", "Model", lambda c: assessed(c.assessment)),
+    ("snapshots", "Samples along the way", "Along the way",
+     lambda c: samples_on_the_way(c.samples, c.snapshots) if c.samples and c.snapshots else []),
+    ("images", "Images side by side", "Images", lambda c: images(c.samples) if c.samples and not c.table else []),
+    ("marginals", "Column by column", "Columns", lambda c: columns(c.table, c.p_values) if c.table else []),
+    ("pairs", "Pair by pair", "Pairs", lambda c: column_pairs(c.table) if c.table else []),
+    ("conditions", "Asked for, and given", "Conditions",
+     lambda c: conditioned(c.samples, c.conditions) if c.samples else []),
+    ("replicas", "How much the seed matters", "Replicas", lambda c: spread_of_replicas(c.samples) if c.samples else []),
+    ("latent", "A look into the latent space", "Latent space",
+     lambda c: latent_space(c.latent, c.samples.names, c.samples.kinds) if c.samples else []),
+    ("where", "Where they differ", "Where", lambda c: differences(c.result)),
+    ("validation", "The tests, one by one", "Validation", lambda c: tests(c.result)),
+    ("copies", "Copies of training events", "Copies", lambda c: copies(c.result and c.result.memorisation)),
+    ("provenance", "Where it came from", "Provenance", lambda c: origins(*c.origin)),
+    ("references", "Methods used, and whom to cite", "References", lambda c: references_of(c.references)),
+)  # fmt: skip
 
 
 def write(
@@ -119,52 +168,53 @@ def build(
     references : pairs (key, text or BibTeX entry) of the methods used; None takes those of the validation.
     command : the line that makes this run again.
     """
-    samples = _samples(real, generated, names, units, kinds, event_shape, real_weights, replicas)
-    health = health_section(history or (), training)
-    sections: list[Section | None] = [
-        verdict_section(result, unvalidated=unvalidated, warning=health_warning(history or ())),
-        health,
-        training_section(history or (), is_watched=health is not None),
-        assessment_section(assessment),
-    ]
-    if samples is not None:
-        if snapshots:
-            shaped = [(int(step), _shaped(x, samples.real.shape[1:])) for step, x in snapshots]
-            sections.append(snapshots_section(samples, shaped))
-        if samples.are_images:
-            sections.append(images_section(samples))
-        else:
-            p_values = {c.feature: c.p_value for c in result.checks if c.feature and c.name == "KS"} if result else {}
-            both = len(samples.real) and len(samples.generated) and samples.weights is None
-            sections += [marginals_section(samples, p_values), pairs_section(samples) if both else None]
-        sections += [conditions_section(samples, read_conditions(conditions)), replicas_section(samples)]
-        sections.append(latent_section(latent, samples.names, samples.kinds))
-    if result is not None:
-        sections += [where_section(result), validation_section(result), copies_section(result.memorisation)]
-    origin = {"config": config, "resolved": resolved, "environment": environment}
-    sections.append(provenance_section(provenance=provenance, command=command, **origin))
+    drawn = _samples(real, generated, names, units, kinds, event_shape, real_weights, replicas)
     if references is None and result is not None:
         references = [(key, BIBLIOGRAPHY[key]) for key in result.references if key in BIBLIOGRAPHY]
-    if references:
-        sections.append(references_section(references))
-    kept = tuple(section for section in sections if section is not None)
-    return Page(title, subtitle, kept, meta=_meta(samples, result, history, training))
+    shape = () if drawn is None else drawn.real.shape[1:]
+    content = _Content(
+        history=history or (),
+        result=result,
+        samples=drawn,
+        snapshots=[(int(step), _shaped(x, shape)) for step, x in snapshots or ()] if drawn else (),
+        conditions=conditions,
+        unvalidated=unvalidated,
+        assessment=assessment,
+        latent=latent,
+        training=training,
+        origin=(command, provenance, config, resolved, environment),
+        references=references,
+    )
+    meta = []
+    if drawn is not None:
+        what = " × ".join(str(size) for size in shape)
+        meta.append(f"{'images' if drawn.are_images else 'columns'}: {what}")
+        meta += [f"{name}: {len(x):,}" for name, x in (("real", drawn.real), ("generated", drawn.generated)) if len(x)]
+    if history:
+        last = history[-1]
+        meta.append(f"training steps: {last.get('step', len(history)):,.0f}")
+        minutes, rest = divmod(round(last.get("seconds", 0.0)), 60)
+        time = f"{minutes} min {rest} s" if minutes else f"{last.get('seconds', 0.0):.1f} s"
+        meta += [f"training time: {time}"] if last.get("seconds") else []
+    meta += [f"steps {training['compiled']}"] if training and training.get("compiled") else []
+    meta += [f"validation seed: {result.seed}"] if result is not None else []
+    return Page(title, subtitle, sections(_SECTIONS, content), meta=tuple(meta))
 
 
 def _samples(
-    real: Any,
-    generated: Any,
-    names: Any,
-    units: Any,
-    kinds: Any,
+    real: ArrayLike | None,
+    generated: ArrayLike | None,
+    names: Sequence[str] | None,
+    units: Sequence[str] | None,
+    kinds: Sequence[str] | None,
     event_shape: Sequence[int] | None,
-    weights: Any,
-    replicas: Any,
+    weights: np.ndarray | None,
+    replicas: Sequence[np.ndarray] | np.ndarray | None,
 ) -> Samples | None:
-    if real is None and generated is None:
+    known = real if real is not None else generated
+    if known is None:
         return None
-    known = np.asarray(real if real is not None else generated)
-    shape = tuple(event_shape) if event_shape else known.shape[1:] or (1,)
+    shape = tuple(event_shape) if event_shape else np.asarray(known).shape[1:] or (1,)
     arrays = [np.empty((0, *shape)) if x is None else _shaped(x, shape) for x in (real, generated)]
     width = shape[0] if len(shape) == 1 else 1
     labels = tuple(str(name) for name in names) if names else tuple(f"x{j}" for j in range(width))
@@ -175,31 +225,7 @@ def _samples(
     return Samples(arrays[0], arrays[1], labels, filled, sorts, w, several)
 
 
-def _shaped(values: Any, shape: Sequence[int]) -> np.ndarray:
+def _shaped(values: ArrayLike, shape: Sequence[int]) -> np.ndarray:
     x = np.asarray(values, dtype=float)
     same_size = x.ndim > 1 and int(np.prod(x.shape[1:])) == int(np.prod(shape))
     return x.reshape(len(x), *shape) if same_size or x.ndim == 1 else x
-
-
-def _meta(
-    samples: Samples | None,
-    result: "ValidationResult | None",
-    history: Sequence[Mapping[str, float]] | None,
-    training: JsonObject | None,
-) -> tuple[str, ...]:
-    parts = []
-    if samples is not None:
-        what = " × ".join(str(size) for size in samples.real.shape[1:])
-        parts.append(f"{'images' if samples.are_images else 'columns'}: {what}")
-        parts += [f"real: {len(samples.real):,}"] if len(samples.real) else []
-        parts += [f"generated: {len(samples.generated):,}"] if len(samples.generated) else []
-    if history:
-        last = history[-1]
-        parts.append(f"training steps: {last.get('step', len(history)):,.0f}")
-        minutes, rest = divmod(round(last.get("seconds", 0.0)), 60)
-        time = f"{minutes} min {rest} s" if minutes else f"{last.get('seconds', 0.0):.1f} s"
-        parts += [f"training time: {time}"] if last.get("seconds") else []
-    parts += [f"steps {training['compiled']}"] if training and training.get("compiled") else []
-    if result is not None:
-        parts.append(f"validation seed: {result.seed}")
-    return tuple(parts)

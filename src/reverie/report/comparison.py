@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from reverie.plots.comparison import Bar, comparison
-from reverie.plots.style import to_svg
-from reverie.report.page import Block, Cell, Details, Page, Picture, Section, Table, Text, Tile, Verdict
+from reverie.report.page import Block, Details, Page, Sections, Table, Text, Tile, Verdict, sections, svg, table
 from reverie.report.words import JsonObject, events, measured, number, p_value
 
 __all__ = ["MOST_PAIRS", "as_text", "comparison_page", "sentences"]
@@ -53,54 +52,35 @@ def sentences(content: JsonObject) -> list[str]:
 
 
 def comparison_page(content: JsonObject) -> Page:
-    """Return the page.
-
-    Parameters
-    ----------
-    content : Content of comparison.json.
-    """
+    """Return the page of what comparison.json holds."""
     runs = content["runs"]
-    sections = [_verdict(content), _ranking_section(content)]
-    if any(pair["p_adjusted"] is not None for pair in content["pairs"]):
-        sections.append(_pairs_section(content))
-    if content["groups"]:
-        sections.append(_groups_section(content))
-    if content["differences"]:
-        sections.append(_differences_section(content))
     meta = (f"ranked by: {content['by']}", f"level: {content['alpha']:g}", f"pairs: {len(content['pairs'])}")
-    return Page(f"{len(runs)} runs compared", _listed([run["name"] for run in runs]), tuple(sections), meta=meta)
-
-
-# tables
+    title = f"{len(runs)} runs compared"
+    return Page(title, _listed([run["name"] for run in runs]), sections(_SECTIONS, content), meta=meta)
 
 
 def _ranking(content: JsonObject) -> tuple[list[str], list[list[str]]]:
-    by = content["by"]
-    return [header.format(by=by) for header in _SHORT], [
-        [
-            run["rank"],
-            run["name"],
-            run["model"],
-            *_score_texts(run["scores"][by]),
-            p_value(run["p_value"], run["n_permutations"]),
-            _events(run),
-            run["time"],
-        ]
-        for run in content["runs"]
-    ]
+    by, rows = content["by"], []
+    for run in content["runs"]:
+        bound = run["n_distinguish_is_lower_bound"]
+        needed = f"> {events(run['n_distinguish_low'])}" if bound else events(run["n_distinguish"])
+        p = p_value(run["p_value"], run["n_permutations"])
+        rows.append([run["rank"], run["name"], run["model"], *_score_texts(run["scores"][by]), p, needed, run["time"]])
+    return [header.format(by=by) for header in _SHORT], rows
 
 
 def _statistics(content: JsonObject) -> tuple[list[str], list[list[str]]]:
     """The other statistics of all columns together, real against real in brackets."""
     names = [name for name in content["statistics"] if name != content["by"]]
-    headers = ["Run", *(f"{name} (real)" for name in names)]
-    rows = [[run["name"], *(_with_real(run["scores"][name]) for name in names)] for run in content["runs"]]
-    return headers, rows
+    rows = []
+    for run in content["runs"]:
+        scores = [_score_texts(run["scores"][name]) for name in names]
+        rows.append([run["name"], *(f"{value} ({real})" for value, real in scores)])
+    return ["Run", *(f"{name} (real)" for name in names)], rows
 
 
 def _groups(content: JsonObject) -> tuple[list[str], list[list[str]]]:
-    headers = ["Configuration", "Runs", f"Mean {content['by']}", "Names"]
-    return headers, [
+    rows = [
         [
             group["name"],
             str(len(group["runs"])),
@@ -109,21 +89,11 @@ def _groups(content: JsonObject) -> tuple[list[str], list[list[str]]]:
         ]
         for group in content["groups"]
     ]
+    return ["Configuration", "Runs", f"Mean {content['by']}", "Names"], rows
 
 
 def _score_texts(score: JsonObject) -> tuple[str, str]:
     return _measured(score["value"], score["error"]), _measured(score["real_vs_real"], score["real_vs_real_error"])
-
-
-def _with_real(score: JsonObject) -> str:
-    value, real = _score_texts(score)
-    return f"{value} ({real})"
-
-
-def _events(run: JsonObject) -> str:
-    if run["n_distinguish_is_lower_bound"]:
-        return f"> {events(run['n_distinguish_low'])}"
-    return events(run["n_distinguish"])
 
 
 def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -131,9 +101,6 @@ def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [list(headers), *map(list, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
-
-
-# sentences
 
 
 def _on_runs(content: JsonObject) -> list[str]:
@@ -195,10 +162,7 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(names) if len(names) <= most else f"{', '.join(names[: most - 1])}, … ({len(names)} in all)"
 
 
-# the page
-
-
-def _verdict(content: JsonObject) -> Section:
+def _verdict(content: JsonObject) -> list[Block]:
     runs, pairs = content["runs"], content["pairs"]
     best, known = runs[0], [pair for pair in pairs if pair["p_adjusted"] is not None]
     tied = [run["name"] for run in runs if run["rank"] == "=1"]
@@ -209,95 +173,94 @@ def _verdict(content: JsonObject) -> Section:
     else:
         tone, headline = "good", f"{best['name']} is the best"
     n_different = sum(pair["is_significant"] for pair in known)
+    differ = f"{n_different} of {len(pairs)}" if known else "not tested"
     tiles = (
         Tile(f"Smallest {content['by']}", _measured(*_value(best, content)), f"of {best['name']}"),
         Tile(f"Largest {content['by']}", _measured(*_value(runs[-1], content)), f"of {runs[-1]['name']}"),
-        Tile(
-            "Pairs that differ",
-            f"{n_different} of {len(pairs)}" if known else "not tested",
-            f"at the level {content['alpha']:g}, Holm",
-        ),
+        Tile("Pairs that differ", differ, f"at the level {content['alpha']:g}, Holm"),
     )
     blocks: list[Block] = [Verdict(tone, headline, " ".join(_on_runs(content)), tiles)]
-    if content["notes"]:
-        blocks.append(Text("\n".join(content["notes"]), "warning"))
-    return Section("verdict", "Verdict", tuple(blocks))
+    return [*blocks, *([Text("\n".join(content["notes"]), "warning")] if content["notes"] else [])]
 
 
-def _ranking_section(content: JsonObject) -> Section:
+def _runs(content: JsonObject) -> list[Block]:
     by, best = content["by"], content["runs"][0]["name"]
     worse = {pair["worse"] for pair in content["pairs"] if pair["better"] == best and pair["is_significant"]}
     bars = [Bar(run["name"], **run["scores"][by], is_worse=run["name"] in worse) for run in content["runs"]]
-    chart = to_svg(comparison(bars, statistic=by, chance=0.5 if by == _AUC else None))
     caption = (
         "Each run with its standard error; squares, and the grey bands of one standard error, are real against real."
     )
-    blocks: list[Block] = [Picture(chart, f"Chart of the {by} of {len(bars)} runs.", caption, wide=True)]
+    chart = comparison(bars, statistic=by, chance=0.5 if by == _AUC else None)
+    blocks: list[Block] = [svg(chart, f"Chart of the {by} of {len(bars)} runs.", caption, wide=True)]
     blocks.append(_table(*_ranking(content), "“=1”: not told apart from the best.", words=("Run", "Model")))
     headers, rows = _statistics(content)
     if len(headers) > 1:
         blocks.append(_table(headers, rows, "The other statistics, real against real in brackets.", words=("Run",)))
     paths = [[run["name"], run["path"], str(run["seed"])] for run in content["runs"]]
-    blocks.append(Details("Folders and seeds", (_table(["Run", "Folder", "Seed"], paths, words=("Run", "Folder")),)))
-    return Section("ranking", "The runs, best first", tuple(blocks), "Ranking")
+    folders = _table(["Run", "Folder", "Seed"], paths, words=("Run", "Folder"))
+    return [*blocks, Details("Folders and seeds", (folders,))]
 
 
-def _pairs_section(content: JsonObject) -> Section:
+def _pairs(content: JsonObject) -> list[Block]:
     pairs, best = content["pairs"], content["runs"][0]["name"]
+    if all(pair["p_adjusted"] is None for pair in pairs):
+        return []
     if len(pairs) <= MOST_PAIRS:
-        blocks: list[Block] = [Text(_METHOD), _pair_table(pairs, "z")]
-    else:
-        first = _pair_table([pair for pair in pairs if pair["better"] == best], "z")
-        blocks = [Text(_METHOD), first, Details(f"All {len(pairs)} pairs", (_pair_table(pairs, "z"),))]
-    return Section("pairs", "Which differences are significant", tuple(blocks), "Pairs")
+        return [Text(_METHOD), _pair_table(pairs, "z")]
+    first = _pair_table([pair for pair in pairs if pair["better"] == best], "z")
+    return [Text(_METHOD), first, Details(f"All {len(pairs)} pairs", (_pair_table(pairs, "z"),))]
 
 
-def _groups_section(content: JsonObject) -> Section:
+def _configurations(content: JsonObject) -> list[Block]:
+    if not content["groups"]:
+        return []
     by, best = content["by"], content["groups"][0]["name"]
     worse = {pair["worse"] for pair in content["group_pairs"] if pair["better"] == best and pair["is_significant"]}
     bars = [Bar(g["name"], g["mean"], g["error"], is_worse=g["name"] in worse) for g in content["groups"]]
-    chart = to_svg(comparison(bars, statistic=f"mean {by}", chance=0.5 if by == _AUC else None))
-    alt = f"Chart of the mean {by} of {len(bars)} configurations."
-    blocks: list[Block] = [Text(_RECIPES), Picture(chart, alt, wide=True)]
+    chart = comparison(bars, statistic=f"mean {by}", chance=0.5 if by == _AUC else None)
+    blocks: list[Block] = [
+        Text(_RECIPES),
+        svg(chart, f"Chart of the mean {by} of {len(bars)} configurations.", wide=True),
+    ]
     blocks.append(_table(*_groups(content), words=("Configuration", "Names")))
     blocks += [Text(" ".join(_on_groups(content)))] if len(content["groups"]) > 1 else []
-    if content["group_pairs"]:
-        blocks.append(_pair_table(content["group_pairs"], "t"))
-    return Section("configurations", "Configurations, over seeds", tuple(blocks), "Seeds")
+    return [*blocks, *([_pair_table(content["group_pairs"], "t")] if content["group_pairs"] else [])]
 
 
-def _differences_section(content: JsonObject) -> Section:
+def _differences(content: JsonObject) -> list[Block]:
     names = [run["name"] for run in content["runs"]]
-    rows = [[key, *(_option(values, name) for name in names)] for key, values in content["differences"].items()]
-    cells = tuple((Cell(row[0], "code"), *(Cell(text, "number") for text in row[1:])) for row in rows)
-    table = Table(("Key", *names), cells, "Keys of config.yaml that are not the same in all runs.")
-    return Section("differences", "What differs between the runs", (table,), "Differences")
+    rows = []
+    for key, values in content["differences"].items():
+        texts = ("none" if values.get(name, "") is None else str(values.get(name, "–")) for name in names)
+        rows.append((key, *texts))
+    columns = {"Key": "code"} | dict.fromkeys(names, "number")
+    return [table(columns, rows, "Keys of config.yaml that are not the same in all runs.")] if rows else []
 
 
 def _pair_table(pairs: Sequence[JsonObject], distance: str) -> Table:
-    headers = ("Better", "Worse", "Difference", distance, "p", "p adjusted", "Significant")
     rows = []
     for pair in pairs:
         figures = (number(pair["difference"]), number(pair["distance"]), p_value(pair["p_value"]))
-        cells = [Cell(text, "number") for text in (*figures, p_value(pair["p_adjusted"]))]
         answer = "not tested" if pair["p_adjusted"] is None else "yes" if pair["is_significant"] else "no"
-        rows.append((Cell(pair["better"]), Cell(pair["worse"]), *cells, Cell(answer)))
-    return Table(headers, tuple(rows))
+        rows.append((pair["better"], pair["worse"], *figures, p_value(pair["p_adjusted"]), answer))
+    headers = ("Better", "Worse", "Difference", distance, "p", "p adjusted", "Significant")
+    return _table(headers, rows, words=("Better", "Worse", "Significant"))
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", *, words: Sequence[str]) -> Table:
     """Return a table of texts; all columns but those of `words` hold numbers."""
-    tones = ["plain" if header in words else "number" for header in headers]
-    cells = tuple(tuple(Cell(text, tone) for text, tone in zip(row, tones, strict=True)) for row in rows)
-    return Table(tuple(headers), cells, caption)
-
-
-def _option(values: JsonObject, name: str) -> str:
-    if name not in values:
-        return "–"
-    return "none" if values[name] is None else str(values[name])
+    return table({header: "plain" if header in words else "number" for header in headers}, rows, caption)
 
 
 def _value(run: JsonObject, content: JsonObject) -> tuple[float, float | None]:
     score = run["scores"][content["by"]]
     return score["value"], score["error"]
+
+
+_SECTIONS: Sections[JsonObject] = (
+    ("verdict", "Verdict", "", _verdict),
+    ("ranking", "The runs, best first", "Ranking", _runs),
+    ("pairs", "Which differences are significant", "Pairs", _pairs),
+    ("configurations", "Configurations, over seeds", "Seeds", _configurations),
+    ("differences", "What differs between the runs", "Differences", _differences),
+)

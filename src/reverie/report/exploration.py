@@ -4,12 +4,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from reverie.plots.exploration import biplane, component_images, correlations, dimension, hamming, scree, spectrum
-from reverie.plots.groups import cluster_plane, criteria, embedding, feature_importances, tree, tree_correlations
-from reverie.plots.style import to_png, to_svg
-from reverie.report.page import Block, Cell, Gallery, Page, Picture, Section, Table, Text, Tile, Verdict
+from reverie.plots.exploration import (
+    biplane,
+    cluster_plane,
+    component_images,
+    correlations,
+    criteria,
+    dimension,
+    embedding,
+    feature_importances,
+    hamming,
+    scree,
+    spectrum,
+    tree,
+    tree_correlations,
+)
+from reverie.report.page import Block, Gallery, Page, Section, Sections, Text, Tile, Verdict, png, sections, svg, table
 from reverie.report.words import measured, number
 
 if TYPE_CHECKING:
@@ -30,12 +41,10 @@ _MOST_LABELS = 12  # classes that a picture tells apart by colour
 
 def exploration_page(found: "Exploration") -> Page:
     """Return the page of an exploration of rows."""
-    sections = [_summary(found), _components(found), _dimension(found), _clusters(found), _forest(found)]
-    sections.append(_picture(found))
     shape = " × ".join(str(size) for size in found.event_shape)
     meta = (f"rows: {found.n:,}", f"{'columns' if _is_table(found) else 'images'}: {shape}", f"seed: {found.seed}")
-    kept = tuple(section for section in sections if section is not None)
-    return Page(f"Exploration of {found.name}", "What the data say before any model", kept, meta=meta)
+    shown = sections(_SECTIONS, found)
+    return Page(f"Exploration of {found.name}", "What the data say before any model", shown, meta=meta)
 
 
 def covariance_page(
@@ -52,43 +61,36 @@ def covariance_page(
     Parameters
     ----------
     name, sentences, notes : Name of the file, and the findings in sentences.
-    result : its principal components.
-    correlation, names : (p, p) and the p names of its rows.
+    result : Its principal components.
+    correlation, names : Correlations (p, p), and the p names of its rows.
     """
+    rank, condition = f"{result.rank} of {len(result.eigenvalues)}", number(result.condition_number)
     tiles = (
-        Tile("Rank", f"{result.rank} of {len(result.eigenvalues)}", "eigenvalues above rounding"),
-        Tile(
-            "Condition number",
-            number(result.condition_number),
-            f"correlations: {number(result.correlation_condition_number)}",
-        ),
+        Tile("Rank", rank, "eigenvalues above rounding"),
+        Tile("Condition number", condition, f"correlations: {number(result.correlation_condition_number)}"),
         Tile("First eigenvector", f"{100 * result.explained_variance_ratio[0]:.1f} %", "of the variance"),
     )
-    blocks: list[Block] = [
-        Verdict("unknown", f"Rank {result.rank} of {len(result.eigenvalues)}", " ".join(sentences), tiles)
-    ]
-    if notes:
-        blocks.append(Text("\n".join(notes), "warning"))
+    findings: list[Block] = [Verdict("unknown", f"Rank {rank}", " ".join(sentences), tiles)]
+    findings += [Text("\n".join(notes), "warning")] if notes else []
     values = result.eigenvalues[: result.rank]
     pictures = (
-        Picture(to_svg(spectrum(values, tolerance=result.tolerance)), f"{result.rank} eigenvalues over the largest."),
-        _png(correlations(correlation, names), f"Heat map of {len(names)} x {len(names)} correlations."),
+        svg(spectrum(values, tolerance=result.tolerance), f"{result.rank} eigenvalues over the largest."),
+        png(correlations(correlation, names), f"Heat map of {len(names)} x {len(names)} correlations."),
     )
-    headers = ("Eigenvector", "Eigenvalue", "Share", "Largest entries")
-    rows = tuple(
-        (Cell(str(k + 1)), Cell(number(values[k], 4), "number"), Cell(f"{100 * share:.2f} %", "number"),
-         Cell(_loadings(result.components[k], result.names)))
+    columns = {"Eigenvector": "plain", "Eigenvalue": "number", "Share": "number", "Largest entries": "plain"}
+    rows = [
+        (str(k + 1), number(values[k], 4), f"{100 * share:.2f} %", _loadings(result.components[k], result.names))
         for k, share in enumerate(result.explained_variance_ratio[:_SHOWN])
-    )  # fmt: skip
-    body: tuple[Block, ...] = (Gallery(pictures, size="large"), Table(headers, rows, "The leading eigenvectors."))
-    sections = (
-        Section("findings", "Findings", tuple(blocks)),
+    ]
+    body = (Gallery(pictures, size="large"), table(columns, rows, "The leading eigenvectors."))
+    shown = (
+        Section("findings", "Findings", tuple(findings)),
         Section("spectrum", "Spectrum and correlations", body, "Spectrum"),
     )
-    return Page(f"Covariance {name}", "Eigenvalues, rank and correlations", sections)
+    return Page(f"Covariance {name}", "Eigenvalues, rank and correlations", shown)
 
 
-def _summary(found: "Exploration") -> Section:
+def _findings(found: "Exploration") -> list[Block]:
     count = found.n_components
     tiles = [Tile("Components for 90 %", "more" if count is None else str(count), f"of {len(found.pca.names)}")]
     if found.intrinsic is not None:
@@ -97,50 +99,36 @@ def _summary(found: "Exploration") -> Section:
     sure = "as asked" if not found.clusters.criteria else "all criteria agree" if found.agree else "criteria disagree"
     tiles.append(Tile("Clusters", str(found.clusters.n_clusters), sure))
     if found.forest is not None:
-        score = found.forest.out_of_bag
-        chance = (
-            "0 is no better than the mean" if found.forest.classes is None else f"chance: {found.forest.chance:.3g}"
-        )
-        tiles.append(Tile(f"{_score(found)} for {found.target}", measured(score.value, score.error), chance))
+        score, name, chance = found.forest.out_of_bag, "Accuracy", f"chance: {found.forest.chance:.3g}"
+        if found.forest.classes is None:
+            name, chance = "R²", "0 is no better than the mean"
+        tiles.append(Tile(f"{name} for {found.target}", measured(score.value, score.error), chance))
     first, *others = found.sentences
     blocks: list[Block] = [Verdict("unknown", first, " ".join(others), tuple(tiles))]
-    if found.notes:
-        blocks.append(Text("\n".join(found.notes), "warning"))
-    return Section("findings", "Findings", tuple(blocks))
+    return [*blocks, *([Text("\n".join(found.notes), "warning")] if found.notes else [])]
 
 
-def _components(found: "Exploration") -> Section:
-    pca, table = found.pca, _is_table(found)
+def _components(found: "Exploration") -> list[Block]:
+    pca, is_table = found.pca, _is_table(found)
     ratio, error = pca.explained_variance_ratio, pca.ratio_error
     pictures = (
-        Picture(to_svg(scree(ratio, error)), f"Shares of the variance of {len(ratio)} components."),
-        _png(biplane(found.plane, with_arrows=table), "Rows in the plane of the first two components."),
+        svg(scree(ratio, error), f"Shares of the variance of {len(ratio)} components."),
+        png(biplane(found.plane, with_arrows=is_table), "Rows in the plane of the first two components."),
     )
-    arrows = " Arrows are columns: two in one direction belong to correlated columns." if table else ""
+    arrows = " Arrows are columns: two in one direction belong to correlated columns." if is_table else ""
     caption = f"Errors of the shares come from the bootstrap. The plane shows the central 99 % of the rows.{arrows}"
-    blocks: list[Block] = [Gallery(pictures, caption, size="large")]
-    if table:
-        blocks.append(_component_table(found))
-    else:
+    planes = Gallery(pictures, caption, size="large")
+    if not is_table:
         margin = float(np.sqrt(pca.explained_variance.sum() / len(pca.mean)))
         drawn = component_images(pca.mean, pca.components, ratio, found.event_shape, margin=margin)
         caption = "The mean and the leading components: teal cells rise together, orange ones fall."
-        blocks.append(_png(drawn, "Leading components as images.", caption, wide=True))
-    return Section("components", "Principal components", tuple(blocks), "Components")
-
-
-def _component_table(found: "Exploration") -> Table:
-    pca = found.pca
+        return [planes, png(drawn, "Leading components as images.", caption, wide=True)]
     rows = []
-    for k, (share, error) in enumerate(zip(pca.explained_variance_ratio, pca.ratio_error, strict=True)):
-        figures = (
-            Cell(f"{measured(100 * share, 100 * error)} %", "number"),
-            Cell(number(pca.explained_variance[k]), "number"),
-        )
-        rows.append((Cell(str(k + 1)), *figures, Cell(_loadings(pca.components[k], pca.names))))
-    return Table(
-        ("Component", "Share", "Variance", "Largest loadings"), tuple(rows[:_SHOWN]), "What the components are made of."
-    )
+    for k in range(min(_SHOWN, len(ratio))):
+        share, variance = f"{measured(100 * ratio[k], 100 * error[k])} %", number(pca.explained_variance[k])
+        rows.append((str(k + 1), share, variance, _loadings(pca.components[k], pca.names)))
+    columns = {"Component": "plain", "Share": "number", "Variance": "number", "Largest loadings": "plain"}
+    return [planes, table(columns, rows, "What the components are made of.")]
 
 
 def _loadings(component: np.ndarray, names: Sequence[str]) -> str:
@@ -149,45 +137,43 @@ def _loadings(component: np.ndarray, names: Sequence[str]) -> str:
     return ", ".join(f"{f'{component[j]:+.2f}'.replace('-', '−')} {names[j]}" for j in kept)
 
 
-def _dimension(found: "Exploration") -> Section | None:
+def _dimension(found: "Exploration") -> list[Block]:
     if found.bits is not None:
-        picture = Picture(to_svg(hamming(found.bits)), "Histogram of Hamming distances and the law fitted to it.")
+        picture = svg(hamming(found.bits), "Histogram of Hamming distances and the law fitted to it.")
         text = (
             "Two rows of D independent bits differ in r of them with a binomial probability; correlated bits behave "
             "like fewer. The dimension is the number of effective bits at small distance."
         )
     elif found.dimension is not None:
-        picture = Picture(to_svg(dimension(found.dimension, len(found.pca.names))), "Intrinsic dimension by distance.")
+        picture = svg(dimension(found.dimension, len(found.pca.names)), "Intrinsic dimension by distance.")
         text = (
             "Ratios of the distances to two neighbours tell how many directions the data fill, whatever their density. "
             "A dimension that falls with distance shows noise at small scales; in many dimensions it comes out too low."
         )
     else:
-        return None
-    return Section("dimension", "Intrinsic dimension", (Text(text), Gallery((picture,), size="large")), "Dimension")
+        return []
+    return [Text(text), Gallery((picture,), size="large")]
 
 
-def _clusters(found: "Exploration") -> Section:
-    clusters = found.clusters
-    pictures = [
-        _png(cluster_plane(found.plane, clusters.labels), f"{clusters.n_clusters} clusters in the leading plane.")
-    ]
+def _clusters(found: "Exploration") -> list[Block]:
+    clusters, merges = found.clusters, found.tree
+    alt = f"{clusters.n_clusters} clusters in the leading plane."
+    pictures = [png(cluster_plane(found.plane, clusters.labels), alt)]
     text = "K-means takes clusters to be round and equally wide."
     if len(clusters.criteria) > 1:
         text += _CRITERIA
         chart = criteria(clusters.criteria, clusters.preferred)
-        pictures.append(Picture(to_svg(chart), "Gap statistic and silhouette by number of clusters."))
-    n_clusters = int(found.tree.labels().max()) + 1
-    leaves = min(30, len(found.tree.centres))
-    chart = tree(found.tree.dendrogram(leaves), linkage=found.tree.linkage, n_clusters=n_clusters)
+        pictures.append(svg(chart, "Gap statistic and silhouette by number of clusters."))
+    n_clusters = int(merges.labels().max()) + 1
+    chart = tree(merges.dendrogram(min(30, len(merges.centres))), linkage=merges.linkage, n_clusters=n_clusters)
     caption = "The last merges; the dashed line leaves the number of clusters beside it."
-    drawn = Picture(to_svg(chart), f"Dendrogram of {found.tree.linkage} linkage.", caption, wide=True)
-    return Section("clusters", "Clusters", (Gallery(tuple(pictures), text, size="large"), drawn))
+    drawn = svg(chart, f"Dendrogram of {merges.linkage} linkage.", caption, wide=True)
+    return [Gallery(tuple(pictures), text, size="large"), drawn]
 
 
-def _forest(found: "Exploration") -> Section | None:
+def _forest(found: "Exploration") -> list[Block]:
     if found.forest is None:
-        return None
+        return []
     forest, score = found.forest, "R²" if found.forest.classes is None else "accuracy"
     matter = feature_importances(forest.permutation, forest.impurity, score=score)
     alike = tree_correlations(forest.correlation, forest.max_features)
@@ -199,17 +185,16 @@ def _forest(found: "Exploration") -> Section | None:
         "Fewer columns to choose from make a tree worse and, as a rule, two trees less alike, so that their average "
         "gains more: the error of the forest is ρ E + (1 − ρ) E/n, with E that of one tree and ρ the correlation."
     )
-    blocks = (
-        Picture(to_svg(matter), f"Importance of {len(forest.names)} columns.", text, wide=True),
-        Picture(to_svg(alike), "Correlation of trees and errors by features per question.", more, wide=True),
-    )
-    return Section("forest", f"Random forest for {found.target}", blocks, "Forest")
+    return [
+        svg(matter, f"Importance of {len(forest.names)} columns.", text, wide=True),
+        svg(alike, "Correlation of trees and errors by features per question.", more, wide=True),
+    ]
 
 
-def _picture(found: "Exploration") -> Section | None:
+def _picture(found: "Exploration") -> list[Block]:
     picture = found.picture
     if picture is None:
-        return None
+        return []
     labels, names = found.clusters.labels, [f"cluster {k + 1}" for k in range(found.clusters.n_clusters)]
     classes = None if found.forest is None else found.forest.classes
     if found.answers is not None and classes is not None and len(classes) <= _MOST_LABELS:
@@ -220,18 +205,18 @@ def _picture(found: "Exploration") -> Section | None:
         f"Colours: {by}. Neighbours mean something here; distances between groups, their sizes and the axes do not. "
         f"Trustworthiness of the first two components: {picture.pca_trustworthiness:.3f}."
     )
-    blocks = (Gallery((_png(drawn, f"t-SNE picture of {len(picture.rows):,} rows."),), caption, size="large"),)
-    return Section("tsne", "t-SNE", blocks)
-
-
-def _png(figure: Figure, alt: str, caption: str = "", *, wide: bool = False) -> Picture:
-    """Return a picture of many points or cells, which as SVG would weigh megabytes."""
-    return Picture(to_png(figure), alt, caption, media="png", wide=wide)
+    return [Gallery((png(drawn, f"t-SNE picture of {len(picture.rows):,} rows."),), caption, size="large")]
 
 
 def _is_table(found: "Exploration") -> bool:
     return len(found.event_shape) == 1
 
 
-def _score(found: "Exploration") -> str:
-    return "R²" if found.forest is not None and found.forest.classes is None else "Accuracy"
+_SECTIONS: "Sections[Exploration]" = (
+    ("findings", "Findings", "", _findings),
+    ("components", "Principal components", "Components", _components),
+    ("dimension", "Intrinsic dimension", "Dimension", _dimension),
+    ("clusters", "Clusters", "", _clusters),
+    ("forest", "Random forest for {0.target}", "Forest", _forest),
+    ("tsne", "t-SNE", "", _picture),
+)

@@ -10,13 +10,16 @@ never half of one.
 import base64
 import os
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, TypeVar
 
 from jinja2 import Environment, StrictUndefined
+from matplotlib.figure import Figure
 
 from reverie.core.errors import FolderError, InputError
+from reverie.plots.style import to_png, to_svg
 
 __all__ = [
     "Block",
@@ -32,8 +35,12 @@ __all__ = [
     "Text",
     "Tile",
     "Verdict",
+    "png",
     "render",
     "save",
+    "sections",
+    "svg",
+    "table",
 ]
 
 FOOTER = "One self-contained file: no scripts, and nothing is loaded from elsewhere."
@@ -175,7 +182,41 @@ class Page:
     subtitle: str = ""
     sections: tuple[Section, ...] = ()
     footer: str = FOOTER
-    meta: tuple[str, ...] = field(default=())
+    meta: tuple[str, ...] = ()
+
+
+T = TypeVar("T")
+Sections: TypeAlias = Sequence[tuple[str, str, str, Callable[[T], Sequence[Block]]]]
+
+
+def sections(rows: Sections[T], content: T) -> tuple[Section, ...]:
+    """Return the sections that have something to show.
+
+    Parameters
+    ----------
+    rows : Key, title, word in the table of contents, and a function that returns the blocks, or none; the title may
+        name attributes of the content, such as "Forest for {0.target}".
+    content : What these functions take.
+    """
+    made = [(key, title.format(content), tuple(blocks(content)), short) for key, title, short, blocks in rows]
+    return tuple(Section(*section) for section in made if section[2])
+
+
+def table(columns: Mapping[str, str], rows: Iterable[Sequence[str | Cell]], caption: str = "") -> Table:
+    """Return a table of texts; `columns` holds the tone of each column by its header, a `Cell` keeps its own."""
+    tones = columns.values()
+    cells = [[Cell(x, tone) if isinstance(x, str) else x for x, tone in zip(row, tones, strict=True)] for row in rows]
+    return Table(tuple(columns), tuple(tuple(row) for row in cells), caption)
+
+
+def svg(figure: Figure, alt: str, caption: str = "", *, wide: bool = False) -> Picture:
+    """Return a picture of lines, sharp at any size."""
+    return Picture(to_svg(figure), alt, caption, wide=wide)
+
+
+def png(figure: Figure, alt: str, caption: str = "", *, wide: bool = False) -> Picture:
+    """Return a picture of many points or cells, which as SVG would weigh megabytes."""
+    return Picture(to_png(figure), alt, caption, media="png", wide=wide)
 
 
 _TEMPLATE = Path(__file__).with_name("template.html")

@@ -4,51 +4,48 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from reverie.report.page import Block, Cell, Details, Reference, References, Section, Table, Text
+from reverie.report.page import Block, Details, Reference, References, Text, table
 from reverie.report.words import JsonObject, flattened
 
-__all__ = ["provenance_section", "read_bibtex", "references_section"]
+__all__ = ["origins", "read_bibtex", "references_of"]
 
 _MARKS = dict(zip("`'^~\"=.cvuH", "\u0300\u0301\u0302\u0303\u0308\u0304\u0307\u0327\u030c\u0306\u030b", strict=True))
 _ACCENT = re.compile(r"""\\([`'^~"=.])\s*\{?(\w)\}?|\\([cvuH])\s*\{(\w)\}""")
 _FIELD = re.compile(r"(\w+)\s*=\s*(?=[{\"\d])")
 
 
-def provenance_section(
-    *,
-    provenance: JsonObject | None = None,
-    config: JsonObject | None = None,
-    resolved: JsonObject | None = None,
-    environment: JsonObject | None = None,
-    command: str | None = None,
-) -> Section | None:
-    """Return the section on data, settings, versions and the command to run it again; None when nothing is known."""
-    blocks: list[Block] = []
-    if command:
-        blocks += [Text("To run this again:"), Text(command, "code")]
-    if provenance:
-        blocks.append(_pairs(provenance, "Data and samples"))
+def origins(
+    command: str | None,
+    data: JsonObject | None,
+    config: JsonObject | None,
+    resolved: JsonObject | None,
+    environment: JsonObject | None,
+) -> list[Block]:
+    """Return data, settings, versions and the command to run it again, as far as they are known."""
+    blocks: list[Block] = [Text("To run this again:"), Text(command, "code")] if command else []
+    columns = {"Entry": "plain", "Value": "code"}
+    if data:
+        blocks.append(table(columns, flattened(data), "Data and samples"))
     settings = ((config, "Configuration"), (resolved, "What options left open came to"))
     for values, summary in (*settings, (environment, "Software and machine")):
         if values:
-            blocks.append(Details(f"{summary} ({len(flattened(values))} entries)", (_pairs(values, ""),)))
-    return Section("provenance", "Where it came from", tuple(blocks), "Provenance") if blocks else None
+            rows = flattened(values)
+            blocks.append(Details(f"{summary} ({len(rows)} entries)", (table(columns, rows),)))
+    return blocks
 
 
-def references_section(references: Sequence[tuple[str, str]]) -> Section:
+def references_of(works: Sequence[tuple[str, str]] | None) -> list[Block]:
     """Return the works used, readable, with their BibTeX behind a summary line.
 
     Parameters
     ----------
-    references : pairs (key, text); a text that starts with @ is read as a BibTeX entry.
+    works : Pairs (key, text); a text that starts with @ is read as a BibTeX entry.
     """
-    entries = tuple(read_bibtex(key, text) if text.lstrip().startswith("@") else Reference(key, text)
-                    for key, text in references)  # fmt: skip
-    blocks: list[Block] = [References(entries)]
-    bibtex = "\n\n".join(text.strip() for _, text in references if text.lstrip().startswith("@"))
-    if bibtex:
-        blocks.append(Details("BibTeX", (Text(bibtex, "code"),)))
-    return Section("references", "Methods used, and whom to cite", tuple(blocks), "References")
+    if not works:
+        return []
+    entries = [read_bibtex(key, text) if text.lstrip().startswith("@") else Reference(key, text) for key, text in works]
+    bibtex = "\n\n".join(text.strip() for _, text in works if text.lstrip().startswith("@"))
+    return [References(tuple(entries)), *([Details("BibTeX", (Text(bibtex, "code"),))] if bibtex else [])]
 
 
 def read_bibtex(key: str, entry: str) -> Reference:
@@ -63,11 +60,6 @@ def read_bibtex(key: str, entry: str) -> Reference:
     where = ", ".join(filter(None, (place, numbers)))
     text = f"{authors}{year}. {fields['title']}." if authors else f"{fields['title']}{year}."
     return Reference(key, text + (f" {where}." if where else ""), _address(fields))
-
-
-def _pairs(values: JsonObject, caption: str) -> Table:
-    rows = tuple((Cell(name), Cell(text, "code")) for name, text in flattened(values))
-    return Table(("Entry", "Value"), rows, caption)
 
 
 def _address(fields: Mapping[str, str]) -> str:

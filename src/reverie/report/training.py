@@ -1,28 +1,33 @@
 """How training went: its health, losses and gradients, samples along the way, and how much the seed matters."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from reverie.core.statistics import ks_distance
-from reverie.plots.health import best_step, coverage, held_out_score
 from reverie.plots.images import image_rows
 from reverie.plots.snapshots import choose_pair, evolution, projections
-from reverie.plots.style import to_png, to_svg
-from reverie.plots.training import discriminator_outputs, gradient_norms, learning_curves, losses
-from reverie.report.page import Block, Cell, Details, Gallery, Picture, Section, Table, Text
+from reverie.plots.training import (
+    best_step,
+    coverage,
+    discriminator_outputs,
+    gradient_norms,
+    held_out_score,
+    learning_curves,
+    losses,
+)
+from reverie.report.page import Block, Details, Gallery, Text, png, svg, table
 from reverie.report.samples import Samples
 from reverie.report.words import JsonObject, measured, number
 
 __all__ = [
-    "alarms_of",
-    "health_section",
+    "game",
+    "gradients",
+    "health",
     "health_warning",
-    "replicas_section",
-    "snapshots_section",
-    "training_section",
+    "is_watched",
+    "samples_on_the_way",
+    "spread_of_replicas",
 ]
 
 _LEAD = (
@@ -63,194 +68,164 @@ _ENDINGS = {
 }
 
 
-def alarms_of(history: Sequence[JsonObject]) -> list[dict[str, Any]]:
+_LOSSES = "Loss of the discriminator and of the generator against the training step."
+_OUTPUTS = "Mean output of the discriminator for real and generated data by step."
+_COVERAGE = (
+    "Share of held-out events with a generated one nearer than their fifth nearest held-out one, over that of a "
+    "perfect generator, and of generated events so near to a held-out one, by step."
+)
+
+
+def _alarms(history: Sequence[JsonObject]) -> list[JsonObject]:
     """Return the alarms of a history in their order, each with kind, step, evidence and remedy."""
-    return [dict(alarm) for row in history for alarm in row.get("alarms", ())]
+    return [alarm for row in history for alarm in row.get("alarms", ())]
+
+
+def is_watched(history: Sequence[JsonObject]) -> bool:
+    """Return whether training was checked on held-out events, or raised an alarm."""
+    return any("score" in row or "held_out_loss" in row for row in history) or bool(_alarms(history))
 
 
 def health_warning(history: Sequence[JsonObject]) -> str:
     """Return a sentence for the head of the report when there were alarms, or ""."""
-    alarms = alarms_of(history)
+    alarms = _alarms(history)
     if not alarms:
         return ""
     named = ", ".join(dict.fromkeys(f"{alarm['kind']} (step {alarm['step']:,})" for alarm in alarms[-3:]))
     return f"Training raised {_counted(len(alarms), 'alarm')}: {named}. See “Health of training”."
 
 
-def health_section(history: Sequence[JsonObject], training: JsonObject | None = None) -> Section | None:
-    """Return the section on the health of training, or None when it was not watched.
+def health(history: Sequence[JsonObject], training: JsonObject | None = None) -> list[Block]:
+    """Return how healthy training was, or nothing when it was not watched.
 
     Parameters
     ----------
-    history : records; those of checks hold "score", any may hold "alarms".
-    training : how training ended: "step" and "ended_by".
+    history : Records; those of checks hold "score", any may hold "alarms".
+    training : How training ended: "step" and "ended_by", and whether steps were "compiled".
     """
-    checks = [row for row in history if "score" in row or "held_out_loss" in row]
-    alarms, n_checks = alarms_of(history), len(checks)
-    if not alarms and not n_checks:
-        return None
-    blocks: list[Block] = [Text(_summary(history, alarms, n_checks, training or {}))]
-    if alarms:
-        alarm_rows = [
-            (Cell(f"{alarm['step']:,}", "number"), Cell(str(alarm["kind"]), "bad"))
-            + (Cell(str(alarm["evidence"])), Cell(str(alarm["remedy"])))
-            for alarm in alarms
-        ]
-        blocks.append(Table(("Step", "Alarm", "Evidence", "What to do"), tuple(alarm_rows)))
-    drawn = (
-        (
-            held_out_score(history, alarms),
-            "Held-out score with error by training step, with the kept checkpoint marked.",
-        ),
-        (discriminator_outputs(history), "Mean output of the discriminator for real and generated data by step."),
-        (
-            coverage(history),
-            "Share of held-out events with a generated one nearer than their fifth nearest held-out one, over that of "
-            "a perfect generator, and of generated events so near to a held-out one, by step.",
-        ),
-        (losses(history), "Loss of the discriminator and of the generator against the training step."),
+    if not is_watched(history):
+        return []
+    checks, alarms, training = (
+        [r for r in history if "score" in r or "held_out_loss" in r],
+        _alarms(history),
+        training or {},
     )
-    pictures = tuple(Picture(to_svg(figure), alt) for figure, alt in drawn if figure is not None)
-    pictures += tuple(
-        Picture(to_svg(figure), f"{figure.axes[0].get_title()} by training step.")
-        for figure in learning_curves(history)
-    )
-    blocks += [Gallery(pictures, size="large")] if pictures else []
-    if n_checks:
-        last = checks[-1]
-        blocks.append(Text(_LEAD if "d_auc" in last else _LEAD_ALONE, "note"))
-        rows = [
-            (Cell(key, "code"), Cell(number(last[key]), "number"), Cell(text))
-            for key, text in _MEANINGS.items()
-            if key in last
-        ]
-        table = Table(("Quantity", "Value", "Meaning"), tuple(rows))
-        blocks.append(Details(f"What the last check measured (step {last['step']:,})", (table,)))
-    return Section("health", "Health of training", tuple(blocks), "Health")
-
-
-def _summary(
-    history: Sequence[JsonObject],
-    alarms: Sequence[JsonObject],
-    n_checks: int,
-    training: JsonObject,
-) -> str:
-    """Return how training ended, how many alarms there were, and which step the model is of."""
     sentences = []
     if reason := _ENDINGS.get(str(training.get("ended_by"))):
         sentences.append(f"Training ended at step {training['step']:,}: {reason}.")
     if training.get("compiled"):
         sentences.append(f"Steps were {training['compiled']}.")
     n_alarms = _counted(len(alarms), "alarm") if alarms else "No alarm"
-    sentences.append(f"{n_alarms} in {_counted(n_checks, 'check')} on held-out events.")
+    sentences.append(f"{n_alarms} in {_counted(len(checks), 'check')} on held-out events.")
     best = best_step(history)
     row = next((r for r in history if r.get("step") == best and "score" in r), None)
     if row is not None:
         level = f" (real against real: {number(row['score_real'])})" if "score_real" in row else ""
         score = measured(row["score"], row.get("score_error"))
         sentences.append(f"The model is that of step {best:,}, with a score of {score}{level}.")
-    return " ".join(sentences)
+    blocks: list[Block] = [Text(" ".join(sentences))]
+    if alarms:
+        columns = {"Step": "number", "Alarm": "bad", "Evidence": "plain", "What to do": "plain"}
+        rows = [(f"{a['step']:,}", str(a["kind"]), str(a["evidence"]), str(a["remedy"])) for a in alarms]
+        blocks.append(table(columns, rows))
+    score_alt = "Held-out score with error by training step, with the kept checkpoint marked."
+    drawn = (
+        (held_out_score(history, alarms), score_alt),
+        (discriminator_outputs(history), _OUTPUTS),
+        (coverage(history), _COVERAGE),
+        (losses(history), _LOSSES),
+        *((figure, f"{figure.axes[0].get_title()} by training step.") for figure in learning_curves(history)),
+    )
+    pictures = tuple(svg(figure, alt) for figure, alt in drawn if figure is not None)
+    blocks += [Gallery(pictures, size="large")] if pictures else []
+    if checks:
+        last = checks[-1]
+        rows = [(key, number(last[key]), text) for key, text in _MEANINGS.items() if key in last]
+        content = table({"Quantity": "code", "Value": "number", "Meaning": "plain"}, rows)
+        blocks.append(Text(_LEAD if "d_auc" in last else _LEAD_ALONE, "note"))
+        blocks.append(Details(f"What the last check measured (step {last['step']:,})", (content,)))
+    return blocks
 
 
 def _counted(n: int, word: str) -> str:
     return f"{n:,} {word}" + ("" if n == 1 else "s")
 
 
-def training_section(history: Sequence[JsonObject], *, is_watched: bool = False) -> Section | None:
-    """Return losses, discriminator outputs and gradient norms, or None when the history holds none of them.
+def gradients(history: Sequence[JsonObject]) -> list[Block]:
+    """Return the gradient norms, or nothing when the history holds none."""
+    figure = gradient_norms(history)
+    alt = "Gradient norms of both players against the training step."
+    return [] if figure is None else [Gallery((svg(figure, alt),), size="large")]
 
-    Parameters
-    ----------
-    history : records of the training.
-    is_watched : whether losses and outputs stand in the section on the health of training already.
-    """
-    norms = gradient_norms(history)
-    if is_watched:
-        return None if norms is None else Section("training", "Gradient norms", (_norms(norms),), "Gradients")
-    drawn = (
-        (losses(history), "Loss of the discriminator and of the generator against the training step."),
-        (discriminator_outputs(history), "Mean output of the discriminator for real and generated data by step."),
-    )
-    pictures = [Picture(to_svg(figure), alt) for figure, alt in drawn if figure is not None]
-    if not pictures and norms is None:
-        return None
+
+def game(history: Sequence[JsonObject]) -> list[Block]:
+    """Return losses, discriminator outputs and gradient norms, or nothing when the history holds none of them."""
+    drawn = ((losses(history), _LOSSES), (discriminator_outputs(history), _OUTPUTS))
+    pictures, of_norms = tuple(svg(figure, alt) for figure, alt in drawn if figure is not None), gradients(history)
+    if not pictures and not of_norms:
+        return []
     lead = (
         "The two players’ losses say little by themselves; the game is balanced when the discriminator answers 1/2 to "
         "real and generated data alike. Faint: single records. Bold: their running mean."
     )
-    blocks: list[Block] = [Text(lead), Gallery(tuple(pictures), size="large")]
-    if norms is not None:
-        blocks.append(Details("Gradient norms", (_norms(norms),)))
-    return Section("training", "How the game went", tuple(blocks), "Training")
+    return [
+        Text(lead),
+        Gallery(pictures, size="large"),
+        *([Details("Gradient norms", tuple(of_norms))] if of_norms else []),
+    ]
 
 
-def _norms(figure: Figure) -> Gallery:
-    picture = Picture(to_svg(figure), "Gradient norms of both players against the training step.")
-    return Gallery((picture,), size="large")
-
-
-def snapshots_section(samples: Samples, snapshots: Sequence[tuple[int, np.ndarray]]) -> Section:
-    """Return the samples at selected steps: rows of images, or projections and columns of a table."""
-    last = max(snapshots, key=lambda pair: pair[0])[1]
+def samples_on_the_way(samples: Samples, drawn: Sequence[tuple[int, np.ndarray]]) -> list[Block]:
+    """Return the samples `drawn` at selected steps: rows of images, or projections and columns of a table."""
     if samples.are_images:
-        figure = image_rows(snapshots, samples.real, kind=samples.kinds[0])
+        figure = image_rows(drawn, samples.real, kind=samples.kinds[0])
         alt = "One row of generated images per selected training step, real images in the last row."
-        blocks: list[Block] = [Picture(to_png(figure), alt, media="png", wide=True)]
-        return Section("snapshots", "Samples along the way", tuple(blocks), "Along the way")
-    real, labels = samples.real, {"names": samples.names, "units": samples.units, "kinds": samples.kinds}
+        return [png(figure, alt, wide=True)]
+    real, last = samples.real, max(drawn, key=lambda pair: pair[0])[1]
     i, j = choose_pair(real, last) if len(real) else (0, min(1, last.shape[1] - 1))
     lead = "Generated samples at selected training steps, in the two columns that still differ most at the end."
-    blocks = [Text(lead)]
+    blocks: list[Block] = [Text(lead)]
     if i != j and len(real) and samples.weights is None:
-        figure = projections(real, snapshots, columns=(i, j), **labels)
+        labels = {"names": samples.names, "units": samples.units, "kinds": samples.kinds}
+        figure = projections(real, drawn, columns=(i, j), **labels)
         alt = f"{samples.names[i]} against {samples.names[j]} at several training steps, real data last."
         caption = "Ink contours hold 39 % and 86 % of the real data; they are the same in every panel."
-        blocks.append(Picture(to_svg(figure), alt, caption, wide=True))
-    pictures = [_evolution(samples, snapshots, c) for c in dict.fromkeys((i, j))] if len(real) else []
-    blocks += [Gallery(tuple(pictures), size="large")] if pictures else []
-    return Section("snapshots", "Samples along the way", tuple(blocks), "Along the way")
+        blocks.append(svg(figure, alt, caption, wide=True))
+    pictures = []
+    for c in dict.fromkeys((i, j)) if len(real) else ():
+        name, values = samples.names[c], [(step, x[:, c]) for step, x in drawn]
+        figure = evolution(
+            real[:, c], values, name=name, unit=samples.units[c], kind=samples.kinds[c], weights=samples.weights
+        )
+        pictures.append(svg(figure, f"Histogram of {name} at several training steps, with the real data as points."))
+    return [*blocks, *([Gallery(tuple(pictures), size="large")] if pictures else [])]
 
 
-def _evolution(samples: Samples, snapshots: Sequence[tuple[int, np.ndarray]], j: int) -> Picture:
-    columns = [(step, x[:, j]) for step, x in snapshots]
-    name, unit, kind = samples.names[j], samples.units[j], samples.kinds[j]
-    figure = evolution(samples.real[:, j], columns, name=name, unit=unit, kind=kind, weights=samples.weights)
-    return Picture(to_svg(figure), f"Histogram of {name} at several training steps, with the real data as points.")
-
-
-_MOST_COLUMNS = 30
-
-
-def replicas_section(samples: Samples) -> Section | None:
-    """Return the table of the spread between replicas, or None when there are fewer than two."""
+def spread_of_replicas(samples: Samples) -> list[Block]:
+    """Return the table of the spread between replicas, or nothing when there are fewer than two."""
     if samples.replicas is None or len(samples.replicas) < 2:
-        return None
+        return []
     n_replicas, n = samples.replicas.shape[:2]
     text = (
         f"{n_replicas} independent games were played, with other weights, batches and noise. Below are mean ± standard "
         f"deviation over the replicas, from {n:,} samples of each; part of it is the noise of these samples. The same "
         "spread is hatched in the panels of the columns, from the lowest to the highest replica in each bin."
     )
-    headers = ("Column", "Mean, real", "Mean, replicas", "Sd, real", "Sd, replicas", "KS distance, replicas",
-               "worst replica")  # fmt: skip
-    rows = tuple(_row(samples, name, j) for j, name in enumerate(samples.rows_of_numbers))
-    blocks: list[Block] = [Text(text), Table(headers, rows)]
-    return Section("replicas", "How much the seed matters", tuple(blocks), "Replicas")
+    headers = ("Mean, real", "Mean, replicas", "Sd, real", "Sd, replicas", "KS distance, replicas", "worst replica")
+    of_real, of_replicas = samples.numbers(samples.real), [samples.numbers(x) for x in samples.replicas]
+    rows = []
+    for j, name in enumerate(samples.rows_of_numbers):
+        real, each = of_real[:, j], [x[:, j] for x in of_replicas]
+        means, spreads = _spread([x.mean() for x in each]), _spread([x.std() for x in each])
+        distances = [ks_distance(real, x) for x in each]
+        if len(real):
+            worst = int(np.argmax(distances))
+            of_distance = _spread(distances), f"{worst}: {number(distances[worst])}"
+            rows.append((name, number(real.mean()), means, number(real.std()), spreads, *of_distance))
+        else:
+            rows.append((name, "–", means, "–", spreads, "–", "–"))
+    return [Text(text), table({"Column": "plain"} | dict.fromkeys(headers, "number"), rows)]
 
 
-def _row(samples: Samples, name: str, j: int) -> tuple[Cell, ...]:
-    real, replicas = samples.numbers(samples.real)[:, j], [samples.numbers(x)[:, j] for x in samples.replicas]  # pyright: ignore
-    distances = np.array([ks_distance(real, x) for x in replicas])
-    texts = (
-        number(real.mean()) if len(real) else "–",
-        _spread([x.mean() for x in replicas]),
-        number(real.std()) if len(real) else "–",
-        _spread([x.std() for x in replicas]),
-        _spread(distances) if len(real) else "–",
-        f"{int(np.argmax(distances))}: {number(distances.max())}" if len(real) else "–",
-    )
-    return (Cell(name), *(Cell(text, "number") for text in texts))
-
-
-def _spread(values: np.ndarray | list[float]) -> str:
+def _spread(values: Sequence[float]) -> str:
     return measured(float(np.mean(values)), float(np.std(values, ddof=1)))

@@ -4,13 +4,23 @@ A score is kept small-is-good. A likelihood is shown the other way round, as log
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-from reverie.core.measured import Measured
-from reverie.plots.style import to_svg
 from reverie.plots.tuning import Trial, history, slice_of
-from reverie.report.page import Block, Cell, Details, Gallery, Page, Picture, Section, Table, Text, Tile, Verdict
-from reverie.report.provenance import references_section
+from reverie.report.page import (
+    Block,
+    Details,
+    Gallery,
+    Page,
+    Sections,
+    Table,
+    Text,
+    Tile,
+    Verdict,
+    sections,
+    svg,
+    table,
+)
+from reverie.report.provenance import references_of
 from reverie.report.words import JsonObject, measured, number, p_value
 
 __all__ = [
@@ -56,7 +66,7 @@ def options_text(trial: JsonObject) -> str:
     return ", ".join(f"{name} {option_text(value)}" for name, value in trial["options"].items())
 
 
-def option_text(value: Any) -> str:
+def option_text(value: object) -> str:
     """Return the value of an option as a reader wants it."""
     if isinstance(value, float):
         return f"{value:g}"
@@ -69,7 +79,7 @@ def as_text(content: JsonObject) -> str:
     """Return the best trials as a table, and the sentences, for a terminal."""
     trials = [trial for trial in content["trials"] if trial["state"] == "done"]
     trials.sort(key=lambda trial: (trial["value"], trial["number"]))
-    rows = [[str(t["number"]), measured(shown(t["value"], content["by"]), t["error"]), options_text(t)] for t in trials]
+    rows = [[str(t["number"]), _with_error(t, content["by"]), options_text(t)] for t in trials]
     lines = [["Trial", measure(content["by"]), "Options"], *rows[:_MOST_LINES]]
     widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:2]]
     table = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in lines]
@@ -79,12 +89,20 @@ def as_text(content: JsonObject) -> str:
 
 def sentences(content: JsonObject) -> list[str]:
     """Return what was found, how sure it is, and what became of the other trials."""
+    trials, n = content["trials"], f"{len(content['trials'])} trial{'s' * (len(content['trials']) != 1)}"
+    counts = {state: sum(trial["state"] == state for trial in trials) for state in _STATES}
+    others = ", ".join(f"{number} {_STATES[state]}" for state, number in counts.items() if number)
+    rest = [f"Of {n}, {others}."] if others else []
     if content["best"] is None:
-        return ["No trial has come to a finite score yet.", *_others(content["trials"])]
-    best = next(trial for trial in content["trials"] if trial["number"] == content["best"])
-    lines = [f"Best of {_counted(content['trials'])}: trial {best['number']} ({options_text(best)})."]
-    lines += _on_quotes(content)
-    return lines + _on_tuning(content) + _others(content["trials"])
+        return ["No trial has come to a finite score yet.", *rest]
+    best = next(trial for trial in trials if trial["number"] == content["best"])
+    lines = [f"Best of {n}: trial {best['number']} ({options_text(best)}).", *_on_quotes(content)]
+    if best["gain"] is not None:
+        gain = measured(*best["gain"])
+        lines.append(
+            f"On the events that chose it the gain read {gain}: biased upwards, since of many trials the luckiest wins."
+        )
+    return lines + rest
 
 
 def verdict(content: JsonObject) -> tuple[str, str]:
@@ -106,26 +124,23 @@ def verdict(content: JsonObject) -> tuple[str, str]:
 
 def _on_quotes(content: JsonObject) -> list[str]:
     """Return the sentences on what was trained anew and judged by events that no trial has seen."""
-    quoted = content["quoted"]
+    quoted, by = content["quoted"], content["by"]
     if quoted is None:
         return ["Its quote is still missing: the same command makes it."]
-    if quoted["n_diverged"]:
-        diverged = [f"{quoted['n_diverged']} of {quoted['repeats']} trainings anew diverged, of one or the other."]
-    else:
-        diverged = []
+    diverged = f"{quoted['n_diverged']} of {quoted['repeats']} trainings anew diverged, of one or the other."
+    lines = [diverged] if quoted["n_diverged"] else []
     if quoted["best"] is None:
-        return [*diverged, "Nothing can be quoted."]
+        return [*lines, "Nothing can be quoted."]
     times = "once" if quoted["repeats"] == 1 else f"{quoted['repeats']} times"
     seen = f"Trained anew {times} and judged by events that no trial has seen"
-    name = "log-likelihood" if content["by"] == "likelihood" else measure(content["by"])
-    unit = " nats per event" if content["by"] == "likelihood" else ""
-    best, default = (_quote_text(quoted[key], content["by"]) for key in ("best", "default"))
+    name, unit = ("log-likelihood", " nats per event") if by == "likelihood" else (measure(by), "")
+    best, default = (
+        number(shown(quoted[key]["value"], by)) if quoted[key]["error"] is None else _with_error(quoted[key], by)
+        for key in ("best", "default")
+    )
     if content["best"] == 0:
-        return [*diverged, f"{seen}, it has a {name} of {best}{unit}. Keep the default."]
-    return [*diverged, f"{seen}, it has a {name} of {best}{unit}; the default has {default}.", *_on_gain(quoted)]
-
-
-def _on_gain(quoted: JsonObject) -> list[str]:
+        return [*lines, f"{seen}, it has a {name} of {best}{unit}. Keep the default."]
+    lines.append(f"{seen}, it has a {name} of {best}{unit}; the default has {default}.")
     difference = quoted["difference"]
     p = p_value(difference["p_value"])
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
@@ -138,34 +153,7 @@ def _on_gain(quoted: JsonObject) -> list[str]:
         sentence += "" if tone == "better" else " Keep the default."
     if difference["from_training"] is None:
         sentence += " One training each: how much another seed would change is not known."
-    return [sentence]
-
-
-def _on_tuning(content: JsonObject) -> list[str]:
-    best = next(trial for trial in content["trials"] if trial["number"] == content["best"])
-    if best["gain"] is None:
-        return []
-    gain = measured(*best["gain"])
-    return [
-        f"On the events that chose it the gain read {gain}: biased upwards, since of many trials the luckiest wins."
-    ]
-
-
-def _others(trials: Sequence[JsonObject]) -> list[str]:
-    """Return what became of trials without a score."""
-    counts = {state: sum(trial["state"] == state for trial in trials) for state in _STATES}
-    others = [f"{n} {_STATES[state]}" for state, n in counts.items() if n]
-    return [f"Of {_counted(trials)}, {', '.join(others)}."] if others else []
-
-
-def _counted(trials: Sequence[Any]) -> str:
-    return f"{len(trials)} trial{'s' * (len(trials) != 1)}"
-
-
-def _quote_text(quote: JsonObject, by: str) -> str:
-    if quote["error"] is None:
-        return number(shown(quote["value"], by))
-    return str(Measured(shown(quote["value"], by), quote["error"])).replace("-", "−")
+    return [*lines, sentence]
 
 
 _MOST_ROWS = 15
@@ -191,14 +179,8 @@ def tuning_page(content: JsonObject, *, references: Sequence[tuple[str, str]] = 
     Parameters
     ----------
     content : Content of tune.json, and under "configuration" the text of best.yaml.
-    references : pairs (key, BibTeX entry).
+    references : Pairs (key, BibTeX entry).
     """
-    sections = [_verdict_section(content), _history_section(content)]
-    if content["best"] is not None:
-        sections.append(_slices_section(content))
-    sections.append(_settings_section(content))
-    if references:
-        sections.append(references_section(references))
     rows = content["rows"]
     meta = (
         f"judged by: {measure(content['by'])}",
@@ -206,37 +188,27 @@ def tuning_page(content: JsonObject, *, references: Sequence[tuple[str, str]] = 
         f"{content['max_steps']:,} steps a training",
     )
     title = f"Options of a {content['model']} for {content['data']}"
-    return Page(title, f"{len(content['trials'])} trials", tuple(sections), meta=meta)
+    made = sections(_SECTIONS, {**content, "references": references})
+    return Page(title, f"{len(content['trials'])} trials", made, meta=meta)
 
 
-def _verdict_section(content: JsonObject) -> Section:
-    tone, headline = verdict(content)
-    return Section("verdict", "Verdict", (Verdict(tone, headline, " ".join(sentences(content)), _tiles(content)),))
+def _verdict(content: JsonObject) -> list[Block]:
+    (tone, headline), quoted, tiles = verdict(content), content["quoted"], []
+    if quoted is not None and quoted["best"] is not None:
+        note = f"{quoted['repeats']} trainings, events that no trial has seen"
+        names = {"best": f"Trial {content['best']}"} if content["best"] else {"best": "The default"}
+        names |= {"default": "The default"} if content["best"] else {}
+        tiles = [Tile(label, _with_error(quoted[key], content["by"]), note) for key, label in names.items()]
+        if (difference := quoted["difference"]) is not None:
+            parts = f"± {difference['from_events']:.2g} from events"
+            if difference["from_training"] is not None:
+                parts += f", ± {difference['from_training']:.2g} from training to training"
+            tiles.append(Tile("Better by", measured(difference["gain"], difference["error"]), parts))
+    return [Verdict(tone, headline, " ".join(sentences(content)), tuple(tiles))]
 
 
-def _tiles(content: JsonObject) -> tuple[Tile, ...]:
-    quoted, by = content["quoted"], content["by"]
-    if quoted is None or quoted["best"] is None:
-        return ()
-    note = f"{quoted['repeats']} trainings, events that no trial has seen"
-    names = (
-        {"best": f"Trial {content['best']}", "default": "The default"} if content["best"] else {"best": "The default"}
-    )
-    tiles = [
-        Tile(label, measured(shown(quoted[key]["value"], by), quoted[key]["error"]), note)
-        for key, label in names.items()
-    ]
-    if quoted["difference"] is not None:
-        difference = quoted["difference"]
-        parts = f"± {difference['from_events']:.2g} from events"
-        if difference["from_training"] is not None:
-            parts += f", ± {difference['from_training']:.2g} from training to training"
-        tiles.append(Tile("Better by", measured(difference["gain"], difference["error"]), parts))
-    return tuple(tiles)
-
-
-def _history_section(content: JsonObject) -> Section:
-    chart = to_svg(history(_trials(content), y_label=measure(content["by"]), larger_is_better=_is_likelihood(content)))
+def _trials(content: JsonObject) -> list[Block]:
+    chart = history(_drawn(content), y_label=measure(content["by"]), larger_is_better=content["by"] == "likelihood")
     caption = (
         "Each trial, on the events that judge the trials; the line is the best so far, the square and the dashed line "
         "the default. Bars are standard errors of the difference from the default, event by event: the scatter that "
@@ -246,37 +218,32 @@ def _history_section(content: JsonObject) -> Section:
     alt = f"Chart of the scores of {len(content['trials'])} trials in their order."
     done = [trial for trial in content["trials"] if trial["state"] == "done"]
     done.sort(key=lambda trial: (trial["value"], trial["number"]))
-    others = [trial for trial in content["trials"] if trial["state"] != "done"]
-    blocks: list[Block] = [Picture(chart, alt, caption, wide=True), _table(done[:_MOST_ROWS], content)]
-    if len(done) + len(others) > min(len(done), _MOST_ROWS):
-        rest = [*done[_MOST_ROWS:], *others]
-        blocks.append(Details(f"The other {len(rest)} trials", (_table(rest, content),)))
-    return Section("trials", "The trials", tuple(blocks), "Trials")
+    rest = [*done[_MOST_ROWS:], *(trial for trial in content["trials"] if trial["state"] != "done")]
+    blocks: list[Block] = [svg(chart, alt, caption, wide=True), _table(done[:_MOST_ROWS], content)]
+    return [*blocks, *([Details(f"The other {len(rest)} trials", (_table(rest, content),))] if rest else [])]
 
 
-def _slices_section(content: JsonObject) -> Section:
-    trials, by = _trials(content), content["by"]
+def _options(content: JsonObject) -> list[Block]:
+    if content["best"] is None:
+        return []
+    drawn, look = (
+        _drawn(content),
+        {"y_label": measure(content["by"]), "larger_is_better": content["by"] == "likelihood"},
+    )
     pictures = []
     for name, scale in content["options"].items():
         values = {t["number"]: t["options"].get(name) for t in content["trials"] if t["number"]}
         values[0] = content["default"][name]
-        figure = slice_of(
-            trials,
-            {k: v if scale != "choice" else option_text(v) for k, v in values.items()},
-            name=name,
-            scale=scale,
-            y_label=measure(by),
-            larger_is_better=_is_likelihood(content),
-        )
-        pictures.append(Picture(to_svg(figure), f"Score against {name}."))
+        texts = {k: v if scale != "choice" else option_text(v) for k, v in values.items()}
+        pictures.append(svg(slice_of(drawn, texts, name=name, scale=scale, **look), f"Score against {name}."))
     caption = (
         "The score of each trial against one option, the others being what they were. Square: the default, where its "
         "value is one of these; dashed: its score. The ring is the winner."
     )
-    return Section("options", "Option by option", (Gallery(tuple(pictures), caption, "large"),), "Options")
+    return [Gallery(tuple(pictures), caption, "large")]
 
 
-def _settings_section(content: JsonObject) -> Section:
+def _method(content: JsonObject) -> list[Block]:
     of_score = _OF_LIKELIHOOD if content["by"] == "likelihood" else _OF_SAMPLES
     default = ", ".join(f"{name} {option_text(value)}" for name, value in content["default"].items())
     blocks: list[Block] = [
@@ -285,27 +252,27 @@ def _settings_section(content: JsonObject) -> Section:
     ]
     if "configuration" in content:
         blocks.append(Details("best.yaml", (Text(content["configuration"], "code"),)))
-    return Section("method", "How it was searched and judged", tuple(blocks), "Method")
+    return blocks
 
 
 def _table(trials: Sequence[JsonObject], content: JsonObject) -> Table:
-    names = list(content["options"])
-    headers = ("Trial", measure(content["by"]), "Better than the default by", *names, "Seconds")
-    rows = []
+    names, rows = list(content["options"]), []
     for trial in trials:
         options = content["default"] if trial["number"] == 0 else trial["options"]
-        score = score_text(trial, content["by"])
-        if trial["state"] == "done":
-            score = measured(shown(trial["value"], content["by"]), trial["error"])
-        cells = [Cell(option_text(options[name]) if name in options else "–", "number") for name in names]
-        label = f"{trial['number']} (default)" if trial["number"] == 0 else str(trial["number"])
+        is_done, label = trial["state"] == "done", f"{trial['number']} (default)" if trial["number"] == 0 else None
+        score = _with_error(trial, content["by"]) if is_done else score_text(trial, content["by"])
         gain = "–" if trial["gain"] is None else measured(*trial["gain"])
-        figures = (Cell(score, "number"), Cell(gain, "number"))
-        rows.append((Cell(label), *figures, *cells, Cell(option_text(trial["seconds"]), "number")))
-    return Table(headers, tuple(rows))
+        texts = (option_text(options[name]) if name in options else "–" for name in names)
+        rows.append((label or str(trial["number"]), score, gain, *texts, option_text(trial["seconds"])))
+    numbers = (measure(content["by"]), "Better than the default by", *names, "Seconds")
+    return table({"Trial": "plain"} | dict.fromkeys(numbers, "number"), rows)
 
 
-def _trials(content: JsonObject) -> list[Trial]:
+def _with_error(score: JsonObject, by: str) -> str:
+    return measured(shown(score["value"], by), score["error"])
+
+
+def _drawn(content: JsonObject) -> list[Trial]:
     """Return the trials as they are drawn, with the errors of their differences from the default where known."""
     drawn = []
     for trial in content["trials"]:
@@ -316,5 +283,10 @@ def _trials(content: JsonObject) -> list[Trial]:
     return drawn
 
 
-def _is_likelihood(content: JsonObject) -> bool:
-    return content["by"] == "likelihood"
+_SECTIONS: Sections[JsonObject] = (
+    ("verdict", "Verdict", "", _verdict),
+    ("trials", "The trials", "Trials", _trials),
+    ("options", "Option by option", "Options", _options),
+    ("method", "How it was searched and judged", "Method", _method),
+    ("references", "Methods used, and whom to cite", "References", lambda c: references_of(c["references"])),
+)

@@ -12,24 +12,27 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reverie.plots.regions import log_weights, observable_means, region_shares
-from reverie.plots.style import to_svg
-from reverie.plots.validation import auc, checks_in_noise_units, choose_checks, importances
-from reverie.report.page import Block, Cell, Details, Gallery, Picture, Section, Table, Text, Tile, Verdict
+from reverie.plots.validation import (
+    auc,
+    checks_in_noise_units,
+    choose_checks,
+    importances,
+    log_weights,
+    observable_means,
+    region_shares,
+)
+from reverie.report.page import Block, Cell, Details, Gallery, Text, Tile, Verdict, svg, table
 from reverie.report.words import count, events, measured, number, p_value
 
 if TYPE_CHECKING:
-    from reverie.validation.classifiers.regions import Located
     from reverie.validation.power.biases import Bias
     from reverie.validation.power.events_needed import EventsNeeded
     from reverie.validation.results.result import ValidationResult
     from reverie.validation.results.tests import ClassifierResult, TestResult
-    from reverie.validation.statistics.constraints import ConstraintResult
     from reverie.validation.statistics.memorisation import MemorisationResult
     from reverie.validation.statistics.observables import ObservableMeans
-    from reverie.validation.statistics.occupancy import Occupancy
 
-__all__ = ["copies_section", "tone", "validation_section", "verdict_section", "where_section"]
+__all__ = ["copies", "differences", "tests", "tone", "verdict"]
 
 _CLOSE_AUC = 0.60
 
@@ -39,7 +42,8 @@ _HEADLINES = {
     "bad": "Distinguishable from the real data",
     "unknown": "Not validated",
 }
-_HEADERS = ("Statistic", "Column", "Value", "Noise, 5–95 %", "Real vs real", "p", "p adjusted", "Distinguishes")
+_NUMBERS = ("Value", "Noise, 5–95 %", "Real vs real", "p", "p adjusted")
+_COLUMNS = {"Statistic": "plain", "Column": "plain"} | dict.fromkeys(_NUMBERS, "number") | {"Distinguishes": "plain"}
 _EXPLANATION = (
     "Each p-value is the fraction of random relabellings of real and generated events that give a statistic at least "
     "as large, (1 + k)/(B + 1); all tests see the same relabellings. Adjusted p-values account for the number of tests "
@@ -74,14 +78,14 @@ def tone(result: "ValidationResult | None") -> str:
     return "close" if result.auc is not None and result.auc.value <= _CLOSE_AUC else "bad"
 
 
-def verdict_section(result: "ValidationResult | None", *, unvalidated: str = "", warning: str = "") -> Section:
-    """Return the first section: the verdict in words and its headline numbers.
+def verdict(result: "ValidationResult | None", unvalidated: str = "", warning: str = "") -> list[Block]:
+    """Return the verdict in words and its headline numbers.
 
     Parameters
     ----------
     result : Result of the validation, or None.
-    unvalidated : why there is none.
-    warning : a sentence to stand below the verdict, such as on alarms in training.
+    unvalidated : Why there is none.
+    warning : A sentence to stand below the verdict, such as on alarms in training.
     """
     kind = tone(result)
     warned: list[Block] = [Text(warning, "warning")] if warning else []
@@ -89,16 +93,31 @@ def verdict_section(result: "ValidationResult | None", *, unvalidated: str = "",
         sentence = unvalidated or (
             "There is no validation result in this report. Run reverie validate before you trust the samples."
         )
-        return Section("verdict", "Verdict", (Verdict(kind, _HEADLINES[kind], sentence), *warned))
-    blocks: list[Block] = [Verdict(kind, _HEADLINES[kind], str(result.verdict), _tiles(result)), *warned]
-    if result.warnings:
-        blocks.append(Text("\n".join(result.warnings), "warning"))
-    blocks.append(Details("How the colour is chosen", (Text(_RULE, "note"),)))
-    return Section("verdict", "Verdict", tuple(blocks))
+        return [Verdict(kind, _HEADLINES[kind], sentence), *warned]
+    n_tests = len({check.name for check in result.checks}) + len(result.classifiers)
+    p = p_value(result.p_value, result.n_permutations)
+    tiles = [Tile("Global p-value", p, f"{n_tests} tests, one answer")]
+    if result.auc is not None:
+        value, reference = _areas(result.auc)
+        tiles.append(Tile("Classifier AUC, chance is 0.5", value, f"real vs real: {reference}"))
+        n, low, high = result.n_distinguish, events(result.n_distinguish_low), events(result.n_distinguish_high)
+        by = f"best of {result.n_distinguish_of} tests" if result.n_distinguish_of else "this classifier"
+        if n is not None and math.isinf(n):
+            tiles.append(Tile("Events needed to tell apart", f"> {low}", f"95 % lower limit, {by}"))
+        elif n is not None:
+            tiles.append(Tile("Events needed to tell apart", events(n), f"{low} to {high}, {by}"))
+    if "n_generated" in result.sizes and "n_real" in result.sizes:
+        note = f"with {count(result.sizes['n_real'])} real ones"
+        tiles.append(Tile("Generated events compared", count(result.sizes["n_generated"]), note))
+    blocks: list[Block] = [Verdict(kind, _HEADLINES[kind], str(result.verdict), tuple(tiles)), *warned]
+    blocks += [Text("\n".join(result.warnings), "warning")] if result.warnings else []
+    return [*blocks, Details("How the colour is chosen", (Text(_RULE, "note"),))]
 
 
-def validation_section(result: "ValidationResult") -> Section:
-    """Return the section with the charts, the table of all tests, and their meaning in small print."""
+def tests(result: "ValidationResult | None") -> list[Block]:
+    """Return the charts, the table of all tests, and their meaning in small print."""
+    if result is None:
+        return []
     blocks: list[Block] = [Text(_EXPLANATION)]
     chart = checks_in_noise_units(result.checks)
     if chart is not None:
@@ -108,220 +127,138 @@ def validation_section(result: "ValidationResult") -> Section:
             "Every statistic in units of its own noise: the grey band is what chance gives when real and generated "
             "events are relabelled at random. p-values are adjusted for the number of tests."
         )
-        blocks.append(Picture(to_svg(chart), alt, caption, wide=True))
-    blocks += _classifier_blocks(result.auc) + _reach_blocks(result)
-    blocks += [*_tables(result), Details("What each test sees", tuple(_meanings(result)))]
-    return Section("validation", "The tests, one by one", tuple(blocks), "Validation")
-
-
-def _tiles(result: "ValidationResult") -> tuple[Tile, ...]:
-    permutations = result.n_permutations
-    tests = len({check.name for check in result.checks}) + len(result.classifiers)
-    tiles = [Tile("Global p-value", p_value(result.p_value, permutations), f"{tests} tests, one answer")]
+        blocks.append(svg(chart, alt, caption, wide=True))
     if result.auc is not None:
-        value, reference = _areas(result.auc)
-        tiles.append(Tile("Classifier AUC, chance is 0.5", value, f"real vs real: {reference}"))
-        tiles += _events_tile(result)
-    if "n_generated" in result.sizes and "n_real" in result.sizes:
-        note = f"with {count(result.sizes['n_real'])} real ones"
-        tiles.append(Tile("Generated events compared", count(result.sizes["n_generated"]), note))
-    return tuple(tiles)
-
-
-def _events_tile(result: "ValidationResult") -> list[Tile]:
-    n, low, high = result.n_distinguish, result.n_distinguish_low, result.n_distinguish_high
-    if n is None:
-        return []
-    label = "Events needed to tell apart"
-    if math.isinf(n):
-        return [Tile(label, f"> {events(low)}", f"95 % lower limit, {_tests(result)}")]
-    return [Tile(label, events(n), f"{events(low)} to {events(high)}, {_tests(result)}")]
-
-
-def _tests(result: "ValidationResult") -> str:
-    return f"best of {result.n_distinguish_of} tests" if result.n_distinguish_of else "this classifier"
-
-
-def _reach_blocks(result: "ValidationResult") -> list[Block]:
-    """The events that the strongest tests need, and those at which biases equal the statistical error."""
-    rows = [_reach_row(f"seen by: {one.test}", one) for one in result.needs]
+        alt = f"Classifier area under the curve {_areas(result.auc)[0]}, chance is 0.5."
+        pictures, looked_at = [svg(auc(result.auc), alt)], dict(result.auc.importances or {})
+        caption = (
+            f"A classifier ({result.auc.learner}) is trained to tell generated from real events and judged on events "
+            "that it has not seen."
+        )
+        chart = importances(looked_at) if len(looked_at) > 1 else None
+        if chart is not None:
+            pictures.append(svg(chart, "Importance of each column to the classifier."))
+            caption += " The columns it relies on are the ones to look at first."
+        blocks.append(Gallery(tuple(pictures), caption, size="large"))
+    columns = {"What happens": "plain", "At N events": "number", "95 % limits": "number"}
+    needed = [_reach(f"seen by: {one.test}", one) for one in result.needs]
     ordered = sorted(result.biases, key=lambda one: (one.events is None, one.events or one.low))
-    biased = [_reach_row(f"{one.quantity} of {one.column} off by its error", one) for one in ordered]
-    if not rows and not biased:
-        return []
-    headers = ("What happens", "At N events", "95 % limits")
-    blocks: list[Block] = [Table(headers, (*rows, *biased[:_BIASES]), _REACH)]
+    biased = [_reach(f"{one.quantity} of {one.column} off by its error", one) for one in ordered]
+    if needed or biased:
+        blocks.append(table(columns, [*needed, *biased[:_BIASES]], _REACH))
     if len(biased) > _BIASES:
-        blocks.append(Details(f"All {len(biased)} means, widths and tails", (Table(headers, tuple(biased)),)))
-    return blocks
+        blocks.append(Details(f"All {len(biased)} means, widths and tails", (table(columns, biased),)))
+    shown = choose_checks(result.checks)
+    rows = [_row(check, result.n_permutations) for check in shown]
+    for one in result.classifiers:
+        value, reference = _areas(one)
+        figures = (value, "–", reference, p_value(one.p_value), "–")
+        rows.append((f"classifier AUC ({one.learner})", "all", *figures, _answer(one.p_value <= result.alpha)))
+    if len(shown) == len(result.checks):
+        blocks.append(table(_COLUMNS, rows, "Every test, with the same number for real against real beside it."))
+    else:
+        everything = table(_COLUMNS, [_row(check, result.n_permutations) for check in result.checks])
+        blocks.append(table(_COLUMNS, rows, f"The {len(shown)} of {len(result.checks)} tests that say most."))
+        blocks.append(Details(f"All {len(result.checks)} tests", (everything,)))
+    sentences = {check.name: check.description for check in result.checks}
+    sentences |= {f"classifier AUC ({one.learner})": one.description for one in result.classifiers}
+    meanings = [Text(f"{name}. {sentence}") for name, sentence in sentences.items() if sentence]
+    meanings += [Text(f"Seen here: {check.detail}.", "note") for check in result.checks if check.detail]
+    return [*blocks, Details("What each test sees", tuple(meanings))]
 
 
-def _reach_row(what: str, one: "EventsNeeded | Bias") -> tuple[Cell, ...]:
+def _reach(what: str, one: "EventsNeeded | Bias") -> tuple[str, str, str]:
     if one.events is None:
-        return (Cell(what), Cell("not known", "number"), Cell(f"> {events(one.low)}", "number"))
-    return (Cell(what), Cell(events(one.events), "number"), Cell(f"{events(one.low)} … {events(one.high)}", "number"))
+        return what, "not known", f"> {events(one.low)}"
+    return what, events(one.events), f"{events(one.low)} … {events(one.high)}"
 
 
 def _areas(classifier: "ClassifierResult") -> tuple[str, str]:
-    """AUC and its real-against-real twin, three decimals each; "–" where real against real was not asked for."""
+    """Return AUC and its real-against-real twin, three decimals each; "–" where that was not asked for."""
     pairs = (classifier.value, classifier.error), (classifier.real_vs_real, classifier.real_vs_real_error)
     value, reference = ("–" if math.isnan(a) else f"{a:.3f} ± {e:.3f}" for a, e in pairs)
     return value, reference
 
 
-def _classifier_blocks(classifier: "ClassifierResult | None") -> list[Block]:
-    if classifier is None:
-        return []
-    alt = f"Classifier area under the curve {_areas(classifier)[0]}, chance is 0.5."
-    pictures = [Picture(to_svg(auc(classifier)), alt)]
-    advice = ""
-    looked_at = dict(classifier.importances or {})
-    chart = importances(looked_at) if len(looked_at) > 1 else None
-    if chart is not None:
-        pictures.append(Picture(to_svg(chart), "Importance of each column to the classifier."))
-        advice = " The columns it relies on are the ones to look at first."
-    caption = (
-        f"A classifier ({classifier.learner}) is trained to tell generated from real events and judged on events that "
-        "it has not seen."
-    )
-    return [Gallery(tuple(pictures), caption + advice, size="large")]
-
-
-def _tables(result: "ValidationResult") -> list[Block]:
-    """The table of the checks; with many features the worst ones, and all of them behind a summary line."""
-    shown = choose_checks(result.checks)
-    rows = [_row(check, result.n_permutations) for check in shown]
-    rows += [_classifier_row(one, result.alpha) for one in result.classifiers]
-    caption = "Every test, with the same number for real against real beside it."
-    if len(shown) == len(result.checks):
-        return [Table(_HEADERS, tuple(rows), caption)]
-    caption = f"The {len(shown)} of {len(result.checks)} tests that say most."
-    everything = tuple(_row(check, result.n_permutations) for check in result.checks)
-    return [
-        Table(_HEADERS, tuple(rows), caption),
-        Details(f"All {len(result.checks)} tests", (Table(_HEADERS, everything),)),
-    ]
-
-
-def _row(check: "TestResult", n_permutations: int) -> tuple[Cell, ...]:
+def _row(check: "TestResult", n_permutations: int) -> tuple[str | Cell, ...]:
     band = f"{number(check.noise_low)} … {number(check.noise_high)}"
-    value = measured(check.value, check.error)
-    numbers = (value, band, number(check.real_vs_real), p_value(check.p_value, n_permutations))
-    adjusted = Cell(p_value(check.p_adjusted), "number")
-    cells = [Cell(text, "number") for text in numbers]
-    return (Cell(check.name), Cell(check.feature or "all"), *cells, adjusted, _answer(check.distinguishes))
-
-
-def _classifier_row(classifier: "ClassifierResult", alpha: float) -> tuple[Cell, ...]:
-    value, reference = _areas(classifier)
-    cells = [Cell(text, "number") for text in (value, "–", reference, p_value(classifier.p_value), "–")]
-    return (Cell(f"classifier AUC ({classifier.learner})"), Cell("all"), *cells, _answer(classifier.p_value <= alpha))
+    figures = (measured(check.value, check.error), band, number(check.real_vs_real))
+    of_p = (p_value(check.p_value, n_permutations), p_value(check.p_adjusted))
+    return (check.name, check.feature or "all", *figures, *of_p, _answer(check.distinguishes))
 
 
 def _answer(yes: object) -> Cell:
     return Cell("yes", "bad") if yes else Cell("no", "good")
 
 
-def _meanings(result: "ValidationResult") -> Sequence[Text]:
-    sentences = {check.name: check.description for check in result.checks}
-    sentences |= {f"classifier AUC ({one.learner})": one.description for one in result.classifiers}
-    details = [check.detail for check in result.checks if check.detail]
-    texts = [Text(f"{name}. {sentence}") for name, sentence in sentences.items() if sentence]
-    return [*texts, *(Text(f"Seen here: {detail}.", "note") for detail in details)]
-
-
-def where_section(result: "ValidationResult") -> Section | None:
-    """Return what is wrong and where, or None when there is nothing to show."""
+def differences(result: "ValidationResult | None") -> list[Block]:
+    """Return what is wrong and where, or nothing when there is nothing to show."""
+    if result is None:
+        return []
     blocks: list[Block] = []
     if result.findings:
-        rows = tuple((Cell(finding.kind), Cell(finding.sentence)) for finding in result.findings)
-        blocks.append(Table(("Kind", "What was seen"), rows, "What is wrong, the strongest kind first."))
+        rows = [(finding.kind, finding.sentence) for finding in result.findings]
+        columns = {"Kind": "plain", "What was seen": "plain"}
+        blocks.append(table(columns, rows, "What is wrong, the strongest kind first."))
     elif not result.distinguishes:
         blocks.append(Text("No test distinguishes the samples, so what follows shows fluctuations, no faults.", "note"))
-    blocks += _constraints(result.constraints) + _located(result.located)
-    blocks += _regions(result.regions) + _observables(result.observables)
-    return Section("where", "Where they differ", tuple(blocks), "Where") if len(blocks) > 1 else None
-
-
-def copies_section(result: "MemorisationResult | None") -> Section | None:
-    """Return whether training events were copied, with the closest pairs, or None without training events."""
-    if result is None:
-        return None
-    lines = str(result).splitlines()
-    blocks: list[Block] = [Text(lines[0], "warning" if result.memorised else "plain"), *map(Text, lines[1:])]
-    rows = tuple(
-        tuple(Cell(text, "number") for text in (count(pair.generated), count(pair.train), number(pair.distance)))
-        for pair in result.closest
-    )
-    headers = ("Generated event (row)", "Training event (row)", "Distance, units of the spread")
-    if rows:
-        blocks.append(Details("The closest pairs", (Table(headers, rows),)))
-    return Section("copies", "Copies of training events", tuple(blocks), "Copies")
-
-
-def _constraints(constraints: Sequence["ConstraintResult"]) -> list[Block]:
-    if not constraints:
-        return []
-    rows = []
-    for one in constraints:
-        broken = f"{one.fraction:.2%} ({one.low:.2%} … {one.high:.2%})"
-        real = f"{one.real_fraction:.2%} of {count(one.n_real)}"
-        cells = [Cell(text, "number") for text in (broken, real, p_value(one.p_value))]
-        rows.append((Cell(one.name), *cells, Cell("read off" if one.inferred else "given")))
-    headers = ("Constraint", "Generated events that break it", "Real events", "p", "Source")
-    return [Table(headers, tuple(rows), "Hard constraints, with 95 % intervals.")]
-
-
-def _located(located: "Located | None") -> list[Block]:
-    if located is None:
-        return []
-    alt = "Histogram of the logarithm of the calibrated weights of real and generated events."
-    blocks: list[Block] = [Picture(to_svg(log_weights(located)), alt, located.sentence, wide=True)]
-    rows = tuple(
-        (
-            Cell(" and ".join(str(condition) for condition in box.conditions)),
-            *(
-                Cell(text, "number")
-                for text in (
-                    f"{box.share_real:.2%}",
-                    f"{box.share_generated:.2%}",
-                    f"{box.z:+.1f}",
-                    p_value(box.p_adjusted),
-                )
-            ),
-        )
-        for box in located.boxes
-    )
-    if rows:
-        headers = ("Where", "Real", "Generated", "z", "p adjusted")
-        blocks.append(Table(headers, rows, "Ranges that the classifier found, counted on events that it had not seen."))
-    return blocks
-
-
-def _regions(occupancy: "Occupancy | None") -> list[Block]:
+    if result.constraints:
+        rows = []
+        for one in result.constraints:
+            broken = f"{one.fraction:.2%} ({one.low:.2%} … {one.high:.2%})"
+            real = f"{one.real_fraction:.2%} of {count(one.n_real)}"
+            rows.append((one.name, broken, real, p_value(one.p_value), "read off" if one.inferred else "given"))
+        columns = dict.fromkeys(("Generated events that break it", "Real events", "p"), "number")
+        columns = {"Constraint": "plain", **columns, "Source": "plain"}
+        blocks.append(table(columns, rows, "Hard constraints, with 95 % intervals."))
+    if result.located is not None:
+        alt = "Histogram of the logarithm of the calibrated weights of real and generated events."
+        blocks.append(svg(log_weights(result.located), alt, result.located.sentence, wide=True))
+        rows = []
+        for box in result.located.boxes:
+            shares = (f"{box.share_real:.2%}", f"{box.share_generated:.2%}", f"{box.z:+.1f}", p_value(box.p_adjusted))
+            rows.append((" and ".join(str(condition) for condition in box.conditions), *shares))
+        columns = {"Where": "plain"} | dict.fromkeys(("Real", "Generated", "z", "p adjusted"), "number")
+        caption = "Ranges that the classifier found, counted on events that it had not seen."
+        blocks += [table(columns, rows, caption)] if rows else []
+    occupancy = result.regions
     figure = None if occupancy is None else region_shares(occupancy)
-    if occupancy is None or figure is None:
-        return []
-    caption = (
-        f"Shares of events in the regions that differ most, of {len(occupancy.regions)} k-means regions. "
-        f"{occupancy.counted}; {len(occupancy.worst)} still do after correction. A mode of less than "
-        f"{occupancy.blind_below:.2%} of the events could be missing unseen."
-    )
-    alt = f"Shares of real and generated events by region; {len(occupancy.worst)} regions differ."
-    return [Picture(to_svg(figure), alt, caption, wide=True)]
+    if occupancy is not None and figure is not None:
+        caption = (
+            f"Shares of events in the regions that differ most, of {len(occupancy.regions)} k-means regions. "
+            f"{occupancy.counted}; {len(occupancy.worst)} still do after correction. A mode of less than "
+            f"{occupancy.blind_below:.2%} of the events could be missing unseen."
+        )
+        alt = f"Shares of real and generated events by region; {len(occupancy.worst)} regions differ."
+        blocks.append(svg(figure, alt, caption, wide=True))
+    blocks += _observables(result.observables)
+    return blocks if len(blocks) > 1 else []
 
 
-def _observables(observables: Sequence["ObservableMeans"]) -> list[Block]:
+def _observables(observables: "Sequence[ObservableMeans]") -> list[Block]:
     figure = observable_means(observables)
     if figure is None:
         return []
-    alt = f"Deviations of {len(observables)} observables in units of their errors."
-    headers = ("Observable", "Real", "Generated", "χ² / components", "Real vs real", "p adjusted")
     rows = []
     for one in observables:
         single = len(one.real) == 1
         real = measured(one.real[0], one.real_error[0]) if single else f"{len(one.real)} components"
         made = measured(one.generated[0], one.generated_error[0]) if single else "–"
-        texts = (real, made, f"{number(one.chi2)} / {one.dof}", number(one.real_vs_real), p_value(one.p_adjusted))
-        rows.append((Cell(one.name), *(Cell(text, "number") for text in texts)))
-    return [Picture(to_svg(figure), alt, wide=True), Table(headers, tuple(rows), "Means of the observables.")]
+        chi2 = (f"{number(one.chi2)} / {one.dof}", number(one.real_vs_real), p_value(one.p_adjusted))
+        rows.append((one.name, real, made, *chi2))
+    headers = ("Real", "Generated", "χ² / components", "Real vs real", "p adjusted")
+    columns = {"Observable": "plain"} | dict.fromkeys(headers, "number")
+    alt = f"Deviations of {len(observables)} observables in units of their errors."
+    return [svg(figure, alt, wide=True), table(columns, rows, "Means of the observables.")]
+
+
+def copies(result: "MemorisationResult | None") -> list[Block]:
+    """Return whether training events were copied, with the closest pairs, or nothing without training events."""
+    if result is None:
+        return []
+    lines = str(result).splitlines()
+    blocks: list[Block] = [Text(lines[0], "warning" if result.memorised else "plain"), *map(Text, lines[1:])]
+    rows = [(count(pair.generated), count(pair.train), number(pair.distance)) for pair in result.closest]
+    headers = ("Generated event (row)", "Training event (row)", "Distance, units of the spread")
+    closest = table(dict.fromkeys(headers, "number"), rows)
+    return [*blocks, *([Details("The closest pairs", (closest,))] if rows else [])]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 
-from reverie.plots.health import best_step, coverage, held_out_score
+from reverie.plots.training import best_step, coverage, held_out_score
 
 CHECKS = [
     {"step": 100 * k, "score": s, "score_error": 0.01, "coverage": 0.1 * k, "plausible": 0.9}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from reverie.core.measured import Measured
-from reverie.plots.regions import log_weights, observable_means, region_shares
+from reverie.plots.validation import log_weights, observable_means, region_shares
 from reverie.validation.classifiers.regions import Located
 from reverie.validation.statistics.observables import ObservableMeans
 from reverie.validation.statistics.occupancy import occupancy
