@@ -25,7 +25,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -47,7 +47,8 @@ __all__ = [
 
 _LARGEST = 2**63  # integers of torch and NumPy are below it in size
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -88,19 +89,19 @@ Share: TypeAlias = Annotated[float, Interval(0, 1, ends="left")]  # a part of al
 Level: TypeAlias = Annotated[float, Interval(0, 1, ends="neither")]  # a significance, a coverage, a quantile
 
 
-def checked(call: F) -> F:
+def checked(call: Callable[P, R]) -> Callable[P, R]:
     """Return `call` with its arguments checked against its annotations, see the module."""
     signature = inspect.signature(call)
 
     @functools.wraps(call)
-    def checked_call(*args: Any, **kwargs: Any) -> Any:
+    def checked_call(*args: P.args, **kwargs: P.kwargs) -> R:
         check_arguments(call, signature.bind(*args, **kwargs).arguments)
         return call(*args, **kwargs)
 
-    return checked_call  # pyright: ignore[reportReturnType]
+    return checked_call
 
 
-def check_arguments(call: Callable[..., Any], given: Mapping[str, Any], *, of: str = "") -> None:
+def check_arguments(call: Callable[..., object], given: Mapping[str, Any], *, of: str = "") -> None:
     """Raise `InputError` for the first of the arguments `given`, by name, that is not what `call` takes.
 
     Parameters

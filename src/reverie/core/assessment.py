@@ -6,7 +6,7 @@ Unlike validation, which sees samples only, this looks inside. A model returns a
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -79,12 +79,12 @@ class Assessment:
     def __getitem__(self, name: str) -> Quantity:
         return next(quantity for quantity in self.numbers if quantity.name == name)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a dictionary that `json` can write."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+    def from_json(cls, stored: Mapping[str, object]) -> Self:
         """Return what `to_json` described."""
         return msgspec.convert(stored, cls)
 

@@ -66,7 +66,8 @@ class UnknownNameError(InputError):
         self.what, self.name, self.known = what, name, tuple(known)
         close = nearest(str(name)[:200], self.known)
         hint = f"Did you mean {close!r}? " if close else ""
-        super().__init__(f"Unknown {what} {str(name)[:60]!r}. {hint}Known: {_shortened(self.known)}.")
+        names = ", ".join(self.known[:12]) + (f", ... ({len(self.known)} in all)" if len(self.known) > 12 else "")
+        super().__init__(f"Unknown {what} {str(name)[:60]!r}. {hint}Known: {names}.")
 
     def __reduce__(self):
         return type(self), (self.what, self.name, self.known)  # as it comes back from another process
@@ -128,8 +129,3 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     by_lower = {k.lower(): k for k in known}
     hits = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.5)
     return by_lower[hits[0]] if hits else None
-
-
-def _shortened(names: tuple[str, ...], most: int = 12) -> str:
-    shown = ", ".join(names[:most])
-    return f"{shown}, ... ({len(names)} in all)" if len(names) > most else shown

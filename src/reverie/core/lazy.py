@@ -14,13 +14,16 @@ import mmap
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from reverie.core.errors import InputError
 from reverie.core.shuffle import shuffled
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 __all__ = [
     "LARGE",
@@ -40,14 +43,23 @@ _BLOCK = 1 << 21  # numbers read at once
 _SCATTERED = 64  # rows gathered at once: each may bring in 64 KiB of pages, or 2 MiB where these are huge
 
 
-def is_large(values: Any) -> bool:
+def is_large(values: "np.ndarray | LazyTable") -> bool:
     """Tell whether a table is too large for copies of it: more than `LARGE` numbers, or REVERIE_LARGE."""
     return isinstance(values, LazyTable) or exceeds_memory(values.shape)
 
 
 def exceeds_memory(shape: Sequence[int]) -> bool:
     """Tell whether a table of this shape is large."""
-    return math.prod(shape) > _limit()
+    setting = os.environ.get("REVERIE_LARGE")
+    if setting is None:
+        return math.prod(shape) > LARGE
+    try:
+        limit = int(float(setting))
+    except (ValueError, OverflowError):
+        limit = 0
+    if limit < 1:
+        raise InputError(f"Expected a number of numbers in REVERIE_LARGE, got {setting!r}. Set it to 1e8, or unset it.")
+    return math.prod(shape) > limit
 
 
 def sample_size(n: int, event_shape: Sequence[int]) -> int:
@@ -60,7 +72,7 @@ def sample_rows(n: int, size: int, seed: int) -> np.ndarray:
     return np.sort(shuffled(np.arange(min(size, n)), n, seed))
 
 
-def row_blocks(values: Any) -> Iterator[np.ndarray]:
+def row_blocks(values: "np.ndarray | LazyTable") -> Iterator[np.ndarray]:
     """Yield the rows of an array or `LazyTable` in blocks, in their order."""
     size = max(1, _BLOCK // max(1, math.prod(values.shape[1:])))
     for start in range(0, len(values), size):
@@ -103,7 +115,7 @@ class Summary:
         return bool(self.n_nan.any() or self.n_infinite.any())
 
     @classmethod
-    def of(cls, values: Any) -> "Summary":
+    def of(cls, values: "np.ndarray | LazyTable") -> "Summary":
         """Return the summary of an array or `LazyTable` (n, *event), read block by block."""
         parts = [_summary(block) for block in row_blocks(values)]
         low, high, n_nan, n_infinite = zip(*parts, strict=True)
@@ -176,8 +188,10 @@ class LazyTable(NDArrayOperatorsMixin):
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, tuple) and key and isinstance(key[0], slice) and key[0] == slice(None) and len(self):
+            return np.concatenate([block[key] for block in row_blocks(self)])
         if isinstance(key, tuple) or key is None or key is Ellipsis:
-            return self._of_axes(key)
+            return np.asarray(self)[key]
         if isinstance(key, (int, np.integer)):
             return self._read(np.array([range(len(self))[int(key)]]))[0]
         if isinstance(key, slice):
@@ -193,11 +207,11 @@ class LazyTable(NDArrayOperatorsMixin):
         for block in row_blocks(self):
             yield from block
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001 - NumPy's protocol
+    def __array__(self, dtype: "DTypeLike | None" = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001 - NumPy's protocol
         whole = self._base if self._is_whole() else np.concatenate(list(row_blocks(self)) or [self[:0]])
         return np.array(whole, dtype=dtype) if copy else np.asarray(whole, dtype=dtype)
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **options: object) -> Any:
         arrays = [np.asarray(x) if isinstance(x, LazyTable) else x for x in inputs]
         return getattr(ufunc, method)(*arrays, **options)
 
@@ -207,7 +221,7 @@ class LazyTable(NDArrayOperatorsMixin):
             raise AttributeError(name)
         return getattr(np.asarray(self), name)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple:
         return LazyTable, (np.asarray(self),)
 
     def __repr__(self) -> str:
@@ -215,11 +229,6 @@ class LazyTable(NDArrayOperatorsMixin):
 
     def _is_whole(self) -> bool:
         return not len(self._excluded) and self._columns is None
-
-    def _of_axes(self, key: Any) -> Any:
-        if isinstance(key, tuple) and key and isinstance(key[0], slice) and key[0] == slice(None) and len(self):
-            return np.concatenate([block[key] for block in row_blocks(self)])
-        return np.asarray(self)[key]
 
     def _in_base(self, index: np.ndarray) -> np.ndarray:
         return index + np.searchsorted(self._before, index, side="right")
@@ -241,19 +250,6 @@ class LazyTable(NDArrayOperatorsMixin):
         return rows if self._columns is None else rows[:, self._columns]
 
 
-def _limit() -> int:
-    setting = os.environ.get("REVERIE_LARGE")
-    if setting is None:
-        return LARGE
-    try:
-        limit = int(float(setting))
-    except (ValueError, OverflowError):
-        limit = 0
-    if limit < 1:
-        raise InputError(f"Expected a number of numbers in REVERIE_LARGE, got {setting!r}. Set it to 1e8, or unset it.")
-    return limit
-
-
 def _summary(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     table = block if block.ndim == 2 else block.reshape(-1, 1)
     if block.dtype.kind == "f":
@@ -267,9 +263,9 @@ def _summary(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     return table.min(axis=0), table.max(axis=0), none, none
 
 
-def _give_back(values: Any) -> None:
+def _give_back(values: "np.ndarray | LazyTable") -> None:
     """Give the pages of a memory map back to the system, from where they are read again when they are needed."""
-    base = values._base if isinstance(values, LazyTable) else values
+    base: object = values._base if isinstance(values, LazyTable) else values
     while isinstance(base, np.ndarray):
         base = base.base
     base = base.obj if isinstance(base, memoryview) else base

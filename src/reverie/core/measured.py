@@ -60,7 +60,7 @@ def measured_mean(values: np.ndarray, weights: np.ndarray | None = None) -> Meas
     return Measured(mean, float(np.sqrt(n / (n - 1) * scatter)) / abs(w.sum()) if n > 1 else math.nan, n)
 
 
-def as_json(value: Any, *, without: tuple[str, ...] = ()) -> Any:
+def as_json(value: object, *, without: tuple[str, ...] = ()) -> Any:
     """Return `value` as dictionaries, lists and numbers that `json` can write; what is not finite becomes None.
 
     Parameters

@@ -8,7 +8,6 @@ choice depends on the processor and on sizes alone, so the same machine gives th
 import platform
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,25 +30,17 @@ def _by_onednn(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise.default(a, b.t(), bias, "none", [], "")
 
 
-def _shaped(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ARG001 - the signature of the operation
-    return a.new_empty(a.shape[0], b.shape[1])
-
-
 def _each_by_onednn(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack([_by_onednn(x, y, None) for x, y in zip(a.unbind(), b.unbind(), strict=True)])
-
-
-def _each_shaped(a: Tensor, b: Tensor) -> Tensor:
-    return a.new_empty(*a.shape[:2], b.shape[2])
 
 
 _LIBRARY = torch.library.Library("reverie", "FRAGMENT")  # a name of our own: the compiler has other plans for theirs
 _LIBRARY.define("product(Tensor a, Tensor b, Tensor? bias) -> Tensor")
 _LIBRARY.impl("product", _by_onednn, "CPU")
-_LIBRARY.impl("product", _shaped, "Meta")
+_LIBRARY.impl("product", lambda a, b, bias: a.new_empty(a.shape[0], b.shape[1]), "Meta")
 _LIBRARY.define("products(Tensor a, Tensor b) -> Tensor")
 _LIBRARY.impl("products", _each_by_onednn, "CPU")
-_LIBRARY.impl("products", _each_shaped, "Meta")
+_LIBRARY.impl("products", lambda a, b: a.new_empty(*a.shape[:2], b.shape[2]), "Meta")
 
 
 def with_fast_products(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
@@ -62,35 +53,29 @@ def with_fast_products(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
             many = node.target in (_BMM, _BADDBMM)
             first = (a.meta["val"][0], b.meta["val"][0]) if many else (a.meta["val"], b.meta["val"])
             if _is_faster(*first) and (many or not bias or bias[0].meta["val"].ndim == 1):
-                _replace(graph, node, a, b, bias)
+                _replace(graph.graph, node)
     graph.recompile()
     return graph
 
 
-def _replace(graph: torch.fx.GraphModule, node: Any, a: Any, b: Any, bias: Any) -> None:
-    with graph.graph.inserting_before(node):
-        a = _by_rows(graph, a)
+def _replace(graph: torch.fx.Graph, node: torch.fx.Node) -> None:
+    """Put oneDNN's product in place of one of PyTorch's."""
+    bias, (a, b) = node.args[:-2], node.args[-2:]
+    with graph.inserting_before(node):
+        value: Tensor = a.meta["val"]  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
+        if value.stride(-1) != 1:  # rows in pieces: oneDNN would copy them, the compiler writes them in one at once
+            a = graph.call_function(torch.ops.aten.contiguous.default, (a,))
+            a.meta["val"] = value.contiguous()
         if node.target in (_MM, _ADDMM):
-            added = bias[0] if bias else None
-            found = graph.graph.call_function(torch.ops.reverie.product.default, (a, b, added))
+            found = graph.call_function(torch.ops.reverie.product.default, (a, b, bias[0] if bias else None))
         else:
-            found = graph.graph.call_function(torch.ops.reverie.products.default, (a, b))
+            found = graph.call_function(torch.ops.reverie.products.default, (a, b))
             if bias:
                 found.meta.update(node.meta)
-                found = graph.graph.call_function(torch.ops.aten.add.Tensor, (found, bias[0]))
+                found = graph.call_function(torch.ops.aten.add.Tensor, (found, bias[0]))
     found.meta.update(node.meta)
     node.replace_all_uses_with(found)
-    graph.graph.erase_node(node)
-
-
-def _by_rows(graph: torch.fx.GraphModule, a: Any) -> Any:
-    """Return a node of `a` with its rows in one piece: oneDNN copies others, the compiler writes them so at once."""
-    value = a.meta["val"]
-    if value.stride(-1) == 1:
-        return a
-    copy = graph.graph.call_function(torch.ops.aten.clone.default, (a,), {"memory_format": torch.contiguous_format})
-    copy.meta["val"] = value.contiguous()
-    return copy
+    graph.erase_node(node)
 
 
 def _is_faster(a: Tensor, b: Tensor) -> bool:
@@ -102,13 +87,11 @@ def _is_faster(a: Tensor, b: Tensor) -> bool:
 @cache
 def _prefers_onednn() -> bool:
     """Whether this is a processor with AVX-512 that is not Intel's, with oneDNN at hand."""
-    there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return there and torch.backends.cpu.get_cpu_capability() == "AVX512" and "intel" not in _processor().lower()
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
+    has_onednn = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    if not has_onednn or torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    processor, cpuinfo = platform.processor() or "intel", Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         lines = cpuinfo.read_text(errors="replace").splitlines()
-        return next((line for line in lines if line.startswith("vendor_id")), "intel")
-    return platform.processor() or "intel"
+        processor = next((line for line in lines if line.startswith("vendor_id")), "intel")
+    return "intel" not in processor.lower()

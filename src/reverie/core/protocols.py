@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.types import Energy
+from reverie.core.types import Energy, Json
+from reverie.core.types import State as Resumable
 
 __all__ = ["AnyKernel", "ChainState", "Kernel", "Runtime", "Tabular", "Trainable", "Transform"]
 
@@ -32,11 +33,11 @@ class Trainable(Protocol):
         """
         ...
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> Resumable:
         """Return all that an exact resume needs: nested dicts and lists of tensors, numbers and strings."""
         ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Resumable) -> None:
         """Take up the state that `state_dict` returned."""
         ...
 
@@ -106,7 +107,7 @@ class Transform(Protocol):
 
     def log_det(self, x: Tensor) -> Tensor: ...
 
-    def to_json(self) -> dict[str, Any]: ...
+    def to_json(self) -> Json: ...
 
 
 @runtime_checkable

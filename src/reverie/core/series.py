@@ -77,12 +77,8 @@ def autocorrelation_time(x: np.ndarray) -> AutocorrelationTime:
 def mean_with_error(x: np.ndarray) -> Measured:
     """Return the mean of x (step,) or (chain, step) with its standard error sqrt(2 tau_int var / n).
 
-    `n` of the result is the number of independent measurements, n_eff rounded down, at least 1.
-
-    Raises
-    ------
-    InputError
-        As `autocorrelation_time`.
+    `n` of the result is the number of independent measurements, n_eff rounded down, at least 1. Raises as
+    `autocorrelation_time` does.
     """
     chains = _as_chains(x)
     time, variance = _analyse(chains)
@@ -98,12 +94,8 @@ def block_length(tau: AutocorrelationTime | float) -> int:
 def autocovariance(x: np.ndarray) -> np.ndarray:
     """Return Gamma(t), t = 0 ... step - 1, of x (step,) or of pooled chains (chain, step) about their common mean.
 
-    Gamma(t) is the mean over the step - t pairs of every chain, by fast Fourier transform in float64.
-
-    Raises
-    ------
-    InputError
-        As `autocorrelation_time`.
+    Gamma(t) is the mean over the step - t pairs of every chain, by fast Fourier transform in float64. Raises as
+    `autocorrelation_time` does.
     """
     from scipy import fft
 
@@ -134,20 +126,16 @@ def _analyse(chains: np.ndarray) -> tuple[AutocorrelationTime, float]:
         return AutocorrelationTime(0.5, 0.0, 0, n, float(n)), 0.0
     gamma = autocovariance(chains)[: chains.shape[1] // 2 + 1]
     tau = np.cumsum(gamma) / gamma[0] - 0.5
-    window = _window(tau, gamma / gamma[0], n)
-    variance = gamma[0] * (1 + 2 * tau[window] / n)
-    corrected = gamma[: window + 1] + 2 * tau[window] * gamma[0] / n
-    value = max(float(corrected.sum() / variance) - 0.5, 0.5 / math.log10(max(n, 10)))
-    error = value * math.sqrt(4 / n * max(window + 0.5 - value, 0.5))
-    return AutocorrelationTime(value, error, window, n, n / (2 * value)), float(variance)
-
-
-def _window(tau: np.ndarray, rho: np.ndarray, n: int) -> int:
-    """Return the first W = 1, 2, ... at which truncation costs less than noise, or the last."""
-    w = np.arange(1, len(tau))
+    # the first window W = 1, 2, ... at which truncation costs less than noise, or the last
+    w, rho = np.arange(1, len(tau)), gamma / gamma[0]
     correlated = tau[1:] > 0.5
     twice = 2 * np.where(correlated, tau[1:], 1.0)
     decay = _S / np.log((twice + 1) / (twice - 1))
     small = np.exp(-w / decay) < decay / np.sqrt(w * n)
     enough = np.where(correlated, small, np.abs(rho[1:]) < 3 / math.sqrt(n))
-    return int(w[enough][0]) if enough.any() else int(w[-1])
+    window = int(w[enough][0]) if enough.any() else int(w[-1])
+    variance = gamma[0] * (1 + 2 * tau[window] / n)
+    corrected = gamma[: window + 1] + 2 * tau[window] * gamma[0] / n
+    value = max(float(corrected.sum() / variance) - 0.5, 0.5 / math.log10(max(n, 10)))
+    error = value * math.sqrt(4 / n * max(window + 0.5 - value, 0.5))
+    return AutocorrelationTime(value, error, window, n, n / (2 * value)), float(variance)

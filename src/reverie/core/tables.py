@@ -335,7 +335,7 @@ def frame_library(data: object) -> str:
     return "pyarrow" if _is(data, "pyarrow", "Table") else ""
 
 
-def named_columns(data: object) -> Mapping[str, object] | None:
+def named_columns(data: object) -> Mapping[str, Any] | None:
     """Return the columns of a table by name, each as its container gives it; None for what has none."""
     if isinstance(data, Mapping):
         return data

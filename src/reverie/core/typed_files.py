@@ -24,6 +24,7 @@ from reverie.core.errors import InputError, ReverieError
 __all__ = ["checked", "digest_of_file", "read_array", "read_arrays", "read_json", "read_lines", "read_yaml", "rebuilt"]
 
 T = TypeVar("T")
+MakeError = Callable[[str], ReverieError]
 _WORDS = {"object": "named entries", "array": "a list", "str": "text", "int": "a whole number", "float": "a number",
           "bool": "true or false", "null": "null"}  # fmt: skip
 _MISFITS = (
@@ -38,7 +39,7 @@ _MISFITS = (
 )
 
 
-def read_json(path: str | Path, kind: Any, *, remedy: str, error: Callable[[str], ReverieError] = InputError) -> Any:
+def read_json(path: str | Path, kind: object, *, remedy: str, error: MakeError = InputError) -> Any:
     """Return the content of a JSON file as it stands, once it is checked to be of the type `kind`.
 
     Parameters
@@ -62,14 +63,14 @@ def read_json(path: str | Path, kind: Any, *, remedy: str, error: Callable[[str]
     return content
 
 
-def read_yaml(path: str | Path, kind: Any, *, remedy: str, error: Callable[[str], ReverieError] = InputError) -> Any:
+def read_yaml(path: str | Path, kind: object, *, remedy: str, error: MakeError = InputError) -> Any:
     """Return the content of a YAML file as it stands, once it is checked; arguments and errors as in `read_json`."""
     content = _parsed(path, yaml.safe_load, "YAML", remedy, error)
     checked(content, kind, path, remedy=remedy, error=error)
     return content
 
 
-def read_lines(path: str | Path, kind: Any, *, remedy: str) -> list[Any]:
+def read_lines(path: str | Path, kind: object, *, remedy: str) -> list[Any]:
     """Return the contents of a file of JSON lines, checked as in `read_json`; a last line cut short is left out.
 
     NaN and infinite numbers are let be: what is measured may not be finite.
@@ -89,13 +90,13 @@ def read_lines(path: str | Path, kind: Any, *, remedy: str) -> list[Any]:
 
 
 def checked(
-    content: Any,
+    content: object,
     kind: type[T] | Any,
     path: str | Path,
     *,
     remedy: str,
     where: str = "",
-    error: Callable[[str], ReverieError] = InputError,
+    error: MakeError = InputError,
 ) -> T:
     """Return `content`, read from `path`, as the type `kind`; raise as `read_json` does. `where` is a place in it."""
     try:
@@ -103,7 +104,17 @@ def checked(
     except msgspec.ValidationError as found:
         if isinstance(found.__cause__, ReverieError):  # what the type itself asks of its fields
             raise error(f"{str(found.__cause__).rstrip('.')}. That is in {str(path)!r}.") from None
-        raise error(f"{_sentence(str(found), path, where)} {remedy}") from None
+        # a message of msgspec, such as "Expected `int`, got `str` - at `$.a`", as a sentence in our words
+        said, _, place = str(found).partition(" - at ")
+        field = place.strip("`").removeprefix("$").removeprefix(".").replace("`", "")
+        inside = f"{f' at {field}' if field else ''} in {f'{where} of ' if where else ''}{str(path)!r}"
+        sentence = f"{said.replace('`', '').rstrip('.')}{inside}, got something else."
+        if missing := re.fullmatch(r"Object missing required field `(.+)`", said):
+            sentence = f"Expected the entry {missing[1]!r}{inside}, got none."
+        elif kinds := re.fullmatch(r"Expected `(.+)`, got `(.+)`", said):
+            wanted = " or ".join(_WORDS.get(word.strip(), word.strip()) for word in kinds[1].split("|"))
+            sentence = f"Expected {wanted}{inside}, got {_WORDS.get(kinds[2], kinds[2])}."
+        raise error(f"{sentence} {remedy}") from None
     except (OverflowError, RecursionError):
         raise error(f"Expected numbers of usual size in {str(path)!r}, got others. {remedy}") from None
 
@@ -154,7 +165,7 @@ def read_arrays(path: str | Path, names: Iterable[str], *, remedy: str) -> dict[
 
 
 @contextmanager
-def rebuilt(what: str, place: str | Path, *, remedy: str, error: Callable[[str], ReverieError]) -> Iterator[None]:
+def rebuilt(what: str, place: str | Path, *, remedy: str, error: MakeError) -> Iterator[None]:
     """Turn what goes wrong while an object is rebuilt from files into one sentence; errors of reverie pass.
 
     Parameters
@@ -179,9 +190,7 @@ def digest_of_file(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _parsed(
-    path: str | Path, parse: Callable[[str], Any], form: str, remedy: str, error: Callable[[str], ReverieError]
-) -> Any:
+def _parsed(path: str | Path, parse: Callable[[str], T], form: str, remedy: str, error: MakeError) -> T:
     try:
         return parse(Path(path).read_text(encoding="utf-8"))
     except OSError as found:
@@ -189,22 +198,6 @@ def _parsed(
     except (ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as found:
         said = "nesting that is too deep" if isinstance(found, RecursionError) else " ".join(str(found).split())
         raise error(f"Expected {form} in {str(path)!r}, got: {said[:200].rstrip('.')}. {remedy}") from None
-
-
-def _sentence(message: str, path: str | Path, where: str) -> str:
-    """Return a message of msgspec, such as "Expected `int`, got `str` - at `$.a`", as a sentence in our words."""
-    said, _, place = message.partition(" - at ")
-    field = place.strip("`").removeprefix("$").removeprefix(".").replace("`", "")
-    at = f" at {field}" if field else ""
-    inside = f"in {where} of {str(path)!r}" if where else f"in {str(path)!r}"
-    missing = re.fullmatch(r"Object missing required field `(.+)`", said)
-    if missing:
-        return f"Expected the entry {missing[1]!r}{at} {inside}, got none."
-    kinds = re.fullmatch(r"Expected `(.+)`, got `(.+)`", said)
-    if kinds:
-        wanted = " or ".join(_WORDS.get(word.strip(), word.strip()) for word in kinds[1].split("|"))
-        return f"Expected {wanted}{at} {inside}, got {_WORDS.get(kinds[2], kinds[2])}."
-    return f"{said.replace('`', '').rstrip('.')}{at} {inside}, got something else."
 
 
 @contextmanager

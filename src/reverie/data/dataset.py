@@ -84,9 +84,9 @@ class Dataset:
             names = values.schema.names if names is None else names
             values = values.values
         raw = to_raw(values)
-        array = raw.values
+        array: Any = raw.values
         if is_large(array) and not isinstance(array, LazyTable):
-            array: Any = LazyTable(_read_only(array))
+            array = LazyTable(_read_only(array))
         if schema is None:
             names = raw.names if names is None else names
             schema = infer_schema(array, names, units, kind, dtypes=raw.dtypes, labels=raw.labels)
@@ -154,7 +154,7 @@ class Dataset:
         if wanted == self.names:
             return self
         index = [self.schema.index(name) for name in wanted]
-        values: Any = self.values
+        values: np.ndarray | LazyTable = self.values
         values = values.select(index) if isinstance(values, LazyTable) else values[:, index]
         return type(self)(values, weights=self.weights, provenance=self.provenance, schema=schema)
 
@@ -363,7 +363,7 @@ def describe(dataset: Dataset) -> str:
 _MARKS = ("min", "median", "max", "missing")
 
 
-def _read_only(array: Any) -> Any:
+def _read_only(array: np.ndarray) -> np.ndarray:
     if isinstance(array, LazyTable):
         return array
     view = array.view()

@@ -210,7 +210,7 @@ def infer_event(values: np.ndarray, ends: Ends | None = None) -> Properties:
     if low == -1 and high == 1 and bool((np.abs(part) == 1).all()):
         return _SPIN
     whole = values.dtype.kind in "iu" or _is_whole(part)
-    limits = _whole_limits(values.dtype, low, high) if whole else _float_limits(low, high)
+    limits = _range_of_pixels(values.dtype, low, high, whole=whole)
     if limits is not None:
         return {"kind": "pixel", "lower": limits[0], "upper": limits[1], "integral": whole}
     if whole:
@@ -340,7 +340,13 @@ def _lowest(x: np.ndarray, k: int) -> np.ndarray:
     return np.sort(np.partition(x, k)[:k]).astype(np.float64)
 
 
-def _whole_limits(dtype: np.dtype, low: float, high: float) -> Ends | None:
+def _range_of_pixels(dtype: np.dtype, low: float, high: float, *, whole: bool) -> Ends | None:
+    if not whole:
+        if 0 <= low <= 0.05 and 0.95 <= high <= 1:
+            return 0.0, 1.0
+        if low >= -1 and high <= 1 and (low == -1 or high == 1):
+            return -1.0, 1.0
+        return (0.0, 255.0) if low >= 0 and 200 < high <= 255 else None
     if low < 0 or low == high:
         return (0.0, 255.0) if dtype == np.uint8 else None
     if high <= 1:
@@ -348,11 +354,3 @@ def _whole_limits(dtype: np.dtype, low: float, high: float) -> Ends | None:
     if high <= 16 and (dtype == np.uint8 or high >= 8):
         return 0.0, 16.0
     return (0.0, 255.0) if dtype == np.uint8 or 200 <= high <= 255 else None
-
-
-def _float_limits(low: float, high: float) -> Ends | None:
-    if 0 <= low <= 0.05 and 0.95 <= high <= 1:
-        return 0.0, 1.0
-    if low >= -1 and high <= 1 and (low == -1 or high == 1):
-        return -1.0, 1.0
-    return (0.0, 255.0) if low >= 0 and 200 < high <= 255 else None

@@ -177,7 +177,7 @@ class _OfColumns:
         return self.function(*values)
 
 
-Spec = str | Observable | Function
+Spec = str | Observable | Callable[..., object]
 
 
 def resolve_observables(specs: Spec | Sequence[Spec], schema: Schema) -> tuple[Observable, ...]:
@@ -210,7 +210,7 @@ def resolve_observables(specs: Spec | Sequence[Spec], schema: Schema) -> tuple[O
             name, number = str(getattr(spec, "__name__", type(spec).__name__)), 2
             while name in observables:  # two lambdas are two observables
                 name, number = f"{name.rsplit(' ', 1)[0]} {number}", number + 1
-            one = Observable(name, spec)
+            one = Observable(name, spec)  # pyright: ignore[reportArgumentType] - `check_observable` tries it
         else:
             raise InputError(
                 f"Expected an observable as a name or a torch function of events, got {type(spec).__name__}. "

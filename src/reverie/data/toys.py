@@ -103,14 +103,7 @@ def swiss_roll(n: int, random_state: "RandomState" = None) -> np.ndarray:
     return (spiral + SWISS_ROLL_NOISE_SD * generator.standard_normal((n, 2))) / SWISS_ROLL_SCALE
 
 
-TOYS = {
-    "ring": ring,
-    "grid": grid,
-    "broad_ring": broad_ring,
-    "broad_grid": broad_grid,
-    "shifted_grid": shifted_grid,
-    "swiss_roll": swiss_roll,
-}
+TOYS = {draw.__name__: draw for draw in (ring, grid, broad_ring, broad_grid, shifted_grid, swiss_roll)}
 
 
 def _mixture(n: int, centres: np.ndarray, sd: float, random_state: "RandomState") -> np.ndarray:

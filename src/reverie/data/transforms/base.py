@@ -376,7 +376,7 @@ def transform_from_json(record: Mapping[str, Any]) -> InvertibleTransform:
     return made(**config)._restore(state)
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(value: object) -> object:
     if isinstance(value, Mapping):
         if "transform" in value:
             return transform_from_json(value)
@@ -388,5 +388,5 @@ def _decoded(value: Any) -> Any:
     return value
 
 
-def _as_tuple(value: Any) -> Any:
+def _as_tuple(value: object) -> object:
     return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value
