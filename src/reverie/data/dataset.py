@@ -102,7 +102,7 @@ class Dataset:
             weights, schema = np.asarray(array[:, j]), schema.select(others)
             rest = [k for k in range(array.shape[1]) if k != j]
             array = array.select(rest) if isinstance(array, LazyTable) else np.delete(array, j, axis=1)
-        object.__setattr__(self, "values", _read_only(array))
+        object.__setattr__(self, "values", array if isinstance(array, LazyTable) else _read_only(array))
         object.__setattr__(self, "schema", schema)
         w = check_weights(weights, len(array), positive_sum=False)
         object.__setattr__(self, "weights", None if w is None else _read_only(w))
@@ -364,8 +364,6 @@ _MARKS = ("min", "median", "max", "missing")
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
-    if isinstance(array, LazyTable):
-        return array
     view = array.view()
     view.flags.writeable = False
     return view
