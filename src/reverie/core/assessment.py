@@ -11,9 +11,9 @@ from typing import Self
 import msgspec
 import numpy as np
 
-from reverie.core.measured import Measured
+from reverie.core.measured import Measured, measured_mean
 
-__all__ = ["Assessment", "Curves", "LatentView", "Quantity"]
+__all__ = ["Assessment", "Curves", "LatentView", "LogLikelihood", "Quantity"]
 
 
 @dataclass(frozen=True)
@@ -125,3 +125,34 @@ class LatentView:
         whole = {"n_latent": int(stored["n_latent"]), "is_prior": bool(stored["is_prior"])}
         names = ("dimensions", "values", "traversals", "manifold", "codes")
         return cls(**{name: stored[name] for name in names}, **whole)
+
+
+@dataclass(frozen=True, eq=False)
+class LogLikelihood:
+    """Log-likelihood of events, in nats.
+
+    Parameters
+    ----------
+    values : (n,) log p of each event, float64.
+    common_error : standard error that all values share, such as that of log Z; 0 where log p is exact.
+    weights : (n,) event weights, or None.
+    """
+
+    values: np.ndarray
+    common_error: float = 0.0
+    weights: np.ndarray | None = None
+
+    @property
+    def mean(self) -> Measured:
+        """Mean per event; its error joins the scatter over events and the common error."""
+        mean = measured_mean(self.values, self.weights)
+        return Measured(mean.value, float(np.hypot(mean.error, self.common_error)), mean.n)
+
+    @property
+    def scatter(self) -> float:
+        """Standard error of the mean from the scatter over events alone; nan for one event."""
+        return measured_mean(self.values, self.weights).error
+
+    def __str__(self) -> str:
+        common = f", of which ± {self.common_error:.2g} common to all" if self.common_error > 0 else ""
+        return f"{self.mean} nats per event{common}"

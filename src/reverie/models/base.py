@@ -16,13 +16,10 @@ y = f(x) with density q(y); in original units
 so likelihoods of models with different preprocessing can be compared. Columns of whole numbers or categories
 contribute log-probabilities. Where q is known up to a constant (log Z) or by an estimate of its own, the error of that
 is told apart from the scatter over events: it is common to all of them and does not shrink with their number.
-
-There is no third level: estimators are children of one of these two.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -33,30 +30,27 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from reverie.compile.step import outcome
-from reverie.core.arguments import check_arguments, checked
-from reverie.core.assessment import Assessment, LatentView, Quantity
-from reverie.core.checks import check_choice, check_finite, check_positive, check_table
+from reverie.core.arguments import Count, Whole, check_arguments, checked
+from reverie.core.assessment import Assessment, LatentView, LogLikelihood, Quantity
+from reverie.core.checks import check_finite, check_table
 from reverie.core.errors import InputError, InputTypeError
-from reverie.core.measured import Measured, measured_mean
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_generator, as_seed, child_generator, child_seed
-from reverie.core.tables import Raw, to_raw
+from reverie.core.tables import Raw, check_weights, to_raw
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset, check_trainable
 from reverie.data.lazy import is_lazy, lazily
-from reverie.models.conditions import Conditions, DrawnConditions
+from reverie.models.conditions import Conditions
 from reverie.models.files import save_model
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.options import SharedOptions
 from reverie.models.preprocessing import (
     Preprocessing,
-    as_dataset,
     container_of,
     fitted_on,
     fitted_preprocessing,
 )
 from reverie.models.training_run import TrainingOptions, TrainingRun, TrainStep
-from reverie.models.weights import event_weights
 from reverie.training.callbacks import Callback
 from reverie.training.loop import Record
 from reverie.training.threads import resolved_device, suggested_threads, thread_limit
@@ -157,22 +151,16 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, callbacks: Sequence[Callback] = ()) -> Self:
         """Train on `X`, given `y` if the model takes conditions, and forget what was learnt before.
 
+        Data that cannot be trained on raise `InputError`, which names the column; a training that diverges and cannot
+        be rolled back raises `TrainingError`.
+
         Parameters
         ----------
         X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset.
         y : conditions, one or several columns (n_samples,) or (n_samples, k); None learns p(x). Ignored by models that
             take none, as scikit-learn wants it.
-        sample_weight : (n_samples,) event weights with a positive sum; those of a Dataset are used without being
-            named.
-        callbacks : objects with the hooks of `reverie.training.Callback`, called at every record and check and at the
-            end.
-
-        Raises
-        ------
-        InputError
-            For data that cannot be trained on; the message names the column.
-        TrainingError
-            When training diverges and cannot be rolled back.
+        sample_weight : (n_samples,) event weights with a positive sum; those of a Dataset are used without being named.
+        callbacks : objects with the hooks of `reverie.training.Callback`, called at records, checks and the end.
         """
         y = y if self.takes_conditions else None
         for _ in self.iter_fit(X, y, sample_weight=sample_weight, callbacks=callbacks):
@@ -206,22 +194,30 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         Record
             Step, seconds, mean scalars, alarms; between two records `training_state` may be saved.
         """
-        self._check_common()
+        given = self.get_params(deep=False)
+        check_arguments(type(self), given, of=type(self).__name__)
         self._check_configuration()
         if runtime is not None and not self.trains_on_several:
             raise InputError(
                 f"Expected a model that {runtime.world_size} processes can train, got {type(self).__name__}, whose "
                 "chains belong to one. Train a GAN, VAE, Autoencoder or Flow, or one model on each process."
             )
-        dataset = self._dataset(X)
+        values = self._values(X, reset=True)
+        dataset = X if isinstance(X, Dataset) else Dataset(values, names=to_raw(X).names)
+        check_trainable(dataset)
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
         self.device_ = resolved_device(self.device)
         rows = self._rows(dataset, container_of(X), y, sample_weight)
         self.n_iter_, self.history_, self.alarms_, self._kept = 0, [], [], None
         self._begin()
         options = self._training_options(rows["x"])
+
+        def made_train_step(train: Rows) -> TrainStep:
+            networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
+            return self._train_step(networks, train)
+
         run = self._run = TrainingRun(
-            self._made_train_step,
+            made_train_step,
             rows,
             options,
             seed=self.seed_,
@@ -229,8 +225,9 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             runtime=runtime,
             callbacks=callbacks,
         )
-        common = {"batch_size": options.batch_size, "n_threads": run.n_threads, "device": str(self.device_)}
-        self.resolved_ = self._left_open(common | self._resolved())
+        came_to = {"batch_size": options.batch_size, "n_threads": run.n_threads, "device": str(self.device_)}
+        came_to |= self._resolved()
+        self.resolved_ = {k: v for k, v in came_to.items() if given[k] is None or str(given[k]) == "auto"}
         if resume is not None:
             run.load_state_dict(resume)
             self.n_iter_ = run.train_step.step
@@ -253,7 +250,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
     @checked
     def sample(
-        self, n_samples: int = 1, random_state: RandomState = None, *, condition: Any = None, **options: Any
+        self, n_samples: Count = 1, random_state: RandomState = None, *, condition: Any = None, **options: Any
     ) -> Any:
         """Draw samples in original units, in the container the model was fitted on.
 
@@ -275,7 +272,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
     @checked
     def iter_sample(
-        self, n_samples: int, random_state: RandomState = None, *, start: int = 0, **options: Any
+        self, n_samples: Count, random_state: RandomState = None, *, start: Whole = 0, **options: Any
     ) -> Iterator[np.ndarray]:
         """Yield `n_samples` samples in blocks of arrays, at constant memory; parameters as in `sample`.
 
@@ -290,8 +287,6 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             ``iter_sample(k + n, seed)``, bit for bit.
         """
         check_is_fitted(self)
-        check_positive("n_samples", n_samples, integer=True)
-        check_positive("start", start, integer=True, allow_zero=True)
         seed, end = as_seed(random_state), start + n_samples
         draw = self._drawer(end, seed, **options)
         first, last = start // UNIT, -(-end // UNIT)
@@ -305,10 +300,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def save(self, folder: str | Path) -> Path:
         """Save the fitted model into a new folder of text and safetensors; `reverie.load` reads it back.
 
-        Raises
-        ------
-        FolderError
-            When the folder holds something else already, or cannot be written.
+        A folder that holds something else already, or cannot be written, raises `FolderError`.
         """
         check_is_fitted(self)
         return save_model(self, folder)
@@ -350,7 +342,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         return None if self._conditions is None else self._conditions.schema
 
     @checked
-    def sample_conditions(self, n_samples: int, random_state: RandomState = None, *, start: int = 0) -> Any:
+    def sample_conditions(self, n_samples: Count, random_state: RandomState = None, *, start: Whole = 0) -> Any:
         """Return the conditions that ``sample(n_samples, random_state)`` draws for its samples, (n_samples, k).
 
         With `start`, return those that ``iter_sample(n_samples, random_state, start=start)`` draws.
@@ -359,35 +351,16 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         conditions = self._known_conditions()
         return conditions.preprocessing.wrapped(conditions.drawn(start, n_samples, as_seed(random_state)))
 
-    def _fitted_conditions(self, y: Any, n_rows: int, *, lazy: bool = False) -> dict[str, Any]:
-        """Fit the conditions and return their features as rows, lazy as those of a large table; none of p(x)."""
-        self._conditions = None
-        if y is None:
-            return {}
-        rng = np.random.default_rng(child_seed(self.seed_, "conditions"))
-        self._conditions, values = Conditions.fit(y, n_rows, rng, lazy=lazy)
-        return {"condition": lazily(values, self._conditions.features, lazy=lazy)}
-
-    def _condition_values(self, condition: Any, n: int, random_state: RandomState) -> np.ndarray:
-        conditions = self._known_conditions()
-        if condition is not None:
-            return conditions.given(condition, n)
-        return conditions.drawn(0, n, as_seed(random_state))
+    def _conditions_at(self, condition: Any, n: int, seed: int) -> Callable[[int, int], Tensor] | None:
+        """Return the function (start, m) -> features (m, ...) of the conditions of `n` samples; None for p(x)."""
+        if self._conditions is None and condition is None:
+            return None
+        return self._known_conditions().features_at(condition, n, seed)
 
     def _condition_features(self, condition: Any, n: int, random_state: RandomState) -> Tensor | None:
         """Return the features (n, ...) of the conditions of `n` samples, or None for a model of p(x)."""
-        if self._conditions is None and condition is None:
-            return None
-        return self._known_conditions().features(self._condition_values(condition, n, random_state))
-
-    def _asked_conditions(self, condition: Any, n: int, seed: int) -> "Tensor | DrawnConditions | None":
-        """Return what `rows_of_conditions` takes the conditions of `n` samples from, or None for a model of p(x)."""
-        if self._conditions is None and condition is None:
-            return None
-        conditions = self._known_conditions()
-        if condition is None:
-            return DrawnConditions(conditions, seed)
-        return conditions.features(conditions.asked(condition, n))
+        conditions = self._conditions_at(condition, n, as_seed(random_state))
+        return None if conditions is None else conditions(0, n)
 
     def _known_conditions(self) -> Conditions:
         if self._conditions is None:
@@ -440,21 +413,6 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             )
         return raw.values
 
-    def _left_open(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of the resolved `values` whose option of the same name was left to the model: "auto" or None."""
-        given = self.get_params(deep=False)
-        return {name: value for name, value in values.items() if given[name] is None or str(given[name]) == "auto"}
-
-    def _dataset(self, X: Any) -> Dataset:
-        """Return `X` as a checked Dataset whose values numpy can hold."""
-        values = self._values(X, reset=True)
-        if isinstance(X, Dataset):
-            dataset = X
-        else:
-            dataset = as_dataset(values, names=to_raw(X).names)
-        check_trainable(dataset)
-        return dataset
-
     def _rows(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Any]:
         """Fit the changes of variables and return what is known of each event, as rows of features."""
         self.preprocessing_ = fitted_on(dataset, lambda some: self._prepared(some, container), seed=self.seed_)
@@ -463,9 +421,15 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             raise InputError(
                 f"Expected no conditions, got some: {type(self).__name__} learns p(x). Use a GAN, a VAE or a Flow."
             )
-        rows |= self._fitted_conditions(y, len(dataset), lazy=is_lazy(rows))
-        weight = event_weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
-        return rows if weight is None else rows | {"weight": weight}
+        self._conditions = None
+        if y is not None:
+            rng = np.random.default_rng(child_seed(self.seed_, "conditions"))
+            self._conditions, values = Conditions.fit(y, len(dataset), rng, lazy=is_lazy(rows))
+            rows["condition"] = lazily(values, self._conditions.features, lazy=is_lazy(rows))
+        w = check_weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
+        if w is not None and np.ptp(w) > 0:
+            rows["weight"] = torch.from_numpy(w / w.mean()).to(torch.float32)
+        return rows
 
     def _training_options(self, x: Any) -> TrainingOptions:
         size = self._batch_size(len(x), x[0].numel()) if self.batch_size == "auto" else int(self.batch_size)
@@ -475,14 +439,6 @@ class GenerativeModel(SharedOptions, BaseEstimator):
                 "Give a smaller batch_size or more data."
             )
         return TrainingOptions.of(self, batch_size=size)
-
-    def _made_train_step(self, train: Rows) -> TrainStep:
-        networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
-        return self._train_step(networks, train)
-
-    def _check_common(self) -> None:
-        check_arguments(type(self), self.get_params(deep=False), of=type(self).__name__)
-        check_choice("on_alarm", self.on_alarm, dict.fromkeys(("warn", "stop", "rollback"), True))
 
     def _networks(self) -> dict[str, nn.Module]:
         """Return the networks that are kept after training; during it, the present ones."""
@@ -506,37 +462,6 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         return {"condition": self._conditions.preprocessing.to_json()}, {"condition_stock": stock}
 
 
-@dataclass(frozen=True, eq=False)
-class LogLikelihood:
-    """Log-likelihood of events, in nats.
-
-    Parameters
-    ----------
-    values : (n,) log p of each event, float64.
-    common_error : standard error that all values share, such as that of log Z; 0 where log p is exact.
-    weights : (n,) event weights, or None.
-    """
-
-    values: np.ndarray
-    common_error: float = 0.0
-    weights: np.ndarray | None = None
-
-    @property
-    def mean(self) -> Measured:
-        """Mean per event; its error joins the scatter over events and the common error."""
-        mean = measured_mean(self.values, self.weights)
-        return Measured(mean.value, float(np.hypot(mean.error, self.common_error)), mean.n)
-
-    @property
-    def scatter(self) -> float:
-        """Standard error of the mean from the scatter over events alone; nan for one event."""
-        return measured_mean(self.values, self.weights).error
-
-    def __str__(self) -> str:
-        common = f", of which ± {self.common_error:.2g} common to all" if self.common_error > 0 else ""
-        return f"{self.mean} nats per event{common}"
-
-
 class LikelihoodModel(GenerativeModel):
     """Parent of the models that know log p(x)."""
 
@@ -548,16 +473,13 @@ class LikelihoodModel(GenerativeModel):
     def log_likelihood(self, X: Any, y: Any = None, random_state: RandomState = None) -> LogLikelihood:
         """Return log p of each event in nats, in the units of the data, and its mean with error.
 
+        Another shape, conditions that are missing and features that have no density raise `InputError`.
+
         Parameters
         ----------
         X : (n_samples, *event), as in `fit`.
         y : their conditions, for a model trained with some: log p(x | y).
         random_state : seed of an estimate, where log p needs one; None takes that of the model.
-
-        Raises
-        ------
-        InputError
-            For another shape, conditions that are missing, or features that have no density.
         """
         check_is_fitted(self)
         if self._without_likelihood():
@@ -588,14 +510,19 @@ class LikelihoodModel(GenerativeModel):
         pairs = [part if isinstance(part, tuple) else (part, None) for part in (train, held_out)]
         few = [(first_rows(X), None if y is None else first_rows(y)) for X, y in pairs]
         of_train, of_held_out = (self.log_likelihood(X, y, random_state) for X, y in few)
-        gap = of_train.mean.value - of_held_out.mean.value
-        gap_error = float(np.hypot(of_train.scatter, of_held_out.scatter))  # what is common drops out
+        held, trained = of_held_out.mean, of_train.mean
+        gap = trained.value - held.value
+        error = float(np.hypot(of_train.scatter, of_held_out.scatter))  # what is common drops out
         numbers = (
-            _quantity("log-likelihood of held-out events", of_held_out.mean, "nats per event; higher is better"),
-            _quantity("log-likelihood of training events", of_train.mean, "nats per event"),
-            Quantity("gap between the two", gap, gap_error, "nats; well above its error: the model is overfitted"),
+            Quantity("log-likelihood of held-out events", held.value, held.error, "nats per event; higher is better"),
+            Quantity("log-likelihood of training events", trained.value, trained.error, "nats per event"),
+            Quantity("gap between the two", gap, error, "nats; well above its error: the model is overfitted"),
         )
-        return Assessment(numbers, (_overfitted(gap, gap_error),) if gap > _BY_HEART * gap_error else ())
+        overfitted = (
+            f"Training events are {gap:.3g} ± {error:.2g} nats likelier than held-out ones: the model knows some by "
+            "heart. Use more events, fewer steps or a smaller model."
+        )
+        return Assessment(numbers, (overfitted,) if gap > _BY_HEART * error else ())
 
     def _without_likelihood(self) -> str:
         """Return why log p of these data cannot be given, as an error or a warning says it; nothing where it can."""
@@ -606,14 +533,7 @@ class LikelihoodModel(GenerativeModel):
             return None
         if y is None:
             raise InputError("Expected the conditions y of these events, got none. Give them beside X.")
-        return self._conditions.features(self._conditions.given(y, n)).to(self.device_)
-
-
-def _overfitted(gap: float, error: float) -> str:
-    return (
-        f"Training events are {gap:.3g} ± {error:.2g} nats likelier than held-out ones: the model knows some by heart. "
-        "Use more events, fewer steps or a smaller model."
-    )
+        return self._conditions.given(y, n).to(self.device_)
 
 
 def first_rows(rows: Any) -> Any:
@@ -621,7 +541,3 @@ def first_rows(rows: Any) -> Any:
     if isinstance(rows, Dataset):
         return rows.take(slice(0, N_SCORED))
     return rows.iloc[:N_SCORED] if hasattr(rows, "iloc") else rows[:N_SCORED]
-
-
-def _quantity(name: str, measured: Measured, meaning: str) -> Quantity:
-    return Quantity(name, measured.value, measured.error, meaning)

@@ -5,7 +5,7 @@ angles as cosine and sine, images rescaled. Whole numbers of few values and word
 categories, unless a Dataset with a schema says otherwise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from reverie.data.schema import Column, Schema
 from reverie.data.transforms import auto_transform
 from reverie.models.preprocessing import Preprocessing, container_of
 
-__all__ = ["Conditions", "DrawnConditions", "rows_of_conditions"]
+__all__ = ["Conditions"]
 
 _MOST_LEVELS = 100  # whole numbers of more values than this are numbers, not labels
 _MOST_KEPT = 10_000
@@ -110,10 +110,21 @@ class Conditions:
         index = torch.cat([torch.randint(len(self.stock), (UNIT,), generator=g) for g in generators])
         return self.stock[index[start - first * UNIT :][:n].numpy()]
 
-    def given(self, condition: Any, n: int) -> np.ndarray:
-        """Return the values (n, k) of the conditions that a user asks for; parameters as in `asked`."""
+    def given(self, condition: Any, n: int) -> Tensor:
+        """Return the features (n, ...) of the conditions that a user asks for; parameters as in `asked`."""
         values = self.asked(condition, n)
-        return np.ascontiguousarray(np.broadcast_to(values, (n, *values.shape[1:])))
+        return self.features(np.broadcast_to(values, (n, *values.shape[1:])))
+
+    def features_at(self, condition: Any, n: int, seed: int) -> Callable[[int, int], Tensor]:
+        """Return the function (start, m) -> features (m, ...) of the conditions of samples from `start` on.
+
+        Those that a user asks for, as in `asked`: a block may go on beyond the last of the `n`, and a single one serves
+        all samples. With None they are drawn when they are needed, since they may be a billion.
+        """
+        if condition is None:
+            return lambda start, m: self.features(self.drawn(start, m, seed))
+        asked = self.features(self.asked(condition, n))
+        return lambda start, m: asked[torch.arange(start, start + m).clamp(max=len(asked) - 1)]
 
     def asked(self, condition: Any, n: int) -> np.ndarray:
         """Return the values of the conditions that a user asks for: (n, k), or (1, k) where one serves all samples.
@@ -139,7 +150,14 @@ class Conditions:
                 f"Expected one condition of shape {shape} ({', '.join(self.schema.names)}), or {n} of them, "
                 f"got {values.shape}. Give one for all samples, or one for each."
             )
-        self._check_levels(values)
+        for column, x in zip(self.schema.columns, values.T, strict=True) if self.schema.is_table else ():
+            unknown = [] if column.levels is None else sorted(set(np.unique(x)) - set(column.levels))
+            if unknown:
+                known = list(column.labels or column.levels or ())
+                raise InputError(
+                    f"Expected {column.name} to be one of {known[:20]}, got {unknown[:5]}. Choose a level that was "
+                    "trained on."
+                )
         check_finite(values, name="the condition")
         return np.ascontiguousarray(values, dtype=self.stock.dtype)
 
@@ -168,36 +186,6 @@ class Conditions:
             return values  # its shape is refused
         return np.stack([_codes(values[..., j], c) for j, c in enumerate(columns)], axis=-1)
 
-    def _check_levels(self, values: np.ndarray) -> None:
-        if not self.schema.is_table:
-            return
-        for column, x in zip(self.schema.columns, values.T, strict=True):
-            unknown = [] if column.levels is None else sorted(set(np.unique(x)) - set(column.levels))
-            if unknown:
-                known = list(column.labels or column.levels or ())
-                raise InputError(
-                    f"Expected {column.name} to be one of {known[:20]}, got {unknown[:5]}. Choose a level that was "
-                    "trained on."
-                )
-
-
-@dataclass(frozen=True)
-class DrawnConditions:
-    """Conditions drawn from those of the training events, made when they are needed: they may be a billion."""
-
-    conditions: Conditions
-    seed: int
-
-
-def rows_of_conditions(asked: Tensor | DrawnConditions, start: int, n: int) -> Tensor:
-    """Return the features (n, ...) of the conditions of samples start ... start + n - 1.
-
-    A block may go on beyond the last one asked for; a single condition serves all samples.
-    """
-    if isinstance(asked, DrawnConditions):
-        return asked.conditions.features(asked.conditions.drawn(start, n, asked.seed))
-    return asked[torch.arange(start, start + n).clamp(max=len(asked) - 1)]
-
 
 def _with_channels(features: Tensor) -> Tensor:
     return features.unsqueeze(1) if features.ndim == 3 else features
@@ -217,7 +205,13 @@ def _as_dataset(y: Any) -> Dataset:
         return Dataset(values)
     names = [name] if values.shape[1] == 1 else [f"{name}{j}" for j in range(values.shape[1])]
     if values.dtype.kind in "OUS":
-        return _of_words(values, names)
+        columns, codes = [], []
+        for name, x in zip(names, values.T, strict=True):
+            words, inverse = np.unique(x.astype(str), return_inverse=True)
+            levels = tuple(float(k) for k in range(len(words)))
+            columns.append(Column(name, "categorical", levels=levels, labels=tuple(words), integral=True, dtype="str"))
+            codes.append(inverse.reshape(-1))
+        return Dataset(np.stack(codes, axis=1), schema=Schema(tuple(columns), (len(names),), "int64"))
     kinds = {n: "categorical" for n, x in zip(names, values.T, strict=True) if _is_label(x)}
     return Dataset(values, names=names, kind=kinds)
 
@@ -231,17 +225,6 @@ def _is_label(x: np.ndarray) -> bool:
     if x.dtype.kind in "OUSb":
         return True
     return x.dtype.kind in "iu" and len(np.unique(x)) <= _MOST_LEVELS
-
-
-def _of_words(values: np.ndarray, names: list[str]) -> Dataset:
-    columns, codes = [], []
-    for name, x in zip(names, values.T, strict=True):
-        words, inverse = np.unique(x.astype(str), return_inverse=True)
-        levels = tuple(float(k) for k in range(len(words)))
-        columns.append(Column(name, "categorical", levels=levels, labels=tuple(words), integral=True, dtype="str"))
-        codes.append(inverse.reshape(-1))
-    schema = Schema(tuple(columns), (len(names),), "int64")
-    return Dataset(np.stack(codes, axis=1), schema=schema)
 
 
 def _codes(x: np.ndarray, column: Column) -> np.ndarray:

@@ -15,7 +15,8 @@ A wave function has no data and so no schema, transform or attachments: its fold
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -24,6 +25,7 @@ import safetensors.torch
 import torch
 import yaml
 from msgspec import Meta, Struct
+from torch import Tensor, nn
 
 from reverie.core.arguments import checked
 from reverie.core.errors import CheckpointError, FolderError, InputError
@@ -40,7 +42,7 @@ _REMEDY = "Give the folder that save() or a run wrote, restore it from a copy, o
 
 
 class _Fitted(Protocol):
-    """What is saved of every estimator."""
+    """What is saved of every model."""
 
     seed_: int
     n_iter_: int
@@ -49,11 +51,9 @@ class _Fitted(Protocol):
 
 
 class _WaveFunction(_Fitted, Protocol):
-    """A wave function, which is its state alone."""
+    """A wave function, which is its weights alone."""
 
-    def state_dict(self) -> dict[str, torch.Tensor]: ...
-
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> Any: ...
+    def state_dict(self) -> dict[str, Tensor]: ...
 
 
 class _GenerativeModel(_Fitted, Protocol):
@@ -63,71 +63,13 @@ class _GenerativeModel(_Fitted, Protocol):
     history_: list[dict[str, float]]
     device_: torch.device
 
-    def _attachments(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]: ...
+    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]: ...
 
-    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None: ...
+    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None: ...
 
     def _build_networks(self) -> None: ...
 
-    def _networks(self) -> dict[str, torch.nn.Module]: ...
-
-
-def save_model(model: Any, folder: str | Path) -> Path:
-    """Save a fitted model of the registry into a new or empty folder; return its path.
-
-    Raises
-    ------
-    FolderError
-        When the folder holds something else already, or cannot be written.
-    """
-    folder = Path(folder)
-    if folder.exists() and not _is_model_folder(folder):
-        raise FolderError(f"Expected a new folder to save the model in, got {folder}, which exists. Choose another.")
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
-        _write(model, temporary)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    except PermissionError:
-        raise FolderError(f"Expected a folder that can be written, got {folder}. Choose another place.") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return folder
-
-
-@checked
-def load_model(folder: str | Path, **passed_again: Any) -> Any:
-    """Load a model that `save_model` wrote: a `GenerativeModel`, or a `WaveFunctionRBM`.
-
-    Parameters
-    ----------
-    folder : the model's folder, or a run folder that holds it as ``model/``.
-    passed_again : constructor arguments that cannot be written to a file, such as ``generator=`` a module.
-
-    Raises
-    ------
-    CheckpointError
-        When the folder is no model, is corrupt, or comes from a newer version.
-    """
-    folder = Path(folder)
-    folder = folder / "model" if (folder / "model" / "metadata.json").exists() else folder
-    if not (folder / "metadata.json").is_file():
-        raise CheckpointError(f"Expected a saved model in {folder}, got no metadata.json there. {_REMEDY}")
-    metadata = _read(read_json, folder / "metadata.json", _Metadata)
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"Expected a model saved by reverie in {folder}, got a foreign folder.")
-    if metadata["version"] > VERSION:
-        raise CheckpointError(f"The model in {folder} was saved by a newer reverie. Update reverie to load it.")
-    _check_digests(folder, metadata.get("sha256", {}))
-    config = _read(read_yaml, folder / "config.yaml", _Config)
-    kind = model_class(config["model"])
-    with rebuilt(f"a saved {config['model']}", folder, remedy=_REMEDY, error=CheckpointError):
-        model = kind(**_arguments(config["arguments"], passed_again))
-        load = _load_state if config["model"] in WAVE_FUNCTIONS else _load_preparation
-        load(model, _read_tensors(folder / "model.safetensors"), folder, metadata)
-        return model
+    def _networks(self) -> dict[str, nn.Module]: ...
 
 
 class _Metadata(Struct):
@@ -149,118 +91,128 @@ class _Data(Struct):
     dtype: str
 
 
-def _read(read: Callable[..., Any], path: Path, kind: Any) -> Any:
-    return read(path, kind, remedy=_REMEDY, error=CheckpointError)
+_json = partial(read_json, remedy=_REMEDY, error=CheckpointError)
 
 
-def _check_digests(folder: Path, digests: Mapping[str, str]) -> None:
-    """Refuse a model whose files are not as they were written; folders of older versions hold no digests."""
-    for name, digest in digests.items():
-        file = folder / name
-        if not file.is_file():
-            raise CheckpointError(f"Expected {name} in the model {folder}, got no such file. {_REMEDY}")
-        if digest_of_file(file) != digest:
-            raise CheckpointError(
-                f"Expected {str(file)!r} as it was saved, got a file that has changed or is damaged. {_REMEDY}"
-            )
+def save_model(model: _GenerativeModel | _WaveFunction, folder: str | Path) -> Path:
+    """Save a fitted model of the registry into a new or empty folder; return its path.
 
-
-def _load_preparation(
-    model: _GenerativeModel, tensors: dict[str, torch.Tensor], folder: Path, metadata: Mapping[str, Any]
-) -> None:
-    model.preprocessing_ = _read_preprocessing(folder)
-    model.seed_, model.n_iter_, model.history_ = metadata["seed"], metadata["n_steps"], []
-    model.device_ = torch.device("cpu")
-    texts = _read_attachments(folder / "attachments.json", metadata["version"])
-    model._attach(texts, _of("attachment", tensors))
-    model._build_networks()
+    Raises
+    ------
+    FolderError
+        When the folder holds something else already, or cannot be written.
+    """
+    folder = Path(folder)
+    is_own = folder.is_dir() and (not any(folder.iterdir()) or (folder / "metadata.json").exists())
+    if folder.exists() and not is_own:
+        raise FolderError(f"Expected a new folder to save the model in, got {folder}, which exists. Choose another.")
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
     try:
-        for name, network in model._networks().items():
-            network.load_state_dict(_of(name, tensors))
-            network.to(model.device_)
-    except RuntimeError as error:
-        raise _foreign_weights(folder / "model.safetensors", error) from None
-
-
-def _load_state(
-    model: _WaveFunction, tensors: dict[str, torch.Tensor], folder: Path, metadata: Mapping[str, Any]
-) -> None:
-    try:
-        model.load_state_dict(tensors)
-    except (RuntimeError, KeyError, AttributeError, ValueError) as error:
-        raise _foreign_weights(folder / "model.safetensors", error) from None
-    model.seed_, model.n_iter_ = metadata["seed"], metadata["n_steps"]
+        temporary.mkdir(parents=True)
+        _write(model, temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    except PermissionError:
+        raise FolderError(f"Expected a folder that can be written, got {folder}. Choose another place.") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
 
 
 def _write(model: Any, folder: Path) -> None:
-    name = _name_of(model)
-    config = {"model": name, "arguments": {k: _plain(v) for k, v in model.get_params(deep=False).items()}}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    tensors = model.state_dict() if name in WAVE_FUNCTIONS else _write_preparation(model, folder)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": FORMAT})
-    versions = {"format": FORMAT, "version": VERSION, "torch": torch.__version__}
-    digests = {name: digest_of_file(folder / name) for name in _DIGESTED if (folder / name).is_file()}
-    numbers = {"seed": model.seed_, "n_steps": model.n_iter_}
-    _write_json(folder / "metadata.json", versions | numbers | {"sha256": digests})
-
-
-def _write_preparation(model: _GenerativeModel, folder: Path) -> dict[str, torch.Tensor]:
-    """Write what stands between data and networks; return the tensors of the attachments and the networks by name."""
-    p = model.preprocessing_
-    schema = {"schema": p.schema.to_json(), "container": p.container, "dtype": p.dtype}
-    _write_json(folder / "schema.json", schema)
-    _write_json(folder / "transform.json", p.transform.to_json())
-    texts, attached = model._attachments()
-    _write_json(folder / "attachments.json", texts)
-    states = {"attachment": attached} | {name: network.state_dict() for name, network in model._networks().items()}
-    return {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
-
-
-def _read_preprocessing(folder: Path) -> Preprocessing:
-    stored = _read(read_json, folder / "schema.json", _Data)
-    return Preprocessing.from_json(stored | {"transform": _read(read_json, folder / "transform.json", dict[str, Any])})
-
-
-def _read_attachments(path: Path, version: int) -> dict[str, Any]:
-    return {} if version < 2 else _read(read_json, path, dict[str, Any])
-
-
-def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise _foreign_weights(path, error) from None
-
-
-def _of(name: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the tensors filed under `name`, by their own names."""
-    return {key.removeprefix(f"{name}."): x for key, x in tensors.items() if key.startswith(f"{name}.")}
-
-
-def _foreign_weights(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"Expected the weights of this model in {path}, got a file that is corrupt or of another model "
-        f"({str(error).splitlines()[0]}). Restore it from a copy or train again."
-    )
-
-
-def _name_of(model: Any) -> str:
     known = MODELS | WAVE_FUNCTIONS
     place = f"{type(model).__module__.removesuffix('.estimator')}:{type(model).__name__}"
-    for name, registered in known.items():
-        if registered in (type(model), place) or type(model) is model_class(name):
-            return name
-    raise InputError(f"Expected a model of reverie to save, got {type(model).__name__}. Known: {', '.join(known)}.")
+    names = [n for n, kind in known.items() if kind in (type(model), place)]
+    names = names or [n for n in known if type(model) is model_class(n)]
+    if not names:
+        raise InputError(f"Expected a model of reverie to save, got {type(model).__name__}. Known: {', '.join(known)}.")
+    config = {"model": names[0], "arguments": {k: _plain(v) for k, v in model.get_params(deep=False).items()}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    tensors = model.state_dict() if names[0] in WAVE_FUNCTIONS else _write_preparation(model, folder)
+    tensors = {key: x.detach().cpu().contiguous() for key, x in tensors.items()}
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": FORMAT})
+    metadata = {"format": FORMAT, "version": VERSION, "torch": torch.__version__}
+    metadata |= {"seed": model.seed_, "n_steps": model.n_iter_}
+    digests = {name: digest_of_file(folder / name) for name in _DIGESTED if (folder / name).is_file()}
+    _write_json(folder / "metadata.json", metadata | {"sha256": digests})
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Return a constructor argument as YAML can hold it."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (tuple, list)) and all(isinstance(v, (int, float, str)) for v in value):
         return list(value)
     return _PASSED_AGAIN
+
+
+def _write_preparation(model: _GenerativeModel, folder: Path) -> dict[str, Tensor]:
+    """Write what stands between data and networks; return the tensors of the attachments and the networks by name."""
+    stored = model.preprocessing_.to_json()
+    _write_json(folder / "transform.json", stored.pop("transform"))
+    _write_json(folder / "schema.json", stored)
+    texts, attached = model._attachments()
+    _write_json(folder / "attachments.json", texts)
+    states = {"attachment": attached} | {name: network.state_dict() for name, network in model._networks().items()}
+    return {f"{name}.{key}": x for name, state in states.items() for key, x in state.items()}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+
+
+@checked
+def load_model(folder: str | Path, **passed_again: Any) -> Any:
+    """Load a model that `save_model` wrote: a `GenerativeModel`, or a `WaveFunctionRBM`.
+
+    Parameters
+    ----------
+    folder : the model's folder, or a run folder that holds it as ``model/``.
+    passed_again : constructor arguments that cannot be written to a file, such as ``generator=`` a module.
+
+    Raises
+    ------
+    CheckpointError
+        When the folder is no model, is corrupt, or comes from a newer version.
+    """
+    folder = Path(folder)
+    folder = folder / "model" if (folder / "model" / "metadata.json").exists() else folder
+    if not (folder / "metadata.json").is_file():
+        raise CheckpointError(f"Expected a saved model in {folder}, got no metadata.json there. {_REMEDY}")
+    metadata = _json(folder / "metadata.json", _Metadata)
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"Expected a model saved by reverie in {folder}, got a foreign folder.")
+    if metadata["version"] > VERSION:
+        raise CheckpointError(f"The model in {folder} was saved by a newer reverie. Update reverie to load it.")
+    for name, digest in metadata.get("sha256", {}).items():  # folders of older versions hold none
+        if not (folder / name).is_file():
+            raise CheckpointError(f"Expected {name} in the model {folder}, got no such file. {_REMEDY}")
+        if digest_of_file(folder / name) != digest:
+            raise CheckpointError(
+                f"Expected {str(folder / name)!r} as it was saved, got a file that has changed or is damaged. {_REMEDY}"
+            )
+    config = read_yaml(folder / "config.yaml", _Config, remedy=_REMEDY, error=CheckpointError)
+    kind, weights = model_class(config["model"]), folder / "model.safetensors"
+    is_wave = config["model"] in WAVE_FUNCTIONS
+    misfits = (OSError, safetensors.SafetensorError, RuntimeError)
+    misfits = (*misfits, KeyError, AttributeError, ValueError) if is_wave else misfits
+    with rebuilt(f"a saved {config['model']}", folder, remedy=_REMEDY, error=CheckpointError):
+        model: Any = kind(**_arguments(config["arguments"], passed_again))
+        model.seed_ = metadata["seed"]
+        try:
+            tensors = safetensors.torch.load_file(weights)
+            if is_wave:
+                model.load_state_dict(tensors)
+            else:
+                _restore(model, folder, tensors, metadata["version"])
+        except misfits as error:
+            raise CheckpointError(
+                f"Expected the weights of this model in {weights}, got a file that is corrupt or of another model "
+                f"({str(error).splitlines()[0]}). Restore it from a copy or train again."
+            ) from None
+        model.seed_, model.n_iter_ = metadata["seed"], metadata["n_steps"]
+        return model
 
 
 def _arguments(stored: dict[str, Any], passed_again: dict[str, Any]) -> dict[str, Any]:
@@ -276,9 +228,17 @@ def _arguments(stored: dict[str, Any], passed_again: dict[str, Any]) -> dict[str
     return arguments | passed_again
 
 
-def _is_model_folder(folder: Path) -> bool:
-    return folder.is_dir() and (not any(folder.iterdir()) or (folder / "metadata.json").exists())
+def _restore(model: _GenerativeModel, folder: Path, tensors: Mapping[str, Tensor], version: int) -> None:
+    """Give an unfitted model of data its preprocessing, attachments and weights."""
 
+    def of(name: str) -> dict[str, Tensor]:
+        return {key.removeprefix(f"{name}."): x for key, x in tensors.items() if key.startswith(f"{name}.")}
 
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+    transform = _json(folder / "transform.json", dict[str, Any])
+    model.preprocessing_ = Preprocessing.from_json(_json(folder / "schema.json", _Data) | {"transform": transform})
+    model.history_, model.device_ = [], torch.device("cpu")
+    model._attach({} if version < 2 else _json(folder / "attachments.json", dict[str, Any]), of("attachment"))
+    model._build_networks()
+    for name, network in model._networks().items():
+        network.load_state_dict(of(name))
+        network.to(model.device_)

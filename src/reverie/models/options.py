@@ -64,7 +64,7 @@ class SharedOptions:
     validation_fraction: Share = 0.1
     n_checks: Whole = 40
     keep_best: bool = True
-    on_alarm: str = "rollback"
+    on_alarm: Literal["warn", "stop", "rollback"] = "rollback"
     record_every: Count = 50
     n_threads: Count | Literal["auto"] = "auto"
     compile: bool | Literal["auto"] = "auto"

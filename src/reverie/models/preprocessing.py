@@ -30,7 +30,6 @@ from reverie.data.transforms import InvertibleTransform, auto_transform, transfo
 __all__ = [
     "ChangeOfVariables",
     "Preprocessing",
-    "as_dataset",
     "container_of",
     "data_mark",
     "fitted_on",
@@ -164,11 +163,6 @@ def container_of(X: Any) -> str:
     if isinstance(X, Tensor):
         return "tensor"
     return {"pandas": "frame", "polars": "polars", "pyarrow": "arrow"}.get(frame_library(X), "array")
-
-
-def as_dataset(X: Any, *, names: list[str] | None = None) -> Dataset:
-    """Return `X` as a Dataset, its schema inferred unless it carries one."""
-    return X if isinstance(X, Dataset) else Dataset(X, names=names)
 
 
 def _shortened(x: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -26,7 +26,6 @@ from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike, RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.base import LikelihoodModel
-from reverie.models.conditions import rows_of_conditions
 from reverie.models.density_features import circles_of, density_transform, repeated_values
 from reverie.models.flow.networks import FlowNetwork, need_zuko
 from reverie.models.flow.training import FlowStep
@@ -157,14 +156,14 @@ class Flow(LikelihoodModel):
     def _drawer(
         self, n_samples: int, seed: int, *, condition: ArrayLike = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
-        network, conditions = self._exact(), self._asked_conditions(condition, n_samples, seed)
+        network, conditions = self._exact(), self._conditions_at(condition, n_samples, seed)
         shape, stages = self.preprocessing_.transform.output_shape, network.stages()
 
         @torch.no_grad()
         def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
             given = None
             if conditions is not None:
-                given = rows_of_conditions(conditions, start, n).flatten(1).to(noise.device, torch.float64)
+                given = conditions(start, n).flatten(1).to(noise.device, torch.float64)
             return network.draw(n, noise, given, stages).reshape(n, *shape)
 
         return draw

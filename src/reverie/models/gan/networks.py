@@ -38,6 +38,7 @@ __all__ = [
     "auxiliary_of",
     "build_pair",
     "check_discriminator",
+    "draw_noise",
     "head_of",
     "matching_generator",
     "start_at_mean",
@@ -98,6 +99,15 @@ class Generator(nn.Module):
     def unwhiten(self, samples: Tensor) -> Tensor:
         """Return features of whitened ones, both (batch, *event)."""
         return samples if self.whitening is None else self.whitening.inverse(samples)
+
+
+def draw_noise(n: int, n_noise: int, *, prior: str, generator: torch.Generator) -> Tensor:
+    """Return noise (n, n_noise) on the generator's device: "normal" N(0, 1), or "uniform" on [-1, 1)."""
+    if prior == "normal":
+        return torch.randn(n, n_noise, generator=generator, device=generator.device)
+    if prior == "uniform":
+        return torch.empty(n, n_noise, device=generator.device).uniform_(-1, 1, generator=generator)
+    raise InputError(f"Expected noise_prior 'normal' or 'uniform', got {prior!r}.")
 
 
 def head_of(transform: Any) -> OutputHead:

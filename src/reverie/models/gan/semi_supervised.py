@@ -26,10 +26,9 @@ from reverie.core.random import child_generator, child_seed
 from reverie.core.tables import as_array
 from reverie.data.dataset import Dataset
 from reverie.models.base import GenerativeModel
-from reverie.models.gan.networks import matching_generator, start_at_mean
+from reverie.models.gan.networks import draw_noise, matching_generator, start_at_mean
 from reverie.models.gan.semi_supervised_training import UNLABELLED, SemiSupervisedSettings, SemiSupervisedStep
 from reverie.models.gan.settings import FEATURE_MATCHING, learning_rate_of
-from reverie.models.gan.training import draw_noise
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
 from reverie.models.preprocessing import fitted_preprocessing

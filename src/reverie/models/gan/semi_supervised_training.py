@@ -24,8 +24,7 @@ from torch import Tensor, nn
 from reverie.compile.step import Compiled
 from reverie.core.random import child_seed
 from reverie.data.batches import Batches
-from reverie.models.gan.networks import Generator
-from reverie.models.gan.training import draw_noise
+from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.training_run import TrainingOptions, TrainStep
 from reverie.networks.classifier import NoiseStock, NoisyClassifier
 from reverie.objectives.classifiers import feature_matching, generated_loss, labelled_loss, real_loss, realness

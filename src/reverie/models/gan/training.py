@@ -40,10 +40,9 @@ import torch
 from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
-from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.data.lazy import LazyRows
-from reverie.models.gan.networks import Generator
+from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.training_run import TrainStep
 from reverie.objectives.adversarial import Objective, equilibrium_outputs
 from reverie.objectives.penalties import PENALTIES, between, squared_gradient_norm
@@ -51,7 +50,7 @@ from reverie.training.descent import Descent, ema_decay, ema_update
 from reverie.training.monitor import Discriminated, Observation
 from reverie.training.optimizers import learning_rate_factor
 
-__all__ = ["AdversarialSettings", "AdversarialStep", "Rows", "compared_rows", "draw_noise"]
+__all__ = ["AdversarialSettings", "AdversarialStep", "Rows", "compared_rows"]
 
 Rows = Mapping[str, Tensor]
 _SEEN = ("x", "observables", "condition")  # what the discriminator sees; the rest are weights
@@ -122,39 +121,103 @@ class AdversarialStep(TrainStep):
         s = settings
         self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, betas=s.betas)
         self.d_descent = Descent(D.parameters(), s.optimizer, learning_rate=s.discriminator_rate, betas=s.betas)
+        self._is_penalised = self._penalty.points != "none" and s.penalty_weight > 0
+        n = -(-s.max_steps // s.penalty_every) if self._is_penalised else 0
         self.rounds = {
-            penalised: Compiled(
-                partial(self._round, penalised=penalised), mode=s.compile, n_calls=self._n_rounds(penalised=penalised)
-            )
-            for penalised in (True, False)
+            penalised: Compiled(partial(self._round, penalised=penalised), mode=s.compile, n_calls=n_calls)
+            for penalised, n_calls in ((True, n), (False, s.max_steps - n))
         }
         self.decay_from, self.end = round(s.hold * s.max_steps), s.max_steps
 
     def train_step(self, batch: Tensor | Rows, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Take one round on `batch`, (n_critic * batch_size, *event) or rows of it; return losses, D(real), D(fake)."""
         self.G.train()  # samples may have been drawn since the last step, in evaluation mode
+        s = self.settings
+        factor = learning_rate_factor(self.step, self.end, hold=self.decay_from / self.end) * self.rate_factor
+        numbers = {"g_rate": s.generator_rate * factor, "d_rate": s.discriminator_rate * factor}
+        numbers["decay"] = ema_decay(self.step, s.ema_decay)
         rows = {"x": batch} if isinstance(batch, Tensor) else dict(batch)
-        scalars = self.rounds[self._penalised()]((rows, self._numbers()), generator)
+        scalars = self.rounds[self._is_penalised and self.step % s.penalty_every == 0]((rows, numbers), generator)
         self.step += 1
         return scalars
 
     def _round(
-        self, inputs: tuple[Rows, Mapping[str, Any]], generator: torch.Generator, *, penalised: bool
+        self, inputs: tuple[Rows, Mapping[str, float | Tensor]], generator: torch.Generator, *, penalised: bool
     ) -> dict[str, Tensor]:
         """Take one round, penalised or not, on rows and the numbers of this step; return its scalars."""
         rows, numbers = inputs
-        real, fake, scalars = {}, {}, {}
-        for real in self._parts(rows):
-            fake = self.generate(self._noise(len(real["x"]), generator), real.get("condition"))
+        s, scalars = self.settings, {}
+        real: dict[str, Tensor] = {}
+        fake: dict[str, Tensor] = {}
+        chunks = [tensor.chunk(s.n_critic) for tensor in rows.values()]
+        for part in zip(*chunks, strict=True):
+            real = dict(zip(rows, part, strict=True))
+            z = draw_noise(len(real["x"]), s.n_noise, prior=s.noise_prior, generator=generator)
+            condition = real.get("condition")
+            fake = self.seen(self.G(z, condition), condition)
             scalars = self._discriminator_step(real, fake, numbers["d_rate"], generator, penalised=penalised)
         scalars["g_loss"] = self._generator_step(real, fake, numbers["g_rate"])
         if self.averaged is not None:
-            self._update_average(self.averaged, numbers["decay"])
+            ema_update(list(self.averaged.parameters()), self.g_descent.weights, decay=numbers["decay"])
+            for average, current in zip(self.averaged.buffers(), self.G.buffers(), strict=True):
+                average.copy_(current)
         return scalars
 
-    def generate(self, z: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
-        """Return rows of samples as the discriminator sees them, differentiable in the weights of G."""
-        return self.seen(self.G(z, condition), condition)
+    def _discriminator_step(
+        self, real: Rows, fake: Rows, rate: float | Tensor, generator: torch.Generator, *, penalised: bool
+    ) -> dict[str, Tensor]:
+        """Descend loss_D(D(real), D(fake)) + penalty + a L(real); return the loss and the mean answers of D."""
+        s, points = self.settings, self._penalty.points
+        both = {key: torch.cat([real[key], fake[key].detach()]) for key in _SEEN if key in fake}
+        inputs = [both[key] for key in _SEEN[:2] if key in both]
+        if penalised and points != "between":
+            for x in inputs:
+                x.requires_grad_()
+        outputs = self.judge(both)
+        a_real, a_fake = outputs[:, :1].chunk(2)
+        loss = self.objective.discriminator(a_real, a_fake, real.get("weight"))
+        scalars = {"d_loss": loss.detach()}
+        if penalised:
+            if points == "between":
+                rows = _between(both, generator)
+                squared_norm = squared_gradient_norm(
+                    self.judge(rows)[:, :1], [rows[key] for key in _SEEN[:2] if key in rows]
+                )
+            else:
+                squared_norm = squared_gradient_norm(outputs[:, :1], inputs)
+                of_real, of_fake = squared_norm.chunk(2)
+                squared_norm = {"real": of_real, "fake": of_fake, "both": squared_norm}[points]
+            loss = loss + self._penalty.value(squared_norm, s.penalty_weight * s.penalty_every)
+        if self._auxiliary is not None:
+            of_real, _ = outputs[:, 1:].chunk(2)
+            losses = self._auxiliary(of_real, real["condition"])
+            loss = loss + s.auxiliary_weight * (losses * real.get("weight", 1.0)).mean()
+        self.d_descent.along(loss * s.n_replicas, rate)
+        with torch.no_grad():
+            if self.objective.clip is not None:
+                for weight in self.d_descent.weights:
+                    weight.clamp_(-self.objective.clip, self.objective.clip)
+            answers = equilibrium_outputs(a_real, a_fake, scale=self.objective.scale, weight=real.get("weight"))
+        scalars["d_real"], scalars["d_fake"] = answers
+        return scalars
+
+    def _generator_step(self, real: Rows, fake: Rows, rate: float | Tensor) -> Tensor:
+        """Descend loss_G(D(real), D(fake)) + a L(fake) + r E |x - G(z)|; return the first of these."""
+        s, outputs = self.settings, self.judge(fake)
+        a_fake = a_real = outputs[:, :1]  # the real logits stand in where an objective does not read them
+        weight = None
+        if self.objective.generator_needs_real:
+            weight = real.get("weight")
+            with torch.no_grad():
+                a_real = self.judge(real)[:, :1]
+        loss = self.objective.generator(a_real, a_fake, weight)
+        total = loss
+        if self._auxiliary is not None:
+            total = total + s.auxiliary_weight * self._auxiliary(outputs[:, 1:], fake["condition"]).mean()
+        if s.reconstruction_weight > 0:
+            total = total + s.reconstruction_weight * (real["x"] - fake["x"]).abs().mean()
+        self.g_descent.along(total * s.n_replicas, rate)
+        return loss.detach()
 
     def seen(self, x: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
         """Return samples x (rows, *event) with what the discriminator is shown beside them."""
@@ -171,30 +234,10 @@ class AdversarialStep(TrainStep):
         outputs = self.D(rows["x"], **extras)
         return outputs if outputs.ndim == 2 else outputs.reshape(len(outputs), -1)
 
-    def draw(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Return samples (rows, *event) of noise z (rows, n_noise), drawn in evaluation mode without gradients."""
-        network = self.drawing_network
-        training = network.training
-        with torch.no_grad():
-            samples = network.eval()(z, condition)
-        network.train(training)
-        return samples
-
     @property
     def drawing_network(self) -> Generator:
         """The network that samples come from: the average of G, or G itself when none is kept."""
         return self.G if self.averaged is None else self.averaged
-
-    def sample_gradient(self, real: Rows, z: Tensor) -> Tensor:
-        """Return |d loss_G / d sample| of each sample, (rows,): what the generator has to learn from."""
-        with torch.no_grad():
-            x = self.G(z, real.get("condition"))
-        fake = self.seen(x.requires_grad_(), real.get("condition"))
-        with torch.no_grad():
-            a_real = self.judge(real)[:, :1]
-        loss = self.objective.generator(a_real, self.judge(fake)[:, :1]) * len(x)
-        (gradient,) = torch.autograd.grad(loss, x)
-        return gradient.flatten(1).norm(dim=1)
 
     def is_done(self) -> bool:
         """Tell whether the game has cooled down to its end."""
@@ -248,12 +291,15 @@ class AdversarialStep(TrainStep):
         self.D.eval()
         with torch.no_grad():
             condition = held_out.get("condition")
-            generated = self.seen(self.draw(z, condition), condition)
+            network = self.drawing_network
+            is_training = network.training
+            generated = self.seen(network.eval()(z, condition), condition)
+            network.train(is_training)
             of_held_out, of_generated, of_train = (
                 self.judge(rows)[:, 0].cpu() for rows in (held_out, generated, train)
             )
         n = min(len(z), _GRADIENT_ROWS * R)
-        gradient = self.sample_gradient({key: x[:n] for key, x in held_out.items()}, z[:n])
+        gradient = self._sample_gradient({key: x[:n] for key, x in held_out.items()}, z[:n])
         self.D.train()
         flat = compared_rows(generated).cpu()
         observations = []
@@ -269,137 +315,46 @@ class AdversarialStep(TrainStep):
             observations.append(Observation(self.step, generated=flat[r::R], discriminated=said))
         return observations
 
-    def _parts(self, rows: Rows) -> list[dict[str, Tensor]]:
-        chunks = [tensor.chunk(self.settings.n_critic) for tensor in rows.values()]
-        return [dict(zip(rows, part, strict=True)) for part in zip(*chunks, strict=True)]
-
-    def _update_average(self, averaged: nn.Module, decay: float | Tensor) -> None:
-        ema_update(list(averaged.parameters()), self.g_descent.weights, decay=decay)
-        for average, current in zip(averaged.buffers(), self.G.buffers(), strict=True):
-            average.copy_(current)
-
-    def _noise(self, n: int, generator: torch.Generator) -> Tensor:
-        return draw_noise(n, self.settings.n_noise, prior=self.settings.noise_prior, generator=generator)
-
-    def _numbers(self) -> dict[str, float]:
-        """Return the learning rates and the decay of the average at this step."""
-        s = self.settings
-        factor = learning_rate_factor(self.step, self.end, hold=self.decay_from / self.end) * self.rate_factor
-        rates = {"g_rate": s.generator_rate * factor, "d_rate": s.discriminator_rate * factor}
-        return rates | {"decay": ema_decay(self.step, s.ema_decay)}
-
-    def _n_rounds(self, *, penalised: bool) -> int:
-        """Return how many rounds of the whole run are penalised, or are not."""
-        s = self.settings
-        n = -(-s.max_steps // s.penalty_every) if self._penalty.points != "none" and s.penalty_weight > 0 else 0
-        return n if penalised else s.max_steps - n
-
-    def _discriminator_step(
-        self, real: Rows, fake: Rows, rate: float | Tensor, generator: torch.Generator, *, penalised: bool
-    ) -> dict[str, Tensor]:
-        both = {key: torch.cat([real[key], fake[key].detach()]) for key in _SEEN if key in fake}
-        inputs = [both[key] for key in _SEEN[:2] if key in both]
-        if penalised and self._penalty.points != "between":
-            for x in inputs:
-                x.requires_grad_()
-        outputs = self.judge(both)
-        a_real, a_fake = outputs[:, :1].chunk(2)
-        loss = self.objective.discriminator(a_real, a_fake, real.get("weight"))
-        scalars = {"d_loss": loss.detach()}
-        if penalised:
-            loss = loss + self._penalty_value(outputs[:, :1], inputs, both, generator)
-        if self._auxiliary is not None:
-            loss = loss + self._classification(outputs.chunk(2)[0], real)
-        self.d_descent.along(loss * self.settings.n_replicas, rate)
+    def _sample_gradient(self, real: Rows, z: Tensor) -> Tensor:
+        """Return |d loss_G / d sample| of each sample, (rows,): what the generator has to learn from."""
+        condition = real.get("condition")
         with torch.no_grad():
-            if self.objective.clip is not None:
-                for weight in self.d_descent.weights:
-                    weight.clamp_(-self.objective.clip, self.objective.clip)
-            answers = equilibrium_outputs(a_real, a_fake, scale=self.objective.scale, weight=real.get("weight"))
-        scalars["d_real"], scalars["d_fake"] = answers
-        return scalars
+            x = self.G(z, condition)
+            a_real = self.judge(real)[:, :1]
+        fake = self.seen(x.requires_grad_(), condition)
+        loss = self.objective.generator(a_real, self.judge(fake)[:, :1]) * len(x)
+        (gradient,) = torch.autograd.grad(loss, x)
+        return gradient.flatten(1).norm(dim=1)
 
-    def _penalised(self) -> bool:
-        s = self.settings
-        return self._penalty.points != "none" and s.penalty_weight > 0 and self.step % s.penalty_every == 0
-
-    def _penalty_value(self, logits: Tensor, inputs: list[Tensor], both: Rows, generator: torch.Generator) -> Tensor:
-        weight = self.settings.penalty_weight * self.settings.penalty_every
-        if self._penalty.points == "between":
-            rows = self._between(both, generator)
-            points = [rows[key] for key in _SEEN[:2] if key in rows]
-            squared_norm = squared_gradient_norm(self.judge(rows)[:, :1], points)
-        else:
-            squared_norm = squared_gradient_norm(logits, inputs)
-            of_real, of_fake = squared_norm.chunk(2)
-            squared_norm = {"real": of_real, "fake": of_fake, "both": squared_norm}[self._penalty.points]
-        return self._penalty.value(squared_norm, weight)
-
-    def _between(self, both: Rows, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return points on segments from real to generated rows; x and observables share the position of a row."""
-        widths = [both[key][0].numel() for key in _SEEN[:2] if key in both]
-        flat = torch.cat([both[key].flatten(1) for key in _SEEN[:2] if key in both], dim=1)
-        of_real, of_fake = flat.chunk(2)
-        points = between(of_real, of_fake, generator).split(widths, dim=1)
-        rows = {"x": points[0].reshape(-1, *both["x"].shape[1:]).requires_grad_()}
-        if "observables" in both:
-            rows["observables"] = points[1].clone().requires_grad_()
-        if "condition" in both:
-            rows["condition"] = both["condition"].chunk(2)[0]
-        return rows
-
-    def _generator_step(self, real: Rows, fake: Rows, rate: float | Tensor) -> Tensor:
-        outputs = self.judge(fake)
-        a_fake = a_real = outputs[:, :1]  # the real logits stand in where an objective does not read them
-        weight = None
-        if self.objective.generator_needs_real:
-            weight = real.get("weight")
-            with torch.no_grad():
-                a_real = self.judge(real)[:, :1]
-        loss = self.objective.generator(a_real, a_fake, weight)
-        total = loss
-        if self._auxiliary is not None:
-            total = total + self._classification(outputs, fake)
-        if self.settings.reconstruction_weight > 0:
-            total = total + self.settings.reconstruction_weight * (real["x"] - fake["x"]).abs().mean()
-        self.g_descent.along(total * self.settings.n_replicas, rate)
-        return loss.detach()
-
-    def _classification(self, outputs: Tensor, rows: Rows) -> Tensor:
-        losses = self._auxiliary(outputs[:, 1:], rows["condition"])  # pyright: ignore[reportOptionalCall]
-        return self.settings.auxiliary_weight * (losses * rows.get("weight", 1.0)).mean()
+    def _parts(self) -> dict[str, Generator | nn.Module | Descent]:
+        parts = {"G": self.G, "D": self.D, "g_optimizer": self.g_descent, "d_optimizer": self.d_descent}
+        return parts if self.averaged is None else parts | {"averaged": self.averaged}
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, average, optimisers, the step and the schedule."""
-        return {
-            "step": self.step,
-            "schedule": [self.decay_from, self.end, self.rate_factor],
-            "G": self.G.state_dict(),
-            "D": self.D.state_dict(),
-            "averaged": {} if self.averaged is None else self.averaged.state_dict(),
-            "g_optimizer": self.g_descent.state_dict(),
-            "d_optimizer": self.d_descent.state_dict(),
-        }
+        schedule = [self.decay_from, self.end, self.rate_factor]
+        states = {name: part.state_dict() for name, part in self._parts().items()}
+        return {"step": self.step, "schedule": schedule} | states
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a state of a step of the same networks and optimisers."""
         self.step = state["step"]
         self.decay_from, self.end, self.rate_factor = state["schedule"]
-        self.G.load_state_dict(state["G"])
-        self.D.load_state_dict(state["D"])
-        if self.averaged is not None:
-            self.averaged.load_state_dict(state["averaged"])
-        self.g_descent.load_state_dict(state["g_optimizer"])
-        self.d_descent.load_state_dict(state["d_optimizer"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
 
 
-def draw_noise(n: int, n_noise: int, *, prior: str, generator: torch.Generator) -> Tensor:
-    """Return noise (n, n_noise) on the generator's device: "normal" N(0, 1), or "uniform" on [-1, 1)."""
-    if prior == "normal":
-        return torch.randn(n, n_noise, generator=generator, device=generator.device)
-    if prior == "uniform":
-        return torch.empty(n, n_noise, device=generator.device).uniform_(-1, 1, generator=generator)
-    raise InputError(f"Expected noise_prior 'normal' or 'uniform', got {prior!r}.")
+def _between(both: Rows, generator: torch.Generator) -> dict[str, Tensor]:
+    """Return points on segments from real to generated rows; x and observables share the position of a row."""
+    keys = [key for key in _SEEN[:2] if key in both]
+    of_real, of_fake = torch.cat([both[key].flatten(1) for key in keys], dim=1).chunk(2)
+    points = between(of_real, of_fake, generator).split([both[key][0].numel() for key in keys], dim=1)
+    rows = {"x": points[0].reshape(-1, *both["x"].shape[1:]).requires_grad_()}
+    if "observables" in both:
+        rows["observables"] = points[1].clone().requires_grad_()
+    if "condition" in both:
+        rows["condition"] = both["condition"].chunk(2)[0]
+    return rows
 
 
 def compared_rows(rows: Rows) -> Tensor:

@@ -25,7 +25,6 @@ from reverie.data.dataset import Dataset
 from reverie.data.transforms import Bits
 from reverie.models.base import LikelihoodModel, first_rows
 from reverie.models.binary import grey_bits, resolved_likelihood
-from reverie.models.conditions import rows_of_conditions
 from reverie.models.latent import latent_plane, latent_vectors, latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
@@ -273,11 +272,11 @@ class VAE(LikelihoodModel):
     def _drawer(
         self, n_samples: int, seed: int, *, condition: ArrayLike = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
-        network, features = self._network(), self._asked_conditions(condition, n_samples, seed)
+        network, features = self._network(), self._conditions_at(condition, n_samples, seed)
 
         @torch.no_grad()
         def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
-            given = None if features is None else rows_of_conditions(features, start, n).to(self.device_)
+            given = None if features is None else features(start, n).to(self.device_)
             z = torch.randn(n, self.n_latent_, generator=noise, device=self.device_)
             raw = network.decoder(z, given)
             return network.law.draw(raw, noise).reshape(n, *self.preprocessing_.transform.output_shape)
