@@ -7,8 +7,10 @@ and what it says at a check are `reverie.models.gan.training`, and `reverie.mode
 joins them to data in physical units.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -16,28 +18,38 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from reverie.core.arguments import Count, NonNegative, Positive, Share, checked
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
-from reverie.core.random import as_seed, child_generator
+from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import lazily, some_rows
 from reverie.data.observables import resolve_observables
 from reverie.models.base import N_SCORED, GenerativeModel
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
-from reverie.models.conditions import rows_of_conditions
 from reverie.models.gan.completion import Search, completed
-from reverie.models.gan.networks import Generator, auxiliary_of, build_pair, check_discriminator
+from reverie.models.gan.kinematic_fit import KinematicFit
+from reverie.models.gan.networks import Generator, head_of
 from reverie.models.gan.rejection import RejectionClassifier, fit_rejection
 from reverie.models.gan.sampling import Drawing
-from reverie.models.gan.settings import check_choices, resolved_activation, resolved_batch_size, resolved_settings
-from reverie.models.gan.training import AdversarialStep, Rows
+from reverie.models.gan.settings import learning_rate_of
+from reverie.models.gan.training import AdversarialSettings, AdversarialStep, Rows
 from reverie.models.observables import ObservedFeatures
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.options import estimator
 from reverie.models.training_run import TrainingOptions, held_out_size
-from reverie.networks.build import NETWORK_WORKS, resolved_name
-from reverie.objectives.adversarial import OBJECTIVES
+from reverie.networks.build import (
+    NETWORK_WORKS,
+    build_discriminator,
+    build_generator,
+    has_batch_norm,
+    resolved_name,
+)
+from reverie.networks.energies import SMOOTH
+from reverie.networks.features import Whitening
+from reverie.networks.replicas import Stacked
+from reverie.objectives.adversarial import OBJECTIVES, Objective
+from reverie.objectives.classifiers import auxiliary_loss
 from reverie.objectives.penalties import PENALTIES
 from reverie.training.optimizers import OPTIMIZER_WORKS
 from reverie.validation.statistics.kernels import energy_distance
@@ -46,6 +58,11 @@ __all__ = ["GAN"]
 
 _FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000  # that rejection sampling learns from
 _MOST_REJECTION_STEPS = 4000
+_PERCEPTRONS, _SMOOTH = {"mlp", "residual"}, {"continuous", "periodic", "bounded"}  # what a kinematic fit is for
+_FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of them angles, were tuned on
+_TABLE_BATCH, _IMAGE_BATCH = 256, 64
+_IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
+_MOST_NOISE, _LEAST_NOISE = 128, 16
 
 
 @estimator
@@ -56,8 +73,8 @@ class GAN(GenerativeModel):
 
     Parameters
     ----------
-    objective : the game: "relativistic" (with R1 and R2), "non_saturating", "minimax", "least_squares", "hinge",
-        "wasserstein" (weight clipping) or "wasserstein_gp".
+    objective : the losses of both networks: "relativistic" (with R1 and R2), "non_saturating", "minimax",
+        "least_squares", "hinge", "wasserstein" (weight clipping) or "wasserstein_gp".
     generator : network from noise to samples: "auto", "mlp", "residual", "dcgan", "unet" (from image conditions),
         an architecture of the lectures ("lecture_mlp", "thesis", "dcgan28", "wgan_conv"), widths of hidden layers
         such as (100,), a torch module, or a factory called with (n_noise, event_shape).
@@ -66,8 +83,8 @@ class GAN(GenerativeModel):
     noise_prior : "normal", N(0, 1), or "uniform" on [-1, 1).
     batch_size : samples in a batch; "auto" takes 256, or 64 of events of more than 256 values (images), or
         all rows of a smaller table.
-    max_steps : rounds of the game in the whole run, at least 1.
-    learning_rate : step size of both players' optimisers, > 0; None takes the optimiser's and objective's row of
+    max_steps : steps in the whole run, at least 1; a step trains both networks, and counts once.
+    learning_rate : step size of both networks' optimisers, > 0; None takes the optimiser's and objective's row of
         `reverie.models.gan.settings`: 0.001 for Adam, 0.002 for convolutional pairs.
     optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta".
     discriminator_learning_rate : step size of the discriminator alone; None takes that of the generator, and 0.5 for
@@ -87,8 +104,8 @@ class GAN(GenerativeModel):
     activation : of the perceptrons: "silu", "leaky_relu", "relu", "elu" or "tanh"; "auto" takes "silu", and
         "leaky_relu" for "wasserstein", whose clipped weights leave a smooth one a straight line.
     ema_decay : decay per step of the average of the generator that draws the samples, in [0, 1).
-    whiten : whether the game on a table is played between linearly uncorrelated features of unit variance,
-        which shows the discriminator the thin directions of the data.
+    whiten : whether the networks work on linearly uncorrelated features of unit variance of a table, which shows the
+        discriminator the thin directions of the data.
     observables : functions of the physical columns that the discriminator is shown beside them: names such as
         "mass" or "delta_r" (see `reverie.data.observables`), or torch functions (batch, *event) -> (batch,).
     kinematic_fit : whether each generated event is moved until its observables have the values that the generator
@@ -98,13 +115,12 @@ class GAN(GenerativeModel):
         through a classifier, with `auxiliary_weight`).
     auxiliary_weight : weight, >= 0, of the loss of an auxiliary classifier that reads the condition off a sample.
     reconstruction_weight : weight, >= 0, of E |x - G|, for image-to-image translation of paired data.
-    n_checks : looks at the health of training in a whole run; 0 switches them off.
     on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns to the last healthy
         state and halves the learning rates.
     keep_best : whether the generator that scored best on the held-out events is kept, rather than the last.
     stop_at_equilibrium : whether training cools down and ends early once D stands near 1/2 on both classes and
         the held-out score no longer improves within its error.
-    n_replicas : independent games played at once in one batched computation.
+    n_replicas : number of independent pairs of networks that are trained at once in one batched computation.
     ensemble : where samples of several replicas come from: "bag" (each alike) or "best" (by held-out score).
     bootstrap : whether each replica trains on a bootstrap sample of the events.
     refine : whether a classifier trained on the finished generator accepts or refuses samples of a table
@@ -117,7 +133,7 @@ class GAN(GenerativeModel):
 
     Attributes
     ----------
-    history_ : list of dict, losses, outputs of the players and held-out scores over training.
+    history_ : list of dict, losses, answers of the discriminator and held-out scores over training.
     alarms_ : list of alarms, each with kind, step, evidence and remedy.
     n_iter_ : steps taken.
     resolved_ : dict, what each option that was left open, by "auto" or None, came to.
@@ -151,13 +167,13 @@ class GAN(GenerativeModel):
     generator: Any = "auto"
     discriminator: Any = "auto"
     n_noise: Count | Literal["auto"] = "auto"
-    noise_prior: str = "normal"
+    noise_prior: Literal["normal", "uniform"] = "normal"
     max_steps: Count = 8_000
     learning_rate: Positive | None = None
     optimizer: str = "adam"
     discriminator_learning_rate: Positive | None = None
     betas: tuple[Share, Share] | None = None
-    schedule: str = "cosine"
+    schedule: Literal["cosine", "constant"] = "cosine"
     n_critic: Count | None = None
     penalty: str = "auto"
     penalty_weight: NonNegative | None = None
@@ -168,13 +184,13 @@ class GAN(GenerativeModel):
     whiten: bool = True
     observables: Sequence[Any] | None = None
     kinematic_fit: bool | Literal["auto"] = "auto"
-    condition_mode: str = "projection"
+    condition_mode: Literal["projection", "concatenate", "auxiliary"] = "projection"
     auxiliary_weight: NonNegative = 0.0
     reconstruction_weight: NonNegative = 0.0
-    on_alarm: str = "warn"
+    on_alarm: Literal["warn", "stop", "rollback"] = "warn"
     stop_at_equilibrium: bool = False
     n_replicas: Count = 1
-    ensemble: str = "bag"
+    ensemble: Literal["bag", "best"] = "bag"
     bootstrap: bool = False
     refine: bool | Literal["auto"] = "auto"
 
@@ -209,7 +225,14 @@ class GAN(GenerativeModel):
         return list(dict.fromkeys(keys))
 
     def _check_configuration(self) -> None:
-        check_choices(self.get_params(deep=False))
+        check_choice("objective", self.objective, OBJECTIVES)
+        check_choice("penalty", self.penalty, {"auto": None, **PENALTIES})
+        if self.stop_at_equilibrium and 0 in (self.n_checks, self.validation_fraction):
+            off = "n_checks" if self.n_checks == 0 else "validation_fraction"
+            raise InputError(
+                f"Expected {off} > 0 with stop_at_equilibrium=True, got 0: equilibrium is only seen at checks. Leave "
+                f"{off} at its default, or stop_at_equilibrium=False."
+            )
 
     def _begin(self) -> None:
         self._rejection, self.best_replica_ = None, 0
@@ -225,7 +248,7 @@ class GAN(GenerativeModel):
         if self._conditions is not None and self.condition_mode == "auxiliary" and self.auxiliary_weight == 0:
             raise InputError(
                 "Expected auxiliary_weight > 0 with condition_mode='auxiliary', where only the classifier sees the "
-                "condition, got 0: no player would look at it. Give auxiliary_weight=1, or condition_mode='projection'."
+                "condition, got 0: no network would see it. Give auxiliary_weight=1, or condition_mode='projection'."
             )
         self._observed = None
         if self.observables:
@@ -235,9 +258,14 @@ class GAN(GenerativeModel):
         return rows
 
     def _training_options(self, x: Any) -> TrainingOptions:
-        given = self.get_params(deep=False)
-        n_rows = len(x) - held_out_size(len(x), given["validation_fraction"])
-        size = resolved_batch_size(given, n_rows, x[0].numel())
+        """Return the options of a run whose steps take `n_critic` batches of `batch_size` rows."""
+        n_critic, n_features = self._objective().n_critic if self.n_critic is None else self.n_critic, x[0].numel()
+        n_rows = len(x) - held_out_size(len(x), self.validation_fraction)
+        if self.batch_size == "auto":
+            wanted = _TABLE_BATCH if n_features <= _TABLE_BATCH else _IMAGE_BATCH
+            size = min(wanted, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
+        else:
+            size = int(self.batch_size) * n_critic
         if size > n_rows:
             raise InputError(
                 f"Expected batch_size of at most the {n_rows} training rows, got {size}. "
@@ -245,22 +273,120 @@ class GAN(GenerativeModel):
             )
         return TrainingOptions.of(self, batch_size=size)
 
-    def _fresh_networks(self) -> dict[str, nn.Module]:
-        given, transform = self.get_params(deep=False), self.preprocessing_.transform
-        settings = resolved_settings(given, tuple(transform.output_shape))
-        G, D = build_pair(
-            given,
-            n_noise=settings.n_noise,
-            activation=resolved_activation(given),
-            transform=transform,
-            schema=self.preprocessing_.schema,
-            conditions=self._conditions,
-            observed=None if self._observed is None else self._observed.to(self.device_),
-            seed=self.seed_,
+    def _objective(self) -> Objective:
+        return check_choice("objective", self.objective, OBJECTIVES)
+
+    def _settings(self) -> AdversarialSettings:
+        """Return the numbers of the step on features of the fitted shape: what is left open is resolved here."""
+        shape, objective = tuple(self.preprocessing_.transform.output_shape), self._objective()
+        n_features, spec = math.prod(shape), self.discriminator
+        images = isinstance(spec, str) and resolved_name(spec, shape) == "dcgan"
+        default = learning_rate_of(self.optimizer, self.objective, images=images)
+        rate, d_rate = self.learning_rate, self.discriminator_learning_rate
+        if rate is None:
+            rate, d_rate = default.learning_rate, default.discriminator if d_rate is None else d_rate
+        penalty = objective.penalty if self.penalty == "auto" else self.penalty
+        weight = self.penalty_weight
+        if weight is None and penalty in ("r1", "r2", "r1_r2"):
+            # gamma grows with the features of a table, between which |grad D|^2 is shared out; neighbouring pixels say
+            # the same, so that their number means little
+            of_table = OBJECTIVES["relativistic"].penalty_weight * max(1.0, n_features / _FEATURES_OF_GAMMA)
+            weight = _IMAGE_GAMMA if images else of_table
+        elif weight is None:
+            weight = OBJECTIVES["wasserstein_gp"].penalty_weight if penalty != "none" else 0.0
+        every = max(objective.penalty_every, _IMAGE_PENALTY_EVERY if images and penalty == "r1_r2" else 1)
+        n_noise = min(max(2 * n_features, _LEAST_NOISE), _MOST_NOISE) if self.n_noise == "auto" else int(self.n_noise)
+        first, second = default.betas if self.betas is None else self.betas
+        return AdversarialSettings(
+            penalty=penalty,
+            penalty_weight=weight,
+            penalty_every=every if self.penalty_every is None else self.penalty_every,
+            n_critic=objective.n_critic if self.n_critic is None else self.n_critic,
+            n_noise=n_noise,
+            noise_prior=self.noise_prior,
+            optimizer=self.optimizer,
+            generator_rate=rate,
+            discriminator_rate=rate if d_rate is None else d_rate,
+            betas=(float(first), float(second)),
+            hold=0.5 if self.schedule == "cosine" else 1.0,
+            ema_decay=self.ema_decay,
+            max_steps=self.max_steps,
+            auxiliary_weight=self.auxiliary_weight,
+            reconstruction_weight=self.reconstruction_weight,
+            n_replicas=self.n_replicas,
+            stop_at_equilibrium=self.stop_at_equilibrium,
+            compile=self.compile,
         )
-        is_penalised = settings.penalty_weight > 0 and settings.penalty != "none"
-        check_discriminator(D, given, tuple(transform.output_shape), is_penalised=is_penalised)
-        return {"generator": G, "discriminator": D}
+
+    def _activation(self) -> str:
+        """Return the activation of the perceptrons: of weights within the clip a smooth one sees a straight line."""
+        if self.activation != "auto":
+            return self.activation
+        return "silu" if self._objective().clip is None else "leaky_relu"
+
+    def _fresh_networks(self) -> dict[str, nn.Module]:
+        prepared, settings, conditions = self.preprocessing_, self._settings(), self._conditions
+        observed = None if self._observed is None else self._observed.to(self.device_)
+        shape = tuple(prepared.transform.output_shape)
+        has_fit = observed is not None and self._has_kinematic_fit(shape, settings.n_noise, len(observed.names))
+        n_observables = 0 if observed is None else len(observed.names)
+        condition_shape = None if conditions is None else conditions.shape
+        n_condition = condition_shape[0] if condition_shape is not None and len(condition_shape) == 1 else 0
+        R = self.n_replicas
+        pairs: list[tuple[nn.Module, nn.Module]] = []
+        for seed in [self.seed_] if R == 1 else [child_seed(self.seed_, "replica", r) for r in range(R)]:
+            common = {"random_generator": child_generator(seed, "weights"), "activation": self._activation()}
+            generator = build_generator(
+                self.generator,
+                n_noise=settings.n_noise + n_condition,
+                condition_shape=condition_shape,
+                event_shape=(shape[0] + (n_observables if has_fit else 0), *shape[1:]),
+                **common,
+            )
+            discriminator = build_discriminator(
+                self.discriminator,
+                n_observables=n_observables,
+                condition_shape=condition_shape,
+                mode=self.condition_mode,
+                n_aux=n_condition if self.auxiliary_weight > 0 else 0,
+                spectral_norm=self.spectral_norm,
+                may_be_bounded=self._objective().scale == "probability",
+                event_shape=shape,
+                **common,
+            )
+            pairs.append((generator, discriminator))
+        network, D = pairs[0] if R == 1 else (Stacked([g for g, _ in pairs]), Stacked([d for _, d in pairs]))
+        self._check_discriminator(D, shape, settings)
+        whitening = Whitening(shape[0]) if self.whiten and len(shape) == 1 else None
+        fit = KinematicFit(observed, self.noise_prior) if observed is not None and has_fit else None
+        return {"generator": Generator(network, head_of(prepared.transform), whitening, shape, fit), "discriminator": D}
+
+    def _has_kinematic_fit(self, shape: tuple[int, ...], n_noise: int, n_observables: int) -> bool:
+        """Tell whether generated events go through a kinematic fit."""
+        can = len(shape) == 1 and _is_perceptron(self.generator, shape) and n_noise >= n_observables
+        if self.kinematic_fit is True and not can:
+            raise InputError(
+                "Expected a table, a perceptron as generator and a noise number for each observable for "
+                "kinematic_fit=True. Use kinematic_fit='auto', which leaves it out where it cannot be."
+            )
+        columns = self.preprocessing_.schema.columns
+        is_smooth = all(c.kind in _SMOOTH and c.atom is None and not c.integral for c in columns)
+        return can and (self.kinematic_fit is True or (self.kinematic_fit == "auto" and is_smooth))
+
+    def _check_discriminator(self, D: nn.Module, shape: tuple[int, ...], settings: AdversarialSettings) -> None:
+        """Raise `InputError` for a discriminator that cannot learn with these options."""
+        clip = self._objective().clip
+        if clip is not None and _is_perceptron(self.discriminator, shape) and self.activation in SMOOTH:
+            raise InputError(
+                f"Expected an activation with a kink for objective {self.objective!r}, got {self.activation!r}: "
+                f"weights within {clip:g} keep its units where it is a straight line, and the critic learns nothing. "
+                "Use 'leaky_relu', 'relu' or 'auto', or objective='wasserstein_gp'."
+            )
+        if settings.penalty_weight > 0 and settings.penalty != "none" and has_batch_norm(D):
+            raise InputError(
+                "Expected a discriminator without batch normalisation under a gradient penalty, which acts on each "
+                "sample alone. Use layer normalisation, or penalty_weight=0."
+            )
 
     def _train_step(self, networks: dict[str, nn.Module], train: Rows) -> AdversarialStep:
         G: Any = networks["generator"]
@@ -272,15 +398,22 @@ class GAN(GenerativeModel):
         return self._step
 
     def _adversarial_step(self, networks: dict[str, nn.Module]) -> AdversarialStep:
-        G: Any = networks["generator"]
+        auxiliary, conditions = None, self._conditions
+        if self.auxiliary_weight > 0:
+            if conditions is None or len(conditions.shape) != 1:
+                raise InputError(
+                    "Expected labels or numbers y for auxiliary_weight > 0, got none. Call fit(X, y), or set it to 0."
+                )
+            tags = conditions.preprocessing.transform.outputs
+            auxiliary = partial(auxiliary_loss, groups=[t.group if t.kind == "simplex" else None for t in tags])
         return AdversarialStep(
-            G,
+            networks["generator"],  # pyright: ignore[reportArgumentType]
             networks["discriminator"],
-            check_choice("objective", self.objective, OBJECTIVES),
-            resolved_settings(self.get_params(deep=False), tuple(self.preprocessing_.transform.output_shape)),
+            self._objective(),
+            self._settings(),
             seed=self.seed_,
             observables=self._observed,
-            auxiliary=auxiliary_of(self.auxiliary_weight, self._conditions),
+            auxiliary=auxiliary,
         )
 
     def _build_networks(self) -> None:
@@ -290,15 +423,13 @@ class GAN(GenerativeModel):
 
     def _resolved(self) -> dict[str, Any]:
         s, shape = self._step.settings, tuple(self.preprocessing_.transform.output_shape)
-        same = {
-            name: getattr(s, name) for name in ("n_noise", "n_critic", "penalty", "penalty_weight", "penalty_every")
-        }
-        return same | {
+        same = ("n_noise", "n_critic", "penalty", "penalty_weight", "penalty_every")
+        return {name: getattr(s, name) for name in same} | {
             "batch_size": self._run.options.batch_size // s.n_critic,
             "learning_rate": s.generator_rate,
             "discriminator_learning_rate": s.discriminator_rate,
             "betas": list(s.betas),
-            "activation": resolved_activation(self.get_params(deep=False)),
+            "activation": self._activation(),
             "discriminator": resolved_name(str(self.discriminator), shape),
             "kinematic_fit": self._step.G.fit is not None,
             "refine": self._rejection_steps() > 0,
@@ -324,7 +455,7 @@ class GAN(GenerativeModel):
         self._rejection = fit_rejection(
             drawing.known(real),
             drawing.known(held_out),
-            drawing.known(drawing.rows(n, condition, noise)),
+            drawing.known_samples(n, condition, noise),
             weight=real.get("weight"),
             held_out_weight=held_out.get("weight"),
             max_steps=self._rejection_steps(),
@@ -334,21 +465,14 @@ class GAN(GenerativeModel):
 
     @checked
     def sample(
-        self, n_samples: int = 1, random_state: RandomState = None, *, condition: Any = None, replica: Any = None
+        self, n_samples: Count = 1, random_state: RandomState = None, *, condition: Any = None, replica: Any = None
     ) -> Any:
         """Draw samples in original units, in the container the model was fitted on.
 
         Parameters
         ----------
-        n_samples : how many, at least 1.
-        random_state : seed; None draws anew each time. The first k of n samples do not depend on n.
-        condition : for a model trained with `y`: one condition for all samples, or one for each; by default
-            conditions are drawn from those of the training events (`sample_conditions` gives them).
+        n_samples, random_state, condition : as in `GenerativeModel.sample`.
         replica : number of the replica to draw from; None draws as `ensemble` says.
-
-        Returns
-        -------
-        (n_samples, *event) array, tensor, DataFrame or Dataset.
         """
         return super().sample(n_samples, random_state, condition=condition, replica=replica)
 
@@ -358,10 +482,10 @@ class GAN(GenerativeModel):
         X: Any,
         mask: Any,
         *,
-        n_draws: int = 1,
+        n_draws: Count = 1,
         condition: Any = None,
         random_state: RandomState = None,
-        discriminator_weight: float = 0.0,
+        discriminator_weight: NonNegative = 0.0,
         search: Search | None = None,
     ) -> Any:
         """Return events `X` whose unobserved parts are filled in by the generator; see `reverie.models.gan.completion`.
@@ -380,15 +504,8 @@ class GAN(GenerativeModel):
         -------
         (n, *event) in the container that the model was fitted on; with n_draws > 1 (n_draws, n, *event), or a list
         of them for a DataFrame or Dataset. Observed values are those given, in the type of the training data.
-
-        Raises
-        ------
-        InputError
-            For another shape, a mask that is not boolean, observed NaN, or a condition too many or missing.
         """
         check_is_fitted(self)
-        check_positive("n_draws", n_draws, integer=True)
-        check_positive("discriminator_weight", discriminator_weight, allow_zero=True)
         prepared = self.preprocessing_
         given = given_values(prepared.schema, X)
         observed = observed_places(mask, given)
@@ -398,7 +515,7 @@ class GAN(GenerativeModel):
                 "Expected the conditions of these events, got none. Call complete(X, mask, condition=...)."
             )
         if condition is not None:
-            c = self._known_conditions().features(self._condition_values(condition, len(given), seed)).to(self.device_)
+            c = self._known_conditions().given(condition, len(given)).to(self.device_)
         if observed.all():
             draws = [given.astype(prepared.dtype) for _ in range(n_draws)]
             return wrapped_completions(prepared, draws, given, observed)
@@ -435,7 +552,7 @@ class GAN(GenerativeModel):
         if self._conditions is not None:
             if y is None:
                 raise InputError("Expected the conditions y of these samples, got none. Call discriminate(X, y).")
-            rows["condition"] = self._conditions.features(self._conditions.given(y, len(values))).to(self.device_)
+            rows["condition"] = self._conditions.given(y, len(values)).to(self.device_)
         repeated = {key: x.repeat_interleave(self.n_replicas, dim=0) for key, x in rows.items()}
         self._step.D.eval()
         with torch.no_grad():
@@ -453,24 +570,24 @@ class GAN(GenerativeModel):
         check_is_fitted(self)
         if y is None or self._conditions is None:
             return super().score(X)
-        values = self._values(X, reset=False)[:N_SCORED]
-        condition = self._conditions.features(self._conditions.given(y[:N_SCORED], len(values))).flatten(1)
-        fake = self._drawer(len(values), self.seed_, condition=y[:N_SCORED])(
-            0, len(values), self._unit_noise(self.seed_, 0)
-        )
-        real = self.preprocessing_.features(values)
-        sides = [torch.cat([x.cpu().flatten(1), condition], dim=1).double() for x in (real, fake)]
+        values, few = self._values(X, reset=False)[:N_SCORED], y[:N_SCORED]
+        condition = self._conditions.given(few, len(values)).flatten(1)
+        draw = self._drawer(len(values), self.seed_, condition=few)
+        fake = draw(0, len(values), self._unit_noise(self.seed_, 0))
+        sides = [
+            torch.cat([x.cpu().flatten(1), condition], dim=1).double()
+            for x in (self.preprocessing_.features(values), fake)
+        ]
         return -float(energy_distance(*sides))
 
     def _drawer(
         self, n_samples: int, seed: int, *, condition: Any = None, replica: int | None = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples from `start` on."""
-        drawing, features = self._drawing(replica), self._asked_conditions(condition, n_samples, seed)
+        drawing, conditions = self._drawing(replica), self._conditions_at(condition, n_samples, seed)
 
         def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
-            asked = None if features is None else rows_of_conditions(features, start, n)
-            return drawing.features(n, asked, noise)
+            return drawing.features(n, None if conditions is None else conditions(start, n), noise)
 
         return draw
 
@@ -479,9 +596,7 @@ class GAN(GenerativeModel):
             return inverse(self._samples_from().unwhiten(samples).to(torch.float64)).to(torch.float32)
 
         drawing = replace(self._drawing(), physical=physical)
-        networks: list[nn.Module] = (
-            [drawing.network] if drawing.rejection is None else [drawing.network, drawing.rejection]
-        )
+        networks = [network for network in (drawing.network, drawing.rejection) if network is not None]
         return OnePass(drawing.features_of, drawing.laws, networks)
 
     def _drawing(self, replica: int | None = None) -> Drawing:
@@ -528,3 +643,8 @@ class GAN(GenerativeModel):
             functions = resolve_observables(self.observables or (), self.preprocessing_.schema)
             transform = self.preprocessing_.transform
             self._observed = ObservedFeatures.from_json(texts["observables"], functions, transform)
+
+
+def _is_perceptron(spec: object, shape: tuple[int, ...]) -> bool:
+    """Tell whether a network is one of the library's own perceptrons for features of this shape."""
+    return isinstance(spec, (tuple, list)) or (isinstance(spec, str) and resolved_name(spec, shape) in _PERCEPTRONS)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reverie.models.gan.networks import Generator
+from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.gan.rejection import RejectionClassifier, accepted
-from reverie.models.gan.training import Rows, compared_rows, draw_noise
+from reverie.models.gan.training import Rows, compared_rows
 from reverie.models.one_pass import Noise
 
 __all__ = ["Drawing"]
@@ -22,7 +22,7 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class Drawing:
-    """A way to draw samples.
+    """How samples are drawn.
 
     Parameters
     ----------
@@ -47,14 +47,25 @@ class Drawing:
         """Return the features (n, *latent event) of `n` samples with conditions (n, ...)."""
         rejection = self.rejection
         if rejection is None:
-            return self.network.unwhiten(self._rows(torch.arange(n), condition, noise)["x"])
+            return self.network.unwhiten(self._samples(torch.arange(n), condition, noise)[0])
 
         def candidates(index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            rows = self._rows(index, condition, noise)
+            x, given = self._samples(index, condition, noise)
             u = torch.rand(len(index), generator=noise, device=noise.device)
-            return rows["x"], rejection.log_acceptance(self.known(rows)), u
+            return x, rejection.log_acceptance(self.known(self.seen(x, given))), u
 
         return self.network.unwhiten(accepted(candidates, n))
+
+    @torch.no_grad()
+    def _samples(self, index: Tensor, condition: Tensor | None, noise: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Return a whitened sample and the condition of each row number."""
+        n = -(-len(index) // self.n_replicas) * self.n_replicas  # those beyond the last row are left out again
+        z = draw_noise(n, self.n_noise, prior=self.noise_prior, generator=noise)
+        if condition is None:
+            return self.network(z)[: len(index)], None
+        rows = torch.cat([index, index[-1:].expand(n - len(index))])
+        given = condition[rows].to(z.device)
+        return self.network(z, given)[: len(index)], given[: len(index)]
 
     def log_acceptance(self, features: Tensor, condition: Tensor | None) -> Tensor:
         """Return log a(x), (n,), of the probability that features (n, *latent event) are accepted with."""
@@ -91,21 +102,11 @@ class Drawing:
         physical = self.physical(rows["x"])
         return torch.cat([compared_rows(rows).to(physical.device), physical], dim=1)
 
-    def rows(self, n: int, condition: Tensor | None, noise: torch.Generator) -> dict[str, Tensor]:
-        """Return `n` whitened samples before any rejection, with what goes with them; made in blocks."""
-        blocks = torch.arange(n).split(_BLOCK)
-        parts = [self._rows(index, condition, noise) for index in blocks]
-        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-
     @torch.no_grad()
-    def _rows(self, index: Tensor, condition: Tensor | None, noise: torch.Generator) -> dict[str, Tensor]:
-        """Return one sample for each row number, with the condition of that row."""
-        n = -(-len(index) // self.n_replicas) * self.n_replicas  # those beyond the last row are left out again
-        z = draw_noise(n, self.n_noise, prior=self.noise_prior, generator=noise)
-        if condition is not None:
-            condition = condition[torch.cat([index, index[-1:].expand(n - len(index))])].to(z.device)
-        seen = self.seen(self.network(z, condition), condition)
-        return {key: x[: len(index)] for key, x in seen.items()}
+    def known_samples(self, n: int, condition: Tensor | None, noise: torch.Generator) -> Tensor:
+        """Return what rejection sampling sees of `n` samples before any rejection, (n, d)."""
+        parts = [self.seen(*self._samples(index, condition, noise)) for index in torch.arange(n).split(_BLOCK)]
+        return self.known({key: torch.cat([part[key] for part in parts]) for key in parts[0]})
 
 
 def _repeated(x: Tensor, n: int) -> Tensor:
