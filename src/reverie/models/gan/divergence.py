@@ -1,4 +1,4 @@
-r"""The Jensen-Shannon divergence of two samples, measured by the discriminator of the minimax game.
+r"""The Jensen-Shannon divergence of two samples, measured by a discriminator with the minimax loss.
 
 For densities p (real) and q (generated), m = (p + q) / 2, in nats:
 
@@ -36,19 +36,18 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, softplus
 
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, checked
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator
 from reverie.core.types import ArrayLike, RandomState
+from reverie.models.gan.rejection import RatioTraining
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
 from reverie.networks.replicas import Stacked
-from reverie.objectives.adversarial import minimax_discriminator
-from reverie.training.descent import ema_decay, ema_update
-from reverie.training.optimizers import make_optimizer, take_step
+from reverie.training.loop import train
 from reverie.validation.inputs.samples import read_sample
 
 __all__ = ["Discriminator", "fit_discriminator", "jensen_shannon"]
@@ -58,8 +57,8 @@ _MOST_JUDGES = 10_000  # events of each sample that stop a network
 _BATCH = 128  # of each sample and network
 _RATE = 5e-3
 _DECAY = 0.98  # of the average of the weights
-_EVERY = 25  # steps between two looks at the events that stop a network
-_PATIENCE = 8  # looks without gain until the end
+_EVERY = 25  # steps between two checks on the events that stop a network
+_PATIENCE = 8  # checks without gain until the end
 
 
 class Discriminator:
@@ -79,30 +78,26 @@ class Discriminator:
         return torch.sigmoid(torch.as_tensor(self.logits(x))).numpy()
 
     def logits(self, x: ArrayLike) -> np.ndarray:
-        """Return log D(x) / (1 - D(x)), (n,), which estimates log p/q.
-
-        Raises
-        ------
-        InputError
-            For another number of features than D was trained on, text or NaN.
-        """
+        """Return log D(x) / (1 - D(x)), (n,), which estimates log p/q."""
         values = read_sample(x, "x").values
         if values.shape[1] != len(self.centre):
             raise InputError(
                 f"Expected events of {len(self.centre)} features, got {values.shape[1]}. "
                 "Give the columns that D was trained on."
             )
-        return _logits(self.networks, _standardised(values, self.centre, self.scale)).numpy()
+        standardised = torch.as_tensor((values - self.centre) / self.scale, dtype=torch.float32)
+        return _logits(self.networks, standardised).numpy()
 
 
+@checked
 def jensen_shannon(
     real: ArrayLike,
     generated: ArrayLike,
     *,
     random_state: RandomState = None,
     n_folds: int = 2,
-    hidden: Sequence[int] = (64, 64),
-    max_steps: int = 2000,
+    hidden: Sequence[Count] = (64, 64),
+    max_steps: Count = 2000,
 ) -> Measured:
     """Return the Jensen-Shannon divergence of two samples in nats: 0 if they are alike, log 2 if disjoint.
 
@@ -117,12 +112,6 @@ def jensen_shannon(
     hidden : widths of the networks' hidden layers.
     max_steps : most steps of training; early stopping usually ends it sooner.
 
-    Raises
-    ------
-    InputError
-        For samples of different features, text, NaN, fewer than 40 events of each, or weights of the
-        generated sample.
-
     Examples
     --------
     >>> import torch
@@ -130,99 +119,74 @@ def jensen_shannon(
     >>> abs(jensen_shannon(x, y, random_state=0, max_steps=100).value) < 0.02
     True
     """
-    check_positive("max_steps", max_steps, integer=True)
-    check_positive("n_folds", n_folds, integer=True)
     if n_folds < 2:
         raise InputError(f"Expected n_folds >= 2, got {n_folds}. An event must not be judged by what it trained.")
     seed = as_seed(random_state)
-    p, q, weight = _read(real, generated)
-    centre, scale = _pooled(p, q)
-    x, y = (_standardised(values, centre, scale) for values in (p, q))
-    folds = [_folds(len(rows), n_folds, child_generator(seed, "folds", k)) for k, rows in enumerate((x, y))]
+    x, y, weight, _ = _read(real, generated)
+    folds = []  # of each event 0 ... K - 1, at random, of equal sizes to within one
+    for k, rows in enumerate((x, y)):
+        folds.append(torch.randperm(len(rows), generator=child_generator(seed, "folds", k)) % n_folds)
     networks, h = _train(x, y, weight, folds, hidden, max_steps, seed)
     terms_p, terms_q = torch.empty(len(x)).double(), torch.empty(len(y)).double()
     for k in range(n_folds):
         D_k, here_p, here_q = networks[2 * k : 2 * k + 2], folds[0] == k, folds[1] == k
         terms_p[here_p] = logsigmoid(_logits(D_k, x[here_p]))
         terms_q[here_q] = logsigmoid(-_logits(D_k, y[here_q]))
-    return _divergence(terms_p, terms_q, weight, resolution=0.5 / h)
+    weight = weight.double() / weight.double().mean()
+    mean_p, mean_q = (weight * terms_p).mean(), terms_q.mean()
+    variance = (weight * (terms_p - mean_p)).var() / len(terms_p) + terms_q.var() / len(terms_q)
+    error = math.hypot(0.5 * math.sqrt(variance), 0.5 / h)
+    return Measured(math.log(2) + 0.5 * float(mean_p + mean_q), error, len(terms_p) + len(terms_q))
 
 
+@checked
 def fit_discriminator(
     real: ArrayLike,
     generated: ArrayLike,
     *,
     random_state: RandomState = None,
-    hidden: Sequence[int] = (64, 64),
-    max_steps: int = 2000,
+    hidden: Sequence[Count] = (64, 64),
+    max_steps: Count = 2000,
 ) -> Discriminator:
     """Return D, trained on all events: ``D(x)`` estimates p(x) / (p(x) + q(x)), (n,).
 
     Its own training events flatter it: judge it on others. Parameters and errors as in `jensen_shannon`.
     """
-    check_positive("max_steps", max_steps, integer=True)
-    p, q, weight = _read(real, generated)
-    centre, scale = _pooled(p, q)
-    x, y = (_standardised(values, centre, scale) for values in (p, q))
+    x, y, weight, standardise = _read(real, generated)
     everything = [torch.full((len(rows),), -1) for rows in (x, y)]  # no event is kept from the only D
     networks, _ = _train(x, y, weight, everything, hidden, max_steps, as_seed(random_state))
-    return Discriminator(networks, centre, scale)
+    return Discriminator(networks, *standardise)
 
 
-def _divergence(terms_p: Tensor, terms_q: Tensor, weight: Tensor, *, resolution: float) -> Measured:
-    """Return log 2 + V / 2 from the terms log D of real and log(1 - D) of generated events, (n,) and (m,)."""
-    weight = weight.double() / weight.double().mean()
-    mean_p, mean_q = (weight * terms_p).mean(), terms_q.mean()
-    variance = (weight * (terms_p - mean_p)).var() / len(terms_p) + terms_q.var() / len(terms_q)
-    error = math.hypot(0.5 * math.sqrt(variance), resolution)
-    return Measured(math.log(2) + 0.5 * float(mean_p + mean_q), error, len(terms_p) + len(terms_q))
+def _read(real: ArrayLike, generated: ArrayLike) -> tuple[Tensor, Tensor, Tensor, tuple[np.ndarray, np.ndarray]]:
+    """Return real and generated events in the same columns, standardised, weights of mean one, and centre and scale.
 
-
-# Samples
-
-
-def _read(real: ArrayLike, generated: ArrayLike) -> tuple[np.ndarray, np.ndarray, Tensor]:
-    """Return real events (n, d), generated events (m, d) in the same columns, and weights (n,) of mean one."""
+    Standardised is by the mean and standard deviation of (p + q) / 2; a constant feature has scale 1.
+    """
     p, q = read_sample(real, "real"), read_sample(generated, "generated")
     if q.weights is not None:
         raise InputError(
             "Expected generated without event weights, got unequal weights. Give weights of the real events only."
         )
-    if p.values.shape[1] != q.values.shape[1]:
+    n_features = q.values.shape[1]
+    if p.values.shape[1] != n_features:
         raise InputError(
-            f"Expected generated with the {p.values.shape[1]} features of real, got {q.values.shape[1]}. "
+            f"Expected generated with the {p.values.shape[1]} features of real, got {n_features}. "
             "Select the same columns in both."
         )
-    weight = torch.tensor(np.ones(len(p.values)) if p.weights is None else p.weights, dtype=torch.float64)
-    return p.values, q.values[:, _order(p.names, q.names, q.values.shape[1])], (weight / weight.mean()).float()
-
-
-def _order(names: Sequence[str] | None, others: Sequence[str] | None, n_features: int) -> list[int]:
-    if not names or not others:
-        return list(range(n_features))
-    for name in others:
-        if name not in names:
-            raise UnknownNameError("column of generated", name, names)
-    return [others.index(name) for name in names]
-
-
-def _pooled(p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of (p + q) / 2 by feature; a constant feature has scale 1."""
-    means, variances = [p.mean(axis=0), q.mean(axis=0)], [p.var(axis=0), q.var(axis=0)]
-    scale = np.sqrt(np.mean(variances, axis=0) + np.var(means, axis=0))
-    return np.mean(means, axis=0), np.where(scale > 0, scale, 1.0)
-
-
-def _standardised(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> Tensor:
-    return torch.as_tensor((values - centre) / scale, dtype=torch.float32)
-
-
-def _folds(n: int, n_folds: int, generator: torch.Generator) -> Tensor:
-    """Return the fold 0 .. K - 1 of each of n events, at random, of equal sizes to within one."""
-    return torch.randperm(n, generator=generator) % n_folds
-
-
-# Training of all networks at once
+    order = list(range(n_features))
+    if p.names and q.names:
+        for name in q.names:
+            if name not in p.names:
+                raise UnknownNameError("column of generated", name, p.names)
+        order = [q.names.index(name) for name in p.names]
+    sides = (p.values, q.values[:, order])
+    means, variances = np.stack([x.mean(axis=0) for x in sides]), np.stack([x.var(axis=0) for x in sides])
+    scale = np.sqrt(variances.mean(axis=0) + means.var(axis=0))
+    centre, scale = means.mean(axis=0), np.where(scale > 0, scale, 1.0)
+    x, y = (torch.as_tensor((values - centre) / scale, dtype=torch.float32) for values in sides)
+    weight = torch.tensor(np.ones(len(x)) if p.weights is None else p.weights, dtype=torch.float64)
+    return x, y, (weight / weight.mean()).float(), (centre, scale)
 
 
 def _train(
@@ -234,24 +198,52 @@ def _train(
     max_steps: int,
     seed: int,
 ) -> tuple[list[nn.Module], int]:
-    """Return two networks for each fold, trained on the events of the others, and the size of a half."""
+    """Return two networks for each fold, trained on the events of the others, and the size of a half.
+
+    All are trained at once; of each the average that loses least on the other half is kept.
+    """
     halves = [_halves(fold, child_generator(seed, "halves", k)) for k, fold in enumerate(folds)]
-    networks = [_network(x.shape[1], hidden, child_generator(seed, "weights", r)) for r in range(len(halves[0]))]
-    best = _descend(Stacked(networks), (x, y, weight), halves, max_steps, child_generator(seed, "batches"))
-    return [best.replica(r) for r in range(len(networks))], min(half.shape[1] for half in halves)
+    networks, R = [], len(halves[0])
+    for r in range(R):
+        with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
+            network = MLP(x.shape[1], 1, hidden=hidden)
+        network[-1].zero_init = True  # pyright: ignore[reportArgumentType]  # the first D is 1/2 everywhere
+        networks.append(initialise(network, child_generator(seed, "weights", r)))
+    partner = torch.arange(R).unflatten(0, (-1, 2)).flip(1).flatten()
+    i_judge, j_judge = (half[partner, :_MOST_JUDGES].T.flatten() for half in halves)  # rows interleaved over networks
 
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        positions = (torch.randint(half.shape[1], (_BATCH, R), generator=generator) for half in halves)
+        i, j = (half.T.gather(0, position).flatten() for half, position in zip(halves, positions, strict=True))
+        return x[i], weight[i], y[j]
 
-def _network(n_features: int, hidden: Sequence[int], generator: torch.Generator) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
-        network = MLP(n_features, 1, hidden=hidden)
-    network[-1].zero_init = True  # pyright: ignore[reportArgumentType]  # the first D is 1/2 everywhere
-    return initialise(network, generator)
+    @torch.no_grad()
+    def losses(network: nn.Module) -> Tensor:
+        of_real = weight[i_judge] * softplus(-network(x[i_judge])[:, 0])
+        of_generated = softplus(network(y[j_judge])[:, 0])
+        return of_real.unflatten(0, (-1, R)).mean(dim=0) + of_generated.unflatten(0, (-1, R)).mean(dim=0)
+
+    stacked = Stacked(networks)
+    optimizer = torch.optim.Adam(stacked.parameters(), lr=_RATE)
+    training = RatioTraining(stacked, draw, optimizer, decay=_DECAY, n_replicas=R)
+    best, least, since = copy.deepcopy(training.average), losses(training.average), torch.zeros(R)
+    noise = child_generator(seed, "batches")
+    for record in train(training, lambda step: None, generator=noise, max_steps=max_steps, record_every=_EVERY):
+        if record.step % _EVERY:
+            break
+        now = losses(training.average)
+        better, least = now < least, torch.minimum(now, least)
+        since = torch.where(better, 0, since + 1)
+        for kept, new in zip(best.parameters(), training.average.parameters(), strict=True):
+            kept[better] = new[better]
+        if since.min() >= _PATIENCE:
+            break
+    return [best.replica(r) for r in range(R)], min(half.shape[1] for half in halves)  # pyright: ignore
 
 
 def _halves(fold: Tensor, generator: torch.Generator) -> Tensor:
     """Return event numbers (2 K, h): rows 2k and 2k + 1 are both halves of the events outside fold k."""
-    n_folds = max(1, int(fold.max()) + 1)
-    outside = [torch.nonzero(fold != k)[:, 0] for k in range(n_folds)]
+    outside = [torch.nonzero(fold != k)[:, 0] for k in range(max(1, int(fold.max()) + 1))]
     smallest = min(len(rows) for rows in outside)
     if smallest < _MIN_ROWS:
         raise InputError(
@@ -260,52 +252,6 @@ def _halves(fold: Tensor, generator: torch.Generator) -> Tensor:
         )
     shuffled = [rows[torch.randperm(len(rows), generator=generator)] for rows in outside]
     return torch.cat([rows[: smallest // 2 * 2].reshape(2, -1) for rows in shuffled])
-
-
-def _descend(
-    network: Stacked,
-    events: tuple[Tensor, Tensor, Tensor],
-    halves: Sequence[Tensor],
-    max_steps: int,
-    generator: torch.Generator,
-) -> Stacked:
-    """Minimise the minimax loss; return the averages of the weights that lose least on the other half."""
-    (x, y, weight), R = events, network.n_replicas
-    partner = torch.arange(R).unflatten(0, (-1, 2)).flip(1).flatten()
-    judges = [half[partner, :_MOST_JUDGES].T.flatten() for half in halves]  # rows interleaved over networks
-    average = copy.deepcopy(network).requires_grad_(requires_grad=False)
-    weights, averaged = list(network.parameters()), list(average.parameters())
-    best, least, since = copy.deepcopy(average), _losses(average, events, judges), torch.zeros(R)
-    optimizer = make_optimizer("adam", weights, learning_rate=_RATE, betas=(0.9, 0.999))
-    for step in range(max_steps):
-        i, j = (half.T.gather(0, _positions(half, generator)).flatten() for half in halves)
-        logits = network(torch.cat([x[i], y[j]]))
-        a_real, a_fake = logits.chunk(2)
-        loss = R * minimax_discriminator(a_real, a_fake, weight[i])  # the sum over networks
-        take_step(optimizer, weights, torch.autograd.grad(loss, weights))
-        ema_update(averaged, weights, decay=ema_decay(step, _DECAY))
-        if (step + 1) % _EVERY == 0:
-            now = _losses(average, events, judges)
-            better, since = now < least, torch.where(now < least, 0, since + 1)
-            least = torch.minimum(now, least)
-            for kept, new in zip(best.parameters(), averaged, strict=True):
-                kept[better] = new[better]
-            if since.min() >= _PATIENCE:
-                break
-    return best
-
-
-def _positions(half: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randint(half.shape[1], (_BATCH, len(half)), generator=generator)
-
-
-@torch.no_grad()
-def _losses(network: Stacked, events: tuple[Tensor, Tensor, Tensor], judges: Sequence[Tensor]) -> Tensor:
-    """Return the loss of each network, (R,), on the events that stop it."""
-    x, y, weight = events
-    i, j = judges
-    terms = -weight[i] * logsigmoid(network(x[i])[:, 0]), -logsigmoid(-network(y[j])[:, 0])
-    return sum(t.unflatten(0, (-1, network.n_replicas)).mean(dim=0) for t in terms)  # pyright: ignore
 
 
 @torch.no_grad()

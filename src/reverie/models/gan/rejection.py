@@ -51,7 +51,7 @@ from reverie.networks.mlp import MLP
 from reverie.training.descent import ema_decay, ema_update
 from reverie.training.loop import train
 
-__all__ = ["RejectionClassifier", "accepted", "fit_rejection", "is_gain"]
+__all__ = ["RatioTraining", "RejectionClassifier", "accepted", "fit_rejection", "is_gain"]
 
 _HIDDEN = (128, 128, 128)
 _BATCH, _CHECK_EVERY, _PATIENCE = 512, 100, 8
@@ -128,10 +128,17 @@ def fit_rejection(
     physical = real[:, real.shape[1] - n_physical :]
     classifier.centre.copy_(physical.mean(dim=0))
     classifier.scale.copy_(physical.std(dim=0).clamp(min=1e-30))
-    average = copy.deepcopy(classifier)
     n_judged = len(generated) // 8
     judged, pool = generated[:n_judged], generated[n_judged:]
-    training = _RatioTraining(classifier, average, real, weight, pool)
+
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor | None, Tensor]:
+        rows = torch.randint(len(real), (_BATCH,), generator=generator)
+        others = torch.randint(len(pool), (_BATCH,), generator=generator)
+        return real[rows], None if weight is None else weight[rows], pool[others]
+
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=_RATE, weight_decay=_WEIGHT_DECAY)
+    training = RatioTraining(classifier, draw, optimizer, decay=_EMA)
+    average: Any = training.average
     kept: RejectionClassifier | None = None
     of_real: list[Tensor] = []  # gains of held-out rows, at every check
     of_generated: list[Tensor] = []
@@ -160,46 +167,56 @@ def fit_rejection(
     return kept.eval().requires_grad_(requires_grad=False)
 
 
-class _RatioTraining:
-    """Steps of a classifier of real against generated rows; its batches are drawn from the generator of the loop."""
+class RatioTraining:
+    """Steps of a classifier c of real against generated rows, and the average of its weights along their path.
+
+    Parameters
+    ----------
+    network : rows -> c (batch,) or (batch, 1); of several replicas (`reverie.networks.replicas.Stacked`), interleaved.
+    draw : source of randomness -> real rows, their event weights or None, and generated rows of one batch.
+    optimizer : of the weights of the network.
+    decay : of the average per step.
+    n_replicas : how many networks share the rows; their mean losses are added up.
+    """
 
     def __init__(
         self,
-        classifier: RejectionClassifier,
-        average: RejectionClassifier,
-        real: Tensor,
-        weight: Tensor | None,
-        generated: Tensor,
+        network: nn.Module,
+        draw: Callable[[torch.Generator], tuple[Tensor, Tensor | None, Tensor]],
+        optimizer: torch.optim.Optimizer,
+        *,
+        decay: float,
+        n_replicas: int = 1,
     ) -> None:
-        self.classifier, self.average, self.step = classifier, average, 0
-        self.real, self.weight, self.generated = real, weight, generated
-        self.optimizer = torch.optim.AdamW(classifier.parameters(), lr=_RATE, weight_decay=_WEIGHT_DECAY)
+        self.network, self.average = network, copy.deepcopy(network).requires_grad_(requires_grad=False)
+        self._draw, self.optimizer, self._decay, self._n_replicas = draw, optimizer, decay, n_replicas
+        self.step = 0
 
     def train_step(self, batch: None, generator: torch.Generator) -> dict[str, Tensor]:
-        """Take a step; return the loss."""
-        rows = torch.randint(len(self.real), (_BATCH,), generator=generator)
-        others = torch.randint(len(self.generated), (_BATCH,), generator=generator)
-        terms = softplus(-self.classifier(self.real[rows]))
-        terms = terms if self.weight is None else self.weight[rows] * terms
-        loss = terms.mean() + softplus(self.classifier(self.generated[others])).mean()
+        """Take a step on rows that are drawn from `generator`; return the loss."""
+        real, weight, generated = self._draw(generator)
+        terms = softplus(-self.network(real).flatten())
+        terms = terms if weight is None else weight * terms
+        loss = terms.mean() + softplus(self.network(generated).flatten()).mean()
         self.optimizer.zero_grad()
-        loss.backward()
+        (loss * self._n_replicas).backward()
         self.optimizer.step()
-        decay = ema_decay(self.step, _EMA)
-        ema_update(list(self.average.parameters()), list(self.classifier.parameters()), decay=decay)
+        weights, averages = list(self.network.parameters()), list(self.average.parameters())
+        ema_update(averages, weights, decay=ema_decay(self.step, self._decay))
         self.step += 1
         return {"loss": loss.detach()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the classifier, its average and its optimiser."""
-        parts = {"classifier": self.classifier, "average": self.average, "optimizer": self.optimizer}
+        """Return the state of the network, its average and its optimiser."""
+        parts = {"network": self.network, "average": self.average, "optimizer": self.optimizer}
         return {"step": self.step} | {name: part.state_dict() for name, part in parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what `state_dict` returned."""
         self.step = state["step"]
-        for name in ("classifier", "average", "optimizer"):
-            getattr(self, name).load_state_dict(state[name])
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
 
 def accepted(draw: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], n: int) -> Tensor:
