@@ -20,7 +20,6 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor, nn
 
 from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole
-from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.core.tables import as_array
@@ -65,7 +64,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         from the labels alone.
     batch_size : unlabelled rows in a batch, and generated ones; "auto" takes 100, or all rows of a smaller set.
     labelled_batch_size : labelled rows in a batch; "auto" takes a quarter of `batch_size`, or all labelled rows.
-    max_steps : rounds of the game in the whole run, at least 1.
+    max_steps : steps in the whole run, at least 1; a step trains both networks.
     learning_rate : step size of the discriminator's optimiser, > 0; None takes that of the optimiser, 0.003 for Adam
         (`reverie.models.gan.settings`).
     generator_learning_rate : step size of the generator's; None takes a third of a given `learning_rate`, else that of
@@ -114,13 +113,13 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
     generator_learning_rate: Positive | None = None
     optimizer: str = "adam"
     betas: tuple[Share, Share] | None = None
-    schedule: str = "cosine"
+    schedule: Literal["cosine", "constant"] = "cosine"
     ema_decay: Share = 0.999
     # every event is trained on: none is held out, and nothing is checked
     validation_fraction: Share = field(default=0.0, init=False)
     n_checks: Whole = field(default=0, init=False)
     keep_best: bool = field(default=False, init=False)
-    on_alarm: str = field(default="warn", init=False)
+    on_alarm: Literal["warn", "stop", "rollback"] = field(default="warn", init=False)
 
     @classmethod
     def cited_works(
@@ -134,27 +133,20 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
     def fit(self, X: Any, y: Any = None, *, callbacks: Sequence[Callback] = ()) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Train on `X`, of which `y` labels some, and forget what was learnt before.
 
+        Labels of one class only, event weights and data that cannot be trained on raise `InputError`; a loss that stops
+        being finite raises `TrainingError`.
+
         Parameters
         ----------
         X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset.
-        y : (n_samples,) labels, integers or words; -1 marks an unlabelled sample (among words, in an array of
-            objects).
+        y : (n_samples,) labels, integers or words; -1 marks an unlabelled sample (among words, in an array of objects).
         callbacks : objects with the hooks of `reverie.training.Callback`.
-
-        Raises
-        ------
-        InputError
-            Without `y`, without labels, with labels of one class only, for event weights, or for data that
-            cannot be trained on; the message names the column.
-        TrainingError
-            When a loss stops being finite.
         """
         for _ in self.iter_fit(X, y, callbacks=callbacks):
             pass
         return self
 
     def _check_configuration(self) -> None:
-        check_choice("schedule", self.schedule, {"cosine": True, "constant": True})
         for name in ("hidden", "generator_hidden"):
             if len(getattr(self, name)) == 0:
                 raise InputError(f"Expected at least one width in {name}, got none. Give some, such as (250,).")
@@ -175,21 +167,18 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         return {"x": self.preprocessing_.features(dataset.values), "label": torch.from_numpy(numbers)}
 
     def _training_options(self, x: Any) -> TrainingOptions:
-        size = min(_BATCH, len(x)) if self.batch_size == "auto" else int(self.batch_size)
-        return TrainingOptions.of(self, batch_size=size)
+        return TrainingOptions.of(self, batch_size=self._n_unlabelled(len(x)))
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         transform, weights = self.preprocessing_.transform, child_generator(self.seed_, "weights")
         shape = tuple(transform.output_shape)
         usual = _IMAGE_NOISE if len(shape) > 1 else _TABLE_NOISE
-        own = (self.input_noise, self.hidden_noise)
-        input_noise, hidden_noise = (b if a == "auto" else float(a) for a, b in zip(own, usual, strict=True))
         D = NoisyClassifier(
             math.prod(shape),
             len(self.classes_),
             hidden=tuple(self.hidden),
-            input_noise=input_noise,
-            hidden_noise=hidden_noise,
+            input_noise=usual[0] if self.input_noise == "auto" else float(self.input_noise),
+            hidden_noise=usual[1] if self.hidden_noise == "auto" else float(self.hidden_noise),
             random_generator=weights,
         )
         hidden = tuple(self.generator_hidden)
@@ -200,28 +189,20 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         G: Any = networks["generator"]
         D: Any = networks["discriminator"]
         x = train["x"].to(self.device_)
-        settings, widest = self._settings(len(x)), max(x[0].numel(), *self.hidden)
-        start_at_mean(G, x.mean(dim=0))
-        first = NoiseStock(child_seed(self.seed_, "first"), largest=_CALIBRATED_ON * widest, device=self.device_)
-        D.calibrate(x[:: max(1, len(x) // _CALIBRATED_ON)][:_CALIBRATED_ON], first.at(0))  # rows may be sorted
-        largest = (settings.batch_size + settings.labelled_batch_size) * widest
-        return SemiSupervisedStep(G, D, settings, NoiseStock(self.seed_, largest=largest, device=self.device_))
-
-    def _settings(self, n_rows: int) -> SemiSupervisedSettings:
         default = learning_rate_of(self.optimizer, FEATURE_MATCHING, images=False)
         d_rate, g_rate = default.discriminator or default.learning_rate, default.learning_rate
         if self.learning_rate is not None:
             d_rate, g_rate = self.learning_rate, self.learning_rate / 3
-        betas = default.betas if self.betas is None else self.betas
-        size = min(_BATCH, n_rows) if self.batch_size == "auto" else int(self.batch_size)
+        first_beta, second_beta = default.betas if self.betas is None else self.betas
+        size = self._n_unlabelled(len(x))
         n_labelled = min(max(1, size // 4), self.n_labelled_)
-        return SemiSupervisedSettings(
+        settings = SemiSupervisedSettings(
             n_noise=int(self.n_noise),
             unlabelled_weight=self.unlabelled_weight,
             optimizer=self.optimizer,
             generator_rate=g_rate if self.generator_learning_rate is None else self.generator_learning_rate,
             discriminator_rate=d_rate,
-            betas=(float(betas[0]), float(betas[1])),
+            betas=(float(first_beta), float(second_beta)),
             hold=0.5 if self.schedule == "cosine" else 1.0,
             ema_decay=self.ema_decay,
             max_steps=self.max_steps,
@@ -229,24 +210,23 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
             labelled_batch_size=n_labelled if self.labelled_batch_size == "auto" else int(self.labelled_batch_size),
             compile=self.compile,
         )
+        start_at_mean(G, x.mean(dim=0))
+        widest = max(x[0].numel(), *self.hidden)
+        first = NoiseStock(child_seed(self.seed_, "first"), largest=_CALIBRATED_ON * widest, device=self.device_)
+        D.calibrate(x[:: max(1, len(x) // _CALIBRATED_ON)][:_CALIBRATED_ON], first.at(0))  # rows may be sorted
+        largest = (size + settings.labelled_batch_size) * widest
+        return SemiSupervisedStep(G, D, settings, NoiseStock(self.seed_, largest=largest, device=self.device_))
+
+    def _n_unlabelled(self, n_rows: int) -> int:
+        return min(_BATCH, n_rows) if self.batch_size == "auto" else int(self.batch_size)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable class of each sample, (n_samples,) of the labels that `fit` was given.
-
-        Parameters
-        ----------
-        X : samples, as in `fit`.
-        """
+        """Return the most probable class of each sample, (n_samples,) of the labels that `fit` was given."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return p(y | x, real) of each sample, (n_samples, K) in the order of `classes_`; rows sum to one.
-
-        Parameters
-        ----------
-        X : samples, as in `fit`.
-        """
+        """Return p(y | x, real) of each sample, (n_samples, K) in the order of `classes_`; rows sum to one."""
         check_is_fitted(self)
         values = self._values(X, reset=False)
         network = self._networks()["discriminator"].eval()
@@ -263,11 +243,6 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
 
         Other models of reverie have a goodness of fit of their samples here; for that of this one's samples
         use `reverie.validate`.
-
-        Parameters
-        ----------
-        X : samples, as in `fit`.
-        y : (n_samples,) their true classes.
         """
         if y is None:
             raise InputError("Expected the true classes y, got none. The score of this model is its accuracy.")
@@ -305,35 +280,8 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
 def encoded_labels(y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted classes (K,) and the number of each row's class (n_rows,), -1 where it is unlabelled.
 
-    Parameters
-    ----------
-    y : (n_rows,) integers, or words; among words the -1 stands in an array of objects.
-    n_rows : number of samples.
-
-    Raises
-    ------
-    InputError
-        Without `y`, with another length, without any label, or with one class only.
+    `y` are integers, or words; among words the -1 stands in an array of objects.
     """
-    labels = _checked(y, n_rows)
-    known = np.array([label != UNLABELLED for label in labels.tolist()])
-    if not known.any():
-        raise InputError(
-            "Expected some labels in y, got -1 (unlabelled) only. Label a few samples of each class, or use GAN."
-        )
-    check_classification_targets(labels[known])
-    classes, numbers = np.unique(labels[known], return_inverse=True)
-    if len(classes) < 2:
-        raise InputError(
-            f"Expected labels of two or more classes, got one class only: {classes[0]!r}. "
-            "Label samples of another class too; -1 means unlabelled."
-        )
-    codes = np.full(n_rows, UNLABELLED, dtype=np.int64)
-    codes[known] = numbers
-    return classes, codes
-
-
-def _checked(y: Any, n_rows: int) -> np.ndarray:
     if y is None:
         raise InputError(
             "A semi-supervised model requires y to be passed, but the target y is None. "
@@ -355,4 +303,18 @@ def _checked(y: Any, n_rows: int) -> np.ndarray:
             'Expected the number -1 for unlabelled samples, got the word "-1". Give words in an array of objects: '
             "np.array(labels, dtype=object)."
         )
-    return labels
+    known = np.array([label != UNLABELLED for label in labels.tolist()])
+    if not known.any():
+        raise InputError(
+            "Expected some labels in y, got -1 (unlabelled) only. Label a few samples of each class, or use GAN."
+        )
+    check_classification_targets(labels[known])
+    classes, numbers = np.unique(labels[known], return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(
+            f"Expected labels of two or more classes, got one class only: {classes[0]!r}. "
+            "Label samples of another class too; -1 means unlabelled."
+        )
+    codes = np.full(n_rows, UNLABELLED, dtype=np.int64)
+    codes[known] = numbers
+    return classes, codes

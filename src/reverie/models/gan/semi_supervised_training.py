@@ -1,7 +1,7 @@
 """The step of a semi-supervised GAN: a classifier as discriminator, a generator that matches its features.
 
-One step is one round. The discriminator D sees labelled, unlabelled and generated samples under fresh
-noise; from that one pass come the gradients of both players, at the same weights:
+The discriminator D sees labelled, unlabelled and generated samples under fresh
+noise; from that one pass come the gradients of both networks, at the same weights:
 
     D:  minimise  E[-log p(y | x)] + w (E[-log p(real | x)] + E[-log p(generated | G(z))])
     G:  minimise  || E f(x) - E f(G(z)) ||^2,      f the last hidden layer of D
@@ -15,8 +15,7 @@ into the flat ends of the tanh, where it stays. Losses: `reverie.objectives.clas
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,9 +70,9 @@ class SemiSupervisedStep(TrainStep):
     ) -> None:
         self.G, self.D, self.settings, self._stock = G, D, settings, stock
         self.averaged = copy.deepcopy(D).requires_grad_(requires_grad=False)
-        d_weights = [weight for weight in D.parameters() if weight.requires_grad]
-        trained = [weight.requires_grad for weight in D.parameters()]
-        self._averages = [a for a, is_trained in zip(self.averaged.parameters(), trained, strict=True) if is_trained]
+        pairs = zip(D.parameters(), self.averaged.parameters(), strict=True)
+        trained = [(weight, average) for weight, average in pairs if weight.requires_grad]
+        d_weights, self._averages = [weight for weight, _ in trained], [average for _, average in trained]
         s = settings
         self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, betas=s.betas)
         self.d_descent = Descent(d_weights, s.optimizer, learning_rate=s.discriminator_rate, betas=s.betas)
@@ -84,7 +83,7 @@ class SemiSupervisedStep(TrainStep):
         return {"generator": self.G, "discriminator": self.averaged}
 
     def trained(self) -> Sequence[nn.Module]:
-        """Return both players."""
+        """Return both networks."""
         return (self.G, self.D)
 
     def batches(self, rows: dict[str, Any], options: TrainingOptions, seed: int, device: Any) -> Callable[[int], Any]:
@@ -94,7 +93,7 @@ class SemiSupervisedStep(TrainStep):
         of_labelled, of_all = child_seed(seed, "labelled"), child_seed(seed, "all")
         labelled = Batches(pairs, batch_size=s.labelled_batch_size, seed=of_labelled, device=device)
         unlabelled = Batches({"unlabelled": x}, batch_size=s.batch_size, seed=of_all, device=device)
-        return partial(_both, labelled, unlabelled)
+        return lambda step: {**labelled.at(step), **unlabelled.at(step)}  # pyright: ignore[reportGeneralTypeIssues]
 
     def rows_at_once(self, size: int) -> int:
         """Return the unlabelled, the generated and the labelled rows of a step."""
@@ -107,7 +106,7 @@ class SemiSupervisedStep(TrainStep):
         return Observation(self.step)
 
     def train_step(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Mapping[str, Tensor]:
-        """Take one round; return losses and the probabilities of "real" that D gives to real and generated samples.
+        """Take one step; return losses and the probabilities of "real" that D gives to real and generated samples.
 
         Parameters
         ----------
@@ -115,8 +114,12 @@ class SemiSupervisedStep(TrainStep):
         generator : source of the generator's noise; that inside D is a function of the step.
         """
         self.G.train()  # samples may have been drawn since the last step, in evaluation mode
+        s = self.settings
+        factor = learning_rate_factor(self.step, s.max_steps, hold=s.hold) * self.rate_factor
+        numbers = {"g_rate": s.generator_rate * factor, "d_rate": s.discriminator_rate * factor}
+        numbers["decay"] = ema_decay(self.step, s.ema_decay)
         noise = None if self._stock is None else self._stock.at(self.step)
-        scalars = self.compiled((dict(batch), noise, self._numbers()), generator)
+        scalars = self.compiled((dict(batch), noise, numbers), generator)
         self.step += 1
         return scalars
 
@@ -131,7 +134,7 @@ class SemiSupervisedStep(TrainStep):
         d_loss = label_loss + self.settings.unlabelled_weight * (real_loss(of_real) + generated_loss(of_fake))
         g_loss = feature_matching(features[len(labelled) :].detach(), fake_features)
         d_gradients = torch.autograd.grad(d_loss, self.d_descent.weights, retain_graph=True)  # at the weights
-        g_gradients = torch.autograd.grad(g_loss, self.g_descent.weights)  # that both players had
+        g_gradients = torch.autograd.grad(g_loss, self.g_descent.weights)  # that both networks had
         self.d_descent.step(d_gradients, numbers["d_rate"])
         self.g_descent.step(g_gradients, numbers["g_rate"])
         ema_update(self._averages, self.d_descent.weights, decay=numbers["decay"])
@@ -140,32 +143,17 @@ class SemiSupervisedStep(TrainStep):
         losses = {"d_loss": d_loss, "g_loss": g_loss, "label_loss": label_loss}
         return {name: value.detach() for name, value in (losses | outputs).items()}
 
-    def _numbers(self) -> dict[str, float]:
-        """Return the learning rates and the decay of the average at this step."""
-        s = self.settings
-        factor = learning_rate_factor(self.step, s.max_steps, hold=s.hold) * self.rate_factor
-        rates = {"g_rate": s.generator_rate * factor, "d_rate": s.discriminator_rate * factor}
-        return rates | {"decay": ema_decay(self.step, s.ema_decay)}
+    def _parts(self) -> dict[str, nn.Module | Descent]:
+        networks = {"G": self.G, "D": self.D, "averaged": self.averaged}
+        return networks | {"g_optimizer": self.g_descent, "d_optimizer": self.d_descent}
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, average, optimisers and the step."""
-        parts = {"G": self.G, "D": self.D, "averaged": self.averaged}
-        parts |= {"g_optimizer": self.g_descent, "d_optimizer": self.d_descent}
-        return {"step": self.step, "rate_factor": self.rate_factor} | {
-            name: part.state_dict() for name, part in parts.items()
-        }
+        states = {name: part.state_dict() for name, part in self._parts().items()}
+        return {"step": self.step, "rate_factor": self.rate_factor} | states
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a state of a step of the same networks and optimisers."""
         self.step, self.rate_factor = state["step"], state["rate_factor"]
-        self.G.load_state_dict(state["G"])
-        self.D.load_state_dict(state["D"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.g_descent.load_state_dict(state["g_optimizer"])
-        self.d_descent.load_state_dict(state["d_optimizer"])
-
-
-def _both(labelled: Batches, unlabelled: Batches, step: int) -> dict[str, Tensor]:
-    """Return the rows of both at a step."""
-    rows: Any = labelled.at(step)
-    return {**rows, **cast("dict[str, Tensor]", unlabelled.at(step))}
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
