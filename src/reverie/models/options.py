@@ -74,34 +74,23 @@ class SharedOptions:
         self.device = str(self.device)
 
 
-@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
-def estimator(model: Model) -> Model:
-    """Return the class with a constructor that takes its annotated fields, keyword-only, and all of them documented."""
-    model = with_shared_options(dataclass(model, kw_only=True, eq=False, repr=False))
-    order = list(_entries(_divided(model)[1]))
-    signature = inspect.signature(model.__init__)
-    parameters = sorted(signature.parameters.values(), key=lambda p: order.index(p.name) if p.name in order else -1)
-    model.__init__.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore
-    return model
-
-
-def with_shared_options(model: Model) -> Model:
-    """Add the sentences of shared options that the docstring of `model` leaves out to its section "Parameters"."""
-    head, own, rest = _divided(model)
-    shared = _entries(_divided(SharedOptions)[1])
-    missing = [name for name in inspect.signature(model).parameters if name in shared.keys() - _entries(own).keys()]
-    model.__doc__ = head + _HEADER + "\n".join([own, *(shared[name] for name in missing)]) + rest
-    return model
-
-
 _HEADER = "\nParameters\n----------\n"
 
 
-def _divided(model: type) -> tuple[str, str, str]:
-    """Return the docstring of a class before its section "Parameters", the section without header, and the rest."""
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
+def estimator(model: Model) -> Model:
+    """Return the class with a constructor that takes its annotated fields, keyword-only, and all of them documented."""
+    model = dataclass(model, kw_only=True, eq=False, repr=False)
+    signature = inspect.signature(model.__init__)
     head, _, rest = inspect.cleandoc(model.__doc__ or "").partition(_HEADER)
     section, gap, tail = rest.partition("\n\n")
-    return head, section, gap + tail
+    own, shared = _entries(section), _entries(inspect.cleandoc(SharedOptions.__doc__ or "").partition(_HEADER)[2])
+    missing = [name for name in signature.parameters if name in shared and name not in own]
+    model.__doc__ = head + _HEADER + "\n".join([section, *(shared[name] for name in missing)]) + gap + tail
+    order = [*own, *missing]
+    parameters = sorted(signature.parameters.values(), key=lambda p: order.index(p.name) if p.name in order else -1)
+    model.__init__.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore
+    return model
 
 
 def _entries(section: str) -> dict[str, str]:

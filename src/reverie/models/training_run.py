@@ -57,18 +57,11 @@ _OLDER_STATE = (
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How long a training is and how it is checked; the options of the models by the same names.
+    """How long a training is and how it is checked: options of `reverie.models.options.SharedOptions`, resolved.
 
     Parameters
     ----------
     batch_size : rows of a step, of each replica.
-    max_steps : steps of the whole run.
-    record_every : steps of a window, of which the history gets one record.
-    n_checks : checks of its health in a whole run.
-    validation_fraction : part of the events held out of training.
-    keep_best : whether the best state is kept, rather than the last.
-    on_alarm : "warn", "stop" or "rollback".
-    n_threads : processor threads, or "auto".
     n_replicas : independent trainings in one, whose rows are interleaved.
     bootstrap : whether batches are those of a bootstrap sample of the events, another for each replica.
     """

@@ -29,16 +29,18 @@ better than the generator.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, Positive, check_fields
 from reverie.core.random import child_generator, child_seed
 from reverie.models.gan.rejection import accepted
 from reverie.models.gan.sampling import Drawing
+from reverie.training.descent import Descent
+from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["Generate", "Search", "complete_features", "completed"]
 
@@ -60,17 +62,14 @@ class Search:
     learning_rate : its first step size, > 0; falls to zero like a cosine.
     """
 
-    tolerance: float = 0.1
-    n_candidates: int = 512
-    n_steps: int = 200
-    learning_rate: float = 0.1
+    tolerance: Positive = 0.1
+    n_candidates: Count = 512
+    n_steps: Count = 200
+    learning_rate: Positive = 0.1
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        check_positive("tolerance", self.tolerance)
-        check_positive("learning_rate", self.learning_rate)
-        check_positive("n_candidates", self.n_candidates, integer=True)
-        check_positive("n_steps", self.n_steps, integer=True)
+        check_fields(self)
 
 
 def complete_features(
@@ -103,40 +102,32 @@ def complete_features(
     noise = child_generator(seed, "candidates", device=device)
     pool = torch.randn(search.n_candidates, n_noise, generator=noise, device=device)
     size = max(1, _ROWS // n_draws)
-    target, m = features.flatten(1), observed.flatten(1).to(features.dtype)
+    targets, masks = features.flatten(1), observed.flatten(1).to(features.dtype)
     blocks = []
     for k, event in enumerate(torch.arange(len(features), device=device).split(size)):
         noise = child_generator(seed, "completion", k, device=device)
-        misfit = _misfits(generate, pool, target[event], m[event], event, is_conditional=is_conditional)
+        n, m = len(event), masks[event]
+        misfit = _misfits(generate, pool, targets[event], m, event, is_conditional=is_conditional)
         misfit = misfit / search.tolerance**2
         if mode and extra is not None:
             misfit += 2 * _of_pairs(extra, pool, event).double()
-        start, anchor = _starts(pool, misfit, m[event], size, n_draws, noise, mode=mode)
+        # starts z and anchors a, draw by draw; an event without a known part starts, and stays, at a free draw
+        prior = _cut(size, n_draws, n_noise, n, noise)
+        if mode:
+            chosen = (misfit + pool.square().sum(dim=1)).argmin(dim=1)
+        else:
+            cumulated = torch.softmax(-0.5 * misfit, dim=1).cumsum(dim=1)
+            u = torch.rand(size, n_draws, generator=noise, device=device, dtype=torch.float64)[:n]
+            chosen = torch.searchsorted(cumulated, u).clamp(max=len(pool) - 1).T.flatten()
+        free = (m == 0).all(dim=1).repeat(n_draws)[:, None]
+        start, anchor = torch.where(free, prior, pool[chosen]), torch.where(free, prior, 0.0) if mode else prior
         rows = event.repeat(n_draws)
-        shift = _cut(size, n_draws, target.shape[1], len(event), noise) * (0.0 if mode else search.tolerance)
-        precision = m[rows] / search.tolerance**2
-        energy = _Energy(generate, extra, target[rows] + shift, precision, anchor, rows)
-        z = _descend(start, energy, search)
+        shift = _cut(size, n_draws, targets.shape[1], n, noise) * (0.0 if mode else search.tolerance)
+        target, precision = targets[rows] + shift, masks[rows] / search.tolerance**2
+        z = _descend(start, anchor, target, precision, rows, generate=generate, extra=extra, search=search)
         with torch.no_grad():
-            blocks.append(generate(z, rows).reshape(n_draws, len(event), *features.shape[1:]))
+            blocks.append(generate(z, rows).reshape(n_draws, n, *features.shape[1:]))
     return torch.cat(blocks, dim=1)
-
-
-@dataclass(frozen=True)
-class _Energy:
-    """E of noise z (rows, n_noise), (rows,); precision is m / s^2, all (rows, features) but the anchor."""
-
-    generate: Generate
-    extra: Generate | None
-    target: Tensor
-    precision: Tensor
-    anchor: Tensor
-    rows: Tensor
-
-    def __call__(self, z: Tensor) -> Tensor:
-        missed = (self.precision * (self.generate(z, self.rows).flatten(1) - self.target).square()).sum(dim=1)
-        energy = 0.5 * (missed + (z - self.anchor).square().sum(dim=1))
-        return energy if self.extra is None else energy + self.extra(z, self.rows)
 
 
 @torch.no_grad()
@@ -149,12 +140,12 @@ def _misfits(
         g, y, m = torch.cat(parts), target.double(), m.double()
         squares = (m * y.square()).sum(dim=1, keepdim=True) + m @ g.square().T
         return (squares - 2 * (m * y) @ g.T).clamp(min=0)
-    found = []
+    misfits = []
     for index in torch.arange(len(event), device=event.device).split(max(1, _ROWS // len(pool))):
         z = pool.repeat(len(index), 1)
         g = generate(z, event[index].repeat_interleave(len(pool))).flatten(1).unflatten(0, (len(index), -1))
-        found.append((m[index, None] * (g - target[index, None]).square()).sum(dim=2).double())
-    return torch.cat(found)
+        misfits.append((m[index, None] * (g - target[index, None]).square()).sum(dim=2).double())
+    return torch.cat(misfits)
 
 
 @torch.no_grad()
@@ -166,43 +157,37 @@ def _of_pairs(energy: Generate, pool: Tensor, event: Tensor) -> Tensor:
     )
 
 
-def _starts(
-    pool: Tensor, misfit: Tensor, m: Tensor, size: int, n_draws: int, noise: torch.Generator, *, mode: bool
-) -> tuple[Tensor, Tensor]:
-    """Return first z and anchors a, both (n_draws * events, n_noise), draw by draw."""
-    n = len(misfit)
-    free = (m == 0).all(dim=1).repeat(n_draws)[:, None]
-    prior = _cut(size, n_draws, pool.shape[1], n, noise)
-    if mode:
-        chosen = (misfit + pool.square().sum(dim=1)).argmin(dim=1)
-        return torch.where(free, prior, pool[chosen]), torch.where(free, prior, 0.0)
-    cumulated = torch.softmax(-0.5 * misfit, dim=1).cumsum(dim=1)
-    u = torch.rand(size, n_draws, generator=noise, device=pool.device, dtype=torch.float64)[:n]
-    chosen = torch.searchsorted(cumulated, u).clamp(max=len(pool) - 1).T.flatten()
-    return torch.where(free, prior, pool[chosen]), prior
-
-
 def _cut(size: int, n_draws: int, width: int, n: int, noise: torch.Generator) -> Tensor:
     """Return normal numbers (n_draws * n, width) that do not depend on how many n <= size of a block are there."""
     drawn = torch.randn(size, n_draws, width, generator=noise, device=noise.device)[:n]
     return drawn.transpose(0, 1).reshape(-1, width)
 
 
-def _descend(z: Tensor, energy: Callable[[Tensor], Tensor], search: Search) -> Tensor:
-    """Return the z of lowest energy on the way of Adam from `z`, row by row."""
-    z = z.clone().requires_grad_()
-    optimizer = torch.optim.Adam([z], lr=search.learning_rate)
-    best, lowest = z.detach().clone(), torch.full((len(z),), math.inf, device=z.device)
+def _descend(
+    start: Tensor,
+    a: Tensor,
+    y: Tensor,
+    precision: Tensor,
+    rows: Tensor,
+    *,
+    generate: Generate,
+    extra: Generate | None,
+    search: Search,
+) -> Tensor:
+    """Return the z of lowest energy on the way of Adam from `start`, row by row; precision is m / s^2."""
+    z = start.clone().requires_grad_()
+    descent = Descent([z], "adam", learning_rate=search.learning_rate, betas=(0.9, 0.999))
+    best, lowest = start.clone(), torch.full((len(start),), math.inf, device=start.device)
     for step in range(search.n_steps + 1):
-        E = energy(z)
+        missed = (precision * (generate(z, rows).flatten(1) - y).square()).sum(dim=1)
+        E = 0.5 * (missed + (z - a).square().sum(dim=1))
+        E = E if extra is None else E + extra(z, rows)
         with torch.no_grad():
             better = lowest > E
             best, lowest = torch.where(better[:, None], z, best), torch.where(better, E, lowest)
         if step < search.n_steps:
-            (z.grad,) = torch.autograd.grad(E.sum(), z)
-            rate = search.learning_rate * 0.5 * (1 + math.cos(math.pi * step / search.n_steps))
-            optimizer.param_groups[0]["lr"] = rate
-            optimizer.step()
+            factor = learning_rate_factor(step, search.n_steps, hold=0.0, floor=0.0)
+            descent.along(E.sum(), search.learning_rate * factor)
     return best
 
 
@@ -243,9 +228,9 @@ def completed(
         return -weight * logit(sample(z, rows), None if c is None else c[rows])
 
     judged = minus_logit if weight > 0 else None
-    options: dict[str, Any] = {"n_noise": drawing.n_noise, "search": search, "is_conditional": c is not None}
+    complete = partial(complete_features, n_noise=drawing.n_noise, search=search, is_conditional=c is not None)
     if drawing.rejection is None:
-        return complete_features(generate, y, m, n_draws=n_draws, seed=seed, extra=judged, **options)
+        return complete(generate, y, m, n_draws=n_draws, seed=seed, extra=judged)
     one, free = n_draws == 1, ~m.flatten(1).any(dim=1)
 
     def log_acceptance(features: Tensor, rows: Tensor) -> Tensor:
@@ -262,14 +247,13 @@ def completed(
 
     def candidates(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         turn, rows = next(turns), (numbers // n_draws).to(y.device)  # row by row: a draw must not depend on later rows
-        drawn = complete_features(
+        drawn = complete(
             lambda z, k: generate(z, rows[k]),
             y[rows],
             m[rows],
             seed=child_seed(seed, "round", turn),
             extra=lambda z, k: extra(z, rows[k]),
             most_probable=one,
-            **options,
         )[0]
         with torch.no_grad():
             log_probability = log_acceptance(drawn, rows)

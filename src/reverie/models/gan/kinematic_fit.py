@@ -6,7 +6,7 @@ o_j have the values v_j that the network asks for,
 
     minimise  |y - y_0|^2   under   o_j(y) = v_j,     j = 1 ... k,
 
-in the whitened space of the game. Each Gauss-Newton step, no longer than 1 (a standard deviation), reads
+in the whitened space. Each Gauss-Newton step, no longer than 1 (a standard deviation), reads
 
     y <- y + J^+ (v - o(y)),      J = do/dy,      J^+ = J^T (J J^T + e)^-1,
 
@@ -50,7 +50,7 @@ ToFeatures = Callable[[Tensor], Tensor]
 
 
 class KinematicFit(nn.Module):
-    """Moves samples of the game to the values of observables that are asked for.
+    """Moves whitened samples to the values of observables that are asked for.
 
     Parameters
     ----------
@@ -62,47 +62,51 @@ class KinematicFit(nn.Module):
 
     def __init__(self, observed: ObservedFeatures, noise_prior: str = "normal") -> None:
         super().__init__()
-        self._shared = (observed,)  # the game's own: a tuple keeps its tables from being averaged with the weights
+        self._shared = (observed,)  # the model's own: a tuple keeps its tables from being averaged with the weights
         self._noise_prior = noise_prior
         self.n_values = len(observed.names)
         self.register_buffer("damping", torch.tensor(_DAMPING))
 
     @torch.no_grad()
     def fit(self, y: Tensor, to_features: ToFeatures) -> "KinematicFit":
-        """Learn the damping from real samples of the game y (n, d)."""
+        """Learn the damping from real whitened samples y (n, d)."""
         _, J = self._linearised(y[:_ROWS], to_features)
         self.damping.copy_(_DAMPING * J.square().sum(dim=2).mean())
         return self
 
     def forward(self, y: Tensor, shift: Tensor, noise: Tensor, to_features: ToFeatures) -> Tensor:
-        """Return samples of the game with the observables asked for.
+        """Return whitened samples with the observables asked for.
 
         Parameters
         ----------
-        y : (rows, d) samples of the game.
+        y : (rows, d) whitened samples.
         shift : (rows, k) what the network adds to the standard normal numbers.
         noise : (rows, >= k) noise, whose first k numbers are those.
-        to_features : samples of the game -> features.
+        to_features : whitened samples -> features.
         """
-        z = _normal(noise[:, : self.n_values], self._noise_prior) + shift
+        normal = noise[:, : self.n_values]
+        if self._noise_prior == "uniform":
+            normal = torch.special.ndtri((1 + normal.double().clamp(-1 + 1e-7, 1 - 1e-7)) / 2)
+        z = normal + shift
         with torch.no_grad():
             values, slope = self._shared[0].values_and_slope(z)
-        now: Tensor = y.detach()
-        linear: tuple[Tensor, Tensor] = (now, now)
+        now = J = inverse = y.detach()
         for _ in range(_TRAINING_STEPS if self.training else _STEPS):
-            now, linear = self._step(now, values, to_features)
+            now, J, inverse = self._step(now, values, to_features)
         start: Tensor = _Pulled.apply(y, now) if self.training else y  # pyright: ignore[reportAssignmentType]
-        return _first_order(now, start, z, linear, slope)
+        dy, dz = start - start.detach(), z - z.detach()  # both 0: they carry the first order of the result back
+        along = slope.to(y.dtype) * dz - (J @ dy[:, :, None])[:, :, 0]
+        return now + dy + (inverse @ along[:, :, None])[:, :, 0]
 
     @torch.no_grad()
-    def _step(self, y: Tensor, values: Tensor, to_features: ToFeatures) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return y (rows, d) after a step, and J (rows, k, d) with J^+ (rows, d, k)."""
+    def _step(self, y: Tensor, values: Tensor, to_features: ToFeatures) -> tuple[Tensor, Tensor, Tensor]:
+        """Return y (rows, d) after a step, J (rows, k, d) and J^+ (rows, d, k)."""
         o, J = self._linearised(y, to_features)
         identity = torch.eye(self.n_values, dtype=J.dtype, device=J.device)
         inverse = torch.linalg.solve(J @ J.mT + self.damping * identity, J).mT
         move = (inverse @ (values - o)[:, :, None])[:, :, 0]
         move = move * (_LONGEST / move.norm(dim=1, keepdim=True).clamp(min=_LONGEST))
-        return y + move.to(y.dtype), (J.to(y.dtype), inverse.to(y.dtype))
+        return y + move.to(y.dtype), J.to(y.dtype), inverse.to(y.dtype)
 
     def _linearised(self, y: Tensor, to_features: ToFeatures) -> tuple[Tensor, Tensor]:
         """Return observables (rows, k) in units of their spread and their derivatives by y (rows, k, d), float64."""
@@ -111,14 +115,6 @@ class KinematicFit(nn.Module):
             o = self._shared[0].in_spreads(to_features(y))
             rows = [torch.autograd.grad(o[:, j].sum(), y, retain_graph=True)[0] for j in range(self.n_values)]
         return o.detach(), torch.stack(rows, dim=1).to(torch.float64)
-
-
-def _first_order(moved: Tensor, y: Tensor, z: Tensor, linear: tuple[Tensor, Tensor], slope: Tensor) -> Tensor:
-    """Return `moved` with the first-order dependence on y and z."""
-    J, inverse = linear
-    dy, dz = y - y.detach(), z - z.detach()
-    along = slope.to(y.dtype) * dz - (J @ dy[:, :, None])[:, :, 0]
-    return moved + dy + (inverse @ along[:, :, None])[:, :, 0]
 
 
 class _Pulled(torch.autograd.Function):
@@ -132,7 +128,3 @@ class _Pulled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: D102
         return grad + _PULL / len(grad) * ctx.saved_tensors[0], None
-
-
-def _normal(noise: Tensor, prior: str) -> Tensor:
-    return noise if prior == "normal" else torch.special.ndtri((1 + noise.double().clamp(-1 + 1e-7, 1 - 1e-7)) / 2)
