@@ -1,4 +1,4 @@
-"""Settings of a model by name: the defaults of the GAN spelled out, the games of the lectures, a known recipe.
+"""Settings of a model by name: the defaults of the GAN spelled out, the GANs of the lectures, a known recipe.
 
 name           what it is
 =============  =========================================================================================
@@ -24,8 +24,7 @@ samples, so its likelihoods mean little. All are checked like any other run (`re
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any
 
 from reverie.core.checks import check_choice
@@ -41,131 +40,58 @@ class Preset:
     """Constructor arguments of a model, and what they are for in one line."""
 
     about: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any]
     model: type[GenerativeModel] = GAN
 
 
-def _lecture(name: str, **arguments: Any) -> Mapping[str, Any]:
-    """Return the arguments of a plain game between the two networks `name`, as it was played in 2014."""
-    plain: dict[str, Any] = {
-        "generator": name,
-        "discriminator": name,
-        "objective": "non_saturating",
-        "penalty": "none",
-        "schedule": "constant",
-        "ema_decay": 0.0,
-        "whiten": False,
-        "refine": False,
-    }
-    return MappingProxyType(plain | arguments)
+def _lecture(name: str, **arguments: Any) -> dict[str, Any]:
+    """Return the arguments of a plain GAN of the two networks `name`, as it was trained in 2014."""
+    plain = {"generator": name, "discriminator": name, "objective": "non_saturating", "penalty": "none"}
+    off = {"schedule": "constant", "ema_decay": 0.0, "whiten": False, "refine": False}
+    return plain | off | {"batch_size": 64, "betas": (0.9, 0.999)} | arguments
 
 
+_WASSERSTEIN = {"objective": "wasserstein_gp", "penalty": "two_sided", "penalty_weight": 10.0, "penalty_every": 1}
+_DESCENT = {"adjusted": False, "step_size": 10.0, "temperature": 0.005**2 / 20.0, "jumps": False, "confinement": None}
+_CHAINS = {"n_langevin": 20, "buffer_size": 10_000, "restart_fraction": 0.05}
 PRESETS: dict[str, Preset] = {
     "table": Preset(
         "events in columns: the defaults, spelled out",
-        MappingProxyType(
-            {
-                "objective": "relativistic",
-                "generator": "mlp",
-                "discriminator": "mlp",
-                "batch_size": 256,
-                "preprocessing": "auto",
-                "whiten": True,
-            }
-        ),
+        {"objective": "relativistic", "generator": "mlp", "discriminator": "mlp"}
+        | {"batch_size": 256, "preprocessing": "auto", "whiten": True},
     ),
     "image": Preset(
         "images of at least 16 pixels a side: the defaults, spelled out",
-        MappingProxyType(
-            {
-                "objective": "relativistic",
-                "generator": "dcgan",
-                "discriminator": "dcgan",
-                "batch_size": 64,
-                "n_noise": 128,
-                "whiten": False,
-            }
-        ),
+        {"objective": "relativistic", "generator": "dcgan", "discriminator": "dcgan"}
+        | {"batch_size": 64, "n_noise": 128, "whiten": False},
     ),
     "lattice": Preset(
         "spins or fields on a lattice: the discriminator sees energy and |magnetisation| beside the sites",
-        MappingProxyType(
-            {
-                "objective": "relativistic",
-                "generator": "auto",
-                "discriminator": "auto",
-                "observables": ("energy", "abs_magnetisation"),
-                "whiten": False,
-            }
-        ),
+        {"objective": "relativistic", "generator": "auto", "discriminator": "auto"}
+        | {"observables": ("energy", "abs_magnetisation"), "whiten": False},
     ),
     "lecture_mlp": Preset(
         "the lectures' MLP GAN, 20-100-784 for MNIST",
-        _lecture(
-            "lecture_mlp",
-            n_noise=20,
-            noise_prior="uniform",
-            batch_size=64,
-            learning_rate=1e-3,
-            betas=(0.9, 0.999),
-        ),
+        _lecture("lecture_mlp", n_noise=20, noise_prior="uniform", learning_rate=1e-3),
     ),
     "thesis": Preset(
         "the thesis's dense-plus-convolution pair, for vectors of a few features",
-        _lecture(
-            "thesis",
-            n_noise=100,
-            noise_prior="uniform",
-            batch_size=64,
-            learning_rate=2e-4,
-            betas=(0.5, 0.999),
-            preprocessing="standardise",
-        ),
+        _lecture("thesis", n_noise=100, noise_prior="uniform", learning_rate=2e-4)
+        | {"betas": (0.5, 0.999), "preprocessing": "standardise"},
     ),
     "dcgan28": Preset(
         "the lectures' DCGAN, for images of 28 x 28",
-        _lecture(
-            "dcgan28",
-            n_noise=100,
-            batch_size=256,
-            learning_rate=1e-4,
-            betas=(0.9, 0.999),
-        ),
+        _lecture("dcgan28", n_noise=100, batch_size=256, learning_rate=1e-4),
     ),
     "wgan_conv": Preset(
         "convolutional Wasserstein GAN with gradient penalty, for images of 28 x 28",
-        _lecture(
-            "wgan_conv",
-            objective="wasserstein_gp",
-            penalty="two_sided",
-            penalty_weight=10.0,
-            penalty_every=1,
-            n_critic=5,
-            n_noise=100,
-            noise_prior="uniform",
-            batch_size=64,
-            learning_rate=1e-4,
-            betas=(0.0, 0.9),
-        ),
+        _lecture("wgan_conv", n_noise=100, noise_prior="uniform", n_critic=5, learning_rate=1e-4)
+        | _WASSERSTEIN
+        | {"betas": (0.0, 0.9)},
     ),
     "du_mordatch": Preset(
         "the energy-based model of Du and Mordatch, for images",
-        MappingProxyType(
-            {
-                "adjusted": False,
-                "step_size": 10.0,
-                "temperature": 0.005**2 / 20.0,
-                "jumps": False,
-                "confinement": None,
-                "n_langevin": 20,
-                "buffer_size": 10_000,
-                "restart_fraction": 0.05,
-                "energy_penalty": 1.0,
-                "batch_size": 128,
-                "max_steps": 2000,
-                "learning_rate": 3e-4,
-            }
-        ),
+        _DESCENT | _CHAINS | {"energy_penalty": 1.0, "batch_size": 128, "max_steps": 2000, "learning_rate": 3e-4},
         EBM,
     ),
 }
@@ -176,13 +102,8 @@ def preset(name: str, **overrides: Any) -> GenerativeModel:
 
     Parameters
     ----------
-    name : a key of `PRESETS`.
+    name : a key of `PRESETS`; another one raises `UnknownNameError`, with the nearest.
     overrides : constructor arguments of the model, which go before those of the preset.
-
-    Raises
-    ------
-    UnknownNameError
-        For another name; the nearest is given.
 
     Examples
     --------
