@@ -54,11 +54,8 @@ class ObservedFeatures(nn.Module):
     fitted : the maps q, fitted before.
     seed : of the sample of a large table.
 
-    Raises
-    ------
-    InputError
-        For an observable that is not a finite, differentiable number for each event, be it of the data or of
-        an untrained generator.
+    An observable that is not a finite, differentiable number for each event, be it of the data or of an untrained
+    generator, raises `InputError`.
     """
 
     spreads: Tensor  # (k,)
@@ -124,13 +121,7 @@ class ObservedFeatures(nn.Module):
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any], observables: Sequence[Observable], transform: Transform) -> Self:
-        """Return what `to_json` described, with the same observables and transform as then.
-
-        Raises
-        ------
-        CheckpointError
-            For other observables than those of the record.
-        """
+        """Return what `to_json` described, with the same observables and transform as then."""
         names = [observable.name for observable in observables]
         if names != record["names"]:
             raise CheckpointError(

@@ -9,7 +9,7 @@ from Markov chains is no such function.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from reverie.core.random import child_generator
 from reverie.data.transforms.base import unchecked
 from reverie.data.transforms.fast import FastInverse
 from reverie.models.conditions import Conditions
+from reverie.models.preprocessing import Preprocessing
 
 __all__ = ["Inverse", "Noise", "OnePass", "PhysicalSampler", "physical_sampler"]
 
@@ -125,22 +126,29 @@ class PhysicalSampler(nn.Module):
             made = self._features(noise[:, : self._n_own], given)
             features, *beside = made if isinstance(made, tuple) else (made,)
             x = self._inverse(features.to(torch.float64))
-        return (_admissible(x, self.dtype), *beside)
+        kind = np.dtype(self.dtype).kind  # rounded and cut to what the type of the training data can hold
+        x = torch.round(x) if kind in "iub" else x
+        if kind in "iu":
+            limits = np.iinfo(self.dtype)
+            x = x.clamp(float(limits.min), float(limits.max))
+        return (x, *beside)
 
 
-def physical_sampler(model: Any, *, is_graph: bool = False) -> PhysicalSampler:
-    """Return the function of noise that draws the samples of a fitted `model`.
+class _Model(Protocol):
+    """What is asked of a fitted model; `_one_pass` raises `InputError` where its samples come from Markov chains."""
 
-    Parameters
-    ----------
-    model : on the processor.
-    is_graph : whether quantile maps are undone all at once by one table, which makes a graph of tens of operations
-        instead of thousands; it differs from the maps by 1e-8 of the spread of a column.
+    device_: torch.device
+    preprocessing_: Preprocessing
+    _conditions: Conditions | None
 
-    Raises
-    ------
-    InputError
-        For a model whose samples are no function of a fixed number of random numbers, or one on another device.
+    def _one_pass(self, inverse: Inverse) -> OnePass: ...
+
+
+def physical_sampler(model: _Model, *, is_graph: bool = False) -> PhysicalSampler:
+    """Return the function of noise that draws the samples of a fitted `model`, which is on the processor.
+
+    With `is_graph` quantile maps are undone all at once by one table, which makes a graph of tens of operations instead
+    of thousands; it differs from the maps by 1e-8 of the spread of a column.
     """
     if torch.device(model.device_).type != "cpu":
         raise InputError(
@@ -148,17 +156,4 @@ def physical_sampler(model: Any, *, is_graph: bool = False) -> PhysicalSampler:
         )
     prepared = model.preprocessing_
     inverse = FastInverse(prepared.transform, log_slope_step=_STEP) if is_graph else prepared.transform.inverse
-    conditions = getattr(model, "_conditions", None)
-    return PhysicalSampler(model._one_pass(inverse), inverse, prepared.dtype, conditions).eval()
-
-
-def _admissible(x: Tensor, dtype: str) -> Tensor:
-    """Round and cut values to what the type of the training data can hold; they stay float64."""
-    kind = np.dtype(dtype).kind
-    if kind not in "iub":
-        return x
-    x = torch.round(x)
-    if kind == "b":
-        return x
-    limits = np.iinfo(dtype)
-    return x.clamp(float(limits.min), float(limits.max))
+    return PhysicalSampler(model._one_pass(inverse), inverse, prepared.dtype, model._conditions).eval()

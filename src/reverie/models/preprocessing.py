@@ -40,12 +40,7 @@ __all__ = [
 # The class, not the protocol: whether an object has the properties of that is only known once it is fitted.
 ChangeOfVariables: TypeAlias = Mapping[str, InvertibleTransform | str] | InvertibleTransform | str
 
-
-_FRAMES: Mapping[str, Literal["pandas", "polars", "pyarrow"]] = {
-    "frame": "pandas",
-    "polars": "polars",
-    "arrow": "pyarrow",
-}
+_FRAMES: dict[str, Literal["pandas", "polars", "pyarrow"]] = {"frame": "pandas", "polars": "polars", "arrow": "pyarrow"}
 
 
 @dataclass(frozen=True)
@@ -71,20 +66,14 @@ class Preprocessing:
         return self.transform.forward(x).to(torch.float32)
 
     def values(self, features: Tensor) -> np.ndarray:
-        """Return values (batch, *event) of the original type of generated features.
-
-        Raises
-        ------
-        InputError
-            For finite values that a floating-point type of the training data cannot hold.
-        """
+        """Return values (batch, *event) of the original type of generated features."""
         x = self.transform.inverse(features.detach().to("cpu", torch.float64)).numpy()
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iub":
             limits = np.iinfo(dtype) if dtype.kind in "iu" else None
             x = np.rint(x) if limits is None else np.rint(x).clip(limits.min, limits.max)
             return x.astype(dtype)
-        return _within_bounds(_shortened(x, dtype), self.schema) if dtype.itemsize < x.itemsize else x
+        return _shortened(x, dtype, self.schema) if dtype.itemsize < x.itemsize else x
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
@@ -138,12 +127,12 @@ def fitted_on(dataset: Dataset, fit: Callable[[Dataset], Preprocessing], *, seed
         return fit(dataset)
     n = len(values)
     sample = dataset.take(sample_rows(n, sample_size(n, values.shape[1:]), child_seed(seed, "fitted on")))
-    prepared, found = fit(sample), values.summary
-    ends = np.stack([np.broadcast_to(end, values.shape[1:]) for end in (found.low, found.high)]).astype(values.dtype)
+    prepared, summary = fit(sample), values.summary
+    ends = np.stack([np.broadcast_to(end, values.shape[1:]) for end in (summary.low, summary.high)])
     try:
-        prepared.features(ends)
+        prepared.features(ends.astype(values.dtype))
     except InputError:
-        return fit(Dataset(np.concatenate([sample.values, ends]), schema=dataset.schema))
+        return fit(Dataset(np.concatenate([sample.values, ends.astype(values.dtype)]), schema=dataset.schema))
     return prepared
 
 
@@ -162,11 +151,15 @@ def container_of(X: Any) -> str:
         return "dataset"
     if isinstance(X, Tensor):
         return "tensor"
-    return {"pandas": "frame", "polars": "polars", "pyarrow": "arrow"}.get(frame_library(X), "array")
+    library = frame_library(X)
+    return next((container for container, name in _FRAMES.items() if name == library), "array")
 
 
-def _shortened(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return `x` in a shorter floating-point type; values beyond it are refused, for infinity would hide them."""
+def _shortened(x: np.ndarray, dtype: np.dtype, schema: Schema) -> np.ndarray:
+    """Return `x` in a shorter floating-point type, within the bounds, which hold exactly in float64.
+
+    Values beyond the type are refused, for infinity would hide them.
+    """
     with np.errstate(over="ignore"):
         short = x.astype(dtype)
     beyond = np.isinf(short) & np.isfinite(x)
@@ -175,19 +168,15 @@ def _shortened(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
             f"Expected samples of at most {np.finfo(dtype).max:.4g} in size, the largest number of {dtype}, the type "
             f"of the training data, got {x[beyond][0]:.4g}. Train on the same data as float64."
         )
+    if len(schema.event_shape) > 1:
+        return np.clip(short, *_limits(schema.columns[0], dtype))
+    for j, column in enumerate(schema.columns):
+        short[:, j] = np.clip(short[:, j], *_limits(column, dtype))
     return short
 
 
-def _within_bounds(x: np.ndarray, schema: Schema) -> np.ndarray:
-    """Undo what rounding to a shorter type did to the bounds, which hold exactly in float64."""
-    if len(schema.event_shape) > 1:
-        return np.clip(x, *_limits(schema.columns[0], x.dtype))
-    for j, column in enumerate(schema.columns):
-        x[:, j] = np.clip(x[:, j], *_limits(column, x.dtype))
-    return x
-
-
 def _limits(column: Column, dtype: np.dtype) -> tuple[np.floating, np.floating]:
+    """Return the least and the greatest number of a type that lie within the bounds of a column."""
     lower = -np.inf if column.lower is None else column.lower
     upper = np.inf if column.upper is None else column.upper
     with np.errstate(over="ignore"):  # a bound beyond the type is none

@@ -15,7 +15,8 @@ into the flat ends of the tanh, where it stays. Losses: `reverie.objectives.clas
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,7 @@ from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["UNLABELLED", "SemiSupervisedSettings", "SemiSupervisedStep"]
 
+Rows = Mapping[str, Tensor]
 UNLABELLED = -1
 
 
@@ -93,7 +95,7 @@ class SemiSupervisedStep(TrainStep):
         of_labelled, of_all = child_seed(seed, "labelled"), child_seed(seed, "all")
         labelled = Batches(pairs, batch_size=s.labelled_batch_size, seed=of_labelled, device=device)
         unlabelled = Batches({"unlabelled": x}, batch_size=s.batch_size, seed=of_all, device=device)
-        return lambda step: {**labelled.at(step), **unlabelled.at(step)}  # pyright: ignore[reportGeneralTypeIssues]
+        return partial(_both, labelled, unlabelled)
 
     def rows_at_once(self, size: int) -> int:
         """Return the unlabelled, the generated and the labelled rows of a step."""
@@ -157,3 +159,8 @@ class SemiSupervisedStep(TrainStep):
         self.step, self.rate_factor = state["step"], state["rate_factor"]
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+
+
+def _both(labelled: Batches, unlabelled: Batches, step: int) -> dict[str, Tensor]:
+    """Return the rows of both at a step."""
+    return {name: x for batches in (labelled, unlabelled) for name, x in cast("Rows", batches.at(step)).items()}
