@@ -352,7 +352,7 @@ def test_corrupt_model_folders_are_refused_in_words(tmp_path, broken, how):
         ({"max_steps": 0}, "max_steps"),
         ({"learning_rate": -1.0}, "learning_rate"),
         ({"ema_decay": 1.0}, "ema_decay"),
-        ({"noise_prior": "gauss"}, "noise prior"),
+        ({"noise_prior": "gauss"}, "noise_prior of GAN to be 'normal' or 'uniform'"),
         ({"device": "tpu:zero"}, "device"),
         (
             {"discriminator": lambda shape: torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 1))},

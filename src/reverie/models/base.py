@@ -37,9 +37,9 @@ from reverie.core.errors import InputError, InputTypeError
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_generator, as_seed, child_generator, child_seed
 from reverie.core.tables import Raw, check_weights, to_raw
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, Json, RandomState, State
 from reverie.data.dataset import Dataset, check_trainable
-from reverie.data.lazy import is_lazy, lazily
+from reverie.data.lazy import LazyRows, is_lazy, lazily
 from reverie.models.conditions import Conditions
 from reverie.models.files import save_model
 from reverie.models.one_pass import Inverse, OnePass
@@ -51,6 +51,7 @@ from reverie.models.preprocessing import (
     fitted_preprocessing,
 )
 from reverie.models.training_run import TrainingOptions, TrainingRun, TrainStep
+from reverie.training.alarms import Alarm
 from reverie.training.callbacks import Callback
 from reverie.training.loop import Record
 from reverie.training.threads import resolved_device, suggested_threads, thread_limit
@@ -88,13 +89,13 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
     preprocessing_: Preprocessing
     history_: list[dict[str, float]]
-    alarms_: list[Any]
+    alarms_: list[Alarm]
     seed_: int
     n_iter_: int
     compiled_: str
     device_: torch.device
     _conditions: Conditions | None
-    _kept: Any  # networks by name, with the weights that are kept; None during training
+    _kept: dict[str, nn.Module] | None  # networks by name, with the weights that are kept; None during training
 
     def _check_configuration(self) -> None:
         """Raise `InputError` for options of the subclass that its annotations allow and that do not go together."""
@@ -148,7 +149,14 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """Return the rows of a step that `batch_size` "auto" stands for."""
         return min(n_rows, 256)
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, callbacks: Sequence[Callback] = ()) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike = None,
+        sample_weight: ArrayLike = None,
+        *,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
         """Train on `X`, given `y` if the model takes conditions, and forget what was learnt before.
 
         Data that cannot be trained on raise `InputError`, which names the column; a training that diverges and cannot
@@ -169,11 +177,11 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
     def iter_fit(
         self,
-        X: Any,
-        y: Any = None,
+        X: ArrayLike,
+        y: ArrayLike = None,
         *,
-        sample_weight: Any = None,
-        resume: dict[str, Any] | None = None,
+        sample_weight: ArrayLike = None,
+        resume: State | None = None,
         stop: Callable[[], bool] | None = None,
         runtime: Runtime | None = None,
         callbacks: Sequence[Callback] = (),
@@ -243,15 +251,20 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         for callback in callbacks:
             callback.on_end(self)
 
-    def training_state(self) -> dict[str, Any]:
+    def training_state(self) -> State:
         """Return all that an exact resume needs: networks, optimisers, chains, noise, monitor, step and seed."""
         check_is_fitted(self)
         return {"seed": self.seed_, "step": self.n_iter_} | self._run.state_dict()
 
     @checked
     def sample(
-        self, n_samples: Count = 1, random_state: RandomState = None, *, condition: Any = None, **options: Any
-    ) -> Any:
+        self,
+        n_samples: Count = 1,
+        random_state: RandomState = None,
+        *,
+        condition: ArrayLike = None,
+        **options: Any,
+    ) -> ArrayLike:
         """Draw samples in original units, in the container the model was fitted on.
 
         Parameters
@@ -306,7 +319,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         return save_model(self, folder)
 
     @checked
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike = None) -> float:
         """Return minus the energy distance between `X` and generated samples: higher is better, 0 is perfect.
 
         Both sides are compared as features, in units of the training data's standard deviation, on at most
@@ -321,7 +334,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         return -float(energy_distance(real.double(), fake.cpu().flatten(1).double()))
 
     @checked
-    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+    def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
         """Return what the model can say of itself: likelihoods, chains, codes; nothing unless it knows better.
 
         Parameters
@@ -332,7 +345,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """
         return Assessment()
 
-    def latent_view(self, X: Any, y: Any = None) -> LatentView | None:
+    def latent_view(self, X: ArrayLike, y: ArrayLike = None) -> LatentView | None:
         """Return a look into the latent space by events X and their conditions y; None where there is none to draw."""
         return None
 
@@ -342,7 +355,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         return None if self._conditions is None else self._conditions.schema
 
     @checked
-    def sample_conditions(self, n_samples: Count, random_state: RandomState = None, *, start: Whole = 0) -> Any:
+    def sample_conditions(self, n_samples: Count, random_state: RandomState = None, *, start: Whole = 0) -> ArrayLike:
         """Return the conditions that ``sample(n_samples, random_state)`` draws for its samples, (n_samples, k).
 
         With `start`, return those that ``iter_sample(n_samples, random_state, start=start)`` draws.
@@ -351,13 +364,13 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         conditions = self._known_conditions()
         return conditions.preprocessing.wrapped(conditions.drawn(start, n_samples, as_seed(random_state)))
 
-    def _conditions_at(self, condition: Any, n: int, seed: int) -> Callable[[int, int], Tensor] | None:
+    def _conditions_at(self, condition: ArrayLike, n: int, seed: int) -> Callable[[int, int], Tensor] | None:
         """Return the function (start, m) -> features (m, ...) of the conditions of `n` samples; None for p(x)."""
         if self._conditions is None and condition is None:
             return None
         return self._known_conditions().features_at(condition, n, seed)
 
-    def _condition_features(self, condition: Any, n: int, random_state: RandomState) -> Tensor | None:
+    def _condition_features(self, condition: ArrayLike, n: int, random_state: RandomState) -> Tensor | None:
         """Return the features (n, ...) of the conditions of `n` samples, or None for a model of p(x)."""
         conditions = self._conditions_at(condition, n, as_seed(random_state))
         return None if conditions is None else conditions(0, n)
@@ -390,7 +403,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """Schema of the training data: names, units and kinds of the columns."""
         return self.preprocessing_.schema
 
-    def _values(self, X: Any, *, reset: bool) -> np.ndarray:
+    def _values(self, X: ArrayLike, *, reset: bool) -> np.ndarray:
         """Check `X` against the contract and return its values (n_samples, *event)."""
         raw = Raw(X.values, X.names) if isinstance(X, Dataset) else to_raw(X)
         if raw.labels:
@@ -413,7 +426,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             )
         return raw.values
 
-    def _rows(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Any]:
+    def _rows(self, dataset: Dataset, container: str, y: ArrayLike, sample_weight: ArrayLike | None) -> dict[str, Any]:
         """Fit the changes of variables and return what is known of each event, as rows of features."""
         self.preprocessing_ = fitted_on(dataset, lambda some: self._prepared(some, container), seed=self.seed_)
         rows = {"x": lazily(dataset.values, self.preprocessing_.features)}
@@ -431,7 +444,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             rows["weight"] = torch.from_numpy(w / w.mean()).to(torch.float32)
         return rows
 
-    def _training_options(self, x: Any) -> TrainingOptions:
+    def _training_options(self, x: Tensor | LazyRows) -> TrainingOptions:
         size = self._batch_size(len(x), x[0].numel()) if self.batch_size == "auto" else int(self.batch_size)
         if size > len(x):
             raise InputError(
@@ -447,14 +460,14 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def _build_networks(self) -> None:
         self._kept = {name: network.eval() for name, network in self._fresh_networks().items()}
 
-    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         """Take up what `_attachments` returned, before the networks are built."""
         self.alarms_, self._conditions = [], None
         if "condition" in texts:
             prepared = Preprocessing.from_json(texts["condition"])
             self._conditions = Conditions(prepared, tensors["condition_stock"].numpy())
 
-    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         """Return what a saved model needs besides its weights: JSON content and tensors, by name."""
         if self._conditions is None:
             return {}, {}
@@ -470,7 +483,7 @@ class LikelihoodModel(GenerativeModel):
         """Return log q of features (n, *latent event), (n,) float64, and the error common to all of them."""
 
     @checked
-    def log_likelihood(self, X: Any, y: Any = None, random_state: RandomState = None) -> LogLikelihood:
+    def log_likelihood(self, X: ArrayLike, y: ArrayLike = None, random_state: RandomState = None) -> LogLikelihood:
         """Return log p of each event in nats, in the units of the data, and its mean with error.
 
         Another shape, conditions that are missing and features that have no density raise `InputError`.
@@ -494,16 +507,16 @@ class LikelihoodModel(GenerativeModel):
         return LogLikelihood((inside.double().cpu() + stretch.double()).numpy(), common, weights)
 
     @checked
-    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
+    def score_samples(self, X: ArrayLike, y: ArrayLike = None) -> np.ndarray:
         """Return log p of each event in nats, (n_samples,); see `log_likelihood`."""
         return self.log_likelihood(X, y).values
 
     @checked
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike = None) -> float:
         """Return the mean log p per event in nats, higher is better; see `log_likelihood`."""
         return float(self.log_likelihood(X, y).mean.value)
 
-    def assess(self, train: Any, held_out: Any, *, random_state: RandomState = None) -> Assessment:
+    def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
         """Return log-likelihoods of training and held-out events (at most 2000 each), with errors, and their gap."""
         if self._without_likelihood():
             return Assessment(warnings=(self._without_likelihood(),))
@@ -528,7 +541,7 @@ class LikelihoodModel(GenerativeModel):
         """Return why log p of these data cannot be given, as an error or a warning says it; nothing where it can."""
         return ""
 
-    def _given(self, y: Any, n: int) -> Tensor | None:
+    def _given(self, y: ArrayLike, n: int) -> Tensor | None:
         if self._conditions is None:
             return None
         if y is None:
@@ -536,7 +549,7 @@ class LikelihoodModel(GenerativeModel):
         return self._conditions.given(y, n).to(self.device_)
 
 
-def first_rows(rows: Any) -> Any:
+def first_rows(rows: ArrayLike) -> ArrayLike:
     """Return at most 2000 of the rows: their mean is known well enough."""
     if isinstance(rows, Dataset):
         return rows.take(slice(0, N_SCORED))

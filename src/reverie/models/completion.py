@@ -1,7 +1,6 @@
 """What is known of an event of which parts are missing, as values and as features; every model completes with it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from reverie.core.errors import InputError
 from reverie.core.protocols import Transform
 from reverie.core.tables import Raw, as_array, frame_library, to_raw
+from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Schema
 from reverie.data.transforms import Chain, Columns, Dequantise, Elementwise, OneHot, Periodic, PointMass
@@ -20,7 +20,7 @@ __all__ = ["completion_features", "given_values", "observed_features", "observed
 _BY_COLUMN = (Elementwise, Dequantise, PointMass, Periodic, OneHot)  # each column by itself, one after the other
 
 
-def given_values(schema: Schema, X: Any) -> np.ndarray:
+def given_values(schema: Schema, X: ArrayLike) -> np.ndarray:
     """Return the values (n, *event) of `X`, NaN and all."""
     names = list(schema.names)
     raw = Raw(X.values) if isinstance(X, Dataset) else to_raw(X) if frame_library(X) else Raw(as_array(X))
@@ -35,7 +35,7 @@ def given_values(schema: Schema, X: Any) -> np.ndarray:
     return values
 
 
-def observed_places(mask: Any, given: np.ndarray) -> np.ndarray:
+def observed_places(mask: ArrayLike, given: np.ndarray) -> np.ndarray:
     """Return the mask (n, *event) of the values `given`, which must be finite where it is True."""
     mask = np.asarray(as_array(mask, "the mask"))
     if mask.dtype != bool:
@@ -69,7 +69,7 @@ def completion_features(preprocessing: Preprocessing, given: np.ndarray, observe
 
 def wrapped_completions(
     preprocessing: Preprocessing, draws: Sequence[np.ndarray], given: np.ndarray, observed: np.ndarray
-) -> Any:
+) -> ArrayLike:
     """Return completed events in the container that the model was fitted on, with what is observed as it was given.
 
     Parameters

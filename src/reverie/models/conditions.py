@@ -19,6 +19,7 @@ from reverie.core.lazy import sample_size
 from reverie.core.random import UNIT, as_seed, child_generator
 from reverie.core.shuffle import shuffled
 from reverie.core.tables import as_array, as_column, frame_library, named_columns
+from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset, constant_columns
 from reverie.data.schema import Column, Schema
 from reverie.data.transforms import auto_transform
@@ -45,7 +46,7 @@ class Conditions:
 
     @classmethod
     def fit(
-        cls, y: Any, n_rows: int, rng: np.random.Generator, *, lazy: bool = False
+        cls, y: ArrayLike, n_rows: int, rng: np.random.Generator, *, lazy: bool = False
     ) -> tuple["Conditions", np.ndarray]:
         """Return the fitted conditions and the values (n_rows, k) or (n_rows, *image) of `y`.
 
@@ -110,12 +111,12 @@ class Conditions:
         index = torch.cat([torch.randint(len(self.stock), (UNIT,), generator=g) for g in generators])
         return self.stock[index[start - first * UNIT :][:n].numpy()]
 
-    def given(self, condition: Any, n: int) -> Tensor:
+    def given(self, condition: ArrayLike, n: int) -> Tensor:
         """Return the features (n, ...) of the conditions that a user asks for; parameters as in `asked`."""
         values = self.asked(condition, n)
         return self.features(np.broadcast_to(values, (n, *values.shape[1:])))
 
-    def features_at(self, condition: Any, n: int, seed: int) -> Callable[[int, int], Tensor]:
+    def features_at(self, condition: ArrayLike, n: int, seed: int) -> Callable[[int, int], Tensor]:
         """Return the function (start, m) -> features (m, ...) of the conditions of samples from `start` on.
 
         Those that a user asks for, as in `asked`: a block may go on beyond the last of the `n`, and a single one serves
@@ -126,7 +127,7 @@ class Conditions:
         asked = self.features(self.asked(condition, n))
         return lambda start, m: asked[torch.arange(start, start + m).clamp(max=len(asked) - 1)]
 
-    def asked(self, condition: Any, n: int) -> np.ndarray:
+    def asked(self, condition: ArrayLike, n: int) -> np.ndarray:
         """Return the values of the conditions that a user asks for: (n, k), or (1, k) where one serves all samples.
 
         Parameters
@@ -161,7 +162,7 @@ class Conditions:
         check_finite(values, name="the condition")
         return np.ascontiguousarray(values, dtype=self.stock.dtype)
 
-    def _coded(self, condition: Any) -> np.ndarray:
+    def _coded(self, condition: ArrayLike | None) -> np.ndarray:
         """Return the condition as numbers, words replaced by their codes; shape (k,), (n,) or (n, k)."""
         if isinstance(condition, Dataset):
             return np.asarray(condition.values)
@@ -191,7 +192,7 @@ def _with_channels(features: Tensor) -> Tensor:
     return features.unsqueeze(1) if features.ndim == 3 else features
 
 
-def _as_dataset(y: Any) -> Dataset:
+def _as_dataset(y: ArrayLike | None) -> Dataset:
     """Return conditions as a Dataset whose few-valued whole numbers and words are categories."""
     if isinstance(y, Dataset):
         return y
@@ -216,7 +217,7 @@ def _as_dataset(y: Any) -> Dataset:
     return Dataset(values, names=names, kind=kinds)
 
 
-def _numbers_or_words(data: Any) -> np.ndarray:
+def _numbers_or_words(data: ArrayLike) -> np.ndarray:
     x = as_column(data, "condition")
     return x if x.dtype.kind in "OUS" else as_array(x, "the condition")
 

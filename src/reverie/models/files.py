@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from reverie.core.arguments import checked
 from reverie.core.errors import CheckpointError, FolderError, InputError
 from reverie.core.typed_files import digest_of_file, read_json, read_yaml, rebuilt
+from reverie.core.types import Json
 from reverie.models.preprocessing import Preprocessing
 from reverie.models.registry import MODELS, WAVE_FUNCTIONS, model_class
 
@@ -63,9 +64,9 @@ class _GenerativeModel(_Fitted, Protocol):
     history_: list[dict[str, float]]
     device_: torch.device
 
-    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]: ...
+    def _attachments(self) -> tuple[Json, dict[str, Tensor]]: ...
 
-    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None: ...
+    def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None: ...
 
     def _build_networks(self) -> None: ...
 
@@ -82,11 +83,11 @@ class _Metadata(Struct):
 
 class _Config(Struct):
     model: str
-    arguments: dict[str, Any]
+    arguments: Json
 
 
 class _Data(Struct):
-    schema: dict[str, Any]
+    schema: Json
     container: Literal["array", "tensor", "frame", "dataset"]
     dtype: str
 
@@ -158,7 +159,7 @@ def _write_preparation(model: _GenerativeModel, folder: Path) -> dict[str, Tenso
     return {f"{name}.{key}": x for name, state in states.items() for key, x in state.items()}
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def _write_json(path: Path, content: Json) -> None:
     path.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
 
 
@@ -215,7 +216,7 @@ def load_model(folder: str | Path, **passed_again: Any) -> Any:
         return model
 
 
-def _arguments(stored: dict[str, Any], passed_again: dict[str, Any]) -> dict[str, Any]:
+def _arguments(stored: Json, passed_again: Json) -> Json:
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
     for name in [k for k, v in arguments.items() if v == _PASSED_AGAIN]:
         if name in ("random_state", "preprocessing"):  # not needed again: the seed and the fitted transform are saved
@@ -234,10 +235,10 @@ def _restore(model: _GenerativeModel, folder: Path, tensors: Mapping[str, Tensor
     def of(name: str) -> dict[str, Tensor]:
         return {key.removeprefix(f"{name}."): x for key, x in tensors.items() if key.startswith(f"{name}.")}
 
-    transform = _json(folder / "transform.json", dict[str, Any])
+    transform = _json(folder / "transform.json", Json)
     model.preprocessing_ = Preprocessing.from_json(_json(folder / "schema.json", _Data) | {"transform": transform})
     model.history_, model.device_ = [], torch.device("cpu")
-    model._attach({} if version < 2 else _json(folder / "attachments.json", dict[str, Any]), of("attachment"))
+    model._attach({} if version < 2 else _json(folder / "attachments.json", Json), of("attachment"))
     model._build_networks()
     for name, network in model._networks().items():
         network.load_state_dict(of(name))

@@ -14,7 +14,7 @@ step of a training, so the inverse of T and q_j come from `reverie.data.transfor
 they are differentiable once, in the features.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -27,6 +27,7 @@ from reverie.core.errors import CheckpointError, InputError
 from reverie.core.lazy import LazyTable, sample_rows, sample_size
 from reverie.core.protocols import Transform
 from reverie.core.random import child_generator, child_seed
+from reverie.core.types import ArrayLike, Json
 from reverie.data.observables import Observable, check_observable
 from reverie.data.transforms import InvertibleTransform, Quantile, Standardise, transform_from_json
 from reverie.data.transforms.fast import FastInverse, FastQuantile
@@ -64,7 +65,7 @@ class ObservedFeatures(nn.Module):
         self,
         observables: Sequence[Observable],
         transform: Transform,
-        values: Any,
+        values: ArrayLike,
         *,
         standardise: str = "quantile",
         fitted: InvertibleTransform | None = None,
@@ -115,12 +116,12 @@ class ObservedFeatures(nn.Module):
         x, slope = self._map.x_and_slope(z.t().to(torch.float64))
         return x.t() / self.spreads, slope.t() / self.spreads
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Return names and fitted maps as dictionaries, lists, numbers and strings."""
         return {"names": self.names, "standardise": self.standardise, "map": self._fitted.to_json()}
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any], observables: Sequence[Observable], transform: Transform) -> Self:
+    def from_json(cls, record: Json, observables: Sequence[Observable], transform: Transform) -> Self:
         """Return what `to_json` described, with the same observables and transform as then."""
         names = [observable.name for observable in observables]
         if names != record["names"]:

@@ -22,6 +22,7 @@ from reverie.core.lazy import LazyTable, sample_rows, sample_size
 from reverie.core.protocols import Transform
 from reverie.core.random import child_seed
 from reverie.core.tables import frame_library
+from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows, some_rows
 from reverie.data.schema import Column, Schema
@@ -75,18 +76,18 @@ class Preprocessing:
             return x.astype(dtype)
         return _shortened(x, dtype, self.schema) if dtype.itemsize < x.itemsize else x
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Return everything as JSON can hold it."""
         stored = {"schema": self.schema.to_json(), "transform": self.transform.to_json()}
         return stored | {"container": self.container, "dtype": self.dtype}
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+    def from_json(cls, stored: Json) -> Self:
         """Return what `to_json` described."""
         transform = transform_from_json(stored["transform"])
         return cls(Schema.from_json(stored["schema"]), transform, stored["container"], stored["dtype"])
 
-    def wrapped(self, values: np.ndarray) -> Any:
+    def wrapped(self, values: np.ndarray) -> ArrayLike:
         """Return `values` in the container that the model was fitted on."""
         if self.container == "tensor":
             return torch.from_numpy(np.ascontiguousarray(values))
@@ -97,7 +98,7 @@ class Preprocessing:
         return values
 
 
-def fitted_preprocessing(dataset: Dataset, container: str, choice: Any) -> Preprocessing:
+def fitted_preprocessing(dataset: Dataset, container: str, choice: ChangeOfVariables) -> Preprocessing:
     """Return the way from values to features, fitted.
 
     Parameters
@@ -145,7 +146,7 @@ def data_mark(rows: Tensor | LazyRows) -> list[float]:
     return [float(len(flat)), float(flat.sum()), float(flat.square().sum()), float(order @ flat.sum(dim=1))]
 
 
-def container_of(X: Any) -> str:
+def container_of(X: ArrayLike) -> str:
     """Name the container of `X`: "dataset", "tensor", "frame" (pandas), "polars", "arrow" or "array"."""
     if isinstance(X, Dataset):
         return "dataset"

@@ -27,6 +27,7 @@ from reverie.core.errors import CheckpointError, InputError, TrainingError
 from reverie.core.lazy import sample_rows
 from reverie.core.protocols import Runtime
 from reverie.core.random import child_generator, child_seed
+from reverie.core.types import State
 from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.lazy import divided, is_lazy, some_rows
 from reverie.models.options import SharedOptions
@@ -130,11 +131,11 @@ class TrainStep(ABC):
         """Return the networks that samples are drawn from, averaged where the step averages."""
 
     @abstractmethod
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return all that an exact resume needs."""
 
     @abstractmethod
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Take up what `state_dict` returned."""
 
     def trained(self) -> Sequence[nn.Module]:
@@ -153,7 +154,9 @@ class TrainStep(ABC):
         """Return the rows of all events as the step takes them."""
         return rows
 
-    def batches(self, rows: dict[str, Any], options: TrainingOptions, seed: int, device: Any) -> Callable[[int], Any]:
+    def batches(
+        self, rows: dict[str, Any], options: TrainingOptions, seed: int, device: torch.device | str
+    ) -> Callable[[int], Any]:
         """Return the function from a step to its batch of these rows."""
         size = {"batch_size": options.batch_size, "device": device, "resample": options.bootstrap}
         if options.n_replicas == 1:
@@ -310,7 +313,7 @@ class TrainingRun:
             network.eval().requires_grad_(requires_grad=False)
         return networks
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return what an exact resume needs, and a mark of the data."""
         return {
             "data": self._data_mark,
@@ -327,7 +330,7 @@ class TrainingRun:
             "threads": 0 if self._threads is None else self._threads.kept,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Take up a state of a training of the same data and configuration.
 
         Raises
@@ -424,7 +427,7 @@ class TrainingRun:
         self._roll_back(self._good)
         return Alarm("divergence", step, str(error), _ROLLED_BACK)
 
-    def _roll_back(self, good: dict[str, Any]) -> None:
+    def _roll_back(self, good: State) -> None:
         self._rollbacks += 1
         self.train_step.load_state_dict(copy.deepcopy(good))
         self.train_step.rate_factor = 0.5**self._rollbacks

@@ -17,13 +17,13 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, NonNegative, Positive, Share, checked
+from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole, checked
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator, child_seed
-from reverie.core.types import RandomState
+from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
-from reverie.data.lazy import lazily, some_rows
+from reverie.data.lazy import LazyRows, lazily, some_rows
 from reverie.data.observables import resolve_observables
 from reverie.models.base import N_SCORED, GenerativeModel
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
@@ -48,6 +48,7 @@ from reverie.networks.build import (
 from reverie.networks.energies import SMOOTH
 from reverie.networks.features import Whitening
 from reverie.networks.replicas import Stacked
+from reverie.networks.user import Specification
 from reverie.objectives.adversarial import OBJECTIVES, Objective
 from reverie.objectives.classifiers import auxiliary_loss
 from reverie.objectives.penalties import PENALTIES
@@ -164,8 +165,8 @@ class GAN(GenerativeModel):
     }
 
     objective: str = "relativistic"
-    generator: Any = "auto"
-    discriminator: Any = "auto"
+    generator: Specification = "auto"
+    discriminator: Specification = "auto"
     n_noise: Count | Literal["auto"] = "auto"
     noise_prior: Literal["normal", "uniform"] = "normal"
     max_steps: Count = 8_000
@@ -182,7 +183,7 @@ class GAN(GenerativeModel):
     activation: str = "auto"
     ema_decay: Share = 0.999
     whiten: bool = True
-    observables: Sequence[Any] | None = None
+    observables: Sequence[str | Callable[[Tensor], Tensor]] | None = None
     kinematic_fit: bool | Literal["auto"] = "auto"
     condition_mode: Literal["projection", "concatenate", "auxiliary"] = "projection"
     auxiliary_weight: NonNegative = 0.0
@@ -237,7 +238,7 @@ class GAN(GenerativeModel):
     def _begin(self) -> None:
         self._rejection, self.best_replica_ = None, 0
 
-    def _rows(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Any]:
+    def _rows(self, dataset: Dataset, container: str, y: ArrayLike, sample_weight: ArrayLike | None) -> dict[str, Any]:
         """Fit the changes of variables and return what is known of each event, as rows of features."""
         rows = super()._rows(dataset, container, y, sample_weight)
         if self._conditions is None and self.reconstruction_weight > 0:
@@ -257,7 +258,7 @@ class GAN(GenerativeModel):
             rows["observables"] = lazily(dataset.values, self._observed.of_values)
         return rows
 
-    def _training_options(self, x: Any) -> TrainingOptions:
+    def _training_options(self, x: Tensor | LazyRows) -> TrainingOptions:
         """Return the options of a run whose steps take `n_critic` batches of `batch_size` rows."""
         n_critic, n_features = self._objective().n_critic if self.n_critic is None else self.n_critic, x[0].numel()
         n_rows = len(x) - held_out_size(len(x), self.validation_fraction)
@@ -465,8 +466,13 @@ class GAN(GenerativeModel):
 
     @checked
     def sample(
-        self, n_samples: Count = 1, random_state: RandomState = None, *, condition: Any = None, replica: Any = None
-    ) -> Any:
+        self,
+        n_samples: Count = 1,
+        random_state: RandomState = None,
+        *,
+        condition: ArrayLike = None,
+        replica: Whole | None = None,
+    ) -> ArrayLike:
         """Draw samples in original units, in the container the model was fitted on.
 
         Parameters
@@ -479,15 +485,15 @@ class GAN(GenerativeModel):
     @checked
     def complete(
         self,
-        X: Any,
-        mask: Any,
+        X: ArrayLike,
+        mask: ArrayLike,
         *,
         n_draws: Count = 1,
-        condition: Any = None,
+        condition: ArrayLike = None,
         random_state: RandomState = None,
         discriminator_weight: NonNegative = 0.0,
         search: Search | None = None,
-    ) -> Any:
+    ) -> ArrayLike:
         """Return events `X` whose unobserved parts are filled in by the generator; see `reverie.models.gan.completion`.
 
         Parameters
@@ -536,7 +542,7 @@ class GAN(GenerativeModel):
         return wrapped_completions(prepared, [prepared.values(x) for x in features], given, observed)
 
     @checked
-    def discriminate(self, X: Any, y: Any = None) -> Tensor:
+    def discriminate(self, X: ArrayLike, y: ArrayLike = None) -> Tensor:
         """Return the discriminator's logit of each sample, (n_samples,): the higher, the more real it looks.
 
         Parameters
@@ -560,7 +566,7 @@ class GAN(GenerativeModel):
         self._step.D.train()
         return logits.mean(dim=1).cpu()
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike = None) -> float:
         """Return minus the energy distance between `X` and generated samples: higher is better, 0 is perfect.
 
         Both sides are compared as features, in units of the training data's standard deviation, on at most
@@ -581,7 +587,7 @@ class GAN(GenerativeModel):
         return -float(energy_distance(*sides))
 
     def _drawer(
-        self, n_samples: int, seed: int, *, condition: Any = None, replica: int | None = None
+        self, n_samples: int, seed: int, *, condition: ArrayLike = None, replica: int | None = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples from `start` on."""
         drawing, conditions = self._drawing(replica), self._conditions_at(condition, n_samples, seed)
@@ -618,13 +624,14 @@ class GAN(GenerativeModel):
 
     def _samples_from(self) -> Generator:
         """Return the generator kept after training; during it, the present average."""
-        return self._step.drawing_network.eval() if self._kept is None else self._kept["generator"]
+        kept: Any = self._step.drawing_network.eval() if self._kept is None else self._kept["generator"]
+        return kept
 
     def _networks(self) -> dict[str, nn.Module]:
         networks: dict[str, nn.Module] = {"generator": self._samples_from(), "discriminator": self._step.D}
         return networks if self._rejection is None else networks | {"referee": self._rejection}
 
-    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
         texts |= {"best_replica": self.best_replica_, "referee": None}
         if self._rejection is not None:
@@ -633,7 +640,7 @@ class GAN(GenerativeModel):
             texts["observables"] = self._observed.to_json()
         return texts, tensors
 
-    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self.best_replica_ = int(texts.get("best_replica", 0))
         self._observed, self.alarms_ = None, []

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.errors import InputError
+from reverie.core.protocols import Transform
 from reverie.models.gan.kinematic_fit import KinematicFit
 from reverie.networks.features import OutputHead, Whitening
 from reverie.networks.init import initialise
@@ -89,7 +90,7 @@ def draw_noise(n: int, n_noise: int, *, prior: str, generator: torch.Generator) 
     raise InputError(f"Expected noise_prior 'normal' or 'uniform', got {prior!r}.")
 
 
-def head_of(transform: Any) -> OutputHead:
+def head_of(transform: Transform) -> OutputHead:
     """Return the output head for features of a fitted change of variables, from its `outputs` and `output_shape`."""
     shape = tuple(transform.output_shape)
     tags = list(transform.outputs) * (1 if len(shape) == 1 else math.prod(shape))  # images carry one tag for all
@@ -97,7 +98,7 @@ def head_of(transform: Any) -> OutputHead:
 
 
 def matching_generator(
-    transform: Any, *, n_noise: int, hidden: Sequence[int], random_generator: torch.Generator
+    transform: Transform, *, n_noise: int, hidden: Sequence[int], random_generator: torch.Generator
 ) -> Generator:
     """Return a perceptron with batch normalisation after each hidden layer, its output admissible for the data.
 

@@ -46,6 +46,7 @@ from reverie.core.errors import SamplingWarning, TrainingError
 from reverie.core.measured import measured_mean
 from reverie.core.random import child_generator
 from reverie.core.statistics import weighted_mean
+from reverie.core.types import State
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
 from reverie.training.descent import ema_decay, ema_update
@@ -206,12 +207,12 @@ class RatioTraining:
         self.step += 1
         return {"loss": loss.detach()}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the state of the network, its average and its optimiser."""
         parts = {"network": self.network, "average": self.average, "optimizer": self.optimizer}
         return {"step": self.step} | {name: part.state_dict() for name, part in parts.items()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Take up what `state_dict` returned."""
         self.step = state["step"]
         self.network.load_state_dict(state["network"])

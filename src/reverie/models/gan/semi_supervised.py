@@ -23,7 +23,9 @@ from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
 from reverie.core.tables import as_array
+from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
+from reverie.data.lazy import LazyRows
 from reverie.models.base import GenerativeModel
 from reverie.models.gan.networks import draw_noise, matching_generator, start_at_mean
 from reverie.models.gan.semi_supervised_training import UNLABELLED, SemiSupervisedSettings, SemiSupervisedStep
@@ -130,7 +132,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         keys = [*cls.references, *OPTIMIZER_WORKS.get(given["optimizer"], ())]
         return [*keys, "yazici2019"] if given["ema_decay"] else keys
 
-    def fit(self, X: Any, y: Any = None, *, callbacks: Sequence[Callback] = ()) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def fit(self, X: ArrayLike, y: ArrayLike = None, *, callbacks: Sequence[Callback] = ()) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Train on `X`, of which `y` labels some, and forget what was learnt before.
 
         Labels of one class only, event weights and data that cannot be trained on raise `InputError`; a loss that stops
@@ -153,7 +155,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         if self.batch_size == 1:
             raise InputError("Expected batch_size of at least 2, which batch normalisation needs, got 1. Give more.")
 
-    def _rows(self, dataset: Dataset, container: str, y: Any, sample_weight: Any) -> dict[str, Any]:
+    def _rows(self, dataset: Dataset, container: str, y: ArrayLike, sample_weight: ArrayLike | None) -> dict[str, Any]:
         """Fit the change of variables and return features and the number of each label."""
         weights = dataset.weights if sample_weight is None else np.asarray(sample_weight)
         if weights is not None and np.ptp(weights) > 0:
@@ -166,7 +168,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         self.preprocessing_ = fitted_preprocessing(dataset, container, self.preprocessing)
         return {"x": self.preprocessing_.features(dataset.values), "label": torch.from_numpy(numbers)}
 
-    def _training_options(self, x: Any) -> TrainingOptions:
+    def _training_options(self, x: Tensor | LazyRows) -> TrainingOptions:
         return TrainingOptions.of(self, batch_size=self._n_unlabelled(len(x)))
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
@@ -220,12 +222,12 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
     def _n_unlabelled(self, n_rows: int) -> int:
         return min(_BATCH, n_rows) if self.batch_size == "auto" else int(self.batch_size)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the most probable class of each sample, (n_samples,) of the labels that `fit` was given."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return p(y | x, real) of each sample, (n_samples, K) in the order of `classes_`; rows sum to one."""
         check_is_fitted(self)
         values = self._values(X, reset=False)
@@ -238,7 +240,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
                 blocks.append(torch.softmax(logits.double(), dim=1).cpu())
         return torch.cat(blocks).numpy()
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike = None) -> float:
         """Return the accuracy: the share of samples whose predicted class is that of `y`, in [0, 1].
 
         Other models of reverie have a goodness of fit of their samples here; for that of this one's samples
@@ -249,7 +251,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         return float(np.mean(self.predict(X) == np.asarray(y)))
 
     def _drawer(
-        self, n_samples: int, seed: int, *, condition: Any = None, **options: Any
+        self, n_samples: int, seed: int, *, condition: ArrayLike = None, **options: Any
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples."""
         network = self._networks()["generator"].eval()
@@ -267,17 +269,17 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         network = self._networks()["generator"].eval()
         return OnePass(lambda z, _: network(z), [Noise("uniform", int(self.n_noise), -1.0, 1.0)], [network])
 
-    def _attachments(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         classes = {"values": self.classes_.tolist(), "dtype": self.classes_.dtype.str}
         return {"classes": classes, "n_labelled": self.n_labelled_}, {}
 
-    def _attach(self, texts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self.classes_ = np.array(texts["classes"]["values"], dtype=texts["classes"]["dtype"])
         self.n_labelled_ = int(texts["n_labelled"])
 
 
-def encoded_labels(y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+def encoded_labels(y: ArrayLike, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted classes (K,) and the number of each row's class (n_rows,), -1 where it is unlabelled.
 
     `y` are integers, or words; among words the -1 stands in an array of objects.

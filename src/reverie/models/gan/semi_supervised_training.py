@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
 from reverie.core.random import child_seed
+from reverie.core.types import State
 from reverie.data.batches import Batches
 from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.training_run import TrainingOptions, TrainStep
@@ -88,7 +89,9 @@ class SemiSupervisedStep(TrainStep):
         """Return both networks."""
         return (self.G, self.D)
 
-    def batches(self, rows: dict[str, Any], options: TrainingOptions, seed: int, device: Any) -> Callable[[int], Any]:
+    def batches(
+        self, rows: dict[str, Any], options: TrainingOptions, seed: int, device: torch.device | str
+    ) -> Callable[[int], Any]:
         """Return the function from a step to its batch: the labelled rows come round sooner than all rows."""
         x, labels, s = rows["x"], rows["label"], self.settings
         pairs = {"labelled": x[labels != UNLABELLED], "labels": labels[labels != UNLABELLED]}
@@ -125,7 +128,9 @@ class SemiSupervisedStep(TrainStep):
         self.step += 1
         return scalars
 
-    def _round(self, inputs: tuple[Mapping[str, Tensor], Any, Mapping[str, Any]], generator: torch.Generator) -> Any:
+    def _round(
+        self, inputs: tuple[Rows, NoiseStock | None, Mapping[str, float | Tensor]], generator: torch.Generator
+    ) -> dict[str, Tensor]:
         batch, noise, numbers = inputs
         labelled, unlabelled, labels = batch["labelled"], batch["unlabelled"], batch["labels"]
         logits, features = self.D(torch.cat([labelled, unlabelled]), noise)
@@ -149,12 +154,12 @@ class SemiSupervisedStep(TrainStep):
         networks = {"G": self.G, "D": self.D, "averaged": self.averaged}
         return networks | {"g_optimizer": self.g_descent, "d_optimizer": self.d_descent}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return networks, average, optimisers and the step."""
         states = {name: part.state_dict() for name, part in self._parts().items()}
         return {"step": self.step, "rate_factor": self.rate_factor} | states
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Take up a state of a step of the same networks and optimisers."""
         self.step, self.rate_factor = state["step"], state["rate_factor"]
         for name, part in self._parts().items():

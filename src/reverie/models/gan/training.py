@@ -41,6 +41,7 @@ from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
 from reverie.core.random import child_generator
+from reverie.core.types import State
 from reverie.data.lazy import LazyRows
 from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.training_run import TrainStep
@@ -330,13 +331,13 @@ class AdversarialStep(TrainStep):
         parts = {"G": self.G, "D": self.D, "g_optimizer": self.g_descent, "d_optimizer": self.d_descent}
         return parts if self.averaged is None else parts | {"averaged": self.averaged}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return networks, average, optimisers, the step and the schedule."""
         schedule = [self.decay_from, self.end, self.rate_factor]
         states = {name: part.state_dict() for name, part in self._parts().items()}
         return {"step": self.step, "schedule": schedule} | states
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Take up a state of a step of the same networks and optimisers."""
         self.step = state["step"]
         self.decay_from, self.end, self.rate_factor = state["schedule"]
