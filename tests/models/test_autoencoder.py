@@ -18,7 +18,7 @@ def _sheet(n=2000, noise=0.1, seed=0):
 
 @pytest.fixture(scope="module")
 def linear():
-    return Autoencoder(max_steps=1500, n_checks=5, learning_rate=0.03, random_state=0, **LINEAR).fit(_sheet())
+    return Autoencoder(max_steps=1000, n_checks=2, learning_rate=0.03, random_state=0, **LINEAR).fit(_sheet())
 
 
 def test_a_linear_autoencoder_spans_the_principal_components(linear):
@@ -41,14 +41,14 @@ def test_samples_follow_the_codes_of_the_data(linear):
     X, drawn = _sheet(2000, seed=4), linear.sample(2000, random_state=0)
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(X.T), atol=0.12 * np.cov(X.T).max())
     bimodal = np.concatenate([_sheet(800) - 20, _sheet(800) + 20])
-    model = Autoencoder(max_steps=300, n_checks=4, learning_rate=0.01, random_state=0, **LINEAR).fit(bimodal)
+    model = Autoencoder(max_steps=200, n_checks=1, learning_rate=0.01, random_state=0, **LINEAR).fit(bimodal)
     samples = model.sample(500, random_state=0)
     assert np.mean(np.abs(samples[:, 0]) < 10) < 0.02  # one Gaussian for all codes would put events between the two
 
 
 def test_denoising_moves_events_towards_the_sheet():
     clean = _sheet(1500, noise=0.0)
-    model = Autoencoder(noise=0.5, max_steps=400, n_checks=4, random_state=0, learning_rate=5e-3, **LINEAR).fit(clean)
+    model = Autoencoder(noise=0.5, max_steps=250, n_checks=1, random_state=0, learning_rate=1e-2, **LINEAR).fit(clean)
     rng = np.random.default_rng(0)
     noisy = clean + 0.3 * clean.std(axis=0) * rng.normal(size=clean.shape)
     assert np.square(model.reconstruct(noisy) - clean).sum() < 0.6 * np.square(noisy - clean).sum()
@@ -61,9 +61,9 @@ def test_sparse_codes_are_smaller(sparsity):
         "n_latent": 8,
         "encoder": (16,),
         "decoder": (16,),
-        "max_steps": 200,
-        "n_checks": 2,
-        "learning_rate": 0.01,
+        "max_steps": 80,
+        "n_checks": 1,
+        "learning_rate": 0.03,
     }
     made = [Autoencoder(sparsity=sparsity, sparsity_weight=w, random_state=0, **options) for w in (3.0, 0.0)]
     heavy, light = (model.fit(X).encode(X) for model in made)
@@ -96,5 +96,5 @@ def test_images_are_encoded_by_either_network(shape):
 def test_wrong_configurations_are_refused_in_words(options, message):
     with pytest.raises(InputError, match=message):
         Autoencoder(**(TINY | options)).fit(_sheet(50))
-    with pytest.raises(InputError, match="a row per event"):
+    with pytest.raises(InputError, match="one row per event"):
         Autoencoder(**TINY).fit(_sheet(50)).decode(np.zeros((2, 9)))

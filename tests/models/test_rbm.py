@@ -150,7 +150,7 @@ def test_xor_is_learnt_by_every_optimiser_at_its_own_rate(optimizer):
 
 def test_xor_is_learnt_from_any_start():
     """Single starts may end with three of the four patterns; restarts must not."""
-    model = RBM(n_hidden=4, max_steps=400, n_checks=0, random_state=0).fit(XOR)
+    model = RBM(n_hidden=4, max_steps=250, n_checks=0, random_state=0).fit(XOR)
     assert np.exp(model.score_samples(XOR[:4])).sum() >= 0.99
 
 
@@ -189,7 +189,7 @@ def test_two_spins_get_their_empirical_coupling(coupling):
     rng = np.random.default_rng(0)
     p = np.exp(coupling * np.array([1.0, -1, -1, 1]))
     spins = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])[rng.choice(4, 3000, p=p / p.sum())]
-    model = RBM(n_hidden=1, max_steps=1200, n_restarts=1, validation_fraction=0, random_state=0).fit(spins)
+    model = RBM(n_hidden=1, max_steps=600, n_restarts=1, validation_fraction=0, random_state=0).fit(spins)
     n = {(a, b): (spins == (a, b)).all(1).mean() for a in (-1, 1) for b in (-1, 1)}
     empirical = math.log(n[-1, -1] * n[1, 1] / (n[-1, 1] * n[1, -1])) / 4
     q = model.score_samples(np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]]))
@@ -217,12 +217,12 @@ def test_sampled_learning_comes_near_the_exact_one(method):
 
 
 @pytest.mark.parametrize("method", ["exact", "pcd", "tempering"])
-@pytest.mark.parametrize("learning_rate", [1e-4, 1e-2, 1e-1])
+@pytest.mark.parametrize("learning_rate", [1e-4, 1e-1])
 @pytest.mark.parametrize("scale", [1.0, 1e4])
 def test_gaussian_units_stay_finite(method, learning_rate, scale):
     rng = np.random.default_rng(0)
     X = scale * (rng.normal(size=(400, 2)) * (0.1, 1) + rng.choice([-2, 2], (400, 1))) + 3 * scale
-    model = RBM(n_hidden=5, method=method, learning_rate=learning_rate, max_steps=60, n_checks=3, random_state=0).fit(X)
+    model = RBM(n_hidden=5, method=method, learning_rate=learning_rate, max_steps=40, n_checks=2, random_state=0).fit(X)
     assert np.isfinite(model.score_samples(X)).all()
     assert np.isfinite(model.sample(100, random_state=0)).all()
 
@@ -284,7 +284,7 @@ def test_completion_follows_the_conditional_distribution(right):
 def test_completing_a_gaussian_event_keeps_what_is_known():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 1)) + 0.1 * rng.normal(size=(300, 3))
-    model = RBM(max_steps=300, random_state=0).fit(X)
+    model = RBM(max_steps=150, n_checks=1, random_state=0).fit(X)
     Y = X[:50].copy()
     Y[:, 2] = np.nan
     full = model.complete(Y, np.isfinite(Y), n_draws=2, random_state=0)
@@ -352,10 +352,10 @@ def test_constant_cells_and_weights_do_no_harm():
     images = np.zeros((200, 3, 3), dtype=np.uint8)
     images[:, 1] = np.random.default_rng(0).integers(0, 2, (200, 3))
     weight = np.random.default_rng(1).uniform(size=200)
-    model = RBM(method="pcd", max_steps=300, random_state=0).fit(images, sample_weight=weight)
+    model = RBM(method="pcd", max_steps=60, n_checks=2, random_state=0).fit(images, sample_weight=weight)
     assert np.isfinite(model.score(images))
     grey = np.where(images > 0, np.random.default_rng(2).uniform(size=images.shape), 0)
-    assert np.isfinite(RBM(max_steps=100, random_state=0).fit(grey).score(grey))
+    assert np.isfinite(RBM(max_steps=40, n_checks=1, random_state=0).fit(grey).score(grey))
 
 
 def test_base_rates_use_weights():

@@ -28,7 +28,7 @@ def linear():
     W = torch.randn(5, 2, generator=generator)
     x = torch.randn(2500, 2, generator=generator) @ W.T + 0.5 * torch.randn(2500, 5, generator=generator) + 3
     options = {"encoder": (), "decoder": (), "n_latent": 2, "posterior": "full", "preprocessing": "standardise"}
-    model = VAE(max_steps=800, learning_rate=0.01, ema_decay=0.99, n_checks=2, random_state=0, **options)
+    model = VAE(max_steps=400, learning_rate=0.02, ema_decay=0.99, n_checks=2, random_state=0, **options)
     model.fit(x[:2000].numpy())
     events = x[2000:2200].numpy()
     layer, law = model._network().decoder.body[-1], model._network().law
@@ -119,7 +119,7 @@ def _bars(n, seed=0):
 @pytest.fixture(scope="module")
 def bars():
     return VAE(
-        n_latent=3, encoder=(32,), decoder=(32,), max_steps=700, random_state=0, learning_rate=1e-2, n_checks=2
+        n_latent=3, encoder=(32,), decoder=(32,), max_steps=400, random_state=0, learning_rate=2e-2, n_checks=2
     ).fit(_bars(3000))
 
 
@@ -154,7 +154,7 @@ def test_the_density_of_a_mixed_table_is_normalised():
     rng = np.random.default_rng(0)
     table = np.column_stack([rng.uniform(-np.pi, np.pi, 400), rng.integers(0, 3, 400)])
     data = Dataset(table, names=["phi", "kind"], kind={"phi": "periodic", "kind": "categorical"})
-    model = VAE(max_steps=150, random_state=0, n_draws=400, n_checks=2).fit(data)
+    model = VAE(max_steps=60, random_state=0, n_draws=400, n_checks=1, encoder=(16,), decoder=(16,)).fit(data)
     phi = np.linspace(-np.pi, np.pi, 41)[:-1]
     grid = np.array([[angle, kind] for angle in phi for kind in range(3)])
     values, errors = model.score_samples(grid, return_error=True)
@@ -182,7 +182,7 @@ def test_grey_values_are_refused_unless_told():
 
 def test_told_grey_values_are_probabilities():
     grey = np.tile(np.array([[[0.0, 0.25], [0.5, 1.0]]]), (800, 1, 1)) * 255
-    model = VAE(dynamic_binarisation=True, n_latent=1, max_steps=300, random_state=0, n_checks=3, learning_rate=5e-3)
+    model = VAE(dynamic_binarisation=True, n_latent=1, max_steps=120, random_state=0, n_checks=1, learning_rate=1e-2)
     model.fit(np.concatenate([grey, grey]).astype(np.uint8))
     found = model.sample(4000, random_state=0).mean(axis=0) / 255
     np.testing.assert_allclose(found, grey[0] / 255, atol=0.04)
@@ -208,7 +208,7 @@ def test_a_constant_column_gives_no_unbounded_likelihood():
 def test_the_variance_of_the_decoder_is_learnt_or_stays():
     X = np.random.default_rng(0).normal(size=(300, 3))
     assert VAE(decoder_variance=0.25, **TINY).fit(X)._network().law.sd.item() == 0.5
-    learnt = VAE(**(TINY | {"max_steps": 200})).fit(X)._network().law.sd
+    learnt = VAE(**(TINY | {"max_steps": 60, "ema_decay": 0.9, "learning_rate": 0.01})).fit(X)._network().law.sd
     assert learnt.shape == (3,)
     assert not torch.allclose(learnt, torch.full((3,), 0.51), atol=0.02)
 
@@ -220,8 +220,8 @@ def test_conditions_are_learnt():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 1500)
     X = rng.normal(size=(1500, 2)) + 4 * y[:, None]
-    options = {"encoder": (32,), "decoder": (32,), "preprocessing": "standardise", "learning_rate": 3e-3}
-    model = VAE(max_steps=400, n_draws=50, n_checks=4, random_state=0, **options).fit(X, y)
+    options = {"encoder": (32,), "decoder": (32,), "preprocessing": "standardise", "learning_rate": 6e-3}
+    model = VAE(max_steps=200, n_draws=50, n_checks=2, random_state=0, **options).fit(X, y)
     for level in range(3):
         assert model.sample(400, random_state=0, condition=level).mean() == pytest.approx(4 * level, abs=0.5)
     right, wrong = model.log_likelihood(X[:200], y[:200]).mean, model.log_likelihood(X[:200], (y[:200] + 1) % 3).mean
@@ -253,7 +253,7 @@ def test_latent_space_can_be_walked(bars):
 
 def test_collapse_becomes_an_alarm():
     X = np.random.default_rng(0).normal(size=(600, 3))
-    model = VAE(beta=50.0, encoder=(8,), decoder=(8,), max_steps=400, record_every=20, n_checks=10, random_state=0).fit(
+    model = VAE(beta=50.0, encoder=(8,), decoder=(8,), max_steps=160, record_every=20, n_checks=4, random_state=0).fit(
         X
     )
     assert not model.active_units(X).any()
@@ -263,8 +263,8 @@ def test_collapse_becomes_an_alarm():
 
 def test_the_importance_weighted_bound_is_higher_than_the_elbo():
     X = _bars(1000)
-    options = {"n_latent": 3, "encoder": (32,), "decoder": (32,), "max_steps": 400, "random_state": 0}
-    models = [VAE(n_importance=k, n_checks=2, learning_rate=5e-3, **options).fit(X) for k in (1, 5)]
+    options = {"n_latent": 3, "encoder": (32,), "decoder": (32,), "max_steps": 200, "random_state": 0}
+    models = [VAE(n_importance=k, n_checks=2, learning_rate=1e-2, **options).fit(X) for k in (1, 5)]
     losses = [model.history_[-1]["held_out_loss"] for model in models]
     assert losses[1] < losses[0]
 

@@ -27,7 +27,7 @@ import copy
 import math
 import warnings
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -39,7 +39,7 @@ from reverie.core.checks import check_choice
 from reverie.core.errors import MissingDependencyError
 from reverie.models.flow.sampling import LEAST_SLOPE, Stages, solve, spline_inverse, stages_of
 
-__all__ = ["FlowNetwork", "KINDS", "Rotation", "SideBySide", "inverse_holds", "need_zuko"]
+__all__ = ["FlowNetwork", "KINDS", "Rotation", "inverse_holds", "need_zuko"]
 
 KINDS = {  # name -> (whether h is a spline, whether by halves)
     "spline": (True, False),
@@ -114,6 +114,7 @@ class FlowNetwork(nn.Module):
         self.lines = [j for j in range(n_features) if j not in on_circles]
         n = len(self.lines) + len(self.circles)
         self.passes = min(2, n) if by_halves else n
+        self._widths = [count for count in (len(self.lines), len(self.circles)) if count]
         self._n_line = 3 * n_bins - 1 if self.is_spline else 2  # parameters of one coordinate
         self._n_circle = 3 * n_bins + 1
         self._places = [_places(n, t, by_halves=by_halves) for t in range(n_transforms)]
@@ -121,7 +122,7 @@ class FlowNetwork(nn.Module):
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return log q (batch,) of features x (batch, n_features), per unit of length along each circle."""
-        z, stretch = self._map(context).call_and_ladj(self._coordinates(x))
+        z, stretch = self.forward(self._coordinates(x), context)
         n = len(self.lines)
         base = -0.5 * (z[:, :n].square() + math.log(2 * math.pi)).sum(1)
         return base + stretch - len(self.circles) * math.log(2 * math.pi * _RADIUS)
@@ -145,7 +146,7 @@ class FlowNetwork(nn.Module):
         u = torch.cat([normal, math.pi * (2 * turns - 1)], dim=1)
         stages = self.stages() if stages is None else stages
         if not stages:
-            return self._features(self._map(context).inv(u))
+            return self._features(self.undone_by_zuko(u, context))
         beside = self._beside(u, context)
         for of_map in reversed(stages):
             u = solve(of_map, u, beside, self._undone)
@@ -167,7 +168,7 @@ class FlowNetwork(nn.Module):
 
     def noise(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return z = f(x) of features x: normal coordinates, then angles in [-pi, pi]."""
-        return self._map(context)(self._coordinates(x))
+        return self.forward(self._coordinates(x), context)[0]
 
     def _perceptron(self, place: Tensor, n_context: int, hidden: Sequence[int]) -> nn.Module:
         """Return the masked perceptron of a map: a coordinate depends on those of lower `place`, and on the context."""
@@ -182,22 +183,33 @@ class FlowNetwork(nn.Module):
         perceptron[-1].zero_init = True
         return perceptron
 
-    def _map(self, context: Tensor | None) -> Any:
-        transforms = need_zuko().transforms
-        return transforms.ComposedTransform(
-            *(
-                transforms.AutoregressiveTransform(partial(self._change, perceptron, context), self.passes)
-                for perceptron in self.perceptrons
-            )
-        )
+    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return f(u) of coordinates u (batch, n), map after map, and log |det df/du| (batch,)."""
+        stretch = u.new_zeros(len(u))
+        for perceptron in self.perceptrons:
+            parts = zip(self._changes(perceptron, context, u), u.split(self._widths, dim=1), strict=True)
+            changed = [h.call_and_ladj(part) for h, part in parts]
+            u = torch.cat([y for y, _ in changed], dim=1)
+            stretch = stretch + torch.cat([ladj for _, ladj in changed], dim=1).sum(1)
+        return u, stretch
 
-    def _change(self, perceptron: nn.Module, context: Tensor | None, u: Tensor) -> Transform:
-        """Return the change of all coordinates, given those u (batch, n) that each one may see."""
+    def undone_by_zuko(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return f^-1(z) by zuko's own inverses of the maps, with a pass of the whole perceptron for each place."""
+        for perceptron in reversed(self.perceptrons):
+            u = torch.zeros_like(z)
+            for _ in range(self.passes):
+                parts = zip(self._changes(perceptron, context, u), z.split(self._widths, dim=1), strict=True)
+                u = torch.cat([h.inv(part) for h, part in parts], dim=1)
+            z = u
+        return z
+
+    def _changes(self, perceptron: nn.Module, context: Tensor | None, u: Tensor) -> list[Any]:
+        """Return the elementwise maps h of lines and of circles, given the coordinates u that each one may see."""
         transforms, n = need_zuko().transforms, len(self.lines)
         angles = u[:, n:]
         raw = perceptron(torch.cat([u[:, :n], angles.cos(), angles.sin(), self._beside(u, context)], dim=1))
         lines, circles = raw.split([n * self._n_line, len(self.circles) * self._n_circle], dim=1)
-        maps, widths = [], []
+        maps = []
         parts = [self.n_bins, self.n_bins, self.n_bins - 1]  # raw widths, heights and inner slopes of a spline
         if n:
             line = lines.unflatten(1, (n, self._n_line))
@@ -205,14 +217,12 @@ class FlowNetwork(nn.Module):
                 maps.append(transforms.MonotonicRQSTransform(*line.split(parts, dim=-1), slope=LEAST_SLOPE))
             else:
                 maps.append(_affine(line, dim=-1))
-            widths.append(n)
         if self.circles:
             circle = circles.unflatten(1, (len(self.circles), self._n_circle))
             raw = circle[..., 2:].split(parts, dim=-1)
             spline = transforms.MonotonicRQSTransform(*raw, bound=math.pi, slope=LEAST_SLOPE)
             maps.append(transforms.ComposedTransform(Rotation(_direction(circle, dim=-1)), spline))
-            widths.append(len(self.circles))
-        return SideBySide(maps, widths)
+        return maps
 
     def _undone(self, raw: Tensor, z: Tensor, n_lines: int) -> Tensor:
         """Return the coordinates u that maps of parameters raw (parameter, batch) carry to z; u, z (coordinate, batch).
@@ -263,31 +273,6 @@ def _places(n: int, t: int, *, by_halves: bool) -> Tensor:
     if by_halves:  # neighbours apart, then the first from the last: pixels and columns meet in both ways
         place = place % 2 if t // 2 % 2 == 0 else (place >= n / 2).long()
     return place if t % 2 == 0 else place.max() - place
-
-
-class SideBySide(Transform):
-    """Neighbouring coordinates changed by different elementwise maps; `widths` counts those of each."""
-
-    domain, codomain, bijective = constraints.real_vector, constraints.real_vector, True
-
-    def __init__(self, maps: Sequence[Any], widths: Sequence[int]) -> None:
-        super().__init__()
-        self.maps, self.widths = maps, list(widths)
-
-    def _call(self, x: Tensor) -> Tensor:
-        return torch.cat([h(part) for h, part in zip(self.maps, x.split(self.widths, dim=1), strict=True)], dim=1)
-
-    def _inverse(self, y: Tensor) -> Tensor:
-        return torch.cat([h.inv(part) for h, part in zip(self.maps, y.split(self.widths, dim=1), strict=True)], dim=1)
-
-    def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return y and log |det dy/dx| (batch,), in one go."""
-        done = [h.call_and_ladj(part) for h, part in zip(self.maps, x.split(self.widths, dim=1), strict=True)]
-        return torch.cat([y for y, _ in done], dim=1), torch.cat([ladj for _, ladj in done], dim=1).sum(1)
-
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return log |det dy/dx| (batch,)."""
-        return self.call_and_ladj(x)[1]
 
 
 class Rotation(Transform):
