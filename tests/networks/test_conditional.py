@@ -232,7 +232,7 @@ def test_spectral_normalisation_makes_the_largest_singular_value_one(spec):
     D = build_discriminator(spec, event_shape=shape, random_generator=source, **options)
     set_noise_generator(D, source)
     inputs = (_normal(BATCH, *shape), _normal(BATCH, K, seed=2), _normal(BATCH, C, seed=3))
-    for _ in range(60):
+    for _ in range(30):
         D(*inputs)
     layers = [layer for layer in D.modules() if torch.nn.utils.parametrize.is_parametrized(layer)]
     assert len(layers) == sum(isinstance(layer, (nn.Linear, nn.Conv2d)) for layer in D.modules()) > 0

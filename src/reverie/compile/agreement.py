@@ -45,18 +45,11 @@ ROUNDINGS, MANY_ROUNDINGS = 8.0, 8192.0  # by which a start is off, at most
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far one change of a tensor is from another.
+    """How far one change of a tensor is from another."""
 
-    Attributes
-    ----------
-    change : |d|.
-    error : |e|.
-    share : of entries with |e_i| > 0.001 rms(d).
-    """
-
-    change: float
-    error: float
-    share: float
+    change: float  # |d|
+    error: float  # |e|
+    share: float  # of entries with |e_i| > 0.001 rms(d)
 
 
 def deviation(after: Tensor, expected: Tensor, start: Tensor | None = None, moved: Tensor | None = None) -> Deviation:

@@ -35,10 +35,7 @@ _BODY = 128  # features of a convolutional encoder before the condition joins
 class Encoder(nn.Module):
     """Events, and perhaps a condition, to the numbers of a code.
 
-    Parameters
-    ----------
-    body : (batch, inputs) to (batch, outputs); for images (batch, *event) to features.
-    head : features joined with the condition, to (batch, outputs); None where the body takes both.
+    `head` takes the features of `body` joined with the condition; None where the body takes events and condition.
     """
 
     def __init__(self, body: nn.Module, head: nn.Module | None = None) -> None:
@@ -53,12 +50,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent vectors, and perhaps a condition, to raw events (batch, features).
-
-    Parameters
-    ----------
-    body : (batch, inputs) to raw events, flat or shaped.
-    """
+    """Latent vectors, and perhaps a condition, to raw events, which `body` gives flat or shaped."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
@@ -76,14 +68,8 @@ class ConvDecoder(nn.Sequential):
     """Latent vectors to images: project onto a small grid, then double by transposed convolutions.
 
     Unlike the generator of `reverie.networks.convolutional` it has no batch normalisation, which would let the events
-    of a batch see each other: their likelihoods would not be theirs alone.
-
-    Parameters
-    ----------
-    n_inputs : latent size.
-    event_shape : (height, width) or (channel, height, width).
-    width : channels before the last layer; doubled at every coarser grid.
-    activation : between the layers.
+    of a batch see each other: their likelihoods would not be theirs alone. Its `width` channels before the last layer
+    double at every coarser grid.
     """
 
     def __init__(self, n_inputs: int, event_shape: tuple[int, ...], *, width: int = _WIDTH, activation: str = "silu"):
@@ -118,10 +104,8 @@ def build_encoder(
     Parameters
     ----------
     spec : a name, hidden widths, a module or a factory (see the module docstring).
-    event_shape : shape of one event as the network sees it.
-    n_outputs : numbers that describe a code.
-    random_generator : source of the initial weights.
-    activation : of the layers, a key of `reverie.networks.mlp.ACTIVATIONS`.
+    event_shape, n_outputs : shape of one event as the network sees it, and numbers that describe a code.
+    random_generator, activation : source of the initial weights, and a key of `reverie.networks.mlp.ACTIVATIONS`.
     n_conditions : length of the condition vector, 0 for none.
     """
     kind, hidden = _resolved("encoder", spec, event_shape)

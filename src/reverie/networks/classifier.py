@@ -92,15 +92,9 @@ class WeightNormLinear(nn.Module):
 
 
 class NoisyClassifier(nn.Module):
-    """Samples (batch, *event) to logits (batch, n_classes) and features (batch, hidden[-1]).
+    """Samples (batch, *event) of `n_inputs` values to logits (batch, n_classes) and features (batch, hidden[-1]).
 
-    Parameters
-    ----------
-    n_inputs : values of one sample.
-    n_classes : K, the number of logits; there is none for "generated".
-    hidden : widths of the hidden layers, at least one.
-    input_noise, hidden_noise : standard deviations s_0 and s of the noise on the inputs and on each hidden layer, >= 0.
-    random_generator : source of the first weights.
+    There is no logit for "generated". `input_noise` and `hidden_noise` are the standard deviations s_0 and s.
     """
 
     offset: Tensor
@@ -126,13 +120,7 @@ class NoisyClassifier(nn.Module):
         self.input_noise, self.hidden_noise = input_noise, hidden_noise
 
     def forward(self, x: Tensor, noise: NoiseStock | None = None) -> tuple[Tensor, Tensor]:
-        """Return logits (batch, n_classes) and features (batch, hidden[-1]).
-
-        Parameters
-        ----------
-        x : samples (batch, *event).
-        noise : source of the noise; None adds none, as for predictions.
-        """
+        """Return logits (batch, n_classes) and features (batch, hidden[-1]); without `noise` those of predictions."""
         h, features = _noised(x.flatten(1) - self.offset, self.input_noise, noise), x
         for layer in self.hidden:
             features = torch.relu(layer(h))

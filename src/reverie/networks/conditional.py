@@ -95,13 +95,9 @@ class SideInputs:
 
 
 class ProjectionHead(nn.Module):
-    """Features (batch, n_features) and a condition to one logit and `n_aux` outputs of a classifier.
+    """Features phi (batch, n_features) and a condition to one logit and `n_aux` outputs of a classifier.
 
-    Parameters
-    ----------
-    n_features : width of phi.
-    n_condition : entries of the condition vector in (V c) . phi; 0 for no such term.
-    n_aux : outputs of the auxiliary classifier.
+    Without entries of a condition vector (`n_condition`) there is no term (V c) . phi.
     """
 
     def __init__(self, n_features: int, *, n_condition: int = 0, n_aux: int = 0) -> None:
@@ -128,10 +124,6 @@ class ConditionalDiscriminator(nn.Module):
     n_features : width of phi.
     side : inputs beside the sample, and outputs beside the logit.
     is_flat : whether the trunk takes vectors, else images.
-
-    References
-    ----------
-    Miyato and Koyama, arXiv:1802.05637; Odena, Olah and Shlens, arXiv:1610.09585.
     """
 
     def __init__(self, trunk: nn.Module, n_features: int, side: SideInputs, *, is_flat: bool) -> None:
@@ -147,15 +139,9 @@ class ConditionalDiscriminator(nn.Module):
         self.head = ProjectionHead(n_features, n_condition=n_projected, n_aux=side.n_aux)
 
     def forward(self, x: Tensor, observables: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
-        """Return logits (batch, 1 + n_aux).
+        """Return logits (batch, 1 + n_aux) of samples (batch, *event), observables (batch, k) and conditions.
 
         Raises `InputError` when an input that the network was built for is missing.
-
-        Parameters
-        ----------
-        x : samples (batch, *event).
-        observables : (batch, k), where the network was built for them.
-        condition : (batch, c) or (batch, channel, height, width), where the network was built for one.
         """
         self.check_inputs(observables, condition)
         joining = None if self.side.joined is None else condition

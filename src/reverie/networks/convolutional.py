@@ -35,6 +35,7 @@ _LEAST_HALVED = 2 * _SMALLEST_SIDE  # 7 stays as it is: digits came out better, 
 _G_WIDTH, _D_WIDTH = 16, 32  # channels of the finest grid; of 16, D soon sees no more difference
 _DENSE = 4  # width of the discriminator's dense layer over that of its finest grid
 _LEAK = 0.2  # as in the DCGAN paper
+_GROUP = 8  # channels that are normalised together
 
 
 def grids(height: int, width: int, *, least: int = 2 * _SMALLEST_SIDE - 1) -> list[tuple[int, int]]:
@@ -76,17 +77,9 @@ def doubling(n_inputs: int, n_outputs: int, size: tuple[int, int], *, bias: bool
 
 
 class ConvGenerator(nn.Module):
-    """Noise to images: project, then double by transposed convolutions.
+    """Noise to images: project, then double by transposed convolutions. An output head comes after.
 
-    Parameters
-    ----------
-    n_noise : latent size.
-    event_shape : (height, width) or (channel, height, width) of the images.
-    width : channels before the last layer; doubled at every coarser grid.
-
-    Notes
-    -----
-    The values are unbounded; the output head comes after.
+    Its `width` channels before the last layer double at every coarser grid.
     """
 
     def __init__(self, n_noise: int, event_shape: tuple[int, ...], *, width: int = _G_WIDTH) -> None:
@@ -116,13 +109,8 @@ class ConvDiscriminator(nn.Module):
     """Images to one logit each: halve by convolutions, then a dense layer and a linear one.
 
     The dense layer is what sees a picture as a whole: a linear layer on the grid adds up what its places look
-    like, and lets pass digits whose strokes are right one by one.
-
-    Parameters
-    ----------
-    event_shape : (height, width) or (channel, height, width) of the images.
-    width : channels after the first layer; doubled at every coarser grid.
-    n_outputs : logits per image.
+    like, and lets pass digits whose strokes are right one by one. Its `width` channels after the first layer double at
+    every coarser grid.
     """
 
     def __init__(self, event_shape: tuple[int, ...], *, width: int = _D_WIDTH, n_outputs: int = 1) -> None:
@@ -145,20 +133,11 @@ class ConvDiscriminator(nn.Module):
         return self.body(x.reshape(-1, *self.shape))
 
 
-_GROUP = 8  # channels in a group
-
-
 class UNetGenerator(nn.Module):
     """Noise and an image condition to images of the same height and width.
 
-    Raises `InputError` when the two differ in height or width, or are no images.
-
-    Parameters
-    ----------
-    n_noise : latent size.
-    event_shape : (height, width) or (channel, height, width) of the images.
-    condition_shape : the same of the condition; its channels may differ.
-    width : channels on the finest grid; doubled at every coarser one, up to eight times.
+    Its `width` channels on the finest grid double at every coarser one, up to eight times as many. Raises `InputError`
+    when images and conditions differ in height or width, or are no images.
 
     Examples
     --------
@@ -211,12 +190,7 @@ class UNetGenerator(nn.Module):
 
 
 class JoinedGenerator(nn.Module):
-    """Noise and an image condition, joined to one vector, to samples.
-
-    Parameters
-    ----------
-    network : (batch, n_noise + pixels) to raw samples.
-    """
+    """Noise and an image condition, joined to one vector, which `network` turns into samples."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

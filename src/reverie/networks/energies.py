@@ -74,14 +74,7 @@ class EnergyNetwork(nn.Module):
 
 
 class RidgeMLP(nn.Module):
-    """Perceptron of flattened events whose first layer starts as ridges of all widths down to 1 / sharpness.
-
-    Parameters
-    ----------
-    n_features : values of an event.
-    hidden : widths of the hidden layers, at least one.
-    activation : one of `SMOOTH`.
-    """
+    """Perceptron of flattened events whose first layer starts as ridges of all widths down to 1 / sharpness."""
 
     def __init__(self, n_features: int, *, hidden: Sequence[int] = (128, 128, 128), activation: str = "silu") -> None:
         super().__init__()
@@ -110,11 +103,7 @@ class RidgeMLP(nn.Module):
 class ConvEnergy(nn.Module):
     """Images to one number each: halved by convolutions, then a dense layer.
 
-    Parameters
-    ----------
-    event_shape : (height, width) or (channel, height, width).
-    width : channels after the first layer; doubled at every coarser grid.
-    activation : one of `SMOOTH`.
+    Its `width` channels after the first layer double at every coarser grid.
     """
 
     def __init__(self, event_shape: tuple[int, ...], *, width: int = _WIDTH, activation: str = "silu") -> None:
@@ -137,12 +126,7 @@ class ConvEnergy(nn.Module):
 class LatticeEnergy(nn.Module):
     """Sum over the sites of a periodic lattice of one local energy; the same for a shifted event.
 
-    Parameters
-    ----------
-    event_shape : (height, width) or (channel, height, width).
-    width : channels of the hidden layers.
-    depth : convolutions of kernel 3; a local energy sees sites up to `depth` away.
-    activation : one of `SMOOTH`.
+    A local energy is made by `depth` convolutions of kernel 3 with `width` channels: it sees sites up to `depth` away.
     """
 
     def __init__(
@@ -178,9 +162,8 @@ def build_energy(
     Parameters
     ----------
     spec : a name, hidden widths, a module or a factory (see the module docstring).
-    event_shape : shape of one event as the network sees it.
+    event_shape, activation : shape of one event as the network sees it, and one of `SMOOTH`.
     random_generator : source of the initial weights.
-    activation : one of `SMOOTH`.
     periodic : whether an image is a lattice whose opposite edges touch.
     confinement : width of the parabola, or None.
     sharpness : largest sharpness at which ridges of a perceptron start, at least 1; "auto" takes 32 for one or two

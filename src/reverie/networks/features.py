@@ -95,12 +95,7 @@ class OutputHead(nn.Module):
 
 
 class Whitening(nn.Module):
-    """Linear map of features (batch, feature) to uncorrelated ones; the identity until `fit`.
-
-    Parameters
-    ----------
-    n_features : width of both sides.
-    """
+    """Linear map of features (batch, feature) to uncorrelated ones; the identity until `fit`."""
 
     centre: Tensor
     matrix: Tensor

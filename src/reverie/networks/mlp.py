@@ -41,13 +41,7 @@ def is_widths(spec: object) -> TypeGuard[Sequence[int]]:
 
 
 class MLP(nn.Sequential):
-    """Multilayer perceptron.
-
-    Parameters
-    ----------
-    n_inputs, n_outputs : features in and out.
-    hidden : widths of the hidden layers, such as (128, 128, 128).
-    activation : a key of `ACTIVATIONS`.
+    """Multilayer perceptron with hidden layers of widths `hidden`.
 
     Examples
     --------
@@ -81,15 +75,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualMLP(nn.Sequential):
-    """Perceptron of residual blocks.
-
-    Parameters
-    ----------
-    n_inputs, n_outputs : features in and out.
-    width : width of every hidden layer.
-    n_blocks : number of blocks; each holds two layers.
-    activation : a key of `ACTIVATIONS`.
-    """
+    """Perceptron of residual blocks, each of two hidden layers of the same width."""
 
     def __init__(
         self, n_inputs: int, n_outputs: int, *, width: int = 128, n_blocks: int = 3, activation: str = "silu"

@@ -37,13 +37,9 @@ class _Plain(_BatchNorm):
 
 
 class SharedBatchNorm(_Plain):
-    """A layer with the weights and running means of another one.
+    """A layer with the weights and running means of another one, of any dimension.
 
-    Parameters
-    ----------
-    layer : batch normalisation of one, two or three dimensions.
-    mean_over : mean over processes of a tensor, differentiable.
-    world_size : number of processes.
+    `mean_over` is the mean of a tensor over `world_size` processes, differentiable.
     """
 
     def __init__(self, layer: _BatchNorm, mean_over: Mean, world_size: int) -> None:
@@ -90,13 +86,7 @@ _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def normalise_spectrum(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Normalise all linear and convolutional layers of `network`; return it.
-
-    Parameters
-    ----------
-    network : with its initial weights, none of its matrices zero.
-    generator : source of the first u and v.
-    """
+    """Normalise all linear and convolutional layers of `network`, no matrix of which is zero; return it."""
     with torch.random.fork_rng(devices=[]):  # torch draws u and v from its global state: lend it ours
         torch.manual_seed(as_seed(generator))
         for layer in list(network.modules()):

@@ -53,12 +53,8 @@ def realness(logits: Tensor) -> Tensor:
 def labelled_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean cross-entropy -log p(y | x, real), in nats: a scalar.
 
-    Raises `InputError` for shapes that do not fit; labels (batch, 1) would be taken for something else.
-
-    Parameters
-    ----------
-    logits : of labelled samples, (batch, K).
-    labels : numbers of their classes, (batch,) of int64 in 0 ... K - 1.
+    Logits are (batch, K), labels (batch,) of int64 in 0 ... K - 1. Raises `InputError` for shapes that do not fit;
+    labels (batch, 1) would be taken for something else.
     """
     e = realness(logits)
     if labels.shape != e.shape:

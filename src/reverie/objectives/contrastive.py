@@ -41,14 +41,7 @@ __all__ = ["Gradient", "centred", "combined", "compensation", "likelihood_gradie
 
 @dataclass(frozen=True, eq=False)
 class Gradient:
-    """A direction in the parameters of a Boltzmann machine.
-
-    Parameters
-    ----------
-    W : (visible, hidden).
-    visible_bias, hidden_bias : (visible,) and (hidden,).
-    log_variance : (visible,) of Gaussian units, None for binary ones.
-    """
+    """A direction in the parameters of a Boltzmann machine; the log variance is None for binary units."""
 
     W: Tensor
     visible_bias: Tensor
@@ -94,13 +87,9 @@ def combined(gradients: Sequence[Gradient], factors: Sequence[float | Tensor]) -
 
 
 def centred(gradient: Gradient, mu: Tensor, lambda_: Tensor, log_variance: Tensor | None = None) -> Gradient:
-    """Return the gradient by centred parameters; `compensation` says what a step in W then does to the biases.
+    """Return the gradient by parameters centred at mu (visible,) and lambda (hidden,), zeros for none.
 
-    Parameters
-    ----------
-    gradient : from `likelihood_gradient`.
-    mu, lambda_ : offsets (visible,) and (hidden,); zeros for none.
-    log_variance : of Gaussian units.
+    `compensation` says what a step in W then does to the biases.
     """
     W, a = gradient.W, gradient.visible_bias
     if log_variance is not None:

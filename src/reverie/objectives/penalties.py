@@ -96,13 +96,7 @@ def one_sided_penalty(squared_norm: Tensor, weight: float) -> Tensor:
 
 
 def between(real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:
-    """Return random points on the segments between paired samples, one position per sample.
-
-    Parameters
-    ----------
-    real, fake : (batch, *event), of one shape.
-    generator : source of the positions eps ~ U(0, 1).
-    """
+    """Return random points on the segments between paired samples (batch, *event), one position per sample."""
     check_same_shape(real, fake, ("real", "fake"))
     shape = (len(real),) + (1,) * (real.ndim - 1)
     epsilon = torch.rand(shape, generator=generator, device=real.device, dtype=real.dtype)

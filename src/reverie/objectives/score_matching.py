@@ -24,14 +24,9 @@ __all__ = ["denoising_loss"]
 
 
 def denoising_loss(energy: Energy, x: Tensor, noise: Tensor, sigma: float) -> Tensor:
-    """Return J_D of each event, (batch,), differentiable in the parameters of the energy.
+    """Return J_D of each event x (batch, *event), (batch,), differentiable in the parameters of the energy.
 
-    Parameters
-    ----------
-    energy : (batch, *event) -> (batch,).
-    x : (batch, *event) data.
-    noise : xi ~ N(0, 1), of the shape of `x`.
-    sigma : standard deviation of the blur, > 0, in units of x.
+    The noise is xi ~ N(0, 1), of the shape of x, and sigma > 0 in units of x.
     """
     check_positive("sigma", sigma)
     check_same_shape(x, noise, ("x", "noise"))

@@ -97,9 +97,8 @@ class GaussianPosterior:
     @property
     def log_det(self) -> Tensor:
         """Log det L, (batch,)."""
-        return (
-            torch.diagonal(self.spread, dim1=-2, dim2=-1).log().sum(dim=1) if self.is_full else self.spread.sum(dim=1)
-        )
+        log_diagonal = torch.diagonal(self.spread, dim1=-2, dim2=-1).log() if self.is_full else self.spread
+        return log_diagonal.sum(dim=1)
 
     def kl(self) -> Tensor:
         """Return KL(q | N(0, 1)) of each event, (batch,)."""
@@ -147,11 +146,7 @@ def full_kl(mean: Tensor, scale: Tensor, prior_mean: Tensor | None = None, prior
 def elbo(log_likelihood: Tensor, kl: Tensor, *, beta: float = 1.0) -> Tensor:
     """Return log p(x | z) - beta K of each event, (batch,): the ELBO with one draw of z.
 
-    Parameters
-    ----------
-    log_likelihood : log p(x | z), summed over the features of an event, (batch,).
-    kl : KL(q | p), summed over the latent dimensions, (batch,).
-    beta : >= 0; with another than 1 the value bounds nothing (below 1) or less tightly (above).
+    With another beta >= 0 than 1 the value bounds nothing (below 1) or less tightly (above).
     """
     check_same_shape(log_likelihood, kl, ("log p(x | z)", "the divergence"))
     return log_likelihood - beta * kl
@@ -165,9 +160,7 @@ def iwae_bound(log_weights: Tensor) -> Tensor:
 def importance_estimate(log_weights: Tensor) -> tuple[Tensor, Tensor]:
     """Return log of the mean weight, an estimate of log p(x), and its standard error, each (batch,), in nats.
 
-    Parameters
-    ----------
-    log_weights : log w (k, batch) of k independent draws; with one draw the error is infinite.
+    They are those of log w (k, batch) of k independent draws; with one draw the error is infinite.
     """
     k = len(log_weights)
     value = iwae_bound(log_weights)

@@ -74,14 +74,9 @@ class Path(Protocol[State]):
 
 @dataclass(frozen=True)
 class AnnealedEstimate:
-    """An estimate of log Z.
+    """An estimate of log Z in nats, with its standard error and the effective number of chains (ess).
 
-    Parameters
-    ----------
-    value : log Z, in nats; on average too low from forward chains, too high from backward ones.
-    error : one standard error, see the module.
-    ess : effective number of chains.
-    n_chains, n_temperatures : chains, and steps of beta.
+    On average it is too low from forward chains, too high from backward ones.
     """
 
     value: float
@@ -138,12 +133,7 @@ def schedule(n_temperatures: int | str | Sequence[float] | Tensor) -> list[float
 def anneal(path: Path[State], state: State, betas: Sequence[float], generator: torch.Generator) -> tuple[State, Tensor]:
     """Take chains along the inverse temperatures; return where they end and log w (chain,), float64.
 
-    Parameters
-    ----------
-    path : the distributions.
-    state : chains that are distributed as the first of `betas` says.
-    betas : rising (forwards) or falling (backwards).
-    generator : all randomness.
+    The chains of `state` are distributed as the first of `betas` says, which rise (forwards) or fall (backwards).
     """
     total = torch.zeros(())
     with torch.no_grad():

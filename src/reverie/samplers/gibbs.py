@@ -70,13 +70,9 @@ class GibbsInfo:
 
 @dataclass(frozen=True, eq=False)
 class BlockGibbs:
-    """All hidden units at once, then all visible ones.
+    """All hidden units at once, then all visible ones, in `n_sweeps` sweeps a step.
 
-    Parameters
-    ----------
-    n_sweeps : sweeps in one step, k of contrastive divergence.
-    clamped : bool (visible,) or (chain, visible), the visible units that keep the value they start with; None
-        clamps none.
+    Visible units that are clamped, bool (visible,) or (chain, visible), keep the value they start with.
     """
 
     n_sweeps: int = 1

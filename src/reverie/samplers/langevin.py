@@ -123,9 +123,7 @@ class MALAState:
 class MALA:
     """Metropolis-adjusted Langevin: exact at any step size; one gradient a step, as its last is remembered.
 
-    Parameters
-    ----------
-    step_size : Step size eta as in `ULA`. At about 0.57 acceptance chains forget fastest: see `tuned_step_size`.
+    The step size is eta as in `ULA`. At about 0.57 acceptance chains forget fastest: see `tuned_step_size`.
     """
 
     step_size: StepSize
@@ -152,14 +150,7 @@ class MALA:
 
 
 def log_acceptance(state: MALAState, proposed: MALAState, eta: float | Tensor, noise: Tensor) -> Tensor:
-    """Return a of a Langevin proposal (chain,), float64; the way forward is |noise|^2 / 2 exactly.
-
-    Parameters
-    ----------
-    state, proposed : where chains are and where they would go, with energies and gradients of what is sampled.
-    eta : the step size.
-    noise : xi of the proposal, of the shape of x.
-    """
+    """Return a of a Langevin proposal with noise xi, (chain,), float64; the way forward is |xi|^2 / 2 exactly."""
     back = (state.x - proposed.x + eta * proposed.gradient) / (2 * eta) ** 0.5
     ways = (back.square() - noise.square()).flatten(1).sum(1, dtype=torch.float64) / 2
     return (state.energy - proposed.energy).double() - ways

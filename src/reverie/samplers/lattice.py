@@ -135,9 +135,7 @@ def flip_probability(x: Tensor, energy: IsingEnergy, rule: str = "metropolis") -
 class Checkerboard:
     """Single-spin flips on an Ising lattice, one colour after the other; one step offers a flip to every spin.
 
-    Parameters
-    ----------
-    rule : "metropolis" or "heat_bath".
+    The rule is "metropolis" or "heat_bath".
     """
 
     rule: str = "metropolis"
@@ -161,12 +159,9 @@ class Checkerboard:
 
 @dataclass(frozen=True)
 class Bonds:
-    """Which spins are joined, bool (chain, side, side) each.
+    """Which spins are joined, bool (chain, side, side) each: to the neighbour in the next column, and in the next row.
 
-    Parameters
-    ----------
-    right, down : Bonds with the neighbour in the next column, and in the next row.
-    ghost : Bonds with the ghost spin; None without a field.
+    Bonds with the ghost spin are None without a field.
     """
 
     right: Tensor
@@ -189,12 +184,9 @@ def draw_bonds(x: Tensor, energy: IsingEnergy, generator: torch.Generator) -> Bo
 
 
 def free_clusters(bonds: Bonds) -> tuple[Tensor, Tensor]:
-    """Return the cluster of every site and which clusters are free.
+    """Return the cluster of every site (chain, side, side), int32, and which do not hang on the ghost spin, (cluster,).
 
-    Returns
-    -------
-    labels : (chain, side, side) int32, 0 ... n_clusters - 1; no label is shared between chains.
-    free : (n_clusters,) bool, whether the cluster does not hang on the ghost spin.
+    Clusters are counted from 0, and no number is shared between chains.
     """
     from scipy import ndimage
     from scipy.sparse import coo_array

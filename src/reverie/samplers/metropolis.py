@@ -70,12 +70,7 @@ def _propose(
 
 @dataclass(frozen=True)
 class SpinFlip:
-    """Flip of one spin per chain, chosen at random, for any energy of spins +-1.
-
-    Parameters
-    ----------
-    rule : "metropolis" or "heat_bath".
-    """
+    """Flip of one spin per chain, chosen at random, for any energy of spins +-1; rule "metropolis" or "heat_bath"."""
 
     rule: str = "metropolis"
 
@@ -99,9 +94,7 @@ class SpinFlip:
 class RandomWalk:
     """Gaussian steps of all coordinates together, accepted by the Metropolis rule.
 
-    Parameters
-    ----------
-    step_size : standard deviation of a step along each coordinate, in the unit of x, > 0.
+    The step size is the standard deviation along each coordinate, in the unit of x, > 0.
     """
 
     step_size: float

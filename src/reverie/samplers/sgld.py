@@ -129,10 +129,8 @@ class MinibatchEnergy:
 class SGLD:
     """One Langevin step down the energy of a fresh batch.
 
-    Parameters
-    ----------
-    step_size : eta > 0, one per chain (chain,), or a schedule: `polynomial`, `constant`, or any function of the
-        number of steps taken.
+    The step size is eta > 0, one per chain (chain,), or a schedule: `polynomial`, `constant`, or any function of the
+    number of steps taken.
     """
 
     step_size: StepSize

@@ -45,17 +45,9 @@ def log_swap_acceptance(own: Tensor, colder: Tensor, hotter: Tensor) -> Tensor:
 
 
 def swap(log_acceptance: Tensor, parity: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return how one round of swaps reorders the levels, and which were made.
+    """Return which level each level takes its position from (level, chain), and which swaps were made (pair, chain).
 
-    Parameters
-    ----------
-    log_acceptance : (pair, chain), a of the pairs (0, 1), (1, 2), ...; only pairs of this parity are tried.
-    parity : 0 for the even pairs, 1 for the odd ones.
-
-    Returns
-    -------
-    order : (level, chain) int64, the level that each level takes its position from; see `reorder`.
-    swapped : (pair, chain) bool.
+    Of the pairs (0, 1), (1, 2), ..., whose a is `log_acceptance` (pair, chain), those of this parity are tried.
     """
     pairs, chains = log_acceptance.shape
     device = log_acceptance.device

@@ -41,31 +41,19 @@ _FEWEST_BLOCKS = 20  # below, the error of an error exceeds 1 / sqrt(2 * 19) = 1
 
 @dataclass(frozen=True)
 class Blocks:
-    """How the configurations were cut.
+    """How the configurations were cut."""
 
-    Parameters
-    ----------
-    tau : integrated autocorrelation time, in configurations, the largest of e, |m| and m^2.
-    length, n : configurations per block, and number of blocks.
-    warning : what makes the errors doubtful, or "".
-    """
-
-    tau: float
-    length: int
+    tau: float  # integrated autocorrelation time, in configurations, the largest of e, |m| and m^2
+    length: int  # configurations per block
     n: int
-    warning: str = ""
+    warning: str = ""  # what makes the errors doubtful
 
 
 @dataclass(frozen=True)
 class LatticeAverages:
     """Averages per site, each with its error; energies in J, lengths in lattice spacings.
 
-    Parameters
-    ----------
-    energy, specific_heat : e and c.
-    abs_m, m2 : <|m|> and <m^2>.
-    susceptibility, binder, correlation_length : chi, U4 and xi; xi is nan where S(k) exceeds S(0).
-    blocks : Blocks behind every error.
+    They are e, c, <|m|>, <m^2>, chi, U4 and xi, which is nan where S(k) exceeds S(0), and the blocks behind the errors.
     """
 
     energy: Measured
@@ -85,14 +73,9 @@ class LatticeAverages:
 
 @dataclass(frozen=True, eq=False)
 class Correlation:
-    """Correlation function along the axes.
+    """Correlation function G(r) along the axes at the distances r = 0 ... side // 2, and its covariance (r, r).
 
-    Parameters
-    ----------
-    r : distances (r,), 0 ... side // 2.
-    value : G(r), (r,).
-    covariance : Covariance of the values, (r, r); the row of r = 0 is zero because G(0) = 1.
-    blocks : Blocks behind the covariance.
+    The covariance with r = 0 is zero because G(0) = 1.
     """
 
     r: np.ndarray

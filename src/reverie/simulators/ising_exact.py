@@ -57,13 +57,7 @@ _LARGEST_SIDE = 4  # 2^16 states; 2^25 would take minutes
 
 @dataclass(frozen=True)
 class TorusAverages:
-    """Exact averages per site of a finite periodic lattice.
-
-    Parameters
-    ----------
-    log_z : log of the partition function of the whole lattice.
-    energy, specific_heat : e and c.
-    """
+    """Exact averages per site of a finite periodic lattice, e and c, and log Z of the whole lattice."""
 
     log_z: float
     energy: float
@@ -72,13 +66,7 @@ class TorusAverages:
 
 @dataclass(frozen=True)
 class IsingAverages(TorusAverages):
-    """Exact averages of an enumerated lattice.
-
-    Parameters
-    ----------
-    m, abs_m, m2, m4 : <M>, <|M|>, <M^2> and <M^4> of the magnetisation per site.
-    binder : U4 = 1 - m4 / (3 m2^2).
-    """
+    """Exact averages of an enumerated lattice: also <m>, <|m|>, <m^2>, <m^4> and U4 = 1 - <m^4> / (3 <m^2>^2)."""
 
     m: float
     abs_m: float
@@ -92,11 +80,7 @@ class IsingAverages(TorusAverages):
 def density_of_states(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return bond sums B, magnetisation sums M and their counts g(B, M), three integer arrays (pair,).
 
-    Raises `InputError` for another side.
-
-    Parameters
-    ----------
-    side : 2, 3 or 4.
+    Raises `InputError` for another side than 2, 3 or 4.
     """
     if side not in range(2, _LARGEST_SIDE + 1):
         raise InputError(f"Expected a side of 2, 3 or 4 to enumerate, got {side!r}. For larger lattices take kaufman.")

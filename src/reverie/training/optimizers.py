@@ -115,15 +115,9 @@ def learning_rate_factor(step: int, max_steps: int, *, hold: float = 0.5, floor:
 def apply_rule(
     optimizer: torch.optim.Optimizer, weights: list[Tensor], gradients: list[Tensor | None], rate: Tensor
 ) -> None:
-    """Take one step of `optimizer`, changing weights and its state in place.
+    """Take one step of `optimizer`, its state filled, changing weights and state in place; eta is `rate`, a scalar.
 
-    Raises `UnknownNameError` for another optimiser.
-
-    Parameters
-    ----------
-    optimizer : one of `RULES`, its state filled.
-    weights, gradients : of equal shapes; None leaves a weight where it is.
-    rate : eta, a scalar.
+    A gradient None leaves a weight where it is. Raises `UnknownNameError` for an optimiser that is not in `RULES`.
     """
     name = type(optimizer).__name__.lower()
     if name not in RULES:

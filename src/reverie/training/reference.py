@@ -88,18 +88,11 @@ class Regions:
 
 @dataclass(frozen=True)
 class Copies:
-    """How near samples lie to training rows.
+    """How near samples lie to training rows."""
 
-    Attributes
-    ----------
-    close : share of samples nearer to a training row than 5 % of its region's training rows are to each other.
-    excess : share of samples whose nearest real row is a training row, minus its expectation.
-    z : the same in standard deviations.
-    """
-
-    close: float
-    excess: float
-    z: float
+    close: float  # share of samples nearer to a training row than 5 % of its region's training rows are to each other
+    excess: float  # share of samples whose nearest real row is a training row, minus its expectation
+    z: float  # the same in standard deviations
 
 
 class Neighbours:
