@@ -55,11 +55,8 @@ class Deviation:
 def deviation(after: Tensor, expected: Tensor, start: Tensor | None = None, moved: Tensor | None = None) -> Deviation:
     """Return how far the change to `after` is from that to `expected`.
 
-    Parameters
-    ----------
-    after, expected : of equal shapes.
-    start : the value from which `expected` was reached; None for a returned tensor, which has no value before.
-    moved : the value from which `after` was reached, where it is not `start`.
+    `expected` was reached from `start`, None for a returned tensor, which has no value before; `after` from `moved`,
+    where that is another.
     """
     after, expected = _real(after), _real(expected)
     e, d = after - expected, expected

@@ -72,12 +72,7 @@ class Draw:
 
 
 class Draws(TorchFunctionMode):
-    """Lists the draws of a function, or hands listed values out in their place.
-
-    Parameters
-    ----------
-    generator : the only one that may be drawn from.
-    given : values to hand out, in order; None lists what is drawn.
+    """Lists the draws of a function from one generator, or hands out the values that are given in their place.
 
     Attributes
     ----------

@@ -32,14 +32,9 @@ def compiled_graph(
     makers: Sequence[Callable[[torch.Generator], Tensor]],
     shape: tree.TreeSpec,
 ) -> "CompiledGraph":
-    """Return a graph of inputs and drawn values, compiled; tensors that it holds are read and changed in place.
+    """Return a graph of `make_fx`, which is changed, compiled; tensors that it holds are read and changed in place.
 
-    Parameters
-    ----------
-    graph : of `make_fx`; it is changed.
-    example : its inputs and drawn values.
-    makers : for each drawn value a function that draws it.
-    shape : how its flat outputs are nested.
+    Its inputs are those of `example`, the last of them drawn by the `makers`; `shape` says how its outputs are nested.
     """
     from torch._inductor import config
     from torch._inductor.compile_fx import compile_fx

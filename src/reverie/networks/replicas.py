@@ -1,4 +1,4 @@
-"""R networks of one structure as one network, for games played side by side.
+"""R networks of one structure as one network, for trainings side by side.
 
 Weights of the replicas r = 0 .. R - 1 are stacked along a first axis. Rows of a batch are interleaved:
 row i belongs to replica i mod R, so any mean over a batch is a mean over replicas, and any function that

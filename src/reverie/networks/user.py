@@ -31,13 +31,9 @@ _TRIED, _WIDTHS = 64, (1.0, 30.0, 1000.0)  # rows that a discriminator is tried 
 
 
 class UserDiscriminator(nn.Module):
-    """A network of the user's, given what it takes.
+    """A network of the user's, given the inputs beside the samples that its ``forward`` takes by their `names`.
 
-    Parameters
-    ----------
-    network : (batch, *event) and inputs by name to logits; or vectors (batch, *) of everything joined.
-    names : inputs beside the samples that its ``forward`` takes.
-    joins : names of the inputs that are joined to the samples instead.
+    Or it takes vectors to which those called `joins` are joined.
     """
 
     def __init__(self, network: nn.Module, *, names: Sequence[str] = (), joins: Sequence[str] = ()) -> None:
@@ -137,12 +133,11 @@ def user_discriminator(
     may_be_bounded : whether outputs between 0 and 1, such as those of a sigmoid, are what the objective asks for.
     """
     network = user_network(spec, (event_shape,), random_generator)
-    if side.is_empty:
-        _check_discriminator(network, event_shape, side, may_be_bounded=may_be_bounded)
-        return network
     parameters = inspect.signature(network.forward).parameters.values()
     taken = [n for n in side.names if any(p.name == n or p.kind is p.VAR_KEYWORD for p in parameters)]
-    if taken == side.names:
+    if side.is_empty:
+        dressed = network
+    elif taken == side.names:
         dressed = UserDiscriminator(network, names=taken)
     elif taken or isinstance(spec, nn.Module) or len(event_shape) > 1:
         raise InputError(

@@ -100,13 +100,7 @@ def load_state(path: str | Path, *, device: str | torch.device = "cpu") -> State
 
 
 class CheckpointFolder:
-    """The last few training states of a run.
-
-    Parameters
-    ----------
-    folder : where they are kept; made at the first save.
-    keep : how many states are kept.
-    """
+    """The last `keep` training states of a run, in a folder that is made at the first save."""
 
     def __init__(self, folder: str | Path, *, keep: int = 2) -> None:
         self.folder, self.keep = Path(folder), keep
@@ -133,11 +127,8 @@ class CheckpointFolder:
     def newest_good(self, tell: Callable[[str], object]) -> tuple[Path, State] | None:
         """Return the newest state that can be read, with its path, or None where none was kept.
 
-        Raises `CheckpointError` when states were kept and all of them are damaged.
-
-        Parameters
-        ----------
-        tell : called with a sentence for each damaged state that is passed over for an older one.
+        `tell` is called with a sentence for each damaged state that is passed over for an older one. Raises
+        `CheckpointError` when states were kept and all of them are damaged.
         """
         latest, failed = self.latest(), []
         older = [path for path in sorted(self.folder.glob("step_*.pt"), reverse=True) if path != latest]

@@ -370,10 +370,7 @@ _SAMPLE_SCALARS = {  # of a model without an opponent
 def kind_of_rise(excess: float, gap: float | None, gap_then: float | None) -> str:
     """Return "getting worse" where training rows share at least half of a rise of the held-out loss, or "overfitting".
 
-    Parameters
-    ----------
-    excess : the rise since the best state.
-    gap, gap_then : held-out minus training loss now and in the best state, None where it is unknown.
+    `gap` and `gap_then` are the held-out minus the training loss now and in the best state, None where unknown.
     """
     shared = gap is not None and gap_then is not None and gap - gap_then <= excess / 2
     return "getting worse" if shared else "overfitting"

@@ -50,14 +50,8 @@ def share(
 ) -> None:
     """Let players average their gradients over the processes; their steps are then not compiled.
 
-    Raises `InputError` if the batch cannot be divided, or the processes were given different data.
-
-    Parameters
-    ----------
-    runtime : the processes.
-    batch_size : rows of a batch of all of them.
-    descents, compiled : of the players and of their steps.
-    mark : numbers that tell the data from others.
+    Raises `InputError` if the batch of all processes cannot be divided, or they were given different data, as the
+    numbers of `mark` tell.
     """
     if batch_size % runtime.world_size:
         raise InputError(

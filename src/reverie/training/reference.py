@@ -43,18 +43,11 @@ _FARTHEST = 100.0  # in units of the spread of the training rows: what lies beyo
 
 
 class Regions:
-    """Cells of k-means.
-
-    Parameters
-    ----------
-    rows : (n, d) real rows.
-    n_cells : how many, at least 1; fewer come out where rows coincide.
-    generator : source of the first centres.
-    weight : (n,) weights, or None.
+    """Cells of k-means of real rows (n, d), at most `n_cells`; fewer come out where rows coincide.
 
     Attributes
     ----------
-    shares : (cells,) share of the rows in each cell.
+    shares : (cells,) weighted share of the rows in each cell.
     """
 
     def __init__(self, rows: Tensor, n_cells: int, *, generator: torch.Generator, weight: Tensor | None = None) -> None:
@@ -96,14 +89,9 @@ class Copies:
 
 
 class Neighbours:
-    """Training and held-out rows, prepared for the search of the nearest.
+    """Training rows (N, d) and held-out ones (m, d), prepared for the search of the nearest.
 
-    Parameters
-    ----------
-    train, held_out : (N, d) and (m, d).
-    regions : within which distances are ranked.
-    generator : picks the training rows whose distances are the measure.
-    max_rows : how many of them.
+    Distances are ranked within regions, among those of `max_rows` training rows that the generator picks.
     """
 
     def __init__(

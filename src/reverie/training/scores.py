@@ -68,14 +68,10 @@ class Score:
 
 
 class HeldOut:
-    """The held-out side of the score, prepared once.
+    """The held-out side of the score, rows x (m, d), m >= 2, of the size of one, prepared once.
 
-    Parameters
-    ----------
-    x : (m, d) rows, m >= 2, of the size of one.
-    weight : (m,) weights, or None.
-    scale : the width s > 0; None takes the median distance to the nearest other row, at least 1 % of the median
-        distance.
+    The width s > 0 is `scale`; None takes the median distance to the nearest other row, at least 1 % of the median
+    distance.
     """
 
     def __init__(self, x: Tensor, weight: Tensor | None = None, *, scale: float | None = None) -> None:
@@ -114,10 +110,7 @@ class HeldOut:
     def null_width(self, others: Tensor, generator: torch.Generator) -> float:
         """Return the standard deviation of the score of a perfect generator of as many samples as there are rows.
 
-        Parameters
-        ----------
-        others : (k, d) real rows that are pooled with the held-out ones; the pool is then dealt anew 100 times.
-        generator : source of the deals.
+        Other real rows (k, d) are pooled with the held-out ones, and the pool is then dealt anew 100 times.
         """
         pool = torch.cat([self.x, others])
         m = min(len(self.x), len(pool) // 2)

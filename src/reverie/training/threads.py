@@ -93,12 +93,7 @@ def chosen_threads(
 ) -> tuple[int, "Threads | None"]:
     """Return the number of threads of a training, and the choice of another for its steps where that is open.
 
-    Parameters
-    ----------
-    asked : a number, which is kept, or "auto".
-    networks : that are trained.
-    n_rows : rows of a step.
-    device : that trains; on others than the processor, and on several processes, nothing is chosen.
+    A number that was asked for is kept; on other devices than the processor, and on several processes, none is chosen.
     """
     if asked != "auto":
         return int(asked), None
@@ -109,12 +104,7 @@ def chosen_threads(
 
 
 class Threads:
-    """The number of threads that calls of a kind are made with, one or several.
-
-    Parameters
-    ----------
-    most : largest number to try.
-    clock : seconds.
+    """The number of threads that calls of a kind are made with, one or several, up to `most`.
 
     Attributes
     ----------
