@@ -78,6 +78,13 @@ class Elements(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.fixture(autouse=True)
+def unrendered(monkeypatch):
+    """Make the figures without writing them: pictures are looked at in `full`, made before this, and in tests/plots."""
+    for name in ("to_svg", "to_png"):
+        monkeypatch.setattr(f"reverie.report.page.{name}", lambda figure: b"<svg/>")
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
     path = report.write(tmp_path_factory.mktemp("report") / "report.html", HISTORY, result(), **everything())

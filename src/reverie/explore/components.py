@@ -22,7 +22,6 @@ most 20,000 rows, drawn at random, enter; the errors are then scaled by sqrt(20,
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -173,8 +172,8 @@ def principal_components(
         eigenvalues, vectors = eigh(rows.T @ rows, subset_by_index=(d - k, d - 1), overwrite_a=True, check_finite=False)
         singular, components = np.sqrt(np.clip(eigenvalues[::-1], 0, None)), vectors[:, ::-1].T
     else:
-        fitted: Any = TruncatedSVD(k, n_iter=POWER_ITERATIONS, random_state=sklearn_seed(seed, "svd")).fit(rows)
-        singular, components = fitted.singular_values_, fitted.components_
+        fitted = TruncatedSVD(k, n_iter=POWER_ITERATIONS, random_state=sklearn_seed(seed, "svd")).fit(rows)
+        singular, components = np.asarray(fitted.singular_values_), np.asarray(fitted.components_)
     components, singular = fix_signs(components[:k]), singular[:k]
     error = _ratio_errors(values, mean, scale, w, components, n_bootstrap, seed)
     bands = bool(np.isfinite(error).any())

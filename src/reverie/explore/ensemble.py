@@ -29,7 +29,7 @@ share its fluctuation, which would be taken for a bias.
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -57,6 +57,22 @@ _FEWEST_REPLICATES = 3  # a jackknife of variances leaves two
 _MOST_POINTS = 500  # held out where no points of prediction are given
 
 
+class Predictor(Protocol):
+    """What predicts; a classifier has `classes_`, and `predict_proba` where it knows probabilities."""
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the predictions (n,) of rows (n, d)."""
+        ...
+
+
+class Estimator(Predictor, Protocol):
+    """A classifier or regressor of scikit-learn, or one like it."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Predictor:
+        """Learn the targets (n,) of rows (n, d)."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Bagged(Result):
     """An ensemble of equal models, each trained on its own rows.
@@ -73,7 +89,7 @@ class Bagged(Result):
     warnings : What to keep in mind, in sentences.
     """
 
-    members: tuple[Any, ...]
+    members: tuple[Predictor, ...]
     classes: np.ndarray | None
     out_of_bag: Measured
     member_score: float
@@ -109,7 +125,7 @@ class Bagged(Result):
 
 @checked
 def bagging(
-    estimator: Any,
+    estimator: Estimator,
     X: ArrayLike,
     y: ArrayLike,
     *,
@@ -323,7 +339,7 @@ def variance_decomposition(predictions: ArrayLike, truth: ArrayLike | None = Non
 
 @checked
 def decompose(
-    estimator: Any,
+    estimator: Estimator,
     X: ArrayLike,
     y: ArrayLike,
     *,
@@ -375,8 +391,8 @@ def decompose(
     sets = np.array_split(rest, n_replicates) if disjoint else [r.choice(rest, len(rest)) for _ in range(n_replicates)]
     predictions = []
     for i, rows in enumerate(sets):
-        options: dict[str, Any] = {"n_estimators": n_estimators, "fraction": fraction}
+        x, y_of = table.values[rows], targets[rows]
         draw = child_seed(seed, "replicate", i)
-        members = bagging(estimator, table.values[rows], targets[rows], random_state=draw, **options).members
-        predictions.append([outputs(member, points, classes).ravel() for member in members])
+        ensemble = bagging(estimator, x, y_of, n_estimators=n_estimators, fraction=fraction, random_state=draw)
+        predictions.append([outputs(member, points, classes).ravel() for member in ensemble.members])
     return variance_decomposition(np.array(predictions), None if truth is None else np.ravel(np.asarray(truth)))

@@ -5,7 +5,6 @@ result, says what it was measured on, and does not hide that criteria disagree.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -91,7 +90,7 @@ class Exploration:
         """Whether all criteria find the number of clusters that was chosen; true where it was given."""
         return len(set(self.clusters.preferred.values())) < 2
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return a dictionary that `json` can write; of long lists the leading parts, None for what is not finite."""
         parts = ("name", "n", "n_given", "standardised", "target", "seed", "event_shape", "sentences", "notes")
         results = ("dimension", "bits", "clusters", "forest")

@@ -227,10 +227,10 @@ def spectrum(eigenvalues: np.ndarray, *, tolerance: float, ax: Axes | None = Non
     return figure
 
 
-def correlations(matrix: np.ndarray, names: Sequence[str], *, most_names: int = 25) -> Figure:
+def correlations(matrix: np.ndarray, names: Sequence[str], *, most_names: int = 25, ax: Axes | None = None) -> Figure:
     """Return a correlation matrix (d, d) as a heat map; names are written if there are few."""
     few = len(names) <= most_names
-    with panel(4.8, 4.2, (0.2 if few else 0.1, 0.91, 0.2 if few else 0.08, 0.92)) as (figure, ax):
+    with panel(4.8, 4.2, (0.2 if few else 0.1, 0.91, 0.2 if few else 0.08, 0.92), ax) as (figure, ax):
         image = ax.imshow(matrix, cmap=SIGNED_MAP, vmin=-1, vmax=1, interpolation="nearest")
         figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03, ticks=[-1, -0.5, 0, 0.5, 1])
         ax.grid(visible=False)

@@ -65,7 +65,9 @@ def latent_traversals(
     return figure
 
 
-def latent_manifold(events: np.ndarray, *, dimensions: tuple[int, int] = (0, 1), kind: str = "pixel") -> Figure:
+def latent_manifold(
+    events: np.ndarray, *, dimensions: tuple[int, int] = (0, 1), kind: str = "pixel", ax: Axes | None = None
+) -> Figure:
     """Return mean events on a grid of two latent dimensions, as one picture.
 
     Parameters
@@ -74,6 +76,7 @@ def latent_manifold(events: np.ndarray, *, dimensions: tuple[int, int] = (0, 1),
         (n_side, n_side, *image).
     dimensions : Numbers of the dimensions, for the labels.
     kind : "spin" for two-valued lattices, else "pixel".
+    ax : Axes to draw on, or None for a new figure.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def latent_manifold(events: np.ndarray, *, dimensions: tuple[int, int] = (0, 1),
     events = np.asarray(events, dtype=float)
     pictures = as_pictures(events.reshape(-1, *events.shape[2:]))
     tall = 4.6 * events.shape[0] * pictures.shape[1] / (events.shape[1] * pictures.shape[2])
-    with panel(4.6, tall, (0.07, 0.995, 0.07, 0.995)) as (figure, ax):
+    with panel(4.6, tall, (0.07, 0.995, 0.07, 0.995), ax) as (figure, ax):
         draw_grid(ax, pictures, events.shape[1], limits=intensity_limits(pictures), kind=kind)
         for k, (x, y) in zip(dimensions, ((0.5, -0.035), (-0.035, 0.5)), strict=True):
             arrow = f"$z_{{{k}}}$ →"

@@ -11,7 +11,7 @@ holds it (``score_real``), and the checkpoint that was kept is marked (the last 
 where the history does not say).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,22 +75,23 @@ def replica_band(history: History, key: str) -> tuple[np.ndarray, np.ndarray, np
     return curves[0][0], values.min(axis=0), values.max(axis=0)
 
 
-def losses(history: History) -> Figure | None:
+def losses(history: History, *, ax: Axes | None = None) -> Figure | None:
     """Return the losses of both networks against the step, or None when the history has none."""
     parts = (("d_loss", "discriminator", CRITIC), ("g_loss", "generator", GENERATED))
-    return _curves(history, parts, title="Losses of the two players", y_label="loss")
+    return _curves(history, parts, title="Losses of the two players", y_label="loss", ax=ax)
 
 
-def discriminator_outputs(history: History) -> Figure | None:
+def discriminator_outputs(history: History, *, ax: Axes | None = None) -> Figure | None:
     """Return D(real) and D(fake) against the step with the equilibrium line at 1/2, or None without them."""
     parts = (("d_real", "D(real)", REAL), ("d_fake", "D(fake)", GENERATED))
-    figure = _curves(history, parts, title="What the discriminator answers", y_label="mean output of D")
-    if figure is not None and _all_lines(figure, lambda y: (y >= 0) & (y <= 1)):
-        ax = figure.axes[0]
-        ax.set_ylim(0, 1)
-        ax.axhline(0.5, color=MUTED, lw=1.1, ls=DASHED, zorder=1, label="equilibrium 1/2")
-        with style():
-            legend_above(ax, ncols=3, columnspacing=1.4)
+    figure = _curves(history, parts, title="What the discriminator answers", y_label="mean output of D", ax=ax)
+    if figure is not None:
+        ax = ax or figure.axes[0]
+        if all(((0 <= y) & (y <= 1)).all() for y in _drawn_values(ax)):
+            ax.set_ylim(0, 1)
+            ax.axhline(0.5, color=MUTED, lw=1.1, ls=DASHED, zorder=1, label="equilibrium 1/2")
+            with style():
+                legend_above(ax, ncols=3, columnspacing=1.4)
     return figure
 
 
@@ -100,17 +101,22 @@ def learning_curves(history: History) -> list[Figure]:
     return [figure for figure in drawn if figure is not None]
 
 
-def gradient_norms(history: History) -> Figure | None:
+def gradient_norms(history: History, *, ax: Axes | None = None) -> Figure | None:
     """Return the gradient norms of both networks on a logarithmic axis, or None when the history has none."""
     parts = (("d_grad_norm", "discriminator", CRITIC), ("g_grad_norm", "generator", GENERATED))
-    figure = _curves(history, parts, title="Gradient norms", y_label="norm of the gradient")
-    if figure is not None and _all_lines(figure, lambda y: y > 0):
-        figure.axes[0].set_yscale("log")
+    figure = _curves(history, parts, title="Gradient norms", y_label="norm of the gradient", ax=ax)
+    if figure is not None and all((y > 0).all() for y in _drawn_values(ax or figure.axes[0])):
+        (ax or figure.axes[0]).set_yscale("log")
     return figure
 
 
 def line_figure(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, title: str, x_label: str, y_label: str
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    ax: Axes | None = None,
 ) -> Figure:
     """Return a figure of named lines; beyond four they share one faint colour and need no legend.
 
@@ -120,7 +126,7 @@ def line_figure(
     title, x_label, y_label : Texts of the figure.
     """
     few = len(lines) <= len(_COLORS)
-    with panel(4.8, 2.85, (0.14, 0.975, 0.15, 0.83 if few else 0.88)) as (figure, ax):
+    with panel(4.8, 2.85, (0.14, 0.975, 0.15, 0.83 if few else 0.88), ax) as (figure, ax):
         for i, (name, (x, y)) in enumerate(lines.items()):
             look = {"color": _COLORS[i], "lw": 1.5} if few else {"color": GENERATED, "lw": 0.7, "alpha": 0.5}
             ax.plot(np.asarray(x), np.asarray(y), label=name, **look)
@@ -152,16 +158,18 @@ def step_axis(ax: Axes, title: str, y_label: str, *, margin: float = 0.01) -> No
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
 
 
-def _all_lines(figure: Figure, holds: Callable[[np.ndarray], np.ndarray]) -> bool:
-    return all(holds(np.asarray(line.get_ydata())).all() for line in figure.axes[0].get_lines())
+def _drawn_values(ax: Axes) -> list[np.ndarray]:
+    return [np.asarray(line.get_ydata()) for line in ax.get_lines()]
 
 
-def _curves(history: History, parts: Sequence[tuple[str, str, str]], *, title: str, y_label: str) -> Figure | None:
+def _curves(
+    history: History, parts: Sequence[tuple[str, str, str]], *, title: str, y_label: str, ax: Axes | None = None
+) -> Figure | None:
     known = [(key, *curve(history, key), label, color) for key, label, color in parts]
     known = [part for part in known if len(part[1])]
     if not known:
         return None
-    with panel(4.8, 2.85, (0.15, 0.975, 0.15, 0.83)) as (figure, ax):
+    with panel(4.8, 2.85, (0.15, 0.975, 0.15, 0.83), ax) as (figure, ax):
         for key, steps, values, label, color in known:
             draw_curve(ax, steps, values, label=label, color=color)
             band = replica_band(history, key)
@@ -191,13 +199,14 @@ def best_step(history: History) -> int | None:
     return int(steps[np.argmin(scores)])
 
 
-def held_out_score(history: History, alarms: History = ()) -> Figure | None:
+def held_out_score(history: History, alarms: History = (), *, ax: Axes | None = None) -> Figure | None:
     """Return the held-out score with its error against the step, or None when the history has none.
 
     Parameters
     ----------
     history : Records; those of checks hold "score", perhaps "score_error", "score_real" and "kept".
     alarms : Alarms, each with "step", which are drawn as marks on the axis.
+    ax : Axes to draw on, or None for a new figure.
     """
     steps, scores = curve(history, "score")
     if not len(steps):
@@ -207,7 +216,7 @@ def held_out_score(history: History, alarms: History = ()) -> Figure | None:
     error_at, error = curve(history, "score_error")
     error = error if np.array_equal(error_at, steps) else None
     best = best_step(history)
-    with panel(4.8, 2.85, _MARGINS) as (figure, ax):
+    with panel(4.8, 2.85, _MARGINS, ax) as (figure, ax):
         step_axis(ax, "Distance from events that training never saw", "held-out score", margin=0.02)
         if len(width):
             ax.axhspan(-2 * float(width[-1]), 2 * float(width[-1]), color=REAL, alpha=0.08, lw=0)
@@ -231,14 +240,14 @@ def held_out_score(history: History, alarms: History = ()) -> Figure | None:
     return figure
 
 
-def coverage(history: History) -> Figure | None:
+def coverage(history: History, *, ax: Axes | None = None) -> Figure | None:
     """Return how much of the real events is covered, and how many generated ones are plausible, or None."""
     parts = (("coverage", "real events covered", REAL), ("plausible", "generated events near real ones", GENERATED))
     known = [(*curve(history, key), label, color) for key, label, color in parts]
     known = [part for part in known if len(part[0])]
     if not known:
         return None
-    with panel(4.8, 2.85, _MARGINS) as (figure, ax):
+    with panel(4.8, 2.85, _MARGINS, ax) as (figure, ax):
         step_axis(ax, "Is anything missing, is anything invented?", "share, 1 is perfect", margin=0.02)
         ax.axhline(1.0, color=MUTED, lw=1.1, ls=DASHED, zorder=1)
         for steps, values, label, color in known:

@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -57,7 +56,7 @@ def history(trials: Sequence[Trial], *, y_label: str, larger_is_better: bool, ax
 
 def slice_of(
     trials: Sequence[Trial],
-    values: Mapping[int, Any],
+    values: Mapping[int, object],
     *,
     name: str,
     scale: str,
@@ -84,7 +83,7 @@ def slice_of(
     return figure
 
 
-def _places(ax: Axes, values: Mapping[int, Any], scale: str) -> dict[int, float]:
+def _places(ax: Axes, values: Mapping[int, object], scale: str) -> dict[int, float]:
     """Return where each trial stands, and dress the axis."""
     if scale == "choice":
         words = list(dict.fromkeys(str(values[k]) for k in sorted(values) if values[k] is not None))

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from reverie.report.page import Block, Details, Reference, References, Text, table
 from reverie.report.words import JsonObject, flattened
@@ -11,7 +11,8 @@ __all__ = ["origins", "read_bibtex", "references_of"]
 
 _MARKS = dict(zip("`'^~\"=.cvuH", "\u0300\u0301\u0302\u0303\u0308\u0304\u0307\u0327\u030c\u0306\u030b", strict=True))
 _ACCENT = re.compile(r"""\\([`'^~"=.])\s*\{?(\w)\}?|\\([cvuH])\s*\{(\w)\}""")
-_FIELD = re.compile(r"(\w+)\s*=\s*(?=[{\"\d])")
+_BRACED = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"  # with braces in it, three deep
+_FIELD = re.compile(rf"""(\w+)\s*=\s*({_BRACED}|"(?:[^"{{}}]|{_BRACED})*"|\w+)""")
 
 
 def origins(
@@ -50,62 +51,33 @@ def references_of(works: Sequence[tuple[str, str]] | None) -> list[Block]:
 
 def read_bibtex(key: str, entry: str) -> Reference:
     """Return a BibTeX entry as one line of text and an address (doi, arXiv or url); unknown forms come back whole."""
-    fields = {name.lower(): value for name, value in _fields(entry)}
+    fields = {name.lower(): _plain(value) for name, value in _FIELD.findall(entry.partition(",")[2])}
     if "title" not in fields:
         return Reference(key, " ".join(entry.split()))
-    authors = _authors(fields.get("author", ""))
+    names = [" ".join(reversed(name.strip().split(", ", 1))) for name in fields.get("author", "").split(" and ")]
+    names = [names[0] + " et al."] if len(names) > 3 else names
+    authors = ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
     place = fields.get("journal") or fields.get("booktitle") or fields.get("publisher") or ""
     numbers = ", ".join(filter(None, (fields.get("volume"), fields.get("pages", "").replace("--", "–"))))
     year = f" ({fields['year']})" if "year" in fields else ""
     where = ", ".join(filter(None, (place, numbers)))
     text = f"{authors}{year}. {fields['title']}." if authors else f"{fields['title']}{year}."
-    return Reference(key, text + (f" {where}." if where else ""), _address(fields))
-
-
-def _address(fields: Mapping[str, str]) -> str:
     if "doi" in fields:
-        return f"https://doi.org/{fields['doi']}"
-    if "eprint" in fields:
-        return f"https://arxiv.org/abs/{fields['eprint']}"
-    url = fields.get("url", "")
-    return url if url.startswith(("https://", "http://")) else ""
+        address = f"https://doi.org/{fields['doi']}"
+    elif "eprint" in fields:
+        address = f"https://arxiv.org/abs/{fields['eprint']}"
+    else:
+        url = fields.get("url", "")
+        address = url if url.startswith(("https://", "http://")) else ""
+    return Reference(key, text + (f" {where}." if where else ""), address)
 
 
-def _authors(text: str) -> str:
-    names = [" ".join(reversed([part.strip() for part in name.split(",", 1)])) for name in text.split(" and ")]
-    names = [name for name in names if name]
-    if len(names) > 3:
-        return f"{names[0]} et al."
-    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
+def _plain(value: str) -> str:
+    """Return the value of a field without quotes, braces and TeX: accents become letters."""
 
+    def letter(match: re.Match[str]) -> str:
+        mark, plain = match.group(1) or match.group(3), match.group(2) or match.group(4)
+        return unicodedata.normalize("NFC", plain + _MARKS[mark])
 
-def _fields(entry: str) -> list[tuple[str, str]]:
-    fields = []
-    position = entry.find(",")
-    while position >= 0 and (match := _FIELD.search(entry, position)):
-        value, position = _value(entry, match.end())
-        fields.append((match.group(1), _plain(value)))
-    return fields
-
-
-def _value(entry: str, start: int) -> tuple[str, int]:
-    """Return the braced, quoted or bare value at `start`, and the position behind it."""
-    if entry[start] not in '{"':
-        end = re.compile(r"[,}\n]|$").search(entry, start)
-        return entry[start : end.start() if end else None], end.start() if end else len(entry)
-    depth, quoted = 0, entry[start] == '"'
-    for i in range(start, len(entry)):
-        depth += (entry[i] == "{") - (entry[i] == "}")
-        if depth == 0 and i > start and (not quoted or entry[i] == '"') or depth == 0 and not quoted and i > start:
-            return entry[start + 1 : i], i + 1
-    return entry[start + 1 :], len(entry)
-
-
-def _plain(text: str) -> str:
-    accented = _ACCENT.sub(_combined, text)
+    accented = _ACCENT.sub(letter, value.strip('"'))
     return " ".join(re.sub(r"[{}\\]", "", accented).replace("~", " ").split())
-
-
-def _combined(match: re.Match[str]) -> str:
-    mark, letter = match.group(1) or match.group(3), match.group(2) or match.group(4)
-    return unicodedata.normalize("NFC", letter + _MARKS[mark])

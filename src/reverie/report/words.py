@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, SupportsFloat, TypeAlias
 
 from reverie.core.measured import Measured
 
@@ -12,9 +12,9 @@ JsonObject: TypeAlias = Mapping[str, Any]  # what a JSON file of reverie holds, 
 _LEAST_QUOTED = 1e-10  # the normal approximation behind a smaller p-value is not to be believed
 
 
-def number(value: Any, digits: int = 3) -> str:
+def number(value: object, digits: int = 3) -> str:
     """Return `value` with `digits` significant digits; "–" for None and nan."""
-    if value is None or not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
+    if not isinstance(value, SupportsFloat):
         return "–"
     x = float(value)
     if math.isnan(x):
@@ -24,14 +24,14 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{x:.{digits}g}".replace("-", "−")
 
 
-def measured(value: Any, error: Any = None) -> str:
+def measured(value: float | None, error: float | None = None) -> str:
     """Return ``value ± error``, or the value alone when the error is not known."""
     if value is None or not math.isfinite(float(value)):
         return number(value)
     return str(Measured(float(value), math.nan if error is None else float(error))).replace("-", "−")
 
 
-def p_value(p: Any, n_permutations: int | None = None) -> str:
+def p_value(p: float | None, n_permutations: int | None = None) -> str:
     """Return a p-value; one equal to the resolution 1/(B + 1) of its permutations is written as a bound."""
     if p is None or math.isnan(float(p)):
         return "–"
@@ -42,7 +42,7 @@ def p_value(p: Any, n_permutations: int | None = None) -> str:
     return f"{float(p):.2g}" if float(p) < 0.1 else f"{float(p):.2f}"
 
 
-def count(n: Any) -> str:
+def count(n: object) -> str:
     """Return a number of events, with separators; "∞" when no number suffices; other results speak for themselves."""
     if n is None:
         return "–"
