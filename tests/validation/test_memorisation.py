@@ -43,8 +43,8 @@ def test_the_share_is_that_of_its_definition_at_any_sizes(t, h):
     train, holdout, generated = _tensors(r.normal(size=(t, 3)), r.normal(size=(h, 3)), r.normal(size=(70, 3)))
     found = exchange_test(train, holdout, generated, n_permutations=9)
     to_t, to_h = torch.cdist(generated, train).amin(1), torch.cdist(generated, holdout).amin(1)
-    assert found.shares[0] == pytest.approx(float((to_t < to_h).double().mean()))
-    assert found.expected == t / (t + h)
+    assert found.share == pytest.approx(float((to_t < to_h).double().mean()))
+    assert found.share_expected == t / (t + h)
 
 
 def test_p_values_are_uniform_without_copies():
@@ -94,7 +94,7 @@ def test_blocks_keep_the_size_for_chains():
         for seed in range(100):
             r = np.random.default_rng(seed)
             samples = _tensors(chain(r), chain(r), 1 + 0.3 * r.normal(size=(400, 1)))
-            count += exchange_test(*samples, n_permutations=99, block=block, seed=seed).p_values[0] <= 0.05
+            count += exchange_test(*samples, n_permutations=99, block=block, seed=seed).share_p <= 0.05
         return count
 
     most = stats.binom.ppf(1 - 1e-4, 100, 0.05)

@@ -8,10 +8,10 @@ s is the signed measure of a labelling (`reverie.validation.permutation.relabell
 import torch
 from torch import Tensor
 
-from reverie.validation.permutation.signed_measures import as_computed, measures, signed_columns
-from reverie.validation.statistics.registry import Check, Statistic, Work
 from reverie.validation.comparison import Comparison, Comparisons, Groups, column
 from reverie.validation.permutation.relabelling import Computed, Relabellings
+from reverie.validation.permutation.signed_measures import as_computed, measures, signed_columns
+from reverie.validation.statistics.registry import Check, Statistic
 
 __all__ = ["ROW", "mean_shift", "mean_shift_columns"]
 
@@ -41,6 +41,6 @@ def _mean_shift(shared: Comparisons, c: Comparison) -> Groups:
 ROW = Statistic(
     "mean shift",
     _mean_shift,
-    lambda c: Work.of(c).cells,
+    lambda work: work.cells,
     (Check("mean shift", "Length of the shift of the mean; blind to everything else.", "hotelling1931", "distance"),),
 )

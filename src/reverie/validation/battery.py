@@ -17,7 +17,7 @@ from torch import Tensor
 
 from reverie.validation.comparison import Comparisons, Groups
 from reverie.validation.schedule import Stage
-from reverie.validation.statistics.registry import STATISTICS
+from reverie.validation.statistics.registry import STATISTICS, Work
 
 __all__ = ["BatteryPiece", "battery_groups", "battery_stages"]
 
@@ -58,7 +58,7 @@ def battery_stages(comparisons: Comparisons) -> tuple[list[Stage], list[str]]:
     """
     stages, endless = [], []
     for row, statistic in enumerate(STATISTICS):
-        seconds = statistic.seconds(comparisons.generated)
+        seconds = statistic.seconds(Work.of(comparisons.generated))
         if seconds is None:
             endless.append(statistic.name)
         elif seconds > 0:

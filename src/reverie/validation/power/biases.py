@@ -25,6 +25,7 @@ from scipy.special import ndtri
 
 from reverie.core.statistics import mean_and_error
 from reverie.validation.comparison import Comparisons
+from reverie.validation.permutation.relabelling import Relabellings
 from reverie.validation.statistics.marginal import TAIL, weighted_quantile
 
 __all__ = ["QUANTITIES", "Bias", "biases"]
@@ -61,46 +62,40 @@ def biases(comparisons: Comparisons, *, seen: bool) -> tuple[Bias, ...]:
     Of an observable of several numbers each is a column. What does not vary is left out. Without a difference `seen` by
     the global test there are lower limits only.
     """
-    found = [(name, *one) for name, values in _columns(comparisons) for one in _measured(values, comparisons)]
-    return tuple(_bias(*one, len(found), seen=seen) for one in found)
-
-
-def _columns(comparisons: Comparisons) -> Iterator[tuple[str, np.ndarray]]:
-    yield from zip(comparisons.single_names, comparisons.generated.single.T.numpy(), strict=True)
-    for name, values in comparisons.generated.observables.items():
+    here = comparisons.generated
+    columns = list(zip(comparisons.single_names, here.single.T.numpy(), strict=True))
+    for name, values in here.observables.items():
         if values.shape[1] > 1:
-            yield from ((f"{name}[{k}]", column) for k, column in enumerate(values.T.numpy()))
+            columns += [(f"{name}[{k}]", column) for k, column in enumerate(values.T.numpy())]
+    measured = [(name, *one) for name, values in columns for one in _measured(values, here.relabel)]
+    # z of both limits, and of the one limit of what is not seen
+    two_sided, one_sided = (float(ndtri(1 - level / max(1, len(measured)))) for level in (_LEVEL / 2, _LEVEL))
+    results = []
+    for name, quantity, value, error in measured:
+        size = abs(value)
+        if not seen or size <= two_sided * error:
+            results.append(Bias(name, quantity, value, error, None, (size + one_sided * error) ** -2, None))
+        else:
+            events, low, high = (b**-2 for b in (size, size + two_sided * error, size - two_sided * error))
+            results.append(Bias(name, quantity, value, error, events, low, high))
+    return tuple(results)
 
 
-def _measured(values: np.ndarray, comparisons: Comparisons) -> Iterator[tuple[str, float, float]]:
+def _measured(values: np.ndarray, relabel: Relabellings) -> Iterator[tuple[str, float, float]]:
     """Yield each quantity with its bias and error in units of s."""
-    relabel = comparisons.generated.relabel
-    n, weights = relabel.n, relabel.weights
-    samples = values[:n], values[n:]
-    w = [np.ones(len(s)) for s in samples] if weights is None else np.split(weights.numpy(), [n])
+    samples, w = np.split(values, [relabel.n]), np.split(relabel.row_weights.numpy(), [relabel.n])
     means = [float(u @ s / u.sum()) for s, u in zip(samples, w, strict=True)]
     squares = [np.square(s - mean) for s, mean in zip(samples, means, strict=True)]
     widths = [float(np.sqrt(max(u @ s / u.sum(), 0.0))) for s, u in zip(squares, w, strict=True)]
-    low, high = weighted_quantile(samples[0], None if weights is None else w[0], (TAIL, 1 - TAIL))
+    low, high = weighted_quantile(samples[0], None if relabel.weights is None else w[0], (TAIL, 1 - TAIL))
     outside = [((s < low) | (s > high)).astype(float) for s in samples]
     parts = {"mean": samples, "tails": outside}
     if min(widths) > 0:
-        parts["width"] = tuple(s / (2 * width) + width / 2 for s, width in zip(squares, widths, strict=True))
-    for quantity in QUANTITIES:
-        if quantity not in parts:
-            continue
+        parts["width"] = [s / (2 * width) + width / 2 for s, width in zip(squares, widths, strict=True)]
+    for quantity in [one for one in QUANTITIES if one in parts]:
         measured = [mean_and_error(s, u, block=relabel.block) for s, u in zip(parts[quantity], w, strict=True)]
         (a, error_a), (b, error_b) = measured
         centred = np.square(parts[quantity][0] - a)
         spread = float(np.sqrt(max(w[0] @ centred / w[0].sum(), 0.0)))
         if spread > 0:
             yield quantity, (b - a) / spread, float(np.hypot(error_a, error_b)) / spread
-
-
-def _bias(column: str, quantity: str, value: float, error: float, n_tests: int, *, seen: bool) -> Bias:
-    size, z = abs(value), float(ndtri(1 - _LEVEL / 2 / n_tests))
-    if not seen or size <= z * error:
-        limit = (size + float(ndtri(1 - _LEVEL / n_tests)) * error) ** -2
-        return Bias(column, quantity, value, error, None, limit, None)
-    events, low, high = (b**-2 for b in (size, size + z * error, size - z * error))
-    return Bias(column, quantity, value, error, events, low, high)

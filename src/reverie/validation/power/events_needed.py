@@ -57,7 +57,6 @@ __all__ = [
     "LEVEL",
     "TARGET",
     "EventsNeeded",
-    "check_levels",
     "detectable_auc",
     "events_for_auc",
     "events_needed",
@@ -96,7 +95,6 @@ class _Difference:
 
     Parameters
     ----------
-    test : Name of the test.
     d : what the difference of the laws adds.
     v, c : the variance of d is v + c D at a true difference D.
     events : The map from a difference > 0 to N.
@@ -108,9 +106,19 @@ class _Difference:
     c: float
     events: Callable[[float], float]
 
-    def needed(self, d: float) -> float:
-        """Return N for a difference > 0."""
-        return max(_FEWEST, self.events(d))
+    def need(self, n_tests: int, *, seen: bool) -> EventsNeeded | None:
+        """Return the events that the test needs, with limits that hold for `n_tests` at once; None if d is too low."""
+        if not seen:
+            far = _at(max(self.d, 0.0), float(ndtri(1 - LEVEL / n_tests)), self.v, self.c)
+            return EventsNeeded(self.test, None, max(_FEWEST, self.events(far)), None)
+        z = float(ndtri(1 - LEVEL / 2 / n_tests))
+        far, near = (_at(self.d, sign * z, self.v, self.c) for sign in (1, -1))
+        if far <= 0:
+            return None
+        low = max(_FEWEST, self.events(far))
+        if near <= 0:  # compatible with no difference at all
+            return EventsNeeded(self.test, None, low, None)
+        return EventsNeeded(self.test, max(_FEWEST, self.events(self.d)), low, max(_FEWEST, self.events(near)))
 
 
 def events_needed(
@@ -132,24 +140,28 @@ def events_needed(
     relabel : The relabellings of the battery.
     seen : whether the global test tells the samples apart; else there are lower limits only.
     """
-    unit = _unit(groups, relabel)
+    unit = relabel.unit
+    means = groups[_MOMENTS][0] if _MOMENTS in groups else None
+    if means is not None and len(means.values) > 1 and (relabel.weights is not None or relabel.block > 1):
+        # 1/n + 1/m of weighted events and chains is that which the permutations of D^2 show per degree of freedom
+        unit = float(np.mean(means.values[1:])) / means.extra
     known = [one for group in groups.values() for column in group if (one := _of_column(column, unit)) is not None]
-    known += [
-        _Difference(
-            f"Gaussian likelihood ratio of mean and width of {name}",
-            d - dof * unit,
-            2 * dof * unit**2,
-            4 * unit,
-            _of_distance,
-        )
-        for name, (d, dof) in columns.items()
-        if dof
-    ]
+    for name, (d, dof) in columns.items():
+        if dof:
+            test = f"Gaussian likelihood ratio of mean and width of {name}"
+            known.append(_Difference(test, d - dof * unit, 2 * dof * unit**2, 4 * unit, _of_likelihood_ratio))
     known += [one for classifier in classifiers for one in _of_classifier(classifier)]
     broken = [one for one in constraints if one.p_adjusted <= LEVEL and not one.broken_real]
     n_tests = max(1, len(known) + len(broken))
-    needs = [need for one in known if (need := _need(one, n_tests, seen=seen)) is not None]
-    needs += [_of_constraint(one, relabel.unit / unit, n_tests) for one in broken if seen]
+    needs = [need for one in known if (need := one.need(n_tests, seen=seen)) is not None]
+    for one in broken if seen else ():
+        n = one.n_generated * min(1.0, relabel.unit / unit)
+        limits = clopper_pearson(one.fraction * n, n, 1 - LEVEL / n_tests)
+        events, most, fewest = (
+            max(1.0, math.log(1 - TARGET) / math.log1p(-min(float(share), 1 - 1e-9)))
+            for share in (one.fraction, *limits)
+        )
+        needs.append(EventsNeeded(f"constraint {one.name}", events, fewest, most))
     return tuple(sorted(needs, key=lambda one: (one.high or math.inf, one.events or math.inf, one.low)))
 
 
@@ -197,28 +209,15 @@ def detectable_auc(n_real: float, n_generated: float, *, power: float = TARGET, 
     return min(1.0, 0.5 + _quantiles(power, alpha) * math.sqrt((1 / n_real + 1 / n_generated) / 12))
 
 
-def check_levels(power: float, alpha: float) -> None:
-    """Raise `InputError` unless both lie between 0 and 1."""
+def _quantiles(power: float, alpha: float) -> float:
     for name, value in (("power", power), ("alpha", alpha)):
         if not 0 < value < 1:
             raise InputError(f"Expected {name} between 0 and 1, got {value!r}. Usual values are 0.8 and 0.05.")
-
-
-def _quantiles(power: float, alpha: float) -> float:
-    check_levels(power, alpha)
     return float(ndtri(1 - alpha) + ndtri(power))
 
 
-def _unit(groups: Mapping[str, Sequence[Column]], relabel: Relabellings) -> float:
-    """Return 1/n + 1/m: of weighted events and chains that which the permutations of D^2 show per degree of freedom."""
-    plain = relabel.weights is None and relabel.block == 1
-    if plain or _MOMENTS not in groups or len(groups[_MOMENTS][0].values) == 1:
-        return relabel.unit
-    means = groups[_MOMENTS][0]
-    return float(np.mean(means.values[1:])) / means.extra
-
-
 def _of_column(column: Column, unit: float) -> _Difference | None:
+    """Return what one column of the battery saw; None where its chance says nothing."""
     name = f"{column.name} of {column.feature}" if column.feature else column.name
     observed, chance = float(column.values[0]), np.asarray(column.values[1:])
     error, growth = column.error, CHECKS[column.name].growth if column.name in CHECKS else "quadratic"
@@ -230,7 +229,7 @@ def _of_column(column: Column, unit: float) -> _Difference | None:
     d, quantile = observed - mean, float(np.quantile(chance, 1 - LEVEL)) - mean
     if growth == "likelihood":
         words = column.detail.removeprefix("strongest in the ")
-        return _Difference(f"Gaussian likelihood ratio of {words}", d, v, 4 * unit, _of_distance)
+        return _Difference(f"Gaussian likelihood ratio of {words}", d, v, 4 * unit, _of_likelihood_ratio)
     if growth == "share":
         error = error if error > 0 else math.sqrt(v)  # nan is no error
         far = quantile + float(ndtri(TARGET)) * error
@@ -242,7 +241,7 @@ def _of_column(column: Column, unit: float) -> _Difference | None:
     return _Difference(name, d, v, c, lambda d: 2 * enough / (unit * d))
 
 
-def _of_distance(d: float) -> float:
+def _of_likelihood_ratio(d: float) -> float:
     return 2 * _quantiles(TARGET, LEVEL) ** 2 / d
 
 
@@ -252,36 +251,8 @@ def _of_classifier(one: ClassifierResult) -> list[_Difference]:
     area = _Difference(f"classifier AUC ({one.learner})", one.value - 0.5, variance, 0.0, lambda d: (far / d) ** 2 / 6)
     if one.deflection is None or one.deflection_error is None:
         return [area]
-    scores = _Difference(
-        f"likelihood ratio of the classifier ({one.learner})",
-        one.deflection,
-        one.deflection_error**2,
-        0.0,
-        lambda d: (far / d) ** 2,
-    )
-    return [area, scores]
-
-
-def _of_constraint(one: ConstraintResult, effective: float, n_tests: int) -> EventsNeeded:
-    n = one.n_generated * min(1.0, effective)
-    limits = clopper_pearson(one.fraction * n, n, 1 - LEVEL / n_tests)
-    events, most, fewest = (
-        max(1.0, math.log(1 - TARGET) / math.log1p(-min(float(share), 1 - 1e-9))) for share in (one.fraction, *limits)
-    )
-    return EventsNeeded(f"constraint {one.name}", events, fewest, most)
-
-
-def _need(one: _Difference, n_tests: int, *, seen: bool) -> EventsNeeded | None:
-    if not seen:
-        z = float(ndtri(1 - LEVEL / n_tests))
-        return EventsNeeded(one.test, None, one.needed(_at(max(one.d, 0.0), z, one.v, one.c)), None)
-    z = float(ndtri(1 - LEVEL / 2 / n_tests))
-    far, near = (_at(one.d, sign * z, one.v, one.c) for sign in (1, -1))
-    if far <= 0:
-        return None
-    if near <= 0:  # compatible with no difference at all
-        return EventsNeeded(one.test, None, one.needed(far), None)
-    return EventsNeeded(one.test, one.needed(one.d), one.needed(far), one.needed(near))
+    test, variance = f"likelihood ratio of the classifier ({one.learner})", one.deflection_error**2
+    return [area, _Difference(test, one.deflection, variance, 0.0, lambda d: (far / d) ** 2)]
 
 
 def _at(d: float, z: float, v: float, c: float) -> float:

@@ -17,7 +17,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from scipy.stats import norm, rankdata
@@ -69,15 +68,11 @@ def drop_mode(events: ArrayLike, strength: float, generator: np.random.Generator
 
     Fewer rows come back, in their order. Features count in units of their standard deviation.
     """
-    events = _array(events)
     from sklearn.cluster import KMeans
 
-    _check_share(strength)
-    table = _flat(events)
-    spread = table.std(0)
-    seed = int(generator.integers(2**31))
-    options: dict[str, Any] = {"n_clusters": min(n_modes, len(table)), "n_init": 1, "random_state": seed}
-    clusters = KMeans(**options)
+    events, table = _table(events, strength)
+    spread, seed = table.std(0), int(generator.integers(2**31))
+    clusters = KMeans(min(n_modes, len(table)), n_init=1, random_state=seed)  # pyright: ignore[reportArgumentType]
     mode = clusters.fit_predict(table / np.where(spread > 0, spread, 1.0))
     members = generator.permutation(np.flatnonzero(mode == mode[generator.integers(len(mode))]))
     kept = np.ones(len(events), dtype=bool)
@@ -94,12 +89,13 @@ def contaminate(
     ----------
     kind : "uniform" in the smallest box that holds all events, or "shuffled": each feature from another event.
     """
-    events = _array(events)
-    _check_share(strength)
-    draw = check_choice("kind of contamination", kind, _CONTAMINATIONS)
-    table = _flat(events).copy()
-    rows = _some(len(table), strength, generator)
-    table[rows] = draw(table, len(rows), generator)
+    events, table = _table(events, strength)
+    is_uniform = check_choice("kind of contamination", kind, {"uniform": True, "shuffled": False})
+    rows, d = generator.permutation(len(table))[: round(strength * len(table))], table.shape[1]
+    if is_uniform:
+        table[rows] = generator.uniform(table.min(0), table.max(0), (len(rows), d))
+    else:
+        table[rows] = np.take_along_axis(table, generator.integers(len(table), size=(len(rows), d)), axis=0)
     return table.reshape(events.shape)
 
 
@@ -109,17 +105,13 @@ def decorrelate(events: ArrayLike, strength: float, generator: np.random.Generat
     Each feature's normal scores s become sqrt(1 - strength) s + sqrt(strength) noise, and its values are put in the
     order of these: correlations of normal scores shrink by the factor 1 - strength.
     """
-    events = _array(events)
-    _check_share(strength)
-    if strength == 0:
-        return events.copy()
-    table = _flat(events)
-    scores = norm.ppf((rankdata(table, axis=0, method="ordinal") - 0.5) / len(table))
-    noise = generator.standard_normal(table.shape)
-    order = np.argsort(math.sqrt(1 - strength) * scores + math.sqrt(strength) * noise, axis=0)
-    mixed = np.empty_like(table)
-    np.put_along_axis(mixed, order, np.sort(table, axis=0), axis=0)
-    return mixed.reshape(events.shape)
+    events, table = _table(events, strength)
+    if strength > 0:
+        scores = norm.ppf((rankdata(table, axis=0, method="ordinal") - 0.5) / len(table))
+        noise = generator.standard_normal(table.shape)
+        order = np.argsort(math.sqrt(1 - strength) * scores + math.sqrt(strength) * noise, axis=0)
+        np.put_along_axis(table, order, np.sort(table, axis=0), axis=0)
+    return table.reshape(events.shape)
 
 
 def shrink_tails(
@@ -129,11 +121,8 @@ def shrink_tails(
 
     The distance beyond is multiplied by 1 - strength; `generator` is not used.
     """
-    events = _array(events)
-    _check_share(strength)
-    table = _flat(events)
-    low, high = np.quantile(table, [tail / 2, 1 - tail / 2], axis=0)
-    inside = np.clip(table, low, high)
+    events, table = _table(events, strength)
+    inside = np.clip(table, *np.quantile(table, [tail / 2, 1 - tail / 2], axis=0))
     return (inside + (1 - strength) * (table - inside)).astype(events.dtype, copy=False).reshape(events.shape)
 
 
@@ -142,8 +131,7 @@ def shift(events: ArrayLike, strength: float, generator: np.random.Generator, *,
 
     `generator` is not used.
     """
-    events = _array(events)
-    table = _flat(events).copy()
+    events, table = _table(events)
     which = slice(None) if feature is None else feature
     table[:, which] += strength * table[:, which].std(0)
     return table.reshape(events.shape)
@@ -159,46 +147,24 @@ def copy_training(
     InputError
         For more copies than training events.
     """
-    events = _array(events)
-    _check_share(strength)
-    training, rows = _array(training), _some(len(events), strength, generator)
+    events, copied = _table(events, strength)
+    training = _table(training)[1]
+    rows = generator.permutation(len(events))[: round(strength * len(events))]
     if len(rows) > len(training):
         raise InputError(
             f"Expected at least {len(rows)} training events to copy, got {len(training)}. Lower the strength, or give "
             "more training events."
         )
-    copied = events.copy()
     copied[rows] = training[generator.permutation(len(training))[: len(rows)]]
-    return copied
+    return copied.reshape(events.shape)
 
 
-def _uniform(table: np.ndarray, n: int, generator: np.random.Generator) -> np.ndarray:
-    return generator.uniform(table.min(0), table.max(0), (n, table.shape[1]))
-
-
-def _shuffled(table: np.ndarray, n: int, generator: np.random.Generator) -> np.ndarray:
-    rows = generator.integers(len(table), size=(n, table.shape[1]))
-    return np.take_along_axis(table, rows, axis=0)
-
-
-_CONTAMINATIONS = {"uniform": _uniform, "shuffled": _shuffled}
-
-
-def _array(events: ArrayLike) -> np.ndarray:
-    return events if isinstance(events, np.ndarray) else as_events(events, "events")
-
-
-def _flat(events: np.ndarray) -> np.ndarray:
-    return events.reshape(len(events), -1)
-
-
-def _some(n: int, share: float, generator: np.random.Generator) -> np.ndarray:
-    return generator.permutation(n)[: round(share * n)]
-
-
-def _check_share(strength: float) -> None:
-    if not 0 <= strength <= 1:
-        raise InputError(f"Expected a strength in [0, 1], got {strength!r}. It is a share.")
+def _table(events: ArrayLike, share: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return events (n, *event) and a copy of them as a table (n, d); a strength that is no share is refused."""
+    if not 0 <= share <= 1:
+        raise InputError(f"Expected a strength in [0, 1], got {share!r}. It is a share.")
+    array = events if isinstance(events, np.ndarray) else as_events(events, "events")
+    return array, array.reshape(len(array), -1).copy()
 
 
 _SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)

@@ -28,7 +28,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import ndtr
 from scipy.stats import rankdata
 from torch import Tensor
 
@@ -36,13 +35,13 @@ from reverie.core.random import child_generator
 from reverie.core.statistics import TREE_DIMENSIONS
 from reverie.validation.permutation.multiple_testing import min_p, ranked
 from reverie.validation.permutation.relabelling import Relabellings, relabellings
+from reverie.validation.permutation.signed_measures import row_sums
 from reverie.validation.schedule import MAX_PAIRS
 from reverie.validation.statistics.neighbours import nearest, neighbour_graph
 
 __all__ = [
     "Exchange",
     "authenticity",
-    "copying_p",
     "copying_score",
     "distances_to_train",
     "exchange_test",
@@ -53,7 +52,6 @@ MAX_FEATURES = 64  # beyond, neighbours are searched among components
 _CLOSEST, _LEAST_CLOSEST = 0.001, 10
 _LARGEST_RATIO = 1e6  # of d2 to d1: exact copies count as this
 _LEAST_IN_CELL = 20
-_ROWS = 4096
 _GROUPS = 20
 
 
@@ -61,21 +59,19 @@ _GROUPS = 20
 class Exchange:
     """Shares of training events among the nearest neighbours of generated events, with exact p-values.
 
-    Parameters
-    ----------
-    shares, p_values : The share of all generated events, weighted by closeness, and of the closest; see the module.
-    error : jackknife error of the first share.
-    expected : t / (t + h).
-    n_closest : events behind the last share, more than 0.1 % where they are tied.
-    p_value : The p-value of all three, by min-P.
+    The fields are those of the same names of `reverie.validation.statistics.memorisation.MemorisationResult`.
     """
 
-    shares: tuple[float, ...]
-    p_values: tuple[float, ...]
-    error: float
-    expected: float
-    n_closest: int
     p_value: float
+    share: float
+    share_error: float
+    share_expected: float
+    share_p: float
+    weighted_share: float
+    weighted_p: float
+    closest_share: float
+    closest_p: float
+    n_closest: int
 
 
 def exchange_test(
@@ -88,17 +84,24 @@ def exchange_test(
     real = torch.cat([train, holdout])
     distances, rows = nearest(real, generated, min(2, len(real)), child_generator(seed, "ties"))
     relabel = relabellings(len(train), len(holdout), n_permutations, child_generator(seed, "permutations"), block=block)
-    nearest_row = torch.from_numpy(rows[:, 0])
-    votes = torch.from_numpy(_votes(distances))
-    values = _shares(nearest_row, votes, relabel)
+    nearest_row, votes = torch.from_numpy(rows[:, 0]), torch.from_numpy(_votes(distances))
+    # (3, B + 1): votes are first summed for each real event, then the labels
+    sums = torch.zeros(3, len(real), dtype=torch.float64).index_add_(1, nearest_row, votes)
+    totals = row_sums(len(real), sums.T.__getitem__, lambda rows: relabel.labels[rows])
+    values = (totals / votes.sum(1, keepdim=True).clamp_min(1e-300)).numpy()
     columns = [ranked(row) for row in values]
+    (share, weighted, closest), (p, weighted_p, closest_p) = values[:, 0].tolist(), [one.observed_p for one in columns]
     return Exchange(
-        shares=tuple(values[:, 0].tolist()),
-        p_values=tuple(column.observed_p for column in columns),
-        error=_share_error(nearest_row, relabel),
-        expected=len(train) / len(real),
-        n_closest=int(votes[2].sum()),
         p_value=min_p(columns).observed_p,
+        share=share,
+        share_error=_share_error(nearest_row, relabel),
+        share_expected=len(train) / len(real),
+        share_p=p,
+        weighted_share=weighted,
+        weighted_p=weighted_p,
+        closest_share=closest,
+        closest_p=closest_p,
+        n_closest=int(votes[2].sum()),
     )
 
 
@@ -124,25 +127,22 @@ def copying_score(
     """
     from sklearn.cluster import KMeans
 
-    n_cells = int(np.clip(min(len(holdout), len(generated)) // (5 * _LEAST_IN_CELL), 1, 20))
-    n_cells = min(n_cells, len(torch.unique(train, dim=0)))
+    most = len(torch.unique(train, dim=0))
+    n_cells = min(most, int(np.clip(min(len(holdout), len(generated)) // (5 * _LEAST_IN_CELL), 1, 20)))
     cells = KMeans(n_cells, random_state=seed % 2**32).fit(train.numpy())
     of_g, of_h = (cells.predict(part.numpy()) for part in (generated, holdout))
     scores, shares = [], []
     for cell in range(n_cells):
         g, h = to_train[0][of_g == cell], to_train[1][of_h == cell]
         if min(len(g), len(h)) >= _LEAST_IN_CELL:
-            scores.append(_mann_whitney_z(g, h))
-            shares.append(len(h))
+            a, b = len(g), len(h)
+            u = rankdata(np.concatenate([g, h]))[:a].sum() - a * (a + 1) / 2
+            scores.append((u - a * b / 2) / math.sqrt(a * b * (a + b + 1) / 12))
+            shares.append(b)
     if not scores:
         return math.nan, math.nan
     share = np.array(shares) / sum(shares)
     return float(share @ scores), float(np.sqrt((share**2).sum()))
-
-
-def copying_p(score: float, spread: float) -> float:
-    """Return the one-sided asymptotic p-value of C_T, small for copies; 1 where it is not defined."""
-    return float(ndtr(score / spread)) if spread > 0 else 1.0
 
 
 def authenticity(train: Tensor, distances: np.ndarray, rows: np.ndarray, seed: int = 0) -> float:
@@ -171,7 +171,7 @@ def seconds_of_search(train: int, holdout: int, generated: int, n_features: int)
 
 
 def _votes(distances: np.ndarray) -> np.ndarray:
-    # (3, m); equal distances, also both zero, say nothing about closeness
+    """Return the three v of the module, (3, m); equal distances, also both zero, say nothing about closeness."""
     first, second = distances[:, 0], distances[:, -1]
     ratio = np.divide(second, first, out=np.full(len(first), _LARGEST_RATIO), where=first > 0)
     closeness = np.log(np.clip(np.where(second > 0, ratio, 1.0), 1.0, _LARGEST_RATIO))
@@ -180,18 +180,8 @@ def _votes(distances: np.ndarray) -> np.ndarray:
     return np.stack([np.ones(len(first)), closeness, closest.astype(float)])
 
 
-def _shares(nearest_row: Tensor, votes: Tensor, relabel: Relabellings) -> np.ndarray:
-    # (3, B + 1): votes are first summed for each real event, then the labels
-    sums = torch.zeros(3, len(relabel.labels), dtype=torch.float64).index_add_(1, nearest_row, votes)
-    totals = torch.zeros(3, relabel.labels.shape[1], dtype=torch.float64)
-    for start in range(0, len(relabel.labels), _ROWS):
-        rows = slice(start, start + _ROWS)
-        totals += sums[:, rows] @ relabel.labels[rows].double()
-    return (totals / votes.sum(1, keepdim=True).clamp_min(1e-300)).numpy()
-
-
 def _share_error(nearest_row: Tensor, relabel: Relabellings) -> float:
-    # all three samples fluctuate: groups of T, of H and of G are left out in turn
+    """Return the error of the share, groups of T, of H and of G left out in turn: all three samples fluctuate."""
     label = relabel.labels[nearest_row, 0].double()
     n_groups = min(_GROUPS, len(nearest_row))
     own = torch.arange(len(nearest_row)) * n_groups // len(nearest_row)
@@ -205,9 +195,3 @@ def _left_out(label: Tensor, groups: Tensor, n_groups: int) -> Tensor:
     in_group = torch.zeros(2, n_groups, dtype=torch.float64)
     in_group.index_add_(1, groups, torch.stack([label, torch.ones_like(label)]))
     return (label.sum() - in_group[0]) / (len(label) - in_group[1])
-
-
-def _mann_whitney_z(g: np.ndarray, h: np.ndarray) -> float:
-    a, b = len(g), len(h)
-    u = rankdata(np.concatenate([g, h]))[:a].sum() - a * (a + 1) / 2
-    return (u - a * b / 2) / math.sqrt(a * b * (a + b + 1) / 12)

@@ -35,7 +35,7 @@ both equalities for the exact c. Errors: first order, of both samples of events,
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from scipy.special import digamma, logit, xlogy
@@ -49,6 +49,9 @@ from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.inputs.tables import as_rows, as_values
 from reverie.validation.permutation.relabelling import jackknife_error
 
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
+
 __all__ = [
     "Divergences",
     "Unit",
@@ -60,7 +63,7 @@ __all__ = [
 
 Unit = Literal["nats", "bits"]
 _Pair: TypeAlias = tuple[float, float]  # value and error
-_Tree: TypeAlias = tuple[np.ndarray, Any]  # rows and their k-d tree
+_Form: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # f, f_p, f_q, a, b: (K,) each
 
 _UNITS = {"nats": 1.0, "bits": 1 / math.log(2)}
 _CLUSTERED = 20_000  # rows from which the bins of many features are made
@@ -119,8 +122,11 @@ def binned_divergences(
         )
     n, m = effective_sizes or (float(counts[0].sum()), float(counts[1].sum()))
     p, q = (c / c.sum() for c in counts)
-    kl, js, power = (_measured(form(p, q), p, q, n, m, debias) for form in (_kl_form, _js_form, _separation_form))
-    return _in_unit(unit, kl, _measured(_kl_form(q, p), q, p, m, n, debias), js, power, int(min(n, m)))
+    kl, js, power = (
+        _binned(form(p, q), (p, q), (n, m), debias=debias) for form in (_kl_form, _js_form, _separation_form)
+    )
+    reverse = _binned(_kl_form(q, p), (q, p), (m, n), debias=debias)
+    return _in_unit(unit, kl, reverse, js, power, int(min(n, m)))
 
 
 @checked
@@ -141,7 +147,17 @@ def histogram_divergences(
     check_positive("n_bins", n_bins, integer=True)
     x, y = _tables(x, y)
     z = np.concatenate([x, y])
-    bins = _quantile_bins(z[:, 0], n_bins) if z.shape[1] == 1 else _cluster_bins(z, n_bins, as_seed(random_state))
+    if z.shape[1] == 1:
+        edges = np.unique(np.quantile(z[:, 0], np.linspace(0, 1, n_bins + 1)[1:-1]))
+        bins = np.searchsorted(edges, z[:, 0], side="right")
+    else:
+        from sklearn.cluster import KMeans
+
+        seed = as_seed(random_state)
+        rows = z[np.random.default_rng(seed).permutation(len(z))[:_CLUSTERED]]
+        n_clusters = min(n_bins, len(np.unique(rows, axis=0)))
+        fitted = KMeans(n_clusters, n_init=1, random_state=seed % 2**32).fit(rows)  # pyright: ignore
+        bins = np.asarray(fitted.predict(z))
     counts = [np.bincount(part, minlength=bins.max() + 1) for part in (bins[: len(x)], bins[len(x) :])]
     return binned_divergences(*counts, debias=debias, unit=unit)
 
@@ -213,152 +229,112 @@ def _in_unit(unit: Unit, kl: _Pair, reverse: _Pair, js: _Pair, power: _Pair | No
     return Divergences(forward, backward, shared, None if power is None else Measured(*power, size), unit)
 
 
-@dataclass(frozen=True)
-class _Form:
-    """One divergence of bins: value (K,), first derivatives f_p and f_q, and a = f_pp p, b = f_qq q."""
-
-    value: np.ndarray
-    f_p: np.ndarray
-    f_q: np.ndarray
-    a: np.ndarray
-    b: np.ndarray
+# each form returns the terms of its sum, their first derivatives, and a = f_pp p, b = f_qq q
 
 
 def _kl_form(p: np.ndarray, q: np.ndarray) -> _Form:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(p > 0, p / q, 0.0)
         log = np.where(p > 0, np.log(ratio), 0.0)
-    return _Form(np.where(p > 0, p * log, 0.0), log + 1, -ratio, (p > 0).astype(float), ratio)
+    return np.where(p > 0, p * log, 0.0), log + 1, -ratio, (p > 0).astype(float), ratio
 
 
 def _js_form(p: np.ndarray, q: np.ndarray) -> _Form:
     s = np.where(p + q > 0, p + q, 1.0)
     value = (xlogy(p, 2 * p / s) + xlogy(q, 2 * q / s)) / 2
     f_p, f_q = (np.log(np.where(r > 0, 2 * r / s, 1.0)) / 2 for r in (p, q))
-    return _Form(value, f_p, f_q, np.where(p > 0, q / (2 * s), 0.0), np.where(q > 0, p / (2 * s), 0.0))
+    return value, f_p, f_q, np.where(p > 0, q / (2 * s), 0.0), np.where(q > 0, p / (2 * s), 0.0)
 
 
 def _separation_form(p: np.ndarray, q: np.ndarray) -> _Form:
     s = np.where(p + q > 0, p + q, 1.0)
     f_p, f_q = 0.5 - 2 * np.square(q / s), 0.5 - 2 * np.square(p / s)
-    return _Form(np.square(p - q) / (2 * s), f_p, f_q, 4 * p * q**2 / s**3, 4 * q * p**2 / s**3)
+    return np.square(p - q) / (2 * s), f_p, f_q, 4 * p * q**2 / s**3, 4 * q * p**2 / s**3
 
 
-def _measured(
-    form: _Form,
-    p: np.ndarray,
-    q: np.ndarray,
-    n: float,
-    m: float,
-    debias: bool,  # noqa: FBT001
-) -> tuple[float, float]:
-    value = float(form.value.sum())
+def _binned(form: _Form, shares: tuple[np.ndarray, np.ndarray], sizes: tuple[float, float], *, debias: bool) -> _Pair:
+    """Return a divergence of shares p, q of n and m events, and its error to second order (see the module)."""
+    (f, f_p, f_q, a, b), (p, q), (n, m) = form, shares, sizes
+    value = float(f.sum())
     if not math.isfinite(value):
         return value, math.nan
-    a, b = form.a, form.b
     bias = (a @ (1 - p)) / (2 * n) + (b @ (1 - q)) / (2 * m)
-    first = _variance(form.f_p, p) / n + _variance(form.f_q, q) / m
+    first = sum(share @ np.square(g - share @ g) / size for g, share, size in ((f_p, p, n), (f_q, q, m)))
+    of_p, of_q = ((c * c) @ (1 - 2 * share) + (c @ share) ** 2 for c, share in ((a, p), (b, q)))
     mixed = (a * b) @ (1 - p - q) + (a @ p) ** 2  # of f_pq, by a = -f_pq q
-    second = (_own(a, p) / n**2 + 2 * mixed / (n * m) + _own(b, q) / m**2) / 2
+    second = (of_p / n**2 + 2 * mixed / (n * m) + of_q / m**2) / 2
     return value - float(bias) * debias, math.sqrt(max(first - 2 * second, 0.0) + second)
 
 
-def _variance(values: np.ndarray, weights: np.ndarray) -> float:
-    return float(weights @ np.square(values - weights @ values))
-
-
-def _own(a: np.ndarray, p: np.ndarray) -> float:
-    return float((a * a) @ (1 - 2 * p) + (a @ p) ** 2)
-
-
 def _tables(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    x, y = (_as_column(s) for s in (x, y))
-    x, y = (rows.detach().cpu().double().numpy() for rows in as_rows(x=x, y=y))
+    """Return both samples as (rows, features); one number per event, (n,), is one feature."""
+    tables = []
+    for sample in (x, y):
+        try:
+            tables.append(as_values(sample, "a sample of one feature")[:, None] if np.ndim(sample) == 1 else sample)
+        except ValueError:  # rows of different lengths, which are refused in words when they are read
+            tables.append(sample)
+    x, y = (rows.detach().cpu().double().numpy() for rows in as_rows(x=tables[0], y=tables[1]))
     return x, y
 
 
-def _as_column(sample: ArrayLike) -> ArrayLike:
-    """Return a sample of one number per event, (n,), as (n, 1), another as it is."""
-    try:
-        return as_values(sample, "a sample of one feature")[:, None] if np.ndim(sample) == 1 else sample
-    except ValueError:  # rows of different lengths, which are refused in words when they are read
-        return sample
-
-
-def _quantile_bins(values: np.ndarray, n_bins: int) -> np.ndarray:
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1)[1:-1]))
-    return np.searchsorted(edges, values, side="right")
-
-
-def _cluster_bins(z: np.ndarray, n_bins: int, seed: int) -> np.ndarray:
-    from sklearn.cluster import KMeans
-
-    rows = np.random.default_rng(seed).permutation(len(z))[:_CLUSTERED]
-    options: dict[str, Any] = {"n_init": 1, "random_state": seed % 2**32}
-    model = KMeans(min(n_bins, len(np.unique(z[rows], axis=0))), **options).fit(z[rows])
-    return np.asarray(model.predict(z))
-
-
 def _knn_values(x: np.ndarray, y: np.ndarray, k: int) -> tuple[float, float, float]:
+    """Return KL, reverse KL and JS of two samples."""
+    from scipy.spatial import KDTree
+
     z = np.concatenate([x, y])
     ties = all(len(np.unique(column)) < len(z) for column in z.T)  # one feature without repeats rules them out
     size = min(len(x), len(y))
-    of_x, of_y, x_cut, y_cut = map(_tree, (x, y, *(s[np.arange(size) * len(s) // size] for s in (x, y))))
-    js = (_label_information(x_cut, y_cut, k, ties) + _label_information(y_cut, x_cut, k, ties)) / 2
-    return _neighbour_kl(of_x, of_y, k, ties), _neighbour_kl(of_y, of_x, k, ties), js
+    of_x, of_y, x_cut, y_cut = map(KDTree, (x, y, *(s[np.arange(size) * len(s) // size] for s in (x, y))))
+    js = sum(_label_information(*pair, k, ties=ties) for pair in ((x_cut, y_cut), (y_cut, x_cut))) / 2
+    return _neighbour_kl(of_x, of_y, k, ties=ties), _neighbour_kl(of_y, of_x, k, ties=ties), js
 
 
-def _tree(rows: np.ndarray) -> _Tree:
-    from scipy.spatial import KDTree
-
-    return rows, KDTree(rows)
-
-
-def _neighbour_kl(own: _Tree, other: _Tree, k: int, ties: bool) -> float:  # noqa: FBT001
-    rows, tree = own
-    radius = np.maximum(_kth(tree, rows, k + 1), _kth(other[1], rows, k))
-    of_own, of_other = _counts(own, other, radius, ties)
-    return float(np.mean(digamma(of_own) - digamma(of_other)) + math.log(len(other[0]) / (len(rows) - 1)))
+def _neighbour_kl(own: "KDTree", other: "KDTree", k: int, *, ties: bool) -> float:
+    radius = np.maximum(_kth(own, own.data, k + 1), _kth(other, own.data, k))
+    of_own, of_other = _counts(own, other, radius, ties=ties)
+    return float(np.mean(digamma(of_own) - digamma(of_other)) + math.log(other.n / (own.n - 1)))
 
 
-def _label_information(own: _Tree, other: _Tree, k: int, ties: bool) -> float:  # noqa: FBT001
-    # KL(p, M) by Ross (2014): k neighbours in one's own sample against all rows that are as near. With ties that
-    # favours one's own sample, so the radius is then set by 2k rows of both
-    rows, tree = own
+def _label_information(own: "KDTree", other: "KDTree", k: int, *, ties: bool) -> float:
+    """Return KL(p, M) by Ross (2014): k neighbours in one's own sample against all rows that are as near.
+
+    With ties that favours one's own sample, so the radius is then set by 2k rows of both.
+    """
     if ties:
-        both = _tree(np.concatenate([rows, other[0]]))[1]
-        of_own, of_other = _within(own, other, _kth(both, rows, 2 * k + 1) * (1 + _TOUCHING))
+        both = type(own)(np.concatenate([own.data, other.data]))
+        of_own, of_other = _within(own, other, _kth(both, own.data, 2 * k + 1) * (1 + _TOUCHING))
     else:
-        of_own, of_other = _counts(own, other, _kth(tree, rows, k + 1), ties)
+        of_own, of_other = _counts(own, other, _kth(own, own.data, k + 1), ties=ties)
     of_both = of_own + of_other - 1  # the "plus one" of both counts once
-    return float(np.mean(digamma(of_own) - digamma(of_both)) + digamma(2 * len(rows)) - digamma(len(rows)))
+    return float(np.mean(digamma(of_own) - digamma(of_both)) + digamma(2 * own.n) - digamma(own.n))
 
 
-def _kth(tree: Any, rows: np.ndarray, k: int) -> np.ndarray:
-    return tree.query(rows, k=[k])[0][:, 0]
+def _kth(tree: "KDTree", rows: np.ndarray, k: int) -> np.ndarray:
+    return np.asarray(tree.query(rows, k=[k])[0])[:, 0]  # pyright: ignore
 
 
-def _counts(own: _Tree, other: _Tree, radius: np.ndarray, ties: bool) -> tuple[np.ndarray, np.ndarray]:  # noqa: FBT001
-    # rows of both samples nearer than the radius, plus one, which in one's own sample is the row itself
+def _counts(own: "KDTree", other: "KDTree", radius: np.ndarray, *, ties: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of both samples nearer than the radius, plus one, which in one's own is the row itself."""
     nearer = _within(own, other, radius * (1 - _TOUCHING))
     if not ties:
-        return nearer[0], nearer[1]
+        return nearer
     up_to = _within(own, other, radius * (1 + _TOUCHING))
     several = (sum(up_to) - sum(nearer) > 1) | (radius == 0)
     return np.where(several, up_to[0], nearer[0]), np.where(several, up_to[1], nearer[1])
 
 
-def _within(own: _Tree, other: _Tree, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    of_own, of_other = (tree.query_ball_point(own[0], radius, return_length=True) for _, tree in (own, other))
+def _within(own: "KDTree", other: "KDTree", radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    of_own, of_other = (tree.query_ball_point(own.data, radius, return_length=True) for tree in (own, other))
     return of_own, of_other + 1
 
 
-def _of_means(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+def _of_means(a: np.ndarray, b: np.ndarray) -> _Pair:
     return float(a.mean() + b.mean()), math.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
 
 
-def _donsker_varadhan(f_p: np.ndarray, f_q: np.ndarray) -> tuple[float, float]:
-    # E_p f - ln E_q e^f, the largest f taken out of the exponential
+def _donsker_varadhan(f_p: np.ndarray, f_q: np.ndarray) -> _Pair:
+    """Return E_p f - ln E_q e^f, the largest f taken out of the exponential."""
     top = f_q.max()
     e = np.exp(f_q - top)
     value = f_p.mean() - math.log(e.mean()) - top

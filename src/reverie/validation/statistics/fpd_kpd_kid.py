@@ -97,11 +97,6 @@ def fpd_jetnet(
     ------
     InputError
         For fewer than two rows, or sizes that do not differ: the line has two parameters and needs three points.
-
-    Notes
-    -----
-    The batches are drawn with replacement, so no sample is too small for them, and none large enough: see the
-    defects above.
     """
     x, y = _prepared(real, generated, normalise)
     sizes = (1 / np.linspace(1 / min_samples, 1 / max_samples, n_points)).astype(np.int32)
@@ -113,7 +108,7 @@ def fpd_jetnet(
     _check_batch(max_samples, x)
     rng = np.random.default_rng(seed)
     means = [np.mean([_batch_distance(x, y, int(size), rng) for _ in range(n_batches)]) for size in sizes]
-    fit, covariance = curve_fit(_line, 1 / sizes, means, bounds=([0, 0], [np.inf, np.inf]))
+    fit, covariance = curve_fit(lambda t, a, b: a + b * t, 1 / sizes, means, bounds=([0, 0], [np.inf, np.inf]))
     return LegacyDistance("FPD (JetNet)", float(fit[0]), float(np.sqrt(covariance[0, 0])), _FPD_CAVEAT)
 
 
@@ -179,34 +174,26 @@ def _check_batch(size: int, x: np.ndarray) -> None:
 
 
 def _batch_distance(x: np.ndarray, y: np.ndarray, size: int, rng: np.random.Generator) -> float:
-    means, covariances = [], []
-    for sample in (x, y):
-        rows = sample[rng.choice(len(sample), size=size)]
-        means.append(rows.mean(axis=0))
-        covariances.append(np.atleast_2d(np.cov(rows, rowvar=False)))
-    root = _root_of_product(*covariances)
-    if root is None:
-        first, second = ((torch.from_numpy(m), torch.from_numpy(c)) for m, c in zip(means, covariances, strict=True))
-        return float(frechet_between(*first, *second))
-    difference = means[0] - means[1]
-    squared = difference @ difference + np.trace(covariances[0]) + np.trace(covariances[1])  # in this order, see below
-    return float(squared - 2 * np.trace(root))
+    """Return the Frechet distance of a batch of each sample, drawn with replacement.
 
-
-def _root_of_product(p: np.ndarray, q: np.ndarray) -> np.ndarray | None:
-    # JetNet takes the root of the product itself. Eigenvalues would agree with it to 1e-14, which the iterations
-    # of the fit turn into 1e-10. None for singular products, which have no stable root
+    JetNet takes the root of the product of covariances itself. Eigenvalues would agree with it to 1e-14, which the
+    iterations of the fit turn into 1e-10; they are taken for singular products, which have no stable root.
+    """
+    batches = [sample[rng.choice(len(sample), size=size)] for sample in (x, y)]
+    (mean_x, cov_x), (mean_y, cov_y) = (
+        (rows.mean(axis=0), np.atleast_2d(np.cov(rows, rowvar=False))) for rows in batches
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            root = np.real(sqrtm(p @ q))
+            root = np.real(sqrtm(cov_x @ cov_y))
         except (LinAlgWarning, RuntimeWarning):
-            return None
-    return root if np.isfinite(root).all() else None
-
-
-def _line(t: np.ndarray, intercept: float, slope: float) -> np.ndarray:
-    return intercept + slope * t
+            root = np.array(np.nan)
+    if not np.isfinite(root).all():
+        return float(frechet_between(*map(torch.from_numpy, (mean_x, cov_x, mean_y, cov_y))))
+    difference = mean_x - mean_y
+    squared = difference @ difference + np.trace(cov_x) + np.trace(cov_y)  # in this order: its last bits are JetNet's
+    return float(squared - 2 * np.trace(root))
 
 
 def _polynomial_mmd(x: np.ndarray, y: np.ndarray, degree: int) -> float:

@@ -119,23 +119,6 @@ class LikelihoodRatio:
         )
 
 
-@dataclass(frozen=True)
-class _Basis:
-    """phi (N, K) float32, e (K,) float64 its column sums of squares under |w|, and the way back to the kernels."""
-
-    phi: Tensor
-    squares: Tensor
-    centres: Tensor
-    bandwidth: float
-    transform: Tensor  # (M, K): phi = kernels @ transform
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    coefficients: Tensor  # (K, B + 1), float64
-    unconverged: int
-
-
 def likelihood_ratio_columns(
     z: Tensor,
     relabel: Relabellings,
@@ -158,10 +141,9 @@ def likelihood_ratio_columns(
     -------
     computed : t large where the samples differ; without error, for which use the permutations.
     """
-    basis = _basis(z, relabel, n_centres, quantile, generator)
-    fitted = _fit(basis, relabel, ridge)
-    detail = f"{fitted.unconverged} of {relabel.labels.shape[1]} fits did not converge" if fitted.unconverged else ""
-    return Computed(_statistic(basis, relabel, fitted.coefficients).numpy(), detail=detail)
+    values, _, failed = _fitted(z, relabel, n_centres, ridge, quantile, generator)
+    detail = f"{failed} of {len(values)} fits did not converge" if failed else ""
+    return Computed(values, detail=detail)
 
 
 @checked
@@ -190,14 +172,38 @@ def likelihood_ratio_test(
     x, y = (rows.detach() for rows in as_rows(x=x, y=y))
     z = torch.cat([x, y])
     relabel = relabellings(len(x), len(y), n_permutations, generator, weights=as_weights(weights, len(z)))
-    basis = _basis(z, relabel, n_centres, quantile, generator)
-    fitted = _fit(basis, relabel, ridge)
-    values = _statistic(basis, relabel, fitted.coefficients).numpy()
+    values, log_ratio, failed = _fitted(z, relabel, n_centres, ridge, quantile, generator)
     low, high = np.quantile(values[1:], [0.05, 0.95])
-    log_ratio = LogRatio(basis.centres, basis.bandwidth, basis.transform @ fitted.coefficients[:, 0])
-    return LikelihoodRatio(
-        float(values[0]), permutation_p(values), float(low), float(high), n_permutations, log_ratio, fitted.unconverged
-    )
+    p = permutation_p(values)
+    return LikelihoodRatio(float(values[0]), p, float(low), float(high), n_permutations, log_ratio, failed)
+
+
+def _fitted(
+    z: Tensor,
+    relabel: Relabellings,
+    n_centres: int,
+    ridge: float,
+    quantile: float,
+    generator: torch.Generator | None,
+) -> tuple[np.ndarray, LogRatio, int]:
+    """Return t (B + 1,) of all labellings, the observed f, and the number of fits that did not converge."""
+    check_positive("n_centres", n_centres, integer=True)
+    check_positive("ridge", ridge)
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    order = torch.randperm(len(z), generator=generator)
+    distances = torch.pdist(z[order[:1000]].double())
+    positive = distances[distances > 0]  # exact duplicates say nothing of the scale
+    bandwidth = float(positive.quantile(quantile)) if len(positive) else 1.0
+    centres = z[order[:n_centres]].double()
+    phi, squares, transform = _features(z, relabel, centres, bandwidth)
+    coefficients, failed = _fit(phi, squares, relabel, ridge)
+    values = torch.zeros(len(relabel.weight_of_x), dtype=torch.float64)
+    columns, single = torch.arange(len(values)), coefficients.float()
+    for rows in _blocks(len(phi)):
+        g, of_y = _masses(relabel, rows, columns)
+        f = phi[rows] @ single
+        values += (of_y * f - (g - of_y) * f.clamp(max=_LARGEST).expm1()).sum(0, dtype=torch.float64)
+    return (2 * values).numpy(), LogRatio(centres, bandwidth, transform @ coefficients[:, 0]), failed
 
 
 def _kernel(rows: Tensor, centres: Tensor, bandwidth: float) -> Tensor:
@@ -205,34 +211,22 @@ def _kernel(rows: Tensor, centres: Tensor, bandwidth: float) -> Tensor:
     return gaussian_kernel(bandwidth)(distances.square_())
 
 
-def _basis(
-    z: Tensor, relabel: Relabellings, n_centres: int, quantile: float, generator: torch.Generator | None
-) -> _Basis:
-    check_positive("n_centres", n_centres, integer=True)
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
-    order = torch.randperm(len(z), generator=generator)
-    bandwidth = _bandwidth(z[order[:1000]].double(), quantile)
-    centres = z[order[:n_centres]].double()
+def _features(z: Tensor, relabel: Relabellings, centres: Tensor, bandwidth: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return phi (N, K) float32, e (K,) its column sums of squares under |w|, and the transform from kernels (M, K)."""
     values, vectors = torch.linalg.eigh(_kernel(centres, centres, bandwidth))
     kept = values > _FLAT * values[-1]
     orthonormal = vectors[:, kept] / values[kept].sqrt()
     phi = torch.empty(len(z), int(kept.sum()))
-    for start in range(0, len(z), _ROWS):
-        phi[start : start + _ROWS] = (_kernel(z[start : start + _ROWS], centres, bandwidth) @ orthonormal).float()
-    w = torch.ones(len(z)) if relabel.weights is None else relabel.weights.abs().float()
+    for rows in _blocks(len(z)):
+        phi[rows] = (_kernel(z[rows], centres, bandwidth) @ orthonormal).float()
+    w = relabel.row_weights.abs().float()
     squares, rotation = torch.linalg.eigh((phi.T @ (phi * w[:, None])).double())
     phi = torch.cat([block @ rotation.float() for block in phi.split(_ROWS)])
-    return _Basis(phi, squares.clamp(min=0), centres, bandwidth, orthonormal @ rotation)
-
-
-def _bandwidth(rows: Tensor, quantile: float) -> float:
-    distances = torch.pdist(rows)
-    positive = distances[distances > 0]  # exact duplicates say nothing of the scale
-    return float(positive.quantile(quantile)) if len(positive) else 1.0
+    return phi, squares.clamp(min=0), orthonormal @ rotation
 
 
 def _masses(relabel: Relabellings, rows: slice, columns: Tensor) -> tuple[Tensor, Tensor]:
-    # g and the masses of y, (rows, columns) float32
+    """Return g and the masses of y, (rows, columns) float32."""
     is_x = relabel.labels[rows][:, columns].float()
     of_x = relabel.weight_of_x[columns]
     total = float(len(relabel.labels)) if relabel.weights is None else float(relabel.weights.sum())
@@ -248,18 +242,22 @@ def _blocks(n_rows: int) -> list[slice]:
     return [slice(start, min(start + _ROWS, n_rows)) for start in range(0, n_rows, _ROWS)]
 
 
-def _fit(basis: _Basis, relabel: Relabellings, ridge: float) -> _Fitted:
-    check_positive("ridge", ridge)
+def _fit(phi: Tensor, squares: Tensor, relabel: Relabellings, ridge: float) -> tuple[Tensor, int]:
+    """Return the coefficients (K, B + 1), float64, and the number of fits that did not converge."""
     n_rows, n_columns = relabel.labels.shape
     stiffness = 2 * ridge * n_rows
-    a = torch.zeros(basis.phi.shape[1], n_columns, dtype=torch.float64)
+    a = torch.zeros(phi.shape[1], n_columns, dtype=torch.float64)
     active = torch.arange(n_columns)
     damping, previous = (torch.full((n_columns,), value, dtype=torch.float64) for value in (1.0, torch.inf))
-    curvature = (basis.squares * (relabel.m / n_rows / 2) + stiffness)[:, None]
+    curvature = (squares * (relabel.m / n_rows / 2) + stiffness)[:, None]
     for _ in range(_STEPS):
         if not len(active):
             break
-        gradient = _gradient(basis.phi, relabel, a[:, active], active) + stiffness * a[:, active]
+        slope, single = torch.zeros_like(a[:, active]), a[:, active].float()
+        for rows in _blocks(n_rows):
+            g, of_y = _masses(relabel, rows, active)
+            slope += phi[rows].T @ (phi[rows] @ single).sigmoid_().mul_(g).sub_(of_y)
+        gradient = slope + stiffness * a[:, active]
         step = gradient / curvature
         length = (step * gradient).sum(0)
         damping[active] = torch.where(length > previous[active], damping[active] / 2, damping[active])
@@ -268,23 +266,13 @@ def _fit(basis: _Basis, relabel: Relabellings, ridge: float) -> _Fitted:
         active = active[length > _CHANGE * (a[:, active].square() * curvature).sum(0)]
     failed = 0
     for column in active.tolist():
-        a[:, column], converged = _newton(basis.phi, relabel, a[:, column], column, stiffness)
+        a[:, column], converged = _newton(phi, relabel, a[:, column], column, stiffness)
         failed += not converged
-    return _Fitted(a, failed)
-
-
-def _gradient(phi: Tensor, relabel: Relabellings, a: Tensor, columns: Tensor) -> Tensor:
-    gradient = torch.zeros_like(a)
-    single = a.float()
-    for rows in _blocks(len(phi)):
-        g, of_y = _masses(relabel, rows, columns)
-        residual = (phi[rows] @ single).sigmoid_().mul_(g).sub_(of_y)
-        gradient += phi[rows].T @ residual
-    return gradient
+    return a, failed
 
 
 def _newton(phi: Tensor, relabel: Relabellings, a: Tensor, column: int, stiffness: float) -> tuple[Tensor, bool]:
-    # Newton's method with halved steps for one column, in double precision; the flag says whether it converged
+    """Return the minimum of one column by Newton's method with halved steps, in double precision, if it converged."""
     parts = [_masses(relabel, rows, torch.tensor([column])) for rows in _blocks(len(phi))]
     g, of_y = (torch.cat(masses)[:, 0].double() for masses in zip(*parts, strict=True))
 
@@ -294,7 +282,12 @@ def _newton(phi: Tensor, relabel: Relabellings, a: Tensor, column: int, stiffnes
     f = torch.cat([block.double() @ a for block in phi.split(_ROWS)])
     for _ in range(_NEWTON_STEPS):
         p = f.sigmoid()
-        gradient, hessian = _derivatives(phi, g * p - of_y, g.abs() * p * (1 - p))
+        slope, curvature = g * p - of_y, g.abs() * p * (1 - p)
+        gradient, hessian = torch.zeros_like(a), torch.zeros(len(a), len(a), dtype=torch.float64)
+        for rows in _blocks(len(phi)):
+            here = phi[rows].double()
+            gradient += here.T @ slope[rows]
+            hessian += here.T @ (here * curvature[rows, None])
         gradient, hessian = gradient + stiffness * a, hessian + stiffness * torch.eye(len(a), dtype=torch.float64)
         step, size = torch.linalg.solve(hessian, gradient), 1.0
         change = torch.cat([block.double() @ step for block in phi.split(_ROWS)])
@@ -304,22 +297,3 @@ def _newton(phi: Tensor, relabel: Relabellings, a: Tensor, column: int, stiffnes
         if float(step @ gradient) <= _CHANGE * float(a @ hessian @ a):
             return a, True
     return a, False
-
-
-def _derivatives(phi: Tensor, slope: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:
-    gradient, hessian = torch.zeros(phi.shape[1]).double(), torch.zeros(phi.shape[1], phi.shape[1]).double()
-    for rows in _blocks(len(phi)):
-        here = phi[rows].double()
-        gradient += here.T @ slope[rows]
-        hessian += here.T @ (here * curvature[rows, None])
-    return gradient, hessian
-
-
-def _statistic(basis: _Basis, relabel: Relabellings, a: Tensor) -> Tensor:
-    total = torch.zeros(a.shape[1], dtype=torch.float64)
-    columns, single = torch.arange(a.shape[1]), a.float()
-    for rows in _blocks(len(basis.phi)):
-        g, of_y = _masses(relabel, rows, columns)
-        f = basis.phi[rows] @ single
-        total += (of_y * f - (g - of_y) * f.clamp(max=_LARGEST).expm1()).sum(0, dtype=torch.float64)
-    return 2 * total

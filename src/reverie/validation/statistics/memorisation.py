@@ -12,10 +12,10 @@ of components, except of the closest pairs and of duplicates, which are compared
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import ndtr
 from scipy.stats import hypergeom
 
 from reverie.core.arguments import Count, Level, NonNegative, Whole, checked
@@ -30,7 +30,6 @@ from reverie.validation.inputs.samples import aligned, one_precision, read_sampl
 from reverie.validation.results.serialisation import from_plain, to_plain
 from reverie.validation.statistics.data_copying import (
     authenticity,
-    copying_p,
     copying_score,
     distances_to_train,
     exchange_test,
@@ -172,12 +171,12 @@ class MemorisationResult:
         )
         return "\n".join(lines)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain dictionaries, lists, numbers and strings."""
         return to_plain(self) | {"verdict": self.verdict, "memorised": self.memorised}
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "MemorisationResult":
+    def from_json(cls, content: dict[str, object]) -> "MemorisationResult":
         """Return the result that `to_json` wrote.
 
         Raises
@@ -224,21 +223,19 @@ def memorisation(
     InputError
         For fewer than 20 events of a kind, NaN, or different features.
     """
-    seed = as_seed(random_state)
-    given = {"train": train, "holdout": holdout, "generated": generated}
-    read = {what: read_sample(sample, what) for what, sample in given.items()}
-    read = {what: aligned(read["train"], sample, what, "train") for what, sample in read.items()}
-    arrays = {what: sample.values.reshape(-1, *sample.event_shape) for what, sample in read.items()}
-    for what, array in arrays.items():
-        check_table(array, what, min_rows=MIN_ROWS)
-    if len({array.shape[1:] for array in arrays.values()}) > 1:
+    seed, first, arrays = as_seed(random_state), read_sample(train, "train"), []
+    for what, given in {"train": train, "holdout": holdout, "generated": generated}.items():
+        sample = first if what == "train" else aligned(first, read_sample(given, what), what, "train")
+        arrays.append(sample.values.reshape(-1, *sample.event_shape))
+        check_table(arrays[-1], what, min_rows=MIN_ROWS)
+    if len({array.shape[1:] for array in arrays}) > 1:
         raise InputError(
             f"Expected train, holdout and generated with the same features, got shapes "
-            f"{', '.join(str(array.shape) for array in arrays.values())}. Select the same columns in all."
+            f"{', '.join(str(array.shape) for array in arrays)}. Select the same columns in all."
         )
-    tables = one_precision(*(array.reshape(len(array), -1) for array in arrays.values()))
+    tables = one_precision(*(array.reshape(len(array), -1) for array in arrays))
     real = np.concatenate(tables[:2])
-    centre, scale = robust_scale(real, real, image=arrays["train"].ndim > 2)
+    centre, scale = robust_scale(real, real, image=arrays[0].ndim > 2)
     whole = t, h, g = [torch.from_numpy((table - centre) / scale) for table in tables]
     if t.shape[1] > MAX_COMPONENTS:
         reduced = fit_components(torch.cat([t, h]), child_seed(seed, "memorisation"))
@@ -255,23 +252,14 @@ def memorisation(
     defined = math.isfinite(score)
     closest = np.argsort(gaps[0], kind="stable")[:n_pairs]
     return MemorisationResult(
-        p_value=exchange.p_value,
-        share=exchange.shares[0],
-        share_error=exchange.error,
-        share_expected=exchange.expected,
-        share_p=exchange.p_values[0],
-        weighted_share=exchange.shares[1],
-        weighted_p=exchange.p_values[1],
-        closest_share=exchange.shares[2],
-        closest_p=exchange.p_values[2],
-        n_closest=exchange.n_closest,
+        **vars(exchange),
         near=n_near / len(g),
         near_low=float(near_low),
         near_high=float(near_high),
         near_distance=limit,
         c_t=score if defined else None,
         c_t_spread=spread if defined else None,
-        c_t_p=copying_p(score, spread) if defined else None,
+        c_t_p=float(ndtr(score / spread)) if defined else None,
         authenticity=authenticity(t, to_g, row_g, seed),
         authenticity_holdout=authenticity(t, to_h, row_h, seed),
         duplicates=int((gaps[0] <= tolerance).sum()),

@@ -44,18 +44,9 @@ from torch import Tensor
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.statistics import NeighbourSearch, in_order
-from reverie.core.types import ArrayLike
-from reverie.validation.inputs.tables import as_rows
-from reverie.validation.permutation.relabelling import Computed, Relabellings, jackknife_error, relabellings
+from reverie.validation.permutation.relabelling import Computed, Relabellings, jackknife_error
 
-__all__ = [
-    "NeighbourGraph",
-    "label_share",
-    "nearest",
-    "neighbour_graph",
-    "neighbour_share",
-    "one_nn_null",
-]
+__all__ = ["NeighbourGraph", "label_share", "nearest", "neighbour_graph"]
 
 _NUMBERS = 4_000_000  # held at once by one block
 
@@ -122,17 +113,11 @@ def nearest(points: Tensor, queries: Tensor, k: int, generator: torch.Generator)
 
 
 def label_share(graph: NeighbourGraph, relabel: Relabellings, k: int = 5) -> Computed:
-    """Return T_k under every labelling (see the module): k = 1 is the 1-NN accuracy, k = 5 the kNN statistic.
-
-    Raises
-    ------
-    InputError
-        For lists shorter than k, unless they hold all other rows.
-    """
+    """Return T_k under every labelling (see the module): k = 1 is the 1-NN accuracy, k = 5 the kNN statistic."""
     if graph.length < min(k, len(graph.rows) - 1):
         raise InputError(f"Expected lists of at least {k} neighbours, got {graph.length}. Make the graph with k = {k}.")
     neighbours = torch.from_numpy(graph.rows[:, :k])
-    weights = torch.ones(len(neighbours)) if relabel.weights is None else relabel.weights.float()
+    weights = relabel.row_weights.float()
     columns = relabel.labels.shape[1]
     same, total = torch.zeros(columns, dtype=torch.float64), 0.0
     step = max(1, _NUMBERS // (columns * neighbours.shape[1]))
@@ -142,29 +127,11 @@ def label_share(graph: NeighbourGraph, relabel: Relabellings, k: int = 5) -> Com
         equal = relabel.labels[neighbours[rows]] == relabel.labels[rows, None]
         same += pairs.flatten() @ equal.flatten(0, 1).float()
         total += float(pairs.sum(dtype=torch.float64))
-    error = _share_error(neighbours, relabel, weights.double())
-    return Computed((same / total).numpy(), error)
-
-
-def neighbour_share(x: ArrayLike, y: ArrayLike, *, k: int = 5, generator: torch.Generator | None = None) -> float:
-    """Return T_k of x (n, d) and y (m, d): the share of the k nearest neighbours from the row's own sample.
-
-    `generator` breaks ties; None uses a fixed order.
-    """
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
-    x, y = (rows.detach() for rows in as_rows(x=x, y=y))
-    relabel = relabellings(len(x), len(y), 0, generator)
-    return label_share(neighbour_graph(torch.cat([x, y]), k, generator), relabel, k).value
-
-
-def one_nn_null(n: int, m: int | None = None) -> float:
-    """Return E[T_k], for any k, of samples of n and m (None: n) rows of one law."""
-    m = n if m is None else m
-    return (n * (n - 1) + m * (m - 1)) / ((n + m) * (n + m - 1))
+    return Computed((same / total).numpy(), _share_error(neighbours, relabel, weights.double()))
 
 
 def _groups_of_equals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # first row, members in order of rows (flat) and number of members of each set of equal rows
+    """Return the first row of each set of equal rows, the set of each row, and the number of rows of each set."""
     whole = np.ascontiguousarray(values + 0.0).view(np.dtype((np.void, values.shape[1] * 8))).ravel()  # -0 is 0
     _, first, inverse, count = np.unique(whole, return_index=True, return_inverse=True, return_counts=True)
     place = np.empty(len(first), dtype=int)
@@ -173,7 +140,7 @@ def _groups_of_equals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _with_equals(found: np.ndarray, member: np.ndarray, count: np.ndarray, starts: np.ndarray, k: int) -> np.ndarray:
-    # lists of sets of equal rows become lists of rows: the row's own set first, without itself
+    """Return lists of rows (N, k) for lists of sets of equal rows: the row's own set first, without itself."""
     rows_by_set = np.argsort(member, kind="stable")
     begin = np.cumsum(count) - count
     place = np.empty(len(member), dtype=int)
@@ -193,29 +160,22 @@ def _with_equals(found: np.ndarray, member: np.ndarray, count: np.ndarray, start
 
 
 def _share_error(neighbours: Tensor, relabel: Relabellings, weights: Tensor) -> float:
+    """Return the error of the observed T_k: the jackknife, less what it counts twice of pairs (see the module)."""
     if relabel.n_groups < 4:
         return math.nan
-    label, groups = relabel.labels[:, 0], relabel.groups
+    label, groups, n_groups = relabel.labels[:, 0], relabel.groups, relabel.n_groups
     pairs = weights[:, None] * weights[neighbours]
     same = pairs * (label[neighbours] == label[:, None])
-    kept = [_without_group(part, groups[:, None], groups[neighbours], relabel.n_groups) for part in (same, pairs)]
+    cells, kept = (groups[:, None] * n_groups + groups[neighbours]).flatten(), []
+    for part in (same, pairs):  # sums over the pairs that do not touch a group, for each group
+        table = torch.zeros(n_groups**2, dtype=torch.float64).index_add_(0, cells, part.flatten())
+        table = table.view(n_groups, n_groups)
+        kept.append(table.sum() - table.sum(0) - table.sum(1) + table.diagonal())
     variance = jackknife_error((kept[0] / kept[1]).numpy()) ** 2
-    twice = float((1 - same.sum() / pairs.sum()).square() * _pair_squares(neighbours, pairs) / pairs.sum().square())
-    return math.sqrt(max(variance - twice, variance / 2))
-
-
-def _pair_squares(neighbours: Tensor, pairs: Tensor) -> float:
-    # sum over unordered pairs of (w_i w_j a_ij)^2; equal keys are the two directions of one pair
+    # (w_i w_j a_ij)^2 of the unordered pairs; equal keys are the two directions of one pair
     rows = torch.arange(len(neighbours))[:, None].expand_as(neighbours)
     key = torch.minimum(rows, neighbours) * len(neighbours) + torch.maximum(rows, neighbours)
     _, place = key.flatten().unique(return_inverse=True)
     sums = torch.zeros(int(place.max()) + 1, dtype=torch.float64).index_add_(0, place, pairs.flatten())
-    return float(sums.square().sum())
-
-
-def _without_group(pairs: Tensor, first: Tensor, second: Tensor, n_groups: int) -> Tensor:
-    # sums over the pairs that do not touch group g, for each g
-    cells = (first * n_groups + second).flatten()
-    table = torch.zeros(n_groups**2, dtype=torch.float64).index_add_(0, cells, pairs.flatten())
-    table = table.view(n_groups, n_groups)
-    return table.sum() - table.sum(0) - table.sum(1) + table.diagonal()
+    twice = float((1 - same.sum() / pairs.sum()).square() * float(sums.square().sum()) / pairs.sum().square())
+    return math.sqrt(max(variance - twice, variance / 2))

@@ -16,8 +16,8 @@ coverage = 1 and density = n / k. There is no weighted form: balls are counts of
 All labellings at once: the balls of every column follow from one list of pooled neighbours. Walk along it, count the
 rows of the own label, stop at the k-th. Columns are packed 64 to a word, and the count is k words, so one machine
 instruction takes a step in 64 columns. A ball that would reach beyond its list is cut there; `list_length` makes that
-rarer than one ball in 10,000 under the null hypothesis, and the result says how often it happened. Coverage is never
-affected; precision and density then come out too low.
+rarer than one ball in 10,000 under the null hypothesis. Coverage is never affected; precision and density then come out
+too low.
 
 Errors come from halves of the samples, not from a jackknife. Whether a row lies in a ball depends on many rows at once.
 Write such a statistic T as a sum of parts that depend on 1, 2, 3, ... rows (Hoeffding 1948), with variances V_1, V_2,
@@ -111,29 +111,23 @@ class PRDC:
 
 @dataclass(frozen=True)
 class BallStatistic:
-    """One of the four under every labelling.
+    """Precision, recall, density or coverage under every labelling.
 
     Parameters
     ----------
-    name : "precision", "recall", "density" or "coverage".
     computed : values for the test, large means different: expected minus value.
     value : the observed precision, recall, density or coverage itself.
     expected : its mean under the null hypothesis: exact for density and coverage, else the mean of all labellings.
-    truncated : share of the observed balls that were cut at the end of the list of neighbours.
     """
 
     name: str
     computed: Computed
     value: float
     expected: float
-    truncated: float
 
 
 def list_length(n: int, m: int, k: int = 5, *, miss: float = 1e-4) -> int:
-    """Return the length of the neighbour lists with which at most `miss` of the balls are cut under the null.
-
-    That holds for balls of half the rows too, from which the errors come.
-    """
+    """Return the length of neighbour lists that cut at most `miss` of all balls under the null, those of halves too."""
     share = min(n, m) / (n + m) / 2
     length = k
     while length < n + m - 1 and bdtr(k - 1, length, share) > miss:
@@ -144,14 +138,7 @@ def list_length(n: int, m: int, k: int = 5, *, miss: float = 1e-4) -> int:
 def ball_statistics(graph: NeighbourGraph, relabel: Relabellings, k: int = 5) -> list[BallStatistic]:
     """Return precision, recall, density and coverage under every labelling; x is the real sample.
 
-    Parameters
-    ----------
-    graph : lists of `list_length(n, m, k)` neighbours or more.
-
-    Raises
-    ------
-    InputError
-        For weighted samples, or lists shorter than k.
+    The graph has lists of `list_length(n, m, k)` neighbours or more.
     """
     if relabel.weights is not None or graph.length < min(k, len(graph.rows) - 1):
         got = "event weights" if relabel.weights is not None else f"{graph.length} neighbours"
@@ -176,7 +163,7 @@ def ball_statistics(graph: NeighbourGraph, relabel: Relabellings, k: int = 5) ->
         expected = exact.get(name, float(values.mean()))
         # one-sided: copies of real events make all four larger, and are no difference of laws
         computed = Computed(expected - values, errors[name])
-        results.append(BallStatistic(name, computed, float(values[0]), expected, balls.cut))
+        results.append(BallStatistic(name, computed, float(values[0]), expected))
     return results
 
 
@@ -200,7 +187,7 @@ def precision_recall_density_coverage(
     (low_x, high_x), (low_y, high_y) = _boundaries(x, k), _boundaries(y, k)
     norms_x, norms_y = x.square().sum(1), y.square().sum(1)
     in_real, on_edge = torch.zeros(m, dtype=torch.bool), torch.zeros(m, dtype=torch.bool)
-    held, recalled, covered, ties = 0, 0, 0, 0
+    held = recalled = covered = ties = 0
     for start in range(0, n, block_size):
         rows = slice(start, start + block_size)
         norms = norms_x[rows, None] + norms_y
@@ -208,18 +195,18 @@ def precision_recall_density_coverage(
         least, most = squared - rounding, squared + rounding
         within = least <= high_x[rows, None]
         in_real |= within.any(0)
-        held += int(torch.count_nonzero(within))
-        covered += int(torch.count_nonzero(within.any(1)))
-        ties += int(torch.count_nonzero((within & (most >= low_x[rows, None])).any(1)))
+        held += int(within.count_nonzero())
+        covered += int(within.any(1).count_nonzero())
+        ties += int((within & (most >= low_x[rows, None])).any(1).count_nonzero())
         within = least <= high_y
-        recalled += int(torch.count_nonzero(within.any(1)))
+        recalled += int(within.any(1).count_nonzero())
         on_edge |= (within & (most >= low_y)).any(0)
-    ties += int(torch.count_nonzero(on_edge))
+    ties += int(on_edge.count_nonzero())
     return PRDC(float(in_real.double().mean()), recalled / n, held / (k * m), covered / n, ties / (n + m))
 
 
 def _boundaries(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    # squared distance to the k-th nearest other row of x, a little less and a little more
+    """Return the squared distance to the k-th nearest other row of x, a little less and a little more."""
     distances, _ = nearest(x, x, k + 1, torch.Generator().manual_seed(0))  # the row itself is one, at distance 0
     squared = torch.from_numpy(distances[:, k]).square()
     return squared * (1 - _TIE), squared * (1 + _TIE)
@@ -228,12 +215,8 @@ def _boundaries(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def ball_errors(graph: NeighbourGraph, relabel: Relabellings, k: int, inside: np.ndarray) -> dict[str, float]:
     """Return the errors of "precision", "recall", "density" and "coverage" of the observed labelling.
 
-    They are nan if half a sample has no two blocks to choose from, or not more than k rows.
-
-    Parameters
-    ----------
-    graph : lists long enough for balls of half the rows.
-    inside : (N,) zeros and ones, the row lies in a ball of the other sample.
+    They are nan if half a sample has no two blocks to choose from, or not more than k rows. `inside` (N,) is 1 for rows
+    in a ball of the other sample.
     """
     parts, block = halves(relabel), relabel.block
     of_x, columns = relabel.labels[:, 0].numpy(), parts.shape[1]
@@ -279,7 +262,7 @@ def halves(relabel: Relabellings) -> np.ndarray:
 
 
 def _mean_and_variance(values: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
-    # mean of each column (c,) and the variance of this mean, from sums over blocks of rows
+    """Return the mean of each column (c,) and the variance of this mean, from sums over blocks of rows."""
     starts = np.arange(0, len(values), block)
     mean = values.mean(0, dtype=float)
     sums = np.add.reduceat(values - mean.astype(np.float32), starts, axis=0)
@@ -295,13 +278,11 @@ class Balls:
     covered : (N, words), the row's ball holds a row of the other label.
     inside : (N, words), the row lies in a ball of the other label.
     held : (columns,), rows of y in balls of x, counted as often as they are held.
-    cut : share of the balls of column 0 that end with the list.
     """
 
     covered: np.ndarray
     inside: np.ndarray
     held: np.ndarray
-    cut: float
 
 
 def packed(columns: np.ndarray) -> np.ndarray:
@@ -319,17 +300,14 @@ def unpacked(bits: np.ndarray, columns: slice) -> np.ndarray:
 
 def column_sums(bits: np.ndarray) -> np.ndarray:
     """Return the number of rows with each bit set, (columns,)."""
-    total = np.zeros(bits.shape[1] * 64, dtype=np.int64)
-    for start in range(0, len(bits), _ROWS):
-        bytes_ = bits[start : start + _ROWS].view(np.uint8)
-        total += np.unpackbits(bytes_, axis=1).sum(0, dtype=np.int64)
-    return total
+    blocks = (bits[start : start + _ROWS].view(np.uint8) for start in range(0, len(bits), _ROWS))
+    return np.sum([np.unpackbits(block, axis=1).sum(0, dtype=np.int64) for block in blocks], axis=0)
 
 
 def find_balls(graph: NeighbourGraph, labels: np.ndarray, present: np.ndarray, k: int) -> Balls:
     """Return the balls of the packed columns: `labels` of x, and the rows that are `present`, (N, words) both."""
     covered, inside = np.zeros_like(labels), np.zeros_like(labels)
-    held, cut = np.zeros(labels.shape[1] * 64, dtype=np.int64), 0
+    held = np.zeros(labels.shape[1] * 64, dtype=np.int64)
     for start in range(0, len(labels), _ROWS):
         rows = slice(start, start + _ROWS)
         here, still_open = labels[rows], present[rows].copy()
@@ -353,5 +331,4 @@ def find_balls(graph: NeighbourGraph, labels: np.ndarray, present: np.ndarray, k
             still_open &= ~(seen[-1] & ends[:, p, None])
             if not still_open.any():
                 break
-        cut += int(column_sums(still_open)[0])
-    return Balls(covered, inside, held, cut / len(labels))
+    return Balls(covered, inside, held)

@@ -34,24 +34,10 @@ from reverie.validation.comparison import Column, Comparison, Comparisons, Group
 from reverie.validation.permutation.duplicates import twin_columns
 from reverie.validation.permutation.relabelling import Computed
 from reverie.validation.schedule import MAX_PAIRS, SECONDS_PER_ELEMENT, SECONDS_PER_PRODUCT
+from reverie.validation.statistics import kernel_features, kernels
 from reverie.validation.statistics.constraints import TWINS, constraint_columns
 from reverie.validation.statistics.correlations import correlation_columns
 from reverie.validation.statistics.frechet import frechet_columns
-from reverie.validation.statistics.kernel_features import (
-    draw_frequencies,
-    fourier_columns,
-    n_monomials,
-    polynomial_columns,
-)
-from reverie.validation.statistics.kernels import (
-    BANDWIDTH_FACTORS,
-    Kernel,
-    energy_kernel,
-    gaussian_kernel,
-    kernel_columns,
-    kernel_share,
-    polynomial_block_columns,
-)
 from reverie.validation.statistics.likelihood_ratio import likelihood_ratio_columns
 from reverie.validation.statistics.marginal import change_of_shape, marginal_columns, tail_columns
 from reverie.validation.statistics.moments import hotelling_columns
@@ -101,6 +87,7 @@ class Check:
 class Work:
     """The size of the work of a comparison: pooled rows, features k, labellings with those of the jackknife."""
 
+    comparison: Comparison
     rows: int
     k: int
     columns: int
@@ -108,7 +95,7 @@ class Work:
     @classmethod
     def of(cls, c: Comparison) -> "Work":
         """Return the size of the work of one comparison."""
-        return cls(len(c.few), c.few.shape[1], c.relabel.labels.shape[1] + _LEFT_OUT_COLUMNS)
+        return cls(c, len(c.few), c.few.shape[1], c.relabel.labels.shape[1] + _LEFT_OUT_COLUMNS)
 
     @property
     def cells(self) -> float:
@@ -135,7 +122,7 @@ class Statistic:
     name : The name of the row, by which a user asks for it.
     compute : Function of what all statistics share, a comparison and, where the work was divided, its parts; returns
         the columns in their groups.
-    seconds : Function of a comparison: the seconds that it takes, 0 for nothing to compute, None if it would not end.
+    seconds : Function of the `Work`: the seconds that it takes, 0 for nothing to compute, None if it would not end.
     checks : What is known of each name that the columns have; none for results of their own kind.
     part : Function that computes one of several parts of the work, called with (k, n) for part k of n; None if it is
         not divided.
@@ -143,7 +130,7 @@ class Statistic:
 
     name: str
     compute: Callable[..., Groups]
-    seconds: Callable[[Comparison], float | None]
+    seconds: Callable[[Work], float | None]
     checks: tuple[Check, ...] = ()
     part: Callable[[Comparisons, Comparison, tuple[int, int]], list[Tensor]] | None = None
 
@@ -167,6 +154,11 @@ def _by_feature(shared: Comparisons, c: Comparison) -> Groups:
     return groups
 
 
+def _alone(name: str, computed: Computed) -> Groups:
+    """Return the groups of a statistic of one column."""
+    return {name: [column(name, computed)]}
+
+
 def _moments(shared: Comparisons, c: Comparison) -> Groups:
     name = "Hotelling T²"
     sets = hotelling_columns(c.few, c.relabel)
@@ -174,25 +166,19 @@ def _moments(shared: Comparisons, c: Comparison) -> Groups:
 
 
 def _correlations(shared: Comparisons, c: Comparison) -> Groups:
-    if c.few.shape[1] < 2:
-        return {}
     change = correlation_columns(c.few, c.relabel, names=shared.few_names, sides=("real", "generated"))
-    return {"correlation difference": [column("correlation difference", change)]}
+    return _alone("correlation difference", change)
 
 
 def _sliced(shared: Comparisons, c: Comparison) -> Groups:
     directions = draw_directions(c.few.shape[1], N_DIRECTIONS, child_generator(shared.seed, "directions"))
-    return {"sliced Wasserstein": [column("sliced Wasserstein", sliced_columns(c.few, c.relabel, directions)[0])]}
-
-
-def _frechet(shared: Comparisons, c: Comparison) -> Groups:
-    return {"Frechet distance": [column("Frechet distance", frechet_columns(c.few, c.relabel))]}
+    return _alone("sliced Wasserstein", sliced_columns(c.few, c.relabel, directions)[0])
 
 
 def _neighbourhoods(shared: Comparisons, c: Comparison) -> Groups:
     length = list_length(c.relabel.n, c.relabel.m, N_NEIGHBOURS)
     graph = neighbour_graph(c.few, length, child_generator(shared.seed, "ties"))
-    groups: Groups = {"kNN labels": [column("kNN labels", label_share(graph, c.relabel, N_NEIGHBOURS))]}
+    groups = _alone("kNN labels", label_share(graph, c.relabel, N_NEIGHBOURS))
     if c.relabel.weights is not None:  # balls count events
         return groups
     for ball in ball_statistics(graph, c.relabel, N_NEIGHBOURS):
@@ -202,14 +188,6 @@ def _neighbourhoods(shared: Comparisons, c: Comparison) -> Groups:
         shown = {"value": ball.value, "low": float(low), "high": float(high), "is_falling": True}
         groups[ball.name] = [replace(column(ball.name, ball.computed), **shown)]
     return groups
-
-
-def _bins(shared: Comparisons, c: Comparison) -> Groups:
-    return {"bins": [column("bins", bin_statistic(c.bins, c.relabel))]}
-
-
-def _modes(shared: Comparisons, c: Comparison) -> Groups:
-    return {} if c.modes is None else {"modes": [column("modes", bin_statistic(c.modes, c.relabel))]}
 
 
 def _likelihood_ratio(shared: Comparisons, c: Comparison) -> Groups:
@@ -242,69 +220,56 @@ def _constraints(shared: Comparisons, c: Comparison) -> Groups:
 
 
 def _polynomial(shared: Comparisons, c: Comparison) -> Groups:
-    by_features = n_monomials(c.few.shape[1]) < len(c.few) / 2
-    one = (polynomial_columns if by_features else polynomial_block_columns)(c.few, c.relabel)
-    return {"polynomial MMD": [column("polynomial MMD", one)]}
+    by_features = kernel_features.n_monomials(c.few.shape[1]) < len(c.few) / 2
+    columns = kernel_features.polynomial_columns if by_features else kernels.polynomial_block_columns
+    return _alone("polynomial MMD", columns(c.few, c.relabel))
 
 
-def _all_pairs(shared: Comparisons) -> list[Kernel]:
-    return [energy_kernel, *(gaussian_kernel(factor * shared.median) for factor in BANDWIDTH_FACTORS)]
+def _all_pairs(shared: Comparisons) -> list[kernels.Kernel]:
+    widths = (factor * shared.median for factor in kernels.BANDWIDTH_FACTORS)
+    return [kernels.energy_kernel, *map(kernels.gaussian_kernel, widths)]
 
 
 def _energy_and_mmd(shared: Comparisons, c: Comparison, parts: Parts | None = None) -> Groups:
     how = "" if len(c.few) <= MAX_EXACT else "; estimated"
     if not how:
-        energy, *gaussians = kernel_columns(c.few, c.relabel, _all_pairs(shared), shares=parts)
+        energy, *gaussians = kernels.kernel_columns(c.few, c.relabel, _all_pairs(shared), shares=parts)
     else:
-        d, widths = c.few.shape[1], [factor * shared.median for factor in BANDWIDTH_FACTORS]
-        frequencies = draw_frequencies(d, N_FREQUENCIES, child_generator(shared.seed, "frequencies"))
-        gaussians = fourier_columns(c.few, c.relabel, widths, frequencies)
+        d, widths = c.few.shape[1], [factor * shared.median for factor in kernels.BANDWIDTH_FACTORS]
+        frequencies = kernel_features.draw_frequencies(d, N_FREQUENCIES, child_generator(shared.seed, "frequencies"))
+        gaussians = kernel_features.fourier_columns(c.few, c.relabel, widths, frequencies)
         directions = draw_directions(d, 4 * N_DIRECTIONS, child_generator(shared.seed, "directions"))
         energy = energy_by_slices(c.few, c.relabel, directions)
     mmds = [
         column("MMD", one, detail=f"strongest at {factor:g} times the median distance{how}")
-        for factor, one in zip(BANDWIDTH_FACTORS, gaussians, strict=True)
+        for factor, one in zip(kernels.BANDWIDTH_FACTORS, gaussians, strict=True)
     ]
     return {"energy distance": [column("energy distance", energy, detail=how[2:])], "MMD": mmds}
 
 
-def _seconds_of_correlations(c: Comparison) -> float:
-    return Work.of(c).products * c.few.shape[1] ** 2 if c.few.shape[1] > 1 else 0.0
-
-
-def _seconds_of_frechet(c: Comparison) -> float:
-    return Work.of(c).products * c.few.shape[1] ** 2 + 8e-9 * c.few.shape[1] ** 3 * Work.of(c).columns
-
-
-def _seconds_of_observables(c: Comparison) -> float:
-    return Work.of(c).cells * sum(v.shape[1] for v in c.observables.values())
-
-
-def _seconds_of_neighbourhoods(c: Comparison) -> float | None:
-    work = Work.of(c)
+def _seconds_of_neighbourhoods(work: Work) -> float | None:
     if work.k <= TREE_DIMENSIONS:
         return work.rows * 2e-4 + 30 * work.cells
     pairs = work.rows**2
     return pairs * (3e-9 + 1e-10 * work.k) + 30 * work.cells if pairs <= MAX_PAIRS else None
 
 
-def _seconds_of_polynomial(c: Comparison) -> float | None:
-    work = Work.of(c)
-    if n_monomials(work.k) < work.rows / 2:
-        return work.products * n_monomials(work.k)
+def _seconds_of_polynomial(work: Work) -> float | None:
+    n_monomials = kernel_features.n_monomials(work.k)
+    if n_monomials < work.rows / 2:
+        return work.products * n_monomials
     return work.pairs if work.rows**2 <= MAX_PAIRS else None
 
 
-def _seconds_of_energy_and_mmd(c: Comparison) -> float:
-    work = Work.of(c)
+def _seconds_of_energy_and_mmd(work: Work) -> float:
     if work.rows <= MAX_EXACT:
         return 3 * work.pairs
-    return 2 * N_FREQUENCIES * len(BANDWIDTH_FACTORS) * work.products + 4 * N_DIRECTIONS * work.cells
+    return 2 * N_FREQUENCIES * len(kernels.BANDWIDTH_FACTORS) * work.products + 4 * N_DIRECTIONS * work.cells
 
 
 # fmt: off
 STATISTICS: tuple[Statistic, ...] = (
-    Statistic("features one by one", _by_feature, lambda c: Work.of(c).cells * c.single.shape[1], (
+    Statistic("features one by one", _by_feature, lambda w: w.cells * w.comparison.single.shape[1], (
         Check("KS", "Largest distance between the two cumulative distributions of one feature; blind to correlations.",
               "smirnov1948", "distance", "shape"),
         Check("Anderson-Darling", "Distance of the two cumulative distributions of one feature that gives the tails "
@@ -312,19 +277,20 @@ STATISTICS: tuple[Statistic, ...] = (
         Check("tails", "Difference of the shares of events in the outer 2 % of one feature.",
               "westfall1993", "distance", "tails"),
     )),
-    Statistic("moments", _moments, lambda c: Work.of(c).products * c.few.shape[1] ** 2, (
+    Statistic("moments", _moments, lambda w: w.products * w.k**2, (
         Check("Hotelling T²", "Squared Mahalanobis distance of means, widths and correlations of normal scores; blind "
               "to everything else.", "hotelling1931", "likelihood"),
     )),
-    Statistic("correlations", _correlations, _seconds_of_correlations, (
+    Statistic("correlations", _correlations, lambda w: w.products * w.k**2 if w.k > 1 else 0.0, (
         Check("correlation difference", "Frobenius norm of the difference of the two correlation matrices; blind to "
               "the shape of single features.", "westfall1993", "distance", "correlation"),
     )),
-    Statistic("sliced Wasserstein", _sliced, lambda c: Work.of(c).cells * N_DIRECTIONS, (
+    Statistic("sliced Wasserstein", _sliced, lambda w: w.cells * N_DIRECTIONS, (
         Check("sliced Wasserstein", "Mean distance that events must be moved, over random projections, in units of "
               "the real spread.", "bonneel2015", "distance"),
     )),
-    Statistic("Frechet distance", _frechet, _seconds_of_frechet, (
+    Statistic("Frechet distance", lambda shared, c: _alone("Frechet distance", frechet_columns(c.few, c.relabel)),
+              lambda w: w.products * w.k**2 + 8e-9 * w.k**3 * w.columns, (
         Check("Frechet distance", "Distance of means and covariances, its bias removed; blind to everything else.",
               "dowson1982"),
     )),
@@ -344,19 +310,21 @@ STATISTICS: tuple[Statistic, ...] = (
               "Training watches the same share on up to 2,000 held-out events in at most 32 components, divided by "
               "what a perfect generator gives.", "naeem2020", "share", "coverage"),
     )),
-    Statistic("bins", _bins, lambda c: Work.of(c).cells, (
+    Statistic("bins", lambda shared, c: _alone("bins", bin_statistic(c.bins, c.relabel)), lambda w: w.cells, (
         Check("bins", "Chi-squared of the numbers of events in k-means regions; sees missing and surplus modes.",
               "richardson2018", finding="region"),
     )),
-    Statistic("modes", _modes, lambda c: 0.0 if c.modes is None else Work.of(c).cells, (
+    Statistic("modes", lambda shared, c: _alone("modes", bin_statistic(c.modes, c.relabel)),
+              lambda w: 0.0 if w.comparison.modes is None else w.cells, (
         Check("modes", "Chi-squared of the numbers of events in the given modes.", "pearson1900"),
     )),
-    Statistic("likelihood ratio", _likelihood_ratio, lambda c: Work.of(c).cells * 70, (
+    Statistic("likelihood ratio", _likelihood_ratio, lambda w: w.cells * 70, (
         Check("likelihood ratio", "Learned log-likelihood ratio of the two laws; the best test there is, as far as it "
               "was learned.", "letizia2022"),
     )),
-    Statistic("observables", _observables, _seconds_of_observables),
-    Statistic("hard constraints", _constraints, lambda c: Work.of(c).cells * (1 + c.broken.shape[1])),
+    Statistic("observables", _observables,
+              lambda w: w.cells * sum(v.shape[1] for v in w.comparison.observables.values())),
+    Statistic("hard constraints", _constraints, lambda w: w.cells * (1 + w.comparison.broken.shape[1])),
     Statistic("polynomial MMD", _polynomial, _seconds_of_polynomial, (
         Check("polynomial MMD", "Distance of the moments up to the fourth order of all features together (the kernel "
               "of KPD).", "kansal2023"),
@@ -366,7 +334,7 @@ STATISTICS: tuple[Statistic, ...] = (
               "equal laws.", "szekely2013"),
         Check("MMD", "Distance of the mean Gaussian-kernel features over five bandwidths; sees structure from fine to "
               "coarse.", "gretton2012"),
-    ), part=lambda shared, c, part: kernel_share(c.few, c.relabel, _all_pairs(shared), share=part)),
+    ), part=lambda shared, c, part: kernels.kernel_share(c.few, c.relabel, _all_pairs(shared), share=part)),
 )
 # fmt: on
 CHECKS: dict[str, Check] = {check.name: check for statistic in STATISTICS for check in statistic.checks}
