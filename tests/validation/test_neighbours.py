@@ -193,9 +193,9 @@ def test_equal_values_everywhere_do_not_give_density_zero():
 def test_the_error_of_the_share_is_right_under_the_null_and_safe_for_a_shift(k):
     # sd of an sd over 100 runs is 7 %: 28 % off has a chance of 1e-4
     def run(shift, seed):
-        z = _normal(600, 3, seed=seed)
-        z[300:] += shift
-        computed = label_share(neighbour_graph(z, k, _gen()), relabellings(300, 300, 0, _gen()), k)
+        z = _normal(300, 3, seed=seed)
+        z[150:] += shift
+        computed = label_share(neighbour_graph(z, k, _gen()), relabellings(150, 150, 0, _gen()), k)
         return computed.value, computed.error
 
     null, shifted = (np.array([run(shift, s) for s in range(100)]) for shift in (0.0, 0.7))

@@ -91,20 +91,13 @@ class EventsNeeded:
 
 @dataclass(frozen=True)
 class _Difference:
-    """What one test saw.
-
-    Parameters
-    ----------
-    d : what the difference of the laws adds.
-    v, c : the variance of d is v + c D at a true difference D.
-    events : The map from a difference > 0 to N.
-    """
+    """What one test saw."""
 
     test: str
-    d: float
-    v: float
+    d: float  # what the difference of the laws adds
+    v: float  # the variance of d is v + c D at a true difference D
     c: float
-    events: Callable[[float], float]
+    events: Callable[[float], float]  # from a difference > 0 to N
 
     def need(self, n_tests: int, *, seen: bool) -> EventsNeeded | None:
         """Return the events that the test needs, with limits that hold for `n_tests` at once; None if d is too low."""

@@ -26,16 +26,7 @@ from reverie.core.errors import InputError
 from reverie.core.types import ArrayLike
 from reverie.validation.inputs.tables import as_events
 
-__all__ = [
-    "FAULTS",
-    "Fault",
-    "contaminate",
-    "copy_training",
-    "decorrelate",
-    "drop_mode",
-    "shift",
-    "shrink_tails",
-]
+__all__ = ["FAULTS", "Fault", "contaminate", "copy_training", "decorrelate", "drop_mode", "shift", "shrink_tails"]
 
 Plant = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 

@@ -27,15 +27,9 @@ from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.classifiers.two_sample import separate
 from reverie.validation.inputs.tables import as_events
 from reverie.validation.power.events_needed import TARGET
-from reverie.validation.power.faults import FAULTS, Fault
+from reverie.validation.power.faults import FAULTS, Fault, Plant
 
-__all__ = [
-    "PowerPoint",
-    "PowerResult",
-    "SmallestFault",
-    "classifier_p",
-    "power_study",
-]
+__all__ = ["PowerPoint", "PowerResult", "SmallestFault", "classifier_p", "power_study"]
 
 Test = Callable[[np.ndarray, np.ndarray, int], float]  # real, generated, seed -> p-value
 
@@ -170,10 +164,16 @@ def power_study(
         )
     seed, run = as_seed(random_state), test or classifier_p
 
-    def point(name: str, plant: Callable | None, strength: float, n: int) -> PowerPoint:
-        seeds = [child_seed(seed, name, repr(strength), n, i) for i in range(n_repeats)]
-        found = sum(run(*_pair(real, n, plant, strength, s), child_seed(s, "test")) <= alpha for s in seeds)
-        return PowerPoint(name, strength, n, n_repeats, Share.of(found, n_repeats))
+    def point(name: str, plant: Plant | None, strength: float, n: int) -> PowerPoint:
+        rejected = 0
+        for i in range(n_repeats):
+            own = child_seed(seed, name, repr(strength), n, i)
+            rng = np.random.default_rng(own)
+            order = rng.choice(len(real), min(len(real), 3 * n), replace=False)  # to spare: faults may lose events
+            rest = real[order[n:]]
+            generated = rest if plant is None else plant(rest, strength, rng)
+            rejected += run(real[order[:n]], generated[:n], child_seed(own, "test")) <= alpha
+        return PowerPoint(name, strength, n, n_repeats, Share.of(rejected, n_repeats))
 
     points = []
     for n in sizes:
@@ -189,16 +189,6 @@ def classifier_p(real: np.ndarray, generated: np.ndarray, seed: int) -> float:
     """Return the p-value of the classifier test with boosted trees: the default test of a power study."""
     table = [events.reshape(len(events), -1) for events in (real, generated)]
     return separate(*table, names=[str(j) for j in range(table[0].shape[1])], seed=seed).p_value
-
-
-def _pair(
-    real: np.ndarray, n: int, plant: Callable | None, strength: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    # some to spare, for faults that lose events
-    order = rng.choice(len(real), min(len(real), 3 * n), replace=False)
-    rest = real[order[n:]]
-    return real[order[:n]], (rest if plant is None else plant(rest, strength, rng))[:n]
 
 
 def _crossing(strengths: Sequence[float], powers: Sequence[float], target: float) -> float:

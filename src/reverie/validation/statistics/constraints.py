@@ -250,9 +250,7 @@ def learnt_rules(real: np.ndarray, names: Sequence[str], tolerance: float = TOLE
 def constraint_columns(broken: Tensor, relabel: Relabellings) -> np.ndarray:
     """Return the share of y that breaks each constraint minus that of x, (K, B + 1), for every labelling.
 
-    Parameters
-    ----------
-    broken : (N, K) booleans, which of the pooled rows break which constraint, x first.
+    `broken` (N, K) says which of the pooled rows, x first, break which constraint.
     """
     rows = torch.nonzero(broken.any(1))[:, 0]
     w = relabel.row_weights
@@ -285,11 +283,9 @@ def constraint_result(
     weights : those of the real and of the generated events, or None for events that count alike.
     inflation : variance of a mean over that of independent events: twice the autocorrelation time of a chain.
     """
-    of_real, of_generated = (
-        np.ones(len(b)) if w is None else w for b, w in zip((real, generated), weights, strict=True)
-    )
-    real_share, share = (float(w @ b / w.sum()) for w, b in ((of_real, real), (of_generated, generated)))
-    effective = float(of_generated.sum() ** 2 / np.square(of_generated).sum()) / inflation
+    of_real, w = (np.ones(len(b)) if w is None else w for b, w in zip((real, generated), weights, strict=True))
+    real_share, share = float(of_real @ real / of_real.sum()), float(w @ generated / w.sum())
+    effective = float(w.sum() ** 2 / np.square(w).sum()) / inflation
     low, high = clopper_pearson(min(max(share, 0.0), 1.0) * effective, effective)
     return ConstraintResult(
         name=name,
@@ -318,8 +314,7 @@ def twin_result(
     sets_x, sets_y : (n,) and (m,), the set of equal rows of each real and generated event.
     p_value, p_adjusted, inflation : Arguments of `constraint_result`.
     """
-    size = min(len(sets_x), len(sets_y))
-    twins, pairs = [], []
+    size, twins, pairs = min(len(sets_x), len(sets_y)), [], []
     for sets in (sets_x[:size], sets_y[:size]):
         _, place, counts = np.unique(sets, return_inverse=True, return_counts=True)
         twins.append(counts[place] > 1)

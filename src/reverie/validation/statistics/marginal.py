@@ -73,20 +73,12 @@ _ROWS = 256  # rows of 500 columns: half a megabyte, within the cache of one cor
 
 @dataclass(frozen=True)
 class Ascending:
-    """The pooled values in ascending order.
+    """The pooled values in ascending order, (N,) each."""
 
-    Parameters
-    ----------
-    order : (N,), the rows in the order of their values.
-    last : (N,) booleans, whether a row is the last of those with its value.
-    gaps : (N,), from each value to the next; 0 within ties and at the end.
-    tails : (N,), dH / (H (1 - H)) at the last row of each value; 0 elsewhere.
-    """
-
-    order: Tensor
-    last: Tensor
-    gaps: Tensor
-    tails: Tensor
+    order: Tensor  # the rows in the order of their values
+    last: Tensor  # whether a row is the last of those with its value
+    gaps: Tensor  # from each value to the next; 0 within ties and at the end
+    tails: Tensor  # dH / (H (1 - H)) at the last row of each value; 0 elsewhere
 
 
 def ascending(values: Tensor, weights: Tensor | None = None) -> Ascending:

@@ -53,16 +53,10 @@ _NUMBERS = 4_000_000  # held at once by one block
 
 @dataclass(frozen=True)
 class NeighbourGraph:
-    """The nearest other rows of each row, nearest first.
+    """The nearest other rows of each row, nearest first."""
 
-    Parameters
-    ----------
-    rows : (N, K) int64, which rows they are.
-    squared : (N, K) float64, squared distances to them, ascending.
-    """
-
-    rows: np.ndarray
-    squared: np.ndarray
+    rows: np.ndarray  # (N, K) int64, which rows they are
+    squared: np.ndarray  # (N, K) float64, squared distances to them, ascending
 
     @property
     def length(self) -> int:
@@ -71,13 +65,7 @@ class NeighbourGraph:
 
 
 def neighbour_graph(z: Tensor, k: int, generator: torch.Generator) -> NeighbourGraph:
-    """Return the k nearest other rows of each row of z (N, d), at most N - 1; `generator` breaks ties.
-
-    Raises
-    ------
-    InputError
-        For fewer than two rows, values that are not finite, or k < 1.
-    """
+    """Return the k nearest other rows of each row of z (N, d), at most N - 1; `generator` breaks ties."""
     check_positive("k", k, integer=True)
     values = np.ascontiguousarray(z.double().cpu().numpy())
     if len(values) < 2 or not np.isfinite(values).all():

@@ -72,16 +72,10 @@ Cells: TypeAlias = tuple[np.ndarray, np.ndarray]  # centres (k, d) in the unit o
 
 @dataclass(frozen=True)
 class Bins:
-    """Regions around centres, with the region of each pooled row.
+    """Regions around centres, with the region of each pooled row."""
 
-    Parameters
-    ----------
-    centres : (K, d), the mean of the fitted events in each region, in the unit of the rows.
-    of_row : (N,) int64, 0 ... K - 1.
-    """
-
-    centres: Tensor
-    of_row: Tensor
+    centres: Tensor  # (K, d), the mean of the fitted events in each region, in the unit of the rows
+    of_row: Tensor  # (N,) int64, 0 ... K - 1
 
     def __len__(self) -> int:
         return len(self.centres)
@@ -183,10 +177,6 @@ def fit_cells(fit_on: Tensor, smaller: int, *, n_bins: int | None = None, seed: 
     smaller : events of the smaller of the two samples that will be compared, min(n, m).
     n_bins : cells before merging; None takes one per 20 events of the smaller sample, at most 100.
 
-    Raises
-    ------
-    InputError
-        For fewer than two events.
     """
     from sklearn.cluster import KMeans
 
@@ -203,13 +193,7 @@ def fit_cells(fit_on: Tensor, smaller: int, *, n_bins: int | None = None, seed: 
 
 
 def bin_regions(z: Tensor, cells: Cells, smaller: int) -> Bins:
-    """Return the regions of the pooled rows z (N, d): cells with too few of them are merged.
-
-    Raises
-    ------
-    InputError
-        For other features than those of the cells.
-    """
+    """Return the regions of the pooled rows z (N, d): cells with too few of them are merged."""
     from sklearn.metrics import pairwise_distances_argmin
 
     centres, sizes = (part.copy() for part in cells)

@@ -271,18 +271,11 @@ def _mean_and_variance(values: np.ndarray, block: int) -> tuple[np.ndarray, np.n
 
 @dataclass(frozen=True)
 class Balls:
-    """The balls of all columns.
+    """The balls of all columns."""
 
-    Parameters
-    ----------
-    covered : (N, words), the row's ball holds a row of the other label.
-    inside : (N, words), the row lies in a ball of the other label.
-    held : (columns,), rows of y in balls of x, counted as often as they are held.
-    """
-
-    covered: np.ndarray
-    inside: np.ndarray
-    held: np.ndarray
+    covered: np.ndarray  # (N, words), the row's ball holds a row of the other label
+    inside: np.ndarray  # (N, words), the row lies in a ball of the other label
+    held: np.ndarray  # (columns,), rows of y in balls of x, counted as often as they are held
 
 
 def packed(columns: np.ndarray) -> np.ndarray:
