@@ -18,13 +18,15 @@ import torch
 
 from reverie.validation.permutation.relabelling import relabellings
 from reverie.validation.statistics.correlations import correlation_columns
-from reverie.validation.statistics.kernel_features import draw_frequencies, fourier_columns, polynomial_columns
 from reverie.validation.statistics.kernels import (
     BANDWIDTH_FACTORS,
+    draw_frequencies,
     energy_kernel,
+    fourier_columns,
     gaussian_kernel,
     kernel_columns,
     median_distance,
+    polynomial_columns,
 )
 from reverie.validation.statistics.marginal import marginal_columns
 from reverie.validation.statistics.sliced import draw_directions, energy_by_slices, sliced_columns

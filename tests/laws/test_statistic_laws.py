@@ -22,14 +22,16 @@ from reverie.validation.permutation.multiple_testing import permutation_p
 from reverie.validation.permutation.relabelling import Computed, Relabellings, relabellings
 from reverie.validation.statistics import marginal, moments
 from reverie.validation.statistics.correlations import correlation_columns, correlation_difference
-from reverie.validation.statistics.kernel_features import draw_frequencies, fourier_columns, polynomial_columns
 from reverie.validation.statistics.kernels import (
+    draw_frequencies,
     energy_distance,
     energy_kernel,
+    fourier_columns,
     gaussian_kernel,
     kernel_columns,
     mmd,
     polynomial_block_columns,
+    polynomial_columns,
     polynomial_mmd,
 )
 from reverie.validation.statistics.marginal import (
@@ -258,7 +260,7 @@ def weights_repeat_rows(case: Case) -> None:
     assert first == pytest.approx(second * factor, rel=1e-5, abs=1e-7)
 
 
-def error_bars(case: Case, runs: int = 120, n: int = 80) -> None:
+def error_bars(case: Case, runs: int = 120, n: int = 100) -> None:
     """The jackknife error is the spread of repeated experiments, where the samples differ."""
     results = [
         case.columns(torch.cat([_sample(n, 2 * i), _sample(n, 2 * i + 1, case.fault)]), _relabel(n, n))

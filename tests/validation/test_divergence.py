@@ -79,7 +79,7 @@ def test_exact_classifier_of_normal_laws(row):
 def test_neighbours_and_histogram_of_normal_laws(row):
     mean, sd, js, _, kl, reverse = row
     x, y = _pair(1, 2000, 1500, mean, sd)
-    near, bins = knn_divergences(x, y, n_groups=5), histogram_divergences(x, y, n_bins=40)
+    near, bins = knn_divergences(x, y), histogram_divergences(x, y, n_bins=40)
     assert _near(near.js, js)
     if mean < 2:  # biased for large divergences
         assert _near(near.kl, kl)

@@ -7,20 +7,18 @@ from scipy import stats
 
 from reverie.core.errors import InputError
 from reverie.validation.permutation.relabelling import relabellings
-from reverie.validation.statistics.kernel_features import (
-    draw_frequencies,
-    fourier_columns,
-    n_monomials,
-    polynomial_columns,
-)
 from reverie.validation.statistics.kernels import (
+    draw_frequencies,
     energy_distance,
     energy_kernel,
+    fourier_columns,
     gaussian_kernel,
     kernel_columns,
     median_distance,
     mmd,
+    n_monomials,
     polynomial_block_columns,
+    polynomial_columns,
     polynomial_mmd,
 )
 from reverie.validation.statistics.sliced import draw_directions, energy_by_slices

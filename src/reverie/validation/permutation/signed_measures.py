@@ -7,7 +7,7 @@ them all together,
     S = [ h s of B + 1 labellings | h s of 2J jackknife subsets | h a and h c, observed ]      (N, B + 1 + 2J + 2)
 
 and do the same with each column: a norm of its cumulative sum (`marginal`, `sliced`) or a quadratic form
-s^T K s (`kernels`, `features`).
+s^T K s (`kernels`).
 
 The quadratic form V = s^T K s is positive on average under the null, because it holds the pairs (i, i). With
 A = a^T K a, alpha = sum a_i^2 and the same for y, the unbiased form U has instead of A

@@ -309,10 +309,7 @@ def twin_result(
 ) -> ConstraintResult:
     """Return how many events have a twin in their own sample, in equal numbers of real and generated events.
 
-    Parameters
-    ----------
-    sets_x, sets_y : (n,) and (m,), the set of equal rows of each real and generated event.
-    p_value, p_adjusted, inflation : Arguments of `constraint_result`.
+    `sets_x` (n,) and `sets_y` (m,) are the set of equal rows of each event; the rest is as in `constraint_result`.
     """
     size, twins, pairs = min(len(sets_x), len(sets_y)), [], []
     for sets in (sets_x[:size], sets_y[:size]):

@@ -30,19 +30,10 @@ def correlation_columns(
     names: Sequence[str] | None = None,
     sides: tuple[str, str] = ("x", "y"),
 ) -> Computed:
-    """Return the norm of the difference of the correlation matrices under every labelling.
+    """Return the norm of the difference of the correlation matrices of pooled z (N, d), x first, for every labelling.
 
-    Parameters
-    ----------
-    z : (N, d), d >= 2, pooled rows, x first.
-    names : Names of the features; those of the samples are `sides`. The detail names the pair whose correlation changed
-        most in units of its spread over the permutations. A correlation with a feature that is constant
-        within a sample counts as 0.
-
-    Raises
-    ------
-    InputError
-        For fewer than two features.
+    The detail names the pair of features whose correlation changed most in units of its spread over the permutations.
+    A correlation with a feature that is constant within a sample counts as 0.
     """
     d = z.shape[1]
     if d < 2:

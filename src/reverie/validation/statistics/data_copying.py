@@ -121,9 +121,7 @@ def copying_score(
 ) -> tuple[float, float]:
     """Return C_T and its standard deviation without copying; nan when no cell holds 20 events of both.
 
-    Parameters
-    ----------
-    to_train : distances to T of the generated and of the held-out events.
+    `to_train` are the distances to T of the generated and of the held-out events.
     """
     from sklearn.cluster import KMeans
 
@@ -148,21 +146,14 @@ def copying_score(
 def authenticity(train: Tensor, distances: np.ndarray, rows: np.ndarray, seed: int = 0) -> float:
     """Return the share of events farther from their nearest training event than that one from the rest of `train`.
 
-    Parameters
-    ----------
-    distances, rows : (m,), as `distances_to_train` gives them.
+    `distances` and `rows` (m,) are those of `distances_to_train`.
     """
     graph = neighbour_graph(train, 1, child_generator(seed, "ties"))
     return float((distances > np.sqrt(graph.squared[rows, 0])).mean())
 
 
 def seconds_of_search(train: int, holdout: int, generated: int, n_features: int) -> float | None:
-    """Return the seconds that a search for copies takes on one core; None if it would not end.
-
-    Parameters
-    ----------
-    train, holdout, generated : Numbers of events.
-    """
+    """Return the seconds that a search for copies takes on one core for these numbers; None if it would not end."""
     k = min(n_features, MAX_FEATURES)
     if k <= TREE_DIMENSIONS:
         return 1 + (train + holdout + generated) * 1e-3

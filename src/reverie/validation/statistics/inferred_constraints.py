@@ -44,10 +44,7 @@ def inferred_constraints(
 ) -> list[Rule]:
     """Return the rules that real (n, d), finite numbers, obeys; features with the same rule share one.
 
-    Parameters
-    ----------
-    tolerance : Tolerance of levels, integers and edges, in units of the spread of a column.
-    padding : whether to look for zero-padding.
+    `tolerance` of levels, integers and edges is in units of the spread of a column; `padding` looks for zero-padding.
     """
     slack = tolerance * np.where(real.std(0) > 0, real.std(0), 1.0)
     shared: dict[str, tuple[_Breaks, list[int]]] = {}

@@ -71,18 +71,11 @@ _LARGEST = 60.0  # of f: e^f stays finite in single precision
 
 @dataclass(frozen=True)
 class LogRatio:
-    """The learned f = ln q/p, q the law of y and p that of x.
+    """The learned f = ln q/p, q the law of y and p that of x: a sum of Gaussian kernels."""
 
-    Parameters
-    ----------
-    centres : (M, d), rows about which the kernels stand, in the unit of the data.
-    bandwidth : Bandwidth of the kernels.
-    coefficients : (M,), of the kernels.
-    """
-
-    centres: Tensor
+    centres: Tensor  # (M, d), rows about which the kernels stand, in the unit of the data
     bandwidth: float
-    coefficients: Tensor
+    coefficients: Tensor  # (M,)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Return f (n,) of `rows` (n, d): above 0 where y has too many events, below 0 where too few."""
@@ -130,16 +123,14 @@ def likelihood_ratio_columns(
 ) -> Computed:
     """Return t of the pooled rows z (N, d), scaled to unit spread, under every labelling.
 
+    The result has no error: for that use the permutations.
+
     Parameters
     ----------
     n_centres : M, at most N are used.
     ridge : weight of |f|^2 relative to the mean loss of a row; smaller means a rougher f. See the module.
     quantile : Quantile of the distances between pooled rows that is taken as the bandwidth.
     generator : draws the centres; None uses those of the fixed seed 0.
-
-    Returns
-    -------
-    computed : t large where the samples differ; without error, for which use the permutations.
     """
     values, _, failed = _fitted(z, relabel, n_centres, ridge, quantile, generator)
     detail = f"{failed} of {len(values)} fits did not converge" if failed else ""

@@ -206,14 +206,10 @@ def _plain(x: ArrayLike, y: ArrayLike, x_weights: ArrayLike | None, y_weights: A
 
 
 def tail_columns(z: Tensor, relabel: Relabellings, edges: Tensor, others: Tensor | None = None) -> list[Computed]:
-    """Return for each feature |share of x - share of y| beyond its edges, under every labelling.
+    """Return for each feature of pooled z (N, d) |share of x - share of y| beyond its edges, under every labelling.
 
-    Parameters
-    ----------
-    z : (N, d), the pooled rows.
-    edges : (2, d), lower and upper edge of each feature, not from these rows' labels.
-    others : (M, d), the rows that with z gave the edges as `TAIL` quantiles; None for edges that these rows have no
-        part in.
+    The lower and upper edges (2, d) do not know the labels. They are the `TAIL` quantiles of z and of `others` (M, d)
+    together; None for edges that these rows have no part in.
     """
     outside = (z < edges[0]) | (z > edges[1])
     values = row_sums(len(z), lambda rows: outside[rows].double(), relabel.contrasts)

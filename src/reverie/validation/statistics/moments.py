@@ -84,12 +84,7 @@ FEATURES: dict[str, Callable[[Tensor], Tensor]] = {  # of normal scores (N, d)
 
 
 def hotelling_columns(z: Tensor, relabel: Relabellings) -> list[tuple[str, Computed, int]]:
-    """Return for each set of features that is tried its name, D^2 under every labelling, and its degrees of freedom.
-
-    Parameters
-    ----------
-    z : (N, d), the pooled rows.
-    """
+    """Return for each set of features of pooled z (N, d) its name, D^2 under every labelling and degrees of freedom."""
     scores, d = normal_scores(z, relabel.weights), z.shape[1]
     widths = {"means": d, "means and widths": 2 * d, "means, widths and correlations": d * (d + 3) // 2}
     most = min(MOST, len(z) // _LEAST_ROWS)

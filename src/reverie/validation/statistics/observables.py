@@ -92,13 +92,7 @@ class ObservableMeans:
 
 
 def named_observables(observables: object) -> Mapping[str, Observable]:
-    """Return functions by name: from a mapping, one or several functions, or objects with `name` and `function`.
-
-    Raises
-    ------
-    InputError
-        For a string (names belong to `reverie.data.observables`), something that cannot be called, or a name twice.
-    """
+    """Return functions by name: from a mapping, one or several functions, or objects with `name` and `function`."""
     if observables is None:
         return {}
     if isinstance(observables, Mapping):
@@ -125,13 +119,7 @@ def named_observables(observables: object) -> Mapping[str, Observable]:
 def evaluate_observables(
     observables: Mapping[str, Observable], values: np.ndarray, event_shape: tuple[int, ...], what: str
 ) -> dict[str, np.ndarray]:
-    """Return every observable of `values` (n, d), events of `event_shape`, as (n, k) float64.
-
-    Raises
-    ------
-    InputError
-        If one fails, or returns another number of rows, or something that is not finite.
-    """
+    """Return every observable of `values` (n, d), events of `event_shape`, as (n, k) float64."""
     events, results = torch.from_numpy(np.ascontiguousarray(values)).reshape(len(values), *event_shape), {}
     for name, function in observables.items():
         expected = f"Expected one or several finite numbers per event from the observable {name!r} on {what}, got "

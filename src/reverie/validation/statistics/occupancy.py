@@ -170,13 +170,9 @@ class Occupancy:
 
 
 def fit_cells(fit_on: Tensor, smaller: int, *, n_bins: int | None = None, seed: int = 0) -> Cells:
-    """Return k-means cells of `fit_on` (r, d).
+    """Return `n_bins` k-means cells of `fit_on` (r, d).
 
-    Parameters
-    ----------
-    smaller : events of the smaller of the two samples that will be compared, min(n, m).
-    n_bins : cells before merging; None takes one per 20 events of the smaller sample, at most 100.
-
+    None takes one per 20 events of the smaller of the samples that will be compared, of which there are `smaller`.
     """
     from sklearn.cluster import KMeans
 
@@ -338,20 +334,14 @@ def occupancy(
     relabel: Relabellings | None = None,
     alpha: float = 0.05,
 ) -> Occupancy:
-    """Return the table of regions 0 ... K - 1 of n real and m generated events.
+    """Return the table of regions 0 ... K - 1, of n real and m generated events, with K names.
 
     Parameters
     ----------
     real, generated : (n,) and (m,) whole numbers, the region of each event.
-    names : K names.
     real_weights, generated_weights : event weights of any unit, each with a positive sum; None counts events.
     relabel : labellings of these events, real ones first, that give the p-values (see the module); None for
         independent events and the normal law.
-
-    Raises
-    ------
-    InputError
-        For empty samples, or regions without a name.
     """
     n, m, k = len(real), len(generated), len(names)
     if not n or not m or max(real.max(), generated.max()) >= k or min(real.min(), generated.min()) < 0:

@@ -111,19 +111,12 @@ class PRDC:
 
 @dataclass(frozen=True)
 class BallStatistic:
-    """Precision, recall, density or coverage under every labelling.
-
-    Parameters
-    ----------
-    computed : values for the test, large means different: expected minus value.
-    value : the observed precision, recall, density or coverage itself.
-    expected : its mean under the null hypothesis: exact for density and coverage, else the mean of all labellings.
-    """
+    """Precision, recall, density or coverage under every labelling."""
 
     name: str
-    computed: Computed
-    value: float
-    expected: float
+    computed: Computed  # values for the test, large means different: expected minus value
+    value: float  # the observed precision, recall, density or coverage itself
+    expected: float  # its mean under the null: exact for density and coverage, else the mean of all labellings
 
 
 def list_length(n: int, m: int, k: int = 5, *, miss: float = 1e-4) -> int:

@@ -34,7 +34,7 @@ from reverie.validation.comparison import Column, Comparison, Comparisons, Group
 from reverie.validation.permutation.duplicates import twin_columns
 from reverie.validation.permutation.relabelling import Computed
 from reverie.validation.schedule import MAX_PAIRS, SECONDS_PER_ELEMENT, SECONDS_PER_PRODUCT
-from reverie.validation.statistics import kernel_features, kernels
+from reverie.validation.statistics import kernels
 from reverie.validation.statistics.constraints import TWINS, constraint_columns
 from reverie.validation.statistics.correlations import correlation_columns
 from reverie.validation.statistics.frechet import frechet_columns
@@ -220,8 +220,8 @@ def _constraints(shared: Comparisons, c: Comparison) -> Groups:
 
 
 def _polynomial(shared: Comparisons, c: Comparison) -> Groups:
-    by_features = kernel_features.n_monomials(c.few.shape[1]) < len(c.few) / 2
-    columns = kernel_features.polynomial_columns if by_features else kernels.polynomial_block_columns
+    by_features = kernels.n_monomials(c.few.shape[1]) < len(c.few) / 2
+    columns = kernels.polynomial_columns if by_features else kernels.polynomial_block_columns
     return _alone("polynomial MMD", columns(c.few, c.relabel))
 
 
@@ -236,8 +236,8 @@ def _energy_and_mmd(shared: Comparisons, c: Comparison, parts: Parts | None = No
         energy, *gaussians = kernels.kernel_columns(c.few, c.relabel, _all_pairs(shared), shares=parts)
     else:
         d, widths = c.few.shape[1], [factor * shared.median for factor in kernels.BANDWIDTH_FACTORS]
-        frequencies = kernel_features.draw_frequencies(d, N_FREQUENCIES, child_generator(shared.seed, "frequencies"))
-        gaussians = kernel_features.fourier_columns(c.few, c.relabel, widths, frequencies)
+        frequencies = kernels.draw_frequencies(d, N_FREQUENCIES, child_generator(shared.seed, "frequencies"))
+        gaussians = kernels.fourier_columns(c.few, c.relabel, widths, frequencies)
         directions = draw_directions(d, 4 * N_DIRECTIONS, child_generator(shared.seed, "directions"))
         energy = energy_by_slices(c.few, c.relabel, directions)
     mmds = [
@@ -255,7 +255,7 @@ def _seconds_of_neighbourhoods(work: Work) -> float | None:
 
 
 def _seconds_of_polynomial(work: Work) -> float | None:
-    n_monomials = kernel_features.n_monomials(work.k)
+    n_monomials = kernels.n_monomials(work.k)
     if n_monomials < work.rows / 2:
         return work.products * n_monomials
     return work.pairs if work.rows**2 <= MAX_PAIRS else None
