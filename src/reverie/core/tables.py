@@ -78,12 +78,7 @@ class Raw:
 
 
 def to_raw(data: object, name: str = "X") -> Raw:
-    """Return the numbers in an array, list, tensor, data frame, or mapping of columns, with what is known of them.
-
-    Parameters
-    ----------
-    data : see the module.
-    name : what it is, for messages.
+    """Return the numbers in `data`, see the module, with what is known of them; `name` is for messages.
 
     Raises
     ------
@@ -201,8 +196,7 @@ def read_table(data: object, name: str = "X", names: Sequence[str] | None = None
 
     Parameters
     ----------
-    data : What `tabular` takes: array, tensor, frame, or an object with values, names and weights.
-    name : What it is, for messages.
+    data, name : As in `tabular`.
     names : One name per feature, instead of those that `data` brings.
 
     Raises
@@ -268,11 +262,11 @@ def check_weights(
         )
     if not negative:
         check_finite(w, name=f"the weights of {what}")  # first, for the sum of finite ones may be beyond all numbers
-        if (w < 0).any() or w.sum() <= 0:
-            raise InputError(
-                f"Expected event weights >= 0 of {what} with a positive sum, got {int((w < 0).sum())} below 0 and the "
-                f"sum {w.sum():.4g}. Leave the weights out, or take the events with positive ones."
-            )
+    if not negative and ((w < 0).any() or w.sum() <= 0):
+        raise InputError(
+            f"Expected event weights >= 0 of {what} with a positive sum, got {int((w < 0).sum())} below 0 and the "
+            f"sum {w.sum():.4g}. Leave the weights out, or take the events with positive ones."
+        )
     if positive_sum and w.sum() <= 0:
         raise InputError(
             f"Expected event weights of {what} with a positive sum, above zero, got the sum {w.sum():.4g}. Negative "

@@ -108,7 +108,13 @@ def _located(path: str | Path, key: str | None) -> tuple[Path, str | None]:
         if suffix_of(Path(head)) in READERS:
             file, inner = Path(head), tail
     if not file.exists():
-        raise InputError(_absent(file))
+        missing = f"Expected a file at {file}, got"
+        if file.is_symlink():
+            raise InputError(f"{missing} a link that leads to none. Correct the link.")
+        if not file.parent.is_dir():
+            raise InputError(f"{missing} no folder {file.parent}. Correct the path.")
+        close = nearest(file.name, [entry.name for entry in file.parent.iterdir() if entry.is_file()])
+        raise InputError(f"{missing} none. {f'Did you mean {file.parent / close}?' if close else 'Correct the path.'}")
     if file.is_dir():
         raise InputError(f"Expected a file of events, got the folder {file}. Name a file inside it.")
     if not file.is_file():  # reading a pipe or a device could wait for ever
@@ -116,17 +122,6 @@ def _located(path: str | Path, key: str | None) -> tuple[Path, str | None]:
     if file.stat().st_size == 0:
         raise InputError(f"Expected events in {file.name}, got an empty file (0 bytes). Check how it was written.")
     return file, inner
-
-
-def _absent(file: Path) -> str:
-    folder = file.parent
-    if file.is_symlink():
-        return f"Expected a file at {file}, got a link that leads to none. Correct the link."
-    if not folder.is_dir():
-        return f"Expected a file at {file}, got no folder {folder}. Correct the path."
-    close = nearest(file.name, [entry.name for entry in folder.iterdir() if entry.is_file()])
-    hint = f"Did you mean {folder / close}?" if close else "Correct the path."
-    return f"Expected a file at {file}, got none. {hint}"
 
 
 def _form(file: Path) -> Format:

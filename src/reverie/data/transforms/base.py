@@ -103,6 +103,7 @@ class InvertibleTransform(ABC):
     """
 
     event_shape_: tuple[int, ...]
+    takes_tables_only = False  # rather than events of any shape
 
     @abstractmethod
     def _fit(self, x: Tensor) -> None: ...
@@ -142,6 +143,9 @@ class InvertibleTransform(ABC):
         x = self._checked(x)
         if not len(x):
             raise InputError("Expected at least one row to fit a transform, got none. Give some data.")
+        if self.takes_tables_only and x.ndim != 2:
+            kind = type(self).__name__
+            raise InputError(f"Expected a table (batch, features) for {kind}, got shape {tuple(x.shape)}. Flatten it.")
         for name in self._learned():
             delattr(self, name)
         self.event_shape_ = tuple(x.shape[1:])
@@ -215,16 +219,15 @@ class InvertibleTransform(ABC):
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def _noise(self, x: Tensor, generator: torch.Generator | None, noise: Tensor | None) -> Tensor:
+        shape = (x.shape[0], self.n_noise)
         if noise is None:
             if not self.n_noise:
-                return x.new_zeros(x.shape[0], 0)
+                return x.new_zeros(shape)
             generator = child_generator(0, "transform noise") if generator is None else generator
-            shape = (len(x), self.n_noise)
             noise = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
-        if tuple(noise.shape) != (x.shape[0], self.n_noise):
+        if tuple(noise.shape) != shape:
             raise InputError(
-                f"Expected noise of shape {(len(x), self.n_noise)}, got {tuple(noise.shape)}. "
-                "Draw n_noise uniform numbers per row."
+                f"Expected noise of shape {shape}, got {tuple(noise.shape)}. Draw n_noise uniform numbers per row."
             )
         return noise.to(x.device, torch.float64)
 

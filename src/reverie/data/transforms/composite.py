@@ -105,6 +105,7 @@ class Columns(InvertibleTransform):
     parts: Sequence[tuple[int | str | Sequence[int | str], InvertibleTransform]]
     _: KW_ONLY
     names: Sequence[str] | None = None
+    takes_tables_only = True
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -145,8 +146,6 @@ class Columns(InvertibleTransform):
         return f"Columns({', '.join(shown)})"
 
     def _fit(self, x: Tensor) -> None:
-        if x.ndim != 2:
-            raise InputError(f"Expected a table (batch, features) for Columns, got shape {tuple(x.shape)}.")
         n, names = x.shape[1], list(self.names or [])
         self.indices_: list[list[int]] = []
         for columns, _ in self.parts:

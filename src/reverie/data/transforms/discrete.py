@@ -163,6 +163,7 @@ class OneHot(InvertibleTransform):
     """
 
     levels: tuple[float, ...] | None = None
+    takes_tables_only = True
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -175,8 +176,6 @@ class OneHot(InvertibleTransform):
         return tuple(Output("simplex", j) for j in range(self.event_shape_[0]) for _ in range(len(self.levels_)))
 
     def _fit(self, x: Tensor) -> None:
-        if x.ndim != 2:
-            raise InputError(f"Expected a table (batch, features) for OneHot, got shape {tuple(x.shape)}. Flatten it.")
         self.levels_ = torch.unique(x.detach()).cpu() if self.levels is None else _sorted_levels(self.levels)
         _codes(x, self.levels_)
 

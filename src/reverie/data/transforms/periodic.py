@@ -44,6 +44,7 @@ class Periodic(InvertibleTransform):
     period: float = 2 * math.pi
     origin: float | None = None
     scaling: str = "circle"
+    takes_tables_only = True
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -60,8 +61,6 @@ class Periodic(InvertibleTransform):
     def _fit(self, x: Tensor) -> None:
         check_positive("period", self.period)
         check_choice("scaling", self.scaling, {"circle": 0, "unit_variance": 1})
-        if x.ndim != 2:
-            raise InputError(f"Expected a table (batch, features) of angles, got shape {tuple(x.shape)}. Flatten it.")
         low, high = x.amin().item(), x.amax().item()
         if high - low > self.period * (1 + SLACK):
             raise InputError(

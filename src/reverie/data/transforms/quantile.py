@@ -29,7 +29,6 @@ from torch import Tensor
 
 from reverie.core.checks import check_positive
 from reverie.core.clip import clip
-from reverie.core.errors import InputError
 from reverie.data.transforms.base import Elementwise, check_within, has_any
 from reverie.data.transforms.spline import knot_slopes, spline_forward, spline_inverse, spline_log_derivative
 from reverie.data.transforms.tails import Tail, fit_tail, tail_forward, tail_inverse, tail_log_derivative, tail_shape
@@ -72,12 +71,9 @@ class Quantile(Elementwise):
     upper: float | None = None
     n_knots: int | None = None
     reach: float = 3.0
+    takes_tables_only = True
 
     def _fit(self, x: Tensor) -> None:
-        if x.ndim != 2:
-            raise InputError(
-                f"Expected a table (batch, features) for Quantile, got shape {tuple(x.shape)}. Flatten it."
-            )
         if self.n_knots is not None:
             check_positive("n_knots", self.n_knots, integer=True)
         x = check_within(x, self.lower, self.upper)
