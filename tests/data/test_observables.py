@@ -9,21 +9,24 @@ from torch import Tensor
 
 import reverie.data
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.data.kinematics import four_vector_rapidity, wrapped
-from reverie.data.observables import (
-    OBSERVABLES,
-    Observable,
-    check_observable,
+from reverie.data.kinematics import (
     cos_delta_phi,
     delta_eta,
     delta_phi,
     delta_r,
     four_vector_mass,
+    four_vector_rapidity,
     invariant_mass,
-    ising_energy,
-    magnetisation,
     pt_pair,
     rapidity_pair,
+    wrapped,
+)
+from reverie.data.observables import (
+    OBSERVABLES,
+    Observable,
+    check_observable,
+    ising_energy,
+    magnetisation,
     resolve_observables,
 )
 from reverie.data.schema import Column, Schema

@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from reverie.core.errors import CheckpointError, InputError, UnknownNameError
 from reverie.data.dataset import Dataset
-from reverie.data.observables import Observable, invariant_mass, resolve_observables
+from reverie.data.kinematics import invariant_mass
+from reverie.data.observables import Observable, resolve_observables
 from reverie.data.schema import Column, Schema
 from reverie.data.transforms import auto_transform
 from reverie.models.observables import ObservedFeatures

@@ -128,7 +128,12 @@ def of_momenta(function: Callable[..., Tensor], *wanted: str) -> Callable[..., T
     """Return `function` as one of px1, py1, pz1, px2, py2, pz2, instead of its arguments `wanted`, such as "pt1"."""
 
     def function_of_momenta(*p: Tensor) -> Tensor:
-        values = {f"{name}{k}": v for k in (1, 2) for name, v in _polar(*p[3 * k - 3 : 3 * k]).items()}
+        values = {}
+        for k, (px, py, pz) in enumerate((p[:3], p[3:]), 1):
+            pt = _root(px.square() + py.square())
+            along_the_beam = pt < _LEAST_PT  # no azimuth there, and no gradient of it
+            phi = torch.atan2(torch.where(along_the_beam, 0.0, py), torch.where(along_the_beam, 1.0, px))
+            values |= {f"pt{k}": pt, f"eta{k}": torch.asinh(pz / pt.clamp(min=_LEAST_PT)), f"phi{k}": phi}
         return function(*(values[name] for name in wanted))
 
     return function_of_momenta
@@ -155,10 +160,3 @@ def _is_zero(m: Tensor | float) -> bool:
 def _root(x: Tensor) -> Tensor:
     """Return sqrt(x) of x >= 0, with a finite slope at 0."""
     return x * (x + _ROOT_FROM).rsqrt()
-
-
-def _polar(px: Tensor, py: Tensor, pz: Tensor) -> dict[str, Tensor]:
-    pt = _root(px.square() + py.square())
-    along_the_beam = pt < _LEAST_PT  # no azimuth there, and no gradient of it
-    phi = torch.atan2(torch.where(along_the_beam, 0.0, py), torch.where(along_the_beam, 1.0, px))
-    return {"pt": pt, "eta": torch.asinh(pz / pt.clamp(min=_LEAST_PT)), "phi": phi}

@@ -24,18 +24,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.data.kinematics import (
-    cos_delta_phi,
-    delta_eta,
-    delta_phi,
-    delta_r,
-    four_vector_mass,
-    four_vector_rapidity,
-    invariant_mass,
-    of_momenta,
-    pt_pair,
-    rapidity_pair,
-)
+from reverie.data import kinematics
 from reverie.data.schema import Schema
 
 __all__ = [
@@ -46,17 +35,9 @@ __all__ = [
     "abs_magnetisation",
     "check_observable",
     "correlation_function",
-    "cos_delta_phi",
-    "delta_eta",
-    "delta_phi",
-    "delta_r",
-    "four_vector_mass",
-    "invariant_mass",
     "ising_energy",
     "magnetisation",
     "power_spectrum",
-    "pt_pair",
-    "rapidity_pair",
     "resolve_observables",
 ]
 
@@ -140,19 +121,19 @@ _FOUR_VECTORS = ("E1", *_MOMENTA[:3], "E2", *_MOMENTA[3:])
 
 
 def _angular(function: Callable[..., Tensor], *columns: str) -> tuple[Form, ...]:
-    return Form(function, columns), Form(of_momenta(function, *columns), _MOMENTA)
+    return Form(function, columns), Form(kinematics.of_momenta(function, *columns), _MOMENTA)
 
 
 OBSERVABLES: dict[str, tuple[Form, ...]] = {  # the first form whose columns are there is taken
-    "mass": (Form(invariant_mass, _POLAR, ("m1", "m2")), Form(four_vector_mass, _FOUR_VECTORS)),
-    "delta_r": _angular(delta_r, "eta1", "phi1", "eta2", "phi2"),
-    "delta_phi": _angular(delta_phi, "phi1", "phi2"),
-    "cos_delta_phi": _angular(cos_delta_phi, "phi1", "phi2"),
-    "delta_eta": _angular(delta_eta, "eta1", "eta2"),
-    "pt_pair": _angular(pt_pair, "pt1", "phi1", "pt2", "phi2"),
+    "mass": (Form(kinematics.invariant_mass, _POLAR, ("m1", "m2")), Form(kinematics.four_vector_mass, _FOUR_VECTORS)),
+    "delta_r": _angular(kinematics.delta_r, "eta1", "phi1", "eta2", "phi2"),
+    "delta_phi": _angular(kinematics.delta_phi, "phi1", "phi2"),
+    "cos_delta_phi": _angular(kinematics.cos_delta_phi, "phi1", "phi2"),
+    "delta_eta": _angular(kinematics.delta_eta, "eta1", "eta2"),
+    "pt_pair": _angular(kinematics.pt_pair, "pt1", "phi1", "pt2", "phi2"),
     "rapidity_pair": (
-        Form(rapidity_pair, ("pt1", "eta1", "pt2", "eta2"), ("m1", "m2")),
-        Form(four_vector_rapidity, _FOUR_VECTORS),
+        Form(kinematics.rapidity_pair, ("pt1", "eta1", "pt2", "eta2"), ("m1", "m2")),
+        Form(kinematics.four_vector_rapidity, _FOUR_VECTORS),
     ),
     "energy": (Form(ising_energy),),
     "magnetisation": (Form(magnetisation),),
