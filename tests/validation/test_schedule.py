@@ -31,7 +31,7 @@ class Work:
     clock: Clock
     seconds: float
 
-    def done(self):
+    def __call__(self):
         self.clock.now += self.seconds
         return self.seconds
 

@@ -6,14 +6,13 @@ what else is random has a seed of its own in each statistic. Pieces therefore gi
 whatever order they are done, by one thread each.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, NamedTuple
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from reverie.validation.comparison import Comparisons, Groups
 from reverie.validation.schedule import Stage
@@ -40,15 +39,20 @@ class BatteryPiece:
     row: int
     part: tuple[int, int] | None = None
 
-    def done(self) -> Groups | list[np.ndarray]:
+    def __call__(self) -> Groups | list[np.ndarray]:
         """Return the groups of the statistic, or what its part adds."""
         statistic = STATISTICS[self.row]
         if self.part is None or statistic.part is None:
             return statistic.compute(self.shared, self.shared.generated)
         return [part.numpy() for part in statistic.part(self.shared, self.shared.generated, self.part)]
 
-    def __reduce__(self) -> Any:
-        return _piece, (_packed(self.shared), self.row, self.part)
+    def __reduce__(self) -> tuple[Callable[[bytes], "BatteryPiece"], tuple[bytes]]:
+        # as bytes: torch sends tensors to other processes through shared memory, of which containers have little
+        return _from_bytes, (pickle.dumps((self.shared, self.row, self.part)),)
+
+
+def _from_bytes(content: bytes) -> BatteryPiece:
+    return BatteryPiece(*pickle.loads(content))
 
 
 def battery_stages(comparisons: Comparisons) -> tuple[list[Stage], list[str]]:
@@ -70,7 +74,7 @@ def battery_stages(comparisons: Comparisons) -> tuple[list[Stage], list[str]]:
     return stages, endless
 
 
-def battery_groups(comparisons: Comparisons, results: Mapping[str, Sequence[Any]]) -> Groups:
+def battery_groups(comparisons: Comparisons, results: Mapping[str, Sequence[object]]) -> Groups:
     """Return the groups of the statistics that ran, with real against real in each column.
 
     Parameters
@@ -85,59 +89,13 @@ def battery_groups(comparisons: Comparisons, results: Mapping[str, Sequence[Any]
         n = len(pieces) // len(both)
         computed: list[Groups] = []
         for k, c in enumerate(both):
-            parts = pieces[k * n : (k + 1) * n]
-            if statistic.is_divided(c):
+            parts = cast(Sequence[Groups | list[np.ndarray]], pieces[k * n : (k + 1) * n])
+            if isinstance(parts[0], dict):
+                computed.append(parts[0])
+            else:
                 tensors = [[torch.from_numpy(sums) for sums in part] for part in parts]
                 computed.append(statistic.compute(comparisons, c, tensors))
-            else:
-                computed.append(parts[0])
         for name, columns in computed[0].items():
             real = [column.value for column in computed[1][name]] if len(both) > 1 else [None] * len(columns)
             groups[name] = [replace(column, real=value) for column, value in zip(columns, real, strict=True)]
     return groups
-
-
-class _Array(NamedTuple):
-    """A tensor on its way: its numbers, booleans as bits, and how they lay, on which last bits of sums depend."""
-
-    numbers: np.ndarray
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    is_boolean: bool
-
-    @classmethod
-    def of(cls, x: Tensor) -> "_Array":
-        boolean = x.dtype == torch.bool
-        return cls(np.packbits(x.numpy()) if boolean else x.numpy(), tuple(x.shape), x.stride(), boolean)
-
-    def tensor(self) -> Tensor:
-        numbers = self.numbers
-        if self.is_boolean:
-            numbers = np.unpackbits(numbers, count=math.prod(self.shape)).astype(bool).reshape(self.shape)
-        x = torch.from_numpy(numbers)
-        return torch.empty_strided(self.shape, self.stride, dtype=x.dtype).copy_(x)
-
-
-def _packed(x: Any) -> Any:
-    """Return `x` with arrays for tensors: torch sends these through shared memory, of which containers have little."""
-    if isinstance(x, Tensor):
-        return _Array.of(x)
-    if isinstance(x, dict):
-        return {name: _packed(value) for name, value in x.items()}
-    if is_dataclass(x):
-        return type(x), {field.name: _packed(getattr(x, field.name)) for field in fields(x)}
-    return x
-
-
-def _unpacked(x: Any) -> Any:
-    if isinstance(x, _Array):
-        return x.tensor()
-    if isinstance(x, dict):
-        return {name: _unpacked(value) for name, value in x.items()}
-    if isinstance(x, tuple) and x and isinstance(x[0], type):
-        return x[0](**_unpacked(x[1]))
-    return x
-
-
-def _piece(shared: Any, row: int, part: tuple[int, int] | None) -> BatteryPiece:
-    return BatteryPiece(_unpacked(shared), row, part)

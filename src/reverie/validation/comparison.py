@@ -13,7 +13,7 @@ stated in the notes.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -183,110 +183,92 @@ def build_comparisons(
         When no feature varies, or an observable or a constraint fails.
     """
     roles = {"real": samples.reference, "generated": samples.generated, "calibration": samples.calibration}
-    rows = {role: sample.values for role, sample in roles.items()}
-    everything = np.concatenate(list(rows.values()))
-    varies = np.ptp(everything, axis=0) > 0
-    if not varies.any():
-        raise InputError("Expected features that vary, got constant columns only. There is nothing to compare.")
-    names = tuple(name for name, keep in zip(samples.names, varies, strict=True) if keep)
-    notes = _notes_of_constants(samples, varies)
-    scaled = {role: torch.from_numpy(samples.scaled(values)[:, varies]) for role, values in rows.items()}
-    observed = {role: evaluate_observables(observables, v, samples.event_shape, role) for role, v in rows.items()}
-    labels = None if modes is None else _labels_of_modes(modes, rows)
-
-    given, events = dict(constraints or {}), {}
-    for role, values in rows.items():
-        events[role] = values.reshape(-1, *samples.event_shape)
-    learnt = [r for r in learnt_rules(events["calibration"], samples.names) if r.breaks(everything).any()]
-    broken = {}
-    for role, values in events.items():
-        columns = [breaks(name, holds, values, TOLERANCE) for name, holds in given.items()]
-        columns += [rule.breaks(values.reshape(len(values), -1)) for rule in learnt]
-        none = torch.zeros(len(values), 0, dtype=torch.bool)
-        broken[role] = torch.from_numpy(np.stack(columns, axis=1)) if columns else none
-    sets = None
-    if not samples.is_weighted:
-        of_row = torch.from_numpy(row_sets(everything))
-        if len(of_row.unique()) < len(of_row):
-            sets = dict(zip(rows, of_row.split([len(values) for values in rows.values()]), strict=True))
-
-    few, few_names = scaled, names
-    if len(names) > MAX_COMPONENTS:
-        reduced = fit_components(torch.cat(list(scaled.values())), seed)
-        few = {role: reduced(z) for role, z in scaled.items()}
-        few_names = (*(f"principal component {k + 1}" for k in range(MAX_COMPONENTS - 1)), "rest")
-        notes.append(
-            f"Tests of all {len(names):,} features together saw {MAX_COMPONENTS - 1} principal components and the rest."
+    values = np.concatenate([sample.values for sample in roles.values()])  # of all three samples, as all below
+    of_role = dict(
+        zip(roles, torch.arange(len(values)).split([len(one.values) for one in roles.values()]), strict=True)
+    )
+    evaluated = [evaluate_observables(observables, x.values, samples.event_shape, role) for role, x in roles.items()]
+    observed = {name: torch.from_numpy(np.concatenate([part[name] for part in evaluated])) for name in observables}
+    features = _features(samples, values, observed, of_role["calibration"], seed)
+    labels = None if modes is None else np.asarray(modes(values))
+    if labels is not None and labels.shape != (len(values),):
+        raise InputError(
+            f"Expected one mode per event from `modes`, got shape {labels.shape} for {len(values)} events. "
+            "Give a function like `predict` of clusters."
         )
-    most = MAX_FEATURES if len(samples.event_shape) == 1 else MAX_PIXELS
-    single, single_names = _features_one_by_one(scaled, names, observed, notes, most)
-    pooled = torch.cat(list(single.values()))
-    edges = torch.stack([torch.quantile(pooled, level, dim=0) for level in (TAIL, 1 - TAIL)])
-    smaller = min(len(rows["real"]), len(rows["generated"]))
+    of_mode = None if labels is None else torch.from_numpy(np.unique(labels, return_inverse=True)[1])
+
+    given, events = dict(constraints or {}), values.reshape(-1, *samples.event_shape)
+    broken = [breaks(name, holds, events, TOLERANCE) for name, holds in given.items()]
+    learnt = learnt_rules(samples.calibration.values.reshape(-1, *samples.event_shape), samples.names)
+    inferred = [(rule.name, mask) for rule in learnt if (mask := rule.breaks(values)).any()]
+    masks = [*broken, *(mask for _, mask in inferred)]
+    of_rule = torch.from_numpy(np.stack(masks, axis=1)) if masks else torch.zeros(len(values), 0, dtype=torch.bool)
+    sets = None if samples.is_weighted else torch.from_numpy(row_sets(values))
+    if sets is not None and len(sets.unique()) == len(sets):
+        sets = None
+
+    few, single, smaller = features.few, features.single, min(len(of_role["real"]), len(of_role["generated"]))
     # permutations of weighted events hold for many events only, so there are fewer regions
     n_bins = max(2, smaller // _WEIGHTED_PER_BIN) if samples.is_weighted else None
-    cells = fit_cells(torch.cat(list(few.values())), smaller, n_bins=n_bins, seed=child_seed(seed, "bins"))
+    cells = fit_cells(few, smaller, n_bins=n_bins, seed=child_seed(seed, "bins"))
 
-    def against_real(other: str, n_permutations: int) -> Comparison:
-        def pool(parts: Mapping[str, Tensor]) -> Tensor:
-            return torch.cat([parts["real"], parts[other]])
-
-        x, y, block = roles["real"], roles[other], samples.chains.block
-        weights = None
-        if x.weights is not None and y.weights is not None:
-            weights = torch.from_numpy(np.concatenate([x.weights, y.weights]))
-        of_mode = None if labels is None else pool(labels)
+    def against_real(other: str, third: str, n_permutations: int) -> Comparison:
+        rows, block = torch.cat([of_role["real"], of_role[other]]), samples.chains.block
+        (n, w), (m, v) = ((len(of_role[role]), roles[role].weights) for role in ("real", other))
+        modes_here = None if of_mode is None else of_mode[rows]
         return Comparison(
-            few=pool(few),
-            single=pool(single),
-            third=single["calibration" if other == "generated" else "generated"],
-            observables={
-                name: pool({role: torch.from_numpy(v[name]) for role, v in observed.items()}) for name in observables
-            },
+            few=few[rows],
+            single=single[rows],
+            third=single[of_role[third]],
+            observables={name: numbers[rows] for name, numbers in observed.items()},
             relabel=relabellings(
-                len(x.values),
-                len(y.values),
+                n,
+                m,
                 n_permutations,
                 child_generator(seed, "permutations"),
-                weights=weights,
+                weights=None if w is None or v is None else torch.from_numpy(np.concatenate([w, v])),
                 block=block,
-                n_groups=min(N_GROUPS, len(x.values) // block, len(y.values) // block),  # a group is a block at least
+                n_groups=min(N_GROUPS, n // block, m // block),  # a group is a block at least
             ),
-            bins=bin_regions(pool(few), cells, smaller),
-            broken=pool(broken),
-            sets=None if sets is None else pool(sets),
-            modes=None if of_mode is None else Bins(torch.empty(int(of_mode.max()) + 1, 0), of_mode),
+            bins=bin_regions(few[rows], cells, smaller),
+            broken=of_rule[rows],
+            sets=None if sets is None else sets[rows],
+            modes=None if modes_here is None else Bins(torch.empty(int(modes_here.max()) + 1, 0), modes_here),
         )
 
     return Comparisons(
-        generated=against_real("generated", n_permutations),
-        calibration=against_real("calibration", 0) if calibrate else None,
-        names=names,
-        few_names=few_names,
-        single_names=single_names,
-        edges=edges,
-        median=median_distance(few["calibration"], child_generator(seed, "bandwidth")),
+        generated=against_real("generated", "calibration", n_permutations),
+        calibration=against_real("calibration", "generated", 0) if calibrate else None,
+        names=features.names,
+        few_names=features.few_names,
+        single_names=features.single_names,
+        edges=torch.stack([torch.quantile(single, level, dim=0) for level in (TAIL, 1 - TAIL)]),
+        median=median_distance(few[of_role["calibration"]], child_generator(seed, "bandwidth")),
         seed=seed,
-        notes=tuple(notes),
+        notes=features.notes,
         given=tuple(given),
-        inferred=tuple(rule.name for rule in learnt),
+        inferred=tuple(name for name, _ in inferred),
     )
 
 
-def _labels_of_modes(modes: Modes, rows: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    given = {role: np.asarray(modes(values)) for role, values in rows.items()}
-    for role, labels in given.items():
-        if labels.shape != (len(rows[role]),):
-            raise InputError(
-                f"Expected one mode per event from `modes`, got shape {labels.shape} for {len(rows[role])} events. "
-                "Give a function like `predict` of clusters."
-            )
-    names = np.unique(np.concatenate(list(given.values())))
-    return {role: torch.from_numpy(np.searchsorted(names, labels)) for role, labels in given.items()}
+class _Features(NamedTuple):
+    few: Tensor
+    few_names: tuple[str, ...]
+    single: Tensor
+    single_names: tuple[str, ...]
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
-def _notes_of_constants(samples: Samples, varies: np.ndarray) -> list[str]:
-    notes = []
+def _features(
+    samples: Samples, values: np.ndarray, observed: Mapping[str, Tensor], of_calibration: Tensor, seed: int
+) -> _Features:
+    """Return the features of all events (N, d) that are looked at together and one by one, and what was left out."""
+    varies = np.ptp(values, axis=0) > 0
+    if not varies.any():
+        raise InputError("Expected features that vary, got constant columns only. There is nothing to compare.")
+    names, notes = tuple(name for name, keep in zip(samples.names, varies, strict=True) if keep), []
     if not varies.all():
         notes.append(f"{(~varies).sum()} features are constant and equal in all samples; they were left out.")
     still = np.ptp(samples.reference.values, axis=0) == 0
@@ -294,26 +276,20 @@ def _notes_of_constants(samples: Samples, varies: np.ndarray) -> list[str]:
     if frozen:
         more = f", ... ({len(frozen)} in all)" if len(frozen) > 8 else ""
         notes.append(f"Constant in the real reference but not elsewhere: {', '.join(frozen[:8])}{more}.")
-    return notes
 
-
-def _features_one_by_one(
-    scaled: dict[str, Tensor],
-    names: tuple[str, ...],
-    observed: dict[str, dict[str, np.ndarray]],
-    notes: list[str],
-    most: int,
-) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return the widest features and the observables of one number per event, of each sample, and their names."""
-    keep = list(range(len(names)))
+    few = scaled = torch.from_numpy(np.ascontiguousarray(samples.scaled(values)[:, varies]))
+    few_names = names
+    if len(names) > MAX_COMPONENTS:
+        few = fit_components(scaled, seed)(scaled)
+        few_names = (*(f"principal component {k + 1}" for k in range(MAX_COMPONENTS - 1)), "rest")
+        notes.append(
+            f"Tests of all {len(names):,} features together saw {MAX_COMPONENTS - 1} principal components and the rest."
+        )
+    most, keep = MAX_FEATURES if len(samples.event_shape) == 1 else MAX_PIXELS, list(range(len(names)))
     if len(names) > most:
-        variance = torch.cat(list(scaled.values())).var(0)
-        keep = variance.argsort(descending=True, stable=True)[:most].sort().values.tolist()
+        keep = scaled.var(0).argsort(descending=True, stable=True)[:most].sort().values.tolist()
         notes.append(f"Tests by feature looked at the {most} of {len(names):,} features with the largest variance.")
-    scalars = [name for name, values in observed["real"].items() if values.shape[1] == 1]
-    scale = {name: max(float(observed["calibration"][name].std()), 1e-300) for name in scalars}
-    single = {}
-    for role, z in scaled.items():
-        extra = (torch.from_numpy(observed[role][name]) / scale[name] for name in scalars)
-        single[role] = torch.cat([z[:, keep], *extra], dim=1)
-    return single, (*(names[j] for j in keep), *scalars)
+    scalars = {name: numbers for name, numbers in observed.items() if numbers.shape[1] == 1}
+    in_units = [x / max(float(x[of_calibration].numpy().std()), 1e-300) for x in scalars.values()]
+    single = torch.cat([scaled[:, keep], *in_units], dim=1)
+    return _Features(few, few_names, single, (*(names[j] for j in keep), *scalars), names, tuple(notes))

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TypeAlias
 
 import torch
 
@@ -36,15 +36,8 @@ MAX_PAIRS = 5e10  # of rows: 110,000 against 110,000; what takes all pairs of mo
 SECONDS_PER_PRODUCT = 5e-11  # a multiplication and an addition within a large matrix product in single precision
 SECONDS_PER_ELEMENT = 5e-9  # one element of a cumulative sum, a sort or a gather
 
-Progress = Callable[[float, str], None]
-
-
-class Piece(Protocol):
-    """A part of the work that any process can do."""
-
-    def done(self) -> Any:
-        """Do it and return the result."""
-        ...
+Piece: TypeAlias = Callable[[], object]  # for other processes with arguments that can be pickled
+Progress: TypeAlias = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -100,7 +93,7 @@ class Budget:
 
 def run_stages(
     stages: Sequence[Stage], budget: Budget, progress: Progress, executor: Executor | None = None
-) -> dict[str, list[Any]]:
+) -> dict[str, list[object]]:
     """Return the results of the pieces of each stage that ran, by the name of the stage.
 
     Parameters
@@ -122,7 +115,7 @@ def run_stages(
                     chosen.append((stage, each))
                     yield piece
 
-    results: dict[str, list[Any]] = {}
+    results: dict[str, list[object]] = {}
     whole, so_far = sum(stage.seconds for stage in order), 0.0
     progress(0.0, order[0].name)
     for k, (took, result) in enumerate(shared(_timed, pieces(), executor)):
@@ -134,12 +127,12 @@ def run_stages(
     return results
 
 
+def _timed(piece: Piece) -> tuple[float, object]:
+    began = time.perf_counter()
+    result = piece()
+    return time.perf_counter() - began, result
+
+
 def n_workers(executor: Executor | None) -> int:
     """Return how many pieces are done at a time."""
     return torch.get_num_threads() if executor is None else getattr(executor, "_max_workers", 1)
-
-
-def _timed(piece: Piece) -> tuple[float, Any]:
-    began = time.perf_counter()
-    result = piece.done()
-    return time.perf_counter() - began, result

@@ -1,25 +1,38 @@
 """One call that answers whether generated samples can be distinguished from real ones.
 
-The battery (`reverie.validation.statistics.registry`) computes every statistic on the same pooled rows with the same
-permutations. p = (1 + k)/(B + 1) for each; the columns of a group, such as all features of KS, are first combined
-within it, then the groups, by min-P (see `reverie.validation.permutation.multiple_testing`), into one p-value for the
-battery. Hard constraints are one of these groups. Classifiers cannot share the permutations, so the global p-value is
-Bonferroni's over the battery and the classifiers: the smallest p times their number. It is valid whatever the
-dependence between them.
+What `validate` does, in this order:
 
-Adjusted p-values are those of Westfall and Young, step-down: by feature within each test, the strongest of each group
-among the groups. q-values (Benjamini and Hochberg) stand beside them.
+    inputs          samples are read, given their roles, checked for chains and copies, cut to size and put on one
+                    scale (`reverie.validation.inputs`)
+    features,       the pooled rows of two comparisons, generated against real and real against real: principal
+    relabellings    components, observables, regions, constraints, permutations (`reverie.validation.comparison`)
+    statistics      every row of `reverie.validation.statistics.registry`, on the same rows with the same permutations:
+                    p = (1 + k)/(B + 1) for each (`reverie.validation.battery`)
+    classifiers     trained on one half of the events, judged on the other (`reverie.validation.classifiers`)
+    copies          whether training events were copied, a question with a p-value of its own, asked when `train` is
+                    given (`reverie.validation.statistics.memorisation`)
+    evidence        where the strongest classifier finds it (`reverie.validation.classifiers.regions`)
+    correction      one p-value from all, see below
+    sentences       findings, events needed, biases, verdict (`reverie.validation.results`)
 
-Roles of the samples, equal sizes, weights, and the common scale are explained in `reverie.validation.inputs.samples`,
-chains in `reverie.validation.inputs.chains`. Whether training events were copied is another question with a p-value of
-its own (`reverie.validation.statistics.memorisation`), asked when `train` is given.
+Statistics, classifiers and copies are stages (`reverie.validation.schedule`). With `max_time` the cheapest run first;
+one that is not expected to end in time is left out, and so is the evidence. Features one by one and hard constraints
+run in any case. What takes all pairs of rows is left out where these are too many. What was left out is said.
+
+Correction: the columns of a group, such as all features of KS, are combined within it, then the groups, by min-P (see
+`reverie.validation.permutation.multiple_testing`), into one p-value for the battery. Hard constraints are one of these
+groups. Classifiers cannot share the permutations, so the global p-value is Bonferroni's over the battery and the
+classifiers: the smallest p times their number. It is valid whatever the dependence between them. Adjusted p-values are
+those of Westfall and Young, step-down: by feature within each test, the strongest of each group among the groups.
+q-values (Benjamini and Hochberg) stand beside them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,13 +42,12 @@ from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.battery import BatteryPiece, battery_groups, battery_stages
-from reverie.validation.classifiers.regions import Located
 from reverie.validation.classifiers.regions import locate as locate_evidence
 from reverie.validation.classifiers.training import seconds_of_training
 from reverie.validation.classifiers.two_sample import classifier_result, fits_of
-from reverie.validation.comparison import Comparisons, Groups, build_comparisons
+from reverie.validation.comparison import Comparisons, build_comparisons
 from reverie.validation.inputs.chains import LEAST_BLOCKS
-from reverie.validation.inputs.large_samples import Streamed, part_of, stream
+from reverie.validation.inputs.large_samples import part_of, stream
 from reverie.validation.inputs.samples import Samples, gather_samples, read_sample
 from reverie.validation.permutation.multiple_testing import min_p, ranked
 from reverie.validation.results.assemble import (
@@ -135,10 +147,10 @@ def validate(
     check_positive("n_permutations", n_permutations, integer=True)
     if max_time is not None:
         check_positive("max_time", max_time)
-    budget = Budget(max_time, n_workers(executor))
     if not 0 < alpha < 1:
         raise InputError(f"Expected alpha between 0 and 1, got {alpha!r}. The usual level is 0.05.")
-    report, seed = progress or (lambda fraction, text: None), as_seed(random_state)
+    budget, report = Budget(max_time, n_workers(executor)), progress or (lambda fraction, text: None)
+    seed = as_seed(random_state)
     given = {"real": real, "generated": generated, "calibration": calibration, "train": train}
     parts = {
         what: None if sample is None else part_of(sample, what, most=max_samples, seed=child_seed(seed, "part", what))
@@ -168,12 +180,14 @@ def validate(
     stages += _classifier_stages(learners, samples, seed, calibrate=calibrate)
     if parts["train"] is not None:
         search = _search_for_copies(parts["train"], samples, seed, n_permutations, max_samples, alpha)
-        stages += [search] if search is not None else []
+        stages += [] if search is None else [search]
         endless += [COPIES] if search is None else []
-    chosen = _chosen(stages, tests)
+    chosen = stages if tests is None else _named_stages(stages, tests)
     results = run_stages(chosen, budget, report, executor)
     left_out = [stage.name for stage in chosen if stage.name not in results]
-    tested = tuple(classifier_result(name, *results[name]) for name in learners if name in results)
+
+    groups = battery_groups(comparisons, results)
+    tested = tuple(classifier_result(*cast(list[ClassifierResult], results[n])) for n in learners if n in results)
     best, located = strongest(tested), None
     if locate and best is not None:
         report(1.0, LOCATION)
@@ -183,19 +197,34 @@ def validate(
             left_out.append(LOCATION)
     streamed = stream((real, generated), (parts["real"], parts["generated"]), samples.names, constraints=constraints)
     report(1.0, "done")
-    return _result(
-        samples,
-        comparisons,
-        battery_groups(comparisons, results),
-        tested,
+
+    battery = min_p([min_p([ranked(column.values) for column in group]) for group in groups.values()]).observed_p
+    p_values = [battery, *(one.p_value for one in tested)]
+    p_value = min(1.0, len(p_values) * min(p_values))
+    checks, regions = test_results(groups, alpha), region_occupancy(comparisons, samples, alpha)
+    rules, means = constraint_results(groups, comparisons, samples), observable_results(groups, comparisons, alpha)
+    boxes = () if located is None else located.boxes
+    findings = find(checks, constraints=rules, regions=regions, observables=means, boxes=boxes, alpha=alpha)
+    return ValidationResult(
+        p_value=p_value,
+        battery_p=battery,
+        checks=checks,
+        classifiers=tested,
+        **events_and_biases(groups, comparisons, tested, rules, seen=p_value <= alpha),
+        findings=findings if p_value <= alpha else (),
+        constraints=rules,
+        regions=regions,
+        observables=means,
+        memorisation=cast(MemorisationResult, results[COPIES][0]) if COPIES in results else None,
         located=located,
-        copies=results[COPIES][0] if COPIES in results else None,
+        chains=samples.chains,
+        sizes=samples.sizes,
         streamed=streamed,
-        left_out=left_out,
-        endless=endless,
+        left_out=(*endless, *left_out),
         seed=seed,
         n_permutations=n_permutations,
         alpha=alpha,
+        warnings=_warnings(samples, comparisons, best, left_out, endless),
         settings={
             "max_samples": max_samples,
             "calibration": samples.calibration_source,
@@ -205,71 +234,7 @@ def validate(
             "weighted": samples.is_weighted,
             "tests": [stage.name for stage in stages if stage.name in results],
         },
-    )
-
-
-def _result(
-    samples: Samples,
-    comparisons: Comparisons,
-    groups: Groups,
-    tested: tuple[ClassifierResult, ...],
-    *,
-    located: Located | None,
-    copies: MemorisationResult | None,
-    streamed: Streamed | None,
-    left_out: list[str],
-    endless: list[str],
-    seed: int,
-    n_permutations: int,
-    alpha: float,
-    settings: dict[str, Any],
-) -> ValidationResult:
-    battery = min_p([min_p([ranked(column.values) for column in group]) for group in groups.values()]).observed_p
-    p_values = [battery, *(one.p_value for one in tested)]
-    p_value = min(1.0, len(p_values) * min(p_values))
-    checks = tuple(test_results(groups, alpha))
-    constraints = constraint_results(groups, comparisons, samples)
-    regions = region_occupancy(comparisons, samples, alpha)
-    observables = observable_results(groups, comparisons, alpha)
-    boxes = () if located is None else located.boxes
-    findings = find(checks, constraints=constraints, regions=regions, observables=observables, boxes=boxes, alpha=alpha)
-    notes = []
-    if left_out:
-        notes.append(
-            f"Left out for want of time: {', '.join(left_out)}. The verdict and its global p rest on the other "
-            "tests; give more time to have these too."
-        )
-    if endless:
-        notes.append(
-            f"Left out with so many rows: {', '.join(endless)}. What they take grows as the square of the rows; "
-            "give a smaller max_samples to have them."
-        )
-    try:
-        own_version = version("reverie")
-    except PackageNotFoundError:
-        own_version = "unknown"
-    return ValidationResult(
-        p_value=p_value,
-        battery_p=battery,
-        checks=checks,
-        classifiers=tested,
-        **events_and_biases(groups, comparisons, tested, constraints, seen=p_value <= alpha),
-        findings=findings if p_value <= alpha else (),
-        constraints=constraints,
-        regions=regions,
-        observables=observables,
-        memorisation=copies,
-        located=located,
-        chains=samples.chains,
-        sizes=samples.sizes,
-        streamed=streamed,
-        left_out=(*endless, *left_out),
-        seed=seed,
-        n_permutations=n_permutations,
-        alpha=alpha,
-        warnings=(*notes, *samples.warnings, *comparisons.notes, *_cautions(samples, strongest(tested))),
-        settings=settings,
-        version=own_version,
+        version=_own_version(),
     )
 
 
@@ -277,49 +242,31 @@ def _learners(classifiers: str | Sequence[str], samples: Samples) -> tuple[str, 
     rows = min(len(samples.reference.values), len(samples.generated.values))
     if samples.chains.block > 1 and rows // samples.chains.block < LEAST_BLOCKS:
         return ()
-    if isinstance(classifiers, str) and classifiers != "auto":
-        return (classifiers,)
-    if not isinstance(classifiers, str):
-        return tuple(classifiers)
+    if classifiers != "auto":
+        return (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
     is_image = len(samples.event_shape) in (2, 3) and min(samples.event_shape[-2:]) >= 8
     return ("boosting", "cnn") if is_image else ("boosting",)
-
-
-def _chosen(stages: list[Stage], tests: Sequence[str] | None) -> list[Stage]:
-    if tests is None:
-        return stages
-    names = {stage.name: stage for stage in stages}
-    chosen = [check_choice("test", name, names) for name in dict.fromkeys(tests)]
-    first = next((k for k, stage in enumerate(chosen) if isinstance(stage.pieces[0], BatteryPiece)), None)
-    if first is None:
-        raise InputError(f"Expected a statistic among the tests, got {list(tests)}. Add {stages[0].name!r}.")
-    chosen[first] = replace(chosen[first], is_first=True)  # so that one runs, however little time there is
-    return chosen
 
 
 def _classifier_stages(learners: Sequence[str], samples: Samples, seed: int, *, calibrate: bool) -> list[Stage]:
     roles = samples.reference, samples.generated, samples.calibration
     real, generated, other = (samples.scaled(sample.values) for sample in roles)
-    options = {"names": samples.names, "seed": child_seed(seed, "classifier"), "block": samples.chains.block}
-    options |= {"event_shape": samples.event_shape}
-    weights = samples.reference.weights, samples.generated.weights, samples.calibration.weights
     stages = []
     for learner in learners:
-        fits = fits_of(real, generated, other if calibrate else None, weights=weights, learner=learner, **options)
+        fits = fits_of(
+            real,
+            generated,
+            other if calibrate else None,
+            weights=(roles[0].weights, roles[1].weights, roles[2].weights),
+            learner=learner,
+            names=samples.names,
+            seed=child_seed(seed, "classifier"),
+            block=samples.chains.block,
+            event_shape=samples.event_shape,
+        )
         seconds = seconds_of_training(learner, len(real) + len(generated), real.shape[1])
         stages.append(Stage(learner, len(fits) * seconds, fits))
     return stages
-
-
-@dataclass(frozen=True)
-class _Copies:
-    """One call of `memorisation`, which any process can make."""
-
-    samples: tuple[np.ndarray, np.ndarray, np.ndarray]
-    options: dict[str, Any]
-
-    def done(self) -> MemorisationResult:
-        return memorisation(*self.samples, **self.options)
 
 
 def _search_for_copies(
@@ -332,14 +279,38 @@ def _search_for_copies(
     elif len(rows) > max_samples:
         rows = rows[np.random.default_rng(child_seed(seed, "train")).permutation(len(rows))[:max_samples]]
     arrays = rows, samples.reference.values, samples.generated.values
-    options = {"n_permutations": n_permutations, "block": samples.chains.block, "alpha": alpha}
-    options["random_state"] = child_seed(seed, "copies")
     seconds = seconds_of_search(*map(len, arrays), n_features=rows.shape[1])
-    return None if seconds is None else Stage(COPIES, seconds, (_Copies(arrays, options),))
+    if seconds is None:
+        return None
+    options = {"block": samples.chains.block, "alpha": alpha, "random_state": child_seed(seed, "copies")}
+    return Stage(COPIES, seconds, (partial(memorisation, *arrays, n_permutations=n_permutations, **options),))
 
 
-def _cautions(samples: Samples, best: ClassifierResult | None) -> list[str]:
+def _named_stages(stages: list[Stage], tests: Sequence[str]) -> list[Stage]:
+    names = {stage.name: stage for stage in stages}
+    chosen = [check_choice("test", name, names) for name in dict.fromkeys(tests)]
+    first = next((k for k, stage in enumerate(chosen) if isinstance(stage.pieces[0], BatteryPiece)), None)
+    if first is None:
+        raise InputError(f"Expected a statistic among the tests, got {list(tests)}. Add {stages[0].name!r}.")
+    chosen[first] = replace(chosen[first], is_first=True)  # so that one runs, however little time there is
+    return chosen
+
+
+def _warnings(
+    samples: Samples, comparisons: Comparisons, best: ClassifierResult | None, left_out: list[str], endless: list[str]
+) -> tuple[str, ...]:
     notes = []
+    if left_out:
+        notes.append(
+            f"Left out for want of time: {', '.join(left_out)}. The verdict and its global p rest on the other "
+            "tests; give more time to have these too."
+        )
+    if endless:
+        notes.append(
+            f"Left out with so many rows: {', '.join(endless)}. What they take grows as the square of the rows; "
+            "give a smaller max_samples to have them."
+        )
+    notes += [*samples.warnings, *comparisons.notes]
     smallest = min(len(samples.reference.values), len(samples.generated.values))
     if smallest < SMALL:
         notes.append(
@@ -356,4 +327,11 @@ def _cautions(samples: Samples, best: ClassifierResult | None) -> list[str]:
             "The AUC lies far below 1/2, which chance does not do: generated and real sample share events, or near "
             "copies of them. Validate against real events that the generator has never seen."
         )
-    return notes
+    return tuple(notes)
+
+
+def _own_version() -> str:
+    try:
+        return version("reverie")
+    except PackageNotFoundError:
+        return "unknown"

@@ -23,13 +23,14 @@ a gap of one block between them: a random split would put neighbours on both sid
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
 from reverie.core.statistics import auc, effective_size
@@ -43,17 +44,7 @@ from reverie.validation.classifiers.training import (
 )
 from reverie.validation.results.tests import ClassifierResult
 
-__all__ = [
-    "MAX_FEATURES",
-    "Fit",
-    "Halves",
-    "Separation",
-    "classifier_result",
-    "classifier_test",
-    "fits_of",
-    "halves",
-    "separate",
-]
+__all__ = ["Halves", "classifier_result", "classifier_test", "fits_of", "halves", "separate"]
 
 MIN_BLOCKS = 5  # of each class in the test half: 252 labellings, so p can reach 0.004
 MIN_EFFECTIVE = 10  # weighted events of each class in the test half
@@ -66,37 +57,6 @@ class Halves:
 
     train: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Separation:
-    """How well one learner tells two samples apart on events it has not seen.
-
-    Parameters
-    ----------
-    value, error : AUC on the test half and its standard error.
-    p_value : one-sided, of the test half.
-    importances : feature -> loss of AUC when that feature is shuffled among the test events; empty for the
-        more than 64 pixels that "cnn" sees.
-    n_train, n_test : events of both classes together.
-    n_effective : Effective size of the test half, (sum w)^2 / sum w^2 over blocks, of the smaller class.
-    deflection, deflection_error : difference of the mean scores over the root of the sum of both variances.
-    sizes : independent test events of weight one of each class that would give the AUC its error, real first.
-    scores_real, scores_generated : log-odds of the test events, large for generated-like.
-    """
-
-    value: float
-    error: float
-    p_value: float
-    importances: dict[str, float]
-    n_train: int
-    n_test: int
-    n_effective: float
-    deflection: float
-    deflection_error: float
-    sizes: tuple[float, float]
-    scores_real: np.ndarray
-    scores_generated: np.ndarray
 
 
 def classifier_test(
@@ -130,24 +90,19 @@ def classifier_test(
     InputError
         For an unknown learner, a wrong event shape, or too few blocks or effective events.
     """
-    options = {"names": tuple(names), "seed": seed, "learner": learner, "block": block}
-    options |= {"event_shape": event_shape, "periodic": periodic}
-    fits = fits_of(reference, generated, calibration, weights=weights, **options)
-    return classifier_result(learner, *(fit.done() for fit in fits))
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One call of `separate`, which any process can make; the fields are its arguments."""
-
-    real: np.ndarray
-    generated: np.ndarray
-    weights: tuple[Weights, Weights]
-    options: dict[str, Any]
-
-    def done(self) -> "Separation":
-        """Make it."""
-        return separate(self.real, self.generated, weights=self.weights, **self.options)
+    fits = fits_of(
+        reference,
+        generated,
+        calibration,
+        weights=weights,
+        names=tuple(names),
+        seed=seed,
+        learner=learner,
+        block=block,
+        event_shape=event_shape,
+        periodic=periodic,
+    )
+    return classifier_result(*(fit() for fit in fits))
 
 
 def fits_of(
@@ -157,34 +112,22 @@ def fits_of(
     *,
     weights: tuple[Weights, Weights, Weights] = (None, None, None),
     **options: Any,
-) -> tuple[Fit, ...]:
-    """Return the fits of `classifier_test`: generated against real and, with calibration, real against real."""
-    of_real, of_generated, of_calibration = weights
-    here = Fit(reference, generated, (of_real, of_generated), {**options, "explain": True})
+) -> tuple[Callable[[], ClassifierResult], ...]:
+    """Return the fits of `classifier_test`: generated against real and, with calibration, real against real.
+
+    Each is a call of `separate`, which any process can make.
+    """
+    here = partial(separate, reference, generated, weights=weights[:2], explain=True, **options)
     if calibration is None:
         return (here,)
-    return here, Fit(reference, calibration, (of_real, of_calibration), options)
+    return here, partial(separate, reference, calibration, weights=weights[::2], **options)
 
 
-def classifier_result(learner: str, here: Separation, real: Separation | None = None) -> ClassifierResult:
-    """Return the result of `classifier_test` from its separations."""
-    return ClassifierResult(
-        value=here.value,
-        error=here.error,
-        real_vs_real=math.nan if real is None else real.value,
-        real_vs_real_error=math.nan if real is None else real.error,
-        real_vs_real_p=1.0 if real is None else real.p_value,
-        p_value=here.p_value,
-        importances=here.importances,
-        n_train=here.n_train,
-        n_test=here.n_test,
-        description=check_choice("learner", learner, CLASSIFIERS).description,
-        reference="lopezpaz2017",
-        learner=learner,
-        n_effective=here.sizes,
-        deflection=here.deflection,
-        deflection_error=here.deflection_error,
-    )
+def classifier_result(here: ClassifierResult, real: ClassifierResult | None = None) -> ClassifierResult:
+    """Return the result of generated against real beside that of real against real, if there is one."""
+    if real is None:
+        return here
+    return replace(here, real_vs_real=real.value, real_vs_real_error=real.error, real_vs_real_p=real.p_value)
 
 
 def separate(
@@ -199,33 +142,35 @@ def separate(
     event_shape: tuple[int, ...] | None = None,
     periodic: bool = False,
     explain: bool = False,
-) -> Separation:
+) -> ClassifierResult:
     """Train a learner on one half of both samples (rows, d) and count on the other; arguments as `classifier_test`.
 
-    `explain` computes the importances, d more passes over the test half.
+    `explain` computes the importances, d more passes over the test half. What is said of real against real is unknown.
     """
     events = Events(real, weights[0]), Events(generated, weights[1])
     split = halves(*events, seed=seed, block=block)
     x, y = (sample.take(rows) for sample, rows in zip(events, split.test, strict=True))
     train = [sample.take(rows) for sample, rows in zip(events, split.train, strict=True)]
-    more = {"names": names, "seed": seed, "event_shape": event_shape, "periodic": periodic}
-    trained = train_classifier(learner, *train, **more)
+    trained = train_classifier(learner, *train, names=names, seed=seed, event_shape=event_shape, periodic=periodic)
     scores, of_test = (trained.scores(x.rows), trained.scores(y.rows)), (x.weights, y.weights)
     value, error = auc_with_error(*scores, of_test, block=block)
     difference, its_error = deflection(*scores, of_test, block=block)
-    return Separation(
+    return ClassifierResult(
         value=value,
         error=error,
+        real_vs_real=math.nan,
+        real_vs_real_error=math.nan,
+        real_vs_real_p=1.0,
         p_value=auc_p_value(*scores, of_test, block=block, seed=child_seed(seed, "permutations")),
         importances=_importances(trained, x, y, seed) if explain and len(trained.names) <= MAX_FEATURES else {},
         n_train=sum(len(sample.rows) for sample in train),
         n_test=len(x.rows) + len(y.rows),
-        n_effective=min(effective_size(sample.filled, block) for sample in (x, y)),
+        description=CLASSIFIERS[learner].description,
+        reference="lopezpaz2017",
+        learner=learner,
+        n_effective=effective_sizes(*scores, of_test, block=block),
         deflection=difference,
         deflection_error=its_error,
-        sizes=effective_sizes(*scores, of_test, block=block),
-        scores_real=scores[0],
-        scores_generated=scores[1],
     )
 
 
@@ -257,26 +202,22 @@ def halves(real: Events, generated: Events, *, seed: int, block: int = 1) -> Hal
                 )
             train.append(np.arange(n - (blocks + 1) * block))
             test.append(np.arange(n - blocks * block, n))
-        _check_weights(sample, test[-1], block, what)
+        if sample.weights is None:
+            continue
+        if np.shape(sample.weights) != (n,):
+            raise InputError(
+                f"Expected one weight for each of the {n} {what} events, got shape {np.shape(sample.weights)}. Give an "
+                "array (n_events,), or None for equal weights."
+            )
+        weights = sample.filled[test[-1]]
+        effective, enough = effective_size(weights, block), min(MIN_EFFECTIVE, len(weights) // block / 2)
+        if not weights.sum() > 0 or effective < enough:
+            raise InputError(
+                f"Expected {what} weights with a positive sum and at least {enough:g} effective events in the test "
+                f"half, got sum {weights.sum():.4g} and (sum w)^2 / sum w^2 = {effective:.3g}. Give more events, or "
+                "weights of less spread."
+            )
     return Halves((train[0], train[1]), (test[0], test[1]))
-
-
-def _check_weights(sample: Events, test: np.ndarray, block: int, what: str) -> None:
-    if sample.weights is None:
-        return
-    if np.shape(sample.weights) != (len(sample.rows),):
-        raise InputError(
-            f"Expected one weight for each of the {len(sample.rows)} {what} events, got shape "
-            f"{np.shape(sample.weights)}. Give an array (n_events,), or None for equal weights."
-        )
-    weights = sample.filled[test]
-    effective, enough = effective_size(weights, block), min(MIN_EFFECTIVE, len(test) // block / 2)
-    if not weights.sum() > 0 or effective < enough:
-        raise InputError(
-            f"Expected {what} weights with a positive sum and at least {enough:g} effective events in the test "
-            f"half, got sum {weights.sum():.4g} and (sum w)^2 / sum w^2 = {effective:.3g}. Give more events, or "
-            "weights of less spread."
-        )
 
 
 def _importances(trained: TrainedClassifier, x: Events, y: Events, seed: int) -> dict[str, float]:

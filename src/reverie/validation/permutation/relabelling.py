@@ -64,6 +64,10 @@ class Relabellings:
     groups: Tensor
     block: int = 1
 
+    def __reduce__(self) -> tuple[object, ...]:
+        bits = np.packbits(self.labels.numpy())  # most of what travels to other processes
+        return _from_bits, (bits, tuple(self.labels.shape), self.weights, self.weight_of_x, self.groups, self.block)
+
     @property
     def n(self) -> int:
         """Number of rows called x, the same in every labelling."""
@@ -114,6 +118,13 @@ class Relabellings:
             torch.where(here, kept, 0.0) / (total[of_x].sum() - total * of_x),
             torch.where(here, 0.0, kept) / (total[~of_x].sum() - total * ~of_x),
         )
+
+
+def _from_bits(
+    bits: np.ndarray, shape: tuple[int, int], weights: Tensor | None, weight_of_x: Tensor, groups: Tensor, block: int
+) -> Relabellings:
+    labels = np.unpackbits(bits, count=math.prod(shape)).view(bool).reshape(shape)
+    return Relabellings(torch.from_numpy(labels), weights, weight_of_x, groups, block)
 
 
 @dataclass(frozen=True)

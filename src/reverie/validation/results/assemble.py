@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from reverie.validation.comparison import Column, Comparisons, Groups
 from reverie.validation.inputs.samples import Samples
 from reverie.validation.permutation.multiple_testing import benjamini_hochberg, min_p, ranked, step_down
-from reverie.validation.power.biases import biases
-from reverie.validation.power.events_needed import events_needed, smallest_need, strongest_needs
+from reverie.validation.power.biases import Bias, biases
+from reverie.validation.power.events_needed import EventsNeeded, events_needed, smallest_need, strongest_needs
 from reverie.validation.results.tests import ClassifierResult, TestResult
 from reverie.validation.statistics.constraints import TWINS, ConstraintResult, constraint_result, twin_result
 from reverie.validation.statistics.moments import column_distances
@@ -23,7 +23,7 @@ __all__ = ["constraint_results", "test_results", "observable_results", "events_a
 _POWER = 0.8416212335729143  # z of 80 % power
 
 
-def test_results(groups: Groups, alpha: float) -> list[TestResult]:
+def test_results(groups: Groups, alpha: float) -> tuple[TestResult, ...]:
     """Return the results of all groups but observables and constraints: one per feature, or the strongest of a group.
 
     Adjusted within each test by feature, and among the other groups.
@@ -68,7 +68,7 @@ def test_results(groups: Groups, alpha: float) -> list[TestResult]:
                 detectable=column.value - distance if column.is_falling else column.value + distance,
             )
         )
-    return results
+    return tuple(results)
 
 
 def observable_results(groups: Groups, comparisons: Comparisons, alpha: float) -> tuple[ObservableMeans, ...]:
@@ -116,6 +116,18 @@ def constraint_results(groups: Groups, comparisons: Comparisons, samples: Sample
     return tuple(one for one in results if not one.inferred or one.broken_generated or one.broken_real)
 
 
+class EventsAndBiases(TypedDict):
+    """Fields of the result that say how many events show the difference, and what it does to an analysis."""
+
+    needs: tuple[EventsNeeded, ...]
+    biases: tuple[Bias, ...]
+    n_distinguish: float | None
+    n_distinguish_low: float | None
+    n_distinguish_high: float | None
+    n_distinguish_test: str
+    n_distinguish_of: int
+
+
 def events_and_biases(
     groups: Groups,
     comparisons: Comparisons,
@@ -123,8 +135,8 @@ def events_and_biases(
     constraints: Sequence[ConstraintResult],
     *,
     seen: bool,
-) -> dict[str, Any]:
-    """Return how many events each test needs, the smallest of them, and the biases, by field of the result.
+) -> EventsAndBiases:
+    """Return how many events each test needs, the smallest of them, and the biases.
 
     `seen` says whether the global test tells the samples apart.
     """
@@ -133,15 +145,15 @@ def events_and_biases(
     tests = {name: group for name, group in groups.items() if name != CONSTRAINTS}
     rules = [one for one in constraints if one.name != TWINS]  # equal pairs grow as the square of the events
     needs = events_needed(tests, classifiers, rules, columns, here.relabel, seen=seen)
-    least, found = smallest_need(needs), {"needs": strongest_needs(needs), "biases": biases(comparisons, seen=seen)}
-    if least is None:
-        return found | dict.fromkeys(("n_distinguish", "n_distinguish_low", "n_distinguish_high"))
-    return found | {
-        "n_distinguish": math.inf if least.events is None else least.events,
-        "n_distinguish_low": least.low,
-        "n_distinguish_high": math.inf if least.high is None else least.high,
-        "n_distinguish_test": least.test,
-        "n_distinguish_of": len(needs),
+    least = smallest_need(needs)
+    return {
+        "needs": strongest_needs(needs),
+        "biases": biases(comparisons, seen=seen),
+        "n_distinguish": None if least is None else math.inf if least.events is None else least.events,
+        "n_distinguish_low": None if least is None else least.low,
+        "n_distinguish_high": None if least is None else math.inf if least.high is None else least.high,
+        "n_distinguish_test": "" if least is None else least.test,
+        "n_distinguish_of": 0 if least is None else len(needs),
     }
 
 
