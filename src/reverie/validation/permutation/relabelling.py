@@ -66,7 +66,8 @@ class Relabellings:
 
     def __reduce__(self) -> tuple[object, ...]:
         bits = np.packbits(self.labels.numpy())  # most of what travels to other processes
-        return _from_bits, (bits, tuple(self.labels.shape), self.weights, self.weight_of_x, self.groups, self.block)
+        others = self.weights, self.weight_of_x, self.groups, self.block
+        return _from_bits, (bits, self.labels.shape, self.labels.stride(), *others)
 
     @property
     def n(self) -> int:
@@ -121,10 +122,16 @@ class Relabellings:
 
 
 def _from_bits(
-    bits: np.ndarray, shape: tuple[int, int], weights: Tensor | None, weight_of_x: Tensor, groups: Tensor, block: int
+    bits: np.ndarray,
+    shape: tuple[int, ...],
+    stride: tuple[int, ...],  # of a single column it is not that of rows; last bits of products depend on it
+    weights: Tensor | None,
+    weight_of_x: Tensor,
+    groups: Tensor,
+    block: int,
 ) -> Relabellings:
-    labels = np.unpackbits(bits, count=math.prod(shape)).view(bool).reshape(shape)
-    return Relabellings(torch.from_numpy(labels), weights, weight_of_x, groups, block)
+    labels = torch.from_numpy(np.unpackbits(bits, count=math.prod(shape)).view(bool)).as_strided(shape, stride)
+    return Relabellings(labels, weights, weight_of_x, groups, block)
 
 
 @dataclass(frozen=True)
