@@ -139,11 +139,12 @@ def test_a_task_travels_as_plain_arrays_and_arrives_as_it_was():
     shared_memory = b"torch.multiprocessing"
     assert shared_memory not in sent
     assert shared_memory in bytes(ForkingPickler.dumps(comparisons))  # twin: what torch does with tensors
-    assert len(sent) < len(bytes(pickle.dumps(comparisons.generated.relabel.labels))) * 3
+    relabel = comparisons.generated.relabel
+    assert len(pickle.dumps(relabel)) < len(pickle.dumps(vars(relabel))) - relabel.labels.numel() * 0.8  # as bits
     again = pickle.loads(sent)
     assert (again.row, again.part, again.shared.names) == (3, (1, 8), comparisons.names)
     for name in ("labels", "weights", "weight_of_x", "groups"):
-        assert torch.equal(getattr(again.shared.generated.relabel, name), getattr(comparisons.generated.relabel, name))
+        assert torch.equal(getattr(again.shared.generated.relabel, name), getattr(relabel, name))
     for name in ("few", "single", "third"):
         assert torch.equal(getattr(again.shared.generated, name), getattr(comparisons.generated, name))
     for modes, expected in (

@@ -58,8 +58,7 @@ from reverie.validation.results.assemble import (
     test_results,
 )
 from reverie.validation.results.findings import find
-from reverie.validation.results.result import ValidationResult
-from reverie.validation.results.sentences import UNLIKE
+from reverie.validation.results.result import UNLIKE, ValidationResult
 from reverie.validation.results.tests import ClassifierResult, strongest
 from reverie.validation.schedule import Budget, Progress, Stage, n_workers, run_stages
 from reverie.validation.statistics.constraints import Constraint

@@ -33,7 +33,7 @@ import numpy as np
 
 from reverie.core.statistics import effective_size, mean_and_error, share_below, variance_of_mean
 
-__all__ = ["auc_p_value", "auc_with_error", "deflection", "effective_sizes"]
+__all__ = ["Weights", "auc_p_value", "auc_with_error", "deflection", "effective_sizes"]
 
 Weights = np.ndarray | None
 _COLUMNS = 64  # permutations computed at once

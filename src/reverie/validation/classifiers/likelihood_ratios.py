@@ -9,10 +9,8 @@ with w > 2 are produced too rarely by a factor of two, events with w < 1/2 too o
 
 Recipe. The split is that of the classifier test. The training half of both samples is cut into four parts; a
 learner is trained on three and calibrated on the fourth, in turn, and each test event gets the mean of its four
-log-weights. Calibration and training see no test event, so every number below is a count on fresh events.
-
-    Platt (1999)   log w = a + b s, s the log-odds of the learner: two numbers, little noise; the default
-    isotonic       any rising map; steps hold r real and g generated calibration events, C = (r + 1/2)/(r + g + 1)
+log-weights. Calibration and training see no test event, so every number below is a count on fresh events. Calibration
+is Platt's (1999), log w = a + b s with s the log-odds of the learner: two numbers, little noise.
 
 Mean over four log-weights: on normal samples (d = 3, 1,000 and 4,000 events, shifts 0 to 2) it came closer to
 the true log w than one learner calibrated on out-of-fold scores, than halves of the test sample that calibrate
@@ -31,32 +29,28 @@ that belong together, its n is the number of independent events with the same er
 
 References
 ----------
-Das et al. (2023), arXiv:2305.16774. Platt (1999), "Probabilistic outputs for support vector machines". Zadrozny and
-Elkan (2002), "Transforming classifier scores into accurate multiclass probability estimates". Intervals of weighted
-shares: Korn and Graubard (1998).
+Das et al. (2023), arXiv:2305.16774. Platt (1999), "Probabilistic outputs for support vector machines". Intervals of
+weighted shares: Korn and Graubard (1998).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
-from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.proportions import Share
 from reverie.core.statistics import effective_size, mean_and_error
+from reverie.validation.classifiers.auc import Weights
 from reverie.validation.classifiers.training import Events, train_classifier
 from reverie.validation.classifiers.two_sample import halves
 
-__all__ = ["METHODS", "CalibratedWeights", "Closure", "WeightHistogram", "calibrated_weights", "share_of"]
+__all__ = ["CalibratedWeights", "Closure", "calibrated_weights", "share_of"]
 
 N_FOLDS = 4
 _BINS = 40
-Weights: TypeAlias = np.ndarray | None
-Calibration: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], Callable[[np.ndarray], np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -90,15 +84,6 @@ class Closure:
 
 
 @dataclass(frozen=True)
-class WeightHistogram:
-    """Shares of test events in bins of log w: edges (k + 1,), real (k,), generated (k,); the end bins hold the rest."""
-
-    edges: np.ndarray
-    real: np.ndarray
-    generated: np.ndarray
-
-
-@dataclass(frozen=True)
 class CalibratedWeights:
     """Log-weights of the test half, and what they say.
 
@@ -108,12 +93,11 @@ class CalibratedWeights:
     rows_real, rows_generated : which rows of the samples these are.
     mean_weight : E_G[w] with error, 1 when the weights are calibrated.
     closure : The closure of each feature.
-    histogram : The histogram of log w.
-    low_real, low_generated : shares with w < 1/2, produced too often.
-    high_real, high_generated : shares with w > 2, produced too rarely.
+    edges, real, generated : Histogram of log w, shapes (k + 1,) and (k,): shares of the test events of each sample, the
+        end bins with the rest.
+    too_many : Share of generated events with w < 1/2, in regions produced too often.
+    too_few : Share of real events with w > 2, in regions produced too rarely.
     divergence : lower bound of the Jensen-Shannon divergence in nats.
-    n_effective : Effective size (sum w)^2 / sum w^2 of the weighted generated test events.
-    learner, method, seed : The options of the call.
     """
 
     log_weights_real: np.ndarray
@@ -122,16 +106,12 @@ class CalibratedWeights:
     rows_generated: np.ndarray
     mean_weight: Measured
     closure: tuple[Closure, ...]
-    histogram: WeightHistogram
-    low_real: Share
-    low_generated: Share
-    high_real: Share
-    high_generated: Share
+    edges: np.ndarray
+    real: np.ndarray
+    generated: np.ndarray
+    too_many: Share
+    too_few: Share
     divergence: Measured
-    n_effective: float
-    learner: str
-    method: str
-    seed: int
 
     @property
     def worst_closure(self) -> Closure:
@@ -141,8 +121,8 @@ class CalibratedWeights:
     def __str__(self) -> str:
         worst = self.worst_closure
         return (
-            f"{self.low_generated} of generated events are in regions produced at least twice too often (w < 1/2), "
-            f"{self.high_real} of real events in regions produced at least twice too rarely (w > 2). "
+            f"{self.too_many} of generated events are in regions produced at least twice too often (w < 1/2), "
+            f"{self.too_few} of real events in regions produced at least twice too rarely (w > 2). "
             f"Jensen-Shannon divergence at least {self.divergence} nats. Mean weight {self.mean_weight} (1 if "
             f"calibrated); worst closure of a mean after weighting: {worst.name}, {worst.pull:+.1f} errors "
             f"({worst.pull_before:+.1f} before)."
@@ -156,11 +136,9 @@ def calibrated_weights(
     names: Sequence[str],
     seed: int,
     learner: str = "boosting",
-    method: str = "platt",
     weights: tuple[Weights, Weights] = (None, None),
     block: int = 1,
     event_shape: tuple[int, ...] | None = None,
-    periodic: bool = False,
 ) -> CalibratedWeights:
     """Return the calibrated weights of the test half of both samples.
 
@@ -170,17 +148,15 @@ def calibrated_weights(
     names : d feature names.
     seed : Seed of the split and the classifiers; the split is that of `classifier_test` with this seed.
     learner : "boosting", "forest", "mlp" or "cnn".
-    method : "platt" or "isotonic".
     weights : Event weights of both samples, shape (rows,), each >= 0, or None.
     block : number of neighbouring rows that belong together; 1 for independent rows.
-    event_shape, periodic : Shape of one event, and whether opposite edges are neighbours, for "cnn".
+    event_shape : Shape of one event, for "cnn".
 
     Raises
     ------
     InputError
-        For unknown names, too few rows, or negative weights: their ratio of densities cannot be learned by counting.
+        For an unknown learner, too few rows, or negative weights, whose ratio of densities cannot be learned.
     """
-    calibrate = check_choice("method of calibration", method, METHODS)
     events = Events(real, weights[0]), Events(generated, weights[1])
     for sample, what in zip(events, ("real", "generated"), strict=True):
         if sample.weights is not None and np.min(sample.weights) < 0:
@@ -188,6 +164,8 @@ def calibrated_weights(
                 f"Expected {what} weights >= 0 for calibrated weights, got a smallest of {np.min(sample.weights):.4g}. "
                 "Use the classifier test, which takes negative weights, or events without them."
             )
+    from sklearn.linear_model import LogisticRegression
+
     split = halves(*events, seed=seed, block=block)
     train = [sample.take(rows) for sample, rows in zip(events, split.train, strict=True)]
     x, y = (sample.take(rows) for sample, rows in zip(events, split.test, strict=True))
@@ -196,14 +174,16 @@ def calibrated_weights(
     for k in range(N_FOLDS):
         fit = [sample.take(fold != k) for sample, fold in zip(train, folds, strict=True)]
         rest = [sample.take(fold == k) for sample, fold in zip(train, folds, strict=True)]
-        trained = train_classifier(learner, *fit, names=names, seed=seed, event_shape=event_shape, periodic=periodic)
+        trained = train_classifier(learner, *fit, names=names, seed=seed, event_shape=event_shape)
         log_odds = np.concatenate([-trained.scores(sample.rows) for sample in rest])  # for real
         is_real = np.repeat([1, 0], [len(sample.rows) for sample in rest])
         half = sum(len(sample.rows) for sample in rest) / 2
         equal_totals = np.concatenate([sample.filled * (half / sample.filled.sum()) for sample in rest])
-        to_log_w = calibrate(log_odds, is_real, equal_totals)
-        of_real += to_log_w(-trained.scores(x.rows)) / N_FOLDS
-        of_generated += to_log_w(-trained.scores(y.rows)) / N_FOLDS
+        scale = log_odds.std() or 1.0
+        # the weak penalty keeps the slope finite for samples that do not overlap
+        platt = LogisticRegression(C=100.0).fit(log_odds[:, None] / scale, is_real, sample_weight=equal_totals)
+        for sample, log_w in ((x, of_real), (y, of_generated)):
+            log_w += platt.decision_function(-trained.scores(sample.rows)[:, None] / scale) / N_FOLDS
 
     w = np.exp(of_generated)
     mean, error = mean_and_error(w, y.weights, block=block)
@@ -228,16 +208,12 @@ def calibrated_weights(
         rows_generated=split.test[1],
         mean_weight=Measured(mean, error * math.sqrt(1 + len(w) / len(train[1].rows)), len(w)),
         closure=tuple(closure),
-        histogram=WeightHistogram(edges, *counts),
-        low_real=share_of(of_real < -math.log(2), x.weights, block=block),
-        low_generated=share_of(of_generated < -math.log(2), y.weights, block=block),
-        high_real=share_of(of_real > math.log(2), x.weights, block=block),
-        high_generated=share_of(of_generated > math.log(2), y.weights, block=block),
+        edges=edges,
+        real=counts[0],
+        generated=counts[1],
+        too_many=share_of(of_generated < -math.log(2), y.weights, block=block),
+        too_few=share_of(of_real > math.log(2), x.weights, block=block),
         divergence=Measured(math.log(2) - (a + b) / 2, math.hypot(error_a, error_b) / 2, len(x.rows) + len(y.rows)),
-        n_effective=effective_size(w * y.filled, block),
-        learner=learner,
-        method=method,
-        seed=seed,
     )
 
 
@@ -249,25 +225,3 @@ def share_of(inside: np.ndarray, weights: np.ndarray | None = None, *, block: in
     n_blocks = effective_size(np.ones(len(inside)) if weights is None else weights, block)
     n = share * (1 - share) / error**2 * n_blocks / (n_blocks - 1) if error > 0 else n_blocks
     return Share.of(share * n, n)
-
-
-def _platt(log_odds: np.ndarray, is_real: np.ndarray, weights: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    from sklearn.linear_model import LogisticRegression
-
-    scale = log_odds.std() or 1.0
-    # the weak penalty keeps the slope finite for samples that do not overlap
-    model = LogisticRegression(C=100.0).fit(log_odds[:, None] / scale, is_real, sample_weight=weights)
-    return lambda new: model.decision_function(new[:, None] / scale)
-
-
-def _isotonic(log_odds: np.ndarray, is_real: np.ndarray, weights: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    from sklearn.isotonic import IsotonicRegression
-
-    model = IsotonicRegression(out_of_bounds="clip").fit(log_odds, is_real, sample_weight=weights)
-    steps, step = np.unique(model.predict(log_odds), return_inverse=True)
-    r, g = (np.bincount(step, weights * of_class) for of_class in (is_real, 1 - is_real))
-    log_w = np.log((r + 0.5) / (g + 0.5))
-    return lambda new: np.interp(model.predict(new), steps, np.maximum.accumulate(log_w))
-
-
-METHODS: dict[str, Calibration] = {"platt": _platt, "isotonic": _isotonic}

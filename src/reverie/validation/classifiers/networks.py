@@ -11,11 +11,12 @@ split are in random order already.)
           images, and the mean over places for periodic lattices, where no place is special
 
 Periodic padding makes opposite edges neighbours. Everything is drawn from `seed`; the global random state of torch
-is left alone, and one thread is used, so the result does not depend on the machine's load. The loop is its own:
-`reverie.training` is a neighbour on the same floor, and its monitor, rollback and resume have nothing to do here.
+is left alone, and one thread is used, so the result does not depend on the machine's load. The loop stands here since
+`reverie.training` is a neighbour on the same floor, and scikit-learn has no convolutions.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,15 +104,19 @@ def _fit(
         of_class = np.flatnonzero(targets == target)
         held_out[of_class[len(of_class) - max(1, round(_HELD_OUT * len(of_class))) :]] = True
     fit, stop = ([tensor[mask] for tensor in tensors] for mask in (~held_out, held_out))
-    generator = child_generator(seed, "batches")
+    start, generator = child_generator(seed, "weights"), child_generator(seed, "batches")
+
+    @torch.no_grad()
+    def logits(rows: Tensor) -> Tensor:
+        return torch.cat([network(part) for part in rows.split(1024)])
+
     with one_thread():
-        start = child_generator(seed, "weights")
         for layer in network.modules():
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=start)
                 nn.init.zeros_(layer.bias) if layer.bias is not None else None
         optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.step_size, weight_decay=recipe.weight_decay)
-        best, kept, waited = float("inf"), _state(network), 0
+        best, kept, waited = float("inf"), deepcopy(network.state_dict()), 0
         size = max(2, min(recipe.batch_size, len(fit[0]) // 8))
         for _ in range(recipe.n_epochs):
             for batch in torch.randperm(len(fit[0]), generator=generator).split(size):
@@ -119,25 +124,16 @@ def _fit(
                 optimizer.zero_grad(set_to_none=True)
                 binary_cross_entropy_with_logits(network(x), is_one, weight).backward()
                 optimizer.step()
-            loss = float(binary_cross_entropy_with_logits(_logits(network, stop[0]), stop[1], stop[2]))
+            loss = float(binary_cross_entropy_with_logits(logits(stop[0]), stop[1], stop[2]))
             waited += 1
             if loss < best:
-                best, kept, waited = loss, _state(network), 0
+                best, kept, waited = loss, deepcopy(network.state_dict()), 0
             if waited >= recipe.patience:
                 break
         network.load_state_dict(kept)
 
+    @one_thread()
     def scores(rows: np.ndarray) -> np.ndarray:
-        with one_thread():
-            return _logits(network, torch.as_tensor(prepare(rows), dtype=torch.float32)).double().numpy()
+        return logits(torch.as_tensor(prepare(rows), dtype=torch.float32)).double().numpy()
 
     return scores
-
-
-def _state(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
-
-
-def _logits(network: nn.Module, rows: Tensor) -> Tensor:
-    with torch.no_grad():
-        return torch.cat([network(part) for part in rows.split(1024)])

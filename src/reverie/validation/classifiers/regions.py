@@ -14,8 +14,7 @@ with the effective numbers (sum w)^2 / sum w^2 of weighted events for n and m. p
 corrected for the number of boxes by Holm's method.
 
 Features with few distinct values (charges, multiplicities) are given by their levels, all others by a range.
-Images have no useful single features: use their principal components (`reverie.validation.classifiers.training`), and
-`difference_map` for the pixels. Events must be independent: thin a chain before.
+Images have no useful single features. Events must be independent: thin a chain before.
 """
 
 import math
@@ -37,12 +36,13 @@ from reverie.validation.inputs.samples import Samples
 from reverie.validation.permutation.multiple_testing import holm
 from reverie.validation.results.tests import ClassifierResult
 
-__all__ = ["Condition", "DifferenceMap", "Located", "Region", "difference_map", "locate", "worst_regions"]
+__all__ = ["Condition", "Located", "Region", "locate", "worst_regions"]
 
 MAX_LEVELS = 12  # a feature with no more distinct values is discrete
 MIN_EVENTS = 100  # of each class, fitted and counted together
 _MIN_SHARE = 0.01  # of the fitted events in a box
 _MIN_ROWS = 25
+_MOST_CONDITIONS, _MOST_REGIONS = 3, 5
 _HARDLY = 0.05  # a condition is dropped if the box then grows by no more than this share
 
 
@@ -64,10 +64,10 @@ class Condition:
         if self.levels is not None:
             return f"{self.feature} = {' or '.join(self.levels)}"
         if self.low is not None and self.high is not None:
-            return f"{self.feature} between {_short(self.low)} and {_short(self.high)}"
+            return f"{self.feature} between {self.low:.10g} and {self.high:.10g}"
         if self.high is not None:
-            return f"{self.feature} up to {_short(self.high)}"
-        return self.feature if self.low is None else f"{self.feature} above {_short(self.low)}"
+            return f"{self.feature} up to {self.high:.10g}"
+        return self.feature if self.low is None else f"{self.feature} above {self.low:.10g}"
 
 
 Box = tuple[Condition, ...]
@@ -102,21 +102,6 @@ class Region:
             f"{percent(self.share_generated)} of generated but {percent(self.share_real)} of real events have {where} "
             f"({abs(self.z):.1f} standard errors)"
         )
-
-
-@dataclass(frozen=True)
-class DifferenceMap:
-    """Mean images of both samples, and where they differ: arrays of the event shape.
-
-    Parameters
-    ----------
-    real, generated : mean of each pixel.
-    z : (generated - real)/error of each pixel; where neither sample varies, 0 if they agree, else infinite.
-    """
-
-    real: np.ndarray
-    generated: np.ndarray
-    z: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -173,9 +158,9 @@ def locate(samples: Samples, best: ClassifierResult | None, seed: int, alpha: fl
     return Located(
         sentence=str(calibrated),
         boxes=boxes,
-        edges=tuple(calibrated.histogram.edges.tolist()),
-        real=tuple(calibrated.histogram.real.tolist()),
-        generated=tuple(calibrated.histogram.generated.tolist()),
+        edges=tuple(calibrated.edges.tolist()),
+        real=tuple(calibrated.real.tolist()),
+        generated=tuple(calibrated.generated.tolist()),
         divergence=calibrated.divergence,
         mean_weight=calibrated.mean_weight,
     )
@@ -188,13 +173,10 @@ def worst_regions(
     labels: np.ndarray,
     *,
     weights: np.ndarray | None = None,
-    levels: Mapping[str, Mapping[float, str]] | None = None,
-    max_features: int = 3,
     alpha: float = 0.05,
-    most: int = 5,
     seed: int = 0,
 ) -> tuple[Region, ...]:
-    """Return the boxes in which real and generated shares differ at level `alpha`, the most significant first.
+    """Return at most five boxes in which real and generated shares differ at level `alpha`, the most significant first.
 
     Parameters
     ----------
@@ -203,56 +185,66 @@ def worst_regions(
     log_weights : (n,), log p_real/p_generated, from a classifier that has not seen these events.
     labels : (n,), 1 or True for real events.
     weights : (n,) of the events, or None.
-    levels : names of the levels of discrete features, such as ``{"type": {0: "tracker", 1: "global"}}``.
-    max_features : most conditions of a box, 1 to 3.
-    most : regions returned at most.
     seed : Seed of the division in a part that is fitted and one that is counted.
 
     Raises
     ------
     InputError
-        For arrays of other lengths, fewer than 100 events of a class, or another number of features.
+        For arrays of other lengths, or fewer than 100 events of a class.
     """
-    real = np.asarray(labels).astype(bool)
-    arrays = {"log_weights": log_weights, "labels": labels, "weights": weights}
-    _check(values, names, arrays, real, max_features)
-    fitted = _half_of_each(real, np.random.default_rng(seed))
-    boxes = _boxes(values[fitted], log_weights[fitted], names, max_features, levels or {})
-    w = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=float)
-    rest, column = ~fitted, {name: j for j, name in enumerate(names)}
-    regions = [_counted(box, _inside(box, values[rest], column), real[rest], w[rest]) for box in boxes]
-    if not regions:
-        return ()
-    adjusted = holm([region.p_value for region in regions])
-    found = [replace(r, p_adjusted=float(p)) for r, p in zip(regions, adjusted, strict=True) if p <= alpha]
-    return tuple(sorted(found, key=lambda region: -abs(region.z))[:most])
+    real, w = np.asarray(labels).astype(bool), np.ones(len(values)) if weights is None else np.asarray(weights, float)
+    if values.ndim != 2 or values.shape[1] != len(names):
+        raise InputError(
+            f"Expected values (n, {len(names)}), one column per name, got shape {values.shape}. Flatten events, or "
+            "give a name for each column."
+        )
+    for what, array in {"log_weights": log_weights, "labels": labels, "weights": weights}.items():
+        if array is not None and np.shape(array) != (len(values),):
+            raise InputError(
+                f"Expected one of {what} for each of {len(values)} events, got shape {np.shape(array)}. "
+                "Give an array (n,)."
+            )
+    if min(real.sum(), (~real).sum()) < MIN_EVENTS:
+        raise InputError(
+            f"Expected at least {MIN_EVENTS} real and {MIN_EVENTS} generated events, got {real.sum()} and "
+            f"{(~real).sum()}. Labels are 1 for real and 0 for generated events."
+        )
+    fitted, rng = np.zeros(len(real), dtype=bool), np.random.default_rng(seed)
+    for rows in (np.flatnonzero(real), np.flatnonzero(~real)):
+        fitted[rng.permutation(rows)[: len(rows) // 2]] = True
+    boxes = _boxes(values[fitted], log_weights[fitted], names)
+
+    rows, w, real, column = values[~fitted], w[~fitted], real[~fitted], {name: j for j, name in enumerate(names)}
+    regions = []
+    for box in boxes:
+        inside = _inside(box, rows, column)
+        a, b = (float(w[k & inside].sum() / w[k].sum()) for k in (real, ~real))
+        n, m = (effective_size(w[k]) for k in (real, ~real))
+        pooled = (n * a + m * b) / (n + m)
+        variance = pooled * (1 - pooled) * (1 / n + 1 / m)
+        z = (b - a) / math.sqrt(variance) if variance > 0 else 0.0
+        p = float(2 * norm.sf(abs(z)))
+        regions.append(Region(box, a, b, int((inside & real).sum()), int((inside & ~real).sum()), z, p, p))
+    adjusted = zip(regions, holm([region.p_value for region in regions]), strict=True)
+    found = [replace(region, p_adjusted=float(p)) for region, p in adjusted if p <= alpha]
+    return tuple(sorted(found, key=lambda region: -abs(region.z))[:_MOST_REGIONS])
 
 
-def difference_map(real: np.ndarray, generated: np.ndarray) -> DifferenceMap:
-    """Return the difference of the mean images of real (n, *event) and generated (m, *event)."""
-    mean_real, mean_generated = real.mean(0), generated.mean(0)
-    error = np.sqrt(real.var(0) / len(real) + generated.var(0) / len(generated))
-    difference = mean_generated - mean_real
-    z = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
-    return DifferenceMap(mean_real, mean_generated, np.divide(difference, error, out=z, where=error > 0))
-
-
-def _boxes(
-    values: np.ndarray,
-    log_weights: np.ndarray,
-    names: Sequence[str],
-    depth: int,
-    levels: Mapping[str, Mapping[float, str]],
-) -> list[Box]:
+def _boxes(values: np.ndarray, log_weights: np.ndarray, names: Sequence[str]) -> list[Box]:
+    """Return the leaves of a tree fitted to the log-weights, with round limits and without idle conditions."""
     from sklearn.tree import DecisionTreeRegressor
 
     smallest = max(_MIN_ROWS, math.ceil(_MIN_SHARE * len(values)))
-    tree = DecisionTreeRegressor(max_depth=depth, min_samples_leaf=smallest, random_state=0).fit(values, log_weights)
-    boxes: list[Box] = []
-    column = {name: j for j, name in enumerate(names)}
+    tree = DecisionTreeRegressor(max_depth=_MOST_CONDITIONS, min_samples_leaf=smallest, random_state=0).fit(
+        values, log_weights
+    )
+    boxes, column = [], {name: j for j, name in enumerate(names)}
     for limits in _leaves(tree.tree_):
-        conditions = (_condition(names[j], values[:, j], *cut, levels.get(names[j])) for j, cut in limits.items())
-        box = _simplified(tuple(conditions), values, column)
+        box = tuple(_condition(names[j], values[:, j], *cut) for j, cut in limits.items())
+        for condition in box:
+            rest = tuple(c for c in box if c is not condition)
+            if rest and _inside(rest, values, column).sum() <= (1 + _HARDLY) * _inside(box, values, column).sum():
+                box = rest
         if box and box not in boxes:
             boxes.append(box)
     return boxes
@@ -269,76 +261,18 @@ def _leaves(tree: Any, node: int = 0, limits: Limits | None = None) -> Iterator[
     yield from _leaves(tree, tree.children_right[node], limits | {j: (max(low, cut), high)})
 
 
-def _condition(name: str, values: np.ndarray, low: float, high: float, labels: Mapping[float, str] | None) -> Condition:
-    distinct = np.unique(values)
+def _condition(name: str, values: np.ndarray, low: float, high: float) -> Condition:
+    distinct, levels, step = np.unique(values), None, 0.0
     if len(distinct) <= MAX_LEVELS:
         inside = distinct[(distinct > low) & (distinct <= high)]
-        names = tuple(str((labels or {}).get(float(v), f"{v:g}")) for v in inside)
-        return Condition(name, _limit(low), _limit(high), names)
-    low_5, high_95 = np.quantile(values, [0.05, 0.95])
-    step = 10.0 ** math.floor(math.log10((high_95 - low_5) / 100)) if high_95 > low_5 else 0.0
-    return Condition(name, _limit(low, step), _limit(high, step))
-
-
-def _limit(value: float, step: float = 0.0) -> float | None:
-    if not math.isfinite(value):
-        return None
-    return float(f"{round(value / step) * step:.12g}") if step > 0 else value
-
-
-def _simplified(box: Box, values: np.ndarray, column: Mapping[str, int]) -> Box:
-    for condition in box:
-        rest = tuple(c for c in box if c is not condition)
-        if rest and _inside(rest, values, column).sum() <= (1 + _HARDLY) * _inside(box, values, column).sum():
-            box = rest
-    return box
+        levels = tuple(f"{v:g}" for v in inside)
+    else:
+        low_5, high_95 = np.quantile(values, [0.05, 0.95])
+        step = 10.0 ** math.floor(math.log10((high_95 - low_5) / 100)) if high_95 > low_5 else 0.0
+    rounded = [float(f"{round(x / step) * step:.12g}") if step > 0 and math.isfinite(x) else x for x in (low, high)]
+    low_limit, high_limit = (x if math.isfinite(x) else None for x in rounded)
+    return Condition(name, low_limit, high_limit, levels)
 
 
 def _inside(box: Box, values: np.ndarray, column: Mapping[str, int]) -> np.ndarray:
     return np.logical_and.reduce([c.holds(values[:, column[c.feature]]) for c in box])
-
-
-def _counted(box: Box, inside: np.ndarray, real: np.ndarray, weights: np.ndarray) -> Region:
-    (a, n), (b, m) = (
-        (float(weights[k & inside].sum() / weights[k].sum()), effective_size(weights[k])) for k in (real, ~real)
-    )
-    pooled = (n * a + m * b) / (n + m)
-    variance = pooled * (1 - pooled) * (1 / n + 1 / m)
-    z = (b - a) / math.sqrt(variance) if variance > 0 else 0.0
-    counts = int((inside & real).sum()), int((inside & ~real).sum())
-    p = float(2 * norm.sf(abs(z)))
-    return Region(box, a, b, *counts, z, p, p)
-
-
-def _half_of_each(real: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    fitted = np.zeros(len(real), dtype=bool)
-    for rows in (np.flatnonzero(real), np.flatnonzero(~real)):
-        fitted[rng.permutation(rows)[: len(rows) // 2]] = True
-    return fitted
-
-
-def _short(value: float) -> str:
-    return f"{value:.10g}"
-
-
-def _check(
-    values: np.ndarray, names: Sequence[str], arrays: Mapping[str, np.ndarray | None], real: np.ndarray, depth: int
-) -> None:
-    if values.ndim != 2 or values.shape[1] != len(names):
-        raise InputError(
-            f"Expected values (n, {len(names)}), one column per name, got shape {values.shape}. Flatten events, or "
-            "give a name for each column."
-        )
-    for what, array in arrays.items():
-        if array is not None and np.shape(array) != (len(values),):
-            raise InputError(
-                f"Expected one of {what} for each of {len(values)} events, got shape {np.shape(array)}. "
-                "Give an array (n,)."
-            )
-    if min(real.sum(), (~real).sum()) < MIN_EVENTS:
-        raise InputError(
-            f"Expected at least {MIN_EVENTS} real and {MIN_EVENTS} generated events, got {real.sum()} and "
-            f"{(~real).sum()}. Labels are 1 for real and 0 for generated events."
-        )
-    if depth not in (1, 2, 3):
-        raise InputError(f"Expected max_features of 1, 2 or 3, got {depth!r}. More cannot be read.")

@@ -23,9 +23,9 @@ leave out, so that noise in directions which real data do not use is seen too; t
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -73,8 +73,7 @@ class Events:
         return np.ones(len(self.rows)) if self.weights is None else np.asarray(self.weights, dtype=float)
 
 
-@dataclass(frozen=True)
-class TrainingSet:
+class TrainingSet(NamedTuple):
     """What a learner sees of both classes.
 
     Parameters
@@ -101,7 +100,10 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A recipe: how to fit, in one sentence what it is, and whether it sees pixels in their places."""
+    """A recipe: how to fit rows, targets and weights, in one sentence what it is, and whether pixels keep their places.
+
+    `fit(rows, targets, weights, seed=...)` returns the function of rows that gives log-odds.
+    """
 
     fit: Callable[..., RowMap]
     description: str
@@ -154,16 +156,20 @@ def train_classifier(
         For an unknown learner, or an event shape that does not fit.
     """
     learner, training = check_choice("learner", name, CLASSIFIERS), TrainingSet.of(negative, positive)
-    n_features = training.rows.shape[1]
+    n_features, features = training.rows.shape[1], _same
     if learner.spatial:
-        shape = _image(event_shape, n_features)
-        return TrainedClassifier(_same, tuple(names), learner.fit(training, seed, event_shape=shape, periodic=periodic))
-    if n_features <= MAX_FEATURES:
-        return TrainedClassifier(_same, tuple(names), learner.fit(training, seed))
-    components = principal_components(training.rows, seed)
-    training = replace(training, rows=components(training.rows))
-    names = [*(f"principal component {j + 1}" for j in range(training.rows.shape[1] - 1)), "rest"]
-    return TrainedClassifier(components, tuple(names), learner.fit(training, seed))
+        if event_shape is None or len(event_shape) not in (2, 3) or int(np.prod(event_shape)) != n_features:
+            raise InputError(
+                f"Expected event_shape of (height, width) or (channels, height, width) with {n_features} pixels for "
+                f"the learner {name!r}, got {event_shape}. Give the shape of one event, or use another learner."
+            )
+        log_odds = learner.fit(*training, seed=seed, event_shape=(1, *event_shape)[-3:], periodic=periodic)
+        return TrainedClassifier(features, tuple(names), log_odds)
+    if n_features > MAX_FEATURES:
+        features = principal_components(training.rows, seed)
+        training = training._replace(rows=features(training.rows))
+        names = [*(f"principal component {j + 1}" for j in range(training.rows.shape[1] - 1)), "rest"]
+    return TrainedClassifier(features, tuple(names), learner.fit(*training, seed=seed))
 
 
 def seconds_of_training(name: str, rows: int, n_features: int) -> float:
@@ -194,20 +200,16 @@ def _same(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _boosting(training: TrainingSet, seed: int) -> RowMap:
+def _boosting(rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, *, seed: int) -> RowMap:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    options: dict[str, Any] = {
-        "min_samples_leaf": min(20, max(2, len(training.rows) // 20)),
-        "early_stopping": False,
-        "random_state": seed % 2**32,
-    }
-    model = HistGradientBoostingClassifier(**options)
+    leaf, seed = min(20, max(2, len(rows) // 20)), seed % 2**32
+    model = HistGradientBoostingClassifier(min_samples_leaf=leaf, early_stopping=False, random_state=seed)
     # small fits are slower on several threads, much slower where the cores are shared
-    is_alone = torch.get_num_threads() == 1 or training.rows.size < _SMALL_FIT
+    is_alone = torch.get_num_threads() == 1 or rows.size < _SMALL_FIT
     threads = partial(threadpool_limits, 1 if is_alone else None, user_api="openmp")
     with threads():
-        model.fit(training.rows, training.targets, sample_weight=training.weights)
+        model.fit(rows, targets, sample_weight=weights)
 
     def scores(rows: np.ndarray) -> np.ndarray:
         with threads():
@@ -216,12 +218,11 @@ def _boosting(training: TrainingSet, seed: int) -> RowMap:
     return scores
 
 
-def _forest(training: TrainingSet, seed: int) -> RowMap:
+def _forest(rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, *, seed: int) -> RowMap:
     from sklearn.ensemble import RandomForestClassifier
 
-    options: dict[str, Any] = {"min_samples_leaf": 2, "random_state": seed % 2**32, "n_jobs": 1}
-    model = RandomForestClassifier(_TREES, **options)
-    model.fit(training.rows, training.targets, sample_weight=training.weights)
+    model = RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=seed % 2**32, n_jobs=1)
+    model.fit(rows, targets, sample_weight=weights)
 
     def scores(rows: np.ndarray) -> np.ndarray:
         share = (_TREES * np.asarray(model.predict_proba(rows))[:, 1] + 0.5) / (_TREES + 1)  # finite log-odds
@@ -230,26 +231,10 @@ def _forest(training: TrainingSet, seed: int) -> RowMap:
     return scores
 
 
-def _image(event_shape: tuple[int, ...] | None, n_features: int) -> tuple[int, int, int]:
-    if event_shape is not None and len(event_shape) in (2, 3) and int(np.prod(event_shape)) == n_features:
-        channels, height, width = (1, *event_shape)[-3:]
-        return channels, height, width
-    raise InputError(
-        f"Expected event_shape of (height, width) or (channels, height, width) with {n_features} pixels for the "
-        f"learner 'cnn', got {event_shape}. Give the shape of one event, or use another learner."
-    )
-
-
 _LEARN = "learn to tell real from generated; the area under the ROC curve on events they have not seen."
 CLASSIFIERS: dict[str, Classifier] = {
     "boosting": Classifier(_boosting, f"Boosted trees {_LEARN}"),
     "forest": Classifier(_forest, f"Random trees {_LEARN}"),
-    "mlp": Classifier(
-        lambda t, seed: fit_perceptron(t.rows, t.targets, t.weights, seed=seed), f"Two hidden layers {_LEARN}"
-    ),
-    "cnn": Classifier(
-        lambda t, seed, **options: fit_convolutions(t.rows, t.targets, t.weights, seed=seed, **options),
-        f"Convolutions {_LEARN}",
-        spatial=True,
-    ),
+    "mlp": Classifier(fit_perceptron, f"Two hidden layers {_LEARN}"),
+    "cnn": Classifier(fit_convolutions, f"Convolutions {_LEARN}", spatial=True),
 }

@@ -34,7 +34,7 @@ from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
 from reverie.core.statistics import auc, effective_size
-from reverie.validation.classifiers.auc import auc_p_value, auc_with_error, deflection, effective_sizes
+from reverie.validation.classifiers.auc import Weights, auc_p_value, auc_with_error, deflection, effective_sizes
 from reverie.validation.classifiers.training import (
     CLASSIFIERS,
     MAX_FEATURES,
@@ -48,7 +48,6 @@ __all__ = ["Halves", "classifier_result", "classifier_test", "fits_of", "halves"
 
 MIN_BLOCKS = 5  # of each class in the test half: 252 labellings, so p can reach 0.004
 MIN_EFFECTIVE = 10  # weighted events of each class in the test half
-Weights = np.ndarray | None
 
 
 @dataclass(frozen=True)

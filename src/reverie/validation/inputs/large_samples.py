@@ -18,15 +18,16 @@ means, and chance exceeds the distance sqrt(log(2 / 0.05) (1/n + 1/m) / 2) in at
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from reverie.core.checks import check_finite
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows, sample_size
 from reverie.core.tables import tabular
+from reverie.core.types import ArrayLike
 from reverie.validation.permutation.duplicates import row_hashes
 from reverie.validation.statistics.constraints import Constraint, breaks
 
@@ -134,7 +135,7 @@ class Streamed:
         return "\n".join(lines)
 
 
-def part_of(sample: Any, what: str, *, most: int, seed: int) -> Any:
+def part_of(sample: ArrayLike, what: str, *, most: int, seed: int) -> ArrayLike:
     """Return a random `Part` of a large sample, in the order of its rows; another sample as it is.
 
     Parameters
@@ -159,8 +160,8 @@ def part_of(sample: Any, what: str, *, most: int, seed: int) -> Any:
 
 
 def stream(
-    samples: tuple[Any, Any],
-    parts: tuple[Any, Any],
+    samples: tuple[ArrayLike, ArrayLike],
+    parts: tuple[ArrayLike, ArrayLike],
     names: Sequence[str],
     *,
     constraints: Mapping[str, Constraint] | None = None,
@@ -177,32 +178,41 @@ def stream(
     """
     if not any(isinstance(part, Part) for part in parts):
         return None
-    real, generated = (_in_order(sample, names) for sample in samples)
+    tables = [_in_order(sample, names) for sample in samples]
     used = [len(tabular(part)[0]) for part in parts]
-    single = np.float32 in (real.dtype, generated.dtype)
+    single, rules = np.float32 in [table.dtype for table in tables], constraints or {}
     edges = np.quantile(_rounded(tabular(parts[0])[0], single=single), _QUANTILES, axis=0)
-    x, y = (_passed(values, edges, constraints or {}, tolerance, single=single) for values in (real, generated))
-    low, high = x.low, x.high
-    outside = y.beyond(generated, low, high, single=single)
+    x, y = (_Pass(edges) for _ in tables)
+    for seen, table in zip((x, y), tables, strict=True):
+        for block in row_blocks(table):
+            rows = _rounded(block, single=single)
+            events = rows.reshape(block.shape)
+            seen.add(rows, {name: int(breaks(name, rule, events, tolerance).sum()) for name, rule in rules.items()})
+    outside = np.zeros(edges.shape[1], np.int64)  # known only now that all real rows have been seen
+    for block in row_blocks(tables[1]):
+        rows = _rounded(block, single=single)
+        outside += ((rows < x.low) | (rows > x.high)).sum(axis=0)
     distance = np.abs(x.below / x.n - y.below / y.n).max(axis=0)
-    columns = zip(names, x.mean, x.deviation, y.mean, y.deviation, distance, outside, strict=True)
-    features = tuple(StreamedFeature(name, *map(float, numbers), outside=beyond) for name, *numbers, beyond in columns)
-    equal_to_real, n_hashed = _common(x.hashes, y.hashes)
+    numbers = np.stack([x.mean, x.deviation, y.mean, y.deviation, distance]).T.tolist()
+    limit = min(x.limit, y.limit)
+    of_real, of_generated = (seen.hashes[seen.hashes <= limit] for seen in (x, y))
     return Streamed(
         n_real=x.n,
         n_generated=y.n,
         used_real=used[0],
         used_generated=used[1],
-        features=features,
-        equal_real=x.hashes.repeated,
-        equal_generated=y.hashes.repeated,
-        equal_to_real=equal_to_real,
-        n_hashed=n_hashed,
-        broken={name: (x.broken[name], y.broken[name]) for name in constraints or {}},
+        features=tuple(
+            StreamedFeature(name, *own, outside=int(n)) for name, own, n in zip(names, numbers, outside, strict=True)
+        ),
+        equal_real=x.repeated,
+        equal_generated=y.repeated,
+        equal_to_real=float(np.isin(of_generated, of_real).mean()) if len(of_generated) else 0.0,
+        n_hashed=len(of_real) + len(of_generated),
+        broken={name: (x.broken[name], y.broken[name]) for name in rules},
     )
 
 
-def _in_order(sample: Any, names: Sequence[str]) -> Any:
+def _in_order(sample: object, names: Sequence[str]) -> np.ndarray | LazyTable:
     """Return all values of a sample, its columns in the order of `names` where it has such names."""
     values, own, _ = tabular(sample)
     if own is None or list(own) == list(names) or set(own) != set(names):
@@ -211,102 +221,57 @@ def _in_order(sample: Any, names: Sequence[str]) -> Any:
     return values.select(order) if isinstance(values, LazyTable) else values[:, order]
 
 
-class _Hashes:
-    """Hashes of a part of the rows, chosen by their content, and how often each was met."""
-
-    def __init__(self) -> None:
-        self.limit = np.uint64(2**64 - 1)
-        self.kept, self.counts = np.empty(0, np.uint64), np.empty(0, np.int64)
-
-    def add(self, table: np.ndarray) -> None:
-        found, counts = np.unique(row_hashes(table), return_counts=True)
-        below = found <= self.limit
-        self.kept, place = np.unique(np.concatenate([self.kept, found[below]]), return_inverse=True)
-        every = np.concatenate([self.counts, counts[below]])
-        self.counts = np.bincount(place, weights=every, minlength=len(self.kept)).astype(np.int64)
-        while len(self.kept) > _MOST_HASHES:
-            self.limit >>= np.uint64(1)
-            below = self.kept <= self.limit
-            self.kept, self.counts = self.kept[below], self.counts[below]
-
-    @property
-    def repeated(self) -> float:
-        return 1 - len(self.kept) / int(self.counts.sum()) if len(self.kept) else 0.0
-
-
-@dataclass(frozen=True)
-class _Pass:
-    n: int
-    mean: np.ndarray
-    squares: np.ndarray  # sum of squared distances from the mean
-    low: np.ndarray
-    high: np.ndarray
-    below: np.ndarray  # (quantile, d): values up to each edge
-    broken: dict[str, int]
-    hashes: _Hashes
-
-    @property
-    def deviation(self) -> np.ndarray:
-        return np.sqrt(self.squares / max(1, self.n - 1))
-
-    def merged(self, table: np.ndarray, edges: np.ndarray, broken: dict[str, int]) -> "_Pass":
-        m, mean = len(table), table.mean(axis=0)
-        step, n = mean - self.mean, self.n + m
-        self.hashes.add(table)
-        return replace(
-            self,
-            n=n,
-            mean=self.mean + step * (m / n),
-            squares=self.squares + ((table - mean) ** 2).sum(axis=0) + step**2 * (self.n * m / n),
-            low=np.minimum(self.low, table.min(axis=0)),
-            high=np.maximum(self.high, table.max(axis=0)),
-            below=self.below + _below(table, edges),
-            broken={name: self.broken[name] + count for name, count in broken.items()},
-        )
-
-    @staticmethod
-    def beyond(values: Any, low: np.ndarray, high: np.ndarray, *, single: bool) -> list[int]:
-        counts = np.zeros(len(low), np.int64)
-        for block in row_blocks(values):
-            table = _rounded(block, single=single)
-            counts += ((table < low) | (table > high)).sum(axis=0)
-        return counts.tolist()
-
-
-def _passed(
-    values: Any, edges: np.ndarray, constraints: Mapping[str, Constraint], tolerance: float, *, single: bool
-) -> _Pass:
-    d = edges.shape[1]
-    zero, unknown = np.zeros(d), np.full(d, np.inf)
-    seen = _Pass(
-        0, zero, zero, unknown, -unknown, np.zeros_like(edges, np.int64), dict.fromkeys(constraints, 0), _Hashes()
-    )
-    for block in row_blocks(values):
-        table = _rounded(block, single=single)
-        events = table.reshape(block.shape)
-        broken = {name: int(breaks(name, holds, events, tolerance).sum()) for name, holds in constraints.items()}
-        seen = seen.merged(table, edges, broken)
-    return seen
-
-
 def _rounded(block: np.ndarray, *, single: bool) -> np.ndarray:
     """Return rows (k, d) in double precision; those of single precision and others beside them rounded alike."""
     table = np.asarray(block).reshape(len(block), -1)
     return (table.astype(np.float32) if single else table).astype(np.float64)
 
 
-def _below(table: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    return np.stack(
-        [np.searchsorted(np.sort(x), e, side="right") for x, e in zip(table.T, edges.T, strict=True)], axis=1
-    )
+class _Pass:
+    """What is known of the rows of one sample that have been seen.
 
+    Parameters
+    ----------
+    edges : Values, shape (quantiles, d), up to which the rows are counted.
+    """
 
-def _common(x: _Hashes, y: _Hashes) -> tuple[float, int]:
-    """Return the share of different generated rows that are real ones too, and how many were compared."""
-    limit = min(x.limit, y.limit)
-    real, generated = (hashes.kept[hashes.kept <= limit] for hashes in (x, y))
-    shared = float(np.isin(generated, real).mean()) if len(generated) else 0.0
-    return shared, len(real) + len(generated)
+    def __init__(self, edges: np.ndarray) -> None:
+        d, self.edges = edges.shape[1], edges
+        self.n, self.mean, self.squares = 0, np.zeros(d), np.zeros(d)  # squared distances from the mean, summed
+        self.low, self.high, self.below = np.full(d, np.inf), np.full(d, -np.inf), np.zeros(edges.shape, np.int64)
+        self.broken: Counter[str] = Counter()
+        # hashes of a part of the rows, chosen by their content, and how often each was met
+        self.limit, self.hashes, self.counts = np.uint64(2**64 - 1), np.empty(0, np.uint64), np.empty(0, np.int64)
+
+    def add(self, table: np.ndarray, broken: Mapping[str, int]) -> None:
+        m, mean = len(table), table.mean(axis=0)
+        step, n = mean - self.mean, self.n + m
+        self.squares = self.squares + ((table - mean) ** 2).sum(axis=0) + step**2 * (self.n * m / n)
+        self.mean = self.mean + step * (m / n)
+        self.n = n
+        self.low, self.high = np.minimum(self.low, table.min(axis=0)), np.maximum(self.high, table.max(axis=0))
+        for j, x in enumerate(table.T):
+            self.below[:, j] += np.searchsorted(np.sort(x), self.edges[:, j], side="right")
+        self.broken.update(broken)
+
+        hashes, counts = np.unique(row_hashes(table), return_counts=True)
+        below = hashes <= self.limit
+        self.hashes, place = np.unique(np.concatenate([self.hashes, hashes[below]]), return_inverse=True)
+        every = np.concatenate([self.counts, counts[below]])
+        self.counts = np.bincount(place, weights=every, minlength=len(self.hashes)).astype(np.int64)
+        while len(self.hashes) > _MOST_HASHES:
+            self.limit >>= np.uint64(1)
+            below = self.hashes <= self.limit
+            self.hashes, self.counts = self.hashes[below], self.counts[below]
+
+    @property
+    def deviation(self) -> np.ndarray:
+        return np.sqrt(self.squares / max(1, self.n - 1))
+
+    @property
+    def repeated(self) -> float:
+        """Share of rows that equal an earlier one."""
+        return 1 - len(self.hashes) / int(self.counts.sum()) if len(self.hashes) else 0.0
 
 
 def _share(p: float) -> str:

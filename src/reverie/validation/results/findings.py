@@ -19,16 +19,16 @@ own test, corrected for the others of its family.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from reverie.validation.classifiers.regions import Region as Box
+from reverie.validation.classifiers.regions import Region
 from reverie.validation.results.tests import TestResult
 from reverie.validation.statistics.constraints import ConstraintResult
 from reverie.validation.statistics.observables import ObservableMeans
-from reverie.validation.statistics.occupancy import Occupancy, Region
+from reverie.validation.statistics.occupancy import Occupancy
 from reverie.validation.statistics.registry import CHECKS
 
 __all__ = ["Finding", "find"]
@@ -77,7 +77,7 @@ def find(
     constraints: Sequence[ConstraintResult] = (),
     regions: Occupancy | None = None,
     observables: Sequence[ObservableMeans] = (),
-    boxes: Sequence[Box] = (),
+    boxes: Sequence[Region] = (),
     alpha: float = 0.05,
 ) -> tuple[Finding, ...]:
     """Return what is wrong, the strongest kind first; nothing when no test distinguishes."""
@@ -91,12 +91,14 @@ def find(
     for kind, tests in by_kind.items():
         if kind == "region" and regions is not None:
             check = next(iter(tests.values()))
-            sentences = [_region_sentence(region) for region in regions.worst[:_MOST]]
-            findings += [Finding(kind, sentence, check.p_adjusted, check.excess) for sentence in sentences]
-        elif kind in _SENTENCES:
-            for check in sorted(tests.values(), key=lambda c: -c.excess)[:_MOST]:
-                sentence = _SENTENCES[kind](check)
-                findings += [Finding(kind, sentence, check.p_adjusted, check.excess)] if sentence else []
+            for region in regions.worst[:_MOST]:
+                is_hole = region.z < 0 and region.generated < _FEW * region.real
+                too = "too many" if region.z > 0 else "too few"
+                how = "Generated events are missing" if is_hole else f"There are {too} generated events"
+                findings.append(Finding(kind, f"{how}: {region}.", check.p_adjusted, check.excess))
+        for check in sorted(tests.values(), key=lambda c: -c.excess)[:_MOST]:
+            if sentence := _sentence(kind, check):
+                findings.append(Finding(kind, sentence, check.p_adjusted, check.excess))
     for one in [one for one in observables if one.distinguishes][:_MOST]:
         findings.append(Finding("observable", str(one), one.p_adjusted, float(np.abs(one.deviations).max()) / 1.64))
     findings += [Finding("range", f"{box}.", box.p_adjusted, abs(box.z) / 1.96) for box in boxes[:_MOST]]
@@ -109,20 +111,17 @@ def find(
     return tuple(sorted(findings, key=lambda one: (-strongest[one.kind], _KINDS.index(one.kind))))
 
 
-def _region_sentence(region: Region) -> str:
-    if region.z < 0 and region.generated < _FEW * region.real:
-        how = "Generated events are missing"
-    else:
-        how = "There are too many generated events" if region.z > 0 else "There are too few generated events"
-    return f"{how}: {region}."
-
-
-def _shape_sentence(check: TestResult) -> str:
-    how = f": generated {check.detail}" if check.detail else ", in shape rather than place or width"
-    return f"{check.feature} differs ({check.name} {check.value:.3g}, chance up to {check.noise_high:.3g}){how}."
-
-
-def _neighbourhood_sentence(check: TestResult) -> str:
+def _sentence(kind: str, check: TestResult) -> str:
+    """Return what a test saw; "" for nothing to say."""
+    if kind == "shape":
+        how = f": generated {check.detail}" if check.detail else ", in shape rather than place or width"
+        return f"{check.feature} differs ({check.name} {check.value:.3g}, chance up to {check.noise_high:.3g}){how}."
+    if kind == "tails":
+        return f"Tails of {check.feature}: {check.detail}."
+    if kind == "correlation":
+        return f"Correlations changed, most of all the {check.detail}."
+    if kind not in ("outside", "variety", "coverage"):
+        return ""
     beside = "" if check.real_vs_real is None else f", real against real {check.real_vs_real:.3f}"
     chance = 0.5 * (check.noise_low + check.noise_high)
     lost = max(0.0, (chance if check.real_vs_real is None else check.real_vs_real) - check.value)
@@ -143,13 +142,3 @@ def _neighbourhood_sentence(check: TestResult) -> str:
         f"About {lost:.1%} of real events lie outside every ball from a generated event to its fifth nearest "
         f"generated one {numbers}: the generated events spread over less than the real ones do."
     )
-
-
-_SENTENCES: dict[str, Callable[[TestResult], str]] = {  # "" for nothing to say
-    "shape": _shape_sentence,
-    "tails": lambda check: f"Tails of {check.feature}: {check.detail}.",
-    "correlation": lambda check: f"Correlations changed, most of all the {check.detail}.",
-    "outside": _neighbourhood_sentence,
-    "variety": _neighbourhood_sentence,
-    "coverage": _neighbourhood_sentence,
-}

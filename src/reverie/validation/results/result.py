@@ -1,25 +1,117 @@
-"""The result of a validation: its verdict in words, its table, and its way to JSON and back."""
+"""The result of a validation: all its numbers, its verdict in words, its table, and its way to JSON and back."""
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from reverie.core.errors import InputError
-from reverie.validation.results.evidence import Evidence
-from reverie.validation.results.sentences import full_text, verdict
+from reverie.validation.classifiers.regions import Located
+from reverie.validation.inputs.chains import ChainReport
+from reverie.validation.inputs.large_samples import Streamed
+from reverie.validation.power.biases import Bias
+from reverie.validation.power.events_needed import EventsNeeded, detectable_auc
+from reverie.validation.results.findings import Finding
 from reverie.validation.results.serialisation import from_plain, to_plain
+from reverie.validation.results.tests import ClassifierResult, TestResult, p_text, strongest
+from reverie.validation.statistics.constraints import ConstraintResult
+from reverie.validation.statistics.memorisation import MemorisationResult
+from reverie.validation.statistics.observables import ObservableMeans
+from reverie.validation.statistics.occupancy import Occupancy
 
-__all__ = ["ValidationResult"]
+__all__ = ["UNLIKE", "ValidationResult"]
+
+UNLIKE = 0.001  # p-value of the classifier between two real samples below which they are said to differ
+_MOST_FINDINGS = 3  # in the verdict
 
 
 @dataclass(frozen=True)
-class ValidationResult(Evidence):
-    """The verdict on a generated sample; its fields are those of `Evidence`."""
+class ValidationResult:
+    """What the tests of a generated sample gave.
+
+    Parameters
+    ----------
+    p_value : The global p-value, over all statistics, classifiers and constraints.
+    battery_p : The p-value of the statistics alone (min-P over shared permutations).
+    checks : The results of the statistics, one per statistic and feature.
+    classifiers : The results of the classifiers.
+    n_distinguish : events per class at which the best of all tests rejects at 5 % with 80 % power
+        (`reverie.validation.power.events_needed`); inf when the global test does not tell the samples apart, or they
+        are too close for an estimate; None when no test has such a number.
+    n_distinguish_low, n_distinguish_high : its 95 % interval for all tests at once; when n_distinguish is inf, the
+        95 % lower limit and inf.
+    n_distinguish_test, n_distinguish_of : the test with this number, and of how many it is the smallest; "" and 0 in
+        results of older versions, where the numbers are those of the classifier within one standard error.
+    needs : the same number of the strongest tests, the fewest events first.
+    biases : Biases of mean, width and tails of each column and observable, beside the statistical error of an analysis.
+    findings : what is wrong, in sentences, the plainest first.
+    constraints : hard constraints that were given, or that some event breaks.
+    regions : occupancy of the bins; None if unknown.
+    observables : means of the observables in both samples.
+    memorisation : whether training events were copied; None without training events.
+    located : The place where the strongest classifier finds its evidence; None if it finds none.
+    chains : whether rows depend on their neighbours.
+    sizes : n_real, n_generated, n_calibration (used); given_... (before cuts, of large samples the part); n_features.
+    streamed : what one pass over all rows of large samples found; None where the tests could draw from all rows.
+    left_out : tests that did not run, for want of time or since they would not end with so many rows.
+    alpha : the level of the verdict.
+    warnings : what to keep in mind, in sentences.
+    settings : every option that was in force.
+    """
+
+    p_value: float
+    battery_p: float
+    checks: tuple[TestResult, ...]
+    classifiers: tuple[ClassifierResult, ...]
+    n_distinguish: float | None
+    n_distinguish_low: float | None
+    n_distinguish_high: float | None
+    sizes: dict[str, int]
+    seed: int
+    n_permutations: int
+    findings: tuple[Finding, ...] = ()
+    constraints: tuple[ConstraintResult, ...] = ()
+    regions: Occupancy | None = None
+    observables: tuple[ObservableMeans, ...] = ()
+    memorisation: MemorisationResult | None = None
+    located: Located | None = None
+    chains: ChainReport = ChainReport()
+    streamed: Streamed | None = None
+    n_distinguish_test: str = ""
+    n_distinguish_of: int = 0
+    needs: tuple[EventsNeeded, ...] = ()
+    biases: tuple[Bias, ...] = ()
+    left_out: tuple[str, ...] = ()
+    alpha: float = 0.05
+    warnings: tuple[str, ...] = ()
+    settings: dict[str, object] = field(default_factory=dict)
+    version: str = ""
+
+    @property
+    def auc(self) -> ClassifierResult | None:
+        """The classifier with the smallest p-value, of several with equal ones that of largest AUC; None without."""
+        return strongest(self.classifiers)
+
+    @property
+    def distinguishes(self) -> bool:
+        """Whether the generated sample can be told from the real one at level `alpha`."""
+        return self.p_value <= self.alpha
 
     @property
     def verdict(self) -> str:
-        """A few sentences: the answer, the number behind it, what it means for an analysis, and what is wrong."""
-        return verdict(self)
+        """A few sentences: the answer, the numbers behind it, what it means for an analysis, and what is wrong."""
+        first = "No test tells the generated sample from the real one at this size"
+        first = "The generated sample can be told from the real one" if self.distinguishes else first
+        classifier = ""
+        if self.auc is not None:
+            is_alone = math.isnan(self.auc.real_vs_real)
+            beside = "" if is_alone else f" where real against real gives {self.auc.measured_real}"
+            classifier = f", classifier AUC {str(self.auc.measured).split(' (n =')[0]}{beside}"
+        parts = [f"{first}: global p {p_text(self.p_value)} ({_source(self)}){classifier}.", _events_and_bias(self)]
+        if self.distinguishes:  # the first finding of each kind
+            kinds = {finding.kind: str(finding) for finding in reversed(self.findings)}
+            parts += [kinds[kind] for kind in dict.fromkeys(finding.kind for finding in self.findings)][:_MOST_FINDINGS]
+        if self.memorisation is not None and self.memorisation.memorised:
+            parts.append(self.memorisation.verdict)
+        return " ".join(part for part in parts if part)
 
     @property
     def references(self) -> list[str]:
@@ -35,9 +127,40 @@ class ValidationResult(Evidence):
         return sorted(keys)
 
     def __str__(self) -> str:
-        return full_text(self)
+        """Return the verdict, a sentence for each group of checks, sizes and seed, and the warnings."""
+        lines = [self.verdict]
+        if self.findings:
+            lines += ["", "What was seen:", *[f"  {finding}" for finding in self.findings]]
+        lines.append("")
+        for name in dict.fromkeys(check.name for check in self.checks if check.feature is not None):
+            group = [check for check in self.checks if check.name == name]
+            seen = sorted((check for check in group if check.distinguishes), key=lambda check: -check.value)
+            number = f"{len(seen)} of {len(group)} told apart at {self.alpha:.0%}"
+            lines.append(f"{name} by feature: {number}, corrected for their number.")
+            lines += [*[f"  {check}" for check in seen[:5]], *(["  ..."] if len(seen) > 5 else [])]
+        lines += [str(check) for check in self.checks if check.feature is None]
+        lines.append(f"All statistics together: p {p_text(self.battery_p)} (min-P over shared permutations).")
+        lines += [*map(str, self.classifiers), *_power_lines(self)]
+        lines += [] if self.located is None else [self.located.sentence]
+        lines += [*map(str, self.constraints), *map(str, self.observables)]
+        if self.classifiers:
+            lines.append(
+                "The global p is the smaller of this p and that of a classifier, times their number (Bonferroni)."
+            )
+        if self.memorisation is not None:
+            lines += ["", "Training events:", *[f"  {line}" for line in str(self.memorisation).splitlines()]]
+        if self.streamed is not None:
+            lines += ["", *str(self.streamed).splitlines()]
+        sizes = self.sizes
+        lines += [
+            "",
+            f"Sizes: {sizes['n_real']:,} real (reference), {sizes['n_generated']:,} generated, "
+            f"{sizes['n_calibration']:,} real (calibration), {sizes['n_features']:,} features. Seed {self.seed}.",
+            *[f"Note: {warning}" for warning in self.warnings],
+        ]
+        return "\n".join(lines)
 
-    def table(self) -> list[dict[str, Any]]:
+    def table(self) -> list[dict[str, object]]:
         """Return one row per check, the classifiers last.
 
         The keys are statistic, feature, value, error, noise_low, noise_high, real_vs_real, p_value, p_adjusted,
@@ -45,7 +168,7 @@ class ValidationResult(Evidence):
         """
         return [check.row() for check in self.checks] + [one.row(self.alpha) for one in self.classifiers]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain dictionaries, lists, numbers and strings; what is not finite becomes None."""
         more = {
             "verdict": self.verdict,
@@ -57,7 +180,7 @@ class ValidationResult(Evidence):
         return to_plain(self) | to_plain(more)
 
     @classmethod
-    def from_json(cls, content: dict[str, Any], *, file: str = "validation.json") -> "ValidationResult":
+    def from_json(cls, content: dict[str, object], *, file: str = "validation.json") -> "ValidationResult":
         """Return the result that `to_json` wrote; the error names the `file`.
 
         Raises
@@ -77,3 +200,75 @@ class ValidationResult(Evidence):
             raise InputError(
                 f"Expected a validation in {file}, got something else ({said}). Make it anew: reverie validate RUN"
             ) from None
+
+
+def _source(result: ValidationResult) -> str:
+    """Return which test the global p-value comes from: only the battery's is one of permutations."""
+    permuted = f"min-P of the battery over {result.n_permutations:,} permutations"
+    parts = [(result.battery_p, permuted)]
+    in_blocks = result.chains.block > 1 or bool(result.settings.get("weighted"))
+    ranks = "permutations of the AUC" if in_blocks else "Mann-Whitney test of the scores"
+    parts += [(one.p_value, f"{ranks} of the classifier ({one.learner})") for one in result.classifiers]
+    least, words = min(parts, key=lambda part: part[0])
+    if not math.isclose(result.p_value, min(1.0, len(parts) * least), rel_tol=1e-6):
+        return "the smallest of several tests, corrected for their number"  # of an older version
+    return words if len(parts) == 1 else f"{words}, times {len(parts)} after Bonferroni"
+
+
+def _events_and_bias(result: ValidationResult) -> str:
+    """Return how many events show the difference, and how many make a bias matter."""
+    n, low, high = result.n_distinguish, result.n_distinguish_low or 0.0, result.n_distinguish_high
+    if result.auc is not None and result.auc.real_vs_real_p < UNLIKE:
+        return "The two real samples differ from each other (see the notes), so this says little about the generator."
+    if n is None:
+        return ""
+    if not result.n_distinguish_test:  # of an older version
+        about = f"more than N = {_count(low)}" if n == math.inf else f"about N = {_count(n)}"
+        return f"This classifier needs {about} events per class for 80 % power; a better test may need fewer."
+    of = f"{result.n_distinguish_of} tests"
+    if n == math.inf and result.distinguishes:
+        text = f"The difference is too close to chance to say how many events the best of {of} needs: more than "
+        text += f"N = {_count(low)} per class for 80 % power (95 % limit)"
+    elif n == math.inf:
+        text = f"Each of {of} would need more than N = {_count(low)} events per class to see a difference with "
+        text += "80 % power (95 % limit)"
+    else:
+        text = f"The strongest of {of} ({result.n_distinguish_test}) tells them apart at 5 % with 80 % power from "
+        text += f"N = {_count(n)} events per class (95 % interval: {_count(low)} to {_count(high or math.inf)})"
+    text += ", a better test may need fewer"
+    seen = [one for one in result.biases if one.events is not None]
+    if seen:
+        one = min(seen, key=lambda one: one.events or math.inf)
+        text += f", and the {one.quantity} of {one.column} {'are' if one.quantity == 'tails' else 'is'} off by the "
+        text += f"statistical error of an analysis of N = {_count(one.events or 0)} events "
+        text += f"({_count(one.low)} to {_count(one.high or math.inf)})"
+    elif result.biases:
+        text += ", and no mean, width or tail is off by the statistical error of an analysis of "
+        text += f"N = {_count(min(one.low for one in result.biases))} events (95 %)"
+    return f"{text}."
+
+
+def _power_lines(result: ValidationResult) -> list[str]:
+    """Return what would be seen at this size, so that "not told apart" means something, and the events needed."""
+    lines, best = [], result.auc
+    if best is not None:
+        sizes = best.n_effective or (best.n_test / 2, best.n_test / 2)  # results of older versions lack them
+        seen = detectable_auc(*sizes, alpha=result.alpha / (1 + len(result.classifiers)))
+        ks = [c.detectable or 0.0 for c in result.checks if c.name == "KS" and c.detectable is not None]
+        shapes = f", and a KS distance of {max(ks):.3f} of a single feature" if ks else ""
+        lines.append(
+            f"At this size a classifier of AUC {seen:.3f} on its test events makes the global p at most "
+            f"{result.alpha:g} with 80 % power{shapes}."
+        )
+    needs = [f"{one.test} {_count(one.events)}" for one in result.needs if one.events is not None]
+    lines += [f"Events per class for 80 % power at 5 %: {', '.join(needs)}."] if needs else []
+    biased = sorted((one for one in result.biases if one.events is not None), key=lambda one: one.events or 0)[:5]
+    said = [f"{one.quantity} of {one.column} {_count(one.events or 0)}" for one in biased]
+    return [*lines, f"Events at which a bias equals the statistical error: {', '.join(said)}."] if said else lines
+
+
+def _count(number: float) -> str:
+    if not math.isfinite(number):
+        return "infinity"
+    digits = max(0, math.floor(math.log10(max(number, 1))) - 2)
+    return f"{round(number, -digits):,.0f}"

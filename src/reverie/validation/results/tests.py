@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from reverie.core.measured import Measured
 
@@ -85,11 +85,11 @@ class TestResult:
             return math.nan
         return (self.value - self.real_vs_real) / width
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """Return the test as a row of a table, with the keys of `ValidationResult.table`."""
         keys = ("feature", "value", "error", "noise_low", "noise_high", "real_vs_real", "p_value", "p_adjusted")
         keys += ("q_value", "detectable", "distinguishes", "detail")
-        return {"statistic": self.name} | {key: getattr(self, key) for key in keys}
+        return {"statistic": self.name, **{key: getattr(self, key) for key in keys}}
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class ClassifierResult:
             f"p {p_text(self.p_value)}{used}."
         )
 
-    def row(self, alpha: float) -> dict[str, Any]:
+    def row(self, alpha: float) -> dict[str, object]:
         """Return the test at level `alpha` as a row of a table, with the keys of `ValidationResult.table`."""
         return {
             "statistic": "classifier AUC" if self.learner == "boosting" else f"classifier AUC ({self.learner})",
