@@ -44,7 +44,7 @@ from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.battery import BatteryPiece, battery_groups, battery_stages
 from reverie.validation.classifiers.regions import locate as locate_evidence
 from reverie.validation.classifiers.training import seconds_of_training
-from reverie.validation.classifiers.two_sample import classifier_result, fits_of
+from reverie.validation.classifiers.two_sample import beside, separate
 from reverie.validation.comparison import Comparisons, build_comparisons
 from reverie.validation.inputs.chains import LEAST_BLOCKS
 from reverie.validation.inputs.large_samples import part_of, stream
@@ -186,7 +186,8 @@ def validate(
     left_out = [stage.name for stage in chosen if stage.name not in results]
 
     groups = battery_groups(comparisons, results)
-    tested = tuple(classifier_result(*cast(list[ClassifierResult], results[n])) for n in learners if n in results)
+    fitted = [cast(list[ClassifierResult], results[learner]) for learner in learners if learner in results]
+    tested = tuple(beside(*pair) if len(pair) == 2 else pair[0] for pair in fitted)
     best, located = strongest(tested), None
     if locate and best is not None:
         report(1.0, LOCATION)
@@ -248,23 +249,22 @@ def _learners(classifiers: str | Sequence[str], samples: Samples) -> tuple[str, 
 
 
 def _classifier_stages(learners: Sequence[str], samples: Samples, seed: int, *, calibrate: bool) -> list[Stage]:
-    roles = samples.reference, samples.generated, samples.calibration
-    real, generated, other = (samples.scaled(sample.values) for sample in roles)
+    x, y, z = samples.reference, samples.generated, samples.calibration
+    real, generated, other = (samples.scaled(sample.values) for sample in (x, y, z))
+    fit = partial(
+        separate,
+        real,
+        names=samples.names,
+        seed=child_seed(seed, "classifier"),
+        block=samples.chains.block,
+        event_shape=samples.event_shape,
+    )
     stages = []
     for learner in learners:
-        fits = fits_of(
-            real,
-            generated,
-            other if calibrate else None,
-            weights=(roles[0].weights, roles[1].weights, roles[2].weights),
-            learner=learner,
-            names=samples.names,
-            seed=child_seed(seed, "classifier"),
-            block=samples.chains.block,
-            event_shape=samples.event_shape,
-        )
+        fits = [partial(fit, generated, learner=learner, weights=(x.weights, y.weights), explain=True)]
+        fits += [partial(fit, other, learner=learner, weights=(x.weights, z.weights))] if calibrate else []
         seconds = seconds_of_training(learner, len(real) + len(generated), real.shape[1])
-        stages.append(Stage(learner, len(fits) * seconds, fits))
+        stages.append(Stage(learner, len(fits) * seconds, tuple(fits)))
     return stages
 
 

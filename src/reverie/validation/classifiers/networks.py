@@ -17,7 +17,6 @@ is left alone, and one thread is used, so the result does not depend on the mach
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -33,19 +32,6 @@ __all__ = ["fit_convolutions", "fit_perceptron"]
 _HELD_OUT = 0.2
 
 
-@dataclass(frozen=True)
-class _Recipe:
-    batch_size: int
-    n_epochs: int
-    patience: int
-    step_size: float
-    weight_decay: float = 1e-4
-
-
-_PERCEPTRON = _Recipe(batch_size=128, n_epochs=100, patience=10, step_size=4e-3)
-_CONVOLUTIONS = _Recipe(batch_size=64, n_epochs=30, patience=6, step_size=1e-3)
-
-
 def fit_perceptron(
     rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, *, seed: int
 ) -> Callable[[np.ndarray], np.ndarray]:
@@ -58,7 +44,11 @@ def fit_perceptron(
     for n_in, n_out in zip(widths, widths[1:], strict=False):
         layers += [skip_init(nn.Linear, n_in, n_out), nn.SiLU()]
     network = nn.Sequential(*layers, skip_init(nn.Linear, widths[-1], 1), nn.Flatten(0))
-    return _fit(network, lambda x: np.arcsinh((x - centre) / scale), (rows, targets, weights), _PERCEPTRON, seed)
+
+    def prepare(x: np.ndarray) -> np.ndarray:
+        return np.arcsinh((x - centre) / scale)
+
+    return _fit(network, prepare, (rows, targets, weights), seed, n_epochs=100, patience=10, step_size=4e-3)
 
 
 def fit_convolutions(
@@ -86,15 +76,20 @@ def fit_convolutions(
     def prepare(x: np.ndarray) -> np.ndarray:
         return ((x - centre) / scale).reshape(len(x), *event_shape)
 
-    return _fit(network, prepare, (rows, targets, weights), _CONVOLUTIONS, seed)
+    data = rows, targets, weights
+    return _fit(network, prepare, data, seed, batch_size=64, n_epochs=30, patience=6, step_size=1e-3)
 
 
 def _fit(
     network: nn.Module,
     prepare: Callable[[np.ndarray], np.ndarray],
     data: tuple[np.ndarray, np.ndarray, np.ndarray],
-    recipe: _Recipe,
     seed: int,
+    *,
+    batch_size: int = 128,
+    n_epochs: int,
+    patience: int,
+    step_size: float,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Train `network` on rows, targets and weights, and return its log-odds as a function of rows (n, d)."""
     rows, targets, weights = data
@@ -111,14 +106,15 @@ def _fit(
         return torch.cat([network(part) for part in rows.split(1024)])
 
     with one_thread():
-        for layer in network.modules():
-            if isinstance(layer, (nn.Linear, nn.Conv2d)):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=start)
-                nn.init.zeros_(layer.bias) if layer.bias is not None else None
-        optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.step_size, weight_decay=recipe.weight_decay)
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=start)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=step_size, weight_decay=1e-4)
         best, kept, waited = float("inf"), deepcopy(network.state_dict()), 0
-        size = max(2, min(recipe.batch_size, len(fit[0]) // 8))
-        for _ in range(recipe.n_epochs):
+        size = max(2, min(batch_size, len(fit[0]) // 8))
+        for _ in range(n_epochs):
             for batch in torch.randperm(len(fit[0]), generator=generator).split(size):
                 x, is_one, weight = (tensor[batch] for tensor in fit)
                 optimizer.zero_grad(set_to_none=True)
@@ -128,7 +124,7 @@ def _fit(
             waited += 1
             if loss < best:
                 best, kept, waited = loss, deepcopy(network.state_dict()), 0
-            if waited >= recipe.patience:
+            if waited >= patience:
                 break
         network.load_state_dict(kept)
 

@@ -23,9 +23,8 @@ a gap of one block between them: a random split would put neighbours on both sid
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,7 @@ from reverie.validation.classifiers.training import (
 )
 from reverie.validation.results.tests import ClassifierResult
 
-__all__ = ["Halves", "classifier_result", "classifier_test", "fits_of", "halves", "separate"]
+__all__ = ["Halves", "beside", "classifier_test", "halves", "separate"]
 
 MIN_BLOCKS = 5  # of each class in the test half: 252 labellings, so p can reach 0.004
 MIN_EFFECTIVE = 10  # weighted events of each class in the test half
@@ -63,13 +62,8 @@ def classifier_test(
     generated: np.ndarray,
     calibration: np.ndarray | None,
     *,
-    names: Sequence[str],
-    seed: int,
-    learner: str = "boosting",
     weights: tuple[Weights, Weights, Weights] = (None, None, None),
-    block: int = 1,
-    event_shape: tuple[int, ...] | None = None,
-    periodic: bool = False,
+    **options: Any,
 ) -> ClassifierResult:
     """Tell `generated` from `reference`, and `calibration` from `reference`, with the same recipe.
 
@@ -77,55 +71,22 @@ def classifier_test(
     ----------
     reference, generated, calibration : (rows, d), on one common scale; the last two of equal size. Without
         calibration real against real is nan.
-    names : d feature names.
-    seed : Seed of the splits and the classifiers.
-    learner : "boosting", "forest", "mlp" or "cnn".
     weights : Event weights of the three samples in this order, shape (rows,) each, of any unit and sign, or None.
-    block : number of neighbouring rows that belong together; 1 for independent rows.
-    event_shape, periodic : Shape of one event, and whether opposite edges are neighbours, for "cnn".
+    options : Those of `separate`: names, seed, learner, block, event_shape, periodic.
 
     Raises
     ------
     InputError
         For an unknown learner, a wrong event shape, or too few blocks or effective events.
     """
-    fits = fits_of(
-        reference,
-        generated,
-        calibration,
-        weights=weights,
-        names=tuple(names),
-        seed=seed,
-        learner=learner,
-        block=block,
-        event_shape=event_shape,
-        periodic=periodic,
+    here = separate(reference, generated, weights=weights[:2], explain=True, **options)
+    return (
+        here if calibration is None else beside(here, separate(reference, calibration, weights=weights[::2], **options))
     )
-    return classifier_result(*(fit() for fit in fits))
 
 
-def fits_of(
-    reference: np.ndarray,
-    generated: np.ndarray,
-    calibration: np.ndarray | None,
-    *,
-    weights: tuple[Weights, Weights, Weights] = (None, None, None),
-    **options: Any,
-) -> tuple[Callable[[], ClassifierResult], ...]:
-    """Return the fits of `classifier_test`: generated against real and, with calibration, real against real.
-
-    Each is a call of `separate`, which any process can make.
-    """
-    here = partial(separate, reference, generated, weights=weights[:2], explain=True, **options)
-    if calibration is None:
-        return (here,)
-    return here, partial(separate, reference, calibration, weights=weights[::2], **options)
-
-
-def classifier_result(here: ClassifierResult, real: ClassifierResult | None = None) -> ClassifierResult:
-    """Return the result of generated against real beside that of real against real, if there is one."""
-    if real is None:
-        return here
+def beside(here: ClassifierResult, real: ClassifierResult) -> ClassifierResult:
+    """Return the result of generated against real beside that of real against real."""
     return replace(here, real_vs_real=real.value, real_vs_real_error=real.error, real_vs_real_p=real.p_value)
 
 
@@ -142,9 +103,18 @@ def separate(
     periodic: bool = False,
     explain: bool = False,
 ) -> ClassifierResult:
-    """Train a learner on one half of both samples (rows, d) and count on the other; arguments as `classifier_test`.
+    """Train a learner on one half of both samples and count on the other; real against real is left unknown.
 
-    `explain` computes the importances, d more passes over the test half. What is said of real against real is unknown.
+    Parameters
+    ----------
+    real, generated : (rows, d), on one common scale.
+    names : d feature names.
+    seed : Seed of the split and the classifier.
+    learner : "boosting", "forest", "mlp" or "cnn".
+    weights : Event weights of both samples, shape (rows,) each, of any unit and sign, or None.
+    block : number of neighbouring rows that belong together; 1 for independent rows.
+    event_shape, periodic : Shape of one event, and whether opposite edges are neighbours, for "cnn".
+    explain : Whether to compute the importances, d more passes over the test half.
     """
     events = Events(real, weights[0]), Events(generated, weights[1])
     split = halves(*events, seed=seed, block=block)

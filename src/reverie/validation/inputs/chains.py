@@ -169,12 +169,7 @@ def _series(rows: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     if rows.shape[1] > 1:
         total = rows.sum(axis=1)
         series |= {"sum of all features": total, "distance of the sum from its mean": np.abs(total - total.mean())}
-        series |= {f"principal component {k + 1}": score for k, score in enumerate(_leading(scaled))}
+        # the directions are found on at most a thousand rows: any direction will do
+        directions = np.linalg.svd(scaled[:: max(1, len(scaled) // 1000)], full_matrices=False)[2][:3]
+        series |= {f"principal component {k + 1}": score for k, score in enumerate((scaled @ directions.T).T)}
     return {name: values for name, values in series.items() if np.ptp(values) > 0}
-
-
-def _leading(scaled: np.ndarray, n_components: int = 3) -> np.ndarray:
-    # the directions are found on at most a thousand rows: any direction will do
-    step = max(1, len(scaled) // 1000)
-    _, _, directions = np.linalg.svd(scaled[::step], full_matrices=False)
-    return (scaled @ directions[:n_components].T).T

@@ -52,7 +52,10 @@ class Ranked:
 
 def ranked(values: np.ndarray) -> Ranked:
     """Return the p-values and standardised values of every row of one statistic (B + 1,), large is extreme."""
-    values = _without_rounding(np.asarray(values, dtype=float))
+    values = np.asarray(values, dtype=float)
+    # equal statistics of tied data may differ in the last digits: such rows must count as ties
+    grain = np.abs(values).max() * 1e-7
+    values = np.round(values / grain) * grain if grain > 0 else values
     median, high = np.quantile(values, [0.5, 0.95])
     scale = high - median if high > median else values.std()
     excess = (values - median) / scale if scale > 0 else np.zeros_like(values)
@@ -109,9 +112,3 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 def _upper_p(values: np.ndarray) -> np.ndarray:
     below = np.searchsorted(np.sort(values), values, side="left")
     return (len(values) - below) / len(values)
-
-
-def _without_rounding(values: np.ndarray) -> np.ndarray:
-    # equal statistics of tied data may differ in the last digits: such rows must count as ties
-    grain = np.abs(values).max() * 1e-7
-    return np.round(values / grain) * grain if grain > 0 else values

@@ -65,10 +65,19 @@ def permutation_test(
     z = torch.cat([x, y])
     if block > len(z) // 2:
         raise InputError(f"Expected at least two blocks, got block = {block} for {len(z)} rows. Use shorter blocks.")
-    w = None if weights is None else _pooled_weights(weights, len(x), len(y))
-    generator = as_generator(random_state)
-    relabel = relabellings(len(x), len(y), n_permutations, generator, weights=w, block=block)
-    values = np.array([float(statistic(*_sides(z, relabel.weights, column))) for column in relabel.labels.T])
+    w = None
+    if weights is not None:
+        if [len(one) for one in weights] != [len(x), len(y)]:
+            raise InputError(
+                f"Expected one weight per row, {len(x)} and {len(y)}, got {len(weights[0])} and {len(weights[1])}. "
+                "Give the weights of x and of y."
+            )
+        w = torch.cat([as_values(one, "weights").double() for one in weights])
+    relabel = relabellings(len(x), len(y), n_permutations, as_generator(random_state), weights=w, block=block)
+    values = np.empty(n_permutations + 1)
+    for b, of_x in enumerate(relabel.labels.T):
+        masses = () if relabel.weights is None else (relabel.weights[of_x], relabel.weights[~of_x])
+        values[b] = float(statistic(z[of_x], z[~of_x], *masses))
     low, high = np.quantile(values[1:], [0.05, 0.95])
     p = permutation_p(values)
     return TestResult(
@@ -85,17 +94,3 @@ def permutation_test(
         + (f" of blocks of {block} rows." if block > 1 else "."),
         reference="phipson2010",
     )
-
-
-def _pooled_weights(weights: tuple[ArrayLike, ArrayLike], n: int, m: int) -> Tensor:
-    if [len(w) for w in weights] != [n, m]:
-        raise InputError(
-            f"Expected one weight per row, {n} and {m}, got {len(weights[0])} and {len(weights[1])}. "
-            "Give the weights of x and of y."
-        )
-    return torch.cat([as_values(w, "weights").double() for w in weights])
-
-
-def _sides(z: Tensor, weights: Tensor | None, of_x: Tensor) -> tuple[Tensor, ...]:
-    rows = z[of_x], z[~of_x]
-    return rows if weights is None else (*rows, weights[of_x], weights[~of_x])

@@ -180,11 +180,26 @@ def relabellings(
     InputError
         For weights of samples of unequal size, or of a sum that is not positive.
     """
-    columns = [_permuted(n, n + m, block, generator) for _ in range(n_permutations)]
-    labels = torch.stack([torch.arange(n + m) < n, *columns]).T.contiguous()
+    N, labels = n + m, torch.zeros(n_permutations + 1, n + m, dtype=torch.bool)
+    labels[0, :n] = True
+    starts = torch.arange(0, N, block)
+    for column in labels[1:]:
+        order = starts[torch.randperm(len(starts), generator=generator)]
+        rows = (order[:, None] + torch.arange(block)).flatten()
+        column[rows[rows < N][:n]] = True
+    labels = labels.T.contiguous()
+    of_x = torch.full((n_permutations + 1,), float(n)).double()
     if weights is not None:
-        weights = _mean_one(weights.double(), n)
-    of_x = torch.full((n_permutations + 1,), float(n)).double() if weights is None else _weight_of_x(labels, weights)
+        x, y = weights.double().split([n, m])
+        if n != m or x.sum() <= 0 or y.sum() <= 0:
+            raise InputError(
+                f"Expected weights of two samples of one size, each with a positive sum, got {n} rows with sum "
+                f"{float(x.sum()):.4g} and {m} with {float(y.sum()):.4g}. Cut the larger sample to the smaller one."
+            )
+        weights, of_x = torch.cat([x / x.mean(), y / y.mean()]), torch.zeros(n_permutations + 1, dtype=torch.float64)
+        # in blocks of rows: labels in double precision would be eight times as large
+        for rows, w in zip(labels.split(_ROWS), weights.split(_ROWS), strict=True):
+            of_x += w @ rows.double()
     J = min(n_groups, n, m)
     of_rows = [torch.arange(size) * J // size for size in (n, m)]
     if block == 1:
@@ -197,28 +212,3 @@ def jackknife_error(values: np.ndarray) -> float:
     """Return the error of a statistic from its 2J jackknife values, those of x first."""
     halves = np.split(np.asarray(values, dtype=float), 2)
     return float(np.sqrt(sum((len(h) - 1) / len(h) * np.square(h - h.mean()).sum() for h in halves)))
-
-
-def _permuted(n: int, total: int, block: int, generator: torch.Generator) -> Tensor:
-    starts = torch.arange(0, total, block)
-    order = starts[torch.randperm(len(starts), generator=generator)]
-    rows = (order[:, None] + torch.arange(block)).flatten()
-    label = torch.zeros(total, dtype=torch.bool)
-    label[rows[rows < total][:n]] = True
-    return label
-
-
-def _mean_one(weights: Tensor, n: int) -> Tensor:
-    x, y = weights[:n], weights[n:]
-    if len(x) != len(y) or x.sum() <= 0 or y.sum() <= 0:
-        raise InputError(
-            f"Expected weights of two samples of one size, each with a positive sum, got {len(x)} rows with sum "
-            f"{float(x.sum()):.4g} and {len(y)} with {float(y.sum()):.4g}. Cut the larger sample to the smaller one."
-        )
-    return torch.cat([x / x.mean(), y / y.mean()])
-
-
-def _weight_of_x(labels: Tensor, weights: Tensor) -> Tensor:
-    # in blocks of rows: labels in double precision would be eight times as large
-    parts = zip(labels.split(_ROWS), weights.split(_ROWS), strict=True)
-    return sum((w @ rows.double() for rows, w in parts), torch.zeros(labels.shape[1], dtype=torch.float64))

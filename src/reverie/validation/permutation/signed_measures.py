@@ -19,7 +19,7 @@ results: no difference of large numbers, since the cross term is the same in bot
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ __all__ = [
 Rows = Callable[[slice], Tensor]  # a slice of rows -> what belongs to them (rows, ...)
 
 _ROWS = 4096
+Form = TypeVar("Form", float, Tensor)
 
 
 def signed_columns(relabel: Relabellings) -> Tensor:
@@ -100,7 +101,7 @@ def form_computed(form: Tensor, relabel: Relabellings, diagonal: Tensor | float)
     return as_computed(form, relabel, shift=shift)
 
 
-def within_shift(mass: Tensor, form: Any, diagonal: Tensor | float) -> Any:
+def within_shift(mass: Tensor, form: Form, diagonal: Tensor | float) -> Form:
     """Return A_u - A for one sample.
 
     Parameters
@@ -142,13 +143,12 @@ def measures(
         given, are one per row with a positive sum.
     """
     z, of_x = pool(x, y)
-    a, c = (_mass(int(n), w, z.device) for n, w in ((of_x.sum(), x_weights), ((1 - of_x).sum(), y_weights)))
+    masses, n = [], int(of_x.sum())
+    for size, weights in ((n, x_weights), (len(z) - n, y_weights)):
+        w = as_weights(weights, size)
+        w = torch.ones(size, dtype=torch.float64, device=z.device) if w is None else w
+        if not w.sum() > 0:
+            raise InputError(f"Expected weights with a positive sum, got {float(w.sum()):.4g}. Give weights (rows,).")
+        masses.append(w / w.sum())
+    a, c = masses
     return z.double(), torch.cat([a, 0 * c]), torch.cat([0 * a, c])
-
-
-def _mass(n: int, weights: ArrayLike | None, device: torch.device) -> Tensor:
-    given = as_weights(weights, n)
-    w = torch.ones(n, dtype=torch.float64, device=device) if given is None else given
-    if not w.sum() > 0:
-        raise InputError(f"Expected weights with a positive sum, got {float(w.sum()):.4g}. Give weights (rows,).")
-    return w / w.sum()
