@@ -93,14 +93,14 @@ def effective_sizes(
         return float(len(negative)), float(len(positive))
     w, v = _filled(negative, positive, weights)
 
-    def size(placements: np.ndarray, weights: np.ndarray) -> float:
-        mass = np.abs(weights) / np.abs(weights).sum()
+    sizes = []
+    for placements, u in ((share_below(negative, positive, v), w), (share_below(positive, negative, w), v)):
+        mass = np.abs(u) / np.abs(u).sum()
         spread = float(mass @ np.square(placements - float(mass @ placements)))
-        mean = float(weights @ placements / weights.sum())
-        variance = variance_of_mean(placements - mean, weights, block)
-        return min(float(len(placements)), spread / variance) if variance > 0 else float(len(placements))
-
-    return size(share_below(negative, positive, v), w), size(share_below(positive, negative, w), v)
+        variance = variance_of_mean(placements - float(u @ placements / u.sum()), u, block)
+        n = float(len(placements))
+        sizes.append(min(n, spread / variance) if variance > 0 else n)
+    return sizes[0], sizes[1]
 
 
 def auc_p_value(

@@ -204,7 +204,7 @@ def _boosting(rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, *, see
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     leaf, seed = min(20, max(2, len(rows) // 20)), seed % 2**32
-    model = HistGradientBoostingClassifier(min_samples_leaf=leaf, early_stopping=False, random_state=seed)
+    model = HistGradientBoostingClassifier(min_samples_leaf=leaf, random_state=seed).set_params(early_stopping=False)
     # small fits are slower on several threads, much slower where the cores are shared
     is_alone = torch.get_num_threads() == 1 or rows.size < _SMALL_FIT
     threads = partial(threadpool_limits, 1 if is_alone else None, user_api="openmp")

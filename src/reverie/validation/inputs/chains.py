@@ -111,19 +111,21 @@ def inspect_chains(
     """
     if correlated == "ignore":
         return ChainReport()
-    found = [(what, name, x) for what, rows in table.items() for name, x in _series(rows, names).items()]
-    slow = [(tau, what, name) for what, name, x in found if (tau := _slow_time(x)) is not None]
+    series = [(what, name, x) for what, rows in table.items() for name, x in _series(rows, names).items()]
+    slow = [(tau, what, name) for what, name, x in series if (tau := _slow_time(x)) is not None]
     if not slow:
         return ChainReport()
-    tau, what, series = max(slow)
+    tau, what, name = max(slow)
     size = min(len(rows) for rows in table.values()) if size is None else size
-    where = f"Rows of the {what} sample depend on their neighbours ({series}: autocorrelation time {tau:.3g} rows)"
+    where = f"Rows of the {what} sample depend on their neighbours ({name}: autocorrelation time {tau:.3g} rows)"
     if correlated == "thin":
         step = math.ceil(4 * tau)  # twice the 2 tau that make rows all but independent
         note = f"{where}; every {step}th row of each sample was used."
-        return ChainReport(tau, what, series, thinning=step, warnings=(note,))
+        return ChainReport(tau, what, name, thinning=step, warnings=(note,))
     effective = size / (2 * tau)
-    block = next((b for k in (LEAST_BLOCKS, FEWEST_BLOCKS) if (b := _block(tau, size, k)) >= 5 * tau), None)
+    # ten tau, or as many rows as leave room for the blocks and their gaps
+    blocks = [min(math.ceil(10 * tau), math.floor(size / k / (1 + _GAP))) for k in (LEAST_BLOCKS, FEWEST_BLOCKS)]
+    block = next((rows for rows in blocks if rows >= 5 * tau), None)
     if block is None:
         least = math.ceil(FEWEST_BLOCKS * (1 + _GAP) * 5 * tau)
         raise ShortChainError(
@@ -133,16 +135,11 @@ def inspect_chains(
         )
     note = f"{where}; p-values and errors come from blocks of {block:,} rows, with gaps between. "
     note += f"Effective size about {effective:,.0f}."
-    report = ChainReport(tau, what, series, block=block, gap=math.floor(_GAP * block))
-    blocks = report.n_blocks(size)
-    if blocks < LEAST_BLOCKS:
-        note += f" {blocks} blocks in each sample are too few for classifiers: a longer chain would see more."
+    report = ChainReport(tau, what, name, block=block, gap=math.floor(_GAP * block))
+    n_blocks = report.n_blocks(size)
+    if n_blocks < LEAST_BLOCKS:
+        note += f" {n_blocks} blocks in each sample are too few for classifiers: a longer chain would see more."
     return replace(report, warnings=(note,))
-
-
-def _block(tau: float, size: int, fewest: int) -> int:
-    """Return the rows of a block, ten tau or as many as leave room for the `fewest` blocks and their gaps."""
-    return min(math.ceil(10 * tau), math.floor(size / fewest / (1 + _GAP)))
 
 
 def _slow_time(x: np.ndarray) -> float | None:

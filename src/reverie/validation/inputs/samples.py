@@ -36,7 +36,6 @@ if the law is discrete.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -77,7 +76,7 @@ class Sample:
     event_shape: tuple[int, ...]
     weights: np.ndarray | None = None
 
-    def take(self, rows: Any) -> "Sample":
+    def take(self, rows: np.ndarray | slice) -> "Sample":
         """Return the rows at an index or slice."""
         weights = None if self.weights is None else self.weights[rows]
         return replace(self, values=self.values[rows], weights=weights)
@@ -140,7 +139,7 @@ def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = No
     return Sample(table.values, table.names, table.event_shape, checked_weights(table.weights, len(table.values), what))
 
 
-def checked_weights(weights: Any, n: int, what: str) -> np.ndarray | None:
+def checked_weights(weights: ArrayLike | None, n: int, what: str) -> np.ndarray | None:
     """Return weights (n,) that differ, or None where there are none or all are alike."""
     w = check_weights(weights, n, what)
     return w if w is not None and np.ptp(w) > 0 else None
@@ -209,32 +208,32 @@ def gather_samples(
         calibration_source="half of real" if calibration is None else calibration_source,
         chains=chains,
     )
-    return replace(samples, warnings=(*samples.warnings, *_far_notes(samples)))
+    return replace(samples, warnings=(*samples.warnings, *_notes_of_far_entries(samples)))
 
 
-def _far_notes(samples: Samples) -> list[str]:
+def _notes_of_far_entries(samples: Samples, most: int = 4) -> list[str]:
     """Return which features have entries far out, and what that does to the tests."""
     roles = (samples.reference, samples.generated, samples.calibration)
     u = np.concatenate([samples.scaled(sample.values) for sample in roles])
     squares, notes = np.square(u - u.mean(axis=0)), []
-    far = np.flatnonzero((np.abs(u) > _FAR).any(axis=0))
-    if len(far):
-        notes.append(
-            f"{_listed(samples.names, far)}: entries lie more than {_FAR:g} widths of the real events from their "
-            "median. Beyond that, tests of several features together measure distances on a logarithmic scale."
-        )
-    few = np.flatnonzero(squares.max(axis=0) > _DOMINANT * squares.sum(axis=0))
-    if len(few) and len(samples.event_shape) == 1:
-        notes.append(
-            f"{_listed(samples.names, few)}: one event holds more than a third of the variance. Correlations, Frechet "
-            "distance and polynomial MMD see little besides it; tests of single features go by rank and do."
-        )
+    far = (np.abs(u) > _FAR).any(axis=0)
+    few = (squares.max(axis=0) > _DOMINANT * squares.sum(axis=0)) & (len(samples.event_shape) == 1)
+    for features, what in (
+        (
+            far,
+            f"entries lie more than {_FAR:g} widths of the real events from their median. Beyond that, tests of "
+            "several features together measure distances on a logarithmic scale.",
+        ),
+        (
+            few,
+            "one event holds more than a third of the variance. Correlations, Frechet distance and polynomial MMD see "
+            "little besides it; tests of single features go by rank and do.",
+        ),
+    ):
+        names = [samples.names[j] for j in np.flatnonzero(features)]
+        more = f", ... ({len(names)} features)" if len(names) > most else ""
+        notes += [f"{', '.join(names[:most])}{more}: {what}"] if names else []
     return notes
-
-
-def _listed(names: tuple[str, ...], chosen: np.ndarray, most: int = 4) -> str:
-    more = f", ... ({len(chosen)} features)" if len(chosen) > most else ""
-    return ", ".join(names[int(j)] for j in chosen[:most]) + more
 
 
 def _each_once(read: dict[str, Sample]) -> tuple[dict[str, Sample], list[str]]:
@@ -253,21 +252,19 @@ def _each_once(read: dict[str, Sample]) -> tuple[dict[str, Sample], list[str]]:
             "copies for independent events, and then reject too easily: leave them out."
         )
         return read, [note]
-    once = {what: _merged(sample, sets[what]) for what, sample in read.items()}
+    once = {}
+    for what, sample in read.items():  # the first of each set, in their order, with the sum of the weights of the set
+        _, first, place = np.unique(sets[what], return_index=True, return_inverse=True)
+        rows = np.sort(first)
+        weights = np.bincount(place, sample.weights)[place[rows]]
+        weights = weights if np.ptp(weights) > 0 else None
+        once[what] = replace(sample, values=sample.values[rows], weights=weights)
     sizes = ", ".join(f"{len(sample.values):,} of {len(sets[what]):,} {what}" for what, sample in once.items())
     note = (
         f"{repeated}, too evenly for chance: events stand in the table more than once. Equal rows of a sample were "
         f"taken as one event with their number as its weight, which leaves {sizes} events."
     )
     return once, [note]
-
-
-def _merged(sample: Sample, sets: np.ndarray) -> Sample:
-    """Return the first of each set of equal rows, in their order, with the sum of the weights of the set."""
-    _, first, place = np.unique(sets, return_index=True, return_inverse=True)
-    rows = np.sort(first)
-    weights = np.bincount(place, sample.weights)[place[rows]]
-    return replace(sample, values=sample.values[rows], weights=weights if np.ptp(weights) > 0 else None)
 
 
 def aligned(real: Sample, sample: Sample, what: str, first: str = "real") -> Sample:

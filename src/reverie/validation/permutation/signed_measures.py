@@ -19,7 +19,7 @@ results: no difference of large numbers, since the cross term is the same in bot
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -114,7 +114,7 @@ def within_shift(mass: Tensor, form: Form, diagonal: Tensor | float) -> Form:
     if alpha > 1 - 1e-12:  # a single row has no pairs
         return -form
     own = (mass.square() * diagonal).sum()
-    return (alpha * form - (own if isinstance(form, Tensor) else float(own))) / (1 - alpha)
+    return cast(Form, (alpha * form - (own if isinstance(form, Tensor) else float(own))) / (1 - alpha))
 
 
 def pool(x: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,8 @@ from reverie.core.measured import Measured
 __all__ = ["ClassifierResult", "TestResult", "p_text", "strongest"]
 
 _Z95 = 1.6448536269514722  # one-sided 95 %
+_ROW = ("statistic", "feature", "value", "error", "noise_low", "noise_high", "real_vs_real", "p_value", "p_adjusted")
+_ROW += ("q_value", "detectable", "distinguishes", "detail")
 
 
 def p_text(p: float) -> str:
@@ -87,9 +89,7 @@ class TestResult:
 
     def row(self) -> dict[str, object]:
         """Return the test as a row of a table, with the keys of `ValidationResult.table`."""
-        keys = ("feature", "value", "error", "noise_low", "noise_high", "real_vs_real", "p_value", "p_adjusted")
-        keys += ("q_value", "detectable", "distinguishes", "detail")
-        return {"statistic": self.name, **{key: getattr(self, key) for key in keys}}
+        return {"statistic": self.name, **{key: getattr(self, key) for key in _ROW[1:]}}
 
 
 @dataclass(frozen=True)
@@ -148,18 +148,13 @@ class ClassifierResult:
 
     def row(self, alpha: float) -> dict[str, object]:
         """Return the test at level `alpha` as a row of a table, with the keys of `ValidationResult.table`."""
-        return {
+        return dict.fromkeys(_ROW) | {
             "statistic": "classifier AUC" if self.learner == "boosting" else f"classifier AUC ({self.learner})",
-            "feature": None,
             "value": self.value,
             "error": self.error,
-            "noise_low": None,
-            "noise_high": None,
             "real_vs_real": self.real_vs_real,
             "p_value": self.p_value,
             "p_adjusted": self.p_value,
-            "q_value": None,
-            "detectable": None,
             "distinguishes": self.p_value <= alpha,
             "detail": f"real against real {self.measured_real}",
         }
