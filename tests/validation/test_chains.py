@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from reverie.core.errors import ShortChainError
 from reverie.validation import validate
@@ -14,10 +15,8 @@ NAMES = ("a", "b", "c")
 
 def _chain(n, rho, seed, d=3):
     noise = np.random.default_rng(seed).normal(size=(n, d))
-    x = noise.copy()
-    for t in range(1, n):
-        x[t] = rho * x[t - 1] + np.sqrt(1 - rho**2) * noise[t]
-    return x
+    noise[1:] *= np.sqrt(1 - rho**2)
+    return lfilter([1], [1, -rho], noise, axis=0)
 
 
 def test_a_chain_is_found_with_its_autocorrelation_time():

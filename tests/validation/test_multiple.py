@@ -57,14 +57,14 @@ def _global_p(combine, seed):
 
 
 def test_min_p_of_dependent_statistics_is_uniform():
-    # 800 null tables; KS distance from the uniform law on {1/100, ..., 1}; false-alarm rate 1e-4
+    # 400 null tables; KS distance from the uniform law on {1/100, ..., 1}; false-alarm rate 1e-4
     def exact(table):
         return min_p([ranked(column) for column in table.T]).observed_p
 
     def smallest(table):
         return min(permutation_p(column) for column in table.T)
 
-    limit = stats.kstwo.isf(1e-4, 800) + 1 / 100
+    limit = stats.kstwo.isf(1e-4, 400) + 1 / 100
     uniform = stats.uniform().cdf
-    assert stats.kstest([_global_p(exact, i) for i in range(800)], uniform).statistic < limit
-    assert stats.kstest([_global_p(smallest, i) for i in range(800)], uniform).statistic > limit  # twin
+    assert stats.kstest([_global_p(exact, i) for i in range(400)], uniform).statistic < limit
+    assert stats.kstest([_global_p(smallest, i) for i in range(400)], uniform).statistic > limit  # twin

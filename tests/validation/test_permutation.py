@@ -3,6 +3,7 @@
 import pytest
 import torch
 from scipy import stats
+from scipy.signal import lfilter
 
 from reverie.core.errors import InputError
 from reverie.validation import TestResult, permutation_test
@@ -36,11 +37,8 @@ def test_all_relabellings_of_six_rows_are_equally_likely():
 
 
 def _chain(n, seed, rho=0.9):
-    noise = torch.randn(n, generator=torch.Generator().manual_seed(seed)) * (1 - rho**2) ** 0.5
-    x = torch.zeros(n, 1)
-    for i in range(n):
-        x[i] = noise[i] + (rho * x[i - 1] if i else 0)
-    return x
+    noise = torch.randn(n, 1, generator=torch.Generator().manual_seed(seed))
+    return torch.from_numpy(lfilter([(1 - rho**2) ** 0.5], [1, -rho], noise, axis=0))
 
 
 def test_blocks_make_the_test_of_a_chain_fair():

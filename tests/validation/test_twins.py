@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.signal import lfilter
 
 from reverie.validation.permutation.duplicates import row_hashes, row_sets, twin_columns
 from reverie.validation.permutation.multiple_testing import permutation_p
@@ -80,10 +81,8 @@ def test_a_constraint_knows_that_rows_of_a_chain_depend_on_each_other():
     # autoregressive chains with coefficient 0.9, twelve blocks of ten autocorrelation times each
     r, p, plain, n = np.random.default_rng(0), [], [], 12 * 95
     for run in range(RUNS):
-        chains = np.empty((n, 2))
-        chains[0], noise = r.normal(size=2), np.sqrt(0.19) * r.normal(size=(n, 2))
-        for t in range(1, n):
-            chains[t] = 0.9 * chains[t - 1] + noise[t]
+        noise = np.concatenate([r.normal(size=(1, 2)), np.sqrt(0.19) * r.normal(size=(n - 1, 2))])
+        chains = lfilter([1], [1, -0.9], noise, axis=0)
         broken = chains.T.ravel() > 1
         relabel = _relabel(n, n, run, block=95)
         p.append(permutation_p(constraint_columns(torch.from_numpy(broken)[:, None], relabel)[0]))

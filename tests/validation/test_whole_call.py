@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy.signal import lfilter
 
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data import Dataset
@@ -22,10 +23,8 @@ def _normal(n, seed, d=2, mean=0.0):
 
 def _chain(n, seed, rho=0.9):
     noise = _normal(n, seed)
-    x = noise.copy()
-    for t in range(1, n):
-        x[t] = rho * x[t - 1] + np.sqrt(1 - rho**2) * noise[t]
-    return x
+    noise[1:] *= np.sqrt(1 - rho**2)
+    return lfilter([1], [1, -rho], noise, axis=0)
 
 
 def test_weights_turn_one_law_into_another():
@@ -119,7 +118,15 @@ def test_copies_of_training_events_are_said_in_the_verdict_and_do_not_make_the_l
 
 def test_everything_travels_through_json():
     x, y = _normal(400, 0), _normal(400, 1, mean=0.7)
-    options = QUICK | {"classifiers": "boosting", "n_permutations": 19}
+    tests = (
+        "moments",
+        "hard constraints",
+        "observables",
+        "features one by one",
+        "boosting",
+        "copies of training events",
+    )
+    options = QUICK | {"classifiers": "boosting", "n_permutations": 19, "tests": tests}
     observables = {"r": lambda e: e.norm(dim=1)}
     result = validate(
         x, y, train=_normal(400, 2), observables=observables, constraints={"a": lambda e: e[:, 0]}, **options
@@ -132,15 +139,15 @@ def test_everything_travels_through_json():
 
 
 def test_without_calibration_there_is_no_second_column():
-    options = QUICK | {"classifiers": "boosting"}
-    result = validate(_normal(300, 0), _normal(300, 1), calibrate=False, **options)
+    options = QUICK | {"classifiers": "boosting", "n_permutations": 19}
+    result = validate(_normal(100, 0), _normal(100, 1), calibrate=False, **options)
     assert all(check.real_vs_real is None for check in result.checks)
     assert np.isnan(result.auc.real_vs_real)
     assert "real against real" not in str(result.auc)
 
 
 def test_the_learners_can_be_chosen():
-    images = [torch.randn(60, 9, 9, generator=torch.Generator().manual_seed(s)) for s in range(3)]
+    images = [torch.randn(40, 9, 9, generator=torch.Generator().manual_seed(s)) for s in range(3)]
     options = QUICK | {"classifiers": ("forest", "mlp"), "n_permutations": 9, "locate": False}
     options["tests"] = ("features one by one", "forest", "mlp")
     result = validate(images[0], images[1], calibration=images[2], **options)
