@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from reverie.core.errors import InputError
 from reverie.validation.classifiers.regions import Located
@@ -160,7 +161,7 @@ class ValidationResult:
         ]
         return "\n".join(lines)
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> list[dict[str, Any]]:
         """Return one row per check, the classifiers last.
 
         The keys are statistic, feature, value, error, noise_low, noise_high, real_vs_real, p_value, p_adjusted,

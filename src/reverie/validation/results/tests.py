@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from reverie.core.measured import Measured
 
@@ -87,7 +87,7 @@ class TestResult:
             return math.nan
         return (self.value - self.real_vs_real) / width
 
-    def row(self) -> dict[str, object]:
+    def row(self) -> dict[str, Any]:
         """Return the test as a row of a table, with the keys of `ValidationResult.table`."""
         return {"statistic": self.name, **{key: getattr(self, key) for key in _ROW[1:]}}
 
@@ -146,7 +146,7 @@ class ClassifierResult:
             f"p {p_text(self.p_value)}{used}."
         )
 
-    def row(self, alpha: float) -> dict[str, object]:
+    def row(self, alpha: float) -> dict[str, Any]:
         """Return the test at level `alpha` as a row of a table, with the keys of `ValidationResult.table`."""
         return dict.fromkeys(_ROW) | {
             "statistic": "classifier AUC" if self.learner == "boosting" else f"classifier AUC ({self.learner})",
