@@ -79,10 +79,11 @@ def classifier_test(
     InputError
         For an unknown learner, a wrong event shape, or too few blocks or effective events.
     """
-    here = separate(reference, generated, weights=weights[:2], explain=True, **options)
-    return (
-        here if calibration is None else beside(here, separate(reference, calibration, weights=weights[::2], **options))
-    )
+    of_real, of_generated, of_calibration = weights
+    here = separate(reference, generated, weights=(of_real, of_generated), explain=True, **options)
+    if calibration is None:
+        return here
+    return beside(here, separate(reference, calibration, weights=(of_real, of_calibration), **options))
 
 
 def beside(here: ClassifierResult, real: ClassifierResult) -> ClassifierResult:
