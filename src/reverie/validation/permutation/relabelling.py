@@ -64,11 +64,6 @@ class Relabellings:
     groups: Tensor
     block: int = 1
 
-    def __reduce__(self) -> tuple[object, ...]:
-        bits = np.packbits(self.labels.numpy())  # most of what travels to other processes
-        others = self.weights, self.weight_of_x, self.groups, self.block
-        return _from_bits, (bits, self.labels.shape, self.labels.stride(), *others)
-
     @property
     def n(self) -> int:
         """Number of rows called x, the same in every labelling."""
@@ -119,19 +114,6 @@ class Relabellings:
             torch.where(here, kept, 0.0) / (total[of_x].sum() - total * of_x),
             torch.where(here, 0.0, kept) / (total[~of_x].sum() - total * ~of_x),
         )
-
-
-def _from_bits(
-    bits: np.ndarray,
-    shape: tuple[int, ...],
-    stride: tuple[int, ...],  # of a single column it is not that of rows; last bits of products depend on it
-    weights: Tensor | None,
-    weight_of_x: Tensor,
-    groups: Tensor,
-    block: int,
-) -> Relabellings:
-    labels = torch.from_numpy(np.unpackbits(bits, count=math.prod(shape)).view(bool)).as_strided(shape, stride)
-    return Relabellings(labels, weights, weight_of_x, groups, block)
 
 
 @dataclass(frozen=True)
