@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import reverie
-from reverie.core.errors import CheckpointError, FolderError, InputError
+from reverie.core.errors import CheckpointError, FolderError, InputError, TrainingError
 from reverie.experiment.sampling import draw_from
 from reverie.models.training_run import TrainingOptions
 from reverie.models.wavefunction.energy import log_derivatives, natural_direction
@@ -205,6 +205,11 @@ def test_the_energy_comes_down_to_the_lowest_and_never_below():
     assert model.fidelity(lowest.psi) > 0.999
     plain = WaveFunctionRBM(random_state=0).minimise(hamiltonian, n_steps=100, damping=1e6, step_size=1e5)
     assert plain.value > energy.value  # steps along the gradient itself fall behind
+
+
+def test_an_energy_that_is_not_finite_ends_the_descent():
+    with pytest.raises(TrainingError, match="became nan at step 1. Lower step_size"):
+        WaveFunctionRBM(random_state=0).minimise(transverse_field_ising(3), n_steps=5, step_size=1e308)
 
 
 def test_a_positive_state_does_not_reach_a_ground_state_of_both_signs():

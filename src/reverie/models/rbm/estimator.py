@@ -15,6 +15,7 @@ Smolensky (1986); Hinton, Neural Computation 14, 1771 (2002); Tieleman, ICML 200
 ICML 2008; Melchior, Fischer and Wiskott, JMLR 17, 99 (2016).
 """
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal, Self
@@ -161,7 +162,7 @@ class RBM(LikelihoodModel):
         model.preprocessing_ = given_preprocessing(event_shape or (n_visible,), n_visible, visible)
         model.seed_, model.n_iter_, model.history_, model.alarms_ = as_seed(random_state), 0, [], []
         model.device_, model._conditions, model._kept = torch.device("cpu"), None, {"boltzmann": energy}
-        model._forget()
+        model._begin()
         return model
 
     @property
@@ -353,7 +354,6 @@ class RBM(LikelihoodModel):
         return {"boltzmann": fresh_energy(n_visible, n_hidden, self._visible, weights)}
 
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> BoltzmannStep:
-        self._forget()
         energy = networks["boltzmann"]
         assert isinstance(energy, BoltzmannEnergy)
         return BoltzmannStep(energy, self._settings(energy), train)
@@ -420,8 +420,7 @@ class RBM(LikelihoodModel):
 
     def _free_energies(self, v: Tensor) -> Tensor:
         """Return F of v (n, visible), (n,) float64."""
-        energy = BoltzmannEnergy(*self._energy.W.shape, visible=self._energy.visible).double().to(self.device_)
-        energy.load_state_dict(self._energy.state_dict())
+        energy = copy.deepcopy(self._energy).double()
         with torch.no_grad():
             return torch.cat([energy(block.double()) for block in v.split(_BLOCK)])
 
@@ -429,8 +428,7 @@ class RBM(LikelihoodModel):
         """Return the visible units (n, visible) of events X."""
         return self.preprocessing_.features(self._values(X, reset=False)).flatten(1)
 
-    def _forget(self) -> None:
-        """Forget what was derived from an earlier machine."""
+    def _begin(self) -> None:
         self._log_z: LogPartition | None = None
         self._stored_states: Tensor | None = None
         self._stored_base: Base | None = None
@@ -463,10 +461,9 @@ class RBM(LikelihoodModel):
         """Return base rate and states of a machine without data, from a quick annealing that starts at even odds."""
         energy = self._energy
         generator = child_generator(self.seed_, "pilot", device=self.device_)
-        even: Base = torch.zeros_like(energy.visible_bias), None
-        gaussian: Base = energy.visible_bias, energy.log_variance
+        a0 = torch.zeros_like(energy.visible_bias) if energy.log_variance is None else energy.visible_bias
         with torch.no_grad():
-            _, v = pilot(BoltzmannPath(energy, even if energy.log_variance is None else gaussian), 256, generator)
+            _, v = pilot(BoltzmannPath(energy, (a0, energy.log_variance)), 256, generator)
             return base_rate(v, energy.visible), v
 
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
@@ -485,7 +482,7 @@ class RBM(LikelihoodModel):
 
     def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
-        self._forget()
+        self._begin()
         stored = texts["boltzmann"]
         self._shape, self._dtype, self._visible = stored["shape"], stored["dtype"], stored["visible"]
         self._stored_base = tensors["base"], tensors.get("base_log_variance")

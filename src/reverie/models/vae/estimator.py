@@ -331,21 +331,24 @@ class VAE(LikelihoodModel):
         network = networks["network"]
         assert isinstance(network, VariationalNetwork)
         network.start_at(train["x"].to(self.device_))
-        is_image = len(self.preprocessing_.transform.output_shape) > 1
         return VariationalStep(
             network,
             beta=self.beta,
             n_importance=int(self.n_importance),
             draws_bits=self.dynamic_binarisation,
             max_steps=self.max_steps,
-            learning_rate=_RATES[is_image] if self.learning_rate is None else self.learning_rate,
+            learning_rate=self._rate,
             ema_decay=self.ema_decay,
             compile=self.compile,
         )
 
-    def _resolved(self) -> dict[str, object]:
+    @property
+    def _rate(self) -> float:
         is_image = len(self.preprocessing_.transform.output_shape) > 1
-        return {"learning_rate": _RATES[is_image], "n_latent": self.n_latent_, "likelihood": self.likelihood_}
+        return _RATES[is_image] if self.learning_rate is None else self.learning_rate
+
+    def _resolved(self) -> dict[str, object]:
+        return {"learning_rate": self._rate, "n_latent": self.n_latent_, "likelihood": self.likelihood_}
 
     def _network(self) -> VariationalNetwork:
         """Return the network that samples are drawn from, in evaluation mode."""
