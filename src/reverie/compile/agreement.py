@@ -80,11 +80,9 @@ def agrees(
 
     Parameters
     ----------
-    found : deviation of the compiled change from the plain one.
-    roundings : deviations of plain changes from starts that are a few roundings off.
-    n_entries : number of entries of the tensor.
+    found : deviation of the compiled change from the plain one, of `n_entries` entries.
+    roundings, many : deviations of plain changes from starts that are a few, and many roundings off.
     largest : largest root mean square of the change of any tensor of the step.
-    many : deviations of plain changes from starts that are many roundings off.
     """
     if not is_known(found.change, [*roundings, *many]):
         return found.error <= 2 * largest * n_entries**0.5

@@ -204,13 +204,7 @@ def state_number(states: Tensor) -> Tensor:
 def log_partition_of(energy: Callable[[Tensor], Tensor], n_units: int, *, dtype: torch.dtype = torch.float64) -> Tensor:
     """Return log sum_k exp(-E(k)) over all states of `n_units` units, a float64 scalar; differentiable.
 
-    Raises `InputError` for more than 20 units.
-
-    Parameters
-    ----------
-    energy : (batch, n_units) of 0 and 1 -> (batch,).
-    n_units : at most 20.
-    dtype : of the states that the energy is given.
+    The energy takes states (batch, n_units) of type `dtype`. Raises `InputError` for more than 20 units.
     """
     parts = [torch.logsumexp(-energy(block).double(), dim=0) for block in state_blocks(n_units, dtype=dtype)]
     return torch.logsumexp(torch.stack(parts), dim=0)

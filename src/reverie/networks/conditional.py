@@ -171,13 +171,8 @@ def conditional(
 ) -> ConditionalDiscriminator:
     """Return the discriminator whose trunk is the network of `maker` up to its last linear layer.
 
-    Raises `InputError` when an image condition has another size than the sample.
-
-    Parameters
-    ----------
-    maker : called with the shape of one joined input and the activation.
-    event_shape, activation : of one sample, and of the layers, a key of `reverie.networks.mlp.ACTIVATIONS`.
-    is_flat, side : as in `ConditionalDiscriminator`.
+    The maker is called with the shape of one joined input and the activation. Raises `InputError` when an image
+    condition has another size than the sample.
     """
     if is_flat:
         n_joined = 0 if side.joined is None else math.prod(side.joined)

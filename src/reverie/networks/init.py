@@ -28,12 +28,8 @@ _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 def initialise(network: Network, generator: torch.Generator, *, allow_zero: bool = True) -> Network:
     """Draw all linear and convolutional weights of `network` anew from `generator`; return the network.
 
-    Parameters
-    ----------
-    network : its weights are overwritten.
-    generator : source of the weights.
-    allow_zero : whether layers marked with ``zero_init`` start at zero; spectral normalisation, which divides
-        by the largest singular value, does not allow it.
+    Layers marked with ``zero_init`` start at zero where that is allowed. Spectral normalisation, which divides by the
+    largest singular value, does not.
     """
     for layer in network.modules():
         if not isinstance(layer, _LAYERS):

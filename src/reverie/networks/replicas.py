@@ -43,21 +43,13 @@ Named = dict[str, Tensor | None]
 class Stacked(nn.Module):
     """R modules of the same structure, run together. Raises `InputError` for no modules, or different structures.
 
-    Parameters
-    ----------
-    modules : the replicas, at least one; their weights are copied. Layers and attributes that are not
-        tensors are taken from the first of them.
+    Their weights are copied to `stack`, a module of that structure whose parameters and buffers are (R, ...), and which
+    cannot be called; its other layers and attributes are those of the first module.
 
-    Attributes
-    ----------
-    stack : a module of that structure whose parameters and buffers are (R, ...). It cannot be called.
-
-    Notes
-    -----
-    Perceptrons run as batched matrix products (`RULES`); convolutional and spectrally
-    normalised networks one after the other, since grouped convolutions are slower than that on a CPU and
-    a power iteration works in place; any other network by `torch.func.vmap`, which allows no branch on a
-    value. Batch normalisation is over a replica's own rows and keeps its own statistics.
+    Perceptrons run as batched matrix products (`RULES`); convolutional and spectrally normalised networks one after the
+    other, since grouped convolutions are slower than that on a CPU and a power iteration works in place; any other
+    network by `torch.func.vmap`, which allows no branch on a value. Batch normalisation is over a replica's own rows
+    and keeps its own statistics.
 
     Examples
     --------

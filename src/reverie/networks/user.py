@@ -123,14 +123,8 @@ def user_discriminator(
 ) -> nn.Module:
     """Return the user's discriminator `spec`, called as all discriminators are.
 
-    Raises `InputError` when it cannot take what it would be shown, or does not return the outputs that are asked for: a
-    logit, which may be any number.
-
-    Parameters
-    ----------
-    spec : module or factory, whose draws come from `random_generator`.
-    event_shape, side : shape of one sample, and the inputs beside it.
-    may_be_bounded : whether outputs between 0 and 1, such as those of a sigmoid, are what the objective asks for.
+    Outputs may be bounded where those of a sigmoid are what the objective asks for. Raises `InputError` when it cannot
+    take what it would be shown, or does not return the outputs that are asked for: a logit, which may be any number.
     """
     network = user_network(spec, (event_shape,), random_generator)
     parameters = inspect.signature(network.forward).parameters.values()

@@ -76,13 +76,9 @@ def generated_loss(logits: Tensor) -> Tensor:
 
 
 def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
-    """Return || mean f(x) - mean f(G(z)) ||^2, a scalar.
+    """Return || mean f(x) - mean f(G(z)) ||^2, a scalar, of features (n, feature) and (m, feature).
 
     Raises `InputError` unless both are tables with the same features.
-
-    Parameters
-    ----------
-    real, fake : features of real and of generated samples, (n, feature) and (m, feature).
     """
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise InputError(

@@ -162,12 +162,7 @@ def constant(step_size: float) -> Callable[[int], float]:
 def polynomial(a: float, b: float, gamma: float = 0.55) -> Callable[[int], float]:
     """Return the schedule t -> a (b + t)^-gamma; averages over it weigh each sample by its step size.
 
-    Raises `InputError` for numbers out of range.
-
-    Parameters
-    ----------
-    a, b : > 0.
-    gamma : decay in (0.5, 1], for which the steps sum to infinity and their squares do not.
+    Raises `InputError` unless a, b > 0 and 0.5 < gamma <= 1, for which the steps sum to infinity, their squares do not.
     """
     for name, value in (("a", a), ("b", b)):
         check_positive(name, value)

@@ -35,11 +35,8 @@ __all__ = ["ReplicaExchange", "ReplicaExchangeInfo", "ReplicaExchangeState", "lo
 def log_swap_acceptance(own: Tensor, colder: Tensor, hotter: Tensor) -> Tensor:
     """Return a (pair, chain) of every pair of neighbouring levels, for any family of distributions.
 
-    Parameters
-    ----------
-    own : (level, chain), log p*_k(x_k).
-    colder : (pair, chain), log p*_k(x_(k+1)): the hotter position seen from the colder level of the pair.
-    hotter : (pair, chain), log p*_(k+1)(x_k): the colder position seen from the hotter level.
+    With `own` (level, chain), log p*_k(x_k), and (pair, chain) each, the hotter position seen from the `colder` level,
+    log p*_k(x_(k+1)), and the colder one seen from the `hotter` level, log p*_(k+1)(x_k).
     """
     return colder + hotter - own[:-1] - own[1:]
 

@@ -153,14 +153,9 @@ def correlation_function(spins: Tensor) -> Correlation:
 
 
 def jackknife(statistic: Callable[[np.ndarray], np.ndarray], means: np.ndarray) -> Measured:
-    """Return a function of averages, without its bias of order 1 / n, and its error.
+    """Return a function of averages, (..., k) -> (...), without its bias of order 1 / n, and its error.
 
-    Raises `InputError` for fewer than two blocks.
-
-    Parameters
-    ----------
-    statistic : averages (..., k) -> (...).
-    means : (block, k), averages within independent blocks of one size.
+    The means (block, k) are averages within independent blocks of one size. Raises `InputError` for fewer than two.
     """
     n = len(means)
     if n < 2:

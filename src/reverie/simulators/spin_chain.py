@@ -92,10 +92,7 @@ class SpinHamiltonian:
     def local_energy(self, s: Tensor, log_psi: Callable[[Tensor], Tensor]) -> Tensor:
         """Return E_loc of states s (batch, n_sites) of bits, (batch,); complex only where log_psi or H is.
 
-        Parameters
-        ----------
-        s : bits, of the type that `log_psi` takes.
-        log_psi : (batch, n_sites) of bits -> log of the amplitude up to a constant, (batch,), real or complex.
+        `log_psi` maps such states to the log of the amplitude up to a constant, (batch,), real or complex.
         """
         here = log_psi(s)
         total = torch.zeros_like(here)
@@ -190,12 +187,8 @@ def transverse_field_ising(
 def heisenberg(n_sites: Sites, *, J: float = 1.0, periodic: bool = False, marshall: bool = True) -> SpinHamiltonian:
     """Return the Heisenberg chain J sum S_i S_(i+1) of spins 1/2, antiferromagnetic for J > 0.
 
-    Raises `InputError` for the rotation on a periodic chain of odd length.
-
-    Parameters
-    ----------
-    n_sites, J, periodic : a periodic chain of an odd number of sites has no two sublattices.
-    marshall : whether every second site is turned about Z, which makes the ground state non-negative.
+    Marshall's rotation of every second site about Z makes the ground state non-negative. Raises `InputError` for it on
+    a periodic chain of odd length, which has no two sublattices.
     """
     if marshall and periodic and n_sites % 2:
         raise InputError(f"Expected an even number of sites on a ring, got {n_sites}. Set marshall=False.")

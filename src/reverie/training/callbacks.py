@@ -20,25 +20,13 @@ class Callback:
     """What is called while a model trains; write those of the three methods that you need."""
 
     def on_record(self, record: Record) -> bool | None:
-        """Look at the record of a window of steps; return True to end training after it.
-
-        Parameters
-        ----------
-        record : step, seconds, mean scalars and alarms of the window.
-        """
+        """Look at the mean scalars and the alarms of a window of steps; return True to end training after it."""
 
     def on_check(self, check: Check) -> bool | None:
         """Look at a check of the model's health on held-out events; return True to end training after it.
 
-        Parameters
-        ----------
-        check : its scalars and alarms, and whether the state became the best so far; with replicas, one call for each.
+        It has scalars and alarms, and says whether the state became the best so far; with replicas, one call for each.
         """
 
     def on_end(self, model: object) -> None:
-        """Look at the model after training.
-
-        Parameters
-        ----------
-        model : the estimator; it can be drawn from and saved.
-        """
+        """Look at the model after training; it can be drawn from and saved."""

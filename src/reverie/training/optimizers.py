@@ -70,14 +70,9 @@ OPTIMIZER_WORKS: dict[str, list[str]] = {  # keys of the bibliography
 def make_optimizer(
     name: str, weights: Iterable[Tensor], *, learning_rate: float, betas: tuple[float, float] = (0.0, 0.99)
 ) -> Optimizer:
-    """Return the optimiser called `name` over `weights`. Raises `UnknownNameError` for another name.
+    """Return the optimiser called `name` over `weights`; raises `UnknownNameError` for none of `OPTIMIZERS`.
 
-    Parameters
-    ----------
-    name : a key of `OPTIMIZERS`.
-    weights : parameters to train.
-    learning_rate : eta > 0.
-    betas : decay of the averages of the gradient (momentum, in SGD) and of its square (alpha, in RMSprop).
+    The betas are the decay of the averages of the gradient (momentum, in SGD) and of its square (alpha, in RMSprop).
     """
     return check_choice("optimizer", name, OPTIMIZERS)(list(weights), learning_rate, betas)
 
@@ -99,11 +94,7 @@ def take_step(optimizer: Optimizer, weights: Sequence[Tensor], gradients: Sequen
 def learning_rate_factor(step: int, max_steps: int, *, hold: float = 0.5, floor: float = 0.02) -> float:
     """Return the factor on the learning rate at `step`: 1, then half a cosine from 1 down to `floor`.
 
-    Parameters
-    ----------
-    step, max_steps : position and length of the run.
-    hold : fraction of the run at full rate, in [0, 1]; 1 keeps the rate constant.
-    floor : the last factor, in [0, 1].
+    The fraction `hold` of the run, in [0, 1], is at full rate; 1 keeps the rate constant.
     """
     if hold >= 1:
         return 1.0
