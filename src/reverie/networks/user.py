@@ -127,7 +127,7 @@ def user_discriminator(
     take what it would be shown, or does not return the outputs that are asked for: a logit, which may be any number.
     """
     network = user_network(spec, (event_shape,), random_generator)
-    parameters = inspect.signature(network.forward).parameters.values()
+    parameters = () if side.is_empty else inspect.signature(network.forward).parameters.values()
     taken = [n for n in side.names if any(p.name == n or p.kind is p.VAR_KEYWORD for p in parameters)]
     if side.is_empty:
         dressed = network
