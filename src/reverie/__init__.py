@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from reverie.core.measured import Measured
     from reverie.data import Dataset
-    from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, SemiSupervisedGAN, WaveFunctionRBM
+    from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, SemiSupervisedGAN, WaveFunctionRBM
     from reverie.models import load_model as load
     from reverie.validation import validate
 
@@ -44,6 +44,7 @@ __all__ = [
     "Autoencoder",
     "Dataset",
     "Flow",
+    "FlowMatching",
     "Measured",
     "SemiSupervisedGAN",
     "WaveFunctionRBM",
@@ -67,7 +68,17 @@ __all__ = [
 _HOMES = {
     **{
         name: ("reverie.models", name)
-        for name in ("EBM", "GAN", "RBM", "VAE", "Autoencoder", "Flow", "SemiSupervisedGAN", "WaveFunctionRBM")
+        for name in (
+            "EBM",
+            "GAN",
+            "RBM",
+            "VAE",
+            "Autoencoder",
+            "Flow",
+            "FlowMatching",
+            "SemiSupervisedGAN",
+            "WaveFunctionRBM",
+        )
     },
     "Dataset": ("reverie.data", "Dataset"),
     "Measured": ("reverie.core.measured", "Measured"),

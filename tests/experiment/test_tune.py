@@ -49,7 +49,7 @@ def config(model="flow", seed=0, **options):
 # the space
 
 
-@pytest.mark.parametrize("model", ["gan", "vae", "autoencoder", "rbm", "ebm", "flow"])
+@pytest.mark.parametrize("model", ["gan", "vae", "autoencoder", "rbm", "ebm", "flow", "flow_matching"])
 def test_default_spaces_name_options_of_their_models(model):
     base = all_options(config(model, max_steps=5))
     space = search_space(None, model, base)

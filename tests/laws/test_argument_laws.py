@@ -11,7 +11,7 @@ import pytest
 from sklearn.base import clone
 
 from reverie.core.errors import InputError
-from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, SemiSupervisedGAN, WaveFunctionRBM
+from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, SemiSupervisedGAN, WaveFunctionRBM
 
 TABLE = np.random.default_rng(0).normal(size=(60, 3))
 MODELS: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -22,6 +22,7 @@ MODELS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "vae": (VAE(max_steps=2, encoder=(4,), decoder=(4,)), (TABLE,)),
     "autoencoder": (Autoencoder(max_steps=2, encoder=(4,), decoder=(4,)), (TABLE,)),
     "flow": (Flow(max_steps=2, hidden=(4,)), (TABLE,)),
+    "flow matching": (FlowMatching(max_steps=2, width=4), (TABLE,)),
     "wave function": (WaveFunctionRBM(max_steps=2), (TABLE > 0,)),
 }
 PARAMETERS = [(name, parameter) for name, (model, _) in MODELS.items() for parameter in model.get_params()]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow
+from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching
 from reverie.models.training_run import TrainingOptions
 from reverie.models.wavefunction.training import Fit, SampledLikelihood, initial_energy
 from reverie.training.loop import train
@@ -45,6 +45,8 @@ CASES = {
     "vae": (lambda **o: VAE(encoder=(8,), decoder=(8,), **o), _numbers),
     "autoencoder": (lambda **o: Autoencoder(noise=0.1, **o), _numbers),
     "flow": (lambda **o: Flow(hidden=(8,), **o), _numbers),
+    "flow matching": (lambda **o: FlowMatching(width=8, **o), _numbers),
+    "flow matching, images": (lambda **o: FlowMatching(width=8, **o), _images),
 }
 
 

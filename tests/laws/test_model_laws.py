@@ -14,7 +14,7 @@ from reverie.core.assessment import Assessment
 from reverie.core.errors import CheckpointError, InputError
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Standardise
-from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, WaveFunctionRBM, load_model, save_model
+from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, WaveFunctionRBM, load_model, save_model
 from reverie.models.base import GenerativeModel, LikelihoodModel
 from reverie.models.gan.networks import Generator
 from reverie.training.monitor import Monitor
@@ -104,6 +104,9 @@ MODELS |= {
     ),
     "flow": (Flow(hidden=(8,), n_transforms=2, n_bins=4, **TINY), "table"),
     "flow, affine": (Flow(kind="realnvp", hidden=(8,), n_transforms=2, **TINY), "numbers"),
+    "flow matching": (FlowMatching(width=8, n_blocks=1, n_evaluations=4, **TINY), "table"),
+    "flow matching, random walk": (FlowMatching(width=8, n_blocks=1, stochasticity=1.0, **TINY), "numbers"),
+    "flow matching, lattice": (FlowMatching(width=8, n_evaluations=2, solver="midpoint", **TINY), "spins"),
 }
 STATES = {  # they can be found without data: no schema, no container, no run to resume
     "wave function": (WaveFunctionRBM(n_folds=2, n_hidden=3, **TINY), "bits"),
@@ -380,7 +383,7 @@ NO_CONDITION = (
 )
 EXPECTED_FAILURES = {
     name: dict.fromkeys(("check_methods_sample_order_invariance", "check_methods_subset_invariance"), NO_CONDITION)
-    for name in ("VAE", "Flow")
+    for name in ("VAE", "Flow", "FlowMatching")
 }
 
 
@@ -395,6 +398,7 @@ SMALLEST = {"max_steps": 2, "batch_size": 4, "record_every": 1}
         VAE(encoder=(4,), decoder=(4,), n_draws=4, **SMALLEST),
         Autoencoder(encoder=(4,), decoder=(4,), **SMALLEST),
         Flow(hidden=(4,), n_transforms=1, n_bins=4, **SMALLEST),
+        FlowMatching(width=4, n_blocks=1, n_evaluations=2, **SMALLEST),
     ],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES.get(type(estimator).__name__, {}),
 )

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.data.transforms.base import check_within, unchecked
-from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, SemiSupervisedGAN
+from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, SemiSupervisedGAN
 from reverie.models.gan.training import draw_noise
 from reverie.models.one_pass import Noise, physical_sampler
 
@@ -71,6 +71,12 @@ def _flow_noise(model, noise: torch.Generator) -> torch.Tensor:
     return torch.cat([normal, torch.rand(UNIT, len(network.circles), **options)], dim=1).float()
 
 
+def _path_noise(model, noise: torch.Generator) -> torch.Tensor:
+    coordinates = model._velocity().coordinates
+    normal = torch.randn(UNIT, coordinates.n_lines, generator=noise)
+    return torch.cat([normal, torch.rand(UNIT, len(coordinates.circles), generator=noise)], dim=1)
+
+
 def _uniform_noise(model, noise: torch.Generator) -> torch.Tensor:
     return draw_noise(UNIT, int(model.n_noise), prior="uniform", generator=noise)
 
@@ -86,6 +92,10 @@ MODELS = {  # fitted model, and the noise that it draws itself
     "vae, conditions": (lambda: VAE(**QUICK).fit(_columns().select(["eta", "hits"]), _conditions()), _vae_noise),
     "vae, bits": (lambda: VAE(**QUICK).fit((_digits()[0] > 7).astype("uint8")), _vae_noise),
     "flow": (lambda: Flow(hidden=(8,), **QUICK).fit(_columns().select(["pt", "phi", "hits", "edep"])), _flow_noise),
+    "flow matching, conditions": (
+        lambda: FlowMatching(width=8, n_evaluations=4, **QUICK).fit(_columns().select(["pt", "phi"]), _conditions()),
+        _path_noise,
+    ),
     "flow, conditions": (
         lambda: Flow(hidden=(8,), **QUICK).fit(_columns().select(ETA_AND_SHARE), _conditions()),
         _flow_noise,

@@ -18,6 +18,7 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.models.autoencoder.estimator import Autoencoder
 from reverie.models.flow.estimator import Flow
+from reverie.models.flow_matching.estimator import FlowMatching
 from reverie.models.gan import training as games
 from reverie.models.gan.estimator import GAN
 from reverie.models.rbm.estimator import RBM
@@ -48,6 +49,7 @@ CASES = {
     "vae": lambda: (VAE(**COMMON), events()),
     "autoencoder": lambda: (Autoencoder(**COMMON), events()),
     "flow": lambda: (Flow(hidden=(16,), **COMMON), events()),
+    "flow matching": lambda: (FlowMatching(width=16, **COMMON), events()),
 }
 
 

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from reverie.core.errors import FolderError, InputError, MissingDependencyError
 from reverie.core.random import child_generator
 from reverie.data.dataset import Dataset
-from reverie.models import GAN, RBM, VAE, Autoencoder, Flow, SemiSupervisedGAN
+from reverie.models import GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, SemiSupervisedGAN
 from reverie.models.one_pass import physical_sampler
 from reverie.scale.export import export_model, parity_path
 from reverie.scale.parity import ParityError, compared
@@ -95,6 +95,9 @@ MODELS = {
     "vae, convolutions": lambda: VAE(decoder="conv", **QUICK).fit(_digits(16)[0]),
     "autoencoder": lambda: Autoencoder(n_components=3, **QUICK).fit(_columns()),
     "flow, spline": lambda: Flow(n_transforms=1, hidden=(8,), **QUICK).fit(_columns("pt", "phi", "hits")),
+    "flow matching": lambda: FlowMatching(width=8, n_blocks=1, n_evaluations=4, **QUICK).fit(
+        _columns("pt", "phi", "hits")
+    ),
     "flow, realnvp given conditions": lambda: Flow(kind="realnvp", n_transforms=2, hidden=(8,), **QUICK).fit(
         _columns("eta", "share", "edep"), _conditions()
     ),

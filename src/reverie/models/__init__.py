@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reverie.models.ebm.estimator import EBM
     from reverie.models.files import load_model, save_model
     from reverie.models.flow.estimator import Flow
+    from reverie.models.flow_matching.estimator import FlowMatching
     from reverie.models.gan.estimator import GAN
     from reverie.models.gan.semi_supervised import SemiSupervisedGAN
     from reverie.models.presets import PRESETS, preset
@@ -33,6 +34,7 @@ __all__ = [
     "VAE",
     "Autoencoder",
     "Flow",
+    "FlowMatching",
     "Posterior",
     "SemiSupervisedGAN",
     "WaveFunctionRBM",
@@ -53,6 +55,7 @@ _HOMES = {
     "VAE": "vae.estimator",
     "Autoencoder": "autoencoder.estimator",
     "Flow": "flow.estimator",
+    "FlowMatching": "flow_matching.estimator",
     "Posterior": "bayesian.posterior",
     "SemiSupervisedGAN": "gan.semi_supervised",
     "WaveFunctionRBM": "wavefunction.estimator",

@@ -208,7 +208,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         if runtime is not None and not self.trains_on_several:
             raise InputError(
                 f"Expected a model that {runtime.world_size} processes can train, got {type(self).__name__}, whose "
-                "chains belong to one. Train a GAN, VAE, Autoencoder or Flow, or one model on each process."
+                "chains belong to one. Train a GAN, VAE, Autoencoder, Flow or FlowMatching, or one model on each."
             )
         values = self._values(X, reset=True)
         dataset = X if isinstance(X, Dataset) else Dataset(values, names=to_raw(X).names)
@@ -387,7 +387,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """
         raise InputError(
             f"Expected a model that makes a sample of noise in one pass, got {type(self).__name__}, whose samples come "
-            "from Markov chains. Draw them with sample(), or train a GAN, VAE, Flow or Autoencoder to export."
+            "from Markov chains. Draw them with sample(), or train a GAN, VAE or FlowMatching to export."
         )
 
     def _sampling_threads(self) -> int:
@@ -432,7 +432,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         rows = {"x": lazily(dataset.values, self.preprocessing_.features)}
         if y is not None and not self.takes_conditions:
             raise InputError(
-                f"Expected no conditions, got some: {type(self).__name__} learns p(x). Use a GAN, a VAE or a Flow."
+                f"Expected no conditions, got some: {type(self).__name__} learns p(x). Use a GAN, a VAE, a Flow or "
+                "FlowMatching."
             )
         self._conditions = None
         if y is not None:

@@ -20,6 +20,7 @@ MODELS: dict[str, str | type] = {
     "vae": "reverie.models.vae:VAE",
     "autoencoder": "reverie.models.autoencoder:Autoencoder",
     "flow": "reverie.models.flow:Flow",
+    "flow_matching": "reverie.models.flow_matching:FlowMatching",
     "semi_supervised_gan": "reverie.models.gan:SemiSupervisedGAN",
 }
 CLASSIFIERS = ("semi_supervised_gan",)  # of these: used from Python, not by a run

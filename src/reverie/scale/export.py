@@ -80,7 +80,7 @@ def export_model(
 
     Parameters
     ----------
-    model : GAN, SemiSupervisedGAN, VAE, Autoencoder or Flow, on the processor.
+    model : GAN, SemiSupervisedGAN, VAE, Autoencoder, Flow or FlowMatching, on the processor.
     path : file; its suffix, .onnx or .pt2, tells the format unless `to` does.
     to : "onnx" or "pt2".
     tolerance : largest relative difference from the model, > 0; see `reverie.scale.parity`.

@@ -8,12 +8,11 @@ samples, and, of a GAN, what the discriminator answers. `Monitor` measures sampl
     alarms           signs of failure that have lasted, each told once an episode
     at_equilibrium   whether the training of a GAN may end
 
-Best state. With losses the least mean, of weighted rows the weighted mean; without them the least score of the samples
-(`reverie.training.scores`, 0 for a perfect generator). A GAN wanders about its equilibrium, and among many noisy scores
-the least one is partly luck: with S_min the least score so far, its state is kept when S <= S_min + e, where e is the
-standard error of the *difference* of the two scores over the same held-out rows and noise. So the latest of all states
-that cannot be told from the best is kept ("one standard error rule", Breiman et al. 1984). The bound does not creep,
-since S_min only falls.
+Best state. With losses the least mean, of weighted rows the weighted mean; without them by the score S of the samples
+(`reverie.training.scores`, 0 for a perfect generator). Among many noisy scores the least one is partly luck: with S_min
+the least score so far, a state is kept when S <= S_min + e, where e is the standard error of the *difference* of the
+two scores over the same held-out rows and noise. So the latest of all states that cannot be told from the best is kept
+("one standard error rule", Breiman et al. 1984). The bound does not creep, since S_min only falls.
 
 Signs. With a discriminator they are the rules of `reverie.training.alarms`; else
 
@@ -196,10 +195,11 @@ class Monitor:
             measures = None
         if seen.losses is not None:
             scalars |= self._weigh(seen.losses.double().cpu(), seen, signs)
-        if seen.discriminated is not None and measures is not None:
+        if seen.losses is None and measures is not None:
             improved = self._is_within_error_of_the_best(measures.score, self._findings[-1].width)
         else:
-            improved = self._is_least(seen, scalars.get("held_out_loss", scalars.get("score", math.inf)))
+            improved = self._is_least(seen, scalars.get("held_out_loss", math.inf))
+        if seen.discriminated is None:
             scalars["kept"] = float(improved)
         raised = [self._note(kind, seen.step, signs.get(kind)) for kind in dict.fromkeys([*self._lasted, *signs])]
         alarms = tuple(alarm for alarm in raised if alarm is not None)
@@ -277,7 +277,7 @@ class Monitor:
         return {"held_out_loss": mean.value, "held_out_error": mean.error}
 
     def _is_least(self, seen: Observation, value: float) -> bool:
-        """Tell whether the loss, or the score, is the least so far, and remember it."""
+        """Tell whether the loss is the least so far, and remember it."""
         if value >= self._least or math.isnan(value):
             return False
         self._least = value

@@ -1,0 +1,239 @@
+r"""Flow matching as an estimator: a velocity field that carries noise to events.
+
+A network v(x, t) is fitted by least squares to the velocity of straight paths from noise to events
+(`reverie.models.flow_matching.path`, `.training`). Samples follow dx/dt = v, or a random walk with the same law
+(`.sampling`), in a stated number of evaluations of the network; log p(x) follows events back to the noise and adds up
+the divergence of v (`.likelihood`). Diffusion models learn the same field from curved paths; with `stochasticity` > 0
+samples are drawn as theirs are.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from reverie.core.arguments import Count, NonNegative, Positive, Share
+from reverie.core.assessment import Assessment
+from reverie.core.checks import check_choice
+from reverie.core.random import child_generator
+from reverie.core.types import ArrayLike, RandomState
+from reverie.data.dataset import Dataset
+from reverie.models.base import LikelihoodModel
+from reverie.models.density_features import circles_of, density_transform, repeated_values
+from reverie.models.flow_matching.likelihood import log_prob
+from reverie.models.flow_matching.networks import Velocity, build_velocity
+from reverie.models.flow_matching.path import Coordinates
+from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
+from reverie.models.flow_matching.training import FlowMatchingStep
+from reverie.models.one_pass import Inverse, Noise, OnePass
+from reverie.models.options import estimator
+from reverie.models.preprocessing import Preprocessing, fitted_preprocessing
+from reverie.networks.mlp import ACTIVATIONS
+from reverie.networks.user import Specification
+
+__all__ = ["FlowMatching"]
+
+_LEAST_SIDE = 6  # pixels of an image from which "auto" takes convolutions
+_NUMBERS_AT_ONCE = 1 << 18  # numbers whose likelihood is computed at once, which bounds the memory
+
+
+@estimator
+class FlowMatching(LikelihoodModel):
+    """Flow matching: a velocity field from noise to events, for tables, images and lattices; p(x given y) too.
+
+    The defaults train at once on any numeric table, on images and on spins. The likelihood is exact up to 32 features
+    and estimated beyond, with its error. Whole numbers, categories and values with a point mass are spread over cells
+    by noise, as in `reverie.Flow`.
+
+    Parameters
+    ----------
+    network : "mlp", "unet", "auto" (convolutions for images and lattices of at least 6 x 6), a torch module, or a
+        factory called with (event_shape, n_outputs). A module of your own is called with events (batch, *event_shape),
+        times (batch, 1) or (1, 1), and the condition where there is one, and returns (batch, n_outputs).
+    width : Width of the hidden layers, or channels of the finest grid; "auto" takes 128 for perceptrons and 32 for
+        convolutions.
+    n_blocks : Residual blocks of the perceptron.
+    activation : Of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
+    periodic : Whether opposite edges of an image touch; "auto" takes spins for periodic lattices.
+    n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes four
+        times as many, each with its derivatives.
+    solver : Of the differential equation: "euler", "midpoint", "heun" or "rk4".
+    stochasticity : Strength >= 0 of the random walk that samples take besides; 0 follows the differential equation.
+    batch_size : Events in a step; "auto" takes 512, of images 128, or all rows of a smaller table.
+    max_steps : Gradient steps in the whole run, at least 1.
+    learning_rate : Step size of AdamW, > 0; it falls to nearly nothing along a cosine.
+    weight_decay : Share of the step size by which each step shrinks the weights, >= 0.
+    gradient_clip : Largest norm of the gradient in a step, > 0; longer ones are shortened to it.
+    ema_decay : Decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.
+    keep_best : Whether the state whose samples are nearest to held-out events is kept, rather than the last.
+
+    Attributes
+    ----------
+    history_ : list of dict, the loss over training, and how far samples are from held-out events.
+    alarms_ : list of alarms, each with kind, step, evidence and remedy.
+    n_iter_, seed_, schema_, conditions_ : steps taken, seed used, what the data and the conditions are.
+
+    References
+    ----------
+    Lipman et al., arXiv:2210.02747; Albergo, Boffi and Vanden-Eijnden, arXiv:2303.08797.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from reverie.models.flow_matching import FlowMatching
+    >>> X = np.random.default_rng(0).normal(size=(300, 2))
+    >>> model = FlowMatching(width=16, max_steps=20, random_state=0).fit(X)
+    >>> model.sample(5, random_state=1).shape
+    (5, 2)
+    """
+
+    takes_conditions: ClassVar[bool] = True
+    trains_on_several: ClassVar[bool] = True
+
+    references = ("lipman2023", "chen2018neural")
+    option_references = (
+        ("network", lambda value: value == "unet", "ronneberger2015"),
+        ("stochasticity", lambda value: value > 0, "albergo2023stochastic"),
+    )
+    search_space = "learning_rate=2e-4:5e-3:log,width=64|128|256,n_blocks=2:5,batch_size=auto|256|1024"
+
+    network: Specification = "auto"
+    width: Count | Literal["auto"] = "auto"
+    n_blocks: Count = 3
+    activation: str = "silu"
+    periodic: bool | Literal["auto"] = "auto"
+    n_evaluations: Count = 32
+    solver: str = "heun"
+    stochasticity: NonNegative = 0.0
+    max_steps: Count = 8_000
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 0.0
+    gradient_clip: Positive = 1.0
+    ema_decay: Share = 0.999
+
+    def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
+        """Return likelihoods with their errors, and warnings; parameters as in `GenerativeModel.assess`."""
+        likelihoods = super().assess(train, held_out, random_state=random_state)
+        events = train[0] if isinstance(train, tuple) else train
+        warnings = repeated_values(self._values(events, reset=False), self.schema_)
+        return likelihoods + Assessment(warnings=tuple(warnings))
+
+    def _check_configuration(self) -> None:
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("solver", self.solver, SOLVERS)
+
+    def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
+        transform = density_transform(dataset, self.preprocessing, open_levels=False)
+        prepared = fitted_preprocessing(dataset, container, transform)
+        circles_of(prepared.transform)  # refuses one-hot features before training
+        return prepared
+
+    def _batch_size(self, n_rows: int, n_features: int) -> int:
+        return min(n_rows, 128 if self._network_name() == "unet" else 512)
+
+    def _resolved(self) -> dict[str, object]:
+        return {"network": self._network_name(), "periodic": self._is_periodic(), "width": self._width()}
+
+    def _network_name(self) -> str:
+        shape = self.preprocessing_.transform.output_shape
+        if self.network != "auto":
+            return self.network if isinstance(self.network, str) else "your own"
+        return "unet" if len(shape) > 1 and min(shape[-2:]) >= _LEAST_SIDE else "mlp"
+
+    def _is_periodic(self) -> bool:
+        return self.schema_.columns[0].kind == "spin" if self.periodic == "auto" else bool(self.periodic)
+
+    def _width(self) -> int:
+        return {"unet": 32}.get(self._network_name(), 128) if self.width == "auto" else int(self.width)
+
+    def _fresh_networks(self) -> dict[str, nn.Module]:
+        transform = self.preprocessing_.transform
+        shape = tuple(transform.output_shape)
+        network = build_velocity(
+            self.network if self.network != "auto" else self._network_name(),
+            Coordinates(math.prod(shape), circles_of(transform)),
+            event_shape=shape,
+            condition_shape=None if self._conditions is None else tuple(self._conditions.shape),
+            width=self._width(),
+            n_blocks=int(self.n_blocks),
+            activation=self.activation,
+            periodic=self._is_periodic(),
+            random_generator=child_generator(self.seed_, "weights"),
+        )
+        return {"velocity": network}
+
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> FlowMatchingStep:
+        network = networks["velocity"]
+        assert isinstance(network, Velocity)
+        return FlowMatchingStep(
+            network,
+            n_evaluations=int(self.n_evaluations),
+            solver=self.solver,
+            optimizer="adamw",
+            max_steps=self.max_steps,
+            learning_rate=self.learning_rate,
+            hold=0.0,
+            weight_decay=self.weight_decay,
+            clip=self.gradient_clip,
+            ema_decay=self.ema_decay,
+            compile=self.compile,
+        )
+
+    @torch.no_grad()
+    def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
+        network = copy.deepcopy(self._velocity()).double()
+        x = network.coordinates.of(features.flatten(1).double())
+        size = max(1, _NUMBERS_AT_ONCE // x.shape[1])
+        parts = x.split(size)
+        given = [None] * len(parts) if condition is None else condition.double().split(size)
+        steps = max(2, int(self.n_evaluations))
+        done = [log_prob(network, part, generator, c, n_steps=steps) for part, c in zip(parts, given, strict=True)]
+        of_steps = sum(part.of_steps * len(part.values) for part in done) / len(x)
+        return torch.cat([part.values for part in done]), of_steps
+
+    def _drawer(
+        self,
+        n_samples: int,
+        seed: int,
+        *,
+        condition: ArrayLike = None,
+        n_evaluations: int | None = None,
+        stochasticity: float | None = None,
+    ) -> Callable[[int, int, torch.Generator], Tensor]:
+        network, conditions = self._velocity(), self._conditions_at(condition, n_samples, seed)
+        shape = self.preprocessing_.transform.output_shape
+        n = int(self.n_evaluations if n_evaluations is None else n_evaluations)
+        eta = float(self.stochasticity if stochasticity is None else stochasticity)
+
+        @torch.no_grad()
+        def draw(start: int, n_rows: int, noise: torch.Generator) -> Tensor:
+            given = None if conditions is None else conditions(start, n_rows).to(noise.device)
+            x = network.coordinates.noise(n_rows, noise)
+            if eta > 0:
+                x = walked(network, x, noise, given, n_evaluations=n, stochasticity=eta)
+            else:
+                x = carried(network, x, given, n_evaluations=n, solver=self.solver)
+            return network.coordinates.features(x).reshape(n_rows, *shape)
+
+        return draw
+
+    def _one_pass(self, inverse: Inverse) -> OnePass:
+        network, shape = self._velocity(), tuple(self.preprocessing_.transform.output_shape)
+        coordinates = network.coordinates
+        n_lines, n_circles = coordinates.n_lines, len(coordinates.circles)
+
+        def features(noise: Tensor, condition: Tensor | None) -> Tensor:
+            normal, turns = noise.split([n_lines, n_circles], dim=1)
+            x = torch.cat([normal, coordinates.angles(turns)], dim=1)
+            x = carried(network, x, condition, n_evaluations=int(self.n_evaluations), solver=self.solver)
+            return coordinates.features(x).reshape(-1, *shape)
+
+        return OnePass(features, [Noise("normal", n_lines), Noise("uniform", n_circles)], [network])
+
+    def _velocity(self) -> Velocity:
+        network = self._networks()["velocity"]
+        assert isinstance(network, Velocity)
+        return network.eval()

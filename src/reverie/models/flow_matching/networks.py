@@ -1,0 +1,289 @@
+r"""Velocity networks: (x, t, condition) -> dx/dt, for tables, images and lattices.
+
+Both networks learn what a Gaussian leaves open (`reverie.models.flow_matching.path`): with q = t^2 + (1 - t)^2
+
+    v = (2 t - 1) / q x + F(x / sqrt(q), t, c) / sqrt(q)          on lines,        v = F        on circles
+
+Time enters as cosines and sines of frequencies pi/2 ... 64 pi, and with the condition as a vector e that every block
+adds to its features. The last layer starts at zero, so that training starts from the velocity of normal coordinates.
+
+    VelocityMLP     residual blocks  h + V a(W a(h) + U e);  an angle is seen as cosine and sine
+    VelocityUNet    an encoder and a decoder with shortcuts (Ronneberger, Fischer and Brox, arXiv:1505.04597), residual
+                    convolutions at every grid; sides are halved while they are at least 7 and any size fits; on a
+                    periodic lattice edges touch
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from reverie.core.checks import check_choice
+from reverie.core.errors import InputError
+from reverie.models.flow_matching.path import Coordinates
+from reverie.networks.convolutional import as_channels, grids
+from reverie.networks.init import initialised
+from reverie.networks.mlp import MLP, make_activation
+from reverie.networks.user import Specification, check_trial, user_network
+
+__all__ = ["UserVelocity", "Velocity", "VelocityMLP", "VelocityUNet", "build_velocity"]
+
+_FREQUENCIES = 8  # 1/2, 1, 2 ... 64 half turns over the time from 0 to 1
+_GROUP = 8  # channels of a group that is normalised together
+
+
+class Velocity(nn.Module):
+    """Parent of the velocity networks: the part that is known, and `remainder`, which a child learns.
+
+    Parameters
+    ----------
+    coordinates : Coordinates of an event.
+    """
+
+    def __init__(self, coordinates: Coordinates) -> None:
+        super().__init__()
+        self.coordinates = coordinates
+
+    def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
+        """Return F (batch, n) of coordinates (batch, n), lines over sqrt(q), times (batch, 1) and conditions."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return the velocity (batch, n) at coordinates `x` (batch, n), times `t` (batch, 1) and conditions.
+
+        One time for all rows may be given as (1, 1), which without a condition spares its embedding row by row.
+        """
+        n = self.coordinates.n_lines
+        q = t.square() + (1 - t).square()
+        line, angle = x[:, :n], x[:, n:]
+        f = self.remainder(torch.cat([line * q.rsqrt(), angle], dim=1), t, condition)
+        v = (2 * t - 1) / q * line + f[:, :n] * q.rsqrt()
+        return torch.cat([v, f[:, n:]], dim=1) if angle.shape[1] else v
+
+
+class _Embedding(nn.Module):
+    """Times and condition vectors to the vector e that every block adds."""
+
+    frequencies: Tensor
+
+    def __init__(self, n_condition: int, width: int, activation: str) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", math.pi * 2.0 ** torch.arange(-1, _FREQUENCIES - 1), persistent=False)
+        self.layers = MLP(2 * _FREQUENCIES + n_condition, width, hidden=(width,), activation=activation)
+
+    def forward(self, t: Tensor, condition: Tensor | None) -> Tensor:
+        """Return e (batch, width) of times (batch, 1), or one time (1, 1) for all, and conditions (batch, c)."""
+        phase = t * self.frequencies
+        times = torch.cat([phase.cos(), phase.sin()], dim=1)
+        if condition is None:
+            return self.layers(times)
+        return self.layers(torch.cat([times.expand(len(condition), -1), condition], dim=1))
+
+
+class VelocityMLP(Velocity):
+    """Residual perceptron for tables, and for images taken as vectors.
+
+    Parameters
+    ----------
+    coordinates : Coordinates of an event.
+    n_condition : Numbers of a condition, flattened; 0 for none.
+    width : Width of every hidden layer.
+    n_blocks : Residual blocks, of two layers each.
+    activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
+    """
+
+    def __init__(
+        self,
+        coordinates: Coordinates,
+        n_condition: int = 0,
+        *,
+        width: int = 128,
+        n_blocks: int = 3,
+        activation: str = "silu",
+    ) -> None:
+        super().__init__(coordinates)
+        n_circles = len(coordinates.circles)
+        self.embedding = _Embedding(n_condition, width, activation)
+        self.first = nn.Linear(coordinates.n + n_circles, width)
+        self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
+        self.beside = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(n_blocks))
+        self.outer = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
+        self.last = nn.Linear(width, coordinates.n)
+        self.last.zero_init = True  # pyright: ignore[reportArgumentType]
+        self.activation = make_activation(activation)
+
+    def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
+        """Return F (batch, n); see `Velocity`."""
+        n, a = self.coordinates.n_lines, self.activation
+        e = a(self.embedding(t, None if condition is None else condition.flatten(1)))
+        h = self.first(torch.cat([x[:, :n], x[:, n:].cos(), x[:, n:].sin()], dim=1))
+        for inner, beside, outer in zip(self.inner, self.beside, self.outer, strict=True):
+            h = h + outer(a(inner(a(h)) + beside(e)))
+        return self.last(a(h))
+
+
+class _Block(nn.Module):
+    """h + conv(a(norm(conv(a(norm(h))) + U e))), the first h brought to the new number of channels."""
+
+    def __init__(self, n_inputs: int, n_outputs: int, n_embedding: int, activation: str, *, periodic: bool) -> None:
+        super().__init__()
+        self.activation = make_activation(activation)
+        self.norms = nn.ModuleList(nn.GroupNorm(math.gcd(n, max(1, n // _GROUP)), n) for n in (n_inputs, n_outputs))
+        self.inner, self.outer = (
+            nn.Conv2d(n, n_outputs, 3, padding=1, padding_mode="circular" if periodic else "zeros")
+            for n in (n_inputs, n_outputs)
+        )
+        self.beside = nn.Linear(n_embedding, n_outputs)
+        self.direct = nn.Conv2d(n_inputs, n_outputs, 1) if n_inputs != n_outputs else nn.Identity()
+
+    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+        """Return features (batch, n_outputs, height, width)."""
+        g = self.inner(self.activation(self.norms[0](h))) + self.beside(e)[:, :, None, None]
+        return self.direct(h) + self.outer(self.activation(self.norms[1](g)))
+
+
+class VelocityUNet(Velocity):
+    """Convolutional network with shortcuts between grids of one size, for images and lattices.
+
+    Parameters
+    ----------
+    coordinates : Coordinates of an event: its pixels, all on lines.
+    event_shape : (height, width) or (channel, height, width).
+    condition_shape : (c,) of a vector, the shape of an image of the same height and width, or None.
+    width : Channels on the finest grid; twice as many on the next, and four times on those after.
+    activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
+    periodic : Whether opposite edges touch.
+
+    Raises
+    ------
+    InputError
+        For events that are no images, or an image condition of another size.
+    """
+
+    def __init__(
+        self,
+        coordinates: Coordinates,
+        event_shape: tuple[int, ...],
+        condition_shape: tuple[int, ...] | None = None,
+        *,
+        width: int = 32,
+        activation: str = "silu",
+        periodic: bool = False,
+    ) -> None:
+        super().__init__(coordinates)
+        self.shape = as_channels(event_shape)
+        self.is_image_condition = condition_shape is not None and len(condition_shape) > 1
+        n_planes = as_channels(condition_shape)[0] if condition_shape is not None and self.is_image_condition else 0
+        if condition_shape is not None and self.is_image_condition and condition_shape[-2:] != event_shape[-2:]:
+            raise InputError(
+                f"Expected an image condition of {self.shape[1]} x {self.shape[2]} pixels like the events, got shape "
+                f"{tuple(condition_shape)}. Resize one of them, or use network='mlp'."
+            )
+        n_vector = 0 if condition_shape is None or self.is_image_condition else math.prod(condition_shape)
+        n_embedding, edges = 4 * width, "circular" if periodic else "zeros"
+        self.embedding = _Embedding(n_vector, n_embedding, activation)
+        self.activation = make_activation(activation)
+        self.sizes = grids(*self.shape[1:])
+        widths = [width * min(2**k, 4) for k in range(len(self.sizes))]
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+
+        def block(n_inputs: int, n_outputs: int) -> _Block:
+            return _Block(n_inputs, n_outputs, n_embedding, activation, periodic=periodic)
+
+        self.first = nn.Conv2d(self.shape[0] + n_planes, width, 3, padding=1, padding_mode=edges)
+        self.down = nn.ModuleList(block(a, a) for a in widths[:-1])
+        self.coarser = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1, padding_mode=edges) for a, b in pairs)
+        self.middle = nn.ModuleList(block(widths[-1], widths[-1]) for _ in range(2))
+        self.finer = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1, padding_mode=edges) for a, b in pairs)
+        self.up = nn.ModuleList(block(2 * a, a) for a in widths[:-1])
+        self.norm = nn.GroupNorm(math.gcd(width, max(1, width // _GROUP)), width)
+        self.last = nn.Conv2d(width, self.shape[0], 3, padding=1, padding_mode=edges)
+        self.last.zero_init = True  # pyright: ignore[reportArgumentType]
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
+        """Return F (batch, n); see `Velocity`."""
+        is_vector = condition is not None and not self.is_image_condition
+        e = self.activation(self.embedding(t, condition.flatten(1) if condition is not None and is_vector else None))
+        image = x.reshape(-1, *self.shape)
+        if condition is not None and self.is_image_condition:
+            image = torch.cat([image, condition.reshape(len(x), -1, *self.shape[1:])], dim=1)
+        h, kept = self.first(image), []
+        for block, coarser in zip(self.down, self.coarser, strict=True):
+            kept.append(block(h, e))
+            h = coarser(kept[-1])
+        for block in self.middle:
+            h = block(h, e)
+        for k in reversed(range(len(self.up))):
+            height, breadth = self.sizes[k]
+            h = self.finer[k](nn.functional.interpolate(h, scale_factor=2)[..., :height, :breadth])
+            h = self.up[k](torch.cat([h, kept[k]], dim=1), e)
+        return self.last(self.activation(self.norm(h))).flatten(1)
+
+
+class UserVelocity(Velocity):
+    """A network of the user's: ``network(x, t)``, or ``network(x, t, condition)`` where there is a condition.
+
+    Parameters
+    ----------
+    coordinates : Coordinates of an event.
+    network : (batch, *event), times (batch, 1) and conditions to (batch, n), one number per coordinate.
+    event_shape : Shape in which the coordinates of an event are given to it.
+    """
+
+    def __init__(self, coordinates: Coordinates, network: nn.Module, event_shape: tuple[int, ...]) -> None:
+        super().__init__(coordinates)
+        self.network, self.event_shape = network, event_shape
+
+    def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
+        """Return F (batch, n); see `Velocity`."""
+        given = () if condition is None else (condition,)
+        return self.network(x.reshape(-1, *self.event_shape), t, *given).flatten(1)
+
+
+def build_velocity(
+    spec: Specification,
+    coordinates: Coordinates,
+    *,
+    event_shape: tuple[int, ...],
+    condition_shape: tuple[int, ...] | None,
+    width: int,
+    n_blocks: int,
+    activation: str,
+    periodic: bool,
+    random_generator: torch.Generator,
+) -> Velocity:
+    """Return an untrained velocity network.
+
+    Parameters
+    ----------
+    spec : "mlp", "unet", a module, or a factory called with (event_shape, n_outputs).
+    coordinates : Coordinates of an event.
+    event_shape : Shape of one event as features.
+    condition_shape : Shape of one condition, or None.
+    width, n_blocks, activation, periodic : As in `VelocityMLP` and `VelocityUNet`.
+    random_generator : Source of the first weights.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, events that are no images for "unet", or a network that does not fit.
+    """
+    if isinstance(spec, str):
+        is_unet = check_choice("network", spec, {"mlp": False, "unet": True})
+        n_condition = 0 if condition_shape is None else math.prod(condition_shape)
+
+        def make() -> Velocity:
+            if is_unet:
+                images = {"width": width, "activation": activation, "periodic": periodic}
+                return VelocityUNet(coordinates, event_shape, condition_shape, **images)
+            return VelocityMLP(coordinates, n_condition, width=width, n_blocks=n_blocks, activation=activation)
+
+        return initialised(make, random_generator)
+    shape = (coordinates.n,) if coordinates.circles else event_shape
+    network = user_network(spec, (shape, coordinates.n), random_generator)
+    conditions = [] if condition_shape is None else [torch.zeros(2, *condition_shape)]
+    do = f"It is called with events, times{' and conditions' * bool(conditions)}."
+    inputs = [torch.zeros(2, *shape), torch.full((2, 1), 0.5), *conditions]
+    check_trial(network, "velocity", inputs, coordinates.n, named={}, do=do)
+    return UserVelocity(coordinates, network, shape)

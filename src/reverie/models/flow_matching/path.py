@@ -1,0 +1,145 @@
+r"""The path from noise to an event, and what its velocity is when the data are Gaussian.
+
+An event is a vector of coordinates: some on a line, some angles on a circle. With noise x_0, an event x_1 and a time t
+from 0 to 1 the path is straight (Lipman et al., arXiv:2210.02747; Liu et al., arXiv:2209.03003; Albergo and
+Vanden-Eijnden, arXiv:2209.15571),
+
+    line      x_t = (1 - t) x_0 + t x_1,              x_0 ~ N(0, 1),         dx_t/dt = x_1 - x_0
+    circle    x_t = x_0 + t d,  d = [x_1 - x_0],      x_0 ~ U(-pi, pi),      dx_t/dt = d
+
+where [.] takes an angle into [-pi, pi): the shorter way round (Chen and Lipman, arXiv:2302.03660). The velocity field
+
+    v(x, t) = E[dx_t/dt | x_t = x]
+
+carries the law of the noise at t = 0 to that of the events at t = 1, by dx/dt = v(x, t). A network learns it by least
+squares, without ever following a path. On lines it also gives the gradient of the log density at time t,
+
+    s(x, t) = (t v - x) / (1 - t),
+
+with which a random walk keeps the same law at all times (`reverie.models.flow_matching.sampling`).
+
+For events that are themselves N(0, 1), v = b(t) x with
+
+    b(t) = (2 t - 1) / q,        q = t^2 + (1 - t)^2,        Var(dx_t/dt | x_t) = 1 / q
+
+so a network learns what remains, (v - b x) sqrt(q), which is of size one at all times. Its inputs are x / sqrt(q), of
+size one too. Before training it then draws independent normal coordinates and uniform angles, which are the right
+marginals where the preprocessing made every column normal.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Coordinates", "gaussian_velocity", "path", "wrapped"]
+
+_RADIUS = math.sqrt(2)  # of the circles that angles are prepared as
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """How features and coordinates hang together: the features on lines in their order, then an angle per circle.
+
+    Parameters
+    ----------
+    n_features : Number of features of an event, flattened.
+    circles : Pairs (feature that is the cosine, feature that is the sine) of angles, times the square root of two.
+    """
+
+    n_features: int
+    circles: Sequence[tuple[int, int]] = ()
+
+    @property
+    def lines(self) -> list[int]:
+        """The features that lie on lines."""
+        on_circles = {j for pair in self.circles for j in pair}
+        return [j for j in range(self.n_features) if j not in on_circles]
+
+    @property
+    def n_lines(self) -> int:
+        """Number of coordinates on lines."""
+        return self.n_features - 2 * len(self.circles)
+
+    @property
+    def n(self) -> int:
+        """Number of coordinates."""
+        return self.n_features - len(self.circles)
+
+    def of(self, features: Tensor) -> Tensor:
+        """Return coordinates (batch, n) of features (batch, n_features); angles lie in [-pi, pi]."""
+        if not self.circles:
+            return features
+        angles = [torch.atan2(features[:, sine], features[:, cosine]) for cosine, sine in self.circles]
+        return torch.cat([features[:, self.lines], torch.stack(angles, dim=1)], dim=1)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return features (batch, n_features) of coordinates (batch, n)."""
+        if not self.circles:
+            return x
+        columns: list[Tensor] = [x[:, 0]] * self.n_features
+        for k, j in enumerate(self.lines):
+            columns[j] = x[:, k]
+        for k, (cosine, sine) in enumerate(self.circles):
+            angle = x[:, self.n_lines + k]
+            columns[cosine], columns[sine] = _RADIUS * angle.cos(), _RADIUS * angle.sin()
+        return torch.stack(columns, dim=1)
+
+    def noise(self, n: int, generator: torch.Generator, *, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return `n` points x_0 (n, coordinates) of the noise."""
+        like = {"dtype": dtype, "device": generator.device, "generator": generator}
+        normal = torch.randn(n, self.n_lines, **like)
+        return (
+            normal
+            if not self.circles
+            else torch.cat([normal, self.angles(torch.rand(n, len(self.circles), **like))], 1)
+        )
+
+    def angles(self, turns: Tensor) -> Tensor:
+        """Return the angles in [-pi, pi) of numbers in [0, 1)."""
+        return math.pi * (2 * turns - 1)
+
+    def log_noise(self, x: Tensor) -> Tensor:
+        """Return the log density (batch,) of the noise at x, per unit of length along lines and circles of features."""
+        normal = -0.5 * (x[:, : self.n_lines].square() + math.log(2 * math.pi)).sum(1)
+        return normal - len(self.circles) * math.log(2 * math.pi * _RADIUS)
+
+
+def wrapped(angle: Tensor) -> Tensor:
+    """Return angles in [-pi, pi)."""
+    return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
+
+
+def path(x0: Tensor, x1: Tensor, t: Tensor, n_lines: int) -> tuple[Tensor, Tensor]:
+    """Return the point x_t and the velocity dx_t/dt of the paths from `x0` to `x1`, (batch, n) each.
+
+    Parameters
+    ----------
+    x0, x1 : Noise and events, (batch, n), coordinates on lines first.
+    t : Times in [0, 1], (batch, 1).
+    n_lines : Number of coordinates on lines; the others are angles.
+    """
+    d = x1 - x0
+    if n_lines < d.shape[1]:
+        d = torch.cat([d[:, :n_lines], wrapped(d[:, n_lines:])], dim=1)
+    return x0 + t * d, d
+
+
+def gaussian_velocity(x: Tensor, t: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
+    """Return v(x, t), (batch, n), when events are N(mean, covariance) on lines.
+
+    With S_t = (1 - t)^2 + t^2 S the velocity is m + (t S - (1 - t)) S_t^-1 (x - t m): the regression of x_1 - x_0 on
+    x_t.
+
+    Parameters
+    ----------
+    x : Points (batch, n).
+    t : One time in [0, 1], a scalar.
+    mean, covariance : Of the events, (n,) and (n, n).
+    """
+    one = torch.eye(len(mean), dtype=x.dtype, device=x.device)
+    of_path = (1 - t) ** 2 * one + t**2 * covariance
+    slope = torch.linalg.solve(of_path, t * covariance - (1 - t) * one, left=False)
+    return mean + (x - t * mean) @ slope.T

@@ -1,0 +1,113 @@
+r"""From noise to events: the differential equation, and a random walk with the same law at all times.
+
+    ODE    dx = v dt                                     from t = 0 to 1
+    SDE    dx = (v + eta (t v - x)) dt + sqrt(2 eta (1 - t)) dW
+
+The second adds Langevin's walk of the law at time t, whose score is (t v - x)/(1 - t), at the rate eta (1 - t), which
+ends with the noise; for exact v both give the same law at every t for any eta >= 0 (Albergo, Boffi and Vanden-Eijnden,
+arXiv:2303.08797). Its noise forgets errors of earlier times. Angles follow the ODE in both.
+
+Solvers step over equal parts of [0, 1]; what counts is the number of evaluations of the network:
+
+    euler      1 evaluation a step, error of order 1/steps
+    midpoint   2, order 1/steps^2
+    heun       2, order 1/steps^2
+    rk4        4, order 1/steps^4
+
+The SDE is stepped by Euler and Maruyama's rule.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from reverie.core.checks import check_choice
+from reverie.models.flow_matching.networks import Velocity
+
+__all__ = ["SOLVERS", "carried", "walked"]
+
+Field = Callable[[Tensor, float], Tensor]
+
+
+def _euler(v: Field, x: Tensor, t: float, h: float) -> Tensor:
+    return x + h * v(x, t)
+
+
+def _midpoint(v: Field, x: Tensor, t: float, h: float) -> Tensor:
+    return x + h * v(x + h / 2 * v(x, t), t + h / 2)
+
+
+def _heun(v: Field, x: Tensor, t: float, h: float) -> Tensor:
+    first = v(x, t)
+    return x + h / 2 * (first + v(x + h * first, t + h))
+
+
+def _rk4(v: Field, x: Tensor, t: float, h: float) -> Tensor:
+    a = v(x, t)
+    b = v(x + h / 2 * a, t + h / 2)
+    c = v(x + h / 2 * b, t + h / 2)
+    d = v(x + h * c, t + h)
+    return x + h / 6 * (a + 2 * b + 2 * c + d)
+
+
+SOLVERS = {"euler": (_euler, 1), "midpoint": (_midpoint, 2), "heun": (_heun, 2), "rk4": (_rk4, 4)}
+
+
+def carried(
+    network: Velocity,
+    x: Tensor,
+    condition: Tensor | None = None,
+    *,
+    n_evaluations: int,
+    solver: str = "heun",
+) -> Tensor:
+    """Return where noise `x` (batch, n) at t = 0 arrives at t = 1 along dx/dt = v.
+
+    Parameters
+    ----------
+    network : The velocity field.
+    x : Coordinates of the noise.
+    condition : (batch, ...) or None.
+    n_evaluations : Evaluations of the network, at least 1; those that do not make up a step are left out.
+    solver : A key of `SOLVERS`.
+    """
+    step, n_each = check_choice("solver", solver, SOLVERS)
+    n_steps = max(1, n_evaluations // n_each)
+
+    def velocity(point: Tensor, t: float) -> Tensor:
+        return network(point, point.new_full((1, 1), t), condition)
+
+    for k in range(n_steps):
+        x = step(velocity, x, k / n_steps, 1 / n_steps)
+    return x
+
+
+def walked(
+    network: Velocity,
+    x: Tensor,
+    generator: torch.Generator,
+    condition: Tensor | None = None,
+    *,
+    n_evaluations: int,
+    stochasticity: float,
+) -> Tensor:
+    """Return where noise `x` (batch, n) at t = 0 arrives at t = 1 along the random walk.
+
+    Parameters
+    ----------
+    network, x, condition : As in `carried`.
+    generator : Source of dW.
+    n_evaluations : Steps, one evaluation each.
+    stochasticity : eta >= 0.
+    """
+    n, h, eta = network.coordinates.n_lines, 1 / n_evaluations, stochasticity
+    for k in range(n_evaluations):
+        t = k * h
+        v = network(x, x.new_full((1, 1), t), condition)
+        line = x[:, :n] + h * (v[:, :n] + eta * (t * v[:, :n] - x[:, :n]))
+        kick = torch.randn(line.shape, generator=generator, dtype=x.dtype, device=x.device)
+        line = line + math.sqrt(2 * eta * (1 - t) * h) * kick
+        x = torch.cat([line, x[:, n:] + h * v[:, n:]], dim=1)
+    return x

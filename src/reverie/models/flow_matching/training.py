@@ -1,0 +1,84 @@
+r"""How a velocity field is learnt: least squares on points of random paths.
+
+    loss = mean_i w_i |v(x_t, t, c_i) - dx_t/dt|^2 / n
+
+with noise x_0, an event x_1, w its weight (of mean one over all events), a time t, and x_t on the path between the two
+(`reverie.models.flow_matching.path`); n is the number of coordinates. Times are uniform, one in each of batch equal
+parts of [0, 1], which takes the scatter of t out of the loss. Noise and events are paired at random: pairs chosen by
+optimal transport within a batch would bias a model with conditions.
+
+The loss has a floor, the variance of dx_t/dt given x_t, and it comes close to the floor long before the samples are
+good. So the best state is that of the best samples: at each check samples are drawn and compared with held-out events
+(`reverie.training.monitor`); the loss on those stands beside it in the history.
+"""
+
+from collections.abc import Mapping
+from typing import Unpack
+
+import torch
+from torch import Tensor
+
+from reverie.models.averaged_step import AveragedStep, Descending
+from reverie.models.flow_matching.networks import Velocity
+from reverie.models.flow_matching.path import path
+from reverie.models.flow_matching.sampling import carried
+from reverie.objectives.adversarial import weighted_mean
+from reverie.training.monitor import Observation
+
+__all__ = ["FlowMatchingStep"]
+
+Rows = Mapping[str, Tensor]
+_MOST_CHECKED = 1 << 17  # numbers of the samples of a check: 2000 events of 64 values, 167 images of 28 x 28
+
+
+class FlowMatchingStep(AveragedStep[Velocity]):
+    """Takes the steps of a velocity network.
+
+    Parameters
+    ----------
+    network : Velocity network on its device; it is trained in place.
+    n_evaluations, solver : How samples of a check are drawn, as in `reverie.models.flow_matching.sampling`.
+    how : As in `reverie.models.averaged_step.AveragedStep`.
+    """
+
+    def __init__(self, network: Velocity, *, n_evaluations: int, solver: str, **how: Unpack[Descending]) -> None:
+        super().__init__(network, **how)
+        self._n_evaluations, self._solver = n_evaluations, solver
+
+    def loss(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the mean squared error of the velocity per coordinate on one random point of each event's path."""
+        return weighted_mean(_errors(self.network, batch, generator), batch.get("weight")), {}
+
+    def networks(self) -> dict[str, Velocity]:
+        """Return the averaged network."""
+        return {"velocity": self.averaged()}
+
+    @torch.no_grad()
+    def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
+        """Return as many samples as held-out rows, of large events fewer, and the loss on the held-out rows."""
+        average, x, condition = self.averaged().eval(), held_out["x"], held_out.get("condition")
+        n = max(1, min(len(x), _MOST_CHECKED // x[0].numel()))
+        noise = average.coordinates.noise(n, generator)
+        end = carried(
+            average,
+            noise,
+            None if condition is None else condition[:n],
+            n_evaluations=self._n_evaluations,
+            solver=self._solver,
+        )
+        generated = average.coordinates.features(end).reshape(n, *x.shape[1:])
+        error = weighted_mean(_errors(average, held_out, generator), held_out.get("weight"))
+        return Observation(self.step, generated=generated, scalars={"held_out_error_of_velocity": float(error)})
+
+
+def _errors(network: Velocity, rows: Rows, generator: torch.Generator) -> Tensor:
+    """Return the squared error (batch,) of the velocity per coordinate, at one point of a path to each event."""
+    coordinates = network.coordinates
+    x1 = coordinates.of(rows["x"].flatten(1))
+    n = len(x1)
+    x0 = coordinates.noise(n, generator)
+    start = torch.rand(1, 1, generator=generator, device=x1.device)
+    parts = torch.arange(n, device=x1.device, dtype=x1.dtype)[:, None] / n
+    t = torch.remainder(start + parts, 1.0)  # events of a batch come in random order
+    x, d = path(x0, x1, t, coordinates.n_lines)
+    return (network(x, t, rows.get("condition")) - d).square().mean(1)
