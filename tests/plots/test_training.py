@@ -2,8 +2,19 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from reverie.plots.training import curve, discriminator_outputs, gradient_norms, losses, replica_band, smoothed
+from reverie.plots.training import (
+    coverage,
+    curve,
+    discriminator_outputs,
+    gradient_norms,
+    held_out_score,
+    line_figure,
+    losses,
+    replica_band,
+    smoothed,
+)
 
 HISTORY = [{"step": 10 * i, "d_loss": 0.7, "g_loss": 1.0 + i, "d_real": 0.6, "d_fake": 0.4} for i in range(100)]
 
@@ -58,3 +69,23 @@ def test_replicas_in_the_history_are_a_band():
     assert len(losses(history).axes[0].collections) == 1
     assert replica_band(HISTORY, "d_loss") is None
     assert len(losses(HISTORY).axes[0].collections) == 0
+
+
+def test_a_constant_curve_is_not_magnified_to_its_rounding():
+    low, high = losses([{"step": i, "d_loss": 0.7} for i in range(60)]).axes[0].get_ylim()
+    assert low < 0.69
+    assert high > 0.71
+
+
+CHECKED = [{**row, "score": 0.1, "coverage": 0.9, "d_grad_norm": 2.0} for row in HISTORY[::9]]
+
+
+@pytest.mark.parametrize("plot", [losses, discriminator_outputs, gradient_norms, held_out_score, coverage])
+def test_the_axes_of_a_caller_are_drawn_on(plot):
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert plot(CHECKED, ax=right) is figure
+    assert plot(CHECKED, ax=right).axes == [left, right]
+    assert right.get_lines()
+    assert not left.get_lines()
+    assert line_figure({"a": ([0, 1], [2, 3])}, title="", x_label="", y_label="", ax=left) is figure

@@ -178,8 +178,8 @@ def _curves(
         step_axis(ax, title, y_label)
         # the first wild steps leave the frame: the central 99 % and a margin are shown
         low, high = np.quantile(np.concatenate([values for _, _, values, _, _ in known]), [0.005, 0.995])
-        if high > low:
-            ax.set_ylim(low - 0.1 * (high - low), high + 0.12 * (high - low))
+        span = (high - low) or 0.5 * abs(high) or 1.0  # of a constant curve: wider than the rounding of its mean
+        ax.set_ylim(low - 0.1 * span, high + 0.12 * span)
         legend_above(ax, ncols=3, columnspacing=1.4)
     return figure
 
