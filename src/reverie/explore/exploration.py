@@ -70,8 +70,28 @@ class Exploration:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The results, one sentence or two for each stage, without the notes."""
-        stages = [self._data(), self._components(), self._dimension(), self._clusters(), self._tree()]
-        return tuple(sentence for sentence in (*stages, self._forest(), self._picture()) if sentence)
+        shape = " x ".join(str(size) for size in self.event_shape)
+        sort = "bits" if self.bits is not None else "cells"
+        what = f"rows of {shape} columns" if len(self.event_shape) == 1 else f"images of {shape} {sort}"
+        how = "each divided by its standard deviation" if self.standardised else "as they are"
+        keeps = "" if np.isnan(self.tree.cophenetic) else f"; cophenetic correlation {self.tree.cophenetic:.2f}"
+        sizes = np.bincount(self.tree.labels())
+        cut = f"{_clusters(len(sizes))} of sizes {_sizes(sizes)}{keeps}"
+        stages = [
+            f"{self.name}: {self.n:,} {what}, {how}.",
+            self._components(),
+            self._dimension(),
+            self._clusters(),
+            f"The tree of {self.tree.linkage} linkage is cut into {cut}.",
+            self._forest(),
+        ]
+        if self.picture is not None:
+            trust, plain = self.picture.trustworthiness, self.picture.pca_trustworthiness
+            stages.append(
+                f"t-SNE of {len(self.picture.rows):,} rows: trustworthiness {trust:.3f}, that of the first two "
+                f"principal components {plain:.3f}."
+            )
+        return tuple(sentence for sentence in stages if sentence)
 
     @property
     def n_components(self) -> int | None:
@@ -112,14 +132,6 @@ class Exploration:
 
     def __str__(self) -> str:
         return "\n".join([*self.sentences, *(f"Note: {note}" for note in self.notes)])
-
-    def _data(self) -> str:
-        d = len(self.pca.names)
-        shape = " x ".join(str(size) for size in self.event_shape)
-        sort = "bits" if self.bits is not None else "cells"
-        what = f"rows of {d} columns" if len(self.event_shape) == 1 else f"images of {shape} {sort}"
-        how = "each divided by its standard deviation" if self.standardised else "as they are"
-        return f"{self.name}: {self.n:,} {what}, {how}."
 
     def _components(self) -> str:
         ratio, error = 100 * self.pca.explained_variance_ratio, 100 * self.pca.ratio_error
@@ -168,12 +180,6 @@ class Exploration:
             f"criteria disagree, so the number of clusters is not certain{_silhouette(silhouettes[best], best)}."
         )
 
-    def _tree(self) -> str:
-        keeps = "" if np.isnan(self.tree.cophenetic) else f"; cophenetic correlation {self.tree.cophenetic:.2f}"
-        sizes = np.bincount(self.tree.labels())
-        cut = f"{_clusters(len(sizes))} of sizes {_sizes(sizes)}"
-        return f"The tree of {self.tree.linkage} linkage is cut into {cut}{keeps}."
-
     def _forest(self) -> str:
         if self.forest is None:
             return ""
@@ -186,15 +192,6 @@ class Exploration:
             chance = f"chance is {self.forest.chance:.3g}"
             said = f"A random forest names {self.target} with accuracy {score} out of bag ({chance})"
         return f"{said}; {f'what matters most: {matter}' if matter else 'no feature stands out'}."
-
-    def _picture(self) -> str:
-        if self.picture is None:
-            return ""
-        trust, plain = self.picture.trustworthiness, self.picture.pca_trustworthiness
-        return (
-            f"t-SNE of {len(self.picture.rows):,} rows: trustworthiness {trust:.3f}, that of the first two principal "
-            f"components {plain:.3f}."
-        )
 
 
 def _plain(measured: Measured) -> str:

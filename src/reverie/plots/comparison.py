@@ -36,7 +36,6 @@ def comparison(bars: Sequence[Bar], *, statistic: str, chance: float | None = No
     bars : Rows in order; those with `is_worse` differ significantly from the first.
     statistic : What the axis shows.
     chance : A value to mark, such as 0.5 for an AUC, or None.
-    ax : Axes to draw on, or None for a new figure.
     """
     height = 0.34 * len(bars) + 1.15
     edges = [] if chance is None else [chance]

@@ -122,7 +122,6 @@ def profile(
     real, generated : The column row by row with those of `condition`, shapes (n,) and (m,).
     condition : What the events are conditioned on.
     name, unit : Name and unit of the column.
-    ax : Axes to draw on, or None for a new figure.
     """
     bins, is_category = condition.bins(), condition.levels is not None
     with panel(3.15, 2.5, (0.16, 0.975, 0.19, 0.86), ax) as (figure, ax):

@@ -65,7 +65,6 @@ def scree(
     ratio, error : Falling shares and their standard errors, nan where not known, shape (k,) each.
     share : Where the line is drawn that the sum should reach.
     most : Number of components shown.
-    ax : Axes to draw on, or None for a new figure.
     """
     shown = min(most, len(ratio))
     k, total = np.arange(1, shown + 1), np.cumsum(ratio)[:shown]

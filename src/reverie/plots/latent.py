@@ -76,7 +76,6 @@ def latent_manifold(
         (n_side, n_side, *image).
     dimensions : Numbers of the dimensions, for the labels.
     kind : "spin" for two-valued lattices, else "pixel".
-    ax : Axes to draw on, or None for a new figure.
 
     Raises
     ------
@@ -113,7 +112,6 @@ def latent_codes(
     dimensions : Which two dimensions are drawn.
     names : What to call them, where `codes` holds some of the dimensions only; None takes `dimensions`.
     is_prior : Whether circles hold 39 % and 86 % of N(0, 1), one and two standard deviations.
-    ax : Axes to draw on, or None for a new figure.
     """
     codes = np.asarray(codes, dtype=float)[:, list(dimensions)]
     look = {"s": 5, "lw": 0, "alpha": 0.6, "zorder": 2}

@@ -110,7 +110,6 @@ def evolution(
     snapshots : Pairs (step, samples (n,)), at least one.
     name, unit, kind : Name, unit and kind of the column.
     weights : Event weights of `real`, shape (n,).
-    ax : Axes to draw on, or None for a new figure.
     """
     shown = choose_steps(snapshots)
     reference = bin_columns(real, real[:0], kind=kind, n_bins=30, weights=weights)

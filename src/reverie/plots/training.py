@@ -206,7 +206,6 @@ def held_out_score(history: History, alarms: History = (), *, ax: Axes | None = 
     ----------
     history : Records; those of checks hold "score", perhaps "score_error", "score_real" and "kept".
     alarms : Alarms, each with "step", which are drawn as marks on the axis.
-    ax : Axes to draw on, or None for a new figure.
     """
     steps, scores = curve(history, "score")
     if not len(steps):

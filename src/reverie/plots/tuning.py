@@ -38,7 +38,6 @@ def history(trials: Sequence[Trial], *, y_label: str, larger_is_better: bool, ax
     trials : Trials in any order.
     y_label : What the score is.
     larger_is_better : Whether a larger score is better.
-    ax : Axes to draw on, or None for a new figure.
     """
     scored = sorted((t for t in trials if t.value is not None), key=lambda t: t.number)
     with panel(10.0, 3.1, (0.09, 0.98, 0.15, 0.95), ax) as (figure, ax):
@@ -72,7 +71,7 @@ def slice_of(
     values : Values of the option, by the number of the trial.
     name : Name of the option.
     scale : "linear", "log", or "choice" for words, which stand side by side.
-    y_label, larger_is_better, ax : As in `history`.
+    y_label, larger_is_better : As in `history`.
     """
     with panel(4.8, 2.85, (0.18, 0.975, 0.17, 0.95), ax) as (figure, ax):
         places = _places(ax, values, scale)

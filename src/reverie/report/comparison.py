@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from reverie.plots.comparison import Bar, comparison
 from reverie.report.page import Block, Details, Page, Sections, Table, Text, Tile, Verdict, sections, svg, table
-from reverie.report.words import JsonObject, events, measured, number, p_value
+from reverie.report.words import JsonObject, aligned, events, measured, number, p_value
 
 __all__ = ["MOST_PAIRS", "as_text", "comparison_page", "sentences"]
 
@@ -34,12 +34,12 @@ _RECIPES = (
 
 def as_text(content: JsonObject) -> str:
     """Return the tables and the sentences for a terminal."""
-    parts = [_aligned(*_ranking(content))]
+    parts = [aligned(*_ranking(content))]
     headers, rows = _statistics(content)
     if len(headers) > 1:
-        parts.append(_aligned(headers, rows))
+        parts.append(aligned(headers, rows))
     if content["groups"]:
-        parts.append(_aligned(*_groups(content)))
+        parts.append(aligned(*_groups(content)))
     parts.append("\n".join(content["sentences"]))
     if content["notes"]:
         parts.append("\n".join(f"Note: {note}" for note in content["notes"]))
@@ -94,13 +94,6 @@ def _groups(content: JsonObject) -> tuple[list[str], list[list[str]]]:
 
 def _score_texts(score: JsonObject) -> tuple[str, str]:
     return _measured(score["value"], score["error"]), _measured(score["real_vs_real"], score["real_vs_real_error"])
-
-
-def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table with columns of equal width, two spaces between them."""
-    lines = [list(headers), *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
 def _on_runs(content: JsonObject) -> list[str]:

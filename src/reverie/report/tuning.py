@@ -21,7 +21,7 @@ from reverie.report.page import (
     table,
 )
 from reverie.report.provenance import references_of
-from reverie.report.words import JsonObject, measured, number, p_value
+from reverie.report.words import JsonObject, aligned, measured, number, p_value
 
 __all__ = [
     "as_text",
@@ -80,18 +80,16 @@ def as_text(content: JsonObject) -> str:
     trials = [trial for trial in content["trials"] if trial["state"] == "done"]
     trials.sort(key=lambda trial: (trial["value"], trial["number"]))
     rows = [[str(t["number"]), _with_error(t, content["by"]), options_text(t)] for t in trials]
-    lines = [["Trial", measure(content["by"]), "Options"], *rows[:_MOST_LINES]]
-    widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:2]]
-    table = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in lines]
+    best_first = aligned(["Trial", measure(content["by"]), "Options"], rows[:_MOST_LINES])
     more = [f"... and {len(rows) - _MOST_LINES} more"] if len(rows) > _MOST_LINES else []
-    return "\n".join([*table, *more, "", *sentences(content)])
+    return "\n".join([best_first, *more, "", *sentences(content)])
 
 
 def sentences(content: JsonObject) -> list[str]:
     """Return what was found, how sure it is, and what became of the other trials."""
     trials, n = content["trials"], f"{len(content['trials'])} trial{'s' * (len(content['trials']) != 1)}"
     counts = {state: sum(trial["state"] == state for trial in trials) for state in _STATES}
-    others = ", ".join(f"{number} {_STATES[state]}" for state, number in counts.items() if number)
+    others = ", ".join(f"{count} {_STATES[state]}" for state, count in counts.items() if count)
     rest = [f"Of {n}, {others}."] if others else []
     if content["best"] is None:
         return ["No trial has come to a finite score yet.", *rest]

@@ -1,12 +1,12 @@
 """Numbers as a reader wants them: few digits, errors beside values, nothing that pretends to be exact."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat, TypeAlias
 
 from reverie.core.measured import Measured
 
-__all__ = ["JsonObject", "count", "events", "flattened", "measured", "number", "p_value"]
+__all__ = ["JsonObject", "aligned", "count", "events", "flattened", "measured", "number", "p_value"]
 
 JsonObject: TypeAlias = Mapping[str, Any]  # what a JSON file of reverie holds, or a part of it
 _LEAST_QUOTED = 1e-10  # the normal approximation behind a smaller p-value is not to be believed
@@ -72,3 +72,10 @@ def flattened(values: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
         else:
             rows.append((name, str(value)))
     return rows
+
+
+def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table for a terminal: columns of equal width, two spaces between them."""
+    lines = [list(headers), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
