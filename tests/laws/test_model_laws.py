@@ -1,5 +1,7 @@
 """Laws of every model: one table of constructors and data, one battery of tests."""
 
+import copy
+import functools
 import json
 
 import numpy as np
@@ -56,7 +58,7 @@ def _numbers():
 
 DATA = {"table": _table, "images": _images, "colour": _colour, "spins": _spins, "bits": _bits, "numbers": _numbers}
 TINY = {"max_steps": 6, "batch_size": 16, "record_every": 2, "random_state": 0}
-TINY_EBM = TINY | {"n_sample_steps": 5, "n_temperatures": 20, "n_annealed": 16, "buffer_size": 64}
+TINY_EBM = TINY | {"n_checks": 1, "n_sample_steps": 5, "n_temperatures": 20, "n_annealed": 16, "buffer_size": 64}
 MODELS = {
     "relativistic": (GAN(**TINY), "table"),
     "minimax, mlp": (GAN(objective="minimax", generator=(8,), discriminator=(8,), **TINY), "table"),
@@ -124,14 +126,21 @@ def _made(name):
     return clone(model), DATA[data]()
 
 
+@functools.cache
+def _fitted(name):
+    """Return a fitted model that tests only look at."""
+    model, X = _made(name)
+    return model.fit(X)
+
+
 def _array(samples):
     return samples.values if isinstance(samples, Dataset) else np.asarray(samples)
 
 
 @EVERY
 def test_samples_have_the_shape_the_type_and_the_container_of_the_data(name):
-    model, X = _made(name)
-    samples = model.fit(X).sample(37, random_state=0)
+    X = _made(name)[1]
+    samples = _fitted(name).sample(37, random_state=0)
     assert type(samples) is type(X)
     assert _array(samples).shape == (37, *_array(X).shape[1:])
     assert _array(samples).dtype == _array(X).dtype
@@ -140,9 +149,8 @@ def test_samples_have_the_shape_the_type_and_the_container_of_the_data(name):
 
 @EVERY_AND_STATES
 def test_same_seed_same_model_same_samples(name):
-    first, X = _made(name)
-    second, _ = _made(name)
-    a, b = first.fit(X).sample(20, random_state=3), second.fit(X).sample(20, random_state=3)
+    first, (second, X) = _fitted(name), _made(name)
+    a, b = first.sample(20, random_state=3), second.fit(X).sample(20, random_state=3)
     np.testing.assert_array_equal(_array(a), _array(b))
     assert not np.array_equal(_array(a), _array(first.sample(20, random_state=4)))
     other = clone(first).set_params(random_state=1).fit(X)
@@ -151,23 +159,22 @@ def test_same_seed_same_model_same_samples(name):
 
 @EVERY_AND_STATES
 def test_fit_forgets_the_past(name):
-    model, X = _made(name)
-    once = _array(model.fit(X).sample(10, random_state=0))
-    np.testing.assert_array_equal(once, _array(model.fit(X).sample(10, random_state=0)))
+    once = _array(_fitted(name).sample(10, random_state=0))
+    again = copy.deepcopy(_fitted(name)).fit(_made(name)[1])
+    np.testing.assert_array_equal(once, _array(again.sample(10, random_state=0)))
 
 
 @EVERY_AND_STATES
 def test_the_first_samples_do_not_depend_on_how_many_are_drawn(name):
-    model, X = _made(name)
-    model.fit(X)
+    model = _fitted(name)
     few, many = _array(model.sample(5, random_state=0)), _array(model.sample(1030, random_state=0))
     np.testing.assert_array_equal(few, many[:5])
 
 
 @EVERY_AND_STATES
 def test_save_and_load_give_the_same_samples(name, tmp_path):
-    model, X = _made(name)
-    assert model.fit(X).save(tmp_path / "model") == tmp_path / "model"
+    model, X = _fitted(name), _made(name)[1]
+    assert model.save(tmp_path / "model") == tmp_path / "model"
     back = load_model(tmp_path / "model")
     np.testing.assert_array_equal(_array(back.sample(20, random_state=0)), _array(model.sample(20, random_state=0)))
     assert (back.seed_, back.n_iter_) == (model.seed_, model.n_iter_)
@@ -182,9 +189,7 @@ def test_save_and_load_give_the_same_samples(name, tmp_path):
 
 @EVERY
 def test_a_resumed_run_ends_at_the_same_bits(name, tmp_path):
-    whole, X = _made(name)
-    whole.fit(X)
-    broken, _ = _made(name)
+    whole, (broken, X) = _fitted(name), _made(name)
     calls = iter([False, False, True])  # the third step is the last before the break
     for _ in broken.iter_fit(X, stop=lambda: next(calls)):
         pass
@@ -208,22 +213,20 @@ def _drawn_from_on_the_way(name):
 
 @EVERY
 def test_drawing_between_records_leaves_training_alone(name):
-    model, X = _made(name)
-    np.testing.assert_array_equal(_array(model.fit(X).sample(9, random_state=0)), _drawn_from_on_the_way(name))
+    np.testing.assert_array_equal(_array(_fitted(name).sample(9, random_state=0)), _drawn_from_on_the_way(name))
 
 
 def test_a_generator_left_in_evaluation_mode_would_be_seen(monkeypatch):
     """The twin: samples put the generator into evaluation mode, and nothing brings it back."""
-    model, X = _made("dcgan, no average")
-    straight = _array(model.fit(X).sample(9, random_state=0))
+    straight = _array(_fitted("dcgan, no average").sample(9, random_state=0))
     monkeypatch.setattr(Generator, "train", lambda self, mode=True: self if mode else nn.Module.train(self, mode))
     assert not np.array_equal(straight, _drawn_from_on_the_way("dcgan, no average"))
 
 
 @EVERY
 def test_score_is_finite_and_not_above_perfect_by_more_than_noise(name):
-    model, X = _made(name)
-    score = model.fit(X).score(X)
+    model, X = _fitted(name), _made(name)[1]
+    score = model.score(X)
     assert np.isfinite(score)
     if isinstance(model, LikelihoodModel):
         likelihood = model.log_likelihood(X)
@@ -265,8 +268,8 @@ def test_held_out_events_count_by_their_weights_at_checks(name):
 
 @EVERY
 def test_what_a_model_says_of_itself_is_finite_and_can_be_written(name):
-    model, X = _made(name)
-    said = model.fit(X).assess(X, X, random_state=0)
+    model, X = _fitted(name), _made(name)[1]
+    said = model.assess(X, X, random_state=0)
     assert Assessment.from_json(json.loads(json.dumps(said.to_json()))) == said
     assert all(np.isfinite(quantity.value) for quantity in said.numbers)
     assert bool(said.numbers) == (not isinstance(model, GAN))
@@ -292,10 +295,8 @@ def test_hard_constraints_hold_exactly_in_samples():
     np.testing.assert_array_equal(hits, np.rint(hits))
     assert deposit.min() >= 0
     assert (deposit == 0).any()
-    spins, X = _made("lattice, rmsprop")
-    assert set(np.unique(spins.fit(X).sample(50, random_state=0))) <= {-1.0, 1.0}
-    images, X = _made("non-saturating, uniform")
-    assert images.fit(X).sample(50, random_state=0).max() <= 16
+    assert set(np.unique(_fitted("lattice, rmsprop").sample(50, random_state=0))) <= {-1.0, 1.0}
+    assert _fitted("non-saturating, uniform").sample(50, random_state=0).max() <= 16
 
 
 def test_preprocessing_of_single_columns_can_be_chosen():
