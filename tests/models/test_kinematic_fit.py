@@ -147,7 +147,9 @@ def test_a_thin_shell_is_thin_at_once():
 
 def test_saved_replicas_and_conditions(tmp_path):
     x = ring(1000)
-    model = reverie.GAN(observables=[radius], n_replicas=2, refine=False, **SHORT).fit(x, (x[:, 0] > 0).astype(int))
+    model = reverie.GAN(observables=[radius], n_replicas=2, refine=False, **SHORT | {"max_steps": 20}).fit(
+        x, (x[:, 0] > 0).astype(int)
+    )
     model.save(tmp_path / "m")
     again = reverie.load(tmp_path / "m", observables=[radius])
     assert np.array_equal(model.sample(50, random_state=2), again.sample(50, random_state=2))
@@ -156,7 +158,7 @@ def test_saved_replicas_and_conditions(tmp_path):
 
 def test_it_is_left_out_where_it_cannot_be_and_says_so_when_asked_for():
     counts = np.random.default_rng(0).poisson(5, (500, 2))
-    model = reverie.GAN(observables=[radius], **SHORT).fit(counts)
+    model = reverie.GAN(observables=[radius], **SHORT | {"max_steps": 2}).fit(counts)
     assert model._step.G.fit is None
     with pytest.raises(InputError, match="kinematic_fit"):
         reverie.GAN(observables=[radius], kinematic_fit=True, n_noise=4, **SHORT | {"generator": "thesis"}).fit(ring())

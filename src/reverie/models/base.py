@@ -186,7 +186,9 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         runtime: Runtime | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Iterator[Record]:
-        """Train on `X`, yielding a record after each window of `record_every` steps.
+        """Train on `X`, yielding a record after each window of `record_every` steps: step, seconds, scalars, alarms.
+
+        Between two records `training_state` may be saved.
 
         Parameters
         ----------
@@ -196,11 +198,6 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         stop : asked after every step; when true, training ends after a last record.
         runtime : the processes that share this training (`reverie.scale.distributed`), each of which calls this with
             the same data; None for one.
-
-        Yields
-        ------
-        Record
-            Step, seconds, mean scalars, alarms; between two records `training_state` may be saved.
         """
         given = self.get_params(deep=False)
         check_arguments(type(self), given, of=type(self).__name__)
@@ -224,15 +221,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
             return self._train_step(networks, train)
 
-        run = self._run = TrainingRun(
-            made_train_step,
-            rows,
-            options,
-            seed=self.seed_,
-            device=self.device_,
-            runtime=runtime,
-            callbacks=callbacks,
-        )
+        place = {"device": self.device_, "runtime": runtime}
+        run = self._run = TrainingRun(made_train_step, rows, options, seed=self.seed_, callbacks=callbacks, **place)
         came_to = {"batch_size": options.batch_size, "n_threads": run.n_threads, "device": str(self.device_)}
         came_to |= self._resolved()
         self.resolved_ = {k: v for k, v in came_to.items() if given[k] is None or str(given[k]) == "auto"}
@@ -337,11 +327,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
         """Return what the model can say of itself: likelihoods, chains, codes; nothing unless it knows better.
 
-        Parameters
-        ----------
-        train, held_out : events that it was trained on, and events that it never saw; pairs (X, y) where it was
-            trained with conditions.
-        random_state : seed of whatever is drawn.
+        `train` are events that it was trained on, `held_out` events that it never saw: pairs (X, y) where there are
+        conditions. `random_state` is the seed of whatever is drawn.
         """
         return Assessment()
 

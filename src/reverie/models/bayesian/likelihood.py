@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, Positive, checked
 from reverie.core.random import as_generator
 from reverie.core.types import RandomState
 
@@ -56,10 +56,9 @@ class BayesianModel:
         return self.prior_sd * torch.randn(shape, generator=generator, device=device, dtype=dtype)
 
 
-def logistic_regression(n_features: int, prior_sd: float = 1.0) -> BayesianModel:
+@checked
+def logistic_regression(n_features: Count, prior_sd: Positive = 1.0) -> BayesianModel:
     """Return logistic regression of y (row,) in {0, 1} on x (row, feature); theta is the intercept, then weights."""
-    check_positive("n_features", n_features, integer=True)
-    check_positive("prior_sd", prior_sd)
 
     def log_odds(theta: Tensor, x: Tensor) -> Tensor:
         return theta[0] + x @ theta[1:]
@@ -82,7 +81,8 @@ def two_gaussians() -> BayesianModel:
     return BayesianModel(torch.tensor([10.0, 1.0]).sqrt(), log_likelihood, lambda t, x: log_likelihood(t, x).exp())
 
 
-def network_regression(module: nn.Module, noise_sd: float, prior_sd: float = 1.0) -> BayesianModel:
+@checked
+def network_regression(module: nn.Module, noise_sd: Positive, prior_sd: Positive = 1.0) -> BayesianModel:
     """Return regression of y on x by a network, with all its parameters, in order, as theta.
 
     Parameters
@@ -92,8 +92,6 @@ def network_regression(module: nn.Module, noise_sd: float, prior_sd: float = 1.0
     prior_sd : of every parameter. To keep the outputs of a wide layer of order 1, let the module divide by the
         root of its width.
     """
-    check_positive("noise_sd", noise_sd)
-    check_positive("prior_sd", prior_sd)
     shapes = {name: p.shape for name, p in module.named_parameters()}
     sizes = [shape.numel() for shape in shapes.values()]
 

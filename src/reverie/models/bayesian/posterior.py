@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import checked
-from reverie.core.checks import check_positive
-from reverie.core.errors import InputError
+from reverie.core.arguments import Count, Level, checked
 from reverie.core.measured import Measured
 from reverie.core.series import mean_with_error
 from reverie.samplers import Chains, effective_sample_size, rank_normalised_r_hat
@@ -85,13 +83,8 @@ class Posterior:
     def quantities(self) -> tuple[Quantity, ...]:
         """One for each watched number."""
         return tuple(
-            Quantity(
-                mean_with_error(series),
-                float(series.std()),
-                rank_normalised_r_hat(series),
-                effective_sample_size(series),
-            )
-            for series in self.watched
+            Quantity(mean_with_error(s), float(s.std()), rank_normalised_r_hat(s), effective_sample_size(s))
+            for s in self.watched
         )
 
     @cached_property
@@ -123,17 +116,16 @@ class Posterior:
         return "\n".join(lines + [f"  ! {warning}" for warning in self.warnings])
 
     @checked
-    def draws(self, n: int | None = None) -> Tensor:
+    def draws(self, n: Count | None = None) -> Tensor:
         """Return draws of theta (draw, *event), all or `n` spread evenly over steps and chains."""
         pooled = self.chains.pooled()
         if n is None or n >= len(pooled):
             return pooled
-        check_positive("n", n, integer=True)
         return pooled[torch.linspace(0, len(pooled) - 1, n).round().long()]
 
     @checked
     def predict(
-        self, f: Callable[..., Tensor], *inputs: Tensor, level: float = 0.683, n_draws: int = 1000
+        self, f: Callable[..., Tensor], *inputs: Tensor, level: Level = 0.683, n_draws: Count = 1000
     ) -> PosteriorBand:
         """Return the mean and the band of f(theta, *inputs), any shape, over draws of theta.
 
@@ -143,14 +135,7 @@ class Posterior:
         inputs : passed on to `f` unchanged.
         level : share of the posterior between `low` and `high`.
         n_draws : draws that are used, at most.
-
-        Raises
-        ------
-        InputError
-            For a level that is not between 0 and 1.
         """
-        if not 0 < level < 1:
-            raise InputError(f"Expected 0 < level < 1, got {level}. One standard deviation is 0.683.")
         with torch.no_grad():
             values = torch.func.vmap(lambda theta: f(theta, *inputs), chunk_size=100)(self.draws(n_draws))
         array = values.double().cpu().numpy()

@@ -86,12 +86,7 @@ def sample_posterior(
         for theta itself. Weights of a network can be exchanged without a change, so their R-hat says nothing.
     random_state : seed or generator.
 
-    Raises
-    ------
-    InputError
-        For arguments out of range.
-    TrainingError
-        When theta does not stay finite: the step size is too large.
+    A theta that does not stay finite, because the step size is too large, raises `TrainingError`.
     """
     if theta0.ndim < 2 or not theta0.is_floating_point():
         raise InputError(
