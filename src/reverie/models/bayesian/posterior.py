@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import Count, Level, checked
+from reverie.core.arguments import Count, checked
+from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.series import mean_with_error
 from reverie.samplers import Chains, effective_sample_size, rank_normalised_r_hat
@@ -125,7 +126,7 @@ class Posterior:
 
     @checked
     def predict(
-        self, f: Callable[..., Tensor], *inputs: Tensor, level: Level = 0.683, n_draws: Count = 1000
+        self, f: Callable[..., Tensor], *inputs: Tensor, level: float = 0.683, n_draws: Count = 1000
     ) -> PosteriorBand:
         """Return the mean and the band of f(theta, *inputs), any shape, over draws of theta.
 
@@ -136,6 +137,8 @@ class Posterior:
         level : share of the posterior between `low` and `high`.
         n_draws : draws that are used, at most.
         """
+        if not 0 < level < 1:
+            raise InputError(f"Expected 0 < level < 1, got {level}. One standard deviation is 0.683.")
         with torch.no_grad():
             values = torch.func.vmap(lambda theta: f(theta, *inputs), chunk_size=100)(self.draws(n_draws))
         array = values.double().cpu().numpy()
