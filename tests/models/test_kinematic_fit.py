@@ -129,7 +129,7 @@ def radius(x):
     return x.square().sum(dim=1).clamp(min=1e-12).sqrt()
 
 
-SHORT = {"max_steps": 300, "batch_size": 64, "generator": (32,), "discriminator": (32,), "random_state": 0}
+SHORT = {"max_steps": 120, "batch_size": 64, "generator": (32,), "discriminator": (32,), "random_state": 0}
 
 
 def width_of(model) -> float:
@@ -138,7 +138,7 @@ def width_of(model) -> float:
 
 
 def test_a_thin_shell_is_thin_at_once():
-    """After 300 steps 0.01 within 30 %; the network alone is ten times too wide or worse."""
+    """After 120 steps 0.01 within 30 %; the network alone is ten times too wide or worse."""
     fitted = reverie.GAN(observables=[radius], refine=False, **SHORT).fit(ring())
     plain = reverie.GAN(observables=[radius], refine=False, kinematic_fit=False, **SHORT).fit(ring())
     assert width_of(fitted) == pytest.approx(0.01, rel=0.3)

@@ -236,7 +236,7 @@ class TrainingRun:
         for network in step.trained():
             set_noise_generator(network, self._noise)
         self._monitors: list[Monitor] = []
-        self._watched: dict[str, Tensor] = {}  # training rows that are looked at beside the held-out ones
+        self._watched: dict[str, Tensor] = {}  # training rows that are checked beside the held-out ones
         if len(out) and options.n_checks:
             some = some_rows(self.train_rows, _MOST_REFERENCE_ROWS, seed=seed, name="watched rows")
             self._watched = {key: x[: len(out)].to(device) for key, x in some.items()}

@@ -1,4 +1,4 @@
-"""Generative adversarial networks: estimator, networks, the two-player step, rejection sampling, completion."""
+"""Generative adversarial networks: estimator, networks, train step, rejection sampling, completion."""
 
 from reverie.models.gan.completion import Search
 from reverie.models.gan.estimator import GAN

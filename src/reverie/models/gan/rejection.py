@@ -117,7 +117,7 @@ def fit_rejection(
     ----------
     real, held_out, generated : (n, d), (m, d) and (N, d) rows, in random order; an eighth of the generated ones judges.
     weight, held_out_weight : event weights of the real rows, mean one, or None.
-    max_steps : steps of training at most; it is looked at every 100.
+    max_steps : steps of training at most, with a check every 100.
     n_physical : how many of the d numbers, the last ones, are physical columns.
     seed : root of weights and batches.
     """

@@ -25,7 +25,7 @@ FEATURE_MATCHING = "feature_matching"  # the objective of `reverie.models.gan.se
 
 @dataclass(frozen=True)
 class Rate:
-    """Learning rate and betas of an optimiser for the two players, and the source of both in words.
+    """Learning rate and betas of an optimiser for the two networks, and the source of both in words.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-r"""The two-player step of a GAN, and what it says of itself at a check.
+r"""The train step of a GAN, and what it says of itself at a check.
 
-A step is one full round of both players, counted once: `n_critic` steps of the discriminator D, each on its own
+A step trains both networks once and is counted once: `n_critic` steps of the discriminator D, each on its own
 rows, then one step of the generator G, then one of its average.
 
     D:  minimise  loss_D(D(x), D(G(z))) + penalty + a L(x)                      over the weights of D
@@ -8,7 +8,7 @@ rows, then one step of the generator G, then one of its average.
     w_ema <- beta w_ema + (1 - beta) w
 
 L is the loss of an auxiliary classifier and r E |x - G| the reconstruction of paired images; both
-are off (a = r = 0) in the plain game. What the discriminator sees beside a sample (observables,
+are off (a = r = 0) by default. What the discriminator sees beside a sample (observables,
 conditions) travels with it in a dictionary of aligned rows:
 
     x (rows, *event)    observables (rows, k)    condition (rows, c) or (rows, channel, height, width)    weight (rows,)
@@ -86,8 +86,8 @@ class AdversarialSettings:
 class AdversarialStep(TrainStep):
     """A train step of a generator G and a discriminator D.
 
-    Both are rolled back at any alarm, since a game that has collapsed or oscillates seldom comes back by itself; three
-    times at most, each of which costs the steps since the last healthy check.
+    Both are rolled back at any alarm, since a training that has collapsed or oscillates seldom comes back by itself;
+    three times at most, each of which costs the steps since the last healthy check.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ class AdversarialStep(TrainStep):
         return self.G if self.averaged is None else self.averaged
 
     def is_done(self) -> bool:
-        """Tell whether the game has cooled down to its end."""
+        """Tell whether the learning rate has fallen to its end after an equilibrium."""
         return self.step >= self.end
 
     def settle(self) -> None:
@@ -254,7 +254,7 @@ class AdversarialStep(TrainStep):
         return {"generator": self.drawing_network}
 
     def trained(self) -> Sequence[nn.Module]:
-        """Return both players."""
+        """Return both networks."""
         return (self.G, self.D)
 
     def compiled_steps(self) -> Sequence[Compiled]:
@@ -262,7 +262,7 @@ class AdversarialStep(TrainStep):
         return list(self.rounds.values())
 
     def descents(self) -> Sequence[Descent]:
-        """Return the optimisers of both players."""
+        """Return the optimisers of both networks."""
         return (self.g_descent, self.d_descent)
 
     def prepared(self, rows: dict[str, Any]) -> dict[str, Any]:
