@@ -85,7 +85,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     references: ClassVar[Sequence[str] | Mapping[str, str]] = ()  # keys of the bibliography, or key -> BibTeX entry
     option_references: ClassVar[Sequence[tuple[str, Callable[[Any], bool], str]]] = ()  # option, when -> key
     search_space: ClassVar[str] = ""  # options that a tuning varies, as `reverie tune --space` takes them
-    search_space_needs: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # option -> values of others that it needs
+    search_space_needs: ClassVar[Mapping[str, Mapping[str, object]]] = {}  # option -> values of others that it needs
 
     preprocessing_: Preprocessing
     history_: list[dict[str, float]]
@@ -138,7 +138,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def _begin(self) -> None:
         """Forget what was derived from the weights of an earlier training."""
 
-    def _resolved(self) -> dict[str, Any]:
+    def _resolved(self) -> Json:
         """Return what the options of the model that can be left open came to, by name; the run is set up."""
         return {}
 

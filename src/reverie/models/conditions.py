@@ -7,7 +7,7 @@ categories, unless a Dataset with a schema says otherwise.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from reverie.core.tables import as_array, as_column, frame_library, named_column
 from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset, constant_columns
 from reverie.data.schema import Column, Schema
-from reverie.data.transforms import auto_transform
+from reverie.data.transforms import InvertibleTransform, auto_transform
 from reverie.models.preprocessing import Preprocessing, container_of
 
 __all__ = ["Conditions"]
@@ -92,13 +92,13 @@ class Conditions:
 
     def features_of(self, values: Tensor, noise: Tensor) -> Tensor:
         """Return the same of a tensor (n, ...), with the noise (n, n_noise) that spreads whole numbers over cells."""
-        transform: Any = self.preprocessing.transform
+        transform = cast("InvertibleTransform", self.preprocessing.transform)
         return _with_channels(transform.forward(values, noise=noise).to(torch.float32))
 
     @property
     def n_noise(self) -> int:
         """Uniform random numbers that the features of one condition take."""
-        transform: Any = self.preprocessing.transform
+        transform = cast("InvertibleTransform", self.preprocessing.transform)
         return transform.n_noise
 
     def drawn(self, start: int, n: int, seed: int) -> np.ndarray:

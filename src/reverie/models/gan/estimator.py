@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -390,7 +390,7 @@ class GAN(GenerativeModel):
             )
 
     def _train_step(self, networks: dict[str, nn.Module], train: Rows) -> AdversarialStep:
-        G: Any = networks["generator"]
+        G = cast("Generator", networks["generator"])
         if G.whitening is not None:
             G.whitening.fit(train["x"])
         if G.fit is not None:
@@ -408,7 +408,7 @@ class GAN(GenerativeModel):
             tags = conditions.preprocessing.transform.outputs
             auxiliary = partial(auxiliary_loss, groups=[t.group if t.kind == "simplex" else None for t in tags])
         return AdversarialStep(
-            networks["generator"],  # pyright: ignore[reportArgumentType]
+            cast("Generator", networks["generator"]),
             networks["discriminator"],
             self._objective(),
             self._settings(),
@@ -422,7 +422,7 @@ class GAN(GenerativeModel):
         networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
         self._step = self._adversarial_step(networks)
 
-    def _resolved(self) -> dict[str, Any]:
+    def _resolved(self) -> Json:
         s, shape = self._step.settings, tuple(self.preprocessing_.transform.output_shape)
         same = ("n_noise", "n_critic", "penalty", "penalty_weight", "penalty_every")
         return {name: getattr(s, name) for name in same} | {
@@ -624,8 +624,9 @@ class GAN(GenerativeModel):
 
     def _samples_from(self) -> Generator:
         """Return the generator kept after training; during it, the present average."""
-        kept: Any = self._step.drawing_network.eval() if self._kept is None else self._kept["generator"]
-        return kept
+        if self._kept is None:
+            return self._step.drawing_network.eval()
+        return cast("Generator", self._kept["generator"])
 
     def _networks(self) -> dict[str, nn.Module]:
         networks: dict[str, nn.Module] = {"generator": self._samples_from(), "discriminator": self._step.D}

@@ -10,7 +10,7 @@ to scikit-learn's contract of a classifier.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows
 from reverie.models.base import GenerativeModel
-from reverie.models.gan.networks import draw_noise, matching_generator, start_at_mean
+from reverie.models.gan.networks import Generator, draw_noise, matching_generator, start_at_mean
 from reverie.models.gan.semi_supervised_training import UNLABELLED, SemiSupervisedSettings, SemiSupervisedStep
 from reverie.models.gan.settings import FEATURE_MATCHING, learning_rate_of
 from reverie.models.one_pass import Inverse, Noise, OnePass
@@ -188,8 +188,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         return {"generator": G, "discriminator": D}
 
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> SemiSupervisedStep:
-        G: Any = networks["generator"]
-        D: Any = networks["discriminator"]
+        G, D = cast("Generator", networks["generator"]), cast("NoisyClassifier", networks["discriminator"])
         x = train["x"].to(self.device_)
         default = learning_rate_of(self.optimizer, FEATURE_MATCHING, images=False)
         d_rate, g_rate = default.discriminator or default.learning_rate, default.learning_rate
