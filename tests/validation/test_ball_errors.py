@@ -115,7 +115,7 @@ def test_balls_of_halves_are_those_of_the_definition():
 
 
 def test_the_errors_of_the_balls_are_the_spread_of_repeated_experiments():
-    assert _agree(*_ball_runs(120)).all()
+    assert _agree(*_ball_runs(80)).all()
 
 
 def test_a_jackknife_of_groups_fails():

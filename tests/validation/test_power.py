@@ -159,7 +159,7 @@ def test_impossible_areas_are_refused(auc):
 
 @pytest.mark.parametrize(("n", "m"), [(300, 300), (1500, 150)])
 def test_the_area_that_can_be_told_is_rejected_in_four_of_five_runs_at_any_sizes(n, m):
-    runs, limits = 400, stats.binom.ppf([ALPHA / 2, 1 - ALPHA / 2], 400, 0.8)
+    runs, limits = 200, stats.binom.ppf([ALPHA / 2, 1 - ALPHA / 2], 200, 0.8)
 
     def found(area):
         r, move = np.random.default_rng(0), math.sqrt(2) * stats.norm.ppf(area)

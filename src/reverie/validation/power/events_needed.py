@@ -143,7 +143,13 @@ def events_needed(
         if dof:
             test = f"Gaussian likelihood ratio of mean and width of {name}"
             known.append(_Difference(test, d - dof * unit, 2 * dof * unit**2, 4 * unit, _of_likelihood_ratio))
-    known += [one for classifier in classifiers for one in _of_classifier(classifier)]
+    far = _quantiles(TARGET, LEVEL)
+    for one in classifiers:
+        test = f"classifier AUC ({one.learner})"
+        known.append(_Difference(test, one.value - 0.5, one.error**2, 0.0, lambda d: (far / d) ** 2 / 6))
+        if one.deflection is not None and one.deflection_error is not None:
+            test, v = f"likelihood ratio of the classifier ({one.learner})", one.deflection_error**2
+            known.append(_Difference(test, one.deflection, v, 0.0, lambda d: (far / d) ** 2))
     broken = [one for one in constraints if one.p_adjusted <= LEVEL and not one.broken_real]
     n_tests = max(1, len(known) + len(broken))
     needs = [need for one in known if (need := one.need(n_tests, seen=seen)) is not None]
@@ -236,16 +242,6 @@ def _of_column(column: Column, unit: float) -> _Difference | None:
 
 def _of_likelihood_ratio(d: float) -> float:
     return 2 * _quantiles(TARGET, LEVEL) ** 2 / d
-
-
-def _of_classifier(one: ClassifierResult) -> list[_Difference]:
-    far = _quantiles(TARGET, LEVEL)
-    variance = one.error**2
-    area = _Difference(f"classifier AUC ({one.learner})", one.value - 0.5, variance, 0.0, lambda d: (far / d) ** 2 / 6)
-    if one.deflection is None or one.deflection_error is None:
-        return [area]
-    test, variance = f"likelihood ratio of the classifier ({one.learner})", one.deflection_error**2
-    return [area, _Difference(test, one.deflection, variance, 0.0, lambda d: (far / d) ** 2)]
 
 
 def _at(d: float, z: float, v: float, c: float) -> float:

@@ -30,7 +30,6 @@ import torch
 from torch import Tensor
 
 from reverie.core.arguments import checked
-from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_generator
@@ -129,8 +128,6 @@ def frechet_distance(
     z = torch.cat([x, y])
     if min(len(x), len(y)) < 2:
         raise InputError(f"Expected at least two rows in each sample, got {len(x)} and {len(y)}. Give more samples.")
-    if debias is not None:
-        check_choice("debias", debias, {"analytic": 0, "permutation": 0, "extrapolation": 0})
     generator = as_generator(random_state)
     n_permutations = n_permutations if debias == "permutation" else 0
     relabel = relabellings(len(x), len(y), n_permutations, generator, weights=as_weights(weights, len(z)))

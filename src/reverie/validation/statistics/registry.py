@@ -267,6 +267,7 @@ def _seconds_of_energy_and_mmd(work: Work) -> float:
     return 2 * N_FREQUENCIES * len(kernels.BANDWIDTH_FACTORS) * work.products + 4 * N_DIRECTIONS * work.cells
 
 
+# The rows of a table: name, function, seconds, and what is known of each of its columns.
 # fmt: off
 STATISTICS: tuple[Statistic, ...] = (
     Statistic("features one by one", _by_feature, lambda w: w.cells * w.comparison.single.shape[1], (
