@@ -153,7 +153,7 @@ QUICK = {"n_permutations": 99, "classifiers": (), "random_state": 0, "calibrate"
 
 
 def test_the_verdict_quotes_numbers_only_where_the_global_test_sees_something():
-    x, y, other = np.random.default_rng(0).normal(size=(3, 600, 2))
+    x, y, other = np.random.default_rng(0).normal(size=(3, 300, 2))
     alike = validate(x, y, calibration=other, **QUICK)
     assert not alike.distinguishes
     assert alike.n_distinguish == math.inf
