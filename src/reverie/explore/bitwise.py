@@ -138,14 +138,10 @@ def bitwise_dimension(
 
 
 def hamming_histogram(bits: np.ndarray, *, n_groups: int = 1, block_size: int = 1024) -> np.ndarray:
-    """Return how many pairs of rows differ in r bits, (n_groups, n_groups, D + 1), int64.
+    """Return how many pairs of rows of `bits` (n, D) differ in r bits, (n_groups, n_groups, D + 1), int64.
 
-    Parameters
-    ----------
-    bits : Rows of bits as bool, shape (n, D). Consecutive rows form groups of nearly equal size; entry (g, h)
-        counts the pairs with one row in g and one in h, g <= h, and is 0 below the diagonal. Each pair counts once.
-    n_groups : Number of groups.
-    block_size : Rows per block of distances.
+    Consecutive rows form groups of nearly equal size; entry (g, h) counts the pairs with one row in g and one in h,
+    g <= h, and is 0 below the diagonal. Each pair counts once.
     """
     n, d = bits.shape
     edges = np.linspace(0, n, n_groups + 1).astype(int)

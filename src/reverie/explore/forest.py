@@ -229,14 +229,9 @@ def forest(
 def permutation_importance(
     fitted: Any, X: np.ndarray, y: np.ndarray, names: Sequence[str], seed: int
 ) -> dict[str, Measured]:
-    """Return the loss of accuracy, or of R^2, when each feature is shuffled.
+    """Return the loss of accuracy (of an estimator with `classes_`), or of R^2, when each feature is shuffled.
 
-    Parameters
-    ----------
-    fitted : An estimator with `predict`; a classifier if it has `classes_`.
-    X, y : Rows that it was not trained on and their targets, shapes (n, d) and (n,).
-    names : Names of the d features.
-    seed : Seed of the shuffles.
+    `X` (n, d) and `y` (n,) are rows that the estimator was not trained on.
     """
     variance = 1.0 if hasattr(fitted, "classes_") else float(np.var(y)) or 1.0
 

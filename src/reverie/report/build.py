@@ -146,27 +146,27 @@ def build(
 
     Parameters
     ----------
-    history : records of the training; keys step, d_loss, g_loss, d_real, d_fake, d_grad_norm, g_grad_norm, and of
+    history : Records of the training; keys step, d_loss, g_loss, d_real, d_fake, d_grad_norm, g_grad_norm, and of
         checks score, score_error, alarms, ...; each of them may be missing.
-    result : a `reverie.validation.ValidationResult`, or None.
-    title, subtitle : heading of the page.
-    real, generated : samples (n, *event) in original units.
+    result : A `reverie.validation.ValidationResult`, or None.
+    title, subtitle : Heading of the page.
+    real, generated : Samples (n, *event) in original units.
     real_weights : (n,) event weights of `real`, negative ones too: its histograms are weighted.
     replicas : (replica, n, *event) samples of each of several replicas.
-    names, units, kinds : one per column; one for all pixels of images.
-    event_shape : shape of one event, if the arrays come flattened as (n, pixel).
-    conditions : what the samples were conditioned on: "names", "units", "levels" (words by value, or None for a
+    names, units, kinds : One per column; one for all pixels of images.
+    event_shape : Shape of one event, if the arrays come flattened as (n, pixel).
+    conditions : What the samples were conditioned on: "names", "units", "levels" (words by value, or None for a
         number), and "real" (n, k) and "generated" (m, k), row by row with the samples.
-    snapshots : pairs (step, samples (n, *event)) drawn during training.
-    unvalidated : why there is no `result`, in a sentence.
-    assessment : what the model says of itself, or None.
-    latent : a look into its latent space, or None.
-    training : how training ended: "step" and "ended_by", and whether steps were "compiled".
-    provenance : where the data came from: source, licence, hash, sizes, seeds.
-    config, environment : the settings; versions and machine.
-    resolved : what the options of the model that were left open, by "auto" or null, came to.
-    references : pairs (key, text or BibTeX entry) of the methods used; None takes those of the validation.
-    command : the line that makes this run again.
+    snapshots : Pairs (step, samples (n, *event)) drawn during training.
+    unvalidated : Why there is no `result`, in a sentence.
+    assessment : What the model says of itself, or None.
+    latent : A look into its latent space, or None.
+    training : How training ended: "step" and "ended_by", and whether steps were "compiled".
+    provenance : Where the data came from: source, licence, hash, sizes, seeds.
+    config, environment : The settings; versions and machine.
+    resolved : What the options of the model that were left open, by "auto" or null, came to.
+    references : Pairs (key, text or BibTeX entry) of the methods used; None takes those of the validation.
+    command : The line that makes this run again.
     """
     drawn = _samples(real, generated, names, units, kinds, event_shape, real_weights, replicas)
     if references is None and result is not None:

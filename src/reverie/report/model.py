@@ -32,13 +32,7 @@ def assessed(assessment: Assessment | None) -> list[Block]:
 
 
 def latent_space(view: LatentView | None, names: Sequence[str], kinds: Sequence[str]) -> list[Block]:
-    """Return a look into the latent space, or nothing where there is nothing to see.
-
-    Parameters
-    ----------
-    view : The latent space, or None.
-    names, kinds : Names and kinds of the columns of a table, its conditions last; of images one for all pixels.
-    """
+    """Return a look into the latent space, or nothing; names and kinds are those of `Samples`, conditions last."""
     if view is None:
         return []
     n, d = view.n_latent, len(view.dimensions)

@@ -85,11 +85,11 @@ class Picture:
 
     Parameters
     ----------
-    content : the SVG or PNG document.
-    alt : what it shows, for those who cannot see it.
-    caption : the sentence below it.
+    content : The SVG or PNG document.
+    alt : What it shows, for those who cannot see it.
+    caption : The sentence below it.
     media : "svg" or "png".
-    wide : whether a narrow screen scrolls it sideways instead of shrinking it.
+    wide : Whether a narrow screen scrolls it sideways instead of shrinking it.
     """
 
     content: bytes

@@ -36,12 +36,7 @@ def origins(
 
 
 def references_of(works: Sequence[tuple[str, str]] | None) -> list[Block]:
-    """Return the works used, readable, with their BibTeX behind a summary line.
-
-    Parameters
-    ----------
-    works : Pairs (key, text); a text that starts with @ is read as a BibTeX entry.
-    """
+    """Return the works, pairs (key, text or BibTeX entry), readable, with their BibTeX behind a summary line."""
     if not works:
         return []
     entries = [read_bibtex(key, text) if text.lstrip().startswith("@") else Reference(key, text) for key, text in works]

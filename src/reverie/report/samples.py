@@ -193,13 +193,7 @@ def images(samples: Samples) -> list[Block]:
 
 
 def conditioned(samples: Samples, given: JsonObject | None) -> list[Block]:
-    """Return samples in bins of their conditions, or nothing when there is nothing to compare.
-
-    Parameters
-    ----------
-    samples : Real and generated samples.
-    given : Conditions: "names", "units", "levels", "real" (n, k) and "generated" (m, k), row by row with the samples.
-    """
+    """Return samples in bins of the conditions `given` (see `build`), or nothing when there is nothing to compare."""
     if given is None or not (len(samples.real) and len(samples.generated)):
         return []
     of_real, of_generated = (np.asarray(given[key], dtype=float) for key in ("real", "generated"))

@@ -96,13 +96,7 @@ def health_warning(history: Sequence[JsonObject]) -> str:
 
 
 def health(history: Sequence[JsonObject], training: JsonObject | None = None) -> list[Block]:
-    """Return how healthy training was, or nothing when it was not watched.
-
-    Parameters
-    ----------
-    history : Records; those of checks hold "score", any may hold "alarms".
-    training : How training ended: "step" and "ended_by", and whether steps were "compiled".
-    """
+    """Return how healthy training was and how it ended, or nothing when it was not watched."""
     if not is_watched(history):
         return []
     checks, alarms, training = (

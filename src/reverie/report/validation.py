@@ -79,13 +79,9 @@ def tone(result: "ValidationResult | None") -> str:
 
 
 def verdict(result: "ValidationResult | None", unvalidated: str = "", warning: str = "") -> list[Block]:
-    """Return the verdict in words and its headline numbers.
+    """Return the verdict in words and its headline numbers; `unvalidated` says why there is no result.
 
-    Parameters
-    ----------
-    result : Result of the validation, or None.
-    unvalidated : Why there is none.
-    warning : A sentence to stand below the verdict, such as on alarms in training.
+    `warning` is a sentence to stand below the verdict, such as on alarms in training.
     """
     kind = tone(result)
     warned: list[Block] = [Text(warning, "warning")] if warning else []
