@@ -31,16 +31,7 @@ from reverie.validation.statistics.marginal import TAIL
 from reverie.validation.statistics.observables import Observable, evaluate_observables
 from reverie.validation.statistics.occupancy import Bins, bin_regions, fit_cells
 
-__all__ = [
-    "MAX_FEATURES",
-    "MAX_PIXELS",
-    "Column",
-    "Comparison",
-    "Comparisons",
-    "Groups",
-    "build_comparisons",
-    "column",
-]
+__all__ = ["MAX_FEATURES", "MAX_PIXELS", "Column", "Comparison", "Comparisons", "Groups", "build_comparisons", "column"]
 
 MAX_FEATURES = 128
 MAX_PIXELS = 32  # of images: one pixel by itself says little, and its neighbours the same
@@ -86,17 +77,8 @@ def column(name: str, computed: Computed, feature: str | None = None, *, detail:
     chance = computed.values[1:] + computed.shift
     low, high = np.quantile(chance, [0.05, 0.95]) if len(chance) else (np.nan, np.nan)
     detail = detail or computed.detail
-    return Column(
-        name,
-        feature,
-        computed.values,
-        computed.value,
-        float(low),
-        float(high),
-        computed.error,
-        detail=detail,
-        extra=extra,
-    )
+    shown = computed.value, float(low), float(high), computed.error
+    return Column(name, feature, computed.values, *shown, detail=detail, extra=extra)
 
 
 @dataclass(frozen=True)

@@ -40,11 +40,7 @@ _COLUMNS = 64  # permutations computed at once
 
 
 def auc_with_error(
-    negative: np.ndarray,
-    positive: np.ndarray,
-    weights: tuple[Weights, Weights] = (None, None),
-    *,
-    block: int = 1,
+    negative: np.ndarray, positive: np.ndarray, weights: tuple[Weights, Weights] = (None, None), *, block: int = 1
 ) -> tuple[float, float]:
     """Return AUC and standard error for scores (n,) and (m,), n, m >= 2, in their order if `block` > 1.
 
@@ -60,11 +56,7 @@ def auc_with_error(
 
 
 def deflection(
-    negative: np.ndarray,
-    positive: np.ndarray,
-    weights: tuple[Weights, Weights] = (None, None),
-    *,
-    block: int = 1,
+    negative: np.ndarray, positive: np.ndarray, weights: tuple[Weights, Weights] = (None, None), *, block: int = 1
 ) -> tuple[float, float]:
     """Return the difference of the mean scores over sqrt(V + W), the variances of both classes, and its error.
 
@@ -78,11 +70,7 @@ def deflection(
 
 
 def effective_sizes(
-    negative: np.ndarray,
-    positive: np.ndarray,
-    weights: tuple[Weights, Weights] = (None, None),
-    *,
-    block: int = 1,
+    negative: np.ndarray, positive: np.ndarray, weights: tuple[Weights, Weights] = (None, None), *, block: int = 1
 ) -> tuple[float, float]:
     """Return how many independent events of weight one would give each class its part of the error of the AUC.
 
