@@ -22,7 +22,7 @@ def _most(runs):
 
 
 def _relabel(n, m, seed, **options):
-    return relabellings(n, m, 99, torch.Generator().manual_seed(seed), **options)
+    return relabellings(n, m, 39, torch.Generator().manual_seed(seed), **options)
 
 
 def _fisher(broken, n):
