@@ -57,6 +57,9 @@ LEARNING_RATES: Mapping[tuple[str, str, str], Rate] = MappingProxyType(
         ("sgd", FEATURE_MATCHING, ANY): Rate(
             1e-3, (0.0, 0.99), "chosen on moons, seed 0; both times 10 diverged", 1e-2
         ),
+        ("sgd", "wasserstein", ANY): Rate(
+            50.0, (0.0, 0.99), _OURS + "; weights within 0.01 leave gradients of a thousandth", 5.0
+        ),
         ("sgd", ANY, ANY): Rate(0.2, (0.0, 0.99), _OURS + "; with momentum 0.9 it diverged at 0.05 to 0.3", 0.5),
     }
 )
