@@ -47,26 +47,23 @@ __all__ = [
     "two_gaussians",
 ]
 
-_HOMES = {
-    "EBM": "ebm.estimator",
-    "GAN": "gan.estimator",
-    "PRESETS": "presets",
-    "RBM": "rbm.estimator",
-    "VAE": "vae.estimator",
-    "Autoencoder": "autoencoder.estimator",
-    "Flow": "flow.estimator",
-    "FlowMatching": "flow_matching.estimator",
-    "Posterior": "bayesian.posterior",
-    "SemiSupervisedGAN": "gan.semi_supervised",
-    "WaveFunctionRBM": "wavefunction.estimator",
-    "load_model": "files",
-    "logistic_regression": "bayesian.likelihood",
-    "network_regression": "bayesian.likelihood",
-    "preset": "presets",
-    "sample_posterior": "bayesian.sampling",
-    "save_model": "files",
-    "two_gaussians": "bayesian.likelihood",
+_FILES = {
+    "autoencoder.estimator": ("Autoencoder",),
+    "bayesian.likelihood": ("logistic_regression", "network_regression", "two_gaussians"),
+    "bayesian.posterior": ("Posterior",),
+    "bayesian.sampling": ("sample_posterior",),
+    "ebm.estimator": ("EBM",),
+    "files": ("load_model", "save_model"),
+    "flow.estimator": ("Flow",),
+    "flow_matching.estimator": ("FlowMatching",),
+    "gan.estimator": ("GAN",),
+    "gan.semi_supervised": ("SemiSupervisedGAN",),
+    "presets": ("PRESETS", "preset"),
+    "rbm.estimator": ("RBM",),
+    "vae.estimator": ("VAE",),
+    "wavefunction.estimator": ("WaveFunctionRBM",),
 }
+_HOMES = {name: file for file, names in _FILES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -109,11 +109,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     ) -> list[str]:
         """Return the keys of the works that a training with these options stands on, without those of reverie.
 
-        Parameters
-        ----------
-        options : arguments of the constructor; those that are missing have their defaults.
-        event_shape : shape of one event.
-        condition_shape : shape of its condition, None without one.
+        `options` are arguments of the constructor; those that are missing have their defaults. The shapes are those of
+        one event and of its condition, None without one.
         """
         given = cls().get_params() | dict(options)
         keys = [key for option, applies, key in cls.option_references if applies(given[option])]
@@ -255,7 +252,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         condition: ArrayLike = None,
         **options: Any,
     ) -> ArrayLike:
-        """Draw samples in original units, in the container the model was fitted on.
+        """Return samples (n_samples, *event) in original units, in the container that the model was fitted on.
 
         Parameters
         ----------
@@ -264,10 +261,6 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         condition : for a model trained with `y`: one condition for all samples, or one for each; by default
             conditions are drawn from those of the training events (`sample_conditions` gives them).
         options : what the model can be asked besides.
-
-        Returns
-        -------
-        (n_samples, *event) array, tensor, DataFrame or Dataset.
         """
         with thread_limit(self._sampling_threads()):
             blocks = list(self.iter_sample(n_samples, random_state, condition=condition, **options))
