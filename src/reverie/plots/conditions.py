@@ -127,11 +127,15 @@ def profile(
     with panel(3.15, 2.5, (0.16, 0.975, 0.19, 0.86), ax) as (figure, ax):
         sides = ((real, 1, REAL, "o", -0.1, "real"), (generated, 2, GENERATED, "s", 0.1, "generated"))
         for values, which, color, marker, shift, label in sides:
-            points = []
+            points = np.full((len(bins), 5), np.nan)  # place, median, its error, ends of the central 68 %
             for k, part in enumerate(bins):
-                place = k + shift if is_category else _median(condition.real[part[1]])
-                points.append((place, *_summary(values[part[which]])))
-            at, median, error, low, high = np.array(points).T
+                column = values[part[which]]
+                if len(column) >= _FEWEST:
+                    points[k, [3, 1, 4]] = np.quantile(column, _CENTRAL)
+                    points[k, 2] = np.sqrt(np.pi / 2) * column.std(ddof=1) / np.sqrt(len(column))
+                if is_category or part[1].any():
+                    points[k, 0] = k + shift if is_category else np.median(condition.real[part[1]])
+            at, median, error, low, high = points.T
             ax.errorbar(at, median, yerr=error, fmt=marker, ms=3.4, lw=1.4, color=color, label=label, zorder=3)
             for edge in (low, high):
                 ax.plot(at, edge, color=color, lw=1.0, ls=(0, (4, 2)), alpha=0.75)
@@ -147,16 +151,3 @@ def profile(
         x_label = axis_label(condition.name, condition.unit, power=power)
         ax.set_xlabel(x_label, loc="left", fontweight="bold", labelpad=3)
     return figure
-
-
-def _median(values: np.ndarray) -> float:
-    return float(np.median(values)) if len(values) else np.nan
-
-
-def _summary(values: np.ndarray) -> tuple[float, float, float, float]:
-    """Return median, its error, and the ends of the central 68 % of values (n,); nan for fewer than 5."""
-    if len(values) < _FEWEST:
-        return np.nan, np.nan, np.nan, np.nan
-    low, median, high = np.quantile(values, _CENTRAL)
-    error = np.sqrt(np.pi / 2) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(median), float(error), float(low), float(high)
