@@ -116,7 +116,7 @@ class Finding:
         held-out one.
     memory_z : the latter's distance from 1/2 in standard deviations.
     gradient : mean norm of the generator's gradient per sample.
-    close, excess, copies_z : see `reverie.training.reference.Copies`.
+    close, excess, copies_z : see `reverie.training.reference.Measures`.
     """
 
     step: int

@@ -241,9 +241,9 @@ class Monitor:
             n_regions=len(p),
             distance=float((p - q).abs().sum()) / 2,
             moved=0.0 if self._shares is None else float((q - self._shares).abs().sum()) / 2,
-            close=measures.copies.close,
-            excess=measures.copies.excess,
-            copies_z=measures.copies.z,
+            close=measures.close,
+            excess=measures.excess,
+            copies_z=measures.copies_z,
             **of_discriminator,
         )
 

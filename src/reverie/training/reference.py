@@ -28,7 +28,7 @@ from reverie.core.random import child_generator
 from reverie.core.statistics import NeighbourSearch, expected_coverage, weighted_mean
 from reverie.training.scores import HeldOut, Score, log_distances
 
-__all__ = ["Copies", "HealthReference", "Measures", "Neighbours", "Regions"]
+__all__ = ["HealthReference", "Measures", "Neighbours", "Regions"]
 
 _LLOYD_STEPS = 12
 _TREE_DIMENSIONS = 10  # up to here a tree finds neighbours faster than all distances
@@ -79,15 +79,6 @@ class Regions:
         return sums / sums.sum()
 
 
-@dataclass(frozen=True)
-class Copies:
-    """How near samples lie to training rows."""
-
-    close: float  # share of samples nearer to a training row than 5 % of its region's training rows are to each other
-    excess: float  # share of samples whose nearest real row is a training row, minus its expectation
-    z: float  # the same in standard deviations
-
-
 class Neighbours:
     """Training rows (N, d) and held-out ones (m, d), prepared for the search of the nearest.
 
@@ -107,8 +98,8 @@ class Neighbours:
         self._ladders = [distances[cells == k].sort().values for k in range(len(regions))]
         self._share = len(train) / (len(train) + len(held_out))
 
-    def copies(self, y: Tensor) -> Copies:
-        """Return how near the rows y (n, d) lie to training rows."""
+    def copies(self, y: Tensor) -> tuple[float, float, float]:
+        """Return how near the rows y (n, d) lie to training rows: `close`, `excess` and `copies_z` of `Measures`."""
         to_train, row = _nearest(self._train, y)
         to_held_out, other = _nearest(self._held_out, y)
         first = (to_train < to_held_out).double()
@@ -125,7 +116,7 @@ class Neighbours:
                 d = to_train[inside]
                 below = torch.searchsorted(ladder, d) + torch.searchsorted(ladder, d, right=True)
                 ranks[inside] = below.double() / (2 * len(ladder))
-        return Copies(float((ranks < _CLOSE).double().mean()), excess, excess / deviation)
+        return float((ranks < _CLOSE).double().mean()), excess, excess / deviation
 
 
 def _nearest(search: NeighbourSearch, y: Tensor, *, but_itself: bool = False) -> tuple[Tensor, Tensor]:
@@ -145,14 +136,18 @@ class Measures:
         expectation for a perfect generator (Naeem et al., arXiv:2002.09797).
     plausible : share of generated rows nearer to a held-out row than this one's fifth real neighbour.
     shares : (cells,) share of the generated rows in each region.
-    copies : how near they lie to training rows.
+    close : share of samples nearer to a training row than 5 % of its region's training rows are to each other.
+    excess, copies_z : share of samples whose nearest real row is a training row, minus its expectation; the same in
+        standard deviations.
     """
 
     score: Score
     coverage: float
     plausible: float
     shares: Tensor
-    copies: Copies
+    close: float
+    excess: float
+    copies_z: float
 
 
 class HealthReference:
@@ -233,13 +228,16 @@ class HealthReference:
         y = self.project(generated)
         score, phi = self._held_out.compare(y)
         near = phi <= self._radii[:, None]
+        close, excess, z = self._neighbours.copies(y[:_MOST_QUERIES])
         covered = float(weighted_mean(near.any(dim=1).float(), self._weight))
         return Measures(
             score=score,
             coverage=covered / expected_coverage(len(self._radii), len(y), _NEIGHBOUR),
             plausible=float(near.any(dim=0).float().mean()),
             shares=self.regions.shares_of(y),
-            copies=self._neighbours.copies(y[:_MOST_QUERIES]),
+            close=close,
+            excess=excess,
+            copies_z=z,
         )
 
 
