@@ -17,6 +17,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODULES = [m.name for m in pkgutil.walk_packages(reverie.__path__, "reverie.") if "__main__" not in m.name]
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Let validations take 99 permutations."""
+    whole = reverie.validate
+    monkeypatch.setattr(reverie, "validate", lambda *samples, **how: whole(*samples, **how | {"n_permutations": 99}))
+
+
+@pytest.mark.usefixtures("quick")
 def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
@@ -25,8 +33,11 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert "real against real" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("quick")
 def test_python_of_the_page_on_validation_runs(tmp_path, monkeypatch, capsys):
+    """The report of it is not painted: that of the README is."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(b"<svg/>"))
     page = (ROOT / "docs" / "how-to" / "validate.md").read_text(encoding="utf-8")
     for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
         exec(compile(block, "validate.md", "exec"), {})

@@ -32,15 +32,22 @@ def call(capsys):
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_validation():
-    """Let validations in this process take 49 permutations; the tests of `reverie demo` take all of them."""
+    """Let validations in this process take 19 permutations; the tests of `reverie demo` take all of them."""
     whole = stage.validate
 
     def quick(*samples, **options):
-        return whole(*samples, **options | {"n_permutations": min(49, options.get("n_permutations", 49))})
+        return whole(*samples, **options | {"n_permutations": min(19, options.get("n_permutations", 19))})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage, "validate", quick)
         yield
+
+
+@pytest.fixture(autouse=True)
+def unpainted(monkeypatch):
+    """Let figures be made without painting them; `finished` and the tests of plots and reports paint theirs."""
+    blank = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt"/>'
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(blank))
 
 
 @pytest.fixture(scope="session")

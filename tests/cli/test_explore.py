@@ -83,7 +83,7 @@ def test_control_c_is_a_clean_end(call, table, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("reverie.experiment.explore.kmeans", stopped)
+    monkeypatch.setattr("reverie.explore.kmeans", stopped)
     assert call("explore", table) == (130, "", "reverie: Stopped.\n")
 
 

@@ -151,13 +151,13 @@ def test_the_first_component_of_ordered_spins_is_the_magnetisation(tmp_path):
 
 
 def test_images_are_seen_through_their_components():
-    found = explore_data("digits", target="label", max_rows=400, n_clusters=10, with_tsne=True)
+    found = explore_data("digits", target="label", max_rows=300, n_clusters=10, with_tsne=True)
     assert found.event_shape == (8, 8)
     assert not found.standardised
     assert len(found.clusters.names) == 50
     assert found.forest.held_out.value > 0.7  # chance is 0.1
     assert found.picture.trustworthiness > found.picture.pca_trustworthiness
-    assert len(found.answers) == found.n == 400
+    assert len(found.answers) == found.n == 300
 
 
 def test_repeated_rows_leave_the_dimension_out(tmp_path):

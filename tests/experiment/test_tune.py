@@ -287,13 +287,16 @@ def test_the_dead_are_told_from_the_living(tmp_path):
 
 
 def test_a_killed_process_loses_its_slot_at_once(tmp_path):
+    with Worker(tmp_path) as worker:
+        name = f"{worker.name.split('.')[0]}.7.abc"  # on this machine
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom reverie.experiment.tune_study import Worker\n"
-        "with Worker(Path(sys.argv[1])) as w:\n    print(w.name, flush=True)\n    time.sleep(60)"
+        "import fcntl, sys, time\nfile = open(sys.argv[1], 'w')\nfcntl.flock(file, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\ntime.sleep(60)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", code, str(tmp_path / "workers" / name)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    name = process.stdout.readline().strip()
+    assert process.stdout.readline() == "held\n"
     assert is_alive(tmp_path, name)
     process.send_signal(signal.SIGKILL)
     process.communicate()

@@ -24,10 +24,7 @@ _OF_A_MODEL = ("run", "fit", "tune")
 def completion_script(shell: str) -> str:
     """Return the completion script of `shell`, "bash" or "zsh".
 
-    Raises
-    ------
-    UnknownNameError
-        For another shell.
+    Raises `UnknownNameError` for another shell.
     """
     if shell not in SHELLS:
         raise UnknownNameError("shell", shell, SHELLS)

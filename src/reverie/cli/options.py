@@ -13,7 +13,7 @@ import shutil
 from argparse import SUPPRESS, Action, HelpFormatter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -53,12 +53,12 @@ class Options(ArgumentParser):
         self.words, self.examples, self.needs = tuple(words), tuple(examples), needs
         self._lists: set[str] = set()
         self._least: dict[str, tuple[str, int, str]] = {}
-        self._preset: Callable[[str], Mapping[str, Any]] | None = None
+        self._preset: Callable[[str], Mapping[str, object]] | None = None
         for word in self.words:
             self.add_argument(f"--{word}", type=str | None, default=None, help=SUPPRESS)
 
     def option(
-        self, names: str, text: str, kind: Any = str, default: object = None, *, least: tuple[int, str] | None = None
+        self, names: str, text: str, kind: type = str, default: object = None, *, least: tuple[int, str] | None = None
     ) -> None:
         """Add an option with a value of a kind; without a default it may be absent.
 
@@ -99,7 +99,7 @@ class Options(ArgumentParser):
             if action.dest.startswith("model.") and name in texts:
                 action.help = texts[name]
 
-    def add_presets(self, text: str, arguments: Callable[[str], Mapping[str, Any]]) -> None:
+    def add_presets(self, text: str, arguments: Callable[[str], Mapping[str, object]]) -> None:
         """Add ``--preset``; `arguments` returns those of the model's constructor for a name, or raises."""
         self.option("--preset", text)
         self._preset = arguments

@@ -30,10 +30,10 @@ from typing import Any
 
 import numpy as np
 
-from reverie.core.errors import FolderError, InputError, UnknownNameError
+from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.typed_files import rebuilt
 from reverie.experiment.config import RunConfig, flatten, format_duration
-from reverie.experiment.folder import RunFolder, write_json
+from reverie.experiment.folder import RunFolder, made_folder, write_json
 from reverie.validation import ValidationResult
 from reverie.validation.permutation.multiple_testing import holm
 
@@ -152,7 +152,7 @@ class Comparison:
     pairs: tuple[Pair, ...]
     groups: tuple[Group, ...]
     group_pairs: tuple[Pair, ...]
-    differences: dict[str, dict[str, Any]]
+    differences: dict[str, dict[str, object]]
     notes: tuple[str, ...]
     alpha: float
 
@@ -184,16 +184,16 @@ class Comparison:
         from reverie.report.comparison import comparison_page
 
         content = self.to_json()
-        try:
-            Path(out).mkdir(parents=True, exist_ok=True)
-            write_json(Path(out) / "comparison.json", content)
-        except OSError as error:
-            raise FolderError(f"Expected a folder to write in at {str(out)!r}, got: {error.strerror}.") from error
+        with made_folder(out) as folder:
+            write_json(folder / "comparison.json", content)
         return save(Path(out) / "comparison.html", comparison_page(content))
 
 
 def compare_runs(paths: Sequence[str | Path], *, by: str | None = None, alpha: float = 0.05) -> Comparison:
     """Rank the runs in the folders `paths` by one statistic, the smallest first.
+
+    Raises `InputError` for fewer than two runs, one run twice, no run folder, no validation, different data, an unknown
+    statistic.
 
     Parameters
     ----------
@@ -201,11 +201,6 @@ def compare_runs(paths: Sequence[str | Path], *, by: str | None = None, alpha: f
     by : A statistic, or how its name begins, such as "auc", "energy" or "KS pt1"; the AUC, or else the first that all
         runs have.
     alpha : Level of significance.
-
-    Raises
-    ------
-    InputError
-        For fewer than two runs, one run twice, no run folder, no validation, different data, an unknown statistic.
     """
     runs = read_runs(paths)
     notes = check_comparable(runs)
@@ -299,7 +294,7 @@ def _grouped(runs: Sequence[Run], by: str, alpha: float) -> tuple[tuple[Group, .
     return tuple(group for group, _ in groups), () if alone else _adjusted(tests, alpha)
 
 
-def _differences(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+def _differences(runs: Sequence[Run]) -> dict[str, dict[str, object]]:
     """Return the values of the keys of config.yaml that are not the same in all runs."""
     flat = {run.name: flatten(asdict(run.config)) for run in runs}
     keys = dict.fromkeys(key for values in flat.values() for key in values)

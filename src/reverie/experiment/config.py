@@ -129,10 +129,7 @@ class RunConfig:
     def from_yaml(cls, path: str | Path) -> "RunConfig":
         """Read the `config.yaml` of a run folder.
 
-        Raises
-        ------
-        InputError
-            If it is no such file; an unknown key is named with its nearest neighbour.
+        Raises `InputError` if it is no such file; an unknown key is named with its nearest neighbour.
         """
         content = read_yaml(path)
         known = [f.name for f in fields(cls)]
@@ -200,7 +197,7 @@ def preset_words(model: str) -> str:
     return "; ".join(f"{name} ({preset.about})" for name, preset in own.items()) or "none for this model"
 
 
-def preset_arguments(model: str, name: str) -> Mapping[str, Any]:
+def preset_arguments(model: str, name: str) -> Mapping[str, object]:
     """Return the constructor arguments of the preset `name` of the registered model.
 
     An unknown preset is answered with the nearest, one of another model with the name of that model.
@@ -232,9 +229,9 @@ def looks_like_path(data: str) -> bool:
     return bool(Path(data).suffix) or "/" in data or "\\" in data
 
 
-def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Return nested mappings as one, with dotted keys: ``{"model": {"a": 1}}`` -> ``{"model.a": 1}``."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in content.items():
         if key == "model" and isinstance(value, Mapping):
             flat.update(flatten(value, prefix=f"{prefix}{key}."))

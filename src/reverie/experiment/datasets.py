@@ -55,15 +55,13 @@ def open_with_conditions(
 ) -> tuple[Dataset, Dataset | None]:
     """Return the events to learn and their conditions, row by row, both free of NaN; None without conditions.
 
+    Raises `InputError` as `open_data`; for conditions that are not there, leave no column to learn, or have another
+    length.
+
     Parameters
     ----------
     data, columns, weights, schema, drop_missing : See `find_data`; `schema` describes the condition columns too.
     condition : Names of columns between commas, "label", or the path of a file.
-
-    Raises
-    ------
-    InputError
-        As `open_data`; for conditions that are not there, leave no column to learn, or have another length.
     """
     if condition is None:
         return open_data(data, columns=columns, weights=weights, schema=schema, drop_missing=drop_missing), None
@@ -106,6 +104,8 @@ def find_data(
 ) -> Dataset:
     """Return the data set at a path or of a catalogue name.
 
+    Raises `InputError` for a missing or unreadable file, or an unknown name, with the nearest.
+
     Parameters
     ----------
     data : Path or catalogue name.
@@ -113,11 +113,6 @@ def find_data(
     weights : Column of event weights, which is then no feature.
     schema : YAML file of kinds and units.
     drop_missing : Whether to leave out rows with NaN or infinite entries.
-
-    Raises
-    ------
-    InputError
-        For a missing or unreadable file, or an unknown name, with the nearest.
     """
     wanted = parse_columns(columns)
     if wanted is not None and weights is not None:
@@ -137,12 +132,8 @@ def find_data(
 def recoded(dataset: Dataset, schema: Schema) -> np.ndarray:
     """Return the values (n, *event) with the codes of words as `schema` numbers them.
 
-    A file of words is numbered by the words that occur in it; two files may number them differently.
-
-    Raises
-    ------
-    InputError
-        For a word that `schema` does not have.
+    A file of words is numbered by the words that occur in it; two files may number them differently. Raises
+    `InputError` for a word that `schema` does not have.
     """
     if isinstance(dataset.values, LazyTable) and not any(column.labels for column in dataset.schema.columns):
         return dataset.values  # no words, and too much for a copy
@@ -168,10 +159,7 @@ def describe_data(data: str, *, columns: str | None = None, drop_missing: bool =
 def write_schema(data: str, path: str, *, columns: str | None = None, overwrite: bool = False) -> None:
     """Write the inferred schema of the data as YAML, which `reverie run --schema` takes.
 
-    Raises
-    ------
-    FolderError
-        When the file is there already.
+    Raises `FolderError` when the file is there already.
     """
     if Path(path).exists() and not overwrite:
         raise FolderError(f"Expected a new file, got {path!r}, which exists. Give --overwrite or another name.")

@@ -14,32 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from reverie import explore
 from reverie.core.checks import check_choice, check_positive
-from reverie.core.errors import FolderError, InputError
+from reverie.core.errors import InputError
 from reverie.core.random import child_seed
 from reverie.data import Dataset, catalogue
 from reverie.data.covariances import read_covariance
 from reverie.experiment.features import LEAST_ROWS, Features, read_features
-from reverie.experiment.folder import write_json
-from reverie.explore import (
-    BitwiseDimension,
-    CovarianceResult,
-    DimensionScan,
-    Embedding,
-    Exploration,
-    ForestResult,
-    PCAResult,
-    biplot,
-    bitwise_dimension,
-    correlation_matrix,
-    forest,
-    gride,
-    hierarchy,
-    kmeans,
-    principal_components,
-    principal_components_of_covariance,
-    tsne,
-)
+from reverie.experiment.folder import made_folder, write_json
 from reverie.explore.bitwise import MIN_ROWS
 from reverie.explore.hierarchy import LINKAGES
 
@@ -59,7 +41,7 @@ class CovarianceExploration:
     """
 
     name: str
-    result: CovarianceResult
+    result: explore.CovarianceResult
     correlation: np.ndarray
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -99,10 +81,10 @@ def explore_covariance(data: str) -> CovarianceExploration:
     """Return what is found about the covariance matrix in a file, or of planck_plik_lite; `InputError` for others."""
     in_catalogue = data in catalogue.entries()
     matrix, names = (catalogue.load_covariance(data), None) if in_catalogue else read_covariance(data)
-    result = principal_components_of_covariance(matrix, names=names)
+    result = explore.principal_components_of_covariance(matrix, names=names)
     varies = np.diag(matrix) > 0
     kept = tuple(name for name, positive in zip(result.names, varies, strict=True) if positive)
-    correlation = correlation_matrix(matrix[np.ix_(varies, varies)])
+    correlation = explore.correlation_matrix(matrix[np.ix_(varies, varies)])
     notes = [f"{int((~varies).sum())} rows have no variance and no correlations."] if not varies.all() else []
     if result.n_negative:
         notes.append(
@@ -132,8 +114,10 @@ def explore_data(
     seed: int = 0,
     say: Say = lambda _: None,
     **options: Any,
-) -> Exploration:
+) -> explore.Exploration:
     """Return what is found about the data at a path or of a catalogue name.
+
+    Raises `InputError` for data that cannot be read, an unknown column, fewer than two columns or 20 rows.
 
     Parameters
     ----------
@@ -148,11 +132,6 @@ def explore_data(
     standardise : None: a table is, unless all its columns have the same unit.
     max_rows, drop_missing : More rows, by default than 20,000, are cut at random, and those with missing entries are
         left out if so asked.
-
-    Raises
-    ------
-    InputError
-        For data that cannot be read, an unknown column, fewer than two columns or 20 rows.
     """
     check_choice("linkage", linkage, LINKAGES)
     if n_clusters is not None:
@@ -161,7 +140,7 @@ def explore_data(
     say("principal components")
     n, d = len(rows.events), int(np.prod(rows.events.event_shape))
     leading = None if d <= WIDE else min(KEPT, n - 1, d)
-    pca = principal_components(
+    pca = explore.principal_components(
         rows.events, n_components=leading, standardise=rows.standardise, random_state=child_seed(seed, "components")
     )
     near, scaled, notes = _near(rows, pca)
@@ -170,8 +149,8 @@ def explore_data(
     say("clusters")
     common: dict[str, Any] = {"n_clusters": n_clusters, "standardise": scaled}
     most = CHOICE_ROWS if near is not rows.events else 2 * CHOICE_ROWS
-    clusters = kmeans(near, choices=CHOICES, max_rows=most, random_state=child_seed(seed, "clusters"), **common)
-    tree = hierarchy(near, linkage=linkage, random_state=child_seed(seed, "tree"), **common)
+    clusters = explore.kmeans(near, choices=CHOICES, max_rows=most, random_state=child_seed(seed, "clusters"), **common)
+    tree = explore.hierarchy(near, linkage=linkage, random_state=child_seed(seed, "tree"), **common)
     notes += [*doubts, *clusters.warnings, *tree.warnings]
     grown = picture = None
     if rows.answers is not None:
@@ -182,14 +161,14 @@ def explore_data(
         say("t-SNE")
         picture = _tsne(near, rows, scaled=scaled, seed=seed)
         notes += picture.notes
-    return Exploration(
+    return explore.Exploration(
         name=Path(data).name,
         n=n,
         n_given=rows.n_given,
         event_shape=tuple(rows.events.event_shape),
         standardised=rows.standardise,
         pca=pca,
-        plane=biplot(pca, rows.events),
+        plane=explore.biplot(pca, rows.events),
         dimension=scan,
         bits=bits,
         clusters=clusters,
@@ -203,7 +182,7 @@ def explore_data(
     )
 
 
-def _near(rows: Features, pca: PCAResult) -> tuple[Dataset, bool, list[str]]:
+def _near(rows: Features, pca: explore.PCAResult) -> tuple[Dataset, bool, list[str]]:
     """Return rows whose distances mean something, whether they are still to be standardised, and a note."""
     if len(pca.names) <= WIDE:
         return rows.events, rows.standardise, []
@@ -217,7 +196,7 @@ def _near(rows: Features, pca: PCAResult) -> tuple[Dataset, bool, list[str]]:
 
 def _dimension(
     near: Dataset, rows: Features, *, scaled: bool, seed: int
-) -> tuple[DimensionScan | None, None, tuple[str, ...]]:
+) -> tuple[explore.DimensionScan | None, None, tuple[str, ...]]:
     values = _values(near, scaled=scaled)[rows.even]
     distinct = len(np.unique(values, axis=0))
     if distinct < LEAST_ROWS:
@@ -225,18 +204,18 @@ def _dimension(
     reach = min(RANGE_MAX, 2 ** int(np.log2(max(2, distinct // 10))))
     most = WIDE_ROWS if values.shape[1] > WIDE // 2 else len(values)
     try:
-        scan = gride(values, reach, max_rows=most, random_state=child_seed(seed, "dimension"))
+        scan = explore.gride(values, reach, max_rows=most, random_state=child_seed(seed, "dimension"))
     except InputError as error:
         return None, None, (f"No intrinsic dimension. {error}",)
     return scan, None, _headed("Dimension", scan.results[0].notes)
 
 
-def _bits(rows: Features, seed: int) -> tuple[None, BitwiseDimension | None, tuple[str, ...]]:
+def _bits(rows: Features, seed: int) -> tuple[None, explore.BitwiseDimension | None, tuple[str, ...]]:
     """Return the dimension of bits, from as many of the nearest pairs as the law fits."""
     values, dimension, share = np.asarray(rows.events.values)[rows.even], None, 1.0
     if len(values) < MIN_ROWS:
         return None, None, (f"No intrinsic dimension: it takes {MIN_ROWS} rows of bits.",)
-    fit = partial(bitwise_dimension, values, max_rows=WIDE_ROWS, random_state=child_seed(seed, "dimension"))
+    fit = partial(explore.bitwise_dimension, values, max_rows=WIDE_ROWS, random_state=child_seed(seed, "dimension"))
     for quantile in QUANTILES:
         try:
             dimension, share = fit(quantile=quantile), quantile
@@ -251,18 +230,18 @@ def _bits(rows: Features, seed: int) -> tuple[None, BitwiseDimension | None, tup
     return None, dimension, (few, *notes)
 
 
-def _forest(near: Dataset, answers: np.ndarray, seed: int) -> tuple[ForestResult, tuple[str, ...]]:
+def _forest(near: Dataset, answers: np.ndarray, seed: int) -> tuple[explore.ForestResult, tuple[str, ...]]:
     most, n, note = FOREST_VALUES // int(np.prod(near.event_shape)), len(near), ()
     if n > most:
         kept = np.sort(np.random.default_rng(child_seed(seed, "forest rows")).choice(n, most, replace=False))
         near, answers = near.take(kept), answers[kept]
         note = (f"The forest has seen {most:,} of these rows, drawn at random.",)
-    return forest(near, answers, n_estimators=TREES, random_state=child_seed(seed, "forest")), note
+    return explore.forest(near, answers, n_estimators=TREES, random_state=child_seed(seed, "forest")), note
 
 
-def _tsne(near: Dataset, rows: Features, *, scaled: bool, seed: int) -> Embedding:
+def _tsne(near: Dataset, rows: Features, *, scaled: bool, seed: int) -> explore.Embedding:
     values = _values(near, scaled=scaled)[rows.even]
-    picture = tsne(values, perplexity=min(30.0, (len(values) - 1) / 3), random_state=child_seed(seed, "tsne"))
+    picture = explore.tsne(values, perplexity=min(30.0, (len(values) - 1) / 3), random_state=child_seed(seed, "tsne"))
     return replace(picture, rows=rows.even[picture.rows], notes=_headed("t-SNE", picture.notes))
 
 
@@ -276,17 +255,14 @@ def _values(near: Dataset, *, scaled: bool) -> np.ndarray:
     return (values - values.mean(0)) / values.std(0) if scaled else values
 
 
-def write(exploration: Exploration | CovarianceExploration, out: str | Path) -> Path:
+def write(exploration: explore.Exploration | CovarianceExploration, out: str | Path) -> Path:
     """Write exploration.json and exploration.html into the folder `out`, made if need be; return the page."""
     from reverie.report import save
     from reverie.report.exploration import covariance_page, exploration_page
 
-    try:
-        Path(out).mkdir(parents=True, exist_ok=True)
-        write_json(Path(out) / "exploration.json", exploration.to_json())
-    except OSError as error:
-        raise FolderError(f"Expected a folder to write in at {str(out)!r}, got: {error.strerror}.") from error
-    if isinstance(exploration, Exploration):
+    with made_folder(out) as folder:
+        write_json(folder / "exploration.json", exploration.to_json())
+    if isinstance(exploration, explore.Exploration):
         return save(Path(out) / "exploration.html", exploration_page(exploration))
     parts = {"result": exploration.result, "correlation": exploration.correlation, "names": exploration.names}
     page = covariance_page(name=exploration.name, sentences=exploration.sentences, notes=exploration.notes, **parts)

@@ -26,7 +26,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -41,10 +40,13 @@ from reverie.core.errors import FolderError, InputError
 from reverie.core.typed_files import checked, read_array, read_arrays, read_json
 from reverie.experiment.config import RunConfig
 from reverie.experiment.records import REMEDIES, kind_of_file
+from reverie.training.checkpoint import atomic_file
 from reverie.training.history import read_history
 from reverie.validation import ValidationResult
 
-__all__ = ["RunFolder", "check_new", "conditions_path", "lock_file", "replace_file", "write_json", "write_text"]
+__all__ = [
+    "RunFolder", "check_new", "conditions_path", "lock_file", "made_folder", "remove", "write_json", "write_text",
+]  # fmt: skip
 
 _OWN_FILES = (
     "command.txt", "environment.json", "data.json", "status.json", "history.jsonl", "validation.json",
@@ -55,24 +57,10 @@ _SAMPLE_SUFFIXES = (".npy", ".csv", ".parquet", ".h5", ".root")
 _SAMPLE_FILES = tuple(f"samples{part}{s}" for part in ("", "_conditions") for s in _SAMPLE_SUFFIXES)
 
 
-@contextmanager
-def replace_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path`; move it onto `path` when the block ends well."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` in one step."""
-    with replace_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with atomic_file(path) as file:
+        file.write(text.encode())
 
 
 def write_json(path: Path, content: object) -> None:
@@ -80,13 +68,28 @@ def write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
+@contextmanager
+def made_folder(out: str | Path) -> Iterator[Path]:
+    """Yield the folder `out`, made if need be, to write results into; `FolderError` where it cannot be written."""
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        yield Path(out)
+    except OSError as error:
+        raise FolderError(f"Expected a folder to write in at {str(out)!r}, got: {error.strerror}.") from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def check_new(path: str | Path, *, overwrite: bool = False) -> Path:
     """Return `path` if a run folder can be made there, and touch nothing.
 
-    Raises
-    ------
-    FolderError
-        If something is there already (a run folder needs `overwrite`), or the place cannot be written.
+    Raises `FolderError` if something is there already (a run folder needs `overwrite`), or the place cannot be written.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -111,14 +114,11 @@ def check_new(path: str | Path, *, overwrite: bool = False) -> Path:
 class RunFolder:
     """A run folder that exists.
 
+    Raises `InputError` if there is no run folder at `path`.
+
     Parameters
     ----------
     path : the folder.
-
-    Raises
-    ------
-    InputError
-        If there is no run folder at `path`.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -141,7 +141,7 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
             if overwrite:
                 for name in (*_SAMPLE_FILES, *_OWN_FILES):  # and nothing else that a user may have put beside them
-                    _remove(path / name)
+                    remove(path / name)
             write_text(path / "command.txt", command + "\n")
             write_text(path / "config.yaml", config)
         except PermissionError as error:
@@ -188,10 +188,8 @@ class RunFolder:
     def read_json(self, name: str, default: Any = None) -> Any:
         """Return the content of the JSON file `name`, or `default` when it is not there.
 
-        Raises
-        ------
-        InputError
-            For a damaged file: one sentence with the entry that is wrong (`reverie.experiment.records`).
+        Raises `InputError` for a damaged file: one sentence with the entry that is wrong
+        (`reverie.experiment.records`).
         """
         file = self / name
         if not file.is_file():
@@ -244,7 +242,7 @@ class RunFolder:
 
     def write_latent(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep the arrays of a look into the latent space."""
-        with replace_file(self.path / "latent.npz") as temporary, open(temporary, "wb") as file:
+        with atomic_file(self / "latent.npz") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def latent(self) -> dict[str, np.ndarray] | None:
@@ -269,7 +267,7 @@ class RunFolder:
         """Remove all that was made after training."""
         outputs = ("validation.json", "assessment.json", "latent.npz", "report.html", "replicas.npy")
         for name in ("model", *outputs, *_SAMPLE_FILES):
-            _remove(self / name)
+            remove(self / name)
 
     def remove_leftovers(self) -> None:
         """Remove temporary files of writers that were killed; only for who holds the lock."""
@@ -277,7 +275,7 @@ class RunFolder:
         mine = [path for path in self.path.glob(".*.tmp") if path.name.startswith(own)]
         others = (self.path.glob(".tmp-*.html"), self.checkpoints.glob(".*.tmp"), (self / "snapshots").glob(".*.tmp"))
         for path in chain(mine, *others):
-            _remove(path)
+            remove(path)
 
 
 def conditions_path(samples: Path) -> Path:
@@ -286,15 +284,8 @@ def conditions_path(samples: Path) -> Path:
 
 
 def _write_array(path: Path, values: np.ndarray) -> None:
-    with replace_file(path) as temporary, open(temporary, "wb") as file:
+    with atomic_file(path) as file:
         np.save(file, values, allow_pickle=False)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def lock_file(descriptor: int, *, wait: bool = False) -> bool | None:
@@ -308,9 +299,3 @@ def lock_file(descriptor: int, *, wait: bool = False) -> bool | None:
     except (ImportError, OSError):  # a system without POSIX locks, or a file system
         return None
     return True
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

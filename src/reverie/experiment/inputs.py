@@ -183,10 +183,8 @@ class Inputs:
 def load_inputs(config: RunConfig) -> Inputs:
     """Read, check and split the data of `config`.
 
-    Raises
-    ------
-    InputError
-        For a missing or unreadable file, an unknown name, too few rows, missing values or a constant column.
+    Raises `InputError` for a missing or unreadable file, an unknown name, too few rows, missing values or a constant
+    column.
     """
     names = ("columns", "weights", "schema", "drop_missing")
     given = {name: getattr(config, name) for name in names}

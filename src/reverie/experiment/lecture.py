@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from reverie.core.errors import FolderError
 from reverie.core.measured import Measured
 from reverie.core.random import child_seed
-from reverie.experiment.folder import write_text
+from reverie.experiment.folder import made_folder, write_text
 from reverie.explore import (
     VarianceDecomposition,
     ball_in_cube,
@@ -28,10 +27,7 @@ FEW = (1, 2, 3, 4, 5, 7, 10, 15, 20)  # dimensions: beyond, only the powers of t
 def write_lecture(out: str | Path, *, seed: int = 0) -> list[str]:
     """Write cube.svg, distances.svg, crowding.svg and averaging.svg into `out`; return sentences with their numbers.
 
-    Raises
-    ------
-    FolderError
-        When the folder cannot be written.
+    Raises `FolderError` when the folder cannot be written.
     """
     from reverie.plots.dimensions import averaging, crowding, cube, distances
     from reverie.plots.style import to_svg
@@ -47,12 +43,9 @@ def write_lecture(out: str | Path, *, seed: int = 0) -> list[str]:
         "crowding": crowding(crowd),
         "averaging": averaging(whole, means),
     }
-    try:
-        Path(out).mkdir(parents=True, exist_ok=True)
+    with made_folder(out) as folder:
         for name, figure in figures.items():
-            write_text(Path(out) / f"{name}.svg", to_svg(figure).decode())
-    except OSError as error:
-        raise FolderError(f"Expected a folder to write in at {str(out)!r}, got: {error.strerror}.") from error
+            write_text(folder / f"{name}.svg", to_svg(figure).decode())
     at = {int(d): k for k, d in enumerate(ball.dimensions)}
     ten, hundred, many = at[10], at[100], FEW.index(10)
     return [

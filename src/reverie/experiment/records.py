@@ -3,17 +3,22 @@
 Absent entries have defaults where older versions did not write them.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-__all__ = ["REMEDIES", "DataRecord", "Environment", "RunStatus", "SchemaRecord", "Training", "kind_of_file"]
+__all__ = ["REMEDIES", "DataRecord", "Environment", "RunStatus", "SchemaRecord", "TrainingEnd", "kind_of_file"]
 
 Count = Annotated[int, Meta(ge=0, le=10**15)]
 
 
-class Training(Struct):
-    """How training ended, as `reverie.experiment.training.TrainingEnd` has it."""
+@dataclass(frozen=True)
+class TrainingEnd:
+    """How training ended: steps, seconds in all sessions, and why (see `reverie.experiment.training`).
+
+    `compiled` says whether steps were compiled, and if not why; "" in runs of earlier versions.
+    """
 
     step: Count
     seconds: Annotated[float, Meta(ge=0, le=1e12)]
@@ -26,7 +31,7 @@ class RunStatus(Struct):
 
     stages: list[str] = []
     notes: list[str] = []
-    training: Training | UnsetType = UNSET
+    training: TrainingEnd | UnsetType = UNSET
 
 
 class SchemaRecord(Struct):

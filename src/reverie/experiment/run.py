@@ -20,7 +20,8 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+from msgspec import convert
 
 from reverie.core.errors import CheckpointError, InputError, ReverieError, ShortChainError
 from reverie.data.sinks import check_room
@@ -29,13 +30,15 @@ from reverie.experiment.folder import RunFolder, check_new, write_json, write_te
 from reverie.experiment.info import environment
 from reverie.experiment.inputs import LEAST_ROWS, Inputs, load_inputs
 from reverie.experiment.progress import say
+from reverie.experiment.records import TrainingEnd
 from reverie.experiment.report import what_is_missing, write_report
 from reverie.experiment.sampling import bytes_of_event, load_generator, read_samples, sample
-from reverie.experiment.training import TrainingEnd, TrainingSession, n_open_steps, train_as_helper
+from reverie.experiment.training import TrainingSession, n_open_steps, train_as_helper
 from reverie.experiment.validate import assess_model, validate_samples
 from reverie.models.base import GenerativeModel
 from reverie.scale.distributed import Distributed, runtime_from_environment
 from reverie.training import CheckpointFolder, truncate_history
+from reverie.training.checkpoint import State
 from reverie.validation import ValidationResult
 
 __all__ = ["ALL_STAGES", "make_model", "resume", "rewrite_report", "start", "validate_run"]
@@ -104,16 +107,13 @@ def start(
 def resume(path: str | Path, *, max_time: str | None = None, quiet: bool = False) -> int:
     """Carry on the run in the folder `path`; return the exit code.
 
+    Raises `CheckpointError` when the state is corrupt or foreign, or the data have changed.
+
     Parameters
     ----------
     path : The run folder.
     max_time : New budget for training over all sessions together; also takes up training that ended at its budget.
     quiet : Whether to show no progress.
-
-    Raises
-    ------
-    CheckpointError
-        When the state is corrupt or foreign, or the data have changed.
     """
     folder = RunFolder(path)
     config = folder.config() if max_time is None else replace(folder.config(), max_time=max_time)
@@ -132,7 +132,7 @@ def resume(path: str | Path, *, max_time: str | None = None, quiet: bool = False
         inputs.check_same(folder.read_json("data.json"))
         ended, budget = status.get("training") if folder.is_trained else None, parse_duration(max_time)
         if ended is not None:
-            end = TrainingEnd.from_json(ended)
+            end = convert(ended, TrainingEnd)
             if budget is None or end.ended_by != "max_time" or budget <= end.seconds:
                 if not _unfinished(folder, config, inputs, stages):
                     say(f"{folder.path} is complete: {end.step:,} steps, ended by {end.ended_by}.", quiet=quiet)
@@ -147,7 +147,8 @@ def validate_run(
 ) -> ValidationResult:
     """Compare the samples of a run with its held-out data anew, rewrite validation and report, return the result.
 
-    Samples that are not there yet are drawn first.
+    Samples that are not there yet are drawn first. Raises `InputError` for events of negative weight, which cannot be
+    validated, and for a run whose training has not ended.
 
     Parameters
     ----------
@@ -155,11 +156,6 @@ def validate_run(
     max_time : Most time for it; None takes that of the run, see `RunConfig`.
     executor : Workers that share the tests, see `reverie.validate`.
     quiet : Whether to show no progress.
-
-    Raises
-    ------
-    InputError
-        For events of negative weight, which cannot be validated, and for a run whose training has not ended.
     """
     folder, config, inputs = _recorded(path)
     with folder.lock():
@@ -303,7 +299,7 @@ def _runtime(config: RunConfig) -> Distributed | nullcontext[None]:
     return runtime_from_environment(str(config.model_options.get("device", "auto"))) or nullcontext()
 
 
-def _last_state(folder: RunFolder) -> dict[str, Any] | None:
+def _last_state(folder: RunFolder) -> State | None:
     """Return the newest training state that can be read, or None where none was kept."""
     newest = CheckpointFolder(folder.checkpoints).newest_good(lambda sentence: say(f"warning: {sentence}"))
     return None if newest is None else newest[1]

@@ -51,20 +51,9 @@ def run_seeds(
 ) -> int:
     """Run `config` with the seeds s, s + 1, ..., s + n_seeds - 1, s its own; return the largest exit code.
 
-    Parameters
-    ----------
-    config : Configuration of all runs.
-    out : Folder of the run folders, ``seed-0`` and so on.
-    n_seeds : How many seeds, at least 1.
-    engine, workers : Who does the runs, see `reverie.scale.executors.open_executor`; each run computes with one thread.
-    stages, overwrite, quiet, command : Options of each run, see `reverie.experiment.run.start`.
-
-    Raises
-    ------
-    WorkerError
-        If a worker died; the runs are carried on by the same command.
-    FolderError
-        If a run folder there is of another configuration.
+    The run folders are seed-0 and so on in `out`; one of another configuration is a `FolderError`. `engine` and
+    `workers` are those of `reverie.scale.executors.open_executor`, with one thread for each run; a worker that died is
+    a `WorkerError`. The other options are those of `reverie.experiment.run.start`.
     """
     check_positive("n_seeds", n_seeds, integer=True)
     if n_seeds > MOST_SEEDS:

@@ -142,10 +142,7 @@ def parts_of(out: Path) -> Path:
 def write_shard(order: Order, shard: Shard) -> None:
     """Draw and write one shard, in any process on any machine that sees the folders of the order.
 
-    Raises
-    ------
-    InputError
-        If the model here is not that of the order.
+    Raises `InputError` if the model here is not that of the order.
     """
     if getattr(_loaded, "order", None) != order:
         if tuple(digest_of_folder(order.model).items()) != order.digests:

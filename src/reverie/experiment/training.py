@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from itertools import chain
 from types import FrameType
 from typing import Any, Self
@@ -30,33 +30,17 @@ from reverie.experiment.config import RunConfig, parse_duration
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.inputs import Inputs
 from reverie.experiment.progress import Progress, alarm_sentence
+from reverie.experiment.records import TrainingEnd
 from reverie.experiment.sampling import draw_rows
 from reverie.models.base import GenerativeModel
 from reverie.models.files import save_model
 from reverie.training import CheckpointFolder, Record, append_record
+from reverie.training.checkpoint import State
 
-__all__ = ["Interrupt", "TrainingEnd", "TrainingSession", "n_open_steps", "snapshot_steps", "train_as_helper"]
+__all__ = ["Interrupt", "TrainingSession", "n_open_steps", "snapshot_steps", "train_as_helper"]
 
 N_SNAPSHOTS = 6
 _SNAPSHOT_ROWS, _SNAPSHOT_IMAGES = 2000, 64
-
-
-@dataclass(frozen=True)
-class TrainingEnd:
-    """How training ended: steps, seconds in all sessions, and why (see the module docstring).
-
-    `compiled` says whether steps were compiled, and if not why; "" in runs of earlier versions.
-    """
-
-    step: int
-    seconds: float
-    ended_by: str
-    compiled: str = ""
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Return what status.json holds under "training"."""
-        return cls(**{field.name: stored[field.name] for field in fields(cls) if field.name in stored})
 
 
 class Interrupt:
@@ -106,7 +90,7 @@ class TrainingSession:
         inputs: Inputs,
         config: RunConfig,
         *,
-        state: dict[str, Any] | None = None,
+        state: State | None = None,
         seconds_before: float = 0.0,
         quiet: bool = False,
         runtime: Runtime | None = None,
@@ -121,7 +105,7 @@ class TrainingSession:
         self._records = _records(model, inputs, state, runtime, self._stops)
         self._first: Record | None = None
         self._first_new = self.step - n_open_steps(state)  # the step after which records are of this session
-        self._alarm: Mapping[str, Any] | None = None  # the latest
+        self._alarm: Mapping[str, object] | None = None  # the latest
         self._alarm_kinds: set[str] = set()  # those of the latest check
 
     def __enter__(self) -> Self:
@@ -144,10 +128,7 @@ class TrainingSession:
     def keep_in(self, folder: RunFolder) -> TrainingEnd:
         """Train to the end; keep records, states, snapshots and the model in the run folder.
 
-        Raises
-        ------
-        TrainingError
-            When a loss stops being finite; names the last good checkpoint.
+        Raises `TrainingError` when a loss stops being finite; names the last good checkpoint.
         """
         checkpoints, every = CheckpointFolder(folder.checkpoints), parse_duration(self.config.checkpoint_every) or 30.0
         stopped, saved_at = False, time.monotonic()
@@ -192,7 +173,7 @@ class TrainingSession:
             return True
         return self._seconds_left is not None and time.monotonic() - self._began >= self._seconds_left
 
-    def _keep(self, record: Record, folder: RunFolder) -> Sequence[Mapping[str, Any]]:
+    def _keep(self, record: Record, folder: RunFolder) -> Sequence[Mapping[str, object]]:
         """Write one record down, and now and then a few samples; return the alarms that are new."""
         self.step, self.seconds = record.step, round(self.seconds_before + record.seconds, 3)
         line = {**record.to_json(), "seconds": self.seconds}
@@ -217,9 +198,7 @@ class TrainingSession:
         folder.write_snapshot(self.step, draw_rows(self.model, n, seed=seed, conditions=conditions))
 
 
-def train_as_helper(
-    model: GenerativeModel, inputs: Inputs, runtime: Runtime, state: dict[str, Any] | None = None
-) -> None:
+def train_as_helper(model: GenerativeModel, inputs: Inputs, runtime: Runtime, state: State | None = None) -> None:
     """Train `model` as one of the processes that keep nothing: the first one does."""
     with Interrupt() as interrupt:
         for _ in _records(model, inputs, state, runtime, lambda: interrupt.requested):
@@ -229,7 +208,7 @@ def train_as_helper(
 def _records(
     model: GenerativeModel,
     inputs: Inputs,
-    state: dict[str, Any] | None,
+    state: State | None,
     runtime: Runtime | None,
     stop: Callable[[], bool],
 ) -> Iterator[Record]:
@@ -237,7 +216,7 @@ def _records(
     return model.iter_fit(inputs.train.events, inputs.train.conditions, resume=state, stop=stop, **shared)
 
 
-def n_open_steps(state: Mapping[str, Any] | None) -> int:
+def n_open_steps(state: State | None) -> int:
     """Return how many steps a stop left in an open window; the record of them is of no run without a break."""
     return 0 if state is None else len(state.get("window", ()))
 

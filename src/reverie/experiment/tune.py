@@ -180,7 +180,7 @@ class Session:
         study.tell(task, end, scored.value if math.isfinite(scored.value) else math.inf)
 
     def _trained(
-        self, values: Mapping[str, Any], part: Part, seed: int, score: HeldOutScore, task: Task | None = None
+        self, values: Mapping[str, object], part: Part, seed: int, score: HeldOutScore, task: Task | None = None
     ) -> tuple[str, Scored | None]:
         """Train a model with other options on `part`; return "done" with its score, "stopped" or "given back"."""
         model = make_model(configured(self.config, self.base | dict(values), seed=seed))
@@ -230,17 +230,8 @@ def tune(
 
     Parameters
     ----------
-    config : Configuration of the default: data, split, seed and model.
-    out : Folder of the study.
-    trials : Number of configurations that are tried in all, the default among them.
-    workers : Number of processes, this one among them.
-    space : Options to search, see `reverie.experiment.search_space`; None takes those that matter for the model.
-    by : Score of a trial: "likelihood", "samples", or "auto": the first for models that know log p.
-    tune_fraction : Part of the training rows that judges the trials.
-    repeats : Number of trainings of winner and default that are quoted.
-    prune : Whether trials that lag behind are stopped.
-    overwrite : Whether a study that is in the folder is forgotten.
-    quiet : Whether to show no progress.
+    config, out : Configuration of the default (data, split, seed and model), and the folder of the study.
+    trials, workers, space, by, tune_fraction, repeats, prune, overwrite, quiet : The options of `reverie tune`.
     command : Command line, which is kept in the folder.
 
     Raises

@@ -9,7 +9,6 @@ best.yaml, tune.json, tune.html     the results
 """
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from reverie.core.checks import check_positive
 from reverie.core.errors import FolderError, InputError
 from reverie.core.typed_files import checked, read_json
 from reverie.experiment.config import RunConfig, flatten, read_yaml
-from reverie.experiment.folder import write_json, write_text
+from reverie.experiment.folder import remove, write_json, write_text
 from reverie.experiment.inputs import Inputs
 from reverie.experiment.records import DataRecord
 from reverie.experiment.search_space import Range, search_space
@@ -142,11 +141,7 @@ def forget_study(folder: Path) -> bool:
     if living(folder):
         return False
     for name in _OWN:
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(folder / name)
     if not any(folder.iterdir()):
         folder.rmdir()
     return True
@@ -158,7 +153,7 @@ def best_slot(slots: Sequence[Slot]) -> Slot | None:
     return min(scored, key=lambda slot: (slot.value, slot.number), default=None)
 
 
-def configured(config: RunConfig, options: Mapping[str, Any], *, seed: int | None = None) -> RunConfig:
+def configured(config: RunConfig, options: Mapping[str, object], *, seed: int | None = None) -> RunConfig:
     """Return `config` with other options of the model, and with another seed if one is given."""
     model = {**config.model, **options}
     return replace(config, model=model, seed=config.seed if seed is None else seed)
@@ -232,7 +227,7 @@ def _gain(folder: Path, slot: Slot) -> list[float] | None:
     return [gain.gain, gain.error]
 
 
-def _quoted(folder: Path, best: int, repeats: int) -> dict[str, Any] | None:
+def _quoted(folder: Path, best: int, repeats: int) -> dict[str, object] | None:
     """Return winner and default as trained anew, and their difference; None before all of it is done."""
     scores = {}
     for slot in dict.fromkeys((best, 0)):
@@ -242,7 +237,7 @@ def _quoted(folder: Path, best: int, repeats: int) -> dict[str, Any] | None:
         scores[slot] = {q.number: Scored.load(folder / "quotes" / f"{slot}-{q.number}.npz")
                        for q in quotes if q.state == "done" and math.isfinite(q.value)}  # fmt: skip
     both = sorted(set(scores[best]) & set(scores[0]))
-    entry: dict[str, Any] = {"repeats": repeats, "n_diverged": repeats - len(both), "difference": None}
+    entry: dict[str, object] = {"repeats": repeats, "n_diverged": repeats - len(both), "difference": None}
     for name, slot in (("best", best), ("default", 0)):
         known = [scores[slot][r] for r in both]
         entry[name] = average(known).to_json() if known else None

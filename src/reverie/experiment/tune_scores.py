@@ -43,11 +43,11 @@ from reverie.core.typed_files import read_arrays, rebuilt
 from reverie.data import Column, Dataset, Schema
 from reverie.data.transforms import auto_transform
 from reverie.experiment.config import RunConfig, model_class
-from reverie.experiment.folder import replace_file
 from reverie.experiment.inputs import LEAST_ROWS, Inputs, Part, appended, joined
 from reverie.experiment.sampling import draw_rows
 from reverie.experiment.validate import observables_of
 from reverie.models.base import GenerativeModel, LikelihoodModel
+from reverie.training.checkpoint import atomic_file
 from reverie.training.reference import HealthReference
 
 __all__ = [
@@ -88,7 +88,7 @@ class Scored:
 
     def save(self, path: Path) -> None:
         """Write to an .npz file, influences in single precision."""
-        with replace_file(path) as temporary, open(temporary, "wb") as file:
+        with atomic_file(path) as file:
             small = {name: getattr(self, name).astype(np.float32) for name in ("of_real", "of_generated")}
             np.savez(file, numbers=[self.value, self.common], **small)
 
@@ -185,6 +185,9 @@ def split_off(inputs: Inputs, fraction: float, seed: int) -> tuple[Part, Part]:
 class HeldOutScore:
     """Judges models of one configuration family by events they never saw.
 
+    Raises `InputError` for a likelihood that the model does not have, and for samples under conditions with negative
+    weights.
+
     Parameters
     ----------
     kind : "likelihood", "samples", or "auto": the first for models that know log p.
@@ -193,11 +196,6 @@ class HeldOutScore:
     learnt : Rows that the models learn: they set the units, and samples are drawn at their conditions.
     judged : Rows that the models are scored on.
     seed : Seed of the choice of rows, and of the noise of the samples.
-
-    Raises
-    ------
-    InputError
-        For a likelihood that the model does not have, and for samples under conditions with negative weights.
     """
 
     def __init__(self, kind: str, config: RunConfig, inputs: Inputs, learnt: Part, judged: Part, *, seed: int) -> None:

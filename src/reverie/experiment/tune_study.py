@@ -140,7 +140,7 @@ class Task:
     """A claimed slot: its number, the proposed options (none without a search), and the trial of Optuna behind it."""
 
     number: int
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     trial: "Trial"
     reported: int = -1  # the last step at which a value was noted
 
@@ -181,8 +181,8 @@ class Study:
         *,
         worker: Worker | None = None,
         seed: int = 0,
-        suggest: Callable[["Trial", int], Mapping[str, Any]] | None = None,
-        first: Mapping[str, Any] | None = None,
+        suggest: Callable[["Trial", int], Mapping[str, object]] | None = None,
+        first: Mapping[str, object] | None = None,
         warm_up: int = 0,
     ) -> None:
         self._optuna, self._folder, self._worker = optuna_library(), folder, worker

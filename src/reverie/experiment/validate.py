@@ -9,13 +9,13 @@ from torch import Tensor
 
 from reverie.core.assessment import Assessment
 from reverie.core.bibliography import BIBLIOGRAPHY
-from reverie.core.errors import FolderError, InputError, UnknownNameError
+from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.random import child_seed
 from reverie.data import Dataset, Schema
 from reverie.data.observables import OBSERVABLES, SPECTRA, resolve_observables
 from reverie.experiment.config import RunConfig, parse_columns, parse_duration
 from reverie.experiment.datasets import open_data, recoded
-from reverie.experiment.folder import RunFolder, write_json
+from reverie.experiment.folder import RunFolder, made_folder, write_json
 from reverie.experiment.inputs import Inputs, Part, drawn_from, joined, joint_names, joint_rows
 from reverie.experiment.progress import Progress
 from reverie.experiment.report import drawable
@@ -106,26 +106,15 @@ def validate_files(
 ) -> ValidationResult:
     """Compare the samples in two files and, with `out`, write ``validation.json`` and ``report.html`` there.
 
+    Raises `InputError` for files that cannot be read, or with other columns or shapes than `real`.
+
     Parameters
     ----------
-    real, generated : Paths or catalogue names, with the same columns.
-    train : Events that the generator was trained on; asks whether it copied them.
-    calibration : Other real events; without it those of `train` are taken, without both `real` is split.
-    columns : Names between commas; all by default.
-    weights : Column with the event weights, of every file that has it.
-    observables : Names between commas, as in `reverie.data.observables`.
+    real, generated, train, calibration : Paths or catalogue names, with the same columns.
+    columns, observables : Names between commas; `weights` is the column with them, of every file that has it.
     modes : Clusters (k-means) found in real events, whose occupancy is compared; 0 lets the data choose how many.
-    seed : Root of all randomness.
-    out : Folder to write into; made if it is not there.
-    drop_missing : Whether rows with NaN or infinite entries are left out.
     max_time : Most time for the tests, such as "5m"; None for no limit.
-    quiet : Whether to show no progress.
-    options : Other options of `reverie.validate`.
-
-    Raises
-    ------
-    InputError
-        For files that cannot be read, or with other columns or shapes than `real`.
+    options : Other options of `reverie.validate`; the rest are those of `reverie validate`.
     """
     paths = {"generated": generated, "train": train, "calibration": calibration}
     first = open_data(real, columns=columns, weights=weights, drop_missing=drop_missing)
@@ -142,10 +131,8 @@ def validate_files(
             others[what] = Dataset(recoded(other, first.schema), schema=first.schema, weights=other.weights)
     functions = observables_of(first.schema, names=parse_columns(observables) or ())
     if out is not None:
-        try:
-            Path(out).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FolderError(f"Expected a folder that can be written at {out!r}, got: {error.strerror}.") from None
+        with made_folder(out):
+            pass  # better known before the tests
     if modes is not None:
         known = others.get("train", others.get("calibration", first))
         options["modes"] = kmeans(drawn_from(known, seed), modes or None, random_state=seed).predict
@@ -176,16 +163,13 @@ def validate_files(
 def observables_of(schema: Schema, names: Sequence[str] = (), shown: Any = ()) -> dict[str, Callable[[Tensor], Any]]:
     """Return the observables that a validation looks at, functions of events by name.
 
+    Raises `UnknownNameError` for an unknown name, with the nearest.
+
     Parameters
     ----------
     schema : Schema of the events; those of lattices have observables of their own.
     names : Names given by the user, as in `reverie.data.observables.resolve_observables`, or of `SPECTRA`.
     shown : Observables that the discriminator of the model was shown, in any form that it takes.
-
-    Raises
-    ------
-    UnknownNameError
-        For an unknown name, with the nearest.
     """
     known = [*OBSERVABLES, *SPECTRA]
     for name in names:

@@ -12,7 +12,7 @@ at the latest, and end with a sentence.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Self
+from typing import Self
 
 import torch
 import torch.distributed as dist
@@ -50,8 +50,8 @@ class Distributed:
         self.rank, self.world_size = rank, world_size
         self._device = torch.device(device)
         backend = "nccl" if self._device.type == "cuda" else "gloo"
-        options: Any = {"rank": rank, "world_size": world_size, "timeout": timedelta(seconds=timeout)}
-        self._talk(lambda: dist.init_process_group(backend, init_method=init_method, **options))
+        place = {"init_method": init_method, "rank": rank, "world_size": world_size}
+        self._talk(lambda: dist.init_process_group(backend, timeout=timedelta(seconds=timeout), **place))
 
     def __enter__(self) -> Self:
         return self
@@ -101,19 +101,20 @@ def runtime_from_environment(
 
     Parameters
     ----------
-    device : "auto", "cpu" or "cuda"; with CUDA every local process takes its own device.
-    environment : variables; those of the process by default.
+    device : "auto", "cpu" or "cuda"; with CUDA every local process takes its own, and more processes than devices
+        are an `InputError`.
+    environment : Variables; those of the process by default.
     timeout : Seconds that a process waits for another.
-
-    Raises
-    ------
-    InputError
-        For more local processes than CUDA devices.
     """
-    place = _place(os.environ if environment is None else environment)
-    if place is None:
+    environment = os.environ if environment is None else environment
+    names = next((names for names in (_TORCHRUN, _SLURM) if all(name in environment for name in names)), None)
+    if names is None:
         return None
-    rank, size, local = place
+    rank, size, local = (int(environment[name]) for name in names)
+    if size < 2:
+        return None
+    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    os.environ.setdefault("MASTER_PORT", str(_PORT + int(environment.get("SLURM_JOB_ID", "0")) % _PORTS))
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if on_gpu:
         local = 0 if torch.cuda.device_count() == 1 else local  # a scheduler may show each process its own device alone
@@ -124,17 +125,3 @@ def runtime_from_environment(
             )
         torch.cuda.set_device(local)
     return Distributed(rank, size, device="cuda" if on_gpu else "cpu", timeout=timeout)
-
-
-def _place(environment: Mapping[str, str]) -> tuple[int, int, int] | None:
-    """Return rank, number of processes and rank on this machine, or None for one process."""
-    for names in (_TORCHRUN, _SLURM):
-        if all(name in environment for name in names):
-            rank, size, local = (int(environment[name]) for name in names)
-            if size < 2:
-                return None
-            job = int(environment.get("SLURM_JOB_ID", "0"))
-            os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-            os.environ.setdefault("MASTER_PORT", str(_PORT + job % _PORTS))
-            return rank, size, local
-    return None

@@ -66,7 +66,7 @@ def open_executor(
     Parameters
     ----------
     engine : "pool", "dask", or an executor of your own, which stays open.
-    workers : number of processes; None takes one per core. A pool of one is this process.
+    workers : Number of processes; None takes one per core. A pool of one is this process.
     scheduler_file : File of a running Dask cluster whose workers are taken, from ``dask scheduler --scheduler-file``.
 
     Raises
@@ -86,7 +86,13 @@ def open_executor(
         if workers > MOST_WORKERS:
             raise InputError(f"Expected at most {MOST_WORKERS:,} workers, got {workers:,}. Leave it out for all cores.")
     if scheduler_file is not None:
-        _check_scheduler_file(engine, Path(scheduler_file))
+        if engine != "dask":
+            raise InputError(f"Expected --engine dask with a scheduler file, got {engine}. Add --engine dask.")
+        if not Path(scheduler_file).is_file():
+            raise InputError(
+                f"Expected the file of a running Dask scheduler, got {str(scheduler_file)!r}, which does not exist. "
+                f"Start one: dask scheduler --scheduler-file {scheduler_file}"
+            )
     return open_engine(available_cores() if workers is None else int(workers), scheduler_file)
 
 
@@ -95,16 +101,13 @@ def completed(
 ) -> Iterator[tuple[Job, Result]]:
     """Do all jobs and yield each with its result, as they finish; the first error ends it and cancels the rest.
 
+    Raises `WorkerError` if a worker died.
+
     Parameters
     ----------
     executor : Any executor of `concurrent.futures`.
     function : Function of a module, so that other processes find it.
     jobs : Plain data, one for each call.
-
-    Raises
-    ------
-    WorkerError
-        If a worker died.
     """
     if isinstance(executor, InThisProcess):  # one by one, not all before the first is told of
         yield from ((job, function(job)) for job in jobs)
@@ -112,24 +115,17 @@ def completed(
     futures = {executor.submit(_do, function, job): job for job in jobs}
     try:
         for future in as_completed(futures):
-            yield futures[future], _result(future)
-    except WorkerError:
-        raise  # the executor is broken, and busy with saying so to all futures
-    except BaseException:
+            yield futures[future], future.result()
+    except BaseException as error:
+        if isinstance(error, BrokenExecutor) or type(error).__module__.startswith("distributed"):
+            raise WorkerError(  # the executor is busy with saying so to all futures
+                "Expected every worker to finish its jobs, got one that was killed, often by the system for want of "
+                "memory. Start the same command again with fewer --workers; what is finished is kept."
+            ) from error
         if not isinstance(executor, _Pool):  # which cancels them itself
             for future in futures:
                 future.cancel()
         raise
-
-
-def _check_scheduler_file(engine: str, file: Path) -> None:
-    if engine != "dask":
-        raise InputError(f"Expected --engine dask with a scheduler file, got {engine}. Add --engine dask.")
-    if not file.is_file():
-        raise InputError(
-            f"Expected the file of a running Dask scheduler, got {str(file)!r}, which does not exist. "
-            f"Start one: dask scheduler --scheduler-file {file}"
-        )
 
 
 def _do(function: Callable[[Job], Result], job: Job) -> Result:
@@ -140,18 +136,6 @@ def _do(function: Callable[[Job], Result], job: Job) -> Result:
         if multiprocessing.parent_process() is None:
             raise
         os._exit(1)
-
-
-def _result(future: Future) -> Any:
-    try:
-        return future.result()
-    except Exception as error:
-        if isinstance(error, BrokenExecutor) or type(error).__module__.startswith("distributed"):
-            raise WorkerError(
-                "Expected every worker to finish its jobs, got one that was killed, often by the system for want of "
-                "memory. Start the same command again with fewer --workers; what is finished is kept."
-            ) from error
-        raise
 
 
 @contextmanager

@@ -22,6 +22,7 @@ inside the sampler; those are first written out as operations of their own, whic
 """
 
 import contextlib
+import importlib.util
 import json
 import logging
 import os
@@ -43,13 +44,16 @@ from reverie.data.schema import Schema
 from reverie.models.gan.kinematic_fit import KinematicFit
 from reverie.models.one_pass import PhysicalSampler, physical_sampler
 from reverie.scale.lowering import ONNX_TABLE, SOLVE_TABLE
-from reverie.scale.parity import TOLERANCE, Parity, ParityError, compared
+from reverie.scale.parity import TOLERANCE, Parity, ParityError, Run, compared
 
 __all__ = ["FORMATS", "Exported", "export_model", "parity_path"]
 
 FORMATS = {"onnx": ".onnx", "pt2": ".pt2"}
 _LAYOUT = "reverie-sampler 1"
 _EXTRA_FILE = "reverie.json"
+OPSET = 20
+_TRACED_ROWS = 3
+_LOUD = ("torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "onnx_ir")
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,9 @@ def export_model(
     Parameters
     ----------
     model : GAN, SemiSupervisedGAN, VAE, Autoencoder, Flow or FlowMatching, on the processor.
-    path : file; its suffix, .onnx or .pt2, tells the format unless `to` does.
+    path : File; its suffix, .onnx or .pt2, tells the format unless `to` does.
     to : "onnx" or "pt2".
-    tolerance : largest relative difference from the model, > 0; see `reverie.scale.parity`.
+    tolerance : Largest relative difference from the model, > 0; see `reverie.scale.parity`.
     overwrite : Whether files that are there are replaced.
 
     Raises
@@ -113,7 +117,10 @@ def export_model(
     try:
         run = (_write_onnx if form == "onnx" else _write_pt2)(graph, temporary, metadata)
         parity = compared(sampler, run, model.schema_, tolerance=tolerance)
-        _write_parity(beside, parity, metadata)
+        installed = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is not None]
+        versions = {name: metadata[name] for name in ("reverie", "torch")} | {name: version(name) for name in installed}
+        content = parity.to_json() | {"model": metadata["model"], "versions": versions}
+        beside.write_text(json.dumps(content, indent=2), encoding="utf-8")
         if not parity.holds:
             raise ParityError(
                 f"Expected a graph that gives the samples of the model, got {parity}. See {beside} for each column; "
@@ -130,7 +137,7 @@ def parity_path(path: str | Path) -> Path:
     return Path(f"{path}.parity.json")
 
 
-def _write_onnx(sampler: PhysicalSampler, path: Path, metadata: dict[str, str]) -> Any:
+def _write_onnx(sampler: PhysicalSampler, path: Path, metadata: dict[str, str]) -> Run:
     onnx, runtime = onnx_libraries()
     inputs = ("noise",) if sampler.conditions is None else ("noise", "condition")
     outputs = ("values", "acceptance") if sampler.has_acceptance else ("values",)
@@ -142,7 +149,7 @@ def _write_onnx(sampler: PhysicalSampler, path: Path, metadata: dict[str, str]) 
     return lambda *arrays: session.run(None, dict(zip(inputs, arrays, strict=True)))
 
 
-def _write_pt2(sampler: PhysicalSampler, path: Path, metadata: dict[str, str]) -> Any:
+def _write_pt2(sampler: PhysicalSampler, path: Path, metadata: dict[str, str]) -> Run:
     with quiet():
         torch.export.save(traced(sampler), path, extra_files={_EXTRA_FILE: json.dumps(metadata)})
         program = torch.export.load(path).module()
@@ -178,31 +185,19 @@ def _described(schema: Schema) -> str:
     return json.dumps(plain)
 
 
-def _write_parity(path: Path, parity: Parity, metadata: dict[str, str]) -> None:
-    versions = {name: metadata[name] for name in ("reverie", "torch")}
-    versions |= {name: version(name) for name in ("onnx", "onnxruntime") if _is_installed(name)}
-    content = parity.to_json() | {"model": metadata["model"], "versions": versions}
-    path.write_text(json.dumps(content, indent=2), encoding="utf-8")
-
-
-def _is_installed(name: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(name) is not None
-
-
-OPSET = 20
-_TRACED_ROWS = 3
-_LOUD = ("torch.onnx", "torch.export", "torch._dynamo", "onnxscript", "onnx_ir")
-
-
 def traced(sampler: PhysicalSampler) -> torch.export.ExportedProgram:
     """Return the program of `sampler`, for any number of rows."""
-    inputs = sampler.example(_TRACED_ROWS)
+    inputs, module = sampler.example(_TRACED_ROWS), sampler
+    if any(isinstance(part, KinematicFit) for part in sampler.modules()):  # its derivatives become operations
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        table = {"decomposition_table": SOLVE_TABLE, "tracing_mode": "symbolic", "_allow_non_fake_inputs": True}
+        with quiet(), torch.no_grad():
+            module = make_fx(sampler, **table)(*inputs)
     batch = torch.export.Dim("batch")
     shapes = tuple({0: batch} for _ in inputs)
     with quiet(), torch.no_grad():
-        return torch.export.export(_without_derivatives(sampler, inputs), inputs, dynamic_shapes=shapes, strict=False)
+        return torch.export.export(module, inputs, dynamic_shapes=shapes, strict=False)
 
 
 def to_onnx(
@@ -224,7 +219,8 @@ def to_onnx(
             raise RuntimeError("torch.onnx.export returned no program")
         model = exported.model_proto
     model.producer_name, model.graph.name, model.doc_string = "reverie", "sampler", ""
-    _name_the_batch(model)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
     return model
@@ -254,19 +250,3 @@ def quiet() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-
-
-def _without_derivatives(sampler: PhysicalSampler, inputs: tuple[torch.Tensor, ...]) -> torch.nn.Module:
-    """Return a module that does the same without automatic differentiation."""
-    if not any(isinstance(module, KinematicFit) for module in sampler.modules()):
-        return sampler
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    trace = make_fx(sampler, decomposition_table=SOLVE_TABLE, tracing_mode="symbolic", _allow_non_fake_inputs=True)
-    return trace(*inputs)
-
-
-def _name_the_batch(model: Any) -> None:
-    """Call the first axis of every input and output "batch"."""
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"

@@ -20,7 +20,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.polynomial import chebyshev
+from scipy import special
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -32,7 +35,7 @@ _aten = torch.ops.aten
 
 
 def searchsorted(
-    edges: Tensor, v: Tensor, *, out_int32: bool = False, right: bool = False, side: str | None = None, **_: Any
+    edges: Tensor, v: Tensor, *, out_int32: bool = False, right: bool = False, side: str | None = None, **_: object
 ) -> Tensor:
     """Return where each v (..., n) belongs among ascending edges (K,) or (..., K); as `torch.searchsorted`."""
     n_bits = edges.shape[-1].bit_length()
@@ -81,7 +84,7 @@ def ndtri(p: Tensor) -> Tensor:
     return torch.where(p <= 0.5, -x, x)
 
 
-def _polynomial(y: Tensor, f: Callable[[Any], Any]) -> Tensor:
+def _polynomial(y: Tensor, f: Callable[[np.ndarray], Any]) -> Tensor:
     """Return f at y >= 0 by the polynomial in t that interpolates it."""
     t = (y - _MIDDLE) / (y + _MIDDLE)
     *lower, highest = _coefficients(f)
@@ -92,24 +95,18 @@ def _polynomial(y: Tensor, f: Callable[[Any], Any]) -> Tensor:
 
 
 @functools.cache
-def _coefficients(f: Callable[[Any], Any]) -> tuple[float, ...]:
-    from numpy.polynomial import chebyshev
-
+def _coefficients(f: Callable[[np.ndarray], Any]) -> tuple[float, ...]:
     series = chebyshev.chebinterpolate(lambda t: f(_MIDDLE * (1 + t) / (1 - t)), _DEGREE)
     return tuple(chebyshev.cheb2poly(series).tolist())
 
 
-def _scaled_erfcx(y: Any) -> Any:
-    from scipy.special import erfcx as exact
-
-    return (1 + 2 * y) * exact(y)
+def _scaled_erfcx(y: np.ndarray) -> np.ndarray:
+    return (1 + 2 * y) * special.erfcx(y)
 
 
-def _scaled_ndtri(y: Any) -> Any:
-    from scipy.special import ndtri_exp
-
+def _scaled_ndtri(y: np.ndarray) -> np.ndarray:
     s = y + _HALF
-    return -ndtri_exp(-s * s / 2) / s
+    return -special.ndtri_exp(-s * s / 2) / s
 
 
 def _atan2(b: Tensor, a: Tensor) -> Tensor:
@@ -146,30 +143,27 @@ def _softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     return torch.where(y > threshold, x, (y.clamp(min=0) + _log1p(torch.exp(-y.abs()))) / beta)
 
 
-def _norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:  # noqa: A002, FBT001, FBT002 - the signature of torch
-    return NotImplemented if ord != 2 else (x * x).sum(dim, keepdim=keepdim).sqrt()
-
-
-def _in_float64(f: Callable[..., Any]) -> Callable[..., Any]:
+def _in_float64(f: Callable[..., object]) -> Callable[..., object]:
     """Leave other types to the runtime, which has them."""
 
-    def maybe(x: Tensor, *others: Any, **named: Any) -> Any:
+    def maybe(x: Tensor, *others: object, **named: object) -> object:
         return f(x, *others, **named) if x.dtype == torch.float64 else NotImplemented
 
     return maybe
 
 
-def _solved(A: Tensor, B: Tensor, **_: Any) -> tuple[Tensor, ...]:
+def _solved(A: Tensor, B: Tensor, **_: object) -> tuple[Tensor, ...]:
     info = torch.zeros_like(A[:, 0, 0], dtype=torch.int32)
     return solve(A, B), A.clone(), torch.zeros_like(A[:, 0], dtype=torch.int32), info
 
 
-SOLVE_TABLE: dict[Any, Callable[..., Any]] = {
+Table = dict[Any, Callable[..., Any]]  # by operations of torch, whose type has no public name
+SOLVE_TABLE: Table = {
     _aten._linalg_solve_ex.default: _solved,
     _aten._linalg_check_errors.default: lambda *_, **__: None,
 }
 
-ONNX_TABLE: dict[Any, Callable[..., Any]] = {
+ONNX_TABLE: Table = {
     _aten.searchsorted.Tensor: searchsorted,
     _aten.special_ndtri.default: ndtri,
     _aten.special_log_ndtr.default: log_ndtr,
@@ -187,7 +181,11 @@ ONNX_TABLE: dict[Any, Callable[..., Any]] = {
     _aten.copysign.Tensor: lambda x, y: torch.where(y < 0, -x.abs(), x.abs()),
     _aten.hardtanh_backward.default: lambda g, x, low, high: torch.where((x > low) & (x < high), g, 0.0),
     _aten.threshold_backward.default: lambda g, x, least: torch.where(x <= least, 0.0, g),
-    _aten.linalg_vector_norm.default: _in_float64(_norm),
+    _aten.linalg_vector_norm.default: _in_float64(
+        lambda x, ord=2, dim=None, keepdim=False, **_: (
+            NotImplemented if ord != 2 else (x * x).sum(dim, keepdim=keepdim).sqrt()
+        )
+    ),
     _aten.leaky_relu.default: _in_float64(lambda x, slope=0.01: torch.where(x > 0, x, slope * x)),
     _aten.elu.default: _in_float64(
         lambda x, alpha=1.0, scale=1.0, inner=1.0: scale * torch.where(x > 0, x, alpha * _expm1(inner * x))

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from reverie.core.errors import ReverieError
 from reverie.data.schema import Column, Schema
@@ -54,8 +53,8 @@ class ColumnParity:
     ----------
     name, unit : Name and unit of the column.
     largest_absolute, largest_relative : Largest differences in a column of real numbers, else 0.
-    n_beyond : values of it that are beyond tolerance.
-    n_differing : values of a column of levels that differ, else 0.
+    n_beyond : Number of its values that are beyond tolerance.
+    n_differing : Number of values of a column of levels that differ, else 0.
     """
 
     name: str
@@ -72,10 +71,10 @@ class Parity:
 
     Parameters
     ----------
-    columns : one for each column, and one for the acceptance of a referee.
-    sizes : rows of the batches.
+    columns : One for each column, and one for the acceptance of a referee.
+    sizes : Rows of the batches.
     tolerance : t of the module docstring.
-    n_values : cells per row of a column: 1 for tables, pixels for images.
+    n_values : Cells per row of a column: 1 for tables, pixels for images.
     """
 
     columns: tuple[ColumnParity, ...]
@@ -113,8 +112,11 @@ class Parity:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON can hold it."""
-        columns = [{name: _plain(value) for name, value in asdict(column).items()} for column in self.columns]
+        """Return everything as JSON can hold it; infinite numbers and NaN are texts."""
+        columns = [
+            {name: str(x) if isinstance(x, float) and not math.isfinite(x) else x for name, x in asdict(column).items()}
+            for column in self.columns
+        ]
         summary = {"holds": self.holds, "n": sum(self.sizes), "most_differing": MOST_DIFFERING}
         return summary | asdict(self) | {"columns": columns}
 
@@ -125,30 +127,29 @@ def compared(sampler: PhysicalSampler, run: Run, schema: Schema, *, tolerance: f
     Parameters
     ----------
     sampler : The model as a sampler.
-    run : noise and perhaps conditions, arrays, to the outputs of the graph.
+    run : Noise and perhaps conditions, arrays, to the outputs of the graph.
     schema : Schema of the events.
     tolerance : t of the module docstring.
     """
     n_values = 1 if schema.is_table else math.prod(schema.event_shape)
     sizes = tuple(n for n in _SIZES if n == 1 or n * n_values <= _PIXELS)
-    batches = [_outputs(sampler, run, n, seed=k) for k, n in enumerate(sizes)]
+    batches = []  # each output (four, n, ...): of the model, of the graph, of the model on the noise above and below
+    for seed, n in enumerate(sizes):
+        noise, *conditions = sampler.example(n, seed=seed)
+        above, below = (torch.nextafter(noise, torch.full_like(noise, end)) for end in (math.inf, -math.inf))
+        model, higher, lower = (sampler(z, *conditions) for z in (noise, above, below))
+        graph = run(*(x.numpy() for x in (noise, *conditions)))
+        batches.append([np.stack(four) for four in zip(model, graph, higher, lower, strict=True)])
     values, *beside = (np.concatenate(parts, axis=1) for parts in zip(*batches, strict=True))
     values = values.reshape(*values.shape[:2], -1)  # (four, row, cell)
     columns = [(column, values[:, :, j]) for j, column in enumerate(schema.columns) if schema.is_table]
     columns = columns or [(schema.columns[0], values)]
     same = np.ones(values.shape[1], dtype=bool)
-    for _, x in (pair for pair in columns if _is_discrete(pair[0])):
-        same &= (x[0] == x[1]).reshape(len(same), -1).all(axis=1)
+    for column, x in columns:
+        if _is_discrete(column):
+            same &= (x[0] == x[1]).reshape(len(same), -1).all(axis=1)
     columns += [(_ACCEPTANCE, x) for x in beside]
     return Parity(tuple(_of_column(c, x, same, tolerance) for c, x in columns), sizes, tolerance, n_values)
-
-
-def _outputs(sampler: PhysicalSampler, run: Run, n: int, *, seed: int) -> list[np.ndarray]:
-    """Return each output (4, n, ...): of the model, of the graph, and of the model on the noise above and below."""
-    noise, *conditions = sampler.example(n, seed=seed)
-    model, above, below = (sampler(z, *conditions) for z in (noise, _next(noise, math.inf), _next(noise, -math.inf)))
-    graph = run(*(x.numpy() for x in (noise, *conditions)))
-    return [np.stack(four) for four in zip(model, graph, above, below, strict=True)]
 
 
 def _of_column(column: Column, values: np.ndarray, same: np.ndarray, tolerance: float) -> ColumnParity:
@@ -174,11 +175,3 @@ def _distance(column: Column, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _is_discrete(column: Column) -> bool:
     return column.kind in _DISCRETE or column.integral
-
-
-def _next(noise: Tensor, towards: float) -> Tensor:
-    return torch.nextafter(noise, torch.full_like(noise, towards))
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -21,9 +21,7 @@ at any time, on any machine that sees the folder, and again after a failure: wha
 
 import json
 import math
-import os
 import re
-import secrets
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +33,7 @@ from msgspec import Meta, Struct
 from reverie.core.errors import FolderError, InputError
 from reverie.core.random import UNIT
 from reverie.core.typed_files import checked, digest_of_file
+from reverie.training.checkpoint import atomic_file
 
 __all__ = [
     "MANIFEST",
@@ -51,19 +50,18 @@ __all__ = [
 MANIFEST = "_manifest.json"
 FORMAT, VERSION = "reverie-samples", 1
 LEAST_SHARDS, MOST_BYTES = 16, 1 << 25
-
-
 _REMEDY = "Give another -o, or delete that folder."
+_Count = Annotated[int, Meta(ge=0)]
 
 
 class _Entry(Struct):
-    index: Annotated[int, Meta(ge=0)]
+    index: _Count
     done: bool
 
 
 class _Finished(Struct):
-    index: Annotated[int, Meta(ge=0)]
-    bytes: Annotated[int, Meta(ge=0)]
+    index: _Count
+    bytes: _Count
     sha256: str
 
 
@@ -103,21 +101,17 @@ class ShardFolder:
     Parameters
     ----------
     path : Path of the folder.
-    asked : all that the samples depend on, as JSON: a folder of other samples is refused.
-    shards : All shards of the samples.
-    suffix : Suffix of the part files.
+    asked : All that the samples depend on, as JSON: a folder of other samples is refused.
+    shards, suffix : All shards of the samples, and the suffix of the part files.
     """
 
-    def __init__(self, path: str | Path, asked: Mapping[str, Any], shards: Sequence[Shard], suffix: str) -> None:
+    def __init__(self, path: str | Path, asked: Mapping[str, object], shards: Sequence[Shard], suffix: str) -> None:
         self.path, self.asked, self.shards, self.suffix = Path(path), dict(asked), list(shards), suffix
 
     def open(self) -> None:
         """Make the folder, or take up one of the same samples.
 
-        Raises
-        ------
-        FolderError
-            If it holds other samples or other files.
+        Raises `FolderError` if it holds other samples or other files.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         manifest = self._manifest()
@@ -129,9 +123,13 @@ class ShardFolder:
                 )
             self.write_manifest()
             return
-        different = [key for key, value in self.asked.items() if manifest.get("asked", {}).get(key) != value]
-        if different:
-            words = [f"{key.replace('_', ' ')}{self._versus(manifest, key)}" for key in different]
+        words = []
+        for key, wanted in self.asked.items():
+            known = manifest.get("asked", {}).get(key)
+            if known != wanted:
+                short = all(isinstance(x, (int, str, type(None))) and len(str(x)) < 60 for x in (wanted, known))
+                words.append(key.replace("_", " ") + (f" ({known}, not {wanted})" if short else ""))
+        if words:
             raise FolderError(
                 f"Expected shards of the same samples in {str(self.path)!r}, got those of another "
                 f"{', another '.join(words)}. Give another -o, or --overwrite."
@@ -150,7 +148,12 @@ class ShardFolder:
             if entry is not None:
                 checked(entry, _Finished, file, remedy=_REMEDY)
                 entries[entry["index"]] = entry
-        return {shard.index: entries[shard.index]["sha256"] for shard in self.shards if self._is_whole(shard, entries)}
+        digests = {}
+        for shard in self.shards:
+            file, entry = self.part(shard), entries.get(shard.index)
+            if entry is not None and file.is_file() and file.stat().st_size == entry["bytes"]:
+                digests[shard.index] = entry["sha256"]
+        return digests
 
     def missing(self, shards: Sequence[Shard]) -> list[Shard]:
         """Return those of `shards` that are not finished."""
@@ -165,8 +168,12 @@ class ShardFolder:
 
     def write_manifest(self) -> None:
         """Write down what is there now."""
-        digests = self.finished()
-        shards = [self._entry(shard, digests) for shard in self.shards]
+        digests, shards = self.finished(), []
+        for shard in self.shards:
+            file, done = self.part(shard), shard.index in digests
+            entry = {"index": shard.index, "file": file.name, "start": shard.start, "rows": shard.n_rows, "done": done}
+            finished = {"bytes": file.stat().st_size, "sha256": digests[shard.index]} if done else {}
+            shards.append(entry | finished)
         counts = {"n_done": len(digests), "n_shards": len(self.shards)}
         content = {"format": FORMAT, "version": VERSION, "asked": self.asked, **counts, "shards": shards}
         _write(self.path / MANIFEST, content)
@@ -176,13 +183,13 @@ class ShardFolder:
 
         To be called when all shards are finished, by one process.
         """
-        for pattern in (".part-*.json", ".part-*.tmp"):
+        for pattern in (".part-*.json", ".*.tmp"):
             for left in self.path.glob(pattern):
                 left.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove shards, notes and manifest, and the folder if nothing else is in it."""
-        for pattern in ("part-*", ".part-*", MANIFEST):
+        for pattern in ("part-*", ".part-*", ".*.tmp", MANIFEST):
             for file in self.path.glob(pattern):
                 file.unlink(missing_ok=True)
         if self.path.is_dir() and not any(self.path.iterdir()):
@@ -192,15 +199,6 @@ class ShardFolder:
     def is_ours(self) -> bool:
         """Whether a manifest of shards is there."""
         return self._manifest() is not None
-
-    def _entry(self, shard: Shard, digests: Mapping[int, str]) -> dict[str, Any]:
-        file, done = self.part(shard), shard.index in digests
-        where = {"index": shard.index, "file": file.name, "start": shard.start, "rows": shard.n_rows, "done": done}
-        return where | ({"bytes": file.stat().st_size, "sha256": digests[shard.index]} if done else {})
-
-    def _is_whole(self, shard: Shard, entries: Mapping[int, Mapping[str, Any]]) -> bool:
-        file = self.part(shard)
-        return shard.index in entries and file.is_file() and file.stat().st_size == entries[shard.index]["bytes"]
 
     def _manifest(self) -> dict[str, Any] | None:
         file = self.path / MANIFEST
@@ -215,11 +213,6 @@ class ShardFolder:
                 checked(entry, _Finished, file, where=f"shard {entry['index']}", remedy=_REMEDY)
         return content
 
-    def _versus(self, manifest: Mapping[str, Any], key: str) -> str:
-        here, there = self.asked[key], manifest.get("asked", {}).get(key)
-        short = all(isinstance(value, (int, str, type(None))) and len(str(value)) < 60 for value in (here, there))
-        return f" ({there}, not {here})" if short else ""
-
 
 def digest_of_folder(folder: str | Path) -> dict[str, str]:
     """Return the SHA-256 of each file in `folder` by name, those with a dot in front left out."""
@@ -227,11 +220,9 @@ def digest_of_folder(folder: str | Path) -> dict[str, str]:
     return {file.name: digest_of_file(file) for file in files}
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f"{path.stem}.{secrets.token_hex(4)}.tmp")
-    temporary = temporary if temporary.name.startswith(".") else temporary.with_name(f".part-{temporary.name}")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+def _write(path: Path, content: Mapping[str, object]) -> None:
+    with atomic_file(path) as file:
+        file.write((json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -244,13 +235,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def parse_task(text: str) -> tuple[int, int]:
-    """Return (i, k) of "i/k", task i of k.
-
-    Raises
-    ------
-    InputError
-        Unless 1 <= i <= k.
-    """
+    """Return (i, k) of "i/k", task i of k; `InputError` unless 1 <= i <= k."""
     match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise InputError(f"Expected --shard I/K with 1 <= I <= K, got {text!r}. The third of twenty tasks is 3/20.")
@@ -258,13 +243,7 @@ def parse_task(text: str) -> tuple[int, int]:
 
 
 def array_script(command: Sequence[str], n_tasks: int) -> str:
-    """Return a script for `sbatch` that does `command` in an array of `n_tasks` tasks.
-
-    Parameters
-    ----------
-    command : Command that draws everything, without ``--shard``.
-    n_tasks : Number of tasks of the array, one core each.
-    """
+    """Return a script for `sbatch` that does `command`, without ``--shard``, in an array of `n_tasks` tasks."""
     whole = shlex.join(command)
     return f"""#!/bin/bash
 #SBATCH --job-name=reverie
