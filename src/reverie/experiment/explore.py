@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie import explore
+import reverie.explore as explore
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed

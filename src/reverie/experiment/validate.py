@@ -1,18 +1,16 @@
 """Validation as a stage of a run, and of two files: samples against real events that no model has seen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from reverie.core.assessment import Assessment
 from reverie.core.bibliography import BIBLIOGRAPHY
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.random import child_seed
 from reverie.data import Dataset, Schema
-from reverie.data.observables import OBSERVABLES, SPECTRA, resolve_observables
+from reverie.data.observables import OBSERVABLES, SPECTRA, Function, Spec, resolve_observables
 from reverie.experiment.config import RunConfig, parse_columns, parse_duration
 from reverie.experiment.datasets import open_data, recoded
 from reverie.experiment.folder import RunFolder, made_folder, write_json
@@ -160,7 +158,7 @@ def validate_files(
     return result
 
 
-def observables_of(schema: Schema, names: Sequence[str] = (), shown: Any = ()) -> dict[str, Callable[[Tensor], Any]]:
+def observables_of(schema: Schema, names: Sequence[str] = (), shown: Spec | Sequence[Spec] = ()) -> dict[str, Function]:
     """Return the observables that a validation looks at, functions of events by name.
 
     Raises `UnknownNameError` for an unknown name, with the nearest.
@@ -177,8 +175,8 @@ def observables_of(schema: Schema, names: Sequence[str] = (), shown: Any = ()) -
             raise UnknownNameError("observable", name, known)
     is_lattice = not schema.is_table and all(column.kind == "spin" for column in schema.columns)
     names = list(dict.fromkeys([*names, *(_OF_LATTICES if is_lattice else ())]))
-    functions: dict[str, Callable[[Tensor], Any]] = {name: SPECTRA[name] for name in names if name in SPECTRA}
-    given = [shown] if isinstance(shown, str) or callable(shown) else list(shown or ())
+    functions = {name: SPECTRA[name] for name in names if name in SPECTRA}
+    given = list(shown) if isinstance(shown, Sequence) and not isinstance(shown, str) else [shown]
     others = [spec for spec in given if not isinstance(spec, str) or spec not in names]
     for observable in resolve_observables([*(name for name in names if name not in SPECTRA), *others], schema):
         functions[observable.name] = observable.function
