@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 from reverie.core.errors import InputError
 from reverie.validation.classifiers.regions import Located
@@ -12,7 +11,7 @@ from reverie.validation.power.biases import Bias
 from reverie.validation.power.events_needed import EventsNeeded, detectable_auc
 from reverie.validation.results.findings import Finding
 from reverie.validation.results.serialisation import from_plain, to_plain
-from reverie.validation.results.tests import ClassifierResult, TestResult, p_text, strongest
+from reverie.validation.results.tests import ClassifierResult, Row, TestResult, p_text, strongest
 from reverie.validation.statistics.constraints import ConstraintResult
 from reverie.validation.statistics.memorisation import MemorisationResult
 from reverie.validation.statistics.observables import ObservableMeans
@@ -161,7 +160,7 @@ class ValidationResult:
         ]
         return "\n".join(lines)
 
-    def table(self) -> list[dict[str, Any]]:
+    def table(self) -> list[Row]:
         """Return one row per check, the classifiers last.
 
         The keys are statistic, feature, value, error, noise_low, noise_high, real_vs_real, p_value, p_adjusted,

@@ -82,10 +82,10 @@ def _as_type(hint: Any, value: object, place: str) -> object:
     return _checked(value, (hint,), _PLAIN[hint], place) if hint in _PLAIN else value
 
 
-_PLAIN: dict[Any, str] = {str: "text", int: "a whole number", bool: "true or false"}
+_PLAIN: dict[object, str] = {str: "text", int: "a whole number", bool: "true or false"}
 
 
-def _checked(value: Any, kinds: tuple[Any, ...], words: str, place: str) -> Any:
+def _checked(value: object, kinds: tuple[Any, ...], words: str, place: str) -> Any:
     """Return `value` if it is of one of the `kinds`; true and false are no numbers."""
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise _unlike(words, value, place)

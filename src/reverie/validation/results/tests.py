@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from reverie.core.measured import Measured
 
-__all__ = ["ClassifierResult", "TestResult", "p_text", "strongest"]
+__all__ = ["ClassifierResult", "Row", "TestResult", "p_text", "strongest"]
 
+Row: TypeAlias = dict[str, Any]  # of a table, by the names of its columns
 _Z95 = 1.6448536269514722  # one-sided 95 %
 _ROW = ("statistic", "feature", "value", "error", "noise_low", "noise_high", "real_vs_real", "p_value", "p_adjusted")
 _ROW += ("q_value", "detectable", "distinguishes", "detail")
@@ -87,7 +88,7 @@ class TestResult:
             return math.nan
         return (self.value - self.real_vs_real) / width
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> Row:
         """Return the test as a row of a table, with the keys of `ValidationResult.table`."""
         return {"statistic": self.name, **{key: getattr(self, key) for key in _ROW[1:]}}
 
@@ -146,7 +147,7 @@ class ClassifierResult:
             f"p {p_text(self.p_value)}{used}."
         )
 
-    def row(self, alpha: float) -> dict[str, Any]:
+    def row(self, alpha: float) -> Row:
         """Return the test at level `alpha` as a row of a table, with the keys of `ValidationResult.table`."""
         return dict.fromkeys(_ROW) | {
             "statistic": "classifier AUC" if self.learner == "boosting" else f"classifier AUC ({self.learner})",
