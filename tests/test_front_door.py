@@ -18,6 +18,7 @@ NAMES = [
     "Autoencoder",
     "Dataset",
     "Flow",
+    "FlowMatching",
     "Measured",
     "SemiSupervisedGAN",
     "WaveFunctionRBM",
