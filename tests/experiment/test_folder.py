@@ -28,9 +28,14 @@ def test_a_new_folder(folder):
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    with pytest.raises(OSError, match="disk full"), atomic_file(path) as file:
-        file.write(b"half")
-        raise OSError("disk full")
+
+    def half():
+        with atomic_file(path) as file:
+            file.write(b"half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        half()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
