@@ -57,7 +57,7 @@ def test_samples_go_back_to_their_noise(kind, shape):
     with torch.no_grad():
         x = network.draw(50, child_generator(2), context)
         z = network.noise(x, context)
-        again = network._features(network.undone_by_zuko(z, context))
+        again = network.coordinates.features(network.undone_by_zuko(z, context))
     assert torch.isfinite(x).all()
     assert torch.allclose(x, again, atol=1e-8)
     lines = z[:, : len(network.lines)]
@@ -67,7 +67,7 @@ def test_samples_go_back_to_their_noise(kind, shape):
 
 def _by_passes(network, z, context):
     """Return features by zuko's own inverse, which runs the whole perceptron once for each place."""
-    return network._features(network.undone_by_zuko(z, context))
+    return network.coordinates.features(network.undone_by_zuko(z, context))
 
 
 @EVERY
@@ -164,7 +164,7 @@ def test_the_least_slope_of_saved_models_stays():
 def test_log_determinant_is_that_of_autograd(kind, shape):
     network, context = _network(kind, shape)
     with torch.no_grad():
-        u = network._coordinates(network.draw(5, child_generator(3), None if context is None else context[:5]))
+        u = network.coordinates.of(network.draw(5, child_generator(3), None if context is None else context[:5]))
     for k in range(5):
         given = None if context is None else context[k : k + 1]
         J = torch.autograd.functional.jacobian(lambda v, given=given: network(v[None], given)[0][0], u[k])
@@ -183,7 +183,7 @@ def _integral(network, log_prob):
     w = torch.cartesian_prod(*steps).reshape(-1, len(axes)).prod(1)
     with torch.no_grad():
         return sum(
-            float(b @ log_prob(network._features(a)).exp())
+            float(b @ log_prob(network.coordinates.features(a)).exp())
             for a, b in zip(u.split(100_000), w.split(100_000), strict=True)
         )
 
@@ -209,7 +209,7 @@ def test_a_density_without_its_volume_would_not():
 @pytest.mark.parametrize("shape", ["circle", "line, circle, line"])
 def test_nothing_is_special_about_the_seam_of_a_circle(kind, shape):
     network, _ = _network(kind, shape)
-    before, after = (torch.full((1, network.n_features), 0.3, dtype=torch.float64) for _ in range(2))
+    before, after = (torch.full((1, network.coordinates.n_features), 0.3, dtype=torch.float64) for _ in range(2))
     for x, angle in ((before, np.pi - 1e-9), (after, -np.pi + 1e-9)):
         x[:, network.circles[0]] = 2**0.5 * torch.tensor([np.cos(angle), np.sin(angle)])
     assert network.log_prob(before).item() == pytest.approx(network.log_prob(after).item(), abs=1e-6)

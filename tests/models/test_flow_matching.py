@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
+from reverie.models.density_features import Coordinates
 from reverie.models.flow_matching.likelihood import log_prob
 from reverie.models.flow_matching.networks import Velocity, VelocityMLP, VelocityUNet
-from reverie.models.flow_matching.path import Coordinates, gaussian_velocity, path, wrapped
+from reverie.models.flow_matching.path import gaussian_velocity, path, wrapped
 from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
 

@@ -37,6 +37,7 @@ from torch.distributions import Transform, constraints
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import MissingDependencyError
+from reverie.models.density_features import Coordinates
 from reverie.models.flow.sampling import LEAST_SLOPE, Stages, solve, spline_inverse, stages_of
 
 __all__ = ["FlowNetwork", "KINDS", "Rotation", "inverse_holds", "need_zuko"]
@@ -47,7 +48,6 @@ KINDS = {  # name -> (whether h is a spline, whether by halves)
     "maf": (False, False),
     "realnvp": (False, True),
 }
-_RADIUS = math.sqrt(2)  # of the circles that angles are prepared as
 _AGREE = 1e-6  # between z and the noise of its sample in float64: rounding leaves 1e-9, another formula 0.01 and more
 
 
@@ -109,9 +109,8 @@ class FlowNetwork(nn.Module):
         super().__init__()
         self.kind = kind
         self.is_spline, by_halves = check_choice("kind of flow", kind, KINDS)
-        on_circles = {j for pair in circles for j in pair}
-        self.n_features, self.circles, self.n_bins = n_features, [list(pair) for pair in circles], n_bins
-        self.lines = [j for j in range(n_features) if j not in on_circles]
+        self.coordinates, self.n_bins = Coordinates(n_features, circles), n_bins
+        self.lines, self.circles = self.coordinates.lines, [list(pair) for pair in circles]
         n = len(self.lines) + len(self.circles)
         self.passes = min(2, n) if by_halves else n
         self._widths = [count for count in (len(self.lines), len(self.circles)) if count]
@@ -122,10 +121,8 @@ class FlowNetwork(nn.Module):
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return log q (batch,) of features x (batch, n_features), per unit of length along each circle."""
-        z, stretch = self.forward(self._coordinates(x), context)
-        n = len(self.lines)
-        base = -0.5 * (z[:, :n].square() + math.log(2 * math.pi)).sum(1)
-        return base + stretch - len(self.circles) * math.log(2 * math.pi * _RADIUS)
+        z, stretch = self.forward(self.coordinates.of(x), context)
+        return self.coordinates.log_noise(z) + stretch
 
     def draw(
         self, n: int, generator: torch.Generator, context: Tensor | None = None, stages: Sequence[Stages] | None = None
@@ -143,14 +140,14 @@ class FlowNetwork(nn.Module):
 
         `stages` are those of `stages()`, which many samples of the same weights can share.
         """
-        u = torch.cat([normal, math.pi * (2 * turns - 1)], dim=1)
+        u = torch.cat([normal, self.coordinates.angles(turns)], dim=1)
         stages = self.stages() if stages is None else stages
         if not stages:
-            return self._features(self.undone_by_zuko(u, context))
+            return self.coordinates.features(self.undone_by_zuko(u, context))
         beside = self._beside(u, context)
         for of_map in reversed(stages):
             u = solve(of_map, u, beside, self._undone)
-        return self._features(u)
+        return self.coordinates.features(u)
 
     def stages(self) -> list[Stages]:
         """Return what each place adds to each map, constants of the present weights; none to take zuko's inverse."""
@@ -168,7 +165,7 @@ class FlowNetwork(nn.Module):
 
     def noise(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return z = f(x) of features x: normal coordinates, then angles in [-pi, pi]."""
-        return self.forward(self._coordinates(x), context)[0]
+        return self.forward(self.coordinates.of(x), context)[0]
 
     def _perceptron(self, place: Tensor, n_context: int, hidden: Sequence[int]) -> nn.Module:
         """Return the masked perceptron of a map: a coordinate depends on those of lower `place`, and on the context."""
@@ -244,18 +241,6 @@ class FlowNetwork(nn.Module):
         if context is not None:
             return context.to(u)
         return u.new_ones(len(u), 1) if u.shape[1] == 1 else u[:, :0]  # it needs something to see
-
-    def _coordinates(self, x: Tensor) -> Tensor:
-        cosine, sine = ([pair[k] for pair in self.circles] for k in (0, 1))
-        return torch.cat([x[:, self.lines], torch.atan2(x[:, sine], x[:, cosine])], dim=1)
-
-    def _features(self, u: Tensor) -> Tensor:
-        x = u.new_empty(u.shape[0], self.n_features)
-        x[:, self.lines] = u[:, : len(self.lines)]
-        for k, (cosine, sine) in enumerate(self.circles):
-            angle = u[:, len(self.lines) + k]
-            x[:, cosine], x[:, sine] = _RADIUS * angle.cos(), _RADIUS * angle.sin()
-        return x
 
 
 def _affine(raw: Tensor, *, dim: int) -> Any:

@@ -17,21 +17,18 @@ from torch import Tensor, nn
 
 from reverie.core.arguments import Count, NonNegative, Positive, Share
 from reverie.core.assessment import Assessment
-from reverie.core.checks import check_choice
 from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike, RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.base import LikelihoodModel
-from reverie.models.density_features import circles_of, density_transform, repeated_values
+from reverie.models.density_features import Coordinates, circles_of, density_transform, repeated_values
 from reverie.models.flow_matching.likelihood import log_prob
 from reverie.models.flow_matching.networks import Velocity, build_velocity
-from reverie.models.flow_matching.path import Coordinates
-from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
+from reverie.models.flow_matching.sampling import carried, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
 from reverie.models.preprocessing import Preprocessing, fitted_preprocessing
-from reverie.networks.mlp import ACTIVATIONS
 from reverie.networks.user import Specification
 
 __all__ = ["FlowMatching"]
@@ -103,10 +100,10 @@ class FlowMatching(LikelihoodModel):
     network: Specification = "auto"
     width: Count | Literal["auto"] = "auto"
     n_blocks: Count = 3
-    activation: str = "silu"
+    activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
     periodic: bool | Literal["auto"] = "auto"
     n_evaluations: Count = 32
-    solver: str = "heun"
+    solver: Literal["euler", "midpoint", "heun", "rk4"] = "heun"
     stochasticity: NonNegative = 0.0
     max_steps: Count = 8_000
     learning_rate: Positive = 1e-3
@@ -120,10 +117,6 @@ class FlowMatching(LikelihoodModel):
         events = train[0] if isinstance(train, tuple) else train
         warnings = repeated_values(self._values(events, reset=False), self.schema_)
         return likelihoods + Assessment(warnings=tuple(warnings))
-
-    def _check_configuration(self) -> None:
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_choice("solver", self.solver, SOLVERS)
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
         transform = density_transform(dataset, self.preprocessing, open_levels=False)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
-from reverie.models.flow_matching.path import Coordinates
+from reverie.models.density_features import Coordinates
 from reverie.networks.convolutional import as_channels, grids
 from reverie.networks.init import initialised
 from reverie.networks.mlp import MLP, make_activation
