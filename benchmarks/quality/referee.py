@@ -94,7 +94,7 @@ def _fitted(name: str, m: int, seed: int, max_steps: int) -> tuple[float, float]
 
 def _ring(n: int, rng: np.random.Generator, *, width: float = 1.0, stray: float = 0.0) -> Tensor:
     target = TARGETS["ring"]
-    centres, sd = target.centres, target.sd
+    centres, sd = np.asarray(target.centres), float(target.sd)
     x = centres[rng.integers(len(centres), size=n)]
     x = x + width * sd * rng.normal(size=x.shape)
     lost = rng.uniform(size=n) < stray

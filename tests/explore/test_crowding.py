@@ -121,3 +121,11 @@ def test_blocks_do_not_change_the_numbers(monkeypatch):
 def test_what_is_no_dimension_is_refused(call, words):
     with pytest.raises(InputError, match=words):
         call()
+
+
+@pytest.mark.parametrize("call", [ball_in_cube, surface_shares, distance_concentration])
+def test_what_would_not_end_is_refused(call):
+    with pytest.raises(InputError, match="fewer points"):
+        call([10], n_points=10**15)
+    with pytest.raises(InputError, match="fewer points"):
+        call([10**12])

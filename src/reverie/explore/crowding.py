@@ -41,6 +41,7 @@ DIMENSIONS = (1, 2, 3, 5, 10, 20, 50, 100)
 # the largest number of unit balls that touch one: known in these dimensions only (Conway and Sloane 1999)
 KISSING_NUMBERS = {1: 2, 2: 6, 3: 12, 4: 24, 8: 240, 24: 196_560}
 BLOCK_VALUES = 2**22
+_MOST_NUMBERS = 10_000_000_000  # coordinates drawn, some minutes; more would not end
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,7 @@ def _simulated(
     random_state: RandomState,
 ) -> CubeShares:
     """Return the exact share, and that of uniform points of the cube, shape (n, D), for which `inside` is true."""
-    check_positive("n_points", n_points, integer=True)
-    chosen, seed, shares = _whole(dimensions), as_seed(random_state), []
+    chosen, seed, shares = _whole(dimensions, n_points), as_seed(random_state), []
     for d in chosen:
         rng = np.random.default_rng(child_seed(seed, "cube", int(d)))
         hits = sum(int(inside(rng.random((size, d)) - 0.5).sum()) for size in _sizes(n_points, int(d)))
@@ -167,8 +167,7 @@ def distance_concentration(
 
     `n_points` independent pairs make the spread, so its error is that of independent values.
     """
-    chosen, seed = _whole(dimensions), as_seed(random_state)
-    check_positive("n_points", n_points, integer=True)
+    chosen, seed = _whole(dimensions, n_points), as_seed(random_state)
     spread, contrast = [], []
     for d in chosen:
         rng = np.random.default_rng(child_seed(seed, "distances", int(d)))
@@ -200,9 +199,17 @@ def crowded_neighbours(dimensions: Sequence[int] = DIMENSIONS, *, picture: int =
     )
 
 
-def _whole(dimensions: Sequence[int]) -> np.ndarray:
+def _whole(dimensions: Sequence[int], n_points: int | None = None) -> np.ndarray:
+    """Return whole dimensions, shape (k,), in each of which `n_points` points, if any, can be drawn within minutes."""
     for d in dimensions:
         check_positive("dimension", d, integer=True)
+    if n_points is not None:
+        check_positive("n_points", n_points, integer=True)
+        if int(n_points) * sum(int(d) for d in dimensions) > _MOST_NUMBERS:
+            raise InputError(
+                f"Expected at most {_MOST_NUMBERS:,} coordinates of all points together, got {n_points:,} points in "
+                f"{len(dimensions)} dimensions up to {max(dimensions):,}. Use fewer points, or lower dimensions."
+            )
     return np.array([int(d) for d in dimensions])
 
 
