@@ -129,3 +129,9 @@ def test_what_would_not_end_is_refused(call):
         call([10], n_points=10**15)
     with pytest.raises(InputError, match="fewer points"):
         call([10**12])
+
+
+@pytest.mark.parametrize("options", [{"picture": 10**18}, {"dimensions": [2, 1100]}])
+def test_volumes_beyond_the_largest_number_are_refused(options):
+    with pytest.raises(InputError, match="at most 1,000"):
+        crowded_neighbours(**options)

@@ -41,6 +41,7 @@ DIMENSIONS = (1, 2, 3, 5, 10, 20, 50, 100)
 # the largest number of unit balls that touch one: known in these dimensions only (Conway and Sloane 1999)
 KISSING_NUMBERS = {1: 2, 2: 6, 3: 12, 4: 24, 8: 240, 24: 196_560}
 BLOCK_VALUES = 2**22
+_MOST_DIMENSIONS = 1000  # 2^D is a floating-point number up to there
 _MOST_NUMBERS = 10_000_000_000  # coordinates drawn, some minutes; more would not end
 
 
@@ -192,6 +193,12 @@ def crowded_neighbours(dimensions: Sequence[int] = DIMENSIONS, *, picture: int =
     """Return what fits at one distance in each dimension, beside what a picture holds."""
     chosen = _whole(dimensions)
     check_positive("picture", picture, integer=True)
+    most = max([*chosen.tolist(), picture])
+    if most > _MOST_DIMENSIONS:
+        raise InputError(
+            f"Expected dimensions and picture of at most {_MOST_DIMENSIONS:,}, got {most:,}: volumes beyond that "
+            "exceed the largest number. Use fewer dimensions."
+        )
     kissing = np.array([KISSING_NUMBERS.get(int(d), math.nan) for d in chosen], dtype=float)
     shell = 2.0**chosen - 1
     return CrowdedNeighbours(
