@@ -13,7 +13,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LinearRegression
 
+from reverie import data, explore, samplers
 from reverie.core.errors import ReverieError
 
 CALLS = int(os.environ.get("REVERIE_FUZZ", "40"))
@@ -100,3 +102,21 @@ def test_odd_calls_end_in_a_result_or_a_sentence(call):
         assert "\n" not in message
 
     law()
+
+
+ONCE = {  # calls that hypothesis found to end in a foreign exception, or not at all
+    "tensor as values": lambda: data.infer_schema(torch.ones(3, dtype=torch.bool)),
+    "sparse targets": lambda: explore.bagging(LinearRegression(), np.eye(3), torch.eye(3).to_sparse()),
+    "one point": lambda: explore.distance_concentration(n_points=1),
+    "too many points": lambda: explore.ball_in_cube(n_points=HUGE),
+    "huge picture": lambda: explore.crowded_neighbours(picture=HUGE),
+    "negative neighbours": lambda: explore.trustworthiness(TABLE, TABLE, n_neighbours=-1),
+    "huge truth": lambda: explore.variance_decomposition(np.ones((3, 3, 2)), truth=10**400),
+    "tensor of kernels": lambda: samplers.Cycle(torch.ones(3, dtype=torch.bool)),
+}
+
+
+@pytest.mark.parametrize("call", ONCE.values(), ids=ONCE)
+def test_calls_that_once_failed_are_refused_in_a_sentence(call):
+    with pytest.raises(ReverieError):
+        call()

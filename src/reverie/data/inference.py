@@ -61,6 +61,7 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.lazy import LazyTable
+from reverie.core.tables import as_array
 from reverie.data.schema import KIND_NAMES, Column, Schema, split_unit
 
 __all__ = ["ANGLE_WORDS", "Properties", "infer_column", "infer_event", "infer_schema"]
@@ -96,7 +97,7 @@ _SPIN: Properties = {"kind": "spin", "lower": -1.0, "upper": 1.0, "levels": (-1.
 
 @checked
 def infer_schema(
-    values: np.ndarray | LazyTable,
+    values: object,
     names: Sequence[str] | None = None,
     units: Sequence[str] | Mapping[str, str] | None = None,
     kind: str | Sequence[str] | Mapping[str, str] | None = None,
@@ -121,14 +122,17 @@ def infer_schema(
         If the number of names, units or kinds is not that of the columns, or if the values of a
         column contradict the kind it is told to be.
     """
-    is_table = values.ndim == 2
-    n_columns = values.shape[1] if is_table else 1
+    table = as_array(values, "values")
+    if table.ndim < 2:
+        raise InputError(f"Expected values of shape (n, columns) or (n, *event), got {table.shape}. Reshape them.")
+    is_table = table.ndim == 2
+    n_columns = table.shape[1] if is_table else 1
     limits: list[Ends | None] = [None] * n_columns
-    if isinstance(values, LazyTable):
-        most = _MOST_ROWS if is_table else max(1, _MOST_CELLS // math.prod(values.shape[1:]))
-        limits = [(float(a), float(b)) for a, b in zip(values.summary.low, values.summary.high, strict=True)]
-        values = values[:: max(1, -(-len(values) // most))]
-    parts = list(values.T) if is_table else [values]
+    if isinstance(table, LazyTable):
+        most = _MOST_ROWS if is_table else max(1, _MOST_CELLS // math.prod(table.shape[1:]))
+        limits = [(float(a), float(b)) for a, b in zip(table.summary.low, table.summary.high, strict=True)]
+        table = table[:: max(1, -(-len(table) // most))]
+    parts = list(table.T) if is_table else [table]
     default = [f"x{j}" for j in range(n_columns)] if is_table else ["pixel"]
     pairs = [split_unit(str(name)) for name in _per_column("names", names, default, default)]
     plain = [name for name, _ in pairs]
@@ -136,7 +140,7 @@ def infer_schema(
     several = [kind] * n_columns if isinstance(kind, str) else kind
     none: list[str | None] = [None] * n_columns
     kinds = _per_column("kind", several, plain, none)
-    types = list(dtypes) if dtypes is not None else [values.dtype.name] * n_columns
+    types = list(dtypes) if dtypes is not None else [table.dtype.name] * n_columns
     columns = []
     for x, name, unit, own_kind, dtype, ends in zip(parts, plain, given_units, kinds, types, limits, strict=True):
         if labels and name in labels:
@@ -151,7 +155,7 @@ def infer_schema(
         if own_kind is not None and own_kind != guess.get("kind"):
             guess = _of_kind(x, name, str(own_kind), guess)
         columns.append(Column(name=name, unit=unit, dtype=dtype, **guess))
-    return Schema(tuple(columns), values.shape[1:], values.dtype.name)
+    return Schema(tuple(columns), table.shape[1:], table.dtype.name)
 
 
 def infer_column(x: np.ndarray, name: str, unit: str = "", ends: Ends | None = None) -> Properties:

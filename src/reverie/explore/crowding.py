@@ -169,6 +169,8 @@ def distance_concentration(
     `n_points` independent pairs make the spread, so its error is that of independent values.
     """
     chosen, seed = _whole(dimensions, n_points), as_seed(random_state)
+    if n_points < 2:
+        raise InputError(f"Expected n_points of at least 2 for a spread, got {n_points}. Use more points.")
     spread, contrast = [], []
     for d in chosen:
         rng = np.random.default_rng(child_seed(seed, "distances", int(d)))

@@ -136,6 +136,7 @@ def trustworthiness(
     """
     from sklearn.manifold import trustworthiness as venna_kaski
 
+    check_positive("n_neighbours", n_neighbours, integer=True)
     values, points = read_table(X).values, read_table(points).values
     if len(values) != len(points) or len(values) < 2 * n_neighbours + 2:
         raise InputError(

@@ -38,7 +38,7 @@ from reverie.core.checks import check_finite, check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
-from reverie.core.tables import as_array
+from reverie.core.tables import as_array, as_column
 from reverie.core.types import ArrayLike, RandomState
 from reverie.explore.tables import Result, read_table, sklearn_seed
 
@@ -206,7 +206,7 @@ def bagging(
 
 def read_targets(y: ArrayLike, n: int) -> np.ndarray:
     """Return `y` as an array (n,), or say what came instead."""
-    targets = np.asarray(y)
+    targets = as_column(y, "y")
     targets = targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets
     if targets.shape != (n,):
         raise InputError(f"Expected y with shape ({n},), one target per row of X, got {targets.shape}. Reshape y.")
@@ -327,7 +327,7 @@ def variance_decomposition(predictions: ArrayLike, truth: ArrayLike | None = Non
     sigma2, var_mean, rho = (jackknife(part[0], part[1:]) for part in (v, v_mean, correlation))
     bias2 = None
     if truth is not None:
-        f = np.asarray(truth, dtype=np.float64)
+        f = as_array(truth, "truth").astype(np.float64)
         if f.shape != (P,):
             raise InputError(f"Expected truth with shape {(P,)}, got {f.shape}. Give one number per point.")
         offset = means.mean(axis=0) - f

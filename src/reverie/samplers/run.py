@@ -166,6 +166,8 @@ class Cycle:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not isinstance(self.kernels, (list, tuple)):
+            raise InputError(f"Expected kernels in a list, got {type(self.kernels).__name__}. Give [kernel, kernel].")
         if not self.kernels:
             raise InputError("Expected at least one kernel, got none. Name the kernels to run in turn.")
 
