@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
-from reverie import data, explore, samplers
+from reverie import data, explore, samplers, validation
 from reverie.core.errors import ReverieError
 
 CALLS = int(os.environ.get("REVERIE_FUZZ", "40"))
@@ -112,6 +112,7 @@ ONCE = {  # calls that hypothesis found to end in a foreign exception, or not at
     "huge picture": lambda: explore.crowded_neighbours(picture=HUGE),
     "negative neighbours": lambda: explore.trustworthiness(TABLE, TABLE, n_neighbours=-1),
     "huge truth": lambda: explore.variance_decomposition(np.ones((3, 3, 2)), truth=10**400),
+    "numbers as p-values": lambda: validation.benjamini_hochberg(range(3)),
     "tensor of kernels": lambda: samplers.Cycle(torch.ones(3, dtype=torch.bool)),
 }
 

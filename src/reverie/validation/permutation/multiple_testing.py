@@ -27,6 +27,7 @@ import numpy as np
 from scipy.stats import false_discovery_control
 
 from reverie.core.arguments import checked
+from reverie.core.errors import InputError
 
 __all__ = ["Ranked", "benjamini_hochberg", "holm", "min_p", "permutation_p", "ranked", "step_down"]
 
@@ -91,7 +92,7 @@ def step_down(columns: Sequence[Ranked]) -> list[float]:
 @checked
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return Holm's adjusted p-values, which control the chance of any false alarm among them (Holm 1979)."""
-    p = np.asarray(p_values, dtype=float)
+    p = _probabilities(p_values)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     adjusted = np.empty(len(p))
@@ -106,7 +107,14 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     Benjamini and Hochberg (1995), for tests that are independent or positively dependent. For hundreds of features,
     where Holm's correction, which allows no false alarm at all, would hide too much.
     """
-    return false_discovery_control(np.asarray(p_values, dtype=float)).tolist() if len(p_values) else []
+    return false_discovery_control(_probabilities(p_values)).tolist() if len(p_values) else []
+
+
+def _probabilities(p_values: Sequence[float]) -> np.ndarray:
+    p = np.asarray(p_values, dtype=float)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise InputError(f"Expected p-values between 0 and 1, got {p.tolist()}. Give one probability for each test.")
+    return p
 
 
 def _upper_p(values: np.ndarray) -> np.ndarray:
