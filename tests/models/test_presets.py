@@ -94,6 +94,14 @@ def test_the_rates_of_machines_are_those_of_the_table():
 # ------------------------------------------------------------------------------------- options that cannot go together
 
 
+def test_clipped_weights_do_not_go_together_with_adadelta():
+    with pytest.raises(InputError, match=r"'adadelta'.*'rmsprop'"):
+        GAN(objective="wasserstein", optimizer="adadelta", max_steps=2).fit(
+            np.random.default_rng(0).normal(size=(50, 2))
+        )
+    GAN(objective="hinge", optimizer="adadelta", max_steps=2).fit(np.random.default_rng(0).normal(size=(50, 2)))
+
+
 def test_clipped_weights_need_an_activation_with_a_kink():
     game = {**TINY, "objective": "wasserstein"}
     assert GAN(**game).fit(_ring()).resolved_["activation"] == "leaky_relu"

@@ -228,6 +228,12 @@ class GAN(GenerativeModel):
     def _check_configuration(self) -> None:
         check_choice("objective", self.objective, OBJECTIVES)
         check_choice("penalty", self.penalty, {"auto": None, **PENALTIES})
+        if self.optimizer == "adadelta" and self._objective().clip is not None:
+            raise InputError(
+                f"Expected another optimizer than 'adadelta' with objective {self.objective!r}: its steps start from "
+                "nothing and follow gradients that clipped weights leave a thousandth of, and no rate was found at "
+                "which it learns. Use 'rmsprop', or objective='wasserstein_gp'."
+            )
         if self.stop_at_equilibrium and 0 in (self.n_checks, self.validation_fraction):
             off = "n_checks" if self.n_checks == 0 else "validation_fraction"
             raise InputError(
