@@ -10,9 +10,10 @@ count w_i / mean(w) times; only the ratio of the weights matters. scikit-learn's
 weighted and centred rows go to the routines beneath it, by one of three routes that the size alone decides:
 
     svd          SciPy's SVD of the rows, while n d min(n, d) is below 4e9: exact to rounding
-    gram         eigenvectors of A^T A, up to 4000 features. It squares the condition number: singular values below 1e-7
-                 of the largest are noise
-    randomised   scikit-learn's TruncatedSVD: the leading components (Halko et al., SIAM Rev. 53 (2011) 217)
+    gram         eigenvectors of A^T A (of A A^T, where n < d). It squares the condition number: singular values below
+                 1e-7 of the largest are noise
+    randomised   scikit-learn's TruncatedSVD, min(n, d) > 4000: the leading components (Halko et al., SIAM Rev. 53
+                 (2011) 217)
 
 Errors of the shares come from the bootstrap (Efron and Tibshirani 1993): rows are drawn again with replacement. The
 decomposition is not repeated on d features. Each replica is diagonalised in the space of the leading 32 components of
@@ -36,6 +37,7 @@ __all__ = ["Biplot", "PCAResult", "biplot", "fix_signs", "principal_components"]
 
 SVD_LIMIT = 4e9  # n d min(n, d): about two seconds on one core
 GRAM_LIMIT = 4000  # a matrix of that size is diagonalised in seconds
+GRAM_NOISE = 1e-7  # of the largest singular value: below, the square is lost in rounding
 POWER_ITERATIONS = 7  # of the randomised route, as many as scikit-learn takes for few components
 RANDOMISED_COMPONENTS = 50
 BOOTSTRAP_COMPONENTS, BOOTSTRAP_ROWS = 32, 20_000
@@ -149,7 +151,7 @@ def principal_components(
     check_table(values)
     check_positive("n_bootstrap", n_bootstrap, integer=True, allow_zero=True)
     few, most = min(n, d), min(n - 1, d)
-    method = "svd" if n * d * few <= SVD_LIMIT and few <= GRAM_LIMIT else "gram" if d <= GRAM_LIMIT else "randomised"
+    method = "randomised" if few > GRAM_LIMIT else "svd" if n * d * few <= SVD_LIMIT else "gram"
     if n_components is not None:
         check_positive("n_components", n_components, integer=True)
     k = int(n_components or (min(RANDOMISED_COMPONENTS, most) if method == "randomised" else most))
@@ -169,21 +171,28 @@ def principal_components(
     if method == "svd":
         _, singular, components = svd(rows, full_matrices=False, overwrite_a=True, check_finite=False)
     elif method == "gram":
-        eigenvalues, vectors = eigh(rows.T @ rows, subset_by_index=(d - k, d - 1), overwrite_a=True, check_finite=False)
+        square = rows @ rows.T if n < d else rows.T @ rows
+        eigenvalues, vectors = eigh(square, subset_by_index=(few - k, few - 1), overwrite_a=True, check_finite=False)
         singular, components = np.sqrt(np.clip(eigenvalues[::-1], 0, None)), vectors[:, ::-1].T
+        if n < d:  # from left to right singular vectors, but for those of noise
+            kept = singular > GRAM_NOISE * singular[0]
+            singular, components = singular[kept], components[kept] @ rows / singular[kept, None]
     else:
         fitted = TruncatedSVD(k, n_iter=POWER_ITERATIONS, random_state=sklearn_seed(seed, "svd")).fit(rows)
         singular, components = np.asarray(fitted.singular_values_), np.asarray(fitted.components_)
     components, singular = fix_signs(components[:k]), singular[:k]
+    computed = len(components)
     error = _ratio_errors(values, mean, scale, w, components, n_bootstrap, seed)
     bands = bool(np.isfinite(error).any())
     constant = int((deviation == 0).sum())
     notes = {
-        f"Only the leading {k} of {most} components were computed.": n_components is None and k < most,
+        f"Only the leading {computed} of {n_components or most} components were computed.": computed
+        < (n_components or most),
         f"{constant} constant features were left unscaled.": standardise and constant > 0,
         f"Error bands rest on {BOOTSTRAP_ROWS:,} of {n:,} rows, drawn at random, and were scaled.": bands
         and n > BOOTSTRAP_ROWS,
-        f"Error bands are given for the leading {BOOTSTRAP_COMPONENTS} components.": bands and k > BOOTSTRAP_COMPONENTS,
+        f"Error bands are given for the leading {BOOTSTRAP_COMPONENTS} components.": bands
+        and computed > BOOTSTRAP_COMPONENTS,
     }
     return PCAResult(
         components=components,

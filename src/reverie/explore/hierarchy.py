@@ -1,25 +1,34 @@
 """The tree of merges of weighted rows: Ward, average, single and complete linkage, of tables of any length.
 
-The two closest clusters are merged until one remains, by SciPy. The linkages differ in what "close" means,
+The two closest clusters are merged until one remains. The linkages differ in what "close" means,
 
     single     min |x_i - x_j|            complete   max |x_i - x_j|
     average    mean |x_i - x_j|           ward       sqrt(2 n_i n_j/(n_i + n_j)) |c_i - c_j|
 
 with n the sizes and c the means of the clusters. Ward's height h is the growth of the sum of squares within the
-clusters, by h^2/2 (Ward 1963).
+clusters, by h^2/2 (Ward 1963). Distances after a merge follow from those before it (Lance and Williams 1967): with i
+and j merged and k any other cluster,
 
-The tree of n rows takes n^2 steps and distances, and does not scale. Above 3,000 rows (1,000 with event weights) they
-are first condensed into 1,000 small K-means clusters, and the means of those are linked *with their sizes*: the number
-of rows, or the sum of event weights, of a small cluster. SciPy knows no sizes, so a mean enters as copies of itself,
-about 3,000 of all, in proportion to its size; the copies merge first, at height zero.
+    average    (n_i d_ki + n_j d_kj)/(n_i + n_j)
+    ward       d^2 = ((n_i + n_k) d_ki^2 + (n_j + n_k) d_kj^2 - n_k d_ij^2)/(n_i + n_j + n_k)
 
-    ward               that of the rows, given that those of a small cluster are merged first
+The tree of n rows takes n^2 steps and distances, and does not scale. Above 3,000 rows they are first condensed into
+1,000 small K-means clusters, and those are linked *with their sizes*: n_i is the number of rows (or the sum of event
+weights) of a small cluster, from the first distance on, so that a point of size 3 is the same as three equal points.
+
+    ward               exact, given that the rows of a small cluster are merged first
     average            the distance of two means stands for the mean distance of their rows
     single, complete   those of the means: single rows, which these linkages hang on, are not seen
 
+SciPy links rows of equal size, and single and complete linkage, which do not depend on sizes. It takes no sizes, so
+Ward and average linkage of sized points are our own: chains of nearest neighbours (Murtagh 1983; Muellner 2011) are
+followed until two clusters are each other's nearest, these are merged, and the rest of the chain goes on. It is exact,
+as no merge brings a third cluster closer.
+
 The number of clusters suggested is where the heights of the merges jump most. Heights of Ward grow with the sizes, so
 the suggestion tends to few clusters; the dendrogram says more than one number. The cophenetic correlation is that of
-distance and height of the first common merge, over all pairs of points (Sokal and Rohlf 1962).
+distance and height of the first common merge, over all pairs of points, a pair counting n_i n_j times (Sokal and Rohlf
+1962).
 """
 
 import warnings as python_warnings
@@ -33,15 +42,23 @@ from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.tables import Result, by_size, nearest, read_like, read_table, sklearn_seed, units
+from reverie.explore.tables import Result, nearest, read_like, read_table, sklearn_seed, units
 
-__all__ = ["LINKAGES", "Dendrogram", "Hierarchy", "hierarchy", "link"]
+__all__ = [
+    "LINKAGES",
+    "Dendrogram",
+    "Hierarchy",
+    "cophenetic_correlation",
+    "cut_tree",
+    "hierarchy",
+    "largest_jump",
+    "link",
+]
 
 LINKAGES = {name: name for name in ("ward", "average", "single", "complete")}
-CONDENSE_ABOVE, CONDENSE_WEIGHTED_ABOVE = 3_000, 1_000  # rows; above, they are condensed into CONDENSED small clusters
+CONDENSE_ABOVE = 3_000  # rows; above, they are condensed into CONDENSED small clusters
 CONDENSED = 1_000
-POINTS = 3_000  # copies of sized leaves in all
-_MOST_LEAVES = 5_000
+_MOST_LEAVES = 5_000  # the matrix of their distances takes 0.2 GB
 _MOST_DRAWN = 500  # of a dendrogram; nobody can read more, and a deeper tree exceeds Python's recursion
 
 
@@ -108,13 +125,7 @@ class Hierarchy(Result):
 
     def labels(self, n_clusters: int | None = None) -> np.ndarray:
         """Return the cluster (n,) of each row when the tree is cut into `n_clusters`; the largest is number 0."""
-        from scipy.cluster.hierarchy import fcluster
-
-        m, k = len(self.centres), self.n_clusters if n_clusters is None else n_clusters
-        check_positive("n_clusters", k, integer=True)
-        if k > m:
-            raise InputError(f"Expected n_clusters <= {m} leaves of the tree, got {k}. Ask for fewer clusters.")
-        return by_size(fcluster(self._unsized, k, "maxclust")[self.leaves])[1]
+        return self._leaf_labels(n_clusters)[self.leaves]
 
     def cut(self, height: float) -> np.ndarray:
         """Return the cluster (n,) of each row after all merges up to `height`; the largest is number 0."""
@@ -126,27 +137,31 @@ class Hierarchy(Result):
         On the rows of a condensed tree it differs from `labels` for the few between two small clusters.
         """
         z = (read_like(X, self.names).values - self.location) / self.scale
-        of_leaf = np.empty(len(self.centres), dtype=np.int64)
-        of_leaf[self.leaves] = self.labels(n_clusters)
-        return of_leaf[nearest(z, (self.centres - self.location) / self.scale)]
+        return self._leaf_labels(n_clusters)[nearest(z, (self.centres - self.location) / self.scale)]
 
     def dendrogram(self, n_leaves: int = 30) -> Dendrogram:
         """Return the coordinates of the last n_leaves - 1 merges (2 <= n_leaves <= 500); nothing is drawn."""
         from scipy.cluster.hierarchy import dendrogram
 
         check_positive("n_leaves", n_leaves, integer=True)
-        n_leaves = min(n_leaves, len(self.centres))
+        m = len(self.centres)
+        n_leaves = min(n_leaves, m)
         if not 2 <= n_leaves <= _MOST_DRAWN:
             raise InputError(f"Expected 2 <= n_leaves <= {_MOST_DRAWN}, got {n_leaves}. Draw fewer leaves.")
-        drawn = dendrogram(self._unsized, p=n_leaves, truncate_mode="lastp", no_plot=True)
-        nodes = np.array(drawn["leaves"])
-        sizes = np.concatenate([self.sizes, self.merges[:, 3]])[nodes]
-        return Dendrogram(np.array(drawn["icoord"]), np.array(drawn["dcoord"]), sizes, nodes)
+        last = self.merges[m - n_leaves :].copy()  # a tree of its own, whose leaves are nodes of the whole one
+        below = np.setdiff1d(last[:, :2], np.arange(2 * m - n_leaves, 2 * m - 1)).astype(np.int64)
+        last[:, :2] = np.where(
+            last[:, :2] >= 2 * m - n_leaves, last[:, :2] - 2 * (m - n_leaves), np.searchsorted(below, last[:, :2])
+        )
+        drawn = dendrogram(_with_sizes(last, np.ones(n_leaves)), no_plot=True)
+        nodes = below[drawn["leaves"]]
+        masses = np.concatenate([self.sizes, self.merges[:, 3]])
+        return Dendrogram(np.array(drawn["icoord"]), np.array(drawn["dcoord"]), masses[nodes], nodes)
 
     def __str__(self) -> str:
         sizes = np.bincount(self.labels())
         shown = ", ".join(str(size) for size in sizes[:10]) + (", ..." if len(sizes) > 10 else "")
-        through = f" through {len(self.centres)} small clusters" if self.condensed else ""
+        through = f" through {len(self.centres)} small K-means clusters" if self.condensed else ""
         sentences = [
             f"{self.linkage.capitalize()} linkage of {len(self.leaves)} rows{through}: cut into {self.n_clusters} "
             f"clusters of sizes {shown}.",
@@ -154,10 +169,17 @@ class Hierarchy(Result):
         ]
         return " ".join([*sentences, *self.warnings])
 
-    @property
-    def _unsized(self) -> np.ndarray:
-        # SciPy refuses a merge of more rows than the tree has leaves; none of its cuts reads their number
-        return np.column_stack([self.merges[:, :3], np.ones(len(self.merges))])
+    def _leaf_labels(self, n_clusters: int | None) -> np.ndarray:
+        m = len(self.centres)
+        k = self.n_clusters if n_clusters is None else n_clusters
+        check_positive("n_clusters", k, integer=True)
+        if k > m:
+            raise InputError(f"Expected n_clusters <= {m} leaves of the tree, got {k}. Ask for fewer clusters.")
+        nodes = np.unique(cut_tree(self.merges, m - int(k)), return_inverse=True)[1]
+        rows = np.bincount(nodes, weights=np.bincount(self.leaves, minlength=m))
+        rank = np.empty(len(rows), dtype=np.int64)
+        rank[np.argsort(-rows, kind="stable")] = np.arange(len(rows))
+        return rank[nodes]
 
 
 @checked
@@ -176,8 +198,8 @@ def hierarchy(
     ----------
     X : An array or data set, shape (n, *event); event weights count as sizes.
     linkage : "ward", "single", "complete" or "average".
-    condense : Number of small K-means clusters to start from; None takes the rows themselves up to 3,000 of them (1,000
-        with event weights), and 1,000 small clusters above.
+    condense : Number of small K-means clusters to start from; None takes the rows themselves up to 3,000 of them, and
+        1,000 small clusters above.
     n_clusters : Number of clusters into which `labels` cuts the tree; None takes the largest jump of the heights.
     standardise : Divide features by their standard deviations first, so that units do not matter.
     random_state : Seed or generator, or None; only K-means draws.
@@ -190,28 +212,16 @@ def hierarchy(
     linkage = check_choice("linkage", linkage, LINKAGES)
     table, seed = read_table(X), as_seed(random_state)
     location, scale = units(table, standardise=standardise)
-    z, weights = (table.values - location) / scale, table.weights
-    if weights is not None and weights.min() <= 0:
-        n_zero = int(np.count_nonzero(weights <= 0))
+    z = (table.values - location) / scale
+    if table.weights is not None and table.weights.min() <= 0:
+        n_zero = int(np.count_nonzero(table.weights <= 0))
         raise InputError(f"Expected weights > 0, got {n_zero} that are 0. Drop those rows.")
-    if condense is not None:
-        check_positive("condense", condense, integer=True)
-    elif len(z) > (CONDENSE_ABOVE if weights is None else CONDENSE_WEIGHTED_ABOVE):
-        condense = CONDENSED
-    wanted = len(z) if condense is None else min(int(condense), len(z))
-    if not 2 <= wanted <= _MOST_LEAVES:
-        raise InputError(f"Expected a tree of 2 to {_MOST_LEAVES} leaves, got {wanted}. Set condense.")
-    if wanted < len(z):
-        leaves = _small_clusters(z, wanted, weights, seed)
-    else:  # equal rows with weights are one leaf, as `link` asks
-        leaves = np.arange(len(z)) if weights is None else np.unique(z, axis=0, return_inverse=True)[1].ravel()
-    if not leaves.any():
-        raise InputError("Expected rows that differ, got one and the same row everywhere. There is nothing to cluster.")
-    w = np.ones(len(z)) if weights is None else weights
+    leaves = _leaves(z, condense, table.weights, seed)
+    w = np.ones(len(z)) if table.weights is None else table.weights
     sizes = np.bincount(leaves, weights=w)
     centres = np.stack([np.bincount(leaves, weights=w * column) for column in z.T], axis=1) / sizes[:, None]
-    merges, cophenetic = link(centres, sizes, linkage)
-    jumps = np.diff(merges[:, 2], prepend=0.0)
+    merges = link(centres, sizes, linkage)
+    condensed = len(centres) < len(z)
     of_means = f"The {linkage} linkage is that of the means of the small clusters, not of single rows."
     tree = Hierarchy(
         merges=merges,
@@ -219,20 +229,29 @@ def hierarchy(
         centres=centres * scale + location,
         sizes=sizes,
         leaves=leaves,
-        n_clusters=int(jumps[::-1].argmax()) + 2 if n_clusters is None else n_clusters,
-        cophenetic=cophenetic,
+        n_clusters=largest_jump(merges[:, 2]) if n_clusters is None else n_clusters,
+        cophenetic=cophenetic_correlation(centres, sizes, merges),
         names=table.names,
         location=location,
         scale=scale,
         seed=seed,
-        warnings=(of_means,) if wanted < len(z) and linkage in ("single", "complete") else (),
+        warnings=(of_means,) if condensed and linkage in ("single", "complete") else (),
     )
     tree.labels()  # refuses an n_clusters that the tree cannot give
     return tree
 
 
-def _small_clusters(z: np.ndarray, wanted: int, weights: np.ndarray | None, seed: int) -> np.ndarray:
-    """Return the small K-means cluster (n,) of each row of `z` (n, d), numbered without gaps."""
+def _leaves(z: np.ndarray, condense: int | None, weights: np.ndarray | None, seed: int) -> np.ndarray:
+    """Return the leaf (n,) of each row of `z` (n, d), numbered without gaps: the row itself, or a small cluster."""
+    if condense is not None:
+        check_positive("condense", condense, integer=True)
+    elif len(z) > CONDENSE_ABOVE:
+        condense = CONDENSED
+    wanted = len(z) if condense is None else min(int(condense), len(z))
+    if not 2 <= wanted <= _MOST_LEAVES:
+        raise InputError(f"Expected a tree of 2 to {_MOST_LEAVES} leaves, got {wanted}. Set condense.")
+    if wanted == len(z):
+        return np.arange(len(z))
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.exceptions import ConvergenceWarning
 
@@ -241,34 +260,110 @@ def _small_clusters(z: np.ndarray, wanted: int, weights: np.ndarray | None, seed
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters
         rough.fit(z, sample_weight=weights)
-    return np.unique(nearest(z, np.asarray(rough.cluster_centers_)), return_inverse=True)[1]
+    leaves = np.unique(nearest(z, np.asarray(rough.cluster_centers_)), return_inverse=True)[1]
+    if not leaves.any():
+        raise InputError("Expected rows that differ, got one and the same row everywhere. There is nothing to cluster.")
+    return leaves
 
 
-def link(z: np.ndarray, sizes: np.ndarray, linkage: str = "ward") -> tuple[np.ndarray, float]:
-    """Return the merges (m-1, 4) of points `z` (m, d) with `sizes` (m,), and their cophenetic correlation, or nan.
+def link(z: np.ndarray, sizes: np.ndarray, linkage: str = "ward") -> np.ndarray:
+    """Return the merges (m-1, 4) of points `z` (m, d) with `sizes` (m,), in the format of SciPy.
 
-    Points of different sizes must differ from each other.
-    A row of the merges holds two nodes (below m: points; m + i: the cluster made by row i), the height and the size.
+    A row holds two nodes (below m: points; m + i: the cluster made by row i), the height and the size.
     """
+    from scipy.cluster.hierarchy import linkage as linkage_of_equals
+    from scipy.spatial.distance import pdist, squareform
+
+    distances = pdist(z)
+    if linkage in ("single", "complete") or np.all(sizes == 1):
+        return _with_sizes(linkage_of_equals(distances, linkage), sizes)
+    matrix = squareform(distances)
+    if linkage == "ward":
+        matrix *= np.sqrt(2 * np.multiply.outer(sizes, sizes) / np.add.outer(sizes, sizes))
+    return _with_sizes(_nodes_by_height(_chain_of_neighbours(matrix, sizes.astype(np.float64), linkage)), sizes)
+
+
+def _chain_of_neighbours(d: np.ndarray, n: np.ndarray, linkage: str) -> np.ndarray:
+    """Return the merges (m-1, 3) of clusters of sizes `n` (m,) and distances `d` (m, m), which is overwritten.
+
+    A row holds two slots and the height. A merged cluster lives in the slot of its larger index. Among equal distances
+    the previous cluster of the chain comes first, then the lowest slot.
+    """
+    np.fill_diagonal(d, np.inf)
+    alive, chain, merges = np.ones(len(d), dtype=bool), [], []
+    while len(merges) < len(d) - 1:
+        if not chain:
+            chain.append(int(alive.argmax()))
+        last = chain[-1]
+        near = int(d[last].argmin())
+        if len(chain) < 2 or d[last, near] < d[last, chain[-2]]:
+            chain.append(near)
+            continue
+        i, j = sorted((chain.pop(), chain.pop()))
+        d_ij = float(d[i, j])
+        merges.append((i, j, d_ij))
+        alive[i] = False
+        k = np.flatnonzero(alive & (np.arange(len(d)) != j))
+        if linkage == "ward":
+            unit = 1 / (n[i] + n[j] + n[k])
+            squared = (n[k] + n[i]) * unit * d[i, k] ** 2 + (n[k] + n[j]) * unit * d[j, k] ** 2 - n[k] * unit * d_ij**2
+            d[j, k] = d[k, j] = np.sqrt(np.maximum(squared, 0))
+        else:
+            d[j, k] = d[k, j] = (n[i] * d[i, k] + n[j] * d[j, k]) / (n[i] + n[j])
+        d[i], d[:, i] = np.inf, np.inf
+        n[j] += n[i]
+    return np.array(merges).reshape(-1, 3)
+
+
+def _nodes_by_height(merges: np.ndarray) -> np.ndarray:
+    """Return merges (m-1, 3) of slots in order of height, with nodes for slots."""
+    from scipy.cluster.hierarchy import DisjointSet
+
+    ordered = merges[np.argsort(merges[:, 2], kind="stable")]
+    m = len(merges) + 1
+    clusters, node = DisjointSet(range(m)), np.arange(m)
+    for i, (a, b) in enumerate(ordered[:, :2].astype(int)):
+        ordered[i, :2] = sorted(node[[clusters[a], clusters[b]]])
+        clusters.merge(a, b)
+        node[clusters[a]] = m + i
+    return ordered
+
+
+def _with_sizes(merges: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return `merges` (m-1, 4) with the sizes that follow from those of the points, `sizes` (m,)."""
+    masses = np.concatenate([sizes, np.zeros(len(merges))])
+    for i, (a, b) in enumerate(merges[:, :2].astype(int)):
+        masses[len(sizes) + i] = masses[a] + masses[b]
+    return np.column_stack([merges[:, :3], masses[len(sizes) :]])
+
+
+def cut_tree(merges: np.ndarray, n_merges: int) -> np.ndarray:
+    """Return the cluster (m,) of each point after the first `n_merges` merges, as numbers of nodes."""
+    m = len(merges) + 1
+    owner = np.arange(2 * m - 1)
+    for i, (a, b) in enumerate(merges[:n_merges, :2].astype(int)):
+        owner[[a, b]] = m + i
+    for node in range(m + n_merges - 1, -1, -1):  # from the top: the owner of an owner is final
+        owner[node] = owner[owner[node]]
+    return owner[:m]
+
+
+def largest_jump(heights: np.ndarray) -> int:
+    """Return the number of clusters, at least 2, below the largest jump of the sorted heights (m-1,)."""
+    jumps = np.diff(heights, prepend=0.0)
+    return len(heights) + 1 - int(len(jumps) - 1 - jumps[::-1].argmax())
+
+
+def cophenetic_correlation(z: np.ndarray, sizes: np.ndarray, merges: np.ndarray) -> float:
+    """Return the correlation in [-1, 1] of distances and heights of common merges; nan where one is constant."""
     from scipy.cluster.hierarchy import cophenet
-    from scipy.cluster.hierarchy import linkage as scipy_linkage
     from scipy.spatial.distance import pdist
 
-    m, equal = len(z), np.ptp(sizes) == 0 or linkage in ("single", "complete")
-    copies = np.ones(m, dtype=int) if equal else np.maximum(1, np.rint(POINTS * sizes / sizes.sum())).astype(int)
-    n, distances = int(copies.sum()), pdist(np.repeat(z, copies, axis=0))
-    merges = scipy_linkage(distances, linkage)
-    with np.errstate(invalid="ignore"):  # 0/0 where all distances are one
-        correlation = float(cophenet(merges, distances)[0])
-    # the first n - m merges join copies: their nodes are leaves, and the later nodes count from m
-    node = np.concatenate([np.repeat(np.arange(m), copies), np.zeros(n - m, dtype=int), np.arange(m, 2 * m - 1)])
-    for i in range(n - m):
-        node[n + i] = node[int(merges[i, 0])]
-    merges = merges[n - m :]
-    merges[:, :2] = np.sort(node[merges[:, :2].astype(int)], axis=1)
-    if linkage == "ward":
-        merges[:, 2] *= np.sqrt(sizes.sum() / n)  # from copies to sizes
-    below = np.concatenate([sizes, np.zeros(m - 1)])
-    for i, (a, b) in enumerate(merges[:, :2].astype(int)):
-        below[m + i] = merges[i, 3] = below[a] + below[b]
-    return merges, correlation
+    distances = pdist(z)
+    heights = np.asarray(cophenet(_with_sizes(merges, np.ones(len(z)))))  # SciPy counts points
+    rows, columns = np.triu_indices(len(z), 1)
+    w = (sizes / sizes.sum())[rows] * (sizes / sizes.sum())[columns]
+    distances -= np.average(distances, weights=w)
+    heights = heights - np.average(heights, weights=w)
+    norm = np.sqrt((w * distances**2).sum() * (w * heights**2).sum())
+    return float((w * distances * heights).sum() / norm) if norm > 0 else float("nan")
