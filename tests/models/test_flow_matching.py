@@ -7,6 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
+from reverie import FlowMatching
+from reverie.core.errors import InputError
 from reverie.models.density_features import Coordinates
 from reverie.models.flow_matching.likelihood import log_prob
 from reverie.models.flow_matching.networks import Velocity, VelocityMLP, VelocityUNet
@@ -183,3 +185,38 @@ def test_a_periodic_unet_commutes_with_translations_by_its_coarsest_cell():
     plain.load_state_dict(network.state_dict())
     out = torch.roll(plain(x.flatten(1), t).reshape(3, 8, 8), (4, 4), (1, 2))
     assert (plain(moved.flatten(1), t).reshape(3, 8, 8) - out).abs().max() > 1e-3  # zeros at the edges are seen
+
+
+def test_a_network_of_your_own_is_given_a_time_for_each_point():
+    """In training, sampling and likelihoods alike; with F = 0 the velocity is that of normal coordinates."""
+
+    class Linear(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = torch.nn.Linear(3, 2)
+            torch.nn.init.zeros_(self.last.weight)
+            torch.nn.init.zeros_(self.last.bias)
+
+        def forward(self, x, t):
+            return self.last(torch.cat([x, t], dim=1))
+
+    X = np.random.default_rng(0).normal([3.0, -1.0], [2.0, 0.5], size=(300, 2))
+    model = FlowMatching(network=Linear(), learning_rate=1e-9, max_steps=2, random_state=0).fit(X)
+    assert model.sample(7, random_state=1).shape == (7, 2)
+    normal = stats.norm.logpdf(X, [3.0, -1.0], [2.0, 0.5]).sum(1)
+    assert np.mean(model.score_samples(X[:50]) - normal[:50]) == pytest.approx(0, abs=0.15)  # columns made normal
+
+
+@pytest.mark.parametrize("network", [(64, 64), "residual", 3])
+def test_a_network_that_is_none_is_refused_with_what_is_known(network):
+    with pytest.raises(InputError, match="'auto', 'mlp' or 'unet', of type Module or a function"):
+        FlowMatching(network=network, max_steps=1).fit(np.zeros((20, 2)))
+
+
+@pytest.mark.parametrize(
+    "options", [{"n_evaluations": 0}, {"n_evaluations": "a"}, {"stochasticity": -1.0}, {"stochasticitty": 1.0}]
+)
+def test_options_of_sampling_are_checked(options):
+    model = FlowMatching(width=4, max_steps=1, random_state=0).fit(np.random.default_rng(0).normal(size=(50, 2)))
+    with pytest.raises(InputError, match=next(iter(options))):
+        model.sample(2, **options)

@@ -18,6 +18,7 @@ contribute log-probabilities. Where q is known up to a constant (log Z) or by an
 is told apart from the scatter over events: it is common to all of them and does not shrink with their number.
 """
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 from reverie.compile.step import outcome
 from reverie.core.arguments import Count, Whole, check_arguments, checked
 from reverie.core.assessment import Assessment, LatentView, LogLikelihood, Quantity
-from reverie.core.checks import check_finite, check_table
+from reverie.core.checks import check_choice, check_finite, check_table
 from reverie.core.errors import InputError, InputTypeError
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_generator, as_seed, child_generator, child_seed
@@ -41,6 +42,7 @@ from reverie.core.types import ArrayLike, Json, RandomState, State
 from reverie.data.dataset import Dataset, check_trainable
 from reverie.data.lazy import LazyRows, is_lazy, lazily
 from reverie.models.conditions import Conditions
+from reverie.models.density_features import repeated_values
 from reverie.models.files import save_model
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.options import SharedOptions
@@ -284,6 +286,10 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """
         check_is_fitted(self)
         seed, end = as_seed(random_state), start + n_samples
+        known = dict.fromkeys(list(inspect.signature(self._drawer).parameters)[2:])
+        for name in options:
+            check_choice(f"option of {type(self).__name__}.sample", name, known)
+        check_arguments(self._drawer, options)
         draw = self._drawer(end, seed, **options)
         first, last = start // UNIT, -(-end // UNIT)
         for k in range(first, last, UNITS_PER_BLOCK):
@@ -498,9 +504,11 @@ class LikelihoodModel(GenerativeModel):
         return float(self.log_likelihood(X, y).mean.value)
 
     def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
-        """Return log-likelihoods of training and held-out events (at most 2000 each), with errors, and their gap."""
+        """Return log-likelihoods of training and held-out events (at most 2000 each), their gap, and warnings."""
         if self._without_likelihood():
             return Assessment(warnings=(self._without_likelihood(),))
+        events = train[0] if isinstance(train, tuple) else train
+        warnings = repeated_values(self._values(events, reset=False), self.schema_)
         pairs = [part if isinstance(part, tuple) else (part, None) for part in (train, held_out)]
         few = [(first_rows(X), None if y is None else first_rows(y)) for X, y in pairs]
         of_train, of_held_out = (self.log_likelihood(X, y, random_state) for X, y in few)
@@ -512,11 +520,12 @@ class LikelihoodModel(GenerativeModel):
             Quantity("log-likelihood of training events", trained.value, trained.error, "nats per event"),
             Quantity("gap between the two", gap, error, "nats; well above its error: the model is overfitted"),
         )
-        overfitted = (
-            f"Training events are {gap:.3g} ± {error:.2g} nats likelier than held-out ones: the model knows some by "
-            "heart. Use more events, fewer steps or a smaller model."
-        )
-        return Assessment(numbers, (overfitted,) if gap > _BY_HEART * error else ())
+        if gap > _BY_HEART * error:
+            warnings.append(
+                f"Training events are {gap:.3g} ± {error:.2g} nats likelier than held-out ones: the model knows some "
+                "by heart. Use more events, fewer steps or a smaller model."
+            )
+        return Assessment(numbers, tuple(warnings))
 
     def _without_likelihood(self) -> str:
         """Return why log p of these data cannot be given, as an error or a warning says it; nothing where it can."""

@@ -44,6 +44,7 @@ from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitte
 __all__ = [
     "Coordinates",
     "circles_of",
+    "density_preprocessing",
     "density_transform",
     "energy_preprocessing",
     "repeated_values",
@@ -170,6 +171,27 @@ def density_transform(dataset: Dataset, choice: ChangeOfVariables, *, open_level
     return auto_transform(schema, continuous=word, overrides={**transforms, **by_column})
 
 
+def density_preprocessing(
+    dataset: Dataset, container: str, choice: ChangeOfVariables, *, open_levels: bool = True
+) -> Preprocessing:
+    """Return the fitted preprocessing to features with a density on lines and circles.
+
+    Parameters
+    ----------
+    dataset : training data.
+    container : see `reverie.models.preprocessing.container_of`.
+    choice, open_levels : as in `density_transform`.
+
+    Raises
+    ------
+    InputError
+        As in `density_transform`, and for one-hot features, on which there is no density.
+    """
+    prepared = fitted_preprocessing(dataset, container, density_transform(dataset, choice, open_levels=open_levels))
+    circles_of(prepared.transform)
+    return prepared
+
+
 def _level_transforms(dataset: Dataset) -> dict[str, InvertibleTransform]:
     """Return transforms that spread the levels of the discrete columns of a table over cells, by column."""
     transforms = {}
@@ -253,7 +275,7 @@ def repeated_values(values: np.ndarray, schema: Schema) -> list[str]:
             share, value = counts.max() / len(values), levels[counts.argmax()]
             warnings.append(
                 f"{share:.1%} of {column.name} are exactly {value:.6g}: the density there, and the likelihood, depend "
-                "on how finely the flow resolves it. Declare an atom or levels in the schema."
+                "on how finely the model resolves it. Declare an atom or levels in the schema."
             )
     return warnings
 

@@ -21,17 +21,16 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share
-from reverie.core.assessment import Assessment
 from reverie.core.random import child_generator
-from reverie.core.types import ArrayLike, RandomState
+from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
 from reverie.models.base import LikelihoodModel
-from reverie.models.density_features import circles_of, density_transform, repeated_values
+from reverie.models.density_features import circles_of, density_preprocessing
 from reverie.models.flow.networks import FlowNetwork, need_zuko
 from reverie.models.flow.training import FlowStep
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
-from reverie.models.preprocessing import Preprocessing, fitted_preprocessing
+from reverie.models.preprocessing import Preprocessing
 from reverie.networks.init import initialised
 
 __all__ = ["Flow"]
@@ -93,21 +92,11 @@ class Flow(LikelihoodModel):
     gradient_clip: Positive = 5.0
     ema_decay: Share = 0.998
 
-    def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
-        """Return likelihoods, which are exact, and warnings; parameters as in `GenerativeModel.assess`."""
-        likelihoods = super().assess(train, held_out, random_state=random_state)
-        events = train[0] if isinstance(train, tuple) else train
-        warnings = repeated_values(self._values(events, reset=False), self.schema_)
-        return likelihoods + Assessment(warnings=tuple(warnings))
-
     def _check_configuration(self) -> None:
         need_zuko()  # a missing library is better known before the data are prepared
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
-        transform = density_transform(dataset, self.preprocessing)
-        prepared = fitted_preprocessing(dataset, container, transform)
-        circles_of(prepared.transform)  # refuses one-hot features before training
-        return prepared
+        return density_preprocessing(dataset, container, self.preprocessing)
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         return min(n_rows, 512)

@@ -16,20 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.arguments import Count, NonNegative, Positive, Share
-from reverie.core.assessment import Assessment
 from reverie.core.random import child_generator
-from reverie.core.types import ArrayLike, RandomState
+from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
 from reverie.models.base import LikelihoodModel
-from reverie.models.density_features import Coordinates, circles_of, density_transform, repeated_values
+from reverie.models.density_features import Coordinates, circles_of, density_preprocessing
 from reverie.models.flow_matching.likelihood import log_prob
 from reverie.models.flow_matching.networks import Velocity, build_velocity
 from reverie.models.flow_matching.sampling import carried, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
-from reverie.models.preprocessing import Preprocessing, fitted_preprocessing
-from reverie.networks.user import Specification
+from reverie.models.preprocessing import Preprocessing
 
 __all__ = ["FlowMatching"]
 
@@ -48,8 +46,9 @@ class FlowMatching(LikelihoodModel):
     Parameters
     ----------
     network : "mlp", "unet", "auto" (convolutions for images and lattices of at least 6 x 6), a torch module, or a
-        factory called with (event_shape, n_outputs). A module of your own is called with events (batch, *event_shape),
-        times (batch, 1) or (1, 1), and the condition where there is one, and returns (batch, n_outputs).
+        factory called with (event_shape, n_outputs). A module of your own is called with points x_t / sqrt(q) (batch,
+        *event_shape), times (batch, 1), and the condition where there is one. It returns (batch, n_outputs), what a
+        Gaussian leaves open of the velocity: v = ((2 t - 1) x_t + sqrt(q) F) / q with q = t^2 + (1 - t)^2.
     width : Width of the hidden layers, or channels of the finest grid; "auto" takes 128 for perceptrons and 32 for
         convolutions.
     n_blocks : Residual blocks of the perceptron.
@@ -97,7 +96,7 @@ class FlowMatching(LikelihoodModel):
     )
     search_space = "learning_rate=2e-4:5e-3:log,width=64|128|256,n_blocks=2:5,batch_size=auto|256|1024"
 
-    network: Specification = "auto"
+    network: Literal["auto", "mlp", "unet"] | nn.Module | Callable[..., nn.Module] = "auto"
     width: Count | Literal["auto"] = "auto"
     n_blocks: Count = 3
     activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
@@ -111,18 +110,8 @@ class FlowMatching(LikelihoodModel):
     gradient_clip: Positive = 1.0
     ema_decay: Share = 0.999
 
-    def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
-        """Return likelihoods with their errors, and warnings; parameters as in `GenerativeModel.assess`."""
-        likelihoods = super().assess(train, held_out, random_state=random_state)
-        events = train[0] if isinstance(train, tuple) else train
-        warnings = repeated_values(self._values(events, reset=False), self.schema_)
-        return likelihoods + Assessment(warnings=tuple(warnings))
-
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
-        transform = density_transform(dataset, self.preprocessing, open_levels=False)
-        prepared = fitted_preprocessing(dataset, container, transform)
-        circles_of(prepared.transform)  # refuses one-hot features before training
-        return prepared
+        return density_preprocessing(dataset, container, self.preprocessing, open_levels=False)
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         return min(n_rows, 128 if self._network_name() == "unet" else 512)
@@ -193,8 +182,8 @@ class FlowMatching(LikelihoodModel):
         seed: int,
         *,
         condition: ArrayLike = None,
-        n_evaluations: int | None = None,
-        stochasticity: float | None = None,
+        n_evaluations: Count | None = None,
+        stochasticity: NonNegative | None = None,
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         network, conditions = self._velocity(), self._conditions_at(condition, n_samples, seed)
         shape = self.preprocessing_.transform.output_shape

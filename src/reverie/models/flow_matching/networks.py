@@ -14,17 +14,17 @@ adds to its features. The last layer starts at zero, so that training starts fro
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.models.density_features import Coordinates
 from reverie.networks.convolutional import as_channels, grids
 from reverie.networks.init import initialised
 from reverie.networks.mlp import MLP, make_activation
-from reverie.networks.user import Specification, check_trial, user_network
+from reverie.networks.user import check_trial, user_network
 
 __all__ = ["UserVelocity", "Velocity", "VelocityMLP", "VelocityUNet", "build_velocity"]
 
@@ -227,7 +227,8 @@ class UserVelocity(Velocity):
     Parameters
     ----------
     coordinates : Coordinates of an event.
-    network : (batch, *event), times (batch, 1) and conditions to (batch, n), one number per coordinate.
+    network : Points (batch, *event), lines over sqrt(q), times (batch, 1) and conditions to F (batch, n), what a
+        Gaussian leaves open of the velocity; see the module.
     event_shape : Shape in which the coordinates of an event are given to it.
     """
 
@@ -238,11 +239,11 @@ class UserVelocity(Velocity):
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n); see `Velocity`."""
         given = () if condition is None else (condition,)
-        return self.network(x.reshape(-1, *self.event_shape), t, *given).flatten(1)
+        return self.network(x.reshape(-1, *self.event_shape), t.expand(len(x), 1), *given).flatten(1)
 
 
 def build_velocity(
-    spec: Specification,
+    spec: str | nn.Module | Callable[..., nn.Module],
     coordinates: Coordinates,
     *,
     event_shape: tuple[int, ...],
@@ -267,10 +268,10 @@ def build_velocity(
     Raises
     ------
     InputError
-        For an unknown name, events that are no images for "unet", or a network that does not fit.
+        For events that are no images for "unet", or a network that does not fit.
     """
     if isinstance(spec, str):
-        is_unet = check_choice("network", spec, {"mlp": False, "unet": True})
+        is_unet = spec == "unet"
         n_condition = 0 if condition_shape is None else math.prod(condition_shape)
 
         def make() -> Velocity:
@@ -283,7 +284,7 @@ def build_velocity(
     shape = (coordinates.n,) if coordinates.circles else event_shape
     network = user_network(spec, (shape, coordinates.n), random_generator)
     conditions = [] if condition_shape is None else [torch.zeros(2, *condition_shape)]
-    do = f"It is called with events, times{' and conditions' * bool(conditions)}."
+    do = f"It is called with points, times{' and conditions' * bool(conditions)}."
     inputs = [torch.zeros(2, *shape), torch.full((2, 1), 0.5), *conditions]
     check_trial(network, "velocity", inputs, coordinates.n, named={}, do=do)
     return UserVelocity(coordinates, network, shape)

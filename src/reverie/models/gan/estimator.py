@@ -593,7 +593,7 @@ class GAN(GenerativeModel):
         return -float(energy_distance(*sides))
 
     def _drawer(
-        self, n_samples: int, seed: int, *, condition: ArrayLike = None, replica: int | None = None
+        self, n_samples: int, seed: int, *, condition: ArrayLike = None, replica: Whole | None = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples from `start` on."""
         drawing, conditions = self._drawing(replica), self._conditions_at(condition, n_samples, seed)

@@ -396,7 +396,7 @@ class RBM(LikelihoodModel):
         condition: ArrayLike = None,
         *,
         sampler: Sampler = "auto",
-        n_sweeps: int = N_SWEEPS,
+        n_sweeps: Count = N_SWEEPS,
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         self._condition_features(condition, n_samples, seed)  # refuses a condition in words
         shape = tuple(self.preprocessing_.transform.output_shape)
