@@ -101,7 +101,7 @@ class TrainingSession:
         self._seconds_left = None if budget is None else max(budget - seconds_before, 0.0)
         self._interrupt = Interrupt()
         budget = self._seconds_left
-        self._progress = Progress("training", model.max_steps, start=self.step, budget=budget, quiet=quiet)
+        self._progress = Progress("training", model.n_steps, start=self.step, budget=budget, quiet=quiet)
         self._records = _records(model, inputs, state, runtime, self._stops)
         self._first: Record | None = None
         self._first_new = self.step - n_open_steps(state)  # the step after which records are of this session
@@ -132,7 +132,7 @@ class TrainingSession:
         """
         checkpoints, every = CheckpointFolder(folder.checkpoints), parse_duration(self.config.checkpoint_every) or 30.0
         stopped, saved_at = False, time.monotonic()
-        self._snapshot_steps = [step for step in snapshot_steps(self.model.max_steps) if step > self._first_new]
+        self._snapshot_steps = [step for step in snapshot_steps(self.model.n_steps) if step > self._first_new]
         self._conditions = _snapshot_conditions(self.inputs)
         if self._first is not None:
             self._progress.tell(f"steps {getattr(self.model, 'compiled_', 'not compiled: the model knows no way')}")
@@ -150,7 +150,7 @@ class TrainingSession:
             last = "No state had been kept yet." if latest is None else f"Last good state: {latest}."
             place = None if latest is None else str(latest)
             raise TrainingError(f"{error} {last}", step=error.step, checkpoint=place) from None
-        if self.step >= self.model.max_steps:
+        if self.step >= self.model.n_steps:
             ended_by = "max_steps"
         elif stopped:
             ended_by = "interrupted" if self._interrupt.requested else "max_time"

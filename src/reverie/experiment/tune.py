@@ -192,7 +192,7 @@ class Session:
         training: Any = model.iter_fit(part.events, part.conditions, stop=is_over)
         with closing(training) as records:
             for record in records:
-                lags = task is not None and self._lags(task, record, model.max_steps)
+                lags = task is not None and self._lags(task, record, model.n_steps)
                 if self.stop() or lags:
                     return "given back" if self.stop() else "stopped", None
         return "done", score.of(model)

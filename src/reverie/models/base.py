@@ -21,6 +21,7 @@ is told apart from the scatter over events: it is common to all of them and does
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -133,6 +134,11 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
         """Return the fitted way from values to the features that the model learns."""
         return fitted_preprocessing(dataset, container, self.preprocessing)
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of a whole training."""
+        return self.max_steps
 
     def _begin(self) -> None:
         """Forget what was derived from the weights of an earlier training."""
@@ -438,7 +444,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
                 f"Expected batch_size of at most the {len(x)} training rows, got {size}. "
                 "Give a smaller batch_size or more data."
             )
-        return TrainingOptions.of(self, batch_size=size)
+        return replace(TrainingOptions.of(self, batch_size=size), max_steps=self.n_steps)
 
     def _networks(self) -> dict[str, nn.Module]:
         """Return the networks that are kept after training; during it, the present ones."""

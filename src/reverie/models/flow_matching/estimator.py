@@ -1,37 +1,44 @@
 r"""Flow matching as an estimator: a velocity field that carries noise to events.
 
-A network v(x, t) is fitted by least squares to the velocity of straight paths from noise to events
-(`reverie.models.flow_matching.path`, `.training`). Samples follow dx/dt = v, or a random walk with the same law
-(`.sampling`), in a stated number of evaluations of the network; log p(x) follows events back to the noise and adds up
-the divergence of v (`.likelihood`). Diffusion models learn the same field from curved paths; with `stochasticity` > 0
-samples are drawn as theirs are.
+A network v(x, t), or boosted trees in its place (`.trees`), is fitted by least squares to the velocity of straight
+paths from noise to events (`reverie.models.flow_matching.path`, `.training`). Samples follow dx/dt = v, or a random
+walk with the same law (`.sampling`), in a stated number of evaluations of the network; log p(x) follows events back to
+the noise and adds up the divergence of v (`.likelihood`). Diffusion models learn the same field from curved paths; with
+`stochasticity` > 0 samples are drawn as theirs are.
 """
 
 import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, NonNegative, Positive, Share
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, checked
+from reverie.core.checks import check_choice
+from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
-from reverie.models.base import LikelihoodModel
+from reverie.data.lazy import LazyRows
+from reverie.models.base import GenerativeModel, LikelihoodModel
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing
 from reverie.models.flow_matching.likelihood import log_prob
 from reverie.models.flow_matching.networks import Velocity, build_velocity
-from reverie.models.flow_matching.sampling import carried, walked
+from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
+from reverie.models.flow_matching.trees import MOST_ROWS, TreeStep, TreeVelocity
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
 from reverie.models.preprocessing import Preprocessing
+from reverie.models.training_run import TrainingOptions, TrainStep
 
 __all__ = ["FlowMatching"]
 
 _LEAST_SIDE = 6  # pixels of an image from which "auto" takes convolutions
+_MOST_CHECKS = 4  # of a training of trees
 _NUMBERS_AT_ONCE = 1 << 18  # numbers whose likelihood is computed at once, which bounds the memory
 
 
@@ -45,21 +52,27 @@ class FlowMatching(LikelihoodModel):
 
     Parameters
     ----------
-    network : "mlp", "unet", "auto" (convolutions for images and lattices of at least 6 x 6), a torch module, or a
-        factory called with (event_shape, n_outputs). A module of your own is called with points x_t / sqrt(q) (batch,
-        *event_shape), times (batch, 1), and the condition where there is one. It returns (batch, n_outputs), what a
-        Gaussian leaves open of the velocity: v = ((2 t - 1) x_t + sqrt(q) F) / q with q = t^2 + (1 - t)^2.
+    network : "mlp", "unet", "trees", "auto" (convolutions for images and lattices of at least 6 x 6), a torch module,
+        or a factory called with (event_shape, n_outputs). A module of your own is called with points x_t / sqrt(q)
+        (batch, *event_shape), times (batch, 1), and the condition where there is one. It returns (batch, n_outputs),
+        what a Gaussian leaves open of the velocity: v = ((2 t - 1) x_t + sqrt(q) F) / q with q = t^2 + (1 - t)^2.
+        "trees" takes boosted trees of scikit-learn, for tables of some dozens to some thousand rows; they have no
+        likelihood. A step then fits the trees of one time, and there are no more steps than the solver asks for times,
+        17 by default; options of the descent say nothing to them.
     width : Width of the hidden layers, or channels of the finest grid; "auto" takes 128 for perceptrons and 32 for
         convolutions.
     n_blocks : Residual blocks of the perceptron.
+    n_trees : Boosted trees of each coordinate at each time.
+    depth : The most comparisons in a tree, at most 12.
     activation : Of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
     periodic : Whether opposite edges of an image touch; "auto" takes spins for periodic lattices.
     n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes four
         times as many, each with its derivatives.
     solver : Of the differential equation: "euler", "midpoint", "heun" or "rk4".
     stochasticity : Strength >= 0 of the random walk that samples take besides; 0 follows the differential equation.
-    batch_size : Events in a step; "auto" takes 512, of images 128, or all rows of a smaller table.
-    max_steps : Gradient steps in the whole run, at least 1.
+    batch_size : Events in a step; "auto" takes 512, of images 128, for trees 20,000, or all rows of a smaller table.
+        Trees see events of few rows up to 100 times, each time with other noise.
+    max_steps : Gradient steps in the whole run, at least 1; of trees the most times at which they are fitted.
     learning_rate : Step size of AdamW, > 0; it falls to nearly nothing along a cosine.
     weight_decay : Share of the step size by which each step shrinks the weights, >= 0.
     gradient_clip : Largest norm of the gradient in a step, > 0; longer ones are shortened to it.
@@ -92,13 +105,16 @@ class FlowMatching(LikelihoodModel):
     references = ("lipman2023", "chen2018neural")
     option_references = (
         ("network", lambda value: value == "unet", "ronneberger2015"),
+        ("network", lambda value: value == "trees", "jolicoeur2024"),
         ("stochasticity", lambda value: value > 0, "albergo2023stochastic"),
     )
     search_space = "learning_rate=2e-4:5e-3:log,width=64|128|256,n_blocks=2:5,batch_size=auto|256|1024"
 
-    network: Literal["auto", "mlp", "unet"] | nn.Module | Callable[..., nn.Module] = "auto"
+    network: Literal["auto", "mlp", "unet", "trees"] | nn.Module | Callable[..., nn.Module] = "auto"
     width: Count | Literal["auto"] = "auto"
     n_blocks: Count = 3
+    n_trees: Count = 40
+    depth: Annotated[int, Interval(1, 12)] = 5
     activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
     periodic: bool | Literal["auto"] = "auto"
     n_evaluations: Count = 32
@@ -111,13 +127,36 @@ class FlowMatching(LikelihoodModel):
     ema_decay: Share = 0.999
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
+        if self._is_of_trees and not dataset.schema.is_table:
+            raise InputError(f"Expected a table for network='trees', got {dataset!r}. Take network='auto'.")
         return density_preprocessing(dataset, container, self.preprocessing, open_levels=False)
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
-        return min(n_rows, 128 if self._network_name() == "unet" else 512)
+        return min(n_rows, {"unet": 128, "trees": MOST_ROWS}.get(self._network_name(), 512))
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of a whole training: those of the descent, or the times at which trees are fitted."""
+        if not self._is_of_trees:
+            return self.max_steps
+        _, n_each = check_choice("solver", self.solver, SOLVERS)
+        n_solved = max(1, self.n_evaluations // n_each)
+        return min(self.max_steps, (1 if self.solver in ("euler", "heun") else 2) * n_solved + 1)
+
+    @property
+    def _is_of_trees(self) -> bool:
+        return isinstance(self.network, str) and self.network == "trees"
+
+    def _training_options(self, x: Tensor | LazyRows) -> TrainingOptions:
+        options = super()._training_options(x)
+        if not self._is_of_trees:
+            return options
+        # A step takes seconds and adds to the others, so each has a record and the last state is the best.
+        return replace(options, record_every=1, n_checks=min(options.n_checks, _MOST_CHECKS), keep_best=False)
 
     def _resolved(self) -> dict[str, object]:
-        return {"network": self._network_name(), "periodic": self._is_periodic(), "width": self._width()}
+        name = {"network": self._network_name()}
+        return name if self._is_of_trees else name | {"periodic": self._is_periodic(), "width": self._width()}
 
     def _network_name(self) -> str:
         shape = self.preprocessing_.transform.output_shape
@@ -134,6 +173,11 @@ class FlowMatching(LikelihoodModel):
     def _fresh_networks(self) -> dict[str, nn.Module]:
         transform = self.preprocessing_.transform
         shape = tuple(transform.output_shape)
+        if self._is_of_trees:
+            coordinates = Coordinates(math.prod(shape), circles_of(transform))
+            n_condition = 0 if self._conditions is None else math.prod(self._conditions.shape)
+            sizes = {"n_times": self.n_steps, "n_trees": int(self.n_trees), "depth": int(self.depth)}
+            return {"velocity": TreeVelocity(coordinates, n_condition, **sizes)}
         network = build_velocity(
             self.network if self.network != "auto" else self._network_name(),
             Coordinates(math.prod(shape), circles_of(transform)),
@@ -147,13 +191,14 @@ class FlowMatching(LikelihoodModel):
         )
         return {"velocity": network}
 
-    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> FlowMatchingStep:
-        network = networks["velocity"]
+    def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> TrainStep:
+        network, drawn = networks["velocity"], {"n_evaluations": int(self.n_evaluations), "solver": self.solver}
+        if isinstance(network, TreeVelocity):
+            return TreeStep(network, **drawn, compile=self.compile)
         assert isinstance(network, Velocity)
         return FlowMatchingStep(
             network,
-            n_evaluations=int(self.n_evaluations),
-            solver=self.solver,
+            **drawn,
             optimizer="adamw",
             max_steps=self.max_steps,
             learning_rate=self.learning_rate,
@@ -163,6 +208,19 @@ class FlowMatching(LikelihoodModel):
             ema_decay=self.ema_decay,
             compile=self.compile,
         )
+
+    def _without_likelihood(self) -> str:
+        if not self._is_of_trees:
+            return ""
+        return (
+            "Expected a field with a divergence for a likelihood, got trees, which are constant in boxes. Compare "
+            "samples with held-out events (reverie validate), or train with network='mlp'."
+        )
+
+    @checked
+    def score(self, X: ArrayLike, y: ArrayLike = None) -> float:
+        """Return the mean log p per event in nats; of trees, minus the energy distance, as a `GAN` does."""
+        return GenerativeModel.score(self, X, y) if self._is_of_trees else super().score(X, y)
 
     @torch.no_grad()
     def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:

@@ -25,7 +25,7 @@ from reverie.models.flow_matching.sampling import carried
 from reverie.objectives.adversarial import weighted_mean
 from reverie.training.monitor import Observation
 
-__all__ = ["FlowMatchingStep"]
+__all__ = ["FlowMatchingStep", "observed"]
 
 Rows = Mapping[str, Tensor]
 _MOST_CHECKED = 1 << 17  # numbers of the samples of a check: 2000 events of 64 values, 167 images of 28 x 28
@@ -53,22 +53,33 @@ class FlowMatchingStep(AveragedStep[Velocity]):
         """Return the averaged network."""
         return {"velocity": self.averaged()}
 
-    @torch.no_grad()
     def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
         """Return as many samples as held-out rows, of large events fewer, and the loss on the held-out rows."""
-        average, x, condition = self.averaged().eval(), held_out["x"], held_out.get("condition")
-        n = max(1, min(len(x), _MOST_CHECKED // x[0].numel()))
-        noise = average.coordinates.noise(n, generator)
-        end = carried(
-            average,
-            noise,
-            None if condition is None else condition[:n],
-            n_evaluations=self._n_evaluations,
-            solver=self._solver,
-        )
-        generated = average.coordinates.features(end).reshape(n, *x.shape[1:])
-        error = weighted_mean(_errors(average, held_out, generator), held_out.get("weight"))
-        return Observation(self.step, generated=generated, scalars={"held_out_error_of_velocity": float(error)})
+        return observed(self.averaged().eval(), self.step, held_out, generator, self._n_evaluations, self._solver)
+
+
+@torch.no_grad()
+def observed(
+    network: Velocity, step: int, held_out: Rows, generator: torch.Generator, n_evaluations: int, solver: str
+) -> Observation:
+    """Return what a check sees of a velocity field: samples and the loss on the held-out rows.
+
+    Parameters
+    ----------
+    network : The velocity field.
+    step : Steps taken.
+    held_out : Rows that it is not trained on. There are as many samples, of large events fewer.
+    generator : Source of the noise.
+    n_evaluations, solver : As in `reverie.models.flow_matching.sampling.carried`.
+    """
+    x, condition = held_out["x"], held_out.get("condition")
+    n = max(1, min(len(x), _MOST_CHECKED // x[0].numel()))
+    noise = network.coordinates.noise(n, generator)
+    given = None if condition is None else condition[:n]
+    end = carried(network, noise, given, n_evaluations=n_evaluations, solver=solver)
+    generated = network.coordinates.features(end).reshape(n, *x.shape[1:])
+    error = weighted_mean(_errors(network, held_out, generator), held_out.get("weight"))
+    return Observation(step, generated=generated, scalars={"held_out_error_of_velocity": float(error)})
 
 
 def _errors(network: Velocity, rows: Rows, generator: torch.Generator) -> Tensor:
