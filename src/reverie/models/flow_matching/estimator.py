@@ -155,8 +155,9 @@ class FlowMatching(LikelihoodModel):
         return replace(options, record_every=1, n_checks=min(options.n_checks, _MOST_CHECKS), keep_best=False)
 
     def _resolved(self) -> dict[str, object]:
-        name = {"network": self._network_name()}
-        return name if self._is_of_trees else name | {"periodic": self._is_periodic(), "width": self._width()}
+        if self._is_of_trees:
+            return {}
+        return {"network": self._network_name(), "periodic": self._is_periodic(), "width": self._width()}
 
     def _network_name(self) -> str:
         shape = self.preprocessing_.transform.output_shape

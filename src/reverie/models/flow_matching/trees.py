@@ -125,9 +125,9 @@ class TreeVelocity(Velocity):
             boosted = HistGradientBoostingRegressor(
                 max_iter=self.n_trees,
                 max_depth=self.depth,
-                max_leaf_nodes=None,
+                max_leaf_nodes=2**self.depth,
                 learning_rate=_SHRINKAGE,
-                early_stopping=False,
+                early_stopping=False,  # pyright: ignore[reportArgumentType] - "auto" or a bool
                 random_state=0,
             )
             with threadpool_limits(torch.get_num_threads(), user_api="openmp"):
