@@ -34,8 +34,8 @@ from torch import Tensor, nn
 from reverie.compile.step import outcome
 from reverie.core.arguments import Count, Whole, check_arguments, checked
 from reverie.core.assessment import Assessment, LatentView, LogLikelihood, Quantity
-from reverie.core.checks import check_choice, check_finite, check_table
-from reverie.core.errors import InputError, InputTypeError
+from reverie.core.checks import check_finite, check_table
+from reverie.core.errors import InputError, InputTypeError, UnknownNameError
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_generator, as_seed, child_generator, child_seed
 from reverie.core.tables import Raw, check_weights, to_raw
@@ -292,9 +292,10 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """
         check_is_fitted(self)
         seed, end = as_seed(random_state), start + n_samples
-        known = dict.fromkeys(list(inspect.signature(self._drawer).parameters)[2:])
+        known = list(inspect.signature(self._drawer).parameters)[2:]
         for name in options:
-            check_choice(f"option of {type(self).__name__}.sample", name, known)
+            if name not in known:
+                raise UnknownNameError(f"option of {type(self).__name__}.sample", name, known)
         check_arguments(self._drawer, options)
         draw = self._drawer(end, seed, **options)
         first, last = start // UNIT, -(-end // UNIT)
