@@ -54,6 +54,7 @@ def test_every_model_explains_all_its_options(call, name):
     for option in model_class(name)().get_params():
         assert texts.get(option), option
         assert bool(re.search(rf"--model\.{option}[ ,]", out)) == (option != "random_state"), option
+    assert not re.search(r"SUPPRESS|\.help|\+ [A-Z]", out)  # what jsonargparse adds
 
 
 def test_help_of_verbs_needs_no_torch():

@@ -1,6 +1,7 @@
 """Principal components: laws for all routes, known answers, bands that cover, words."""
 
 import json
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -61,6 +62,27 @@ def test_laws(method):
     again = principal_components(X, random_state=0)
     np.testing.assert_array_equal(again.ratio_error, result.ratio_error)
     assert json.loads(json.dumps(result.to_json()))["method"] == method
+
+
+def test_blocks_do_not_change_the_result(method, monkeypatch):
+    X = _normal(500, 2)
+    whole = principal_components(X, random_state=0)
+    monkeypatch.setattr(routes, "BLOCK", 7)
+    small = principal_components(X, random_state=0)
+    np.testing.assert_allclose(small.components, whole.components, atol=1e-10)
+    np.testing.assert_allclose(small.ratio_error, whole.ratio_error, rtol=1e-8)
+    np.testing.assert_allclose(small.transform(X), whole.transform(X), atol=1e-10)
+
+
+def test_a_long_table_is_held_once(monkeypatch):
+    monkeypatch.setattr(routes, "SVD_LIMIT", 0)
+    X = _normal(100_000, 2)
+    tracemalloc.start()
+    result = principal_components(X, n_bootstrap=0)
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert result.method == "gram"
+    assert held < 1.2 * X.nbytes  # as it is read; centred all at once it would take another two
 
 
 def test_weights_count_rows():

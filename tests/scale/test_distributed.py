@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -105,9 +104,7 @@ def ranks(tmp_path_factory) -> list[dict]:
     folder = tmp_path_factory.mktemp("ranks")
     other = mp.get_context("spawn").Process(target=train_in, args=(1, str(folder), 2))
     other.start()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed.nn.functional", category=FutureWarning)
-        train_in(0, str(folder), 2)  # this process is the first
+    train_in(0, str(folder), 2)  # this process is the first
     other.join()
     assert other.exitcode == 0
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]

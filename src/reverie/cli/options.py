@@ -162,7 +162,9 @@ class Options(ArgumentParser):
 
     def shows(self, action: Action) -> bool:
         """Tell whether the help shows an option: words without dashes and what jsonargparse adds are left out."""
-        return action.help != SUPPRESS and action.option_strings[:1] not in ([], ["--model"], ["--print_shtab"])
+        names = action.option_strings
+        is_added = names[:1] in ([], ["--model"], ["--print_shtab"]) or names[0].endswith(".help")
+        return action.help != SUPPRESS and not is_added
 
     def format_help(self) -> str:
         """Return the help: usage, what the verb does, its options, those of the model apart, examples."""
@@ -280,7 +282,7 @@ class _Formatter(HelpFormatter):
 
     def _format_action_invocation(self, action: Action) -> str:
         value = "" if action.nargs == 0 else f" {action.dest.rpartition('.')[2].upper()}"
-        return ", ".join(action.option_strings) + value
+        return ", ".join(name for name in action.option_strings if not name.endswith("+")) + value
 
     def _get_help_string(self, action: Action) -> str:
         text = " ".join((action.help or "").split())

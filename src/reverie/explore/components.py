@@ -10,8 +10,8 @@ count w_i / mean(w) times; only the ratio of the weights matters. scikit-learn's
 weighted and centred rows go to the routines beneath it, by one of three routes that the size alone decides:
 
     svd          SciPy's SVD of the rows, while n d min(n, d) is below 4e9: exact to rounding
-    gram         eigenvectors of A^T A (of A A^T, where n < d). It squares the condition number: singular values below
-                 1e-7 of the largest are noise
+    gram         eigenvectors of A^T A (of A A^T, where n < d), summed over blocks of rows, so that the table is held
+                 once. It squares the condition number: singular values below 1e-7 of the largest are noise
     randomised   scikit-learn's TruncatedSVD, min(n, d) > 4000: the leading components (Halko et al., SIAM Rev. 53
                  (2011) 217)
 
@@ -22,6 +22,7 @@ rest, of order lambda_rest / (lambda_k - lambda_rest) / sqrt(n), is left out. Co
 most 20,000 rows, drawn at random, enter; the errors are then scaled by sqrt(20,000 / n).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,7 @@ GRAM_NOISE = 1e-7  # of the largest singular value: below, the square is lost in
 POWER_ITERATIONS = 7  # of the randomised route, as many as scikit-learn takes for few components
 RANDOMISED_COMPONENTS = 50
 BOOTSTRAP_COMPONENTS, BOOTSTRAP_ROWS = 32, 20_000
+BLOCK = 4096  # rows that are centred at once
 _WIDTH = "Expected rows of {} {}, got {}. Give the columns of this result."
 
 
@@ -98,7 +100,7 @@ class PCAResult(Result):
             raise InputError(_WIDTH.format(len(self.mean), "features", values.shape[1]))
         if table.names != self.names and set(table.names) == set(self.names):
             values = values[:, [table.names.index(name) for name in self.names]]
-        return (values - self.mean) / self.scale @ self.components.T
+        return np.concatenate([rows @ self.components.T for rows in _centred(values, self.mean, self.scale)])
 
     def inverse_transform(self, scores: np.ndarray) -> np.ndarray:
         """Return the rows (n, d) with these scores (n, k), or (n, j) for the leading j <= k components."""
@@ -159,19 +161,19 @@ def principal_components(
         raise InputError(f"Expected n_components <= {most} for {n} rows of {d} features, got {k}. Ask for fewer.")
     w = np.ones(n) if table.weights is None else table.weights / table.weights.mean()
     mean = w @ values / n
-    rows = (values - mean) * np.sqrt(w)[:, None]
-    deviation = np.sqrt(np.square(rows).sum(axis=0) / (n - 1))
+    deviation = np.sqrt(sum(np.square(rows).sum(axis=0) for rows in _centred(values, mean, 1.0, w)) / (n - 1))
     # a constant column differs from its own rounded mean by a few units in the last place
     deviation = np.where(deviation > 1e-14 * np.abs(mean), deviation, 0.0)
     scale = np.where(deviation > 0, deviation, 1.0) if standardise else np.ones(d)
     total = float(np.square(deviation / scale).sum())
     if not total > 0:
         raise InputError(f"Expected rows that differ, got {n} equal rows. Principal components need variance.")
-    rows /= scale
+    centred = _centred(values, mean, scale, w)
+    rows = np.empty((0, d)) if method == "gram" and n >= d else np.concatenate(list(centred))
     if method == "svd":
         _, singular, components = svd(rows, full_matrices=False, overwrite_a=True, check_finite=False)
     elif method == "gram":
-        square = rows @ rows.T if n < d else rows.T @ rows
+        square = rows @ rows.T if n < d else sum(block.T @ block for block in centred)
         eigenvalues, vectors = eigh(square, subset_by_index=(few - k, few - 1), overwrite_a=True, check_finite=False)
         singular, components = np.sqrt(np.clip(eigenvalues[::-1], 0, None)), vectors[:, ::-1].T
         if n < d:  # from left to right singular vectors, but for those of noise
@@ -215,6 +217,15 @@ def fix_signs(components: np.ndarray) -> np.ndarray:
     return components * np.where(components[np.arange(len(components)), largest] < 0, -1.0, 1.0)[:, None]
 
 
+def _centred(
+    values: np.ndarray, mean: np.ndarray, scale: np.ndarray | float, weights: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """Yield the rows of a table, centred and scaled, times the roots of their weights, in blocks."""
+    for start in range(0, len(values), BLOCK):
+        rows = (values[start : start + BLOCK] - mean) / scale
+        yield rows if weights is None else rows * np.sqrt(weights[start : start + BLOCK])[:, None]
+
+
 def _ratio_errors(
     values: np.ndarray,
     mean: np.ndarray,
@@ -230,8 +241,9 @@ def _ratio_errors(
         return error
     rng = np.random.default_rng(child_seed(seed, "bootstrap"))
     rows = np.sort(rng.choice(n, BOOTSTRAP_ROWS, replace=False)) if n > BOOTSTRAP_ROWS else np.arange(n)
-    leading, centred = components[:BOOTSTRAP_COMPONENTS], (values[rows] - mean) / scale
-    scores, squares = centred @ leading.T, np.square(centred).sum(1)
+    leading = components[:BOOTSTRAP_COMPONENTS]
+    parts = [(block @ leading.T, np.square(block).sum(1)) for block in _centred(values[rows], mean, scale)]
+    scores, squares = (np.concatenate(part) for part in zip(*parts, strict=True))
     replicas = []
     for _ in range(n_bootstrap):
         times = np.bincount(rng.integers(len(rows), size=len(rows)), minlength=len(rows)) * weights[rows]

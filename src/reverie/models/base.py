@@ -380,7 +380,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """
         raise InputError(
             f"Expected a model that makes a sample of noise in one pass, got {type(self).__name__}, whose samples come "
-            "from Markov chains. Draw them with sample(), or train a GAN, VAE or FlowMatching to export."
+            "from Markov chains. Draw them with sample(), or train a GAN, VAE, Flow, FlowMatching or Autoencoder to "
+            "export."
         )
 
     def _sampling_threads(self) -> int:

@@ -76,10 +76,8 @@ class Distributed:
 
     def differentiable_mean(self, x: Tensor) -> Tensor:
         """Return the mean of `x` over processes; gradients of any order run through it."""
-        from torch.distributed.nn.functional import all_reduce
-
         total: list[Tensor] = []
-        self._talk(lambda: total.append(all_reduce(x)))
+        self._talk(lambda: total.append(_Sum.apply(x)))
         return total[0] / self.world_size
 
     def _talk(self, exchange: Callable[[], object]) -> None:
@@ -92,6 +90,23 @@ class Distributed:
                 f"({reason}). Look at the output of the others; the last state is kept: carry on with the same "
                 "launcher and 'reverie resume'."
             ) from None
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over processes, whose gradient is the sum of their gradients.
+
+    `torch.distributed.nn` has it, but newer PyTorch gives that up for functions that are private to it.
+    """
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
+        return _Sum.apply(gradients[0])
 
 
 def runtime_from_environment(

@@ -59,7 +59,13 @@ _GROUPS = 20
 class Exchange:
     """Shares of training events among the nearest neighbours of generated events, with exact p-values.
 
-    The fields are those of the same names of `reverie.validation.statistics.memorisation.MemorisationResult`.
+    Parameters
+    ----------
+    p_value : exact, of the three exchange statistics together (min-P).
+    share, share_error, share_expected, share_p : Share of generated events that are nearest to a training event, its
+        error, its expectation without copying, and its p-value.
+    weighted_share, weighted_p : the same, weighted by log(d2 / d1).
+    closest_share, closest_p, n_closest : the share among the 0.1 % closest events, at least 10.
     """
 
     p_value: float

@@ -29,6 +29,7 @@ from reverie.validation.inputs.components import MAX_COMPONENTS, fit_components
 from reverie.validation.inputs.samples import aligned, one_precision, read_sample, robust_scale
 from reverie.validation.results.serialisation import from_plain, to_plain
 from reverie.validation.statistics.data_copying import (
+    Exchange,
     authenticity,
     copying_score,
     distances_to_train,
@@ -57,16 +58,11 @@ class NearCopy:
 
 
 @dataclass(frozen=True)
-class MemorisationResult:
-    """What the comparison with training and held-out events found.
+class MemorisationResult(Exchange):
+    """What the comparison with training and held-out events found: the exchange test, and what stands beside it.
 
     Parameters
     ----------
-    p_value : exact, of the three exchange statistics together (min-P).
-    share, share_error, share_expected, share_p : Share of generated events that are nearest to a training event, its
-        error, its expectation without copying, and its p-value.
-    weighted_share, weighted_p : the same, weighted by log(d2 / d1).
-    closest_share, closest_p, n_closest : the share among the 0.1 % closest events, at least 10.
     near, near_low, near_high : share of generated events closer to a training event than all but 1 % of the held-out
         ones, with its 95 % interval.
     near_distance : that distance.
@@ -77,16 +73,6 @@ class MemorisationResult:
     n_train, n_holdout, n_generated, n_permutations, block, tolerance, seed : sizes and settings.
     """
 
-    p_value: float
-    share: float
-    share_error: float
-    share_expected: float
-    share_p: float
-    weighted_share: float
-    weighted_p: float
-    closest_share: float
-    closest_p: float
-    n_closest: int
     near: float
     near_low: float
     near_high: float
