@@ -120,8 +120,8 @@ def check_arguments(call: Callable[..., object], given: Mapping[str, Any], *, of
             if one is parameter.default or _accepts(annotation, one):
                 continue
             close = nearest(one, _allowed(annotation)) if isinstance(one, str) else None
-            hint = "Give such a value." if parameter.default is parameter.empty else "Give such a value, or leave it out."
-            hint = hint if close is None else f"Did you mean {close!r}?"
+            or_not = "" if parameter.default is parameter.empty else ", or leave it out"
+            hint = f"Give such a value{or_not}." if close is None else f"Did you mean {close!r}?"
             if isinstance(one, (float, np.floating)) and float(one).is_integer() and _accepts(annotation, int(one)):
                 hint = f"Give the integer {int(one)}."
             whose = f"{name} of {of}" if of else name
