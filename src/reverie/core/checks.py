@@ -76,14 +76,19 @@ def check_table(x: np.ndarray | LazyTable, name: str = "X", *, min_rows: int = 2
         )
 
 
-def check_finite(x: np.ndarray | LazyTable, names: Iterable[str] | None = None, *, name: str = "X") -> None:
+def check_finite(
+    x: np.ndarray | LazyTable, names: Iterable[str] | None = None, *, name: str = "X", allow_nan: bool = False
+) -> None:
     """Raise `InputError` for numbers that cannot be computed with, per named column, in `x` (batch, *event).
 
     These are NaN and infinite entries, which are counted, and columns whose largest entry is above 1e70 in size or
-    below 1e-70: fourth powers of such numbers, and sums of them, are no longer numbers of double precision.
+    below 1e-70: fourth powers of such numbers, and sums of them, are no longer numbers of double precision. With
+    `allow_nan` an array may have NaN, which are cells that are missing.
     """
     if x.dtype.kind != "f":
         return
+    if allow_nan and isinstance(x, np.ndarray):
+        x = np.where(np.isnan(x), 0, x)
     found = x.summary if isinstance(x, LazyTable) else None
     if found is None and not is_large(x) and np.isfinite(x).all():
         size = np.abs(x).max(axis=0 if x.ndim == 2 else None, initial=0.0)

@@ -27,7 +27,18 @@ from reverie.core.lazy import LazyTable, is_large, sample_size
 from reverie.core.random import child_generator, child_seed
 from reverie.core.shuffle import hashed, shuffled
 
-__all__ = ["Features", "LazyRows", "Rows", "Windows", "divided", "event_size", "is_lazy", "lazily", "some_rows"]
+__all__ = [
+    "Features",
+    "LazyRows",
+    "Rows",
+    "Windows",
+    "divided",
+    "event_size",
+    "is_lazy",
+    "lazily",
+    "some_rows",
+    "whole_rows",
+]
 
 Values = np.ndarray | LazyTable
 
@@ -168,6 +179,15 @@ def some_rows(rows: Rows, size: int | None = None, *, seed: int, name: str = "so
     size = min(n, sample_size(n, rows["x"].shape[1:]) if size is None else size)
     index = torch.from_numpy(shuffled(np.arange(size), n, child_seed(seed, name)))
     return {key: x[index] for key, x in rows.items()}
+
+
+def whole_rows(rows: Rows) -> Rows:
+    """Return the rows whose features "x" are all there; NaN marks what is missing, of tables in memory."""
+    x = rows["x"]
+    if isinstance(x, LazyRows) or not bool(x.isnan().any()):
+        return rows
+    whole = ~x.flatten(1).isnan().any(dim=1)
+    return {key: values[whole] for key, values in rows.items() if isinstance(values, Tensor)}
 
 
 def divided(rows: Rows, out: Tensor) -> tuple[dict[str, Features], dict[str, Tensor]]:

@@ -37,10 +37,14 @@ def open_data(
     weights: str | None = None,
     schema: str | None = None,
     drop_missing: bool = False,
+    allow_missing: bool = False,
 ) -> Dataset:
-    """Return the data as `find_data` finds them; missing values are an `InputError`: by column, with their number."""
+    """Return the data as `find_data` finds them; missing values are an `InputError`: by column, with their number.
+
+    With `allow_missing` a table may have some.
+    """
     dataset = find_data(data, columns=columns, weights=weights, schema=schema, drop_missing=drop_missing)
-    check_finite(dataset.values, dataset.names, name=repr(data))
+    check_finite(dataset.values, dataset.names, name=repr(data), allow_nan=allow_missing and dataset.schema.is_table)
     return dataset
 
 
@@ -52,6 +56,7 @@ def open_with_conditions(
     weights: str | None = None,
     schema: str | None = None,
     drop_missing: bool = False,
+    allow_missing: bool = False,
 ) -> tuple[Dataset, Dataset | None]:
     """Return the events to learn and their conditions, row by row, both free of NaN; None without conditions.
 
@@ -62,9 +67,11 @@ def open_with_conditions(
     ----------
     data, columns, weights, schema, drop_missing : See `find_data`; `schema` describes the condition columns too.
     condition : Names of columns between commas, "label", or the path of a file.
+    allow_missing : Whether a table of events may have NaN.
     """
     if condition is None:
-        return open_data(data, columns=columns, weights=weights, schema=schema, drop_missing=drop_missing), None
+        missing = {"drop_missing": drop_missing, "allow_missing": allow_missing}
+        return open_data(data, columns=columns, weights=weights, schema=schema, **missing), None
     has_images = _in_catalogue(data) and len(catalogue.entry(data).event_shape) > 1
     if is_file_name(condition) or (condition == _LABEL and has_images):
         events = find_data(data, columns=columns, weights=weights, schema=schema)
@@ -83,7 +90,8 @@ def open_with_conditions(
         missing = np.union1d(events.missing_rows(), conditions.missing_rows())
         events, conditions = events.without(missing), conditions.without(missing)
     for part, name in ((events, data), (conditions, condition)):
-        check_finite(part.values, part.names, name=repr(name))
+        allow_nan = allow_missing and part is events and part.schema.is_table
+        check_finite(part.values, part.names, name=repr(name), allow_nan=allow_nan)
     if schema is None and conditions.schema.is_table:  # columns of a few whole numbers are labels
         kinds = conditions.schema
         for column, x in zip(kinds.columns, conditions.values.T, strict=True):

@@ -36,6 +36,8 @@ from reverie.core.shuffle import shuffled
 from reverie.data import Dataset, Schema, check_trainable
 from reverie.experiment.config import RunConfig
 from reverie.experiment.datasets import open_with_conditions
+from reverie.models.missing import completed
+from reverie.models.registry import model_class
 
 __all__ = [
     "LEAST_ROWS",
@@ -75,6 +77,11 @@ class Part:
         events = self.events.split(share, random_state=seed)
         conditions = (None, None) if self.conditions is None else self.conditions.split(share, random_state=seed)
         return type(self)(events[0], conditions[0]), type(self)(events[1], conditions[1])
+
+    def whole(self) -> Self:
+        """Return the rows of events from which no value is missing."""
+        missing = self.events.missing_rows()
+        return self if not len(missing) else self.take(np.delete(np.arange(len(self)), missing))
 
     def take(self, index: Any) -> Self:
         """Return the rows at `index`: integers, a boolean mask, or a slice."""
@@ -125,9 +132,10 @@ class Inputs:
     ----------
     source : all rows.
     train : rows the model learns from, weighted if there are weights.
-    held_out : rows it never sees; with weights and conditions thinned to equal weights, unless some are negative.
-    prior : rows of `train`, treated in the same way, in random order: samples are asked for at their conditions. Of
-        a large table a sample, which stands for `train` wherever all of it would be too much.
+    held_out : rows it never sees and of which no value is missing; with weights and conditions thinned to equal
+        weights, unless some are negative.
+    prior : whole rows of `train`, treated in the same way, in random order: samples are asked for at their conditions.
+        Of a large table a sample, which stands for `train` wherever all of it would be too much.
     unvalidated : why there is no validation, in a sentence, or "".
     """
 
@@ -139,8 +147,9 @@ class Inputs:
 
     @property
     def known(self) -> Part:
-        """Rows that the model learnt from, as tests are given them: `train`, or `prior` of a large table."""
-        return self.prior if isinstance(self.train.events.values, LazyTable) else self.train
+        """Rows that the model learnt from, as tests are given them: `train`, of a large or incomplete one `prior`."""
+        is_whole = not isinstance(self.train.events.values, LazyTable) and not len(self.train.events.missing_rows())
+        return self.train if is_whole else self.prior
 
     @property
     def calibration(self) -> Part:
@@ -188,7 +197,8 @@ def load_inputs(config: RunConfig) -> Inputs:
     """
     names = ("columns", "weights", "schema", "drop_missing")
     given = {name: getattr(config, name) for name in names}
-    events, conditions = open_with_conditions(config.data, config.condition, **given)
+    allow_missing = model_class(config.model_name).takes_missing
+    events, conditions = open_with_conditions(config.data, config.condition, **given, allow_missing=allow_missing)
     _check_shape(events.event_shape, config.data)
     n, n_held_out = len(events), round(config.held_out * len(events))
     if min(n_held_out, n - n_held_out) < LEAST_ROWS:
@@ -197,7 +207,7 @@ def load_inputs(config: RunConfig) -> Inputs:
             f"{config.data!r}. Give more data; rows are samples."
         )
     for dataset in filter(None, (events, conditions)):
-        check_trainable(dataset)
+        check_trainable(completed(dataset)[0] if allow_missing else dataset)
     source = Part(events, conditions)
     if isinstance(events.values, LazyTable):  # more than 100,000 rows to hold out make no test sharper
         most = min(MOST_HELD_OUT, sample_size(n, events.event_shape))
@@ -205,7 +215,13 @@ def load_inputs(config: RunConfig) -> Inputs:
         known = train.take(_drawn(train.events, config.seed))
     else:
         train, held_out = source.split(1.0 - config.held_out, config.seed)
-        known = train  # in random order
+        known, held_out = train.whole(), held_out.whole()  # in random order
+        if min(len(known), len(held_out)) < LEAST_ROWS:
+            raise InputError(
+                f"Expected at least {LEAST_ROWS} rows with no value missing in either part of {config.data!r}, to "
+                f"compare samples with, got {len(known)} and {len(held_out)}. Leave out columns that often miss "
+                "(--columns with the others)."
+            )
     if source.weights is None:
         return Inputs(source, train, held_out, known)
     if conditions is not None:

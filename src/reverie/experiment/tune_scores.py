@@ -199,7 +199,7 @@ class HeldOutScore:
     """
 
     def __init__(self, kind: str, config: RunConfig, inputs: Inputs, learnt: Part, judged: Part, *, seed: int) -> None:
-        self.kind = resolved_criterion(kind, config.model_name)
+        self.kind, learnt, judged = resolved_criterion(kind, config.model_name), learnt.whole(), judged.whole()
         self._inputs, self._seed = inputs, seed
         shape = inputs.source.events.event_shape
         most = _MOST_ROWS if math.prod(shape) <= _WIDE else _MOST_IMAGES

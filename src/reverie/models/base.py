@@ -28,6 +28,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
@@ -45,6 +46,7 @@ from reverie.data.lazy import LazyRows, is_lazy, lazily
 from reverie.models.conditions import Conditions
 from reverie.models.density_features import repeated_values
 from reverie.models.files import save_model
+from reverie.models.missing import completed, with_missing
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.options import SharedOptions
 from reverie.models.preprocessing import (
@@ -84,6 +86,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     """
 
     takes_conditions: ClassVar[bool] = False  # whether `fit(X, y)` learns p(x | y)
+    takes_missing: ClassVar[bool] = False  # whether `fit` takes tables with NaN, see `reverie.models.missing`
     trains_on_several: ClassVar[bool] = False  # whether several processes can share a training; see `TrainStep`
     references: ClassVar[Sequence[str] | Mapping[str, str]] = ()  # keys of the bibliography, or key -> BibTeX entry
     option_references: ClassVar[Sequence[tuple[str, Callable[[Any], bool], str]]] = ()  # option, when -> key
@@ -98,7 +101,14 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     compiled_: str
     device_: torch.device
     _conditions: Conditions | None
+    _sees_missing: bool  # whether values were missing from the training events
     _kept: dict[str, nn.Module] | None  # networks by name, with the weights that are kept; None during training
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return what scikit-learn asks of an estimator."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.takes_missing
+        return tags
 
     def _check_configuration(self) -> None:
         """Raise `InputError` for options of the subclass that its annotations allow and that do not go together."""
@@ -169,7 +179,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
         Parameters
         ----------
-        X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset.
+        X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset. NaN marks
+            values that are missing from a table, for models that take those; samples are whole events.
         y : conditions, one or several columns (n_samples,) or (n_samples, k); None learns p(x). Ignored by models that
             take none, as scikit-learn wants it.
         sample_weight : (n_samples,) event weights with a positive sum; those of a Dataset are used without being named.
@@ -214,10 +225,14 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             )
         values = self._values(X, reset=True)
         dataset = X if isinstance(X, Dataset) else Dataset(values, names=to_raw(X).names)
+        dataset, missing = completed(dataset) if self.takes_missing else (dataset, None)
+        self._sees_missing = missing is not None
         check_trainable(dataset)
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
         self.device_ = resolved_device(self.device)
         rows = self._rows(dataset, container_of(X), y, sample_weight)
+        if missing is not None:
+            rows["x"] = with_missing(rows["x"], missing, self.preprocessing_.transform)
         self.n_iter_, self.history_, self.alarms_, self._kept = 0, [], [], None
         self._begin()
         options = self._training_options(rows["x"])
@@ -406,7 +421,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
                 "which makes categories of them, or leave the column out."
             )
         check_table(raw.values, min_rows=2 if reset else 1)
-        check_finite(raw.values, raw.names)
+        check_finite(raw.values, raw.names, allow_nan=reset and self.takes_missing and raw.values.ndim == 2)
         if isinstance(X, (Dataset, Tensor)):
             self.n_features_in_ = raw.values.shape[1]
         else:
@@ -457,17 +472,18 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
     def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         """Take up what `_attachments` returned, before the networks are built."""
-        self.alarms_, self._conditions = [], None
+        self.alarms_, self._conditions, self._sees_missing = [], None, bool(texts.get("missing"))
         if "condition" in texts:
             prepared = Preprocessing.from_json(texts["condition"])
             self._conditions = Conditions(prepared, tensors["condition_stock"].numpy())
 
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         """Return what a saved model needs besides its weights: JSON content and tensors, by name."""
+        texts = {"missing": True} if self._sees_missing else {}
         if self._conditions is None:
-            return {}, {}
+            return texts, {}
         stock = torch.from_numpy(self._conditions.stock)
-        return {"condition": self._conditions.preprocessing.to_json()}, {"condition_stock": stock}
+        return texts | {"condition": self._conditions.preprocessing.to_json()}, {"condition_stock": stock}
 
 
 class LikelihoodModel(GenerativeModel):

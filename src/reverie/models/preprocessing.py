@@ -141,7 +141,7 @@ def data_mark(rows: Tensor | LazyRows) -> list[float]:
     """Return numbers that tell one set of training rows, in its order, from another; of a large one by a sample."""
     if isinstance(rows, LazyRows):
         return [float(len(rows)), *data_mark(some_rows({"x": rows}, 10_000, seed=0, name="mark")["x"])]
-    flat = rows.flatten(1).double()
+    flat = rows.flatten(1).double().nan_to_num()  # NaN marks what is missing
     order = torch.arange(1, len(flat) + 1, dtype=torch.float64)
     return [float(len(flat)), float(flat.sum()), float(flat.square().sum()), float(order @ flat.sum(dim=1))]
 

@@ -29,7 +29,7 @@ from reverie.core.protocols import Runtime
 from reverie.core.random import child_generator, child_seed
 from reverie.core.types import State
 from reverie.data.batches import Batches, ReplicaBatches
-from reverie.data.lazy import divided, is_lazy, some_rows
+from reverie.data.lazy import divided, is_lazy, some_rows, whole_rows
 from reverie.models.options import SharedOptions
 from reverie.models.preprocessing import data_mark
 from reverie.networks.noise import set_noise_generator
@@ -238,7 +238,7 @@ class TrainingRun:
         self._monitors: list[Monitor] = []
         self._watched: dict[str, Tensor] = {}  # training rows that are checked beside the held-out ones
         if len(out) and options.n_checks:
-            some = some_rows(self.train_rows, _MOST_REFERENCE_ROWS, seed=seed, name="watched rows")
+            some = some_rows(whole_rows(self.train_rows), _MOST_REFERENCE_ROWS, seed=seed, name="watched rows")
             self._watched = {key: x[: len(out)].to(device) for key, x in some.items()}
             weight = held_out.get("weight")
             reference = HealthReference(
@@ -441,13 +441,13 @@ def held_out_size(n: int, fraction: float) -> int:
 
 
 def held_out_numbers(rows: Mapping[str, Any], *, fraction: float, seed: int) -> Tensor:
-    """Return the numbers of the rows to hold out of training, increasing."""
+    """Return the numbers of the rows to hold out of training, increasing; nothing is missing from them."""
     n = len(rows["x"])
-    n_out = held_out_size(n, fraction)
     if is_lazy(rows):
-        return torch.from_numpy(sample_rows(n, n_out, child_seed(seed, "held out")))
-    order = torch.randperm(n, generator=child_generator(seed, "held out"))
-    return order[:n_out].sort().values
+        return torch.from_numpy(sample_rows(n, held_out_size(n, fraction), child_seed(seed, "held out")))
+    whole = (~rows["x"].flatten(1).isnan().any(dim=1)).nonzero()[:, 0]
+    order = torch.randperm(len(whole), generator=child_generator(seed, "held out"))
+    return whole[order[: held_out_size(len(whole), fraction)]].sort().values
 
 
 def _over_replicas(scalars: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -100,6 +100,7 @@ class FlowMatching(LikelihoodModel):
     """
 
     takes_conditions: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = True
     trains_on_several: ClassVar[bool] = True
 
     references = ("lipman2023", "chen2018neural")
@@ -188,6 +189,7 @@ class FlowMatching(LikelihoodModel):
             n_blocks=int(self.n_blocks),
             activation=self.activation,
             periodic=self._is_periodic(),
+            sees_missing=self._sees_missing,
             random_generator=child_generator(self.seed_, "weights"),
         )
         return {"velocity": network}

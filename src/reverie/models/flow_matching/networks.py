@@ -38,11 +38,12 @@ class Velocity(nn.Module):
     Parameters
     ----------
     coordinates : Coordinates of an event.
+    sees_missing : Whether coordinates may be NaN, of events that are known in part. Their velocities then are NaN too.
     """
 
-    def __init__(self, coordinates: Coordinates) -> None:
+    def __init__(self, coordinates: Coordinates, *, sees_missing: bool = False) -> None:
         super().__init__()
-        self.coordinates = coordinates
+        self.coordinates, self.sees_missing = coordinates, sees_missing
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n) of coordinates (batch, n), lines over sqrt(q), times (batch, 1) and conditions."""
@@ -90,6 +91,7 @@ class VelocityMLP(Velocity):
     width : Width of every hidden layer.
     n_blocks : Residual blocks, of two layers each.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
+    sees_missing : Whether coordinates may be NaN. They count as zero, and what is missing is a part of the condition.
     """
 
     def __init__(
@@ -100,10 +102,11 @@ class VelocityMLP(Velocity):
         width: int = 128,
         n_blocks: int = 3,
         activation: str = "silu",
+        sees_missing: bool = False,
     ) -> None:
-        super().__init__(coordinates)
+        super().__init__(coordinates, sees_missing=sees_missing)
         n_circles = len(coordinates.circles)
-        self.embedding = _Embedding(n_condition, width, activation)
+        self.embedding = _Embedding(n_condition + coordinates.n * sees_missing, width, activation)
         self.first = nn.Linear(coordinates.n + n_circles, width)
         self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
         self.beside = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(n_blocks))
@@ -115,7 +118,11 @@ class VelocityMLP(Velocity):
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n); see `Velocity`."""
         n, a = self.coordinates.n_lines, self.activation
-        e = a(self.embedding(t, None if condition is None else condition.flatten(1)))
+        given = None if condition is None else condition.flatten(1)
+        if self.sees_missing:
+            missing = x.isnan().to(x.dtype)
+            x, given = x.nan_to_num(0.0), missing if given is None else torch.cat([given, missing], dim=1)
+        e = a(self.embedding(t, given))
         h = self.first(torch.cat([x[:, :n], x[:, n:].cos(), x[:, n:].sin()], dim=1))
         for inner, beside, outer in zip(self.inner, self.beside, self.outer, strict=True):
             h = h + outer(a(inner(a(h)) + beside(e)))
@@ -252,6 +259,7 @@ def build_velocity(
     n_blocks: int,
     activation: str,
     periodic: bool,
+    sees_missing: bool,
     random_generator: torch.Generator,
 ) -> Velocity:
     """Return an untrained velocity network.
@@ -262,14 +270,19 @@ def build_velocity(
     coordinates : Coordinates of an event.
     event_shape : Shape of one event as features.
     condition_shape : Shape of one condition, or None.
-    width, n_blocks, activation, periodic : As in `VelocityMLP` and `VelocityUNet`.
+    width, n_blocks, activation, periodic, sees_missing : As in `VelocityMLP` and `VelocityUNet`.
     random_generator : Source of the first weights.
 
     Raises
     ------
     InputError
-        For events that are no images for "unet", or a network that does not fit.
+        For events that are no images for "unet", a network that does not fit, or one that cannot see what is missing.
     """
+    if sees_missing and spec != "mlp":
+        raise InputError(
+            f"Expected network='mlp' or 'trees' for events with missing values, got {spec!r}. Take one of those, or "
+            "leave out incomplete rows (--drop-missing, or Dataset.drop_missing())."
+        )
     if isinstance(spec, str):
         is_unet = spec == "unet"
         n_condition = 0 if condition_shape is None else math.prod(condition_shape)
@@ -278,7 +291,8 @@ def build_velocity(
             if is_unet:
                 images = {"width": width, "activation": activation, "periodic": periodic}
                 return VelocityUNet(coordinates, event_shape, condition_shape, **images)
-            return VelocityMLP(coordinates, n_condition, width=width, n_blocks=n_blocks, activation=activation)
+            sizes = {"width": width, "n_blocks": n_blocks, "activation": activation, "sees_missing": sees_missing}
+            return VelocityMLP(coordinates, n_condition, **sizes)
 
         return initialised(make, random_generator)
     shape = (coordinates.n,) if coordinates.circles else event_shape

@@ -3,7 +3,8 @@ r"""How a velocity field is learnt: least squares on points of random paths.
     loss = mean_i w_i |v(x_t, t, c_i) - dx_t/dt|^2 / n
 
 with noise x_0, an event x_1, w its weight (of mean one over all events), a time t, and x_t on the path between the two
-(`reverie.models.flow_matching.path`); n is the number of coordinates. Times are uniform, one in each of batch equal
+(`reverie.models.flow_matching.path`); n is the number of coordinates, of which those that are missing from an event add
+nothing. Times are uniform, one in each of batch equal
 parts of [0, 1], which takes the scatter of t out of the loss. Noise and events are paired at random: pairs chosen by
 optimal transport within a batch would bias a model with conditions.
 
@@ -92,4 +93,7 @@ def _errors(network: Velocity, rows: Rows, generator: torch.Generator) -> Tensor
     parts = torch.arange(n, device=x1.device, dtype=x1.dtype)[:, None] / n
     t = torch.remainder(start + parts, 1.0)  # events of a batch come in random order
     x, d = path(x0, x1, t, coordinates.n_lines)
-    return (network(x, t, rows.get("condition")) - d).square().mean(1)
+    error = network(x, t, rows.get("condition")) - d
+    if network.sees_missing:  # before the square, whose gradient at NaN would be NaN where it counts for nothing too
+        error = torch.where(d.isnan(), 0.0, error)
+    return error.square().mean(1)

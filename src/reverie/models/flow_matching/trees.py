@@ -73,7 +73,7 @@ class TreeVelocity(Velocity):
     def __init__(
         self, coordinates: Coordinates, n_condition: int = 0, *, n_times: int, n_trees: int, depth: int
     ) -> None:
-        super().__init__(coordinates)
+        super().__init__(coordinates, sees_missing=True)
         self.n_inputs = coordinates.n + len(coordinates.circles) + n_condition
         self.n_times, self.n_trees, self.depth = n_times, n_trees, depth
         trees = (n_times, coordinates.n, n_trees)
@@ -154,7 +154,8 @@ class TreeVelocity(Velocity):
         for _ in range(self.depth):  # the nodes of a level of all trees, (n_trees, 2^level)
             level = nodes[source]
             is_leaf = level["is_leaf"].astype(bool)
-            limit = level["num_threshold"].astype(np.float32)
+            # At most the largest number, for a split of what is known from what is missing has an infinite one.
+            limit = np.minimum(level["num_threshold"], np.finfo(np.float32).max).astype(np.float32)
             limit = np.where(limit > level["num_threshold"], np.nextafter(limit, np.float32(-np.inf)), limit)
             feature.append(np.where(is_leaf, 0, level["feature_idx"] + self.n_inputs * level["missing_go_to_left"]))
             threshold.append(np.where(is_leaf, np.inf, limit))
@@ -217,7 +218,7 @@ class TreeStep(TrainStep):
         scaled[:, lines] = q.rsqrt() * x[:, lines]
         network.fit(k, network.inputs(scaled, condition), target, weight)
         some = slice(0, _CHECKED)
-        error = (network(x[some], t, None if condition is None else condition[some]) - d[some]).square()
+        error = (network(x[some], t, None if condition is None else condition[some]) - d[some]).nan_to_num(0.0).square()
         return {"loss": weighted_mean(error.mean(1), None if weight is None else weight[some])}
 
     def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
