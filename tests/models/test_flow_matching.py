@@ -209,7 +209,7 @@ def test_a_network_of_your_own_is_given_a_time_for_each_point():
 
 @pytest.mark.parametrize("network", [(64, 64), "residual", 3])
 def test_a_network_that_is_none_is_refused_with_what_is_known(network):
-    with pytest.raises(InputError, match="'auto', 'mlp' or 'unet', of type Module or a function"):
+    with pytest.raises(InputError, match="'auto', 'mlp', 'unet' or 'trees', of type Module or a function"):
         FlowMatching(network=network, max_steps=1).fit(np.zeros((20, 2)))
 
 
