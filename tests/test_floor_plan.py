@@ -84,6 +84,11 @@ def test_torch_distributed_stays_in_scale():
     assert all(_folder(p) == "scale" for p in FILES if any(n.startswith("torch.distributed") for n in IMPORTS[p]))
 
 
+def test_steps_of_optimisers_stay_in_training_and_models():
+    """Whoever trains elsewhere does so through `reverie.training`."""
+    assert {_folder(p) for p, text in TEXTS.items() if ".backward()" in text} <= {"training", "models"}
+
+
 def test_dynamic_imports_stay_at_the_lazy_doors():
     guilty = {str(p.relative_to(SOURCE)) for p in FILES if "importlib" in IMPORTS[p]}
     registries = {"models/registry.py", "data/formats/__init__.py", "data/transforms/base.py"}

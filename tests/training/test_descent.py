@@ -1,10 +1,12 @@
 """Steps of torch's optimisers and of our formulas for compiled ones are the same; states are taken up in place."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from reverie.training.descent import Descent
+from reverie.training.descent import Descent, LossStep
 from reverie.training.optimizers import OPTIMIZERS, make_optimizer, take_step
 
 OPTIONS = {"learning_rate": 0.03, "betas": (0.5, 0.9)}
@@ -74,3 +76,30 @@ def test_a_long_gradient_is_shortened_to_the_bound():
     assert norm is not None
     assert float(norm.detach()) > 0.5
     assert float(moved) == pytest.approx(0.5, rel=1e-4)
+
+
+def loss_step(decay: float) -> LossStep:
+    network = nn.Linear(3, 1)
+    nn.init.constant_(network.weight, 0.5)
+    nn.init.zeros_(network.bias)
+
+    def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        return (network(rows) - torch.randn(len(rows), 1, generator=generator)).square().mean()
+
+    return LossStep(network, loss, torch.optim.Adam(network.parameters(), lr=0.1), decay=decay)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_a_loss_step_goes_on_from_its_state(decay):
+    ours, generator, rows = loss_step(decay), torch.Generator().manual_seed(1), torch.eye(3)
+    for _ in range(3):
+        ours.train_step(rows, generator)
+    other = loss_step(decay)
+    other.load_state_dict(copy.deepcopy(ours.state_dict()))
+    for step in (ours, other):
+        step.train_step(rows, torch.Generator().manual_seed(2))
+    assert ours.step == other.step == 4
+    for name in ("network", "average"):
+        assert torch.equal(getattr(ours, name).weight, getattr(other, name).weight)
+    assert (ours.average is ours.network) == (decay == 0)
+    assert torch.equal(ours.average.weight, ours.network.weight) == (decay == 0)

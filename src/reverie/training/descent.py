@@ -10,7 +10,9 @@ The average of the generator along its path samples better than its last point, 
 equilibrium (Yazici et al., arXiv:1806.04498). The ramp of beta forgets the start.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 from reverie.training.checkpoint import State
 from reverie.training.optimizers import apply_rule, make_optimizer, take_step
 
-__all__ = ["Descent", "ema_decay", "ema_update"]
+__all__ = ["Descent", "LossStep", "ema_decay", "ema_update"]
 
 Reduce = Callable[[list[Tensor | None]], list[Tensor | None]]
 
@@ -101,6 +103,58 @@ class Descent:
                 if isinstance(tensor, Tensor):
                     tensor.copy_(loaded[name]) if name in loaded else tensor.zero_()
                     loaded[name] = tensor
+
+
+class LossStep:
+    """A network that descends one loss by an optimiser of torch, step by step, as `reverie.training.loop.train` asks.
+
+    Parameters
+    ----------
+    network : What is trained.
+    loss : Batch and source of randomness -> the loss of the network.
+    optimizer : Of the weights of the network.
+    decay : Of the average of the weights per step; 0 for no average.
+
+    Attributes
+    ----------
+    average : The average along the path; without one the network itself.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Callable[[Any, torch.Generator], Tensor],
+        optimizer: torch.optim.Optimizer,
+        *,
+        decay: float = 0.0,
+    ) -> None:
+        self.network, self._loss, self.optimizer, self._decay = network, loss, optimizer, decay
+        self.average = copy.deepcopy(network).requires_grad_(requires_grad=False) if decay else network
+        self.step = 0
+
+    def train_step(self, batch: object, generator: torch.Generator) -> dict[str, Tensor]:
+        """Take a step on a batch; return the loss."""
+        loss = self._loss(batch, generator)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if self._decay:
+            weights, averages = list(self.network.parameters()), list(self.average.parameters())
+            ema_update(averages, weights, decay=ema_decay(self.step, self._decay))
+        self.step += 1
+        return {"loss": loss.detach()}
+
+    def state_dict(self) -> State:
+        """Return the state of the network, its average and its optimiser."""
+        parts = {"network": self.network, "average": self.average, "optimizer": self.optimizer}
+        return {"step": self.step} | {name: part.state_dict() for name, part in parts.items()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take up what `state_dict` returned."""
+        self.step = state["step"]
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
 
 def ema_decay(step: int, decay: float) -> float:

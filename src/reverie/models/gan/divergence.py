@@ -43,10 +43,11 @@ from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator
 from reverie.core.types import ArrayLike, RandomState
-from reverie.models.gan.rejection import RatioTraining
+from reverie.models.gan.rejection import ratio_loss
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
 from reverie.networks.replicas import Stacked
+from reverie.training.descent import LossStep
 from reverie.training.loop import train
 from reverie.validation.inputs.samples import read_sample
 
@@ -225,7 +226,9 @@ def _train(
 
     stacked = Stacked(networks)
     optimizer = torch.optim.Adam(stacked.parameters(), lr=_RATE)
-    training = RatioTraining(stacked, draw, optimizer, decay=_DECAY, n_replicas=R)
+    training = LossStep(
+        stacked, lambda _, noise: R * ratio_loss(stacked, *draw(noise)), optimizer, decay=_DECAY
+    )  # R times the mean over all rows: each network has a loss of its own
     best, least, since = copy.deepcopy(training.average), losses(training.average), torch.zeros(R)
     noise = child_generator(seed, "batches")
     for record in train(training, lambda step: None, generator=noise, max_steps=max_steps, record_every=_EVERY):

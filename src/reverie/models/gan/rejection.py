@@ -46,13 +46,12 @@ from reverie.core.errors import SamplingWarning, TrainingError
 from reverie.core.measured import measured_mean
 from reverie.core.random import child_generator
 from reverie.core.statistics import weighted_mean
-from reverie.core.types import State
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
-from reverie.training.descent import ema_decay, ema_update
+from reverie.training.descent import LossStep
 from reverie.training.loop import train
 
-__all__ = ["RatioTraining", "RejectionClassifier", "accepted", "fit_rejection", "is_gain"]
+__all__ = ["RejectionClassifier", "accepted", "fit_rejection", "is_gain", "ratio_loss"]
 
 _HIDDEN = (128, 128, 128)
 _BATCH, _CHECK_EVERY, _PATIENCE = 512, 100, 8
@@ -138,7 +137,7 @@ def fit_rejection(
         return real[rows], None if weight is None else weight[rows], pool[others]
 
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=_RATE, weight_decay=_WEIGHT_DECAY)
-    training = RatioTraining(classifier, draw, optimizer, decay=_EMA)
+    training = LossStep(classifier, lambda _, noise: ratio_loss(classifier, *draw(noise)), optimizer, decay=_EMA)
     average: Any = training.average
     kept: RejectionClassifier | None = None
     of_real: list[Tensor] = []  # gains of held-out rows, at every check
@@ -168,56 +167,11 @@ def fit_rejection(
     return kept.eval().requires_grad_(requires_grad=False)
 
 
-class RatioTraining:
-    """Steps of a classifier c of real against generated rows, and the average of its weights along their path.
-
-    Parameters
-    ----------
-    network : rows -> c (batch,) or (batch, 1); of several replicas (`reverie.networks.replicas.Stacked`), interleaved.
-    draw : source of randomness -> real rows, their event weights or None, and generated rows of one batch.
-    optimizer : of the weights of the network.
-    decay : of the average per step.
-    n_replicas : how many networks share the rows; their mean losses are added up.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        draw: Callable[[torch.Generator], tuple[Tensor, Tensor | None, Tensor]],
-        optimizer: torch.optim.Optimizer,
-        *,
-        decay: float,
-        n_replicas: int = 1,
-    ) -> None:
-        self.network, self.average = network, copy.deepcopy(network).requires_grad_(requires_grad=False)
-        self._draw, self.optimizer, self._decay, self._n_replicas = draw, optimizer, decay, n_replicas
-        self.step = 0
-
-    def train_step(self, batch: None, generator: torch.Generator) -> dict[str, Tensor]:
-        """Take a step on rows that are drawn from `generator`; return the loss."""
-        real, weight, generated = self._draw(generator)
-        terms = softplus(-self.network(real).flatten())
-        terms = terms if weight is None else weight * terms
-        loss = terms.mean() + softplus(self.network(generated).flatten()).mean()
-        self.optimizer.zero_grad()
-        (loss * self._n_replicas).backward()
-        self.optimizer.step()
-        weights, averages = list(self.network.parameters()), list(self.average.parameters())
-        ema_update(averages, weights, decay=ema_decay(self.step, self._decay))
-        self.step += 1
-        return {"loss": loss.detach()}
-
-    def state_dict(self) -> State:
-        """Return the state of the network, its average and its optimiser."""
-        parts = {"network": self.network, "average": self.average, "optimizer": self.optimizer}
-        return {"step": self.step} | {name: part.state_dict() for name, part in parts.items()}
-
-    def load_state_dict(self, state: State) -> None:
-        """Take up what `state_dict` returned."""
-        self.step = state["step"]
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+def ratio_loss(network: nn.Module, real: Tensor, weight: Tensor | None, generated: Tensor) -> Tensor:
+    """Return E_p sp(-c) + E_q sp(c) of c = `network` on real rows, weighted or not, and generated ones."""
+    terms = softplus(-network(real).flatten())
+    terms = terms if weight is None else weight * terms
+    return terms.mean() + softplus(network(generated).flatten()).mean()
 
 
 def accepted(draw: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], n: int) -> Tensor:

@@ -11,11 +11,12 @@ split are in random order already.)
           images, and the mean over places for periodic lattices, where no place is special
 
 Periodic padding makes opposite edges neighbours. Everything is drawn from `seed`; the global random state of torch
-is left alone, and one thread is used, so the result does not depend on the machine's load. The loop stands here since
-`reverie.training` is a neighbour on the same floor, and scikit-learn has no convolutions.
+is left alone, and one thread is used, so the result does not depend on the machine's load. scikit-learn has no
+convolutions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from copy import deepcopy
 
 import numpy as np
@@ -24,7 +25,10 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils import skip_init
 
+from reverie.core.errors import TrainingError
 from reverie.core.random import child_generator
+from reverie.training.descent import LossStep
+from reverie.training.loop import train
 from reverie.validation.parallel import one_thread
 
 __all__ = ["fit_convolutions", "fit_perceptron"]
@@ -100,6 +104,8 @@ def _fit(
         held_out[of_class[len(of_class) - max(1, round(_HELD_OUT * len(of_class))) :]] = True
     fit, stop = ([tensor[mask] for tensor in tensors] for mask in (~held_out, held_out))
     start, generator = child_generator(seed, "weights"), child_generator(seed, "batches")
+    size = max(2, min(batch_size, len(fit[0]) // 8))
+    n_batches, batches = -(-len(fit[0]) // size), _batches(fit, size, generator)
 
     @torch.no_grad()
     def logits(rows: Tensor) -> Tensor:
@@ -112,20 +118,24 @@ def _fit(
             else:
                 nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=start)
         optimizer = torch.optim.AdamW(network.parameters(), lr=step_size, weight_decay=1e-4)
+        step = LossStep(
+            network, lambda rows, _: binary_cross_entropy_with_logits(network(rows[0]), *rows[1:]), optimizer
+        )
         best, kept, waited = float("inf"), deepcopy(network.state_dict()), 0
-        size = max(2, min(batch_size, len(fit[0]) // 8))
-        for _ in range(n_epochs):
-            for batch in torch.randperm(len(fit[0]), generator=generator).split(size):
-                x, is_one, weight = (tensor[batch] for tensor in fit)
-                optimizer.zero_grad(set_to_none=True)
-                binary_cross_entropy_with_logits(network(x), is_one, weight).backward()
-                optimizer.step()
-            loss = float(binary_cross_entropy_with_logits(logits(stop[0]), stop[1], stop[2]))
-            waited += 1
-            if loss < best:
-                best, kept, waited = loss, deepcopy(network.state_dict()), 0
-            if waited >= patience:
-                break
+        with suppress(TrainingError):  # a loss that is not finite: the best epoch before it is kept
+            for _ in train(
+                step,
+                lambda _: next(batches),
+                generator=generator,
+                max_steps=n_epochs * n_batches,
+                record_every=n_batches,
+            ):
+                loss = float(binary_cross_entropy_with_logits(logits(stop[0]), stop[1], stop[2]))
+                waited += 1
+                if loss < best:
+                    best, kept, waited = loss, deepcopy(network.state_dict()), 0
+                if waited >= patience:
+                    break
         network.load_state_dict(kept)
 
     @one_thread()
@@ -133,3 +143,10 @@ def _fit(
         return logits(torch.as_tensor(prepare(rows), dtype=torch.float32)).double().numpy()
 
     return scores
+
+
+def _batches(tensors: Sequence[Tensor], size: int, generator: torch.Generator) -> Iterator[list[Tensor]]:
+    """Yield batches of `size` rows, epoch after epoch without end, each epoch in an order of its own."""
+    while True:
+        for rows in torch.randperm(len(tensors[0]), generator=generator).split(size):
+            yield [tensor[rows] for tensor in tensors]
