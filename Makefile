@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
+# Test files are compiled once for all workers and calls, also where Python is told to keep no compiled files.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+QUICK := -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not gpu"
 
 .PHONY: demo test test-all test-newest test-oldest lint clean
 
@@ -11,21 +14,21 @@ demo: $(INSTALLED)
 	$(BIN)/reverie demo --out runs/demo --overwrite
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not gpu"
+	$(PYTEST) $(BIN)/python $(QUICK)
 
 test-all: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(PYTEST) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The bounds of pyproject.toml, tried: each makes an environment of its own, some gigabytes with the GPU libraries of torch.
 test-newest:
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e ".[test]"
-	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not gpu"
+	$(PYTEST) .venv-newest/bin/python $(QUICK)
 
 test-oldest:
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e ".[test]"
-	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not gpu"
+	$(PYTEST) .venv-oldest/bin/python $(QUICK)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check src tests benchmarks

@@ -1,6 +1,7 @@
 """What the import contract cannot see: circles of files, the front door, homes of libraries, how states are loaded."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -24,19 +25,23 @@ HOMES = {  # third-party libraries and the folders that may import them
 }
 
 
-TEXTS = {path: path.read_text(encoding="utf-8") for path in FILES}
-TREES = {path: ast.parse(text) for path, text in TEXTS.items()}
+@functools.cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
-def _names(tree: ast.Module) -> set[str]:
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(_text(path))
+
+
+@functools.cache
+def _imports(path: Path) -> set[str]:
     """Return the dotted names that a module imports, at its head or inside functions."""
-    nodes = list(ast.walk(tree))
+    nodes = list(ast.walk(_tree(path)))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     sources = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
     return plain | {node.module for node in sources} | {f"{n.module}.{a.name}" for n in sources for a in n.names}
-
-
-IMPORTS = {path: _names(tree) for path, tree in TREES.items()}
 
 
 def _folder(path):
@@ -61,7 +66,7 @@ def test_files_import_each_other_without_circles():
     """Imports inside functions count too: a file that hides one knows another that knows it."""
     names = {".".join(("reverie", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in FILES}
     names = {name.removesuffix(".__init__"): path for name, path in names.items()}
-    graph = {name: (IMPORTS[path] & names.keys()) - {name, "reverie"} for name, path in names.items()}
+    graph = {name: (_imports(path) & names.keys()) - {name, "reverie"} for name, path in names.items()}
     assert not _circles(graph)
 
 
@@ -70,18 +75,18 @@ def test_a_circle_is_seen():
 
 
 def test_nobody_inside_imports_from_the_front_door():
-    guilty = [p for p in FILES if p.parent != SOURCE and "reverie" in IMPORTS[p]]
+    guilty = [p for p in FILES if p.parent != SOURCE and "reverie" in _imports(p)]
     assert not guilty, guilty
 
 
 @pytest.mark.parametrize("library", list(HOMES))
 def test_every_library_stays_in_its_home(library):
-    guilty = {_folder(p) for p in FILES if any(name.split(".")[0] == library for name in IMPORTS[p])}
+    guilty = {_folder(p) for p in FILES if any(name.split(".")[0] == library for name in _imports(p))}
     assert guilty <= HOMES[library]
 
 
 def test_torch_distributed_stays_in_scale():
-    assert all(_folder(p) == "scale" for p in FILES if any(n.startswith("torch.distributed") for n in IMPORTS[p]))
+    assert all(_folder(p) == "scale" for p in FILES if any(n.startswith("torch.distributed") for n in _imports(p)))
 
 
 def test_steps_of_optimisers_stay_in_training_and_models():
@@ -90,14 +95,15 @@ def test_steps_of_optimisers_stay_in_training_and_models():
 
 
 def test_dynamic_imports_stay_at_the_lazy_doors():
-    guilty = {str(p.relative_to(SOURCE)) for p in FILES if "importlib" in IMPORTS[p]}
+    guilty = {str(p.relative_to(SOURCE)) for p in FILES if "importlib" in _imports(p)}
     registries = {"models/registry.py", "data/formats/__init__.py", "data/transforms/base.py"}
     lazy = {"__init__.py", "models/__init__.py", "cli/verbs.py", *registries}
     assert guilty <= lazy, guilty - lazy
 
 
 def test_no_pickle_is_loaded_and_nothing_is_evaluated():
-    for path, source in TEXTS.items():
+    for path in FILES:
+        source = _text(path)
         for call in re.findall(r"torch\.load\([^)]*\)", source):
             assert "weights_only=True" in call, f"{path}: {call}"
         assert not re.search(r"\b(pickle|joblib|dill|marshal)\.loads?\(", source), path
@@ -108,4 +114,4 @@ def test_no_pickle_is_loaded_and_nothing_is_evaluated():
 
 def test_there_is_no_utils_and_every_module_says_what_it_is():
     assert not [p for p in FILES if "utils" in p.stem or "helpers" in p.stem]
-    assert not [p for p in FILES if not ast.get_docstring(TREES[p])]
+    assert not [p for p in FILES if not ast.get_docstring(_tree(p))]
