@@ -91,7 +91,7 @@ def test_torch_distributed_stays_in_scale():
 
 def test_steps_of_optimisers_stay_in_training_and_models():
     """Whoever trains elsewhere does so through `reverie.training`."""
-    assert {_folder(p) for p, text in TEXTS.items() if ".backward()" in text} <= {"training", "models"}
+    assert {_folder(p) for p in FILES if ".backward()" in _text(p)} <= {"training", "models"}
 
 
 def test_dynamic_imports_stay_at_the_lazy_doors():
