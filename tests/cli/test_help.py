@@ -91,6 +91,10 @@ def bash_script() -> str:
     [
         (("va",), ["validate"]),
         (("run", "g"), ["gan"]),
+        (("run", "dif"), ["diffusion"]),
+        (("run", "au"), ["autoencoder", "auto"]),
+        (("run", "auto", "ring", "--ti"), ["--time"]),
+        (("tune", "au"), ["autoencoder"]),
         (("run", "gan", "ri"), ["ring"]),
         (("run", "gan", "ring", "--max"), ["--max-time"]),
         (("run", "gan", "ring", "--model.obj"), ["--model.objective"]),
@@ -106,7 +110,7 @@ COMP_WORDS=({" ".join(line)}); COMP_CWORD={len(line) - 1}
 _shtab_reverie
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
-    done = subprocess.run(["bash", "-c", probe], capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(["bash"], input=probe, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.split() == expected
 
 

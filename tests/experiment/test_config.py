@@ -1,17 +1,27 @@
 """The configuration: durations, columns, YAML there and back."""
 
-import pytest
+import shlex
 
+import pytest
+import yaml
+
+from reverie.cli.main import main
 from reverie.core.errors import InputError
 from reverie.experiment.config import (
     RunConfig,
+    all_options,
+    command_of,
     flatten,
     format_duration,
     parse_columns,
     parse_duration,
     preset_arguments,
     preset_words,
+    registered_name,
 )
+from reverie.experiment.run import make_model
+from reverie.models import preset
+from reverie.models.registry import ALIASES, model_class
 
 
 @pytest.mark.parametrize(
@@ -70,3 +80,33 @@ def test_a_preset_belongs_to_its_model():
         preset_arguments("vae", "du_mordatch")
     with pytest.raises(InputError, match="Did you mean 'lecture_mlp'"):
         preset_arguments("gan", "lecture_mpl")
+
+
+def test_an_alias_is_resolved_to_its_model_and_arguments(capsys):
+    """From Python, from the command line and as a preset it is one and the same model; what is given goes before."""
+    (model, arguments), plain = ALIASES["diffusion"], {"name": "diffusion"}
+    assert RunConfig(data="ring", model=plain).model == {"name": model, **arguments}
+    assert RunConfig(data="ring", model={**plain, "n_evaluations": 7}).model_options["n_evaluations"] == 7
+    texts = []
+    for words in (["diffusion", "ring"], [model, "ring", "--preset", "diffusion"]):
+        assert main(["run", *words, "--print-config"]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    made = make_model(RunConfig(data="ring", model=plain)).get_params() | {"random_state": None}
+    assert made == preset("diffusion").get_params()
+    assert made["stochasticity"] > 0 == model_class(model)().stochasticity
+    assert main(["run", "diffusion", "ring", "--n-evaluations", "7", "--print-config"]) == 0
+    assert "n_evaluations: 7" in capsys.readouterr().out
+    with pytest.raises(InputError, match="Did you mean 'diffusion'"):
+        registered_name("difusion")
+
+
+def test_the_command_of_a_configuration_says_what_is_not_the_default(capsys):
+    assert command_of(RunConfig(data="ring", model={"name": "gan"})) == "reverie run gan ring"
+    options = {"refine": False, "generator": [8, 8], "max_steps": 30}
+    config = RunConfig(data="a b.csv", no_validate=True, seed=2, model={"name": "gan", **options})
+    line = command_of(config)
+    assert line.startswith("reverie run gan 'a b.csv' --seed 2 --no-validate ")
+    assert main([*shlex.split(line)[1:], "--print-config"]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)["model"]
+    assert printed == all_options(config) | {"name": "gan"}

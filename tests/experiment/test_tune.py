@@ -15,10 +15,10 @@ from scipy import stats
 
 from reverie.core.errors import FolderError, InputError, TrainingError
 from reverie.data import load
-from reverie.experiment.config import RunConfig, model_class
+from reverie.experiment.config import RunConfig, all_options, model_class
 from reverie.experiment.inputs import load_inputs
 from reverie.experiment.search_space import Choice, Range, search_space
-from reverie.experiment.tune import all_options, tune
+from reverie.experiment.tune import tune
 from reverie.experiment.tune_scores import HeldOutScore, Scored, average, difference, split_off
 from reverie.experiment.tune_study import Worker, is_alive, living
 from reverie.models import Flow

@@ -29,7 +29,7 @@ def completion_script(shell: str) -> str:
     if shell not in SHELLS:
         raise UnknownNameError("shell", shell, SHELLS)
     from reverie.data import catalogue
-    from reverie.experiment.config import model_names
+    from reverie.experiment.config import AUTO, model_names
 
     data = [*catalogue.entries(), *shtab.Required.FILE]
     root = ArgumentParser("reverie", add_help=False)
@@ -41,7 +41,7 @@ def completion_script(shell: str) -> str:
         _add_options(parser, options())
         if verb in _OF_A_MODEL:
             models = parser.add_subparsers()
-            for model in model_names():
+            for model in [*model_names(), *([AUTO] if verb != "tune" else [])]:
                 of_model = models.add_parser(model, help=f"train a model: {model}", add_help=False)
                 of_model.add_argument("data", choices=data)
                 _add_options(of_model, options(model))

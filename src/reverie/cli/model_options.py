@@ -18,6 +18,7 @@ from jsonargparse import Namespace
 from reverie.cli.options import Options
 from reverie.core.errors import InputError
 from reverie.experiment.config import (
+    AUTO,
     RunConfig,
     looks_like_path,
     model_class,
@@ -28,10 +29,16 @@ from reverie.experiment.config import (
     read_yaml,
     registered_name,
 )
+from reverie.models.registry import ALIASES
 
 __all__ = ["MODEL_NAMES", "RunCall", "parse_run", "run_options"]
 
 MODEL_NAMES = tuple(model_names())
+_AUTO = (
+    "Train the two models that suit the kind and the size of the data within the time given, and keep the one whose "
+    "samples boosting finds harder to tell from held-out events. The verdict is on other held-out events, and the "
+    "folder is that of an ordinary run."
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,10 @@ class RunCall:
 
     def start(self, **stages: Sequence[str]) -> int:
         """Start the run, or one for each of several seeds, with all stages by default; return the exit code."""
+        if self.config.model_name == AUTO:
+            from reverie.experiment.auto import start_auto
+
+            return start_auto(self.config, self.out, **stages, **self.how)
         if self.values.seeds is None:
             from reverie.experiment.run import start
 
@@ -61,21 +72,29 @@ def run_options(
     usage = f"{model or 'MODEL'} DATA --out FOLDER"
     if model is None:
         about += f" Models: {', '.join(MODEL_NAMES)}. Options of a model: reverie {verb} gan --help"
+    elif model == AUTO:
+        about = _AUTO
+        if verb == "tune":
+            raise InputError("Expected a model with options to search, got auto. Name one: reverie tune gan DATA")
     options = Options(verb, about, words=("model.name", "data"), usage=usage, examples=examples)
     options.option("--out", "Run folder; runs/DATA-MODEL by default.")
     options.option("--config", "YAML file of values; options override them.")
     options.add_run()
-    if with_seeds:
+    if with_seeds and model != AUTO:
         text = "Number of runs that differ in nothing but the seed: FOLDER/seed-0, ...; again carries them on."
         options.option("--seeds", text, int)
         options.option("--workers", "Runs at a time with --seeds; by default one per core.", int)
     options.flag("overwrite", "Replace the run that is in the folder.")
     options.flag("print-config", "Print the resolved configuration and stop.")
     options.flag("quiet", "No progress.")
+    if model == AUTO:
+        return options
     if model is not None:
         text = f"Settings of the model to start from: {preset_words(model)}."
         options.add_presets(text, partial(preset_arguments, model))
         options.add_model(model, model_class(model))
+        _, arguments = ALIASES.get(model, (model, {}))
+        options.set_defaults({f"model.{key}": value for key, value in arguments.items()})
     else:
         options.option("--preset", "Settings of the model to start from.")
     return options
@@ -94,7 +113,7 @@ def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> 
     if name is None and words.get("config"):
         model = read_yaml(words["config"]).get("model")
         name = model.get("name") if isinstance(model, dict) else model
-    parser = options(None if name is None else registered_name(str(name)))
+    parser = options(name if name in (None, AUTO) else registered_name(str(name)))
     values = parser.parse(argv)
     if not values.model.name or not values.data:
         missing = "data" if values.model.name else "a model and data"
@@ -115,6 +134,6 @@ def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> 
     if values.print_config:
         print(config.to_yaml(), end="")
         return None
-    out = Path(values.out or f"runs/{Path(config.data).name.split('.')[0]}-{config.model_name}")
+    out = Path(values.out or f"runs/{Path(config.data).name.split('.')[0]}-{values.model.name}")
     command = shlex.join([*parser.prog.split()[:2], *argv])
     return RunCall(values, config, out, {"overwrite": values.overwrite, "quiet": values.quiet, "command": command})

@@ -83,9 +83,8 @@ class Options(ArgumentParser):
             if f.type is bool:
                 self.flag(name, text)
             else:
-                self.add_argument(
-                    f"--{name}", type=f.type, default=None if f.default is MISSING else f.default, help=text
-                )
+                flags = (f"--{name}", "--time") if name == "max-time" else (f"--{name}",)
+                self.add_argument(*flags, type=f.type, default=None if f.default is MISSING else f.default, help=text)
 
     def add_model(self, name: str, model: type) -> None:
         """Add one option for each argument of the constructor of `model`, except its seed, which is the run's."""

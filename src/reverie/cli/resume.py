@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from reverie.cli.options import Options
+from reverie.core.errors import InputError
 
 __all__ = ["main", "options"]
 
@@ -29,9 +30,16 @@ def options() -> Options:
 def main(argv: Sequence[str]) -> int:
     """Run the verb and return the exit code."""
     values = options().parse(argv)
+    from reverie.experiment.config import AUTO, RunConfig
     from reverie.experiment.folder import RunFolder
 
-    RunFolder(values.run)  # a wrong folder is answered before torch is loaded
+    file = RunFolder(values.run) / "config.yaml"  # a wrong folder is answered before torch is loaded
+    if RunConfig.from_yaml(file).model_name == AUTO:
+        if values.max_time is not None:
+            raise InputError("Expected no --max-time for an interrupted choice of a model: its time was shared out.")
+        from reverie.experiment.auto import resume_auto
+
+        return resume_auto(values.run, quiet=values.quiet)
     from reverie.experiment.run import resume
 
     return resume(values.run, max_time=values.max_time, quiet=values.quiet)

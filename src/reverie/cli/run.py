@@ -17,6 +17,7 @@ def options(model: str | None = None) -> Options:
         examples=(
             "reverie run gan dimuon_z --columns pt1,eta1,phi1,pt2,eta2,phi2 --out runs/z",
             "reverie run gan events.csv --out runs/e --max-time 5m --model.objective minimax",
+            "reverie run auto events.csv --time 10m --out runs/best",
             "reverie run rbm ising_4x4 --out runs/i --model.n_hidden 32",
             "reverie run --config runs/z/config.yaml --out runs/z2 --seed 1",
             "reverie run gan events.csv --out runs/e --seeds 5 --workers 2; reverie compare runs/e/seed-*",

@@ -9,6 +9,7 @@ file that a run leaves behind holds every value, and runs again as it stands:
 
 import inspect
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -24,7 +25,10 @@ from reverie.core.typed_files import checked
 from reverie.models import registry
 
 __all__ = [
+    "AUTO",
     "RunConfig",
+    "all_options",
+    "command_of",
     "flatten",
     "format_duration",
     "looks_like_path",
@@ -41,6 +45,7 @@ __all__ = [
     "registered_name",
 ]
 
+AUTO = "auto"  # in place of a model: `reverie.experiment.auto` chooses it
 SAMPLE_FORMATS = ("npy", "csv", "parquet", "h5", "root")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _REMEDY = "Correct the file."
@@ -69,15 +74,18 @@ class RunConfig:
     schema : YAML file of column kinds and units, as 'reverie data describe DATA --schema FILE' writes it.
     drop_missing : leave out rows with NaN or infinite entries.
     held_out : fraction of the rows, in (0, 1), that the model never sees and is judged by.
+    selection : fraction of the held-out rows, in [0, 1), by which the model was chosen among others ('reverie run auto'
+        takes 0.5): the verdict leaves them out.
     seed : root of all randomness: split, weights, noise, batches, tests.
-    max_time : budget of training time, such as 90s, 5m or 1h30m; without it, training takes all its steps.
+    max_time : budget of training time, such as 90s, 5m or 1h30m; without it, training takes all its steps. Of 'auto'
+        it is the time of both trainings, by default what they need, and at most ten minutes.
     checkpoint_every : time between two kept states; a killed run loses at most this much.
     n_samples : how many samples to draw; by default as many as rows are held out.
     samples_format : file format of the samples: npy, csv, parquet, h5 or root.
     validation_time : most time for the validation, such as 90s or 5m; what does not fit is left out and named. By
         default as much as training took, and a minute.
     no_validate : leave the verdict out: train, draw samples and write the report; 'reverie validate FOLDER' adds it.
-    model : name of the model under "name", and its options.
+    model : name of the model under "name", and its options; an alias is resolved to its model and arguments.
     """
 
     data: str
@@ -87,6 +95,7 @@ class RunConfig:
     schema: str | None = None
     drop_missing: bool = False
     held_out: float = 0.35
+    selection: float = 0.0
     seed: int = 0
     max_time: str | None = None
     checkpoint_every: str = "30s"
@@ -102,12 +111,18 @@ class RunConfig:
         parse_duration(self.checkpoint_every)
         if not 0.0 < self.held_out < 1.0:
             raise InputError(f"Expected --held-out between 0 and 1, got {self.held_out}. Try 0.35.")
+        if not 0.0 <= self.selection < 1.0:
+            raise InputError(f"Expected --selection from 0 to below 1, got {self.selection}. Leave it out, or try 0.5.")
         if self.seed < 0:
             raise InputError(f"Expected --seed to be an integer >= 0, got {self.seed}. Try 0.")
         if self.n_samples is not None and self.n_samples < 1:
             raise InputError(f"Expected --n-samples to be an integer > 0, got {self.n_samples}. Try 10000.")
         if self.samples_format not in SAMPLE_FORMATS:
             raise UnknownNameError("samples format", self.samples_format, SAMPLE_FORMATS)
+        if self.model.get("name") in registry.ALIASES:
+            model, arguments = registry.ALIASES[self.model_name]
+            left = {key: value for key, value in arguments.items() if key not in self.model}
+            object.__setattr__(self, "model", {**self.model, "name": model, **left})
 
     @property
     def model_name(self) -> str:
@@ -160,11 +175,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def registered_name(name: str) -> str:
-    """Return `name` as the registry of models spells it; an unknown one is answered with the nearest.
+    """Return `name`, of a model or an alias, as the registry spells it; an unknown one is answered with the nearest.
 
     A classifier is refused: the labels that it learns are no conditions of its samples, which a run takes them for.
     """
-    known = check_choice("model", name, {known: known for known in registry.MODELS})
+    known = check_choice("model", name, {known: known for known in (*registry.MODELS, *registry.ALIASES)})
     if known in registry.CLASSIFIERS:
         raise InputError(
             f"Expected a model of samples for a run, got {known}, a classifier. Use it from Python: "
@@ -179,14 +194,34 @@ def model_class(name: str) -> type:
 
 
 def model_names() -> list[str]:
-    """Return the names of the models that can be run; classifiers are used from Python."""
-    return [name for name in registry.MODELS if name not in registry.CLASSIFIERS]
+    """Return the names of the models that can be run, aliases last; classifiers are used from Python."""
+    return [name for name in (*registry.MODELS, *registry.ALIASES) if name not in registry.CLASSIFIERS]
 
 
 def model_parameters() -> set[str]:
     """Return the names of the constructor arguments of all registered models."""
     models = map(registry.model_class, registry.MODELS)
     return {name for model in models for name in inspect.signature(model).parameters}
+
+
+def all_options(config: RunConfig) -> dict[str, Any]:
+    """Return the options of the model of `config`, with the defaults of those that it does not name."""
+    defaults = model_class(config.model_name)().get_params(deep=False)
+    known = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
+    return {key: value for key, value in (known | config.model_options).items() if key != "random_state"}
+
+
+def command_of(config: RunConfig) -> str:
+    """Return the command that repeats the run of `config`, with the options that are not the defaults."""
+    plain = RunConfig(data=config.data, model={"name": config.model_name})
+    given = {f.name: getattr(config, f.name) for f in fields(RunConfig) if f.name not in ("data", "model")}
+    known = {name: getattr(plain, name) for name in given} | all_options(plain)
+    words = ["reverie", "run", config.model_name, config.data]
+    for name, value in (given | config.model_options).items():
+        if value != known[name]:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            words += [f"--{name.replace('_', '-')}", *([] if value is True and name in given else [text])]
+    return shlex.join(words)
 
 
 def preset_words(model: str) -> str:

@@ -15,7 +15,9 @@
     ├── replicas.npy       some samples of each replica, (replica, n, *event)
     ├── assessment.json    what the model says of itself; latent.npz, a look into its latent space
     ├── validation.json    the verdict and every number behind it
-    └── report.html        one page that opens offline
+    ├── report.html        one page that opens offline
+    └── selection.json     of `reverie run auto`: which models competed, and why this one was kept; `candidates/` holds
+                           the run folders of the others
 
 Every file is written beside its final name and moved there in one step, so a reader never meets
 half of one. A lock, given back by the system even when the process is killed, keeps two processes
@@ -38,7 +40,7 @@ import numpy as np
 from reverie.core.assessment import Assessment, LatentView
 from reverie.core.errors import FolderError, InputError
 from reverie.core.typed_files import checked, read_array, read_arrays, read_json
-from reverie.experiment.config import RunConfig
+from reverie.experiment.config import AUTO, RunConfig
 from reverie.experiment.records import REMEDIES, kind_of_file
 from reverie.training.checkpoint import atomic_file
 from reverie.training.history import read_history
@@ -51,7 +53,7 @@ __all__ = [
 _OWN_FILES = (
     "command.txt", "environment.json", "data.json", "status.json", "history.jsonl", "validation.json",
     "assessment.json", "latent.npz", "report.html", "replicas.npy", "snapshots", "checkpoints", "model", ".lock",
-    "config.yaml",
+    "selection.json", "candidates", "config.yaml",
 )  # fmt: skip
 _SAMPLE_SUFFIXES = (".npy", ".csv", ".parquet", ".h5", ".root")
 _SAMPLE_FILES = tuple(f"samples{part}{s}" for part in ("", "_conditions") for s in _SAMPLE_SUFFIXES)
@@ -182,8 +184,14 @@ class RunFolder:
         return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
 
     def config(self) -> RunConfig:
-        """Return the configuration of the run; a damaged file is an `InputError`."""
-        return RunConfig.from_yaml(self / "config.yaml")
+        """Return the configuration of the run; a damaged file, and one without a model yet, is an `InputError`."""
+        config = RunConfig.from_yaml(self / "config.yaml")
+        if config.model_name == AUTO:
+            raise InputError(
+                f"Expected a run with a model, got {str(self.path)!r}, where the choice of one was interrupted. Carry "
+                f"it on: reverie resume {self.path}"
+            )
+        return config
 
     def read_json(self, name: str, default: Any = None) -> Any:
         """Return the content of the JSON file `name`, or `default` when it is not there.

@@ -24,7 +24,7 @@ variance of the whole condition equals that of the whole image,
 so a wrong label weighs as much in a distance as a wrong image does.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -137,6 +137,7 @@ class Inputs:
     prior : whole rows of `train`, treated in the same way, in random order: samples are asked for at their conditions.
         Of a large table a sample, which stands for `train` wherever all of it would be too much.
     unvalidated : why there is no validation, in a sentence, or "".
+    selection : rows like the held-out ones, by which the model is chosen among others; None where it is given.
     """
 
     source: Part
@@ -144,6 +145,7 @@ class Inputs:
     held_out: Part
     prior: Part
     unvalidated: str = ""
+    selection: Part | None = None
 
     @property
     def known(self) -> Part:
@@ -176,6 +178,8 @@ class Inputs:
             "schema": self.source.events.schema.to_json(),
             "provenance": {key: str(value) for key, value in self.source.events.provenance.items()},
         }
+        if self.selection is not None:
+            record["n_selection"] = len(self.selection)
         if weights is not None:
             record["negative_weights"] = int((weights < 0).sum())
         return record if conditions is None else {**record, "conditions": conditions.schema.to_json()}
@@ -195,6 +199,21 @@ def load_inputs(config: RunConfig) -> Inputs:
     Raises `InputError` for a missing or unreadable file, an unknown name, too few rows, missing values or a constant
     column.
     """
+    inputs = _all_held_out(config)
+    if config.selection == 0:
+        return inputs
+    n_held_out, n = len(inputs.held_out), round(config.selection * len(inputs.held_out))
+    if min(n, n_held_out - n) < LEAST_ROWS:
+        raise InputError(
+            f"Expected at least {LEAST_ROWS} held-out rows to choose a model by and {LEAST_ROWS} for the verdict, got "
+            f"{n_held_out:,} of which --selection {config.selection:g} choose. Give more data."
+        )
+    held_out, selection = inputs.held_out.hold_out(n, child_seed(config.seed, "selection"))
+    return replace(inputs, held_out=held_out, selection=selection)
+
+
+def _all_held_out(config: RunConfig) -> Inputs:
+    """Return the data of `config` split in two, without a selection."""
     names = ("columns", "weights", "schema", "drop_missing")
     given = {name: getattr(config, name) for name in names}
     allow_missing = model_class(config.model_name).takes_missing

@@ -49,6 +49,7 @@ class DataRecord(Struct, kw_only=True):
     n_train: Count = 0
     n_held_out: Count = 0
     n_calibration: Count = 0
+    n_selection: Count = 0
     event_shape: list[Annotated[int, Meta(ge=1)]] = []
     weighted: bool = False
     negative_weights: Count = 0
@@ -90,6 +91,7 @@ REMEDIES = {
     "resolved.json": "Delete the file: only the report shows it.",
     "validation.json": "Make it anew: reverie validate RUN",
     "assessment.json": "Delete the file: 'reverie resume' makes it anew.",
+    "selection.json": "Delete the file: only the report shows it.",
     "latent.npz": "Delete the file: the report does without it.",
     "replicas.npy": "Delete the file: the report does without it.",
     "history.jsonl": "Restore it from a copy, or delete that line.",

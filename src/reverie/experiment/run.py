@@ -20,6 +20,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from msgspec import convert
 
@@ -41,7 +42,10 @@ from reverie.training import CheckpointFolder, truncate_history
 from reverie.training.checkpoint import State
 from reverie.validation import ValidationResult
 
-__all__ = ["ALL_STAGES", "make_model", "resume", "rewrite_report", "start", "validate_run"]
+__all__ = [
+    "ALL_STAGES", "checked_inputs", "compiled_if_repaid", "complete", "make_model", "resume", "rewrite_report",
+    "runtime_of", "start", "train_new", "train_on", "validate_run",
+]  # fmt: skip
 
 ALL_STAGES = ("fit", "sample", "validate", "report")
 _COMPILES_FROM = 120.0  # seconds of training
@@ -69,39 +73,68 @@ def start(
     InputError, FolderError, TrainingError
         Each one sentence: expected, got, what to do.
     """
-    budget = parse_duration(config.max_time)
-    if budget is not None and budget < _COMPILES_FROM and config.model_options.get("compile", "auto") == "auto":
-        config = replace(config, model={**config.model, "compile": False})  # the budget would go into the compiler
+    config = compiled_if_repaid(config)
     with ExitStack() as held:
-        runtime = held.enter_context(_runtime(config))
+        runtime = held.enter_context(runtime_of(config))
         if runtime is not None and runtime.rank > 0:
             train_as_helper(make_model(config), load_inputs(config), runtime)
             return 0
 
-        check_new(out, overwrite=overwrite)
-        wants_verdict = "validate" in stages and not config.no_validate
-        if wants_verdict and config.n_samples is not None and config.n_samples < LEAST_ROWS:
-            raise InputError(
-                f"Expected --n-samples of at least {LEAST_ROWS} for a validation, got {config.n_samples}. Give more, "
-                "or leave the verdict out with --no-validate."
-            )
-        inputs, model = load_inputs(config), make_model(config)
-        if "sample" in stages and config.n_samples is not None:
-            file = Path(out) / f"samples.{config.samples_format}"
-            check_room(file, config.n_samples, bytes_of_event(inputs.source.schema))
+        inputs = checked_inputs(config, out, stages, overwrite=overwrite)
+        how: Any = {"overwrite": overwrite, "command": command, "quiet": quiet, "runtime": runtime}
+        folder, model, end = train_new(config, out, inputs, held, stages=stages, **how)
+        return complete(folder, config, inputs, end, stages, model, quiet=quiet)
 
-        with TrainingSession(model, inputs, config, quiet=quiet, runtime=runtime) as session:
-            session.begin()
-            say(_announcement(config, inputs), quiet=quiet)
-            folder = RunFolder.create(out, config=config.to_yaml(), command=command, overwrite=overwrite)
-            held.enter_context(folder.lock())
-            folder.remove_leftovers()
-            write_json(folder / "environment.json", environment(device=str(model.device_)))
-            write_json(folder / "resolved.json", model.resolved_)
-            write_json(folder / "data.json", inputs.to_json())
-            write_json(folder / "status.json", {"stages": list(stages)})
-            end = session.keep_in(folder)
-        return _complete(folder, config, inputs, end, stages, model, quiet=quiet)
+
+def checked_inputs(config: RunConfig, out: str | Path, stages: Sequence[str], *, overwrite: bool) -> Inputs:
+    """Return the data of a new run in the folder `out`, once all is checked that can be before training."""
+    check_new(out, overwrite=overwrite)
+    wants_verdict = "validate" in stages and not config.no_validate
+    if wants_verdict and config.n_samples is not None and config.n_samples < LEAST_ROWS:
+        raise InputError(
+            f"Expected --n-samples of at least {LEAST_ROWS} for a validation, got {config.n_samples}. Give more, "
+            "or leave the verdict out with --no-validate."
+        )
+    inputs = load_inputs(config)
+    if "sample" in stages and config.n_samples is not None:
+        file = Path(out) / f"samples.{config.samples_format}"
+        check_room(file, config.n_samples, bytes_of_event(inputs.source.schema))
+    return inputs
+
+
+def compiled_if_repaid(config: RunConfig) -> RunConfig:
+    """Return `config` without compilation where the budget of training is so short that it would go into it."""
+    budget = parse_duration(config.max_time)
+    if budget is not None and budget < _COMPILES_FROM and config.model_options.get("compile", "auto") == "auto":
+        return replace(config, model={**config.model, "compile": False})
+    return config
+
+
+def train_new(
+    config: RunConfig,
+    out: str | Path,
+    inputs: Inputs,
+    held: ExitStack,
+    *,
+    stages: Sequence[str],
+    overwrite: bool = False,
+    command: str = "",
+    quiet: bool = False,
+    runtime: Distributed | None = None,
+) -> tuple[RunFolder, GenerativeModel, TrainingEnd]:
+    """Train the model of `config` into the new folder `out`, whose lock `held` keeps; options as in `start`."""
+    model = make_model(config)
+    with TrainingSession(model, inputs, config, quiet=quiet, runtime=runtime) as session:
+        session.begin()
+        say(_announcement(config, inputs), quiet=quiet)
+        folder = RunFolder.create(out, config=config.to_yaml(), command=command, overwrite=overwrite)
+        held.enter_context(folder.lock())
+        folder.remove_leftovers()
+        write_json(folder / "environment.json", environment(device=str(model.device_)))
+        write_json(folder / "resolved.json", model.resolved_)
+        write_json(folder / "data.json", inputs.to_json())
+        write_json(folder / "status.json", {"stages": list(stages)})
+        return folder, model, session.keep_in(folder)
 
 
 def resume(path: str | Path, *, max_time: str | None = None, quiet: bool = False) -> int:
@@ -118,7 +151,7 @@ def resume(path: str | Path, *, max_time: str | None = None, quiet: bool = False
     folder = RunFolder(path)
     config = folder.config() if max_time is None else replace(folder.config(), max_time=max_time)
     with ExitStack() as held:
-        runtime = held.enter_context(_runtime(config))
+        runtime = held.enter_context(runtime_of(config))
         if runtime is not None and runtime.rank > 0:
             if not folder.is_trained:
                 train_as_helper(make_model(config), load_inputs(config), runtime, _last_state(folder))
@@ -136,10 +169,10 @@ def resume(path: str | Path, *, max_time: str | None = None, quiet: bool = False
             if budget is None or end.ended_by != "max_time" or budget <= end.seconds:
                 if not _unfinished(folder, config, inputs, stages):
                     say(f"{folder.path} is complete: {end.step:,} steps, ended by {end.ended_by}.", quiet=quiet)
-                return _complete(folder, config, inputs, end, stages, quiet=quiet)
+                return complete(folder, config, inputs, end, stages, quiet=quiet)
         model = make_model(config)
-        end = _train_on(folder, config, inputs, model, runtime, quiet=quiet)
-        return _complete(folder, config, inputs, end, stages, model, quiet=quiet)
+        end = train_on(folder, config, inputs, model, runtime, quiet=quiet)
+        return complete(folder, config, inputs, end, stages, model, quiet=quiet)
 
 
 def validate_run(
@@ -184,7 +217,7 @@ def make_model(config: RunConfig) -> GenerativeModel:
     return model_class(config.model_name)(**options, random_state=config.seed)
 
 
-def _train_on(
+def train_on(
     folder: RunFolder,
     config: RunConfig,
     inputs: Inputs,
@@ -216,7 +249,7 @@ def _train_on(
         return session.keep_in(folder)
 
 
-def _complete(
+def complete(
     folder: RunFolder,
     config: RunConfig,
     inputs: Inputs,
@@ -294,7 +327,7 @@ def _recorded(path: str | Path) -> tuple[RunFolder, RunConfig, Inputs]:
     return folder, config, inputs
 
 
-def _runtime(config: RunConfig) -> Distributed | nullcontext[None]:
+def runtime_of(config: RunConfig) -> Distributed | nullcontext[None]:
     """Return the processes of a launcher such as torchrun, to be entered; without a launcher None is entered."""
     return runtime_from_environment(str(config.model_options.get("device", "auto"))) or nullcontext()
 

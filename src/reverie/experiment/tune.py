@@ -29,7 +29,7 @@ from reverie.core.checks import check_positive
 from reverie.core.errors import InputError, ReverieError, TrainingError
 from reverie.core.random import child_seed
 from reverie.core.streams import lenient_streams
-from reverie.experiment.config import RunConfig, format_duration, model_class, parse_duration
+from reverie.experiment.config import RunConfig, all_options, format_duration, parse_duration
 from reverie.experiment.inputs import Inputs, Part, load_inputs
 from reverie.experiment.progress import say
 from reverie.experiment.run import make_model
@@ -50,7 +50,7 @@ from reverie.report.tuning import options_text, score_text
 from reverie.training import Record
 from reverie.training.threads import thread_limit
 
-__all__ = ["Session", "all_options", "tune", "work", "work_in"]
+__all__ = ["Session", "tune", "work", "work_in"]
 
 _WAIT = 0.5  # seconds between two looks at what others do
 _PATIENCE = 5.0  # seconds until a helper is told to end
@@ -308,13 +308,6 @@ def work(
             if not session.drain(quotes, settings.repeats, partial(session.quote, slot=slot, study=quotes)):
                 return False
         return True
-
-
-def all_options(config: RunConfig) -> dict[str, Any]:
-    """Return the options of the model of `config`, with the defaults of those that it does not name."""
-    defaults = model_class(config.model_name)().get_params(deep=False)
-    known = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
-    return {key: value for key, value in (known | config.model_options).items() if key != "random_state"}
 
 
 @contextmanager

@@ -10,17 +10,19 @@ name           what it is
 "dcgan28"      the DCGAN of the tutorial that the lectures adapt, for images of 28 x 28
 "wgan_conv"    the convolutional Wasserstein GAN with gradient penalty
 "du_mordatch"  the energy-based model of Du and Mordatch: short chains, large steps, hardly any noise
+"diffusion"    flow matching whose samples take the random walk of diffusion models
 =============  =========================================================================================
 
-The first three are what to use. The next four are what the lectures do, on purpose without what was
-learnt since (relativistic pairing, R1 and R2, averaging, whitening, rejection sampling): they are there to be seen,
-and to be compared with. What a source does not state is ours: the optimiser of the thesis is that of Radford et al.,
-arXiv:1511.06434; those of "wgan_conv" are the numbers of Gulrajani et al., arXiv:1704.00028. The networks
-are described in `reverie.networks.lectures`. "du_mordatch" has the numbers of Du and Mordatch, arXiv:1903.08689, and of
-their code: steps x - 10 grad E + 0.005 xi, which are Langevin steps at the temperature 0.005^2 / (2 10), of chains
-out of a store of 10,000, one in twenty of them new; Adam with 3e-4. Ours are the 20 steps of a chain (theirs: 60, for
-colour images), 2,000 updates, our network in place of theirs, and no spectral normalisation. It descends rather than
-samples, so its likelihoods mean little. All are checked like any other run (`reverie.models.training_run`).
+The first three and "diffusion" are what to use. The four after the first three are what the lectures do, on purpose
+without what was learnt since (relativistic pairing, R1 and R2, averaging, whitening, rejection sampling): they are
+there to be seen, and to be compared with. What a source does not state is ours: the optimiser of the thesis is that of
+Radford et al., arXiv:1511.06434; those of "wgan_conv" are the numbers of Gulrajani et al., arXiv:1704.00028. The
+networks are described in `reverie.networks.lectures`. "du_mordatch" has the numbers of Du and Mordatch,
+arXiv:1903.08689, and of their code: steps x - 10 grad E + 0.005 xi, which are Langevin steps at the temperature 0.005^2
+/ (2 10), of chains out of a store of 10,000, one in twenty of them new; Adam with 3e-4. Ours are the 20 steps of a
+chain (theirs: 60, for colour images), 2,000 updates, our network in place of theirs, and no spectral normalisation. It
+descends rather than samples, so its likelihoods mean little. All are checked like any other run
+(`reverie.models.training_run`).
 """
 
 from collections.abc import Mapping
@@ -30,7 +32,9 @@ from typing import Any
 from reverie.core.checks import check_choice
 from reverie.models.base import GenerativeModel
 from reverie.models.ebm.estimator import EBM
+from reverie.models.flow_matching.estimator import FlowMatching
 from reverie.models.gan.estimator import GAN
+from reverie.models.registry import ALIASES
 
 __all__ = ["PRESETS", "Preset", "preset"]
 
@@ -93,6 +97,9 @@ PRESETS: dict[str, Preset] = {
         "the energy-based model of Du and Mordatch, for images",
         _DESCENT | _CHAINS | {"energy_penalty": 1.0, "batch_size": 128, "max_steps": 2000, "learning_rate": 3e-4},
         EBM,
+    ),
+    "diffusion": Preset(
+        "samples by the random walk of diffusion models, 'reverie run diffusion'", ALIASES["diffusion"][1], FlowMatching
     ),
 }
 

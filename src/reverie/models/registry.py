@@ -5,13 +5,16 @@ class itself does as well, which is how a model of your own is registered for a 
 
     from reverie.models.registry import MODELS
     MODELS["x"] = X
+
+An alias is another name of a model with some of its arguments, for the command line: runs, saved models and citations
+know the model alone.
 """
 
 import importlib
 
 from reverie.core.checks import check_choice
 
-__all__ = ["CLASSIFIERS", "MODELS", "WAVE_FUNCTIONS", "model_class"]
+__all__ = ["ALIASES", "CLASSIFIERS", "MODELS", "WAVE_FUNCTIONS", "model_class"]
 
 MODELS: dict[str, str | type] = {
     "gan": "reverie.models.gan:GAN",
@@ -23,19 +26,23 @@ MODELS: dict[str, str | type] = {
     "flow_matching": "reverie.models.flow_matching:FlowMatching",
     "semi_supervised_gan": "reverie.models.gan:SemiSupervisedGAN",
 }
+ALIASES: dict[str, tuple[str, dict[str, object]]] = {
+    "diffusion": ("flow_matching", {"stochasticity": 1.0, "n_evaluations": 100}),  # as diffusion models draw samples
+}
 CLASSIFIERS = ("semi_supervised_gan",)  # of these: used from Python, not by a run
 WAVE_FUNCTIONS: dict[str, str | type] = {"wavefunction_rbm": "reverie.models.wavefunction:WaveFunctionRBM"}
 
 
 def model_class(name: str) -> type:
-    """Return the class of the registered model or wave function `name`.
+    """Return the class of the registered model or wave function `name`, or of the model that it is an alias of.
 
     Raises
     ------
     UnknownNameError
         For another name; the nearest is given.
     """
-    place = check_choice("model", name, MODELS | WAVE_FUNCTIONS)
+    aliases = {alias: MODELS[model] for alias, (model, _) in ALIASES.items()}
+    place = check_choice("model", name, MODELS | WAVE_FUNCTIONS | aliases)
     if isinstance(place, type):
         return place
     module, _, attribute = place.partition(":")

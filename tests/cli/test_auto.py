@@ -1,0 +1,295 @@
+"""A model chosen for the data: rules, lengths of trainings, the decision, and the folder that comes of it."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reverie.cli.main import main
+from reverie.core.errors import InputError, TrainingError
+from reverie.data import Dataset
+from reverie.experiment import auto, training
+from reverie.experiment.auto import RULES, Candidate, Choice, Cost, Rule, Selection
+from reverie.experiment.config import RunConfig, all_options
+from reverie.experiment.folder import RunFolder
+from reverie.experiment.inputs import load_inputs
+from reverie.models.registry import MODELS, model_class
+
+RNG = np.random.default_rng(5)
+FEW = {"max_steps": 40, "record_every": 10, "batch_size": 64, "n_checks": 2}
+FLOW = {**FEW, "n_transforms": 2, "hidden": [16], "n_bins": 4, "learning_rate": 1e-2}
+GOOD, UNTRAINED = (
+    Choice("flow", "it is small", FLOW),
+    Choice("flow_matching", "it is not", {**FEW, "learning_rate": 1e-9, "width": 8}),
+)
+REFUSED = Choice("gan", "it is tried", {**FEW, "objective": "wasserstein", "optimizer": "adadelta"})
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> Path:
+    """Two columns that nearly agree: an untrained model with the right columns is seen by any classifier."""
+    x = RNG.normal(size=(800, 1))
+    path = tmp_path_factory.mktemp("data") / "line.npy"
+    np.save(path, np.concatenate([x, x + 0.3 * RNG.normal(size=x.shape)], axis=1))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def short_trials(monkeypatch):
+    monkeypatch.setattr(auto, "_TRIAL", 0.0)
+
+
+def compete(monkeypatch, *choices: Choice) -> None:
+    monkeypatch.setattr(auto, "RULES", (Rule("a line", lambda schema: True, choices),))
+
+
+def run_auto(table: Path, out: Path, *options: str) -> int:
+    return main(["run", "auto", str(table), "--out", str(out), "--validation-time", "1s", "--quiet", *options])
+
+
+# the rules
+
+
+@pytest.mark.parametrize(
+    ("values", "what", "first"),
+    [
+        (RNG.normal(size=(60, 4)), "a table", "flow_matching"),
+        (RNG.normal(size=(60, 300)), "more than 200 columns", "gan"),
+        (RNG.integers(0, 2, (60, 9)).astype(float), "a table of bits", "rbm"),
+        (RNG.choice([-1.0, 1.0], (60, 8, 8)), "at most 1024 spins", "rbm"),
+        (RNG.choice([-1.0, 1.0], (60, 40, 40)), "large lattices of spins", "gan"),
+        (RNG.integers(0, 2, (60, 28, 28)), "black and white", "rbm"),
+        (RNG.integers(0, 17, (60, 8, 8)).astype("uint8"), "small images", "flow_matching"),
+        (RNG.integers(0, 256, (60, 28, 28)).astype("uint8"), "at least 16 pixels", "gan"),
+        (RNG.normal(size=(60, 32, 32)), "fields", "flow_matching"),
+    ],
+)
+def test_the_first_row_that_holds_is_that_of_the_kind(values, what, first):
+    rule = next(rule for rule in RULES if rule.holds(Dataset(values).schema))
+    assert what in rule.what
+    assert rule.choices[0].model == first
+
+
+def test_every_row_names_three_models_that_can_be_trained_two_of_them_with_conditions():
+    for rule in RULES:
+        names = [choice.model for choice in rule.choices]
+        assert len(set(names)) == len(names) == 3
+        assert set(names) <= MODELS.keys()
+        assert sum(model_class(name).takes_conditions for name in names) >= 2
+        for choice in rule.choices:
+            model_class(choice.model)(**choice.options)
+    assert RULES[-1].holds(Dataset(RNG.normal(size=(60, 3, 8, 8))).schema)
+
+
+# how long
+
+
+@pytest.mark.parametrize("budget", [20.0, 100.0, 1000.0])
+def test_the_steps_that_are_planned_end_in_time_and_fill_it(budget):
+    cost = Cost(fixed=2.0, step=0.01, check=1.5)
+    n_steps, n_checks = cost.plan(budget, 10**6, 40)
+    assert 0.9 * budget < cost.seconds(n_steps, n_checks) <= budget
+    assert n_checks * cost.check <= 0.2 * budget
+    assert cost.plan(1000 * budget, 300, 40) == (300, 40)  # never more than the default
+    assert cost.plan(cost.seconds(730, 4), 730, 4) == (730, 4)
+
+
+# which one
+
+
+def selection(*aucs: float | None, error: float = 0.01) -> Selection:
+    names = ("flow", "gan")
+    candidates = [Candidate(name, "w", {}, 1.0, a, error) for name, a in zip(names, aucs, strict=True)]
+    candidates = [c if c.auc is not None else Candidate(c.model, "w", {}, 1.0, failed="It fell.") for c in candidates]
+    return Selection("a table", candidates, 500, 0.5, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("aucs", "kept", "words"),
+    [
+        ((0.60, 0.55), "gan", "those of flow with 0.600"),
+        ((0.55, 0.60), "flow", "those of gan with 0.600 ± 0.010."),
+        ((0.560, 0.550), "flow", "the same within the error: flow is the first choice for a table, since w"),
+        ((0.560, 0.545), "gan", "with AUC 0.545 ± 0.010"),
+        ((0.505, 0.470), "flow", "the same within the error"),  # below 1/2 is no better than 1/2
+        ((None, 0.9), "gan", "flow could not be trained. It fell."),
+        ((0.9, None), "flow", "gan could not be trained. It fell."),
+    ],
+)
+def test_the_second_is_kept_only_if_it_is_better_by_more_than_the_error(aucs, kept, words):
+    decided = selection(*aucs).decided()
+    assert decided.kept == kept
+    assert decided.sentence.startswith(f"{kept} is kept: boosting tells its samples from 500 held-out events")
+    assert words in decided.sentence
+    assert decided.sentence.endswith("The verdict is on other held-out events.")
+
+
+def test_no_model_that_can_be_trained_is_an_error():
+    with pytest.raises(TrainingError, match="flow: It fell. gan: It fell"):
+        selection(None, None).decided()
+
+
+def test_the_judge_sees_what_a_lattice_of_independent_sites_lacks(monkeypatch):
+    """Real against real is 1/2 within four errors; the twin, spins of the right mean without coupling, is found."""
+    inputs = load_inputs(RunConfig(data="ising_4x4", selection=0.5, model={"name": "auto"}))
+    judge = auto._Judge(RunConfig(data="ising_4x4", model={"name": "auto"}), inputs)
+    real = judge.auc()
+    assert abs(real.value - 0.5) < 4 * real.error
+
+    class Independent:
+        def sample(self, n, seed, condition=None):
+            spins = np.random.default_rng(seed).choice([-1.0, 1.0], (n, *inputs.source.events.event_shape))
+            return Dataset(spins, schema=inputs.source.events.schema)
+
+    assert judge.auc(Independent()).value > 0.8
+
+
+def test_events_of_the_selection_are_held_out_and_not_those_of_the_verdict(table):
+    plain, split = (load_inputs(RunConfig(data=str(table), selection=s, model={"name": "flow"})) for s in (0.0, 0.5))
+    rows = [{tuple(row) for row in part.values} for part in (split.train, split.held_out, split.selection)]
+    assert [len(part) for part in rows] == [520, 140, 140]
+    assert rows[0] == {tuple(row) for row in plain.train.values}
+    assert rows[1] | rows[2] == {tuple(row) for row in plain.held_out.values}
+    assert plain.selection is None
+    with pytest.raises(InputError, match="20 for the verdict, got 280 of which --selection 0.99"):
+        load_inputs(RunConfig(data=str(table), selection=0.99, model={"name": "flow"}))
+
+
+# the whole
+
+
+@pytest.fixture(scope="module")
+def chosen(table, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "x"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auto, "_TRIAL", 0.0)
+        patch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(b"<svg/>"))
+        compete(patch, REFUSED, UNTRAINED, GOOD)
+        assert run_auto(table, out, "--n-samples", "150") == 0
+    return out
+
+
+def test_the_better_of_a_good_and_a_broken_model_is_kept_and_the_page_says_so(chosen):
+    record = json.loads((chosen / "selection.json").read_text())
+    broken, good = record["candidates"]
+    assert (record["kept"], broken["model"], good["model"]) == ("flow", "flow_matching", "flow")
+    assert broken["auc"] - broken["error"] > good["auc"]
+    assert f"flow is kept: boosting tells its samples from {record['n_events']} held-out" in record["sentence"]
+    assert record["sentence"] in (chosen / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_folder_is_that_of_an_ordinary_run(chosen, tmp_path, capsys):
+    config, again = RunFolder(chosen).config(), tmp_path / "again"
+    assert (config.model_name, config.selection, config.max_time) == ("flow", 0.5, None)
+    assert config.model_options == all_options(config)
+    assert {path.name for path in (chosen / "candidates").iterdir()} == {"flow_matching"}
+    assert main(["resume", str(chosen)]) == 0
+    assert "is complete: 40 steps, ended by max_steps" in capsys.readouterr().err
+    assert main(["run", "--config", str(chosen / "config.yaml"), "--out", str(again), "--quiet", "--no-validate"]) == 0
+    assert np.array_equal(np.load(again / "samples.npy"), np.load(chosen / "samples.npy"))
+    sizes = [json.loads((folder / "data.json").read_text()) for folder in (chosen, again)]
+    assert [(s["n_held_out"], s["n_selection"]) for s in sizes] == [(140, 140)] * 2
+    assert json.loads((chosen / "validation.json").read_text())["sizes"]["n_real"] == 140
+
+
+def test_the_command_that_is_shown_repeats_the_run(table, tmp_path, monkeypatch, capsys):
+    compete(monkeypatch, GOOD, UNTRAINED)
+    out = tmp_path / "x"
+    assert main(["run", "auto", str(table), "--out", str(out), "--seed", "3", "--no-validate"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("flow is kept: ")
+    (line,) = [line for line in told.err.splitlines() if line.startswith("again: reverie ")]
+    assert main([*line.split()[2:], "--out", str(tmp_path / "y"), "--quiet"]) == 0
+    assert np.array_equal(np.load(out / "samples.npy"), np.load(tmp_path / "y" / "samples.npy"))
+
+
+def test_what_cannot_learn_the_data_gives_way_in_a_sentence(table, tmp_path, monkeypatch, capsys):
+    compete(monkeypatch, REFUSED, GOOD, UNTRAINED)
+    assert main(["fit", "auto", str(table), "--out", str(tmp_path / "x")]) == 0
+    told = capsys.readouterr()
+    assert "gan cannot learn these data. Expected" in told.err
+    assert not (tmp_path / "x" / "samples.npy").exists()
+    assert f"model: {tmp_path / 'x' / 'model'}" in told.out
+    compete(monkeypatch, REFUSED, GOOD)
+    assert run_auto(table, tmp_path / "y") == 2  # one is no choice
+    assert "adadelta" in capsys.readouterr().err
+    assert not (tmp_path / "y").exists()
+
+
+class Impatient(training.Interrupt):
+    """The user presses Ctrl-C in the twentieth step of the second training."""
+
+    n_sessions = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        Impatient.n_sessions += 1
+        self.number, self.n_asked = Impatient.n_sessions, 0
+
+    @property
+    def requested(self) -> bool:
+        self.n_asked += 1
+        return self.number == 2 and self.n_asked >= 20
+
+    @requested.setter
+    def requested(self, value: bool) -> None:
+        pass
+
+
+def test_an_interrupted_choice_is_carried_on(table, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "x"
+    compete(monkeypatch, UNTRAINED, GOOD)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "Interrupt", Impatient)
+        assert run_auto(table, out, "--no-validate") == 130
+    assert f"Carry on: reverie resume {out}\n" in capsys.readouterr().err
+    for verb in ("report", "validate", "cite"):
+        assert main([verb, str(out)]) == 2
+        assert f"reverie resume {out}" in capsys.readouterr().err
+    assert run_auto(table, out) == 2  # a run is there
+    assert main(["resume", str(out), "--max-time", "5m"]) == 2
+    assert main(["resume", str(out), "--quiet"]) == 0
+    assert RunFolder(out).config().model_name == "flow"
+    again = tmp_path / "y"  # the interrupted training ended at the bits of an unbroken one
+    assert main(["run", "--config", str(out / "config.yaml"), "--out", str(again), "--quiet"]) == 0
+    assert np.array_equal(np.load(out / "samples.npy"), np.load(again / "samples.npy"))
+    assert run_auto(table, out, "--overwrite", "--no-validate") == 0
+    assert {path.name for path in (out / "candidates").iterdir()} == {"flow_matching"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--time", "soon"), "Expected a duration such as 90s, 5m or 1h30m, got 'soon'"),
+        (("--time", "0.001s"), r"Expected --time of at least \d+0s to train flow_matching and flow on these data"),
+        (("--selection", "1.5"), "Expected --selection from 0 to below 1"),
+        (("--n-samples", "3"), "Expected --n-samples of at least 20"),
+        (("--seeds", "3"), "Unknown option --seeds"),
+        (("--max-steps", "3"), "Unknown option --max-steps"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(table, tmp_path, monkeypatch, capsys, options, message):
+    compete(monkeypatch, UNTRAINED, GOOD)
+    assert run_auto(table, tmp_path / "x", *options) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("data", "pair"), [("digits", {"flow_matching", "gan"}), ("ising_8x8", {"rbm", "flow_matching"})]
+)
+def test_images_and_spins_from_end_to_end(data, pair, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(auto, "_TRIAL", 1.0)
+    out = tmp_path / "x"
+    assert main(["run", "auto", data, "--time", "3m", "--out", str(out), "--validation-time", "20s", "--quiet"]) == 0
+    record = json.loads((out / "selection.json").read_text())
+    assert {c["model"] for c in record["candidates"]} == pair
+    assert all(math.isfinite(c["auc"]) for c in record["candidates"])
+    assert abs(record["real_vs_real"] - 0.5) < 4 * record["real_vs_real_error"]
+    assert RunFolder(out).config().model_name == record["kept"]
+    assert len(np.load(out / "samples.npy")) == json.loads((out / "data.json").read_text())["n_held_out"]
