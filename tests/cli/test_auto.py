@@ -1,8 +1,10 @@
 """A model chosen for the data: rules, lengths of trainings, the decision, and the folder that comes of it."""
 
+import io
 import json
 import math
 import re
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -162,59 +164,51 @@ def test_events_of_the_selection_are_held_out_and_not_those_of_the_verdict(table
 
 
 @pytest.fixture(scope="module")
-def chosen(table, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "x"
-    with pytest.MonkeyPatch.context() as patch:
+def chosen(table, tmp_path_factory) -> tuple[Path, str, str]:
+    """Folder of a run that was chosen, and what was printed on the way."""
+    out, told = tmp_path_factory.mktemp("runs") / "x", (io.StringIO(), io.StringIO())
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(told[0]), redirect_stderr(told[1]):
         patch.setattr(auto, "_TRIAL", 0.0)
         patch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(b"<svg/>"))
         compete(patch, REFUSED, UNTRAINED, GOOD)
-        assert run_auto(table, out, "--n-samples", "150") == 0
-    return out
+        assert main(["run", "auto", str(table), "--out", str(out), "--seed", "3", "--validation-time", "1s"]) == 0
+    return out, told[0].getvalue(), told[1].getvalue()
 
 
-def test_the_better_of_a_good_and_a_broken_model_is_kept_and_the_page_says_so(chosen):
-    record = json.loads((chosen / "selection.json").read_text())
+def test_the_better_of_a_good_and_a_broken_model_is_kept_and_all_is_told(chosen):
+    out, results, progress = chosen
+    record = json.loads((out / "selection.json").read_text())
     broken, good = record["candidates"]
     assert (record["kept"], broken["model"], good["model"]) == ("flow", "flow_matching", "flow")
     assert broken["auc"] - broken["error"] > good["auc"]
-    assert f"flow is kept: boosting tells its samples from {record['n_events']} held-out" in record["sentence"]
-    assert record["sentence"] in (chosen / "report.html").read_text(encoding="utf-8")
+    assert record["sentence"].startswith("flow is kept: boosting tells its samples from 140 held-out events with AUC ")
+    assert results.startswith(record["sentence"])
+    assert record["sentence"] in (out / "report.html").read_text(encoding="utf-8")
+    assert "gan cannot learn these data. Expected" in progress
+    assert "flow_matching, since it is not: 40 steps (all)" in progress
 
 
-def test_the_folder_is_that_of_an_ordinary_run(chosen, tmp_path, capsys):
-    config, again = RunFolder(chosen).config(), tmp_path / "again"
+def test_the_folder_is_that_of_an_ordinary_run_which_the_command_that_is_shown_repeats(chosen, tmp_path, capsys):
+    (out, _, progress), again = chosen, tmp_path / "again"
+    config = RunFolder(out).config()
     assert (config.model_name, config.selection, config.max_time) == ("flow", 0.5, None)
     assert config.model_options == all_options(config)
-    assert {path.name for path in (chosen / "candidates").iterdir()} == {"flow_matching"}
-    assert main(["resume", str(chosen)]) == 0
+    assert {path.name for path in (out / "candidates").iterdir()} == {"flow_matching"}
+    assert main(["resume", str(out)]) == 0
     assert "is complete: 40 steps, ended by max_steps" in capsys.readouterr().err
-    assert main(["run", "--config", str(chosen / "config.yaml"), "--out", str(again), "--quiet", "--no-validate"]) == 0
-    assert np.array_equal(np.load(again / "samples.npy"), np.load(chosen / "samples.npy"))
-    sizes = [json.loads((folder / "data.json").read_text()) for folder in (chosen, again)]
+    (line,) = [line for line in progress.splitlines() if line.startswith("again: reverie ")]
+    assert main([*line.split()[2:], "--out", str(again), "--quiet", "--no-validate"]) == 0
+    assert np.array_equal(np.load(again / "samples.npy"), np.load(out / "samples.npy"))
+    sizes = [json.loads((folder / "data.json").read_text()) for folder in (out, again)]
     assert [(s["n_held_out"], s["n_selection"]) for s in sizes] == [(140, 140)] * 2
-    assert json.loads((chosen / "validation.json").read_text())["sizes"]["n_real"] == 140
+    assert json.loads((out / "validation.json").read_text())["sizes"]["n_real"] == 140
+    RunFolder.create(out, config="", command="", overwrite=True)
+    assert not {"candidates", "selection.json"} & {path.name for path in out.iterdir()}
 
 
-def test_the_command_that_is_shown_repeats_the_run(table, tmp_path, monkeypatch, capsys):
-    compete(monkeypatch, GOOD, UNTRAINED)
-    out = tmp_path / "x"
-    assert main(["run", "auto", str(table), "--out", str(out), "--seed", "3", "--no-validate"]) == 0
-    told = capsys.readouterr()
-    assert told.out.startswith("flow is kept: ")
-    (line,) = [line for line in told.err.splitlines() if line.startswith("again: reverie ")]
-    assert main([*line.split()[2:], "--out", str(tmp_path / "y"), "--quiet"]) == 0
-    assert np.array_equal(np.load(out / "samples.npy"), np.load(tmp_path / "y" / "samples.npy"))
-
-
-def test_what_cannot_learn_the_data_gives_way_in_a_sentence(table, tmp_path, monkeypatch, capsys):
-    compete(monkeypatch, REFUSED, GOOD, UNTRAINED)
-    assert main(["fit", "auto", str(table), "--out", str(tmp_path / "x")]) == 0
-    told = capsys.readouterr()
-    assert "gan cannot learn these data. Expected" in told.err
-    assert not (tmp_path / "x" / "samples.npy").exists()
-    assert f"model: {tmp_path / 'x' / 'model'}" in told.out
+def test_one_model_that_can_learn_the_data_is_no_choice(table, tmp_path, monkeypatch, capsys):
     compete(monkeypatch, REFUSED, GOOD)
-    assert run_auto(table, tmp_path / "y") == 2  # one is no choice
+    assert main(["fit", "auto", str(table), "--out", str(tmp_path / "y")]) == 2
     assert "adadelta" in capsys.readouterr().err
     assert not (tmp_path / "y").exists()
 
@@ -256,8 +250,6 @@ def test_an_interrupted_choice_is_carried_on(table, tmp_path, monkeypatch, capsy
     again = tmp_path / "y"  # the interrupted training ended at the bits of an unbroken one
     assert main(["run", "--config", str(out / "config.yaml"), "--out", str(again), "--quiet"]) == 0
     assert np.array_equal(np.load(out / "samples.npy"), np.load(again / "samples.npy"))
-    assert run_auto(table, out, "--overwrite", "--no-validate") == 0
-    assert {path.name for path in (out / "candidates").iterdir()} == {"flow_matching"}
 
 
 @pytest.mark.parametrize(

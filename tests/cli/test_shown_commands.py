@@ -11,7 +11,7 @@ from reverie.cli.main import VERBS
 from reverie.cli.model_options import MODEL_NAMES
 from reverie.core.errors import InputError
 from reverie.data import catalogue
-from reverie.experiment.config import looks_like_path
+from reverie.experiment.config import AUTO, looks_like_path
 
 ROOT = Path(__file__).parents[2]
 OF_A_MODEL = ("run", "fit", "tune")
@@ -64,7 +64,7 @@ def check(words: list[str]) -> None:
         arguments = arguments[:at] + arguments[at + 2 :]
     if "--help" in arguments:
         return
-    model = next((word for word in arguments if word in MODEL_NAMES), None) if verb in OF_A_MODEL else None
+    model = next((word for word in arguments if word in (*MODEL_NAMES, AUTO)), None) if verb in OF_A_MODEL else None
     values = (module_of(verb).options(model) if model else module_of(verb).options()).parse(arguments)
     given = vars(values)
     names = [given.get(key) for key in ("data", "real", "generated") if isinstance(given.get(key), str)]
