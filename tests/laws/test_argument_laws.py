@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from reverie.core.arguments import Count, checked
 from reverie.core.errors import InputError
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, SemiSupervisedGAN, WaveFunctionRBM
 
@@ -62,3 +63,24 @@ def test_numbers_of_numpy_are_numbers(name):
     numbers |= {"learning_rate": np.float32(1e-3), "random_state": np.uint8(3)}
     clone(model).set_params(**numbers).fit(*data)
     clone(model).set_params(learning_rate=1).fit(*data)  # an integer is a number
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ({"needed": "x"}, "Give such a value."),
+        ({"needed": 1, "optional": "x"}, "Give such a value, or leave it out."),
+        ({"needed": 4.0}, "Give the integer 4."),
+    ],
+)
+def test_the_sentence_says_what_can_be_done(asked, hint):
+    """What has no default cannot be left out."""
+
+    @checked
+    def call(needed: Count, optional: Count = 2) -> int:
+        return needed + optional
+
+    with pytest.raises(InputError) as caught:
+        call(**asked)
+    assert str(caught.value).endswith(hint)
+    assert call(1) == 3
