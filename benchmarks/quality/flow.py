@@ -1,18 +1,24 @@
 """Flows with their defaults: likelihood of events they never saw, and how their samples can be told apart.
 
     REVERIE_DATA=... python -m benchmarks.quality.flow [--model flow_matching] [--data ring dimuon_z ...]
-                                                       [--seeds 0 1 2] [--part quote]
+                                                       [--seeds 0 1 2] [--part quote] [--observables mass]
 
-The model is the normalizing flow, or flow matching. 35 % of the real events, the same for every seed, are quoted from
-and were used for nothing else; the model learns the other 65 %. Defaults were chosen with `--part tune`, which learns
-four fifths of these and is quoted from the last fifth. Points of the plane, whose density is known, are drawn anew:
-10,000 to learn, 10,000 to quote from, others to tune. Per seed:
+The model is the normalizing flow, flow matching or a variational autoencoder. 35 % of the real events, the same for
+every seed, are quoted from and were used for nothing else; the model learns the other 65 %. Defaults were chosen with
+`--part tune`, which learns four fifths of these and is quoted from the last fifth. Points of the plane, whose density
+is known, are drawn anew: 10,000 to learn, 10,000 to quote from, others to tune. Per seed:
 
     log p       mean log-likelihood per held-out event in nats, in the units of the data, and its error over events;
                 categories and whole numbers count with their probability
     KL          for points of the plane, mean of log p_exact - log p in nats, whose perfect value is 0, and its error
     AUC         gradient boosting tells held-out from generated events on a test half; perfect: 0.5
     real        the same for held-out and training events
+
+With an observable of two muons, which becomes a coordinate of the model, three figures stand beside these:
+
+    AUC + obs   the same as AUC with the observable as another column
+    W1          Wasserstein distance between the observable of held-out and of generated events, in its unit
+    W1 real     the mean of the same for held-out and as many training events, in disjoint parts of equal size
 """
 
 import argparse
@@ -23,8 +29,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import wasserstein_distance
 
 import reverie
+from reverie.data.observables import resolve_observables
 from reverie.models.base import LikelihoodModel
 from reverie.models.registry import model_class
 from reverie.simulators.targets import TARGETS, target
@@ -34,7 +42,7 @@ COLUMNS = ["pt1", "eta1", "phi1", "pt2", "eta2", "phi2"]
 QUOTED, TUNED, SPLIT_SEED = 0.35, 0.2, 12345
 N_POINTS = 10_000
 SEEDS_OF_POINTS = {"tune": (1003, 1004), "quote": (1001, 1002)}
-NAMES = ["log p", "KL", "AUC", "real"]
+NAMES, OF_OBSERVABLE = ["log p", "KL", "AUC", "real"], ["AUC + obs", "W1", "W1 real"]
 
 
 def main() -> None:
@@ -45,27 +53,38 @@ def main() -> None:
     parser.add_argument("--part", choices=["tune", "quote"], default="quote")
     parser.add_argument("--max-steps", type=int, default=None)
     parser.add_argument("--kind", default=None, help="of the normalizing flow")
-    parser.add_argument("--model", choices=["flow", "flow_matching"], default="flow")
+    parser.add_argument("--model", choices=["flow", "flow_matching", "vae"], default="flow")
+    parser.add_argument("--observables", nargs="+", default=None)
+    parser.add_argument("--quoted", default=None, help="observable that is looked at where the model is shown none")
     options = parser.parse_args()
-    given = {"kind": options.kind, "max_steps": options.max_steps}
+    given = {"kind": options.kind, "max_steps": options.max_steps, "observables": options.observables}
     settings = {key: value for key, value in given.items() if value is not None}
     for name in options.data:
-        _print_table(name, options.part, options.seeds, partial(model_class(options.model), **settings))
+        make = partial(model_class(options.model), **settings)
+        _print_table(name, options.part, options.seeds, make, (options.observables or [options.quoted])[0])
 
 
-def _print_table(name: str, part: str, seeds: list[int], make: Callable[..., LikelihoodModel]) -> None:
+def _print_table(
+    name: str, part: str, seeds: list[int], make: Callable[..., LikelihoodModel], observable: str | None
+) -> None:
     train, held_out = _split(name, part)
     print(f"\n{name}: {len(train)} events to learn, {len(held_out)} to quote from ({part})")
     if name in TARGETS:
         print(f"  exact log p, minus the entropy: {target(name).expected_log_prob():.4f} nats")
-    print(f"  {'seed':>6s} {'seconds':>8s}" + "".join(f"{column:>18s}" for column in NAMES))
+    print(
+        f"  {'seed':>6s} {'seconds':>8s}"
+        + "".join(f"{column:>18s}" for column in NAMES + OF_OBSERVABLE * bool(observable))
+    )
     rows = []
     for seed in seeds:
         began = time.perf_counter()
         model = make(random_state=seed).fit(train)
         seconds = time.perf_counter() - began
-        measured = _figures(name, model, train.values, held_out, seed)
-        print(f"  {seed:6d} {seconds:8.1f}" + "".join(f"{value:10.4f} ±{error:6.4f}" for value, error in measured))
+        measured = _figures(name, model, train.values, held_out, seed, observable)
+        print(
+            f"  {seed:6d} {seconds:8.1f}" + "".join(f"{value:10.4f} ±{error:6.4f}" for value, error in measured),
+            flush=True,
+        )
         rows.append([seconds, *(value for value, _ in measured)])
     for word, of in (("mean", np.mean), ("sd", partial(np.std, ddof=1))):  # of NaN too
         if len(rows) > 1:
@@ -87,9 +106,9 @@ def _split(name: str, part: str) -> tuple[Any, Any]:
 
 
 def _figures(
-    name: str, model: LikelihoodModel, train: np.ndarray, held_out: Any, seed: int
+    name: str, model: LikelihoodModel, train: np.ndarray, held_out: Any, seed: int, observable: str | None
 ) -> list[tuple[float, float]]:
-    """Return values with their errors, in the order of `NAMES`."""
+    """Return values with their errors, in the order of `NAMES`, and of `OF_OBSERVABLE` if there is one."""
     found = model.log_likelihood(held_out)
     excess = (float("nan"), float("nan"))
     if name in TARGETS:
@@ -97,11 +116,21 @@ def _figures(
         excess = float(difference.mean()), float(difference.std(ddof=1)) / len(difference) ** 0.5
     n = min(len(held_out), len(train))
     generated = np.asarray(model.sample(n, random_state=seed).values, dtype=float)
-    area = classifier_test(
-        np.asarray(held_out.values, dtype=float), generated, train[:n].astype(float), names=held_out.names, seed=seed
-    )
+    samples = [np.asarray(held_out.values, dtype=float), generated, train[:n].astype(float)]
+    area = classifier_test(*samples, names=held_out.names, seed=seed)
     likelihood = found.mean.value, found.mean.error
-    return [likelihood, excess, (area.value, area.error), (area.real_vs_real, area.real_vs_real_error)]
+    figures = [likelihood, excess, (area.value, area.error), (area.real_vs_real, area.real_vs_real_error)]
+    if observable is None:
+        return figures
+    function = resolve_observables(observable, held_out.schema)[0].function
+    of = [function(torch.tensor(sample)).numpy() for sample in samples]
+    wider = [np.column_stack([sample, o]) for sample, o in zip(samples, of, strict=True)]
+    area = classifier_test(*wider, names=[*held_out.names, observable], seed=seed)
+    parts = [function(torch.tensor(part)).numpy() for part in np.split(train[: len(train) // n * n], len(train) // n)]
+    real = [wasserstein_distance(of[0], part) for part in parts]
+    spread = float(np.std(real, ddof=1)) if len(real) > 1 else float("nan")
+    distances = (wasserstein_distance(of[0], of[1]), spread), (float(np.mean(real)), spread)
+    return [*figures, (area.value, area.error), *distances]
 
 
 if __name__ == "__main__":

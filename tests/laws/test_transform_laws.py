@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.protocols import Transform
+from reverie.data.schema import Column, Schema
 from reverie.data.transforms import (
     TRANSFORMS,
     Asinh,
@@ -26,6 +27,7 @@ from reverie.data.transforms import (
     InvertibleTransform,
     Log,
     Logit,
+    ObservableCoordinate,
     OneHot,
     Periodic,
     PointMass,
@@ -85,6 +87,23 @@ def table() -> Columns:
         ("q", OneHot(levels=(-1, 1))),
     ]
     return Columns(parts, names=["x", "phi", "n", "e", "q"])
+
+
+def pairs(n: int) -> Tensor:
+    """Return (pt, eta, phi) of two particles, whose mass is thinner than any column."""
+    angles = torch.stack([normal(n, 1, 2), 6 * uniform(n, 1, 3) - 3, normal(n, 1, 4), 6 * uniform(n, 1, 5) - 3])[..., 0]
+    ratio, mass = torch.exp(0.5 * normal(n, 1, 6))[:, 0], 91 + normal(n, 1, 7)[:, 0]
+    eta1, phi1, eta2, phi2 = angles
+    pt = mass / torch.sqrt(2 * (torch.cosh(eta1 - eta2) - torch.cos(phi1 - phi2)))
+    return torch.stack([pt * ratio, eta1, phi1, pt / ratio, eta2, phi2], dim=1)
+
+
+def observed() -> ObservableCoordinate:
+    """Return features one coordinate of which is the mass."""
+    names = ("pt1", "eta1", "phi1", "pt2", "eta2", "phi2")
+    parts = [(k, Periodic(origin=-math.pi) if name[:3] == "phi" else Quantile()) for k, name in enumerate(names)]
+    schema = Schema(tuple(Column(name) for name in names), (6,)).to_json()
+    return ObservableCoordinate(base=Columns(parts), observable="mass", schema=schema)
 
 
 @dataclass(frozen=True)
@@ -179,6 +198,7 @@ CASES: dict[str, Case] = {
     ),
     "chain": Case(lambda: Chain([Logit(lower=0, upper=2), Standardise()]), lambda n: 2 * uniform(n, 3), within(0, 2)),
     "columns": Case(table, mixed, mixed_allowed, smooth=False),
+    "observables": Case(observed, pairs),
 }
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

@@ -39,7 +39,7 @@ from reverie.data.transforms import (
     Standardise,
     auto_transform,
 )
-from reverie.models.preprocessing import ChangeOfVariables, Preprocessing, fitted_preprocessing
+from reverie.models.preprocessing import ChangeOfVariables, Observables, Preprocessing, fitted_preprocessing
 
 __all__ = [
     "Coordinates",
@@ -172,7 +172,12 @@ def density_transform(dataset: Dataset, choice: ChangeOfVariables, *, open_level
 
 
 def density_preprocessing(
-    dataset: Dataset, container: str, choice: ChangeOfVariables, *, open_levels: bool = True
+    dataset: Dataset,
+    container: str,
+    choice: ChangeOfVariables,
+    observables: Observables = None,
+    *,
+    open_levels: bool = True,
 ) -> Preprocessing:
     """Return the fitted preprocessing to features with a density on lines and circles.
 
@@ -181,13 +186,15 @@ def density_preprocessing(
     dataset : training data.
     container : see `reverie.models.preprocessing.container_of`.
     choice, open_levels : as in `density_transform`.
+    observables : each becomes a coordinate, see `reverie.data.transforms.ObservableCoordinate`.
 
     Raises
     ------
     InputError
-        As in `density_transform`, and for one-hot features, on which there is no density.
+        As in `density_transform`, for observables that are no coordinates, and for one-hot features, on which there is no density.
     """
-    prepared = fitted_preprocessing(dataset, container, density_transform(dataset, choice, open_levels=open_levels))
+    transform = density_transform(dataset, choice, open_levels=open_levels)
+    prepared = fitted_preprocessing(dataset, container, transform, observables)
     circles_of(prepared.transform)
     return prepared
 

@@ -236,7 +236,8 @@ def _restore(model: _GenerativeModel, folder: Path, tensors: Mapping[str, Tensor
         return {key.removeprefix(f"{name}."): x for key, x in tensors.items() if key.startswith(f"{name}.")}
 
     transform = _json(folder / "transform.json", Json)
-    model.preprocessing_ = Preprocessing.from_json(_json(folder / "schema.json", _Data) | {"transform": transform})
+    stored, observables = _json(folder / "schema.json", _Data), model.get_params(deep=False).get("observables")
+    model.preprocessing_ = Preprocessing.from_json(stored | {"transform": transform}, observables)
     model.history_, model.device_ = [], torch.device("cpu")
     model._attach({} if version < 2 else _json(folder / "attachments.json", Json), of("attachment"))
     model._build_networks()

@@ -9,7 +9,7 @@ error that this adds to a distribution function, 0.85 / sqrt(2^18) = 0.0017, is 
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
@@ -25,11 +25,13 @@ from reverie.core.tables import frame_library
 from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows, some_rows
+from reverie.data.observables import resolve_observables
 from reverie.data.schema import Column, Schema
-from reverie.data.transforms import InvertibleTransform, auto_transform, transform_from_json
+from reverie.data.transforms import InvertibleTransform, ObservableCoordinate, auto_transform, transform_from_json
 
 __all__ = [
     "ChangeOfVariables",
+    "Observables",
     "Preprocessing",
     "container_of",
     "data_mark",
@@ -40,6 +42,7 @@ __all__ = [
 # What `preprocessing` of a model may be: a word for all columns, words or transforms for some by name, or a transform.
 # The class, not the protocol: whether an object has the properties of that is only known once it is fitted.
 ChangeOfVariables: TypeAlias = Mapping[str, InvertibleTransform | str] | InvertibleTransform | str
+Observables: TypeAlias = Sequence[str | Callable[[Tensor], Tensor]] | None  # what `observables` of a model may be
 
 _FRAMES: dict[str, Literal["pandas", "polars", "pyarrow"]] = {"frame": "pandas", "polars": "polars", "arrow": "pyarrow"}
 
@@ -82,10 +85,12 @@ class Preprocessing:
         return stored | {"container": self.container, "dtype": self.dtype}
 
     @classmethod
-    def from_json(cls, stored: Json) -> Self:
-        """Return what `to_json` described."""
-        transform = transform_from_json(stored["transform"])
-        return cls(Schema.from_json(stored["schema"]), transform, stored["container"], stored["dtype"])
+    def from_json(cls, stored: Json, observables: Observables = None) -> Self:
+        """Return what `to_json` described, with the observables that it was fitted with."""
+        schema, transform = Schema.from_json(stored["schema"]), transform_from_json(stored["transform"])
+        if isinstance(transform, ObservableCoordinate):
+            transform.bind(resolve_observables(observables or (), schema))
+        return cls(schema, transform, stored["container"], stored["dtype"])
 
     def wrapped(self, values: np.ndarray) -> ArrayLike:
         """Return `values` in the container that the model was fitted on."""
@@ -98,7 +103,9 @@ class Preprocessing:
         return values
 
 
-def fitted_preprocessing(dataset: Dataset, container: str, choice: ChangeOfVariables) -> Preprocessing:
+def fitted_preprocessing(
+    dataset: Dataset, container: str, choice: ChangeOfVariables, observables: Observables = None
+) -> Preprocessing:
     """Return the way from values to features, fitted.
 
     Parameters
@@ -106,6 +113,7 @@ def fitted_preprocessing(dataset: Dataset, container: str, choice: ChangeOfVaria
     dataset : training data.
     container : what the user gave, see `container_of`.
     choice : "auto", a word for all continuous columns, words or transforms by column, or a transform.
+    observables : names and functions of tables, each of which becomes a coordinate of the features.
     """
     if isinstance(choice, str):
         transform = auto_transform(dataset.schema, continuous="quantile" if choice == "auto" else choice)
@@ -113,6 +121,14 @@ def fitted_preprocessing(dataset: Dataset, container: str, choice: ChangeOfVaria
         transform = auto_transform(dataset.schema, overrides=choice)
     else:
         transform = copy.deepcopy(choice)
+    for observable in resolve_observables(observables or (), dataset.schema):
+        if not dataset.schema.is_table:
+            raise InputError(
+                f"Expected a table for observables of this model, got images of shape {dataset.schema.event_shape}. "
+                "Leave observables out, or train a GAN, whose discriminator sees those of images."
+            )
+        own = observable.name if observable.named else observable
+        transform = ObservableCoordinate(base=transform, observable=own, schema=dataset.schema.to_json())
     transform.fit(torch.from_numpy(dataset.values.astype("float64")))
     return Preprocessing(dataset.schema, transform, container, str(dataset.values.dtype))
 

@@ -68,6 +68,7 @@ TRANSFORMS: dict[str, "str | type[InvertibleTransform]"] = {
     "Identity": "continuous",
     "Log": "continuous",
     "Logit": "continuous",
+    "ObservableCoordinate": "observable",
     "OneHot": "discrete",
     "Periodic": "periodic",
     "PointMass": "discrete",

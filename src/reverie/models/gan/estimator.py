@@ -8,7 +8,7 @@ joins them to data in physical units.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal, cast
@@ -37,6 +37,7 @@ from reverie.models.gan.training import AdversarialSettings, AdversarialStep, Ro
 from reverie.models.observables import ObservedFeatures
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.options import estimator
+from reverie.models.preprocessing import Observables
 from reverie.models.training_run import TrainingOptions, held_out_size
 from reverie.networks.build import (
     NETWORK_WORKS,
@@ -183,7 +184,7 @@ class GAN(GenerativeModel):
     activation: str = "auto"
     ema_decay: Share = 0.999
     whiten: bool = True
-    observables: Sequence[str | Callable[[Tensor], Tensor]] | None = None
+    observables: Observables = None
     kinematic_fit: bool | Literal["auto"] = "auto"
     condition_mode: Literal["projection", "concatenate", "auxiliary"] = "projection"
     auxiliary_weight: NonNegative = 0.0

@@ -28,7 +28,7 @@ from reverie.models.binary import grey_bits, resolved_likelihood
 from reverie.models.latent import latent_plane, latent_vectors, latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
-from reverie.models.preprocessing import Preprocessing, fitted_preprocessing
+from reverie.models.preprocessing import Observables, Preprocessing, fitted_preprocessing
 from reverie.models.vae.likelihood import ImportanceLogLikelihood, estimated_log_prob, latent_means
 from reverie.models.vae.networks import VariationalNetwork, law_of
 from reverie.models.vae.training import VariationalStep
@@ -66,6 +66,9 @@ class VAE(LikelihoodModel):
     dynamic_binarisation : whether grey values are probabilities of bits, which are drawn anew at each step.
     activation : of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
     n_draws : latent vectors per event from which its likelihood is estimated.
+    observables : functions of the physical columns, each of which becomes a coordinate that the model learns, so that
+        thin peaks in it come out thin: names such as "mass" (see `reverie.data.observables`), or torch functions
+        (batch, *event) -> (batch,), which rise or fall steadily with a column.
     learning_rate : step size of Adam, > 0, held for half of the run, then lowered along a cosine; None takes 0.003 for
         tables and 0.001 for images and lattices.
     ema_decay : decay per step of the average of the weights that is used afterwards, in [0, 1).
@@ -110,6 +113,7 @@ class VAE(LikelihoodModel):
     dynamic_binarisation: bool = False
     activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
     n_draws: Count = 500
+    observables: Observables = None
     max_steps: Count = 10_000
     learning_rate: Positive | None = None
     ema_decay: Share = 0.999
@@ -309,7 +313,12 @@ class VAE(LikelihoodModel):
             self.likelihood, dataset.values, are_probabilities=self.dynamic_binarisation
         )
         if self.likelihood_ == "gaussian":
-            return fitted_preprocessing(dataset, container, self.preprocessing)
+            return fitted_preprocessing(dataset, container, self.preprocessing, self.observables)
+        if self.observables:
+            raise InputError(
+                "Expected columns of numbers for observables, got bits, which have no density. Leave observables out, "
+                "or train a GAN."
+            )
         bits = grey_bits(dataset) if self.dynamic_binarisation else Bits(centred=True)
         return fitted_preprocessing(dataset, container, bits)
 
