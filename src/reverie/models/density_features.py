@@ -191,7 +191,8 @@ def density_preprocessing(
     Raises
     ------
     InputError
-        As in `density_transform`, for observables that are no coordinates, and for one-hot features, on which there is no density.
+        As in `density_transform`, for observables that are no coordinates, and for one-hot features, on which there is
+        no density.
     """
     transform = density_transform(dataset, choice, open_levels=open_levels)
     prepared = fitted_preprocessing(dataset, container, transform, observables)
