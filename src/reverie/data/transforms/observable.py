@@ -92,16 +92,16 @@ class ObservableCoordinate(InvertibleTransform):
 
     def bind(self, observables: Sequence[Observable]) -> Self:
         """Take these observables, in the order of the fit, for those that a record names; `CheckpointError` else."""
-        *earlier, own = observables or [None]
         name = self.observable if isinstance(self.observable, str) else self.observable.name
-        if own is None or own.name != name:
+        last = observables[-1] if observables else None
+        if last is None or last.name != name:
             raise CheckpointError(
-                f"Expected the observable {name!r} as the model was trained, got {own and own.name!r}. "
+                f"Expected the observable {name!r} as the model was trained, got {last and last.name!r}. "
                 "Load the model with observables= as it was trained."
             )
-        self.observable = own
+        self.observable = last
         if isinstance(self.base_, ObservableCoordinate):
-            self.base_.bind(earlier)
+            self.base_.bind(observables[:-1])
         return self
 
     def _observable(self) -> Observable:
