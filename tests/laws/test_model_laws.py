@@ -114,6 +114,10 @@ MODELS |= {
         "numbers",
     ),
     "flow matching, trees": (FlowMatching(network="trees", n_trees=3, depth=3, n_evaluations=10, **TINY), "table"),
+    "flow matching, replicas": (
+        FlowMatching(width=8, n_blocks=1, n_evaluations=2, n_replicas=2, bootstrap=True, **TINY),
+        "table",
+    ),
     "flow matching, lattice": (FlowMatching(width=8, n_evaluations=2, solver="midpoint", **TINY), "few spins"),
 }
 STATES = {  # they can be found without data: no schema, no container, no run to resume
@@ -209,9 +213,10 @@ def test_a_resumed_run_ends_at_the_same_bits(name, tmp_path):
     resumed, _ = _made(name)
     for _ in resumed.iter_fit(X, resume=broken.training_state()):
         pass
-    for key, network in whole._networks().items():
-        for a, b in zip(network.state_dict().values(), resumed._networks()[key].state_dict().values(), strict=True):
-            assert torch.equal(a, b)
+    for one, other in zip(whole.replicas_ or (whole,), resumed.replicas_ or (resumed,), strict=True):
+        for key, network in one._networks().items():
+            for a, b in zip(network.state_dict().values(), other._networks()[key].state_dict().values(), strict=True):
+                assert torch.equal(a, b)
     np.testing.assert_array_equal(_array(whole.sample(9, random_state=0)), _array(resumed.sample(9, random_state=0)))
 
 

@@ -79,6 +79,20 @@ class Assessment:
     def __getitem__(self, name: str) -> Quantity:
         return next(quantity for quantity in self.numbers if quantity.name == name)
 
+    @classmethod
+    def of_replicas(cls, parts: "Sequence[Assessment]") -> "Assessment":
+        """Return the means over several models with their standard deviations, all warnings, the curves of the first."""
+        if len(parts) == 1:
+            return parts[0]
+        numbers = []
+        for quantity in parts[0].numbers:
+            values = [one.value for part in parts for one in part.numbers if one.name == quantity.name]
+            spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            meaning = f"{quantity.meaning}; mean ± standard deviation of {len(values)} replicas"
+            numbers.append(Quantity(quantity.name, float(np.mean(values)), spread, meaning))
+        warnings = dict.fromkeys(warning for part in parts for warning in part.warnings)
+        return Assessment(tuple(numbers), tuple(warnings), parts[0].curves)
+
     def to_json(self) -> dict[str, object]:
         """Return a dictionary that `json` can write."""
         return asdict(self)
@@ -141,6 +155,17 @@ class LogLikelihood:
     values: np.ndarray
     common_error: float = 0.0
     weights: np.ndarray | None = None
+
+    @classmethod
+    def of_mixture(cls, parts: "Sequence[LogLikelihood]") -> "LogLikelihood":
+        """Return the log of the mean density of several models of the same events.
+
+        The error common to all events joins those of the parts and the standard deviation of their means.
+        """
+        values = np.logaddexp.reduce([part.values for part in parts]) - math.log(len(parts))
+        spread = float(np.std([part.mean.value for part in parts], ddof=1)) if len(parts) > 1 else 0.0
+        common = float(np.sqrt(np.mean([part.common_error**2 for part in parts])))
+        return LogLikelihood(values, math.hypot(common, spread), parts[0].weights)
 
     @property
     def mean(self) -> Measured:

@@ -23,7 +23,7 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_seed
 from reverie.data.lazy import Features, LazyRows, Rows, Windows, event_size, is_lazy
 
-__all__ = ["Batches", "ReplicaBatches"]
+__all__ = ["Batches", "ReplicaBatches", "bootstrap_rows"]
 
 
 class Batches:
@@ -69,7 +69,7 @@ class Batches:
         if is_lazy(self._rows):
             self._windows = Windows(self.n_rows, event_size(self._rows.values()), batch_size, seed, resample)
         elif resample:
-            self._drawn = np.random.default_rng(child_seed(seed, "bootstrap")).integers(self.n_rows, size=self.n_rows)
+            self._drawn = bootstrap_rows(self.n_rows, seed)
         self.steps_per_epoch = self.n_rows // batch_size if self._windows is None else self._windows.steps_per_epoch
         self._window, self._window_rows = (-1, -1), np.empty(0, np.int64)
         self._held: dict[str, Tensor] = {}
@@ -107,6 +107,11 @@ class Batches:
         if (epoch, window) != self._window:
             self._window, self._window_rows, self._held = (epoch, window), windows.rows(epoch, window), {}
         return own
+
+
+def bootstrap_rows(n: int, seed: int) -> np.ndarray:
+    """Return `n` of `n` row numbers, drawn with replacement: those of the `Batches` of this seed with `resample`."""
+    return np.random.default_rng(child_seed(seed, "bootstrap")).integers(n, size=n)
 
 
 class ReplicaBatches:

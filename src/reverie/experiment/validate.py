@@ -5,7 +5,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from reverie.core.assessment import Assessment
+from reverie.core.assessment import Assessment, Quantity
 from reverie.core.bibliography import BIBLIOGRAPHY
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.random import child_seed
@@ -18,7 +18,7 @@ from reverie.experiment.inputs import Inputs, Part, drawn_from, joined, joint_na
 from reverie.experiment.progress import Progress
 from reverie.experiment.report import drawable
 from reverie.explore import kmeans
-from reverie.models.base import GenerativeModel
+from reverie.models.base import GenerativeModel, LikelihoodModel, first_rows
 from reverie.validation import ValidationResult, validate
 
 __all__ = ["assess_model", "observables_of", "validate_files", "validate_samples"]
@@ -72,15 +72,26 @@ def validate_samples(
 
 
 def assess_model(folder: RunFolder, config: RunConfig, inputs: Inputs, model: GenerativeModel) -> Assessment:
-    """Ask the model of a run what it can say of itself, and write `assessment.json` and `latent.npz`."""
-    latent = model.latent_view(inputs.held_out.events, inputs.held_out.conditions)
+    """Ask the model of a run what it can say of itself, and write `assessment.json` and `latent.npz`.
+
+    Of several replicas these are the means over them, and the latent space of the first.
+    """
+    models = model.replicas_ or (model,)
+    latent = models[0].latent_view(inputs.held_out.events, inputs.held_out.conditions)
     if latent is not None:
         folder.write_latent(latent.arrays())
     parts = [
         part.events if part.conditions is None else (part.events, part.conditions)
         for part in (inputs.known, inputs.held_out)
     ]
-    assessment = model.assess(*parts, random_state=child_seed(config.seed, "assessment"))
+    seed = child_seed(config.seed, "assessment")
+    assessment = Assessment.of_replicas([one.assess(*parts, random_state=seed) for one in models])
+    if model.replicas_ and isinstance(model, LikelihoodModel) and not model._without_likelihood():
+        held_out = inputs.held_out
+        y = None if held_out.conditions is None else first_rows(held_out.conditions)
+        mean = model.log_likelihood(first_rows(held_out.events), y).mean
+        said = "nats per event, of the mean density of all replicas"
+        assessment = Assessment((Quantity("log-likelihood of the ensemble", mean.value, mean.error, said),)) + assessment
     write_json(folder / "assessment.json", assessment.to_json())
     return assessment
 

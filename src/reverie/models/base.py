@@ -22,12 +22,14 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
@@ -37,10 +39,12 @@ from reverie.core.arguments import Count, Whole, check_arguments, checked
 from reverie.core.assessment import Assessment, LatentView, LogLikelihood, Quantity
 from reverie.core.checks import check_finite, check_table
 from reverie.core.errors import InputError, InputTypeError, UnknownNameError
+from reverie.core.lazy import LazyTable
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_generator, as_seed, child_generator, child_seed
 from reverie.core.tables import Raw, check_weights, to_raw
 from reverie.core.types import ArrayLike, Json, RandomState, State
+from reverie.data.batches import bootstrap_rows
 from reverie.data.dataset import Dataset, check_trainable
 from reverie.data.lazy import LazyRows, is_lazy, lazily
 from reverie.models.conditions import Conditions
@@ -55,7 +59,8 @@ from reverie.models.preprocessing import (
     fitted_on,
     fitted_preprocessing,
 )
-from reverie.models.training_run import TrainingOptions, TrainingRun, TrainStep
+from reverie.models.replicas import ReplicaChecks, mean_record
+from reverie.models.training_run import TrainingOptions, TrainingRun, TrainStep, held_out_numbers
 from reverie.training.alarms import Alarm
 from reverie.training.callbacks import Callback
 from reverie.training.loop import Record
@@ -83,6 +88,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     seed_ : the seed that was used.
     resolved_ : dict, what each option that was left open, by "auto" or None, came to.
     compiled_ : whether training steps were compiled: "compiled", or "not compiled: " and why.
+    replicas_ : with `n_replicas` > 1 the models that were trained, each fitted and complete; they share the samples.
     """
 
     takes_conditions: ClassVar[bool] = False  # whether `fit(X, y)` learns p(x | y)
@@ -99,9 +105,11 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     seed_: int
     n_iter_: int
     compiled_: str
+    replicas_: Sequence[Self] = ()
     device_: torch.device
     _conditions: Conditions | None
     _sees_missing: bool  # whether values were missing from the training events
+    _missing: np.ndarray | None = None  # which they were, (n, columns); None for a model that was loaded
     _kept: dict[str, nn.Module] | None  # networks by name, with the weights that are kept; None during training
 
     def __sklearn_tags__(self) -> Tags:
@@ -127,6 +135,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """
         given = cls().get_params() | dict(options)
         keys = [key for option, applies, key in cls.option_references if applies(given[option])]
+        keys += ["breiman1996"] if given["n_replicas"] > 1 else []
         return [*cls.references, *keys, "naeem2020"]
 
     @abstractmethod
@@ -149,6 +158,10 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def n_steps(self) -> int:
         """Steps of a whole training."""
         return self.max_steps
+
+    def _are_complete(self) -> bool:
+        """Tell whether replicas are models of their own, rather than networks that this one trains side by side."""
+        return self.n_replicas > 1
 
     def _begin(self) -> None:
         """Forget what was derived from the weights of an earlier training."""
@@ -226,15 +239,23 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         values = self._values(X, reset=True)
         dataset = X if isinstance(X, Dataset) else Dataset(values, names=to_raw(X).names)
         dataset, missing = completed(dataset) if self.takes_missing else (dataset, None)
-        self._sees_missing = missing is not None
+        self._sees_missing, self._missing = missing is not None, missing
         check_trainable(dataset)
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
         self.device_ = resolved_device(self.device)
+        self.n_iter_, self.history_, self.alarms_, self._kept, self.replicas_ = 0, [], [], None, ()
+        self._begin()
+        if self._are_complete():
+            if runtime is not None:
+                raise InputError(
+                    f"Expected one replica for a training of {runtime.world_size} processes, got {self.n_replicas}. "
+                    "Train replicas on one process, or one model on several."
+                )
+            yield from self._iter_fit_replicas(X, y, sample_weight, resume, stop, callbacks)
+            return
         rows = self._rows(dataset, container_of(X), y, sample_weight)
         if missing is not None:
             rows["x"] = with_missing(rows["x"], missing, self.preprocessing_.transform)
-        self.n_iter_, self.history_, self.alarms_, self._kept = 0, [], [], None
-        self._begin()
         options = self._training_options(rows["x"])
 
         def made_train_step(train: Rows) -> TrainStep:
@@ -242,7 +263,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             return self._train_step(networks, train)
 
         place = {"device": self.device_, "runtime": runtime}
-        run = self._run = TrainingRun(made_train_step, rows, options, seed=self.seed_, callbacks=callbacks, **place)
+        run = self._training = TrainingRun(made_train_step, rows, options, seed=self.seed_, callbacks=callbacks, **place)
         came_to = {"batch_size": options.batch_size, "n_threads": run.n_threads, "device": str(self.device_)}
         came_to |= self._resolved()
         self.resolved_ = {k: v for k, v in came_to.items() if given[k] is None or str(given[k]) == "auto"}
@@ -261,9 +282,65 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         for callback in callbacks:
             callback.on_end(self)
 
+    def _iter_fit_replicas(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike,
+        resume: State | None,
+        stop: Callable[[], bool] | None,
+        callbacks: Sequence[Callback],
+    ) -> Iterator[Record]:
+        """Train the replicas in turn, a window each, and yield the means of their records."""
+        seeds = [child_seed(self.seed_, "replica", r) for r in range(self.n_replicas)]
+        replicas = [clone(self).set_params(n_replicas=1, random_state=seed) for seed in seeds]
+        stopped_at: list[int] = []  # the step that the first was stopped at, where the others stop too
+
+        def stops(r: int) -> bool:
+            is_first, step = all(one._run.is_finished for one in replicas[:r]), replicas[r]._run.train_step.step
+            if is_first and not stopped_at and stop is not None and stop():
+                stopped_at.append(step)
+            return bool(stopped_at) and step >= stopped_at[0]
+
+        checks = ReplicaChecks(callbacks)
+        states = [None] * len(replicas) if resume is None else resume["replicas"]
+        common: dict[str, Any] = {"sample_weight": sample_weight, "callbacks": [checks]}
+        fits = [
+            replica.iter_fit(X, y, resume=state, stop=partial(stops, r), **common)
+            for r, (replica, state) in enumerate(zip(replicas, states, strict=True))
+        ]
+        with thread_limit(torch.get_num_threads()):  # each sets the number of threads while it trains
+            for records in zip_longest(*fits):
+                if not self.replicas_:
+                    self._take_over(replicas)
+                record = mean_record([record for record in records if record is not None])
+                self.n_iter_ = min(replica.n_iter_ for replica in replicas)
+                self.history_.append(record.to_json())
+                self.alarms_ += record.alarms
+                if any([callback.on_record(record) for callback in callbacks]) or checks.is_over:  # each is called
+                    for replica in replicas:
+                        replica._run.is_over = True
+                yield record
+        self._take_over(replicas)
+        for callback in callbacks:
+            callback.on_end(self)
+
+    def _take_over(self, replicas: Sequence[Self]) -> None:
+        """Be the ensemble of these fitted models: what is alike in all of them is that of the first."""
+        first, self.replicas_, self.n_iter_ = replicas[0], replicas, min(replica.n_iter_ for replica in replicas)
+        self.preprocessing_, self._conditions, self.device_ = first.preprocessing_, first._conditions, first.device_
+        self._sees_missing = first._sees_missing
+        for name in ("compiled_", "resolved_"):  # a model that was loaded has none
+            if hasattr(first, name):
+                setattr(self, name, getattr(first, name))
+
     def training_state(self) -> State:
         """Return all that an exact resume needs: networks, optimisers, chains, noise, monitor, step and seed."""
         check_is_fitted(self)
+        if self.replicas_:
+            states = [replica.training_state() for replica in self.replicas_]
+            last = min(states, key=lambda state: state["step"])
+            return {"seed": self.seed_, "step": last["step"], "window": last["window"], "replicas": states}
         return {"seed": self.seed_, "step": self.n_iter_} | self._run.state_dict()
 
     @checked
@@ -307,11 +384,14 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """
         check_is_fitted(self)
         seed, end = as_seed(random_state), start + n_samples
-        known = list(inspect.signature(self._drawer).parameters)[2:]
+        known = list(inspect.signature(self._drawer).parameters)[2:] + ["replica"] * bool(self.replicas_)
         for name in options:
             if name not in known:
                 raise UnknownNameError(f"option of {type(self).__name__}.sample", name, known)
         check_arguments(self._drawer, options)
+        if self.replicas_:
+            yield from self._iter_sample_replicas(seed, start, end, **options)
+            return
         draw = self._drawer(end, seed, **options)
         first, last = start // UNIT, -(-end // UNIT)
         for k in range(first, last, UNITS_PER_BLOCK):
@@ -319,6 +399,45 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             features = torch.cat([draw(u * UNIT, UNIT, self._unit_noise(seed, u)) for u in units])
             values = self.preprocessing_.values(features)  # of whole units: their last bits then depend on no other
             yield values[max(start - k * UNIT, 0) : end - k * UNIT]
+
+    def _iter_sample_replicas(
+        self,
+        seed: int,
+        start: int,
+        end: int,
+        *,
+        replica: int | None = None,
+        condition: ArrayLike = None,
+        **options: Any,
+    ) -> Iterator[np.ndarray]:
+        """Yield samples in blocks: row i of every 1024 is of replica i mod R, or all are of the one asked for."""
+        R = len(self.replicas_)
+        if replica is not None:
+            if not 0 <= replica < R:
+                raise InputError(f"Expected replica in 0 ... {R - 1}, got {replica}.")
+            options |= {} if condition is None else {"condition": condition}
+            yield from self.replicas_[replica].iter_sample(end - start, seed, start=start, **options)
+            return
+        given = None
+        if self._conditions is not None or condition is not None:
+            given = self._known_conditions().values_at(condition, end, seed)
+        sizes = [len(range(r, UNIT, R)) for r in range(R)]
+        drawers = None
+        for unit in range(start // UNIT, -(-end // UNIT)):
+            if given is not None or drawers is None:
+                own = [{} if given is None else {"condition": given(unit * UNIT, UNIT)[r::R]} for r in range(R)]
+                drawers = [
+                    one._drawer(n, child_seed(seed, "replica", r), **own[r], **options)
+                    for r, (one, n) in enumerate(zip(self.replicas_, sizes, strict=True))
+                ]
+            shares = [
+                one.preprocessing_.values(draw(0, n, one._unit_noise(child_seed(seed, "replica", r), unit)))
+                for r, (one, draw, n) in enumerate(zip(self.replicas_, drawers, sizes, strict=True))
+            ]
+            block = np.empty((UNIT, *shares[0].shape[1:]), dtype=shares[0].dtype)
+            for r, share in enumerate(shares):
+                block[r::R] = share
+            yield block[max(start - unit * UNIT, 0) : end - unit * UNIT]
 
     @checked
     def save(self, folder: str | Path) -> Path:
@@ -338,6 +457,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         bars use `reverie.validate`.
         """
         check_is_fitted(self)
+        if self.replicas_:
+            return float(np.mean([replica.score(X, y) for replica in self.replicas_]))
         values = self._values(X, reset=False)[:N_SCORED]
         real = self.preprocessing_.features(values).flatten(1)
         noise = child_generator(self.seed_, "score", device=self.device_)
@@ -402,6 +523,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def _sampling_threads(self) -> int:
         """Return how many processor threads pay for a unit: those of a small network wait for each other."""
         check_is_fitted(self)
+        if self.replicas_:
+            return self.replicas_[0]._sampling_threads()
         return suggested_threads(list(self._networks().values()), UNIT)
 
     def _unit_noise(self, seed: int, k: int) -> torch.Generator:
@@ -437,8 +560,17 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
     def _rows(self, dataset: Dataset, container: str, y: ArrayLike, sample_weight: ArrayLike | None) -> dict[str, Any]:
         """Fit the changes of variables and return what is known of each event, as rows of features."""
-        self.preprocessing_ = fitted_on(dataset, lambda some: self._prepared(some, container), seed=self.seed_)
-        rows = {"x": lazily(dataset.values, self.preprocessing_.features)}
+        def fit(events: Dataset) -> LazyRows | Tensor:
+            self.preprocessing_ = fitted_on(events, lambda some: self._prepared(some, container), seed=self.seed_)
+            return lazily(dataset.values, self.preprocessing_.features)
+
+        sampled = self._bootstrap_sample(dataset)
+        try:
+            rows = {"x": fit(sampled)}
+        except InputError:
+            if sampled is dataset:
+                raise
+            rows = {"x": fit(dataset)}  # some events are beyond what the sample reaches to
         if y is not None and not self.takes_conditions:
             raise InputError(
                 f"Expected no conditions, got some: {type(self).__name__} learns p(x). Use a GAN, a VAE, a Flow or "
@@ -454,6 +586,32 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             rows["weight"] = torch.from_numpy(w / w.mean()).to(torch.float32)
         return rows
 
+    @property
+    def _run(self) -> TrainingRun:
+        """The training of this model."""
+        self._check_is_one()
+        return self._training
+
+    def _check_is_one(self) -> None:
+        """Raise `InputError` for a model of several replicas, where only one has what is asked for."""
+        if self.replicas_:
+            raise InputError(
+                f"Expected one {type(self).__name__} for this, got {len(self.replicas_)} replicas, whose weights "
+                "differ. Ask one of them, such as model.replicas_[0], which is a fitted model of its own."
+            )
+
+    def _bootstrap_sample(self, dataset: Dataset) -> Dataset:
+        """Return the events that the change of variables is fitted to: with `bootstrap`, those that are trained on.
+
+        Of a table that is too large for memory they are all, whose error is that of the sample of them that is used.
+        """
+        if not self.bootstrap or isinstance(dataset.values, LazyTable):
+            return dataset
+        x = torch.zeros(len(dataset), 1) if self._missing is None else torch.from_numpy(np.where(self._missing, np.nan, 0.0))
+        out = held_out_numbers({"x": x}, fraction=self.validation_fraction, seed=self.seed_)
+        trained = np.delete(np.arange(len(dataset)), out.numpy())
+        return dataset.take(trained[bootstrap_rows(len(trained), self.seed_)])
+
     def _training_options(self, x: Tensor | LazyRows) -> TrainingOptions:
         size = self._batch_size(len(x), x[0].numel()) if self.batch_size == "auto" else int(self.batch_size)
         if size > len(x):
@@ -465,6 +623,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
     def _networks(self) -> dict[str, nn.Module]:
         """Return the networks that are kept after training; during it, the present ones."""
+        self._check_is_one()
         return dict(self._run.train_step.networks()) if self._kept is None else self._kept
 
     def _build_networks(self) -> None:
@@ -508,6 +667,8 @@ class LikelihoodModel(GenerativeModel):
         check_is_fitted(self)
         if self._without_likelihood():
             raise InputError(self._without_likelihood())
+        if self.replicas_:
+            return LogLikelihood.of_mixture([one.log_likelihood(X, y, random_state) for one in self.replicas_])
         values = self._values(X, reset=False)
         features = self.preprocessing_.features(values)
         generator = as_generator(self.seed_ if random_state is None else random_state, self.device_)

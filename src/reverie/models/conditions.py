@@ -127,6 +127,13 @@ class Conditions:
         asked = self.features(self.asked(condition, n))
         return lambda start, m: asked[torch.arange(start, start + m).clamp(max=len(asked) - 1)]
 
+    def values_at(self, condition: ArrayLike, n: int, seed: int) -> Callable[[int, int], np.ndarray]:
+        """Return the function (start, m) -> values (m, ...) of the same conditions."""
+        if condition is None:
+            return lambda start, m: self.drawn(start, m, seed)
+        asked = self.asked(condition, n)
+        return lambda start, m: asked[np.arange(start, start + m).clip(max=len(asked) - 1)]
+
     def asked(self, condition: ArrayLike, n: int) -> np.ndarray:
         """Return the values of the conditions that a user asks for: (n, k), or (1, k) where one serves all samples.
 

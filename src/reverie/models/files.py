@@ -6,6 +6,7 @@
     model.safetensors    weights and buffers of the networks, and a stock of conditions
     attachments.json     fitted conditions and observables, best replica
     metadata.json        format version, torch version, seed, steps, and the sha256 of the files of data and weights
+    replica_0/, ...      of a model of several replicas, instead of the files of data and weights: each a model folder
 
 The folder is written beside its place and renamed, so it is there whole or not at all. A network that
 the user passed as a module or a factory has no name to rebuild it from: hand it to `load` again.
@@ -130,9 +131,14 @@ def _write(model: Any, folder: Path) -> None:
         raise InputError(f"Expected a model of reverie to save, got {type(model).__name__}. Known: {', '.join(known)}.")
     config = {"model": names[0], "arguments": {k: _plain(v) for k, v in model.get_params(deep=False).items()}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    tensors = model.state_dict() if names[0] in WAVE_FUNCTIONS else _write_preparation(model, folder)
-    tensors = {key: x.detach().cpu().contiguous() for key, x in tensors.items()}
-    safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": FORMAT})
+    replicas = () if names[0] in WAVE_FUNCTIONS else model.replicas_
+    for r, replica in enumerate(replicas):
+        (folder / f"replica_{r}").mkdir()
+        _write(replica, folder / f"replica_{r}")
+    if not replicas:
+        tensors = model.state_dict() if names[0] in WAVE_FUNCTIONS else _write_preparation(model, folder)
+        tensors = {key: x.detach().cpu().contiguous() for key, x in tensors.items()}
+        safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": FORMAT})
     metadata = {"format": FORMAT, "version": VERSION, "torch": torch.__version__}
     metadata |= {"seed": model.seed_, "n_steps": model.n_iter_}
     digests = {name: digest_of_file(folder / name) for name in _DIGESTED if (folder / name).is_file()}
@@ -201,6 +207,12 @@ def load_model(folder: str | Path, **passed_again: Any) -> Any:
     with rebuilt(f"a saved {config['model']}", folder, remedy=_REMEDY, error=CheckpointError):
         model: Any = kind(**_arguments(config["arguments"], passed_again))
         model.seed_ = metadata["seed"]
+        parts = sorted(folder.glob("replica_*/metadata.json"), key=lambda part: int(part.parent.name[len("replica_") :]))
+        if parts:
+            model.history_, model.alarms_, model._kept = [], [], None
+            model._begin()
+            model._take_over([load_model(part.parent, **passed_again) for part in parts])
+            return model
         try:
             tensors = safetensors.torch.load_file(weights)
             if is_wave:

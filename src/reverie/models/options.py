@@ -54,6 +54,10 @@ class SharedOptions:
     n_threads : processor threads while training; "auto" takes one for small networks, else torch's number.
     compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
         seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
+    n_replicas : models that are trained in turn, each from a seed of its own; samples are shared out over them, and the
+        density is the mean of theirs. Their spread says how far the result can be trusted.
+    bootstrap : whether a model, or each replica, is trained on a bootstrap sample of the events, to which its change of
+        variables is fitted too. The spread of replicas then covers the finite number of training events.
     """
 
     batch_size: Count | Literal["auto"] = "auto"
@@ -68,6 +72,8 @@ class SharedOptions:
     record_every: Count = 50
     n_threads: Count | Literal["auto"] = "auto"
     compile: bool | Literal["auto"] = "auto"
+    n_replicas: Count = 1
+    bootstrap: bool = False
 
     def __post_init__(self) -> None:
         """Write a `torch.device` as its name."""

@@ -32,6 +32,7 @@ from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.lazy import divided, is_lazy, some_rows, whole_rows
 from reverie.models.options import SharedOptions
 from reverie.models.preprocessing import data_mark
+from reverie.models.replicas import over_replicas
 from reverie.networks.noise import set_noise_generator
 from reverie.networks.normalisation import share_batch_norm
 from reverie.networks.replicas import replica_views
@@ -415,7 +416,7 @@ class TrainingRun:
             self._good = copy.deepcopy(step.state_dict())
         if all(check.at_equilibrium for check in checks):
             step.settle()
-        return _over_replicas([check.scalars for check in checks]), alarms
+        return over_replicas([check.scalars for check in checks]), alarms
 
     def _recover(self, error: TrainingError) -> Alarm:
         """Go back to the last healthy state; raise `error` when that is not asked for or has not helped."""
@@ -448,13 +449,3 @@ def held_out_numbers(rows: Mapping[str, Any], *, fraction: float, seed: int) -> 
     whole = (~rows["x"].flatten(1).isnan().any(dim=1)).nonzero()[:, 0]
     order = torch.randperm(len(whole), generator=child_generator(seed, "held out"))
     return whole[order[: held_out_size(len(whole), fraction)]].sort().values
-
-
-def _over_replicas(scalars: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the mean of each number over the replicas, and for several the ends of those that are drawn as bands."""
-    if len(scalars) == 1:
-        return dict(scalars[0])
-    values = {key: [one[key] for one in scalars] for key in scalars[0]}
-    bands = [key for key in ("score", "coverage", "plausible") if key in values]
-    ends = {f"{key}_{end.__name__}": end(values[key]) for key in bands for end in (min, max)}
-    return {key: sum(numbers) / len(numbers) for key, numbers in values.items()} | ends

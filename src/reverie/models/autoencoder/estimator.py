@@ -130,6 +130,8 @@ class Autoencoder(GenerativeModel):
         is no better than the mean.
         """
         check_is_fitted(self)
+        if self.replicas_:
+            return super().score(X)
         features = self.preprocessing_.features(self._values(X, reset=False))
         raw = self._decoded(self._encoded(features), admissible=False)
         errors = (features.flatten(1) - raw.flatten(1)).double().square().mean(dim=1)

@@ -124,7 +124,9 @@ class GAN(GenerativeModel):
         the held-out score no longer improves within its error.
     n_replicas : number of independent pairs of networks that are trained at once in one batched computation.
     ensemble : where samples of several replicas come from: "bag" (each alike) or "best" (by held-out score).
-    bootstrap : whether each replica trains on a bootstrap sample of the events.
+    bootstrap : whether each replica trains on a bootstrap sample of the events. They share one change of variables,
+        fitted to all of them, which makes the spread of the replicas too small; with "complete" each is a model of its
+        own, as in other models, which takes longer and is what bands need.
     refine : whether a classifier trained on the finished generator accepts or refuses samples of a table
         (discriminator rejection sampling, `reverie.models.gan.rejection`): "auto" and True say yes; images are never
         refused.
@@ -191,9 +193,8 @@ class GAN(GenerativeModel):
     reconstruction_weight: NonNegative = 0.0
     on_alarm: Literal["warn", "stop", "rollback"] = "warn"
     stop_at_equilibrium: bool = False
-    n_replicas: Count = 1
     ensemble: Literal["bag", "best"] = "bag"
-    bootstrap: bool = False
+    bootstrap: bool | Literal["complete"] = False
     refine: bool | Literal["auto"] = "auto"
 
     @classmethod
@@ -235,12 +236,23 @@ class GAN(GenerativeModel):
                 "nothing and follow gradients that clipped weights leave a thousandth of, and no rate was found at "
                 "which it learns. Use 'rmsprop', or objective='wasserstein_gp'."
             )
+        if self.bootstrap == "complete" and self.ensemble == "best":
+            raise InputError(
+                "Expected ensemble='bag' with bootstrap='complete', whose replicas are models of their own, got 'best'. "
+                "Draw from one of them: sample(n, replica=0)."
+            )
         if self.stop_at_equilibrium and 0 in (self.n_checks, self.validation_fraction):
             off = "n_checks" if self.n_checks == 0 else "validation_fraction"
             raise InputError(
                 f"Expected {off} > 0 with stop_at_equilibrium=True, got 0: equilibrium is only seen at checks. Leave "
                 f"{off} at its default, or stop_at_equilibrium=False."
             )
+
+    def _are_complete(self) -> bool:
+        return self.n_replicas > 1 and self.bootstrap == "complete"
+
+    def _bootstrap_sample(self, dataset: Dataset) -> Dataset:
+        return super()._bootstrap_sample(dataset) if self.bootstrap == "complete" else dataset
 
     def _begin(self) -> None:
         self._rejection, self.best_replica_ = None, 0
@@ -581,8 +593,8 @@ class GAN(GenerativeModel):
         no likelihood; a generative adversarial network has none. For p-values and error bars use `reverie.validate`.
         """
         check_is_fitted(self)
-        if y is None or self._conditions is None:
-            return super().score(X)
+        if y is None or self._conditions is None or self.replicas_:
+            return super().score(X, y)
         values, few = self._values(X, reset=False)[:N_SCORED], y[:N_SCORED]
         condition = self._conditions.given(few, len(values)).flatten(1)
         draw = self._drawer(len(values), self.seed_, condition=few)
@@ -631,6 +643,7 @@ class GAN(GenerativeModel):
 
     def _samples_from(self) -> Generator:
         """Return the generator kept after training; during it, the present average."""
+        self._check_is_one()
         if self._kept is None:
             return self._step.drawing_network.eval()
         return cast("Generator", self._kept["generator"])

@@ -122,6 +122,8 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
     n_checks: Whole = field(default=0, init=False)
     keep_best: bool = field(default=False, init=False)
     on_alarm: Literal["warn", "stop", "rollback"] = field(default="warn", init=False)
+    n_replicas: Count = field(default=1, init=False)
+    bootstrap: bool = field(default=False, init=False)
 
     @classmethod
     def cited_works(

@@ -23,7 +23,7 @@ from reverie.core.random import as_seed, child_generator
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Bits
-from reverie.models.base import LikelihoodModel, first_rows
+from reverie.models.base import LikelihoodModel, LogLikelihood, first_rows
 from reverie.models.binary import grey_bits, resolved_likelihood
 from reverie.models.latent import latent_plane, latent_vectors, latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
@@ -238,6 +238,12 @@ class VAE(LikelihoodModel):
         n_draws : latent vectors per event; None takes the `n_draws` of the model.
         """
         check_is_fitted(self)
+        if self.replicas_:
+            parts = [one.log_likelihood(X, y, random_state, n_draws=n_draws) for one in self.replicas_]
+            joint = LogLikelihood.of_mixture(parts)
+            shares = np.exp([part.values for part in parts] - joint.values) / len(parts)
+            errors = np.sqrt(((shares * [part.errors for part in parts]) ** 2).sum(axis=0))
+            return ImportanceLogLikelihood(joint.values, joint.common_error, joint.weights, errors=errors)
         values = self._values(X, reset=False)
         seed = self.seed_ if random_state is None else as_seed(random_state)
         log_q, errors = self._estimate(self._features(X), self._given(y, len(values)), seed, n_draws or self.n_draws)
