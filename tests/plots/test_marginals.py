@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
+from reverie.core.bands import replica_band
 from reverie.plots import marginal, marginals, style, to_png, to_svg
 from reverie.plots.binning import bin_columns
 from reverie.plots.marginals import draw_marginal, draw_ratio
@@ -90,15 +91,16 @@ def test_labels():
     assert (power_of_ten(-1, 3e9), power_of_ten(0, 2e-7), power_of_ten(0, 500)) == (9, -9, 0)
 
 
-def test_the_band_reaches_from_the_lowest_to_the_highest_replica():
+def test_the_band_is_that_of_the_shares_of_the_replicas():
     replicas = np.stack([GENERATED[:1000] + shift for shift in (0.0, 0.2, -0.2)])
     b = bin_columns(REAL, GENERATED, replicas=list(replicas))
     counts = np.stack([np.histogram(x, bins=b.edges)[0] for x in replicas])  # as many as real: no scale
     ax = Figure().subplots()
     draw_marginal(ax, b)
     band = next(p.get_data() for p in ax.patches if isinstance(p, StepPatch) and p.get_label() == "replicas")
-    np.testing.assert_allclose(band.values, counts.max(axis=0))
-    np.testing.assert_allclose(band.baseline, counts.min(axis=0))
+    middle, half = replica_band(counts / 1000, 1000)
+    np.testing.assert_allclose(band.values, 1000 * (middle + half))
+    np.testing.assert_allclose(band.baseline, 1000 * np.maximum(middle - half, 0))
     assert "3 replicas" in texts(marginal(REAL, GENERATED, replicas=replicas))
     assert "replicas" not in texts(marginal(REAL, GENERATED))
 

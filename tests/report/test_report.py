@@ -333,6 +333,10 @@ def test_replicas_have_a_table_and_bands():
     assert [row[0].text for row in table.rows] == ["a", "b"]
     assert table.rows[0][2].text == measured(GENERATED[:, 0].mean(), 0.1)
     assert "replicas" not in keys(report.build(real=REAL, generated=GENERATED, replicas=replicas[:1]))
+    drawn = np.random.default_rng(3).choice(GENERATED, (5, 4000))  # bootstrap samples are worth what they are of
+    page = report.build(real=REAL, generated=GENERATED, replicas=drawn[:, :2000], names=["a", "b"], trained_on=300)
+    said = page.sections[keys(page).index("replicas")].blocks[1].text
+    assert "Each replica was trained on 300 events" in said
     images = np.stack([RNG.random((20, 4, 4))] * 2)
     assert "replicas" in keys(report.build(real=images[0], generated=images[1], replicas=images, kinds=["pixel"]))
 

@@ -81,7 +81,7 @@ class Assessment:
 
     @classmethod
     def of_replicas(cls, parts: "Sequence[Assessment]") -> "Assessment":
-        """Return the means over several models with their standard deviations, all warnings, the curves of the first."""
+        """Return the means over several models, their standard deviations, all warnings, the curves of the first."""
         if len(parts) == 1:
             return parts[0]
         numbers = []

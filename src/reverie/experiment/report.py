@@ -11,6 +11,7 @@ from reverie.experiment.folder import RunFolder
 from reverie.experiment.inputs import Inputs, Part
 from reverie.experiment.records import REMEDIES
 from reverie.experiment.sampling import read_samples
+from reverie.models.training_run import held_out_size
 
 __all__ = ["drawable", "latent_view", "what_is_missing", "write_report"]
 
@@ -29,6 +30,8 @@ def write_report(folder: RunFolder, config: RunConfig, inputs: Inputs, samples: 
     replicas, snapshots = folder.replicas(schema.event_shape), folder.snapshots(schema.event_shape)
     doubts = Assessment(warnings=tuple(status.get("notes", ())))
     model = config.model_name.upper() if len(config.model_name) < 4 else config.model_name.capitalize()
+    options, n_train = config.model_options, len(inputs.train.events)
+    whole = options.get("bootstrap") == "complete" or (options.get("bootstrap") and config.model_name != "gan")
     write(
         folder / "report.html",
         folder.history(),
@@ -48,6 +51,7 @@ def write_report(folder: RunFolder, config: RunConfig, inputs: Inputs, samples: 
         assessment=(folder.assessment() or Assessment()) + doubts,
         latent=latent_view(folder),
         training=status.get("training"),
+        trained_on=n_train - held_out_size(n_train, options.get("validation_fraction", 0.1)) if whole else None,
         provenance={key: data[key] for key in data if key not in ("schema", "conditions")},
         config=read_yaml(folder / "config.yaml"),
         resolved=folder.read_json("resolved.json", {}),

@@ -91,7 +91,9 @@ def assess_model(folder: RunFolder, config: RunConfig, inputs: Inputs, model: Ge
         y = None if held_out.conditions is None else first_rows(held_out.conditions)
         mean = model.log_likelihood(first_rows(held_out.events), y).mean
         said = "nats per event, of the mean density of all replicas"
-        assessment = Assessment((Quantity("log-likelihood of the ensemble", mean.value, mean.error, said),)) + assessment
+        assessment = (
+            Assessment((Quantity("log-likelihood of the ensemble", mean.value, mean.error, said),)) + assessment
+        )
     write_json(folder / "assessment.json", assessment.to_json())
     return assessment
 

@@ -263,7 +263,9 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             return self._train_step(networks, train)
 
         place = {"device": self.device_, "runtime": runtime}
-        run = self._training = TrainingRun(made_train_step, rows, options, seed=self.seed_, callbacks=callbacks, **place)
+        run = self._training = TrainingRun(
+            made_train_step, rows, options, seed=self.seed_, callbacks=callbacks, **place
+        )
         came_to = {"batch_size": options.batch_size, "n_threads": run.n_threads, "device": str(self.device_)}
         came_to |= self._resolved()
         self.resolved_ = {k: v for k, v in came_to.items() if given[k] is None or str(given[k]) == "auto"}
@@ -560,6 +562,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
     def _rows(self, dataset: Dataset, container: str, y: ArrayLike, sample_weight: ArrayLike | None) -> dict[str, Any]:
         """Fit the changes of variables and return what is known of each event, as rows of features."""
+
         def fit(events: Dataset) -> LazyRows | Tensor:
             self.preprocessing_ = fitted_on(events, lambda some: self._prepared(some, container), seed=self.seed_)
             return lazily(dataset.values, self.preprocessing_.features)

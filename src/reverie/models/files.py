@@ -207,7 +207,9 @@ def load_model(folder: str | Path, **passed_again: Any) -> Any:
     with rebuilt(f"a saved {config['model']}", folder, remedy=_REMEDY, error=CheckpointError):
         model: Any = kind(**_arguments(config["arguments"], passed_again))
         model.seed_ = metadata["seed"]
-        parts = sorted(folder.glob("replica_*/metadata.json"), key=lambda part: int(part.parent.name[len("replica_") :]))
+        parts = sorted(
+            folder.glob("replica_*/metadata.json"), key=lambda part: int(part.parent.name[len("replica_") :])
+        )
         if parts:
             model.history_, model.alarms_, model._kept = [], [], None
             model._begin()

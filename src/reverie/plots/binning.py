@@ -11,7 +11,8 @@ Real data have counts r_i in bin i, N_r in all; generated data have g_i and N_g.
   side; neighbouring bins are joined until each holds at least 10 entries of both samples together.
 * Weighted real events: r_i = sum of w, with error sqrt(v_i), v_i = sum of w^2; then
   chi2 = sum_i (r_i - s g_i)^2 / (v_i + s^2 g_i), s = N_r / N_g, over bins with 10 generated entries at least.
-* Replicas: the heights of each of R generated samples, scaled to the real one, (R, bin).
+* Replicas: the heights of each of R generated samples, scaled to the real one, (R, bin), and the 68 % band of the model
+  from their spread (`reverie.core.bands`).
 """
 
 import math
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammaincinv
+
+from reverie.core import bands
 
 __all__ = ["Binned", "bin_columns", "chi_square", "plot_range", "poisson_interval"]
 
@@ -45,6 +48,7 @@ class Binned:
     discrete : Whether the bins are centred on the values of a discrete column.
     squares : Sums of squared weights of the real sample, shape (bin,), or None without weights.
     replicas : Heights of each replica's sample, scaled to the real one, shape (replica, bin), or None.
+    n_replica : Number of values of a replica's sample.
     """
 
     edges: np.ndarray
@@ -58,6 +62,7 @@ class Binned:
     discrete: bool
     squares: np.ndarray | None = None
     replicas: np.ndarray | None = None
+    n_replica: float = math.inf
 
     @property
     def centres(self) -> np.ndarray:
@@ -76,8 +81,12 @@ class Binned:
         return self.real - np.sqrt(self.squares), self.real + np.sqrt(self.squares)
 
     def replica_band(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the lowest and the highest of the replicas in each bin, (bin,) each, or None."""
-        return None if self.replicas is None else (self.replicas.min(axis=0), self.replicas.max(axis=0))
+        """Return the ends (low, high) of the 68 % band in each bin, (bin,) each; None for fewer than two replicas."""
+        if self.replicas is None or len(self.replicas) < 2:
+            return None
+        size = self.n_real or float(self.n_generated)
+        middle, half = bands.replica_band(self.replicas / size, self.n_replica)
+        return size * np.maximum(middle - half, 0.0), size * (middle + half)
 
     def ratio(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return ratio, lower and upper error from the generated counts, each (bin,); nan where r_i = 0."""
@@ -185,9 +194,10 @@ def bin_columns(
     heavy = kind != "periodic" and len(filled) > 5 and float(filled.max()) > max(12.0 * float(np.median(filled)), 100.0)
     n_real = len(r) if w is None else float(w.sum())
     squares = None if w is None else np.histogram(r, bins=edges, weights=w**2)[0]
-    heights, size = None, n_real if len(r) else float(len(g))
+    heights, size, n_replica = None, n_real if len(r) else float(len(g)), math.inf
     if replicas is not None:
         samples = [_finite(x) for x in replicas]
+        n_replica = float(np.mean([len(x) for x in samples]))
         heights = np.stack([np.histogram(x, bins=edges)[0] * (size / max(len(x), 1)) for x in samples])
     return Binned(
         edges=edges,
@@ -201,6 +211,7 @@ def bin_columns(
         discrete=discrete,
         squares=squares,
         replicas=heights,
+        n_replica=n_replica,
     )
 
 

@@ -2,8 +2,8 @@
 
 Generated counts are scaled to the size of the real sample, so the two shapes lie on each other. In the
 ratio panel the grey band is the error of the real counts and the bars are those of the generated ones.
-Where several replicas of a model were trained, the hatched band reaches from the lowest to the highest of
-them in each bin: what another seed would have given. Weighted real events are drawn as sums of weights.
+Where several replicas of a model were trained, the hatched band is the 68 % band of their spread in each bin
+(`reverie.core.bands`): what another training would have given. Weighted real events are drawn as sums of weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -165,7 +165,7 @@ def draw_ratio(ax: Axes, binned: Binned) -> None:
 
 
 def draw_band(ax: Axes, edges: np.ndarray, band: tuple[np.ndarray, ...]) -> None:
-    """Draw the hatched band between the lowest and the highest replica, (bin,) each, on `ax`."""
+    """Draw the hatched band between `band`, (bin,) each, on `ax`."""
     low, high = band
     ax.stairs(
         high, edges, baseline=low, fill=True, facecolor="none", edgecolor=REPLICAS, hatch="//////", lw=0.6,
@@ -197,7 +197,7 @@ def _headline(ax: Axes, binned: Binned, p_value: float | None) -> None:
         weighted = "" if binned.squares is None else ", weighted"
         ax.annotate(f"● real {binned.n_real:,.0f}{weighted}", (0, 1), (0, 17), color=REAL, fontsize=8, **at)
     if binned.n_generated:
-        band = "" if binned.replicas is None else f", ▨ {len(binned.replicas)} replicas"
+        band = "" if binned.replicas is None else f", ▨ 68 % of {len(binned.replicas)} replicas"
         text = f"▬ generated {binned.n_generated:,}{band}"
         ax.annotate(text, (1, 1), (0, 17), color=GENERATED, fontsize=8, ha="right", **at)
     chi2, ndf = binned.chi_square()

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter
 
+from reverie.core.bands import replica_band
 from reverie.core.statistics import ks_distance
 from reverie.plots.binning import bin_columns
 from reverie.plots.marginals import draw_band
@@ -78,7 +79,7 @@ def pairs(
     real, generated : Rows of the same features, shape (n, feature) each.
     names, units, kinds : One per feature.
     columns : Which features to show; None lets `choose_columns` take at most six.
-    replicas : Samples of each replica, shape (replica, n, feature): a band between them on the diagonal.
+    replicas : Samples of each replica, shape (replica, n, feature): their 68 % band on the diagonal.
     """
     chosen = list(columns) if columns is not None else choose_columns(real, generated)
     real, generated = real[:_MOST_ROWS], generated[:_MOST_ROWS]
@@ -152,9 +153,10 @@ def draw_contours(ax: Axes, points: np.ndarray, edges: Edges, color: str) -> Non
 def _draw_diagonal(
     ax: Axes, real: np.ndarray, generated: np.ndarray, edges: np.ndarray, replicas: np.ndarray | None
 ) -> None:
-    if replicas is not None:
+    if replicas is not None and len(replicas) > 1:
         heights = np.stack([np.histogram(x, bins=edges)[0] / max(len(x), 1) for x in replicas])
-        draw_band(ax, edges, (heights.min(axis=0), heights.max(axis=0)))
+        middle, half = replica_band(heights, float(np.mean([len(x) for x in replicas])))
+        draw_band(ax, edges, (np.maximum(middle - half, 0.0), middle + half))
     for values, color, filled in ((generated, GENERATED, True), (real, REAL, False)):
         counts = np.histogram(values, bins=edges)[0] / max(len(values), 1)
         if filled:

@@ -12,16 +12,18 @@ where the history does not say).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from reverie.core.bands import worth
 from reverie.plots.style import ALERT, CRITIC, DASHED, GENERATED, MUTED, REAL, legend_above, panel, style
 
 __all__ = [
+    "amplification",
     "best_step",
     "coverage",
     "curve",
@@ -35,6 +37,9 @@ __all__ = [
     "smoothed",
     "step_axis",
 ]
+
+if TYPE_CHECKING:
+    from reverie.core.measured import Measured
 
 History = Sequence[Mapping[str, Any]]
 _MOST_POINTS = 1500
@@ -264,3 +269,27 @@ def _shade_replicas(ax: Axes, history: History, key: str, color: str) -> None:
     _, highest = curve(history, f"{key}_max")
     if len(steps):
         ax.fill_between(steps, lowest, highest, color=color, alpha=0.15, lw=0, zorder=0)
+
+
+def amplification(worths: "Mapping[str, Measured]", trained_on: int, *, ax: Axes | None = None) -> Figure:
+    """Return the number of true events that samples are worth, by their size; of a model of each column one line.
+
+    Parameters
+    ----------
+    worths : Number of true events that the model is worth, by column, infinite where that is not known.
+    trained_on : Number of events that it was trained on, drawn as a line.
+    """
+    n = np.geomspace(0.03, 300.0, 60) * trained_on
+    with panel(4.8, 2.9, (0.15, 0.95, 0.19, 0.87), ax) as (figure, ax):
+        ax.plot(n, n, color=MUTED, lw=0.9, ls=DASHED, label="true events")
+        ax.axhline(trained_on, color=REAL, lw=0.9)
+        for name, one in worths.items():
+            ax.plot(n, worth(n, one.value), color=GENERATED, lw=1.3, alpha=max(0.25, 1 / len(worths)), label=name)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xlim(n[0], n[-1])
+        ax.set_ylim(n[0], 30 * trained_on)
+        ax.set_xlabel("generated events")
+        ax.set_ylabel("worth as many true events")
+        ax.set_title(f"Amplification: above {trained_on:,}, the events trained on")
+    return figure

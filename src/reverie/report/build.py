@@ -49,6 +49,7 @@ class _Content:
     assessment: Assessment | None
     latent: LatentView | None
     training: JsonObject | None
+    trained_on: int | None
     origin: tuple[str | None, JsonObject | None, JsonObject | None, JsonObject | None, JsonObject | None]
     references: Sequence[tuple[str, str]] | None
 
@@ -77,7 +78,8 @@ _SECTIONS: Sections[_Content] = (
     ("pairs", "Pair by pair", "Pairs", lambda c: column_pairs(c.table) if c.table else []),
     ("conditions", "Asked for, and given", "Conditions",
      lambda c: conditioned(c.samples, c.conditions) if c.samples else []),
-    ("replicas", "How much the seed matters", "Replicas", lambda c: spread_of_replicas(c.samples) if c.samples else []),
+    ("replicas", "How far the replicas agree", "Replicas",
+     lambda c: spread_of_replicas(c.samples, c.trained_on) if c.samples else []),
     ("latent", "A look into the latent space", "Latent space",
      lambda c: latent_space(c.latent, c.samples.names, c.samples.kinds) if c.samples else []),
     ("where", "Where they differ", "Where", lambda c: differences(c.result)),
@@ -135,6 +137,7 @@ def build(
     assessment: Assessment | None = None,
     latent: LatentView | None = None,
     training: JsonObject | None = None,
+    trained_on: int | None = None,
     provenance: JsonObject | None = None,
     config: JsonObject | None = None,
     resolved: JsonObject | None = None,
@@ -162,6 +165,8 @@ def build(
     assessment : What the model says of itself, or None.
     latent : A look into its latent space, or None.
     training : How training ended: "step" and "ended_by", and whether steps were "compiled".
+    trained_on : Events in the bootstrap sample that each replica was trained on, whose spread then says how many true
+        events the samples are worth; None where they were not.
     provenance : Where the data came from: source, licence, hash, sizes, seeds.
     config, environment : The settings; versions and machine.
     resolved : What the options of the model that were left open, by "auto" or null, came to.
@@ -182,6 +187,7 @@ def build(
         assessment=assessment,
         latent=latent,
         training=training,
+        trained_on=trained_on,
         origin=(command, provenance, config, resolved, environment),
         references=references,
     )

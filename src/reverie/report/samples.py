@@ -98,7 +98,9 @@ def columns(samples: Samples, p_values: Mapping[str, float]) -> list[Block]:
     """Return one panel per column with its ratio, and the table of the numbers behind them."""
     shown = choose_columns(samples.real, samples.generated, most=_MOST_MARGINALS)
     weighted = " Real events are weighted: points are sums of weights." if samples.weights is not None else ""
-    band = " The hatched band reaches from the lowest to the highest replica." if samples.replicas is not None else ""
+    band = (
+        " The hatched band is the 68 % band of the replicas, from their spread." if samples.replicas is not None else ""
+    )
     lead = (
         "Points are real data with Poisson errors, steps are generated data scaled to the same size. Below each: "
         "generated over real, where the grey band is the error of the real counts; triangles lie beyond the frame. "

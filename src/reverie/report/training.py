@@ -1,13 +1,16 @@
 """How training went: its health, losses and gradients, samples along the way, and how much the seed matters."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from reverie.core.bands import equivalent_events
 from reverie.core.statistics import ks_distance
 from reverie.plots.images import image_rows
 from reverie.plots.snapshots import choose_pair, evolution, projections
 from reverie.plots.training import (
+    amplification,
     best_step,
     coverage,
     discriminator_outputs,
@@ -30,6 +33,7 @@ __all__ = [
     "spread_of_replicas",
 ]
 
+_QUANTILES = 20  # bins of equal content in which a sample is held against true events
 _LEAD = (
     "A part of the training events was kept from training. At every check the generator drew samples from the same "
     "noise, and they were compared with those events. The score is a distance, 0 in expectation for a perfect "
@@ -195,15 +199,19 @@ def samples_on_the_way(samples: Samples, drawn: Sequence[tuple[int, np.ndarray]]
     return [*blocks, *([Gallery(tuple(pictures), size="large")] if pictures else [])]
 
 
-def spread_of_replicas(samples: Samples) -> list[Block]:
-    """Return the table of the spread between replicas, or nothing when there are fewer than two."""
+def spread_of_replicas(samples: Samples, trained_on: int | None = None) -> list[Block]:
+    """Return the table of the spread between replicas, or nothing when there are fewer than two.
+
+    `trained_on` is the number of events in each bootstrap sample that they were trained on; with it follows how many
+    true events the samples are worth.
+    """
     if samples.replicas is None or len(samples.replicas) < 2:
         return []
     n_replicas, n = samples.replicas.shape[:2]
     text = (
-        f"{n_replicas} independent games were played, with other weights, batches and noise. Below are mean ± standard "
-        f"deviation over the replicas, from {n:,} samples of each; part of it is the noise of these samples. The same "
-        "spread is hatched in the panels of the columns, from the lowest to the highest replica in each bin."
+        f"{n_replicas} models were trained, with other weights, batches and noise. Below are mean ± standard deviation "
+        f"over the replicas, from {n:,} samples of each; part of it is the noise of these samples. The hatched band in "
+        "the panels of the columns is the 68 % band from the same spread, without that noise."
     )
     headers = ("Mean, real", "Mean, replicas", "Sd, real", "Sd, replicas", "KS distance, replicas", "worst replica")
     of_real, of_replicas = samples.numbers(samples.real), [samples.numbers(x) for x in samples.replicas]
@@ -218,7 +226,33 @@ def spread_of_replicas(samples: Samples) -> list[Block]:
             rows.append((name, number(real.mean()), means, number(real.std()), spreads, *of_distance))
         else:
             rows.append((name, "–", means, "–", spreads, "–", "–"))
-    return [Text(text), table({"Column": "plain"} | dict.fromkeys(headers, "number"), rows)]
+    worth = [] if trained_on is None or samples.are_images else _amplification(samples, trained_on)
+    return [Text(text), *worth, table({"Column": "plain"} | dict.fromkeys(headers, "number"), rows)]
+
+
+def _amplification(samples: Samples, trained_on: int) -> list[Block]:
+    """Return how many true events a sample is worth in each column of real numbers, as a sentence and a figure."""
+    assert samples.replicas is not None
+    n, worths = samples.replicas.shape[1], {}
+    for j, name in enumerate(samples.names):
+        x = samples.replicas[..., j]
+        edges = np.quantile(x, np.arange(1, _QUANTILES) / _QUANTILES)
+        if len(np.unique(edges)) == len(edges) and samples.kinds[j] not in ("integer", "categorical", "spin"):
+            counts = [np.bincount(np.searchsorted(edges, one), minlength=_QUANTILES) for one in x]
+            worths[name] = equivalent_events(np.array(counts) / n, n)
+    if not worths:
+        return []
+    each = ", ".join(
+        f"{measured(one.value, one.error)} in {name}" if math.isfinite(one.value) else f"more than {n:,} in {name}"
+        for name, one in worths.items()
+    )
+    text = (
+        f"In the shares of {_QUANTILES} bins of equal content, a large sample of the model is worth this many true "
+        f"events: {each}. Each replica was trained on {trained_on:,} events; a model worth more amplifies them. Of "
+        "n events fewer, 1/N = 1/N(model) + 1/n. What all replicas miss alike, their spread does not show."
+    )
+    alt = "Number of true events that a generated sample is worth, by its size, for each column."
+    return [Text(text), svg(amplification(worths, trained_on), alt)]
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -238,8 +238,8 @@ class GAN(GenerativeModel):
             )
         if self.bootstrap == "complete" and self.ensemble == "best":
             raise InputError(
-                "Expected ensemble='bag' with bootstrap='complete', whose replicas are models of their own, got 'best'. "
-                "Draw from one of them: sample(n, replica=0)."
+                "Expected ensemble='bag' with bootstrap='complete', whose replicas are models of their own, got "
+                "'best'. Draw from one of them: sample(n, replica=0)."
             )
         if self.stop_at_equilibrium and 0 in (self.n_checks, self.validation_fraction):
             off = "n_checks" if self.n_checks == 0 else "validation_fraction"
