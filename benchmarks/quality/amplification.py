@@ -4,8 +4,8 @@
                                                [--events 100] [--replicas 4]
 
 The test of Butter et al., arXiv:2008.06545: events of a mixture of two normal clouds (`camel`), of which a model learns
-100. In K bins of equal true content, N true events have the mean squared error sum_j (share_j - 1/K)^2 of (1 - 1/K) / N,
-so a sample is worth N = (1 - 1/K) / error of them. Printed for each K:
+100. In K bins of equal true content, the squared error sum_j (share_j - 1/K)^2 of N true events is (1 - 1/K) / N in the
+mean, so a sample is worth N = (1 - 1/K) / error of them. Printed for each K:
 
     worth       of the mean error over the sets of training events, with its error over sets; the samples are so many
                 that their own noise counts for nothing

@@ -24,15 +24,14 @@ import numpy as np
 import torch
 
 from reverie.core.bands import replica_band
-from reverie.models.base import GenerativeModel
 from reverie.models.registry import model_class
 
-SMALL = {"n_threads": 1, "compile": False, "device": "cpu", "batch_size": 250}
+SMALL = {"n_threads": 1, "compile": False, "device": "cpu", "batch_size": 250, "n_checks": 5}
 OPTIONS = {
-    "gan": {"max_steps": 1000, "bootstrap": "complete", "refine": False, "n_checks": 5},
-    "flow": {"max_steps": 300, "hidden": (64, 64), "bootstrap": True, "n_checks": 5},
-    "flow_matching": {"max_steps": 1000, "width": 64, "n_blocks": 2, "n_evaluations": 16, "bootstrap": True,
-                      "n_checks": 5},
+    "gan": {"max_steps": 600, "generator": (64, 64), "discriminator": (64, 64), "bootstrap": "complete",
+            "refine": False},
+    "flow": {"max_steps": 150, "hidden": (32, 32), "n_transforms": 2, "n_bins": 8, "bootstrap": True},
+    "flow_matching": {"max_steps": 500, "width": 32, "n_blocks": 2, "n_evaluations": 12, "bootstrap": True},
 }  # fmt: skip
 N_TRUE, N_DRAWN = 1_000_000, 20_000
 
@@ -55,14 +54,6 @@ QUANTITIES: dict[str, dict[str, Callable[[np.ndarray], np.ndarray]]] = {
     "mixture": {"x": lambda x: x[:, 0], "y": lambda x: x[:, 1], "x + y": lambda x: x.sum(axis=1)},
     "rings": {"x": lambda x: x[:, 0], "radius": lambda x: np.hypot(*x.T), "angle": lambda x: np.arctan2(*x.T)},
 }
-
-
-def replica_shares(
-    model: GenerativeModel, quantity: Callable[[np.ndarray], np.ndarray], edges: np.ndarray, seed: int
-) -> np.ndarray:
-    """Return the share of the samples of each replica in each bin, (replica, bin)."""
-    drawn = [quantity(np.asarray(model.sample(N_DRAWN, seed, replica=r))) for r in range(model.n_replicas)]
-    return np.array([np.bincount(np.searchsorted(edges, x), minlength=len(edges) + 1) / len(x) for x in drawn])
 
 
 def main() -> None:
@@ -91,8 +82,11 @@ def main() -> None:
             events = draw(given.events, np.random.default_rng([654, k]))
             model = model_class(name)(n_replicas=given.replicas, random_state=k, **SMALL, **OPTIONS[name] | more)
             model.fit(events)
+            drawn = [np.asarray(model.sample(N_DRAWN, k, replica=r)) for r in range(given.replicas)]
             for key, of in quantities.items():
-                middle, half = replica_band(replica_shares(model, of, edges[key], k), N_DRAWN)
+                bins = [np.searchsorted(edges[key], of(x)) for x in drawn]
+                shares = np.array([np.bincount(row, minlength=given.bins) for row in bins]) / N_DRAWN
+                middle, half = replica_band(shares, N_DRAWN)
                 off = middle - p
                 rows[key].append((np.mean(np.abs(off) <= half), np.mean(off**2), np.mean(half**2)))
         for key, found in rows.items():

@@ -56,7 +56,7 @@ _WAIT = 0.5  # seconds between two looks at what others do
 _PATIENCE = 5.0  # seconds until a helper is told to end
 _RESCALING = (  # options under which the losses of a training do not compare with those of another
     "max_steps", "preprocessing", "whiten", "observables", "likelihood", "decoder_variance", "beta", "n_importance",
-    "visible", "validation_fraction", "dynamic_binarisation", "noise", "method", "ensemble", "n_replicas",
+    "visible", "validation_fraction", "dynamic_binarisation", "noise", "method", "ensemble", "n_replicas", "bootstrap",
 )  # fmt: skip
 
 
