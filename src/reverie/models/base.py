@@ -610,7 +610,11 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """
         if not self.bootstrap or isinstance(dataset.values, LazyTable):
             return dataset
-        x = torch.zeros(len(dataset), 1) if self._missing is None else torch.from_numpy(np.where(self._missing, np.nan, 0.0))
+        x = (
+            torch.zeros(len(dataset), 1)
+            if self._missing is None
+            else torch.from_numpy(np.where(self._missing, np.nan, 0.0))
+        )
         out = held_out_numbers({"x": x}, fraction=self.validation_fraction, seed=self.seed_)
         trained = np.delete(np.arange(len(dataset)), out.numpy())
         return dataset.take(trained[bootstrap_rows(len(trained), self.seed_)])
