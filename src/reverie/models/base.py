@@ -408,14 +408,15 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         start: int,
         end: int,
         *,
-        replica: int | None = None,
+        replica: Whole | None = None,
         condition: ArrayLike = None,
         **options: Any,
     ) -> Iterator[np.ndarray]:
         """Yield samples in blocks: row i of every 1024 is of replica i mod R, or all are of the one asked for."""
         R = len(self.replicas_)
+        check_arguments(self._iter_sample_replicas, {"replica": replica})
         if replica is not None:
-            if not 0 <= replica < R:
+            if replica >= R:
                 raise InputError(f"Expected replica in 0 ... {R - 1}, got {replica}.")
             options |= {} if condition is None else {"condition": condition}
             yield from self.replicas_[replica].iter_sample(end - start, seed, start=start, **options)
