@@ -295,7 +295,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     ) -> Iterator[Record]:
         """Train the replicas in turn, a window each, and yield the means of their records."""
         seeds = [child_seed(self.seed_, "replica", r) for r in range(self.n_replicas)]
-        replicas = [clone(self).set_params(n_replicas=1, random_state=seed) for seed in seeds]
+        copied: Any = clone
+        replicas: list[Self] = [copied(self).set_params(n_replicas=1, random_state=seed) for seed in seeds]
         stopped_at: list[int] = []  # the step that the first was stopped at, where the others stop too
 
         def stops(r: int) -> bool:
