@@ -1,5 +1,6 @@
 """What all tests share: real data where they lie, one thread, and a watch on torch's global random state."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -7,6 +8,11 @@ import pytest
 import torch
 
 ALPHA = 1e-4  # false-alarm rate of the whole suite's statistical tests, each
+
+
+def pytest_collection_finish():
+    """Keep the garbage collector from walking through libraries and collected tests again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

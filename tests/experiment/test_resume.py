@@ -19,7 +19,7 @@ from reverie.experiment.folder import RunFolder
 from reverie.experiment.training import Interrupt
 from reverie.training import load_state, save_state
 
-STEPS = 600
+STEPS = 400
 TINY = "--generator 16,16 --discriminator 16,16 --batch_size 32 --record_every 20 --refine false"
 
 

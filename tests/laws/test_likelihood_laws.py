@@ -19,7 +19,7 @@ MODELS = {
     "ebm": EBM(energy=(16,), n_sample_steps=5, n_temperatures=20, buffer_size=64, **TINY | {"max_steps": 200}),
     "vae": VAE(encoder=(16,), decoder=(16,), n_draws=50, **TINY),
     "flow": Flow(n_transforms=1, hidden=(16,), n_bins=6, **TINY),
-    "flow matching": FlowMatching(width=16, n_blocks=1, **TINY | {"max_steps": 200}),
+    "flow matching": FlowMatching(width=16, n_blocks=1, n_evaluations=16, **TINY | {"max_steps": 200}),
     "flow, standardised": Flow(n_transforms=1, hidden=(16,), n_bins=6, preprocessing="standardise", **TINY),
 }
 N, REPEATED = 1000, 400  # events; points of a cell that stand for it where a level is spread over one

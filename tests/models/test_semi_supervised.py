@@ -283,6 +283,9 @@ EXPECTED_FAILURES = {
 }
 
 
+LEARN = ("check_classifiers_train", "check_classifiers_classes", "check_classifiers_one_label_sample_weights")
+
+
 @parametrize_with_checks(
     [
         SemiSupervisedGAN(
@@ -292,4 +295,5 @@ EXPECTED_FAILURES = {
     expected_failed_checks=lambda _: EXPECTED_FAILURES,
 )
 def test_scikit_learn_contract(estimator, check):
-    check(estimator)
+    """Two steps do, but for the checks that ask for accuracy."""
+    check(estimator if check.func.__name__ in LEARN else estimator.set_params(max_steps=2))

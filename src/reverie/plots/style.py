@@ -21,6 +21,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,14 @@ _STYLE_FILE = Path(__file__).with_name("reverie.mplstyle")
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the house style inside the ``with`` block; restore every setting of matplotlib after it."""
-    with matplotlib.rc_context(fname=str(_STYLE_FILE)):
+    with matplotlib.rc_context(_settings()):
         yield
+
+
+@cache
+def _settings() -> matplotlib.RcParams:
+    """Return what the house style sets; a report opens it at each of its figures."""
+    return matplotlib.rc_params_from_file(_STYLE_FILE, use_default_template=False)
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -102,7 +102,7 @@ class RBM(LikelihoodModel):
     --------
     >>> import numpy as np
     >>> xor = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]] * 50)
-    >>> model = RBM(n_hidden=4, max_steps=500, random_state=0).fit(xor)
+    >>> model = RBM(n_hidden=4, max_steps=200, random_state=0).fit(xor)
     >>> print(f"{model.score(xor[:4]):.1f}")  # the best there is: -log 4
     -1.4
     """
