@@ -3,22 +3,28 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Columns, Standardise
 from reverie.experiment.config import RunConfig
 from reverie.experiment.inputs import load_inputs
-from reverie.models import GAN, FlowMatching, load_model
+from reverie.models import GAN, VAE, FlowMatching, load_model
 from reverie.models.density_features import Coordinates
 from reverie.models.flow_matching.networks import VelocityMLP
 from reverie.models.flow_matching.training import FlowMatchingStep
 from reverie.models.missing import completed, with_missing
+from reverie.models.vae.networks import EventLaw
 
-NETWORKS = {
-    "trees": {"network": "trees", "n_trees": 15, "depth": 4, "n_evaluations": 8},
-    "mlp": {"width": 32, "n_blocks": 2, "max_steps": 120, "learning_rate": 3e-3, "n_evaluations": 8, "ema_decay": 0.9},
+SHARED = {"random_state": 0, "n_checks": 1}
+MLP = {"width": 32, "n_blocks": 2, "n_evaluations": 8}
+MODELS = {
+    "trees": FlowMatching(network="trees", n_trees=10, depth=4, n_evaluations=8, **SHARED),
+    "mlp": FlowMatching(max_steps=120, learning_rate=3e-3, ema_decay=0.9, **MLP, **SHARED),
+    "vae": VAE(encoder=(32,), decoder=(32,), max_steps=300, learning_rate=1e-2, ema_decay=0.9, **SHARED),
 }
+EVERY = pytest.mark.parametrize("name", list(MODELS))
 
 
 def _gaussian(n=1500, share=0.4):
@@ -29,22 +35,22 @@ def _gaussian(n=1500, share=0.4):
     return whole, np.where(rng.uniform(size=whole.shape) < share, np.nan, whole)
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
+@EVERY
 def test_the_law_of_whole_events_is_learnt_from_incomplete_ones(name):
     """Correlation 0.9 within 0.1, means within 0.15, where 64 % of the rows miss a value.
 
     The twin, trained on the table whose holes are filled with other observed values, finds about 0.9 times 0.36.
     """
     holes = _gaussian()[1]
-    model = FlowMatching(random_state=0, n_checks=1, **NETWORKS[name]).fit(holes)
+    model = clone(MODELS[name]).fit(holes)
     samples = model.sample(2000, random_state=1)
     assert np.isfinite(samples).all()
     assert np.corrcoef(samples.T)[0, 1] == pytest.approx(0.9, abs=0.1)
     np.testing.assert_allclose(samples.mean(0), [0, 3], atol=0.15)
     assert torch.isfinite(model._run.held_out["x"]).all()
-    filled = completed(Dataset(holes))[0].values
-    twin = FlowMatching(random_state=0, n_checks=1, **NETWORKS[name]).fit(filled)
-    assert np.corrcoef(twin.sample(2000, random_state=1).T)[0, 1] < 0.6
+    if name == "trees":
+        twin = clone(MODELS[name]).fit(completed(Dataset(holes))[0].values)
+        assert np.corrcoef(twin.sample(2000, random_state=1).T)[0, 1] < 0.6
 
 
 def test_what_is_missing_adds_nothing_to_the_loss_nor_to_its_gradient():
@@ -60,11 +66,10 @@ def test_what_is_missing_adds_nothing_to_the_loss_nor_to_its_gradient():
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
+@EVERY
 def test_models_of_incomplete_tables_are_saved_and_resumed_exactly(name, tmp_path):
     holes = _gaussian(300, 0.2)[1]
-    options = NETWORKS[name] | {"max_steps": 4, "n_trees": 2, "random_state": 0, "n_checks": 1}
-    whole, broken, resumed = (FlowMatching(**options) for _ in range(3))
+    whole, broken, resumed = (clone(MODELS[name]).set_params(max_steps=4) for _ in range(3))
     drawn = whole.fit(holes).sample(9, random_state=0)
     np.testing.assert_array_equal(load_model(whole.save(tmp_path / "model")).sample(9, random_state=0), drawn)
     calls = iter([False, True])
@@ -87,7 +92,7 @@ def test_holes_are_filled_with_the_law_of_the_column_and_marked_in_its_features(
         known = np.sort(known[np.isfinite(known)])
         np.testing.assert_allclose(np.quantile(x, [0.1, 0.5, 0.9]), np.quantile(known, [0.1, 0.5, 0.9]), rtol=0.1)
         assert set(x) <= set(known)
-    model = FlowMatching(**NETWORKS["trees"] | {"n_trees": 1}, random_state=0).fit(table)
+    model = clone(MODELS["trees"]).set_params(n_trees=1).fit(table)
     x = model._run.train_rows["x"]
     assert x.shape[1] == 4
     assert torch.equal(x[:, 1].isnan(), x[:, 2].isnan())
@@ -106,6 +111,8 @@ def test_holes_are_filled_with_the_law_of_the_column_and_marked_in_its_features(
         (lambda holes: FlowMatching(max_steps=1, preprocessing=Standardise()).fit(holes), "for each column"),
         (lambda holes: FlowMatching(max_steps=1).fit(holes).score(holes), "NaN"),
         (lambda holes: FlowMatching(max_steps=1).fit(np.ones((9, 8, 8)) * np.nan), "NaN"),
+        (lambda holes: VAE(max_steps=1).fit(holes).encode(holes), "NaN"),
+        (lambda holes: VAE(max_steps=1, dynamic_binarisation=True).fit(np.abs(holes) / 9), "dynamic_binarisation"),
     ],
 )
 def test_what_cannot_be_learnt_with_holes_is_refused_in_words(fit, message):
@@ -126,6 +133,30 @@ def test_runs_take_incomplete_files_where_the_model_does_and_compare_whole_rows(
         assert np.isfinite(part.values).all()
     with pytest.raises(InputError, match=r"NaN and 0 inf \(column a: \d+, b: \d+\)"):
         load_inputs(RunConfig(data=str(path), model={"name": "gan"}))
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_the_likelihood_of_an_incomplete_event_is_that_of_its_known_features(is_binary):
+    """Numbers, an angle and a category, or bits: what is missing may be decoded as anything, and gives no gradient."""
+    kinds = ["real"] * 6 if is_binary else ["real", "circle", "circle", "simplex", "simplex", "real"]
+    groups = [None] * 6 if is_binary else [None, 0, 0, 1, 1, None]
+    options = {"is_binary": is_binary, "n_sds": 6, "sd": None if is_binary else 0.7}
+    law = EventLaw(kinds, groups, **options, sees_missing=True)
+    x = torch.tensor([[1.0, 2**0.5, 0.0, 0.0, 1.0, -1.0]]) if not is_binary else torch.ones(1, 6)
+    whole, y = law.log_likelihood(torch.full((1, 6), 0.3), x), torch.full((1, 6), 0.3, requires_grad=True)
+    parts = [[0], [1, 2], [3, 4], [5]]
+    total = torch.zeros(1)
+    for part in parts:
+        others = [j for j in range(6) if j not in part]
+        alone = x.clone()
+        alone[:, others] = torch.nan
+        of_part = law.log_likelihood(y, alone)
+        (slope,) = torch.autograd.grad(of_part.sum(), y)
+        assert not slope[:, others].any()
+        assert slope[:, part].any()
+        total = total + of_part
+    torch.testing.assert_close(total, whole)
+    torch.testing.assert_close(whole, EventLaw(kinds, groups, **options).log_likelihood(torch.full((1, 6), 0.3), x))
 
 
 def test_features_are_marked_column_by_column():

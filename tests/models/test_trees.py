@@ -32,7 +32,7 @@ def test_trees_give_what_scikit_learn_predicts_missing_values_too():
     X, y = _regression()
     network = TreeVelocity(Coordinates(1), 2, n_times=2, n_trees=10, depth=4)
     network.fit(1, X, y, None)
-    options = {"max_iter": 10, "max_depth": 4, "max_leaf_nodes": 16, "learning_rate": 0.3, "early_stopping": False}
+    options = {"max_iter": 10, "max_depth": 4, "max_leaf_nodes": 16, "learning_rate": 0.5, "early_stopping": False}
     theirs = HistGradientBoostingRegressor(**options, random_state=0).fit(X.double().numpy(), y[:, 0].double().numpy())
     limits = network.threshold[1, 0].flatten()
     new = torch.cat([X, _regression(2000)[0].roll(1, 1), limits[limits.abs() < 10][:, None].expand(-1, 3)])

@@ -18,7 +18,7 @@ from reverie.core.errors import InputError
 from reverie.core.lazy import LazyTable
 from reverie.core.protocols import Transform
 from reverie.data.dataset import Dataset
-from reverie.data.transforms import Columns
+from reverie.data.transforms import Bits, Columns
 
 __all__ = ["completed", "with_missing"]
 
@@ -57,6 +57,8 @@ def with_missing(features: Tensor, missing: np.ndarray, transform: Transform) ->
     InputError
         For a change of variables that mixes columns.
     """
+    if isinstance(transform, Bits):
+        return features.masked_fill(torch.from_numpy(missing), torch.nan)
     if not isinstance(transform, Columns):
         raise InputError(
             f"Expected a change of variables for each column where values are missing, got {transform!r}. Take "

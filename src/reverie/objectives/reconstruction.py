@@ -44,16 +44,24 @@ _FAR = -30.0  # t below which 1 + t Phi / phi, a small difference, is taken from
 _NEAR = 1e-6  # of the mean activation, from 0 and 1
 
 
-def bernoulli_log_likelihood(logits: Tensor, bits: Tensor) -> Tensor:
-    """Return log p of bits 0 or 1 (..., batch, feature), summed over features, of log odds that broadcast with them."""
+def bernoulli_log_likelihood(logits: Tensor, bits: Tensor, known: Tensor | None = None) -> Tensor:
+    """Return log p of bits 0 or 1 (..., batch, feature), summed over features, of log odds that broadcast with them.
+
+    The sum is over the features that are `known`, bool of the shape of the bits, or over all.
+    """
+    if known is not None:
+        return torch.where(known, logits * bits - softplus(logits), 0.0).sum(dim=-1)
     return (logits * bits).sum(dim=-1) - softplus(logits).sum(dim=-1)
 
 
-def gaussian_log_likelihood(x: Tensor, mean: Tensor, log_sd: Tensor) -> Tensor:
-    """Return log N(x; m, s^2), (..., batch), summed over features; the three broadcast to (..., batch, feature)."""
+def gaussian_log_likelihood(x: Tensor, mean: Tensor, log_sd: Tensor, known: Tensor | None = None) -> Tensor:
+    """Return log N(x; m, s^2), (..., batch), summed over features; the three broadcast to (..., batch, feature).
+
+    The sum is over the features that are `known`, bool of the shape of x, or over all.
+    """
     residual = (x - mean) * (-log_sd).exp()
     each = residual.square() + 2 * log_sd + _LOG_2PI
-    return -0.5 * each.sum(dim=-1)
+    return -0.5 * (each if known is None else torch.where(known, each, 0.0)).sum(dim=-1)
 
 
 def categorical_log_likelihood(logits: Tensor, one_hot: Tensor) -> Tensor:

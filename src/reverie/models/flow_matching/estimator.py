@@ -117,7 +117,7 @@ class FlowMatching(LikelihoodModel):
     network: Literal["auto", "mlp", "unet", "trees"] | nn.Module | Callable[..., nn.Module] = "auto"
     width: Count | Literal["auto"] = "auto"
     n_blocks: Count = 3
-    n_trees: Count = 40
+    n_trees: Count = 20
     depth: Annotated[int, Interval(1, 12)] = 5
     activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
     periodic: bool | Literal["auto"] = "auto"

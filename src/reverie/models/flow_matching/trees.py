@@ -45,7 +45,7 @@ from reverie.training.monitor import Observation
 __all__ = ["MOST_ROWS", "TreeStep", "TreeVelocity"]
 
 Rows = Mapping[str, Tensor]
-_SHRINKAGE = 0.3  # share of each tree's correction that is added; tuned with the number of trees
+_SHRINKAGE = 0.5  # share of each tree's correction that is added; tuned with the number of trees
 _MOST_REPEATED = 100  # times that a small table is repeated with fresh noise
 MOST_ROWS = 20_000  # rows of noise and events that a regression sees, unless a batch holds more events
 _CHECKED = 1000  # rows on which the trees must give what scikit-learn predicts

@@ -92,6 +92,7 @@ class VAE(LikelihoodModel):
     """
 
     takes_conditions: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = True
     trains_on_several: ClassVar[bool] = True
 
     references = ("kingma2014", "rezende2014")
@@ -318,6 +319,11 @@ class VAE(LikelihoodModel):
         self.likelihood_ = resolved_likelihood(
             self.likelihood, dataset.values, are_probabilities=self.dynamic_binarisation
         )
+        if self._sees_missing and self.dynamic_binarisation:
+            raise InputError(
+                "Expected whole events for dynamic_binarisation=True, got missing values. Leave the option out, or "
+                "those events (--drop-missing, or Dataset.drop_missing())."
+            )
         if self.likelihood_ == "gaussian":
             return fitted_preprocessing(dataset, container, self.preprocessing, self.observables)
         if self.observables:
@@ -333,13 +339,19 @@ class VAE(LikelihoodModel):
         options = {
             "event_shape": tuple(transform.output_shape),
             "activation": self.activation,
-            "n_conditions": 0 if self._conditions is None else math.prod(self._conditions.shape),
             "random_generator": child_generator(self.seed_, "weights"),
         }
+        n_conditions = 0 if self._conditions is None else math.prod(self._conditions.shape)
+        n_seen = n_conditions + math.prod(transform.output_shape) * self._sees_missing
         n_spread = n * (n + 1) // 2 if is_full else n  # a triangle, or a diagonal
-        encoder = build_encoder(self.encoder, n_outputs=n + n_spread, **options)
-        decoder = build_decoder(self.decoder, n_latent=n, **options)
-        law = law_of(transform, is_binary=self.likelihood_ == "bernoulli", variance=self.decoder_variance)
+        encoder = build_encoder(self.encoder, n_outputs=n + n_spread, n_conditions=n_seen, **options)
+        decoder = build_decoder(self.decoder, n_latent=n, n_conditions=n_conditions, **options)
+        law = law_of(
+            transform,
+            is_binary=self.likelihood_ == "bernoulli",
+            variance=self.decoder_variance,
+            sees_missing=self._sees_missing,
+        )
         return {"network": VariationalNetwork(encoder, decoder, law, n_latent=n, is_full=is_full)}
 
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> VariationalStep:

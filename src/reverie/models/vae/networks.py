@@ -59,6 +59,7 @@ class EventLaw(nn.Module):
     sd : their value; None learns them.
     least_sd : s_0 > 0.
     radius : of circles.
+    sees_missing : whether features of events may be NaN.
     """
 
     offset: Tensor
@@ -73,9 +74,10 @@ class EventLaw(nn.Module):
         sd: float | None = None,
         least_sd: float = LEAST_SD,
         radius: float = 2**0.5,
+        sees_missing: bool = False,
     ) -> None:
         super().__init__()
-        self.is_binary, self.least_sd, self.radius = is_binary, least_sd, radius
+        self.is_binary, self.least_sd, self.radius, self.sees_missing = is_binary, least_sd, radius, sees_missing
         self._real = [j for j, kind in enumerate(kinds) if kind not in ("circle", "simplex")]
         self._circles = feature_groups(kinds, groups, "circle")
         self._simplices = feature_groups(kinds, groups, "simplex")
@@ -104,17 +106,27 @@ class EventLaw(nn.Module):
         self.offset.copy_(mean)
 
     def log_likelihood(self, raw: Tensor, x: Tensor) -> Tensor:
-        """Return log p(x | z), (..., batch), of raw (..., batch, features) and events x (batch, features)."""
-        y = raw + self.offset
+        """Return log p(x | z), (..., batch), of raw (..., batch, features) and events x (batch, features).
+
+        Of events that are known in part, the law is that of what is not NaN.
+        """
+        y, known = raw + self.offset, None
+        if self.sees_missing:
+            known, x = ~x.isnan(), x.nan_to_num(0.0)
         if self.is_binary:
-            return bernoulli_log_likelihood(y, (x + 1) / 2)
+            return bernoulli_log_likelihood(y, (x + 1) / 2, known)
         if len(self._real) == x.shape[-1]:
-            return gaussian_log_likelihood(x, y, self.sd.log())
-        total = gaussian_log_likelihood(x[..., self._real], y[..., self._real], self.sd.log())
+            return gaussian_log_likelihood(x, y, self.sd.log(), known)
+        real = self._real
+        total = gaussian_log_likelihood(
+            x[..., real], y[..., real], self.sd.log(), None if known is None else known[..., real]
+        )
         for pair in self._circles:
-            total = total + circle_log_likelihood(x[..., pair], self._bounded(y[..., pair]), radius=self.radius)
+            of_pair = circle_log_likelihood(x[..., pair], self._bounded(y[..., pair]), radius=self.radius)
+            total = total + (of_pair if known is None else known[..., pair[0]] * of_pair)
         for levels in self._simplices:
-            total = total + categorical_log_likelihood(y[..., levels], x[..., levels])
+            of_level = categorical_log_likelihood(y[..., levels], x[..., levels])
+            total = total + (of_level if known is None else known[..., levels[0]] * of_level)
         return total
 
     def mean(self, raw: Tensor) -> Tensor:
@@ -189,12 +201,18 @@ class VariationalNetwork(nn.Module):
     @torch.no_grad()
     def start_at(self, x: Tensor) -> None:
         """Start from the mean of training events x (batch, *event): it is subtracted before, and added after."""
+        if self.law.sees_missing:
+            x = torch.where(x.isnan(), x.nanmean(dim=0), x)
         self.centre.copy_(x.flatten(1).double().mean(dim=0))
         self.law.start_at(x.flatten(1))
 
     def posterior(self, x: Tensor, condition: Tensor | None = None) -> GaussianPosterior:
-        """Return q(z | x) of events x (batch, *event)."""
-        h = self.encoder(x - self.centre.reshape(x.shape[1:]), condition)
+        """Return q(z | x) of events x (batch, *event); what is missing counts as the mean, and as a condition."""
+        x = x - self.centre.reshape(x.shape[1:])
+        if self.law.sees_missing:
+            missing = x.flatten(1).isnan().to(x.dtype)
+            x, condition = x.nan_to_num(0.0), missing if condition is None else torch.cat([condition, missing], dim=1)
+        h = self.encoder(x, condition)
         mean, rest = h[:, : self.n_latent], h[:, self.n_latent :]
         log_sd = _WIDEST * torch.tanh(rest[:, : self.n_latent] / _WIDEST)
         if not self.is_full:
@@ -216,7 +234,7 @@ class VariationalNetwork(nn.Module):
         return log_likelihood + beta * (standard_normal_log_prob(posterior.at(noise)) - posterior.log_prob(noise))
 
 
-def law_of(transform: Transform, *, is_binary: bool, variance: float | str) -> EventLaw:
+def law_of(transform: Transform, *, is_binary: bool, variance: float | str, sees_missing: bool = False) -> EventLaw:
     """Return the law for features of a fitted transform, bits or not; `variance` of real ones is "learnt" or fixed."""
     shape = tuple(transform.output_shape)
     is_image = len(shape) > 1
@@ -231,6 +249,7 @@ def law_of(transform: Transform, *, is_binary: bool, variance: float | str) -> E
         n_sds=1 if is_image else len(tags),
         sd=None if isinstance(variance, str) else float(variance) ** 0.5,
         least_sd=least_sd,
+        sees_missing=sees_missing,
     )
 
 
