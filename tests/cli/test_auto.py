@@ -13,21 +13,22 @@ import pytest
 from reverie.cli.main import main
 from reverie.core.errors import InputError, TrainingError
 from reverie.data import Dataset
-from reverie.experiment import auto, training
-from reverie.experiment.auto import RULES, Candidate, Choice, Cost, Rule, Selection
+from reverie.experiment import auto, candidates, training
+from reverie.experiment.auto import Selection
+from reverie.experiment.candidates import RULES, Candidate, Cost, Rule, rule_for
 from reverie.experiment.config import RunConfig, all_options
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.inputs import load_inputs
-from reverie.models.registry import MODELS, model_class
+from reverie.models.registry import ALIASES, MODELS, model_class
 
 RNG = np.random.default_rng(5)
 FEW = {"max_steps": 40, "record_every": 10, "batch_size": 64, "n_checks": 2}
 FLOW = {**FEW, "n_transforms": 2, "hidden": [16], "n_bins": 4, "learning_rate": 1e-2}
 GOOD, UNTRAINED = (
-    Choice("flow", "it is small", FLOW),
-    Choice("flow_matching", "it is not", {**FEW, "learning_rate": 1e-9, "width": 8}),
+    Candidate("flow", "it is small", FLOW),
+    Candidate("flow_matching", "it is not", {**FEW, "learning_rate": 1e-9, "width": 8}),
 )
-REFUSED = Choice("gan", "it is tried", {**FEW, "objective": "wasserstein", "optimizer": "adadelta"})
+REFUSED = Candidate("gan", "it is tried", {**FEW, "objective": "wasserstein", "optimizer": "adadelta"})
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +42,11 @@ def table(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def short_trials(monkeypatch):
-    monkeypatch.setattr(auto, "_TRIAL", 0.0)
+    monkeypatch.setattr(candidates, "_TRIAL", 0.0)
 
 
-def compete(monkeypatch, *choices: Choice) -> None:
-    monkeypatch.setattr(auto, "RULES", (Rule("a line", lambda schema: True, choices),))
+def compete(monkeypatch, *choices: Candidate) -> None:
+    monkeypatch.setattr(candidates, "RULES", (Rule("a line", lambda schema, n: True, choices),))
 
 
 def run_auto(table: Path, out: Path, *options: str) -> int:
@@ -58,11 +59,12 @@ def run_auto(table: Path, out: Path, *options: str) -> int:
 @pytest.mark.parametrize(
     ("values", "what", "first"),
     [
-        (RNG.normal(size=(60, 4)), "a table", "flow_matching"),
+        (RNG.normal(size=(1000, 4)), "a table", "flow_matching"),
+        (RNG.normal(size=(60, 4)), "a table of less than 1,000 rows", "forest_flow"),
         (RNG.normal(size=(60, 300)), "more than 200 columns", "gan"),
         (RNG.integers(0, 2, (60, 9)).astype(float), "a table of bits", "rbm"),
-        (RNG.choice([-1.0, 1.0], (60, 8, 8)), "at most 1024 spins", "rbm"),
-        (RNG.choice([-1.0, 1.0], (60, 40, 40)), "large lattices of spins", "gan"),
+        (RNG.choice([-1.0, 1.0], (60, 8, 8)), "spins on at most 1024 sites", "rbm"),
+        (RNG.choice([-1.0, 1.0], (60, 40, 40)), "spins on many sites", "gan"),
         (RNG.integers(0, 2, (60, 28, 28)), "black and white", "rbm"),
         (RNG.integers(0, 17, (60, 8, 8)).astype("uint8"), "small images", "flow_matching"),
         (RNG.integers(0, 256, (60, 28, 28)).astype("uint8"), "at least 16 pixels", "gan"),
@@ -70,20 +72,20 @@ def run_auto(table: Path, out: Path, *options: str) -> int:
     ],
 )
 def test_the_first_row_that_holds_is_that_of_the_kind(values, what, first):
-    rule = next(rule for rule in RULES if rule.holds(Dataset(values).schema))
+    rule = rule_for(Dataset(values).schema, len(values))
     assert what in rule.what
-    assert rule.choices[0].model == first
+    assert rule.candidates[0].model == first
 
 
-def test_every_row_names_three_models_that_can_be_trained_two_of_them_with_conditions():
+def test_every_row_names_models_that_can_be_trained_two_of_them_with_conditions():
     for rule in RULES:
-        names = [choice.model for choice in rule.choices]
-        assert len(set(names)) == len(names) == 3
-        assert set(names) <= MODELS.keys()
+        names = [candidate.model for candidate in rule.candidates]
+        assert len(set(names)) == len(names) >= 3
+        assert set(names) <= MODELS.keys() | ALIASES.keys()
         assert sum(model_class(name).takes_conditions for name in names) >= 2
-        for choice in rule.choices:
-            model_class(choice.model)(**choice.options)
-    assert RULES[-1].holds(Dataset(RNG.normal(size=(60, 3, 8, 8))).schema)
+        for candidate in rule.candidates:
+            model_class(candidate.model)(**candidate.options)
+    assert RULES[-1].holds(Dataset(RNG.normal(size=(60, 3, 8, 8))).schema, 60)
 
 
 # how long
@@ -103,10 +105,9 @@ def test_the_steps_that_are_planned_end_in_time_and_fill_it(budget):
 
 
 def selection(*aucs: float | None, error: float = 0.01) -> Selection:
-    names = ("flow", "gan")
-    candidates = [Candidate(name, "w", {}, 1.0, a, error) for name, a in zip(names, aucs, strict=True)]
-    candidates = [c if c.auc is not None else Candidate(c.model, "w", {}, 1.0, failed="It fell.") for c in candidates]
-    return Selection("a table", candidates, 500, 0.5, 0.01)
+    pairs = zip(("flow", "gan"), aucs, strict=True)
+    both = [Candidate(name, "w", auc=a, error=error, failed="" if a else "It fell.") for name, a in pairs]
+    return Selection("a table", both, 500, 0.5, 0.01)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def chosen(table, tmp_path_factory) -> tuple[Path, str, str]:
     """Folder of a run that was chosen, and what was printed on the way."""
     out, told = tmp_path_factory.mktemp("runs") / "x", (io.StringIO(), io.StringIO())
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(told[0]), redirect_stderr(told[1]):
-        patch.setattr(auto, "_TRIAL", 0.0)
+        patch.setattr(candidates, "_TRIAL", 0.0)
         patch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(b"<svg/>"))
         compete(patch, REFUSED, UNTRAINED, GOOD)
         assert main(["run", "auto", str(table), "--out", str(out), "--seed", "3", "--validation-time", "1s"]) == 0
@@ -276,7 +277,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(table, tmp_path, monkeypatch,
     ("data", "pair"), [("digits", {"flow_matching", "gan"}), ("ising_8x8", {"rbm", "flow_matching"})]
 )
 def test_images_and_spins_from_end_to_end(data, pair, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(auto, "_TRIAL", 1.0)
+    monkeypatch.setattr(candidates, "_TRIAL", 1.0)
     out = tmp_path / "x"
     assert main(["run", "auto", data, "--time", "3m", "--out", str(out), "--validation-time", "20s", "--quiet"]) == 0
     record = json.loads((out / "selection.json").read_text())

@@ -1,13 +1,10 @@
 r"""`reverie run auto DATA`: two models for the kind and the size of the data, of which the better one is kept.
 
     data         one half of the held-out events selects the model, the other half is left for the verdict
-    candidates   those of the first row of `RULES` that holds for the data, in order; one that cannot learn them
-                 (an `InputError`) gives way to the next, and two remain
-    trials       a second of each, thrown away: what its steps, its checks and its end take. From these follow the
-                 numbers of steps with which the schedules of both trainings end in the time given
+    candidates   two models, with the numbers of steps that end in the time given (`reverie.experiment.candidates`)
     training     each in a run folder of its own, OUT/candidates/MODEL
     selection    boosting learns to tell its samples from one half of the selection events, and is judged by the other
-                 (`reverie.validation.classifiers.two_sample`); for lattices it is shown energy and magnetisation too
+                 (`reverie.validation.classifiers.two_sample`); of lattices it also sees energy and magnetisation
     the kept     its files move up to OUT, and the run goes on as any other: samples, verdict, report
 
 The first candidate is kept unless the AUC of the second is nearer to 1/2 by more than their error,
@@ -19,10 +16,8 @@ flattered by being chosen, which is why the verdict sees other events; real agai
 """
 
 import math
-import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +29,8 @@ from reverie.core.errors import InputError, TrainingError
 from reverie.core.measured import Measured
 from reverie.core.random import child_seed
 from reverie.core.typed_files import checked
-from reverie.data import Schema
-from reverie.experiment.config import RunConfig, all_options, command_of, parse_duration
+from reverie.experiment.candidates import Candidate, planned, rule_for
+from reverie.experiment.config import RunConfig, command_of
 from reverie.experiment.folder import RunFolder, remove, write_json, write_text
 from reverie.experiment.inputs import Inputs, Part, joined
 from reverie.experiment.progress import say
@@ -43,7 +38,6 @@ from reverie.experiment.records import TrainingEnd
 from reverie.experiment.run import (
     ALL_STAGES,
     checked_inputs,
-    compiled_if_repaid,
     complete,
     load_inputs,
     make_model,
@@ -54,149 +48,13 @@ from reverie.experiment.run import (
 from reverie.experiment.sampling import load_generator
 from reverie.experiment.validate import observables_of
 from reverie.models.base import GenerativeModel
-from reverie.models.registry import model_class
 from reverie.validation.classifiers.training import MAX_FEATURES, principal_components
 from reverie.validation.classifiers.two_sample import separate
 
-__all__ = ["RULES", "Candidate", "Rule", "Selection", "resume_auto", "start_auto"]
+__all__ = ["Selection", "resume_auto", "start_auto"]
 
 SELECTION = 0.5  # of the held-out rows
-_MOST_TIME = 600.0  # seconds of both trainings where no time is given
-_TRIAL = 1.0  # seconds in which the rate of steps is measured
-_LEAST_STEPS, _LEAST_CHECKS = 200, 4  # of a training that is worth comparing
-_SPARE = 0.95  # of the time is planned
-_FOR_CHECKS = 0.2  # of the time at most
 _MOST_ROWS = 10_000  # that the classifier sees of each sample
-_WIDE, _LARGE, _SITES = 200, 16, 1024  # columns of a table, pixels of a side, sites of a lattice
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A model that suits data of a kind, and why, in words that follow "since"."""
-
-    model: str
-    why: str
-    options: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Data of a kind and size, and the models for them, the preferred first; at least three, since some may refuse."""
-
-    what: str
-    holds: Callable[[Schema], bool]
-    choices: tuple[Choice, ...]
-
-
-def _levels(schema: Schema) -> bool:
-    return all(c.kind == "spin" or (c.levels is not None and len(c.levels) == 2) for c in schema.columns)
-
-
-def _is_black_and_white(schema: Schema) -> bool:
-    (column,) = schema.columns
-    return column.integral and (column.lower, column.upper) == (0.0, 1.0)
-
-
-_FIELD = Choice("flow_matching", "one field learns all columns without an opponent, and knows log p")
-_LATTICE = {"observables": ["energy", "abs_magnetisation"], "whiten": False}
-RULES: tuple[Rule, ...] = (
-    Rule(
-        "a table of bits",
-        lambda s: s.is_table and _levels(s),
-        (Choice("rbm", "its energy is that of coupled bits"), _FIELD, Choice("gan", "it takes any columns")),
-    ),
-    Rule(
-        f"a table of more than {_WIDE} columns",
-        lambda s: s.is_table and s.event_shape[0] > _WIDE,
-        (
-            Choice("gan", "a sample is one pass, however many columns there are"),
-            Choice("vae", "a few codes explain many columns"),
-            _FIELD,
-        ),
-    ),
-    Rule(
-        "a table",
-        lambda s: s.is_table,
-        (_FIELD, Choice("flow", "it is the strong baseline for few columns"), Choice("gan", "it takes any columns")),
-    ),
-    Rule(
-        f"lattices of at most {_SITES} spins",
-        lambda s: s.columns[0].kind == "spin" and math.prod(s.event_shape) <= _SITES,
-        (
-            Choice("rbm", "its energy is that of coupled spins"),
-            Choice("flow_matching", "its convolutions know that opposite edges touch"),
-            Choice("gan", "its opponent is shown energy and magnetisation", _LATTICE),
-        ),
-    ),
-    Rule(
-        "large lattices of spins",
-        lambda s: s.columns[0].kind == "spin",
-        (
-            Choice("gan", "its opponent is shown energy and magnetisation", _LATTICE),
-            Choice("flow_matching", "its convolutions know that opposite edges touch"),
-            Choice("rbm", "its energy is that of coupled spins"),
-        ),
-    ),
-    Rule(
-        "images in black and white",
-        _is_black_and_white,
-        (
-            Choice("rbm", "its energy is that of coupled bits"),
-            Choice("vae", "a few codes explain an image"),
-            Choice("gan", "its images are sharp"),
-        ),
-    ),
-    Rule(
-        f"images of at least {_LARGE} pixels a side",
-        lambda s: s.columns[0].kind == "pixel" and min(s.event_shape[-2:]) >= _LARGE,
-        (
-            Choice("gan", "its images are sharp, and a sample is one pass"),
-            Choice("flow_matching", "it has no opponent to lose balance with"),
-            Choice("vae", "a few codes explain an image"),
-        ),
-    ),
-    Rule(
-        "small images and fields",
-        lambda s: True,
-        (
-            Choice("flow_matching", "it has no opponent to lose balance with"),
-            Choice("gan", "its images are sharp"),
-            Choice("vae", "a few codes explain an image"),
-        ),
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model in the race.
-
-    Parameters
-    ----------
-    model, why, options : As in `Choice`, the options with the number of steps and of checks.
-    budget : Seconds after which its training ends whatever is left; None where no time was given.
-    auc, error : How well boosting tells its samples from the selection events; None before.
-    failed : Why it could not be trained, in a sentence, or "".
-    """
-
-    model: str
-    why: str
-    options: dict[str, Any]
-    budget: float | None
-    auc: float | None = None
-    error: float | None = None
-    failed: str = ""
-
-    @property
-    def measured(self) -> Measured:
-        """The AUC with its error; infinitely far from 1/2 where training failed."""
-        return Measured(math.inf if self.auc is None else self.auc, self.error or 0.0)
-
-    def config(self, config: RunConfig) -> RunConfig:
-        """Return the configuration of its run, all options spelled out; `config` is that of the choice."""
-        budget = None if self.budget is None else f"{self.budget:.1f}s"
-        own = replace(config, max_time=budget, model={"name": self.model, **self.options})
-        return compiled_if_repaid(replace(own, model={"name": self.model, **all_options(own)}))
 
 
 @dataclass(frozen=True)
@@ -242,94 +100,6 @@ class Selection:
                 else f", the same within the error: {kept.model} is the first choice for {self.data}, since {kept.why}."
             )  # fmt: skip
         return replace(self, kept=kept.model, sentence=f"{text} The verdict is on other held-out events.")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds that a training takes: for its start and its end, for each step and for each check."""
-
-    fixed: float
-    step: float
-    check: float
-
-    def seconds(self, n_steps: int, n_checks: int) -> float:
-        """Return the seconds of a training, with some to spare."""
-        return (self.fixed + n_steps * self.step + n_checks * self.check) / _SPARE
-
-    def plan(self, budget: float, n_steps: int, n_checks: int) -> tuple[int, int]:
-        """Return the steps, at most `n_steps`, and checks, at most `n_checks`, that a budget of seconds holds."""
-        if self.seconds(n_steps, n_checks) <= budget * (1 + 1e-9):
-            return n_steps, n_checks
-        n_checks = max(1, min(n_checks, int(_FOR_CHECKS * budget / max(self.check, 1e-9))))
-        n = (_SPARE * budget - self.fixed - n_checks * self.check) / self.step
-        return max(1, min(n_steps, int(n) // 10 * 10)), n_checks
-
-
-def tried_out(config: RunConfig, inputs: Inputs) -> Cost:
-    """Return what training the model of `config` costs, from two short trainings that are thrown away.
-
-    Raises `InputError` when the model cannot learn the data, and `TrainingError` when it diverges at once.
-    """
-
-    def records(**options: object) -> Any:
-        model = make_model(replace(config, model={**config.model, "compile": False, "record_every": 1, **options}))
-        return model.iter_fit(inputs.train.events, inputs.train.conditions)
-
-    times = []
-    with closing(records(n_checks=0)) as steps:
-        for _ in steps:
-            times.append(time.perf_counter())
-            if len(times) > 3 and times[-1] - times[0] > _TRIAL:
-                break
-    step, began = max((times[-1] - times[0]) / max(len(times) - 1, 1), 1e-9), time.perf_counter()
-    times = [time.perf_counter() for _ in records(n_checks=1, max_steps=2)]
-    check = max(times[-1] - times[0] - step, 0.0)
-    return Cost(max(time.perf_counter() - began - check - 2 * step, 0.0), step, check)
-
-
-def planned(config: RunConfig, inputs: Inputs, *, quiet: bool) -> Selection:
-    """Return the candidates for the data with the lengths of their trainings.
-
-    Raises `InputError` when no two models can learn the data, and for a time that is too short.
-    """
-    began, schema = time.perf_counter(), inputs.source.events.schema
-    rule = next(rule for rule in RULES if rule.holds(schema))
-    tried: list[tuple[Choice, dict[str, Any], Cost]] = []
-    refusals: list[InputError | TrainingError] = []
-    for choice in rule.choices:
-        kind: Any = model_class(choice.model)
-        if len(tried) == 2 or (inputs.source.conditions is not None and not kind.takes_conditions):
-            continue
-        own = replace(config, model={"name": choice.model, **choice.options})
-        try:
-            tried.append((choice, all_options(own), tried_out(own, inputs)))
-        except (InputError, TrainingError) as error:
-            say(f"{choice.model} cannot learn these data. {error}", quiet=quiet)
-            refusals.append(error)
-    if len(tried) < 2:
-        raise refusals[0]
-    needs = [cost.seconds(options["max_steps"], options["n_checks"]) for _, options, cost in tried]
-    spent, given = time.perf_counter() - began, parse_duration(config.max_time)
-    shortest = [cost.seconds(min(_LEAST_STEPS, o["max_steps"]), _LEAST_CHECKS) for _, o, cost in tried]
-    least = min(sum(needs), 2 * max(shortest))
-    left = max(min(sum(needs), _MOST_TIME), least) if given is None else given - spent
-    if left < least:
-        raise InputError(
-            f"Expected --time of at least {10 * math.ceil((spent + least) / 10)}s to train "
-            f"{' and '.join(choice.model for choice, _, _ in tried)} on these data, got {config.max_time}. Give more, "
-            "or name one model."
-        )
-    candidates = []
-    for (choice, options, cost), other in zip(tried, needs[::-1], strict=True):
-        budget = max(left / 2, left - other)  # what the other one does not need
-        n_steps, n_checks = cost.plan(budget, options["max_steps"], options["n_checks"])
-        length = {"max_steps": n_steps, "n_checks": n_checks}
-        limit = None if given is None else budget
-        candidates.append(Candidate(choice.model, choice.why, {**choice.options, **length}, limit))
-        whole = "all" if n_steps == options["max_steps"] else f"of {options['max_steps']:,}"
-        say(f"  {choice.model}, since {choice.why}: {n_steps:,} steps ({whole}), {1 / cost.step:,.0f}/s", quiet=quiet)
-    assert inputs.selection is not None
-    return Selection(rule.what, candidates, min(len(inputs.selection), _MOST_ROWS))
 
 
 class _Judge:
@@ -399,9 +169,12 @@ def start_auto(
     inputs = checked_inputs(config, out, stages, overwrite=overwrite)
     if inputs.unvalidated:
         raise InputError(f"Expected events by which models can be compared. {inputs.unvalidated} Name a model.")
-    n, n_kept = len(inputs.train), len(inputs.held_out)
-    say(f"auto on {config.data}: {n:,} rows to train on, {n_kept:,} held out, and as many to choose by", quiet=quiet)
-    selection = planned(config, inputs, quiet=quiet)
+    assert inputs.selection is not None
+    n, n_out, n_kept = len(inputs.train), len(inputs.held_out), len(inputs.selection)
+    say(f"auto on {config.data}: {n:,} rows to train on, {n_out:,} held out, and {n_kept:,} to choose by", quiet=quiet)
+    rule = rule_for(inputs.source.events.schema, len(inputs.source))
+    candidates, n_events = planned(rule, config, inputs, quiet=quiet), min(n_kept, _MOST_ROWS)
+    selection = Selection(rule.what, candidates, n_events)
     folder = RunFolder.create(out, config=config.to_yaml(), command=command, overwrite=overwrite)
     write_json(folder / "status.json", {"stages": list(stages)})
     selection.write(folder)

@@ -34,7 +34,7 @@ from reverie.core.lazy import LazyTable, sample_size
 from reverie.core.random import child_seed
 from reverie.core.shuffle import shuffled
 from reverie.data import Dataset, Schema, check_trainable
-from reverie.experiment.config import RunConfig
+from reverie.experiment.config import AUTO, RunConfig
 from reverie.experiment.datasets import open_with_conditions
 from reverie.models.missing import completed
 from reverie.models.registry import model_class
@@ -216,7 +216,7 @@ def _all_held_out(config: RunConfig) -> Inputs:
     """Return the data of `config` split in two, without a selection."""
     names = ("columns", "weights", "schema", "drop_missing")
     given = {name: getattr(config, name) for name in names}
-    allow_missing = model_class(config.model_name).takes_missing
+    allow_missing = config.model_name == AUTO or model_class(config.model_name).takes_missing
     events, conditions = open_with_conditions(config.data, config.condition, **given, allow_missing=allow_missing)
     _check_shape(events.event_shape, config.data)
     n, n_held_out = len(events), round(config.held_out * len(events))
