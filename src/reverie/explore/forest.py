@@ -44,6 +44,7 @@ _MOST_CLASSES = 20  # whole numbers with more values than this are taken for a r
 _HELD_OUT = 0.25
 _MOST_HELD_OUT = 10_000  # rows; more only take time, the error is small
 _REPEATS = 3  # shuffles of each feature
+_NUMBERS_AT_ONCE = 1_000_000  # of shuffled rows that are predicted in one call, 8 MB
 _CURVE_TREES = 50  # of each forest along max_features; rho does not depend on their number
 
 
@@ -236,17 +237,22 @@ def permutation_importance(
     variance = 1.0 if hasattr(fitted, "classes_") else float(np.var(y)) or 1.0
 
     def losses(rows: np.ndarray) -> np.ndarray:  # per row, in units in which the mean is 1 - accuracy or 1 - R^2
+        answers = np.tile(y, len(rows) // len(y))
         if hasattr(fitted, "classes_"):
-            return (fitted.predict(rows) != y).astype(np.float64)
-        return np.square(fitted.predict(rows) - y) / variance
+            return (fitted.predict(rows) != answers).astype(np.float64)
+        return np.square(fitted.predict(rows) - answers) / variance
 
-    r, n, before, importances = np.random.default_rng(seed), len(X), losses(X), {}
-    for j, name in enumerate(names):
-        shuffled, change = X.copy(), np.zeros(n)
-        for _ in range(_REPEATS):
-            shuffled[:, j] = r.permutation(X[:, j])
-            change += (losses(shuffled) - before) / _REPEATS
-        importances[name] = Measured(float(change.mean()), float(change.std(ddof=1) / math.sqrt(n)), n)
+    r, (n, d), before, importances = np.random.default_rng(seed), X.shape, losses(X), {}
+    at_once = max(1, _NUMBERS_AT_ONCE // (_REPEATS * X.size))  # features: a call of a forest costs more than its rows
+    for first in range(0, d, at_once):
+        features = range(first, min(first + at_once, d))
+        shuffled = np.tile(X, (len(features), _REPEATS, 1, 1))
+        for k, j in enumerate(features):
+            for rows in shuffled[k]:
+                rows[:, j] = r.permutation(X[:, j])
+        for j, lost in zip(features, losses(shuffled.reshape(-1, d)).reshape(-1, _REPEATS, n), strict=True):
+            change = sum((of_one - before) / _REPEATS for of_one in lost)
+            importances[names[j]] = Measured(float(change.mean()), float(change.std(ddof=1) / math.sqrt(n)), n)
     return importances
 
 
