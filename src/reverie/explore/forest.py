@@ -251,7 +251,7 @@ def permutation_importance(
             for rows in shuffled[k]:
                 rows[:, j] = r.permutation(X[:, j])
         for j, lost in zip(features, losses(shuffled.reshape(-1, d)).reshape(-1, _REPEATS, n), strict=True):
-            change = sum((of_one - before) / _REPEATS for of_one in lost)
+            change = ((lost - before) / _REPEATS).sum(axis=0)
             importances[names[j]] = Measured(float(change.mean()), float(change.std(ddof=1) / math.sqrt(n)), n)
     return importances
 

@@ -5,19 +5,21 @@ thread alone, here as in other processes, so that who did it changes no bit; of 
 SciPy too, whose threads would besides wait for each other where another program runs.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 from itertools import islice
 from typing import TypeVar
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from reverie.core.errors import WorkerError
 
-__all__ = ["one_thread", "shared"]
+__all__ = ["library_threads", "one_thread", "shared"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -39,11 +41,11 @@ def shared(function: Callable[[T], R], items: Iterable[T], executor: Executor | 
     """
     n_threads = torch.get_num_threads()
     if executor is None and n_threads == 1:
-        with threadpool_limits(1, user_api="blas"):
+        with library_threads(1, "blas"):
             yield from map(function, items)
         return
     todo, futures = iter(items), deque[Future[R]]()
-    alone = threadpool_limits(1, user_api="blas")
+    alone = library_threads(1, "blas")
     with alone, one_thread(), ThreadPoolExecutor(n_threads) if executor is None else nullcontext(executor) as workers:
         try:
             while True:
@@ -67,6 +69,16 @@ def shared(function: Callable[[T], R], items: Iterable[T], executor: Executor | 
         finally:
             for future in futures:
                 future.cancel()
+
+
+def library_threads(limit: int | None, user_api: str) -> AbstractContextManager[object]:
+    """Limit the threads of linear algebra ("blas") or of OpenMP ("openmp") in a ``with`` block; None limits nothing."""
+    return _libraries(len(sys.modules)).limit(limits=limit, user_api=user_api)
+
+
+@lru_cache(maxsize=1)
+def _libraries(n_modules: int) -> ThreadpoolController:  # noqa: ARG001 - an import may have loaded others
+    return ThreadpoolController()  # takes milliseconds, which a validation would spend fifty times
 
 
 def _alone(function: Callable[[T], R], item: T) -> R:

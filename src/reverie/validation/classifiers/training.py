@@ -29,11 +29,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.validation.classifiers.networks import fit_convolutions, fit_perceptron
+from reverie.validation.parallel import library_threads
 
 __all__ = [
     "CLASSIFIERS",
@@ -207,7 +207,7 @@ def _boosting(rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, *, see
     model = HistGradientBoostingClassifier(min_samples_leaf=leaf, random_state=seed).set_params(early_stopping=False)
     # small fits are slower on several threads, much slower where the cores are shared
     is_alone = torch.get_num_threads() == 1 or rows.size < _SMALL_FIT
-    threads = partial(threadpool_limits, 1 if is_alone else None, user_api="openmp")
+    threads = partial(library_threads, 1 if is_alone else None, "openmp")
     with threads():
         model.fit(rows, targets, sample_weight=weights)
 
