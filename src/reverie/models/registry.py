@@ -28,7 +28,7 @@ MODELS: dict[str, str | type] = {
 }
 ALIASES: dict[str, tuple[str, dict[str, object]]] = {
     "forest_flow": ("flow_matching", {"network": "trees"}),  # arXiv:2309.09968
-    "diffusion": ("flow_matching", {"stochasticity": 1.0, "n_evaluations": 100}),  # as diffusion models draw samples
+    "diffusion": ("flow_matching", {"stochasticity": 0.5, "n_evaluations": 100}),  # as diffusion models draw samples
 }
 CLASSIFIERS = ("semi_supervised_gan",)  # of these: used from Python, not by a run
 WAVE_FUNCTIONS: dict[str, str | type] = {"wavefunction_rbm": "reverie.models.wavefunction:WaveFunctionRBM"}
