@@ -98,6 +98,9 @@ MODELS = {
     "flow matching": lambda: FlowMatching(width=8, n_blocks=1, n_evaluations=4, **QUICK).fit(
         _columns("pt", "phi", "hits")
     ),
+    "flow matching, trees": lambda: FlowMatching(
+        network="trees", n_trees=4, depth=3, n_evaluations=4, random_state=0
+    ).fit(_columns("pt", "phi", "hits")),
     "flow, realnvp given conditions": lambda: Flow(kind="realnvp", n_transforms=2, hidden=(8,), **QUICK).fit(
         _columns("eta", "share", "edep"), _conditions()
     ),

@@ -156,8 +156,11 @@ class FlowMatching(LikelihoodModel):
         options = super()._training_options(x)
         if not self._is_of_trees:
             return options
-        # A step takes seconds and adds to the others, so each has a record and the last state is the best.
-        return replace(options, record_every=1, n_checks=min(options.n_checks, _MOST_CHECKS), keep_best=False)
+        # A step takes seconds and adds to the others, so each has a record and the last state is the best. The threads
+        # of scikit-learn leave no trace in the bits.
+        n_threads = torch.get_num_threads() if options.n_threads == "auto" else options.n_threads
+        checks = {"n_checks": min(options.n_checks, _MOST_CHECKS), "keep_best": False}
+        return replace(options, record_every=1, n_threads=n_threads, **checks)
 
     def _resolved(self) -> dict[str, object]:
         if self._is_of_trees:

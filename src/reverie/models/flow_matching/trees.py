@@ -22,11 +22,11 @@ Thresholds are rounded down to float32, so that x <= threshold holds for the sam
 import math
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sklearn
 import torch
-from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
@@ -41,6 +41,9 @@ from reverie.models.training_run import TrainStep
 from reverie.objectives.adversarial import weighted_mean
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingRegressor
 
 __all__ = ["MOST_ROWS", "TreeStep", "TreeVelocity"]
 
@@ -101,13 +104,13 @@ class TreeVelocity(Velocity):
         seen = torch.cat([inputs.nan_to_num(nan=end, posinf=math.inf, neginf=-math.inf) for end in _ENDS], dim=1)
         n_trees, n_splits = self.coordinates.n * self.n_trees, 2**self.depth - 1
         tree = time[:, None] * n_trees + torch.arange(n_trees, device=inputs.device)
-        node = torch.zeros(len(inputs), n_trees, dtype=torch.long, device=inputs.device)
+        node = torch.zeros(inputs.shape[0], n_trees, dtype=torch.long, device=inputs.device)
         feature, threshold, value = self.feature.flatten(), self.threshold.flatten(), self.value.flatten()
         for _ in range(self.depth):
             split = tree * n_splits + node
             node = 2 * node + 1 + (seen.gather(1, feature[split].long()) > threshold[split])
         values = value[tree * 2**self.depth + node - n_splits]
-        return values.reshape(len(inputs), -1, self.n_trees).sum(2) + self.base[time]
+        return values.unflatten(1, (-1, self.n_trees)).sum(2) + self.base[time]
 
     @torch.no_grad()
     def fit(self, k: int, inputs: Tensor, target: Tensor, weight: Tensor | None) -> None:
@@ -118,6 +121,8 @@ class TreeVelocity(Velocity):
         InputError
             Where the trees of the installed scikit-learn cannot be read.
         """
+        from sklearn.ensemble import HistGradientBoostingRegressor  # takes a second, and no network needs it
+
         X, F = (rows.cpu().numpy().astype(np.float64) for rows in (inputs, target))
         expected = np.zeros((min(len(X), _CHECKED), F.shape[1]))
         for j, y in enumerate(F.T):
@@ -145,7 +150,7 @@ class TreeVelocity(Velocity):
         if not np.allclose(ours, expected, rtol=1e-4, atol=1e-4 * float(np.abs(expected).max())):
             raise _unreadable(f"their sum differs from its prediction by {np.abs(ours - expected).max():.2g}")
 
-    def _take(self, k: int, j: int, boosted: HistGradientBoostingRegressor) -> None:
+    def _take(self, k: int, j: int, boosted: "HistGradientBoostingRegressor") -> None:
         """Keep the trees of scikit-learn, which are private to it, as those of time k and coordinate j."""
         trees = [predictors[0].nodes for predictors in boosted._predictors]
         start = np.cumsum([0, *(len(nodes) for nodes in trees[:-1])])[:, None]
