@@ -214,7 +214,8 @@ def test_all_parts_of_the_planck_covariance(real_data):
 
 
 def test_the_lecture(tmp_path, monkeypatch):
-    monkeypatch.setattr(lecture, "REPLICAS", 8)
+    monkeypatch.setattr(lecture, "REPLICAS", 4)
+    monkeypatch.setattr(lecture, "SIZES", (1, 2, 5))
     sentences = write_lecture(tmp_path, seed=0)
     names = [sentence.split(":")[0] for sentence in sentences]
     assert names == ["cube.svg", "distances.svg", "crowding.svg", "averaging.svg"]
