@@ -8,12 +8,16 @@ WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 QUICK := -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not gpu"
 
-.PHONY: demo test test-all test-newest test-oldest lint clean
+.PHONY: demo test quick test-all test-newest test-oldest lint clean
 
 demo: $(INSTALLED)
 	$(BIN)/reverie demo --out runs/demo --overwrite
 
-test: lint
+# Types are checked beside the tests: pyright has one thread, and a core of the two would wait for it.
+test:
+	$(MAKE) --jobs=2 lint quick
+
+quick: $(INSTALLED)
 	$(PYTEST) $(BIN)/python $(QUICK)
 
 test-all: lint
