@@ -23,6 +23,22 @@ def test_a_file_is_described(call, table):
     assert "\npy" not in out
 
 
+def test_symmetries_that_hold_are_proposed_and_shown_in_the_report_of_a_run(call, table, tmp_path, tiny):
+    out = call("data", "describe", table)[1]
+    assert "  reflect px: broken (p = " in out
+    assert '--symmetries "negate" trains' in out
+    run = ("run", "gan", table, "--out", tmp_path / "x", *tiny)
+    code, _, err = call(*run, "--symmetries", "negate,reflect px")
+    assert code == 2
+    assert "Expected data with the symmetry 'reflect px', got data that break it: p = " in err
+    assert not (tmp_path / "x").exists()
+    assert call(*run, "--symmetries", "negate,reflect px", "--on-broken-symmetry", "warn")[0] == 0
+    report = (tmp_path / "x" / "report.html").read_text()
+    assert "symmetry &#39;negate&#39;: p-value" in report
+    assert "samples have it, the data do not" in report
+    assert "Group-Theoretic Framework" in report
+
+
 def test_a_catalogue_name_is_described(call):
     code, out, _ = call("data", "describe", "ring")
     assert code == 0

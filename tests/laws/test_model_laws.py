@@ -99,6 +99,7 @@ MODELS |= {
         VAE(encoder=(8,), decoder=(8,), n_latent=3, n_importance=3, n_draws=20, **TINY),
         "spins",
     ),
+    "vae, symmetries": (VAE(encoder=(8,), decoder=(8,), symmetries=["rotate phi", "reflect x"], **TINY), "table"),
     "vae, images": (VAE(encoder="conv", decoder="conv", n_draws=2, **TINY), "colour"),
     "vae, full posterior": (VAE(encoder=(8,), decoder=(8,), posterior="full", n_draws=20, **TINY), "numbers"),
     "autoencoder": (Autoencoder(encoder=(8,), decoder=(8,), n_latent=3, **TINY), "table"),

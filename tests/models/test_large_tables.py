@@ -45,6 +45,9 @@ CASES = {
         LABELS,
     ),
     "vae": (lambda: VAE(**COMMON, encoder=(8,), decoder=(8,)), table, LABELS),
+    "vae with a symmetry": (
+        lambda: VAE(**COMMON, encoder=(8,), decoder=(8,), symmetries=["reflect x0 x1"]), table, None
+    ),
     "ebm": (lambda: EBM(**COMMON), table, None),
     "autoencoder": (lambda: Autoencoder(**COMMON, encoder=(8,), decoder=(8,)), table, None),
     "rbm": (lambda: RBM(**COMMON, n_hidden=4), bits, None),

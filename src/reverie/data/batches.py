@@ -9,10 +9,12 @@ Rows of a large table, which are computed when they are asked for, come in the o
 `reverie.data.lazy.Windows` instead, which needs no memory; the window at hand is kept.
 
 Events may come with companions (conditions, weights, observables): `Batches` then takes a
-dictionary of tensors with one row per event and gives back a dictionary with the same keys.
+dictionary of tensors with one row per event and gives back a dictionary with the same keys. Features that move along
+the orbits of a symmetry group (`reverie.data.orbits`) are drawn anew in each epoch, or every 32 steps of short ones.
 `ReplicaBatches` gives R replicas of a model their own orders, in one batch.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -21,9 +23,13 @@ from torch import Tensor
 
 from reverie.core.errors import InputError
 from reverie.core.random import child_seed
-from reverie.data.lazy import Features, LazyRows, Rows, Windows, event_size, is_lazy
+from reverie.data.lazy import Features, LazyRows, Windows
+from reverie.data.orbits import OrbitRows
 
 __all__ = ["Batches", "ReplicaBatches", "bootstrap_rows"]
+
+Rows = Mapping[str, Features | OrbitRows]
+_LEAST_STEPS = 32  # with the same group elements
 
 
 class Batches:
@@ -31,8 +37,8 @@ class Batches:
 
     Parameters
     ----------
-    rows : (n_rows, *event) tensor or `reverie.data.lazy.LazyRows`, or a dictionary of such of n_rows rows each; not
-        copied. They may rest on a memory map.
+    rows : (n_rows, *event) tensor, `reverie.data.lazy.LazyRows` or `reverie.data.orbits.OrbitRows`, or a dictionary
+        of such of n_rows rows each; not copied. They may rest on a memory map.
     batch_size : rows in a batch, at most n_rows.
     seed : root of the order of all epochs.
     device : Device on which the batches are wanted.
@@ -66,14 +72,16 @@ class Batches:
                 "Give a smaller batch_size or more data."
             )
         self._windows = self._drawn = None
-        if is_lazy(self._rows):
-            self._windows = Windows(self.n_rows, event_size(self._rows.values()), batch_size, seed, resample)
+        if _is_lazy(self._rows):
+            size = max(math.prod(x.shape[1:]) for x in self._rows.values())
+            self._windows = Windows(self.n_rows, size, batch_size, seed, resample)
         elif resample:
             self._drawn = bootstrap_rows(self.n_rows, seed)
         self.steps_per_epoch = self.n_rows // batch_size if self._windows is None else self._windows.steps_per_epoch
         self._window, self._window_rows = (-1, -1), np.empty(0, np.int64)
         self._held: dict[str, Tensor] = {}
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self._draw, self._drawn_rows = -1, {}
 
     def index(self, step: int) -> Tensor:
         """Return the row numbers of the batch of `step` (0, 1, ...), (batch_size,)."""
@@ -86,6 +94,15 @@ class Batches:
             self._epoch, self._order = epoch, torch.from_numpy(order if self._drawn is None else self._drawn[order])
         return self._order[position * self._batch_size : (position + 1) * self._batch_size]
 
+    def rows_at(self, step: int) -> Mapping[str, Features]:
+        """Return all rows that `step` takes its batch from; those of orbits are drawn anew in each epoch."""
+        draw = step // max(self.steps_per_epoch, _LEAST_STEPS)
+        if draw != self._draw:
+            self._drawn_rows = {}  # before the next ones take as much memory
+            self._draw = draw
+            self._drawn_rows = {k: x.drawn(draw) if isinstance(x, OrbitRows) else x for k, x in self._rows.items()}
+        return self._drawn_rows
+
     def at(self, step: int) -> Tensor | dict[str, Tensor]:
         """Return the batch of `step`: (batch_size, *event), or a dictionary of such."""
         parts = self.parts_at(step)
@@ -94,11 +111,14 @@ class Batches:
     def parts_at(self, step: int) -> dict[str, Tensor]:
         """Return the batch of `step` as a dictionary, of "x" where the rows are those of one tensor."""
         if self._windows is None:
-            return _gathered(self._rows, self.index(step), self._device)
+            return _gathered(self.rows_at(step), self.index(step), self._device)
         own = self._moved(self._windows, step)
         if not self._held:
             index = torch.from_numpy(self._window_rows)
-            self._held = {key: x[index] for key, x in self._rows.items()}
+            self._held = {
+                key: x.drawn(*self._window, rows=self._window_rows) if isinstance(x, OrbitRows) else x[index]
+                for key, x in self._rows.items()
+            }
         return {key: x[own].to(self._device, non_blocking=True) for key, x in self._held.items()}
 
     def _moved(self, windows: Windows, step: int) -> slice:
@@ -144,16 +164,20 @@ class ReplicaBatches:
 
     def at(self, step: int) -> Tensor | dict[str, Tensor]:
         """Return the batch of `step`: (batch_size * R, *event), or a dictionary of such."""
-        if is_lazy(self._rows):
+        if _is_lazy(self._rows):
             batches = [order.parts_at(step) for order in self._orders]
             part = {key: torch.stack([b[key] for b in batches], dim=1).flatten(0, 1) for key in self._rows}
         else:
             index = torch.stack([order.index(step) for order in self._orders], dim=1).flatten()
-            part = _gathered(self._rows, index, self._device)
+            part = _gathered(self._orders[0].rows_at(step), index, self._device)
         return part["x"] if self._is_single else part
 
 
-def _gathered(rows: Rows, index: Tensor, device: torch.device) -> dict[str, Tensor]:
+def _is_lazy(rows: Rows) -> bool:
+    return any(x.is_lazy if isinstance(x, OrbitRows) else isinstance(x, LazyRows) for x in rows.values())
+
+
+def _gathered(rows: Mapping[str, Features], index: Tensor, device: torch.device) -> dict[str, Tensor]:
     """Return the rows of the given numbers on `device`."""
     parts = {}
     for key, x in rows.items():

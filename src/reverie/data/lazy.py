@@ -16,7 +16,7 @@ batch or no window are left out of an epoch, at most a few in a thousand of a la
 With `resample`, slot i of n holds row ``hashed(i) mod n``: a bootstrap sample, read from all over the file.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,6 @@ __all__ = [
     "Rows",
     "Windows",
     "divided",
-    "event_size",
     "is_lazy",
     "lazily",
     "some_rows",
@@ -201,8 +200,3 @@ def _without(x: Features, out: Tensor) -> Features:
     kept = torch.ones(len(x), dtype=torch.bool)
     kept[out] = False
     return x[kept]
-
-
-def event_size(rows: Iterable[Features]) -> int:
-    """Return how many numbers a row of the largest of several sets of rows has."""
-    return max(int(np.prod(x.shape[1:], dtype=np.int64)) for x in rows)

@@ -13,8 +13,10 @@ from reverie.core.errors import FolderError, InputError, UnknownNameError
 from reverie.core.lazy import LazyTable
 from reverie.data import Dataset, Schema, catalogue, describe, read
 from reverie.data.sources import READERS
+from reverie.data.symmetries import likely_symmetries
 from reverie.experiment.config import looks_like_path, parse_columns
 from reverie.experiment.folder import write_text
+from reverie.models.symmetries import symmetry_tests
 
 __all__ = [
     "describe_data",
@@ -28,6 +30,7 @@ __all__ = [
 
 _MOST_LEVELS = 20  # a condition of whole numbers with more values than this is a number, not a label
 _LABEL = "label"
+_FEWEST_TESTED = 100  # events that symmetries are tested on
 
 
 def open_data(
@@ -158,10 +161,25 @@ def recoded(dataset: Dataset, schema: Schema) -> np.ndarray:
 
 
 def describe_data(data: str, *, columns: str | None = None, drop_missing: bool = False) -> str:
-    """Return what is known of the data: kinds, units, ranges, missing entries, provenance, sha256."""
+    """Return what is known of the data: kinds, units, ranges, missing entries, provenance, sha256, symmetries."""
     dataset = find_data(data, columns=columns, drop_missing=drop_missing)
     about = [str(catalogue.entry(data)), ""] if data in catalogue.entries() else []
-    return "\n".join([*about, describe(dataset), "", "The kinds are inferred; --schema FILE writes them down to edit."])
+    lines = [*about, describe(dataset), "", "The kinds are inferred; --schema FILE writes them down to edit."]
+    return "\n".join([*lines, *_proposed_symmetries(dataset.drop_missing())])
+
+
+def _proposed_symmetries(dataset: Dataset) -> list[str]:
+    """Return lines on the symmetries that the data may have, each tested; no lines for fewer than a hundred events."""
+    if len(dataset) < _FEWEST_TESTED:
+        return []
+    first = np.asarray(dataset.values[:_FEWEST_TESTED])
+    tests = symmetry_tests(dataset, likely_symmetries(first, dataset.schema), weights=dataset.weights)
+    kept = ",".join(test.name for test in tests if test.holds)
+    lines = ["", "symmetries, each tested on the events against their transforms:", *(f"  {test}" for test in tests)]
+    return [
+        *(lines if tests else []),
+        *([f'--symmetries "{kept}" trains a model with those that hold.'] if kept else []),
+    ]
 
 
 def write_schema(data: str, path: str, *, columns: str | None = None, overwrite: bool = False) -> None:

@@ -124,6 +124,8 @@ class TrainingSession:
             self._first = next(self._records, None)  # None: the state was that of the last step
         except TrainingError as error:
             raise TrainingError(f"{error} No state had been kept yet.", step=error.step) from None
+        for test in getattr(self.model, "symmetries_", ()):
+            self._progress.tell(f"symmetry {test}")
 
     def keep_in(self, folder: RunFolder) -> TrainingEnd:
         """Train to the end; keep records, states, snapshots and the model in the run folder.

@@ -19,6 +19,7 @@ from reverie.experiment.progress import Progress
 from reverie.experiment.report import drawable
 from reverie.explore import kmeans
 from reverie.models.base import GenerativeModel, LikelihoodModel, first_rows
+from reverie.models.symmetries import symmetries_assessed
 from reverie.validation import ValidationResult, validate
 
 __all__ = ["assess_model", "observables_of", "validate_files", "validate_samples"]
@@ -94,6 +95,7 @@ def assess_model(folder: RunFolder, config: RunConfig, inputs: Inputs, model: Ge
         assessment = (
             Assessment((Quantity("log-likelihood of the ensemble", mean.value, mean.error, said),)) + assessment
         )
+    assessment += symmetries_assessed(model.symmetries_)
     write_json(folder / "assessment.json", assessment.to_json())
     return assessment
 

@@ -21,7 +21,7 @@ is told apart from the scatter over events: it is common to all of them and does
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -47,6 +47,8 @@ from reverie.core.types import ArrayLike, Json, RandomState, State
 from reverie.data.batches import bootstrap_rows
 from reverie.data.dataset import Dataset, check_trainable
 from reverie.data.lazy import LazyRows, is_lazy, lazily
+from reverie.data.orbits import OrbitRows
+from reverie.data.symmetries import closed_schema, resolve_symmetries, transformed
 from reverie.models.conditions import Conditions
 from reverie.models.density_features import repeated_values
 from reverie.models.files import save_model
@@ -60,6 +62,7 @@ from reverie.models.preprocessing import (
     fitted_preprocessing,
 )
 from reverie.models.replicas import ReplicaChecks, mean_record
+from reverie.models.symmetries import SymmetryTest, check_symmetries, symmetry_tests
 from reverie.models.training_run import TrainingOptions, TrainingRun, TrainStep, held_out_numbers
 from reverie.training.alarms import Alarm
 from reverie.training.callbacks import Callback
@@ -89,6 +92,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     resolved_ : dict, what each option that was left open, by "auto" or None, came to.
     compiled_ : whether training steps were compiled: "compiled", or "not compiled: " and why.
     replicas_ : with `n_replicas` > 1 the models that were trained, each fitted and complete; they share the samples.
+    symmetries_ : list of `reverie.models.symmetries.SymmetryTest`, what the data say of each symmetry.
     """
 
     takes_conditions: ClassVar[bool] = False  # whether `fit(X, y)` learns p(x | y)
@@ -106,6 +110,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     n_iter_: int
     compiled_: str
     replicas_: Sequence[Self] = ()
+    symmetries_: list[SymmetryTest]
+    _sibling: Self | None = None  # of several replicas the first, which tests the symmetries for all
     device_: torch.device
     _conditions: Conditions | None
     _sees_missing: bool  # whether values were missing from the training events
@@ -136,6 +142,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         given = cls().get_params() | dict(options)
         keys = [key for option, applies, key in cls.option_references if applies(given[option])]
         keys += ["breiman1996"] if given["n_replicas"] > 1 else []
+        keys += ["chen2020"] if given["symmetries"] else []
         return [*cls.references, *keys, "naeem2020"]
 
     @abstractmethod
@@ -241,6 +248,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         dataset, missing = completed(dataset) if self.takes_missing else (dataset, None)
         self._sees_missing, self._missing = missing is not None, missing
         check_trainable(dataset)
+        dataset = self._closed(dataset)
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
         self.device_ = resolved_device(self.device)
         self.n_iter_, self.history_, self.alarms_, self._kept, self.replicas_ = 0, [], [], None, ()
@@ -256,16 +264,16 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         rows = self._rows(dataset, container_of(X), y, sample_weight)
         if missing is not None:
             rows["x"] = with_missing(rows["x"], missing, self.preprocessing_.transform)
+        self._test_symmetries(dataset, rows)
         options = self._training_options(rows["x"])
 
         def made_train_step(train: Rows) -> TrainStep:
             networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
             return self._train_step(networks, train)
 
-        place = {"device": self.device_, "runtime": runtime}
-        run = self._training = TrainingRun(
-            made_train_step, rows, options, seed=self.seed_, callbacks=callbacks, **place
-        )
+        place = {"device": self.device_, "runtime": runtime, "callbacks": callbacks}
+        orbits = self._orbits(dataset)
+        run = self._training = TrainingRun(made_train_step, rows, options, seed=self.seed_, orbits=orbits, **place)
         came_to = {"batch_size": options.batch_size, "n_threads": run.n_threads, "device": str(self.device_)}
         came_to |= self._resolved()
         self.resolved_ = {k: v for k, v in came_to.items() if given[k] is None or str(given[k]) == "auto"}
@@ -297,6 +305,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         seeds = [child_seed(self.seed_, "replica", r) for r in range(self.n_replicas)]
         copied: Any = clone
         replicas: list[Self] = [copied(self).set_params(n_replicas=1, random_state=seed) for seed in seeds]
+        for replica in replicas[1:]:
+            replica._sibling = replicas[0]
         stopped_at: list[int] = []  # the step that the first was stopped at, where the others stop too
 
         def stops(r: int) -> bool:
@@ -332,7 +342,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """Be the ensemble of these fitted models: what is alike in all of them is that of the first."""
         first, self.replicas_, self.n_iter_ = replicas[0], replicas, min(replica.n_iter_ for replica in replicas)
         self.preprocessing_, self._conditions, self.device_ = first.preprocessing_, first._conditions, first.device_
-        self._sees_missing = first._sees_missing
+        self._sees_missing, self.symmetries_ = first._sees_missing, first.symmetries_
         for name in ("compiled_", "resolved_"):  # a model that was loaded has none
             if hasattr(first, name):
                 setattr(self, name, getattr(first, name))
@@ -564,9 +574,16 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
     def _rows(self, dataset: Dataset, container: str, y: ArrayLike, sample_weight: ArrayLike | None) -> dict[str, Any]:
         """Fit the changes of variables and return what is known of each event, as rows of features."""
+        draws = np.random.default_rng(child_seed(self.seed_, "orbits", "preprocessing"))
+
+        def prepared(some: Dataset) -> Preprocessing:
+            if self._symmetries:  # fitted on what training will see: ranges too are those of the orbits
+                both = np.concatenate([some.values, self._move(some.values, draws)])
+                some = Dataset(both, schema=some.schema)
+            return self._prepared(some, container)
 
         def fit(events: Dataset) -> LazyRows | Tensor:
-            self.preprocessing_ = fitted_on(events, lambda some: self._prepared(some, container), seed=self.seed_)
+            self.preprocessing_ = fitted_on(events, prepared, seed=self.seed_)
             return lazily(dataset.values, self.preprocessing_.features)
 
         sampled = self._bootstrap_sample(dataset)
@@ -621,6 +638,40 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         trained = np.delete(np.arange(len(dataset)), out.numpy())
         return dataset.take(trained[bootstrap_rows(len(trained), self.seed_)])
 
+    def _maps(self) -> dict[str, Callable[[np.ndarray], Tensor]]:
+        """Return by name the rows that are functions of the values of events (n, *event) alone."""
+        return {"x": self.preprocessing_.features}
+
+    def _move(self, values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Return values (n, *event), each event under a random element of its symmetries."""
+        return transformed(values, generator, symmetries=self._symmetries)
+
+    def _closed(self, dataset: Dataset) -> Dataset:
+        """Take up the symmetries of these events, and return the events with ranges that the symmetries keep."""
+        self._symmetries = resolve_symmetries(self.symmetries or (), dataset.schema)
+        if self._symmetries and self._missing is not None:
+            raise InputError(
+                "Expected whole events for symmetries, got events with missing values, of which no transform is known. "
+                "Drop those events, or leave the symmetries out."
+            )
+        schema = closed_schema(dataset.schema, self._symmetries)
+        same = {"weights": dataset.weights, "provenance": dataset.provenance}
+        return Dataset(dataset.values, schema=schema, **same) if self._symmetries else dataset
+
+    def _test_symmetries(self, dataset: Dataset, rows: Mapping[str, Any]) -> None:
+        """Ask the data whether they have the symmetries; raise `InputError` for one that they break, unless told so."""
+        if self._sibling is None:
+            self.symmetries_ = symmetry_tests(dataset, self._symmetries, rows.get("condition"), rows.get("weight"))
+        else:
+            self.symmetries_ = self._sibling.symmetries_
+        if self.on_broken_symmetry == "refuse":
+            check_symmetries(self.symmetries_)
+
+    def _orbits(self, dataset: Dataset) -> dict[str, OrbitRows]:
+        """Return the features of all events under random elements of the symmetries, by name; none without any."""
+        maps = self._maps() if self._symmetries else {}
+        return {k: OrbitRows(dataset.values, self._move, f, seed=self.seed_) for k, f in maps.items()}
+
     def _training_options(self, x: Tensor | LazyRows) -> TrainingOptions:
         size = self._batch_size(len(x), x[0].numel()) if self.batch_size == "auto" else int(self.batch_size)
         if size > len(x):
@@ -641,13 +692,15 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         """Take up what `_attachments` returned, before the networks are built."""
         self.alarms_, self._conditions, self._sees_missing = [], None, bool(texts.get("missing"))
+        self.symmetries_ = [SymmetryTest(**stored) for stored in texts.get("symmetries", ())]
         if "condition" in texts:
             prepared = Preprocessing.from_json(texts["condition"])
             self._conditions = Conditions(prepared, tensors["condition_stock"].numpy())
 
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         """Return what a saved model needs besides its weights: JSON content and tensors, by name."""
-        texts = {"missing": True} if self._sees_missing else {}
+        texts: Json = {"missing": True} if self._sees_missing else {}
+        texts |= {"symmetries": [asdict(test) for test in self.symmetries_]} if self.symmetries_ else {}
         if self._conditions is None:
             return texts, {}
         stock = torch.from_numpy(self._conditions.stock)

@@ -58,6 +58,10 @@ class _WaveFunction(_Fitted, Protocol):
     def state_dict(self) -> dict[str, Tensor]: ...
 
 
+# not needed again: the seed and the fitted transform are saved, and samples are drawn without the symmetries
+_USED_UP = {"random_state": None, "preprocessing": "auto", "symmetries": None}
+
+
 class _GenerativeModel(_Fitted, Protocol):
     """A model of data: what stands between them and its networks, and these."""
 
@@ -233,8 +237,8 @@ def load_model(folder: str | Path, **passed_again: Any) -> Any:
 def _arguments(stored: Json, passed_again: Json) -> Json:
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
     for name in [k for k, v in arguments.items() if v == _PASSED_AGAIN]:
-        if name in ("random_state", "preprocessing"):  # not needed again: the seed and the fitted transform are saved
-            arguments[name] = None if name == "random_state" else "auto"
+        if name in _USED_UP:
+            arguments[name] = _USED_UP[name]
         elif name not in passed_again:
             raise CheckpointError(
                 f"Expected {name}= for this model, which was trained with a {name} of your own. "

@@ -20,8 +20,11 @@ As scikit-learn wants it, the constructor stores what it is given and looks at n
 
 import inspect
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar, dataclass_transform
+
+import numpy as np
 
 from reverie.core.arguments import Count, Share, Whole
 from reverie.core.types import RandomState
@@ -51,6 +54,10 @@ class SharedOptions:
     on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the last
         healthy state at half the learning rate.
     record_every : steps between two records of the history.
+    symmetries : words such as "rotate phi", "reflect eta", "exchange", "translate" or "flip" (see
+        `reverie.data.symmetries`), or functions values (n, *event) -> values that are their own inverse: training sees
+        random transforms of the events. Each is first tested on the data, and refused if they break it.
+    on_broken_symmetry : what happens where the data break a symmetry: "refuse", or "warn" and train with it.
     n_threads : processor threads while training; "auto" takes one for small networks, else torch's number.
     compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
         seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
@@ -70,6 +77,8 @@ class SharedOptions:
     keep_best: bool = True
     on_alarm: Literal["warn", "stop", "rollback"] = "rollback"
     record_every: Count = 50
+    symmetries: Sequence[str | Callable[..., np.ndarray]] | None = None
+    on_broken_symmetry: Literal["refuse", "warn"] = "refuse"
     n_threads: Count | Literal["auto"] = "auto"
     compile: bool | Literal["auto"] = "auto"
     n_replicas: Count = 1

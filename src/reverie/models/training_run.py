@@ -17,6 +17,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import torch
@@ -30,6 +31,7 @@ from reverie.core.random import child_generator, child_seed
 from reverie.core.types import State
 from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.lazy import divided, is_lazy, some_rows, whole_rows
+from reverie.data.orbits import OrbitRows
 from reverie.models.options import SharedOptions
 from reverie.models.preprocessing import data_mark
 from reverie.models.replicas import over_replicas
@@ -50,6 +52,7 @@ __all__ = ["TrainStep", "TrainingOptions", "TrainingRun", "held_out_numbers", "h
 Rows = Mapping[str, Tensor]
 _MOST_HELD_OUT, _FEWEST_EVENTS = 2000, 200
 _MOST_REFERENCE_ROWS = 10_000
+_MOST_DRAWS, _MOST_NUMBERS = 8, 4_000_000  # of orbits that are learned from at once
 _ROLLED_BACK = "Training went back to the last healthy state and goes on at half the learning rate."
 _OLDER_STATE = (
     "Expected a training state of this version of reverie, got one of an older version, which cannot be carried on. "
@@ -202,6 +205,8 @@ class TrainingRun:
     device : where the networks are.
     runtime : the processes that share the training; None for one.
     callbacks : what is called at records and checks.
+    orbits : features of all events under random elements of a symmetry group, by name; batches hold these in the
+        place of `rows`.
 
     Attributes
     ----------
@@ -222,17 +227,22 @@ class TrainingRun:
         device: torch.device,
         runtime: Runtime | None = None,
         callbacks: Sequence[Callback] = (),
+        orbits: Mapping[str, OrbitRows] = MappingProxyType({}),
     ) -> None:
         self.options, self._seed, self._device = options, seed, device
         self._runtime, self._callbacks = runtime, callbacks
         out = held_out_numbers(rows, fraction=options.validation_fraction, seed=seed)
-        self.train_step = step = make_train_step(some_rows(divided(rows, out)[0], seed=seed))
+        moving = {key: x.without(out.numpy()) for key, x in orbits.items()}
+        self.train_step = step = make_train_step(_moved(some_rows(divided(rows, out)[0], seed=seed), moving, 1))
         rows = step.prepared(dict(rows))
         self._data_mark = [*data_mark(rows["x"]), *(data_mark(rows["label"][:, None]) if "label" in rows else ())]
         self.train_rows, held_out = divided(rows, out)
         self.held_out = {key: x.to(device) for key, x in held_out.items()}
         size = min(options.batch_size, len(self.train_rows["x"]))
-        self._batch_at = step.batches(dict(self.train_rows), replace(options, batch_size=size), seed, device)
+        self._orbits = step.prepared(moving) if moving else {}
+        self._batch_at = step.batches(
+            {**self.train_rows, **self._orbits}, replace(options, batch_size=size), seed, device
+        )
         self._noise = step.noise_generator(seed, device)
         for network in step.trained():
             set_noise_generator(network, self._noise)
@@ -277,6 +287,10 @@ class TrainingRun:
     def best_replica(self) -> int:
         """Number of the replica that scored best."""
         return min(range(len(self._best_scores)), key=self._best_scores.__getitem__)
+
+    def known_rows(self) -> dict[str, Tensor]:
+        """Return what may be learned from all at once: the training rows, of a large table or orbits a sample."""
+        return _moved(some_rows(self.train_rows, seed=self._seed), self._orbits, _MOST_DRAWS)
 
     def records(self, stop: Callable[[], bool] | None) -> Iterator[Record]:
         """Yield the records of the training from its present step to its last.
@@ -462,3 +476,15 @@ def held_out_numbers(rows: Mapping[str, Any], *, fraction: float, seed: int) -> 
     whole = (~rows["x"].flatten(1).isnan().any(dim=1)).nonzero()[:, 0]
     order = torch.randperm(len(whole), generator=child_generator(seed, "held out"))
     return whole[order[: held_out_size(len(whole), fraction)]].sort().values
+
+
+def _moved(rows: dict[str, Tensor], orbits: Mapping[str, OrbitRows], n_draws: int) -> dict[str, Tensor]:
+    """Return rows with so many random points of the orbit of each event in its place, or fewer of many events.
+
+    The events of a large table stay as they are: `rows` are then a sample of them.
+    """
+    if not orbits or any(x.is_lazy for x in orbits.values()):
+        return rows
+    n_draws = max(1, min(n_draws, _MOST_NUMBERS // max(1, rows["x"].numel())))
+    repeated = {key: torch.cat([x] * n_draws) for key, x in rows.items()}
+    return repeated | {key: torch.cat([x.drawn("known", k) for k in range(n_draws)]) for key, x in orbits.items()}

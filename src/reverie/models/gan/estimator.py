@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
+import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
-from reverie.data.lazy import LazyRows, lazily, some_rows
+from reverie.data.lazy import LazyRows, lazily
 from reverie.data.observables import resolve_observables
 from reverie.models.base import N_SCORED, GenerativeModel
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
@@ -222,6 +223,7 @@ class GAN(GenerativeModel):
             keys += {"projection": ["miyatokoyama2018"], "concatenate": ["mirza2014"]}.get(given["condition_mode"], [])
             keys += ["odena2017"] if given["auxiliary_weight"] > 0 else []
             keys += ["isola2017"] if given["reconstruction_weight"] > 0 else []
+        keys += ["chen2020"] if given["symmetries"] else []
         keys += ["breiman1996"] if given["n_replicas"] > 1 and given["ensemble"] == "bag" else []
         keys += ["naeem2020", "meehan2020"] if given["validation_fraction"] > 0 and given["n_checks"] > 0 else []
         keys += ["azadi2019"] if given["refine"] in (True, "auto") and is_table else []
@@ -276,6 +278,10 @@ class GAN(GenerativeModel):
             self._observed = ObservedFeatures(functions, self.preprocessing_.transform, dataset.values, seed=self.seed_)
             rows["observables"] = lazily(dataset.values, self._observed.of_values)
         return rows
+
+    def _maps(self) -> dict[str, Callable[[np.ndarray], Tensor]]:
+        observed = {} if self._observed is None else {"observables": self._observed.of_values}
+        return super()._maps() | observed
 
     def _training_options(self, x: Tensor | LazyRows) -> TrainingOptions:
         """Return the options of a run whose steps take `n_critic` batches of `batch_size` rows."""
@@ -467,7 +473,7 @@ class GAN(GenerativeModel):
         if not is_wanted:
             return
         drawing, held_out = self._drawing(), {key: x.cpu() for key, x in run.held_out.items()}
-        real = some_rows(run.train_rows, seed=self.seed_)
+        real = run.known_rows()
         n_rows = len(real["x"])
         n = min(max(_FAKES_PER_EVENT * n_rows, _FEWEST_FAKES), _MOST_FAKES)
         condition = None if "condition" not in real else real["condition"][torch.arange(n) % n_rows]

@@ -42,7 +42,6 @@ from torch import Tensor, nn
 from reverie.compile.step import Compiled
 from reverie.core.random import child_generator
 from reverie.core.types import State
-from reverie.data.lazy import LazyRows
 from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.training_run import TrainStep
 from reverie.objectives.adversarial import Objective, equilibrium_outputs
@@ -273,7 +272,7 @@ class AdversarialStep(TrainStep):
             return self.G.whiten(x.to(device)).to(x.device)
 
         x = rows["x"]
-        return {**rows, "x": x.mapped(whitened) if isinstance(x, LazyRows) else whitened(x)}
+        return {**rows, "x": whitened(x) if isinstance(x, Tensor) else x.mapped(whitened)}
 
     def compared(self, rows: Rows) -> Tensor:
         """Return sample, observables and condition of each row side by side."""

@@ -376,7 +376,8 @@ class RBM(LikelihoodModel):
         given = {name: getattr(self, name) for name in Settings.__dataclass_fields__ if hasattr(self, name)}
         options = given | {name: value for name, value in auto.items() if given[name] == "auto"}
         options["n_restarts"] = options["n_restarts"] if is_exact else 1
-        return Settings(**options, all_rows=self.batch_size == "auto", seed=self.seed_)
+        all_rows = self.batch_size == "auto" and not self.symmetries  # which give every batch other rows
+        return Settings(**options, all_rows=all_rows, seed=self.seed_)
 
     def _resolved(self) -> dict[str, object]:
         step = self._present_step()

@@ -1,0 +1,126 @@
+"""How often a symmetry that holds is refused, and how often one that 5 % of the events break is found.
+
+    python -m benchmarks.quality.symmetries [--null 200] [--broken 60] [--events 15000]
+
+Events of two muons (pt, eta, phi of both) with all three symmetries: a common rotation of phi, the reflection of eta,
+the exchange of the muons. Null runs have 2,000 events each and test all three at once; a run counts if any is refused
+(at 1 % for all three together) or has p < 0.05. In the others 5 % of the events are moved to one side:
+
+    eta     the first muon of 5 % of the events to eta1 > 0
+    phi     5 % of the events to the half circle phi1 > 0
+    order   5 % of the events in the order pt1 > pt2
+    corner  5 % of the events with eta1 phi1 > 0, which no single column shows
+    chain   null runs of a Markov chain of 4 x 4 Ising lattices whose rows have autocorrelation 0.8, under 'negate'
+
+The last columns are mean and largest seconds of a run on one core.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from reverie.data import Dataset
+from reverie.data.symmetries import resolve_symmetries
+from reverie.models.symmetries import ALPHA, symmetry_tests
+
+COLUMNS = ["pt1", "eta1", "phi1", "pt2", "eta2", "phi2"]
+WORDS = ["rotate phi", "reflect eta", "exchange"]
+SHARE = 0.05
+
+
+def symmetric_events(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return n events (n, 6) of the columns `COLUMNS` with all symmetries of `WORDS`."""
+    boost, recoil = rng.normal(0, 1.2, (n, 1)), rng.exponential(4, (n, 1))
+    pt = 30 + recoil * rng.normal(size=(n, 2)) ** 2 + rng.exponential(5, (n, 2))
+    eta = boost + rng.normal(0, 0.8, (n, 2))
+    first = rng.uniform(-np.pi, np.pi, n)
+    second = first + np.pi + rng.normal(0, 0.05 * (1 + recoil[:, 0]), n)
+    phi = (np.column_stack([first, second]) + np.pi) % (2 * np.pi) - np.pi
+    swap = rng.random(n) < 0.5
+    events = np.stack([pt, eta, phi], axis=2)  # (n, muon, quantity)
+    events[swap] = events[swap, ::-1]
+    return events.reshape(n, 6)
+
+
+def _moved_eta(x: np.ndarray) -> None:
+    x[:, 1] = np.abs(x[:, 1])
+
+
+def _moved_phi(x: np.ndarray) -> None:
+    lower = x[:, 2] < 0
+    x[lower, 2] += np.pi
+    x[lower, 5] = (x[lower, 5] + 2 * np.pi) % (2 * np.pi) - np.pi
+
+
+def _ordered(x: np.ndarray) -> None:
+    swap = x[:, 0] < x[:, 3]
+    x[swap] = x[swap][:, [3, 4, 5, 0, 1, 2]]
+
+
+def _moved_corner(x: np.ndarray) -> None:
+    away = x[:, 1] * x[:, 2] < 0
+    x[away, 1] *= -1
+
+
+VIOLATIONS: dict[str, tuple[str, Callable[[np.ndarray], None]]] = {
+    "eta": ("reflect eta", _moved_eta),
+    "phi": ("rotate phi", _moved_phi),
+    "order": ("exchange", _ordered),
+    "corner": ("reflect eta", _moved_corner),
+}
+
+
+def _chain(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return n rows of 4 x 4 spins: each differs from the one before in a fifth of its sites, up to a global flip."""
+    kept = rng.random((n, 16)) < 0.8
+    fresh = rng.choice((-1.0, 1.0), size=(n, 16))
+    rows = np.empty((n, 16))
+    rows[0] = fresh[0]
+    for i in range(1, n):
+        rows[i] = np.where(kept[i], rows[i - 1], fresh[i])
+    return rows.reshape(n, 4, 4)
+
+
+def main() -> None:
+    """Print the rates of false refusals and of violations that are found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--null", type=int, default=200)
+    parser.add_argument("--broken", type=int, default=60)
+    parser.add_argument("--events", type=int, default=15_000)
+    options = parser.parse_args()
+    print(f"{'':10s}{'events':>8s}{'runs':>6s}{'refused':>9s}{'p < .05':>9s}{'seconds':>9s}{'most':>7s}")
+    _print("none", 2000, options.null, symmetric_events, WORDS)
+    _print("chain", 4000, options.null, _chain, ["negate"])
+    for name, (word, move) in VIOLATIONS.items():
+
+        def broken(n: int, rng: np.random.Generator, move: Callable[[np.ndarray], None] = move) -> np.ndarray:
+            x = symmetric_events(n, rng)
+            some = x[: round(SHARE * n)]
+            move(some)
+            return rng.permutation(x)
+
+        _print(name, options.events, options.broken, broken, [word])
+
+
+def _print(
+    name: str, n: int, runs: int, events: Callable[[int, np.random.Generator], np.ndarray], words: list[str]
+) -> None:
+    if runs == 0:
+        return
+    p_values, seconds = [], []
+    for run in range(runs):
+        x = events(n, np.random.default_rng([run, n]))
+        data = Dataset(x, names=COLUMNS) if x.ndim == 2 else Dataset(x, kind="spin")
+        began = time.perf_counter()
+        tests = symmetry_tests(data, resolve_symmetries(words, data.schema), seed=run)
+        seconds.append(time.perf_counter() - began)
+        p_values.append(min(test.p_value for test in tests))
+    p = np.array(p_values)
+    rates = f"{(p < ALPHA).mean():9.3f}{(p < 0.05).mean():9.3f}"
+    print(f"{name:10s}{n:8d}{runs:6d}{rates}{np.mean(seconds):9.1f}{max(seconds):7.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

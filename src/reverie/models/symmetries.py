@@ -1,0 +1,170 @@
+"""Symmetries in training: each is tested on the data, and training rows are then drawn from the orbits of the events.
+
+The test compares each event with its own transform (`reverie.validation.invariance`), conditions beside it, so that
+p(x | y) must be invariant for every y. Of S symmetries one is broken if Holm's adjusted p-value is below 1 %: of those
+that hold, fewer than 1 % of all calls refuse one.
+
+In training every row is a random group element of an event, of the events that are trained on alone, drawn anew in each
+pass (`reverie.data.orbits`). Held-out events, and those that copies are looked for among, stay as they are: a sample
+near the transform of a training event is no copy of the event.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.core.assessment import Assessment, Quantity
+from reverie.core.errors import InputError
+from reverie.core.lazy import sample_rows
+from reverie.core.random import child_seed
+from reverie.data.dataset import Dataset
+from reverie.data.lazy import Features
+from reverie.data.schema import Column, Schema
+from reverie.data.symmetries import Symmetry
+from reverie.validation.invariance import invariance_test
+from reverie.validation.permutation.multiple_testing import holm
+
+__all__ = ["ALPHA", "SymmetryTest", "check_symmetries", "symmetries_assessed", "symmetry_tests"]
+
+ALPHA = 0.01
+_MOST_ROWS = 100_000
+_MOST_CONDITIONS = 32  # columns
+_TRIES = 6  # to draw a group element that changes an event: of two elements, 1 event in 64 is left as it is
+_SIDE = 8  # of the grid that images are averaged on
+_FOUND_AT = 6.1  # z of a mean sign that is found in 95 % of samples: see `reverie.validation.invariance`
+
+
+@dataclass(frozen=True)
+class SymmetryTest:
+    """What the data say of a symmetry.
+
+    Parameters
+    ----------
+    name : of the symmetry.
+    p_value : that of events and their transforms, adjusted for the number of symmetries.
+    feature : what differs most, in words.
+    z : by how many standard deviations.
+    n_events : independent events, of equal weight, that were compared.
+    """
+
+    name: str
+    p_value: float
+    feature: str
+    z: float
+    n_events: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the data do not contradict it."""
+        return self.p_value >= ALPHA
+
+    @property
+    def least(self) -> float:
+        """Share of events on the wrong side of it that 95 % of such tests find."""
+        return min(1.0, _FOUND_AT / np.sqrt(max(self.n_events, 1.0)))
+
+    def __str__(self) -> str:
+        if self.holds:
+            return f"{self.name}: holds (p = {self.p_value:.2g}); asymmetries from about {self.least:.1%} on are found"
+        return f"{self.name}: broken (p = {self.p_value:.2g}; {self.feature}: {self.z:+.1f} standard deviations)"
+
+
+def symmetry_tests(
+    dataset: Dataset,
+    symmetries: Sequence[Symmetry],
+    conditions: Features | None = None,
+    weights: Tensor | np.ndarray | None = None,
+    *,
+    seed: int = 0,
+) -> list[SymmetryTest]:
+    """Test whether the law of the events has each of the symmetries, on at most 100,000 of them.
+
+    Parameters
+    ----------
+    dataset : events.
+    conditions : features (n, ...) of their conditions, where p(x | y) is to be invariant.
+    weights : (n,) event weights; None for events of equal weight.
+    seed : of transforms and swaps. The same data always get the same answer, whatever the seed of a training.
+    """
+    if not symmetries:
+        return []
+    rows = np.arange(len(dataset))
+    if len(rows) > _MOST_ROWS:
+        rows = np.sort(sample_rows(len(rows), _MOST_ROWS, child_seed(seed, "symmetry rows")))
+    values = np.asarray(dataset.values[rows])
+    names, x = _table(values, dataset.schema)
+    given = np.empty((len(rows), 0))
+    if conditions is not None:
+        given = conditions[torch.from_numpy(rows)].flatten(1).double().numpy()
+        given = given[:, :: max(1, given.shape[1] // _MOST_CONDITIONS)]
+        names += tuple(f"condition {k}" for k in range(given.shape[1]))
+    x = np.column_stack([x, given])
+    w = None if weights is None else np.asarray(weights, dtype=np.float64)[rows]
+    outcomes = []
+    for symmetry in symmetries:
+        generator, drawn = np.random.default_rng(child_seed(seed, "tested", symmetry.name)), values.copy()
+        for _ in range(_TRIES):  # a pair of equal events says nothing
+            same = (drawn == values).reshape(len(values), -1).all(axis=1)
+            drawn[same] = symmetry(values[same], generator)
+        y = np.column_stack([_table(drawn, dataset.schema)[1], given])
+        outcomes.append(invariance_test(x, y, names, weights=w, seed=child_seed(seed, symmetry.name)))
+    adjusted = holm([outcome.p_value for outcome in outcomes])
+    return [
+        SymmetryTest(symmetry.name, p, outcome.feature, outcome.z, outcome.n_effective)
+        for symmetry, outcome, p in zip(symmetries, outcomes, adjusted, strict=True)
+    ]
+
+
+def check_symmetries(tests: Sequence[SymmetryTest]) -> None:
+    """Raise `InputError` for the first symmetry that the data break."""
+    for test in tests:
+        if not test.holds:
+            raise InputError(
+                f"Expected data with the symmetry {test.name!r}, got data that break it: p = {test.p_value:.2g} of "
+                f"events against their transforms ({test.feature}: {test.z:+.1f} standard deviations). "
+                "Leave it out, or give on_broken_symmetry='warn' if the model is to have it all the same."
+            )
+
+
+def symmetries_assessed(tests: Sequence[SymmetryTest]) -> Assessment:
+    """Return the symmetries of a training as a report shows them: p-values, and a warning for each that is broken."""
+    numbers, warnings = [], []
+    for test in tests:
+        meaning = f"events against their transforms; asymmetries from about {test.least:.1%} on are found"
+        numbers.append(Quantity(f"symmetry {test.name!r}: p-value", test.p_value, None, meaning))
+        if not test.holds:
+            warnings.append(
+                f"The model was trained with the symmetry {test.name!r}, which the data break (p = {test.p_value:.2g}, "
+                f"{test.feature}): samples have it, the data do not."
+            )
+    return Assessment(tuple(numbers), tuple(warnings))
+
+
+def _table(values: np.ndarray, schema: Schema) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return names and columns (n, k) in which a broken symmetry of events (n, *event) shows.
+
+    Angles stand beside their cosine and sine. Images are averaged over a grid; beside it stand their products with
+    neighbours to the right, below and across, averaged over the image.
+    """
+    values = values.astype(np.float64)
+    if schema.is_table:
+        named = {column.name: values[:, j] for j, column in enumerate(schema.columns)}
+        for j, column in enumerate(schema.columns):
+            named |= _on_circle(values[:, j], column) if column.kind == "periodic" else {}
+        return tuple(named), np.column_stack(list(named.values()))
+    x = values.reshape(len(values), -1, *values.shape[-2:])
+    rows, columns = (np.linspace(0, n, min(n, _SIDE) + 1).astype(int)[:-1] for n in x.shape[-2:])
+    coarse = np.add.reduceat(np.add.reduceat(x, rows, axis=2), columns, axis=3)
+    named = {f"region {place}": coarse[:, *place] for place in np.ndindex(coarse.shape[1:])}
+    named["sum"] = x.sum(axis=(1, 2, 3))
+    for name, shift in {"right": (0, 1), "below": (1, 0), "across": (1, 1), "across left": (1, -1)}.items():
+        named[f"neighbours {name}"] = (x * np.roll(x, shift, axis=(2, 3))).mean(axis=(1, 2, 3))
+    return tuple(named), np.column_stack(list(named.values()))
+
+
+def _on_circle(angle: np.ndarray, column: Column) -> dict[str, np.ndarray]:
+    turn = 2 * np.pi * angle / (column.period or 1.0)
+    return {f"cos {column.name}": np.cos(turn), f"sin {column.name}": np.sin(turn)}

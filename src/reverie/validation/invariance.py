@@ -1,0 +1,144 @@
+r"""Is a law invariant under a group? An exact test, by exchanging each event with its own transform.
+
+Let x have the law p, let g be drawn from a group so that g and g^-1 have one law (its Haar measure, or that measure
+on the elements that change x), and y = g x. If p is invariant, then y has the law p whatever g, and x = g^-1 y: the
+pairs (x, y) and (y, x) have one law. So every statistic of n pairs has the law that it gets when each pair is swapped,
+or not, at the toss of a coin (Fisher's randomisation test). That is exact for any n, and since x and y share all that g
+leaves alone, much sharper than a test of two samples.
+
+For functions f_j and D_ij = w_i (f_j(x_i) - f_j(y_i)) a swap changes the sign of row i, and
+
+    z_j = sum_i D_ij / (sum_i D_ij^2)^1/2,            T = max_j |z_j|
+
+The f_j are the normal scores of each column among the rows of x and y together, whether the score is above the median,
+and all squares and products of two scores. What they do not see, a classifier may: boosted trees learn to tell x from y
+on one half of the pairs, and z of their log-odds is tested on the other. With p_1 and p_2 of T and of the trees,
+
+    p = min(1, 2 min(p_1, p_2))
+
+The signs are drawn for groups of neighbouring rows: of a chain for blocks of ten autocorrelation times of D
+(`reverie.validation.inputs.chains`), and for at most 4096 groups, which leaves the test exact and its time bounded. A
+table whose order goes with a violation, such as runs of another asymmetry one after the other, looks like a chain too,
+and less is found in it.
+
+What is found: n events of which a share A are on the wrong side of a symmetry (mean sign A) have z = A n^1/2. T rejects
+at 1 % near 4.5, so A = 5 % is found in 95 % of all samples from about (4.5 + 1.6)^2 / A^2 = 15,000 events on.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from reverie.core.errors import ShortChainError
+from reverie.core.random import child_seed
+from reverie.validation.classifiers.training import Events, train_classifier
+from reverie.validation.inputs.chains import inspect_chains
+
+__all__ = ["Invariance", "invariance_test"]
+
+N_SWAPS = 4999
+_GROUPS = 4096
+_MOST_IN_PRODUCTS = 16  # columns; products of more are left to the trees
+_MOST_TRAINED = 20_000  # pairs that the trees learn from
+_FEWEST_TRAINED = 250  # pairs that say something to the trees
+_SWAPS_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Invariance:
+    """Outcome of the test.
+
+    Parameters
+    ----------
+    p_value : of the whole test.
+    feature : the statistic that differs most, in words, such as "mean of eta1".
+    z : its z.
+    n_groups : groups of rows that were swapped together, the independent events of a chain.
+    n_effective : (sum w)^2 / sum w^2 of their weights.
+    """
+
+    p_value: float
+    feature: str
+    z: float
+    n_groups: int
+    n_effective: float
+
+
+def invariance_test(
+    x: np.ndarray,
+    y: np.ndarray,
+    names: tuple[str, ...],
+    *,
+    weights: np.ndarray | None = None,
+    seed: int = 0,
+) -> Invariance:
+    """Test whether rows x (n, d) and their transforms y (n, d) by random group elements have one law.
+
+    Parameters
+    ----------
+    names : Names of the d columns.
+    weights : (n,) event weights, which a pair shares.
+    seed : of swaps, and of the trees.
+    """
+    w = np.ones(len(x)) if weights is None else np.asarray(weights, dtype=np.float64)
+    ranks = rankdata(np.concatenate([x, y]), axis=0) / (2 * len(x) + 1)
+    features, values = _features(ndtri(ranks), names)
+    differences = w[:, None] * (values[: len(x)] - values[len(x) :])
+    changed = np.flatnonzero(differences.any(axis=0))
+    if not len(changed):
+        return Invariance(1.0, "nothing", 0.0, len(x), len(x))
+    differences, features = differences[:, changed], [features[k] for k in changed]
+    generator = np.random.default_rng(child_seed(seed, "swaps"))
+    try:
+        block = inspect_chains({"pairs": differences}, tuple(features), "auto").block
+    except ShortChainError:
+        block = -(-len(x) // 4)  # no p below 1/8
+    size = max(block, -(-len(x) // _GROUPS))
+    order = np.arange(len(x)) if block > 1 else generator.permutation(len(x))
+    starts = np.arange(0, len(x), size)
+    z, p_value = _swapped(np.add.reduceat(differences[order], starts), generator)
+    worst = int(np.argmax(np.abs(z)))
+    feature, largest = features[worst], float(z[worst])
+    half = int(starts[len(starts) // 2])
+    if half >= _FEWEST_TRAINED:
+        first, second = order[:half][:_MOST_TRAINED], order[half:]
+        of_x, of_y = (Events(rows[first], None if weights is None else w[first]) for rows in (x, y))
+        learner = train_classifier("boosting", of_y, of_x, names=names, seed=child_seed(seed, "trees"))
+        gaps = w[second] * (learner.scores(x[second]) - learner.scores(y[second]))
+        z, p_of_trees = _swapped(np.add.reduceat(gaps[:, None], np.arange(0, len(second), size)), generator)
+        p_of_trees = p_of_trees / 2 if z[0] > 0 else 1.0  # they must tell x from y, not y from x
+        if 2 * p_of_trees < p_value:
+            feature, largest = "boosted trees", float(z[0])
+        p_value = min(1.0, 2 * min(p_value, p_of_trees))
+    mass = np.add.reduceat(w[order], starts) if block > 1 else w
+    return Invariance(p_value, feature, largest, len(starts), float(mass.sum() ** 2 / np.square(mass).sum()))
+
+
+def _features(scores: np.ndarray, names: tuple[str, ...]) -> tuple[list[str], np.ndarray]:
+    """Return the functions f_j of rows (N, d) of normal scores, by name, as columns (N, k) in float32."""
+    scores = scores.astype(np.float32)
+    n_columns = scores.shape[1]
+    columns = {f"mean of {name}": scores[:, j] for j, name in enumerate(names)}
+    columns |= {f"share above the median of {name}": np.sign(scores[:, j]) for j, name in enumerate(names)}
+    columns |= {f"spread of {name}": np.square(scores[:, j]) for j, name in enumerate(names)}
+    if n_columns <= _MOST_IN_PRODUCTS:
+        for j, k in combinations(range(n_columns), 2):
+            columns[f"correlation of {names[j]} and {names[k]}"] = scores[:, j] * scores[:, k]
+    return list(columns), np.column_stack(list(columns.values()))
+
+
+def _swapped(sums: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Return z (k,) of sums of D over groups (G, k), and the p-value of the largest |z|."""
+    length = np.sqrt(np.square(sums, dtype=np.float64).sum(axis=0))
+    units = (sums / np.where(length > 0, length, 1)).astype(np.float32)
+    z = units.sum(axis=0)
+    at_least = np.abs(z).max() * (1 - 1e-5)  # equal up to rounding is equal
+    n_larger = 0
+    for start in range(0, N_SWAPS, _SWAPS_AT_ONCE):
+        n = min(_SWAPS_AT_ONCE, N_SWAPS - start)
+        signs = generator.choice(np.array([-1, 1], np.float32), size=(n, len(units)))
+        n_larger += int((np.abs(signs @ units).max(axis=1) >= at_least).sum())
+    return z, (1 + n_larger) / (1 + N_SWAPS)

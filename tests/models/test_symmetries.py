@@ -1,0 +1,104 @@
+"""Symmetries in training: rows are points of the orbits of training events, a pure function of seed and epoch."""
+
+import numpy as np
+import pytest
+import torch
+
+import reverie
+from reverie.core.errors import InputError
+from reverie.core.lazy import LazyTable
+from reverie.data import Dataset
+from reverie.data.batches import Batches, ReplicaBatches
+from reverie.data.orbits import OrbitRows
+from reverie.models import GAN, RBM, VAE, Flow
+from reverie.models.symmetries import symmetries_assessed
+
+TINY = {"max_steps": 6, "batch_size": 16, "record_every": 2, "random_state": 0}
+
+
+def _features(values):
+    return torch.from_numpy(np.array(values, dtype=np.float32))
+
+
+def _sign(values, generator):
+    return values * generator.choice((-1.0, 1.0), size=(len(values), 1))
+
+
+@pytest.mark.parametrize("container", [np.asarray, LazyTable])
+def test_batches_hold_points_of_the_orbits_and_depend_on_the_step_alone(container):
+    values = np.arange(1.0, 101.0)[:, None] * np.array([[1.0, 2.0]])
+    orbit = OrbitRows(container(values), _sign, _features, seed=3)
+    other = OrbitRows(container(values), _sign, lambda v: 2 * _features(v), seed=3)
+    rows = {"x": orbit, "twice": other, "weight": torch.arange(1.0, 101.0)}
+    batches = Batches(rows, batch_size=10, seed=0)
+    signs = []
+    for step in range(70):
+        batch = batches.at(step)
+        assert torch.equal(batch["x"].abs()[:, 0], batch["weight"])
+        assert torch.equal(batch["twice"], 2 * batch["x"])  # one group element for all that is known of an event
+        signs.append(batch["x"][:, 0].sign())
+    assert abs(torch.cat(signs).mean()) < 0.2
+    assert torch.equal(Batches(rows, batch_size=10, seed=0).at(41)["x"], batches.at(41)["x"])
+    both = ReplicaBatches(rows, batch_size=10, seeds=[0, 1]).at(41)
+    assert torch.equal(both["x"][::2], batches.at(41)["x"])
+
+
+def test_rows_left_out_are_left_out_of_the_orbits():
+    orbit = OrbitRows(np.arange(10.0)[:, None], _sign, _features, seed=0)
+    assert orbit.without(np.array([3, 4])).drawn(0).abs().flatten().tolist() == [0, 1, 2, 5, 6, 7, 8, 9]
+    assert orbit[torch.arange(10) > 7].drawn(0).abs().flatten().tolist() == [8, 9]
+    assert orbit.mapped(torch.abs).drawn(5).min() == 0
+
+
+def _table(n=400, broken=0):
+    rng = np.random.default_rng(0)
+    eta = rng.normal(size=n)
+    eta[rng.permutation(n)[:broken]] **= 2
+    return Dataset(np.column_stack([eta, rng.uniform(-np.pi, np.pi, n)]), names=["eta", "phi"])
+
+
+def test_a_symmetry_that_the_data_break_is_refused_with_its_p_value_or_warned_of():
+    words = ["rotate phi", "reflect eta"]
+    with pytest.raises(InputError, match=r"'reflect eta', got data that break it: p = 0.0004.*on_broken_symmetry"):
+        VAE(symmetries=words, **TINY).fit(_table(broken=200))
+    model = VAE(symmetries=words, on_broken_symmetry="warn", **TINY).fit(_table(broken=200))
+    assert [test.holds for test in model.symmetries_] == [True, False]
+    assessment = symmetries_assessed(model.symmetries_)
+    assert assessment["symmetry 'reflect eta': p-value"].value < 0.01
+    assert "samples have it, the data do not" in assessment.warnings[0]
+    assert VAE(symmetries=words, **TINY).fit(_table()).symmetries_[1].holds
+
+
+def test_symmetries_are_saved_and_functions_are_not_asked_for_again(tmp_path):
+    def mirrored(x):
+        return x * np.array([-1, 1])
+
+    model = Flow(symmetries=["rotate phi", mirrored], hidden=(8,), n_transforms=2, **TINY).fit(_table())
+    loaded = reverie.load(model.save(tmp_path / "model"))
+    assert loaded.symmetries_ == model.symmetries_
+    assert np.array_equal(loaded.sample(5, random_state=1).values, model.sample(5, random_state=1).values)
+    assert Flow(**TINY).fit(_table()).symmetries_ == []
+
+
+def test_conditions_and_weights_take_part_in_the_test():
+    data = _table(1000)
+    side = (data.values[:, 0] > 0).astype(float)
+    with pytest.raises(InputError, match="reflect eta"):  # p(x) is symmetric, p(x | y) is not
+        GAN(symmetries=["reflect eta"], **TINY).fit(data, side)
+    weighted = Dataset(data, weights=np.where(side > 0, 1.0, 0.2))
+    with pytest.raises(InputError, match="reflect eta"):
+        GAN(symmetries=["reflect eta"], **TINY).fit(weighted)
+
+
+def test_an_exact_boltzmann_machine_learns_the_symmetry_from_one_half_of_it():
+    spins = np.ones((200, 4))
+    flipped = np.random.default_rng(0).random((200, 4)) < 0.1
+    spins[flipped] = -1
+    data = Dataset(spins, names=list("abcd"), kind="spin")
+    options = {"n_hidden": 2, "max_steps": 200, "random_state": 0, "on_broken_symmetry": "warn", "n_restarts": 1}
+    mean = {}
+    for words in (None, ["negate"]):
+        model = RBM(symmetries=words, **options).fit(data)
+        mean[words is None] = float(model.sample(2000, random_state=0).values.mean())
+    assert mean[True] > 0.5
+    assert abs(mean[False]) < 0.25

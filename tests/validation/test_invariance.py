@@ -1,0 +1,74 @@
+"""The test of invariance: uniform p-values where the symmetry holds, chains and weights included; broken ones found."""
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from reverie.validation.invariance import invariance_test
+
+NAMES = ("a", "b", "c")
+RUNS, ROWS = 40, 120
+MOST_BELOW = 10  # more runs of 40 with p < 5 % happen in 5e-6 of all cases, where p is a p-value
+REFLECTION = np.array([-1, -1, 1])
+
+
+def _p_values(events, weights=None):
+    p = []
+    for run in range(RUNS):
+        rng = np.random.default_rng(run)
+        x = events(rng)
+        w = None if weights is None else weights(rng)
+        p.append(invariance_test(x, x * REFLECTION, NAMES, weights=w, seed=run).p_value)
+    return np.array(p)
+
+
+CASES = {
+    "independent": (lambda rng: rng.standard_cauchy((ROWS, 3)), None),
+    "weighted": (lambda rng: rng.normal(size=(ROWS, 3)), lambda rng: rng.exponential(size=ROWS) - 0.2),
+    "chain": (lambda rng: lfilter([1], [1, -0.9], rng.normal(size=(400, 3)), axis=0), None),
+    "lumps": (lambda rng: np.round(rng.normal(size=(ROWS, 3))), None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_symmetries_that_hold_are_rarely_refused(case):
+    p = _p_values(*CASES[case])
+    assert (p < 0.05).sum() <= MOST_BELOW
+    assert (p > 0).all()
+
+
+def test_without_blocks_a_chain_would_be_refused(monkeypatch):
+    monkeypatch.setattr("reverie.validation.invariance.inspect_chains", lambda *_: type("R", (), {"block": 1}))
+    assert (_p_values(*CASES["chain"]) < 0.05).sum() > MOST_BELOW
+
+
+@pytest.mark.parametrize(
+    ("feature", "move"),
+    [
+        ("a", lambda x: np.abs(x[:, 0])),
+        ("correlation of a and c", lambda x: np.abs(x[:, 0]) * np.sign(x[:, 2])),
+    ],
+)
+def test_a_tenth_of_the_events_on_the_wrong_side_is_found(feature, move):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4000, 3))
+    x[:400, 0] = move(x[:400])
+    outcome = invariance_test(x, x * REFLECTION, NAMES)
+    assert outcome.p_value < 0.001
+    assert feature in outcome.feature
+    assert abs(outcome.z) > 4
+
+
+def test_trees_find_what_no_pair_of_columns_shows():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3000, 3))
+    wrong = (np.sin(4 * x[:, 0]) * np.sin(4 * x[:, 2]) < 0) & (rng.random(3000) < 0.8)
+    x[wrong, 0] *= -1
+    outcome = invariance_test(x, x * REFLECTION, NAMES)
+    assert outcome.p_value < 0.001
+    assert outcome.feature == "boosted trees"
+
+
+def test_events_that_do_not_change_break_nothing():
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    assert invariance_test(x, x.copy(), NAMES).p_value == 1
