@@ -69,7 +69,7 @@ def test_another_scikit_learn_cannot_draw_wrong_samples_in_silence(monkeypatch, 
 
 
 def test_the_field_of_a_gaussian_is_learnt_and_before_it_that_of_normal_coordinates():
-    """Within 0.2 of it, where the unfitted field is off by 0.4: twenty trees of steps on 20,000 rows."""
+    """Within 0.2 at points of the paths, where the unfitted field is off by more than 0.5: twenty trees, 20,000 rows."""
     generator = torch.Generator().manual_seed(0)
     events = torch.randn(5000, 2, generator=generator) @ torch.linalg.cholesky(COVARIANCE).T
     network = TreeVelocity(Coordinates(2), n_times=3, n_trees=20, depth=4)
@@ -77,11 +77,12 @@ def test_the_field_of_a_gaussian_is_learnt_and_before_it_that_of_normal_coordina
     torch.testing.assert_close(carried(network, x0, n_evaluations=200), x0, atol=2e-3, rtol=0)
     step = TreeStep(network, n_evaluations=8, solver="heun")
     t = torch.full((1, 1), 0.5)
-    exact = gaussian_velocity(x0, t[0, 0], torch.zeros(2), COVARIANCE)
-    before = (network(x0, t) - exact).square().mean().sqrt()
+    x = (x0 + events[:300]) / 2
+    exact = gaussian_velocity(x, t[0, 0], torch.zeros(2), COVARIANCE)
+    before = (network(x, t) - exact).square().mean().sqrt()
     losses = [float(step.train_step({"x": events}, generator)["loss"]) for _ in range(3)]
-    after = (network(x0, t) - exact).square().mean().sqrt()
-    assert before > 0.4
+    after = (network(x, t) - exact).square().mean().sqrt()
+    assert before > 0.5
     assert after < 0.2
     of_rest = torch.linalg.inv(torch.eye(2) + torch.linalg.inv(COVARIANCE))  # of x_1 given x_t, at t = 1/2
     assert losses[2] == pytest.approx(float(4 * of_rest.diagonal().mean()), rel=0.15)
