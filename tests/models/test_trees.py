@@ -69,7 +69,7 @@ def test_another_scikit_learn_cannot_draw_wrong_samples_in_silence(monkeypatch, 
 
 
 def test_the_field_of_a_gaussian_is_learnt_and_before_it_that_of_normal_coordinates():
-    """Within 0.2 at points of the paths, where the unfitted field is off by more than 0.5: twenty trees, 20,000 rows."""
+    """Within 0.2 at points of the paths, where the unfitted field is off by over 0.5: twenty trees, 20,000 rows."""
     generator = torch.Generator().manual_seed(0)
     events = torch.randn(5000, 2, generator=generator) @ torch.linalg.cholesky(COVARIANCE).T
     network = TreeVelocity(Coordinates(2), n_times=3, n_trees=20, depth=4)
