@@ -101,6 +101,7 @@ MODELS = {
     "flow matching, trees": lambda: FlowMatching(
         network="trees", n_trees=4, depth=3, n_evaluations=4, random_state=0
     ).fit(_columns("pt", "phi", "hits")),
+    "vae, observables": lambda: VAE(observables=["delta_eta"], **QUICK).fit(_muons().select(["eta1", "eta2"])),
     "flow, realnvp given conditions": lambda: Flow(kind="realnvp", n_transforms=2, hidden=(8,), **QUICK).fit(
         _columns("eta", "share", "edep"), _conditions()
     ),

@@ -62,7 +62,8 @@ def with_missing(features: Tensor, missing: np.ndarray, transform: Transform) ->
     if not isinstance(transform, Columns):
         raise InputError(
             f"Expected a change of variables for each column where values are missing, got {transform!r}. Take "
-            "preprocessing='auto', or leave out incomplete rows (--drop-missing, or Dataset.drop_missing())."
+            "preprocessing='auto' and no observables, or leave out incomplete rows (--drop-missing, or "
+            "Dataset.drop_missing())."
         )
     gone, parts = torch.from_numpy(missing), []
     for columns, part in zip(transform.indices_, transform.transforms_, strict=True):

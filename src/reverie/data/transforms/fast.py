@@ -18,9 +18,9 @@ and t in [0, 1], the equations of `reverie.data.transforms.spline` read
 and, with r = (z - z_k) / dz and c = p - r b,  t = 2 r / [c + sqrt(c (c - 4 r) + 4 r)].
 """
 
-import functools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ from reverie.core.protocols import Transform
 from reverie.data.transforms.base import InvertibleTransform
 from reverie.data.transforms.composite import Chain, Columns
 from reverie.data.transforms.discrete import PointMass
+from reverie.data.transforms.observable import ObservableCoordinate
 from reverie.data.transforms.periodic import Periodic
 from reverie.data.transforms.quantile import Quantile
 from reverie.data.transforms.tails import Tail, tail_forward, tail_inverse, tail_log_derivative
@@ -170,6 +171,8 @@ class FastInverse(nn.Module):
         super().__init__()
         self.transform, self._step = transform, log_slope_step
         self._undo = None if isinstance(transform, Columns) else _undo(transform)
+        if isinstance(transform, ObservableCoordinate):
+            self._undo = partial(transform.undone, of_base=FastInverse(transform.base_, log_slope_step=log_slope_step))
         self._steps: list[tuple[list[int], Undo]] = []  # what follows the quantile map of some columns
         self._slow: list[tuple[slice, list[int], Undo]] = []
         if isinstance(transform, Columns):
@@ -280,5 +283,5 @@ def _quantile_and_step(part: InvertibleTransform) -> tuple[Quantile | None, Undo
         return part.base_, part.close
     if isinstance(part, Chain) and isinstance(part.steps_[-1], Quantile):
         before = part.steps_[-2::-1]
-        return part.steps_[-1], lambda s: functools.reduce(lambda x, step: step._inverse(x), before, s)
+        return part.steps_[-1], lambda s: reduce(lambda x, step: step._inverse(x), before, s)
     return None, None

@@ -44,7 +44,7 @@ _ALONG = (0.025, 0.16, 0.5, 0.84, 0.975)  # quantiles of a feature between which
 _STEP, _ROUNDING = 1e-3, 1e-12  # over which it is to rise, and what rounding may take off, relative to its size
 _MOST = 0.99  # of the events, beside which it is to rise
 _BEYOND = 8.0  # the bracket reaches so far beyond the values of t in the data
-_MOST_STEPS = 60  # of the search for t, which takes some ten
+_MOST_STEPS, _TRACED_STEPS = 60, 14  # of the search for t, which takes some ten; in a graph, which cannot look, always
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -142,11 +142,15 @@ class ObservableCoordinate(InvertibleTransform):
         return self._with(y, self.map_.forward(self._coordinates(x, y)))
 
     def _inverse(self, y: Tensor) -> Tensor:
+        return self.undone(y, self.base_.inverse)
+
+    def undone(self, y: Tensor, of_base: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the inverse of y by an inverse of the base, which may be a quicker one than its own."""
         coordinates, o = self.map_.inverse(y[:, self.features_]), self._observable().function
         wanted, w = coordinates[:, 0], coordinates[:, 1:]
 
         def event(t: Tensor) -> Tensor:
-            return self.base_.inverse(self._with(y, torch.cat([t[:, None], w], dim=1) @ self._axes(y).T))
+            return of_base(self._with(y, torch.cat([t[:, None], w], dim=1) @ self._axes(y).T))
 
         with torch.no_grad():
             t = _root(lambda t: o(event(t)) - wanted, *(torch.full_like(wanted, end) for end in self.bracket_))
@@ -209,7 +213,7 @@ def _root(f: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
     best = torch.where(of_a <= 0, a, b)
     searched, share = (of_a > 0) & (of_b < 0), torch.full_like(a, 0.5)
     looks = has_any(torch.ones(1, dtype=torch.bool))
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MOST_STEPS if looks else _TRACED_STEPS):
         t = a + share * (b - a)
         of_t = f(t)
         same = of_t.sign() == of_a.sign()
