@@ -13,6 +13,9 @@ the exchange of the muons. Null runs have 2,000 events each and test all three a
     chain   null runs of a Markov chain of 4 x 4 Ising lattices whose rows have autocorrelation 0.8, under 'negate'
 
 The last columns are mean and largest seconds of a run on one core.
+
+Then what symmetries are worth: the log-likelihood of 5,000 fresh events, in nats per event, under flows that learned
+from 500 events, with the three symmetries and without, over seeds of events and networks.
 """
 
 import argparse
@@ -21,6 +24,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+import reverie
 from reverie.data import Dataset
 from reverie.data.symmetries import resolve_symmetries
 from reverie.models.symmetries import ALPHA, symmetry_tests
@@ -89,8 +93,10 @@ def main() -> None:
     parser.add_argument("--null", type=int, default=200)
     parser.add_argument("--broken", type=int, default=60)
     parser.add_argument("--events", type=int, default=15_000)
+    parser.add_argument("--flows", type=int, default=5)
     options = parser.parse_args()
-    print(f"{'':10s}{'events':>8s}{'runs':>6s}{'refused':>9s}{'p < .05':>9s}{'seconds':>9s}{'most':>7s}")
+    heads = f"{'':10s}{'events':>8s}{'runs':>6s}{'refused':>9s}{'p < .05':>9s}{'seconds':>9s}{'most':>7s}"
+    print(heads, flush=True)
     _print("none", 2000, options.null, symmetric_events, WORDS)
     _print("chain", 4000, options.null, _chain, ["negate"])
     for name, (word, move) in VIOLATIONS.items():
@@ -102,6 +108,13 @@ def main() -> None:
             return rng.permutation(x)
 
         _print(name, options.events, options.broken, broken, [word])
+    for seed in range(options.flows):
+        train, fresh = (symmetric_events(n, np.random.default_rng([seed, n])) for n in (500, 5000))
+        nats = []
+        for words in (None, WORDS):
+            flow = reverie.Flow(symmetries=words, max_steps=1500, random_state=seed)
+            nats.append(flow.fit(Dataset(train, names=COLUMNS)).score(Dataset(fresh, names=COLUMNS)))
+        print(f"flow {seed}: without {nats[0]:.3f}, with {nats[1]:.3f}, gain {nats[1] - nats[0]:+.3f}", flush=True)
 
 
 def _print(
