@@ -10,7 +10,7 @@ Rows of a large table, which are computed when they are asked for, come in the o
 
 Events may come with companions (conditions, weights, observables): `Batches` then takes a
 dictionary of tensors with one row per event and gives back a dictionary with the same keys. Features that move along
-the orbits of a symmetry group (`reverie.data.orbits`) are drawn anew in each epoch, or every 32 steps of short ones.
+the orbits of a symmetry group (`reverie.data.orbits`) are drawn anew in each epoch, or every 128 steps of short ones.
 `ReplicaBatches` gives R replicas of a model their own orders, in one batch.
 """
 
@@ -29,7 +29,7 @@ from reverie.data.orbits import OrbitRows
 __all__ = ["Batches", "ReplicaBatches", "bootstrap_rows"]
 
 Rows = Mapping[str, Features | OrbitRows]
-_LEAST_STEPS = 32  # with the same group elements
+_LEAST_STEPS = 128  # with the same group elements: drawing them for all events costs as much as some steps
 
 
 class Batches:
@@ -95,7 +95,7 @@ class Batches:
         return self._order[position * self._batch_size : (position + 1) * self._batch_size]
 
     def rows_at(self, step: int) -> Mapping[str, Features]:
-        """Return all rows that `step` takes its batch from; those of orbits are drawn anew in each epoch."""
+        """Return all rows that `step` takes its batch from; those of orbits are drawn anew now and then."""
         draw = step // max(self.steps_per_epoch, _LEAST_STEPS)
         if draw != self._draw:
             self._drawn_rows = {}  # before the next ones take as much memory

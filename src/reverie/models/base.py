@@ -661,7 +661,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def _test_symmetries(self, dataset: Dataset, rows: Mapping[str, Any]) -> None:
         """Ask the data whether they have the symmetries; raise `InputError` for one that they break, unless told so."""
         if self._sibling is None:
-            self.symmetries_ = symmetry_tests(dataset, self._symmetries, rows.get("condition"), rows.get("weight"))
+            given = rows["label"][:, None] if "label" in rows else rows.get("condition")
+            self.symmetries_ = symmetry_tests(dataset, self._symmetries, given, rows.get("weight"))
         else:
             self.symmetries_ = self._sibling.symmetries_
         if self.on_broken_symmetry == "refuse":

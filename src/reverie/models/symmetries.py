@@ -4,9 +4,9 @@ The test compares each event with its own transform (`reverie.validation.invaria
 p(x | y) must be invariant for every y. Of S symmetries one is broken if Holm's adjusted p-value is below 1 %: of those
 that hold, fewer than 1 % of all calls refuse one.
 
-In training every row is a random group element of an event, of the events that are trained on alone, drawn anew in each
-pass (`reverie.data.orbits`). Held-out events, and those that copies are looked for among, stay as they are: a sample
-near the transform of a training event is no copy of the event.
+In training every row is a random group element of an event, drawn anew now and then (`reverie.data.orbits`), of the
+events that are trained on alone. Held-out events, and those that copies are looked for among, stay as they are: a
+sample near the transform of a training event is no copy of the event.
 """
 
 from collections.abc import Sequence
