@@ -64,9 +64,10 @@ def worth(n: float | np.ndarray, of_model: float) -> float | np.ndarray:
 
 
 def _worth_of(shares: np.ndarray, n: float) -> float:
-    R, middle = len(shares), shares.mean(axis=0)
+    R = len(shares)
     if R < 2:
         return math.nan
+    middle = shares.mean(axis=0)
     squared = float((shares.var(axis=0, ddof=1) - _noise(shares, n)).sum()) * (1 + 1 / R)
     return float((middle * (1 - middle)).sum()) / squared if squared > 0 else math.inf
 

@@ -48,7 +48,7 @@ from reverie.data.batches import bootstrap_rows
 from reverie.data.dataset import Dataset, check_trainable
 from reverie.data.lazy import LazyRows, is_lazy, lazily
 from reverie.data.orbits import OrbitRows
-from reverie.data.symmetries import closed_schema, resolve_symmetries, transformed
+from reverie.data.symmetries import Symmetry, closed_schema, resolve_symmetries, transformed
 from reverie.models.conditions import Conditions
 from reverie.models.density_features import repeated_values
 from reverie.models.files import save_model
@@ -114,7 +114,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     _sibling: Self | None = None  # of several replicas the first, which tests the symmetries for all
     device_: torch.device
     _conditions: Conditions | None
-    _sees_missing: bool  # whether values were missing from the training events
+    _sees_missing: bool = False  # whether values were missing from the training events
+    _symmetries: Sequence[Symmetry] = ()  # that training draws elements of
     _missing: np.ndarray | None = None  # which they were, (n, columns); None for a model that was loaded
     _kept: dict[str, nn.Module] | None  # networks by name, with the weights that are kept; None during training
 
