@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 import re
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -298,16 +297,19 @@ def test_what_cannot_be_done_is_said_in_a_sentence(table, tmp_path, monkeypatch,
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(
-    ("data", "pair"), [("digits", {"flow_matching", "gan"}), ("ising_8x8", {"rbm", "flow_matching"})]
-)
-def test_images_and_spins_from_end_to_end(data, pair, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("data", "pair"), [("digits", ["flow_matching", "gan"]), ("spins", ["rbm", "flow_matching"])])
+def test_images_and_spins_from_end_to_end(data, pair, tmp_path, monkeypatch):
+    """Real against real is 1/2 within four errors; what is kept is told worse than independent pixels would be."""
     monkeypatch.setattr(candidates, "_TRIAL", 1.0)
+    if data == "spins":
+        data = str(tmp_path / "spins.npy")
+        np.save(data, Ising(side=8, beta=0.44).sample(3000, random_state=1))
     out = tmp_path / "x"
     assert main(["run", "auto", data, "--time", "3m", "--out", str(out), "--validation-time", "20s", "--quiet"]) == 0
     record = json.loads((out / "selection.json").read_text())
-    assert {c["model"] for c in record["candidates"]} == pair
-    assert all(math.isfinite(c["auc"]) for c in record["candidates"])
+    assert [c["model"] for c in record["candidates"]] == pair
+    (kept,) = [c for c in record["candidates"] if c["model"] == record["kept"]]
+    assert kept["auc"] < 0.95
     assert abs(record["real_vs_real"] - 0.5) < 4 * record["real_vs_real_error"]
     assert RunFolder(out).config().model_name == record["kept"]
     assert len(np.load(out / "samples.npy")) == json.loads((out / "data.json").read_text())["n_held_out"]
