@@ -258,6 +258,17 @@ class Impatient(training.Interrupt):
         pass
 
 
+def cut_short(place: Path, whole):
+    """Return the function that moves a file, and is interrupted before it moves one to `place`."""
+
+    def replace(path, target):
+        if target == place:
+            raise KeyboardInterrupt
+        return whole(path, target)
+
+    return replace
+
+
 def test_an_interrupted_choice_is_carried_on(table, tmp_path, monkeypatch, capsys):
     out = tmp_path / "x"
     compete(monkeypatch, UNTRAINED, GOOD)
@@ -270,8 +281,13 @@ def test_an_interrupted_choice_is_carried_on(table, tmp_path, monkeypatch, capsy
         assert f"reverie resume {out}" in capsys.readouterr().err
     assert run_auto(table, out) == 2  # a run is there
     assert main(["resume", str(out), "--max-time", "5m"]) == 2
+    with monkeypatch.context() as patch:  # and again, when half of the files of what is kept have moved up
+        patch.setattr(Path, "replace", cut_short(out / "model", Path.replace))
+        assert main(["resume", str(out), "--quiet"]) == 130
+    assert (out / "history.jsonl").is_file() != (out / "model").exists()
     assert main(["resume", str(out), "--quiet"]) == 0
     assert RunFolder(out).config().model_name == "flow"
+    assert {path.name for path in (out / "candidates").iterdir()} == {"flow_matching"}
     again = tmp_path / "y"  # the interrupted training ended at the bits of an unbroken one
     assert main(["run", "--config", str(out / "config.yaml"), "--out", str(again), "--quiet"]) == 0
     assert np.array_equal(np.load(out / "samples.npy"), np.load(again / "samples.npy"))

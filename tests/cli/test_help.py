@@ -43,7 +43,9 @@ def test_the_help_of_a_model_lists_its_constructor(call):
 
 def test_help_names_the_models_that_can_be_run(call):
     assert list(MODEL_NAMES) == model_names()
-    assert ", ".join(MODEL_NAMES) in " ".join(call("run", "--help")[1].split())
+    assert f"{', '.join(MODEL_NAMES)}; or auto" in " ".join(call("run", "--help")[1].split())
+    assert "--max-time, --time MAX_TIME" in call("run", "auto", "--help")[1]
+    assert "got auto. Name one: reverie tune gan DATA" in call("tune", "auto", "--help")[2]
 
 
 @pytest.mark.parametrize("name", MODEL_NAMES)

@@ -71,7 +71,8 @@ def run_options(
     """Return the options of a run, with those of `model` if it is named, and of several seeds unless told otherwise."""
     usage = f"{model or 'MODEL'} DATA --out FOLDER"
     if model is None:
-        about += f" Models: {', '.join(MODEL_NAMES)}. Options of a model: reverie {verb} gan --help"
+        chosen = "" if verb == "tune" else "; or auto, which trains two and keeps one"
+        about += f" Models: {', '.join(MODEL_NAMES)}{chosen}. Options of a model: reverie {verb} gan --help"
     elif model == AUTO:
         about = _AUTO
         if verb == "tune":

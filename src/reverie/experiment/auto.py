@@ -258,7 +258,7 @@ def _moved_up(folder: RunFolder, selection: Selection, config: RunConfig) -> Run
             own = replace(own, max_time=None)
         write_json(place / "status.json", {**status, "stages": stages})
         write_text(place / "config.yaml", own.to_yaml())
-    for path in sorted(place.iterdir(), key=lambda path: path.name == "config.yaml"):
+    for path in sorted(place.iterdir(), key=lambda path: (path.name == "config.yaml", path.name)):
         if path.name not in (".lock", "command.txt"):
             path.replace(folder / path.name)
     remove(place)
