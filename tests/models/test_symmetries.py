@@ -10,8 +10,9 @@ from reverie.core.lazy import LazyTable
 from reverie.data import Dataset
 from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.orbits import OrbitRows
+from reverie.data.symmetries import resolve_symmetries
 from reverie.models import GAN, RBM, VAE, Flow
-from reverie.models.symmetries import symmetries_assessed
+from reverie.models.symmetries import symmetries_assessed, symmetry_tests
 
 TINY = {"max_steps": 6, "batch_size": 16, "record_every": 2, "random_state": 0}
 
@@ -79,6 +80,16 @@ def test_symmetries_are_saved_and_functions_are_not_asked_for_again(tmp_path):
     assert loaded.symmetries_ == model.symmetries_
     assert np.array_equal(loaded.sample(5, random_state=1).values, model.sample(5, random_state=1).values)
     assert Flow(**TINY).fit(_table()).symmetries_ == []
+
+
+def test_a_lattice_without_periodic_edges_is_not_translated():
+    spins = np.random.default_rng(0).choice([-1.0, 1.0], (1500, 6, 6))
+    bonds = np.random.default_rng(1).random((1500, 6, 6)) < 0.3
+    for j in range(1, 6):  # each spin copies its left neighbour now and then; the first has none
+        spins[:, :, j] = np.where(bonds[:, :, j], spins[:, :, j - 1], spins[:, :, j])
+    data = Dataset(spins, kind="spin")
+    symmetries = resolve_symmetries(["translate", "negate", "flip", "quarter turns"], data.schema)
+    assert [test.holds for test in symmetry_tests(data, symmetries)] == [False, True, True, False]
 
 
 def test_conditions_and_weights_take_part_in_the_test():
