@@ -3,7 +3,7 @@
     python -m benchmarks.quality.symmetries [--null 200] [--broken 60] [--events 15000]
 
 Events of two muons (pt, eta, phi of both) with all three symmetries: a common rotation of phi, the reflection of eta,
-the exchange of the muons. Null runs have 2,000 events each and test all three at once; a run counts if any is refused
+the exchange of the muons. Null runs have 1,000 events each and test all three at once; a run counts if any is refused
 (at 1 % for all three together) or has p < 0.05. In the others 5 % of the events are moved to one side:
 
     eta     the first muon of 5 % of the events to eta1 > 0
@@ -97,8 +97,8 @@ def main() -> None:
     options = parser.parse_args()
     heads = f"{'':10s}{'events':>8s}{'runs':>6s}{'refused':>9s}{'p < .05':>9s}{'seconds':>9s}{'most':>7s}"
     print(heads, flush=True)
-    _print("none", 2000, options.null, symmetric_events, WORDS)
-    _print("chain", 4000, options.null, _chain, ["negate"])
+    _print("none", 1000, options.null, symmetric_events, WORDS)
+    _print("chain", 1000, options.null, _chain, ["negate"])
     for name, (word, move) in VIOLATIONS.items():
 
         def broken(n: int, rng: np.random.Generator, move: Callable[[np.ndarray], None] = move) -> np.ndarray:
