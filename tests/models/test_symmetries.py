@@ -11,7 +11,7 @@ from reverie.data import Dataset
 from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.orbits import OrbitRows
 from reverie.data.symmetries import resolve_symmetries
-from reverie.models import GAN, RBM, VAE, Flow
+from reverie.models import GAN, RBM, VAE, Flow, FlowMatching
 from reverie.models.symmetries import symmetries_assessed, symmetry_tests
 
 TINY = {"max_steps": 6, "batch_size": 16, "record_every": 2, "random_state": 0}
@@ -114,3 +114,18 @@ def test_an_exact_boltzmann_machine_learns_the_symmetry_from_one_half_of_it():
         mean[words is None] = float(model.sample(2000, random_state=0).values.mean())
     assert mean[True] > 0.5
     assert abs(mean[False]) < 0.25
+
+
+def test_observables_are_those_of_the_transformed_event():
+    model = GAN(symmetries=["reflect eta"], observables=[lambda x: x[:, 0]], refine=False, **TINY).fit(_table())
+    orbits = model._orbits(_table())
+    x, observed = orbits["x"].drawn(0)[:, 0], orbits["observables"].drawn(0)[:, 0]
+    assert (x.argsort() == observed.argsort()).all()
+    assert not torch.equal(x, model.preprocessing_.features(_table().values)[:, 0])
+
+
+def test_missing_values_and_symmetries_exclude_each_other():
+    values = _table().values.copy()
+    values[3, 0] = np.nan
+    with pytest.raises(InputError, match="whole events for symmetries"):
+        FlowMatching(symmetries=["reflect x0"], **TINY).fit(values)
