@@ -1,7 +1,7 @@
 """How many true events a generated sample is worth, of models that learn few events.
 
     python -m benchmarks.quality.amplification [--models gan flow flow_matching] [--density camel] [--sets 20]
-                                               [--events 100] [--replicas 4]
+                                               [--events 100] [--replicas 1]
 
 The test of Butter et al., arXiv:2008.06545: events of a mixture of two normal clouds (`camel`), of which a model learns
 100. In K bins of equal true content, the squared error sum_j (share_j - 1/K)^2 of N true events is (1 - 1/K) / N in the
@@ -9,7 +9,8 @@ mean, so a sample is worth N = (1 - 1/K) / error of them. Printed for each K:
 
     worth       of the mean error over the sets of training events, with its error over sets; the samples are so many
                 that their own noise counts for nothing
-    replicas    median over sets of what the spread of the replicas says without the truth (`reverie.core.bands`)
+    replicas    with --replicas R of bootstrap samples, whose mean is then judged: the median over sets of what their
+                spread says without the truth (`reverie.core.bands`)
 
 Options were chosen on `valley`, another density; `camel` is quoted.
 """
@@ -27,12 +28,16 @@ from reverie.core.bands import equivalent_events
 from reverie.models.registry import model_class
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "gan": {"max_steps": 1000, "bootstrap": "complete", "refine": False, "preprocessing": "standardise"},
-    "flow": {"max_steps": 100, "hidden": (16,), "n_transforms": 1, "n_bins": 6, "bootstrap": True,
-             "preprocessing": "standardise"},
-    "flow_matching": {"max_steps": 400, "width": 32, "n_blocks": 1, "n_evaluations": 16, "bootstrap": True,
-                      "preprocessing": "standardise"},
-}  # fmt: skip
+    "gan": {"max_steps": 800, "generator": (32, 32), "discriminator": (32, 32), "refine": False},
+    "flow": {"max_steps": 200, "hidden": (8,), "n_transforms": 1, "n_bins": 4, "preprocessing": "standardise"},
+    "flow_matching": {
+        "max_steps": 800,
+        "width": 32,
+        "n_blocks": 1,
+        "n_evaluations": 16,
+        "preprocessing": "standardise",
+    },
+}
 CLOUDS = {"camel": ((0.5, -4.0, 1.0), (0.5, 4.0, 1.0)), "valley": ((0.6, -2.0, 0.7), (0.4, 2.0, 1.2))}
 NUMBERS_OF_BINS, N_DRAWN = (10, 20, 50), 50_000
 
@@ -56,7 +61,7 @@ def main() -> None:
     parser.add_argument("--density", default="camel", choices=list(CLOUDS))
     parser.add_argument("--sets", type=int, default=20)
     parser.add_argument("--events", type=int, default=100)
-    parser.add_argument("--replicas", type=int, default=4)
+    parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--option", nargs="+", default=[], help="options of the models, such as max_steps=2000")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -66,8 +71,10 @@ def main() -> None:
         for k in range(given.sets):
             x = events(clouds, given.events, np.random.default_rng([321, k]))
             options = {**SMALL, "batch_size": min(100, given.events)} | OPTIONS[name] | more
+            if given.replicas > 1:
+                options["bootstrap"] = "complete" if name == "gan" else True
             model = model_class(name)(n_replicas=given.replicas, random_state=k, **options).fit(x)
-            of_replicas = [np.asarray(model.sample(N_DRAWN, k, replica=r))[:, 0] for r in range(given.replicas)]
+            of_replicas = [np.asarray(one.sample(N_DRAWN, k))[:, 0] for one in model.replicas_ or [model]]
             u = probability(clouds, np.array(of_replicas))
             shares = [[np.bincount((one * K).astype(int), minlength=K)[:K] / N_DRAWN for one in u.clip(0, 1 - 1e-12)]
                       for K in NUMBERS_OF_BINS]  # fmt: skip

@@ -1,7 +1,7 @@
 """Whether the true density lies in the 68 % bands of replicas, in 68 % of the cases.
 
     python -m benchmarks.quality.bands [--models gan flow flow_matching] [--density rings] [--sets 50]
-                                       [--events 1000] [--replicas 8] [--bins 50]
+                                       [--events 1000] [--replicas 6] [--bins 50]
 
 The protocol of Bieringer et al., arXiv:2408.00838: models are trained on many sets of events of a known density. On
 each set R replicas are trained, on bootstrap samples, and the shares of their samples are compared with the true ones,
@@ -28,10 +28,11 @@ from reverie.models.registry import model_class
 
 SMALL = {"n_threads": 1, "compile": False, "device": "cpu", "batch_size": 250, "n_checks": 5}
 OPTIONS = {
-    "gan": {"max_steps": 600, "generator": (64, 64), "discriminator": (64, 64), "bootstrap": "complete",
+    "gan": {"max_steps": 1000, "generator": (64, 64), "discriminator": (64, 64), "bootstrap": "complete",
             "refine": False},
-    "flow": {"max_steps": 150, "hidden": (32, 32), "n_transforms": 2, "n_bins": 8, "bootstrap": True},
-    "flow_matching": {"max_steps": 500, "width": 32, "n_blocks": 2, "n_evaluations": 12, "bootstrap": True},
+    "flow": {"max_steps": 300, "hidden": (32, 32), "n_transforms": 2, "n_bins": 8, "bootstrap": True},
+    "flow_matching": {"max_steps": 600, "width": 64, "n_blocks": 2, "n_evaluations": 12, "learning_rate": 3e-3,
+                      "bootstrap": True},
 }  # fmt: skip
 N_TRUE, N_DRAWN = 1_000_000, 20_000
 
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=50)
     parser.add_argument("--first", type=int, default=0, help="number of the first set")
     parser.add_argument("--events", type=int, default=1000)
-    parser.add_argument("--replicas", type=int, default=8)
+    parser.add_argument("--replicas", type=int, default=6)
     parser.add_argument("--bins", type=int, default=50)
     parser.add_argument("--option", nargs="+", default=[], help="options of the models, such as max_steps=2000")
     given = parser.parse_args()

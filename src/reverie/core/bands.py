@@ -4,15 +4,18 @@ R models are trained on bootstrap samples of the events. Replica r puts the shar
 estimated from n of them. With m the mean and v the variance (R - 1) of p_r,
 
     s^2 = max(v - m (1 - m) / n, 0)                  the spread of the models without the noise of their samples
-    half width = t (s^2 (1 + 1/R) + m (1 - m) / (n R))^(1/2)
+    half width = t (s^2 + m (1 - m) / (n R))^(1/2)
 
-with t the quantile of Student's distribution of R - 1 degrees of freedom: m and the true share differ by the error of a
-model on these events, of variance s^2, and by that of a mean of R.
+with t the quantile of Student's distribution of R - 1 degrees of freedom. Let the events add the variance a to a
+share and weights, batches and noise the variance b, so that s^2 estimates a + b. The mean of R replicas is off by the
+error of a model on these events, and by 1/R of the spread: its variance is a + (a + b) / R, which is a + b where
+b = a / (R - 1). More of b makes the band too wide, none makes it too narrow, by the factor (1 + 1/R)^(1/2) at most;
+models of a thousand events have more (`benchmarks.quality.bands`).
 
 A share of N true events has the variance p (1 - p) / N. So the N events that a model is worth, summed over bins, and
 those that a finite sample of it is worth, are (Bahl et al., arXiv:2509.08048, averaging amplification)
 
-    N_model = sum m (1 - m) / sum s^2 (1 + 1/R),       1 / N(n) = 1 / N_model + 1 / n.
+    N_model = sum m (1 - m) / sum s^2,       1 / N(n) = 1 / N_model + 1 / n.
 
 It is an amplification where it exceeds the number of events that were trained on. What all replicas have in common,
 such as a peak that none of them resolves, no spread of theirs can show.
@@ -42,7 +45,7 @@ def replica_band(shares: np.ndarray, n: float = math.inf, *, level: float = ONE_
     R = len(shares)
     middle, noise = shares.mean(axis=0), _noise(shares, n)
     of_model = np.maximum(shares.var(axis=0, ddof=1) - noise, 0.0)
-    half = student.ppf(0.5 + level / 2, R - 1) * np.sqrt(of_model * (1 + 1 / R) + noise / R)
+    half = student.ppf(0.5 + level / 2, R - 1) * np.sqrt(of_model + noise / R)
     return middle, half
 
 
@@ -64,11 +67,9 @@ def worth(n: float | np.ndarray, of_model: float) -> float | np.ndarray:
 
 
 def _worth_of(shares: np.ndarray, n: float) -> float:
-    R = len(shares)
-    if R < 2:
+    if len(shares) < 2:
         return math.nan
-    middle = shares.mean(axis=0)
-    squared = float((shares.var(axis=0, ddof=1) - _noise(shares, n)).sum()) * (1 + 1 / R)
+    middle, squared = shares.mean(axis=0), float((shares.var(axis=0, ddof=1) - _noise(shares, n)).sum())
     return float((middle * (1 - middle)).sum()) / squared if squared > 0 else math.inf
 
 
