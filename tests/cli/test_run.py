@@ -317,3 +317,21 @@ def test_doubts_about_samples_are_said_on_the_screen_and_in_the_report(finished,
     assert notes == ["note: Some samples were refused.", "note: A library grows old."]
     assert "Some samples\nwere refused." in (folder / "report.html").read_text(encoding="utf-8")
     assert json.loads((folder / "status.json").read_text())["notes"] == ["Some samples\nwere refused."]
+
+
+@pytest.mark.slow
+def test_replicas_have_their_samples_in_the_folder_and_bands_in_the_report(call, table, tmp_path):
+    out, few = tmp_path / "x", ("--width", 4, "--n-blocks", 1, "--n-evaluations", 2, "--max-steps", 4)
+    options = ("--n-replicas", 2, "--bootstrap", "true", *few, "--no-validate", "--quiet")
+    assert call("run", "flow_matching", table, "--out", out, "--seed", 5, *options)[0] == 0
+    replicas = np.load(out / "replicas.npy")
+    assert replicas.shape[0] == 2
+    np.testing.assert_array_equal(
+        load(out / "model" / "replica_1").preprocessing_.schema.names, load(out).schema_.names
+    )
+    assert [quantity["name"] for quantity in yaml.safe_load((out / "assessment.json").read_text())["numbers"]][0] == (
+        "log-likelihood of the ensemble"
+    )
+    assert "Each replica was trained on" in (out / "report.html").read_text(encoding="utf-8")
+    code, _, err = call("resume", out)
+    assert (code, "complete" in err) == (0, True)

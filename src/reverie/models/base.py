@@ -25,7 +25,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -304,8 +304,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     ) -> Iterator[Record]:
         """Train the replicas in turn, a window each, and yield the means of their records."""
         seeds = [child_seed(self.seed_, "replica", r) for r in range(self.n_replicas)]
-        copied: Any = clone
-        replicas: list[Self] = [copied(self).set_params(n_replicas=1, random_state=seed) for seed in seeds]
+        replicas = [cast("Self", clone(self)).set_params(n_replicas=1, random_state=seed) for seed in seeds]
         for replica in replicas[1:]:
             replica._sibling = replicas[0]
         stopped_at: list[int] = []  # the step that the first was stopped at, where the others stop too
