@@ -83,8 +83,8 @@ def test_symmetries_are_saved_and_functions_are_not_asked_for_again(tmp_path):
 
 
 def test_a_lattice_without_periodic_edges_is_not_translated():
-    spins = np.random.default_rng(0).choice([-1.0, 1.0], (1500, 6, 6))
-    bonds = np.random.default_rng(1).random((1500, 6, 6)) < 0.3
+    spins = np.random.default_rng(0).choice([-1.0, 1.0], (490, 6, 6))
+    bonds = np.random.default_rng(1).random((490, 6, 6)) < 0.5
     for j in range(1, 6):  # each spin copies its left neighbour now and then; the first has none
         spins[:, :, j] = np.where(bonds[:, :, j], spins[:, :, j - 1], spins[:, :, j])
     data = Dataset(spins, kind="spin")

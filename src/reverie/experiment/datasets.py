@@ -30,7 +30,7 @@ __all__ = [
 
 _MOST_LEVELS = 20  # a condition of whole numbers with more values than this is a number, not a label
 _LABEL = "label"
-_FEWEST_TESTED = 100  # events that symmetries are tested on
+_FEWEST_TESTED, _MOST_TESTED = 100, 20_000  # events that symmetries are tested on
 
 
 def open_data(
@@ -173,7 +173,8 @@ def _proposed_symmetries(dataset: Dataset) -> list[str]:
     if len(dataset) < _FEWEST_TESTED:
         return []
     first = np.asarray(dataset.values[:_FEWEST_TESTED])
-    tests = symmetry_tests(dataset, likely_symmetries(first, dataset.schema), weights=dataset.weights)
+    likely = likely_symmetries(first, dataset.schema)
+    tests = symmetry_tests(dataset, likely, weights=dataset.weights, max_rows=_MOST_TESTED)
     kept = ",".join(test.name for test in tests if test.holds)
     lines = ["", "symmetries, each tested on the events against their transforms:", *(f"  {test}" for test in tests)]
     return [

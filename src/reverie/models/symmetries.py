@@ -30,7 +30,7 @@ from reverie.validation.permutation.multiple_testing import holm
 __all__ = ["ALPHA", "SymmetryTest", "check_symmetries", "symmetries_assessed", "symmetry_tests"]
 
 ALPHA = 0.01
-_MOST_ROWS, _MOST_NUMBERS = 100_000, 16_000_000
+_WIDEST = 160  # numbers of an event, up to which all rows are taken
 _MOST_CONDITIONS = 32  # columns
 _TRIES = 6  # to draw a group element that changes an event: of two elements, 1 event in 64 is left as it is
 _SIDES = 6, 4  # of the grids on which images, and products of neighbours, are averaged: 57 columns with the others
@@ -78,21 +78,23 @@ def symmetry_tests(
     conditions: Features | None = None,
     weights: Tensor | np.ndarray | None = None,
     *,
+    max_rows: int = 100_000,
     seed: int = 0,
 ) -> list[SymmetryTest]:
-    """Test whether the law of the events has each of the symmetries, on at most 100,000 of them (20,000 MNIST images).
+    """Test whether the law of the events has each of the symmetries.
 
     Parameters
     ----------
     dataset : events.
     conditions : features (n, ...) of their conditions, where p(x | y) is to be invariant.
     weights : (n,) event weights; None for events of equal weight.
+    max_rows : most events that are looked at; of images fewer, for 160 pixels count as an event.
     seed : of transforms and swaps. The same data always get the same answer, whatever the seed of a training.
     """
     if not symmetries:
         return []
     rows = np.arange(len(dataset))
-    most = min(_MOST_ROWS, _MOST_NUMBERS // int(np.prod(dataset.event_shape)))
+    most = max(1, max_rows * min(_WIDEST, int(np.prod(dataset.event_shape))) // int(np.prod(dataset.event_shape)))
     if len(rows) > most:
         rows = np.sort(sample_rows(len(rows), most, child_seed(seed, "symmetry rows")))
     values = np.asarray(dataset.values[rows])
