@@ -182,7 +182,7 @@ def observables_of(schema: Schema, names: Sequence[str] = (), shown: Spec | Sequ
     ----------
     schema : Schema of the events; those of lattices have observables of their own.
     names : Names given by the user, as in `reverie.data.observables.resolve_observables`, or of `SPECTRA`.
-    shown : Observables that the discriminator of the model was shown, in any form that it takes.
+    shown : Observables that the model was shown, in any form that it takes.
     """
     known = [*OBSERVABLES, *SPECTRA]
     for name in names:

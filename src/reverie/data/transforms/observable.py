@@ -84,6 +84,12 @@ class ObservableCoordinate(InvertibleTransform):
         """That of the base."""
         return self.base_.n_noise
 
+    @property
+    def observed(self) -> list[int]:
+        """Numbers of the features that are observables, which those after them leave as they are."""
+        earlier = self.base_.observed if isinstance(self.base_, ObservableCoordinate) else []
+        return [*earlier, self.features_[0]]
+
     def to_json(self) -> Json:
         """Return configuration and learned state; a function of one's own is its name."""
         record = super().to_json()
@@ -110,17 +116,13 @@ class ObservableCoordinate(InvertibleTransform):
         return resolve_observables(self.observable, Schema.from_json(self.schema))[0]
 
     def _fit(self, x: Tensor) -> None:
-        observable, o = self._observable(), self._observable().function
-        check_observable(observable, x[:: max(1, len(x) // _ROWS_TRIED)], "events of the data")
-        self.base_ = copy.deepcopy(self.base).fit(x)
+        observable, rows = self._observable(), slice(None, None, max(1, len(x) // _ROWS_TRIED))
+        check_observable(observable, x[rows], "events of the data")
+        self.base_, o = copy.deepcopy(self.base).fit(x), observable.function
         y, values = self.base_.forward(x), o(x)[:, None]
-        rows = slice(None, None, max(1, len(x) // _ROWS_TRIED))
         to_normal = Quantile().fit(values)
         slope = self._slopes(y[rows], o) * to_normal.log_det(values[rows]).exp()[:, None]
-        taken, inner = set(), self.base_
-        while isinstance(inner, ObservableCoordinate):  # coordinates that are observables stay what they are
-            taken.add(inner.features_[0])
-            inner = inner.base_
+        taken = self.base_.observed if isinstance(self.base_, ObservableCoordinate) else []
         free = [j for j, tag in enumerate(self.base_.outputs) if tag.kind == "linear" and j not in taken]
         self.features_ = [j for j in free if self._rises(y[rows], j, slope[:, j].sum().sign(), o)]
         if not self.features_:
