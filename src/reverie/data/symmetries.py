@@ -51,12 +51,14 @@ class Symmetry:
     action : values (n, *event), float64, and a generator -> as many values; it may write into what it is given.
     mirrored : positions of the columns that change their sign.
     alike : positions of columns that change places, and so have one range.
+    is_large : whether the group has many elements, as rotations and translations.
     """
 
     name: str
     action: Action
     mirrored: tuple[int, ...] = ()
     alike: tuple[tuple[int, ...], ...] = ()
+    is_large: bool = False
 
     def __call__(self, values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Return `values` (n, *event), each row under a random element of the group, in their own type."""
@@ -223,7 +225,7 @@ def _rotation(spec: str, places: Sequence[int], schema: Schema) -> Symmetry:
             x[:, j] = _wrapped(np.round(angle) if column.integral else angle, column)
         return x
 
-    return Symmetry(spec, rotated)
+    return Symmetry(spec, rotated, is_large=True)
 
 
 def _wrapped(angle: np.ndarray, column: Column) -> np.ndarray:
@@ -299,7 +301,7 @@ def _of_images(spec: str, schema: Schema) -> Symmetry:
                 x = np.take_along_axis(x, index, axis=axis)
         return x
 
-    return Symmetry(spec, moved)
+    return Symmetry(spec, moved, is_large=spec == "translate")
 
 
 def _own(function: Callable[..., np.ndarray]) -> Action:

@@ -47,7 +47,7 @@ class SymmetryTest:
     p_value : that of events and their transforms, adjusted for the number of symmetries.
     feature : what differs most, in words.
     z : by how many standard deviations.
-    n_events : independent events, of equal weight, that were compared.
+    n_events : independent events of equal weight that a comparison with the mirror image would need to find as much.
     """
 
     name: str
@@ -116,7 +116,7 @@ def symmetry_tests(
         outcomes.append(invariance_test(x, y, names, weights=w, seed=child_seed(seed, symmetry.name)))
     adjusted = holm([outcome.p_value for outcome in outcomes])
     return [
-        SymmetryTest(symmetry.name, p, outcome.feature, outcome.z, outcome.n_effective)
+        SymmetryTest(symmetry.name, p, outcome.feature, outcome.z, outcome.n_effective / (1 + symmetry.is_large))
         for symmetry, outcome, p in zip(symmetries, outcomes, adjusted, strict=True)
     ]
 
