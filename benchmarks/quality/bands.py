@@ -13,7 +13,7 @@ single columns knows of. Printed for each model and quantity:
     error       root mean square of (mean of the replicas - true share), over that of sets of as many true events
     band        root mean square of the half widths, over the same
 
-`mixture` was tuned on; `rings` is quoted.
+`mixture` was tuned on; `rings` is quoted. A set takes half a minute to a minute on a busy core, most of it for the GAN.
 """
 
 import argparse
