@@ -130,7 +130,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("fewer_steps")
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "vae, observables"])  # a search: minutes to write
 def test_onnx_gives_the_samples_of_the_model(name, tmp_path):
     model = MODELS[name]()
     made = export_model(model, tmp_path / "model.onnx")
@@ -144,7 +144,8 @@ def test_onnx_gives_the_samples_of_the_model(name, tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("fewer_steps")
 @pytest.mark.parametrize(
-    "name", ["gan, all columns", "gan, conditions and replicas", "gan, kinematic fit", "flow, spline"]
+    "name",
+    ["gan, all columns", "gan, conditions and replicas", "gan, kinematic fit", "flow, spline", "vae, observables"],
 )
 def test_pt2_gives_the_samples_of_the_model(name, tmp_path):
     model = MODELS[name]()

@@ -14,8 +14,9 @@ rest fixed, o then rises strictly with t, so
 
 and log p stays exact, while the observable's own distribution is as exact as that of any column. The inverse finds the
 one t at which o has the value asked for, by Chandrupatla's method, which halves a bracket or interpolates within it. A
-value that no event with these w has becomes the nearest that one has. Several observables are several such changes of
-coordinates, one after the other: each is looked for in the features that those before it left.
+value that no event with these w has becomes the nearest that one has. A sharp cut on a column is a straight edge among
+the columns and a bent one among these coordinates, which a network rounds more. Several observables are several such
+changes of coordinates, one after the other: each is looked for in the features that those before it left.
 
 References
 ----------
