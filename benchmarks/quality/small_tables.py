@@ -16,8 +16,8 @@ Real against real are the training rows themselves, 1 by definition, and rows dr
 over the same W(training rows, test) stands beside it: much less than that of a model's ratio to test tells of copies.
 Mean and standard deviation are over splits.
 
-Nothing was chosen on iris, wine and breast_cancer; the number of trees and their depth were chosen on `classes`,
-`factors` and `digits`, which are simulated here or come with scikit-learn.
+Nothing was chosen on iris, wine and breast_cancer; the number of trees and their depth were chosen on `classes`
+and `digits`, which are simulated here and come with scikit-learn.
 """
 
 import argparse

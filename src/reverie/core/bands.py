@@ -9,8 +9,8 @@ estimated from n of them. With m the mean and v the variance (R - 1) of p_r,
 with t the quantile of Student's distribution of R - 1 degrees of freedom. Let the events add the variance a to a
 share and weights, batches and noise the variance b, so that s^2 estimates a + b. The mean of R replicas is off by the
 error of a model on these events, and by 1/R of the spread: its variance is a + (a + b) / R, which is a + b where
-b = a / (R - 1). More of b makes the band too wide, none makes it too narrow, by the factor (1 + 1/R)^(1/2) at most;
-models of a thousand events have more (`benchmarks.quality.bands`).
+b = a / (R - 1). More of b makes the band too wide, none makes it too narrow, by the factor (1 + 1/R)^(1/2) at most
+(`benchmarks.quality.bands` measures the coverage).
 
 A share of N true events has the variance p (1 - p) / N. So the N events that a model is worth, summed over bins, and
 those that a finite sample of it is worth, are (Bahl et al., arXiv:2509.08048, averaging amplification)
