@@ -19,7 +19,7 @@ class Played:
     """A model that plays back records, as far as `end`; alarms by step."""
 
     def __init__(self, *, end: int, alarms: dict[int, list[dict]] | None = None, on_alarm: str = "warn") -> None:
-        self.max_steps, self.end, self.alarms, self.on_alarm = 100, end, alarms or {}, on_alarm
+        self.n_steps, self.end, self.alarms, self.on_alarm = 100, end, alarms or {}, on_alarm
         self.schema_ = load("ring", n=10).schema
         self.step = 0
 

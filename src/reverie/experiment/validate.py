@@ -89,8 +89,9 @@ def assess_model(folder: RunFolder, config: RunConfig, inputs: Inputs, model: Ge
     assessment = Assessment.of_replicas([one.assess(*parts, random_state=seed) for one in models])
     if model.replicas_ and isinstance(model, LikelihoodModel) and not model._without_likelihood():
         held_out = inputs.held_out
-        y = None if held_out.conditions is None else first_rows(held_out.conditions)
-        mean = model.log_likelihood(first_rows(held_out.events), y).mean
+        n = model._n_assessed
+        y = None if held_out.conditions is None else first_rows(held_out.conditions, n)
+        mean = model.log_likelihood(first_rows(held_out.events, n), y).mean
         said = "nats per event, of the mean density of all replicas"
         assessment = (
             Assessment((Quantity("log-likelihood of the ensemble", mean.value, mean.error, said),)) + assessment

@@ -752,13 +752,14 @@ class LikelihoodModel(GenerativeModel):
         return float(self.log_likelihood(X, y).mean.value)
 
     def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
-        """Return log-likelihoods of training and held-out events (at most 2000 each), their gap, and warnings."""
+        """Return log-likelihoods of some training and held-out events, 2000 or fewer, their gap, and warnings."""
         if self._without_likelihood():
             return Assessment(warnings=(self._without_likelihood(),))
         events = train[0] if isinstance(train, tuple) else train
         warnings = repeated_values(self._values(events, reset=False), self.schema_)
         pairs = [part if isinstance(part, tuple) else (part, None) for part in (train, held_out)]
-        few = [(first_rows(X), None if y is None else first_rows(y)) for X, y in pairs]
+        n = self._n_assessed
+        few = [(first_rows(X, n), None if y is None else first_rows(y, n)) for X, y in pairs]
         of_train, of_held_out = (self.log_likelihood(X, y, random_state) for X, y in few)
         held, trained = of_held_out.mean, of_train.mean
         gap = trained.value - held.value
@@ -775,6 +776,11 @@ class LikelihoodModel(GenerativeModel):
             )
         return Assessment(numbers, tuple(warnings))
 
+    @property
+    def _n_assessed(self) -> int:
+        """Number of events whose likelihood `assess` looks at; fewer where one takes long."""
+        return N_SCORED
+
     def _without_likelihood(self) -> str:
         """Return why log p of these data cannot be given, as an error or a warning says it; nothing where it can."""
         return ""
@@ -787,8 +793,8 @@ class LikelihoodModel(GenerativeModel):
         return self._conditions.given(y, n).to(self.device_)
 
 
-def first_rows(rows: ArrayLike) -> ArrayLike:
-    """Return at most 2000 of the rows: their mean is known well enough."""
+def first_rows(rows: ArrayLike, n: int = N_SCORED) -> ArrayLike:
+    """Return at most `n` of the rows; of 2000 the mean is known well enough."""
     if isinstance(rows, Dataset):
-        return rows.take(slice(0, N_SCORED))
-    return rows.iloc[:N_SCORED] if hasattr(rows, "iloc") else rows[:N_SCORED]
+        return rows.take(slice(0, n))
+    return rows.iloc[:n] if hasattr(rows, "iloc") else rows[:n]

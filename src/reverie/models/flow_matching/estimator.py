@@ -23,9 +23,9 @@ from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows
-from reverie.models.base import GenerativeModel, LikelihoodModel
+from reverie.models.base import N_SCORED, GenerativeModel, LikelihoodModel
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing
-from reverie.models.flow_matching.likelihood import log_prob
+from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
 from reverie.models.flow_matching.networks import Velocity, build_velocity
 from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
@@ -39,6 +39,7 @@ __all__ = ["FlowMatching"]
 
 _LEAST_SIDE = 6  # pixels of an image from which "auto" takes convolutions
 _MOST_CHECKS = 4  # of a training of trees
+_NUMBERS_ASSESSED, _LEAST_ASSESSED = 1 << 14, 20  # numbers and events whose likelihood an assessment looks at
 _NUMBERS_AT_ONCE = 1 << 18  # numbers whose likelihood is computed at once, which bounds the memory
 
 
@@ -66,8 +67,8 @@ class FlowMatching(LikelihoodModel):
     depth : The most comparisons in a tree, at most 12.
     activation : Of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
     periodic : Whether opposite edges of an image touch; "auto" takes spins for periodic lattices.
-    n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes four
-        times as many, each with its derivatives.
+    n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes six
+        times as many, each with its derivatives, of more than 32 features three times as many.
     solver : Of the differential equation: "euler", "midpoint", "heun" or "rk4".
     stochasticity : Strength >= 0 of the random walk that samples take besides; 0 follows the differential equation.
     observables : Functions of the physical columns, each of which becomes a coordinate that the model learns, so that
@@ -232,14 +233,21 @@ class FlowMatching(LikelihoodModel):
         """Return the mean log p per event in nats; of trees, minus the energy distance, as a `GAN` does."""
         return GenerativeModel.score(self, X, y) if self._is_of_trees else super().score(X, y)
 
+    @property
+    def _n_assessed(self) -> int:
+        n = math.prod(self.preprocessing_.transform.output_shape)
+        return max(_LEAST_ASSESSED, min(N_SCORED, _NUMBERS_ASSESSED // (n if n <= MOST_EXACT else 2 * n)))
+
     @torch.no_grad()
     def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
-        network = copy.deepcopy(self._velocity()).double()
-        x = network.coordinates.of(features.flatten(1).double())
+        is_exact = self._velocity().coordinates.n <= MOST_EXACT
+        kind = torch.float64 if is_exact else torch.float32  # an estimate is no better in float64, and images cost much
+        network = copy.deepcopy(self._velocity()).to(kind)
+        x = network.coordinates.of(features.flatten(1).to(kind))
         size = max(1, _NUMBERS_AT_ONCE // x.shape[1])
         parts = x.split(size)
-        given = [None] * len(parts) if condition is None else condition.double().split(size)
-        steps = max(2, int(self.n_evaluations))
+        given = [None] * len(parts) if condition is None else condition.to(kind).split(size)
+        steps = max(2, int(self.n_evaluations) // (1 if is_exact else 2))
         done = [log_prob(network, part, generator, c, n_steps=steps) for part, c in zip(parts, given, strict=True)]
         of_steps = sum(part.of_steps * len(part.values) for part in done) / len(x)
         return torch.cat([part.values for part in done]), of_steps

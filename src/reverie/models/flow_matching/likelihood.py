@@ -4,7 +4,7 @@ Along dx/dt = v(x, t) the log density changes by minus the divergence (Chen et a
 
     log q(x_1) = log p_0(x_0) - integral_0^1 div v(x_t, t) dt,        div v = sum_i dv_i / dx_i
 
-The equation is solved back from t = 1 by Runge and Kutta's rule of fourth order in float64, twice: with all its steps
+The equation is solved back from t = 1 by Runge and Kutta's rule of fourth order, twice: with all its steps
 and with half of them. Their difference is the error that is quoted, too large by an order.
 
 The divergence is the trace of the Jacobian matrix J. Up to 32 coordinates it is exact, with a derivative for each of
@@ -30,7 +30,7 @@ class FlowLogProb:
 
     Parameters
     ----------
-    values : (batch,) float64, in nats.
+    values : (batch,), in nats, of the type of the coordinates.
     errors : (batch,) standard error of each from the random signs; zero where the trace is exact.
     of_steps : Mean difference between the solution and that with half the steps, in nats.
     """
@@ -47,16 +47,16 @@ def log_prob(
     condition: Tensor | None = None,
     *,
     n_steps: int = 32,
-    n_probes: int = 8,
+    n_probes: int = 2,
 ) -> FlowLogProb:
     """Return log q of coordinates `x` (batch, n), per unit of length of the features.
 
     Parameters
     ----------
-    network : The velocity field, in float64.
-    x : Coordinates of events at t = 1, float64.
+    network : The velocity field, of the type of the coordinates.
+    x : Coordinates of events at t = 1, (batch, n); float64 where the trace is exact.
     generator : Source of the random signs, which only events of more than `MOST_EXACT` coordinates need.
-    condition : (batch, ...) float64, or None.
+    condition : (batch, ...), or None.
     n_steps : Steps of four evaluations each, at least 2.
     n_probes : Random signs per event, at least 2.
     """
