@@ -33,7 +33,7 @@ from scipy.stats import wasserstein_distance
 
 import reverie
 from reverie.data.observables import resolve_observables
-from reverie.models.base import LikelihoodModel
+from reverie.models.likelihood import LikelihoodModel
 from reverie.models.registry import model_class
 from reverie.simulators.targets import TARGETS, target
 from reverie.validation.classifiers.two_sample import classifier_test

@@ -16,8 +16,9 @@ from reverie.core.errors import CheckpointError, InputError
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Standardise
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, WaveFunctionRBM, load_model, save_model
-from reverie.models.base import GenerativeModel, LikelihoodModel
+from reverie.models.base import GenerativeModel
 from reverie.models.gan.networks import Generator
+from reverie.models.likelihood import LikelihoodModel
 from reverie.training.monitor import Monitor
 
 pytestmark = pytest.mark.usefixtures("global_random_state_untouched")

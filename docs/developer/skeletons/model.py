@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from reverie.core.arguments import Count, Positive
 from reverie.core.random import child_generator
 from reverie.models.averaged_step import AveragedStep
-from reverie.models.base import LikelihoodModel
+from reverie.models.likelihood import LikelihoodModel
 from reverie.models.options import estimator
 from reverie.models.training_run import TrainStep
 from reverie.networks.init import initialise

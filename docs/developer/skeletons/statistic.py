@@ -2,7 +2,8 @@
 
     t = |mean of x - mean of y| = |sum_i s_i z_i|
 
-s is the signed measure of a labelling (`reverie.validation.permutation.relabelling`): one matrix product gives t for all of them.
+s is the signed measure of a labelling (`reverie.validation.permutation.relabelling`): one matrix product gives t for all
+of them.
 """
 
 import torch

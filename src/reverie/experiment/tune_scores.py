@@ -46,7 +46,8 @@ from reverie.experiment.config import RunConfig, model_class
 from reverie.experiment.inputs import LEAST_ROWS, Inputs, Part, appended, joined
 from reverie.experiment.sampling import draw_rows
 from reverie.experiment.validate import observables_of
-from reverie.models.base import GenerativeModel, LikelihoodModel
+from reverie.models.base import GenerativeModel
+from reverie.models.likelihood import LikelihoodModel
 from reverie.training.checkpoint import atomic_file
 from reverie.training.reference import HealthReference
 

@@ -18,7 +18,8 @@ from reverie.experiment.inputs import Inputs, Part, drawn_from, joined, joint_na
 from reverie.experiment.progress import Progress
 from reverie.experiment.report import drawable
 from reverie.explore import kmeans
-from reverie.models.base import GenerativeModel, LikelihoodModel, first_rows
+from reverie.models.base import GenerativeModel, first_rows
+from reverie.models.likelihood import LikelihoodModel
 from reverie.models.symmetries import symmetries_assessed
 from reverie.validation import ValidationResult, validate
 

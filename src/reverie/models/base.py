@@ -7,15 +7,7 @@ r"""What every model shares: the contract of scikit-learn around one training ru
     _drawer             how samples are drawn from them
 
 and gets `fit`, `iter_fit` with exact resume, `sample`, conditions, event weights, `score` and `save` from here.
-
-`LikelihoodModel` is the parent of those that know log p(x), in nats and in the units of the data. They learn features
-y = f(x) with density q(y); in original units
-
-    log p(x) = log q(f(x)) + log |df/dx|
-
-so likelihoods of models with different preprocessing can be compared. Columns of whole numbers or categories
-contribute log-probabilities. Where q is known up to a constant (log Z) or by an estimate of its own, the error of that
-is told apart from the scatter over events: it is common to all of them and does not shrink with their number.
+Those that know log p(x) have a child of it for their parent, `reverie.models.likelihood.LikelihoodModel`.
 """
 
 import inspect
@@ -36,12 +28,12 @@ from torch import Tensor, nn
 
 from reverie.compile.step import outcome
 from reverie.core.arguments import Count, Whole, check_arguments, checked
-from reverie.core.assessment import Assessment, LatentView, LogLikelihood, Quantity
+from reverie.core.assessment import Assessment, LatentView
 from reverie.core.checks import check_finite, check_table
 from reverie.core.errors import InputError, InputTypeError, UnknownNameError
 from reverie.core.lazy import LazyTable
 from reverie.core.protocols import Runtime
-from reverie.core.random import UNIT, as_generator, as_seed, child_generator, child_seed
+from reverie.core.random import UNIT, as_seed, child_generator, child_seed
 from reverie.core.tables import Raw, check_weights, to_raw
 from reverie.core.types import ArrayLike, Json, RandomState, State
 from reverie.data.batches import bootstrap_rows
@@ -50,7 +42,6 @@ from reverie.data.lazy import LazyRows, is_lazy, lazily
 from reverie.data.orbits import OrbitRows
 from reverie.data.symmetries import Symmetry, closed_schema, resolve_symmetries, transformed
 from reverie.models.conditions import Conditions
-from reverie.models.density_features import repeated_values
 from reverie.models.files import save_model
 from reverie.models.missing import completed, with_missing
 from reverie.models.one_pass import Inverse, OnePass
@@ -70,12 +61,11 @@ from reverie.training.loop import Record
 from reverie.training.threads import resolved_device, suggested_threads, thread_limit
 from reverie.validation.statistics.kernels import energy_distance
 
-__all__ = ["N_SCORED", "UNITS_PER_BLOCK", "GenerativeModel", "LikelihoodModel", "LogLikelihood", "first_rows"]
+__all__ = ["N_SCORED", "UNITS_PER_BLOCK", "GenerativeModel", "first_rows"]
 
 Rows = Mapping[str, Tensor]
 UNITS_PER_BLOCK = 16
 N_SCORED = 2000  # rows that `score` compares: its error then is a few per cent of a standard deviation
-_BY_HEART = 4.0  # standard errors of the gap between training and held-out events from which it is overfitting
 
 
 class GenerativeModel(SharedOptions, BaseEstimator):
@@ -706,91 +696,6 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             return texts, {}
         stock = torch.from_numpy(self._conditions.stock)
         return texts | {"condition": self._conditions.preprocessing.to_json()}, {"condition_stock": stock}
-
-
-class LikelihoodModel(GenerativeModel):
-    """Parent of the models that know log p(x)."""
-
-    @abstractmethod
-    def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
-        """Return log q of features (n, *latent event), (n,) float64, and the error common to all of them."""
-
-    @checked
-    def log_likelihood(self, X: ArrayLike, y: ArrayLike = None, random_state: RandomState = None) -> LogLikelihood:
-        """Return log p of each event in nats, in the units of the data, and its mean with error.
-
-        Another shape, conditions that are missing and features that have no density raise `InputError`.
-
-        Parameters
-        ----------
-        X : (n_samples, *event), as in `fit`.
-        y : their conditions, for a model trained with some: log p(x | y).
-        random_state : seed of an estimate, where log p needs one; None takes that of the model.
-        """
-        check_is_fitted(self)
-        if self._without_likelihood():
-            raise InputError(self._without_likelihood())
-        if self.replicas_:
-            return LogLikelihood.of_mixture([one.log_likelihood(X, y, random_state) for one in self.replicas_])
-        values = self._values(X, reset=False)
-        features = self.preprocessing_.features(values)
-        generator = as_generator(self.seed_ if random_state is None else random_state, self.device_)
-        with torch.no_grad():
-            inside, common = self._log_prob(features.to(self.device_), self._given(y, len(values)), generator)
-        stretch = self.preprocessing_.transform.log_det(torch.from_numpy(np.array(values, dtype=np.float64)))
-        weights = X.weights if isinstance(X, Dataset) else None
-        return LogLikelihood((inside.double().cpu() + stretch.double()).numpy(), common, weights)
-
-    @checked
-    def score_samples(self, X: ArrayLike, y: ArrayLike = None) -> np.ndarray:
-        """Return log p of each event in nats, (n_samples,); see `log_likelihood`."""
-        return self.log_likelihood(X, y).values
-
-    @checked
-    def score(self, X: ArrayLike, y: ArrayLike = None) -> float:
-        """Return the mean log p per event in nats, higher is better; see `log_likelihood`."""
-        return float(self.log_likelihood(X, y).mean.value)
-
-    def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
-        """Return log-likelihoods of some training and held-out events, 2000 or fewer, their gap, and warnings."""
-        if self._without_likelihood():
-            return Assessment(warnings=(self._without_likelihood(),))
-        events = train[0] if isinstance(train, tuple) else train
-        warnings = repeated_values(self._values(events, reset=False), self.schema_)
-        pairs = [part if isinstance(part, tuple) else (part, None) for part in (train, held_out)]
-        n = self._n_assessed
-        few = [(first_rows(X, n), None if y is None else first_rows(y, n)) for X, y in pairs]
-        of_train, of_held_out = (self.log_likelihood(X, y, random_state) for X, y in few)
-        held, trained = of_held_out.mean, of_train.mean
-        gap = trained.value - held.value
-        error = float(np.hypot(of_train.scatter, of_held_out.scatter))  # what is common drops out
-        numbers = (
-            Quantity("log-likelihood of held-out events", held.value, held.error, "nats per event; higher is better"),
-            Quantity("log-likelihood of training events", trained.value, trained.error, "nats per event"),
-            Quantity("gap between the two", gap, error, "nats; well above its error: the model is overfitted"),
-        )
-        if gap > _BY_HEART * error:
-            warnings.append(
-                f"Training events are {gap:.3g} ± {error:.2g} nats likelier than held-out ones: the model knows some "
-                "by heart. Use more events, fewer steps or a smaller model."
-            )
-        return Assessment(numbers, tuple(warnings))
-
-    @property
-    def _n_assessed(self) -> int:
-        """Number of events whose likelihood `assess` looks at; fewer where one takes long."""
-        return N_SCORED
-
-    def _without_likelihood(self) -> str:
-        """Return why log p of these data cannot be given, as an error or a warning says it; nothing where it can."""
-        return ""
-
-    def _given(self, y: ArrayLike, n: int) -> Tensor | None:
-        if self._conditions is None:
-            return None
-        if y is None:
-            raise InputError("Expected the conditions y of these events, got none. Give them beside X.")
-        return self._conditions.given(y, n).to(self.device_)
 
 
 def first_rows(rows: ArrayLike, n: int = N_SCORED) -> ArrayLike:

@@ -27,11 +27,11 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
-from reverie.models.base import LikelihoodModel
 from reverie.models.density_features import energy_preprocessing, without_density
 from reverie.models.ebm.likelihood import LogZ, energy_log_z
 from reverie.models.ebm.sampling import Jumps, Mixing, sample_steps, settled_chains
 from reverie.models.ebm.training import EnergyStep, Settings
+from reverie.models.likelihood import LikelihoodModel
 from reverie.models.options import estimator
 from reverie.models.preprocessing import Preprocessing
 from reverie.networks.energies import build_energy

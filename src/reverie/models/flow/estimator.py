@@ -24,10 +24,10 @@ from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share
 from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
-from reverie.models.base import LikelihoodModel
 from reverie.models.density_features import circles_of, density_preprocessing
 from reverie.models.flow.networks import FlowNetwork, need_zuko
 from reverie.models.flow.training import FlowStep
+from reverie.models.likelihood import LikelihoodModel
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
 from reverie.models.preprocessing import Observables, Preprocessing

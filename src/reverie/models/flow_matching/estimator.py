@@ -23,13 +23,14 @@ from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows
-from reverie.models.base import N_SCORED, GenerativeModel, LikelihoodModel
+from reverie.models.base import N_SCORED, GenerativeModel
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
 from reverie.models.flow_matching.networks import Velocity, build_velocity
 from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
 from reverie.models.flow_matching.trees import MOST_ROWS, TreeStep, TreeVelocity
+from reverie.models.likelihood import LikelihoodModel
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
 from reverie.models.preprocessing import Observables, Preprocessing

@@ -33,10 +33,11 @@ from reverie.core.random import as_generator, as_seed, child_generator
 from reverie.core.series import autocorrelation_time
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
-from reverie.models.base import LikelihoodModel, first_rows
+from reverie.models.base import first_rows
 from reverie.models.binary import has_two_values
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.density_features import without_density
+from reverie.models.likelihood import LikelihoodModel
 from reverie.models.options import estimator
 from reverie.models.preprocessing import Preprocessing
 from reverie.models.rbm.likelihood import (

@@ -23,9 +23,10 @@ from reverie.core.random import as_seed, child_generator
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Bits
-from reverie.models.base import LikelihoodModel, LogLikelihood, first_rows
+from reverie.models.base import first_rows
 from reverie.models.binary import grey_bits, resolved_likelihood
 from reverie.models.latent import latent_plane, latent_vectors, latent_view
+from reverie.models.likelihood import LikelihoodModel, LogLikelihood
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
 from reverie.models.preprocessing import Observables, Preprocessing, fitted_preprocessing

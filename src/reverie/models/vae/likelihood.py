@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.random import child_seed
-from reverie.models.base import LogLikelihood
+from reverie.models.likelihood import LogLikelihood
 from reverie.models.vae.networks import VariationalNetwork, bits_of
 from reverie.objectives.variational import importance_estimate
 
