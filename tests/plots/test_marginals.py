@@ -101,8 +101,8 @@ def test_the_band_is_that_of_the_shares_of_the_replicas():
     middle, half = replica_band(counts / 1000, 1000)
     np.testing.assert_allclose(band.values, 1000 * (middle + half))
     np.testing.assert_allclose(band.baseline, 1000 * np.maximum(middle - half, 0))
-    assert "3 replicas" in texts(marginal(REAL, GENERATED, replicas=replicas))
-    assert "replicas" not in texts(marginal(REAL, GENERATED))
+    assert "▨ 68 %" in texts(marginal(REAL, GENERATED, replicas=replicas))
+    assert "▨" not in texts(marginal(REAL, GENERATED))
 
 
 def test_replicas_of_another_size_are_scaled_to_the_real_sample():

@@ -29,7 +29,9 @@ def write_report(folder: RunFolder, config: RunConfig, inputs: Inputs, samples: 
     schema, data = inputs.source.schema, folder.read_json("data.json", {})
     replicas, snapshots = folder.replicas(schema.event_shape), folder.snapshots(schema.event_shape)
     doubts = Assessment(warnings=tuple(status.get("notes", ())))
-    model = config.model_name.upper() if len(config.model_name) < 4 else config.model_name.capitalize()
+    model = (
+        config.model_name.upper() if len(config.model_name) < 4 else config.model_name.replace("_", " ").capitalize()
+    )
     options, n_train = config.model_options, len(inputs.train.events)
     whole = options.get("bootstrap") == "complete" or (options.get("bootstrap") and config.model_name != "gan")
     write(

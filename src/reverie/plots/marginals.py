@@ -197,7 +197,7 @@ def _headline(ax: Axes, binned: Binned, p_value: float | None) -> None:
         weighted = "" if binned.squares is None else ", weighted"
         ax.annotate(f"● real {binned.n_real:,.0f}{weighted}", (0, 1), (0, 17), color=REAL, fontsize=8, **at)
     if binned.n_generated:
-        band = "" if binned.replicas is None else f", ▨ 68 % of {len(binned.replicas)} replicas"
+        band = "" if binned.replicas is None else ", ▨ 68 %"
         text = f"▬ generated {binned.n_generated:,}{band}"
         ax.annotate(text, (1, 1), (0, 17), color=GENERATED, fontsize=8, ha="right", **at)
     chi2, ndf = binned.chi_square()

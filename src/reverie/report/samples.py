@@ -99,7 +99,9 @@ def columns(samples: Samples, p_values: Mapping[str, float]) -> list[Block]:
     shown = choose_columns(samples.real, samples.generated, most=_MOST_MARGINALS)
     weighted = " Real events are weighted: points are sums of weights." if samples.weights is not None else ""
     band = (
-        " The hatched band is the 68 % band of the replicas, from their spread." if samples.replicas is not None else ""
+        f" The hatched band is the 68 % band of the {len(samples.replicas)} replicas, from their spread."
+        if samples.replicas is not None
+        else ""
     )
     lead = (
         "Points are real data with Poisson errors, steps are generated data scaled to the same size. Below each: "
