@@ -110,6 +110,10 @@ def test_functions_of_the_user_are_applied_to_half_of_the_rows_or_draw_themselve
     ]  # fmt: skip
     with pytest.raises(InputError, match=r"finite values of shape \(2000, 6\) from the symmetry '<lambda>', got shape"):
         _drawn(data, lambda x: x[:, :2])
+    with pytest.raises(
+        InputError, match="from the symmetry '<lambda>', which failed: KeyError: 'pt'. Mend the function"
+    ):
+        _drawn(data, lambda x: {}["pt"])
 
 
 def test_ranges_are_those_of_the_orbits():

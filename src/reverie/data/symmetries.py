@@ -62,7 +62,13 @@ class Symmetry:
 
     def __call__(self, values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Return `values` (n, *event), each row under a random element of the group, in their own type."""
-        moved = np.asarray(self.action(np.array(values, dtype=np.float64), generator))
+        try:
+            moved = np.asarray(self.action(np.array(values, dtype=np.float64), generator))
+        except Exception as error:  # whatever a function of the user's may raise
+            raise InputError(
+                f"Expected values of shape {values.shape} from the symmetry {self.name!r}, which failed: "
+                f"{type(error).__name__}: {error}. Mend the function."
+            ) from error
         if moved.shape != values.shape or not np.isfinite(moved).all():
             got = f"shape {moved.shape}" if moved.shape != values.shape else "NaN or infinite values"
             raise InputError(
