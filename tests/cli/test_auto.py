@@ -313,15 +313,17 @@ def test_what_cannot_be_done_is_said_in_a_sentence(table, tmp_path, monkeypatch,
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("data", "pair"), [("digits", ["flow_matching", "gan"]), ("spins", ["rbm", "flow_matching"])])
-def test_images_and_spins_from_end_to_end(data, pair, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("data", "pair", "time"), [("digits", ["flow_matching", "gan"], "3m"), ("spins", ["rbm", "flow_matching"], "1m")]
+)
+def test_images_and_spins_from_end_to_end(data, pair, time, tmp_path, monkeypatch):
     """Real against real is 1/2 within four errors; what is kept is told worse than independent pixels would be."""
     monkeypatch.setattr(candidates, "_TRIAL", 1.0)
     if data == "spins":
         data = str(tmp_path / "spins.npy")
-        np.save(data, Ising(side=8, beta=0.44).sample(3000, random_state=1))
+        np.save(data, Ising(side=4, beta=0.44).sample(3000, random_state=1))
     out = tmp_path / "x"
-    assert main(["run", "auto", data, "--time", "3m", "--out", str(out), "--validation-time", "20s", "--quiet"]) == 0
+    assert main(["run", "auto", data, "--time", time, "--out", str(out), "--validation-time", "20s", "--quiet"]) == 0
     record = json.loads((out / "selection.json").read_text())
     assert [c["model"] for c in record["candidates"]] == pair
     (kept,) = [c for c in record["candidates"] if c["model"] == record["kept"]]
