@@ -25,6 +25,17 @@ def quick(monkeypatch):
     monkeypatch.setattr(reverie, "GAN", lambda **options: gan(**options | {"max_steps": 30}))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/replicas.md", "docs/theory/flow_matching.md"])
+def test_python_of_pages_runs_as_it_stands(page, tmp_path, monkeypatch):
+    """With all its steps and permutations; blocks of a page may stand on those before them."""
+    monkeypatch.chdir(tmp_path)
+    blocks, names = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL), {}
+    assert blocks
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
+
+
 @pytest.mark.usefixtures("quick")
 def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

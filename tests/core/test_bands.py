@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from reverie.core.bands import equivalent_events, replica_band, worth
+from reverie.core.bands import equivalent_events, equivalent_of_sample, replica_band
 
 Z = 3.9  # two-sided false-alarm rate of 1e-4
 N_TRIALS = 20_000
@@ -49,6 +49,6 @@ def test_replicas_that_are_samples_of_true_events_are_worth_as_many():
 
 
 def test_a_finite_sample_is_worth_less_than_its_size_and_its_model():
-    assert worth(1000, 1000) == 500
-    assert worth(1e12, 300) == pytest.approx(300)
-    np.testing.assert_allclose(worth(np.array([1, 10]), math.inf), [1, 10])
+    assert equivalent_of_sample(1000, 1000) == 500
+    assert equivalent_of_sample(1e12, 300) == pytest.approx(300)
+    np.testing.assert_allclose(equivalent_of_sample(np.array([1, 10]), math.inf), [1, 10])

@@ -28,7 +28,7 @@ from scipy.stats import t as student
 
 from reverie.core.measured import Measured
 
-__all__ = ["equivalent_events", "replica_band", "worth"]
+__all__ = ["equivalent_events", "equivalent_of_sample", "replica_band"]
 
 ONE_SIGMA = 0.6826894921
 
@@ -61,8 +61,14 @@ def equivalent_events(shares: np.ndarray, n: float = math.inf) -> Measured:
     return Measured(float(values[0]), float(values[0] * math.sqrt((R - 1) / R * ((logs - logs.mean()) ** 2).sum())))
 
 
-def worth(n: float | np.ndarray, of_model: float) -> float | np.ndarray:
-    """Return how many true events `n` generated ones are worth, of a model that is worth `of_model` of them."""
+def equivalent_of_sample(n: float | np.ndarray, of_model: float) -> float | np.ndarray:
+    """Return the number of true events that `n` generated ones of a model are worth, a number or an array as `n`.
+
+    Parameters
+    ----------
+    n : generated events, > 0.
+    of_model : true events that a large sample of the model is worth, `equivalent_events`; may be infinite.
+    """
     return 1 / (1 / np.asarray(n, dtype=float) + 1 / of_model)
 
 

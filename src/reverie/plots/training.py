@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reverie.core.bands import worth
+from reverie.core.bands import equivalent_of_sample
 from reverie.plots.style import ALERT, CRITIC, DASHED, GENERATED, MUTED, REAL, legend_above, panel, style
 
 __all__ = [
@@ -284,7 +284,14 @@ def amplification(worths: "Mapping[str, Measured]", trained_on: int, *, ax: Axes
         ax.plot(n, n, color=MUTED, lw=0.9, ls=DASHED, label="true events")
         ax.axhline(trained_on, color=REAL, lw=0.9)
         for name, one in worths.items():
-            ax.plot(n, worth(n, one.value), color=GENERATED, lw=1.3, alpha=max(0.25, 1 / len(worths)), label=name)
+            ax.plot(
+                n,
+                equivalent_of_sample(n, one.value),
+                color=GENERATED,
+                lw=1.3,
+                alpha=max(0.25, 1 / len(worths)),
+                label=name,
+            )
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xlim(n[0], n[-1])
