@@ -93,6 +93,7 @@ NAMES = {
     "data": (("run", "gan", "rinng"), "'ring'"),
     "column": (("run", "gan", "TABLE", "--columns", "px,pw"), "'p"),
     "option": (("run", "gan", "ring", "--max-tine", "5m"), "--max-time"),
+    "auto": (("run", "autoo", "ring"), "'auto'"),
     "model option": (("run", "gan", "ring", "--model.objektive", "minimax"), "--model.objective"),
     "objective": (("run", "gan", "ring", "--model.objective", "relativistc"), "'relativistic'"),
     "action": (("data", "lst"), "'list'"),

@@ -82,6 +82,11 @@ def test_a_preset_belongs_to_its_model():
         preset_arguments("gan", "lecture_mpl")
 
 
+@pytest.mark.parametrize(("written", "name"), [("GAN", "gan"), ("Auto", "auto"), ("Forest-Flow", "flow_matching")])
+def test_a_name_in_another_spelling_is_that_of_the_registry(written, name):
+    assert RunConfig(data="ring", model={"name": written}).model_name == name
+
+
 def test_an_alias_is_resolved_to_its_model_and_arguments(capsys):
     """From Python, from the command line and as a preset it is one and the same model; what is given goes before."""
     (model, arguments), plain = ALIASES["diffusion"], {"name": "diffusion"}

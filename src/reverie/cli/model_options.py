@@ -114,7 +114,7 @@ def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> 
     if name is None and words.get("config"):
         model = read_yaml(words["config"]).get("model")
         name = model.get("name") if isinstance(model, dict) else model
-    parser = options(name if name in (None, AUTO) else registered_name(str(name)))
+    parser = options(None if name is None else registered_name(str(name)))
     values = parser.parse(argv)
     if not values.model.name or not values.data:
         missing = "data" if values.model.name else "a model and data"

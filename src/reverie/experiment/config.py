@@ -119,10 +119,10 @@ class RunConfig:
             raise InputError(f"Expected --n-samples to be an integer > 0, got {self.n_samples}. Try 10000.")
         if self.samples_format not in SAMPLE_FORMATS:
             raise UnknownNameError("samples format", self.samples_format, SAMPLE_FORMATS)
-        if self.model.get("name") in registry.ALIASES:
-            model, arguments = registry.ALIASES[self.model_name]
-            left = {key: value for key, value in arguments.items() if key not in self.model}
-            object.__setattr__(self, "model", {**self.model, "name": model, **left})
+        name = spelled_name(self.model_name)
+        model, arguments = registry.ALIASES.get(name, (name, {}))
+        left = {key: value for key, value in arguments.items() if key not in self.model}
+        object.__setattr__(self, "model", {**self.model, "name": model, **left})
 
     @property
     def model_name(self) -> str:
@@ -174,12 +174,17 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def spelled_name(name: str) -> str:
+    """Return `name`, of a model, an alias or `AUTO`, as it is spelled; an unknown one is answered with the nearest."""
+    return check_choice("model", name, {known: known for known in (*registry.MODELS, *registry.ALIASES, AUTO)})
+
+
 def registered_name(name: str) -> str:
-    """Return `name`, of a model or an alias, as the registry spells it; an unknown one is answered with the nearest.
+    """Return `spelled_name` of a model that a run can train.
 
     A classifier is refused: the labels that it learns are no conditions of its samples, which a run takes them for.
     """
-    known = check_choice("model", name, {known: known for known in (*registry.MODELS, *registry.ALIASES)})
+    known = spelled_name(name)
     if known in registry.CLASSIFIERS:
         raise InputError(
             f"Expected a model of samples for a run, got {known}, a classifier. Use it from Python: "
