@@ -19,6 +19,8 @@ HOMES = {  # third-party libraries and the folders that may import them
     "uproot": {"data"},
     "h5py": {"data"},
     "pyarrow": {"data"},
+    "polars": {"data"},
+    "xarray": {"data"},
     "optuna": {"experiment"},
     "zuko": {"models"},
     "rich": {"cli", "experiment"},

@@ -5,7 +5,8 @@ things, and refuse the others in the same words:
 
     NumPy        arrays; structured ones by column; what a mask hides becomes NaN
     torch        tensors of any device and precision, with or without gradient
-    frames       pandas, polars, Arrow tables: by column, with their names
+    frames       pandas, polars, Arrow tables and record batches: by column, with their names
+    xarray       a Dataset by variable, a DataArray as an array, by column where its last axis has words
     Python       nested lists of equal length, mappings of columns
 
 A column of words becomes codes 0, 1, ... in alphabetical order, and its words are kept as labels.
@@ -25,7 +26,7 @@ Importing this module needs NumPy only: whoever gives a tensor has imported torc
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ __all__ = [
     "Table",
     "as_array",
     "as_column",
+    "axes_of",
     "check_dense",
     "check_weights",
     "check_width",
@@ -69,12 +71,14 @@ class Raw:
     names : one per column, or None where the container had no names.
     dtypes : NumPy name of each column's type ("str" for words), or None for one type.
     labels : the words of the columns that held words.
+    units : the units of the columns that brought one.
     """
 
     values: np.ndarray
     names: list[str] | None = None
     dtypes: list[str] | None = None
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
 
 
 def to_raw(data: object, name: str = "X") -> Raw:
@@ -88,7 +92,9 @@ def to_raw(data: object, name: str = "X") -> Raw:
     _refuse_sparse(data, name)
     columns = named_columns(data)
     if columns is not None:
-        return join_columns(columns)
+        noted = {str(name): getattr(x, "attrs", None) or {} for name, x in columns.items()}  # of xarray
+        units = {name: str(notes["units"]) for name, notes in noted.items() if "units" in notes}
+        return replace(join_columns(columns), units=units)
     array = as_array(data, name)
     if array.ndim < 2:
         raise InputError(
@@ -98,6 +104,9 @@ def to_raw(data: object, name: str = "X") -> Raw:
         )
     if array.ndim == 2:
         check_width(array.shape[1], name)
+    if array.ndim > 2 and axes_of(data) and getattr(data, "name", None) is not None:
+        called = str(data.name)  # pyright: ignore
+        return Raw(array, [called], units={called: str(data.attrs["units"])} if "units" in data.attrs else {})  # pyright: ignore
     return Raw(array)
 
 
@@ -320,19 +329,41 @@ def join_columns(columns: Mapping[str, object]) -> Raw:
     return Raw(table, list(arrays), dtypes, labels)
 
 
-def frame_library(data: object) -> str:
-    """Return the library of a data frame, "pandas" (or one like it), "polars" or "pyarrow"; "" for all else."""
-    if hasattr(data, "columns") and hasattr(data, "iloc"):
+def frame_library(data: Any) -> str:
+    """Return the library of a table with names, "pandas" (or one like it), "polars", "pyarrow" or "xarray"; else ""."""
+    if hasattr(data, "iloc") and hasattr(data, "columns"):
         return "pandas"
     if _is(data, "polars", "DataFrame"):
         return "polars"
-    return "pyarrow" if _is(data, "pyarrow", "Table") else ""
+    if _is(data, "polars", "LazyFrame"):
+        raise InputError("Expected a polars frame with values, got a LazyFrame. Give its collect().")
+    if _is(data, "pyarrow", "Table") or _is(data, "pyarrow", "RecordBatch"):
+        return "pyarrow"
+    has_words = _is(data, "xarray", "DataArray") and data.ndim == 2 and axes_of(data)[1][1] is not None
+    has_words = has_words and all(isinstance(word, str) for word in axes_of(data)[1][1])
+    return "xarray" if has_words or _is(data, "xarray", "Dataset") else ""
+
+
+def axes_of(data: Any) -> tuple[tuple[str, Any], ...]:
+    """Return the axes of what came from xarray, each with its name and a tuple of coordinates or None; else ().
+
+    The first axis is that of the events, whose coordinates do not belong to samples. Coordinates that are neither
+    numbers nor words, such as dates, are left out.
+    """
+    if not (_is(data, "xarray", "DataArray") or _is(data, "xarray", "Dataset")):
+        return ()
+    axes: dict[str, tuple | None] = dict.fromkeys(map(str, data.sizes))
+    for axis, x in data.coords.items():
+        if x.dims == (axis,) and axis != next(iter(axes)) and x.dtype.kind in "biufUO":
+            values = tuple(x.values.tolist())
+            axes[str(axis)] = values if all(isinstance(value, (int, float, str)) for value in values) else None
+    return tuple(axes.items())
 
 
 def named_columns(data: object) -> Mapping[str, Any] | None:
     """Return the columns of a table by name, each as its container gives it; None for what has none."""
     if isinstance(data, Mapping):
-        return data
+        return {str(name): data[name] for name in data} if _is(data, "xarray", "Dataset") else data
     if isinstance(data, np.ndarray) and data.dtype.names is not None:
         return {name: data[name] for name in data.dtype.names}
     frame: Any = data
@@ -344,6 +375,8 @@ def named_columns(data: object) -> Mapping[str, Any] | None:
         names, columns = frame.columns, (_arrow(one) for one in frame.get_columns())
     elif library == "pyarrow":
         names, columns = frame.schema.names, (_arrow(one) for one in frame.columns)
+    elif library == "xarray":
+        names, columns = axes_of(frame)[1][1], frame.values.T
     else:
         return None
     check_width(len(names), "the table")

@@ -38,7 +38,7 @@ class Dataset:
     Parameters
     ----------
     values : (n, d) table, (n, height, width) or (n, channel, height, width) images or lattices: an
-        array, tensor, data frame, mapping of columns, or another Dataset.
+        array, tensor, data frame, Dataset or DataArray of xarray, mapping of columns, or another Dataset.
     names : one per column, with or without unit ("pt1 [GeV]"); default those of `values`, else x0, x1, ...
     units : one per column, or a mapping by name.
     kind : what the columns are, where it is known better than guessed: one word for all
@@ -89,6 +89,7 @@ class Dataset:
             array = LazyTable(_read_only(array))
         if schema is None:
             names = raw.names if names is None else names
+            units = raw.units or None if units is None else units
             schema = infer_schema(array, names, units, kind, dtypes=raw.dtypes, labels=raw.labels)
         if tuple(array.shape[1:]) != schema.event_shape:
             raise InputError(
@@ -255,7 +256,7 @@ class Dataset:
     def to_frame(self, library: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
         """Return the table as a data frame of `library`.
 
-        One of pandas has each column in its own type, and codes as words again; the others have the numbers.
+        Each column has its own type, and codes are words again; a pandas frame has them as a categorical column.
 
         Raises
         ------
@@ -266,27 +267,62 @@ class Dataset:
         """
         if not self.schema.is_table:
             raise InputError(f"Expected a table for a data frame, got {self!r}. Use values.reshape(len(data), -1).")
+        columns: dict[str, Any] = {}
         try:
             if library == "polars":
-                import polars
-
-                return polars.DataFrame(dict(zip(self.names, self.values.T, strict=True)))
-            if library == "pyarrow":
-                import pyarrow
-
-                return pyarrow.table(dict(zip(self.names, self.values.T, strict=True)))
-            import pandas as pd
-        except ModuleNotFoundError:
-            raise MissingDependencyError(library, "io", "make a data frame") from None
-        columns = {}
-        for column, x in zip(self.schema.columns, self.values.T, strict=True):
-            if column.labels is not None and column.dtype == "str":
-                codes = np.where(np.isfinite(x), x, -1).astype(np.int64)
-                columns[column.name] = pd.Categorical.from_codes(codes, list(column.labels))
+                from polars import DataFrame as frame
+            elif library == "pyarrow":
+                from pyarrow import table as frame
             else:
-                exact = column.dtype != "str" and (np.dtype(column.dtype).kind == "f" or np.isfinite(x).all())
-                columns[column.name] = x.astype(column.dtype) if exact else x
-        return pd.DataFrame(columns)
+                from pandas import Categorical
+                from pandas import DataFrame as frame
+            for column, x in zip(self.schema.columns, self.values.T, strict=True):
+                if column.labels is not None and column.dtype == "str":
+                    codes, words = np.where(np.isfinite(x), x, -1).astype(np.int64), list(column.labels)
+                    if library == "pandas":
+                        columns[column.name] = Categorical.from_codes(codes, words)
+                    else:
+                        columns[column.name] = [None if k < 0 else words[k] for k in codes]
+                else:
+                    exact = column.dtype != "str" and (np.dtype(column.dtype).kind == "f" or np.isfinite(x).all())
+                    columns[column.name] = x.astype(column.dtype) if exact else x
+        except ModuleNotFoundError:
+            extra = "frames" if library == "polars" else "io"
+            raise MissingDependencyError(library, extra, "make a data frame") from None
+        return frame(columns)
+
+    def to_xarray(self, axes: Sequence[tuple[str, Sequence | None]] = (), *, as_array: bool = False) -> Any:
+        """Return a table as a Dataset of xarray, one variable for each column, and images as a DataArray.
+
+        Units stand in the attribute "units".
+
+        Parameters
+        ----------
+        axes : Name and coordinates, or None, of each axis, the one of the events first; by default "event",
+            "column" of a table, and "channel", "y" and "x" of images.
+        as_array : Whether a table becomes a DataArray too, with the names of the columns as coordinates.
+
+        Raises
+        ------
+        MissingDependencyError
+            Where xarray is not installed.
+        """
+        try:
+            import xarray
+        except ModuleNotFoundError:
+            raise MissingDependencyError("xarray", "frames", "make what xarray holds") from None
+        is_table, values = self.schema.is_table, np.asarray(self.values)
+        default = ("column",) if is_table else ("channel", "y", "x")[3 - len(self.event_shape) :]
+        dims = [name for name, _ in axes] or ["event", *default]
+        notes = [{"units": column.unit} if column.unit else {} for column in self.schema.columns]
+        if is_table and not as_array:
+            parts = zip(self.names, values.T, notes, strict=True)
+            return xarray.Dataset({name: (dims[0], x, note) for name, x, note in parts})
+        coordinates = {name: list(x) for name, x in axes if x is not None}
+        coordinates |= {dims[1]: self.names} if is_table else {}
+        if is_table:
+            return xarray.DataArray(values, coordinates, dims)
+        return xarray.DataArray(values, coordinates, dims, self.names[0], notes[0])
 
     def to_tensor(self, dtype: "torch.dtype | None" = None) -> "torch.Tensor":
         """Return a copy of the values as a torch tensor on the CPU; `dtype` defaults to their own."""

@@ -34,7 +34,7 @@ from reverie.core.errors import InputError, InputTypeError, UnknownNameError
 from reverie.core.lazy import LazyTable
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_seed, child_generator, child_seed
-from reverie.core.tables import Raw, check_weights, to_raw
+from reverie.core.tables import Raw, axes_of, check_weights, to_raw
 from reverie.core.types import ArrayLike, Json, RandomState, State
 from reverie.data.batches import bootstrap_rows
 from reverie.data.dataset import Dataset, check_trainable
@@ -190,8 +190,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
         Parameters
         ----------
-        X : (n_samples, n_features) table or (n_samples, *event) stack; array, tensor, DataFrame or Dataset. NaN marks
-            values that are missing from a table, for models that take those; samples are whole events.
+        X : (n_samples, n_features) table or (n_samples, *event) stack: array, tensor, frame of pandas or polars, Arrow
+            table, what xarray holds, or Dataset. NaN marks values that are missing from a table, for models that take those; samples are whole events.
         y : conditions, one or several columns (n_samples,) or (n_samples, k); None learns p(x). Ignored by models that
             take none, as scikit-learn wants it.
         sample_weight : (n_samples,) event weights with a positive sum; those of a Dataset are used without being named.
@@ -235,7 +235,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
                 "chains belong to one. Train a GAN, VAE, Autoencoder, Flow or FlowMatching, or one model on each."
             )
         values = self._values(X, reset=True)
-        dataset = X if isinstance(X, Dataset) else Dataset(values, names=to_raw(X).names)
+        raw = None if isinstance(X, Dataset) else to_raw(X)
+        dataset = X if raw is None else Dataset(values, names=raw.names, units=raw.units or None)
         dataset, missing = completed(dataset) if self.takes_missing else (dataset, None)
         self._sees_missing, self._missing = missing is not None, missing
         check_trainable(dataset)
@@ -253,6 +254,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             yield from self._iter_fit_replicas(X, y, sample_weight, resume, stop, callbacks)
             return
         rows = self._rows(dataset, container_of(X), y, sample_weight)
+        self.preprocessing_ = replace(self.preprocessing_, axes=axes_of(X))
         if missing is not None:
             rows["x"] = with_missing(rows["x"], missing, self.preprocessing_.transform)
         self._test_symmetries(dataset, rows)
@@ -549,7 +551,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             )
         check_table(raw.values, min_rows=2 if reset else 1)
         check_finite(raw.values, raw.names, allow_nan=reset and self.takes_missing and raw.values.ndim == 2)
-        if isinstance(X, (Dataset, Tensor)):
+        if isinstance(X, (Dataset, Tensor)) or axes_of(X):
             self.n_features_in_ = raw.values.shape[1]
         else:
             try:  # scikit-learn keeps names and number of the features, and compares later ones with them
@@ -702,4 +704,6 @@ def first_rows(rows: ArrayLike, n: int = N_SCORED) -> ArrayLike:
     """Return at most `n` of the rows; of 2000 the mean is known well enough."""
     if isinstance(rows, Dataset):
         return rows.take(slice(0, n))
+    if axes_of(rows):
+        return rows.isel({axes_of(rows)[0][0]: slice(0, n)})
     return rows.iloc[:n] if hasattr(rows, "iloc") else rows[:n]

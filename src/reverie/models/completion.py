@@ -86,8 +86,8 @@ def wrapped_completions(
         values[observed] = given[observed].astype(values.dtype)
     if len(draws) == 1:
         return preprocessing.wrapped(draws[0])
-    listed = preprocessing.container in ("frame", "dataset")
-    return [preprocessing.wrapped(x) for x in draws] if listed else preprocessing.wrapped(np.stack(draws))
+    stacked = preprocessing.container in ("array", "tensor")
+    return preprocessing.wrapped(np.stack(draws)) if stacked else [preprocessing.wrapped(x) for x in draws]
 
 
 def observed_features(transform: Transform, mask: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from reverie.core.errors import InputError
 from reverie.core.lazy import sample_size
 from reverie.core.random import UNIT, as_seed, child_generator
 from reverie.core.shuffle import shuffled
-from reverie.core.tables import as_array, as_column, frame_library, named_columns
+from reverie.core.tables import as_array, as_column, axes_of, frame_library, named_columns
 from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset, constant_columns
 from reverie.data.schema import Column, Schema
@@ -73,7 +73,7 @@ class Conditions:
         transform = auto_transform(dataset.schema)
         transform.fit(torch.from_numpy(fitted.astype("float64")))
         kept = rng.permutation(len(fitted))[:_MOST_KEPT]
-        prepared = Preprocessing(dataset.schema, transform, container_of(y), str(values.dtype))
+        prepared = Preprocessing(dataset.schema, transform, container_of(y), str(values.dtype), axes_of(y))
         return cls(prepared, np.ascontiguousarray(fitted[kept])), values
 
     @property

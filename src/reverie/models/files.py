@@ -93,7 +93,7 @@ class _Config(Struct):
 
 class _Data(Struct):
     schema: Json
-    container: Literal["array", "tensor", "frame", "dataset"]
+    container: Literal["array", "tensor", "frame", "polars", "arrow", "xarray", "xarray array", "dataset"]
     dtype: str
 
 

@@ -21,7 +21,7 @@ from reverie.core.errors import InputError
 from reverie.core.lazy import LazyTable, sample_rows, sample_size
 from reverie.core.protocols import Transform
 from reverie.core.random import child_seed
-from reverie.core.tables import frame_library
+from reverie.core.tables import axes_of, frame_library
 from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows, some_rows
@@ -30,6 +30,7 @@ from reverie.data.schema import Column, Schema
 from reverie.data.transforms import InvertibleTransform, ObservableCoordinate, auto_transform, transform_from_json
 
 __all__ = [
+    "CONTAINERS",
     "ChangeOfVariables",
     "Observables",
     "Preprocessing",
@@ -44,6 +45,7 @@ __all__ = [
 ChangeOfVariables: TypeAlias = Mapping[str, InvertibleTransform | str] | InvertibleTransform | str
 Observables: TypeAlias = Sequence[str | Callable[[Tensor], Tensor]] | None  # what `observables` of a model may be
 
+CONTAINERS = ("array", "tensor", "frame", "polars", "arrow", "xarray", "xarray array", "dataset")
 _FRAMES: dict[str, Literal["pandas", "polars", "pyarrow"]] = {"frame": "pandas", "polars": "polars", "arrow": "pyarrow"}
 
 
@@ -55,14 +57,16 @@ class Preprocessing:
     ----------
     schema : names, kinds and types of the values.
     transform : fitted change of variables.
-    container : "array", "tensor", "frame", "polars", "arrow" or "dataset": what the user fitted on and gets back.
+    container : what the user fitted on and gets back, one of `CONTAINERS`.
     dtype : numpy name of the type of the values.
+    axes : name and coordinates of each axis, of what came from xarray.
     """
 
     schema: Schema
     transform: Transform
     container: str
     dtype: str
+    axes: tuple[tuple[str, tuple | None], ...] = ()
 
     def features(self, values: np.ndarray) -> Tensor:
         """Return features (batch, *latent event) in float32 of values (batch, *event)."""
@@ -82,7 +86,7 @@ class Preprocessing:
     def to_json(self) -> Json:
         """Return everything as JSON can hold it."""
         stored = {"schema": self.schema.to_json(), "transform": self.transform.to_json()}
-        return stored | {"container": self.container, "dtype": self.dtype}
+        return stored | {"container": self.container, "dtype": self.dtype} | ({"axes": self.axes} if self.axes else {})
 
     @classmethod
     def from_json(cls, stored: Json, observables: Observables = None) -> Self:
@@ -90,7 +94,8 @@ class Preprocessing:
         schema, transform = Schema.from_json(stored["schema"]), transform_from_json(stored["transform"])
         if isinstance(transform, ObservableCoordinate):
             transform.bind(resolve_observables(observables or (), schema))
-        return cls(schema, transform, stored["container"], stored["dtype"])
+        axes = tuple((name, None if x is None else tuple(x)) for name, x in stored.get("axes", ()))
+        return cls(schema, transform, stored["container"], stored["dtype"], axes)
 
     def wrapped(self, values: np.ndarray) -> ArrayLike:
         """Return `values` in the container that the model was fitted on."""
@@ -98,6 +103,8 @@ class Preprocessing:
             return torch.from_numpy(np.ascontiguousarray(values))
         if self.container in _FRAMES:
             return Dataset(values, schema=self.schema).to_frame(_FRAMES[self.container])
+        if self.container.startswith("xarray"):
+            return Dataset(values, schema=self.schema).to_xarray(self.axes, as_array=self.container == "xarray array")
         if self.container == "dataset":
             return Dataset(values, schema=self.schema, provenance={"source": "generated"})
         return values
@@ -163,11 +170,13 @@ def data_mark(rows: Tensor | LazyRows) -> list[float]:
 
 
 def container_of(X: ArrayLike) -> str:
-    """Name the container of `X`: "dataset", "tensor", "frame" (pandas), "polars", "arrow" or "array"."""
+    """Name the container of `X`, one of `CONTAINERS`: a "frame" is one of pandas."""
     if isinstance(X, Dataset):
         return "dataset"
     if isinstance(X, Tensor):
         return "tensor"
+    if axes_of(X):
+        return "xarray" if hasattr(X, "data_vars") else "xarray array"
     library = frame_library(X)
     return next((container for container, name in _FRAMES.items() if name == library), "array")
 
