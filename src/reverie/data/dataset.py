@@ -270,17 +270,22 @@ class Dataset:
         columns: dict[str, Any] = {}
         try:
             if library == "polars":
-                from polars import DataFrame as frame
+                import polars
+
+                make = polars.DataFrame
             elif library == "pyarrow":
-                from pyarrow import table as frame
+                import pyarrow
+
+                make = pyarrow.table
             else:
-                from pandas import Categorical
-                from pandas import DataFrame as frame
+                import pandas
+
+                make = pandas.DataFrame
             for column, x in zip(self.schema.columns, self.values.T, strict=True):
                 if column.labels is not None and column.dtype == "str":
                     codes, words = np.where(np.isfinite(x), x, -1).astype(np.int64), list(column.labels)
                     if library == "pandas":
-                        columns[column.name] = Categorical.from_codes(codes, words)
+                        columns[column.name] = pandas.Categorical.from_codes(codes, words)  # pyright: ignore
                     else:
                         columns[column.name] = [None if k < 0 else words[k] for k in codes]
                 else:
@@ -289,7 +294,7 @@ class Dataset:
         except ModuleNotFoundError:
             extra = "frames" if library == "polars" else "io"
             raise MissingDependencyError(library, extra, "make a data frame") from None
-        return frame(columns)
+        return make(columns)
 
     def to_xarray(self, axes: Sequence[tuple[str, Sequence | None]] = (), *, as_array: bool = False) -> Any:
         """Return a table as a Dataset of xarray, one variable for each column, and images as a DataArray.

@@ -191,7 +191,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         Parameters
         ----------
         X : (n_samples, n_features) table or (n_samples, *event) stack: array, tensor, frame of pandas or polars, Arrow
-            table, what xarray holds, or Dataset. NaN marks values that are missing from a table, for models that take those; samples are whole events.
+            table, what xarray holds, or Dataset. NaN marks values that are missing from a table, for models that take
+            those; samples are whole events.
         y : conditions, one or several columns (n_samples,) or (n_samples, k); None learns p(x). Ignored by models that
             take none, as scikit-learn wants it.
         sample_weight : (n_samples,) event weights with a positive sum; those of a Dataset are used without being named.
