@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from reverie.data.sources import read
 from reverie.simulators import kaufman
 
 
@@ -35,3 +36,16 @@ def test_wrong_words_are_answered(call, tmp_path):
     assert "ising" in call("simulate", "isng")[2]
     assert "side" in call("simulate", "ising", "--side", 1, "-o", tmp_path / "x.npy")[2]
     assert "-n" in call("simulate", "ising", "-n", 0)[2]
+
+
+def test_muons_are_written_with_their_mass_and_take_their_own_options_only(call, tmp_path):
+    path = tmp_path / "muons.csv"
+    code, out, _ = call("simulate", "dimuon", "-n", 300, "-o", path, "--min-pt", 25)
+    assert code == 0
+    assert "mass of the pair: median 9" in out
+    data = read(path)
+    assert data.names == ("pt1", "eta1", "phi1", "pt2", "eta2", "phi2")
+    assert data.values[:, [0, 3]].min() > 25
+    code, _, err = call("simulate", "dimuon", "--beta", 0.4)
+    assert code == 2
+    assert "--beta, of another simulator" in err

@@ -1,33 +1,41 @@
-"""`reverie simulate ising --side L --beta B -n N -o FILE`: configurations of a simulator into a file."""
+"""`reverie simulate ising|dimuon -n N -o FILE`: events of a simulator into a file."""
 
 from collections.abc import Sequence
 
 from reverie.cli.options import Options
-from reverie.core.errors import UnknownNameError
+from reverie.core.errors import InputError, UnknownNameError
 
 __all__ = ["main", "options"]
 
-_SIMULATORS = ("ising",)
+_OF_SIMULATOR = {
+    "ising": {"side": 16, "beta": 0.44, "field": 0.0},
+    "dimuon": {"resolution": 0.01, "min_pt": 20.0, "max_eta": 2.4},
+}
 
 
 def options() -> Options:
     """Return the options of the verb."""
     parser = Options(
         "simulate",
-        "Draw nearly independent configurations of a two-dimensional Ising model, with averages beside exact values.",
+        "Draw independent events of a simulator: ising, a two-dimensional lattice of spins, with averages beside exact "
+        "values; dimuon, two muons of a Z boson in a detector.",
         words=("simulator",),
-        usage="ising -n N -o FILE",
+        usage="ising|dimuon -n N -o FILE",
         examples=(
+            "reverie simulate dimuon -n 50000 -o muons.csv",
             "reverie simulate ising --side 16 --beta 0.44 -n 20000 -o spins.npy",
             "reverie run rbm spins.npy --out runs/spins",
         ),
     )
-    parser.option("--side", "Sites along an edge of the periodic lattice, at least 2.", int, 16)
-    parser.option("--beta", "Inverse temperature in units of 1/J, at least 0.", float, 0.44)
-    parser.option("--field", "External field in units of J.", float, 0.0)
-    parser.option("-n --n-samples", "How many configurations.", int, 10_000, least=(1, "Try -n 1000."))
-    parser.option("-o --out", "File: .npy, .csv, .parquet, .h5 or .root; spins.npy.")
-    parser.option("--seed", "Seed; another seed gives other configurations.", int, 0, least=(0, "Try --seed 0."))
+    parser.option("--side", "ising: sites along an edge of the periodic lattice, at least 2; 16.", int)
+    parser.option("--beta", "ising: inverse temperature in units of 1/J, at least 0; 0.44.", float)
+    parser.option("--field", "ising: external field in units of J; 0.", float)
+    parser.option("--resolution", "dimuon: relative error of a transverse momentum at eta = 0; 0.01.", float)
+    parser.option("--min-pt", "dimuon: least transverse momentum of a muon in GeV; 20.", float)
+    parser.option("--max-eta", "dimuon: largest absolute pseudorapidity of a muon; 2.4.", float)
+    parser.option("-n --n-samples", "How many events.", int, 10_000, least=(1, "Try -n 1000."))
+    parser.option("-o --out", "File: .npy, .csv, .parquet, .h5 or .root; spins.npy or muons.csv.")
+    parser.option("--seed", "Seed; another seed gives other events.", int, 0, least=(0, "Try --seed 0."))
     parser.flag("overwrite", "Replace the file if it is there.")
     return parser
 
@@ -36,14 +44,20 @@ def main(argv: Sequence[str]) -> int:
     """Run the verb and return the exit code."""
     values = options().parse(argv)
     name = values.simulator or "ising"
-    if name not in _SIMULATORS:
-        raise UnknownNameError("simulator", name, _SIMULATORS)
-    from reverie.experiment.simulate import simulate_ising
+    if name not in _OF_SIMULATOR:
+        raise UnknownNameError("simulator", name, _OF_SIMULATOR)
+    for other in (option for key, known in _OF_SIMULATOR.items() if key != name for option in known):
+        if values[other] is not None:
+            flag = "--" + other.replace("_", "-")
+            raise InputError(f"Expected an option of {name}, got {flag}, of another simulator. Leave {flag} out.")
+    from reverie.experiment import simulate
 
-    out = values.out or "spins.npy"
-    how = {"side": values.side, "beta": values.beta, "field": values.field}
-    averages = simulate_ising(out, values.n_samples, **how, seed=values.seed, overwrite=values.overwrite)
-    if averages:
-        print(averages)
-    print(f"configurations: {out}")
+    how = {key: usual if values[key] is None else values[key] for key, usual in _OF_SIMULATOR[name].items()}
+    how |= {"seed": values.seed, "overwrite": values.overwrite}
+    out = values.out or ("spins.npy" if name == "ising" else "muons.csv")
+    write = simulate.simulate_ising if name == "ising" else simulate.simulate_dimuon
+    summary = write(out, values.n_samples, **how)
+    if summary:
+        print(summary)
+    print(f"{'configurations' if name == 'ising' else 'events'}: {out}")
     return 0

@@ -15,7 +15,7 @@ VERBS = {
     "resume": "carry on an interrupted run",
     "tune": "search for better options of a model, judged by held-out events",
     "export": "write a trained model as a graph for C++: ONNX or torch.export",
-    "simulate": "draw configurations of an Ising model into a file",
+    "simulate": "draw lattices of spins, or events of two muons, into a file",
     "explore": "components, dimension, clusters, forests: what the data say",
     "data": "list, fetch and describe data",
     "info": "versions, devices, threads and a self-test of two seconds",

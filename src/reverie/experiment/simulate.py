@@ -1,14 +1,19 @@
-"""Configurations of a simulator into a file, with averages of them beside exact values."""
+"""Events of a simulator into a file; averages of lattices stand beside exact values."""
 
 from pathlib import Path
+
+import numpy as np
+import torch
 
 from reverie.core.errors import FolderError, InputError
 from reverie.core.resources import check_memory
 from reverie.data import open_sink
+from reverie.data.kinematics import invariant_mass
 from reverie.data.sinks import check_regular
-from reverie.simulators import Ising, kaufman, lattice_averages
+from reverie.experiment.sampling import open_sample_file
+from reverie.simulators import Dimuon, Ising, kaufman, lattice_averages
 
-__all__ = ["simulate_ising"]
+__all__ = ["simulate_dimuon", "simulate_ising"]
 
 MOST_BETA = 1e4
 _BLOCK = 4096  # configurations written at once
@@ -30,12 +35,9 @@ def simulate_ising(
     `field` are those of `reverie.simulators.Ising`. Values out of range and an unknown suffix are an `InputError`, a
     file that is there already a `FolderError` unless it is to be overwritten.
     """
-    path = Path(path)
-    check_regular(path)
+    path = _new_file(path, overwrite=overwrite)
     if beta > MOST_BETA:
         raise InputError(f"Expected beta of at most {MOST_BETA:,.0f}, got {beta:g}. All spins are alike long before.")
-    if path.exists() and not overwrite:
-        raise FolderError(f"Expected a new file, got {str(path)!r}, which exists. Give --overwrite or another -o.")
     n_chains = max(n, 16)  # as many at least run side by side
     check_memory(8 * n_chains * side**2, f"{n_chains:,} lattices of {side:,} x {side:,} sites")
     spins = Ising(side=side, beta=beta, field=field).sample(n, random_state=seed)
@@ -50,3 +52,27 @@ def simulate_ising(
     except OverflowError:  # sums of exponentials of beta side^2 beyond the range of numbers
         return averages
     return f"{averages}\nexact (Kaufman): energy {exact.energy:.6f}, specific heat {exact.specific_heat:.6f} per site"
+
+
+def simulate_dimuon(path: str | Path, n: int, *, seed: int = 0, overwrite: bool = False, **options: float) -> str:
+    """Write `n` events of `reverie.simulators.Dimuon`, made with `options`, into the file `path`; return a summary.
+
+    The mass in the summary is that of the measured muons. An unknown suffix is an `InputError`, a file that is there
+    already a `FolderError` unless it is to be overwritten.
+    """
+    path = _new_file(path, overwrite=overwrite)
+    check_memory(8 * 14 * n, f"{n:,} events of two muons")
+    events = Dimuon(**options).sample(n, random_state=seed)
+    with open_sample_file(path, events.schema, n) as sink:
+        sink.write(events.values)
+    mass = invariant_mass(*torch.tensor(events.values.T))
+    low, middle, high = np.quantile(mass.numpy(), [0.16, 0.5, 0.84])
+    return f"mass of the pair: median {middle:.2f} GeV, central 68 % from {low:.2f} to {high:.2f} GeV"
+
+
+def _new_file(path: str | Path, *, overwrite: bool) -> Path:
+    path = Path(path)
+    check_regular(path)
+    if path.exists() and not overwrite:
+        raise FolderError(f"Expected a new file, got {str(path)!r}, which exists. Give --overwrite or another -o.")
+    return path

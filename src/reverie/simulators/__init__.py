@@ -1,6 +1,7 @@
 """Simulators: distributions and physical models whose truth is known."""
 
 from reverie.simulators.averages import correlation_function, lattice_averages
+from reverie.simulators.dimuon import Dimuon
 from reverie.simulators.ising import Ising
 from reverie.simulators.ising_exact import (
     CRITICAL_BETA,
@@ -17,6 +18,7 @@ from reverie.simulators.targets import TARGETS, GaussianMixture, target
 __all__ = [
     "CRITICAL_BETA",
     "TARGETS",
+    "Dimuon",
     "GaussianMixture",
     "Ising",
     "SpinHamiltonian",
