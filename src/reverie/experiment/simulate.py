@@ -54,15 +54,24 @@ def simulate_ising(
     return f"{averages}\nexact (Kaufman): energy {exact.energy:.6f}, specific heat {exact.specific_heat:.6f} per site"
 
 
-def simulate_dimuon(path: str | Path, n: int, *, seed: int = 0, overwrite: bool = False, **options: float) -> str:
-    """Write `n` events of `reverie.simulators.Dimuon`, made with `options`, into the file `path`; return a summary.
+def simulate_dimuon(
+    path: str | Path,
+    n: int,
+    *,
+    resolution: float,
+    min_pt: float,
+    max_eta: float,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> str:
+    """Write `n` events of two muons into the file `path`; return a summary of their measured mass.
 
-    The mass in the summary is that of the measured muons. An unknown suffix is an `InputError`, a file that is there
+    `resolution`, `min_pt` and `max_eta` are those of `reverie.simulators.Dimuon`. An unknown suffix is an `InputError`, a file that is there
     already a `FolderError` unless it is to be overwritten.
     """
     path = _new_file(path, overwrite=overwrite)
     check_memory(8 * 14 * n, f"{n:,} events of two muons")
-    events = Dimuon(**options).sample(n, random_state=seed)
+    events = Dimuon(resolution=resolution, min_pt=min_pt, max_eta=max_eta).sample(n, random_state=seed)
     with open_sample_file(path, events.schema, n) as sink:
         sink.write(events.values)
     mass = invariant_mass(*torch.tensor(events.values.T))

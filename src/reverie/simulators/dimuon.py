@@ -107,8 +107,8 @@ class Dimuon:
     def _measured(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return the accepted ones of `n` events, (accepted, 6)."""
         (low, high), M, G = self.window, self.mass, self.width
-        ends = np.arctan((np.array([low, high]) ** 2 - M**2) / (M * G))
-        resonant = np.sqrt(M**2 + M * G * np.tan(rng.uniform(*ends, n)))
+        first, last = (math.atan((end**2 - M**2) / (M * G)) for end in (low, high))
+        resonant = np.sqrt(M**2 + M * G * np.tan(rng.uniform(first, last, n)))
         photon = (low**-2 + rng.random(n) * (high**-2 - low**-2)) ** -0.5
         m = np.where(rng.random(n) < self.continuum, photon, resonant)
         q = _Q0 * np.sqrt(_Q_POWER * ((1 - rng.random(n)) ** (-1 / _Q_POWER) - 1))
