@@ -44,7 +44,7 @@ def test_muons_are_written_with_their_mass_and_take_their_own_options_only(call,
     assert code == 0
     assert "mass of the pair: median 9" in out
     data = read(path)
-    assert data.names == ("pt1", "eta1", "phi1", "pt2", "eta2", "phi2")
+    assert data.names == ["pt1", "eta1", "phi1", "pt2", "eta2", "phi2"]
     assert data.values[:, [0, 3]].min() > 25
     code, _, err = call("simulate", "dimuon", "--beta", 0.4)
     assert code == 2

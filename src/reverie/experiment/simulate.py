@@ -66,8 +66,8 @@ def simulate_dimuon(
 ) -> str:
     """Write `n` events of two muons into the file `path`; return a summary of their measured mass.
 
-    `resolution`, `min_pt` and `max_eta` are those of `reverie.simulators.Dimuon`. An unknown suffix is an `InputError`, a file that is there
-    already a `FolderError` unless it is to be overwritten.
+    `resolution`, `min_pt` and `max_eta` are those of `reverie.simulators.Dimuon`. An unknown suffix is an `InputError`,
+    a file that is there already a `FolderError` unless it is to be overwritten.
     """
     path = _new_file(path, overwrite=overwrite)
     check_memory(8 * 14 * n, f"{n:,} events of two muons")
