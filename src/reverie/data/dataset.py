@@ -17,6 +17,7 @@ import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.errors import InputError, MissingDependencyError
+from reverie.core.html import Fragment, bars, card, picture, table
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows
 from reverie.core.statistics import effective_size
 from reverie.core.tables import check_weights, to_raw
@@ -130,6 +131,31 @@ class Dataset:
         titles = [column.title for column in self.schema.columns]
         shown = ", ".join(titles[:8]) + (", ..." if len(titles) > 8 else "")
         return f"Dataset({len(self)} events x {shape} column{'s' * (len(titles) > 1)}: {shown}{extra})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: kind, range and histogram of each column, or some of the images.
+
+        Of many events every k-th is looked at.
+        """
+        values: Any = self.values[:: max(1, -(-len(self) // _MOST_SHOWN))]
+        about = "" if len(values) == len(self) else f"Ranges and pictures are those of {len(values):,} events."
+        about = "Weights take no part in ranges and pictures. " * (self.weights is not None) + about
+        if not self.schema.is_table:
+            column, x = self.schema.columns[0], np.asarray(values[:12])
+            images = "".join(picture(one.reshape(-1, *one.shape[-2:])[0]) for one in x if one.ndim > 1)
+            kind = f"{column.title}: {column.kind}, {np.nanmin(values):.4g} to {np.nanmax(values):.4g}"
+            return card("Dataset", repr(self)[8:-1], Fragment(f"<p>{images}</p>"), kind, about)
+        rows = []
+        for column, x in zip(self.schema.columns[:_MOST_ROWS], values.T, strict=False):
+            good = x[np.isfinite(x)] if x.dtype.kind == "f" else x
+            marks = [f"{mark(good):.4g}" for mark in (np.min, np.median, np.max)] if len(good) else [""] * 3
+            words = ", ".join(column.labels[:6]) + ", ..." * (len(column.labels) > 6) if column.labels else ""
+            marks, kind = ([""] * 3, f"{column.kind}: {words}") if words else (marks, column.kind)
+            rows.append([column.name, kind, column.unit, *marks, bars(x)])
+        more = len(self.schema.columns) - len(rows)
+        about = f"... and {more} columns more. " * bool(more) + about
+        shape = table(("column", "kind", "unit", *_MARKS[:3], ""), rows, right=_MARKS)
+        return card("Dataset", repr(self)[8:-1].partition(":")[0], shape, about)
 
     def __reduce__(self) -> tuple:
         parts = {"schema": self.schema, "weights": self.weights, "provenance": dict(self.provenance)}
@@ -401,6 +427,7 @@ def describe(dataset: Dataset) -> str:
     return "\n".join([*lines, f"sha256 of the values: {dataset.fingerprint()}"])
 
 
+_MOST_SHOWN, _MOST_ROWS = 20_000, 40  # events and columns of a card
 _MARKS = ("min", "median", "max", "missing")
 
 

@@ -31,6 +31,7 @@ from reverie.core.arguments import Count, Whole, check_arguments, checked
 from reverie.core.assessment import Assessment, LatentView
 from reverie.core.checks import check_finite, check_table
 from reverie.core.errors import InputError, InputTypeError, UnknownNameError
+from reverie.core.html import card, folded, line, listed, table
 from reverie.core.lazy import LazyTable
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_seed, child_generator, child_seed
@@ -114,6 +115,39 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.takes_missing
         return tags
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: options, what they came to, how training went, and alarms."""
+        given, defaults = self.get_params(deep=False), type(self)().get_params(deep=False)
+        rows = [[name, value, ""] for name, value in given.items() if str(value) != str(defaults[name])]
+        rows += [[name, given.get(name, ""), came] for name, came in getattr(self, "resolved_", {}).items()]
+        options = table(("option", "given", "came to"), rows)
+        if not hasattr(self, "preprocessing_"):
+            return card(type(self).__name__, "not fitted", options)
+        replicas = f", {len(self.replicas_)} replicas" if self.replicas_ else ""
+        said = f"fitted: {self.n_iter_:,} steps, seed {self.seed_}{replicas}, {getattr(self, 'compiled_', 'loaded')}"
+        shape = " x ".join(map(str, self.schema_.event_shape))
+        events = (
+            f"Learnt events of {shape}: {', '.join(self.schema_.names[:8])}{', ...' * (len(self.schema_.names) > 8)}"
+        )
+        curves = {name for record in self.history_ for name in record} - {"step", "seconds", "alarms", "score_error"}
+        series = {name: [row[name] for row in self.history_ if name in row] for name in sorted(curves)}
+        shown = [[name, f"{y[-1]:.4g}", line(np.asarray(y))] for name, y in series.items() if len(y) > 1]
+        return card(
+            type(self).__name__,
+            said,
+            events,
+            options,
+            listed(
+                [f"{alarm.kind} at step {alarm.step:,}: {alarm.evidence} {alarm.remedy}" for alarm in self.alarms_[:5]]
+            ),
+            folded("Training", table(("quantity", "last", ""), shown, right=("last",))),
+            tone="bad" if self.alarms_ else "",
+        )
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Return the same in place of what scikit-learn shows of an estimator."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def _check_configuration(self) -> None:
         """Raise `InputError` for options of the subclass that its annotations allow and that do not go together."""

@@ -27,11 +27,14 @@ from torch import Tensor
 from reverie.core.arguments import check_fields, checked
 from reverie.core.checks import check_finite
 from reverie.core.errors import InputError
+from reverie.core.html import card, line, table
 from reverie.core.measured import Measured
 from reverie.core.series import AutocorrelationTime, autocorrelation_time, mean_with_error
 from reverie.core.tables import as_array
 
 __all__ = ["Chains", "effective_sample_size", "rank_normalised_r_hat", "split_r_hat"]
+
+_MOST_CHAINS, _MOST_FEATURES, _FEWEST_STEPS = 64, 6, 8  # of a card
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +60,22 @@ class Chains:
     def __str__(self) -> str:
         steps, chains, *event = self.x.shape
         return f"{chains} chains of {steps} steps (thin = {self.thin}) of events {tuple(event)}"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: mean, autocorrelation, effective size, R-hat and traces of some features."""
+        steps, chains, *event = self.x.shape
+        rows, right = [], ("mean", "tau_int [kept steps]", "n_eff", "R-hat")
+        features = self.x[:, :_MOST_CHAINS].flatten(2) if event else self.x[:, :_MOST_CHAINS, None]
+        for j in range(min(features.shape[2], _MOST_FEATURES) if steps >= _FEWEST_STEPS and chains else 0):
+            x = features[:, :, j].double().cpu().numpy().T
+            if np.isfinite(x).all():
+                tau, mean = autocorrelation_time(x), mean_with_error(x)
+                numbers = [str(mean).partition(" (n")[0], f"{tau.value:.3g}", f"{tau.n_eff:,.0f}"]
+                rows.append([f"x{j}", *numbers, f"{rank_normalised_r_hat(x):.3f}", line(x[:3])])
+        more = features.shape[2] - len(rows)
+        notes = f"... and {more:,} features more. " * bool(more and rows)
+        notes += f"Numbers are those of the first {_MOST_CHAINS} chains." * (chains > _MOST_CHAINS)
+        return card("Chains", str(self), table(("feature", *right, ""), rows, right=right), notes)
 
     def pooled(self) -> Tensor:
         """Return all positions, (step * chain, *event), step by step."""

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from reverie.core.errors import InputError
+from reverie.core.html import card, folded, listed, table
 from reverie.validation.classifiers.regions import Located
 from reverie.validation.inputs.chains import ChainReport
 from reverie.validation.inputs.large_samples import Streamed
@@ -21,6 +22,7 @@ __all__ = ["UNLIKE", "ValidationResult"]
 
 UNLIKE = 0.001  # p-value of the classifier between two real samples below which they are said to differ
 _MOST_FINDINGS = 3  # in the verdict
+_MOST_TESTS = 6  # that a card shows without a click
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,26 @@ class ValidationResult:
             *[f"Note: {warning}" for warning in self.warnings],
         ]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the verdict, what was seen, and the tests, those of least p-value first."""
+        right = ("value", "chance", "real against real", "p")
+        rows = []
+        for row in sorted(self.table(), key=lambda row: (row["p_adjusted"], row["p_value"])):
+            band = ("noise_low", "noise_high")
+            chance = " to ".join(f"{row[key]:.3g}" for key in band if row[key] is not None)
+            numbers = ["" if row[key] is None else f"{row[key]:.3g}" for key in ("value", "real_vs_real")]
+            p = p_text(row["p_adjusted"]).removeprefix("= ")
+            rows.append([row["statistic"], row["feature"] or "all", numbers[0], chance, numbers[1], p])
+        head = ("test", "of", *right)
+        return card(
+            "Told apart." if self.distinguishes else "Not told apart.",
+            self.verdict,
+            table(head, rows[:_MOST_TESTS], right=right),
+            folded(f"{len(rows) - _MOST_TESTS} tests more", table(head, rows[_MOST_TESTS:], right=right)),
+            folded("Notes", listed(self.warnings)),
+            tone="bad" if self.distinguishes else "good",
+        )
 
     def table(self) -> list[Row]:
         """Return one row per check, the classifiers last.

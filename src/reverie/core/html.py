@@ -1,0 +1,119 @@
+"""Cards that notebooks show: a sentence, a table, small pictures; plain HTML and SVG without any script.
+
+All text is escaped. A `Fragment` is text that is HTML already; `card`, `table`, `folded`, `bars`, `line` and `picture`
+return one. Colours are those of the page around a card, so that it can be read on a dark one too.
+"""
+
+import base64
+import html
+import struct
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["Fragment", "bars", "card", "folded", "line", "listed", "picture", "table"]
+
+_TONES = {"": "#7f8c9b", "good": "#2e8b57", "bad": "#c0392b"}
+_STYLE = (
+    "<style>.reverie-card{border-left:4px solid var(--tone);padding:.2em 0 .2em .9em;line-height:1.45;max-width:60em}"
+    ".reverie-card p,.reverie-card ul{margin:.35em 0}.reverie-card summary{cursor:pointer;opacity:.75}"
+    ".reverie-card .scroll{overflow-x:auto}.reverie-card table{border-collapse:collapse;margin:.5em 0;"
+    "color:inherit;font-size:inherit}"
+    ".reverie-card th,.reverie-card td{padding:.15em .9em .15em 0;text-align:left;vertical-align:middle;"
+    "border-bottom:1px solid rgba(128,128,128,.25);background:none;white-space:nowrap}"
+    ".reverie-card th{font-weight:600;opacity:.75}.reverie-card td.right,.reverie-card th.right{text-align:right;"
+    "font-variant-numeric:tabular-nums}.reverie-card img{image-rendering:pixelated;margin-right:4px}</style>"
+)
+_INK = "#5b8db8"  # to be seen on a white page and on a dark one
+_WIDTH, _HEIGHT = 120, 22  # of a small picture, in pixels
+
+
+class Fragment(str):
+    """Text that is HTML, and is not escaped again."""
+
+    __slots__ = ()
+
+
+def _escaped(text: object) -> str:
+    return text if isinstance(text, Fragment) else html.escape(str(text))
+
+
+def card(title: str, sentence: str, *parts: Fragment | str, tone: str = "") -> Fragment:
+    """Return a card: a title, a sentence, and parts one below the other; `tone` is "", "good" or "bad"."""
+    body = "".join(part if isinstance(part, Fragment) else f"<p>{_escaped(part)}</p>" for part in parts if part)
+    head = f"<p><strong>{_escaped(title)}</strong> {_escaped(sentence)}</p>"
+    return Fragment(f'{_STYLE}<div class="reverie-card" style="--tone:{_TONES[tone]}">{head}{body}</div>')
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> Fragment:
+    """Return a table with a head; the columns named in `right` are set to the right. Nothing without rows."""
+    if not rows:
+        return Fragment()
+    sides = [' class="right"' if name in right else "" for name in head]
+    lines = [[("th", side, x) for side, x in zip(sides, head, strict=True)]]
+    lines += [[("td", side, x) for side, x in zip(sides, row, strict=True)] for row in rows]
+    cells = ["".join(f"<{tag}{side}>{_escaped(x)}</{tag}>" for tag, side, x in line) for line in lines]
+    return Fragment(f'<div class="scroll"><table>{"".join(f"<tr>{row}</tr>" for row in cells)}</table></div>')
+
+
+def listed(sentences: Sequence[object]) -> Fragment:
+    """Return a list of sentences; nothing without any."""
+    return Fragment(f"<ul>{''.join(f'<li>{_escaped(one)}</li>' for one in sentences)}</ul>" if sentences else "")
+
+
+def folded(summary: str, *parts: Fragment) -> Fragment:
+    """Return what is seen after a click on the `summary`; nothing without parts."""
+    body = "".join(parts)
+    return Fragment(f"<details><summary>{_escaped(summary)}</summary>{body}</details>" if body else "")
+
+
+def bars(values: np.ndarray, n_bins: int = 30) -> Fragment:
+    """Return the histogram of finite numbers (n,) as a small picture; nothing where there are none."""
+    x = np.asarray(values, dtype=np.float64).ravel()
+    x = x[np.isfinite(x) & (np.abs(x) < 1e150)]  # the width of wider ranges is no number
+    if not len(x):
+        return Fragment()
+    counts, _ = np.histogram(x, bins=n_bins)
+    heights, step = _HEIGHT * counts / counts.max(), _WIDTH / n_bins
+    path = "".join(f"M{j * step:.4g} {_HEIGHT}v-{h:.3g}h{step * 0.85:.3g}V{_HEIGHT}" for j, h in enumerate(heights))
+    return _svg(f'<path d="{path}" fill="{_INK}"/>', f"histogram from {x.min():.4g} to {x.max():.4g}")
+
+
+def line(values: np.ndarray, width: int = _WIDTH) -> Fragment:
+    """Return a curve (n,) or curves (k, n) over their steps as a small picture; nothing where no two are finite."""
+    y = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    y = y[:, :: max(1, -(-y.shape[1] // 100))]
+    good = np.isfinite(y) & (np.abs(y) < 1e150)
+    if good.sum() < 2:
+        return Fragment()
+    low, high = float(y[good].min()), float(y[good].max())
+    x, span = np.linspace(0, width, y.shape[1]), (high - low) or 1.0
+    paths = []
+    for row, kept in zip(y, good, strict=True):
+        points = " ".join(
+            f"{a:.4g},{_HEIGHT - 2 - (_HEIGHT - 4) * (b - low) / span:.3g}"
+            for a, b in zip(x[kept], row[kept], strict=True)
+        )
+        paths.append(f'<polyline points="{points}" fill="none" stroke="{_INK}" opacity=".8"/>')
+    return _svg("".join(paths), f"from {low:.4g} to {high:.4g}", width)
+
+
+def picture(values: np.ndarray, size: int = 48) -> Fragment:
+    """Return grey values (height, width) as an image of `size` pixels, the least number black, the greatest white."""
+    x = np.nan_to_num(np.asarray(values, dtype=np.float64), posinf=0.0, neginf=0.0)
+    x = x[tuple(slice(None, None, max(1, n // 64)) for n in x.shape)]
+    low, high = x.min(), x.max()
+    grey = np.zeros(x.shape, np.uint8) if high == low else np.rint(255 * (x / 2 - low / 2) / (high / 2 - low / 2))
+    rows = b"".join(b"\0" + row.tobytes() for row in grey.astype(np.uint8))
+    head = struct.pack(">IIBBBBB", x.shape[1], x.shape[0], 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
+    packed = (struct.pack(">I", len(b)) + a + b + struct.pack(">I", zlib.crc32(a + b)) for a, b in chunks)
+    data = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(packed)).decode()
+    about = f"from {low:.4g} to {high:.4g}"
+    return Fragment(f'<img height="{size}" alt="{about}" title="{about}" src="data:image/png;base64,{data}">')
+
+
+def _svg(content: str, about: str, width: int = _WIDTH) -> Fragment:
+    size = f'width="{width}" height="{_HEIGHT}" viewBox="0 0 {width} {_HEIGHT}"'
+    return Fragment(f'<svg {size} role="img"><title>{_escaped(about)}</title>{content}</svg>')
