@@ -188,6 +188,9 @@ class TrainStep(ABC):
         """Tell whether training has come to its end before its last step."""
         return False
 
+    def adapt(self, observations: Sequence[Observation]) -> None:  # noqa: B027 - most steps have nothing to do here
+        """Act on what a check saw, after its consequences."""
+
     def settle(self) -> None:  # noqa: B027 - most steps have nothing to do here
         """Act on a check that finds all replicas at equilibrium."""
 
@@ -430,6 +433,8 @@ class TrainingRun:
             self._good = _copied(step.state_dict())
         if all(check.at_equilibrium for check in checks):
             step.settle()
+        if not diverged:
+            step.adapt(observations)
         return over_replicas([check.scalars for check in checks]), alarms
 
     def _recover(self, error: TrainingError) -> Alarm:

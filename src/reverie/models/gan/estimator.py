@@ -11,14 +11,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, NonNegative, Positive, Share, Whole, checked
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole, checked
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator, child_seed
@@ -28,6 +28,7 @@ from reverie.data.lazy import LazyRows, lazily
 from reverie.data.observables import resolve_observables
 from reverie.models.base import N_SCORED, GenerativeModel
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
+from reverie.models.gan.augmentation import LARGEST
 from reverie.models.gan.completion import Search, completed
 from reverie.models.gan.kinematic_fit import KinematicFit
 from reverie.models.gan.networks import Generator, head_of
@@ -64,6 +65,7 @@ _MOST_REJECTION_STEPS = 4000
 _PERCEPTRONS, _SMOOTH = {"mlp", "residual"}, {"continuous", "periodic", "bounded"}  # what a kinematic fit is for
 _FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of them angles, were tuned on
 _TABLE_BATCH, _IMAGE_BATCH = 256, 64
+_AUGMENTED_ROWS = {True: 2000, False: 10_000}  # training rows of a table, or images, below which "auto" augments
 _IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
 _MOST_NOISE, _LEAST_NOISE = 128, 16
 
@@ -128,6 +130,10 @@ class GAN(GenerativeModel):
     bootstrap : whether each replica trains on a bootstrap sample of the events. They share one change of variables,
         fitted to all of them, which makes the spread of the replicas too small; with "complete" each is a model of its
         own, as in other models, which takes longer and is what bands need.
+    augmentation : whether the discriminator sees real and generated events under random transforms, of which samples
+        keep no trace (see `reverie.models.gan.augmentation`): "adaptive" does the more often the better it knows the
+        training events by heart, a number in [0, 0.8] always with this probability, "none" not at all; "auto" takes
+        "adaptive" for fewer than 2,000 events of a table and 10,000 images, and "none" where nothing is checked.
     refine : whether a classifier trained on the finished generator accepts or refuses samples of a table
         (discriminator rejection sampling, `reverie.models.gan.rejection`): "auto" and True say yes; images are never
         refused.
@@ -196,6 +202,7 @@ class GAN(GenerativeModel):
     stop_at_equilibrium: bool = False
     ensemble: Literal["bag", "best"] = "bag"
     bootstrap: bool | Literal["complete"] = False
+    augmentation: Annotated[float, Interval(0, LARGEST)] | Literal["auto", "adaptive", "none"] = "auto"
     refine: bool | Literal["auto"] = "auto"
 
     @classmethod
@@ -212,6 +219,7 @@ class GAN(GenerativeModel):
         keys += ["miyato2018"] if given["spectral_norm"] else []
         keys += ["karras2020"] if (given["penalty_every"] or objective.penalty_every) > 1 else []
         keys += OPTIMIZER_WORKS.get(given["optimizer"], ())
+        keys += ["karras2020ada"] if given["augmentation"] not in ("auto", "none", 0) else []
         keys += ["yazici2019"] if given["ema_decay"] else []
         keys += ["kessy2018"] if given["whiten"] and is_table else []
         keys += ["nocedal2006"] if given["observables"] and given["kinematic_fit"] and is_table else []
@@ -286,7 +294,18 @@ class GAN(GenerativeModel):
     def _training_options(self, x: Tensor | LazyRows) -> TrainingOptions:
         """Return the options of a run whose steps take `n_critic` batches of `batch_size` rows."""
         n_critic, n_features = self._objective().n_critic if self.n_critic is None else self.n_critic, x[0].numel()
-        n_rows = len(x) - held_out_size(len(x), self.validation_fraction)
+        n_held_out = held_out_size(len(x), self.validation_fraction)
+        n_rows, is_checked = len(x) - n_held_out, n_held_out > 0 and self.n_checks > 0
+        self._augmentation = self.augmentation
+        if self.augmentation == "auto":
+            is_small = n_rows < _AUGMENTED_ROWS[self.preprocessing_.schema.is_table]
+            self._augmentation = "adaptive" if is_small and is_checked else "none"
+        elif self.augmentation == "adaptive" and not is_checked:
+            raise InputError(
+                "Expected held-out events for augmentation='adaptive', which asks at checks what the discriminator "
+                f"says of them, got {n_held_out} of {len(x)} events and {self.n_checks} checks. Give more events, leave "
+                "validation_fraction and n_checks at their defaults, or give a probability: augmentation=0.4."
+            )
         if self.batch_size == "auto":
             wanted = _TABLE_BATCH if n_features <= _TABLE_BATCH else _IMAGE_BATCH
             size = min(wanted, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
@@ -323,6 +342,9 @@ class GAN(GenerativeModel):
         every = max(objective.penalty_every, _IMAGE_PENALTY_EVERY if images and penalty == "r1_r2" else 1)
         n_noise = min(max(2 * n_features, _LEAST_NOISE), _MOST_NOISE) if self.n_noise == "auto" else int(self.n_noise)
         first, second = default.betas if self.betas is None else self.betas
+        schema = self.preprocessing_.schema
+        lattice_or_image = "lattice" if schema.columns[0].kind == "spin" else "image"
+        augmentation = {"none": None, "adaptive": 0.0}.get(str(self._augmentation), self._augmentation)
         return AdversarialSettings(
             penalty=penalty,
             penalty_weight=weight,
@@ -342,6 +364,9 @@ class GAN(GenerativeModel):
             n_replicas=self.n_replicas,
             stop_at_equilibrium=self.stop_at_equilibrium,
             compile=self.compile,
+            augmentation=None if augmentation is None else float(augmentation),
+            adapts=self._augmentation == "adaptive",
+            kind="table" if schema.is_table else lattice_or_image,
         )
 
     def _activation(self) -> str:
@@ -456,6 +481,7 @@ class GAN(GenerativeModel):
             "discriminator_learning_rate": s.discriminator_rate,
             "betas": list(s.betas),
             "activation": self._activation(),
+            "augmentation": self._augmentation,
             "discriminator": resolved_name(str(self.discriminator), shape),
             "kinematic_fit": self._step.G.fit is not None,
             "refine": self._rejection_steps() > 0,
@@ -670,7 +696,7 @@ class GAN(GenerativeModel):
     def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self.best_replica_ = int(texts.get("best_replica", 0))
-        self._observed, self.alarms_ = None, []
+        self._observed, self.alarms_, self._augmentation = None, [], "none"
         self._kept, sizes = None, texts.get("referee")
         self._rejection = None if sizes is None else RejectionClassifier(*sizes).eval()
         if "observables" in texts:

@@ -27,6 +27,8 @@ i mod R, and the loss is the sum of the R mean losses, whose gradients do not mi
 
 At a check the averaged generator draws a sample for each held-out event, always from the same noise; the monitor
 compares the two sets, and hears what D answers on held-out, generated and training rows (`reverie.training.monitor`).
+With few events D sees real and generated rows under random transforms, the more often the better it knows the training
+rows by heart (`reverie.models.gan.augmentation`).
 Equilibrium: the learning rate is then lowered over as many steps as were taken at full rate, and training ends.
 """
 
@@ -34,7 +36,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +44,7 @@ from torch import Tensor, nn
 from reverie.compile.step import Compiled
 from reverie.core.random import child_generator
 from reverie.core.types import State
+from reverie.models.gan.augmentation import Kind, adapted, augmented, overfitting
 from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.training_run import TrainStep
 from reverie.objectives.adversarial import Objective, equilibrium_outputs
@@ -80,6 +83,9 @@ class AdversarialSettings:
     n_replicas: int = 1
     stop_at_equilibrium: bool = False
     compile: bool | str = False
+    augmentation: float | None = None  # probability at the start; None for no transforms
+    adapts: bool = False  # whether checks change it
+    kind: Kind = "table"
 
 
 class AdversarialStep(TrainStep):
@@ -121,6 +127,8 @@ class AdversarialStep(TrainStep):
         s = settings
         self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, betas=s.betas)
         self.d_descent = Descent(D.parameters(), s.optimizer, learning_rate=s.discriminator_rate, betas=s.betas)
+        p = 0.0 if s.augmentation is None else s.augmentation
+        self.augmentation = torch.full((s.n_replicas,), p, device=next(D.parameters()).device)
         self._is_penalised = self._penalty.points != "none" and s.penalty_weight > 0
         n = -(-s.max_steps // s.penalty_every) if self._is_penalised else 0
         self.rounds = {
@@ -134,8 +142,10 @@ class AdversarialStep(TrainStep):
         self.G.train()  # samples may have been drawn since the last step, in evaluation mode
         s = self.settings
         factor = learning_rate_factor(self.step, self.end, hold=self.decay_from / self.end) * self.rate_factor
-        numbers = {"g_rate": s.generator_rate * factor, "d_rate": s.discriminator_rate * factor}
-        numbers["decay"] = ema_decay(self.step, s.ema_decay)
+        numbers: dict[str, float | Tensor] = {"g_rate": s.generator_rate * factor}
+        numbers |= {"d_rate": s.discriminator_rate * factor, "decay": ema_decay(self.step, s.ema_decay)}
+        if s.augmentation is not None:
+            numbers["augmentation"] = self.augmentation
         rows = {"x": batch} if isinstance(batch, Tensor) else dict(batch)
         scalars = self.rounds[self._is_penalised and self.step % s.penalty_every == 0]((rows, numbers), generator)
         self.step += 1
@@ -149,14 +159,19 @@ class AdversarialStep(TrainStep):
         s, scalars = self.settings, {}
         real: dict[str, Tensor] = {}
         fake: dict[str, Tensor] = {}
+        apart = None
         chunks = [tensor.chunk(s.n_critic) for tensor in rows.values()]
         for part in zip(*chunks, strict=True):
             real = dict(zip(rows, part, strict=True))
             z = draw_noise(len(real["x"]), s.n_noise, prior=s.noise_prior, generator=generator)
             condition = real.get("condition")
             fake = self.seen(self.G(z, condition), condition)
+            apart = (real["x"] - fake["x"]).abs().mean() if s.reconstruction_weight > 0 else None
+            if "augmentation" in numbers:
+                p = cast("Tensor", numbers["augmentation"])
+                real, fake = (augmented(seen, p, generator, s.kind) for seen in (real, fake))
             scalars = self._discriminator_step(real, fake, numbers["d_rate"], generator, penalised=penalised)
-        scalars["g_loss"] = self._generator_step(real, fake, numbers["g_rate"])
+        scalars["g_loss"] = self._generator_step(real, fake, numbers["g_rate"], apart)
         if self.averaged is not None:
             ema_update(list(self.averaged.parameters()), self.g_descent.weights, decay=numbers["decay"])
             for average, current in zip(self.averaged.buffers(), self.G.buffers(), strict=True):
@@ -201,8 +216,8 @@ class AdversarialStep(TrainStep):
         scalars["d_real"], scalars["d_fake"] = answers
         return scalars
 
-    def _generator_step(self, real: Rows, fake: Rows, rate: float | Tensor) -> Tensor:
-        """Descend loss_G(D(real), D(fake)) + a L(fake) + r E |x - G(z)|; return the first of these."""
+    def _generator_step(self, real: Rows, fake: Rows, rate: float | Tensor, apart: Tensor | None) -> Tensor:
+        """Descend loss_G(D(real), D(fake)) + a L(fake) + r E |x - G(z)|, the last `apart`; return the first of these."""
         s, outputs = self.settings, self.judge(fake)
         a_fake = a_real = outputs[:, :1]  # the real logits stand in where an objective does not read them
         weight = None
@@ -214,8 +229,8 @@ class AdversarialStep(TrainStep):
         total = loss
         if self._auxiliary is not None:
             total = total + s.auxiliary_weight * self._auxiliary(outputs[:, 1:], fake["condition"]).mean()
-        if s.reconstruction_weight > 0:
-            total = total + s.reconstruction_weight * (real["x"] - fake["x"]).abs().mean()
+        if apart is not None:
+            total = total + s.reconstruction_weight * apart
         self.g_descent.along(total * s.n_replicas, rate)
         return loss.detach()
 
@@ -312,8 +327,20 @@ class AdversarialStep(TrainStep):
                 outputs=(float(d_real), float(d_fake)),
                 gradient=float(gradient[r::R].mean()),
             )
-            observations.append(Observation(self.step, generated=flat[r::R], discriminated=said))
+            scalars = {}
+            if s.augmentation is not None:
+                found, _ = overfitting(said.train, said.held_out, said.generated)
+                scalars = {"augmentation": float(self.augmentation[r]), "d_overfitting": found}
+            observations.append(Observation(self.step, generated=flat[r::R], scalars=scalars, discriminated=said))
         return observations
+
+    def adapt(self, observations: Sequence[Observation]) -> None:
+        """Raise or lower the probability of the augmentation by what the discriminator says of rows it was trained on."""
+        if self.settings.adapts:
+            answers = [seen.discriminated for seen in observations]
+            found = [overfitting(a.train, a.held_out, a.generated) for a in answers if a is not None]
+            p = [adapted(float(p), *signs) for p, signs in zip(self.augmentation, found, strict=True)]
+            self.augmentation = torch.tensor(p, device=self.augmentation.device)
 
     def _sample_gradient(self, real: Rows, z: Tensor) -> Tensor:
         """Return |d loss_G / d sample| of each sample, (rows,): what the generator has to learn from."""
@@ -334,12 +361,15 @@ class AdversarialStep(TrainStep):
         """Return networks, average, optimisers, the step and the schedule."""
         schedule = [self.decay_from, self.end, self.rate_factor]
         states = {name: part.state_dict() for name, part in self._parts().items()}
-        return {"step": self.step, "schedule": schedule} | states
+        augmentation = {} if self.settings.augmentation is None else {"augmentation": self.augmentation}
+        return {"step": self.step, "schedule": schedule} | augmentation | states
 
     def load_state_dict(self, state: State) -> None:
         """Take up a state of a step of the same networks and optimisers."""
         self.step = state["step"]
         self.decay_from, self.end, self.rate_factor = state["schedule"]
+        if self.settings.augmentation is not None:
+            self.augmentation = state["augmentation"].to(self.augmentation.device)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
