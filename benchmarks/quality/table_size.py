@@ -53,7 +53,9 @@ def factors(n: int, rng: np.random.Generator) -> np.ndarray:
     u, v = rng.standard_normal((2, n))
     e = rng.standard_normal((5, n))
     second = np.where(rng.uniform(size=n) < 0.3, 2.5 + 0.4 * e[1], u**2 / 2 + 0.5 * e[1])
-    return np.column_stack([u, second, np.exp(0.5 * v + 0.3 * e[2]), np.sin(2 * u) + 0.3 * e[3], u * v / 2 + 0.4 * e[4]])
+    return np.column_stack(
+        [u, second, np.exp(0.5 * v + 0.3 * e[2]), np.sin(2 * u) + 0.3 * e[3], u * v / 2 + 0.4 * e[4]]
+    )
 
 
 TABLES: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
@@ -70,7 +72,9 @@ def auc(truth: np.ndarray, generated: np.ndarray) -> float:
     label = np.repeat([0, 1], [len(truth), len(generated)])
     learns = np.arange(len(rows)) % 2 == 0
     trees = HistGradientBoostingClassifier(max_iter=150, learning_rate=0.08, max_leaf_nodes=15, random_state=0)
-    return float(roc_auc_score(label[~learns], trees.fit(rows[learns], label[learns]).predict_proba(rows[~learns])[:, 1]))
+    return float(
+        roc_auc_score(label[~learns], trees.fit(rows[learns], label[learns]).predict_proba(rows[~learns])[:, 1])
+    )
 
 
 def measured(table: str, name: str, n: int, seed: int, options: dict[str, object]) -> tuple[float, float, float]:
@@ -100,7 +104,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--option", nargs="+", default=[], help="options of the models, such as max_steps=2000")
     given = parser.parse_args()
-    options = {k: (int(v) if v.isdigit() else float(v) if v[0].isdigit() else v) for k, v in (o.split("=") for o in given.option)}
+    options = {key: int(value) for key, value in (text.split("=") for text in given.option)}
     print("table          events  model          AUC              log p             seconds", flush=True)
     with ProcessPoolExecutor(given.workers) as pool:
         for table in given.tables:
@@ -113,7 +117,10 @@ def main() -> None:
                     rows = np.array([future.result() for future in futures])
                     (a, p, s), spread = rows.mean(axis=0), rows.std(axis=0, ddof=min(1, len(rows) - 1))
                     likelihood = "" if np.isnan(p) else f"{p:8.3f} ± {spread[1]:.3f}"
-                    print(f"{table:14s} {n:6d}  {name:14s} {a:.3f} ± {spread[0]:.3f}   {likelihood:18s} {s:6.0f}", flush=True)
+                    print(
+                        f"{table:14s} {n:6d}  {name:14s} {a:.3f} ± {spread[0]:.3f}   {likelihood:18s} {s:6.0f}",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

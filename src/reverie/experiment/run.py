@@ -51,6 +51,7 @@ ALL_STAGES = ("fit", "sample", "validate", "report")
 _COMPILES_FROM = 120.0  # seconds of training
 _ENDINGS = {
     "equilibrium": "training ended at step {step:,}: equilibrium, and the held-out score no longer improves",
+    "overfitting": "training ended at step {step:,}: the held-out loss has long risen, the best state is kept",
     "alarm": "training ended at step {step:,} by an alarm; history.jsonl holds it",
 }
 

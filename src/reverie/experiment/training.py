@@ -6,7 +6,8 @@ with a seed of their own, and training ends when the budget is spent or the user
 model stands at the boundary of a step, so what is kept there is exact.
 
 How training ends: "max_steps", "max_time", "interrupted" (by the user), "equilibrium" (the model says
-that there is nothing more to gain) or "alarm" (with on_alarm="stop").
+that there is nothing more to gain), "overfitting" (of few events the model has long known them by heart) or "alarm"
+(with on_alarm="stop").
 """
 
 import os
@@ -159,7 +160,7 @@ class TrainingSession:
         else:
             ends_on_alarm, history = self.model.get_params().get("on_alarm") == "stop", folder.history()
             stops = ends_on_alarm and history and history[-1].get("alarms")
-            ended_by = "alarm" if stops else "equilibrium"
+            ended_by = "alarm" if stops else "equilibrium" if history and "d_loss" in history[-1] else "overfitting"
         checkpoints.save(self.step, self.model.training_state())
         end = TrainingEnd(self.step, self.seconds, ended_by, getattr(self.model, "compiled_", ""))
         if ended_by != "interrupted":

@@ -4,11 +4,14 @@ r"""Steps of one network that descend one loss, and the average of its weights a
 
 The learning rate is held for a share of the run, then lowered along a cosine; beta rises to its value over the first
 steps (`reverie.training.descent`). Samples and likelihoods come from the averaged weights.
+
+Few events are soon known by heart: from then on the loss on held-out events rises. Training on fewer than 2,000 ends
+when it has taken twice the steps to the best state, and 300 more.
 """
 
 import copy
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Generic, NotRequired, TypedDict, TypeVar, Unpack
 
 import torch
@@ -18,9 +21,13 @@ from reverie.compile.step import Compiled
 from reverie.core.types import State
 from reverie.models.training_run import TrainStep
 from reverie.training.descent import Descent, ema_decay, ema_update
+from reverie.training.monitor import Check, Observation
 from reverie.training.optimizers import learning_rate_factor
 
-__all__ = ["AveragedStep", "Descending"]
+__all__ = ["FEW_EVENTS", "AveragedStep", "Descending"]
+
+FEW_EVENTS = 2000  # training events below which training may end before its last step
+_MORE_STEPS = 300
 
 Rows = Mapping[str, Tensor]
 Network = TypeVar("Network", bound=nn.Module)
@@ -37,6 +44,7 @@ class Descending(TypedDict):
     betas: NotRequired[tuple[float, float]]
     weight_decay: NotRequired[float | None]
     clip: NotRequired[float | None]
+    ends_early: NotRequired[bool]  # whether training ends some time after its best state
     compile: NotRequired[bool | str]  # as in `reverie.compile.step.Compiled`
 
 
@@ -52,7 +60,8 @@ class AveragedStep(TrainStep, Generic[Network]):
         self.network = network.train()
         self.average = copy.deepcopy(network).requires_grad_(requires_grad=False)
         self.max_steps, self._rate, self._decay = how["max_steps"], how["learning_rate"], how["ema_decay"]
-        self._hold = how.get("hold", 0.5)
+        self._hold, self._ends_early = how.get("hold", 0.5), how.get("ends_early", False)
+        self._best_at: int | None = None  # the step of the best state
         self.descent = Descent(
             [p for p in network.parameters() if p.requires_grad],
             how.get("optimizer", "adam"),
@@ -86,6 +95,14 @@ class AveragedStep(TrainStep, Generic[Network]):
             ema_update(list(self.average.parameters()), current, decay=numbers["decay"])
         return {"loss": loss.detach(), **scalars, **({} if norm is None else {"gradient": norm})}
 
+    def adapt(self, observations: Sequence[Observation], checks: Sequence[Check]) -> None:
+        """Note whether this state is the best so far."""
+        self._best_at = self.step if checks[0].improved else self._best_at
+
+    def is_done(self) -> bool:
+        """Tell whether few events have long been known by heart."""
+        return self._ends_early and self._best_at is not None and self.step >= 2 * self._best_at + _MORE_STEPS
+
     def averaged(self) -> Network:
         """Return the averaged network; buffers, and without an average the weights too, are the present ones."""
         if not self._decay:
@@ -103,6 +120,7 @@ class AveragedStep(TrainStep, Generic[Network]):
         return {
             "step": self.step,
             "rate_factor": self.rate_factor,
+            "best_at": self._best_at,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.descent.state_dict(),
@@ -111,6 +129,7 @@ class AveragedStep(TrainStep, Generic[Network]):
     def load_state_dict(self, state: State) -> None:
         """Take up what `state_dict` returned."""
         self.step, self.rate_factor = state["step"], state["rate_factor"]
+        self._best_at = state.get("best_at")
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.descent.load_state_dict(state["optimizer"])

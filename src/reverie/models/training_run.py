@@ -42,7 +42,7 @@ from reverie.training.alarms import Alarm
 from reverie.training.callbacks import Callback
 from reverie.training.descent import Descent
 from reverie.training.loop import Record, train
-from reverie.training.monitor import Monitor, Observation
+from reverie.training.monitor import Check, Monitor, Observation
 from reverie.training.parallel import own_rows, share
 from reverie.training.reference import HealthReference
 from reverie.training.threads import chosen_threads
@@ -50,7 +50,7 @@ from reverie.training.threads import chosen_threads
 __all__ = ["TrainStep", "TrainingOptions", "TrainingRun", "held_out_numbers", "held_out_size"]
 
 Rows = Mapping[str, Tensor]
-_MOST_HELD_OUT, _FEWEST_EVENTS = 2000, 200
+_LEAST_HELD_OUT, _MOST_HELD_OUT, _FEWEST_EVENTS = 20, 2000, 100
 _MOST_REFERENCE_ROWS = 10_000
 _MOST_DRAWS, _MOST_NUMBERS = 8, 4_000_000  # of orbits that are learned from at once
 _ROLLED_BACK = "Training went back to the last healthy state and goes on at half the learning rate."
@@ -188,8 +188,8 @@ class TrainStep(ABC):
         """Tell whether training has come to its end before its last step."""
         return False
 
-    def adapt(self, observations: Sequence[Observation]) -> None:  # noqa: B027 - most steps have nothing to do here
-        """Act on what a check saw, after its consequences."""
+    def adapt(self, observations: Sequence[Observation], checks: Sequence[Check]) -> None:  # noqa: B027 - as the next
+        """Act on what a check saw of each replica, and on what was found, after its consequences."""
 
     def settle(self) -> None:  # noqa: B027 - most steps have nothing to do here
         """Act on a check that finds all replicas at equilibrium."""
@@ -433,8 +433,7 @@ class TrainingRun:
             self._good = _copied(step.state_dict())
         if all(check.at_equilibrium for check in checks):
             step.settle()
-        if not diverged:
-            step.adapt(observations)
+        step.adapt(observations, checks)
         return over_replicas([check.scalars for check in checks]), alarms
 
     def _recover(self, error: TrainingError) -> Alarm:
@@ -469,8 +468,9 @@ def _copied(state: Any) -> Any:
 
 
 def held_out_size(n: int, fraction: float) -> int:
-    """Return how many of `n` events are held out of training; none of fewer than 200."""
-    return min(round(fraction * n), _MOST_HELD_OUT) if n >= _FEWEST_EVENTS else 0
+    """Return how many of `n` events are held out of training: of fewer than 200 at least 20, of fewer than 100 none."""
+    least = _LEAST_HELD_OUT if n < _LEAST_HELD_OUT / 0.1 and fraction > 0 else 0
+    return min(max(round(fraction * n), least), _MOST_HELD_OUT) if n >= _FEWEST_EVENTS else 0
 
 
 def held_out_numbers(rows: Mapping[str, Any], *, fraction: float, seed: int) -> Tensor:

@@ -60,6 +60,10 @@ _MEANINGS = {
     "lost": "share of the real events in regions that the generator (nearly) leaves out",
     "d_auc": "how well the discriminator ranks held-out above generated events (0.5: not at all)",
     "d_memory": "how well it ranks training above held-out events (0.5: it has not memorised)",
+    "augmentation": "probability with which the discriminator sees an event transformed",
+    "d_overfitting": (
+        "what the discriminator says of held-out events: 0 as of training events, 1 as of generated ones"
+    ),
     "g_gradient": "mean gradient that a generated event receives",
     "copies": "share of generated events closer to a training event than chance explains",
 }
@@ -67,6 +71,7 @@ _ENDINGS = {
     "max_steps": "it took all its steps",
     "max_time": "its time was used up",
     "equilibrium": "the discriminator stood near 1/2 on both classes and the held-out score no longer improved",
+    "overfitting": "the loss on held-out events had long risen, since few training events are soon known by heart",
     "alarm": "an alarm stopped it",
     "interrupted": "it was interrupted",
 }

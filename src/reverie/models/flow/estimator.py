@@ -24,6 +24,7 @@ from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share
 from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
+from reverie.models.averaged_step import FEW_EVENTS
 from reverie.models.density_features import circles_of, density_preprocessing
 from reverie.models.flow.networks import FlowNetwork, need_zuko
 from reverie.models.flow.training import FlowStep
@@ -133,6 +134,7 @@ class Flow(LikelihoodModel):
             weight_decay=self.weight_decay,
             clip=self.gradient_clip,
             ema_decay=self.ema_decay,
+            ends_early=self.keep_best and len(train["x"]) < FEW_EVENTS,
             compile=self.compile,
         )
 

@@ -23,6 +23,7 @@ from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows
+from reverie.models.averaged_step import FEW_EVENTS
 from reverie.models.base import N_SCORED, GenerativeModel
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
@@ -208,9 +209,12 @@ class FlowMatching(LikelihoodModel):
         if isinstance(network, TreeVelocity):
             return TreeStep(network, **drawn, compile=self.compile)
         assert isinstance(network, Velocity)
+        is_small = len(train["x"]) < FEW_EVENTS
         return FlowMatchingStep(
             network,
             **drawn,
+            by_loss=is_small,
+            ends_early=is_small and self.keep_best,
             optimizer="adamw",
             max_steps=self.max_steps,
             learning_rate=self.learning_rate,

@@ -1,4 +1,4 @@
-r"""Adaptive augmentation: few events, seen by the discriminator under random transforms, of which samples keep no trace.
+r"""Adaptive augmentation: the discriminator sees few events under random transforms, of which samples keep no trace.
 
 A discriminator that has seen few events often enough knows them by heart, and its gradient pulls samples onto them. So
 every row that it sees, real or generated, is replaced with probability p by a random transform of it (Karras et al.,
@@ -26,7 +26,7 @@ Where r is above 1/2, and u_t - u_h above two of its standard errors, p rises by
 falls by 0.05.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -43,17 +43,20 @@ _TARGET, _SIGNIFICANT = 0.5, 2.0
 _RISE, _FALL = 0.1, 0.05
 
 
-def augmented(rows: Mapping[str, Tensor], p: Tensor, generator: torch.Generator, kind: Kind) -> dict[str, Tensor]:
+def augmented(
+    rows: Mapping[str, Tensor], probabilities: Sequence[float | Tensor], generator: torch.Generator, kind: Kind
+) -> dict[str, Tensor]:
     """Return rows of what the discriminator sees, each transformed with probability p; gradients flow through.
 
     Parameters
     ----------
     rows : "x" (n, *event), of tables (n, d), "observables" (n, k) and others, which stay as they are.
-    p : (R,) probability for each of R replicas, whose rows are interleaved.
+    probabilities : p for each of R replicas, whose rows are interleaved.
     generator : source of the transforms.
     kind : of the events, see the module.
     """
     x, n = rows["x"], len(rows["x"])
+    p = torch.stack([torch.as_tensor(p, dtype=x.dtype, device=x.device) for p in probabilities])
     p = p.repeat(n // len(p))[:, None]
 
     def normal() -> Tensor:

@@ -303,8 +303,8 @@ class GAN(GenerativeModel):
         elif self.augmentation == "adaptive" and not is_checked:
             raise InputError(
                 "Expected held-out events for augmentation='adaptive', which asks at checks what the discriminator "
-                f"says of them, got {n_held_out} of {len(x)} events and {self.n_checks} checks. Give more events, leave "
-                "validation_fraction and n_checks at their defaults, or give a probability: augmentation=0.4."
+                f"says of them, got {n_held_out} of {len(x)} events and {self.n_checks} checks. Give more events, "
+                "leave validation_fraction and n_checks at their defaults, or give a probability: augmentation=0.4."
             )
         if self.batch_size == "auto":
             wanted = _TABLE_BATCH if n_features <= _TABLE_BATCH else _IMAGE_BATCH

@@ -20,7 +20,7 @@ discriminator's turn serves the generator's turn too, its graph kept, so G runs 
 times a step and not once more.
 
 A round changes weights, moments and averages in place and draws from one generator, so that it can be compiled whole
-(`reverie.compile.step`); rounds with and without a penalty are two computations.
+(`reverie.compile.step`); rounds with and without a penalty, or an augmentation, are computations of their own.
 
 R replicas are trained at once when both networks are `reverie.networks.replicas.Stacked`: row i belongs to replica
 i mod R, and the loss is the sum of the R mean losses, whose gradients do not mix.
@@ -36,7 +36,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ from reverie.models.training_run import TrainStep
 from reverie.objectives.adversarial import Objective, equilibrium_outputs
 from reverie.objectives.penalties import PENALTIES, between, squared_gradient_norm
 from reverie.training.descent import Descent, ema_decay, ema_update
-from reverie.training.monitor import Discriminated, Observation
+from reverie.training.monitor import Check, Discriminated, Observation
 from reverie.training.optimizers import learning_rate_factor
 
 __all__ = ["AdversarialSettings", "AdversarialStep", "Rows", "compared_rows"]
@@ -127,12 +127,14 @@ class AdversarialStep(TrainStep):
         s = settings
         self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, betas=s.betas)
         self.d_descent = Descent(D.parameters(), s.optimizer, learning_rate=s.discriminator_rate, betas=s.betas)
-        p = 0.0 if s.augmentation is None else s.augmentation
-        self.augmentation = torch.full((s.n_replicas,), p, device=next(D.parameters()).device)
+        self.augmentation = [s.augmentation or 0.0] * s.n_replicas  # probability for each replica
         self._is_penalised = self._penalty.points != "none" and s.penalty_weight > 0
         n = -(-s.max_steps // s.penalty_every) if self._is_penalised else 0
-        self.rounds = {
-            penalised: Compiled(partial(self._round, penalised=penalised), mode=s.compile, n_calls=n_calls)
+        self.rounds = {  # by whether they have a penalty, and an augmentation
+            (penalised, augments): Compiled(
+                partial(self._round, penalised=penalised, augments=augments), mode=s.compile, n_calls=n_calls
+            )
+            for augments in ((False, True) if s.augmentation is not None else (False,))
             for penalised, n_calls in ((True, n), (False, s.max_steps - n))
         }
         self.decay_from, self.end = round(s.hold * s.max_steps), s.max_steps
@@ -142,19 +144,25 @@ class AdversarialStep(TrainStep):
         self.G.train()  # samples may have been drawn since the last step, in evaluation mode
         s = self.settings
         factor = learning_rate_factor(self.step, self.end, hold=self.decay_from / self.end) * self.rate_factor
-        numbers: dict[str, float | Tensor] = {"g_rate": s.generator_rate * factor}
-        numbers |= {"d_rate": s.discriminator_rate * factor, "decay": ema_decay(self.step, s.ema_decay)}
-        if s.augmentation is not None:
-            numbers["augmentation"] = self.augmentation
+        numbers = {"g_rate": s.generator_rate * factor, "d_rate": s.discriminator_rate * factor}
+        numbers["decay"] = ema_decay(self.step, s.ema_decay)
+        augments = any(self.augmentation)  # else the step is that without an augmentation, number by number
+        numbers |= {f"p{r}": p for r, p in enumerate(self.augmentation)} if augments else {}
         rows = {"x": batch} if isinstance(batch, Tensor) else dict(batch)
-        scalars = self.rounds[self._is_penalised and self.step % s.penalty_every == 0]((rows, numbers), generator)
+        penalised = self._is_penalised and self.step % s.penalty_every == 0
+        scalars = self.rounds[penalised, augments]((rows, numbers), generator)
         self.step += 1
         return scalars
 
     def _round(
-        self, inputs: tuple[Rows, Mapping[str, float | Tensor]], generator: torch.Generator, *, penalised: bool
+        self,
+        inputs: tuple[Rows, Mapping[str, float | Tensor]],
+        generator: torch.Generator,
+        *,
+        penalised: bool,
+        augments: bool,
     ) -> dict[str, Tensor]:
-        """Take one round, penalised or not, on rows and the numbers of this step; return its scalars."""
+        """Take one round, penalised and augmented or not, on rows and the numbers of this step; return its scalars."""
         rows, numbers = inputs
         s, scalars = self.settings, {}
         real: dict[str, Tensor] = {}
@@ -167,8 +175,8 @@ class AdversarialStep(TrainStep):
             condition = real.get("condition")
             fake = self.seen(self.G(z, condition), condition)
             apart = (real["x"] - fake["x"]).abs().mean() if s.reconstruction_weight > 0 else None
-            if "augmentation" in numbers:
-                p = cast("Tensor", numbers["augmentation"])
+            if augments:
+                p = [numbers[f"p{r}"] for r in range(s.n_replicas)]
                 real, fake = (augmented(seen, p, generator, s.kind) for seen in (real, fake))
             scalars = self._discriminator_step(real, fake, numbers["d_rate"], generator, penalised=penalised)
         scalars["g_loss"] = self._generator_step(real, fake, numbers["g_rate"], apart)
@@ -217,7 +225,7 @@ class AdversarialStep(TrainStep):
         return scalars
 
     def _generator_step(self, real: Rows, fake: Rows, rate: float | Tensor, apart: Tensor | None) -> Tensor:
-        """Descend loss_G(D(real), D(fake)) + a L(fake) + r E |x - G(z)|, the last `apart`; return the first of these."""
+        """Descend loss_G(D(real), D(fake)) + a L(fake) + r E |x - G(z)|, the last `apart`; return the first."""
         s, outputs = self.settings, self.judge(fake)
         a_fake = a_real = outputs[:, :1]  # the real logits stand in where an objective does not read them
         weight = None
@@ -330,17 +338,16 @@ class AdversarialStep(TrainStep):
             scalars = {}
             if s.augmentation is not None:
                 found, _ = overfitting(said.train, said.held_out, said.generated)
-                scalars = {"augmentation": float(self.augmentation[r]), "d_overfitting": found}
+                scalars = {"augmentation": self.augmentation[r], "d_overfitting": found}
             observations.append(Observation(self.step, generated=flat[r::R], scalars=scalars, discriminated=said))
         return observations
 
-    def adapt(self, observations: Sequence[Observation]) -> None:
-        """Raise or lower the probability of the augmentation by what the discriminator says of rows it was trained on."""
+    def adapt(self, observations: Sequence[Observation], checks: Sequence[Check]) -> None:
+        """Raise or lower the probability of the augmentation by what D says of rows that it was trained on."""
         if self.settings.adapts:
             answers = [seen.discriminated for seen in observations]
             found = [overfitting(a.train, a.held_out, a.generated) for a in answers if a is not None]
-            p = [adapted(float(p), *signs) for p, signs in zip(self.augmentation, found, strict=True)]
-            self.augmentation = torch.tensor(p, device=self.augmentation.device)
+            self.augmentation = [adapted(p, *signs) for p, signs in zip(self.augmentation, found, strict=True)]
 
     def _sample_gradient(self, real: Rows, z: Tensor) -> Tensor:
         """Return |d loss_G / d sample| of each sample, (rows,): what the generator has to learn from."""
@@ -361,15 +368,13 @@ class AdversarialStep(TrainStep):
         """Return networks, average, optimisers, the step and the schedule."""
         schedule = [self.decay_from, self.end, self.rate_factor]
         states = {name: part.state_dict() for name, part in self._parts().items()}
-        augmentation = {} if self.settings.augmentation is None else {"augmentation": self.augmentation}
-        return {"step": self.step, "schedule": schedule} | augmentation | states
+        return {"step": self.step, "schedule": schedule, "augmentation": list(self.augmentation)} | states
 
     def load_state_dict(self, state: State) -> None:
         """Take up a state of a step of the same networks and optimisers."""
         self.step = state["step"]
         self.decay_from, self.end, self.rate_factor = state["schedule"]
-        if self.settings.augmentation is not None:
-            self.augmentation = state["augmentation"].to(self.augmentation.device)
+        self.augmentation = list(state.get("augmentation", self.augmentation))
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
