@@ -28,6 +28,7 @@ from reverie.data.transforms import (
     Log,
     Logit,
     ObservableCoordinate,
+    ObservablesBeside,
     OneHot,
     Periodic,
     PointMass,
@@ -98,11 +99,13 @@ def pairs(n: int) -> Tensor:
     return torch.stack([pt * ratio, eta1, phi1, pt / ratio, eta2, phi2], dim=1)
 
 
-def observed() -> ObservableCoordinate:
-    """Return features one coordinate of which is the mass."""
+def observed(*, beside: bool = False) -> ObservableCoordinate | ObservablesBeside:
+    """Return features one coordinate of which is the mass, or with the mass and a distance beside them."""
     names = ("pt1", "eta1", "phi1", "pt2", "eta2", "phi2")
     parts = [(k, Periodic(origin=-math.pi) if name[:3] == "phi" else Quantile()) for k, name in enumerate(names)]
     schema = Schema(tuple(Column(name) for name in names), (6,)).to_json()
+    if beside:
+        return ObservablesBeside(base=Columns(parts), observables=("mass", "delta_r"), schema=schema)
     return ObservableCoordinate(base=Columns(parts), observable="mass", schema=schema)
 
 
@@ -199,6 +202,7 @@ CASES: dict[str, Case] = {
     "chain": Case(lambda: Chain([Logit(lower=0, upper=2), Standardise()]), lambda n: 2 * uniform(n, 3), within(0, 2)),
     "columns": Case(table, mixed, mixed_allowed, smooth=False),
     "observables": Case(observed, pairs),
+    "observables beside": Case(lambda: observed(beside=True), pairs),
 }
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

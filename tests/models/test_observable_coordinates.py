@@ -1,4 +1,7 @@
-"""Observables as coordinates of a flow, flow matching and a VAE: thin peaks come out thin, log p stays exact."""
+"""Observables of a flow, flow matching and a VAE: thin peaks come out thin.
+
+Without a kinematic fit each observable is a coordinate, and log p stays exact.
+"""
 
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ import torch
 import reverie
 from reverie.core.errors import CheckpointError, InputError, UnknownNameError
 from reverie.data.dataset import Dataset
-from reverie.data.transforms import ObservableCoordinate
+from reverie.data.transforms import ObservableCoordinate, ObservablesBeside
 from reverie.models import VAE, Flow, FlowMatching
 from reverie.models.preprocessing import fitted_preprocessing
 
@@ -19,6 +22,7 @@ MODELS = {
     "vae": VAE(encoder=(16,), decoder=(16,), n_draws=100, **TINY),
 }
 every_model = pytest.mark.parametrize("name", list(MODELS))
+both_ways = pytest.mark.parametrize("kinematic_fit", [True, False], ids=["fit", "coordinate"])
 
 
 def radius(x):
@@ -41,7 +45,8 @@ def made(name: str, **options):
 
 @pytest.fixture(scope="module")
 def trained():
-    return {name: made(name, observables=[radius]).fit(shell()) for name in MODELS}
+    ways = [(name, fit) for name in MODELS for fit in (True, False)]
+    return {(name, fit): made(name, observables=[radius], kinematic_fit=fit).fit(shell()) for name, fit in ways}
 
 
 def central(r: np.ndarray) -> float:
@@ -50,13 +55,14 @@ def central(r: np.ndarray) -> float:
     return float(high - low) / 2
 
 
+@both_ways
 @every_model
-def test_a_thin_peak_comes_out_thin(name, trained):
+def test_a_thin_peak_comes_out_thin(name, kinematic_fit, trained):
     """Its width errs by 2 % of chance in 3000 samples, and by a tenth where the model is hardly trained.
 
     The twin, without observables, widens it more than threefold.
     """
-    r = np.hypot(*trained[name].sample(3000, random_state=1).values.T)
+    r = np.hypot(*trained[name, kinematic_fit].sample(3000, random_state=1).values.T)
     assert np.median(r) == pytest.approx(RADIUS, abs=0.2 * WIDTH)
     assert central(r) == pytest.approx(WIDTH, rel=0.2)
     assert central(np.hypot(*made(name).fit(shell()).sample(3000, random_state=1).values.T)) > 3 * WIDTH
@@ -69,35 +75,89 @@ def test_densities_of_all_points_add_up_to_one(name, trained):
     angle = np.linspace(1e-3, np.pi / 2 - 1e-3, 81)
     at_r, at_angle = (grid.ravel() for grid in np.meshgrid((r[1:] + r[:-1]) / 2, (angle[1:] + angle[:-1]) / 2))
     points = np.stack([at_r * np.cos(at_angle), at_r * np.sin(at_angle)], axis=1)
-    found = trained[name].log_likelihood(points)
+    found = trained[name, False].log_likelihood(points)
     p = np.exp(found.values) * at_r * np.diff(r)[0] * np.diff(angle)[0]
     error = np.hypot(np.square(p * getattr(found, "errors", 0.0)).sum() ** 0.5, found.common_error)
     assert p.sum() == pytest.approx(1, abs=0.02 + 4 * error)
 
 
 @every_model
-def test_a_saved_model_draws_the_same_samples(name, trained, tmp_path):
-    model = trained[name]
+def test_samples_have_the_observables_that_the_model_drew(name, trained):
+    """To rounding, wherever the event can be moved there. The twin: before the move they have not."""
+    model = trained[name, True]
+    transform = model.preprocessing_.transform
+    drawn = model._drawer(1000, 0)(0, 1000, model._unit_noise(0, 0)).double()
+    asked = transform.map_.inverse(drawn[:, 2:])[:, 0]
+    off = (radius(transform.inverse(drawn)) - asked).abs()
+    assert (off < 1e-9 * RADIUS).double().mean() > 0.99
+    assert (radius(transform.base_.inverse(drawn[:, :2])) - asked).abs().median() > 1e-3
+    assert np.array_equal(model.preprocessing_.values(drawn), transform.inverse(drawn).numpy())
+
+
+@every_model
+def test_moved_samples_have_no_likelihood_but_a_score(name, trained):
+    model = trained[name, True]
+    with pytest.raises(InputError, match="kinematic_fit=False"):
+        model.log_likelihood(shell(20))
+    assert -0.5 < model.score(shell(500, 1)) < 0.1
+    assert "kinematic_fit=False" in model.assess(shell(50), shell(50, 1)).warnings[0]
+
+
+@both_ways
+@every_model
+def test_a_saved_model_draws_the_same_samples(name, kinematic_fit, trained, tmp_path):
+    model = trained[name, kinematic_fit]
     folder = model.save(tmp_path / "model")
     loaded = reverie.load(folder, observables=[radius])
     assert np.array_equal(loaded.sample(50, random_state=2).values, model.sample(50, random_state=2).values)
-    assert np.array_equal(loaded.score_samples(shell(20, 3)), model.score_samples(shell(20, 3)))
+    if not kinematic_fit:
+        assert np.array_equal(loaded.score_samples(shell(20, 3)), model.score_samples(shell(20, 3)))
     with pytest.raises(CheckpointError, match="observables="):
         reverie.load(folder)
-    with pytest.raises(CheckpointError, match="Expected the observable 'radius'"):
+    with pytest.raises(CheckpointError, match="Expected the observables? '?radius'?"):
         reverie.load(folder, observables=["delta_eta(a, b)"])
+
+
+def test_a_model_saved_before_there_was_a_fit_is_as_it_was(trained, tmp_path):
+    """Its configuration does not name the option; what its observables are is said by its change of variables."""
+    model = trained["flow", False]
+    config = model.save(tmp_path / "model") / "config.yaml"
+    lines = config.read_text().splitlines(keepends=True)
+    config.write_text("".join(line for line in lines if "kinematic_fit" not in line))
+    loaded = reverie.load(tmp_path / "model", observables=[radius])
+    assert np.array_equal(loaded.sample(50, random_state=2).values, model.sample(50, random_state=2).values)
+    assert np.array_equal(loaded.score_samples(shell(20, 3)), model.score_samples(shell(20, 3)))
+
+
+def test_a_fit_takes_observables_that_turn_round():
+    """A distance from (3, 3), which is no coordinate, and the radius; on the diagonal both change alike.
+
+    The twin: before the move they are off.
+    """
+    distance = lambda x: (x - 3).square().sum(dim=1)  # noqa: E731
+    prepared = fitted_preprocessing(shell(), "array", "quantile", [distance, radius], kinematic_fit=True)
+    x = torch.tensor(shell(200, 1).values)
+    y = prepared.transform.forward(x)
+    y[:, :2] += 0.05 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    moved = prepared.transform.inverse(y)
+    before = prepared.transform.base_.inverse(y[:, :2])
+    for function in (distance, radius):
+        assert (function(moved) - function(x)).abs().median() < 1e-6
+        assert (function(before) - function(x)).abs().median() > 1e-3
 
 
 def test_a_named_observable_is_loaded_by_its_name(tmp_path):
     rng = np.random.default_rng(0)
     data = Dataset(rng.normal(size=(400, 1)) + rng.normal(size=(400, 2)) * [1, 0.1], names=["eta1", "eta2"])
-    model = made("flow", observables=["delta_eta"], max_steps=5).fit(data)
-    loaded = reverie.load(model.save(tmp_path / "model"))
-    assert np.array_equal(loaded.sample(50, random_state=2).values, model.sample(50, random_state=2).values)
+    for kinematic_fit in (True, False):
+        model = made("flow", observables=["delta_eta"], kinematic_fit=kinematic_fit, max_steps=5).fit(data)
+        loaded = reverie.load(model.save(tmp_path / f"model {kinematic_fit}"))
+        assert np.array_equal(loaded.sample(50, random_state=2).values, model.sample(50, random_state=2).values)
 
 
-def test_samples_are_those_of_a_longer_run_bit_for_bit(trained):
-    model = trained["flow"]
+@both_ways
+def test_samples_are_those_of_a_longer_run_bit_for_bit(kinematic_fit, trained):
+    model = trained["flow", kinematic_fit]
     blocks = list(model.iter_sample(1500, 3, start=2000))
     assert np.array_equal(np.concatenate(blocks), model.sample(3500, random_state=3).values[2000:])
 
@@ -141,7 +201,7 @@ def test_two_observables_are_two_coordinates():
 )
 def test_unsuitable_observables_are_refused(X, observables, error, words):
     with pytest.raises(error, match=words):
-        made("flow", observables=observables).fit(X)
+        made("flow", observables=observables, kinematic_fit=False).fit(X)
 
 
 def test_bits_have_no_observables():

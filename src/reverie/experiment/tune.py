@@ -248,7 +248,7 @@ def tune(
     settings = StudySettings(
         run=replace(config, model={"name": config.model_name, **options}),
         space=search_space(space, config.model_name, options).text,
-        by=resolved_criterion(by, config.model_name),
+        by=resolved_criterion(by, config),
         tune_fraction=tune_fraction,
         repeats=repeats,
         prune=prune,

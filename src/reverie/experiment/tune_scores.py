@@ -200,7 +200,7 @@ class HeldOutScore:
     """
 
     def __init__(self, kind: str, config: RunConfig, inputs: Inputs, learnt: Part, judged: Part, *, seed: int) -> None:
-        self.kind, learnt, judged = resolved_criterion(kind, config.model_name), learnt.whole(), judged.whole()
+        self.kind, learnt, judged = resolved_criterion(kind, config), learnt.whole(), judged.whole()
         self._inputs, self._seed = inputs, seed
         shape = inputs.source.events.event_shape
         most = _MOST_ROWS if math.prod(shape) <= _WIDE else _MOST_IMAGES
@@ -229,12 +229,16 @@ class HeldOutScore:
         return Scored(score.value, score.of_real.double().numpy(), score.of_generated.double().numpy())
 
 
-def resolved_criterion(kind: str, model: str) -> str:
+def resolved_criterion(kind: str, config: RunConfig) -> str:
     """Return "likelihood" or "samples"."""
     check_choice("criterion", kind, dict.fromkeys(CRITERIA, True))
-    has_likelihood = issubclass(model_class(model), LikelihoodModel)
+    made = model_class(config.model_name)
+    options = made().get_params() | config.model_options
+    is_moved = bool(options.get("observables") and options.get("kinematic_fit"))
+    has_likelihood = issubclass(made, LikelihoodModel) and not is_moved and options.get("network") != "trees"
     if kind == "likelihood" and not has_likelihood:
-        raise InputError(f"Expected a model with a likelihood for --by likelihood, got {model}. Use --by samples.")
+        got = config.model_name + " with a kinematic fit" * is_moved
+        raise InputError(f"Expected a model with a likelihood for --by likelihood, got {got}. Use --by samples.")
     return ("likelihood" if has_likelihood else "samples") if kind == "auto" else kind
 
 

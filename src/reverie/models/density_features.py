@@ -177,6 +177,7 @@ def density_preprocessing(
     choice: ChangeOfVariables,
     observables: Observables = None,
     *,
+    kinematic_fit: bool = False,
     open_levels: bool = True,
 ) -> Preprocessing:
     """Return the fitted preprocessing to features with a density on lines and circles.
@@ -186,7 +187,7 @@ def density_preprocessing(
     dataset : training data.
     container : see `reverie.models.preprocessing.container_of`.
     choice, open_levels : as in `density_transform`.
-    observables : each becomes a coordinate, see `reverie.data.transforms.ObservableCoordinate`.
+    observables, kinematic_fit : as in `reverie.models.preprocessing.fitted_preprocessing`.
 
     Raises
     ------
@@ -195,7 +196,7 @@ def density_preprocessing(
         no density.
     """
     transform = density_transform(dataset, choice, open_levels=open_levels)
-    prepared = fitted_preprocessing(dataset, container, transform, observables)
+    prepared = fitted_preprocessing(dataset, container, transform, observables, kinematic_fit=kinematic_fit)
     circles_of(prepared.transform)
     return prepared
 

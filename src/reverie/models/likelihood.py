@@ -22,6 +22,7 @@ from reverie.core.errors import InputError
 from reverie.core.random import as_generator
 from reverie.core.types import ArrayLike, RandomState
 from reverie.data.dataset import Dataset
+from reverie.data.transforms import ObservablesBeside
 from reverie.models.base import N_SCORED, GenerativeModel, first_rows
 from reverie.models.density_features import repeated_values
 
@@ -70,7 +71,11 @@ class LikelihoodModel(GenerativeModel):
 
     @checked
     def score(self, X: ArrayLike, y: ArrayLike = None) -> float:
-        """Return the mean log p per event in nats, higher is better; see `log_likelihood`."""
+        """Return the mean log p per event in nats, higher is better; where a kinematic fit moves samples, or for other
+        reasons there is no log p, minus the energy distance, as a `GAN` does.
+        """
+        if self._without_likelihood():
+            return super().score(X, y)
         return float(self.log_likelihood(X, y).mean.value)
 
     def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
@@ -105,7 +110,13 @@ class LikelihoodModel(GenerativeModel):
 
     def _without_likelihood(self) -> str:
         """Return why log p of these data cannot be given, as an error or a warning says it; nothing where it can."""
-        return ""
+        if not isinstance(self.preprocessing_.transform, ObservablesBeside):
+            return ""
+        return (
+            "Expected samples as the model draws them for a likelihood, got samples that a kinematic fit moves to "
+            "their observables, whose density is not known. Train with kinematic_fit=False, which makes the observables "
+            "coordinates with an exact log p, or leave them out."
+        )
 
     def _given(self, y: ArrayLike, n: int) -> Tensor | None:
         if self._conditions is None:

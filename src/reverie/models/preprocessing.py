@@ -27,7 +27,13 @@ from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows, some_rows
 from reverie.data.observables import resolve_observables
 from reverie.data.schema import Column, Schema
-from reverie.data.transforms import InvertibleTransform, ObservableCoordinate, auto_transform, transform_from_json
+from reverie.data.transforms import (
+    InvertibleTransform,
+    ObservableCoordinate,
+    ObservablesBeside,
+    auto_transform,
+    transform_from_json,
+)
 
 __all__ = [
     "CONTAINERS",
@@ -92,7 +98,7 @@ class Preprocessing:
     def from_json(cls, stored: Json, observables: Observables = None) -> Self:
         """Return what `to_json` described, with the observables that it was fitted with."""
         schema, transform = Schema.from_json(stored["schema"]), transform_from_json(stored["transform"])
-        if isinstance(transform, ObservableCoordinate):
+        if isinstance(transform, (ObservableCoordinate, ObservablesBeside)):
             transform.bind(resolve_observables(observables or (), schema))
         axes = tuple((name, None if x is None else tuple(x)) for name, x in stored.get("axes", ()))
         return cls(schema, transform, stored["container"], stored["dtype"], axes)
@@ -111,7 +117,12 @@ class Preprocessing:
 
 
 def fitted_preprocessing(
-    dataset: Dataset, container: str, choice: ChangeOfVariables, observables: Observables = None
+    dataset: Dataset,
+    container: str,
+    choice: ChangeOfVariables,
+    observables: Observables = None,
+    *,
+    kinematic_fit: bool = False,
 ) -> Preprocessing:
     """Return the way from values to features, fitted.
 
@@ -121,6 +132,7 @@ def fitted_preprocessing(
     container : what the user gave, see `container_of`.
     choice : "auto", a word for all continuous columns, words or transforms by column, or a transform.
     observables : names and functions of tables, each of which becomes a coordinate of the features.
+    kinematic_fit : whether they stand beside the features of the columns instead, to which samples are moved.
     """
     if isinstance(choice, str):
         transform = auto_transform(dataset.schema, continuous="quantile" if choice == "auto" else choice)
@@ -128,14 +140,18 @@ def fitted_preprocessing(
         transform = auto_transform(dataset.schema, overrides=choice)
     else:
         transform = copy.deepcopy(choice)
-    for observable in resolve_observables(observables or (), dataset.schema):
-        if not dataset.schema.is_table:
-            raise InputError(
-                f"Expected a table for observables of this model, got images of shape {dataset.schema.event_shape}. "
-                "Leave observables out, or train a GAN, whose discriminator sees those of images."
-            )
-        own = observable.name if observable.named else observable
-        transform = ObservableCoordinate(base=transform, observable=own, schema=dataset.schema.to_json())
+    resolved = resolve_observables(observables or (), dataset.schema)
+    if resolved and not dataset.schema.is_table:
+        raise InputError(
+            f"Expected a table for observables of this model, got images of shape {dataset.schema.event_shape}. "
+            "Leave observables out, or train a GAN, whose discriminator sees those of images."
+        )
+    own, schema = [o.name if o.named else o for o in resolved], dataset.schema.to_json()
+    if kinematic_fit and own:
+        transform = ObservablesBeside(base=transform, observables=tuple(own), schema=schema)
+    else:
+        for observable in own:
+            transform = ObservableCoordinate(base=transform, observable=observable, schema=schema)
     transform.fit(torch.from_numpy(dataset.values.astype("float64")))
     return Preprocessing(dataset.schema, transform, container, str(dataset.values.dtype))
 

@@ -41,6 +41,7 @@ from sklearn.utils.validation import check_is_fitted
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import FolderError, MissingDependencyError
 from reverie.data.schema import Schema
+from reverie.data.transforms import ObservablesBeside
 from reverie.models.gan.kinematic_fit import KinematicFit
 from reverie.models.one_pass import PhysicalSampler, physical_sampler
 from reverie.scale.lowering import ONNX_TABLE, SOLVE_TABLE
@@ -188,7 +189,9 @@ def _described(schema: Schema) -> str:
 def traced(sampler: PhysicalSampler) -> torch.export.ExportedProgram:
     """Return the program of `sampler`, for any number of rows."""
     inputs, module = sampler.example(_TRACED_ROWS), sampler
-    if any(isinstance(part, KinematicFit) for part in sampler.modules()):  # its derivatives become operations
+    fits = (KinematicFit, ObservablesBeside)
+    if any(isinstance(part, fits) or isinstance(getattr(part, "transform", None), fits) for part in sampler.modules()):
+        # its derivatives become operations
         from torch.fx.experimental.proxy_tensor import make_fx
 
         table = {"decomposition_table": SOLVE_TABLE, "tracing_mode": "symbolic", "_allow_non_fake_inputs": True}

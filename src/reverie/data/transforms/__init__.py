@@ -5,6 +5,7 @@ from reverie.data.transforms.base import TRANSFORMS, Elementwise, InvertibleTran
 from reverie.data.transforms.composite import Chain, Columns
 from reverie.data.transforms.continuous import Asinh, Identity, Log, Logit, Rescale, Standardise
 from reverie.data.transforms.discrete import Bits, Dequantise, OneHot, PointMass
+from reverie.data.transforms.kinematic_fit import ObservablesBeside
 from reverie.data.transforms.observable import ObservableCoordinate
 from reverie.data.transforms.periodic import Periodic
 from reverie.data.transforms.quantile import Quantile
@@ -22,6 +23,7 @@ __all__ = [
     "Log",
     "Logit",
     "ObservableCoordinate",
+    "ObservablesBeside",
     "OneHot",
     "Output",
     "Periodic",

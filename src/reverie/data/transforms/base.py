@@ -69,6 +69,7 @@ TRANSFORMS: dict[str, "str | type[InvertibleTransform]"] = {
     "Log": "continuous",
     "Logit": "continuous",
     "ObservableCoordinate": "observable",
+    "ObservablesBeside": "kinematic_fit",
     "OneHot": "discrete",
     "Periodic": "periodic",
     "PointMass": "discrete",

@@ -31,6 +31,7 @@ from reverie.core.protocols import Transform
 from reverie.data.transforms.base import InvertibleTransform
 from reverie.data.transforms.composite import Chain, Columns
 from reverie.data.transforms.discrete import PointMass
+from reverie.data.transforms.kinematic_fit import ObservablesBeside
 from reverie.data.transforms.observable import ObservableCoordinate
 from reverie.data.transforms.periodic import Periodic
 from reverie.data.transforms.quantile import Quantile
@@ -171,7 +172,7 @@ class FastInverse(nn.Module):
         super().__init__()
         self.transform, self._step = transform, log_slope_step
         self._undo = None if isinstance(transform, Columns) else _undo(transform)
-        if isinstance(transform, ObservableCoordinate):
+        if isinstance(transform, (ObservableCoordinate, ObservablesBeside)):
             self._undo = partial(transform.undone, of_base=FastInverse(transform.base_, log_slope_step=log_slope_step))
         self._steps: list[tuple[list[int], Undo]] = []  # what follows the quantile map of some columns
         self._slow: list[tuple[slice, list[int], Undo]] = []

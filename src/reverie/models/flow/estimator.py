@@ -55,9 +55,11 @@ class Flow(LikelihoodModel):
     n_transforms : invertible maps after one another, at least 1; two or more, so that every coordinate is seen.
     hidden : widths of the hidden layers of each map's perceptron.
     n_bins : bins of each spline, at least 2; more resolve sharper edges.
-    observables : functions of the physical columns, each of which becomes a coordinate that the model learns, so that
-        thin peaks in it come out thin: names such as "mass" (see `reverie.data.observables`), or torch functions
-        (batch, *event) -> (batch,), which rise or fall steadily with a column.
+    observables : functions of the physical columns that the model learns beside them, so that thin peaks come out
+        thin: names such as "mass" (see `reverie.data.observables`), or torch functions (batch, *event) -> (batch,).
+    kinematic_fit : whether each sample is moved, by as little as possible, to where its observables have the values
+        that the model draws; there is no likelihood then. False makes each observable one of the coordinates, with an
+        exact log p: it must rise or fall steadily with a column, and cuts of the columns come out less sharp.
     batch_size : events in a step; "auto" takes 512, or all rows of a smaller table.
     learning_rate : step size of AdamW, > 0; it falls to nearly nothing along a cosine.
     weight_decay : share of the step size by which each step shrinks the weights, >= 0.
@@ -91,6 +93,7 @@ class Flow(LikelihoodModel):
     hidden: Sequence[Count] = (128, 128)
     n_bins: Annotated[int, Interval(2)] = 12
     observables: Observables = None
+    kinematic_fit: bool = True
     max_steps: Count = 2_500
     learning_rate: Positive = 3e-3
     weight_decay: NonNegative = 0.01
@@ -101,7 +104,9 @@ class Flow(LikelihoodModel):
         need_zuko()  # a missing library is better known before the data are prepared
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
-        return density_preprocessing(dataset, container, self.preprocessing, self.observables)
+        return density_preprocessing(
+            dataset, container, self.preprocessing, self.observables, kinematic_fit=self.kinematic_fit
+        )
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         return min(n_rows, 512)

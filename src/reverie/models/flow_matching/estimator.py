@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, checked
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
@@ -24,7 +24,7 @@ from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows
 from reverie.models.averaged_step import FEW_EVENTS
-from reverie.models.base import N_SCORED, GenerativeModel
+from reverie.models.base import N_SCORED
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
 from reverie.models.flow_matching.networks import Velocity, build_velocity
@@ -73,9 +73,11 @@ class FlowMatching(LikelihoodModel):
         times as many, each with its derivatives, of more than 32 features three times as many.
     solver : Of the differential equation: "euler", "midpoint", "heun" or "rk4".
     stochasticity : Strength >= 0 of the random walk that samples take besides; 0 follows the differential equation.
-    observables : Functions of the physical columns, each of which becomes a coordinate that the model learns, so that
-        thin peaks in it come out thin: names such as "mass" (see `reverie.data.observables`), or torch functions
-        (batch, *event) -> (batch,), which rise or fall steadily with a column.
+    observables : Functions of the physical columns that the model learns beside them, so that thin peaks come out
+        thin: names such as "mass" (see `reverie.data.observables`), or torch functions (batch, *event) -> (batch,).
+    kinematic_fit : Whether each sample is moved, by as little as possible, to where its observables have the values
+        that the model draws; there is no likelihood then. False makes each observable one of the coordinates, with an
+        exact log p: it must rise or fall steadily with a column, and cuts of the columns come out less sharp.
     batch_size : Events in a step; "auto" takes 512, of images 128, for trees 20,000, or all rows of a smaller table.
         Trees see events of few rows up to 100 times, each time with other noise.
     max_steps : Gradient steps in the whole run, at least 1; of trees the most times at which they are fitted.
@@ -128,6 +130,7 @@ class FlowMatching(LikelihoodModel):
     solver: Literal["euler", "midpoint", "heun", "rk4"] = "heun"
     stochasticity: NonNegative = 0.0
     observables: Observables = None
+    kinematic_fit: bool = True
     max_steps: Count = 8_000
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 0.0
@@ -137,7 +140,9 @@ class FlowMatching(LikelihoodModel):
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
         if self._is_of_trees and not dataset.schema.is_table:
             raise InputError(f"Expected a table for network='trees', got {dataset!r}. Take network='auto'.")
-        return density_preprocessing(dataset, container, self.preprocessing, self.observables, open_levels=False)
+        return density_preprocessing(
+            dataset, container, self.preprocessing, self.observables, kinematic_fit=self.kinematic_fit, open_levels=False
+        )
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         return min(n_rows, {"unet": 128, "trees": MOST_ROWS}.get(self._network_name(), 512))
@@ -227,16 +232,11 @@ class FlowMatching(LikelihoodModel):
 
     def _without_likelihood(self) -> str:
         if not self._is_of_trees:
-            return ""
+            return super()._without_likelihood()
         return (
             "Expected a field with a divergence for a likelihood, got trees, which are constant in boxes. Compare "
             "samples with held-out events (reverie validate), or train with network='mlp'."
         )
-
-    @checked
-    def score(self, X: ArrayLike, y: ArrayLike = None) -> float:
-        """Return the mean log p per event in nats; of trees, minus the energy distance, as a `GAN` does."""
-        return GenerativeModel.score(self, X, y) if self._is_of_trees else super().score(X, y)
 
     @property
     def _n_assessed(self) -> int:

@@ -6,12 +6,7 @@ o_j have the values v_j that the network asks for,
 
     minimise  |y - y_0|^2   under   o_j(y) = v_j,     j = 1 ... k,
 
-in the whitened space. Each Gauss-Newton step, no longer than 1 (a standard deviation), reads
-
-    y <- y + J^+ (v - o(y)),      J = do/dy,      J^+ = J^T (J J^T + e)^-1,
-
-with o_j in units of its spread, and e = 10^-4 times the mean of J J^T over real events, which keeps
-the step finite where an observable is stationary or two of them say the same. The values asked for are
+in the whitened space, by the Gauss-Newton steps of `reverie.data.transforms.kinematic_fit`. The values asked for are
 
     v_j = q_j^-1(z_j + t_j),       z_j a standard normal number of the noise, t_j an output of the network,
 
@@ -26,8 +21,7 @@ away from the shell; in training a pull (0.3 / 2) |y_0 - y|^2 on each event keep
 
 References
 ----------
-Gauss-Newton under constraints: Nocedal and Wright, Numerical Optimization, 2nd ed., chapter 10; kinematic fits: Avery,
-CLEO note CBX 91-72 (1991); the pull is that of van den Oord et al., arXiv:1711.00937 ("commitment").
+The pull is that of van den Oord et al., arXiv:1711.00937 ("commitment").
 """
 
 from collections.abc import Callable
@@ -36,13 +30,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reverie.data.transforms.kinematic_fit import DAMPING, gauss_newton_step, linearised
 from reverie.models.observables import ObservedFeatures
 
 __all__ = ["KinematicFit"]
 
 _TRAINING_STEPS, _STEPS = 3, 8  # in training the network soon makes y_0 near the shell
 _LONGEST = 1.0
-_DAMPING = 1e-4
 _PULL = 0.3
 _ROWS = 2048
 
@@ -65,13 +59,13 @@ class KinematicFit(nn.Module):
         self._shared = (observed,)  # the model's own: a tuple keeps its tables from being averaged with the weights
         self._noise_prior = noise_prior
         self.n_values = len(observed.names)
-        self.register_buffer("damping", torch.tensor(_DAMPING))
+        self.register_buffer("damping", torch.tensor(DAMPING))
 
     @torch.no_grad()
     def fit(self, y: Tensor, to_features: ToFeatures) -> "KinematicFit":
         """Learn the damping from real whitened samples y (n, d)."""
         _, J = self._linearised(y[:_ROWS], to_features)
-        self.damping.copy_(_DAMPING * J.square().sum(dim=2).mean())
+        self.damping.copy_(DAMPING * J.square().sum(dim=2).mean())
         return self
 
     def forward(self, y: Tensor, shift: Tensor, noise: Tensor, to_features: ToFeatures) -> Tensor:
@@ -102,19 +96,12 @@ class KinematicFit(nn.Module):
     def _step(self, y: Tensor, values: Tensor, to_features: ToFeatures) -> tuple[Tensor, Tensor, Tensor]:
         """Return y (rows, d) after a step, J (rows, k, d) and J^+ (rows, d, k)."""
         o, J = self._linearised(y, to_features)
-        identity = torch.eye(self.n_values, dtype=J.dtype, device=J.device)
-        inverse = torch.linalg.solve(J @ J.mT + self.damping * identity, J).mT
-        move = (inverse @ (values - o)[:, :, None])[:, :, 0]
-        move = move * (_LONGEST / move.norm(dim=1, keepdim=True).clamp(min=_LONGEST))
+        move, inverse = gauss_newton_step(values - o, J, self.damping, _LONGEST)
         return y + move.to(y.dtype), J.to(y.dtype), inverse.to(y.dtype)
 
     def _linearised(self, y: Tensor, to_features: ToFeatures) -> tuple[Tensor, Tensor]:
         """Return observables (rows, k) in units of their spread and their derivatives by y (rows, k, d), float64."""
-        with torch.enable_grad():
-            y = y.detach().requires_grad_()
-            o = self._shared[0].in_spreads(to_features(y))
-            rows = [torch.autograd.grad(o[:, j].sum(), y, retain_graph=True)[0] for j in range(self.n_values)]
-        return o.detach(), torch.stack(rows, dim=1).to(torch.float64)
+        return linearised(y, lambda whitened: self._shared[0].in_spreads(to_features(whitened)))
 
 
 class _Pulled(torch.autograd.Function):

@@ -68,9 +68,11 @@ class VAE(LikelihoodModel):
     dynamic_binarisation : whether grey values are probabilities of bits, which are drawn anew at each step.
     activation : of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
     n_draws : latent vectors per event from which its likelihood is estimated.
-    observables : functions of the physical columns, each of which becomes a coordinate that the model learns, so that
-        thin peaks in it come out thin: names such as "mass" (see `reverie.data.observables`), or torch functions
-        (batch, *event) -> (batch,), which rise or fall steadily with a column.
+    observables : functions of the physical columns that the model learns beside them, so that thin peaks come out
+        thin: names such as "mass" (see `reverie.data.observables`), or torch functions (batch, *event) -> (batch,).
+    kinematic_fit : whether each sample is moved, by as little as possible, to where its observables have the values
+        that the model draws; there is no likelihood then. False makes each observable one of the coordinates, with an
+        exact log p: it must rise or fall steadily with a column, and cuts of the columns come out less sharp.
     learning_rate : step size of Adam, > 0, held for half of the run, then lowered along a cosine; None takes 0.003 for
         tables and 0.001 for images and lattices.
     ema_decay : decay per step of the average of the weights that is used afterwards, in [0, 1).
@@ -117,6 +119,7 @@ class VAE(LikelihoodModel):
     activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
     n_draws: Count = 500
     observables: Observables = None
+    kinematic_fit: bool = True
     max_steps: Count = 10_000
     learning_rate: Positive | None = None
     ema_decay: Share = 0.999
@@ -241,6 +244,8 @@ class VAE(LikelihoodModel):
         n_draws : latent vectors per event; None takes the `n_draws` of the model.
         """
         check_is_fitted(self)
+        if self._without_likelihood():
+            raise InputError(self._without_likelihood())
         if self.replicas_:
             parts = [one.log_likelihood(X, y, random_state, n_draws=n_draws) for one in self.replicas_]
             joint = LogLikelihood.of_mixture(parts)
@@ -327,7 +332,9 @@ class VAE(LikelihoodModel):
                 "those events (--drop-missing, or Dataset.drop_missing())."
             )
         if self.likelihood_ == "gaussian":
-            return fitted_preprocessing(dataset, container, self.preprocessing, self.observables)
+            return fitted_preprocessing(
+                dataset, container, self.preprocessing, self.observables, kinematic_fit=self.kinematic_fit
+            )
         if self.observables:
             raise InputError(
                 "Expected columns of numbers for observables, got bits, which have no density. Leave observables out, "
