@@ -105,3 +105,5 @@ def test_a_kinematic_fit_is_cited_where_there_are_observables():
     assert "nocedal2006" in method_keys(_config(observables=["mass"]), (6,))
     assert "nocedal2006" not in method_keys(_config(), (6,))
     assert "nocedal2006" not in method_keys(_config(observables=["mass"], kinematic_fit=False), (6,))
+    assert "nocedal2006" in method_keys(_config(name="flow_matching", observables=["mass"]), (6,))
+    assert "nocedal2006" not in method_keys(_config(name="flow_matching"), (6,))

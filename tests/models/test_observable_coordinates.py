@@ -10,7 +10,7 @@ import torch
 import reverie
 from reverie.core.errors import CheckpointError, InputError, UnknownNameError
 from reverie.data.dataset import Dataset
-from reverie.data.transforms import ObservableCoordinate, ObservablesBeside
+from reverie.data.transforms import ObservableCoordinate
 from reverie.models import VAE, Flow, FlowMatching
 from reverie.models.preprocessing import fitted_preprocessing
 

@@ -101,17 +101,23 @@ MODELS = {
     "flow matching, trees": lambda: FlowMatching(
         network="trees", n_trees=4, depth=3, n_evaluations=4, random_state=0
     ).fit(_columns("pt", "phi", "hits")),
-    "vae, observables": lambda: VAE(observables=["delta_eta"], **QUICK).fit(_muons().select(["eta1", "eta2"])),
+    "vae, observables": lambda: VAE(observables=["delta_eta"], kinematic_fit=False, **QUICK).fit(
+        _muons().select(["eta1", "eta2"])
+    ),
+    "vae, kinematic fit": lambda: VAE(observables=["delta_eta"], **QUICK).fit(_muons().select(["eta1", "eta2"])),
     "flow, realnvp given conditions": lambda: Flow(kind="realnvp", n_transforms=2, hidden=(8,), **QUICK).fit(
         _columns("eta", "share", "edep"), _conditions()
     ),
 }
 
+SLOWLY_WRITTEN = ("vae, observables", "vae, kinematic fit")  # a search, and derivatives: minutes
+
 
 @pytest.fixture
 def fewer_steps(monkeypatch):
     """Two steps of a kinematic fit instead of eight: the same path, in a quarter of the time."""
-    monkeypatch.setattr("reverie.models.gan.kinematic_fit._STEPS", 2)
+    for module in ("models.gan", "data.transforms"):
+        monkeypatch.setattr(f"reverie.{module}.kinematic_fit._STEPS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +136,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("fewer_steps")
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "vae, observables"])  # a search: minutes to write
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in SLOWLY_WRITTEN])
 def test_onnx_gives_the_samples_of_the_model(name, tmp_path):
     model = MODELS[name]()
     made = export_model(model, tmp_path / "model.onnx")
@@ -145,12 +151,20 @@ def test_onnx_gives_the_samples_of_the_model(name, tmp_path):
 @pytest.mark.usefixtures("fewer_steps")
 @pytest.mark.parametrize(
     "name",
-    ["gan, all columns", "gan, conditions and replicas", "gan, kinematic fit", "flow, spline", "vae, observables"],
+    [
+        "gan, all columns",
+        "gan, conditions and replicas",
+        "gan, kinematic fit",
+        "flow, spline",
+        "vae, observables",
+        "vae, kinematic fit",
+    ],
 )
 def test_pt2_gives_the_samples_of_the_model(name, tmp_path):
     model = MODELS[name]()
     made = export_model(model, tmp_path / "model.pt2")
-    assert made.parity.largest_relative < 1e-7  # the same library
+    # the same library; but events are moved along slopes of the table of the quantile maps, which is less exact
+    assert made.parity.largest_relative < (1e-6 if name == "vae, kinematic fit" else 1e-7)
     extra = {"reverie.json": ""}
     program = torch.export.load(made.path, extra_files=extra)
     assert json.loads(extra["reverie.json"])["model"] == type(model).__name__

@@ -168,6 +168,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         keys = [key for option, applies, key in cls.option_references if applies(given[option])]
         keys += ["breiman1996"] if given["n_replicas"] > 1 else []
         keys += ["chen2020"] if given["symmetries"] else []
+        keys += ["nocedal2006"] if given.get("observables") and given.get("kinematic_fit") else []
         return [*cls.references, *keys, "naeem2020"]
 
     @abstractmethod

@@ -71,8 +71,9 @@ class LikelihoodModel(GenerativeModel):
 
     @checked
     def score(self, X: ArrayLike, y: ArrayLike = None) -> float:
-        """Return the mean log p per event in nats, higher is better; where a kinematic fit moves samples, or for other
-        reasons there is no log p, minus the energy distance, as a `GAN` does.
+        """Return the mean log p per event in nats, or where there is none minus the energy distance, as a `GAN` does.
+
+        Higher is better; see `log_likelihood`. There is none, for example, where a kinematic fit moves samples.
         """
         if self._without_likelihood():
             return super().score(X, y)
@@ -113,9 +114,9 @@ class LikelihoodModel(GenerativeModel):
         if not isinstance(self.preprocessing_.transform, ObservablesBeside):
             return ""
         return (
-            "Expected samples as the model draws them for a likelihood, got samples that a kinematic fit moves to "
-            "their observables, whose density is not known. Train with kinematic_fit=False, which makes the observables "
-            "coordinates with an exact log p, or leave them out."
+            "Expected samples as the model draws them for a likelihood, got samples that a kinematic fit moves to where "
+            "they have their observables, whose density is not known. Train with kinematic_fit=False, which makes the "
+            "observables coordinates with an exact log p, or compare samples (reverie validate)."
         )
 
     def _given(self, y: ArrayLike, n: int) -> Tensor | None:

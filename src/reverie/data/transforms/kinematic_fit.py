@@ -5,9 +5,9 @@ features y = T(x) and beside them the observables of the event, standardised as 
 
     x -> (y, q(o(x))),         o = o_1 ... o_k,   q quantile maps to the standard normal law
 
-Of what it draws, (y_0, z), the observables say v = q^-1(z), with all peaks as thin as in the data, and y_0 has them only
-as well as the network resolves the shell. As in a kinematic fit of measured particles, the event is moved by as little
-as possible to where it has them,
+Of what it draws, (y_0, z), the observables are to be v = q^-1(z), with all peaks as thin as in the data, and y_0 has
+them only as well as the network resolves the shell. As in a kinematic fit of measured particles, the event is moved by
+as little as possible to where it has them,
 
     minimise  |y - y_0|^2   under   o_j(y) = v_j,     j = 1 ... k
 
@@ -43,7 +43,7 @@ from reverie.data.transforms.quantile import Quantile
 __all__ = ["DAMPING", "ObservablesBeside", "gauss_newton_step", "linearised"]
 
 DAMPING = 1e-4
-_MOST_STEPS, _TRACED_STEPS = 16, 6  # quadratic convergence takes some four; a graph, which cannot look, always the latter
+_STEPS = 8  # at most; most events take four
 _ROUNDING = 1e-10  # of an observable, in units of its spread
 _ROWS_TRIED = 2_048
 
@@ -140,8 +140,8 @@ class ObservablesBeside(InvertibleTransform):
         with torch.no_grad():
             v, now = self.map_._inverse(z) / self._spreads(y), y0.detach()
             o, J = (part.nan_to_num(0.0, 0.0, 0.0) for part in linearised(now, in_spreads))
-            looks = has_any(torch.ones(1, dtype=torch.bool))
-            for _ in range(_MOST_STEPS if looks else _TRACED_STEPS):
+            looks = has_any(torch.ones(1, dtype=torch.bool))  # a graph that is traced cannot
+            for _ in range(_STEPS):
                 is_off = ((v - o).abs() > _ROUNDING).any(dim=1, keepdim=True)
                 if looks and not has_any(is_off):
                     break
@@ -162,9 +162,7 @@ class ObservablesBeside(InvertibleTransform):
         self.map_ = Quantile().fit(self._values(x))
         z = torch.tensor([[-1.0], [1.0]], dtype=torch.float64).expand(2, len(self.observables))
         self.spreads_ = (self.map_.inverse(z).diff(dim=0)[0] / 2).clamp(min=1e-30)
-        _, J = linearised(
-            self.base_.forward(rows), lambda y: self._values(self.base_.inverse(y)) / self._spreads(y)
-        )
+        _, J = linearised(self.base_.forward(rows), lambda y: self._values(self.base_.inverse(y)) / self._spreads(y))
         self.damping_ = DAMPING * J.square().sum(dim=2).mean().item()
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:

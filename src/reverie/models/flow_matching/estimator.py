@@ -140,9 +140,8 @@ class FlowMatching(LikelihoodModel):
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
         if self._is_of_trees and not dataset.schema.is_table:
             raise InputError(f"Expected a table for network='trees', got {dataset!r}. Take network='auto'.")
-        return density_preprocessing(
-            dataset, container, self.preprocessing, self.observables, kinematic_fit=self.kinematic_fit, open_levels=False
-        )
+        shown = {"observables": self.observables, "kinematic_fit": self.kinematic_fit}
+        return density_preprocessing(dataset, container, self.preprocessing, open_levels=False, **shown)
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         return min(n_rows, {"unet": 128, "trees": MOST_ROWS}.get(self._network_name(), 512))
