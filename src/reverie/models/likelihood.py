@@ -114,9 +114,9 @@ class LikelihoodModel(GenerativeModel):
         if not isinstance(self.preprocessing_.transform, ObservablesBeside):
             return ""
         return (
-            "Expected samples as the model draws them for a likelihood, got samples that a kinematic fit moves to where "
-            "they have their observables, whose density is not known. Train with kinematic_fit=False, which makes the "
-            "observables coordinates with an exact log p, or compare samples (reverie validate)."
+            "Expected samples as the model draws them for a likelihood, got samples that a kinematic fit moves, whose "
+            "density is not known. Train with kinematic_fit=False, which makes the observables coordinates with an "
+            "exact log p, or compare samples (reverie validate)."
         )
 
     def _given(self, y: ArrayLike, n: int) -> Tensor | None:
