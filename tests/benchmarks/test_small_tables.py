@@ -22,6 +22,7 @@ def test_columns_are_scaled_by_the_training_rows_and_classes_differ_by_one():
     assert wasserstein(rows[:1, 1:], rows[1:, 1:]) == pytest.approx(1)
 
 
+@pytest.mark.slow  # a whole benchmark; its distance: test_the_distance_is_that_of_sorted_numbers_and_of_a_shift
 def test_rows_drawn_from_the_training_rows_pay_for_the_classes_that_are_drawn_anew():
     """On iris about 1.06 and 1.41; the training rows themselves would be at 1, and at 0 from themselves."""
     to_test, with_classes, to_train, real = ratios("iris", "bootstrap", 0)

@@ -200,7 +200,7 @@ def copy(finished, tmp_path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("block", range(2))
+@pytest.mark.parametrize("block", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_verbs_that_only_read(finished, tmp_path, block):
     verbs = {
         "cite": lambda f: ["cite", f],

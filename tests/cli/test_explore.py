@@ -109,6 +109,7 @@ def test_python_of_the_page_runs(capsys):
     assert "principal components" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # sentences of a command: test_sentences_then_notes_then_the_page
 def test_what_the_page_shows_is_what_is_printed(call):
     """The output shown below the command on the ring is that of today, but for digits, which hang on the machine."""
     command, shown = re.search(r"^\$ reverie (explore ring.*)\n((?:.+\n)+)```", PAGE, flags=re.MULTILINE).groups()

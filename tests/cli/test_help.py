@@ -75,7 +75,7 @@ def test_version(call):
     assert call("--version")[1].strip() == f"reverie {reverie.__version__}"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("shell", [pytest.param("bash", marks=pytest.mark.slow), "zsh"])
 def test_completion_knows_verbs_options_and_names(call, shell):
     code, out, _ = call("--print-completion", shell)
     assert code == 0

@@ -48,6 +48,7 @@ def test_the_validation_file_holds_what_is_promised(finished):
     assert result["sizes"]["n_generated"] == 84
 
 
+@pytest.mark.slow  # another seed gives others, below; the same bits: tests/experiment/test_resume_models.py
 def test_the_configuration_runs_again_to_the_same_samples(call, finished, tmp_path):
     again = tmp_path / "again"
     code, out, _ = call("run", "--config", finished / "config.yaml", "--out", again, "--quiet")
@@ -182,6 +183,7 @@ def test_two_files_are_validated(call, table, tmp_path):
     assert (out / "report.html").is_file()
 
 
+@pytest.mark.slow  # one bit is changed by none: tests/validation/test_tasks.py
 def test_workers_that_share_the_tests_are_not_seen_in_the_verdict(call, table, tmp_path):
     asked = ("validate", table, table, "--permutations", 19, "--classifiers", "none", "--out")
     assert call(*asked, tmp_path / "a")[0] == call(*asked, tmp_path / "b", "--workers", 1)[0] == 0

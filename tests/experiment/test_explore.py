@@ -69,6 +69,7 @@ def test_sentences_first_and_notes_last(found):
     assert all(line.startswith("Note: ") for line in lines[first_note:])
 
 
+@pytest.mark.slow  # each part has a test of its seed in tests/explore
 def test_one_seed_one_result(blobs, found):
     again = explore_data(blobs, target="kind", seed=1)
     assert again.to_json() == found.to_json()
@@ -150,6 +151,7 @@ def test_the_first_component_of_ordered_spins_is_the_magnetisation(tmp_path):
     assert "is the mean over all cells" not in str(explore_data(str(tmp_path / "free.npy"), n_clusters=2))
 
 
+@pytest.mark.slow  # t-SNE: tests/explore/test_embedding.py; components: the spins above
 def test_images_are_seen_through_their_components():
     found = explore_data("digits", target="label", max_rows=300, n_clusters=10, with_tsne=True)
     assert found.event_shape == (8, 8)
@@ -213,6 +215,7 @@ def test_all_parts_of_the_planck_covariance(real_data):
     assert found.result.rank == len(catalogue.load_covariance("planck_plik_lite")) == 613
 
 
+@pytest.mark.slow  # its figures on one screen: tests/plots
 def test_the_lecture(tmp_path, monkeypatch):
     monkeypatch.setattr(lecture, "REPLICAS", 4)
     monkeypatch.setattr(lecture, "SIZES", (1, 2, 5))

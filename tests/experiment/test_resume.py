@@ -92,6 +92,7 @@ def rewound(reference: Path, out: Path) -> Path:
     return state
 
 
+@pytest.mark.slow  # `test_resume_models` leaves a folder as a kill does
 def test_a_killed_run_resumes_to_the_same_bits(table, reference, tmp_path):
     out = tmp_path / "x"
     process = start(table, out)

@@ -138,6 +138,7 @@ def test_what_cannot_be_grown_is_refused_in_words():
         forest(X, Y, kind="regression")
 
 
+@pytest.mark.slow  # real data; planted features: test_useful_features_are_told_from_noise
 def test_gamma_showers_are_told_by_their_angle(real_data):
     file = real_data / "magic_gamma" / "magic04.data"
     if not file.exists():

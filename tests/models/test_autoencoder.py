@@ -73,7 +73,7 @@ def test_sparse_codes_are_smaller(sparsity):
         assert heavy.min() >= 0
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (1, 16, 20)])
+@pytest.mark.parametrize("shape", [(8, 8), pytest.param((1, 16, 20), marks=pytest.mark.slow)])
 def test_images_are_encoded_by_either_network(shape):
     X = np.random.default_rng(0).integers(0, 17, (60, *shape)).astype(np.uint8)
     for network in ("mlp", "conv"):

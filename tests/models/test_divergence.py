@@ -52,7 +52,7 @@ def test_value_is_the_divergence_and_d_the_posterior_of_two_known_densities():
     np.testing.assert_allclose(D(x[:, None]), 1 / (1 + np.exp(-D.logits(x[:, None]))))
 
 
-@pytest.mark.parametrize("d", [1, 4])
+@pytest.mark.parametrize("d", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_value_of_the_game_at_equality_is_minus_log_4(d):
     measured = jensen_shannon(_normal(1000, d, seed=1), _normal(1500, d, seed=2), **QUICK)
     value, error = 2 * measured.value - math.log(4), 2 * measured.error
@@ -60,6 +60,7 @@ def test_value_of_the_game_at_equality_is_minus_log_4(d):
     assert error < 0.01
 
 
+@pytest.mark.slow  # twin; equality: test_value_of_the_game_at_equality_is_minus_log_4
 def test_judging_the_events_that_trained_d_would_be_seen(monkeypatch):
     """The twin of the law above: without cross-fitting and early stopping, fluctuations count as a difference."""
     x, y = _normal(300, 20, seed=1), _normal(300, 20, seed=2)

@@ -91,6 +91,7 @@ def test_chains_are_written_back_to_the_slots_that_were_drawn():
     assert float(moved.max()) < 0.05
 
 
+@pytest.mark.slow  # twin of the test above
 def test_chains_written_to_other_slots_would_be_seen():
     class Elsewhere(ReplayBuffer):
         def write(self, slots, x):
@@ -246,7 +247,7 @@ def _blown_up(monkeypatch, factor):
     monkeypatch.setattr(EnergyStep, "train_step", train_step)
 
 
-@pytest.mark.parametrize("factor", [float("nan"), 1e4])
+@pytest.mark.parametrize("factor", [float("nan"), pytest.param(1e4, marks=pytest.mark.slow)])
 def test_training_goes_back_when_energies_blow_up(monkeypatch, factor):
     _blown_up(monkeypatch, factor)
     model = EBM(**TINY | {"n_checks": 6, "record_every": 10}).fit(_normal_table())

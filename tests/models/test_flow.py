@@ -195,6 +195,7 @@ def test_density_integrates_to_one(kind, shape):
     assert _integral(network, network.log_prob) == pytest.approx(1, abs=1e-2)
 
 
+@pytest.mark.slow  # twin of the test above; the determinant: test_log_determinant_is_that_of_autograd
 def test_a_density_without_its_volume_would_not():
     """The twin: the base density of f(x) alone."""
     network, _ = _network("spline", "plane", far=2.0)

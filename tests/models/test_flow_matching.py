@@ -73,7 +73,7 @@ def test_the_flow_of_a_gaussian_ends_at_its_mean_and_covariance():
     torch.testing.assert_close(slope @ slope.T, COVARIANCE, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("stochasticity", [0.3, 3.0])
+@pytest.mark.parametrize("stochasticity", [pytest.param(0.3, marks=pytest.mark.slow), 3.0])
 def test_the_random_walk_has_the_same_law(stochasticity):
     """Mean and covariance of 20,000 walks of 200 steps, within 4 standard errors and the 3 % that steps leave."""
     n = 20_000

@@ -59,6 +59,7 @@ def test_a_linear_network_has_the_posterior_of_regression():
         assert quantity.sd == pytest.approx(math.sqrt(v), rel=0.05)
 
 
+@pytest.mark.slow  # the means: test_a_linear_network_has_the_posterior_of_regression
 def test_variances_and_covariances_too():
     x, y, mean, covariance = _regression(20)
     centre = torch.from_numpy(mean).float()
@@ -96,6 +97,7 @@ def test_stiffness_is_that_of_the_exact_hessian_and_of_the_covariance_of_gradien
     assert found == pytest.approx(noise, rel=0.3)  # of 200 rows drawn with replacement
 
 
+@pytest.mark.slow  # the sampler: test_a_linear_network_has_the_posterior_of_regression
 def test_logistic_regression_against_a_grid():
     generator = _generator(5)
     x = torch.randn(30, 1, generator=generator)
@@ -115,6 +117,7 @@ def _grid(model, data, ranges, n=161):
     return weight, (weight @ theta.double()).tolist(), theta
 
 
+@pytest.mark.slow  # a band: test_a_network_is_uncertain_where_there_are_no_data
 def test_the_band_of_a_prediction_is_that_of_the_exact_posterior():
     x, y, mean, covariance = _regression(20)
     model, new = _linear(), torch.tensor([[0.0, 0.0], [3.0, -2.0]])

@@ -162,7 +162,7 @@ def test_checks_of_exact_training_sum_log_z():
     assert model.history_[-1]["log_z"] == pytest.approx(model.log_partition("exact").value, rel=1e-9)
 
 
-@pytest.mark.parametrize(("memory", "right"), [(0.95, True), (0.999, False)])
+@pytest.mark.parametrize(("memory", "right"), [(0.95, True), pytest.param(0.999, False, marks=pytest.mark.slow)])
 def test_exact_training_finds_rare_states(memory, right, monkeypatch):
     """The gradient of states of a two-hundredth of the mass is small, and a long memory of early squares hides it."""
     monkeypatch.setattr(rbm_training, "_EXACT_MEMORY", memory)

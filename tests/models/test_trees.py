@@ -88,6 +88,7 @@ def test_the_field_of_a_gaussian_is_learnt_and_before_it_that_of_normal_coordina
     assert losses[2] == pytest.approx(float(4 * of_rest.diagonal().mean()), rel=0.15)
 
 
+@pytest.mark.slow  # learning: test_the_field_of_a_gaussian_is_learnt_and_before_it_that_of_normal_coordinates
 def test_weights_and_conditions_are_learnt():
     """Events at 0 and 5 with weights 3 : 1, and means that follow y; the twin without weights has a half of each."""
     rng = np.random.default_rng(1)

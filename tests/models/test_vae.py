@@ -261,6 +261,7 @@ def test_collapse_becomes_an_alarm():
     assert model.assess(X[:300], X[300:]).warnings
 
 
+@pytest.mark.slow  # the bound itself: test_bounds_of_a_linear_problem_rise_towards_the_exact_likelihood
 def test_the_importance_weighted_bound_is_higher_than_the_elbo():
     X = _bars(1000)
     options = {"n_latent": 3, "encoder": (32,), "decoder": (32,), "max_steps": 200, "random_state": 0}

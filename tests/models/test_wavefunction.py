@@ -233,6 +233,7 @@ def test_sampled_energies_agree_with_sums():
     assert abs(other.value - exact) > 10 * PULL * other.error  # the wrong sign of the field
 
 
+@pytest.mark.slow  # sampled energies: test_sampled_energies_agree_with_sums
 def test_variational_monte_carlo_is_within_a_thousandth():
     hamiltonian = transverse_field_ising(6)
     model = WaveFunctionRBM(random_state=0, method="sampling", n_gibbs=2)

@@ -163,6 +163,7 @@ def test_relativistic_and_non_saturating_are_one_game_here():
     torch.testing.assert_close(_radii("relativistic", steps=50), _radii("non_saturating", steps=50))
 
 
+@pytest.mark.slow  # radii of the others: the tests above
 def test_hinge_shrinks_orbits_that_reach_its_margin_and_keeps_the_others():
     steps = {"h": 0.02, "steps": 629}  # two turns
     inside, outside = _radii("hinge", start=(1.0, 0.0), **steps), _radii("hinge", start=(3.0, 0.0), **steps)

@@ -136,6 +136,7 @@ def test_unit_weights_change_no_count():
     assert plain.scale == weighted.scale
 
 
+@pytest.mark.slow  # size over 200 samples; one sum: test_weighted_points_are_sums_of_weights_with_their_errors
 def test_weighted_chi_square_follows_its_distribution_and_sees_a_shift():
     """Mean chi2/ndf of 200 null samples within 5 standard errors (false alarm 6e-7); a shift is far outside."""
     rng = np.random.default_rng(5)

@@ -88,6 +88,7 @@ def test_both_ways_and_their_bridge_find_a_known_constant():
     assert both.error < min(forward.error, backward.error)
 
 
+@pytest.mark.slow  # spread of 100 runs; one run: test_both_ways_and_their_bridge_find_a_known_constant
 @pytest.mark.parametrize("n_temperatures", [5, 30])
 def test_the_error_of_the_bridge_is_true(n_temperatures):
     """The mean square of 100 pulls is 1 within the quantiles of chi-square at ALPHA, for pulls that are normal."""

@@ -159,6 +159,7 @@ def _correlation_between_rounds(spins: torch.Tensor, model: Ising, lag: int) -> 
     return float(np.corrcoef(e[lag:], e[:-lag])[0, 1])
 
 
+@pytest.mark.slow  # the law of a sample: test_samples_follow_the_enumerated_distribution
 def test_configurations_are_nearly_independent_even_at_the_critical_point(monkeypatch):
     """Rows one round of the 128 chains apart: correlation below exp(-4), and room for chance at ALPHA."""
     monkeypatch.setattr(ising, "_SITES", 128 * 64)

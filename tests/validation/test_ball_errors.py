@@ -114,10 +114,12 @@ def test_balls_of_halves_are_those_of_the_definition():
         assert errors[name] == pytest.approx(float(of_rows + of_balls.clamp_min(0)) ** 0.5)
 
 
+@pytest.mark.slow  # the halves: test_balls_of_halves_are_those_of_the_definition
 def test_the_errors_of_the_balls_are_the_spread_of_repeated_experiments():
     assert _agree(*_ball_runs(80)).all()
 
 
+@pytest.mark.slow  # twin of the test above
 def test_a_jackknife_of_groups_fails():
     n, k = 120, 5
     relabel, found = _relabel(n, n), []

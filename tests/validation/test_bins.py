@@ -64,6 +64,7 @@ def test_every_region_expects_five_events_of_the_smaller_sample():
     assert float(counts.min()) * 200 / 1000 >= 5
 
 
+@pytest.mark.slow  # one value: test_chi2_of_every_labelling_is_that_of_its_contingency_table
 @pytest.mark.parametrize("weighted", [False, True])
 def test_chi2_has_the_mean_of_its_law_under_the_null(weighted):
     runs = 120
@@ -78,6 +79,7 @@ def test_chi2_has_the_mean_of_its_law_under_the_null(weighted):
     assert abs(mean) < Z * np.sqrt(2 * 9 / runs)
 
 
+@pytest.mark.slow  # twin of the test above
 def test_regions_fitted_on_the_sample_itself_do_not_have_it():
     # the twin, and why a third sample is asked for: x then fills its own regions too evenly
     def z(seed):
@@ -181,6 +183,7 @@ def test_unusable_input_is_refused():
         occupancy(np.array([0]), np.array([0]), ["a"], real_weights=np.array([-1.0]))
 
 
+@pytest.mark.slow  # size over 40 pairs of chains
 def test_regions_of_a_chain_differ_as_often_as_they_say():
     # 40 pairs of chains of one law, in 20 bins; counts of p <= 5 % against the binomial law at 1e-4
     r, p, different, expected, plain, n = np.random.default_rng(0), [], 0, 0.0, [], 1140

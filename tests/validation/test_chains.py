@@ -95,6 +95,7 @@ def test_constant_features_do_no_harm(shape):
     assert not inspect_chains({"real": rows}, tuple(map(str, range(shape[1]))), "auto").is_chain
 
 
+@pytest.mark.slow  # size over 60 samples; one: test_independent_rows_are_no_chain
 def test_columns_of_zeros_are_no_chain():
     # 20 columns with 99 % zeros: at 1 % a run, 6 of 60 would have a chance below 1e-4; it was 15 % a run
     r = np.random.default_rng(0)

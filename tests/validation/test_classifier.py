@@ -147,6 +147,7 @@ def _rejections(runs, weighted, n=60, m=120):
     return found
 
 
+@pytest.mark.slow  # size; one sample: test_a_weighted_sample_is_told_by_its_weights
 def test_weighted_p_values_keep_the_size_of_the_test():
     low, high = _binomial(300, 0.05)
     assert low <= _rejections(300, weighted=True) <= high
@@ -252,7 +253,7 @@ def _normal(n, d, seed, shift=0.0):
     return x
 
 
-@pytest.mark.parametrize("learner", TABLES)
+@pytest.mark.parametrize("learner", [pytest.param(t, marks=pytest.mark.slow) if t == "forest" else t for t in TABLES])
 def test_a_shift_is_found_with_nearly_the_best_area_and_in_its_feature(learner):
     names = ["a", "b", "c"]
     samples = _normal(1000, 3, 0), _normal(1000, 3, 1, 0.5), _normal(1000, 3, 2)
@@ -275,7 +276,7 @@ def _squares(n, seed, corner):
     return images.reshape(n, -1)
 
 
-@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("periodic", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_convolutions_find_what_is_in_a_place_and_what_is_anywhere(periodic):
     names = [str(j) for j in range(64)]
     result = separate(

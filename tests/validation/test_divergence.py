@@ -75,7 +75,7 @@ def test_exact_classifier_of_normal_laws(row):
         assert not _near(wrong.js, js)  # the twin
 
 
-@pytest.mark.parametrize("row", TABLE, ids=str)
+@pytest.mark.parametrize("row", [TABLE[2], *(pytest.param(r, marks=pytest.mark.slow) for r in TABLE if r != TABLE[2])])
 def test_neighbours_and_histogram_of_normal_laws(row):
     mean, sd, js, _, kl, reverse = row
     x, y = _pair(1, 2000, 1500, mean, sd)
@@ -90,7 +90,7 @@ def test_neighbours_and_histogram_of_normal_laws(row):
         assert not _near(near.kl, 2 * kl)  # the twin
 
 
-@pytest.mark.parametrize(("d", "n"), [(2, 800), (5, 500)])
+@pytest.mark.parametrize(("d", "n"), [(2, 800), pytest.param(5, 500, marks=pytest.mark.slow)])
 def test_neighbours_in_more_dimensions(d, n):
     # only the Mahalanobis distance counts: JS and KL are those of one dimension
     x, y = _pair(2, n, n, 0.5, d=d)

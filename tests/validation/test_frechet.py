@@ -103,7 +103,7 @@ def test_plain_distance_of_equal_laws_has_the_known_bias():
     assert abs(mean) > Z * error  # the twin: plain FD is not unbiased
 
 
-@pytest.mark.parametrize("debias", ["analytic", "permutation", "extrapolation"])
+@pytest.mark.parametrize("debias", ["analytic", "permutation", pytest.param("extrapolation", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("n", [300, pytest.param(3000, marks=pytest.mark.slow)])
 def test_debiased_distance_of_equal_laws_is_zero_on_average(n, debias):
     scale = torch.tensor([0.5, 1.0, 2.0, 1.0, 3.0])
@@ -113,6 +113,7 @@ def test_debiased_distance_of_equal_laws_is_zero_on_average(n, debias):
     assert abs(biased) > Z * error  # the twin: without it the same test fails
 
 
+@pytest.mark.slow  # mean of 60 samples; one by its definition: test_every_labelling_equals_the_plain_form
 def test_permutations_remove_the_bias_of_long_tails_too():
     values = []
     for seed in range(60):
@@ -124,6 +125,7 @@ def test_permutations_remove_the_bias_of_long_tails_too():
     assert mean[1] > 0.004  # the analytic form takes Gaussian fourth moments
 
 
+@pytest.mark.slow  # coverage; one error: test_jackknife_is_that_of_plain_distances
 def test_errors_cover_the_truth_under_a_shift():
     # FD = 3 (0.5^2 + 0.2^2) exactly; the error holds the fluctuations of both samples
     pulls = []

@@ -30,13 +30,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["chain", *(pytest.param(c, marks=pytest.mark.slow) for c in CASES if c != "chain")])
 def test_symmetries_that_hold_are_rarely_refused(case):
     p = _p_values(*CASES[case])
     assert (p < 0.05).sum() <= MOST_BELOW
     assert (p > 0).all()
 
 
+@pytest.mark.slow  # twin of a case of the test above
 def test_without_blocks_a_chain_would_be_refused(monkeypatch):
     monkeypatch.setattr("reverie.validation.invariance.inspect_chains", lambda *_: type("R", (), {"block": 1}))
     assert (_p_values(*CASES["chain"]) < 0.05).sum() > MOST_BELOW

@@ -44,6 +44,7 @@ def _shifted(seed, n, d, shift):
     return r.normal(size=(n, d)), r.normal(size=(n, d)) + shift
 
 
+@pytest.mark.slow  # mean of 60 samples; the same numbers as JetNet's stand above
 @pytest.mark.parametrize(("shift", "exact"), [(0.1, 0.0553352100), (0.5, 2.0264062500)])
 def test_kpd_kernel_against_its_closed_form(shift, exact):
     parts = [kpd_jetnet(*_shifted(s, 300, 10, shift), normalise=False, n_batches=1, batch_size=250) for s in range(60)]

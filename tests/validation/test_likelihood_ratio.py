@@ -128,6 +128,7 @@ def _p(values, r):
     return ((values > values[0]).sum() + r.uniform() * (values == values[0]).sum()) / len(values)
 
 
+@pytest.mark.slow  # size; each fit: test_each_labelling_is_fitted_as_if_alone
 def test_p_values_are_uniform_under_the_null_and_not_when_the_fits_differ():
     r, honest, broken = np.random.default_rng(0), [], []
     for i in range(60):

@@ -48,6 +48,7 @@ def test_the_share_is_that_of_its_definition_at_any_sizes(t, h):
     assert found.share_expected == t / (t + h)
 
 
+@pytest.mark.slow  # size; the share: test_the_share_is_that_of_its_definition_at_any_sizes
 def test_p_values_are_uniform_without_copies():
     runs = 80  # exact for exchangeable labels
     p = [
@@ -68,7 +69,7 @@ def test_lattice_events_that_equal_training_events_by_chance_are_no_copies():
     assert sum(p(seed) <= 0.05 for seed in range(40)) <= stats.binom.ppf(1 - 1e-4, 40, 0.05)
 
 
-@pytest.mark.parametrize("states", [0, 400])
+@pytest.mark.parametrize("states", [pytest.param(0, marks=pytest.mark.slow), 400])
 def test_copies_are_told_from_rates_at_samples_of_different_sizes(states):
     # perfect generators, 1,500 generated beside 150 held-out events; the rule is asked at 5 % whatever the p-value
     said, by_counts, runs = 0, 0, 50
@@ -85,6 +86,7 @@ def test_copies_are_told_from_rates_at_samples_of_different_sizes(states):
     assert by_counts > most  # the twin: a bare count, and 1 % as if it were known without error
 
 
+@pytest.mark.slow  # size over 50 pairs of chains
 def test_blocks_keep_the_size_for_chains():
     # generated events sit in one corner, which two chains visit for unequal times
     def chain(r):
@@ -148,7 +150,7 @@ def test_planted_copies_are_found(d, noise):
     assert _rejected(4, n=800, d=d, share=0.1, noise=noise, n_permutations=39) == 4
 
 
-@pytest.mark.parametrize("d", [5, 20])
+@pytest.mark.parametrize("d", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_ten_copies_in_two_thousand_events_are_found_by_the_closest_though_not_by_the_share(d):
     found = [memorisation(*_samples(2000, d, 0.005, 0.01, s), random_state=s, n_permutations=99) for s in range(3)]
     assert all(result.memorised for result in found)

@@ -153,16 +153,17 @@ def test_coverage_has_its_exact_mean_under_the_null(n, m, k, expected):
 @pytest.mark.parametrize("d", [2, 12])
 def test_means_over_permutations_are_the_exact_ones(n, m, d):
     # exchangeable labels have the means of the null hypothesis in any data without ties
-    z, relabel = _normal(n + m, d).exp(), relabellings(n, m, 2000, _gen(1))
+    z, relabel = _normal(n + m, d).exp(), relabellings(n, m, 400, _gen(1))
     graph = neighbour_graph(z, n + m - 1, _gen())
     for k in (1, 5):
         values = label_share(graph, relabel, k).values[1:]
-        assert abs(values.mean() - one_nn_null(n, m)) < Z * values.std() / np.sqrt(2000)
+        assert abs(values.mean() - one_nn_null(n, m)) < Z * values.std() / np.sqrt(400)
     coverage = ball_statistics(graph, relabel, 5)[3]
     values = coverage.expected - coverage.computed.values[1:]
-    assert abs(values.mean() - expected_coverage(n, m, 5)) < Z * values.std() / np.sqrt(2000)
+    assert abs(values.mean() - expected_coverage(n, m, 5)) < Z * values.std() / np.sqrt(400)
 
 
+@pytest.mark.slow  # mean of 60 samples; one: test_balls_of_every_labelling_are_those_of_the_definition
 def test_density_has_mean_one_under_the_null_and_not_for_a_shift():
     def densities(shift):
         pairs = [_normal(2, 200, 3, seed=s) for s in range(60)]
@@ -189,6 +190,7 @@ def test_equal_values_everywhere_do_not_give_density_zero():
     assert prdc.density == 20 / 5
 
 
+@pytest.mark.slow  # spread over 100 samples
 @pytest.mark.parametrize("k", [1, 5])
 def test_the_error_of_the_share_is_right_under_the_null_and_safe_for_a_shift(k):
     # sd of an sd over 100 runs is 7 %: 28 % off has a chance of 1e-4

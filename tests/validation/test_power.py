@@ -157,7 +157,7 @@ def test_impossible_areas_are_refused(auc):
         events_for_auc(auc)
 
 
-@pytest.mark.parametrize(("n", "m"), [(300, 300), (1500, 150)])
+@pytest.mark.parametrize(("n", "m"), [(300, 300), pytest.param(1500, 150, marks=pytest.mark.slow)])
 def test_the_area_that_can_be_told_is_rejected_in_four_of_five_runs_at_any_sizes(n, m):
     runs, limits = 200, stats.binom.ppf([ALPHA / 2, 1 - ALPHA / 2], 200, 0.8)
 
@@ -231,6 +231,7 @@ def _off(result, n):
     return outside
 
 
+@pytest.mark.slow  # one power: test_a_blind_test_is_told_to_be_blind and the classifier's below
 def test_powers_are_those_of_the_textbook():
     result = _study()
     assert _off(result, 100) == 0

@@ -62,6 +62,7 @@ def _of_columns(shift, n, seed, *, seen=True, d=3):
     return smallest_need(events_needed({}, (), (), columns, relabel, seen=seen))
 
 
+@pytest.mark.slow  # coverage; one number: test_a_quadratic_test_needs_what_the_noncentral_chi_squared_says
 def test_the_interval_holds_the_smallest_n_of_all_tests():
     runs, truth = 100, OPTIMUM / 0.3**2
     found = [_of_columns(0.3, 400, seed) for seed in range(runs)]
@@ -82,6 +83,7 @@ def test_noise_is_not_read_as_signal():
     assert abs(found.mean() - shift**2) > stats.norm.isf(ALPHA / 2) * error  # the twin
 
 
+@pytest.mark.slow  # coverage
 def test_the_limit_is_below_the_smallest_n_of_all_tests():
     runs, truth = 100, OPTIMUM / 0.15**2
     limits = np.array([_of_columns(0.15, 400, seed, seen=False).low for seed in range(runs)])

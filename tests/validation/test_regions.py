@@ -141,6 +141,7 @@ def _false_regions(runs, copies=1):
     return found
 
 
+@pytest.mark.slow  # size over 100 samples
 def test_regions_of_equal_laws_are_rarely_found_even_by_log_weights_that_know_the_labels():
     assert _false_regions(100) <= stats.binom.isf(ALPHA, 100, 0.05)
 

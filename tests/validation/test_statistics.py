@@ -236,7 +236,7 @@ def test_sliced_wasserstein_is_the_mean_over_its_directions(m, monkeypatch):
     assert float(sliced_wasserstein(x, y)) == pytest.approx(whole, rel=1e-14)
 
 
-@pytest.mark.parametrize("d", [2, 10])
+@pytest.mark.parametrize("d", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_sliced_energy_is_the_energy_distance(d):
     # the identity |x| = c_D E|theta.x| holds for every pair; false-alarm rate 1e-4 over 30 sets of directions
     generator = torch.Generator().manual_seed(d)

@@ -50,6 +50,7 @@ def test_the_statistic_is_the_difference_of_the_shares_of_equal_pairs():
     assert values[7] == pytest.approx(pairs[1] / 20 - pairs[0] / 12)
 
 
+@pytest.mark.slow  # size; the statistic: test_the_statistic_is_the_difference_of_the_shares_of_equal_pairs
 def test_twins_of_one_discrete_law_reject_as_often_as_they_say():
     # 300 + 300 events of a law with 3,000 values: thirty pairs in all, which count two events each or more
     r, p, of_events = np.random.default_rng(0), [], []
@@ -77,6 +78,7 @@ def test_a_constraint_sees_the_law_of_weighted_events():
     assert _rejections(plain) > RUNS / 2
 
 
+@pytest.mark.slow  # size over 100 pairs of chains
 def test_a_constraint_knows_that_rows_of_a_chain_depend_on_each_other():
     # autoregressive chains with coefficient 0.9, twelve blocks of ten autocorrelation times each
     r, p, plain, n = np.random.default_rng(0), [], [], 12 * 95
