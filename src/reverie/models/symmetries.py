@@ -1,6 +1,6 @@
 """Symmetries in training: each is tested on the data, and training rows are then drawn from the orbits of the events.
 
-The test compares each event with its own transform (`reverie.validation.invariance`), conditions beside it, so that
+The test compares each event with its own transforms (`reverie.validation.invariance`), conditions beside it, so that
 p(x | y) must be invariant for every y. Of S symmetries one is broken if Holm's adjusted p-value is below 1 %: of those
 that hold, fewer than 1 % of all calls refuse one.
 
@@ -32,7 +32,8 @@ __all__ = ["ALPHA", "SymmetryTest", "check_symmetries", "symmetries_assessed", "
 ALPHA = 0.01
 _WIDEST = 160  # numbers of an event, up to which all rows are taken
 _MOST_CONDITIONS = 32  # columns
-_TRIES = 6  # to draw a group element that changes an event: of two elements, 1 event in 64 is left as it is
+_TRIES = 5  # more, to draw a group element that changes an event: of two elements, 1 event in 64 is left as it is
+_MOST_TRANSFORMS = 7  # of an event under a large group
 _SIDES = 6, 4  # of the grids on which images, and products of neighbours, are averaged: 57 columns with the others
 _FOUND_AT = 6.1  # z of a mean sign that is found in 95 % of samples: see `reverie.validation.invariance`
 
@@ -106,18 +107,24 @@ def symmetry_tests(
         names += tuple(f"condition {k}" for k in range(given.shape[1]))
     x = np.column_stack([x, given])
     w = None if weights is None else np.asarray(weights, dtype=np.float64)[rows]
-    outcomes = []
+    outcomes, n_events = [], []
     for symmetry in symmetries:
-        generator, drawn = np.random.default_rng(child_seed(seed, "tested", symmetry.name)), values.copy()
-        for _ in range(_TRIES):  # a pair of equal events says nothing
-            same = (drawn == values).reshape(len(values), -1).all(axis=1)
-            drawn[same] = symmetry(values[same], generator)
-        y = np.column_stack([_table(drawn, dataset.schema)[1], given])
-        outcomes.append(invariance_test(x, y, names, weights=w, seed=child_seed(seed, symmetry.name)))
+        n_transforms = min(_MOST_TRANSFORMS, max(1, 2 * most // len(values) - 1)) if symmetry.is_large else 1
+        generator = np.random.default_rng(child_seed(seed, "tested", symmetry.name))
+        y = np.empty((n_transforms, *x.shape))
+        for k in range(n_transforms):
+            drawn = symmetry(values, generator)
+            for _ in range(_TRIES if n_transforms == 1 else 0):  # a pair of equal events says nothing
+                same = (drawn == values).reshape(len(values), -1).all(axis=1)
+                drawn[same] = symmetry(values[same], generator)
+            y[k] = np.column_stack([_table(drawn, dataset.schema)[1], given])
+        outcome = invariance_test(x, y, names, weights=w, seed=child_seed(seed, symmetry.name))
+        outcomes.append(outcome)
+        n_events.append(outcome.n_effective / (1 + symmetry.is_large / n_transforms))
     adjusted = holm([outcome.p_value for outcome in outcomes])
     return [
-        SymmetryTest(symmetry.name, p, outcome.feature, outcome.z, outcome.n_effective / (1 + symmetry.is_large))
-        for symmetry, outcome, p in zip(symmetries, outcomes, adjusted, strict=True)
+        SymmetryTest(symmetry.name, p, outcome.feature, outcome.z, n)
+        for symmetry, outcome, p, n in zip(symmetries, outcomes, adjusted, n_events, strict=True)
     ]
 
 

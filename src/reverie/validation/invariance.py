@@ -1,4 +1,4 @@
-r"""Is a law invariant under a group? An exact test, by exchanging each event with its own transform.
+r"""Is a law invariant under a group? An exact test, by exchanging each event with its own transforms.
 
 Let x have the law p, let g be drawn from a group so that g and g^-1 have one law (its Haar measure, or that measure
 on the elements that change x), and y = g x. If p is invariant, then y has the law p whatever g, and x = g^-1 y: the
@@ -6,25 +6,28 @@ pairs (x, y) and (y, x) have one law. So every statistic of n pairs has the law 
 or not, at the toss of a coin (Fisher's randomisation test). That is exact for any n, and since x and y share all that g
 leaves alone, much sharper than a test of two samples.
 
-For functions f_j and D_ij = w_i (f_j(x_i) - f_j(y_i)) a swap changes the sign of row i, and
+Of a large group one transform says little of where on its orbit x lies, so K of them, y_1 ... y_K, may stand beside x =
+y_0, each by an element of its own: the law of all K + 1 is then that of any order of them. For functions f_j and
 
-    z_j = sum_i D_ij / (sum_i D_ij^2)^1/2,            T = max_j |z_j|
+    D_ij(r) = w_i (f_j(y_ri) - the mean of f_j over y_0i ... y_Ki)
+    z_j = sum_i D_ij(0) / (sum_i mean_r D_ij(r)^2)^1/2,            T = max_j |z_j|
 
-The f_j are the normal scores of each column among the rows of x and y together, whether the score is above the median,
-all squares and products of two scores, the signs of the products, and which of two scores is the larger. What they do
-not see, a classifier may: boosted trees learn to tell x from y on one half of the pairs, and z of their log-odds is
-tested on the other. With p_1 and p_2 of T and of the trees,
+the test draws for every row which r is called the event, which for K = 1 is the swap of a pair. The f_j are the normal
+scores of each column among all rows of x and y, whether the score is above the median, all squares and products of two
+scores, the signs of the products, and which of two scores is the larger. What they do not see, a classifier may:
+boosted trees learn to tell x from y_1 on one half of the pairs, and z of their log-odds is tested on the other. With
+p_1 and p_2 of T and of the trees,
 
     p = min(1, 2 min(p_1, p_2))
 
-The signs are drawn for groups of neighbouring rows: of a chain for blocks of ten autocorrelation times of D
+The r are drawn for groups of neighbouring rows: of a chain for blocks of ten autocorrelation times of D
 (`reverie.validation.inputs.chains`), and for at most 4096 groups, which leaves the test exact and its time bounded. A
 table whose order goes with a violation, such as runs of another asymmetry one after the other, looks like a chain too,
 and less is found in it.
 
 What is found: n events of which a share A are on the wrong side of a symmetry (mean sign A) have z = A n^1/2. T rejects
 at 1 % near 4.4, so A = 5 % is found in 95 % of all samples from about (4.4 + 1.65)^2 / A^2 = 14,600 events on. Where y
-is not the mirror image of x but a random point of a large orbit, as of a rotation, z^2 is half of that: twice as many.
+is not the mirror image of x but a random point of a large orbit, as of a rotation, z^2 falls to K / (K + 1) of that.
 """
 
 from dataclasses import dataclass
@@ -41,12 +44,12 @@ from reverie.validation.inputs.chains import inspect_chains
 
 __all__ = ["Invariance", "invariance_test"]
 
-N_SWAPS = 4999
+N_ORDERS = 4999
 _GROUPS = 4096
 _MOST_IN_PRODUCTS = 16  # columns; products of more are left to the trees
 _MOST_TRAINED = 20_000  # pairs that the trees learn from
 _FEWEST_TRAINED = 250  # pairs that say something to the trees
-_SWAPS_AT_ONCE = 500
+_ORDERS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -77,40 +80,43 @@ def invariance_test(
     weights: np.ndarray | None = None,
     seed: int = 0,
 ) -> Invariance:
-    """Test whether rows x (n, d) and their transforms y (n, d) by random group elements have one law.
+    """Test whether rows x (n, d) and their transforms y (K, n, d) by random group elements have one law.
 
     Parameters
     ----------
     names : Names of the d columns.
-    weights : (n,) event weights, which a pair shares.
-    seed : of swaps, and of the trees.
+    weights : (n,) event weights, which an event shares with its transforms.
+    seed : of the order of an event and its transforms, and of the trees.
     """
     w = np.ones(len(x)) if weights is None else np.asarray(weights, dtype=np.float64)
-    ranks = rankdata(np.concatenate([x, y]), axis=0) / (2 * len(x) + 1)
-    features, values = _features(ndtri(ranks), names)
-    differences = w[:, None] * (values[: len(x)] - values[len(x) :])
-    changed = np.flatnonzero(differences.any(axis=0))
+    rows = np.concatenate([x[None], y]).reshape(-1, x.shape[1])
+    features, values = _features(ndtri(rankdata(rows, axis=0) / (len(rows) + 1)), names)
+    values = values.reshape(1 + len(y), len(x), -1)
+    middle = values.mean(axis=0, dtype=np.float64)  # in which the mean of equal numbers of float32 is exact
+    differences = (w[:, None] * (values - middle)).astype(np.float32)
+    changed = np.flatnonzero(differences.any(axis=(0, 1)))
     if not len(changed):
         return Invariance(1.0, "nothing", 0.0, len(x), len(x))
-    differences, features = differences[:, changed], [features[k] for k in changed]
-    generator = np.random.default_rng(child_seed(seed, "swaps"))
+    differences, features = differences[..., changed], [features[k] for k in changed]
+    generator = np.random.default_rng(child_seed(seed, "orders"))
     try:
-        block = inspect_chains({"pairs": differences}, tuple(features), "auto").block
+        block = inspect_chains({"pairs": differences[0]}, tuple(features), "auto").block
     except ShortChainError:
         block = -(-len(x) // 4)  # no p below 1/8
     size = max(block, -(-len(x) // _GROUPS))
     order = np.arange(len(x)) if block > 1 else generator.permutation(len(x))
     starts = np.arange(0, len(x), size)
-    z, p_value = _swapped(np.add.reduceat(differences[order], starts), generator)
+    z, p_value = _reordered(np.add.reduceat(differences[:, order], starts, axis=1), generator)
     worst = int(np.argmax(np.abs(z)))
     feature, largest = features[worst], float(z[worst])
     half = int(starts[len(starts) // 2])
     if half >= _FEWEST_TRAINED:
         first, second = order[:half][:_MOST_TRAINED], order[half:]
-        of_x, of_y = (Events(rows[first], None if weights is None else w[first]) for rows in (x, y))
+        of_x, of_y = (Events(rows[first], None if weights is None else w[first]) for rows in (x, y[0]))
         learner = train_classifier("boosting", of_y, of_x, names=names, seed=child_seed(seed, "trees"))
-        gaps = w[second] * (learner.scores(x[second]) - learner.scores(y[second]))
-        z, p_of_trees = _swapped(np.add.reduceat(gaps[:, None], np.arange(0, len(second), size)), generator)
+        gaps = w[second] * (learner.scores(x[second]) - learner.scores(y[0, second]))
+        sums = np.add.reduceat(gaps[:, None], np.arange(0, len(second), size))
+        z, p_of_trees = _reordered(np.stack([sums, -sums]), generator)
         p_of_trees = p_of_trees / 2 if z[0] > 0 else 1.0  # they must tell x from y, not y from x
         if 2 * p_of_trees < p_value:
             feature, largest = "boosted trees", float(z[0])
@@ -135,15 +141,17 @@ def _features(scores: np.ndarray, names: tuple[str, ...]) -> tuple[list[str], np
     return list(columns), np.column_stack(list(columns.values()))
 
 
-def _swapped(sums: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Return z (k,) of sums of D over groups (G, k), and the p-value of the largest |z|."""
-    length = np.sqrt(np.square(sums, dtype=np.float64).sum(axis=0))
+def _reordered(sums: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Return z (k,) of sums of D(r) over groups, (K + 1, G, k), and the p-value of the largest |z|."""
+    length = np.sqrt(np.square(sums, dtype=np.float64).mean(axis=0).sum(axis=0))
     units = (sums / np.where(length > 0, length, 1)).astype(np.float32)
-    z = units.sum(axis=0)
+    z = units[0].sum(axis=0)
     at_least = np.abs(z).max() * (1 - 1e-5)  # equal up to rounding is equal
-    n_larger = 0
-    for start in range(0, N_SWAPS, _SWAPS_AT_ONCE):
-        n = min(_SWAPS_AT_ONCE, N_SWAPS - start)
-        signs = generator.choice(np.array([-1, 1], np.float32), size=(n, len(units)))
-        n_larger += int((np.abs(signs @ units).max(axis=1) >= at_least).sum())
-    return z, (1 + n_larger) / (1 + N_SWAPS)
+    n_larger, last = 0, len(units) - 1
+    for start in range(0, N_ORDERS, _ORDERS_AT_ONCE):
+        called = generator.integers(last + 1, size=(min(_ORDERS_AT_ONCE, N_ORDERS - start), units.shape[1]))
+        drawn = sum(  # the D(r) of a row add up to 0, so the last of them need not be summed
+            ((called == r).astype(np.float32) - (called == last)) @ units[r] for r in range(last)
+        )
+        n_larger += int((np.abs(drawn).max(axis=1) >= at_least).sum())
+    return z, (1 + n_larger) / (1 + N_ORDERS)
