@@ -1,5 +1,6 @@
 """Flow matching against Gaussian velocities in closed form, and its samples and likelihoods after training."""
 
+import json
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy import stats
 
 from reverie import FlowMatching
 from reverie.core.errors import InputError
+from reverie.models import load_model
 from reverie.models.density_features import Coordinates
 from reverie.models.flow_matching.likelihood import log_prob
 from reverie.models.flow_matching.networks import Velocity, VelocityMLP, VelocityUNet
@@ -165,7 +167,7 @@ def test_features_and_coordinates_undo_each_other():
     torch.testing.assert_close(coordinates.of(features), x)
 
 
-@pytest.mark.parametrize("shape", [(7, 9), (3, 16, 13), (28, 28), (6, 6)])
+@pytest.mark.parametrize("shape", [(7, 9), (3, 17, 23), (28, 28), (6, 6), (64, 65)])
 def test_a_unet_fits_images_of_any_size_with_conditions(shape):
     n = math.prod(shape)
     network = VelocityUNet(Coordinates(n), shape, (4,), width=8)
@@ -174,17 +176,55 @@ def test_a_unet_fits_images_of_any_size_with_conditions(shape):
     assert image(torch.zeros(2, n), torch.rand(1, 1), torch.zeros(2, 2, *shape[-2:])).shape == (2, n)
 
 
-def test_a_periodic_unet_commutes_with_translations_by_its_coarsest_cell():
-    network = VelocityUNet(Coordinates(64), (8, 8), width=8, periodic=True).double()
-    torch.nn.init.normal_(network.last.weight, generator=torch.Generator().manual_seed(0))
-    x, t = _noise(3, 64).reshape(3, 8, 8), torch.full((3, 1), 0.4, dtype=torch.float64)
-    moved = torch.roll(x, (4, 4), (1, 2))
-    out = torch.roll(network(x.flatten(1), t).reshape(3, 8, 8), (4, 4), (1, 2))
-    torch.testing.assert_close(network(moved.flatten(1), t).reshape(3, 8, 8), out)
-    plain = VelocityUNet(Coordinates(64), (8, 8), width=8).double()
+def _steered(network):
+    """Return the network in double precision with a last layer that is not zero."""
+    for layer in (network.last, getattr(network.attention, "outer", network.last)):
+        torch.nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(0))
+    return network.double()
+
+
+@pytest.mark.parametrize(("side", "edition"), [(8, 1), (8, 2), (16, 2)])
+def test_a_periodic_unet_commutes_with_translations_by_its_coarsest_cell(side, edition):
+    """Of two pixels on a lattice of 8 x 8, of four where cells of 2 x 2 are folded."""
+    sizes, step = {"width": 8, "edition": edition}, side // 4
+    network = _steered(VelocityUNet(Coordinates(side**2), (side, side), **sizes, periodic=True))
+    x, t = _noise(3, side**2).reshape(3, side, side), torch.full((3, 1), 0.4, dtype=torch.float64)
+
+    @torch.no_grad()
+    def difference(field, by):
+        moved = torch.roll(x, (by, by), (1, 2))
+        out = torch.roll(field(x.flatten(1), t).reshape(x.shape), (by, by), (1, 2))
+        return float((field(moved.flatten(1), t).reshape(x.shape) - out).abs().max())
+
+    assert difference(network, step) < 1e-9
+    assert difference(network, step // 2) > 1e-3  # a smaller translation is not one of its symmetries
+    plain = VelocityUNet(Coordinates(side**2), (side, side), **sizes).double()
     plain.load_state_dict(network.state_dict())
-    out = torch.roll(plain(x.flatten(1), t).reshape(3, 8, 8), (4, 4), (1, 2))
-    assert (plain(moved.flatten(1), t).reshape(3, 8, 8) - out).abs().max() > 1e-3  # zeros at the edges are seen
+    assert difference(plain, step) > 1e-3  # zeros at the edges are seen
+
+
+def test_folded_cells_are_whole_on_a_periodic_lattice():
+    folds = [VelocityUNet(Coordinates(n * n), (n, n), width=8, periodic=True).fold for n in (12, 16, 17, 64)]
+    assert folds == [1, 2, 1, 4]
+    assert VelocityUNet(Coordinates(17 * 17), (17, 17), width=8).fold == 2  # padded, and cut again
+
+
+def test_models_saved_with_the_first_unet_keep_it(tmp_path):
+    """A folder without the edition has the weights of the first network, and draws what it drew."""
+    X = np.random.default_rng(0).integers(0, 5, size=(40, 7, 7))
+    model = FlowMatching(width=4, n_evaluations=2, max_steps=1, random_state=0).fit(X)
+    model._edition = 1
+    model._kept = model._fresh_networks()
+    _steered(model._kept["velocity"]).float()
+    drawn = model.sample(5, random_state=1)
+    model.save(tmp_path / "old")
+    attachments, metadata = tmp_path / "old" / "attachments.json", tmp_path / "old" / "metadata.json"
+    assert json.loads(attachments.read_text()).pop("edition") == 1
+    attachments.write_text("{}")
+    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"sha256": {}}))
+    loaded = load_model(tmp_path / "old")
+    np.testing.assert_array_equal(loaded.sample(5, random_state=1), drawn)
+    assert loaded.fit(X)._networks()["velocity"].edition == 2
 
 
 def test_a_network_of_your_own_is_given_a_time_for_each_point():

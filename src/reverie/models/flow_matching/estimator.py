@@ -20,14 +20,14 @@ from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator
-from reverie.core.types import ArrayLike
+from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows
 from reverie.models.averaged_step import FEW_EVENTS
 from reverie.models.base import N_SCORED
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
-from reverie.models.flow_matching.networks import Velocity, build_velocity
+from reverie.models.flow_matching.networks import EDITION, Velocity, VelocityUNet, build_velocity
 from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
 from reverie.models.flow_matching.trees import MOST_ROWS, TreeStep, TreeVelocity
@@ -78,7 +78,7 @@ class FlowMatching(LikelihoodModel):
     kinematic_fit : Whether each sample is moved, by as little as possible, to where its observables have the values
         that the model draws; there is no likelihood then. False makes each observable one of the coordinates, with an
         exact log p: it must rise or fall steadily with a column, and cuts of the columns come out less sharp.
-    batch_size : Events in a step; "auto" takes 512, of images 128, for trees 20,000, or all rows of a smaller table.
+    batch_size : Events in a step; "auto" takes 512, of images 64, for trees 20,000, or all rows of a smaller table.
         Trees see events of few rows up to 100 times, each time with other noise.
     max_steps : Gradient steps in the whole run, at least 1; of trees the most times at which they are fitted.
     learning_rate : Step size of AdamW, > 0; it falls to nearly nothing along a cosine.
@@ -144,7 +144,7 @@ class FlowMatching(LikelihoodModel):
         return density_preprocessing(dataset, container, self.preprocessing, open_levels=False, **shown)
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
-        return min(n_rows, {"unet": 128, "trees": MOST_ROWS}.get(self._network_name(), 512))
+        return min(n_rows, {"unet": 64, "trees": MOST_ROWS}.get(self._network_name(), 512))
 
     @property
     def n_steps(self) -> int:
@@ -186,6 +186,17 @@ class FlowMatching(LikelihoodModel):
     def _width(self) -> int:
         return {"unet": 32}.get(self._network_name(), 128) if self.width == "auto" else int(self.width)
 
+    def _begin(self) -> None:
+        self._edition = EDITION  # of the convolutional network, see `VelocityUNet`
+
+    def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
+        texts, tensors = super()._attachments()
+        return texts | ({"edition": self._edition} if self._network_name() == "unet" else {}), tensors
+
+    def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
+        super()._attach(texts, tensors)
+        self._edition = int(texts.get("edition", 1))  # models of the first were saved without it
+
     def _fresh_networks(self) -> dict[str, nn.Module]:
         transform = self.preprocessing_.transform
         shape = tuple(transform.output_shape)
@@ -204,6 +215,7 @@ class FlowMatching(LikelihoodModel):
             activation=self.activation,
             periodic=self._is_periodic(),
             sees_missing=self._sees_missing,
+            edition=self._edition,
             random_generator=child_generator(self.seed_, "weights"),
         )
         return {"velocity": network}
@@ -214,7 +226,7 @@ class FlowMatching(LikelihoodModel):
             return TreeStep(network, **drawn, compile=self.compile)
         assert isinstance(network, Velocity)
         is_small = len(train["x"]) < FEW_EVENTS
-        return FlowMatchingStep(
+        step = FlowMatchingStep(
             network,
             **drawn,
             by_loss=is_small,
@@ -228,6 +240,9 @@ class FlowMatching(LikelihoodModel):
             ema_decay=self.ema_decay,
             compile=self.compile,
         )
+        if self.compile == "auto" and self.device_.type == "cpu" and isinstance(network, VelocityUNet):
+            step.compiled.decline("its convolutions, which take nearly all of the time, are compiled already")
+        return step
 
     def _without_likelihood(self) -> str:
         if not self._is_of_trees:
