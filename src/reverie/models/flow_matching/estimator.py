@@ -241,7 +241,7 @@ class FlowMatching(LikelihoodModel):
             compile=self.compile,
         )
         if self.compile == "auto" and self.device_.type == "cpu" and isinstance(network, VelocityUNet):
-            step.compiled.decline("its convolutions, which take nearly all of the time, are compiled already")
+            step.compiled.decline("compilation takes minutes, and most of the time goes into convolutions")
         return step
 
     def _without_likelihood(self) -> str:
