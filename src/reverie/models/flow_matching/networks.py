@@ -237,8 +237,8 @@ class VelocityUNet(Velocity):
         self.coarser = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1, padding_mode=edges) for a, b in pairs)
         self.middle = nn.ModuleList(block(widths[-1], widths[-1]) for _ in range(2))
         self.attention = nn.Identity() if edition == 1 else _Attention(widths[-1])
-        narrow = {"kernel_size": 3, "padding": 1, "padding_mode": edges} if edition == 1 else {"kernel_size": 1}
-        self.finer = nn.ModuleList(nn.Conv2d(b, a, **narrow) for a, b in pairs)
+        n, pad = (3, 1) if edition == 1 else (1, 0)
+        self.finer = nn.ModuleList(nn.Conv2d(b, a, n, padding=pad, padding_mode=edges) for a, b in pairs)
         self.up = nn.ModuleList(block(2 * a, a) for a in widths[:-1])
         self.norm = _group_norm(width)
         self.last = nn.Conv2d(width, self.shape[0] * self.fold**2, 3, padding=1, padding_mode=edges)
