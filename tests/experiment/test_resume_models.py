@@ -1,5 +1,6 @@
 """A run that was stopped in the middle of a window ends as an unbroken one does: records, samples, state, files."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from reverie.cli.main import main
+from reverie.core.errors import InputError
 from reverie.experiment import training
 from reverie.experiment.config import RunConfig
 from reverie.experiment.folder import RunFolder
@@ -102,3 +105,43 @@ def test_stopped_within_a_window_and_killed_while_writing(name, compile, tmp_pat
     assert files(stopped) == files(unbroken)
     told = stopped.read_json("status.json")["training"]["compiled"]
     assert told == ("compiled" if compile else "not compiled: not asked for")
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_more_steps_than_were_planned(name, tmp_path, monkeypatch, capsys):
+    """A run that was stopped early ends as one that was longer from the beginning; one that had ended trains on."""
+    data = tmp_path / "points.npy"
+    np.save(data, np.random.default_rng(2).normal(size=(300, 2)))
+    options: Any = {"stages": ["fit"], "quiet": True}
+    short = config_of(name, data, compile=False)
+    short = replace(short, model={**short.model, "n_checks": 0})
+    longer = replace(short, model={**short.model, "max_steps": 2 * STEPS})
+    assert start(longer, tmp_path / "unbroken", **options) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "Interrupt", lambda: StopsAt(13))
+        assert start(short, tmp_path / "stopped", **options) == 130
+    assert resume(tmp_path / "stopped", max_steps=2 * STEPS, quiet=True) == 0
+    stopped, unbroken = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "unbroken")
+    assert stopped.config().model["max_steps"] == 2 * STEPS
+    assert stopped.history()[-1]["step"] == unbroken.history()[-1]["step"] == 2 * STEPS
+    a, b = (leaves(load_state(CheckpointFolder(run.checkpoints).latest())) for run in (stopped, unbroken))  # type: ignore
+    assert not [key for key in a if not same(a[key], b[key])]
+    assert start(short, tmp_path / "ended", **options) == 0
+    ended = RunFolder(tmp_path / "ended")
+    before = ended.history()
+    with pytest.raises(InputError, match=f"above the {STEPS} steps that were taken, got {STEPS}"):
+        resume(ended.path, max_steps=STEPS)
+    assert main(["resume", str(ended.path), "--max-steps", str(2 * STEPS), "--quiet"]) == 0
+    assert ended.history()[: len(before)] == before
+    assert ended.history()[-1]["step"] == 2 * STEPS
+    assert ended.read_json("status.json")["training"]["ended_by"] == "max_steps"
+
+
+def test_a_spent_budget_is_asked_for_again(tmp_path):
+    data = tmp_path / "points.npy"
+    np.save(data, np.random.default_rng(2).normal(size=(300, 2)))
+    config = replace(config_of("vae", data, compile=False), max_time="0.01s")
+    assert start(config, tmp_path / "run", stages=["fit"], quiet=True) == 0
+    assert RunFolder(tmp_path / "run").read_json("status.json")["training"]["ended_by"] == "max_time"
+    with pytest.raises(InputError, match="--max-time too, since the budget of 0.01s is spent"):
+        resume(tmp_path / "run", max_steps=2 * STEPS)

@@ -83,7 +83,7 @@ def bars(values: np.ndarray, n_bins: int = 30) -> Fragment:
 def line(values: np.ndarray, width: int = _WIDTH) -> Fragment:
     """Return a curve (n,) or curves (k, n) over their steps as a small picture; nothing where no two are finite."""
     y = np.atleast_2d(np.asarray(values, dtype=np.float64))
-    y = y[:, :: max(1, -(-y.shape[1] // 100))]
+    y = y[:, :: max(1, -(-y.shape[1] // 60))]
     good = np.isfinite(y) & (np.abs(y) < 1e150)
     if good.sum() < 2:
         return Fragment()

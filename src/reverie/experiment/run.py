@@ -138,19 +138,25 @@ def train_new(
         return folder, model, session.keep_in(folder)
 
 
-def resume(path: str | Path, *, max_time: str | None = None, quiet: bool = False) -> int:
+def resume(path: str | Path, *, max_time: str | None = None, max_steps: int | None = None, quiet: bool = False) -> int:
     """Carry on the run in the folder `path`; return the exit code.
 
-    Raises `CheckpointError` when the state is corrupt or foreign, or the data have changed.
+    Raises `CheckpointError` when the state is corrupt or foreign, or the data have changed, and `InputError` for fewer
+    steps than were taken.
 
     Parameters
     ----------
     path : The run folder.
     max_time : New budget for training over all sessions together; also takes up training that ended at its budget.
+    max_steps : New number of steps, all sessions together; also takes up training that ended. The learning rate and
+        the checks go on as in a run of so many steps.
     quiet : Whether to show no progress.
     """
     folder = RunFolder(path)
     config = folder.config() if max_time is None else replace(folder.config(), max_time=max_time)
+    if max_steps is not None:
+        _check_longer(folder, config, max_steps, max_time)
+        config = replace(config, model={**config.model, "max_steps": max_steps})
     with ExitStack() as held:
         runtime = held.enter_context(runtime_of(config))
         if runtime is not None and runtime.rank > 0:
@@ -167,13 +173,29 @@ def resume(path: str | Path, *, max_time: str | None = None, quiet: bool = False
         ended, budget = status.get("training") if folder.is_trained else None, parse_duration(max_time)
         if ended is not None:
             end = convert(ended, TrainingEnd)
-            if budget is None or end.ended_by != "max_time" or budget <= end.seconds:
+            goes_on = budget is not None and end.ended_by == "max_time" and budget > end.seconds
+            if not goes_on and max_steps is None:
                 if not _unfinished(folder, config, inputs, stages):
                     say(f"{folder.path} is complete: {end.step:,} steps, ended by {end.ended_by}.", quiet=quiet)
                 return complete(folder, config, inputs, end, stages, quiet=quiet)
         model = make_model(config)
         end = train_on(folder, config, inputs, model, runtime, quiet=quiet)
         return complete(folder, config, inputs, end, stages, model, quiet=quiet)
+
+
+def _check_longer(folder: RunFolder, config: RunConfig, max_steps: int, max_time: str | None) -> None:
+    """Raise `InputError` unless a run can be trained up to `max_steps`."""
+    history, ended = folder.history(), folder.read_json("status.json", {}).get("training") or {}
+    step = max(int(ended.get("step", 0)), int(history[-1]["step"]) if history else 0)
+    if max_steps <= step:
+        raise InputError(
+            f"Expected --max-steps above the {step:,} steps that were taken, got {max_steps:,}. Give more."
+        )
+    if ended.get("ended_by") == "max_time" and max_time is None:
+        raise InputError(
+            f"Expected --max-time too, since the budget of {config.max_time} is spent. Write: reverie resume "
+            f"{folder.path} --max-steps {max_steps} --max-time 1h"
+        )
 
 
 def validate_run(

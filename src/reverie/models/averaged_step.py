@@ -111,6 +111,12 @@ class AveragedStep(TrainStep, Generic[Network]):
             averaged.copy_(present)
         return self.average
 
+    def start_at(self, networks: Mapping[str, nn.Module]) -> None:
+        """Take the weights of fitted networks."""
+        for name, network in self.networks().items():
+            network.load_state_dict(networks[name].state_dict())
+        self.network.load_state_dict(self.average.state_dict())
+
     def trained(self) -> list[nn.Module]:
         """Return the networks whose weights are trained."""
         return [self.network]

@@ -10,6 +10,7 @@ and gets `fit`, `iter_fit` with exact resume, `sample`, conditions, event weight
 Those that know log p(x) have a child of it for their parent, `reverie.models.likelihood.LikelihoodModel`.
 """
 
+import copy
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,6 +103,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     compiled_: str
     replicas_: Sequence[Self] = ()
     symmetries_: list[SymmetryTest]
+    _start: Self | None = None  # the fitted model that training starts at
     _sibling: Self | None = None  # of several replicas the first, which tests the symmetries for all
     device_: torch.device
     _conditions: Conditions | None
@@ -217,6 +219,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         sample_weight: ArrayLike = None,
         *,
         callbacks: Sequence[Callback] = (),
+        start: Self | None = None,
     ) -> Self:
         """Train on `X`, given `y` if the model takes conditions, and forget what was learnt before.
 
@@ -232,9 +235,11 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             take none, as scikit-learn wants it.
         sample_weight : (n_samples,) event weights with a positive sum; those of a Dataset are used without being named.
         callbacks : objects with the hooks of `reverie.training.Callback`, called at records, checks and the end.
+        start : a fitted model of the same options for the networks, whose weights training starts at, to fine-tune them
+            on these events: of the same columns, which go through the change of variables that `start` was fitted with.
         """
         y = y if self.takes_conditions else None
-        for _ in self.iter_fit(X, y, sample_weight=sample_weight, callbacks=callbacks):
+        for _ in self.iter_fit(X, y, sample_weight=sample_weight, callbacks=callbacks, start=start):
             pass
         return self
 
@@ -248,6 +253,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         stop: Callable[[], bool] | None = None,
         runtime: Runtime | None = None,
         callbacks: Sequence[Callback] = (),
+        start: Self | None = None,
     ) -> Iterator[Record]:
         """Train on `X`, yielding a record after each window of `record_every` steps: step, seconds, scalars, alarms.
 
@@ -255,7 +261,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
         Parameters
         ----------
-        X, y, sample_weight, callbacks : as in `fit`.
+        X, y, sample_weight, callbacks, start : as in `fit`.
         resume : a state returned by `training_state` of a run on the same data and configuration; training
             goes on from there and ends at the same weights, bit for bit, as a run without the break.
         stop : asked after every step; when true, training ends after a last record.
@@ -277,6 +283,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         self._sees_missing, self._missing = missing is not None, missing
         check_trainable(dataset)
         dataset = self._closed(dataset)
+        self._start = None if start is None else self._checked_start(start, dataset)
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
         self.device_ = resolved_device(self.device)
         self.n_iter_, self.history_, self.alarms_, self._kept, self.replicas_ = 0, [], [], None, ()
@@ -298,7 +305,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
         def made_train_step(train: Rows) -> TrainStep:
             networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
-            return self._train_step(networks, train)
+            return self._started(self._train_step(networks, train))
 
         place = {"device": self.device_, "runtime": runtime, "callbacks": callbacks}
         orbits = self._orbits(dataset)
@@ -318,6 +325,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
                 yield record
             self._kept = run.kept_networks()
             self._finish()
+        self._start = None
         for callback in callbacks:
             callback.on_end(self)
 
@@ -346,8 +354,11 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         checks = ReplicaChecks(callbacks)
         states = [None] * len(replicas) if resume is None else resume["replicas"]
         common: dict[str, Any] = {"sample_weight": sample_weight, "callbacks": [checks]}
+        starts = (self._start and self._start.replicas_) or [self._start] * len(replicas)
+        if len(starts) != len(replicas):
+            raise InputError(f"Expected a start of {len(replicas)} replicas, or one model, got {len(starts)} replicas.")
         fits = [
-            replica.iter_fit(X, y, resume=state, stop=partial(stops, r), **common)
+            replica.iter_fit(X, y, resume=state, stop=partial(stops, r), start=starts[r], **common)
             for r, (replica, state) in enumerate(zip(replicas, states, strict=True))
         ]
         with thread_limit(torch.get_num_threads()):  # each sets the number of threads while it trains
@@ -587,7 +598,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             )
         check_table(raw.values, min_rows=2 if reset else 1)
         check_finite(raw.values, raw.names, allow_nan=reset and self.takes_missing and raw.values.ndim == 2)
-        if isinstance(X, (Dataset, Tensor)) or axes_of(X):
+        if isinstance(X, (Dataset, Tensor, Mapping)) or axes_of(X):
             self.n_features_in_ = raw.values.shape[1]
         else:
             try:  # scikit-learn keeps names and number of the features, and compares later ones with them
@@ -612,6 +623,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
         def fit(events: Dataset) -> LazyRows | Tensor:
             self.preprocessing_ = fitted_on(events, prepared, seed=self.seed_)
+            if self._start is not None:
+                self.preprocessing_ = replace(self._start.preprocessing_, container=container)
             return lazily(dataset.values, self.preprocessing_.features)
 
         sampled = self._bootstrap_sample(dataset)
@@ -629,7 +642,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         self._conditions = None
         if y is not None:
             rng = np.random.default_rng(child_seed(self.seed_, "conditions"))
-            self._conditions, values = Conditions.fit(y, len(dataset), rng, lazy=is_lazy(rows))
+            known = None if self._start is None else self._start._known_conditions()
+            self._conditions, values = Conditions.fit(y, len(dataset), rng, lazy=is_lazy(rows), known=known)
             rows["condition"] = lazily(values, self._conditions.features, lazy=is_lazy(rows))
         w = check_weights(dataset.weights if sample_weight is None else sample_weight, len(dataset))
         if w is not None and np.ptp(w) > 0:
@@ -695,6 +709,35 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             self.symmetries_ = self._sibling.symmetries_
         if self.on_broken_symmetry == "refuse":
             check_symmetries(self.symmetries_)
+
+    def _started(self, step: TrainStep) -> TrainStep:
+        """Return the step with the weights of the start, if there is one."""
+        try:
+            if self._start is not None:
+                step.start_at(self._start._weights_to_start_at())
+        except (RuntimeError, KeyError) as error:
+            said = " ".join(str(error).split())[:160]
+            raise InputError(
+                f"Expected a start with networks of the same sizes, got others ({said}). Give this model its options."
+            ) from None
+        return step
+
+    def _checked_start(self, start: Any, dataset: Dataset) -> Self:
+        """Return the model that training starts at; raise `InputError` unless it learnt events like these."""
+        if type(start) is not type(self):
+            raise InputError(f"Expected a fitted {type(self).__name__} to start at, got {type(start).__name__}.")
+        check_is_fitted(start)
+        known, names = start.schema_, dataset.schema.names
+        if (known.names, known.event_shape) != (names, dataset.schema.event_shape):
+            raise InputError(
+                f"Expected events of shape {known.event_shape} with {', '.join(known.names[:8])}, those of the start, "
+                f"got {dataset.schema.event_shape} with {', '.join(names[:8])}."
+            )
+        return copy.copy(start)  # which may be this model, that forgets
+
+    def _weights_to_start_at(self) -> dict[str, nn.Module]:
+        """Return the networks by name whose weights another training can start at."""
+        return self._networks()
 
     def _orbits(self, dataset: Dataset) -> dict[str, OrbitRows]:
         """Return the features of all events under random elements of the symmetries, by name; none without any."""

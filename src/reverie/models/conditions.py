@@ -6,7 +6,7 @@ categories, unless a Dataset with a schema says otherwise.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -46,17 +46,27 @@ class Conditions:
 
     @classmethod
     def fit(
-        cls, y: ArrayLike, n_rows: int, rng: np.random.Generator, *, lazy: bool = False
+        cls,
+        y: ArrayLike,
+        n_rows: int,
+        rng: np.random.Generator,
+        *,
+        lazy: bool = False,
+        known: "Conditions | None" = None,
     ) -> tuple["Conditions", np.ndarray]:
         """Return the fitted conditions and the values (n_rows, k) or (n_rows, *image) of `y`.
 
-        With `lazy`, for the conditions of a large table, they are fitted on a sample of its rows.
+        With `lazy`, for the conditions of a large table, they are fitted on a sample of its rows. With `known` ones
+        they keep the codes and features of those.
 
         Raises
         ------
         InputError
-            If `y` has another length than the events, holds NaN, or does not vary.
+            If `y` has another length than the events, holds NaN or what is not known, or does not vary.
         """
+        if known is not None:
+            values = np.broadcast_to(known.asked(y, n_rows), (n_rows, *known.schema.event_shape))
+            return replace(known, stock=np.ascontiguousarray(values[rng.permutation(n_rows)[:_MOST_KEPT]])), values
         dataset = _as_dataset(y)
         if len(dataset) != n_rows:
             raise InputError(f"Expected one condition per event, {n_rows}, got {len(dataset)}. Give as many.")

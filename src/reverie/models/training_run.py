@@ -191,6 +191,16 @@ class TrainStep(ABC):
     def adapt(self, observations: Sequence[Observation], checks: Sequence[Check]) -> None:  # noqa: B027 - as the next
         """Act on what a check saw of each replica, and on what was found, after its consequences."""
 
+    def start_at(self, networks: Mapping[str, nn.Module]) -> None:
+        """Take the weights of fitted networks, as `networks` of another step returned them, before the first step."""
+        raise InputError(
+            f"Expected a model that descends a loss of its own to start at a fitted one, got {type(self).__name__}. "
+            "Train it on all events together, without start."
+        )
+
+    def reschedule(self) -> None:  # noqa: B027 - most have no schedule but that of their options
+        """Forget a schedule of the learning rate that a loaded state brought: the run has got another length."""
+
     def settle(self) -> None:  # noqa: B027 - most steps have nothing to do here
         """Act on a check that finds all replicas at equilibrium."""
 
@@ -335,6 +345,7 @@ class TrainingRun:
         """Return what an exact resume needs, and a mark of the data."""
         return {
             "data": self._data_mark,
+            "max_steps": self.options.max_steps,
             "noise": self._noise.get_state(),
             "train_step": self.train_step.state_dict(),
             "monitors": [monitor.state_dict() for monitor in self._monitors],
@@ -349,7 +360,9 @@ class TrainingRun:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take up a state of a training of the same data and configuration.
+        """Take up a state of a training of the same data and configuration; `max_steps` may be another.
+
+        A run of another length goes on with the learning rate and the checks of that length.
 
         Raises
         ------
@@ -375,6 +388,14 @@ class TrainingRun:
             monitor.load_state_dict(kept)
         self._best, self._best_scores, self._good = state["best"], state["best_scores"], state["good"]
         self._rollbacks, self.is_over = state["rollbacks"], state["is_over"]
+        if state.get("max_steps", self.options.max_steps) != self.options.max_steps:
+            self.is_over, step = False, self.train_step
+            if self._good is not None:
+                step.load_state_dict(self._good)
+                step.reschedule()
+                self._good = _copied(step.state_dict())
+                step.load_state_dict(state["train_step"])
+            step.reschedule()
         take_up(self.train_step.compiled_steps(), state["declined"])
         self._window = [{k: x.to(self._device) for k, x in scalars.items()} for scalars in state["window"]]
         if self._threads is not None:

@@ -448,6 +448,11 @@ class GAN(GenerativeModel):
         self._step = self._adversarial_step(networks)
         return self._step
 
+    def _weights_to_start_at(self) -> dict[str, nn.Module]:
+        """Return the generator, and the discriminator too unless the model was loaded, which has none."""
+        step = getattr(self, "_step", None)
+        return self._networks() | ({} if step is None else {"discriminator": step.D})
+
     def _adversarial_step(self, networks: dict[str, nn.Module]) -> AdversarialStep:
         auxiliary, conditions = None, self._conditions
         if self.auxiliary_weight > 0:

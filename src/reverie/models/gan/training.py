@@ -137,7 +137,7 @@ class AdversarialStep(TrainStep):
             for augments in ((False, True) if s.augmentation is not None else (False,))
             for penalised, n_calls in ((True, n), (False, s.max_steps - n))
         }
-        self.decay_from, self.end = round(s.hold * s.max_steps), s.max_steps
+        self.reschedule()
 
     def train_step(self, batch: Tensor | Rows, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Take one round on `batch`, (n_critic * batch_size, *event) or rows of it; return losses, D(real), D(fake)."""
@@ -265,6 +265,17 @@ class AdversarialStep(TrainStep):
     def is_done(self) -> bool:
         """Tell whether the learning rate has fallen to its end after an equilibrium."""
         return self.step >= self.end
+
+    def start_at(self, networks: Mapping[str, nn.Module]) -> None:
+        """Take the weights of a fitted generator and, where it is known, of its discriminator."""
+        for G in filter(None, (self.G, self.averaged)):
+            G.load_state_dict(networks["generator"].state_dict())
+        if "discriminator" in networks:
+            self.D.load_state_dict(networks["discriminator"].state_dict())
+
+    def reschedule(self) -> None:
+        """Lower the learning rate as in a run of these settings."""
+        self.decay_from, self.end = round(self.settings.hold * self.settings.max_steps), self.settings.max_steps
 
     def settle(self) -> None:
         """At equilibrium, begin to lower the learning rate, over as many steps as were taken until now at the most."""

@@ -283,6 +283,11 @@ class BoltzmannStep(TrainStep):
         """The averaged machine, the one of highest likelihood."""
         return self.averages[int(self.likelihood.argmax())]
 
+    def start_at(self, networks: Mapping[str, nn.Module]) -> None:
+        """Take the weights of a fitted machine, for every restart."""
+        for machine in (*self.machines, *self.averages):
+            machine.load_state_dict(networks["boltzmann"].state_dict())
+
     def networks(self) -> dict[str, nn.Module]:
         """Return the averaged machine, the one of highest likelihood."""
         return {"boltzmann": self.energy}
