@@ -20,7 +20,7 @@ VERBS = {
     "data": "list, fetch and describe data",
     "info": "versions, devices, threads and a self-test of two seconds",
     "cite": "BibTeX of reverie and of the methods used",
-    "demo": "the whole path on handwritten digits, in a few minutes",
+    "demo": "the whole path on simulated muons, in three minutes",
 }
 
 

@@ -85,6 +85,7 @@ class RunConfig:
     validation_time : most time for the validation, such as 90s or 5m; what does not fit is left out and named. By
         default as much as training took, and a minute.
     no_validate : leave the verdict out: train, draw samples and write the report; 'reverie validate FOLDER' adds it.
+    note : what the report says under its title, such as what is new in this run.
     model : name of the model under "name", and its options; an alias is resolved to its model and arguments.
     """
 
@@ -103,6 +104,7 @@ class RunConfig:
     samples_format: str = "npy"
     validation_time: str | None = None
     no_validate: bool = False
+    note: str = ""
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -39,7 +39,7 @@ def write_report(folder: RunFolder, config: RunConfig, inputs: Inputs, samples: 
         folder.history(),
         result,
         title=f"{model} on {config.data.rsplit('/', 1)[-1]}",
-        subtitle=folder.read_json("selection.json", {}).get("sentence", ""),
+        subtitle=" ".join(filter(None, (config.note, folder.read_json("selection.json", {}).get("sentence", "")))),
         unvalidated="" if result is not None else what_is_missing(folder, config, inputs),
         real=drawable(inputs.held_out.values),
         real_weights=inputs.held_out.weights,

@@ -323,7 +323,7 @@ def _remaining_stages(
         say("validating: generated against held-out data, real against real beside it", quiet=quiet)
         samples = samples or read_samples(folder, inputs)
         try:
-            print(validate_samples(folder, config, inputs, samples, quiet=quiet))
+            print(validate_samples(folder, config, inputs, samples, quiet=quiet).summary())
         except ShortChainError as error:  # the trained run stands without a verdict
             say(str(error), quiet=quiet)
     if "report" in unfinished:

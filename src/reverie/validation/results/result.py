@@ -98,8 +98,8 @@ class ValidationResult:
         return self.p_value <= self.alpha
 
     @property
-    def verdict(self) -> str:
-        """A few sentences: the answer, the numbers behind it, what it means for an analysis, and what is wrong."""
+    def answer(self) -> str:
+        """The first sentences of the verdict: the answer, the numbers behind it, and what it means for an analysis."""
         first = "No test tells the generated sample from the real one at this size"
         first = "The generated sample can be told from the real one" if self.distinguishes else first
         classifier = ""
@@ -108,12 +108,25 @@ class ValidationResult:
             beside = "" if is_alone else f" where real against real gives {self.auc.measured_real}"
             classifier = f", classifier AUC {str(self.auc.measured).split(' (n =')[0]}{beside}"
         parts = [f"{first}: global p {p_text(self.p_value)} ({_source(self)}){classifier}.", _events_and_bias(self)]
+        return " ".join(part for part in parts if part)
+
+    @property
+    def verdict(self) -> str:
+        """A few sentences: the answer, the numbers behind it, what it means for an analysis, and what is wrong."""
+        parts = [self.answer]
         if self.distinguishes:  # the first finding of each kind
             kinds = {finding.kind: str(finding) for finding in reversed(self.findings)}
             parts += [kinds[kind] for kind in dict.fromkeys(finding.kind for finding in self.findings)][:_MOST_FINDINGS]
         if self.memorisation is not None and self.memorisation.memorised:
             parts.append(self.memorisation.verdict)
-        return " ".join(part for part in parts if part)
+        return " ".join(parts)
+
+    def summary(self) -> str:
+        """Return the answer, and a line each for the three strongest findings and for known training events."""
+        lines = [self.answer, *[f"  {finding}" for finding in self.findings[:3]]]
+        if self.memorisation is not None and self.memorisation.memorised:
+            lines.append(f"  {self.memorisation.verdict}")
+        return "\n".join(lines)
 
     @property
     def references(self) -> list[str]:
