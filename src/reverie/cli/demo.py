@@ -10,11 +10,11 @@ __all__ = ["main", "options"]
 
 _EVENTS, _STEPS = 40_000, 4000  # a minute of training on two cores
 _NOTE = (
-    "Flow matching learned the momenta and angles of two muons from 30,000 simulated decays of a Z boson in a detector; "
-    "it was told their mass, whose peak is 3 GeV wide, and drew 10,000 events. 10,000 further events of the simulation, "
-    "which it has never seen, are the real ones that its events are compared with. Next: 'reverie run auto YOUR.csv "
-    "--out runs/mine' does the same with a table of yours, and 'reverie sample {out} -n 1000000 -o muons.parquet' draws "
-    "as many events as you like."
+    "Flow matching learned the momenta and angles of two muons from 30,000 simulated decays of a Z boson in a "
+    "detector; it was told their mass, whose peak is 3 GeV wide, and drew 10,000 events. 10,000 further events of the "
+    "simulation, which it has never seen, are the real ones that its events are compared with. Next: 'reverie run "
+    "auto YOUR.csv --out runs/mine' does the same with a table of yours, and 'reverie sample {out} -n 1000000 -o "
+    "muons.parquet' draws as many events as you like."
 )
 
 
@@ -22,8 +22,8 @@ def options() -> Options:
     """Return the options of the verb."""
     parser = Options(
         "demo",
-        "Simulate decays of a Z boson to two muons, train flow matching on them, draw events, compare them with fresh ones of "
-        "the simulation, write the report.",
+        "Simulate decays of a Z boson to two muons, train flow matching on them, draw events, compare them with fresh "
+        "ones of the simulation, write the report.",
         examples=("reverie demo", "reverie demo --out runs/quick --max-time 30s"),
     )
     parser.option("--out", "Run folder; the simulated events lie beside it.", str, "runs/demo")
