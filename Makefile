@@ -8,10 +8,18 @@ WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 QUICK := -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not gpu"
 
-.PHONY: demo test quick test-all test-newest test-oldest lint clean
+.PHONY: demo test docs quick test-all test-newest test-oldest lint clean
 
 demo: $(INSTALLED)
 	$(BIN)/reverie demo --out runs/demo --overwrite
+
+# The site, in docs/_build/html: no network, warnings are errors, gallery scripts executed with short budgets.
+docs: $(INSTALLED) $(VENV)/.installed-docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W -n --keep-going -b html docs docs/_build/html
+
+$(VENV)/.installed-docs: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
 
 # Types are checked beside the tests: pyright has one thread, and a core of the two would wait for it.
 test:
@@ -48,4 +56,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $(INSTALLED)
 
 clean:
-	rm -rf $(VENV) .venv-newest .venv-oldest runs .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-newest .venv-oldest runs .pytest_cache .ruff_cache docs/_build docs/auto_gallery docs/reference/*.rst \
+		docs/reference/api docs/reference/modules

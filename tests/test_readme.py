@@ -1,7 +1,8 @@
-"""The README and the docstrings tell the truth: their Python runs, their files exist, their commands are known."""
+"""The README, the pages of docs and the docstrings tell the truth: their Python runs, their files and commands exist."""
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
 import shlex
@@ -11,8 +12,12 @@ import pytest
 
 import reverie
 from reverie.cli.main import VERBS
+from reverie.models.base import GenerativeModel
+from reverie.training.alarms import RULES, Alarm, Finding
+from reverie.validation.statistics.memorisation import MemorisationResult
 
 ROOT = Path(__file__).parents[1]
+PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODULES = [m.name for m in pkgutil.walk_packages(reverie.__path__, "reverie.") if "__main__" not in m.name]
 
@@ -56,6 +61,80 @@ def test_python_of_the_page_on_validation_runs(tmp_path, monkeypatch, capsys):
     assert "pt differs" in capsys.readouterr().out
 
 
+BLOCKS = {page: re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL) for page in PAGES}
+WITH_PYTHON = [str(page.relative_to(ROOT / "docs")) for page in PAGES if BLOCKS[page]]
+ON_REAL_DATA = ("how-to/observables.md", "how-to/symmetries.md", "theory/quantum.md")
+TESTED_ELSEWHERE = ("how-to/validate.md", "how-to/architectures.md", "theory/samplers.md")
+# What stands on a page before its Python: a model that was exported, a run, the data of a reader.
+BEFORE = {
+    "how-to/export.md": """
+import reverie
+from reverie.scale.export import export_model
+small = reverie.Autoencoder(max_steps=5, random_state=0).fit(reverie.data.load("ring", n=300))
+export_model(small, "muons.pt2", form="pt2")
+""",
+    "how-to/many_gpus.md": """
+import reverie
+model, events = reverie.VAE(max_steps=5, random_state=0), reverie.data.load("ring", n=300)
+""",
+    "how-to/many_machines.md": """
+from reverie.cli.main import main
+assert main("run vae ring --max-steps 5 --no-validate --out runs/z --quiet".split()) == 0
+""",
+}
+
+
+@pytest.fixture
+def short_trainings(monkeypatch):
+    """Let trainings end after 200 steps, and large samples be small ones."""
+    whole = GenerativeModel.iter_fit
+
+    def iter_fit(self, *args, **options):
+        if hasattr(self, "max_steps"):
+            self.max_steps = min(self.max_steps, 200)
+        return whole(self, *args, **options)
+
+    monkeypatch.setattr(GenerativeModel, "iter_fit", iter_fit)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_trainings")
+@pytest.mark.parametrize("name", [name for name in WITH_PYTHON if name not in TESTED_ELSEWHERE])
+def test_python_of_a_page_runs(name, tmp_path, monkeypatch, request):
+    """All blocks of a page run in turn, in one empty folder."""
+    if name in ON_REAL_DATA:
+        request.getfixturevalue("real_data")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in [BEFORE.get(name, ""), *BLOCKS[ROOT / "docs" / name]]:
+        exec(compile(block.replace("100_000_000", "2_000"), name, "exec"), names)
+
+
+def masked(text: str) -> str:
+    """Return the words of a text, without numbers, marks and breaks."""
+    return " ".join(re.findall(r"[A-Za-z]+", text))
+
+
+def test_alarms_of_the_faq_are_those_of_the_code():
+    """Each quoted sentence has the words of the function that writes it; a changed word would be missed."""
+    page = masked((ROOT / "docs" / "help" / "faq.md").read_text(encoding="utf-8"))
+    numbers = {name: 1.0 for name in Finding.__dataclass_fields__}
+    bad = {"score": 1.0, "width": 0.001, "coverage": 0.3, "lost": 0.3, "close": 0.5, "copies_z": 9.0}
+    calm = Finding(**numbers | bad | {"step": 1, "n_lost": 5, "n_regions": 20, "moved": 0.9, "distance": 0.9})
+    sure, blind = {"d_real": 1.0, "d_fake": 0.0, "gradient": 0.0}, {"d_real": 0.5, "d_fake": 0.5}
+    for kind, rule in RULES.items():
+        seen = sure if kind == "discriminator too strong" else blind
+        findings = [Finding(**vars(calm) | seen) for _ in range(8)]
+        evidence = rule(findings)
+        assert evidence, kind
+        quoted = str(Alarm(kind, 1000, evidence, "")).partition(" (0.5 if")[0]
+        assert masked(quoted) in page, quoted
+    assert masked("mode collapse at step 7: nothing of the kind") not in page
+    copied = "Generated events lie too close to training events: some are copied"
+    assert copied in inspect.getsource(MemorisationResult)
+    assert masked(copied) in page
+
+
 def test_commands_of_the_readme_are_known():
     commands = re.findall(r"^\$ reverie (.*)$", README, flags=re.MULTILINE)
     assert commands
@@ -64,10 +143,15 @@ def test_commands_of_the_readme_are_known():
 
 
 def test_links_of_the_readme_and_of_contributing_lead_somewhere():
-    for page in ("README.md", "CONTRIBUTING.md"):
-        text = (ROOT / page).read_text(encoding="utf-8")
-        for target in re.findall(r"\]\(([^)#]+)\)", text):
-            assert target.startswith("http") or (ROOT / target).exists(), f"{page}: {target}"
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES):
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+            made = re.search(r"reference/\w+\.rst$", target)  # written by docs/conf.py
+            assert made or target.startswith("http") or (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 90
 
 
 def test_vision_is_short():
