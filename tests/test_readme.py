@@ -64,7 +64,9 @@ def test_python_of_the_page_on_validation_runs(tmp_path, monkeypatch, capsys):
 BLOCKS = {page: re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL) for page in PAGES}
 WITH_PYTHON = [str(page.relative_to(ROOT / "docs")) for page in PAGES if BLOCKS[page]]
 ON_REAL_DATA = ("how-to/observables.md", "how-to/symmetries.md", "theory/quantum.md")
-TESTED_ELSEWHERE = ("how-to/validate.md", "how-to/architectures.md", "theory/samplers.md")
+TESTED_ELSEWHERE = (
+    "how-to/validate.md", "how-to/architectures.md", "how-to/replicas.md", "theory/flow_matching.md", "theory/samplers.md",
+)  # fmt: skip
 # What stands on a page before its Python: a model that was exported, a run, the data of a reader.
 BEFORE = {
     "how-to/export.md": """

@@ -7,33 +7,17 @@ it wide. Told the mass by name, the same model keeps it thin: ``observables=["ma
 """
 
 # %%
-# Pairs of muons from a resonance at 91.19 GeV, 2.5 GeV wide, measured with a resolution of 1.2 GeV, after the cuts of a
-# trigger. Fresh events can be drawn at will, so samples are judged by the law itself.
+# Two muons of a Z boson, 2.5 GeV wide, in a detector with a resolution and a trigger. The simulator draws fresh events at
+# will, so samples are judged by the law itself.
 
 import os
 
 import numpy as np
 
 import reverie
+from reverie.simulators import Dimuon
 
 FAST = os.environ.get("REVERIE_FAST") == "1"
-
-
-def muon_pairs(n, seed):
-    """Return a data set of n pairs before cuts: pt (GeV), eta, phi of both muons."""
-    rng = np.random.default_rng(seed)
-    mass = 91.19 + 1.25 * rng.standard_cauchy(n) + rng.normal(0, 1.2, n)
-    pt, rapidity, phi = rng.gamma(1.5, 8.0, n), rng.normal(0, 0.9, n), rng.uniform(-np.pi, np.pi, n)
-    cos, psi = rng.uniform(-1, 1, n), rng.uniform(-np.pi, np.pi, n)
-    momentum = mass / 2 * np.array([np.sqrt(1 - cos**2) * np.cos(psi), np.sqrt(1 - cos**2) * np.sin(psi), cos])
-    muons = []
-    for px, py, pz in (momentum, -momentum):
-        px = (px * np.hypot(pt, mass) + pt * mass / 2) / mass
-        angle = np.arctan2(py, px) + phi
-        muons += [np.hypot(px, py), np.arcsinh(pz / np.hypot(px, py)) + rapidity, np.angle(np.exp(1j * angle))]
-    pt1, eta1, _, pt2, eta2, _ = muons
-    kept = (abs(mass - 90) < 20) & (np.minimum(pt1, pt2) > 20) & (np.maximum(abs(eta1), abs(eta2)) < 2.4)
-    return reverie.Dataset(np.stack(muons, axis=1)[kept], names=["pt1", "eta1", "phi1", "pt2", "eta2", "phi2"])
 
 
 def mass_of(events):
@@ -42,7 +26,7 @@ def mass_of(events):
     return np.sqrt(2 * pt1 * pt2 * (np.cosh(eta1 - eta2) - np.cos(phi1 - phi2)))
 
 
-train, fresh = muon_pairs(12_000, seed=0), muon_pairs(12_000, seed=1)
+train, fresh = (Dimuon().sample(8_000, random_state=seed) for seed in (0, 1))
 print(train)
 
 # %%
