@@ -29,7 +29,8 @@ def tables() -> dict[str, dict]:
 
 def quoting_pages() -> list[Path]:
     """Return the pages that may quote figures: the README and all of docs but the page made here."""
-    return [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page != PAGE)]
+    pages = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts]
+    return [ROOT / "README.md", *(page for page in pages if page != PAGE)]
 
 
 def benchmarks_page(source: dict[str, dict]) -> str:

@@ -32,7 +32,7 @@ print(train)
 # %%
 # The same autoencoder twice; the second is told the mass.
 
-options = {"max_steps": 1_500 if FAST else 10_000, "random_state": 0}
+options = {"max_steps": 3_000 if FAST else 10_000, "random_state": 0}
 plain = reverie.VAE(**options).fit(train)
 told = reverie.VAE(observables=["mass"], **options).fit(train)
 samples = {name: model.sample(len(fresh), random_state=1) for name, model in (("plain", plain), ("told", told))}
