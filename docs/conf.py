@@ -44,7 +44,7 @@ exclude_patterns = ["_build", "gallery", "developer", "reference/templates", "**
 templates_path = ["reference/templates"]
 default_role = "code"
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline", "attrs_block"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.xref_missing"]  # checked by tests/test_readme.py, which also sees files outside of docs
 

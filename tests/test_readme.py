@@ -151,6 +151,15 @@ def test_links_of_the_readme_and_of_contributing_lead_somewhere():
             assert made or target.startswith("http") or (page.parent / target).exists(), f"{page}: {target}"
 
 
+def test_every_page_is_in_the_index_of_its_folder():
+    """The site is built with warnings as errors, and a page that no index names is one."""
+    for folder in ("how-to", "theory", "start", "errors", "help"):
+        index = (ROOT / "docs" / folder / "index.md").read_text(encoding="utf-8")
+        named = set(re.findall(r"^[\w-]+$", index, flags=re.MULTILINE))
+        pages = {page.stem for page in (ROOT / "docs" / folder).glob("*.md")} - {"index"}
+        assert pages <= named, f"docs/{folder}/index.md: {sorted(pages - named)}"
+
+
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 90
 
