@@ -6,12 +6,17 @@ from reverie.training.descent import ema_decay, ema_update
 from reverie.training.history import append_record, read_history, truncate_history
 from reverie.training.loop import Record, train
 from reverie.training.optimizers import OPTIMIZERS, learning_rate_factor, make_optimizer, take_step
+from reverie.training.trackers import MLflow, ProgressBar, TensorBoard, WandB
 
 __all__ = [
     "OPTIMIZERS",
     "Callback",
     "CheckpointFolder",
+    "MLflow",
+    "ProgressBar",
     "Record",
+    "TensorBoard",
+    "WandB",
     "append_record",
     "ema_decay",
     "ema_update",
