@@ -19,7 +19,7 @@ from reverie.experiment.config import RunConfig, all_options, model_class
 from reverie.experiment.inputs import load_inputs
 from reverie.experiment.search_space import Choice, Range, search_space
 from reverie.experiment.tune import tune
-from reverie.experiment.tune_scores import HeldOutScore, Scored, average, difference, split_off
+from reverie.experiment.tune_scores import HeldOutScore, Scored, average, difference, resolved_criterion, split_off
 from reverie.experiment.tune_study import Worker, is_alive, living
 from reverie.models import Flow
 
@@ -180,6 +180,12 @@ def test_scores_of_models():
     assert HeldOutScore("auto", config("gan"), inputs, learnt, judged, seed=0).kind == "samples"
     with pytest.raises(InputError, match="--by samples"):
         HeldOutScore("likelihood", config("gan"), inputs, learnt, judged, seed=0)
+    fitted, forest = config("flow", observables=["delta_eta(x0, x1)"]), config("flow_matching", network="trees")
+    assert [resolved_criterion("auto", one) for one in (fitted, forest, config("flow"))] == [
+        "samples", "samples", "likelihood"
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="flow with a kinematic fit. Use --by samples"):
+        resolved_criterion("likelihood", fitted)
 
 
 # shared studies
