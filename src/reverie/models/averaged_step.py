@@ -5,8 +5,8 @@ r"""Steps of one network that descend one loss, and the average of its weights a
 The learning rate is held for a share of the run, then lowered along a cosine; beta rises to its value over the first
 steps (`reverie.training.descent`). Samples and likelihoods come from the averaged weights.
 
-Few events are soon known by heart: from then on the loss on held-out events rises. Training on fewer than 2,000 ends
-when it has taken twice the steps to the best state, and 300 more.
+Few events are soon known by heart: from then on the loss on held-out events rises. Training on few ends when it has
+taken twice the steps to the best state, and 300 more.
 """
 
 import copy
@@ -24,9 +24,8 @@ from reverie.training.descent import Descent, ema_decay, ema_update
 from reverie.training.monitor import Check, Observation
 from reverie.training.optimizers import learning_rate_factor
 
-__all__ = ["FEW_EVENTS", "AveragedStep", "Descending"]
+__all__ = ["AveragedStep", "Descending"]
 
-FEW_EVENTS = 2000  # training events below which training may end before its last step
 _MORE_STEPS = 300
 
 Rows = Mapping[str, Tensor]

@@ -56,7 +56,7 @@ from reverie.models.preprocessing import (
 )
 from reverie.models.replicas import ReplicaChecks, mean_record
 from reverie.models.symmetries import SymmetryTest, check_symmetries, symmetry_tests
-from reverie.models.training_run import TrainingOptions, TrainingRun, TrainStep, held_out_numbers
+from reverie.models.training_run import FEW_EVENTS, TrainingOptions, TrainingRun, TrainStep, held_out_numbers
 from reverie.training.alarms import Alarm
 from reverie.training.callbacks import Callback
 from reverie.training.loop import Record
@@ -107,6 +107,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     _sibling: Self | None = None  # of several replicas the first, which tests the symmetries for all
     device_: torch.device
     _conditions: Conditions | None
+    _are_few: bool = False  # whether fewer training events than `FEW_EVENTS` decide on what is left open
     _sees_missing: bool = False  # whether values were missing from the training events
     _symmetries: Sequence[Symmetry] = ()  # that training draws elements of
     _missing: np.ndarray | None = None  # which they were, (n, columns); None for a model that was loaded
@@ -304,6 +305,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         options = self._training_options(rows["x"])
 
         def made_train_step(train: Rows) -> TrainStep:
+            self._are_few = len(train["x"]) < FEW_EVENTS
             networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
             return self._started(self._train_step(networks, train))
 
@@ -764,6 +766,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         """Take up what `_attachments` returned, before the networks are built."""
         self.alarms_, self._conditions, self._sees_missing = [], None, bool(texts.get("missing"))
+        self._are_few = bool(texts.get("few_events"))
         self.symmetries_ = [SymmetryTest(**stored) for stored in texts.get("symmetries", ())]
         if "condition" in texts:
             prepared = Preprocessing.from_json(texts["condition"])
@@ -772,6 +775,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         """Return what a saved model needs besides its weights: JSON content and tensors, by name."""
         texts: Json = {"missing": True} if self._sees_missing else {}
+        texts |= {"few_events": True} if self._are_few else {}
         texts |= {"symmetries": [asdict(test) for test in self.symmetries_]} if self.symmetries_ else {}
         if self._conditions is None:
             return texts, {}

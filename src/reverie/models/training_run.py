@@ -47,9 +47,10 @@ from reverie.training.parallel import own_rows, share
 from reverie.training.reference import HealthReference
 from reverie.training.threads import chosen_threads
 
-__all__ = ["TrainStep", "TrainingOptions", "TrainingRun", "held_out_numbers", "held_out_size"]
+__all__ = ["FEW_EVENTS", "TrainStep", "TrainingOptions", "TrainingRun", "held_out_numbers", "held_out_size"]
 
 Rows = Mapping[str, Tensor]
+FEW_EVENTS = 2000  # training events below which defaults are those of few: see docs/how-to/little_data.md
 _LEAST_HELD_OUT, _MOST_HELD_OUT, _FEWEST_EVENTS = 20, 2000, 100
 _MOST_REFERENCE_ROWS = 10_000
 _MOST_DRAWS, _MOST_NUMBERS = 8, 4_000_000  # of orbits that are learned from at once

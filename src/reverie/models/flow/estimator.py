@@ -15,7 +15,7 @@ Tabak and Turner, Commun. Pure Appl. Math. 66, 145 (2013); Rezende and Mohamed, 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,6 @@ from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share
 from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
-from reverie.models.averaged_step import FEW_EVENTS
 from reverie.models.density_features import circles_of, density_preprocessing
 from reverie.models.flow.networks import FlowNetwork, need_zuko
 from reverie.models.flow.training import FlowStep
@@ -37,6 +36,9 @@ from reverie.networks.init import initialised
 __all__ = ["Flow"]
 
 _MOST_AUTOREGRESSIVE, _MOST_SPLINE = 32, 256  # features up to which "auto" takes them: a sample takes a step for each
+_SIZES: dict[str, Any] = {"n_transforms": 3, "hidden": (128, 128), "n_bins": 12}
+_SIZES_OF_FEW: dict[str, Any] = {"n_transforms": 2, "hidden": (32, 32), "n_bins": 6}
+_RATES = 3e-3, 1e-3  # of many events and of few
 _NUMBERS_AT_ONCE = 1 << 18  # features evaluated at once, which bounds the memory of their splines
 
 
@@ -52,16 +54,18 @@ class Flow(LikelihoodModel):
     ----------
     kind : "spline", "maf" (one coordinate after the other), "spline_coupling" or "realnvp" (by halves); "auto" takes
         "spline" up to 32 features, "spline_coupling" up to 256, then "realnvp".
-    n_transforms : invertible maps after one another, at least 1; two or more, so that every coordinate is seen.
-    hidden : widths of the hidden layers of each map's perceptron.
-    n_bins : bins of each spline, at least 2; more resolve sharper edges.
+    n_transforms : invertible maps after one another, at least 1; two or more, so that every coordinate is seen; "auto"
+        takes 3, and 2 of fewer than 2,000 training events.
+    hidden : widths of the hidden layers of each map's perceptron; "auto" takes (128, 128), and (32, 32) of few.
+    n_bins : bins of each spline, at least 2; more resolve sharper edges; "auto" takes 12, and 6 of few.
     observables : functions of the physical columns that the model learns beside them, so that thin peaks come out
         thin: names such as "mass" (see `reverie.data.observables`), or torch functions (batch, *event) -> (batch,).
     kinematic_fit : whether each sample is moved, by as little as possible, to where its observables have the values
         that the model draws; there is no likelihood then. False makes each observable one of the coordinates, with an
         exact log p: it must rise or fall steadily with a column, and cuts of the columns come out less sharp.
     batch_size : events in a step; "auto" takes 512, or all rows of a smaller table.
-    learning_rate : step size of AdamW, > 0; it falls to nearly nothing along a cosine.
+    learning_rate : step size of AdamW, > 0; it falls to nearly nothing along a cosine; None takes 0.003, and 0.001 with
+        the layers that `hidden="auto"` takes for few events.
     weight_decay : share of the step size by which each step shrinks the weights, >= 0.
     gradient_clip : largest norm of the gradient in a step, > 0; longer ones are shortened to it.
     ema_decay : decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.
@@ -89,13 +93,13 @@ class Flow(LikelihoodModel):
     )
 
     kind: Literal["auto", "spline", "spline_coupling", "maf", "realnvp"] = "auto"
-    n_transforms: Count = 3
-    hidden: Sequence[Count] = (128, 128)
-    n_bins: Annotated[int, Interval(2)] = 12
+    n_transforms: Count | Literal["auto"] = "auto"
+    hidden: Sequence[Count] | Literal["auto"] = "auto"
+    n_bins: Annotated[int, Interval(2)] | Literal["auto"] = "auto"
     observables: Observables = None
     kinematic_fit: bool = True
     max_steps: Count = 2_500
-    learning_rate: Positive = 3e-3
+    learning_rate: Positive | None = None
     weight_decay: NonNegative = 0.01
     gradient_clip: Positive = 5.0
     ema_decay: Share = 0.998
@@ -121,9 +125,7 @@ class Flow(LikelihoodModel):
             circles_of(transform),
             n_context,
             kind=_resolved(self.kind, n_features),
-            n_transforms=int(self.n_transforms),
-            hidden=self.hidden,
-            n_bins=int(self.n_bins),
+            **self._sizes(),
         )
         return {"flow": initialised(make, child_generator(self.seed_, "weights"))}
 
@@ -134,17 +136,28 @@ class Flow(LikelihoodModel):
             network,
             optimizer="adamw",
             max_steps=self.max_steps,
-            learning_rate=self.learning_rate,
+            learning_rate=self._rate(),
             hold=0.0,
             weight_decay=self.weight_decay,
             clip=self.gradient_clip,
             ema_decay=self.ema_decay,
-            ends_early=self.keep_best and len(train["x"]) < FEW_EVENTS,
+            ends_early=self.keep_best and self._are_few,
             compile=self.compile,
         )
 
+    def _sizes(self) -> dict[str, Any]:
+        """Return the sizes of the network, those that are left open by the number of training events."""
+        given = {"n_transforms": self.n_transforms, "hidden": self.hidden, "n_bins": self.n_bins}
+        chosen = _SIZES_OF_FEW if self._are_few else _SIZES
+        return {key: chosen[key] if isinstance(value, str) else value for key, value in given.items()}
+
+    def _rate(self) -> float:
+        is_of_few = self._are_few and isinstance(self.hidden, str)
+        return _RATES[is_of_few] if self.learning_rate is None else self.learning_rate
+
     def _resolved(self) -> dict[str, object]:
-        return {"kind": _resolved(self.kind, math.prod(self.preprocessing_.transform.output_shape))}
+        kind = _resolved(self.kind, math.prod(self.preprocessing_.transform.output_shape))
+        return {"kind": kind, "learning_rate": self._rate(), **self._sizes()}
 
     def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
         network = self._exact()

@@ -37,7 +37,7 @@ __all__ = ["LARGEST", "Kind", "adapted", "augmented", "overfitting"]
 
 LARGEST = 0.8  # p from which on augmentations leak in practice, Karras et al.
 Kind = Literal["table", "lattice", "image"]
-_WIDTH = 0.5  # of the noise of tables, in standard deviations of the features
+_WIDTH = 1.0  # of the noise of tables, in standard deviations of the features
 _SHIFT, _TURN, _SCALE, _BRIGHTNESS = 1 / 8, 0.15, 0.1, 0.2  # of the side; radian; log; of half the range of a pixel
 _TARGET, _SIGNIFICANT = 0.5, 2.0
 _RISE, _FALL = 0.1, 0.05

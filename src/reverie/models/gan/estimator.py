@@ -40,7 +40,7 @@ from reverie.models.observables import ObservedFeatures
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.options import estimator
 from reverie.models.preprocessing import Observables
-from reverie.models.training_run import TrainingOptions, held_out_size
+from reverie.models.training_run import FEW_EVENTS, TrainingOptions, held_out_size
 from reverie.networks.build import (
     NETWORK_WORKS,
     build_discriminator,
@@ -65,7 +65,7 @@ _MOST_REJECTION_STEPS = 4000
 _PERCEPTRONS, _SMOOTH = {"mlp", "residual"}, {"continuous", "periodic", "bounded"}  # what a kinematic fit is for
 _FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of them angles, were tuned on
 _TABLE_BATCH, _IMAGE_BATCH = 256, 64
-_AUGMENTED_ROWS = {True: 2000, False: 10_000}  # training rows of a table, or images, below which "auto" augments
+_AUGMENTED_ROWS = {True: FEW_EVENTS, False: 10_000}  # training rows of a table, or images, below which "auto" augments
 _IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
 _MOST_NOISE, _LEAST_NOISE = 128, 16
 

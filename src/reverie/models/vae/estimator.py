@@ -23,7 +23,6 @@ from reverie.core.random import as_seed, child_generator
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Bits
-from reverie.models.averaged_step import FEW_EVENTS
 from reverie.models.base import first_rows
 from reverie.models.binary import grey_bits, resolved_likelihood
 from reverie.models.latent import latent_plane, latent_vectors, latent_view
@@ -375,7 +374,7 @@ class VAE(LikelihoodModel):
             max_steps=self.max_steps,
             learning_rate=self._rate,
             ema_decay=self.ema_decay,
-            ends_early=self.keep_best and len(train["x"]) < FEW_EVENTS,
+            ends_early=self.keep_best and self._are_few,
             compile=self.compile,
         )
 
