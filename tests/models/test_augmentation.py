@@ -7,7 +7,7 @@ import torch
 from reverie.core.errors import InputError
 from reverie.models import GAN
 from reverie.models.gan import augmentation, training
-from reverie.models.gan.augmentation import LARGEST, adapted, augmented, overfitting
+from reverie.models.gan.augmentation import LARGEST, adapted, augmentation_sentence, augmented, overfitting
 
 TINY = {"max_steps": 8, "batch_size": 16, "record_every": 2, "n_checks": 4, "random_state": 0, "refine": False}
 TINY |= {"generator": (8,), "discriminator": (8,)}
@@ -109,6 +109,9 @@ def test_few_events_are_augmented_and_many_are_not(monkeypatch):
     monkeypatch.setattr(training, "overfitting", lambda *_: (0.0, 0.0))
     without, unused, fixed = (GAN(**TINY, augmentation=given).fit(X[:300]) for given in ("none", "adaptive", 0.4))
     assert "augmentation" not in without.history_[-1]
+    assert "was not needed" in augmentation_sentence(unused.history_)
+    assert "saw 40% of the events transformed in the end, 40% at most" in augmentation_sentence(fixed.history_)
+    assert augmentation_sentence(without.history_) == ""
     assert fixed.history_[-1]["augmentation"] == pytest.approx(0.4)
     assert np.array_equal(without.sample(9, 0), unused.sample(9, 0))
     assert not np.array_equal(without.sample(9, 0), fixed.sample(9, 0))

@@ -18,12 +18,14 @@ class TrainingEnd:
     """How training ended: steps, seconds in all sessions, and why (see `reverie.experiment.training`).
 
     `compiled` says whether steps were compiled, and if not why; "" in runs of earlier versions.
+    `augmentation` says how often the discriminator of a GAN saw events transformed; "" where it did not.
     """
 
     step: Count
     seconds: Annotated[float, Meta(ge=0, le=1e12)]
     ended_by: str
     compiled: str = ""
+    augmentation: str = ""
 
 
 class RunStatus(Struct):

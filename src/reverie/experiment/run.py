@@ -285,6 +285,8 @@ def complete(
     """Make what is missing after training; return the exit code. `model` is one that was trained just now."""
     if model is not None and end.ended_by in _ENDINGS:
         say(_ENDINGS[end.ended_by].format(step=end.step), quiet=quiet)
+    if model is not None and end.augmentation:
+        say(end.augmentation, quiet=quiet)
     if end.ended_by == "interrupted":
         say(f"Stopped at step {end.step:,}; the state is saved. Carry on: reverie resume {folder.path}")
         return 130

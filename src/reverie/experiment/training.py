@@ -35,6 +35,7 @@ from reverie.experiment.records import TrainingEnd
 from reverie.experiment.sampling import draw_rows
 from reverie.models.base import GenerativeModel
 from reverie.models.files import save_model
+from reverie.models.gan.augmentation import augmentation_sentence
 from reverie.training import CheckpointFolder, Record, append_record
 from reverie.training.checkpoint import State
 
@@ -162,7 +163,8 @@ class TrainingSession:
             stops = ends_on_alarm and history and history[-1].get("alarms")
             ended_by = "alarm" if stops else "equilibrium" if history and "d_loss" in history[-1] else "overfitting"
         checkpoints.save(self.step, self.model.training_state())
-        end = TrainingEnd(self.step, self.seconds, ended_by, getattr(self.model, "compiled_", ""))
+        compiled, augmentation = getattr(self.model, "compiled_", ""), augmentation_sentence(folder.history())
+        end = TrainingEnd(self.step, self.seconds, ended_by, compiled, augmentation)
         if ended_by != "interrupted":
             if self.step not in folder.snapshot_files():
                 self._write_snapshot(folder)

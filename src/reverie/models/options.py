@@ -48,7 +48,7 @@ class SharedOptions:
     device : "auto" (a CUDA device when there is one), "cpu", "cuda", "cuda:1", ...
     random_state : seed of weights, batches and noise; None draws one, kept as `seed_`.
     validation_fraction : part of the events, in [0, 1), held out of training to check its health; at most 2000 events,
-        at least 20 of fewer than 200, and none of fewer than 100. 0 switches the checks off.
+        a quarter or 20 of fewer than 200, and none of fewer than 64. 0 switches the checks off.
     n_checks : checks of the health of training in a whole run; 0 switches them off.
     keep_best : whether the weights of the best check are kept, rather than the last.
     on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns from divergence to the last

@@ -51,7 +51,7 @@ __all__ = ["FEW_EVENTS", "TrainStep", "TrainingOptions", "TrainingRun", "held_ou
 
 Rows = Mapping[str, Tensor]
 FEW_EVENTS = 2000  # training events below which defaults are those of few: see docs/how-to/little_data.md
-_LEAST_HELD_OUT, _MOST_HELD_OUT, _FEWEST_EVENTS = 20, 2000, 100
+_LEAST_HELD_OUT, _MOST_HELD_OUT, _FEWEST_EVENTS = 20, 2000, 64
 _MOST_REFERENCE_ROWS = 10_000
 _MOST_DRAWS, _MOST_NUMBERS = 8, 4_000_000  # of orbits that are learned from at once
 _ROLLED_BACK = "Training went back to the last healthy state and goes on at half the learning rate."
@@ -490,8 +490,8 @@ def _copied(state: Any) -> Any:
 
 
 def held_out_size(n: int, fraction: float) -> int:
-    """Return how many of `n` events are held out of training: of fewer than 200 at least 20, of fewer than 100 none."""
-    least = _LEAST_HELD_OUT if n < _LEAST_HELD_OUT / 0.1 and fraction > 0 else 0
+    """Return how many of `n` events are held out of training: of fewer than 200 up to 20, of fewer than 64 none."""
+    least = min(_LEAST_HELD_OUT, n // 4) if n < _LEAST_HELD_OUT / 0.1 and fraction > 0 else 0
     return min(max(round(fraction * n), least), _MOST_HELD_OUT) if n >= _FEWEST_EVENTS else 0
 
 

@@ -120,6 +120,7 @@ def health(history: Sequence[JsonObject], training: JsonObject | None = None) ->
         sentences.append(f"Steps were {training['compiled']}.")
     n_alarms = _counted(len(alarms), "alarm") if alarms else "No alarm"
     sentences.append(f"{n_alarms} in {_counted(len(checks), 'check')} on held-out events.")
+    sentences += filter(None, [training.get("augmentation")])
     best = best_step(history)
     row = next((r for r in history if r.get("step") == best and "score" in r), None)
     if row is not None:

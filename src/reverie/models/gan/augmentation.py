@@ -27,13 +27,13 @@ falls by 0.05.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-__all__ = ["LARGEST", "Kind", "adapted", "augmented", "overfitting"]
+__all__ = ["LARGEST", "Kind", "adapted", "augmentation_sentence", "augmented", "overfitting"]
 
 LARGEST = 0.8  # p from which on augmentations leak in practice, Karras et al.
 Kind = Literal["table", "lattice", "image"]
@@ -104,6 +104,20 @@ def overfitting(train: Tensor, held_out: Tensor, generated: Tensor) -> tuple[flo
     u_t, u_h, u_g = (float(u.double().mean()) for u in (train, held_out, generated))
     error = sum(float(u.double().var()) / len(u) for u in (train, held_out)) ** 0.5
     return (u_t - u_h) / (u_t - u_g) if u_t > u_g else 0.0, (u_t - u_h) / max(error, 1e-12)
+
+
+def augmentation_sentence(history: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the records of a training say of the augmentation, or "" where there was none."""
+    checks = [line for line in history if "augmentation" in line]
+    if not checks:
+        return ""
+    if not any(line["augmentation"] for line in checks):
+        return "Augmentation was not needed: the discriminator did not know the training events by heart."
+    most, last = max(line["augmentation"] for line in checks), checks[-1]
+    return (
+        f"The discriminator saw {last['augmentation']:.0%} of the events transformed in the end, {most:.0%} at most; to it "
+        f"held-out events lie {last['d_overfitting']:.0%} of the way from training to generated ones."
+    )
 
 
 def adapted(p: float, r: float, z: float) -> float:
