@@ -14,9 +14,7 @@ def _events(n):
     return np.random.default_rng(0).normal(size=(n, 2))
 
 
-@pytest.mark.parametrize(
-    ("n", "held_out"), [(63, 0), (64, 16), (100, 20), (199, 20), (200, 20), (1000, 100), (50_000, 2000)]
-)
+@pytest.mark.parametrize(("n", "held_out"), [(63, 0), (64, 16), (100, 20), (200, 20), (1000, 100), (50_000, 2000)])
 def test_some_dozens_of_events_are_enough_to_hold_some_out(n, held_out):
     assert held_out_size(n, 0.1) == held_out
     assert held_out_size(n, 0.0) == 0

@@ -115,8 +115,8 @@ def augmentation_sentence(history: Sequence[Mapping[str, Any]]) -> str:
         return "Augmentation was not needed: the discriminator did not know the training events by heart."
     most, last = max(line["augmentation"] for line in checks), checks[-1]
     return (
-        f"The discriminator saw {last['augmentation']:.0%} of the events transformed in the end, {most:.0%} at most; to it "
-        f"held-out events lie {last['d_overfitting']:.0%} of the way from training to generated ones."
+        f"The discriminator saw {last['augmentation']:.0%} of the events transformed in the end, {most:.0%} at most; "
+        f"to it held-out events lie {last['d_overfitting']:.0%} of the way from training to generated ones."
     )
 
 
