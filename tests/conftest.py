@@ -25,6 +25,13 @@ def real_data() -> Path:
 
 
 @pytest.fixture
+def short_chains(monkeypatch):
+    """Chains of an EBM settle in 8 steps and are looked at for 24, where a test claims no accuracy of them."""
+    monkeypatch.setattr("reverie.models.ebm.sampling._SETTLING", 8 * 4)
+    monkeypatch.setattr("reverie.models.ebm.sampling._MEASURED", 24 * 4)
+
+
+@pytest.fixture
 def global_random_state_untouched():
     """Fail a test whose code reseeds or draws from torch's global generator."""
     before = torch.random.get_rng_state()

@@ -29,7 +29,9 @@ def run(monkeypatch, tmp_path, capsys):
     return run
 
 
-@pytest.mark.parametrize("name", LECTURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "thesis_pair" else n for n in LECTURES]
+)
 def test_an_example_of_the_lectures_is_short_and_shows_how_far_it_is(run, name):
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 50
     n_steps = STEPS.get(name, 2)

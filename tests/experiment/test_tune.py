@@ -1,5 +1,6 @@
 """Searching for options: the space, scores and their errors, shared studies, the whole path on tiny models."""
 
+import functools
 import json
 import math
 import os
@@ -159,14 +160,21 @@ def test_parts_do_not_overlap():
         split_off(inputs, 1e-3, 0)
 
 
+@functools.cache
+def _trained(share):
+    """Return two flows, of the events of a part and of the same half as wide again."""
+    events = split_off(load_inputs(config()), share, 0)[0].events
+    tiny = TINY | {"max_steps": 40, "random_state": 0}
+    return Flow(**tiny).fit(events), Flow(**tiny).fit(events.values * 1.5)
+
+
 @pytest.mark.parametrize("by", ["likelihood", "samples"])
 def test_scores_tell_a_trained_model_from_another(by):
     """A flow of the events against one of the same events, half as wide again: five errors apart, either way."""
     inputs = load_inputs(config())
     learnt, judged = split_off(inputs, 0.25, 0)
     score = HeldOutScore(by, config(), inputs, learnt, judged, seed=1)
-    known = Flow(**TINY | {"max_steps": 40}, random_state=0).fit(learnt.events)
-    shifted = Flow(**TINY | {"max_steps": 40}, random_state=0).fit(learnt.events.values * 1.5)
+    known, shifted = _trained(0.25)
     good, bad = score.of(known), score.of(shifted)
     assert (bad.value - good.value) > 5 * difference([good], [bad]).error
     assert good.error > 0

@@ -14,6 +14,7 @@ from reverie.core.arguments import Count, checked
 from reverie.core.errors import InputError
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, SemiSupervisedGAN, WaveFunctionRBM
 
+pytestmark = pytest.mark.usefixtures("short_chains")
 TABLE = np.random.default_rng(0).normal(size=(60, 3))
 MODELS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "gan": (GAN(max_steps=2), (TABLE,)),

@@ -67,11 +67,15 @@ def _mass(model, parts):
     return sum(p.sum() for p in masses), np.hypot(own**0.5, found[0][0].common_error)
 
 
-QUICK = [pytest.param(name, marks=pytest.mark.slow if "standardised" in name else ()) for name in MODELS]
+QUICK = {"rbm": COLUMNS, "vae": COLUMNS, "flow": COLUMNS, "ebm": ["bounded"], "flow matching": ["angle"]}
+EVERY = [
+    pytest.param(name, column, marks=() if column in QUICK.get(name, ()) else pytest.mark.slow)
+    for name in MODELS
+    for column in COLUMNS
+]
 
 
-@pytest.mark.parametrize("column", list(COLUMNS))
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(("name", "column"), EVERY)
 def test_probabilities_of_all_events_add_up_to_one(name, column):
     """Within four stated errors and 0.02, what noise within cells and the grid leave."""
     X, parts = COLUMNS[column]()

@@ -286,8 +286,18 @@ LAWS = (
 )
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("name", CASES)
+# along nine directions the sums are those of one, "W1" and "energy in 1-D", whose calibration is quick
+SLOW = {(f"sliced {name}", law) for name in ("Wasserstein", "energy") for law in (uniform_under_the_null, error_bars)}
+
+
+@pytest.mark.parametrize(
+    ("name", "law"),
+    [
+        pytest.param(name, law, marks=pytest.mark.slow if (name, law) in SLOW else (), id=f"{name}-{law.__name__}")
+        for name in CASES
+        for law in LAWS
+    ],
+)
 def test_law(name, law):
     law(CASES[name])
 

@@ -7,6 +7,7 @@ from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow
 from reverie.models.gan.semi_supervised import SemiSupervisedGAN
 from reverie.models.wavefunction.estimator import WaveFunctionRBM
 
+pytestmark = pytest.mark.usefixtures("short_chains")
 SHORT = {"max_steps": 2, "random_state": 0}
 NUMBERS = np.random.default_rng(0).normal(size=(60, 2))
 BITS = np.random.default_rng(0).integers(0, 2, (60, 3))

@@ -104,6 +104,7 @@ def test_weights_of_real_events_count():
     assert unweighted.value > SIGMAS * unweighted.error
 
 
+@pytest.mark.slow  # weights: test_weights_of_real_events_count
 def test_negative_weights_take_a_background_away():
     signal, background, copy = _normal(2000, seed=7), _normal(500, mean=3, seed=8), _normal(500, mean=3, seed=9)
     real = Dataset(np.concatenate([signal, background, copy]), weights=np.repeat([1.0, 1.0, -1.0], [2000, 500, 500]))

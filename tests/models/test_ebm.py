@@ -247,6 +247,7 @@ def _blown_up(monkeypatch, factor):
     monkeypatch.setattr(EnergyStep, "train_step", train_step)
 
 
+@pytest.mark.usefixtures("short_chains")
 @pytest.mark.parametrize("factor", [float("nan"), pytest.param(1e4, marks=pytest.mark.slow)])
 def test_training_goes_back_when_energies_blow_up(monkeypatch, factor):
     _blown_up(monkeypatch, factor)
@@ -258,12 +259,14 @@ def test_training_goes_back_when_energies_blow_up(monkeypatch, factor):
     assert np.isfinite(model.energies(_normal_table())).all()
 
 
+@pytest.mark.usefixtures("short_chains")
 def test_without_a_way_back_it_says_so(monkeypatch):
     _blown_up(monkeypatch, 1e4)
     with pytest.raises(TrainingError, match="Lower the learning rate"):
         EBM(**TINY | {"n_checks": 6, "record_every": 10, "on_alarm": "warn"}).fit(_normal_table())
 
 
+@pytest.mark.usefixtures("short_chains")
 def test_angles_counts_and_categories_are_learnt_and_come_back_as_they_are():
     rng = np.random.default_rng(0)
     values = np.column_stack([rng.uniform(-np.pi, np.pi, 400), rng.poisson(3, 400), rng.choice([0, 1, 5], 400)])
@@ -278,6 +281,7 @@ def test_angles_counts_and_categories_are_learnt_and_come_back_as_they_are():
     assert np.isfinite(model.score_samples(data)).all()
 
 
+@pytest.mark.usefixtures("short_chains")
 def test_spins_get_a_periodic_energy():
     spins = np.random.default_rng(0).choice([-1.0, 1.0], (80, 4, 4))
     short = {"n_temperatures": 5, "n_annealed": 8, "n_sample_steps": 5, "n_checks": 1, "buffer_size": 8}
@@ -316,6 +320,7 @@ def test_options_are_checked(wrong):
         EBM(**TINY | wrong).fit(_normal_table())
 
 
+@pytest.mark.usefixtures("short_chains")
 def test_an_own_module_is_trained():
     with torch.random.fork_rng():
         network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))

@@ -286,6 +286,7 @@ def test_conditional_density_of_a_linear_gaussian_problem():
         model.score_samples(X)
 
 
+@pytest.mark.slow  # the seam: test_nothing_is_special_about_the_seam_of_a_circle
 def test_a_peak_across_the_seam_of_an_angle():
     phi = vonmises(8, loc=np.pi).rvs(3000, random_state=0)
     phi = (phi + np.pi) % (2 * np.pi) - np.pi
@@ -308,6 +309,7 @@ def _probabilities(model, values):
     return np.array([np.exp(model.score_samples(np.full((4000, 1), v))).mean() for v in values])
 
 
+@pytest.mark.slow  # that they add up: tests/laws/test_likelihood_laws.py
 def test_levels_whole_numbers_and_atoms_get_probabilities():
     rng = np.random.default_rng(0)
     short = {**SMALL, "max_steps": 60}

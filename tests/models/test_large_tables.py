@@ -62,7 +62,9 @@ def states_equal(a, b):
     return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b or (a != a and b != b)
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow) if c == "ebm" else c for c in CASES])
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow) if c in ("ebm", "gan", "vae", "autoencoder") else c for c in CASES]
+)
 def test_training_on_a_large_table_resumes_bit_for_bit(case):
     make, data, y = CASES[case]
     X = Dataset(data())

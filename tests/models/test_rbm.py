@@ -148,6 +148,7 @@ def test_xor_is_learnt_by_every_optimiser_at_its_own_rate(optimizer):
     assert model.score(XOR) > -1.45
 
 
+@pytest.mark.slow  # restarts; one start: test_exact_training_finds_rare_states
 def test_xor_is_learnt_from_any_start():
     """Single starts may end with three of the four patterns; restarts must not."""
     model = RBM(n_hidden=4, max_steps=250, n_checks=0, random_state=0).fit(XOR)

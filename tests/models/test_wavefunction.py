@@ -167,6 +167,7 @@ def test_folds_choose_the_step_and_do_not_touch_the_weights():
 # ---------------------------------------------------------------- states found again
 
 
+@pytest.mark.slow  # the gradient: test_the_gradient_of_the_likelihood_is_that_of_differences
 def test_a_state_is_found_again_by_sums_and_by_sampling():
     psi = transverse_field_ising(4).ground_state().psi
     bits = outcomes(psi, 4000, "ZZZZ", 1)

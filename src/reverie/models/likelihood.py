@@ -75,6 +75,7 @@ class LikelihoodModel(GenerativeModel):
 
         Higher is better; see `log_likelihood`. There is none, for example, where a kinematic fit moves samples.
         """
+        check_is_fitted(self)
         if self._without_likelihood():
             return super().score(X, y)
         return float(self.log_likelihood(X, y).mean.value)
