@@ -43,11 +43,13 @@ def quick_validation():
         yield
 
 
-@pytest.fixture(autouse=True)
-def unpainted(monkeypatch):
-    """Let figures be made without painting them; `finished` and the tests of plots and reports paint theirs."""
+@pytest.fixture(scope="session", autouse=True)
+def unpainted():
+    """Let figures be made without painting them; the tests of plots, reports and the README paint theirs."""
     blank = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt"/>'
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(blank))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(blank))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ class Dimuon:
     --------
     >>> events = Dimuon().sample(1000, random_state=0)
     >>> events
-    Dataset(1,000 events x 6 columns: pt1 [GeV], eta1, phi1 [rad], pt2 [GeV], eta2, phi2 [rad])
+    Dataset(1000 events x 6 columns: pt1 [GeV], eta1, phi1 [rad], pt2 [GeV], eta2, phi2 [rad])
     """
 
     mass: Annotated[float, Interval(0.0, ends="neither")] = 91.1876
