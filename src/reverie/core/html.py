@@ -1,18 +1,18 @@
 """Cards that notebooks show: a sentence, a table, small pictures; plain HTML and SVG without any script.
 
-All text is escaped. A `Fragment` is text that is HTML already; `card`, `table`, `folded`, `bars`, `line` and `picture`
-return one. Colours are those of the page around a card, so that it can be read on a dark one too.
+All text is escaped. A `Fragment` is text that is HTML already; `card`, `table`, `folded`, `bars`, `line`, `curves` and
+`picture` return one. Colours are those of the page around a card, so that it can be read on a dark one too.
 """
 
 import base64
 import html
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["Fragment", "bars", "card", "folded", "line", "listed", "picture", "table"]
+__all__ = ["Fragment", "bars", "card", "curves", "folded", "line", "listed", "picture", "table"]
 
 _TONES = {"": "#7f8c9b", "good": "#2e8b57", "bad": "#c0392b"}
 _STYLE = (
@@ -25,6 +25,7 @@ _STYLE = (
     ".reverie-card th{font-weight:600;opacity:.75}.reverie-card td.right,.reverie-card th.right{text-align:right;"
     "font-variant-numeric:tabular-nums}.reverie-card img{image-rendering:pixelated;margin-right:4px}</style>"
 )
+_INKS = ("#4c8fc9", "#d9822b", "#3d9970", "#b565a7")
 _INK = "#5b8db8"  # to be seen on a white page and on a dark one
 _WIDTH, _HEIGHT = 120, 22  # of a small picture, in pixels
 
@@ -68,14 +69,14 @@ def folded(summary: str, *parts: Fragment) -> Fragment:
     return Fragment(f"<details><summary>{_escaped(summary)}</summary>{body}</details>" if body else "")
 
 
-def bars(values: np.ndarray, n_bins: int = 30) -> Fragment:
-    """Return the histogram of finite numbers (n,) as a small picture; nothing where there are none."""
+def bars(values: np.ndarray, n_bins: int = 30, ends: tuple[float, float] | None = None) -> Fragment:
+    """Return the histogram of finite numbers (n,), between `ends`, as a small picture; nothing where there are none."""
     x = np.asarray(values, dtype=np.float64).ravel()
     x = x[np.isfinite(x) & (np.abs(x) < 1e150)]  # the width of wider ranges is no number
     if not len(x):
         return Fragment()
-    counts, _ = np.histogram(x, bins=n_bins)
-    heights, step = _HEIGHT * counts / counts.max(), _WIDTH / n_bins
+    counts, _ = np.histogram(x, bins=n_bins, range=ends)
+    heights, step = _HEIGHT * counts / max(1, counts.max()), _WIDTH / n_bins
     path = "".join(f"M{j * step:.4g} {_HEIGHT}v-{h:.3g}h{step * 0.85:.3g}V{_HEIGHT}" for j, h in enumerate(heights))
     return _svg(f'<path d="{path}" fill="{_INK}"/>', f"histogram from {x.min():.4g} to {x.max():.4g}")
 
@@ -97,6 +98,31 @@ def line(values: np.ndarray, width: int = _WIDTH) -> Fragment:
         )
         paths.append(f'<polyline points="{points}" fill="none" stroke="{_INK}" opacity=".8"/>')
     return _svg("".join(paths), f"from {low:.4g} to {high:.4g}", width)
+
+
+def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Fragment:
+    """Return curves by name, each steps (n,) and finite values (n,), in one figure with both scales at its ends."""
+    points = {name: np.asarray(xy, dtype=np.float64) for name, xy in series.items() if len(xy[0])}
+    if not points:
+        return Fragment()
+    low, high = (np.array([end(xy, axis=1) for xy in points.values()]) for end in (np.min, np.max))
+    (x0, y0), (x1, y1) = low.min(axis=0), high.max(axis=0)
+    width, height, left = 340, 150, 60
+    lines, words = [], []
+    for k, (name, (x, y)) in enumerate(points.items()):
+        every, ink = max(1, -(-len(x) // 300)), _INKS[k % len(_INKS)]
+        u = left + (width - left - 4) * (x - x0) / ((x1 - x0) or 1.0)
+        v = height - 20 - (height - 38) * (y - y0) / ((y1 - y0) or 1.0)
+        path = " ".join(f"{a:.4g},{b:.4g}" for a, b in zip(u[::every], v[::every], strict=True))
+        lines.append(f'<polyline points="{path}" fill="none" stroke="{ink}" stroke-width="1.4"/>')
+        words.append(f'<tspan fill="{ink}">{_escaped(name)} {y[-1]:.4g}</tspan>')
+    ends = ((left - 4, 24, "end", f"{y1:.4g}"), (left - 4, height - 20, "end", f"{y0:.4g}"),
+            (left, height - 5, "start", f"{x0:,.0f}"), (width - 4, height - 5, "end", f"{x1:,.0f}"))  # fmt: skip
+    lines += [f'<text x="{x}" y="{y}" text-anchor="{side}" opacity=".7">{text}</text>' for x, y, side, text in ends]
+    frame = f'<path d="M{left} 18V{height - 20}H{width - 4}" fill="none" stroke="currentColor" opacity=".35"/>'
+    title = f'<text x="{left}" y="11">{" &#160; ".join(words)}</text>'
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-size="11" fill="currentColor"'
+    return Fragment(f'<svg {size} role="img">{frame}{title}{"".join(lines)}</svg>')
 
 
 def picture(values: np.ndarray, size: int = 48) -> Fragment:
