@@ -34,6 +34,7 @@ from reverie.data.transforms import (
     PointMass,
     Quantile,
     Rescale,
+    Separated,
     Standardise,
     transform_from_json,
 )
@@ -63,6 +64,10 @@ def counts(n: int, d: int = 1, seed: int = SEED) -> Tensor:
 
 def zero_inflated(n: int, seed: int = SEED) -> Tensor:
     return torch.where(uniform(n, 1, seed + 1) < 0.3, 0.0, exponential(n, 1, seed))
+
+
+def clusters(n: int) -> Tensor:
+    return (3 * uniform(n, seed=SEED + 2)).floor() + 0.05 * normal(n)
 
 
 def spins(n: int, d: int = 1, seed: int = SEED) -> Tensor:
@@ -199,6 +204,7 @@ CASES: dict[str, Case] = {
         lambda n: torch.where(uniform(n, 1, 3) < 0.2, 0.5, normal(n)),
         atom=0.5,
     ),
+    "separated": Case(lambda: Separated(Quantile()), clusters),
     "chain": Case(lambda: Chain([Logit(lower=0, upper=2), Standardise()]), lambda n: 2 * uniform(n, 3), within(0, 2)),
     "columns": Case(table, mixed, mixed_allowed, smooth=False),
     "observables": Case(observed, lambda n: pairs(n // 4)),  # its inverse searches, row by row

@@ -9,6 +9,7 @@ from reverie.data.transforms.kinematic_fit import ObservablesBeside
 from reverie.data.transforms.observable import ObservableCoordinate
 from reverie.data.transforms.periodic import Periodic
 from reverie.data.transforms.quantile import Quantile
+from reverie.data.transforms.separated import Separated
 
 __all__ = [
     "TRANSFORMS",
@@ -30,6 +31,7 @@ __all__ = [
     "PointMass",
     "Quantile",
     "Rescale",
+    "Separated",
     "Standardise",
     "auto_transform",
     "transform_from_json",

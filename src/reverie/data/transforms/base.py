@@ -75,6 +75,7 @@ TRANSFORMS: dict[str, "str | type[InvertibleTransform]"] = {
     "PointMass": "discrete",
     "Quantile": "quantile",
     "Rescale": "continuous",
+    "Separated": "separated",
     "Standardise": "continuous",
 }
 

@@ -33,7 +33,7 @@ from reverie.data.transforms.base import Elementwise, check_within, has_any
 from reverie.data.transforms.spline import knot_slopes, spline_forward, spline_inverse, spline_log_derivative
 from reverie.data.transforms.tails import Tail, fit_tail, tail_forward, tail_inverse, tail_log_derivative, tail_shape
 
-__all__ = ["Quantile"]
+__all__ = ["Quantile", "gaps"]
 
 VALUES_PER_KNOT, LEAST_KNOTS, MOST_KNOTS = 50, 24, 500
 VALUES_BEYOND = 30
@@ -170,7 +170,13 @@ def _ranks(n: int, n_knots: int | None) -> Tensor:
 
 
 def _gap_ranks(x: Tensor) -> Tensor:
-    """Ranks of the knots beside the gaps in sorted values x (n,); none where the values are too few to tell."""
+    """Ranks of the knots beside the gaps in sorted values x (n,)."""
+    left, beside = gaps(x), torch.tensor(BESIDE_A_GAP, device=x.device)
+    return torch.cat([(left[:, None] - beside).flatten(), (left[:, None] + 1 + beside).flatten()]).clamp(0, len(x) - 1)
+
+
+def gaps(x: Tensor) -> Tensor:
+    """Return the ranks of the last values before the gaps in sorted x (n,); none where the values are too few."""
     n, k = len(x), GAP_NEIGHBOURS
     beyond = max(min(max(n // 20, 1), VALUES_BEYOND), k)
     if n < 4 * beyond:
@@ -180,7 +186,4 @@ def _gap_ranks(x: Tensor) -> Tensor:
     spread = torch.maximum(x[left] - x[left - k], x[left + 1 + k] - x[left + 1])
     gap = (width * k > GAP_EXPECTED * spread) & (width > LEAST_GAP * (x[n - 1 - beyond] - x[beyond]))
     left = left[gap]
-    if len(left) > MOST_GAPS:
-        return left[:0]
-    beside = torch.tensor(BESIDE_A_GAP, device=x.device)
-    return torch.cat([(left[:, None] - beside).flatten(), (left[:, None] + 1 + beside).flatten()]).clamp(0, n - 1)
+    return left if len(left) <= MOST_GAPS else left[:0]

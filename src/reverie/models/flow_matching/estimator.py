@@ -141,7 +141,8 @@ class FlowMatching(LikelihoodModel):
         if self._is_of_trees and not dataset.schema.is_table:
             raise InputError(f"Expected a table for network='trees', got {dataset!r}. Take network='auto'.")
         shown = {"observables": self.observables, "kinematic_fit": self.kinematic_fit}
-        return density_preprocessing(dataset, container, self.preprocessing, open_levels=False, **shown)
+        how = {"open_levels": False, "separated": not self._is_of_trees}
+        return density_preprocessing(dataset, container, self.preprocessing, **shown, **how)
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         return min(n_rows, {"unet": 64, "trees": MOST_ROWS}.get(self._network_name(), 512))
@@ -187,11 +188,11 @@ class FlowMatching(LikelihoodModel):
         return {"unet": 32}.get(self._network_name(), 128) if self.width == "auto" else int(self.width)
 
     def _begin(self) -> None:
-        self._edition = EDITION  # of the convolutional network, see `VelocityUNet`
+        self._edition = EDITION  # of the networks, see there
 
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
-        return texts | ({"edition": self._edition} if self._network_name() == "unet" else {}), tensors
+        return texts | {"edition": self._edition}, tensors
 
     def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)

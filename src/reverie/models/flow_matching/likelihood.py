@@ -13,11 +13,13 @@ over several e has a standard error for each event.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from reverie.models.flow_matching.networks import Velocity
+from reverie.models.flow_matching.path import late
 
 __all__ = ["MOST_EXACT", "FlowLogProb", "log_prob"]
 
@@ -75,7 +77,7 @@ def _followed_back(
     network: Velocity, x: Tensor, condition: Tensor | None, probes: list[Tensor], n_steps: int
 ) -> Tensor:
     """Return log q by each probe, (probes or 1, batch)."""
-    total, h = x.new_zeros(max(1, len(probes)), len(x)), -1 / n_steps
+    total = x.new_zeros(max(1, len(probes)), len(x))
 
     def slope(point: Tensor, t: float) -> tuple[Tensor, Tensor]:
         """Return the velocity (batch, n) and its divergence by each probe, (probes or 1, batch)."""
@@ -90,8 +92,9 @@ def _followed_back(
                 divergence = torch.stack([row[:, i] for i, row in enumerate(rows)]).sum(0, keepdim=True)
         return v.detach(), divergence.detach()
 
-    for k in range(n_steps):
-        t = 1 + k * h
+    times = [late(1 - k / n_steps, network.late) for k in range(n_steps + 1)]
+    for t, before in pairwise(times):
+        h = before - t
         a, of_a = slope(x, t)
         b, of_b = slope(x + h / 2 * a, t + h / 2)
         c, of_c = slope(x + h / 2 * b, t + h / 2)

@@ -34,7 +34,8 @@ from reverie.networks.user import check_trial, user_network
 
 __all__ = ["EDITION", "UserVelocity", "Velocity", "VelocityMLP", "VelocityUNet", "build_velocity"]
 
-EDITION = 2  # of the U-Net that is trained now, see there
+EDITION = 2  # of the networks that are trained now; models that were saved without one have the first
+_LATE = 2.0  # power with which steps of the perceptron come closer towards the events
 _FREQUENCIES = 8  # 1/2, 1, 2 ... 64 half turns over the time from 0 to 1
 _GROUP = 8  # channels of a group that is normalised together
 _HEAD = 32  # channels of a head of attention
@@ -48,7 +49,13 @@ class Velocity(nn.Module):
     ----------
     coordinates : Coordinates of an event.
     sees_missing : Whether coordinates may be NaN, of events that are known in part. Their velocities then are NaN too.
+
+    Attributes
+    ----------
+    late : Power with which steps of a solver come closer towards the events, see `reverie.models.flow_matching.path`.
     """
+
+    late: float = 1.0
 
     def __init__(self, coordinates: Coordinates, *, sees_missing: bool = False) -> None:
         super().__init__()
@@ -101,6 +108,7 @@ class VelocityMLP(Velocity):
     n_blocks : Residual blocks, of two layers each.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
     sees_missing : Whether coordinates may be NaN. They count as zero, and what is missing is a part of the condition.
+    edition : 2, or 1 for models that were saved before there was a second: steps of their solver are equal.
     """
 
     def __init__(
@@ -112,9 +120,11 @@ class VelocityMLP(Velocity):
         n_blocks: int = 3,
         activation: str = "silu",
         sees_missing: bool = False,
+        edition: int = EDITION,
     ) -> None:
         super().__init__(coordinates, sees_missing=sees_missing)
         n_circles = len(coordinates.circles)
+        self.late = 1.0 if edition == 1 else _LATE
         self.embedding = _Embedding(n_condition + coordinates.n * sees_missing, width, activation)
         self.first = nn.Linear(coordinates.n + n_circles, width)
         self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
@@ -344,7 +354,7 @@ def build_velocity(
                 images = {"width": width, "activation": activation, "periodic": periodic, "edition": edition}
                 return VelocityUNet(coordinates, event_shape, condition_shape, **images)
             sizes = {"width": width, "n_blocks": n_blocks, "activation": activation, "sees_missing": sees_missing}
-            return VelocityMLP(coordinates, n_condition, **sizes)
+            return VelocityMLP(coordinates, n_condition, **sizes, edition=edition)
 
         return initialised(make, random_generator)
     shape = (coordinates.n,) if coordinates.circles else event_shape

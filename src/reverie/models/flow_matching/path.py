@@ -32,7 +32,16 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["gaussian_velocity", "path", "wrapped"]
+__all__ = ["gaussian_velocity", "late", "path", "wrapped"]
+
+
+def late(u: float, power: float) -> float:
+    """Return the time 1 - (1 - u)^power of u in [0, 1]: equal steps of u come ever closer towards the events.
+
+    What is thin in the events, of width w, is made while 1 - t is of the order of w. Steps of one length would pass
+    over it.
+    """
+    return u if power == 1 else 1 - (1 - u) ** power
 
 
 def wrapped(angle: Tensor) -> Tensor:

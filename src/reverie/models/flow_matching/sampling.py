@@ -7,7 +7,8 @@ The second adds Langevin's walk of the law at time t, whose score is (t v - x)/(
 ends with the noise; for exact v both give the same law at every t for any eta >= 0 (Albergo, Boffi and Vanden-Eijnden,
 arXiv:2303.08797). Its noise forgets errors of earlier times. Angles follow the ODE in both.
 
-Solvers step over equal parts of [0, 1]; what counts is the number of evaluations of the network:
+Solvers step from u = k/n to (k + 1)/n in u, of which the time is t = 1 - (1 - u)^p with the power p of the network
+(`reverie.models.flow_matching.path.late`); what counts is the number of evaluations of the network:
 
     euler      1 evaluation a step, error of order 1/steps
     midpoint   2, order 1/steps^2
@@ -19,12 +20,14 @@ The SDE is stepped by Euler and Maruyama's rule.
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from reverie.core.checks import check_choice
 from reverie.models.flow_matching.networks import Velocity
+from reverie.models.flow_matching.path import late
 
 __all__ = ["SOLVERS", "carried", "walked"]
 
@@ -79,8 +82,9 @@ def carried(
     def velocity(point: Tensor, t: float) -> Tensor:
         return network(point, point.new_full((1, 1), t), condition)
 
-    for k in range(n_steps):
-        x = step(velocity, x, k / n_steps, 1 / n_steps)
+    times = [late(k / n_steps, network.late) for k in range(n_steps + 1)]
+    for t, after in pairwise(times):
+        x = step(velocity, x, t, after - t)
     return x
 
 
@@ -102,9 +106,10 @@ def walked(
     n_evaluations : Steps, one evaluation each.
     stochasticity : eta >= 0.
     """
-    n, h, eta = network.coordinates.n_lines, 1 / n_evaluations, stochasticity
-    for k in range(n_evaluations):
-        t = k * h
+    n, eta = network.coordinates.n_lines, stochasticity
+    times = [late(k / n_evaluations, network.late) for k in range(n_evaluations + 1)]
+    for t, after in pairwise(times):
+        h = after - t
         v = network(x, x.new_full((1, 1), t), condition)
         line = x[:, :n] + h * (v[:, :n] + eta * (t * v[:, :n] - x[:, :n]))
         kick = torch.randn(line.shape, generator=generator, dtype=x.dtype, device=x.device)
