@@ -49,7 +49,7 @@ class FlowMatchingStep(AveragedStep[Velocity]):
     """
 
     def __init__(
-        self, network: Velocity, *, n_evaluations: int, solver: str, by_loss: bool, **how: Unpack[Descending]
+        self, network: Velocity, *, n_evaluations: int, solver: str, by_loss: bool = False, **how: Unpack[Descending]
     ) -> None:
         super().__init__(network, **how)
         self._n_evaluations, self._solver, self._by_loss = n_evaluations, solver, by_loss
