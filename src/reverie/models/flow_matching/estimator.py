@@ -141,8 +141,9 @@ class FlowMatching(LikelihoodModel):
         if self._is_of_trees and not dataset.schema.is_table:
             raise InputError(f"Expected a table for network='trees', got {dataset!r}. Take network='auto'.")
         shown = {"observables": self.observables, "kinematic_fit": self.kinematic_fit}
-        how = {"open_levels": False, "separated": not self._is_of_trees}
-        return density_preprocessing(dataset, container, self.preprocessing, **shown, **how)
+        return density_preprocessing(
+            dataset, container, self.preprocessing, **shown, open_levels=False, separated=not self._is_of_trees
+        )
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         return min(n_rows, {"unet": 64, "trees": MOST_ROWS}.get(self._network_name(), 512))
