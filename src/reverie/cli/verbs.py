@@ -20,6 +20,8 @@ VERBS = {
     "explore": "components, dimension, clusters, forests: what the data say",
     "data": "list, fetch and describe data",
     "info": "versions, devices, threads and a self-test of two seconds",
+    "doctor": "what is wrong with this installation or machine, and what to do",
+    "schema": "JSON schema of config.yaml, for editors",
     "cite": "BibTeX of reverie and of the methods used",
     "demo": "the whole path on simulated muons, in three minutes",
 }
