@@ -143,7 +143,7 @@ def test_independent_bits_have_as_many_dimensions(tmp_path):
 
 def test_the_first_component_of_ordered_spins_is_the_magnetisation(tmp_path):
     r = np.random.default_rng(6)
-    spins = r.choice([-1, 1], (300, 1, 1)) * np.where(r.random((300, 4, 4)) < 0.1, -1, 1)
+    spins = r.choice([-1, 1], (150, 1, 1)) * np.where(r.random((150, 4, 4)) < 0.1, -1, 1)
     np.save(tmp_path / "ordered.npy", spins)
     found = explore_data(str(tmp_path / "ordered.npy"))
     assert "is the mean over all cells" in str(found)

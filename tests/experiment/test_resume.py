@@ -142,6 +142,7 @@ def test_killed_again_and_again_at_random_moments(table, reference, tmp_path, se
     assert_same(out, reference)
 
 
+@pytest.mark.slow  # twin of the slow test above
 def test_a_state_with_other_noise_is_not_the_same(table, reference, tmp_path):
     """The twin: resuming with the noise generator one draw ahead ends at other bits, and the comparison sees it."""
     out = tmp_path / "x"

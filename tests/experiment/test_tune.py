@@ -424,7 +424,7 @@ def test_a_wish_to_stop_keeps_what_was_tried(tmp_path, monkeypatch, capsys):
 
     def asked(self):
         told_of.append(1)
-        return len(told_of) > 40
+        return len(told_of) > 20
 
     monkeypatch.setattr(module.Interrupt, "requested", property(asked, lambda self, value: None), raising=False)
     assert run(tmp_path / "x", 6) == 130

@@ -209,7 +209,8 @@ def test_annealing_finds_log_z_of_a_normal_distribution_and_of_two_wells():
 # --- the estimator ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["contrastive", pytest.param("score_matching", marks=pytest.mark.slow)])
+@pytest.mark.slow  # the gradient: the first test; log Z: tests/laws/test_likelihood_laws.py
+@pytest.mark.parametrize("method", ["contrastive", "score_matching"])
 def test_the_likelihood_of_normal_data_is_minus_their_entropy(method):
     """A bound from below: KL >= 0 up to the scatter of log p; and from above what 250 steps reach."""
     x = _normal_table(3000)

@@ -74,7 +74,7 @@ def test_variances_and_covariances_too():
 
 def test_batches_widen_the_posterior_by_no_more_than_was_asked():
     x, y, mean, covariance = _regression()
-    posterior = _sample(_linear(), (x, y), batch_size=40, bias=0.2, n_steps=400)
+    posterior = _sample(_linear(), (x, y), batch_size=40, bias=0.2, n_steps=200)
     assert 0.1 < posterior.bias < 0.3
     for i, quantity in enumerate(posterior.quantities):
         assert _inside(quantity, mean[i])
@@ -145,8 +145,8 @@ def test_a_network_is_uncertain_where_there_are_no_data():
         model.log_likelihood,
         (x, x[:, 0].sin()),
         model.draw_prior(20, 0),
-        n_steps=200,
-        burn_in=150,
+        n_steps=100,
+        burn_in=100,
         watch=lambda theta: model.predict(theta, at)[:, 0],
         random_state=1,
     )

@@ -218,8 +218,8 @@ def test_sampled_learning_comes_near_the_exact_one(method):
 
 
 @pytest.mark.parametrize("method", ["exact", "pcd", "tempering"])
-@pytest.mark.parametrize("learning_rate", [1e-4, 1e-1])
-@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize("learning_rate", [pytest.param(1e-4, marks=pytest.mark.slow), 1e-1])
+@pytest.mark.parametrize("scale", [pytest.param(1.0, marks=pytest.mark.slow), 1e4])
 def test_gaussian_units_stay_finite(method, learning_rate, scale):
     rng = np.random.default_rng(0)
     X = scale * (rng.normal(size=(400, 2)) * (0.1, 1) + rng.choice([-2, 2], (400, 1))) + 3 * scale
@@ -257,7 +257,7 @@ def _pvalue(model, v):
 @pytest.mark.parametrize("sampler", ["exact", "gibbs", "tempering"])
 def test_samples_follow_the_exact_distribution(sampler):
     model = made(n_visible=5, n_hidden=4, size=1.2)
-    assert _pvalue(model, model.sample(4000, random_state=0, sampler=sampler, n_sweeps=60)) > ALPHA
+    assert _pvalue(model, model.sample(2000, random_state=0, sampler=sampler, n_sweeps=60)) > ALPHA
 
 
 def test_too_few_sweeps_are_found_out():
@@ -368,7 +368,7 @@ def test_base_rates_use_weights():
 def test_an_assessment_is_plain_and_sees_overfitting():
     rng = np.random.default_rng(0)
     X = rng.integers(0, 2, (60, 10))
-    model = RBM(n_hidden=12, max_steps=200, validation_fraction=0, random_state=0).fit(X[:30])
+    model = RBM(n_hidden=12, max_steps=120, validation_fraction=0, random_state=0).fit(X[:30])
     told = model.assess(X[:30], X[30:], random_state=0)
     json.dumps(told.to_json(), allow_nan=False)
     names = {quantity.name for quantity in told.numbers}

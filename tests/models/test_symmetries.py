@@ -93,7 +93,7 @@ def test_a_lattice_without_periodic_edges_is_not_translated():
 
 
 def test_conditions_and_weights_take_part_in_the_test():
-    data = _table(1000)
+    data = _table(600)
     side = (data.values[:, 0] > 0).astype(float)
     with pytest.raises(InputError, match="reflect eta"):  # p(x) is symmetric, p(x | y) is not
         GAN(symmetries=["reflect eta"], **TINY).fit(data, side)

@@ -156,11 +156,11 @@ def test_pseudo_likelihood_is_that_of_enumeration():
 
 def test_folds_choose_the_step_and_do_not_touch_the_weights():
     bits = outcomes(transverse_field_ising(3).ground_state().psi, 300, "ZZZ", 0)
-    chosen = WaveFunctionRBM(max_steps=300, patience=30, random_state=0).fit(bits)
+    chosen = WaveFunctionRBM(max_steps=150, patience=30, random_state=0).fit(bits)
     plain = WaveFunctionRBM(max_steps=chosen.n_iter_, n_folds=0, random_state=0).fit(bits)
-    assert 0 < chosen.n_iter_ < chosen.history_[-1]["step"] <= 300
+    assert 0 < chosen.n_iter_ < chosen.history_[-1]["step"] <= 150
     np.testing.assert_allclose(chosen.psi(), plain.psi(), atol=1e-10)
-    longer = WaveFunctionRBM(max_steps=400, n_folds=0, random_state=0).fit(bits)
+    longer = WaveFunctionRBM(max_steps=200, n_folds=0, random_state=0).fit(bits)
     assert longer.score(bits) > chosen.score(bits)  # what stops it is not its own likelihood
 
 

@@ -30,19 +30,19 @@ def _check(result, name, feature=None):
 @pytest.fixture(scope="module")
 def shifted():
     real, fake, other = _events(800, 10), _events(800, 11, mean=(0.4, 0, 0)), _events(800, 12)
-    options = {"calibration": other, "n_permutations": 199, "random_state": 0, "locate": False}
+    options = {"calibration": other, "n_permutations": 99, "random_state": 0, "locate": False}
     return validate(real, fake, names=["pt", "eta", "phi"], **options)
 
 
 @pytest.fixture(scope="module")
 def alike():
-    return validate(_events(600, 0), _events(600, 1), calibration=_events(600, 2), random_state=0, n_permutations=99)
+    return validate(_events(300, 0), _events(300, 1), calibration=_events(300, 2), random_state=0, n_permutations=99)
 
 
 def test_a_shift_is_told_apart_and_most_of_all_in_its_feature(shifted):
     assert shifted.distinguishes
-    assert shifted.battery_p == pytest.approx(0.005)
-    assert shifted.p_value == pytest.approx(2 * min(0.005, shifted.auc.p_value))
+    assert shifted.battery_p == pytest.approx(0.01)
+    assert shifted.p_value == pytest.approx(2 * min(0.01, shifted.auc.p_value))
     features = {c.feature: c for c in shifted.checks if c.name == "KS"}
     assert features["pt"].distinguishes
     assert features["pt"].value > 2 * max(features["eta"].value, features["phi"].value)
@@ -90,7 +90,9 @@ def test_a_change_of_correlation_alone_is_seen_by_the_correlation_test_and_not_b
     fake = _events(1000, 1, sigma=np.array([[1, 0.2, 0], [0.2, 1, 0], [0, 0, 1]]))
     tests = ("features one by one", "moments", "correlations", "sliced Wasserstein")
     samples = _events(1000, 0), fake
-    result = validate(*samples, calibration=_events(1000, 2), random_state=0, classifiers=(), tests=tests)
+    result = validate(
+        *samples, calibration=_events(1000, 2), random_state=0, n_permutations=199, classifiers=(), tests=tests
+    )
     check = _check(result, "correlation difference")
     assert check.distinguishes
     assert result.distinguishes
@@ -150,7 +152,7 @@ def test_the_table_has_one_row_per_check_and_the_classifier(shifted):
 
 def test_the_same_seed_gives_the_same_result():
     real, fake = _events(80, 0), _events(90, 1)
-    options = {"n_permutations": 19, "tests": ("features one by one", "energy distance and MMD", "boosting")}
+    options = {"n_permutations": 19, "tests": ("features one by one", "energy distance and MMD")}
     first, again, other = (validate(real, fake, random_state=s, locate=False, **options) for s in (5, 5, 6))
     assert first == again
     assert first.checks != other.checks
@@ -163,7 +165,7 @@ def test_the_global_generator_is_left_alone():
 
 def test_discrete_events_with_many_ties_are_handled():
     r = np.random.default_rng(0)
-    spins, others, hot = (np.sign(r.normal(size=(120, 4, 4)) + m) for m in (0.3, 0.3, 0.0))
+    spins, others, hot = (np.sign(r.normal(size=(80, 3, 3)) + m) for m in (0.3, 0.3, 0.0))
     result = validate(spins, hot, calibration=others, random_state=0, n_permutations=99, classifiers=())
     assert result.distinguishes
     assert all(math.isfinite(c.value) and 0 < c.p_value <= 1 for c in result.checks)
@@ -171,12 +173,16 @@ def test_discrete_events_with_many_ties_are_handled():
     assert same.p_value > 0.5  # identical samples: no statistic is larger than its permutations
 
 
-def test_images_with_many_pixels_are_cut_and_say_so():
+def test_images_have_their_learners_and_with_many_pixels_are_cut_and_say_so():
     r = np.random.default_rng(0)
     images = [torch.from_numpy(r.normal(size=(40, 1, 13, 13)).astype(np.float32)) for _ in range(3)]
-    result = validate(images[0], images[1], calibration=images[2], random_state=0, n_permutations=9)
+    options = {"random_state": 0, "n_permutations": 9, "locate": False}
+    result = validate(images[0], images[1], calibration=images[2], classifiers=(), **options)
     assert sum(c.name == "KS" for c in result.checks) == 32
-    assert {one.learner for one in result.classifiers} == {"boosting", "cnn"}
+    corners = validate(
+        *(x[..., :8, :8] for x in images[:2]), tests=("features one by one", "boosting", "cnn"), **options
+    )
+    assert {one.learner for one in corners.classifiers} == {"boosting", "cnn"}
     for words in ("32 of 169 features", "63 principal components"):
         assert any(words in warning for warning in result.warnings)
 

@@ -50,7 +50,7 @@ def test_negative_weights_take_a_background_away():
 
 
 def test_chains_are_exchanged_in_blocks_and_say_so():
-    chains = [_chain(2000, seed) for seed in range(3)]
+    chains = [_chain(1200, seed) for seed in range(3)]
     result = validate(chains[0], chains[1], calibration=chains[2], **CHEAP)
     naive = validate(chains[0], chains[1], calibration=chains[2], correlated="ignore", **CHEAP)
     assert result.chains.block > 60
@@ -147,7 +147,7 @@ def test_without_calibration_there_is_no_second_column():
 
 
 def test_the_learners_can_be_chosen():
-    images = [torch.randn(40, 9, 9, generator=torch.Generator().manual_seed(s)) for s in range(3)]
+    images = [torch.randn(40, 3, 3, generator=torch.Generator().manual_seed(s)) for s in range(3)]
     options = QUICK | {"classifiers": ("forest", "mlp"), "n_permutations": 9, "locate": False}
     options["tests"] = ("features one by one", "forest", "mlp")
     result = validate(images[0], images[1], calibration=images[2], **options)
