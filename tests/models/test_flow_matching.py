@@ -76,6 +76,31 @@ def test_the_flow_of_a_gaussian_ends_at_its_mean_and_covariance():
     torch.testing.assert_close(slope @ slope.T, COVARIANCE, atol=1e-6, rtol=0)
 
 
+def test_samples_of_levels_end_amid_their_cells():
+    """Level 0, spread to 0.01 or 0.99: the mean of what a point leaves open lies inside; Heun's end may not."""
+
+    class OfLevel(Velocity):
+        def forward(self, x, t, condition=None):
+            t = t.reshape(-1)[0].clamp(max=1 - 1e-4)
+            mean = 0.5 + 0.49 * torch.tanh(0.49 * t * (x - t / 2) / (1 - t) ** 2)
+            return (mean - x) / (1 - t)
+
+    field = OfLevel(Coordinates(1))
+    plain = carried(field, _noise(400, 1), n_evaluations=16)
+    field.ends_in_mean = True
+    assert not carried(field, _noise(400, 1), n_evaluations=16).floor().any()
+    assert plain.floor().count_nonzero() > 10
+
+
+def test_images_of_levels_end_in_the_mean_and_tables_do_not():
+    rng, options = np.random.default_rng(0), {"width": 4, "n_evaluations": 2, "max_steps": 1, "random_state": 0}
+    ends = [
+        FlowMatching(**options).fit(X)._velocity().ends_in_mean
+        for X in (rng.integers(0, 5, (40, 7, 7)), rng.integers(0, 5, (40, 3)), rng.normal(size=(40, 7, 7)))
+    ]
+    assert ends == [True, False, False]
+
+
 @pytest.mark.parametrize("stochasticity", [pytest.param(0.3, marks=pytest.mark.slow), 3.0])
 def test_the_random_walk_has_the_same_law(stochasticity):
     """Mean and covariance of 20,000 walks of 200 steps, within 4 standard errors and the 3 % that steps leave."""

@@ -23,6 +23,7 @@ from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows
+from reverie.data.transforms import Chain, Dequantise
 from reverie.models.base import N_SCORED
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
@@ -220,6 +221,9 @@ class FlowMatching(LikelihoodModel):
             edition=self._edition,
             random_generator=child_generator(self.seed_, "weights"),
         )
+        steps = transform.steps_ if isinstance(transform, Chain) else ()
+        is_of_levels = len(shape) > 1 and any(isinstance(step, Dequantise) for step in steps)
+        network.ends_in_mean = is_of_levels and self._edition > 1
         return {"velocity": network}
 
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> TrainStep:

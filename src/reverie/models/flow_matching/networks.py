@@ -53,9 +53,12 @@ class Velocity(nn.Module):
     Attributes
     ----------
     late : Power with which steps of a solver come closer towards the events, see `reverie.models.flow_matching.path`.
+    ends_in_mean : Whether samples end at the mean of what is left open, since they are then rounded to levels; see
+        `reverie.models.flow_matching.sampling`.
     """
 
     late: float = 1.0
+    ends_in_mean: bool = False
 
     def __init__(self, coordinates: Coordinates, *, sees_missing: bool = False) -> None:
         super().__init__()

@@ -16,6 +16,11 @@ Solvers step from u = k/n to (k + 1)/n in u, of which the time is t = 1 - (1 - u
     rk4        4, order 1/steps^4
 
 The SDE is stepped by Euler and Maruyama's rule.
+
+Euler's step to t = 1 ends at x_t + (1 - t) v = E[x_1 | x_t], the mean of the events that the point may belong to. Grey
+values of images are levels that noise u in (0, 1) has spread over cells, and samples are rounded back. There the mean
+over u, which lies amid the cell, is rounded to the level, whereas a point near an edge of the cell often is not; so
+their last step is Euler's, as in Karras et al., arXiv:2206.00364, of whatever solver the others are.
 """
 
 import math
@@ -84,7 +89,8 @@ def carried(
 
     times = [late(k / n_steps, network.late) for k in range(n_steps + 1)]
     for t, after in pairwise(times):
-        x = step(velocity, x, t, after - t)
+        rule = _euler if network.ends_in_mean and after == times[-1] else step
+        x = rule(velocity, x, t, after - t)
     return x
 
 
