@@ -51,9 +51,9 @@ def _guarded(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _say("Stopped.", 130)
     except (TrainingError, WorkerError) as error:
-        return _say(str(error), 1)
+        return _say(_with_page(error), 1)
     except ReverieError as error:
-        return _say(str(error), 2)
+        return _say(_with_page(error), 2)
     except OSError as error:
         return _say(_system_sentence(error), 2)
     except Exception as error:  # the last net: what nobody thought of
@@ -111,6 +111,10 @@ def _say(sentence: str, code: int) -> int:
     line = " ".join(sentence.splitlines())
     print(f"reverie: {line}" if code == 130 else f"error: {line}", file=sys.stderr)
     return code
+
+
+def _with_page(error: ReverieError) -> str:
+    return f"{error} More: reverie explain {error.page}" if error.page else str(error)
 
 
 def _system_sentence(error: OSError) -> str:

@@ -22,6 +22,7 @@ VERBS = {
     "info": "versions, devices, threads and a self-test of two seconds",
     "doctor": "what is wrong with this installation or machine, and what to do",
     "schema": "JSON schema of config.yaml, for editors",
+    "explain": "what an error means, and what to do",
     "cite": "BibTeX of reverie and of the methods used",
     "demo": "the whole path on simulated muons, in three minutes",
 }

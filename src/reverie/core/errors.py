@@ -4,6 +4,7 @@
     └── ReverieError
         ├── InputError (ValueError)            a file, array, name or option that cannot be used
         │   ├── InputTypeError (TypeError)     objects where numbers belong
+        │   ├── BrokenSymmetryError            data without a symmetry that the model was told
         │   ├── ShortChainError                too few rows of a Markov chain for a p-value
         │   └── UnknownNameError               no such column, data set, model, ...: names the nearest
         ├── MissingDependencyError (ImportError)  an optional library: names the extra to install
@@ -13,14 +14,17 @@
         └── WorkerError (RuntimeError)         a process of several died, or cannot be reached
 
 `InputError` is a `ValueError`, so code written for scikit-learn catches it. The command line prints
-any `ReverieError` as one sentence without a traceback.
+any `ReverieError` as one sentence without a traceback. Where that is not enough, `page` names the page of docs/errors
+that says more, which `reverie explain PAGE` prints.
 """
 
 import difflib
 from collections.abc import Iterable
 from functools import partial
+from typing import ClassVar
 
 __all__ = [
+    "BrokenSymmetryError",
     "CheckpointError",
     "FolderError",
     "InputError",
@@ -39,6 +43,8 @@ __all__ = [
 class ReverieError(Exception):
     """Parent of every error that reverie raises on purpose."""
 
+    page: ClassVar[str] = ""
+
 
 class InputError(ReverieError, ValueError):
     """The user's data, name or option cannot be used; the message says why and what to do."""
@@ -48,8 +54,16 @@ class InputTypeError(InputError, TypeError):
     """Objects where numbers belong; scikit-learn asks for a `TypeError` then."""
 
 
+class BrokenSymmetryError(InputError):
+    """Data that do not have a symmetry that the model was told."""
+
+    page = "symmetry"
+
+
 class ShortChainError(InputError):
     """Rows of a Markov chain that are worth too few independent ones for a p-value."""
+
+    page = "chains"
 
 
 class UnknownNameError(InputError):
@@ -98,6 +112,8 @@ class FolderError(ReverieError, OSError):
 class CheckpointError(ReverieError, ValueError):
     """A saved model or training state that is corrupt, foreign or unsafe to load."""
 
+    page = "checkpoint"
+
 
 class TrainingError(ReverieError, ArithmeticError):
     """Training cannot go on.
@@ -107,6 +123,8 @@ class TrainingError(ReverieError, ArithmeticError):
     step : the step at which the cause was seen.
     checkpoint : path of the last good state, or None.
     """
+
+    page = "training"
 
     def __init__(self, message: str, *, step: int, checkpoint: str | None = None) -> None:
         self.step, self.checkpoint = step, checkpoint
@@ -122,6 +140,8 @@ class SamplingWarning(UserWarning):
 
 class WorkerError(ReverieError, RuntimeError):
     """A process of several died, or a cluster cannot be reached."""
+
+    page = "workers"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from reverie.core.assessment import Assessment, Quantity
-from reverie.core.errors import InputError
+from reverie.core.errors import BrokenSymmetryError
 from reverie.core.lazy import sample_rows
 from reverie.core.random import child_seed
 from reverie.data.dataset import Dataset
@@ -129,10 +129,10 @@ def symmetry_tests(
 
 
 def check_symmetries(tests: Sequence[SymmetryTest]) -> None:
-    """Raise `InputError` for the first symmetry that the data break."""
+    """Raise `BrokenSymmetryError` for the first symmetry that the data break."""
     for test in tests:
         if not test.holds:
-            raise InputError(
+            raise BrokenSymmetryError(
                 f"Expected data with the symmetry {test.name!r}, got data that break it: p = {test.p_value:.2g} of "
                 f"events against their transforms ({test.feature}: {test.z:+.1f} standard deviations). "
                 "Leave it out, or give on_broken_symmetry='warn' if the model is to have it all the same."
