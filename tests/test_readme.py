@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import reverie
-from reverie.cli.main import VERBS
+from reverie.cli.main import VERBS, main
 from reverie.models.base import GenerativeModel
 from reverie.training.alarms import RULES, Alarm, Finding
 from reverie.validation.statistics.memorisation import MemorisationResult
@@ -114,6 +114,36 @@ def test_python_of_a_page_runs(name, tmp_path, monkeypatch, request):
 def masked(text: str) -> str:
     """Return the words of a text, without numbers, marks and breaks."""
     return " ".join(re.findall(r"[A-Za-z]+", text))
+
+
+def shown_commands(page: str) -> list[tuple[str, str]]:
+    """Return the commands of a page with what stands below each, as it was printed."""
+    found: list[tuple[str, str]] = []
+    for block in re.findall(
+        r"```console\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), flags=re.DOTALL
+    ):
+        parts = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)
+        found += list(zip(parts[1::2], parts[2::2], strict=True))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["start/first_ten_minutes.md", "start/lattice.md", "start/digits.md"])
+def test_commands_of_a_tutorial_run_in_turn(page, tmp_path, monkeypatch, capsys):
+    """With short trainings. What is shown below a command has the words that it prints, but for a verdict's."""
+    monkeypatch.chdir(tmp_path)
+    for command, shown in shown_commands(page):
+        words = shlex.split(re.sub(r"\s+(#|>).*", "", command), comments=True)
+        if words[0] != "reverie" or "compare" in words:
+            continue
+        if words[1] == "run":
+            words = [word for word in words if word != "auto"]
+            words += ["--max-steps", "20", "--validation-time", "1s", "--quiet"]
+        assert main(words[1:]) == 0, command
+        printed = masked(capsys.readouterr().out)
+        for line in shown.splitlines():
+            if words[1] in ("simulate", "data"):
+                assert masked(line) in printed, f"{command}: {line}"
 
 
 def test_alarms_of_the_faq_are_those_of_the_code():
