@@ -43,8 +43,8 @@ test-oldest:
 	$(PYTEST) .venv-oldest/bin/python $(QUICK)
 
 lint: $(INSTALLED)
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks docs/conf.py
+	$(BIN)/ruff check src tests benchmarks docs/conf.py
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 

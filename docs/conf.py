@@ -263,7 +263,7 @@ def escaped(text: str) -> str:
 
 
 def as_paragraphs(lines: list[str]) -> list[str]:
-    """Return free text, paragraph by paragraph: lists and examples stay, what is aligned or indented is set as it is."""
+    """Return free text by paragraphs: lists and examples stay, what is aligned or indented is set as it is."""
     out: list[str] = []
     for paragraph in re.split(r"\n\s*\n", "\n".join(lines).strip("\n")):
         rows = paragraph.splitlines()
