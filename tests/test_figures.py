@@ -48,9 +48,9 @@ def own_figures(text: str) -> list[str]:
     return [line for line in text.splitlines() if MEASURED.search(line)]
 
 
-@pytest.mark.parametrize("page", quoting_pages(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_pages_hold_no_measured_figure_of_their_own(page):
-    assert not own_figures(page.read_text(encoding="utf-8")), "quote benchmarks/figures.yaml instead"
+def test_pages_hold_no_measured_figure_of_their_own():
+    own = {str(page.relative_to(ROOT)): own_figures(page.read_text(encoding="utf-8")) for page in quoting_pages()}
+    assert {page: lines for page, lines in own.items() if lines} == {}, "quote benchmarks/figures.yaml instead"
 
 
 @pytest.mark.parametrize("line", ["| GAN | 0.551 ± 0.007 |", "The AUC is 0.551.", "in 19 of 20 seeds", "1 % ± 0.2 %"])
