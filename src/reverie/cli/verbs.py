@@ -18,6 +18,7 @@ VERBS = {
     "export": "write a trained model as a graph for C++: ONNX or torch.export",
     "simulate": "draw lattices of spins, or events of two muons, into a file",
     "explore": "components, dimension, clusters, forests: what the data say",
+    "lecture": "run a page of the lectures: its figures, its numbers beside ours",
     "data": "list, fetch and describe data",
     "info": "versions, devices, threads and a self-test of two seconds",
     "doctor": "what is wrong with this installation or machine, and what to do",

@@ -1,0 +1,55 @@
+"""Every page of the lectures runs with its short budget, draws, and puts a number beside the lecture's."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from reverie.cli.main import main
+from reverie.lectures import LECTURES, compare, is_quick, mosaic
+from reverie.lectures.gallery import pages, pages_by_lecture, run_page
+
+PAGES = pages()
+AT_ONCE = ("which_kl",)  # the others are slow: one of them shows that pages are run
+
+
+@pytest.mark.parametrize("name", [n if n in AT_ONCE else pytest.param(n, marks=pytest.mark.slow) for n in PAGES])
+def test_a_page_runs_draws_and_compares(name, tmp_path, capsys, request):
+    if "mnist" in PAGES[name].path.read_text(encoding="utf-8"):
+        request.getfixturevalue("real_data")
+    files = run_page(name, tmp_path, quick=True)
+    record = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+    assert record["command"] == f"reverie lecture {name} --quick"
+    assert record["printed"] == capsys.readouterr().out.splitlines()
+    assert any(re.search(r": lecture .+, here .+", line) for line in record["printed"])
+    assert record["figures"] == [file.name for file in files[:-1]]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files[:-1])
+    assert files[:-1]
+    assert not is_quick()
+
+
+def test_every_page_says_where_it_belongs_and_is_listed(capsys):
+    assert all(page.places and page.title for page in PAGES.values())
+    assert {letter for page in PAGES.values() for letter, _ in page.places} == set(LECTURES)
+    listed = {page.name for _, places in pages_by_lecture() for _, page in places}
+    assert main(["lecture"]) == 0
+    printed = capsys.readouterr().out
+    assert listed == PAGES.keys()
+    assert all(f"   {name} " in printed for name in PAGES)
+
+
+def test_a_wrong_name_is_answered_with_the_nearest(capsys):
+    assert main(["lecture", "langevine"]) == 2
+    assert "langevin" in capsys.readouterr().err
+
+
+def test_numbers_stand_side_by_side(capsys):
+    compare("pi", 3.0, np.float64(np.pi))
+    assert capsys.readouterr().out == "pi: lecture 3, here 3.14159\n"
+
+
+def test_a_mosaic_holds_every_image_in_its_place():
+    picture = mosaic(np.arange(1, 7).reshape(3, 1, 2), n_across=2)
+    np.testing.assert_array_equal(picture[[0, 2]], [[1, 2, np.nan, 3, 4], [5, 6, np.nan, np.nan, np.nan]])
+    assert np.isnan(picture[1]).all()
