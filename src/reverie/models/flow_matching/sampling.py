@@ -20,7 +20,8 @@ The SDE is stepped by Euler and Maruyama's rule.
 Euler's step to t = 1 ends at x_t + (1 - t) v = E[x_1 | x_t], the mean of the events that the point may belong to. Grey
 values of images are levels that noise u in (0, 1) has spread over cells, and samples are rounded back. There the mean
 over u, which lies amid the cell, is rounded to the level, whereas a point near an edge of the cell often is not; so
-their last step is Euler's, as in Karras et al., arXiv:2206.00364, of whatever solver the others are.
+their last step is Euler's, as in Karras et al., arXiv:2206.00364, of whatever solver the others are, if there are at
+least eight: a longer one would leave too much open.
 """
 
 import math
@@ -36,6 +37,7 @@ from reverie.models.flow_matching.path import late
 
 __all__ = ["SOLVERS", "carried", "walked"]
 
+_LEAST_STEPS = 8  # of a solver whose last one ends in a mean
 Field = Callable[[Tensor, float], Tensor]
 
 
@@ -89,7 +91,8 @@ def carried(
 
     times = [late(k / n_steps, network.late) for k in range(n_steps + 1)]
     for t, after in pairwise(times):
-        rule = _euler if network.ends_in_mean and after == times[-1] else step
+        is_last = after == times[-1] and n_steps >= _LEAST_STEPS
+        rule = _euler if network.ends_in_mean and is_last else step
         x = rule(velocity, x, t, after - t)
     return x
 
