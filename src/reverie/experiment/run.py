@@ -191,6 +191,11 @@ def _check_longer(folder: RunFolder, config: RunConfig, max_steps: int, max_time
         raise InputError(
             f"Expected --max-steps above the {step:,} steps that were taken, got {max_steps:,}. Give more."
         )
+    if step and CheckpointFolder(folder.checkpoints).latest() is None:
+        raise InputError(
+            f"Expected a training state in {str(folder.checkpoints)!r}, got none: the run was packed, or its states "
+            "were removed. Train anew, or from its weights: fit(X, start=reverie.load(RUN))."
+        )
     if ended.get("ended_by") == "max_time" and max_time is None:
         raise InputError(
             f"Expected --max-time too, since the budget of {config.max_time} is spent. Write: reverie resume "
