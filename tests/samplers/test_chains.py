@@ -2,13 +2,14 @@
 
 import math
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from reverie.core.errors import InputError
+from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.series import mean_with_error
 from reverie.samplers import (
     Chains,
@@ -130,3 +131,25 @@ def test_arguments_in_another_order_are_refused_with_the_right_call(first, secon
         run(first, second, third, n_steps=2, generator=source)
     with pytest.raises(InputError, match=message):
         next(steps(first, second, third, generator=source))
+
+
+def test_chains_go_to_arviz():
+    arviz = pytest.importorskip("arviz", reason="the package arviz is not installed (extra arviz)")
+    x = torch.randn(200, 4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    chains = Chains(x, {"accepted": torch.ones(200, 4), "exchanged": torch.ones(200, 3)})
+    data = chains.to_arviz()
+    assert data.posterior["x"].shape == (4, 200, 2)
+    assert data.sample_stats["accepted"].shape == (4, 200)
+    assert "exchanged" not in data.sample_stats
+    named = chains.to_arviz(["a", "b"])
+    np.testing.assert_array_equal(named.posterior["b"].values, x[..., 1].T.numpy())
+    theirs = float(arviz.rhat(named)["a"])  # ours is the same statistic
+    assert theirs == pytest.approx(rank_normalised_r_hat(x[..., 0].T.numpy()), rel=1e-9)
+    with pytest.raises(InputError, match="one name for each number"):
+        chains.to_arviz(["a"])
+
+
+def test_without_arviz_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "arviz", None)
+    with pytest.raises(MissingDependencyError, match=r"\[arviz\]"):
+        Chains(torch.zeros(4, 2, 1)).to_arviz()

@@ -355,6 +355,55 @@ class Dataset:
             return xarray.DataArray(values, coordinates, dims)
         return xarray.DataArray(values, coordinates, dims, self.names[0], notes[0])
 
+    def to_hist(self, columns: Sequence[str] | str, bins: int | Sequence[float] = 50, *, like: object = None) -> Any:
+        """Return the histogram of one or several columns as a `hist.Hist`, weighted if the events are.
+
+        Parameters
+        ----------
+        columns : Names, a list or one string "pt,eta"; each becomes an axis with its name and unit.
+        bins : Number of bins between the least and the greatest value, or edges, of each column that has no levels.
+        like : A histogram of any library that follows the protocol UHI (hist, boost-histogram, uproot), whose axes are
+            taken: one for each column, in this order.
+
+        Raises
+        ------
+        InputError
+            For other columns, or another number of axes.
+        MissingDependencyError
+            Without the package hist.
+        """
+        try:
+            import hist
+        except ModuleNotFoundError:
+            raise MissingDependencyError("hist", "hist", "make histograms") from None
+        chosen = self.select(columns)
+        given: list[Any] = [None] * len(chosen.names) if like is None else list(getattr(like, "axes", ()))
+        if len(given) != len(chosen.names):
+            raise InputError(
+                f"Expected a histogram of {len(chosen.names)} axes to be like, got {len(given)}. Give one."
+            )
+        axes, parts = [], []
+        for column, x, axis in zip(chosen.schema.columns, chosen.values.T, given, strict=True):
+            called = {"name": column.name, "label": column.title}
+            x = np.asarray(x)
+            if axis is not None and not axis.traits.discrete:
+                axes.append(hist.axis.Variable([axis[0][0], *(end for _, end in axis)], **called))
+            elif column.labels is not None:
+                axes.append(hist.axis.StrCategory(column.labels, **called))
+                x = np.array(column.labels)[x.astype(int)]
+            elif column.levels is not None and column.integral:
+                axes.append(hist.axis.IntCategory([int(level) for level in column.levels], **called))
+                x = x.astype(int)
+            else:
+                good = x[np.isfinite(x)]
+                ends = (good.min(), good.max()) if len(good) else (0.0, 1.0)
+                edges = np.array(bins, float) if np.ndim(bins) else np.linspace(*ends, int(bins) + 1)  # pyright: ignore
+                edges[-1] = np.nextafter(edges[-1], np.inf) if not np.ndim(bins) else edges[-1]  # it belongs to its bin
+                axes.append(hist.axis.Variable(edges, **called))
+            parts.append(x)
+        made = hist.Hist(*axes, storage=hist.storage.Double() if self.weights is None else hist.storage.Weight())
+        return made.fill(*parts, weight=None if self.weights is None else np.asarray(self.weights))
+
     def to_tensor(self, dtype: "torch.dtype | None" = None) -> "torch.Tensor":
         """Return a copy of the values as a torch tensor on the CPU; `dtype` defaults to their own."""
         import torch

@@ -17,8 +17,9 @@ Gelman and Rubin, Stat. Sci. 7, 457 (1992); Vehtari et al., Bayesian Anal. 16, 6
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from torch import Tensor
 
 from reverie.core.arguments import check_fields, checked
 from reverie.core.checks import check_finite
-from reverie.core.errors import InputError
+from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.html import card, line, table
 from reverie.core.measured import Measured
 from reverie.core.series import AutocorrelationTime, autocorrelation_time, mean_with_error
@@ -87,6 +88,34 @@ class Chains:
             values = torch.stack([observable(x) for x in self.x])
         return values.double().cpu().numpy().T
 
+    def to_arviz(self, names: Sequence[str] | None = None) -> Any:
+        """Return the chains as ArviZ takes them (`InferenceData`, a `DataTree` from version 1 on).
+
+        The positions are the variable "x" (chain, draw, *event) of the group "posterior"; what the Info of each step
+        says is in "sample_stats".
+
+        Parameters
+        ----------
+        names : One name for each number of an event (d,), of which each then is a variable of its own.
+
+        Raises
+        ------
+        MissingDependencyError
+            Without the package arviz.
+        """
+        try:
+            import arviz
+        except ModuleNotFoundError:
+            raise MissingDependencyError("arviz", "arviz", "hand chains to ArviZ") from None
+        x = self.x.detach().cpu().transpose(0, 1).numpy()
+        if names is not None and (x.ndim != 3 or len(names) != x.shape[2]):
+            raise InputError(f"Expected one name for each number of an event {x.shape[2:]}, got {list(names)}.")
+        variables = {"x": x} if names is None else {name: x[..., j] for j, name in enumerate(names)}
+        of_steps = {k: v.detach().cpu().T.numpy() for k, v in self.info.items() if v.shape == self.x.shape[:2]}
+        groups = {"posterior": variables} | ({"sample_stats": of_steps} if of_steps else {})
+        is_new = int(arviz.__version__.split(".")[0]) >= 1
+        return arviz.from_dict(groups) if is_new else arviz.from_dict(**groups)
+
     def mean(self, observable: Callable[[Tensor], Tensor]) -> Measured:
         """Return the mean of an observable; its error knows the autocorrelation."""
         return mean_with_error(self.observe(observable))
@@ -109,7 +138,11 @@ def split_r_hat(x: np.ndarray) -> float:
     Chains that are constant but differ have R-hat inf. Raises `InputError` for another shape, fewer than 4 steps, or
     values that are not finite.
     """
-    halves = _halves(x)
+    return _r_hat(_halves(x))
+
+
+def _r_hat(halves: np.ndarray) -> float:
+    """Return R-hat of chains (chain, step) as they are."""
     n = halves.shape[1]
     within = float(halves.var(axis=1, ddof=1).mean())
     between = float(halves.mean(axis=1).var(ddof=1))
@@ -128,7 +161,7 @@ def rank_normalised_r_hat(x: np.ndarray) -> float:
     folded = np.abs(halves - np.median(halves))
     ranks = (rankdata(values).reshape(values.shape) for values in (halves, folded))
     scores = (ndtri((r - 3 / 8) / (r.size + 1 / 4)) for r in ranks)  # offsets of Blom, as in Vehtari et al.
-    return max(map(split_r_hat, scores))
+    return max(map(_r_hat, scores))
 
 
 def _halves(x: np.ndarray) -> np.ndarray:
