@@ -37,6 +37,8 @@ CASES = {
     "gan, penalty every third step": (lambda **o: GAN(penalty="r1", penalty_every=3, **SMALL, **o), _numbers),
     "gan, three critics, spectral norm": (lambda **o: GAN(n_critic=3, spectral_norm=True, **SMALL, **o), _numbers),
     "gan, replicas": (lambda **o: GAN(n_replicas=2, **SMALL, **o), _numbers),
+    "gan, augmented": (lambda **o: GAN(augmentation=0.5, **SMALL, **o), _numbers),
+    "gan, augmented images": (lambda **o: GAN(augmentation=0.5, **SMALL, **o), _images),
     "dcgan": (lambda **o: GAN(objective="non_saturating", **o), _images),
     "ebm": (lambda **o: EBM(energy=(8,), **o), _numbers),
     "rbm": (lambda **o: RBM(n_hidden=30, method="pcd", **o), _bits),
