@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.explore.cluster import Criterion, criteria_table, gap_choice, kmeans
+from reverie.explore.cluster import Criterion, criteria_table, gap_choice, kmeans, kmeans_steps
 
 ALPHA = 1e-4
 
@@ -161,3 +161,18 @@ def test_what_cannot_be_clustered_is_refused_in_words():
         THREE.predict(np.ones((3, 4)))
     with pytest.raises(InputError, match="level"):
         THREE.occupancy(X, level=95)
+
+
+def test_steps_of_kmeans_are_those_of_lloyd():
+    from sklearn.cluster import KMeans
+
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    steps = list(kmeans_steps(x, x[:4]))
+    assert all(later.cost <= earlier.cost for earlier, later in zip(steps, steps[1:], strict=False))
+    np.testing.assert_array_equal(steps[-1].labels, steps[-2].labels)
+    reference = KMeans(4, init=x[:4], n_init=1, tol=0.0, algorithm="lloyd").fit(x)
+    assert steps[-1].cost == pytest.approx(reference.inertia_)
+    for k in range(4):  # each centre is the mean of its rows
+        np.testing.assert_allclose(steps[-1].centres[k], x[steps[-1].labels == k].mean(axis=0))
+    with pytest.raises(InputError, match="centres"):
+        next(kmeans_steps(x, x[0]))

@@ -12,7 +12,7 @@
 
 from reverie.explore.bitwise import BitwiseDimension, bitwise_dimension
 from reverie.explore.bootstrap import Bootstrap, bootstrap
-from reverie.explore.cluster import Clustering, kmeans
+from reverie.explore.cluster import Clustering, kmeans, kmeans_steps
 from reverie.explore.components import Biplot, PCAResult, biplot, principal_components
 from reverie.explore.covariance import (
     CovarianceResult,
@@ -57,6 +57,7 @@ __all__ = [
     "gride",
     "hierarchy",
     "kmeans",
+    "kmeans_steps",
     "principal_components",
     "principal_components_of_covariance",
     "surface_shares",

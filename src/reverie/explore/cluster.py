@@ -27,7 +27,7 @@ effective number of events, (sum w)^2 / sum w^2.
 """
 
 import warnings as python_warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -42,7 +42,16 @@ from reverie.core.statistics import effective_size
 from reverie.core.types import ArrayLike, RandomState
 from reverie.explore.tables import Result, by_size, nearest, read_like, read_table, sklearn_seed, units
 
-__all__ = ["Clustering", "Criterion", "Occupancy", "criteria_table", "gap_choice", "kmeans"]
+__all__ = [
+    "Clustering",
+    "Criterion",
+    "KMeansStep",
+    "Occupancy",
+    "criteria_table",
+    "gap_choice",
+    "kmeans",
+    "kmeans_steps",
+]
 
 MINI_BATCH_ABOVE = 100_000  # rows; above, MiniBatchKMeans finds the centres and ten full Lloyd steps polish them
 _RESTARTS = 2  # of each fit while K is chosen, the same for data and references
@@ -165,6 +174,39 @@ class Clustering(Result):
             others = ", ".join(f"{name.replace('_', '-')} {k}" for name, k in self.preferred.items() if name != "gap")
             sentence += f" K was chosen by the gap statistic (1-s.e. rule); preferred otherwise: {others or 'nothing'}."
         return " ".join([sentence, *self.warnings])
+
+
+@dataclass(frozen=True, eq=False)
+class KMeansStep:
+    """Centres (K, d), the label (n,) of the nearest one of each row, and the cost C_K of both."""
+
+    centres: np.ndarray
+    labels: np.ndarray
+    cost: float
+
+
+def kmeans_steps(X: ArrayLike, centres: ArrayLike) -> Iterator[KMeansStep]:
+    """Yield the steps of Lloyd's algorithm from `centres`, to be looked at; `kmeans` finds the best of several starts.
+
+    Each step gives every row to its nearest centre, then moves every centre to the mean of its rows; a centre without
+    rows stays. It ends when no label changes any more. Raises `InputError` for centres that do not fit the rows.
+
+    Parameters
+    ----------
+    X : An array or data set, shape (n, *event), without event weights; distances are taken in its own units.
+    centres : Where to begin, shape (K, d).
+    """
+    z, centres, before = read_table(X).values, np.array(centres, dtype=np.float64), None
+    if centres.ndim != 2 or centres.shape[1] != z.shape[1]:
+        raise InputError(f"Expected centres (K, {z.shape[1]}), got shape {centres.shape}. Give a row for each centre.")
+    while True:
+        labels = nearest(z, centres)
+        yield KMeansStep(centres.copy(), labels, float(np.square(z - centres[labels]).sum()))
+        if before is not None and np.array_equal(labels, before):
+            return
+        for k in np.unique(labels):
+            centres[k] = z[labels == k].mean(axis=0)
+        before = labels
 
 
 @checked
