@@ -153,9 +153,14 @@ def test_the_estimated_trace_agrees_within_its_errors():
     assert z.std() == pytest.approx(1, abs=0.25)
 
 
-def test_untrained_networks_draw_normal_coordinates_and_their_loss_is_known():
-    """The velocity of N(0, 1) is built in; its loss on such events is int dt / (t^2 + (1 - t)^2) = pi / 2."""
+@pytest.mark.parametrize(("late", "loss"), [(1.0, math.pi / 2), (2.0, 1.4453353)])
+def test_untrained_networks_draw_normal_coordinates_and_their_loss_is_known(late, loss):
+    """The velocity of N(0, 1) is built in; its loss on such events is int du / (t^2 + (1 - t)^2), t = 1 - (1 - u)^late.
+
+    pi / 2 for equal times, which those of the other case would miss by ten standard errors, and the other way round.
+    """
     network = VelocityMLP(Coordinates(2), width=8)
+    network.late = late
     torch.nn.init.zeros_(network.last.weight)
     torch.nn.init.zeros_(network.last.bias)
     generator = torch.Generator().manual_seed(0)
@@ -163,16 +168,10 @@ def test_untrained_networks_draw_normal_coordinates_and_their_loss_is_known():
     with torch.no_grad():
         x1 = carried(network, x0, n_evaluations=200, solver="rk4")
     torch.testing.assert_close(x1, x0, atol=1e-3, rtol=0)  # the flow of N(0, 1) to itself turns nothing
-    step = FlowMatchingStep(
-        network,
-        max_steps=1,
-        learning_rate=0.0,
-        ema_decay=0.0,
-        n_evaluations=4,
-        solver="heun",
-    )
+    step = FlowMatchingStep(network, max_steps=1, learning_rate=0.0, ema_decay=0.0, n_evaluations=4, solver="heun")
     losses = [step.loss({"x": torch.randn(5000, 2, generator=generator)}, generator)[0].item() for _ in range(20)]
-    assert np.mean(losses) == pytest.approx(math.pi / 2, abs=4 * np.std(losses) / 20**0.5)
+    assert np.mean(losses) == pytest.approx(loss, abs=4 * np.std(losses) / 20**0.5)
+    assert np.std(losses) / 20**0.5 < 0.01
 
 
 def test_weights_of_events_enter_the_loss():
@@ -286,7 +285,7 @@ def test_a_network_of_your_own_is_given_a_time_for_each_point():
 
 
 def test_a_model_that_was_saved_without_an_edition_takes_equal_steps(tmp_path):
-    model = FlowMatching(width=4, max_steps=1, random_state=0).fit(np.random.default_rng(0).normal(size=(50, 2)))
+    model = FlowMatching(width=4, max_steps=1, random_state=0).fit(np.random.default_rng(0).normal(size=(50, 4)))
     folder = save_model(model, tmp_path / "new")
     assert load_model(folder)._velocity().late == model._velocity().late == 2
     texts = json.loads((folder / "attachments.json").read_text())
@@ -295,6 +294,24 @@ def test_a_model_that_was_saved_without_an_edition_takes_equal_steps(tmp_path):
     metadata = json.loads((folder / "metadata.json").read_text())
     (folder / "metadata.json").write_text(json.dumps(metadata | {"sha256": {}}))
     assert load_model(folder)._velocity().late == 1
+
+
+def test_waves_are_seen_of_few_coordinates_and_fade_in():
+    few, many = (VelocityMLP(Coordinates(n), width=8) for n in (3, 4))
+    assert (few.first.in_features, many.first.in_features) == (3 + 2 * 5 * 3, 4)
+    torch.nn.init.normal_(few.last.weight, generator=torch.Generator().manual_seed(0))
+    x = torch.zeros(2, 3, dtype=torch.float64)
+    x[1] = 2 * math.pi  # only the coordinates themselves tell these points apart, as all waves have whole periods
+    network = few.double()
+    with torch.no_grad():
+        network.first.weight[:, :3] = 0
+        late = network.remainder(x, torch.ones(1, 1, dtype=x.dtype), None)
+        torch.testing.assert_close(late[0], late[1])
+        x[1] = math.pi / 16  # half a period of the finest wave, which the noise of early times hides
+        differences = [
+            float(network.remainder(x, torch.full((1, 1), t, dtype=x.dtype), None).diff(dim=0).norm()) for t in (0, 1)
+        ]
+    assert differences[1] > 3 * differences[0]
 
 
 @pytest.mark.parametrize("network", [(64, 64), "residual", 3])

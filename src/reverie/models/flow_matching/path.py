@@ -28,15 +28,18 @@ marginals where the preprocessing made every column normal.
 """
 
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 __all__ = ["gaussian_velocity", "late", "path", "wrapped"]
 
+Numbers = TypeVar("Numbers", float, Tensor)
 
-def late(u: float, power: float) -> float:
-    """Return the time 1 - (1 - u)^power of u in [0, 1]: equal steps of u come ever closer towards the events.
+
+def late(u: Numbers, power: float) -> Numbers:
+    """Return the times 1 - (1 - u)^power of u in [0, 1]: equal steps of u come ever closer towards the events.
 
     What is thin in the events, of width w, is made while 1 - t is of the order of w. Steps of one length would pass
     over it.
