@@ -13,7 +13,7 @@ from reverie.core.errors import InputError
 from reverie.models import load_model, save_model
 from reverie.models.density_features import Coordinates
 from reverie.models.flow_matching.likelihood import log_prob
-from reverie.models.flow_matching.networks import EDITION, Velocity, VelocityMLP, VelocityUNet
+from reverie.models.flow_matching.networks import Velocity, VelocityMLP, VelocityUNet
 from reverie.models.flow_matching.path import gaussian_velocity, path, wrapped
 from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
@@ -285,20 +285,27 @@ def test_a_network_of_your_own_is_given_a_time_for_each_point():
 
 
 def test_a_model_that_was_saved_without_an_edition_takes_equal_steps(tmp_path):
-    model = FlowMatching(width=4, max_steps=1, random_state=0).fit(np.random.default_rng(0).normal(size=(50, 4)))
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    model = FlowMatching(width=4, max_steps=1, random_state=0).fit(X)
     folder = save_model(model, tmp_path / "new")
     assert load_model(folder)._velocity().late == model._velocity().late == 2
+    model._edition = 1
+    model._build_networks()
+    folder = save_model(model, tmp_path / "old")
     texts = json.loads((folder / "attachments.json").read_text())
-    assert texts.pop("edition") == EDITION
+    assert texts.pop("edition") == 1
     (folder / "attachments.json").write_text(json.dumps(texts))
     metadata = json.loads((folder / "metadata.json").read_text())
     (folder / "metadata.json").write_text(json.dumps(metadata | {"sha256": {}}))
-    assert load_model(folder)._velocity().late == 1
+    loaded = load_model(folder)
+    assert (loaded._velocity().late, loaded._velocity().n_waves) == (1, 0)
+    np.testing.assert_array_equal(loaded.sample(5, random_state=1), model.sample(5, random_state=1))
 
 
 def test_waves_are_seen_of_few_coordinates_and_fade_in():
     few, many = (VelocityMLP(Coordinates(n), width=8) for n in (3, 4))
     assert (few.first.in_features, many.first.in_features) == (3 + 2 * 5 * 3, 4)
+    assert (few.late, many.late) == (2, 1)
     torch.nn.init.normal_(few.last.weight, generator=torch.Generator().manual_seed(0))
     x = torch.zeros(2, 3, dtype=torch.float64)
     x[1] = 2 * math.pi  # only the coordinates themselves tell these points apart, as all waves have whole periods

@@ -10,7 +10,8 @@ adds to its features. The last layer starts at zero, so that training starts fro
     VelocityMLP     residual blocks  h + V a(W a(h) + U e);  an angle is seen as cosine and sine; of at most three
                     coordinates on lines also the waves cos(w x), sin(w x) are seen, w = 1, 2, 4, 8, 16, without which
                     a perceptron learns thin structures last (Tancik et al., arXiv:2006.10739). They fade in as the
-                    noise goes: by exp(-(0.3 w)^2 r / 2) with r = (1 - t)^2 / q, the share of the noise in the variance
+                    noise goes: by exp(-(0.3 w)^2 r / 2) with r = (1 - t)^2 / q, the share of the noise in the variance.
+                    Its times then come close to the events, `late`
     VelocityUNet    an encoder and a decoder with shortcuts (Ronneberger, Fischer and Brox, arXiv:1505.04597), residual
                     convolutions at every grid; sides are halved while they are at least 7 and any size fits; on a
                     periodic lattice edges touch
@@ -38,8 +39,9 @@ from reverie.networks.user import check_trial, user_network
 __all__ = ["EDITION", "UserVelocity", "Velocity", "VelocityMLP", "VelocityUNet", "build_velocity"]
 
 EDITION = 2  # of the networks that are trained now; models that were saved without one have the first
-_LATE = 2.0  # power with which times of the perceptron come closer towards the events
-_MOST_WITH_WAVES, _WAVES, _FADED = 3, 5, 0.3  # of more coordinates, waves learn the training events by heart
+_FEW = 3  # coordinates on lines up to which thin structures are looked for; of more, waves learn events by heart
+_LATE = 2.0  # power with which times of few coordinates come closer towards the events
+_WAVES, _FADED = 5, 0.3
 _FREQUENCIES = 8  # 1/2, 1, 2 ... 64 half turns over the time from 0 to 1
 _GROUP = 8  # channels of a group that is normalised together
 _HEAD = 32  # channels of a head of attention
@@ -115,8 +117,7 @@ class VelocityMLP(Velocity):
     n_blocks : Residual blocks, of two layers each.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
     sees_missing : Whether coordinates may be NaN. They count as zero, and what is missing is a part of the condition.
-    edition : 2, or 1 for models that were saved before there was a second: steps of their solver are equal, and they
-        see no waves.
+    edition : 2, or 1 for models that were saved before there was a second: no waves, equal times.
     """
 
     def __init__(
@@ -132,9 +133,9 @@ class VelocityMLP(Velocity):
     ) -> None:
         super().__init__(coordinates, sees_missing=sees_missing)
         n_circles = len(coordinates.circles)
-        self.late = 1.0 if edition == 1 else _LATE
+        is_thin = edition > 1 and coordinates.n_lines <= _FEW
+        self.late, self.n_waves = (_LATE, _WAVES) if is_thin else (1.0, 0)
         self.embedding = _Embedding(n_condition + coordinates.n * sees_missing, width, activation)
-        self.n_waves = _WAVES if edition > 1 and coordinates.n_lines <= _MOST_WITH_WAVES else 0
         self.first = nn.Linear(coordinates.n + n_circles + 2 * self.n_waves * coordinates.n_lines, width)
         self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
         self.beside = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(n_blocks))

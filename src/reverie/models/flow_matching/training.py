@@ -4,10 +4,11 @@ r"""How a velocity field is learnt: least squares on points of random paths.
 
 with noise x_0, an event x_1, w its weight (of mean one over all events), a time t, and x_t on the path between the two
 (`reverie.models.flow_matching.path`); n is the number of coordinates, of which those that are missing from an event add
-nothing. Times are t = 1 - (1 - u)^p with the power p of the network (2 of the perceptron), one u in each of batch equal
-parts of [0, 1], which takes the scatter of t out of the loss: the divergence of the model from the events is at most
-int t / (1 - t) E|error of v|^2 dt (Song et al., arXiv:2101.09258, for straight paths), so late times count most. Noise
-and events are paired at random: pairs chosen by optimal transport within a batch would bias a model with conditions.
+nothing. Times are t = 1 - (1 - u)^p with the power p of the network (2 for at most three coordinates, else 1), one u in
+each of batch equal parts of [0, 1], which takes the scatter of t out of the loss: the divergence of the model from the
+events is at most int t / (1 - t) E|error of v|^2 dt (Song et al., arXiv:2101.09258, for straight paths), so that late
+times count most. Noise and events are paired at random: pairs chosen by optimal transport within a batch would bias a
+model with conditions.
 
 The loss has a floor, the variance of dx_t/dt given x_t, and it comes close to the floor long before the samples are
 good. So the best state is that of the best samples: at each check samples are drawn and compared with held-out events
