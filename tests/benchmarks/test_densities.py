@@ -41,6 +41,7 @@ def test_cells_that_miss_a_part_are_refused():
         divergence(truth, truth, points[::2], area)
 
 
+@pytest.mark.slow  # nine seconds of an integral; the cells and the divergence: the tests above
 def test_the_density_of_the_roll_is_that_of_its_points():
     """Mean log p of 20,000 points agrees with minus the entropy within 4 errors; of a thinner band it is lower."""
     truth, points, area = cells("swiss_roll")

@@ -135,24 +135,30 @@ FULL_DISK = """
 import resource, sys, numpy as np
 from reverie.core.errors import FolderError
 from reverie.data.sinks import open_sink
-sink = open_sink(sys.argv[1], event_shape=(4,), dtype="float64")
-try:
-    with sink:
-        sink.write(np.random.default_rng(0).random((10, 4)))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-        for _ in range(50):
-            sink.write(np.random.default_rng(0).random((1000, 4)))
-except FolderError as error:
-    print("one sentence:", error)
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+for target in sys.argv[1:]:
+    sink = open_sink(target, event_shape=(4,), dtype="float64")
+    try:
+        with sink:
+            sink.write(np.random.default_rng(0).random((10, 4)))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+            for _ in range(50):
+                sink.write(np.random.default_rng(0).random((1000, 4)))
+    except FolderError as error:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        print("one sentence:", error)
 """
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_full_disk_is_one_sentence(tmp_path, suffix):
-    """A limit on the size of files fails a write the way a full disk does."""
-    target = tmp_path / f"samples{suffix}"
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(target)], capture_output=True, text=True, check=False)
-    assert done.stdout.startswith(f"one sentence: Expected to write {target.name} in {tmp_path}, got: "), done.stderr
+def test_full_disk_is_one_sentence(tmp_path):
+    """A limit on the size of files fails a write the way a full disk does, in every format."""
+    targets = [tmp_path / f"samples{suffix}" for suffix in SUFFIXES]
+    command = [sys.executable, "-c", FULL_DISK, *map(str, targets)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(targets), done.stderr
+    for target, line in zip(targets, lines, strict=True):
+        assert line.startswith(f"one sentence: Expected to write {target.name} in {tmp_path}, got: ")
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 

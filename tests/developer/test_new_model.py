@@ -19,7 +19,8 @@ SHORT = ["--max-steps", "30", "--record-every", "5", "--n-checks", "2", "--quiet
 
 @pytest.fixture
 def table(tmp_path, monkeypatch):
-    """Register the skeleton as "x" of a package of a user, and return the path of a table to learn."""
+    """Register the skeleton as "x" of a package of a user, and return the path of a table; figures are not painted."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(b"<svg/>"))
     package = tmp_path / "somebodys_package"
     package.mkdir()
     (package / "__init__.py").touch()

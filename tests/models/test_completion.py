@@ -217,7 +217,7 @@ def test_completions_follow_the_law_of_accepted_events(refereed, monkeypatch):
         return np.stack(model.complete(X, mask, n_draws=n_draws, random_state=0, search=search))
 
     search = Search(TOLERANCE, n_candidates=64, n_steps=50, learning_rate=0.2)
-    draws, likeliest = completed(200), model.complete(X, mask, random_state=0, search=search).to_numpy()
+    draws, likeliest = completed(100), model.complete(X, mask, random_state=0, search=search).to_numpy()
     assert (draws[:, 0, 0] == 1.5).all()
     assert (draws[..., 1] <= 0).all()
     assert (likeliest[:, 1] <= 0).all()
@@ -228,7 +228,7 @@ def test_completions_follow_the_law_of_accepted_events(refereed, monkeypatch):
     error = known.std(axis=0) / math.sqrt(len(draws))
     assert (np.abs(draws[:, 0, 1:].mean(axis=0) - known.mean(axis=0)) < Z * error + CONVERGENCE).all()
     monkeypatch.setattr(model, "_rejection", None)
-    assert (completed(200)[:, 0, 1] > 0).mean() > 0.4
+    assert (completed(100)[:, 0, 1] > 0).mean() > 0.4
 
 
 def test_refereed_completions_do_not_depend_on_later_rows(refereed):

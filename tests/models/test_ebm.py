@@ -270,7 +270,7 @@ def test_without_a_way_back_it_says_so(monkeypatch):
 @pytest.mark.usefixtures("short_chains")
 def test_angles_counts_and_categories_are_learnt_and_come_back_as_they_are():
     rng = np.random.default_rng(0)
-    values = np.column_stack([rng.uniform(-np.pi, np.pi, 400), rng.poisson(3, 400), rng.choice([0, 1, 5], 400)])
+    values = np.column_stack([rng.uniform(-np.pi, np.pi, 200), rng.poisson(3, 200), rng.choice([0, 1, 5], 200)])
     data = Dataset(values, names=["phi", "hits", "kind"])
     schema = data.schema.edit("phi", kind="periodic").edit("kind", kind="categorical", levels=(0, 1, 5))
     data = Dataset(values, schema=schema)

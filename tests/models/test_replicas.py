@@ -32,7 +32,7 @@ def _ensemble(name, R=3, **options):
     return type(model)(**model.get_params() | {"n_replicas": R} | options)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "ebm" else n for n in MODELS])
 def test_each_replica_is_the_model_of_its_seed_trained_alone(name):
     model = _ensemble(name).fit(EVENTS)
     second = model.replicas_[1]
