@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 QUICK := -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not gpu"
 
-.PHONY: demo test docs quick test-all test-newest test-oldest lint clean
+.PHONY: demo test docs quick test-all test-newest test-oldest lint dist clean
 
 demo: $(INSTALLED)
 	$(BIN)/reverie demo --out runs/demo --overwrite
@@ -55,6 +55,19 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	touch $(INSTALLED)
 
+# What a user gets: both archives, made in an environment of its own; the wheel, installed into an empty one, must work.
+dist:
+	rm -rf dist .venv-dist
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/pip install --quiet --disable-pip-version-check build
+	.venv-dist/bin/python -m build --outdir dist .
+	rm -rf .venv-dist
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/pip install --quiet --disable-pip-version-check "$$(head -n 1 constraints.txt)"
+	.venv-dist/bin/pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd dist && ../.venv-dist/bin/reverie --help && ../.venv-dist/bin/reverie doctor
+	cd dist && ../.venv-dist/bin/reverie run gan ring --max-steps 200 --out run --overwrite --quiet
+
 clean:
-	rm -rf $(VENV) .venv-newest .venv-oldest runs .pytest_cache .ruff_cache docs/_build docs/auto_gallery docs/reference/*.rst \
+	rm -rf $(VENV) .venv-newest .venv-oldest .venv-dist dist runs .pytest_cache .ruff_cache docs/_build docs/auto_gallery docs/reference/*.rst \
 		docs/reference/api docs/reference/modules
