@@ -165,6 +165,20 @@ CASES = {
 }
 
 
+SLOW = {  # other numbers for a kernel that stays quick
+    "checkerboard, even side",
+    "checkerboard, antiferromagnet",
+    "Swendsen-Wang, no field",
+    "Swendsen-Wang, even side",
+    "Swendsen-Wang, antiferromagnet",
+    "Wolff, no field",
+    "MALA, falling steps",
+    "replica exchange, random walk",
+    "block Gibbs, three sweeps",
+}
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in CASES]
+
+
 def _chi_square(case: Case, x: Tensor) -> float:
     """Return the p-value of the counts of cells; cells that expect fewer than 10 are counted as one."""
     counts = np.bincount(case.cell(x).numpy(), minlength=len(case.probabilities))
@@ -216,7 +230,7 @@ LAWS = (*STATISTICAL, determinism, bookkeeping)
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_law(name, law, global_random_state_untouched):
     law(CASES[name])
 
@@ -247,7 +261,7 @@ class _TooWarm:
         return lambda x: 0.8 * energy(x)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_kernel_with_a_wrong_acceptance_fails(name):
     case = CASES[name]
     with pytest.raises(AssertionError):

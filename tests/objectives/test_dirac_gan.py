@@ -96,13 +96,13 @@ def test_r1_damps_critically_at_twice_the_slope(name, gamma):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("penalty", ["r1", "r2", "r1_r2"])
+@pytest.mark.parametrize("penalty", ["r1", *(pytest.param(p, marks=pytest.mark.slow) for p in ("r2", "r1_r2"))])
 def test_zero_centred_penalties_make_every_objective_converge(name, penalty):
     assert _radii(name, penalty, 1.0 / ZERO_CENTRED[penalty], h=0.2, steps=125)[-1] < 1e-3
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("penalty", ["none", "two_sided", "one_sided"])
+@pytest.mark.parametrize("penalty", ["none", "two_sided", pytest.param("one_sided", marks=pytest.mark.slow)])
 def test_without_them_no_objective_converges(name, penalty):
     tail = _radii(name, penalty, 10.0 if penalty != "none" else 0.0, h=0.1, steps=90)[-30:]
     assert tail.min() > 0.05
