@@ -3,7 +3,6 @@
 import doctest
 import importlib
 import inspect
-import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -19,7 +18,6 @@ from reverie.validation.statistics.memorisation import MemorisationResult
 ROOT = Path(__file__).parents[1]
 PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-MODULES = [m.name for m in pkgutil.walk_packages(reverie.__path__, "reverie.") if "__main__" not in m.name]
 SHOWN = [path.relative_to(ROOT / "src") for path in sorted((ROOT / "src").rglob("*.py")) if ">>> " in path.read_text()]
 
 
