@@ -128,7 +128,8 @@ def test_ising_spins_have_the_exact_energy(real_data):
 
 def test_covariances_alone(real_data):
     for name, size, rank in (("theory_covariance", 205, 3), ("drell_yan_covariance", 132, 132)):
-        matrix = catalogue.load_covariance(name)
+        matrix, names = catalogue.load_covariance(name), catalogue.load_covariance_names(name)
+        assert names is None or (len(names) == size and names[-1] == "TOP/ATLAS_TTBAR_8TEV_TOT_X-SEC/0")
         np.testing.assert_array_equal(matrix, matrix.T)
         values = np.linalg.eigvalsh(matrix)
         assert (len(matrix), int((values > 1e-9 * values.max()).sum())) == (size, rank)

@@ -41,6 +41,7 @@ __all__ = [
     "load",
     "load_bases",
     "load_covariance",
+    "load_covariance_names",
     "load_labels",
     "load_state",
     "load_weights",
@@ -139,6 +140,12 @@ def load_covariance(name: str) -> np.ndarray:
     if name != "planck_plik_lite":
         return matrix
     return np.tril(matrix) + np.tril(matrix, -1).T  # its file holds the lower triangle
+
+
+@checked
+def load_covariance_names(name: str) -> tuple[str, ...] | None:
+    """Return the names of the rows of ``load_covariance(name)`` as its file holds them, or None if it has none."""
+    return read_covariance(_with("covariance", name, "a covariance").path_of("covariance"))[1]
 
 
 @checked
