@@ -6,8 +6,8 @@ Why an encoder: draws from the prior miss
 :Lecture B: Variational autoencoders
 
 :math:`p(x) = E_{h\sim p}\, p(x|h)` is an average over codes of which hardly any explains x. Drawn from a Q that knows
-x, few draws do. For a linear decoder everything is known: p(x) is Gaussian, the best Q is the posterior, and with it one
-draw is exact. The error of log p is shown against the number of draws.
+x, few draws do. For a linear decoder everything is known: p(x) is Gaussian, the best Q is the posterior, and with it
+one draw is exact. The error of log p is shown against the number of draws.
 """
 
 # %%
