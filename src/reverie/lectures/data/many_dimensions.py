@@ -39,8 +39,7 @@ compare(
     f"{math.pi**1.5 / 8 / 27:.4f} in place of {ball.exact[2]:.4f}",
 )
 
-figure, (drawing, left, right) = plt.subplots(1, 3, figsize=(10.5, 3.3), width_ratios=(0.8, 1, 1),
-layout="constrained")
+figure, (drawing, left, right) = plt.subplots(1, 3, figsize=(10.5, 3.3), width_ratios=(0.8, 1, 1), layout="constrained")
 turn = np.linspace(0, 2 * np.pi, 200)
 drawing.fill([-1, 1, 1, -1], [-1, -1, 1, 1], color=CRITIC, alpha=0.2, lw=0)
 drawing.fill(np.cos(turn), np.sin(turn), color=GENERATED, alpha=0.5, lw=0)
