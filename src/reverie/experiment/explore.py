@@ -79,9 +79,10 @@ class CovarianceExploration:
 
 def explore_covariance(data: str) -> CovarianceExploration:
     """Return what is found about the covariance matrix in a file, or of planck_plik_lite; `InputError` for others."""
-    in_catalogue = data in catalogue.entries()
-    both = catalogue.load_covariance, catalogue.load_covariance_names
-    matrix, names = (load(data) for load in both) if in_catalogue else read_covariance(data)
+    if data in catalogue.entries():
+        matrix, names = catalogue.load_covariance(data), catalogue.load_covariance_names(data)
+    else:
+        matrix, names = read_covariance(data)
     result = explore.principal_components_of_covariance(matrix, names=names)
     varies = np.diag(matrix) > 0
     kept = tuple(name for name, positive in zip(result.names, varies, strict=True) if positive)
