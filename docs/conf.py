@@ -33,7 +33,6 @@ version = release = reverie.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
@@ -43,6 +42,7 @@ nitpicky = True
 exclude_patterns = ["_build", "gallery", "developer", "reference/templates", "**/GALLERY_HEADER.rst"]
 templates_path = ["reference/templates"]
 default_role = "code"
+highlight_language = "none"  # blocks of code name theirs
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline", "attrs_block"]
 myst_heading_anchors = 3
@@ -67,6 +67,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
     "show_toc_level": 2,
+    "collapse_navigation": True,
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
@@ -135,20 +136,21 @@ def first_sentence(text: str | None) -> str:
 
 
 def public_names() -> dict[str, tuple[str, object]]:
-    """Return the documented names: dotted name -> folder and object. What `reverie` exports is called so."""
+    """Return the documented names: dotted name -> the module that lists it, and the object.
+
+    What `reverie` itself exports is called so; an object that several modules export is listed by the first.
+    """
     names: dict[str, tuple[str, object]] = {}
     seen: set[int] = set()
-    for room, (_, modules) in ROOMS.items():
-        for place in modules:
-            module = importlib.import_module(place)
-            for name in module.__all__:
-                value = getattr(module, name)
-                if inspect.ismodule(value) or id(value) in seen:
-                    continue
-                seen.add(id(value))
-                front = name if name in reverie.__all__ and getattr(reverie, name) is value else None
-                names[f"reverie.{front}" if front else f"{place}.{name}"] = (room, value)
-    names["reverie.load"] = names.pop("reverie.models.load_model")
+    for place in (place for _, modules in ROOMS.values() for place in modules):
+        module = importlib.import_module(place)
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.ismodule(value) or id(value) in seen:
+                continue
+            seen.add(id(value))
+            front = next((one for one in reverie.__all__ if getattr(reverie, one) is value), None)
+            names[f"reverie.{front}" if front else f"{place}.{name}"] = (place, value)
     return names
 
 
@@ -192,45 +194,48 @@ def directive_of(name: str, value: object) -> str:
     return f"{title}.. autodata:: {name}\n   :no-value:\n"
 
 
+def said_of(value: object) -> str:
+    """Return what an object is, in a sentence; a table of the package says its first names."""
+    if isinstance(value, dict):
+        keys = [str(key) for key in value]
+        return f"A dictionary: {', '.join(keys[:6])}{', ...' if len(keys) > 6 else '.'}"
+    return first_sentence(value.__doc__) if callable(value) else str(value)
+
+
 def pages_of_the_reference() -> None:
-    """Write `reference/*.rst` and `reference/api/*.rst` from the public names; git ignores them."""
+    """Write `reference/*.rst`, and a page for each public name and each explained module; git ignores them."""
     for name, (_, value) in NAMES.items():
         write(REFERENCE / "api" / f"{name}.rst", directive_of(name, value))
     for room, (title, modules) in ROOMS.items():
-        lines = [title, "=" * len(title), ""]
+        lines, pages = [title, "=" * len(title), ""], []
         for place in modules:
-            listed = [n for n, (r, v) in NAMES.items() if r == room and in_module(v, n, place)]
-            if not listed:
-                continue
+            listed = {name: value for name, (home, value) in NAMES.items() if home == place}
+            names = sorted(listed, key=lambda name: name.rsplit(".", 1)[1].lower())
+            pages += [f"api/{name}" for name in names]
             head = first_sentence(importlib.import_module(place).__doc__)
-            lines += [f"``{place}``", "-" * (len(place) + 4), "", escaped(head), ""]
-            lines += [".. autosummary::", "   :toctree: api", "   :nosignatures:", ""]
-            lines += [*(f"   {name}" for name in sorted(listed, key=lambda n: n.rsplit(".", 1)[1].lower())), ""]
+            lines += [place, "-" * len(place), "", escaped(head), "", ".. list-table::", "   :widths: 30 70", ""]
+            for name in names:
+                front = name.count(".") == 1
+                lines += [f"   * - :py:obj:`{name if front else name.rsplit('.', 1)[1]} <{name}>`"]
+                lines += [f"     - {escaped(said_of(listed[name]))}"]
+            lines += [""]
         if theory := theory_modules(room):
-            lines += ["What the code says of itself", "-" * 28, ""]
-            lines += ["The heads of the modules in this folder: problem, symbols, equations, sources.", ""]
-            lines += [".. toctree::", "   :maxdepth: 1", "", *(f"   modules/{name}" for name in theory), ""]
-            for name in theory:
-                short = name.removeprefix("reverie.").removeprefix(f"{room}.")
-                text = f"{short}\n{'=' * len(short)}\n\n.. automodule:: {name}\n   :no-members:\n   :no-index:\n"
-                write(REFERENCE / "modules" / f"{name}.rst", text)
+            lines += [
+                f"The heads of the modules hold :doc:`problem, symbols, equations and sources <{room}_modules>`.",
+                "",
+            ]
+            pages.append(f"{room}_modules")
+            heads = ["Inside", "======", "", ".. toctree::", "   :maxdepth: 1", ""]
+            write(
+                REFERENCE / f"{room}_modules.rst", "\n".join([*heads, *(f"   modules/{name}" for name in theory), ""])
+            )
+        for name in theory:
+            short = name.removeprefix(f"reverie.{room}.")
+            text = f"{short}\n{'=' * len(short)}\n\n.. automodule:: {name}\n   :no-members:\n   :no-index:\n"
+            write(REFERENCE / "modules" / f"{name}.rst", text)
+        lines += [".. toctree::", "   :hidden:", "", *(f"   {page}" for page in pages), ""]
         write(REFERENCE / f"{room}.rst", "\n".join(lines))
     write(REFERENCE / "commands.rst", commands_page())
-
-
-def in_module(value: object, name: str, place: str) -> bool:
-    """Tell whether an object is listed under this module: the first of its folder that exports it."""
-    short = name.rsplit(".", 1)[1]
-    owners = [p for _, modules in ROOMS.values() for p in modules if value is vars_of(p).get(short)]
-    short_of_load = "load_model" if name == "reverie.load" else short
-    owners = owners or [p for _, ms in ROOMS.values() for p in ms if value is vars_of(p).get(short_of_load)]
-    return bool(owners) and owners[0] == place
-
-
-def vars_of(place: str) -> dict[str, object]:
-    """Return the public names of a module with their values."""
-    module = importlib.import_module(place)
-    return {name: getattr(module, name) for name in module.__all__}
 
 
 def commands_page() -> str:
@@ -372,7 +377,6 @@ def link_names(app, doctree):
         link += literal
 
 
-autosummary_generate = False
 autodoc_typehints = "none"
 autodoc_preserve_defaults = False
 autodoc_member_order = "bysource"
