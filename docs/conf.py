@@ -46,7 +46,6 @@ highlight_language = "none"  # blocks of code name theirs
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline", "attrs_block"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing"]  # checked by tests/test_readme.py, which also sees files outside of docs
 
 # --------------------------------------------------------------------------------------------------- the look of it
 html_theme = "pydata_sphinx_theme"
@@ -175,8 +174,12 @@ def theory_modules(room: str) -> list[str]:
     return found
 
 
+written: set[Path] = set()
+
+
 def write(path: Path, text: str) -> None:
     """Write a page if it changed, so that Sphinx reads only what is new."""
+    written.add(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
@@ -236,6 +239,8 @@ def pages_of_the_reference() -> None:
         lines += [".. toctree::", "   :hidden:", "", *(f"   {page}" for page in pages), ""]
         write(REFERENCE / f"{room}.rst", "\n".join(lines))
     write(REFERENCE / "commands.rst", commands_page())
+    for page in set(REFERENCE.rglob("*.rst")) - written:  # of a name that is no more
+        page.unlink()
 
 
 def commands_page() -> str:
