@@ -53,12 +53,22 @@ def test_what_was_learnt_before_helps_where_events_are_few():
     rng = np.random.default_rng(0)
     law = lambda n, shift: rng.normal(size=(n, 2)) @ [[1.0, 0.9], [0.0, 0.3]] + shift  # noqa: E731
     before, few, test = law(4000, 0.0), law(100, 0.2), law(2000, 0.2)
-    small = {"hidden": (32,), "n_transforms": 2}
+    small = {"hidden": (32,), "n_transforms": 2}  # sizes that do not hang on the number of events
     first = Flow(max_steps=100, random_state=0, **small).fit(before)
     short = small | {"max_steps": 20, "random_state": 1, "learning_rate": 1e-3}
     tuned = Flow(**short).fit(few, start=first).log_likelihood(test).mean
     fresh = Flow(**short).fit(few).log_likelihood(test).mean
     assert tuned.value - fresh.value > 10 * tuned.error
+
+
+@pytest.mark.parametrize("make", [Flow, FlowMatching, VAE])
+def test_sizes_that_hang_on_the_number_of_events_are_those_of_the_start(make, tmp_path):
+    rng = np.random.default_rng(0)
+    first = make(**TINY).fit(rng.normal(size=(3000, 2)))
+    tuned = make(**STILL).fit(rng.normal(size=(300, 2)), start=first)
+    assert _distance(tuned, first) < 1e-5
+    again = load_model(tuned.save(tmp_path / "model"))
+    np.testing.assert_array_equal(again.sample(9, random_state=0), tuned.sample(9, random_state=0))
 
 
 def test_a_gan_starts_with_the_discriminator_of_the_training(events):

@@ -59,7 +59,7 @@ def _packages() -> Iterator[Examination]:
     for text in importlib.metadata.requires("reverie") or ():
         wanted = Requirement(text)
         extra = text.partition("extra ==")[2].strip(" '\"")
-        if extra == "test" or wanted.name == "reverie":
+        if extra in ("test", "docs") or wanted.name == "reverie":
             continue
         try:
             version = importlib.metadata.version(wanted.name)

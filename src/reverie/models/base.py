@@ -305,7 +305,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         options = self._training_options(rows["x"])
 
         def made_train_step(train: Rows) -> TrainStep:
-            self._are_few = len(train["x"]) < FEW_EVENTS
+            self._are_few = len(train["x"]) < FEW_EVENTS if self._start is None else self._start._are_few
             networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
             return self._started(self._train_step(networks, train))
 
