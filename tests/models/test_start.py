@@ -44,10 +44,15 @@ def test_a_training_of_no_length_keeps_the_weights_of_its_start(name, events, tm
     assert _distance(make(**STILL, **sizes).fit(events), first) > 1e-3  # a fresh one
     loaded = load_model(first.save(tmp_path / "model"))
     assert _distance(make(**STILL, **sizes).fit(events, start=loaded), first) < 1e-5
-    again = make(**STILL, **sizes).fit(events)
-    assert _distance(again.fit(events, start=again), make(**STILL, **sizes).fit(events)) < 1e-5  # itself
 
 
+def test_a_model_can_start_at_itself(events):
+    sizes = MODELS["VAE"][1]
+    model, same = (VAE(**TINY, **sizes).fit(events) for _ in range(2))
+    assert _distance(model.set_params(learning_rate=1e-9).fit(events, start=model), same) < 1e-5
+
+
+@pytest.mark.slow
 def test_what_was_learnt_before_helps_where_events_are_few():
     """Held-out log-likelihood of 100 events of a shifted law, after 60 steps; the margin is ten times its error."""
     rng = np.random.default_rng(0)
@@ -155,3 +160,16 @@ def test_more_steps_take_up_a_finished_training(events):
     list(longer.iter_fit(events, resume=state))
     assert (longer.n_iter_, longer._step.end) == (80, 80)
     assert torch.isfinite(torch.as_tensor(longer.sample(20, random_state=0))).all()
+
+
+@pytest.mark.slow
+def test_more_steps_take_up_a_training_that_ended_before_its_last_step():
+    events = np.random.default_rng(0).normal(size=(200, 2))
+    options = TINY | {"max_steps": 2_000, "n_checks": 100, "encoder": (32,), "decoder": (32,)}
+    ended = VAE(**options).fit(events)
+    step, state = ended.n_iter_, ended.training_state()
+    assert step < 2_000
+    longer = VAE(**options | {"max_steps": 4_000})
+    next(records := longer.iter_fit(events, resume=state))
+    assert longer.n_iter_ > step
+    records.close()

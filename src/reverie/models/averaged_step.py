@@ -102,6 +102,10 @@ class AveragedStep(TrainStep, Generic[Network]):
         """Tell whether few events have long been known by heart."""
         return self._ends_early and self._best_at is not None and self.step >= 2 * self._best_at + _MORE_STEPS
 
+    def reschedule(self) -> None:
+        """Train on where training ended before its last step."""
+        self._best_at = None
+
     def averaged(self) -> Network:
         """Return the averaged network; buffers, and without an average the weights too, are the present ones."""
         if not self._decay:
