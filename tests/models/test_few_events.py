@@ -50,3 +50,12 @@ def test_a_flow_of_few_events_is_small_and_is_loaded_as_such(tmp_path):
     assert Flow(hidden=(8,), **TINY).fit(_events(150))._rate() == 3e-3
     back = reverie.load(few.save(tmp_path / "few"))
     assert np.array_equal(back.sample(5, random_state=0), few.sample(5, random_state=0))
+
+
+def test_the_command_line_takes_auto_and_widths_for_the_layers_of_a_flow():
+    from reverie.cli.options import Options
+
+    options = Options("run flow", "")
+    options._lists = {"--model.hidden"}
+    assert options._as_list("--model.hidden", "auto") == "auto"
+    assert options._as_list("--model.hidden", "32,32") == '["32", "32"]'

@@ -238,7 +238,7 @@ class Options(ArgumentParser):
 
     def _as_list(self, name: str, value: str) -> str:
         """Put what stands between commas, such as 100,100 or mass,delta_r, into the brackets of a YAML list."""
-        if name in self._lists and not value.startswith("[") and value not in ("null", ""):
+        if name in self._lists and not value.startswith("[") and value not in ("null", "auto", ""):
             return json.dumps(split_names(value))
         numbers = re.fullmatch(r"[-+.\deE]+(,\s*[-+.\deE]+)+", value) is not None
         return f"[{value}]" if numbers and name.startswith("--model.") else value
