@@ -34,7 +34,7 @@ test-all: lint
 # The bounds of pyproject.toml, tried: each makes an environment of its own, some gigabytes with the GPU libraries of torch.
 test-newest:
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
-	.venv-newest/bin/pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e ".[test]"
+	.venv-newest/bin/pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e ".[test,frames,hist,arviz,tensorboard]"
 	$(PYTEST) .venv-newest/bin/python $(QUICK)
 
 test-oldest:
