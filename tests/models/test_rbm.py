@@ -393,3 +393,13 @@ def test_an_assessment_is_plain_and_sees_overfitting():
 def test_wrong_configurations_are_refused_in_words(options, message):
     with pytest.raises(InputError, match=message):
         RBM(**({"max_steps": 2, "random_state": 0} | options)).fit(np.random.default_rng(0).normal(size=(50, 2)))
+
+
+def test_filters_hidden_means_and_reconstructions_of_a_known_machine():
+    W = np.array([[4.0, 0.0], [0.0, -4.0]])
+    model = RBM.from_weights(W, hidden_bias=[-2.0, 2.0], event_shape=(1, 2))
+    x = np.array([[[0, 0]], [[1, 1]]])
+    np.testing.assert_array_equal(model.filters(), W.T.reshape(2, 1, 2))
+    h = 1 / (1 + np.exp(-np.array([[-2.0, 2.0], [2.0, -2.0]])))  # b + v W
+    np.testing.assert_allclose(model.transform(x), h, rtol=1e-6)
+    np.testing.assert_allclose(model.reconstruct(x)[:, 0], 1 / (1 + np.exp(-h @ W.T)), rtol=1e-6)

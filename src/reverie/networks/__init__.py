@@ -7,6 +7,7 @@ from reverie.networks.features import OutputHead, Whitening
 from reverie.networks.mlp import MLP, ResidualMLP
 from reverie.networks.noise import Dropout, GaussianNoise, set_noise_generator
 from reverie.networks.replicas import Stacked
+from reverie.networks.summary import summary
 
 __all__ = [
     "MLP",
@@ -23,4 +24,5 @@ __all__ = [
     "build_discriminator",
     "build_generator",
     "set_noise_generator",
+    "summary",
 ]

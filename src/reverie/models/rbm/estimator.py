@@ -33,6 +33,7 @@ from reverie.core.random import as_generator, as_seed, child_generator
 from reverie.core.series import autocorrelation_time
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
+from reverie.data.transforms import Bits
 from reverie.models.base import first_rows
 from reverie.models.binary import has_two_values
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
@@ -241,6 +242,29 @@ class RBM(LikelihoodModel):
         check_is_fitted(self)
         v = self._units(X).to(self.device_, self._energy.W.dtype)
         return pseudo_log_likelihood(self._energy, v).cpu().numpy()
+
+    def filters(self) -> np.ndarray:
+        """Return the weights of each hidden unit as an event, (n_hidden, *event), in units of the features."""
+        check_is_fitted(self)
+        W = self._energy.W.detach().cpu().numpy()
+        return W.T.reshape(-1, *self.preprocessing_.transform.output_shape)
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Return p(h = 1 | v) of each hidden unit given events X, (n_samples, n_hidden)."""
+        check_is_fitted(self)
+        with torch.no_grad():
+            return self._energy.hidden_mean(self._units(X).to(self.device_, self._energy.W.dtype)).cpu().numpy()
+
+    def reconstruct(self, X: ArrayLike) -> ArrayLike:
+        """Return events after one way to the hidden layer and back, (n_samples, *event), by means of both layers.
+
+        Means of binary units lie between the two values of the data.
+        """
+        h = torch.from_numpy(self.transform(X)).to(self.device_)
+        prepared = self.preprocessing_
+        with torch.no_grad():
+            v = self._energy.visible_mean(h).reshape(len(h), *prepared.transform.output_shape).cpu()
+        return prepared.transform.means(v).numpy() if isinstance(prepared.transform, Bits) else prepared.values(v)
 
     @checked
     def complete(

@@ -1,0 +1,80 @@
+"""Tables of the layers of a network, as Keras prints them: name, shape of the output, numbers of parameters."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["LayerRow", "NetworkSummary", "summary"]
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """A layer: its kind, the shape of what it returns, its parameters, and its running statistics."""
+
+    layer: str
+    shape: tuple[int, ...]
+    n_parameters: int
+    n_buffers: int
+
+
+@dataclass(frozen=True)
+class NetworkSummary:
+    """The layers of a network in the order in which data pass them, and their sums; `print` shows the table.
+
+    Parameters
+    ----------
+    rows : One `LayerRow` for each call of a layer; one that is called twice counts once.
+    n_parameters : Parameters that are trained.
+    n_buffers : Running statistics, such as those of batch normalisation, which are stored and not trained.
+    """
+
+    rows: tuple[LayerRow, ...]
+    n_parameters: int
+    n_buffers: int
+
+    def __str__(self) -> str:
+        lines = [f"{'layer':<24s}{'output':<22s}{'parameters':>12s}"]
+        for row in self.rows:
+            shape = " x ".join(str(size) for size in row.shape[1:])
+            lines.append(f"{row.layer:<24s}{shape:<22s}{row.n_parameters + row.n_buffers:>12,}")
+        total = self.n_parameters + self.n_buffers
+        return "\n".join(
+            [*lines, f"{total:,} in all, {self.n_parameters:,} trained, {self.n_buffers:,} running statistics"]
+        )
+
+
+def summary(network: nn.Module, *inputs: Tensor) -> NetworkSummary:
+    """Return the table of layers of a network, which is called once, without gradients, on `inputs`.
+
+    Examples
+    --------
+    >>> print(summary(nn.Sequential(nn.Linear(2, 3), nn.Tanh()), torch.zeros(1, 2)))
+    layer                   output                  parameters
+    Linear                  3                                9
+    Tanh                    3                                0
+    9 in all, 9 trained, 0 running statistics
+    """
+    rows: list[LayerRow] = []
+    seen: set[nn.Module] = set()
+
+    def note(layer: nn.Module, _: object, output: object) -> None:
+        own = [] if layer in seen else list(layer.parameters(recurse=False))
+        kept = [] if layer in seen else [b for b in layer.buffers(recurse=False) if b.is_floating_point()]
+        seen.add(layer)
+        shape = tuple(output.shape) if isinstance(output, Tensor) else ()
+        counts = sum(p.numel() for p in own), sum(b.numel() for b in kept)
+        rows.append(LayerRow(type(layer).__name__, shape, *counts))
+
+    own = [m for m in network.modules() if not [*m.children()] or [*m.parameters(recurse=False)]]
+    hooks = [layer.register_forward_hook(note) for layer in own]
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(*inputs)
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    floats = [b for b in network.buffers() if b.is_floating_point()]
+    return NetworkSummary(tuple(rows), sum(p.numel() for p in network.parameters()), sum(b.numel() for b in floats))
