@@ -82,6 +82,9 @@ class LikelihoodModel(GenerativeModel):
 
     def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
         """Return log-likelihoods of some training and held-out events, 2000 or fewer, their gap, and warnings."""
+        if isinstance(self.preprocessing_.transform, ObservablesBeside):
+            why = "There is no log p: a kinematic fit moves samples to their observables. kinematic_fit=False keeps it."
+            return Assessment(warnings=(why,))
         if self._without_likelihood():
             return Assessment(warnings=(self._without_likelihood(),))
         events = train[0] if isinstance(train, tuple) else train
