@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 QUICK := -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not gpu"
 
-.PHONY: demo test docs quick test-all test-newest test-oldest lint dist clean
+.PHONY: demo test docs gallery quick test-all test-newest test-oldest lint dist clean
 
 demo: $(INSTALLED)
 	$(BIN)/reverie demo --out runs/demo --overwrite
@@ -16,6 +16,10 @@ demo: $(INSTALLED)
 # The site, in docs/_build/html: no network, warnings are errors, gallery scripts executed with short budgets.
 docs: $(INSTALLED) $(VENV)/.installed-docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W -n --keep-going -b html docs docs/_build/html
+
+# The same with every page of the lectures executed, still with short budgets: some ten minutes more.
+gallery:
+	REVERIE_GALLERY=all $(MAKE) docs
 
 $(VENV)/.installed-docs: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
@@ -69,5 +73,5 @@ dist:
 	cd dist && ../.venv-dist/bin/reverie run gan ring --max-steps 200 --out run --overwrite --quiet
 
 clean:
-	rm -rf $(VENV) .venv-newest .venv-oldest .venv-dist dist runs .pytest_cache .ruff_cache docs/_build docs/auto_gallery docs/reference/*.rst \
+	rm -rf $(VENV) .venv-newest .venv-oldest .venv-dist dist runs .pytest_cache .ruff_cache docs/_build docs/auto_gallery docs/auto_lectures docs/reference/*.rst \
 		docs/reference/api docs/reference/modules

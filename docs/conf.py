@@ -85,9 +85,10 @@ mathjax_path = "tex-svg.js"
 
 # ---------------------------------------------------------------------------------------------------------- gallery
 sphinx_gallery_conf = {
-    "examples_dirs": "gallery",
-    "gallery_dirs": "auto_gallery",
-    "filename_pattern": r"plot_",
+    "examples_dirs": ["gallery", "../src/reverie/lectures"],
+    "gallery_dirs": ["auto_gallery", "auto_lectures"],
+    "filename_pattern": r"\.py$" if os.environ.get("REVERIE_GALLERY") == "all" else r"plot_",
+    "ignore_pattern": r"(^|/)(__init__|gallery)\.py$",
     "reference_url": {"reverie": None},
     "abort_on_example_error": True,
     "download_all_examples": False,
@@ -112,6 +113,7 @@ ROOMS = {
     "networks": ("Networks", ["reverie.networks"]),
     "plots": ("Plots", ["reverie.plots"]),
     "report": ("Reports", ["reverie.report"]),
+    "lectures": ("Lectures", ["reverie.lectures"]),
     "experiment": (
         "Runs and experiments",
         [
