@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,3 +54,18 @@ def test_a_mosaic_holds_every_image_in_its_place():
     picture = mosaic(np.arange(1, 7).reshape(3, 1, 2), n_across=2)
     np.testing.assert_array_equal(picture[[0, 2]], [[1, 2, np.nan, 3, 4], [5, 6, np.nan, np.nan, np.nan]])
     assert np.isnan(picture[1]).all()
+
+
+def test_the_table_of_all_items_names_every_page():
+    table = (
+        Path(__file__)
+        .parents[2]
+        .joinpath("docs", "lectures.md")
+        .read_text(encoding="utf-8")
+        .split("## Item by item")[1]
+    )
+    rows = [line.split(" | ") for line in table.splitlines() if re.match(r"\| [A-E]\d", line)]
+    named = {name for row in rows for name in re.findall(r"\b[a-z]+(?:_[a-z]+)*\b", row[2]) if name in PAGES}
+    assert len(rows) == 160
+    assert named == PAGES.keys()
+    assert all(set(re.findall(r"^`(\w+)`$", row[2])) <= PAGES.keys() for row in rows)
