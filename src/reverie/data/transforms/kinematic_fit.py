@@ -38,7 +38,7 @@ from reverie.core.types import Json
 from reverie.data.observables import Observable, check_observable, resolve_observables
 from reverie.data.schema import Schema
 from reverie.data.transforms.base import InvertibleTransform, Output, has_any
-from reverie.data.transforms.quantile import Quantile
+from reverie.data.transforms.quantile import LEAST_KNOTS, MOST_KNOTS, Quantile
 
 __all__ = ["DAMPING", "ObservablesBeside", "gauss_newton_step", "linearised"]
 
@@ -46,6 +46,7 @@ DAMPING = 1e-4
 _STEPS = 8  # at most; most events take four
 _ROUNDING = 1e-10  # of an observable, in units of its spread
 _ROWS_TRIED = 2_048
+_VALUES_PER_KNOT = 200  # the map is all that a peak is made by: four times fewer draw the scatter of the events too
 
 
 def linearised(y: Tensor, in_spreads: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -159,7 +160,8 @@ class ObservablesBeside(InvertibleTransform):
         self.base_ = copy.deepcopy(self.base).fit(x)
         for observable in self._observables():
             check_observable(observable, rows, "events of the data")
-        self.map_ = Quantile().fit(self._values(x))
+        n_knots = min(max(len(x) // _VALUES_PER_KNOT, LEAST_KNOTS), MOST_KNOTS)
+        self.map_ = Quantile(n_knots=n_knots).fit(self._values(x))
         z = torch.tensor([[-1.0], [1.0]], dtype=torch.float64).expand(2, len(self.observables))
         self.spreads_ = (self.map_.inverse(z).diff(dim=0)[0] / 2).clamp(min=1e-30)
         _, J = linearised(self.base_.forward(rows), lambda y: self._values(self.base_.inverse(y)) / self._spreads(y))
