@@ -28,7 +28,9 @@ warnings.simplefilter("ignore")  # short trainings raise alarms
 x, y = reverie.data.load("digits").values.astype(np.float32), reverie.data.load_labels("digits")
 train, test = slice(0, 1_400), slice(1_400, None)
 n_steps = 200 if is_quick() else 8_000
-model = reverie.GAN(max_steps=n_steps, n_checks=4, refine=False, random_state=0).fit(x[train], y[train].astype(str))
+model = reverie.GAN(max_steps=max(n_steps, 500), n_checks=4, refine=False, random_state=0).fit(
+    x[train], y[train].astype(str)
+)
 asked = np.repeat(np.arange(10), 8)
 drawn = np.asarray(model.sample(80, random_state=0, condition=asked.astype(str)))
 judge = LogisticRegression(max_iter=500).fit(x[train].reshape(1_400, -1), y[train])
