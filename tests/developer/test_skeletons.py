@@ -79,11 +79,11 @@ def test_the_statistic_becomes_one_of_the_battery_by_its_row(monkeypatch):
 
 
 def test_contributing_names_files_that_are_there():
-    """Paths are those of the package, of tests, or of the repository; x.py is the file to write."""
+    """Paths are those of the package, of tests, or of the repository; x.py and x.md are files to write."""
     paths = set(re.findall(r"`((?:[\w-]+/)+[\w.-]*)`", CONTRIBUTING))
     paths |= {target for target in re.findall(r"\]\(([\w./-]+)\)", CONTRIBUTING)}
     assert len(paths) > 20
-    for path in paths - {path for path in paths if path.endswith("/x.py")}:
+    for path in paths - {path for path in paths if path.endswith(("/x.py", "/x.md"))}:
         places = [ROOT / path, ROOT / "src" / "reverie" / path, ROOT / "docs" / "developer" / path]
         assert any(place.exists() for place in places), path
 

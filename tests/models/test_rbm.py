@@ -401,5 +401,5 @@ def test_filters_hidden_means_and_reconstructions_of_a_known_machine():
     x = np.array([[[0, 0]], [[1, 1]]])
     np.testing.assert_array_equal(model.filters(), W.T.reshape(2, 1, 2))
     h = 1 / (1 + np.exp(-np.array([[-2.0, 2.0], [2.0, -2.0]])))  # b + v W
-    np.testing.assert_allclose(model.transform(x), h, rtol=1e-6)
+    np.testing.assert_allclose(model.encode(x), h, rtol=1e-6)
     np.testing.assert_allclose(model.reconstruct(x)[:, 0], 1 / (1 + np.exp(-h @ W.T)), rtol=1e-6)

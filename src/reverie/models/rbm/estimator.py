@@ -249,7 +249,7 @@ class RBM(LikelihoodModel):
         W = self._energy.W.detach().cpu().numpy()
         return W.T.reshape(-1, *self.preprocessing_.transform.output_shape)
 
-    def transform(self, X: ArrayLike) -> np.ndarray:
+    def encode(self, X: ArrayLike) -> np.ndarray:
         """Return p(h = 1 | v) of each hidden unit given events X, (n_samples, n_hidden)."""
         check_is_fitted(self)
         with torch.no_grad():
@@ -260,7 +260,7 @@ class RBM(LikelihoodModel):
 
         Means of binary units lie between the two values of the data.
         """
-        h = torch.from_numpy(self.transform(X)).to(self.device_)
+        h = torch.from_numpy(self.encode(X)).to(self.device_)
         prepared = self.preprocessing_
         with torch.no_grad():
             v = self._energy.visible_mean(h).reshape(len(h), *prepared.transform.output_shape).cpu()
