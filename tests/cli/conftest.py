@@ -44,7 +44,7 @@ def quick_validation():
         yield
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def unpainted():
     """Let figures be made without painting them; the tests of plots, reports and the README paint theirs."""
     blank = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt"/>'
