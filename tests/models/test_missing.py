@@ -18,10 +18,10 @@ from reverie.models.missing import completed, with_missing
 from reverie.models.vae.networks import EventLaw
 
 SHARED = {"random_state": 0, "n_checks": 1}
-MLP = {"width": 32, "n_blocks": 2, "n_evaluations": 8}
+MLP = {"width": 32, "n_blocks": 2, "n_evaluations": 16}
 MODELS = {
     "trees": FlowMatching(network="trees", n_trees=10, depth=4, n_evaluations=8, **SHARED),
-    "mlp": FlowMatching(max_steps=120, learning_rate=3e-3, ema_decay=0.9, **MLP, **SHARED),
+    "mlp": FlowMatching(max_steps=300, learning_rate=3e-3, ema_decay=0.9, **MLP, **SHARED),
     "vae": VAE(encoder=(32,), decoder=(32,), max_steps=300, learning_rate=1e-2, ema_decay=0.9, **SHARED),
 }
 EVERY = pytest.mark.parametrize("name", list(MODELS))
