@@ -36,6 +36,9 @@ def test_citations_follow_the_data_and_the_options():
     assert "radford2016" in images
     assert "kessy2018" not in images
     assert "karras2020" not in method_keys(_config(penalty_every=1), (6,))
+    assert "karras2020ada" not in table
+    few = method_keys(_config(), (6,), None, {"augmentation": "adaptive"})  # what was left open came to it
+    assert "karras2020ada" in few
     assert "kessy2018" not in method_keys(_config(whiten=False), (6,))
     assert "miyato2018" not in table
     assert "miyato2018" in method_keys(_config(spectral_norm=True), (6,))

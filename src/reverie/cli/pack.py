@@ -1,4 +1,4 @@
-"""`reverie pack RUN`: a run in one file with a card and check sums; `--check` and `--unpack` are the way back."""
+"""`reverie pack RUN`: a run in one file with a card and checksums; `--check` and `--unpack` are the way back."""
 
 from collections.abc import Sequence
 from typing import Any, cast

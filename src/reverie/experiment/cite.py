@@ -15,7 +15,10 @@ __all__ = ["bibtex", "method_keys", "own_references", "references_of"]
 
 
 def method_keys(
-    config: RunConfig, event_shape: tuple[int, ...], condition_shape: tuple[int, ...] | None = None
+    config: RunConfig,
+    event_shape: tuple[int, ...],
+    condition_shape: tuple[int, ...] | None = None,
+    resolved: Mapping[str, object] | None = None,
 ) -> list[str]:
     """Return the keys of the works that training with `config` stands on.
 
@@ -23,11 +26,13 @@ def method_keys(
     ----------
     config : Configuration of the run.
     event_shape, condition_shape : Shape of one event, and of its condition if it has one.
+    resolved : What options that were left open came to in the training, by name.
     """
     kind = registry.model_class(config.model_name)
     if config.condition is not None and condition_shape is None:
         condition_shape = ()
-    keys = kind.cited_works(config.model_options, event_shape, condition_shape)  # pyright: ignore[reportAttributeAccessIssue]
+    options = config.model_options | dict(resolved or {})
+    keys = kind.cited_works(options, event_shape, condition_shape)  # pyright: ignore[reportAttributeAccessIssue]
     return list(dict.fromkeys(["reverie", "pytorch2019", *keys]))
 
 
@@ -43,7 +48,8 @@ def references_of(folder: RunFolder) -> list[tuple[str, str]]:
     data = folder.read_json("data.json", {})
     condition = tuple(data["conditions"]["event_shape"]) if "conditions" in data else None
     with rebuilt("options of a model", folder / "config.yaml", remedy=REMEDIES["config.yaml"], error=InputError):
-        keys = method_keys(config, tuple(data.get("event_shape", ())), condition)
+        resolved = folder.read_json("resolved.json", {})
+        keys = method_keys(config, tuple(data.get("event_shape", ())), condition, resolved)
     known = BIBLIOGRAPHY | own_references(config.model_name)
     entries = {key: known[key] for key in keys}
     data_set = catalogue.entries().get(config.data)

@@ -1,4 +1,4 @@
-"""A run in one file, to hand on: a .zip with its model, samples, verdict and report, a card, and check sums of all.
+"""A run in one file, to hand on: a .zip with its model, samples, verdict and report, a card, and checksums of all.
 
     README.md     the card: what was learnt from what, how it was trained, the verdict, how to use it, what to cite
     SHA256SUMS    a line for each other file, as the command sha256sum writes and checks them

@@ -70,7 +70,7 @@ def load_state(path: str | Path, *, device: str | torch.device = "cpu") -> State
         raise CheckpointError(f"Expected a training state in {path}, got a corrupt or foreign file. Use an older one.")
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch itself does not look at the check sums
+            damaged = archive.testzip()  # torch itself does not look at the checksums
         if damaged is not None:
             raise zipfile.BadZipFile(damaged)
         content = torch.load(path, map_location=device, weights_only=True)
