@@ -17,6 +17,7 @@ from reverie.data.catalogue import (
 from reverie.data.dataset import Dataset, check_trainable, describe
 from reverie.data.inference import infer_schema
 from reverie.data.schema import Column, Schema
+from reverie.data.sets import particle_sets
 from reverie.data.sinks import open_sink
 from reverie.data.sources import read
 
@@ -37,5 +38,6 @@ __all__ = [
     "load_state",
     "load_weights",
     "open_sink",
+    "particle_sets",
     "read",
 ]

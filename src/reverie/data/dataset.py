@@ -19,6 +19,7 @@ from reverie.core.arguments import checked
 from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.html import Fragment, bars, card, picture, table
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows
+from reverie.core.sets import check_sets, multiplicities, real_entries
 from reverie.core.statistics import effective_size
 from reverie.core.tables import check_weights, to_raw
 from reverie.data.inference import infer_schema
@@ -38,9 +39,11 @@ class Dataset:
 
     Parameters
     ----------
-    values : (n, d) table, (n, height, width) or (n, channel, height, width) images or lattices: an
-        array, tensor, data frame, Dataset or DataArray of xarray, mapping of columns, or another Dataset.
-    names : one per column, with or without unit ("pt1 [GeV]"); default those of `values`, else x0, x1, ...
+    values : (n, d) table, (n, height, width) or (n, channel, height, width) images or lattices, or (n, P, F + 1)
+        sets of particles with the mask last, which `reverie.data.particle_sets` makes of other forms: an array, tensor,
+        data frame, Dataset or DataArray of xarray, mapping of columns, or another Dataset.
+    names : one per column, with or without unit ("pt1 [GeV]"); default those of `values`, else x0, x1, ... Three axes
+        with a name for each number on the last one, the last of them "mask", are sets of particles.
     units : one per column, or a mapping by name.
     kind : what the columns are, where it is known better than guessed: one word for all
         (``kind="spin"``), one per column, or a mapping by name. See `reverie.data.schema`.
@@ -51,7 +54,7 @@ class Dataset:
     Raises
     ------
     InputError
-        If `values` is not made of numbers, or if lengths do not agree.
+        If `values` is not made of numbers, if lengths do not agree, or if the mask of sets disagrees with their zeros.
 
     Examples
     --------
@@ -97,6 +100,8 @@ class Dataset:
                 f"Expected events of shape {schema.event_shape}, got {tuple(array.shape[1:])}. "
                 "Give data of that shape, or another schema."
             )
+        if isinstance(weights, str) and schema.is_set:
+            raise InputError(f"Expected one weight per set, got the name {weights!r}. Give an array (n,).")
         if isinstance(weights, str):
             j, others = schema.index(weights), [other for other in schema.names if other != weights]
             if not others:
@@ -104,6 +109,8 @@ class Dataset:
             weights, schema = np.asarray(array[:, j]), schema.select(others)
             rest = [k for k in range(array.shape[1]) if k != j]
             array = array.select(rest) if isinstance(array, LazyTable) else np.delete(array, j, axis=1)
+        if schema.is_set:
+            check_sets(array)
         object.__setattr__(self, "values", array if isinstance(array, LazyTable) else _read_only(array))
         object.__setattr__(self, "schema", schema)
         w = check_weights(weights, len(array), positive_sum=False)
@@ -112,7 +119,7 @@ class Dataset:
 
     @property
     def names(self) -> list[str]:
-        """Names of the columns; a single one for images and lattices."""
+        """Names of the columns, the mask of sets included; a single one for images and lattices."""
         return self.schema.names
 
     @property
@@ -126,10 +133,12 @@ class Dataset:
     def __repr__(self) -> str:
         shape = " x ".join(str(n) for n in self.event_shape)
         extra = "" if self.weights is None else ", weighted"
+        titles = [column.title for column in self.schema.columns if column.kind != "mask"]
+        shown = ", ".join(titles[:8]) + (", ..." if len(titles) > 8 else "")
+        if self.schema.is_set:
+            return f"Dataset({len(self)} sets of at most {self.event_shape[0]} particles: {shown}{extra})"
         if not self.schema.is_table:
             return f"Dataset({len(self)} events of {shape}, {self.schema.columns[0].kind}{extra})"
-        titles = [column.title for column in self.schema.columns]
-        shown = ", ".join(titles[:8]) + (", ..." if len(titles) > 8 else "")
         return f"Dataset({len(self)} events x {shape} column{'s' * (len(titles) > 1)}: {shown}{extra})"
 
     def _repr_html_(self) -> str:
@@ -140,18 +149,19 @@ class Dataset:
         values: Any = self.values[:: max(1, -(-len(self) // _MOST_SHOWN))]
         about = "" if len(values) == len(self) else f"Ranges and pictures are those of {len(values):,} events."
         about = "Weights take no part in ranges and pictures. " * (self.weights is not None) + about
-        if not self.schema.is_table:
+        if not self.schema.is_table and not self.schema.is_set:
             column, x = self.schema.columns[0], np.asarray(values[:12])
             images = "".join(picture(one.reshape(-1, *one.shape[-2:])[0]) for one in x if one.ndim > 1)
             kind = f"{column.title}: {column.kind}, {np.nanmin(values):.4g} to {np.nanmax(values):.4g}"
             return card("Dataset", repr(self)[8:-1], Fragment(f"<p>{images}</p>"), kind, about)
         rows = []
-        for column, x in zip(self.schema.columns[:_MOST_ROWS], values.T, strict=False):
+        for column, x in zip(self.schema.columns[:_MOST_ROWS], _column_values(self.schema, values), strict=False):
             good = x[np.isfinite(x)] if x.dtype.kind == "f" else x
             marks = [f"{mark(good):.4g}" for mark in (np.min, np.median, np.max)] if len(good) else [""] * 3
             words = ", ".join(column.labels[:6]) + ", ..." * (len(column.labels) > 6) if column.labels else ""
             marks, kind = ([""] * 3, f"{column.kind}: {words}") if words else (marks, column.kind)
-            rows.append([column.name, kind, column.unit, *marks, bars(x)])
+            name = "particles in a set" if column.kind == "mask" else column.name
+            rows.append([name, kind, column.unit, *marks, bars(x)])
         more = len(self.schema.columns) - len(rows)
         about = f"... and {more} columns more. " * bool(more) + about
         shape = table(("column", "kind", "unit", *_MARKS[:3], ""), rows, right=_MARKS)
@@ -162,7 +172,9 @@ class Dataset:
         return partial(type(self), **parts), (np.asarray(self.values),)
 
     def select(self, names: Sequence[str] | str) -> Self:
-        """Return the columns `names` (a list, or one string "a,b,c") of a table, in that order.
+        """Return the columns `names` (a list, or one string "a,b,c") of a table or of sets, in that order.
+
+        Sets keep their mask, named or not.
 
         Raises
         ------
@@ -175,14 +187,17 @@ class Dataset:
         wanted = [name for name in wanted if name]
         if not wanted or len(set(wanted)) < len(wanted):
             raise InputError(f"Expected different column names, got {wanted}. Name each column once, as in a,b,c.")
-        if not self.schema.is_table:
+        if not self.schema.is_table and not self.schema.is_set:
             raise InputError(f"Expected a table to choose columns from, got {self!r}. Leave the columns out.")
         schema = self.schema.select(wanted)
-        if wanted == self.names:
+        if schema.names == self.names:
             return self
-        index = [self.schema.index(name) for name in wanted]
+        index = [self.schema.index(name) for name in schema.names]
         values: np.ndarray | LazyTable = self.values
-        values = values.select(index) if isinstance(values, LazyTable) else values[:, index]
+        if isinstance(values, LazyTable) and self.schema.is_table:
+            values = values.select(index)
+        else:
+            values = values[..., index]
         return type(self)(values, weights=self.weights, provenance=self.provenance, schema=schema)
 
     def take(self, index: "ArrayLike") -> Self:
@@ -201,8 +216,11 @@ class Dataset:
         return self.take(kept)
 
     def missing_rows(self) -> np.ndarray:
-        """Return the numbers of the events with NaN or infinite entries."""
+        """Return the numbers of the events with NaN or infinite entries, and of sets that hold no particle."""
         values = self.values
+        if self.schema.is_set:
+            bad = [~np.isfinite(b).all(axis=(1, 2)) | (b[..., -1] == 0).all(axis=1) for b in row_blocks(values)]
+            return np.flatnonzero(np.concatenate(bad)) if bad else np.empty(0, np.int64)
         if values.dtype.kind != "f" or (isinstance(values, LazyTable) and not values.summary.has_missing):
             return np.empty(0, np.int64)
         start, missing = 0, [np.empty(0, np.int64)]
@@ -212,7 +230,7 @@ class Dataset:
         return np.concatenate(missing)
 
     def drop_missing(self) -> Self:
-        """Return the events without NaN or infinite entries; the number dropped goes to provenance."""
+        """Return the events but those of `missing_rows`; the number dropped goes to provenance."""
         bad = self.missing_rows()
         if len(bad) == 0:
             return self
@@ -289,8 +307,10 @@ class Dataset:
         MissingDependencyError
             Where the library is not installed.
         InputError
-            For a stack of images, which is no table.
+            For a stack of images, or sets, which are no table.
         """
+        if self.schema.is_set:
+            raise InputError(f"Expected a table for a data frame, got {self!r}. Use to_awkward().")
         if not self.schema.is_table:
             raise InputError(f"Expected a table for a data frame, got {self!r}. Use values.reshape(len(data), -1).")
         columns: dict[str, Any] = {}
@@ -322,15 +342,35 @@ class Dataset:
             raise MissingDependencyError(library, extra, "make a data frame") from None
         return make(columns)
 
+    def to_awkward(self) -> Any:
+        """Return sets of particles as an awkward array of records, a list of them for each set, without the padding.
+
+        Raises
+        ------
+        InputError
+            For what are no sets.
+        MissingDependencyError
+            Where awkward is not installed.
+        """
+        if not self.schema.is_set:
+            raise InputError(f"Expected sets of particles for an awkward array, got {self!r}. Use values.")
+        try:
+            import awkward
+        except ModuleNotFoundError:
+            raise MissingDependencyError("awkward", "root", "make awkward arrays") from None
+        columns = zip(self.schema.columns[:-1], real_entries(self.values).T, strict=True)
+        particles = {c.name: np.ascontiguousarray(x, None if c.dtype == "str" else c.dtype) for c, x in columns}
+        return awkward.unflatten(awkward.zip(particles), multiplicities(self.values))
+
     def to_xarray(self, axes: Sequence[tuple[str, Sequence | None]] = (), *, as_array: bool = False) -> Any:
-        """Return a table as a Dataset of xarray, one variable for each column, and images as a DataArray.
+        """Return a table as a Dataset of xarray, one variable for each column, and images or sets as a DataArray.
 
         Units stand in the attribute "units".
 
         Parameters
         ----------
         axes : Name and coordinates, or None, of each axis, the one of the events first; by default "event",
-            "column" of a table, and "channel", "y" and "x" of images.
+            "column" of a table, "particle" and "column" of sets, and "channel", "y" and "x" of images.
         as_array : Whether a table becomes a DataArray too, with the names of the columns as coordinates.
 
         Raises
@@ -344,19 +384,22 @@ class Dataset:
             raise MissingDependencyError("xarray", "frames", "make what xarray holds") from None
         is_table, values = self.schema.is_table, np.asarray(self.values)
         default = ("column",) if is_table else ("channel", "y", "x")[3 - len(self.event_shape) :]
+        default = ("particle", "column") if self.schema.is_set else default
         dims = [name for name, _ in axes] or ["event", *default]
         notes = [{"units": column.unit} if column.unit else {} for column in self.schema.columns]
         if is_table and not as_array:
             parts = zip(self.names, values.T, notes, strict=True)
             return xarray.Dataset({name: (dims[0], x, note) for name, x, note in parts})
         coordinates = {name: list(x) for name, x in axes if x is not None}
-        coordinates |= {dims[1]: self.names} if is_table else {}
-        if is_table:
+        coordinates |= {dims[-1]: self.names} if is_table or self.schema.is_set else {}
+        if is_table or self.schema.is_set:
             return xarray.DataArray(values, coordinates, dims)
         return xarray.DataArray(values, coordinates, dims, self.names[0], notes[0])
 
     def to_hist(self, columns: Sequence[str] | str, bins: int | Sequence[float] = 50, *, like: object = None) -> Any:
         """Return the histogram of one or several columns as a `hist.Hist`, weighted if the events are.
+
+        Of sets, each particle is an entry, with the weight of its set.
 
         Parameters
         ----------
@@ -377,13 +420,12 @@ class Dataset:
         except ModuleNotFoundError:
             raise MissingDependencyError("hist", "hist", "make histograms") from None
         chosen = self.select(columns)
-        given: list[Any] = [None] * len(chosen.names) if like is None else list(getattr(like, "axes", ()))
-        if len(given) != len(chosen.names):
-            raise InputError(
-                f"Expected a histogram of {len(chosen.names)} axes to be like, got {len(given)}. Give one."
-            )
+        wanted = [column for column in chosen.schema.columns if column.kind != "mask"]
+        given: list[Any] = [None] * len(wanted) if like is None else list(getattr(like, "axes", ()))
+        if len(given) != len(wanted):
+            raise InputError(f"Expected a histogram of {len(wanted)} axes to be like, got {len(given)}. Give one.")
         axes, parts = [], []
-        for column, x, axis in zip(chosen.schema.columns, chosen.values.T, given, strict=True):
+        for column, x, axis in zip(wanted, _column_values(chosen.schema, chosen.values), given, strict=False):
             called = {"name": column.name, "label": column.title}
             x = np.asarray(x)
             if axis is not None and not axis.traits.discrete:
@@ -402,7 +444,10 @@ class Dataset:
                 axes.append(hist.axis.Variable(edges, **called))
             parts.append(x)
         made = hist.Hist(*axes, storage=hist.storage.Double() if self.weights is None else hist.storage.Weight())
-        return made.fill(*parts, weight=None if self.weights is None else np.asarray(self.weights))
+        weight = None if self.weights is None else np.asarray(self.weights)
+        if weight is not None and self.schema.is_set:
+            weight = np.repeat(weight, multiplicities(self.values))
+        return made.fill(*parts, weight=weight)
 
     def to_tensor(self, dtype: "torch.dtype | None" = None) -> "torch.Tensor":
         """Return a copy of the values as a torch tensor on the CPU; `dtype` defaults to their own."""
@@ -423,12 +468,22 @@ def check_trainable(dataset: Dataset) -> None:
     """Raise `InputError` unless a model can learn from `dataset`.
 
     Asked for: at least two events, no NaN or infinite entry, and no constant column. Single cells
-    of an image may be constant, a whole stack of images may not.
+    of an image may be constant, a whole stack of images may not. Of sets, the particles that are there
+    are looked at, and each set has to hold one.
     """
     from reverie.core.checks import check_finite, check_table
 
     check_table(dataset.values, "the data")
-    check_finite(dataset.values, dataset.names, name="the data")
+    if dataset.schema.is_set:
+        check_finite(real_entries(dataset.values), dataset.names[:-1], name="the particles")
+        empty = int((multiplicities(dataset.values) == 0).sum())
+        if empty:
+            raise InputError(
+                f"Expected a particle in every set, got {empty} empty sets of {len(dataset)}. Leave them out "
+                "(--drop-missing, or Dataset.drop_missing()), and keep their share beside what is learnt of the others."
+            )
+    else:
+        check_finite(dataset.values, dataset.names, name="the data")
     constant = [f"{name} = {value}" for name, value in constant_columns(dataset).items()]
     if constant:
         shown = ", ".join(constant[:8]) + (", ..." if len(constant) > 8 else "")
@@ -439,9 +494,12 @@ def check_trainable(dataset: Dataset) -> None:
 
 
 def constant_columns(dataset: Dataset) -> dict[str, str]:
-    """Return the columns of one value only, and that value in print."""
+    """Return the columns of one value only, and that value in print; of sets, those of the particles that are there."""
     columns, values = dataset.schema.columns, dataset.values
-    if isinstance(values, LazyTable):
+    if dataset.schema.is_set:
+        parts = zip(columns[:-1], real_entries(values).T, strict=True)
+        constant = [(column, x[0]) for column, x in parts if len(x) and bool((x == x[0]).all())]
+    elif isinstance(values, LazyTable):
         low, high = values.summary.low, values.summary.high
         constant = [(c, a) for c, a, b in zip(columns, low, high, strict=True) if a == b]
     else:
@@ -454,26 +512,44 @@ def constant_columns(dataset: Dataset) -> dict[str, str]:
 def describe(dataset: Dataset) -> str:
     """Return a summary: a sentence, then a line per column with kind, unit, range, missing entries and notes.
 
-    Weights take no part in the median. The fingerprint and the source close the text.
+    Columns of sets are those of the particles that are there; the line of the mask tells of the number of particles
+    in a set. Weights take no part in the median. The fingerprint and the source close the text.
     """
     schema, w = dataset.schema, dataset.weights
     shape = " x ".join(str(n) for n in schema.event_shape) + (" columns" if schema.is_table else " each")
     rows: list[tuple[str, ...]] = [("column", "kind", "unit", *_MARKS, "notes")]
-    for column, x in zip(schema.columns, dataset.values.T if schema.is_table else [dataset.values], strict=True):
+    for column, x in zip(schema.columns, _column_values(schema, dataset.values), strict=True):
         good = np.asarray(x[np.isfinite(x)]) if x.dtype.kind == "f" else np.asarray(x)
-        is_constant = good.size and bool((good == good.flat[0]).all())
+        is_constant = good.size and bool((good == good.flat[0]).all()) and column.kind != "mask"
         marks = [""] * 3
         if good.size and column.labels is None:
             marks = [f"{value:.6g}" for value in (good.min(), 2 * np.median(good / 2), good.max())]
         notes = "; ".join(filter(None, (column.notes, "constant: leave it out" if is_constant else "")))
         missing = str(x.size - good.size) if x.size > good.size else ""
+        if column.kind == "mask" and x.size:
+            notes = f"particles in a set: mean {x.mean():.3f}, standard deviation {x.std():.3f}"
+            empty, full = int((x == 0).sum()), int((x == schema.event_shape[0]).sum())
+            notes += f"; {full} sets of {schema.event_shape[0]}" + f"; {empty} empty sets: leave them out" * bool(empty)
         rows.append((column.name, column.kind, column.unit, *marks, missing, notes))
-    lines = [f"{len(dataset)} events, {shape}, type {dataset.values.dtype}.", "", *in_columns(rows, right=_MARKS), ""]
+    what = f"{len(dataset)} sets of at most {schema.event_shape[0]} particles" if schema.is_set else ""
+    what = what or f"{len(dataset)} events, {shape}"
+    lines = [f"{what}, type {dataset.values.dtype}.", "", *in_columns(rows, right=_MARKS), ""]
     if w is not None:
         effective = effective_size(w) if w.any() else 0.0
         lines.append(f"weights: sum {w.sum():.6g}, effective number of events {effective:.6g}")
     lines += [f"{name}: {value}" for name, value in dataset.provenance.items() if not isinstance(value, (dict, list))]
     return "\n".join([*lines, f"sha256 of the values: {dataset.fingerprint()}"])
+
+
+def _column_values(schema: Schema, values: "np.ndarray | LazyTable") -> Sequence[np.ndarray]:
+    """Return what a summary shows of each column.
+
+    Of a table the columns (n,), of images all cells, of sets each feature of the particles that are there, and for the
+    mask the number of particles in a set.
+    """
+    if schema.is_set:
+        return [*real_entries(values).T, multiplicities(values)]
+    return values.T if schema.is_table else [values]  # pyright: ignore
 
 
 _MOST_SHOWN, _MOST_ROWS = 20_000, 40  # events and columns of a card

@@ -49,6 +49,9 @@ Images and lattices (n, height, width) or (n, channel, height, width) are one co
     one of these ends exactly: [-1, 1]; in [0, 255] with the largest above 200: [0, 255].
 6.  everything else: ``continuous`` (a field); with more than 1 % of exact zeros and nothing below,
     bounded by 0 with a point mass there (energy deposits in cells).
+
+Sets of particles (n, P, F + 1) are recognised by their last column, which is called or said to be a ``mask``. Their
+other columns are judged as those of a table whose rows are the particles that are there.
 """
 
 import math
@@ -60,7 +63,8 @@ import numpy as np
 
 from reverie.core.arguments import checked
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.core.lazy import LazyTable
+from reverie.core.lazy import LazyTable, row_blocks
+from reverie.core.sets import real_entries
 from reverie.core.tables import as_array
 from reverie.data.schema import KIND_NAMES, Column, Schema, split_unit
 
@@ -110,7 +114,8 @@ def infer_schema(
     Parameters
     ----------
     values : (n, *event) numbers; of a `LazyTable` every k-th row is looked at, and the extremes of all.
-    names : one per column, such as "pt1" or "pt1 [GeV]"; default x0, x1, ... or "pixel".
+    names : one per column, such as "pt1" or "pt1 [GeV]"; default x0, x1, ... or "pixel". Where there is one for each
+        number on the last axis of (n, P, F + 1) and the last is "mask", the values are sets of particles.
     units : one per column, or by name; default what brackets in the names say.
     kind : what is known better than guessed: one kind for all, one per column, or by name.
     dtypes : the type each column had before it became part of `values`.
@@ -126,18 +131,25 @@ def infer_schema(
     if table.ndim < 2:
         raise InputError(f"Expected values of shape (n, columns) or (n, *event), got {table.shape}. Reshape them.")
     is_table = table.ndim == 2
-    n_columns = table.shape[1] if is_table else 1
+    is_set = table.ndim == 3 and _has_mask(names, kind, table.shape[2])
+    n_columns = table.shape[1] if is_table else table.shape[2] if is_set else 1
     limits: list[Ends | None] = [None] * n_columns
     if isinstance(table, LazyTable):
         most = _MOST_ROWS if is_table else max(1, _MOST_CELLS // math.prod(table.shape[1:]))
-        limits = [(float(a), float(b)) for a, b in zip(table.summary.low, table.summary.high, strict=True)]
+        if is_set:
+            blocks = [real_entries(block) for block in row_blocks(table)]
+            ends_of = [np.fmin.reduce([x.min(axis=0) for x in blocks]), np.fmax.reduce([x.max(axis=0) for x in blocks])]
+            limits = [*zip(*np.asarray(ends_of, dtype=np.float64).tolist(), strict=True), (0.0, 1.0)]
+        else:
+            limits = [(float(a), float(b)) for a, b in zip(table.summary.low, table.summary.high, strict=True)]
         table = table[:: max(1, -(-len(table) // most))]
-    parts = list(table.T) if is_table else [table]
-    default = [f"x{j}" for j in range(n_columns)] if is_table else ["pixel"]
+    parts = list(table.T) if is_table else [*real_entries(table).T, table[..., -1]] if is_set else [table]
+    default = [f"x{j}" for j in range(n_columns)] if is_table or is_set else ["pixel"]
+    default[-1] = "mask" if is_set else default[-1]
     pairs = [split_unit(str(name)) for name in _per_column("names", names, default, default)]
     plain = [name for name, _ in pairs]
     given_units = _per_column("units", units, plain, [unit for _, unit in pairs])
-    several = [kind] * n_columns if isinstance(kind, str) else kind
+    several = [kind] * (n_columns - is_set) + ["mask"] * is_set if isinstance(kind, str) else kind
     none: list[str | None] = [None] * n_columns
     kinds = _per_column("kind", several, plain, none)
     types = list(dtypes) if dtypes is not None else [table.dtype.name] * n_columns
@@ -147,7 +159,9 @@ def infer_schema(
             words = tuple(labels[name])
             levels = tuple(float(k) for k in range(len(words)))
             guess: Properties = {"kind": "categorical", "levels": levels, "labels": words, "integral": True}
-        elif is_table:
+        elif is_set and len(columns) == n_columns - 1:
+            guess = {"kind": "mask"}
+        elif is_table or is_set:
             exact = dtype != "str" and np.dtype(dtype).kind in "iub" and bool(np.isfinite(x).all())
             guess = infer_column(np.asarray(x).astype(dtype) if exact else np.asarray(x), name, unit, ends)
         else:
@@ -156,6 +170,18 @@ def infer_schema(
             guess = _of_kind(x, name, str(own_kind), guess)
         columns.append(Column(name=name, unit=unit, dtype=dtype, **guess))
     return Schema(tuple(columns), table.shape[1:], table.dtype.name)
+
+
+def _has_mask(
+    names: Sequence[str] | None, kind: str | Sequence[str] | Mapping[str, str] | None, n_columns: int
+) -> bool:
+    """Whether names or kinds call the last of `n_columns` columns a mask."""
+    last = split_unit(str(names[-1]))[0] if names is not None and len(names) == n_columns else ""
+    if isinstance(kind, Mapping):
+        return kind.get(last or "mask", "mask" if last == "mask" else "") == "mask"
+    if kind is None or isinstance(kind, str):
+        return last == "mask"
+    return len(kind) == n_columns and kind[-1] == "mask"
 
 
 def infer_column(x: np.ndarray, name: str, unit: str = "", ends: Ends | None = None) -> Properties:

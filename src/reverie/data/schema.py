@@ -8,10 +8,13 @@ integer       a count or other whole number                  lower, upper where 
 categorical   one of a few unordered levels                  levels, labels
 spin          -1 or +1                                       levels
 pixel         a cell of an image with a fixed range          lower, upper; integral
+mask          1 where a particle of a set is there, else 0   levels; the last column of a set, and nowhere else
 
 A table (n, d) has d columns; images and lattices (n, height, width) or (n, channel, height, width)
-have exactly one, shared by all cells. The schema also keeps the type the data came in (`dtype`)
-and which columns hold whole numbers (`integral`), so that a model can give back what it was given.
+have exactly one, shared by all cells. Sets of at most P particles, each of F features, are zero-padded
+arrays (n, P, F + 1) with a column for each feature and the mask as the last one (`reverie.core.sets`).
+The schema also keeps the type the data came in (`dtype`) and which columns hold whole numbers (`integral`), so that a
+model can give back what it was given.
 `reverie.data.inference.infer_schema` guesses it; every guess can be edited, in Python or as YAML.
 """
 
@@ -26,7 +29,7 @@ from reverie.core.errors import InputError, UnknownNameError
 
 __all__ = ["KIND_NAMES", "Column", "Schema", "in_columns", "split_unit"]
 
-KIND_NAMES = ("continuous", "periodic", "bounded", "integer", "categorical", "spin", "pixel")
+KIND_NAMES = ("continuous", "periodic", "bounded", "integer", "categorical", "spin", "pixel", "mask")
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,10 @@ class Column:
             upper = lower + period
         if self.kind == "spin":
             lower, upper, levels = -1.0, 1.0, (-1.0, 1.0)
+        if self.kind == "mask":
+            levels = (0.0, 1.0)
         completed = {"lower": lower, "upper": upper, "period": period, "atom": atom, "levels": levels}
-        completed["integral"] = self.integral or self.kind in ("integer", "spin")
+        completed["integral"] = self.integral or self.kind in ("integer", "spin", "mask")
         for key, value in completed.items():
             object.__setattr__(self, key, value)
         if self.kind in ("bounded", "pixel") and (lower is None or upper is None):
@@ -123,9 +128,14 @@ class Schema:
 
     Parameters
     ----------
-    columns : d columns for a table, exactly one for images and lattices.
-    event_shape : (d,), (height, width) or (channel, height, width).
+    columns : d columns for a table, F features and the mask for sets, exactly one for images and lattices.
+    event_shape : (d,), (P, F + 1), (height, width) or (channel, height, width).
     dtype : NumPy name of the type of the array that came in.
+
+    Raises
+    ------
+    InputError
+        For another number of columns, two of one name, and a mask anywhere but last in a set.
     """
 
     columns: tuple[Column, ...]
@@ -135,18 +145,29 @@ class Schema:
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", tuple(self.columns))
         object.__setattr__(self, "event_shape", tuple(int(n) for n in self.event_shape))
-        wanted = self.event_shape[0] if self.is_table else 1
+        masks = [column.name for column in self.columns if column.kind == "mask"]
+        if masks and not (self.is_set and len(masks) == 1 and len(self.columns) > 1):
+            raise InputError(
+                f"Expected a column of kind mask as the last one of sets of shape (P, features + 1), got {masks[0]!r} "
+                f"among {len(self.columns)} column(s) of events of shape {self.event_shape}. Give it another kind."
+            )
+        wanted = self.event_shape[0] if self.is_table else self.event_shape[1] if self.is_set else 1
         if len(self.columns) != wanted:
             raise InputError(
                 f"Expected {wanted} column(s) for events of shape {self.event_shape}, got {len(self.columns)}. "
-                "A table has one per feature, images have one in all."
+                "A table has one per feature, sets have one more for the mask, images have one in all."
             )
         check_different(self.names)
 
     @property
     def is_table(self) -> bool:
-        """Whether events are rows of a table rather than images or lattices."""
+        """Whether events are rows of a table rather than images, lattices or sets."""
         return len(self.event_shape) == 1
+
+    @property
+    def is_set(self) -> bool:
+        """Whether events are sets of particles: zero-padded arrays (P, F + 1) whose last column is the mask."""
+        return len(self.event_shape) == 2 and bool(self.columns) and self.columns[-1].kind == "mask"
 
     @property
     def names(self) -> list[str]:
@@ -177,9 +198,11 @@ class Schema:
         return self.names.index(name)
 
     def select(self, names: Sequence[str]) -> Self:
-        """Return the schema of the columns `names` of a table, in that order."""
+        """Return the schema of the columns `names` of a table or of sets, in that order; sets keep their mask."""
         columns = tuple(self[name] for name in names)
-        return replace(self, columns=columns, event_shape=(len(columns),))
+        if self.is_set:
+            columns = (*(column for column in columns if column.kind != "mask"), self.columns[-1])
+        return replace(self, columns=columns, event_shape=(*self.event_shape[:-1], len(columns)))
 
     def edit(self, name: str, **changes: Any) -> Self:
         """Return a schema with some properties of one column changed.

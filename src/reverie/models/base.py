@@ -88,6 +88,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     """
 
     takes_conditions: ClassVar[bool] = False  # whether `fit(X, y)` learns p(x | y)
+    takes_sets: ClassVar[bool] = False  # whether `fit` learns sets of particles, see `reverie.data.particle_sets`
     takes_missing: ClassVar[bool] = False  # whether `fit` takes tables with NaN, see `reverie.models.missing`
     trains_on_several: ClassVar[bool] = False  # whether several processes can share a training; see `TrainStep`
     references: ClassVar[Sequence[str] | Mapping[str, str]] = ()  # keys of the bibliography, or key -> BibTeX entry
@@ -280,6 +281,11 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         values = self._values(X, reset=True)
         raw = None if isinstance(X, Dataset) else to_raw(X)
         dataset = X if raw is None else Dataset(values, names=raw.names, units=raw.units or None)
+        if dataset.schema.is_set and not self.takes_sets:
+            raise InputError(
+                f"Expected a table, images or lattices for {type(self).__name__}, got {dataset!r}. Sets of particles "
+                "are learnt by GAN and FlowMatching; any model learns a table of observables of each set."
+            )
         dataset, missing = completed(dataset) if self.takes_missing else (dataset, None)
         self._sees_missing, self._missing = missing is not None, missing
         check_trainable(dataset)
