@@ -90,7 +90,7 @@ def particle_sets(
 def _read(
     particles: Any, mask: "ArrayLike | None"
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray, list[str], list[str]]:
-    """Return a padded array and its mask, or None; features (particles, F), counts (n,), names and types of features."""
+    """Return a padded array or None, features (particles, F), counts (n,), names and types of the features."""
     if isinstance(particles, Dataset):
         raise InputError(f"Expected particles, got {particles!r}. Give its values, or use it as it is.")
     is_awkward = "awkward" in sys.modules and isinstance(particles, sys.modules["awkward"].Array)
