@@ -9,6 +9,7 @@ from torch import Tensor
 
 import reverie.data
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.data import Dataset, particle_sets
 from reverie.data.kinematics import (
     cos_delta_phi,
     delta_eta,
@@ -180,7 +181,7 @@ def test_four_vector_observables_have_finite_gradients_on_the_beam_line():
     x[1, 0] = x[1, 3] = 5.0
     x[2] = torch.tensor([5.0, 3.0, 0.0, 4.0, 5.0, -3.0, 0.0, 4.0])
     for name, forms in OBSERVABLES.items():
-        if forms[0].columns:
+        if forms[0].columns and not forms[0].of_sets:
             check_observable(*resolve_observables(name, schema), x)
 
 
@@ -232,7 +233,7 @@ def events(p: dict[str, Tensor], *names: str) -> Tensor:
     return torch.stack([p[name] for name in names], dim=1)
 
 
-@pytest.mark.parametrize("name", [name for name, forms in OBSERVABLES.items() if forms[0].columns])
+@pytest.mark.parametrize("name", [k for k, forms in OBSERVABLES.items() if forms[0].columns and not forms[0].of_sets])
 def test_named_observables_agree_between_polar_and_cartesian_columns(name):
     p = pairs()
     polar_one, cartesian_one = (
@@ -320,6 +321,8 @@ def test_what_cannot_be_resolved_is_said(spec, error, words):
 def test_a_missing_column_is_named_with_those_present():
     with pytest.raises(InputError, match="column 'phi2' for the observable 'mass', got pt1, eta1, phi1, pt2, eta2"):
         resolve_observables("mass", table("pt1", "eta1", "phi1", "pt2", "eta2"))
+    with pytest.raises(InputError, match="sets for the observable 'tau21', got a table"):
+        resolve_observables("tau21", table("eta", "phi", "pt"))
     with pytest.raises(InputError, match="a table for the observable 'mass', got images"):
         resolve_observables("mass", Schema((Column("spin", "spin"),), (4, 4)))
 
@@ -347,3 +350,24 @@ def test_unsuitable_functions_are_refused(function, words):
 def test_suitable_functions_pass():
     x = torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     check_observable(Observable("f", lambda x: x.square().sum(1)), x)
+
+
+def test_observables_of_sets_find_their_columns_and_have_finite_gradients():
+    """Of JetNet's columns, of plain ones in another order, and of azimuths in degrees."""
+    values = np.zeros((20, 5, 4))
+    for i, row in enumerate(values):
+        row[: i % 5 + 1] = np.random.default_rng(i).uniform(0.01, 1, (i % 5 + 1, 4))
+        row[:, 3] = np.arange(5) <= i % 5
+    jets = particle_sets(values, names=["eta_rel", "phi_rel", "pt_rel"])
+    of_sets = [name for name, forms in OBSERVABLES.items() if forms[0].of_sets]
+    expected = {one.name: one.function(torch.tensor(values)) for one in resolve_observables(of_sets, jets.schema)}
+    assert expected["multiplicity"].tolist() == [i % 5 + 1 for i in range(20)]
+    for one in resolve_observables(of_sets, jets.schema):
+        check_observable(one, torch.tensor(values))
+    degrees = values[..., [2, 1, 0, 3]] * [1, 180 / math.pi, 1, 1]
+    others = Dataset(degrees, names=["pT", "Phi", "eta", "mask"], kind={"Phi": "periodic"})
+    others = Dataset(degrees, schema=others.schema.edit("Phi", lower=-180.0, period=360.0))
+    for one in resolve_observables(of_sets, others.schema):
+        torch.testing.assert_close(one.function(torch.tensor(degrees)), expected[one.name])
+    with pytest.raises(InputError, match="column 'eta_rel' for the observable 'jet_mass', got x0, x1, x2, mask"):
+        resolve_observables("jet_mass", particle_sets(values).schema)

@@ -37,6 +37,7 @@ al., NeurIPS 2021, arXiv:2106.11535, and Phys. Rev. D 107 (2023) 076017, arXiv:2
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -48,6 +49,7 @@ __all__ = [
     "d2",
     "energy_flow_polynomial",
     "energy_flow_polynomials",
+    "jet_columns",
     "jet_mass",
     "jet_pt",
     "jet_width",
@@ -106,6 +108,19 @@ def _products(n_edges: int, last: int) -> list[tuple[int, ...]]:
 _ALL = ((0,), *(product for n in range(1, 5) for product in _products(n, len(_CONNECTED) - 1)))
 
 
+def jet_columns(names: Sequence[str]) -> tuple[int, int, int] | None:
+    """Return the positions of the columns eta_rel, phi_rel, pt_rel, or eta, phi, pt; None where there are none such.
+
+    Case and underscores are disregarded, as in "etarel" or "PT".
+    """
+    plain = [name.lower().replace("_", "") for name in names]
+    for suffix in ("rel", ""):
+        eta, phi, pt = (f"{name}{suffix}" for name in ("eta", "phi", "pt"))
+        if all(plain.count(name) == 1 for name in (eta, phi, pt)):
+            return plain.index(eta), plain.index(phi), plain.index(pt)
+    return None
+
+
 def jet_momentum(eta: Tensor, phi: Tensor, pt: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return px, py, pz and E - px of the sum of all momenta, (batch,) each.
 
@@ -150,9 +165,9 @@ def n_subjettiness(eta: Tensor, phi: Tensor, pt: Tensor, most: int = 3) -> Tenso
     """Return tau_1 ... tau_most (batch, most) of particles (batch, particle), with winner-take-all kT axes."""
     distance, is_axis = angular_distances(eta, phi), pt > 0  # an axis is the direction of a particle
     rows, n_places = torch.arange(len(pt), device=pt.device), pt.shape[-1]
-    apart = distance.detach().masked_fill(torch.eye(n_places, dtype=torch.bool, device=pt.device), math.inf)
+    apart = distance.detach().float().masked_fill(torch.eye(n_places, dtype=torch.bool, device=pt.device), math.inf)
     apart.masked_fill_(~(is_axis[:, :, None] & is_axis[:, None]), math.inf)
-    merged, taus = torch.where(is_axis, pt.detach(), 1.0), []
+    merged, taus = torch.where(is_axis, pt.detach(), 1.0).float(), []
     for n_left in range(n_places, 0, -1):  # jets of more than n_left have been merged to as many
         if n_left <= most:
             nearest = distance.masked_fill(~is_axis[:, None], math.inf).amin(-1)

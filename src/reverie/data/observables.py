@@ -6,6 +6,9 @@ of the pair. For lattices of spins s with N sites and periodic edges:
     energy         -(1/N) sum over neighbours s_i s_j       (Ising model with coupling 1)
     magnetisation  (1/N) sum s_i,   abs_magnetisation its size
 
+For sets of particles with the columns eta_rel, phi_rel, pt_rel, or eta, phi, pt, those of jets in `reverie.core.jets`:
+jet_mass, jet_pt, jet_width, multiplicity (of any set), tau21, tau32, d2.
+
 A generator learns through these functions, so each must be finite with finite gradients for any event that
 the bounds of the columns allow; `check_observable` tries it.
 
@@ -23,6 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reverie.core import jets
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data import kinematics
 from reverie.data.schema import Schema
@@ -64,12 +68,14 @@ class Observable:
 class Form:
     """One way to compute an observable: from the columns `columns` in this order, or from the whole event if none.
 
-    `options` are further arguments that may be absent, with 0 in their place.
+    `options` are further arguments that may be absent, with 0 in their place. Of sets, if `of_sets`, a column is
+    (batch, particle), and "mask" is one.
     """
 
     function: Callable[..., Tensor]
     columns: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    of_sets: bool = False
 
 
 def ising_energy(x: Tensor) -> Tensor:
@@ -124,6 +130,10 @@ def _angular(function: Callable[..., Tensor], *columns: str) -> tuple[Form, ...]
     return Form(function, columns), Form(kinematics.of_momenta(function, *columns), _MOMENTA)
 
 
+def _of_jets(function: Callable[..., Tensor]) -> tuple[Form, ...]:
+    return tuple(Form(function, tuple(f"{c}{of}" for c in ("eta", "phi", "pt")), of_sets=True) for of in ("_rel", ""))
+
+
 OBSERVABLES: dict[str, tuple[Form, ...]] = {  # the first form whose columns are there is taken
     "mass": (Form(kinematics.invariant_mass, _POLAR, ("m1", "m2")), Form(kinematics.four_vector_mass, _FOUR_VECTORS)),
     "delta_r": _angular(kinematics.delta_r, "eta1", "phi1", "eta2", "phi2"),
@@ -138,6 +148,13 @@ OBSERVABLES: dict[str, tuple[Form, ...]] = {  # the first form whose columns are
     "energy": (Form(ising_energy),),
     "magnetisation": (Form(magnetisation),),
     "abs_magnetisation": (Form(abs_magnetisation),),
+    "jet_mass": _of_jets(jets.jet_mass),
+    "jet_pt": _of_jets(jets.jet_pt),
+    "jet_width": _of_jets(jets.jet_width),
+    "multiplicity": (Form(jets.multiplicity, ("mask",), of_sets=True),),
+    "tau21": _of_jets(jets.tau21),
+    "tau32": _of_jets(jets.tau32),
+    "d2": _of_jets(jets.d2),
 }
 
 
@@ -149,7 +166,7 @@ class _OfColumns:
     arguments: tuple[tuple[int, float] | float, ...]
 
     def __call__(self, x: Tensor) -> Tensor:
-        columns, values = x.unbind(1), []
+        columns, values = x.unbind(-1), []
         for source in self.arguments:
             if isinstance(source, tuple):
                 column, factor = columns[source[0]], source[1]
@@ -242,8 +259,9 @@ def _named(spec: str, schema: Schema) -> Observable:
     if name not in OBSERVABLES:
         raise UnknownNameError("observable", name, OBSERVABLES)
     forms = OBSERVABLES[name]
-    if bool(forms[0].columns) != schema.is_table:
-        wanted, got = ("a table", "images") if forms[0].columns else ("images or lattices", "a table")
+    wanted = "sets" if forms[0].of_sets else "a table" if forms[0].columns else "images or lattices"
+    got = "sets" if schema.is_set else "a table" if schema.is_table else "images or lattices"
+    if wanted != got:
         raise InputError(f"Expected {wanted} for the observable {name!r}, got {got}. Choose another observable.")
     if not forms[0].columns:
         return Observable(name, forms[0].function, named=True)
@@ -295,5 +313,5 @@ def _column_like(key: str, schema: Schema) -> str | None:
     """Return the column called `key`, or the only one that is apart from case and underscores."""
     if key in schema.names:
         return key
-    like = [name for name in schema.names if name.lower().replace("_", "") == key.lower()]
+    like = [name for name in schema.names if name.lower().replace("_", "") == key.lower().replace("_", "")]
     return like[0] if len(like) == 1 else None

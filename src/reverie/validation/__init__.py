@@ -3,7 +3,7 @@
 `validate` is the one call. Beside it stand its parts, for those who want one number:
 
     distances         reverie.validation.statistics, frechet_distance, likelihood_ratio_test
-    the field's own   fpd_jetnet, kpd_jetnet, kid
+    the field's own   fpd_jetnet, kpd_jetnet, kid; of jets w1m, w1p, w1efp, and jet_efps for the first two
     neighbourhoods    precision_recall_density_coverage, mode_occupancy, compare_bins
     divergences       histogram_divergences, knn_divergences, discriminator_divergences
     copies, rules     memorisation, check_constraints, conserved, mass_shell
@@ -24,6 +24,7 @@ from reverie.validation.statistics.constraints import check_constraints, conserv
 from reverie.validation.statistics.divergences import discriminator_divergences, histogram_divergences, knn_divergences
 from reverie.validation.statistics.fpd_kpd_kid import fpd_jetnet, kid, kpd_jetnet
 from reverie.validation.statistics.frechet import frechet_distance
+from reverie.validation.statistics.jet_distances import JetDistance, jet_efps, w1efp, w1m, w1p
 from reverie.validation.statistics.likelihood_ratio import likelihood_ratio_test
 from reverie.validation.statistics.memorisation import MemorisationResult, memorisation
 from reverie.validation.statistics.occupancy import compare_bins, mode_occupancy
@@ -33,6 +34,7 @@ from reverie.validation.suite import validate
 __all__ = [
     "REFERENCES",
     "ClassifierResult",
+    "JetDistance",
     "MemorisationResult",
     "TestResult",
     "ValidationResult",
@@ -48,6 +50,7 @@ __all__ = [
     "frechet_distance",
     "histogram_divergences",
     "holm",
+    "jet_efps",
     "kid",
     "knn_divergences",
     "kpd_jetnet",
@@ -60,4 +63,7 @@ __all__ = [
     "precision_recall_density_coverage",
     "statistics",
     "validate",
+    "w1efp",
+    "w1m",
+    "w1p",
 ]
