@@ -52,7 +52,7 @@ def set_features(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, 
         total = x.sum(1)
         mean = total / n.clamp(min=1)
         spread = ((x - mean[:, None]).square() * mask[..., None]).sum(1).div(n.clamp(min=1)).sqrt()
-        order = torch.where(mask > 0, x[..., by], -torch.inf).argsort(1, descending=True, stable=True)[:, :_HARDEST]
+        order = torch.where(mask > 0, x[..., by], -torch.inf).argsort(dim=1, descending=True, stable=True)[:, :_HARDEST]
         first = x.gather(1, order[..., None].expand(-1, -1, len(columns))).flatten(1)  # absent ones are 0
         first = torch.nn.functional.pad(first, (0, _HARDEST * len(columns) - first.shape[1]))
         parts.append(torch.cat([n, total, mean, spread, first, *(() if jet is None else (_substructure(x, jet),))], 1))
