@@ -30,6 +30,7 @@ from reverie.data.transforms import (
     ObservableCoordinate,
     ObservablesBeside,
     OneHot,
+    Particles,
     Periodic,
     PointMass,
     Quantile,
@@ -112,6 +113,19 @@ def observed(*, beside: bool = False) -> ObservableCoordinate | ObservablesBesid
     if beside:
         return ObservablesBeside(base=Columns(parts), observables=("mass", "delta_r"), schema=schema)
     return ObservableCoordinate(base=Columns(parts), observable="mass", schema=schema)
+
+
+def sets(n: int) -> Tensor:
+    """Return sets of up to four particles (x, phi, n, e, q) anywhere among four places; the first is empty."""
+    mask = (uniform(n, 4, 7) < 0.6).double()
+    mask[0], mask[1] = 0.0, 1.0
+    return torch.cat([mixed(4 * n).reshape(n, 4, 5) * mask[..., None], mask[..., None]], dim=2)
+
+
+def sets_allowed(x: Tensor) -> Tensor:
+    is_there = x[..., -1] == 1
+    kept = mixed_allowed(x[..., :-1].flatten(0, 1)).reshape(is_there.shape)
+    return torch.where(is_there, kept, (x == 0).all(-1))
 
 
 @dataclass(frozen=True)
@@ -207,6 +221,7 @@ CASES: dict[str, Case] = {
     "separated": Case(lambda: Separated(Quantile()), clusters),
     "chain": Case(lambda: Chain([Logit(lower=0, upper=2), Standardise()]), lambda n: 2 * uniform(n, 3), within(0, 2)),
     "columns": Case(table, mixed, mixed_allowed, smooth=False),
+    "sets of particles": Case(lambda: Particles(table()), sets, sets_allowed, smooth=False),
     "observables": Case(observed, lambda n: pairs(n // 4)),  # its inverse searches, row by row
     "observables beside": Case(lambda: observed(beside=True), pairs),
 }
@@ -354,12 +369,36 @@ def test_tags_and_shapes_agree(case):
     t = case.make().fit(x)
     assert isinstance(t, Transform)
     assert t.forward(x).shape == (len(x), *t.output_shape)
-    assert len(t.outputs) == (t.n_outputs if len(t.output_shape) == 1 else 1)
+    of_images = 1 if not isinstance(t, Particles) else t.output_shape[1]  # of sets one for each column of a particle
+    assert len(t.outputs) == (t.n_outputs if len(t.output_shape) == 1 else of_images)
+
+
+def test_a_set_is_transformed_particle_by_particle_and_fitted_on_what_is_there():
+    """log_det is the sum over particles; padding moved far away changes nothing."""
+    x = sets(300)
+    t, is_there = Particles(table()).fit(x), x[..., -1] == 1
+    alone = table().fit(x[..., :-1][is_there])
+    noise = torch.rand(300, t.n_noise, generator=generator(), dtype=torch.float64)
+    own = noise.reshape(300, 4, -1)[is_there]
+    assert torch.equal(t.forward(x, noise=noise)[..., :-1][is_there], alone.forward(x[..., :-1][is_there], noise=own))
+    assert (t.forward(x, noise=noise)[~is_there] == 0).all()
+    summed = torch.zeros(300, 4, dtype=torch.float64)
+    summed[is_there] = alone.log_det(x[..., :-1][is_there], noise=own)
+    torch.testing.assert_close(t.log_det(x, noise=noise), summed.sum(1))
+    far = torch.cat([x[..., :-1] + 1e3 * (1 - x[..., -1:]), x[..., -1:]], dim=2)
+    assert json.dumps(Particles(table()).fit(far).to_json()) == json.dumps(t.to_json())
+
+
+def test_a_map_fitted_on_padding_too_is_seen():
+    """The twin: zeros of padding move the map of the particles."""
+    x = sets(300)
+    rows = x[..., :-1].flatten(0, 1)
+    assert json.dumps(table().fit(rows).to_json()) != json.dumps(Particles(table()).fit(x).particle_.to_json())
 
 
 def test_every_transform_is_in_the_table_of_laws():
     def names(t: InvertibleTransform) -> set[str]:
-        inner = [*vars(t).get("steps", []), *(part for _, part in vars(t).get("parts", [])), vars(t).get("base")]
+        inner = [*vars(t).get("steps", []), *(part for _, part in vars(t).get("parts", [])), vars(t).get("base"), vars(t).get("particle")]
         return {type(t).__name__}.union(*(names(child) for child in inner if child is not None))
 
     assert set().union(*(names(case.make()) for case in CASES.values())) == set(TRANSFORMS)

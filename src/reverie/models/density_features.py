@@ -9,6 +9,7 @@ log p(x) of events x needs features y = f(x) of as many coordinates as x, on whi
                         level k becomes k + u, u uniform in (0, 1), and then as numbers within [0, K):
                         the density over the cell is the probability of the level (Uria et al., 2013)
     point masses        the gap of `reverie.data.transforms.PointMass`: a cell again
+    sets                the columns of each particle as those of a table
     images              all pixels beside each other, at most 4096; levels spread, bounded ranges opened by a logit
 
 An angle as cosine and sine or a category as one-hot vector lies on a part of R^d that has no volume, and beyond the end
@@ -18,7 +19,7 @@ trained and drawn from, but it has no log p.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from reverie.data.transforms import (
     Dequantise,
     InvertibleTransform,
     Logit,
+    Particles,
     PointMass,
     Quantile,
     Separated,
@@ -158,6 +160,11 @@ def density_transform(
         )
     if isinstance(choice, InvertibleTransform):
         return choice
+    if schema.is_set:  # as a table of all particles
+        rows = np.asarray(dataset.values)
+        table = replace(schema, columns=schema.columns[:-1], event_shape=(len(schema.columns) - 1,))
+        particles = Dataset(rows[rows[..., -1] > 0][:, :-1], schema=table)
+        return Particles(density_transform(particles, choice, open_levels=open_levels, separated=separated))
     if choice == "auto" and not schema.is_table:
         return _image_transform(dataset, open_levels=open_levels)
     by_column = choice if isinstance(choice, Mapping) else {}

@@ -7,6 +7,7 @@ from reverie.data.transforms.continuous import Asinh, Identity, Log, Logit, Resc
 from reverie.data.transforms.discrete import Bits, Dequantise, OneHot, PointMass
 from reverie.data.transforms.kinematic_fit import ObservablesBeside
 from reverie.data.transforms.observable import ObservableCoordinate
+from reverie.data.transforms.particles import Particles
 from reverie.data.transforms.periodic import Periodic
 from reverie.data.transforms.quantile import Quantile
 from reverie.data.transforms.separated import Separated
@@ -27,6 +28,7 @@ __all__ = [
     "ObservablesBeside",
     "OneHot",
     "Output",
+    "Particles",
     "Periodic",
     "PointMass",
     "Quantile",

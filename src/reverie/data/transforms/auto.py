@@ -11,6 +11,7 @@
 | image or lattice      | Rescale to [-1, 1], all sites alike, with a gap above an atom at the lower end;  |
 |                       | a field without bounds: Standardise, shared                                      |
 | with an atom          | PointMass around what the column would get otherwise                             |
+| sets of particles     | Particles: each column of a particle as that of a table; the mask stays          |
 """
 
 import itertools
@@ -26,6 +27,7 @@ from reverie.data.transforms.base import InvertibleTransform
 from reverie.data.transforms.composite import Chain, Columns
 from reverie.data.transforms.continuous import Asinh, Logit, Rescale, Standardise
 from reverie.data.transforms.discrete import Dequantise, OneHot, PointMass
+from reverie.data.transforms.particles import Particles
 from reverie.data.transforms.periodic import Periodic
 from reverie.data.transforms.quantile import Quantile
 
@@ -61,14 +63,16 @@ def auto_transform(
         if name not in names:
             raise UnknownNameError("column", name, names)
     check_choice("transform", continuous, CONTINUOUS)
-    if len(schema.event_shape) > 1:
+    if len(schema.event_shape) > 1 and not schema.is_set:
         return _for_events(schema, overrides)
+    columns = schema.columns[:-1] if schema.is_set else schema.columns
     parts = []
-    for column in schema.columns:
+    for column in columns:
         choice = overrides.get(column.name, continuous)
         made = choice if isinstance(choice, InvertibleTransform) else _for_column(column, choice)
         parts.append((column.name, made))
-    return Columns(_merged(parts), names=names)
+    made = Columns(_merged(parts), names=[column.name for column in columns])
+    return Particles(made) if schema.is_set else made
 
 
 def _for_events(schema: Schema, overrides: Mapping[str, str | InvertibleTransform]) -> InvertibleTransform:

@@ -71,6 +71,7 @@ TRANSFORMS: dict[str, "str | type[InvertibleTransform]"] = {
     "ObservableCoordinate": "observable",
     "ObservablesBeside": "kinematic_fit",
     "OneHot": "discrete",
+    "Particles": "particles",
     "Periodic": "periodic",
     "PointMass": "discrete",
     "Quantile": "quantile",

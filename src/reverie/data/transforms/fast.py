@@ -33,6 +33,7 @@ from reverie.data.transforms.composite import Chain, Columns
 from reverie.data.transforms.discrete import PointMass
 from reverie.data.transforms.kinematic_fit import ObservablesBeside
 from reverie.data.transforms.observable import ObservableCoordinate
+from reverie.data.transforms.particles import Particles
 from reverie.data.transforms.periodic import Periodic
 from reverie.data.transforms.quantile import Quantile
 from reverie.data.transforms.tails import Tail, tail_forward, tail_inverse, tail_log_derivative
@@ -174,6 +175,8 @@ class FastInverse(nn.Module):
         self._undo = None if isinstance(transform, Columns) else _undo(transform)
         if isinstance(transform, (ObservableCoordinate, ObservablesBeside)):
             self._undo = partial(transform.undone, of_base=FastInverse(transform.base_, log_slope_step=log_slope_step))
+        if isinstance(transform, Particles):
+            self._undo = partial(transform.undone, of_particle=FastInverse(transform.particle_, log_slope_step=self._step))
         self._steps: list[tuple[list[int], Undo]] = []  # what follows the quantile map of some columns
         self._slow: list[tuple[slice, list[int], Undo]] = []
         if isinstance(transform, Columns):

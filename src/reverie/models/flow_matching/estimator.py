@@ -27,7 +27,7 @@ from reverie.data.transforms import Chain, Dequantise
 from reverie.models.base import N_SCORED
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
-from reverie.models.flow_matching.networks import EDITION, Velocity, VelocityUNet, build_velocity
+from reverie.models.flow_matching.networks import EDITION, Velocity, VelocitySet, VelocityUNet, build_velocity
 from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
 from reverie.models.flow_matching.trees import MOST_ROWS, TreeStep, TreeVelocity
@@ -35,6 +35,7 @@ from reverie.models.likelihood import LikelihoodModel
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
 from reverie.models.preprocessing import Observables, Preprocessing
+from reverie.models.sets import masked_condition
 from reverie.models.training_run import TrainingOptions, TrainStep
 
 __all__ = ["FlowMatching"]
@@ -42,29 +43,32 @@ __all__ = ["FlowMatching"]
 _LEAST_SIDE = 6  # pixels of an image from which "auto" takes convolutions
 _MOST_CHECKS = 4  # of a training of trees
 _NUMBERS_ASSESSED, _LEAST_ASSESSED = 1 << 14, 20  # numbers and events whose likelihood an assessment looks at
+_BATCH_SIZES = {"unet": 64, "trees": MOST_ROWS, "epic": 256, "attention": 256}
+_OF_SETS = ("epic", "attention")
 _NUMBERS_AT_ONCE = 1 << 18  # numbers whose likelihood is computed at once, which bounds the memory
 
 
 @estimator
 class FlowMatching(LikelihoodModel):
-    """Flow matching: a velocity field from noise to events, for tables, images and lattices; p(x given y) too.
+    """Flow matching: a velocity field from noise to events: tables, images, lattices, sets of particles; p(x given y) too.
 
-    The defaults train at once on any numeric table, on images and on spins. The likelihood is exact up to 32 features
+    The defaults train at once on any numeric table, on images, on spins and on sets. The likelihood is exact up to 32 features
     and estimated beyond, with its error. Whole numbers, categories and values with a point mass are spread over cells
-    by noise, as in `reverie.Flow`.
+    by noise, as in `reverie.Flow`. Of sets the number of particles has a law of its own, `reverie.models.multiplicity`,
+    and log p is that of the unordered set: log N! + log p(N | c) + log p(x_1 ... x_N | N, c).
 
     Parameters
     ----------
-    network : "mlp", "unet", "trees", "auto" (convolutions for images and lattices of at least 6 x 6), a torch module,
-        or a factory called with (event_shape, n_outputs). A module of your own is called with points x_t / sqrt(q)
+    network : "mlp", "unet", "trees", "epic" or "attention" (for sets of particles, see `reverie.networks.sets`),
+        "auto" (convolutions for images and lattices of at least 6 x 6, "epic" for sets), a torch module, or, but for
+        sets, a factory called with (event_shape, n_outputs). A module of your own is called with points x_t / sqrt(q)
         (batch, *event_shape), times (batch, 1), and the condition where there is one. It returns (batch, n_outputs),
         what a Gaussian leaves open of the velocity: v = ((2 t - 1) x_t + sqrt(q) F) / q with q = t^2 + (1 - t)^2.
         "trees" takes boosted trees of scikit-learn, for tables of some dozens to some thousand rows; they have no
         likelihood. A step then fits the trees of one time, and there are no more steps than the solver asks for times,
         17 by default; options of the descent say nothing to them.
-    width : Width of the hidden layers, or channels of the finest grid; "auto" takes 128 for perceptrons and 32 for
-        convolutions.
-    n_blocks : Residual blocks of the perceptron.
+    width : Width of the hidden layers, or channels of the finest grid; "auto" takes 128, and 32 for convolutions.
+    n_blocks : Residual blocks of the perceptron, or layers of a network of sets; "auto" takes 3, and 6 for sets.
     n_trees : Boosted trees of each coordinate at each time.
     depth : The most comparisons in a tree, at most 12.
     activation : Of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
@@ -74,11 +78,12 @@ class FlowMatching(LikelihoodModel):
     solver : Of the differential equation: "euler", "midpoint", "heun" or "rk4".
     stochasticity : Strength >= 0 of the random walk that samples take besides; 0 follows the differential equation.
     observables : Functions of the physical columns that the model learns beside them, so that thin peaks come out
-        thin: names such as "mass" (see `reverie.data.observables`), or torch functions (batch, *event) -> (batch,).
+        thin: names such as "mass" (see `reverie.data.observables`), or torch functions (batch, *event) -> (batch,). For
+        tables only.
     kinematic_fit : Whether each sample is moved, by as little as possible, to where its observables have the values
         that the model draws; there is no likelihood then. False makes each observable one of the coordinates, with an
         exact log p: it must rise or fall steadily with a column, and cuts of the columns come out less sharp.
-    batch_size : Events in a step; "auto" takes 512, of images 64, for trees 20,000, or all rows of a smaller table.
+    batch_size : Events in a step; "auto" takes 512, of sets 256, of images 64, for trees 20,000, or all rows of a smaller table.
         Trees see events of few rows up to 100 times, each time with other noise.
     max_steps : Gradient steps in the whole run, at least 1; of trees the most times at which they are fitted.
     learning_rate : Step size of AdamW, > 0; it falls to nearly nothing along a cosine.
@@ -109,6 +114,7 @@ class FlowMatching(LikelihoodModel):
     """
 
     takes_conditions: ClassVar[bool] = True
+    takes_sets: ClassVar[bool] = True
     takes_missing: ClassVar[bool] = True
     trains_on_several: ClassVar[bool] = True
 
@@ -116,13 +122,15 @@ class FlowMatching(LikelihoodModel):
     option_references = (
         ("network", lambda value: value == "unet", "ronneberger2015"),
         ("network", lambda value: value == "trees", "jolicoeur2024"),
+        ("network", lambda value: value in ("epic", "attention"), "buhmann2023"),
+        ("network", lambda value: value == "attention", "lee2019"),
         ("stochasticity", lambda value: value > 0, "albergo2023stochastic"),
     )
     search_space = "learning_rate=2e-4:5e-3:log,width=64|128|256,n_blocks=2:5,batch_size=auto|256|1024"
 
-    network: Literal["auto", "mlp", "unet", "trees"] | nn.Module | Callable[..., nn.Module] = "auto"
+    network: Literal["auto", "mlp", "unet", "trees", "epic", "attention"] | nn.Module | Callable[..., nn.Module] = "auto"
     width: Count | Literal["auto"] = "auto"
-    n_blocks: Count = 3
+    n_blocks: Count | Literal["auto"] = "auto"
     n_trees: Count = 20
     depth: Annotated[int, Interval(1, 12)] = 5
     activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
@@ -141,13 +149,18 @@ class FlowMatching(LikelihoodModel):
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
         if self._is_of_trees and not dataset.schema.is_table:
             raise InputError(f"Expected a table for network='trees', got {dataset!r}. Take network='auto'.")
+        if dataset.schema.is_set and self.observables:
+            raise InputError(
+                "Expected no observables for flow matching of sets, whose velocities are those of single particles, got "
+                f"{self.observables!r}. Train a GAN, whose discriminator is shown them, or give them as conditions y."
+            )
         shown = {"observables": self.observables, "kinematic_fit": self.kinematic_fit}
         return density_preprocessing(
             dataset, container, self.preprocessing, **shown, open_levels=False, separated=not self._is_of_trees
         )
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
-        return min(n_rows, {"unet": 64, "trees": MOST_ROWS}.get(self._network_name(), 512))
+        return min(n_rows, _BATCH_SIZES.get(self._network_name(), 512))
 
     @property
     def n_steps(self) -> int:
@@ -175,12 +188,20 @@ class FlowMatching(LikelihoodModel):
     def _resolved(self) -> dict[str, object]:
         if self._is_of_trees:
             return {}
-        return {"network": self._network_name(), "periodic": self._is_periodic(), "width": self._width()}
+        return {"network": self._network_name(), "periodic": self._is_periodic(), "width": self._width()} | {
+            "n_blocks": self._n_blocks()
+        }
 
     def _network_name(self) -> str:
-        shape = self.preprocessing_.transform.output_shape
+        shape, is_set = self.preprocessing_.transform.output_shape, self.schema_.is_set
         if self.network != "auto":
-            return self.network if isinstance(self.network, str) else "your own"
+            name = self.network if isinstance(self.network, str) else "your own"
+            if is_set != (name in _OF_SETS):
+                events, names = ("sets", "'epic' or 'attention'") if is_set else ("events without a mask", "another")
+                raise InputError(f"Expected network={names} for {events}, got {name!r}. Take network='auto'.")
+            return name
+        if is_set:
+            return "epic"
         return "unet" if len(shape) > 1 and min(shape[-2:]) >= _LEAST_SIDE else "mlp"
 
     def _is_periodic(self) -> bool:
@@ -188,6 +209,9 @@ class FlowMatching(LikelihoodModel):
 
     def _width(self) -> int:
         return {"unet": 32}.get(self._network_name(), 128) if self.width == "auto" else int(self.width)
+
+    def _n_blocks(self) -> int:
+        return (6 if self._network_name() in _OF_SETS else 3) if self.n_blocks == "auto" else int(self.n_blocks)
 
     def _begin(self) -> None:
         self._edition = EDITION  # of the networks, see there
@@ -203,18 +227,22 @@ class FlowMatching(LikelihoodModel):
     def _fresh_networks(self) -> dict[str, nn.Module]:
         transform = self.preprocessing_.transform
         shape = tuple(transform.output_shape)
+        n_features, circles = math.prod(shape), circles_of(transform)
+        if self.schema_.is_set:  # those of one particle, the mask left out
+            n_features, n_own = n_features - shape[0], shape[1] - 1
+            circles = [(p * n_own + a, p * n_own + b) for p in range(shape[0]) for a, b in circles]
+        coordinates = Coordinates(n_features, circles)
         if self._is_of_trees:
-            coordinates = Coordinates(math.prod(shape), circles_of(transform))
             n_condition = 0 if self._conditions is None else math.prod(self._conditions.shape)
             sizes = {"n_times": self.n_steps, "n_trees": int(self.n_trees), "depth": int(self.depth)}
             return {"velocity": TreeVelocity(coordinates, n_condition, **sizes)}
         network = build_velocity(
             self.network if self.network != "auto" else self._network_name(),
-            Coordinates(math.prod(shape), circles_of(transform)),
+            coordinates,
             event_shape=shape,
             condition_shape=None if self._conditions is None else tuple(self._conditions.shape),
             width=self._width(),
-            n_blocks=int(self.n_blocks),
+            n_blocks=self._n_blocks(),
             activation=self.activation,
             periodic=self._is_periodic(),
             sees_missing=self._sees_missing,
@@ -231,6 +259,8 @@ class FlowMatching(LikelihoodModel):
         if isinstance(network, TreeVelocity):
             return TreeStep(network, **drawn, compile=self.compile)
         assert isinstance(network, Velocity)
+        if isinstance(network, VelocitySet):
+            network.fit(train["x"], train.get("weight"))
         step = FlowMatchingStep(
             network,
             **drawn,
@@ -267,14 +297,22 @@ class FlowMatching(LikelihoodModel):
         is_exact = self._velocity().coordinates.n <= MOST_EXACT
         kind = torch.float64 if is_exact else torch.float32  # an estimate is no better in float64, and images cost much
         network = copy.deepcopy(self._velocity()).to(kind)
-        x = network.coordinates.of(features.flatten(1).to(kind))
+        x = network.points(features.to(kind))
+        condition = masked_condition(features, condition) if isinstance(network, VelocitySet) else condition
         size = max(1, _NUMBERS_AT_ONCE // x.shape[1])
         parts = x.split(size)
         given = [None] * len(parts) if condition is None else condition.to(kind).split(size)
         steps = max(2, int(self.n_evaluations) // (1 if is_exact else 2))
         done = [log_prob(network, part, generator, c, n_steps=steps) for part, c in zip(parts, given, strict=True)]
         of_steps = sum(part.of_steps * len(part.values) for part in done) / len(x)
-        return torch.cat([part.values for part in done]), of_steps
+        values = torch.cat([part.values for part in done])
+        if isinstance(network, VelocitySet) and condition is not None:
+            condition = condition.to(kind)
+            n_there = network.size - network.padding(condition)
+            of_padding = network.coordinates.log_noise(torch.zeros_like(x[:1])) / network.size  # of one place
+            values = values - network.padding(condition) * of_padding + network.log_number(condition)
+            values = values + torch.lgamma(n_there + 1)
+        return values, of_steps
 
     def _drawer(
         self,
@@ -293,12 +331,13 @@ class FlowMatching(LikelihoodModel):
         @torch.no_grad()
         def draw(start: int, n_rows: int, noise: torch.Generator) -> Tensor:
             given = None if conditions is None else conditions(start, n_rows).to(noise.device)
-            x = network.coordinates.noise(n_rows, noise)
+            given = network.drawn(n_rows, noise, given)
+            x = network.noise(n_rows, noise, given)
             if eta > 0:
                 x = walked(network, x, noise, given, n_evaluations=n, stochasticity=eta)
             else:
                 x = carried(network, x, given, n_evaluations=n, solver=self.solver)
-            return network.coordinates.features(x).reshape(n_rows, *shape)
+            return network.features(x, given).reshape(n_rows, *shape)
 
         return draw
 
@@ -306,14 +345,18 @@ class FlowMatching(LikelihoodModel):
         network, shape = self._velocity(), tuple(self.preprocessing_.transform.output_shape)
         coordinates = network.coordinates
         n_lines, n_circles = coordinates.n_lines, len(coordinates.circles)
+        n_numbers = int(isinstance(network, VelocitySet))
 
         def features(noise: Tensor, condition: Tensor | None) -> Tensor:
-            normal, turns = noise.split([n_lines, n_circles], dim=1)
+            normal, turns, u = noise.split([n_lines, n_circles, n_numbers], dim=1)
             x = torch.cat([normal, coordinates.angles(turns)], dim=1)
+            if isinstance(network, VelocitySet):
+                condition = network.given(network.multiplicity.masks(u[:, 0], condition), condition)
+                x = network.there(x, condition)
             x = carried(network, x, condition, n_evaluations=int(self.n_evaluations), solver=self.solver)
-            return coordinates.features(x).reshape(-1, *shape)
+            return network.features(x, condition).reshape(-1, *shape)
 
-        return OnePass(features, [Noise("normal", n_lines), Noise("uniform", n_circles)], [network])
+        return OnePass(features, [Noise("normal", n_lines), Noise("uniform", n_circles + n_numbers)], [network])
 
     def _velocity(self) -> Velocity:
         network = self._networks()["velocity"]

@@ -15,6 +15,8 @@ adds to its features. The last layer starts at zero, so that training starts fro
     VelocityUNet    an encoder and a decoder with shortcuts (Ronneberger, Fischer and Brox, arXiv:1505.04597), residual
                     convolutions at every grid; sides are halved while they are at least 7 and any size fits; on a
                     periodic lattice edges touch
+    VelocitySet     layers of `reverie.networks.sets`, so that the velocities permute with the particles; those of padding
+                    are zero. The mask is a condition: it stands before what the user conditions on
 
 On a processor the U-Net costs what its convolutions cost, which run near the peak already, so that it is made cheap by
 doing less: cells of 2 x 2 pixels become channels (space to depth, Shi et al., arXiv:1609.05158) where sides are at
@@ -31,12 +33,15 @@ from torch import Tensor, nn
 
 from reverie.core.errors import InputError
 from reverie.models.density_features import Coordinates
+from reverie.models.multiplicity import MultiplicityLaw
+from reverie.models.sets import moments_of_sets
 from reverie.networks.convolutional import as_channels, grids
 from reverie.networks.init import initialised
 from reverie.networks.mlp import MLP, make_activation
+from reverie.networks.sets import SetKind, SetTrunk
 from reverie.networks.user import check_trial, user_network
 
-__all__ = ["EDITION", "UserVelocity", "Velocity", "VelocityMLP", "VelocityUNet", "build_velocity"]
+__all__ = ["EDITION", "UserVelocity", "Velocity", "VelocityMLP", "VelocitySet", "VelocityUNet", "build_velocity"]
 
 EDITION = 2  # of the networks that are trained now; models that were saved without one have the first
 _FEW = 3  # coordinates on lines up to which thin structures are looked for; of more, waves learn events by heart
@@ -73,6 +78,22 @@ class Velocity(nn.Module):
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n) of coordinates (batch, n), lines over sqrt(q), times (batch, 1) and conditions."""
         raise NotImplementedError
+
+    def points(self, features: Tensor) -> Tensor:
+        """Return coordinates (batch, n) of features (batch, *event)."""
+        return self.coordinates.of(features.flatten(1))
+
+    def features(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Return features (batch, n_features) of coordinates (batch, n) and the conditions that they were made with."""
+        return self.coordinates.features(x)
+
+    def noise(self, n: int, generator: torch.Generator, condition: Tensor | None) -> Tensor:
+        """Return `n` points x_0 (n, coordinates) of the noise."""
+        return self.coordinates.noise(n, generator)
+
+    def drawn(self, n: int, generator: torch.Generator, condition: Tensor | None) -> Tensor | None:
+        """Return what `n` samples with these conditions are made given: the conditions."""
+        return condition
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the velocity (batch, n) at coordinates `x` (batch, n), times `t` (batch, 1) and conditions.
@@ -303,6 +324,107 @@ def _cells(height: int, width: int, *, periodic: bool) -> int:
     return math.gcd(side, height, width) if periodic else side
 
 
+class VelocitySet(Velocity):
+    """Equivariant network for sets of particles; its conditions begin with the mask, (batch, P + c).
+
+    Parameters
+    ----------
+    coordinates : Coordinates of all places of a set: first the lines of one particle after the other, then the angles.
+    size : Places of a set, P.
+    n_condition : Numbers of a condition, without the mask; 0 for none.
+    width, n_layers, kind, activation : As in `reverie.networks.sets.SetTrunk`.
+
+    Attributes
+    ----------
+    multiplicity : The law of the number of particles, which is learnt beside the velocity.
+    spreads : Standard deviations of `reverie.models.sets.moments_of_sets` in the training events.
+    """
+
+    spreads: Tensor
+
+    def __init__(
+        self,
+        coordinates: Coordinates,
+        size: int,
+        n_condition: int = 0,
+        *,
+        width: int = 128,
+        n_layers: int = 6,
+        kind: SetKind = "epic",
+        activation: str = "silu",
+    ) -> None:
+        super().__init__(coordinates)
+        self.size, self.n_condition, self.activation = size, n_condition, make_activation(activation)
+        self.embedding = _Embedding(n_condition, width, activation)
+        n_circles = len(coordinates.circles) // size
+        trunk = {"size": size, "width": width, "n_layers": n_layers, "kind": kind, "activation": activation}
+        self.trunk = SetTrunk((coordinates.n + len(coordinates.circles)) // size, width, **trunk)
+        self.last = nn.Linear(width, coordinates.n_lines // size + n_circles)
+        self.last.zero_init = True  # pyright: ignore[reportArgumentType]
+        self.multiplicity = MultiplicityLaw(size, n_condition)
+        G = coordinates.n_features // size
+        self.register_buffer("spreads", torch.ones(1 + 3 * G + G * (G + 1) // 2 + G * G))
+
+    def fit(self, x: Tensor, weight: Tensor | None) -> None:
+        """Learn the shares of the numbers of particles, and the spreads, of training features (n, P, G + 1)."""
+        self.multiplicity.fit(x[..., -1], weight)
+        self.spreads.copy_(moments_of_sets(x).std(dim=0).clamp(min=1e-6))
+
+    def points(self, features: Tensor) -> Tensor:
+        """Return coordinates (batch, n) of features (batch, P, G + 1); those of padding are 0."""
+        return self.there(self.coordinates.of(features[..., :-1].flatten(1)), features[..., -1])
+
+    def features(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Return features (batch, P (G + 1)) of coordinates, with the mask as each particle's last."""
+        mask = self._mask(condition)
+        particles = self.coordinates.features(x).unflatten(1, (self.size, -1)) * mask.unsqueeze(2)
+        return torch.cat([particles, mask.unsqueeze(2)], dim=2).flatten(1)
+
+    def noise(self, n: int, generator: torch.Generator, condition: Tensor | None) -> Tensor:
+        """Return `n` points x_0 (n, coordinates) of the noise, 0 in padding."""
+        return self.there(self.coordinates.noise(n, generator), self._mask(condition))
+
+    def drawn(self, n: int, generator: torch.Generator, condition: Tensor | None) -> Tensor:
+        """Return masks drawn by their law, and the conditions, (n, P + c)."""
+        u = torch.rand(n, generator=generator, device=generator.device)
+        return self.given(self.multiplicity.masks(u, condition), condition)
+
+    def given(self, mask: Tensor, condition: Tensor | None) -> Tensor:
+        """Return what the network is given of masks (batch, P) and conditions (batch, c), side by side."""
+        return mask if condition is None else torch.cat([mask, condition], dim=1)
+
+    def log_number(self, condition: Tensor) -> Tensor:
+        """Return log p(N | c), (batch,), of what the network is given."""
+        return self.multiplicity.log_prob(self._mask(condition), condition[:, self.size :] if self.n_condition else None)
+
+    def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
+        """Return F (batch, n); see `Velocity`."""
+        n, mask = self.coordinates.n_lines, self._mask(condition)
+        line, angle = (part.unflatten(1, (self.size, -1)) for part in (x[:, :n], x[:, n:]))
+        seen = torch.cat([line, angle.cos(), angle.sin()], dim=2) if angle.shape[2] else line
+        c = None if condition is None or not self.n_condition else condition[:, self.size :]
+        e = self.activation(self.embedding(t, c))
+        h, _ = self.trunk(seen, mask, e.expand(len(x), -1))
+        f = self.last(h) * mask.unsqueeze(2)
+        n_own = line.shape[2]
+        return torch.cat([f[..., :n_own].flatten(1), f[..., n_own:].flatten(1)], dim=1)
+
+    def padding(self, condition: Tensor | None) -> Tensor:
+        """Return the number (batch,) of places without a particle."""
+        return self.size - self._mask(condition).sum(dim=1)
+
+    def _mask(self, condition: Tensor | None) -> Tensor:
+        assert condition is not None
+        return condition[:, : self.size]
+
+    def there(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return coordinates (batch, n) with those of padding 0, of a mask (batch, P), or what begins with it."""
+        lines, angles = self.coordinates.n_lines // self.size, len(self.coordinates.circles) // self.size
+        mask = mask[:, : self.size]
+        kept = mask.repeat_interleave(lines, dim=1)
+        return x * (torch.cat([kept, mask.repeat_interleave(angles, dim=1)], dim=1) if angles else kept)
+
+
 class UserVelocity(Velocity):
     """A network of the user's: ``network(x, t)``, or ``network(x, t, condition)`` where there is a condition.
 
@@ -342,7 +464,7 @@ def build_velocity(
 
     Parameters
     ----------
-    spec : "mlp", "unet", a module, or a factory called with (event_shape, n_outputs).
+    spec : "mlp", "unet", "epic", "attention", a module, or a factory called with (event_shape, n_outputs).
     coordinates : Coordinates of an event.
     event_shape : Shape of one event as features.
     condition_shape : Shape of one condition, or None.
@@ -364,6 +486,9 @@ def build_velocity(
         n_condition = 0 if condition_shape is None else math.prod(condition_shape)
 
         def make() -> Velocity:
+            if spec in ("epic", "attention"):
+                layers = {"width": width, "n_layers": n_blocks, "kind": spec, "activation": activation}
+                return VelocitySet(coordinates, event_shape[0], n_condition, **layers)
             if is_unet:
                 images = {"width": width, "activation": activation, "periodic": periodic, "edition": edition}
                 return VelocityUNet(coordinates, event_shape, condition_shape, **images)

@@ -16,19 +16,24 @@ good. So the best state is that of the best samples: at each check samples are d
 few dozen held-out events cannot tell the samples of two states apart, the latest state would be kept, and that one has
 learnt the training events by heart. The loss on the held-out events, of many points on the path to each and always the
 same, sees it at once, and the state of the least is kept.
+
+Of sets the coordinates of the particles that are there add to the loss, over their mean number; padding stays at zero.
+The law of their number is learnt beside it, by -log p(N | c). Samples are compared by features of whole sets that no
+order of the particles changes (`reverie.models.sets`), in units of their spread in the training events.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
 from reverie.models.averaged_step import AveragedStep, Descending
-from reverie.models.flow_matching.networks import Velocity
+from reverie.models.flow_matching.networks import Velocity, VelocitySet
 from reverie.models.flow_matching.path import late, path
 from reverie.models.flow_matching.sampling import carried
+from reverie.models.sets import moments_of_sets, rows_of_sets
 from reverie.objectives.adversarial import weighted_mean
 from reverie.training.monitor import Observation
 
@@ -56,9 +61,24 @@ class FlowMatchingStep(AveragedStep[Velocity]):
         super().__init__(network, **how)
         self._n_evaluations, self._solver, self._by_loss = n_evaluations, solver, by_loss
 
+    def prepared(self, rows: dict[str, Any]) -> dict[str, Any]:
+        """Return the rows; of sets with the mask before the condition."""
+        return rows_of_sets(rows) if isinstance(self.network, VelocitySet) else rows
+
+    def compared(self, rows: Rows) -> Tensor:
+        """Return the features of each event, of sets features of the whole set."""
+        return compared(self.network, rows["x"])
+
     def loss(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the mean squared error of the velocity per coordinate on one random point of each event's path."""
-        return weighted_mean(_errors(self.network, batch, generator), batch.get("weight")), {}
+        """Return the mean squared error of the velocity per coordinate on one random point of each event's path.
+
+        Of sets with conditions -log p(N | c) is added.
+        """
+        loss, network = weighted_mean(_errors(self.network, batch, generator), batch.get("weight")), self.network
+        if not isinstance(network, VelocitySet) or not network.n_condition:
+            return loss, {}
+        of_number = weighted_mean(-network.log_number(batch["condition"]), batch.get("weight"))
+        return loss + of_number, {"loss_of_number": of_number.detach()}
 
     def networks(self) -> dict[str, Velocity]:
         """Return the averaged network."""
@@ -72,7 +92,10 @@ class FlowMatchingStep(AveragedStep[Velocity]):
             return seen
         times = max(1, min(_POINTS_OF_FEW, _MOST_CHECKED // held_out["x"][0].numel()) // n)
         with torch.no_grad():
-            errors = _errors(network, {key: torch.cat([x] * times) for key, x in held_out.items()}, generator)
+            rows = {key: torch.cat([x] * times) for key, x in held_out.items()}
+            errors = _errors(network, rows, generator)
+            if isinstance(network, VelocitySet) and network.n_condition:
+                errors = errors - network.log_number(rows["condition"])
         return replace(seen, losses=errors.reshape(times, n).mean(dim=0))
 
 
@@ -92,25 +115,35 @@ def observed(
     """
     x, condition = held_out["x"], held_out.get("condition")
     n = max(1, min(len(x), _MOST_CHECKED // x[0].numel()))
-    noise = network.coordinates.noise(n, generator)
     given = None if condition is None else condition[:n]
+    if isinstance(network, VelocitySet):
+        given = None if condition is None or not network.n_condition else condition[:n, network.size :]
+    given = network.drawn(n, generator, given)
+    noise = network.noise(n, generator, given)
     end = carried(network, noise, given, n_evaluations=n_evaluations, solver=solver)
-    generated = network.coordinates.features(end).reshape(n, *x.shape[1:])
+    generated = compared(network, network.features(end, given).reshape(n, *x.shape[1:]))
     error = weighted_mean(_errors(network, held_out, generator), held_out.get("weight"))
     return Observation(step, generated=generated, scalars={"held_out_error_of_velocity": float(error)})
 
 
+def compared(network: Velocity, features: Tensor) -> Tensor:
+    """Return what samples are compared by, (n, d), of features (n, *event)."""
+    return moments_of_sets(features) / network.spreads if isinstance(network, VelocitySet) else features
+
+
 def _errors(network: Velocity, rows: Rows, generator: torch.Generator) -> Tensor:
     """Return the squared error (batch,) of the velocity per coordinate, at one point of a path to each event."""
-    coordinates = network.coordinates
-    x1 = coordinates.of(rows["x"].flatten(1))
+    coordinates, condition = network.coordinates, rows.get("condition")
+    x1 = network.points(rows["x"])
     n = len(x1)
-    x0 = coordinates.noise(n, generator)
+    x0 = network.noise(n, generator, condition)
     start = torch.rand(1, 1, generator=generator, device=x1.device)
     parts = torch.arange(n, device=x1.device, dtype=x1.dtype)[:, None] / n
     t = late(torch.remainder(start + parts, 1.0), network.late)  # events of a batch come in random order
     x, d = path(x0, x1, t, coordinates.n_lines)
-    error = network(x, t, rows.get("condition")) - d
+    error = network(x, t, condition) - d
     if network.sees_missing:  # before the square, whose gradient at NaN would be NaN where it counts for nothing too
         error = torch.where(d.isnan(), 0.0, error)
+    if isinstance(network, VelocitySet):
+        return error.square().sum(1) / (coordinates.n / network.size * rows["x"][..., -1].sum(1).mean().clamp(min=1))
     return error.square().mean(1)
