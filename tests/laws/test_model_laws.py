@@ -14,6 +14,7 @@ from torch import nn
 from reverie.core.assessment import Assessment
 from reverie.core.errors import CheckpointError, InputError
 from reverie.data.dataset import Dataset
+from reverie.data.sets import particle_sets
 from reverie.data.transforms import Standardise
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, WaveFunctionRBM, load_model, save_model
 from reverie.models.base import GenerativeModel
@@ -56,7 +57,17 @@ def _numbers():
     return np.random.default_rng(5).normal(size=(250, 3)) * np.array([1.0, 10.0, 0.1])
 
 
+def _sets():
+    """Return sets of one to four particles (a, phi, charge)."""
+    rng = np.random.default_rng(6)
+    mask = np.arange(4) < rng.integers(1, 5, 150)[:, None]
+    features = [rng.normal(size=mask.shape), rng.uniform(-np.pi, np.pi, mask.shape), rng.choice([-1.0, 1.0], mask.shape)]
+    particles = np.stack(features, axis=2) * mask[..., None]
+    return particle_sets(particles, mask, names=["a", "phi", "charge"])
+
+
 DATA = {"table": _table, "images": _images, "colour": _colour, "spins": _spins, "bits": _bits, "numbers": _numbers}
+DATA["sets"] = _sets
 DATA["few spins"] = lambda: _spins()[:40]
 TINY = {"max_steps": 6, "batch_size": 16, "record_every": 2, "random_state": 0}
 PLAIN = TINY | {"refine": False}  # "relativistic" has the classifier that refuses samples
@@ -120,6 +131,11 @@ MODELS |= {
         FlowMatching(width=8, n_blocks=1, n_evaluations=2, n_replicas=2, bootstrap=True, **TINY),
         "table",
     ),
+    "flow matching, sets": (FlowMatching(width=8, n_blocks=1, n_evaluations=4, **TINY), "sets"),
+    "flow matching, sets, attention": (
+        FlowMatching(network="attention", width=8, n_blocks=1, n_evaluations=4, stochasticity=1.0, **TINY),
+        "sets",
+    ),
     "flow matching, lattice": (FlowMatching(width=8, n_evaluations=2, solver="midpoint", **TINY), "few spins"),
 }
 STATES = {  # they can be found without data: no schema, no container, no run to resume
@@ -146,6 +162,7 @@ SLOW = {  # of each of them another stays quick that goes through the same netwo
     "autoencoder, denoising, sparse",
     "flow, affine",
     "flow matching, random walk",
+    "flow matching, sets, attention",
     "flow matching, replicas",
 }
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS]

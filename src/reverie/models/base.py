@@ -55,6 +55,7 @@ from reverie.models.preprocessing import (
     fitted_preprocessing,
 )
 from reverie.models.replicas import ReplicaChecks, mean_record
+from reverie.models.sets import moments_of_sets
 from reverie.models.symmetries import SymmetryTest, check_symmetries, symmetry_tests
 from reverie.models.training_run import FEW_EVENTS, TrainingOptions, TrainingRun, TrainStep, held_out_numbers
 from reverie.training.alarms import Alarm
@@ -514,17 +515,22 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """Return minus the energy distance between `X` and generated samples: higher is better, 0 is perfect.
 
         Both sides are compared as features, in units of the training data's standard deviation, on at most
-        2000 rows. This is no likelihood; a generative adversarial network has none. For p-values and error
+        2000 rows; sets as features of the whole set that no order of its particles changes (`reverie.models.sets`).
+        This is no likelihood; a generative adversarial network has none. For p-values and error
         bars use `reverie.validate`.
         """
         check_is_fitted(self)
         if self.replicas_:
             return float(np.mean([replica.score(X, y) for replica in self.replicas_]))
         values = self._values(X, reset=False)[:N_SCORED]
-        real = self.preprocessing_.features(values).flatten(1)
+        real = self.preprocessing_.features(values)
         noise = child_generator(self.seed_, "score", device=self.device_)
-        fake = self._drawer(len(real), self.seed_)(0, len(real), noise)
-        return -float(energy_distance(real.double(), fake.cpu().flatten(1).double()))
+        fake = self._drawer(len(real), self.seed_)(0, len(real), noise).cpu()
+        if self.schema_.is_set:
+            real, fake = moments_of_sets(real), moments_of_sets(fake)
+            spread = real.std(dim=0).clamp(min=1e-6)
+            real, fake = real / spread, fake / spread
+        return -float(energy_distance(real.flatten(1).double(), fake.flatten(1).double()))
 
     @checked
     def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
