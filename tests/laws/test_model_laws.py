@@ -61,7 +61,11 @@ def _sets():
     """Return sets of one to four particles (a, phi, charge)."""
     rng = np.random.default_rng(6)
     mask = np.arange(4) < rng.integers(1, 5, 150)[:, None]
-    features = [rng.normal(size=mask.shape), rng.uniform(-np.pi, np.pi, mask.shape), rng.choice([-1.0, 1.0], mask.shape)]
+    features = [
+        rng.normal(size=mask.shape),
+        rng.uniform(-np.pi, np.pi, mask.shape),
+        rng.choice([-1.0, 1.0], mask.shape),
+    ]
     particles = np.stack(features, axis=2) * mask[..., None]
     return particle_sets(particles, mask, names=["a", "phi", "charge"])
 

@@ -325,7 +325,9 @@ def test_waves_are_seen_of_few_coordinates_and_fade_in():
 
 @pytest.mark.parametrize("network", [(64, 64), "residual", 3])
 def test_a_network_that_is_none_is_refused_with_what_is_known(network):
-    with pytest.raises(InputError, match="'auto', 'mlp', 'unet' or 'trees', of type Module or a function"):
+    with pytest.raises(
+        InputError, match="'auto', 'mlp', 'unet', 'trees', 'epic' or 'attention', of type Module or a function"
+    ):
         FlowMatching(network=network, max_steps=1).fit(np.zeros((20, 2)))
 
 

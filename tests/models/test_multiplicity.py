@@ -33,7 +33,7 @@ def test_a_mask_in_any_order_has_the_probability_of_its_number():
 
 @pytest.mark.parametrize("learns", [True, False])
 def test_a_conditional_law_is_learnt(learns):
-    """N ~ binomial(6, p) with p by two labels: after 100 steps within 0.04 of each share, 4 errors; the twin, unfitted, is not."""
+    """N ~ binomial(6, p) with p by a label: within 0.04, 4 errors, of each share; the twin, unfitted, is not."""
     rng = np.random.default_rng(0)
     label = rng.integers(0, 2, 4000)
     masks = _masks(rng.binomial(SIZE, np.where(label == 1, 0.7, 0.3)))

@@ -1,4 +1,4 @@
-"""Laws of networks on sets: outputs permute with the particles, padding has no influence, and the known small answers."""
+"""Laws of networks on sets: outputs permute with the particles, and padding has no influence."""
 
 import pytest
 import torch
@@ -36,7 +36,10 @@ def _assert_laws(network):
     torch.testing.assert_close(permuted[0], h[:, order], **close)
     torch.testing.assert_close(permuted[1], g, **close)
     real = mask[..., None]
-    for other, wider in ((x + 5 * (1 - real), mask), (*(nn.functional.pad(a, (0, 0) * (a.ndim - 2) + (0, 4)) for a in (x, mask)),)):
+    for other, wider in (
+        (x + 5 * (1 - real), mask),
+        (*(nn.functional.pad(a, (0, 0) * (a.ndim - 2) + (0, 4)) for a in (x, mask)),),
+    ):
         again = network(other, wider, given)
         torch.testing.assert_close(again[0][:, :P] * real, h * real, **close)
         torch.testing.assert_close(again[1], g, **close)
@@ -95,7 +98,10 @@ def test_a_discriminator_sees_no_padding_and_sends_no_gradient_through_the_mask(
 
 @KINDS
 def test_a_generator_permutes_with_the_noise_of_its_particles(kind):
-    network, (_, mask) = _ready(SetGenerator(F, size=P, n_noise=4, n_condition=2, width=8, n_layers=2, kind=kind)), _sets()
+    network, (_, mask) = (
+        _ready(SetGenerator(F, size=P, n_noise=4, n_condition=2, width=8, n_layers=2, kind=kind)),
+        _sets(),
+    )
     parts = [torch.randn(B, *shape, dtype=torch.float64) for shape in ((4,), (P, 4))]
     condition = torch.ones(B, 2).double()
 

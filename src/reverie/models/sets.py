@@ -11,7 +11,6 @@ which hold marginals, their tails and pair correlations of features within a par
 that correlations between particles, such as a common axis or a sum that is kept, show as a spread of the means.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -46,7 +45,7 @@ def rows_of_sets(rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def moments_of_sets(x: Tensor) -> Tensor:
-    """Return (n, 1 + 3 G + G (G + 1) / 2 + G^2) numbers of features (n, P, G + 1) that no order changes; see the module.
+    """Return (n, 1 + 3 G + G (G + 1) / 2 + G^2) numbers of features (n, P, G + 1) that no order changes.
 
     Those of an empty set are 0.
     """

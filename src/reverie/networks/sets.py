@@ -11,9 +11,9 @@ particle and g of the whole set, a an activation, N = sum_i m_i and P_0 the most
                   s <- s + attention(s from m h),   h_i <- h_i + attention(h_i from s),  then a perceptron for each
 
 Both cost O(N). The first are the equivariant point cloud layers (EPiC) of Buhmann, Kasieczka and Thaler,
-arXiv:2301.08128: a global vector of mean and sum pooling that is fed back to each particle. The paper joins g to each h_i
-and normalises all weights; here U a(g) is computed once a set and not once a particle, layers are residual and start as
-the identity, and g is as wide as h, which costs nothing beside N particles.
+arXiv:2301.08128: a global vector of mean and sum pooling that is fed back to each particle. The paper joins g to each
+h_i and normalises all weights; here U a(g) is computed once a set and not once a particle, layers are residual and
+start as the identity, and g is as wide as h, which costs nothing beside N particles.
 """
 
 import math

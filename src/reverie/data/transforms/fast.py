@@ -176,7 +176,9 @@ class FastInverse(nn.Module):
         if isinstance(transform, (ObservableCoordinate, ObservablesBeside)):
             self._undo = partial(transform.undone, of_base=FastInverse(transform.base_, log_slope_step=log_slope_step))
         if isinstance(transform, Particles):
-            self._undo = partial(transform.undone, of_particle=FastInverse(transform.particle_, log_slope_step=self._step))
+            self._undo = partial(
+                transform.undone, of_particle=FastInverse(transform.particle_, log_slope_step=self._step)
+            )
         self._steps: list[tuple[list[int], Undo]] = []  # what follows the quantile map of some columns
         self._slow: list[tuple[slice, list[int], Undo]] = []
         if isinstance(transform, Columns):

@@ -4,8 +4,8 @@ A set is (P, F + 1), zero-padded, its last column the mask m. With T a transform
 
     y_i = m_i T(x_i),        x_i = m_i T^-1(y_i),        log |dy/dx| = sum_i m_i log |dT/dx|(x_i)
 
-and the mask passes as it is, 1 above 1/2 and 0 below on the way back. The log-determinant is that of the particles given
-the mask.
+and the mask passes as it is, 1 above 1/2 and 0 below on the way back. The log-determinant is that of the particles
+given the mask.
 """
 
 import copy
@@ -48,7 +48,7 @@ class Particles(InvertibleTransform):
         return self.event_shape_[0] * self.particle_.n_noise
 
     def undone(self, y: Tensor, of_particle: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return sets (batch, P, F + 1) of features, `of_particle` taking those of particles (n, G) to values (n, F)."""
+        """Return sets (batch, P, F + 1) of features; `of_particle` takes those of particles (n, G) to values."""
         is_there = y[..., -1:] > 0.5
         x = of_particle(y[..., :-1].flatten(0, 1)).reshape(*y.shape[:2], -1)
         return torch.cat([torch.where(is_there, x, 0.0), is_there.to(x.dtype)], dim=2)

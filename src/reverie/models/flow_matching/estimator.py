@@ -50,12 +50,12 @@ _NUMBERS_AT_ONCE = 1 << 18  # numbers whose likelihood is computed at once, whic
 
 @estimator
 class FlowMatching(LikelihoodModel):
-    """Flow matching: a velocity field from noise to events: tables, images, lattices, sets of particles; p(x given y) too.
+    """Flow matching: a velocity field from noise to events, for tables, images, lattices and sets; p(x given y) too.
 
-    The defaults train at once on any numeric table, on images, on spins and on sets. The likelihood is exact up to 32 features
-    and estimated beyond, with its error. Whole numbers, categories and values with a point mass are spread over cells
-    by noise, as in `reverie.Flow`. Of sets the number of particles has a law of its own, `reverie.models.multiplicity`,
-    and log p is that of the unordered set: log N! + log p(N | c) + log p(x_1 ... x_N | N, c).
+    The defaults train at once on any numeric table, on images, on spins and on sets of particles. The likelihood is
+    exact up to 32 features and estimated beyond, with its error. Whole numbers, categories and values with a point mass
+    are spread over cells by noise, as in `reverie.Flow`. The number N of particles of a set has a law of its own
+    (`reverie.models.multiplicity`), and log p is that of the unordered set, log N! + log p(N | c) + log p(x | N, c).
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ class FlowMatching(LikelihoodModel):
     kinematic_fit : Whether each sample is moved, by as little as possible, to where its observables have the values
         that the model draws; there is no likelihood then. False makes each observable one of the coordinates, with an
         exact log p: it must rise or fall steadily with a column, and cuts of the columns come out less sharp.
-    batch_size : Events in a step; "auto" takes 512, of sets 256, of images 64, for trees 20,000, or all rows of a smaller table.
-        Trees see events of few rows up to 100 times, each time with other noise.
+    batch_size : Events in a step; "auto" takes 512, of sets 256, of images 64, for trees 20,000, or all of fewer
+        events. Trees see events of few rows up to 100 times, each time with other noise.
     max_steps : Gradient steps in the whole run, at least 1; of trees the most times at which they are fitted.
     learning_rate : Step size of AdamW, > 0; it falls to nearly nothing along a cosine.
     weight_decay : Share of the step size by which each step shrinks the weights, >= 0.
@@ -128,7 +128,9 @@ class FlowMatching(LikelihoodModel):
     )
     search_space = "learning_rate=2e-4:5e-3:log,width=64|128|256,n_blocks=2:5,batch_size=auto|256|1024"
 
-    network: Literal["auto", "mlp", "unet", "trees", "epic", "attention"] | nn.Module | Callable[..., nn.Module] = "auto"
+    network: Literal["auto", "mlp", "unet", "trees", "epic", "attention"] | nn.Module | Callable[..., nn.Module] = (
+        "auto"
+    )
     width: Count | Literal["auto"] = "auto"
     n_blocks: Count | Literal["auto"] = "auto"
     n_trees: Count = 20
@@ -151,7 +153,7 @@ class FlowMatching(LikelihoodModel):
             raise InputError(f"Expected a table for network='trees', got {dataset!r}. Take network='auto'.")
         if dataset.schema.is_set and self.observables:
             raise InputError(
-                "Expected no observables for flow matching of sets, whose velocities are those of single particles, got "
+                "Expected no observables for flow matching of sets, whose velocities are those of particles, got "
                 f"{self.observables!r}. Train a GAN, whose discriminator is shown them, or give them as conditions y."
             )
         shown = {"observables": self.observables, "kinematic_fit": self.kinematic_fit}
@@ -188,8 +190,11 @@ class FlowMatching(LikelihoodModel):
     def _resolved(self) -> dict[str, object]:
         if self._is_of_trees:
             return {}
-        return {"network": self._network_name(), "periodic": self._is_periodic(), "width": self._width()} | {
-            "n_blocks": self._n_blocks()
+        return {
+            "network": self._network_name(),
+            "periodic": self._is_periodic(),
+            "width": self._width(),
+            "n_blocks": self._n_blocks(),
         }
 
     def _network_name(self) -> str:

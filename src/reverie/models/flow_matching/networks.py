@@ -15,8 +15,8 @@ adds to its features. The last layer starts at zero, so that training starts fro
     VelocityUNet    an encoder and a decoder with shortcuts (Ronneberger, Fischer and Brox, arXiv:1505.04597), residual
                     convolutions at every grid; sides are halved while they are at least 7 and any size fits; on a
                     periodic lattice edges touch
-    VelocitySet     layers of `reverie.networks.sets`, so that the velocities permute with the particles; those of padding
-                    are zero. The mask is a condition: it stands before what the user conditions on
+    VelocitySet     layers of `reverie.networks.sets`, so that the velocities permute with the particles; those of
+                    padding are zero. The mask is a condition: it stands before what the user conditions on
 
 On a processor the U-Net costs what its convolutions cost, which run near the peak already, so that it is made cheap by
 doing less: cells of 2 x 2 pixels become channels (space to depth, Shi et al., arXiv:1609.05158) where sides are at
@@ -395,7 +395,9 @@ class VelocitySet(Velocity):
 
     def log_number(self, condition: Tensor) -> Tensor:
         """Return log p(N | c), (batch,), of what the network is given."""
-        return self.multiplicity.log_prob(self._mask(condition), condition[:, self.size :] if self.n_condition else None)
+        return self.multiplicity.log_prob(
+            self._mask(condition), condition[:, self.size :] if self.n_condition else None
+        )
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n); see `Velocity`."""
