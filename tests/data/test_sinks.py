@@ -13,7 +13,7 @@ from reverie.data.sources import read
 for library in ("h5py", "pyarrow", "uproot"):
     pytest.importorskip(library)
 
-SUFFIXES = [".npy", ".h5", ".csv", ".parquet", ".root"]
+SUFFIXES = [".npy", ".h5", ".csv", ".parquet", ".root", ".npz"]
 NAMES = ["pt", "n", "Q"]
 
 
@@ -59,7 +59,7 @@ def test_images(tmp_path, suffix, shape):
         sink.write(x[:15])
         sink.write(x[15:])
     back = read(path)
-    keeps = suffix in (".npy", ".h5")
+    keeps = suffix in (".npy", ".h5", ".npz")
     assert back.event_shape == (shape if keeps else (int(np.prod(shape)),))
     np.testing.assert_array_equal(back.values.reshape(x.shape), x)
     if not keeps:

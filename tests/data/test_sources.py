@@ -239,8 +239,9 @@ def test_parquet(tmp_path):
     assert data.names == ["class", "pt"]
     assert data.schema["pt"].unit == "GeV"
     assert np.isnan(data.values[1, 1])
-    with pytest.raises(InputError, match="column 'hits', got list"):
-        read(tmp_path / "a.parquet")
+    sets = read(tmp_path / "a.parquet")
+    assert sets.values.tolist() == [[[1, 1], [0, 0]], [[2, 1], [3, 1]]]
+    assert sets.provenance["columns_of_the_sets"] == "pt, n, class"
     with pytest.raises(UnknownNameError, match="Did you mean 'hits'"):
         read(tmp_path / "a.parquet", "hit")
 
@@ -263,13 +264,12 @@ def test_root_trees_and_ntuples(tmp_path):
         read(f"{path}:events", "pq")
 
 
-def test_jagged_root_branches_are_named(tmp_path):
+def test_jagged_root_branches_are_sets(tmp_path):
     awkward = pytest.importorskip("awkward")
     with uproot.recreate(tmp_path / "a.root") as file:
         tree = file.mktree("t", {"jets": "var * float64", "met": "float64"})
         tree.extend({"jets": awkward.Array([[1.0], [2.0, 3.0]]), "met": np.arange(2.0)})
-    with pytest.raises(InputError, match="varying number in jets. Choose flat branches, as in --columns njets,met"):
-        read(tmp_path / "a.root")
+    assert read(tmp_path / "a.root").values.tolist() == [[[1, 1], [0, 0]], [[2, 1], [3, 1]]]
     assert read(tmp_path / "a.root", "met").values.ravel().tolist() == [0, 1]
 
 

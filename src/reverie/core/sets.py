@@ -6,13 +6,72 @@ mask, 1 where the particle is there and 0 where it is not; and where it is not, 
 not stand first. This is the form of the data sets of JetNet (Kansal et al., arXiv:2106.11535).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from reverie.core.errors import InputError
 from reverie.core.lazy import LazyTable, row_blocks
 from reverie.core.resources import check_memory
+from reverie.core.tables import as_array
 
-__all__ = ["check_sets", "multiplicities", "padded", "real_entries"]
+__all__ = ["check_sets", "multiplicities", "padded", "real_entries", "stacked", "with_mask"]
+
+
+def stacked(features: Mapping[str, np.ndarray], counts: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the particles of all sets, one set after the other, (particles, F), and their numbers in each set, (n,).
+
+    Parameters
+    ----------
+    features : Numbers of all particles, by feature.
+    counts : How many of them belong to each set, by feature.
+
+    Raises
+    ------
+    InputError
+        Where features of one set differ in length.
+    """
+    first, *others = features
+    for name in others:
+        own, known = counts[name], counts[first]
+        if not np.array_equal(own, known):
+            i = int(np.argmax(own != known)) if len(own) == len(known) else min(len(own), len(known))
+            raise InputError(
+                f"Expected lists of one length in all features of a set, got others in {first!r} and {name!r} of set "
+                f"{i}. Choose features that belong together (--columns), or correct the file."
+            )
+    columns = np.stack([as_array(x, f"the feature {name!r}") for name, x in features.items()], axis=1)
+    columns = columns if columns.dtype.kind == "f" else columns.astype(np.float64)
+    return columns, counts[first]
+
+
+def with_mask(array: np.ndarray, mask: Any) -> np.ndarray:
+    """Return padded particles with their mask last, (n, P, F + 1), from (n, P, F) and (n, P), or from what has it.
+
+    NaN where the mask is 0 becomes 0. Integers become double precision.
+    """
+    if array.ndim != 3:
+        raise InputError(
+            f"Expected particles of shape (n, P, F) with a mask (n, P), or (n, P, F + 1), got {array.shape}. Give "
+            "a list of arrays for sets of different sizes."
+        )
+    array = array if array.dtype.kind == "f" else array.astype(np.float64)
+    if mask is None:
+        last = array[..., -1]
+        if array.shape[2] < 2 or not ((last == 0) | (last == 1)).all():
+            raise InputError(
+                f"Expected a mask of 0 and 1 as the last column of particles of shape {array.shape}, got other "
+                "numbers. Give a mask of shape (n, P)."
+            )
+        return array
+    there = as_array(mask, "the mask")
+    there = there[..., 0] if there.shape == (*array.shape[:2], 1) else there
+    if there.shape != array.shape[:2]:
+        raise InputError(f"Expected a mask of shape {array.shape[:2]}, got {there.shape}. Give one for each particle.")
+    padding = np.isnan(array) & (there == 0)[..., None]
+    array = np.where(padding, array.dtype.type(0), array) if padding.any() else array
+    return np.concatenate([array, there[..., None].astype(array.dtype)], axis=-1)
 
 
 def padded(

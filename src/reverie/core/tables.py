@@ -72,6 +72,7 @@ class Raw:
     dtypes : NumPy name of each column's type ("str" for words), or None for one type.
     labels : the words of the columns that held words.
     units : the units of the columns that brought one.
+    beside : Columns of the sets, one number for each, where the values are sets of particles and there are some.
     """
 
     values: np.ndarray
@@ -79,6 +80,7 @@ class Raw:
     dtypes: list[str] | None = None
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    beside: "Raw | None" = None
 
 
 def to_raw(data: object, name: str = "X") -> Raw:

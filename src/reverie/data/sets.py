@@ -12,7 +12,7 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.checks import check_different, check_positive
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.core.sets import check_sets, multiplicities, padded, real_entries
+from reverie.core.sets import check_sets, multiplicities, padded, real_entries, stacked, with_mask
 from reverie.core.tables import as_array, as_column, check_width
 from reverie.data.dataset import Dataset
 from reverie.data.inference import infer_schema
@@ -106,7 +106,7 @@ def _read(
     if is_ragged:
         features, counts = _listed(particles)
     else:
-        array = _with_mask(as_array(particles, "the particles"), mask)
+        array = with_mask(as_array(particles, "the particles"), mask)
         check_sets(array)
         features, counts = real_entries(array), multiplicities(array)
     names = [f"x{j}" for j in range(features.shape[1])]
@@ -144,18 +144,8 @@ def _ragged(particles: Any) -> tuple[np.ndarray, np.ndarray, list[str], list[str
             )
         all_counts[name] = awkward.to_numpy(awkward.num(column, axis=1)).astype(np.int64)
         parts[name] = as_column(awkward.to_numpy(awkward.flatten(column, axis=1)), name)
-    first, *others = all_counts
-    counts = all_counts[first]
-    for name in others:
-        own = all_counts[name]
-        if not np.array_equal(own, counts):
-            i = int(np.argmax(own != counts)) if len(own) == len(counts) else min(len(own), len(counts))
-            raise InputError(
-                f"Expected lists of one length in all features of a set, got others in {first!r} and {name!r} of set "
-                f"{i}. Correct the file, or leave one out."
-            )
-    features = np.stack([as_array(x, f"the feature {name!r}") for name, x in parts.items()], axis=1)
-    return _floating(features), counts, list(columns), [x.dtype.name for x in parts.values()]
+    features, counts = stacked(parts, all_counts)
+    return features, counts, list(parts), [x.dtype.name for x in parts.values()]
 
 
 def _listed(particles: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -170,37 +160,5 @@ def _listed(particles: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
             f"Expected an array (n_i, F) for each set, with the same number of features, got {got}. Correct the list."
         )
     features = np.concatenate([one for one in arrays if one.shape[0]])
-    return _floating(features), np.array([shape[0] for shape in shapes], np.int64)
-
-
-def _with_mask(array: np.ndarray, mask: "ArrayLike | None") -> np.ndarray:
-    """Return (n, P, F + 1) of a padded array and its mask, or of one that has it."""
-    if array.ndim != 3:
-        raise InputError(
-            f"Expected particles of shape (n, P, F) with a mask (n, P), or (n, P, F + 1), got {array.shape}. Give "
-            "a list of arrays for sets of different sizes."
-        )
-    if mask is None:
-        last = array[..., -1]
-        if array.shape[2] < 2 or not ((last == 0) | (last == 1)).all():
-            raise InputError(
-                f"Expected a mask of 0 and 1 as the last column of particles of shape {array.shape}, got other "
-                "numbers. Give mask=..., shape (n, P)."
-            )
-        return _floating(array)
-    there = as_array(mask, "the mask")
-    if there.shape == (*array.shape[:2], 1):
-        there = there[..., 0]
-    if there.shape != array.shape[:2]:
-        raise InputError(
-            f"Expected a mask of shape {array.shape[:2]}, got {there.shape}. Give one number per particle."
-        )
-    array = _floating(array)
-    padding = np.isnan(array) & (there == 0)[..., None]
-    array = np.where(padding, array.dtype.type(0), array) if padding.any() else array
-    return np.concatenate([array, there[..., None].astype(array.dtype)], axis=-1)
-
-
-def _floating(array: np.ndarray) -> np.ndarray:
-    """Return numbers in a floating-point type, single precision where they came so."""
-    return array if array.dtype.kind == "f" else array.astype(np.float64)
+    features = features if features.dtype.kind == "f" else features.astype(np.float64)
+    return features, np.array([shape[0] for shape in shapes], np.int64)

@@ -12,6 +12,7 @@ import math
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -47,13 +48,18 @@ class Sink:
             self._writer = WRITERS[self.path.suffix.lower()].writer(self._temporary, self.layout)
         return self
 
-    def write(self, block: np.ndarray) -> None:
+    def write(self, block: np.ndarray, beside: np.ndarray | None = None) -> None:
         """Append `block` (n, *event); floats become whole numbers where the column's type is integer.
+
+        Parameters
+        ----------
+        block : Events, shape (n, *event).
+        beside : Columns of the sets, shape (n, k), where the file was opened with k of them.
 
         Raises
         ------
         InputError
-            For another event shape, for NaN in a column of integers, or for more than `n_total` events.
+            For another event shape or number of columns, NaN in a column of integers, or more than `n_total` events.
         FolderError
             If the disk is full or fails.
         """
@@ -64,8 +70,15 @@ class Sink:
             raise InputError(f"Expected blocks (n, *{self.layout.event_shape}), got {block.shape}. Rows are samples.")
         if self.layout.n_total is not None and self.n_written + len(block) > self.layout.n_total:
             raise InputError(f"Expected {self.layout.n_total} events in all, got more. Give the true n_total, or None.")
+        wanted = None if self.layout.beside is None else (len(block), len(self.layout.beside.names))
+        if (None if beside is None else beside.shape) != wanted:
+            got = "none" if beside is None else str(beside.shape)
+            raise InputError(f"Expected columns of the sets of shape {wanted}, got {got}. Give those of open_sink.")
         with self._answering_for_disk():
-            self._writer.write(block)
+            if beside is None:
+                self._writer.write(block)
+            else:
+                self._writer.write(block, beside)
         self.n_written += len(block)
 
     def __exit__(
@@ -114,22 +127,27 @@ def open_sink(
     dtype: "DTypeLike | Sequence[DTypeLike]" = "float32",
     n_total: int | None = None,
     labels: Mapping[str, Sequence[str]] | None = None,
+    beside: Sequence[str] = (),
+    beside_dtype: "DTypeLike | Sequence[DTypeLike]" = "float32",
 ) -> Sink:
     """Open a file for samples; use it as ``with open_sink(...) as sink: sink.write(block)``.
 
     Parameters
     ----------
     path : target; its suffix chooses the format. An existing file is replaced at the end.
-    names : Names of the columns of a table, default x0, x1, ...; for images one name, or none.
+    names : Names of the columns of a table, default x0, x1, ...; for images one name, or none; for sets of particles
+        (P, F + 1) those of the features and "mask".
     event_shape : shape of one event.
     dtype : one NumPy type, or one per column ("str" stands for a column of words).
     n_total : number of events that will come, if known; another number is an error.
     labels : words behind the codes 0, 1, ... of categorical columns, by name; CSV and Parquet write the words.
+    beside, beside_dtype : Names and types of the columns of sets, one number for each set, such as the momentum of a
+        jet; they stand in the same file.
 
     Raises
     ------
     InputError
-        For an unknown suffix, or numbers of names and types that do not fit.
+        For an unknown suffix, numbers of names and types that do not fit, and sets in a format that cannot hold them.
     FolderError
         If the folder is absent or cannot be written.
     """
@@ -143,15 +161,41 @@ def open_sink(
     check_regular(target)
     if not os.access(target.parent, os.W_OK):
         raise FolderError(f"Expected to write {target}, got a folder that forbids it. Choose another place.")
-    n = math.prod(shape)
+    layout = _layout(names, shape, dtype, n_total, labels or {})
+    if beside:
+        layout = replace(layout, beside=_layout(beside, (len(beside),), beside_dtype, n_total, labels or {}))
+    form = WRITERS[target.suffix.lower()]
+    if beside and not layout.is_set:
+        raise InputError(
+            "Expected sets of particles, shape (P, F + 1) with the last name 'mask', for columns beside them, got "
+            f"events of shape {shape}. Leave beside out."
+        )
+    if (layout.is_set and not form.has_sets) or (beside and not form.has_beside):
+        known = " ".join(suffix for suffix, row in WRITERS.items() if row.has_beside)
+        raise InputError(
+            f"Expected one of the suffixes {known} for sets of particles, got {target.name!r}. Choose one."
+        )
+    if n_total is not None:
+        check_room(target, n_total, sum(t.itemsize for t in layout.dtypes) * (shape[0] if layout.is_set else 1))
+    return Sink(target, layout)
+
+
+def _layout(
+    names: Sequence[str] | None,
+    shape: tuple[int, ...],
+    dtype: Any,
+    n_total: int | None,
+    labels: Mapping[str, Sequence[str]],
+) -> Layout:
+    is_set = len(shape) == 2 and names is not None and len(names) == shape[1] and names[-1] == "mask"
+    n = shape[1] if is_set else math.prod(shape)
     given: list[Any] = list(dtype) if isinstance(dtype, (list, tuple)) else [dtype]
     types = [np.dtype("int64" if str(t) == "str" else t) for t in given]
     if isinstance(dtype, (list, tuple)) and len(types) != n and not (len(types) == 1 and len(shape) > 1):
         raise InputError(f"Expected one type or {n}, got {len(types)}. Give one per column.")
     types = types if len(types) == n else types * n
-    if n_total is not None:
-        check_room(target, n_total, sum(t.itemsize for t in types))
-    return Sink(target, Layout(_feature_names(names, shape), shape, types, n_total, labels or {}))
+    called = [str(name) for name in names or ()] if is_set else _feature_names(names, shape)
+    return Layout(called, shape, types, n_total, labels)
 
 
 def check_regular(path: Path) -> None:

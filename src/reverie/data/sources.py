@@ -15,14 +15,16 @@ show them; `reverie.data.dataset.check_trainable` refuses them before a model is
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from reverie.core.arguments import checked
-from reverie.core.errors import InputError, ReverieError, nearest
+from reverie.core.errors import InputError, ReverieError, UnknownNameError, nearest
 from reverie.core.lazy import LazyTable, is_large
+from reverie.core.tables import Raw
 from reverie.data.dataset import Dataset
 from reverie.data.formats import READERS, Format, suffix_of
 from reverie.data.inference import infer_schema
-from reverie.data.schema import split_unit
+from reverie.data.schema import Schema, split_unit
 
 __all__ = ["READERS", "read"]
 
@@ -42,9 +44,10 @@ def read(
     Parameters
     ----------
     path : the file; ``file.root:tree`` names one of several things inside.
-    columns : names to keep, a list or one string "a,b,c", in that order. Formats that can, read only these.
+    columns : names to keep, a list or one string "a,b,c", in that order. Formats that can, read only these. Of a
+        file of sets of particles, either features of the particles, or columns of the sets, which are a table.
     drop_missing : leave out events with NaN or infinite entries.
-    weights : name of the column of event weights; it is taken out of the values.
+    weights : name of the column of event weights; it is taken out of the values. Of sets, a column of the sets.
     key : what to read from a file of several arrays, data sets or trees.
     kind : kinds of columns that are known better than guessed; see `Dataset`.
 
@@ -81,12 +84,38 @@ def read(
     values = LazyTable(raw.values) if is_large(raw.values) else raw.values
     labels = {split_unit(name)[0]: words for name, words in raw.labels.items()}
     schema = infer_schema(values, raw.names, kind=kind, dtypes=raw.dtypes, labels=labels)
-    data = Dataset(values, schema=schema, provenance=provenance)
-    if names is not None and data.names != names:
-        data = data.select(names)
-    if weights is not None:
-        data = Dataset(data.values, schema=data.schema, weights=weights, provenance=provenance)
+    if schema.is_set:
+        data = _sets(values, schema, raw.beside, weights, names, provenance)
+    else:
+        data = Dataset(values, schema=schema, provenance=provenance)
+        data = data if names is None or data.names == names else data.select(names)
+        data = data if weights is None else Dataset(data, weights=weights)
     return data.drop_missing() if drop_missing else data
+
+
+def _sets(
+    values: Any,
+    schema: Schema,
+    beside: Raw | None,
+    weights: str | None,
+    names: Sequence[str] | None,
+    provenance: dict[str, object],
+) -> Dataset:
+    """Return sets of particles with the weights among the columns `beside` them; the others are only named."""
+    columns = {} if beside is None else dict(zip(beside.names or (), beside.values.T, strict=True))
+    columns = {split_unit(name)[0]: x for name, x in columns.items()}
+    if weights is not None and weights not in columns:
+        raise UnknownNameError("column of the sets", weights, columns)
+    others = [name for name in columns if name != weights]
+    if names is not None and others:
+        raise InputError(
+            f"Expected columns of particles, or columns of the sets, got both: {schema.names[0]!r} and {others[0]!r}. "
+            "Columns of the sets are conditions (--condition) of a model, or weights (--weights)."
+        )
+    if others:
+        provenance["columns_of_the_sets"] = ", ".join(others)
+    w = None if weights is None else columns[weights]
+    return Dataset(values, schema=schema, weights=w, provenance=provenance)
 
 
 def _chosen(columns: Sequence[str] | str | None, weights: str | None) -> list[str] | None:

@@ -2,14 +2,24 @@
 
 suffix                  format    read                                          written
 .npy                    NumPy     one array, left on disk as a memory map       one array (n, *event)
-.npz                    NumPy     one array, or columns of equal length
+.npz                    NumPy     one array, or columns of equal length         columns, or one array "samples"
 .csv                    text      `reverie.data.formats.text`; also .csv.gz     a header and a line per event
 .tsv .txt .dat .data    text      the same
 .parquet .pq            Parquet   columns of numbers or words                   a column per feature
 .h5 .hdf5               HDF5      one data set, or columns of equal length      data set "samples" (n, *event)
 .root                   ROOT      a TTree or RNTuple of flat branches           TTree "samples", a branch per feature
 
-Images are flattened where a format has columns. To add a format: a module in this folder with a function ``read(path,
+Images are flattened where a format has columns. Sets of particles are
+
+.parquet .pq            columns of lists, or of lists of records; other columns are those of the set
+.root                   branches of a varying number; others are those of the set
+.npz                    "particles" (n, P, F) and "mask" (n, P), or "particles" (n, P, F + 1) with the mask last;
+                        "names" of the features; arrays (n,) are columns of the set
+.h5 .hdf5               "particle_features" (n, P, F + 1), as in JetNet, with the attribute "names", and "jet_features"
+                        (n, k) with its own; or as .npz
+.npy                    one array (n, P, F + 1), which is written only: nothing in the file calls it sets
+
+To add a format: a module in this folder with a function ``read(path,
 key, names) -> Raw`` and, if it can be written, a class ``Writer(path, layout)`` with `write` and `close`; and a row
 here. Modules stand in the rows by name, so that no library is imported before it is needed.
 """
@@ -23,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from reverie.core.errors import InputError, MissingDependencyError
+from reverie.core.sets import real_entries
 
 if TYPE_CHECKING:
     from reverie.core.tables import Raw
@@ -38,11 +49,12 @@ class Layout:
 
     Parameters
     ----------
-    names : One name per feature of a flattened event.
+    names : One name per feature of a flattened event; of sets, one per feature of a particle, and "mask".
     event_shape : Shape of one event.
     dtypes : One type per feature.
     n_total : Number of events that will come, or None.
     labels : Words behind the codes 0, 1, ... of categorical features, by name.
+    beside : Layout of the columns of the sets, if there are some.
     """
 
     names: list[str]
@@ -50,6 +62,12 @@ class Layout:
     dtypes: list[np.dtype]
     n_total: int | None
     labels: Mapping[str, Sequence[str]]
+    beside: "Layout | None" = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether events are sets of particles, zero-padded arrays (P, F + 1) with the mask last."""
+        return len(self.event_shape) == 2 and self.names[-1] == "mask" and len(self.names) == self.event_shape[1]
 
     @property
     def dtype(self) -> np.dtype:
@@ -62,7 +80,13 @@ class Layout:
         return dict(zip(self.names, self.dtypes, strict=True))
 
     def columns(self, block: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the features of a block (n, *event) by name, each in its own type."""
+        """Return the features of a block (n, *event) by name, each in its own type.
+
+        Of sets these are the features of the particles that are there, one set after the other.
+        """
+        if self.is_set:
+            entries = real_entries(block)
+            return {name: cast(entries[:, j], self.dtypes[j]) for j, name in enumerate(self.names[:-1])}
         table = block.reshape(len(block), -1)
         return {name: cast(table[:, j], self.dtypes[j]) for j, name in enumerate(self.names)}
 
@@ -70,8 +94,8 @@ class Layout:
 class Writer(Protocol):
     """An open file that takes blocks of events."""
 
-    def write(self, block: np.ndarray) -> None:
-        """Append a block (n, *event)."""
+    def write(self, block: np.ndarray, beside: np.ndarray | None = None) -> None:
+        """Append a block (n, *event), of sets with their columns (n, k) if there are some."""
         ...
 
     def close(self) -> None:
@@ -91,6 +115,7 @@ class Format:
     writes : Module and class that writes it; "" where it is only read.
     library : Import name of the optional library that it needs, or "".
     extra : Extra of reverie that installs the library.
+    has_sets, has_beside : Whether sets of particles can be written, and columns of the sets beside them.
     """
 
     suffixes: tuple[str, ...]
@@ -99,6 +124,8 @@ class Format:
     writes: str = ""
     library: str = ""
     extra: str = ""
+    has_sets: bool = True
+    has_beside: bool = True
 
     def reader(self) -> Reader:
         """Return the function that reads a file: (path, key, names of columns) -> `Raw`."""
@@ -120,9 +147,9 @@ class Format:
 
 
 FORMATS = (
-    Format((".npy",), "a NumPy array of numbers", "arrays:read_npy", "arrays:NpyWriter"),
-    Format((".npz",), "a NumPy archive of numbers", "arrays:read_npz"),
-    Format((".csv",), "a table of numbers", "text:read", "text:CsvWriter"),
+    Format((".npy",), "a NumPy array of numbers", "arrays:read_npy", "arrays:NpyWriter", has_beside=False),
+    Format((".npz",), "a NumPy archive of numbers", "arrays:read_npz", "arrays:NpzWriter"),
+    Format((".csv",), "a table of numbers", "text:read", "text:CsvWriter", has_sets=False, has_beside=False),
     Format((".tsv", ".txt", ".dat", ".data"), "a table of numbers", "text:read"),
     Format((".parquet", ".pq"), "a Parquet file", "parquet:read", "parquet:ParquetWriter", "pyarrow", "io"),
     Format((".h5", ".hdf5"), "an HDF5 file", "hdf5:read", "hdf5:Hdf5Writer", "h5py", "io"),

@@ -1,5 +1,7 @@
 """Arrays in files: NumPy's .npy and .npz, and the choice of one array, or of columns, among several in one file.
 
+An array of three axes called "particles" or "particle_features" holds sets of particles, see `read_sets`.
+
 A large array (`reverie.core.lazy`) that is packed is unpacked once into a memory map (`reverie.data.formats.unpacked`).
 """
 
@@ -13,11 +15,29 @@ import numpy as np
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.lazy import exceeds_memory
 from reverie.core.resources import check_memory
+from reverie.core.sets import padded, stacked, with_mask
 from reverie.core.tables import Raw, join_columns, to_raw
 from reverie.data.formats import Layout, cast
 from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped, mapped_columns
 
-__all__ = ["NpyWriter", "known_column", "one_of", "pick", "read_npy", "read_npz"]
+__all__ = [
+    "PARTICLES",
+    "NpyWriter",
+    "NpzWriter",
+    "has_sets",
+    "known_column",
+    "one_of",
+    "pick",
+    "read_npy",
+    "read_npz",
+    "read_sets",
+    "sets_and_columns",
+    "sets_of",
+]
+
+PARTICLES = ("particles", "particle_features")
+_PARTICLE_FEATURES = ["eta_rel", "phi_rel", "pt_rel", "mask"]  # of JetNet, arXiv:2106.11535
+_JET_FEATURES = ["jet_pt", "jet_eta", "jet_mass", "jet_n_particles"]
 
 
 def read_npy(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
@@ -32,6 +52,8 @@ def read_npz(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
     check_memory(sum(sizes), f"the arrays in {path.name}", "Save each as .npy, which is read where it lies.")
     with np.load(path, allow_pickle=False) as archive:
         found = {name: archive[name] for name in archive.files}
+    if (key is None or key in PARTICLES) and has_sets(found):
+        return read_sets(found, path, names)
     return one_of({name: x for name, x in found.items() if isinstance(x, np.ndarray)}, path, key, names)
 
 
@@ -56,7 +78,80 @@ def one_of(found: Mapping[str, Any], path: Path, key: str | None, names: Sequenc
     heads = getattr(item, "attrs", {}).get("names")
     is_packed = not isinstance(item, np.ndarray) and item.ndim > 1 and item.dtype.fields is None
     raw = to_raw(_as_events(_unpacked(path, item) if is_packed and exceeds_memory(item.shape) else item[()]))
-    return raw if heads is None else Raw(raw.values, [h if isinstance(h, str) else h.decode() for h in heads])
+    return raw if heads is None else Raw(raw.values, _words(heads))
+
+
+def has_sets(found: Mapping[str, Any]) -> bool:
+    """Tell whether arrays or data sets of a file, by name, are those of sets of particles."""
+    return any(name in found and found[name].ndim == 3 for name in PARTICLES)
+
+
+def read_sets(found: Mapping[str, Any], path: Path, names: Sequence[str] | None) -> Raw:
+    """Return sets of particles, or columns of the sets, from arrays by name.
+
+    These are "particles" or "particle_features", (n, P, F) with "mask" (n, P), or (n, P, F + 1) with the mask last;
+    "names" of the features, unless these have an attribute "names"; "jet_features" (n, k), columns of the sets; and any
+    arrays (n,), which are such columns too. Without names those of JetNet are taken where there are four of them.
+    """
+    key = next(name for name in PARTICLES if name in found)
+    item = found[key]
+    values = with_mask(to_raw(item[()]).values, found["mask"][()] if "mask" in found else None)
+    n_columns = values.shape[2]
+    heads = _words(getattr(item, "attrs", {}).get("names", found.get("names")))
+    if heads is None:
+        default = [f"x{j}" for j in range(n_columns - 1)]
+        heads = _PARTICLE_FEATURES if key == "particle_features" and n_columns == 4 else default
+    heads = heads if len(heads) == n_columns else [*heads, "mask"]
+    if len(heads) != n_columns or len(set(heads)) < n_columns:
+        twice = next((f"{head} twice" for k, head in enumerate(heads) if head in heads[:k]), ", ".join(heads[:-1]))
+        raise InputError(
+            f"Expected names for the {n_columns - 1} features of {key} in {path.name}, got {twice}. Correct the names."
+        )
+    others: dict[str, Any] = {}
+    for name, item in found.items():
+        if item.ndim == 2 and name == "jet_features":
+            own = _words(getattr(item, "attrs", {}).get("names"))
+            own = own or (_JET_FEATURES if item.shape[1] == 4 else [f"jet_{j}" for j in range(item.shape[1])])
+            others |= dict(zip(own, item[()].T, strict=False))
+        elif item.ndim == 1 and name not in (*PARTICLES, "mask", "names"):
+            others[name] = item[()]
+    features = {name: values[..., j] for j, name in enumerate(heads[:-1])}
+    chosen, columns = sets_and_columns(list(features), list(others), names)
+    beside = join_columns({name: others[name] for name in columns}) if columns else None
+    if not chosen and beside is not None:
+        return beside
+    if beside is not None and len(beside.values) != len(values):
+        raise InputError(
+            f"Expected one number for each of {len(values)} sets in {', '.join(columns)[:80]} of {path.name}, "
+            f"got {len(beside.values)}. Correct the file."
+        )
+    if chosen != list(features):
+        values = np.stack([*(features[name] for name in chosen), values[..., -1]], axis=-1)
+    return Raw(values, [*chosen, "mask"], beside=beside)
+
+
+def sets_of(features: Mapping[str, np.ndarray], counts: Mapping[str, np.ndarray], beside: Raw | None) -> Raw:
+    """Return zero-padded sets from all numbers of each feature and how many of these belong to each set."""
+    particles, n = stacked(features, counts)
+    values, types = padded(particles, n), [x.dtype.name for x in features.values()]
+    return Raw(values, [*features, "mask"], [*types, values.dtype.name], beside=beside)
+
+
+def sets_and_columns(
+    features: Sequence[str], others: Sequence[str], names: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """Return which features of particles and which columns of the sets are read, where the columns `names` are wanted.
+
+    Without `names` all are. Names of columns of the sets alone are a table of these.
+    """
+    if names is None:
+        return list(features), list(others)
+    wanted = [known_column(name, [*features, *others]) for name in names if name != "mask"]
+    return [name for name in wanted if name in features], [name for name in wanted if name in others]
+
+
+def _words(heads: Any) -> list[str] | None:
+    return None if heads is None else [head.decode() if isinstance(head, bytes) else str(head) for head in heads]
 
 
 def pick(names: Sequence[str], path: Path, key: str | None, what: str, shown: Mapping[str, str] | None = None) -> str:
@@ -109,6 +204,40 @@ class NpyWriter:
         descr = np.lib.format.dtype_to_descr(self._layout.dtype)
         shape = (n, *self._layout.event_shape)
         np.lib.format.write_array_header_1_0(self._file, {"descr": descr, "fortran_order": False, "shape": shape})
+
+
+class NpzWriter:
+    """Writer of an archive: columns of a table by name, images as "samples", sets as "particles", "mask" and "names".
+
+    An archive is written as a whole, when it is closed.
+    """
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._layout, self._path = layout, path
+        self._held: list[dict[str, np.ndarray]] = []
+        path.touch()
+
+    def write(self, block: np.ndarray, beside: np.ndarray | None = None) -> None:
+        """Append a block (n, *event), of sets with their columns (n, k) if there are some."""
+        layout, arrays = self._layout, {}
+        if layout.is_set:
+            particles, mask = block[..., :-1], block[..., -1]
+            dtype = np.result_type(*layout.dtypes[:-1])
+            arrays = {"particles": cast(particles, dtype), "mask": mask.astype(np.uint8)}
+            if beside is not None and layout.beside is not None:
+                arrays |= layout.beside.columns(beside)
+        else:
+            arrays = layout.columns(block) if len(layout.event_shape) == 1 else {"samples": cast(block, layout.dtype)}
+        self._held.append(arrays)
+
+    def close(self) -> None:
+        """Write what is held back, and close the file."""
+        held, self._held = self._held, []
+        arrays = {name: np.concatenate([one[name] for one in held]) for name in (held[0] if held else ())}
+        if self._layout.is_set:
+            arrays["names"] = np.array(self._layout.names)
+        with self._path.open("wb") as file:
+            np.savez(file, **arrays)  # pyright: ignore
 
 
 def _as_events(array: np.ndarray) -> np.ndarray:

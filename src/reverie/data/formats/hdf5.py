@@ -11,7 +11,7 @@ import numpy as np
 
 from reverie.core.tables import Raw
 from reverie.data.formats import Layout, cast
-from reverie.data.formats.arrays import one_of
+from reverie.data.formats.arrays import PARTICLES, has_sets, one_of, read_sets
 
 __all__ = ["Hdf5Writer", "read"]
 
@@ -21,11 +21,13 @@ def read(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
     with h5py.File(path, "r") as file:
         found: dict[str, Any] = {}
         file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+        if (key is None or key in PARTICLES) and has_sets(found):
+            return read_sets(found, path, names)
         return one_of(found, path, key, names)
 
 
 class Hdf5Writer:
-    """Writer of the data set "samples" (n, *event), with the attribute "names" of a table."""
+    """Writer of the data set "samples" (n, *event), with the attribute "names" of a table; of sets in JetNet's form."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
         self._layout = layout
@@ -34,16 +36,29 @@ class Hdf5Writer:
         self._disk = _FullDiskGuard(path, "w+")
         self._file = h5py.File(self._disk, "w")
         self._data = self._file.create_dataset(
-            "samples", (0, *shape), layout.dtype, maxshape=(None, *shape), chunks=(rows, *shape)
+            "particle_features" if layout.is_set else "samples",
+            (0, *shape),
+            layout.dtype,
+            maxshape=(None, *shape),
+            chunks=(rows, *shape),
         )
-        if len(shape) == 1:
+        if len(shape) == 1 or layout.is_set:
             self._data.attrs["names"] = layout.names
+        if layout.beside is not None:
+            k, dtype = len(layout.beside.names), layout.beside.dtype
+            self._beside = self._file.create_dataset(
+                "jet_features", (0, k), dtype, maxshape=(None, k), chunks=(rows, k)
+            )
+            self._beside.attrs["names"] = layout.beside.names
 
-    def write(self, block: np.ndarray) -> None:
-        """Append a block (n, *event)."""
+    def write(self, block: np.ndarray, beside: np.ndarray | None = None) -> None:
+        """Append a block (n, *event), of sets with their columns (n, k) if there are some."""
         start = len(self._data)
         self._data.resize(start + len(block), axis=0)
         self._data[start:] = cast(block, self._layout.dtype)
+        if beside is not None and self._layout.beside is not None:
+            self._beside.resize(start + len(block), axis=0)
+            self._beside[start:] = cast(beside, self._layout.beside.dtype)
         self._disk.check()
 
     def close(self) -> None:

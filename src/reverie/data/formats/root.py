@@ -1,5 +1,6 @@
-"""ROOT files: a TTree or RNTuple of flat branches, by uproot (extra ``root``)."""
+"""ROOT files: a TTree or RNTuple, by uproot (extra ``root``)."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import uproot
 
 from reverie.core.errors import InputError
 from reverie.core.lazy import exceeds_memory
-from reverie.core.tables import Raw, check_width, join_columns
+from reverie.core.sets import multiplicities
+from reverie.core.tables import Raw, as_column, check_width, join_columns
 from reverie.data.formats import Layout
-from reverie.data.formats.arrays import known_column, pick
+from reverie.data.formats.arrays import known_column, pick, sets_of
 from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped_columns
 
 __all__ = ["RootWriter", "read"]
@@ -27,6 +29,10 @@ def read(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
         branches: list[str] = list(tree.keys())
         wanted = branches if names is None else [known_column(name, branches) for name in names]
         check_width(len(wanted), path.name)
+        features = _features(tree.typenames(), wanted)
+        if features:
+            others = [name for name in wanted if name not in features and name.partition(".")[0] not in features]
+            return _sets(tree, [one for parts in features.values() for one in parts], others, all_others=names is None)
         first = {name: x.dtype for name, x in _flat(tree.arrays(wanted, library="np", entry_stop=2), wanted).items()}
         if exceeds_memory((tree.num_entries, len(wanted))) and all(dtype.kind in "biuf" for dtype in first.values()):
             parts = tree.iterate(wanted, library="np", step_size=ROWS_AT_ONCE)
@@ -37,34 +43,81 @@ def read(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
 
 
 class RootWriter:
-    """Writer of the TTree "samples", a branch per feature."""
+    """Writer of the TTree "samples", a branch per feature; of sets, branches of a varying number."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
         self._layout = layout
-        self._types = {n: np.dtype("float32") if t == np.float16 else t for n, t in layout.types_by_name.items()}
+        layouts = [layout] if layout.beside is None else [layout, layout.beside]
+        types = {name: kind for one in layouts for name, kind in one.types_by_name.items()}
+        self._types = {n: np.dtype("float32") if t == np.float16 else t for n, t in types.items()}
         self._file = uproot.recreate(path)
-        self._tree = self._file.mktree("samples", self._types)
+        branches: dict[str, Any] = dict(self._types)
+        if layout.is_set:
+            branches = {n: f"var * {t.name}" if n in layout.names else t for n, t in branches.items() if n != "mask"}
+        self._tree = self._file.mktree("samples", branches)
 
-    def write(self, block: np.ndarray) -> None:
-        """Append a block (n, *event)."""
-        columns = self._layout.columns(block)
-        self._tree.extend({name: x.astype(self._types[name], copy=False) for name, x in columns.items()})
+    def write(self, block: np.ndarray, beside: np.ndarray | None = None) -> None:
+        """Append a block (n, *event), of sets with their columns (n, k) if there are some."""
+        columns = {n: x.astype(self._types[n], copy=False) for n, x in self._layout.columns(block).items()}
+        if self._layout.is_set:
+            import awkward
+
+            counts = multiplicities(block)
+            columns = {name: awkward.unflatten(x, counts) for name, x in columns.items()}
+        if beside is not None and self._layout.beside is not None:
+            others = self._layout.beside.columns(beside)
+            columns |= {n: x.astype(self._types[n], copy=False) for n, x in others.items()}
+        self._tree.extend(columns)
 
     def close(self) -> None:
         """Write what is held back, and close the file."""
         self._file.close()
 
 
+def _features(types: Mapping[str, str], wanted: Sequence[str]) -> dict[str, list[str]]:
+    """Return which of the branches `wanted` hold a varying number, by name, each with the fields of its records.
+
+    A branch of records of an RNTuple, "particles", has fields that are listed as "particles.pt".
+    """
+    lists = [
+        name for name, kind in types.items() if kind.endswith("[]") or re.match(r"(std::|R)?[Vv](ec|ector)<", kind)
+    ]
+    found = {}
+    for name in wanted:
+        if name in lists or name.partition(".")[0] in lists:
+            found[name] = [one for one in types if one.startswith(f"{name}.")] or [name]
+    return {name: parts for name, parts in found.items() if name.rpartition(".")[0] not in found}
+
+
+def _sets(tree: Any, jagged: Sequence[str], others: Sequence[str], *, all_others: bool) -> Raw:
+    """Return the sets in branches of a varying number of numbers; the `others` are columns of the sets.
+
+    Where `all_others` of the tree are, not chosen ones, those are left out that only count the numbers of a branch.
+    """
+    import awkward
+
+    features, counts = {}, {}
+    for branch in jagged:
+        name, column = branch.rpartition(".")[2], tree.arrays([branch])
+        while awkward.fields(column):
+            column = column[awkward.fields(column)[0]]
+        if column.ndim != 2 or name in features:
+            got = f"{name!r} twice" if name in features else f"the type {awkward.type(column)}"
+            raise InputError(
+                f"Expected a list of numbers for each event in the branch {branch!r}, got {got}. Choose others with "
+                "--columns."
+            )
+        counts[name] = awkward.to_numpy(awkward.num(column, axis=1)).astype(np.int64)
+        features[name] = as_column(awkward.to_numpy(awkward.flatten(column, axis=1)), name)
+    if all_others:
+        counters = {getattr(getattr(tree[name], "count_branch", None), "name", None) for name in jagged}
+        others = [name for name in others if name not in counters]
+    beside = join_columns(_flat(tree.arrays(others, library="np"), others)) if others else None
+    return sets_of(features, counts, beside)
+
+
 def _flat(columns: Mapping[str, np.ndarray], wanted: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the branches, those of k numbers an event as k columns; of a varying number they are refused."""
-    objects = [name for name in wanted if columns[name].dtype == object]
-    jagged = [name for name in objects if not (len(columns[name]) and isinstance(columns[name][0], str))]
-    if jagged:
-        rest = ",".join(name for name in wanted if name not in jagged)[:120]
-        raise InputError(
-            f"Expected one number per event in every branch, got a varying number in {', '.join(jagged[:6])}. "
-            f"Choose flat branches, as in --columns {rest or 'a,b'}."
-        )
+    """Return the branches, those of k numbers an event as k columns."""
     flat: dict[str, np.ndarray] = {}
     for name in wanted:
         x = columns[name]
