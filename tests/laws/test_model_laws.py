@@ -335,6 +335,23 @@ def test_unfitted_models_say_so(name):
         model.sample(1)
     with pytest.raises(NotFittedError):
         model.score(X)
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        model.summary()
+
+
+@EVERY_AND_STATES
+def test_a_summary_counts_each_parameter_once_and_shows_the_layers(name):
+    model = _fitted(name)
+    one = (getattr(model, "replicas_", ()) or (model,))[0]
+    table = model.summary()
+    networks = one._networks() if isinstance(one, GenerativeModel) else {"": one.amplitude_}
+    expected = sum(weight.numel() for network in networks.values() for weight in network.parameters())
+    assert (
+        table.n_parameters == expected == sum(row.n_parameters for part in table.networks.values() for row in part.rows)
+    )
+    assert all(f"{part.n_parameters:,} trained" in str(table) for part in table.networks.values())
+    if isinstance(model, (GAN, VAE, Autoencoder, EBM)):
+        assert any(row.shape for part in table.networks.values() for row in part.rows)
 
 
 def test_hard_constraints_hold_exactly_in_samples():

@@ -17,7 +17,7 @@ AT_ONCE = ("which_kl",)  # the others are slow: one of them shows that pages are
 
 @pytest.mark.parametrize("name", [n if n in AT_ONCE else pytest.param(n, marks=pytest.mark.slow) for n in PAGES])
 def test_a_page_runs_draws_and_compares(name, tmp_path, capsys, request):
-    if "mnist" in PAGES[name].path.read_text(encoding="utf-8"):
+    if re.search("mnist|dimuon", PAGES[name].path.read_text(encoding="utf-8")):
         request.getfixturevalue("real_data")
     files = run_page(name, tmp_path, quick=True)
     record = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))

@@ -50,6 +50,17 @@ def test_equal_weights_change_nothing_and_others_do():
     assert not torch.equal(plain, _critic(_trained(sample_weight=np.linspace(0.5, 1.5, 300))))
 
 
+def test_the_two_terms_of_the_value_are_recorded_and_add_up():
+    X, w = np.random.default_rng(0).normal(size=(200, 2)), np.tile([0.5, 1.5], 100)
+    game = GAN(objective="minimax", penalty="none", max_steps=4, batch_size=32, refine=False, random_state=0)
+    for row in game.fit(X, sample_weight=w).history_:
+        assert row["log_d_real"] + row["log_not_d_fake"] == pytest.approx(-row["d_loss"], abs=1e-6)
+        assert max(row["log_d_real"], row["log_not_d_fake"]) < 0
+    judged = game.set_params(max_steps=1, learning_rate=1e-30).fit(X)  # of one step: D is as it was at the start
+    assert judged.history_[0]["log_d_real"] == pytest.approx(np.log(judged.history_[0]["d_real"]), abs=0.05)
+    assert "log_d_real" not in game.set_params(objective="hinge").fit(X).history_[0]
+
+
 def test_the_scale_of_the_weights_does_not_matter_and_a_dataset_brings_its_own():
     w = np.random.default_rng(1).uniform(0.5, 1.5, 300)
     told = _critic(_trained(sample_weight=w))

@@ -14,6 +14,7 @@ from reverie.plots.training import (
     losses,
     replica_band,
     smoothed,
+    value_terms,
 )
 
 HISTORY = [{"step": 10 * i, "d_loss": 0.7, "g_loss": 1.0 + i, "d_real": 0.6, "d_fake": 0.4} for i in range(100)]
@@ -40,6 +41,14 @@ def test_equilibrium_is_drawn_for_probabilities_only():
     assert "equilibrium 1/2" in labels(HISTORY)
     critic = [{"step": i, "d_real": 5.0, "d_fake": -5.0} for i in range(10)]
     assert "equilibrium 1/2" not in labels(critic)
+
+
+def test_terms_of_the_value_are_drawn_where_a_game_has_them():
+    assert value_terms(HISTORY) is None
+    history = [{"step": i, "log_d_real": -0.1 * i, "log_not_d_fake": -0.7} for i in range(10)]
+    lines = {line.get_label(): line.get_ydata() for line in value_terms(history).axes[0].get_lines()}
+    np.testing.assert_allclose(lines["E log D(x)"], [-0.1 * i for i in range(10)])
+    np.testing.assert_allclose(lines["equilibrium −log 2"], -np.log(2))
 
 
 def test_missing_keys_none_and_nan_are_left_out():

@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -58,15 +58,17 @@ from reverie.models.replicas import ReplicaChecks, mean_record
 from reverie.models.sets import moments_of_sets
 from reverie.models.symmetries import SymmetryTest, check_symmetries, symmetry_tests
 from reverie.models.training_run import FEW_EVENTS, TrainingOptions, TrainingRun, TrainStep, held_out_numbers
+from reverie.networks.summary import ModelSummary, summary
 from reverie.training.alarms import Alarm
 from reverie.training.callbacks import Callback
 from reverie.training.loop import Record
 from reverie.training.threads import resolved_device, suggested_threads, thread_limit
 from reverie.validation.statistics.kernels import energy_distance
 
-__all__ = ["N_SCORED", "UNITS_PER_BLOCK", "GenerativeModel", "first_rows"]
+__all__ = ["N_SCORED", "UNITS_PER_BLOCK", "Called", "GenerativeModel", "first_rows"]
 
 Rows = Mapping[str, Tensor]
+Called: TypeAlias = tuple[nn.Module, Sequence[Tensor | None]]  # a network and what it is called on
 UNITS_PER_BLOCK = 16
 N_SCORED = 2000  # rows that `score` compares: its error then is a few per cent of a standard deviation
 
@@ -500,6 +502,26 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             for r, share in enumerate(shares):
                 block[r::R] = share
             yield block[max(start - unit * UNIT, 0) : end - unit * UNIT]
+
+    def summary(self) -> ModelSummary:
+        """Return the layers of each network, what they return and their parameters; `print` shows the tables.
+
+        Shapes are those of features, where a call of the network shows them; it does not for `RBM` and `Flow`. Replicas
+        are alike: theirs is the table of the first. A model that is not fitted raises `NotFittedError`.
+        """
+        check_is_fitted(self)
+        if self.replicas_:
+            return self.replicas_[0].summary()
+        return ModelSummary({name: summary(network, *inputs) for name, (network, inputs) in self._layers().items()})
+
+    def _layers(self) -> Mapping[str, Called]:
+        """Return by name each network of `summary` and what it is called on: nothing if a call does not show layers."""
+        return {name: (network, ()) for name, network in self._networks().items()}
+
+    def _blank_rows(self, n: int = 2) -> tuple[Tensor, Tensor | None]:
+        """Return `n` events and their conditions as features, all of them zero."""
+        x = torch.zeros(n, *self.preprocessing_.transform.output_shape, device=self.device_)
+        return x, None if self._conditions is None else x.new_zeros(n, *self._conditions.shape)
 
     @checked
     def save(self, folder: str | Path) -> Path:

@@ -7,7 +7,7 @@ from reverie.networks.features import OutputHead, Whitening
 from reverie.networks.mlp import MLP, ResidualMLP
 from reverie.networks.noise import Dropout, GaussianNoise, set_noise_generator
 from reverie.networks.replicas import Stacked
-from reverie.networks.summary import summary
+from reverie.networks.summary import ModelSummary, NetworkSummary, summary
 
 __all__ = [
     "MLP",
@@ -16,6 +16,8 @@ __all__ = [
     "ConvGenerator",
     "Dropout",
     "GaussianNoise",
+    "ModelSummary",
+    "NetworkSummary",
     "OutputHead",
     "ResidualMLP",
     "Stacked",

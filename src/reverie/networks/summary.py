@@ -1,16 +1,17 @@
-"""Tables of the layers of a network, as Keras prints them: name, shape of the output, numbers of parameters."""
+"""Tables of the layers of networks, as Keras prints them: name, shape of the output, numbers of parameters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LayerRow", "NetworkSummary", "summary"]
+__all__ = ["LayerRow", "ModelSummary", "NetworkSummary", "summary"]
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """A layer: its kind, the shape of what it returns, its parameters, and its running statistics."""
+    """A layer: its kind, the shape of what it returns, () where unknown, its parameters, and its other numbers."""
 
     layer: str
     shape: tuple[int, ...]
@@ -26,7 +27,7 @@ class NetworkSummary:
     ----------
     rows : One `LayerRow` for each call of a layer; one that is called twice counts once.
     n_parameters : Parameters that are trained.
-    n_buffers : Running statistics, such as those of batch normalisation, which are stored and not trained.
+    n_buffers : Numbers that are stored and not trained, such as the running statistics of batch normalisation.
     """
 
     rows: tuple[LayerRow, ...]
@@ -39,13 +40,28 @@ class NetworkSummary:
             shape = " x ".join(str(size) for size in row.shape[1:])
             lines.append(f"{row.layer:<24s}{shape:<22s}{row.n_parameters + row.n_buffers:>12,}")
         total = self.n_parameters + self.n_buffers
-        return "\n".join(
-            [*lines, f"{total:,} in all, {self.n_parameters:,} trained, {self.n_buffers:,} running statistics"]
-        )
+        return "\n".join([*lines, f"{total:,} in all, {self.n_parameters:,} trained, {self.n_buffers:,} not trained"])
 
 
-def summary(network: nn.Module, *inputs: Tensor) -> NetworkSummary:
-    """Return the table of layers of a network, which is called once, without gradients, on `inputs`.
+@dataclass(frozen=True)
+class ModelSummary:
+    """The tables of all networks of a fitted model, by name; `print` shows them one below the other."""
+
+    networks: Mapping[str, NetworkSummary]
+
+    @property
+    def n_parameters(self) -> int:
+        """Parameters of all networks that are trained."""
+        return sum(table.n_parameters for table in self.networks.values())
+
+    def __str__(self) -> str:
+        return "\n\n".join(f"{name}\n{table}" for name, table in self.networks.items())
+
+
+def summary(network: nn.Module, *inputs: Tensor | None, **named: Tensor | None) -> NetworkSummary:
+    """Return the table of layers of a network, which is called once, without gradients, on the inputs.
+
+    Layers with numbers of their own that this call does not reach follow without a shape; without inputs, all do.
 
     Examples
     --------
@@ -53,7 +69,7 @@ def summary(network: nn.Module, *inputs: Tensor) -> NetworkSummary:
     layer                   output                  parameters
     Linear                  3                                9
     Tanh                    3                                0
-    9 in all, 9 trained, 0 running statistics
+    9 in all, 9 trained, 0 not trained
     """
     rows: list[LayerRow] = []
     seen: set[nn.Module] = set()
@@ -66,15 +82,22 @@ def summary(network: nn.Module, *inputs: Tensor) -> NetworkSummary:
         counts = sum(p.numel() for p in own), sum(b.numel() for b in kept)
         rows.append(LayerRow(type(layer).__name__, shape, *counts))
 
-    own = [m for m in network.modules() if not [*m.children()] or [*m.parameters(recurse=False)]]
+    def has_numbers(layer: nn.Module) -> bool:
+        return bool([*layer.parameters(recurse=False)] or [*layer.buffers(recurse=False)])
+
+    own = [layer for layer in network.modules() if not [*layer.children()] or has_numbers(layer)]
     hooks = [layer.register_forward_hook(note) for layer in own]
     was_training = network.training
     try:
-        with torch.no_grad():
-            network.eval()(*inputs)
+        if inputs:
+            with torch.no_grad():
+                network.eval()(*inputs, **named)
     finally:
         network.train(was_training)
         for hook in hooks:
             hook.remove()
+    for layer in own:
+        if layer not in seen and has_numbers(layer):
+            note(layer, None, None)
     floats = [b for b in network.buffers() if b.is_floating_point()]
     return NetworkSummary(tuple(rows), sum(p.numel() for p in network.parameters()), sum(b.numel() for b in floats))

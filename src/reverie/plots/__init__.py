@@ -4,7 +4,7 @@ A plot of one panel draws on axes of the caller's own figure where `ax` is given
 
 ``marginal(s)``            columns one by one, with ratio panels
 ``pairs``                  columns two by two, real below and generated above the diagonal
-``losses``, ``discriminator_outputs``, ``gradient_norms``, ``learning_curves``   the training
+``losses``, ``discriminator_outputs``, ``value_terms``, ``gradient_norms``, ``learning_curves``   the training
 ``held_out_score``, ``coverage``                            its health
 ``projections``, ``evolution``, ``image_rows``              samples at selected steps
 ``image_grids``, ``named_rows``   real and generated images side by side, or in rows with names
@@ -29,6 +29,7 @@ from reverie.plots.training import (
     held_out_score,
     learning_curves,
     losses,
+    value_terms,
 )
 from reverie.plots.validation import auc, checks_in_noise_units, importances
 
@@ -64,4 +65,5 @@ __all__ = [
     "style",
     "to_png",
     "to_svg",
+    "value_terms",
 ]

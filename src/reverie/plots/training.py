@@ -36,6 +36,7 @@ __all__ = [
     "losses",
     "smoothed",
     "step_axis",
+    "value_terms",
 ]
 
 if TYPE_CHECKING:
@@ -97,6 +98,21 @@ def discriminator_outputs(history: History, *, ax: Axes | None = None) -> Figure
             ax.axhline(0.5, color=MUTED, lw=1.1, ls=DASHED, zorder=1, label="equilibrium 1/2")
             with style():
                 legend_above(ax, ncols=3, columnspacing=1.4)
+    return figure
+
+
+def value_terms(history: History, *, ax: Axes | None = None) -> Figure | None:
+    """Return the two terms of the value of the game against the step, or None of a game for something else.
+
+    Both are -log 2 at equilibrium, which is drawn.
+    """
+    parts = (("log_d_real", "E log D(x)", REAL), ("log_not_d_fake", "E log(1 − D(G(z)))", GENERATED))
+    figure = _curves(history, parts, title="The two terms of the value", y_label="nats", ax=ax)
+    if figure is not None:
+        ax = ax or figure.axes[0]
+        ax.axhline(-np.log(2), color=MUTED, lw=1.1, ls=DASHED, zorder=1, label="equilibrium −log 2")
+        with style():
+            legend_above(ax, ncols=3, columnspacing=1.4)
     return figure
 
 

@@ -18,6 +18,7 @@ from reverie.plots.training import (
     held_out_score,
     learning_curves,
     losses,
+    value_terms,
 )
 from reverie.report.page import Block, Details, Gallery, Text, png, svg, table
 from reverie.report.samples import Samples
@@ -79,6 +80,7 @@ _ENDINGS = {
 
 _LOSSES = "Loss of the discriminator and of the generator against the training step."
 _OUTPUTS = "Mean output of the discriminator for real and generated data by step."
+_VALUE = "The two terms of the value, E log D(x) and E log(1 - D(G(z))), by step."
 _COVERAGE = (
     "Share of held-out events with a generated one nearer than their fifth nearest held-out one, over that of a "
     "perfect generator, and of generated events so near to a held-out one, by step."
@@ -136,6 +138,7 @@ def health(history: Sequence[JsonObject], training: JsonObject | None = None) ->
     drawn = (
         (held_out_score(history, alarms), score_alt),
         (discriminator_outputs(history), _OUTPUTS),
+        (value_terms(history), _VALUE),
         (coverage(history), _COVERAGE),
         (losses(history), _LOSSES),
         *((figure, f"{figure.axes[0].get_title()} by training step.") for figure in learning_curves(history)),

@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 import reverie
-from reverie.lectures import compare, is_quick, mosaic
+from reverie.lectures import compare, draw_rows, is_quick
 from reverie.models import preset
 from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL
 from reverie.validation.statistics import mmd
@@ -75,13 +75,4 @@ floor = score(real[:150])
 for number, images in zip(epochs, rows, strict=True):
     compare(f"MMD after epoch {number}, real digits {floor:.3f}", "falls", score(images))
 figure, ax = plt.subplots(figsize=(9, 0.9 * (len(rows) + 1)), layout="constrained")
-side = x.shape[-1] + 1
-ax.imshow(mosaic(np.concatenate([images[:12] for images in (*rows, test)]), 12), cmap="gray_r")
-ax.set(
-    xticks=[],
-    yticks=[side * (k + 0.45) for k in range(len(rows) + 1)],
-    yticklabels=[*(f"epoch {e}" for e in epochs), "real"],
-)
-ax.tick_params(length=0)
-ax.grid(visible=False)
-ax.spines[:].set_visible(False)
+draw_rows(ax, {f"epoch {e}": images for e, images in zip(epochs, rows, strict=True)} | {"real": test})

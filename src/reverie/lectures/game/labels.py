@@ -19,7 +19,7 @@ from matplotlib import pyplot as plt
 from sklearn.linear_model import LogisticRegression
 
 import reverie
-from reverie.lectures import compare, is_quick, mosaic
+from reverie.lectures import compare, draw_rows, is_quick
 from reverie.models import SemiSupervisedGAN
 from reverie.plots.style import GENERATED, MUTED
 
@@ -59,15 +59,8 @@ for n in counts:
     )
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), width_ratios=(1, 1.1), layout="constrained")
-left.imshow(mosaic(drawn, 8), cmap="gray_r")
-left.set(
-    xticks=[],
-    yticks=[9 * k + 4 for k in range(10)],
-    yticklabels=[str(k) for k in range(10)],
-    title="asked for, and drawn",
-)
-left.tick_params(length=0)
-left.grid(visible=False)
+draw_rows(left, {str(k): drawn[asked == k] for k in range(10)}, n_across=8)
+left.set_title("asked for, and drawn")
 right.plot(counts, [1 - a for a, _ in rights], "o--", color=MUTED, label="labels alone")
 right.plot(counts, [1 - b for _, b in rights], "o-", color=GENERATED, label="with all images")
 right.set(xscale="log", xlabel="labels", ylabel="error on digits not seen", title="Semi-supervised", ylim=(0, None))

@@ -4,7 +4,7 @@ The value of the game
 
 :Lecture A: Default choice of v; what the discriminator answers
 :Lecture B: The game and its value, equations 1 to 6
-:Lecture C: Best value of D; what does the loss function represent
+:Lecture C: Best value of D; what does the loss function represent; optimization part: the two terms
 :Lecture E: 3.4, equations 3.11 to 3.17
 
 For a fixed generator the best discriminator is :math:`D^*(x) = p(x) / (p(x) + q(x))`, and the value of the game is
@@ -24,9 +24,11 @@ import numpy as np
 import torch
 from matplotlib import pyplot as plt
 
+import reverie
 from reverie.lectures import compare, is_quick
 from reverie.models.gan.divergence import fit_discriminator, jensen_shannon
 from reverie.objectives import OBJECTIVES
+from reverie.plots import value_terms
 from reverie.plots.style import CRITIC, GENERATED, MUTED, REAL
 
 plt.style.use("reverie.plots.reverie")
@@ -90,3 +92,17 @@ for level, name in ((-math.log(4), "−log 4: p = q"), (0.0, "0: disjoint")):
 right.set(xlabel="distance of the two Gaussians", ylabel="value of the game", title="What the generator plays for")
 right.set_ylim(-1.52, 0.16)
 right.legend(loc="center right")
+
+# %%
+# The two terms of the value along a game: a generator that starts elsewhere learns p. Each comes to
+# :math:`-\log 2 = -0.693`, the value to :math:`-\log 4`.
+
+n_steps = 400 if is_quick() else 3_000
+game = reverie.GAN(objective="minimax", penalty="r1", generator=(32,), discriminator=(32,), max_steps=n_steps,
+                   record_every=n_steps // 40, n_checks=2, refine=False, random_state=0)  # fmt: skip
+game.fit(r.normal(size=(4_000, 1)))
+last = game.history_[-1]
+for key, name in (("log_d_real", "E log D(x)"), ("log_not_d_fake", "E log(1 - D(G(z)))")):
+    compare(f"{name} after {n_steps} steps", -math.log(2), last[key])
+figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+value_terms(game.history_, ax=ax)

@@ -29,7 +29,7 @@ from reverie.core.random import child_generator, child_seed
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.autoencoder.training import ReconstructionStep, in_evaluation
-from reverie.models.base import GenerativeModel, first_rows
+from reverie.models.base import Called, GenerativeModel, first_rows
 from reverie.models.latent import latent_vectors, latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
@@ -173,6 +173,11 @@ class Autoencoder(GenerativeModel):
         encoder: nn.Module = build_encoder(self.encoder, n_outputs=self.n_latent_, **options)
         encoder = nn.Sequential(encoder, nn.Sigmoid()) if self.sparsity == "kl" else encoder
         return {"encoder": encoder, "decoder": build_decoder(self.decoder, n_latent=self.n_latent_, **options)}
+
+    def _layers(self) -> Mapping[str, Called]:
+        x, networks = self._blank_rows()[0], self._networks()
+        codes = x.new_zeros(2, self.n_latent_)
+        return {"encoder": (networks["encoder"], (x,)), "decoder": (networks["decoder"], (codes,))}
 
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> ReconstructionStep:
         self._train = train["x"]

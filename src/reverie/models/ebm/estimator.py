@@ -27,6 +27,7 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
+from reverie.models.base import Called
 from reverie.models.density_features import energy_preprocessing, without_density
 from reverie.models.ebm.likelihood import LogZ, energy_log_z
 from reverie.models.ebm.sampling import Jumps, Mixing, sample_steps, settled_chains
@@ -284,6 +285,9 @@ class EBM(LikelihoodModel):
         )
         networks: dict[str, nn.Module] = {"energy": network}
         return networks | ({"whitening": Whitening(shape[0])} if self.whiten and len(shape) == 1 else {})
+
+    def _layers(self) -> Mapping[str, Called]:
+        return {**super()._layers(), "energy": (self._networks()["energy"], (self._blank_rows()[0],))}
 
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> EnergyStep:
         whitening = networks.get("whitening")

@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows
 from reverie.data.transforms import Chain, Dequantise
-from reverie.models.base import N_SCORED
+from reverie.models.base import N_SCORED, Called
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
 from reverie.models.flow_matching.networks import EDITION, Velocity, VelocitySet, VelocityUNet, build_velocity
@@ -258,6 +258,11 @@ class FlowMatching(LikelihoodModel):
         is_of_levels = len(shape) > 1 and any(isinstance(step, Dequantise) for step in steps)
         network.ends_in_mean = is_of_levels and self._edition > 1
         return {"velocity": network}
+
+    def _layers(self) -> Mapping[str, Called]:
+        network, (x, c) = cast("Velocity", self._networks()["velocity"]), self._blank_rows()
+        x = x.new_zeros(2, network.coordinates.n_lines + len(network.coordinates.circles))
+        return {"velocity": (network, () if isinstance(network, TreeVelocity) else (x, x[:, :1], c))}
 
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> TrainStep:
         network, drawn = networks["velocity"], {"n_evaluations": int(self.n_evaluations), "solver": self.solver}

@@ -26,7 +26,7 @@ from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows, lazily
 from reverie.data.observables import resolve_observables
-from reverie.models.base import N_SCORED, GenerativeModel
+from reverie.models.base import N_SCORED, Called, GenerativeModel
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.gan.augmentation import LARGEST
 from reverie.models.gan.completion import Search, completed
@@ -476,6 +476,14 @@ class GAN(GenerativeModel):
         """Make untrained networks of the fitted shapes, to load weights into."""
         networks = {name: network.to(self.device_) for name, network in self._fresh_networks().items()}
         self._step = self._adversarial_step(networks)
+
+    def _layers(self) -> Mapping[str, Called]:
+        x, c = self._blank_rows(2 * self.n_replicas)
+        observables = None if self._observed is None else x.new_zeros(len(x), len(self._observed.names))
+        seen = (x,) if observables is None and c is None else (x, observables, c)
+        z = x.new_zeros(len(x), self._step.settings.n_noise)
+        players = {"generator": (self._samples_from(), (z, c)), "discriminator": (self._step.D, seen)}
+        return {**super()._layers(), **players}
 
     def _resolved(self) -> Json:
         s, shape = self._step.settings, tuple(self.preprocessing_.transform.output_shape)

@@ -26,7 +26,7 @@ from reverie.core.tables import as_array
 from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows
-from reverie.models.base import GenerativeModel
+from reverie.models.base import Called, GenerativeModel
 from reverie.models.gan.networks import Generator, draw_noise, matching_generator, start_at_mean
 from reverie.models.gan.semi_supervised_training import UNLABELLED, SemiSupervisedSettings, SemiSupervisedStep
 from reverie.models.gan.settings import FEATURE_MATCHING, learning_rate_of
@@ -188,6 +188,11 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         hidden = tuple(self.generator_hidden)
         G = matching_generator(transform, n_noise=int(self.n_noise), hidden=hidden, random_generator=weights)
         return {"generator": G, "discriminator": D}
+
+    def _layers(self) -> Mapping[str, Called]:
+        x, networks = self._blank_rows()[0], self._networks()
+        z = x.new_zeros(2, int(self.n_noise))
+        return {"generator": (networks["generator"], (z,)), "discriminator": (networks["discriminator"], (x,))}
 
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> SemiSupervisedStep:
         G, D = cast("Generator", networks["generator"]), cast("NoisyClassifier", networks["discriminator"])

@@ -40,6 +40,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from reverie.compile.step import Compiled
 from reverie.core.random import child_generator
@@ -47,7 +48,7 @@ from reverie.core.types import State
 from reverie.models.gan.augmentation import Kind, adapted, augmented, overfitting
 from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.training_run import TrainStep
-from reverie.objectives.adversarial import Objective, equilibrium_outputs
+from reverie.objectives.adversarial import Objective, equilibrium_outputs, minimax_discriminator, weighted_mean
 from reverie.objectives.penalties import PENALTIES, between, squared_gradient_norm
 from reverie.training.descent import Descent, ema_decay, ema_update
 from reverie.training.monitor import Check, Discriminated, Observation
@@ -189,7 +190,10 @@ class AdversarialStep(TrainStep):
     def _discriminator_step(
         self, real: Rows, fake: Rows, rate: float | Tensor, generator: torch.Generator, *, penalised: bool
     ) -> dict[str, Tensor]:
-        """Descend loss_D(D(real), D(fake)) + penalty + a L(real); return the loss and the mean answers of D."""
+        """Descend loss_D(D(real), D(fake)) + penalty + a L(real); return the loss and the mean answers of D.
+
+        Of a game for the value V(D, G) also its two terms, E log D(x) and E log(1 - D(G(z))).
+        """
         s, points = self.settings, self._penalty.points
         both = {key: torch.cat([real[key], fake[key].detach()]) for key in _SEEN if key in fake}
         inputs = [both[key] for key in _SEEN[:2] if key in both]
@@ -221,6 +225,9 @@ class AdversarialStep(TrainStep):
                 for weight in self.d_descent.weights:
                     weight.clamp_(-self.objective.clip, self.objective.clip)
             answers = equilibrium_outputs(a_real, a_fake, scale=self.objective.scale, weight=real.get("weight"))
+            if self.objective.discriminator is minimax_discriminator:  # its loss is minus the sum of the two terms
+                scalars["log_d_real"] = weighted_mean(logsigmoid(a_real), real.get("weight"))
+                scalars["log_not_d_fake"] = -scalars["d_loss"] - scalars["log_d_real"]
         scalars["d_real"], scalars["d_fake"] = answers
         return scalars
 

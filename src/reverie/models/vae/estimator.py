@@ -9,7 +9,7 @@ estimate of log p(x) that of `reverie.models.vae.likelihood`. Sampling is one pa
 import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from reverie.core.random import as_seed, child_generator
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Bits
-from reverie.models.base import first_rows
+from reverie.models.base import Called, first_rows
 from reverie.models.binary import grey_bits, resolved_likelihood
 from reverie.models.latent import latent_plane, latent_vectors, latent_view
 from reverie.models.likelihood import LikelihoodModel, LogLikelihood
@@ -361,6 +361,13 @@ class VAE(LikelihoodModel):
             sees_missing=self._sees_missing,
         )
         return {"network": VariationalNetwork(encoder, decoder, law, n_latent=n, is_full=is_full)}
+
+    def _layers(self) -> Mapping[str, Called]:
+        network, (x, c) = cast("VariationalNetwork", self._networks()["network"]), self._blank_rows()
+        missing = [x] if self._sees_missing else []  # as zeros and ones, behind the condition
+        seen = torch.cat([*([] if c is None else [c]), *missing], dim=1) if missing else c
+        z = x.new_zeros(2, self.n_latent_)
+        return {"encoder": (network.encoder, (x, seen)), "decoder": (network.decoder, (z, c)), "law": (network.law, ())}
 
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> VariationalStep:
         network = networks["network"]

@@ -46,6 +46,7 @@ from reverie.models.wavefunction.energy import EnergyDescent, Hamiltonian
 from reverie.models.wavefunction.state import QuantumState, as_amplitudes, as_bases, as_bits
 from reverie.models.wavefunction.training import ExactLikelihood, Fit, SampledLikelihood, initial_energy
 from reverie.networks.boltzmann import BoltzmannEnergy, log_partition
+from reverie.networks.summary import ModelSummary, summary
 from reverie.training.callbacks import Callback
 from reverie.training.loop import Record, train
 from reverie.training.threads import thread_limit
@@ -316,6 +317,12 @@ class WaveFunctionRBM(BaseEstimator):
         check_positive("n_samples", n_samples, integer=True)
         bits = self._state.outcomes(n_samples, as_seed(random_state))
         return (bits if self.units == "bits" else 1 - 2 * bits).numpy().astype(np.int8)
+
+    def summary(self) -> ModelSummary:
+        """Return the numbers of parameters of each machine; `print` shows the tables."""
+        check_is_fitted(self)
+        machines = {"amplitude": self.amplitude_, "phase": self.phase_}
+        return ModelSummary({name: summary(energy) for name, energy in machines.items() if energy is not None})
 
     def save(self, folder: str | Path) -> Path:
         """Save the state into a new folder of text and safetensors; `reverie.load` reads it back.
