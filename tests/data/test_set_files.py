@@ -164,7 +164,7 @@ ODD = {  # file -> how it is written, and a part of the sentence that refuses it
     "constant.parquet": (_parquet(pt=LISTS, q=[[1.0, 1.0], [1.0]] * 20), "1 constant: q = 1"),
     "no_rows.parquet": (_parquet(pt=pa.array([], pa.list_(pa.float64()))), "Expected events"),
     "one_huge_set.parquet": (_parquet(pt=[[0.5] * 200_000, *([[0.25]] * 20_000)]), "memory|hardest"),
-    "unequal_branches.root": (_root(pt=JAGGED, eta=ak.Array(SHORT)), "others in 'pt' and 'eta' of set 0"),
+    "unequal_branches.root": (_root(pt=JAGGED, eta=ak.Array(SHORT)), "others in 'eta' and 'pt' of set 0"),
     "empty_events.root": (_root(pt=ak.Array([[], *LISTS[1:]])), "got 1 empty sets of 40"),
     "nan_inside.root": (_root(pt=ak.Array([[np.nan], *LISTS[1:]])), "1 NaN"),
     "mask_over_nothing.npz": (_npz(particles=_sets(a=(0, 2, 3, 1))), "mask of 0 where all features are 0"),

@@ -79,9 +79,8 @@ def _features(types: Mapping[str, str], wanted: Sequence[str]) -> dict[str, list
 
     A branch of records of an RNTuple, "particles", has fields that are listed as "particles.pt".
     """
-    lists = [
-        name for name, kind in types.items() if kind.endswith("[]") or re.match(r"(std::|R)?[Vv](ec|ector)<", kind)
-    ]
+    is_list = re.compile(r".*\[\]|(std::)?vector<.*|(ROOT::)?(VecOps::)?RVec<.*|")  # records of an RNTuple have no word
+    lists = [name for name, kind in types.items() if is_list.fullmatch(kind)]
     found = {}
     for name in wanted:
         if name in lists or name.partition(".")[0] in lists:
