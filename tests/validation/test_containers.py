@@ -70,6 +70,7 @@ OF_VALUES = {  # one number per event
 NO_EVENTS = {  # public, but for numbers, names or constraints
     "benjamini_hochberg", "conserved", "detectable_auc", "events_for_auc", "holm", "mass_shell",
     "draw_directions", "sphere_constant",
+    "jet_efps", "w1efp", "w1m", "w1p",  # sets of particles, see test_jet_distances.py
 }  # fmt: skip
 
 CONTAINERS = {

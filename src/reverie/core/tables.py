@@ -40,6 +40,7 @@ __all__ = [
     "MAX_WORDS",
     "Raw",
     "Table",
+    "are_sets",
     "as_array",
     "as_column",
     "axes_of",
@@ -189,12 +190,14 @@ class Table:
     names : One name per feature, or None where the container had none.
     event_shape : Shape of one row before it was flattened; (d,) for a table.
     weights : Event weights as they came, or None.
+    columns : Names of the last axis of sets of particles (`reverie.core.sets`), None for all else.
     """
 
     values: np.ndarray
     names: tuple[str, ...] | None
     event_shape: tuple[int, ...]
     weights: object
+    columns: tuple[str, ...] | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -227,11 +230,17 @@ def read_table(data: object, name: str = "X", names: Sequence[str] | None = None
             f"Expected one name per feature of {name}, got {len(names)} names for {d} features. Give them all."
         )
     chosen = own_names if names is None else tuple(str(one) for one in names)
-    if chosen is not None and len(chosen) != d:  # one name for all cells of an image
+    columns = chosen if are_sets(event_shape, chosen) else None
+    if chosen is not None and len(chosen) != d:  # one name for all cells of an image, or for a column of sets
         chosen = None
-    table = Table(values, chosen, event_shape, weights)
+    table = Table(values, chosen, event_shape, weights, columns)
     check_finite(values, table.feature_names, name=name)
     return table
+
+
+def are_sets(event_shape: Sequence[int], names: Sequence[str] | None) -> bool:
+    """Tell whether events of this shape are sets of particles: a name for each column, "mask" the last of them."""
+    return len(event_shape) == 2 and names is not None and len(names) == event_shape[1] and names[-1] == "mask"
 
 
 def feature_names(event_shape: Sequence[int]) -> tuple[str, ...]:

@@ -169,7 +169,7 @@ def build_comparisons(
     of_role = dict(
         zip(roles, torch.arange(len(values)).split([len(one.values) for one in roles.values()]), strict=True)
     )
-    evaluated = [evaluate_observables(observables, x.values, samples.event_shape, role) for role, x in roles.items()]
+    evaluated = [evaluate_observables(observables, x.events, role) for role, x in roles.items()]
     observed = {name: torch.from_numpy(np.concatenate([part[name] for part in evaluated])) for name in observables}
     features = _features(samples, values, observed, of_role["calibration"], seed)
     labels = None if modes is None else np.asarray(modes(values))
@@ -180,7 +180,7 @@ def build_comparisons(
         )
     of_mode = None if labels is None else torch.from_numpy(np.unique(labels, return_inverse=True)[1])
 
-    given, events = dict(constraints or {}), values.reshape(-1, *samples.event_shape)
+    given, events = dict(constraints or {}), np.concatenate([sample.events for sample in roles.values()])
     broken = [breaks(name, holds, events, TOLERANCE) for name, holds in given.items()]
     learnt = learnt_rules(samples.calibration.values.reshape(-1, *samples.event_shape), samples.names)
     inferred = [(rule.name, mask) for rule in learnt if (mask := rule.breaks(values)).any()]

@@ -102,19 +102,19 @@ def validate(
     Parameters
     ----------
     real : (n, *event) array, tensor, DataFrame or data set: real events the generator has not seen. Weights of a data
-        set are honoured, here and below.
+        set are honoured, here and below. Sets of particles are compared by features (`reverie.validation.inputs.sets`).
     generated : (m, *event), events of the generator, in the same units.
     calibration : (h, *event), other real events. None takes `train`; without that `real` is split in halves.
     train : (t, *event), the events that the generator was trained on: asks whether it copied them.
-    names : Names of the features, shape (d,); None takes those of the data.
+    names : Names of the features, shape (d,), or of the columns of sets; None takes those of the data.
     observables : functions of events, a float64 tensor (n, *event), to one number (n,) or several (n, k) per
         event; one, several, or by name.
     constraints : name -> function of events that says for each whether it holds, or by how much it fails.
         Others are read off the calibration sample (see `reverie.validation.statistics.constraints`).
     modes : labels of events (n, d) -> (n,), such as `predict` of clusters found in real events: their occupancy is
         compared.
-    classifiers : Names among "boosting", "forest", "mlp" and "cnn"; "auto" takes boosting, for images also cnn. () for
-        none.
+    classifiers : Names among "boosting", "forest", "mlp", "cnn" and "sets"; "auto" takes boosting, for images also cnn,
+        for sets of particles also sets. () for none.
     correlated : "auto" looks for chains and exchanges blocks of them, "thin" keeps every few rows instead,
         "ignore" takes rows as independent.
     locate : whether to ask where a classifier that tells the samples apart finds its evidence.
@@ -195,7 +195,10 @@ def validate(
             located = locate_evidence(samples, best, seed, alpha)
         elif best.p_value <= alpha:
             left_out.append(LOCATION)
-    streamed = stream((real, generated), (parts["real"], parts["generated"]), samples.names, constraints=constraints)
+    streamed = None
+    if samples.reference.sets is None:
+        both = (real, generated), (parts["real"], parts["generated"])
+        streamed = stream(*both, samples.names, constraints=constraints)
     report(1.0, "done")
 
     battery = min_p([min_p([ranked(column.values) for column in group]) for group in groups.values()]).observed_p
@@ -243,24 +246,29 @@ def _learners(classifiers: str | Sequence[str], samples: Samples) -> tuple[str, 
     if samples.chains.block > 1 and rows // samples.chains.block < LEAST_BLOCKS:
         return ()
     if classifiers != "auto":
-        return (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
+        chosen = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
+        if "sets" in chosen and samples.reference.sets is None:
+            raise InputError("Expected sets of particles for the classifier 'sets', got other events. Take boosting.")
+        return chosen
+    if samples.reference.sets is not None:
+        return "boosting", "sets"
     is_image = len(samples.event_shape) in (2, 3) and min(samples.event_shape[-2:]) >= 8
     return ("boosting", "cnn") if is_image else ("boosting",)
 
 
 def _classifier_stages(learners: Sequence[str], samples: Samples, seed: int, *, calibrate: bool) -> list[Stage]:
     x, y, z = samples.reference, samples.generated, samples.calibration
-    real, generated, other = (samples.scaled(sample.values) for sample in (x, y, z))
-    fit = partial(
-        separate,
-        real,
-        names=samples.names,
-        seed=child_seed(seed, "classifier"),
-        block=samples.chains.block,
-        event_shape=samples.event_shape,
-    )
     stages = []
     for learner in learners:
+        (real, event_shape), (generated, _), (other, _) = (samples.seen_by(learner, sample) for sample in (x, y, z))
+        fit = partial(
+            separate,
+            real,
+            names=samples.names,
+            seed=child_seed(seed, "classifier"),
+            block=samples.chains.block,
+            event_shape=event_shape,
+        )
         fits = [partial(fit, generated, learner=learner, weights=(x.weights, y.weights), explain=True)]
         fits += [partial(fit, other, learner=learner, weights=(x.weights, z.weights))] if calibrate else []
         seconds = seconds_of_training(learner, len(real) + len(generated), real.shape[1])
@@ -272,7 +280,7 @@ def _search_for_copies(
     train: ArrayLike, samples: Samples, seed: int, n_permutations: int, max_samples: int, alpha: float
 ) -> Stage | None:
     """Return the search for copies as a stage; None if it would not end."""
-    rows = read_sample(train, "train", samples.names).values
+    rows = read_sample(train, "train", samples.reference.columns or samples.names).values
     if samples.chains.is_chain:
         rows = rows[samples.chains.kept(len(rows))]
     elif len(rows) > max_samples:

@@ -147,10 +147,10 @@ def calibrated_weights(
     real, generated : (rows, d), in one unit; at least about 100 rows.
     names : d feature names.
     seed : Seed of the split and the classifiers; the split is that of `classifier_test` with this seed.
-    learner : "boosting", "forest", "mlp" or "cnn".
+    learner : "boosting", "forest", "mlp", "cnn" or "sets".
     weights : Event weights of both samples, shape (rows,), each >= 0, or None.
     block : number of neighbouring rows that belong together; 1 for independent rows.
-    event_shape : Shape of one event, for "cnn".
+    event_shape : Shape of one event, for "cnn" and "sets".
 
     Raises
     ------

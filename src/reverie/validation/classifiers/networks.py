@@ -1,4 +1,4 @@
-"""Two small networks that tell two samples apart: a perceptron for tables, convolutions for images and lattices.
+"""Small networks that tell two samples apart: of tables, of images and lattices, and of sets of particles.
 
 Both minimise the weighted binary cross-entropy with Adam (Kingma and Ba 2015). The last fifth of each class of
 the training half is held out; training stops when the loss on it has not fallen for some epochs, and the best epoch is
@@ -9,6 +9,10 @@ split are in random order already.)
           the training half, then arcsinh: heavy tails neither dominate nor are cut off
     cnn   5 x 5 stride 2, 3 x 3 stride 2, 3 x 3, with 16, 32, 32 channels; then the sum over places with weights for
           images, and the mean over places for periodic lattices, where no place is special
+    sets  EPiC layers (Buhmann et al., arXiv:2301.08128): from the features of each particle 64 numbers, from their mean
+          and their sum 16 numbers of the set, with which those of each particle are changed; twice, then mean, sum and
+          the numbers of the set -> 64 -> 1, all with SiLU. Order and padding have no influence. Features are scaled as
+          for the perceptron, by the particles that are there; the sum is in units of the mean multiplicity
 
 Periodic padding makes opposite edges neighbours. Everything is drawn from `seed`; the global random state of torch
 is left alone, and one thread is used, so the result does not depend on the machine's load. scikit-learn has no
@@ -22,7 +26,7 @@ from copy import deepcopy
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, silu
 from torch.nn.utils import skip_init
 
 from reverie.core.errors import TrainingError
@@ -31,7 +35,7 @@ from reverie.training.descent import LossStep
 from reverie.training.loop import train
 from reverie.validation.parallel import one_thread
 
-__all__ = ["fit_convolutions", "fit_perceptron"]
+__all__ = ["fit_convolutions", "fit_perceptron", "fit_sets"]
 
 _HELD_OUT = 0.2
 
@@ -82,6 +86,53 @@ def fit_convolutions(
 
     data = rows, targets, weights
     return _fit(network, prepare, data, seed, batch_size=64, n_epochs=30, patience=6, step_size=1e-3)
+
+
+class _Sets(nn.Module):
+    """Logits (batch,) of sets (batch, P, F + 1) with the mask last."""
+
+    def __init__(self, n_features: int, mean_size: float, width: int = 64, n_global: int = 16) -> None:
+        super().__init__()
+        self.mean_size = mean_size
+        self.first = skip_init(nn.Linear, n_features, width)
+        self.pools = nn.ModuleList(skip_init(nn.Linear, 2 * width + k * n_global, n_global) for k in (0, 1, 1))
+        self.layers = nn.ModuleList(skip_init(nn.Linear, width + n_global, width) for _ in range(2))
+        self.hidden, self.last = skip_init(nn.Linear, 2 * width + n_global, 64), skip_init(nn.Linear, 64, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, mask = x[..., :-1], x[..., -1:]
+        size = mask.sum(1).clamp(min=1)
+
+        def pooled(local: Tensor) -> list[Tensor]:
+            total = local.sum(1)
+            return [total / size, total / self.mean_size]
+
+        local = silu(self.first(x)) * mask
+        of_set = silu(self.pools[0](torch.cat(pooled(local), 1)))
+        for pool, layer in zip(self.pools[1:], self.layers, strict=True):
+            of_set = of_set + silu(pool(torch.cat([*pooled(local), of_set], 1)))
+            beside = of_set[:, None].expand(-1, x.shape[1], -1)
+            local = (local + silu(layer(torch.cat([local, beside], 2)))) * mask
+        return self.last(silu(self.hidden(torch.cat([*pooled(local), of_set], 1))))[:, 0]
+
+
+def fit_sets(
+    rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, *, seed: int, event_shape: tuple[int, ...]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the log-odds function of equivariant layers trained on flattened sets (n, P (F + 1)) of `event_shape`."""
+    sets = rows.reshape(-1, *event_shape)
+    there = sets[sets[..., -1] == 1][:, :-1]
+    low, centre, high = np.quantile(there, [0.25, 0.5, 0.75], axis=0)
+    scale = np.where(high > low, (high - low) / 1.349, there.std(0))
+    scale = np.where(scale > 0, scale, 1.0)
+    network = _Sets(there.shape[1], max(1.0, len(there) / len(sets)))
+
+    def prepare(x: np.ndarray) -> np.ndarray:
+        x = x.reshape(-1, *event_shape)
+        mask = x[..., -1:]
+        return np.concatenate([np.arcsinh((x[..., :-1] - centre) / scale) * mask, mask], axis=2)
+
+    return _fit(network, prepare, (rows, targets, weights), seed, n_epochs=30, patience=6, step_size=2e-3)
 
 
 def _fit(

@@ -132,15 +132,16 @@ def locate(samples: Samples, best: ClassifierResult | None, seed: int, alpha: fl
     positive = all(s.weights is None or (s.weights > 0).all() for s in (x, y))
     if best is None or best.p_value > alpha or not positive or min(len(x.values), len(y.values)) < 2 * MIN_EVENTS:
         return None
+    (real, event_shape), (generated, _) = (samples.seen_by(best.learner, s) for s in (x, y))
     calibrated = calibrated_weights(
-        samples.scaled(x.values),
-        samples.scaled(y.values),
+        real,
+        generated,
         names=samples.names,
         seed=child_seed(seed, "classifier"),
         learner=best.learner,
         weights=(x.weights, y.weights),
         block=samples.chains.block,
-        event_shape=samples.event_shape,
+        event_shape=event_shape,
     )
     boxes: tuple[Region, ...] = ()
     if not samples.chains.is_chain and len(samples.names) <= MAX_FEATURES and len(samples.event_shape) == 1:

@@ -111,10 +111,10 @@ def separate(
     real, generated : (rows, d), on one common scale.
     names : d feature names.
     seed : Seed of the split and the classifier.
-    learner : "boosting", "forest", "mlp" or "cnn".
+    learner : "boosting", "forest", "mlp", "cnn" or "sets".
     weights : Event weights of both samples, shape (rows,) each, of any unit and sign, or None.
     block : number of neighbouring rows that belong together; 1 for independent rows.
-    event_shape, periodic : Shape of one event, and whether opposite edges are neighbours, for "cnn".
+    event_shape, periodic : Shape of one event, for "cnn" and "sets", and whether opposite edges are neighbours.
     explain : Whether to compute the importances, d more passes over the test half.
     """
     events = Events(real, weights[0]), Events(generated, weights[1])

@@ -43,9 +43,11 @@ from reverie.core.checks import check_positive
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.proportions import percent
 from reverie.core.random import child_seed
+from reverie.core.sets import check_sets
 from reverie.core.tables import check_weights, feature_names, read_table
 from reverie.core.types import ArrayLike
 from reverie.validation.inputs.chains import ChainReport, inspect_chains
+from reverie.validation.inputs.sets import set_features
 from reverie.validation.permutation.duplicates import evenness, n_pairs, row_hashes
 
 __all__ = [
@@ -69,17 +71,33 @@ _SHARED = 0.1  # of the equal pairs expected between real and generated rows of 
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample as a table: values (n, d) float, d names, the shape of one event, and its weights (n,), if any."""
+    """One sample as a table.
+
+    Parameters
+    ----------
+    values : Rows, shape (n, d), float; of sets of particles their features (`reverie.validation.inputs.sets`).
+    names : One name per feature, or None.
+    event_shape : Shape of one event; (d,) for sets too, whose features are a table.
+    weights : Event weights, shape (n,), if any.
+    sets, columns : The sets themselves, shape (n, P, F + 1), and the names of their columns; None for other events.
+    """
 
     values: np.ndarray
     names: tuple[str, ...] | None
     event_shape: tuple[int, ...]
     weights: np.ndarray | None = None
+    sets: np.ndarray | None = None
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def events(self) -> np.ndarray:
+        """The events in their own shape, (n, *event), sets as such."""
+        return self.values.reshape(-1, *self.event_shape) if self.sets is None else self.sets
 
     def take(self, rows: np.ndarray | slice) -> "Sample":
         """Return the rows at an index or slice."""
-        weights = None if self.weights is None else self.weights[rows]
-        return replace(self, values=self.values[rows], weights=weights)
+        weights, sets = (None if x is None else x[rows] for x in (self.weights, self.sets))
+        return replace(self, values=self.values[rows], weights=weights, sets=sets)
 
 
 @dataclass(frozen=True)
@@ -115,6 +133,12 @@ class Samples:
         """Whether any event weighs more than another."""
         return any(sample.weights is not None for sample in (self.reference, self.generated, self.calibration))
 
+    def seen_by(self, learner: str, sample: Sample) -> tuple[np.ndarray, tuple[int, ...]]:
+        """Return the rows (n, d) of a sample as a classifier sees them, and the shape of one event."""
+        if learner == "sets":
+            return sample.events.reshape(len(sample.values), -1), sample.events.shape[1:]
+        return self.scaled(sample.values), self.event_shape
+
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """Return `values` (n, d) in units of the spread of real events, about their centre; far out as logarithms."""
         u = (values - self.centre) / self.scale
@@ -136,7 +160,16 @@ def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = No
     """
     # single precision stays visible as such until both samples have been compared
     table = read_table(sample, what, names)
-    return Sample(table.values, table.names, table.event_shape, checked_weights(table.weights, len(table.values), what))
+    weights = checked_weights(table.weights, len(table.values), what)
+    if table.columns is None:
+        return Sample(table.values, table.names, table.event_shape, weights)
+    return _of_sets(table.values.reshape(-1, *table.event_shape), table.columns, weights)
+
+
+def _of_sets(sets: np.ndarray, columns: tuple[str, ...], weights: np.ndarray | None) -> Sample:
+    check_sets(sets)
+    features, called = set_features(sets, columns)
+    return Sample(features, called, features.shape[1:], weights, sets, columns)
 
 
 def checked_weights(weights: ArrayLike | None, n: int, what: str) -> np.ndarray | None:
@@ -166,6 +199,8 @@ def gather_samples(
     read = {what: read_sample(sample, what, names) for what, sample in given if sample is not None}
     first = read["real"]
     read = {what: sample if sample is first else aligned(first, sample, what) for what, sample in read.items()}
+    if first.sets is not None:
+        read = _of_one_size(read)
     tables = one_precision(*(sample.values for sample in read.values()))
     read = {what: replace(read[what], values=values) for what, values in zip(read, tables, strict=True)}
     sizes = {f"given_{what}": len(sample.values) for what, sample in read.items()}
@@ -195,6 +230,8 @@ def gather_samples(
             )
     event_shape, table = first.event_shape, {what: sample.values for what, sample in roles.items()}
     centre, scale = robust_scale(table["calibration"], np.concatenate(list(table.values())), image=len(event_shape) > 1)
+    if first.sets is not None:
+        scale[0] = max(scale[0], 1.0)  # of multiplicities, most of which may be the largest that is kept
     samples = Samples(
         reference=roles["real"],
         generated=roles["generated"],
@@ -209,6 +246,14 @@ def gather_samples(
         chains=chains,
     )
     return replace(samples, warnings=(*samples.warnings, *_notes_of_far_entries(samples)))
+
+
+def _of_one_size(read: dict[str, Sample]) -> dict[str, Sample]:
+    """Return samples of sets that are all padded to the size of the largest."""
+    sets = {what: sample.events for what, sample in read.items()}
+    largest = max(x.shape[1] for x in sets.values())
+    wide = {what: np.pad(x, ((0, 0), (0, largest - x.shape[1]), (0, 0))) for what, x in sets.items()}
+    return {what: replace(sample, sets=wide[what]) for what, sample in read.items()}
 
 
 def _notes_of_far_entries(samples: Samples, most: int = 4) -> list[str]:
@@ -275,6 +320,15 @@ def aligned(real: Sample, sample: Sample, what: str, first: str = "real") -> Sam
     InputError
         For other features.
     """
+    if real.columns is not None and sample.columns != real.columns:
+        sets, columns = (sample.events, real.columns) if sample.columns is None else (sample.sets, sample.columns)
+        if sets is None or sets.ndim != 3 or sets.shape[2] != len(columns) or set(columns) != set(real.columns):
+            got = f"events of shape {sample.event_shape}" if sample.columns is None else ", ".join(columns)
+            raise InputError(
+                f"Expected {what} as sets with the columns {', '.join(real.columns)} of {first}, got {got}. "
+                "reverie.data.particle_sets makes them."
+            )
+        sample = _of_sets(sets[..., [columns.index(name) for name in real.columns]], real.columns, sample.weights)
     if real.names and sample.names and set(real.names) != set(sample.names):
         missing = [name for name in sample.names if name not in real.names]
         if missing:

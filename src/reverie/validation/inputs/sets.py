@@ -1,7 +1,6 @@
 """Sets of particles as a table of features, on which all tests of tables work.
 
-A sample is one of sets if it has three axes, and a name for each number on the last one, "mask" the last of them
-(`reverie.core.sets`). The features of a set of N particles are
+Which samples are sets says `reverie.core.tables.are_sets`. The features of a set of N particles are
 
     multiplicity                N
     sum c, mean c, spread c     of each column c: sum, mean and standard deviation over the particles
@@ -12,7 +11,8 @@ A sample is one of sets if it has three axes, and a name for each number on the 
                                 which have the dimension of pt times angle, of the polynomials of W1EFP
 
 They do not depend on the order of the particles, nor on the padding. They are computed from single precision in double
-and kept in single, so that equal sets have equal features whatever the order of their sums.
+and kept in single, so that equal sets have equal features whatever the order of their sums. Their scales are those of a
+table (`reverie.validation.inputs.samples`), but that of the multiplicity is one particle at least.
 """
 
 from collections.abc import Sequence
@@ -23,18 +23,13 @@ from torch import Tensor
 
 from reverie.core import jets
 from reverie.core.errors import InputError
-from reverie.core.tables import tabular
+from reverie.core.tables import are_sets, tabular
 from reverie.core.types import ArrayLike
 
-__all__ = ["is_set", "jet_particles", "set_features"]
+__all__ = ["jet_particles", "set_features"]
 
 _HARDEST = 3
 _BLOCK = 1000  # sets whose pairs of particles are held at once
-
-
-def is_set(values: np.ndarray, names: Sequence[str] | None) -> bool:
-    """Tell whether values (n, *event) with these names are sets of particles with the mask last."""
-    return values.ndim == 3 and names is not None and len(names) == values.shape[2] and names[-1] == "mask"
 
 
 def set_features(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -46,7 +41,7 @@ def set_features(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, 
         called += ["mass", "width", "tau1", "tau21", "tau32", "D2", *(f"EFP {k + 1}" for k in range(5))]
     by = len(columns) - 1 if jet is None else jet[2]
     parts = []
-    for block in torch.from_numpy(np.asarray(values, np.float32)).split(_BLOCK):
+    for block in torch.from_numpy(np.array(values, np.float32)).split(_BLOCK):
         x, mask = block[..., :-1].double(), block[..., -1].double()
         n = mask.sum(1, keepdim=True)
         total = x.sum(1)
@@ -91,5 +86,5 @@ def jet_particles(sample: ArrayLike, what: str) -> np.ndarray:
             "reverie.data.particle_sets makes them."
         )
     values = np.asarray(values, np.float64)
-    mask = values[..., -1:] if is_set(values, names) or values.shape[2] == 4 else 1.0
+    mask = values[..., -1:] if are_sets(values.shape[1:], names) or values.shape[2] == 4 else 1.0
     return values[..., list(columns)] * mask

@@ -48,8 +48,7 @@ def as_rows(**samples: ArrayLike) -> list[Tensor]:
 
 def as_events(sample: ArrayLike, what: str) -> np.ndarray:
     """Return one sample as an array (n, *event) of floats, with the errors of `as_rows`."""
-    found = _unweighted(sample, what)
-    return found.values.reshape(-1, *found.event_shape)
+    return _unweighted(sample, what).events
 
 
 def as_values(values: ArrayLike, what: str) -> Tensor:

@@ -108,7 +108,7 @@ class ClassifierResult:
         would give the AUC its error.
     deflection, deflection_error : difference of the mean log-odds of both classes of test events over the root of the
         sum of their variances. These three are None in results of older versions.
-    learner : what was trained: "boosting", "forest", "mlp" or "cnn".
+    learner : what was trained: "boosting", "forest", "mlp", "cnn" or "sets".
     """
 
     value: float

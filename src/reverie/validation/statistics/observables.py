@@ -116,11 +116,9 @@ def named_observables(observables: object) -> Mapping[str, Observable]:
     return named
 
 
-def evaluate_observables(
-    observables: Mapping[str, Observable], values: np.ndarray, event_shape: tuple[int, ...], what: str
-) -> dict[str, np.ndarray]:
-    """Return every observable of `values` (n, d), events of `event_shape`, as (n, k) float64."""
-    events, results = torch.from_numpy(np.ascontiguousarray(values)).reshape(len(values), *event_shape), {}
+def evaluate_observables(observables: Mapping[str, Observable], values: np.ndarray, what: str) -> dict[str, np.ndarray]:
+    """Return every observable of events (n, *event) as (n, k) float64."""
+    events, results = torch.from_numpy(np.ascontiguousarray(values)), {}
     for name, function in observables.items():
         expected = f"Expected one or several finite numbers per event from the observable {name!r} on {what}, got "
         try:
