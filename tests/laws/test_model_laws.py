@@ -102,6 +102,11 @@ MODELS |= {
     "rollback": (GAN(on_alarm="rollback", n_checks=3, stop_at_equilibrium=True, **SMALL), "table"),
 }
 MODELS |= {
+    "sets": (GAN(generator=(8,), discriminator=(8,), n_noise=2, **TINY), "sets"),
+    "sets, attention, two replicas": (
+        GAN(generator="attention", discriminator="attention", n_noise=2, n_replicas=2, n_checks=3, **TINY),
+        "sets",
+    ),
     "rbm, spins": (RBM(n_hidden=5, **TINY), "spins"),
     "rbm, exact": (RBM(n_hidden=4, method="exact", n_restarts=1, **TINY), "bits"),
     "rbm, contrastive divergence": (RBM(n_hidden=5, method="cd", n_gibbs=2, centred=False, **TINY), "bits"),
@@ -168,6 +173,7 @@ SLOW = {  # of each of them another stays quick that goes through the same netwo
     "flow matching, random walk",
     "flow matching, sets, attention",
     "flow matching, replicas",
+    "sets, attention, two replicas",
 }
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS]
 EVERY = pytest.mark.parametrize("name", NAMES)

@@ -547,12 +547,18 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         values = self._values(X, reset=False)[:N_SCORED]
         real = self.preprocessing_.features(values)
         noise = child_generator(self.seed_, "score", device=self.device_)
-        fake = self._drawer(len(real), self.seed_)(0, len(real), noise).cpu()
+        fake = self._drawer(len(real), self.seed_)(0, len(real), noise)
+        return -self._distance(real, fake)
+
+    def _distance(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> float:
+        """Return the energy distance of real and generated features (n, *event), with the condition of each row."""
         if self.schema_.is_set:
-            real, fake = moments_of_sets(real), moments_of_sets(fake)
+            real, fake = moments_of_sets(real), moments_of_sets(fake.cpu())
             spread = real.std(dim=0).clamp(min=1e-6)
             real, fake = real / spread, fake / spread
-        return -float(energy_distance(real.flatten(1).double(), fake.flatten(1).double()))
+        beside = [] if condition is None else [condition.flatten(1)]
+        sides = [torch.cat([x.cpu().flatten(1), *beside], dim=1).double() for x in (real, fake)]
+        return float(energy_distance(*sides))
 
     @checked
     def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:

@@ -47,6 +47,8 @@ Shape = tuple[int, ...]
 NETWORK_WORKS: dict[str, tuple[str, ...]] = {  # keys of the bibliography
     "dcgan": ("radford2016",),
     "dcgan28": ("radford2016", "srivastava2014"),
+    "epic": ("buhmann2023",),
+    "attention": ("buhmann2023", "lee2019"),
     "lecture_mlp": ("raschka2022", "srivastava2014"),
     "thesis": ("radford2016", "srivastava2014"),
     "unet": ("ronneberger2015", "isola2017", "wuhe2018"),

@@ -23,9 +23,20 @@ import torch
 from torch import Tensor, nn
 
 from reverie.networks.conditional import ProjectionHead
+from reverie.networks.features import OutputHead
 from reverie.networks.mlp import MLP, make_activation
 
-__all__ = ["EPiCLayer", "InducedAttention", "SetClassifier", "SetDiscriminator", "SetGenerator", "SetTrunk"]
+__all__ = [
+    "EPiCLayer",
+    "InducedAttention",
+    "SetClassifier",
+    "SetDiscriminator",
+    "SetGenerator",
+    "SetHead",
+    "SetKind",
+    "SetTrunk",
+    "mean_of",
+]
 
 SetKind = Literal["epic", "attention"]
 _N_PLACES, _HEAD = 16, 16  # learnt places of a layer of attention, and channels of a head
@@ -268,3 +279,24 @@ class SetGenerator(nn.Module):
         of_set, of_particles, mask, condition = z.split([n, n * P, P, self.n_condition], dim=1)
         h, _ = self.trunk(of_particles.unflatten(1, (P, n)), mask, torch.cat([of_set, condition], dim=1))
         return torch.cat([self.last(h), mask.unsqueeze(-1)], dim=2)
+
+
+class SetHead(nn.Module):
+    """Raw sets (batch, P (F + 1)), the mask last of each particle, to admissible ones, 0 in padding.
+
+    Parameters
+    ----------
+    head : Of the features of one particle.
+    size : Places of a set, P.
+    """
+
+    def __init__(self, head: OutputHead, size: int) -> None:
+        super().__init__()
+        self.head, self.size = head, size
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Return sets of the same shape."""
+        places = y.unflatten(1, (self.size, -1))
+        mask = places[..., -1:]
+        particles = self.head(places[..., :-1].flatten(0, 1)).unflatten(0, (-1, self.size))
+        return torch.cat([particles * mask, mask], dim=2).flatten(1)

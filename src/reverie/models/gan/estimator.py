@@ -36,10 +36,12 @@ from reverie.models.gan.rejection import RejectionClassifier, fit_rejection
 from reverie.models.gan.sampling import Drawing
 from reverie.models.gan.settings import learning_rate_of
 from reverie.models.gan.training import AdversarialSettings, AdversarialStep, Rows
+from reverie.models.multiplicity import MultiplicityLaw
 from reverie.models.observables import ObservedFeatures
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.options import estimator
 from reverie.models.preprocessing import Observables
+from reverie.models.sets import moments_of_sets, rows_of_sets
 from reverie.models.training_run import FEW_EVENTS, TrainingOptions, held_out_size
 from reverie.networks.build import (
     NETWORK_WORKS,
@@ -50,13 +52,16 @@ from reverie.networks.build import (
 )
 from reverie.networks.energies import SMOOTH
 from reverie.networks.features import Whitening
+from reverie.networks.init import initialise, initialised
+from reverie.networks.mlp import is_widths
+from reverie.networks.normalisation import normalise_spectrum
 from reverie.networks.replicas import Stacked
+from reverie.networks.sets import SetDiscriminator, SetGenerator
 from reverie.networks.user import Specification
 from reverie.objectives.adversarial import OBJECTIVES, Objective
 from reverie.objectives.classifiers import auxiliary_loss
 from reverie.objectives.penalties import PENALTIES
 from reverie.training.optimizers import OPTIMIZER_WORKS
-from reverie.validation.statistics.kernels import energy_distance
 
 __all__ = ["GAN"]
 
@@ -66,13 +71,14 @@ _PERCEPTRONS, _SMOOTH = {"mlp", "residual"}, {"continuous", "periodic", "bounded
 _FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of them angles, were tuned on
 _TABLE_BATCH, _IMAGE_BATCH = 256, 64
 _AUGMENTED_ROWS = {True: FEW_EVENTS, False: 10_000}  # training rows of a table, or images, below which "auto" augments
+_SET_NOISE, _SET_GAMMA = 8, 0.1  # numbers of the noise, of a set and of each particle; gamma of R1 and R2
 _IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
 _MOST_NOISE, _LEAST_NOISE = 128, 16
 
 
 @estimator
 class GAN(GenerativeModel):
-    """Generative adversarial network for tables of events, stacks of images and lattices.
+    """Generative adversarial network for tables of events, stacks of images, lattices and sets of particles.
 
     The defaults are meant to work at once on any numeric table. With conditions (`fit(X, y)`) it learns p(x | y).
 
@@ -81,10 +87,12 @@ class GAN(GenerativeModel):
     objective : the losses of both networks: "relativistic" (with R1 and R2), "non_saturating", "minimax",
         "least_squares", "hinge", "wasserstein" (weight clipping) or "wasserstein_gp".
     generator : network from noise to samples: "auto", "mlp", "residual", "dcgan", "unet" (from image conditions),
+        "epic" or "attention" for sets of particles (`reverie.networks.sets`; "auto" takes "epic"),
         an architecture of the lectures ("lecture_mlp", "thesis", "dcgan28", "wgan_conv"), widths of hidden layers
         such as (100,), a torch module, or a factory called with (n_noise, event_shape).
     discriminator : network from samples to logits: as `generator`; a factory is called with (event_shape,).
-    n_noise : size of the noise vector; "auto" takes twice the number of features, within 16 and 128.
+    n_noise : size of the noise vector; "auto" takes twice the number of features, within 16 and 128. Of sets
+        the numbers of the whole set, and as many of each particle; "auto" takes 8.
     noise_prior : "normal", N(0, 1), or "uniform" on [-1, 1).
     batch_size : samples in a batch; "auto" takes 256, or 64 of events of more than 256 values (images), or
         all rows of a smaller table.
@@ -101,8 +109,8 @@ class GAN(GenerativeModel):
         "wasserstein" and "wasserstein_gp", else 1).
     penalty : "auto" takes the objective's own; "none", "r1", "r2", "r1_r2", "two_sided" or "one_sided".
     penalty_weight : gamma of R1 and R2 in the convention (gamma / 2) E |grad D|^2, or lambda of the
-        Wasserstein gradient penalty; None takes 0.1 max(1, features / 8) for gamma, 0.3 for convolutional pairs,
-        and 10 for lambda; 0 switches it off.
+        Wasserstein gradient penalty; None takes 0.1 max(1, features / 8) for gamma, 0.3 for convolutional pairs, 0.1
+        for sets, and 10 for lambda; 0 switches it off.
     penalty_every : steps between two penalties, each strengthened by this number; None takes the objective's
         own (4 for "relativistic", 8 with convolutional pairs, else 1).
     spectral_norm : whether each layer of the discriminator is divided by its largest singular value.
@@ -165,6 +173,7 @@ class GAN(GenerativeModel):
     """
 
     takes_conditions: ClassVar[bool] = True
+    takes_sets: ClassVar[bool] = True
     trains_on_several: ClassVar[bool] = True
     references = ("goodfellow2014",)
     search_space = (
@@ -280,6 +289,11 @@ class GAN(GenerativeModel):
                 "Expected auxiliary_weight > 0 with condition_mode='auxiliary', where only the classifier sees the "
                 "condition, got 0: no network would see it. Give auxiliary_weight=1, or condition_mode='projection'."
             )
+        if self.preprocessing_.schema.is_set and (self.auxiliary_weight > 0 or self.reconstruction_weight > 0):
+            raise InputError(
+                "Expected auxiliary_weight=0 and reconstruction_weight=0 for sets of particles, which have neither a "
+                "classifier of their condition nor an order in which to compare two. Leave both at 0."
+            )
         self._observed = None
         if self.observables:
             functions = resolve_observables(self.observables, dataset.schema)
@@ -297,7 +311,14 @@ class GAN(GenerativeModel):
         n_held_out = held_out_size(len(x), self.validation_fraction)
         n_rows, is_checked = len(x) - n_held_out, n_held_out > 0 and self.n_checks > 0
         self._augmentation = self.augmentation
-        if self.augmentation == "auto":
+        if self.preprocessing_.schema.is_set:
+            if self.augmentation not in ("auto", "none", 0):
+                raise InputError(
+                    f"Expected no augmentation for sets of particles, got {self.augmentation!r}: no transform of them "
+                    "is known that leaves no trace. Leave augmentation at 'auto'."
+                )
+            self._augmentation = "none"
+        elif self.augmentation == "auto":
             is_small = n_rows < _AUGMENTED_ROWS[self.preprocessing_.schema.is_table]
             self._augmentation = "adaptive" if is_small and is_checked else "none"
         elif self.augmentation == "adaptive" and not is_checked:
@@ -325,7 +346,8 @@ class GAN(GenerativeModel):
         """Return the numbers of the step on features of the fitted shape: what is left open is resolved here."""
         shape, objective = tuple(self.preprocessing_.transform.output_shape), self._objective()
         n_features, spec = math.prod(shape), self.discriminator
-        images = isinstance(spec, str) and resolved_name(spec, shape) == "dcgan"
+        schema = self.preprocessing_.schema
+        images = isinstance(spec, str) and not schema.is_set and resolved_name(spec, shape) == "dcgan"
         default = learning_rate_of(self.optimizer, self.objective, images=images)
         rate, d_rate = self.learning_rate, self.discriminator_learning_rate
         if rate is None:
@@ -336,13 +358,14 @@ class GAN(GenerativeModel):
             # gamma grows with the features of a table, between which |grad D|^2 is shared out; neighbouring pixels say
             # the same, so that their number means little
             of_table = OBJECTIVES["relativistic"].penalty_weight * max(1.0, n_features / _FEATURES_OF_GAMMA)
-            weight = _IMAGE_GAMMA if images else of_table
+            weight = _IMAGE_GAMMA if images else _SET_GAMMA if schema.is_set else of_table
         elif weight is None:
             weight = OBJECTIVES["wasserstein_gp"].penalty_weight if penalty != "none" else 0.0
         every = max(objective.penalty_every, _IMAGE_PENALTY_EVERY if images and penalty == "r1_r2" else 1)
         n_noise = min(max(2 * n_features, _LEAST_NOISE), _MOST_NOISE) if self.n_noise == "auto" else int(self.n_noise)
+        if schema.is_set:
+            n_noise = (_SET_NOISE if self.n_noise == "auto" else int(self.n_noise)) * (shape[0] + 1)
         first, second = default.betas if self.betas is None else self.betas
-        schema = self.preprocessing_.schema
         lattice_or_image = "lattice" if schema.columns[0].kind == "spin" else "image"
         augmentation = {"none": None, "adaptive": 0.0}.get(str(self._augmentation), self._augmentation)
         return AdversarialSettings(
@@ -367,6 +390,7 @@ class GAN(GenerativeModel):
             augmentation=None if augmentation is None else float(augmentation),
             adapts=self._augmentation == "adaptive",
             kind="table" if schema.is_table else lattice_or_image,
+            n_places=shape[0] if schema.is_set else 0,
         )
 
     def _activation(self) -> str:
@@ -387,6 +411,10 @@ class GAN(GenerativeModel):
         pairs: list[tuple[nn.Module, nn.Module]] = []
         for seed in [self.seed_] if R == 1 else [child_seed(self.seed_, "replica", r) for r in range(R)]:
             common = {"random_generator": child_generator(seed, "weights"), "activation": self._activation()}
+            if prepared.schema.is_set:
+                sizes = {"size": shape[0], "n_condition": n_condition}
+                pairs.append(self._pair_of_sets(shape[1] - 1, n_observables, sizes, **common))
+                continue
             generator = build_generator(
                 self.generator,
                 n_noise=settings.n_noise + n_condition,
@@ -410,7 +438,42 @@ class GAN(GenerativeModel):
         self._check_discriminator(D, shape, settings)
         whitening = Whitening(shape[0]) if self.whiten and len(shape) == 1 else None
         fit = KinematicFit(observed, self.noise_prior) if observed is not None and has_fit else None
-        return {"generator": Generator(network, head_of(prepared.transform), whitening, shape, fit), "discriminator": D}
+        law = MultiplicityLaw(shape[0], n_condition) if prepared.schema.is_set else None
+        if law is not None:
+            initialise(law, child_generator(self.seed_, "weights of the multiplicity"))
+        G = Generator(network, head_of(prepared.transform), whitening, shape, fit, law)
+        return {"generator": G, "discriminator": D}
+
+    def _pair_of_sets(
+        self,
+        n_features: int,
+        n_observables: int,
+        sizes: Mapping[str, int],
+        *,
+        random_generator: torch.Generator,
+        activation: str,
+    ) -> tuple[nn.Module, nn.Module]:
+        """Return the networks of sets of particles with so many features."""
+        own: list[dict[str, Any]] = []
+        for name, spec in (("generator", self.generator), ("discriminator", self.discriminator)):
+            if is_widths(spec) and len(set(spec)) == 1:
+                own.append({"width": spec[0], "n_layers": len(spec)})
+            elif spec in ("auto", "epic", "attention"):
+                own.append({"kind": "attention" if spec == "attention" else "epic"})
+            else:
+                raise InputError(
+                    f"Expected {name}='auto', 'epic' or 'attention' for sets of particles, or one width for each layer "
+                    f"such as (64, 64, 64), got {spec!r}. Take 'auto'."
+                )
+        common = {"activation": activation, **sizes}
+        n_noise = _SET_NOISE if self.n_noise == "auto" else int(self.n_noise)
+        shown = {"n_observables": n_observables, "mode": self.condition_mode}
+        makers = [
+            lambda: SetGenerator(n_features, n_noise=n_noise, **own[0], **common),
+            lambda: SetDiscriminator(n_features, **own[1], **shown, **common),
+        ]
+        G, D = (initialised(make, random_generator, allow_zero=not self.spectral_norm) for make in makers)
+        return G, normalise_spectrum(D, random_generator) if self.spectral_norm else D
 
     def _has_kinematic_fit(self, shape: tuple[int, ...], n_noise: int, n_observables: int) -> bool:
         """Tell whether generated events go through a kinematic fit."""
@@ -445,7 +508,11 @@ class GAN(GenerativeModel):
             G.whitening.fit(train["x"])
         if G.fit is not None:
             G.fit.fit(G.whiten(train["x"].to(self.device_)), G.unwhiten)
-        self._step = self._adversarial_step(networks)
+        spreads = None
+        if G.multiplicity is not None:
+            G.multiplicity.fit(train["x"][..., -1], train.get("weight"))
+            spreads = moments_of_sets(train["x"]).std(dim=0).clamp(min=1e-6)
+        self._step = self._adversarial_step(networks, spreads)
         return self._step
 
     def _weights_to_start_at(self) -> dict[str, nn.Module]:
@@ -453,7 +520,7 @@ class GAN(GenerativeModel):
         step = getattr(self, "_step", None)
         return self._networks() | ({} if step is None else {"discriminator": step.D})
 
-    def _adversarial_step(self, networks: dict[str, nn.Module]) -> AdversarialStep:
+    def _adversarial_step(self, networks: dict[str, nn.Module], spreads: Tensor | None = None) -> AdversarialStep:
         auxiliary, conditions = None, self._conditions
         if self.auxiliary_weight > 0:
             if conditions is None or len(conditions.shape) != 1:
@@ -470,6 +537,7 @@ class GAN(GenerativeModel):
             seed=self.seed_,
             observables=self._observed,
             auxiliary=auxiliary,
+            spreads=spreads,
         )
 
     def _build_networks(self) -> None:
@@ -495,10 +563,14 @@ class GAN(GenerativeModel):
             "betas": list(s.betas),
             "activation": self._activation(),
             "augmentation": self._augmentation,
-            "discriminator": resolved_name(str(self.discriminator), shape),
+            "discriminator": self._discriminator_name(shape),
             "kinematic_fit": self._step.G.fit is not None,
             "refine": self._rejection_steps() > 0,
         }
+
+    def _discriminator_name(self, shape: tuple[int, ...]) -> str:
+        name = str(self.discriminator)
+        return "epic" if name == "auto" and self.schema_.is_set else resolved_name(name, shape)
 
     def _rejection_steps(self) -> int:
         """Return how long the classifier of rejection sampling is trained at most; not at all for images."""
@@ -577,6 +649,11 @@ class GAN(GenerativeModel):
         """
         check_is_fitted(self)
         prepared = self.preprocessing_
+        if prepared.schema.is_set:
+            raise InputError(
+                "Expected events whose parts have places for a completion, got sets of particles, which have none. "
+                "Give what is known of a set as its condition, fit(X, y)."
+            )
         given = given_values(prepared.schema, X)
         observed = observed_places(mask, given)
         seed, c = as_seed(random_state), None
@@ -623,6 +700,7 @@ class GAN(GenerativeModel):
             if y is None:
                 raise InputError("Expected the conditions y of these samples, got none. Call discriminate(X, y).")
             rows["condition"] = self._conditions.given(y, len(values)).to(self.device_)
+        rows = rows_of_sets(rows) if self.schema_.is_set else rows
         repeated = {key: x.repeat_interleave(self.n_replicas, dim=0) for key, x in rows.items()}
         self._step.D.eval()
         with torch.no_grad():
@@ -644,11 +722,7 @@ class GAN(GenerativeModel):
         condition = self._conditions.given(few, len(values)).flatten(1)
         draw = self._drawer(len(values), self.seed_, condition=few)
         fake = draw(0, len(values), self._unit_noise(self.seed_, 0))
-        sides = [
-            torch.cat([x.cpu().flatten(1), condition], dim=1).double()
-            for x in (self.preprocessing_.features(values), fake)
-        ]
-        return -float(energy_distance(*sides))
+        return -self._distance(self.preprocessing_.features(values), fake, condition)
 
     def _drawer(
         self, n_samples: int, seed: int, *, condition: ArrayLike = None, replica: Whole | None = None

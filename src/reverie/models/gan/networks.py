@@ -7,7 +7,8 @@ The generator works between whitened features, in which a discriminator sees the
 The head makes raw features admissible (angles on their circle, one category at a time), so it acts between the two
 linear maps. With a kinematic fit (`reverie.models.gan.kinematic_fit`) the network emits k numbers more, and y is moved
 to where k observables have the values they ask for; the head then acts once more. Images are not whitened. A vector c
-that the sample is conditioned on joins the noise; an image goes to the network as it is.
+that the sample is conditioned on joins the noise; an image goes to the network as it is. Of sets of particles the mask,
+which is drawn by a law of its own, stands before c, and the head leaves padding at zero.
 """
 
 import math
@@ -19,9 +20,12 @@ from torch import Tensor, nn
 
 from reverie.core.errors import InputError
 from reverie.core.protocols import Transform
+from reverie.data.transforms import Particles
 from reverie.models.gan.kinematic_fit import KinematicFit
+from reverie.models.multiplicity import MultiplicityLaw
 from reverie.networks.features import OutputHead, Whitening
 from reverie.networks.init import initialise
+from reverie.networks.sets import SetHead
 
 __all__ = ["Generator", "draw_noise", "head_of", "matching_generator", "start_at_mean"]
 
@@ -38,18 +42,20 @@ class Generator(nn.Module):
     whitening : fitted map between features and whitened ones, or None.
     event_shape : shape of one sample.
     fit : moves samples of a table to the observables they ask for, or None.
+    multiplicity : the law of the number of particles of sets, whose conditions begin with the mask; else None.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        head: OutputHead,
+        head: OutputHead | SetHead,
         whitening: Whitening | None,
         event_shape: tuple[int, ...],
         fit: KinematicFit | None = None,
+        multiplicity: MultiplicityLaw | None = None,
     ) -> None:
         super().__init__()
-        self.fit = fit
+        self.fit, self.multiplicity = fit, multiplicity
         self.network, self.head, self.whitening, self.event_shape = network, head, whitening, event_shape
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -62,7 +68,14 @@ class Generator(nn.Module):
 
     def around(self, network: nn.Module) -> "Generator":
         """Return the same generator around another network, such as one replica's, in evaluation mode."""
-        return Generator(network, self.head, self.whitening, self.event_shape, self.fit).eval()
+        return Generator(network, self.head, self.whitening, self.event_shape, self.fit, self.multiplicity).eval()
+
+    def given(self, u: Tensor, condition: Tensor | None) -> Tensor | None:
+        """Return what the network is given of conditions: those of sets after masks of uniform numbers u (batch,)."""
+        if self.multiplicity is None:
+            return condition
+        mask = self.multiplicity.masks(u, condition)
+        return mask if condition is None else torch.cat([mask, condition], dim=1)
 
     def _admissible(self, y: Tensor) -> Tensor:
         return self.head(y) if self.whitening is None else self.whitening(self.head(self.whitening.inverse(y)))
@@ -90,9 +103,12 @@ def draw_noise(n: int, n_noise: int, *, prior: str, generator: torch.Generator) 
     raise InputError(f"Expected noise_prior 'normal' or 'uniform', got {prior!r}.")
 
 
-def head_of(transform: Transform) -> OutputHead:
+def head_of(transform: Transform) -> OutputHead | SetHead:
     """Return the output head for features of a fitted change of variables, from its `outputs` and `output_shape`."""
     shape = tuple(transform.output_shape)
+    if isinstance(transform, Particles):
+        own = transform.outputs[:-1]
+        return SetHead(OutputHead([tag.kind for tag in own], [tag.group for tag in own]), shape[0])
     tags = list(transform.outputs) * (1 if len(shape) == 1 else math.prod(shape))  # images carry one tag for all
     return OutputHead([tag.kind for tag in tags], [tag.group for tag in tags])
 
@@ -125,6 +141,7 @@ def matching_generator(
 def start_at_mean(G: Generator, mean: Tensor) -> None:
     """Let the first samples of a perceptron lie at the mean of the features (*event)."""
     last: Any = G.network[-1]  # pyright: ignore[reportIndexIssue]
-    through_tanh = torch.tensor([kind == "tanh" for kind in G.head.kinds], device=mean.device)
+    kinds = G.head.kinds if isinstance(G.head, OutputHead) else G.head.head.kinds
+    through_tanh = torch.tensor([kind == "tanh" for kind in kinds], device=mean.device)
     bounded = mean.flatten().clamp(-_LARGEST_MEAN, _LARGEST_MEAN)
     last.bias.copy_(torch.where(through_tanh, torch.atanh(bounded), mean.flatten()))

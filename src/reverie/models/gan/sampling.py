@@ -61,10 +61,13 @@ class Drawing:
         """Return a whitened sample and the condition of each row number."""
         n = -(-len(index) // self.n_replicas) * self.n_replicas  # those beyond the last row are left out again
         z = draw_noise(n, self.n_noise, prior=self.noise_prior, generator=noise)
-        if condition is None:
+        if condition is None and self.network.multiplicity is None:
             return self.network(z)[: len(index)], None
         rows = torch.cat([index, index[-1:].expand(n - len(index))])
-        given = condition[rows].to(z.device)
+        given = None if condition is None else condition[rows].to(z.device)
+        if self.network.multiplicity is not None:
+            given = self.network.given(torch.rand(n, generator=noise, device=z.device), given)
+        assert given is not None
         return self.network(z, given)[: len(index)], given[: len(index)]
 
     def log_acceptance(self, features: Tensor, condition: Tensor | None) -> Tensor:
@@ -76,15 +79,18 @@ class Drawing:
     def features_of(self, noise: Tensor, condition: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
         """Return features (n, *latent event) of noise (n, n_noise), and with rejection the acceptance (n,) of each.
 
-        A bag of replicas takes one column more, uniform on [0, 1), which chooses the replica of each row.
+        Sets take one column more, uniform on [0, 1), for the number of particles, and then a bag of replicas one that
+        chooses the replica of each row.
         """
         R, z = self.n_replicas, noise[:, : self.n_noise]
+        if self.network.multiplicity is not None:
+            condition = self.network.given(noise[:, self.n_noise], condition)
         if R > 1:
             z, condition = _repeated(z, R), None if condition is None else _repeated(condition, R)
         x = self.network(z, condition)
         rows = {"x": x} if self.rejection is None else self.seen(x, condition)
         if R > 1:
-            chosen = (noise[:, self.n_noise] * R).long().clamp(max=R - 1)
+            chosen = (noise[:, -1] * R).long().clamp(max=R - 1)
             rows = {key: _chosen(x.unflatten(0, (-1, R)), chosen) for key, x in rows.items()}
         features = self.network.unwhiten(rows["x"])
         return features if self.rejection is None else (features, self.rejection.acceptance(self.known(rows)))
@@ -95,7 +101,8 @@ class Drawing:
         own = Noise("normal", self.n_noise)
         if self.noise_prior == "uniform":
             own = Noise("uniform", self.n_noise, -1.0, 1.0)
-        return [own, Noise("uniform", 1)] if self.n_replicas > 1 else [own]
+        n_more = (self.network.multiplicity is not None) + (self.n_replicas > 1)
+        return [own, Noise("uniform", n_more)] if n_more else [own]
 
     def known(self, rows: Rows) -> Tensor:
         """Return all that rejection sampling sees of `rows`: what the discriminator saw, then the physical columns."""

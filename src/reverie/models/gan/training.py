@@ -19,6 +19,10 @@ Real and generated samples go through D in one forward pass. The last generated 
 discriminator's turn serves the generator's turn too, its graph kept, so G runs forward `n_critic`
 times a step and not once more.
 
+Of sets of particles the mask stands before the condition: a generated set has the number of particles of the real one
+of its row, so that neither player learns that number, whose law `reverie.models.multiplicity` joins to the generator's
+turn as -log p(N | c). The mask carries no gradient, and neither does padding, so that the penalties are over particles.
+
 A round changes weights, moments and averages in place and draws from one generator, so that it can be compiled whole
 (`reverie.compile.step`); rounds with and without a penalty, or an augmentation, are computations of their own.
 
@@ -47,6 +51,7 @@ from reverie.core.random import child_generator
 from reverie.core.types import State
 from reverie.models.gan.augmentation import Kind, adapted, augmented, overfitting
 from reverie.models.gan.networks import Generator, draw_noise
+from reverie.models.sets import moments_of_sets, rows_of_sets
 from reverie.models.training_run import TrainStep
 from reverie.objectives.adversarial import Objective, equilibrium_outputs, minimax_discriminator, weighted_mean
 from reverie.objectives.penalties import PENALTIES, between, squared_gradient_norm
@@ -87,6 +92,7 @@ class AdversarialSettings:
     augmentation: float | None = None  # probability at the start; None for no transforms
     adapts: bool = False  # whether checks change it
     kind: Kind = "table"
+    n_places: int = 0  # of a set, the numbers of the mask before the condition; 0 of other events
 
 
 class AdversarialStep(TrainStep):
@@ -104,6 +110,7 @@ class AdversarialStep(TrainStep):
     seed : root of the noise of checks.
     observables : features (rows, *event) -> observables (rows, k) shown to D, or None.
     auxiliary : loss of the auxiliary classifier, (outputs (rows, c), condition (rows, c)) -> (rows,), or None.
+    spreads : standard deviations of `reverie.models.sets.moments_of_sets` by which sets are compared; None for others.
     """
 
     max_rollbacks = 3
@@ -119,11 +126,12 @@ class AdversarialStep(TrainStep):
         seed: int = 0,
         observables: Callable[[Tensor], Tensor] | None = None,
         auxiliary: Callable[[Tensor, Tensor], Tensor] | None = None,
+        spreads: Tensor | None = None,
     ) -> None:
         self.G, self.D = G, D
         self.averaged = copy.deepcopy(G).eval().requires_grad_(requires_grad=False) if settings.ema_decay > 0 else None
         self.objective, self.settings, self._seed = objective, settings, seed
-        self._observables, self._auxiliary = observables, auxiliary
+        self._observables, self._auxiliary, self._spreads = observables, auxiliary, spreads
         self._penalty = PENALTIES[settings.penalty]
         s = settings
         self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, betas=s.betas)
@@ -246,6 +254,10 @@ class AdversarialStep(TrainStep):
             total = total + s.auxiliary_weight * self._auxiliary(outputs[:, 1:], fake["condition"]).mean()
         if apart is not None:
             total = total + s.reconstruction_weight * apart
+        law = self.G.multiplicity
+        if law is not None and law.network is not None:
+            mask, condition = real["condition"].tensor_split([s.n_places], dim=1)
+            total = total - weighted_mean(law.log_prob(mask, condition), real.get("weight"))
         self.g_descent.along(total * s.n_replicas, rate)
         return loss.detach()
 
@@ -312,11 +324,16 @@ class AdversarialStep(TrainStep):
         def whitened(x: Tensor) -> Tensor:
             return self.G.whiten(x.to(device)).to(x.device)
 
+        if self.settings.n_places:
+            return rows_of_sets(rows)
         x = rows["x"]
         return {**rows, "x": whitened(x) if isinstance(x, Tensor) else x.mapped(whitened)}
 
     def compared(self, rows: Rows) -> Tensor:
-        """Return sample, observables and condition of each row side by side."""
+        """Return sample, observables and condition of each row side by side; of sets features of the whole set."""
+        if self._spreads is not None:
+            x, condition = moments_of_sets(rows["x"]), rows["condition"][:, self.settings.n_places :]
+            rows = {**rows, "x": x / self._spreads.to(x.device), "condition": condition}
         return compared_rows(rows)
 
     def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
@@ -331,8 +348,11 @@ class AdversarialStep(TrainStep):
         z = draw_noise(len(held_out["x"]), s.n_noise, prior=s.noise_prior, generator=noise)
         self.D.eval()
         with torch.no_grad():
-            condition = held_out.get("condition")
-            network = self.drawing_network
+            condition, network = held_out.get("condition"), self.drawing_network
+            if condition is not None and network.multiplicity is not None:
+                u = torch.rand(len(z), generator=noise, device=z.device)
+                own = condition[:, s.n_places :]
+                condition = network.given(u, own if own.shape[1] else None)
             is_training = network.training
             generated = self.seen(network.eval()(z, condition), condition)
             network.train(is_training)
@@ -342,7 +362,7 @@ class AdversarialStep(TrainStep):
         n = min(len(z), _GRADIENT_ROWS * R)
         gradient = self._sample_gradient({key: x[:n] for key, x in held_out.items()}, z[:n])
         self.D.train()
-        flat = compared_rows(generated).cpu()
+        flat = self.compared(generated).cpu()
         observations = []
         for r in range(R):
             d_real, d_fake = equilibrium_outputs(of_held_out[r::R], of_generated[r::R], scale=self.objective.scale)
