@@ -15,6 +15,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import yaml
 from docutils import nodes
 from sphinx import addnodes
 
@@ -384,6 +385,25 @@ def link_names(app, doctree):
         link += literal
 
 
+def show_stored(app, docname, source):
+    """Append to a page of the lectures the record of its full budget, where there is one in `lectures`."""
+    record = DOCS / "lectures" / f"{docname.rsplit('/', 1)[-1]}.yaml"
+    if not docname.startswith("auto_lectures/") or not record.exists():
+        return
+    kept = yaml.safe_load(record.read_text(encoding="utf-8"))
+    lines = [
+        "",
+        "",
+        "The full budget",
+        "---------------",
+        "",
+        f"``{kept['command']}`` took {kept['processor_seconds']:.0f}",
+    ]
+    lines += [f"seconds of one processor core ({kept['seconds']:.0f} on a busy machine) and printed", "", "::", ""]
+    lines += [*(f"   {line}" for line in kept["numbers"]), "", f".. image:: /lectures/{record.stem}.webp"]
+    source[0] += "\n".join([*lines, f"   :alt: Figures of {record.stem} with its full budget", "   :width: 100%", ""])
+
+
 autodoc_typehints = "none"
 autodoc_preserve_defaults = False
 autodoc_member_order = "bysource"
@@ -400,6 +420,7 @@ def skip_foreign(app, what, name, obj, skip, options):
 def setup(app):
     """Connect the steps above."""
     app.connect("autodoc-process-docstring", as_field_lists, priority=100)
+    app.connect("source-read", show_stored)
     app.connect("autodoc-process-signature", short_signature)
     app.connect("autodoc-skip-member", skip_foreign)
     app.connect("doctree-read", link_names)

@@ -58,6 +58,26 @@ def test_the_configuration_runs_again_to_the_same_samples(call, finished, tmp_pa
     assert (again / "config.yaml").read_text() == (finished / "config.yaml").read_text()
 
 
+def test_a_run_can_start_at_the_weights_of_another(call, finished, tmp_path):
+    """Steps of next to no length keep the weights and the change of variables of the start, whatever the seed."""
+    still = ("--config", finished / "config.yaml", "--seed", "6", "--model.learning_rate", "1e-12", "--quiet")
+    tuned = tmp_path / "tuned"
+    assert call("fit", *still, "--start", finished, "--out", tuned)[0] == 0
+    first, kept = load(finished), load(tuned)
+    pairs = list(
+        zip(first._networks()["generator"].parameters(), kept._networks()["generator"].parameters(), strict=True)
+    )
+    assert max(float((a - b).abs().max()) for a, b in pairs) < 1e-6
+    assert kept.preprocessing_.transform.to_json() == first.preprocessing_.transform.to_json()
+    assert yaml.safe_load((tuned / "config.yaml").read_text())["start"] == str(finished)
+    assert "start" not in yaml.safe_load((finished / "config.yaml").read_text())
+    for wrong, said in ((tmp_path / "no such", "Expected a saved model"), (tmp_path, "Expected a saved model")):
+        code, _, error = call("fit", *still, "--start", wrong, "--out", tmp_path / "never")
+        assert code != 0
+        assert said in error
+        assert not (tmp_path / "never").exists()
+
+
 def test_another_seed_gives_other_samples(call, finished, tmp_path):
     other = tmp_path / "other"
     code, _, _ = call("fit", "--seed", "6", "--config", finished / "config.yaml", "--out", other, "--quiet")

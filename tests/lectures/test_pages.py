@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from reverie.cli.main import main
 from reverie.lectures import LECTURES, compare, is_quick, mosaic
 from reverie.lectures.gallery import pages, pages_by_lecture, run_page
 
 PAGES = pages()
+STORED = Path(__file__).parents[2] / "docs" / "lectures"
 AT_ONCE = ("which_kl",)  # the others are slow: one of them shows that pages are run
 
 
@@ -28,6 +30,35 @@ def test_a_page_runs_draws_and_compares(name, tmp_path, capsys, request):
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files[:-1])
     assert files[:-1]
     assert not is_quick()
+
+
+def test_a_record_to_store_holds_command_time_numbers_and_a_small_picture(tmp_path, monkeypatch):
+    (tmp_path / "any").mkdir()
+    page = (
+        '"""A page"""\nfrom matplotlib import pyplot as plt\nfrom reverie.lectures import compare\n'
+        'plt.figure()\nplt.figure()\nprint("not kept")\ncompare("pi", 3.0, 3.14)\n'
+    )
+    (tmp_path / "any" / "tiny.py").write_text(page, encoding="utf-8")
+    monkeypatch.setattr("reverie.lectures.gallery._FOLDER", tmp_path)
+    picture, record = run_page("tiny", tmp_path / "out", quick=False, store=True)
+    kept = yaml.safe_load(record.read_text(encoding="utf-8"))
+    assert kept["numbers"] == ["pi: lecture 3, here 3.14"]
+    assert kept["command"] == "reverie lecture tiny"
+    assert 0 <= kept["processor_seconds"]
+    assert picture.read_bytes()[8:12] == b"WEBP"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["tiny.webp", "tiny.yaml"]
+
+
+def test_what_is_stored_is_of_full_budgets_of_pages_that_there_are():
+    records = sorted(STORED.glob("*.yaml"))
+    assert records
+    for record in records:
+        kept = yaml.safe_load(record.read_text(encoding="utf-8"))
+        assert kept["command"] == f"reverie lecture {record.stem}"
+        assert record.stem in PAGES
+        assert kept["numbers"]
+        assert record.with_suffix(".webp").stat().st_size <= 60_000
+    assert sum(path.stat().st_size for path in STORED.iterdir()) < 2_000_000
 
 
 def test_every_page_says_where_it_belongs_and_is_listed(capsys):

@@ -19,9 +19,11 @@ def options() -> Options:
             "reverie lecture",
             "reverie lecture langevin",
             "reverie lecture first_gan --quick --out figures",
+            "reverie lecture langevin --store --out docs/lectures",
         ),
     )
     parser.flag("quick", "Take the short budget: less than a minute on one core.")
+    parser.flag("store", "Write in place of them the small record that the documentation shows: NAME.yaml, NAME.webp.")
     parser.flag("list", "List the pages.")
     parser.option("--out", "Folder for the figures, as PNG, and for what was printed, as JSON.", str, "lectures")
     return parser
@@ -40,6 +42,6 @@ def main(argv: Sequence[str]) -> int:
                 print(f"   {page.name:<{width}}  {section}")
         print("\nreverie lecture NAME [--quick] runs one.")
         return 0
-    for file in run_page(values.name, values.out, quick=values.quick):
+    for file in run_page(values.name, values.out, quick=values.quick, store=values.store):
         print(f"file: {file}")
     return 0

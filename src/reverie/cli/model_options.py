@@ -126,6 +126,8 @@ def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> 
     content = {f.name: values[f.name] for f in fields(RunConfig) if f.name != "model"}
     if looks_like_path(content["data"]):
         content["data"] = str(Path(content["data"]).absolute())  # the run can be resumed from elsewhere
+    if content["start"] is not None:
+        content["start"] = str(Path(content["start"]).absolute())
     condition = content["condition"]
     if condition is not None and looks_like_path(condition) and Path(condition).is_file():
         content["condition"] = str(Path(condition).absolute())

@@ -85,6 +85,8 @@ class RunConfig:
     validation_time : most time for the validation, such as 90s or 5m; what does not fit is left out and named. By
         default as much as training took, and a minute.
     no_validate : leave the verdict out: train, draw samples and write the report; 'reverie validate FOLDER' adds it.
+    start : folder of a finished run, or of a saved model, of the same model and columns: training starts at its weights
+        and change of variables, to fine-tune them on these data.
     note : what the report says under its title, such as what is new in this run.
     model : name of the model under "name", and its options; an alias is resolved to its model and arguments.
     """
@@ -104,6 +106,7 @@ class RunConfig:
     samples_format: str = "npy"
     validation_time: str | None = None
     no_validate: bool = False
+    start: str | None = None
     note: str = ""
     model: Mapping[str, Any] = field(default_factory=dict)
 
@@ -122,6 +125,8 @@ class RunConfig:
         if self.samples_format not in SAMPLE_FORMATS:
             raise UnknownNameError("samples format", self.samples_format, SAMPLE_FORMATS)
         name = spelled_name(self.model_name)
+        if self.start is not None and name == AUTO:
+            raise InputError("Expected a model with --start, got auto. Name that of the start: reverie run gan DATA.")
         model, arguments = registry.ALIASES.get(name, (name, {}))
         left = {key: value for key, value in arguments.items() if key not in self.model}
         object.__setattr__(self, "model", {**self.model, "name": model, **left})
@@ -139,6 +144,8 @@ class RunConfig:
     def to_yaml(self) -> str:
         """Return the text of `config.yaml`."""
         content = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.start is None:  # the text is then that of older versions, which runs of several seeds are compared by
+            del content["start"]
         content["model"] = {key: _plain(value) for key, value in self.model.items()}
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None)
 

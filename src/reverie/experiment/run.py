@@ -78,7 +78,7 @@ def start(
     with ExitStack() as held:
         runtime = held.enter_context(runtime_of(config))
         if runtime is not None and runtime.rank > 0:
-            train_as_helper(make_model(config), load_inputs(config), runtime)
+            train_as_helper(make_model(config), load_inputs(config), config, runtime)
             return 0
 
         inputs = checked_inputs(config, out, stages, overwrite=overwrite)
@@ -161,7 +161,7 @@ def resume(path: str | Path, *, max_time: str | None = None, max_steps: int | No
         runtime = held.enter_context(runtime_of(config))
         if runtime is not None and runtime.rank > 0:
             if not folder.is_trained:
-                train_as_helper(make_model(config), load_inputs(config), runtime, _last_state(folder))
+                train_as_helper(make_model(config), load_inputs(config), config, runtime, _last_state(folder))
             return 0
 
         held.enter_context(folder.lock())
@@ -194,7 +194,7 @@ def _check_longer(folder: RunFolder, config: RunConfig, max_steps: int, max_time
     if step and CheckpointFolder(folder.checkpoints).latest() is None:
         raise InputError(
             f"Expected a training state in {str(folder.checkpoints)!r}, got none: the run was packed, or its states "
-            "were removed. Train anew, or from its weights: fit(X, start=reverie.load(RUN))."
+            f"were removed. Train anew, or from its weights: reverie run ... --start {folder.path}"
         )
     if ended.get("ended_by") == "max_time" and max_time is None:
         raise InputError(

@@ -32,14 +32,14 @@ from reverie.experiment.folder import RunFolder
 from reverie.experiment.inputs import Inputs
 from reverie.experiment.progress import Progress, alarm_sentence
 from reverie.experiment.records import TrainingEnd
-from reverie.experiment.sampling import draw_rows
+from reverie.experiment.sampling import draw_rows, load_generator
 from reverie.models.base import GenerativeModel
 from reverie.models.files import save_model
 from reverie.models.gan.augmentation import augmentation_sentence
 from reverie.training import CheckpointFolder, Record, append_record
 from reverie.training.checkpoint import State
 
-__all__ = ["Interrupt", "TrainingSession", "n_open_steps", "snapshot_steps", "train_as_helper"]
+__all__ = ["Interrupt", "TrainingSession", "n_open_steps", "snapshot_steps", "start_of", "train_as_helper"]
 
 N_SNAPSHOTS = 6
 _SNAPSHOT_ROWS, _SNAPSHOT_IMAGES = 2000, 64
@@ -104,7 +104,7 @@ class TrainingSession:
         self._interrupt = Interrupt()
         budget = self._seconds_left
         self._progress = Progress("training", model.n_steps, start=self.step, budget=budget, quiet=quiet)
-        self._records = _records(model, inputs, state, runtime, self._stops)
+        self._records = _records(model, inputs, state, runtime, self._stops, config.start)
         self._first: Record | None = None
         self._first_new = self.step - n_open_steps(state)  # the step after which records are of this session
         self._alarm: Mapping[str, object] | None = None  # the latest
@@ -203,11 +203,18 @@ class TrainingSession:
         folder.write_snapshot(self.step, draw_rows(self.model, n, seed=seed, conditions=conditions))
 
 
-def train_as_helper(model: GenerativeModel, inputs: Inputs, runtime: Runtime, state: State | None = None) -> None:
+def train_as_helper(
+    model: GenerativeModel, inputs: Inputs, config: RunConfig, runtime: Runtime, state: State | None = None
+) -> None:
     """Train `model` as one of the processes that keep nothing: the first one does."""
     with Interrupt() as interrupt:
-        for _ in _records(model, inputs, state, runtime, lambda: interrupt.requested):
+        for _ in _records(model, inputs, state, runtime, lambda: interrupt.requested, config.start):
             pass
+
+
+def start_of(folder: str | None) -> dict[str, GenerativeModel]:
+    """Return the argument of `iter_fit` for a training that starts at the model in `folder`; none without one."""
+    return {} if folder is None else {"start": load_generator(folder)}
 
 
 def _records(
@@ -216,8 +223,9 @@ def _records(
     state: State | None,
     runtime: Runtime | None,
     stop: Callable[[], bool],
+    start: str | None,
 ) -> Iterator[Record]:
-    shared: Any = {} if runtime is None else {"runtime": runtime}  # not every model takes one
+    shared: Any = ({} if runtime is None else {"runtime": runtime}) | start_of(start)  # not every model takes them
     return model.iter_fit(inputs.train.events, inputs.train.conditions, resume=state, stop=stop, **shared)
 
 

@@ -34,7 +34,7 @@ from reverie.experiment.inputs import Inputs, Part, load_inputs
 from reverie.experiment.progress import say
 from reverie.experiment.run import make_model
 from reverie.experiment.search_space import SearchSpace, search_space
-from reverie.experiment.training import Interrupt
+from reverie.experiment.training import Interrupt, start_of
 from reverie.experiment.tune_folder import (
     StudySettings,
     best_slot,
@@ -189,7 +189,7 @@ class Session:
         def is_over() -> bool:
             return self.stop() or (budget is not None and time.monotonic() - began >= budget)
 
-        training: Any = model.iter_fit(part.events, part.conditions, stop=is_over)
+        training: Any = model.iter_fit(part.events, part.conditions, stop=is_over, **start_of(self.config.start))
         with closing(training) as records:
             for record in records:
                 lags = task is not None and self._lags(task, record, model.n_steps)

@@ -9,10 +9,12 @@ import re
 import runpy
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+import yaml
 
 from reverie.core.checks import check_choice
 from reverie.experiment.folder import made_folder, write_text
@@ -58,16 +60,20 @@ def pages_by_lecture() -> Iterator[tuple[str, list[tuple[str, Page]]]]:
         yield f"{letter}  {lecture}", [(section, page) for page in every for at, section in page.places if at == letter]
 
 
-def run_page(name: str, out: str | Path, *, quick: bool) -> list[Path]:
+def run_page(name: str, out: str | Path, *, quick: bool, store: bool = False) -> list[Path]:
     """Run a page and write its figures and a record of what it printed into the folder `out`; return the files.
+
+    A record to store, which the documentation shows below the page, is small: NAME.yaml with the command, the time and
+    the numbers beside the lecture's, and all figures as one picture NAME.webp of at most 60 kB.
 
     Raises `UnknownNameError` for another name, with the nearest; `FolderError` when the folder cannot be written.
 
     Parameters
     ----------
     name : Name of the page.
-    out : Folder for NAME_1.png, NAME_2.png, ... and NAME.json.
+    out : Folder for NAME_1.png, NAME_2.png, ... and NAME.json; or for NAME.yaml and NAME.webp.
     quick : Whether it takes its short budget.
+    store : Whether to write the small record.
     """
     import matplotlib
     from matplotlib import pyplot as plt
@@ -77,27 +83,53 @@ def run_page(name: str, out: str | Path, *, quick: bool) -> list[Path]:
     every = pages()
     page = check_choice("page", name, every)
     command = f"reverie lecture {name}{' --quick' if quick else ''}"
-    printed, before, began = io.StringIO(), os.environ.get("REVERIE_FAST"), time.perf_counter()
+    printed, before = io.StringIO(), os.environ.get("REVERIE_FAST")
+    began, worked = time.perf_counter(), time.process_time()
     os.environ["REVERIE_FAST"] = str(int(quick))
     try:
         with matplotlib.rc_context({"backend": "agg"}), contextlib.redirect_stdout(_Both(sys.stdout, printed)):
             plt.close("all")
             runpy.run_path(str(page.path), run_name="__main__")
-            pictures = [to_png(plt.figure(number), dpi=130) for number in plt.get_fignums()]
+            pictures = [to_png(plt.figure(number), dpi=80 if store else 130) for number in plt.get_fignums()]
     finally:
         plt.close("all")
         os.environ.pop("REVERIE_FAST")
         if before is not None:
             os.environ["REVERIE_FAST"] = before
-    seconds = time.perf_counter() - began
+    record: dict[str, object] = {"page": name, "command": command, "seconds": round(time.perf_counter() - began, 1)}
+    record["processor_seconds"] = round(time.process_time() - worked, 1)
+    lines = printed.getvalue().splitlines()
     with made_folder(out) as folder:
+        if store:
+            record["numbers"] = [line for line in lines if re.search(": lecture .*, here ", line)]
+            text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120)
+            write_text(folder / f"{name}.yaml", text)
+            (folder / f"{name}.webp").write_bytes(_one_picture(pictures))
+            return [folder / f"{name}.webp", folder / f"{name}.yaml"]
         files = [folder / f"{name}_{k}.png" for k in range(1, len(pictures) + 1)]
         for file, picture in zip(files, pictures, strict=True):
             file.write_bytes(picture)
-        record = {"page": name, "command": command, "seconds": round(seconds, 1)}
-        record |= {"printed": printed.getvalue().splitlines(), "figures": [file.name for file in files]}
+        record |= {"printed": lines, "figures": [file.name for file in files]}
         write_text(folder / f"{name}.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return [*files, folder / f"{name}.json"]
+
+
+def _one_picture(pictures: Sequence[bytes], most: int = 60_000) -> bytes:
+    """Return PNG pictures below each other as one WebP of at most `most` bytes."""
+    from PIL import Image
+
+    parts = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
+    page = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
+    top = 0
+    for part in parts:
+        page.paste(part, (0, top))
+        top += part.height
+    for quality in (80, 60, 40, 25, 10):
+        out = io.BytesIO()
+        page.save(out, "WEBP", quality=quality, method=6)
+        if out.tell() <= most:
+            break
+    return out.getvalue()
 
 
 class _Both(io.TextIOBase):
