@@ -6,6 +6,8 @@ from pathlib import Path
 
 import yaml
 
+import reverie
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OF_CONDA = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
@@ -43,6 +45,22 @@ def test_the_container_copies_what_is_there_and_runs_as_a_user():
     extras = re.search(r'"\.\[(.*)\]"', text)[1].split(",")
     assert set(extras) <= set(PROJECT["optional-dependencies"])
     assert text.index("USER user") < text.index("ENTRYPOINT")
+
+
+def test_the_container_has_what_the_wheel_is_made_of():
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    copied = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    for folder in (*wheel["packages"], *wheel["force-include"]):
+        top = folder if folder in wheel["force-include"] else folder.split("/")[0]
+        assert re.search(rf"^COPY {top} {top}$", copied, flags=re.MULTILINE), folder
+
+
+def test_recipe_and_citation_have_the_version_of_the_package():
+    for name in ("recipe/meta.yaml", "CITATION.cff"):
+        version = re.search(r"^ *version: .*?(\d+\.\d+\.\d+)", (ROOT / name).read_text(encoding="utf-8"), re.M)[1]
+        assert version == reverie.__version__, name
 
 
 def test_every_extra_that_a_sentence_names_exists():

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from reverie.models import load_model as load
     from reverie.validation import validate
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "EBM",
