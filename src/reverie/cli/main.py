@@ -70,9 +70,9 @@ def _dispatch(arguments: list[str]) -> int:
         print(_help())
         return 0
     if first in ("-V", "--version"):
-        from importlib.metadata import version
+        from reverie import __version__
 
-        print(f"reverie {version('reverie')}")
+        print(f"reverie {__version__}")
         return 0
     if first == "--print-completion":
         from reverie.cli.completion import completion_script

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from reverie import __version__
 from reverie.data.formats.unpacked import cache_folder
 from reverie.experiment.info import self_test
 from reverie.scale.executors import available_cores
@@ -73,7 +74,7 @@ def _packages() -> Iterator[Examination]:
             n_right += 1
         else:
             wrong.append(f"{wanted.name} {version} is not {wanted.specifier}")
-    versions = f"reverie {importlib.metadata.version('reverie')}, Python {platform.python_version()}"
+    versions = f"reverie {__version__}, Python {platform.python_version()}"
     if wrong:
         yield Examination("packages", "fault", f"{versions}; {'; '.join(wrong)}. Run: pip install --upgrade reverie")
     else:

@@ -10,18 +10,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+from reverie import __version__
 from reverie.scale.executors import available_cores
 
 __all__ = ["environment", "self_test", "versions"]
 
 _LIBRARIES = (
-    "reverie", "torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow", "h5py", "uproot", "pandas",
+    "torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow", "h5py", "uproot", "pandas",
 )  # fmt: skip
 
 
 def versions() -> dict[str, str]:
     """Return the versions of reverie, Python and the libraries that are installed."""
-    installed = {"python": platform.python_version()}
+    installed = {"python": platform.python_version(), "reverie": __version__}
     for name in _LIBRARIES:
         try:
             installed[name] = importlib.metadata.version(name)

@@ -212,7 +212,7 @@ def train_as_helper(
             pass
 
 
-def start_of(folder: str | None) -> dict[str, GenerativeModel]:
+def start_of(folder: str | None) -> dict[str, Any]:
     """Return the argument of `iter_fit` for a training that starts at the model in `folder`; none without one."""
     return {} if folder is None else {"start": load_generator(folder)}
 
