@@ -14,6 +14,8 @@ Everything is loaded when it is first used, so that ``import reverie`` costs not
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from reverie.core.version import __version__
+
 if TYPE_CHECKING:
     from reverie import (
         data,
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, SemiSupervisedGAN, WaveFunctionRBM
     from reverie.models import load_model as load
     from reverie.validation import validate
-
-__version__ = "0.2.0"
 
 __all__ = [
     "EBM",

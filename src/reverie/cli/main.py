@@ -70,7 +70,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(_help())
         return 0
     if first in ("-V", "--version"):
-        from reverie import __version__
+        from reverie.core.version import __version__
 
         print(f"reverie {__version__}")
         return 0

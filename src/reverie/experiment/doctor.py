@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from reverie import __version__
+from reverie.core.version import __version__
 from reverie.data.formats.unpacked import cache_folder
 from reverie.experiment.info import self_test
 from reverie.scale.executors import available_cores

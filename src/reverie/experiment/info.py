@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from reverie import __version__
+from reverie.core.version import __version__
 from reverie.scale.executors import available_cores
 
 __all__ = ["environment", "self_test", "versions"]
