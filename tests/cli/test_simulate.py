@@ -49,3 +49,19 @@ def test_muons_are_written_with_their_mass_and_take_their_own_options_only(call,
     code, _, err = call("simulate", "dimuon", "--beta", 0.4)
     assert code == 2
     assert "--beta, of another simulator" in err
+
+
+def test_sets_of_known_density_are_written_and_cited_programmes_named(call, tmp_path):
+    path = tmp_path / "sets.parquet"
+    code, out, _ = call("simulate", "toy_sets", "-n", 200, "--mean-size", 5, "--max-size", 9, "-o", path)
+    assert code == 0
+    assert re.search(r"log p of a set: [\d.]+ ± [\d.]+ \(n = 200\) nats", out)
+    data = read(path)
+    assert data.schema.is_set
+    assert data.event_shape == (9, 4)
+    assert "toy_sets" in call("simulate", "toysets")[2]
+    assert ".npz" in call("simulate", "toy_sets", "-n", 5, "-o", tmp_path / "sets.csv")[2]
+    code, out, _ = call("cite", "jets")
+    assert code == 0
+    assert "PYTHIA" in out
+    assert "FastJet" in out

@@ -10,8 +10,9 @@ from reverie.experiment.config import RunConfig
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.records import REMEDIES
 from reverie.models import registry
+from reverie.simulators.jets import REFERENCES
 
-__all__ = ["bibtex", "method_keys", "own_references", "references_of"]
+__all__ = ["bibtex", "method_keys", "of_jets", "own_references", "references_of"]
 
 
 def method_keys(
@@ -58,6 +59,11 @@ def references_of(folder: RunFolder) -> list[tuple[str, str]]:
     result = folder.read_json("validation.json") or {}
     entries |= {key: BIBLIOGRAPHY[key] for key in result.get("references", []) if key in BIBLIOGRAPHY}
     return list(entries.items())
+
+
+def of_jets() -> str:
+    """Return the BibTeX entries of reverie and of what `reverie simulate jets` stands on."""
+    return "\n\n".join(BIBLIOGRAPHY[key] for key in ("reverie", *REFERENCES))
 
 
 def bibtex(folder: RunFolder | None = None) -> str:

@@ -12,8 +12,10 @@ from reverie.simulators.ising_exact import (
     infinite_specific_heat,
     kaufman,
 )
+from reverie.simulators.jets import Jets
 from reverie.simulators.spin_chain import SpinHamiltonian, heisenberg, transverse_field_ising
 from reverie.simulators.targets import TARGETS, GaussianMixture, target
+from reverie.simulators.toy_sets import ToySets
 
 __all__ = [
     "CRITICAL_BETA",
@@ -21,7 +23,9 @@ __all__ = [
     "Dimuon",
     "GaussianMixture",
     "Ising",
+    "Jets",
     "SpinHamiltonian",
+    "ToySets",
     "correlation_function",
     "density_of_states",
     "enumerate_ising",
