@@ -127,7 +127,7 @@ def shown_commands(page: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["start/first_ten_minutes.md", "start/lattice.md", "start/digits.md"])
+@pytest.mark.parametrize("page", ["start/first_ten_minutes.md", "start/lattice.md", "start/digits.md", "start/jets.md"])
 def test_commands_of_a_tutorial_run_in_turn(page, tmp_path, monkeypatch, capsys):
     """With short trainings. What is shown below a command has the words that it prints, but for a verdict's."""
     monkeypatch.chdir(tmp_path)

@@ -35,7 +35,7 @@ from benchmarks.speed.peers.environment import DEFAULT, peers_python
 from benchmarks.speed.suite import Bench, Row, measure
 from benchmarks.speed.table import as_json, lines_of
 
-FAMILIES = ("gan", "boltzmann", "energies", "statistics", "flow", "flow_matching")
+FAMILIES = ("gan", "boltzmann", "energies", "statistics", "flow", "flow_matching", "sets")
 QUICK = ("lecture", "pcd", "langevin")
 QUICK_SIDES = ("reverie", "JAX scan", "lecture's loop", "scikit-learn, float32")
 LONG = ("sampling", "ising", "battery_core", "battery")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from reverie.data.sets import particle_sets
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching
 from reverie.models.training_run import TrainingOptions
 from reverie.models.wavefunction.training import Fit, SampledLikelihood, initial_energy
@@ -33,6 +34,12 @@ def _images():
     return np.random.default_rng(2).random((60, 8, 8))
 
 
+def _sets():
+    rng = np.random.default_rng(3)
+    mask = np.arange(4) < rng.integers(1, 5, 200)[:, None]
+    return particle_sets(rng.normal(size=(200, 4, 2)) * mask[..., None], mask)
+
+
 CASES = {
     "gan, penalty every third step": (lambda **o: GAN(penalty="r1", penalty_every=3, **SMALL, **o), _numbers),
     "gan, three critics, spectral norm": (lambda **o: GAN(n_critic=3, spectral_norm=True, **SMALL, **o), _numbers),
@@ -48,6 +55,9 @@ CASES = {
     "autoencoder": (lambda **o: Autoencoder(noise=0.1, **o), _numbers),
     "flow": (lambda **o: Flow(hidden=(8,), **o), _numbers),
     "flow matching": (lambda **o: FlowMatching(width=8, **o), _numbers),
+    "gan, sets": (lambda **o: GAN(generator=(8,), discriminator=(8,), penalty="r1_r2", **o), _sets),
+    "flow matching, sets": (lambda **o: FlowMatching(width=8, n_blocks=2, **o), _sets),
+    "flow matching, sets, attention": (lambda **o: FlowMatching(network="attention", width=8, n_blocks=1, **o), _sets),
     "flow matching, images": (lambda **o: FlowMatching(width=8, **o), _images),
 }
 

@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 from reverie.core.errors import FolderError, InputError, MissingDependencyError
 from reverie.core.random import child_generator
 from reverie.data.dataset import Dataset
+from reverie.data.sets import particle_sets
 from reverie.models import GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, SemiSupervisedGAN
 from reverie.models.one_pass import physical_sampler
 from reverie.scale.export import export_model, parity_path
@@ -79,7 +80,27 @@ def _semi_supervised() -> SemiSupervisedGAN:
     return SemiSupervisedGAN(**options).fit(_columns("eta", "share"), np.arange(400) % 2)
 
 
+def _sets() -> Dataset:
+    """400 sets of one to five particles, with an angle and a charge."""
+    rng = np.random.default_rng(3)
+    mask = np.arange(5) < rng.integers(1, 6, 400)[:, None]
+    features = [
+        rng.exponential(1.0, mask.shape),
+        rng.uniform(-np.pi, np.pi, mask.shape),
+        rng.choice([-1, 1], mask.shape),
+    ]
+    return particle_sets(np.stack(features, axis=2) * mask[..., None], mask, names=["pt", "phi", "charge"])
+
+
 MODELS = {
+    "gan, sets": lambda: GAN(generator=(8,), discriminator=(8,), **GAME).fit(_sets(), _conditions()),
+    "gan, sets, replicas": lambda: GAN(generator=(8,), discriminator=(8,), n_replicas=2, **GAME).fit(_sets()),
+    "flow matching, sets": lambda: FlowMatching(width=8, n_blocks=1, n_evaluations=4, **QUICK).fit(
+        _sets(), _conditions()
+    ),
+    "flow matching, sets, attention": lambda: FlowMatching(
+        network="attention", width=8, n_blocks=1, n_evaluations=4, **QUICK
+    ).fit(_sets()),
     "gan, all columns": lambda: GAN(**GAME).fit(_columns()),
     "gan, standardise": lambda: GAN(preprocessing="standardise", **GAME).fit(_columns()),
     "gan, asinh": lambda: GAN(preprocessing="asinh", **GAME).fit(_columns()),
@@ -156,6 +177,8 @@ def test_onnx_gives_the_samples_of_the_model(name, tmp_path):
         "gan, conditions and replicas",
         "gan, kinematic fit",
         "flow, spline",
+        "gan, sets",
+        "flow matching, sets",
         "vae, observables",
         "vae, kinematic fit",
     ],

@@ -33,6 +33,7 @@ from reverie.core.errors import InputError
 from reverie.networks.conditional import ConditionalDiscriminator, ProjectionHead, joined, with_projection
 from reverie.networks.mlp import MLP, ResidualBlock, ResidualMLP
 from reverie.networks.noise import Dropout, GaussianNoise
+from reverie.networks.sets import SetTrunk
 
 __all__ = ["RULES", "Stacked", "apply_batched", "replica_views"]
 
@@ -46,10 +47,10 @@ class Stacked(nn.Module):
     Their weights are copied to `stack`, a module of that structure whose parameters and buffers are (R, ...), and which
     cannot be called; its other layers and attributes are those of the first module.
 
-    Perceptrons run as batched matrix products (`RULES`); convolutional and spectrally normalised networks one after the
-    other, since grouped convolutions are slower than that on a CPU and a power iteration works in place; any other
-    network by `torch.func.vmap`, which allows no branch on a value. Batch normalisation is over a replica's own rows
-    and keeps its own statistics.
+    Perceptrons run as batched matrix products (`RULES`); networks of sets, convolutional and spectrally normalised ones
+    one after the other, since their products are large, grouped convolutions are slower than that on a CPU and a power
+    iteration works in place; any other network by `torch.func.vmap`, which allows no branch on a value. Batch
+    normalisation is over a replica's own rows and keeps its own statistics.
 
     Examples
     --------
@@ -76,7 +77,9 @@ class Stacked(nn.Module):
             type(layer) in RULES and not layer._forward_hooks and not layer._forward_pre_hooks
             for layer in self.stack.modules()
         )
-        self._in_turn = any(isinstance(layer, _ConvNd) or is_parametrized(layer) for layer in self.stack.modules())
+        self._in_turn = any(
+            isinstance(layer, (_ConvNd, SetTrunk)) or is_parametrized(layer) for layer in self.stack.modules()
+        )
 
     def forward(self, *inputs: Tensor | None, **named: Tensor | None) -> Tensor:
         """Map inputs (batch, ...), rows interleaved, to outputs (batch, ...); None inputs are passed on.

@@ -141,9 +141,10 @@ def compared(sampler: PhysicalSampler, run: Run, schema: Schema, *, tolerance: f
         graph = run(*(x.numpy() for x in (noise, *conditions)))
         batches.append([np.stack(four) for four in zip(model, graph, higher, lower, strict=True)])
     values, *beside = (np.concatenate(parts, axis=1) for parts in zip(*batches, strict=True))
-    values = values.reshape(*values.shape[:2], -1)  # (four, row, cell)
-    columns = [(column, values[:, :, j]) for j, column in enumerate(schema.columns) if schema.is_table]
-    columns = columns or [(schema.columns[0], values)]
+    if schema.is_table or schema.is_set:  # (four, row) of a column, of sets (four, row, particle)
+        columns = [(column, values[..., j]) for j, column in enumerate(schema.columns)]
+    else:
+        columns = [(schema.columns[0], values.reshape(*values.shape[:2], -1))]
     same = np.ones(values.shape[1], dtype=bool)
     for column, x in columns:
         if _is_discrete(column):

@@ -43,7 +43,7 @@ __all__ = ["FlowMatching"]
 _LEAST_SIDE = 6  # pixels of an image from which "auto" takes convolutions
 _MOST_CHECKS = 4  # of a training of trees
 _NUMBERS_ASSESSED, _LEAST_ASSESSED = 1 << 14, 20  # numbers and events whose likelihood an assessment looks at
-_BATCH_SIZES = {"unet": 64, "trees": MOST_ROWS, "epic": 256, "attention": 256}
+_BATCH_SIZES = {"unet": 64, "trees": MOST_ROWS, "epic": 128, "attention": 128}
 _OF_SETS = ("epic", "attention")
 _NUMBERS_AT_ONCE = 1 << 18  # numbers whose likelihood is computed at once, which bounds the memory
 
@@ -83,7 +83,7 @@ class FlowMatching(LikelihoodModel):
     kinematic_fit : Whether each sample is moved, by as little as possible, to where its observables have the values
         that the model draws; there is no likelihood then. False makes each observable one of the coordinates, with an
         exact log p: it must rise or fall steadily with a column, and cuts of the columns come out less sharp.
-    batch_size : Events in a step; "auto" takes 512, of sets 256, of images 64, for trees 20,000, or all of fewer
+    batch_size : Events in a step; "auto" takes 512, of sets 128, of images 64, for trees 20,000, or all of fewer
         events. Trees see events of few rows up to 100 times, each time with other noise.
     max_steps : Gradient steps in the whole run, at least 1; of trees the most times at which they are fitted.
     learning_rate : Step size of AdamW, > 0; it falls to nearly nothing along a cosine.

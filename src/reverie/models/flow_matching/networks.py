@@ -124,7 +124,7 @@ class _Embedding(nn.Module):
         times = torch.cat([phase.cos(), phase.sin()], dim=1)
         if condition is None:
             return self.layers(times)
-        return self.layers(torch.cat([times.expand(len(condition), -1), condition], dim=1))
+        return self.layers(torch.cat([times.expand(condition.shape[0], -1), condition], dim=1))
 
 
 class VelocityMLP(Velocity):
@@ -406,7 +406,7 @@ class VelocitySet(Velocity):
         seen = torch.cat([line, angle.cos(), angle.sin()], dim=2) if angle.shape[2] else line
         c = None if condition is None or not self.n_condition else condition[:, self.size :]
         e = self.activation(self.embedding(t, c))
-        h, _ = self.trunk(seen, mask, e.expand(len(x), -1))
+        h, _ = self.trunk(seen, mask, e.expand(x.shape[0], -1))
         f = self.last(h) * mask.unsqueeze(2)
         n_own = line.shape[2]
         return torch.cat([f[..., :n_own].flatten(1), f[..., n_own:].flatten(1)], dim=1)

@@ -69,7 +69,7 @@ _FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000  # that rejec
 _MOST_REJECTION_STEPS = 4000
 _PERCEPTRONS, _SMOOTH = {"mlp", "residual"}, {"continuous", "periodic", "bounded"}  # what a kinematic fit is for
 _FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of them angles, were tuned on
-_TABLE_BATCH, _IMAGE_BATCH = 256, 64
+_TABLE_BATCH, _IMAGE_BATCH, _SET_BATCH = 256, 64, 128
 _AUGMENTED_ROWS = {True: FEW_EVENTS, False: 10_000}  # training rows of a table, or images, below which "auto" augments
 _SET_NOISE, _SET_GAMMA = 8, 0.1  # numbers of the noise, of a set and of each particle; gamma of R1 and R2
 _IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
@@ -94,8 +94,8 @@ class GAN(GenerativeModel):
     n_noise : size of the noise vector; "auto" takes twice the number of features, within 16 and 128. Of sets
         the numbers of the whole set, and as many of each particle; "auto" takes 8.
     noise_prior : "normal", N(0, 1), or "uniform" on [-1, 1).
-    batch_size : samples in a batch; "auto" takes 256, or 64 of events of more than 256 values (images), or
-        all rows of a smaller table.
+    batch_size : samples in a batch; "auto" takes 256, 128 of sets, or 64 of events of more than 256 values (images),
+        or all rows of a smaller table.
     max_steps : steps in the whole run, at least 1; a step trains both networks, and counts once.
     learning_rate : step size of both networks' optimisers, > 0; None takes the optimiser's and objective's row of
         `reverie.models.gan.settings`: 0.001 for Adam, 0.002 for convolutional pairs.
@@ -329,6 +329,7 @@ class GAN(GenerativeModel):
             )
         if self.batch_size == "auto":
             wanted = _TABLE_BATCH if n_features <= _TABLE_BATCH else _IMAGE_BATCH
+            wanted = _SET_BATCH if self.preprocessing_.schema.is_set else wanted
             size = min(wanted, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
         else:
             size = int(self.batch_size) * n_critic

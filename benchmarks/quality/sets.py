@@ -1,0 +1,178 @@
+"""How good generated sets of particles are: on a toy whose density is known, and on simulated jets.
+
+    python -m benchmarks.quality.sets toy [--models flow_matching gan] [--seeds 0 1 2] [--n-train 20000]
+    python -m benchmarks.quality.sets jets TRAIN.parquet FRESH.parquet [--condition jet_pt] [--epic-gan 20000]
+
+Toy: 20,000 sets of `reverie.simulators.ToySets` to train on, by the defaults of the library; 20,000 fresh ones against
+as many generated. Below stand the figures of 20,000 more real sets against the fresh ones.
+
+    N            half the sum of |differences| of the shares of each multiplicity
+    marginals    mean Wasserstein distance of eta_rel, phi_rel and pt_rel of all particles, in standard deviations
+    pairs        correlation of two particles of a set, the mean of cos 2 (phi_i - phi_j) r_i^2 r_j^2 over that of
+                 r_i^2 r_j^2: generated minus real in standard errors, of which there are the same in real against real
+    log p        mean log-density of generated sets under the toy, minus that of real ones, nats; 0 for the same law
+    AUC log p    of that density as a score, the best one wherever generated sets are too far out
+    AUC EPiC     of an equivariant classifier, trained on one half, counted on the other
+
+Jets: files as `reverie simulate jets` writes them; FRESH is used for nothing but these figures, one half as the real
+sample and the other as real against real: W1M, W1P, W1EFP in 10^-3, 10^-3, 10^-5, the AUC of the classifier, and the
+time of 100,000 jets. `--epic-gan` trains the paper's GAN by a loop written by hand, for so many steps.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import wasserstein_distance
+from sklearn.metrics import roc_auc_score
+
+import reverie
+from reverie.data import Dataset
+from reverie.models.registry import model_class
+from reverie.validation import w1efp, w1m, w1p
+from reverie.validation.classifiers.two_sample import separate
+
+TOY = ("N", "marginals", "pairs", "log p", "AUC log p", "AUC EPiC")
+JETS = ("W1M", "W1P", "W1EFP", "AUC EPiC")
+
+
+def main() -> None:
+    """Print a table of figures per model and seed, with the mean over seeds, and real against real."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["toy", "jets"])
+    parser.add_argument("files", nargs="*", help="of jets: to train on, and fresh ones")
+    parser.add_argument("--models", nargs="+", default=["flow_matching", "gan"], choices=["flow_matching", "gan"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--n-train", type=int, default=20_000)
+    parser.add_argument("--max-steps", type=int, default=None)
+    parser.add_argument("--condition", default=None, help="columns of the jets, with commas between them")
+    parser.add_argument("--observables", nargs="+", default=None, help="that the GAN is shown, such as jet_mass")
+    parser.add_argument("--epic-gan", type=int, default=0, metavar="STEPS")
+    options = parser.parse_args()
+    settings = {} if options.max_steps is None else {"max_steps": options.max_steps}
+    if options.what == "toy":
+        _toy(options.models, options.seeds, options.n_train, settings)
+    else:
+        _jets(options, settings)
+
+
+def _toy(models: Sequence[str], seeds: Sequence[int], n: int, settings: dict[str, Any]) -> None:
+    from reverie.simulators import ToySets
+
+    toy = ToySets()
+    fresh, other = toy.sample(n, random_state=1001), toy.sample(n, random_state=1002)
+    _print("", [f"{name:>11s}" for name in TOY], "  seconds")
+    for kind in models:
+        rows = []
+        for seed in seeds:
+            began = time.perf_counter()
+            model = model_class(kind)(random_state=seed, **settings).fit(toy.sample(n, random_state=seed))
+            seconds = time.perf_counter() - began
+            rows.append(_of_toy(toy, fresh, model.sample(n, random_state=seed)))
+            _print(f"{kind} {seed}", rows[-1], f"{seconds:9.0f}")
+        _summary(rows)
+    _print("real", _of_toy(toy, fresh, other))
+
+
+def _of_toy(toy: Any, real: Dataset, generated: Dataset) -> list[float]:
+    """Return the figures of the toy."""
+    sides = (real.values, generated.values)
+    counts = [np.bincount(x[..., -1].sum(1).astype(int), minlength=x.shape[1] + 1) / len(x) for x in sides]
+    a, b = (x[x[..., -1] == 1][:, :-1] for x in sides)
+    marginals = [wasserstein_distance(a[:, j], b[:, j]) / a[:, j].std() for j in range(3)]
+    pairs = [_pair_correlation(x) for x in sides]
+    z = (pairs[1][0] - pairs[0][0]) / np.hypot(pairs[0][1], pairs[1][1])
+    log_p = [np.maximum(toy.log_prob(x), -1e3) for x in sides]
+    label = np.repeat([1, 0], [len(real), len(generated)])
+    return [
+        float(np.abs(counts[0] - counts[1]).sum() / 2),
+        float(np.mean(marginals)),
+        float(z),
+        float(log_p[1].mean() - log_p[0].mean()),
+        float(roc_auc_score(label, np.concatenate(log_p))),
+        _classifier(real, generated),
+    ]
+
+
+def _pair_correlation(x: np.ndarray) -> tuple[float, float]:
+    """Return sum of cos 2 (phi_i - phi_j) r_i^2 r_j^2 over pairs, over that of r_i^2 r_j^2, and its error."""
+    z = (x[..., 0] + 1j * x[..., 1]) ** 2 * x[..., -1]
+    size = np.abs(z)
+    above = np.abs(z.sum(1)) ** 2 - (size**2).sum(1)
+    below = size.sum(1) ** 2 - (size**2).sum(1)
+    ratio = above.sum() / below.sum()
+    return ratio, float(np.std(above - ratio * below) / below.mean() / np.sqrt(len(x)))
+
+
+def _classifier(real: Dataset, generated: Dataset) -> float:
+    """Return the AUC of an equivariant classifier on the half of the events that it was not trained on."""
+    rows = [x.values.reshape(len(x), -1).astype(float) for x in (real, generated)]
+    shape = real.values.shape[1:]
+    names = [f"{name} {p}" for p in range(shape[0]) for name in real.names]
+    return separate(*rows, names=names, seed=0, learner="sets", event_shape=shape).value
+
+
+def _jets(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    train, fresh = (reverie.data.load(file) for file in options.files)
+    conditions = None
+    if options.condition:
+        conditions = reverie.data.load(options.files[0], columns=options.condition.split(","))
+    train = train.take(slice(0, options.n_train))
+    fresh, other = fresh.take(slice(0, len(fresh) // 2)), fresh.take(slice(len(fresh) // 2, len(fresh)))
+    _print("", [f"{name:>11s}" for name in JETS], "  seconds   100,000")
+    for kind in options.models:
+        rows = []
+        own = settings | ({"observables": options.observables} if kind == "gan" and options.observables else {})
+        for seed in options.seeds:
+            began = time.perf_counter()
+            y = None if conditions is None else conditions.take(slice(0, options.n_train))
+            model = model_class(kind)(random_state=seed, **own).fit(train, y)
+            trained = time.perf_counter()
+            generated = model.sample(100_000, random_state=seed)
+            drawn = time.perf_counter()
+            rows.append(_of_jets(fresh, generated.take(slice(0, len(fresh)))))
+            _print(f"{kind} {seed}", rows[-1], f"{trained - began:9.0f} {drawn - trained:9.1f}")
+        _summary(rows)
+    if options.epic_gan:
+        for seed in options.seeds:
+            _print(f"paper's {seed}", _of_jets(fresh, _by_hand(train, options.epic_gan, seed, len(fresh))))
+    _print("real", _of_jets(fresh, other))
+
+
+def _of_jets(real: Dataset, generated: Dataset) -> list[float]:
+    distances = (w1m, w1p, w1efp)
+    figures = [f(real, generated).value * scale for f, scale in zip(distances, (1e3, 1e3, 1e5), strict=True)]
+    return [*figures, _classifier(real, generated)]
+
+
+def _by_hand(train: Dataset, n_steps: int, seed: int, n: int) -> Dataset:
+    """Return jets of the GAN of the EPiC paper, trained on standardised features by the loop of its authors' kind."""
+    import torch
+
+    from benchmarks.speed.peers.torch_sets import epic_gan
+
+    x = torch.tensor(train.values, dtype=torch.float32)
+    mask = x[..., -1]
+    rows = x[mask == 1][:, :-1]
+    centre, scale = rows.mean(0), rows.std(0)
+    sample = epic_gan((x[..., :-1] - centre) / scale * mask[..., None], mask, n_steps, seed=seed)(n)
+    is_there = sample[..., -1:]
+    particles = (sample[..., :-1] * scale + centre) * is_there
+    return Dataset(torch.cat([particles, is_there], 2).numpy(), schema=train.schema)
+
+
+def _summary(rows: Sequence[Sequence[float]]) -> None:
+    columns = list(zip(*rows, strict=True))
+    _print("  mean", [statistics.mean(c) for c in columns])
+    _print("  sd over seeds", [statistics.stdev(c) if len(c) > 1 else float("nan") for c in columns])
+
+
+def _print(label: str, figures: Sequence[Any], more: str = "") -> None:
+    print(f"{label:18s}" + "".join(x if isinstance(x, str) else f"{x:11.4f}" for x in figures) + more, flush=True)
+
+
+if __name__ == "__main__":
+    main()
