@@ -1,4 +1,4 @@
-"""Network shapes: perceptrons, convolutional pairs, the lectures' pairs, and what they see, draw and share."""
+"""Network shapes: perceptrons, convolutional pairs, sets, the lectures' pairs, and what they see, draw and share."""
 
 from reverie.networks.build import build_discriminator, build_generator
 from reverie.networks.conditional import ConditionalDiscriminator
@@ -7,6 +7,7 @@ from reverie.networks.features import OutputHead, Whitening
 from reverie.networks.mlp import MLP, ResidualMLP
 from reverie.networks.noise import Dropout, GaussianNoise, set_noise_generator
 from reverie.networks.replicas import Stacked
+from reverie.networks.sets import SetClassifier, SetDiscriminator, SetGenerator, SetTrunk
 from reverie.networks.summary import ModelSummary, NetworkSummary, summary
 
 __all__ = [
@@ -20,6 +21,10 @@ __all__ = [
     "NetworkSummary",
     "OutputHead",
     "ResidualMLP",
+    "SetClassifier",
+    "SetDiscriminator",
+    "SetGenerator",
+    "SetTrunk",
     "Stacked",
     "UNetGenerator",
     "Whitening",
