@@ -13,7 +13,7 @@ from reverie.core.errors import InputError
 from reverie.models import load_model, save_model
 from reverie.models.density_features import Coordinates
 from reverie.models.flow_matching.likelihood import log_prob
-from reverie.models.flow_matching.networks import Velocity, VelocityMLP, VelocityUNet
+from reverie.models.flow_matching.networks import EDITION, Velocity, VelocityMLP, VelocityUNet
 from reverie.models.flow_matching.path import gaussian_velocity, path, wrapped
 from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
@@ -261,7 +261,7 @@ def test_models_saved_with_the_first_unet_keep_it(tmp_path):
     metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"sha256": {}}))
     loaded = load_model(tmp_path / "old")
     np.testing.assert_array_equal(loaded.sample(5, random_state=1), drawn)
-    assert loaded.fit(X)._networks()["velocity"].edition == 2
+    assert loaded.fit(X)._networks()["velocity"].edition == EDITION
 
 
 def test_a_network_of_your_own_is_given_a_time_for_each_point():
@@ -305,9 +305,11 @@ def test_a_model_that_was_saved_without_an_edition_takes_equal_steps(tmp_path):
 def test_waves_are_seen_of_few_coordinates_and_fade_in():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        few, many = (VelocityMLP(Coordinates(n), width=8) for n in (3, 4))
-    assert (few.first.in_features, many.first.in_features) == (3 + 2 * 5 * 3, 4)
-    assert (few.late, many.late) == (2, 1)
+        few, some, many = (VelocityMLP(Coordinates(n), width=8) for n in (3, 4, 33))
+        before = VelocityMLP(Coordinates(4), width=8, edition=2)
+    shapes = [network.first.in_features for network in (few, some, many, before)]
+    assert shapes == [3 + 2 * 5 * 3, 4 + 2 * 3 * 4, 33, 4]
+    assert [network.late for network in (few, some, many, before)] == [2, 2, 1, 1]
     torch.nn.init.normal_(few.last.weight, generator=torch.Generator().manual_seed(0))
     x = torch.zeros(2, 3, dtype=torch.float64)
     x[1] = 2 * math.pi  # only the coordinates themselves tell these points apart, as all waves have whole periods

@@ -7,11 +7,12 @@ Both networks learn what a Gaussian leaves open (`reverie.models.flow_matching.p
 Time enters as cosines and sines of frequencies pi/2 ... 64 pi, and with the condition as a vector e that every block
 adds to its features. The last layer starts at zero, so that training starts from the velocity of normal coordinates.
 
-    VelocityMLP     residual blocks  h + V a(W a(h) + U e);  an angle is seen as cosine and sine; of at most three
-                    coordinates on lines also the waves cos(w x), sin(w x) are seen, w = 1, 2, 4, 8, 16, without which
-                    a perceptron learns thin structures last (Tancik et al., arXiv:2006.10739). They fade in as the
-                    noise goes: by exp(-(0.3 w)^2 r / 2) with r = (1 - t)^2 / q, the share of the noise in the variance.
-                    Its times then come close to the events, `late`
+    VelocityMLP     residual blocks  h + V a(W a(h) + U e);  an angle is seen as cosine and sine, and of
+                    coordinates on lines also the waves cos(w x), sin(w x): w = 1, 2, 4 of up to 32 coordinates, 8 and
+                    16 too of up to three. Without them a perceptron learns edges and thin structures last (Tancik et
+                    al., arXiv:2006.10739). They fade in as the noise goes: by exp(-(0.3 w)^2 r / 2) with
+                    r = (1 - t)^2 / q, the share of the noise in the variance. Times then come close to the events,
+                    `late`
     VelocityUNet    an encoder and a decoder with shortcuts (Ronneberger, Fischer and Brox, arXiv:1505.04597), residual
                     convolutions at every grid; sides are halved while they are at least 7 and any size fits; on a
                     periodic lattice edges touch
@@ -43,10 +44,10 @@ from reverie.networks.user import check_trial, user_network
 
 __all__ = ["EDITION", "UserVelocity", "Velocity", "VelocityMLP", "VelocitySet", "VelocityUNet", "build_velocity"]
 
-EDITION = 2  # of the networks that are trained now; models that were saved without one have the first
-_FEW = 3  # coordinates on lines up to which thin structures are looked for; of more, waves learn events by heart
-_LATE = 2.0  # power with which times of few coordinates come closer towards the events
-_WAVES, _FADED = 5, 0.3
+EDITION = 3  # of the networks that are trained now; models that were saved without one have the first
+_LATE = 2.0  # power with which times come closer towards the events
+_FEW, _SOME = 3, 32  # coordinates on lines up to which all waves are seen, and the slower ones; all learn many by heart
+_WAVES, _SLOW_WAVES, _FADED = 5, 3, 0.3
 _FREQUENCIES = 8  # 1/2, 1, 2 ... 64 half turns over the time from 0 to 1
 _GROUP = 8  # channels of a group that is normalised together
 _HEAD = 32  # channels of a head of attention
@@ -138,7 +139,8 @@ class VelocityMLP(Velocity):
     n_blocks : Residual blocks, of two layers each.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
     sees_missing : Whether coordinates may be NaN. They count as zero, and what is missing is a part of the condition.
-    edition : 2, or 1 for models that were saved before there was a second: no waves, equal times.
+    edition : 3, or an earlier one for models that were saved before: 1 has no waves and equal times, nor has
+        2 for more than three coordinates.
     """
 
     def __init__(
@@ -154,8 +156,10 @@ class VelocityMLP(Velocity):
     ) -> None:
         super().__init__(coordinates, sees_missing=sees_missing)
         n_circles = len(coordinates.circles)
-        is_thin = edition > 1 and coordinates.n_lines <= _FEW
-        self.late, self.n_waves = (_LATE, _WAVES) if is_thin else (1.0, 0)
+        self.n_waves = _WAVES if coordinates.n_lines <= _FEW else _SLOW_WAVES
+        if edition == 1 or coordinates.n_lines > (_FEW if edition == 2 else _SOME):
+            self.n_waves = 0
+        self.late = _LATE if self.n_waves else 1.0
         self.embedding = _Embedding(n_condition + coordinates.n * sees_missing, width, activation)
         self.first = nn.Linear(coordinates.n + n_circles + 2 * self.n_waves * coordinates.n_lines, width)
         self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
@@ -236,7 +240,7 @@ class VelocityUNet(Velocity):
     width : Channels on the finest grid; twice as many on the next, and four times on those after.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
     periodic : Whether opposite edges touch.
-    edition : 2, or 1 for the network of models that were saved before there was a second: it folds no cells, has no
+    edition : 3, or 1 for the network of models that were saved before there was a second: it folds no cells, has no
         attention, and narrows features on the finer grid, for five times the arithmetic on images of 28 x 28.
 
     Raises
