@@ -25,8 +25,8 @@ _STYLE = (
     ".reverie-card th{font-weight:600;opacity:.75}.reverie-card td.right,.reverie-card th.right{text-align:right;"
     "font-variant-numeric:tabular-nums}.reverie-card img{image-rendering:pixelated;margin-right:4px}</style>"
 )
-_INKS = ("#4c8fc9", "#d9822b", "#3d9970", "#b565a7")
-_INK = "#5b8db8"  # to be seen on a white page and on a dark one
+_INKS = ("#1f9d94", "#d9772b", "#6d87a5", "#b565a7")  # the teal and orange of the reports, lighter
+_INK = "#2a9d95"  # to be seen on a white page and on a dark one
 _WIDTH, _HEIGHT = 120, 22  # of a small picture, in pixels
 
 

@@ -19,10 +19,14 @@ from reverie.core.html import Fragment, bars, card, curves, folded, listed, pict
 from reverie.experiment.config import all_options, format_duration
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.progress import alarm_sentence
+from reverie.report.training import ENDINGS
 
 __all__ = ["page", "served"]
 
-_PANELS = (("loss", "held_out_loss"), ("d_loss", "g_loss"), ("d_real", "d_fake"), ("score", "score_real"))
+_PANELS = (
+    ("loss", "held_out_loss"), ("d_loss", "g_loss"), ("d_real", "d_fake"), ("log_d_real", "log_not_d_fake"),
+    ("score", "score_real"),
+)  # fmt: skip
 _NO_CURVES = ("step", "seconds", "alarms")
 _MOST_COLUMNS, _MOST_IMAGES, _MOST_ALARMS = 12, 24, 20
 _STYLE = (
@@ -71,7 +75,7 @@ def _status(folder: RunFolder, history: Sequence[Mapping[str, Any]]) -> str:
     done = f"Step {step:,} of {n_steps:,} after {format_duration(seconds)}, {rate:,.0f} steps/s"
     ended = folder.read_json("status.json", {}).get("training")
     if ended and ended["step"] == step:
-        return f"{done}. Training has ended: {ended['ended_by']}."
+        return f"{done}. Training has ended: {ENDINGS[ended['ended_by']]}."
     return f"{done}, at most {format_duration(max(n_steps - step, 0) / max(rate, 1e-9))} left."
 
 

@@ -25,6 +25,7 @@ from reverie.report.samples import Samples
 from reverie.report.words import JsonObject, measured, number
 
 __all__ = [
+    "ENDINGS",
     "game",
     "gradients",
     "health",
@@ -68,7 +69,7 @@ _MEANINGS = {
     "g_gradient": "mean gradient that a generated event receives",
     "copies": "share of generated events closer to a training event than chance explains",
 }
-_ENDINGS = {
+ENDINGS = {
     "max_steps": "it took all its steps",
     "max_time": "its time was used up",
     "equilibrium": "the discriminator stood near 1/2 on both classes and the held-out score no longer improved",
@@ -116,7 +117,7 @@ def health(history: Sequence[JsonObject], training: JsonObject | None = None) ->
         training or {},
     )
     sentences = []
-    if reason := _ENDINGS.get(str(training.get("ended_by"))):
+    if reason := ENDINGS.get(str(training.get("ended_by"))):
         sentences.append(f"Training ended at step {training['step']:,}: {reason}.")
     if training.get("compiled"):
         sentences.append(f"Steps were {training['compiled']}.")
