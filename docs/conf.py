@@ -399,9 +399,12 @@ def show_stored(app, docname, source):
         "",
         f"``{kept['command']}`` took {kept['processor_seconds']:.0f}",
     ]
-    lines += [f"seconds of one processor core ({kept['seconds']:.0f} on a busy machine) and printed", "", "::", ""]
+    lines += [f"seconds of one processor core ({kept['seconds']:.0f} on a busy machine) and printed"]
+    lines += ["", ".. code-block:: none", ""]
     lines += [*(f"   {line}" for line in kept["numbers"]), "", f".. image:: /lectures/{record.stem}.webp"]
-    source[0] += "\n".join([*lines, f"   :alt: Figures of {record.stem} with its full budget", "   :width: 100%", ""])
+    lines += [f"   :alt: Figures of {record.stem} with its full budget", "   :width: 100%", "", ""]
+    before, buttons, after = source[0].partition("\n.. _sphx_glr_download_")  # below which it offers the script
+    source[0] = before + "\n".join(lines) + buttons + after
 
 
 autodoc_typehints = "none"
