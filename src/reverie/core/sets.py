@@ -16,7 +16,7 @@ from reverie.core.lazy import LazyTable, row_blocks
 from reverie.core.resources import check_memory
 from reverie.core.tables import as_array
 
-__all__ = ["check_sets", "multiplicities", "padded", "real_entries", "stacked", "with_mask"]
+__all__ = ["check_sets", "multiplicities", "padded", "real_entries", "resized", "stacked", "with_mask"]
 
 
 def stacked(features: Mapping[str, np.ndarray], counts: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -117,6 +117,21 @@ def padded(
     values[owner, rank, :-1] = features
     values[owner, rank, -1] = 1
     return values
+
+
+def resized(values: np.ndarray, size: int) -> np.ndarray:
+    """Return sets (n, P, F + 1) padded to `size` particles, (n, size, F + 1), or cut to them where no set has more.
+
+    Raises
+    ------
+    InputError
+        For sets of more than `size` particles.
+    """
+    if values.shape[1] == size:
+        return values
+    if values.shape[1] < size:
+        return np.pad(values, ((0, 0), (0, size - values.shape[1]), (0, 0)))
+    return padded(real_entries(values), multiplicities(values), max_size=size)
 
 
 def check_sets(values: "np.ndarray | LazyTable") -> None:

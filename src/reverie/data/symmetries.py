@@ -96,6 +96,11 @@ def resolve_symmetries(specs: Sequence[Spec], schema: Schema) -> tuple[Symmetry,
         For columns or events that the symmetry cannot act on, and for one that is given twice.
     """
     symmetries: dict[str, Symmetry] = {}
+    if specs and schema.is_set:
+        raise InputError(
+            f"Expected no symmetries for sets of particles, got {len(specs)}. Leave them out: the order of the "
+            "particles means nothing to a model of sets already."
+        )
     for spec in specs:
         if callable(spec):
             name = str(getattr(spec, "__name__", type(spec).__name__))
@@ -113,6 +118,8 @@ def likely_symmetries(values: np.ndarray, schema: Schema) -> tuple[Symmetry, ...
 
     Reflections are of columns with both signs, all of one name but for its number.
     """
+    if schema.is_set:
+        return ()
     has_signs = (values.reshape(len(values), len(schema.columns), -1).min(axis=(0, 2)) < 0).tolist()
     stems = dict.fromkeys(map(_stem, schema.names))
     words = ["exchange", *(f"rotate {stem}" for stem in stems), *(f"reflect {stem}" for stem in stems)]

@@ -32,7 +32,7 @@ from reverie.core.typed_files import checked
 from reverie.experiment.candidates import Candidate, planned, rule_for
 from reverie.experiment.config import RunConfig, command_of
 from reverie.experiment.folder import RunFolder, remove, write_json, write_text
-from reverie.experiment.inputs import Inputs, Part, joined
+from reverie.experiment.inputs import Inputs, Part, joint_table
 from reverie.experiment.progress import say
 from reverie.experiment.records import TrainingEnd
 from reverie.experiment.run import (
@@ -135,10 +135,12 @@ class _Judge:
     def _parts(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """Return events with their conditions (n, d), and their observables (n, k)."""
         values = np.asarray(part.events.values)
-        rows = joined(self._inputs, values, None if part.conditions is None else np.asarray(part.conditions.values))
+        rows = joint_table(
+            self._inputs, values, None if part.conditions is None else np.asarray(part.conditions.values)
+        )
         events = torch.from_numpy(values.astype(np.float64))
         seen = [np.asarray(f(events)).reshape(len(rows), -1) for f in self._observables.values()]
-        return rows.reshape(len(rows), -1).astype(np.float64), np.concatenate([np.empty((len(rows), 0)), *seen], axis=1)
+        return rows, np.concatenate([np.empty((len(rows), 0)), *seen], axis=1)
 
     def _features(self, part: Part) -> np.ndarray:
         rows, seen = self._parts(part)

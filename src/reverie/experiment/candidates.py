@@ -102,6 +102,7 @@ RULES: tuple[Rule, ...] = (
         (_TREES, _FLOW_MATCHING, _FLOW),
     ),
     Rule("a table", lambda s, n: s.is_table, (_FLOW_MATCHING, _FLOW, _GAN, _TREES)),
+    Rule("sets of particles", lambda s, n: s.is_set, (_FLOW_MATCHING, _GAN)),
     Rule(
         f"spins on at most {_SITES} sites",
         lambda s, n: s.columns[0].kind == "spin" and math.prod(s.event_shape) <= _SITES,

@@ -11,6 +11,7 @@ import numpy as np
 from reverie.core.checks import check_finite
 from reverie.core.errors import FolderError, InputError, UnknownNameError
 from reverie.core.lazy import LazyTable
+from reverie.core.sets import real_entries, resized
 from reverie.data import Dataset, Schema, catalogue, describe, read
 from reverie.data.sources import READERS
 from reverie.data.symmetries import likely_symmetries
@@ -47,7 +48,7 @@ def open_data(
     With `allow_missing` a table may have some.
     """
     dataset = find_data(data, columns=columns, weights=weights, schema=schema, drop_missing=drop_missing)
-    check_finite(dataset.values, dataset.names, name=repr(data), allow_nan=allow_missing and dataset.schema.is_table)
+    _check_finite(dataset, data, allow_missing=allow_missing)
     return dataset
 
 
@@ -92,10 +93,10 @@ def open_with_conditions(
     if drop_missing:
         missing = np.union1d(events.missing_rows(), conditions.missing_rows())
         events, conditions = events.without(missing), conditions.without(missing)
-    for part, name in ((events, data), (conditions, condition)):
-        allow_nan = allow_missing and part is events and part.schema.is_table
-        check_finite(part.values, part.names, name=repr(name), allow_nan=allow_nan)
-    if schema is None and conditions.schema.is_table:  # columns of a few whole numbers are labels
+    _check_finite(events, data, allow_missing=allow_missing)
+    _check_finite(conditions, condition)
+    if (schema is None or events.schema.is_set) and conditions.schema.is_table:
+        # columns of a few whole numbers are labels
         kinds = conditions.schema
         for column, x in zip(kinds.columns, conditions.values.T, strict=True):
             levels = np.unique(x)
@@ -103,6 +104,15 @@ def open_with_conditions(
                 kinds = kinds.edit(column.name, kind="categorical", levels=tuple(float(v) for v in levels))
         conditions = Dataset(conditions.values, schema=kinds, provenance=conditions.provenance)
     return events, conditions
+
+
+def _check_finite(dataset: Dataset, name: str, *, allow_missing: bool = False) -> None:
+    """Raise `InputError` for missing values; of sets of particles only those of the particles that are there count."""
+    if dataset.schema.is_set:
+        check_finite(real_entries(dataset.values), dataset.names[:-1], name=repr(name))
+    else:
+        allow_nan = allow_missing and dataset.schema.is_table
+        check_finite(dataset.values, dataset.names, name=repr(name), allow_nan=allow_nan)
 
 
 def find_data(
@@ -127,21 +137,20 @@ def find_data(
     """
     wanted = parse_columns(columns)
     if wanted is not None and weights is not None:
-        wanted = [*(name for name in wanted if name != weights), weights]
+        wanted = [name for name in wanted if name != weights]
     if _in_catalogue(data):
-        dataset = catalogue.load(data, columns=wanted)
+        dataset = catalogue.load(data, columns=wanted if wanted is None or weights is None else [*wanted, weights])
+        dataset = dataset if weights is None else Dataset(dataset, weights=weights)
     elif looks_like_path(data) or Path(data).is_file():
-        dataset = read(data, columns=wanted)
+        dataset = read(data, columns=wanted, weights=weights)
     else:
         raise UnknownNameError("data set or file", data, catalogue.entries())
-    if weights is not None:
-        dataset = Dataset(dataset, weights=weights)
     dataset = dataset.drop_missing() if drop_missing else dataset
     return dataset if schema is None else _with_schema(dataset, schema)
 
 
 def recoded(dataset: Dataset, schema: Schema) -> np.ndarray:
-    """Return the values (n, *event) with the codes of words as `schema` numbers them.
+    """Return the values (n, *event) with the codes of words as `schema` numbers them, and sets padded to its size.
 
     A file of words is numbered by the words that occur in it; two files may number them differently. Raises
     `InputError` for a word that `schema` does not have.
@@ -149,6 +158,8 @@ def recoded(dataset: Dataset, schema: Schema) -> np.ndarray:
     if isinstance(dataset.values, LazyTable) and not any(column.labels for column in dataset.schema.columns):
         return dataset.values  # no words, and too much for a copy
     values = np.array(dataset.values)
+    if schema.is_set and values.ndim == 3 and values.shape[2] == schema.event_shape[1]:
+        return resized(values, schema.event_shape[0])
     if values.ndim != 2 or len(schema.columns) != values.shape[1]:
         return values.reshape(-1, *schema.event_shape)
     for j, (have, want) in enumerate(zip(dataset.schema.columns, schema.columns, strict=True)):
@@ -170,7 +181,7 @@ def describe_data(data: str, *, columns: str | None = None, drop_missing: bool =
 
 def _proposed_symmetries(dataset: Dataset) -> list[str]:
     """Return lines on the symmetries that the data may have, each tested; no lines for fewer than a hundred events."""
-    if len(dataset) < _FEWEST_TESTED:
+    if len(dataset) < _FEWEST_TESTED or dataset.schema.is_set:
         return []
     first = np.asarray(dataset.values[:_FEWEST_TESTED])
     likely = likely_symmetries(first, dataset.schema)
@@ -209,9 +220,22 @@ def _columns_apart(
     wanted = parse_columns(columns)
     if wanted is None and _in_catalogue(data):
         wanted = list(catalogue.entry(data).default_columns) or None
+    if wanted is not None and not _in_catalogue(data) and not set(wanted) <= set(names):
+        events = find_data(data, columns=",".join(n for n in wanted if n not in names), weights=weights)
+        if events.schema.is_set:
+            events = events if schema is None else _with_schema(events, schema)
+            return events, find_data(data, columns=condition)
     if wanted is not None:
         wanted = [*wanted, *(name for name in names if name not in wanted)]
     table = find_data(data, columns=None if wanted is None else ",".join(wanted), weights=weights, schema=schema)
+    if table.schema.is_set:
+        conditions = find_data(data, columns=condition)
+        if not conditions.schema.is_table:
+            raise InputError(
+                f"Expected columns of the sets of {data!r} as conditions, got features of particles in {condition!r}. "
+                f"Its columns of the sets: {table.provenance.get('columns_of_the_sets', 'none')}."
+            )
+        return table, conditions
     if not table.schema.is_table:
         raise InputError(
             f"Expected --condition {_LABEL} (of digits and mnist) or a file with one row for each image of {data!r}, "

@@ -61,6 +61,11 @@ def read_features(
     """Return the features in `data`; parameters and errors as in `reverie.experiment.explore.explore_data`."""
     check_positive("max_rows", max_rows, integer=True)
     events, asked = _read(data, columns, target, weights, drop_missing=drop_missing)
+    if events.schema.is_set:
+        raise InputError(
+            f"Expected a table, images or lattices to explore, got {events!r}. Explore a table of observables of each "
+            "set, such as multiplicity and mass, or columns of the sets: --columns a,b."
+        )
     n, notes = len(events), []
     if min(n, max_rows) < LEAST_ROWS:
         raise InputError(

@@ -15,7 +15,8 @@ well, samples are asked for at those of unweighted rows: the real rows that the 
 kept with probability w_i / max w (hit or miss). Negative weights cannot be thinned away; such a run
 is not validated, and says so.
 
-A conditional model is right when the joint law p(x, c) is. For tables the conditions are further columns. For images
+A conditional model is right when the joint law p(x, c) is. For tables the conditions are further columns, for sets of
+particles they stand beside the features of each set (`reverie.validation.inputs.sets`). For images
 they are further "pixels": a category as one-hot, a number standardised, an image as it is. They are scaled so that the
 variance of the whole condition equals that of the whole image,
 
@@ -38,6 +39,7 @@ from reverie.experiment.config import AUTO, RunConfig
 from reverie.experiment.datasets import open_with_conditions
 from reverie.models.missing import completed
 from reverie.models.registry import model_class
+from reverie.validation.inputs.sets import set_features
 
 __all__ = [
     "LEAST_ROWS",
@@ -48,6 +50,7 @@ __all__ = [
     "joined",
     "joint_names",
     "joint_rows",
+    "joint_table",
     "load_inputs",
 ]
 
@@ -323,15 +326,19 @@ def joint_rows(inputs: Inputs, part: Part) -> Dataset | np.ndarray:
     return joined(inputs, part.events.values, part.conditions.values)
 
 
-def joined(inputs: Inputs, values: np.ndarray, conditions: np.ndarray | None) -> np.ndarray:
+def joined(inputs: Inputs, values: np.ndarray, conditions: np.ndarray | None) -> np.ndarray | Dataset:
     """Return events (n, *event) with their conditions (n, k) or (n, *image): (n, d + k), or (n, 1, features) of images.
+
+    Of sets of particles these are features of each set and its conditions, (n, d + k), or the sets as they are.
 
     Parameters
     ----------
     inputs : Data of the run, which set the scale.
     values, conditions : Events and their conditions, row by row; without conditions events alone.
     """
-    known = inputs.source.conditions
+    known, events = inputs.source.conditions, inputs.source.events.schema
+    if events.is_set:
+        return Dataset(values, schema=events) if conditions is None else joint_table(inputs, values, conditions)
     if conditions is None or known is None:
         return values
     if inputs.source.is_one_table:
@@ -344,6 +351,15 @@ def joined(inputs: Inputs, values: np.ndarray, conditions: np.ndarray | None) ->
     return np.concatenate([values.reshape(len(values), -1), scale * beside], axis=1)[:, None, :]
 
 
+def joint_table(inputs: Inputs, values: np.ndarray, conditions: np.ndarray | None) -> np.ndarray:
+    """Return events (n, *event) with their conditions as rows of numbers (n, d); of sets these are features of each."""
+    schema = inputs.source.events.schema
+    if not schema.is_set:
+        return np.asarray(joined(inputs, values, conditions)).reshape(len(values), -1).astype(np.float64)
+    table = [set_features(values, schema.names)[0], *(() if conditions is None else (conditions,))]
+    return np.concatenate(table, axis=1, dtype=np.float64)
+
+
 def joint_names(inputs: Inputs) -> list[str] | None:
     """Return the names of the features of joint rows; None where the events have names of their own."""
     source = inputs.source
@@ -351,6 +367,9 @@ def joint_names(inputs: Inputs) -> list[str] | None:
         return None
     if source.is_one_table:
         return source.schema.names
+    if source.events.schema.is_set:
+        first = np.asarray(source.events.values[:1])
+        return [*set_features(first, source.events.names)[1], *source.conditions.names]
     pixels = [f"pixel[{','.join(map(str, index))}]" for index in np.ndindex(*source.events.event_shape)]
     schema = source.conditions.schema
     if not schema.is_table:

@@ -25,7 +25,7 @@ from typing import Any
 from msgspec import convert
 
 from reverie.core.errors import CheckpointError, InputError, ReverieError, ShortChainError
-from reverie.data.sinks import check_room
+from reverie.data.sinks import WRITERS, check_room
 from reverie.experiment.config import RunConfig, format_duration, model_class, parse_duration
 from reverie.experiment.folder import RunFolder, check_new, write_json, write_text
 from reverie.experiment.info import environment
@@ -97,6 +97,11 @@ def checked_inputs(config: RunConfig, out: str | Path, stages: Sequence[str], *,
             "or leave the verdict out with --no-validate."
         )
     inputs = load_inputs(config)
+    if inputs.source.schema.is_set and not WRITERS[f".{config.samples_format}"].has_sets:
+        raise InputError(
+            f"Expected --format npy, parquet, h5 or root for samples of sets of particles, got "
+            f"{config.samples_format}. Choose one of these."
+        )
     if "sample" in stages and config.n_samples is not None:
         file = Path(out) / f"samples.{config.samples_format}"
         check_room(file, config.n_samples, bytes_of_event(inputs.source.schema))
@@ -371,10 +376,12 @@ def _last_state(folder: RunFolder) -> State | None:
 def _announcement(config: RunConfig, inputs: Inputs) -> str:
     """Return what is trained on what, as the first line that a user reads."""
     events, conditions, weights = inputs.source.events, inputs.source.conditions, inputs.source.weights
-    shape = " x ".join(map(str, events.event_shape))
+    shape = " x ".join(map(str, events.event_shape)) + " values each"
+    if events.schema.is_set:
+        shape = f"sets of at most {events.event_shape[0]} particles with {', '.join(events.names[:-1])}"
     text = (
         f"{config.model_name} on {config.data}: {len(inputs.train):,} rows to train on, {len(inputs.held_out):,} held "
-        f"out, {shape} values each"
+        f"out, {shape}"
     )
     if conditions is not None and not conditions.schema.is_table:
         text += f"; conditioned on images of {' x '.join(map(str, conditions.event_shape))}"
@@ -382,6 +389,10 @@ def _announcement(config: RunConfig, inputs: Inputs) -> str:
         columns = conditions.schema.columns
         kinds = [f"{c.name} ({f'{len(c.levels)} levels' if c.levels else c.kind})" for c in columns]
         text += f"; conditioned on {', '.join(kinds)}"
+    others = str(events.provenance.get("columns_of_the_sets", ""))
+    unused = [name for name in filter(None, others.split(", ")) if conditions is None or name not in conditions.names]
+    if unused:
+        text += f"; left out are the columns of the sets {', '.join(unused)}, unless --condition names them"
     if "memory_map" in events.provenance:
         text += f"; unpacked once into {events.provenance['memory_map']}, from which it is read"
     if weights is not None:

@@ -1,8 +1,9 @@
 """Samples of a trained model, into files and arrays, with the conditions that they are drawn at.
 
 A table has its conditions as the last columns. Images have theirs in a second file, row by row:
-``samples.npy`` and ``samples_conditions.npy``. Row numbers count all samples of one call, so that any part of them
-can be drawn without those before it.
+``samples.npy`` and ``samples_conditions.npy``. Sets of particles have them as columns of the sets in the same file, of
+a format that can hold them; beside ``.npy`` they stand in a second one. Row numbers count all samples of one call, so
+that any part of them can be drawn without those before it.
 """
 
 import math
@@ -20,7 +21,7 @@ from reverie.core.lazy import LazyTable, sample_size
 from reverie.core.random import child_seed
 from reverie.core.typed_files import rebuilt
 from reverie.data import Column, Dataset, Schema, open_sink, read
-from reverie.data.sinks import Sink, check_room
+from reverie.data.sinks import WRITERS, Sink, check_room
 from reverie.experiment.config import RunConfig, parse_condition
 from reverie.experiment.datasets import recoded
 from reverie.experiment.folder import RunFolder, conditions_path
@@ -39,6 +40,7 @@ __all__ = [
     "draw_from",
     "draw_replicas",
     "draw_rows",
+    "in_one_file",
     "load_generator",
     "new_sample_files",
     "open_sample_file",
@@ -159,7 +161,11 @@ def read_samples(folder: RunFolder, inputs: Inputs) -> Part:
         raise InputError(f"Expected samples in {str(folder.path)!r}, got none. Draw them: reverie resume {folder.path}")
     source = inputs.source
     values = _read_rows(path, source.schema)
-    if source.conditions is not None and not source.is_one_table:
+    if source.conditions is not None and in_one_file(path, source.schema, source.conditions.schema):
+        with rebuilt("samples of the run", path, remedy=REMEDIES["samples"], error=InputError):
+            beside = read(path, columns=source.conditions.names)
+            conditions = recoded(beside, source.conditions.schema)[: len(values)]
+    elif source.conditions is not None and not source.is_one_table:
         if folder.conditions is None:
             raise InputError(f"Expected the conditions of the samples beside {str(path)!r}, got no file. Draw anew.")
         conditions = _read_rows(folder.conditions, source.conditions.schema)[: len(values)]
@@ -197,6 +203,8 @@ def _read_rows(path: Path, schema: Schema) -> np.ndarray:
         if isinstance(dataset.values, LazyTable):  # the first rows are as random as any
             dataset = dataset.take(slice(0, sample_size(len(dataset), dataset.event_shape)))
         shape = tuple(dataset.event_shape)
+        if schema.is_set and shape[1:] == schema.event_shape[1:]:
+            return recoded(dataset, schema)
         if shape not in (schema.event_shape, (math.prod(schema.event_shape),)):  # text and columns are flat
             raise InputError(
                 f"Expected samples of shape {schema.event_shape} in {str(path)!r}, got {shape}. {REMEDIES['samples']}"
@@ -240,7 +248,7 @@ def draw(
 ) -> np.ndarray:
     """Stream `n` samples of `model` into the file `path`, block by block, in original units; return the first `n_kept`.
 
-    Conditions of images go into a second file; see `conditions_path`.
+    Conditions of images go into a second file; see the module.
 
     Parameters
     ----------
@@ -252,14 +260,18 @@ def draw(
     """
     schema = written_schema(model, conditions)
     apart = conditions if schema == model.schema_ else None
+    beside = apart.schema if apart and in_one_file(path, schema, apart.schema) else None
     done, kept = 0, []
     with ExitStack() as opened, thread_limit(model._sampling_threads()):
-        sink = opened.enter_context(open_sample_file(path, schema, n))
-        second = opened.enter_context(open_sample_file(conditions_path(path), apart.schema, n)) if apart else None
+        sink = opened.enter_context(open_sample_file(path, schema, n, beside))
+        second = None
+        if apart is not None and beside is None:
+            second = opened.enter_context(open_sample_file(conditions_path(path), apart.schema, n))
         for block in _iter_rows(model, n, seed=seed, conditions=conditions, start=start):
-            sink.write(block)
-            if apart and second:
-                second.write(apart.rows(start + done, len(block)))
+            rows = apart.rows(start + done, len(block)) if apart else None
+            sink.write(block, None if second else rows)
+            if second and rows is not None:
+                second.write(rows)
             if done < n_kept:
                 kept.append(block[: n_kept - done].astype(sink.layout.dtype))
             done += len(block)
@@ -316,8 +328,9 @@ def new_sample_files(
     model: GenerativeModel, path: Path, conditions: SampleConditions | None, *, overwrite: bool = False
 ) -> list[Path]:
     """Return the files that samples will be written to; `FolderError` if one is there already."""
-    images = conditions is not None and written_schema(model, conditions) == model.schema_
-    files = [path, conditions_path(path)] if images else [path]
+    apart = conditions if conditions is not None and written_schema(model, conditions) == model.schema_ else None
+    two = apart is not None and not in_one_file(path, model.schema_, apart.schema)
+    files = [path, conditions_path(path)] if two else [path]
     for file in files:
         if file.exists() and not overwrite:
             raise FolderError(f"Expected a new file, got {str(file)!r}, which exists. Give --overwrite or another -o.")
@@ -329,6 +342,12 @@ def written_schema(model: GenerativeModel, conditions: SampleConditions | None) 
     return appended(model.schema_, None if conditions is None else conditions.schema)
 
 
+def in_one_file(path: Path, schema: Schema, conditions: Schema) -> bool:
+    """Tell whether a file of samples holds their conditions too, as columns of sets of particles."""
+    form = WRITERS.get(path.suffix.lower())
+    return schema.is_set and conditions.is_table and form is not None and form.has_beside
+
+
 def bytes_of_event(schema: Schema) -> int:
     """Return how many bytes one event of `schema` takes in memory; words are counted as their codes."""
     n_values, types = math.prod(schema.event_shape), schema.dtypes
@@ -336,10 +355,12 @@ def bytes_of_event(schema: Schema) -> int:
     return sum(np.dtype("int64" if name == "str" else name).itemsize for name in types)
 
 
-def open_sample_file(path: Path, schema: Schema, n: int) -> Sink:
-    """Return an open file for `n` events of `schema`, for which there must be room."""
+def open_sample_file(path: Path, schema: Schema, n: int, beside: Schema | None = None) -> Sink:
+    """Return an open file for `n` events of `schema`, for which there must be room, with columns of sets `beside`."""
     check_room(path, n, bytes_of_event(schema))  # in words, also for numbers beyond those of a file
-    labels = {column.name: column.labels for column in schema.columns if column.labels is not None}
+    columns = (*schema.columns, *(() if beside is None else beside.columns))
+    labels = {column.name: column.labels for column in columns if column.labels is not None}
+    more: Any = {} if beside is None else {"beside": beside.names, "beside_dtype": beside.dtypes}
     return open_sink(
-        path, names=schema.names, event_shape=schema.event_shape, dtype=schema.dtypes, n_total=n, labels=labels
+        path, names=schema.names, event_shape=schema.event_shape, dtype=schema.dtypes, n_total=n, labels=labels, **more
     )

@@ -28,6 +28,7 @@ from reverie.experiment.sampling import (
     bytes_of_event,
     conditions_from_text,
     draw,
+    in_one_file,
     load_generator,
     new_sample_files,
     open_sample_file,
@@ -201,17 +202,22 @@ def _join(
     """Write the parts, one after another, into the files of the samples and, of images, of their conditions."""
     n = sum(shard.n_rows for shard in folder.shards)
     schemas = [written_schema(model, conditions), *([] if conditions is None else [conditions.schema])]
+    beside = schemas[1] if len(schemas) > 1 and in_one_file(files[0], *schemas) else None
     for k, (file, schema) in enumerate(zip(files, schemas, strict=False)):
-        with open_sample_file(file, schema, n) as sink:
+        with open_sample_file(file, schema, n, beside) as sink:
             for shard in folder.shards:
                 part = folder.part(shard)
-                file_of_part = part if k == 0 else conditions_path(part)
-                with rebuilt("a shard", file_of_part, remedy="Delete it and draw anew.", error=FolderError):
-                    rows = np.load(file_of_part, mmap_mode="r", allow_pickle=False)
-                if len(rows) != shard.n_rows:
-                    raise FolderError(
-                        f"Expected {shard.n_rows} events in {str(file_of_part)!r}, got {len(rows)}. Delete it and draw "
-                        "anew."
-                    )
+                rows = _rows_of_part(part if k == 0 else conditions_path(part), shard)
+                others = None if beside is None else _rows_of_part(conditions_path(part), shard)
                 for start in range(0, len(rows), _BLOCK):
-                    sink.write(np.asarray(rows[start : start + _BLOCK]))
+                    block = slice(start, start + _BLOCK)
+                    sink.write(np.asarray(rows[block]), None if others is None else np.asarray(others[block]))
+
+
+def _rows_of_part(file: Path, shard: Shard) -> np.ndarray:
+    """Return what a part file holds, a memory map; `FolderError` for another number of rows than its shard has."""
+    with rebuilt("a shard", file, remedy="Delete it and draw anew.", error=FolderError):
+        rows = np.load(file, mmap_mode="r", allow_pickle=False)
+    if len(rows) != shard.n_rows:
+        raise FolderError(f"Expected {shard.n_rows} events in {str(file)!r}, got {len(rows)}. Delete it and draw anew.")
+    return rows

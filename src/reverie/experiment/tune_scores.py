@@ -43,7 +43,7 @@ from reverie.core.typed_files import read_arrays, rebuilt
 from reverie.data import Column, Dataset, Schema
 from reverie.data.transforms import auto_transform
 from reverie.experiment.config import RunConfig, model_class
-from reverie.experiment.inputs import LEAST_ROWS, Inputs, Part, appended, joined
+from reverie.experiment.inputs import LEAST_ROWS, Inputs, Part, appended, joint_table
 from reverie.experiment.sampling import draw_rows
 from reverie.experiment.validate import observables_of
 from reverie.models.base import GenerativeModel
@@ -263,8 +263,8 @@ class _Rows:
         """Return the features (n, d) of rows as they are written, with conditions that stand apart, of images."""
         if self._transform is not None:
             return self._transform.forward(torch.from_numpy(self._table(values))).float()
-        beside = joined(self._inputs, values, None if conditions is None else conditions.values)
-        return torch.from_numpy(np.asarray(beside, dtype=np.float64).reshape(len(values), -1)).float()
+        table = joint_table(self._inputs, values, None if conditions is None else conditions.values)
+        return torch.from_numpy(table).float()
 
     def _table(self, values: np.ndarray) -> np.ndarray:
         """Return rows of a table with their observables as the last columns."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from reverie.experiment.datasets import open_data, recoded
 from reverie.experiment.folder import RunFolder, made_folder, write_json
 from reverie.experiment.inputs import Inputs, Part, drawn_from, joined, joint_names, joint_rows
 from reverie.experiment.progress import Progress
-from reverie.experiment.report import drawable
+from reverie.experiment.report import as_drawn
 from reverie.explore import kmeans
 from reverie.models.base import GenerativeModel, first_rows
 from reverie.models.likelihood import LikelihoodModel
@@ -143,7 +144,14 @@ def validate_files(
                     raise
                 other = open_data(path, columns=columns or ",".join(first.names), drop_missing=drop_missing)
             _check_alike(first, other, real, path)
-            others[what] = Dataset(recoded(other, first.schema), schema=first.schema, weights=other.weights)
+            others[what] = other
+    if first.schema.is_set:  # padded to the largest set of all files
+        size = max(x.event_shape[0] for x in (first, *others.values()))
+        schema = replace(first.schema, event_shape=(size, first.event_shape[1]))
+        first = Dataset(recoded(first, schema), schema=schema, weights=first.weights)
+    others = {
+        what: Dataset(recoded(x, first.schema), schema=first.schema, weights=x.weights) for what, x in others.items()
+    }
     functions = observables_of(first.schema, names=parse_columns(observables) or ())
     if out is not None:
         with made_folder(out):
@@ -157,19 +165,20 @@ def validate_files(
     if out is not None:
         from reverie.report import write
 
-        columns_of, drawn = first.schema.columns, [drawn_from(x, seed) for x in (first, others["generated"])]
+        shown, names, units, kinds = as_drawn(first.schema)
+        drawn = [drawn_from(x, seed) for x in (first, others["generated"])]
         write_json(Path(out) / "validation.json", result.to_json())
         write(
             Path(out) / "report.html",
             None,
             result,
             title=f"{Path(generated).name} against {Path(real).name}",
-            real=drawable(drawn[0].values),
+            real=shown(drawn[0].values),
             real_weights=drawn[0].weights,
-            generated=drawable(drawn[1].values),
-            names=first.schema.names,
-            units=[column.unit for column in columns_of],
-            kinds=[column.kind for column in columns_of],
+            generated=shown(drawn[1].values),
+            names=names,
+            units=units,
+            kinds=kinds,
             references=[(key, BIBLIOGRAPHY[key]) for key in result.references],
         )
     return result
@@ -202,6 +211,8 @@ def observables_of(schema: Schema, names: Sequence[str] = (), shown: Spec | Sequ
 
 def _check_alike(first: Dataset, other: Dataset, real: str, path: str) -> None:
     shapes, names = (first.event_shape, other.event_shape), (list(first.names), list(other.names))
+    if first.schema.is_set and (names[0] == names[1] or shapes[0][1:] == shapes[1][1:] and len(names[1]) == 1):
+        return  # an array in a file .npy does not say that it holds sets
     if tuple(shapes[0]) != tuple(shapes[1]):
         differs = f"samples of shape {tuple(shapes[0])}", str(tuple(shapes[1]))
     elif names[0] != names[1]:

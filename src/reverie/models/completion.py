@@ -22,6 +22,11 @@ _BY_COLUMN = (Elementwise, Dequantise, PointMass, Periodic, OneHot)  # each colu
 
 def given_values(schema: Schema, X: ArrayLike) -> np.ndarray:
     """Return the values (n, *event) of `X`, NaN and all."""
+    if schema.is_set:
+        raise InputError(
+            "Expected a model of a table, images or lattices to complete events with, got one of sets of particles. "
+            "Give what is known of a set as a condition: fit(X, y), sample(n, condition=...)."
+        )
     names = list(schema.names)
     raw = Raw(X.values) if isinstance(X, Dataset) else to_raw(X) if frame_library(X) else Raw(as_array(X))
     if frame_library(X) and raw.names != names:
