@@ -21,6 +21,10 @@ MODELS = {
     "gan": {"generator": [8], "discriminator": [8], "penalty_every": 4},
     "vae": {"encoder": [8], "decoder": [8]},
 }
+SETS = {
+    "gan of sets": {"name": "gan", "generator": [8], "discriminator": [8]},
+    "flow_matching of sets": {"name": "flow_matching", "width": 8, "n_blocks": 1, "n_evaluations": 4},
+}
 
 
 class StopsAt(training.Interrupt):
@@ -42,7 +46,20 @@ class StopsAt(training.Interrupt):
 
 def config_of(name: str, data: Path, compile: bool) -> RunConfig:
     model = {"name": name, "max_steps": STEPS, "record_every": EVERY, "n_checks": 3, "batch_size": 16}
-    return RunConfig(data=str(data), model=model | MODELS[name] | {"compile": compile}, seed=1)
+    condition = "jet_pt" if name in SETS else None
+    options = {**MODELS, **SETS}[name]
+    return RunConfig(data=str(data), condition=condition, model=model | options | {"compile": compile}, seed=1)
+
+
+def written_data(folder: Path, name: str) -> Path:
+    """Write the data of a model: points in a plane, or sets of up to five particles with a column of the sets."""
+    rng = np.random.default_rng(2)
+    if name not in SETS:
+        np.save(folder / "points.npy", rng.normal(size=(300, 2)))
+        return folder / "points.npy"
+    mask = np.arange(5) < rng.integers(1, 6, size=(300, 1))
+    np.savez(folder / "jets.npz", particles=rng.random((300, 5, 3)) * mask[..., None], mask=mask, jet_pt=mask.sum(1))
+    return folder / "jets.npz"
 
 
 def leaves(state: Any, name: str = "") -> dict[str, Any]:
@@ -79,11 +96,10 @@ WAYS = [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.timeout(6
 
 
 @pytest.mark.parametrize("compile", WAYS)
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", [*MODELS, *SETS])
 def test_stopped_within_a_window_and_killed_while_writing(name, compile, tmp_path, monkeypatch, capsys):
     """Ctrl-C after 13 steps, 7 before the first record; then as a kill leaves the folder."""
-    data = tmp_path / "points.npy"
-    np.save(data, np.random.default_rng(2).normal(size=(300, 2)))
+    data = written_data(tmp_path, name)
     options: Any = {"stages": ["fit"], "quiet": True}
     config = config_of(name, data, compile)
     assert start(config, tmp_path / "unbroken", **options) == 0
