@@ -96,7 +96,9 @@ WAYS = [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.timeout(6
 
 
 @pytest.mark.parametrize("compile", WAYS)
-@pytest.mark.parametrize("name", [*MODELS, *SETS])
+@pytest.mark.parametrize(
+    "name", [*MODELS, "flow_matching of sets", pytest.param("gan of sets", marks=pytest.mark.slow)]
+)
 def test_stopped_within_a_window_and_killed_while_writing(name, compile, tmp_path, monkeypatch, capsys):
     """Ctrl-C after 13 steps, 7 before the first record; then as a kill leaves the folder."""
     data = written_data(tmp_path, name)
