@@ -385,26 +385,32 @@ def link_names(app, doctree):
         link += literal
 
 
+FULL_BUDGET = """
+
+The full budget
+---------------
+
+``{command}`` took {processor_seconds} seconds of one processor core, {seconds} on a busy machine. It printed
+
+.. code-block:: none
+
+{printed}
+
+.. image:: /lectures/{page}.webp
+   :alt: Figures of {page} with its full budget
+   :width: 100%
+
+"""
+
+
 def show_stored(app, docname, source):
-    """Append to a page of the lectures the record of its full budget, where there is one in `lectures`."""
+    """Add to a page of the lectures the record of its full budget, where there is one in `lectures`."""
     record = DOCS / "lectures" / f"{docname.rsplit('/', 1)[-1]}.yaml"
-    if not docname.startswith("auto_lectures/") or not record.exists():
-        return
-    kept = yaml.safe_load(record.read_text(encoding="utf-8"))
-    lines = [
-        "",
-        "",
-        "The full budget",
-        "---------------",
-        "",
-        f"``{kept['command']}`` took {kept['processor_seconds']:.0f}",
-    ]
-    lines += [f"seconds of one processor core ({kept['seconds']:.0f} on a busy machine) and printed"]
-    lines += ["", ".. code-block:: none", ""]
-    lines += [*(f"   {line}" for line in kept["numbers"]), "", f".. image:: /lectures/{record.stem}.webp"]
-    lines += [f"   :alt: Figures of {record.stem} with its full budget", "   :width: 100%", "", ""]
-    before, buttons, after = source[0].partition("\n.. _sphx_glr_download_")  # below which it offers the script
-    source[0] = before + "\n".join(lines) + buttons + after
+    if docname.startswith("auto_lectures/") and record.exists():
+        kept = yaml.safe_load(record.read_text(encoding="utf-8"))
+        printed = "\n".join(f"   {line}" for line in kept.pop("numbers"))
+        before, buttons, after = source[0].partition("\n.. _sphx_glr_download_")  # which offer the script
+        source[0] = before + FULL_BUDGET.format(**kept, printed=printed) + buttons + after
 
 
 autodoc_typehints = "none"
