@@ -10,6 +10,7 @@ import torch
 from reverie.core.errors import InputError
 from reverie.data import particle_sets
 from reverie.data.observables import resolve_observables
+from reverie.report import build, render
 from reverie.validation import validate
 from reverie.validation.classifiers.networks import fit_sets
 from reverie.validation.inputs.sets import set_features
@@ -108,3 +109,16 @@ def test_arrays_columns_sizes_and_observables_of_sets() -> None:
         validate(jets, particle_sets(real, names=["x", "y", "z"]), **options)
     with pytest.raises(InputError, match="sets of particles for the classifier 'sets'"):
         validate(real[:, 0], real[:, 1], classifiers="sets")
+
+
+@pytest.mark.slow  # draws 50 panels; the quick tests of its pictures are in tests/plots/test_sets.py
+def test_a_report_of_sets_shows_pictures_spectra_and_substructure() -> None:
+    real, generated = gas(60, 0), np.pad(gas(50, 1), ((0, 0), (0, 2), (0, 0)))
+    names, kinds = list(NAMES), ["continuous"] * 3 + ["mask"]
+    page = build(real=real, generated=generated, names=names, units=[""] * 4, kinds=kinds, snapshots=[(1, generated)])
+    html = render(page)
+    for word in ("Particles side by side", "Single sets", "Spectrum of pt_rel", "Distribution of tau21", "EFP 1"):
+        assert word in html
+    assert "features of a set" in html
+    alone = render(build(generated=generated, names=names, units=[""] * 4, kinds=kinds))
+    assert "Particles side by side" in alone

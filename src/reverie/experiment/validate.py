@@ -156,6 +156,8 @@ def validate_files(
     if out is not None:
         with made_folder(out):
             pass  # better known before the tests
+    if modes is not None and first.schema.is_set:
+        raise InputError("Expected tables or images for --modes, got sets of particles. Leave it out.")
     if modes is not None:
         known = others.get("train", others.get("calibration", first))
         options["modes"] = kmeans(drawn_from(known, seed), modes or None, random_state=seed).predict

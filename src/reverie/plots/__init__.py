@@ -20,6 +20,7 @@ from reverie.plots.images import image_grids, image_rows, named_rows
 from reverie.plots.latent import latent_codes, latent_manifold, latent_traversals
 from reverie.plots.marginals import draw_marginal, draw_ratio, marginal, marginals
 from reverie.plots.pairs import choose_columns, pairs
+from reverie.plots.sets import mean_images, set_pictures
 from reverie.plots.snapshots import evolution, projections
 from reverie.plots.style import style, to_png, to_svg
 from reverie.plots.training import (
@@ -58,10 +59,12 @@ __all__ = [
     "losses",
     "marginal",
     "marginals",
+    "mean_images",
     "named_rows",
     "pairs",
     "profile",
     "projections",
+    "set_pictures",
     "style",
     "to_png",
     "to_svg",

@@ -17,7 +17,7 @@ from reverie.core.types import ArrayLike
 from reverie.report.model import assessed, latent_space
 from reverie.report.page import Page, Sections, save, sections
 from reverie.report.provenance import origins, references_of
-from reverie.report.samples import Samples, column_pairs, columns, conditioned, images
+from reverie.report.samples import Samples, column_pairs, columns, conditioned, images, particles
 from reverie.report.training import (
     game,
     gradients,
@@ -29,6 +29,7 @@ from reverie.report.training import (
 )
 from reverie.report.validation import copies, differences, tests, verdict
 from reverie.report.words import JsonObject
+from reverie.validation.inputs.sets import set_features
 
 if TYPE_CHECKING:
     from reverie.validation.results.result import ValidationResult
@@ -74,6 +75,7 @@ _SECTIONS: Sections[_Content] = (
     ("snapshots", "Samples along the way", "Along the way",
      lambda c: samples_on_the_way(c.samples, c.snapshots) if c.samples and c.snapshots else []),
     ("images", "Images side by side", "Images", lambda c: images(c.samples) if c.samples and not c.table else []),
+    ("sets", "Particles side by side", "Particles", lambda c: particles(c.samples) if c.samples else []),
     ("marginals", "Column by column", "Columns", lambda c: columns(c.table, c.p_values) if c.table else []),
     ("pairs", "Pair by pair", "Pairs", lambda c: column_pairs(c.table) if c.table else []),
     ("conditions", "Asked for, and given", "Conditions",
@@ -177,15 +179,18 @@ def build(
     if references is None and result is not None:
         references = [(key, BIBLIOGRAPHY[key]) for key in result.references if key in BIBLIOGRAPHY]
     shape = () if drawn is None else drawn.real.shape[1:]
+    of_sets, along = None if drawn is None or drawn.sets is None else drawn.sets[2], []
+    for step, x in snapshots or () if drawn else ():
+        along.append((int(step), _shaped(x, shape) if of_sets is None else set_features(np.asarray(x), of_sets)[0]))
     content = _Content(
         history=history or (),
         result=result,
         samples=drawn,
-        snapshots=[(int(step), _shaped(x, shape)) for step, x in snapshots or ()] if drawn else (),
+        snapshots=along,
         conditions=conditions,
         unvalidated=unvalidated,
         assessment=assessment,
-        latent=latent,
+        latent=latent if of_sets is None else None,
         training=training,
         trained_on=trained_on,
         origin=(command, provenance, config, resolved, environment),
@@ -194,7 +199,8 @@ def build(
     meta = []
     if drawn is not None:
         what = " × ".join(str(size) for size in shape)
-        meta.append(f"{'images' if drawn.are_images else 'columns'}: {what}")
+        sort = "features of a set" if of_sets else "images" if drawn.are_images else "columns"
+        meta.append(f"{sort}: {what}")
         meta += [f"{name}: {len(x):,}" for name, x in (("real", drawn.real), ("generated", drawn.generated)) if len(x)]
     if history:
         last = history[-1]
@@ -222,6 +228,8 @@ def _samples(
         return None
     shape = tuple(event_shape) if event_shape else np.asarray(known).shape[1:] or (1,)
     arrays = [np.empty((0, *shape)) if x is None else _shaped(x, shape) for x in (real, generated)]
+    if names and kinds and kinds[-1] == "mask":
+        return _of_sets(arrays[0], arrays[1], tuple(names), weights, replicas)
     width = shape[0] if len(shape) == 1 else 1
     labels = tuple(str(name) for name in names) if names else tuple(f"x{j}" for j in range(width))
     filled = tuple(str(unit or "") for unit in units) if units else ("",) * width
@@ -229,6 +237,21 @@ def _samples(
     w = None if weights is None or real is None else np.asarray(weights, dtype=float)
     several = None if replicas is None else np.stack([_shaped(x, shape) for x in replicas])
     return Samples(arrays[0], arrays[1], labels, filled, sorts, w, several)
+
+
+def _of_sets(
+    real: np.ndarray,
+    generated: np.ndarray,
+    names: tuple[str, ...],
+    weights: np.ndarray | None,
+    replicas: Sequence[np.ndarray] | np.ndarray | None,
+) -> Samples:
+    """Return the features of sets of particles (n, P, F + 1) as samples of a table, with the sets themselves."""
+    (of_real, called), (of_generated, _) = (set_features(x, names) for x in (real, generated))
+    kinds = tuple("integer" if name == "multiplicity" else "continuous" for name in called)
+    several = None if replicas is None else np.stack([set_features(x, names)[0] for x in replicas])
+    sets = real, generated, names
+    return Samples(of_real, of_generated, called, ("",) * len(called), kinds, weights, several, sets)
 
 
 def _shaped(values: ArrayLike, shape: Sequence[int]) -> np.ndarray:

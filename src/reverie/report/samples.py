@@ -13,10 +13,12 @@ from reverie.plots.conditions import Condition, label_rows, profile
 from reverie.plots.images import image_grids
 from reverie.plots.marginals import marginal
 from reverie.plots.pairs import choose_columns, pairs
+from reverie.plots.sets import mean_images, set_pictures
 from reverie.report.page import Block, Details, Gallery, Picture, Text, png, svg, table
 from reverie.report.words import JsonObject, measured, number
+from reverie.validation.inputs.sets import SUBSTRUCTURE
 
-__all__ = ["Samples", "column_pairs", "columns", "conditioned", "images", "weighted_moments"]
+__all__ = ["Samples", "column_pairs", "columns", "conditioned", "images", "particles", "weighted_moments"]
 
 _MOST_MARGINALS = 18
 _MOST_CONDITIONS, _MOST_PROFILES, _MOST_PANELS = 3, 9, 6
@@ -33,6 +35,8 @@ class Samples:
     names, units, kinds : one per column; images have one of each for all pixels.
     weights : (n,) event weights of `real`, or None.
     replicas : (replica, n, *event) samples of each replica, or None.
+    sets : Real and generated sets of particles and the names of their columns, where `real` and the rest are tables of
+        their features (`reverie.validation.inputs.sets`); None for other events.
     """
 
     real: np.ndarray
@@ -42,6 +46,7 @@ class Samples:
     kinds: tuple[str, ...]
     weights: np.ndarray | None = None
     replicas: np.ndarray | None = None
+    sets: tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
         shapes = self.real.shape[1:], self.generated.shape[1:]
@@ -194,6 +199,40 @@ def images(samples: Samples) -> list[Block]:
         Text("One number per image, so that the counts are independent:"),
         Gallery(tuple(pictures)),
     ]
+
+
+def particles(samples: Samples) -> list[Block]:
+    """Return sets of particles as pictures, the spectra of their particles and the substructure of jets."""
+    if samples.sets is None:
+        return []
+    real, generated, names = samples.sets
+    blocks: list[Block] = []
+    if len(names) > 2:
+        alt = "The mean of the particles in the plane of two of their features, real beside generated."
+        caption = "Mean per set, on a logarithmic scale over four decades, the same for both."
+        blocks.append(png(mean_images(real, generated, names), alt, caption))
+        alt = "Single sets, real above generated, each particle a disc."
+        caption = (
+            "The first sets of each, not a selection. The area of a disc is the pt of its particle, where there is one."
+        )
+        blocks.append(png(set_pictures(real, generated, names), alt, caption, wide=True))
+    there = [x[x[..., -1] == 1] for x in (real, generated)]
+    pictures = []
+    for j, name in enumerate(names[:-1]):
+        figure = marginal(there[0][:, j], there[1][:, j], name=f"{name} of all particles")
+        pictures.append(svg(figure, f"Spectrum of {name} of all particles: real points, generated steps, ratio below."))
+    text = (
+        "Spectra of the particles. Those of one set are not independent, so the errors are too small: the verdict "
+        "rests on the features of whole sets, below."
+    )
+    blocks += [Text(text), Gallery(tuple(pictures))]
+    shown = [j for j, name in enumerate(samples.names) if name in SUBSTRUCTURE]
+    pictures = []
+    for j in shown:
+        kind, name = samples.kinds[j], samples.names[j]
+        figure = marginal(samples.real[:, j], samples.generated[:, j], name=name, kind=kind, weights=samples.weights)
+        pictures.append(svg(figure, f"Distribution of {name} of a set: real points, generated steps, ratio below."))
+    return [*blocks, Text("One number of each set:"), Gallery(tuple(pictures))]
 
 
 def conditioned(samples: Samples, given: JsonObject | None) -> list[Block]:

@@ -64,6 +64,7 @@ __all__ = [
 MIN_ROWS = 20  # in each sample, after all cuts: below, no test here means anything
 _FAR = 50.0  # units from the centre beyond which the scale is logarithmic
 _DOMINANT = 1 / 3  # share of the variance in one event from which on moments see little else
+_HARDLY = 0.1  # variance, in units of the scale, below which one feature does not dominate several
 _UNEVEN = -4.0  # z below which repeats are too even for chance, which it exceeds in 1 of 30,000 tables at most
 _LEAST_SETS = 10  # of equal real rows that make it worth a word
 _SHARED = 0.1  # of the equal pairs expected between real and generated rows of one law, below which there are few
@@ -270,7 +271,7 @@ def _notes_of_far_entries(samples: Samples, most: int = 4) -> list[str]:
             "several features together measure distances on a logarithmic scale.",
         ),
         (
-            few,
+            few & (squares.mean(axis=0) > _HARDLY),
             "one event holds more than a third of the variance. Correlations, Frechet distance and polynomial MMD see "
             "little besides it; tests of single features go by rank and do.",
         ),

@@ -26,7 +26,9 @@ from reverie.core.errors import InputError
 from reverie.core.tables import are_sets, tabular
 from reverie.core.types import ArrayLike
 
-__all__ = ["jet_particles", "set_features"]
+__all__ = ["SUBSTRUCTURE", "jet_particles", "set_features"]
+
+SUBSTRUCTURE = ("multiplicity", "mass", "width", "tau1", "tau21", "tau32", "D2")
 
 _HARDEST = 3
 _BLOCK = 1000  # sets whose pairs of particles are held at once
@@ -38,7 +40,7 @@ def set_features(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, 
     called = ["multiplicity", *(f"{what} {c}" for what in ("sum", "mean", "spread") for c in columns)]
     called += [f"{c}[{rank + 1}]" for rank in range(_HARDEST) for c in columns]
     if jet is not None:
-        called += ["mass", "width", "tau1", "tau21", "tau32", "D2", *(f"EFP {k + 1}" for k in range(5))]
+        called += [*SUBSTRUCTURE[1:], *(f"EFP {k + 1}" for k in range(5))]
     by = len(columns) - 1 if jet is None else jet[2]
     parts = []
     for block in torch.from_numpy(np.array(values, np.float32)).split(_BLOCK):
