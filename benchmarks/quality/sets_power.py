@@ -11,7 +11,7 @@ runs with p <= 0.05:
     harder      every pt_rel is 2 % greater
     lost        each particle is left out with probability 1/10
 
-Without `--data` the sets are `reverie.simulators.ToySets`, and those of two prongs have them 0.4 from the axis, not 0.2.
+Without `--data` the sets are `reverie.simulators.ToySets`; those of two prongs have them 0.4 from the axis, not 0.2.
 Else they are drawn without replacement from a file, and those of two prongs from `--prongs`, such as w jets. `--tests`
 names a part of the tests, whose global p is valid too and takes less time with many events.
 """
