@@ -7,7 +7,8 @@ distributions, out of a generator that belongs to the run:
 
 which is the rule of LeCun et al., "Efficient BackProp" (1998), as torch scales it for `nn.Linear`
 and the convolutions. Layers that a network marked with ``zero_init = True`` start at zero, so that
-a residual block starts as the identity (Fixup: Zhang et al., arXiv:1901.09321).
+a residual block starts as the identity (Fixup: Zhang et al., arXiv:1901.09321). The weights of layers marked with
+``gain = g`` are g times as large.
 """
 
 import math
@@ -36,7 +37,8 @@ def initialise(network: Network, generator: torch.Generator, *, allow_zero: bool
             continue
         fan_in, _ = nn.init._calculate_fan_in_and_fan_out(layer.weight)
         bound = 0.0 if allow_zero and getattr(layer, "zero_init", False) else 1 / math.sqrt(fan_in)
-        layer.weight.uniform_(-bound, bound, generator=generator)
+        gain = float(getattr(layer, "gain", 1.0))
+        layer.weight.uniform_(-gain * bound, gain * bound, generator=generator)
         if layer.bias is not None:
             layer.bias.uniform_(-bound, bound, generator=generator)
     return network
