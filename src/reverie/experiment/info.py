@@ -16,7 +16,7 @@ from reverie.scale.executors import available_cores
 __all__ = ["environment", "self_test", "versions"]
 
 _LIBRARIES = (
-    "torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow", "h5py", "uproot", "pandas",
+    "torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow", "h5py", "uproot", "awkward", "pandas",
 )  # fmt: skip
 
 
