@@ -103,7 +103,7 @@ def test_shards_are_the_samples_of_one_process(jets, tmp_path):
 
 
 def test_formats_without_lists_are_refused_before_training(jets, tmp_path):
-    with pytest.raises(InputError, match="--format npy, parquet, h5 or root"):
+    with pytest.raises(InputError, match="--samples-format npy, parquet, h5 or root"):
         start(_config(jets, samples_format="csv"), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
 

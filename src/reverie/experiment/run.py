@@ -99,7 +99,7 @@ def checked_inputs(config: RunConfig, out: str | Path, stages: Sequence[str], *,
     inputs = load_inputs(config)
     if inputs.source.schema.is_set and not WRITERS[f".{config.samples_format}"].has_sets:
         raise InputError(
-            f"Expected --format npy, parquet, h5 or root for samples of sets of particles, got "
+            f"Expected --samples-format npy, parquet, h5 or root for samples of sets of particles, got "
             f"{config.samples_format}. Choose one of these."
         )
     if "sample" in stages and config.n_samples is not None:
