@@ -32,7 +32,9 @@ def quick(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/how-to/replicas.md", "docs/theory/flow_matching.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/how-to/replicas.md", "docs/theory/flow_matching.md", "docs/theory/sets.md"]
+)
 def test_python_of_pages_runs_as_it_stands(page, tmp_path, monkeypatch):
     """With all its steps and permutations; blocks of a page may stand on those before them."""
     monkeypatch.chdir(tmp_path)
