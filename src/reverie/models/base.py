@@ -55,7 +55,7 @@ from reverie.models.preprocessing import (
     fitted_preprocessing,
 )
 from reverie.models.replicas import ReplicaChecks, mean_record
-from reverie.models.sets import moments_of_sets
+from reverie.models.sets import masked_condition, moments_of_sets
 from reverie.models.symmetries import SymmetryTest, check_symmetries, symmetry_tests
 from reverie.models.training_run import FEW_EVENTS, TrainingOptions, TrainingRun, TrainStep, held_out_numbers
 from reverie.networks.summary import ModelSummary, summary
@@ -519,9 +519,10 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         return {name: (network, ()) for name, network in self._networks().items()}
 
     def _blank_rows(self, n: int = 2) -> tuple[Tensor, Tensor | None]:
-        """Return `n` events and their conditions as features, all of them zero."""
+        """Return `n` events and their conditions as features, all of them zero; of sets the conditions after the mask."""
         x = torch.zeros(n, *self.preprocessing_.transform.output_shape, device=self.device_)
-        return x, None if self._conditions is None else x.new_zeros(n, *self._conditions.shape)
+        condition = None if self._conditions is None else x.new_zeros(n, *self._conditions.shape)
+        return x, masked_condition(x, condition) if self.schema_.is_set else condition
 
     @checked
     def save(self, folder: str | Path) -> Path:
