@@ -15,14 +15,16 @@ def _masks(counts):
 
 
 def test_without_a_condition_the_law_is_the_weighted_shares_and_inversion_draws_it_exactly():
+    """Weights 3 of N = 1, 1 of N = 3, 0 of N = 6, and one more over N = 1 ... 6: 5 in all."""
     law = MultiplicityLaw(SIZE)
     law.fit(_masks([1, 1, 3, 6]), torch.tensor([1.0, 2.0, 1.0, 0.0]))
-    torch.testing.assert_close(law.log_shares.exp(), torch.tensor([0, 0.75, 0, 0.25, 0, 0, 0]))
-    u = (torch.arange(1000) + 0.5) / 1000
-    counts = law.masks(u).sum(1)
-    assert (counts == torch.where(u < 0.75, 1.0, 3.0)).all()
-    assert law.masks(torch.tensor([0.0, 1 - 2**-24])).sum(1).tolist() == [1, 3]
-    torch.testing.assert_close(law.log_prob(_masks([3, 1])), torch.tensor([0.25, 0.75]).log())
+    expected = torch.tensor([0, 3 + 1 / 6, 1 / 6, 1 + 1 / 6, 1 / 6, 1 / 6, 1 / 6]) / 5
+    torch.testing.assert_close(law.log_shares.exp(), expected)
+    u = (torch.arange(3000) + 0.5) / 3000
+    shares = torch.bincount(law.masks(u).sum(1).long(), minlength=7) / 3000
+    torch.testing.assert_close(shares, expected, atol=1 / 3000, rtol=0)
+    assert law.masks(torch.tensor([0.0, 1 - 2**-24])).sum(1).tolist() == [1, 6]
+    torch.testing.assert_close(law.log_prob(_masks([3, 1])), expected[[3, 1]].log())
 
 
 def test_a_mask_in_any_order_has_the_probability_of_its_number():

@@ -519,7 +519,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         return {name: (network, ()) for name, network in self._networks().items()}
 
     def _blank_rows(self, n: int = 2) -> tuple[Tensor, Tensor | None]:
-        """Return `n` events and their conditions as features, all of them zero; of sets the conditions after the mask."""
+        """Return `n` events and their conditions as features, all zero; those of sets after the mask."""
         x = torch.zeros(n, *self.preprocessing_.transform.output_shape, device=self.device_)
         condition = None if self._conditions is None else x.new_zeros(n, *self._conditions.shape)
         return x, masked_condition(x, condition) if self.schema_.is_set else condition

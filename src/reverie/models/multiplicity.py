@@ -3,7 +3,8 @@ r"""How many particles a set has: the law p(N | c), drawn by inversion from one 
     without a condition     the shares of the training sets, by their weights
     with conditions c       log p(N | c) = log p(N) + f_N(c) - log Z(c), f a small perceptron that starts at zero
 
-so a training begins with the shares, and numbers that no training set has are never drawn. f is fitted by the
+so a training begins with the shares. One set more than there are is shared out over N = 1 ... size, so that a held-out
+set whose number no training set has is improbable and not impossible; empty sets are. f is fitted by the
 log-likelihood of the sets, along with the other networks of a model: by the same optimiser on other weights, averaged,
 kept and resumed with them. N is the number of steps of the distribution function that u in [0, 1) lies above.
 """
@@ -42,6 +43,7 @@ class MultiplicityLaw(nn.Module):
         """Learn the shares from the masks (n, size) of training sets and their weights (n,)."""
         w = torch.ones(len(mask), dtype=torch.float64) if weight is None else weight.double().cpu()
         shares = torch.bincount(mask.sum(dim=1).round().long().cpu(), weights=w, minlength=self.size + 1).clamp(min=0)
+        shares[1:] += shares.sum() / len(mask) / self.size
         self.log_shares.copy_((shares / shares.sum()).log())
 
     def log_prob(self, mask: Tensor, condition: Tensor | None = None) -> Tensor:
