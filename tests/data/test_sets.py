@@ -184,7 +184,7 @@ def test_grid_places_may_be_zero():
 
 def test_what_cannot_be_learnt_is_shown_dropped_and_refused(jets):
     for place, to, sentence in (
-        ((3,), 0, "1 empty sets of 60"),
+        ((3,), 0, "got none in 1 of 60"),
         ((3, 0, 1), np.nan, r"1 NaN .* \(column phi_rel: 1\)"),
     ):
         data = particle_sets(_changed(jets.values, place, to), names=NAMES)
@@ -192,7 +192,7 @@ def test_what_cannot_be_learnt_is_shown_dropped_and_refused(jets):
             check_trainable(data)
         assert len(data.drop_missing()) == 59
         check_trainable(data.drop_missing())
-    assert "1 empty sets: leave them out" in describe(particle_sets(_changed(jets.values, (3,), 0)))
+    assert "empty, leave them out: 1" in describe(particle_sets(_changed(jets.values, (3,), 0)))
     constant = jets.values.copy()
     constant[..., 1] = 0.25 * constant[..., 3]
     with pytest.raises(InputError, match="got 1 constant: phi_rel = 0.25"):

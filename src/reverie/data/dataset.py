@@ -479,7 +479,7 @@ def check_trainable(dataset: Dataset) -> None:
         empty = int((multiplicities(dataset.values) == 0).sum())
         if empty:
             raise InputError(
-                f"Expected a particle in every set, got {empty} empty sets of {len(dataset)}. Leave them out "
+                f"Expected a particle in every set, got none in {empty} of {len(dataset)}. Leave those out "
                 "(--drop-missing, or Dataset.drop_missing()), and keep their share beside what is learnt of the others."
             )
     else:
@@ -529,7 +529,7 @@ def describe(dataset: Dataset) -> str:
         if column.kind == "mask" and x.size:
             notes = f"particles in a set: mean {x.mean():.3f}, standard deviation {x.std():.3f}"
             empty, full = int((x == 0).sum()), int((x == schema.event_shape[0]).sum())
-            notes += f"; {full} sets of {schema.event_shape[0]}" + f"; {empty} empty sets: leave them out" * bool(empty)
+            notes += f"; of the largest size: {full}" + f"; empty, leave them out: {empty}" * bool(empty)
         rows.append((column.name, column.kind, column.unit, *marks, missing, notes))
     what = f"{len(dataset)} sets of at most {schema.event_shape[0]} particles" if schema.is_set else ""
     what = what or f"{len(dataset)} events, {shape}"
