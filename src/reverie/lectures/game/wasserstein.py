@@ -15,8 +15,8 @@ In the short budget the digits of the second part are noise still.
 # %%
 # Two Gaussians of the plane at distance s: the Wasserstein distance is s. Each critic is trained on events of both and
 # asked on fresh ones. The penalty is soft: the slope g that maximises :math:`s g - 10 (g - 1)^2` is 1 + s/20, so that
-# laws far apart are read as farther. (On a line this critic may be caught: a slope of -1 costs as little as one of 1, and
-# those between cost more. In the plane the gradient can turn.)
+# laws far apart are read as farther. (On a line this critic may be caught: a slope of -1 costs no more than one of 1,
+# and those between cost more. In the plane the gradient can turn.)
 
 import numpy as np
 import torch
