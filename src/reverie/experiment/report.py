@@ -1,14 +1,10 @@
 """The report as a stage of a run: everything that the run folder holds, as one page."""
 
-import re
-from collections.abc import Callable
-
 import numpy as np
 
 from reverie.core.assessment import Assessment, LatentView
 from reverie.core.errors import InputError
 from reverie.core.typed_files import rebuilt
-from reverie.data import Schema
 from reverie.experiment.cite import references_of
 from reverie.experiment.config import RunConfig, read_yaml
 from reverie.experiment.folder import RunFolder
@@ -16,9 +12,8 @@ from reverie.experiment.inputs import Inputs, Part
 from reverie.experiment.records import REMEDIES
 from reverie.experiment.sampling import read_samples
 from reverie.models.training_run import held_out_size
-from reverie.validation.inputs.sets import set_features
 
-__all__ = ["as_drawn", "drawable", "latent_view", "what_is_missing", "write_report"]
+__all__ = ["drawable", "latent_view", "what_is_missing", "write_report"]
 
 
 def write_report(folder: RunFolder, config: RunConfig, inputs: Inputs, samples: Part | None = None) -> None:
@@ -33,7 +28,6 @@ def write_report(folder: RunFolder, config: RunConfig, inputs: Inputs, samples: 
         samples = read_samples(folder, inputs)
     schema, data = inputs.source.schema, folder.read_json("data.json", {})
     replicas, snapshots = folder.replicas(schema.event_shape), folder.snapshots(schema.event_shape)
-    drawn, names, units, kinds = as_drawn(schema)
     doubts = Assessment(warnings=tuple(status.get("notes", ())))
     model = (
         config.model_name.upper() if len(config.model_name) < 4 else config.model_name.replace("_", " ").capitalize()
@@ -47,14 +41,14 @@ def write_report(folder: RunFolder, config: RunConfig, inputs: Inputs, samples: 
         title=f"{model} on {config.data.rsplit('/', 1)[-1]}",
         subtitle=" ".join(filter(None, (config.note, folder.read_json("selection.json", {}).get("sentence", "")))),
         unvalidated="" if result is not None else what_is_missing(folder, config, inputs),
-        real=drawn(inputs.held_out.values),
+        real=drawable(inputs.held_out.values),
         real_weights=inputs.held_out.weights,
-        generated=None if samples is None else drawn(samples.values),
-        replicas=None if replicas is None else np.stack([drawn(x) for x in replicas]),
-        snapshots=[(step, drawn(values)) for step, values in snapshots.items()],
-        names=names,
-        units=units,
-        kinds=kinds,
+        generated=None if samples is None else drawable(samples.values),
+        replicas=None if replicas is None else np.stack([drawable(x) for x in replicas]),
+        snapshots=[(step, drawable(values)) for step, values in snapshots.items()],
+        names=schema.names,
+        units=[column.unit for column in schema.columns],
+        kinds=[column.kind for column in schema.columns],
         conditions=None if samples is None else _conditions(inputs.held_out, samples),
         assessment=(folder.assessment() or Assessment()) + doubts,
         latent=latent_view(folder),
@@ -97,20 +91,6 @@ def latent_view(folder: RunFolder) -> LatentView | None:
                 flat = drawable(events.reshape(-1, *events.shape[2:]))
                 stored[name] = flat.reshape(*events.shape[:2], *flat.shape[1:])
         return LatentView.from_arrays(stored)
-
-
-def as_drawn(schema: Schema) -> tuple[Callable[[np.ndarray], np.ndarray], list[str], list[str], list[str]]:
-    """Return how events (n, *event) are turned into what a page draws, and names, units and kinds of its columns.
-
-    Of sets of particles these are features of each set, such as multiplicity and mass.
-    """
-    if not schema.is_set:
-        columns = schema.columns
-        return drawable, schema.names, [column.unit for column in columns], [column.kind for column in columns]
-    names = list(set_features(np.zeros((1, *schema.event_shape)), schema.names)[1])
-    units = [next((c.unit for c in schema.columns if re.search(rf"(^| ){re.escape(c.name)}", n)), "") for n in names]
-    kinds = ["integer" if name == "multiplicity" else "continuous" for name in names]
-    return lambda values: set_features(np.asarray(values), schema.names)[0], names, units, kinds
 
 
 def drawable(values: np.ndarray) -> np.ndarray:

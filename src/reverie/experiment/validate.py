@@ -17,7 +17,7 @@ from reverie.experiment.datasets import open_data, recoded
 from reverie.experiment.folder import RunFolder, made_folder, write_json
 from reverie.experiment.inputs import Inputs, Part, drawn_from, joined, joint_names, joint_rows
 from reverie.experiment.progress import Progress
-from reverie.experiment.report import as_drawn
+from reverie.experiment.report import drawable
 from reverie.explore import kmeans
 from reverie.models.base import GenerativeModel, first_rows
 from reverie.models.likelihood import LikelihoodModel
@@ -167,20 +167,19 @@ def validate_files(
     if out is not None:
         from reverie.report import write
 
-        shown, names, units, kinds = as_drawn(first.schema)
-        drawn = [drawn_from(x, seed) for x in (first, others["generated"])]
+        columns_of, drawn = first.schema.columns, [drawn_from(x, seed) for x in (first, others["generated"])]
         write_json(Path(out) / "validation.json", result.to_json())
         write(
             Path(out) / "report.html",
             None,
             result,
             title=f"{Path(generated).name} against {Path(real).name}",
-            real=shown(drawn[0].values),
+            real=drawable(drawn[0].values),
             real_weights=drawn[0].weights,
-            generated=shown(drawn[1].values),
-            names=names,
-            units=units,
-            kinds=kinds,
+            generated=drawable(drawn[1].values),
+            names=first.schema.names,
+            units=[column.unit for column in columns_of],
+            kinds=[column.kind for column in columns_of],
             references=[(key, BIBLIOGRAPHY[key]) for key in result.references],
         )
     return result
