@@ -407,6 +407,7 @@ def show_stored(app, docname, source):
     """Add to a page of the lectures the record of its full budget, where there is one in `lectures`."""
     record = DOCS / "lectures" / f"{docname.rsplit('/', 1)[-1]}.yaml"
     if docname.startswith("auto_lectures/") and record.exists():
+        app.env.note_dependency(record, docname=docname)
         kept = yaml.safe_load(record.read_text(encoding="utf-8"))
         printed = "\n".join(f"   {line}" for line in kept.pop("numbers"))
         before, buttons, after = source[0].partition("\n.. _sphx_glr_download_")  # which offer the script
