@@ -229,7 +229,7 @@ def _samples(
     shape = tuple(event_shape) if event_shape else np.asarray(known).shape[1:] or (1,)
     arrays = [np.empty((0, *shape)) if x is None else _shaped(x, shape) for x in (real, generated)]
     if names and kinds and kinds[-1] == "mask":
-        return _of_sets(arrays[0], arrays[1], tuple(names), weights, replicas)
+        return _of_sets(arrays[0], arrays[1], tuple(names), units or (), weights, replicas)
     width = shape[0] if len(shape) == 1 else 1
     labels = tuple(str(name) for name in names) if names else tuple(f"x{j}" for j in range(width))
     filled = tuple(str(unit or "") for unit in units) if units else ("",) * width
@@ -243,6 +243,7 @@ def _of_sets(
     real: np.ndarray,
     generated: np.ndarray,
     names: tuple[str, ...],
+    units: Sequence[str],
     weights: np.ndarray | None,
     replicas: Sequence[np.ndarray] | np.ndarray | None,
 ) -> Samples:
@@ -250,8 +251,9 @@ def _of_sets(
     (of_real, called), (of_generated, _) = (set_features(x, names) for x in (real, generated))
     kinds = tuple("integer" if name == "multiplicity" else "continuous" for name in called)
     several = None if replicas is None else np.stack([set_features(x, names)[0] for x in replicas])
-    sets = real, generated, names
-    return Samples(of_real, of_generated, called, ("",) * len(called), kinds, weights, several, sets)
+    known = dict(zip(names, units, strict=False))  # "sum pt" and "pt[1]" have the unit of "pt"
+    of_features = tuple(known.get(name.split(" ")[-1].partition("[")[0], "") for name in called)
+    return Samples(of_real, of_generated, called, of_features, kinds, weights, several, (real, generated, names))
 
 
 def _shaped(values: ArrayLike, shape: Sequence[int]) -> np.ndarray:
