@@ -80,7 +80,8 @@ def test_the_first_row_that_holds_is_that_of_the_kind(values, what, first):
 def test_every_row_names_models_that_can_be_trained_two_of_them_with_conditions():
     for rule in RULES:
         names = [candidate.model for candidate in rule.candidates]
-        assert len(set(names)) == len(names) >= 3
+        least = 2 if rule.what == "sets of particles" else 3  # no more models learn sets
+        assert len(set(names)) == len(names) >= least
         assert set(names) <= MODELS.keys() | ALIASES.keys()
         assert sum(model_class(name).takes_conditions for name in names) >= 2
         for candidate in rule.candidates:
