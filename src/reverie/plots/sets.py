@@ -41,6 +41,7 @@ def mean_images(real: np.ndarray, generated: np.ndarray, names: Sequence[str]) -
         for ax, image, (_, title, color, shades) in zip(axes[0], images, shown, strict=True):
             ax.imshow(image, origin="lower", extent=(-half, half) * 2, cmap=shades, norm=scale, interpolation="nearest")
             ax.set_title(title, color=color, fontsize=11)
+            ax.grid(visible=False)
             ax.set_xlabel(labels[0])
             ax.set_ylabel(labels[1])
     return figure
