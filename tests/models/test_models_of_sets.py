@@ -14,6 +14,7 @@ from reverie.models import GAN, FlowMatching
 from reverie.models.flow_matching.networks import VelocitySet
 from reverie.models.flow_matching.training import _errors
 from reverie.models.sets import moments_of_sets
+from reverie.simulators import ToySets
 
 TINY = {"max_steps": 2, "batch_size": 16, "n_checks": 0, "random_state": 0}
 COUNTS = np.array([1, 2, 2, 3, 3, 3] * 40)
@@ -47,14 +48,40 @@ def test_log_p_of_an_untrained_flow_is_that_of_normal_particles_their_number_and
 
 
 def test_the_loss_of_sets_is_over_the_coordinates_that_are_there():
-    """For v = b x of normal particles the error has variance 1 / q, in the mean pi / 2; padding adds none."""
+    """For v = b x of normal particles the error has variance 1 / q, over all times 1.4453; padding adds none."""
     X = _sets()
     model, y = _untrained(X)
     rows = model._run.train_step.prepared({"x": y})
     many = {key: x.repeat(200, *(1,) * (x.ndim - 1)) for key, x in rows.items()}
     with torch.no_grad():
         loss = _errors(model._velocity(), many, torch.Generator().manual_seed(0)).mean()
-    assert float(loss) == pytest.approx(math.pi / 2, rel=0.02)  # 48,000 events, 4.6 coordinates each: 5 errors of 0.4 %
+    assert float(loss) == pytest.approx(1.4453, rel=0.02)  # 48,000 events, 4.6 coordinates each: 5 errors of 0.4 %
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model",
+    [
+        FlowMatching(width=64, n_blocks=3, max_steps=1500, random_state=0),
+        GAN(generator=(48,) * 3, discriminator=(48,) * 2, batch_size=128, max_steps=1500, random_state=0),
+    ],
+)
+def test_correlations_that_only_pairs_of_particles_show_are_learnt(model):
+    """One particle of the toy shows no direction, and independent ones, with the right marginals, correlate by 0.
+
+    Of 2,000 real sets the correlation is 0.457, with a standard error of 0.01. A network whose layers and last layer
+    all start at zero stays where the gradient of both vanishes, and would give 0.
+    """
+    toy = ToySets(mean_size=5.0, max_size=10)
+    real, generated = (
+        x.values for x in (toy.sample(2000, random_state=1), model.fit(toy.sample(6000, random_state=0)).sample(2000))
+    )
+
+    def correlation(x):
+        z = (x[..., 0] + 1j * x[..., 1]) ** 2 * x[..., -1]
+        return ((abs(z.sum(1)) ** 2 - (abs(z) ** 2).sum(1)).sum()) / (abs(z).sum(1) ** 2 - (abs(z) ** 2).sum(1)).sum()
+
+    assert correlation(generated) == pytest.approx(correlation(real), abs=0.12)
 
 
 @pytest.mark.parametrize("kind", ["epic", "attention"])

@@ -12,12 +12,14 @@ particle and g of the whole set, a an activation, N = sum_i m_i and P_0 the most
 
 Both cost O(N). The first are the equivariant point cloud layers (EPiC) of Buhmann, Kasieczka and Thaler,
 arXiv:2301.08128: a global vector of mean and sum pooling that is fed back to each particle. The paper joins g to each
-h_i and normalises all weights; here U a(g) is computed once a set and not once a particle, layers are residual and
-start as the identity, and g is as wide as h, which costs nothing beside N particles.
+h_i and normalises all weights; here U a(g) is computed once a set and not once a particle, layers are residual, and
+g is as wide as h, which costs nothing beside N particles.
 
 What tells sets apart may be a correlation of their particles alone, which each pooling shows weakened. First weights of
 variance 1/3 of the inverse fan-in, usual elsewhere, leave so little of it after a few layers that a discriminator sees
 nothing for a thousand steps. So they have three times that variance here, and those of the features of a particle more.
+Nor does V start at zero, as elsewhere: where no particle says anything by itself, a last layer that starts at zero too
+would have no gradient but through V, nor V but through the last layer.
 """
 
 import math
@@ -78,7 +80,6 @@ class EPiCLayer(nn.Module):
         self.pooled, self.globally = nn.Linear(3 * width, width), nn.Linear(width, width)
         self.inner, self.beside = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.outer = nn.Linear(width, width)
-        self.outer.zero_init = True  # pyright: ignore[reportArgumentType]
 
     def forward(self, h: Tensor, g: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return h (batch, P, width) and g (batch, width) after the layer; mask (batch, P)."""

@@ -344,6 +344,7 @@ class VelocitySet(Velocity):
     spreads : Standard deviations of `reverie.models.sets.moments_of_sets` in the training events.
     """
 
+    late = _LATE
     spreads: Tensor
 
     def __init__(
