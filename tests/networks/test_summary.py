@@ -13,7 +13,7 @@ def test_the_table_of_the_thesis_is_that_of_its_figure():
     counts = [row.n_parameters + row.n_buffers for row in table.rows if row.n_parameters]
     assert counts == [20_200, 800, 2_304, 512, 73_728, 256, 18_432, 128, 4_608, 64, 4_803]  # figure 3.7
     assert (table.n_parameters, table.n_buffers) == (124_955, 880)
-    assert "125,835 in all, 124,955 trained, 880 running statistics" in str(table)
+    assert "125,835 in all, 124,955 trained, 880 not trained" in str(table)
     assert network.training
 
 

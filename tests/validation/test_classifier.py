@@ -16,7 +16,7 @@ from reverie.validation.classifiers.two_sample import classifier_test, halves, s
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 GRID = stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
-TABLES = [name for name, learner in CLASSIFIERS.items() if not learner.spatial]
+TABLES = [name for name, learner in CLASSIFIERS.items() if not learner.spatial and not learner.of_sets]
 
 # scores of the likelihood-ratio classifier of N(0, 1) against the other law -> best AUC, section 5.1
 BEST = [
@@ -253,6 +253,14 @@ def _normal(n, d, seed, shift=0.0):
     return x
 
 
+def _flattened(learner, n, side, seed):
+    """Return `n` flattened events (side, side) of normal numbers, whose last column is a mask where they are sets."""
+    x = _normal(n, side**2, seed)
+    if CLASSIFIERS[learner].of_sets:
+        x.reshape(n, side, side)[..., -1] = 1
+    return x
+
+
 @pytest.mark.parametrize("learner", [pytest.param(t, marks=pytest.mark.slow) if t == "forest" else t for t in TABLES])
 def test_a_shift_is_found_with_nearly_the_best_area_and_in_its_feature(learner):
     names = ["a", "b", "c"]
@@ -307,7 +315,7 @@ def test_periodic_convolutions_know_no_place():
 @pytest.mark.parametrize("learner", list(CLASSIFIERS))
 @pytest.mark.usefixtures("global_random_state_untouched")
 def test_the_same_seed_gives_the_same_result(learner):
-    samples = _normal(60, 4, 0), _normal(60, 4, 1)
+    samples = _flattened(learner, 60, 2, 0), _flattened(learner, 60, 2, 1)
     options = {"names": "abcd", "learner": learner, "event_shape": (2, 2)}
     first, again = (separate(*samples, seed=1, **options) for _ in range(2))
     assert first == again
@@ -348,6 +356,9 @@ def test_wrong_names_and_shapes_are_told():
         separate(x, x, names="abcd", seed=0, learner="bosting")
     with pytest.raises(InputError, match="with 4 pixels"):
         separate(x, x, names="abcd", seed=0, learner="cnn", event_shape=(3, 3))
+    for shape in (None, (4,), (2, 2)):
+        with pytest.raises(InputError, match="sets of particles"):
+            separate(x, x, names="abcd", seed=0, learner="sets", event_shape=shape)
 
 
 @pytest.mark.slow
@@ -355,7 +366,7 @@ def test_wrong_names_and_shapes_are_told():
 def test_p_values_of_each_learner_are_uniform_without_a_difference(learner):
     p = []
     for i in range(200):
-        x, y = _normal(200, 9, 2 * i), _normal(200, 9, 2 * i + 1)
+        x, y = _flattened(learner, 200, 3, 2 * i), _flattened(learner, 200, 3, 2 * i + 1)
         options = {"names": "abcdefghi", "seed": i, "event_shape": (3, 3)}
         p.append(separate(x, y, learner=learner, **options).p_value)
     assert stats.kstest(p, "uniform").pvalue > ALPHA
