@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from reverie.networks.init import initialise
-from reverie.networks.sets import EPiCLayer, SetClassifier, SetDiscriminator, SetGenerator, SetTrunk, mean_of
+from reverie.networks.sets import EPiCLayer, SetDiscriminator, SetGenerator, SetTrunk, mean_of
 
 B, P, F = 7, 5, 3
 KINDS = pytest.mark.parametrize("kind", ["epic", "attention"])
@@ -71,14 +71,19 @@ def test_layers_that_count_padding_or_know_places_are_seen(layer):
 
 @KINDS
 def test_logits_of_a_set_are_those_of_any_order_and_padding(kind):
-    network = _ready(SetClassifier(F, size=P, n_condition=2, width=8, n_layers=2, kind=kind))
+    network = _ready(SetDiscriminator(F, size=P, n_condition=2, width=8, n_layers=2, kind=kind))
     x, mask = _sets()
-    condition = torch.randn(B, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    logits = network(x, mask, condition)
-    assert logits.shape == (B, 1)
-    torch.testing.assert_close(network(x.flip(1), mask.flip(1), condition), logits)
-    torch.testing.assert_close(network(x + 3 * (1 - mask)[..., None], mask, condition), logits)
-    assert not torch.allclose(network(x, mask, condition + 1), logits)
+    given = torch.randn(B, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+
+    def logits(x, mask, given):
+        sets = torch.cat([x, mask[..., None]], dim=2)
+        return network(sets, None, torch.cat([mask, given], dim=1))
+
+    straight = logits(x, mask, given)
+    assert straight.shape == (B, 1)
+    torch.testing.assert_close(logits(x.flip(1), mask.flip(1), given), straight)
+    torch.testing.assert_close(logits(x + 3 * (1 - mask)[..., None], mask, given), straight)
+    assert not torch.allclose(logits(x, mask, given + 1), straight)
 
 
 @pytest.mark.parametrize("mode", ["projection", "concatenate"])
@@ -102,14 +107,15 @@ def test_a_generator_permutes_with_the_noise_of_its_particles(kind):
         _ready(SetGenerator(F, size=P, n_noise=4, n_condition=2, width=8, n_layers=2, kind=kind)),
         _sets(),
     )
-    parts = [torch.randn(B, *shape, dtype=torch.float64) for shape in ((4,), (P, 4))]
+    random = torch.Generator().manual_seed(3)
+    parts = [torch.randn(B, *shape, dtype=torch.float64, generator=random) for shape in ((4,), (P, 4))]
     condition = torch.ones(B, 2).double()
 
     def made(order):
         noise = [parts[0], parts[1][:, order].flatten(1), mask[:, order], condition]
         return network(torch.cat(noise, dim=1))
 
-    straight, order = made(torch.arange(P)), torch.randperm(P)
+    straight, order = made(torch.arange(P)), torch.randperm(P, generator=random)
     torch.testing.assert_close(made(order), straight[:, order])
     assert torch.equal(straight[..., -1], mask)
 

@@ -7,7 +7,7 @@ from reverie.networks.features import OutputHead, Whitening
 from reverie.networks.mlp import MLP, ResidualMLP
 from reverie.networks.noise import Dropout, GaussianNoise, set_noise_generator
 from reverie.networks.replicas import Stacked
-from reverie.networks.sets import SetClassifier, SetDiscriminator, SetGenerator, SetTrunk
+from reverie.networks.sets import SetDiscriminator, SetGenerator, SetTrunk
 from reverie.networks.summary import ModelSummary, NetworkSummary, summary
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "NetworkSummary",
     "OutputHead",
     "ResidualMLP",
-    "SetClassifier",
     "SetDiscriminator",
     "SetGenerator",
     "SetTrunk",

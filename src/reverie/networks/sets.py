@@ -35,7 +35,6 @@ from reverie.networks.mlp import MLP, make_activation
 __all__ = [
     "EPiCLayer",
     "InducedAttention",
-    "SetClassifier",
     "SetDiscriminator",
     "SetGenerator",
     "SetHead",
@@ -173,47 +172,6 @@ class SetTrunk(nn.Module):
         h, g = self(x, mask, given)
         mean = mean_of(h, mask)
         return torch.cat([mean, mean * mask.sum(dim=1, keepdim=True) / self.size, g], dim=1)
-
-
-class SetClassifier(nn.Module):
-    """Logits of sets: a trunk, pooling, and a perceptron.
-
-    Parameters
-    ----------
-    n_features : Features of a particle, F.
-    size : The most particles of a set.
-    n_condition : Numbers of the condition of a set; 0 for none.
-    n_outputs : Logits of a set.
-    width, n_layers, kind, activation : As in `SetTrunk`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> SetClassifier(3, size=30)(torch.zeros(5, 30, 3), torch.ones(5, 30)).shape
-    torch.Size([5, 1])
-    """
-
-    def __init__(
-        self,
-        n_features: int,
-        *,
-        size: int,
-        n_condition: int = 0,
-        n_outputs: int = 1,
-        width: int = 64,
-        n_layers: int = 3,
-        kind: SetKind = "epic",
-        activation: str = "silu",
-    ) -> None:
-        super().__init__()
-        sizes = {"size": size, "width": width, "n_layers": n_layers, "kind": kind, "activation": activation}
-        self.trunk = SetTrunk(n_features, n_condition, **sizes)
-        self.last = MLP(3 * width, n_outputs, hidden=(width,), activation=activation)
-        _enlarge(self.last)
-
-    def forward(self, x: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Return logits (batch, n_outputs) of particles (batch, P, F), mask (batch, P), condition (batch, c)."""
-        return self.last(self.trunk.pooled(x, mask, condition))
 
 
 class SetDiscriminator(nn.Module):
