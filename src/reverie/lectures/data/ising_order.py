@@ -12,7 +12,6 @@ component of 1600 spins is the magnetisation, and it holds more than half of the
 # Independent lattices from cluster updates. Cold and ordered on the left, hot and disordered on the right.
 
 import numpy as np
-import torch
 from matplotlib import pyplot as plt
 
 from reverie.explore import principal_components
@@ -23,8 +22,8 @@ from reverie.simulators import Ising
 plt.style.use("reverie.plots.reverie")
 SIDE, N = 40, 40 if is_quick() else 1_000
 temperatures = np.linspace(0.25, 4, 16)
-lattices = [Ising(SIDE, 1 / t).sample(N, random_state=i) for i, t in enumerate(temperatures)]
-x = torch.cat(lattices).flatten(1).numpy()
+lattices = [Ising(SIDE, 1 / t).sample(N, random_state=i).numpy() for i, t in enumerate(temperatures)]
+x = np.concatenate(lattices).reshape(-1, SIDE**2)
 t = np.repeat(temperatures, N)
 m = x.mean(axis=1)
 
