@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reverie.cli.options import Options
-from reverie.core.errors import FolderError, InputError, UnknownNameError
+from reverie.core.errors import InputError, UnknownNameError
 
 __all__ = ["main", "options"]
 
@@ -50,9 +50,10 @@ def main(argv: Sequence[str]) -> int:
             f"Expected a file name that ends in .{to} for --to {to}, got {values.out!r}. Change one of the two."
         )
     out = Path(values.out or Path(values.run) / f"model.{to}")
+    from reverie.data.sinks import check_new_file
+
     for file in (out, Path(f"{out}.parity.json")):
-        if file.exists() and not values.overwrite:
-            raise FolderError(f"Expected a new file, got {str(file)!r}, which exists. Give --overwrite or another -o.")
+        check_new_file(file, overwrite=values.overwrite)
     from reverie.models.files import load_model
     from reverie.scale.export import export_model
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from reverie.cli.options import Options
-from reverie.core.errors import FolderError, InputError
+from reverie.core.errors import InputError
 
 __all__ = ["main", "options"]
 
@@ -77,10 +77,11 @@ def main(argv: Sequence[str]) -> int:
     if values.engine == "slurm":
         print(_script(values, out), end="")
         return 0
+    from reverie.data.sinks import check_new_file
     from reverie.experiment.sharding import is_one_file, parts_of
 
-    if is_one_file(out) and out.exists() and not values.overwrite:
-        raise FolderError(f"Expected a new file, got {str(out)!r}, which exists. Give --overwrite or another -o.")
+    if is_one_file(out):
+        check_new_file(out, overwrite=values.overwrite)
     alone = values.engine == "pool" and values.workers in (None, 1) and values.shard is None
     if is_one_file(out) and alone and not parts_of(out).exists():
         from reverie.experiment.sampling import draw_from

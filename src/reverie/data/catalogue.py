@@ -1,7 +1,9 @@
 """Data sets by name: real events and images, and simulated points.
 
-What is known of each, and where its files are, is the affair of `reverie.data.entries`; here they are read. `digits`
-comes with scikit-learn and the toys are drawn: these need neither file nor network.
+What is known of each stands in `catalogue.yaml` beside this file: source, licence, citation, columns, and the SHA-256
+of the files. A file is looked for in the folder that the environment variable ``REVERIE_DATA`` names, then in the cache
+of the operating system; only then is it downloaded, by pooch, and only its checksum makes it welcome. `digits` comes
+with scikit-learn and the toys are drawn: these need neither file nor network.
 
 All functions raise `UnknownNameError`, with the nearest name, for a data set, column or part that is not there or holds
 nothing of what is asked for, and `InputError` if a file cannot be had or has another checksum than it should.
@@ -9,21 +11,26 @@ nothing of what is asked for, and `InputError` if a file cannot be had or has an
 
 import gzip
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from reverie.core.arguments import checked
+from reverie.core.bibliography import BIBLIOGRAPHY, entry_key
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.tables import Raw
+from reverie.core.typed_files import digest_of_file
 from reverie.data.covariances import read_covariance
 from reverie.data.dataset import Dataset
-from reverie.data.entries import Entry, RemoteFile, local_path, read_entries
 from reverie.data.formats.text import read_text
-from reverie.data.schema import Schema
+from reverie.data.schema import Column, Schema
 from reverie.data.toys import TOYS
 
 if TYPE_CHECKING:
@@ -51,22 +58,164 @@ DEFAULT_POINTS = 10_000
 PLIK_SPECTRA = {"TT": 215, "TE": 199, "EE": 199}
 
 
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a data set.
+
+    Parameters
+    ----------
+    path : Path below REVERIE_DATA and below the cache.
+    sha256 : Checksum, 64 hexadecimal digits.
+    size : Size in bytes.
+    url : Address; empty for a file that was derived from a public one, and must be put into REVERIE_DATA by hand.
+    holds : What is in it: "events", one part of them, "labels", "covariance", "state", "bases" or "weights".
+    """
+
+    path: str
+    sha256: str
+    size: int
+    url: str = ""
+    holds: str = "events"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """All that the catalogue knows of a data set.
+
+    Parameters
+    ----------
+    name, title : Name, and what it is in a few words, for lists.
+    n_rows : Number of events; 0 for simulated sets of any size.
+    event_shape : Shape of one event of the whole file.
+    columns : Columns, as in a `Schema`.
+    source : Address of the people who made it.
+    licence : Terms as its source states them.
+    citation : BibTeX entry, which begins with ``@type{key,``.
+    form : How its files are read, a key of `FORMS`; "toy" for simulated points.
+    files : Files that `fetch` fetches.
+    parts : Names of the parts; the first is the default.
+    default_columns : Columns that `load` returns unless others are asked for; empty for all.
+    note : What a user should know.
+    """
+
+    name: str
+    title: str
+    n_rows: int
+    event_shape: tuple[int, ...]
+    columns: tuple[Column, ...]
+    source: str
+    licence: str
+    citation: str
+    form: str = "toy"
+    files: tuple[RemoteFile, ...] = ()
+    parts: tuple[str, ...] = ()
+    default_columns: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """Citation key of the BibTeX entry."""
+        return entry_key(self.citation)
+
+    def __str__(self) -> str:
+        shape = " x ".join(str(n) for n in self.event_shape)
+        size = sum(file.size for file in self.files)
+        lines = [f"{self.name}: {self.title}", f"events: {self.n_rows or 'any number'}, each {shape}"]
+        titles = ", ".join(column.title for column in self.columns)
+        lines += [f"columns: {titles}"] if 1 < len(self.columns) <= 30 else []
+        lines += [f"default columns: {', '.join(self.default_columns)}"] if self.default_columns else []
+        lines += [f"parts: {', '.join(self.parts)}"] if self.parts else []
+        lines += [self.note] if self.note else []
+        lines += [f"source: {self.source}", f"licence: {self.licence}"]
+        lines += [f"files: {len(self.files)}, {size / 1e6:.1f} MB"] if self.files else []
+        return "\n".join([*lines, self.citation])
+
+    def path_of(self, what: str) -> Path:
+        """Return the path of the file that holds `what`, downloaded if it is nowhere yet."""
+        return _local_path(self, next(file for file in self.files if file.holds == what))
+
+    def has(self, what: str) -> bool:
+        """Tell whether any file holds `what`."""
+        return any(file.holds == what for file in self.files)
+
+
+@cache
+def _read_entries() -> dict[str, Entry]:
+    """Return the entries of `catalogue.yaml` by name."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
+    records = yaml.load(files("reverie.data").joinpath("catalogue.yaml").read_text(encoding="utf-8"), loader)
+    found = {}
+    for name, record in records.items():
+        columns, citation = list(_columns_of(record["columns"])), BIBLIOGRAPHY[record["citation"]]
+        found[name] = msgspec.convert({**record, "name": name, "columns": columns, "citation": citation}, Entry)
+    return found
+
+
+def _columns_of(rows: Iterable[Any]) -> Iterable[dict[str, Any]]:
+    """Yield the properties of each column: lists stand for their parts, and a row with a count for so many."""
+    for row in rows:
+        if isinstance(row, list):
+            yield from _columns_of(row)
+        elif "count" in row:
+            properties = {key: value for key, value in row.items() if key != "count"}
+            yield from ({**properties, "name": f"{row['name']}{k}"} for k in range(row["count"]))
+        else:
+            yield row
+
+
+def _local_path(found: Entry, file: RemoteFile) -> Path:
+    """Return the path of a file of an entry, downloaded if it is nowhere yet."""
+    folder = os.environ.get("REVERIE_DATA")
+    path = Path(folder).expanduser() / file.path if folder else Path()
+    if path.is_file():
+        if digest_of_file(path) == file.sha256:
+            return path
+        raise InputError(
+            f"Expected the sha256 {file.sha256[:12]}... for {path}, got another: the file is damaged or of another "
+            "version. Remove it and fetch it again."
+        )
+    if not file.url:
+        raise InputError(
+            f"Expected {file.path} of {found.name} in the folder that REVERIE_DATA names, got none; no public file has "
+            f"this form. Make it from {found.source} and put it there."
+        )
+    import pooch
+
+    place = Path(pooch.os_cache("reverie")) / file.path
+    downloader: Any = pooch.HTTPDownloader(timeout=30)
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        got = pooch.retrieve(
+            file.url, known_hash=f"sha256:{file.sha256}", fname=place.name, path=place.parent, downloader=downloader
+        )
+    except Exception as error:  # whatever the network or its libraries raise, the remedy is the same
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(
+            f"Expected to find or download {file.path} of {found.name}, got {type(error).__name__} from {file.url} "
+            f"({reason}). Download it by hand to a folder, as {file.path}, and set REVERIE_DATA to that folder."
+        ) from None
+    return Path(got)
+
+
 @checked
 def entries() -> dict[str, Entry]:
     """Return all entries by name."""
-    return dict(read_entries())
+    return dict(_read_entries())
 
 
 def entry(name: str) -> Entry:
     """Return the entry `name`; an unknown name is answered with the nearest."""
-    if name not in read_entries():
-        raise UnknownNameError("data set", name, read_entries())
-    return read_entries()[name]
+    known = _read_entries()
+    if name not in known:
+        raise UnknownNameError("data set", name, known)
+    return known[name]
 
 
 def listing() -> str:
     """Return a line per entry, for ``reverie data list``."""
-    rows = [(e.name, f"{e.n_rows:,}" if e.n_rows else "any", e.title) for e in read_entries().values()]
+    rows = [(e.name, f"{e.n_rows:,}" if e.n_rows else "any", e.title) for e in _read_entries().values()]
     widths = [max(len(row[j]) for row in rows) for j in range(2)]
     return "\n".join(f"{name:{widths[0]}}  {n:>{widths[1]}}  {title}" for name, n, title in rows)
 
@@ -75,7 +224,7 @@ def listing() -> str:
 def fetch(name: str) -> list[Path]:
     """Return the paths of the files of `name`, downloading those that are nowhere yet."""
     found = entry(name)
-    return [local_path(found, file) for file in found.files]
+    return [_local_path(found, file) for file in found.files]
 
 
 @checked
@@ -157,7 +306,7 @@ def load_labels(name: str, part: str | None = None) -> np.ndarray:
     >>> load_labels("digits")[:12]
     array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1])
     """
-    labelled = {"digits", *(e.name for e in read_entries().values() if e.has("train labels"))}
+    labelled = {"digits", *(e.name for e in _read_entries().values() if e.has("train labels"))}
     if name not in labelled:
         raise UnknownNameError("data set with labels", name, sorted(labelled))
     found = entry(name)
@@ -199,7 +348,7 @@ def load_weights(name: str) -> dict[str, np.ndarray]:
 
 def _with(what: str, name: str, title: str) -> Entry:
     """Return the entry `name` if a file of it holds `what`, which is called `title` in the message otherwise."""
-    known = [found.name for found in read_entries().values() if found.has(what)]
+    known = [found.name for found in _read_entries().values() if found.has(what)]
     if name not in known:
         raise UnknownNameError(f"data set with {title}", name, known)
     return entry(name)

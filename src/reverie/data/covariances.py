@@ -44,7 +44,11 @@ def read_covariance(path: str | Path) -> Named:
         raise InputError(f"Expected a covariance in {path}, got {error.strerror}. Check the path.") from None
     if raw[:6] == b"\x93NUMPY" or raw[:4] == b"PK\x03\x04":
         matrix, names = _numpy(path, raw), None
-    elif (size := len(raw) - 8) > 0 and raw[:4] == raw[-4:] == size.to_bytes(4, "little") and _is_square(size / 8):
+    elif (
+        (size := len(raw) - 8) > 0
+        and raw[:4] == raw[-4:] == size.to_bytes(4, "little")
+        and size == 8 * math.isqrt(size // 8) ** 2
+    ):
         matrix, names = np.frombuffer(raw, "<f8", offset=4, count=size // 8).copy(), None
         matrix = matrix.reshape(math.isqrt(len(matrix)), -1)
     else:
@@ -117,10 +121,6 @@ def _number(text: str) -> float | None:
         return float(text.replace("D", "e").replace("d", "e"))
     except ValueError:
         return None
-
-
-def _is_square(n: float) -> bool:
-    return n == int(n) and math.isqrt(int(n)) ** 2 == n
 
 
 def _triplets(table: np.ndarray, path: Path) -> np.ndarray:

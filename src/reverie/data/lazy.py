@@ -191,12 +191,12 @@ def whole_rows(rows: Rows) -> Rows:
 
 def divided(rows: Rows, out: Tensor) -> tuple[dict[str, Features], dict[str, Tensor]]:
     """Return all rows but those of the numbers `out`, increasing, in their order; and those."""
-    return {key: _without(x, out) for key, x in rows.items()}, {key: x[out] for key, x in rows.items()}
-
-
-def _without(x: Features, out: Tensor) -> Features:
-    if isinstance(x, LazyRows):
-        return x.without(out.cpu().numpy())
-    kept = torch.ones(len(x), dtype=torch.bool)
-    kept[out] = False
-    return x[kept]
+    rest: dict[str, Features] = {}
+    for key, x in rows.items():
+        if isinstance(x, LazyRows):
+            rest[key] = x.without(out.cpu().numpy())
+        else:
+            kept = torch.ones(len(x), dtype=torch.bool)
+            kept[out] = False
+            rest[key] = x[kept]
+    return rest, {key: x[out] for key, x in rows.items()}

@@ -22,12 +22,13 @@ import numpy as np
 from reverie.core.arguments import checked
 from reverie.core.errors import FolderError, InputError
 from reverie.core.resources import check_disk
+from reverie.core.tables import are_sets
 from reverie.data.formats import WRITERS, Layout, Writer
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-__all__ = ["WRITERS", "Sink", "check_regular", "check_room", "open_sink"]
+__all__ = ["WRITERS", "Sink", "check_new_file", "check_regular", "check_room", "open_sink"]
 
 
 class Sink:
@@ -187,14 +188,20 @@ def _layout(
     n_total: int | None,
     labels: Mapping[str, Sequence[str]],
 ) -> Layout:
-    is_set = len(shape) == 2 and names is not None and len(names) == shape[1] and names[-1] == "mask"
+    is_set = are_sets(shape, names)
     n = shape[1] if is_set else math.prod(shape)
     given: list[Any] = list(dtype) if isinstance(dtype, (list, tuple)) else [dtype]
     types = [np.dtype("int64" if str(t) == "str" else t) for t in given]
     if isinstance(dtype, (list, tuple)) and len(types) != n and not (len(types) == 1 and len(shape) > 1):
         raise InputError(f"Expected one type or {n}, got {len(types)}. Give one per column.")
     types = types if len(types) == n else types * n
-    called = [str(name) for name in names or ()] if is_set else _feature_names(names, shape)
+    called = [str(name) for name in names or ()]
+    if len(called) != n and len(shape) == 1 and names is not None:
+        raise InputError(f"Expected {n} names, got {len(names)}. Give one per column.")
+    if len(called) != n:
+        stem = called[0] if called else "pixel"
+        cells = (f"{stem}_" + "_".join(map(str, index)) for index in np.ndindex(*shape))
+        called = [f"x{j}" for j in range(n)] if len(shape) == 1 else list(cells)
     return Layout(called, shape, types, n_total, labels)
 
 
@@ -205,20 +212,14 @@ def check_regular(path: Path) -> None:
         raise FolderError(f"Expected the name of a file to write, got {str(path)!r}, {sort}. Choose another name.")
 
 
+def check_new_file(path: Path, *, overwrite: bool) -> None:
+    """Raise `FolderError` for a file that is there already, unless it is to be overwritten."""
+    if path.exists() and not overwrite:
+        raise FolderError(f"Expected a new file, got {str(path)!r}, which exists. Give --overwrite or another -o.")
+
+
 def check_room(path: str | Path, n: int, event_bytes: int) -> None:
     """Raise `FolderError` when `n` events of `event_bytes` bytes each cannot fit on the disk of `path`."""
     n_bytes = n * event_bytes
     least = n_bytes if Path(path).suffix.lower() == ".npy" else n_bytes // 20  # others compress, or shorten numbers
     check_disk(path, least, f"{n:,} samples")
-
-
-def _feature_names(names: Sequence[str] | None, shape: tuple[int, ...]) -> list[str]:
-    n = math.prod(shape)
-    if names is not None and len(names) == n:
-        return [str(name) for name in names]
-    if names is not None and len(shape) == 1:
-        raise InputError(f"Expected {n} names, got {len(names)}. Give one per column.")
-    if len(shape) == 1:
-        return [f"x{j}" for j in range(n)]
-    stem = str(names[0]) if names else "pixel"
-    return [f"{stem}_" + "_".join(str(i) for i in index) for index in np.ndindex(*shape)]

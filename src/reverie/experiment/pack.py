@@ -18,9 +18,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from reverie.core.errors import FolderError, InputError
+from reverie.core.errors import InputError
 from reverie.core.typed_files import digest_of_file
-from reverie.data.sinks import check_room
+from reverie.data.sinks import check_new_file, check_room
 from reverie.experiment.cite import references_of
 from reverie.experiment.config import all_options, format_duration
 from reverie.experiment.folder import RunFolder, check_new
@@ -51,10 +51,7 @@ def pack(folder: RunFolder, out: str | Path | None = None, *, overwrite: bool = 
     path = Path(f"{folder.path}.zip") if out is None else Path(out)
     if path.suffix != ".zip":
         raise InputError(f"Expected --out with the suffix .zip, got {str(path)!r}. Write {path.name}.zip.")
-    if path.exists() and not overwrite:
-        raise FolderError(
-            f"Expected a new file, got {str(path)!r}, which exists. Add --overwrite, or give another --out."
-        )
+    check_new_file(path, overwrite=overwrite)
     files = {name: folder / name for name in sorted(_names(folder))}
     card = _card(folder, list(files)).encode()
     sums = {_CARD: hashlib.sha256(card).hexdigest()} | {name: digest_of_file(file) for name, file in files.items()}

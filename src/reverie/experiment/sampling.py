@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from reverie.core.errors import FolderError, InputError, SamplingWarning, UnknownNameError
+from reverie.core.errors import InputError, SamplingWarning, UnknownNameError
 from reverie.core.lazy import LazyTable, sample_size
 from reverie.core.random import child_seed
 from reverie.core.typed_files import rebuilt
 from reverie.data import Column, Dataset, Schema, open_sink, read
-from reverie.data.sinks import WRITERS, Sink, check_room
+from reverie.data.sinks import WRITERS, Sink, check_new_file, check_room
 from reverie.experiment.config import RunConfig, parse_condition
 from reverie.experiment.datasets import recoded
 from reverie.experiment.folder import RunFolder, conditions_path
@@ -332,8 +332,7 @@ def new_sample_files(
     two = apart is not None and not in_one_file(path, model.schema_, apart.schema)
     files = [path, conditions_path(path)] if two else [path]
     for file in files:
-        if file.exists() and not overwrite:
-            raise FolderError(f"Expected a new file, got {str(file)!r}, which exists. Give --overwrite or another -o.")
+        check_new_file(file, overwrite=overwrite)
     return files
 
 

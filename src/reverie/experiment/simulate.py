@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from reverie.core.errors import FolderError, InputError
+from reverie.core.errors import InputError
 from reverie.core.measured import measured_mean
 from reverie.core.resources import check_memory
 from reverie.data import open_sink
 from reverie.data.kinematics import invariant_mass
-from reverie.data.sinks import Sink, check_regular
+from reverie.data.sinks import Sink, check_new_file, check_regular
 from reverie.experiment.progress import Progress
 from reverie.experiment.sampling import open_sample_file
 from reverie.simulators import Dimuon, Ising, Jets, ToySets, kaufman, lattice_averages
@@ -141,6 +141,5 @@ def _set_file(path: Path, max_size: int, n: int, **options: Any) -> Sink:
 def _new_file(path: str | Path, *, overwrite: bool) -> Path:
     path = Path(path)
     check_regular(path)
-    if path.exists() and not overwrite:
-        raise FolderError(f"Expected a new file, got {str(path)!r}, which exists. Give --overwrite or another -o.")
+    check_new_file(path, overwrite=overwrite)
     return path

@@ -28,19 +28,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.sets import real_entries
-
-if TYPE_CHECKING:
-    from reverie.core.tables import Raw
+from reverie.core.tables import Raw, are_sets
 
 __all__ = ["FORMATS", "READERS", "WRITERS", "Format", "Layout", "Reader", "Writer", "cast", "suffix_of", "words_of"]
 
-Reader: TypeAlias = "Callable[[Path, str | None, Sequence[str] | None], Raw]"
+Reader: TypeAlias = Callable[[Path, str | None, Sequence[str] | None], Raw]
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Layout:
     @property
     def is_set(self) -> bool:
         """Whether events are sets of particles, zero-padded arrays (P, F + 1) with the mask last."""
-        return len(self.event_shape) == 2 and self.names[-1] == "mask" and len(self.names) == self.event_shape[1]
+        return are_sets(self.event_shape, self.names)
 
     @property
     def dtype(self) -> np.dtype:
