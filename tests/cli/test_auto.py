@@ -12,9 +12,8 @@ import pytest
 from reverie.cli.main import main
 from reverie.core.errors import InputError, TrainingError
 from reverie.data import Dataset
-from reverie.experiment import auto, candidates, training
-from reverie.experiment.auto import Selection
-from reverie.experiment.candidates import RULES, Candidate, Cost, Rule, rule_for
+from reverie.experiment import auto, training
+from reverie.experiment.auto import RULES, Candidate, Cost, Rule, Selection, rule_for
 from reverie.experiment.config import RunConfig, all_options
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.inputs import load_inputs
@@ -42,11 +41,11 @@ def table(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def short_trials(monkeypatch):
-    monkeypatch.setattr(candidates, "_TRIAL", 0.0)
+    monkeypatch.setattr(auto, "_TRIAL", 0.0)
 
 
 def compete(monkeypatch, *choices: Candidate) -> None:
-    monkeypatch.setattr(candidates, "RULES", (Rule("a line", lambda schema, n: True, choices),))
+    monkeypatch.setattr(auto, "RULES", (Rule("a line", lambda schema, n: True, choices),))
 
 
 def run_auto(table: Path, out: Path, *options: str) -> int:
@@ -195,7 +194,7 @@ def chosen(table, tmp_path_factory) -> tuple[Path, str, str]:
     """Folder of a run that was chosen, and what was printed on the way."""
     out, told = tmp_path_factory.mktemp("runs") / "x", (io.StringIO(), io.StringIO())
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(told[0]), redirect_stderr(told[1]):
-        patch.setattr(candidates, "_TRIAL", 0.0)
+        patch.setattr(auto, "_TRIAL", 0.0)
         compete(patch, REFUSED, UNTRAINED, GOOD)
         assert main(["run", "auto", str(table), "--out", str(out), "--seed", "3", "--no-validate"]) == 0
     return out, told[0].getvalue(), told[1].getvalue()
@@ -318,7 +317,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(table, tmp_path, monkeypatch,
 )
 def test_images_and_spins_from_end_to_end(data, pair, time, tmp_path, monkeypatch):
     """Real against real is 1/2 within four errors; what is kept is told worse than independent pixels would be."""
-    monkeypatch.setattr(candidates, "_TRIAL", 1.0)
+    monkeypatch.setattr(auto, "_TRIAL", 1.0)
     if data == "spins":
         data = str(tmp_path / "spins.npy")
         np.save(data, Ising(side=4, beta=0.44).sample(3000, random_state=1))

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from reverie.experiment import doctor
+from reverie.experiment import info
 
 
 def _states(out):
@@ -44,14 +44,14 @@ def test_faults_are_named_with_a_remedy(call, monkeypatch, tmp_path):
 @pytest.mark.parametrize(("found", "words"), [(None, "No C++ compiler"), ("/bin/false", "does not run")])
 def test_a_missing_compiler_is_a_note(monkeypatch, found, words):
     monkeypatch.setattr(shutil, "which", lambda name: found)
-    one = doctor._compiler()
+    one = info._compiler()
     assert one.state == "note"
     assert words in one.sentence
 
 
 def test_more_threads_than_cores_and_a_driver_without_cuda_are_notes(monkeypatch):
-    monkeypatch.setattr(doctor, "available_cores", lambda: 0)
-    assert doctor._threads().state == "note"
+    monkeypatch.setattr(info, "available_cores", lambda: 0)
+    assert info._threads().state == "note"
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/nvidia-smi")
-    assert "Install a build of torch with CUDA" in doctor._gpu().sentence
+    assert "Install a build of torch with CUDA" in info._gpu().sentence

@@ -8,8 +8,7 @@ import pytest
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.data import catalogue
 from reverie.experiment import lecture
-from reverie.experiment.explore import explore_covariance, explore_data, write
-from reverie.experiment.features import read_features
+from reverie.experiment.explore import explore_covariance, explore_data, read_features, write
 from reverie.experiment.lecture import tree_averages, write_lecture
 
 Z = 3.9  # two-sided, 1e-4

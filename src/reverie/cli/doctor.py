@@ -22,7 +22,7 @@ def options() -> Options:
 def main(argv: Sequence[str]) -> int:
     """Run the verb and return the exit code: 0, or 1 for a fault."""
     values = options().parse(argv)
-    from reverie.experiment.doctor import examinations
+    from reverie.experiment.info import examinations
 
     states = []
     for one in examinations(with_test=not values.no_test):
