@@ -32,6 +32,13 @@ def test_durations(text, seconds):
     assert parse_duration(text) == seconds
 
 
+@pytest.mark.parametrize("name", ["max_time", "checkpoint_every", "validation_time"])
+def test_a_file_may_give_durations_as_numbers(name, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"data": "ring", "model": {"name": "gan"}, name: 90}))
+    assert getattr(RunConfig.from_yaml(path), name) == "90"
+
+
 @pytest.mark.parametrize("text", ["", "soon", "0", "-3", "5 minutes", "m", "5m!", "1:30"])
 def test_bad_durations(text):
     with pytest.raises(InputError, match="Expected a duration such as 90s, 5m or 1h30m"):

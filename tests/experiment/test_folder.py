@@ -70,10 +70,12 @@ def test_snapshots_come_back_in_order(folder):
 def test_an_existing_run_is_refused_and_replaced_on_demand(folder):
     with pytest.raises(FolderError, match="--overwrite"):
         check_new(folder.path)
-    write_text(folder / "report.html", "old")
+    for name in ("report.html", "resolved.json"):
+        write_text(folder / name, "old")
     write_text(folder / "notes.txt", "mine")
     new = RunFolder.create(folder.path, config="data: grid\n", command="reverie", overwrite=True)
     assert not (new / "report.html").exists()
+    assert not (new / "resolved.json").exists()
     assert (new / "notes.txt").read_text() == "mine"
 
 

@@ -72,6 +72,6 @@ def test_runs_of_older_versions_are_valid(errors):
     ],
 )  # fmt: skip
 def test_what_a_run_refuses_is_not(errors, wrong):
-    good = {"data": "ring", "columns": ["x", "y"], "max_time": 90, "model": {"name": "gan"}}
+    good = {"data": "ring", "columns": ["x", "y"], "max_time": 90, "validation_time": 30, "model": {"name": "gan"}}
     assert not errors(good)
     assert errors(good | wrong)

@@ -16,6 +16,7 @@ from scipy import stats
 
 from reverie.core.errors import FolderError, InputError, TrainingError
 from reverie.data import load
+from reverie.experiment import tune as tune_module
 from reverie.experiment.config import RunConfig, all_options, model_class
 from reverie.experiment.inputs import load_inputs
 from reverie.experiment.search_space import Choice, Range, search_space
@@ -433,6 +434,13 @@ def test_a_wish_to_stop_keeps_what_was_tried(tmp_path, monkeypatch, capsys):
     assert 0 < n_kept < 6
     assert "same command" in capsys.readouterr().err
     assert run(tmp_path / "x", 3) == 0
+
+
+def test_processes_share_the_cores_that_they_may_use(monkeypatch):
+    monkeypatch.setattr(tune_module, "available_cores", lambda: 4)  # of 64, say, as a batch system allots them
+    monkeypatch.setattr(tune_module.torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert [tune_module._threads(n) for n in (1, 2, 4, 8)] == [4, 2, 1, 1]
 
 
 @pytest.mark.slow

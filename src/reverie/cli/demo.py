@@ -41,25 +41,12 @@ def main(argv: Sequence[str]) -> int:
 
     events = Path(f"{values.out.rstrip('/')}-muons.csv")
     events.parent.mkdir(parents=True, exist_ok=True)
-    commands = [
-        (simulate, ["dimuon", "-n", str(_EVENTS), "-o", str(events), "--seed", str(values.seed), "--overwrite"]),
-        (
-            run,
-            [
-                "flow_matching",
-                str(events),
-                "--out",
-                values.out,
-                "--max-time",
-                values.max_time,
-                "--seed",
-                str(values.seed),
-            ],
-        ),
-    ]
-    commands[1][1].extend(["--held-out", "0.25", "--model.observables", "mass", "--model.max_steps", str(_STEPS)])
-    commands[1][1].extend(f"--{name}" for name in ("overwrite", "quiet") if values[name])
-    for verb, arguments in commands:
+    seed = ["--seed", str(values.seed)]
+    of_run = ["flow_matching", str(events), "--out", values.out, "--max-time", values.max_time, *seed]
+    of_run += ["--held-out", "0.25", "--model.observables", "mass", "--model.max_steps", str(_STEPS)]
+    of_run += [f"--{name}" for name in ("overwrite", "quiet") if values[name]]
+    simulated = ["dimuon", "-n", str(_EVENTS), "-o", str(events), *seed, "--overwrite"]
+    for verb, arguments in ((simulate, simulated), (run, of_run)):
         print(f"$ reverie {verb.__name__.rpartition('.')[2]} {shlex.join(arguments)}")
         note = ["--note", _NOTE.format(out=values.out)] if verb is run else []
         code = verb.main([*arguments, *note])

@@ -1,7 +1,6 @@
 """`reverie pack RUN`: a run in one file with a card and checksums; `--check` and `--unpack` are the way back."""
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 from reverie.cli.options import Options
 from reverie.core.errors import InputError
@@ -35,8 +34,7 @@ def main(argv: Sequence[str]) -> int:
     values = options().parse(argv)
     if sum(value is not None for value in (values.run, values.check, values.unpack)) != 1:
         raise InputError("Expected one of RUN, --check FILE and --unpack FILE. Write: reverie pack runs/x")
-    out, file = cast("Any", (values.out, values.unpack))
-    if values.unpack is not None and out is None:
+    if values.unpack is not None and values.out is None:
         raise InputError("Expected the folder to unpack into, got none. Add --out runs/x")
     from reverie.experiment.folder import RunFolder
     from reverie.experiment.pack import check, pack, unpack
@@ -48,5 +46,5 @@ def main(argv: Sequence[str]) -> int:
         sizes = check(values.check)
         print(f"{values.check}: {len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB, all as they were packed.")
     else:
-        print(f"unpacked: {unpack(file, out).path}")
+        print(f"unpacked: {unpack(values.unpack, values.out).path}")
     return 0

@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
         print(_script(values, out), end="")
         return 0
     from reverie.data.sinks import check_new_file
-    from reverie.experiment.sharding import is_one_file, parts_of
+    from reverie.experiment.sharding import draw_sharded, is_one_file, parts_of
 
     if is_one_file(out):
         check_new_file(out, overwrite=values.overwrite)
@@ -89,27 +89,24 @@ def main(argv: Sequence[str]) -> int:
         chosen = {key: values[key] for key in ("seed", "condition", "overwrite", "quiet")}
         files = draw_from(values.run, out, values.n_samples, **chosen)
     else:
-        files = _in_shards(values, out, one_worker=is_one_file(out) or values.shard is not None)
+        from reverie.scale.shards import parse_task
+
+        one_worker = values.engine == "pool" and (is_one_file(out) or values.shard is not None)
+        chosen = {
+            name: values[name] for name in ("seed", "condition", "engine", "scheduler_file", "overwrite", "quiet")
+        }
+        files = draw_sharded(
+            values.run,
+            out,
+            values.n_samples,
+            file_format=values.format.lstrip("."),
+            workers=1 if values.workers is None and one_worker else values.workers,
+            task=None if values.shard is None else parse_task(values.shard),
+            **chosen,
+        )
     for what, file in zip(("samples", "conditions"), files, strict=False):
         print(f"{what}: {file}")
     return 0
-
-
-def _in_shards(values: Namespace, out: Path, *, one_worker: bool) -> list[Path]:
-    from reverie.experiment.sharding import draw_sharded
-    from reverie.scale.shards import parse_task
-
-    names = ("seed", "condition", "engine", "scheduler_file", "overwrite", "quiet")
-    chosen = {name: values[name] for name in names}
-    return draw_sharded(
-        values.run,
-        out,
-        values.n_samples,
-        file_format=values.format.lstrip("."),
-        workers=1 if values.workers is None and one_worker and values.engine == "pool" else values.workers,
-        task=None if values.shard is None else parse_task(values.shard),
-        **chosen,
-    )
 
 
 def _script(values: Namespace, out: Path) -> str:

@@ -1,11 +1,8 @@
 """`reverie validate REAL GENERATED`, or `reverie validate RUN`: real or not."""
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from contextlib import nullcontext
 from pathlib import Path
-
-from jsonargparse import Namespace
 
 from reverie.cli.options import Options
 from reverie.core.errors import InputError
@@ -99,18 +96,15 @@ def main(argv: Sequence[str]) -> int:
         opened = nullcontext()  # threads of this process
     else:
         opened = open_executor(values.engine, workers=values.workers, scheduler_file=values.scheduler_file)
-    with opened as executor:
-        print(_validated(values, executor))
-    return 0
-
-
-def _validated(values: Namespace, executor: Executor | None) -> object:
     from reverie.experiment.run import validate_run
     from reverie.experiment.validate import validate_files
 
-    if values.generated is None:
-        return validate_run(values.real, max_time=values.max_time, executor=executor, quiet=values.quiet)
-    listed = () if values.classifiers == "none" else tuple(values.classifiers.split(","))
-    classifiers = "auto" if listed == ("auto",) else listed
-    options = {name: values[name] for name in _OF_FILES} | {"n_permutations": values.permutations}
-    return validate_files(values.real, values.generated, classifiers=classifiers, executor=executor, **options)
+    with opened as executor:
+        if values.generated is None:
+            print(validate_run(values.real, max_time=values.max_time, executor=executor, quiet=values.quiet))
+            return 0
+        listed = () if values.classifiers == "none" else tuple(values.classifiers.split(","))
+        options = {name: values[name] for name in _OF_FILES} | {"n_permutations": values.permutations}
+        options |= {"classifiers": "auto" if listed == ("auto",) else listed, "executor": executor}
+        print(validate_files(values.real, values.generated, **options))
+    return 0

@@ -165,7 +165,7 @@ def read_arrays(path: str | Path, names: Iterable[str], *, remedy: str) -> dict[
 
 
 @contextmanager
-def rebuilt(what: str, place: str | Path, *, remedy: str, error: MakeError) -> Iterator[None]:
+def rebuilt(what: str, place: str | Path, *, remedy: str, error: MakeError = InputError) -> Iterator[None]:
     """Turn what goes wrong while an object is rebuilt from files into one sentence; errors of reverie pass.
 
     Parameters

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from reverie.core.arguments import checked
+from reverie.core.checks import check_finite, check_table
 from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.html import Fragment, bars, card, picture, table
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows
@@ -471,8 +472,6 @@ def check_trainable(dataset: Dataset) -> None:
     of an image may be constant, a whole stack of images may not. Of sets, the particles that are there
     are looked at, and each set has to hold one.
     """
-    from reverie.core.checks import check_finite, check_table
-
     check_table(dataset.values, "the data")
     if dataset.schema.is_set:
         check_finite(real_entries(dataset.values), dataset.names[:-1], name="the particles")

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from reverie.core.bibliography import BIBLIOGRAPHY
-from reverie.core.errors import InputError
 from reverie.core.typed_files import rebuilt
 from reverie.data import catalogue
 from reverie.experiment.config import RunConfig
@@ -48,7 +47,7 @@ def references_of(folder: RunFolder) -> list[tuple[str, str]]:
     config = folder.config()
     data = folder.read_json("data.json", {})
     condition = tuple(data["conditions"]["event_shape"]) if "conditions" in data else None
-    with rebuilt("options of a model", folder / "config.yaml", remedy=REMEDIES["config.yaml"], error=InputError):
+    with rebuilt("options of a model", folder / "config.yaml", remedy=REMEDIES["config.yaml"]):
         resolved = folder.read_json("resolved.json", {})
         keys = method_keys(config, tuple(data.get("event_shape", ())), condition, resolved)
     known = BIBLIOGRAPHY | own_references(config.model_name)

@@ -215,6 +215,9 @@ def compare_runs(paths: Sequence[str | Path], *, by: str | None = None, alpha: f
     tied = {p.worse for p in pairs if p.better == best and p.p_adjusted is not None and not p.is_significant}
     tied |= {best} if tied else set()
     groups, group_pairs = _grouped(runs, by, alpha)
+    flat = {run.name: flatten(asdict(run.config)) for run in runs}
+    keys = dict.fromkeys(key for values in flat.values() for key in values)
+    options = {key: {name: values[key] for name, values in flat.items() if key in values} for key in keys}
     joint = {row["statistic"] for row in runs[0].result.table() if row["feature"] is None} | {AUC}
     return Comparison(
         by=by,
@@ -224,7 +227,9 @@ def compare_runs(paths: Sequence[str | Path], *, by: str | None = None, alpha: f
         pairs=pairs,
         groups=groups,
         group_pairs=group_pairs,
-        differences=_differences(runs),
+        differences={
+            key: row for key, row in options.items() if len(row) < len(runs) or len(set(map(str, row.values()))) > 1
+        },
         notes=tuple(notes),
         alpha=alpha,
     )
@@ -294,14 +299,6 @@ def _grouped(runs: Sequence[Run], by: str, alpha: float) -> tuple[tuple[Group, .
     return tuple(group for group, _ in groups), () if alone else _adjusted(tests, alpha)
 
 
-def _differences(runs: Sequence[Run]) -> dict[str, dict[str, object]]:
-    """Return the values of the keys of config.yaml that are not the same in all runs."""
-    flat = {run.name: flatten(asdict(run.config)) for run in runs}
-    keys = dict.fromkeys(key for values in flat.values() for key in values)
-    rows = {key: {name: values[key] for name, values in flat.items() if key in values} for key in keys}
-    return {key: row for key, row in rows.items() if len(row) < len(runs) or len(set(map(str, row.values()))) > 1}
-
-
 def read_runs(paths: Sequence[str | Path]) -> list[Run]:
     """Return the runs in the folders `paths`, in this order; raises as `compare_runs` does."""
     if len(paths) < 2:
@@ -312,24 +309,22 @@ def read_runs(paths: Sequence[str | Path]) -> list[Run]:
         raise InputError(f"Expected each run once, got {str(doubled)!r} twice. Leave one of them out.")
     places = [Path(os.path.abspath(path)) for path in paths]
     common = os.path.commonpath([place.parent for place in places])
-    return [_read(path, str(place.relative_to(common))) for path, place in zip(paths, places, strict=True)]
-
-
-def _read(path: str | Path, name: str) -> Run:
-    folder = RunFolder(path)
-    config, result = folder.config(), None
-    if (folder / "validation.json").is_file():
-        remedy = f"Make it anew: reverie validate {path}"
-        with rebuilt("a validation", folder / "validation.json", remedy=remedy, error=InputError):
+    runs = []
+    for path, place in zip(paths, places, strict=True):
+        folder = RunFolder(path)
+        config, remedy = folder.config(), f"Make it anew: reverie validate {path}"
+        with rebuilt("a validation", folder / "validation.json", remedy=remedy):
             result = folder.validation()
             scores = {} if result is None else scores_of(result)
-    if result is None:
-        verb = "resume" if folder.samples is None else "validate"
-        raise InputError(f"Expected validation.json in {str(path)!r}, got none. Make it: reverie {verb} {path}")
-    data, status = folder.read_json("data.json"), folder.read_json("status.json", {})
-    if data is None:
-        raise InputError(f"Expected data.json in {str(path)!r}, got none. Restore it from a copy, or train again.")
-    return Run(name, str(path), config, data, result, status.get("training", {}).get("seconds"), scores)
+        if result is None:
+            verb = "resume" if folder.samples is None else "validate"
+            raise InputError(f"Expected validation.json in {str(path)!r}, got none. Make it: reverie {verb} {path}")
+        data, status = folder.read_json("data.json"), folder.read_json("status.json", {})
+        if data is None:
+            raise InputError(f"Expected data.json in {str(path)!r}, got none. Restore it from a copy, or train again.")
+        seconds = status.get("training", {}).get("seconds")
+        runs.append(Run(str(place.relative_to(common)), str(path), config, data, result, seconds, scores))
+    return runs
 
 
 def scores_of(result: ValidationResult) -> dict[str, Score]:

@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 AUTO = "auto"  # in place of a model: `reverie.experiment.auto` chooses it
+DURATIONS = ("max_time", "checkpoint_every", "validation_time")
 SAMPLE_FORMATS = ("npy", "csv", "parquet", "h5", "root")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _REMEDY = "Correct the file."
@@ -177,7 +178,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     for key in ("columns", "condition"):
         if isinstance(content.get(key), list):
             content[key] = ",".join(str(name) for name in content[key])
-    for key in ("max_time", "checkpoint_every"):  # 90 is as good as 90s
+    for key in DURATIONS:  # 90 is as good as 90s
         if isinstance(content.get(key), (int, float)) and not isinstance(content[key], bool):
             content[key] = str(content[key])
     return content

@@ -5,6 +5,7 @@ of their own with one row for each event. Rows with missing entries in either ar
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,20 +35,12 @@ _LABEL = "label"
 _FEWEST_TESTED, _MOST_TESTED = 100, 20_000  # events that symmetries are tested on
 
 
-def open_data(
-    data: str,
-    *,
-    columns: str | None = None,
-    weights: str | None = None,
-    schema: str | None = None,
-    drop_missing: bool = False,
-    allow_missing: bool = False,
-) -> Dataset:
+def open_data(data: str, *, allow_missing: bool = False, **options: Any) -> Dataset:
     """Return the data as `find_data` finds them; missing values are an `InputError`: by column, with their number.
 
-    With `allow_missing` a table may have some.
+    With `allow_missing` a table may have some; the other `options` are those of `find_data`.
     """
-    dataset = find_data(data, columns=columns, weights=weights, schema=schema, drop_missing=drop_missing)
+    dataset = find_data(data, **options)
     _check_finite(dataset, data, allow_missing=allow_missing)
     return dataset
 
@@ -176,22 +169,16 @@ def describe_data(data: str, *, columns: str | None = None, drop_missing: bool =
     dataset = find_data(data, columns=columns, drop_missing=drop_missing)
     about = [str(catalogue.entry(data)), ""] if data in catalogue.entries() else []
     lines = [*about, describe(dataset), "", "The kinds are inferred; --schema FILE writes them down to edit."]
-    return "\n".join([*lines, *_proposed_symmetries(dataset.drop_missing())])
-
-
-def _proposed_symmetries(dataset: Dataset) -> list[str]:
-    """Return lines on the symmetries that the data may have, each tested; no lines for fewer than a hundred events."""
-    if len(dataset) < _FEWEST_TESTED or dataset.schema.is_set:
-        return []
-    first = np.asarray(dataset.values[:_FEWEST_TESTED])
-    likely = likely_symmetries(first, dataset.schema)
-    tests = symmetry_tests(dataset, likely, weights=dataset.weights, max_rows=_MOST_TESTED)
-    kept = ",".join(test.name for test in tests if test.holds)
-    lines = ["", "symmetries, each tested on the events against their transforms:", *(f"  {test}" for test in tests)]
-    return [
-        *(lines if tests else []),
-        *([f'--symmetries "{kept}" trains a model with those that hold.'] if kept else []),
-    ]
+    whole = dataset.drop_missing()
+    if len(whole) >= _FEWEST_TESTED and not whole.schema.is_set:
+        likely = likely_symmetries(np.asarray(whole.values[:_FEWEST_TESTED]), whole.schema)
+        tests = symmetry_tests(whole, likely, weights=whole.weights, max_rows=_MOST_TESTED)
+        kept = ",".join(test.name for test in tests if test.holds)
+        if tests:
+            lines += ["", "symmetries, each tested on the events against their transforms:"]
+            lines += [f"  {test}" for test in tests]
+        lines += [f'--symmetries "{kept}" trains a model with those that hold.'] if kept else []
+    return "\n".join(lines)
 
 
 def write_schema(data: str, path: str, *, columns: str | None = None, overwrite: bool = False) -> None:

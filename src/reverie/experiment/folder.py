@@ -6,6 +6,7 @@
     ├── environment.json   versions, threads, device, git state
     ├── data.json          where the data came from, their hash, the sizes of the splits
     ├── status.json        the stages wanted, why training ended
+    ├── resolved.json      what options that were left open came to
     ├── history.jsonl      one record per line, appended and flushed
     ├── checkpoints/       states for an exact resume; `latest` names the newest
     ├── snapshots/         samples at selected steps
@@ -41,7 +42,7 @@ from reverie.core.assessment import Assessment, LatentView
 from reverie.core.errors import FolderError, InputError
 from reverie.core.typed_files import checked, read_array, read_arrays, read_json
 from reverie.experiment.config import AUTO, RunConfig
-from reverie.experiment.records import REMEDIES, kind_of_file
+from reverie.experiment.records import KINDS, REMEDIES
 from reverie.training.checkpoint import atomic_file
 from reverie.training.history import read_history
 from reverie.validation import ValidationResult
@@ -51,9 +52,9 @@ __all__ = [
 ]  # fmt: skip
 
 _OWN_FILES = (
-    "command.txt", "environment.json", "data.json", "status.json", "history.jsonl", "validation.json",
-    "assessment.json", "latent.npz", "report.html", "replicas.npy", "snapshots", "checkpoints", "model", ".lock",
-    "selection.json", "candidates", "config.yaml",
+    "command.txt", "environment.json", "data.json", "status.json", "resolved.json", "history.jsonl",
+    "validation.json", "assessment.json", "latent.npz", "report.html", "replicas.npy", "snapshots", "checkpoints",
+    "model", ".lock", "selection.json", "candidates", "config.yaml",
 )  # fmt: skip
 _SAMPLE_SUFFIXES = (".npy", ".csv", ".parquet", ".h5", ".root")
 _SAMPLE_FILES = tuple(f"samples{part}{s}" for part in ("", "_conditions") for s in _SAMPLE_SUFFIXES)
@@ -202,7 +203,7 @@ class RunFolder:
         file = self / name
         if not file.is_file():
             return default
-        return read_json(file, kind_of_file(name), remedy=REMEDIES[name])
+        return read_json(file, KINDS.get(name, dict[str, Any]), remedy=REMEDIES[name])
 
     def validation(self) -> ValidationResult | None:
         """Return the validation, or None before there is one; a damaged file is an `InputError`."""

@@ -34,6 +34,7 @@ from reverie.core.errors import CheckpointError, InputError
 from reverie.core.lazy import LazyTable, sample_size
 from reverie.core.random import child_seed
 from reverie.core.shuffle import shuffled
+from reverie.core.statistics import effective_size
 from reverie.data import Dataset, Schema, check_trainable
 from reverie.experiment.config import AUTO, RunConfig
 from reverie.experiment.datasets import open_with_conditions
@@ -249,16 +250,12 @@ def _all_held_out(config: RunConfig) -> Inputs:
     if conditions is not None:
         return _thinned(source, train, held_out, known, config.seed)
     w = np.asarray(held_out.weights, dtype=np.float64)
-    effective = float(w.sum() ** 2 / (w**2).sum()) if w.sum() > 0 else 0.0
-    unvalidated = (
-        ""
-        if effective >= LEAST_ROWS
-        else (
-            f"Validation was skipped: {len(w):,} held-out events with these weights are worth {effective:.1f} of equal "
-            f"weight, fewer than {LEAST_ROWS}. {_SHOWN}"
-        )
+    effective = effective_size(w) if w.sum() > 0 else 0.0
+    why = (
+        f"Validation was skipped: {len(w):,} held-out events with these weights are worth {effective:.1f} of equal "
+        f"weight, fewer than {LEAST_ROWS}. {_SHOWN}"
     )
-    return Inputs(source, train, held_out, known, unvalidated)
+    return Inputs(source, train, held_out, known, "" if effective >= LEAST_ROWS else why)
 
 
 def _check_shape(shape: tuple[int, ...], name: str) -> None:

@@ -9,7 +9,7 @@ holds results only. ``NO_COLOR`` is respected by rich.
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 from reverie.experiment.config import format_duration
@@ -109,7 +109,10 @@ class Progress:
         if self.budget is not None:
             left = min(left, max(self.budget - (now - self._began), 0.0))
         narrow = self._bar is not None and self._bar.console.width < _WIDE
-        note = f"{rate:,.0f}/s  {_described(self._known, _SHOWN[:4] if narrow else _SHOWN)}".rstrip()
+        shown = [
+            f"{label} {self._known[key]:.3f}" for key, label in _SHOWN[: 4 if narrow else None] if key in self._known
+        ]
+        note = "  ".join([f"{rate:,.0f}/s", *shown])
         self._show(
             done,
             f"{done:,}/{total:,} {self.unit}",
@@ -139,10 +142,6 @@ class Progress:
         elif not self.quiet and now - self._last >= self.every:
             self._last = now
             say(f"{self.what}: {count}  {note}  {left}  {alarm}".rstrip())
-
-
-def _described(scalars: Mapping[str, float], shown: Sequence[tuple[str, str]]) -> str:
-    return "  ".join(f"{label} {scalars[key]:.3f}" for key, label in shown if key in scalars)
 
 
 def alarm_sentence(alarm: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-__all__ = ["REMEDIES", "DataRecord", "Environment", "RunStatus", "SchemaRecord", "TrainingEnd", "kind_of_file"]
+__all__ = ["KINDS", "REMEDIES", "DataRecord", "Environment", "RunStatus", "SchemaRecord", "TrainingEnd"]
 
 Count = Annotated[int, Meta(ge=0, le=10**15)]
 
@@ -80,7 +80,7 @@ class Validation(Struct):
     references: list[str] = []
 
 
-_KINDS: dict[str, Any] = {
+KINDS: dict[str, Any] = {  # of the JSON files; the others hold named entries
     "status.json": RunStatus,
     "data.json": DataRecord,
     "environment.json": Environment,
@@ -101,8 +101,3 @@ REMEDIES = {
     "samples": "Delete the file: 'reverie resume' draws them anew.",
     "config.yaml": "Correct the file, or restore it from a copy.",
 }
-
-
-def kind_of_file(name: str) -> Any:
-    """Return the type of the JSON file `name` of a run folder."""
-    return _KINDS.get(name, dict[str, Any])

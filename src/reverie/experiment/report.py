@@ -3,7 +3,6 @@
 import numpy as np
 
 from reverie.core.assessment import Assessment, LatentView
-from reverie.core.errors import InputError
 from reverie.core.typed_files import rebuilt
 from reverie.experiment.cite import references_of
 from reverie.experiment.config import RunConfig, read_yaml
@@ -84,7 +83,7 @@ def latent_view(folder: RunFolder) -> LatentView | None:
     stored = folder.latent()
     if stored is None:
         return None
-    with rebuilt("a latent space", folder / "latent.npz", remedy=REMEDIES["latent.npz"], error=InputError):
+    with rebuilt("a latent space", folder / "latent.npz", remedy=REMEDIES["latent.npz"]):
         for name in ("traversals", "manifold"):
             events = stored[name]
             if events.size:

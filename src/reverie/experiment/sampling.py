@@ -162,7 +162,7 @@ def read_samples(folder: RunFolder, inputs: Inputs) -> Part:
     source = inputs.source
     values = _read_rows(path, source.schema)
     if source.conditions is not None and in_one_file(path, source.schema, source.conditions.schema):
-        with rebuilt("samples of the run", path, remedy=REMEDIES["samples"], error=InputError):
+        with rebuilt("samples of the run", path, remedy=REMEDIES["samples"]):
             beside = read(path, columns=source.conditions.names)
             conditions = recoded(beside, source.conditions.schema)[: len(values)]
     elif source.conditions is not None and not source.is_one_table:
@@ -195,7 +195,7 @@ def _as_part(values: np.ndarray, conditions: np.ndarray | None, inputs: Inputs, 
 
 def _read_rows(path: Path, schema: Schema) -> np.ndarray:
     """Return the rows in a file of samples, words coded as in `schema`; of a file too large for memory the first."""
-    with rebuilt("samples of the run", path, remedy=REMEDIES["samples"], error=InputError):
+    with rebuilt("samples of the run", path, remedy=REMEDIES["samples"]):
         try:
             dataset = read(path)
         except InputError as error:

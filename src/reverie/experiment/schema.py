@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from reverie.core.arguments import Interval
 from reverie.core.types import Json
-from reverie.experiment.config import AUTO, RunConfig, model_class, model_names, parameter_texts
+from reverie.experiment.config import AUTO, DURATIONS, RunConfig, model_class, model_names, parameter_texts
 from reverie.models import registry
 
 __all__ = ["config_schema"]
@@ -29,7 +29,7 @@ def config_schema() -> Json:
             properties[f.name]["default"] = f.default
     for name in ("columns", "condition"):  # lists of names are joined by commas
         properties[name]["type"] = [*properties[name]["type"], "array"]
-    for name in ("max_time", "checkpoint_every"):  # 90 is as good as 90s
+    for name in DURATIONS:  # 90 is as good as 90s
         kinds = properties[name]["type"]
         properties[name]["type"] = [*([kinds] if isinstance(kinds, str) else kinds), "number"]
     properties["model"] = {
@@ -87,7 +87,10 @@ def _schema_of(annotation: Any) -> Json:
             found |= {key: end for key, end in (names, other) if end is not None}
         return found
     if origin in (Union, types.UnionType):
-        known = [_schema_of(part) for part in parts if get_origin(part) is not abc.Callable and not _is_object(part)]
+        # modules and transforms are objects of Python, which no YAML file holds
+        parts = [part for part in parts if part in _TYPES or not inspect.isclass(part) or
+                 part.__module__.split(".")[0] not in ("torch", "reverie", "numpy")]  # fmt: skip
+        known = [_schema_of(part) for part in parts if get_origin(part) is not abc.Callable]
         if {} in known:
             return {}
         if all(list(one) == ["type"] and isinstance(one["type"], str) for one in known):
@@ -99,10 +102,3 @@ def _schema_of(annotation: Any) -> Json:
     if origin in (abc.Mapping, dict):
         return {"type": "object"}
     return {}
-
-
-def _is_object(part: Any) -> bool:
-    """Whether values are objects of Python, which no YAML file holds: modules and transforms."""
-    return (
-        inspect.isclass(part) and part not in _TYPES and part.__module__.split(".")[0] in ("torch", "reverie", "numpy")
-    )

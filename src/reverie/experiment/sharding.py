@@ -112,7 +112,15 @@ def draw_sharded(
     conditions = conditions_from_text(loaded, condition, seed)
     one_file = is_one_file(target)
     files = new_sample_files(loaded, target, conditions, overwrite=overwrite) if one_file else [target]
-    order = _order(model, loaded, conditions, target, n, seed, condition, ".npy" if one_file else f".{file_format}")
+    suffix = ".npy" if one_file else f".{file_format}"
+    if suffix not in WRITERS:
+        raise InputError(f"Expected a format of {' '.join(WRITERS)}, got {suffix}. Choose one with --format.")
+    event_bytes = bytes_of_event(written_schema(loaded, conditions))
+    check_room(target, n, event_bytes)
+    place = Path(model).absolute()
+    place = place / "model" if (place / "model" / "metadata.json").exists() else place
+    digests, parts = tuple(digest_of_folder(place).items()), str(parts_of(target.absolute()))
+    order = Order(str(place), digests, n, seed, condition, parts, suffix, shard_rows(n, event_bytes))
     folder = order.shards()
     wanted = folder.shards if task is None else share(folder.shards, *task)
     opened = open_executor(engine, workers=workers, scheduler_file=scheduler_file)
@@ -155,26 +163,6 @@ def write_shard(order: Order, shard: Shard) -> None:
     part, conditions = folder.part(shard), _loaded.conditions
     draw(_loaded.model, part, shard.n_rows, seed=order.seed, conditions=conditions, start=shard.start)
     folder.finish(shard)
-
-
-def _order(
-    model: str,
-    loaded: GenerativeModel,
-    conditions: SampleConditions | None,
-    target: Path,
-    n: int,
-    seed: int,
-    condition: str | None,
-    suffix: str,
-) -> Order:
-    if suffix not in WRITERS:
-        raise InputError(f"Expected a format of {' '.join(WRITERS)}, got {suffix}. Choose one with --format.")
-    place = Path(model).absolute()
-    place = place / "model" if (place / "model" / "metadata.json").exists() else place
-    event_bytes = bytes_of_event(written_schema(loaded, conditions))
-    check_room(target, n, event_bytes)
-    digests, folder = tuple(digest_of_folder(place).items()), str(parts_of(target.absolute()))
-    return Order(str(place), digests, n, seed, condition, folder, suffix, shard_rows(n, event_bytes))
 
 
 def _draw_missing(

@@ -11,7 +11,6 @@ Trial 0 is the default. Trial i trains with the seed ``child_seed(seed, "trial",
 
 import math
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -47,6 +46,7 @@ from reverie.experiment.tune_folder import (
 from reverie.experiment.tune_scores import HeldOutScore, Scored, resolved_criterion, split_off
 from reverie.experiment.tune_study import Study, Task, Worker, optuna_library
 from reverie.report.tuning import options_text, score_text
+from reverie.scale.executors import available_cores
 from reverie.training import Record
 from reverie.training.threads import thread_limit
 
@@ -337,4 +337,4 @@ def _helpers(folder: Path, trials: int, workers: int, *, stop: Callable[[], bool
 
 def _threads(workers: int) -> int:
     most = torch.get_num_threads()
-    return most if workers == 1 else max(1, min(most, (os.cpu_count() or 1) // workers))
+    return most if workers == 1 else max(1, min(most, available_cores() // workers))

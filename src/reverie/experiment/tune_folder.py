@@ -105,7 +105,8 @@ def open_study_folder(
     if overwrite and (folder / _SETTINGS).is_file() and not forget_study(folder):
         raise FolderError(f"Expected {str(folder)!r} to be free, got a study in progress there. Wait for it.")
     if (folder / _SETTINGS).is_file():
-        recorded, given = (_flat(one) for one in (StudySettings.of(folder), settings))
+        contents = [yaml.safe_load(one.to_yaml()) for one in (StudySettings.of(folder), settings)]
+        recorded, given = ({**flatten(content.pop("run")), **content} for content in contents)
         for name, value in given.items():
             if recorded.get(name) != value:
                 raise FolderError(
@@ -129,11 +130,6 @@ def open_study_folder(
     write_json(folder / _DATA, inputs.to_json())
     write_text(folder / _SETTINGS, settings.to_yaml())
     return False
-
-
-def _flat(settings: StudySettings) -> dict[str, object]:
-    content = yaml.safe_load(settings.to_yaml())
-    return {**flatten(content.pop("run")), **content}
 
 
 def forget_study(folder: Path) -> bool:

@@ -98,7 +98,7 @@ class Scored:
         """Read what `save` wrote."""
         remedy = "Restore it from a copy, or begin anew with --overwrite."
         stored = read_arrays(path, ("numbers", "of_real", "of_generated"), remedy=remedy)
-        with rebuilt("a score", path, remedy=remedy, error=InputError):
+        with rebuilt("a score", path, remedy=remedy):
             value, common = (float(x) for x in stored["numbers"])
             return cls(value, stored["of_real"].astype(float), stored["of_generated"].astype(float), common)
 

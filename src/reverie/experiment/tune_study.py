@@ -279,7 +279,7 @@ class Study:
     def _reading(self) -> AbstractContextManager[None]:
         """Word what Optuna says of a damaged journal."""
         remedy = "Restore it from a copy, or begin anew with --overwrite."
-        return rebuilt("the journal of a study", self._folder / JOURNAL, remedy=remedy, error=InputError)
+        return rebuilt("the journal of a study", self._folder / JOURNAL, remedy=remedy)
 
     @contextmanager
     def _turn(self, name: str) -> Iterator[None]:
