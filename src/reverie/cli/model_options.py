@@ -104,10 +104,7 @@ def run_options(
 def parse_run(options: Callable[[str | None], Options], argv: Sequence[str]) -> RunCall | None:
     """Return what `argv` asks for, or None when printing the configuration was all it asked.
 
-    Raises
-    ------
-    InputError
-        One sentence: what is missing, unknown or unusable.
+    An `InputError` says in one sentence what is missing, unknown or unusable.
     """
     words = options(None).peek(argv, more=model_parameters)
     name = words.get("model.name")

@@ -104,13 +104,7 @@ class Options(ArgumentParser):
         self._preset = arguments
 
     def parse(self, argv: Sequence[str]) -> Namespace:
-        """Return the values of `argv`.
-
-        Raises
-        ------
-        InputError
-            One sentence, with the nearest right name and the help command.
-        """
+        """Return the values of `argv`; an `InputError` is one sentence with the nearest right name."""
         if any(word in ("-h", "--help") for word in argv):
             self.print_help()
             raise SystemExit(0)

@@ -20,13 +20,7 @@ _LARGEST = 1e70  # squares of squares, and sums of a billion of these, stay belo
 
 
 def check_choice(what: str, name: str, choices: dict[str, T]) -> T:
-    """Return ``choices[name]``; spelling may differ in case and in - for _.
-
-    Raises
-    ------
-    UnknownNameError
-        Names the nearest choice.
-    """
+    """Return ``choices[name]``, in any case and with - for _; an `UnknownNameError` names the nearest choice."""
     if isinstance(name, str):
         for candidate in (name, name.lower().replace("-", "_").replace(" ", "_")):
             if candidate in choices:

@@ -212,16 +212,13 @@ def angular_distances(eta: Tensor, phi: Tensor) -> Tensor:
 def energy_flow_polynomial(pt: Tensor, distance: Tensor, graph: Graph) -> Tensor:
     """Return the energy flow polynomial (batch,) of a graph.
 
+    Raises `ValueError` for a graph that needs more than products of matrices, as four vertices each joined to each do.
+
     Parameters
     ----------
     pt : transverse momenta or their shares, (batch, particle), 0 where there is none.
     distance : `angular_distances`, (batch, particle, particle).
     graph : edges between vertices 0, 1, ...; several between the same two are allowed, none is the sum of pt.
-
-    Raises
-    ------
-    ValueError
-        For a graph that needs more than products of matrices, such as four vertices each joined to each.
     """
     of_vertex = dict.fromkeys({vertex for edge in graph for vertex in edge} or {0}, pt)
     edges: dict[frozenset[int], Tensor] = {}

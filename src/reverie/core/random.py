@@ -24,15 +24,12 @@ UNIT = 1024  # generated rows that share a seed: any unit can be drawn without t
 def as_seed(random_state: RandomState) -> int:
     """Return a root seed in [0, 2^63).
 
+    Raises `InputError` for a negative int or another type.
+
     Parameters
     ----------
     random_state : an int is itself; a NumPy or torch generator gives its next number (and
         advances); None draws entropy from the operating system.
-
-    Raises
-    ------
-    InputError
-        For a negative int or another type.
     """
     if random_state is None:
         return secrets.randbits(63)

@@ -22,15 +22,12 @@ __all__ = ["check_sets", "multiplicities", "padded", "real_entries", "resized", 
 def stacked(features: Mapping[str, np.ndarray], counts: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the particles of all sets, one set after the other, (particles, F), and their numbers in each set, (n,).
 
+    Raises `InputError` where features of one set differ in length.
+
     Parameters
     ----------
     features : Numbers of all particles, by feature.
     counts : How many of them belong to each set, by feature.
-
-    Raises
-    ------
-    InputError
-        Where features of one set differ in length.
     """
     first, *others = features
     for name in others:
@@ -79,6 +76,8 @@ def padded(
 ) -> np.ndarray:
     """Return sets of different sizes as one zero-padded array with the mask last, shape (n, P, F + 1).
 
+    Raises `InputError` for sets of more than `max_size` particles where `hardest` is None.
+
     Parameters
     ----------
     features : The particles of all sets, one set after the other, shape (sum of counts, F).
@@ -86,11 +85,6 @@ def padded(
     max_size : P; None for the size of the largest set.
     hardest : Column of `features` by whose greatest values the `max_size` particles are chosen that are kept of larger
         sets; None refuses larger sets.
-
-    Raises
-    ------
-    InputError
-        For sets of more than `max_size` particles where `hardest` is None.
     """
     largest = int(counts.max(initial=0))
     if max_size is not None and hardest is None and largest > max_size:
@@ -122,10 +116,7 @@ def padded(
 def resized(values: np.ndarray, size: int) -> np.ndarray:
     """Return sets (n, P, F + 1) padded to `size` particles, (n, size, F + 1), or cut to them where no set has more.
 
-    Raises
-    ------
-    InputError
-        For sets of more than `size` particles.
+    Raises `InputError` for sets of more than `size` particles.
     """
     if values.shape[1] == size:
         return values

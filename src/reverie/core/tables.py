@@ -87,10 +87,8 @@ class Raw:
 def to_raw(data: object, name: str = "X") -> Raw:
     """Return the numbers in `data`, see the module, with what is known of them; `name` is for messages.
 
-    Raises
-    ------
-    InputError
-        If `data` cannot be read as numbers, is complex, has no axis of events, or more columns than `MAX_COLUMNS`.
+    Raises `InputError` if `data` cannot be read as numbers, is complex, has no axis of events, or more columns than
+    `MAX_COLUMNS`.
     """
     _refuse_sparse(data, name)
     columns = named_columns(data)
@@ -116,17 +114,13 @@ def to_raw(data: object, name: str = "X") -> Raw:
 def as_array(data: Any, name: str = "X") -> Any:
     """Return one array of real numbers, of any shape, in its own type; a `LazyTable` stays one.
 
+    Raises `InputError` for what is not made of real numbers, or not one array, and `InputTypeError` for objects where
+    numbers belong.
+
     Parameters
     ----------
     data : array, tensor, nested list, or a frame whose columns are all of numbers.
     name : what it is, for messages.
-
-    Raises
-    ------
-    InputError
-        For what is not made of real numbers, or not one array.
-    InputTypeError
-        For objects where numbers belong.
     """
     if isinstance(data, LazyTable):
         return data
@@ -157,15 +151,12 @@ def as_array(data: Any, name: str = "X") -> Any:
 def tabular(data: Any, name: str = "X") -> tuple[np.ndarray, tuple[str, ...] | None, object]:
     """Return values (n, *event), names and event weights of a data set, frame or array; None for what it lacks.
 
+    Raises as `to_raw` does, and for columns of words, whose codes in two samples could differ.
+
     Parameters
     ----------
     data : what `to_raw` takes, or an object with `values`, `names` and `weights` (`reverie.core.protocols.Tabular`).
     name : what it is, for messages.
-
-    Raises
-    ------
-    InputError
-        As `to_raw`, and for columns of words, whose codes in two samples could differ.
     """
     is_tabular = hasattr(data, "names") and not hasattr(data, "columns")
     is_tabular = is_tabular and not callable(getattr(data, "values", len))  # tensors of old PyTorch have names too
@@ -208,15 +199,13 @@ class Table:
 def read_table(data: object, name: str = "X", names: Sequence[str] | None = None) -> Table:
     """Return rows (n, d) of finite numbers, with their names and weights.
 
+    Raises `InputError` for text, NaN or infinity (with the column), fewer than two axes, no rows, or names of a wrong
+    number.
+
     Parameters
     ----------
     data, name : As in `tabular`.
     names : One name per feature, instead of those that `data` brings.
-
-    Raises
-    ------
-    InputError
-        For text, NaN or infinity (with the column), fewer than two axes, no rows, or names of a wrong number.
     """
     values, own_names, weights = tabular(data, name)
     values = np.asarray(values)
@@ -255,6 +244,8 @@ def check_weights(
 ) -> np.ndarray | None:
     """Return event weights, shape (n,), as float64; None where there are none.
 
+    Raises `InputError` for another length, NaN or infinity, and what is not taken.
+
     Parameters
     ----------
     weights : One number per event: an array, tensor, list or column, or None.
@@ -262,11 +253,6 @@ def check_weights(
     what : The events, for messages.
     negative : Whether weights below zero are taken.
     positive_sum : Whether the sum has to be above zero.
-
-    Raises
-    ------
-    InputError
-        For another length, NaN or infinity, and what is not taken.
     """
     if weights is None:
         return None
@@ -307,10 +293,7 @@ def check_width(n: int, name: str = "X") -> None:
 def join_columns(columns: Mapping[str, object]) -> Raw:
     """Return the table whose columns are given by name; words become codes.
 
-    Raises
-    ------
-    InputError
-        If there is no column, if lengths differ, or if a column is neither numbers nor few words.
+    Raises `InputError` if there is no column, if lengths differ, or if a column is neither numbers nor few words.
     """
     if not columns:
         raise InputError("Expected at least one column, got none. Give columns by name.")

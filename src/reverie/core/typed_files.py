@@ -42,17 +42,14 @@ _MISFITS = (
 def read_json(path: str | Path, kind: object, *, remedy: str, error: MakeError = InputError) -> Any:
     """Return the content of a JSON file as it stands, once it is checked to be of the type `kind`.
 
+    Raises an error of the class `error`: one sentence, with the file and the field.
+
     Parameters
     ----------
     path : file that is there.
     kind : type that msgspec knows, such as a `msgspec.Struct` or a dataclass with the fields that are relied on.
     remedy : sentence that says what to do about a damaged file.
     error : class of the error that is raised.
-
-    Raises
-    ------
-    ReverieError
-        Of the class `error`: one sentence, with the file and the field.
     """
 
     def refuse(word: str) -> None:
@@ -124,17 +121,14 @@ def read_array(
 ) -> np.ndarray:
     """Return the numbers in a .npy file.
 
+    Raises `InputError` for a damaged file, another shape, and numbers that are not finite.
+
     Parameters
     ----------
     path : file that is there.
     remedy : sentence that says what to do about a damaged file.
     event_shape : lengths of the last axes that are asked for.
     axes : how many axes are asked for, those of the events among them.
-
-    Raises
-    ------
-    InputError
-        For a damaged file, another shape, and numbers that are not finite.
     """
     with _unpacking(path, remedy):
         array = np.load(path, allow_pickle=False)

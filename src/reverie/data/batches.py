@@ -35,6 +35,8 @@ _LEAST_STEPS = 128  # with the same group elements: drawing them for all events 
 class Batches:
     """Batches gathered from rows in memory, on the device of training.
 
+    Raises `InputError` if the batch is larger than the data, or the tensors differ in length.
+
     Parameters
     ----------
     rows : (n_rows, *event) tensor, `reverie.data.lazy.LazyRows` or `reverie.data.orbits.OrbitRows`, or a dictionary
@@ -43,11 +45,6 @@ class Batches:
     seed : root of the order of all epochs.
     device : Device on which the batches are wanted.
     resample : draw the rows of this run once with replacement, n_rows of n_rows: a bootstrap sample.
-
-    Raises
-    ------
-    InputError
-        If the batch is larger than the data, or the tensors differ in length.
     """
 
     def __init__(

@@ -28,14 +28,7 @@ Named = tuple[np.ndarray, tuple[str, ...] | None]
 def read_covariance(path: str | Path) -> Named:
     """Return the matrix (d, d) float64 in a file, and the d names of its rows or None.
 
-    Parameters
-    ----------
-    path : npy, npz, text or Fortran record file; see the module docstring.
-
-    Raises
-    ------
-    InputError
-        For a file that is missing, holds something else, or no square matrix of finite numbers.
+    Raises `InputError` for a file that is missing, holds something else, or no square matrix of finite numbers.
     """
     path = Path(path)
     try:

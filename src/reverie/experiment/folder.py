@@ -115,14 +115,7 @@ def check_new(path: str | Path, *, overwrite: bool = False) -> Path:
 
 
 class RunFolder:
-    """A run folder that exists.
-
-    Raises `InputError` if there is no run folder at `path`.
-
-    Parameters
-    ----------
-    path : the folder.
-    """
+    """A run folder that exists; `InputError` if there is none at `path`."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

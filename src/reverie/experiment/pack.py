@@ -40,12 +40,8 @@ _BLOCK = 1 << 20
 def pack(folder: RunFolder, out: str | Path | None = None, *, overwrite: bool = False) -> Path:
     """Write a trained run into a .zip, by default beside its folder, and return its path.
 
-    Raises
-    ------
-    InputError
-        For a run whose training has not ended.
-    FolderError
-        For a file that is there already, unless `overwrite`.
+    Raises `InputError` for a run whose training has not ended, and `FolderError` for a file that is there already,
+    unless it is to be overwritten.
     """
     if not folder.is_trained:
         raise InputError(f"Expected a trained run, got {str(folder.path)!r}. Finish it: reverie resume {folder.path}")
@@ -69,10 +65,8 @@ def pack(folder: RunFolder, out: str | Path | None = None, *, overwrite: bool = 
 def check(file: str | Path) -> dict[str, int]:
     """Return the names and sizes in bytes of all files in a packed run, each of which is what it was.
 
-    Raises
-    ------
-    InputError
-        For anything else: another kind of file, one that is damaged, missing or not listed, and unsafe names.
+    Raises `InputError` for anything else: another kind of file, one that is damaged, missing or not listed, and unsafe
+    names.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -85,11 +79,9 @@ def check(file: str | Path) -> dict[str, int]:
             for name in {*sums, *entries} - {_SUMS}:
                 if name not in entries or name not in sums:
                     raise _unlike(file, f"{name!r}, which is {'missing' if name in sums else f'not in {_SUMS}'}")
-                digest = hashlib.sha256()
                 with archive.open(name) as source:
-                    while block := source.read(_BLOCK):
-                        digest.update(block)
-                if digest.hexdigest() != sums[name]:
+                    digest = hashlib.file_digest(source, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
+                if digest != sums[name]:
                     raise _unlike(file, f"{name!r}, which has changed")
             return {name: entry.file_size for name, entry in entries.items()}
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, UnicodeDecodeError, OSError) as error:

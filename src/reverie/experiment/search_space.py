@@ -118,18 +118,15 @@ def search_space(text: str | None, model: str, base: Mapping[str, object]) -> Se
             raise UnknownNameError(f"option of {model} in --space:", name, [n for n in known if n not in _NOT_SEARCHED])
         if name in options:
             raise InputError(f"Expected each option of --space once, got {name!r} twice. Leave one of them out.")
-        if text is not None or _is_free(kind, name, base, known[name].default):
+        default, needs = known[name].default, kind.search_space_needs.get(name, {})
+        # an option of the default space is searched if nothing that the user has set says otherwise
+        is_free = _is_same(base.get(name, default), default) and all(base.get(key, v) == v for key, v in needs.items())
+        if text is not None or is_free:
             options[name] = values.strip(), _option(name, values.strip())
     if not options:
         raise InputError("Expected options to search, got none: those of the default space are all set. Give --space.")
     text = ",".join(f"{name}={values}" for name, (values, _) in options.items())
     return SearchSpace({name: option for name, (_, option) in options.items()}, text)
-
-
-def _is_free(kind: Any, name: str, base: Mapping[str, object], default: object) -> bool:
-    """Tell whether an option of the default space is searched: nothing that the user has set says otherwise."""
-    needs = kind.search_space_needs.get(name, {})
-    return _is_same(base.get(name, default), default) and all(base.get(key, v) == v for key, v in needs.items())
 
 
 def _option(name: str, text: str) -> Range | Choice:

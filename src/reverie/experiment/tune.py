@@ -228,18 +228,14 @@ def tune(
 
     Called again it goes on to `trials`; called in several processes at once, these share the work.
 
+    Raises `InputError`, `FolderError` or `MissingDependencyError` for what cannot be searched, and `TrainingError` when
+    no trial came to a finite score.
+
     Parameters
     ----------
     config, out : Configuration of the default (data, split, seed and model), and the folder of the study.
     trials, workers, space, by, tune_fraction, repeats, prune, overwrite, quiet : The options of `reverie tune`.
     command : Command line, which is kept in the folder.
-
-    Raises
-    ------
-    InputError, FolderError, MissingDependencyError
-        Each one sentence: expected, got, what to do.
-    TrainingError
-        When no trial came to a finite score.
     """
     optuna_library()
     check_positive("--trials", trials, integer=True)

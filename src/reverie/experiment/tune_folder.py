@@ -93,12 +93,8 @@ def open_study_folder(
 ) -> bool:
     """Make the folder of a study, or join the one that is there; tell whether it was there.
 
-    Raises
-    ------
-    FolderError
-        When the folder holds something else, or a study of other settings.
-    CheckpointError
-        When the data have changed.
+    Raises `FolderError` when the folder holds something else, or a study of other settings, and `CheckpointError` when
+    the data have changed.
     """
     if folder.exists() and not folder.is_dir():
         raise FolderError(f"Expected {str(folder)!r} to be a folder, got a file. Give another --out.")

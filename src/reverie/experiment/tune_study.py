@@ -156,6 +156,8 @@ class Task:
 class Study:
     """The slots of one study in the journal of a folder.
 
+    Raises `MissingDependencyError` without Optuna, and `InputError` for a journal that cannot be read.
+
     Parameters
     ----------
     folder : Folder of the journal; several studies share it.
@@ -165,13 +167,6 @@ class Study:
     suggest : (trial of Optuna, slot) -> the options it proposes; None where there is nothing to search.
     first : Options of the slot 0, as Optuna knows them.
     warm_up : Steps of training before the median rule applies.
-
-    Raises
-    ------
-    MissingDependencyError
-        Without Optuna.
-    InputError
-        For a journal that cannot be read.
     """
 
     def __init__(

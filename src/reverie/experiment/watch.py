@@ -117,10 +117,7 @@ def _samples(folder: RunFolder) -> Fragment:
 def served(folder: RunFolder, *, port: int, every: int = 3) -> ThreadingHTTPServer:
     """Return a server of the page on the loopback address, to be entered and told to `serve_forever`.
 
-    Raises
-    ------
-    InputError
-        Where the port is taken or not allowed.
+    Raises `InputError` where the port is taken or not allowed.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -131,7 +128,12 @@ def served(folder: RunFolder, *, port: int, every: int = 3) -> ThreadingHTTPServ
             if self.headers.get("Host") not in own:
                 self.send_error(HTTPStatus.FORBIDDEN, "Expected the loopback address")
             elif self.path == "/":
-                self._answer(_page_or_reason(folder, every))
+                try:
+                    text = page(folder, every=every)
+                except (InputError, OSError, ValueError) as error:  # there is none just now: to be asked for again
+                    again = f'<meta http-equiv="refresh" content="{every}">'
+                    text = f'<meta charset="utf-8">{again}<p>{html.escape(str(error))}</p>'
+                self._answer(text)
             elif self.path == "/report.html" and (folder / "report.html").is_file():
                 self._answer((folder / "report.html").read_text(encoding="utf-8"))
             else:
@@ -155,11 +157,3 @@ def served(folder: RunFolder, *, port: int, every: int = 3) -> ThreadingHTTPServ
         raise InputError(
             f"Expected a free --port, got {port} ({error}). Try --port 0, which takes a free one."
         ) from None
-
-
-def _page_or_reason(folder: RunFolder, every: int) -> str:
-    """Return the page, or why there is none just now, to be asked for again."""
-    try:
-        return page(folder, every=every)
-    except (InputError, OSError, ValueError) as error:
-        return f'<meta charset="utf-8"><meta http-equiv="refresh" content="{every}"><p>{html.escape(str(error))}</p>'

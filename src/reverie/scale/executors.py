@@ -63,20 +63,14 @@ def open_executor(
 ) -> AbstractContextManager[Executor]:
     """Return a context manager that gives an executor, and ends its processes with the block.
 
+    Raises `InputError` for an unknown engine, no worker, or a scheduler file that is not there; without Dask, if it is
+    wanted, `MissingDependencyError`; and `WorkerError` if the scheduler does not answer.
+
     Parameters
     ----------
     engine : "pool", "dask", or an executor of your own, which stays open.
     workers : Number of processes; None takes one per core. A pool of one is this process.
     scheduler_file : File of a running Dask cluster whose workers are taken, from ``dask scheduler --scheduler-file``.
-
-    Raises
-    ------
-    InputError
-        For an unknown engine, no worker, or a scheduler file that is not there.
-    MissingDependencyError
-        If Dask is wanted and absent.
-    WorkerError
-        If the scheduler does not answer.
     """
     if isinstance(engine, Executor):
         return nullcontext(engine)

@@ -51,16 +51,13 @@ def read(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
 def read_text(path: Path, columns: Sequence[str] | None = None, names: Sequence[str] | None = None) -> Raw:
     """Return the columns of a text table.
 
+    Raises `InputError` for a file without rows, rows of different lengths, and text among numbers: with the line.
+
     Parameters
     ----------
     path : file, possibly compressed (.gz).
     columns : plain names (without unit) to keep, in this order; default all.
     names : names for a file without header.
-
-    Raises
-    ------
-    InputError
-        For a file without rows, rows of different lengths, and text among numbers: with the line.
     """
     layout = _layout(path, names)
     plain = [split_unit(name)[0] for name in layout.names]

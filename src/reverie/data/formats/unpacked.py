@@ -36,17 +36,14 @@ def mapped(
 ) -> np.ndarray:
     """Return the table in `path` as a memory map of `shape` (n, *event), made of `blocks` unless it was made before.
 
+    Raises `FolderError` if the disk is full or cannot be written to.
+
     Parameters
     ----------
     path : Original file.
     what : Names of what is read from it.
     shape, dtype : Shape and type of the table.
     blocks : Its rows, one block after the other; a generator, which is left alone where the map is there.
-
-    Raises
-    ------
-    FolderError
-        If the disk is full or cannot be written to.
     """
     state = path.stat()
     identity = (str(path.resolve()), state.st_size, state.st_mtime_ns, *what, shape[1:], dtype.str)

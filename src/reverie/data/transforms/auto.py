@@ -46,16 +46,13 @@ def auto_transform(
 ) -> InvertibleTransform:
     """Return an unfitted transform for data of this schema.
 
+    Raises `UnknownNameError` for an unknown column or word, with the nearest.
+
     Parameters
     ----------
     schema : columns with their kinds, bounds, periods, levels and atoms, and the shape of an event.
     continuous : Word for continuous, bounded and integer columns: "quantile", "standardise" or "asinh".
     overrides : Another of these words, or a transform of your own, for single columns by name.
-
-    Raises
-    ------
-    UnknownNameError
-        For an unknown column or word; names the nearest.
     """
     overrides = overrides or {}
     names = [column.name for column in schema.columns]

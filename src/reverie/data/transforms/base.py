@@ -159,17 +159,14 @@ class InvertibleTransform(ABC):
     def forward(self, x: Tensor, generator: torch.Generator | None = None, *, noise: Tensor | None = None) -> Tensor:
         """Map x (batch, *event) to y (batch, *output_shape), float64.
 
+        Raises `InputError` for values that are not finite, out of bounds, or of another shape than in `fit`.
+
         Parameters
         ----------
         x : values in original units.
         generator : source of the noise for discrete values; by default one of fixed seed, so that
             the same x gives the same y.
         noise : the noise itself instead, uniform in [0, 1), (batch, n_noise).
-
-        Raises
-        ------
-        InputError
-            For values that are not finite, out of bounds, or of another shape than in `fit`.
         """
         x = self._checked(x, fitted=True)
         return self._forward(x, self._noise(x, generator, noise))
@@ -303,12 +300,8 @@ def has_any(bad: Tensor) -> bool:
 def check_within(x: Tensor, lower: float | None, upper: float | None) -> Tensor:
     """Return x (any shape) cut to [lower, upper]; None is no bound.
 
-    A value may miss a bound by a rounding error (1e-6 of the size of the bounds), as float32 data do.
-
-    Raises
-    ------
-    InputError
-        For a value that is further out.
+    A value may miss a bound by a rounding error (1e-6 of the size of the bounds), as float32 data do; one that is
+    further out is an `InputError`.
     """
     if lower is None and upper is None:
         return x
@@ -357,13 +350,7 @@ def _encoded(value: object) -> object:
 
 
 def transform_from_json(record: Mapping[str, Any]) -> InvertibleTransform:
-    """Return the transform that ``to_json`` described, bit for bit.
-
-    Raises
-    ------
-    InputError
-        For a record that is not of a transform, or of an unknown one.
-    """
+    """Return the transform that ``to_json`` described, bit for bit; `InputError` for another or unknown record."""
     if not isinstance(record, Mapping) or not {"transform", "config", "state"} <= set(record):
         raise InputError(
             "Expected a record with the keys 'transform', 'config' and 'state', "
