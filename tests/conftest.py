@@ -24,6 +24,15 @@ def real_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="module")
+def unpainted():
+    """Let figures be made without painting them; the tests of plots, reports and the README paint theirs."""
+    blank = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt"/>'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(blank))
+        yield
+
+
 @pytest.fixture
 def short_chains(monkeypatch):
     """Chains of an EBM settle in 8 steps and are looked at for 24, where a test claims no accuracy of them."""

@@ -45,12 +45,8 @@ def quick_validation():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def unpainted():
-    """Let figures be made without painting them; the tests of plots, reports and the README paint theirs."""
-    blank = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt"/>'
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(blank))
-        yield
+def without_painting(unpainted):
+    """No test of the command line looks at a figure."""
 
 
 @pytest.fixture(scope="session")

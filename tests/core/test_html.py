@@ -64,14 +64,14 @@ def test_pictures_of_odd_numbers(x):
 
 
 def test_models_show_options_training_and_alarms():
-    model = reverie.VAE(max_steps=100, record_every=10, random_state=0)
+    model = reverie.VAE(max_steps=20, record_every=5, random_state=0)
     assert "not fitted" in _checked(model._repr_html_())
-    assert "max_steps100" in _checked(model._repr_html_())
+    assert "max_steps20" in _checked(model._repr_html_())
     model.fit(reverie.data.load("ring", n=300))
     alarm = Alarm("overfitting", 20, EVIL, "Stop.")
     model.alarms_ = [alarm]
     said = _checked(model._repr_html_())
-    for word in ("fitted: 100 steps, seed 0", "x, y", "overfitting at step 20", EVIL, "batch_sizeauto256", "Training"):
+    for word in ("fitted: 20 steps, seed 0", "x, y", "overfitting at step 20", EVIL, "batch_sizeauto256", "Training"):
         assert word in said
     assert model._repr_mimebundle_()["text/html"] == model._repr_html_()
 

@@ -106,6 +106,7 @@ def test_real_files(name, real_data, no_network):
     assert [path.stat().st_size for path in paths] == [file.size for file in entry.files]
     data = catalogue.load(name)
     assert len(data) == entry.n_rows
+    assert entry.default_columns or data.event_shape == entry.event_shape
     check_trainable(data)
     assert data.provenance["citation"] == entry.key
     for column, x in zip(data.schema.columns, data.values.T if data.schema.is_table else [data.values], strict=True):
@@ -170,7 +171,6 @@ def test_magic_classes(real_data):
 
 
 def test_image_parts(real_data):
-    assert catalogue.load("mnist").values.shape == (60000, 28, 28)
     test = catalogue.load("mnist", part="test").values
     assert test.shape == (10000, 28, 28)
     assert test.mean() == pytest.approx(0.1325 * 255, rel=0.01)

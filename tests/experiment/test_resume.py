@@ -19,12 +19,12 @@ from reverie.experiment.folder import RunFolder
 from reverie.experiment.training import Interrupt
 from reverie.training import load_state, save_state
 
-STEPS = 400
+STEPS, FEW = 400, 160  # steps of runs that another process kills, and of the quick tests
 TINY = "--generator 16,16 --discriminator 16,16 --batch_size 32 --record_every 20 --refine false"
 
 
-def command(table: Path, out: Path) -> list[str]:
-    options = f"--out {out} --seed 1 --quiet --checkpoint-every 0.05s --model.max_steps {STEPS} {TINY}"
+def command(table: Path, out: Path, steps: int = STEPS) -> list[str]:
+    options = f"--out {out} --seed 1 --quiet --checkpoint-every 0.02s --model.max_steps {steps} {TINY}"
     return ["fit", "gan", str(table), *options.split()]
 
 
@@ -40,6 +40,13 @@ def table(tmp_path_factory) -> Path:
 def reference(table, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "reference"
     assert main(command(table, out)) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def short_reference(table, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "short"
+    assert main(command(table, out, FEW)) == 0
     return out
 
 
@@ -69,10 +76,10 @@ def assert_same_weights(out: Path, reference: Path) -> None:
     assert digest(out / "model" / "model.safetensors") == digest(reference / "model" / "model.safetensors")
 
 
-def assert_same(out: Path, reference: Path) -> None:
+def assert_same(out: Path, reference: Path, steps: int = STEPS) -> None:
     assert_same_weights(out, reference)
     histories = [[{**r, "seconds": 0} for r in RunFolder(folder).history()] for folder in (out, reference)]
-    assert [r["step"] for r in histories[0]] == list(range(20, STEPS + 1, 20))
+    assert [r["step"] for r in histories[0]] == list(range(20, steps + 1, 20))
     assert histories[0] == histories[1]
     snapshots = [RunFolder(folder).snapshots() for folder in (out, reference)]
     assert list(snapshots[0]) == list(snapshots[1])
@@ -88,7 +95,8 @@ def rewound(reference: Path, out: Path) -> Path:
     shutil.rmtree(out / "model")
     state = min((out / "checkpoints").glob("step_*.pt"))
     (out / "checkpoints" / "latest").write_text(state.name)
-    assert 0 < int(state.stem.removeprefix("step_")) < STEPS
+    steps = RunFolder(reference).config().model_options["max_steps"]
+    assert 0 < int(state.stem.removeprefix("step_")) < steps
     return state
 
 
@@ -157,14 +165,14 @@ def test_a_state_with_other_noise_is_not_the_same(table, reference, tmp_path):
         assert_same(out, reference)
 
 
-def test_history_after_the_state_is_taken_anew(table, reference, tmp_path):
+def test_history_after_the_state_is_taken_anew(short_reference, tmp_path):
     """A kill after the last state leaves records that the resumed run writes again, once."""
     out = tmp_path / "x"
-    rewound(reference, out)
+    rewound(short_reference, out)
     with open(out / "history.jsonl", "a", encoding="utf-8") as file:
         file.write('{"step": 99')
     assert main(["resume", str(out), "--quiet"]) == 0
-    assert_same(out, reference)
+    assert_same(out, short_reference, FEW)
 
 
 def test_training_that_explodes_stops_with_step_cause_and_state(table, tmp_path, capsys):
@@ -187,6 +195,6 @@ def test_the_second_interrupt_quits_at_once():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_records_hold_both_players(reference):
-    record = json.loads((reference / "history.jsonl").read_text().splitlines()[0])
+def test_records_hold_both_players(short_reference):
+    record = json.loads((short_reference / "history.jsonl").read_text().splitlines()[0])
     assert {"step", "seconds", "d_loss", "g_loss", "d_real", "d_fake"} <= set(record)
