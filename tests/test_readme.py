@@ -58,7 +58,7 @@ def test_python_of_the_page_on_validation_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "how-to" / "validate.md").read_text(encoding="utf-8")
     for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
-        exec(compile(block, "validate.md", "exec"), {})
+        exec(compile(block.replace("1500", "800"), "validate.md", "exec"), {})  # fewer rows
     assert "pt differs" in capsys.readouterr().out
 
 
@@ -213,7 +213,14 @@ def test_vision_is_short():
     assert len((ROOT / "VISION.md").read_text(encoding="utf-8").split()) < 60
 
 
-@pytest.mark.parametrize("name", [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in SHOWN])
+# those that train the longest: the others show that a model is shown
+_SLOW_EXAMPLES = [f"reverie.models.{name}.estimator" for name in ("rbm", "gan", "ebm")]
+_EXAMPLES = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in SHOWN]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in _SLOW_EXAMPLES)) for name in _EXAMPLES]
+)
 def test_examples_in_docstrings_run(name):
     module = importlib.import_module(name)
     failed, _ = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)

@@ -15,6 +15,12 @@ PLAIN = ("--model.refine", "false")  # `finished` has the classifier that refuse
 @pytest.fixture(scope="session")
 def tiny() -> tuple[str, ...]:
     """Options of a training that takes a moment."""
+    return ("--model.max_steps", "20", "--model.record_every", "10", "--model.batch_size", "32", "--quiet", *PLAIN)
+
+
+@pytest.fixture(scope="session")
+def as_finished() -> tuple[str, ...]:
+    """Options of a training like that of `finished`."""
     return TINY + PLAIN
 
 

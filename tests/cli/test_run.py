@@ -154,9 +154,9 @@ def test_samples_do_not_depend_on_how_many_follow(call, finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_without_verdict_can_be_judged_later(call, finished, table, tmp_path, tiny):
+def test_a_run_without_verdict_can_be_judged_later(call, finished, table, tmp_path, as_finished):
     out = tmp_path / "x"
-    assert call("run", "gan", table, "--out", out, "--seed", 5, "--no-validate", *tiny)[0] == 0
+    assert call("run", "gan", table, "--out", out, "--seed", 5, "--no-validate", *as_finished)[0] == 0
     assert yaml.safe_load((out / "config.yaml").read_text())["no_validate"] is True
     code, _, err = call("resume", out)
     assert code == 0

@@ -33,7 +33,7 @@ def test_the_time_of_ar1_is_found_within_its_error(rho):
     assert pooled.n_eff == pytest.approx(400_000 / (2 * pooled.value))
 
 
-@pytest.mark.parametrize("rho", [0.5, 0.9])
+@pytest.mark.parametrize("rho", [pytest.param(0.5, marks=pytest.mark.slow), 0.9])
 def test_the_stated_error_of_the_time_is_its_spread(rho):
     """Errors are good to some 10 % (Wolff); the spread of 200 estimates is within chi-square limits of that."""
     times = [autocorrelation_time(chain) for chain in _ar1(rho, (200, 10_000), seed=2)]
