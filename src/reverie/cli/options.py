@@ -20,7 +20,7 @@ from jsonargparse import ArgumentParser, Namespace
 from reverie.core.errors import InputError, nearest
 from reverie.experiment.config import RunConfig, flatten, parameter_texts, read_yaml
 
-__all__ = ["Options", "split_names"]
+__all__ = ["Options"]
 
 _NAMES = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "tuple": "a list"}
 
@@ -231,9 +231,9 @@ class Options(ArgumentParser):
         raise InputError(f"Unknown option {name}. {hint}{self._see()}")
 
     def _as_list(self, name: str, value: str) -> str:
-        """Put what stands between commas, such as 100,100 or mass,delta_r, into the brackets of a YAML list."""
+        """Put what stands between commas outside parentheses, such as mass(a, b),delta_r, into a YAML list."""
         if name in self._lists and not value.startswith("[") and value not in ("null", "auto", ""):
-            return json.dumps(split_names(value))
+            return json.dumps([one.strip() for one in re.split(r",(?![^()]*\))", value) if one.strip()])
         numbers = re.fullmatch(r"[-+.\deE]+(,\s*[-+.\deE]+)+", value) is not None
         return f"[{value}]" if numbers and name.startswith("--model.") else value
 
@@ -285,11 +285,6 @@ class _Formatter(HelpFormatter):
         default = action.default
         shown = f"[{', '.join(map(str, default))}]" if isinstance(default, (tuple, list)) else str(default)
         return f"{text} (default: {shown.replace('%', '%%')})"
-
-
-def split_names(text: str) -> list[str]:
-    """Return what stands between the commas outside parentheses: ``"mass(a, b), delta_r"`` is two names."""
-    return [part.strip() for part in re.split(r",(?![^()]*\))", text) if part.strip()]
 
 
 def _meant(name: str, known: Iterable[str], form: str) -> str:

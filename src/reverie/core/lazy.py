@@ -31,7 +31,6 @@ __all__ = [
     "Summary",
     "exceeds_memory",
     "is_large",
-    "read_rows",
     "row_blocks",
     "sample_rows",
     "sample_size",
@@ -78,20 +77,6 @@ def row_blocks(values: "np.ndarray | LazyTable") -> Iterator[np.ndarray]:
     for start in range(0, len(values), size):
         yield np.asarray(values[start : start + size])
         _give_back(values)
-
-
-def read_rows(values: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Return rows of an array at integers `index` (k,), read from its beginning to its end.
-
-    Of a memory map a few are read at a time, and their pages given back.
-    """
-    out = np.empty((len(index), *values.shape[1:]), values.dtype)
-    order = np.argsort(index, kind="stable")
-    for start in range(0, len(index), _SCATTERED):
-        part = order[start : start + _SCATTERED]
-        out[part] = values[index[part]]
-        _give_back(values)
-    return out
 
 
 @dataclass(frozen=True)
@@ -246,7 +231,14 @@ class LazyTable(NDArrayOperatorsMixin):
         return rows if self._columns is None else rows[:, self._columns]
 
     def _read(self, index: np.ndarray) -> np.ndarray:
-        rows = read_rows(self._base, self._in_base(index))
+        """Return rows at integers (k,), a few at a time from the beginning to the end; their pages are given back."""
+        index = self._in_base(index)
+        rows = np.empty((len(index), *self._base.shape[1:]), self.dtype)
+        order = np.argsort(index, kind="stable")
+        for start in range(0, len(index), _SCATTERED):
+            part = order[start : start + _SCATTERED]
+            rows[part] = self._base[index[part]]
+            _give_back(self._base)
         return rows if self._columns is None else rows[:, self._columns]
 
 

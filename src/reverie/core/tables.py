@@ -90,7 +90,6 @@ def to_raw(data: object, name: str = "X") -> Raw:
     Raises `InputError` if `data` cannot be read as numbers, is complex, has no axis of events, or more columns than
     `MAX_COLUMNS`.
     """
-    _refuse_sparse(data, name)
     columns = named_columns(data)
     if columns is not None:
         noted = {str(name): getattr(x, "attrs", None) or {} for name, x in columns.items()}  # of xarray
@@ -124,7 +123,11 @@ def as_array(data: Any, name: str = "X") -> Any:
     """
     if isinstance(data, LazyTable):
         return data
-    _refuse_sparse(data, name)
+    if hasattr(data, "toarray") and hasattr(data, "nnz"):
+        raise InputError(
+            f"Expected dense numbers in {name}, got a sparse {type(data).__name__} of shape {data.shape}. "
+            f"Give {name}.toarray() if that fits in memory."
+        )
     columns = named_columns(data)
     if columns is not None:
         raw = join_columns(columns)
@@ -386,14 +389,6 @@ def as_column(column: object, name: str) -> np.ndarray:
         return as_array(column, f"column {name!r}")
     x = _asarray(column, f"column {name!r}")
     return _real(x, name) if x.dtype.kind == "f" else x
-
-
-def _refuse_sparse(data: Any, name: str) -> None:
-    if hasattr(data, "toarray") and hasattr(data, "nnz"):
-        raise InputError(
-            f"Expected dense numbers in {name}, got a sparse {type(data).__name__} of shape {data.shape}. "
-            f"Give {name}.toarray() if that fits in memory."
-        )
 
 
 def _is(data: object, library: str, kind: str) -> bool:

@@ -11,7 +11,7 @@ from reverie.experiment.records import REMEDIES
 from reverie.models import registry
 from reverie.simulators.jets import REFERENCES
 
-__all__ = ["bibtex", "method_keys", "of_jets", "own_references", "references_of"]
+__all__ = ["bibtex", "method_keys", "of_jets", "references_of"]
 
 
 def method_keys(
@@ -36,12 +36,6 @@ def method_keys(
     return list(dict.fromkeys(["reverie", "pytorch2019", *keys]))
 
 
-def own_references(model: str) -> dict[str, str]:
-    """Return the BibTeX entries by key that the class of a model names in `references`; none without them."""
-    references = getattr(registry.model_class(model), "references", ())
-    return dict(references) if isinstance(references, Mapping) else {}
-
-
 def references_of(folder: RunFolder) -> list[tuple[str, str]]:
     """Return pairs (key, BibTeX entry): reverie, the model, the data and the tests of the run in `folder`."""
     config = folder.config()
@@ -50,7 +44,8 @@ def references_of(folder: RunFolder) -> list[tuple[str, str]]:
     with rebuilt("options of a model", folder / "config.yaml", remedy=REMEDIES["config.yaml"]):
         resolved = folder.read_json("resolved.json", {})
         keys = method_keys(config, tuple(data.get("event_shape", ())), condition, resolved)
-    known = BIBLIOGRAPHY | own_references(config.model_name)
+    own = getattr(registry.model_class(config.model_name), "references", ())  # a class may bring BibTeX entries by key
+    known = BIBLIOGRAPHY | (dict(own) if isinstance(own, Mapping) else {})
     entries = {key: known[key] for key in keys}
     data_set = catalogue.entries().get(config.data)
     if data_set is not None:

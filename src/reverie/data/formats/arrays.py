@@ -31,7 +31,6 @@ __all__ = [
     "read_npy",
     "read_npz",
     "read_sets",
-    "sets_and_columns",
     "sets_of",
 ]
 
@@ -92,6 +91,7 @@ def read_sets(found: Mapping[str, Any], path: Path, names: Sequence[str] | None)
     These are "particles" or "particle_features", (n, P, F) with "mask" (n, P), or (n, P, F + 1) with the mask last;
     "names" of the features, unless these have an attribute "names"; "jet_features" (n, k), columns of the sets; and any
     arrays (n,), which are such columns too. Without names those of JetNet are taken where there are four of them.
+    Where `names` are wanted, only these are read; names of columns of the sets alone are a table of these.
     """
     key = next(name for name in PARTICLES if name in found)
     item = found[key]
@@ -116,7 +116,9 @@ def read_sets(found: Mapping[str, Any], path: Path, names: Sequence[str] | None)
         elif item.ndim == 1 and name not in (*PARTICLES, "mask", "names"):
             others[name] = item[()]
     features = {name: values[..., j] for j, name in enumerate(heads[:-1])}
-    chosen, columns = sets_and_columns(list(features), list(others), names)
+    every = [*features, *others]
+    wanted = every if names is None else [known_column(name, every) for name in names if name != "mask"]
+    chosen, columns = [name for name in wanted if name in features], [name for name in wanted if name in others]
     beside = join_columns({name: others[name] for name in columns}) if columns else None
     if not chosen and beside is not None:
         return beside
@@ -135,19 +137,6 @@ def sets_of(features: Mapping[str, np.ndarray], counts: Mapping[str, np.ndarray]
     particles, n = stacked(features, counts)
     values, types = padded(particles, n), [x.dtype.name for x in features.values()]
     return Raw(values, [*features, "mask"], [*types, values.dtype.name], beside=beside)
-
-
-def sets_and_columns(
-    features: Sequence[str], others: Sequence[str], names: Sequence[str] | None
-) -> tuple[list[str], list[str]]:
-    """Return which features of particles and which columns of the sets are read, where the columns `names` are wanted.
-
-    Without `names` all are. Names of columns of the sets alone are a table of these.
-    """
-    if names is None:
-        return list(features), list(others)
-    wanted = [known_column(name, [*features, *others]) for name in names if name != "mask"]
-    return [name for name in wanted if name in features], [name for name in wanted if name in others]
 
 
 def _words(heads: Any) -> list[str] | None:
