@@ -73,7 +73,7 @@ BEFORE = {
 import reverie
 from reverie.scale.export import export_model
 small = reverie.Autoencoder(max_steps=5, random_state=0).fit(reverie.data.load("ring", n=300))
-export_model(small, "muons.pt2", form="pt2")
+export_model(small, "muons.pt2")
 """,
     "how-to/many_gpus.md": """
 import reverie
