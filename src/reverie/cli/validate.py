@@ -104,7 +104,7 @@ def main(argv: Sequence[str]) -> int:
             print(validate_run(values.real, max_time=values.max_time, executor=executor, quiet=values.quiet))
             return 0
         listed = () if values.classifiers == "none" else tuple(values.classifiers.split(","))
-        options = {name: values[name] for name in _OF_FILES} | {"n_permutations": values.permutations}
-        options |= {"classifiers": "auto" if listed == ("auto",) else listed, "executor": executor}
-        print(validate_files(values.real, values.generated, **options))
+        asked = {name: values[name] for name in _OF_FILES} | {"n_permutations": values.permutations}
+        asked |= {"classifiers": "auto" if listed == ("auto",) else listed, "executor": executor}
+        print(validate_files(values.real, values.generated, **asked))
     return 0
