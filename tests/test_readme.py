@@ -6,6 +6,7 @@ import inspect
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,8 @@ SHOWN = [path.relative_to(ROOT / "src") for path in sorted((ROOT / "src").rglob(
 @pytest.fixture
 def quick(monkeypatch):
     """Let data sets have 1,000 rows, validations 39 permutations, trainings 30 steps, and figures not be painted."""
-    whole, gan, load = reverie.validate, reverie.GAN, reverie.data.load
+    library: Any = reverie
+    whole, gan, load = library.validate, library.GAN, library.data.load
     monkeypatch.setattr(reverie.data, "load", lambda name, **how: load(name, **{"n": 1000} | how))
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **options: file.write(b"<svg/>"))
     monkeypatch.setattr(reverie, "validate", lambda *samples, **how: whole(*samples, **how | {"n_permutations": 39}))
@@ -156,12 +158,12 @@ def test_commands_of_a_tutorial_run_in_turn(page, tmp_path, monkeypatch, capsys)
 def test_alarms_of_the_faq_are_those_of_the_code():
     """Each quoted sentence has the words of the function that writes it; a changed word would be missed."""
     page = masked((ROOT / "docs" / "help" / "faq.md").read_text(encoding="utf-8"))
-    numbers = {name: 1.0 for name in Finding.__dataclass_fields__}
-    bad = {"score": 1.0, "width": 0.001, "coverage": 0.3, "lost": 0.3, "close": 0.5, "copies_z": 9.0}
+    numbers: dict[str, Any] = {name: 1.0 for name in Finding.__dataclass_fields__}
+    bad: dict[str, Any] = {"score": 1.0, "width": 0.001, "coverage": 0.3, "lost": 0.3, "close": 0.5, "copies_z": 9.0}
     calm = Finding(**numbers | bad | {"step": 1, "n_lost": 5, "n_regions": 20, "moved": 0.9, "distance": 0.9})
     sure, blind = {"d_real": 1.0, "d_fake": 0.0, "gradient": 0.0}, {"d_real": 0.5, "d_fake": 0.5}
     for kind, rule in RULES.items():
-        seen = sure if kind == "discriminator too strong" else blind
+        seen: dict[str, Any] = sure if kind == "discriminator too strong" else blind
         findings = [Finding(**vars(calm) | seen) for _ in range(8)]
         evidence = rule(findings)
         assert evidence, kind

@@ -46,7 +46,7 @@ def test_images_are_shown():
 
 
 def test_a_picture_has_its_grey_values():
-    data = base64.b64decode(re.search(r"base64,([^\"]*)", picture(np.array([[0.0, 1.0], [2.0, 4.0]])))[1])
+    data = base64.b64decode(re.findall(r"base64,([^\"]*)", picture(np.array([[0.0, 1.0], [2.0, 4.0]])))[0])
     packed = data[data.index(b"IDAT") + 4 : data.index(b"IEND") - 8]
     assert zlib.decompress(packed) == bytes([0, 0, 64, 0, 128, 255])
 

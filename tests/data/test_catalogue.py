@@ -178,7 +178,7 @@ def test_image_parts(real_data):
     assert binary.shape == (10000, 28, 28)
     assert binary.mean() == pytest.approx(0.131, abs=0.01)
     # Columns of the file are rows of the image: a digit is taller than wide.
-    height, width = (np.ptp(np.nonzero(binary.any(axis=0).any(axis=a))[0]) for a in (1, 0))
+    height, width = (np.ptp(np.nonzero(binary.any(axis=axes))[0]) for axes in ((0, 2), (0, 1)))
     assert height >= width - 4
 
 

@@ -106,7 +106,7 @@ def test_an_alias_is_resolved_to_its_model_and_arguments(capsys):
     assert texts[0] == texts[1]
     made = make_model(RunConfig(data="ring", model=plain)).get_params() | {"random_state": None}
     assert made == preset("diffusion").get_params()
-    assert made["stochasticity"] > 0 == model_class(model)().stochasticity
+    assert (made["stochasticity"] or 0) > 0 == model_class(model)().stochasticity
     assert main(["run", "diffusion", "ring", "--n-evaluations", "7", "--print-config"]) == 0
     assert "n_evaluations: 7" in capsys.readouterr().out
     with pytest.raises(InputError, match="Did you mean 'diffusion'"):

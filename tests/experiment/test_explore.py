@@ -1,6 +1,7 @@
 """What `explore` says of data whose answers are known."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +107,7 @@ def test_tables_are_standardised_unless_the_units_are_equal(tmp_path, units, ask
 
 def test_rows_are_cut_and_it_is_said(blobs):
     rows = read_features(blobs, max_rows=100, target="kind")
+    assert rows.answers is not None
     assert len(rows.events) == len(rows.answers) == 100
     assert rows.notes[0] == "100 of 450 rows were used, drawn at random."
 
@@ -114,6 +116,8 @@ def test_answers_stay_with_their_rows(tmp_path):
     x = np.arange(500) / 7.0
     path = save(tmp_path / "x.csv", {"a": x, "b": -x, "w": np.arange(500) % 5, "t": 2 * x})
     rows = read_features(path, target="t", weights="w", max_rows=200)
+    assert rows.answers is not None
+    assert rows.events.weights is not None
     np.testing.assert_allclose(rows.answers, 2 * rows.events.values[:, 0])
     assert rows.events.weights.min() > 0  # rows of weight 0 are gone
 
@@ -134,6 +138,7 @@ def test_independent_bits_have_as_many_dimensions(tmp_path):
     path = tmp_path / "spins.npy"
     np.save(path, np.random.default_rng(5).choice([-1, 1], (400, 3, 4)))
     found = explore_data(str(path), n_clusters=2)
+    assert found.bits is not None
     assert abs(found.bits.d0.value - 12) < Z * found.bits.d0.error
     assert not found.standardised
     assert "images of 3 x 4 bits" in str(found)
@@ -152,7 +157,7 @@ def test_the_first_component_of_ordered_spins_is_the_magnetisation(tmp_path):
 
 @pytest.mark.slow  # t-SNE: tests/explore/test_embedding.py; components: the spins above
 def test_images_are_seen_through_their_components():
-    found = explore_data("digits", target="label", max_rows=300, n_clusters=10, with_tsne=True)
+    found: Any = explore_data("digits", target="label", max_rows=300, n_clusters=10, with_tsne=True)
     assert found.event_shape == (8, 8)
     assert not found.standardised
     assert len(found.clusters.names) == 50

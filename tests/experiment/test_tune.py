@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from reverie.experiment.tune_study import Worker, is_alive, living
 from reverie.models import Flow
 
 pytest.importorskip("optuna")
-from reverie.experiment.tune_study import JOURNAL, Study
+from reverie.experiment.tune_study import JOURNAL, Study, Task
 
 ALPHA = 1e-4
 TINY = {"max_steps": 10, "record_every": 5, "n_transforms": 2, "hidden": [8], "n_bins": 4}
@@ -70,8 +71,8 @@ def test_a_space_is_read():
     assert hidden.holds((8, 16))
     assert not hidden.holds((16, 8))
     words = search_space("batch_size=auto|64,keep_best=true|false", "flow", base).options
-    assert words["batch_size"].values == {"auto": "auto", "64": 64}
-    assert words["keep_best"].values == {"true": True, "false": False}
+    assert words["batch_size"] == Choice({"auto": "auto", "64": 64})
+    assert words["keep_best"] == Choice({"true": True, "false": False})
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_parts_do_not_overlap():
 def _trained(share):
     """Return two flows, of the events of a part and of the same half as wide again."""
     events = split_off(load_inputs(config()), share, 0)[0].events
-    tiny = TINY | {"max_steps": 40, "random_state": 0}
+    tiny: Any = TINY | {"max_steps": 40, "random_state": 0}
     return Flow(**tiny).fit(events), Flow(**tiny).fit(events.values * 1.5)
 
 
@@ -204,13 +205,19 @@ def parabola(trial, number):
     return {} if number == 0 else {"x": trial.suggest_float("x", 0, 1)}
 
 
+def claimed(study, n) -> Task:
+    task = study.claim(n)
+    assert task is not None
+    return task
+
+
 def search(folder, n, *, stop_after=None):
     with Worker(folder) as worker:
         study = Study(folder, "trials", worker=worker, seed=3, suggest=parabola)
         while (task := study.claim(n)) is not None:
             if task.number == stop_after:
                 return study.slots()  # as if killed: nothing is told
-            study.tell(task, "done", (task.values.get("x", 0.5) - 0.3) ** 2)
+            study.tell(task, "done", (dict[str, Any](task.values).get("x", 0.5) - 0.3) ** 2)
         assert study.is_done(n)
         return study.slots()
 
@@ -229,12 +236,12 @@ def test_a_study_is_the_same_in_one_session_and_in_several(tmp_path):
 def test_a_slot_goes_to_one_process_only_and_is_given_back(tmp_path):
     with Worker(tmp_path) as one, Worker(tmp_path) as two:
         first, second = (Study(tmp_path, "t", worker=w, suggest=parabola) for w in (one, two))
-        a, b = first.claim(2), second.claim(2)
+        a, b = claimed(first, 2), claimed(second, 2)
         assert (a.number, b.number) == (0, 1)
         assert first.claim(2) is None
         assert not first.is_done(2)
         second.tell(b, "given back")
-        c = first.claim(2)
+        c = claimed(first, 2)
         assert (c.number, c.values) == (1, b.values)
         first.tell(a, "done", math.inf, why="diverged")
         first.tell(c, "failed", why="too large")
@@ -249,14 +256,14 @@ def test_what_kills_every_process_is_given_up(tmp_path):
     (tmp_path / "workers").mkdir()
     for _ in range(3):
         with Worker(tmp_path) as worker:  # leaves without a word
-            assert Study(tmp_path, "t", worker=worker, suggest=parabola).claim(2).number == 0
+            assert claimed(Study(tmp_path, "t", worker=worker, suggest=parabola), 2).number == 0
     with Worker(tmp_path) as worker:
         study = Study(tmp_path, "t", worker=worker, suggest=parabola)
-        task = study.claim(2)
+        task = claimed(study, 2)
         assert task.number == 1
         for _ in range(4):  # handing a slot back is no death
             study.tell(task, "given back")
-            task = study.claim(2)
+            task = claimed(study, 2)
             assert task.number == 1
         assert study.slots()[0].state == "failed"
         assert "killed 3 times" in study.slots()[0].notes["why"]
@@ -266,10 +273,10 @@ def test_the_median_rule_stops_what_lags_behind(tmp_path):
     with Worker(tmp_path) as worker:
         study = Study(tmp_path, "t", worker=worker, suggest=parabola, warm_up=5)
         for _ in range(6):
-            task = study.claim(8)
+            task = claimed(study, 8)
             assert not any(task.is_worse(1.0 / step, step) for step in (2, 6))
             study.tell(task, "done", 0.1)
-        task = study.claim(8)
+        task = claimed(study, 8)
         assert not task.is_worse(9.0, 2)  # too early to say
         assert task.is_worse(9.0, 6)
         assert not task.is_worse(9.0, 6)  # training went back
@@ -294,7 +301,8 @@ def test_the_dead_are_told_from_the_living(tmp_path):
     elsewhere = "another-host.7.abc"
     (tmp_path / "workers" / elsewhere).touch()
     assert is_alive(tmp_path, elsewhere)
-    os.utime(tmp_path / "workers" / elsewhere, (time.time() - 200,) * 2)
+    long_ago = time.time() - 200
+    os.utime(tmp_path / "workers" / elsewhere, (long_ago, long_ago))
     assert not is_alive(tmp_path, elsewhere)
     here = f"{worker.name.split('.')[0]}.7.abc"
     (tmp_path / "workers" / here).touch()
@@ -322,7 +330,8 @@ def test_a_killed_process_loses_its_slot_at_once(tmp_path):
 
 
 def run(folder, n=3, **options):
-    return tune(config(), folder, trials=n, space=SPACE, quiet=True, **{"repeats": 2} | options)
+    how: Any = {"repeats": 2} | options
+    return tune(config(), folder, trials=n, space=SPACE, quiet=True, **how)
 
 
 @pytest.fixture(scope="module")
@@ -414,7 +423,7 @@ def test_divergence_and_impossible_options_are_results(tmp_path, monkeypatch):
 
 def test_a_default_that_cannot_be_trained_is_told_at_once(tmp_path):
     with pytest.raises(InputError, match="batch_size"):
-        tune(config(**TINY | {"batch_size": 10**6}), tmp_path / "x", trials=2, space=SPACE, quiet=True)
+        tune(config(**dict[str, Any](TINY, batch_size=10**6)), tmp_path / "x", trials=2, space=SPACE, quiet=True)
     assert not (tmp_path / "x").exists()  # so that the corrected command finds no other study
 
 

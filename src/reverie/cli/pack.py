@@ -46,5 +46,5 @@ def main(argv: Sequence[str]) -> int:
         sizes = check(values.check)
         print(f"{values.check}: {len(sizes)} files, {sum(sizes.values()) / 1e6:.1f} MB, all as they were packed.")
     else:
-        print(f"unpacked: {unpack(values.unpack, values.out).path}")
+        print(f"unpacked: {unpack(str(values.unpack), str(values.out)).path}")
     return 0
