@@ -167,10 +167,10 @@ def test_results_speak():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: two_nn(np.eye(20), 0.0), r"fraction in \(0, 1\]"),
+        (lambda: two_nn(np.eye(20), 0.0), r"fraction to be a number in \(0, 1\]"),
         (lambda: two_nn(np.zeros((50, 2))), "10 different rows for 8 neighbours, got 1"),
         (lambda: gride(np.eye(20)), "66 different rows"),
-        (lambda: gride(np.eye(20), 1), "range_max >= 2"),
+        (lambda: gride(np.eye(20), 1), "range_max to be an integer >= 2"),
         (lambda: two_nn(SimpleNamespace(values=np.eye(20), names=None, weights=np.arange(20.0))), "unequal weights"),
         (lambda: two_nn(np.eye(20), max_rows=0), "max_rows"),
     ],

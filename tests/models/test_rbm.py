@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,7 +183,8 @@ def test_gibbs_sweeps_by_kind_of_units():
 def _sweeps(visible, method, **options):
     model = RBM(method=method, **options)
     model.seed_ = 0
-    return model._settings(energy_of(visible)).n_gibbs
+    rows = {"x": torch.zeros(8, 4, dtype=torch.float64)}
+    return model._train_step({"boltzmann": energy_of(visible)}, rows).settings.n_gibbs
 
 
 @pytest.mark.parametrize("coupling", [-1.0, pytest.param(2.0, marks=pytest.mark.slow)])
@@ -199,7 +201,13 @@ def test_two_spins_get_their_empirical_coupling(coupling):
 
 @pytest.mark.slow
 def test_centred_and_plain_steps_lead_to_the_same_distribution():
-    options = {"n_hidden": 3, "max_steps": 400, "n_restarts": 5, "validation_fraction": 0, "random_state": 0}
+    options: dict[str, Any] = {
+        "n_hidden": 3,
+        "max_steps": 400,
+        "n_restarts": 5,
+        "validation_fraction": 0,
+        "random_state": 0,
+    }
     centred, plain = (RBM(centred=c, **options).fit(XOR).score(XOR) for c in (True, False))
     assert centred == pytest.approx(plain, abs=0.02)
 
@@ -209,7 +217,7 @@ def test_centred_and_plain_steps_lead_to_the_same_distribution():
 def test_sampled_learning_comes_near_the_exact_one(method):
     rng = np.random.default_rng(0)
     X = (rng.normal(size=(2000, 1)) + 0.7 * rng.normal(size=(2000, 5)) > 0).astype(int)
-    options = {"n_hidden": 2, "random_state": 0, "n_checks": 5}
+    options: dict[str, Any] = {"n_hidden": 2, "random_state": 0, "n_checks": 5}
     exact = RBM(method="exact", max_steps=600, n_restarts=1, **options).fit(X).score(X)
     independent = -5 * math.log(2)
     found = RBM(method=method, max_steps=3000, learning_rate=0.5, **options).fit(X).score(X)
@@ -236,7 +244,8 @@ def test_gaussian_units_learn_separate_modes():
     entropy = math.log(2) + math.log(2 * math.pi * math.e * 0.2**2)
     fitted = RBM(n_hidden=4, max_steps=600, random_state=0).fit(X)
     assert fitted.score(X) > -entropy - 0.05
-    normal = stats.multivariate_normal(X.mean(0), np.cov(X.T)).logpdf(X).mean()
+    law: Any = stats.multivariate_normal
+    normal = law(X.mean(0), np.cov(X.T)).logpdf(X).mean()
     assert normal < -entropy - 0.5
 
 

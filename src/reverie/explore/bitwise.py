@@ -23,11 +23,11 @@ groups, the histogram is kept for each pair of groups, and the fit repeated with
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
-from reverie.core.arguments import checked
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, Interval, checked
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
@@ -73,12 +73,14 @@ class BitwiseDimension(Result):
 def bitwise_dimension(
     X: ArrayLike,
     *,
-    quantile: float = 1.0,
-    max_rows: int = 10_000,
-    block_size: int = 1024,
+    quantile: Annotated[float, Interval(0, 1, ends="right")] = 1.0,
+    max_rows: Count = 10_000,
+    block_size: Count = 1024,
     random_state: RandomState = None,
 ) -> BitwiseDimension:
     """Return the bit-wise intrinsic dimension of `X`.
+
+    Raises `InputError` for data that cannot be read, more than two values, too few rows, or rows too much alike.
 
     Parameters
     ----------
@@ -88,14 +90,7 @@ def bitwise_dimension(
     max_rows : More rows are cut at random; time grows with their square.
     block_size : Rows per block of distances; the result does not depend on it.
     random_state : Seed or generator of the order of rows, which makes the groups of the error.
-
-    Raises
-    ------
-    InputError
-        For data that cannot be read, more than two values, too few rows, or rows too much alike.
     """
-    if not 0 < quantile <= 1:
-        raise InputError(f"Expected quantile in (0, 1], got {quantile!r}. 1 fits all distances.")
     values = read_unweighted(X).values
     low, high = values.min(), values.max()
     if low == high or not ((values == low) | (values == high)).all():
@@ -106,7 +101,6 @@ def bitwise_dimension(
     bits = values == high
     constant = int((bits.all(0) | ~bits.any(0)).sum())
     notes = [f"{constant} bits are constant."] if constant else []
-    check_positive("max_rows", max_rows, integer=True)
     order = np.random.default_rng(child_seed(as_seed(random_state), "rows")).permutation(len(bits))[:max_rows]
     if len(order) < len(bits):
         notes.append(f"{len(order):,} of {len(bits):,} rows were used, drawn at random.")

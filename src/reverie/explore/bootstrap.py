@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from reverie.core.arguments import checked
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.arguments import Count, Level, checked
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
@@ -80,13 +80,16 @@ def bootstrap(
     statistic: object,  # a function; the body tells one that stands in the place of the rows
     X: ArrayLike,
     *,
-    n_resamples: int = 2_000,
+    n_resamples: Count = 2_000,
     random_state: RandomState = None,
-    level: float = 0.95,
+    level: Level = 0.95,
     interval: str = "BCa",
     weights: ArrayLike | None = None,
 ) -> Bootstrap:
     """Estimate the error of ``statistic(rows)``.
+
+    Raises `InputError` for fewer than two rows, a statistic that returns more than one number, or both the wrong way
+    round.
 
     Parameters
     ----------
@@ -97,11 +100,6 @@ def bootstrap(
     level : Confidence of the interval, in (0, 1).
     interval : "BCa", or "percentile", which evaluates the statistic n times less.
     weights : Event weights, shape (n,), drawn along with their rows.
-
-    Raises
-    ------
-    InputError
-        For fewer than two rows, a statistic that returns more than one number, or both the wrong way round.
 
     Examples
     --------
@@ -120,9 +118,6 @@ def bootstrap(
     rows = np.asarray(X)
     if rows.ndim < 1 or len(rows) < 2:
         raise InputError(f"Expected X with at least 2 rows, got shape {rows.shape}. Rows are samples.")
-    if not 0 < level < 1:
-        raise InputError(f"Expected level between 0 and 1, got {level!r}. Give for instance 0.95.")
-    check_positive("n_resamples", n_resamples, integer=True)
     method, seed, n = check_choice("interval", interval, INTERVALS), as_seed(random_state), len(rows)
     w = check_weights(weights, n, "X", positive_sum=False)
     parts = [rows] if w is None else [rows, w]

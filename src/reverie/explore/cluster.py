@@ -33,7 +33,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from reverie.core.arguments import checked
+from reverie.core.arguments import Count, Level, checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson
@@ -42,16 +42,7 @@ from reverie.core.statistics import effective_size
 from reverie.core.types import ArrayLike, RandomState
 from reverie.explore.tables import Result, by_size, nearest, read_like, read_table, sklearn_seed, units
 
-__all__ = [
-    "Clustering",
-    "Criterion",
-    "KMeansStep",
-    "Occupancy",
-    "criteria_table",
-    "gap_choice",
-    "kmeans",
-    "kmeans_steps",
-]
+__all__ = ["Clustering", "Criterion", "KMeansStep", "Occupancy", "kmeans", "kmeans_steps"]
 
 MINI_BATCH_ABOVE = 100_000  # rows; above, MiniBatchKMeans finds the centres and ten full Lloyd steps polish them
 _RESTARTS = 2  # of each fit while K is chosen, the same for data and references
@@ -151,10 +142,9 @@ class Clustering(Result):
         z = (read_like(X, self.names).values - self.location) / self.scale
         return nearest(z, (self.centres - self.location) / self.scale)
 
-    def occupancy(self, X: ArrayLike, *, level: float = 0.95) -> Occupancy:
+    @checked
+    def occupancy(self, X: ArrayLike, *, level: Level = 0.95) -> Occupancy:
         """Return the share of each cluster among the rows of `X`, with intervals of confidence `level` in (0, 1)."""
-        if not 0 < level < 1:
-            raise InputError(f"Expected level between 0 and 1, got {level!r}. Give for instance 0.95.")
         table = read_like(X, self.names)
         w = np.ones(len(table.values)) if table.weights is None else table.weights
         counts = np.bincount(self.predict(table.values), weights=w, minlength=self.n_clusters)
@@ -168,8 +158,8 @@ class Clustering(Result):
 
     def __str__(self) -> str:
         clusters = "1 cluster" if self.n_clusters == 1 else f"{self.n_clusters} clusters"
-        sizes = ", ".join(str(size) for size in self.sizes)
-        sentence = f"{clusters} of {len(self.labels)} rows in {len(self.names)} features; sizes {sizes}."
+        shape = f"{len(self.labels)} rows in {len(self.names)} features"
+        sentence = f"{clusters} of {shape}; sizes {', '.join(map(str, self.sizes))}."
         if self.criteria:
             others = ", ".join(f"{name.replace('_', '-')} {k}" for name, k in self.preferred.items() if name != "gap")
             sentence += f" K was chosen by the gap statistic (1-s.e. rule); preferred otherwise: {others or 'nothing'}."
@@ -212,14 +202,16 @@ def kmeans_steps(X: ArrayLike, centres: ArrayLike) -> Iterator[KMeansStep]:
 @checked
 def kmeans(
     X: ArrayLike,
-    n_clusters: int | None = None,
+    n_clusters: Count | None = None,
     *,
     standardise: bool = True,
     random_state: RandomState = None,
     choices: Iterable[int] = range(2, 11),
-    max_rows: int = 5_000,
+    max_rows: Count = 5_000,
 ) -> Clustering:
-    """Cluster the rows of `X` by K-means.
+    """Cluster the rows of `X` by K-means; `InputError` for fewer rows than clusters.
+
+    Above 100,000 rows the centres come from MiniBatchKMeans, polished by ten full Lloyd steps.
 
     Parameters
     ----------
@@ -229,22 +221,11 @@ def kmeans(
     random_state : Seed or generator, or None.
     choices : The K to try; 1 is always tried as well.
     max_rows : K is chosen on a random subset of so many rows, drawn in proportion to event weights.
-
-    Returns
-    -------
-    clustering : `Clustering` of all rows. Above 100,000 rows the centres come from MiniBatchKMeans, polished by ten
-        full Lloyd steps.
-
-    Raises
-    ------
-    InputError
-        For fewer rows than clusters, or a K that is not a whole number above 0.
     """
     table, seed, criteria = read_table(X), as_seed(random_state), ()
     weights, (location, scale) = table.weights, units(table, standardise=standardise)
     z = (table.values - location) / scale
     if n_clusters is None:
-        check_positive("max_rows", max_rows, integer=True)
         subset, r = z, np.random.default_rng(child_seed(seed, "subset"))
         if weights is not None:
             subset = z[r.choice(len(z), min(len(z), max_rows), p=weights / weights.sum())]
@@ -252,7 +233,6 @@ def kmeans(
             subset = z[r.choice(len(z), max_rows, replace=False)]
         criteria = criteria_table(subset, choices, seed)
         n_clusters = gap_choice(criteria)
-    check_positive("n_clusters", n_clusters, integer=True)
     if n_clusters > len(z):
         raise InputError(f"Expected n_clusters <= {len(z)} rows, got {n_clusters}. Give more rows or fewer clusters.")
     centres = _centres(z, n_clusters, sklearn_seed(seed, "fit"), weights=weights, restarts=5)

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reverie.core.arguments import checked
-from reverie.core.checks import check_positive, check_table
+from reverie.core.arguments import Count, Whole, checked
+from reverie.core.checks import check_table
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
@@ -124,12 +124,14 @@ class PCAResult(Result):
 def principal_components(
     X: ArrayLike,
     *,
-    n_components: int | None = None,
+    n_components: Count | None = None,
     standardise: bool = False,
     random_state: RandomState = None,
-    n_bootstrap: int = 200,
+    n_bootstrap: Whole = 200,
 ) -> PCAResult:
     """Return the principal components of `X`.
+
+    Raises `InputError` for data that cannot be read, that do not vary, or too many components.
 
     Parameters
     ----------
@@ -139,11 +141,6 @@ def principal_components(
         components then belong to the correlation matrix.
     random_state : Seed or generator of the bootstrap and of the randomised route.
     n_bootstrap : Number of replicas behind the error bands; 0 for none.
-
-    Raises
-    ------
-    InputError
-        For data that cannot be read, that do not vary, or a bad number of components.
     """
     from scipy.linalg import eigh, svd
     from sklearn.decomposition import TruncatedSVD
@@ -151,12 +148,9 @@ def principal_components(
     table, seed = read_table(X), as_seed(random_state)
     values, (n, d) = table.values, table.values.shape
     check_table(values)
-    check_positive("n_bootstrap", n_bootstrap, integer=True, allow_zero=True)
     few, most = min(n, d), min(n - 1, d)
     method = "randomised" if few > GRAM_LIMIT else "svd" if n * d * few <= SVD_LIMIT else "gram"
-    if n_components is not None:
-        check_positive("n_components", n_components, integer=True)
-    k = int(n_components or (min(RANDOMISED_COMPONENTS, most) if method == "randomised" else most))
+    k = n_components or (min(RANDOMISED_COMPONENTS, most) if method == "randomised" else most)
     if k > most:
         raise InputError(f"Expected n_components <= {most} for {n} rows of {d} features, got {k}. Ask for fewer.")
     w = np.ones(n) if table.weights is None else table.weights / table.weights.mean()
@@ -286,13 +280,10 @@ class Biplot:
 def biplot(result: PCAResult, X: ArrayLike, components: tuple[int, int] = (0, 1)) -> Biplot:
     """Return rows `X` (n, *event) and the features of `result` in the plane of two of its components.
 
-    Raises
-    ------
-    InputError
-        For components that were not kept, or rows of another width.
+    Raises `InputError` for components that were not kept, or rows of another width.
     """
     kept = len(result.components)
-    if len(components) != 2 or not all(0 <= c < kept for c in components):
+    if not all(0 <= c < kept for c in components):
         raise InputError(f"Expected two components between 0 and {kept - 1}, got {components}. Choose two of those.")
     chosen = list(components)
     scores = result.transform(X)[:, chosen]

@@ -32,8 +32,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reverie.core.arguments import checked
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, NonNegative, Share, checked
 from reverie.core.errors import InputError
 from reverie.core.types import ArrayLike
 from reverie.explore.components import fix_signs
@@ -156,10 +155,7 @@ class CovarianceResult(Result):
     def project(self, shift: ArrayLike) -> ShiftProjection:
         """Return what this covariance sees of a shift (d,), in the unit of its square root.
 
-        Raises
-        ------
-        InputError
-            For another length, or a shift of zero.
+        Raises `InputError` for another length, or a shift of zero.
         """
         delta = self._vector(shift, "shift")
         if not np.any(delta):
@@ -170,29 +166,21 @@ class CovarianceResult(Result):
         ratios = inside / np.sqrt(self.eigenvalues[: self.rank])
         return ShiftProjection(inside, ratios, missed, float(np.clip(efficiency, 0, 1)))
 
-    def chi2(self, residuals: ArrayLike, *, n_samples: int | None = None, cut: float = 0.0) -> ChiSquare:
-        """Return chi2 of residuals (d,), data less prediction.
+    @checked
+    def chi2(self, residuals: ArrayLike, *, n_samples: Count | None = None, cut: Share = 0.0) -> ChiSquare:
+        """Return chi2 of residuals (d,); `InputError` for another length, or too few samples for Hartlap's factor.
 
         Parameters
         ----------
         residuals : Data less prediction in the unit of the square root of C, shape (d,).
         n_samples : Number of samples that C was estimated from, for Hartlap's factor; None where C is known.
-        cut : Leave out eigenvalues below this share of the largest; zeros are always left out.
-
-        Raises
-        ------
-        InputError
-            For another length, a cut outside [0, 1), or too few samples for Hartlap's factor.
+        cut : Leave out eigenvalues below this share, in [0, 1), of the largest; zeros are always left out.
         """
         r = self._vector(residuals, "residuals")
-        check_positive("cut", cut, allow_zero=True)
-        if cut >= 1:
-            raise InputError(f"Expected cut < 1, a share of the largest eigenvalue, got {cut}. Give a smaller one.")
         s2 = self.eigenvalues[: self.rank]
         kept = s2 >= cut * s2[0]
         vectors, p, hartlap = self.components[kept], int(kept.sum()), 1.0
         if n_samples is not None:
-            check_positive("n_samples", n_samples, integer=True)
             if n_samples <= p + 2:
                 raise InputError(
                     f"Expected more than {p + 2} samples behind a covariance of which {p} eigenvectors are inverted, "
@@ -229,28 +217,23 @@ class CovarianceResult(Result):
 
 @checked
 def principal_components_of_covariance(
-    C: ArrayLike, *, names: Sequence[str] | None = None, rank_tolerance: float | None = None
+    C: ArrayLike, *, names: Sequence[str] | None = None, rank_tolerance: NonNegative | None = None
 ) -> CovarianceResult:
     """Return the principal components of a covariance matrix.
+
+    Raises `InputError` for one that is not square, symmetric, finite or non-negative, or one half of which is empty.
 
     Parameters
     ----------
     C : Matrix (d, d), symmetric to 1e-6 sqrt(C_ii C_jj), positive semi-definite but for rounding.
     names : Names of its d rows.
     rank_tolerance : Eigenvalues below this share of the largest are zero; None: see the head of this file.
-
-    Raises
-    ------
-    InputError
-        For a matrix that is not square, symmetric, finite or non-negative, or one half of which is empty.
     """
     matrix, labels = _symmetric(C, names)
     eigenvalues, vectors = (part[..., ::-1] for part in np.linalg.eigh(matrix))
     largest, negative = float(eigenvalues[0]), max(0.0, -float(eigenvalues[-1]))
     if not largest > 0:
         raise InputError("Expected a covariance matrix, got no positive eigenvalue. Check sign and content.")
-    if rank_tolerance is not None:
-        check_positive("rank_tolerance", rank_tolerance, allow_zero=True)
     if negative / largest > max(NEGATIVE_TOLERANCE, rank_tolerance or 0.0):
         raise InputError(
             f"Expected no negative eigenvalues but for rounding, got {-negative:.3g} with a largest of {largest:.3g}. "
@@ -278,13 +261,7 @@ def principal_components_of_covariance(
 
 @checked
 def correlation_matrix(C: ArrayLike) -> np.ndarray:
-    """Return C_ij / sqrt(C_ii C_jj), shape (d, d).
-
-    Raises
-    ------
-    InputError
-        For what is no symmetric matrix, or a variance that is not positive.
-    """
+    """Return C_ij / sqrt(C_ii C_jj), (d, d); `InputError` for one that is not symmetric, or variances <= 0."""
     matrix, names = _symmetric(C, None)
     variance = np.diag(matrix)
     if (variance <= 0).any():

@@ -15,11 +15,11 @@ Crowding     D + 1 points can be equally far from each other, three in the plane
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated, TypeAlias
 
 import numpy as np
 
-from reverie.core.arguments import checked
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, Interval, NonNegative, checked
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
@@ -30,13 +30,12 @@ __all__ = [
     "CubeShares",
     "DistanceConcentration",
     "ball_in_cube",
-    "ball_share",
     "crowded_neighbours",
     "distance_concentration",
-    "surface_share",
     "surface_shares",
 ]
 
+Depth: TypeAlias = Annotated[float, Interval(0, 0.5)]  # below the surface, at most half the edge of the cube
 DIMENSIONS = (1, 2, 3, 5, 10, 20, 50, 100)
 # the largest number of unit balls that touch one: known in these dimensions only (Conway and Sloane 1999)
 KISSING_NUMBERS = {1: 2, 2: 6, 3: 12, 4: 24, 8: 240, 24: 196_560}
@@ -104,23 +103,21 @@ class CrowdedNeighbours:
     picture_shell: float
 
 
-def ball_share(dimension: float) -> float:
+@checked
+def ball_share(dimension: NonNegative) -> float:
     """Return the exact share of a cube of `dimension` >= 0 that lies in its inscribed ball."""
-    check_positive("dimension", dimension, allow_zero=True)
     return math.exp(dimension / 2 * math.log(math.pi) - dimension * math.log(2) - math.lgamma(dimension / 2 + 1))
 
 
-def surface_share(dimension: float, eps: float) -> float:
+@checked
+def surface_share(dimension: NonNegative, eps: Depth) -> float:
     """Return the exact share of the unit cube within `eps` in [0, 1/2] of its surface."""
-    check_positive("dimension", dimension, allow_zero=True)
-    if not 0 <= eps <= 0.5:
-        raise InputError(f"Expected eps in [0, 0.5], half the edge of the cube, got {eps!r}. Choose it there.")
     return 1 - (1 - 2 * eps) ** dimension
 
 
 @checked
 def ball_in_cube(
-    dimensions: Sequence[int] = DIMENSIONS, *, n_points: int = 100_000, random_state: RandomState = None
+    dimensions: Sequence[Count] = DIMENSIONS, *, n_points: Count = 100_000, random_state: RandomState = None
 ) -> CubeShares:
     """Return the share of the cube in its inscribed ball, exact and from `n_points` uniform points each.
 
@@ -131,10 +128,10 @@ def ball_in_cube(
 
 @checked
 def surface_shares(
-    dimensions: Sequence[int] = DIMENSIONS,
+    dimensions: Sequence[Count] = DIMENSIONS,
     *,
-    eps: float = 0.05,
-    n_points: int = 100_000,
+    eps: Depth = 0.05,
+    n_points: Count = 100_000,
     random_state: RandomState = None,
 ) -> CubeShares:
     """Return the share of the unit cube within `eps` of its surface, exact and simulated."""
@@ -150,7 +147,7 @@ def _simulated(
     random_state: RandomState,
 ) -> CubeShares:
     """Return the exact share, and that of uniform points of the cube, shape (n, D), for which `inside` is true."""
-    chosen, seed, shares = _whole(dimensions, n_points), as_seed(random_state), []
+    chosen, seed, shares = _drawable(dimensions, n_points), as_seed(random_state), []
     for d in chosen:
         rng = np.random.default_rng(child_seed(seed, "cube", int(d)))
         hits = sum(int(inside(rng.random((size, d)) - 0.5).sum()) for size in _sizes(n_points, int(d)))
@@ -162,15 +159,16 @@ def _simulated(
 
 @checked
 def distance_concentration(
-    dimensions: Sequence[int] = DIMENSIONS, *, n_points: int = 20_000, random_state: RandomState = None
+    dimensions: Sequence[Count] = DIMENSIONS,
+    *,
+    n_points: Annotated[int, Interval(2)] = 20_000,
+    random_state: RandomState = None,
 ) -> DistanceConcentration:
     """Return how distances between uniform points of the unit cube concentrate.
 
     `n_points` independent pairs make the spread, so its error is that of independent values.
     """
-    chosen, seed = _whole(dimensions, n_points), as_seed(random_state)
-    if n_points < 2:
-        raise InputError(f"Expected n_points of at least 2 for a spread, got {n_points}. Use more points.")
+    chosen, seed = _drawable(dimensions, n_points), as_seed(random_state)
     spread, contrast = [], []
     for d in chosen:
         rng = np.random.default_rng(child_seed(seed, "distances", int(d)))
@@ -191,10 +189,9 @@ def distance_concentration(
 
 
 @checked
-def crowded_neighbours(dimensions: Sequence[int] = DIMENSIONS, *, picture: int = 2) -> CrowdedNeighbours:
+def crowded_neighbours(dimensions: Sequence[Count] = DIMENSIONS, *, picture: Count = 2) -> CrowdedNeighbours:
     """Return what fits at one distance in each dimension, beside what a picture holds."""
-    chosen = _whole(dimensions)
-    check_positive("picture", picture, integer=True)
+    chosen = np.array([int(d) for d in dimensions])
     most = max([*chosen.tolist(), picture])
     if most > _MOST_DIMENSIONS:
         raise InputError(
@@ -208,17 +205,13 @@ def crowded_neighbours(dimensions: Sequence[int] = DIMENSIONS, *, picture: int =
     )
 
 
-def _whole(dimensions: Sequence[int], n_points: int | None = None) -> np.ndarray:
-    """Return whole dimensions, shape (k,), in each of which `n_points` points, if any, can be drawn within minutes."""
-    for d in dimensions:
-        check_positive("dimension", d, integer=True)
-    if n_points is not None:
-        check_positive("n_points", n_points, integer=True)
-        if int(n_points) * sum(int(d) for d in dimensions) > _MOST_NUMBERS:
-            raise InputError(
-                f"Expected at most {_MOST_NUMBERS:,} coordinates of all points together, got {n_points:,} points in "
-                f"{len(dimensions)} dimensions up to {max(dimensions):,}. Use fewer points, or lower dimensions."
-            )
+def _drawable(dimensions: Sequence[int], n_points: int) -> np.ndarray:
+    """Return the dimensions, shape (k,), in each of which `n_points` points can be drawn within minutes."""
+    if int(n_points) * sum(int(d) for d in dimensions) > _MOST_NUMBERS:
+        raise InputError(
+            f"Expected at most {_MOST_NUMBERS:,} coordinates of all points together, got {n_points:,} points in "
+            f"{len(dimensions)} dimensions up to {max(dimensions):,}. Use fewer points, or lower dimensions."
+        )
     return np.array([int(d) for d in dimensions])
 
 

@@ -28,11 +28,11 @@ counted. On lattices and integers many distances are equal and neither estimator
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
-from reverie.core.arguments import checked
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, Interval, checked
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.statistics import NeighbourSearch
@@ -119,24 +119,23 @@ class _Neighbours:
 
 @checked
 def two_nn(
-    X: ArrayLike, fraction: float = 0.9, *, max_rows: int = 20_000, random_state: RandomState = None
+    X: ArrayLike,
+    fraction: Annotated[float, Interval(0, 1, ends="right")] = 0.9,
+    *,
+    max_rows: Count = 20_000,
+    random_state: RandomState = None,
 ) -> DimensionResult:
     """Return the TwoNN intrinsic dimension of `X`.
+
+    Raises `InputError` for data that cannot be read, unequal weights, too few rows, or no ratio above 1.
 
     Parameters
     ----------
     X : At least 10 different rows with features in comparable units, shape (n, *event).
-    fraction : Share of the smallest ratios that is kept, in (0, 1].
+    fraction : Share of the smallest ratios that is kept, in (0, 1]; Facco et al. keep 0.9.
     max_rows : More rows are cut at random; the scale then grows.
     random_state : Seed or generator of that cut.
-
-    Raises
-    ------
-    InputError
-        For data that cannot be read, unequal weights, too few rows, or no ratio above 1.
     """
-    if not 0 < fraction <= 1:
-        raise InputError(f"Expected fraction in (0, 1], got {fraction!r}. Facco et al. keep 0.9.")
     near = _neighbours(X, 8, max_rows=max_rows, random_state=random_state)
     log_mu = near.log_ratios(1, 2)
     n, kept = len(log_mu), max(2, round(fraction * len(log_mu)))
@@ -150,9 +149,15 @@ def two_nn(
 
 @checked
 def gride(
-    X: ArrayLike, range_max: int = 64, *, max_rows: int = 20_000, random_state: RandomState = None
+    X: ArrayLike,
+    range_max: Annotated[int, Interval(2)] = 64,
+    *,
+    max_rows: Count = 20_000,
+    random_state: RandomState = None,
 ) -> DimensionScan:
     """Return the Gride intrinsic dimension of `X` for n1 = 1, 2, 4, ..., with n2 = 2 n1 <= `range_max`.
+
+    Raises `InputError` for data that cannot be read, unequal weights, or too few rows.
 
     Parameters
     ----------
@@ -160,16 +165,8 @@ def gride(
     range_max : Number of the farthest neighbour, 2 or more; time and memory grow with it.
     max_rows : More rows are cut at random; the scale then grows.
     random_state : Seed or generator of that cut.
-
-    Raises
-    ------
-    InputError
-        For data that cannot be read, unequal weights, or too few rows.
     """
-    check_positive("range_max", range_max, integer=True)
-    if range_max < 2:
-        raise InputError(f"Expected range_max >= 2, got {range_max}. Two neighbours are the least.")
-    near = _neighbours(X, int(range_max), max_rows=max_rows, random_state=random_state)
+    near = _neighbours(X, range_max, max_rows=max_rows, random_state=random_state)
     results = []
     for n1 in [2**j for j in range(int(np.log2(range_max)))]:
         n2, log_mu = 2 * n1, near.log_ratios(n1, 2 * n1)

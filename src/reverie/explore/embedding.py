@@ -17,8 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reverie.core.arguments import checked
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, checked
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
@@ -72,9 +71,11 @@ def tsne(
     perplexity: float = 30,
     n_components: int = 2,
     random_state: RandomState = None,
-    max_rows: int = 5000,
+    max_rows: Count = 5000,
 ) -> Embedding:
     """Return a t-SNE embedding of `X`, of its leading 50 principal components where it has more features.
+
+    Raises `InputError` for data that cannot be read, unequal weights, too few rows, or options out of range.
 
     Parameters
     ----------
@@ -83,11 +84,6 @@ def tsne(
     n_components : 2, or 3 (the fast algorithm allows no more).
     random_state : Seed or generator of the rows drawn and of the embedding.
     max_rows : More rows are cut at random; time grows as n log n.
-
-    Raises
-    ------
-    InputError
-        For data that cannot be read, unequal weights, too few rows, or options out of range.
     """
     from sklearn.manifold import TSNE
 
@@ -95,7 +91,6 @@ def tsne(
     rows, notes = random_rows(len(table.values), max_rows, seed)
     if n_components not in (2, 3):
         raise InputError(f"Expected n_components of 2 or 3, got {n_components!r}. Use principal_components for more.")
-    check_positive("perplexity", perplexity)
     most = len(rows) - 1
     if not 1 < perplexity < most:
         raise InputError(f"Expected perplexity between 1 and n - 1 = {most}, got {perplexity}. Lower it, or add rows.")
@@ -122,21 +117,15 @@ def tsne(
 
 @checked
 def trustworthiness(
-    X: ArrayLike, points: np.ndarray, *, n_neighbours: int = NEIGHBOURS, random_state: RandomState = 0
+    X: ArrayLike, points: np.ndarray, *, n_neighbours: Count = NEIGHBOURS, random_state: RandomState = 0
 ) -> float:
     """Return the trustworthiness of `points` (n, k) as a picture of `X` (n, *event), in [0, 1].
 
     Of more than 2,000 rows as many are drawn at random: among fewer rows neighbours are farther away, so numbers
-    compare only at equal n.
-
-    Raises
-    ------
-    InputError
-        For unequal numbers of rows, or fewer than 2 n_neighbours + 2.
+    compare only at equal n. Raises `InputError` for unequal numbers of rows, or fewer than 2 n_neighbours + 2.
     """
     from sklearn.manifold import trustworthiness as venna_kaski
 
-    check_positive("n_neighbours", n_neighbours, integer=True)
     values, points = read_table(X).values, read_table(points).values
     if len(values) != len(points) or len(values) < 2 * n_neighbours + 2:
         raise InputError(

@@ -29,12 +29,12 @@ share its fluctuation, which would be taken for a bias.
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
-from reverie.core.arguments import checked
-from reverie.core.checks import check_finite, check_positive
+from reverie.core.arguments import Count, Interval, checked
+from reverie.core.checks import check_finite
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
@@ -53,6 +53,7 @@ __all__ = [
     "variance_decomposition",
 ]
 
+Fraction: TypeAlias = Annotated[float, Interval(0, 1, ends="right")]
 _FEWEST_REPLICATES = 3  # a jackknife of variances leaves two
 _MOST_POINTS = 500  # held out where no points of prediction are given
 
@@ -129,12 +130,14 @@ def bagging(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    n_estimators: int = 25,
-    fraction: float | None = None,
+    n_estimators: Count = 25,
+    fraction: Fraction | None = None,
     partition: bool = False,
     random_state: RandomState = None,
 ) -> Bagged:
     """Train copies of `estimator` on bootstrap samples or on disjoint parts, and average them.
+
+    Raises `InputError` for both fraction and partition, or fewer rows than members.
 
     Parameters
     ----------
@@ -145,30 +148,21 @@ def bagging(
     fraction : Size of each bootstrap sample over n, in (0, 1]; None is 1.
     partition : Train on M disjoint parts of the rows in place of bootstrap samples.
     random_state : Seed or generator, or None.
-
-    Raises
-    ------
-    InputError
-        For both fraction and partition, or fewer rows than members need.
     """
     from sklearn.base import clone, is_classifier
 
     table, seed = read_table(X), as_seed(random_state)
     n, targets = len(table.values), read_targets(y, len(table.values))
-    check_positive("n_estimators", n_estimators, integer=True)
     if partition and fraction is not None:
         raise InputError("Expected either fraction or partition, got both. Disjoint parts have their own size, n/M.")
     if n < n_estimators:
         raise InputError(f"Expected at least as many rows as members, got {n} and {n_estimators}. Give more rows.")
-    share = 1.0 if fraction is None else fraction
-    check_positive("fraction", share)
-    if share > 1:
-        raise InputError(f"Expected fraction <= 1, got {share}. It is a share of the rows.")
     r = np.random.default_rng(child_seed(seed, "rows"))
     if partition:
         draws = [np.sort(part) for part in np.array_split(r.permutation(n), n_estimators)]
     else:
-        draws = [r.integers(n, size=max(1, round(share * n))) for _ in range(n_estimators)]
+        size = max(1, round((fraction or 1.0) * n))
+        draws = [r.integers(n, size=size) for _ in range(n_estimators)]
     classes = np.unique(targets) if is_classifier(estimator) else None
     members, singles = [], []
     total, seen_by = np.zeros((n, 1 if classes is None else len(classes))), np.zeros(n)
@@ -270,9 +264,9 @@ class VarianceDecomposition(Result):
     n_members: int
     n_points: int
 
-    def at(self, n: int) -> float:
+    @checked
+    def at(self, n: Count) -> float:
         """Return the variance of the mean of `n` members, rho sigma^2 + (1 - rho) sigma^2 / n."""
-        check_positive("n", n, integer=True)
         return self.rho.value * self.sigma2.value + (1 - self.rho.value) * self.sigma2.value / n
 
     def __str__(self) -> str:
@@ -291,18 +285,13 @@ class VarianceDecomposition(Result):
 
 @checked
 def variance_decomposition(predictions: ArrayLike, truth: ArrayLike | None = None) -> VarianceDecomposition:
-    """Return sigma^2, rho and the variance of the mean of an ensemble, with errors.
+    """Return sigma^2, rho and the variance of the mean of an ensemble, with errors; `InputError` for another shape.
 
     Parameters
     ----------
     predictions : Predictions by replicate, member and point, shape (R, M, P); R >= 3, M >= 2. Replicates are
         independent.
     truth : What an ideal model would predict, shape (P,), or None.
-
-    Raises
-    ------
-    InputError
-        For another shape, or predictions that are not finite.
     """
     x = np.asarray(as_array(predictions, "predictions"), dtype=np.float64)
     if x.ndim != 3 or x.shape[0] < _FEWEST_REPLICATES or x.shape[1] < 2 or x.shape[2] < 1:
@@ -345,13 +334,15 @@ def decompose(
     *,
     X_test: ArrayLike | None = None,
     truth: ArrayLike | None = None,
-    n_replicates: int = 20,
-    n_estimators: int = 25,
-    fraction: float | None = None,
+    n_replicates: Annotated[int, Interval(_FEWEST_REPLICATES)] = 20,
+    n_estimators: Count = 25,
+    fraction: Fraction | None = None,
     disjoint: bool = False,
     random_state: RandomState = None,
 ) -> VarianceDecomposition:
     """Train ensembles on many data sets and decompose the variance of their predictions.
+
+    Raises `InputError` for truth without `X_test` or with data sets that share rows, and as `variance_decomposition`.
 
     Parameters
     ----------
@@ -364,11 +355,6 @@ def decompose(
     disjoint : The data sets are R disjoint parts of the rows: independent, and R times smaller. Otherwise they are
         bootstrap samples, which share rows with each other: the variance around these data.
     random_state : Seed or generator, or None.
-
-    Raises
-    ------
-    InputError
-        For truth without `X_test` or with data sets that share rows, and as `variance_decomposition`.
     """
     from sklearn.base import is_classifier
 
@@ -379,7 +365,6 @@ def decompose(
             "Expected disjoint=True along with truth, got bootstrap samples of one data set. They all share its "
             "fluctuation, which would be taken for a bias. Use disjoint=True, or leave truth out."
         )
-    check_positive("n_replicates", n_replicates, integer=True)
     table, seed = read_table(X), as_seed(random_state)
     targets = read_targets(y, len(table.values))
     classes = np.unique(targets) if is_classifier(estimator) else None

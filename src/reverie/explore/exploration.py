@@ -16,11 +16,12 @@ from reverie.explore.dimension import DimensionScan
 from reverie.explore.embedding import Embedding
 from reverie.explore.forest import ForestResult
 from reverie.explore.hierarchy import Hierarchy
+from reverie.explore.tables import listed_sizes
 
 __all__ = ["Exploration"]
 
 SHARE = 0.9  # of the variance
-LISTED = 10  # components, merges and sizes that are written down
+LISTED = 10  # components and merges that are written down
 CRITERIA = {"gap": "the gap statistic", "silhouette": "the silhouette", "calinski_harabasz": "Calinski-Harabasz"}
 SAME = 0.95  # overlap of two directions that are called one
 WEAK_SILHOUETTE = 0.25  # below, no substantial structure; 0.5 is reasonable (Kaufman and Rousseeuw 1990, table 4)
@@ -76,7 +77,7 @@ class Exploration:
         how = "each divided by its standard deviation" if self.standardised else "as they are"
         keeps = "" if np.isnan(self.tree.cophenetic) else f"; cophenetic correlation {self.tree.cophenetic:.2f}"
         sizes = np.bincount(self.tree.labels())
-        cut = f"{_clusters(len(sizes))} of sizes {_sizes(sizes)}{keeps}"
+        cut = f"{_clusters(len(sizes))} of sizes {listed_sizes(sizes)}{keeps}"
         stages = [
             f"{self.name}: {self.n:,} {what}, {how}.",
             self._components(),
@@ -155,24 +156,25 @@ class Exploration:
         if self.dimension is None:
             return ""
         near, far = self.dimension.results[0], self.dimension.results[-1]
-        said = f"The intrinsic dimension is {_plain(near.dimension)} of {d} at distance {_short(near.scale)}"
+        here, there = (f"{r.scale:.3g}" if r.scale < 1000 else f"{r.scale:,.0f}" for r in (near, far))
+        said = f"The intrinsic dimension is {_plain(near.dimension)} of {d} at distance {here}"
         if far is near:
             return f"{said}."
-        return f"{said} (neighbours 1 and 2), {_plain(far.dimension)} at {_short(far.scale)} ({far.n1} and {far.n2})."
+        return f"{said} (neighbours 1 and 2), {_plain(far.dimension)} at {there} ({far.n1} and {far.n2})."
 
     def _clusters(self) -> str:
         clusters, choices = self.clusters, self.clusters.preferred
         if not choices:
-            return f"K-means into {clusters.n_clusters} clusters, as asked: sizes {_sizes(clusters.sizes)}."
+            return f"K-means into {clusters.n_clusters} clusters, as asked: sizes {listed_sizes(clusters.sizes)}."
         silhouettes = {c.n_clusters: c.silhouette for c in clusters.criteria if c.silhouette is not None}
         if self.agree:
             how_well = _silhouette(silhouettes.get(clusters.n_clusters))
             return (
                 f"K-means: {_listed([CRITERIA[name] for name in choices])} all find {_clusters(clusters.n_clusters)}, "
-                f"sizes {_sizes(clusters.sizes)}{how_well}."
+                f"sizes {listed_sizes(clusters.sizes)}{how_well}."
             )
         others = _listed([f"{CRITERIA[name]} {k}" for name, k in choices.items() if name != "gap"])
-        sizes = f" of sizes {_sizes(clusters.sizes)}" if clusters.n_clusters > 1 else ""
+        sizes = f" of sizes {listed_sizes(clusters.sizes)}" if clusters.n_clusters > 1 else ""
         best = max(silhouettes, key=lambda k: silhouettes[k] or 0)
         at_least = "at least " if choices["gap"] == clusters.criteria[-1].n_clusters else ""
         return (
@@ -198,16 +200,8 @@ def _plain(measured: Measured) -> str:
     return str(Measured(measured.value, measured.error))
 
 
-def _short(x: float) -> str:
-    return f"{x:.3g}" if x < 1000 else f"{x:,.0f}"
-
-
 def _clusters(count: int) -> str:
     return "1 cluster" if count == 1 else f"{count} clusters"
-
-
-def _sizes(sizes: np.ndarray) -> str:
-    return ", ".join(f"{size:,}" for size in sizes[:LISTED]) + (", ..." if len(sizes) > LISTED else "")
 
 
 def _silhouette(value: float | None, count: int | None = None) -> str:

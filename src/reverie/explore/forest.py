@@ -24,12 +24,12 @@ import math
 import warnings as python_warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from reverie.core.arguments import checked
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.arguments import Count, Interval, checked
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
@@ -128,12 +128,15 @@ def forest(
     y: ArrayLike,
     *,
     kind: str = "auto",
-    n_estimators: int = 300,
-    max_features: int | None = None,
+    n_estimators: Annotated[int, Interval(2)] = 300,
+    max_features: Count | None = None,
     names: Sequence[str] | None = None,
     random_state: RandomState = None,
 ) -> ForestResult:
-    """Grow a random forest and judge its features.
+    """Grow a random forest and judge its features; `InputError` for fewer than 8 rows, or one class alone.
+
+    A random quarter of the rows, at most 10,000, is held out for the permutation importances and the correlation of
+    trees; the forest itself is grown on the others.
 
     Parameters
     ----------
@@ -146,16 +149,6 @@ def forest(
         classification and d/3 for a regression.
     names : Names of the d features.
     random_state : Seed or generator, or None.
-
-    Returns
-    -------
-    result : `ForestResult`. A random quarter of the rows, at most 10,000, is held out for the permutation
-        importances and the correlation of trees; the forest itself is grown on the others.
-
-    Raises
-    ------
-    InputError
-        For fewer than 8 rows, one class alone, or an option out of range.
     """
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
@@ -169,13 +162,11 @@ def forest(
         few = not numbers or bool(np.all(targets == np.round(targets))) and len(np.unique(targets)) <= _MOST_CLASSES
         kind = "classification" if few else "regression"
     classes = np.unique(targets) if kind == "classification" else None
-    check_positive("n_estimators", n_estimators, integer=True)
-    if n < 8 or n_estimators < 2:
-        raise InputError(f"Expected at least 8 rows and 2 trees, got {n} and {n_estimators}. Give more.")
+    if n < 8:
+        raise InputError(f"Expected at least 8 rows, got {n}. Give more.")
     if classes is not None and len(classes) < 2:
         raise InputError(f"Expected at least two classes in y, got {classes.tolist()}. There is nothing to tell apart.")
     chosen = max(1, d // 3 if classes is None else round(math.sqrt(d))) if max_features is None else max_features
-    check_positive("max_features", chosen, integer=True)
     if chosen > d:
         raise InputError(f"Expected max_features <= {d} features, got {chosen}. Give a smaller number.")
     order = np.random.default_rng(child_seed(seed, "held out")).permutation(n)
@@ -186,18 +177,16 @@ def forest(
         raise InputError(
             f"Expected positive weights among the {len(train)} rows of the training, got none. Drop rows of weight 0."
         )
-    Forest = RandomForestRegressor if classes is None else RandomForestClassifier
+    Forest: Any = RandomForestRegressor if classes is None else RandomForestClassifier
     test, answers = table.values[held], targets[held]
     forests, chosen = {}, int(chosen)
     with python_warnings.catch_warnings():  # rows without out-of-bag trees are left out of the score
         python_warnings.filterwarnings("ignore", message="Some inputs do not have OOB")
         python_warnings.filterwarnings("ignore", message="invalid value encountered in divide")
         for k in sorted({1, d, chosen}):
-            trees, path = (
-                (n_estimators, ("forest",)) if k == chosen else (min(n_estimators, _CURVE_TREES), ("curve", k))
-            )
-            options: dict[str, Any] = {"max_features": k, "oob_score": k == chosen}
-            made = Forest(trees, random_state=sklearn_seed(seed, *path), **options)
+            trees = n_estimators if k == chosen else min(n_estimators, _CURVE_TREES)
+            draw = sklearn_seed(seed, "forest") if k == chosen else sklearn_seed(seed, "curve", k)
+            made = Forest(trees, max_features=k, oob_score=k == chosen, random_state=draw)
             forests[k] = made.fit(table.values[train], targets[train], sample_weight=weights)
     grown: Any = forests[chosen]
     if classes is None:

@@ -37,23 +37,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from reverie.core.arguments import checked
+from reverie.core.arguments import Count, checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.tables import Result, nearest, read_like, read_table, sklearn_seed, units
+from reverie.explore.tables import Result, by_size, listed_sizes, nearest, read_like, read_table, sklearn_seed, units
 
-__all__ = [
-    "LINKAGES",
-    "Dendrogram",
-    "Hierarchy",
-    "cophenetic_correlation",
-    "cut_tree",
-    "hierarchy",
-    "largest_jump",
-    "link",
-]
+__all__ = ["LINKAGES", "Dendrogram", "Hierarchy", "hierarchy", "link"]
 
 LINKAGES = {name: name for name in ("ward", "average", "single", "complete")}
 CONDENSE_ABOVE = 3_000  # rows; above, they are condensed into CONDENSED small clusters
@@ -139,11 +130,11 @@ class Hierarchy(Result):
         z = (read_like(X, self.names).values - self.location) / self.scale
         return self._leaf_labels(n_clusters)[nearest(z, (self.centres - self.location) / self.scale)]
 
+    @checked
     def dendrogram(self, n_leaves: int = 30) -> Dendrogram:
         """Return the coordinates of the last n_leaves - 1 merges (2 <= n_leaves <= 500); nothing is drawn."""
         from scipy.cluster.hierarchy import dendrogram
 
-        check_positive("n_leaves", n_leaves, integer=True)
         m = len(self.centres)
         n_leaves = min(n_leaves, m)
         if not 2 <= n_leaves <= _MOST_DRAWN:
@@ -159,12 +150,10 @@ class Hierarchy(Result):
         return Dendrogram(np.array(drawn["icoord"]), np.array(drawn["dcoord"]), masses[nodes], nodes)
 
     def __str__(self) -> str:
-        sizes = np.bincount(self.labels())
-        shown = ", ".join(str(size) for size in sizes[:10]) + (", ..." if len(sizes) > 10 else "")
         through = f" through {len(self.centres)} small K-means clusters" if self.condensed else ""
         sentences = [
             f"{self.linkage.capitalize()} linkage of {len(self.leaves)} rows{through}: cut into {self.n_clusters} "
-            f"clusters of sizes {shown}.",
+            f"clusters of sizes {listed_sizes(np.bincount(self.labels()))}.",
             f"The tree keeps the distances with a cophenetic correlation of {self.cophenetic:.3f}.",
         ]
         return " ".join([*sentences, *self.warnings])
@@ -175,11 +164,7 @@ class Hierarchy(Result):
         check_positive("n_clusters", k, integer=True)
         if k > m:
             raise InputError(f"Expected n_clusters <= {m} leaves of the tree, got {k}. Ask for fewer clusters.")
-        nodes = np.unique(cut_tree(self.merges, m - int(k)), return_inverse=True)[1]
-        rows = np.bincount(nodes, weights=np.bincount(self.leaves, minlength=m))
-        rank = np.empty(len(rows), dtype=np.int64)
-        rank[np.argsort(-rows, kind="stable")] = np.arange(len(rows))
-        return rank[nodes]
+        return by_size(cut_tree(self.merges, m - int(k)), np.bincount(self.leaves, minlength=m))[1]
 
 
 @checked
@@ -187,12 +172,12 @@ def hierarchy(
     X: ArrayLike,
     *,
     linkage: str = "ward",
-    condense: int | None = None,
+    condense: Count | None = None,
     n_clusters: int | None = None,
     standardise: bool = True,
     random_state: RandomState = None,
 ) -> Hierarchy:
-    """Build the tree of merges of the rows of `X`.
+    """Build the tree of merges of the rows of `X`; `InputError` for equal rows, or more than 5,000 leaves.
 
     Parameters
     ----------
@@ -203,11 +188,6 @@ def hierarchy(
     n_clusters : Number of clusters into which `labels` cuts the tree; None takes the largest jump of the heights.
     standardise : Divide features by their standard deviations first, so that units do not matter.
     random_state : Seed or generator, or None; only K-means draws.
-
-    Raises
-    ------
-    InputError
-        For fewer than two rows that differ, or more than 5,000 leaves.
     """
     linkage = check_choice("linkage", linkage, LINKAGES)
     table, seed = read_table(X), as_seed(random_state)
@@ -243,11 +223,9 @@ def hierarchy(
 
 def _leaves(z: np.ndarray, condense: int | None, weights: np.ndarray | None, seed: int) -> np.ndarray:
     """Return the leaf (n,) of each row of `z` (n, d), numbered without gaps: the row itself, or a small cluster."""
-    if condense is not None:
-        check_positive("condense", condense, integer=True)
-    elif len(z) > CONDENSE_ABOVE:
+    if condense is None and len(z) > CONDENSE_ABOVE:
         condense = CONDENSED
-    wanted = len(z) if condense is None else min(int(condense), len(z))
+    wanted = len(z) if condense is None else min(condense, len(z))
     if not 2 <= wanted <= _MOST_LEAVES:
         raise InputError(f"Expected a tree of 2 to {_MOST_LEAVES} leaves, got {wanted}. Set condense.")
     if wanted == len(z):
@@ -280,15 +258,17 @@ def link(z: np.ndarray, sizes: np.ndarray, linkage: str = "ward") -> np.ndarray:
     matrix = squareform(distances)
     if linkage == "ward":
         matrix *= np.sqrt(2 * np.multiply.outer(sizes, sizes) / np.add.outer(sizes, sizes))
-    return _with_sizes(_nodes_by_height(_chain_of_neighbours(matrix, sizes.astype(np.float64), linkage)), sizes)
+    return _with_sizes(_chain_of_neighbours(matrix, sizes.astype(np.float64), linkage), sizes)
 
 
 def _chain_of_neighbours(d: np.ndarray, n: np.ndarray, linkage: str) -> np.ndarray:
-    """Return the merges (m-1, 3) of clusters of sizes `n` (m,) and distances `d` (m, m), which is overwritten.
+    """Return the merges (m-1, 3), two nodes and the height, of clusters of sizes `n` (m,) and distances `d` (m, m).
 
-    A row holds two slots and the height. A merged cluster lives in the slot of its larger index. Among equal distances
-    the previous cluster of the chain comes first, then the lowest slot.
+    Both are overwritten: a merged cluster lives in the slot of its larger index. Among equal distances the previous
+    cluster of the chain comes first, then the lowest slot.
     """
+    from scipy.cluster.hierarchy import DisjointSet
+
     np.fill_diagonal(d, np.inf)
     alive, chain, merges = np.ones(len(d), dtype=bool), [], []
     while len(merges) < len(d) - 1:
@@ -312,15 +292,9 @@ def _chain_of_neighbours(d: np.ndarray, n: np.ndarray, linkage: str) -> np.ndarr
             d[j, k] = d[k, j] = (n[i] * d[i, k] + n[j] * d[j, k]) / (n[i] + n[j])
         d[i], d[:, i] = np.inf, np.inf
         n[j] += n[i]
-    return np.array(merges).reshape(-1, 3)
-
-
-def _nodes_by_height(merges: np.ndarray) -> np.ndarray:
-    """Return merges (m-1, 3) of slots in order of height, with nodes for slots."""
-    from scipy.cluster.hierarchy import DisjointSet
-
-    ordered = merges[np.argsort(merges[:, 2], kind="stable")]
-    m = len(merges) + 1
+    # in order of height, with nodes for slots
+    ordered = np.array(sorted(merges, key=lambda merge: merge[2])).reshape(-1, 3)
+    m = len(d)
     clusters, node = DisjointSet(range(m)), np.arange(m)
     for i, (a, b) in enumerate(ordered[:, :2].astype(int)):
         ordered[i, :2] = sorted(node[[clusters[a], clusters[b]]])

@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 
 from reverie.core import tables
-from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import as_json
 from reverie.core.random import as_seed, child_seed
@@ -17,6 +16,7 @@ __all__ = [
     "Result",
     "Table",
     "by_size",
+    "listed_sizes",
     "nearest",
     "random_rows",
     "read_like",
@@ -50,11 +50,8 @@ class Table:
 def read_table(X: ArrayLike, names: Sequence[str] | None = None) -> Table:
     """Return `X` (n, *event), whatever holds it, as a `Table`; `names` override those that `X` brings.
 
-    Raises
-    ------
-    InputError
-        For text, NaN or infinity (with the column), fewer than two axes, no rows, or names or weights of a wrong
-        number.
+    Raises `InputError` for text, NaN or infinity (with the column), fewer than two axes, no rows, or names or weights
+    of a wrong number.
     """
     table = tables.read_table(X, names=names)
     weights = tables.check_weights(table.weights, len(table.values), "X", negative=False)
@@ -82,7 +79,6 @@ def read_unweighted(X: ArrayLike) -> Table:
 
 def random_rows(n: int, max_rows: int, random_state: RandomState) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the numbers of at most `max_rows` of `n` rows, drawn at random and rising, and a note if some are left."""
-    check_positive("max_rows", max_rows, integer=True)
     if n <= max_rows:
         return np.arange(n), ()
     rng = np.random.default_rng(child_seed(as_seed(random_state), "rows"))
@@ -108,11 +104,19 @@ def nearest(z: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return pairwise_distances_argmin(z, centres).astype(np.int64)
 
 
-def by_size(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the clusters in `labels` (n,), the most populated first, and the labels (n,) that count them so."""
-    clusters, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    order = np.argsort(-sizes, kind="stable")
+def by_size(labels: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the clusters in `labels` (n,), the most populated first, and the labels (n,) that count them so.
+
+    Each label stands for one row, or for so many `rows` (n,).
+    """
+    clusters, inverse = np.unique(labels, return_inverse=True)
+    order = np.argsort(-np.bincount(inverse, weights=rows), kind="stable")
     return clusters[order], np.argsort(order)[inverse]
+
+
+def listed_sizes(sizes: np.ndarray) -> str:
+    """Return the sizes of the first ten clusters in words."""
+    return ", ".join(f"{size:,}" for size in sizes[:10]) + (", ..." if len(sizes) > 10 else "")
 
 
 def sklearn_seed(seed: int, *path: str | int) -> int:

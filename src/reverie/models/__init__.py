@@ -12,8 +12,7 @@ from reverie.models.registry import MODELS
 if TYPE_CHECKING:
     from reverie.models.autoencoder.estimator import Autoencoder
     from reverie.models.bayesian.likelihood import logistic_regression, network_regression, two_gaussians
-    from reverie.models.bayesian.posterior import Posterior
-    from reverie.models.bayesian.sampling import sample_posterior
+    from reverie.models.bayesian.sampling import Posterior, sample_posterior
     from reverie.models.ebm.estimator import EBM
     from reverie.models.files import load_model, save_model
     from reverie.models.flow.estimator import Flow
@@ -50,8 +49,7 @@ __all__ = [
 _FILES = {
     "autoencoder.estimator": ("Autoencoder",),
     "bayesian.likelihood": ("logistic_regression", "network_regression", "two_gaussians"),
-    "bayesian.posterior": ("Posterior",),
-    "bayesian.sampling": ("sample_posterior",),
+    "bayesian.sampling": ("Posterior", "sample_posterior"),
     "ebm.estimator": ("EBM",),
     "files": ("load_model", "save_model"),
     "flow.estimator": ("Flow",),

@@ -37,8 +37,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import checked
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, checked
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.tables import as_array
@@ -101,7 +100,7 @@ class AnnealedEstimate:
 
 
 @checked
-def schedule(n_temperatures: int | str | Sequence[float] | Tensor) -> list[float]:
+def schedule(n_temperatures: Count | str | Sequence[float] | Tensor) -> list[float]:
     """Return inverse temperatures that rise from 0 to 1.
 
     Raises `InputError` for a number out of range, another word, or values that do not rise from 0 to 1.
@@ -121,7 +120,6 @@ def schedule(n_temperatures: int | str | Sequence[float] | Tensor) -> list[float
             begin = end
         return betas
     if isinstance(n_temperatures, (int, np.integer)):
-        check_positive("n_temperatures", n_temperatures, integer=True)
         return [k / int(n_temperatures) for k in range(int(n_temperatures) + 1)]
     betas = as_array(n_temperatures, "n_temperatures").astype(float).ravel().tolist()
     if len(betas) < 2 or betas[0] != 0 or betas[-1] != 1 or not all(a < b for a, b in pairwise(betas)):

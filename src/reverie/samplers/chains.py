@@ -92,16 +92,11 @@ class Chains:
         """Return the chains as ArviZ takes them (`InferenceData`, a `DataTree` from version 1 on).
 
         The positions are the variable "x" (chain, draw, *event) of the group "posterior"; what the Info of each step
-        says is in "sample_stats".
+        says is in "sample_stats". Raises `MissingDependencyError` without the package arviz.
 
         Parameters
         ----------
         names : One name for each number of an event (d,), of which each then is a variable of its own.
-
-        Raises
-        ------
-        MissingDependencyError
-            Without the package arviz.
         """
         try:
             import arviz

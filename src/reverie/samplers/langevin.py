@@ -23,7 +23,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import checked
+from reverie.core.arguments import Count, Level, Positive, checked
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.protocols import AnyKernel
@@ -191,15 +191,14 @@ def tuned_step_size(
     x: Tensor,
     generator: torch.Generator,
     *,
-    target_acceptance: float = 0.574,
-    n_steps: int = 400,
-    first: float = 0.1,
+    target_acceptance: Level = 0.574,
+    n_steps: Count = 400,
+    first: Positive = 0.1,
 ) -> TunedStepSize:
     """Return the step size at which a kernel accepts the asked share, found along chains from x (chain, *event).
 
     log eta moves by 2 k^-0.6 (acceptance - target) after step k, and is averaged over the second half. A kernel that
-    adapts is no Markov chain: these steps are burn-in, and the result is then held. Raises `InputError` for an
-    acceptance that is not between 0 and 1, or numbers that are not positive.
+    adapts is no Markov chain: these steps are burn-in, and the result is then held.
 
     Parameters
     ----------
@@ -208,10 +207,6 @@ def tuned_step_size(
     n_steps : steps to take; the chains agree on one step size, so a few hundred do.
     first : Step size to begin with.
     """
-    check_positive("n_steps", n_steps, integer=True)
-    check_positive("first", first)
-    if not 0 < target_acceptance < 1:
-        raise InputError(f"Expected 0 < target_acceptance < 1, got {target_acceptance}. For MALA take 0.574.")
     log_eta, state = math.log(first), kernel(first).init(x, energy)
     kept: list[tuple[float, float]] = []
     for k in range(1, n_steps + 1):

@@ -39,19 +39,7 @@ from reverie.core.errors import InputError
 from reverie.core.types import Energy
 from reverie.samplers.metropolis import RULES
 
-__all__ = [
-    "Bonds",
-    "Checkerboard",
-    "IsingEnergy",
-    "LatticeInfo",
-    "LatticeState",
-    "SwendsenWang",
-    "Wolff",
-    "colours",
-    "draw_bonds",
-    "flip_probability",
-    "free_clusters",
-]
+__all__ = ["Bonds", "Checkerboard", "IsingEnergy", "LatticeInfo", "LatticeState", "SwendsenWang", "Wolff", "colours"]
 
 
 @dataclass(frozen=True)

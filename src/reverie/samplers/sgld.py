@@ -24,13 +24,12 @@ Welling and Teh, ICML 2011; Vollmer, Zygalakis and Teh, JMLR 17, 159 (2016) (bia
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import check_fields
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, check_fields, checked
 from reverie.core.errors import InputError
 from reverie.core.types import Energy
 from reverie.samplers.langevin import ULA, StepSize, ULAInfo, ULAState
@@ -48,13 +47,14 @@ __all__ = [
 
 SGLDState: TypeAlias = ULAState
 SGLDInfo: TypeAlias = ULAInfo
+Exponent: TypeAlias = Annotated[float, Interval(0.5, 1, ends="right")]  # Welling and Teh take 0.55
 
 
 @dataclass(frozen=True, eq=False)
 class MinibatchEnergy:
     """The energy of a posterior, -log prior - sum of log likelihood, which can also be had of a batch of rows.
 
-    Raises `InputError` for tensors of unequal length, or a batch size that is not a positive integer.
+    Raises `InputError` for tensors of unequal length.
 
     Parameters
     ----------
@@ -67,12 +67,10 @@ class MinibatchEnergy:
     log_prior: Callable[[Tensor], Tensor]
     log_likelihood: Callable[..., Tensor]
     data: Tensor | tuple[Tensor, ...]
-    batch_size: int | None = None
+    batch_size: Count | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.batch_size is not None:
-            check_positive("batch_size", self.batch_size, integer=True)
         lengths = {len(table) for table in self.tables}
         if len(lengths) != 1 or 0 in lengths:
             raise InputError(f"Expected data of equally many rows, got {sorted(lengths)}. Rows go together.")
@@ -153,41 +151,37 @@ def _as_minibatch(energy: Energy) -> MinibatchEnergy:
     )
 
 
-def constant(step_size: float) -> Callable[[int], float]:
+@checked
+def constant(step_size: Positive) -> Callable[[int], float]:
     """Return the schedule t -> `step_size`; its samples count equally, and keep a bias of order `step_size`."""
-    check_positive("step_size", step_size)
     return lambda t: step_size
 
 
-def polynomial(a: float, b: float, gamma: float = 0.55) -> Callable[[int], float]:
+@checked
+def polynomial(a: Positive, b: Positive, gamma: Exponent = 0.55) -> Callable[[int], float]:
     """Return the schedule t -> a (b + t)^-gamma; averages over it weigh each sample by its step size.
 
-    Raises `InputError` unless a, b > 0 and 0.5 < gamma <= 1, for which the steps sum to infinity, their squares do not.
+    For a, b > 0 and 0.5 < gamma <= 1 the steps sum to infinity, and their squares do not.
     """
-    for name, value in (("a", a), ("b", b)):
-        check_positive(name, value)
-    if not 0.5 < gamma <= 1:
-        raise InputError(f"Expected gamma in (0.5, 1], got {gamma}. Welling and Teh take 0.55.")
     return lambda t: a * (b + t) ** -gamma
 
 
-def polynomial_between(first: float, last: float, n_steps: int, gamma: float = 0.55) -> Callable[[int], float]:
-    """Return the `polynomial` schedule that falls from `first` at t = 0 to `last` at t = n_steps.
-
-    Raises `InputError` unless first > last > 0, and for a gamma out of range.
-    """
-    check_positive("last", last)
-    check_positive("n_steps", n_steps, integer=True)
+@checked
+def polynomial_between(
+    first: Positive, last: Positive, n_steps: Count, gamma: Exponent = 0.55
+) -> Callable[[int], float]:
+    """Return the `polynomial` schedule that falls from `first` at t = 0 to `last` < `first` at t = n_steps."""
     if first <= last:
         raise InputError(f"Expected first > last, got {first} and {last}. Steps that do not fall are `constant`.")
     b = n_steps / ((first / last) ** (1 / gamma) - 1)
     return polynomial(first * b**gamma, b, gamma)
 
 
-def sgld_variance(step_size: float, precision: float, gradient_noise: float = 0.0) -> float:
+@checked
+def sgld_variance(step_size: Positive, precision: Positive, gradient_noise: NonNegative = 0.0) -> float:
     """Return the stationary variance of SGLD in a Gaussian posterior, (2 eta + eta^2 V) / (1 - (1 - eta L)^2).
 
-    Raises `InputError` for numbers out of range, and for eta L >= 2, where nothing is stationary.
+    Raises `InputError` for eta L >= 2, where nothing is stationary.
 
     Parameters
     ----------
@@ -195,9 +189,6 @@ def sgld_variance(step_size: float, precision: float, gradient_noise: float = 0.
     precision : L > 0, one over the variance of the posterior; without gradient noise this is ULA on it.
     gradient_noise : V >= 0 of the gradient of the log posterior.
     """
-    check_positive("step_size", step_size)
-    check_positive("precision", precision)
-    check_positive("gradient_noise", gradient_noise, allow_zero=True)
     if step_size * precision >= 2:
         raise InputError(f"Expected step_size < 2 / precision = {2 / precision:.3g}, got {step_size}. Take less.")
     return (2 * step_size + step_size**2 * gradient_noise) / (1 - (1 - step_size * precision) ** 2)

@@ -23,8 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import check_fields
-from reverie.core.checks import check_positive
+from reverie.core.arguments import Count, check_fields
 from reverie.core.errors import InputError
 from reverie.core.protocols import AnyKernel, ChainState
 from reverie.core.types import Energy
@@ -117,11 +116,10 @@ class ReplicaExchange:
 
     kernel: AnyKernel
     betas: Sequence[float]
-    n_steps: int = 1
+    n_steps: Count = 1
 
     def __post_init__(self) -> None:
         check_fields(self)
-        check_positive("n_steps", self.n_steps, integer=True)
         falling = all(a > b > 0 for a, b in zip(self.betas, self.betas[1:], strict=False))
         if len(self.betas) < 2 or self.betas[0] != 1 or not falling:
             raise InputError(

@@ -22,13 +22,13 @@ Preston, Nucl. Phys. B 210, 210 (1982) on xi.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import checked
-from reverie.core.checks import check_positive
+from reverie.core.arguments import NonNegative, checked
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.series import autocorrelation_time, block_length
@@ -90,7 +90,7 @@ class Correlation:
 
 
 @checked
-def lattice_averages(spins: Tensor, beta: float) -> LatticeAverages:
+def lattice_averages(spins: Tensor, beta: NonNegative) -> LatticeAverages:
     """Return averages of configurations without field. Raises `InputError` for another shape, or fewer than 4 steps.
 
     Parameters
@@ -98,7 +98,6 @@ def lattice_averages(spins: Tensor, beta: float) -> LatticeAverages:
     spins : (step, side, side) in order, or (step, chain, side, side) as `Chains.x`; of +-1.
     beta : inverse temperature at which they were drawn, in units of 1/J.
     """
-    check_positive("beta", beta, allow_zero=True)
     chains = _as_chains(spins)
     n_sites, side = chains.shape[-1] ** 2, chains.shape[-1]
     series, blocks = _series_and_blocks(chains)
@@ -116,11 +115,7 @@ def lattice_averages(spins: Tensor, beta: float) -> LatticeAverages:
 
     long_wave = _per_configuration(first_mode, chains)
     moments = np.stack([e, e**2, np.abs(m), m**2, m**4, long_wave], axis=-1)
-    means = _block_means(moments, blocks)
-
-    def measure(statistic: Callable[[np.ndarray], np.ndarray]) -> Measured:
-        return jackknife(statistic, means)
-
+    measure = partial(jackknife, means=_block_means(moments, blocks))
     return LatticeAverages(
         energy=measure(lambda a: a[..., 0]),
         specific_heat=measure(lambda a: beta**2 * n_sites * (a[..., 1] - a[..., 0] ** 2)),

@@ -30,7 +30,7 @@ from typing import Annotated
 
 import numpy as np
 
-from reverie.core.arguments import Interval, check_fields, checked
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, check_fields, checked
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed
 from reverie.core.types import RandomState
@@ -66,12 +66,12 @@ class Dimuon:
     Dataset(1000 events x 6 columns: pt1 [GeV], eta1, phi1 [rad], pt2 [GeV], eta2, phi2 [rad])
     """
 
-    mass: Annotated[float, Interval(0.0, ends="neither")] = 91.1876
-    width: Annotated[float, Interval(0.0, ends="neither")] = 2.4955
+    mass: Positive = 91.1876
+    width: Positive = 2.4955
     continuum: Annotated[float, Interval(0.0, 1.0)] = 0.1
     resolution: Annotated[float, Interval(0.0, 0.2)] = 0.01
-    min_pt: Annotated[float, Interval(0.0)] = 20.0
-    max_eta: Annotated[float, Interval(0.0, ends="neither")] = 2.4
+    min_pt: NonNegative = 20.0
+    max_eta: Positive = 2.4
     window: tuple[float, float] = (60.0, 120.0)
 
     def __post_init__(self) -> None:
@@ -81,13 +81,10 @@ class Dimuon:
             raise InputError(f"Expected a window 0 < low < high < 13,000 GeV, got {self.window}. Try (60.0, 120.0).")
 
     @checked
-    def sample(self, n: Annotated[int, Interval(1)], random_state: RandomState = None) -> Dataset:
+    def sample(self, n: Count, random_state: RandomState = None) -> Dataset:
         """Return `n` independent events: pt in GeV, eta and phi, in [-pi, pi), of the negative, then the positive muon.
 
-        Raises
-        ------
-        InputError
-            If hardly any event would be accepted.
+        Raises `InputError` if hardly any event would be accepted.
         """
         rng = np.random.default_rng(as_seed(random_state))
         kept, n_kept, n_drawn = [], 0, 0

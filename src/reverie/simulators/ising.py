@@ -21,8 +21,8 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import Interval, check_fields, checked
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.arguments import Count, Interval, check_fields, checked
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.protocols import AnyKernel
 from reverie.core.random import as_seed, child_generator
@@ -89,11 +89,9 @@ class Ising:
 
     @checked
     def sample(
-        self, n: int, random_state: RandomState = None, *, independent: bool = True, sampler: str = "cycle"
+        self, n: Count, random_state: RandomState = None, *, independent: bool = True, sampler: str = "cycle"
     ) -> Tensor:
         """Return configurations (n, side, side) of +-1, float32.
-
-        Raises `InputError` if `n` is not positive; for an unknown sampler, which names the nearest.
 
         Parameters
         ----------
@@ -103,7 +101,6 @@ class Ising:
         sampler : kernel of the chains: "cycle", "swendsen_wang", "wolff", "metropolis" or "heat_bath". Local
             kernels are slow near the critical point and may hold on to one sign below it.
         """
-        check_positive("n", n, integer=True)
         kernel = check_choice("sampler", sampler, SAMPLERS)
         generator = child_generator(as_seed(random_state), "ising")
         n_chains = max(min(int(n), _SITES // self.side**2), _FEWEST_CHAINS)

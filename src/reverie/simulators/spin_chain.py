@@ -34,7 +34,6 @@ import torch
 from torch import Tensor
 
 from reverie.core.arguments import Interval, check_fields, checked
-from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.networks.boltzmann import MOST_UNITS, all_states, rotate
 
@@ -212,7 +211,6 @@ def probabilities(psi: np.ndarray, basis: str | None = None) -> np.ndarray:
 
 
 def _bonds(n_sites: int, *, periodic: bool) -> list[tuple[int, int]]:
-    check_positive("n_sites", n_sites, integer=True)
     if n_sites < (3 if periodic else 2):
         raise InputError(f"Expected a chain of 2 sites, or a ring of 3, or more, got {n_sites}. Add sites.")
     return [(i, (i + 1) % n_sites) for i in range(n_sites if periodic else n_sites - 1)]

@@ -23,14 +23,13 @@ Quadrature: Golub and Welsch, Math. Comp. 23, 221 (1969).
 
 import math
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import check_fields, checked
-from reverie.core.checks import check_choice, check_positive
+from reverie.core.arguments import Count, Positive, check_fields, checked
+from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator
 from reverie.core.types import RandomState
@@ -43,7 +42,7 @@ __all__ = ["TARGETS", "GaussianMixture", "target"]
 class GaussianMixture:
     """Equal mixture of isotropic Gaussians of one width, with exact density.
 
-    Raises `InputError` if `centres` is not a matrix or `sd` is not positive.
+    Raises `InputError` if `centres` is not a matrix.
 
     Parameters
     ----------
@@ -57,7 +56,7 @@ class GaussianMixture:
     """
 
     centres: Tensor
-    sd: float
+    sd: Positive
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -65,7 +64,6 @@ class GaussianMixture:
             raise InputError(
                 f"Expected centres (mode, feature), got shape {tuple(self.centres.shape)}. Give one row per mode."
             )
-        check_positive("sd", self.sd)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log p of each sample, (batch, feature) -> (batch,), in the dtype of `x`; differentiable.
@@ -84,21 +82,23 @@ class GaussianMixture:
         """Return -log p of each sample, (batch, feature) -> (batch,)."""
         return -self.log_prob(x)
 
-    def sample(self, n: int, random_state: RandomState = None) -> Tensor:
+    @checked
+    def sample(self, n: Count, random_state: RandomState = None) -> Tensor:
         """Return `n` independent samples (n, feature), float64."""
-        check_positive("n", n, integer=True)
         generator = child_generator(as_seed(random_state), "targets")
         mode = torch.randint(len(self.centres), (n,), generator=generator)
         noise = torch.randn(n, self.centres.shape[1], generator=generator, dtype=torch.float64)
         return self.centres[mode] + self.sd * noise
 
-    def expected_log_prob(self, n_nodes: int = 48) -> float:
+    @checked
+    def expected_log_prob(self, n_nodes: Count = 48) -> float:
         """Return E log p under p itself, minus the entropy in nats, by quadrature with `n_nodes` a direction."""
-        check_positive("n_nodes", n_nodes, integer=True)
         nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
         d = self.centres.shape[1]
-        t = torch.tensor(list(product(nodes, repeat=d)))
-        w = torch.tensor(list(product(weights / weights.sum(), repeat=d))).prod(dim=1)
+        t, w = (
+            torch.cartesian_prod(*[torch.from_numpy(x)] * d).reshape(-1, d) for x in (nodes, weights / weights.sum())
+        )
+        w = w.prod(dim=1)
         return sum(float(w @ self.log_prob(centre + self.sd * t)) for centre in self.centres) / len(self.centres)
 
 

@@ -42,9 +42,9 @@ def box(ax, x, y, text, color, width=1.3):
     ax.text(x, y, text, ha="center", va="center", fontsize=9)
 
 
-def arrow(ax, start, end, color=MUTED, style="-"):
+def arrow(ax, start, end):
     """Draw an arrow."""
-    ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": color, "ls": style, "lw": 1.2})
+    ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": MUTED, "lw": 1.2})
 
 
 figure, ax = plt.subplots(figsize=(9, 3.2), layout="constrained")

@@ -17,7 +17,7 @@ from matplotlib import pyplot as plt
 
 import reverie
 from reverie.explore import principal_components
-from reverie.lectures import compare, is_quick, mosaic
+from reverie.lectures import compare, draw_rows, is_quick
 from reverie.models import Autoencoder
 from reverie.plots.style import GENERATED, MUTED
 
@@ -47,11 +47,7 @@ for k in (2, 16):
 compare("mean squared error of a pixel through 2 numbers: the best straight code, and the network",
         "bends help", f"{errors['PCA, 2']:.2f}, {errors['2 numbers']:.2f}")  # fmt: skip
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.2), width_ratios=(2, 1), layout="constrained")
-left.imshow(mosaic(np.concatenate(list(rows.values())), 12), cmap="gray_r")
-left.set(xticks=[], yticks=[4 + 9 * k for k in range(len(rows))], yticklabels=list(rows))
-left.tick_params(length=0)
-left.grid(visible=False)
-left.spines[:].set_visible(False)
+draw_rows(left, rows)
 left.set_title("originals and what comes out again")
 names = list(errors)[::-1]
 right.barh(names, [errors[name] for name in names], color=[MUTED if "PCA" in n else GENERATED for n in names])

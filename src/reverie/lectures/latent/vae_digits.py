@@ -18,7 +18,7 @@ import torch
 from matplotlib import pyplot as plt
 
 import reverie
-from reverie.lectures import compare, is_quick, mosaic
+from reverie.lectures import compare, draw_rows, is_quick, mosaic
 from reverie.objectives import diagonal_kl
 from reverie.plots.style import COLORS
 
@@ -60,10 +60,6 @@ right.grid(visible=False)
 # Originals beside reconstructions and fresh samples, which are one pass from noise.
 
 figure, ax = plt.subplots(figsize=(9, 2.6), layout="constrained")
-rows = [x[test[:12]], np.asarray(model.reconstruct(x[test[:12]])), np.asarray(model.sample(12, random_state=0))]
-size = x.shape[-1] + 1
-ax.imshow(mosaic(np.concatenate(rows), 12), cmap="gray_r")
-ax.set(xticks=[], yticks=[size * (k + 0.45) for k in range(3)], yticklabels=["original", "reconstruction", "sample"])
-ax.tick_params(length=0)
-ax.grid(visible=False)
-ax.spines[:].set_visible(False)
+original = x[test[:12]]
+again, fresh = np.asarray(model.reconstruct(original)), np.asarray(model.sample(12, random_state=0))
+draw_rows(ax, {"original": original, "reconstruction": again, "sample": fresh})

@@ -1,6 +1,5 @@
 """Bayesian learning: parameters drawn from their posterior, ready-made likelihoods and priors."""
 
-from reverie.models.bayesian.posterior import Posterior
-from reverie.models.bayesian.sampling import sample_posterior
+from reverie.models.bayesian.sampling import Posterior, sample_posterior
 
 __all__ = ["Posterior", "sample_posterior"]

@@ -142,7 +142,7 @@ class RBM(LikelihoodModel):
         event_shape: Sequence[int] | None = None,
         random_state: RandomState = 0,
     ) -> Self:
-        """Return a fitted machine of given weights.
+        """Return a fitted machine of given weights; `InputError` for shapes that do not agree.
 
         Parameters
         ----------
@@ -151,11 +151,6 @@ class RBM(LikelihoodModel):
         log_variance : (visible,) log s^2 of Gaussian units; None makes binary ones.
         event_shape : shape of one event, such as (28, 28); None makes a table.
         random_state : seed of what is estimated later.
-
-        Raises
-        ------
-        InputError
-            For shapes that do not agree.
         """
         energy = given_energy(W, visible_bias=visible_bias, hidden_bias=hidden_bias, log_variance=log_variance)
         n_visible, n_hidden = energy.W.shape
@@ -185,6 +180,8 @@ class RBM(LikelihoodModel):
     ) -> LogPartition:
         """Return log Z with its error, of the features; see `reverie.models.rbm.likelihood`.
 
+        Raises `InputError` for an exact sum over more than 20 units, or another option out of range.
+
         Parameters
         ----------
         method : "exact", up to 20 units in the smaller layer; "ais"; "auto" takes the first that can be had.
@@ -194,11 +191,6 @@ class RBM(LikelihoodModel):
         start : events, such as the training data, where backward chains begin; None takes the chains of training.
         reverse : whether chains are run backwards as well.
         random_state : seed; None takes that of the model.
-
-        Raises
-        ------
-        InputError
-            For an exact sum over more than 20 units, or another option out of range.
         """
         check_is_fitted(self)
         energy = self._energy
@@ -234,10 +226,7 @@ class RBM(LikelihoodModel):
     def pseudo_log_likelihood(self, X: ArrayLike) -> np.ndarray:
         """Return the sum over units of the log-probability of each given all others, (n_samples,), binary units only.
 
-        Raises
-        ------
-        InputError
-            For Gaussian units.
+        Raises `InputError` for Gaussian units.
         """
         check_is_fitted(self)
         v = self._units(X).to(self.device_, self._energy.W.dtype)
@@ -278,6 +267,8 @@ class RBM(LikelihoodModel):
     ) -> ArrayLike:
         """Return events whose unobserved parts are drawn from the model given the observed ones.
 
+        Raises `InputError` for another shape, a mask that is not boolean, or observed values that are not finite.
+
         Parameters
         ----------
         X : (n_samples, *event); anything, NaN too, may stand at unobserved places.
@@ -285,11 +276,6 @@ class RBM(LikelihoodModel):
         n_draws : completions of each event; more than one come as (n_draws, n_samples, *event), or a list of frames.
         n_sweeps : Gibbs sweeps with the observed units clamped.
         random_state : seed; None draws anew each time.
-
-        Raises
-        ------
-        InputError
-            For another shape, a mask that is not boolean, or observed values that are not finite.
         """
         check_is_fitted(self)
         prepared, seed = self.preprocessing_, as_seed(random_state)
@@ -327,7 +313,17 @@ class RBM(LikelihoodModel):
             warnings.append("Training events have a lower free energy than held-out ones: the machine has overfitted.")
         if self.visible_ == "gaussian" and not self.schema_.is_table:
             warnings.append("Grey images got Gaussian units. For binary ones, make two values of them: X > threshold.")
-        series = self._chain_free_energies(as_seed(self.seed_ if random_state is None else random_state))
+        # F along Gibbs chains, (chain, sweep), that start where the samples of the model start
+        seed = as_seed(self.seed_ if random_state is None else random_state)
+        generator = child_generator(seed, "assess", device=self.device_)
+        path, states, free_energies = BoltzmannPath(self._energy, self._base()), self._states(), []
+        index = torch.randperm(len(states), generator=generator, device=generator.device)[:_CHAINS]
+        v = states[index.to(states.device)]
+        with torch.no_grad():
+            for _ in range(_SWEEPS):
+                v = gibbs_chain(path, v, 1, generator)
+                free_energies.append(self._free_energies(v))
+        series = torch.stack(free_energies, dim=1).cpu().numpy()
         n_chains, n_sweeps = series.shape
         tau, r_hat = autocorrelation_time(series), rank_normalised_r_hat(series)
         said = "of the free energy along Gibbs chains, in sweeps"
@@ -341,18 +337,6 @@ class RBM(LikelihoodModel):
         lines = {f"chain {i}": (list(range(n_sweeps)), line.tolist()) for i, line in enumerate(series[:4])}
         curves = Curves("Gibbs chains", "sweep", "free energy", lines)
         return likelihoods + Assessment(tuple(numbers), tuple(warnings), (curves,))
-
-    def _chain_free_energies(self, seed: int) -> np.ndarray:
-        """Return F along Gibbs chains, (chain, sweep), that start where the samples of the model start."""
-        generator = child_generator(seed, "assess", device=self.device_)
-        path, states = BoltzmannPath(self._energy, self._base()), self._states()
-        index = torch.randperm(len(states), generator=generator, device=generator.device)[:_CHAINS]
-        v, series = states[index.to(states.device)], []
-        with torch.no_grad():
-            for _ in range(_SWEEPS):
-                v = gibbs_chain(path, v, 1, generator)
-                series.append(self._free_energies(v))
-        return torch.stack(series, dim=1).cpu().numpy()
 
     def _without_likelihood(self) -> str:
         return without_density(self.preprocessing_)
@@ -381,10 +365,6 @@ class RBM(LikelihoodModel):
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> BoltzmannStep:
         energy = networks["boltzmann"]
         assert isinstance(energy, BoltzmannEnergy)
-        return BoltzmannStep(energy, self._settings(energy), train)
-
-    def _settings(self, energy: BoltzmannEnergy) -> Settings:
-        """Return how the machine `energy` is to learn: the options, each "auto" resolved."""
         small, is_gaussian = smaller_layer(energy), energy.visible == "gaussian"
         method = ("exact" if small <= _EXACT_TRAINING else "pcd") if self.method == "auto" else self.method
         is_exact = method == "exact"
@@ -402,7 +382,7 @@ class RBM(LikelihoodModel):
         options = given | {name: value for name, value in auto.items() if given[name] == "auto"}
         options["n_restarts"] = options["n_restarts"] if is_exact else 1
         all_rows = self.batch_size == "auto" and not self.symmetries  # which give every batch other rows
-        return Settings(**options, all_rows=all_rows, seed=self.seed_)
+        return BoltzmannStep(energy, Settings(**options, all_rows=all_rows, seed=self.seed_), train)
 
     def _resolved(self) -> dict[str, object]:
         step = self._present_step()

@@ -34,7 +34,6 @@ from torch import Tensor
 
 from reverie.compile.step import outcome, warn_plain
 from reverie.core.arguments import Count, Positive, Whole, check_arguments, checked
-from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator, child_seed
@@ -115,6 +114,8 @@ class WaveFunctionRBM(BaseEstimator):
     ) -> Self:
         """Learn the state from measurements by maximum likelihood, and forget what was learnt before.
 
+        Raises `InputError` for other values, bases in the way, or options out of range.
+
         Parameters
         ----------
         X : outcomes (n_samples, n_sites), bits or spins as `units` says; an array, tensor or Dataset.
@@ -122,11 +123,6 @@ class WaveFunctionRBM(BaseEstimator):
         bases : basis of each row, a word of letters X, Y, Z such as "XZ"; None measured all in Z.
         callbacks : objects with the hooks of `reverie.training.Callback`: `on_record` at every record of every start,
             `on_end` after the last.
-
-        Raises
-        ------
-        InputError
-            For other values, bases in the way, or options out of range.
         """
         for _ in self.iter_fit(X, bases=bases, callbacks=callbacks):
             pass
@@ -197,14 +193,15 @@ class WaveFunctionRBM(BaseEstimator):
         self,
         hamiltonian: Hamiltonian,
         *,
-        n_steps: int = 300,
-        step_size: float = 0.1,
-        damping: float = 1e-3,
-        n_samples: int = 1000,
+        n_steps: Count = 300,
+        step_size: Positive = 0.1,
+        damping: Positive = 1e-3,
+        n_samples: Count = 1000,
     ) -> Measured:
         """Find the positive state of least energy by the natural gradient; return its energy, as `energy` would.
 
         What was learnt before is forgotten. By sampling, each step sees one position of each of `n_samples` chains.
+        Raises `InputError` for a model with a phase, `TrainingError` when the energy stops being finite.
 
         Parameters
         ----------
@@ -213,21 +210,10 @@ class WaveFunctionRBM(BaseEstimator):
         step_size : time of a step, > 0; the unit is one over that of the energy.
         damping : > 0, added to the diagonal of S.
         n_samples : states of a step, where they are sampled.
-
-        Raises
-        ------
-        InputError
-            For options out of range, and for a model with a phase.
-        TrainingError
-            When the energy stops being finite.
         """
         self._check_configuration()
         if self.phase:
             raise InputError("Expected phase=False to minimise an energy, got True. Positive states are found only.")
-        for name, value in (("n_steps", n_steps), ("n_samples", n_samples)):
-            check_positive(name, value, integer=True)
-        check_positive("step_size", step_size)
-        check_positive("damping", damping)
         self.seed_, self.history_ = as_seed(self.random_state), []
         self._start(hamiltonian.n_sites, None)
         states = self._state.weighted_states(n_samples, self.seed_)
@@ -246,10 +232,7 @@ class WaveFunctionRBM(BaseEstimator):
     def psi(self) -> np.ndarray:
         """Return the normalised amplitudes of all states, (2^n_sites,); the first site is the most significant bit.
 
-        Raises
-        ------
-        InputError
-            For more than 20 sites.
+        Raises `InputError` for more than 20 sites.
         """
         check_is_fitted(self)
         return self._state.psi().numpy()
@@ -271,10 +254,7 @@ class WaveFunctionRBM(BaseEstimator):
     def score(self, X: ArrayLike, y: ArrayLike = None) -> float:
         """Return the mean log likelihood of rows measured in the basis Z, nats a row: higher is better.
 
-        Raises
-        ------
-        InputError
-            Where neither sites nor hidden units are at most 20: the normalisation is not known then.
+        Raises `InputError` where neither sites nor hidden units are at most 20: the normalisation is not known then.
         """
         check_is_fitted(self)
         with torch.no_grad():
@@ -284,15 +264,16 @@ class WaveFunctionRBM(BaseEstimator):
 
     @checked
     def energy(
-        self, hamiltonian: Hamiltonian, *, n_samples: int = 50_000, random_state: RandomState = None
+        self, hamiltonian: Hamiltonian, *, n_samples: Count = 50_000, random_state: RandomState = None
     ) -> Measured:
         """Return <psi| H |psi>: of error zero by exact sums, else over `n_samples` states with a standard error."""
         check_is_fitted(self)
         state = self._state
         return self._mean(lambda s: hamiltonian.local_energy(s, state.log_psi).real, n_samples, random_state)
 
+    @checked
     def observable(
-        self, function: Callable[[Tensor], Tensor], *, n_samples: int = 50_000, random_state: RandomState = None
+        self, function: Callable[[Tensor], Tensor], *, n_samples: Count = 50_000, random_state: RandomState = None
     ) -> Measured:
         """Return the mean of a function of the spins, float64 +1 and -1, (batch, n_sites) -> (batch,).
 
@@ -308,13 +289,12 @@ class WaveFunctionRBM(BaseEstimator):
         return self._mean(lambda s: function(1 - 2 * s), n_samples, random_state)
 
     @checked
-    def sample(self, n_samples: int = 1, random_state: RandomState = None) -> np.ndarray:
+    def sample(self, n_samples: Count = 1, random_state: RandomState = None) -> np.ndarray:
         """Return outcomes of measurements in the basis Z, (n_samples, n_sites) int8, bits or spins as `units` says.
 
         The first k of n do not depend on n. Beyond 16 sites every row is the end of a chain of its own.
         """
         check_is_fitted(self)
-        check_positive("n_samples", n_samples, integer=True)
         bits = self._state.outcomes(n_samples, as_seed(random_state))
         return (bits if self.units == "bits" else 1 - 2 * bits).numpy().astype(np.int8)
 
@@ -327,10 +307,7 @@ class WaveFunctionRBM(BaseEstimator):
     def save(self, folder: str | Path) -> Path:
         """Save the state into a new folder of text and safetensors; `reverie.load` reads it back.
 
-        Raises
-        ------
-        FolderError
-            When the folder holds something else already, or cannot be written.
+        Raises `FolderError` when the folder holds something else already, or cannot be written.
         """
         check_is_fitted(self)
         return save_model(self, folder)
@@ -374,7 +351,6 @@ class WaveFunctionRBM(BaseEstimator):
 
     def _mean(self, function: Callable[[Tensor], Tensor], n_samples: int, random_state: RandomState) -> Measured:
         check_is_fitted(self)
-        check_positive("n_samples", n_samples, integer=True)
         return self._state.mean(function, n_samples, as_seed(random_state))
 
     def _check_configuration(self) -> None:

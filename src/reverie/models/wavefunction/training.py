@@ -1,7 +1,6 @@
 r"""Maximum likelihood for wave functions of Boltzmann machines: by exact sums, and with chains where they are too many.
 
-The state is psi(s) = sqrt(p(s)) exp(i phi(s) / 2), p = exp(-F) / Z with the free energy F of one restricted Boltzmann
-machine, and phi = -F_phase of a second one, or zero. Counts n_b(s) of outcomes in bases b have
+Counts n_b(s) of outcomes in bases b, measured in the state psi of `reverie.models.wavefunction.state`, have
 
     - log L / N = - sum_b sum_s (n_b(s) / N) log |(U_b psi)(s)|^2,
 
@@ -269,14 +268,7 @@ class ExactLikelihood(WaveFunctionStep):
 class SampledLikelihood(WaveFunctionStep):
     """A train step of one machine with persistent chains, whose batches are rows of bits (batch, n_sites).
 
-    Parameters
-    ----------
-    energies, bits, bases, settings, seed : as in `ExactLikelihood`; one machine, and rows in the basis Z alone.
-
-    Raises
-    ------
-    InputError
-        For a second machine, or rows in other bases than Z.
+    Parameters are those of `ExactLikelihood`; `InputError` for a second machine, or rows in other bases than Z.
     """
 
     def __init__(
