@@ -36,8 +36,8 @@ def unpainted():
 @pytest.fixture
 def short_chains(monkeypatch):
     """Chains of an EBM settle in 8 steps and are looked at for 24, where a test claims no accuracy of them."""
-    monkeypatch.setattr("reverie.models.ebm.sampling._SETTLING", 8 * 4)
-    monkeypatch.setattr("reverie.models.ebm.sampling._MEASURED", 24 * 4)
+    monkeypatch.setattr("reverie.models.ebm.sampling._SETTLING", 8)
+    monkeypatch.setattr("reverie.models.ebm.sampling._MEASURED", 24)
 
 
 @pytest.fixture

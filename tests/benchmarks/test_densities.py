@@ -10,7 +10,7 @@ from reverie.data.toys import SWISS_ROLL_NOISE_SD, SWISS_ROLL_SCALE, swiss_roll
 from reverie.simulators.targets import GaussianMixture, target
 
 
-@pytest.mark.parametrize("name", ["ring", "grid"])
+@pytest.mark.parametrize("name", ["ring", pytest.param("grid", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("factor", [1.3, 0.8])
 def test_modes_that_are_too_wide_or_narrow_cost_what_they_do_for_one_gaussian(name, factor):
     """The modes do not overlap: KL = 2 (log f + 1 / (2 f^2) - 1/2) for the factor f of their width."""

@@ -29,8 +29,8 @@ def run(monkeypatch, tmp_path, capsys):
     return run
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "thesis_pair" else n for n in LECTURES]
+@pytest.mark.parametrize(  # of the two pairs of convolutions on small digits one is quick
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in ("thesis_pair", "dcgan28") else n for n in LECTURES]
 )
 def test_an_example_of_the_lectures_is_short_and_shows_how_far_it_is(run, name):
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 50

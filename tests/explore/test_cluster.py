@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,14 +146,16 @@ def test_repeated_rows_and_constant_features():
     assert kmeans(rows, random_state=0).n_clusters <= 2
 
 
-def test_many_rows_go_through_mini_batches():
-    many, which = blobs(120_000, 5)
+def test_many_rows_go_through_mini_batches(monkeypatch):
+    monkeypatch.setattr("reverie.explore.cluster.MINI_BATCH_ABOVE", 5_000)
+    many, which = blobs(6_000, 5)
     found = kmeans(many, 3, random_state=0)
     assert np.bincount(3 * found.labels + which, minlength=9).reshape(3, 3).max(axis=1).sum() > 0.999 * len(many)
 
 
 def test_what_cannot_be_clustered_is_refused_in_words():
-    for arguments in ({"n_clusters": 0}, {"n_clusters": 901}, {"max_rows": 0}, {"choices": [2.5]}):
+    wrong: list[dict[str, Any]] = [{"n_clusters": 0}, {"n_clusters": 901}, {"max_rows": 0}, {"choices": [2.5]}]
+    for arguments in wrong:
         with pytest.raises(InputError, match="Expected"):
             kmeans(X, random_state=0, **arguments)
     with pytest.raises(InputError, match="nothing to cluster"):
@@ -170,7 +173,8 @@ def test_steps_of_kmeans_are_those_of_lloyd():
     steps = list(kmeans_steps(x, x[:4]))
     assert all(later.cost <= earlier.cost for earlier, later in zip(steps, steps[1:], strict=False))
     np.testing.assert_array_equal(steps[-1].labels, steps[-2].labels)
-    reference = KMeans(4, init=x[:4], n_init=1, tol=0.0, algorithm="lloyd").fit(x)
+    options: dict[str, Any] = {"init": x[:4], "n_init": 1, "tol": 0.0}
+    reference = KMeans(4, algorithm="lloyd", **options).fit(x)
     assert steps[-1].cost == pytest.approx(reference.inertia_)
     for k in range(4):  # each centre is the mean of its rows
         np.testing.assert_allclose(steps[-1].centres[k], x[steps[-1].labels == k].mean(axis=0))

@@ -35,10 +35,10 @@ def test_clusters_stay_apart_and_the_seed_decides():
 
 def test_many_rows_are_cut_by_seed():
     X, _ = _clusters(200, 0, d=1 + 3)
-    result = tsne(X, perplexity=10, random_state=0, max_rows=80)
-    assert len(result.points) == len(result.rows) == 80
+    result = tsne(X, perplexity=5, random_state=0, max_rows=40)
+    assert len(result.points) == len(result.rows) == 40
     assert (np.diff(result.rows) > 0).all()
-    assert "80 of 200 rows" in result.notes[1]
+    assert "40 of 200 rows" in result.notes[1]
 
 
 def test_trustworthiness_of_a_true_and_a_random_picture():

@@ -14,7 +14,7 @@ from reverie.lectures.gallery import pages, pages_by_lecture, run_page
 
 PAGES = pages()
 STORED = Path(__file__).parents[2] / "docs" / "lectures"
-AT_ONCE = ("which_kl",)  # the others are slow: one of them shows that pages are run
+AT_ONCE = ("back_propagation",)  # the others are slow: one of them shows that pages are run
 
 
 @pytest.mark.parametrize("name", [n if n in AT_ONCE else pytest.param(n, marks=pytest.mark.slow) for n in PAGES])

@@ -4,6 +4,7 @@ Statistical tests have false-alarm rate ALPHA each, and a twin that shows what a
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from reverie.samplers.run import run
 
 ALPHA = 1e-4
 WIDTH = float(stats.norm.isf(ALPHA / 2))
-TINY = {"energy": (16, 16), "max_steps": 60, "batch_size": 64, "record_every": 5, "random_state": 0}
+TINY: dict[str, Any] = {"energy": (16, 16), "max_steps": 60, "batch_size": 64, "record_every": 5, "random_state": 0}
 TINY |= {"n_checks": 2}
 
 
@@ -77,8 +78,8 @@ def test_weights_and_the_penalty_of_energies_enter_the_loss():
 def _moved_slots(buffer):
     """Return how far the chain of each slot has gone in one training step with tiny Langevin steps."""
     model = EBM(**TINY, step_size=1e-6, jumps=False, restart_fraction=0.0, buffer_size=200)
-    for _ in model.iter_fit(_normal_table(), stop=lambda: True):
-        learner = model._run.train_step
+    list(model.iter_fit(_normal_table(), stop=lambda: True))
+    learner: Any = model._run.train_step
     learner.buffer = buffer(learner.buffer.x)
     before = learner.buffer.x.clone()
     learner.train_step({"x": torch.randn(64, 2, generator=_generator(3))}, _generator(4))
@@ -252,7 +253,8 @@ def _blown_up(monkeypatch, factor):
 @pytest.mark.parametrize("factor", [float("nan"), pytest.param(1e4, marks=pytest.mark.slow)])
 def test_training_goes_back_when_energies_blow_up(monkeypatch, factor):
     _blown_up(monkeypatch, factor)
-    model = EBM(**TINY | {"n_checks": 6, "record_every": 10}).fit(_normal_table())
+    often: dict[str, Any] = {"n_checks": 6, "record_every": 10}
+    model = EBM(**TINY | often).fit(_normal_table())
     assert [alarm.kind for alarm in model.alarms_] == ["divergence"]
     assert model.n_iter_ == 60
     assert model._run.train_step.rate_factor == 0.5
@@ -274,7 +276,8 @@ def test_angles_counts_and_categories_are_learnt_and_come_back_as_they_are():
     data = Dataset(values, names=["phi", "hits", "kind"])
     schema = data.schema.edit("phi", kind="periodic").edit("kind", kind="categorical", levels=(0, 1, 5))
     data = Dataset(values, schema=schema)
-    model = EBM(**TINY | {"n_temperatures": 20, "n_annealed": 32, "n_checks": 2}).fit(data)
+    short: dict[str, Any] = {"n_temperatures": 20, "n_annealed": 32, "n_checks": 1}
+    model = EBM(**TINY | short).fit(data)
     drawn = model.sample(200, random_state=0).values
     assert np.abs(drawn[:, 0]).max() <= np.pi
     assert set(np.unique(drawn[:, 2])) <= {0, 1, 5}
@@ -285,7 +288,7 @@ def test_angles_counts_and_categories_are_learnt_and_come_back_as_they_are():
 @pytest.mark.usefixtures("short_chains")
 def test_spins_get_a_periodic_energy():
     spins = np.random.default_rng(0).choice([-1.0, 1.0], (80, 4, 4))
-    short = {"n_temperatures": 5, "n_annealed": 8, "n_sample_steps": 5, "n_checks": 1, "buffer_size": 8}
+    short: dict[str, Any] = {"n_temperatures": 5, "n_annealed": 8, "n_sample_steps": 5, "n_checks": 0, "buffer_size": 8}
     model = EBM(max_steps=4, record_every=2, random_state=0, **short).fit(spins)
     assert set(np.unique(model.sample(10, random_state=0))) <= {-1.0, 1.0}
     np.testing.assert_allclose(model._networks()["energy"](torch.ones(1, 4, 4)).shape, (1,))
@@ -325,5 +328,5 @@ def test_options_are_checked(wrong):
 def test_an_own_module_is_trained():
     with torch.random.fork_rng():
         network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
-    model = EBM(**TINY | {"energy": network}).fit(_normal_table())
+    model = EBM(**TINY | {"energy": network, "max_steps": 20, "n_checks": 1}).fit(_normal_table())
     assert np.isfinite(model.energies(_normal_table())).all()

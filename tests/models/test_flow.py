@@ -3,6 +3,7 @@
 import math
 import sys
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,16 @@ SHAPES = {  # features, circles, numbers in the condition
     "two circles, given one": (4, ((0, 1), (2, 3)), 1),
 }
 EVERY = pytest.mark.parametrize("kind", list(KINDS))
-SHAPED = pytest.mark.parametrize("shape", list(SHAPES))
+_TOGETHER = ("line, circle, line", "space, given two")  # all that a shape can have; the others with splines, and one
+_QUICK = {*((kind, s) for kind in KINDS for s in _TOGETHER), *(("spline", s) for s in SHAPES), ("realnvp", "line")}
+OF_ANY_SHAPE = pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        pytest.param(kind, shape, marks=() if (kind, shape) in _QUICK else pytest.mark.slow)
+        for kind in KINDS
+        for shape in SHAPES
+    ],
+)
 
 
 def _network(kind, shape, *, far=4.0):
@@ -43,15 +53,15 @@ def _network(kind, shape, *, far=4.0):
     with torch.random.fork_rng(devices=[]):
         network = FlowNetwork(n_features, circles, n_context, kind=kind, n_transforms=3, hidden=(16, 16), n_bins=5)
     initialise(network, child_generator(0, "weights"), allow_zero=False)
-    for perceptron in network.perceptrons:  # away from the identity
+    perceptrons: Any = network.perceptrons
+    for perceptron in perceptrons:  # away from the identity
         perceptron[-1].weight.data *= far
         perceptron[-1].bias.data *= far
     context = torch.randn(50, n_context, generator=child_generator(1), dtype=torch.float64) if n_context else None
     return network.double(), context
 
 
-@EVERY
-@SHAPED
+@OF_ANY_SHAPE
 def test_samples_go_back_to_their_noise(kind, shape):
     network, context = _network(kind, shape)
     with torch.no_grad():
@@ -70,8 +80,7 @@ def _by_passes(network, z, context):
     return network.coordinates.features(network.undone_by_zuko(z, context))
 
 
-@EVERY
-@SHAPED
+@OF_ANY_SHAPE
 def test_samples_are_those_of_the_inverse_by_passes(kind, shape):
     network, context = _network(kind, shape)
     n_lines, n_circles = len(network.lines), len(network.circles)
@@ -126,8 +135,7 @@ def _deaf(made, least):
     return build
 
 
-@EVERY
-@SHAPED
+@OF_ANY_SHAPE
 def test_another_default_of_zuko_changes_neither_density_nor_samples(kind, shape, another_zuko):
     network, context = _network(kind, shape, far=30.0)  # raw parameters at which the least slope matters
     with torch.no_grad():
@@ -159,8 +167,7 @@ def test_the_least_slope_of_saved_models_stays():
     assert steepest.scale.item() == pytest.approx(1e-4)
 
 
-@EVERY
-@SHAPED
+@OF_ANY_SHAPE
 def test_log_determinant_is_that_of_autograd(kind, shape):
     network, context = _network(kind, shape)
     with torch.no_grad():
@@ -188,8 +195,14 @@ def _integral(network, log_prob):
         )
 
 
-@EVERY
-@pytest.mark.parametrize("shape", ["line", "plane", "circle"])
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        pytest.param(kind, shape, marks=pytest.mark.slow if shape == "plane" and kind != "maf" else ())
+        for kind in KINDS
+        for shape in ("line", "plane", "circle")
+    ],
+)
 def test_density_integrates_to_one(kind, shape):
     network, _ = _network(kind, shape, far=2.0)
     assert _integral(network, network.log_prob) == pytest.approx(1, abs=1e-2)
@@ -235,7 +248,7 @@ def test_density_of_a_normal_in_units_of_the_data(normal):
     grid = np.linspace(-17, 23, 4001)
     p = np.exp(normal.score_samples(grid[:, None]))
     assert trapezoid(p, grid) == pytest.approx(1, abs=1e-2)
-    exact = norm(3, 2)
+    exact: Any = norm(3, 2)
     kl = trapezoid(exact.pdf(grid) * (exact.logpdf(grid) - np.log(p)), grid)
     assert 0 < kl < 0.03
 
@@ -295,7 +308,8 @@ def test_a_peak_across_the_seam_of_an_angle():
     grid = np.linspace(-np.pi, np.pi, 2001)[:-1]
     p = np.exp(model.score_samples(grid[:, None]))
     assert p.mean() * 2 * np.pi == pytest.approx(1, abs=1e-2)
-    exact = vonmises(8, loc=np.pi).logpdf(grid)
+    law: Any = vonmises(8, loc=np.pi)
+    exact = law.logpdf(grid)
     assert 0 < (np.exp(exact) * (exact - np.log(p))).mean() * 2 * np.pi < 0.03
     samples = model.sample(4000, random_state=0).values[:, 0]
     assert samples.min() >= -np.pi
@@ -333,7 +347,7 @@ def test_weights_count_as_numbers_of_events():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(-3, 0.5, 1000), rng.normal(3, 0.5, 1000)])[:, None]
     weight = np.where(x[:, 0] > 0, 3.0, 1.0)
-    model = Flow(max_steps=80, **SMALL).fit(x, sample_weight=weight)
+    model = Flow(max_steps=80, **{**SMALL, "n_checks": 1}).fit(x, sample_weight=weight)
     assert (model.sample(4000, random_state=0) > 0).mean() == pytest.approx(0.75, abs=0.05)
 
 
@@ -406,5 +420,5 @@ def test_a_report_gets_likelihoods_and_warnings():
     X = rng.normal(size=(600, 2))
     X[:, 1] = np.where(rng.uniform(size=600) < 0.1, rng.choice([1.0, 2.0, 3.0], 600), X[:, 1])
     found = Flow(max_steps=3, **SMALL).fit(X[:300]).assess(X[:300], X[300:])
-    assert found["log-likelihood of held-out events"].error > 0
+    assert (found["log-likelihood of held-out events"].error or 0) > 0
     assert any("exactly" in warning for warning in found.warnings)

@@ -50,7 +50,7 @@ def _inside(quantity, exact):
 
 def test_a_linear_network_has_the_posterior_of_regression():
     x, y, mean, covariance = _regression()
-    posterior = _sample(_linear(), (x, y), n_chains=20, n_steps=600, burn_in=200)
+    posterior = _sample(_linear(), (x, y), n_chains=60, n_steps=220)
     assert not posterior.warnings
     assert posterior.acceptance == pytest.approx(0.574, abs=0.06)
     for quantity, m, v in zip(posterior.quantities, mean, np.diag(covariance), strict=True):
@@ -79,7 +79,7 @@ def test_batches_widen_the_posterior_by_no_more_than_was_asked():
     for i, quantity in enumerate(posterior.quantities):
         assert _inside(quantity, mean[i])
         assert 0.9 < quantity.sd**2 / covariance[i, i] < 1.3
-    coarse = _sample(_linear(), (x, y), batch_size=2, step_size=5 * posterior.step_size, n_steps=20)
+    coarse = _sample(_linear(), (x, y), batch_size=2, step_size=5 * posterior.step_size, n_steps=20, burn_in=0)
     assert "larger batches" in " ".join(coarse.warnings)
 
 
@@ -171,7 +171,8 @@ def test_doubts_are_told():
 def test_same_seed_same_draws():
     x, y, *_ = _regression()
     a, b, c = (
-        _sample(_linear(), (x, y), batch_size=10, n_steps=9, step_size=1e-4, random_state=s).chains.x for s in (0, 0, 1)
+        _sample(_linear(), (x, y), batch_size=10, n_steps=9, burn_in=0, step_size=1e-4, random_state=s).chains.x
+        for s in (0, 0, 1)
     )
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
@@ -179,7 +180,7 @@ def test_same_seed_same_draws():
 
 def test_draws_are_spread_over_steps():
     x, y, *_ = _regression()
-    posterior = _sample(_linear(), (x, y), n_steps=50, thin=5, step_size=0.01)
+    posterior = _sample(_linear(), (x, y), n_steps=50, burn_in=0, thin=5, step_size=0.01)
     assert posterior.chains.x.shape == (10, 100, 3)
     assert posterior.draws().shape == (1000, 3)
     assert torch.equal(posterior.draws(3)[[0, -1]], posterior.draws()[[0, -1]])
@@ -203,7 +204,7 @@ def test_errors_say_what_to_do():
     with pytest.raises(TrainingError, match="Lower step_size"):
         _sample(model, data, batch_size=10, step_size=1.0, n_steps=100)
     with pytest.raises(InputError, match=r"level to be a number in \(0, 1\)"):
-        _sample(model, data, n_steps=10, step_size=0.01).predict(model.predict, data[0], level=1.0)
+        _sample(model, data, n_steps=10, burn_in=0, step_size=0.01).predict(model.predict, data[0], level=1.0)
 
 
 @pytest.mark.slow

@@ -374,7 +374,8 @@ def test_base_rates_use_weights():
     assert torch.sigmoid(a0).tolist() == pytest.approx([0.25, 1 - 1e-4])
 
 
-def test_an_assessment_is_plain_and_sees_overfitting():
+def test_an_assessment_is_plain_and_sees_overfitting(monkeypatch):
+    monkeypatch.setattr("reverie.models.rbm.estimator._SWEEPS", 60)  # of chains that nothing is claimed of
     rng = np.random.default_rng(0)
     X = rng.integers(0, 2, (60, 10))
     model = RBM(n_hidden=12, max_steps=120, validation_fraction=0, random_state=0).fit(X[:30])

@@ -59,7 +59,7 @@ def test_bounds_of_a_linear_problem_rise_towards_the_exact_likelihood(linear):
     with torch.no_grad():
         network.encoder.body[-1][-1].bias[:2] += 0.4  # a posterior that is wrong, so that the bounds differ
         x = model.preprocessing_.features(events).double()
-        noise = torch.randn(5000, len(x), 2, generator=child_generator(0, "draws"), dtype=torch.float64)
+        noise = torch.randn(2500, len(x), 2, generator=child_generator(0, "draws"), dtype=torch.float64)
         log_w = network.log_weights(x, None, noise)
     stretch = model.preprocessing_.transform.log_det(torch.from_numpy(events))
     bounds = [iwae_bound(log_w.unflatten(0, (-1, k)).transpose(0, 1)).mean(dim=0) + stretch for k in (1, 5, 50)]
@@ -148,7 +148,7 @@ def _bar(j):
 
 def test_probabilities_of_all_patterns_sum_to_one():
     x = np.array([[a, b] for a in (0.0, 7.0) for b in (0.0, 7.0)] * 20)
-    model = VAE(n_latent=2, encoder=(16,), decoder=(16,), max_steps=200, random_state=0).fit(x)
+    model = VAE(n_latent=2, encoder=(16,), decoder=(16,), max_steps=200, n_checks=1, random_state=0).fit(x)
     values, errors = model.score_samples(x[:4], return_error=True)
     assert np.exp(values).sum() == pytest.approx(1, abs=5 * float(np.hypot.reduce(np.exp(values) * errors)) + 1e-6)
     assert set(np.unique(model.sample(20, random_state=0))) <= {0.0, 7.0}

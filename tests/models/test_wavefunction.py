@@ -320,7 +320,7 @@ def test_samples_follow_the_state(method):
 @pytest.mark.parametrize("method", ["exact", "sampling"])
 def test_the_contract(method):
     bits = outcomes(transverse_field_ising(3).ground_state().psi, 200, "ZZZ", 0)
-    options = {"method": method, "n_hidden": 2, "max_steps": 30, "n_gibbs": 1, "n_chains": 50, "random_state": 3}
+    options = {"method": method, "n_hidden": 2, "max_steps": 12, "n_gibbs": 1, "n_chains": 50, "random_state": 3}
     model = WaveFunctionRBM(**options)
     with pytest.raises(NotFittedError):
         model.psi()

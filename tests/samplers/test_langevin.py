@@ -121,8 +121,17 @@ def test_gradients_reach_positions_and_not_parameters():
     assert not value.requires_grad
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-@pytest.mark.parametrize(("kernel", "target"), [(MALA, 0.574), (RandomWalk, 0.234)])
+@pytest.mark.parametrize(
+    ("kernel", "target", "scale"),
+    [
+        (MALA, 0.574, 1e-3),
+        pytest.param(MALA, 0.574, 1.0, marks=pytest.mark.slow),
+        pytest.param(MALA, 0.574, 1e3, marks=pytest.mark.slow),
+        pytest.param(RandomWalk, 0.234, 1e-3, marks=pytest.mark.slow),
+        pytest.param(RandomWalk, 0.234, 1.0, marks=pytest.mark.slow),
+        (RandomWalk, 0.234, 1e3),
+    ],
+)
 def test_the_step_size_found_gives_the_acceptance_asked_for(kernel, target, scale):
     energy, start = _normal(scale**2), torch.zeros(40, 10)
     tuned = tuned_step_size(kernel, energy, start, _generator(4), target_acceptance=target)
