@@ -100,6 +100,7 @@ def test_numbers_out_of_range_are_refused(numbers):
         lambda: Chains(torch.zeros(3)),
         lambda: split_r_hat(np.zeros((2, 3))),
         lambda: split_r_hat(np.full((2, 9), np.nan)),
+        lambda: split_r_hat(np.zeros((0, 9))),  # no chain at all: it came to nan, with a warning of NumPy
         lambda: RandomWalk(0.0).init(torch.zeros(1, 1), _energy),
     ],
 )

@@ -30,7 +30,14 @@ from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.tables import as_array
 
-__all__ = ["AutocorrelationTime", "autocorrelation_time", "autocovariance", "block_length", "mean_with_error"]
+__all__ = [
+    "AutocorrelationTime",
+    "as_chains",
+    "autocorrelation_time",
+    "autocovariance",
+    "block_length",
+    "mean_with_error",
+]
 
 _S = 1.5  # tau_exp / tau_int that the window assumes (Wolff 2004)
 _FEWEST = 4  # measurements per chain
@@ -70,7 +77,7 @@ def autocorrelation_time(x: np.ndarray) -> AutocorrelationTime:
     InputError
         For another shape, fewer than 4 steps, or values that are not finite.
     """
-    chains = _as_chains(x)
+    chains = as_chains(x)
     return _analyse(chains)[0]
 
 
@@ -80,7 +87,7 @@ def mean_with_error(x: np.ndarray) -> Measured:
     `n` of the result is the number of independent measurements, n_eff rounded down, at least 1. Raises as
     `autocorrelation_time` does.
     """
-    chains = _as_chains(x)
+    chains = as_chains(x)
     time, variance = _analyse(chains)
     return Measured(float(chains.mean()), math.sqrt(variance / time.n_eff), max(1, int(time.n_eff)))
 
@@ -99,7 +106,7 @@ def autocovariance(x: np.ndarray) -> np.ndarray:
     """
     from scipy import fft
 
-    chains = _as_chains(x)
+    chains = as_chains(x)
     n = chains.shape[1]
     size = int(fft.next_fast_len(2 * n, real=True))  # pyright: ignore[reportArgumentType]
     power = np.zeros(size // 2 + 1)
@@ -108,7 +115,8 @@ def autocovariance(x: np.ndarray) -> np.ndarray:
     return np.asarray(fft.irfft(power, size))[:n] / (np.arange(n, 0, -1) * len(chains))
 
 
-def _as_chains(x: np.ndarray) -> np.ndarray:
+def as_chains(x: np.ndarray) -> np.ndarray:
+    """Return a series (step,) or chains (chain, step) as finite float64 chains; raises as `autocorrelation_time`."""
     array = np.asarray(as_array(x, "the series"), dtype=np.float64)
     if array.ndim not in (1, 2) or array.shape[-1] < _FEWEST or len(array) == 0:
         raise InputError(

@@ -45,6 +45,7 @@ Besag, The Statistician 24, 179 (1975) (pseudo-likelihood); Torlai et al., Natur
 import math
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, softplus
@@ -52,6 +53,7 @@ from torch.nn.functional import logsigmoid, softplus
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.products import product
+from reverie.core.types import ArrayLike
 
 __all__ = [
     "BoltzmannEnergy",
@@ -61,6 +63,7 @@ __all__ = [
     "bernoulli",
     "log_partition",
     "log_partition_of",
+    "normalised_amplitudes",
     "pseudo_log_likelihood",
     "rotate",
     "smaller_layer",
@@ -245,6 +248,23 @@ def pseudo_log_likelihood(energy: BoltzmannEnergy, v: Tensor) -> Tensor:
 
 _S = 1 / math.sqrt(2)
 _UNITARY = {"X": [[_S, _S], [_S, -_S]], "Y": [[_S, -1j * _S], [_S, 1j * _S]]}
+
+
+def normalised_amplitudes(psi: ArrayLike, n_sites: int | None = None) -> np.ndarray:
+    """Return amplitudes psi (2^n,) of n sites, an array or a tensor, with norm one.
+
+    Raises `InputError` for another length, up to 20 sites where `n_sites` is None, and for what has no finite norm.
+    """
+    array = psi.detach().cpu().numpy() if isinstance(psi, Tensor) else np.asarray(psi)
+    lengths = [1 << n for n in (range(1, MOST_UNITS + 1) if n_sites is None else [n_sites])]
+    norm = float(np.linalg.norm(array)) if array.ndim == 1 and len(array) in lengths else 0.0
+    if not (np.isfinite(norm) and norm > 0):
+        size, sites = ("2^n", "n") if n_sites is None else (1 << n_sites, n_sites)
+        raise InputError(
+            f"Expected {size} finite amplitudes of {sites} sites, not all zero, got shape {array.shape} and norm "
+            f"{norm:g}. The first site is the most significant bit."
+        )
+    return array / norm
 
 
 def rotate(psi: Tensor, basis: str) -> Tensor:

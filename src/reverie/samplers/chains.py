@@ -26,12 +26,10 @@ import torch
 from torch import Tensor
 
 from reverie.core.arguments import check_fields, checked
-from reverie.core.checks import check_finite
 from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.html import card, line, table
 from reverie.core.measured import Measured
-from reverie.core.series import AutocorrelationTime, autocorrelation_time, mean_with_error
-from reverie.core.tables import as_array
+from reverie.core.series import AutocorrelationTime, as_chains, autocorrelation_time, mean_with_error
 
 __all__ = ["Chains", "effective_sample_size", "rank_normalised_r_hat", "split_r_hat"]
 
@@ -160,12 +158,6 @@ def rank_normalised_r_hat(x: np.ndarray) -> float:
 
 
 def _halves(x: np.ndarray) -> np.ndarray:
-    chains = np.atleast_2d(np.asarray(as_array(x, "the chains"), dtype=np.float64))
-    if chains.ndim != 2 or chains.shape[1] < 4:
-        raise InputError(
-            f"Expected chains (chain, step) with at least 4 steps, got shape {chains.shape}. "
-            "Give one number per step; steps run along the last axis."
-        )
-    check_finite(chains, name="the chains")
+    chains = as_chains(x)
     half = chains.shape[1] // 2
     return np.concatenate([chains[:, :half], chains[:, -half:]])

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from reverie.core.arguments import Interval, check_fields, checked
 from reverie.core.errors import InputError
-from reverie.networks.boltzmann import MOST_UNITS, all_states, rotate
+from reverie.networks.boltzmann import all_states, normalised_amplitudes, rotate
 
 __all__ = [
     "GroundState",
@@ -104,7 +104,7 @@ class SpinHamiltonian:
 
     def energy(self, psi: np.ndarray) -> float:
         """Return <psi| H |psi> / <psi|psi> of amplitudes psi (2^n_sites,)."""
-        psi = _as_amplitudes(psi)
+        psi = normalised_amplitudes(psi)
         return float(np.vdot(psi, self.matrix() @ psi).real)
 
     def matrix(self):
@@ -205,7 +205,7 @@ def probabilities(psi: np.ndarray, basis: str | None = None) -> np.ndarray:
 
     Raises `InputError` for another letter, another length, or amplitudes that are not 2^n finite numbers.
     """
-    psi = _as_amplitudes(psi)
+    psi = normalised_amplitudes(psi)
     turned = psi if basis is None else rotate(torch.from_numpy(psi), basis).numpy()
     return np.abs(turned) ** 2
 
@@ -218,16 +218,3 @@ def _bonds(n_sites: int, *, periodic: bool) -> list[tuple[int, int]]:
 
 def _string(n_sites: int, letters: dict[int, str]) -> str:
     return "".join(letters.get(i, "I") for i in range(n_sites))
-
-
-def _as_amplitudes(psi: np.ndarray) -> np.ndarray:
-    """Return psi (2^n,) with norm one."""
-    array = np.asarray(psi)
-    known = array.ndim == 1 and 1 < len(array) <= 1 << MOST_UNITS and len(array).bit_count() == 1  # a power of two
-    norm = float(np.linalg.norm(array)) if known else 0.0
-    if not (np.isfinite(norm) and norm > 0):
-        raise InputError(
-            f"Expected 2^n finite amplitudes of n sites, not all zero, got shape {array.shape} and norm {norm:g}. "
-            "The first site is the most significant bit."
-        )
-    return array / norm

@@ -7,8 +7,6 @@ gradient needs samples of the model while it learns (`reverie.models.ebm.trainin
 Whole numbers, categories, spins and pixels are spread over cells by noise and then learnt as real numbers; a sample
 is rounded back. Of an angle the period is cut: it is learnt on an interval. The temperature is 1 throughout:
 samples are of exp(-E), unless `temperature` says otherwise.
-
-How samples are drawn from the finished model stands in `reverie.models.ebm.sampling`.
 """
 
 import math

@@ -42,9 +42,9 @@ from reverie.models.files import save_model
 from reverie.models.options import estimator
 from reverie.models.training_run import TrainingOptions, TrainingRun
 from reverie.models.wavefunction.energy import EnergyDescent, Hamiltonian
-from reverie.models.wavefunction.state import QuantumState, as_amplitudes, as_bases, as_bits
+from reverie.models.wavefunction.state import QuantumState, as_bases, as_bits
 from reverie.models.wavefunction.training import ExactLikelihood, Fit, SampledLikelihood, initial_energy
-from reverie.networks.boltzmann import BoltzmannEnergy, log_partition
+from reverie.networks.boltzmann import BoltzmannEnergy, log_partition, normalised_amplitudes
 from reverie.networks.summary import ModelSummary, summary
 from reverie.training.callbacks import Callback
 from reverie.training.loop import Record, train
@@ -241,12 +241,12 @@ class WaveFunctionRBM(BaseEstimator):
     def fidelity(self, target: np.ndarray) -> float:
         """Return |<target|psi>|^2 of amplitudes target (2^n_sites,), normalised first."""
         check_is_fitted(self)
-        return float(np.abs(np.vdot(as_amplitudes(target, self.n_sites_), self.psi())) ** 2)
+        return float(np.abs(np.vdot(normalised_amplitudes(target, self.n_sites_), self.psi())) ** 2)
 
     def kl(self, target: np.ndarray) -> float:
         """Return the divergence KL(target || model) of measurements in the basis Z, in nats."""
         check_is_fitted(self)
-        p = np.abs(as_amplitudes(target, self.n_sites_)) ** 2
+        p = np.abs(normalised_amplitudes(target, self.n_sites_)) ** 2
         q = np.abs(self.psi()) ** 2
         seen = p > 0
         return float((p[seen] * np.log(p[seen] / q[seen])).sum())

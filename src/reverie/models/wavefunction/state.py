@@ -35,7 +35,7 @@ from reverie.samplers.chains import Chains
 from reverie.samplers.gibbs import GibbsInfo, GibbsState, as_bipartite
 from reverie.samplers.run import run
 
-__all__ = ["UNITS", "QuantumState", "TurningGibbs", "as_amplitudes", "as_bases", "as_bits", "gibbs_chains"]
+__all__ = ["UNITS", "QuantumState", "TurningGibbs", "as_bases", "as_bits", "gibbs_chains"]
 
 UNITS = {"bits": (0, 1), "spins": (-1, 1)}
 _UNIT = 1024  # chains of one seed, so that a sample never depends on how many are drawn
@@ -183,15 +183,3 @@ def as_bases(bases: Sequence[str] | None, n_samples: int, n_sites: int) -> np.nd
             f"{example}. Write one letter a site, such as 'XZ'."
         )
     return names
-
-
-def as_amplitudes(target: ArrayLike, n_sites: int) -> np.ndarray:
-    """Return amplitudes (2^n_sites,) with norm one."""
-    array = target.detach().cpu().numpy() if isinstance(target, Tensor) else np.asarray(target)
-    norm = float(np.linalg.norm(array)) if array.shape == (1 << n_sites,) else 0.0
-    if not (np.isfinite(norm) and norm > 0):
-        raise InputError(
-            f"Expected {1 << n_sites} finite amplitudes of {n_sites} sites, not all zero, got shape {array.shape}. "
-            "The first site is the most significant bit."
-        )
-    return array / norm
