@@ -9,7 +9,6 @@ __all__ = ["main", "options"]
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     return Options(
         "cite",
         "Print BibTeX of reverie; with a run folder, also of the methods, the data and the tests it used; with jets, of"
@@ -21,7 +20,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     from reverie.experiment.cite import bibtex, of_jets
     from reverie.experiment.folder import RunFolder

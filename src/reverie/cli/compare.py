@@ -13,7 +13,6 @@ _MOST = 256  # runs; beyond, a file of results and a script of one's own serve b
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "compare",
         "Rank runs on the same data, with errors, and say which differences are significant. Runs that differ in "
@@ -37,7 +36,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     if len(values.runs) < 2:
         raise InputError(

@@ -9,7 +9,6 @@ __all__ = ["main", "options"]
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "data",
         "list: the catalogue. fetch: download a data set, checked by its sha256. describe: columns, units and kinds of "
@@ -26,7 +25,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     if values.action not in (None, "list", "fetch", "describe"):
         raise UnknownNameError("action", values.action, ("list", "fetch", "describe"))

@@ -19,7 +19,6 @@ _NOTE = (
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "demo",
         "Simulate decays of a Z boson to two muons, train flow matching on them, draw events, compare them with fresh "
@@ -35,7 +34,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     from reverie.cli import run, simulate
 

@@ -8,7 +8,6 @@ __all__ = ["main", "options"]
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "doctor",
         "Look at packages, threads, compiler, GPU, data folder, cache and disk, then train for two seconds; say in a "

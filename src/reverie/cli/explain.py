@@ -19,7 +19,6 @@ def pages() -> dict[str, Path]:
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     return Options(
         "explain",
         "Print what an error means, why it comes, and what to do; without a name, the names.",
@@ -30,7 +29,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     name, known = options().parse(argv).page, pages()
     if name is not None and name not in known:
         raise UnknownNameError("page", name, known)

@@ -11,7 +11,6 @@ __all__ = ["main", "options"]
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "explore",
         "Principal components, intrinsic dimension, clusters and, with a target, a random forest of a data set; or the "
@@ -45,7 +44,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     if values.lecture and values.out is None:
         raise InputError("Expected --out DIR beside --lecture, got none. Name a folder for the figures.")

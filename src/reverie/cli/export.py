@@ -12,7 +12,6 @@ _FORMATS = ("onnx", "pt2")
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "export",
         "Write a trained model as a graph: noise (and conditions) in, values in original units out. Names, units and "
@@ -36,7 +35,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     if not Path(values.run).is_dir():
         raise InputError(f"Expected a run folder or a saved model, got {values.run!r}, which does not exist.")

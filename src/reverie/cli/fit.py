@@ -22,6 +22,5 @@ def options(model: str | None = None) -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     call = parse_run(options, argv)
     return 0 if call is None else call.start(stages=("fit",))

@@ -9,7 +9,6 @@ __all__ = ["main", "options"]
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "info",
         "Print versions, devices and threads; then train a small GAN for two seconds and write to the disk.",

@@ -8,7 +8,6 @@ __all__ = ["main", "options"]
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "lecture",
         "Run a page of the lectures' gallery: it prints the lecture's numbers beside those found here, and writes its "
@@ -30,7 +29,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     from reverie.lectures.gallery import pages_by_lecture, run_page
 

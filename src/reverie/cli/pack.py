@@ -9,7 +9,6 @@ __all__ = ["main", "options"]
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "pack",
         "Write a trained run into one .zip to hand on: model, samples, verdict, report, a card and SHA-256 sums; no "
@@ -30,7 +29,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     if sum(value is not None for value in (values.run, values.check, values.unpack)) != 1:
         raise InputError("Expected one of RUN, --check FILE and --unpack FILE. Write: reverie pack runs/x")

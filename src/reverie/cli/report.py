@@ -8,7 +8,6 @@ __all__ = ["main", "options"]
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     return Options(
         "report",
         "Write report.html of a run folder anew, from what the folder holds.",
@@ -20,7 +19,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     from reverie.experiment.folder import RunFolder
 

@@ -9,7 +9,6 @@ __all__ = ["main", "options"]
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "resume",
         "Carry on a run that was stopped or killed: training goes on exactly where its last state was kept, then the "
@@ -38,7 +37,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     from reverie.experiment.config import AUTO, RunConfig
     from reverie.experiment.folder import RunFolder

@@ -12,7 +12,6 @@ __all__ = ["main", "options"]
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "sample",
         "Draw samples from a trained model, in original units, block by block: memory stays constant. The same seed "
@@ -69,7 +68,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     if not Path(values.run).is_dir():
         raise InputError(f"Expected a run folder or a saved model, got {values.run!r}, which does not exist.")

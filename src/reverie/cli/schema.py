@@ -9,7 +9,6 @@ __all__ = ["main", "options"]
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "schema",
         "Print the JSON schema of the configuration of a run: its keys, the models and all their options, with what "
@@ -21,7 +20,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     from reverie.experiment.schema import config_schema
 

@@ -17,7 +17,6 @@ _FILES = {"ising": "spins.npy", "dimuon": "muons.csv", "jets": "jets.parquet", "
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "simulate",
         "Draw independent events of a simulator: ising, a two-dimensional lattice of spins, with averages beside exact "
@@ -52,7 +51,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     name = values.simulator or "ising"
     if name not in _OF_SIMULATOR:

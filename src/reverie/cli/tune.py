@@ -40,7 +40,6 @@ def options(model: str | None = None) -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     call = parse_run(options, argv)
     if call is None:
         return 0

@@ -19,7 +19,6 @@ _OF_FILES = (
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "validate",
         "Compare generated with real data, and real with real: sixteen tests with one global p-value, "
@@ -73,7 +72,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     if values.generated is None and not Path(values.real).is_dir():
         raise InputError(f"Expected generated data beside {values.real!r}, got nothing. Name a second file.")

@@ -1,4 +1,8 @@
-"""The verbs of the command line, with what each does in a few words; `reverie.cli.VERB` holds its options."""
+"""The verbs of the command line, with what each does in a few words.
+
+Of each, `reverie.cli.VERB` has two functions: `options`, which returns the options of the verb, and `main`, which runs
+it with the words of the command line and returns the exit code.
+"""
 
 import importlib
 from types import ModuleType

@@ -8,7 +8,6 @@ __all__ = ["main", "options"]
 
 
 def options() -> Options:
-    """Return the options of the verb."""
     parser = Options(
         "watch",
         "Follow a run while it trains: a page with its curves, alarms and latest samples, which refreshes itself. It "
@@ -25,7 +24,6 @@ def options() -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb and return the exit code."""
     values = options().parse(argv)
     from reverie.experiment.folder import RunFolder, write_text
     from reverie.experiment.watch import page, served

@@ -81,7 +81,7 @@ def bars(values: np.ndarray, n_bins: int = 30, ends: tuple[float, float] | None 
     return _svg(f'<path d="{path}" fill="{_INK}"/>', f"histogram from {x.min():.4g} to {x.max():.4g}")
 
 
-def line(values: np.ndarray, width: int = _WIDTH) -> Fragment:
+def line(values: np.ndarray) -> Fragment:
     """Return a curve (n,) or curves (k, n) over their steps as a small picture; nothing where no two are finite."""
     y = np.atleast_2d(np.asarray(values, dtype=np.float64))
     y = y[:, :: max(1, -(-y.shape[1] // 60))]
@@ -89,7 +89,7 @@ def line(values: np.ndarray, width: int = _WIDTH) -> Fragment:
     if good.sum() < 2:
         return Fragment()
     low, high = float(y[good].min()), float(y[good].max())
-    x, span = np.linspace(0, width, y.shape[1]), (high - low) or 1.0
+    x, span = np.linspace(0, _WIDTH, y.shape[1]), (high - low) or 1.0
     paths = []
     for row, kept in zip(y, good, strict=True):
         points = " ".join(
@@ -97,7 +97,7 @@ def line(values: np.ndarray, width: int = _WIDTH) -> Fragment:
             for a, b in zip(x[kept], row[kept], strict=True)
         )
         paths.append(f'<polyline points="{points}" fill="none" stroke="{_INK}" opacity=".8"/>')
-    return _svg("".join(paths), f"from {low:.4g} to {high:.4g}", width)
+    return _svg("".join(paths), f"from {low:.4g} to {high:.4g}")
 
 
 def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Fragment:
@@ -140,6 +140,6 @@ def picture(values: np.ndarray, size: int = 48) -> Fragment:
     return Fragment(f'<img height="{size}" alt="{about}" title="{about}" src="data:image/png;base64,{data}">')
 
 
-def _svg(content: str, about: str, width: int = _WIDTH) -> Fragment:
-    size = f'width="{width}" height="{_HEIGHT}" viewBox="0 0 {width} {_HEIGHT}"'
+def _svg(content: str, about: str) -> Fragment:
+    size = f'width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
     return Fragment(f'<svg {size} role="img"><title>{_escaped(about)}</title>{content}</svg>')

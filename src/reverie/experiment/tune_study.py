@@ -41,23 +41,17 @@ if TYPE_CHECKING:
 __all__ = ["Slot", "Study", "Task", "Worker", "is_alive", "living", "optuna_library"]
 
 JOURNAL = "journal.jsonl"
-_BEAT, _SILENCE = 10.0, 120.0  # seconds
+_BEAT, _SILENCE = 10.0, 120.0  # seconds between two signs of life, and without one
 _FIRST_COMPARED = 5  # finished trials before the median rule is asked
 _MOST_DEATHS = 3  # of the processes that try one slot
 
 
 class Worker:
-    """The sign of life of this process, used as a context manager.
+    """The sign of life of this process in the ``workers`` of a shared folder, used as a context manager."""
 
-    Parameters
-    ----------
-    folder : Shared folder; signs of life are kept in its ``workers``.
-    beat : Seconds between two touches.
-    """
-
-    def __init__(self, folder: Path, *, beat: float = _BEAT) -> None:
+    def __init__(self, folder: Path) -> None:
         self.name = f"{_host()}.{os.getpid()}.{secrets.token_hex(4)}"
-        self._path, self._beat = folder / "workers" / self.name, beat
+        self._path = folder / "workers" / self.name
         self._over = threading.Event()
 
     def __enter__(self) -> Self:
@@ -75,13 +69,13 @@ class Worker:
         self._file.close()
 
     def _live(self) -> None:
-        while not self._over.wait(self._beat):
+        while not self._over.wait(_BEAT):
             with suppress(OSError):
                 os.utime(self._path)
 
 
-def is_alive(folder: Path, name: str, *, silence: float = _SILENCE) -> bool:
-    """Tell whether the worker `name` of the `folder` still runs; one that cannot be seen may be silent so long."""
+def is_alive(folder: Path, name: str) -> bool:
+    """Tell whether the worker `name` of the `folder` still runs; one that cannot be seen may be silent for a while."""
     path = folder / "workers" / name
     try:
         with open(path, encoding="utf-8") as file:
@@ -92,7 +86,7 @@ def is_alive(folder: Path, name: str, *, silence: float = _SILENCE) -> bool:
             clock.touch()
             now = clock.stat().st_mtime
             clock.unlink(missing_ok=True)
-            return now - os.fstat(file.fileno()).st_mtime < silence
+            return now - os.fstat(file.fileno()).st_mtime < _SILENCE
     except OSError:
         return False
 

@@ -176,12 +176,10 @@ class NpyWriter:
         self._header(layout.n_total or 0)
 
     def write(self, block: np.ndarray) -> None:
-        """Append a block (n, *event)."""
         self._file.write(np.ascontiguousarray(cast(block, self._layout.dtype)).data)
         self._n_written += len(block)
 
     def close(self) -> None:
-        """Write what is held back, and close the file."""
         try:
             if self._n_written != (self._layout.n_total or 0):
                 self._file.seek(0)
@@ -207,7 +205,6 @@ class NpzWriter:
         path.touch()
 
     def write(self, block: np.ndarray, beside: np.ndarray | None = None) -> None:
-        """Append a block (n, *event), of sets with their columns (n, k) if there are some."""
         layout, arrays = self._layout, {}
         if layout.is_set:
             particles, mask = block[..., :-1], block[..., -1]
@@ -220,7 +217,6 @@ class NpzWriter:
         self._held.append(arrays)
 
     def close(self) -> None:
-        """Write what is held back, and close the file."""
         held, self._held = self._held, []
         arrays = {name: np.concatenate([one[name] for one in held]) for name in (held[0] if held else ())}
         if self._layout.is_set:

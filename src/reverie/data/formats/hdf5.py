@@ -52,7 +52,6 @@ class Hdf5Writer:
             self._beside.attrs["names"] = layout.beside.names
 
     def write(self, block: np.ndarray, beside: np.ndarray | None = None) -> None:
-        """Append a block (n, *event), of sets with their columns (n, k) if there are some."""
         start = len(self._data)
         self._data.resize(start + len(block), axis=0)
         self._data[start:] = cast(block, self._layout.dtype)
@@ -62,7 +61,6 @@ class Hdf5Writer:
         self._disk.check()
 
     def close(self) -> None:
-        """Write what is held back, and close the file."""
         self._file.close()
         self._disk.close()
         self._disk.check()

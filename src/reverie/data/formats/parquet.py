@@ -69,7 +69,6 @@ class ParquetWriter:
         self._held: list[pa.Table] = []
 
     def write(self, block: np.ndarray, beside: np.ndarray | None = None) -> None:
-        """Append a block (n, *event), of sets with their columns (n, k) if there are some."""
         labels, columns = self._layout.labels, dict(self._layout.columns(block))
         if self._layout.is_set:
             ends = pa.array(np.concatenate([[0], np.cumsum(multiplicities(block))]), pa.int32())
@@ -82,7 +81,6 @@ class ParquetWriter:
             self._write_group()
 
     def close(self) -> None:
-        """Write what is held back, and close the file."""
         try:
             self._write_group()
         finally:

@@ -57,7 +57,6 @@ class RootWriter:
         self._tree = self._file.mktree("samples", branches)
 
     def write(self, block: np.ndarray, beside: np.ndarray | None = None) -> None:
-        """Append a block (n, *event), of sets with their columns (n, k) if there are some."""
         columns = {n: x.astype(self._types[n], copy=False) for n, x in self._layout.columns(block).items()}
         if self._layout.is_set:
             import awkward
@@ -70,7 +69,6 @@ class RootWriter:
         self._tree.extend(columns)
 
     def close(self) -> None:
-        """Write what is held back, and close the file."""
         self._file.close()
 
 

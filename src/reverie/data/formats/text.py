@@ -228,7 +228,6 @@ class CsvWriter:
         self._rows.writerow(layout.names)
 
     def write(self, block: np.ndarray) -> None:
-        """Append a block (n, *event)."""
         columns = []
         for name, x in self._layout.columns(block).items():
             if name in self._layout.labels:
@@ -238,5 +237,4 @@ class CsvWriter:
         self._rows.writerows(zip(*columns, strict=True))
 
     def close(self) -> None:
-        """Write what is held back, and close the file."""
         self._file.close()

@@ -34,14 +34,13 @@ from reverie.data.transforms.discrete import PointMass
 from reverie.data.transforms.kinematic_fit import ObservablesBeside
 from reverie.data.transforms.observable import ObservableCoordinate
 from reverie.data.transforms.particles import Particles
-from reverie.data.transforms.periodic import Periodic
+from reverie.data.transforms.periodic import LEAST_RADIUS2, Periodic
 from reverie.data.transforms.quantile import Quantile
 from reverie.data.transforms.tails import Tail, tail_forward, tail_inverse, tail_log_derivative
 
 __all__ = ["FastInverse", "FastQuantile"]
 
 LOG_SLOPE_STEP, LEAST_CELLS, MOST_CELLS = 0.05, 32, 2048
-LEAST_RADIUS2 = 1e-24  # of a point with an angle: nearer to the origin the gradient grows no more
 
 Undo = Callable[[Tensor], Tensor]
 
@@ -52,8 +51,8 @@ class FastQuantile(nn.Module):
     Parameters
     ----------
     maps : fitted `Quantile` transforms; their columns are joined, in order.
-    log_slope_step : most that the logarithm of the slope changes between two knots of a tail, 0.05 by default; the
-        error falls as its fourth power.
+    log_slope_step : most that the logarithm of the slope changes between two knots of a tail; the error falls as its
+        fourth power.
     """
 
     edges: Tensor  # (2, column, cell - 1): x and z where a cell ends and the next begins
@@ -62,11 +61,10 @@ class FastQuantile(nn.Module):
     to_z: Tensor  # (column * cell, 8)
     to_x: Tensor  # (column * cell, 8)
 
-    def __init__(self, maps: Sequence[Quantile], *, log_slope_step: float | None = None) -> None:
+    def __init__(self, maps: Sequence[Quantile], *, log_slope_step: float = LOG_SLOPE_STEP) -> None:
         super().__init__()
-        step = LOG_SLOPE_STEP if log_slope_step is None else log_slope_step
         columns = [(q, j) for q in maps for j in range(len(q.knots_))]
-        knots = [_with_tails(q.knots_[j], q.tails_[j], q.range_[j], step) for q, j in columns]
+        knots = [_with_tails(q.knots_[j], q.tails_[j], q.range_[j], log_slope_step) for q, j in columns]
         width = max(k.shape[1] for k in knots) - 1
         edges, to_z, to_x = [], [], []
         for k, (q, j) in zip(knots, columns, strict=True):
@@ -169,16 +167,15 @@ class FastInverse(nn.Module):
     sources: Tensor  # where each feature is among maps, cosines, sines and 0
     angles: Tensor  # (3, angle, 1): origin, x per radian, largest x
 
-    def __init__(self, transform: Transform, *, log_slope_step: float | None = None) -> None:
+    def __init__(self, transform: Transform, *, log_slope_step: float = LOG_SLOPE_STEP) -> None:
         super().__init__()
         self.transform, self._step = transform, log_slope_step
         self._undo = None if isinstance(transform, Columns) else _undo(transform)
         if isinstance(transform, (ObservableCoordinate, ObservablesBeside)):
             self._undo = partial(transform.undone, of_base=FastInverse(transform.base_, log_slope_step=log_slope_step))
         if isinstance(transform, Particles):
-            self._undo = partial(
-                transform.undone, of_particle=FastInverse(transform.particle_, log_slope_step=self._step)
-            )
+            inverse = FastInverse(transform.particle_, log_slope_step=log_slope_step)
+            self._undo = partial(transform.undone, of_particle=inverse)
         self._steps: list[tuple[list[int], Undo]] = []  # what follows the quantile map of some columns
         self._slow: list[tuple[slice, list[int], Undo]] = []
         if isinstance(transform, Columns):

@@ -34,13 +34,14 @@ LIGHT = -0.1
 MOST_SHAPE = 0.95
 LARGEST_SHAPE = 5.0
 SHRINKAGE = 50.0
+MOST_EXCEEDANCES = 500  # that a shape is found from
 BOUND_MATTERS = 20.0
 MOST_FALL = 20.0  # a bounded tail is followed to exp(-20) of its room, where 1 + xi e / sigma is still exact
 
 
-def tail_shape(x: Tensor, n_most: int = 500) -> float:
+def tail_shape(x: Tensor) -> float:
     """Return the shape xi of the upper tail of sorted x (n,) from L-moments of its largest tenth."""
-    n = min(len(x) // 10, n_most)
+    n = min(len(x) // 10, MOST_EXCEEDANCES)
     if n < 10:
         return 0.0
     e = x[-n:] - x[-n - 1]
