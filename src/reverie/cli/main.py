@@ -67,7 +67,21 @@ def _guarded(arguments: list[str]) -> int:
 def _dispatch(arguments: list[str]) -> int:
     first = arguments[0] if arguments else "--help"
     if first in ("-h", "--help", "help"):
-        print(_help())
+        width = max(map(len, VERBS))
+        lines = [
+            "reverie: generative models for the physical sciences",
+            "",
+            "usage: reverie VERB ...       reverie VERB --help tells more",
+            "",
+            *(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items()),
+            "",
+            "examples:",
+            *(f"  {example}" for example in _EXAMPLES),
+            "",
+            "  --version                       print the version",
+            '  --print-completion bash|zsh     shell completion: eval "$(reverie --print-completion bash)"',
+        ]
+        print("\n".join(lines))
         return 0
     if first in ("-V", "--version"):
         from reverie.core.version import __version__
@@ -87,24 +101,6 @@ def _dispatch(arguments: list[str]) -> int:
     if first in _TRAINING:
         keep_freed_memory()
     return module_of(first).main(arguments[1:])
-
-
-def _help() -> str:
-    width = max(map(len, VERBS))
-    lines = [
-        "reverie: generative models for the physical sciences",
-        "",
-        "usage: reverie VERB ...       reverie VERB --help tells more",
-        "",
-        *(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items()),
-        "",
-        "examples:",
-        *(f"  {example}" for example in _EXAMPLES),
-        "",
-        "  --version                       print the version",
-        '  --print-completion bash|zsh     shell completion: eval "$(reverie --print-completion bash)"',
-    ]
-    return "\n".join(lines)
 
 
 def _say(sentence: str, code: int) -> int:

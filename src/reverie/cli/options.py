@@ -130,10 +130,7 @@ class Options(ArgumentParser):
     def peek(self, argv: Sequence[str], *, more: Callable[[], Collection[str]]) -> dict[str, str]:
         """Return words and values in `argv`; options of a model, which is not known yet, may be misspelt.
 
-        Parameters
-        ----------
-        argv : The command line.
-        more : Returns the names of the options of all models; called when an option is none of these.
+        `more` returns the names of the options of all models; it is called when an option is none of these.
         """
         words, values = list(self.words), {}
         for name, value in self._tokens(argv, more):
@@ -190,13 +187,7 @@ class Options(ArgumentParser):
     def _tokens(
         self, argv: Sequence[str], more: Callable[[], Collection[str]] | None = None
     ) -> Iterator[tuple[str, str | None]]:
-        """Yield each option as it is known with its value, None for a flag; of words the name is "".
-
-        Parameters
-        ----------
-        argv : The command line.
-        more : Returns names of further options with values, those of a model that is not known yet.
-        """
+        """Yield each option as it is known with its value, None for a flag; of words the name is ""; see `peek`."""
         rest = list(argv)
         while rest:
             token = rest.pop(0)

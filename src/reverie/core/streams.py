@@ -18,9 +18,7 @@ __all__ = ["LenientStream", "lenient_streams", "print_note"]
 class LenientStream(io.TextIOBase):
     """A text stream whose failures are kept in `error` instead of being raised; other attributes are those of `inner`.
 
-    Parameters
-    ----------
-    inner : the stream that is written to; None, as Python has it for a closed one, takes all and keeps nothing.
+    Of a closed stream, for which Python has None, all is taken and nothing kept.
     """
 
     def __init__(self, inner: Any) -> None:

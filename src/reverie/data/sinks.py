@@ -32,12 +32,7 @@ __all__ = ["WRITERS", "Sink", "check_new_file", "check_regular", "check_room", "
 
 
 class Sink:
-    """An open file of samples; made by `open_sink` and used in a ``with`` statement.
-
-    Attributes
-    ----------
-    n_written : events written so far.
-    """
+    """An open file of samples, of which `n_written` are there; made by `open_sink`, used in a ``with`` statement."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
         self.path, self.layout, self.n_written = path, layout, 0

@@ -79,13 +79,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Options by name, in their order.
-
-    Attributes
-    ----------
-    options : A `Range` or a `Choice` for each name.
-    text : How it is written.
-    """
+    """Options by name, in their order, with a `Range` or a `Choice` each, and the text that says so."""
 
     options: Mapping[str, Range | Choice]
     text: str

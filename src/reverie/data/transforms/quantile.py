@@ -142,7 +142,9 @@ def _replaced(x: Tensor, z: Tensor, where: Tensor, tail: Callable[[Tensor], Tens
 
 def _knots(x: Tensor, n_knots: int | None) -> tuple[Tensor, tuple[float, float]]:
     """Return knots (2, knot) of x and z for sorted x (n,), and the mass below the first and above the last."""
-    ranks = torch.cat([_ranks(len(x), n_knots).to(x.device), _gap_ranks(x)])
+    left, beside = gaps(x)[:, None], torch.tensor(BESIDE_A_GAP, device=x.device)
+    of_gaps = torch.cat([(left - beside).flatten(), (left + 1 + beside).flatten()]).clamp(0, len(x) - 1)
+    ranks = torch.cat([_ranks(len(x), n_knots).to(x.device), of_gaps])
     at = x[ranks.unique()]
     keep = torch.ones_like(at, dtype=torch.bool)
     keep[1:] = at.diff() > COINCIDENCE * max(x[0].abs().item(), x[-1].abs().item())
@@ -167,12 +169,6 @@ def _ranks(n: int, n_knots: int | None) -> Tensor:
         ranks += [round(count), n - 1 - round(count)]
         count *= TAIL_GROWTH
     return torch.tensor(sorted(set(ranks))).long()
-
-
-def _gap_ranks(x: Tensor) -> Tensor:
-    """Ranks of the knots beside the gaps in sorted values x (n,)."""
-    left, beside = gaps(x), torch.tensor(BESIDE_A_GAP, device=x.device)
-    return torch.cat([(left[:, None] - beside).flatten(), (left[:, None] + 1 + beside).flatten()]).clamp(0, len(x) - 1)
 
 
 def gaps(x: Tensor) -> Tensor:
