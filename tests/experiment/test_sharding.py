@@ -19,7 +19,7 @@ from reverie.data import Dataset, read
 from reverie.experiment import sharding
 from reverie.experiment.sampling import draw_from
 from reverie.experiment.sharding import draw_sharded
-from reverie.scale.shards import MANIFEST
+from reverie.scale.shards import MANIFEST, digest_of_folder
 
 TINY = {"max_steps": 3, "batch_size": 16, "random_state": 0, "n_checks": 0}
 N = 5000  # five shards of 1024 rows, the last one not full
@@ -155,7 +155,8 @@ def test_other_samples_are_refused_and_replaced_if_asked(models, tmp_path):
 def test_a_worker_with_another_model_says_so(models, tmp_path):
     copy = tmp_path / "model"
     reverie.load(models["table"]).save(copy)
-    order = sharding._order(str(copy), reverie.load(copy), None, tmp_path / "s", 2000, 0, None, ".npy")
+    digests = tuple(digest_of_folder(copy).items())
+    order = sharding.Order(str(copy), digests, 2000, 0, None, str(tmp_path / "s"), ".npy", 1024)
     reverie.load(models["images"]).save(copy)
     with pytest.raises(InputError, match="the same model"):
         sharding.write_shard(order, order.shards().shards[0])

@@ -90,6 +90,7 @@ def to_raw(data: object, name: str = "X") -> Raw:
     Raises `InputError` if `data` cannot be read as numbers, is complex, has no axis of events, or more columns than
     `MAX_COLUMNS`.
     """
+    _refuse_sparse(data, name)
     columns = named_columns(data)
     if columns is not None:
         noted = {str(name): getattr(x, "attrs", None) or {} for name, x in columns.items()}  # of xarray
@@ -123,11 +124,7 @@ def as_array(data: Any, name: str = "X") -> Any:
     """
     if isinstance(data, LazyTable):
         return data
-    if hasattr(data, "toarray") and hasattr(data, "nnz"):
-        raise InputError(
-            f"Expected dense numbers in {name}, got a sparse {type(data).__name__} of shape {data.shape}. "
-            f"Give {name}.toarray() if that fits in memory."
-        )
+    _refuse_sparse(data, name)
     columns = named_columns(data)
     if columns is not None:
         raw = join_columns(columns)
@@ -389,6 +386,15 @@ def as_column(column: object, name: str) -> np.ndarray:
         return as_array(column, f"column {name!r}")
     x = _asarray(column, f"column {name!r}")
     return _real(x, name) if x.dtype.kind == "f" else x
+
+
+def _refuse_sparse(data: Any, name: str) -> None:
+    """Raise `InputError` for a sparse array; one of them is a mapping too."""
+    if hasattr(data, "toarray") and hasattr(data, "nnz"):
+        raise InputError(
+            f"Expected dense numbers in {name}, got a sparse {type(data).__name__} of shape {data.shape}. "
+            f"Give {name}.toarray() if that fits in memory."
+        )
 
 
 def _is(data: object, library: str, kind: str) -> bool:

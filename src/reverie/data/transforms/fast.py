@@ -51,8 +51,8 @@ class FastQuantile(nn.Module):
     Parameters
     ----------
     maps : fitted `Quantile` transforms; their columns are joined, in order.
-    log_slope_step : most that the logarithm of the slope changes between two knots of a tail; the error falls as its
-        fourth power.
+    log_slope_step : most that the logarithm of the slope changes between two knots of a tail, 0.05 by default; the
+        error falls as its fourth power.
     """
 
     edges: Tensor  # (2, column, cell - 1): x and z where a cell ends and the next begins
@@ -61,10 +61,11 @@ class FastQuantile(nn.Module):
     to_z: Tensor  # (column * cell, 8)
     to_x: Tensor  # (column * cell, 8)
 
-    def __init__(self, maps: Sequence[Quantile], *, log_slope_step: float = LOG_SLOPE_STEP) -> None:
+    def __init__(self, maps: Sequence[Quantile], *, log_slope_step: float | None = None) -> None:
         super().__init__()
+        step = LOG_SLOPE_STEP if log_slope_step is None else log_slope_step
         columns = [(q, j) for q in maps for j in range(len(q.knots_))]
-        knots = [_with_tails(q.knots_[j], q.tails_[j], q.range_[j], log_slope_step) for q, j in columns]
+        knots = [_with_tails(q.knots_[j], q.tails_[j], q.range_[j], step) for q, j in columns]
         width = max(k.shape[1] for k in knots) - 1
         edges, to_z, to_x = [], [], []
         for k, (q, j) in zip(knots, columns, strict=True):
@@ -167,7 +168,7 @@ class FastInverse(nn.Module):
     sources: Tensor  # where each feature is among maps, cosines, sines and 0
     angles: Tensor  # (3, angle, 1): origin, x per radian, largest x
 
-    def __init__(self, transform: Transform, *, log_slope_step: float = LOG_SLOPE_STEP) -> None:
+    def __init__(self, transform: Transform, *, log_slope_step: float | None = None) -> None:
         super().__init__()
         self.transform, self._step = transform, log_slope_step
         self._undo = None if isinstance(transform, Columns) else _undo(transform)
