@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from reverie.experiment.sampling import draw_from
 from reverie.experiment.sharding import draw_sharded
 from reverie.scale.shards import MANIFEST, digest_of_folder
 
-TINY = {"max_steps": 3, "batch_size": 16, "random_state": 0, "n_checks": 0}
+TINY: dict[str, Any] = {"max_steps": 3, "batch_size": 16, "random_state": 0, "n_checks": 0}
 N = 5000  # five shards of 1024 rows, the last one not full
 
 
