@@ -25,6 +25,7 @@ from typing import Any
 from msgspec import convert
 
 from reverie.core.errors import CheckpointError, InputError, ReverieError, ShortChainError
+from reverie.core.types import State
 from reverie.data.sinks import WRITERS, check_room
 from reverie.experiment.config import RunConfig, format_duration, model_class, parse_duration
 from reverie.experiment.folder import RunFolder, check_new, write_json, write_text
@@ -39,7 +40,6 @@ from reverie.experiment.validate import assess_model, validate_samples
 from reverie.models.base import GenerativeModel
 from reverie.scale.distributed import Distributed, runtime_from_environment
 from reverie.training import CheckpointFolder, truncate_history
-from reverie.training.checkpoint import State
 from reverie.validation import ValidationResult
 
 __all__ = [

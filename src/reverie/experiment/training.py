@@ -26,6 +26,7 @@ import numpy as np
 from reverie.core.errors import TrainingError
 from reverie.core.protocols import Runtime
 from reverie.core.random import child_seed
+from reverie.core.types import State
 from reverie.data import Dataset
 from reverie.experiment.config import RunConfig, parse_duration
 from reverie.experiment.folder import RunFolder
@@ -37,7 +38,6 @@ from reverie.models.base import GenerativeModel
 from reverie.models.files import save_model
 from reverie.models.gan.augmentation import augmentation_sentence
 from reverie.training import CheckpointFolder, Record, append_record
-from reverie.training.checkpoint import State
 
 __all__ = ["Interrupt", "TrainingSession", "n_open_steps", "snapshot_steps", "start_of", "train_as_helper"]
 

@@ -1,12 +1,11 @@
 """Training: the loop written once, what it records, and states that survive a crash."""
 
-from reverie.training.callbacks import Callback
+from reverie.training.callbacks import Callback, MLflow, ProgressBar, TensorBoard, WandB
 from reverie.training.checkpoint import CheckpointFolder, load_state, save_state
 from reverie.training.descent import ema_decay, ema_update
 from reverie.training.history import append_record, read_history, truncate_history
 from reverie.training.loop import Record, train
 from reverie.training.optimizers import OPTIMIZERS, learning_rate_factor, make_optimizer, take_step
-from reverie.training.trackers import MLflow, ProgressBar, TensorBoard, WandB
 
 __all__ = [
     "OPTIMIZERS",

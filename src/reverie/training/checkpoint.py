@@ -16,18 +16,17 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO
 
 import torch
 
 from reverie.core.errors import CheckpointError
+from reverie.core.types import State
 
-__all__ = ["CheckpointFolder", "State", "atomic_file", "load_state", "save_state"]
+__all__ = ["CheckpointFolder", "atomic_file", "load_state", "save_state"]
 
 FORMAT = "reverie-training-state"
 VERSION = 1
-
-State: TypeAlias = dict[str, Any]  # nested dictionaries and lists of tensors, numbers and texts
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reverie.training.checkpoint import State
+from reverie.core.types import State
 from reverie.training.optimizers import apply_rule, make_optimizer, take_step
 
 __all__ = ["Descent", "LossStep", "ema_decay", "ema_update"]

@@ -27,10 +27,10 @@ A sign becomes an alarm when it has held at `PERSISTENCE` checks in a row, three
 is armed again after as many checks without it. Losses are compared row by row, since they scatter far more between
 events than between states.
 
-Equilibrium. D(x) and D(G) within 0.05 of 1/2; no score below S_a - e in the last `patience` checks, S_a the score at
-the last such gain, so that slow gains add up, and e no less than the scatter of a perfect generator's score; the run is
-at rest and the samples are not far from the data; and no sign of failure holds. D near 1/2 alone is no equilibrium: a
-blind discriminator gives it at once.
+Equilibrium. D(x) and D(G) within 0.05 of 1/2; no score below S_a - e in the last five checks, S_a the score at the last
+such gain, so that slow gains add up, and e no less than the scatter of a perfect generator's score; the run is at rest
+and the samples are not far from the data; and no sign of failure holds. D near 1/2 alone is no equilibrium: a blind
+discriminator gives it at once.
 
 The state of a monitor is tensors and plain numbers, and a resumed run gives the same checks.
 """
@@ -44,8 +44,8 @@ from torch import Tensor
 
 from reverie.core.measured import measured_mean
 from reverie.core.statistics import auc
+from reverie.core.types import State
 from reverie.training.alarms import PERSISTENCE, REMEDIES, RULES, WARM_UP, Alarm, Finding, is_at_rest, is_far
-from reverie.training.checkpoint import State
 from reverie.training.reference import HealthReference, Measures
 from reverie.training.scores import Score
 
@@ -56,6 +56,9 @@ _EMPTY = 0.2  # a region that gets less than this of its share is lost
 _RARE = 8.0  # and expects this many samples or more
 _LOST, _SEEN_WIDTHS = 0.10, 5.0  # share of the data in lost regions, and score in widths, that are a sign
 _AT_HALF = 0.05
+_PATIENCE = 5  # checks without a gain after which a balanced GAN counts as at equilibrium
+_SCALARS = {name: name for name in ("score", "coverage", "plausible", "lost")} | {"score_error": "error"}
+_SCALARS_OF_A_GAN = {"d_auc": "auc", "d_memory": "auc_memory", "g_gradient": "gradient", "copies": "close"}
 _REMEDIES = {
     "overfitting": "Use fewer steps, a smaller model or more weight decay; the best state by held-out loss is kept.",
     "getting worse": "Lower the learning rate, or give chains more sweeps; the best state by held-out loss is kept.",
@@ -154,11 +157,10 @@ class Monitor:
     reference : prepared held-out and training rows, which several monitors may share; None where samples are not
         looked at.
     weight : (m,) event weights of the held-out rows, by which their losses are weighted; None for all alike.
-    patience : checks without a gain after which a balanced GAN counts as at equilibrium, at least 1.
     """
 
-    def __init__(self, reference: HealthReference | None, weight: Tensor | None = None, *, patience: int = 5) -> None:
-        self.reference, self.patience = reference, patience
+    def __init__(self, reference: HealthReference | None, weight: Tensor | None = None) -> None:
+        self.reference = reference
         self._weight = None if weight is None else weight.double().cpu().numpy()
         self._findings: list[Finding] = []
         self._shares: Tensor | None = None
@@ -178,7 +180,7 @@ class Monitor:
         scalars, signs = dict(seen.scalars), dict(seen.signs)
         culprit = seen.culprit()
         if culprit is not None:
-            scalars |= dict.fromkeys(_SCALARS, math.nan) if seen.discriminated is not None else {}
+            scalars |= dict.fromkeys(_SCALARS | _SCALARS_OF_A_GAN, math.nan) if seen.discriminated is not None else {}
             alarm = self._note("non-finite values", seen.step, (f"NaN or infinite: {culprit}.", ""))
             alarms = () if alarm is None else (alarm,)
             return Check(scalars, alarms, improved=False, at_equilibrium=False, healthy=False)
@@ -186,7 +188,7 @@ class Monitor:
             measures = self.reference.measure(seen.generated)
             self._findings.append(self._finding(seen, measures, self.reference))
             self._shares = measures.shares
-            names = _SAMPLE_SCALARS if seen.discriminated is None else _SCALARS
+            names = _SCALARS | ({"score_width": "width"} if seen.discriminated is None else _SCALARS_OF_A_GAN)
             scalars |= {name: float(getattr(self._findings[-1], attribute)) for name, attribute in names.items()}
             if seen.discriminated is None:
                 scalars["score_real"] = self.reference.real_against_real
@@ -313,7 +315,7 @@ class Monitor:
     def _is_at_equilibrium(self) -> bool:
         now = self._findings[-1]
         is_balanced = abs(now.d_real - 0.5) <= _AT_HALF and abs(now.d_fake - 0.5) <= _AT_HALF
-        is_rested = is_at_rest(self._findings) and self._since_gain >= self.patience
+        is_rested = is_at_rest(self._findings) and self._since_gain >= _PATIENCE
         return is_balanced and is_rested and not any(self._raised.values()) and not is_far(now)
 
     def state_dict(self) -> State:
@@ -344,27 +346,6 @@ class Monitor:
         )
         self._lasted, self._absent = dict(state["lasted"]), dict(state["absent"])
         self._raised = dict(state["raised"])
-
-
-_SCALARS = {  # of a GAN: name in the history -> attribute of a finding
-    "score": "score",
-    "score_error": "error",
-    "coverage": "coverage",
-    "plausible": "plausible",
-    "lost": "lost",
-    "d_auc": "auc",
-    "d_memory": "auc_memory",
-    "g_gradient": "gradient",
-    "copies": "close",
-}
-_SAMPLE_SCALARS = {  # of a model without an opponent
-    "score": "score",
-    "score_error": "error",
-    "score_width": "width",
-    "coverage": "coverage",
-    "plausible": "plausible",
-    "lost": "lost",
-}
 
 
 def kind_of_rise(excess: float, gap: float | None, gap_then: float | None) -> str:
