@@ -124,21 +124,15 @@ class AveragedStep(TrainStep, Generic[Network]):
         """Return the networks whose weights are trained."""
         return [self.network]
 
+    def parts(self) -> Mapping[str, nn.Module | Descent]:
+        """Return the network, its average and its optimiser."""
+        return {"network": self.network, "average": self.average, "optimizer": self.descent}
+
     def state_dict(self) -> State:
         """Return all that an exact resume needs."""
-        return {
-            "step": self.step,
-            "rate_factor": self.rate_factor,
-            "best_at": self._best_at,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.descent.state_dict(),
-        }
+        return super().state_dict() | {"best_at": self._best_at}
 
     def load_state_dict(self, state: State) -> None:
         """Take up what `state_dict` returned."""
-        self.step, self.rate_factor = state["step"], state["rate_factor"]
+        super().load_state_dict(state)
         self._best_at = state.get("best_at")
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.descent.load_state_dict(state["optimizer"])

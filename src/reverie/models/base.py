@@ -47,7 +47,7 @@ from reverie.models.conditions import Conditions
 from reverie.models.files import save_model
 from reverie.models.missing import completed, with_missing
 from reverie.models.one_pass import Inverse, OnePass
-from reverie.models.options import SharedOptions
+from reverie.models.options import SharedOptions, options_of
 from reverie.models.preprocessing import (
     Preprocessing,
     container_of,
@@ -794,7 +794,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
                 f"Expected batch_size of at most the {len(x)} training rows, got {size}. "
                 "Give a smaller batch_size or more data."
             )
-        return replace(TrainingOptions.of(self, batch_size=size), max_steps=self.n_steps)
+        return options_of(self, TrainingOptions, batch_size=size, max_steps=self.n_steps)
 
     def _networks(self) -> dict[str, nn.Module]:
         """Return the networks that are kept after training; during it, the present ones."""

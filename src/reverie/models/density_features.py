@@ -114,15 +114,13 @@ class Coordinates:
             columns[cosine], columns[sine] = _RADIUS * angle.cos(), _RADIUS * angle.sin()
         return torch.stack(columns, dim=1)
 
-    def noise(self, n: int, generator: torch.Generator, *, dtype: torch.dtype = torch.float32) -> Tensor:
+    def noise(self, n: int, generator: torch.Generator) -> Tensor:
         """Return `n` points x_0 (n, coordinates) of the noise."""
-        like = {"dtype": dtype, "device": generator.device, "generator": generator}
-        normal = torch.randn(n, self.n_lines, **like)
-        return (
-            normal
-            if not self.circles
-            else torch.cat([normal, self.angles(torch.rand(n, len(self.circles), **like))], 1)
-        )
+        normal = torch.randn(n, self.n_lines, generator=generator, device=generator.device)
+        if not self.circles:
+            return normal
+        turns = torch.rand(n, len(self.circles), generator=generator, device=generator.device)
+        return torch.cat([normal, self.angles(turns)], dim=1)
 
     def angles(self, turns: Tensor) -> Tensor:
         """Return the angles in [-pi, pi) of numbers in [0, 1)."""

@@ -81,7 +81,13 @@ class ObservedFeatures(nn.Module):
             if isinstance(values, LazyTable):
                 n = len(values)
                 values = values[sample_rows(n, sample_size(n, values.shape[1:]), child_seed(seed, "observed"))]
-            self._try(values, transform)
+            some = _events(values[:: max(1, len(values) // _ROWS_TRIED)])
+            random = child_generator(0, "events to try observables on")
+            y = torch.randn(len(some), *transform.output_shape, generator=random, dtype=torch.float64)
+            for observable in self.observables:
+                check_observable(observable, some, "events of the data")
+                for scale in _SCALES_TRIED:
+                    check_observable(observable, transform.inverse(scale * y), "events that a generator can make")
             fitted = made.fit(self._raw(values))
         self._fitted = fitted
         self._map: FastQuantile | _Line = FastQuantile([fitted]) if isinstance(fitted, Quantile) else _Line(fitted)
@@ -147,15 +153,6 @@ class ObservedFeatures(nn.Module):
         excess = (z.abs() - _UNCHANGED).clamp_(min=0)
         z = z.clamp(-_UNCHANGED, _UNCHANGED) + torch.log1p(excess).copysign_(z)
         return z, slope / (1 + excess)
-
-    def _try(self, values: np.ndarray, transform: Transform) -> None:
-        some = _events(values[:: max(1, len(values) // _ROWS_TRIED)])
-        random = child_generator(0, "events to try observables on")
-        y = torch.randn(len(some), *transform.output_shape, generator=random, dtype=torch.float64)
-        for observable in self.observables:
-            check_observable(observable, some, "events of the data")
-            for scale in _SCALES_TRIED:
-                check_observable(observable, transform.inverse(scale * y), "events that a generator can make")
 
 
 class _Line(nn.Module):

@@ -21,8 +21,8 @@ As scikit-learn wants it, the constructor stores what it is given and looks at n
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, TypeVar, dataclass_transform
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -30,9 +30,10 @@ from reverie.core.arguments import Count, Share, Whole
 from reverie.core.types import RandomState
 from reverie.models.preprocessing import ChangeOfVariables
 
-__all__ = ["SharedOptions", "estimator"]
+__all__ = ["SharedOptions", "estimator", "options_of"]
 
 Model = TypeVar("Model", bound=type)
+Settings = TypeVar("Settings")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -87,6 +88,12 @@ class SharedOptions:
     def __post_init__(self) -> None:
         """Write a `torch.device` as its name."""
         self.device = str(self.device)
+
+
+def options_of(model: SharedOptions, settings: type[Settings], **resolved: Any) -> Settings:
+    """Return the dataclass `settings` of the options of a model that it has fields for, some of them resolved."""
+    names = [field.name for field in fields(settings)]  # pyright: ignore[reportArgumentType]
+    return settings(**{name: getattr(model, name) for name in names if hasattr(model, name)} | resolved)
 
 
 _HEADER = "\nParameters\n----------\n"

@@ -210,15 +210,11 @@ def _shortened(x: np.ndarray, dtype: np.dtype, schema: Schema) -> np.ndarray:
             f"Expected samples of at most {np.finfo(dtype).max:.4g} in size, the largest number of {dtype}, the type "
             f"of the training data, got {x[beyond][0]:.4g}. Train on the same data as float64."
         )
-    if schema.is_set:
-        for j, column in enumerate(schema.columns[:-1]):
-            short[..., j] = np.clip(short[..., j], *_limits(column, dtype))
-        return short * (x[..., -1:] > 0)
-    if len(schema.event_shape) > 1:
+    if not (schema.is_table or schema.is_set):
         return np.clip(short, *_limits(schema.columns[0], dtype))
-    for j, column in enumerate(schema.columns):
-        short[:, j] = np.clip(short[:, j], *_limits(column, dtype))
-    return short
+    for j, column in enumerate(schema.columns[:-1] if schema.is_set else schema.columns):
+        short[..., j] = np.clip(short[..., j], *_limits(column, dtype))
+    return short * (x[..., -1:] > 0) if schema.is_set else short
 
 
 def _limits(column: Column, dtype: np.dtype) -> tuple[np.floating, np.floating]:

@@ -22,7 +22,7 @@ from reverie.core.lazy import sample_rows
 from reverie.core.random import child_seed
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import Features
-from reverie.data.schema import Column, Schema
+from reverie.data.schema import Schema
 from reverie.data.symmetries import Symmetry
 from reverie.validation.invariance import invariance_test
 from reverie.validation.permutation.multiple_testing import holm
@@ -163,7 +163,9 @@ def _table(values: np.ndarray, schema: Schema) -> tuple[tuple[str, ...], np.ndar
     if schema.is_table:
         named = {column.name: values[:, j] for j, column in enumerate(schema.columns)}
         for j, column in enumerate(schema.columns):
-            named |= _on_circle(values[:, j], column) if column.kind == "periodic" else {}
+            if column.kind == "periodic":
+                turn = 2 * np.pi * values[:, j] / (column.period or 1.0)
+                named |= {f"cos {column.name}": np.cos(turn), f"sin {column.name}": np.sin(turn)}
         return tuple(named), np.column_stack(list(named.values()))
     x = values.reshape(len(values), -1, *values.shape[-2:])
     shifts = {"right": (0, 1), "below": (1, 0), "across": (1, 1), "across left": (1, -1)}
@@ -176,8 +178,3 @@ def _table(values: np.ndarray, schema: Schema) -> tuple[tuple[str, ...], np.ndar
         coarse = np.add.reduceat(np.add.reduceat(image, rows, axis=2), columns, axis=3)
         named |= {f"{name} {place}": coarse[:, *place] for place in np.ndindex(coarse.shape[1:])}
     return tuple(named), np.column_stack(list(named.values()))
-
-
-def _on_circle(angle: np.ndarray, column: Column) -> dict[str, np.ndarray]:
-    turn = 2 * np.pi * angle / (column.period or 1.0)
-    return {f"cos {column.name}": np.cos(turn), f"sin {column.name}": np.sin(turn)}

@@ -16,9 +16,9 @@ Checks draw from generators of their own, so training takes the same steps with 
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,6 @@ from reverie.core.types import State
 from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.lazy import divided, is_lazy, some_rows, whole_rows
 from reverie.data.orbits import OrbitRows
-from reverie.models.options import SharedOptions
 from reverie.models.preprocessing import data_mark
 from reverie.models.replicas import over_replicas
 from reverie.networks.noise import set_noise_generator
@@ -83,13 +82,6 @@ class TrainingOptions:
     n_replicas: int = 1
     bootstrap: bool = False
 
-    @classmethod
-    def of(cls, model: SharedOptions, *, batch_size: int) -> Self:
-        """Return the options of a model, with the size that its batch has."""
-        own: dict[str, Any] = {f.name: getattr(model, f.name) for f in fields(cls) if hasattr(model, f.name)}
-        own["batch_size"] = batch_size
-        return cls(**own)
-
     @property
     def steps_between_checks(self) -> int:
         """Whole windows between two checks, in steps; 0 for none."""
@@ -101,9 +93,9 @@ class TrainingOptions:
 class TrainStep(ABC):
     """What a `TrainingRun` trains: it owns networks and optimisers, and knows nothing of data files, checks or time.
 
-    A child writes `train_step`, `observe`, `networks`, `state_dict` and `load_state_dict`, and stores `compiled`, the
-    `Compiled` function through which its steps go; where its training can be shared by several processes, also
-    `descent`, its one optimiser. The other methods are for steps that are not like that.
+    A child writes `train_step`, `observe`, `networks` and `parts`, and stores `compiled`, the `Compiled` function
+    through which its steps go; where its training can be shared by several processes, also `descent`, its one
+    optimiser. The other methods are for steps that are not like that.
 
     A `TrainingError` raised by `train_step` or `observe` says that it diverges.
 
@@ -135,13 +127,20 @@ class TrainStep(ABC):
     def networks(self) -> Mapping[str, nn.Module]:
         """Return the networks that samples are drawn from, averaged where the step averages."""
 
-    @abstractmethod
-    def state_dict(self) -> State:
-        """Return all that an exact resume needs."""
+    def parts(self) -> Mapping[str, nn.Module | Descent]:
+        """Return by name what an exact resume needs: networks, their averages and optimisers."""
+        return {}
 
-    @abstractmethod
+    def state_dict(self) -> State:
+        """Return all that an exact resume needs: the step, and the states of the parts."""
+        states = {name: part.state_dict() for name, part in self.parts().items()}
+        return {"step": self.step, "rate_factor": self.rate_factor} | states
+
     def load_state_dict(self, state: State) -> None:
-        """Take up what `state_dict` returned."""
+        """Take up what `state_dict` returned, of a step of the same networks and optimisers."""
+        self.step, self.rate_factor = state["step"], state["rate_factor"]
+        for name, part in self.parts().items():
+            part.load_state_dict(state[name])
 
     def trained(self) -> Sequence[nn.Module]:
         """Return the networks whose weights are trained."""
@@ -327,8 +326,14 @@ class TrainingRun:
                         break
                 else:
                     return
-            except TrainingError as error:
-                recovered = (*recovered, self._recover(error))
+            except TrainingError as error:  # go back to the last healthy state, if that is asked for and has helped
+                step, most = self.train_step.step, self.train_step.max_rollbacks
+                if self._good is None:
+                    raise
+                if self._rollbacks >= most:
+                    raise TrainingError(f"{error} Training went back {most} times, in vain.", step=error.step) from error
+                self._roll_back(self._good)
+                recovered = (*recovered, Alarm("divergence", step, str(error), _ROLLED_BACK))
             spent += seconds
 
     def kept_networks(self) -> dict[str, nn.Module]:
@@ -457,16 +462,6 @@ class TrainingRun:
             step.settle()
         step.adapt(observations, checks)
         return over_replicas([check.scalars for check in checks]), alarms
-
-    def _recover(self, error: TrainingError) -> Alarm:
-        """Go back to the last healthy state; raise `error` when that is not asked for or has not helped."""
-        step, most = self.train_step.step, self.train_step.max_rollbacks
-        if self._good is None:
-            raise error
-        if self._rollbacks >= most:
-            raise TrainingError(f"{error} Training went back {most} times, in vain.", step=error.step)
-        self._roll_back(self._good)
-        return Alarm("divergence", step, str(error), _ROLLED_BACK)
 
     def _roll_back(self, good: State) -> None:
         self._rollbacks += 1

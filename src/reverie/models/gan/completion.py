@@ -103,11 +103,22 @@ def complete_features(
     pool = torch.randn(search.n_candidates, n_noise, generator=noise, device=device)
     size = max(1, _ROWS // n_draws)
     targets, masks = features.flatten(1), observed.flatten(1).to(features.dtype)
+
+    def missed(z: Tensor, rows: Tensor) -> Tensor:
+        return (masks[rows] * (generate(z, rows).flatten(1) - targets[rows]).square()).sum(dim=1)
+
     blocks = []
     for k, event in enumerate(torch.arange(len(features), device=device).split(size)):
         noise = child_generator(seed, "completion", k, device=device)
         n, m = len(event), masks[event]
-        misfit = _misfits(generate, pool, targets[event], m, event, is_conditional=is_conditional)
+        if is_conditional:
+            misfit = _of_pairs(missed, pool, event).double()
+        else:  # |m (G(z) - y)|^2 of every event and candidate, (events, candidates)
+            with torch.no_grad():
+                parts = [generate(z, event[:1].expand(len(z))).flatten(1).double() for z in pool.split(_ROWS)]
+            g, w, y = torch.cat(parts), m.double(), targets[event].double()
+            squares = (w * y.square()).sum(dim=1, keepdim=True) + w @ g.square().T
+            misfit = (squares - 2 * (w * y) @ g.T).clamp(min=0)
         misfit = misfit / search.tolerance**2
         if mode and extra is not None:
             misfit += 2 * _of_pairs(extra, pool, event).double()
@@ -128,24 +139,6 @@ def complete_features(
         with torch.no_grad():
             blocks.append(generate(z, rows).reshape(n_draws, n, *features.shape[1:]))
     return torch.cat(blocks, dim=1)
-
-
-@torch.no_grad()
-def _misfits(
-    generate: Generate, pool: Tensor, target: Tensor, m: Tensor, event: Tensor, *, is_conditional: bool
-) -> Tensor:
-    """Return |m (G(z) - y)|^2 of every event and candidate, (events, candidates)."""
-    if not is_conditional:
-        parts = [generate(z, event[:1].expand(len(z))).flatten(1).double() for z in pool.split(_ROWS)]
-        g, y, m = torch.cat(parts), target.double(), m.double()
-        squares = (m * y.square()).sum(dim=1, keepdim=True) + m @ g.square().T
-        return (squares - 2 * (m * y) @ g.T).clamp(min=0)
-    misfits = []
-    for index in torch.arange(len(event), device=event.device).split(max(1, _ROWS // len(pool))):
-        z = pool.repeat(len(index), 1)
-        g = generate(z, event[index].repeat_interleave(len(pool))).flatten(1).unflatten(0, (len(index), -1))
-        misfits.append((m[index, None] * (g - target[index, None]).square()).sum(dim=2).double())
-    return torch.cat(misfits)
 
 
 @torch.no_grad()

@@ -43,10 +43,10 @@ from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator
 from reverie.core.types import ArrayLike, RandomState
-from reverie.models.gan.rejection import ratio_loss
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
 from reverie.networks.replicas import Stacked
+from reverie.objectives.adversarial import minimax_discriminator
 from reverie.training.descent import LossStep
 from reverie.training.loop import train
 from reverie.validation.inputs.samples import read_sample
@@ -213,10 +213,13 @@ def _train(
     partner = torch.arange(R).unflatten(0, (-1, 2)).flip(1).flatten()
     i_judge, j_judge = (half[partner, :_MOST_JUDGES].T.flatten() for half in halves)  # rows interleaved over networks
 
-    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    stacked = Stacked(networks)
+
+    def loss(_: object, generator: torch.Generator) -> Tensor:
         positions = (torch.randint(half.shape[1], (_BATCH, R), generator=generator) for half in halves)
         i, j = (half.T.gather(0, position).flatten() for half, position in zip(halves, positions, strict=True))
-        return x[i], weight[i], y[j]
+        # R times the mean over all rows: each network has a loss of its own
+        return R * minimax_discriminator(stacked(x[i]), stacked(y[j]), weight[i])
 
     @torch.no_grad()
     def losses(network: nn.Module) -> Tensor:
@@ -224,11 +227,8 @@ def _train(
         of_generated = softplus(network(y[j_judge])[:, 0])
         return of_real.unflatten(0, (-1, R)).mean(dim=0) + of_generated.unflatten(0, (-1, R)).mean(dim=0)
 
-    stacked = Stacked(networks)
     optimizer = torch.optim.Adam(stacked.parameters(), lr=_RATE)
-    training = LossStep(
-        stacked, lambda _, noise: R * ratio_loss(stacked, *draw(noise)), optimizer, decay=_DECAY
-    )  # R times the mean over all rows: each network has a loss of its own
+    training = LossStep(stacked, loss, optimizer, decay=_DECAY)
     best, least, since = copy.deepcopy(training.average), losses(training.average), torch.zeros(R)
     noise = child_generator(seed, "batches")
     for record in train(training, lambda step: None, generator=noise, max_steps=max_steps, record_every=_EVERY):

@@ -39,7 +39,7 @@ from reverie.models.gan.training import AdversarialSettings, AdversarialStep, Ro
 from reverie.models.multiplicity import MultiplicityLaw
 from reverie.models.observables import ObservedFeatures
 from reverie.models.one_pass import Inverse, OnePass
-from reverie.models.options import estimator
+from reverie.models.options import estimator, options_of
 from reverie.models.preprocessing import Observables
 from reverie.models.sets import moments_of_sets, rows_of_sets
 from reverie.models.training_run import FEW_EVENTS, TrainingOptions, held_out_size
@@ -128,9 +128,6 @@ class GAN(GenerativeModel):
         through a classifier, with `auxiliary_weight`).
     auxiliary_weight : weight, >= 0, of the loss of an auxiliary classifier that reads the condition off a sample.
     reconstruction_weight : weight, >= 0, of E |x - G|, for image-to-image translation of paired data.
-    on_alarm : what an alarm does: "warn" notes it, "stop" ends training, "rollback" returns to the last healthy
-        state and halves the learning rates.
-    keep_best : whether the generator that scored best on the held-out events is kept, rather than the last.
     stop_at_equilibrium : whether training cools down and ends early once D stands near 1/2 on both classes and
         the held-out score no longer improves within its error.
     n_replicas : number of independent pairs of networks that are trained at once in one batched computation.
@@ -145,20 +142,6 @@ class GAN(GenerativeModel):
     refine : whether a classifier trained on the finished generator accepts or refuses samples of a table
         (discriminator rejection sampling, `reverie.models.gan.rejection`): "auto" and True say yes; images are never
         refused.
-    compile : whether training steps are compiled for this machine: True, False, or "auto" for runs that repay the
-        seconds that it takes; what cannot be compiled runs as it is. The numbers are the same up to rounding.
-        More speed a small network up by at most half on a quiet machine and slow it down tenfold on a busy
-        one. The last bits of a result can depend on it.
-
-    Attributes
-    ----------
-    history_ : list of dict, losses, answers of the discriminator and held-out scores over training.
-    alarms_ : list of alarms, each with kind, step, evidence and remedy.
-    n_iter_ : steps taken.
-    resolved_ : dict, what each option that was left open, by "auto" or None, came to.
-    seed_ : the seed that was used.
-    schema_ : names, units and kinds of the training data.
-    conditions_ : names and kinds of the conditions, or None.
 
     References
     ----------
@@ -338,7 +321,7 @@ class GAN(GenerativeModel):
                 f"Expected batch_size of at most the {n_rows} training rows, got {size}. "
                 "Give a smaller batch_size or more data."
             )
-        return TrainingOptions.of(self, batch_size=size)
+        return options_of(self, TrainingOptions, batch_size=size)
 
     def _objective(self) -> Objective:
         return check_choice("objective", self.objective, OBJECTIVES)
@@ -369,25 +352,18 @@ class GAN(GenerativeModel):
         first, second = default.betas if self.betas is None else self.betas
         lattice_or_image = "lattice" if schema.columns[0].kind == "spin" else "image"
         augmentation = {"none": None, "adaptive": 0.0}.get(str(self._augmentation), self._augmentation)
-        return AdversarialSettings(
+        return options_of(
+            self,
+            AdversarialSettings,
             penalty=penalty,
             penalty_weight=weight,
             penalty_every=every if self.penalty_every is None else self.penalty_every,
             n_critic=objective.n_critic if self.n_critic is None else self.n_critic,
             n_noise=n_noise,
-            noise_prior=self.noise_prior,
-            optimizer=self.optimizer,
             generator_rate=rate,
             discriminator_rate=rate if d_rate is None else d_rate,
             betas=(float(first), float(second)),
             hold=0.5 if self.schedule == "cosine" else 1.0,
-            ema_decay=self.ema_decay,
-            max_steps=self.max_steps,
-            auxiliary_weight=self.auxiliary_weight,
-            reconstruction_weight=self.reconstruction_weight,
-            n_replicas=self.n_replicas,
-            stop_at_equilibrium=self.stop_at_equilibrium,
-            compile=self.compile,
             augmentation=None if augmentation is None else float(augmentation),
             adapts=self._augmentation == "adaptive",
             kind="table" if schema.is_table else lattice_or_image,
@@ -557,6 +533,7 @@ class GAN(GenerativeModel):
     def _resolved(self) -> Json:
         s, shape = self._step.settings, tuple(self.preprocessing_.transform.output_shape)
         same = ("n_noise", "n_critic", "penalty", "penalty_weight", "penalty_every")
+        is_epic = self.discriminator == "auto" and self.schema_.is_set
         return {name: getattr(s, name) for name in same} | {
             "batch_size": self._run.options.batch_size // s.n_critic,
             "learning_rate": s.generator_rate,
@@ -564,14 +541,10 @@ class GAN(GenerativeModel):
             "betas": list(s.betas),
             "activation": self._activation(),
             "augmentation": self._augmentation,
-            "discriminator": self._discriminator_name(shape),
+            "discriminator": "epic" if is_epic else resolved_name(str(self.discriminator), shape),
             "kinematic_fit": self._step.G.fit is not None,
             "refine": self._rejection_steps() > 0,
         }
-
-    def _discriminator_name(self, shape: tuple[int, ...]) -> str:
-        name = str(self.discriminator)
-        return "epic" if name == "auto" and self.schema_.is_set else resolved_name(name, shape)
 
     def _rejection_steps(self) -> int:
         """Return how long the classifier of rejection sampling is trained at most; not at all for images."""

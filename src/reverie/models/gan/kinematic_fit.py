@@ -82,22 +82,18 @@ class KinematicFit(nn.Module):
         if self._noise_prior == "uniform":
             normal = torch.special.ndtri((1 + normal.double().clamp(-1 + 1e-7, 1 - 1e-7)) / 2)
         z = normal + shift
+        now = J = inverse = y.detach()
         with torch.no_grad():
             values, slope = self._shared[0].values_and_slope(z)
-        now = J = inverse = y.detach()
-        for _ in range(_TRAINING_STEPS if self.training else _STEPS):
-            now, J, inverse = self._step(now, values, to_features)
+            for _ in range(_TRAINING_STEPS if self.training else _STEPS):
+                o, J = self._linearised(now, to_features)
+                move, inverse = gauss_newton_step(values - o, J, self.damping, _LONGEST)
+                now = now + move.to(y.dtype)
+        J, inverse = J.to(y.dtype), inverse.to(y.dtype)  # (rows, k, d) and J^+ (rows, d, k)
         start: Tensor = _Pulled.apply(y, now) if self.training else y  # pyright: ignore[reportAssignmentType]
         dy, dz = start - start.detach(), z - z.detach()  # both 0: they carry the first order of the result back
         along = slope.to(y.dtype) * dz - (J @ dy[:, :, None])[:, :, 0]
         return now + dy + (inverse @ along[:, :, None])[:, :, 0]
-
-    @torch.no_grad()
-    def _step(self, y: Tensor, values: Tensor, to_features: ToFeatures) -> tuple[Tensor, Tensor, Tensor]:
-        """Return y (rows, d) after a step, J (rows, k, d) and J^+ (rows, d, k)."""
-        o, J = self._linearised(y, to_features)
-        move, inverse = gauss_newton_step(values - o, J, self.damping, _LONGEST)
-        return y + move.to(y.dtype), J.to(y.dtype), inverse.to(y.dtype)
 
     def _linearised(self, y: Tensor, to_features: ToFeatures) -> tuple[Tensor, Tensor]:
         """Return observables (rows, k) in units of their spread and their derivatives by y (rows, k, d), float64."""

@@ -24,7 +24,7 @@ from reverie.data.transforms import Particles
 from reverie.models.gan.kinematic_fit import KinematicFit
 from reverie.models.multiplicity import MultiplicityLaw
 from reverie.networks.features import OutputHead, Whitening
-from reverie.networks.init import initialise
+from reverie.networks.init import initialised
 from reverie.networks.sets import SetHead
 
 __all__ = ["Generator", "draw_noise", "head_of", "matching_generator", "start_at_mean"]
@@ -125,16 +125,15 @@ def matching_generator(
     hidden : widths of the hidden layers.
     random_generator : source of the first weights.
     """
-    shape = tuple(transform.output_shape)
-    n_outputs = torch.Size(shape).numel()
-    widths = [n_noise, *hidden]
-    layers: list[nn.Module] = []
-    with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
+    shape, widths = tuple(transform.output_shape), [n_noise, *hidden]
+
+    def make() -> nn.Module:
+        layers: list[nn.Module] = []
         for a, b in zip(widths[:-1], widths[1:], strict=True):
             layers += [nn.Linear(a, b), nn.LeakyReLU(0.2), nn.BatchNorm1d(b)]
-        last = nn.Linear(widths[-1], n_outputs)
-    network = initialise(nn.Sequential(*layers, last), random_generator)
-    return Generator(network, head_of(transform), None, shape)
+        return nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(shape)))
+
+    return Generator(initialised(make, random_generator), head_of(transform), None, shape)
 
 
 @torch.no_grad()

@@ -48,10 +48,11 @@ from reverie.core.random import child_generator
 from reverie.core.statistics import weighted_mean
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
+from reverie.objectives.adversarial import minimax_discriminator
 from reverie.training.descent import LossStep
 from reverie.training.loop import train
 
-__all__ = ["RejectionClassifier", "accepted", "fit_rejection", "is_gain", "ratio_loss"]
+__all__ = ["RejectionClassifier", "accepted", "fit_rejection", "is_gain"]
 
 _HIDDEN = (128, 128, 128)
 _BATCH, _CHECK_EVERY, _PATIENCE = 512, 100, 8
@@ -131,13 +132,14 @@ def fit_rejection(
     n_judged = len(generated) // 8
     judged, pool = generated[:n_judged], generated[n_judged:]
 
-    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor | None, Tensor]:
+    def loss(_: object, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(real), (_BATCH,), generator=generator)
         others = torch.randint(len(pool), (_BATCH,), generator=generator)
-        return real[rows], None if weight is None else weight[rows], pool[others]
+        w = None if weight is None else weight[rows]
+        return minimax_discriminator(classifier(real[rows]), classifier(pool[others]), w)
 
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=_RATE, weight_decay=_WEIGHT_DECAY)
-    training = LossStep(classifier, lambda _, noise: ratio_loss(classifier, *draw(noise)), optimizer, decay=_EMA)
+    training = LossStep(classifier, loss, optimizer, decay=_EMA)
     average: Any = training.average
     kept: RejectionClassifier | None = None
     of_real: list[Tensor] = []  # gains of held-out rows, at every check
@@ -165,13 +167,6 @@ def fit_rejection(
     with torch.no_grad():
         kept.level.copy_(torch.quantile(kept(judged[:100_000]), _QUANTILE))
     return kept.eval().requires_grad_(requires_grad=False)
-
-
-def ratio_loss(network: nn.Module, real: Tensor, weight: Tensor | None, generated: Tensor) -> Tensor:
-    """Return E_p sp(-c) + E_q sp(c) of c = `network` on real rows, weighted or not, and generated ones."""
-    terms = softplus(-network(real).flatten())
-    terms = terms if weight is None else weight * terms
-    return terms.mean() + softplus(network(generated).flatten()).mean()
 
 
 def accepted(draw: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], n: int) -> Tensor:

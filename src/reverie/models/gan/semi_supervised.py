@@ -31,7 +31,7 @@ from reverie.models.gan.networks import Generator, draw_noise, matching_generato
 from reverie.models.gan.semi_supervised_training import UNLABELLED, SemiSupervisedSettings, SemiSupervisedStep
 from reverie.models.gan.settings import FEATURE_MATCHING, learning_rate_of
 from reverie.models.one_pass import Inverse, Noise, OnePass
-from reverie.models.options import estimator
+from reverie.models.options import estimator, options_of
 from reverie.models.preprocessing import fitted_preprocessing
 from reverie.models.training_run import TrainingOptions
 from reverie.networks.classifier import NoiseStock, NoisyClassifier
@@ -81,10 +81,6 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
     ----------
     classes_ : the K labels, sorted, without -1.
     n_labelled_ : how many labels were used.
-    history_ : list of dict, losses and the probability of "real" given to real and generated samples.
-    n_iter_ : steps taken.
-    seed_ : the seed that was used.
-    schema_ : names, units and kinds of the training data.
 
     References
     ----------
@@ -171,7 +167,7 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         return {"x": self.preprocessing_.features(dataset.values), "label": torch.from_numpy(numbers)}
 
     def _training_options(self, x: Tensor | LazyRows) -> TrainingOptions:
-        return TrainingOptions.of(self, batch_size=self._n_unlabelled(len(x)))
+        return options_of(self, TrainingOptions, batch_size=self._n_unlabelled(len(x)))
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         transform, weights = self.preprocessing_.transform, child_generator(self.seed_, "weights")
@@ -204,19 +200,15 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         first_beta, second_beta = default.betas if self.betas is None else self.betas
         size = self._n_unlabelled(len(x))
         n_labelled = min(max(1, size // 4), self.n_labelled_)
-        settings = SemiSupervisedSettings(
-            n_noise=int(self.n_noise),
-            unlabelled_weight=self.unlabelled_weight,
-            optimizer=self.optimizer,
+        settings = options_of(
+            self,
+            SemiSupervisedSettings,
             generator_rate=g_rate if self.generator_learning_rate is None else self.generator_learning_rate,
             discriminator_rate=d_rate,
             betas=(float(first_beta), float(second_beta)),
             hold=0.5 if self.schedule == "cosine" else 1.0,
-            ema_decay=self.ema_decay,
-            max_steps=self.max_steps,
             batch_size=size,
             labelled_batch_size=n_labelled if self.labelled_batch_size == "auto" else int(self.labelled_batch_size),
-            compile=self.compile,
         )
         start_at_mean(G, x.mean(dim=0))
         widest = max(x[0].numel(), *self.hidden)

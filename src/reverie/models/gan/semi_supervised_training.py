@@ -15,7 +15,6 @@ into the flat ends of the tanh, where it stays. Losses: `reverie.objectives.clas
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 import torch
@@ -23,7 +22,6 @@ from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
 from reverie.core.random import child_seed
-from reverie.core.types import State
 from reverie.data.batches import Batches
 from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.training_run import TrainingOptions, TrainStep
@@ -98,7 +96,7 @@ class SemiSupervisedStep(TrainStep):
         of_labelled, of_all = child_seed(seed, "labelled"), child_seed(seed, "all")
         labelled = Batches(pairs, batch_size=s.labelled_batch_size, seed=of_labelled, device=device)
         unlabelled = Batches({"unlabelled": x}, batch_size=s.batch_size, seed=of_all, device=device)
-        return partial(_both, labelled, unlabelled)
+        return lambda step: {**cast("Rows", labelled.at(step)), **cast("Rows", unlabelled.at(step))}
 
     def rows_at_once(self, size: int) -> int:
         """Return the unlabelled, the generated and the labelled rows of a step."""
@@ -150,22 +148,7 @@ class SemiSupervisedStep(TrainStep):
         losses = {"d_loss": d_loss, "g_loss": g_loss, "label_loss": label_loss}
         return {name: value.detach() for name, value in (losses | outputs).items()}
 
-    def _parts(self) -> dict[str, nn.Module | Descent]:
+    def parts(self) -> Mapping[str, nn.Module | Descent]:
+        """Return networks, average and optimisers."""
         networks = {"G": self.G, "D": self.D, "averaged": self.averaged}
         return networks | {"g_optimizer": self.g_descent, "d_optimizer": self.d_descent}
-
-    def state_dict(self) -> State:
-        """Return networks, average, optimisers and the step."""
-        states = {name: part.state_dict() for name, part in self._parts().items()}
-        return {"step": self.step, "rate_factor": self.rate_factor} | states
-
-    def load_state_dict(self, state: State) -> None:
-        """Take up a state of a step of the same networks and optimisers."""
-        self.step, self.rate_factor = state["step"], state["rate_factor"]
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-
-
-def _both(labelled: Batches, unlabelled: Batches, step: int) -> dict[str, Tensor]:
-    """Return the rows of both at a step."""
-    return {name: x for batches in (labelled, unlabelled) for name, x in cast("Rows", batches.at(step)).items()}

@@ -398,23 +398,21 @@ class AdversarialStep(TrainStep):
         (gradient,) = torch.autograd.grad(loss, x)
         return gradient.flatten(1).norm(dim=1)
 
-    def _parts(self) -> dict[str, Generator | nn.Module | Descent]:
+    def parts(self) -> Mapping[str, nn.Module | Descent]:
+        """Return networks, average and optimisers."""
         parts = {"G": self.G, "D": self.D, "g_optimizer": self.g_descent, "d_optimizer": self.d_descent}
         return parts if self.averaged is None else parts | {"averaged": self.averaged}
 
     def state_dict(self) -> State:
         """Return networks, average, optimisers, the step and the schedule."""
         schedule = [self.decay_from, self.end, self.rate_factor]
-        states = {name: part.state_dict() for name, part in self._parts().items()}
-        return {"step": self.step, "schedule": schedule, "augmentation": list(self.augmentation)} | states
+        return super().state_dict() | {"schedule": schedule, "augmentation": list(self.augmentation)}
 
     def load_state_dict(self, state: State) -> None:
-        """Take up a state of a step of the same networks and optimisers."""
-        self.step = state["step"]
-        self.decay_from, self.end, self.rate_factor = state["schedule"]
+        """Take up what `state_dict` returned, of a step of the same networks and optimisers."""
+        self.decay_from, self.end, rate_factor = state["schedule"]
+        super().load_state_dict({**state, "rate_factor": rate_factor})  # which older states hold nowhere else
         self.augmentation = list(state.get("augmentation", self.augmentation))
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
 
 
 def _between(both: Rows, generator: torch.Generator) -> dict[str, Tensor]:
