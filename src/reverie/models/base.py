@@ -413,6 +413,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         random_state: RandomState = None,
         *,
         condition: ArrayLike = None,
+        replica: Whole | None = None,
         **options: Any,
     ) -> ArrayLike:
         """Return samples (n_samples, *event) in original units, in the container that the model was fitted on.
@@ -423,8 +424,11 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         random_state : seed; None draws anew each time. The first k of n samples do not depend on n.
         condition : for a model trained with `y`: one condition for all samples, or one for each; by default
             conditions are drawn from those of the training events (`sample_conditions` gives them).
+        replica : of several replicas the number of the one to draw from; None draws from all of them, or as the option
+            `ensemble` of a GAN says.
         options : what the model can be asked besides.
         """
+        options |= {} if replica is None else {"replica": replica}
         with thread_limit(self._sampling_threads()):
             blocks = list(self.iter_sample(n_samples, random_state, condition=condition, **options))
         return self.preprocessing_.wrapped(np.concatenate(blocks))

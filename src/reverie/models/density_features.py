@@ -44,6 +44,7 @@ from reverie.data.transforms import (
 )
 from reverie.data.transforms.quantile import gaps
 from reverie.models.preprocessing import ChangeOfVariables, Observables, Preprocessing, fitted_preprocessing
+from reverie.networks.features import feature_groups
 
 __all__ = [
     "Coordinates",
@@ -313,12 +314,9 @@ def circles_of(transform: Transform) -> list[tuple[int, int]]:
     InputError
         For one-hot features, on which there is no density.
     """
-    groups: dict[int, list[int]] = {}
-    for j, output in enumerate(transform.outputs):
-        if output.kind == "simplex":
-            raise InputError(
-                "Expected features with a density, got one-hot categories. Use preprocessing='auto', or Dequantise."
-            )
-        if output.kind == "circle":
-            groups.setdefault(output.group, []).append(j)
-    return [(pair[0], pair[1]) for pair in groups.values()]
+    kinds, groups = [output.kind for output in transform.outputs], [output.group for output in transform.outputs]
+    if "simplex" in kinds:
+        raise InputError(
+            "Expected features with a density, got one-hot categories. Use preprocessing='auto', or Dequantise."
+        )
+    return [(cosine, sine) for cosine, sine in feature_groups(kinds, groups, "circle")]

@@ -52,12 +52,6 @@ class _Fitted(Protocol):
     def get_params(self, deep: bool = ...) -> dict[str, Any]: ...  # noqa: FBT001 - as scikit-learn has it
 
 
-class _WaveFunction(_Fitted, Protocol):
-    """A wave function, which is its weights alone."""
-
-    def state_dict(self) -> dict[str, Tensor]: ...
-
-
 # not needed again: the seed and the fitted transform are saved, and samples are drawn without the symmetries
 _USED_UP = {"random_state": None, "preprocessing": "auto", "symmetries": None}
 
@@ -100,7 +94,7 @@ class _Data(Struct):
 _json = partial(read_json, remedy=_REMEDY, error=CheckpointError)
 
 
-def save_model(model: _GenerativeModel | _WaveFunction, folder: str | Path) -> Path:
+def save_model(model: _Fitted, folder: str | Path) -> Path:
     """Save a fitted model of the registry into a new or empty folder; return its path.
 
     Raises

@@ -331,7 +331,9 @@ class TrainingRun:
                 if self._good is None:
                     raise
                 if self._rollbacks >= most:
-                    raise TrainingError(f"{error} Training went back {most} times, in vain.", step=error.step) from error
+                    raise TrainingError(
+                        f"{error} Training went back {most} times, in vain.", step=error.step
+                    ) from error
                 self._roll_back(self._good)
                 recovered = (*recovered, Alarm("divergence", step, str(error), _ROLLED_BACK))
             spent += seconds

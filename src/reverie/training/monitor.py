@@ -35,6 +35,7 @@ discriminator gives it at once.
 The state of a monitor is tensors and plain numbers, and a resumed run gives the same checks.
 """
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -57,6 +58,7 @@ _RARE = 8.0  # and expects this many samples or more
 _LOST, _SEEN_WIDTHS = 0.10, 5.0  # share of the data in lost regions, and score in widths, that are a sign
 _AT_HALF = 0.05
 _PATIENCE = 5  # checks without a gain after which a balanced GAN counts as at equilibrium
+_KEPT = ("shares", "best", "best_error", "best_gap", "least", "since_gain", "lasted", "absent", "raised")
 _SCALARS = {name: name for name in ("score", "coverage", "plausible", "lost")} | {"score_error": "error"}
 _SCALARS_OF_A_GAN = {"d_auc": "auc", "d_memory": "auc_memory", "g_gradient": "gradient", "copies": "close"}
 _REMEDIES = {
@@ -320,32 +322,21 @@ class Monitor:
 
     def state_dict(self) -> State:
         """Return what an exact resume needs, tensors and plain numbers; the reference is made anew."""
+        scores = {"least_score": self._least_score, "anchor": self._anchor}
         return {
             "findings": [asdict(finding) for finding in self._findings],
-            "shares": self._shares,
-            "best": self._best,
-            "best_error": self._best_error,
-            "best_gap": self._best_gap,
-            "least": self._least,
-            "least_score": None if self._least_score is None else asdict(self._least_score),
-            "anchor": None if self._anchor is None else asdict(self._anchor),
-            "since_gain": self._since_gain,
-            "lasted": dict(self._lasted),
-            "absent": dict(self._absent),
-            "raised": dict(self._raised),
+            **{name: None if score is None else asdict(score) for name, score in scores.items()},
+            **{name: copy.copy(getattr(self, f"_{name}")) for name in _KEPT},
         }
 
     def load_state_dict(self, state: State) -> None:
         """Take up a state of a monitor of the same reference."""
         self._findings = [Finding(**finding) for finding in state["findings"]]
-        self._shares, self._since_gain = state["shares"], state["since_gain"]
-        self._best, self._best_error, self._best_gap = state["best"], state["best_error"], state["best_gap"]
-        self._least = state["least"]
+        for name in _KEPT:
+            setattr(self, f"_{name}", copy.copy(state[name]))
         self._least_score, self._anchor = (
             None if state[name] is None else Score(**state[name]) for name in ("least_score", "anchor")
         )
-        self._lasted, self._absent = dict(state["lasted"]), dict(state["absent"])
-        self._raised = dict(state["raised"])
 
 
 def kind_of_rise(excess: float, gap: float | None, gap_then: float | None) -> str:

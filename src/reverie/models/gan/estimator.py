@@ -575,24 +575,6 @@ class GAN(GenerativeModel):
         )
 
     @checked
-    def sample(
-        self,
-        n_samples: Count = 1,
-        random_state: RandomState = None,
-        *,
-        condition: ArrayLike = None,
-        replica: Whole | None = None,
-    ) -> ArrayLike:
-        """Draw samples in original units, in the container the model was fitted on.
-
-        Parameters
-        ----------
-        n_samples, random_state, condition : as in `GenerativeModel.sample`.
-        replica : number of the replica to draw from; None draws as `ensemble` says.
-        """
-        return super().sample(n_samples, random_state, condition=condition, replica=replica)
-
-    @checked
     def complete(
         self,
         X: ArrayLike,

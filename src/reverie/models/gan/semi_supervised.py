@@ -249,13 +249,12 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         return float(np.mean(self.predict(X) == np.asarray(y)))
 
     def _drawer(
-        self, n_samples: int, seed: int, *, condition: ArrayLike = None, **options: Any
+        self, n_samples: int, seed: int, *, condition: ArrayLike = None
     ) -> Callable[[int, int, torch.Generator], Tensor]:
         """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples."""
         network = self._networks()["generator"].eval()
-        options = options if condition is None else options | {"condition": condition}
-        if options:
-            raise InputError(f"Expected no options for samples of p(x), got {', '.join(options)}. Leave them out.")
+        if condition is not None:
+            raise InputError("Expected no condition for samples of p(x), got one. Leave it out.")
 
         def draw(start: int, n: int, noise: torch.Generator) -> Tensor:
             with torch.no_grad():

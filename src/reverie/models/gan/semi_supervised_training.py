@@ -15,6 +15,7 @@ into the flat ends of the tanh, where it stays. Losses: `reverie.objectives.clas
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -96,7 +97,7 @@ class SemiSupervisedStep(TrainStep):
         of_labelled, of_all = child_seed(seed, "labelled"), child_seed(seed, "all")
         labelled = Batches(pairs, batch_size=s.labelled_batch_size, seed=of_labelled, device=device)
         unlabelled = Batches({"unlabelled": x}, batch_size=s.batch_size, seed=of_all, device=device)
-        return lambda step: {**cast("Rows", labelled.at(step)), **cast("Rows", unlabelled.at(step))}
+        return partial(_both, labelled, unlabelled)  # which, unlike a function in here, can be pickled
 
     def rows_at_once(self, size: int) -> int:
         """Return the unlabelled, the generated and the labelled rows of a step."""
@@ -152,3 +153,8 @@ class SemiSupervisedStep(TrainStep):
         """Return networks, average and optimisers."""
         networks = {"G": self.G, "D": self.D, "averaged": self.averaged}
         return networks | {"g_optimizer": self.g_descent, "d_optimizer": self.d_descent}
+
+
+def _both(labelled: Batches, unlabelled: Batches, step: int) -> dict[str, Tensor]:
+    """Return the rows of both at a step."""
+    return {name: x for batches in (labelled, unlabelled) for name, x in cast("Rows", batches.at(step)).items()}
