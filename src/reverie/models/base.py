@@ -281,6 +281,11 @@ class GenerativeModel(SharedOptions, BaseEstimator):
                 f"Expected a model that {runtime.world_size} processes can train, got {type(self).__name__}, whose "
                 "chains belong to one. Train a GAN, VAE, Autoencoder, Flow or FlowMatching, or one model on each."
             )
+        if runtime is not None and self.n_replicas > 1:
+            raise InputError(
+                f"Expected one replica for a training of {runtime.world_size} processes, got {self.n_replicas}. "
+                "Train replicas on one process, or one model on several."
+            )
         values = self._values(X, reset=True)
         raw = None if isinstance(X, Dataset) else to_raw(X)
         dataset = X if raw is None else Dataset(values, names=raw.names, units=raw.units or None)
@@ -299,11 +304,6 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         self.n_iter_, self.history_, self.alarms_, self._kept, self.replicas_ = 0, [], [], None, ()
         self._begin()
         if self._are_complete():
-            if runtime is not None:
-                raise InputError(
-                    f"Expected one replica for a training of {runtime.world_size} processes, got {self.n_replicas}. "
-                    "Train replicas on one process, or one model on several."
-                )
             yield from self._iter_fit_replicas(X, y, sample_weight, resume, stop, callbacks)
             return
         rows = self._rows(dataset, container_of(X), y, sample_weight)

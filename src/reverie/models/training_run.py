@@ -276,11 +276,6 @@ class TrainingRun:
         self._window: Sequence[Mapping[str, Tensor]] = ()  # scalars of a window that a stop left open
         n_rows = step.rows_at_once(size) * options.n_replicas
         self.n_threads, self._threads = chosen_threads(options.n_threads, step.trained(), n_rows, device, runtime)
-        if runtime is not None and options.n_replicas > 1:
-            raise InputError(
-                f"Expected one replica for a training of {runtime.world_size} processes, got {options.n_replicas}. "
-                "Train replicas on one process, or one model on several."
-            )
         if runtime is not None:
             for network in step.trained():
                 share_batch_norm(network, runtime.differentiable_mean, runtime.world_size)

@@ -21,21 +21,12 @@ from functools import partial
 import torch
 from torch import nn
 
+import reverie.networks.lectures as lectures
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.networks.conditional import SideInputs, conditional
 from reverie.networks.convolutional import ConvDiscriminator, ConvGenerator, JoinedGenerator, UNetGenerator
 from reverie.networks.init import initialised
-from reverie.networks.lectures import (
-    dcgan28_discriminator,
-    dcgan28_generator,
-    lecture_discriminator,
-    lecture_generator,
-    thesis_discriminator,
-    thesis_generator,
-    wgan_conv_discriminator,
-    wgan_conv_generator,
-)
 from reverie.networks.mlp import MLP, ResidualMLP, default_width, is_widths
 from reverie.networks.normalisation import normalise_spectrum
 from reverie.networks.user import Specification, check_trial, user_discriminator, user_network
@@ -74,10 +65,10 @@ _GENERATORS: dict[str, Callable[[int, Shape, str], nn.Module]] = {  # noise, sha
     "mlp": _generator_mlp,
     "residual": lambda n_noise, shape, activation: ResidualMLP(n_noise, math.prod(shape), activation=activation),
     "dcgan": lambda n_noise, shape, activation: ConvGenerator(n_noise, shape),
-    "lecture_mlp": lambda n_noise, shape, activation: lecture_generator(n_noise, shape),
-    "thesis": lambda n_noise, shape, activation: thesis_generator(n_noise, shape),
-    "dcgan28": lambda n_noise, shape, activation: dcgan28_generator(n_noise, shape),
-    "wgan_conv": lambda n_noise, shape, activation: wgan_conv_generator(n_noise, shape),
+    "lecture_mlp": lambda n_noise, shape, activation: lectures.lecture_generator(n_noise, shape),
+    "thesis": lambda n_noise, shape, activation: lectures.thesis_generator(n_noise, shape),
+    "dcgan28": lambda n_noise, shape, activation: lectures.dcgan28_generator(n_noise, shape),
+    "wgan_conv": lambda n_noise, shape, activation: lectures.wgan_conv_generator(n_noise, shape),
 }
 _DISCRIMINATORS: dict[str, Callable[[Shape, str], nn.Module]] = {  # shape of an event, activation
     "mlp": _discriminator_mlp,
@@ -85,10 +76,10 @@ _DISCRIMINATORS: dict[str, Callable[[Shape, str], nn.Module]] = {  # shape of an
         nn.Flatten(), ResidualMLP(math.prod(shape), 1, activation=activation)
     ),
     "dcgan": lambda shape, activation: ConvDiscriminator(shape),
-    "lecture_mlp": lambda shape, activation: lecture_discriminator(shape),
-    "thesis": lambda shape, activation: thesis_discriminator(shape),
-    "dcgan28": lambda shape, activation: dcgan28_discriminator(shape),
-    "wgan_conv": lambda shape, activation: wgan_conv_discriminator(shape),
+    "lecture_mlp": lambda shape, activation: lectures.lecture_discriminator(shape),
+    "thesis": lambda shape, activation: lectures.thesis_discriminator(shape),
+    "dcgan28": lambda shape, activation: lectures.dcgan28_discriminator(shape),
+    "wgan_conv": lambda shape, activation: lectures.wgan_conv_discriminator(shape),
 }
 _CONVOLUTIONAL = {"dcgan", "dcgan28", "wgan_conv"}  # the others take and give vectors
 _SMALLEST_CONV_SIDE = 16  # below this a perceptron of the same cost is as good

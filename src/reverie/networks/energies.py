@@ -45,6 +45,7 @@ SMOOTH = ("silu", "tanh", "elu")  # a kink of E is a jump of the force
 _SHARPEST, _SHARP_FEATURES = 32.0, 2  # of more features than that ridges start with sharpness 1
 _SMALLEST_GRID = 8  # a side of 7 is not halved again
 _WIDTH, _LATTICE_WIDTH = 32, 16  # channels of the first convolution
+_LATTICE_DEPTH = 3
 
 
 class EnergyNetwork(nn.Module):
@@ -126,19 +127,17 @@ class ConvEnergy(nn.Module):
 class LatticeEnergy(nn.Module):
     """Sum over the sites of a periodic lattice of one local energy; the same for a shifted event.
 
-    A local energy is made by `depth` convolutions of kernel 3 with `width` channels: it sees sites up to `depth` away.
+    A local energy is made by three convolutions of kernel 3: it sees sites up to three away.
     """
 
-    def __init__(
-        self, event_shape: tuple[int, ...], *, width: int = _LATTICE_WIDTH, depth: int = 3, activation: str = "silu"
-    ) -> None:
+    def __init__(self, event_shape: tuple[int, ...], *, activation: str = "silu") -> None:
         super().__init__()
         self.shape = as_channels(tuple(event_shape))
-        channels = [self.shape[0], *[width] * depth]
+        channels = [self.shape[0], *[_LATTICE_WIDTH] * _LATTICE_DEPTH]
         layers: list[nn.Module] = []
         for a, b in zip(channels[:-1], channels[1:], strict=True):
             layers += [nn.Conv2d(a, b, kernel_size=3, padding=1, padding_mode="circular"), make_activation(activation)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(width, 1, kernel_size=1))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(_LATTICE_WIDTH, 1, kernel_size=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return f (batch,) of x (batch, *event)."""
