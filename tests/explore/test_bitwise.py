@@ -53,7 +53,7 @@ def test_published_example_of_independent_spins():
     assert abs(result.d0.value - 99) > Z * result.d0.error  # twin: one bit fewer is seen
 
 
-@pytest.mark.parametrize("copies", [2, 3, 4])
+@pytest.mark.parametrize("copies", [2, pytest.param(3, marks=pytest.mark.slow), 4])
 def test_copies_of_bits_have_the_normal_limit(copies):
     result = bitwise_dimension(np.repeat(_bits(1500, 60, 3), copies, axis=1), random_state=0)
     assert result.d0.value == pytest.approx(60 * copies / math.sqrt(copies), rel=0.02)

@@ -87,7 +87,7 @@ def test_gride_maximises_its_likelihood():
 
 
 # Spread over 100 repetitions against the mean error; chi-square of the variance ratio, two-sided ALPHA.
-@pytest.mark.parametrize("n1", [1, 4])
+@pytest.mark.parametrize("n1", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_errors_are_those_of_repetition(n1):
     found = [gride(_torus(200, 2, 1000 + s), 2 * n1).results[-1].dimension for s in range(100)]
     assert _spread_p_value(found, 1.0) > ALPHA

@@ -145,7 +145,12 @@ def _energy_p_value(model: Ising, spins: torch.Tensor) -> float:
 
 @pytest.mark.parametrize(
     "model",
-    [Ising(side=4, beta=CRITICAL_BETA), Ising(side=3, beta=0.3, field=0.2), Ising(side=2, beta=0.4, field=-0.3)],
+    [
+        Ising(side=4, beta=CRITICAL_BETA),
+        Ising(side=3, beta=0.3, field=0.2),
+        # its kernels on this side: tests/laws/test_kernel_laws.py
+        pytest.param(Ising(side=2, beta=0.4, field=-0.3), marks=pytest.mark.slow),
+    ],
 )
 def test_samples_follow_the_enumerated_distribution(model):
     spins = model.sample(2000, random_state=0)
@@ -172,7 +177,7 @@ def test_configurations_are_nearly_independent_even_at_the_critical_point(monkey
     assert _correlation_between_rounds(chain, model, 1) > limit
 
 
-@pytest.mark.parametrize("sampler", ["metropolis", "wolff", "cycle"])
+@pytest.mark.parametrize("sampler", ["metropolis", pytest.param("wolff", marks=pytest.mark.slow), "cycle"])
 def test_an_ordered_chain_is_correlated_and_right(sampler):
     model = Ising(side=6, beta=0.4)
     energy = model.energy(model.sample(400, 1, independent=False, sampler=sampler)).numpy() / 36

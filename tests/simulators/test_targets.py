@@ -58,7 +58,7 @@ def test_toys_and_samples_follow_the_density(name):
     assert abs(standard_error_away(mixture, mixture.sample(N, 0))) < Z
 
 
-@pytest.mark.parametrize("name", list(TARGETS))
+@pytest.mark.parametrize("name", ["ring", *(pytest.param(n, marks=pytest.mark.slow) for n in TARGETS if n != "ring")])
 def test_wrong_widths_are_noticed_on_both_sides(name):
     """Twin: points of modes 5 % too narrow score above the optimum, 5 % too broad below."""
     mixture = target(name)

@@ -124,7 +124,7 @@ class Flow(LikelihoodModel):
             n_features,
             circles_of(transform),
             n_context,
-            kind=_resolved(self.kind, n_features),
+            kind=self._kind(),
             **self._sizes(),
         )
         return {"flow": initialised(make, child_generator(self.seed_, "weights"))}
@@ -145,6 +145,14 @@ class Flow(LikelihoodModel):
             compile=self.compile,
         )
 
+    def _kind(self) -> str:
+        if self.kind != "auto":
+            return self.kind
+        n_features = math.prod(self.preprocessing_.transform.output_shape)
+        if n_features <= _MOST_AUTOREGRESSIVE:
+            return "spline"
+        return "spline_coupling" if n_features <= _MOST_SPLINE else "realnvp"
+
     def _sizes(self) -> dict[str, Any]:
         """Return the sizes of the network, those that are left open by the number of training events."""
         given = {"n_transforms": self.n_transforms, "hidden": self.hidden, "n_bins": self.n_bins}
@@ -156,8 +164,7 @@ class Flow(LikelihoodModel):
         return _RATES[is_of_few] if self.learning_rate is None else self.learning_rate
 
     def _resolved(self) -> dict[str, object]:
-        kind = _resolved(self.kind, math.prod(self.preprocessing_.transform.output_shape))
-        return {"kind": kind, "learning_rate": self._rate(), **self._sizes()}
+        return {"kind": self._kind(), "learning_rate": self._rate(), **self._sizes()}
 
     def _log_prob(self, features: Tensor, condition: Tensor | None, generator: torch.Generator) -> tuple[Tensor, float]:
         network = self._exact()
@@ -197,11 +204,3 @@ class Flow(LikelihoodModel):
         network = self._networks()["flow"]
         assert isinstance(network, FlowNetwork)
         return network.in_float64()
-
-
-def _resolved(kind: str, n_features: int) -> str:
-    if kind != "auto":
-        return kind
-    if n_features <= _MOST_AUTOREGRESSIVE:
-        return "spline"
-    return "spline_coupling" if n_features <= _MOST_SPLINE else "realnvp"
