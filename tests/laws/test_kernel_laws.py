@@ -261,8 +261,8 @@ class _TooWarm:
         return lambda x: 0.8 * energy(x)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_kernel_with_a_wrong_acceptance_fails(name):
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "Wolff" else n for n in NAMES])
+def test_a_kernel_with_a_wrong_acceptance_fails(name):  # Wolff: the next test, of fewer steps
     case = CASES[name]
     with pytest.raises(AssertionError):
         convergence(replace(case, kernel=_TooWarm(case.kernel)))
@@ -324,8 +324,8 @@ def test_swaps_with_a_wrong_sign_fail(name, monkeypatch):
         convergence(CASES[name])
 
 
-@pytest.mark.parametrize("name", ["Swendsen-Wang", "Wolff"])
-def test_clusters_that_forget_the_field_fail(name, monkeypatch):
+@pytest.mark.parametrize("name", ["Swendsen-Wang", pytest.param("Wolff", marks=pytest.mark.slow)])
+def test_clusters_that_forget_the_field_fail(name, monkeypatch):  # the field of both is that of the same clusters
     def unheld(bonds):
         labels, free = free_clusters(bonds)
         return labels, torch.ones_like(free)

@@ -4,6 +4,7 @@ Each law is a function that takes a fitted case and raises AssertionError; each 
 transform broken on purpose, that must fail it.
 """
 
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -230,9 +231,15 @@ every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 SMOOTH = {name: case for name, case in CASES.items() if case.smooth}  # levels have no derivative
 
 
+@functools.cache
+def fitted(case: Case, n: int) -> tuple[InvertibleTransform, Tensor]:
+    """Return the transform of a case, fitted to n rows, and these; the laws only look at both."""
+    x = case.data(n)
+    return case.make().fit(x), x
+
+
 def law_inverse(case: Case) -> None:
-    x = case.data(700)
-    t = case.make().fit(x)
+    t, x = fitted(case, 700)
     back = t.inverse(t.forward(x))
     assert back.dtype == torch.float64
     if case.exact:
@@ -243,8 +250,7 @@ def law_inverse(case: Case) -> None:
 
 
 def law_log_det(case: Case) -> None:
-    x = case.data(700)
-    t = case.make().fit(x)
+    t, x = fitted(case, 700)
     rows = (x if case.atom is None else x[(x != case.atom).all(1)])[:6].double()
     noise = torch.rand(len(rows), t.n_noise, generator=generator(), dtype=torch.float64)
     got = t.log_det(rows, noise=noise)
@@ -259,8 +265,7 @@ def law_log_det(case: Case) -> None:
 
 
 def law_json(case: Case) -> None:
-    x = case.data(300)
-    t = case.make().fit(x)
+    t, x = fitted(case, 300)
     text = json.dumps(t.to_json(), allow_nan=False)
     read = transform_from_json(json.loads(text))
     y = t.forward(x)
@@ -273,14 +278,13 @@ def law_json(case: Case) -> None:
 
 
 def law_forgets(case: Case) -> None:
-    x = case.data(300)
+    once, x = fitted(case, 300)
     twice = case.make().fit(x[:5]).fit(x)
-    once = case.make().fit(x)
     assert json.dumps(twice.to_json()) == json.dumps(once.to_json())
 
 
 def law_total(case: Case) -> None:
-    t = case.make().fit(case.data(300))
+    t, _ = fitted(case, 300)
     shape = (400, *t.output_shape)
     scale = torch.logspace(-3, 6, 400, dtype=torch.float64).reshape(-1, *[1] * len(t.output_shape))
     y = torch.randn(shape, generator=generator(), dtype=torch.float64) * scale
@@ -293,8 +297,7 @@ def law_total(case: Case) -> None:
 
 
 def law_noise(case: Case) -> None:
-    x = case.data(300)
-    t = case.make().fit(x)
+    t, x = fitted(case, 300)
     assert torch.equal(t.forward(x), t.forward(x))
     same = [t.forward(x, generator(seed=3)) for _ in range(2)]
     assert torch.equal(*same)
@@ -303,8 +306,7 @@ def law_noise(case: Case) -> None:
 
 
 def law_batches(case: Case) -> None:
-    x = case.data(300)
-    t = case.make().fit(x)
+    t, x = fitted(case, 300)
     stream = generator(seed=3)
     cuts = list(torch.split(x, [1, 99, 200])) if len(x) == 300 else [x[:1], x[1:]]
     whole = t.forward(x, generator(seed=3))
@@ -365,8 +367,7 @@ def test_float32_is_accepted(case):
 
 @every_case
 def test_tags_and_shapes_agree(case):
-    x = case.data(300)
-    t = case.make().fit(x)
+    t, x = fitted(case, 300)
     assert isinstance(t, Transform)
     assert t.forward(x).shape == (len(x), *t.output_shape)
     of_images = 1 if not isinstance(t, Particles) else t.output_shape[1]  # of sets one for each column of a particle

@@ -3,6 +3,8 @@
 Without a kinematic fit each observable is a coordinate, and log p stays exact.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from reverie.models import VAE, Flow, FlowMatching
 from reverie.models.preprocessing import fitted_preprocessing
 
 RADIUS, WIDTH = 5.0, 0.01
-TINY = {"max_steps": 60, "n_checks": 0, "random_state": 0, "n_threads": 1}
+TINY: dict[str, Any] = {"max_steps": 60, "n_checks": 0, "random_state": 0, "n_threads": 1}
 MODELS = {
     "flow": Flow(n_transforms=2, hidden=(16,), n_bins=6, **TINY),
     "flow matching": FlowMatching(width=16, n_blocks=1, n_evaluations=8, **TINY),
@@ -23,6 +25,9 @@ MODELS = {
 }
 every_model = pytest.mark.parametrize("name", list(MODELS))
 both_ways = pytest.mark.parametrize("kinematic_fit", [True, False], ids=["fit", "coordinate"])
+BOTH = [("flow", True), *((name, False) for name in MODELS)]
+# the fit is a part of the change of variables, the same for all models; two tests below ask each for it
+SLOW_FITS = [pytest.param(name, True, marks=pytest.mark.slow) for name in ("flow matching", "vae")]
 
 
 def radius(x):
@@ -63,8 +68,7 @@ def central(r: np.ndarray) -> float:
     return float(high - low) / 2
 
 
-@both_ways
-@every_model
+@pytest.mark.parametrize(("name", "kinematic_fit"), [*BOTH, *SLOW_FITS])
 def test_a_thin_peak_comes_out_thin(name, kinematic_fit, trained):
     """Its width errs by 2 % of chance in 3000 samples, and by a tenth where the model is hardly trained.
 
@@ -111,8 +115,7 @@ def test_moved_samples_have_no_likelihood_but_a_score(name, trained):
     assert "kinematic_fit=False" in model.assess(shell(50), shell(50, 1)).warnings[0]
 
 
-@both_ways
-@every_model
+@pytest.mark.parametrize(("name", "kinematic_fit"), [*BOTH, *SLOW_FITS])
 def test_a_saved_model_draws_the_same_samples(name, kinematic_fit, trained, tmp_path):
     model = trained[name, kinematic_fit]
     folder = model.save(tmp_path / "model")
@@ -143,7 +146,7 @@ def test_a_fit_takes_observables_that_turn_round():
     The twin: before the move they are off.
     """
     distance = lambda x: (x - 3).square().sum(dim=1)  # noqa: E731
-    prepared = fitted_preprocessing(shell(), "array", "quantile", [distance, radius], kinematic_fit=True)
+    prepared: Any = fitted_preprocessing(shell(), "array", "quantile", [distance, radius], kinematic_fit=True)
     x = torch.tensor(shell(200, 1).values)
     y = prepared.transform.forward(x)
     y[:, :2] += 0.05 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

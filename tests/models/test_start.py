@@ -1,5 +1,7 @@
 """Fine-tuning: training starts at the weights and the change of variables of a fitted model."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,13 @@ import torch
 from reverie.core.errors import InputError
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, load_model
 
-TINY = {"max_steps": 6, "record_every": 3, "n_checks": 1, "random_state": 0}
-STILL = TINY | {"learning_rate": 1e-9, "random_state": 1}
-MODELS = {
+TINY: dict[str, Any] = {"max_steps": 6, "record_every": 3, "n_checks": 1, "random_state": 0}
+STILL: dict[str, Any] = TINY | {"learning_rate": 1e-9, "random_state": 1}
+MODELS: dict[str, Any] = {
     "GAN": (GAN, {"generator": (8,), "discriminator": (8,)}),
     "RBM": (RBM, {"n_hidden": 4}),
     "RBM pcd": (RBM, {"n_hidden": 4, "method": "pcd"}),
-    "EBM": (EBM, {"energy": (8,), "buffer_size": 32}),
+    "EBM": (EBM, {"energy": (8,), "buffer_size": 32, "n_sample_steps": 4, "n_temperatures": 10, "n_annealed": 8}),
     "VAE": (VAE, {"encoder": (8,), "decoder": (8,), "n_latent": 2}),
     "Flow": (Flow, {"hidden": (8,), "n_transforms": 1}),
     "FlowMatching": (FlowMatching, {"width": 8, "n_blocks": 1}),
@@ -113,9 +115,9 @@ def test_replicas_start_at_replicas_or_all_at_one(events):
 def test_a_resumed_fine_tuning_is_exact(events):
     sizes = MODELS["VAE"][1]
     first = VAE(**TINY, **sizes).fit(events)
-    options = TINY | sizes | {"random_state": 2}
+    options: dict[str, Any] = TINY | sizes | {"random_state": 2}
     whole = VAE(**options).fit(events + 1, start=first)
-    broken = VAE(**options)
+    broken: Any = VAE(**options)
     next(records := broken.iter_fit(events + 1, start=first))
     state = broken.training_state()
     records.close()
@@ -127,12 +129,13 @@ def test_a_resumed_fine_tuning_is_exact(events):
 def test_what_cannot_be_started_at_is_refused_in_words(events):
     sizes = MODELS["VAE"][1]
     first = VAE(**TINY, **sizes).fit(events)
-    for start, options, X, word in (
+    cases: list[tuple[Any, dict[str, Any], Any, str]] = [
         (RBM(), {}, events, "Expected a fitted VAE to start at, got RBM"),
         (first, {"n_latent": 3}, events, "networks of the same sizes"),
         (first, {}, events[:, :1], r"those of the start"),
         (first, {}, {"a": events[:, 0], "b": events[:, 1]}, "those of the start, got .* with a, b"),
-    ):
+    ]
+    for start, options, X, word in cases:
         with pytest.raises(InputError, match=word):
             VAE(**TINY | sizes | options).fit(X, start=start)
     trees = FlowMatching(network="trees", n_trees=2, n_evaluations=4, random_state=0).fit(events)
@@ -142,8 +145,9 @@ def test_what_cannot_be_started_at_is_refused_in_words(events):
 
 def test_more_steps_take_up_a_finished_training(events):
     """The learning rate is still constant where the shorter run stopped: the longer one then ends at the same bits."""
-    sizes = MODELS["GAN"][1] | {"n_checks": 0, "max_steps": 40}
-    short, whole = GAN(**TINY | sizes), GAN(**TINY | sizes | {"max_steps": 80}).fit(events)
+    sizes = MODELS["GAN"][1] | {"n_checks": 0, "max_steps": 40, "refine": False}
+    short: Any = GAN(**TINY | sizes)
+    whole = GAN(**TINY | sizes | {"max_steps": 80}).fit(events)
     records = short.iter_fit(events)
     while next(records).step < 18:
         pass
@@ -165,11 +169,11 @@ def test_more_steps_take_up_a_finished_training(events):
 @pytest.mark.slow
 def test_more_steps_take_up_a_training_that_ended_before_its_last_step():
     events = np.random.default_rng(0).normal(size=(200, 2))
-    options = TINY | {"max_steps": 2_000, "n_checks": 100, "encoder": (32,), "decoder": (32,)}
+    options: dict[str, Any] = TINY | {"max_steps": 2_000, "n_checks": 100, "encoder": (32,), "decoder": (32,)}
     ended = VAE(**options).fit(events)
     step, state = ended.n_iter_, ended.training_state()
     assert step < 2_000
-    longer = VAE(**options | {"max_steps": 4_000})
+    longer: Any = VAE(**dict(options, max_steps=4_000))
     next(records := longer.iter_fit(events, resume=state))
     assert longer.n_iter_ > step
     records.close()

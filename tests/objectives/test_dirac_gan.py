@@ -18,6 +18,7 @@ so none of them reaches the equilibrium.
 """
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -41,15 +42,18 @@ def _points(where, theta):
 
 
 def _field(name, penalty, gamma, theta, psi, *, create_graph=False):
-    """Return (d theta/dt, d psi/dt): minus the gradient of each player's loss in its own parameter."""
+    """Return (d theta/dt, d psi/dt): minus the gradient of each player's loss in its own parameter.
+
+    Several games (n, 1) without a penalty are played side by side: the sum of their losses is n times the mean.
+    """
     objective, level = OBJECTIVES[name], 0.5 if OBJECTIVES[name].scale == "probability" else 0.0
     real, fake = level + 0 * psi, level + psi * theta
-    cost = objective.discriminator(real, fake)
+    cost = objective.discriminator(real, fake) * len(theta)
     if PENALTIES[penalty].points != "none":
         x = _points(PENALTIES[penalty].points, theta)
         cost = cost + PENALTIES[penalty].value(squared_gradient_norm(level + x @ psi, x), gamma)
-    options = {"retain_graph": True, "create_graph": create_graph, "materialize_grads": True}
-    (d_theta,) = torch.autograd.grad(objective.generator(real, fake), theta, **options)
+    options: dict[str, Any] = {"retain_graph": True, "create_graph": create_graph, "materialize_grads": True}
+    (d_theta,) = torch.autograd.grad(objective.generator(real, fake) * len(theta), theta, **options)
     (d_psi,) = torch.autograd.grad(cost, psi, **options)
     return -d_theta, -d_psi
 
@@ -63,8 +67,11 @@ def _eigenvalues(name, penalty, gamma):
 
 
 def _radii(name, penalty="none", gamma=0.0, *, h=0.1, steps=200, start=(1.0, 1.0), clip=None, alternating=False):
-    """Follow the game in steps of size h from (theta, psi) = start; return r after every step."""
-    theta, psi = (_number(value) for value in start)
+    """Follow the game in steps of size h from (theta, psi) = start; return r after every step, (step,).
+
+    Of several starts ((theta, ...), (psi, ...)) it is (step, start).
+    """
+    theta, psi = (torch.tensor(value, dtype=torch.float64).reshape(-1, 1).requires_grad_() for value in start)
     radii = []
     for _ in range(steps):
         d_theta, d_psi = _field(name, penalty, gamma, theta, psi)
@@ -76,8 +83,8 @@ def _radii(name, penalty="none", gamma=0.0, *, h=0.1, steps=200, start=(1.0, 1.0
             d_theta, _ = _field(name, penalty, gamma, theta, psi)
         with torch.no_grad():
             theta += h * d_theta
-        radii.append(math.hypot(theta.item(), psi.item()))
-    return torch.tensor(radii)
+        radii.append(torch.hypot(theta, psi).detach().flatten())
+    return torch.stack(radii).squeeze(1).float()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -131,13 +138,12 @@ def test_simultaneous_steps_of_these_grow_for_ever(name):
 @pytest.mark.parametrize(("name", "square"), [("non_saturating", 2.0), ("relativistic", 2.0), ("least_squares", 0.5)])
 def test_simultaneous_steps_of_these_are_drawn_to_an_orbit(name, square):
     h, turn = 0.1, 126  # a turn takes 2 pi / (h f'(0)) steps
-    growth = {}
-    for factor in (0.5, 1.0, 1.5):
-        squares = _radii(name, h=h, steps=2 * turn, start=(factor * math.sqrt(square * h), 0.0)).square()
-        growth[factor] = (squares[-turn:].mean() / squares[:turn].mean()).item()
-    assert growth[0.5] > 1.1
-    assert growth[1.0] == pytest.approx(1.0, abs=0.02)
-    assert growth[1.5] < 0.9
+    starts = [factor * math.sqrt(square * h) for factor in (0.5, 1.0, 1.5)]
+    squares = _radii(name, h=h, steps=2 * turn, start=(starts, [0.0] * 3)).square()
+    inside, on_it, outside = (squares[-turn:].mean(dim=0) / squares[:turn].mean(dim=0)).tolist()
+    assert inside > 1.1
+    assert on_it == pytest.approx(1.0, abs=0.02)
+    assert outside < 0.9
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -151,12 +157,11 @@ def test_alternating_steps_stay_on_a_bounded_orbit(name):
 def test_mean_change_of_the_radius_along_the_flow(name):
     """Average d(r^2)/dt = 2 (theta, psi) . v over the circle of radius 1/10."""
     share = {"non_saturating": -1 / 8, "relativistic": -1 / 8, "least_squares": -1 / 2}.get(name, 0.0)
-    change = []
-    for angle in torch.arange(16) * math.pi / 8:
-        theta, psi = _number(0.1 * math.cos(angle)), _number(0.1 * math.sin(angle))
-        d_theta, d_psi = _field(name, "none", 0.0, theta, psi)
-        change.append((2 * (theta * d_theta + psi * d_psi)).item())
-    assert sum(change) / 16 == pytest.approx(share * 0.1**4, rel=1e-2, abs=1e-12)
+    angle = torch.arange(16, dtype=torch.float64)[:, None] * math.pi / 8
+    theta, psi = (0.1 * angle.cos()).requires_grad_(), (0.1 * angle.sin()).requires_grad_()
+    d_theta, d_psi = _field(name, "none", 0.0, theta, psi)
+    change = 2 * (theta * d_theta + psi * d_psi)
+    assert change.mean().item() == pytest.approx(share * 0.1**4, rel=1e-2, abs=1e-12)
 
 
 def test_relativistic_and_non_saturating_are_one_game_here():
