@@ -61,6 +61,7 @@ def test_the_configuration_runs_again_to_the_same_samples(call, finished, tmp_pa
 def test_a_run_can_start_at_the_weights_of_another(call, finished, tmp_path):
     """Steps of next to no length keep the weights and the change of variables of the start, whatever the seed."""
     still = ("--config", finished / "config.yaml", "--seed", "6", "--model.learning_rate", "1e-12", "--quiet")
+    still += ("--model.max_steps", "20", "--model.refine", "false")
     tuned = tmp_path / "tuned"
     assert call("fit", *still, "--start", finished, "--out", tuned)[0] == 0
     first, kept = load(finished), load(tuned)
