@@ -116,10 +116,10 @@ def _classifier(real: Dataset, generated: Dataset) -> float:
 
 
 def _jets(options: argparse.Namespace, settings: dict[str, Any]) -> None:
-    train, fresh = (reverie.data.load(file) for file in options.files)
+    train, fresh = (reverie.data.read(file) for file in options.files)
     conditions = None
     if options.condition:
-        conditions = reverie.data.load(options.files[0], columns=options.condition.split(","))
+        conditions = reverie.data.read(options.files[0], columns=options.condition.split(","))
     train = train.take(slice(0, options.n_train))
     fresh, other = fresh.take(slice(0, len(fresh) // 2)), fresh.take(slice(len(fresh) // 2, len(fresh)))
     _print("", [f"{name:>11s}" for name in JETS], "  seconds   100,000")

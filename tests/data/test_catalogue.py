@@ -237,3 +237,9 @@ def test_labels_belong_to_the_images():
 def test_labels_of_mnist(real_data):
     assert np.bincount(catalogue.load_labels("mnist", part="test"))[:3].tolist() == [980, 1135, 1032]
     assert catalogue.load_labels("mnist").shape == (60000,)
+
+
+@pytest.mark.parametrize("path", ["events.csv", "runs/jets"])
+def test_a_path_is_answered_with_the_function_that_reads_files(path):
+    with pytest.raises(InputError, match=r"got '.+', a path\. Read your own files by reverie\.data\.read"):
+        catalogue.load(path)

@@ -206,9 +206,14 @@ def entries() -> dict[str, Entry]:
 
 
 def entry(name: str) -> Entry:
-    """Return the entry `name`; an unknown name is answered with the nearest."""
+    """Return the entry `name`; an unknown name is answered with the nearest, a path with the function that reads it."""
     known = _read_entries()
     if name not in known:
+        if Path(str(name)).suffix or len(Path(str(name)).parts) > 1:
+            raise InputError(
+                f"Expected the name of a data set of the catalogue, got {str(name)!r}, a path. Read your own files by "
+                "reverie.data.read(path)."
+            )
         raise UnknownNameError("data set", name, known)
     return known[name]
 
