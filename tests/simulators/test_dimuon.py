@@ -63,7 +63,7 @@ def test_the_decay_has_one_plus_the_squared_cosine(produced):
 
 
 def test_the_detector_cuts_and_keeps_the_symmetries():
-    events = Dimuon().sample(1000, random_state=4)
+    events = Dimuon().sample(1500, random_state=4)
     values = events.values
     assert values[:, [0, 3]].min() > 20
     assert np.abs(values[:, [1, 4]]).max() < 2.4
