@@ -91,7 +91,8 @@ def outcome(monkeypatch, wide: Wide, fault) -> str:
     return compiled.reason
 
 
-FAULTS = [uphill, wrong_bias, one_wrong_row, bias_left_out, wrong_loss, wrong_moment, wrong_count]
+LEFT_OUT = pytest.param(bias_left_out, marks=pytest.mark.slow)  # of the tensor that goes the wrong way in wrong_bias
+FAULTS = [uphill, wrong_bias, one_wrong_row, wrong_loss, wrong_moment, wrong_count, LEFT_OUT]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -382,7 +382,7 @@ def test_hard_constraints_hold_exactly_in_samples():
 
 
 def test_preprocessing_of_single_columns_can_be_chosen():
-    model = GAN(preprocessing={"x": "standardise", "pt": Standardise()}, **TINY).fit(_table())
+    model = GAN(preprocessing={"x": "standardise", "pt": Standardise()}, **SMALL).fit(_table())
     parts = repr(model.preprocessing_.transform)
     assert "x: Standardise()" in parts
     assert "pt: Standardise()" in parts
@@ -395,12 +395,12 @@ def test_containers_come_back(tmp_path):
     pandas = pytest.importorskip("pandas")
     table = _table()
     frame = table.to_frame()
-    model = GAN(**TINY).fit(frame)
+    model = GAN(**SMALL).fit(frame)
     samples = model.sample(4, random_state=0)
     assert isinstance(samples, pandas.DataFrame)
     assert list(samples.columns) == list(frame.columns)
     tensor = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
-    assert GAN(**TINY).fit(tensor).sample(3).shape == (3, 2)
+    assert GAN(**SMALL).fit(tensor).sample(3).shape == (3, 2)
 
 
 def test_what_a_file_cannot_hold_is_asked_for_again(tmp_path):
@@ -408,7 +408,7 @@ def test_what_a_file_cannot_hold_is_asked_for_again(tmp_path):
         return torch.nn.Linear(n_noise, event_shape[0])
 
     X = np.random.default_rng(0).normal(size=(50, 2))
-    model = GAN(generator=factory, **TINY).fit(X)
+    model = GAN(generator=factory, **PLAIN).fit(X)
     save_model(model, tmp_path / "model")
     with pytest.raises(CheckpointError, match=r"load\(folder, generator=...\)"):
         load_model(tmp_path / "model")
@@ -422,7 +422,7 @@ def test_what_a_file_cannot_hold_is_asked_for_again(tmp_path):
 @pytest.mark.parametrize("how", ["missing", "garbage"])
 def test_corrupt_model_folders_are_refused_in_words(tmp_path, broken, how):
     X = np.random.default_rng(0).normal(size=(50, 2))
-    folder = save_model(GAN(**TINY).fit(X), tmp_path / "model")
+    folder = save_model(GAN(**SMALL).fit(X), tmp_path / "model")
     (folder / broken).unlink() if how == "missing" else (folder / broken).write_bytes(b"\x80\x04garbage")
     with pytest.raises(CheckpointError):
         load_model(folder)
@@ -454,11 +454,11 @@ def test_wrong_configurations_are_refused_in_words(options, message):
 
 def test_resuming_on_other_data_or_networks_is_refused():
     X = np.random.default_rng(0).normal(size=(50, 2))
-    state = GAN(**TINY).fit(X).training_state()
+    state = GAN(**SMALL).fit(X).training_state()
     with pytest.raises(CheckpointError, match="data that the saved run was trained on"):
-        list(GAN(**TINY).iter_fit(X[::-1], resume=state))
+        list(GAN(**SMALL).iter_fit(X[::-1], resume=state))
     with pytest.raises(CheckpointError, match="networks of this configuration"):
-        list(GAN(generator=(3,), **TINY).iter_fit(X, resume=state))
+        list(GAN(generator=(3,), discriminator=(8,), **PLAIN).iter_fit(X, resume=state))
 
 
 NO_CONDITION = (
@@ -479,7 +479,7 @@ def _expected(estimator):
 
 @parametrize_with_checks(
     [
-        GAN(generator=(8,), discriminator=(8,), **SMALLEST),
+        GAN(generator=(8,), discriminator=(8,), refine=False, **SMALLEST),
         Flow(hidden=(4,), n_transforms=1, n_bins=4, **SMALLEST),
     ],
     expected_failed_checks=_expected,
