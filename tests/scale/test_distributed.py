@@ -159,9 +159,13 @@ def test_two_processes_train_what_one_trains(ranks, name, monkeypatch):
 
 
 def test_the_launcher_is_recognised():
-    assert runtime_from_environment("cpu", {}) is None
-    assert runtime_from_environment("cpu", {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}) is None
-    assert runtime_from_environment("cpu", {"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}) is None  # no step of srun
+    for environment in (
+        {},
+        {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"},
+        {"SLURM_PROCID": "0", "SLURM_NTASKS": "4"},  # no step of srun
+    ):
+        with runtime_from_environment("cpu", environment) as runtime:
+            assert runtime is None
 
 
 def launch(folder: Path, *arguments: str) -> list[subprocess.Popen]:

@@ -163,8 +163,11 @@ def test_onnx_gives_the_samples_of_the_model(name, tmp_path):
     made = export_model(model, tmp_path / "model.onnx")
     assert made.parity.holds
     angles = {column.name for column in model.schema_.columns if column.kind == "periodic"}
-    for column in made.parity.columns:  # an angle of a point near the origin turns by more than its rounding
-        assert column.largest_relative < (1e-4 if column.name in angles else 1e-5), column
+    # An angle of a point near the origin turns by more than its rounding, and a kinematic fit divides by slopes that
+    # may be small: `holds` weighs each such value by what a rounding of the noise does to the model itself.
+    is_fitted = "kinematic fit" in name
+    for column in made.parity.columns:
+        assert column.largest_relative < (1e-4 if is_fitted or column.name in angles else 1e-5), column
     assert sum(made.parity.sizes) > 100
 
 

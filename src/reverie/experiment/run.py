@@ -17,7 +17,7 @@ All four are made of the same stages:
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -362,9 +362,9 @@ def _recorded(path: str | Path) -> tuple[RunFolder, RunConfig, Inputs]:
     return folder, config, inputs
 
 
-def runtime_of(config: RunConfig) -> Distributed | nullcontext[None]:
+def runtime_of(config: RunConfig) -> AbstractContextManager[Distributed | None]:
     """Return the processes of a launcher such as torchrun, to be entered; without a launcher None is entered."""
-    return runtime_from_environment(str(config.model_options.get("device", "auto"))) or nullcontext()
+    return runtime_from_environment(str(config.model_options.get("device", "auto")))
 
 
 def _last_state(folder: RunFolder) -> State | None:

@@ -11,6 +11,7 @@ at the latest, and end with a sentence.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Self
 
@@ -111,8 +112,8 @@ class _Sum(torch.autograd.Function):
 
 def runtime_from_environment(
     device: str = "auto", environment: Mapping[str, str] | None = None, *, timeout: float = 300.0
-) -> Distributed | None:
-    """Return the runtime that torchrun or srun asks for, or None for one process.
+) -> AbstractContextManager[Distributed | None]:
+    """Return the runtime that torchrun or srun asks for, to be entered by `with`; entered, that of one process is None.
 
     Parameters
     ----------
@@ -124,10 +125,10 @@ def runtime_from_environment(
     environment = os.environ if environment is None else environment
     names = next((names for names in (_TORCHRUN, _SLURM) if all(name in environment for name in names)), None)
     if names is None:
-        return None
+        return nullcontext()
     rank, size, local = (int(environment[name]) for name in names)
     if size < 2:
-        return None
+        return nullcontext()
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", str(_PORT + int(environment.get("SLURM_JOB_ID", "0")) % _PORTS))
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
