@@ -80,8 +80,6 @@ def bitwise_dimension(
 ) -> BitwiseDimension:
     """Return the bit-wise intrinsic dimension of `X`.
 
-    Raises `InputError` for data that cannot be read, more than two values, too few rows, or rows too much alike.
-
     Parameters
     ----------
     X : At least 100 rows of two values, such as -1 and 1 or 0 and 1, shape (n, *event). Cut continuous data at
@@ -90,6 +88,11 @@ def bitwise_dimension(
     max_rows : More rows are cut at random; time grows with their square.
     block_size : Rows per block of distances; the result does not depend on it.
     random_state : Seed or generator of the order of rows, which makes the groups of the error.
+
+    Raises
+    ------
+    InputError
+        For data that cannot be read, more than two values, too few rows, or rows too much alike.
     """
     values = read_unweighted(X).values
     low, high = values.min(), values.max()

@@ -88,9 +88,6 @@ def bootstrap(
 ) -> Bootstrap:
     """Estimate the error of ``statistic(rows)``.
 
-    Raises `InputError` for fewer than two rows, a statistic that returns more than one number, or both the wrong way
-    round.
-
     Parameters
     ----------
     statistic : Function of rows (n, *event) that returns one number; of rows and weights, if weights are given.
@@ -100,6 +97,11 @@ def bootstrap(
     level : Confidence of the interval, in (0, 1).
     interval : "BCa", or "percentile", which evaluates the statistic n times less.
     weights : Event weights, shape (n,), drawn along with their rows.
+
+    Raises
+    ------
+    InputError
+        For fewer than two rows, a statistic that returns more than one number, or both the wrong way round.
 
     Examples
     --------

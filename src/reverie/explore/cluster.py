@@ -209,7 +209,7 @@ def kmeans(
     choices: Iterable[int] = range(2, 11),
     max_rows: Count = 5_000,
 ) -> Clustering:
-    """Cluster the rows of `X` by K-means; `InputError` for fewer rows than clusters.
+    """Cluster the rows of `X` by K-means.
 
     Above 100,000 rows the centres come from MiniBatchKMeans, polished by ten full Lloyd steps.
 
@@ -221,6 +221,11 @@ def kmeans(
     random_state : Seed or generator, or None.
     choices : The K to try; 1 is always tried as well.
     max_rows : K is chosen on a random subset of so many rows, drawn in proportion to event weights.
+
+    Raises
+    ------
+    InputError
+        For fewer rows than clusters.
     """
     table, seed, criteria = read_table(X), as_seed(random_state), ()
     weights, (location, scale) = table.weights, units(table, standardise=standardise)

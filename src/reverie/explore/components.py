@@ -131,8 +131,6 @@ def principal_components(
 ) -> PCAResult:
     """Return the principal components of `X`.
 
-    Raises `InputError` for data that cannot be read, that do not vary, or too many components.
-
     Parameters
     ----------
     X : An array, tensor, DataFrame or data set of at least two rows, shape (n, *event); its event weights are used.
@@ -141,6 +139,11 @@ def principal_components(
         components then belong to the correlation matrix.
     random_state : Seed or generator of the bootstrap and of the randomised route.
     n_bootstrap : Number of replicas behind the error bands; 0 for none.
+
+    Raises
+    ------
+    InputError
+        For data that cannot be read, that do not vary, or too many components.
     """
     from scipy.linalg import eigh, svd
     from sklearn.decomposition import TruncatedSVD

@@ -168,13 +168,18 @@ class CovarianceResult(Result):
 
     @checked
     def chi2(self, residuals: ArrayLike, *, n_samples: Count | None = None, cut: Share = 0.0) -> ChiSquare:
-        """Return chi2 of residuals (d,); `InputError` for another length, or too few samples for Hartlap's factor.
+        """Return chi2 of residuals (d,).
 
         Parameters
         ----------
         residuals : Data less prediction in the unit of the square root of C, shape (d,).
         n_samples : Number of samples that C was estimated from, for Hartlap's factor; None where C is known.
         cut : Leave out eigenvalues below this share, in [0, 1), of the largest; zeros are always left out.
+
+        Raises
+        ------
+        InputError
+            For another length, or too few samples for Hartlap's factor.
         """
         r = self._vector(residuals, "residuals")
         s2 = self.eigenvalues[: self.rank]
@@ -221,13 +226,16 @@ def principal_components_of_covariance(
 ) -> CovarianceResult:
     """Return the principal components of a covariance matrix.
 
-    Raises `InputError` for one that is not square, symmetric, finite or non-negative, or one half of which is empty.
-
     Parameters
     ----------
     C : Matrix (d, d), symmetric to 1e-6 sqrt(C_ii C_jj), positive semi-definite but for rounding.
     names : Names of its d rows.
     rank_tolerance : Eigenvalues below this share of the largest are zero; None: see the head of this file.
+
+    Raises
+    ------
+    InputError
+        For one that is not square, symmetric, finite or non-negative, or one half of which is empty.
     """
     matrix, labels = _symmetric(C, names)
     eigenvalues, vectors = (part[..., ::-1] for part in np.linalg.eigh(matrix))

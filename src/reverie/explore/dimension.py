@@ -127,14 +127,17 @@ def two_nn(
 ) -> DimensionResult:
     """Return the TwoNN intrinsic dimension of `X`.
 
-    Raises `InputError` for data that cannot be read, unequal weights, too few rows, or no ratio above 1.
-
     Parameters
     ----------
     X : At least 10 different rows with features in comparable units, shape (n, *event).
     fraction : Share of the smallest ratios that is kept, in (0, 1]; Facco et al. keep 0.9.
     max_rows : More rows are cut at random; the scale then grows.
     random_state : Seed or generator of that cut.
+
+    Raises
+    ------
+    InputError
+        For data that cannot be read, unequal weights, too few rows, or no ratio above 1.
     """
     near = _neighbours(X, 8, max_rows=max_rows, random_state=random_state)
     log_mu = near.log_ratios(1, 2)
@@ -157,14 +160,17 @@ def gride(
 ) -> DimensionScan:
     """Return the Gride intrinsic dimension of `X` for n1 = 1, 2, 4, ..., with n2 = 2 n1 <= `range_max`.
 
-    Raises `InputError` for data that cannot be read, unequal weights, or too few rows.
-
     Parameters
     ----------
     X : More different rows than `range_max`, with features in comparable units, shape (n, *event).
     range_max : Number of the farthest neighbour, 2 or more; time and memory grow with it.
     max_rows : More rows are cut at random; the scale then grows.
     random_state : Seed or generator of that cut.
+
+    Raises
+    ------
+    InputError
+        For data that cannot be read, unequal weights, or too few rows.
     """
     near = _neighbours(X, range_max, max_rows=max_rows, random_state=random_state)
     results = []

@@ -75,8 +75,6 @@ def tsne(
 ) -> Embedding:
     """Return a t-SNE embedding of `X`, of its leading 50 principal components where it has more features.
 
-    Raises `InputError` for data that cannot be read, unequal weights, too few rows, or options out of range.
-
     Parameters
     ----------
     X : Rows with features in comparable units, shape (n, *event); weights are refused.
@@ -84,6 +82,11 @@ def tsne(
     n_components : 2, or 3 (the fast algorithm allows no more).
     random_state : Seed or generator of the rows drawn and of the embedding.
     max_rows : More rows are cut at random; time grows as n log n.
+
+    Raises
+    ------
+    InputError
+        For data that cannot be read, unequal weights, too few rows, or options out of range.
     """
     from sklearn.manifold import TSNE
 

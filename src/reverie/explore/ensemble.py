@@ -137,8 +137,6 @@ def bagging(
 ) -> Bagged:
     """Train copies of `estimator` on bootstrap samples or on disjoint parts, and average them.
 
-    Raises `InputError` for both fraction and partition, or fewer rows than members.
-
     Parameters
     ----------
     estimator : A scikit-learn classifier or regressor; it is cloned, and seeded if it has a random_state.
@@ -148,6 +146,11 @@ def bagging(
     fraction : Size of each bootstrap sample over n, in (0, 1]; None is 1.
     partition : Train on M disjoint parts of the rows in place of bootstrap samples.
     random_state : Seed or generator, or None.
+
+    Raises
+    ------
+    InputError
+        For both fraction and partition, or fewer rows than members.
     """
     from sklearn.base import clone, is_classifier
 
@@ -285,13 +288,18 @@ class VarianceDecomposition(Result):
 
 @checked
 def variance_decomposition(predictions: ArrayLike, truth: ArrayLike | None = None) -> VarianceDecomposition:
-    """Return sigma^2, rho and the variance of the mean of an ensemble, with errors; `InputError` for another shape.
+    """Return sigma^2, rho and the variance of the mean of an ensemble, with errors.
 
     Parameters
     ----------
     predictions : Predictions by replicate, member and point, shape (R, M, P); R >= 3, M >= 2. Replicates are
         independent.
     truth : What an ideal model would predict, shape (P,), or None.
+
+    Raises
+    ------
+    InputError
+        For another shape.
     """
     x = np.asarray(as_array(predictions, "predictions"), dtype=np.float64)
     if x.ndim != 3 or x.shape[0] < _FEWEST_REPLICATES or x.shape[1] < 2 or x.shape[2] < 1:
@@ -342,8 +350,6 @@ def decompose(
 ) -> VarianceDecomposition:
     """Train ensembles on many data sets and decompose the variance of their predictions.
 
-    Raises `InputError` for truth without `X_test` or with data sets that share rows, and as `variance_decomposition`.
-
     Parameters
     ----------
     estimator, X, y, n_estimators, fraction : As for `bagging`; a classifier predicts probabilities, and each class at
@@ -355,6 +361,11 @@ def decompose(
     disjoint : The data sets are R disjoint parts of the rows: independent, and R times smaller. Otherwise they are
         bootstrap samples, which share rows with each other: the variance around these data.
     random_state : Seed or generator, or None.
+
+    Raises
+    ------
+    InputError
+        For truth without `X_test` or with data sets that share rows, and as `variance_decomposition`.
     """
     from sklearn.base import is_classifier
 

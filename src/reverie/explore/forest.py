@@ -133,7 +133,7 @@ def forest(
     names: Sequence[str] | None = None,
     random_state: RandomState = None,
 ) -> ForestResult:
-    """Grow a random forest and judge its features; `InputError` for fewer than 8 rows, or one class alone.
+    """Grow a random forest and judge its features.
 
     A random quarter of the rows, at most 10,000, is held out for the permutation importances and the correlation of
     trees; the forest itself is grown on the others.
@@ -149,6 +149,11 @@ def forest(
         classification and d/3 for a regression.
     names : Names of the d features.
     random_state : Seed or generator, or None.
+
+    Raises
+    ------
+    InputError
+        For fewer than 8 rows, or one class alone.
     """
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 

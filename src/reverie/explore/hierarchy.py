@@ -177,7 +177,7 @@ def hierarchy(
     standardise: bool = True,
     random_state: RandomState = None,
 ) -> Hierarchy:
-    """Build the tree of merges of the rows of `X`; `InputError` for equal rows, or more than 5,000 leaves.
+    """Build the tree of merges of the rows of `X`.
 
     Parameters
     ----------
@@ -188,6 +188,11 @@ def hierarchy(
     n_clusters : Number of clusters into which `labels` cuts the tree; None takes the largest jump of the heights.
     standardise : Divide features by their standard deviations first, so that units do not matter.
     random_state : Seed or generator, or None; only K-means draws.
+
+    Raises
+    ------
+    InputError
+        For equal rows, or more than 5,000 leaves.
     """
     linkage = check_choice("linkage", linkage, LINKAGES)
     table, seed = read_table(X), as_seed(random_state)

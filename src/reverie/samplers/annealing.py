@@ -103,12 +103,15 @@ class AnnealedEstimate:
 def schedule(n_temperatures: Count | str | Sequence[float] | Tensor) -> list[float]:
     """Return inverse temperatures that rise from 0 to 1.
 
-    Raises `InputError` for a number out of range, another word, or values that do not rise from 0 to 1.
-
     Parameters
     ----------
     n_temperatures : a number of equal steps; "long", the 14,500 steps of Salakhutdinov and Murray, finer towards 1;
         or the inverse temperatures themselves.
+
+    Raises
+    ------
+    InputError
+        For a number out of range, another word, or values that do not rise from 0 to 1.
     """
     if isinstance(n_temperatures, str):
         if n_temperatures != "long":

@@ -49,12 +49,15 @@ LatticeInfo: TypeAlias = MetropolisInfo  # accepted: the share of the spins of e
 class IsingEnergy:
     """E = beta H of spins (batch, side, side), a function that also says its parameters.
 
-    Raises `InputError` if a parameter is not finite.
-
     Parameters
     ----------
     beta : inverse temperature in units of 1/J; negative for an antiferromagnet.
     field : external field in units of J.
+
+    Raises
+    ------
+    InputError
+        If a parameter is not finite.
     """
 
     beta: float

@@ -69,9 +69,6 @@ def run(
 ) -> Chains:
     """Return the positions of parallel chains that start at x (chain, *event).
 
-    Raises `InputError` if a number is out of range, nothing would be kept, or kernel, positions and energy are not in
-    this order.
-
     Parameters
     ----------
     kernel : takes the steps.
@@ -82,6 +79,11 @@ def run(
     burn_in : steps that are taken first and forgotten.
     compile : whether steps are compiled for this machine: True, False, or "auto" for chains that repay the seconds
         that it takes; what cannot be compiled runs as it is, to the same numbers up to rounding.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range, nothing would be kept, or kernel, positions and energy are not in this order.
 
     Examples
     --------

@@ -54,14 +54,17 @@ Exponent: TypeAlias = Annotated[float, Interval(0.5, 1, ends="right")]  # Wellin
 class MinibatchEnergy:
     """The energy of a posterior, -log prior - sum of log likelihood, which can also be had of a batch of rows.
 
-    Raises `InputError` for tensors of unequal length.
-
     Parameters
     ----------
     log_prior : theta (chain, *event) -> (chain,).
     log_likelihood : theta (chain, *event) and rows (chain, n, *row), as many tensors as `data` has -> (chain, n).
     data : rows (N, *row), or several tensors of N rows each, such as inputs and targets.
     batch_size : n, rows drawn for each chain and step, with replacement; None takes all rows, each once.
+
+    Raises
+    ------
+    InputError
+        For tensors of unequal length.
     """
 
     log_prior: Callable[[Tensor], Tensor]
@@ -181,13 +184,16 @@ def polynomial_between(
 def sgld_variance(step_size: Positive, precision: Positive, gradient_noise: NonNegative = 0.0) -> float:
     """Return the stationary variance of SGLD in a Gaussian posterior, (2 eta + eta^2 V) / (1 - (1 - eta L)^2).
 
-    Raises `InputError` for eta L >= 2, where nothing is stationary.
-
     Parameters
     ----------
     step_size : eta.
     precision : L > 0, one over the variance of the posterior; without gradient noise this is ULA on it.
     gradient_noise : V >= 0 of the gradient of the log posterior.
+
+    Raises
+    ------
+    InputError
+        For eta L >= 2, where nothing is stationary.
     """
     if step_size * precision >= 2:
         raise InputError(f"Expected step_size < 2 / precision = {2 / precision:.3g}, got {step_size}. Take less.")

@@ -62,12 +62,15 @@ class GroundState:
 class SpinHamiltonian:
     """H = sum of coefficients times Pauli strings.
 
-    Raises `InputError` for a string of another length or with another letter, and for no terms at all.
-
     Parameters
     ----------
     n_sites : number of sites.
     terms : pairs (coefficient, string); a string has a letter I, X, Y or Z per site, such as "ZZI".
+
+    Raises
+    ------
+    InputError
+        For a string of another length or with another letter, and for no terms at all.
 
     Examples
     --------

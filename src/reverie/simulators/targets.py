@@ -42,12 +42,15 @@ __all__ = ["TARGETS", "GaussianMixture", "target"]
 class GaussianMixture:
     """Equal mixture of isotropic Gaussians of one width, with exact density.
 
-    Raises `InputError` if `centres` is not a matrix.
-
     Parameters
     ----------
     centres : (mode, feature) tensor, float64.
     sd : standard deviation of every mode along every axis, > 0.
+
+    Raises
+    ------
+    InputError
+        If `centres` is not a matrix.
 
     Examples
     --------

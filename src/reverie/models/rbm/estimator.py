@@ -142,7 +142,7 @@ class RBM(LikelihoodModel):
         event_shape: Sequence[int] | None = None,
         random_state: RandomState = 0,
     ) -> Self:
-        """Return a fitted machine of given weights; `InputError` for shapes that do not agree.
+        """Return a fitted machine of given weights.
 
         Parameters
         ----------
@@ -151,6 +151,11 @@ class RBM(LikelihoodModel):
         log_variance : (visible,) log s^2 of Gaussian units; None makes binary ones.
         event_shape : shape of one event, such as (28, 28); None makes a table.
         random_state : seed of what is estimated later.
+
+        Raises
+        ------
+        InputError
+            For shapes that do not agree.
         """
         energy = given_energy(W, visible_bias=visible_bias, hidden_bias=hidden_bias, log_variance=log_variance)
         n_visible, n_hidden = energy.W.shape
@@ -180,8 +185,6 @@ class RBM(LikelihoodModel):
     ) -> LogPartition:
         """Return log Z with its error, of the features; see `reverie.models.rbm.likelihood`.
 
-        Raises `InputError` for an exact sum over more than 20 units, or another option out of range.
-
         Parameters
         ----------
         method : "exact", up to 20 units in the smaller layer; "ais"; "auto" takes the first that can be had.
@@ -191,6 +194,11 @@ class RBM(LikelihoodModel):
         start : events, such as the training data, where backward chains begin; None takes the chains of training.
         reverse : whether chains are run backwards as well.
         random_state : seed; None takes that of the model.
+
+        Raises
+        ------
+        InputError
+            For an exact sum over more than 20 units, or another option out of range.
         """
         check_is_fitted(self)
         energy = self._energy
@@ -267,8 +275,6 @@ class RBM(LikelihoodModel):
     ) -> ArrayLike:
         """Return events whose unobserved parts are drawn from the model given the observed ones.
 
-        Raises `InputError` for another shape, a mask that is not boolean, or observed values that are not finite.
-
         Parameters
         ----------
         X : (n_samples, *event); anything, NaN too, may stand at unobserved places.
@@ -276,6 +282,11 @@ class RBM(LikelihoodModel):
         n_draws : completions of each event; more than one come as (n_draws, n_samples, *event), or a list of frames.
         n_sweeps : Gibbs sweeps with the observed units clamped.
         random_state : seed; None draws anew each time.
+
+        Raises
+        ------
+        InputError
+            For another shape, a mask that is not boolean, or observed values that are not finite.
         """
         check_is_fitted(self)
         prepared, seed = self.preprocessing_, as_seed(random_state)

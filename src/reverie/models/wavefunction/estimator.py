@@ -114,8 +114,6 @@ class WaveFunctionRBM(BaseEstimator):
     ) -> Self:
         """Learn the state from measurements by maximum likelihood, and forget what was learnt before.
 
-        Raises `InputError` for other values, bases in the way, or options out of range.
-
         Parameters
         ----------
         X : outcomes (n_samples, n_sites), bits or spins as `units` says; an array, tensor or Dataset.
@@ -123,6 +121,11 @@ class WaveFunctionRBM(BaseEstimator):
         bases : basis of each row, a word of letters X, Y, Z such as "XZ"; None measured all in Z.
         callbacks : objects with the hooks of `reverie.training.Callback`: `on_record` at every record of every start,
             `on_end` after the last.
+
+        Raises
+        ------
+        InputError
+            For other values, bases in the way, or options out of range.
         """
         for _ in self.iter_fit(X, bases=bases, callbacks=callbacks):
             pass
