@@ -5,7 +5,6 @@ Every part may be missing; its section is then left out, and the verdict says wh
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from reverie.core.assessment import Assessment, LatentView
 from reverie.core.bibliography import BIBLIOGRAPHY
 from reverie.core.types import ArrayLike
 from reverie.report.model import assessed, latent_space
-from reverie.report.page import Page, Sections, save, sections
+from reverie.report.page import Page, save, sections
 from reverie.report.provenance import origins, references_of
 from reverie.report.samples import Samples, column_pairs, columns, conditioned, images, particles
 from reverie.report.training import (
@@ -35,61 +34,6 @@ if TYPE_CHECKING:
     from reverie.validation.results.result import ValidationResult
 
 __all__ = ["build", "write"]
-
-
-@dataclass(frozen=True)
-class _Content:
-    """What a page is made of; see `build`."""
-
-    history: Sequence[JsonObject]
-    result: "ValidationResult | None"
-    samples: Samples | None
-    snapshots: Sequence[tuple[int, np.ndarray]]
-    conditions: JsonObject | None
-    unvalidated: str
-    assessment: Assessment | None
-    latent: LatentView | None
-    training: JsonObject | None
-    trained_on: int | None
-    origin: tuple[str | None, JsonObject | None, JsonObject | None, JsonObject | None, JsonObject | None]
-    references: Sequence[tuple[str, str]] | None
-
-    @property
-    def table(self) -> Samples | None:
-        """The samples, if they are rows of a table."""
-        return None if self.samples is None or self.samples.are_images else self.samples
-
-    @property
-    def p_values(self) -> dict[str, float]:
-        """p-values of the Kolmogorov-Smirnov tests by column."""
-        checks = () if self.result is None else self.result.checks
-        return {check.feature: check.p_value for check in checks if check.feature and check.name == "KS"}
-
-
-_SECTIONS: Sections[_Content] = (
-    ("verdict", "Verdict", "", lambda c: verdict(c.result, c.unvalidated, health_warning(c.history))),
-    ("health", "Health of training", "Health", lambda c: health(c.history, c.training)),
-    ("training", "How the game went", "Training", lambda c: [] if is_watched(c.history) else game(c.history)),
-    ("training", "Gradient norms", "Gradients", lambda c: gradients(c.history) if is_watched(c.history) else []),
-    ("model", "What the model says of itself", "Model", lambda c: assessed(c.assessment)),
-    ("snapshots", "Samples along the way", "Along the way",
-     lambda c: samples_on_the_way(c.samples, c.snapshots) if c.samples and c.snapshots else []),
-    ("images", "Images side by side", "Images", lambda c: images(c.samples) if c.samples and not c.table else []),
-    ("sets", "Particles side by side", "Particles", lambda c: particles(c.samples) if c.samples else []),
-    ("marginals", "Column by column", "Columns", lambda c: columns(c.table, c.p_values) if c.table else []),
-    ("pairs", "Pair by pair", "Pairs", lambda c: column_pairs(c.table) if c.table else []),
-    ("conditions", "Asked for, and given", "Conditions",
-     lambda c: conditioned(c.samples, c.conditions) if c.samples else []),
-    ("replicas", "How far the replicas agree", "Replicas",
-     lambda c: spread_of_replicas(c.samples, c.trained_on) if c.samples else []),
-    ("latent", "A look into the latent space", "Latent space",
-     lambda c: latent_space(c.latent, c.samples.names, c.samples.kinds) if c.samples else []),
-    ("where", "Where they differ", "Where", lambda c: differences(c.result)),
-    ("validation", "The tests, one by one", "Validation", lambda c: tests(c.result)),
-    ("copies", "Copies of training events", "Copies", lambda c: copies(c.result and c.result.memorisation)),
-    ("provenance", "Where it came from", "Provenance", lambda c: origins(*c.origin)),
-    ("references", "Methods used, and whom to cite", "References", lambda c: references_of(c.references)),
-)  # fmt: skip
 
 
 def write(
@@ -182,20 +126,32 @@ def build(
     of_sets, along = None if drawn is None or drawn.sets is None else drawn.sets[2], []
     for step, x in snapshots or () if drawn else ():
         along.append((int(step), _shaped(x, shape) if of_sets is None else set_features(np.asarray(x), of_sets)[0]))
-    content = _Content(
-        history=history or (),
-        result=result,
-        samples=drawn,
-        snapshots=along,
-        conditions=conditions,
-        unvalidated=unvalidated,
-        assessment=assessment,
-        latent=latent if of_sets is None else None,
-        training=training,
-        trained_on=trained_on,
-        origin=(command, provenance, config, resolved, environment),
-        references=references,
-    )
+    table = None if drawn is None or drawn.are_images else drawn
+    checks = () if result is None else result.checks
+    p_values = {check.feature: check.p_value for check in checks if check.feature and check.name == "KS"}
+    history, watched = history or (), is_watched(history or ())
+    shown = sections(
+        ("verdict", "Verdict", "", verdict(result, unvalidated, health_warning(history))),
+        ("health", "Health of training", "Health", health(history, training)),
+        ("training", "How the game went", "Training", [] if watched else game(history)),
+        ("training", "Gradient norms", "Gradients", gradients(history) if watched else []),
+        ("model", "What the model says of itself", "Model", assessed(assessment)),
+        ("snapshots", "Samples along the way", "Along the way",
+         samples_on_the_way(drawn, along) if drawn and along else []),
+        ("images", "Images side by side", "Images", images(drawn) if drawn and not table else []),
+        ("sets", "Particles side by side", "Particles", particles(drawn) if drawn else []),
+        ("marginals", "Column by column", "Columns", columns(table, p_values) if table else []),
+        ("pairs", "Pair by pair", "Pairs", column_pairs(table) if table else []),
+        ("conditions", "Asked for, and given", "Conditions", conditioned(drawn, conditions) if drawn else []),
+        ("replicas", "How far the replicas agree", "Replicas", spread_of_replicas(drawn, trained_on) if drawn else []),
+        ("latent", "A look into the latent space", "Latent space",
+         latent_space(latent, drawn.names, drawn.kinds) if drawn and not of_sets else []),
+        ("where", "Where they differ", "Where", differences(result)),
+        ("validation", "The tests, one by one", "Validation", tests(result)),
+        ("copies", "Copies of training events", "Copies", copies(result and result.memorisation)),
+        ("provenance", "Where it came from", "Provenance", origins(command, provenance, config, resolved, environment)),
+        ("references", "Methods used, and whom to cite", "References", references_of(references)),
+    )  # fmt: skip
     meta = []
     if drawn is not None:
         what = " × ".join(str(size) for size in shape)
@@ -210,7 +166,7 @@ def build(
         meta += [f"training time: {time}"] if last.get("seconds") else []
     meta += [f"steps {training['compiled']}"] if training and training.get("compiled") else []
     meta += [f"validation seed: {result.seed}"] if result is not None else []
-    return Page(title, subtitle, sections(_SECTIONS, content), meta=tuple(meta))
+    return Page(title, subtitle, shown, meta=tuple(meta))
 
 
 def _samples(
@@ -228,32 +184,20 @@ def _samples(
         return None
     shape = tuple(event_shape) if event_shape else np.asarray(known).shape[1:] or (1,)
     arrays = [np.empty((0, *shape)) if x is None else _shaped(x, shape) for x in (real, generated)]
-    if names and kinds and kinds[-1] == "mask":
-        return _of_sets(arrays[0], arrays[1], tuple(names), units or (), weights, replicas)
+    w = None if weights is None or real is None else np.asarray(weights, dtype=float)
+    if names and kinds and kinds[-1] == "mask":  # sets of particles (n, P, F + 1): a table of their features
+        (of_real, called), (of_generated, _) = (set_features(x, names) for x in arrays)
+        sorts = tuple("integer" if name == "multiplicity" else "continuous" for name in called)
+        several = None if replicas is None else np.stack([set_features(x, names)[0] for x in replicas])
+        known = dict(zip(names, units or (), strict=False))  # "sum pt" and "pt[1]" have the unit of "pt"
+        filled = tuple(known.get(name.split(" ")[-1].partition("[")[0], "") for name in called)
+        return Samples(of_real, of_generated, called, filled, sorts, w, several, (*arrays, tuple(names)))
     width = shape[0] if len(shape) == 1 else 1
     labels = tuple(str(name) for name in names) if names else tuple(f"x{j}" for j in range(width))
     filled = tuple(str(unit or "") for unit in units) if units else ("",) * width
     sorts = tuple(kinds) if kinds else (("continuous",) * width if len(shape) == 1 else ("pixel",))
-    w = None if weights is None or real is None else np.asarray(weights, dtype=float)
     several = None if replicas is None else np.stack([_shaped(x, shape) for x in replicas])
     return Samples(arrays[0], arrays[1], labels, filled, sorts, w, several)
-
-
-def _of_sets(
-    real: np.ndarray,
-    generated: np.ndarray,
-    names: tuple[str, ...],
-    units: Sequence[str],
-    weights: np.ndarray | None,
-    replicas: Sequence[np.ndarray] | np.ndarray | None,
-) -> Samples:
-    """Return the features of sets of particles (n, P, F + 1) as samples of a table, with the sets themselves."""
-    (of_real, called), (of_generated, _) = (set_features(x, names) for x in (real, generated))
-    kinds = tuple("integer" if name == "multiplicity" else "continuous" for name in called)
-    several = None if replicas is None else np.stack([set_features(x, names)[0] for x in replicas])
-    known = dict(zip(names, units, strict=False))  # "sum pt" and "pt[1]" have the unit of "pt"
-    of_features = tuple(known.get(name.split(" ")[-1].partition("[")[0], "") for name in called)
-    return Samples(of_real, of_generated, called, of_features, kinds, weights, several, (real, generated, names))
 
 
 def _shaped(values: ArrayLike, shape: Sequence[int]) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from reverie.plots.comparison import Bar, comparison
-from reverie.report.page import Block, Details, Page, Sections, Table, Text, Tile, Verdict, sections, svg, table
+from reverie.report.page import Block, Details, Page, Table, Text, Tile, Verdict, sections, svg, table
 from reverie.report.words import JsonObject, aligned, events, measured, number, p_value
 
 __all__ = ["MOST_PAIRS", "as_text", "comparison_page", "sentences"]
@@ -56,7 +56,14 @@ def comparison_page(content: JsonObject) -> Page:
     runs = content["runs"]
     meta = (f"ranked by: {content['by']}", f"level: {content['alpha']:g}", f"pairs: {len(content['pairs'])}")
     title = f"{len(runs)} runs compared"
-    return Page(title, _listed([run["name"] for run in runs]), sections(_SECTIONS, content), meta=meta)
+    shown = sections(
+        ("verdict", "Verdict", "", _verdict(content)),
+        ("ranking", "The runs, best first", "Ranking", _runs(content)),
+        ("pairs", "Which differences are significant", "Pairs", _pairs(content)),
+        ("configurations", "Configurations, over seeds", "Seeds", _configurations(content)),
+        ("differences", "What differs between the runs", "Differences", _differences(content)),
+    )
+    return Page(title, _listed([run["name"] for run in runs]), shown, meta=meta)
 
 
 def _ranking(content: JsonObject) -> tuple[list[str], list[list[str]]]:
@@ -248,12 +255,3 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str =
 def _value(run: JsonObject, content: JsonObject) -> tuple[float, float | None]:
     score = run["scores"][content["by"]]
     return score["value"], score["error"]
-
-
-_SECTIONS: Sections[JsonObject] = (
-    ("verdict", "Verdict", "", _verdict),
-    ("ranking", "The runs, best first", "Ranking", _runs),
-    ("pairs", "Which differences are significant", "Pairs", _pairs),
-    ("configurations", "Configurations, over seeds", "Seeds", _configurations),
-    ("differences", "What differs between the runs", "Differences", _differences),
-)

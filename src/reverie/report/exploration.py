@@ -20,7 +20,7 @@ from reverie.plots.exploration import (
     tree,
     tree_correlations,
 )
-from reverie.report.page import Block, Gallery, Page, Section, Sections, Text, Tile, Verdict, png, sections, svg, table
+from reverie.report.page import Block, Gallery, Page, Section, Text, Tile, Verdict, png, sections, svg, table
 from reverie.report.words import measured, number
 
 if TYPE_CHECKING:
@@ -43,7 +43,14 @@ def exploration_page(found: "Exploration") -> Page:
     """Return the page of an exploration of rows."""
     shape = " × ".join(str(size) for size in found.event_shape)
     meta = (f"rows: {found.n:,}", f"{'columns' if _is_table(found) else 'images'}: {shape}", f"seed: {found.seed}")
-    shown = sections(_SECTIONS, found)
+    shown = sections(
+        ("findings", "Findings", "", _findings(found)),
+        ("components", "Principal components", "Components", _components(found)),
+        ("dimension", "Intrinsic dimension", "Dimension", _dimension(found)),
+        ("clusters", "Clusters", "", _clusters(found)),
+        ("forest", f"Random forest for {found.target}", "Forest", _forest(found)),
+        ("tsne", "t-SNE", "", _picture(found)),
+    )
     return Page(f"Exploration of {found.name}", "What the data say before any model", shown, meta=meta)
 
 
@@ -210,13 +217,3 @@ def _picture(found: "Exploration") -> list[Block]:
 
 def _is_table(found: "Exploration") -> bool:
     return len(found.event_shape) == 1
-
-
-_SECTIONS: "Sections[Exploration]" = (
-    ("findings", "Findings", "", _findings),
-    ("components", "Principal components", "Components", _components),
-    ("dimension", "Intrinsic dimension", "Dimension", _dimension),
-    ("clusters", "Clusters", "", _clusters),
-    ("forest", "Random forest for {0.target}", "Forest", _forest),
-    ("tsne", "t-SNE", "", _picture),
-)

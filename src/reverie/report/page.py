@@ -10,10 +10,10 @@ never half of one.
 import base64
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias
 
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
@@ -185,21 +185,9 @@ class Page:
     meta: tuple[str, ...] = ()
 
 
-T = TypeVar("T")
-Sections: TypeAlias = Sequence[tuple[str, str, str, Callable[[T], Sequence[Block]]]]
-
-
-def sections(rows: Sections[T], content: T) -> tuple[Section, ...]:
-    """Return the sections that have something to show.
-
-    Parameters
-    ----------
-    rows : Key, title, word in the table of contents, and a function that returns the blocks, or none; the title may
-        name attributes of the content, such as "Forest for {0.target}".
-    content : What these functions take.
-    """
-    made = [(key, title.format(content), tuple(blocks(content)), short) for key, title, short, blocks in rows]
-    return tuple(Section(*section) for section in made if section[2])
+def sections(*rows: tuple[str, str, str, Sequence[Block]]) -> tuple[Section, ...]:
+    """Return the sections that have something to show; a row is key, title, word in the contents and blocks."""
+    return tuple(Section(key, title, tuple(blocks), short) for key, title, short, blocks in rows if blocks)
 
 
 def table(columns: Mapping[str, str], rows: Iterable[Sequence[str | Cell]], caption: str = "") -> Table:

@@ -111,11 +111,8 @@ def health(history: Sequence[JsonObject], training: JsonObject | None = None) ->
     """Return how healthy training was and how it ended, or nothing when it was not watched."""
     if not is_watched(history):
         return []
-    checks, alarms, training = (
-        [r for r in history if "score" in r or "held_out_loss" in r],
-        _alarms(history),
-        training or {},
-    )
+    checks = [row for row in history if "score" in row or "held_out_loss" in row]
+    alarms, training = _alarms(history), training or {}
     sentences = []
     if reason := ENDINGS.get(str(training.get("ended_by"))):
         sentences.append(f"Training ended at step {training['step']:,}: {reason}.")

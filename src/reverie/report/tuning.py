@@ -11,7 +11,6 @@ from reverie.report.page import (
     Details,
     Gallery,
     Page,
-    Sections,
     Table,
     Text,
     Tile,
@@ -186,7 +185,13 @@ def tuning_page(content: JsonObject, *, references: Sequence[tuple[str, str]] = 
         f"{content['max_steps']:,} steps a training",
     )
     title = f"Options of a {content['model']} for {content['data']}"
-    made = sections(_SECTIONS, {**content, "references": references})
+    made = sections(
+        ("verdict", "Verdict", "", _verdict(content)),
+        ("trials", "The trials", "Trials", _trials(content)),
+        ("options", "Option by option", "Options", _options(content)),
+        ("method", "How it was searched and judged", "Method", _method(content)),
+        ("references", "Methods used, and whom to cite", "References", references_of(references)),
+    )
     return Page(title, f"{len(content['trials'])} trials", made, meta=meta)
 
 
@@ -279,12 +284,3 @@ def _drawn(content: JsonObject) -> list[Trial]:
         if trial["state"] != "running":
             drawn.append(Trial(trial["number"], value, error, trial["number"] == content["best"]))
     return drawn
-
-
-_SECTIONS: Sections[JsonObject] = (
-    ("verdict", "Verdict", "", _verdict),
-    ("trials", "The trials", "Trials", _trials),
-    ("options", "Option by option", "Options", _options),
-    ("method", "How it was searched and judged", "Method", _method),
-    ("references", "Methods used, and whom to cite", "References", lambda c: references_of(c["references"])),
-)
