@@ -9,8 +9,7 @@ import torch
 from scipy import stats
 
 from reverie.core.errors import InputError
-from reverie.validation.statistics.constraints import check_constraints, conserved, mass_shell
-from reverie.validation.statistics.inferred_constraints import inferred_constraints
+from reverie.validation.statistics.constraints import check_constraints, conserved, inferred_constraints, mass_shell
 
 NAMES = ["pt", "eta", "charge", "hits", "clipped", "a", "b", "mass"]
 

@@ -13,8 +13,14 @@ from scipy import stats
 from scipy.signal import lfilter
 
 from reverie.core.errors import InputError
-from reverie.validation.statistics.data_copying import authenticity, copying_score, distances_to_train, exchange_test
-from reverie.validation.statistics.memorisation import MemorisationResult, memorisation
+from reverie.validation.statistics.memorisation import (
+    MemorisationResult,
+    authenticity,
+    copying_score,
+    distances_to_train,
+    exchange_test,
+    memorisation,
+)
 
 
 def _samples(n, d, share=0.0, noise=0.0, seed=0, m=None):

@@ -31,7 +31,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
 
 import numpy as np
@@ -41,6 +40,7 @@ from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
+from reverie.core.version import __version__
 from reverie.validation.battery import BatteryPiece, battery_groups, battery_stages
 from reverie.validation.classifiers.regions import locate as locate_evidence
 from reverie.validation.classifiers.training import seconds_of_training
@@ -62,8 +62,7 @@ from reverie.validation.results.result import UNLIKE, ValidationResult
 from reverie.validation.results.tests import ClassifierResult, strongest
 from reverie.validation.schedule import Budget, Progress, Stage, n_workers, run_stages
 from reverie.validation.statistics.constraints import Constraint
-from reverie.validation.statistics.data_copying import seconds_of_search
-from reverie.validation.statistics.memorisation import MemorisationResult, memorisation
+from reverie.validation.statistics.memorisation import MemorisationResult, memorisation, seconds_of_search
 from reverie.validation.statistics.observables import named_observables
 
 __all__ = ["validate"]
@@ -237,7 +236,7 @@ def validate(
             "weighted": samples.is_weighted,
             "tests": [stage.name for stage in stages if stage.name in results],
         },
-        version=_own_version(),
+        version=__version__,
     )
 
 
@@ -335,10 +334,3 @@ def _warnings(
             "copies of them. Validate against real events that the generator has never seen."
         )
     return tuple(notes)
-
-
-def _own_version() -> str:
-    try:
-        return version("reverie")
-    except PackageNotFoundError:
-        return "unknown"

@@ -16,6 +16,7 @@ sample as `calibration`. For a p-value take `reverie.validate`. FPD and KPD are 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, TypeAlias
 
 import numpy as np
@@ -84,7 +85,8 @@ def w1m(
     InputError
         For what is not sets of particles with these columns.
     """
-    return _distance("W1M", _masses, (real, generated, calibration), n_batches, batch_size, random_state)
+    features = partial(_in_blocks, lambda *particles: jets.jet_mass(*particles)[:, None])
+    return _distance("W1M", features, (real, generated, calibration), n_batches, batch_size, random_state)
 
 
 @checked
@@ -98,7 +100,11 @@ def w1p(
     random_state: RandomState = 42,
 ) -> JetDistance:
     """Return the mean of the Wasserstein distances of eta, phi and pt of particles; arguments are those of `w1m`."""
-    return _distance("W1P", _particles, (real, generated, calibration), n_batches, batch_size, random_state)
+
+    def features(particles: np.ndarray) -> np.ndarray:
+        return np.where((particles != 0).any(-1, keepdims=True), particles, np.nan)
+
+    return _distance("W1P", features, (real, generated, calibration), n_batches, batch_size, random_state)
 
 
 @checked
@@ -112,7 +118,14 @@ def w1efp(
     random_state: RandomState = 42,
 ) -> JetDistance:
     """Return the mean of the Wasserstein distances of five energy flow polynomials; arguments are those of `w1m`."""
-    return _distance("W1EFP", _five, (real, generated, calibration), n_batches, batch_size, random_state)
+
+    def five(eta: torch.Tensor, phi: torch.Tensor, pt: torch.Tensor) -> torch.Tensor:
+        distance = jets.angular_distances(eta, phi)
+        return torch.stack([jets.energy_flow_polynomial(pt, distance, graph) for graph in jets.W1_GRAPHS], dim=1)
+
+    return _distance(
+        "W1EFP", partial(_in_blocks, five), (real, generated, calibration), n_batches, batch_size, random_state
+    )
 
 
 def jet_efps(sample: ArrayLike) -> np.ndarray:
@@ -144,22 +157,6 @@ def _distance(
         pairs.append((float(means.mean()), float(means.std()), tuple(np.mean(values, axis=0).tolist())))
     (value, error, parts), *beside = pairs
     return JetDistance(name, value, error, parts, *(beside[0][:2] if beside else ()))
-
-
-def _masses(particles: np.ndarray) -> np.ndarray:
-    return _in_blocks(lambda *columns: jets.jet_mass(*columns)[:, None], particles)
-
-
-def _particles(particles: np.ndarray) -> np.ndarray:
-    return np.where((particles != 0).any(-1, keepdims=True), particles, np.nan)
-
-
-def _five(particles: np.ndarray) -> np.ndarray:
-    def polynomials(eta: torch.Tensor, phi: torch.Tensor, pt: torch.Tensor) -> torch.Tensor:
-        distance = jets.angular_distances(eta, phi)
-        return torch.stack([jets.energy_flow_polynomial(pt, distance, graph) for graph in jets.W1_GRAPHS], dim=1)
-
-    return _in_blocks(polynomials, particles)
 
 
 def _in_blocks(function: Callable[..., torch.Tensor], particles: np.ndarray) -> np.ndarray:
