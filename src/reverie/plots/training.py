@@ -300,14 +300,8 @@ def amplification(worths: "Mapping[str, Measured]", trained_on: int, *, ax: Axes
         ax.plot(n, n, color=MUTED, lw=0.9, ls=DASHED, label="true events")
         ax.axhline(trained_on, color=REAL, lw=0.9)
         for name, one in worths.items():
-            ax.plot(
-                n,
-                equivalent_of_sample(n, one.value),
-                color=GENERATED,
-                lw=1.3,
-                alpha=max(0.25, 1 / len(worths)),
-                label=name,
-            )
+            look = {"color": GENERATED, "lw": 1.3, "alpha": max(0.25, 1 / len(worths))}
+            ax.plot(n, equivalent_of_sample(n, one.value), label=name, **look)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xlim(n[0], n[-1])

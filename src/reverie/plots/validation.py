@@ -142,18 +142,8 @@ def region_shares(occupancy: "Occupancy", *, most: int = 12, ax: Axes | None = N
             )
             for share, (low, high), offset, edge, sign, fill in sides:
                 error = [[100 * (share - low)], [100 * (high - share)]]
-                ax.errorbar(
-                    100 * share,
-                    k + offset,
-                    xerr=error,
-                    color=edge,
-                    marker=sign,
-                    mfc=fill,
-                    ms=4.5,
-                    lw=1.3,
-                    capsize=2,
-                    ls="",
-                )
+                look = {"color": edge, "marker": sign, "mfc": fill, "ms": 4.5, "lw": 1.3, "capsize": 2, "ls": ""}
+                ax.errorbar(100 * share, k + offset, xerr=error, **look)
             at = ax.get_yaxis_transform()
             ax.text(1.02, k, f"z = {region.z:+.1f}", transform=at, va="center", fontsize=8, color=color)
         rows_down(ax, [region.name.removeprefix("the region near ") for region in rows], longest=46)

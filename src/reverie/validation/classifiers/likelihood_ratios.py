@@ -145,12 +145,9 @@ def calibrated_weights(
     Parameters
     ----------
     real, generated : (rows, d), in one unit; at least about 100 rows.
-    names : d feature names.
-    seed : Seed of the split and the classifiers; the split is that of `classifier_test` with this seed.
-    learner : "boosting", "forest", "mlp", "cnn" or "sets".
+    seed : Seed of the split and the classifiers; the split is that of `separate` with this seed.
     weights : Event weights of both samples, shape (rows,), each >= 0, or None.
-    block : number of neighbouring rows that belong together; 1 for independent rows.
-    event_shape : Shape of one event, for "cnn" and "sets".
+    names, learner, block, event_shape : As in `reverie.validation.classifiers.two_sample.separate`.
 
     Raises
     ------

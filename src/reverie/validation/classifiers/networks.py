@@ -33,6 +33,7 @@ from reverie.core.errors import TrainingError
 from reverie.core.random import child_generator
 from reverie.training.descent import LossStep
 from reverie.training.loop import train
+from reverie.validation.inputs.samples import robust_scale
 from reverie.validation.parallel import one_thread
 
 __all__ = ["fit_convolutions", "fit_perceptron", "fit_sets"]
@@ -44,14 +45,9 @@ def fit_perceptron(
     rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, *, seed: int
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return the log-odds function of a perceptron trained on rows (n, d), targets (n,) in {0, 1}, weights (n,)."""
-    low, centre, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
-    scale = np.where(high > low, (high - low) / 1.349, rows.std(0))
-    scale = np.where(scale > 0, scale, 1.0)
-    widths = (rows.shape[1], 64, 64)
-    layers: list[nn.Module] = []
-    for n_in, n_out in zip(widths, widths[1:], strict=False):
-        layers += [skip_init(nn.Linear, n_in, n_out), nn.SiLU()]
-    network = nn.Sequential(*layers, skip_init(nn.Linear, widths[-1], 1), nn.Flatten(0))
+    centre, scale = robust_scale(rows, rows, image=False)
+    first, second = skip_init(nn.Linear, rows.shape[1], 64), skip_init(nn.Linear, 64, 64)
+    network = nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), skip_init(nn.Linear, 64, 1), nn.Flatten(0))
 
     def prepare(x: np.ndarray) -> np.ndarray:
         return np.arcsinh((x - centre) / scale)
@@ -122,9 +118,7 @@ def fit_sets(
     """Return the log-odds function of equivariant layers trained on flattened sets (n, P (F + 1)) of `event_shape`."""
     sets = rows.reshape(-1, *event_shape)
     there = sets[sets[..., -1] == 1][:, :-1]
-    low, centre, high = np.quantile(there, [0.25, 0.5, 0.75], axis=0)
-    scale = np.where(high > low, (high - low) / 1.349, there.std(0))
-    scale = np.where(scale > 0, scale, 1.0)
+    centre, scale = robust_scale(there, there, image=False)
     network = _Sets(there.shape[1], max(1.0, len(there) / len(sets)))
 
     def prepare(x: np.ndarray) -> np.ndarray:

@@ -200,8 +200,11 @@ def gather_samples(
     read = {what: read_sample(sample, what, names) for what, sample in given if sample is not None}
     first = read["real"]
     read = {what: sample if sample is first else aligned(first, sample, what) for what, sample in read.items()}
-    if first.sets is not None:
-        read = _of_one_size(read)
+    if first.sets is not None:  # padded to the size of the largest
+        wide = {what: sample.events for what, sample in read.items()}
+        largest = max(x.shape[1] for x in wide.values())
+        wide = {what: np.pad(x, ((0, 0), (0, largest - x.shape[1]), (0, 0))) for what, x in wide.items()}
+        read = {what: replace(sample, sets=wide[what]) for what, sample in read.items()}
     tables = one_precision(*(sample.values for sample in read.values()))
     read = {what: replace(read[what], values=values) for what, values in zip(read, tables, strict=True)}
     sizes = {f"given_{what}": len(sample.values) for what, sample in read.items()}
@@ -247,14 +250,6 @@ def gather_samples(
         chains=chains,
     )
     return replace(samples, warnings=(*samples.warnings, *_notes_of_far_entries(samples)))
-
-
-def _of_one_size(read: dict[str, Sample]) -> dict[str, Sample]:
-    """Return samples of sets that are all padded to the size of the largest."""
-    sets = {what: sample.events for what, sample in read.items()}
-    largest = max(x.shape[1] for x in sets.values())
-    wide = {what: np.pad(x, ((0, 0), (0, largest - x.shape[1]), (0, 0))) for what, x in sets.items()}
-    return {what: replace(sample, sets=wide[what]) for what, sample in read.items()}
 
 
 def _notes_of_far_entries(samples: Samples, most: int = 4) -> list[str]:
