@@ -261,7 +261,9 @@ def _flattened(learner, n, side, seed):
     return x
 
 
-@pytest.mark.parametrize("learner", [pytest.param(t, marks=pytest.mark.slow) if t == "forest" else t for t in TABLES])
+@pytest.mark.parametrize(  # forest: test_the_learners_can_be_chosen; mlp: test_the_perceptron_stands_events_far_out
+    "learner", [t if t == "boosting" else pytest.param(t, marks=pytest.mark.slow) for t in TABLES]
+)
 def test_a_shift_is_found_with_nearly_the_best_area_and_in_its_feature(learner):
     names = ["a", "b", "c"]
     samples = _normal(1000, 3, 0), _normal(1000, 3, 1, 0.5), _normal(1000, 3, 2)
@@ -301,7 +303,7 @@ def test_convolutions_find_what_is_in_a_place_and_what_is_anywhere(periodic):
 
 
 def test_periodic_convolutions_know_no_place():
-    x, y = _squares(200, 0, None), _squares(200, 1, corner=False)
+    x, y = _squares(80, 0, None), _squares(80, 1, corner=False)
     moved = np.roll(x.reshape(-1, 8, 8), (4, 4), (1, 2)).reshape(-1, 64)
     scores = {}
     for periodic in (True, False):
@@ -312,7 +314,9 @@ def test_periodic_convolutions_know_no_place():
     assert not np.allclose(*scores[False], atol=1e-2)
 
 
-@pytest.mark.parametrize("learner", list(CLASSIFIERS))
+@pytest.mark.parametrize(  # networks draw their weights and batches in one place, which "mlp" runs through
+    "learner", [pytest.param(t, marks=pytest.mark.slow) if t in ("cnn", "sets") else t for t in CLASSIFIERS]
+)
 @pytest.mark.usefixtures("global_random_state_untouched")
 def test_the_same_seed_gives_the_same_result(learner):
     samples = _flattened(learner, 60, 2, 0), _flattened(learner, 60, 2, 1)

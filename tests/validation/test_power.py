@@ -273,7 +273,7 @@ def test_the_same_seed_gives_the_same_study():
 def test_the_default_test_is_the_classifier():
     real = _correlated(600)
     fault = {"shift": Fault(shift, (2.0,), "{}")}
-    result = power_study(real, sizes=[200], faults=fault, n_repeats=3, random_state=0)
+    result = power_study(real, sizes=[200], faults=fault, n_repeats=2, random_state=0)
     assert result.points[0].power.value == 1
     assert 0 <= classifier_p(real[:200], real[200:400], 0) <= 1
 

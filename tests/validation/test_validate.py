@@ -91,8 +91,9 @@ def test_a_change_of_correlation_alone_is_seen_by_the_correlation_test_and_not_b
     tests = ("features one by one", "moments", "correlations", "sliced Wasserstein")
     samples = _events(1000, 0), fake
     result = validate(
-        *samples, calibration=_events(1000, 2), random_state=0, n_permutations=199, classifiers=(), tests=tests
-    )
+        *samples, calibration=_events(1000, 2), calibrate=False, random_state=0, n_permutations=199, classifiers=(),
+        tests=tests,
+    )  # fmt: skip
     check = _check(result, "correlation difference")
     assert check.distinguishes
     assert result.distinguishes
@@ -166,17 +167,19 @@ def test_the_global_generator_is_left_alone():
 def test_discrete_events_with_many_ties_are_handled():
     r = np.random.default_rng(0)
     spins, others, hot = (np.sign(r.normal(size=(80, 3, 3)) + m) for m in (0.3, 0.3, 0.0))
-    result = validate(spins, hot, calibration=others, random_state=0, n_permutations=99, classifiers=())
+    options = {"calibration": others, "calibrate": False, "random_state": 0, "n_permutations": 99, "classifiers": ()}
+    result = validate(spins, hot, **options)
     assert result.distinguishes
     assert all(math.isfinite(c.value) and 0 < c.p_value <= 1 for c in result.checks)
-    same = validate(spins, spins, calibration=others, random_state=0, n_permutations=99, classifiers=())
+    same = validate(spins, spins, **options)
     assert same.p_value > 0.5  # identical samples: no statistic is larger than its permutations
 
 
 def test_images_have_their_learners_and_with_many_pixels_are_cut_and_say_so():
     r = np.random.default_rng(0)
     images = [torch.from_numpy(r.normal(size=(40, 1, 13, 13)).astype(np.float32)) for _ in range(3)]
-    result = validate(images[0], images[1], calibration=images[2], random_state=0, n_permutations=9, locate=False)
+    options = {"calibrate": False, "random_state": 0, "n_permutations": 9, "locate": False}
+    result = validate(images[0], images[1], calibration=images[2], **options)
     assert sum(c.name == "KS" for c in result.checks) == 32
     assert {one.learner for one in result.classifiers} == {"boosting", "cnn"}
     for words in ("32 of 169 features", "63 principal components"):
@@ -184,7 +187,8 @@ def test_images_have_their_learners_and_with_many_pixels_are_cut_and_say_so():
 
 
 def test_one_feature_is_enough():
-    result = validate(_events(100, 0)[:, :1], _events(100, 1)[:, :1], random_state=0, n_permutations=49)
+    samples = _events(100, 0)[:, :1], _events(100, 1)[:, :1]
+    result = validate(*samples, calibrate=False, random_state=0, n_permutations=49)
     names = {c.name for c in result.checks}
     assert {"KS", "tails", "energy distance", "MMD", "likelihood ratio"} <= names
     assert "correlation difference" not in names

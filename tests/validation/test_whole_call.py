@@ -32,7 +32,7 @@ def test_weights_turn_one_law_into_another():
     x = _normal(1000, 0, mean=0.5)
     weighted = Dataset(x, names=["a", "b"], weights=np.exp(-0.5 * x.sum(1) + 0.25))
     other = _normal(1000, 2)
-    plain = validate(x, _normal(1000, 1), calibration=other, **CHEAP)
+    plain = validate(x, _normal(1000, 1), calibration=other, calibrate=False, **CHEAP)
     with_weights = validate(weighted, _normal(1000, 1), calibration=other, **CHEAP)
     assert plain.p_value == pytest.approx(0.01)
     assert with_weights.p_value > 0.01
@@ -52,7 +52,8 @@ def test_negative_weights_take_a_background_away():
 def test_chains_are_exchanged_in_blocks_and_say_so():
     chains = [_chain(1200, seed) for seed in range(3)]
     result = validate(chains[0], chains[1], calibration=chains[2], **CHEAP)
-    naive = validate(chains[0], chains[1], calibration=chains[2], correlated="ignore", **CHEAP)
+    ignored = CHEAP | {"correlated": "ignore", "calibrate": False}
+    naive = validate(chains[0], chains[1], calibration=chains[2], **ignored)
     assert result.chains.block > 60
     assert result.p_value > naive.p_value  # the same rows taken as independent
     assert any("depend on their neighbours" in warning for warning in result.warnings)
@@ -64,7 +65,8 @@ def test_observables_have_means_with_errors_and_shapes():
     x, y = _normal(800, 0, d=3), _normal(800, 1, d=3)
     y[:, 0] *= 1.3
     functions = {"square": lambda e: e[:, 0].square(), "spectrum": lambda e: e.cumsum(1).square()}
-    result = validate(x, y, calibration=_normal(800, 2, d=3), observables=functions, **QUICK)
+    tests = {"tests": ("features one by one", "observables")}
+    result = validate(x, y, calibration=_normal(800, 2, d=3), observables=functions, **QUICK | tests)
     square, spectrum = result.observables
     assert (square.name, square.dof, spectrum.dof) == ("square", 1, 3)
     # E x^2 = 1 and 1.69, each with an error of sqrt(2/800) times that; five standard errors
@@ -83,9 +85,8 @@ def test_observables_have_means_with_errors_and_shapes():
 def test_a_broken_constraint_is_a_finding_and_decides():
     x, y = np.round(_normal(400, 0) * 3), np.round(_normal(400, 1) * 3)
     y[:40, 0] += 0.5
-    result = validate(
-        x, y, calibration=np.round(_normal(400, 2) * 3), constraints={"small": lambda e: e[:, 0] < 99}, **QUICK
-    )
+    constraints = {"small": lambda e: e[:, 0] < 99}
+    result = validate(x, y, calibration=np.round(_normal(400, 2) * 3), constraints=constraints, **CHEAP)
     assert result.findings[0].kind == "constraint"
     assert "10 %" in result.findings[0].sentence
     assert result.distinguishes
@@ -98,7 +99,8 @@ def test_modes_of_the_user_are_compared():
 
     x, y = _normal(500, 0), _normal(500, 1)
     y[:, 0] = np.abs(y[:, 0])
-    result = validate(x, y, calibration=_normal(500, 2), modes=mode, **QUICK)
+    tests = {"tests": ("features one by one", "bins", "modes")}
+    result = validate(x, y, calibration=_normal(500, 2), modes=mode, **QUICK | tests)
     check = next(check for check in result.checks if check.name == "modes")
     assert check.distinguishes
     with pytest.raises(InputError, match="one mode per event"):
@@ -148,7 +150,7 @@ def test_without_calibration_there_is_no_second_column():
 
 def test_the_learners_can_be_chosen():
     images = [torch.randn(40, 3, 3, generator=torch.Generator().manual_seed(s)) for s in range(3)]
-    options = QUICK | {"classifiers": ("forest", "mlp"), "n_permutations": 9, "locate": False}
+    options = QUICK | {"classifiers": ("forest", "mlp"), "n_permutations": 9, "locate": False, "calibrate": False}
     options["tests"] = ("features one by one", "forest", "mlp")
     result = validate(images[0], images[1], calibration=images[2], **options)
     assert [one.learner for one in result.classifiers] == ["forest", "mlp"]
