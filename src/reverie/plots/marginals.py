@@ -126,9 +126,36 @@ def draw_marginal(ax: Axes, binned: Binned, *, p_value: float | None = None) -> 
         ax.errorbar(
             binned.centres[seen], binned.real[seen], yerr=errors, fmt="o", ms=2.6, lw=0.9, color=REAL, label="real"
         )
-    _scale_counts(ax, binned)
+    heights = [binned.real, binned.generated * binned.scale]
+    heights += [] if binned.replicas is None else [binned.replicas.max(axis=0)]
+    tallest = max(1.0 if binned.squares is None else 0.0, *(float(np.max(x, initial=0)) for x in heights)) or 1.0
+    if binned.heavy:
+        ax.set_yscale("log")
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.set_ylim(0.6, tallest * 2.5)
+    else:
+        lowest = 0.0 if binned.squares is None else min(0.0, float(np.min(binned.real_interval()[0], initial=0)))
+        ax.set_ylim(1.1 * lowest, tallest * 1.14)
+        ax.yaxis.set_major_locator(MaxNLocator(5))
     ax.set_xlim(binned.edges[0], binned.edges[-1])
-    _headline(ax, binned, p_value)
+
+    at = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False, "fontsize": 8}
+    if binned.n_real:
+        weighted = "" if binned.squares is None else ", weighted"
+        ax.annotate(f"● real {binned.n_real:,.0f}{weighted}", (0, 1), (0, 17), color=REAL, **at)
+    if binned.n_generated:
+        shaded = "" if binned.replicas is None else ", ▨ 68 %"
+        text = f"▬ generated {binned.n_generated:,}{shaded}"
+        ax.annotate(text, (1, 1), (0, 17), color=GENERATED, ha="right", **at)
+    chi2, ndf = binned.chi_square()
+    parts = [f"χ²/ndf = {chi2:.1f}/{ndf}"] if ndf else []
+    parts += [f"KS p = {p_value:.3g}"] if p_value is not None else []
+    ax.annotate("  ·  ".join(parts), (0, 1), (0, 5), color=MUTED, **at)
+    beyond = (binned.n_real, binned.outside_real), (binned.n_generated, binned.outside_generated)
+    outside = [sum(counts) for n, counts in beyond if n]
+    if any(outside):
+        text = "outside " + " | ".join(f"{n:,.0f}" for n in outside)
+        ax.annotate(text, (1, 1), (0, 5), color=MUTED, ha="right", **at)
 
 
 def draw_ratio(ax: Axes, binned: Binned) -> None:
@@ -189,37 +216,3 @@ def _draw_both(upper: Axes, lower: Axes, binned: Binned, *, name: str, unit: str
     divide_ticks(lower.xaxis, power)
     for ax in (upper, lower):
         ax.yaxis.set_label_coords(-0.105, 0.5)
-
-
-def _headline(ax: Axes, binned: Binned, p_value: float | None) -> None:
-    at = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
-    if binned.n_real:
-        weighted = "" if binned.squares is None else ", weighted"
-        ax.annotate(f"● real {binned.n_real:,.0f}{weighted}", (0, 1), (0, 17), color=REAL, fontsize=8, **at)
-    if binned.n_generated:
-        band = "" if binned.replicas is None else ", ▨ 68 %"
-        text = f"▬ generated {binned.n_generated:,}{band}"
-        ax.annotate(text, (1, 1), (0, 17), color=GENERATED, fontsize=8, ha="right", **at)
-    chi2, ndf = binned.chi_square()
-    parts = [f"χ²/ndf = {chi2:.1f}/{ndf}"] if ndf else []
-    parts += [f"KS p = {p_value:.3g}"] if p_value is not None else []
-    ax.annotate("  ·  ".join(parts), (0, 1), (0, 5), color=MUTED, fontsize=8, **at)
-    beyond = (binned.n_real, binned.outside_real), (binned.n_generated, binned.outside_generated)
-    outside = [sum(counts) for n, counts in beyond if n]
-    if any(outside):
-        text = "outside " + " | ".join(f"{n:,.0f}" for n in outside)
-        ax.annotate(text, (1, 1), (0, 5), color=MUTED, fontsize=8, ha="right", **at)
-
-
-def _scale_counts(ax: Axes, binned: Binned) -> None:
-    heights = [binned.real, binned.generated * binned.scale]
-    heights += [] if binned.replicas is None else [binned.replicas.max(axis=0)]
-    tallest = max(1.0 if binned.squares is None else 0.0, *(float(np.max(x, initial=0)) for x in heights)) or 1.0
-    if binned.heavy:
-        ax.set_yscale("log")
-        ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.set_ylim(0.6, tallest * 2.5)
-    else:
-        low = 0.0 if binned.squares is None else min(0.0, float(np.min(binned.real_interval()[0], initial=0)))
-        ax.set_ylim(1.1 * low, tallest * 1.14)
-        ax.yaxis.set_major_locator(MaxNLocator(5))

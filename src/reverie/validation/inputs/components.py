@@ -34,19 +34,16 @@ _ROWS = 4096
 
 
 @one_thread()
-def fit_components(
-    rows: Tensor, seed: int, *, keep: int = MAX_COMPONENTS - 1, most: int = FIT_ROWS
-) -> Callable[[Tensor], Tensor]:
+def fit_components(rows: Tensor, seed: int, *, keep: int = MAX_COMPONENTS - 1) -> Callable[[Tensor], Tensor]:
     """Return a function of rows (n, d): their first `keep` components and the rest, (n, keep + 1).
 
     Parameters
     ----------
     rows : (N, d), d > keep, of all samples that will be compared.
     seed : Seed of the choice of rows, and of the range finder.
-    most : rows that the axes are fitted on.
     """
     generator = child_generator(seed, "components")
-    chosen = rows[torch.randperm(len(rows), generator=generator)[:most]].double()
+    chosen = rows[torch.randperm(len(rows), generator=generator)[:FIT_ROWS]].double()
     mean = chosen.mean(0)
     centred = chosen - mean
     width = min(keep + _OVERSAMPLING, *centred.shape)

@@ -252,7 +252,7 @@ def gather_samples(
     return replace(samples, warnings=(*samples.warnings, *_notes_of_far_entries(samples)))
 
 
-def _notes_of_far_entries(samples: Samples, most: int = 4) -> list[str]:
+def _notes_of_far_entries(samples: Samples) -> list[str]:
     """Return which features have entries far out, and what that does to the tests."""
     roles = (samples.reference, samples.generated, samples.calibration)
     u = np.concatenate([samples.scaled(sample.values) for sample in roles])
@@ -272,8 +272,8 @@ def _notes_of_far_entries(samples: Samples, most: int = 4) -> list[str]:
         ),
     ):
         names = [samples.names[j] for j in np.flatnonzero(features)]
-        more = f", ... ({len(names)} features)" if len(names) > most else ""
-        notes += [f"{', '.join(names[:most])}{more}: {what}"] if names else []
+        more = f", ... ({len(names)} features)" if len(names) > 4 else ""
+        notes += [f"{', '.join(names[:4])}{more}: {what}"] if names else []
     return notes
 
 
