@@ -67,7 +67,7 @@ def _samples(shift=0.0, n=150):
 
 
 def test_time_enough_changes_no_bit_and_too_little_is_said():
-    pair, others = _samples(n=100)
+    pair, others = _samples()
     whole = validate(*pair, **others, **OPTIONS)
     assert whole.left_out == ()
     assert validate(*pair, **others, **OPTIONS, max_time=1e6).to_json() == whole.to_json()
