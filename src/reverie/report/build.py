@@ -189,8 +189,8 @@ def _samples(
         (of_real, called), (of_generated, _) = (set_features(x, names) for x in arrays)
         sorts = tuple("integer" if name == "multiplicity" else "continuous" for name in called)
         several = None if replicas is None else np.stack([set_features(x, names)[0] for x in replicas])
-        known = dict(zip(names, units or (), strict=False))  # "sum pt" and "pt[1]" have the unit of "pt"
-        filled = tuple(known.get(name.split(" ")[-1].partition("[")[0], "") for name in called)
+        unit_of = dict(zip(names, units or (), strict=False))  # "sum pt" and "pt[1]" have the unit of "pt"
+        filled = tuple(unit_of.get(name.split(" ")[-1].partition("[")[0], "") for name in called)
         return Samples(of_real, of_generated, called, filled, sorts, w, several, (arrays[0], arrays[1], tuple(names)))
     width = shape[0] if len(shape) == 1 else 1
     labels = tuple(str(name) for name in names) if names else tuple(f"x{j}" for j in range(width))
