@@ -6,13 +6,14 @@ what else is random has a seed of its own in each statistic. Pieces therefore gi
 whatever order they are done, by one thread each.
 """
 
-import pickle
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import cast
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from reverie.validation.comparison import Comparisons, Groups
 from reverie.validation.schedule import Stage
@@ -47,12 +48,44 @@ class BatteryPiece:
         return [part.numpy() for part in statistic.part(self.shared, self.shared.generated, self.part)]
 
     def __reduce__(self) -> tuple[object, ...]:
-        # as bytes: torch sends tensors to other processes through shared memory, of which containers have little
-        return _piece, (pickle.dumps((self.shared, self.row, self.part)),)
+        # as arrays: torch sends tensors to other processes through shared memory, of which containers have little
+        return _unpacked, (_changed(self.shared, Tensor, _Array.of), self.row, self.part)
 
 
-def _piece(content: bytes) -> BatteryPiece:
-    return BatteryPiece(*pickle.loads(content))
+class _Array(NamedTuple):
+    """A tensor on its way: its numbers, booleans as bits, and how they lay, on which last bits of sums depend."""
+
+    numbers: np.ndarray
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    is_boolean: bool
+
+    @classmethod
+    def of(cls, x: Tensor) -> "_Array":
+        is_boolean = x.dtype == torch.bool
+        return cls(np.packbits(x.numpy()) if is_boolean else x.numpy(), tuple(x.shape), x.stride(), is_boolean)
+
+    def tensor(self) -> Tensor:
+        numbers = self.numbers
+        if self.is_boolean:
+            numbers = np.unpackbits(numbers, count=math.prod(self.shape)).view(bool).reshape(self.shape)
+        x = torch.from_numpy(numbers)
+        return torch.empty_strided(self.shape, self.stride, dtype=x.dtype).copy_(x)
+
+
+def _changed(x: Any, kind: type, change: Callable[[Any], object]) -> Any:
+    """Return `x` with every object of one type in its fields and entries changed."""
+    if isinstance(x, kind):
+        return change(x)
+    if isinstance(x, dict):
+        return {name: _changed(value, kind, change) for name, value in x.items()}
+    if is_dataclass(x) and not isinstance(x, type):
+        return replace(x, **{field.name: _changed(getattr(x, field.name), kind, change) for field in fields(x)})
+    return x
+
+
+def _unpacked(shared: Comparisons, row: int, part: tuple[int, int] | None) -> BatteryPiece:
+    return BatteryPiece(_changed(shared, _Array, _Array.tensor), row, part)
 
 
 def battery_stages(comparisons: Comparisons) -> tuple[list[Stage], list[str]]:

@@ -32,7 +32,6 @@ which holds both samples' fluctuations, without the bias that resampling with re
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -64,15 +63,6 @@ class Relabellings:
     weight_of_x: Tensor
     groups: Tensor
     block: int = 1
-
-    def __getstate__(self) -> dict[str, object]:
-        bits = np.packbits(self.labels.numpy())  # an eighth of the bytes, for pieces of work that travel
-        return vars(self) | {"labels": (bits, self.labels.shape)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        bits, shape = state["labels"]
-        labels = np.unpackbits(bits, count=math.prod(shape)).view(bool).reshape(shape)
-        vars(self).update(state | {"labels": torch.from_numpy(labels)})
 
     @property
     def n(self) -> int:
