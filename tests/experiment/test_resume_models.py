@@ -92,7 +92,7 @@ def files(run: RunFolder) -> set[str]:
     return {str(path) for path in found if path.suffix != ".pt"}
 
 
-WAYS = [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+WAYS = [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.timeout(1500)])]  # three compilations
 
 
 @pytest.mark.parametrize("compile", WAYS)
