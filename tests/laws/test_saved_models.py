@@ -54,12 +54,14 @@ def _samples_of(model) -> np.ndarray:
 
 
 ROUNDING = 1e-4  # of the spread of the samples: another processor adds up in another order
+MOST_TURNED = {"ebm": 1}  # samples of eight: a rounding may turn one step of a chain from accepted to refused
 
 
-def _assert_same(samples: np.ndarray, name: str) -> None:
+def _assert_same(samples: np.ndarray, name: str, *, most_turned: int = 0) -> None:
     kept = np.load(KEPT / f"{name}.npy")
     assert samples.shape == kept.shape
-    np.testing.assert_allclose(samples, kept, atol=ROUNDING * max(kept.std(), 1e-3), rtol=0)
+    is_other = np.abs(samples - kept).reshape(len(kept), -1).max(axis=1) > ROUNDING * max(kept.std(), 1e-3)
+    assert is_other.sum() <= most_turned, (samples[is_other], kept[is_other])
 
 
 @pytest.mark.parametrize("name", TRAININGS)
@@ -69,13 +71,14 @@ def test_a_model_saved_by_version_0_1_draws_the_same_samples(name):
 
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_training_of_the_same_seed_ends_at_the_same_samples_as_in_version_0_1(name):
-    _assert_same(_samples_of(TRAININGS[name]()), name)
+    _assert_same(_samples_of(TRAININGS[name]()), name, most_turned=MOST_TURNED.get(name, 0))
 
 
-def test_another_seed_would_be_noticed():
-    model = load(KEPT / "gan")
+@pytest.mark.parametrize("name", ["gan", *MOST_TURNED])
+def test_another_seed_would_be_noticed(name):
+    other = np.asarray(load(KEPT / name).sample(8, random_state=6), dtype=float)
     with pytest.raises(AssertionError):
-        _assert_same(np.asarray(model.sample(8, random_state=6), dtype=float), "gan")
+        _assert_same(other, name, most_turned=MOST_TURNED.get(name, 0))
 
 
 def _write(folder: Path) -> None:

@@ -257,7 +257,7 @@ def test_unfitted_models_say_so_and_scores_need_the_truth():
             call()
     with pytest.raises(InputError, match="accuracy"):
         model.fit(X, _few(y, 3)).score(X)
-    with pytest.raises(InputError, match="no options"):
+    with pytest.raises(InputError, match="no condition"):
         model.sample(1, condition=1)
 
 

@@ -70,11 +70,12 @@ class Interval:
         return above and (self.high is None or value < self.high or (value == self.high and self._is_closed_above))
 
     def __str__(self) -> str:
+        # 1 and 1.0 are one key of the cache of `typing`, so that either may stand here for both: written alike
         if self.low is None or self.high is None:
-            one_end = f" >{'=' * (self.ends in ('both', 'left'))} {self.low}" if self.low is not None else ""
-            return one_end or (f" <{'=' * self._is_closed_above} {self.high}" if self.high is not None else "")
+            one_end = f" >{'=' * (self.ends in ('both', 'left'))} {self.low:g}" if self.low is not None else ""
+            return one_end or (f" <{'=' * self._is_closed_above} {self.high:g}" if self.high is not None else "")
         opening, closing = "[" if self.ends in ("both", "left") else "(", "]" if self._is_closed_above else ")"
-        return f" in {opening}{self.low}, {self.high}{closing}"
+        return f" in {opening}{self.low:g}, {self.high:g}{closing}"
 
     @property
     def _is_closed_above(self) -> bool:
