@@ -271,6 +271,7 @@ def cut_short(place: Path, whole):
     return replace
 
 
+@pytest.mark.slow
 def test_an_interrupted_choice_is_carried_on(table, tmp_path, monkeypatch, capsys):
     out = tmp_path / "x"
     compete(monkeypatch, UNTRAINED, GOOD)

@@ -187,7 +187,7 @@ def test_inverse_has_the_derivative_of_a_root():
 
 def test_two_observables_are_two_coordinates():
     """Both have the values asked for, and the way back is exact."""
-    data = shell(150)
+    data = shell(80)
     transform = fitted_preprocessing(data, "array", "quantile", [radius, lambda x: x[:, 0] - x[:, 1]]).transform
     x = torch.tensor(data.values)
     y = transform.forward(x)

@@ -36,7 +36,7 @@ def _distance(model, other):
     )
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "EBM" else n for n in MODELS])
 def test_a_training_of_no_length_keeps_the_weights_of_its_start(name, events, tmp_path):
     make, sizes = MODELS[name]
     first = make(**TINY, **sizes).fit(events)
