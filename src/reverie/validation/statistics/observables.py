@@ -26,6 +26,7 @@ from torch import Tensor
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.types import ArrayLike
+from reverie.validation.parallel import one_thread
 from reverie.validation.permutation.relabelling import Computed, Relabellings, jackknife_error
 from reverie.validation.permutation.signed_measures import row_sums
 from reverie.validation.statistics.moments import whitened
@@ -149,6 +150,7 @@ def mean_columns(v: Tensor, relabel: Relabellings) -> tuple[Computed, int]:
     return Computed(values / inflation), dof
 
 
+@one_thread()
 def observable_means(v: Tensor, relabel: Relabellings) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the means of pooled v (N, k) over x, their errors, and the same over y, (k,) each."""
     w, of_x, half, result = relabel.row_weights, relabel.labels[:, 0], relabel.n_groups // 2, []
