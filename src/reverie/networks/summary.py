@@ -75,17 +75,23 @@ def summary(network: nn.Module, *inputs: Tensor | None, **named: Tensor | None) 
     seen: set[nn.Module] = set()
 
     def note(layer: nn.Module, _: object, output: object) -> None:
-        own = [] if layer in seen else list(layer.parameters(recurse=False))
-        kept = [] if layer in seen else [b for b in layer.buffers(recurse=False) if b.is_floating_point()]
+        counts = (0, 0) if layer in seen else numbers[layer]
         seen.add(layer)
         shape = tuple(output.shape) if isinstance(output, Tensor) else ()
-        counts = sum(p.numel() for p in own), sum(b.numel() for b in kept)
         rows.append(LayerRow(type(layer).__name__, shape, *counts))
 
     def has_numbers(layer: nn.Module) -> bool:
         return bool([*layer.parameters(recurse=False)] or [*layer.buffers(recurse=False)])
 
     own = [layer for layer in network.modules() if not [*layer.children()] or has_numbers(layer)]
+    # before the call, in which stacked replicas that take turns hold the numbers of one alone
+    numbers = {
+        layer: (
+            sum(p.numel() for p in layer.parameters(recurse=False)),
+            sum(b.numel() for b in layer.buffers(recurse=False) if b.is_floating_point()),
+        )
+        for layer in own
+    }
     hooks = [layer.register_forward_hook(note) for layer in own]
     was_training = network.training
     try:
