@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from reverie.core.arguments import Interval
 from reverie.core.checks import check_choice, check_finite, check_positive, check_table
 from reverie.core.errors import InputError, MissingDependencyError, ReverieError, UnknownNameError, nearest
 from reverie.core.measured import Measured
@@ -76,3 +77,10 @@ def test_tables_and_finite_numbers():
     x[1, 1], x[2, 1] = np.nan, np.inf
     with pytest.raises(InputError, match=r"1 NaN and 1 inf \(column b: 2\)"):
         check_finite(x, ["a", "b"])
+
+
+def test_ranges_are_written_alike_for_whole_and_real_ends():
+    assert str(Interval(0, 1, ends="right")) == str(Interval(0.0, 1.0, ends="right")) == " in (0, 1]"
+    assert str(Interval(2, 2**31 - 1)) == " in [2, 2147483647]"
+    assert str(Interval(0.0, 0.5)) == " in [0, 0.5]"
+    assert (str(Interval(1)), str(Interval(0.0, ends="neither")), str(Interval())) == (" >= 1", " > 0", "")

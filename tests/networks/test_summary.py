@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from reverie.networks import build_generator, summary
+from reverie.networks.replicas import Stacked
 
 
 def test_the_table_of_the_thesis_is_that_of_its_figure():
@@ -23,3 +24,9 @@ def test_a_layer_that_is_called_twice_counts_once():
     assert [row.n_parameters for row in table.rows] == [12, 0, 0]
     assert table.n_parameters == 12
     assert [row.shape for row in table.rows] == [(1, 3)] * 3
+
+
+def test_stacked_networks_that_take_turns_count_with_all_their_numbers():
+    """Those of a single convolution 1 -> 2 of kernel 3 are 20; while its turn lasts, a stack holds these alone."""
+    table = summary(Stacked([nn.Conv2d(1, 2, 3) for _ in range(3)]), torch.zeros(3, 1, 5, 5))
+    assert sum(row.n_parameters for row in table.rows) == table.n_parameters == 60

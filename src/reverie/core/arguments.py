@@ -71,11 +71,12 @@ class Interval:
 
     def __str__(self) -> str:
         # 1 and 1.0 are one key of the cache of `typing`, so that either may stand here for both: written alike
-        if self.low is None or self.high is None:
-            one_end = f" >{'=' * (self.ends in ('both', 'left'))} {self.low:g}" if self.low is not None else ""
-            return one_end or (f" <{'=' * self._is_closed_above} {self.high:g}" if self.high is not None else "")
+        low, high = (int(end) if end is not None and end == int(end) else end for end in (self.low, self.high))
+        if low is None or high is None:
+            one_end = f" >{'=' * (self.ends in ('both', 'left'))} {low}" if low is not None else ""
+            return one_end or (f" <{'=' * self._is_closed_above} {high}" if high is not None else "")
         opening, closing = "[" if self.ends in ("both", "left") else "(", "]" if self._is_closed_above else ")"
-        return f" in {opening}{self.low:g}, {self.high:g}{closing}"
+        return f" in {opening}{low}, {high}{closing}"
 
     @property
     def _is_closed_above(self) -> bool:

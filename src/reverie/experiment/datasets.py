@@ -5,7 +5,6 @@ of their own with one row for each event. Rows with missing entries in either ar
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -35,12 +34,20 @@ _LABEL = "label"
 _FEWEST_TESTED, _MOST_TESTED = 100, 20_000  # events that symmetries are tested on
 
 
-def open_data(data: str, *, allow_missing: bool = False, **options: Any) -> Dataset:
+def open_data(
+    data: str,
+    *,
+    columns: str | None = None,
+    weights: str | None = None,
+    schema: str | None = None,
+    drop_missing: bool = False,
+    allow_missing: bool = False,
+) -> Dataset:
     """Return the data as `find_data` finds them; missing values are an `InputError`: by column, with their number.
 
-    With `allow_missing` a table may have some; the other `options` are those of `find_data`.
+    With `allow_missing` a table may have some.
     """
-    dataset = find_data(data, **options)
+    dataset = find_data(data, columns=columns, weights=weights, schema=schema, drop_missing=drop_missing)
     _check_finite(dataset, data, allow_missing=allow_missing)
     return dataset
 

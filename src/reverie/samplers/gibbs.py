@@ -11,7 +11,7 @@ Geman and Geman, IEEE Trans. PAMI 6, 721 (1984); Hinton, Neural Computation 14, 
 """
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -19,11 +19,8 @@ from torch import Tensor
 from reverie.core.checks import check_positive
 from reverie.core.errors import InputError
 from reverie.core.types import Energy
-from reverie.samplers.metropolis import MetropolisInfo
 
 __all__ = ["Bipartite", "BlockGibbs", "GibbsInfo", "GibbsState", "as_bipartite"]
-
-GibbsInfo: TypeAlias = MetropolisInfo  # accepted: the share of the visible units of each chain that changed, (chain,)
 
 
 @runtime_checkable
@@ -62,6 +59,13 @@ class GibbsState:
 
     x: Tensor
     h: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class GibbsInfo:
+    """Info of one step of `BlockGibbs`: the share of the visible units of each chain that changed, (chain,)."""
+
+    accepted: Tensor
 
 
 @dataclass(frozen=True, eq=False)

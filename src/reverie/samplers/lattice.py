@@ -28,7 +28,6 @@ one of them per step forgets little, and Swendsen-Wang is by far the better.
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -38,11 +37,9 @@ from reverie.core.arguments import check_fields
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.types import Energy
-from reverie.samplers.metropolis import RULES, MetropolisInfo
+from reverie.samplers.metropolis import RULES
 
 __all__ = ["Bonds", "Checkerboard", "IsingEnergy", "LatticeInfo", "LatticeState", "SwendsenWang", "Wolff", "colours"]
-
-LatticeInfo: TypeAlias = MetropolisInfo  # accepted: the share of the spins of each chain that flipped, (chain,)
 
 
 @dataclass(frozen=True)
@@ -110,6 +107,13 @@ class LatticeState:
     """State of all lattice kernels, which can therefore take turns: spins x (chain, side, side) of +-1."""
 
     x: Tensor
+
+
+@dataclass(frozen=True)
+class LatticeInfo:
+    """Info of one step of a lattice kernel: the share of the spins of each chain that flipped, (chain,)."""
+
+    accepted: Tensor
 
 
 def flip_probability(x: Tensor, energy: IsingEnergy, rule: str = "metropolis") -> Tensor:

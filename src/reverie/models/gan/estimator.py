@@ -143,6 +143,16 @@ class GAN(GenerativeModel):
         (discriminator rejection sampling, `reverie.models.gan.rejection`): "auto" and True say yes; images are never
         refused.
 
+    Attributes
+    ----------
+    history_ : list of dict, losses, answers of the discriminator and held-out scores over training.
+    alarms_ : list of alarms, each with kind, step, evidence and remedy.
+    n_iter_ : steps taken.
+    resolved_ : dict, what each option that was left open, by "auto" or None, came to.
+    seed_ : the seed that was used.
+    schema_ : names, units and kinds of the training data.
+    conditions_ : names and kinds of the conditions, or None.
+
     References
     ----------
     Goodfellow et al., arXiv:1406.2661; Huang et al., arXiv:2501.05441 (relativistic pairing with R1 and R2).

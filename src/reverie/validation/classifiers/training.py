@@ -161,14 +161,15 @@ def train_classifier(
     learner, training = check_choice("learner", name, CLASSIFIERS), TrainingSet.of(negative, positive)
     n_features, features = training.rows.shape[1], _same
     if learner.of_sets:
-        masks = None if event_shape is None else training.rows.reshape(-1, *event_shape)[..., -1]
-        if event_shape is None or masks is None or len(event_shape) != 2 or not np.isin(masks, (0, 1)).all():
+        shape = event_shape or (n_features,)
+        masks = training.rows.reshape(-1, *shape)[..., -1]
+        if len(shape) != 2 or not np.isin(masks, (0, 1)).all():
             raise InputError(
                 f"Expected sets of particles, with a mask of 0 and 1 last, for the learner {name!r}, got events of "
-                f"shape {event_shape or (n_features,)}. Take another learner, or make sets by particle_sets."
+                f"shape {shape}. Take another learner, or make sets by particle_sets."
             )
         # no number of a set has a meaning by itself that shuffling it would show
-        return TrainedClassifier(features, (), learner.fit(*training, seed=seed, event_shape=event_shape))
+        return TrainedClassifier(features, (), learner.fit(*training, seed=seed, event_shape=shape))
     if learner.spatial:
         if event_shape is None or len(event_shape) not in (2, 3) or int(np.prod(event_shape)) != n_features:
             raise InputError(
