@@ -1,5 +1,7 @@
 """The health of a model without an opponent, on invented losses and samples."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -89,15 +91,34 @@ def test_samples_far_from_the_data_are_an_alarm_when_they_no_longer_get_better(r
     assert not any(healthy.check(Observation(k, generated=_rows(400, k + 10))).alarms for k in range(12))
 
 
+def test_samples_choose_the_best_state_and_losses_among_those_that_samples_cannot_tell_apart(reference):
+    """Good samples come at steps 1 to 4; the loss is least at 3 among them, and at 0 and 5, whose samples are far."""
+    shifts, levels = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0), (0.0, 3.0, 2.0, 1.0, 1.5, 0.5)
+    seen = [
+        Observation(k, losses=_losses(level), generated=_rows(400, 2, shift=shift) + 0.001 * k)
+        for k, (shift, level) in enumerate(zip(shifts, levels, strict=True))
+    ]
+    for by_samples, kept in ((True, [0, 1, 2, 3]), (False, [0])):  # the second by the loss alone
+        monitor = Monitor(reference)
+        checks = [monitor.check(replace(observation, by_samples=by_samples)) for observation in seen]
+        assert [k for k, check in enumerate(checks) if check.improved] == kept
+    latest = Monitor(reference)
+    checks = [latest.check(replace(observation, losses=None)) for observation in seen]
+    assert [k for k, check in enumerate(checks) if check.improved] == [0, 1, 2, 3, 4]  # the twin, without losses
+
+
 def test_what_is_not_finite_is_an_alarm_at_once(reference):
     check = Monitor(reference).check(Observation(7, generated=_rows(400, 5) * float("nan")))
     assert [alarm.kind for alarm in check.alarms] == ["non-finite values"]
     assert not check.improved
 
 
-def test_a_monitor_goes_on_from_its_state(reference):
+@pytest.mark.parametrize("by_samples", [False, True])
+def test_a_monitor_goes_on_from_its_state(reference, by_samples):
     whole, first = Monitor(reference), Monitor(reference)
-    seen = [Observation(k, losses=_losses(k % 3, seed=k), generated=_rows(400, k)) for k in range(8)]
+    seen = [
+        Observation(k, losses=_losses(k % 3, seed=k), generated=_rows(400, k), by_samples=by_samples) for k in range(8)
+    ]
     for observation in seen[:4]:
         whole.check(observation)
         first.check(observation)

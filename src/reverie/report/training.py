@@ -46,10 +46,11 @@ _LEAD_ALONE = (
     "A part of the training events was kept from training. At every check the model’s loss on them was measured, and "
     "samples of it were compared with them. The score is a distance, 0 in expectation for a perfect generator; its "
     "bars are the error of the comparison. The checkpoint that was kept is the one with the least loss on those "
-    "events, or, where there is none, with the least score."
+    "events, or, where there is none, with the least score; of flow matching the one with the least loss among those "
+    "whose scores cannot be told from the least."
 )
 _MEANINGS = {
-    "held_out_loss": "mean loss on held-out events; nats where the model has a likelihood",
+    "held_out_loss": "mean loss on held-out events; nats where the loss is a likelihood",
     "held_out_error": "standard error of that mean",
     "score": "distance of generated from held-out events",
     "score_error": "standard error of the score",

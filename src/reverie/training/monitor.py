@@ -12,7 +12,9 @@ Best state. With losses the least mean, of weighted rows the weighted mean; with
 (`reverie.training.scores`, 0 for a perfect generator). Among many noisy scores the least one is partly luck: with S_min
 the least score so far, a state is kept when S <= S_min + e, where e is the standard error of the *difference* of the
 two scores over the same held-out rows and noise. So the latest of all states that cannot be told from the best is kept
-("one standard error rule", Breiman et al. 1984). The bound does not creep, since S_min only falls.
+("one standard error rule", Breiman et al. 1984). The bound does not creep, since S_min only falls. Where a model has
+losses too and samples are to choose, of the states within the bound the one of the least mean loss is kept: the loss
+sees overfitting earlier.
 
 Signs. With a discriminator they are the rules of `reverie.training.alarms`; else
 
@@ -59,6 +61,7 @@ _LOST, _SEEN_WIDTHS = 0.10, 5.0  # share of the data in lost regions, and score 
 _AT_HALF = 0.05
 _PATIENCE = 5  # checks without a gain after which a balanced GAN counts as at equilibrium
 _KEPT = ("shares", "best", "best_error", "best_gap", "least", "since_gain", "lasted", "absent", "raised")
+_SCORES = ("least_score", "anchor", "kept_score")
 _SCALARS = {name: name for name in ("score", "coverage", "plausible", "lost")} | {"score_error": "error"}
 _SCALARS_OF_A_GAN = {"d_auc": "auc", "d_memory": "auc_memory", "g_gradient": "gradient", "copies": "close"}
 _REMEDIES = {
@@ -102,6 +105,7 @@ class Observation:
     gap : mean loss of held-out rows minus that of training rows, both weighted, in which a log Z cancels; None where it
         is unknown.
     generated : (n, d) samples as features; None without them.
+    by_samples : whether samples choose the best state, and losses only where samples tell no difference.
     scalars : further numbers for the history, by name.
     signs : what the model finds wrong itself: kind -> (evidence, remedy).
     discriminated : answers of a discriminator, of a GAN.
@@ -112,6 +116,7 @@ class Observation:
     common_error: float = 0.0
     gap: float | None = None
     generated: Tensor | None = None
+    by_samples: bool = False
     scalars: Mapping[str, float] = field(default_factory=dict)
     signs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     discriminated: Discriminated | None = None
@@ -172,6 +177,7 @@ class Monitor:
         self._least = math.inf
         self._least_score: Score | None = None
         self._anchor: Score | None = None
+        self._kept_score: Score | None = None  # where losses choose among the states that samples cannot tell apart
         self._since_gain = 0
         self._lasted: dict[str, int] = {}
         self._absent: dict[str, int] = {}
@@ -199,8 +205,9 @@ class Monitor:
             measures = None
         if seen.losses is not None:
             scalars |= self._weigh(seen.losses.double().cpu(), seen, signs)
-        if seen.losses is None and measures is not None:
+        if measures is not None and (seen.losses is None or seen.by_samples):
             improved = self._is_within_error_of_the_best(measures.score, self._findings[-1].width)
+            improved = improved and self._is_least_of_equals(measures.score, scalars.get("held_out_loss"))
         else:
             improved = self._is_least(seen, scalars.get("held_out_loss", math.inf))
         if seen.discriminated is None:
@@ -301,6 +308,17 @@ class Monitor:
         self._least_score = score if score.value < self._least_score.value else self._least_score
         return within
 
+    def _is_least_of_equals(self, score: Score, loss: float | None) -> bool:
+        """Tell whether no state that samples cannot tell from the best has a smaller loss, and remember this one."""
+        if loss is None:
+            return True
+        kept, least = self._kept_score, self._least_score
+        if kept is not None and least is not None and kept.value <= least.value + kept.error_against(least):
+            if loss >= self._least:
+                return False
+        self._kept_score, self._least = score, loss
+        return True
+
     def _note(self, kind: str, step: int, sign: tuple[str, str] | None) -> Alarm | None:
         """Count how long a sign has lasted; return the alarm when it has for long enough, once per episode."""
         persistence = PERSISTENCE.get(kind, 3)
@@ -322,7 +340,7 @@ class Monitor:
 
     def state_dict(self) -> State:
         """Return what an exact resume needs, tensors and plain numbers; the reference is made anew."""
-        scores = {"least_score": self._least_score, "anchor": self._anchor}
+        scores = {name: getattr(self, f"_{name}") for name in _SCORES}
         return {
             "findings": [asdict(finding) for finding in self._findings],
             **{name: None if score is None else asdict(score) for name, score in scores.items()},
@@ -334,9 +352,8 @@ class Monitor:
         self._findings = [Finding(**finding) for finding in state["findings"]]
         for name in _KEPT:
             setattr(self, f"_{name}", copy.copy(state[name]))
-        self._least_score, self._anchor = (
-            None if state[name] is None else Score(**state[name]) for name in ("least_score", "anchor")
-        )
+        for name in _SCORES:  # a state of version 0.2.0.dev has no kept score
+            setattr(self, f"_{name}", None if state.get(name) is None else Score(**state[name]))
 
 
 def kind_of_rise(excess: float, gap: float | None, gap_then: float | None) -> str:

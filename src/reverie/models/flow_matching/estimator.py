@@ -44,6 +44,7 @@ _LEAST_SIDE = 6  # pixels of an image from which "auto" takes convolutions
 _MOST_CHECKS = 4  # of a training of trees
 _NUMBERS_ASSESSED, _LEAST_ASSESSED = 1 << 14, 20  # numbers and events whose likelihood an assessment looks at
 _BATCH_SIZES = {"unet": 64, "trees": MOST_ROWS, "epic": 128, "attention": 128}
+_RATE_OF_PERCEPTRON, _RATE = 3e-3, 1e-3
 _OF_SETS = ("epic", "attention")
 _NUMBERS_AT_ONCE = 1 << 18  # numbers whose likelihood is computed at once, which bounds the memory
 
@@ -86,12 +87,14 @@ class FlowMatching(LikelihoodModel):
     batch_size : Events in a step; "auto" takes 512, of sets 128, of images 64, for trees 20,000, or all of fewer
         events. Trees see events of few rows up to 100 times, each time with other noise.
     max_steps : Gradient steps in the whole run, at least 1; of trees the most times at which they are fitted.
-    learning_rate : Step size of AdamW, > 0; it falls to nearly nothing along a cosine.
+    learning_rate : Step size of AdamW, > 0; it falls to nearly nothing along a cosine. None takes 0.003 for the
+        perceptron, and 0.001 for other networks.
     weight_decay : Share of the step size by which each step shrinks the weights, >= 0.
     gradient_clip : Largest norm of the gradient in a step, > 0; longer ones are shortened to it.
     ema_decay : Decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.
-    keep_best : Whether the state whose samples are nearest to held-out events is kept, rather than the last; of fewer
-        than 2,000 training events that of the least loss on held-out ones, some time after which training ends.
+    keep_best : Whether the state whose samples are nearest to held-out events is kept, rather than the last; among
+        those that samples cannot tell apart that of the least loss on these events. Of fewer than 2,000 training events
+        the least loss decides alone, and training ends some time after it.
 
     Attributes
     ----------
@@ -143,7 +146,7 @@ class FlowMatching(LikelihoodModel):
     observables: Observables = None
     kinematic_fit: bool = True
     max_steps: Count = 8_000
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive | None = None
     weight_decay: NonNegative = 0.0
     gradient_clip: Positive = 1.0
     ema_decay: Share = 0.999
@@ -195,6 +198,7 @@ class FlowMatching(LikelihoodModel):
             "periodic": self._is_periodic(),
             "width": self._width(),
             "n_blocks": self._n_blocks(),
+            "learning_rate": self._rate(),
         }
 
     def _network_name(self) -> str:
@@ -217,6 +221,11 @@ class FlowMatching(LikelihoodModel):
 
     def _n_blocks(self) -> int:
         return (6 if self._network_name() in _OF_SETS else 3) if self.n_blocks == "auto" else int(self.n_blocks)
+
+    def _rate(self) -> float:
+        if self.learning_rate is not None:
+            return float(self.learning_rate)
+        return _RATE_OF_PERCEPTRON if self._network_name() == "mlp" else _RATE
 
     def _begin(self) -> None:
         self._edition = EDITION  # of the networks, see there
@@ -278,7 +287,7 @@ class FlowMatching(LikelihoodModel):
             ends_early=self.keep_best and self._are_few,
             optimizer="adamw",
             max_steps=self.max_steps,
-            learning_rate=self.learning_rate,
+            learning_rate=self._rate(),
             hold=0.0,
             weight_decay=self.weight_decay,
             clip=self.gradient_clip,

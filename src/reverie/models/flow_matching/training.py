@@ -4,18 +4,18 @@ r"""How a velocity field is learnt: least squares on points of random paths.
 
 with noise x_0, an event x_1, w its weight (of mean one over all events), a time t, and x_t on the path between the two
 (`reverie.models.flow_matching.path`); n is the number of coordinates, of which those that are missing from an event add
-nothing. Times are t = 1 - (1 - u)^p with the power p of the network (2 for at most three coordinates, else 1), one u in
-each of batch equal parts of [0, 1], which takes the scatter of t out of the loss: the divergence of the model from the
-events is at most int t / (1 - t) E|error of v|^2 dt (Song et al., arXiv:2101.09258, for straight paths), so that late
-times count most. Noise and events are paired at random: pairs chosen by optimal transport within a batch would bias a
-model with conditions.
+nothing. Times are t = 1 - (1 - u)^p with the power p of the network (2 where it sees waves and for sets, else 1), one u
+in each of batch equal parts of [0, 1], which takes the scatter of t out of the loss: the divergence of the model from
+the events is at most int t / (1 - t) E|error of v|^2 dt (Song et al., arXiv:2101.09258, for straight paths), so that
+late times count most. Noise and events are paired at random: pairs chosen by optimal transport within a batch would
+bias a model with conditions.
 
 The loss has a floor, the variance of dx_t/dt given x_t, and it comes close to the floor long before the samples are
-good. So the best state is that of the best samples: at each check samples are drawn and compared with held-out events
-(`reverie.training.monitor`); the loss on those stands beside it in the history. Of few events that is turned round: a
-few dozen held-out events cannot tell the samples of two states apart, the latest state would be kept, and that one has
-learnt the training events by heart. The loss on the held-out events, of many points on the path to each and always the
-same, sees it at once, and the state of the least is kept.
+good. So samples choose the best state: at each check some are drawn and compared with held-out events
+(`reverie.training.monitor`). Some hundred or thousand held-out events cannot tell the samples of many states apart, and
+the latest of these may have learnt training events by heart. The loss on the held-out events, of many points on the
+path to each and always the same, sees that at once, and among states that samples cannot tell apart the one of the
+least loss is kept. Of few events samples tell nothing, and the loss decides alone.
 
 Of sets the coordinates of the particles that are there add to the loss, over their mean number; padding stays at zero.
 The law of their number is learnt beside it, by -log p(N | c). Samples are compared by features of whole sets that no
@@ -40,7 +40,7 @@ from reverie.training.monitor import Observation
 __all__ = ["FlowMatchingStep", "observed"]
 
 Rows = Mapping[str, Tensor]
-_POINTS_OF_FEW = 8192  # on paths to the held-out events of few, at a check
+_POINTS = 8192  # on paths to the held-out events, at a check
 _MOST_CHECKED = 1 << 17  # numbers of the samples of a check: 2000 events of 64 values, 167 images of 28 x 28
 
 
@@ -51,7 +51,8 @@ class FlowMatchingStep(AveragedStep[Velocity]):
     ----------
     network : Velocity network on its device; it is trained in place.
     n_evaluations, solver : How samples of a check are drawn, as in `reverie.models.flow_matching.sampling`.
-    by_loss : Whether the best state is that of the least loss on held-out events, and not that of the best samples.
+    by_loss : Whether the least loss on held-out events alone chooses the best state, and not samples first; see
+        `reverie.training.monitor`.
     how : As in `reverie.models.averaged_step.AveragedStep`.
     """
 
@@ -86,24 +87,15 @@ class FlowMatchingStep(AveragedStep[Velocity]):
 
     def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
         """Return as many samples as held-out rows, of large events fewer, and the loss on the held-out rows."""
-        network, n = self.averaged().eval(), len(held_out["x"])
-        seen = observed(network, self.step, held_out, generator, self._n_evaluations, self._solver)
-        if not self._by_loss:
-            return seen
-        times = max(1, min(_POINTS_OF_FEW, _MOST_CHECKED // held_out["x"][0].numel()) // n)
-        with torch.no_grad():
-            rows = {key: torch.cat([x] * times) for key, x in held_out.items()}
-            errors = _errors(network, rows, generator)
-            if isinstance(network, VelocitySet) and network.n_condition:
-                errors = errors - network.log_number(rows["condition"])
-        return replace(seen, losses=errors.reshape(times, n).mean(dim=0))
+        seen = observed(self.averaged().eval(), self.step, held_out, generator, self._n_evaluations, self._solver)
+        return replace(seen, by_samples=not self._by_loss)
 
 
 @torch.no_grad()
 def observed(
     network: Velocity, step: int, held_out: Rows, generator: torch.Generator, n_evaluations: int, solver: str
 ) -> Observation:
-    """Return what a check sees of a velocity field: samples and the loss on the held-out rows.
+    """Return what a check sees of a velocity field: samples, and the loss on points of the paths to held-out rows.
 
     Parameters
     ----------
@@ -114,6 +106,7 @@ def observed(
     n_evaluations, solver : As in `reverie.models.flow_matching.sampling.carried`.
     """
     x, condition = held_out["x"], held_out.get("condition")
+    n_points = max(1, min(_POINTS, _MOST_CHECKED // x[0].numel()) // len(x))
     n = max(1, min(len(x), _MOST_CHECKED // x[0].numel()))
     given = None if condition is None else condition[:n]
     if isinstance(network, VelocitySet):
@@ -122,8 +115,11 @@ def observed(
     noise = network.noise(n, generator, given)
     end = carried(network, noise, given, n_evaluations=n_evaluations, solver=solver)
     generated = compared(network, network.features(end, given).reshape(n, *x.shape[1:]))
-    error = weighted_mean(_errors(network, held_out, generator), held_out.get("weight"))
-    return Observation(step, generated=generated, scalars={"held_out_error_of_velocity": float(error)})
+    rows = {key: torch.cat([x] * n_points) for key, x in held_out.items()}
+    errors = _errors(network, rows, generator)
+    if isinstance(network, VelocitySet) and network.n_condition:
+        errors = errors - network.log_number(rows["condition"])
+    return Observation(step, losses=errors.reshape(n_points, -1).mean(0), generated=generated, by_samples=True)
 
 
 def compared(network: Velocity, features: Tensor) -> Tensor:
