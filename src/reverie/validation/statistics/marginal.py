@@ -189,7 +189,8 @@ def wasserstein_powers(x: Tensor, y: Tensor, *, p: int = 1) -> Tensor:
         for rows in (x, y)
     )
     if n == m:
-        return (x - y).abs().double().pow(p).mean(1)
+        distance = (x - y).abs().double()
+        return (distance if p == 1 else distance.pow(p)).mean(1)
     steps = torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n]).unique()  # u in units of 1/(nm)
     left = torch.cat([steps.new_zeros(1), steps[:-1]])
     distance = (x[:, left // m] - y[:, left // n]).abs().double()
