@@ -92,8 +92,9 @@ def test_samples_far_from_the_data_are_an_alarm_when_they_no_longer_get_better(r
 
 
 def test_samples_choose_the_best_state_and_losses_among_those_that_samples_cannot_tell_apart(reference):
-    """Good samples come at steps 1 to 4; the loss is least at 3 among them, and at 0 and 5, whose samples are far."""
-    shifts, levels = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0), (0.0, 3.0, 2.0, 1.0, 1.5, 0.5)
+    """Good samples come at steps 1 to 4, at 3 by two errors worse than at 2, where they are good by luck; the loss is
+    least at 3 among these, and at 0 and 5, whose samples are far."""
+    shifts, levels = (1.0, 0.0, 0.0, 0.2, 0.0, 1.0), (0.0, 3.0, 2.0, 1.0, 1.5, 0.5)
     seen = [
         Observation(k, losses=_losses(level), generated=_rows(400, 2, shift=shift) + 0.001 * k)
         for k, (shift, level) in enumerate(zip(shifts, levels, strict=True))
@@ -104,7 +105,7 @@ def test_samples_choose_the_best_state_and_losses_among_those_that_samples_canno
         assert [k for k, check in enumerate(checks) if check.improved] == kept
     latest = Monitor(reference)
     checks = [latest.check(replace(observation, losses=None)) for observation in seen]
-    assert [k for k, check in enumerate(checks) if check.improved] == [0, 1, 2, 3, 4]  # the twin, without losses
+    assert [k for k, check in enumerate(checks) if check.improved] == [0, 1, 2, 4]  # the twin, without losses
 
 
 def test_what_is_not_finite_is_an_alarm_at_once(reference):

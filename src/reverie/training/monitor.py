@@ -13,8 +13,9 @@ Best state. With losses the least mean, of weighted rows the weighted mean; with
 the least score so far, a state is kept when S <= S_min + e, where e is the standard error of the *difference* of the
 two scores over the same held-out rows and noise. So the latest of all states that cannot be told from the best is kept
 ("one standard error rule", Breiman et al. 1984). The bound does not creep, since S_min only falls. Where a model has
-losses too and samples are to choose, of the states within the bound the one of the least mean loss is kept: the loss
-sees overfitting earlier.
+losses too and samples are to choose, the bound is three errors, or the scatter of a perfect generator's score if that
+is more, and of the states within it the one of the least mean loss is kept: a score that is small by luck does not
+count, and the loss sees overfitting earlier.
 
 Signs. With a discriminator they are the rules of `reverie.training.alarms`; else
 
@@ -55,6 +56,7 @@ from reverie.training.scores import Score
 __all__ = ["Check", "Discriminated", "Monitor", "Observation", "kind_of_rise"]
 
 _OVERFITTED = 4.0  # standard errors of a paired difference
+_APART = 3.0  # such errors from which samples choose against the loss: the least of dozens of scores is partly luck
 _EMPTY = 0.2  # a region that gets less than this of its share is lost
 _RARE = 8.0  # and expects this many samples or more
 _LOST, _SEEN_WIDTHS = 0.10, 5.0  # share of the data in lost regions, and score in widths, that are a sign
@@ -206,8 +208,9 @@ class Monitor:
         if seen.losses is not None:
             scalars |= self._weigh(seen.losses.double().cpu(), seen, signs)
         if measures is not None and (seen.losses is None or seen.by_samples):
-            improved = self._is_within_error_of_the_best(measures.score, self._findings[-1].width)
-            improved = improved and self._is_least_of_equals(measures.score, scalars.get("held_out_loss"))
+            width, loss = self._findings[-1].width, scalars.get("held_out_loss")
+            improved = self._is_within_error_of_the_best(measures.score, width)
+            improved = improved if loss is None else self._is_least_of_equals(measures.score, width, loss)
         else:
             improved = self._is_least(seen, scalars.get("held_out_loss", math.inf))
         if seen.discriminated is None:
@@ -308,14 +311,15 @@ class Monitor:
         self._least_score = score if score.value < self._least_score.value else self._least_score
         return within
 
-    def _is_least_of_equals(self, score: Score, loss: float | None) -> bool:
-        """Tell whether no state that samples cannot tell from the best has a smaller loss, and remember this one."""
-        if loss is None:
-            return True
-        kept, least = self._kept_score, self._least_score
-        if kept is not None and least is not None and kept.value <= least.value + kept.error_against(least):
-            if loss >= self._least:
-                return False
+    def _is_least_of_equals(self, score: Score, width: float, loss: float) -> bool:
+        """Tell whether this state has the least loss of those that samples cannot tell from the best; remember it."""
+
+        def is_equal(one: Score) -> bool:
+            least = self._least_score
+            return least is None or one.value <= least.value + max(_APART * one.error_against(least), width)
+
+        if not is_equal(score) or (self._kept_score is not None and is_equal(self._kept_score) and loss >= self._least):
+            return False
         self._kept_score, self._least = score, loss
         return True
 
