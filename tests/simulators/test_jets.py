@@ -17,6 +17,9 @@ def test_without_pythia_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         Jets("top").sample(1)
     with pytest.raises(InputError, match="kind"):
         Jets("bottom")  # pyright: ignore[reportArgumentType]
+    for kinds in ((), ("top", "top")):
+        with pytest.raises(InputError, match="each once"):
+            Jets(kinds)
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +60,15 @@ def test_jets_do_not_depend_on_the_number_of_processes_and_shorter_samples_are_t
     np.testing.assert_array_equal(one.values[:10], few.values)
     assert columns.names == ["jet_pt", "jet_eta", "jet_mass", "jet_type"]
     assert not np.array_equal(Jets("w").sample(10, random_state=4)[0].values, few.values)
+
+
+@pytest.mark.slow  # 500 collisions at least
+def test_jets_of_several_kinds_come_in_turn_and_are_those_of_each() -> None:
+    pytest.importorskip("pythia8mc", reason="simulates jets by Pythia")
+    both, columns = Jets(("w", "top")).sample(9, random_state=3)
+    for k, kind in enumerate(("w", "top")):
+        alone, of_jets = Jets(kind).sample(5 - k, random_state=3)
+        np.testing.assert_array_equal(both.values[k::2], alone.values)
+        np.testing.assert_array_equal(columns.values[k::2, :3], of_jets.values[:, :3])
+    assert (columns.values[:, 3] == np.arange(9) % 2).all()
+    assert columns.schema.columns[3].labels == ("w", "top")

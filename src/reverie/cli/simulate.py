@@ -37,7 +37,9 @@ def options() -> Options:
     parser.option("--resolution", "dimuon: relative error of a transverse momentum at eta = 0; 0.01.", float)
     parser.option("--min-pt", "dimuon: least transverse momentum of a muon in GeV; 20.", float)
     parser.option("--max-eta", "dimuon: largest absolute pseudorapidity of a muon; 2.4.", float)
-    parser.option("--kind", "jets: what they come from: gluon, quark (light), top or w; gluon.")
+    parser.option(
+        "--kind", "jets: what they come from: gluon, quark (light), top or w, or several in turn: gluon,top; gluon."
+    )
     parser.option("--max-size", "jets, toy_sets: most particles of a set, those of largest pT; 30.", int)
     parser.option("--mean-size", "toy_sets: mean number of particles of a set; 15.", float)
     parser.option("--distance", "toy_sets: distance of the two prongs from the axis; 0.2.", float)

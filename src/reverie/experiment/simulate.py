@@ -83,28 +83,36 @@ def simulate_dimuon(
 
 
 def simulate_jets(
-    path: str | Path, n: int, *, kind: Any, max_size: int, seed: int = 0, overwrite: bool = False, quiet: bool = False
+    path: str | Path, n: int, *, kind: str, max_size: int, seed: int = 0, overwrite: bool = False, quiet: bool = False
 ) -> str:
     """Write `n` jets and their columns jet_pt, jet_eta, jet_mass and jet_type into the file `path`; return a summary.
 
-    `kind` and `max_size` are those of `reverie.simulators.Jets`; all cores are used. An unknown suffix is an
-    `InputError`, a file that is there already a `FolderError` unless it is to be overwritten.
+    `kind`, one or several with commas between them, and `max_size` are those of `reverie.simulators.Jets`; all cores
+    are used. An unknown suffix is an `InputError`, a file that is there already a `FolderError` unless it is to be
+    overwritten.
     """
-    path, simulator = _new_file(path, overwrite=overwrite), Jets(kind, max_size=max_size)
+    path, simulator = _new_file(path, overwrite=overwrite), Jets(tuple(kind.split(",")), max_size=max_size)
+    kinds = simulator.kinds
     check_memory(3 * 16.0 * max_size * n, f"{n:,} jets")
     names = ["jet_pt", "jet_eta", "jet_mass", "jet_type"]
-    beside = {"beside": names, "beside_dtype": ["float32"] * 3 + ["str"], "labels": {"jet_type": (kind,)}}
+    beside = {"beside": names, "beside_dtype": ["float32"] * 3 + ["str"], "labels": {"jet_type": kinds}}
     with _set_file(path, max_size, n, **beside) as sink:
         with Progress("simulating", n, unit="jets", quiet=quiet) as bar:
             jets, columns = simulator.sample(n, random_state=seed, n_jobs=None, progress=bar.update)
         sink.write(jets.values, columns.values)
-    mass, size = columns.values[:, 2], jets.values[..., -1].sum(axis=1)
-    low, middle, high = np.quantile(mass, [0.16, 0.5, 0.84])
-    return (
-        f"{kind} jets: mass with median {middle:.1f} GeV, central 68 % from {low:.1f} to {high:.1f} GeV; "
-        f"{size.mean():.1f} particles kept on average\n"
-        "made by Pythia 8 and FastJet (GPL-2.0-or-later), which ask to be cited: reverie cite jets"
-    )
+    lines = []
+    for level, name in enumerate(kinds):
+        of_kind = columns.values[:, 3] == level
+        if not of_kind.any():  # fewer jets than kinds
+            continue
+        mass, size = columns.values[of_kind, 2], jets.values[of_kind, :, -1].sum(axis=1)
+        low, middle, high = np.quantile(mass, [0.16, 0.5, 0.84])
+        lines.append(
+            f"{name} jets: mass with median {middle:.1f} GeV, central 68 % from {low:.1f} to {high:.1f} GeV; "
+            f"{size.mean():.1f} particles kept on average"
+        )
+    lines.append("made by Pythia 8 and FastJet (GPL-2.0-or-later), which ask to be cited: reverie cite jets")
+    return "\n".join(lines)
 
 
 def simulate_toy_sets(

@@ -38,7 +38,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import repeat
+from itertools import cycle, islice, repeat
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -82,13 +82,13 @@ class Jets:
 
     Parameters
     ----------
-    kind : What the jets come from.
+    kind : What the jets come from; of several kinds they come in turn, and the column jet_type tells which.
     max_size : Most particles of a jet that are kept, those of largest pT.
 
     Raises
     ------
     InputError
-        For another kind, or a size that is none.
+        For another kind, one that is named twice, or a size that is none.
 
     Examples
     --------
@@ -98,11 +98,18 @@ class Jets:
      Dataset(1000 events x 4 columns: jet_pt [GeV], jet_eta, jet_mass [GeV], jet_type))
     """
 
-    kind: Kind = "gluon"
+    kind: Kind | tuple[Kind, ...] = "gluon"
     max_size: Annotated[int, Interval(1, 10_000)] = 30
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not self.kinds or len(set(self.kinds)) < len(self.kinds):
+            raise InputError(f"Expected kinds of jets, each once, got {self.kind!r}. Known: {', '.join(KINDS)}.")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds, in the order of their levels in the column jet_type."""
+        return (self.kind,) if isinstance(self.kind, str) else tuple(self.kind)
 
     @checked
     def sample(
@@ -128,9 +135,12 @@ class Jets:
             Without Pythia, FastJet or awkward arrays.
         """
         _tools()
-        seed, n_blocks = child_seed(as_seed(random_state), "jets", self.kind), -(-n // _BLOCK)
-        n_jobs = min(n_blocks, len(os.sched_getaffinity(0)) if n_jobs is None else n_jobs)
-        tasks = repeat(self.kind), repeat(seed), range(n_blocks), repeat(self.max_size)
+        kinds, root = self.kinds, as_seed(random_state)
+        seeds, n_blocks = [child_seed(root, "jets", kind) for kind in kinds], -(-n // (_BLOCK * len(kinds)))
+        n_tasks = n_blocks * len(kinds)
+        n_jobs = min(n_tasks, len(os.sched_getaffinity(0)) if n_jobs is None else n_jobs)
+        blocks = (block for block in range(n_blocks) for _ in kinds)
+        tasks = islice(cycle(kinds), n_tasks), islice(cycle(seeds), n_tasks), blocks, repeat(self.max_size)
         parts = []
         if n_jobs == 1:
             for part in map(simulate_block, *tasks):
@@ -143,12 +153,18 @@ class Jets:
                     parts.append(part)
                     if progress is not None:
                         progress(min(n, _BLOCK * len(parts)))
-        particles, jets = (np.concatenate(arrays)[:n] for arrays in zip(*parts, strict=True))
+        # block by block one jet of each kind in turn: the first jets of a longer sample are those of a shorter one
+        stacked = (np.stack(arrays) for arrays in zip(*parts, strict=True))
+        particles, jets = (
+            x.reshape(n_blocks, len(kinds), *x.shape[1:]).swapaxes(1, 2).reshape(-1, *x.shape[2:])[:n] for x in stacked
+        )
         names, provenance = ["eta_rel", "phi_rel", "pt_rel", "mask"], {"simulator": repr(self)}
         sets = particle_sets(particles.astype(np.float32), names=names, max_size=self.max_size)
-        kind = Column("jet_type", "categorical", levels=(0.0,), labels=(self.kind,))
+        levels = tuple(map(float, range(len(kinds))))
+        kind = Column("jet_type", "categorical", levels=levels, labels=kinds)
         columns = (Column("jet_pt", unit="GeV"), Column("jet_eta"), Column("jet_mass", unit="GeV"), kind)
-        table = Dataset(np.column_stack([jets, np.zeros(n)]), schema=Schema(columns, (4,)), provenance=provenance)
+        of_kind = np.arange(n) % len(kinds)
+        table = Dataset(np.column_stack([jets, of_kind]), schema=Schema(columns, (4,)), provenance=provenance)
         return Dataset(sets.values, schema=sets.schema, provenance=provenance), table
 
 
