@@ -91,7 +91,8 @@ def simulate_jets(
     are used. An unknown suffix is an `InputError`, a file that is there already a `FolderError` unless it is to be
     overwritten.
     """
-    path, simulator = _new_file(path, overwrite=overwrite), Jets(tuple(kind.split(",")), max_size=max_size)
+    given: Any = tuple(kind.split(","))  # `Jets` says which there are
+    path, simulator = _new_file(path, overwrite=overwrite), Jets(given, max_size=max_size)
     kinds = simulator.kinds
     check_memory(3 * 16.0 * max_size * n, f"{n:,} jets")
     names = ["jet_pt", "jet_eta", "jet_mass", "jet_type"]
