@@ -19,9 +19,10 @@ generated ones from the same law deformed with strength e:
 
 Every strength of a grid is tried `--runs` times with fresh events, by `reverie.validate` with its default tests. The
 threshold of a test is the e at which it rejects at 5 % in half of the runs, from a logistic fit over log e. Printed are
-that of the global p, that of the single test of the least, both with half the difference of the fits to halves of the
-runs, and their ratio. Strengths lie a third apart, and few runs tell no finer. Asked: at most 1.3. For the normal law the likelihood ratio of the two known laws stands beside them
-where it has a closed form: the least e that any test can see.
+that of the global p and that of the single test of the least, both with half the difference of the fits to halves of
+the runs, and their ratio. Strengths lie a third apart, and few runs tell no finer. Asked: at most 1.3. For the normal
+law the likelihood ratio of the two known laws stands beside them where it has a closed form: the least e that any test
+can see.
 """
 
 import argparse
