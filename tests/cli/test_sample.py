@@ -94,7 +94,7 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_halves(finished, tmp_path):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     printed, said = process.communicate(timeout=120)
-    assert (process.returncode, printed) == (130, "")
+    assert (process.returncode, printed) == (130, ""), said
     assert "Traceback" not in said
     assert said.endswith("shards are finished and kept; the same command carries on\nreverie: Stopped.\n")
     assert list(out.glob("*.tmp")) == list(out.glob(".*.tmp")) == []

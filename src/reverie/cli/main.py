@@ -50,8 +50,8 @@ def _guarded(arguments: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else _say(str(stop.code), 1)
     except KeyboardInterrupt:
         return _say("Stopped.", 130)
-    except (TrainingError, WorkerError) as error:
-        return _say(_with_page(error), 1)
+    except (TrainingError, WorkerError) as error:  # workers that Ctrl-C ended are no fault of theirs
+        return _say("Stopped.", 130) if _was_interrupted(error) else _say(_with_page(error), 1)
     except ReverieError as error:
         return _say(_with_page(error), 2)
     except OSError as error:
