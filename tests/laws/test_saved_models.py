@@ -54,7 +54,7 @@ def _samples_of(model) -> np.ndarray:
 
 
 ROUNDING = 1e-4  # of the spread of the samples: another processor adds up in another order
-MOST_TURNED = {"ebm": 1}  # samples of eight: a rounding may turn one step of a chain from accepted to refused
+MOST_TURNED = {"ebm": 1}  # samples of eight: in one chain of the EBM a rounding grows more than a thousandfold
 
 
 def _assert_same(samples: np.ndarray, name: str, *, most_turned: int = 0) -> None:

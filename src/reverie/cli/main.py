@@ -50,7 +50,7 @@ def _guarded(arguments: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else _say(str(stop.code), 1)
     except KeyboardInterrupt:
         return _say("Stopped.", 130)
-    except (TrainingError, WorkerError) as error:  # workers that Ctrl-C ended are no fault of theirs
+    except (TrainingError, WorkerError) as error:  # Ctrl-C ends workers too, which may be seen first
         return _say("Stopped.", 130) if _was_interrupted(error) else _say(_with_page(error), 1)
     except ReverieError as error:
         return _say(_with_page(error), 2)

@@ -209,8 +209,9 @@ class Monitor:
             scalars |= self._weigh(seen.losses.double().cpu(), seen, signs)
         if measures is not None and (seen.losses is None or seen.by_samples):
             width, loss = self._findings[-1].width, scalars.get("held_out_loss")
-            improved = self._is_within_error_of_the_best(measures.score, width)
-            improved = improved if loss is None else self._is_least_of_equals(measures.score, width, loss)
+            improved = self._is_within_error_of_the_best(measures.score, width)  # which remembers the score
+            if loss is not None:
+                improved = self._is_least_of_equals(measures.score, width, loss)
         else:
             improved = self._is_least(seen, scalars.get("held_out_loss", math.inf))
         if seen.discriminated is None:
@@ -356,7 +357,7 @@ class Monitor:
         self._findings = [Finding(**finding) for finding in state["findings"]]
         for name in _KEPT:
             setattr(self, f"_{name}", copy.copy(state[name]))
-        for name in _SCORES:  # a state of version 0.2.0.dev has no kept score
+        for name in _SCORES:  # older states have no kept score
             setattr(self, f"_{name}", None if state.get(name) is None else Score(**state[name]))
 
 
