@@ -23,6 +23,8 @@ def test_so_do_the_models_that_learn_in_ways_of_their_own():
     labels = np.where(np.arange(60) % 2, 0, 1)
     model = SemiSupervisedGAN(**SHORT, batch_size=8, labelled_batch_size=8)
     assert model.fit(NUMBERS, labels).compiled_ == "not compiled: a short run"
+    with pytest.warns(UserWarning, match="of type NoiseStock, is neither a tensor nor a number"):
+        assert "NoiseStock" in SemiSupervisedGAN(**SHORT, batch_size=8, compile=True).fit(NUMBERS, labels).compiled_
     sampled = WaveFunctionRBM(**SHORT, method="sampling", n_chains=4, n_gibbs=1)
     assert sampled.fit(BITS).compiled_ == "not compiled: a short run"
     with pytest.warns(UserWarning, match="sums over all states"):

@@ -125,7 +125,6 @@ class TracedStep(Generic[Inputs, Outputs]):
     ) -> None:
         self._fn, self._generator = fn, generator
         self._leaves, self._structure = tree.tree_flatten(inputs)
-        self._inputs = scalars_as_tensors(self._leaves)
         self._outer = _OuterTensors()
 
     def _called(self, draws: Draws, leaves: Sequence[object]) -> list[object]:
@@ -136,7 +135,14 @@ class TracedStep(Generic[Inputs, Outputs]):
         return flat
 
     def record(self) -> None:
-        """Run the function plainly: what it draws, returns and changes."""
+        """Run the function plainly: what it draws, returns and changes.
+
+        Raises `UnsuitableError` for inputs other than tensors and numbers, and for draws that cannot be listed.
+        """
+        others = [type(leaf).__name__ for leaf in self._leaves if not isinstance(leaf, Tensor | float | int)]
+        if others:
+            raise UnsuitableError(f"an input of the step, of type {others[0]}, is neither a tensor nor a number")
+        self._inputs = scalars_as_tensors(self._leaves)
         draws = Draws(self._generator)
         with self._outer:
             self._outputs = self._called(draws, self._leaves)
