@@ -115,6 +115,45 @@ def test_the_random_walk_has_the_same_law(stochasticity):
     assert relative.max() < 0.03 + 4 * (2 / n) ** 0.5
 
 
+class OfOneEvent(OfGaussian):
+    """The velocity to an event that is always the same; keeps the last points that it was asked for."""
+
+    def forward(self, x, t, condition=None):
+        self.asked_last = x
+        return (self.mean - x) / (1 - t)
+
+
+def test_the_random_walk_keeps_the_noise_of_one_event_at_any_step():
+    """With eta = 5 in eight steps: before the last, 1 - t = 1/8, the noise is of width one within 4 standard errors.
+
+    By Euler and Maruyama's rule it would be 19 times as wide.
+    """
+    n, field = 20_000, OfOneEvent()
+    end = walked(field, _noise(n), torch.Generator().manual_seed(5), n_evaluations=8, stochasticity=5.0)
+    torch.testing.assert_close(end, MEAN.expand(n, -1))
+    noise = (field.asked_last - 7 / 8 * MEAN) / (1 / 8)
+    assert (noise.std(0) - 1).abs().max() < 4 / (2 * n) ** 0.5
+
+
+def test_large_images_are_learnt_at_early_times_and_small_ones_at_all():
+    u = (torch.arange(10_000)[:, None] + 0.5) / 10_000
+    large, small = (VelocityUNet(Coordinates(n * n), (n, n), width=8).times(u) for n in (16, 8))
+    logit = large.logit()
+    assert (float(logit.mean()), float(logit.std())) == pytest.approx((-0.8, 1.0), abs=2e-3)
+    assert torch.equal(small, u)
+
+
+def test_a_common_level_of_images_has_a_wide_cell_and_levels_of_few_values_have_equal_ones():
+    rng = np.random.default_rng(0)
+    grey, few = rng.integers(0, 256, (60, 8, 8)), rng.integers(0, 5, (60, 8, 8))
+    grey[rng.random(grey.shape) < 0.8] = 0
+    options = {"width": 4, "n_evaluations": 2, "max_steps": 1, "random_state": 0}
+    cells, equal = (FlowMatching(**options).fit(X).preprocessing_.transform.steps_[0].widths for X in (grey, few))
+    assert cells[0] == pytest.approx(0.1 * len(cells) * (grey == 0).mean(), rel=0.03)
+    assert set(cells[1:]) == {1.0}
+    assert equal is None
+
+
 def test_thin_laws_need_steps_that_come_closer_towards_the_events():
     """A width of 0.03 in 32 evaluations: within 8 %, where equal steps miss it by a third."""
     mean, covariance = torch.zeros(1, dtype=torch.float64), torch.full((1, 1), 0.03**2, dtype=torch.float64)

@@ -10,7 +10,9 @@ log p(x) of events x needs features y = f(x) of as many coordinates as x, on whi
                         the density over the cell is the probability of the level (Uria et al., 2013)
     point masses        the gap of `reverie.data.transforms.PointMass`: a cell again
     sets                the columns of each particle as those of a table
-    images              all pixels beside each other, at most 4096; levels spread, bounded ranges opened by a logit
+    images              all pixels beside each other, at most 4096; levels spread, bounded ranges opened by a logit, or
+                        left in proportion: a level that is common among many, such as an empty background, then has a
+                        wider cell, since a model would seldom hit one of 256 narrow ones in every pixel
 
 An angle as cosine and sine or a category as one-hot vector lies on a part of R^d that has no volume, and beyond the end
 of a range lies density of no event. Where the user's own preprocessing makes such features, a model of an energy can be
@@ -59,6 +61,7 @@ __all__ = [
 _MOST_VALUES = 4096  # of an event
 _MOST_LEVELS = 256  # different values up to which the cells of an image count as discrete
 _LOOKED_AT = 100_000  # cells that decide it before all are looked at
+_WIDTH = 0.1  # of all cells together: the cell of a level that every pixel has
 _REPEATED = 0.01  # share of one value from which a continuous column is said to have a point mass
 _RADIUS = math.sqrt(2)  # of the circles that angles are prepared as
 _VALUES_PER_KNOT = 200  # at least, of a column with clusters
@@ -235,12 +238,15 @@ def _level_transforms(dataset: Dataset) -> dict[str, InvertibleTransform]:
 
 def _image_transform(dataset: Dataset, *, open_levels: bool) -> InvertibleTransform:
     column, values = dataset.schema.columns[0], dataset.values
-    levels = np.unique(values) if len(np.unique(values.reshape(-1)[:_LOOKED_AT])) <= _MOST_LEVELS else np.empty(0)
-    if 0 < len(levels) <= _MOST_LEVELS:
-        whole = Dequantise(levels=tuple(levels.astype(float).tolist()))
-        if not open_levels:
-            return Chain([whole, Standardise(shared=True)])
-        return Chain([whole, Logit(lower=0.0, upper=float(len(levels))), Standardise()])
+    if len(np.unique(values.reshape(-1)[:_LOOKED_AT])) <= _MOST_LEVELS:
+        found, met = np.unique(values, return_counts=True)
+        if 0 < len(found) <= _MOST_LEVELS:
+            levels = tuple(found.astype(float).tolist())
+            if open_levels:
+                return Chain([Dequantise(levels=levels), Logit(lower=0.0, upper=float(len(levels))), Standardise()])
+            widths = np.maximum(1.0, _WIDTH * len(levels) * met / met.sum())
+            cells = Dequantise(levels=levels, widths=tuple(widths.tolist()) if widths.max() > 1 else None)
+            return Chain([cells, Standardise(shared=True)])
     if column.atom is not None:
         raise InputError(
             f"Expected images without a point mass, got many cells that are exactly {column.atom:g}, where there is no "

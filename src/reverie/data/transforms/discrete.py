@@ -1,7 +1,8 @@
 r"""Values that occur with a probability of their own: integers, categories, bits, and atoms among real numbers.
 
 Dequantise   y = x + u, u uniform in (0, 1); x = floor(y): the density of y is that of x, in steps
-             (B. Uria, I. Murray, H. Larochelle, NIPS 2013). Its log-determinant is 0.
+             (B. Uria, I. Murray, H. Larochelle, NIPS 2013). Its log-determinant is 0. Level k of a list may have a cell
+             of another width, y = e_k + w_k u with e_k = w_0 + ... + w_{k-1}, for log w_k: a wide one is easily hit.
 OneHot       category k of K as the k-th unit vector; back by the largest component.
 Bits         the smaller of two values as 0 (or -1), the larger as 1; grey values as probabilities.
 PointMass    a real number with an atom, such as the exact zeros of a calorimeter cell.
@@ -77,12 +78,14 @@ class Dequantise(InvertibleTransform):
         values of the data where they are at most 32 and not all integers, or integers with holes
         between them, each met 10 times.
     ends : smallest and largest number that the type of the column holds; an end without a bound stays within.
+    widths : widths > 0 of the cells of the `levels`, as many; None for 1 each.
     """
 
     lower: float | None = None
     upper: float | None = None
     levels: tuple[float, ...] | None = None
     ends: tuple[float, float] | None = None
+    widths: tuple[float, ...] | None = None
 
     @property
     def n_noise(self) -> int:
@@ -91,6 +94,7 @@ class Dequantise(InvertibleTransform):
 
     def _fit(self, x: Tensor) -> None:
         self.levels_ = None
+        self._check_widths()
         if self.levels is not None:
             self.levels_ = _sorted_levels(self.levels)
         else:
@@ -117,9 +121,17 @@ class Dequantise(InvertibleTransform):
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
         noise = noise_grid(u).reshape(x.shape) if self.largest_ <= LARGEST_NOISY else 0.5
-        return self._integers(x) + noise
+        codes = self._integers(x)
+        if self.widths is None:
+            return codes + noise
+        width, edge = self._cells(x.device)
+        return edge[codes.long()] + width[codes.long()] * noise
 
     def _inverse(self, y: Tensor) -> Tensor:
+        if self.widths is not None:
+            width, edge = self._cells(y.device)
+            codes = torch.searchsorted(edge[1:], y.detach().contiguous(), right=True)
+            y = codes + (clip(y, 0.0, edge[-1].item() + width[-1].item()) - edge[codes]) / width[codes]
         x = clip(torch.floor(y.detach()), self.lower_, self.upper_)
         soft = clip(y, self.lower_, self.upper_ + 1)
         if self.levels_ is None:
@@ -128,7 +140,24 @@ class Dequantise(InvertibleTransform):
         return straight_through(levels[x.long()], soft * ((levels[-1] - levels[0]) / max(len(levels) - 1, 1)))
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
-        return x.new_zeros(len(x))
+        if self.widths is None:
+            return x.new_zeros(len(x))
+        return self._cells(x.device)[0].log()[self._integers(x).long()].flatten(1).sum(1)
+
+    def _check_widths(self) -> None:
+        if self.widths is None:
+            return
+        n = 0 if self.levels is None else len(self.levels)
+        if len(self.widths) != n or not all(0 < width < math.inf for width in self.widths):
+            raise InputError(
+                f"Expected a width > 0 for each of the {n} levels, got {len(self.widths)} widths, the least "
+                f"{min(self.widths, default=math.nan):g}. Give `levels` and as many `widths`, or leave both out."
+            )
+
+    def _cells(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return widths and lower edges of the cells, (levels,) each."""
+        width = torch.tensor(self.widths, dtype=torch.float64, device=device)
+        return width, width.cumsum(0) - width
 
     def _integers(self, x: Tensor) -> Tensor:
         if self.levels_ is not None:

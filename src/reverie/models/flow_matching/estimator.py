@@ -44,7 +44,7 @@ _LEAST_SIDE = 6  # pixels of an image from which "auto" takes convolutions
 _MOST_CHECKS = 4  # of a training of trees
 _NUMBERS_ASSESSED, _LEAST_ASSESSED = 1 << 14, 20  # numbers and events whose likelihood an assessment looks at
 _BATCH_SIZES = {"unet": 64, "trees": MOST_ROWS, "epic": 128, "attention": 128}
-_RATE_OF_PERCEPTRON, _RATE = 3e-3, 1e-3
+_RATES, _RATE = {"mlp": 3e-3, "unet": 2e-3}, 1e-3  # of networks with many events, and of the others
 _OF_SETS = ("epic", "attention")
 _NUMBERS_AT_ONCE = 1 << 18  # numbers whose likelihood is computed at once, which bounds the memory
 
@@ -88,7 +88,7 @@ class FlowMatching(LikelihoodModel):
         events. Trees see events of few rows up to 100 times, each time with other noise.
     max_steps : Gradient steps in the whole run, at least 1; of trees the most times at which they are fitted.
     learning_rate : Step size of AdamW, > 0; it falls to nearly nothing along a cosine. None takes 0.003 for the
-        perceptron, and 0.001 for other networks and for fewer than 2,000 training events.
+        perceptron, 0.002 for convolutions, and 0.001 for other networks and for fewer than 2,000 training events.
     weight_decay : Share of the step size by which each step shrinks the weights, >= 0.
     gradient_clip : Largest norm of the gradient in a step, > 0; longer ones are shortened to it.
     ema_decay : Decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.
@@ -225,7 +225,7 @@ class FlowMatching(LikelihoodModel):
     def _rate(self) -> float:
         if self.learning_rate is not None:
             return float(self.learning_rate)
-        return _RATE_OF_PERCEPTRON if self._network_name() == "mlp" and not self._are_few else _RATE
+        return _RATE if self._are_few else _RATES.get(self._network_name(), _RATE)
 
     def _begin(self) -> None:
         self._edition = EDITION  # of the networks, see there

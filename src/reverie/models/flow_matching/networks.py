@@ -24,6 +24,10 @@ doing less: cells of 2 x 2 pixels become channels (space to depth, Shi et al., a
 least 16, of 4 x 4 from 64, and the finest convolutions work on a quarter or a sixteenth of the places; features are
 narrowed before they go to a finer grid, and not after. On the smallest grid every place attends to every other (Vaswani
 et al., arXiv:1706.03762), for little.
+
+What a large image shows is decided early on the path: its many pixels tell it together while each alone is noise still.
+So images whose cells are folded are learnt at times of which the logit log(t / (1 - t)) is normal, of mean -0.8 and
+unit width (Esser et al., arXiv:2403.03206), and smaller ones at equally many of all times.
 """
 
 import math
@@ -34,6 +38,7 @@ from torch import Tensor, nn
 
 from reverie.core.errors import InputError
 from reverie.models.density_features import Coordinates
+from reverie.models.flow_matching.path import late
 from reverie.models.multiplicity import MultiplicityLaw
 from reverie.models.sets import moments_of_sets
 from reverie.networks.convolutional import as_channels, grids
@@ -51,6 +56,7 @@ _WAVES, _SLOW_WAVES, _FADED = 5, 3, 0.3
 _FREQUENCIES = 8  # 1/2, 1, 2 ... 64 half turns over the time from 0 to 1
 _GROUP = 8  # channels of a group that is normalised together
 _HEAD = 32  # channels of a head of attention
+_CENTRE = -0.8  # of the logits of the times at which large images are learnt
 _FOLDED, _FOLDED_TWICE = 16, 64  # least sides of images whose cells of 2 x 2, or 4 x 4, pixels become channels
 
 
@@ -79,6 +85,10 @@ class Velocity(nn.Module):
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n) of coordinates (batch, n), lines over sqrt(q), times (batch, 1) and conditions."""
         raise NotImplementedError
+
+    def times(self, u: Tensor) -> Tensor:
+        """Return the times of points in training, (batch, 1), of numbers (batch, 1) that are uniform in [0, 1)."""
+        return late(u, self.late)
 
     def points(self, features: Tensor) -> Tensor:
         """Return coordinates (batch, n) of features (batch, *event)."""
@@ -293,6 +303,10 @@ class VelocityUNet(Velocity):
         self.last = nn.Conv2d(width, self.shape[0] * self.fold**2, 3, padding=1, padding_mode=edges)
         self.last.zero_init = True  # pyright: ignore[reportArgumentType]
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def times(self, u: Tensor) -> Tensor:
+        """Return the times of points in training, (batch, 1): logit-normal for images that are folded."""
+        return torch.sigmoid(_CENTRE + torch.special.ndtri(u)) if self.fold > 1 else u
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n); see `Velocity`."""

@@ -15,7 +15,13 @@ Solvers step from u = k/n to (k + 1)/n in u, of which the time is t = 1 - (1 - u
     heun       2, order 1/steps^2
     rk4        4, order 1/steps^4
 
-The SDE is stepped by Euler and Maruyama's rule.
+The SDE is stepped in the event and the noise that the network sees in a point, E[x_1 | x_t] = x_t + (1 - t) v and
+E[x_0 | x_t] = x_t - t v, of which a part is exchanged for fresh noise e:
+
+    x_t' = t' E[x_1 | x_t] + (1 - t') (a E[x_0 | x_t] + sqrt(1 - a^2) e),      a = ((1 - t') / (1 - t))^eta
+
+an error of order 1/steps, and none for events that are all the same, whatever eta and the step (Song, Meng and Ermon,
+arXiv:2010.02502). Euler and Maruyama's rule would overshoot near t = 1, where the law is renewed within a step.
 
 Euler's step to t = 1 ends at x_t + (1 - t) v = E[x_1 | x_t], the mean of the events that the point may belong to. Grey
 values of images are levels that noise u in (0, 1) has spread over cells, and samples are rounded back. There the mean
@@ -118,10 +124,10 @@ def walked(
     n, eta = network.coordinates.n_lines, stochasticity
     times = [late(k / n_evaluations, network.late) for k in range(n_evaluations + 1)]
     for t, after in pairwise(times):
-        h = after - t
         v = network(x, x.new_full((1, 1), t), condition)
-        line = x[:, :n] + h * (v[:, :n] + eta * (t * v[:, :n] - x[:, :n]))
-        kick = torch.randn(line.shape, generator=generator, dtype=x.dtype, device=x.device)
-        line = line + math.sqrt(2 * eta * (1 - t) * h) * kick
-        x = torch.cat([line, x[:, n:] + h * v[:, n:]], dim=1)
+        line, a = x[:, :n], ((1 - after) / (1 - t)) ** eta
+        event, noise = line + (1 - t) * v[:, :n], line - t * v[:, :n]
+        fresh = torch.randn(line.shape, generator=generator, dtype=x.dtype, device=x.device)
+        line = after * event + (1 - after) * (a * noise + math.sqrt(1 - a**2) * fresh)
+        x = torch.cat([line, x[:, n:] + (after - t) * v[:, n:]], dim=1)
     return x

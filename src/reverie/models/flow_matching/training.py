@@ -4,11 +4,11 @@ r"""How a velocity field is learnt: least squares on points of random paths.
 
 with noise x_0, an event x_1, w its weight (of mean one over all events), a time t, and x_t on the path between the two
 (`reverie.models.flow_matching.path`); n is the number of coordinates, of which those that are missing from an event add
-nothing. Times are t = 1 - (1 - u)^p with the power p of the network (2 where it sees waves and for sets, else 1), one u
-in each of batch equal parts of [0, 1], which takes the scatter of t out of the loss: the divergence of the model from
-the events is at most int t / (1 - t) E|error of v|^2 dt (Song et al., arXiv:2101.09258, for straight paths), so that
-late times count most. Noise and events are paired at random: pairs chosen by optimal transport within a batch would
-bias a model with conditions.
+nothing. Times are t = 1 - (1 - u)^p with the power p of the network (2 where it sees waves and for sets, else 1), of
+images early ones (`reverie.models.flow_matching.networks`), one u in each of batch equal parts of [0, 1], which takes
+the scatter of t out of the loss. The divergence of the model from the events is at most int t / (1 - t) E|error of v|^2
+dt (Song et al., arXiv:2101.09258, for straight paths), so that of tables late times count most. Noise and events are
+paired at random: pairs chosen by optimal transport within a batch would bias a model with conditions.
 
 The loss has a floor, the variance of dx_t/dt given x_t, and it comes close to the floor long before the samples are
 good. So samples choose the best state: at each check some are drawn and compared with held-out events
@@ -31,7 +31,7 @@ from torch import Tensor
 
 from reverie.models.averaged_step import AveragedStep, Descending
 from reverie.models.flow_matching.networks import Velocity, VelocitySet
-from reverie.models.flow_matching.path import late, path
+from reverie.models.flow_matching.path import path
 from reverie.models.flow_matching.sampling import carried
 from reverie.models.sets import moments_of_sets, rows_of_sets
 from reverie.objectives.adversarial import weighted_mean
@@ -135,7 +135,7 @@ def _errors(network: Velocity, rows: Rows, generator: torch.Generator) -> Tensor
     x0 = network.noise(n, generator, condition)
     start = torch.rand(1, 1, generator=generator, device=x1.device)
     parts = torch.arange(n, device=x1.device, dtype=x1.dtype)[:, None] / n
-    t = late(torch.remainder(start + parts, 1.0), network.late)  # events of a batch come in random order
+    t = network.times(torch.remainder(start + parts, 1.0))  # events of a batch come in random order
     x, d = path(x0, x1, t, coordinates.n_lines)
     error = network(x, t, condition) - d
     if network.sees_missing:  # before the square, whose gradient at NaN would be NaN where it counts for nothing too
