@@ -6,7 +6,7 @@ Mode collapse and convergence failure
 :Lecture C: Problems with GANs: hard to reach equilibrium, slow and unstable
 
 Both failures of the thesis's figure, provoked: a generator fifty times as fast as its discriminator collapses to a
-few of the modes and the losses fluctuate; a discriminator five hundred times as fast wins, its loss goes to zero and
+few of the modes and the losses fluctuate; a discriminator five thousand times as fast wins, its loss goes to zero and
 the other one rises. The library raises an alarm with its evidence for each, and the default has neither.
 """
 
@@ -29,7 +29,7 @@ free = {"objective": "non_saturating", "penalty": "none"}
 runs = {
     "(a) mode collapse": free | {"learning_rate": 1e-2, "discriminator_learning_rate": 2e-4, "betas": (0.5, 0.9),
                                  "ema_decay": 0.9, "schedule": "constant"},
-    "(b) convergence failure": free | {"learning_rate": 1e-5, "discriminator_learning_rate": 5e-3},
+    "(b) convergence failure": free | {"learning_rate": 1e-6, "discriminator_learning_rate": 5e-3},
     "the default": {},
 }  # fmt: skip
 data = reverie.data.load("broad_ring", n=4_000)
