@@ -202,7 +202,7 @@ CASES: dict[str, Case] = {
     ),
     "dequantise, holes": Case(Dequantise, lambda n: spins(n, 2), among(-1, 1), exact=True, smooth=False),
     "dequantise, widths": Case(
-        lambda: Dequantise(levels=(0, 1, 2, 3, 4), widths=(5.0, 1.0, 0.5, 1.0, 2.0)),
+        lambda: Dequantise(levels=(0, 1, 2, 3, 4), widths=(5.0, 1.0, 1.5, 1.0, 2.0)),
         lambda n: counts(n, 2).clamp(max=4),
         among(0, 1, 2, 3, 4),
         exact=True,

@@ -1,8 +1,10 @@
 r"""Values that occur with a probability of their own: integers, categories, bits, and atoms among real numbers.
 
 Dequantise   y = x + u, u uniform in (0, 1); x = floor(y): the density of y is that of x, in steps
-             (B. Uria, I. Murray, H. Larochelle, NIPS 2013). Its log-determinant is 0. Level k of a list may have a cell
-             of another width, y = e_k + w_k u with e_k = w_0 + ... + w_{k-1}, for log w_k: a wide one is easily hit.
+             (B. Uria, I. Murray, H. Larochelle, NIPS 2013). Its log-determinant is 0. Level k of a list may have a
+             wider cell, [e_k, e_k + w_k) with e_k = w_0 + ... + w_{k-1}, of which the noise fills the middle, y = e_k +
+             (w_k - 1)/2 + u: it is hit by numbers that miss the noise. The density beside the noise is probability of
+             the level too, and left out: log p comes out too low, never too high.
 OneHot       category k of K as the k-th unit vector; back by the largest component.
 Bits         the smaller of two values as 0 (or -1), the larger as 1; grey values as probabilities.
 PointMass    a real number with an atom, such as the exact zeros of a calorimeter cell.
@@ -78,7 +80,7 @@ class Dequantise(InvertibleTransform):
         values of the data where they are at most 32 and not all integers, or integers with holes
         between them, each met 10 times.
     ends : smallest and largest number that the type of the column holds; an end without a bound stays within.
-    widths : widths > 0 of the cells of the `levels`, as many; None for 1 each.
+    widths : widths >= 1 of the cells of the `levels`, as many; None for 1 each.
     """
 
     lower: float | None = None
@@ -125,7 +127,7 @@ class Dequantise(InvertibleTransform):
         if self.widths is None:
             return codes + noise
         width, edge = self._cells(x.device)
-        return edge[codes.long()] + width[codes.long()] * noise
+        return (edge + (width - 1) / 2)[codes.long()] + noise
 
     def _inverse(self, y: Tensor) -> Tensor:
         if self.widths is not None:
@@ -140,17 +142,15 @@ class Dequantise(InvertibleTransform):
         return straight_through(levels[x.long()], soft * ((levels[-1] - levels[0]) / max(len(levels) - 1, 1)))
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
-        if self.widths is None:
-            return x.new_zeros(len(x))
-        return self._cells(x.device)[0].log()[self._integers(x).long()].flatten(1).sum(1)
+        return x.new_zeros(len(x))
 
     def _check_widths(self) -> None:
         if self.widths is None:
             return
         n = 0 if self.levels is None else len(self.levels)
-        if len(self.widths) != n or not all(0 < width < math.inf for width in self.widths):
+        if len(self.widths) != n or not all(1 <= width < math.inf for width in self.widths):
             raise InputError(
-                f"Expected a width > 0 for each of the {n} levels, got {len(self.widths)} widths, the least "
+                f"Expected a width of at least 1 for each of the {n} levels, got {len(self.widths)} widths, the least "
                 f"{min(self.widths, default=math.nan):g}. Give `levels` and as many `widths`, or leave both out."
             )
 
