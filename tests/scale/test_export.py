@@ -119,6 +119,7 @@ MODELS = {
     "flow matching": lambda: FlowMatching(width=8, n_blocks=1, n_evaluations=4, **QUICK).fit(
         _columns("pt", "phi", "hits")
     ),
+    "flow matching, images": lambda: FlowMatching(width=8, n_evaluations=4, **QUICK).fit(load_digits().images[:200]),
     "flow matching, trees": lambda: FlowMatching(
         network="trees", n_trees=4, depth=3, n_evaluations=4, random_state=0
     ).fit(_columns("pt", "phi", "hits")),

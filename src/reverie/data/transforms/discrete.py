@@ -124,16 +124,14 @@ class Dequantise(InvertibleTransform):
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
         noise = noise_grid(u).reshape(x.shape) if self.largest_ <= LARGEST_NOISY else 0.5
         codes = self._integers(x)
-        if self.widths is None:
-            return codes + noise
-        width, edge = self._cells(x.device)
-        return (edge + (width - 1) / 2)[codes.long()] + noise
+        y = codes + noise
+        for k, width in self._wide():
+            y = y + (width - 1) * ((codes > k).to(y.dtype) + (codes == k).to(y.dtype) / 2)
+        return y
 
     def _inverse(self, y: Tensor) -> Tensor:
-        if self.widths is not None:
-            width, edge = self._cells(y.device)
-            codes = torch.searchsorted(edge[1:], y.detach().contiguous(), right=True)
-            y = codes + (clip(y, 0.0, edge[-1].item() + width[-1].item()) - edge[codes]) / width[codes]
+        for k, width in self._wide():  # cells below k have the width 1 by now, and so has k then
+            y = y - (1 - 1 / width) * clip(y - k, 0.0, width)
         x = clip(torch.floor(y.detach()), self.lower_, self.upper_)
         soft = clip(y, self.lower_, self.upper_ + 1)
         if self.levels_ is None:
@@ -154,10 +152,9 @@ class Dequantise(InvertibleTransform):
                 f"{min(self.widths, default=math.nan):g}. Give `levels` and as many `widths`, or leave both out."
             )
 
-    def _cells(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return widths and lower edges of the cells, (levels,) each."""
-        width = torch.tensor(self.widths, dtype=torch.float64, device=device)
-        return width, width.cumsum(0) - width
+    def _wide(self) -> list[tuple[int, float]]:
+        """Return place and width of each cell that is wider than 1, in ascending order."""
+        return [(k, width) for k, width in enumerate(self.widths or ()) if width > 1]
 
     def _integers(self, x: Tensor) -> Tensor:
         if self.levels_ is not None:
