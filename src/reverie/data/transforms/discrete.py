@@ -96,7 +96,12 @@ class Dequantise(InvertibleTransform):
 
     def _fit(self, x: Tensor) -> None:
         self.levels_ = None
-        self._check_widths()
+        n_levels, widths = len(self.levels or ()), self.widths
+        if widths is not None and not (len(widths) == n_levels and all(1 <= width < math.inf for width in widths)):
+            raise InputError(
+                f"Expected a width of at least 1 for each of the {n_levels} levels, got {len(widths)} widths, the "
+                f"least {min(widths, default=math.nan):g}. Give `levels` and as many `widths`, or leave both out."
+            )
         if self.levels is not None:
             self.levels_ = _sorted_levels(self.levels)
         else:
@@ -141,16 +146,6 @@ class Dequantise(InvertibleTransform):
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
         return x.new_zeros(len(x))
-
-    def _check_widths(self) -> None:
-        if self.widths is None:
-            return
-        n = 0 if self.levels is None else len(self.levels)
-        if len(self.widths) != n or not all(1 <= width < math.inf for width in self.widths):
-            raise InputError(
-                f"Expected a width of at least 1 for each of the {n} levels, got {len(self.widths)} widths, the least "
-                f"{min(self.widths, default=math.nan):g}. Give `levels` and as many `widths`, or leave both out."
-            )
 
     def _wide(self) -> list[tuple[int, float]]:
         """Return place and width of each cell that is wider than 1, in ascending order."""
