@@ -208,6 +208,13 @@ CASES: dict[str, Case] = {
         exact=True,
         smooth=False,
     ),
+    "dequantise, normal noise": Case(
+        lambda: Dequantise(levels=(-1, 1), noise_std=0.125),
+        lambda n: spins(n, 2),
+        among(-1, 1),
+        exact=True,
+        smooth=False,
+    ),
     "dequantise, quantile": Case(
         lambda: Chain([Dequantise(lower=0), Quantile()]),
         lambda n: counts(n, 2),

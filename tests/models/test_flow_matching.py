@@ -16,7 +16,7 @@ from reverie.models.flow_matching.likelihood import log_prob
 from reverie.models.flow_matching.networks import EDITION, Velocity, VelocityMLP, VelocityUNet
 from reverie.models.flow_matching.path import gaussian_velocity, path, wrapped
 from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
-from reverie.models.flow_matching.training import FlowMatchingStep
+from reverie.models.flow_matching.training import FlowMatchingStep, observed
 
 MEAN = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
 ROOT = torch.tensor([[1.5, 0.0, 0.0], [0.4, 0.3, 0.0], [-0.2, 0.1, 0.8]], dtype=torch.float64)
@@ -143,16 +143,53 @@ def test_large_images_are_learnt_at_early_times_and_small_ones_at_all():
     assert torch.equal(small, u)
 
 
-def test_a_common_level_of_images_has_room_beside_its_noise():
-    """Of 256 levels one has four fifths of the pixels and 0.21 standard deviations of room; of two none has any."""
+def test_a_common_level_of_images_has_room_beside_its_noise_where_levels_are_fine_and_else_noise_is_narrow():
+    """Of 256 levels one has four fifths of the pixels and 0.21 standard deviations of room; of five none needs any."""
     rng = np.random.default_rng(0)
-    grey, few = rng.integers(0, 256, (60, 8, 8)), rng.integers(0, 2, (60, 8, 8))
+    grey, few = rng.integers(0, 256, (60, 8, 8)), rng.integers(0, 5, (60, 8, 8))
     grey[rng.random(grey.shape) < 0.8] = 0
     options = {"width": 4, "n_evaluations": 2, "max_steps": 1, "random_state": 0}
-    cells, equal = (FlowMatching(**options).fit(X).preprocessing_.transform.steps_[0].widths for X in (grey, few))
-    assert cells[0] == pytest.approx(1 + 0.21 * grey.std(), rel=0.1)
-    assert set(cells[1:]) == {1.0}
-    assert equal is None
+    fine, coarse = (FlowMatching(**options).fit(X) for X in (grey, few))
+    cells, equal = (model.preprocessing_.transform.steps_[0] for model in (fine, coarse))
+    assert cells.widths[0] == pytest.approx(1 + 0.21 * grey.std(), rel=0.1)
+    assert set(cells.widths[1:]) == {1.0}
+    assert (cells.noise_std, fine._velocity().noise_std) == (None, 0)
+    assert (equal.widths, equal.noise_std) == (None, 0.125)
+    levels = (np.arange(5) - few.mean()) / few.std()
+    network = coarse._velocity()
+    assert network.levels.numpy() == pytest.approx(levels, abs=0.02)
+    assert network.noise_std == pytest.approx(0.125 / few.std(), rel=0.01)
+
+
+def test_narrow_noise_about_a_level_is_taken_into_account_at_once():
+    """Velocities of points on the path are those of the normal law about the level, in closed form."""
+    x0, s, middle = _noise(50), 0.3, torch.tensor([0.7, -1.0, 0.2], dtype=torch.float64)
+    for t in (0.0, 0.3, 0.9, 1.0):
+        at = torch.full((50, 1), t, dtype=torch.float64)
+        x, d = path(x0, middle.expand(50, -1), at, 3, s)
+        exact = gaussian_velocity(x, at[0, 0], middle, s**2 * torch.eye(3, dtype=torch.float64))
+        torch.testing.assert_close(d, exact)
+
+
+def test_the_noise_of_a_level_does_not_matter_to_the_loss_and_the_level_does():
+    network = VelocityUNet(Coordinates(16), (4, 4), width=8)
+    network.levels, network.noise_std = torch.tensor([-1.0, 1.0]), 0.25
+    level = torch.randint(0, 2, (40, 16), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
+
+    def losses(x):
+        return observed(network, 0, {"x": x}, torch.Generator().manual_seed(1), 2, "heun").losses
+
+    near = level + 0.2 * torch.randn(level.shape, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(losses(near), losses(level))
+    assert not torch.equal(losses(-level), losses(level))
+
+
+def test_small_lattices_have_convolutions_but_in_models_of_former_editions():
+    model = FlowMatching(width=4, n_evaluations=2, max_steps=1, random_state=0)
+    model.fit(np.random.default_rng(0).choice([-1, 1], (40, 4, 5)))
+    assert isinstance(model._velocity(), VelocityUNet)
+    model._edition = 3
+    assert model._network_name() == "mlp"
 
 
 def test_thin_laws_need_steps_that_come_closer_towards_the_events():

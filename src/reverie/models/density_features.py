@@ -11,8 +11,9 @@ log p(x) of events x needs features y = f(x) of as many coordinates as x, on whi
     point masses        the gap of `reverie.data.transforms.PointMass`: a cell again
     sets                the columns of each particle as those of a table
     images              all pixels beside each other, at most 4096; levels spread, bounded ranges opened by a logit, or
-                        left in proportion: of more than two levels one of at least a tenth of the pixels, such as an
-                        empty background, then has a cell with room beside its noise, since a model would often miss it
+                        left in proportion: few levels then have narrow normal noise, and of many one of at least a
+                        tenth of the pixels, such as an empty background, has a cell with room beside its noise, since a
+                        model would often miss it
 
 An angle as cosine and sine or a category as one-hot vector lies on a part of R^d that has no volume, and beyond the end
 of a range lies density of no event. Where the user's own preprocessing makes such features, a model of an energy can be
@@ -63,6 +64,7 @@ _MOST_LEVELS = 256  # different values up to which the cells of an image count a
 _LOOKED_AT = 100_000  # cells that decide it before all are looked at
 _COMMON, _ROOM = 0.1, 0.21  # share of a level with room beside its noise, and how much, in standard deviations
 _REPEATED = 0.01  # share of one value from which a continuous column is said to have a point mass
+_COARSE, _NOISE_STD = 10.0, 0.125  # standard deviation of levels up to which noise is narrow; how wide, in levels
 _RADIUS = math.sqrt(2)  # of the circles that angles are prepared as
 _VALUES_PER_KNOT = 200  # at least, of a column with clusters
 _KNOTS = 24  # of the Gaussianisation: the 500 that suit other models cost 0.01 nats a column, these 0.001 to 0.003
@@ -245,9 +247,11 @@ def _image_transform(dataset: Dataset, *, open_levels: bool) -> InvertibleTransf
             if open_levels:
                 return Chain([Dequantise(levels=levels), Logit(lower=0.0, upper=float(len(levels))), Standardise()])
             shares, codes = met / met.sum(), np.arange(len(found))
-            wide = 1 + _ROOM * math.sqrt(shares @ codes**2 - (shares @ codes) ** 2)
-            widths = tuple(wide if share >= _COMMON else 1.0 for share in shares)
-            cells = Dequantise(levels=levels, widths=widths if len(found) > 2 and max(widths) > 1 else None)
+            spread = math.sqrt(shares @ codes**2 - (shares @ codes) ** 2)
+            if spread < _COARSE:
+                return Chain([Dequantise(levels=levels, noise_std=_NOISE_STD), Standardise(shared=True)])
+            widths = tuple(1 + _ROOM * spread if share >= _COMMON else 1.0 for share in shares)
+            cells = Dequantise(levels=levels, widths=widths if max(widths) > 1 else None)
             return Chain([cells, Standardise(shared=True)])
     if column.atom is not None:
         raise InputError(

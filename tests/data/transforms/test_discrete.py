@@ -70,6 +70,30 @@ def test_widths_that_do_not_fit_the_levels_are_refused(widths):
         Dequantise(widths=(1.0,)).fit(column(0, 1))
 
 
+def test_normal_noise_lies_about_the_middle_of_a_cell_and_its_density_is_in_the_log_determinant():
+    """The mean of |dy/du| over u is the length that noise may reach, 1; cut at two deviations the law is a cut one."""
+    t = Dequantise(levels=(0, 10, 20), widths=(6.0, 1.0, 3.0), noise_std=0.25).fit(column(0, 10, 20))
+    x = column(*[0, 10, 20] * 500)
+    noise = t.forward(x).reshape(500, 3) - torch.tensor([3.0, 6.5, 8.5])
+    law = stats.truncnorm(-2, 2, scale=0.25)
+    assert stats.kstest(noise.flatten().numpy(), law.cdf).pvalue > 1e-4  # its false-alarm rate for another seed
+    assert torch.equal(t.inverse(t.forward(x)), x)
+    u = (torch.arange(20_000, dtype=torch.float64)[:, None] + 0.5) / 20_000
+    one = Dequantise(levels=(0, 1), noise_std=0.25).fit(column(0, 1))
+    slopes = one.log_det(torch.zeros_like(u), noise=u).exp()
+    assert slopes.mean().item() == pytest.approx(1, abs=1e-3)
+    steps = one.forward(torch.zeros_like(u), noise=u).diff(dim=0)[:, 0] * 20_000
+    torch.testing.assert_close(slopes[9_000:11_000], steps[9_000:11_000], atol=0, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    "options", [{"levels": (0, 1), "noise_std": 0.3}, {"levels": (0, 1), "noise_std": 0.0}, {"noise_std": 0.1}]
+)
+def test_normal_noise_that_does_not_fit_a_cell_is_refused(options):
+    with pytest.raises(InputError, match=r"`noise_std` within \(0, 0.25\] and `levels`"):
+        Dequantise(**options).fit(column(0, 1))
+
+
 def test_a_hole_in_a_thin_tail_is_chance():
     x = column(*[0, 1, 2] * 50, 7)
     t = Dequantise().fit(x)

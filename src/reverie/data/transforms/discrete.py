@@ -4,7 +4,10 @@ Dequantise   y = x + u, u uniform in (0, 1); x = floor(y): the density of y is t
              (B. Uria, I. Murray, H. Larochelle, NIPS 2013). Its log-determinant is 0. Level k of a list may have a
              wider cell, [e_k, e_k + w_k) with e_k = w_0 + ... + w_{k-1}, of which the noise fills the middle, y = e_k +
              (w_k - 1)/2 + u: it is hit by numbers that miss the noise. The density beside the noise is probability of
-             the level too, and left out: log p comes out too low, never too high.
+             the level too, and left out: log p comes out too low, never too high. Noise may also be normal, about
+             the middle of the cell: y = e_k + w_k/2 + s z, z = Phi^-1(a + (1 - 2 a) u) with a = Phi(-1/(2 s)), cut off
+             1/2 from the middle. Its log-determinant is that of y(u), log((1 - 2 a) s / phi(z)): the mean over u of
+             p(y) |dy/du| is again probability of the level.
 OneHot       category k of K as the k-th unit vector; back by the largest component.
 Bits         the smaller of two values as 0 (or -1), the larger as 1; grey values as probabilities.
 PointMass    a real number with an atom, such as the exact zeros of a calorimeter cell.
@@ -81,6 +84,8 @@ class Dequantise(InvertibleTransform):
         between them, each met 10 times.
     ends : smallest and largest number that the type of the column holds; an end without a bound stays within.
     widths : widths >= 1 of the cells of the `levels`, as many; None for 1 each.
+    noise_std : standard deviation of normal noise about the middle of the cells of the `levels`, in (0, 1/4]; None
+        spreads evenly.
     """
 
     lower: float | None = None
@@ -88,6 +93,7 @@ class Dequantise(InvertibleTransform):
     levels: tuple[float, ...] | None = None
     ends: tuple[float, float] | None = None
     widths: tuple[float, ...] | None = None
+    noise_std: float | None = None
 
     @property
     def n_noise(self) -> int:
@@ -101,6 +107,11 @@ class Dequantise(InvertibleTransform):
             raise InputError(
                 f"Expected a width of at least 1 for each of the {n_levels} levels, got {len(widths)} widths, the "
                 f"least {min(widths, default=math.nan):g}. Give `levels` and as many `widths`, or leave both out."
+            )
+        if self.noise_std is not None and not (n_levels and 0 < self.noise_std <= 0.25):
+            raise InputError(
+                f"Expected `noise_std` within (0, 0.25] and `levels`, got {self.noise_std:g} and {n_levels} levels. "
+                "Leave it out for noise that fills the cells of whole numbers evenly."
             )
         if self.levels is not None:
             self.levels_ = _sorted_levels(self.levels)
@@ -127,9 +138,11 @@ class Dequantise(InvertibleTransform):
         self._integers(x)
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
-        noise = noise_grid(u).reshape(x.shape) if self.largest_ <= LARGEST_NOISY else 0.5
         codes = self._integers(x)
-        y = codes + noise
+        if self.noise_std is not None:
+            y = codes + 0.5 + self.noise_std * self._normal(u).reshape(x.shape)
+        else:
+            y = codes + (noise_grid(u).reshape(x.shape) if self.largest_ <= LARGEST_NOISY else 0.5)
         for k, width in self._wide():
             y = y + (width - 1) * ((codes > k).to(y.dtype) + (codes == k).to(y.dtype) / 2)
         return y
@@ -145,7 +158,16 @@ class Dequantise(InvertibleTransform):
         return straight_through(levels[x.long()], soft * ((levels[-1] - levels[0]) / max(len(levels) - 1, 1)))
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
-        return x.new_zeros(len(x))
+        if self.noise_std is None:
+            return x.new_zeros(len(x))
+        inside = math.erf(0.5 / self.noise_std / math.sqrt(2))
+        return (0.5 * self._normal(u).square() + math.log(inside * self.noise_std * math.sqrt(2 * math.pi))).sum(1)
+
+    def _normal(self, u: Tensor) -> Tensor:
+        """Return the quantiles of u under the normal law cut at the edges of a unit cell."""
+        assert self.noise_std is not None
+        below = 0.5 * math.erfc(0.5 / self.noise_std / math.sqrt(2))
+        return torch.special.ndtri(below + (1 - 2 * below) * noise_grid(u))
 
     def _wide(self) -> list[tuple[int, float]]:
         """Return place and width of each cell that is wider than 1, in ascending order."""

@@ -23,7 +23,7 @@ from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows
-from reverie.data.transforms import Chain, Dequantise
+from reverie.data.transforms import Chain, Dequantise, Standardise
 from reverie.models.base import N_SCORED, Called
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
@@ -40,7 +40,7 @@ from reverie.models.training_run import TrainingOptions, TrainStep
 
 __all__ = ["FlowMatching"]
 
-_LEAST_SIDE = 6  # pixels of an image from which "auto" takes convolutions
+_LEAST_SIDE, _FORMER_LEAST_SIDE = 4, 6  # pixels of an image from which "auto" takes convolutions; up to edition 3
 _MOST_CHECKS = 4  # of a training of trees
 _NUMBERS_ASSESSED, _LEAST_ASSESSED = 1 << 14, 20  # numbers and events whose likelihood an assessment looks at
 _BATCH_SIZES = {"unet": 64, "trees": MOST_ROWS, "epic": 128, "attention": 128}
@@ -61,7 +61,7 @@ class FlowMatching(LikelihoodModel):
     Parameters
     ----------
     network : "mlp", "unet", "trees", "epic" or "attention" (for sets of particles, see `reverie.networks.sets`),
-        "auto" (convolutions for images and lattices of at least 6 x 6, "epic" for sets), a torch module, or, but for
+        "auto" (convolutions for images and lattices of at least 4 x 4, "epic" for sets), a torch module, or, but for
         sets, a factory called with (event_shape, n_outputs). A module of your own is called with points x_t / sqrt(q)
         (batch, *event_shape), times (batch, 1), and the condition where there is one. It returns (batch, n_outputs),
         what a Gaussian leaves open of the velocity: v = ((2 t - 1) x_t + sqrt(q) F) / q with q = t^2 + (1 - t)^2.
@@ -211,7 +211,8 @@ class FlowMatching(LikelihoodModel):
             return name
         if is_set:
             return "epic"
-        return "unet" if len(shape) > 1 and min(shape[-2:]) >= _LEAST_SIDE else "mlp"
+        least = _LEAST_SIDE if self._edition > 3 else _FORMER_LEAST_SIDE
+        return "unet" if len(shape) > 1 and min(shape[-2:]) >= least else "mlp"
 
     def _is_periodic(self) -> bool:
         return self.schema_.columns[0].kind == "spin" if self.periodic == "auto" else bool(self.periodic)
@@ -263,9 +264,14 @@ class FlowMatching(LikelihoodModel):
             edition=self._edition,
             random_generator=child_generator(self.seed_, "weights"),
         )
-        steps = transform.steps_ if isinstance(transform, Chain) else ()
-        is_of_levels = len(shape) > 1 and any(isinstance(step, Dequantise) for step in steps)
-        network.ends_in_mean = is_of_levels and self._edition > 1
+        match transform.steps_ if isinstance(transform, Chain) and len(shape) > 1 else ():
+            case [Dequantise(noise_std=float(std), widths=None) as cells, Standardise(shared=True) as scale]:
+                middles = torch.arange(cells.upper_ + 1) + 0.5
+                network.levels = ((middles - scale.mean_) / scale.scale_).float()
+                network.noise_std = std / float(scale.scale_)
+                network.ends_in_mean = True
+            case steps:
+                network.ends_in_mean = any(isinstance(step, Dequantise) for step in steps) and self._edition > 1
         return {"velocity": network}
 
     def _layers(self) -> Mapping[str, Called]:

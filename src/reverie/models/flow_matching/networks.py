@@ -49,7 +49,7 @@ from reverie.networks.user import check_trial, user_network
 
 __all__ = ["EDITION", "UserVelocity", "Velocity", "VelocityMLP", "VelocitySet", "VelocityUNet", "build_velocity"]
 
-EDITION = 3  # of the networks that are trained now; models that were saved without one have the first
+EDITION = 4  # of the networks that are trained now; models that were saved without one have the first
 _LATE = 2.0  # power with which times come closer towards the events
 _FEW, _SOME = 3, 32  # coordinates on lines up to which all waves are seen, and the slower ones; all learn many by heart
 _WAVES, _SLOW_WAVES, _FADED = 5, 3, 0.3
@@ -73,14 +73,19 @@ class Velocity(nn.Module):
     late : Power with which steps of a solver come closer towards the events, see `reverie.models.flow_matching.path`.
     ends_in_mean : Whether samples end at the mean of what is left open, since they are then rounded to levels; see
         `reverie.models.flow_matching.sampling`.
+    levels, noise_std : Coordinates of levels (k,), ascending, and the width of normal noise about them that training
+        takes into account at once, see `reverie.models.flow_matching.path`; 0 where there is none.
     """
 
     late: float = 1.0
     ends_in_mean: bool = False
+    noise_std: float = 0.0
+    levels: Tensor
 
     def __init__(self, coordinates: Coordinates, *, sees_missing: bool = False) -> None:
         super().__init__()
         self.coordinates, self.sees_missing = coordinates, sees_missing
+        self.register_buffer("levels", torch.zeros(0), persistent=False)
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n) of coordinates (batch, n), lines over sqrt(q), times (batch, 1) and conditions."""
@@ -149,7 +154,7 @@ class VelocityMLP(Velocity):
     n_blocks : Residual blocks, of two layers each.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
     sees_missing : Whether coordinates may be NaN. They count as zero, and what is missing is a part of the condition.
-    edition : 3, or an earlier one for models that were saved before: 1 has no waves and equal times, nor has
+    edition : 4, or an earlier one for models that were saved before: 1 has no waves and equal times, nor has
         2 for more than three coordinates.
     """
 
@@ -250,7 +255,7 @@ class VelocityUNet(Velocity):
     width : Channels on the finest grid; twice as many on the next, and four times on those after.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
     periodic : Whether opposite edges touch.
-    edition : 3, or 1 for the network of models that were saved before there was a second: it folds no cells, has no
+    edition : 4, or 1 for the network of models that were saved before there was a second: it folds no cells, has no
         attention, and narrows features on the finer grid, for five times the arithmetic on images of 28 x 28.
 
     Raises
