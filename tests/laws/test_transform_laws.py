@@ -233,6 +233,16 @@ CASES: dict[str, Case] = {
         lambda n: torch.where(uniform(n, 1, 3) < 0.2, 0.5, normal(n)),
         atom=0.5,
     ),
+    "point mass, narrow, of images": Case(
+        lambda: PointMass(0.0, Quantile(), lower=0, noise_std=0.125),
+        lambda n: torch.cat([zero_inflated(n, SEED + k) for k in range(4)], dim=1).reshape(n, 2, 2),
+        within(0, 1e30),
+        atom=0.0,
+        smooth=False,
+    ),
+    "point mass, narrow": Case(
+        lambda: PointMass(0.0, Quantile(), lower=0, noise_std=0.125), zero_inflated, within(0, 1e30), atom=0.0
+    ),
     "separated": Case(lambda: Separated(Quantile()), clusters),
     "chain": Case(lambda: Chain([Logit(lower=0, upper=2), Standardise()]), lambda n: 2 * uniform(n, 3), within(0, 2)),
     "columns": Case(table, mixed, mixed_allowed, smooth=False),

@@ -396,9 +396,6 @@ def test_data_without_a_density_are_refused_in_words():
     X = np.column_stack([rng.normal(size=100), rng.integers(0, 3, 100)])
     with pytest.raises(InputError, match="one-hot"):
         Flow(max_steps=2, preprocessing=own).fit(X)
-    cells = np.where(rng.uniform(size=(100, 4, 4)) < 0.5, 0.0, rng.exponential(size=(100, 4, 4)))
-    with pytest.raises(InputError, match="reshape"):
-        Flow(max_steps=2).fit(cells)
 
 
 def test_images_of_few_levels_are_spread_over_cells():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from reverie import FlowMatching
+from reverie import Flow, FlowMatching
 from reverie.core.errors import InputError
 from reverie.models import load_model, save_model
 from reverie.models.density_features import Coordinates
@@ -159,6 +159,30 @@ def test_a_common_level_of_images_has_room_beside_its_noise_where_levels_are_fin
     network = coarse._velocity()
     assert network.levels.numpy() == pytest.approx(levels, abs=0.02)
     assert network.noise_std == pytest.approx(0.125 / few.std(), rel=0.01)
+
+
+@pytest.mark.parametrize(("kind", "options"), [(Flow, {}), (FlowMatching, {"width": 4, "n_evaluations": 8})])
+def test_images_with_a_point_mass_have_exact_zeros_and_a_likelihood(kind, options):
+    """Cells of a calorimeter, half of them empty: before it has learnt anything a model has the right share of them."""
+    rng = np.random.default_rng(0)
+    cells = np.where(rng.uniform(size=(400, 4, 4)) < 0.5, 0.0, rng.exponential(size=(400, 4, 4)))
+    model = kind(max_steps=2, random_state=0, **options).fit(cells)
+    drawn = model.sample(400)
+    assert drawn.min() == 0
+    assert (drawn == 0).mean() == pytest.approx(0.5, abs=0.05)
+    assert np.isfinite(model.score_samples(cells[:5])).all()
+
+
+def test_bits_and_atoms_of_tables_are_narrow_peaks_of_their_feature_but_for_trees():
+    rng = np.random.default_rng(0)
+    zeros = np.where(rng.uniform(size=2000) < 0.5, 0.0, rng.exponential(size=2000))
+    table = np.column_stack([rng.choice([-1, 1], 2000), zeros, rng.normal(size=2000)])
+    options = {"max_steps": 1, "random_state": 0}
+    networks, trees = (FlowMatching(network=name, **options).fit(table) for name in ("auto", "trees"))
+    for model, widest in ((networks, 0.3), (trees, 0.8)):
+        y = model.preprocessing_.features(table).numpy()
+        spreads = [y[table[:, 0] == level, 0].std() for level in (-1, 1)] + [y[zeros == 0, 1].std()]
+        assert widest / 2 < min(spreads) <= max(spreads) < widest
 
 
 def test_narrow_noise_about_a_level_is_taken_into_account_at_once():

@@ -154,7 +154,7 @@ def density_transform(
     Raises
     ------
     InputError
-        For events of more than 4096 values, and images with a point mass.
+        For events of more than 4096 values.
     """
     schema, size = dataset.schema, math.prod(dataset.schema.event_shape)
     if size > _MOST_VALUES:
@@ -179,7 +179,15 @@ def density_transform(
         if c.kind not in ("continuous", "bounded") or (only_atoms and c.atom is None):
             continue
         if c.atom is not None:
-            transforms[c.name] = PointMass(c.atom, Quantile(n_knots=_KNOTS), lower=c.lower, upper=c.upper)
+            # Every atom is then apart; of a flow and of trees one normal variable with it is the easier.
+            atom = PointMass(
+                c.atom,
+                Quantile(n_knots=_KNOTS),
+                lower=c.lower,
+                upper=c.upper,
+                noise_std=_NOISE_STD if separated else None,
+            )
+            transforms[c.name] = Chain([atom, Standardise()]) if separated else atom
             continue
         x = np.array(dataset.values[:, schema.columns.index(c)], dtype=np.float64)
         n_gaps = len(gaps(torch.from_numpy(np.sort(x)))) if separated and schema.is_table else 0
@@ -187,7 +195,7 @@ def density_transform(
         quantile = Quantile(lower=c.lower, upper=c.upper, n_knots=n_knots)
         transforms[c.name] = Separated(quantile) if n_gaps else quantile
     if schema.is_table:
-        transforms |= _level_transforms(dataset)
+        transforms |= _level_transforms(dataset, separated=separated)
     word = choice if isinstance(choice, str) and choice != "auto" else "quantile"
     return auto_transform(schema, continuous=word, overrides={**transforms, **by_column})
 
@@ -223,7 +231,7 @@ def density_preprocessing(
     return prepared
 
 
-def _level_transforms(dataset: Dataset) -> dict[str, InvertibleTransform]:
+def _level_transforms(dataset: Dataset, *, separated: bool) -> dict[str, InvertibleTransform]:
     """Return transforms that spread the levels of the discrete columns of a table over cells, by column."""
     transforms = {}
     for column, x in zip(dataset.schema.columns, dataset.values.T, strict=True):
@@ -233,8 +241,10 @@ def _level_transforms(dataset: Dataset) -> dict[str, InvertibleTransform]:
             levels = tuple(unique.astype(float).tolist())
         else:
             continue
-        spread = [Dequantise(levels=levels), Quantile(lower=0.0, upper=float(len(levels)))]
-        transforms[column.name] = Chain(spread)
+        if separated and np.searchsorted(levels, x).std() < _COARSE:
+            transforms[column.name] = Chain([Dequantise(levels=levels, noise_std=_NOISE_STD), Standardise()])
+        else:
+            transforms[column.name] = Chain([Dequantise(levels=levels), Quantile(lower=0.0, upper=float(len(levels)))])
     return transforms
 
 
@@ -254,9 +264,10 @@ def _image_transform(dataset: Dataset, *, open_levels: bool) -> InvertibleTransf
             cells = Dequantise(levels=levels, widths=widths if max(widths) > 1 else None)
             return Chain([cells, Standardise(shared=True)])
     if column.atom is not None:
-        raise InputError(
-            f"Expected images without a point mass, got many cells that are exactly {column.atom:g}, where there is no "
-            "density. Give the cells as a table, X.reshape(len(X), -1), whose columns are prepared one by one."
+        ends = {"lower": column.lower, "upper": column.upper}
+        noise_std = None if open_levels else _NOISE_STD
+        return Chain(
+            [PointMass(column.atom, Quantile(n_knots=_KNOTS), **ends, noise_std=noise_std), Standardise(shared=True)]
         )
     steps: list[InvertibleTransform] = [Dequantise(lower=column.lower, upper=column.upper)] if column.integral else []
     upper = column.upper + 1 if column.integral and column.upper is not None else column.upper

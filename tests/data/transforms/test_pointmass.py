@@ -52,6 +52,31 @@ def test_gap_and_log_det_of_an_atom():
     )
 
 
+def test_narrow_noise_leaves_room_on_both_sides_and_its_density_is_in_the_log_determinant():
+    """Half the gap has 99.99 % of the noise; the mean of |ds/du| over u is the width of the gap."""
+    t = PointMass(0.0, Identity(), noise_std=0.0625).fit(inflated(0.4, both_sides=True))
+    zeros = torch.zeros(20_000, 1, dtype=torch.float64)
+    u = (torch.arange(20_000, dtype=torch.float64)[:, None] + 0.5) / 20_000
+    place = t.forward(zeros, noise=u) / t.width_
+    assert ((place - 0.5).abs() < 0.25).double().mean().item() == pytest.approx(1, abs=1e-4)
+    assert place.std().item() == pytest.approx(0.0625, rel=1e-2)
+    t = PointMass(0.0, Identity(), noise_std=0.25).fit(inflated(0.4, both_sides=True))  # cut off at two deviations
+    assert t.log_det(zeros, noise=u).exp().mean().item() == pytest.approx(t.width_, rel=1e-3)
+    with pytest.raises(InputError, match=r"`noise_std` within \(0, 0.25\], got 0.5"):
+        PointMass(0.0, Identity(), noise_std=0.5).fit(zeros)
+
+
+def test_the_cells_of_images_are_one_column():
+    x = inflated(0.4, both_sides=False).reshape(-1, 4, 2)
+    images, column = (PointMass(0.0, Quantile(n_knots=50), lower=0.0).fit(v) for v in (x, x.reshape(-1, 1)))
+    noise = torch.rand(len(x), 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    y = images.forward(x, noise=noise)
+    assert torch.equal(y.reshape(-1, 1), column.forward(x.reshape(-1, 1), noise=noise.reshape(-1, 1)))
+    assert torch.equal(images.inverse(y) == 0, x == 0)
+    whole = column.log_det(x.reshape(-1, 1), noise=noise.reshape(-1, 1)).reshape(-1, 8).sum(1)
+    torch.testing.assert_close(images.log_det(x, noise=noise), whole)
+
+
 def test_only_atoms_and_several_columns():
     t = PointMass(0.0, Quantile()).fit(torch.zeros(50, 1))
     assert (t.inverse(torch.randn(20, 1)).abs() < 2).all()

@@ -29,12 +29,13 @@ fraction of atoms, w is such that the gap is filled as densely as the rest is wh
     w = f / (1 - f) * (interquartile range of the other values) * 2
 
 so that on the normal scale the gap takes the share f of the probability. With `Quantile` as base,
-y is one standard normal variable, atoms and all, without a step.
+y is one standard normal variable, atoms and all, without a step. With narrow normal noise in place of u, cut off at the
+edges of the gap as above, the atoms are a peak in the middle of it, with room on both sides.
 
 The atom is the value found in the data: float32 data hold 0.1 as 0.10000000149.
 
 log_det is that of the base at s; for an atom also log w, because the probability of the atom is the
-integral over the gap, w E_u[p(y) |dy/ds|].
+integral over the gap, w E_u[p(y) |dy/ds|], and with normal noise that of the noise.
 """
 
 import copy
@@ -64,6 +65,8 @@ __all__ = ["Bits", "Dequantise", "OneHot", "PointMass"]
 LARGEST_NOISY = 2.0**31  # beyond, x + u would need more than the 53 bits of a float64: u = 1/2
 LARGEST_INTEGER = 2.0**50
 MOST_SPARSE_LEVELS = 32
+MOST_CELLS = 1_000_000  # of images, that a gap and its base are fitted to
+WIDEST_NOISE = 0.25  # standard deviation of normal noise in a cell, which it should not fill
 LEAST_PER_LEVEL = 10  # the holes in a thin tail of counts are chance
 
 
@@ -108,7 +111,7 @@ class Dequantise(InvertibleTransform):
                 f"Expected a width of at least 1 for each of the {n_levels} levels, got {len(widths)} widths, the "
                 f"least {min(widths, default=math.nan):g}. Give `levels` and as many `widths`, or leave both out."
             )
-        if self.noise_std is not None and not (n_levels and 0 < self.noise_std <= 0.25):
+        if self.noise_std is not None and not (n_levels and 0 < self.noise_std <= WIDEST_NOISE):
             raise InputError(
                 f"Expected `noise_std` within (0, 0.25] and `levels`, got {self.noise_std:g} and {n_levels} levels. "
                 "Leave it out for noise that fills the cells of whole numbers evenly."
@@ -140,7 +143,7 @@ class Dequantise(InvertibleTransform):
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
         codes = self._integers(x)
         if self.noise_std is not None:
-            y = codes + 0.5 + self.noise_std * self._normal(u).reshape(x.shape)
+            y = codes + _normal_noise(u, self.noise_std)[0].reshape(x.shape)
         else:
             y = codes + (noise_grid(u).reshape(x.shape) if self.largest_ <= LARGEST_NOISY else 0.5)
         for k, width in self._wide():
@@ -158,16 +161,7 @@ class Dequantise(InvertibleTransform):
         return straight_through(levels[x.long()], soft * ((levels[-1] - levels[0]) / max(len(levels) - 1, 1)))
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
-        if self.noise_std is None:
-            return x.new_zeros(len(x))
-        inside = math.erf(0.5 / self.noise_std / math.sqrt(2))
-        return (0.5 * self._normal(u).square() + math.log(inside * self.noise_std * math.sqrt(2 * math.pi))).sum(1)
-
-    def _normal(self, u: Tensor) -> Tensor:
-        """Return the quantiles of u under the normal law cut at the edges of a unit cell."""
-        assert self.noise_std is not None
-        below = 0.5 * math.erfc(0.5 / self.noise_std / math.sqrt(2))
-        return torch.special.ndtri(below + (1 - 2 * below) * noise_grid(u))
+        return x.new_zeros(len(x)) if self.noise_std is None else _normal_noise(u, self.noise_std)[1].sum(1)
 
     def _wide(self) -> list[tuple[int, float]]:
         """Return place and width of each cell that is wider than 1, in ascending order."""
@@ -321,16 +315,18 @@ def _codes(x: Tensor, levels: Tensor) -> Tensor:
 
 @dataclass(eq=False, repr=False)
 class PointMass(InvertibleTransform):
-    """Open a gap for the atom of one zero-inflated column, then apply the base transform.
+    """Open a gap for the atom of one zero-inflated column, or of all cells of an image, then apply the base transform.
 
     The inverse gives exactly the atom inside the gap, and is cut to the bounds.
 
     Parameters
     ----------
     atom : the value with a point mass, in units of x.
-    base : transform of the column with its gap. `fit` works on a copy, ``base_``. Give the bounds
-        here rather than there: the gap shifts them.
+    base : transform of the column with its gap, or of the cells of all images as one column. `fit` works on a copy,
+        ``base_``. Give the bounds here rather than there: the gap shifts them.
     lower, upper : hard bounds of the column; None where there is none.
+    noise_std : standard deviation of normal noise about the middle of the gap, in widths of it, in (0, 1/4]; None
+        fills the gap evenly.
     """
 
     atom: float
@@ -338,11 +334,12 @@ class PointMass(InvertibleTransform):
     _: KW_ONLY
     lower: float | None = None
     upper: float | None = None
+    noise_std: float | None = None
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """That of the base."""
-        return self.base_.output_shape
+        """That of the base, or of the image."""
+        return self.base_.output_shape if len(self.event_shape_) == 1 else self.event_shape_
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -351,16 +348,22 @@ class PointMass(InvertibleTransform):
 
     @property
     def n_noise(self) -> int:
-        """One number, and those of the base."""
-        return 1 + self.base_.n_noise
+        """One number, and those of the base, for each cell."""
+        return math.prod(self.event_shape_) * (1 + self.base_.n_noise)
 
     def _fit(self, x: Tensor) -> None:
-        if x.ndim != 2 or x.shape[1] != 1:
+        if x.ndim == 2 and x.shape[1] != 1:
             raise InputError(
-                f"Expected one column (batch, 1) for PointMass, got shape {tuple(x.shape)}. "
+                f"Expected one column (batch, 1) or images for PointMass, got shape {tuple(x.shape)}. "
                 "Give each column its own in Columns."
             )
-        x = check_within(x, self.lower, self.upper)
+        if self.noise_std is not None and not 0 < self.noise_std <= WIDEST_NOISE:
+            raise InputError(
+                f"Expected `noise_std` within (0, {WIDEST_NOISE:g}], got {self.noise_std:g}. "
+                "Leave it out for noise that fills the gap evenly."
+            )
+        x = check_within(x, self.lower, self.upper).reshape(-1, 1)
+        x = x[:: -(-len(x) // MOST_CELLS)] if math.prod(self.event_shape_) > 1 else x
         near = x[(x - self.atom).abs() <= TOLERANCE * abs(self.atom)]  # the commonest of these is it, up to rounding
         self.atom_ = near.mode().values.item() if len(near) else float(self.atom)
         others, n = x[x != self.atom_].sort().values, len(x)
@@ -371,13 +374,17 @@ class PointMass(InvertibleTransform):
             self.width_ = 2 * spread * max(self.fraction_, 1 / n) / (1 - self.fraction_)
         u = (torch.arange(len(x), dtype=x.dtype, device=x.device) * (math.sqrt(5) - 1) / 2).frac()[:, None]
         self.base_ = copy.deepcopy(self.base)
-        self.base_.fit(self._opened(x, u))
+        self.base_.fit(self._opened(x, noise_grid(u)))
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
-        return self.base_.forward(self._opened(check_within(x, self.lower, self.upper), u[:, :1]), noise=u[:, 1:])
+        cells, u = check_within(x, self.lower, self.upper).reshape(-1, 1), u.reshape(x.numel(), 1 + self.base_.n_noise)
+        noise = noise_grid(u[:, :1]) if self.noise_std is None else _normal_noise(u[:, :1], self.noise_std)[0]
+        return self.base_.forward(self._opened(cells, noise), noise=u[:, 1:]).reshape(-1, *self.output_shape)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return self.close(self.base_.inverse(y))
+        if len(self.event_shape_) == 1:
+            return self.close(self.base_.inverse(y))
+        return self.close(self.base_.inverse(y.reshape(-1, 1))).reshape(y.shape)
 
     def close(self, s: Tensor) -> Tensor:
         """Return x (batch, 1) of s with the gap: the atom for all of the gap, and never out of bounds."""
@@ -385,14 +392,25 @@ class PointMass(InvertibleTransform):
         return x if self.lower is None and self.upper is None else clip(x, self.lower, self.upper)
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
-        x = check_within(x, self.lower, self.upper)
-        gap = (x == self.atom_).to(x.dtype).sum(1) * math.log(self.width_)
-        return gap + self.base_.log_det(self._opened(x, u[:, :1]), noise=u[:, 1:])
+        cells, u = check_within(x, self.lower, self.upper).reshape(-1, 1), u.reshape(x.numel(), 1 + self.base_.n_noise)
+        noise, stretch = noise_grid(u[:, :1]), torch.zeros_like(cells)
+        if self.noise_std is not None:
+            noise, stretch = _normal_noise(u[:, :1], self.noise_std)
+        gap = torch.where(cells == self.atom_, math.log(self.width_) + stretch, 0.0)[:, 0]
+        return (gap + self.base_.log_det(self._opened(cells, noise), noise=u[:, 1:])).reshape(len(x), -1).sum(1)
 
-    def _opened(self, x: Tensor, u: Tensor) -> Tensor:
+    def _opened(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return s (batch, 1) of x, with `noise` in (0, 1) as places within the gap."""
         s = torch.where(x > self.atom_, x + self.width_, x)
-        return torch.where(x == self.atom_, self.atom_ + self.width_ * noise_grid(u), s)
+        return torch.where(x == self.atom_, self.atom_ + self.width_ * noise, s)
 
     def _restore(self, state: Json) -> Self:
         older = bool(state) and "atom_" not in state  # written before the atom was looked for in the data
         return super()._restore({**state, "atom_": float(self.atom)} if older else state)
+
+
+def _normal_noise(u: Tensor, std: float) -> tuple[Tensor, Tensor]:
+    """Return noise in (0, 1), normal about 1/2 and cut off at the ends, of u uniform in [0, 1); and log |dnoise/du|."""
+    below = 0.5 * math.erfc(0.5 / std / math.sqrt(2))
+    z = torch.special.ndtri(below + (1 - 2 * below) * noise_grid(u))
+    return 0.5 + std * z, 0.5 * z.square() + math.log((1 - 2 * below) * std * math.sqrt(2 * math.pi))
