@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import stats
@@ -11,7 +12,7 @@ from scipy import stats
 from reverie import Flow, FlowMatching
 from reverie.core.errors import InputError
 from reverie.models import load_model, save_model
-from reverie.models.density_features import Coordinates
+from reverie.models.density_features import Coordinates, NarrowNoise
 from reverie.models.flow_matching.likelihood import log_prob
 from reverie.models.flow_matching.networks import EDITION, Velocity, VelocityMLP, VelocityUNet
 from reverie.models.flow_matching.path import gaussian_velocity, path, wrapped
@@ -153,12 +154,14 @@ def test_a_common_level_of_images_has_room_beside_its_noise_where_levels_are_fin
     cells, equal = (model.preprocessing_.transform.steps_[0] for model in (fine, coarse))
     assert cells.widths[0] == pytest.approx(1 + 0.21 * grey.std(), rel=0.1)
     assert set(cells.widths[1:]) == {1.0}
-    assert (cells.noise_std, fine._velocity().noise_std) == (None, 0)
+    assert (cells.noise_std, fine._velocity().narrow) == (None, None)
     assert (equal.widths, equal.noise_std) == (None, 0.125)
-    levels = (np.arange(5) - few.mean()) / few.std()
-    network = coarse._velocity()
-    assert network.levels.numpy() == pytest.approx(levels, abs=0.02)
-    assert network.noise_std == pytest.approx(0.125 / few.std(), rel=0.01)
+    low, high, mean, std = coarse._velocity().narrow.cells.unbind(2)
+    assert low.shape == (64, 5)
+    spread = np.hypot(few.std(), 0.125)
+    assert mean[7].numpy() == pytest.approx((np.arange(5) - few.mean()) / spread, abs=0.01)
+    assert std.numpy() == pytest.approx(0.125 / spread, rel=0.02)
+    assert (high[:, :-1] - low[:, 1:]).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize(("kind", "options"), [(Flow, {}), (FlowMatching, {"width": 4, "n_evaluations": 8})])
@@ -185,19 +188,44 @@ def test_bits_and_atoms_of_tables_are_narrow_peaks_of_their_feature_but_for_tree
         assert widest / 2 < min(spreads) <= max(spreads) < widest
 
 
+def test_cells_of_a_table_are_found_and_what_is_no_level_stays():
+    """A bit, an angle, zeros among real numbers: features lie at -0.97 ± 0.24, on a circle, and in one cell or none."""
+    rng = np.random.default_rng(0)
+    bits, zeros = (
+        rng.choice([-1, 1], 2000),
+        np.where(rng.uniform(size=2000) < 0.5, 0.0, 0.01 + rng.exponential(size=2000)),
+    )
+    frame = pd.DataFrame({"bit": bits, "phi": rng.uniform(-np.pi, np.pi, 2000), "energy": zeros})
+    model = FlowMatching(max_steps=1, width=4, random_state=0).fit(frame)
+    network = model._velocity()
+    y = model.preprocessing_.features(model._values(frame, reset=False))
+    middle, std = network.narrow(network.points(y)[:, :2])
+    np.testing.assert_allclose(middle[:, 0], 0.97 * bits, atol=0.05)
+    np.testing.assert_allclose(std[:, 0], 0.24, atol=0.01)
+    is_zero = torch.from_numpy(zeros == 0)
+    assert len(middle[is_zero, 1].unique()) == 1
+    assert (std[is_zero, 1] > 0.05).all()
+    assert torch.equal(middle[~is_zero, 1], y[~is_zero, 3])
+    assert not std[~is_zero, 1].any()
+    assert torch.isnan(network.narrow(torch.full((1, 2), torch.nan))[0]).all()
+
+
 def test_narrow_noise_about_a_level_is_taken_into_account_at_once():
     """Velocities of points on the path are those of the normal law about the level, in closed form."""
-    x0, s, middle = _noise(50), 0.3, torch.tensor([0.7, -1.0, 0.2], dtype=torch.float64)
+    x0, s, middle = _noise(50), torch.tensor([0.3, 0.1, 0.0]).double(), torch.tensor([0.7, -1.0, 0.2]).double()
     for t in (0.0, 0.3, 0.9, 1.0):
         at = torch.full((50, 1), t, dtype=torch.float64)
-        x, d = path(x0, middle.expand(50, -1), at, 3, s)
-        exact = gaussian_velocity(x, at[0, 0], middle, s**2 * torch.eye(3, dtype=torch.float64))
-        torch.testing.assert_close(d, exact)
+        x, d = path(x0, middle.expand(50, -1), at, 3, s.expand(50, -1))
+        exact = gaussian_velocity(x[:, :2], at[0, 0], middle[:2], s[:2].square().diag())
+        torch.testing.assert_close(d[:, :2], exact)
+        one_event = path(x0, middle.expand(50, -1), at, 3)
+        for new, old in zip((x, d), one_event, strict=True):
+            torch.testing.assert_close(new[:, 2], old[:, 2])
 
 
 def test_the_noise_of_a_level_does_not_matter_to_the_loss_and_the_level_does():
     network = VelocityUNet(Coordinates(16), (4, 4), width=8)
-    network.levels, network.noise_std = torch.tensor([-1.0, 1.0]), 0.25
+    network.narrow = NarrowNoise(torch.tensor([[-9.0, 0.0, -1.0, 0.25], [0.0, 9.0, 1.0, 0.25]]).expand(16, 2, 4))
     level = torch.randint(0, 2, (40, 16), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
 
     def losses(x):

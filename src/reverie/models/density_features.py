@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reverie.core.errors import InputError
 from reverie.core.protocols import Transform
@@ -51,10 +51,12 @@ from reverie.networks.features import feature_groups
 
 __all__ = [
     "Coordinates",
+    "NarrowNoise",
     "circles_of",
     "density_preprocessing",
     "density_transform",
     "energy_preprocessing",
+    "narrow_noise",
     "repeated_values",
     "without_density",
 ]
@@ -65,6 +67,7 @@ _LOOKED_AT = 100_000  # cells that decide it before all are looked at
 _COMMON, _ROOM = 0.1, 0.21  # share of a level with room beside its noise, and how much, in standard deviations
 _REPEATED = 0.01  # share of one value from which a continuous column is said to have a point mass
 _COARSE, _NOISE_STD = 10.0, 0.125  # standard deviation of levels up to which noise is narrow; how wide, in levels
+_QUANTILES = 200  # of noise, from which its mean and standard deviation are taken
 _RADIUS = math.sqrt(2)  # of the circles that angles are prepared as
 _VALUES_PER_KNOT = 200  # at least, of a column with clusters
 _KNOTS = 24  # of the Gaussianisation: the 500 that suit other models cost 0.01 nats a column, these 0.001 to 0.003
@@ -136,6 +139,62 @@ class Coordinates:
         """Return the log density (batch,) of the noise at x, per unit of length along lines and circles of features."""
         normal = -0.5 * (x[:, : self.n_lines].square() + math.log(2 * math.pi)).sum(1)
         return normal - len(self.circles) * math.log(2 * math.pi * _RADIUS)
+
+
+class NarrowNoise(nn.Module):
+    """Cells of coordinates that hold values with a probability of their own, spread by narrow noise about the middle.
+
+    Parameters
+    ----------
+    cells : (n, k, 4): lower and upper end, mean and standard deviation of the noise of k cells of each coordinate,
+        ascending; the ends are infinite where a coordinate has fewer.
+    """
+
+    cells: Tensor
+
+    def __init__(self, cells: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("cells", cells, persistent=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the middles of the cells that coordinates (batch, n) lie in, and the deviation there; else x and 0."""
+        k = torch.searchsorted(self.cells[..., 0].contiguous(), x.t().contiguous(), right=True) - 1
+        low, high, mean, std = self.cells.gather(1, k.clamp(min=0)[..., None].expand(-1, -1, 4)).unbind(2)
+        is_inside = (low < x.t()) & (x.t() < high)
+        return torch.where(is_inside, mean, x.t()).t(), torch.where(is_inside, std, 0.0).t()
+
+
+def narrow_noise(transform: Transform, lines: Sequence[int]) -> NarrowNoise | None:
+    """Return the cells of the features `lines` of a fitted transform, or None where there is no narrow noise.
+
+    It is looked for in the columns of a table, and in images whose pixels are all transformed alike.
+    """
+    if isinstance(transform, Columns):
+        found = [cells for part in transform.transforms_ for cells in [_narrow_cells(part)] * part.n_outputs]
+    elif isinstance(transform, Chain) and len(transform.output_shape) > 1:
+        found = [_narrow_cells(transform)] * math.prod(transform.output_shape)
+    else:
+        return None
+    if not any(found):
+        return None
+    most = max(len(cells) for cells in found)
+    padded = [cells + [(math.inf, math.inf, 0.0, 0.0)] * (most - len(cells)) for cells in found]
+    return NarrowNoise(torch.tensor([padded[j] for j in lines]))
+
+
+def _narrow_cells(transform: InvertibleTransform) -> list[tuple[float, float, float, float]]:
+    """Return (low, high, mean, std) of the noise about each value that a transform of a column or of images spreads."""
+    first = transform.steps_[0] if isinstance(transform, Chain) else transform
+    if not isinstance(first, (Dequantise, PointMass)) or first.noise_std is None:
+        return []
+    values = [first.atom_] if isinstance(first, PointMass) else (first.levels or ())
+    u = torch.cat([torch.tensor([0.0, 1 - 1e-9]), (torch.arange(_QUANTILES) + 0.5) / _QUANTILES]).double()
+    cells = []
+    for value in values:
+        x = torch.full((len(u), *transform.event_shape_), value, dtype=torch.float64)
+        y = transform.forward(x, noise=u[:, None].expand(-1, transform.n_noise)).flatten(1)[:, 0]
+        cells.append((y[0].item(), y[1].item(), y[2:].mean().item(), y[2:].std().item()))
+    return cells
 
 
 def density_transform(

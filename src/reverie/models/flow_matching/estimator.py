@@ -23,9 +23,9 @@ from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows
-from reverie.data.transforms import Chain, Dequantise, Standardise
+from reverie.data.transforms import Chain, Dequantise
 from reverie.models.base import N_SCORED, Called
-from reverie.models.density_features import Coordinates, circles_of, density_preprocessing
+from reverie.models.density_features import Coordinates, circles_of, density_preprocessing, narrow_noise
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
 from reverie.models.flow_matching.networks import EDITION, Velocity, VelocitySet, VelocityUNet, build_velocity
 from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
@@ -264,14 +264,10 @@ class FlowMatching(LikelihoodModel):
             edition=self._edition,
             random_generator=child_generator(self.seed_, "weights"),
         )
-        match transform.steps_ if isinstance(transform, Chain) and len(shape) > 1 else ():
-            case [Dequantise(noise_std=float(std), widths=None) as cells, Standardise(shared=True) as scale]:
-                middles = torch.arange(cells.upper_ + 1) + 0.5
-                network.levels = ((middles - scale.mean_) / scale.scale_).float()
-                network.noise_std = std / float(scale.scale_)
-                network.ends_in_mean = True
-            case steps:
-                network.ends_in_mean = any(isinstance(step, Dequantise) for step in steps) and self._edition > 1
+        steps = transform.steps_ if isinstance(transform, Chain) else ()
+        is_of_levels = len(shape) > 1 and any(isinstance(step, Dequantise) for step in steps)
+        network.ends_in_mean = is_of_levels and self._edition > 1
+        network.narrow = narrow_noise(transform, coordinates.lines)
         return {"velocity": network}
 
     def _layers(self) -> Mapping[str, Called]:

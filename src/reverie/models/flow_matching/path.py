@@ -18,12 +18,12 @@ squares, without ever following a path. On lines it also gives the gradient of t
 
 with which a random walk keeps the same law at all times (`reverie.models.flow_matching.sampling`).
 
-Levels of images are events that noise has spread over cells, x_1 = c + s n with n ~ N(0, 1) about their middles c. All
-of that noise can be taken into account at once, and in place of one draw of it a network is shown
+Levels and point masses are spread over cells by normal noise about their middles, x_1 = c + s n. All of that noise can
+be taken into account at once, and in place of one draw of it a network is shown
 
     x_t = t c + sigma x_0,     sigma^2 = (1 - t)^2 + t^2 s^2,     E[dx_t/dt | x_t, c] = c + (t s^2 - 1 + t) x_0 / sigma
 
-which has the law of x_t and the velocity field of above, with less scatter.
+which has the law of x_t and the velocity field of above, with less scatter and no draw that could be learnt by heart.
 
 For events that are themselves N(0, 1), v = b(t) x with
 
@@ -59,25 +59,26 @@ def wrapped(angle: Tensor) -> Tensor:
     return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
 
 
-def path(x0: Tensor, x1: Tensor, t: Tensor, n_lines: int, noise_std: float = 0.0) -> tuple[Tensor, Tensor]:
+def path(x0: Tensor, x1: Tensor, t: Tensor, n_lines: int, std: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return the point x_t and the velocity dx_t/dt of the paths from `x0` to `x1`, (batch, n) each.
-
-    With `noise_std` the velocity is its mean given x_t and `x1`.
 
     Parameters
     ----------
     x0, x1 : Noise and events, (batch, n), coordinates on lines first.
     t : Times in [0, 1], (batch, 1).
     n_lines : Number of coordinates on lines; the others are angles.
-    noise_std : s of events x1 + s n on lines, of which there are no angles then.
+    std : s of coordinates on lines that are x1 + s n, (batch, n_lines), 0 for none; their velocity is the mean over n.
     """
-    if noise_std:
-        sigma = ((1 - t).square() + (t * noise_std).square()).sqrt()
-        return t * x1 + sigma * x0, x1 + (t * noise_std**2 - 1 + t) * x0 / sigma
     d = x1 - x0
     if n_lines < d.shape[1]:
         d = torch.cat([d[:, :n_lines], wrapped(d[:, n_lines:])], dim=1)
-    return x0 + t * d, d
+    x = x0 + t * d
+    if std is not None:
+        noise, middle = x0[:, :n_lines], x1[:, :n_lines]
+        sigma = ((1 - t).square() + (t * std).square()).sqrt()
+        mean = torch.where(std > 0, middle + (t * std.square() - 1 + t) * noise / sigma, d[:, :n_lines])
+        x, d = (torch.cat([new, old[:, n_lines:]], 1) for new, old in ((t * middle + sigma * noise, x), (mean, d)))
+    return x, d
 
 
 def gaussian_velocity(x: Tensor, t: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:

@@ -136,9 +136,11 @@ def _errors(network: Velocity, rows: Rows, generator: torch.Generator) -> Tensor
     start = torch.rand(1, 1, generator=generator, device=x1.device)
     parts = torch.arange(n, device=x1.device, dtype=x1.dtype)[:, None] / n
     t = network.times(torch.remainder(start + parts, 1.0))  # events of a batch come in random order
-    if network.noise_std:
-        x1 = network.levels[torch.bucketize(x1, (network.levels[1:] + network.levels[:-1]) / 2)]
-    x, d = path(x0, x1, t, coordinates.n_lines, network.noise_std)
+    std = None
+    if network.narrow is not None:
+        line, std = network.narrow(x1[:, : coordinates.n_lines])
+        x1 = torch.cat([line, x1[:, coordinates.n_lines :]], dim=1)
+    x, d = path(x0, x1, t, coordinates.n_lines, std)
     error = network(x, t, condition) - d
     if network.sees_missing:  # before the square, whose gradient at NaN would be NaN where it counts for nothing too
         error = torch.where(d.isnan(), 0.0, error)
