@@ -12,7 +12,7 @@ from scipy import stats
 from reverie import Flow, FlowMatching
 from reverie.core.errors import InputError
 from reverie.models import load_model, save_model
-from reverie.models.density_features import Coordinates, NarrowNoise
+from reverie.models.density_features import Coordinates, NarrowNoise, narrow_noise
 from reverie.models.flow_matching.likelihood import log_prob
 from reverie.models.flow_matching.networks import EDITION, Velocity, VelocityMLP, VelocityUNet
 from reverie.models.flow_matching.path import gaussian_velocity, path, wrapped
@@ -144,6 +144,10 @@ def test_large_images_are_learnt_at_early_times_and_small_ones_at_all():
     assert torch.equal(small, u)
 
 
+def _narrow(model):
+    return narrow_noise(model.preprocessing_.transform, model._velocity().coordinates.lines)
+
+
 def test_a_common_level_of_images_has_room_beside_its_noise_where_levels_are_fine_and_else_noise_is_narrow():
     """Of 256 levels one has four fifths of the pixels and 0.21 standard deviations of room; of five none needs any."""
     rng = np.random.default_rng(0)
@@ -154,9 +158,9 @@ def test_a_common_level_of_images_has_room_beside_its_noise_where_levels_are_fin
     cells, equal = (model.preprocessing_.transform.steps_[0] for model in (fine, coarse))
     assert cells.widths[0] == pytest.approx(1 + 0.21 * grey.std(), rel=0.1)
     assert set(cells.widths[1:]) == {1.0}
-    assert (cells.noise_std, fine._velocity().narrow) == (None, None)
+    assert (cells.noise_std, _narrow(fine)) == (None, None)
     assert (equal.widths, equal.noise_std) == (None, 0.125)
-    low, high, mean, std = coarse._velocity().narrow.cells.unbind(2)
+    low, high, mean, std = _narrow(coarse).cells.unbind(2)
     assert low.shape == (64, 5)
     spread = np.hypot(few.std(), 0.125)
     assert mean[7].numpy() == pytest.approx((np.arange(5) - few.mean()) / spread, abs=0.01)
@@ -197,9 +201,9 @@ def test_cells_of_a_table_are_found_and_what_is_no_level_stays():
     )
     frame = pd.DataFrame({"bit": bits, "phi": rng.uniform(-np.pi, np.pi, 2000), "energy": zeros})
     model = FlowMatching(max_steps=1, width=4, random_state=0).fit(frame)
-    network = model._velocity()
     y = model.preprocessing_.features(model._values(frame, reset=False))
-    middle, std = network.narrow(network.points(y)[:, :2])
+    narrow = _narrow(model)
+    middle, std = narrow(y[:, [0, 3]])
     np.testing.assert_allclose(middle[:, 0], 0.97 * bits, atol=0.05)
     np.testing.assert_allclose(std[:, 0], 0.24, atol=0.01)
     is_zero = torch.from_numpy(zeros == 0)
@@ -207,7 +211,7 @@ def test_cells_of_a_table_are_found_and_what_is_no_level_stays():
     assert (std[is_zero, 1] > 0.05).all()
     assert torch.equal(middle[~is_zero, 1], y[~is_zero, 3])
     assert not std[~is_zero, 1].any()
-    assert torch.isnan(network.narrow(torch.full((1, 2), torch.nan))[0]).all()
+    assert torch.isnan(narrow(torch.full((1, 2), torch.nan))[0]).all()
 
 
 def test_narrow_noise_about_a_level_is_taken_into_account_at_once():
@@ -225,11 +229,11 @@ def test_narrow_noise_about_a_level_is_taken_into_account_at_once():
 
 def test_the_noise_of_a_level_does_not_matter_to_the_loss_and_the_level_does():
     network = VelocityUNet(Coordinates(16), (4, 4), width=8)
-    network.narrow = NarrowNoise(torch.tensor([[-9.0, 0.0, -1.0, 0.25], [0.0, 9.0, 1.0, 0.25]]).expand(16, 2, 4))
+    narrow = NarrowNoise(torch.tensor([[-9.0, 0.0, -1.0, 0.25], [0.0, 9.0, 1.0, 0.25]]).expand(16, 2, 4))
     level = torch.randint(0, 2, (40, 16), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
 
     def losses(x):
-        return observed(network, 0, {"x": x}, torch.Generator().manual_seed(1), 2, "heun").losses
+        return observed(network, 0, {"x": x}, torch.Generator().manual_seed(1), 2, "heun", narrow).losses
 
     near = level + 0.2 * torch.randn(level.shape, generator=torch.Generator().manual_seed(2))
     assert torch.equal(losses(near), losses(level))

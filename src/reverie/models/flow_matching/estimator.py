@@ -267,7 +267,6 @@ class FlowMatching(LikelihoodModel):
         steps = transform.steps_ if isinstance(transform, Chain) else ()
         is_of_levels = len(shape) > 1 and any(isinstance(step, Dequantise) for step in steps)
         network.ends_in_mean = is_of_levels and self._edition > 1
-        network.narrow = narrow_noise(transform, coordinates.lines)
         return {"velocity": network}
 
     def _layers(self) -> Mapping[str, Called]:
@@ -282,9 +281,11 @@ class FlowMatching(LikelihoodModel):
         assert isinstance(network, Velocity)
         if isinstance(network, VelocitySet):
             network.fit(train["x"], train.get("weight"))
+        narrow = narrow_noise(self.preprocessing_.transform, network.coordinates.lines)
         step = FlowMatchingStep(
             network,
             **drawn,
+            narrow=None if narrow is None else narrow.to(self.device_),
             by_loss=self._are_few,
             ends_early=self.keep_best and self._are_few,
             optimizer="adamw",

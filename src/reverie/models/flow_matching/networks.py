@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.errors import InputError
-from reverie.models.density_features import Coordinates, NarrowNoise
+from reverie.models.density_features import Coordinates
 from reverie.models.flow_matching.path import late
 from reverie.models.multiplicity import MultiplicityLaw
 from reverie.models.sets import moments_of_sets
@@ -73,8 +73,6 @@ class Velocity(nn.Module):
     late : Power with which steps of a solver come closer towards the events, see `reverie.models.flow_matching.path`.
     ends_in_mean : Whether samples end at the mean of what is left open, since they are then rounded to levels; see
         `reverie.models.flow_matching.sampling`.
-    narrow : Narrow noise of coordinates on lines that training takes into account at once, see
-        `reverie.models.flow_matching.path`; None where there is none.
     """
 
     late: float = 1.0
@@ -83,7 +81,6 @@ class Velocity(nn.Module):
     def __init__(self, coordinates: Coordinates, *, sees_missing: bool = False) -> None:
         super().__init__()
         self.coordinates, self.sees_missing = coordinates, sees_missing
-        self.narrow: NarrowNoise | None = None
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n) of coordinates (batch, n), lines over sqrt(q), times (batch, 1) and conditions."""

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from reverie.models.averaged_step import AveragedStep, Descending
+from reverie.models.density_features import NarrowNoise
 from reverie.models.flow_matching.networks import Velocity, VelocitySet
 from reverie.models.flow_matching.path import path
 from reverie.models.flow_matching.sampling import carried
@@ -51,16 +52,24 @@ class FlowMatchingStep(AveragedStep[Velocity]):
     ----------
     network : Velocity network on its device; it is trained in place.
     n_evaluations, solver : How samples of a check are drawn, as in `reverie.models.flow_matching.sampling`.
+    narrow : Cells of the events whose noise is taken into account at once, on the device, or None.
     by_loss : Whether the least loss on held-out events alone chooses the best state, and not samples first; see
         `reverie.training.monitor`.
     how : As in `reverie.models.averaged_step.AveragedStep`.
     """
 
     def __init__(
-        self, network: Velocity, *, n_evaluations: int, solver: str, by_loss: bool = False, **how: Unpack[Descending]
+        self,
+        network: Velocity,
+        *,
+        n_evaluations: int,
+        solver: str,
+        narrow: NarrowNoise | None = None,
+        by_loss: bool = False,
+        **how: Unpack[Descending],
     ) -> None:
         super().__init__(network, **how)
-        self._n_evaluations, self._solver, self._by_loss = n_evaluations, solver, by_loss
+        self._n_evaluations, self._solver, self._narrow, self._by_loss = n_evaluations, solver, narrow, by_loss
 
     def prepared(self, rows: dict[str, Any]) -> dict[str, Any]:
         """Return the rows; of sets with the mask before the condition."""
@@ -75,7 +84,10 @@ class FlowMatchingStep(AveragedStep[Velocity]):
 
         Of sets with conditions -log p(N | c) is added.
         """
-        loss, network = weighted_mean(_errors(self.network, batch, generator), batch.get("weight")), self.network
+        loss, network = (
+            weighted_mean(_errors(self.network, batch, generator, self._narrow), batch.get("weight")),
+            self.network,
+        )
         if not isinstance(network, VelocitySet) or not network.n_condition:
             return loss, {}
         of_number = weighted_mean(-network.log_number(batch["condition"]), batch.get("weight"))
@@ -87,13 +99,20 @@ class FlowMatchingStep(AveragedStep[Velocity]):
 
     def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
         """Return as many samples as held-out rows, of large events fewer, and the loss on the held-out rows."""
-        seen = observed(self.averaged().eval(), self.step, held_out, generator, self._n_evaluations, self._solver)
+        drawn = {"n_evaluations": self._n_evaluations, "solver": self._solver}
+        seen = observed(self.averaged().eval(), self.step, held_out, generator, **drawn, narrow=self._narrow)
         return replace(seen, by_samples=not self._by_loss)
 
 
 @torch.no_grad()
 def observed(
-    network: Velocity, step: int, held_out: Rows, generator: torch.Generator, n_evaluations: int, solver: str
+    network: Velocity,
+    step: int,
+    held_out: Rows,
+    generator: torch.Generator,
+    n_evaluations: int,
+    solver: str,
+    narrow: NarrowNoise | None = None,
 ) -> Observation:
     """Return what a check sees of a velocity field: samples, and the loss on points of the paths to held-out rows.
 
@@ -104,6 +123,7 @@ def observed(
     held_out : Rows that it is not trained on. There are as many samples, of large events fewer.
     generator : Source of the noise.
     n_evaluations, solver : As in `reverie.models.flow_matching.sampling.carried`.
+    narrow : As in `FlowMatchingStep`.
     """
     x, condition = held_out["x"], held_out.get("condition")
     n_points = max(1, min(_POINTS, _MOST_CHECKED // x[0].numel()) // len(x))
@@ -116,7 +136,7 @@ def observed(
     end = carried(network, noise, given, n_evaluations=n_evaluations, solver=solver)
     generated = compared(network, network.features(end, given).reshape(n, *x.shape[1:]))
     rows = {key: torch.cat([x] * n_points) for key, x in held_out.items()}
-    errors = _errors(network, rows, generator)
+    errors = _errors(network, rows, generator, narrow)
     if isinstance(network, VelocitySet) and network.n_condition:
         errors = errors - network.log_number(rows["condition"])
     return Observation(step, losses=errors.reshape(n_points, -1).mean(0), generated=generated, by_samples=True)
@@ -127,7 +147,7 @@ def compared(network: Velocity, features: Tensor) -> Tensor:
     return moments_of_sets(features) / network.spreads if isinstance(network, VelocitySet) else features
 
 
-def _errors(network: Velocity, rows: Rows, generator: torch.Generator) -> Tensor:
+def _errors(network: Velocity, rows: Rows, generator: torch.Generator, narrow: NarrowNoise | None) -> Tensor:
     """Return the squared error (batch,) of the velocity per coordinate, at one point of a path to each event."""
     coordinates, condition = network.coordinates, rows.get("condition")
     x1 = network.points(rows["x"])
@@ -137,8 +157,8 @@ def _errors(network: Velocity, rows: Rows, generator: torch.Generator) -> Tensor
     parts = torch.arange(n, device=x1.device, dtype=x1.dtype)[:, None] / n
     t = network.times(torch.remainder(start + parts, 1.0))  # events of a batch come in random order
     std = None
-    if network.narrow is not None:
-        line, std = network.narrow(x1[:, : coordinates.n_lines])
+    if narrow is not None:
+        line, std = narrow(x1[:, : coordinates.n_lines])
         x1 = torch.cat([line, x1[:, coordinates.n_lines :]], dim=1)
     x, d = path(x0, x1, t, coordinates.n_lines, std)
     error = network(x, t, condition) - d
