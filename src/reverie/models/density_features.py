@@ -66,7 +66,9 @@ _MOST_LEVELS = 256  # different values up to which the cells of an image count a
 _LOOKED_AT = 100_000  # cells that decide it before all are looked at
 _COMMON, _ROOM = 0.1, 0.21  # share of a level with room beside its noise, and how much, in standard deviations
 _REPEATED = 0.01  # share of one value from which a continuous column is said to have a point mass
-_COARSE, _NOISE_STD = 10.0, 0.125  # standard deviation of levels up to which noise is narrow; how wide, in levels
+_COARSE = 10.0  # standard deviation of the levels of a column below which noise is narrow
+_COARSE_PIXELS = 2.0  # the same of pixels, of which networks see many at once
+_NOISE_STD = 0.125  # of narrow noise, in levels
 _QUANTILES = 200  # of noise, from which its mean and standard deviation are taken
 _RADIUS = math.sqrt(2)  # of the circles that angles are prepared as
 _VALUES_PER_KNOT = 200  # at least, of a column with clusters
@@ -317,7 +319,7 @@ def _image_transform(dataset: Dataset, *, open_levels: bool) -> InvertibleTransf
                 return Chain([Dequantise(levels=levels), Logit(lower=0.0, upper=float(len(levels))), Standardise()])
             shares, codes = met / met.sum(), np.arange(len(found))
             spread = math.sqrt(shares @ codes**2 - (shares @ codes) ** 2)
-            if spread < _COARSE:
+            if spread < _COARSE_PIXELS:
                 return Chain([Dequantise(levels=levels, noise_std=_NOISE_STD), Standardise(shared=True)])
             widths = tuple(1 + _ROOM * spread if share >= _COMMON else 1.0 for share in shares)
             cells = Dequantise(levels=levels, widths=widths if max(widths) > 1 else None)
