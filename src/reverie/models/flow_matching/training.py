@@ -147,7 +147,7 @@ def compared(network: Velocity, features: Tensor) -> Tensor:
     return moments_of_sets(features) / network.spreads if isinstance(network, VelocitySet) else features
 
 
-def _errors(network: Velocity, rows: Rows, generator: torch.Generator, narrow: NarrowNoise | None) -> Tensor:
+def _errors(network: Velocity, rows: Rows, generator: torch.Generator, narrow: NarrowNoise | None = None) -> Tensor:
     """Return the squared error (batch,) of the velocity per coordinate, at one point of a path to each event."""
     coordinates, condition = network.coordinates, rows.get("condition")
     x1 = network.points(rows["x"])
