@@ -11,6 +11,7 @@ from scipy import stats
 
 from reverie import Flow, FlowMatching
 from reverie.core.errors import InputError
+from reverie.data.transforms import Chain, Dequantise, Standardise
 from reverie.models import load_model, save_model
 from reverie.models.density_features import Coordinates, NarrowNoise, narrow_noise
 from reverie.models.flow_matching.likelihood import log_prob
@@ -212,6 +213,16 @@ def test_cells_of_a_table_are_found_and_what_is_no_level_stays():
     assert torch.equal(middle[~is_zero, 1], y[~is_zero, 3])
     assert not std[~is_zero, 1].any()
     assert torch.isnan(narrow(torch.full((1, 2), torch.nan))[0]).all()
+
+
+def test_each_pixel_of_an_image_has_the_cells_of_its_own_scale():
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(np.where(rng.uniform(size=(2000, 1, 2)) < [0.1, 0.5], 1.0, 0.0))
+    transform = Chain([Dequantise(levels=(0, 1), noise_std=0.125), Standardise()]).fit(x)
+    middle, std = narrow_noise(transform, range(2))(transform.forward(x).flatten(1).float())
+    spread = np.hypot(x.std(dim=0, correction=0)[0].numpy(), 0.125)
+    np.testing.assert_allclose(std, np.tile(0.125 / spread, (2000, 1)), rtol=0.03)
+    np.testing.assert_allclose(middle, ((x - x.mean(0)).flatten(1).numpy() / spread), atol=0.05)
 
 
 def test_narrow_noise_about_a_level_is_taken_into_account_at_once():

@@ -169,34 +169,28 @@ class NarrowNoise(nn.Module):
 def narrow_noise(transform: Transform, lines: Sequence[int]) -> NarrowNoise | None:
     """Return the cells of the features `lines` of a fitted transform, or None where there is no narrow noise.
 
-    It is looked for in the columns of a table, and in images whose pixels are all transformed alike.
+    It is looked for in transforms of single values: of the columns of a table, and of the pixels of an image.
     """
-    if isinstance(transform, Columns):
-        found = [cells for part in transform.transforms_ for cells in [_narrow_cells(part)] * part.n_outputs]
-    elif isinstance(transform, Chain) and len(transform.output_shape) > 1:
-        found = [_narrow_cells(transform)] * math.prod(transform.output_shape)
-    else:
-        return None
-    if not any(found):
-        return None
-    most = max(len(cells) for cells in found)
-    padded = [cells + [(math.inf, math.inf, 0.0, 0.0)] * (most - len(cells)) for cells in found]
-    return NarrowNoise(torch.tensor([padded[j] for j in lines]))
+    found = [_narrow_cells(part) for part in (transform.transforms_ if isinstance(transform, Columns) else [transform])]
+    most = max(cells.shape[1] for cells in found)
+    none = torch.tensor([math.inf, math.inf, 0.0, 0.0])
+    padded = [torch.cat([cells, none.expand(len(cells), most - cells.shape[1], 4)], dim=1) for cells in found]
+    return NarrowNoise(torch.cat(padded)[list(lines)]) if most else None
 
 
-def _narrow_cells(transform: InvertibleTransform) -> list[tuple[float, float, float, float]]:
-    """Return (low, high, mean, std) of the noise about each value that a transform of a column or of images spreads."""
+def _narrow_cells(transform: Transform) -> Tensor:
+    """Return lower and upper end, mean and standard deviation, (feature, k, 4), of the noise about each of k values."""
     first = transform.steps_[0] if isinstance(transform, Chain) else transform
     if not isinstance(first, (Dequantise, PointMass)) or first.noise_std is None:
-        return []
-    values = [first.atom_] if isinstance(first, PointMass) else (first.levels or ())
+        return torch.zeros(math.prod(transform.output_shape), 0, 4)
+    assert isinstance(transform, InvertibleTransform)
     u = torch.cat([torch.tensor([0.0, 1 - 1e-9]), (torch.arange(_QUANTILES) + 0.5) / _QUANTILES]).double()
     cells = []
-    for value in values:
+    for value in [first.atom_] if isinstance(first, PointMass) else sorted(first.levels or ()):
         x = torch.full((len(u), *transform.event_shape_), value, dtype=torch.float64)
-        y = transform.forward(x, noise=u[:, None].expand(-1, transform.n_noise)).flatten(1)[:, 0]
-        cells.append((y[0].item(), y[1].item(), y[2:].mean().item(), y[2:].std().item()))
-    return cells
+        y = transform.forward(x, noise=u[:, None].expand(-1, transform.n_noise)).flatten(1)
+        cells.append(torch.stack([y[0], y[1], y[2:].mean(0), y[2:].std(0)], dim=1))
+    return torch.stack(cells, dim=1).float()
 
 
 def density_transform(

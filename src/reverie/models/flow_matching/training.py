@@ -84,10 +84,8 @@ class FlowMatchingStep(AveragedStep[Velocity]):
 
         Of sets with conditions -log p(N | c) is added.
         """
-        loss, network = (
-            weighted_mean(_errors(self.network, batch, generator, self._narrow), batch.get("weight")),
-            self.network,
-        )
+        network = self.network
+        loss = weighted_mean(_errors(network, batch, generator, self._narrow), batch.get("weight"))
         if not isinstance(network, VelocitySet) or not network.n_condition:
             return loss, {}
         of_number = weighted_mean(-network.log_number(batch["condition"]), batch.get("weight"))
