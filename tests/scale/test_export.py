@@ -92,6 +92,12 @@ def _sets() -> Dataset:
     return particle_sets(np.stack(features, axis=2) * mask[..., None], mask, names=["pt", "phi", "charge"])
 
 
+def _cells() -> np.ndarray:
+    """Images of 4 x 4 cells, half of them exactly zero."""
+    rng = np.random.default_rng(4)
+    return np.where(rng.uniform(size=(200, 4, 4)) < 0.5, 0.0, rng.exponential(size=(200, 4, 4)))
+
+
 MODELS = {
     "gan, sets": lambda: GAN(generator=(8,), discriminator=(8,), **GAME).fit(_sets(), _conditions()),
     "gan, sets, replicas": lambda: GAN(generator=(8,), discriminator=(8,), n_replicas=2, **GAME).fit(_sets()),
@@ -120,6 +126,9 @@ MODELS = {
         _columns("pt", "phi", "hits")
     ),
     "flow matching, images": lambda: FlowMatching(width=8, n_evaluations=4, **QUICK).fit(load_digits().images[:200]),
+    "flow matching, all columns": lambda: FlowMatching(width=8, n_blocks=1, n_evaluations=4, **QUICK).fit(_columns()),
+    "flow matching, empty cells": lambda: FlowMatching(width=8, n_evaluations=4, **QUICK).fit(_cells()),
+    "flow matching, spins": lambda: FlowMatching(width=8, n_evaluations=4, **QUICK).fit(2.0 * (_cells() > 0) - 1),
     "flow matching, trees": lambda: FlowMatching(
         network="trees", n_trees=4, depth=3, n_evaluations=4, random_state=0
     ).fit(_columns("pt", "phi", "hits")),

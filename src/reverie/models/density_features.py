@@ -9,6 +9,7 @@ log p(x) of events x needs features y = f(x) of as many coordinates as x, on whi
                         level k becomes k + u, u uniform in (0, 1), and then as numbers within [0, K):
                         the density over the cell is the probability of the level (Uria et al., 2013)
     point masses        the gap of `reverie.data.transforms.PointMass`: a cell again
+    both, if asked      the same, with narrow normal noise amid the cells (`NarrowNoise`), which leaves gaps between
     sets                the columns of each particle as those of a table
     images              all pixels beside each other, at most 4096; levels spread, bounded ranges opened by a logit, or
                         left in proportion: few levels then have narrow normal noise, and of many one of at least a
@@ -202,7 +203,9 @@ def density_transform(
     ----------
     dataset : training events.
     choice : "auto", a word for all numbers, words or transforms by column, or a transform for all.
-    separated : Whether clusters of a column that lie apart stay apart, see `reverie.data.transforms.Separated`.
+    separated : Whether what lies apart in a column of a table stays apart: clusters, see
+        `reverie.data.transforms.Separated`, and by narrow noise a point mass, and levels whose standard deviation is
+        below ten of them.
     open_levels : Whether the range of the levels of an image is opened to all numbers by a logit. Without it grey
         values stay in proportion, and a model may put some density beyond the ends, which sampling rounds away.
 
@@ -234,7 +237,7 @@ def density_transform(
         if c.kind not in ("continuous", "bounded") or (only_atoms and c.atom is None):
             continue
         if c.atom is not None:
-            # Every atom is then apart; of a flow and of trees one normal variable with it is the easier.
+            # Splines and trees learn one normal variable with the atom in it; a velocity field learns it better apart.
             atom = PointMass(
                 c.atom,
                 Quantile(n_knots=_KNOTS),

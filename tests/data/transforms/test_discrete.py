@@ -83,7 +83,9 @@ def test_normal_noise_lies_about_the_middle_of_a_cell_and_its_density_is_in_the_
     slopes = one.log_det(torch.zeros_like(u), noise=u).exp()
     assert slopes.mean().item() == pytest.approx(1, abs=1e-3)
     steps = one.forward(torch.zeros_like(u), noise=u).diff(dim=0)[:, 0] * 20_000
-    torch.testing.assert_close(slopes[9_000:11_000], steps[9_000:11_000], atol=0, rtol=0.05)
+    slopes = (slopes[1:] + slopes[:-1]) / 2
+    inside = slice(200, -200)  # u lies on 2^20 midpoints, which moves a difference of 1/20,000 by up to 4 %
+    torch.testing.assert_close(slopes[inside], steps[inside], atol=0, rtol=0.05)
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,14 @@ def test_the_cells_of_images_are_one_column():
     torch.testing.assert_close(images.log_det(x, noise=noise), whole)
 
 
+def test_of_many_images_some_are_looked_at_with_all_their_cells(monkeypatch):
+    """Of 64 images of 2 x 2 cells, the first column empty, every fourth: half of the cells are empty there too."""
+    monkeypatch.setattr("reverie.data.transforms.discrete.MOST_CELLS", 64)
+    x = torch.rand(64, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x[:, :, 0] = 0
+    assert PointMass(0.0, Quantile(n_knots=4)).fit(x).fraction_ == 0.5
+
+
 def test_only_atoms_and_several_columns():
     t = PointMass(0.0, Quantile()).fit(torch.zeros(50, 1))
     assert (t.inverse(torch.randn(20, 1)).abs() < 2).all()

@@ -55,8 +55,9 @@ class FlowMatching(LikelihoodModel):
 
     The defaults train at once on any numeric table, on images, on spins and on sets of particles. The likelihood is
     exact up to 32 features and estimated beyond, with its error. Whole numbers, categories and values with a point mass
-    are spread over cells by noise, as in `reverie.Flow`. The number N of particles of a set has a law of its own
-    (`reverie.models.multiplicity`), and log p is that of the unordered set, log N! + log p(N | c) + log p(x | N, c).
+    are spread over cells by noise, narrow noise where levels are few. The number N of particles of a set has a law of
+    its own (`reverie.models.multiplicity`), and log p is that of the unordered set,
+    log N! + log p(N | c) + log p(x | N, c).
 
     Parameters
     ----------

@@ -10,6 +10,9 @@ the scatter of t out of the loss. The divergence of the model from the events is
 dt (Song et al., arXiv:2101.09258, for straight paths), so that of tables late times count most. Noise and events are
 paired at random: pairs chosen by optimal transport within a batch would bias a model with conditions.
 
+Levels and point masses that narrow noise spreads over cells are taken with all of that noise at once, not with one draw
+of it, which a network would learn by heart.
+
 The loss has a floor, the variance of dx_t/dt given x_t, and it comes close to the floor long before the samples are
 good. So samples choose the best state: at each check some are drawn and compared with held-out events
 (`reverie.training.monitor`). Some hundred or thousand held-out events cannot tell the samples of many states apart, and
@@ -52,7 +55,8 @@ class FlowMatchingStep(AveragedStep[Velocity]):
     ----------
     network : Velocity network on its device; it is trained in place.
     n_evaluations, solver : How samples of a check are drawn, as in `reverie.models.flow_matching.sampling`.
-    narrow : Cells of the events whose noise is taken into account at once, on the device, or None.
+    narrow : Cells in which narrow noise spreads levels and point masses of the events, on the network's device. Paths
+        then end at their middles and take the noise into account at once; None where there are none.
     by_loss : Whether the least loss on held-out events alone chooses the best state, and not samples first; see
         `reverie.training.monitor`.
     how : As in `reverie.models.averaged_step.AveragedStep`.
