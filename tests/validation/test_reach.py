@@ -125,6 +125,15 @@ def _biases(x, y, *, seen=True):
     return {(one.column, one.quantity): one for one in biases(comparisons, seen=seen)}
 
 
+def test_the_width_of_two_values_is_left_out():
+    """Of a bit that is as often -1 as 1 the width has no error, and no difference would be small beside it."""
+    x, y = np.tile([-1.0, 1.0], (2, 500)).reshape(2, 1000, 1)
+    y[:20] = 1
+    found = _biases(x, y)
+    assert [quantity for _, quantity in found] == ["mean"]
+    assert min(one.low for one in found.values()) > 10
+
+
 def test_biases_equal_the_statistical_error_where_the_closed_forms_say():
     x, y = np.random.default_rng(0).normal(size=(2, 40_000, 3))
     y[:, 0] += 0.1

@@ -10,6 +10,8 @@ from generated instead of real events it is off by b = q(generated) - q(real) be
     width      standard deviation sigma                              Var((x - mean)^2) / (4 sigma^2)
     tails      share beyond the 1 % and 99 % quantiles of real       p (1 - p)
 
+Of two values the width is that of the mean already, and its s vanishes where both are equally many: it is left out.
+
 The error of b has the fluctuations of both samples, from the influences of the events, x - mean, ((x - mean)^2 -
 sigma^2)/(2 sigma) and the indicator less its mean, with weights, and in blocks for chains
 (`reverie.validation.classifiers.auc.mean_and_error`). Limits of N hold with 95 % for all quantities of all columns at
@@ -90,7 +92,7 @@ def _measured(values: np.ndarray, relabel: Relabellings) -> Iterator[tuple[str, 
     low, high = weighted_quantile(samples[0], None if relabel.weights is None else w[0], (TAIL, 1 - TAIL))
     outside = [((s < low) | (s > high)).astype(float) for s in samples]
     parts = {"mean": samples, "tails": outside}
-    if min(widths) > 0:
+    if min(widths) > 0 and ((values > values.min()) & (values < values.max())).any():
         parts["width"] = [s / (2 * width) + width / 2 for s, width in zip(squares, widths, strict=True)]
     for quantity in [one for one in QUANTITIES if one in parts]:
         measured = [mean_and_error(s, u, block=relabel.block) for s, u in zip(parts[quantity], w, strict=True)]
