@@ -48,6 +48,13 @@ def test_log_p_of_an_untrained_flow_is_that_of_normal_particles_their_number_and
     assert not np.allclose(of_particles + stretch, expected, atol=0.1)  # the twin without N! and p(N)
 
 
+def test_sets_are_drawn_by_a_solver_of_fourth_order_and_tables_by_one_of_second():
+    """What is wrong with each particle adds up over a set; `solver="auto"` says in `resolved_` what it took."""
+    model, _ = _untrained(_sets())
+    assert model.resolved_["solver"] == "rk4"
+    assert FlowMatching(**TINY).fit(np.random.default_rng(0).normal(size=(60, 2))).resolved_["solver"] == "heun"
+
+
 def test_the_loss_of_sets_is_over_the_coordinates_that_are_there():
     """For v = b x of normal particles the error has variance 1 / q; times are late (t = 1 - s^2); padding adds none."""
     expected = quad(lambda s: 1 / ((1 - s**2) ** 2 + s**4), 0, 1)[0]

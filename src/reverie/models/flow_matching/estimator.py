@@ -77,7 +77,8 @@ class FlowMatching(LikelihoodModel):
     periodic : Whether opposite edges of an image touch; "auto" takes spins for periodic lattices.
     n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes six
         times as many, each with its derivatives, of more than 32 features three times as many.
-    solver : Of the differential equation: "euler", "midpoint", "heun" or "rk4".
+    solver : Of the differential equation: "euler", "midpoint", "heun" or "rk4"; "auto" takes "rk4" for sets, whose
+        particles add up what is wrong with each, and "heun" else.
     stochasticity : Strength >= 0 of the random walk that samples take besides; 0 follows the differential equation.
     observables : Functions of the physical columns that the model learns beside them, so that thin peaks come out
         thin: names such as "mass" (see `reverie.data.observables`), or torch functions (batch, *event) -> (batch,). For
@@ -142,7 +143,7 @@ class FlowMatching(LikelihoodModel):
     activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
     periodic: bool | Literal["auto"] = "auto"
     n_evaluations: Count = 32
-    solver: Literal["euler", "midpoint", "heun", "rk4"] = "heun"
+    solver: Literal["auto", "euler", "midpoint", "heun", "rk4"] = "auto"
     stochasticity: NonNegative = 0.0
     observables: Observables = None
     kinematic_fit: bool = True
@@ -173,9 +174,9 @@ class FlowMatching(LikelihoodModel):
         """Steps of a whole training: those of the descent, or the times at which trees are fitted."""
         if not self._is_of_trees:
             return self.max_steps
-        _, n_each = check_choice("solver", self.solver, SOLVERS)
+        _, n_each = check_choice("solver", self._solver(), SOLVERS)
         n_solved = max(1, self.n_evaluations // n_each)
-        return min(self.max_steps, (1 if self.solver in ("euler", "heun") else 2) * n_solved + 1)
+        return min(self.max_steps, (1 if self._solver() in ("euler", "heun") else 2) * n_solved + 1)
 
     @property
     def _is_of_trees(self) -> bool:
@@ -200,6 +201,7 @@ class FlowMatching(LikelihoodModel):
             "width": self._width(),
             "n_blocks": self._n_blocks(),
             "learning_rate": self._rate(),
+            "solver": self._solver(),
         }
 
     def _network_name(self) -> str:
@@ -228,6 +230,11 @@ class FlowMatching(LikelihoodModel):
         if self.learning_rate is not None:
             return float(self.learning_rate)
         return _RATE if self._are_few else _RATES.get(self._network_name(), _RATE)
+
+    def _solver(self) -> str:
+        if self.solver != "auto":
+            return self.solver
+        return "rk4" if not self._is_of_trees and self._network_name() in _OF_SETS else "heun"
 
     def _begin(self) -> None:
         self._edition = EDITION  # of the networks, see there
@@ -276,7 +283,7 @@ class FlowMatching(LikelihoodModel):
         return {"velocity": (network, () if isinstance(network, TreeVelocity) else (x, x[:, :1], c))}
 
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> TrainStep:
-        network, drawn = networks["velocity"], {"n_evaluations": int(self.n_evaluations), "solver": self.solver}
+        network, drawn = networks["velocity"], {"n_evaluations": int(self.n_evaluations), "solver": self._solver()}
         if isinstance(network, TreeVelocity):
             return TreeStep(network, **drawn, compile=self.compile)
         assert isinstance(network, Velocity)
@@ -359,7 +366,7 @@ class FlowMatching(LikelihoodModel):
             if eta > 0:
                 x = walked(network, x, noise, given, n_evaluations=n, stochasticity=eta)
             else:
-                x = carried(network, x, given, n_evaluations=n, solver=self.solver)
+                x = carried(network, x, given, n_evaluations=n, solver=self._solver())
             return network.features(x, given).reshape(n_rows, *shape)
 
         return draw
@@ -376,7 +383,7 @@ class FlowMatching(LikelihoodModel):
             if isinstance(network, VelocitySet):
                 condition = network.given(network.multiplicity.masks(u[:, 0], condition), condition)
                 x = network.there(x, condition)
-            x = carried(network, x, condition, n_evaluations=int(self.n_evaluations), solver=self.solver)
+            x = carried(network, x, condition, n_evaluations=int(self.n_evaluations), solver=self._solver())
             return network.features(x, condition).reshape(-1, *shape)
 
         return OnePass(features, [Noise("normal", n_lines), Noise("uniform", n_circles + n_numbers)], [network])
