@@ -8,12 +8,14 @@ Healthy runs have the defaults of the library but for 600 updates, on thousands 
     table     4 correlated normal columns and one of two modes, 4,000 rows, 8 hidden Gaussian units (exact)
     spins     4 x 4 lattices at T = 3, 4,000 of them, 16 hidden units (pcd)
     wide      40 thresholded variables of three causes, 4,000 rows, 24 hidden units (pcd, log Z by annealing)
+    digits    the same digits as below, 500 hidden units, 1,500 updates in batches of 64 (pcd, log Z by annealing)
 
 Planted failures, and the words that count as caught:
 
     overfitting    250 rows of 30 fair coins, 60 hidden units: "overfitting" in training
     large steps    Gaussian units by pcd at a learning rate of 3: "divergence" or "getting worse"
     stuck chains   all 24 bits 0, or all 1, but for 2 %: "Gibbs chains do not mix" in the assessment
+    fading         1,500 updates of one sweep on 20,000 binarised digits of MNIST: "chains leave the data"
     annealing      a machine of large weights, log Z by 10 temperatures: a warning that few chains carry the weight
 
 Intervals are Clopper-Pearson, 95 %.
@@ -28,6 +30,7 @@ import numpy as np
 
 from benchmarks.quality.alarms import interval
 from reverie.core.errors import TrainingError
+from reverie.data import load
 from reverie.models.rbm.estimator import RBM
 from reverie.simulators import Ising
 
@@ -108,6 +111,17 @@ def _stuck(seed: int) -> Said:
     return made(bits, {"n_hidden": 24}, seed)
 
 
+def _digits(seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    rows = np.random.default_rng(seed).choice(50_000, 20_000, replace=False)
+    options = {"n_hidden": 500, "batch_size": 64, "max_steps": 1500, "n_checks": 6}
+    return load("binarized_mnist").values[rows], options
+
+
+def _fading(seed: int) -> Said:
+    digits, options = _digits(seed)
+    return made(digits, options | {"method": "cd", "n_gibbs": 1}, seed)
+
+
 def _short(seed: int) -> Said:
     rng = np.random.default_rng(seed)
     W = 1.5 * rng.normal(size=(100, 60))
@@ -120,11 +134,13 @@ HEALTHY: dict[str, Callable[[int], tuple[np.ndarray, dict[str, Any]]]] = {
     "table": lambda seed: (_table(seed), {"n_hidden": 8}),
     "spins": lambda seed: (Ising(side=4, beta=1 / 3).sample(N_EVENTS, random_state=seed).numpy(), {"n_hidden": 16}),
     "wide": lambda seed: (_common(seed, 40, 3), {"n_hidden": 24}),
+    "digits": _digits,
 }
 PLANTED: dict[str, tuple[Callable[[int], Said], tuple[str, ...]]] = {
     "overfitting": (_overfitted, ("overfitting",)),
     "large steps": (_diverging, ("divergence", "getting worse")),
     "stuck chains": (_stuck, ("do not mix",)),
+    "fading": (_fading, ("chains leave the data",)),
     "annealing": (_short, ("effective",)),
 }
 

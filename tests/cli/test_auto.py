@@ -64,7 +64,7 @@ def run_auto(table: Path, out: Path, *options: str) -> int:
         (RNG.normal(size=(60, 300)), "more than 200 columns", "gan"),
         (RNG.integers(0, 2, (60, 9)).astype(float), "a table of bits", "rbm"),
         (RNG.choice([-1.0, 1.0], (60, 8, 8)), "spins on at most 1024 sites", "rbm"),
-        (RNG.choice([-1.0, 1.0], (60, 40, 40)), "spins on many sites", "gan"),
+        (RNG.choice([-1.0, 1.0], (60, 40, 40)), "spins on many sites", "flow_matching"),
         (RNG.integers(0, 2, (60, 28, 28)), "black and white", "rbm"),
         (RNG.integers(0, 17, (60, 8, 8)).astype("uint8"), "small images", "flow_matching"),
         (RNG.integers(0, 256, (60, 28, 28)).astype("uint8"), "at least 16 pixels", "gan"),

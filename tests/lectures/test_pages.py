@@ -49,13 +49,22 @@ def test_a_record_to_store_holds_command_time_numbers_and_a_small_picture(tmp_pa
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["tiny.webp", "tiny.yaml"]
 
 
-def test_what_is_stored_is_of_full_budgets_of_pages_that_there_are():
+def test_all_pages_are_run_one_after_the_other(tmp_path, monkeypatch):
+    (tmp_path / "any").mkdir()
+    for name in ("one", "two"):
+        page = f'"""A page"""\nfrom reverie.lectures import compare\ncompare("{name}", 1.0, 1.0)\n'
+        (tmp_path / "any" / f"{name}.py").write_text(page, encoding="utf-8")
+    monkeypatch.setattr("reverie.lectures.gallery._FOLDER", tmp_path)
+    assert main(["lecture", "all", "--quick", "--out", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.json", "two.json"]
+
+
+def test_every_page_has_its_full_budget_stored():
     records = sorted(STORED.glob("*.yaml"))
-    assert records
+    assert {record.stem for record in records} == set(PAGES)
     for record in records:
         kept = yaml.safe_load(record.read_text(encoding="utf-8"))
         assert kept["command"] == f"reverie lecture {record.stem}"
-        assert record.stem in PAGES
         assert kept["numbers"]
         assert record.with_suffix(".webp").stat().st_size <= 60_000
     assert sum(path.stat().st_size for path in STORED.iterdir()) < 2_000_000

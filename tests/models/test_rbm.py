@@ -11,12 +11,13 @@ from scipy import stats
 from torch.nn.functional import softplus
 
 from reverie.core.errors import InputError
+from reverie.data import load
 from reverie.data.transforms import Bits
 from reverie.models.binary import has_two_values
 from reverie.models.rbm import training as rbm_training
 from reverie.models.rbm.estimator import RBM
 from reverie.models.rbm.likelihood import BoltzmannPath, annealed_log_partition, base_rate
-from reverie.models.rbm.sampling import StateSum
+from reverie.models.rbm.sampling import StateSum, chain_drift
 from reverie.networks.boltzmann import BoltzmannEnergy, all_states, log_partition, state_number
 from reverie.training.optimizers import OPTIMIZERS
 
@@ -125,6 +126,32 @@ def test_gaussian_annealing_finds_the_exact_sum():
     exact = model.log_partition("exact").value
     found = model.log_partition("ais", n_temperatures=200, n_chains=500, reverse=False)
     assert abs(found.value - exact) < SIGMAS * found.error
+
+
+def test_chains_of_the_right_machine_keep_the_means_and_those_of_another_move_by_what_is_known():
+    """Without weights the means become p = 1/4: R = sum (p - q)^2 / sum q (1 - q), q those of the start."""
+    path = BoltzmannPath(made(size=3.0)._energy, (torch.zeros(12), None), dtype=torch.float64)
+    draws = StateSum(made(size=3.0)._energy).sample(made(size=3.0)._energy, 2000, torch.Generator().manual_seed(0))
+    assert float(chain_drift(path, draws, None, 20, torch.Generator().manual_seed(1))) < 4 / 2000
+    coins = RBM.from_weights(np.zeros((12, 3)), visible_bias=np.full(12, -np.log(3)))
+    path = BoltzmannPath(coins._energy, (torch.zeros(12), None), dtype=torch.float64)
+    start = (torch.rand(4000, 12, generator=torch.Generator().manual_seed(2)) < 0.5).double()
+    weight = torch.where(start[:, 0] > 0, 3.0, 1.0)  # by which the mean of the first unit is 3/4 and not 1/2
+    for given, expected in ((None, 0.25**2 / 0.25), (weight, (11 * 0.25**2 + 0.5**2) / (11 * 0.25 + 3 / 16))):
+        moved = float(chain_drift(path, start, given, 1, torch.Generator().manual_seed(3)))
+        assert moved == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "fades"), [("cd", True), ("pcd", False)])
+def test_samples_that_fade_raise_an_alarm(method, fades):
+    """One sweep from the batch learns digits of which nothing is left after a hundred; persistent chains keep them."""
+    digits = load("binarized_mnist").values[:20_000]
+    options = {"n_hidden": 500, "batch_size": 64, "max_steps": 1500, "n_checks": 6, "random_state": 0}
+    model = RBM(method=method, n_gibbs=1, **options).fit(digits)
+    assert any(alarm.kind == "chains leave the data" for alarm in model.alarms_) == fades
+    ink = float(np.mean(model.sample(200, random_state=0)) / digits.mean())
+    assert (ink < 0.5) == fades  # the alarm is right
 
 
 def test_what_a_file_keeps_of_log_z(tmp_path):

@@ -1,4 +1,4 @@
-"""`reverie lecture [NAME]`: a page of the lectures, run here; without a name, the list of all pages."""
+"""`reverie lecture [NAME]`: a page of the lectures, or all of them, run here; without a name, the list of all pages."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ def options() -> Options:
     parser = Options(
         "lecture",
         "Run a page of the lectures' gallery: it prints the lecture's numbers beside those found here, and writes its "
-        "figures. Without a name, list all pages by lecture and section.",
+        'figures. "all" runs every page; without a name, list all pages by lecture and section.',
         words=("name",),
         usage="[NAME]",
         examples=(
@@ -19,6 +19,7 @@ def options() -> Options:
             "reverie lecture langevin",
             "reverie lecture first_gan --quick --out figures",
             "reverie lecture langevin --store --out docs/lectures",
+            "reverie lecture all --quick",
         ),
     )
     parser.flag("quick", "Take the short budget: less than a minute on one core.")
@@ -30,7 +31,7 @@ def options() -> Options:
 
 def main(argv: Sequence[str]) -> int:
     values = options().parse(argv)
-    from reverie.lectures.gallery import pages_by_lecture, run_page
+    from reverie.lectures.gallery import pages, pages_by_lecture, run_page
 
     if values.name is None or values.list:
         for lecture, places in pages_by_lecture():
@@ -40,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
                 print(f"   {page.name:<{width}}  {section}")
         print("\nreverie lecture NAME [--quick] runs one.")
         return 0
-    for file in run_page(values.name, values.out, quick=values.quick, store=values.store):
-        print(f"file: {file}")
+    for name in pages() if values.name == "all" else [values.name]:
+        for file in run_page(name, values.out, quick=values.quick, store=values.store):
+            print(f"file: {file}")
     return 0

@@ -148,7 +148,7 @@ RULES: tuple[Rule, ...] = (
         lambda s, n: s.columns[0].kind == "spin" and math.prod(s.event_shape) <= _SITES,
         (_RBM, _FLOW_MATCHING, _LATTICE_GAN),
     ),
-    Rule("spins on many sites", lambda s, n: s.columns[0].kind == "spin", (_LATTICE_GAN, _FLOW_MATCHING, _RBM)),
+    Rule("spins on many sites", lambda s, n: s.columns[0].kind == "spin", (_FLOW_MATCHING, _LATTICE_GAN, _RBM)),
     Rule(
         "images in black and white",
         lambda s, n: s.columns[0].integral and (s.columns[0].lower, s.columns[0].upper) == (0.0, 1.0),

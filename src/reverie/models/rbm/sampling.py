@@ -9,6 +9,11 @@ known, so averages over a small machine are sums over k. A level beta of temperi
 `reverie.models.rbm.likelihood`; two levels swap with probability min(1, exp(a)), where a is the difference of their
 betas times the difference of the joint weights that beta multiplies (`reverie.samplers.tempering`).
 
+A right machine keeps its own law under sweeps, so chains that start at events keep the means m_j of its units. How far
+they move says whether the machine holds what it has learnt, or has probable states away from the data:
+
+    R = sum_j (m'_j - m_j)^2 / sum_j Var(v_j),        m' after the sweeps;        0 up to 2 / chains for a right machine
+
 To complete an event, the units that are given are clamped; the others come from p(v_free | v_given), by Gibbs sweeps
 whose chains start at states of the machine.
 """
@@ -28,7 +33,16 @@ from reverie.samplers.gibbs import BlockGibbs
 from reverie.samplers.run import steps
 from reverie.samplers.tempering import reorder, swap
 
-__all__ = ["N_SWEEPS", "Sampler", "StateSum", "completed_units", "exchange", "gibbs_chain", "unit_sampler"]
+__all__ = [
+    "N_SWEEPS",
+    "Sampler",
+    "StateSum",
+    "chain_drift",
+    "completed_units",
+    "exchange",
+    "gibbs_chain",
+    "unit_sampler",
+]
 
 Sampler: TypeAlias = Literal["auto", "exact", "gibbs", "tempering"]
 N_SWEEPS = 200
@@ -62,6 +76,16 @@ def gibbs_chain(path: BoltzmannPath, v: Tensor, n_sweeps: int, generator: torch.
     for _ in range(n_sweeps):
         level = path.move(level, 1.0, generator)
     return level.v
+
+
+def chain_drift(
+    path: BoltzmannPath, v: Tensor, weight: Tensor | None, n_sweeps: int, generator: torch.Generator
+) -> Tensor:
+    """Return R, a scalar, of chains that start at events v (chain, visible) with weights (chain,) or none."""
+    v = v.to(path.W.dtype)
+    share = v.new_full((len(v),), 1 / len(v)) if weight is None else (weight / weight.sum()).to(v.dtype)
+    mean, moved = share @ v, share @ gibbs_chain(path, v, n_sweeps, generator)
+    return (moved - mean).square().sum() / (share @ (v - mean).square()).sum().clamp(min=1e-12)
 
 
 def exchange(
