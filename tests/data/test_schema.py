@@ -183,6 +183,21 @@ def test_images(images, kind, lower, upper, integral):
     assert found == (kind, lower, upper, integral)
 
 
+@pytest.mark.parametrize(
+    ("draw", "kind"),
+    [
+        (lambda rng, size: rng.uniform(-np.pi, np.pi, size), "periodic"),
+        (lambda rng, size: rng.uniform(0, 360, size).astype("f4"), "periodic"),
+        (lambda rng, size: rng.normal(3, 1, size) % (2 * np.pi), "periodic"),  # the density at both ends is one
+        (lambda rng, size: rng.uniform(-np.pi, 3, size), "continuous"),
+        (lambda rng, size: 2 * np.pi * rng.beta(1, 1.5, size), "continuous"),
+        (lambda rng, size: np.clip(rng.normal(0, 0.7, size), -np.pi, np.pi), "continuous"),  # hardly any at the ends
+    ],
+)
+def test_lattices_of_angles_fill_a_circle_whose_density_has_no_end(draw, kind):
+    assert infer_event(draw(np.random.default_rng(0), (200, 20, 20)))["kind"] == kind
+
+
 def test_schema_of_a_table_keeps_units_and_types():
     values = np.stack([draws("angle"), draws("cut")], axis=1).astype(np.float32)
     schema = infer_schema(values, ["phi [rad]", "pt (GeV)"])

@@ -50,6 +50,12 @@ def _spins():
     return np.random.default_rng(3).choice([-1.0, 1.0], (100, 6, 6))
 
 
+def _angles():
+    """Return lattices of angles about a common direction."""
+    rng = np.random.default_rng(8)
+    return ((rng.uniform(0, 7, (400, 1, 1)) + 0.4 * rng.normal(size=(400, 4, 4))) % (2 * np.pi) - np.pi).astype("f4")
+
+
 def _bits():
     return np.random.default_rng(4).integers(0, 2, (100, 6)).astype(bool)
 
@@ -73,6 +79,7 @@ def _sets():
 
 DATA = {"table": _table, "images": _images, "colour": _colour, "spins": _spins, "bits": _bits, "numbers": _numbers}
 DATA["sets"] = _sets
+DATA["angles"] = _angles
 DATA["few spins"] = lambda: _spins()[:40]
 clone: Any = base.clone  # the type of what comes back is that of what went in
 TINY: dict[str, Any] = {"max_steps": 6, "batch_size": 16, "record_every": 2, "random_state": 0}
@@ -94,6 +101,7 @@ MODELS = {
         "table",
     ),
     "dcgan": (GAN(generator="dcgan", discriminator="dcgan", **TINY), "colour"),
+    "gan, angles": (GAN(**SMALL), "angles"),
     "dcgan, no average": (GAN(generator="dcgan", discriminator="dcgan", ema_decay=0.0, **TINY), "colour"),
     "lattice, rmsprop": (GAN(optimizer="rmsprop", preprocessing="standardise", **TINY), "spins"),
 }
@@ -153,6 +161,7 @@ MODELS |= {
         FlowMatching(network="attention", width=8, n_blocks=1, n_evaluations=4, stochasticity=1.0, **TINY),
         "sets",
     ),
+    "flow matching, angles": (FlowMatching(width=8, n_evaluations=2, **TINY), "angles"),
     "flow matching, lattice": (FlowMatching(width=8, n_evaluations=2, solver="midpoint", **TINY), "few spins"),
 }
 STATES = {  # they can be found without data: no schema, no container, no run to resume

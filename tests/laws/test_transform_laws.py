@@ -181,6 +181,9 @@ CASES: dict[str, Case] = {
         lambda n: 360 * uniform(n, 1) - 180,
         lambda x: (x >= -180) & (x < 180),
     ),
+    "periodic, images": Case(
+        Periodic, lambda n: 2 * math.pi * uniform(n, 12).reshape(n, 2, 2, 3), lambda x: (x >= 0) & (x < 2 * math.pi)
+    ),
     "periodic, unit variance": Case(
         lambda: Periodic(period=1, scaling="unit_variance"),
         lambda n: (0.1 * normal(n, 2)).clamp(-0.5, 0.49),
@@ -395,7 +398,8 @@ def test_tags_and_shapes_agree(case):
     assert isinstance(t, Transform)
     assert t.forward(x).shape == (len(x), *t.output_shape)
     of_images = 1 if not isinstance(t, Particles) else t.output_shape[1]  # of sets one for each column of a particle
-    assert len(t.outputs) == (t.n_outputs if len(t.output_shape) == 1 else of_images)
+    has_own = len(t.output_shape) == 1 or isinstance(t, Periodic)  # of images of angles each cosine and each sine
+    assert len(t.outputs) == (t.n_outputs if has_own else of_images)
 
 
 def test_a_set_is_transformed_particle_by_particle_and_fitted_on_what_is_there():

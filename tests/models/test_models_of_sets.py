@@ -56,8 +56,8 @@ def test_sets_are_drawn_by_a_solver_of_fourth_order_and_tables_by_one_of_second(
 
 
 def test_the_loss_of_sets_is_over_the_coordinates_that_are_there():
-    """For v = b x of normal particles the error has variance 1 / q; times are late (t = 1 - s^2); padding adds none."""
-    expected = quad(lambda s: 1 / ((1 - s**2) ** 2 + s**4), 0, 1)[0]
+    """For v = b x of normal particles the error has variance 1 / q; times are even; padding adds none."""
+    expected = quad(lambda t: 1 / (t**2 + (1 - t) ** 2), 0, 1)[0]  # pi / 2; times 1 - u^2 would give 1.45
     X = _sets()
     model, y = _untrained(X)
     rows = model._run.train_step.prepared({"x": y})

@@ -47,7 +47,10 @@ Images and lattices (n, height, width) or (n, channel, height, width) are one co
     200..255; otherwise ``integer`` (counts), bounded by 0 if none is negative.
 5.  floats in [0, 1] that come within 0.05 of both ends: ``pixel`` in [0, 1]; in [-1, 1] and on
     one of these ends exactly: [-1, 1]; in [0, 255] with the largest above 200: [0, 255].
-6.  everything else: ``continuous`` (a field); with more than 1 % of exact zeros and nothing below,
+6.  other floats: ``periodic`` if all lie in [-pi, pi], [0, 2 pi], [-180, 180] or [0, 360], with both ends
+    within 0.1 % of the period, and the first and the last per cent of the period hold equally many,
+    at least 20 each: the angles of an XY model or a phase, whose density knows no end.
+7.  everything else: ``continuous`` (a field); with more than 1 % of exact zeros and nothing below,
     bounded by 0 with a point mass there (energy deposits in cells).
 
 Sets of particles (n, P, F + 1) are recognised by their last column, which is called or said to be a ``mask``. Their
@@ -247,6 +250,9 @@ def infer_event(values: np.ndarray, ends: Ends | None = None) -> Properties:
         return {"kind": "integer", "integral": True, "lower": 0.0 if low >= 0 else None}
     if low == 0 and np.mean(part == 0) > 0.01:
         return {"kind": "continuous", "lower": 0.0, "atom": 0.0}
+    circle = _filled_circle(part, low, high)
+    if circle is not None:
+        return {"kind": "periodic", "lower": circle[0], "upper": circle[1], "period": circle[1] - circle[0]}
     return {"kind": "continuous"}
 
 
@@ -313,6 +319,17 @@ def _circle_of_angle(name: str, unit: str, low: float, high: float) -> Ends | No
         is_excluded = (in_degrees and upper < 7) or (in_radians and upper > 7)
         if _lies_on((lower, upper), low, high) and not is_excluded and high - low >= 0.75 * (upper - lower):
             return lower, upper
+    return None
+
+
+def _filled_circle(x: np.ndarray, low: float, high: float) -> Ends | None:
+    """Return the ends of the circle that the numbers x fill, as many beside one end as beside the other; else None."""
+    for lower, upper in _DOMAINS:
+        hundredth = (upper - lower) / 100
+        if _lies_on((lower, upper), low, high) and high - low > (1 - 2 * _SLACK) * (upper - lower):
+            first, last = np.count_nonzero(x < lower + hundredth), np.count_nonzero(x > upper - hundredth)
+            if min(first, last) >= 20 and abs(first - last) < 5 * math.sqrt(first + last):
+                return lower, upper
     return None
 
 

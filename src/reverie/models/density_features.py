@@ -11,6 +11,7 @@ log p(x) of events x needs features y = f(x) of as many coordinates as x, on whi
     point masses        the gap of `reverie.data.transforms.PointMass`: a cell again
     both, if asked      the same, with narrow normal noise amid the cells (`NarrowNoise`), which leaves gaps between
     sets                the columns of each particle as those of a table
+    images of angles    (cos, sin) of each, or an interval of one period, as above
     images              all pixels beside each other, at most 4096; levels spread, bounded ranges opened by a logit, or
                         left in proportion: few levels then have narrow normal noise, and of many one of at least a
                         tenth of the pixels, such as an empty background, has a cell with room beside its noise, since a
@@ -111,20 +112,18 @@ class Coordinates:
         """Return coordinates (batch, n) of features (batch, n_features); angles lie in [-pi, pi]."""
         if not self.circles:
             return features
-        angles = [torch.atan2(features[:, sine], features[:, cosine]) for cosine, sine in self.circles]
-        return torch.cat([features[:, self.lines], torch.stack(angles, dim=1)], dim=1)
+        cosines, sines = ([pair[k] for pair in self.circles] for k in (0, 1))
+        angles = torch.atan2(features[:, sines], features[:, cosines])
+        return torch.cat([features[:, self.lines], angles], dim=1)
 
     def features(self, x: Tensor) -> Tensor:
         """Return features (batch, n_features) of coordinates (batch, n)."""
         if not self.circles:
             return x
-        columns: list[Tensor] = [x[:, 0]] * self.n_features
-        for k, j in enumerate(self.lines):
-            columns[j] = x[:, k]
-        for k, (cosine, sine) in enumerate(self.circles):
-            angle = x[:, self.n_lines + k]
-            columns[cosine], columns[sine] = _RADIUS * angle.cos(), _RADIUS * angle.sin()
-        return torch.stack(columns, dim=1)
+        line, angle = x[:, : self.n_lines], x[:, self.n_lines :]
+        there = [*self.lines, *(pair[0] for pair in self.circles), *(pair[1] for pair in self.circles)]
+        order = sorted(range(self.n_features), key=there.__getitem__)
+        return torch.cat([line, _RADIUS * angle.cos(), _RADIUS * angle.sin()], dim=1)[:, order]
 
     def noise(self, n: int, generator: torch.Generator) -> Tensor:
         """Return `n` points x_0 (n, coordinates) of the noise."""
@@ -308,6 +307,8 @@ def _level_transforms(dataset: Dataset, *, separated: bool) -> dict[str, Inverti
 
 def _image_transform(dataset: Dataset, *, open_levels: bool) -> InvertibleTransform:
     column, values = dataset.schema.columns[0], dataset.values
+    if column.kind == "periodic":
+        return auto_transform(dataset.schema)
     if len(np.unique(values.reshape(-1)[:_LOOKED_AT])) <= _MOST_LEVELS:
         found, met = np.unique(values, return_counts=True)
         if 0 < len(found) <= _MOST_LEVELS:
@@ -344,7 +345,7 @@ def energy_preprocessing(dataset: Dataset, container: str, choice: ChangeOfVaria
     choice : "auto", a word for all numbers, words or transforms by column, or a transform for all.
     """
     schema: Schema = dataset.schema
-    for column in schema.columns if schema.is_table else ():
+    for column in () if schema.is_set else schema.columns:
         if column.kind == "periodic" and column.lower is not None and column.period is not None:
             ends = {"lower": column.lower, "upper": column.lower + column.period}
             schema = schema.edit(column.name, kind="bounded", **ends)

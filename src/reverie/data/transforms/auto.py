@@ -84,7 +84,7 @@ def _for_events(schema: Schema, overrides: Mapping[str, str | InvertibleTransfor
         )
     if column.kind == "continuous" and column.lower is None and column.upper is None:
         return Standardise(shared=True)
-    return _rescale(column)
+    return _for_column(column, "standardise") if column.kind == "periodic" else _rescale(column)
 
 
 def _for_column(column: Column, continuous: str) -> InvertibleTransform:

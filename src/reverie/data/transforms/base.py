@@ -133,7 +133,7 @@ class InvertibleTransform(ABC):
 
     @property
     def outputs(self) -> tuple[Output, ...]:
-        """One tag per output feature; one for all where an event is an image or lattice."""
+        """One tag per output feature; one for all where an event is an image or lattice, but of angles."""
         n_tags = self.output_shape[0] if len(self.output_shape) == 1 else 1
         return (Output("linear"),) * n_tags
 

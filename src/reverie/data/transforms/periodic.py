@@ -2,6 +2,8 @@
 
     theta = 2 pi (x - origin) / period,    y = r (cos theta, sin theta),    r = sqrt(2)
 
+Of a table the two stand side by side; an image (C, H, W) of angles becomes 2 C channels, all cosines before all sines.
+
 The radius makes both coordinates of a uniform angle have variance 1. dy/dx has the length
 r 2 pi / period everywhere, which gives the log-determinant. With ``scaling="unit_variance"`` each
 coordinate is shifted and scaled by its own mean and standard deviation (an ellipse), which is
@@ -30,33 +32,40 @@ SLACK = 0.01  # files round pi to 3.14 or 3.142
 class Periodic(InvertibleTransform):
     """Map each angle to a pair (cos, sin), so that both ends of its range meet.
 
-    The output has two features per input feature, cosine before sine. The inverse lies in
-    [origin, origin + period); an angle given outside that range comes back inside it.
+    The output has two features per feature of a table, cosine before sine, and of images (H, W) or (C, H, W) the shape
+    (2, H, W) or (2 C, H, W). The inverse lies in [origin, origin + period); an angle given outside that range comes
+    back inside it.
 
     Parameters
     ----------
     period : length of the range, in units of x, > 0.
     origin : Value at which the range starts; None takes 0 or -period/2 if the data
         fit that range, else their smallest value.
-    scaling : "circle" for radius sqrt(2), "unit_variance" for shifted and scaled coordinates.
+    scaling : "circle" for radius sqrt(2), "unit_variance" for shifted and scaled coordinates, of tables only.
     """
 
     period: float = 2 * math.pi
     origin: float | None = None
     scaling: str = "circle"
-    takes_tables_only = True
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """(2 * features,)."""
-        return (2 * self.event_shape_[0],)
+        """(2 * features,), of images (2 * channels, height, width)."""
+        *channels, height, width = (1, *self.event_shape_)
+        return (2 * width,) if self._is_of_tables else (2 * math.prod(channels), height, width)
+
+    @property
+    def _is_of_tables(self) -> bool:
+        return len(self.event_shape_) == 1
 
     @property
     def outputs(self) -> tuple[Output, ...]:
         """Pairs of tags "circle"; "linear" where the circle was made an ellipse."""
         if self.scaling != "circle":
             return (Output("linear"),) * self.output_shape[0]
-        return tuple(Output("circle", j // 2, math.sqrt(2)) for j in range(self.output_shape[0]))
+        n = math.prod(self.event_shape_)
+        groups = [j // 2 for j in range(2 * n)] if self._is_of_tables else [*range(n), *range(n)]
+        return tuple(Output("circle", group, math.sqrt(2)) for group in groups)
 
     def _fit(self, x: Tensor) -> None:
         check_positive("period", self.period)
@@ -73,7 +82,9 @@ class Periodic(InvertibleTransform):
             if low >= o - SLACK * self.period and high <= o + self.period * (1 + SLACK)
         )
         self.origin_ = float(self.origin) if self.origin is not None else next(natural, low)
-        self.mean_ = x.new_zeros(2 * x.shape[1])
+        if self.scaling != "circle" and not self._is_of_tables:
+            raise InputError(f"Expected scaling='circle' for images of angles, got {self.scaling!r}. Leave it out.")
+        self.mean_ = x.new_zeros(2 * x.shape[1]) if self._is_of_tables else x.new_zeros(1)
         self.scale_ = torch.full_like(self.mean_, math.sqrt(0.5))
         if self.scaling == "unit_variance":
             points = self._points(x)
@@ -84,16 +95,19 @@ class Periodic(InvertibleTransform):
         return (self._points(x) - self.mean_.to(x.device)) / self.scale_.to(x.device)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        points = (y * self.scale_.to(y.device) + self.mean_.to(y.device)).unflatten(1, (-1, 2))
-        a, b = points.unbind(-1)
+        points = y * self.scale_.to(y.device) + self.mean_.to(y.device)
+        a, b = points.unflatten(1, (-1, 2)).unbind(-1) if self._is_of_tables else points.chunk(2, dim=1)
         nowhere = a.square() + b.square() < LEAST_RADIUS2  # at the origin atan2 has a value but no gradient
         theta = torch.atan2(torch.where(nowhere, b.detach(), b), torch.where(nowhere, a.detach(), a))
         turns = torch.where(theta < 0, theta + 2 * math.pi, theta) / (2 * math.pi)
         end = self.origin_ + self.period
-        return clip(self.origin_ + self.period * turns, self.origin_, math.nextafter(end, -math.inf))
+        angle = clip(self.origin_ + self.period * turns, self.origin_, math.nextafter(end, -math.inf))
+        return angle.reshape(len(y), *self.event_shape_)
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
         theta = self._angle(x)
+        if not self._is_of_tables:  # as long everywhere
+            return x.new_full((len(x),), theta[0].numel() * math.log(2 * math.pi * math.sqrt(2) / self.period))
         tangent = torch.stack([-theta.sin(), theta.cos()], dim=-1)
         scale = self.scale_.to(x.device).unflatten(0, (-1, 2))
         return torch.log(2 * math.pi / self.period * (tangent / scale).norm(dim=-1)).sum(1)
@@ -103,4 +117,6 @@ class Periodic(InvertibleTransform):
 
     def _points(self, x: Tensor) -> Tensor:
         theta = self._angle(x)
-        return torch.stack([theta.cos(), theta.sin()], dim=-1).flatten(1)
+        if self._is_of_tables:
+            return torch.stack([theta.cos(), theta.sin()], dim=-1).flatten(1)
+        return torch.cat([theta.cos(), theta.sin()], dim=1).reshape(len(x), *self.output_shape)

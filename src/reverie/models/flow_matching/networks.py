@@ -245,8 +245,8 @@ class VelocityUNet(Velocity):
 
     Parameters
     ----------
-    coordinates : Coordinates of an event: its pixels, all on lines.
-    event_shape : (height, width) or (channel, height, width).
+    coordinates : Coordinates of an event: its pixels, all on lines, or all on circles and seen as cosine and sine.
+    event_shape : (height, width) or (channel, height, width) of the features.
     condition_shape : (c,) of a vector, the shape of an image of the same height and width, or None.
     width : Channels on the finest grid; twice as many on the next, and four times on those after.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
@@ -301,7 +301,8 @@ class VelocityUNet(Velocity):
         self.finer = nn.ModuleList(nn.Conv2d(b, a, n, padding=pad, padding_mode=edges) for a, b in pairs)
         self.up = nn.ModuleList(block(2 * a, a) for a in widths[:-1])
         self.norm = _group_norm(width)
-        self.last = nn.Conv2d(width, self.shape[0] * self.fold**2, 3, padding=1, padding_mode=edges)
+        n_planes = self.shape[0] // 2 if coordinates.circles else self.shape[0]  # an angle for a cosine and a sine
+        self.last = nn.Conv2d(width, n_planes * self.fold**2, 3, padding=1, padding_mode=edges)
         self.last.zero_init = True  # pyright: ignore[reportArgumentType]
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -313,7 +314,8 @@ class VelocityUNet(Velocity):
         """Return F (batch, n); see `Velocity`."""
         is_vector = condition is not None and not self.is_image_condition
         e = self.activation(self.embedding(t, condition.flatten(1) if condition is not None and is_vector else None))
-        image = x.reshape(-1, *self.shape)
+        seen = torch.cat([x.cos(), x.sin()], dim=1) if self.coordinates.circles else x
+        image = seen.reshape(-1, *self.shape)
         if condition is not None and self.is_image_condition:
             image = torch.cat([image, condition.reshape(len(x), -1, *self.shape[1:])], dim=1)
         if self.fold > 1:
@@ -391,8 +393,8 @@ class VelocitySet(Velocity):
         self.spreads.copy_(moments_of_sets(x).std(dim=0).clamp(min=1e-6))
 
     def times(self, u: Tensor) -> Tensor:
-        """Return the times of points in training, (batch, 1), which come closer to the events than a solver's."""
-        return late(u, _LATE)
+        """Return the times of points in training, (batch, 1): equally many of all, since early ones decide the shape."""
+        return u
 
     def points(self, features: Tensor) -> Tensor:
         """Return coordinates (batch, n) of features (batch, P, G + 1); those of padding are 0."""

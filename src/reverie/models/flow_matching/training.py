@@ -4,7 +4,7 @@ r"""How a velocity field is learnt: least squares on points of random paths.
 
 with noise x_0, an event x_1, w its weight (of mean one over all events), a time t, and x_t on the path between the two
 (`reverie.models.flow_matching.path`); n is the number of coordinates, of which those that are missing from an event add
-nothing. Times are t = 1 - (1 - u)^p with the power p of the network (2 where it sees waves and for sets, else 1), of
+nothing. Times are t = 1 - (1 - u)^p with the power p of the network (2 where it sees waves, else 1), of large
 images early ones (`reverie.models.flow_matching.networks`), one u in each of batch equal parts of [0, 1], which takes
 the scatter of t out of the loss. The divergence of the model from the events is at most int t / (1 - t) E|error of v|^2
 dt (Song et al., arXiv:2101.09258, for straight paths), so that of tables late times count most. Noise and events are

@@ -109,7 +109,8 @@ def head_of(transform: Transform) -> OutputHead | SetHead:
     if isinstance(transform, Particles):
         own = transform.outputs[:-1]
         return SetHead(OutputHead([tag.kind for tag in own], [tag.group for tag in own]), shape[0])
-    tags = list(transform.outputs) * (1 if len(shape) == 1 else math.prod(shape))  # images carry one tag for all
+    tags = list(transform.outputs)
+    tags = tags * math.prod(shape) if len(tags) == 1 else tags  # images of numbers carry one tag for all
     return OutputHead([tag.kind for tag in tags], [tag.group for tag in tags])
 
 

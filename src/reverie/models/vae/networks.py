@@ -238,7 +238,8 @@ def law_of(transform: Transform, *, is_binary: bool, variance: float | str, sees
     """Return the law for features of a fitted transform, bits or not; `variance` of real ones is "learnt" or fixed."""
     shape = tuple(transform.output_shape)
     is_image = len(shape) > 1
-    tags = list(transform.outputs) * (math.prod(shape) if is_image else 1)  # images carry one tag for all
+    tags = list(transform.outputs)
+    tags = tags * math.prod(shape) if len(tags) == 1 else tags  # images of numbers carry one tag for all
     least_sd = LEAST_SD
     if isinstance(transform, Rescale) and transform.step is not None:
         least_sd = transform.step / transform.half_ / math.sqrt(2 * math.pi)
