@@ -15,8 +15,9 @@ as many generated. Below stand the figures of 20,000 more real sets against the 
     AUC EPiC     of an equivariant classifier, trained on one half, counted on the other
 
 Jets: files as `reverie simulate jets` writes them; FRESH is used for nothing but these figures, one half as the real
-sample and the other as real against real (`--second-half` changes their parts): W1M, W1P, W1EFP in 10^-3, 10^-3, 10^-5, the AUC of the classifier, and the
-time of 100,000 jets. `--epic-gan` trains the paper's GAN by a loop written by hand, for so many steps.
+sample and the other as real against real (`--second-half` changes their parts): W1M, W1P, W1EFP in 10^-3, 10^-3, 10^-5,
+the AUC of the classifier, and the time of 100,000 jets. `--epic-gan` trains the paper's GAN by a loop written by hand,
+for so many steps.
 """
 
 import argparse

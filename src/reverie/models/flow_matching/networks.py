@@ -393,7 +393,7 @@ class VelocitySet(Velocity):
         self.spreads.copy_(moments_of_sets(x).std(dim=0).clamp(min=1e-6))
 
     def times(self, u: Tensor) -> Tensor:
-        """Return the times of points in training, (batch, 1): equally many of all, since early ones decide the shape."""
+        """Return the times of points in training, (batch, 1): equally many of all; early ones decide the shape."""
         return u
 
     def points(self, features: Tensor) -> Tensor:
