@@ -1,7 +1,7 @@
 """Images and lattices as grids: real beside generated, and one row per selected step of the training.
 
 A stack is (n, height, width) or (n, channel, height, width) with one or three channels. Real and generated share one
-grey scale, taken from the real stack. Spins and other two-valued lattices get two colours.
+grey scale, taken from the real stack. Spins and other two-valued lattices get two colours, angles a scale that closes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,8 @@ from reverie.plots.snapshots import choose_steps
 from reverie.plots.style import GENERATED, REAL, SPIN_MAP, name_left, panels
 
 __all__ = ["as_pictures", "draw_grid", "image_grids", "image_rows", "intensity_limits", "mosaic", "named_rows"]
+
+_MAPS = {"spin": SPIN_MAP, "periodic": "twilight"}  # of the kinds that are not drawn in grey
 
 
 def as_pictures(stack: np.ndarray) -> np.ndarray:
@@ -62,12 +64,12 @@ def mosaic(pictures: np.ndarray, n_across: int, *, gap: int = 1) -> np.ndarray:
 def draw_grid(
     ax: Axes, pictures: np.ndarray, n_across: int, *, limits: tuple[float, float], kind: str = "pixel"
 ) -> None:
-    """Draw a mosaic on `ax` without axes; `limits` are black and white, `kind` "spin" takes two colours."""
+    """Draw a mosaic on `ax` without axes; `limits` are black and white, `kind` is one of `_MAPS` or another."""
     page = mosaic(pictures, n_across, gap=max(1, pictures.shape[2] // 14))
     low, high = limits
     if page.ndim == 3:
         page = np.nan_to_num(np.clip((page - low) / max(high - low, 1e-12), 0, 1), nan=1.0)
-    ax.imshow(page, cmap=SPIN_MAP if kind == "spin" else "gray", vmin=low, vmax=high, interpolation="nearest")
+    ax.imshow(page, cmap=_MAPS.get(kind, "gray"), vmin=low, vmax=high, interpolation="nearest")
     ax.set_axis_off()
 
 
@@ -78,7 +80,7 @@ def image_grids(real: np.ndarray, generated: np.ndarray, *, n_side: int = 8, kin
     ----------
     real, generated : Stacks as in `as_pictures`; an empty one is left out.
     n_side : Number of images along each side.
-    kind : "spin" for two-valued lattices, else "pixel".
+    kind : "spin" for two-valued lattices, "periodic" for angles, else "pixel".
     """
     stacks = [("real", as_pictures(real), REAL), ("generated", as_pictures(generated), GENERATED)]
     stacks = [(label, x, color) for label, x, color in stacks if len(x)]
@@ -107,7 +109,7 @@ def image_rows(
     snapshots : Pairs (step, stack), at least one; at most six are shown.
     real : Stack to compare with, or None.
     n_across : Number of images in a row.
-    kind : "spin" for two-valued lattices, else "pixel".
+    kind : "spin" for two-valued lattices, "periodic" for angles, else "pixel".
     """
     rows = {f"step {step:,}": x[:n_across] for step, x in choose_steps(snapshots, most=6)}
     if real is not None and len(real):
@@ -127,7 +129,7 @@ def named_rows(
     Parameters
     ----------
     rows : Stacks as in `as_pictures`, by the name that stands to their left.
-    kind : "spin" for two-valued lattices, else "pixel".
+    kind : "spin" for two-valued lattices, "periodic" for angles, else "pixel".
     left : Share of the width that the names take.
     limits : What is drawn black and white; None takes them from the last row.
     """

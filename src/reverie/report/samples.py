@@ -183,7 +183,8 @@ def images(samples: Samples) -> list[Block]:
     """Return grids of real and generated images and the distributions of their mean and spread."""
     is_spin = samples.kinds[0] == "spin"
     figure = image_grids(samples.real, samples.generated, kind=samples.kinds[0])
-    shade = "in the two colours" if is_spin else "on the grey scale"
+    shades = {"spin": "in the two colours", "periodic": "on the scale of angles, whose ends meet,"}
+    shade = shades.get(samples.kinds[0], "on the grey scale")
     caption = f"The first images of each, not a selection, both {shade} of the real ones."
     of_real, of_generated = (samples.numbers(x) if len(x) else x[:, :0] for x in (samples.real, samples.generated))
     replicas = None if samples.replicas is None else np.stack([samples.numbers(x) for x in samples.replicas])
