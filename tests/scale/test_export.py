@@ -98,6 +98,11 @@ def _cells() -> np.ndarray:
     return np.where(rng.uniform(size=(200, 4, 4)) < 0.5, 0.0, rng.exponential(size=(200, 4, 4)))
 
 
+def _angles() -> np.ndarray:
+    """Lattices of 4 x 4 angles that fill the circle."""
+    return np.random.default_rng(6).uniform(-np.pi, np.pi, (200, 4, 4))
+
+
 MODELS = {
     "gan, sets": lambda: GAN(generator=(8,), discriminator=(8,), **GAME).fit(_sets(), _conditions()),
     "gan, sets, replicas": lambda: GAN(generator=(8,), discriminator=(8,), n_replicas=2, **GAME).fit(_sets()),
@@ -128,6 +133,8 @@ MODELS = {
     "flow matching, images": lambda: FlowMatching(width=8, n_evaluations=4, **QUICK).fit(load_digits().images[:200]),
     "flow matching, all columns": lambda: FlowMatching(width=8, n_blocks=1, n_evaluations=4, **QUICK).fit(_columns()),
     "flow matching, empty cells": lambda: FlowMatching(width=8, n_evaluations=4, **QUICK).fit(_cells()),
+    "flow matching, angles": lambda: FlowMatching(width=8, n_evaluations=4, **QUICK).fit(_angles()),
+    "gan, angles": lambda: GAN(generator=(8,), discriminator=(8,), **QUICK).fit(_angles()),
     "flow matching, spins": lambda: FlowMatching(width=8, n_evaluations=4, **QUICK).fit(2.0 * (_cells() > 0) - 1),
     "flow matching, trees": lambda: FlowMatching(
         network="trees", n_trees=4, depth=3, n_evaluations=4, random_state=0

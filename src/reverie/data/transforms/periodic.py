@@ -102,7 +102,7 @@ class Periodic(InvertibleTransform):
         turns = torch.where(theta < 0, theta + 2 * math.pi, theta) / (2 * math.pi)
         end = self.origin_ + self.period
         angle = clip(self.origin_ + self.period * turns, self.origin_, math.nextafter(end, -math.inf))
-        return angle.reshape(len(y), *self.event_shape_)
+        return angle.reshape(-1, *self.event_shape_)
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
         theta = self._angle(x)
@@ -119,4 +119,4 @@ class Periodic(InvertibleTransform):
         theta = self._angle(x)
         if self._is_of_tables:
             return torch.stack([theta.cos(), theta.sin()], dim=-1).flatten(1)
-        return torch.cat([theta.cos(), theta.sin()], dim=1).reshape(len(x), *self.output_shape)
+        return torch.cat([theta.cos(), theta.sin()], dim=1).reshape(-1, *self.output_shape)
