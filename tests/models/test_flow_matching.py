@@ -297,6 +297,19 @@ def test_the_estimated_trace_agrees_within_its_errors():
     assert z.std() == pytest.approx(1, abs=0.25)
 
 
+@pytest.mark.parametrize("shape", [(5, 6), (16, 16), (2, 9, 7)])
+def test_an_untrained_flow_of_lattices_of_angles_is_uniform_on_their_circles(shape):
+    """Its velocity is 0, so log p is - n log 2 pi for n angles, of folded cells and several channels too."""
+    angles = np.random.default_rng(0).uniform(-np.pi, np.pi, (80, *shape))
+    model = FlowMatching(width=8, n_evaluations=4, max_steps=1, learning_rate=1e-30, random_state=0).fit(angles)
+    assert model.schema_.columns[0].kind == "periodic"
+    expected = -math.prod(shape) * math.log(2 * math.pi)
+    np.testing.assert_allclose(model.score_samples(angles[:3]), expected, rtol=1e-6)
+    drawn = model.sample(50, random_state=0)
+    assert drawn.shape == (50, *shape)
+    assert abs(np.exp(1j * drawn).mean()) < 4 / drawn.size**0.5
+
+
 @pytest.mark.parametrize(("late", "loss"), [(1.0, math.pi / 2), (2.0, 1.4453353)])
 def test_untrained_networks_draw_normal_coordinates_and_their_loss_is_known(late, loss):
     """The velocity of N(0, 1) is built in; its loss on such events is int du / (t^2 + (1 - t)^2), t = 1 - (1 - u)^late.

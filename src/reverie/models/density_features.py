@@ -11,7 +11,7 @@ log p(x) of events x needs features y = f(x) of as many coordinates as x, on whi
     point masses        the gap of `reverie.data.transforms.PointMass`: a cell again
     both, if asked      the same, with narrow normal noise amid the cells (`NarrowNoise`), which leaves gaps between
     sets                the columns of each particle as those of a table
-    images of angles    (cos, sin) of each, or an interval of one period, as above
+    images of angles    (cos, sin) of each, for energies an interval of one period; Gaussian units take cosine and sine
     images              all pixels beside each other, at most 4096; levels spread, bounded ranges opened by a logit, or
                         left in proportion: few levels then have narrow normal noise, and of many one of at least a
                         tenth of the pixels, such as an empty background, has a cell with room beside its noise, since a

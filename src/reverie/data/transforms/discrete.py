@@ -362,10 +362,8 @@ class PointMass(InvertibleTransform):
                 f"Expected `noise_std` within (0, {WIDEST_NOISE:g}], got {self.noise_std:g}. "
                 "Leave it out for noise that fills the gap evenly."
             )
-        some = (
-            x[:: -(-x.numel() // MOST_CELLS)] if math.prod(self.event_shape_) > 1 else x
-        )  # events with all their cells
-        x = check_within(some, self.lower, self.upper).reshape(-1, 1)
+        every = -(-x.numel() // MOST_CELLS) if math.prod(self.event_shape_) > 1 else 1  # event, with all its cells
+        x = check_within(x[::every], self.lower, self.upper).reshape(-1, 1)
         near = x[(x - self.atom).abs() <= TOLERANCE * abs(self.atom)]  # the commonest of these is it, up to rounding
         self.atom_ = near.mode().values.item() if len(near) else float(self.atom)
         others, n = x[x != self.atom_].sort().values, len(x)

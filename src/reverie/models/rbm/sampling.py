@@ -12,7 +12,10 @@ betas times the difference of the joint weights that beta multiplies (`reverie.s
 A right machine keeps its own law under sweeps, so chains that start at events keep the means m_j of its units. How far
 they move says whether the machine holds what it has learnt, or has probable states away from the data:
 
-    R = sum_j (m'_j - m_j)^2 / sum_j Var(v_j),        m' after the sweeps;        0 up to 2 / chains for a right machine
+    R = sum_j (m'_j - m_j)^2 / sum_j Var(v_j) - 2 / n
+
+with m' after the sweeps, and n = (sum w)^2 / sum w^2 chains of weights w, whose own fluctuations are taken off: of a
+right machine R is at most 0 in the mean, below it where chains remember their start.
 
 To complete an event, the units that are given are clamped; the others come from p(v_free | v_given), by Gibbs sweeps
 whose chains start at states of the machine.
@@ -81,11 +84,22 @@ def gibbs_chain(path: BoltzmannPath, v: Tensor, n_sweeps: int, generator: torch.
 def chain_drift(
     path: BoltzmannPath, v: Tensor, weight: Tensor | None, n_sweeps: int, generator: torch.Generator
 ) -> Tensor:
-    """Return R, a scalar, of chains that start at events v (chain, visible) with weights (chain,) or none."""
+    """Return R, a scalar; see the module.
+
+    Parameters
+    ----------
+    path : The machine, at its end.
+    v : (chain, visible) events at which the chains start.
+    weight : (chain,) event weights, of either sign, whose sum is not 0; None for all alike.
+    n_sweeps : Gibbs sweeps, at least 1.
+    generator : Source of the draws.
+    """
     v = v.to(path.W.dtype)
     share = v.new_full((len(v),), 1 / len(v)) if weight is None else (weight / weight.sum()).to(v.dtype)
     mean, moved = share @ v, share @ gibbs_chain(path, v, n_sweeps, generator)
-    return (moved - mean).square().sum() / (share @ (v - mean).square()).sum().clamp(min=1e-12)
+    size = share.abs() / share.abs().sum()  # the variance of signed weights may be negative in few events
+    variance = (size @ (v - size @ v).square()).sum().clamp(min=1e-12)
+    return (moved - mean).square().sum() / variance - 2 * share.square().sum()
 
 
 def exchange(

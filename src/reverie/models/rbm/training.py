@@ -16,7 +16,7 @@ scatter (Swersky et al., ITA workshop 2010): on binarised MNIST the average gain
 Exact training of a small machine starts from several random weights side by side, and the one of highest likelihood
 is kept, because the likelihood has local maxima (XOR: three patterns out of four).
 
-Where log Z can only be estimated, checks run chains from held-out events and see how far their means move
+Where log Z can only be estimated, checks run chains from training events and see how far their means move
 (`reverie.models.rbm.sampling.chain_drift`): by a few per cent of the variance for digits learnt by persistent chains,
 and by 30 to 40 for those of "cd" with one sweep, whose samples fade though the held-out loss falls.
 
@@ -57,7 +57,7 @@ _OFFSET_MEMORY = 0.99
 _NOISY_MEMORY, _EXACT_MEMORY = 0.999, 0.95  # of Adam's squares: exact gradients are not noisy and shrink a lot
 _OVERFITTED = 4.0  # standard errors above the least held-out loss
 _CHECK_TEMPERATURES, _CHECK_CHAINS = 300, 64
-_FADING = 0.2  # share R of the variance by which the means of chains from held-out events may move
+_FADING = 0.2  # share R of the variance by which the means of chains from training events may move
 _FADED_SWEEPS, _FADED_CHAINS, _FADED_PRODUCTS = 100, (64, 512), 1 << 25  # chains are as many as the products allow
 _FEW_ROWS = 4096  # different rows that an exact step takes all at once
 _AVERAGE_EVERY = 10  # steps, of many weights: to average them takes as long as a tenth of a step
@@ -329,12 +329,13 @@ class BoltzmannStep(TrainStep):
             kind = kind_of_rise(excess, gap, self.least_gap)
             signs[kind] = (f"The held-out loss is {loss:.4g}, {excess:.2g} above its best.", "")
         low, high = _FADED_CHAINS
-        n, weight = min(max(low, _FADED_PRODUCTS // path.W.numel()), high), held_out.get("weight")
-        rows, of_rows = held_out["x"][:n].flatten(1), None if weight is None else weight[:n]
-        moved = scalars["chain_drift"] = float(chain_drift(path, rows, of_rows, _FADED_SWEEPS, generator))
+        n = min(max(low, _FADED_PRODUCTS // path.W.numel()), high)
+        v, weight = train["x"][:n].flatten(1), train.get("weight")  # in random order, which held-out rows are not
+        of_v = None if weight is None else weight[:n]
+        moved = scalars["chain_drift"] = float(chain_drift(path, v, of_v, _FADED_SWEEPS, generator))
         if moved > _FADING:
             signs["chains leave the data"] = (
-                f"{_FADED_SWEEPS} sweeps move the means of chains from held-out events by {moved:.0%} of the variance: "
+                f"{_FADED_SWEEPS} sweeps move the means of chains from training events by {moved:.0%} of the variance: "
                 "a few per cent at most if the machine were right.",
                 "Learn by persistent chains (method='pcd'), or take more sweeps (n_gibbs) or a lower learning rate.",
             )
