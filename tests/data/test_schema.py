@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.data.inference import infer_column, infer_event, infer_schema
+from reverie.data.inference import has_periodic_edges, infer_column, infer_event, infer_schema
 from reverie.data.schema import Column, Schema, split_unit
 
 N = 5000
@@ -309,3 +309,36 @@ def test_text_form():
     assert "period 6.28319 from -3.14159" in text
     assert "g, h" in text
     assert "point mass at 0" in text
+
+
+def _smooth(n: int, side: int, seed: int = 0) -> np.ndarray:
+    """Return n periodic fields (side, side) in which neighbours are correlated."""
+    x = np.random.default_rng(seed).normal(size=(n, side, side))
+    return sum(np.roll(x, by, (1, 2)) for by in ((0, 0), (0, 1), (1, 0), (1, 1)))
+
+
+def test_edges_of_periodic_fields_touch_and_those_of_others_do_not():
+    rng = np.random.default_rng(1)
+    fields = _smooth(500, 12)
+    assert has_periodic_edges(fields)
+    assert has_periodic_edges(fields[:, None] * [[[1.0]], [[3.0]]])  # two channels
+    assert not has_periodic_edges(fields[:, :-1])  # the last row cut off
+    assert not has_periodic_edges(fields[..., 2:])
+    assert not has_periodic_edges(fields[:10])  # too few to tell
+    assert not has_periodic_edges(rng.normal(size=(500, 12, 12)))  # no neighbours anywhere: nothing to tell by
+    assert not has_periodic_edges(np.zeros((500, 12, 12)))
+    assert not has_periodic_edges(fields * np.hanning(12)[:, None] * np.hanning(12))  # empty towards all edges
+    assert not has_periodic_edges(fields[..., :3])
+
+
+def test_no_images_that_are_cut_from_larger_fields_are_taken_for_periodic():
+    """None of 100 sets: the excess, D_2 - D_1 here, would have to be wrong by at least twelve standard errors."""
+    assert not any(has_periodic_edges(_smooth(500, 14, seed)[:, 1:-1, 1:-1]) for seed in range(100))
+
+
+def test_edges_of_angles_touch_on_their_circle():
+    angles = math.pi + 0.5 * _smooth(500, 12)  # about the ends of the circle, neighbours closer than others
+    cut = (angles + math.pi) % (2 * math.pi) - math.pi
+    assert has_periodic_edges(cut, (-math.pi, math.pi))
+    assert has_periodic_edges(np.degrees(cut), (-180.0, 180.0))
+    assert not has_periodic_edges(cut[:, 1:], (-math.pi, math.pi))

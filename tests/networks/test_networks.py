@@ -10,6 +10,7 @@ from torch import nn
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.networks import MLP, ConvDiscriminator, ConvGenerator, OutputHead, build_discriminator, build_generator
 from reverie.networks.build import has_batch_norm
+from reverie.networks.convolutional import CircularConv2d
 from reverie.networks.features import Whitening
 
 IMAGES = [(8, 8), (28, 28), (1, 28, 28), (3, 32, 32), (2, 17, 40), (3, 5), (64, 33)]
@@ -179,3 +180,16 @@ def test_networks_that_fit_are_left_alone():
         assert D.training
         assert all(torch.equal(a, b) for a, b in zip(D.parameters(), network.parameters(), strict=True))
     assert build_generator(nn.Linear(5, 64), n_noise=5, event_shape=(8, 8), random_generator=source)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 8), (2, 1, 4, 4), (1, 4, 2, 3)])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (1, 1, 0), (5, 1, 2)])
+def test_circular_convolutions_and_their_gradients_are_those_of_torch(shape, kernel, stride, padding):
+    ours = CircularConv2d(shape[1], 6, kernel, stride=stride, padding=padding).double()
+    theirs = torch.nn.Conv2d(shape[1], 6, kernel, stride=stride, padding=padding, padding_mode="circular").double()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    out, expected = ours(x), theirs(x)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+    gradients = [torch.autograd.grad(y.square().sum(), [x, net.weight]) for y, net in ((out, ours), (expected, theirs))]
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-12)

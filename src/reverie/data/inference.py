@@ -53,6 +53,14 @@ Images and lattices (n, height, width) or (n, channel, height, width) are one co
 7.  everything else: ``continuous`` (a field); with more than 1 % of exact zeros and nothing below,
     bounded by 0 with a point mass there (energy deposits in cells).
 
+Opposite edges of images and lattices touch (`has_periodic_edges`) if the first row differs from the last as two
+neighbouring rows do, and the first column from the last as neighbouring columns. With D_r the mean square of the
+difference at a distance of r rows within an event, and E that of the first row and the last,
+
+    |mean (E - D_1)| < mean (D_2 - D_1) / 4,   standard error of mean (E - D_1) < mean (D_2 - D_1) / 16,
+
+so rows at twice the distance must differ by more, and there must be events enough to tell.
+
 Sets of particles (n, P, F + 1) are recognised by their last column, which is called or said to be a ``mask``. Their
 other columns are judged as those of a table whose rows are the particles that are there.
 """
@@ -71,7 +79,7 @@ from reverie.core.sets import real_entries
 from reverie.core.tables import as_array
 from reverie.data.schema import KIND_NAMES, Column, Schema, split_unit
 
-__all__ = ["ANGLE_WORDS", "Properties", "infer_column", "infer_event", "infer_schema"]
+__all__ = ["ANGLE_WORDS", "Properties", "has_periodic_edges", "infer_column", "infer_event", "infer_schema"]
 
 ANGLE_WORDS = frozenset(
     "phi varphi dphi deltaphi azimuth azimuthal azim azi az angle psi theta longitude lon ra heading direction".split()
@@ -254,6 +262,37 @@ def infer_event(values: np.ndarray, ends: Ends | None = None) -> Properties:
     if circle is not None:
         return {"kind": "periodic", "lower": circle[0], "upper": circle[1], "period": circle[1] - circle[0]}
     return {"kind": "continuous"}
+
+
+def has_periodic_edges(values: object, circle: Ends | None = None) -> bool:
+    """Tell whether opposite edges of images or lattices touch, by the rule of the module.
+
+    Parameters
+    ----------
+    values : (n, height, width) or (n, channel, height, width) numbers, lazy ones too.
+    circle : Ends between which the values are angles; None for numbers on a line.
+    """
+    table = as_array(values, "values")
+    most = max(1, _MOST_CELLS // math.prod(table.shape[1:]))
+    x = np.asarray(table[:: max(1, -(-len(table) // most))], dtype=np.float64)
+    if min(x.shape[-2:]) < 4 or len(x) < 2:
+        return False
+    turns = 0.0 if circle is None else 2 * math.pi / (circle[1] - circle[0])
+
+    def differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Return the mean square of the difference in each event; of angles by cosine and sine."""
+        square = (a - b) ** 2 if circle is None else 2 - 2 * np.cos(turns * (a - b))
+        return square.reshape(len(x), -1).mean(axis=1)
+
+    for axis in (-2, -1):
+        rows = np.moveaxis(x, axis, -1)
+        next_row = differences(rows[..., 1:], rows[..., :-1])
+        gap = float((differences(rows[..., 2:], rows[..., :-2]) - next_row).mean())
+        excess = differences(rows[..., 0], rows[..., -1]) - next_row
+        error = float(excess.std(ddof=1)) / math.sqrt(len(x))
+        if not (abs(float(excess.mean())) < gap / 4 and error < gap / 16):
+            return False
+    return True
 
 
 def _per_column(

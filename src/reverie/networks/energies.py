@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
-from reverie.networks.convolutional import as_channels, grids, halving
+from reverie.networks.convolutional import CircularConv2d, as_channels, grids, halving
 from reverie.networks.init import initialised
 from reverie.networks.mlp import is_widths, make_activation
 from reverie.networks.user import Specification, check_trial, user_network
@@ -136,7 +136,7 @@ class LatticeEnergy(nn.Module):
         channels = [self.shape[0], *[_LATTICE_WIDTH] * _LATTICE_DEPTH]
         layers: list[nn.Module] = []
         for a, b in zip(channels[:-1], channels[1:], strict=True):
-            layers += [nn.Conv2d(a, b, kernel_size=3, padding=1, padding_mode="circular"), make_activation(activation)]
+            layers += [CircularConv2d(a, b, 3, padding=1), make_activation(activation)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(_LATTICE_WIDTH, 1, kernel_size=1))
 
     def forward(self, x: Tensor) -> Tensor:

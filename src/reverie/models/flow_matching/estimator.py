@@ -22,12 +22,20 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
+from reverie.data.inference import has_periodic_edges
 from reverie.data.lazy import LazyRows
 from reverie.data.transforms import Chain, Dequantise
 from reverie.models.base import N_SCORED, Called
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing, narrow_noise
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
-from reverie.models.flow_matching.networks import EDITION, Velocity, VelocitySet, VelocityUNet, build_velocity
+from reverie.models.flow_matching.networks import (
+    EDITION,
+    Velocity,
+    VelocitySet,
+    VelocityUNet,
+    build_velocity,
+    unet_width,
+)
 from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
 from reverie.models.flow_matching.trees import MOST_ROWS, TreeStep, TreeVelocity
@@ -69,12 +77,14 @@ class FlowMatching(LikelihoodModel):
         "trees" takes boosted trees of scikit-learn, for tables of some dozens to some thousand rows; they have no
         likelihood. A step then fits the trees of one time, and there are no more steps than the solver asks for times,
         17 by default; options of the descent say nothing to them.
-    width : Width of the hidden layers, or channels of the finest grid; "auto" takes 128, and 32 for convolutions.
+    width : Width of the hidden layers, or channels of the finest grid; "auto" takes 128, for convolutions 32, and 16
+        for periodic lattices with sides of at least 16, whose finest grid is finer.
     n_blocks : Residual blocks of the perceptron, or layers of a network of sets; "auto" takes 3, and 6 for sets.
     n_trees : Boosted trees of each coordinate at each time.
     depth : The most comparisons in a tree, at most 12.
     activation : Of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
-    periodic : Whether opposite edges of an image touch; "auto" takes spins for periodic lattices.
+    periodic : Whether opposite edges of an image touch; "auto" takes spins for periodic lattices, and fields of
+        numbers or angles if their opposite edges differ by as little as neighbouring rows and columns do.
     n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes six
         times as many, each with its derivatives, of more than 32 features three times as many.
     solver : Of the differential equation: "euler", "midpoint", "heun" or "rk4"; "auto" takes "rk4" for sets, whose
@@ -161,6 +171,8 @@ class FlowMatching(LikelihoodModel):
                 "Expected no observables for flow matching of sets, whose velocities are those of particles, got "
                 f"{self.observables!r}. Train a GAN, whose discriminator is shown them, or give them as conditions y."
             )
+        if self.periodic == "auto" and not dataset.schema.is_table and not dataset.schema.is_set:
+            self._edges_touch = _edges_touch(dataset)
         shown = {"observables": self.observables, "kinematic_fit": self.kinematic_fit}
         return density_preprocessing(
             dataset, container, self.preprocessing, **shown, open_levels=False, separated=not self._is_of_trees
@@ -218,10 +230,17 @@ class FlowMatching(LikelihoodModel):
         return "unet" if len(shape) > 1 and min(shape[-2:]) >= least else "mlp"
 
     def _is_periodic(self) -> bool:
-        return self.schema_.columns[0].kind == "spin" if self.periodic == "auto" else bool(self.periodic)
+        if self.periodic != "auto":
+            return bool(self.periodic)
+        return self.schema_.columns[0].kind == "spin" or self._edges_touch
 
     def _width(self) -> int:
-        return {"unet": 32}.get(self._network_name(), 128) if self.width == "auto" else int(self.width)
+        if self.width != "auto":
+            return int(self.width)
+        if self._network_name() != "unet":
+            return 128
+        sides = self.preprocessing_.transform.output_shape[-2:]
+        return unet_width(*sides, periodic=self._is_periodic(), edition=self._edition)
 
     def _n_blocks(self) -> int:
         return (6 if self._network_name() in _OF_SETS else 3) if self.n_blocks == "auto" else int(self.n_blocks)
@@ -237,15 +256,16 @@ class FlowMatching(LikelihoodModel):
         return "rk4" if not self._is_of_trees and self._network_name() in _OF_SETS else "heun"
 
     def _begin(self) -> None:
-        self._edition = EDITION  # of the networks, see there
+        self._edition, self._edges_touch = EDITION, False  # the edition of the networks, see there
 
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
-        return texts | {"edition": self._edition}, tensors
+        return texts | {"edition": self._edition, "edges_touch": self._edges_touch}, tensors
 
     def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self._edition = int(texts.get("edition", 1))  # models of the first were saved without it
+        self._edges_touch = bool(texts.get("edges_touch", False))
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         transform = self.preprocessing_.transform
@@ -392,3 +412,11 @@ class FlowMatching(LikelihoodModel):
         network = self._networks()["velocity"]
         assert isinstance(network, Velocity)
         return network.eval()
+
+
+def _edges_touch(dataset: Dataset) -> bool:
+    """Tell whether opposite edges of images or lattices touch."""
+    column = dataset.schema.columns[0]
+    if column.kind != "periodic" or column.lower is None or column.period is None:
+        return has_periodic_edges(dataset.values)
+    return has_periodic_edges(dataset.values, (column.lower, column.lower + column.period))

@@ -23,11 +23,13 @@ On a processor the U-Net costs what its convolutions cost, which run near the pe
 doing less: cells of 2 x 2 pixels become channels (space to depth, Shi et al., arXiv:1609.05158) where sides are at
 least 16, of 4 x 4 from 64, and the finest convolutions work on a quarter or a sixteenth of the places; features are
 narrowed before they go to a finer grid, and not after. On the smallest grid every place attends to every other (Vaswani
-et al., arXiv:1706.03762), for little.
+et al., arXiv:1706.03762), for little. Periodic lattices, whose physics is in what neighbouring sites do together, have
+a finest grid twice as fine for as much arithmetic, with half the channels (`unet_width`).
 
 What a large image shows is decided early on the path: its many pixels tell it together while each alone is noise still.
-So images whose cells are folded are learnt at times of which the logit log(t / (1 - t)) is normal, of mean -0.8 and
-unit width (Esser et al., arXiv:2403.03206), and smaller ones at equally many of all times.
+So images whose cells are folded, and lattices of spins of that size, are learnt at times of which the logit
+log(t / (1 - t)) is normal, of mean -0.8 and unit width (Esser et al., arXiv:2403.03206). Smaller ones are learnt at
+equally many of all times, and so are lattices of real numbers and angles, whose values are settled late.
 """
 
 import math
@@ -41,15 +43,24 @@ from reverie.models.density_features import Coordinates
 from reverie.models.flow_matching.path import late
 from reverie.models.multiplicity import MultiplicityLaw
 from reverie.models.sets import moments_of_sets
-from reverie.networks.convolutional import as_channels, grids
+from reverie.networks.convolutional import CircularConv2d, as_channels, grids
 from reverie.networks.init import initialised
 from reverie.networks.mlp import MLP, make_activation
 from reverie.networks.sets import SetKind, SetTrunk
 from reverie.networks.user import check_trial, user_network
 
-__all__ = ["EDITION", "UserVelocity", "Velocity", "VelocityMLP", "VelocitySet", "VelocityUNet", "build_velocity"]
+__all__ = [
+    "EDITION",
+    "UserVelocity",
+    "Velocity",
+    "VelocityMLP",
+    "VelocitySet",
+    "VelocityUNet",
+    "build_velocity",
+    "unet_width",
+]
 
-EDITION = 4  # of the networks that are trained now; models that were saved without one have the first
+EDITION = 5  # of the networks that are trained now; models that were saved without one have the first
 _LATE = 2.0  # power with which times come closer towards the events
 _LATE_OF_SETS = 1.5  # the same for the steps of a solver with sets
 _FEW, _SOME = 3, 32  # coordinates on lines up to which all waves are seen, and the slower ones; all learn many by heart
@@ -150,7 +161,7 @@ class VelocityMLP(Velocity):
     n_blocks : Residual blocks, of two layers each.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
     sees_missing : Whether coordinates may be NaN. They count as zero, and what is missing is a part of the condition.
-    edition : 4, or an earlier one for models that were saved before: 1 has no waves and equal times, nor has
+    edition : 5, or an earlier one for models that were saved before: 1 has no waves and equal times, nor has
         2 for more than three coordinates.
     """
 
@@ -209,10 +220,8 @@ class _Block(nn.Module):
         super().__init__()
         self.activation = make_activation(activation)
         self.norms = nn.ModuleList(_group_norm(n) for n in (n_inputs, n_outputs))
-        self.inner, self.outer = (
-            nn.Conv2d(n, n_outputs, 3, padding=1, padding_mode="circular" if periodic else "zeros")
-            for n in (n_inputs, n_outputs)
-        )
+        conv = CircularConv2d if periodic else nn.Conv2d
+        self.inner, self.outer = (conv(n, n_outputs, 3, padding=1) for n in (n_inputs, n_outputs))
         self.beside = nn.Linear(n_embedding, n_outputs)
         self.direct = nn.Conv2d(n_inputs, n_outputs, 1) if n_inputs != n_outputs else nn.Identity()
 
@@ -251,8 +260,9 @@ class VelocityUNet(Velocity):
     width : Channels on the finest grid; twice as many on the next, and four times on those after.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
     periodic : Whether opposite edges touch.
-    edition : 4, or 1 for the network of models that were saved before there was a second: it folds no cells, has no
-        attention, and narrows features on the finer grid, for five times the arithmetic on images of 28 x 28.
+    edition : 5, or that of a model that was saved before. Up to 4 the cells of lattices become channels as those of
+        images do. The network of 1 folds no cells, has no attention, and narrows features on the finer grid, for five
+        times the arithmetic on images of 28 x 28.
 
     Raises
     ------
@@ -281,10 +291,10 @@ class VelocityUNet(Velocity):
                 f"{tuple(condition_shape)}. Resize one of them, or use network='mlp'."
             )
         n_vector = 0 if condition_shape is None or self.is_image_condition else math.prod(condition_shape)
-        n_embedding, edges = 4 * width, "circular" if periodic else "zeros"
+        n_embedding, conv = 4 * width, CircularConv2d if periodic else nn.Conv2d
         self.embedding = _Embedding(n_vector, n_embedding, activation)
         self.activation, self.edition = make_activation(activation), edition
-        self.fold = 1 if edition == 1 else _cells(*self.shape[1:], periodic=periodic)
+        self.fold = 1 if edition == 1 else _cells(*self.shape[1:], periodic=periodic, edition=edition)
         self.sizes = grids(*(math.ceil(side / self.fold) for side in self.shape[1:]))
         widths = [width * min(2**k, 4) for k in range(len(self.sizes))]
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
@@ -292,23 +302,24 @@ class VelocityUNet(Velocity):
         def block(n_inputs: int, n_outputs: int) -> _Block:
             return _Block(n_inputs, n_outputs, n_embedding, activation, periodic=periodic)
 
-        self.first = nn.Conv2d((self.shape[0] + n_planes) * self.fold**2, width, 3, padding=1, padding_mode=edges)
+        self.first = conv((self.shape[0] + n_planes) * self.fold**2, width, 3, padding=1)
         self.down = nn.ModuleList(block(a, a) for a in widths[:-1])
-        self.coarser = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1, padding_mode=edges) for a, b in pairs)
+        self.coarser = nn.ModuleList(conv(a, b, 3, stride=2, padding=1) for a, b in pairs)
         self.middle = nn.ModuleList(block(widths[-1], widths[-1]) for _ in range(2))
         self.attention = nn.Identity() if edition == 1 else _Attention(widths[-1])
         n, pad = (3, 1) if edition == 1 else (1, 0)
-        self.finer = nn.ModuleList(nn.Conv2d(b, a, n, padding=pad, padding_mode=edges) for a, b in pairs)
+        self.finer = nn.ModuleList(conv(b, a, n, padding=pad) for a, b in pairs)
         self.up = nn.ModuleList(block(2 * a, a) for a in widths[:-1])
         self.norm = _group_norm(width)
         n_planes = self.shape[0] // 2 if coordinates.circles else self.shape[0]  # an angle for a cosine and a sine
-        self.last = nn.Conv2d(width, n_planes * self.fold**2, 3, padding=1, padding_mode=edges)
+        self.last = conv(width, n_planes * self.fold**2, 3, padding=1)
         self.last.zero_init = True  # pyright: ignore[reportArgumentType]
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def times(self, u: Tensor) -> Tensor:
-        """Return the times of points in training, (batch, 1): logit-normal for images that are folded."""
-        return torch.sigmoid(_CENTRE + torch.special.ndtri(u)) if self.fold > 1 else u
+        """Return the times of points in training, (batch, 1): early of large images, but not of lattices of fields."""
+        are_early = self.fold > 1 or (self.ends_in_mean and min(self.shape[1:]) >= _FOLDED)
+        return torch.sigmoid(_CENTRE + torch.special.ndtri(u)) if are_early else u
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n); see `Velocity`."""
@@ -339,10 +350,17 @@ class VelocityUNet(Velocity):
         return h.flatten(1)
 
 
-def _cells(height: int, width: int, *, periodic: bool) -> int:
+def _cells(height: int, width: int, *, periodic: bool, edition: int) -> int:
     """Return the side in pixels of the cells that become channels, 1 for none; of a periodic lattice they fit whole."""
     side = 4 if min(height, width) >= _FOLDED_TWICE else 2 if min(height, width) >= _FOLDED else 1
+    if periodic and edition > 4:
+        side = max(1, side // 2)
     return math.gcd(side, height, width) if periodic else side
+
+
+def unet_width(height: int, width: int, *, periodic: bool, edition: int) -> int:
+    """Return the channels on the finest grid where none are asked for: 16 where it is as fine as a large lattice's."""
+    return 16 if periodic and edition > 4 and min(height, width) >= _FOLDED else 32
 
 
 class VelocitySet(Velocity):
