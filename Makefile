@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 docs: $(INSTALLED) $(VENV)/.installed-docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W -n --keep-going -b html docs docs/_build/html
 
-# Every page of the lectures with its full budget, an hour and a half of one core, its result stored in docs/lectures;
+# Every page of the lectures with its full budget, an hour and a quarter of one core, its result stored in docs/lectures;
 # then the site with every page executed, with short budgets: some ten minutes.
 gallery: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/reverie lecture all --store --out docs/lectures

@@ -427,14 +427,16 @@ def test_fields_whose_edges_touch_are_periodic_lattices_unless_the_user_says_oth
 
 
 def test_times_are_early_where_a_large_image_is_of_levels_or_folded():
-    """Spins are decided early; real numbers on the sites of a lattice take their values late."""
+    """Spins and angles are decided early; real numbers on the sites of a lattice take their values late."""
     u = torch.linspace(0.01, 0.99, 99)[:, None]
     spins, fields, folded, small = (
         VelocityUNet(Coordinates(n * n), (n, n), width=8, periodic=periodic)
         for n, periodic in ((16, True), (16, True), (16, False), (8, True))
     )
     spins.ends_in_mean = small.ends_in_mean = True
-    assert [float(net.times(u).mean()) < 0.4 for net in (spins, fields, folded, small)] == [True, False, True, False]
+    angles = VelocityUNet(Coordinates(128, [(k, 64 + k) for k in range(64)]), (2, 8, 8), width=8, periodic=True)
+    early = [float(net.times(u).mean()) < 0.4 for net in (spins, fields, folded, small, angles)]
+    assert early == [True, False, True, False, True]
 
 
 def test_lattices_of_the_former_edition_keep_their_folded_network():

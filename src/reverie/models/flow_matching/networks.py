@@ -28,8 +28,9 @@ a finest grid twice as fine for as much arithmetic, with half the channels (`une
 
 What a large image shows is decided early on the path: its many pixels tell it together while each alone is noise still.
 So images whose cells are folded, and lattices of spins of that size, are learnt at times of which the logit
-log(t / (1 - t)) is normal, of mean -0.8 and unit width (Esser et al., arXiv:2403.03206). Smaller ones are learnt at
-equally many of all times, and so are lattices of real numbers and angles, whose values are settled late.
+log(t / (1 - t)) is normal, of mean -0.8 and unit width (Esser et al., arXiv:2403.03206). So are lattices of angles of
+any size, whose order comes out of the uniform noise early. Smaller images are learnt at equally many of all times, and
+so are lattices of real numbers, whose values are settled late.
 """
 
 import math
@@ -317,8 +318,9 @@ class VelocityUNet(Velocity):
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def times(self, u: Tensor) -> Tensor:
-        """Return the times of points in training, (batch, 1): early of large images, but not of lattices of fields."""
-        are_early = self.fold > 1 or (self.ends_in_mean and min(self.shape[1:]) >= _FOLDED)
+        """Return the times of points in training, (batch, 1): early ones, but of small images and lattices of fields."""
+        is_large, are_angles = min(self.shape[1:]) >= _FOLDED, len(self.coordinates.circles) > 0
+        are_early = self.fold > 1 or are_angles or (is_large and self.ends_in_mean)
         return torch.sigmoid(_CENTRE + torch.special.ndtri(u)) if are_early else u
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
