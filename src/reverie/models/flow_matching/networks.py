@@ -318,7 +318,7 @@ class VelocityUNet(Velocity):
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def times(self, u: Tensor) -> Tensor:
-        """Return the times of points in training, (batch, 1): early ones, but of small images and lattices of fields."""
+        """Return the times of points in training, (batch, 1): early, but of small images and lattices of fields."""
         is_large, are_angles = min(self.shape[1:]) >= _FOLDED, len(self.coordinates.circles) > 0
         are_early = self.fold > 1 or are_angles or (is_large and self.ends_in_mean)
         return torch.sigmoid(_CENTRE + torch.special.ndtri(u)) if are_early else u
