@@ -53,7 +53,10 @@ def main() -> None:
     parser.add_argument("--max-steps", type=int, default=None)
     options = parser.parse_args()
     given = {} if options.max_steps is None else {"max_steps": options.max_steps}
-    theory, parameter = options.theory, options.parameter or PARAMETERS[options.theory]
+    theory = options.theory
+    parameter = PARAMETERS[theory] if options.parameter is None else options.parameter
+    if theory != "ising" and any(side % 2 for side in options.sides):
+        parser.error(f"Expected even sides for the checkerboard of {theory}, got {options.sides}.")
     names = ("energy", "fresh", "sd", "|M|", "AUC", "± error", "real", "KL", "steps", "seconds")
     print(f"{options.model}, {theory} at {parameter:g}, {options.n:,} configurations to learn from")
     print("side seed" + "".join(f"{name:>10s}" for name in names), flush=True)
@@ -105,15 +108,17 @@ def configurations(theory: str, n: int, side: int, parameter: float, seed: int) 
             x = np.where(colour & (np.log(rng.random(x.shape)) < -rise), moved, x)
         if theory == "phi4" and k % 20 == 0:
             x = x * rng.choice([-1.0, 1.0], (n, 1, 1))
-    return (
-        x[rng.permutation(n)]
-        if theory == "phi4"
-        else np.remainder(x[rng.permutation(n)] + math.pi, 2 * math.pi) - math.pi
-    )
+    x = x[rng.permutation(n)]
+    return x if theory == "phi4" else np.remainder(x + math.pi, 2 * math.pi) - math.pi
 
 
 def seen(theory: str, values: np.ndarray, parameter: float) -> tuple[np.ndarray, ...]:
-    """Return energy, magnetisation, two correlations and what belongs to the theory, (n,) each, per site."""
+    """Return what is looked at of configurations (n, side, side): (n,) each, per site.
+
+    The energy, of phi^4 the action; the magnetisation, of angles its length; the correlations at distance 2 along the
+    axes and at 1 along the diagonal; of phi^4 the means of phi^2 and phi^4; of angles the number of vortices, which
+    are plaquettes around which the angle turns once.
+    """
     x = np.asarray(values, dtype=np.float64)
 
     def products(*shift: int) -> np.ndarray:

@@ -395,7 +395,8 @@ def test_a_periodic_unet_commutes_with_translations_by_its_coarsest_cell(side, e
     assert difference(network, step // 2) > 1e-3  # a smaller translation is not one of its symmetries
     for layer in network.modules():
         if isinstance(layer, CircularConv2d):
-            layer.wrapped, layer.padding = 0, (layer.wrapped, layer.wrapped)
+            p, layer.circular_padding = layer.circular_padding, 0
+            layer.padding = (p, p)
     assert difference(network, step) > 1e-3  # zeros at the edges are seen
 
 
@@ -444,7 +445,18 @@ def test_lattices_of_the_former_edition_keep_their_folded_network():
     model = FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(spins)
     assert (model._width(), model._networks()["velocity"].fold) == (16, 1)
     model._edition = 4
-    assert (model._width(), model._fresh_networks()["velocity"].fold) == (32, 2)
+    model._kept = model._fresh_networks()
+    assert (model._width(), model._networks()["velocity"].fold) == (32, 2)
+    further = FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(spins, start=model)
+    assert (further._width(), further._networks()["velocity"].fold) == (32, 2)
+
+
+def test_training_that_starts_at_a_periodic_lattice_stays_periodic_where_few_events_cannot_tell():
+    x = np.random.default_rng(0).normal(size=(500, 16, 16))
+    fields = x + np.roll(x, 1, 1) + np.roll(x, 1, 2)
+    first = FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(fields)
+    assert not FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(fields[:40])._is_periodic()
+    assert FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(fields[:40], start=first)._is_periodic()
 
 
 def test_models_saved_with_the_first_unet_keep_it(tmp_path):

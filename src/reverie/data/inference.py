@@ -269,7 +269,8 @@ def has_periodic_edges(values: object, circle: Ends | None = None) -> bool:
 
     Parameters
     ----------
-    values : (n, height, width) or (n, channel, height, width) numbers, lazy ones too.
+    values : (n, height, width) or (n, channel, height, width) numbers, lazy ones too. Of more than two million numbers
+        every k-th event is looked at. False for sides below 4, NaN or infinite numbers, and a single event.
     circle : Ends between which the values are angles; None for numbers on a line.
     """
     table = as_array(values, "values")

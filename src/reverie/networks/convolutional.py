@@ -101,12 +101,12 @@ class CircularConv2d(nn.Conv2d):
 
     def __init__(self, n_inputs: int, n_outputs: int, kernel_size: int, *, stride: int = 1, padding: int = 0) -> None:
         super().__init__(n_inputs, n_outputs, kernel_size, stride=stride)
-        self.wrapped = padding
+        self.circular_padding = padding
 
     def forward(self, input: Tensor) -> Tensor:
         """Return features (batch, n_outputs, height', width') of `input`, as torch's circular padding gives them."""
         n, c, height, width = input.shape
-        p = self.wrapped
+        p = self.circular_padding
         if p == 0:
             return super().forward(input)
         rows = torch.arange(-p, height + p, device=input.device) % height

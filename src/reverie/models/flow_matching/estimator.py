@@ -171,8 +171,13 @@ class FlowMatching(LikelihoodModel):
                 "Expected no observables for flow matching of sets, whose velocities are those of particles, got "
                 f"{self.observables!r}. Train a GAN, whose discriminator is shown them, or give them as conditions y."
             )
-        if self.periodic == "auto" and not dataset.schema.is_table and not dataset.schema.is_set:
-            self._edges_touch = _edges_touch(dataset)
+        if self._start is not None:
+            self._edges_touch = self._start._edges_touch
+        elif self.periodic == "auto" and not dataset.schema.is_table and not dataset.schema.is_set:
+            column = dataset.schema.columns[0]
+            lower, period = column.lower, column.period
+            circle = None if lower is None or period is None else (lower, lower + period)
+            self._edges_touch = has_periodic_edges(dataset.values, circle)
         shown = {"observables": self.observables, "kinematic_fit": self.kinematic_fit}
         return density_preprocessing(
             dataset, container, self.preprocessing, **shown, open_levels=False, separated=not self._is_of_trees
@@ -256,7 +261,8 @@ class FlowMatching(LikelihoodModel):
         return "rk4" if not self._is_of_trees and self._network_name() in _OF_SETS else "heun"
 
     def _begin(self) -> None:
-        self._edition, self._edges_touch = EDITION, False  # the edition of the networks, see there
+        # The networks are those of the model that training starts at, also where it was saved with former ones.
+        self._edition, self._edges_touch = EDITION if self._start is None else self._start._edition, False
 
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
@@ -412,11 +418,3 @@ class FlowMatching(LikelihoodModel):
         network = self._networks()["velocity"]
         assert isinstance(network, Velocity)
         return network.eval()
-
-
-def _edges_touch(dataset: Dataset) -> bool:
-    """Tell whether opposite edges of images or lattices touch."""
-    column = dataset.schema.columns[0]
-    if column.kind != "periodic" or column.lower is None or column.period is None:
-        return has_periodic_edges(dataset.values)
-    return has_periodic_edges(dataset.values, (column.lower, column.lower + column.period))

@@ -361,7 +361,15 @@ def _cells(height: int, width: int, *, periodic: bool, edition: int) -> int:
 
 
 def unet_width(height: int, width: int, *, periodic: bool, edition: int) -> int:
-    """Return the channels on the finest grid where none are asked for: 16 where it is as fine as a large lattice's."""
+    """Return the channels on the finest grid unless others are asked for: 32, of large periodic lattices 16.
+
+    Parameters
+    ----------
+    height, width : Sides of the images in pixels; large are those of at least 16.
+    periodic : Whether opposite edges touch, so that cells are folded less and the finest grid has four times as many
+        places.
+    edition : As in `VelocityUNet`; up to 4 there are always 32.
+    """
     return 16 if periodic and edition > 4 and min(height, width) >= _FOLDED else 32
 
 
