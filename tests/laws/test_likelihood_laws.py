@@ -26,6 +26,8 @@ MODELS = {
     "flow, standardised": Flow(n_transforms=1, hidden=(16,), n_bins=6, preprocessing="standardise", **TINY),
 }
 N, REPEATED = 1000, 400  # events; points of a cell that stand for it where a level is spread over one
+# The narrow noise of flow matching seldom comes near the edges of a cell, where few steps leave some of the mass.
+REPEATED_OF = {"flow matching": 40_000}
 
 
 def _between(low, high):
@@ -39,18 +41,18 @@ def _angle():
     return Dataset(phi[:, None], names=["phi"], kind={"phi": "periodic"}), [_between(-np.pi, np.pi)]
 
 
-def _category():
+def _category(repeated=REPEATED):
     words = np.random.default_rng(1).choice(3, N, p=[0.6, 0.3, 0.1])
-    levels = np.repeat(np.arange(3.0), REPEATED)
-    return Dataset(words[:, None], names=["kind"], kind={"kind": "categorical"}), [(levels, 1 / REPEATED)]
+    levels = np.repeat(np.arange(3.0), repeated)
+    return Dataset(words[:, None], names=["kind"], kind={"kind": "categorical"}), [(levels, 1 / repeated)]
 
 
-def _atom():
+def _atom(repeated=REPEATED):
     rng = np.random.default_rng(2)
     deposit = np.where(rng.uniform(size=N) < 0.3, 0.0, rng.gamma(3.0, size=N))
     edges = np.geomspace(1e-6, 60.0, 2001)
     middle = np.sqrt(edges[1:] * edges[:-1])
-    return Dataset(deposit[:, None], names=["E"]), [(np.zeros(REPEATED), 1 / REPEATED), (middle, np.diff(edges))]
+    return Dataset(deposit[:, None], names=["E"]), [(np.zeros(repeated), 1 / repeated), (middle, np.diff(edges))]
 
 
 def _bounded():
@@ -81,7 +83,8 @@ EVERY = [
 @pytest.mark.parametrize(("name", "column"), EVERY)
 def test_probabilities_of_all_events_add_up_to_one(name, column):
     """Within four stated errors and 0.02, what noise within cells and the grid leave."""
-    X, parts = COLUMNS[column]()
+    repeated = {"repeated": REPEATED_OF.get(name, REPEATED)} if column in ("category", "atom") else {}
+    X, parts = COLUMNS[column](**repeated)
     total, error = _mass(clone(MODELS[name]).fit(X), parts)
     assert total == pytest.approx(1, abs=0.02 + 4 * error)
 

@@ -182,7 +182,7 @@ def launch(folder: Path, *arguments: str) -> list[subprocess.Popen]:
 
 
 RUN = ["fit", "gan", "events.npy", "--out", "run", "--max-steps", "3000", "--n-checks", "0", "--record-every", "20",
-       "--quiet", "--refine", "false"]  # fmt: skip
+       "--quiet", "--refine", "false", "--checkpoint-every", "3s"]  # fmt: skip
 
 
 @pytest.mark.slow

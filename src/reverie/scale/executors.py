@@ -50,7 +50,21 @@ class InThisProcess(Executor):
 
 
 class _Pool(ProcessPoolExecutor):
-    """A pool of ours, which ends with its block and not before."""
+    """A pool of ours, which ends with its block and not before.
+
+    Its processes start with the signals that stop them blocked, until `_begin` can hear them: one that is interrupted
+    among its imports would look as if it had been killed.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Return the future of a call; the first of them starts the processes."""
+        if not hasattr(signal, "pthread_sigmask"):
+            return super().submit(fn, *args, **kwargs)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def available_cores() -> int:
@@ -193,6 +207,8 @@ def _begin() -> None:
     warnings.showwarning = print_note
     for number in _STOPS:
         signal.signal(number, _stop)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)  # one that came before is heard now
 
 
 def _stop(*_: object) -> NoReturn:
