@@ -40,7 +40,12 @@ def _tree(path: Path) -> ast.Module:
 @functools.cache
 def _imports(path: Path) -> set[str]:
     """Return the dotted names that a module imports, at its head or inside functions."""
-    nodes = list(ast.walk(_tree(path)))
+    nodes, waiting = [], [_tree(path)]
+    while waiting:  # statements alone: expressions hold no imports, and nine tenths of the nodes
+        node = waiting.pop()
+        nodes.append(node)
+        blocks = [getattr(node, name, ()) for name in ("body", "orelse", "finalbody", "handlers", "cases")]
+        waiting += [part for block in blocks if isinstance(block, list) for part in block]
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     sources = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
     return plain | {node.module for node in sources} | {f"{n.module}.{a.name}" for n in sources for a in n.names}

@@ -413,7 +413,7 @@ def test_fields_whose_edges_touch_are_periodic_lattices_unless_the_user_says_oth
     rng = np.random.default_rng(0)
     fields = rng.normal(size=(500, 16, 16))
     fields = sum(np.roll(fields, by, (1, 2)) for by in ((0, 0), (0, 1), (1, 0), (1, 1)))
-    few = {"max_steps": 1, "n_evaluations": 2, "random_state": 0}
+    few = {"max_steps": 1, "batch_size": 16, "n_checks": 0, "n_evaluations": 2, "random_state": 0}
     model = FlowMatching(**few).fit(fields)
     assert model.resolved_["periodic"]
     assert model.resolved_["width"] == 16

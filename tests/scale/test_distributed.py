@@ -110,12 +110,14 @@ def ranks(tmp_path_factory) -> list[dict]:
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(CASES))
 def test_weights_are_the_same_on_all_ranks(ranks, name):
     assert torch.equal(ranks[0][name], ranks[1][name])
     assert ranks[0][name].isfinite().all()
 
 
+@pytest.mark.slow
 def test_means_and_normalisation_are_those_of_the_whole_batch(ranks):
     """Gradients of first and second order, and running variances. The twin: parts alone give other ones."""
     assert float(ranks[0]["mean"]) == float(ranks[1]["mean"]) == 0.5
@@ -141,6 +143,7 @@ def noise_of_both(n: int, n_noise: int, *, prior: str, generator: torch.Generato
 PLAIN = games.draw_noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["r1 every second step", "autoencoder", "flow"])
 def test_two_processes_train_what_one_trains(ranks, name, monkeypatch):
     """To 1e-6, with the noise of both. The twin: half of each batch alone gives other weights."""
