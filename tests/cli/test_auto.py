@@ -203,6 +203,7 @@ def chosen(table, tmp_path_factory) -> tuple[Path, str, str]:
     return out, told[0].getvalue(), told[1].getvalue()
 
 
+@pytest.mark.slow
 def test_the_better_of_a_good_and_a_broken_model_is_kept_and_all_is_told(chosen):
     out, results, progress = chosen
     record = json.loads((out / "selection.json").read_text())
@@ -216,6 +217,7 @@ def test_the_better_of_a_good_and_a_broken_model_is_kept_and_all_is_told(chosen)
     assert "flow_matching, since it is not: 40 steps (all)" in progress
 
 
+@pytest.mark.slow
 def test_the_folder_is_that_of_an_ordinary_run_which_the_command_that_is_shown_repeats(chosen, tmp_path, capsys):
     (out, _, progress), again = chosen, tmp_path / "again"
     config = RunFolder(out).config()

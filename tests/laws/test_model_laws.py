@@ -190,6 +190,7 @@ SLOW = {  # of each of them another stays quick that goes through the same netwo
     "flow matching, random walk",
     "flow matching, sets, attention",
     "flow matching, replicas",
+    "flow matching, angles",
     "sets, attention, two replicas",
 }
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS]

@@ -215,6 +215,7 @@ def test_pt2_gives_the_samples_of_the_model(name, tmp_path):
     assert program.module()(*inputs)[0].shape == (5, *model.schema_.event_shape)
 
 
+@pytest.mark.slow
 def test_the_graph_gives_the_samples_of_a_seed(small, exported):
     """Noise drawn as the model draws it, put through the graph alone."""
     noise = torch.randn(1024, small._step.settings.n_noise, generator=child_generator(7, "sample", 0))
@@ -224,6 +225,7 @@ def test_the_graph_gives_the_samples_of_a_seed(small, exported):
     np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_any_number_of_rows(exported):
     session = _session(exported.path)
     n_noise = int(exported.metadata["n_noise"])
@@ -233,6 +235,7 @@ def test_any_number_of_rows(exported):
     np.testing.assert_allclose(session.run(None, {"noise": noise[:1]})[0], whole[:1], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stranger_finds_names_units_and_the_laws_of_the_noise(exported):
     found = _session(exported.path).get_modelmeta().custom_metadata_map
     assert found == exported.metadata
@@ -247,6 +250,7 @@ def test_a_stranger_finds_names_units_and_the_laws_of_the_noise(exported):
     assert {op.domain for op in model.opset_import} <= {"", "ai.onnx"}  # no operators of a maker of its own
 
 
+@pytest.mark.slow
 def test_the_comparison_is_written_beside(exported):
     written = json.loads(parity_path(exported.path).read_text())
     assert written["holds"]
@@ -262,6 +266,7 @@ def test_the_same_model_gives_the_same_file(small, exported, tmp_path):
     assert export_model(small, tmp_path / "again.onnx").path.read_bytes() == exported.path.read_bytes()
 
 
+@pytest.mark.slow
 def test_nothing_is_replaced_unasked(small, exported):
     before = exported.path.read_bytes()
     with pytest.raises(FolderError, match="exists"):
