@@ -208,7 +208,10 @@ def _begin() -> None:
     for number in _STOPS:
         signal.signal(number, _stop)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)  # one that came before is heard now
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)  # one that came before is heard now
+        except SystemExit:
+            os._exit(1)  # the pool would print the way to here
 
 
 def _stop(*_: object) -> NoReturn:
