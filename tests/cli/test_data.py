@@ -1,5 +1,6 @@
 """`reverie data`: the catalogue, a description, a schema to edit."""
 
+import pytest
 import yaml
 
 from reverie.experiment.folder import RunFolder
@@ -23,6 +24,7 @@ def test_a_file_is_described(call, table):
     assert "\npy" not in out
 
 
+@pytest.mark.slow
 def test_symmetries_that_hold_are_proposed_and_shown_in_the_report_of_a_run(call, table, tmp_path, tiny):
     out = call("data", "describe", table)[1]
     assert "  reflect px: broken (p = " in out

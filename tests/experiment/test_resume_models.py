@@ -125,7 +125,7 @@ def test_stopped_within_a_window_and_killed_while_writing(name, compile, tmp_pat
     assert told == ("compiled" if compile else "not compiled: not asked for")
 
 
-@pytest.mark.parametrize("name", ["gan", pytest.param("vae", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["vae", pytest.param("gan", marks=pytest.mark.slow)])
 def test_more_steps_than_were_planned(name, tmp_path, monkeypatch, capsys):
     """A run that was stopped early ends as one that was longer from the beginning; one that had ended trains on."""
     data = tmp_path / "points.npy"

@@ -324,7 +324,7 @@ WATCHED = {  # one of each learner that judges itself by a held-out loss, and bo
 }
 
 
-@pytest.mark.parametrize("name", list(WATCHED))
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "ebm" else n for n in WATCHED])
 def test_held_out_events_count_by_their_weights_at_checks(name):
     """Those of weight zero may be any others; without weights, the twin, they would not."""
     rng = np.random.default_rng(6)

@@ -108,7 +108,13 @@ def test_velocities_permute_with_the_particles_and_padding_stays_at_zero(kind):
     torch.testing.assert_close(moved, v[:, order])
 
 
-@pytest.mark.parametrize("model", [GAN(generator=(8,), discriminator=(8,), **TINY), FlowMatching(width=8, **TINY)])
+@pytest.mark.parametrize(  # numbers are drawn in one place for both
+    "model",
+    [
+        GAN(generator=(8,), discriminator=(8,), **TINY),
+        pytest.param(FlowMatching(width=8, **TINY), marks=pytest.mark.slow),
+    ],
+)
 def test_samples_have_their_law_of_numbers_given_the_condition_and_shards_are_bit_identical(model):
     """N = 1 + label: after training on labels alone the shares start as those of all; shards begin where others end."""
     X = _sets()

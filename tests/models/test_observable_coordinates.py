@@ -23,11 +23,16 @@ MODELS = {
     "flow matching": FlowMatching(width=16, n_blocks=1, n_evaluations=8, **TINY),
     "vae": VAE(encoder=(16,), decoder=(16,), n_draws=100, **TINY),
 }
-every_model = pytest.mark.parametrize("name", list(MODELS))
+A_SLOW_ONE = pytest.param("flow", marks=pytest.mark.slow)  # the change of variables is the same for all models
+every_model = pytest.mark.parametrize("name", [A_SLOW_ONE, "flow matching", "vae"])
 both_ways = pytest.mark.parametrize("kinematic_fit", [True, False], ids=["fit", "coordinate"])
-BOTH = [("flow", True), *((name, False) for name in MODELS)]
-# the fit is a part of the change of variables, the same for all models; two tests below ask each for it
-SLOW_FITS = [pytest.param(name, True, marks=pytest.mark.slow) for name in ("flow matching", "vae")]
+WAYS = [("vae", True), ("flow matching", False)]  # each way by one model, and slow every way by every model
+WAYS += [
+    pytest.param(name, fit, marks=pytest.mark.slow)
+    for name in MODELS
+    for fit in (True, False)
+    if (name, fit) not in WAYS
+]
 
 
 def radius(x):
@@ -68,7 +73,7 @@ def central(r: np.ndarray) -> float:
     return float(high - low) / 2
 
 
-@pytest.mark.parametrize(("name", "kinematic_fit"), [*BOTH, *SLOW_FITS])
+@pytest.mark.parametrize(("name", "kinematic_fit"), WAYS)
 def test_a_thin_peak_comes_out_thin(name, kinematic_fit, trained):
     """Its width errs by 2 % of chance in 3000 samples, and by a tenth where the model is hardly trained.
 
@@ -115,7 +120,7 @@ def test_moved_samples_have_no_likelihood_but_a_score(name, trained):
     assert "kinematic_fit=False" in model.assess(shell(50), shell(50, 1)).warnings[0]
 
 
-@pytest.mark.parametrize(("name", "kinematic_fit"), [*BOTH, *SLOW_FITS])
+@pytest.mark.parametrize(("name", "kinematic_fit"), WAYS)
 def test_a_saved_model_draws_the_same_samples(name, kinematic_fit, trained, tmp_path):
     model = trained[name, kinematic_fit]
     folder = model.save(tmp_path / "model")
@@ -185,6 +190,7 @@ def test_inverse_has_the_derivative_of_a_root():
         torch.testing.assert_close(slope[:, j], (ends[0] - ends[1]) / 2e-6, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_observables_are_two_coordinates():
     """Both have the values asked for, and the way back is exact."""
     data = shell(80)

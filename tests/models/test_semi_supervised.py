@@ -286,6 +286,7 @@ EXPECTED_FAILURES = {
 LEARN = ("check_classifiers_train", "check_classifiers_classes", "check_classifiers_one_label_sample_weights")
 
 
+@pytest.mark.slow  # quick in the laws of models: a GAN and a model with a likelihood
 @parametrize_with_checks(
     [
         SemiSupervisedGAN(

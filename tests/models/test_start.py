@@ -68,7 +68,7 @@ def test_what_was_learnt_before_helps_where_events_are_few():
     assert tuned.value - fresh.value > 10 * tuned.error
 
 
-@pytest.mark.parametrize("make", [Flow, FlowMatching, VAE])
+@pytest.mark.parametrize("make", [Flow, VAE, pytest.param(FlowMatching, marks=pytest.mark.slow)])
 def test_sizes_that_hang_on_the_number_of_events_are_those_of_the_start(make, tmp_path):
     rng = np.random.default_rng(0)
     first = make(**TINY).fit(rng.normal(size=(3000, 2)))

@@ -48,6 +48,7 @@ def exchanged():
     return _chains(_exchange())
 
 
+@pytest.mark.slow
 def test_two_modes_get_their_mass_and_without_exchange_do_not(exchanged):
     chains = exchanged
     right = chains.mean(lambda x: (x[:, 0] > 0).float())
