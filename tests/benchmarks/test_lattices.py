@@ -25,7 +25,7 @@ def test_free_fields_have_the_propagator_of_the_lattice(monkeypatch):
     assert not _within(square, (1 / (2 * (1 - 2 * 0.15 * both))).mean())
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: the propagator of free fields
 def test_the_xy_model_at_high_temperature_follows_its_expansion(monkeypatch):
     """<cos> of neighbours is u + 2 u^3 + O(u^5), u = I_1(b) / I_0(b): the bond, and two ways round a plaquette."""
     monkeypatch.setattr(lattices, "_SWEEPS", 100)

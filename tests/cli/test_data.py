@@ -24,7 +24,7 @@ def test_a_file_is_described(call, table):
     assert "\npy" not in out
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: those of tests/models/test_symmetries.py
 def test_symmetries_that_hold_are_proposed_and_shown_in_the_report_of_a_run(call, table, tmp_path, tiny):
     out = call("data", "describe", table)[1]
     assert "  reflect px: broken (p = " in out

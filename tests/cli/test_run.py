@@ -79,7 +79,7 @@ def test_a_run_can_start_at_the_weights_of_another(call, finished, tmp_path):
         assert not (tmp_path / "never").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: the law of seeds of every model
 def test_another_seed_gives_other_samples(call, finished, tmp_path):
     other = tmp_path / "other"
     code, _, _ = call("fit", "--seed", "6", "--config", finished / "config.yaml", "--out", other, "--quiet")

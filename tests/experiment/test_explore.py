@@ -84,7 +84,7 @@ def test_json_and_page(found, tmp_path):
     assert "<script" not in text
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: three clusters are found and said
 def test_flat_data_have_no_clusters(tmp_path):
     r = np.random.default_rng(2)
     path = save(tmp_path / "flat.csv", {"a": r.random(400), "b": r.random(400)})
@@ -145,7 +145,7 @@ def test_independent_bits_have_as_many_dimensions(tmp_path):
     assert "images of 3 x 4 bits" in str(found)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: spins beside columns are left out
 def test_the_first_component_of_ordered_spins_is_the_magnetisation(tmp_path):
     r = np.random.default_rng(6)
     spins = r.choice([-1, 1], (150, 1, 1)) * np.where(r.random((150, 4, 4)) < 0.1, -1, 1)

@@ -170,7 +170,7 @@ def _trained(share):
     return Flow(**tiny).fit(events), Flow(**tiny).fit(events.values * 1.5)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: scores of models
 @pytest.mark.parametrize("by", ["likelihood", "samples"])
 def test_scores_tell_a_trained_model_from_another(by):
     """A flow of the events against one of the same events, half as wide again: five errors apart, either way."""
@@ -406,7 +406,7 @@ def test_a_gan_is_judged_by_its_samples(tmp_path):
     assert all(0 < trial["error"] < trial["value"] for trial in found["trials"])
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: a default that cannot be trained is told at once
 def test_divergence_and_impossible_options_are_results(tmp_path, monkeypatch):
     def diverge(self, X, y=None, **options):
         raise TrainingError("Training stopped: loss became nan at step 3.", step=3)

@@ -18,7 +18,6 @@ def _clusters(n, seed, d=60):
     return r.normal(size=(n, d)) + 8 * np.eye(3, d)[label], label
 
 
-@pytest.mark.slow
 def test_clusters_stay_apart_and_the_seed_decides():
     X, label = _clusters(90, 0)
     first, again, other = (tsne(X, perplexity=10, random_state=seed) for seed in (0, 0, 1))

@@ -21,7 +21,7 @@ def linear():
     return Autoencoder(max_steps=1000, n_checks=2, learning_rate=0.03, random_state=0, **LINEAR).fit(_sheet())
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: samples follow the codes of the data
 def test_a_linear_autoencoder_spans_the_principal_components(linear):
     features = linear.preprocessing_.features(_sheet()).double().numpy()
     values, vectors = np.linalg.eigh(np.cov(features.T))

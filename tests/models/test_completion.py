@@ -208,7 +208,7 @@ def refereed(linear, monkeypatch):
     return linear
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: draws of a linear generator follow the conditional density
 def test_completions_follow_the_law_of_accepted_events(refereed, monkeypatch):
     """The closed form, cut at b = 0, is the answer; the twin without a referee, as with refine=False, draws b > 0."""
     model, scale = refereed

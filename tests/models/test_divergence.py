@@ -95,7 +95,7 @@ def test_units_and_containers_do_not_matter_and_the_seed_decides():
     assert jensen_shannon(x, y, **settings | {"random_state": 4}) != expected
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: the value and the posterior of two known densities
 def test_weights_of_real_events_count():
     """Events of N(0, 1) with weights exp(x - 1/2) follow N(1, 1); unweighted they do not."""
     x, y = _normal(2000, seed=5), _normal(2000, mean=1, seed=6)

@@ -195,7 +195,7 @@ def _annealed_log_z(path, n_temperatures, n_chains, generator):
     return annealed_estimate(log_w, path.log_z0, n_temperatures)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: log Z of a normal distribution is found both ways
 def test_annealing_finds_log_z_of_a_normal_distribution_and_of_two_wells():
     P = torch.diag(torch.tensor([0.5, 1.0, 2.0, 4.0, 9.0]))
     path = EnergyPath(lambda x: 0.5 * ((x @ P) * x).sum(1), (5,), step_size=0.1)
@@ -230,7 +230,7 @@ def tiny():
     return EBM(**TINY).fit(_normal_table())
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: the law that probabilities add up to one
 def test_probability_adds_up_to_one_in_the_units_of_the_data(tiny):
     a = np.linspace(-20, 26, 461)
     points = np.stack(np.meshgrid(a, a, indexing="ij"), -1).reshape(-1, 2)
@@ -271,7 +271,7 @@ def test_without_a_way_back_it_says_so(monkeypatch):
         EBM(**TINY | {"n_checks": 6, "record_every": 10, "on_alarm": "warn"}).fit(_normal_table())
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: the laws of the mixed table
 @pytest.mark.usefixtures("short_chains")
 def test_angles_counts_and_categories_are_learnt_and_come_back_as_they_are():
     rng = np.random.default_rng(0)

@@ -343,7 +343,7 @@ def test_levels_whole_numbers_and_atoms_get_probabilities():
     assert (model.sample(2000, random_state=0) == 0).mean() == pytest.approx(0.3, abs=0.04)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: the law that held-out events count by their weights
 def test_weights_count_as_numbers_of_events():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(-3, 0.5, 1000), rng.normal(3, 0.5, 1000)])[:, None]

@@ -282,7 +282,7 @@ def test_log_prob_of_a_gaussian_is_exact_and_its_error_stated(late):
     assert not result.errors.any()
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: log p of a Gaussian is exact and its error stated
 @torch.no_grad()
 def test_the_estimated_trace_agrees_within_its_errors():
     """40 coordinates: z scores of 200 events have the spread 1 within 4 errors; a probe that is no sign has not."""

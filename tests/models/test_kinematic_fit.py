@@ -137,7 +137,7 @@ def width_of(model) -> float:
     return float(np.quantile(r, 0.84) - np.quantile(r, 0.16)) / 2
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: observables have the values asked for
 def test_a_thin_shell_is_thin_at_once():
     """After 120 steps 0.01 within 30 %; the network alone is ten times too wide or worse."""
     fitted = reverie.GAN(observables=[radius], refine=False, **SHORT).fit(ring())

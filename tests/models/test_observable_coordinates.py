@@ -190,7 +190,7 @@ def test_inverse_has_the_derivative_of_a_root():
         torch.testing.assert_close(slope[:, j], (ends[0] - ends[1]) / 2e-6, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: those of one observable
 def test_two_observables_are_two_coordinates():
     """Both have the values asked for, and the way back is exact."""
     data = shell(80)

@@ -72,7 +72,7 @@ def test_variances_and_covariances_too():
     assert not all(_inside(q, covariance[i, j]) for q, (i, j) in zip(wrong.quantities, pairs, strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: a linear network has the posterior of regression
 def test_batches_widen_the_posterior_by_no_more_than_was_asked():
     x, y, mean, covariance = _regression()
     posterior = _sample(_linear(), (x, y), batch_size=40, bias=0.2, n_steps=200)
@@ -136,7 +136,7 @@ def test_the_band_of_a_prediction_is_that_of_the_exact_posterior():
     assert band.level == 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: a linear network has the posterior of regression
 def test_a_network_is_uncertain_where_there_are_no_data():
     x = torch.linspace(-1, 1, 30)[:, None]
     module = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))

@@ -128,7 +128,7 @@ def test_gaussian_annealing_finds_the_exact_sum():
     assert abs(found.value - exact) < SIGMAS * found.error
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: too few sweeps are found out
 def test_chains_of_the_right_machine_keep_the_means_and_those_of_another_move_by_what_is_known():
     """Without weights the means become p = 1/4: R = sum (p - q)^2 / sum q (1 - q), q those of the start."""
     path = BoltzmannPath(made(size=3.0)._energy, (torch.zeros(12), None), dtype=torch.float64)
@@ -146,7 +146,7 @@ def test_chains_of_the_right_machine_keep_the_means_and_those_of_another_move_by
         assert moved == pytest.approx(expected, rel=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: too few sweeps are found out
 def test_events_in_an_order_are_no_sign_of_chains_that_leave_the_data(monkeypatch):
     """Chains from the first rows of sorted events would forget where these stand: held-out rows keep the order."""
     rng = np.random.default_rng(0)
@@ -416,7 +416,7 @@ def test_base_rates_use_weights():
     assert torch.sigmoid(a0).tolist() == pytest.approx([0.25, 1 - 1e-4])
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: the law of what a model says of itself
 def test_an_assessment_is_plain_and_sees_overfitting(monkeypatch):
     monkeypatch.setattr("reverie.models.rbm.estimator._SWEEPS", 60)  # of chains that nothing is claimed of
     rng = np.random.default_rng(0)

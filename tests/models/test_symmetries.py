@@ -92,7 +92,7 @@ def test_a_lattice_without_periodic_edges_is_not_translated():
     assert [test.holds for test in symmetry_tests(data, symmetries)] == [False, True, True, False]
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: a symmetry that the data break is refused
 def test_conditions_and_weights_take_part_in_the_test():
     data = _table(600)
     side = (data.values[:, 0] > 0).astype(float)
@@ -103,7 +103,7 @@ def test_conditions_and_weights_take_part_in_the_test():
         GAN(symmetries=["reflect eta"], **TINY).fit(weighted)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: batches hold points of the orbits
 def test_an_exact_boltzmann_machine_learns_the_symmetry_from_one_half_of_it():
     spins = np.ones((200, 4))
     flipped = np.random.default_rng(0).random((200, 4)) < 0.1

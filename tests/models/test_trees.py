@@ -68,7 +68,7 @@ def test_another_scikit_learn_cannot_draw_wrong_samples_in_silence(monkeypatch, 
             TreeVelocity(Coordinates(1), 2, n_times=2, n_trees=3, depth=3).fit(0, X, y, None)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: trees give what scikit-learn predicts
 def test_the_field_of_a_gaussian_is_learnt_and_before_it_that_of_normal_coordinates():
     """Within 0.2 at points of the paths, where the unfitted field is off by over 0.5: twenty trees, 20,000 rows."""
     generator = torch.Generator().manual_seed(0)

@@ -42,7 +42,7 @@ def linear():
     return model, events, (exact.log_prob(features) + stretch).detach().numpy()
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: bounds of a linear problem rise towards the exact likelihood
 def test_likelihood_of_a_linear_problem_is_exact_within_its_errors(linear):
     model, events, exact = linear
     values, errors = model.score_samples(events, return_error=True)
@@ -128,7 +128,7 @@ def bars():
     ).fit(_bars(3000))
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: probabilities of all patterns sum to one
 def test_bits_get_probabilities_in_nats_per_event(bars):
     assert bars.likelihood_ == "bernoulli"
     test = _bars(500, seed=1)
@@ -222,7 +222,7 @@ def test_the_variance_of_the_decoder_is_learnt_or_stays():
 # behaviour
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: conditions of replicas are those that were asked for
 def test_conditions_are_learnt():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 1500)
@@ -258,7 +258,7 @@ def test_latent_space_can_be_walked(bars):
     assert np.abs(bars.reconstruct(_bars(200, seed=2)) - _bars(200, seed=2)).mean() < 0.2
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: active units are those whose mean varies
 def test_collapse_becomes_an_alarm():
     X = np.random.default_rng(0).normal(size=(600, 3))
     model = VAE(beta=50.0, encoder=(8,), decoder=(8,), max_steps=160, record_every=20, n_checks=4, random_state=0).fit(

@@ -154,7 +154,7 @@ def test_pseudo_likelihood_is_that_of_enumeration():
     torch.testing.assert_close(pseudo_log_likelihood(energy, rows), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: samples follow the state
 def test_folds_choose_the_step_and_do_not_touch_the_weights():
     bits = outcomes(transverse_field_ising(3).ground_state().psi, 300, "ZZZ", 0)
     chosen = WaveFunctionRBM(max_steps=150, patience=30, random_state=0).fit(bits)

@@ -130,7 +130,7 @@ def test_with_the_exact_posterior_every_weight_is_the_evidence():
     assert stats.chi2.sf(float(z.square().sum()), len(z)) > ALPHA
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: the importance estimate agrees with the evidence
 def test_bounds_rise_with_the_number_of_draws_and_stay_below_the_evidence():
     *_, exact, evidence = _linear()
     q = GaussianPosterior(exact.mean + 0.3, exact.sd.log() + 0.2)  # a posterior that is wrong

@@ -213,7 +213,7 @@ def test_lower_limit_when_no_number_suffices():
     assert "95 % lower limit" in text
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: the sections in the order of a reader
 def test_many_features_are_shortened_with_all_behind_a_line():
     one = result().checks[0]
     many = replace(result(), checks=tuple(replace(one, feature=f"x{i}") for i in range(60)))

@@ -48,7 +48,7 @@ def exchanged():
     return _chains(_exchange())
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: the laws of replica exchange
 def test_two_modes_get_their_mass_and_without_exchange_do_not(exchanged):
     chains = exchanged
     right = chains.mean(lambda x: (x[:, 0] > 0).float())

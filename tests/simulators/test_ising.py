@@ -177,7 +177,7 @@ def test_configurations_are_nearly_independent_even_at_the_critical_point(monkey
     assert _correlation_between_rounds(chain, model, 1) > limit
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: samples follow the enumerated distribution
 @pytest.mark.parametrize("sampler", ["metropolis", pytest.param("wolff", marks=pytest.mark.slow), "cycle"])
 def test_an_ordered_chain_is_correlated_and_right(sampler):
     model = Ising(side=6, beta=0.4)

@@ -27,7 +27,7 @@ def test_one_huge_entry_hides_a_shift_from_no_distance():
     assert any("logarithmic scale" in note for note in found.warnings)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: one huge entry hides a shift from no distance
 def test_tails_without_a_variance_leave_every_number_finite():
     r = np.random.default_rng(0)
     real, generated, other = (r.standard_cauchy((250, 3)) for _ in range(3))

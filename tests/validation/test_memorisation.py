@@ -75,7 +75,7 @@ def test_lattice_events_that_equal_training_events_by_chance_are_no_copies():
     assert sum(p(seed) <= 0.05 for seed in range(40)) <= stats.binom.ppf(1 - 1e-4, 40, 0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: lattice events that equal training events by chance
 @pytest.mark.parametrize("states", [pytest.param(0, marks=pytest.mark.slow), 400])
 def test_copies_are_told_from_rates_at_samples_of_different_sizes(states):
     # perfect generators, 1,500 generated beside 150 held-out events; the rule is asked at 5 % whatever the p-value

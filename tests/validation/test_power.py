@@ -241,7 +241,7 @@ def test_powers_are_those_of_the_textbook():
     assert low <= result.sizes[0].power.value * 80 <= high
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: the area that can be told
 def test_the_smallest_shift_is_that_of_the_textbook_and_told():
     result = _study(sizes=(100, 400))
     for n in (100, 400):

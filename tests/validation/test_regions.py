@@ -59,7 +59,7 @@ def test_uncalibrated_log_odds_do_not_close():
     assert abs(mean - 1) > Z * error
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: shares with weights and blocks
 def test_event_weights_enter_every_number():
     # y of law N(1, 1), weighted back to N(0, 1): no difference is left
     x, y = _normals(800, 1.0, d=1)

@@ -138,7 +138,7 @@ def test_threads_ask_for_work_when_they_are_free():
     assert asked == list(range(6))
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: time enough changes no bit
 def test_components_keep_distances_noise_and_equality():
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.normal(size=(400, 20)) @ rng.normal(size=(20, 100)))

@@ -64,7 +64,7 @@ def test_order_and_padding_have_no_influence_on_features_and_classifier() -> Non
     assert np.abs(scores(turned.reshape(40, -1)) - expected).max() > 1e-2
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: order and padding have no influence
 def test_a_classifier_of_sets_stands_beside_boosting_and_finds_prongs() -> None:
     real, other, wrong = (
         particle_sets(x, names=NAMES[:3]) for x in (gas(300, 0), gas(300, 1), gas(300, 2, prongs=0.6))

@@ -96,7 +96,7 @@ def test_samples_too_large_for_all_pairs_are_shared_out_too(monkeypatch):
         assert _verdict(_table, executor) == alone
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: threads and their number change no bit
 def test_the_order_of_the_tasks_changes_no_bit():
     alone = _verdict(_table)
     assert _verdict(_table, _Backwards()) == alone

@@ -164,7 +164,7 @@ def test_the_global_generator_is_left_alone():
     validate(_events(60, 0), _events(60, 1), n_permutations=9, classifiers=())
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: lattice events that equal training events by chance
 def test_discrete_events_with_many_ties_are_handled():
     r = np.random.default_rng(0)
     spins, others, hot = (np.sign(r.normal(size=(80, 3, 3)) + m) for m in (0.3, 0.3, 0.0))
@@ -176,7 +176,7 @@ def test_discrete_events_with_many_ties_are_handled():
     assert same.p_value > 0.5  # identical samples: no statistic is larger than its permutations
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: the learners can be chosen
 def test_images_have_their_learners_and_with_many_pixels_are_cut_and_say_so():
     r = np.random.default_rng(0)
     images = [torch.from_numpy(r.normal(size=(40, 1, 13, 13)).astype(np.float32)) for _ in range(3)]

@@ -27,7 +27,7 @@ def _chain(n, seed, rho=0.9):
     return lfilter([1], [1, -rho], noise, axis=0)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: negative weights take a background away
 def test_weights_turn_one_law_into_another():
     # N(0.5, 1) with weights exp(-x/2 + 1/8) is N(0, 1); false alarms at p <= .01 and misses are rarer than 1e-3
     x = _normal(1000, 0, mean=0.5)
@@ -50,7 +50,7 @@ def test_negative_weights_take_a_background_away():
     assert result.p_value > 0.01
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # quick: shares with weights and blocks
 def test_chains_are_exchanged_in_blocks_and_say_so():
     chains = [_chain(1200, seed) for seed in range(3)]
     result = validate(chains[0], chains[1], calibration=chains[2], **CHEAP)
