@@ -82,14 +82,24 @@ def test_shards_of_other_samples_are_not_mixed(call, refused, finished, tmp_path
     assert call(*argv, "--seed", 1, "--overwrite")[0] == 0
 
 
+def start(words, *, on_sigint) -> subprocess.Popen:
+    """Start a command in a group of its own, with SIGINT heard or ignored, however the tests were started."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "reverie", *map(str, words)],
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, on_sigint),  # noqa: PLW1509
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_ctrl_c_keeps_what_is_finished_and_leaves_no_halves(finished, tmp_path):
     """The signal goes to all processes of the group, as from a terminal."""
     out = tmp_path / "s"
-    words = [sys.executable, "-m", "reverie", "sample", finished, "-n", 60_000_000, "-o", out, "--workers", 2]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([str(word) for word in words], start_new_session=True, **streams)
+    process = start(["sample", finished, "-n", 60_000_000, "-o", out, "--workers", 2], on_sigint=signal.SIG_DFL)
     while not list(out.glob(".part-*.json")) and process.poll() is None:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
@@ -100,3 +110,18 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_halves(finished, tmp_path):
     assert list(out.glob("*.tmp")) == list(out.glob(".*.tmp")) == []
     manifest = json.loads((out / "_manifest.json").read_text())
     assert 1 <= manifest["n_done"] < manifest["n_shards"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_workers_carry_on_where_the_command_was_started_to_ignore_ctrl_c(finished, tmp_path):
+    """A script that starts the command by `&` has it ignore the signal; workers that heard it looked as if killed."""
+    out = tmp_path / "s"
+    process = start(["sample", finished, "-n", 4_000_000, "-o", out, "--workers", 2], on_sigint=signal.SIG_IGN)
+    while not list(out.glob(".part-*.json")) and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, said = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (0, f"samples: {out}\n"), said
+    manifest = json.loads((out / "_manifest.json").read_text())
+    assert manifest["n_done"] == manifest["n_shards"]

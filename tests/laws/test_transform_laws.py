@@ -250,7 +250,7 @@ CASES: dict[str, Case] = {
     "chain": Case(lambda: Chain([Logit(lower=0, upper=2), Standardise()]), lambda n: 2 * uniform(n, 3), within(0, 2)),
     "columns": Case(table, mixed, mixed_allowed, smooth=False),
     "sets of particles": Case(lambda: Particles(table()), sets, sets_allowed, smooth=False),
-    "observables": Case(observed, lambda n: pairs(n // 8)),  # its inverse searches, row by row
+    "observables": Case(observed, lambda n: pairs(n // 4)),  # its inverse searches, row by row
     "observables beside": Case(lambda: observed(beside=True), pairs),
 }
 

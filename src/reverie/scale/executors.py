@@ -203,10 +203,15 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Prepare a process of the pool: told to stop, by Ctrl-C too, it cleans up and ends without a word."""
+    """Prepare a process of the pool: told to stop, by Ctrl-C too, it cleans up and ends without a word.
+
+    A signal that the whole job was started to ignore (`nohup`, `&` in a script) is ignored here as well: its parent
+    does not hear it and would take this process for killed.
+    """
     warnings.showwarning = print_note
     for number in _STOPS:
-        signal.signal(number, _stop)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     if hasattr(signal, "pthread_sigmask"):
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)  # one that came before is heard now

@@ -221,8 +221,10 @@ class NpzWriter:
         arrays = {name: np.concatenate([one[name] for one in held]) for name in (held[0] if held else ())}
         if self._layout.is_set:
             arrays["names"] = np.array(self._layout.names)
-        with self._path.open("wb") as file:
-            np.savez(file, **arrays)  # pyright: ignore
+        with zipfile.ZipFile(self._path, "w") as archive:  # `np.savez` of numpy 1 leaves it open if the disk is full
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def _as_events(array: np.ndarray) -> np.ndarray:
