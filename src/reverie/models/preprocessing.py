@@ -24,6 +24,7 @@ from reverie.core.random import child_seed
 from reverie.core.tables import axes_of, frame_library
 from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
+from reverie.data.inference import has_periodic_edges, is_homogeneous
 from reverie.data.lazy import LazyRows, some_rows
 from reverie.data.observables import resolve_observables
 from reverie.data.schema import Column, Schema
@@ -44,6 +45,7 @@ __all__ = [
     "data_mark",
     "fitted_on",
     "fitted_preprocessing",
+    "is_periodic_lattice",
 ]
 
 # What `preprocessing` of a model may be: a word for all columns, words or transforms for some by name, or a transform.
@@ -154,6 +156,24 @@ def fitted_preprocessing(
             transform = ObservableCoordinate(base=transform, observable=observable, schema=schema)
     transform.fit(torch.from_numpy(dataset.values.astype("float64")))
     return Preprocessing(dataset.schema, transform, container, str(dataset.values.dtype))
+
+
+def is_periodic_lattice(dataset: Dataset, *, periodic: bool | Literal["auto"]) -> bool:
+    """Tell whether events are lattices whose opposite edges touch and whose sites are alike.
+
+    Parameters
+    ----------
+    dataset : Events; tables and sets are no lattices.
+    periodic : What the user says; "auto" takes spins, and images whose edges touch (`has_periodic_edges`), if no site
+        is special (`is_homogeneous`).
+    """
+    schema = dataset.schema
+    if schema.is_table or schema.is_set or periodic != "auto":
+        return periodic is True and not schema.is_table and not schema.is_set
+    column = schema.columns[0]
+    circle = None if column.lower is None or column.period is None else (column.lower, column.lower + column.period)
+    is_lattice = column.kind == "spin" or has_periodic_edges(dataset.values, circle)
+    return is_lattice and is_homogeneous(dataset.values, circle)
 
 
 def fitted_on(dataset: Dataset, fit: Callable[[Dataset], Preprocessing], *, seed: int) -> Preprocessing:

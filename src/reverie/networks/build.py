@@ -3,9 +3,11 @@
 "mlp"        three hidden layers of 128 (256 or 512 for more than 32 or 128 features)
 "residual"   three residual blocks of width 128
 "dcgan"      the convolutional pair of `reverie.networks.convolutional`
+"lattice"    the pair of periodic lattices of `reverie.networks.lattices`
 "unet"       a generator of images from images, `reverie.networks.convolutional`
 "lecture_mlp", "thesis", "dcgan28", "wgan_conv"   the lectures' pairs, `reverie.networks.lectures`
-"auto"       a generator given images: "unet"; images of at least 16 pixels a side: "dcgan"; else "mlp"
+"auto"       a generator given images: "unet"; periodic lattices: "lattice"; images of at least 16 pixels a side:
+             "dcgan"; else "mlp"
 (100,)       a perceptron with these hidden widths
 nn.Module    a copy of it is trained: noise (batch, n_noise) -> samples, or samples (batch, *event) -> (batch, 1)
 factory      called with (n_noise, event_shape) or (event_shape,), returns such a module
@@ -27,6 +29,7 @@ from reverie.core.errors import InputError
 from reverie.networks.conditional import SideInputs, conditional
 from reverie.networks.convolutional import ConvDiscriminator, ConvGenerator, JoinedGenerator, UNetGenerator
 from reverie.networks.init import initialised
+from reverie.networks.lattices import LatticeDiscriminator, LatticeGenerator
 from reverie.networks.mlp import MLP, ResidualMLP, default_width, is_widths
 from reverie.networks.normalisation import normalise_spectrum
 from reverie.networks.user import Specification, check_trial, user_discriminator, user_network
@@ -42,6 +45,7 @@ NETWORK_WORKS: dict[str, tuple[str, ...]] = {  # keys of the bibliography
     "attention": ("buhmann2023", "lee2019"),
     "lecture_mlp": ("raschka2022", "srivastava2014"),
     "thesis": ("radford2016", "srivastava2014"),
+    "lattice": ("he2016",),
     "unet": ("ronneberger2015", "isola2017", "wuhe2018"),
     "wgan_conv": ("raschka2022",),
 }
@@ -65,6 +69,7 @@ _GENERATORS: dict[str, Callable[[int, Shape, str], nn.Module]] = {  # noise, sha
     "mlp": _generator_mlp,
     "residual": lambda n_noise, shape, activation: ResidualMLP(n_noise, math.prod(shape), activation=activation),
     "dcgan": lambda n_noise, shape, activation: ConvGenerator(n_noise, shape),
+    "lattice": lambda n_noise, shape, activation, **n: LatticeGenerator(n_noise, shape, activation=activation, **n),
     "lecture_mlp": lambda n_noise, shape, activation: lectures.lecture_generator(n_noise, shape),
     "thesis": lambda n_noise, shape, activation: lectures.thesis_generator(n_noise, shape),
     "dcgan28": lambda n_noise, shape, activation: lectures.dcgan28_generator(n_noise, shape),
@@ -76,12 +81,13 @@ _DISCRIMINATORS: dict[str, Callable[[Shape, str], nn.Module]] = {  # shape of an
         nn.Flatten(), ResidualMLP(math.prod(shape), 1, activation=activation)
     ),
     "dcgan": lambda shape, activation: ConvDiscriminator(shape),
+    "lattice": lambda shape, activation: LatticeDiscriminator(shape, activation=activation),
     "lecture_mlp": lambda shape, activation: lectures.lecture_discriminator(shape),
     "thesis": lambda shape, activation: lectures.thesis_discriminator(shape),
     "dcgan28": lambda shape, activation: lectures.dcgan28_discriminator(shape),
     "wgan_conv": lambda shape, activation: lectures.wgan_conv_discriminator(shape),
 }
-_CONVOLUTIONAL = {"dcgan", "dcgan28", "wgan_conv"}  # the others take and give vectors
+_CONVOLUTIONAL = {"dcgan", "lattice", "dcgan28", "wgan_conv"}  # the others take and give vectors
 _SMALLEST_CONV_SIDE = 16  # below this a perceptron of the same cost is as good
 
 
@@ -130,6 +136,9 @@ def build_generator(
             f"Expected a generator that takes images as conditions, got {name!r}. Use 'unet', 'mlp' or your own "
             "module, called with (noise, image)."
         )
+
+    if name == "lattice" and condition_shape:
+        maker = partial(maker, n_condition=condition_shape[0])
 
     def make() -> nn.Module:
         if image_shape is None:
@@ -190,8 +199,16 @@ def has_batch_norm(network: nn.Module) -> bool:
     return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
 
 
-def resolved_name(name: str, event_shape: tuple[int, ...]) -> str:
-    """Return the network that `name` stands for, "auto" resolved by the shape of one sample."""
+def resolved_name(name: str, event_shape: tuple[int, ...], *, periodic: bool = False) -> str:
+    """Return the network that `name` stands for, "auto" resolved by the shape of one sample.
+
+    Parameters
+    ----------
+    name, event_shape : What a user writes, and the shape of one sample as the network sees it.
+    periodic : Whether samples are lattices whose opposite edges touch and whose sites are alike.
+    """
     if name != "auto":
         return name
+    if periodic:
+        return "lattice"
     return "dcgan" if len(event_shape) > 1 and min(event_shape[-2:]) >= _SMALLEST_CONV_SIDE else "mlp"

@@ -40,7 +40,7 @@ from reverie.models.multiplicity import MultiplicityLaw
 from reverie.models.observables import ObservedFeatures
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.options import estimator, options_of
-from reverie.models.preprocessing import Observables
+from reverie.models.preprocessing import Observables, Preprocessing, is_periodic_lattice
 from reverie.models.sets import moments_of_sets, rows_of_sets
 from reverie.models.training_run import FEW_EVENTS, TrainingOptions, held_out_size
 from reverie.networks.build import (
@@ -53,6 +53,7 @@ from reverie.networks.build import (
 from reverie.networks.energies import SMOOTH
 from reverie.networks.features import Whitening
 from reverie.networks.init import initialise, initialised
+from reverie.networks.lattices import lattice_noise
 from reverie.networks.mlp import is_widths
 from reverie.networks.normalisation import normalise_spectrum
 from reverie.networks.replicas import Stacked
@@ -73,6 +74,7 @@ _TABLE_BATCH, _IMAGE_BATCH, _SET_BATCH = 256, 64, 128
 _AUGMENTED_ROWS = {True: FEW_EVENTS, False: 10_000}  # training rows of a table, or images, below which "auto" augments
 _SET_NOISE, _SET_GAMMA = 8, 0.1  # numbers of the noise, of a set and of each particle; gamma of R1 and R2
 _IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
+_LATTICE_NOISE, _LATTICE_GAMMA = 4, 1.0  # chosen on Ising spins at T = 1.8 and 3, and an XY model at T = 1.2
 _MOST_NOISE, _LEAST_NOISE = 128, 16
 
 
@@ -87,15 +89,16 @@ class GAN(GenerativeModel):
     objective : the losses of both networks: "relativistic" (with R1 and R2), "non_saturating", "minimax",
         "least_squares", "hinge", "wasserstein" (weight clipping) or "wasserstein_gp".
     generator : network from noise to samples: "auto", "mlp", "residual", "dcgan", "unet" (from image conditions),
-        "epic" or "attention" for sets of particles (`reverie.networks.sets`; "auto" takes "epic"),
+        "lattice" for periodic lattices (`reverie.networks.lattices`; "auto" takes it for them), "epic" or
+        "attention" for sets of particles (`reverie.networks.sets`; "auto" takes "epic"),
         an architecture of the lectures ("lecture_mlp", "thesis", "dcgan28", "wgan_conv"), widths of hidden layers
         such as (100,), a torch module, or a factory called with (n_noise, event_shape).
     discriminator : network from samples to logits: as `generator`; a factory is called with (event_shape,).
-    n_noise : size of the noise vector; "auto" takes twice the number of features, within 16 and 128. Of sets
-        the numbers of the whole set, and as many of each particle; "auto" takes 8.
+    n_noise : size of the noise vector; "auto" takes twice the number of features, within 16 and 128. Of sets and of
+        the generator "lattice" the numbers of the whole, and as many of each particle or site; "auto" takes 8 or 4.
     noise_prior : "normal", N(0, 1), or "uniform" on [-1, 1).
-    batch_size : samples in a batch; "auto" takes 256, 128 of sets, or 64 of events of more than 256 values (images),
-        or all rows of a smaller table.
+    batch_size : samples in a batch; "auto" takes 256, 128 of sets, or 64 of periodic lattices and of events of more
+        than 256 values (images), or all rows of a smaller table.
     max_steps : steps in the whole run, at least 1; a step trains both networks, and counts once.
     learning_rate : step size of both networks' optimisers, > 0; None takes the optimiser's and objective's row of
         `reverie.models.gan.settings`: 0.001 for Adam, 0.002 for convolutional pairs.
@@ -109,14 +112,17 @@ class GAN(GenerativeModel):
         "wasserstein" and "wasserstein_gp", else 1).
     penalty : "auto" takes the objective's own; "none", "r1", "r2", "r1_r2", "two_sided" or "one_sided".
     penalty_weight : gamma of R1 and R2 in the convention (gamma / 2) E |grad D|^2, or lambda of the
-        Wasserstein gradient penalty; None takes 0.1 max(1, features / 8) for gamma, 0.3 for convolutional pairs, 0.1
-        for sets, and 10 for lambda; 0 switches it off.
+        Wasserstein gradient penalty; None takes 0.1 max(1, features / 8) for gamma, 0.3 for convolutional pairs, 1
+        for periodic lattices, 0.1 for sets, and 10 for lambda; 0 switches it off.
     penalty_every : steps between two penalties, each strengthened by this number; None takes the objective's
         own (4 for "relativistic", 8 with convolutional pairs, else 1).
     spectral_norm : whether each layer of the discriminator is divided by its largest singular value.
     activation : of the perceptrons: "silu", "leaky_relu", "relu", "elu" or "tanh"; "auto" takes "silu", and
         "leaky_relu" for "wasserstein", whose clipped weights leave a smooth one a straight line.
     ema_decay : decay per step of the average of the generator that draws the samples, in [0, 1).
+    periodic : whether images are lattices whose opposite edges touch and whose sites are alike, which networks "auto"
+        then make use of; "auto" takes spins, and fields and angles whose first and last row go together as neighbours
+        do, unless the means at the sites differ (`reverie.data.inference`).
     whiten : whether the networks work on linearly uncorrelated features of unit variance of a table, which shows the
         discriminator the thin directions of the data.
     observables : functions of the physical columns that the discriminator is shown beside them: names such as
@@ -138,7 +144,8 @@ class GAN(GenerativeModel):
     augmentation : whether the discriminator sees real and generated events under random transforms, of which samples
         keep no trace (see `reverie.models.gan.augmentation`): "adaptive" does the more often the better it knows the
         training events by heart, a number in [0, 0.8] always with this probability, "none" not at all; "auto" takes
-        "adaptive" for fewer than 2,000 events of a table and 10,000 images, and "none" where nothing is checked.
+        "adaptive" for fewer than 2,000 events of a table and 10,000 images, and "none" where nothing is checked or the
+        discriminator is "lattice", which is the same for translations already.
     refine : whether a classifier trained on the finished generator accepts or refuses samples of a table
         (discriminator rejection sampling, `reverie.models.gan.rejection`): "auto" and True say yes; images are never
         refused.
@@ -194,6 +201,7 @@ class GAN(GenerativeModel):
     spectral_norm: bool = False
     activation: str = "auto"
     ema_decay: Share = 0.999
+    periodic: bool | Literal["auto"] = "auto"
     whiten: bool = True
     observables: Observables = None
     kinematic_fit: bool | Literal["auto"] = "auto"
@@ -228,7 +236,8 @@ class GAN(GenerativeModel):
         if given["generator"] == "auto" and len(condition_shape or ()) > 1:
             given["generator"] = "unet"
         names = [given[name] for name in ("generator", "discriminator") if isinstance(given[name], str)]
-        keys += [key for name in names for key in NETWORK_WORKS.get(resolved_name(name, event_shape), ())]
+        names = [resolved_name(name, event_shape, periodic=given["periodic"] is True) for name in names]
+        keys += [key for name in names for key in NETWORK_WORKS.get(name, ())]
         if condition_shape is not None:
             keys += {"projection": ["miyatokoyama2018"], "concatenate": ["mirza2014"]}.get(given["condition_mode"], [])
             keys += ["odena2017"] if given["auxiliary_weight"] > 0 else []
@@ -268,6 +277,23 @@ class GAN(GenerativeModel):
 
     def _begin(self) -> None:
         self._rejection, self.best_replica_ = None, 0
+        self._is_periodic = self._start is not None and self._start._is_periodic
+
+    def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
+        self._is_periodic = is_periodic_lattice(dataset, periodic=self.periodic)
+        return super()._prepared(dataset, container)
+
+    def _network_name(self, spec: Specification) -> str:
+        """Return the name of a network of the library's own for events that are no sets, or ""."""
+        shape = tuple(self.preprocessing_.transform.output_shape)
+        if not isinstance(spec, str) or self.preprocessing_.schema.is_set:
+            return ""
+        return resolved_name(spec, shape, periodic=self._is_periodic)
+
+    @property
+    def _generates_lattices(self) -> bool:
+        is_given_images = self._conditions is not None and len(self._conditions.shape) > 1
+        return self._network_name(self.generator) == "lattice" and not is_given_images
 
     def _rows(self, dataset: Dataset, container: str, y: ArrayLike, sample_weight: ArrayLike | None) -> dict[str, Any]:
         """Fit the changes of variables and return what is known of each event, as rows of features."""
@@ -313,7 +339,8 @@ class GAN(GenerativeModel):
             self._augmentation = "none"
         elif self.augmentation == "auto":
             is_small = n_rows < _AUGMENTED_ROWS[self.preprocessing_.schema.is_table]
-            self._augmentation = "adaptive" if is_small and is_checked else "none"
+            is_wanted = is_small and is_checked and self._network_name(self.discriminator) != "lattice"
+            self._augmentation = "adaptive" if is_wanted else "none"
         elif self.augmentation == "adaptive" and not is_checked:
             raise InputError(
                 "Expected held-out events for augmentation='adaptive', which asks at checks what the discriminator "
@@ -321,7 +348,8 @@ class GAN(GenerativeModel):
                 "leave validation_fraction and n_checks at their defaults, or give a probability: augmentation=0.4."
             )
         if self.batch_size == "auto":
-            wanted = _TABLE_BATCH if n_features <= _TABLE_BATCH else _IMAGE_BATCH
+            is_large = n_features > _TABLE_BATCH or self._network_name(self.discriminator) == "lattice"
+            wanted = _IMAGE_BATCH if is_large else _TABLE_BATCH
             wanted = _SET_BATCH if self.preprocessing_.schema.is_set else wanted
             size = min(wanted, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
         else:
@@ -339,10 +367,9 @@ class GAN(GenerativeModel):
     def _settings(self) -> AdversarialSettings:
         """Return the numbers of the step on features of the fitted shape: what is left open is resolved here."""
         shape, objective = tuple(self.preprocessing_.transform.output_shape), self._objective()
-        n_features, spec = math.prod(shape), self.discriminator
+        n_features, judge = math.prod(shape), self._network_name(self.discriminator)
         schema = self.preprocessing_.schema
-        images = isinstance(spec, str) and not schema.is_set and resolved_name(spec, shape) == "dcgan"
-        default = learning_rate_of(self.optimizer, self.objective, images=images)
+        default = learning_rate_of(self.optimizer, self.objective, images=judge == "dcgan")
         rate, d_rate = self.learning_rate, self.discriminator_learning_rate
         if rate is None:
             rate, d_rate = default.learning_rate, default.discriminator if d_rate is None else d_rate
@@ -352,15 +379,18 @@ class GAN(GenerativeModel):
             # gamma grows with the features of a table, between which |grad D|^2 is shared out; neighbouring pixels say
             # the same, so that their number means little
             of_table = OBJECTIVES["relativistic"].penalty_weight * max(1.0, n_features / _FEATURES_OF_GAMMA)
-            weight = _IMAGE_GAMMA if images else _SET_GAMMA if schema.is_set else of_table
+            weight = {"dcgan": _IMAGE_GAMMA, "lattice": _LATTICE_GAMMA}.get(judge, of_table)
+            weight = _SET_GAMMA if schema.is_set else weight
         elif weight is None:
             weight = OBJECTIVES["wasserstein_gp"].penalty_weight if penalty != "none" else 0.0
-        every = max(objective.penalty_every, _IMAGE_PENALTY_EVERY if images and penalty == "r1_r2" else 1)
+        is_costly = judge in ("dcgan", "lattice") and penalty == "r1_r2"
+        every = max(objective.penalty_every, _IMAGE_PENALTY_EVERY if is_costly else 1)
         n_noise = min(max(2 * n_features, _LEAST_NOISE), _MOST_NOISE) if self.n_noise == "auto" else int(self.n_noise)
         if schema.is_set:
             n_noise = (_SET_NOISE if self.n_noise == "auto" else int(self.n_noise)) * (shape[0] + 1)
+        elif self._generates_lattices:
+            n_noise = lattice_noise(_LATTICE_NOISE if self.n_noise == "auto" else int(self.n_noise), shape)
         first, second = default.betas if self.betas is None else self.betas
-        lattice_or_image = "lattice" if schema.columns[0].kind == "spin" else "image"
         augmentation = {"none": None, "adaptive": 0.0}.get(str(self._augmentation), self._augmentation)
         return options_of(
             self,
@@ -376,7 +406,7 @@ class GAN(GenerativeModel):
             hold=0.5 if self.schedule == "cosine" else 1.0,
             augmentation=None if augmentation is None else float(augmentation),
             adapts=self._augmentation == "adaptive",
-            kind="table" if schema.is_table else lattice_or_image,
+            kind="table" if schema.is_table else "lattice" if self._is_periodic else "image",
             n_places=shape[0] if schema.is_set else 0,
         )
 
@@ -403,14 +433,14 @@ class GAN(GenerativeModel):
                 pairs.append(self._pair_of_sets(shape[1] - 1, n_observables, sizes, **common))
                 continue
             generator = build_generator(
-                self.generator,
+                "lattice" if self._generates_lattices else self.generator,
                 n_noise=settings.n_noise + n_condition,
                 condition_shape=condition_shape,
                 event_shape=(shape[0] + (n_observables if has_fit else 0), *shape[1:]),
                 **common,
             )
             discriminator = build_discriminator(
-                self.discriminator,
+                self._network_name(self.discriminator) or self.discriminator,
                 n_observables=n_observables,
                 condition_shape=condition_shape,
                 mode=self.condition_mode,
@@ -541,7 +571,7 @@ class GAN(GenerativeModel):
         return {**super()._layers(), **players}
 
     def _resolved(self) -> Json:
-        s, shape = self._step.settings, tuple(self.preprocessing_.transform.output_shape)
+        s = self._step.settings
         same = ("n_noise", "n_critic", "penalty", "penalty_weight", "penalty_every")
         is_epic = self.discriminator == "auto" and self.schema_.is_set
         return {name: getattr(s, name) for name in same} | {
@@ -551,7 +581,8 @@ class GAN(GenerativeModel):
             "betas": list(s.betas),
             "activation": self._activation(),
             "augmentation": self._augmentation,
-            "discriminator": "epic" if is_epic else resolved_name(str(self.discriminator), shape),
+            "discriminator": "epic" if is_epic else self._network_name(self.discriminator) or str(self.discriminator),
+            "periodic": self._is_periodic,
             "kinematic_fit": self._step.G.fit is not None,
             "refine": self._rejection_steps() > 0,
         }
@@ -739,7 +770,7 @@ class GAN(GenerativeModel):
 
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
-        texts |= {"best_replica": self.best_replica_, "referee": None}
+        texts |= {"best_replica": self.best_replica_, "referee": None, "periodic": self._is_periodic}
         if self._rejection is not None:
             texts["referee"] = [self._rejection.n_inputs, self._rejection.n_physical]
         if self._observed is not None:
@@ -749,6 +780,7 @@ class GAN(GenerativeModel):
     def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self.best_replica_ = int(texts.get("best_replica", 0))
+        self._is_periodic = bool(texts.get("periodic", False))  # models before it had no networks for lattices
         self._observed, self.alarms_, self._augmentation = None, [], "none"
         self._kept, sizes = None, texts.get("referee")
         self._rejection = None if sizes is None else RejectionClassifier(*sizes).eval()
