@@ -19,6 +19,7 @@ PAIRS = [
     ("dcgan", 128, (28, 28)),
     ("dcgan28", 100, (28, 28)),
     ("wgan_conv", 100, (28, 28)),
+    ("lattice", 1028, (16, 16)),
 ]
 
 
@@ -33,7 +34,7 @@ def test_numbers_of_parameters_are_those_of_the_page(spec, n_noise, shape):
     source = torch.Generator().manual_seed(0)
     G = build_generator(spec, n_noise=n_noise, event_shape=shape, random_generator=source)
     D = build_discriminator(spec, event_shape=shape, random_generator=source)
-    event = f"{shape[0]} columns" if len(shape) == 1 else "28 × 28"
+    event = f"{shape[0]} columns" if len(shape) == 1 else f"{shape[0]} × {shape[1]}"
     name = f'"{spec}"' if isinstance(spec, str) else str(spec)
     (row,) = (line for line in PAGE.splitlines() if line.startswith(f"| `{name}` | {n_noise} | {event}"))
     counts = [int(cell.split()[0].replace(",", "")) for cell in row.split("|")[4:6]]

@@ -75,6 +75,7 @@ _AUGMENTED_ROWS = {True: FEW_EVENTS, False: 10_000}  # training rows of a table,
 _SET_NOISE, _SET_GAMMA = 8, 0.1  # numbers of the noise, of a set and of each particle; gamma of R1 and R2
 _IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
 _LATTICE_NOISE, _LATTICE_GAMMA = 4, 1.0  # chosen on Ising spins at T = 1.8 and 3, and an XY model at T = 1.2
+_SITES_PER_BATCH, _FEWEST_LATTICES = 4096, 16
 _MOST_NOISE, _LEAST_NOISE = 128, 16
 
 
@@ -97,8 +98,8 @@ class GAN(GenerativeModel):
     n_noise : size of the noise vector; "auto" takes twice the number of features, within 16 and 128. Of sets and of
         the generator "lattice" the numbers of the whole, and as many of each particle or site; "auto" takes 8 or 4.
     noise_prior : "normal", N(0, 1), or "uniform" on [-1, 1).
-    batch_size : samples in a batch; "auto" takes 256, 128 of sets, or 64 of periodic lattices and of events of more
-        than 256 values (images), or all rows of a smaller table.
+    batch_size : samples in a batch; "auto" takes 256, 128 of sets, 64 of events of more than 256 values (images), of
+        periodic lattices 64 and down to 16 of large ones, or all rows of a smaller table.
     max_steps : steps in the whole run, at least 1; a step trains both networks, and counts once.
     learning_rate : step size of both networks' optimisers, > 0; None takes the optimiser's and objective's row of
         `reverie.models.gan.settings`: 0.001 for Adam, 0.002 for convolutional pairs.
@@ -348,8 +349,9 @@ class GAN(GenerativeModel):
                 "leave validation_fraction and n_checks at their defaults, or give a probability: augmentation=0.4."
             )
         if self.batch_size == "auto":
-            is_large = n_features > _TABLE_BATCH or self._network_name(self.discriminator) == "lattice"
-            wanted = _IMAGE_BATCH if is_large else _TABLE_BATCH
+            wanted = _TABLE_BATCH if n_features <= _TABLE_BATCH else _IMAGE_BATCH
+            if self._network_name(self.discriminator) == "lattice":  # which learns from each site
+                wanted = min(_IMAGE_BATCH, max(_FEWEST_LATTICES, _SITES_PER_BATCH // math.prod(x.shape[-2:])))
             wanted = _SET_BATCH if self.preprocessing_.schema.is_set else wanted
             size = min(wanted, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
         else:
