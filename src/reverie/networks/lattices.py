@@ -93,7 +93,7 @@ class LatticeGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map noise (batch, n_noise) to raw configurations (batch, channel, height, width)."""
-        x = self.first(z[:, : self.n_local].reshape(len(z), *self.local_shape))
+        x = self.first(z[:, : self.n_local].reshape(-1, *self.local_shape))
         finer = [x + self.of_whole(z[:, self.n_local :])[:, :, None, None]]
         for _ in self.grids[1:]:
             finer.append(2 * avg_pool2d(finer[-1], 2))  # of independent noise the sum of four has twice the width
