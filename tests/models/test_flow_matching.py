@@ -420,12 +420,17 @@ def test_fields_whose_edges_touch_are_periodic_lattices_unless_the_user_says_oth
     assert model.resolved_["width"] == 16
     model.save(tmp_path / "m")
     loaded = load_model(tmp_path / "m")
-    assert loaded._is_periodic()
+    assert loaded._is_periodic
     np.testing.assert_array_equal(loaded.sample(3, random_state=1), model.sample(3, random_state=1))
     resolved = FlowMatching(**few).fit(fields[:, :, 1:]).resolved_  # cut, so that edges no longer touch
     assert not resolved["periodic"]
     assert resolved["width"] == 32
-    assert not FlowMatching(periodic=False, **few).fit(fields)._is_periodic()
+    assert not FlowMatching(periodic=False, **few).fit(fields)._is_periodic
+    model._attachments = lambda: ({"edition": model._edition, "edges_touch": True}, {})  # as it was saved before
+    model.save(tmp_path / "former")
+    assert load_model(tmp_path / "former")._is_periodic
+    pictures = np.where(fields + 2 * np.eye(16) > 1, 1.0, -1.0)  # two-valued, and of special places
+    assert not FlowMatching(**few).fit(pictures).resolved_["periodic"]
 
 
 def test_times_are_early_where_a_large_image_is_of_levels_or_folded():
@@ -456,8 +461,8 @@ def test_training_that_starts_at_a_periodic_lattice_stays_periodic_where_few_eve
     x = np.random.default_rng(0).normal(size=(500, 16, 16))
     fields = x + np.roll(x, 1, 1) + np.roll(x, 1, 2)
     first = FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(fields)
-    assert not FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(fields[:40])._is_periodic()
-    assert FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(fields[:40], start=first)._is_periodic()
+    assert not FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(fields[:40])._is_periodic
+    assert FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(fields[:40], start=first)._is_periodic
 
 
 def test_models_saved_with_the_first_unet_keep_it(tmp_path):

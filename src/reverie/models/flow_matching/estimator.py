@@ -22,7 +22,6 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
-from reverie.data.inference import has_periodic_edges
 from reverie.data.lazy import LazyRows
 from reverie.data.transforms import Chain, Dequantise
 from reverie.models.base import N_SCORED, Called
@@ -42,7 +41,7 @@ from reverie.models.flow_matching.trees import MOST_ROWS, TreeStep, TreeVelocity
 from reverie.models.likelihood import LikelihoodModel
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
-from reverie.models.preprocessing import Observables, Preprocessing
+from reverie.models.preprocessing import Observables, Preprocessing, is_periodic_lattice
 from reverie.models.sets import masked_condition
 from reverie.models.training_run import TrainingOptions, TrainStep
 
@@ -84,7 +83,8 @@ class FlowMatching(LikelihoodModel):
     depth : The most comparisons in a tree, at most 12.
     activation : Of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
     periodic : Whether opposite edges of an image touch; "auto" takes spins for periodic lattices, and fields of
-        numbers or angles if their opposite edges differ by as little as neighbouring rows and columns do.
+        numbers or angles if their opposite edges differ by as little as neighbouring rows and columns do, unless the
+        means at the sites differ (`reverie.data.inference`).
     n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes six
         times as many, each with its derivatives, of more than 32 features three times as many.
     solver : Of the differential equation: "euler", "midpoint", "heun" or "rk4"; "auto" takes "rk4" for sets, whose
@@ -171,13 +171,8 @@ class FlowMatching(LikelihoodModel):
                 "Expected no observables for flow matching of sets, whose velocities are those of particles, got "
                 f"{self.observables!r}. Train a GAN, whose discriminator is shown them, or give them as conditions y."
             )
-        if self._start is not None:
-            self._edges_touch = self._start._edges_touch
-        elif self.periodic == "auto" and not dataset.schema.is_table and not dataset.schema.is_set:
-            column = dataset.schema.columns[0]
-            lower, period = column.lower, column.period
-            circle = None if lower is None or period is None else (lower, lower + period)
-            self._edges_touch = has_periodic_edges(dataset.values, circle)
+        if self._start is None:
+            self._is_periodic = is_periodic_lattice(dataset, periodic=self.periodic)
         shown = {"observables": self.observables, "kinematic_fit": self.kinematic_fit}
         return density_preprocessing(
             dataset, container, self.preprocessing, **shown, open_levels=False, separated=not self._is_of_trees
@@ -214,7 +209,7 @@ class FlowMatching(LikelihoodModel):
             return {}
         return {
             "network": self._network_name(),
-            "periodic": self._is_periodic(),
+            "periodic": self._is_periodic,
             "width": self._width(),
             "n_blocks": self._n_blocks(),
             "learning_rate": self._rate(),
@@ -234,18 +229,13 @@ class FlowMatching(LikelihoodModel):
         least = _LEAST_SIDE if self._edition > 3 else _FORMER_LEAST_SIDE
         return "unet" if len(shape) > 1 and min(shape[-2:]) >= least else "mlp"
 
-    def _is_periodic(self) -> bool:
-        if self.periodic != "auto":
-            return bool(self.periodic)
-        return self.schema_.columns[0].kind == "spin" or self._edges_touch
-
     def _width(self) -> int:
         if self.width != "auto":
             return int(self.width)
         if self._network_name() != "unet":
             return 128
         sides = self.preprocessing_.transform.output_shape[-2:]
-        return unet_width(*sides, periodic=self._is_periodic(), edition=self._edition)
+        return unet_width(*sides, periodic=self._is_periodic, edition=self._edition)
 
     def _n_blocks(self) -> int:
         return (6 if self._network_name() in _OF_SETS else 3) if self.n_blocks == "auto" else int(self.n_blocks)
@@ -262,16 +252,22 @@ class FlowMatching(LikelihoodModel):
 
     def _begin(self) -> None:
         # The networks are those of the model that training starts at, also where it was saved with former ones.
-        self._edition, self._edges_touch = EDITION if self._start is None else self._start._edition, False
+        self._edition = EDITION if self._start is None else self._start._edition
+        self._is_periodic = self._start is not None and self._start._is_periodic
 
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
-        return texts | {"edition": self._edition, "edges_touch": self._edges_touch}, tensors
+        return texts | {"edition": self._edition, "periodic": self._is_periodic}, tensors
 
     def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self._edition = int(texts.get("edition", 1))  # models of the first were saved without it
-        self._edges_touch = bool(texts.get("edges_touch", False))
+        if "periodic" in texts:
+            self._is_periodic = bool(texts["periodic"])
+        elif self.periodic == "auto":  # as they were saved first, when every lattice of spins was periodic
+            self._is_periodic = self.schema_.columns[0].kind == "spin" or bool(texts.get("edges_touch", False))
+        else:
+            self._is_periodic = bool(self.periodic)
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         transform = self.preprocessing_.transform
@@ -293,7 +289,7 @@ class FlowMatching(LikelihoodModel):
             width=self._width(),
             n_blocks=self._n_blocks(),
             activation=self.activation,
-            periodic=self._is_periodic(),
+            periodic=self._is_periodic,
             sees_missing=self._sees_missing,
             edition=self._edition,
             random_generator=child_generator(self.seed_, "weights"),

@@ -281,7 +281,8 @@ class GAN(GenerativeModel):
         self._is_periodic = self._start is not None and self._start._is_periodic
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
-        self._is_periodic = is_periodic_lattice(dataset, periodic=self.periodic)
+        if self._start is None:
+            self._is_periodic = is_periodic_lattice(dataset, periodic=self.periodic)
         return super()._prepared(dataset, container)
 
     def _network_name(self, spec: Specification) -> str:
