@@ -1,7 +1,7 @@
 """How good generated sets of particles are: on a toy whose density is known, and on simulated jets.
 
     python -m benchmarks.quality.sets toy [--models flow_matching gan] [--seeds 0 1 2] [--n-train 20000]
-    python -m benchmarks.quality.sets jets TRAIN.parquet FRESH.parquet [--condition jet_pt] [--epic-gan 20000]
+    python -m benchmarks.quality.sets jets TRAIN.parquet FRESH.parquet [--condition jet_pt] [--models epic_gan]
 
 Toy: 20,000 sets of `reverie.simulators.ToySets` to train on, by the defaults of the library; 20,000 fresh ones against
 as many generated. Below stand the figures of 20,000 more real sets against the fresh ones.
@@ -16,8 +16,8 @@ as many generated. Below stand the figures of 20,000 more real sets against the 
 
 Jets: files as `reverie simulate jets` writes them; FRESH is used for nothing but these figures, one half as the real
 sample and the other as real against real (`--second-half` changes their parts): W1M, W1P, W1EFP in 10^-3, 10^-3, 10^-5,
-the AUC of the classifier, and the time of 100,000 jets. `--epic-gan` trains the paper's GAN by a loop written by hand,
-for so many steps.
+the AUC of the classifier, and the time of 100,000 jets. `--models epic_gan` is the GAN of the EPiC paper, by a loop
+written by hand (`benchmarks.quality.epic_gan`).
 """
 
 import argparse
@@ -31,13 +31,14 @@ from scipy.stats import wasserstein_distance
 from sklearn.metrics import roc_auc_score
 
 import reverie
+from benchmarks.quality.epic_gan import EPiCGAN
 from reverie.data import Dataset
-from reverie.models.registry import model_class
 from reverie.validation import w1efp, w1m, w1p
 from reverie.validation.classifiers.two_sample import separate
 
 TOY = ("N", "marginals", "pairs", "log p", "AUC log p", "AUC EPiC")
 JETS = ("W1M", "W1P", "W1EFP", "AUC EPiC")
+MODELS = {"flow_matching": reverie.FlowMatching, "gan": reverie.GAN, "epic_gan": EPiCGAN}
 
 
 def main() -> None:
@@ -45,14 +46,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["toy", "jets"])
     parser.add_argument("files", nargs="*", help="of jets: to train on, and fresh ones")
-    parser.add_argument("--models", nargs="+", default=["flow_matching", "gan"], choices=["flow_matching", "gan"])
+    parser.add_argument("--models", nargs="+", default=["flow_matching", "gan"], choices=MODELS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--n-train", type=int, default=20_000)
     parser.add_argument("--max-steps", type=int, default=None)
     parser.add_argument("--condition", default=None, help="columns of the jets, with commas between them")
-    parser.add_argument("--observables", nargs="+", default=None, help="that the GAN is shown, such as jet_mass")
+    parser.add_argument("--observables", nargs="+", default=None, help="that the models are shown, such as jet_mass")
     parser.add_argument("--second-half", action="store_true", help="of the fresh jets is the real sample")
-    parser.add_argument("--epic-gan", type=int, default=0, metavar="STEPS")
     options = parser.parse_args()
     settings = {} if options.max_steps is None else {"max_steps": options.max_steps}
     if options.what == "toy":
@@ -71,7 +71,7 @@ def _toy(models: Sequence[str], seeds: Sequence[int], n: int, settings: dict[str
         rows = []
         for seed in seeds:
             began = time.perf_counter()
-            model = model_class(kind)(random_state=seed, **settings).fit(toy.sample(n, random_state=seed))
+            model = MODELS[kind](random_state=seed, **settings).fit(toy.sample(n, random_state=seed))
             seconds = time.perf_counter() - began
             rows.append(_of_toy(toy, fresh, model.sample(n, random_state=seed)))
             _print(f"{kind} {seed}", rows[-1], f"{seconds:9.0f}")
@@ -128,20 +128,17 @@ def _jets(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     _print("", [f"{name:>11s}" for name in JETS], "  seconds   100,000")
     for kind in options.models:
         rows = []
-        own = settings | ({"observables": options.observables} if kind == "gan" and options.observables else {})
+        own = settings | ({"observables": options.observables} if options.observables else {})
         for seed in options.seeds:
             began = time.perf_counter()
             y = None if conditions is None else conditions.take(slice(0, options.n_train))
-            model = model_class(kind)(random_state=seed, **own).fit(train, y)
+            model = MODELS[kind](random_state=seed, **own).fit(train, y)
             trained = time.perf_counter()
             generated = model.sample(100_000, random_state=seed)
             drawn = time.perf_counter()
             rows.append(_of_jets(fresh, generated.take(slice(0, len(fresh)))))
             _print(f"{kind} {seed}", rows[-1], f"{trained - began:9.0f} {drawn - trained:9.1f}")
         _summary(rows)
-    if options.epic_gan:
-        for seed in options.seeds:
-            _print(f"paper's {seed}", _of_jets(fresh, _by_hand(train, options.epic_gan, seed, len(fresh))))
     _print("real", _of_jets(fresh, other))
 
 
@@ -149,22 +146,6 @@ def _of_jets(real: Dataset, generated: Dataset) -> list[float]:
     distances = (w1m, w1p, w1efp)
     figures = [f(real, generated).value * scale for f, scale in zip(distances, (1e3, 1e3, 1e5), strict=True)]
     return [*figures, _classifier(real, generated)]
-
-
-def _by_hand(train: Dataset, n_steps: int, seed: int, n: int) -> Dataset:
-    """Return jets of the GAN of the EPiC paper, trained on standardised features by the loop of its authors' kind."""
-    import torch
-
-    from benchmarks.speed.peers.torch_sets import epic_gan
-
-    x = torch.tensor(train.values, dtype=torch.float32)
-    mask = x[..., -1]
-    rows = x[mask == 1][:, :-1]
-    centre, scale = rows.mean(0), rows.std(0)
-    sample = epic_gan((x[..., :-1] - centre) / scale * mask[..., None], mask, n_steps, seed=seed)(n)
-    is_there = sample[..., -1:]
-    particles = (sample[..., :-1] * scale + centre) * is_there
-    return Dataset(torch.cat([particles, is_there], 2).numpy(), schema=train.schema)
 
 
 def _summary(rows: Sequence[Sequence[float]]) -> None:

@@ -1,8 +1,7 @@
 """Flow matching and a GAN of sets as users of PyTorch write them, with the layers of the EPiC paper (arXiv:2301.08128).
 
 Weights are normalised, the global vector is repeated for every particle and joined to its features, activations are
-leaky rectifiers, and padding is multiplied away, as in the code of the paper. `epic_gan` is its training: least-squares
-losses, Adam at 1e-4 with betas (0.5, 0.999), batch 128, six layers in the generator and three in the discriminator.
+leaky rectifiers, and padding is multiplied away. The training of the paper is `benchmarks.quality.epic_gan`.
 """
 
 import copy
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 from torch.nn.utils.parametrizations import weight_norm
 
-__all__ = ["EPiCDiscriminator", "EPiCGenerator", "epic_gan", "flow_matching", "gan"]
+__all__ = ["EPiCDiscriminator", "EPiCGenerator", "flow_matching", "gan"]
 
 
 def _linear(a: int, b: int) -> nn.Module:
@@ -78,35 +77,6 @@ class EPiCDiscriminator(nn.Module):
             g, x = layer(g, x, mask)
         h = leaky_relu(self.h0(torch.cat([pooled(), g], 1)))
         return self.out(leaky_relu(self.h1(h) + h))
-
-
-def epic_gan(x: Tensor, mask: Tensor, n_steps: int, *, batch: int = 128, seed: int = 0) -> Callable[[int], Tensor]:
-    """Return the function n -> sets (n, P, features + 1) of the paper's training on standardised x (n, P, features)."""
-    torch.manual_seed(seed)
-    G, D, P = EPiCGenerator(x.shape[2]), EPiCDiscriminator(x.shape[2]), x.shape[1]
-    of_g, of_d = (torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.999)) for network in (G, D))
-
-    def made(m: Tensor) -> Tensor:
-        return G(torch.randn(len(m), G.n_global), torch.randn(len(m), P, G.n_local), m)
-
-    for _ in range(n_steps):
-        rows = torch.randint(0, len(x), (batch,))
-        real, m = x[rows], mask[rows].unsqueeze(2)
-        loss = (D(real, m) - 1).square().mean() + D(made(m).detach(), m).square().mean()
-        of_d.zero_grad()
-        loss.backward()
-        of_d.step()
-        loss = (D(made(m), m) - 1).square().mean()
-        of_g.zero_grad()
-        loss.backward()
-        of_g.step()
-
-    @torch.no_grad()
-    def sample(n: int) -> Tensor:
-        m = mask[torch.randint(0, len(mask), (n,))].unsqueeze(2)
-        return torch.cat([torch.cat([made(part), part], 2) for part in m.split(1000)])
-
-    return sample
 
 
 def gan(*, places: int, features: int, width: int, batch: int, rows: int, threads: int) -> Callable[[int], None]:
