@@ -59,4 +59,5 @@ def _add_options(parser: ArgumentParser, options: Options) -> None:
             if action.nargs == 0:
                 parser.add_argument(*action.option_strings, action="store_true")
             else:
-                parser.add_argument(*action.option_strings).complete = shtab.FILE  # pyright: ignore[reportAttributeAccessIssue]
+                # pyrefly: ignore[missing-attribute] - where shtab looks for it
+                parser.add_argument(*action.option_strings).complete = shtab.FILE

@@ -52,17 +52,18 @@ class RunCall:
 
     def start(self, **stages: Sequence[str]) -> int:
         """Start the run, or one for each of several seeds, with all stages by default; return the exit code."""
+        how: dict[str, Any] = {**stages, **self.how}
         if self.config.model_name == AUTO:
             from reverie.experiment.auto import start_auto
 
-            return start_auto(self.config, self.out, **stages, **self.how)
+            return start_auto(self.config, self.out, **how)
         if self.values.seeds is None:
             from reverie.experiment.run import start
 
-            return start(self.config, self.out, **stages, **self.how)
+            return start(self.config, self.out, **how)
         from reverie.experiment.seeds import run_seeds
 
-        return run_seeds(self.config, self.out, self.values.seeds, workers=self.values.workers, **stages, **self.how)
+        return run_seeds(self.config, self.out, self.values.seeds, workers=self.values.workers, **how)
 
 
 def run_options(

@@ -156,6 +156,7 @@ class Options(ArgumentParser):
         is_added = names[:1] in ([], ["--model"], ["--print_shtab"]) or names[0].endswith(".help")
         return action.help != SUPPRESS and not is_added
 
+    # pyrefly: ignore[bad-override] - the formatter that the parent may be given is not for this help
     def format_help(self) -> str:
         """Return the help: usage, what the verb does, its options, those of the model apart, examples."""
         shown = [action for action in self._actions if self.shows(action)]

@@ -7,7 +7,7 @@ the private names below.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeAlias
+from typing import Generic, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -27,9 +27,9 @@ Keywords: TypeAlias = Mapping[str, object]
 
 _N_ROUNDED_STARTS = 8  # plain steps from starts that are a rounding off; one of them shows a change of rounding alone
 _BAD_TAGS = (torch.Tag.nondeterministic_seeded, torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
-_METHODS = {Tensor.uniform_, Tensor.normal_, Tensor.bernoulli_, Tensor.exponential_, Tensor.random_}
-_FUNCTIONS = {torch.rand, torch.randn, torch.randint, torch.randperm, torch.normal}
-_REFUSED = {torch.bernoulli, torch.multinomial, torch.poisson, Tensor.multinomial, Tensor.bernoulli}
+_METHODS: set[Torch] = {Tensor.uniform_, Tensor.normal_, Tensor.bernoulli_, Tensor.exponential_, Tensor.random_}
+_FUNCTIONS: set[Torch] = {torch.rand, torch.randn, torch.randint, torch.randperm, torch.normal}
+_REFUSED: set[Torch] = {torch.bernoulli, torch.multinomial, torch.poisson, Tensor.multinomial, Tensor.bernoulli}
 
 
 class UnsuitableError(Exception):
@@ -237,4 +237,4 @@ class TracedStep(Generic[Inputs, Outputs]):
 def _as_tensor(x: object) -> Tensor:
     if isinstance(x, Tensor):
         return x
-    return torch.tensor(float("nan") if x is None else float(x), dtype=torch.float64)  # pyright: ignore[reportArgumentType]
+    return torch.tensor(float("nan") if x is None else float(cast("float", x)), dtype=torch.float64)

@@ -11,7 +11,7 @@ lets it keep them. That changes the whole process, so only the command line, who
 """
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ def compiled_graph(
                 raise
             with fresh_cache():  # a machine that stopped while it compiled leaves half a file, found broken ever after
                 call = compile_fx(graph, tensors)
-    return CompiledGraph(call, outer, makers, shape)  # pyright: ignore[reportArgumentType]
+    return CompiledGraph(cast("Callable[..., Sequence[Tensor]]", call), outer, makers, shape)
 
 
 def scalars_as_tensors(leaves: Sequence[Tensor | float]) -> list[Tensor]:

@@ -8,6 +8,7 @@ choice depends on the processor and on sizes alone, so the same machine gives th
 import platform
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -60,9 +61,9 @@ def with_fast_products(graph: torch.fx.GraphModule) -> torch.fx.GraphModule:
 
 def _replace(graph: torch.fx.Graph, node: torch.fx.Node) -> None:
     """Put oneDNN's product in place of one of PyTorch's."""
-    bias, (a, b) = node.args[:-2], node.args[-2:]
+    bias, (a, b) = node.args[:-2], cast("tuple[torch.fx.Node, torch.fx.Node]", node.args[-2:])
     with graph.inserting_before(node):
-        value: Tensor = a.meta["val"]  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
+        value: Tensor = a.meta["val"]
         if value.stride(-1) != 1:  # rows in pieces: oneDNN would copy them, the compiler writes them in one at once
             a = graph.call_function(torch.ops.aten.contiguous.default, (a,))
             a.meta["val"] = value.contiguous()

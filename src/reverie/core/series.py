@@ -108,7 +108,7 @@ def autocovariance(x: np.ndarray) -> np.ndarray:
 
     chains = as_chains(x)
     n = chains.shape[1]
-    size = int(fft.next_fast_len(2 * n, real=True))  # pyright: ignore[reportArgumentType]
+    size = int(fft.next_fast_len(2 * n, real=True))
     power = np.zeros(size // 2 + 1)
     for chain in chains - chains.mean():
         power += np.abs(np.asarray(fft.rfft(chain, size))) ** 2

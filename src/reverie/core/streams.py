@@ -22,13 +22,15 @@ class LenientStream(io.TextIOBase):
     """
 
     def __init__(self, inner: Any) -> None:
-        self.inner, self.error = inner, None if inner is not None else OSError("closed")
+        self.inner = inner
+        self.error: Exception | None = None if inner is not None else OSError("closed")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
     @property
-    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+    # pyrefly: ignore[bad-override] - an attribute of the parent, and nobody sets it
+    def encoding(self) -> str:
         """Encoding of the stream."""
         return getattr(self.inner, "encoding", None) or "utf-8"
 
@@ -93,7 +95,7 @@ def lenient_streams() -> Iterator[tuple[LenientStream, LenientStream]]:
         sys.stdout, sys.stderr = before
 
 
-def print_note(message: Warning | str, *_: object) -> None:
+def print_note(message: Warning | str, *_: object, **__: object) -> None:
     """Print a warning as one line, `note: ...`, on standard error; made to stand in for `warnings.showwarning`."""
     with suppress(OSError, ValueError):
         print(f"note: {' '.join(str(message).split())}", file=sys.stderr, flush=True)

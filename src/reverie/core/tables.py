@@ -105,9 +105,10 @@ def to_raw(data: object, name: str = "X") -> Raw:
         )
     if array.ndim == 2:
         check_width(array.shape[1], name)
-    if array.ndim > 2 and axes_of(data) and getattr(data, "name", None) is not None:
-        called = str(data.name)  # pyright: ignore
-        return Raw(array, [called], units={called: str(data.attrs["units"])} if "units" in data.attrs else {})  # pyright: ignore
+    called = getattr(data, "name", None)
+    if array.ndim > 2 and axes_of(data) and called is not None:
+        notes = getattr(data, "attrs", None) or {}
+        return Raw(array, [str(called)], units={str(called): str(notes["units"])} if "units" in notes else {})
     return Raw(array)
 
 

@@ -367,7 +367,7 @@ def _check_part(found: Entry, part: str | None) -> None:
 def _scikit_digits() -> "Bunch":
     from sklearn.datasets import load_digits
 
-    return load_digits()  # pyright: ignore[reportReturnType]
+    return load_digits()
 
 
 def _idx(path: Path, found: Entry, part: str) -> Raw:

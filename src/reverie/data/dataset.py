@@ -315,6 +315,7 @@ class Dataset:
         if not self.schema.is_table:
             raise InputError(f"Expected a table for a data frame, got {self!r}. Use values.reshape(len(data), -1).")
         columns: dict[str, Any] = {}
+        from_codes = None
         try:
             if library == "polars":
                 import polars
@@ -327,12 +328,12 @@ class Dataset:
             else:
                 import pandas
 
-                make = pandas.DataFrame
+                make, from_codes = pandas.DataFrame, pandas.Categorical.from_codes
             for column, x in zip(self.schema.columns, self.values.T, strict=True):
                 if column.labels is not None and column.dtype == "str":
                     codes, words = np.where(np.isfinite(x), x, -1).astype(np.int64), list(column.labels)
-                    if library == "pandas":
-                        columns[column.name] = pandas.Categorical.from_codes(codes, words)  # pyright: ignore
+                    if from_codes is not None:
+                        columns[column.name] = from_codes(codes, words)
                     else:
                         columns[column.name] = [None if k < 0 else words[k] for k in codes]
                 else:
@@ -440,7 +441,8 @@ class Dataset:
             else:
                 good = x[np.isfinite(x)]
                 ends = (good.min(), good.max()) if len(good) else (0.0, 1.0)
-                edges = np.array(bins, float) if np.ndim(bins) else np.linspace(*ends, int(bins) + 1)  # pyright: ignore
+                # pyrefly: ignore[bad-argument-type] - a number where it has no dimension
+                edges = np.array(bins, float) if np.ndim(bins) else np.linspace(*ends, int(bins) + 1)
                 edges[-1] = np.nextafter(edges[-1], np.inf) if not np.ndim(bins) else edges[-1]  # it belongs to its bin
                 axes.append(hist.axis.Variable(edges, **called))
             parts.append(x)
@@ -456,7 +458,7 @@ class Dataset:
 
         return torch.as_tensor(np.array(self.values)).to(dtype)
 
-    def _with(self, values: np.ndarray, weights: np.ndarray | None) -> Self:
+    def _with(self, values: "np.ndarray | LazyTable", weights: np.ndarray | None) -> Self:
         return type(self)(values, weights=weights, provenance=self.provenance, schema=self.schema)
 
     def _noted(self, **notes: object) -> Self:
@@ -548,7 +550,8 @@ def _column_values(schema: Schema, values: "np.ndarray | LazyTable") -> Sequence
     """
     if schema.is_set:
         return [*real_entries(values).T, multiplicities(values)]
-    return values.T if schema.is_table else [values]  # pyright: ignore
+    # pyrefly: ignore[bad-return] - an array (column, n) is a sequence of them, and only tables are lazy
+    return values.T if schema.is_table else [values]
 
 
 _MOST_SHOWN, _MOST_ROWS = 20_000, 40  # events and columns of a card

@@ -22,6 +22,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -200,7 +201,7 @@ def resolve_observables(specs: Spec | Sequence[Spec], schema: Schema) -> tuple[O
     """
     observables: dict[str, Observable] = {}
     is_one = isinstance(specs, (str, Observable)) or callable(specs)
-    several: list[Spec] = [specs] if is_one else list(specs)  # pyright: ignore[reportAssignmentType, reportArgumentType]
+    several: list[Spec] = [specs] if is_one else list(specs)
     for spec in several:
         if isinstance(spec, (str, Observable)):
             one = _named(spec, schema) if isinstance(spec, str) else spec
@@ -208,7 +209,7 @@ def resolve_observables(specs: Spec | Sequence[Spec], schema: Schema) -> tuple[O
             name, number = str(getattr(spec, "__name__", type(spec).__name__)), 2
             while name in observables:  # two lambdas are two observables
                 name, number = f"{name.rsplit(' ', 1)[0]} {number}", number + 1
-            one = Observable(name, spec)  # pyright: ignore[reportArgumentType] - `check_observable` tries it
+            one = Observable(name, cast("Function", spec))  # `check_observable` tries it
         else:
             raise InputError(
                 f"Expected an observable as a name or a torch function of events, got {type(spec).__name__}. "

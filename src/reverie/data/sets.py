@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,7 +148,7 @@ def _ragged(particles: Any) -> tuple[np.ndarray, np.ndarray, list[str], list[str
     return features, counts, list(parts), [x.dtype.name for x in parts.values()]
 
 
-def _listed(particles: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+def _listed(particles: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return features (particles, F) and numbers of particles (n,) of a list of arrays (n_i, F)."""
     arrays = [as_array(one, f"set {i}") for i, one in enumerate(particles)]
     shapes = [one.shape for one in arrays]

@@ -32,7 +32,7 @@ def method_keys(
     if config.condition is not None and condition_shape is None:
         condition_shape = ()
     options = config.model_options | dict(resolved or {})
-    keys = kind.cited_works(options, event_shape, condition_shape)  # pyright: ignore[reportAttributeAccessIssue]
+    keys = kind.cited_works(options, event_shape, condition_shape)
     return list(dict.fromkeys(["reverie", "pytorch2019", *keys]))
 
 

@@ -331,8 +331,8 @@ def scores_of(result: ValidationResult) -> dict[str, Score]:
     """Return the statistics by name, the AUC first; values that are not finite are left out."""
     scores: dict[str, Score] = {}
     auc = next((one for one in result.classifiers if one.learner == "boosting"), result.auc)  # the same in all runs
-    if auc is not None and _finite(auc.value) is not None:
-        scores[AUC] = Score(*map(_finite, (auc.value, auc.error, auc.real_vs_real, auc.real_vs_real_error)))  # pyright: ignore[reportArgumentType]
+    if auc is not None and (value := _finite(auc.value)) is not None:
+        scores[AUC] = Score(value, *map(_finite, (auc.error, auc.real_vs_real, auc.real_vs_real_error)))
     for row in result.table():
         value = _finite(row["value"])
         if row["statistic"] != CLASSIFIER_ROW and value is not None:

@@ -80,7 +80,8 @@ def check(file: str | Path) -> dict[str, int]:
                 if name not in entries or name not in sums:
                     raise _unlike(file, f"{name!r}, which is {'missing' if name in sums else f'not in {_SUMS}'}")
                 with archive.open(name) as source:
-                    digest = hashlib.file_digest(source, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
+                    # pyrefly: ignore[bad-argument-type] - it has readinto and readable, which its type leaves out
+                    digest = hashlib.file_digest(source, "sha256").hexdigest()
                 if digest != sums[name]:
                     raise _unlike(file, f"{name!r}, which has changed")
             return {name: entry.file_size for name, entry in entries.items()}

@@ -74,7 +74,8 @@ class SampleConditions:
             return np.asarray(self.condition.values[start : start + n])
         if self.condition is not None:
             return np.tile(self.condition, (n, 1))
-        drawn: Any = self.model.sample_conditions(n, self.seed, start=start)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        model: Any = self.model
+        drawn = model.sample_conditions(n, self.seed, start=start)
         return np.asarray(drawn.values if isinstance(drawn, Dataset) or hasattr(drawn, "iloc") else drawn)
 
 

@@ -181,7 +181,7 @@ class TrainingSession:
     def _keep(self, record: Record, folder: RunFolder) -> Sequence[Mapping[str, object]]:
         """Write one record down, and now and then a few samples; return the alarms that are new."""
         self.step, self.seconds = record.step, round(self.seconds_before + record.seconds, 3)
-        line = {**record.to_json(), "seconds": self.seconds}
+        line: dict[str, Any] = {**record.to_json(), "seconds": self.seconds}
         append_record(folder / "history.jsonl", line)
         if self._snapshot_steps and record.step >= self._snapshot_steps[0] and not record.window:
             self._snapshot_steps = [step for step in self._snapshot_steps if step > record.step]

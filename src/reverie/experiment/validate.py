@@ -162,8 +162,9 @@ def validate_files(
         known = others.get("train", others.get("calibration", first))
         options["modes"] = kmeans(drawn_from(known, seed), modes or None, random_state=seed).predict
     options |= {"observables": functions, "random_state": seed, "max_time": parse_duration(max_time)}
+    options |= others
     with Progress("validating", budget=options["max_time"], quiet=quiet) as bar:
-        result = validate(first, **others, progress=bar.stage, **options)
+        result = validate(first, progress=bar.stage, **options)
     if out is not None:
         from reverie.report import write
 

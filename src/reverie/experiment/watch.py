@@ -124,7 +124,8 @@ def served(folder: RunFolder, *, port: int, every: int = 3) -> ThreadingHTTPServ
         """Answers GET for the page and the report."""
 
         def do_GET(self) -> None:
-            own = {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}  # pyright: ignore
+            # pyrefly: ignore[missing-attribute] - the server is the one below
+            own = {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}
             if self.headers.get("Host") not in own:
                 self.send_error(HTTPStatus.FORBIDDEN, "Expected the loopback address")
             elif self.path == "/":

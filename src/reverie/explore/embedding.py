@@ -104,7 +104,7 @@ def tsne(
     start = np.zeros((len(scores), n_components), dtype=np.float32)
     leading = scores[:, :n_components]
     start[:, : leading.shape[1]] = 1e-4 * leading / scores[:, 0].std()
-    model = TSNE(n_components, perplexity=perplexity, init=start, random_state=sklearn_seed(seed, "tsne"))  # pyright: ignore[reportArgumentType]
+    model = TSNE(n_components, perplexity=perplexity, init=start, random_state=sklearn_seed(seed, "tsne"))
     points = model.fit_transform(scores).astype(float)
     return Embedding(
         points=points,

@@ -109,7 +109,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     symmetries_: list[SymmetryTest]
     _start: Self | None = None  # the fitted model that training starts at
     _sibling: Self | None = None  # of several replicas the first, which tests the symmetries for all
-    device_: torch.device
+    device_: torch.device  # which the checker takes for a descriptor that cannot be set: torch writes one so
     _conditions: Conditions | None
     _are_few: bool = False  # whether fewer training events than `FEW_EVENTS` decide on what is left open
     _sees_missing: bool = False  # whether values were missing from the training events
@@ -187,7 +187,9 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """Return the step that trains `networks`, on the device already, on these rows."""
 
     @abstractmethod
-    def _drawer(self, n_samples: int, seed: int, **options: Any) -> Callable[[int, int, torch.Generator], Tensor]:
+    def _drawer(
+        self, n_samples: int, seed: int, *args: Any, **options: Any
+    ) -> Callable[[int, int, torch.Generator], Tensor]:
         """Return the function (start, n, noise) -> features (n, *latent event) of `n` samples from `start` on."""
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
@@ -300,7 +302,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         dataset = self._closed(dataset)
         self._start = None if start is None else self._checked_start(start, dataset)
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
-        self.device_ = resolved_device(self.device)
+        self.device_ = resolved_device(self.device)  # pyrefly: ignore[read-only] - see there
         self.n_iter_, self.history_, self.alarms_, self._kept, self.replicas_ = 0, [], [], None, ()
         self._begin()
         if self._are_complete():
@@ -391,7 +393,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     def _take_over(self, replicas: Sequence[Self]) -> None:
         """Be the ensemble of these fitted models: what is alike in all of them is that of the first."""
         first, self.replicas_, self.n_iter_ = replicas[0], replicas, min(replica.n_iter_ for replica in replicas)
-        self.preprocessing_, self._conditions, self.device_ = first.preprocessing_, first._conditions, first.device_
+        self.preprocessing_, self._conditions = first.preprocessing_, first._conditions
+        self.device_ = first.device_  # pyrefly: ignore[read-only] - see there
         self._sees_missing, self.symmetries_ = first._sees_missing, first.symmetries_
         for name in ("compiled_", "resolved_"):  # a model that was loaded has none
             if hasattr(first, name):

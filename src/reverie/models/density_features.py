@@ -290,7 +290,7 @@ def density_preprocessing(
 
 def _level_transforms(dataset: Dataset, *, separated: bool) -> dict[str, InvertibleTransform]:
     """Return transforms that spread the levels of the discrete columns of a table over cells, by column."""
-    transforms = {}
+    transforms: dict[str, InvertibleTransform] = {}
     for column, x in zip(dataset.schema.columns, dataset.values.T, strict=True):
         if column.kind in ("categorical", "spin"):
             levels = column.levels or tuple(np.unique(x).astype(float).tolist())

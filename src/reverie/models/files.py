@@ -250,7 +250,8 @@ def _restore(model: _GenerativeModel, folder: Path, tensors: Mapping[str, Tensor
     transform = _json(folder / "transform.json", Json)
     stored, observables = _json(folder / "schema.json", _Data), model.get_params(deep=False).get("observables")
     model.preprocessing_ = Preprocessing.from_json(stored | {"transform": transform}, observables)
-    model.history_, model.device_ = [], torch.device("cpu")
+    model.history_ = []
+    model.device_ = torch.device("cpu")  # pyrefly: ignore[read-only] - see `GenerativeModel.device_`
     model._attach({} if version < 2 else _json(folder / "attachments.json", Json), of("attachment"))
     model._build_networks()
     for name, network in model._networks().items():

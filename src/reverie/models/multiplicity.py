@@ -36,7 +36,7 @@ class MultiplicityLaw(nn.Module):
         self.register_buffer("log_shares", torch.zeros(size + 1))
         self.network = MLP(n_condition, size + 1, hidden=(_WIDTH,)) if n_condition else None
         if self.network is not None:
-            self.network[-1].zero_init = True  # pyright: ignore[reportArgumentType]
+            self.network[-1].zero_init = True  # pyrefly: ignore[bad-argument-type] - a mark for `reverie.networks.init`
 
     @torch.no_grad()
     def fit(self, mask: Tensor, weight: Tensor | None = None) -> None:

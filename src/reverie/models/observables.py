@@ -103,7 +103,7 @@ class ObservedFeatures(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the observables (batch, k), float32, of features (batch, *latent event), differentiable in them."""
         raw = self._of_events(self._inverse(features))
-        z: Tensor = _Monotone.apply(raw, self._z_and_slope)  # pyright: ignore[reportAssignmentType]
+        z: Tensor = _Monotone.apply(raw, self._z_and_slope)
         return z.t().to(torch.float32)
 
     def of_values(self, values: np.ndarray) -> Tensor:
@@ -184,6 +184,7 @@ class _Monotone(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    # pyrefly: ignore[bad-override] - one gradient, for one output
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: D102
         return grad * ctx.saved_tensors[0], None
 

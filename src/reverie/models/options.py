@@ -22,7 +22,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, dataclass_transform
 
 import numpy as np
 
@@ -30,10 +30,13 @@ from reverie.core.arguments import Count, Share, Whole
 from reverie.core.types import RandomState
 from reverie.models.preprocessing import ChangeOfVariables
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 __all__ = ["SharedOptions", "estimator", "options_of"]
 
 Model = TypeVar("Model", bound=type)
-Settings = TypeVar("Settings")
+Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -92,7 +95,7 @@ class SharedOptions:
 
 def options_of(model: SharedOptions, settings: type[Settings], **resolved: Any) -> Settings:
     """Return the dataclass `settings` of the options of a model that it has fields for, some of them resolved."""
-    names = [field.name for field in fields(settings)]  # pyright: ignore[reportArgumentType]
+    names = [field.name for field in fields(settings)]
     return settings(**{name: getattr(model, name) for name in names if hasattr(model, name)} | resolved)
 
 
@@ -102,7 +105,7 @@ _HEADER = "\nParameters\n----------\n"
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
 def estimator(model: Model) -> Model:
     """Return the class with a constructor that takes its annotated fields, keyword-only, and all of them documented."""
-    model = dataclass(model, kw_only=True, eq=False, repr=False)
+    model = cast("Model", dataclass(model, kw_only=True, eq=False, repr=False))
     signature = inspect.signature(model.__init__)
     head, _, rest = inspect.cleandoc(model.__doc__ or "").partition(_HEADER)
     section, gap, tail = rest.partition("\n\n")
@@ -111,7 +114,8 @@ def estimator(model: Model) -> Model:
     model.__doc__ = head + _HEADER + "\n".join([section, *(shared[name] for name in missing)]) + gap + tail
     order = [*own, *missing]
     parameters = sorted(signature.parameters.values(), key=lambda p: order.index(p.name) if p.name in order else -1)
-    model.__init__.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore
+    # pyrefly: ignore[missing-attribute] - where `inspect.signature` looks first
+    model.__init__.__signature__ = signature.replace(parameters=parameters)
     return model
 
 

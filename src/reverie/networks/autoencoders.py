@@ -85,7 +85,7 @@ class ConvDecoder(nn.Sequential):
             layers += [doubling(top, top // 2, size), make_activation(activation)]
             top //= 2
         super().__init__(*layers, nn.Conv2d(top, channels, kernel_size=3, padding=1))
-        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload] - torch takes it
 
 
 def build_encoder(

@@ -147,7 +147,8 @@ def build_generator(
             return UNetGenerator(n_noise, event_shape, image_shape)
         return JoinedGenerator(maker(n_noise + math.prod(image_shape), event_shape, activation))
 
-    return initialised(make, random_generator).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    # pyrefly: ignore[no-matching-overload] - torch takes it
+    return initialised(make, random_generator).to(memory_format=torch.channels_last)
 
 
 def build_discriminator(
@@ -190,7 +191,8 @@ def build_discriminator(
     if not side.is_empty:
         maker = partial(conditional, maker, is_flat=is_flat, side=side)
     network = initialised(partial(maker, event_shape, activation), random_generator, allow_zero=not spectral_norm)
-    network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    # pyrefly: ignore[no-matching-overload] - torch takes it
+    network = network.to(memory_format=torch.channels_last)
     return normalise_spectrum(network, random_generator) if spectral_norm else network
 
 

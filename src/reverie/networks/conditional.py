@@ -105,7 +105,7 @@ class ProjectionHead(nn.Module):
         self.linear = nn.Linear(n_features, 1 + n_aux)
         self.embedding = nn.Linear(n_condition, n_features, bias=False) if n_condition else None
         if self.embedding is not None:
-            self.embedding.zero_init = True  # pyright: ignore[reportArgumentType]
+            self.embedding.zero_init = True  # pyrefly: ignore[bad-argument-type] - a mark for `reverie.networks.init`
 
     def forward(self, phi: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return outputs (batch, 1 + n_aux), the logit first."""

@@ -67,7 +67,8 @@ def as_channels(event_shape: tuple[int, ...]) -> tuple[int, int, int]:
             f"Expected images (height, width) or (channel, height, width) for a convolutional network, "
             f"got event shape {event_shape}. Use generator='mlp' for tables."
         )
-    return (1, *event_shape) if len(event_shape) == 2 else event_shape  # pyright: ignore[reportReturnType]
+    channels, height, width = (1, *event_shape) if len(event_shape) == 2 else event_shape
+    return channels, height, width
 
 
 def halving(n_inputs: int, n_outputs: int, size: tuple[int, int], *, kernel_size: int = 4) -> list[nn.Module]:
@@ -138,7 +139,8 @@ class ConvGenerator(nn.Module):
             layers += [doubling(top, top // 2, size, bias=False), nn.BatchNorm2d(top // 2), nn.ReLU()]
             top //= 2
         last = doubling(top, channels, larger[-1]) if larger else nn.Conv2d(top, channels, kernel_size=3, padding=1)
-        self.grow = nn.Sequential(*layers, last).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        # pyrefly: ignore[no-matching-overload] - torch takes it
+        self.grow = nn.Sequential(*layers, last).to(memory_format=torch.channels_last)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map noise (batch, n_noise) to raw images (batch, channel, height, width)."""
@@ -166,7 +168,8 @@ class ConvDiscriminator(nn.Module):
         h, w = sizes[-1]
         layers += [nn.Flatten(), nn.Linear(channels * h * w, dense), nn.LeakyReLU(_LEAK)]
         layers += [nn.Linear(dense, n_outputs)]
-        self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        # pyrefly: ignore[no-matching-overload] - torch takes it
+        self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (batch, *event) to logits (batch, n_outputs)."""

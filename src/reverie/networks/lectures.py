@@ -68,9 +68,9 @@ class Cropped(nn.Sequential):
         super().__init__(*layers)
         self.size = size
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Map noise (batch, n_noise) to images (batch, channel, *size)."""
-        return super().forward(z)[..., : self.size[0], : self.size[1]]
+        return super().forward(input)[..., : self.size[0], : self.size[1]]
 
 
 class AsImages(nn.Module):

@@ -67,7 +67,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.activation = make_activation(activation)
         self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
-        self.outer.zero_init = True  # pyright: ignore[reportArgumentType]
+        self.outer.zero_init = True  # pyrefly: ignore[bad-argument-type] - a mark for `reverie.networks.init`
 
     def forward(self, h: Tensor) -> Tensor:
         """Return features of the same shape."""

@@ -54,7 +54,8 @@ class SharedBatchNorm(_Plain):
         """Return a plain layer of the same kind of state: copies are averaged, drawn from and stored, not trained."""
         copy = _Plain(self.num_features, self.eps, self.momentum, self.affine, self.track_running_stats)
         copy.load_state_dict(self.state_dict())
-        return copy.to(self.running_mean.device).train(self.training)  # pyright: ignore[reportOptionalMemberAccess]
+        # pyrefly: ignore[missing-attribute] - layers without running means are not shared
+        return copy.to(self.running_mean.device).train(self.training)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return normalised rows (batch, feature, *place)."""

@@ -22,6 +22,7 @@ perceptrons spend their time on the number of operations and not on arithmetic. 
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -164,14 +165,15 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 
 def _replace_tensors(module: nn.Module, values: Sequence[Tensor]) -> None:
     """Put `values`, in the order of `_tensors`, in place of the parameters and buffers of `module`."""
-    new = {}
+    new: dict[int, Tensor] = {}
     for old, value in zip(_tensors(module), values, strict=True):
         is_parameter = isinstance(old, nn.Parameter)
         value = value.detach()
         new[id(old)] = nn.Parameter(value, requires_grad=old.requires_grad) if is_parameter else value
     for owner, path, old in list(_slots(module)):
         name = path.rpartition(".")[2]
-        (owner._parameters if name in owner._parameters else owner._buffers)[name] = new[id(old)]
+        slots: dict[str, Any] = owner._parameters if name in owner._parameters else owner._buffers
+        slots[name] = new[id(old)]
 
 
 _ACTIVATIONS = (nn.Identity, nn.SiLU, nn.LeakyReLU, nn.ReLU, nn.ELU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Softplus)

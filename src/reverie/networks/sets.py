@@ -53,7 +53,7 @@ _ABSENT = -1e9  # added to the logits of an attention to padding; of an empty se
 def _enlarge(*layers: nn.Module, gain: float = _GAIN) -> None:
     """Make the first weights of linear layers larger, those that `reverie.networks.init` draws again too."""
     for layer in (part for whole in layers for part in whole.modules() if isinstance(part, nn.Linear)):
-        layer.gain = gain  # pyright: ignore[reportArgumentType]
+        layer.gain = gain  # pyrefly: ignore[bad-argument-type] - a mark for `reverie.networks.init`
         layer.weight.mul_(gain)
 
 
@@ -100,7 +100,7 @@ class InducedAttention(nn.Module):
         self.to_places, self.from_places = nn.Linear(width, 2 * width), nn.Linear(width, 2 * width)
         self.beside, self.query = nn.Linear(width, width), nn.Linear(width, width)
         self.joined, self.last = nn.Linear(width, width), nn.Linear(width, width)
-        self.last.zero_init = True  # pyright: ignore[reportArgumentType]
+        self.last.zero_init = True  # pyrefly: ignore[bad-argument-type] - a mark for `reverie.networks.init`
 
     def forward(self, h: Tensor, g: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return h (batch, P, width) and g (batch, width) after the layer; mask (batch, P)."""

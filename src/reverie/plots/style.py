@@ -223,11 +223,11 @@ def to_png(figure: Figure, dpi: int = 170) -> bytes:
     return _saved(figure, format="png", dpi=dpi)
 
 
-def _saved(figure: Figure, **options: object) -> bytes:
+def _saved(figure: Figure, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(buffer, **options)  # pyright: ignore[reportArgumentType]
+        figure.savefig(buffer, **options)
     return buffer.getvalue()
 
 

@@ -149,7 +149,9 @@ def line_figure(
     few = len(lines) <= len(_COLORS)
     with panel(4.8, 2.85, (0.14, 0.975, 0.15, 0.83 if few else 0.88), ax) as (figure, ax):
         for i, (name, (x, y)) in enumerate(lines.items()):
-            look = {"color": _COLORS[i], "lw": 1.5} if few else {"color": GENERATED, "lw": 0.7, "alpha": 0.5}
+            look: dict[str, Any] = (
+                {"color": _COLORS[i], "lw": 1.5} if few else {"color": GENERATED, "lw": 0.7, "alpha": 0.5}
+            )
             ax.plot(np.asarray(x), np.asarray(y), label=name, **look)
         ax.set_title(title, pad=22 if few and len(lines) > 1 else 8)
         ax.set_xlabel(x_label, labelpad=3)

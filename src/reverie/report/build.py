@@ -148,7 +148,7 @@ def build(
          latent_space(latent, drawn.names, drawn.kinds) if drawn and not of_sets else []),
         ("where", "Where they differ", "Where", differences(result)),
         ("validation", "The tests, one by one", "Validation", tests(result)),
-        ("copies", "Copies of training events", "Copies", copies(result and result.memorisation)),
+        ("copies", "Copies of training events", "Copies", copies(None if result is None else result.memorisation)),
         ("provenance", "Where it came from", "Provenance", origins(command, provenance, config, resolved, environment)),
         ("references", "Methods used, and whom to cite", "References", references_of(references)),
     )  # fmt: skip

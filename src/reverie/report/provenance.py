@@ -9,7 +9,9 @@ from reverie.report.words import JsonObject, flattened
 
 __all__ = ["origins", "read_bibtex", "references_of"]
 
-_MARKS = dict(zip("`'^~\"=.cvuH", "\u0300\u0301\u0302\u0303\u0308\u0304\u0307\u0327\u030c\u0306\u030b", strict=True))
+_MARKS: dict[str, str] = dict(
+    zip("`'^~\"=.cvuH", "\u0300\u0301\u0302\u0303\u0308\u0304\u0307\u0327\u030c\u0306\u030b", strict=True)
+)
 _ACCENT = re.compile(r"""\\([`'^~"=.])\s*\{?(\w)\}?|\\([cvuH])\s*\{(\w)\}""")
 _BRACED = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"  # with braces in it, three deep
 _FIELD = re.compile(rf"""(\w+)\s*=\s*({_BRACED}|"(?:[^"{{}}]|{_BRACED})*"|\w+)""")

@@ -194,7 +194,11 @@ def traced(sampler: PhysicalSampler) -> torch.export.ExportedProgram:
         # its derivatives become operations
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        table = {"decomposition_table": SOLVE_TABLE, "tracing_mode": "symbolic", "_allow_non_fake_inputs": True}
+        table: dict[str, Any] = {
+            "decomposition_table": SOLVE_TABLE,
+            "tracing_mode": "symbolic",
+            "_allow_non_fake_inputs": True,
+        }
         with quiet(), torch.no_grad():
             module = make_fx(sampler, **table)(*inputs)
     batch = torch.export.Dim("batch")

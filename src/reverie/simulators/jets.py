@@ -176,7 +176,7 @@ def _tools() -> tuple[Any, Any, Any]:
         import pythia8mc
     except ImportError as error:
         raise MissingDependencyError(str(error.name), "hep", "simulate jets") from None
-    fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)  # pyright: ignore[reportAttributeAccessIssue] - see `REFERENCES`
+    fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)  # see `REFERENCES`
     return awkward, fastjet, pythia8mc
 
 

@@ -59,7 +59,8 @@ def share(
             f"Take {batch_size - batch_size % runtime.world_size or runtime.world_size}."
         )
     own = torch.tensor(list(mark), dtype=torch.float64)
-    square = (own - runtime.mean([own])[0]).square()  # pyright: ignore[reportOperatorIssue]
+    # pyrefly: ignore[unsupported-operation] - the mean of a tensor is one
+    square = (own - runtime.mean([own])[0]).square()
     (spread,) = runtime.mean([square])
     if spread is None or float(spread.max()) > 1e-12 * float(own.square().max().clamp(min=1.0)):
         raise InputError("Expected the same data in all processes, got different ones. Give all the same file.")

@@ -186,7 +186,7 @@ class FastInverse(nn.Module):
         """Map features (batch, *latent event) to physical events (batch, *event), float64."""
         if self._undo is not None:
             return self._undo(y.to(torch.float64))
-        x: Tensor = _MapsAndAngles.apply(y, self)  # pyright: ignore[reportAssignmentType]
+        x: Tensor = _MapsAndAngles.apply(y, self)
         if not self._steps and not self._slow:
             return x
         columns = list(x.unbind(1))
@@ -264,6 +264,7 @@ class _MapsAndAngles(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    # pyrefly: ignore[bad-override] - one gradient, for one output
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: D102
         (slopes,), inverse = ctx.saved_tensors, ctx.inverse
         along = grad.t().index_select(0, inverse.moved).mul_(slopes)

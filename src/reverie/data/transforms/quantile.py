@@ -92,7 +92,7 @@ class Quantile(Elementwise):
             up = self._fit_tail(x, knots, mass[1], upper, 1)
             joint = torch.zeros(1, dtype=torch.float64)
             first, last = (tail_log_derivative(joint, tail).exp().item() for tail in (down, up))
-            self.knots_.append(torch.stack([*knots, knot_slopes(*knots, first, last)]).cpu())
+            self.knots_.append(torch.stack([*knots, knot_slopes(knots[0], knots[1], first, last)]).cpu())
             self.tails_.append([down, up])
 
     def _fit_tail(self, x: Tensor, knots: Tensor, mass: float, bound: float, sign: int) -> Tail:

@@ -35,6 +35,7 @@ so are lattices of real numbers, whose values are settled late.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -189,7 +190,7 @@ class VelocityMLP(Velocity):
         self.beside = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(n_blocks))
         self.outer = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
         self.last = nn.Linear(width, coordinates.n)
-        self.last.zero_init = True  # pyright: ignore[reportArgumentType]
+        self.last.zero_init = True  # pyrefly: ignore[bad-argument-type] - a mark for `reverie.networks.init`
         self.activation = make_activation(activation)
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
@@ -240,7 +241,7 @@ class _Attention(nn.Module):
         self.n_heads = math.gcd(width, max(1, width // _HEAD))
         self.norm = _group_norm(width)
         self.inner, self.outer = nn.Conv2d(width, 3 * width, 1), nn.Conv2d(width, width, 1)
-        self.outer.zero_init = True  # pyright: ignore[reportArgumentType]
+        self.outer.zero_init = True  # pyrefly: ignore[bad-argument-type] - a mark for `reverie.networks.init`
 
     def forward(self, h: Tensor) -> Tensor:
         """Return features of the shape of `h`, (batch, width, height, width of the grid)."""
@@ -314,8 +315,8 @@ class VelocityUNet(Velocity):
         self.norm = _group_norm(width)
         n_planes = self.shape[0] // 2 if coordinates.circles else self.shape[0]  # an angle for a cosine and a sine
         self.last = conv(width, n_planes * self.fold**2, 3, padding=1)
-        self.last.zero_init = True  # pyright: ignore[reportArgumentType]
-        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.last.zero_init = True  # pyrefly: ignore[bad-argument-type] - a mark for `reverie.networks.init`
+        self.to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload] - torch takes it
 
     def times(self, u: Tensor) -> Tensor:
         """Return the times of points in training, (batch, 1): early, but of small images and lattices of fields."""
@@ -410,7 +411,7 @@ class VelocitySet(Velocity):
         trunk = {"size": size, "width": width, "n_layers": n_layers, "kind": kind, "activation": activation}
         self.trunk = SetTrunk((coordinates.n + len(coordinates.circles)) // size, width, **trunk)
         self.last = nn.Linear(width, coordinates.n_lines // size + n_circles)
-        self.last.zero_init = True  # pyright: ignore[reportArgumentType]
+        self.last.zero_init = True  # pyrefly: ignore[bad-argument-type] - a mark for `reverie.networks.init`
         self.multiplicity = MultiplicityLaw(size, n_condition)
         G = coordinates.n_features // size
         self.register_buffer("spreads", torch.ones(1 + 3 * G + G * (G + 1) // 2 + G * G))
@@ -543,7 +544,7 @@ def build_velocity(
 
         def make() -> Velocity:
             if spec in ("epic", "attention"):
-                layers = {"width": width, "n_layers": n_blocks, "kind": spec, "activation": activation}
+                layers: dict[str, Any] = {"width": width, "n_layers": n_blocks, "kind": spec, "activation": activation}
                 return VelocitySet(coordinates, event_shape[0], n_condition, **layers)
             if is_unet:
                 images = {"width": width, "activation": activation, "periodic": periodic, "edition": edition}

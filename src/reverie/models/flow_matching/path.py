@@ -51,7 +51,7 @@ def late(u: Numbers, power: float) -> Numbers:
     What is thin in the events, of width w, is made while 1 - t is of the order of w. Steps of one length would pass
     over it.
     """
-    return u if power == 1 else 1 - (1 - u) ** power  # pyright: ignore[reportReturnType] - a power is Any
+    return u if power == 1 else 1 - (1 - u) ** power
 
 
 def wrapped(angle: Tensor) -> Tensor:

@@ -132,7 +132,7 @@ class TreeVelocity(Velocity):
                 max_depth=self.depth,
                 max_leaf_nodes=2**self.depth,
                 learning_rate=_SHRINKAGE,
-                early_stopping=False,  # pyright: ignore[reportArgumentType] - "auto" or a bool
+                early_stopping=False,
                 random_state=0,
             )
             with threadpool_limits(torch.get_num_threads(), user_api="openmp"):

@@ -32,6 +32,7 @@ lost in their spread. Such a D stays at 1/2 and its terms have no spread of thei
 import copy
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -208,7 +209,9 @@ def _train(
     for r in range(R):
         with torch.random.fork_rng(devices=[]):  # torch draws first weights of its own: leave its state as it was
             network = MLP(x.shape[1], 1, hidden=hidden)
-        network[-1].zero_init = True  # pyright: ignore[reportArgumentType]  # the first D is 1/2 everywhere
+        # the first D is 1/2 everywhere
+        # pyrefly: ignore[bad-argument-type] - a mark for `reverie.networks.init`
+        network[-1].zero_init = True
         networks.append(initialise(network, child_generator(seed, "weights", r)))
     partner = torch.arange(R).unflatten(0, (-1, 2)).flip(1).flatten()
     i_judge, j_judge = (half[partner, :_MOST_JUDGES].T.flatten() for half in halves)  # rows interleaved over networks
@@ -241,7 +244,8 @@ def _train(
             kept[better] = new[better]
         if since.min() >= _PATIENCE:
             break
-    return [best.replica(r) for r in range(R)], min(half.shape[1] for half in halves)  # pyright: ignore
+    trained = cast("Stacked", best)
+    return [trained.replica(r) for r in range(R)], min(half.shape[1] for half in halves)
 
 
 def _halves(fold: Tensor, generator: torch.Generator) -> Tensor:

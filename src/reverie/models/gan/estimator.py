@@ -212,6 +212,7 @@ class GAN(GenerativeModel):
     on_alarm: Literal["warn", "stop", "rollback"] = "warn"
     stop_at_equilibrium: bool = False
     ensemble: Literal["bag", "best"] = "bag"
+    # pyrefly: ignore[bad-override-mutable-attribute] - what it adds is understood here, and nobody else sets it
     bootstrap: bool | Literal["complete"] = False
     augmentation: Annotated[float, Interval(0, LARGEST)] | Literal["auto", "adaptive", "none"] = "auto"
     refine: bool | Literal["auto"] = "auto"
@@ -485,9 +486,9 @@ class GAN(GenerativeModel):
                     f"Expected {name}='auto', 'epic' or 'attention' for sets of particles, or one width for each layer "
                     f"such as (64, 64, 64), got {spec!r}. Take 'auto'."
                 )
-        common = {"activation": activation, **sizes}
+        common: dict[str, Any] = {"activation": activation, **sizes}
         n_noise = _SET_NOISE if self.n_noise == "auto" else int(self.n_noise)
-        shown = {"n_observables": n_observables, "mode": self.condition_mode}
+        shown: dict[str, Any] = {"n_observables": n_observables, "mode": self.condition_mode}
         makers = [
             lambda: SetGenerator(n_features, n_noise=n_noise, **own[0], **common),
             lambda: SetDiscriminator(n_features, **own[1], **shown, **common),
@@ -750,7 +751,7 @@ class GAN(GenerativeModel):
             r = self.best_replica_ if replica is None else int(replica)
             if not 0 <= r < R:
                 raise InputError(f"Expected replica in 0 ... {R - 1}, got {r}.")
-            single = network.network.replica(r)  # pyright: ignore[reportCallIssue]
+            single = cast("Stacked", network.network).replica(r)
             network, R = network.around(single), 1
         rejection = self._rejection if replica is None else None
         return Drawing(network, R, s.n_noise, s.noise_prior, self._step.seen, self._physical, rejection)

@@ -90,7 +90,7 @@ class KinematicFit(nn.Module):
                 move, inverse = gauss_newton_step(values - o, J, self.damping, _LONGEST)
                 now = now + move.to(y.dtype)
         J, inverse = J.to(y.dtype), inverse.to(y.dtype)  # (rows, k, d) and J^+ (rows, d, k)
-        start: Tensor = _Pulled.apply(y, now) if self.training else y  # pyright: ignore[reportAssignmentType]
+        start: Tensor = _Pulled.apply(y, now) if self.training else y
         dy, dz = start - start.detach(), z - z.detach()  # both 0: they carry the first order of the result back
         along = slope.to(y.dtype) * dz - (J @ dy[:, :, None])[:, :, 0]
         return now + dy + (inverse @ along[:, :, None])[:, :, 0]
@@ -109,5 +109,6 @@ class _Pulled(torch.autograd.Function):
         return y.view_as(y)
 
     @staticmethod
+    # pyrefly: ignore[bad-override] - one gradient, for one output
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: D102
         return grad + _PULL / len(grad) * ctx.saved_tensors[0], None

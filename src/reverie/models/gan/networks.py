@@ -140,7 +140,8 @@ def matching_generator(
 @torch.no_grad()
 def start_at_mean(G: Generator, mean: Tensor) -> None:
     """Let the first samples of a perceptron lie at the mean of the features (*event)."""
-    last: Any = G.network[-1]  # pyright: ignore[reportIndexIssue]
+    network: Any = G.network
+    last = network[-1]
     kinds = G.head.kinds if isinstance(G.head, OutputHead) else G.head.head.kinds
     through_tanh = torch.tensor([kind == "tanh" for kind in kinds], device=mean.device)
     bounded = mean.flatten().clamp(-_LARGEST_MEAN, _LARGEST_MEAN)

@@ -199,7 +199,7 @@ def accepted(draw: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], n: int) ->
             SamplingWarning,
             stacklevel=2,
         )
-    return samples  # pyright: ignore[reportReturnType]
+    return samples  # pyrefly: ignore[bad-return] - there is at least one round
 
 
 def is_gain(of_real: Tensor, of_generated: Tensor, weight: Tensor | None) -> bool:

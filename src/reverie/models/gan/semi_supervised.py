@@ -130,7 +130,8 @@ class SemiSupervisedGAN(ClassifierMixin, GenerativeModel):
         keys = [*cls.references, *OPTIMIZER_WORKS.get(given["optimizer"], ())]
         return [*keys, "yazici2019"] if given["ema_decay"] else keys
 
-    def fit(self, X: ArrayLike, y: ArrayLike = None, *, callbacks: Sequence[Callback] = ()) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
+    # pyrefly: ignore[bad-override] - without event weights and a start, which it refuses
+    def fit(self, X: ArrayLike, y: ArrayLike = None, *, callbacks: Sequence[Callback] = ()) -> Self:
         """Train on `X`, of which `y` labels some, and forget what was learnt before.
 
         Labels of one class only, event weights and data that cannot be trained on raise `InputError`; a loss that stops

@@ -18,7 +18,7 @@ ICML 2008; Melchior, Fischer and Wiskott, JMLR 17, 99 (2016).
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -163,7 +163,9 @@ class RBM(LikelihoodModel):
         model = cls(n_hidden=n_hidden, visible=visible, device="cpu", random_state=as_seed(random_state))
         model.preprocessing_ = given_preprocessing(event_shape or (n_visible,), n_visible, visible)
         model.seed_, model.n_iter_, model.history_, model.alarms_ = as_seed(random_state), 0, [], []
-        model.device_, model._conditions, model._kept = torch.device("cpu"), None, {"boltzmann": energy}
+        model.device_ = torch.device("cpu")  # pyrefly: ignore[read-only] - see `device_`
+        model._conditions = None
+        model._kept = {"boltzmann": energy}
         model._begin()
         return model
 
@@ -380,7 +382,7 @@ class RBM(LikelihoodModel):
         method = ("exact" if small <= _EXACT_TRAINING else "pcd") if self.method == "auto" else self.method
         is_exact = method == "exact"
         optimizer = ("adam" if is_gaussian or is_exact else "sgd") if self.optimizer == "auto" else self.optimizer
-        auto = {
+        auto: dict[str, Any] = {
             "method": method,
             "optimizer": optimizer,
             "learning_rate": learning_rate(optimizer, energy.visible, is_exact=is_exact),

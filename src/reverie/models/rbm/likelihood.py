@@ -42,6 +42,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -217,7 +218,8 @@ class LogPartition:
     def from_json(cls, stored: Json) -> "LogPartition":
         """Return what `to_json` described."""
         ways = {k: None if stored[k] is None else AnnealedEstimate(**stored[k]) for k in ("forward", "backward")}
-        return cls(**{**stored, **ways, "warnings": tuple(stored["warnings"])})
+        values: dict[str, Any] = {**stored, **ways, "warnings": tuple(stored["warnings"])}
+        return cls(**values)
 
 
 def exact_log_partition(energy: BoltzmannEnergy) -> LogPartition:

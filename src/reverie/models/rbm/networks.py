@@ -6,6 +6,7 @@ with a density on the line first (`reverie.models.density_features`), which p(v)
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,7 +84,9 @@ def given_preprocessing(event_shape: Sequence[int], n_visible: int, visible: str
     if int(np.prod(event_shape)) != n_visible:
         raise InputError(f"Expected an event_shape of {n_visible} values, got {event_shape}. Check the rows of W.")
     names = [f"x{i}" for i in range(event_shape[0])] if len(event_shape) == 1 else ["unit"]
-    bits = {"kind": "pixel", "lower": 0, "upper": 1, "integral": True, "dtype": "uint8"} if visible == "binary" else {}
+    bits: dict[str, Any] = {}
+    if visible == "binary":
+        bits = {"kind": "pixel", "lower": 0, "upper": 1, "integral": True, "dtype": "uint8"}
     schema = Schema(tuple(Column(name, **bits) for name in names), event_shape)
     transform = Bits() if visible == "binary" else Identity()
     transform.fit(torch.stack([torch.zeros(event_shape), torch.ones(event_shape)]))

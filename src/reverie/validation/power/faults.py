@@ -63,7 +63,7 @@ def drop_mode(events: ArrayLike, strength: float, generator: np.random.Generator
 
     events, table = _table(events, strength)
     spread, seed = table.std(0), int(generator.integers(2**31))
-    clusters = KMeans(min(n_modes, len(table)), n_init=1, random_state=seed)  # pyright: ignore[reportArgumentType]
+    clusters = KMeans(min(n_modes, len(table)), n_init=1, random_state=seed)
     mode = clusters.fit_predict(table / np.where(spread > 0, spread, 1.0))
     members = generator.permutation(np.flatnonzero(mode == mode[generator.integers(len(mode))]))
     kept = np.ones(len(events), dtype=bool)

@@ -156,7 +156,7 @@ def histogram_divergences(
         seed = as_seed(random_state)
         rows = z[np.random.default_rng(seed).permutation(len(z))[:_CLUSTERED]]
         n_clusters = min(n_bins, len(np.unique(rows, axis=0)))
-        fitted = KMeans(n_clusters, n_init=1, random_state=seed % 2**32).fit(rows)  # pyright: ignore
+        fitted = KMeans(n_clusters, n_init=1, random_state=seed % 2**32).fit(rows)
         bins = np.asarray(fitted.predict(z))
     counts = [np.bincount(part, minlength=bins.max() + 1) for part in (bins[: len(x)], bins[len(x) :])]
     return binned_divergences(*counts, debias=debias, unit=unit)
@@ -311,7 +311,7 @@ def _label_information(own: "KDTree", other: "KDTree", k: int, *, ties: bool) ->
 
 
 def _kth(tree: "KDTree", rows: np.ndarray, k: int) -> np.ndarray:
-    return np.asarray(tree.query(rows, k=[k])[0])[:, 0]  # pyright: ignore
+    return np.asarray(tree.query(rows, k=[k])[0])[:, 0]
 
 
 def _counts(own: "KDTree", other: "KDTree", radius: np.ndarray, *, ties: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -356,13 +356,14 @@ def occupancy(
     chi2 = float((gap[used] ** 2 / spread[used]).sum())
     dof = int(used.sum()) - 1
     inflation, expected = np.ones(k), (alpha * k, (k * alpha * (1 - alpha)) ** 0.5)
+    gaps = None
     if relabel is not None:
         of_row = torch.from_numpy(np.concatenate([real, generated]))
         gaps = _region_sums(of_row, k, relabel.contrasts).numpy() * relabel.unit
         if relabel.block > 1:
             np.divide(np.square(gaps[:, 1:]).mean(1), variance, out=inflation, where=variance > 0)
     z = np.divide(gap, np.sqrt(variance * inflation), out=np.zeros(k), where=variance * inflation > 0)
-    if relabel is None:
+    if gaps is None:
         p = 2 * ndtr(-np.abs(z))
         adjusted, p_value = holm(p.tolist()), float(chdtrc(dof, chi2)) if dof > 0 else 1.0
     else:
