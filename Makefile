@@ -27,7 +27,7 @@ $(VENV)/.installed-docs: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $@
 
-# Types are checked beside the tests: pyright has one thread, and a core of the two would wait for it.
+# Format, lint and types are checked beside the tests, in the time that a worker waits.
 test:
 	$(MAKE) --jobs=2 lint quick
 
@@ -51,7 +51,7 @@ test-oldest:
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check src tests benchmarks docs/conf.py
 	$(BIN)/ruff check src tests benchmarks docs/conf.py
-	$(BIN)/pyright
+	$(BIN)/pyrefly check
 	$(BIN)/lint-imports
 
 # torch first and by its exact version, so that nothing else pulls a build with the GPU libraries of another machine.

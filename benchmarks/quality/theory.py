@@ -45,10 +45,7 @@ class Mixture:
 
     def density(self, x: np.ndarray) -> np.ndarray:
         """Return the density (n,) at x (n, d)."""
-        parts = [
-            multivariate_normal(m, np.square(w)).pdf(x)  # pyright: ignore[reportArgumentType]
-            for m, w in zip(self.means, self.widths, strict=True)
-        ]
+        parts = [multivariate_normal(m, np.square(w)).pdf(x) for m, w in zip(self.means, self.widths, strict=True)]
         return np.mean([np.reshape(part, len(x)) for part in parts], axis=0)
 
 

@@ -75,7 +75,7 @@ def assert_same_run(ours: RunFolder, unbroken: RunFolder) -> None:
     histories = [[{**record, "seconds": 0} for record in run.history()] for run in (ours, unbroken)]
     assert histories[0] == histories[1]
     assert list(ours.snapshots()) == list(unbroken.snapshots())
-    a, b = (leaves(load_state(CheckpointFolder(run.checkpoints).latest())) for run in (ours, unbroken))  # type: ignore
+    a, b = (leaves(load_state(CheckpointFolder(run.checkpoints).latest())) for run in (ours, unbroken))
     assert a.keys() == b.keys()
     different = [key for key in a if not same(a[key], b[key])]
     assert not different
@@ -143,7 +143,7 @@ def test_more_steps_than_were_planned(name, tmp_path, monkeypatch, capsys):
     stopped, unbroken = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "unbroken")
     assert stopped.config().model["max_steps"] == 2 * STEPS
     assert stopped.history()[-1]["step"] == unbroken.history()[-1]["step"] == 2 * STEPS
-    a, b = (leaves(load_state(CheckpointFolder(run.checkpoints).latest())) for run in (stopped, unbroken))  # type: ignore
+    a, b = (leaves(load_state(CheckpointFolder(run.checkpoints).latest())) for run in (stopped, unbroken))
     assert not [key for key in a if not same(a[key], b[key])]
     assert start(short, tmp_path / "ended", **options) == 0
     ended = RunFolder(tmp_path / "ended")

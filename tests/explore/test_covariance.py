@@ -102,7 +102,7 @@ def _mean_chi2(*, corrected):
         C = np.cov(rng.normal(size=(n, d)).T)
         found = principal_components_of_covariance(C).chi2(rng.normal(size=d), n_samples=n if corrected else None)
         values.append(found.value)
-    return stats.ttest_1samp(values, d).pvalue  # pyright: ignore[reportAttributeAccessIssue]
+    return stats.ttest_1samp(values, d).pvalue
 
 
 def test_hartlap_factor_makes_chi2_unbiased():

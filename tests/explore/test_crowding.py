@@ -113,7 +113,7 @@ def test_blocks_do_not_change_the_numbers(monkeypatch):
     [
         (lambda: surface_share(3, 0.6), r"eps to be a number in \[0, 0.5\]"),
         (lambda: ball_share(-1), "dimension"),
-        (lambda: ball_in_cube((2.5,)), "an integer"),  # pyright: ignore[reportArgumentType]
+        (lambda: ball_in_cube((2.5,)), "an integer"),
         (lambda: ball_in_cube((2,), n_points=0), "n_points"),
         (lambda: crowded_neighbours((3,), picture=0), "picture"),
     ],

@@ -276,7 +276,7 @@ def test_what_cannot_be_resampled_is_refused():
     with pytest.raises(InputError, match="one weight per event"):
         bootstrap(np.average, np.arange(5.0), weights=[1.0])
     with pytest.raises(InputError, match=r"bootstrap\(np.median, values\)"):
-        bootstrap(np.arange(5.0), np.median)  # pyright: ignore[reportArgumentType]
+        bootstrap(np.arange(5.0), np.median)
     with pytest.raises(InputError, match="at least 2 rows"):
         bootstrap(np.mean, [1.0])
 

@@ -330,7 +330,7 @@ def test_the_contract(method):
     np.testing.assert_array_equal(first.psi(), again.psi())
     as_spins = WaveFunctionRBM(units="spins", **options)
     np.testing.assert_array_equal(as_spins.fit(1 - 2 * bits).psi(), first.psi())
-    assert clone(model).get_params() == model.get_params()  # pyright: ignore[reportAttributeAccessIssue]
+    assert clone(model).get_params() == model.get_params()
     loaded = WaveFunctionRBM(**options).load_state_dict(first.state_dict())
     np.testing.assert_array_equal(loaded.psi(), first.psi())
     np.testing.assert_array_equal(loaded.sample(9, random_state=1), first.sample(9, random_state=1))

@@ -217,4 +217,4 @@ def test_weighted_outputs_meet_where_unweighted_ones_do_not():
 
 def test_unknown_scales_name_the_known_ones():
     with pytest.raises(UnknownNameError, match="log_odds"):
-        equilibrium_outputs(torch.zeros(2), torch.zeros(2), scale="logodd")  # pyright: ignore[reportArgumentType]
+        equilibrium_outputs(torch.zeros(2), torch.zeros(2), scale="logodd")

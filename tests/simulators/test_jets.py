@@ -16,7 +16,7 @@ def test_without_pythia_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(MissingDependencyError, match=r"reverie\[hep\]"):
         Jets("top").sample(1)
     with pytest.raises(InputError, match="kind"):
-        Jets("bottom")  # pyright: ignore[reportArgumentType]
+        Jets("bottom")
     for kinds in ((), ("top", "top")):
         with pytest.raises(InputError, match="each once"):
             Jets(kinds)

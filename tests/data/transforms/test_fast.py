@@ -183,7 +183,7 @@ def test_a_transform_of_the_user_is_asked_as_it_is():
         def inverse(self, y: Tensor) -> Tensor:
             return y / 2
 
-    assert torch.equal(FastInverse(Twice())(torch.ones(3, 2)), torch.full((3, 2), 0.5, dtype=torch.float64))  # pyright: ignore[reportArgumentType]
+    assert torch.equal(FastInverse(Twice())(torch.ones(3, 2)), torch.full((3, 2), 0.5, dtype=torch.float64))
 
 
 def test_nothing_is_saved_with_the_weights():
