@@ -57,6 +57,10 @@ CASES = {
     "flow matching": (lambda **o: FlowMatching(width=8, **o), _numbers),
     "gan, sets": (lambda **o: GAN(generator=(8,), discriminator=(8,), penalty="r1_r2", **o), _sets),
     "flow matching, sets": (lambda **o: FlowMatching(width=8, n_blocks=2, **o), _sets),
+    "flow matching, sets, observables": (
+        lambda **o: FlowMatching(width=8, n_blocks=1, observables=["multiplicity"], **o),
+        _sets,
+    ),
     "flow matching, sets, attention": (lambda **o: FlowMatching(network="attention", width=8, n_blocks=1, **o), _sets),
     "flow matching, images": (lambda **o: FlowMatching(width=8, **o), _images),
 }

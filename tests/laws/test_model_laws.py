@@ -23,7 +23,7 @@ from reverie.models.gan.networks import Generator
 from reverie.models.likelihood import LikelihoodModel
 from reverie.training.monitor import Monitor
 
-pytestmark = pytest.mark.usefixtures("global_random_state_untouched", "short_chains")
+pytestmark = pytest.mark.usefixtures("global_random_state_untouched", "short_chains", "small_units")
 
 
 def _table():
@@ -157,6 +157,10 @@ MODELS |= {
         "table",
     ),
     "flow matching, sets": (FlowMatching(width=8, n_blocks=1, n_evaluations=4, **TINY), "sets"),
+    "flow matching, sets, observables": (
+        FlowMatching(width=8, n_blocks=1, n_evaluations=4, observables=["multiplicity"], **TINY),
+        "sets",
+    ),
     "flow matching, sets, attention": (
         FlowMatching(network="attention", width=8, n_blocks=1, n_evaluations=4, stochasticity=1.0, **TINY),
         "sets",
@@ -215,7 +219,8 @@ def _array(samples):
 
 
 def _has_likelihood(model):
-    return isinstance(model, LikelihoodModel) and getattr(model, "network", "") != "trees"
+    given = [getattr(model, name, None) for name in ("network", "observables")]
+    return isinstance(model, LikelihoodModel) and given[0] != "trees" and not given[1]
 
 
 @EVERY

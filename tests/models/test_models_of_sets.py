@@ -13,6 +13,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.sets import particle_sets
 from reverie.models import GAN, FlowMatching
 from reverie.models.flow_matching.networks import VelocitySet
+from reverie.models.flow_matching.sampling import carried, drawn, noise_of_sets
 from reverie.models.flow_matching.training import _errors
 from reverie.models.sets import moments_of_sets
 from reverie.simulators import ToySets
@@ -93,6 +94,51 @@ def test_correlations_that_only_pairs_of_particles_show_are_learnt(model):
     assert correlation(generated) == pytest.approx(correlation(real), abs=0.12)
 
 
+def _width(x):
+    """Return the spread of the first column within each set, which is there for sets of two and more."""
+    y, mask = x[..., 0], x[..., -1]
+    n = mask.sum(1).clamp(min=1)
+    mean = (y * mask).sum(1) / n
+    return (((y - mean[:, None]) ** 2 * mask).sum(1) / n + 1e-6).sqrt()
+
+
+def test_observables_of_sets_have_a_law_of_their_own_that_begins_as_the_normal_one():
+    """Untrained, their velocity is that of N(0, 1); particles are drawn given mask, observables and condition."""
+    model = FlowMatching(width=8, n_blocks=1, observables=[_width], learning_rate=1e-30, **TINY)
+    model.fit(_sets(), COUNTS.astype(float))
+    network = model._velocity()
+    noise, condition = torch.rand(2000, 2), torch.ones(2000, 1)
+    given = drawn(network, noise, condition, n_evaluations=32, solver="rk4")
+    mask, observables, c = network.parts_of(given)
+    torch.testing.assert_close(observables, noise[:, 1:], atol=1e-3, rtol=0)  # of the steps of the solver
+    torch.testing.assert_close(mask, network.multiplicity.masks(noise[:, 0], condition))
+    torch.testing.assert_close(c, condition)
+    with pytest.raises(InputError, match="Train without observables"):
+        model.log_likelihood(_sets(), COUNTS.astype(float))
+
+
+@pytest.mark.slow
+def test_particles_have_the_observables_that_were_drawn_for_them():
+    """A network that ignored its observables would leave no correlation between those asked for and those of the set.
+
+    The sets of the law are normal with a width that is one of two, which the model has to take from the observable.
+    """
+    rng = np.random.default_rng(0)
+    mask = np.arange(8) < rng.integers(4, 9, 4000)[:, None]
+    width = rng.choice([0.3, 1.5], 4000)
+    X = particle_sets(rng.normal(size=(4000, 8, 2)) * width[:, None, None] * mask[..., None], mask)
+    model = FlowMatching(width=48, n_blocks=3, observables=[_width], max_steps=1200, random_state=0).fit(X)
+    network, generator = model._velocity(), torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        given = drawn(network, noise_of_sets(network, 2000, generator), n_evaluations=32, solver="rk4")
+        x = carried(network, network.noise(2000, generator, given), given, n_evaluations=32, solver="rk4")
+        features = network.features(x, given).reshape(2000, 8, -1)
+    asked, got = network.parts_of(given)[1][:, 0].numpy(), model._observed(features)[:, 0].numpy()
+    assert np.corrcoef(asked, got)[0, 1] > 0.8
+    assert abs(np.corrcoef(asked[::-1], got)[0, 1]) < 0.12  # the twin: observables of other sets, and 5 errors
+    assert norm.cdf(got).mean() == pytest.approx(0.5, abs=0.04)  # their law too: 5 errors of 0.29 / 2000^(1/2)
+
+
 @pytest.mark.parametrize("kind", ["epic", "attention"])
 def test_velocities_permute_with_the_particles_and_padding_stays_at_zero(kind):
     torch.manual_seed(0)
@@ -142,7 +188,7 @@ def test_the_features_by_which_sets_are_compared_know_no_order_and_see_correlati
 def test_what_sets_cannot_have_is_refused_in_a_sentence():
     X = _sets()
     for model, words in (
-        (FlowMatching(observables=["jet_mass"], **TINY), "no observables for flow matching of sets"),
+        (FlowMatching(observables=["mass"], **TINY), "a table for the observable 'mass', got sets"),
         (FlowMatching(network="mlp", **TINY), "'epic' or 'attention' for sets"),
         (GAN(generator="dcgan", **TINY), "generator='auto', 'epic' or 'attention'"),
         (GAN(augmentation=0.3, **TINY), "no augmentation for sets"),

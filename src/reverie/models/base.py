@@ -175,7 +175,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         keys = [key for option, applies, key in cls.option_references if applies(given[option])]
         keys += ["breiman1996"] if given["n_replicas"] > 1 else []
         keys += ["chen2020"] if given["symmetries"] else []
-        keys += ["nocedal2006"] if given.get("observables") and given.get("kinematic_fit") else []
+        is_moved = given.get("observables") and given.get("kinematic_fit") and len(event_shape) == 1
+        keys += ["nocedal2006"] if is_moved else []
         return [*cls.references, *keys, "naeem2020"]
 
     @abstractmethod

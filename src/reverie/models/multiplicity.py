@@ -57,6 +57,13 @@ class MultiplicityLaw(nn.Module):
         number = (u.double().unsqueeze(1) >= below / below[:, -1:]).sum(dim=1, keepdim=True)
         return (torch.arange(self.size, device=u.device) < number).to(u.dtype)
 
+    def standardised(self, mask: Tensor) -> Tensor:
+        """Return the numbers of particles (batch, 1) of masks (batch, size), less their mean and over their spread."""
+        shares, number = self.log_shares.exp(), torch.arange(self.size + 1, device=mask.device)
+        mean = (shares * number).sum()
+        spread = (shares * (number - mean).square()).sum().sqrt().clamp(min=0.1)
+        return (mask.sum(dim=1, keepdim=True) - mean) / spread
+
     def _log_law(self, condition: Tensor | None) -> Tensor:
         """Return log p(N | c), (batch or 1, size + 1)."""
         if self.network is None or condition is None:

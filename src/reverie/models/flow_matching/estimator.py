@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,8 @@ from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
-from reverie.data.lazy import LazyRows
+from reverie.data.lazy import LazyRows, lazily
+from reverie.data.observables import resolve_observables
 from reverie.data.transforms import Chain, Dequantise
 from reverie.models.base import N_SCORED, Called
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing, narrow_noise
@@ -35,10 +36,11 @@ from reverie.models.flow_matching.networks import (
     build_velocity,
     unet_width,
 )
-from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
+from reverie.models.flow_matching.sampling import SOLVERS, carried, drawn, noise_of_sets, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
 from reverie.models.flow_matching.trees import MOST_ROWS, TreeStep, TreeVelocity
 from reverie.models.likelihood import LikelihoodModel
+from reverie.models.observables import ObservedFeatures
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
 from reverie.models.preprocessing import Observables, Preprocessing, is_periodic_lattice
@@ -92,10 +94,12 @@ class FlowMatching(LikelihoodModel):
     stochasticity : Strength >= 0 of the random walk that samples take besides; 0 follows the differential equation.
     observables : Functions of the physical columns that the model learns beside them, so that thin peaks come out
         thin: names such as "mass" (see `reverie.data.observables`), or torch functions (batch, *event) -> (batch,). For
-        tables only.
-    kinematic_fit : Whether each sample is moved, by as little as possible, to where its observables have the values
-        that the model draws; there is no likelihood then. False makes each observable one of the coordinates, with an
-        exact log p: it must rise or fall steadily with a column, and cuts of the columns come out less sharp.
+        tables, and for sets, whose particles are drawn given the observables, such as "jet_mass"; there is no
+        likelihood then.
+    kinematic_fit : Whether each sample of a table is moved, by as little as possible, to where its observables have
+        the values that the model draws; there is no likelihood then. False makes each observable one of the
+        coordinates, with an exact log p: it must rise or fall steadily with a column, and cuts of the columns come out
+        less sharp.
     batch_size : Events in a step; "auto" takes 512, of sets 128, of images 64, for trees 20,000, or all of fewer
         events. Trees see events of few rows up to 100 times, each time with other noise.
     max_steps : Gradient steps in the whole run, at least 1; of trees the most times at which they are fitted.
@@ -166,17 +170,26 @@ class FlowMatching(LikelihoodModel):
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
         if self._is_of_trees and not dataset.schema.is_table:
             raise InputError(f"Expected a table for network='trees', got {dataset!r}. Take network='auto'.")
-        if dataset.schema.is_set and self.observables:
-            raise InputError(
-                "Expected no observables for flow matching of sets, whose velocities are those of particles, got "
-                f"{self.observables!r}. Train a GAN, whose discriminator is shown them, or give them as conditions y."
-            )
         if self._start is None:
             self._is_periodic = is_periodic_lattice(dataset, periodic=self.periodic)
-        shown = {"observables": self.observables, "kinematic_fit": self.kinematic_fit}
+        coordinates = None if dataset.schema.is_set else self.observables
+        shown = {"observables": coordinates, "kinematic_fit": self.kinematic_fit}
         return density_preprocessing(
             dataset, container, self.preprocessing, **shown, open_levels=False, separated=not self._is_of_trees
         )
+
+    def _rows(self, dataset: Dataset, container: str, y: ArrayLike, sample_weight: ArrayLike | None) -> dict[str, Any]:
+        """Fit the changes of variables and return what is known of each event, as rows of features."""
+        rows = super()._rows(dataset, container, y, sample_weight)
+        self._observed: ObservedFeatures | None = None if self._start is None else self._start._observed
+        if self.observables and dataset.schema.is_set:
+            if self._observed is None:
+                functions = resolve_observables(self.observables, dataset.schema)
+                self._observed = ObservedFeatures(
+                    functions, self.preprocessing_.transform, dataset.values, seed=self.seed_
+                )
+            rows["observables"] = lazily(dataset.values, self._observed.of_values)
+        return rows
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         return min(n_rows, _BATCH_SIZES.get(self._network_name(), 512))
@@ -257,11 +270,16 @@ class FlowMatching(LikelihoodModel):
 
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
-        return texts | {"edition": self._edition, "periodic": self._is_periodic}, tensors
+        texts |= {"edition": self._edition, "periodic": self._is_periodic}
+        return texts | ({} if self._observed is None else {"observables": self._observed.to_json()}), tensors
 
     def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self._edition = int(texts.get("edition", 1))  # models of the first were saved without it
+        self._observed = None
+        if "observables" in texts:
+            functions = resolve_observables(self.observables or (), self.preprocessing_.schema)
+            self._observed = ObservedFeatures.from_json(texts["observables"], functions, self.preprocessing_.transform)
         if "periodic" in texts:
             self._is_periodic = bool(texts["periodic"])
         elif self.periodic == "auto":  # as they were saved first, when every lattice of spins was periodic
@@ -286,6 +304,7 @@ class FlowMatching(LikelihoodModel):
             coordinates,
             event_shape=shape,
             condition_shape=None if self._conditions is None else tuple(self._conditions.shape),
+            n_observables=0 if self._observed is None else len(self._observed.names),
             width=self._width(),
             n_blocks=self._n_blocks(),
             activation=self.activation,
@@ -301,6 +320,8 @@ class FlowMatching(LikelihoodModel):
 
     def _layers(self) -> Mapping[str, Called]:
         network, (x, c) = cast("Velocity", self._networks()["velocity"]), self._blank_rows()
+        if isinstance(network, VelocitySet) and c is not None:
+            c = torch.cat([c, c.new_zeros(len(c), network.n_observables)], dim=1)
         x = x.new_zeros(2, network.coordinates.n_lines + len(network.coordinates.circles))
         return {"velocity": (network, () if isinstance(network, TreeVelocity) else (x, x[:, :1], c))}
 
@@ -332,6 +353,12 @@ class FlowMatching(LikelihoodModel):
         return step
 
     def _without_likelihood(self) -> str:
+        if self.schema_.is_set and self.observables:
+            return (
+                "Expected a model of the particles alone for a likelihood of sets, got one that draws them given "
+                "observables, whose law with the particles' fixes both together and not that of a set. Train without "
+                "observables, or compare samples (reverie validate)."
+            )
         if not self._is_of_trees:
             return super()._without_likelihood()
         return (
@@ -383,12 +410,14 @@ class FlowMatching(LikelihoodModel):
         @torch.no_grad()
         def draw(start: int, n_rows: int, noise: torch.Generator) -> Tensor:
             given = None if conditions is None else conditions(start, n_rows).to(noise.device)
-            given = network.drawn(n_rows, noise, given)
+            how = {"n_evaluations": n, "solver": self._solver()}
+            if isinstance(network, VelocitySet):
+                given = drawn(network, noise_of_sets(network, n_rows, noise), given, **how)
             x = network.noise(n_rows, noise, given)
             if eta > 0:
                 x = walked(network, x, noise, given, n_evaluations=n, stochasticity=eta)
             else:
-                x = carried(network, x, given, n_evaluations=n, solver=self._solver())
+                x = carried(network, x, given, **how)
             return network.features(x, given).reshape(n_rows, *shape)
 
         return draw
@@ -397,18 +426,20 @@ class FlowMatching(LikelihoodModel):
         network, shape = self._velocity(), tuple(self.preprocessing_.transform.output_shape)
         coordinates = network.coordinates
         n_lines, n_circles = coordinates.n_lines, len(coordinates.circles)
-        n_numbers = int(isinstance(network, VelocitySet))
+        n_numbers, n_observables = (1, network.n_observables) if isinstance(network, VelocitySet) else (0, 0)
+        how = {"n_evaluations": int(self.n_evaluations), "solver": self._solver()}
 
         def features(noise: Tensor, condition: Tensor | None) -> Tensor:
-            normal, turns, u = noise.split([n_lines, n_circles, n_numbers], dim=1)
+            of_set, normal, turns, u = noise.split([n_observables, n_lines, n_circles, n_numbers], dim=1)
             x = torch.cat([normal, coordinates.angles(turns)], dim=1)
             if isinstance(network, VelocitySet):
-                condition = network.given(network.multiplicity.masks(u[:, 0], condition), condition)
+                condition = drawn(network, torch.cat([u, of_set], dim=1), condition, **how)
                 x = network.there(x, condition)
-            x = carried(network, x, condition, n_evaluations=int(self.n_evaluations), solver=self._solver())
+            x = carried(network, x, condition, **how)
             return network.features(x, condition).reshape(-1, *shape)
 
-        return OnePass(features, [Noise("normal", n_lines), Noise("uniform", n_circles + n_numbers)], [network])
+        noise = [Noise("normal", n_observables + n_lines), Noise("uniform", n_circles + n_numbers)]
+        return OnePass(features, noise, [network])
 
     def _velocity(self) -> Velocity:
         network = self._networks()["velocity"]

@@ -17,7 +17,9 @@ adds to its features. The last layer starts at zero, so that training starts fro
                     convolutions at every grid; sides are halved while they are at least 7 and any size fits; on a
                     periodic lattice edges touch
     VelocitySet     layers of `reverie.networks.sets`, so that the velocities permute with the particles; those of
-                    padding are zero. The mask is a condition: it stands before what the user conditions on
+                    padding are zero. The mask is a condition: it stands before what the user conditions on. So are
+                    observables of the whole set, such as its mass, where the model is shown some: their law given the
+                    number of particles is learnt by a small VelocityMLP
 
 On a processor the U-Net costs what its convolutions cost, which run near the peak already, so that it is made cheap by
 doing less: cells of 2 x 2 pixels become channels (space to depth, Shi et al., arXiv:1609.05158) where sides are at
@@ -70,6 +72,7 @@ _WAVES, _SLOW_WAVES, _FADED = 5, 3, 0.3
 _FREQUENCIES = 8  # 1/2, 1, 2 ... 64 half turns over the time from 0 to 1
 _GROUP = 8  # channels of a group that is normalised together
 _HEAD = 32  # channels of a head of attention
+_OBSERVABLES_WIDTH, _OBSERVABLES_BLOCKS = 64, 2  # of the network of a few numbers of each set
 _CENTRE = -0.8  # of the logits of the times at which large images are learnt
 _FOLDED, _FOLDED_TWICE = 16, 64  # least sides of images whose cells of 2 x 2, or 4 x 4, pixels become channels
 
@@ -115,10 +118,6 @@ class Velocity(nn.Module):
     def noise(self, n: int, generator: torch.Generator, condition: Tensor | None) -> Tensor:
         """Return `n` points x_0 (n, coordinates) of the noise."""
         return self.coordinates.noise(n, generator)
-
-    def drawn(self, n: int, generator: torch.Generator, condition: Tensor | None) -> Tensor | None:
-        """Return what `n` samples with these conditions are made given: the conditions."""
-        return condition
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the velocity (batch, n) at coordinates `x` (batch, n), times `t` (batch, 1) and conditions.
@@ -375,18 +374,21 @@ def unet_width(height: int, width: int, *, periodic: bool, edition: int) -> int:
 
 
 class VelocitySet(Velocity):
-    """Equivariant network for sets of particles; its conditions begin with the mask, (batch, P + c).
+    """Equivariant network for sets of particles, given (batch, P + k + c): mask, observables and condition.
 
     Parameters
     ----------
     coordinates : Coordinates of all places of a set: first the lines of one particle after the other, then the angles.
     size : Places of a set, P.
-    n_condition : Numbers of a condition, without the mask; 0 for none.
+    n_condition : Numbers of a condition, c, without the mask; 0 for none.
+    n_observables : Numbers of each set that the particles are drawn given, k, standard normal on the whole.
     width, n_layers, kind, activation : As in `reverie.networks.sets.SetTrunk`.
 
     Attributes
     ----------
     multiplicity : The law of the number of particles, which is learnt beside the velocity.
+    observables : The velocity whose law is that of the observables given the number of particles and the condition,
+        also learnt beside; None without observables.
     spreads : Standard deviations of `reverie.models.sets.moments_of_sets` in the training events.
     """
 
@@ -399,20 +401,26 @@ class VelocitySet(Velocity):
         size: int,
         n_condition: int = 0,
         *,
+        n_observables: int = 0,
         width: int = 128,
         n_layers: int = 6,
         kind: SetKind = "epic",
         activation: str = "silu",
     ) -> None:
         super().__init__(coordinates)
-        self.size, self.n_condition, self.activation = size, n_condition, make_activation(activation)
-        self.embedding = _Embedding(n_condition, width, activation)
+        self.size, self.n_condition, self.n_observables = size, n_condition, n_observables
+        self.activation = make_activation(activation)
+        self.embedding = _Embedding(n_observables + n_condition, width, activation)
         n_circles = len(coordinates.circles) // size
         trunk = {"size": size, "width": width, "n_layers": n_layers, "kind": kind, "activation": activation}
         self.trunk = SetTrunk((coordinates.n + len(coordinates.circles)) // size, width, **trunk)
         self.last = nn.Linear(width, coordinates.n_lines // size + n_circles)
         self.last.zero_init = True  # pyrefly: ignore[bad-argument-type] - a mark for `reverie.networks.init`
         self.multiplicity = MultiplicityLaw(size, n_condition)
+        self.observables: VelocityMLP | None = None
+        if n_observables:
+            sizes = {"width": _OBSERVABLES_WIDTH, "n_blocks": _OBSERVABLES_BLOCKS, "activation": activation}
+            self.observables = VelocityMLP(Coordinates(n_observables, ()), 1 + n_condition, **sizes)
         G = coordinates.n_features // size
         self.register_buffer("spreads", torch.ones(1 + 3 * G + G * (G + 1) // 2 + G * G))
 
@@ -439,28 +447,28 @@ class VelocitySet(Velocity):
         """Return `n` points x_0 (n, coordinates) of the noise, 0 in padding."""
         return self.there(self.coordinates.noise(n, generator), self._mask(condition))
 
-    def drawn(self, n: int, generator: torch.Generator, condition: Tensor | None) -> Tensor:
-        """Return masks drawn by their law, and the conditions, (n, P + c)."""
-        u = torch.rand(n, generator=generator, device=generator.device)
-        return self.given(self.multiplicity.masks(u, condition), condition)
+    def parts_of(self, given: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return masks (batch, P), observables (batch, k) and conditions (batch, c) of what the network is given."""
+        mask, observables, condition = given.split([self.size, self.n_observables, self.n_condition], dim=1)
+        return mask, observables, condition if self.n_condition else None
 
-    def given(self, mask: Tensor, condition: Tensor | None) -> Tensor:
-        """Return what the network is given of masks (batch, P) and conditions (batch, c), side by side."""
-        return mask if condition is None else torch.cat([mask, condition], dim=1)
-
-    def log_number(self, condition: Tensor) -> Tensor:
+    def log_number(self, given: Tensor) -> Tensor:
         """Return log p(N | c), (batch,), of what the network is given."""
-        return self.multiplicity.log_prob(
-            self._mask(condition), condition[:, self.size :] if self.n_condition else None
-        )
+        mask, _, condition = self.parts_of(given)
+        return self.multiplicity.log_prob(mask, condition)
+
+    def number_and(self, mask: Tensor, condition: Tensor | None) -> Tensor:
+        """Return (batch, 1 + c), what observables are drawn given: number of particles, standardised, and condition."""
+        number = self.multiplicity.standardised(mask)
+        return number if condition is None else torch.cat([number, condition], dim=1)
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n); see `Velocity`."""
         n, mask = self.coordinates.n_lines, self._mask(condition)
         line, angle = (part.unflatten(1, (self.size, -1)) for part in (x[:, :n], x[:, n:]))
         seen = torch.cat([line, angle.cos(), angle.sin()], dim=2) if angle.shape[2] else line
-        c = None if condition is None or not self.n_condition else condition[:, self.size :]
-        e = self.activation(self.embedding(t, c))
+        whole = None if condition is None or condition.shape[1] == self.size else condition[:, self.size :]
+        e = self.activation(self.embedding(t, whole))
         h, _ = self.trunk(seen, mask, e.expand(x.shape[0], -1))
         f = self.last(h) * mask.unsqueeze(2)
         n_own = line.shape[2]
@@ -509,6 +517,7 @@ def build_velocity(
     *,
     event_shape: tuple[int, ...],
     condition_shape: tuple[int, ...] | None,
+    n_observables: int = 0,
     width: int,
     n_blocks: int,
     activation: str,
@@ -525,6 +534,7 @@ def build_velocity(
     coordinates : Coordinates of an event.
     event_shape : Shape of one event as features.
     condition_shape : Shape of one condition, or None.
+    n_observables : As in `VelocitySet`.
     width, n_blocks, activation, periodic, sees_missing, edition : As in `VelocityMLP` and `VelocityUNet`.
     random_generator : Source of the first weights.
 
@@ -545,7 +555,7 @@ def build_velocity(
         def make() -> Velocity:
             if spec in ("epic", "attention"):
                 layers: dict[str, Any] = {"width": width, "n_layers": n_blocks, "kind": spec, "activation": activation}
-                return VelocitySet(coordinates, event_shape[0], n_condition, **layers)
+                return VelocitySet(coordinates, event_shape[0], n_condition, n_observables=n_observables, **layers)
             if is_unet:
                 images = {"width": width, "activation": activation, "periodic": periodic, "edition": edition}
                 return VelocityUNet(coordinates, event_shape, condition_shape, **images)

@@ -38,10 +38,10 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_choice
-from reverie.models.flow_matching.networks import Velocity
+from reverie.models.flow_matching.networks import Velocity, VelocitySet
 from reverie.models.flow_matching.path import late
 
-__all__ = ["SOLVERS", "carried", "walked"]
+__all__ = ["SOLVERS", "carried", "drawn", "noise_of_sets", "walked"]
 
 _LEAST_STEPS = 8  # of a solver whose last one ends in a mean
 Field = Callable[[Tensor, float], Tensor]
@@ -101,6 +101,32 @@ def carried(
         rule = _euler if network.ends_in_mean and is_last else step
         x = rule(velocity, x, t, after - t)
     return x
+
+
+def noise_of_sets(network: VelocitySet, n: int, generator: torch.Generator) -> Tensor:
+    """Return the noise (n, 1 + k) of the number and the observables of `n` sets: uniform, then standard normal."""
+    kind = {"generator": generator, "device": generator.device}
+    return torch.cat([torch.rand(n, 1, **kind), torch.randn(n, network.n_observables, **kind)], dim=1)
+
+
+def drawn(
+    network: VelocitySet, noise: Tensor, condition: Tensor | None = None, *, n_evaluations: int, solver: str
+) -> Tensor:
+    """Return what sets are made given, (batch, P + k + c): mask, observables and condition, the first two drawn.
+
+    Parameters
+    ----------
+    network : The velocity field.
+    noise : Of `noise_of_sets`, (batch, 1 + k).
+    condition : (batch, c) or None.
+    n_evaluations, solver : As in `carried`.
+    """
+    mask = network.multiplicity.masks(noise[:, 0], condition)
+    parts = [mask] if condition is None else [mask, condition]
+    if network.observables is not None:
+        how = {"n_evaluations": n_evaluations, "solver": solver}
+        parts.insert(1, carried(network.observables, noise[:, 1:], network.number_and(mask, condition), **how))
+    return torch.cat(parts, dim=1)
 
 
 def walked(

@@ -21,7 +21,8 @@ path to each and always the same, sees that at once, and among states that sampl
 least loss is kept. Of few events samples tell nothing, and the loss decides alone.
 
 Of sets the coordinates of the particles that are there add to the loss, over their mean number; padding stays at zero.
-The law of their number is learnt beside it, by -log p(N | c). Samples are compared by features of whole sets that no
+The law of their number is learnt beside it, by -log p(N | c), and so is that of their observables, if the model is
+shown some, by the error of a velocity of their own. Samples are compared by features of whole sets that no
 order of the particles changes (`reverie.models.sets`), in units of their spread in the training events.
 """
 
@@ -36,7 +37,7 @@ from reverie.models.averaged_step import AveragedStep, Descending
 from reverie.models.density_features import NarrowNoise
 from reverie.models.flow_matching.networks import Velocity, VelocitySet
 from reverie.models.flow_matching.path import path
-from reverie.models.flow_matching.sampling import carried
+from reverie.models.flow_matching.sampling import carried, drawn, noise_of_sets
 from reverie.models.sets import moments_of_sets, rows_of_sets
 from reverie.objectives.adversarial import weighted_mean
 from reverie.training.monitor import Observation
@@ -76,8 +77,12 @@ class FlowMatchingStep(AveragedStep[Velocity]):
         self._n_evaluations, self._solver, self._narrow, self._by_loss = n_evaluations, solver, narrow, by_loss
 
     def prepared(self, rows: dict[str, Any]) -> dict[str, Any]:
-        """Return the rows; of sets with the mask before the condition."""
-        return rows_of_sets(rows) if isinstance(self.network, VelocitySet) else rows
+        """Return the rows; of sets with the mask and the observables before the condition."""
+        if not isinstance(self.network, VelocitySet):
+            return rows
+        rows, size = rows_of_sets(rows), self.network.size
+        mask, condition = rows["condition"][:, :size], rows["condition"][:, size:]
+        return {**rows, "condition": torch.cat([mask, rows.pop("observables", mask[:, :0]), condition], dim=1)}
 
     def compared(self, rows: Rows) -> Tensor:
         """Return the features of each event, of sets features of the whole set."""
@@ -86,14 +91,14 @@ class FlowMatchingStep(AveragedStep[Velocity]):
     def loss(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the mean squared error of the velocity per coordinate on one random point of each event's path.
 
-        Of sets with conditions -log p(N | c) is added.
+        Of sets the terms of `_errors_of_sets` are added, which the history has each on its own.
         """
         network = self.network
-        loss = weighted_mean(_errors(network, batch, generator, self._narrow), batch.get("weight"))
-        if not isinstance(network, VelocitySet) or not network.n_condition:
-            return loss, {}
-        of_number = weighted_mean(-network.log_number(batch["condition"]), batch.get("weight"))
-        return loss + of_number, {"loss_of_number": of_number.detach()}
+        loss, terms = weighted_mean(_errors(network, batch, generator, self._narrow), batch.get("weight")), {}
+        if isinstance(network, VelocitySet):
+            errors = _errors_of_sets(network, batch["condition"], generator)
+            terms = {name: weighted_mean(error, batch.get("weight")) for name, error in errors.items()}
+        return loss + sum(terms.values()), {name: term.detach() for name, term in terms.items()}
 
     def networks(self) -> dict[str, Velocity]:
         """Return the averaged network."""
@@ -130,17 +135,17 @@ def observed(
     x, condition = held_out["x"], held_out.get("condition")
     n_points = max(1, min(_POINTS, _MOST_CHECKED // x[0].numel()) // len(x))
     n = max(1, min(len(x), _MOST_CHECKED // x[0].numel()))
+    how = {"n_evaluations": n_evaluations, "solver": solver}
     given = None if condition is None else condition[:n]
-    if isinstance(network, VelocitySet):
-        given = None if condition is None or not network.n_condition else condition[:n, network.size :]
-    given = network.drawn(n, generator, given)
+    if isinstance(network, VelocitySet) and given is not None:
+        given = drawn(network, noise_of_sets(network, n, generator), network.parts_of(given)[2], **how)
     noise = network.noise(n, generator, given)
-    end = carried(network, noise, given, n_evaluations=n_evaluations, solver=solver)
+    end = carried(network, noise, given, **how)
     generated = compared(network, network.features(end, given).reshape(n, *x.shape[1:]))
     rows = {key: torch.cat([x] * n_points) for key, x in held_out.items()}
     errors = _errors(network, rows, generator, narrow)
-    if isinstance(network, VelocitySet) and network.n_condition:
-        errors = errors - network.log_number(rows["condition"])
+    if isinstance(network, VelocitySet):
+        errors = sum(_errors_of_sets(network, rows["condition"], generator).values(), errors)
     return Observation(step, losses=errors.reshape(n_points, -1).mean(0), generated=generated, by_samples=True)
 
 
@@ -169,3 +174,17 @@ def _errors(network: Velocity, rows: Rows, generator: torch.Generator, narrow: N
     if isinstance(network, VelocitySet):
         return error.square().sum(1) / (coordinates.n / network.size * rows["x"][..., -1].sum(1).mean().clamp(min=1))
     return error.square().mean(1)
+
+
+def _errors_of_sets(network: VelocitySet, given: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    """Return by name the errors (batch,) of the laws that are learnt beside the velocity of the particles.
+
+    They are -log p(N | c) where there are conditions, and where there are observables the squared error of their
+    velocity. `given` is what the network is given, (batch, P + k + c).
+    """
+    mask, observables, condition = network.parts_of(given)
+    errors = {} if condition is None else {"loss_of_number": -network.multiplicity.log_prob(mask, condition)}
+    if network.observables is not None:
+        rows = {"x": observables, "condition": network.number_and(mask, condition)}
+        errors["loss_of_observables"] = _errors(network.observables, rows, generator)
+    return errors
