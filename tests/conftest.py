@@ -5,14 +5,19 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 
 ALPHA = 1e-4  # false-alarm rate of the whole suite's statistical tests, each
+
+
+def pytest_sessionstart():
+    """Let what is imported and collected lie: next to nothing of it is garbage."""
+    gc.disable()
 
 
 def pytest_collection_finish():
     """Keep the garbage collector from walking through libraries and collected tests again and again."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +46,17 @@ def short_chains(monkeypatch):
 
 
 @pytest.fixture
+def small_units(monkeypatch):
+    """Models draw 64 samples at once instead of 1024, where a test wants few and no number of its own seed."""
+    monkeypatch.setattr("reverie.models.base.UNIT", 64)
+    monkeypatch.setattr("reverie.models.conditions.UNIT", 64)
+
+
+@pytest.fixture
 def global_random_state_untouched():
     """Fail a test whose code reseeds or draws from torch's global generator."""
+    import torch  # the process that only hands out tests to its workers does without
+
     before = torch.random.get_rng_state()
     yield
     assert torch.equal(before, torch.random.get_rng_state()), "torch's global random state was changed"

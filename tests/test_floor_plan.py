@@ -33,14 +33,13 @@ def _text(path: Path) -> str:
 
 
 @functools.cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(_text(path))
+def _parsed(path: Path) -> tuple[frozenset[str], bool]:
+    """Return the dotted names that a module imports, at its head or inside functions, and whether it says what it is.
 
-
-@functools.cache
-def _imports(path: Path) -> set[str]:
-    """Return the dotted names that a module imports, at its head or inside functions."""
-    nodes, waiting = [], [_tree(path)]
+    Its tree is not kept: the garbage collector would walk through those of all files again and again.
+    """
+    tree = ast.parse(_text(path))
+    nodes, waiting = [], [tree]
     while waiting:  # statements alone: expressions hold no imports, and nine tenths of the nodes
         node = waiting.pop()
         nodes.append(node)
@@ -48,7 +47,12 @@ def _imports(path: Path) -> set[str]:
         waiting += [part for block in blocks if isinstance(block, list) for part in block]
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     sources = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
-    return plain | {node.module for node in sources} | {f"{n.module}.{a.name}" for n in sources for a in n.names}
+    dotted = {node.module for node in sources} | {f"{n.module}.{a.name}" for n in sources for a in n.names}
+    return frozenset(plain | dotted), bool(ast.get_docstring(tree))
+
+
+def _imports(path: Path) -> frozenset[str]:
+    return _parsed(path)[0]
 
 
 def _folder(path):
@@ -123,4 +127,4 @@ def test_no_pickle_is_loaded_and_nothing_is_evaluated():
 
 def test_there_is_no_utils_and_every_module_says_what_it_is():
     assert not [p for p in FILES if "utils" in p.stem or "helpers" in p.stem]
-    assert not [p for p in FILES if not ast.get_docstring(_tree(p))]
+    assert not [p for p in FILES if not _parsed(p)[1]]
