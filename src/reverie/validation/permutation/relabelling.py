@@ -164,11 +164,13 @@ def relabellings(
     """
     N, labels = n + m, torch.zeros(n_permutations + 1, n + m, dtype=torch.bool)
     labels[0, :n] = True
-    starts = torch.arange(0, N, block)
+    n_blocks, within = -(-N // block), torch.arange(block)
     for column in labels[1:]:
-        order = starts[torch.randperm(len(starts), generator=generator)]
-        rows = (order[:, None] + torch.arange(block)).flatten()
-        column[rows[rows < N][:n]] = True
+        rows = torch.randperm(n_blocks, generator=generator)
+        if block > 1:
+            rows = (block * rows[:, None] + within).flatten()
+            rows = rows[rows < N]
+        column[rows[:n]] = True
     labels = labels.T.contiguous()
     of_x = torch.full((n_permutations + 1,), float(n)).double()
     if weights is not None:
