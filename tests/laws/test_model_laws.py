@@ -18,6 +18,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.sets import particle_sets
 from reverie.data.transforms import Standardise
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, WaveFunctionRBM, load_model, save_model
+from reverie.models import base as base_module
 from reverie.models.base import GenerativeModel, first_rows
 from reverie.models.gan.networks import Generator
 from reverie.models.likelihood import LikelihoodModel
@@ -82,7 +83,7 @@ DATA["sets"] = _sets
 DATA["angles"] = _angles
 DATA["few spins"] = lambda: _spins()[:40]
 clone: Any = base.clone  # the type of what comes back is that of what went in
-TINY: dict[str, Any] = {"max_steps": 6, "batch_size": 16, "record_every": 2, "random_state": 0}
+TINY: dict[str, Any] = {"max_steps": 4, "batch_size": 16, "record_every": 2, "random_state": 0}
 PLAIN: dict[str, Any] = TINY | {"refine": False}  # "relativistic" has the classifier that refuses samples
 SMALL: dict[str, Any] = PLAIN | {"generator": (8,), "discriminator": (8,)}
 TINY_EBM: dict[str, Any] = TINY | {
@@ -266,8 +267,9 @@ def test_a_generator_left_in_evaluation_mode_would_be_seen(monkeypatch):
 
 @EVERY_AND_STATES
 def test_the_first_samples_do_not_depend_on_how_many_are_drawn(name):
-    model = _fitted(name)
-    few, many = _array(model.sample(5, random_state=0)), _array(model.sample(1030, random_state=0))
+    """Of a second unit of noise, too."""
+    model, more_than_a_unit = _fitted(name), base_module.UNIT + 6
+    few, many = (_array(model.sample(n, random_state=0)) for n in (5, more_than_a_unit))
     np.testing.assert_array_equal(few, many[:5])
 
 
@@ -284,7 +286,8 @@ def test_save_and_load_give_the_same_samples(name, tmp_path):
     if isinstance(model, GAN):
         assert torch.equal(back.discriminate(X), model.discriminate(X))
     if _has_likelihood(model):
-        np.testing.assert_array_equal(back.score_samples(X), _fitted(name).score_samples(X))
+        few = first_rows(X, 10)
+        np.testing.assert_array_equal(back.score_samples(few), _fitted(name).score_samples(few))
 
 
 @EVERY
@@ -308,9 +311,9 @@ def test_a_resumed_run_ends_at_the_same_bits(name, tmp_path):
 def test_score_is_finite_and_not_above_perfect_by_more_than_noise(name):
     model, X = _fitted(name), _made(name)[1]
     if _has_likelihood(model):
-        few = first_rows(X, 30)
+        few = first_rows(X, 10)
         likelihood = model.log_likelihood(few)
-        assert likelihood.values.shape == (30,)
+        assert likelihood.values.shape == (10,)
         assert np.isfinite(likelihood.values).all()
         assert model.score(few) == likelihood.mean.value
     else:
@@ -351,7 +354,7 @@ def test_held_out_events_count_by_their_weights_at_checks(name):
 
 @EVERY
 def test_what_a_model_says_of_itself_is_finite_and_can_be_written(name):
-    model, X = _fitted(name), first_rows(_made(name)[1], 60)
+    model, X = _fitted(name), first_rows(_made(name)[1], 20)
     said = model.assess(X, X, random_state=0)
     assert Assessment.from_json(json.loads(json.dumps(said.to_json()))) == said
     assert all(np.isfinite(quantity.value) for quantity in said.numbers)

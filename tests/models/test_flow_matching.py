@@ -1,7 +1,9 @@
 """Flow matching against Gaussian velocities in closed form, and its samples and likelihoods after training."""
 
+import functools
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,13 +57,19 @@ def test_the_velocity_of_a_gaussian_is_the_regression_on_the_path():
     assert (reversed_time - expected).abs().max() > 0.2  # a wrong time would be seen
 
 
+@functools.cache
+def _nearly_exact_ends(late):
+    """Return where twenty points of noise end after 400 steps of fourth order, for all solvers."""
+    return carried(OfGaussian(late=late), _noise(20), n_evaluations=4 * 400, solver="rk4")
+
+
 @pytest.mark.parametrize("late", [1.0, 2.0])
 @pytest.mark.parametrize("solver", list(SOLVERS))
 def test_each_solver_carries_noise_to_the_gaussian_with_its_order(solver, late):
     """Halving the step divides the error by 2^order, within 30 %, or by more; a rule of lower order would not."""
     order = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}[solver]
     field, x0 = OfGaussian(late=late), _noise(20)
-    exact = carried(field, x0, n_evaluations=4 * 400, solver="rk4")
+    exact = _nearly_exact_ends(late)
     n = 40 if order < 4 else 16
     errors = [
         (carried(field, x0, n_evaluations=k * n * SOLVERS[solver][1], solver=solver) - exact).abs().max()
@@ -300,6 +308,7 @@ def test_the_estimated_trace_agrees_within_its_errors():
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (16, 16), (2, 9, 7)])
+@pytest.mark.usefixtures("small_units")
 def test_an_untrained_flow_of_lattices_of_angles_is_uniform_on_their_circles(shape):
     """Its velocity is 0, so log p is - n log 2 pi for n angles, of folded cells and several channels too."""
     angles = np.random.default_rng(0).uniform(-np.pi, np.pi, (80, *shape))
@@ -325,8 +334,8 @@ def test_untrained_networks_draw_normal_coordinates_and_their_loss_is_known(late
     generator = torch.Generator().manual_seed(0)
     x0 = torch.randn(5000, 2, generator=generator)
     with torch.no_grad():
-        x1 = carried(network, x0, n_evaluations=200, solver="rk4")
-    torch.testing.assert_close(x1, x0, atol=1e-3, rtol=0)  # the flow of N(0, 1) to itself turns nothing
+        x1 = carried(network, x0[:500], n_evaluations=200, solver="rk4")
+    torch.testing.assert_close(x1, x0[:500], atol=1e-3, rtol=0)  # the flow of N(0, 1) to itself turns nothing
     step = FlowMatchingStep(network, max_steps=1, learning_rate=0.0, ema_decay=0.0, n_evaluations=4, solver="heun")
     losses = [step.loss({"x": torch.randn(5000, 2, generator=generator)}, generator)[0].item() for _ in range(20)]
     assert np.mean(losses) == pytest.approx(loss, abs=4 * np.std(losses) / 20**0.5)
@@ -409,6 +418,7 @@ def test_folded_cells_are_whole_on_a_periodic_lattice(edition, expected):
     assert VelocityUNet(Coordinates(17 * 17), (17, 17), **sizes).fold == 2  # padded, and cut again
 
 
+@pytest.mark.usefixtures("small_units")
 def test_fields_whose_edges_touch_are_periodic_lattices_unless_the_user_says_otherwise(tmp_path):
     """Of a lattice of 16 x 16 the finest grid is the lattice, with half the channels; of images it is folded."""
     rng = np.random.default_rng(0)
@@ -460,11 +470,13 @@ def test_lattices_of_the_former_edition_keep_their_folded_network():
 def test_training_that_starts_at_a_periodic_lattice_stays_periodic_where_few_events_cannot_tell():
     x = np.random.default_rng(0).normal(size=(500, 16, 16))
     fields = x + np.roll(x, 1, 1) + np.roll(x, 1, 2)
-    first = FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(fields)
-    assert not FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(fields[:40])._is_periodic
-    assert FlowMatching(max_steps=1, n_evaluations=2, random_state=0).fit(fields[:40], start=first)._is_periodic
+    few: dict[str, Any] = {"max_steps": 1, "batch_size": 8, "n_checks": 0, "n_evaluations": 2, "random_state": 0}
+    first = FlowMatching(**few).fit(fields)
+    assert not FlowMatching(**few).fit(fields[:40])._is_periodic
+    assert FlowMatching(**few).fit(fields[:40], start=first)._is_periodic
 
 
+@pytest.mark.usefixtures("small_units")
 def test_models_saved_with_the_first_unet_keep_it(tmp_path):
     """A folder without the edition has the weights of the first network, and draws what it drew."""
     X = np.random.default_rng(0).integers(0, 5, size=(40, 7, 7))
@@ -483,6 +495,7 @@ def test_models_saved_with_the_first_unet_keep_it(tmp_path):
     assert loaded.fit(X)._networks()["velocity"].edition == EDITION
 
 
+@pytest.mark.usefixtures("small_units")
 def test_a_network_of_your_own_is_given_a_time_for_each_point():
     """In training, sampling and likelihoods alike; with F = 0 the velocity is that of normal coordinates."""
 
@@ -503,6 +516,7 @@ def test_a_network_of_your_own_is_given_a_time_for_each_point():
     assert np.mean(model.score_samples(X[:50]) - normal[:50]) == pytest.approx(0, abs=0.15)  # columns made normal
 
 
+@pytest.mark.usefixtures("small_units")
 def test_a_model_that_was_saved_without_an_edition_takes_equal_steps(tmp_path):
     X = np.random.default_rng(0).normal(size=(50, 2))
     model = FlowMatching(width=4, max_steps=1, random_state=0).fit(X)
@@ -555,6 +569,7 @@ def test_a_network_that_is_none_is_refused_with_what_is_known(network):
 @pytest.mark.parametrize(
     "options", [{"n_evaluations": 0}, {"n_evaluations": "a"}, {"stochasticity": -1.0}, {"stochasticitty": 1.0}]
 )
+@pytest.mark.usefixtures("small_units")
 def test_options_of_sampling_are_checked(options):
     model = FlowMatching(width=4, max_steps=1, random_state=0).fit(np.random.default_rng(0).normal(size=(50, 2)))
     with pytest.raises(InputError, match=next(iter(options))):
