@@ -1,5 +1,6 @@
 """Every command that the help or a page of the documentation shows can be given: verb, options, names of data."""
 
+import functools
 import importlib
 import re
 import shlex
@@ -38,6 +39,12 @@ def module_of(verb: str):
     return importlib.import_module(f"reverie.cli.{verb}")
 
 
+@functools.cache
+def parser_of(verb: str, model: str | None):
+    """Return the parser of a verb; many commands are shown of each, and most of the time goes into making it."""
+    return module_of(verb).options(model) if model else module_of(verb).options()
+
+
 def commands_in(line: str) -> list[list[str]]:
     """Return the reverie commands of a line of the shell, without what follows a pipe, an arrow or a comment."""
     lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
@@ -65,7 +72,8 @@ def check(words: list[str]) -> None:
     if "--help" in arguments:
         return
     model = next((word for word in arguments if word in (*MODEL_NAMES, AUTO)), None) if verb in OF_A_MODEL else None
-    values = (module_of(verb).options(model) if model else module_of(verb).options()).parse(arguments)
+    preset = any(word.split("=")[0] == "--preset" for word in arguments)
+    values = (parser_of.__wrapped__ if preset else parser_of)(verb, model).parse(arguments)  # presets stay in a parser
     given = vars(values)
     names = [given.get(key) for key in ("data", "real", "generated") if isinstance(given.get(key), str)]
     for name in names:

@@ -171,7 +171,7 @@ def test_an_unguarded_root_would_be_noticed():
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_gradients_are_those_of_finite_differences(name):
-    p = [x.clone().requires_grad_() for x in pairs(30).values()]
+    p = [x.clone().requires_grad_() for x in pairs(10).values()]
     assert torch.autograd.gradcheck(FUNCTIONS[name], p)
 
 
