@@ -321,14 +321,20 @@ def test_what_cannot_be_done_is_said_in_a_sentence(table, tmp_path, monkeypatch,
 @pytest.mark.parametrize(
     ("data", "pair", "time"), [("digits", ["flow_matching", "gan"], "3m"), ("spins", ["rbm", "flow_matching"], "1m")]
 )
-def test_images_and_spins_from_end_to_end(data, pair, time, tmp_path, monkeypatch):
-    """Real against real is 1/2 within four errors; what is kept is told worse than independent pixels would be."""
+def test_images_and_spins_from_end_to_end(data, pair, time, tmp_path, monkeypatch, capsys):
+    """Real against real is 1/2 within four errors; what is kept is told worse than independent pixels would be.
+
+    A machine with other work may refuse the time as too short; twice what it asks for then has to do.
+    """
     monkeypatch.setattr(auto, "_TRIAL", 1.0)
     if data == "spins":
         data = str(tmp_path / "spins.npy")
         np.save(data, Ising(side=4, beta=0.44).sample(3000, random_state=1))
     out = tmp_path / "x"
-    assert main(["run", "auto", data, "--time", time, "--out", str(out), "--validation-time", "20s", "--quiet"]) == 0
+    command = ["run", "auto", data, "--out", str(out), "--validation-time", "20s", "--quiet", "--time"]
+    if main([*command, time]) != 0:
+        (asked,) = re.findall(r"Expected --time of at least (\d+)s", capsys.readouterr().err)
+        assert main([*command, f"{2 * int(asked)}s"]) == 0
     record = json.loads((out / "selection.json").read_text())
     assert [c["model"] for c in record["candidates"]] == pair
     (kept,) = [c for c in record["candidates"] if c["model"] == record["kept"]]
