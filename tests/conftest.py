@@ -17,6 +17,7 @@ def pytest_sessionstart():
 def pytest_collection_finish():
     """Keep the garbage collector from walking through libraries and collected tests again and again."""
     gc.freeze()
+    gc.set_threshold(10_000)
     gc.enable()
 
 
