@@ -128,7 +128,8 @@ def _jets(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     _print("", [f"{name:>11s}" for name in JETS], "  seconds   100,000")
     for kind in options.models:
         rows = []
-        own = settings | ({"observables": options.observables} if options.observables else {})
+        is_shown = options.observables and kind != "epic_gan"
+        own = settings | ({"observables": options.observables} if is_shown else {})
         for seed in options.seeds:
             began = time.perf_counter()
             y = None if conditions is None else conditions.take(slice(0, options.n_train))

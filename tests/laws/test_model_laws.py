@@ -220,8 +220,9 @@ def _array(samples):
 
 
 def _has_likelihood(model):
-    given = [getattr(model, name, None) for name in ("network", "observables")]
-    return isinstance(model, LikelihoodModel) and given[0] != "trees" and not given[1]
+    if not isinstance(model, LikelihoodModel) or getattr(model, "network", "") == "trees":
+        return False
+    return not (model.schema_.is_set and getattr(model, "observables", None))  # whose particles are drawn given them
 
 
 @EVERY

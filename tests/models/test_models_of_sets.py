@@ -117,6 +117,19 @@ def test_observables_of_sets_have_a_law_of_their_own_that_begins_as_the_normal_o
         model.log_likelihood(_sets(), COUNTS.astype(float))
 
 
+def test_a_start_gives_its_scale_of_the_observables_and_one_without_them_is_refused():
+    """Networks have learnt them on this scale; other events, four times as wide, would give another."""
+    options = {"width": 8, "n_blocks": 1, **TINY}
+    shown = FlowMatching(observables=[_width], **options).fit(_sets())
+    other = _sets(seed=1)
+    wide = Dataset(other.values * np.array([4.0, 4.0, 1.0]), schema=other.schema)
+    further = FlowMatching(observables=[_width], **options).fit(wide, start=shown)
+    assert further._observed.to_json() == shown._observed.to_json()
+    assert FlowMatching(observables=[_width], **options).fit(wide)._observed.to_json() != shown._observed.to_json()
+    with pytest.raises(InputError, match="networks of the same sizes"):
+        FlowMatching(**options).fit(wide, start=shown)
+
+
 @pytest.mark.slow
 def test_particles_have_the_observables_that_were_drawn_for_them():
     """A network that ignored its observables would leave no correlation between those asked for and those of the set.

@@ -303,7 +303,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         dataset = self._closed(dataset)
         self._start = None if start is None else self._checked_start(start, dataset)
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
-        self.device_ = resolved_device(self.device)  # pyrefly: ignore[read-only] - see there
+        self.device_ = resolved_device(self.device)  # pyrefly: ignore[read-only] - see its declaration
         self.n_iter_, self.history_, self.alarms_, self._kept, self.replicas_ = 0, [], [], None, ()
         self._begin()
         if self._are_complete():
@@ -395,7 +395,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """Be the ensemble of these fitted models: what is alike in all of them is that of the first."""
         first, self.replicas_, self.n_iter_ = replicas[0], replicas, min(replica.n_iter_ for replica in replicas)
         self.preprocessing_, self._conditions = first.preprocessing_, first._conditions
-        self.device_ = first.device_  # pyrefly: ignore[read-only] - see there
+        self.device_ = first.device_  # pyrefly: ignore[read-only] - see its declaration
         self._sees_missing, self.symmetries_ = first._sees_missing, first.symmetries_
         for name in ("compiled_", "resolved_"):  # a model that was loaded has none
             if hasattr(first, name):

@@ -181,14 +181,14 @@ class FlowMatching(LikelihoodModel):
     def _rows(self, dataset: Dataset, container: str, y: ArrayLike, sample_weight: ArrayLike | None) -> dict[str, Any]:
         """Fit the changes of variables and return what is known of each event, as rows of features."""
         rows = super()._rows(dataset, container, y, sample_weight)
-        self._observed: ObservedFeatures | None = None if self._start is None else self._start._observed
+        self._observed: ObservedFeatures | None = None
         if self.observables and dataset.schema.is_set:
-            if self._observed is None:
-                functions = resolve_observables(self.observables, dataset.schema)
-                self._observed = ObservedFeatures(
-                    functions, self.preprocessing_.transform, dataset.values, seed=self.seed_
-                )
-            rows["observables"] = lazily(dataset.values, self._observed.of_values)
+            functions = resolve_observables(self.observables, dataset.schema)
+            known = None if self._start is None else self._start._observed  # whose scale its networks have learnt
+            if known is None or known.names != [observable.name for observable in functions]:
+                known = ObservedFeatures(functions, self.preprocessing_.transform, dataset.values, seed=self.seed_)
+            self._observed = known
+            rows["observables"] = lazily(dataset.values, known.of_values)
         return rows
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:

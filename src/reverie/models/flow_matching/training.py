@@ -183,7 +183,7 @@ def _errors_of_sets(network: VelocitySet, given: Tensor, generator: torch.Genera
     velocity. `given` is what the network is given, (batch, P + k + c).
     """
     mask, observables, condition = network.parts_of(given)
-    errors = {} if condition is None else {"loss_of_number": -network.multiplicity.log_prob(mask, condition)}
+    errors = {} if condition is None else {"loss_of_number": -network.log_number(given)}
     if network.observables is not None:
         rows = {"x": observables, "condition": network.number_and(mask, condition)}
         errors["loss_of_observables"] = _errors(network.observables, rows, generator)
