@@ -17,6 +17,7 @@ import math
 import torch
 from torch import Tensor
 
+from reverie.core.clip import clip
 from reverie.data.transforms.base import has_any
 
 __all__ = ["knot_slopes", "ranks", "spline_forward", "spline_inverse", "spline_log_derivative"]
@@ -50,7 +51,7 @@ def spline_inverse(z: Tensor, knots: Tensor) -> Tensor:
     r = (z - z0) / dz
     a, b, c = s - d0 + r * bend, d0 - r * bend, -s * r
     root = torch.sqrt((b * b - 4 * a * c).clamp(min=0))
-    return x0 + h * (2 * c / (-b - root)).clamp(0, 1)
+    return x0 + h * clip(2 * c / (-b - root), 0, 1)
 
 
 def spline_log_derivative(x: Tensor, knots: Tensor) -> Tensor:
