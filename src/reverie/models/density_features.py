@@ -354,7 +354,7 @@ def energy_preprocessing(dataset: Dataset, container: str, choice: ChangeOfVaria
 
 
 def without_density(preprocessing: Preprocessing) -> str:
-    """Return why log p of an energy of these features cannot be given, naming the columns; nothing where it can."""
+    """Return why an energy of these features has no log p, to be read after a colon; nothing where it has one."""
     schema, transform = preprocessing.schema, preprocessing.transform
     if math.prod(transform.output_shape) == math.prod(schema.event_shape):
         return ""
@@ -366,9 +366,9 @@ def without_density(preprocessing: Preprocessing) -> str:
         pieces = zip(part.indices_, part.transforms_, strict=True)
         names = [names[j] for columns, piece in pieces if piece.output_shape[0] != len(columns) for j in columns]
     return (
-        f"Expected one feature per column for a log-likelihood, got more for {', '.join(names)}: angles as cosine and "
-        "sine and one-hot categories have no density in the space of an energy. Leave their preprocessing to 'auto', "
-        "or train a Flow or a VAE, which have laws for them."
+        f"there is more than one feature of each of {', '.join(names)}, and angles as cosine and sine or one-hot "
+        "categories have no density in the space of an energy. Leave their preprocessing to 'auto', or train a Flow or "
+        "a VAE, which have laws for them."
     )
 
 

@@ -51,8 +51,7 @@ class LikelihoodModel(GenerativeModel):
         random_state : seed of an estimate, where log p needs one; None takes that of the model.
         """
         check_is_fitted(self)
-        if self._without_likelihood():
-            raise InputError(self._without_likelihood())
+        self._check_has_likelihood()
         if self.replicas_:
             return LogLikelihood.of_mixture([one.log_likelihood(X, y, random_state) for one in self.replicas_])
         values = self._values(X, reset=False)
@@ -82,11 +81,8 @@ class LikelihoodModel(GenerativeModel):
 
     def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
         """Return log-likelihoods of some training and held-out events, 2000 or fewer, their gap, and warnings."""
-        if isinstance(self.preprocessing_.transform, ObservablesBeside):
-            why = "There is no log p: a kinematic fit moves samples to their observables. kinematic_fit=False keeps it."
-            return Assessment(warnings=(why,))
-        if self._without_likelihood():
-            return Assessment(warnings=(self._without_likelihood(),))
+        if why := self._without_likelihood():
+            return Assessment(warnings=(f"There is no log p: {why}",))
         events = train[0] if isinstance(train, tuple) else train
         warnings = repeated_values(self._values(events, reset=False), self.schema_)
         pairs = [part if isinstance(part, tuple) else (part, None) for part in (train, held_out)]
@@ -114,14 +110,14 @@ class LikelihoodModel(GenerativeModel):
         return N_SCORED
 
     def _without_likelihood(self) -> str:
-        """Return why log p of these data cannot be given, as an error or a warning says it; nothing where it can."""
+        """Return why there is no log p and what to do, to be read after a colon; nothing where there is one."""
         if not isinstance(self.preprocessing_.transform, ObservablesBeside):
             return ""
-        return (
-            "Expected samples as the model draws them for a likelihood, got samples that a kinematic fit moves, whose "
-            "density is not known. Train with kinematic_fit=False, which makes the observables coordinates with an "
-            "exact log p, or compare samples (reverie validate)."
-        )
+        return "a kinematic fit moves samples to their observables. kinematic_fit=False keeps log p."
+
+    def _check_has_likelihood(self) -> None:
+        if why := self._without_likelihood():
+            raise InputError(f"Expected a model that gives log p of its data, got one that does not: {why}")
 
     def _given(self, y: ArrayLike, n: int) -> Tensor | None:
         if self._conditions is None:

@@ -355,15 +355,14 @@ class FlowMatching(LikelihoodModel):
     def _without_likelihood(self) -> str:
         if self.schema_.is_set and self.observables:
             return (
-                "Expected a model of the particles alone for a likelihood of sets, got one that draws them given "
-                "observables, whose law with the particles' fixes both together and not that of a set. Train without "
-                "observables, or compare samples (reverie validate)."
+                "observables are drawn first and the particles given them, and the density of both together is not "
+                "that of a set. Train without observables, or compare samples (reverie validate)."
             )
         if not self._is_of_trees:
             return super()._without_likelihood()
         return (
-            "Expected a field with a divergence for a likelihood, got trees, which are constant in boxes. Compare "
-            "samples with held-out events (reverie validate), or train with network='mlp'."
+            "trees are constant in boxes and have no divergence. Train with network='mlp', or compare samples "
+            "(reverie validate)."
         )
 
     @property

@@ -243,8 +243,7 @@ class VAE(LikelihoodModel):
         n_draws : latent vectors per event; None takes the `n_draws` of the model.
         """
         check_is_fitted(self)
-        if self._without_likelihood():
-            raise InputError(self._without_likelihood())
+        self._check_has_likelihood()
         if self.replicas_:
             parts = [one.log_likelihood(X, y, random_state, n_draws=n_draws) for one in self.replicas_]
             joint = LogLikelihood.of_mixture(parts)
