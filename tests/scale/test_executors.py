@@ -3,6 +3,8 @@
 import os
 import pickle
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -102,3 +104,52 @@ def test_a_killed_worker_is_one_sentence(engine):
         open_executor(engine, workers=2) as executor,
     ):
         list(completed(executor, die, range(4)))
+
+
+# Two processes that say who they are and then have work for minutes.
+WORKING = """
+import os, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from reverie.core.processes import end_with_parent
+from reverie.scale.executors import open_executor
+
+if __name__ == "__main__":
+    with {pool} as pool:
+        done = [pool.submit(os.write, 1, b"working\\n") for _ in range(2)]
+        done += [pool.submit(time.sleep, 120) for _ in range(2)]
+        print(*pool._processes, flush=True)
+        done[-1].result()
+"""
+SPAWNED = 'ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer={})'
+
+
+def _killed_at_work(tmp_path, pool: str) -> tuple[subprocess.Popen, list[int]]:
+    """Return a process that was killed while its pool was at work, and the numbers of the processes of that."""
+    (tmp_path / "working.py").write_text(WORKING.format(pool=pool))
+    process = subprocess.Popen([sys.executable, str(tmp_path / "working.py")], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(3)]
+    process.kill()
+    return process, [int(word) for word in " ".join(lines).split() if word != "working"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", ['open_executor("pool", workers=2)', SPAWNED.format("end_with_parent")])
+def test_no_process_of_a_pool_outlives_a_parent_that_was_killed(tmp_path, pool):
+    process, workers = _killed_at_work(tmp_path, pool)
+    assert len(workers) == 2
+    process.communicate(timeout=30)  # the output of all of them is closed
+
+
+@pytest.mark.slow
+def test_without_the_watch_they_would(tmp_path):
+    process, workers = _killed_at_work(tmp_path, SPAWNED.format("None"))
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=3)
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        process.communicate()

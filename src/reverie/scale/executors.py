@@ -23,6 +23,7 @@ from typing import Any, NoReturn, TypeVar
 
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError, MissingDependencyError, WorkerError
+from reverie.core.processes import end_with_parent
 from reverie.core.streams import print_note
 
 __all__ = ["ENGINES", "InThisProcess", "available_cores", "completed", "open_executor"]
@@ -208,6 +209,7 @@ def _begin() -> None:
     A signal that the whole job was started to ignore (`nohup`, `&` in a script) is ignored here as well: its parent
     does not hear it and would take this process for killed.
     """
+    end_with_parent()
     warnings.showwarning = print_note
     for number in _STOPS:
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -45,6 +45,7 @@ import numpy as np
 
 from reverie.core.arguments import Interval, check_fields, checked
 from reverie.core.errors import InputError, MissingDependencyError
+from reverie.core.processes import end_with_parent
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import RandomState
 from reverie.data import Column, Dataset, Schema, particle_sets
@@ -148,7 +149,8 @@ class Jets:
                 if progress is not None:
                     progress(min(n, _BLOCK * len(parts)))
         else:  # started afresh: forks of a process with the threads of torch can hang
-            with ProcessPoolExecutor(n_jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            spawn = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(n_jobs, mp_context=spawn, initializer=end_with_parent) as pool:
                 for part in pool.map(simulate_block, *tasks):
                     parts.append(part)
                     if progress is not None:
