@@ -42,7 +42,7 @@ from reverie.validation.classifiers.two_sample import separate
 
 TOY = ("N", "marginals", "pairs", "log p", "AUC log p", "AUC EPiC")
 JETS = ("W1M", "±", "W1P", "±", "W1EFP", "±", "AUC EPiC")
-N_BLOCK = 5000  # jets of which a distance is taken
+N_BLOCK = 5000  # jets on each side of one distance
 MODELS = {"flow_matching": reverie.FlowMatching, "gan": reverie.GAN, "epic_gan": EPiCGAN}
 
 
@@ -135,7 +135,8 @@ def _jets(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     _print("", [f"{name:>11s}" for name in JETS], f"  training  {half:,} drawn, s")
     for folder in options.load:
         _judged(folder, reverie.load(folder), fresh, options.seeds[0])
-    for kind in [] if options.load else options.models:
+    kinds = [] if options.load else options.models
+    for kind in kinds:
         is_shown = options.observables and kind != "epic_gan"
         own = settings | ({"observables": options.observables} if is_shown else {})
         rows = []
@@ -149,7 +150,7 @@ def _jets(options: argparse.Namespace, settings: dict[str, Any]) -> None:
 
 
 def _judged(label: str, model: Any, fresh: Dataset, seed: int, trained: float = math.nan) -> list[float]:
-    """Print and return the figures of as many jets as are fresh."""
+    """Print and return the figures of as many generated jets as there are fresh ones; `trained` in seconds."""
     began = time.perf_counter()
     generated = model.sample(len(fresh), random_state=seed)
     drawn = time.perf_counter() - began
@@ -161,10 +162,10 @@ def _judged(label: str, model: Any, fresh: Dataset, seed: int, trained: float = 
 def _of_jets(real: Dataset, other: Dataset) -> list[float]:
     """Return the mean of each distance over blocks with its error, and the AUC of the classifier."""
     n = min(len(real), len(other))
-    ends = [slice(k, k + N_BLOCK) for k in range(0, max(1, n - N_BLOCK + 1), N_BLOCK)]
+    blocks = [slice(k, k + N_BLOCK) for k in range(0, max(1, n - N_BLOCK + 1), N_BLOCK)]
     figures = []
     for distance, unit in ((w1m, 1e-3), (w1p, 1e-3), (w1efp, 1e-5)):
-        values = [distance(real.take(block), other.take(block)).value / unit for block in ends]
+        values = [distance(real.take(block), other.take(block)).value / unit for block in blocks]
         error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
         figures += [statistics.mean(values), error]
     return [*figures, _classifier(real.take(slice(0, n)), other.take(slice(0, n)))]

@@ -1,6 +1,6 @@
 """Values held within limits, with the gradient of the closed interval.
 
-The gradient of `torch.clamp` at a limit itself is 1 up to PyTorch 2.13 and 0 in 2.14.1. It matters where data lie
+The gradient of `torch.clamp` at a limit itself is 1 up to PyTorch 2.13 and 0 from 2.14.1 on. It matters where data lie
 on limits: spins of -1 and 1, pixels of 0 and 255, a column's smallest event. There the change of variables is as
 smooth as inside, its Jacobian is read off the gradient, and a network learns through it.
 """

@@ -206,6 +206,8 @@ def _one_thread_each() -> Iterator[None]:
 def _begin() -> None:
     """Prepare a process of the pool: told to stop, by Ctrl-C too, it cleans up and ends without a word.
 
+    It ends with the process that started it, however that ended.
+
     A signal that the whole job was started to ignore (`nohup`, `&` in a script) is ignored here as well: its parent
     does not hear it and would take this process for killed.
     """
