@@ -308,9 +308,10 @@ def work(
 
 @contextmanager
 def _helpers(folder: Path, trials: int, workers: int, *, stop: Callable[[], bool], quiet: bool) -> Iterator[None]:
-    """Let `workers` - 1 further processes take part; they end with this one.
+    """Let `workers` - 1 further processes take part, to the end of the block or a Ctrl-C.
 
-    No pool: one of its processes that dies, for want of memory say, would end the others.
+    A kill of this process does not end them: they finish the study, which others may take part in too. No pool, of
+    which one process that dies, for want of memory say, would end the others.
     """
     spawn, arguments = multiprocessing.get_context("spawn"), (folder, trials, _threads(workers))
     helpers = [spawn.Process(target=work_in, args=arguments, kwargs={"quiet": quiet}) for _ in range(workers - 1)]
