@@ -183,6 +183,18 @@ def test_images(images, kind, lower, upper, integral):
     assert found == (kind, lower, upper, integral)
 
 
+@pytest.mark.parametrize("largest", [1.0, 30.0, 240.0])
+def test_energies_of_cells_are_told_from_grey_values_whatever_their_largest(largest):
+    """Of energies most cells have little beside the largest; of grey values, as many of them empty, they have not."""
+    rng = np.random.default_rng(0)
+    filled = rng.random((400, 6, 6)) < 0.2
+    for x, kind in ((rng.exponential(size=filled.shape) ** 2, "continuous"), (rng.random(filled.shape), "pixel")):
+        image = np.where(filled, x, 0.0)
+        guess = infer_event(image * (largest / image.max()))
+        is_grey = kind == "pixel" and largest != 30
+        assert (guess["kind"], guess.get("atom")) == (("pixel", None) if is_grey else ("continuous", 0))
+
+
 @pytest.mark.parametrize(
     ("draw", "kind"),
     [

@@ -46,7 +46,8 @@ Images and lattices (n, height, width) or (n, channel, height, width) are one co
 4.  other whole numbers: ``pixel`` in [0, 16] if the largest is 8..16, in [0, 255] if it is
     200..255; otherwise ``integer`` (counts), bounded by 0 if none is negative.
 5.  floats in [0, 1] that come within 0.05 of both ends: ``pixel`` in [0, 1]; in [-1, 1] and on
-    one of these ends exactly: [-1, 1]; in [0, 255] with the largest above 200: [0, 255].
+    one of these ends exactly: [-1, 1]; in [0, 255] with the largest above 200: [0, 255]. Unless they are energies
+    that were divided by the largest: more than 1 % exact zeros, and half of the others below a tenth of the largest.
 6.  other floats: ``periodic`` if all lie in [-pi, pi], [0, 2 pi], [-180, 180] or [0, 360], with both ends
     within 0.1 % of the period, and the first and the last per cent of the period hold equally many,
     at least 20 each: the angles of an XY model or a phase, whose density knows no end.
@@ -104,6 +105,7 @@ _SLACK = 1e-3  # of the period: files round pi to 3.14 or 3.142
 _MOST_ROWS = 200_000  # that the rules look at, every k-th of all
 _MOST_CELLS = 2_000_000  # of images
 _INHOMOGENEOUS = 1e-6  # p below which sites of a lattice differ
+_LOW = 0.1  # of the largest: grey values lie above, most energies of cells below
 _LARGEST = 1e150  # nothing is guessed of larger numbers, whose differences and squares may be no numbers
 
 Ends = tuple[float, float]
@@ -268,12 +270,14 @@ def infer_event(values: np.ndarray, ends: Ends | None = None) -> Properties:
         return _SPIN
     whole = values.dtype.kind in "iu" or _is_whole(part)
     limits = _range_of_pixels(values.dtype, low, high, whole=whole)
+    has_empty = not whole and low == 0 and np.mean(part == 0) > 0.01
+    is_low = 2 * np.sum((part > 0) & (part < _LOW * high)) > np.sum(part > 0)
+    if has_empty and (limits is None or is_low):
+        return {"kind": "continuous", "lower": 0.0, "atom": 0.0}
     if limits is not None:
         return {"kind": "pixel", "lower": limits[0], "upper": limits[1], "integral": whole}
     if whole:
         return {"kind": "integer", "integral": True, "lower": 0.0 if low >= 0 else None}
-    if low == 0 and np.mean(part == 0) > 0.01:
-        return {"kind": "continuous", "lower": 0.0, "atom": 0.0}
     circle = _filled_circle(part, low, high)
     if circle is not None:
         return {"kind": "periodic", "lower": circle[0], "upper": circle[1], "period": circle[1] - circle[0]}

@@ -8,7 +8,8 @@ log p(x) of events x needs features y = f(x) of as many coordinates as x, on whi
     whole numbers, spins, categories, pixels of few levels
                         level k becomes k + u, u uniform in (0, 1), and then as numbers within [0, K):
                         the density over the cell is the probability of the level (Uria et al., 2013)
-    point masses        the gap of `reverie.data.transforms.PointMass`: a cell again
+    point masses        the gap of `reverie.data.transforms.PointMass`: a cell again; for a velocity field on images
+                        without an upper bound the other values by their area hyperbolic sine
     both, if asked      the same, with narrow normal noise amid the cells (`NarrowNoise`), which leaves gaps between
     sets                the columns of each particle as those of a table
     images of angles    (cos, sin) of each, for energies an interval of one period; Gaussian units take cosine and sine
@@ -35,9 +36,11 @@ from reverie.core.protocols import Transform
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Schema
 from reverie.data.transforms import (
+    Asinh,
     Chain,
     Columns,
     Dequantise,
+    Identity,
     InvertibleTransform,
     Logit,
     Particles,
@@ -180,14 +183,18 @@ def narrow_noise(transform: Transform, lines: Sequence[int]) -> NarrowNoise | No
 
 def _narrow_cells(transform: Transform) -> Tensor:
     """Return lower and upper end, mean and standard deviation, (feature, k, 4), of the noise about each of k values."""
-    first = transform.steps_[0] if isinstance(transform, Chain) else transform
-    if not isinstance(first, (Dequantise, PointMass)) or first.noise_std is None:
+    steps = transform.steps_ if isinstance(transform, Chain) else [transform]
+    places = [k for k, step in enumerate(steps) if isinstance(step, (Dequantise, PointMass))]
+    spread = steps[places[0]] if places else None
+    if not isinstance(spread, (Dequantise, PointMass)) or spread.noise_std is None:
         return torch.zeros(math.prod(transform.output_shape), 0, 4)
     assert isinstance(transform, InvertibleTransform)
     u = torch.cat([torch.tensor([0.0, 1 - 1e-9]), (torch.arange(_QUANTILES) + 0.5) / _QUANTILES]).double()
     cells = []
-    for value in [first.atom_] if isinstance(first, PointMass) else sorted(first.levels or ()):
+    for value in [spread.atom_] if isinstance(spread, PointMass) else sorted(spread.levels or ()):
         x = torch.full((len(u), *transform.event_shape_), value, dtype=torch.float64)
+        for before in reversed(steps[: places[0]]):
+            x = before.inverse(x)
         y = transform.forward(x, noise=u[:, None].expand(-1, transform.n_noise)).flatten(1)
         cells.append(torch.stack([y[0], y[1], y[2:].mean(0), y[2:].std(0)], dim=1))
     return torch.stack(cells, dim=1).float()
@@ -322,12 +329,18 @@ def _image_transform(dataset: Dataset, *, open_levels: bool) -> InvertibleTransf
             widths = tuple(1 + _ROOM * spread if share >= _COMMON else 1.0 for share in shares)
             cells = Dequantise(levels=levels, widths=widths if max(widths) > 1 else None)
             return Chain([cells, Standardise(shared=True)])
+    if column.atom is not None and not open_levels and column.upper is None and column.lower in (None, column.atom):
+        # Filled cells may be few among all: here they have most of the range whatever their share, and a logarithmic
+        # one far from the atom, since the energies of cells differ by their factors.
+        end = None if column.lower is None else 0.0
+        cells = PointMass(0.0, Identity(), lower=end, noise_std=_NOISE_STD, gap=1.0)
+        return Chain([Asinh(centre=column.atom), cells, Standardise(shared=True)])
     if column.atom is not None:
-        ends = {"lower": column.lower, "upper": column.upper}
         noise_std = None if open_levels else _NOISE_STD
-        return Chain(
-            [PointMass(column.atom, Quantile(n_knots=_KNOTS), **ends, noise_std=noise_std), Standardise(shared=True)]
+        cells = PointMass(
+            column.atom, Quantile(n_knots=_KNOTS), lower=column.lower, upper=column.upper, noise_std=noise_std
         )
+        return Chain([cells, Standardise(shared=True)])
     steps: list[InvertibleTransform] = [Dequantise(lower=column.lower, upper=column.upper)] if column.integral else []
     upper = column.upper + 1 if column.integral and column.upper is not None else column.upper
     if column.lower is not None or upper is not None:

@@ -8,7 +8,17 @@ import torch
 
 from reverie.core.errors import InputError
 from reverie.data.schema import Column, Schema
-from reverie.data.transforms import Chain, Dequantise, PointMass, Quantile, Rescale, auto_transform, transform_from_json
+from reverie.data.transforms import (
+    Asinh,
+    Chain,
+    Dequantise,
+    Identity,
+    PointMass,
+    Quantile,
+    Rescale,
+    auto_transform,
+    transform_from_json,
+)
 
 
 def exponential(*shape: int) -> torch.Tensor:
@@ -43,8 +53,43 @@ def test_gap_is_a_share():
 
 def test_fields_with_a_point_mass_get_the_gap():
     field = Schema((Column("E", lower=0, atom=0),), (3, 4))
-    assert repr(auto_transform(field)) == "Rescale(lower=0.0, gap=0.1)"
-    assert repr(auto_transform(field.edit("E", atom=None))) == "Rescale(lower=0.0)"
+    assert repr(auto_transform(field)) == "Chain([Asinh(), Rescale(lower=0.0, gap=0.1)])"
+    assert repr(auto_transform(field.edit("E", atom=None))) == "Chain([Asinh(), Rescale(lower=0.0)])"
+    assert repr(auto_transform(field.edit("E", upper=9.0))) == "Rescale(lower=0.0, upper=9.0, gap=0.1)"
+
+
+def test_energies_of_cells_are_spread_over_the_range_whatever_the_largest():
+    """The middle half of filled cells takes a seventh of [-1, 1] or more, with one of 10,000 a hundred times as large.
+
+    A straight line leaves them a hundredth.
+    """
+    depth, energy = exponential(2, 400, 5, 5)
+    x = torch.where(depth < 2.3, 0.0, energy**2)
+    x[0, 0, 0] = 200.0
+    field = Schema((Column("E", lower=0, atom=0),), (5, 5))
+    for t, least, most in ((auto_transform(field), 0.14, 1.0), (Rescale(lower=0, gap=0.1), 0.0, 0.02)):
+        y = t.fit(x).forward(x)
+        low, high = y[x > 0].quantile(torch.tensor([0.25, 0.75], dtype=torch.float64))
+        assert least < high - low < most
+        torch.testing.assert_close(t.inverse(y), x, rtol=1e-12, atol=1e-12)
+        assert torch.equal(t.inverse(y) == 0, x == 0)
+
+
+def test_asinh_bends_at_the_median_distance_of_what_is_off_a_centre_that_most_values_have():
+    x = torch.tensor([0.0, 0.0, 0.0, 1.0, 2.0, 30.0], dtype=torch.float64)[:, None]
+    assert Asinh().fit(x).scale_ == 2
+    assert Asinh().fit(x[3:]).scale_ == 2
+    assert Asinh().fit(x[:3]).scale_ == 1
+
+
+def test_the_gap_of_a_point_mass_is_as_wide_as_it_is_asked_to_be():
+    """In interquartile ranges of the other values; by their shares, 9 to 1, it is eighteen times as wide."""
+    x = torch.cat([torch.zeros(900, 1), torch.arange(1.0, 101.0)[:, None]]).double()
+    asked, by_share = (PointMass(0.0, Identity(), lower=0, gap=gap).fit(x) for gap in (1.0, None))
+    assert asked.width_ == 50
+    assert by_share.width_ == pytest.approx(18 * 50)
+    with pytest.raises(InputError, match="gap to be a number > 0, got 0"):
+        PointMass(0.0, Identity(), gap=0).fit(x)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@
 | categorical           | OneHot                                                                           |
 | pixel                 | Rescale to [-1, 1], rounding where the data are integral                         |
 | image or lattice      | Rescale to [-1, 1], all sites alike, with a gap above an atom at the lower end;  |
-|                       | a field without bounds: Standardise, shared                                      |
+|                       | with a lower bound alone, such as energies: Asinh above it first, for most of    |
+|                       | them lie far below the largest; a field without bounds: Standardise, shared      |
 | with an atom          | PointMass around what the column would get otherwise                             |
 | sets of particles     | Particles: each column of a particle as that of a table; the mask stays          |
 """
@@ -84,7 +85,11 @@ def _for_events(schema: Schema, overrides: Mapping[str, str | InvertibleTransfor
         )
     if column.kind == "continuous" and column.lower is None and column.upper is None:
         return Standardise(shared=True)
-    return _for_column(column, "standardise") if column.kind == "periodic" else _rescale(column)
+    if column.kind == "periodic":
+        return _for_column(column, "standardise")
+    if column.kind == "continuous" and column.lower is not None and column.upper is None:  # energies, intensities
+        return Chain([Asinh(centre=column.lower), Rescale(lower=0.0, gap=_gap(column))])
+    return _rescale(column)
 
 
 def _for_column(column: Column, continuous: str) -> InvertibleTransform:
@@ -114,8 +119,12 @@ def _rescale(column: Column) -> Rescale:
     if column.levels is not None and len(column.levels) > 1:
         step = min(b - a for a, b in itertools.pairwise(column.levels))
         return Rescale(lower=column.levels[0], upper=column.levels[-1], step=step)
-    gap = ATOM_GAP if column.atom is not None and column.atom == column.lower else 0.0
-    return Rescale(lower=column.lower, upper=column.upper, step=1.0 if column.integral else None, gap=gap)
+    return Rescale(lower=column.lower, upper=column.upper, step=1.0 if column.integral else None, gap=_gap(column))
+
+
+def _gap(column: Column) -> float:
+    """Return the share of [-1, 1] for the atom at the lower end of an image, 0 where there is none."""
+    return ATOM_GAP if column.atom is not None and column.atom == column.lower else 0.0
 
 
 def _standardise(lower: Bound, upper: Bound, *, first: Sequence[InvertibleTransform]) -> InvertibleTransform:

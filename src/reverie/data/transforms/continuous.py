@@ -175,7 +175,8 @@ class Asinh(Elementwise):
     Parameters
     ----------
     centre : value where the curve is straight; None takes the median of all entries.
-    scale : Distance from the centre at which the curve bends, > 0, in units of x; None takes the median distance.
+    scale : Distance from the centre at which the curve bends, > 0, in units of x; None takes the median distance, of
+        the values off the centre where more than half of all lie on it.
     reach : how far beyond the training range the inverse may go, in widths of that range (of y).
     """
 
@@ -188,8 +189,9 @@ class Asinh(Elementwise):
         distance = (x - self.centre_).abs()
         if self.scale is not None:
             check_positive("scale", self.scale)
-        fallback = distance.mean().item() or 1.0
-        self.scale_ = float(self.scale) if self.scale is not None else (distance.median().item() or fallback)
+        off = distance if distance.median() > 0 else distance[distance > 0]
+        typical = off.median().item() if len(off) else 1.0
+        self.scale_ = typical if self.scale is None else float(self.scale)
         self.y_range_ = _widened(self._forward(x, x), self.reach)
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:

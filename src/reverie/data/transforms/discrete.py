@@ -46,6 +46,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from reverie.core.checks import check_positive
 from reverie.core.clip import clip
 from reverie.core.errors import InputError
 from reverie.core.types import Json
@@ -327,6 +328,8 @@ class PointMass(InvertibleTransform):
     lower, upper : hard bounds of the column; None where there is none.
     noise_std : standard deviation of normal noise about the middle of the gap, in widths of it, in (0, 1/4]; None
         fills the gap evenly.
+    gap : width of the gap in interquartile ranges of the other values, > 0; None makes it so wide that the density is
+        the same within and without, were the other values spread evenly.
     """
 
     atom: float
@@ -335,6 +338,7 @@ class PointMass(InvertibleTransform):
     lower: float | None = None
     upper: float | None = None
     noise_std: float | None = None
+    gap: float | None = None
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -362,6 +366,8 @@ class PointMass(InvertibleTransform):
                 f"Expected `noise_std` within (0, {WIDEST_NOISE:g}], got {self.noise_std:g}. "
                 "Leave it out for noise that fills the gap evenly."
             )
+        if self.gap is not None:
+            check_positive("gap", self.gap)
         every = -(-x.numel() // MOST_CELLS) if math.prod(self.event_shape_) > 1 else 1  # event, with all its cells
         x = check_within(x[::every], self.lower, self.upper).reshape(-1, 1)
         near = x[(x - self.atom).abs() <= TOLERANCE * abs(self.atom)]  # the commonest of these is it, up to rounding
@@ -371,7 +377,8 @@ class PointMass(InvertibleTransform):
         if len(others):
             low, high = others[len(others) // 4].item(), others[(3 * len(others)) // 4].item()
             spread = (high - low) or (others[-1] - others[0]).item() or 1.0
-            self.width_ = 2 * spread * max(self.fraction_, 1 / n) / (1 - self.fraction_)
+            by_share = 2 * max(self.fraction_, 1 / n) / (1 - self.fraction_)
+            self.width_ = spread * (by_share if self.gap is None else self.gap)
         u = (torch.arange(len(x), dtype=x.dtype, device=x.device) * (math.sqrt(5) - 1) / 2).frac()[:, None]
         self.base_ = copy.deepcopy(self.base)
         self.base_.fit(self._opened(x, noise_grid(u)))
