@@ -178,25 +178,24 @@ def test_a_common_level_of_images_has_room_beside_its_noise_where_levels_are_fin
     assert (high[:, :-1] - low[:, 1:]).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize(
-    ("kind", "options", "off"), [(Flow, {}, 0.05), (FlowMatching, {"width": 4, "n_evaluations": 8}, 0.15)]
-)
-def test_images_with_a_point_mass_have_exact_zeros_and_a_likelihood(kind, options, off):
+@pytest.mark.parametrize(("kind", "options"), [(Flow, {}), (FlowMatching, {"width": 4, "n_evaluations": 8})])
+def test_images_with_a_point_mass_have_exact_zeros_and_a_likelihood(kind, options):
     """Cells of a calorimeter, half of them empty: before it has learnt anything a flow has the right share of them.
 
-    Flow matching has it roughly: what it learns from gives filled cells room, however few they are.
+    Flow matching then has what normal numbers have below the end of the gap, which gives filled cells room.
     """
     rng = np.random.default_rng(0)
     cells = np.where(rng.uniform(size=(400, 4, 4)) < 0.5, 0.0, rng.exponential(size=(400, 4, 4)))
     model = kind(max_steps=2, random_state=0, **options).fit(cells)
     drawn = model.sample(400)
     assert drawn.min() == 0
-    assert (drawn == 0).mean() == pytest.approx(0.5, abs=off)
+    below = 0.5 if kind is Flow else float(torch.special.ndtr(_narrow(model).cells[..., 1]).mean())
+    assert (drawn == 0).mean() == pytest.approx(below, abs=0.05)
     assert np.isfinite(model.score_samples(cells[:5])).all()
 
 
 def test_filled_cells_of_an_image_have_room_beside_the_empty_ones_however_few_they_are():
-    """One cell of twenty is filled: these spread over two standard deviations and more, the others over half of one."""
+    """One cell of twenty is filled: these have a standard deviation above 1, the empty ones one below 1/2."""
     rng = np.random.default_rng(0)
     cells = np.where(rng.uniform(size=(400, 8, 8)) < 0.95, 0.0, 0.01 + rng.exponential(size=(400, 8, 8)) ** 2)
     model = FlowMatching(max_steps=1, width=4, n_evaluations=2, random_state=0).fit(cells)
