@@ -55,6 +55,57 @@ def test_a_reflection_changes_the_sign_of_its_columns_together_in_half_of_the_ev
     assert np.allclose(np.exp(1j * back[:, 2]), np.exp(1j * flipped * data.values[:, 2]))
 
 
+def test_a_plane_is_turned_by_one_angle_for_all_pairs_of_its_columns():
+    rng = np.random.default_rng(0)
+    data = Dataset(rng.normal(size=(2000, 6)), names=["px1", "py1", "pz1", "px2", "py2", "pz2"])
+    y, x = _drawn(data, "rotate px py"), data.values
+    first, second = ((v[:, [0, 3]] + 1j * v[:, [1, 4]]) for v in (x, y))
+    turn = second / first
+    assert np.allclose(np.abs(turn), 1)
+    assert np.allclose(turn[:, 0], turn[:, 1])
+    assert abs(turn[:, 0].mean()) < 4 / np.sqrt(len(y))  # uniform angles: false alarm 1e-7
+    assert np.array_equal(y[:, [2, 5]], x[:, [2, 5]])
+    one = _drawn(data, "rotate px1 py1")
+    assert np.array_equal(one[:, 2:], x[:, 2:])
+
+
+def _sets(n=500):
+    """Return sets of hits with a sign, an azimuth and an energy; a fifth of the places is padding."""
+    rng = np.random.default_rng(0)
+    mask = rng.random((n, 5, 1)) < 0.8
+    hits = [rng.normal(size=(n, 5, 2)), rng.uniform(1, 1 + 2 * np.pi, (n, 5, 1)), rng.exponential(size=(n, 5, 1))]
+    columns = (Column("x"), Column("y"), Column("phi", "periodic", lower=1.0), Column("energy", lower=0.0))
+    values = np.concatenate([*hits, np.ones((n, 5, 1))], axis=2) * mask
+    return Dataset(values, schema=Schema((*columns, Column("mask", "mask")), (5, 5)))
+
+
+def test_all_particles_of_a_set_are_moved_alike_and_padding_stays():
+    data = _sets()
+    x, mask = data.values, data.values[..., -1]
+    there = mask > 0
+
+    def to_the_left(values):
+        return values - 1
+
+    for words in (["reflect x"], ["rotate phi"], ["rotate x y"], ["negate"], [to_the_left]):
+        y = _drawn(data, *words)
+        assert np.array_equal(y[..., -1], mask)
+        assert not y[~there].any()
+        assert not np.array_equal(y, x)
+    y = _drawn(data, "reflect x")
+    sides = np.sign(y[..., 0] * x[..., 0])  # 0 of padding
+    assert np.array_equal(np.abs(sides.sum(axis=1)), there.sum(axis=1))
+    assert np.array_equal(y[..., 1:], x[..., 1:])
+    y = _drawn(data, "rotate phi")
+    turn = np.where(there, np.exp(1j * (y[..., 2] - x[..., 2])), 0)
+    assert np.allclose(np.abs(turn.sum(axis=1)), there.sum(axis=1))
+    assert y[there, 2].min() >= 1
+    assert y[there, 2].max() < 1 + 2 * np.pi
+    assert [s.name for s in likely_symmetries(x, data.schema)] == [
+        "rotate phi", "reflect x", "reflect y", "rotate x y"
+    ]  # fmt: skip
+
+
 def test_an_exchange_swaps_whole_particles():
     data = _events()
     y, x = _drawn(data, "exchange"), data.values
@@ -144,6 +195,12 @@ def test_what_cannot_act_is_refused_in_a_sentence():
         (["exchange 1 3"], table, InputError, "each of the particles"),
         (["quarter turns"], images, InputError, "square images"),
         (["rotate phi"], images, InputError, "a table"),
+        (["rotate x energy"], _sets().schema, InputError, "any value for the symmetry .*, got 'energy'"),
+        (["rotate eta1 pt2"], table, InputError, "Expected pairs of columns"),
+        (["rotate eta eta"], table, InputError, "Expected pairs of columns"),
+        (["exchange"], _sets().schema, InputError, "order of the particles means nothing"),
+        (["reflect mask"], _sets().schema, UnknownNameError, "column"),
+        (["flip"], _sets().schema, InputError, "images or lattices"),
         (["exchange", "exchange"], table, InputError, "twice"),
     ):
         with pytest.raises(error, match=match):

@@ -126,6 +126,35 @@ def test_observables_are_those_of_the_transformed_event():
     assert not torch.equal(x, model.preprocessing_.features(_table().values)[:, 0])
 
 
+@pytest.mark.parametrize(
+    "model", [GAN(generator=(8,), discriminator=(8,), **TINY), FlowMatching(width=8, n_blocks=1, **TINY)]
+)
+def test_sets_are_moved_together_with_their_observables(model):
+    sets = reverie.simulators.ToySets(mean_size=4.0, max_size=6).sample(200, random_state=0)
+
+    def lean(x):  # which the reflection changes
+        return (x[..., 0] * x[..., 2]).sum(1)
+
+    trained = model.set_params(symmetries=["reflect eta_rel"], observables=[lean]).fit(sets)
+    assert trained.symmetries_[0].holds
+    moved = OrbitRows(sets.values, trained._move, torch.tensor, seed=trained.seed_).drawn(0)
+    assert not torch.equal(moved, torch.tensor(sets.values))
+    orbits = trained._orbits(sets)
+    assert torch.equal(orbits["x"].drawn(0), trained.preprocessing_.features(moved.numpy()))
+    assert torch.equal(orbits["observables"].drawn(0)[:, 0].argsort(), lean(moved).argsort())
+
+
+def test_a_reflection_that_sets_of_particles_break_is_found():
+    sets = reverie.simulators.ToySets().sample(2000, random_state=0)
+    words = resolve_symmetries(["reflect eta_rel", "reflect phi_rel", "negate"], sets.schema)
+    assert [test.holds for test in symmetry_tests(sets, words)] == [True, True, False]  # no momentum is negative
+    values = sets.values.copy()
+    one_sided = np.arange(0, len(values), 5)
+    values[one_sided, :, 0] = np.abs(values[one_sided, :, 0])
+    broken = Dataset(values, schema=sets.schema)
+    assert [test.holds for test in symmetry_tests(broken, words)] == [False, True, False]
+
+
 def test_missing_values_and_symmetries_exclude_each_other():
     values = _table().values.copy()
     values[3, 0] = np.nan

@@ -7,6 +7,9 @@ it. A `Symmetry` draws a random element of its group for each row, of the unifor
 
     rotate WORD       x_j -> x_j + a P_j, a uniform in [0, 1), the same a for all periodic columns j that WORD names,
                       P_j the period: a common rotation of angles, wrapped into the circle of each column
+    rotate X Y        (x, y) -> (x cos a - y sin a, x sin a + y cos a), a uniform in [0, 2 pi), the same a for all pairs
+                      of columns that the two words name, which are not periodic: "rotate px py" turns momenta px1, py1,
+                      px2, py2, ... about the beam
     reflect WORD      x_j -> -x_j for all columns that WORD names together
     exchange          permutes like particles: columns whose names differ in a number, as pt1, phi1 and pt2, phi2;
     exchange 1 2      these numbers only
@@ -17,7 +20,8 @@ it. A `Symmetry` draws a random element of its group for each row, of the unifor
     a function        values (n, *event) -> values, each row replaced with probability 1/2; it must preserve the law and
                       be its own inverse. A function of (values, numpy.random.Generator) draws group elements itself
 
-WORD is the name of a column, or a part that the names of several columns have in common, such as "phi" or "eta".
+WORD is the name of a column, or a part that the names of several columns have in common, such as "phi" or "eta". On
+sets of particles rotate, reflect and negate act alike on all particles of a set, and padding stays what it is.
 
 Whether the data have the symmetry is tested by `reverie.models.symmetries`.
 """
@@ -51,6 +55,7 @@ class Symmetry:
     action : values (n, *event), float64, and a generator -> as many values; it may write into what it is given.
     mirrored : positions of the columns that change their sign.
     alike : positions of columns that change places, and so have one range.
+    turned : positions of columns that a rotation of a plane mixes.
     is_large : whether the group has many elements, as rotations and translations.
     """
 
@@ -58,6 +63,7 @@ class Symmetry:
     action: Action
     mirrored: tuple[int, ...] = ()
     alike: tuple[tuple[int, ...], ...] = ()
+    turned: tuple[int, ...] = ()
     is_large: bool = False
 
     def __call__(self, values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -96,11 +102,6 @@ def resolve_symmetries(specs: Sequence[Spec], schema: Schema) -> tuple[Symmetry,
         For columns or events that the symmetry cannot act on, and for one that is given twice.
     """
     symmetries: dict[str, Symmetry] = {}
-    if specs and schema.is_set:
-        raise InputError(
-            f"Expected no symmetries for sets of particles, got {len(specs)}. Leave them out: the order of the "
-            "particles means nothing to a model of sets already."
-        )
     for spec in specs:
         if callable(spec):
             name = str(getattr(spec, "__name__", type(spec).__name__))
@@ -109,32 +110,45 @@ def resolve_symmetries(specs: Sequence[Spec], schema: Schema) -> tuple[Symmetry,
             one = _named(" ".join(spec.split()), schema)
         if one.name in symmetries:
             raise InputError(f"Expected different symmetries, got {one.name!r} twice. Give it once.")
-        symmetries[one.name] = one
+        symmetries[one.name] = replace(one, action=_of_sets(one.action)) if schema.is_set else one
     return tuple(symmetries.values())
 
 
 def likely_symmetries(values: np.ndarray, schema: Schema) -> tuple[Symmetry, ...]:
     """Return the symmetries of the module's table that events (n, *event) of this schema may have.
 
-    Reflections are of columns with both signs, all of one name but for its number.
+    Reflections are of columns with both signs, all of one name but for its number. Planes are those of names that
+    differ in x, y and z, such as px and py, and of eta_rel and phi_rel.
     """
-    if schema.is_set:
-        return ()
-    has_signs = (values.reshape(len(values), len(schema.columns), -1).min(axis=(0, 2)) < 0).tolist()
-    stems = dict.fromkeys(map(_stem, schema.names))
-    words = ["exchange", *(f"rotate {stem}" for stem in stems), *(f"reflect {stem}" for stem in stems)]
-    words += ["negate"] if len(stems) > 1 else []  # else it is the reflection
-    if not schema.is_table:
+    if schema.is_table or schema.is_set:
+        has_signs = (values.reshape(-1, len(schema.columns)).min(axis=0) < 0).tolist()
+        stems = list(dict.fromkeys(_stem(column.name) for column in schema.columns if column.kind != "mask"))
+        words = ["exchange", *(f"rotate {stem}" for stem in stems), *(f"reflect {stem}" for stem in stems)]
+        words += [f"rotate {first} {second}" for first, second in _planes(stems)]
+        words += ["negate"] if len(stems) > 1 and not schema.is_set else []  # else it is the reflection
+    else:
+        has_signs = [bool(values.min() < 0)] * len(schema.columns)
         words = ["translate", "flip horizontal", "flip vertical", "quarter turns", "negate"]
     likely = []
     for word in words:
         try:
-            one = _named(word, schema)
+            (one,) = resolve_symmetries([word], schema)
         except InputError:
             continue
-        if all(has_signs[j] and schema.columns[j].kind != "categorical" for j in one.mirrored):
+        if all(has_signs[j] and schema.columns[j].kind != "categorical" for j in (*one.mirrored, *one.turned)):
             likely.append(one)
     return tuple(likely)
+
+
+def _planes(stems: Sequence[str]) -> list[tuple[str, str]]:
+    """Return pairs of stems that are like axes of a plane: names that differ in x, y or z, or eta_rel and phi_rel."""
+    named = [
+        (stem, f"{stem[:k]}{other}{stem[k + 1 :]}")
+        for stem in stems
+        for k, letter in enumerate(stem)
+        for other in {"x": "yz", "y": "z"}.get(letter, "")
+    ]
+    return [pair for pair in (*named, ("eta_rel", "phi_rel")) if set(pair) <= set(stems)]
 
 
 def closed_schema(schema: Schema, symmetries: Sequence[Symmetry]) -> Schema:
@@ -171,29 +185,51 @@ def _named(spec: str, schema: Schema) -> Symmetry:
         return _of_images(spec, schema)
     if spec != "negate" and word not in ("rotate", "reflect", "exchange"):
         raise UnknownNameError("symmetry", spec, WORDS)
-    if spec != "negate" and not schema.is_table:
+    if spec != "negate" and not (schema.is_table or schema.is_set):
         raise InputError(f"Expected a table for the symmetry {spec!r}, got images. Use {', '.join(_IMAGE_WORDS)}.")
+    if word == "exchange" and schema.is_set:
+        raise InputError(
+            f"Expected other symmetries for sets of particles, got {spec!r}. Leave it out: the order of the particles "
+            "means nothing to a model of sets already."
+        )
     if word == "exchange":
         return _exchange(spec, rest.split(), schema)
     if spec == "reflect":
         raise InputError("Expected columns to reflect, got none. Name them, such as 'reflect eta', or use 'negate'.")
-    groups = [_matches(part, schema) for part in rest.split()] or [tuple(range(len(schema.columns)))]
+    n_columns = len(schema.columns) - schema.is_set  # a mask is nothing to act on
+    groups = [_matches(part, schema.names[:n_columns]) for part in rest.split()] or [tuple(range(n_columns))]
     places = tuple(dict.fromkeys(j for group in groups for j in group))
-    return _rotation(spec, places, schema) if word == "rotate" else _reflection(spec, places, schema)
+    if word == "rotate":
+        is_circle = len(groups) != 2 or any(schema.columns[j].kind == "periodic" for j in places)
+        return _rotation(spec, places, schema) if is_circle else _plane(spec, *groups, schema)
+    return _reflection(spec, places, schema)
 
 
 def _stem(name: str) -> str:
     return _NUMBER.sub("", name).strip("_ ").lower()
 
 
-def _matches(word: str, schema: Schema) -> tuple[int, ...]:
+def _matches(word: str, names: Sequence[str]) -> tuple[int, ...]:
     """Return the positions of the column of that name, of those that differ from it in a number, or that hold it."""
     tests = (lambda name: name == word, lambda name: _stem(name) == word.lower(), lambda name: word in name)
-    places = ([j for j, name in enumerate(schema.names) if test(name)] for test in tests)
+    places = ([j for j, name in enumerate(names) if test(name)] for test in tests)
     found = next((tuple(some) for some in places if some), None)
     if found is None:
-        raise UnknownNameError("column", word, schema.names)
+        raise UnknownNameError("column", word, names)
     return found
+
+
+def _of_sets(action: Action) -> Action:
+    """Return an action on sets (n, P, F + 1) that leaves the mask, and what is padding, as they are."""
+
+    def moved(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        mask = x[..., -1:].copy()
+        image = np.asarray(action(x, rng))
+        if image.shape != x.shape:
+            return image  # an error, which `Symmetry` tells
+        return np.concatenate([np.where(mask > 0, image[..., :-1], 0.0), mask], axis=-1)
+
+    return moved
 
 
 def _reflection(spec: str, places: tuple[int, ...], schema: Schema) -> Symmetry:
@@ -205,12 +241,12 @@ def _reflection(spec: str, places: tuple[int, ...], schema: Schema) -> Symmetry:
             )
 
     def reflected(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if not schema.is_table:
+        if not (schema.is_table or schema.is_set):
             return x * _signs(x, rng)
-        x[:, places] *= _signs(x, rng)
+        x[..., places] *= _signs(x, rng)
         for j in places:
             if schema.columns[j].kind == "periodic":
-                x[:, j] = _wrapped(x[:, j], schema.columns[j])
+                x[..., j] = _wrapped(x[..., j], schema.columns[j])
         return x
 
     return Symmetry(spec, reflected, mirrored=places)
@@ -227,18 +263,47 @@ def _rotation(spec: str, places: Sequence[int], schema: Schema) -> Symmetry:
     if not circles:
         raise InputError(
             f"Expected periodic columns for the symmetry {spec!r}, got none among {', '.join(schema.names)}. "
-            "Name such columns, or say kind='periodic' in the schema."
+            "Name such columns, say kind='periodic' in the schema, or name two that span a plane: 'rotate px py'."
         )
     steps = [int(c.period or 1) for c in circles.values() if c.integral]  # angles in whole numbers turn by such
 
     def rotated(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         turn = rng.integers(min(steps), size=len(x)) / min(steps) if steps else rng.random(len(x))
+        turn = turn.reshape(-1, *(1,) * (x.ndim - 2))
         for j, column in circles.items():
-            angle = x[:, j] + turn * (column.period or 0.0)
-            x[:, j] = _wrapped(np.round(angle) if column.integral else angle, column)
+            angle = x[..., j] + turn * (column.period or 0.0)
+            x[..., j] = _wrapped(np.round(angle) if column.integral else angle, column)
         return x
 
     return Symmetry(spec, rotated, is_large=True)
+
+
+def _plane(spec: str, first: tuple[int, ...], second: tuple[int, ...], schema: Schema) -> Symmetry:
+    """Return the rotation by one random angle of the planes of columns `first` and `second`, one pair after the other.
+
+    Columns belong together whose names have the same numbers.
+    """
+    numbers = [[_NUMBER.findall(schema.names[j]) for j in places] for places in (first, second)]
+    if numbers[0] != numbers[1] or set(first) & set(second):
+        named = [", ".join(schema.names[j] for j in places) for places in (first, second)]
+        raise InputError(
+            f"Expected pairs of columns for the symmetry {spec!r}, such as px1, py1 and px2, py2, got {named[0]} "
+            f"beside {named[1]}. Name two columns of each pair."
+        )
+    for column in (schema.columns[j] for j in (*first, *second)):
+        if column.kind != "continuous" or column.integral or (column.lower, column.upper) != (None, None):
+            raise InputError(
+                f"Expected columns that may have any value for the symmetry {spec!r}, got {column.name!r} "
+                f"({column.kind} {column.notes}). Name coordinates of a plane, such as px and py."
+            )
+
+    def rotated(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        angle = 2 * np.pi * rng.random(len(x)).reshape(-1, *(1,) * (x.ndim - 1))
+        a, b = x[..., first], x[..., second]
+        x[..., first], x[..., second] = a * np.cos(angle) - b * np.sin(angle), a * np.sin(angle) + b * np.cos(angle)
+        return x
+
+    return Symmetry(spec, rotated, turned=(*first, *second), is_large=True)
 
 
 def _wrapped(angle: np.ndarray, column: Column) -> np.ndarray:
@@ -292,9 +357,10 @@ def _sort(column: Column) -> tuple[object, ...]:
 
 def _of_images(spec: str, schema: Schema) -> Symmetry:
     shape = schema.event_shape
-    if schema.is_table or (spec == "quarter turns" and shape[-1] != shape[-2]):
+    is_image = not (schema.is_table or schema.is_set)
+    if not is_image or (spec == "quarter turns" and shape[-1] != shape[-2]):
         wanted = "square images or lattices" if spec == "quarter turns" else "images or lattices"
-        got = "a table" if schema.is_table else f"events of shape {shape}"
+        got = f"events of shape {shape}" if is_image else "sets of particles" if schema.is_set else "a table"
         raise InputError(f"Expected {wanted} for the symmetry {spec!r}, got {got}. Leave it out.")
     axes = {"flip": (-1, -2), "flip horizontal": (-1,), "flip vertical": (-2,)}.get(spec, ())
 

@@ -177,7 +177,7 @@ def describe_data(data: str, *, columns: str | None = None, drop_missing: bool =
     about = [str(catalogue.entry(data)), ""] if data in catalogue.entries() else []
     lines = [*about, describe(dataset), "", "The kinds are inferred; --schema FILE writes them down to edit."]
     whole = dataset.drop_missing()
-    if len(whole) >= _FEWEST_TESTED and not whole.schema.is_set:
+    if len(whole) >= _FEWEST_TESTED:
         likely = likely_symmetries(np.asarray(whole.values[:_FEWEST_TESTED]), whole.schema)
         tests = symmetry_tests(whole, likely, weights=whole.weights, max_rows=_MOST_TESTED)
         kept = ",".join(test.name for test in tests if test.holds)

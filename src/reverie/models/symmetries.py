@@ -24,6 +24,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.lazy import Features
 from reverie.data.schema import Schema
 from reverie.data.symmetries import Symmetry
+from reverie.validation.inputs.sets import set_features
 from reverie.validation.invariance import invariance_test
 from reverie.validation.permutation.multiple_testing import holm
 
@@ -156,10 +157,14 @@ def symmetries_assessed(tests: Sequence[SymmetryTest]) -> Assessment:
 def _table(values: np.ndarray, schema: Schema) -> tuple[tuple[str, ...], np.ndarray]:
     """Return names and columns (n, k) in which a broken symmetry of events (n, *event) shows.
 
-    Angles stand beside their cosine and sine. Images are averaged over a grid; beside it stand their products with
-    neighbours, averaged over the image and, of those to the right and below, over a grid.
+    Angles stand beside their cosine and sine. Sets of particles have their features as a table, without substructure
+    (`reverie.validation.inputs.sets`). Images are averaged over a grid; beside it stand their products with neighbours,
+    averaged over the image and, of those to the right and below, over a grid.
     """
     values = values.astype(np.float64)
+    if schema.is_set:
+        features, names = set_features(values, schema.names, substructure=False)
+        return names, features.astype(np.float64)
     if schema.is_table:
         named = {column.name: values[:, j] for j, column in enumerate(schema.columns)}
         for j, column in enumerate(schema.columns):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -190,6 +191,10 @@ class FlowMatching(LikelihoodModel):
             self._observed = known
             rows["observables"] = lazily(dataset.values, known.of_values)
         return rows
+
+    def _maps(self) -> dict[str, Callable[[np.ndarray], Tensor]]:
+        observed = {} if self._observed is None else {"observables": self._observed.of_values}
+        return super()._maps() | observed
 
     def _batch_size(self, n_rows: int, n_features: int) -> int:
         return min(n_rows, _BATCH_SIZES.get(self._network_name(), 512))

@@ -33,6 +33,7 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor
 
+from reverie.data.orbits import OrbitRows
 from reverie.models.averaged_step import AveragedStep, Descending
 from reverie.models.density_features import NarrowNoise
 from reverie.models.flow_matching.networks import Velocity, VelocitySet
@@ -77,12 +78,9 @@ class FlowMatchingStep(AveragedStep[Velocity]):
         self._n_evaluations, self._solver, self._narrow, self._by_loss = n_evaluations, solver, narrow, by_loss
 
     def prepared(self, rows: dict[str, Any]) -> dict[str, Any]:
-        """Return the rows; of sets with the mask and the observables before the condition."""
-        if not isinstance(self.network, VelocitySet):
-            return rows
-        rows, size = rows_of_sets(rows), self.network.size
-        mask, condition = rows["condition"][:, :size], rows["condition"][:, size:]
-        return {**rows, "condition": torch.cat([mask, rows.pop("observables", mask[:, :0]), condition], dim=1)}
+        """Return the rows, of sets with the mask before the condition, which no symmetry changes."""
+        is_moving = isinstance(rows["x"], OrbitRows)
+        return rows_of_sets(rows) if isinstance(self.network, VelocitySet) and not is_moving else rows
 
     def compared(self, rows: Rows) -> Tensor:
         """Return the features of each event, of sets features of the whole set."""
@@ -93,7 +91,7 @@ class FlowMatchingStep(AveragedStep[Velocity]):
 
         Of sets the terms of `_errors_of_sets` are added, which the history has each on its own.
         """
-        network = self.network
+        network, batch = self.network, _given(batch)
         loss, terms = weighted_mean(_errors(network, batch, generator, self._narrow), batch.get("weight")), {}
         if isinstance(network, VelocitySet):
             errors = _errors_of_sets(network, batch["condition"], generator)
@@ -132,6 +130,7 @@ def observed(
     n_evaluations, solver : As in `reverie.models.flow_matching.sampling.carried`.
     narrow : As in `FlowMatchingStep`.
     """
+    held_out = _given(held_out)
     x, condition = held_out["x"], held_out.get("condition")
     n_points = max(1, min(_POINTS, _MOST_CHECKED // x[0].numel()) // len(x))
     n = max(1, min(len(x), _MOST_CHECKED // x[0].numel()))
@@ -147,6 +146,16 @@ def observed(
     if isinstance(network, VelocitySet):
         errors = sum(_errors_of_sets(network, rows["condition"], generator).values(), errors)
     return Observation(step, losses=errors.reshape(n_points, -1).mean(0), generated=generated, by_samples=True)
+
+
+def _given(rows: Rows) -> Rows:
+    """Return the rows, with observables of sets, where there are some, between mask and condition."""
+    if "observables" not in rows:
+        return rows
+    size = rows["x"].shape[1]
+    mask, condition = rows["condition"][:, :size], rows["condition"][:, size:]
+    others = {key: x for key, x in rows.items() if key != "observables"}
+    return {**others, "condition": torch.cat([mask, rows["observables"], condition], dim=1)}
 
 
 def compared(network: Velocity, features: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ from torch.nn.functional import logsigmoid
 from reverie.compile.step import Compiled
 from reverie.core.random import child_generator
 from reverie.core.types import State
+from reverie.data.orbits import OrbitRows
 from reverie.models.gan.augmentation import Kind, adapted, augmented, overfitting
 from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.sets import moments_of_sets, rows_of_sets
@@ -318,15 +319,15 @@ class AdversarialStep(TrainStep):
         return (self.g_descent, self.d_descent)
 
     def prepared(self, rows: dict[str, Any]) -> dict[str, Any]:
-        """Return rows whose features are whitened, still on the CPU."""
+        """Return rows whose features are whitened, still on the CPU; of sets with the mask before the condition."""
         device = next(self.D.parameters()).device
 
         def whitened(x: Tensor) -> Tensor:
             return self.G.whiten(x.to(device)).to(x.device)
 
-        if self.settings.n_places:
-            return rows_of_sets(rows)
         x = rows["x"]
+        if self.settings.n_places:  # no symmetry changes the mask, which moving rows therefore do without
+            return rows if isinstance(x, OrbitRows) else rows_of_sets(rows)
         return {**rows, "x": whitened(x) if isinstance(x, Tensor) else x.mapped(whitened)}
 
     def compared(self, rows: Rows) -> Tensor:

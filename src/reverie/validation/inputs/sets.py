@@ -34,14 +34,20 @@ _HARDEST = 3
 _BLOCK = 1000  # sets whose pairs of particles are held at once
 
 
-def set_features(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the features (n, d), float32, of sets (n, P, F + 1) whose columns are `names`, and their names."""
+def set_features(
+    values: np.ndarray, names: Sequence[str], *, substructure: bool = True
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the features (n, d), float32, of sets (n, P, F + 1) whose columns are `names`, and their names.
+
+    Without `substructure`, which is most of the work, they are those up to the three first particles.
+    """
     columns, jet = list(names[:-1]), jets.jet_columns(names)
+    by = len(columns) - 1 if jet is None else jet[2]
+    jet = jet if substructure else None
     called = ["multiplicity", *(f"{what} {c}" for what in ("sum", "mean", "spread") for c in columns)]
     called += [f"{c}[{rank + 1}]" for rank in range(_HARDEST) for c in columns]
     if jet is not None:
         called += [*SUBSTRUCTURE[1:], *(f"EFP {k + 1}" for k in range(5))]
-    by = len(columns) - 1 if jet is None else jet[2]
     parts = []
     for block in torch.from_numpy(np.array(values, np.float32)).split(_BLOCK):
         x, mask = block[..., :-1].double(), block[..., -1].double()
