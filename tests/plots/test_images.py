@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import Normalize
 
 from reverie.core.errors import InputError
-from reverie.plots.images import as_pictures, image_grids, image_rows, mosaic
+from reverie.plots.images import as_pictures, grey_scale, image_grids, image_rows, mosaic
 
 RNG = np.random.default_rng(3)
 
@@ -44,3 +45,13 @@ def test_spins_have_two_colours():
     figure = image_grids(RNG.choice([-1, 1], (4, 4, 4)), np.empty((0, 4, 4)), n_side=2, kind="spin")
     assert len(figure.axes) == 1
     assert figure.axes[0].images[0].cmap.N == 2
+
+
+def test_energies_in_cells_are_drawn_by_their_area_hyperbolic_sine_and_greys_evenly():
+    energies = np.exp(1.5 * RNG.normal(size=(50, 6, 6))) * (RNG.random((50, 6, 6)) < 0.2)
+    scale = grey_scale(energies)
+    assert scale(0.0) == 0
+    assert scale(np.quantile(energies, 0.9995)) == 1
+    assert scale(np.median(energies[energies > 0])) > 0.15  # by a straight line less than 0.03
+    for greys in (RNG.integers(0, 256, (50, 6, 6)), energies - 1, np.zeros((3, 6, 6)), np.full((3, 6, 6), np.nan)):
+        assert type(grey_scale(greys)) is Normalize

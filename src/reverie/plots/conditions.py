@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reverie.plots.images import as_pictures, draw_grid, intensity_limits
+from reverie.plots.images import as_pictures, draw_grid, grey_scale
 from reverie.plots.style import (
     GENERATED,
     REAL,
@@ -87,7 +87,7 @@ def label_rows(
     kind : "spin" for two-valued lattices, else "pixel".
     """
     stacks = as_pictures(real), as_pictures(generated)
-    limits = intensity_limits(stacks[0] if len(stacks[0]) else stacks[1])
+    scale = grey_scale(stacks[0] if len(stacks[0]) else stacks[1])
     rows, counts = condition.bins(_MOST_ROWS), (n_real, n_generated)
     height, width = stacks[1].shape[1:3]
     tall = ((9.0 / (n_real + n_generated + 1)) * height / width + 0.05) * len(rows) + 0.3
@@ -98,7 +98,7 @@ def label_rows(
                 pictures = stack[mask][:across]
                 if len(pictures):
                     blank = np.full((across - len(pictures), *pictures.shape[1:]), np.nan)
-                    draw_grid(ax, np.concatenate([pictures, blank]), across, limits=limits, kind=kind)
+                    draw_grid(ax, np.concatenate([pictures, blank]), across, scale=scale, kind=kind)
                 ax.set_axis_off()
             name_left(row[0], f"{safe_text(condition.name, 12)} {safe_text(label, 12)}", fontweight="bold")
         for ax, title, color in zip(axes[0], ("real", "generated"), (REAL, GENERATED), strict=True):

@@ -1,21 +1,25 @@
 """Images and lattices as grids: real beside generated, and one row per selected step of the training.
 
 A stack is (n, height, width) or (n, channel, height, width) with one or three channels. Real and generated share one
-grey scale, taken from the real stack. Spins and other two-valued lattices get two colours, angles a scale that closes.
+grey scale, taken from the real stack: from black to white evenly, or, where most of what is lit would be black beside
+the brightest pixels, as energies in cells are, by the area hyperbolic sine. Spins and other two-valued lattices get two
+colours, angles a scale that closes.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
 
 from reverie.core.errors import InputError
 from reverie.plots.snapshots import choose_steps
 from reverie.plots.style import GENERATED, REAL, SPIN_MAP, name_left, panels
 
-__all__ = ["as_pictures", "draw_grid", "image_grids", "image_rows", "intensity_limits", "mosaic", "named_rows"]
+__all__ = ["as_pictures", "draw_grid", "grey_scale", "image_grids", "image_rows", "mosaic", "named_rows"]
 
+_LONG_TAIL = 30.0  # of the brightest over the median of what is lit: it would be darker than 3 %
 _MAPS = {"spin": SPIN_MAP, "periodic": "twilight"}  # of the kinds that are not drawn in grey
 
 
@@ -40,13 +44,22 @@ def as_pictures(stack: np.ndarray) -> np.ndarray:
     )
 
 
-def intensity_limits(pictures: np.ndarray) -> tuple[float, float]:
-    """Return what is drawn black and white: the least value, and the one below which all but 0.05 % lie."""
+def grey_scale(pictures: np.ndarray) -> Normalize:
+    """Return the scale from black, the least value, to white, the one below which all but 0.05 % lie.
+
+    It is that of arsinh(x / m), with m the median of all values above the least, where no value is negative and the
+    largest is more than 30 m.
+    """
     finite = pictures[np.isfinite(pictures)]
     if not finite.size:
-        return 0.0, 1.0
+        return Normalize(0.0, 1.0)
     low, high = float(finite.min()), float(np.quantile(finite, 0.9995))
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
+    if high <= low:
+        return Normalize(low - 0.5, low + 0.5)
+    middle = float(np.median(finite[finite > low]))
+    if low >= 0 and high > _LONG_TAIL * middle:
+        return AsinhNorm(middle, low, high)
+    return Normalize(low, high)
 
 
 def mosaic(pictures: np.ndarray, n_across: int, *, gap: int = 1) -> np.ndarray:
@@ -61,15 +74,12 @@ def mosaic(pictures: np.ndarray, n_across: int, *, gap: int = 1) -> np.ndarray:
     return page
 
 
-def draw_grid(
-    ax: Axes, pictures: np.ndarray, n_across: int, *, limits: tuple[float, float], kind: str = "pixel"
-) -> None:
-    """Draw a mosaic on `ax` without axes; `limits` are black and white, `kind` is one of `_MAPS` or another."""
+def draw_grid(ax: Axes, pictures: np.ndarray, n_across: int, *, scale: Normalize, kind: str = "pixel") -> None:
+    """Draw a mosaic on `ax` without axes; `scale` is from black to white, `kind` is one of `_MAPS` or another."""
     page = mosaic(pictures, n_across, gap=max(1, pictures.shape[2] // 14))
-    low, high = limits
     if page.ndim == 3:
-        page = np.nan_to_num(np.clip((page - low) / max(high - low, 1e-12), 0, 1), nan=1.0)
-    ax.imshow(page, cmap=_MAPS.get(kind, "gray"), vmin=low, vmax=high, interpolation="nearest")
+        page = np.nan_to_num(np.clip(np.asarray(scale(page)), 0, 1), nan=1.0)
+    ax.imshow(page, cmap=_MAPS.get(kind, "gray"), norm=None if page.ndim == 3 else scale, interpolation="nearest")
     ax.set_axis_off()
 
 
@@ -84,13 +94,13 @@ def image_grids(real: np.ndarray, generated: np.ndarray, *, n_side: int = 8, kin
     """
     stacks = [("real", as_pictures(real), REAL), ("generated", as_pictures(generated), GENERATED)]
     stacks = [(label, x, color) for label, x, color in stacks if len(x)]
-    limits = intensity_limits(stacks[0][1])
+    scale = grey_scale(stacks[0][1])
     height, width = stacks[0][1].shape[1:3]
     tall = 5.1 * height / width + 0.35
     margins = (0.005, 0.995, 0.005, 1 - 0.35 / tall)
     with panels(1, len(stacks), 5.1 * len(stacks), tall, margins=margins, wspace=0.04) as (figure, axes):
         for ax, (label, pictures, color) in zip(axes[0], stacks, strict=True):
-            draw_grid(ax, pictures[: n_side**2], n_side, limits=limits, kind=kind)
+            draw_grid(ax, pictures[: n_side**2], n_side, scale=scale, kind=kind)
             ax.set_title(label, color=color, fontsize=11)
     return figure
 
@@ -131,15 +141,15 @@ def named_rows(
     rows : Stacks as in `as_pictures`, by the name that stands to their left.
     kind : "spin" for two-valued lattices, "periodic" for angles, else "pixel".
     left : Share of the width that the names take.
-    limits : What is drawn black and white; None takes them from the last row.
+    limits : What is drawn black and white; None takes the scale from the last row.
     """
     stacks = {name: as_pictures(stack) for name, stack in rows.items()}
     last = list(stacks.values())[-1]
-    limits, (height, width) = limits or intensity_limits(last), last.shape[1:3]
+    scale, (height, width) = Normalize(*limits) if limits else grey_scale(last), last.shape[1:3]
     across = max(len(pictures) for pictures in stacks.values())
     tall = ((1 - left) * 10.1 / across * height / width + 0.05) * len(stacks)
     with panels(len(stacks), 1, 10.2, tall, margins=(left, 0.997, 0.005, 0.995), hspace=0.06) as (figure, axes):
         for ax, (name, pictures) in zip(axes[:, 0], stacks.items(), strict=True):
-            draw_grid(ax, pictures, across, limits=limits, kind=kind)
+            draw_grid(ax, pictures, across, scale=scale, kind=kind)
             name_left(ax, name, color=REAL if name == "real" else GENERATED, fontweight="bold")
     return figure

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reverie.core.errors import InputError
-from reverie.plots.images import as_pictures, draw_grid, intensity_limits
+from reverie.plots.images import as_pictures, draw_grid, grey_scale
 from reverie.plots.style import COLORS, GENERATED, MUTED, REAL, axis_label, name_left, panel, panels, safe_text
 
 __all__ = ["latent_codes", "latent_manifold", "latent_traversals"]
@@ -53,13 +53,13 @@ def latent_traversals(
     if events.ndim == 3:
         return _lines(events, values, labels, names)
     pictures = [as_pictures(row) for row in events]
-    limits = intensity_limits(np.stack(pictures))
+    scale = grey_scale(np.stack(pictures))
     height, width = pictures[0].shape[1:3]
     tall = (8.6 / len(values) * height / width + 0.06) * len(labels) + 0.3
     margins = (0.07, 0.997, 0.005, 1 - 0.3 / tall)
     with panels(len(labels), 1, 9.4, tall, margins=margins, hspace=0.06) as (figure, axes):
         for ax, row, label in zip(axes[:, 0], pictures, labels, strict=True):
-            draw_grid(ax, row, len(values), limits=limits, kind=kind)
+            draw_grid(ax, row, len(values), scale=scale, kind=kind)
             name_left(ax, label, color=GENERATED, fontsize=13)
         axes[0, 0].set_title(f"from {values[0]:.3g} to {values[-1]:.3g}".replace("-", "−"), fontsize=9)
     return figure
@@ -86,7 +86,7 @@ def latent_manifold(
     pictures = as_pictures(events.reshape(-1, *events.shape[2:]))
     tall = 4.6 * events.shape[0] * pictures.shape[1] / (events.shape[1] * pictures.shape[2])
     with panel(4.6, tall, (0.07, 0.995, 0.07, 0.995), ax) as (figure, ax):
-        draw_grid(ax, pictures, events.shape[1], limits=intensity_limits(pictures), kind=kind)
+        draw_grid(ax, pictures, events.shape[1], scale=grey_scale(pictures), kind=kind)
         for k, (x, y) in zip(dimensions, ((0.5, -0.035), (-0.035, 0.5)), strict=True):
             arrow = f"$z_{{{k}}}$ →"
             ax.annotate(arrow, (x, y), xycoords="axes fraction", ha="center", va="center", color=MUTED, fontsize=12,
