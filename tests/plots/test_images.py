@@ -52,6 +52,6 @@ def test_energies_in_cells_are_drawn_by_their_area_hyperbolic_sine_and_greys_eve
     scale = grey_scale(energies)
     assert scale(0.0) == 0
     assert scale(np.quantile(energies, 0.9995)) == 1
-    assert scale(np.median(energies[energies > 0])) > 0.15  # by a straight line less than 0.03
+    assert scale(np.median(energies[energies > 0])) > 0.15  # by a straight line less than an eighth
     for greys in (RNG.integers(0, 256, (50, 6, 6)), energies - 1, np.zeros((3, 6, 6)), np.full((3, 6, 6), np.nan)):
         assert type(grey_scale(greys)) is Normalize

@@ -19,7 +19,7 @@ from reverie.plots.style import GENERATED, REAL, SPIN_MAP, name_left, panels
 
 __all__ = ["as_pictures", "draw_grid", "grey_scale", "image_grids", "image_rows", "mosaic", "named_rows"]
 
-_LONG_TAIL = 30.0  # of the brightest over the median of what is lit: it would be darker than 3 %
+_LONG_TAIL = 8.0  # of the brightest over the median of what is lit, half of which is darker then than an eighth
 _MAPS = {"spin": SPIN_MAP, "periodic": "twilight"}  # of the kinds that are not drawn in grey
 
 
@@ -48,7 +48,7 @@ def grey_scale(pictures: np.ndarray) -> Normalize:
     """Return the scale from black, the least value, to white, the one below which all but 0.05 % lie.
 
     It is that of arsinh(x / m), with m the median of all values above the least, where no value is negative and the
-    largest is more than 30 m.
+    largest is more than 8 m.
     """
     finite = pictures[np.isfinite(pictures)]
     if not finite.size:
