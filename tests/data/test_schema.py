@@ -195,6 +195,16 @@ def test_energies_of_cells_are_told_from_grey_values_whatever_their_largest(larg
         assert (guess["kind"], guess.get("atom")) == (("pixel", None) if is_grey else ("continuous", 0))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
+def test_counts_of_cells_are_told_from_grey_values_that_are_whole(dtype):
+    rng = np.random.default_rng(0)
+    lit = rng.random((400, 6, 6)) < 0.3
+    hits, greys = np.where(lit, rng.geometric(0.1, lit.shape), 0), np.where(lit, rng.integers(1, 256, lit.shape), 0)
+    few = np.minimum(np.where(lit, rng.geometric(0.7, lit.shape), 0), 8)  # of up to 8, most of them one
+    kinds = [infer_event(x.astype(dtype))["kind"] for x in (hits, few, greys, greys // 16)]
+    assert kinds == ["integer", "integer", "pixel", "pixel"]
+
+
 @pytest.mark.parametrize(
     ("draw", "kind"),
     [

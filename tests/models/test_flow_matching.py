@@ -210,6 +210,23 @@ def test_filled_cells_of_an_image_have_room_beside_the_empty_ones_however_few_th
     assert np.array_equal(model.preprocessing_.values(y) == 0, cells == 0)
 
 
+def test_counts_of_cells_stay_whole_and_have_a_likelihood():
+    """Nine of ten cells are empty and some hold hundreds of photons: all counts come back from their features."""
+    rng = np.random.default_rng(0)
+    mean = np.where(rng.uniform(size=(400, 4, 4)) < 0.9, 0.0, 20 * rng.exponential(size=(400, 4, 4)) ** 2)
+    counts = rng.poisson(mean)
+    model = FlowMatching(max_steps=2, width=4, n_evaluations=4, random_state=0).fit(counts)
+    assert repr(model.preprocessing_.transform) == ("Chain([Dequantise(lower=0.0), Asinh(), Standardise(shared=True)])")
+    y = model.preprocessing_.features(counts)
+    assert np.array_equal(model.preprocessing_.values(y), counts)
+    drawn = model.sample(200)
+    assert np.array_equal(drawn, drawn.round())
+    assert drawn.min() == 0
+    assert np.isfinite(model.score_samples(counts[:5])).all()
+    bright = 1000 + rng.poisson(100, (400, 4, 4))  # no cell is empty
+    assert "Asinh" not in repr(FlowMatching(max_steps=1, width=4, random_state=0).fit(bright).preprocessing_.transform)
+
+
 def test_bits_and_atoms_of_tables_are_narrow_peaks_of_their_feature_but_for_trees():
     rng = np.random.default_rng(0)
     zeros = np.where(rng.uniform(size=2000) < 0.5, 0.0, rng.exponential(size=2000))

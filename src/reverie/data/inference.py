@@ -44,7 +44,8 @@ Images and lattices (n, height, width) or (n, channel, height, width) are one co
 2.  boolean, or whole with 0 and 1 only: ``pixel`` in [0, 1], integral.
 3.  uint8: ``pixel`` in [0, 16] if no value passes 16 (the digits of scikit-learn), else [0, 255].
 4.  other whole numbers: ``pixel`` in [0, 16] if the largest is 8..16, in [0, 255] if it is
-    200..255; otherwise ``integer`` (counts), bounded by 0 if none is negative.
+    200..255; otherwise ``integer`` (counts), bounded by 0 if none is negative. So are those of 3 and 4 of which more
+    than 1 % are 0, and half of the others below a tenth of the upper end: pictures are not so dark.
 5.  floats in [0, 1] that come within 0.05 of both ends: ``pixel`` in [0, 1]; in [-1, 1] and on
     one of these ends exactly: [-1, 1]; in [0, 255] with the largest above 200: [0, 255]. Unless they are energies
     that were divided by the largest: more than 1 % exact zeros, and half of the others below a tenth of the largest.
@@ -270,11 +271,11 @@ def infer_event(values: np.ndarray, ends: Ends | None = None) -> Properties:
         return _SPIN
     whole = values.dtype.kind in "iu" or _is_whole(part)
     limits = _range_of_pixels(values.dtype, low, high, whole=whole)
-    has_empty = not whole and low == 0 and np.mean(part == 0) > 0.01
-    is_low = 2 * np.sum((part > 0) & (part < _LOW * high)) > np.sum(part > 0)
-    if has_empty and (limits is None or is_low):
+    has_empty = low == 0 and np.mean(part == 0) > 0.01
+    is_low = 2 * np.sum((part > 0) & (part < _LOW * (limits[1] if whole and limits else high))) > np.sum(part > 0)
+    if has_empty and not whole and (limits is None or is_low):
         return {"kind": "continuous", "lower": 0.0, "atom": 0.0}
-    if limits is not None:
+    if limits is not None and not (whole and has_empty and is_low):
         return {"kind": "pixel", "lower": limits[0], "upper": limits[1], "integral": whole}
     if whole:
         return {"kind": "integer", "integral": True, "lower": 0.0 if low >= 0 else None}

@@ -201,7 +201,7 @@ def _named(spec: str, schema: Schema) -> Symmetry:
     places = tuple(dict.fromkeys(j for group in groups for j in group))
     if word == "rotate":
         is_circle = len(groups) != 2 or any(schema.columns[j].kind == "periodic" for j in places)
-        return _rotation(spec, places, schema) if is_circle else _plane(spec, *groups, schema)
+        return _rotation(spec, places, schema) if is_circle else _plane(spec, groups[0], groups[1], schema)
     return _reflection(spec, places, schema)
 
 

@@ -73,6 +73,7 @@ _COMMON, _ROOM = 0.1, 0.21  # share of a level with room beside its noise, and h
 _REPEATED = 0.01  # share of one value from which a continuous column is said to have a point mass
 _COARSE = 10.0  # standard deviation of the levels of a column below which noise is narrow
 _COARSE_PIXELS = 2.0  # the same of pixels, of which networks see many at once
+_SPARSE = 0.01  # share of cells without a count, from which on these are learnt beside the other ones
 _NOISE_STD = 0.125  # of narrow noise, in levels
 _QUANTILES = 200  # of noise, from which its mean and standard deviation are taken
 _RADIUS = math.sqrt(2)  # of the circles that angles are prepared as
@@ -316,19 +317,14 @@ def _image_transform(dataset: Dataset, *, open_levels: bool) -> InvertibleTransf
     column, values = dataset.schema.columns[0], dataset.values
     if column.kind == "periodic":
         return auto_transform(dataset.schema)
-    if len(np.unique(values.reshape(-1)[:_LOOKED_AT])) <= _MOST_LEVELS:
-        found, met = np.unique(values, return_counts=True)
-        if 0 < len(found) <= _MOST_LEVELS:
-            levels = tuple(found.astype(float).tolist())
-            if open_levels:
-                return Chain([Dequantise(levels=levels), Logit(lower=0.0, upper=float(len(levels))), Standardise()])
-            shares, codes = met / met.sum(), np.arange(len(found))
-            spread = math.sqrt(shares @ codes**2 - (shares @ codes) ** 2)
-            if spread < _COARSE_PIXELS:
-                return Chain([Dequantise(levels=levels, noise_std=_NOISE_STD), Standardise(shared=True)])
-            widths = tuple(1 + _ROOM * spread if share >= _COMMON else 1.0 for share in shares)
-            cells = Dequantise(levels=levels, widths=widths if max(widths) > 1 else None)
-            return Chain([cells, Standardise(shared=True)])
+    # Of counts of cells many are empty while others have hundreds: these are learnt at about the scale of logarithms.
+    is_count = column.integral and column.lower is not None and column.upper is None and not open_levels
+    is_sparse = is_count and bool(np.mean(values == column.lower) > _SPARSE)
+    by_level = _pixel_levels(values, open_levels=open_levels, only_narrow=is_sparse)
+    if by_level is not None:
+        return by_level
+    if is_sparse:
+        return Chain([Dequantise(lower=column.lower), Asinh(centre=column.lower), Standardise(shared=True)])
     if column.atom is not None and not open_levels and column.upper is None and column.lower in (None, column.atom):
         # Filled cells may be few among all: here they have most of the range whatever their share, and a logarithmic
         # one far from the atom, since the energies of cells differ by their factors.
@@ -346,6 +342,27 @@ def _image_transform(dataset: Dataset, *, open_levels: bool) -> InvertibleTransf
     if column.lower is not None or upper is not None:
         steps.append(Logit(lower=column.lower, upper=upper))
     return Chain([*steps, Standardise(shared=not steps)])
+
+
+def _pixel_levels(values: np.ndarray, *, open_levels: bool, only_narrow: bool) -> InvertibleTransform | None:
+    """Return how the values of pixels are spread where they are few, with `only_narrow` very few; else None."""
+    if len(np.unique(values.reshape(-1)[:_LOOKED_AT])) > _MOST_LEVELS:
+        return None
+    found, met = np.unique(values, return_counts=True)
+    if not 0 < len(found) <= _MOST_LEVELS:
+        return None
+    levels = tuple(found.astype(float).tolist())
+    if open_levels:
+        return Chain([Dequantise(levels=levels), Logit(lower=0.0, upper=float(len(levels))), Standardise()])
+    shares, codes = met / met.sum(), np.arange(len(found))
+    spread = math.sqrt(shares @ codes**2 - (shares @ codes) ** 2)
+    if spread < _COARSE_PIXELS:
+        return Chain([Dequantise(levels=levels, noise_std=_NOISE_STD), Standardise(shared=True)])
+    if only_narrow:
+        return None
+    widths = tuple(1 + _ROOM * spread if share >= _COMMON else 1.0 for share in shares)
+    cells = Dequantise(levels=levels, widths=widths if max(widths) > 1 else None)
+    return Chain([cells, Standardise(shared=True)])
 
 
 def energy_preprocessing(dataset: Dataset, container: str, choice: ChangeOfVariables) -> Preprocessing:

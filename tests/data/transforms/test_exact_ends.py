@@ -75,6 +75,23 @@ def test_energies_of_cells_are_spread_over_the_range_whatever_the_largest():
         assert torch.equal(t.inverse(y) == 0, x == 0)
 
 
+def test_counts_of_cells_are_spread_over_the_range_and_stay_whole():
+    """Cells with a few of up to a thousand counts have room for each; on a straight line one count is 1/500."""
+    x = torch.floor(2 * exponential(4, 400, 5, 5) ** 2)[0]
+    x[0, 0, 0] = 1000.0
+    t = auto_transform(Schema((Column("n", "integer", lower=0),), (5, 5))).fit(x)
+    assert repr(t) == "Chain([Asinh(step=1.0), Rescale()])"
+    y = t.forward(x)
+    assert (y.min(), y.max()) == (-1, 1)
+    assert y[x == 1].max() - y[x == 0].min() > 0.05
+    assert torch.equal(t.inverse(y), x)
+    wild = t.inverse(2 * torch.rand(9, 5, 5, dtype=torch.float64) - 1)
+    assert torch.equal(wild, wild.round())
+    assert wild.min() >= 0
+    with pytest.raises(InputError, match="step"):
+        Asinh(step=0).fit(x)
+
+
 def test_asinh_bends_at_the_median_distance_of_what_is_off_a_centre_that_most_values_have():
     x = torch.tensor([0.0, 0.0, 0.0, 1.0, 2.0, 30.0], dtype=torch.float64)[:, None]
     assert Asinh().fit(x).scale_ == 2

@@ -58,6 +58,7 @@ SMOOTH: dict[str, tuple[InvertibleTransform, Tensor]] = {
 ROUNDED: dict[str, tuple[InvertibleTransform, Tensor]] = {
     "rescale, pixels": (Rescale(lower=0, upper=16, step=1), torch.floor(17 * draw(300, 3, 4))),
     "rescale, spins": (Rescale(lower=-1, upper=1, step=2), 2 * torch.round(draw(300, 3, 4)) - 1),
+    "asinh, counts": (Asinh(step=1), counts(300)),
     "dequantise": (Dequantise(lower=0), counts(300)),
     "dequantise, levels": (Dequantise(levels=(-1, 1)), 2 * torch.round(draw(300, 1)) - 1),
     "dequantise, quantile": (Chain([Dequantise(lower=0), Quantile()]), counts(300)),

@@ -9,8 +9,8 @@
 | categorical           | OneHot                                                                           |
 | pixel                 | Rescale to [-1, 1], rounding where the data are integral                         |
 | image or lattice      | Rescale to [-1, 1], all sites alike, with a gap above an atom at the lower end;  |
-|                       | with a lower bound alone, such as energies: Asinh above it first, for most of    |
-|                       | them lie far below the largest; a field without bounds: Standardise, shared      |
+|                       | with a lower bound alone, such as energies or counts: Asinh above it first, for  |
+|                       | most of them lie far below the largest; without bounds: Standardise, shared      |
 | with an atom          | PointMass around what the column would get otherwise                             |
 | sets of particles     | Particles: each column of a particle as that of a table; the mask stays          |
 """
@@ -87,8 +87,10 @@ def _for_events(schema: Schema, overrides: Mapping[str, str | InvertibleTransfor
         return Standardise(shared=True)
     if column.kind == "periodic":
         return _for_column(column, "standardise")
-    if column.kind == "continuous" and column.lower is not None and column.upper is None:  # energies, intensities
+    if column.lower is not None and column.upper is None and column.kind == "continuous":  # energies, intensities
         return Chain([Asinh(centre=column.lower), Rescale(lower=0.0, gap=_gap(column))])
+    if column.lower is not None and column.upper is None and column.kind == "integer":  # counts, zero below 1/2
+        return Chain([Asinh(centre=column.lower, step=1.0), Rescale()])
     return _rescale(column)
 
 

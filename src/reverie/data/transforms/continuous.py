@@ -170,7 +170,8 @@ class Log(Elementwise):
 class Asinh(Elementwise):
     """y = asinh((x - centre) / scale): a logarithm for both signs, straight near the centre.
 
-    The inverse cuts y to the range seen in fit, widened on both sides by `reach` times its width.
+    The inverse cuts y to the range seen in fit, widened on both sides by `reach` times its width; with `step` it also
+    rounds to centre + k step, k a whole number; its gradient is that without rounding.
 
     Parameters
     ----------
@@ -178,17 +179,20 @@ class Asinh(Elementwise):
     scale : Distance from the centre at which the curve bends, > 0, in units of x; None takes the median distance, of
         the values off the centre where more than half of all lie on it.
     reach : how far beyond the training range the inverse may go, in widths of that range (of y).
+    step : spacing of the allowed values: 1 for counts, None for real numbers.
     """
 
     centre: float | None = 0.0
     scale: float | None = None
     reach: float = 1.0
+    step: float | None = None
 
     def _fit(self, x: Tensor) -> None:
         self.centre_ = x.median().item() if self.centre is None else float(self.centre)
         distance = (x - self.centre_).abs()
-        if self.scale is not None:
-            check_positive("scale", self.scale)
+        for name in ("scale", "step"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
         off = distance if distance.median() > 0 else distance[distance > 0]
         typical = off.median().item() if len(off) else 1.0
         self.scale_ = typical if self.scale is None else float(self.scale)
@@ -198,7 +202,10 @@ class Asinh(Elementwise):
         return torch.asinh((x - self.centre_) / self.scale_)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return self.centre_ + self.scale_ * torch.sinh(clip(y, *self.y_range_))
+        distance = self.scale_ * torch.sinh(clip(y, *self.y_range_))
+        if self.step is not None:
+            distance = straight_through(self.step * torch.round(distance / self.step), distance)
+        return self.centre_ + distance
 
     def _log_derivative(self, x: Tensor) -> Tensor:
         t = (x - self.centre_) / self.scale_
