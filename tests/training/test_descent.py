@@ -78,6 +78,40 @@ def test_a_long_gradient_is_shortened_to_the_bound():
     assert float(moved) == pytest.approx(0.5, rel=1e-4)
 
 
+def test_a_gradient_far_longer_than_usual_is_shortened_in_units_of_the_usual_one():
+    """After unit gradients one of length 100 counts as 2: Adam moves twice as far as usual, and unbounded ten times."""
+    moved = {}
+    for spike in (None, 2.0):
+        w = [
+            torch.zeros(3, dtype=torch.float64, requires_grad=True),
+            torch.zeros(2, 2, dtype=torch.float64, requires_grad=True),
+        ]
+        descent = Descent(w, "adam", learning_rate=0.1, betas=(0.0, 0.99), spike=spike)
+        unit = [torch.full_like(weight, 7**-0.5) for weight in w]
+        for _ in range(400):
+            descent.step(unit, 0.1)
+        before = [weight.detach().clone() for weight in w]
+        descent.step([100 * g for g in unit], 0.1)
+        moved[spike] = float((before[0] - w[0].detach())[0] / 0.1)
+    assert moved[None] == pytest.approx(100 / (0.99 + 0.01 * 100**2) ** 0.5, rel=0.01)
+    assert moved[2.0] == pytest.approx(2 / (0.99 + 0.01 * 2**2) ** 0.5, rel=0.01)
+
+
+def test_each_replica_has_a_usual_length_of_its_own():
+    stacked = torch.zeros(2, 3, requires_grad=True)
+    alone = [torch.zeros(3, requires_grad=True) for _ in range(2)]
+    options = {"learning_rate": 0.1, "betas": (0.0, 0.99), "spike": 2.0}
+    both = Descent([stacked], "adam", n_replicas=2, **options)
+    each = [Descent([weight], "adam", **options) for weight in alone]
+    generator = torch.Generator().manual_seed(0)
+    for step in range(20):
+        g = torch.randn(2, 3, generator=generator) * torch.tensor([[1.0], [1000.0 if step == 9 else 1.0]])
+        both.step([g], 0.1)
+        for r, descent in enumerate(each):
+            descent.step([g[r]], 0.1)
+    torch.testing.assert_close(stacked.detach(), torch.stack(alone).detach())
+
+
 def loss_step(decay: float) -> LossStep:
     network = nn.Linear(3, 1)
     nn.init.constant_(network.weight, 0.5)

@@ -8,6 +8,11 @@ optimiser, or, given its learning rate as a tensor, the same formula in tensors 
 
 The average of the generator along its path samples better than its last point, because the players circle their
 equilibrium (Yazici et al., arXiv:1806.04498). The ramp of beta forgets the start.
+
+Adam without momentum, and with a short memory beta_2 of the square v of the gradient g, moves every weight by up to
+(1 - beta_2)^-1/2 times the learning rate, ten times for 0.99, when a gradient is far longer than those before. Two
+players are thrown off by one such step, and the average is off for as long as it remembers. So a gradient may be
+bounded in units of its usual length, |g| <= k (sum v / (1 - beta_2^t))^1/2, a scale that needs no tuning.
 """
 
 import copy
@@ -34,6 +39,9 @@ class Descent:
     name, learning_rate, betas : as in `reverie.training.optimizers.make_optimizer`.
     weight_decay : lambda of AdamW.
     clip : largest norm of the gradient of all weights together; longer ones are shortened. None for no bound.
+    spike : The same in units of the usual norm, of Adam and AdamW; see the module. None for no bound.
+    n_replicas : R, where weights are (R, ...) and each replica has a norm of its own for `spike`; weights of another
+        first dimension are shared by the replicas, and not bounded.
 
     Attributes
     ----------
@@ -49,8 +57,11 @@ class Descent:
         betas: tuple[float, float],
         weight_decay: float | None = None,
         clip: float | None = None,
+        spike: float | None = None,
+        n_replicas: int = 1,
     ) -> None:
-        self.weights, self._clip = list(weights), clip
+        self.weights, self._clip, self._n_replicas = list(weights), clip, n_replicas
+        self._spike = spike if name in ("adam", "adamw") else None
         self.optimizer = make_optimizer(name, self.weights, learning_rate=learning_rate, betas=betas)
         if weight_decay is not None:
             self.optimizer.param_groups[0]["weight_decay"] = weight_decay
@@ -73,6 +84,8 @@ class Descent:
         """Take a step along `gradients` at learning rate `rate`; a tensor keeps it inside a compiled graph."""
         found = list(gradients) if self.reduce is None else self.reduce(list(gradients))
         norm = None
+        if self._spike is not None:
+            found = self._without_spikes(found, self._spike)
         if self._clip is not None:
             norm = nn.utils.get_total_norm([g for g in found if g is not None])
             factor = (self._clip / (norm + 1e-6)).clamp(max=1.0)
@@ -85,6 +98,20 @@ class Descent:
             take_step(self.optimizer, self.weights, found)
             group["lr"] = base  # the rate of a step is an argument and no state, which compiled steps do not change
         return norm
+
+    def _without_spikes(self, gradients: list[Tensor | None], most: float) -> list[Tensor | None]:
+        """Return the gradients, of each replica shortened to `most` times their usual norm."""
+        R, (_, decay) = self._n_replicas, self.optimizer.param_groups[0]["betas"]
+        pairs = zip(self.weights, gradients, strict=True)
+        bounded = {k: g for k, (w, g) in enumerate(pairs) if g is not None and (R == 1 or w.shape[:1] == (R,))}
+        states = [self.optimizer.state[self.weights[k]] for k in bounded]
+        norm = torch.stack([g.reshape(R, -1).square().sum(1) for g in bounded.values()]).sum(0).sqrt()
+        usual = torch.stack([state["exp_avg_sq"].reshape(R, -1).sum(1) for state in states]).sum(0).sqrt()
+        t = states[0]["step"].to(norm.device)
+        usual = usual / (1 - decay ** t.clamp(min=1)).sqrt()
+        factor = torch.where((t > 0) & (norm > most * usual), most * usual / norm, torch.ones_like(norm))
+        shortened = {k: g * factor.reshape(-1, *(1,) * (g.ndim - 1)) for k, g in bounded.items()}
+        return [shortened.get(k, g) for k, g in enumerate(gradients)]
 
     def state_dict(self) -> State:
         """Return the state of the optimiser."""

@@ -93,6 +93,7 @@ class AdversarialSettings:
     augmentation: float | None = None  # probability at the start; None for no transforms
     adapts: bool = False  # whether checks change it
     kind: Kind = "table"
+    spike: float | None = None  # most that a gradient may be longer than usual, see `reverie.training.descent`
     n_places: int = 0  # of a set, the numbers of the mask before the condition; 0 of other events
 
 
@@ -135,8 +136,9 @@ class AdversarialStep(TrainStep):
         self._observables, self._auxiliary, self._spreads = observables, auxiliary, spreads
         self._penalty = PENALTIES[settings.penalty]
         s = settings
-        self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, betas=s.betas)
-        self.d_descent = Descent(D.parameters(), s.optimizer, learning_rate=s.discriminator_rate, betas=s.betas)
+        bounds = {"betas": s.betas, "spike": s.spike, "n_replicas": s.n_replicas}
+        self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, **bounds)
+        self.d_descent = Descent(D.parameters(), s.optimizer, learning_rate=s.discriminator_rate, **bounds)
         self.augmentation = [s.augmentation or 0.0] * s.n_replicas  # probability for each replica
         self._is_penalised = self._penalty.points != "none" and s.penalty_weight > 0
         n = -(-s.max_steps // s.penalty_every) if self._is_penalised else 0
